@@ -1,0 +1,49 @@
+"""What every command shares: exit codes, and how errors reach the user."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+from expt.errors import RunError, Terminated, UserError
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
+"""The environment variable that asks for tracebacks."""
+
+
+def run_command(function: Callable[[list[str]], int]) -> NoReturn:
+    """Runs a command on the process's arguments and exits with its code.
+
+    0 done, 1 the run failed or some job of a sweep did, 2 a bad config or bad input, 130 Ctrl-C,
+    143 SIGTERM.
+    """
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    try:
+        sys.exit(function(sys.argv[1:]))
+    except (UserError, RunError) as error:
+        if os.environ.get(FULL_ERROR) == "1":
+            raise
+        tell(error)
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except Terminated:
+        print("terminated", file=sys.stderr)
+        sys.exit(143)
+
+
+def tell(error: Exception) -> None:
+    """Prints an error for users to stderr."""
+    print(f"error: {error}", file=sys.stderr)
+
+
+def exit_code(error: Exception) -> int:
+    """Returns the exit code that an error stands for."""
+    return 2 if isinstance(error, UserError) else 1
+
+
+def _on_sigterm(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise Terminated

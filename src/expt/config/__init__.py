@@ -1,0 +1,1 @@
+"""Config: the schema, where conf/ is, checks and hashes. The only room that knows Hydra."""

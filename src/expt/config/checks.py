@@ -1,0 +1,122 @@
+"""Checks of a composed config that need neither TensorFlow nor the data."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from expt.config.compose import Job
+from expt.config.instantiate import check_target, targets
+from expt.config.location import config_directory, options
+from expt.errors import UserError
+from expt.train.cadence import Cadence
+
+PARTS = ("data", "model", "act", "loss", "optimizer", "schedule")
+TASKS_KEY = "_tasks_"
+"""The key by which a loss or metric declares the tasks it is for."""
+
+
+def check(job: Job) -> None:
+    """Checks everything that can be known before the data is loaded.
+
+    Raises:
+        UserError: Something is wrong; the message says what, and how to mend it.
+    """
+    config = job.config
+    _check_parts(config)
+    _check_loop(config)
+    _check_numbers(config)
+    _check_output_directory(config["output_dir"])
+
+
+def check_task(job: Job, task: str) -> None:
+    """Checks the loss and the metrics against the task of the data.
+
+    Raises:
+        UserError: The loss is not for this task.
+    """
+    loss, data = job.choices.get("loss", "loss"), job.choices.get("data", "data")
+    if not suits(job.config["loss"], task):
+        fitting = [name for name in options("loss") if suits(_option("loss", name), task)]
+        raise UserError(
+            f"loss={loss} is not for {task}, which is the task of data={data}. "
+            f"Losses for {task}: {', '.join(fitting)}."
+        )
+
+
+def suits(node: Mapping[str, Any], task: str) -> bool:
+    """Whether a loss or metric is for a task; one that declares none is for all."""
+    return task in node.get(TASKS_KEY, [task])
+
+
+def _option(group: str, name: str) -> Mapping[str, Any]:
+    text = (config_directory() / group / f"{name}.yaml").read_text(encoding="utf-8")
+    node = yaml.safe_load(text)
+    assert isinstance(node, dict)
+    return node
+
+
+def _check_parts(config: Mapping[str, Any]) -> None:
+    nodes = {group: config[group] for group in PARTS}
+    for group in ("metric", "recorder"):
+        nodes |= {f"{group}.{name}": node for name, node in config[group].items()}
+    for where, node in nodes.items():
+        if not isinstance(node, dict) or "_target_" not in node:
+            group = where.partition(".")[0]
+            raise UserError(
+                f"{where}={node}: expected one of the group's options: {', '.join(options(group))}."
+            )
+        for place, target in targets(node, where):
+            check_target(target, place)
+
+
+def _check_loop(config: Mapping[str, Any]) -> None:
+    loop = config["loop"]
+    _at_least("seed", config["seed"], 0)
+    _at_least("loop.epochs", loop["epochs"], 1)
+    if loop["steps"] is not None:
+        _at_least("loop.steps", loop["steps"], 1)
+    for key in ("eval_every", "image_every"):
+        try:
+            Cadence.parse(loop[key])
+        except ValueError as error:
+            raise UserError(f"loop.{key}: {error}.") from error
+
+
+def _check_numbers(config: Mapping[str, Any]) -> None:
+    """Checks the arguments that most parts of a group share."""
+    if "batch_size" in config["data"]:
+        _at_least("data.batch_size", config["data"]["batch_size"], 1)
+    rate = config["optimizer"].get("learning_rate", 1.0)
+    if not _is_number(rate) or not 0 < rate < float("inf"):
+        raise UserError(f"optimizer.learning_rate={rate}: expected a positive number.")
+    dropout = config["model"].get("dropout", 0.0)
+    if not _is_number(dropout) or not 0 <= dropout < 1:
+        raise UserError(f"model.dropout={dropout}: expected a number from 0 to below 1.")
+    units = config["model"].get("units", [])
+    if not isinstance(units, list) or not all(_is_count(width) for width in units):
+        raise UserError(f"model.units={units}: expected a list of widths, such as [128, 128].")
+
+
+def _check_output_directory(output_dir: str) -> None:
+    path = Path(output_dir).absolute()
+    existing = next(p for p in (path, *path.parents) if p.exists())
+    if not existing.is_dir():
+        raise UserError(f"output_dir={output_dir}: {existing} is a file, not a folder.")
+    if not os.access(existing, os.W_OK):
+        raise UserError(f"output_dir={output_dir}: {existing} can't be written to.")
+
+
+def _at_least(key: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise UserError(f"{key}={value}: expected a whole number of at least {least}.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -1,0 +1,202 @@
+"""From overrides to composed configs, with Hydra's errors put into the users' words."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
+
+from expt.config import schema
+from expt.config.location import config_directory
+from expt.errors import UserError, hint
+
+_FILE_NAME_LENGTH = 100
+
+
+@dataclass(frozen=True)
+class Job:
+    """One composed config, resolved and frozen.
+
+    Attributes:
+        config: The plain values, nested as in `--cfg job`.
+        choices: The option taken from each group, such as `{"act": "relu"}`.
+        overrides: What the user typed for this job.
+    """
+
+    config: dict[str, Any]
+    choices: dict[str, str]
+    overrides: tuple[str, ...]
+
+    @classmethod
+    def from_hydra(cls, config: DictConfig, hydra: DictConfig) -> "Job":
+        """Freezes a config composed by Hydra.
+
+        Args:
+            config: The config without Hydra's own node.
+            hydra: Hydra's own node.
+        """
+        container = OmegaConf.to_container(
+            config, resolve=True, throw_on_missing=True, enum_to_str=True
+        )
+        assert isinstance(container, dict)
+        choices = {
+            group: option
+            for group, option in hydra.runtime.choices.items()
+            if isinstance(option, str) and "/" not in group
+        }
+        return cls(
+            config={str(key): value for key, value in container.items()},
+            choices=choices,
+            overrides=tuple(hydra.overrides.task),
+        )
+
+    @classmethod
+    def current(cls, config: DictConfig) -> "Job":
+        """Freezes the config that Hydra has just handed to the task function."""
+        return cls.from_hydra(config, HydraConfig.get())
+
+
+def prepare_hydra() -> None:
+    """Registers with Hydra what `conf/` refers to: the schema and one resolver."""
+    schema.register()
+    OmegaConf.register_new_resolver("expt_file_name", _file_name, replace=True)
+
+
+def compose_jobs(
+    overrides: list[str], config_dir: str | None, multirun: bool
+) -> tuple[list[Job], DictConfig]:
+    """Composes the job, or with `multirun` all the jobs, that the overrides ask for.
+
+    Args:
+        overrides: As typed, such as `["act=relu,tanh", "seed=0"]`.
+        config_dir: A `conf/` folder of the user's own, added to the framework's.
+        multirun: Whether `-m` was given; a config may also ask for it by `hydra.mode`.
+
+    Returns:
+        The jobs in the order in which Hydra launches them, and Hydra's own node of the config.
+
+    Raises:
+        UserError: Something in the overrides or the configs is wrong.
+    """
+    prepare_hydra()
+    with _hydras_errors_as_ours(), _hydra(config_dir) as search_path:
+        modes = [*search_path, *(["hydra.mode=MULTIRUN"] if multirun else [])]
+        if not multirun:
+            config = compose("config", [*overrides, *modes], return_hydra_config=True)
+            if not is_multirun(config.hydra):
+                return [_job(config)], config.hydra
+        fixed = [override for override in overrides if not _sweeps(override)]
+        hydra = compose("config", [*fixed, *modes], return_hydra_config=True).hydra
+        return [
+            _job(compose("config", [*one, *modes], return_hydra_config=True))
+            for one in _expand(overrides, hydra)
+        ], hydra
+
+
+def is_multirun(hydra: DictConfig) -> bool:
+    """Whether Hydra's node of a config asks for a sweep."""
+    return hydra.mode is RunMode.MULTIRUN
+
+
+def _job(config: DictConfig) -> Job:
+    without_hydra = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    return Job.from_hydra(without_hydra, config.hydra)
+
+
+def _sweeps(override: str) -> bool:
+    return OverridesParser.create().parse_override(override).is_sweep_override()
+
+
+def _expand(overrides: list[str], hydra: DictConfig) -> list[list[str]]:
+    """Returns the overrides of each job, as Hydra's own sweeper expands them.
+
+    Another sweeper finds its jobs as it goes; then only what is fixed can be checked beforehand.
+    """
+    if not hydra.sweeper._target_.endswith("BasicSweeper"):
+        return [[override for override in overrides if not _sweeps(override)]]
+    params = [f"{key}={value}" for key, value in (hydra.sweeper.params or {}).items()]
+    loader = GlobalHydra.instance().config_loader()
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides([*params, *overrides])
+    return BasicSweeper.split_arguments(parsed, None)[0]
+
+
+@contextmanager
+def _hydra(config_dir: str | None) -> Iterator[list[str]]:
+    """Readies Hydra for composing; yields the override that adds the user's folder, if any."""
+    if config_dir is not None and not Path(config_dir).is_dir():
+        raise UserError(f"--config-dir {config_dir}: there is no such folder.")
+    search_path = (
+        []
+        if config_dir is None
+        else [f"hydra.searchpath=[{_quoted(f'file://{Path(config_dir).resolve()}')}]"]
+    )
+    with initialize_config_dir(str(config_directory()), version_base="1.3", job_name="run"):
+        yield search_path
+
+
+def _quoted(value: str) -> str:
+    """Quotes a value for Hydra's override grammar."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def directory_override(key: str, directory: Path) -> str:
+    """Returns the override that sets a directory of Hydra's, whatever the path's characters."""
+    # A `$` would begin an interpolation, quoted or not.
+    return f"{key}={_quoted(str(directory).replace('$', chr(92) + '$'))}"
+
+
+def _file_name(text: str) -> str:
+    """Makes a short file name of a job's overrides; what is cut off or replaced is in `.hydra/`."""
+    return re.sub(r"[^\w.,=+-]", "_", text)[:_FILE_NAME_LENGTH]
+
+
+@contextmanager
+def _hydras_errors_as_ours() -> Iterator[None]:
+    try:
+        yield
+    except MissingConfigException as error:
+        raise UserError(_missing_config(error)) from error
+    except MissingMandatoryValue as error:
+        raise UserError(f"{error.full_key} has no value; give one: {error.full_key}=…") from error
+    except OverrideParseException as error:
+        raise UserError(f"{error.override!r} is not of the form key=value: {error}") from error
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise UserError(_composition(error)) from error
+
+
+def _missing_config(error: MissingConfigException) -> str:
+    group, _, option = (error.missing_cfg_file or "").rpartition("/")
+    if not group or error.options is None:
+        return str(error)
+    return f"{group}={option}: there is no such option. {hint(option, error.options)}"
+
+
+def _composition(error: Exception) -> str:
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if not isinstance(cause, OmegaConfBaseException) or cause.full_key is None:
+        return str(error)
+    key = cause.full_key
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
+        prefix, _, last = key.rpartition(".")
+        valid = [str(name) for name in cause.parent_node if name != "hydra"]
+        public = [name for name in valid if not name.startswith("_")]
+        where = f"in {prefix!r}" if prefix else "at the top level"
+        return f"{key}: there is no key {last!r} {where}. {hint(last, public)}"
+    return f"{key}: {str(cause).splitlines()[0]}."

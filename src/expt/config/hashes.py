@@ -1,0 +1,43 @@
+"""Hashes that tell whether two runs can have the same result."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+# What changes where and how a run is recorded, but not its numbers.
+_WITHOUT_EFFECT = ("name", "output_dir", "recorder", "data.path", "loop.image_every")
+
+
+def run_hash(config: Mapping[str, Any], data_fingerprint: str) -> str:
+    """Returns a hash over everything in the config that can change the result, and the data.
+
+    Paths, recorders and names stay out; the data's content stands in for its path. The versions
+    of the code and its libraries are recorded beside the hash, not in it.
+    """
+    relevant = flatten(config)
+    for key in list(relevant):
+        if any(key == name or key.startswith(f"{name}.") for name in _WITHOUT_EFFECT):
+            del relevant[key]
+    text = json.dumps({**relevant, "data": data_fingerprint}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def variant_hash(config: Mapping[str, Any], data_fingerprint: str) -> str:
+    """Returns the run hash without the seed: equal for the repeats of one variant."""
+    without_seed = {key: value for key, value in config.items() if key != "seed"}
+    return run_hash(without_seed, data_fingerprint)
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns `{"optimizer.learning_rate": 0.001, …}`, lists whole, declarations left out."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if key.startswith("_") and key != "_target_":
+            continue
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat

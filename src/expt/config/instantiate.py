@@ -1,0 +1,127 @@
+"""The one place where a config's `_target_` becomes a Python object."""
+
+import functools
+import importlib.util
+import inspect
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import hydra.utils
+from hydra.errors import HydraException
+
+from expt.errors import UserError, hint
+
+ALLOW_VARIABLE = "EXPT_ALLOW"
+"""The environment variable that names a user's own packages, separated by commas.
+
+It can't be set in a config: a config from elsewhere must not be able to allow itself code.
+"""
+
+_OWN_PREFIXES = ("expt.parts.", "expt.record.")
+# Classes of Keras that do no more than they say. Lambda and TFSMLayer run what they are given.
+_KERAS = re.compile(
+    r"keras\.(layers|optimizers|optimizers\.schedules|initializers|regularizers|constraints)"
+    r"\.(?!Lambda$|TFSMLayer$)[A-Z]\w*"
+)
+
+
+def part(node: Mapping[str, Any], where: str) -> functools.partial[Any]:
+    """Returns what a node's `_target_` names, with the node's other keys bound as arguments.
+
+    What the framework supplies (an input shape, the activation …) is given when the result is
+    called. Keys with an underscore in front are declarations, not arguments.
+
+    Args:
+        node: A part's config.
+        where: The part's place in the config, such as `optimizer`, for messages.
+
+    Raises:
+        UserError: The target is not allowed or not found, or it takes no argument of that name.
+    """
+    for place, target in targets(node, where):
+        check_target(target, place)
+    arguments = {key: value for key, value in node.items() if not _is_declaration(key)}
+    try:
+        made = hydra.utils.instantiate(arguments, _partial_=True, _convert_="all")
+    except HydraException as error:
+        raise UserError(f"{where}: {_first_cause(error)}") from error
+    _check_arguments(made, where)
+    return functools.partial(made.func, **made.keywords)
+
+
+def _is_declaration(key: str) -> bool:
+    return key.startswith("_") and key not in ("_target_", "_args_")
+
+
+def targets(node: object, where: str) -> Iterator[tuple[str, str]]:
+    """Yields every `_target_` in a node, nested ones too, with its place."""
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield where, str(node["_target_"])
+        for key, value in node.items():
+            yield from targets(value, f"{where}.{key}")
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from targets(value, f"{where}.{index}")
+
+
+def check_target(target: str, where: str) -> None:
+    """Checks a target against the allow-list, without importing it.
+
+    A target is a module and one name in it, so that no path leads through a module's imports to
+    somewhere else.
+
+    Raises:
+        UserError: The target's package is not allowed, or there is no such module.
+    """
+    if _KERAS.fullmatch(target):
+        return
+    module, _, name = target.rpartition(".")
+    if not any(f"{target}.".startswith(prefix) for prefix in _allowed_prefixes()):
+        package = target.partition(".")[0]
+        raise UserError(
+            f"{where}._target_={target}: not allowed. Targets may come from expt.parts, expt.record"
+            " and Keras' layers, optimizers, initializers and regularizers; allow a package of"
+            f" your own with {ALLOW_VARIABLE}={package} in the environment."
+        )
+    if not name or not _module_exists(module):
+        raise UserError(
+            f"{where}._target_={target}: there is no module {module!r}. A target is a module and "
+            "the name of a function or class in it; is the folder that holds the package the "
+            "working directory, or the package installed?"
+        )
+
+
+def _allowed_prefixes() -> tuple[str, ...]:
+    named = (name.strip() for name in os.environ.get(ALLOW_VARIABLE, "").split(","))
+    return _OWN_PREFIXES + tuple(f"{name}." for name in named if name)
+
+
+def _module_exists(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # a parent that is missing, or is no package
+        return False
+
+
+def _check_arguments(made: functools.partial[Any], where: str) -> None:
+    home = getattr(made.func, "__module__", "") or ""
+    if not f"{home}.".startswith((*_allowed_prefixes(), "keras.")):
+        raise UserError(f"{where}: the target is defined in {home!r}, which is not allowed.")
+    parameters = inspect.signature(made.func).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return
+    for name in made.keywords:
+        if name not in parameters:
+            function = getattr(made.func, "__qualname__", made.func)
+            raise UserError(
+                f"{where}.{name}: {function} has no such argument. {hint(name, parameters)}"
+            )
+
+
+def _first_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)

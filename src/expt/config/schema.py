@@ -1,0 +1,54 @@
+"""The typed schema of everything in the config that is not a part.
+
+Parts are free-form: their keys are their constructor's argument names, and the values stand in
+`conf/`. Here stand the types alone, so that a wrong type or an unknown key is refused by name.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+
+class Compile(Enum):
+    """How a block of steps runs."""
+
+    graph = "graph"
+    xla = "xla"
+    eager = "eager"
+
+
+@dataclass
+class Loop:
+    """The training loop."""
+
+    epochs: int = MISSING
+    steps: int | None = MISSING
+    compile: Compile = MISSING
+    eval_every: Any = MISSING  # a cadence: steps, epochs ("1ep") or null
+    image_every: Any = MISSING
+
+
+@dataclass
+class Config:
+    """The top level."""
+
+    name: str = MISSING
+    seed: int = MISSING
+    output_dir: str = MISSING
+    data: Any = MISSING
+    model: Any = MISSING
+    act: Any = MISSING
+    loss: Any = MISSING
+    optimizer: Any = MISSING
+    schedule: Any = MISSING
+    metric: dict[str, Any] = field(default_factory=dict)
+    loop: Loop = MISSING
+    recorder: dict[str, Any] = field(default_factory=dict)
+
+
+def register() -> None:
+    """Makes the schema known to Hydra under the name that `conf/config.yaml` lists first."""
+    ConfigStore.instance().store(name="schema", node=Config, provider="schema")

@@ -1,0 +1,139 @@
+"""One run's life: build, preflight, train, evaluate, save, close.
+
+Importing this imports TensorFlow; `start_tensorflow` comes first.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from expt.assembly import Parts, make_params, make_parts, make_plan, make_recorder
+from expt.config.compose import Job
+from expt.config.hashes import run_hash, variant_hash
+from expt.errors import Terminated
+from expt.parts.data.dataset import Dataset
+from expt.record.environment import git_state, machine, versions
+from expt.record.images import draw_validation
+from expt.record.recorder import BestModel, Recorder, Scalars
+from expt.record.run import Run, Status
+from expt.train.block import make_run_block
+from expt.train.evaluate import make_evaluate
+from expt.train.loop import CAPACITY, train
+from expt.train.plan import Plan
+from expt.train.preflight import preflight
+from expt.train.state import Best, save_model
+from expt.train.step import make_train_step
+
+_log = logging.getLogger(__name__)
+_EXAMPLES_LOGGED = 5
+
+
+def run_job(job: Job, dataset: Dataset, directory: Path, console: Console) -> dict[str, Any]:
+    """Trains one job from its first step to its last, and records it in a directory.
+
+    Args:
+        job: The frozen config; it must have been checked.
+        dataset: Its data.
+        directory: Exists, and holds no run yet.
+        console: Where progress is shown.
+
+    Returns:
+        The content of the run's run.json.
+
+    Raises:
+        UserError: The parts don't fit each other; nothing of the run has been recorded.
+        RunError: The run failed. It is closed as FAILED. So it is when anything else is raised,
+            but for KeyboardInterrupt and Terminated, which close it as KILLED.
+    """
+    plan = make_plan(job, dataset)
+    parts = make_parts(job, dataset, plan.total_steps)
+    preflight(parts.model, parts.loss, dataset)
+    run = _new_run(job, dataset, directory, parts)
+    recorder = make_recorder(job, plan, console)
+    status, error = Status.FAILED, None
+    try:
+        recorder.open(run)
+        _train_and_save(job, plan, parts, dataset, run, recorder)
+        status = Status.FINISHED
+    except (KeyboardInterrupt, Terminated) as interruption:
+        status, error = Status.KILLED, type(interruption).__name__
+        raise
+    except Exception as failure:
+        error = f"{type(failure).__name__}: {failure}"
+        _log.info("the run failed", exc_info=failure)
+        raise
+    finally:
+        run.update(status=status, error=error, ended=time.time())
+        recorder.close(status)
+    return run.record
+
+
+def _train_and_save(
+    job: Job, plan: Plan, parts: Parts, dataset: Dataset, run: Run, recorder: Recorder
+) -> None:
+    mode = job.config["loop"]["compile"]
+    model, loss, metrics = parts.model, parts.loss, parts.metrics
+    step = make_train_step(model, loss, parts.optimizer, metrics)
+    run_block = make_run_block(step, dataset.train, dataset.batch_size, CAPACITY, mode)
+    evaluate = make_evaluate(model, loss, metrics, dataset.validation, mode)
+    best = Best(model)
+    started = time.perf_counter()
+    try:
+        final = train(plan, run_block, evaluate, best, recorder, partial(draw_validation, dataset))
+    finally:
+        run.update(training_seconds=time.perf_counter() - started)
+        if best.step is not None:
+            best.restore()
+            save_model(model, run.directory / "model.keras")
+            run.update(best={"step": best.step, **best.values})
+
+    test, outputs = make_evaluate(model, loss, metrics, dataset.test, mode)()
+    scores = {f"test/{name}": value for name, value in test.items()}
+    recorder.write(Scalars.single(plan.total_steps, plan.epoch_of(plan.total_steps), scores))
+    recorder.write(
+        BestModel(
+            path=run.directory / "model.keras",
+            model=model,
+            inputs=dataset.test.inputs[:_EXAMPLES_LOGGED],
+            outputs=outputs[:_EXAMPLES_LOGGED],
+        )
+    )
+    run.update(final={"step": plan.total_steps, **final, **scores})
+
+
+def _new_run(job: Job, dataset: Dataset, directory: Path, parts: Parts) -> Run:
+    record = _identity(job, dataset, directory) | {
+        "parameters": int(parts.model.count_params()),
+        "status": Status.RUNNING,
+        "started": time.time(),
+    }
+    output_dir = Path(job.config["output_dir"]).absolute()
+    run = Run(directory, output_dir, job.config, make_params(job), record)
+    run.update()
+    return run
+
+
+def _identity(job: Job, dataset: Dataset, directory: Path) -> Mapping[str, Any]:
+    return {
+        "run_name": directory.name,
+        "name": job.config["name"],
+        "overrides": list(job.overrides),
+        "choices": job.choices,
+        "seed": job.config["seed"],
+        "run_hash": run_hash(job.config, dataset.fingerprint),
+        "variant_hash": variant_hash(job.config, dataset.fingerprint),
+        "data": {
+            "name": dataset.name,
+            "task": dataset.task,
+            "fingerprint": dataset.fingerprint,
+            "examples": {name: len(split) for name, split in dataset.splits()},
+        },
+        "git": git_state(Path.cwd()),
+        "versions": versions(),
+        "machine": machine(),
+    }

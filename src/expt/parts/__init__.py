@@ -1,0 +1,1 @@
+"""The parts that configs choose from: only what Keras lacks."""

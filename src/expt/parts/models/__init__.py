@@ -1,0 +1,1 @@
+"""Models: functions that build a Keras model ending in logits."""

@@ -1,0 +1,1 @@
+"""Recording: one small protocol and its sinks."""

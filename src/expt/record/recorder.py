@@ -1,0 +1,194 @@
+"""The recorder protocol, what is recorded, and recorders made of recorders."""
+
+import io
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from expt.record.run import Run, Status
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Scalars:
+    """Numbers of some consecutive records.
+
+    Attributes:
+        steps: Optimizer steps, shape [records].
+        epochs: The epoch, counted from 1, of each step, shape [records].
+        times: Seconds since 1970, shape [records].
+        values: By full metric name, such as `train/loss`: shape [records].
+    """
+
+    steps: NDArray[np.int64]
+    epochs: NDArray[np.int64]
+    times: NDArray[np.float64]
+    values: Mapping[str, NDArray[np.float32]]
+
+    @classmethod
+    def single(cls, step: int, epoch: int, values: Mapping[str, float]) -> "Scalars":
+        """Makes one record of this moment."""
+        return cls(
+            np.array([step]),
+            np.array([epoch]),
+            np.array([time.time()]),
+            {name: np.array([value], np.float32) for name, value in values.items()},
+        )
+
+    def last(self) -> dict[str, float]:
+        """The values of the last record."""
+        return {name: float(column[-1]) for name, column in self.values.items()}
+
+
+@dataclass
+class Image:
+    """A picture, drawn when the first sink asks for it, on that sink's thread.
+
+    Attributes:
+        step: The optimizer step it shows.
+        time: Seconds since 1970.
+        name: Its full name, such as `val/predictions`.
+        draw: Makes the pixels: uint8, shape [height, width, 3].
+    """
+
+    step: int
+    time: float
+    name: str
+    draw: Callable[[], NDArray[np.uint8]]
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _pixels: NDArray[np.uint8] | None = field(default=None, repr=False)
+    _png: bytes | None = field(default=None, repr=False)
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """The pixels, drawn once."""
+        with self._lock:
+            if self._pixels is None:
+                self._pixels = self.draw()
+            return self._pixels
+
+    def png(self) -> bytes:
+        """The picture as a PNG file, encoded once."""
+        pixels = self.pixels()
+        with self._lock:
+            if self._png is None:
+                buffer = io.BytesIO()
+                PillowImage.fromarray(pixels).save(buffer, format="PNG", compress_level=1)
+                self._png = buffer.getvalue()
+            return self._png
+
+
+@dataclass(frozen=True)
+class BestModel:
+    """The best model of a run, saved.
+
+    Attributes:
+        path: The `.keras` file.
+        model: The Keras model.
+        inputs: A few inputs that it takes.
+        outputs: What it gives for them.
+    """
+
+    path: Path
+    model: Any
+    inputs: NDArray[np.float32]
+    outputs: NDArray[np.float32]
+
+
+Record = Scalars | Image | BestModel
+
+
+class Recorder(Protocol):
+    """A place where records go. One that has no use for a kind of record leaves it out."""
+
+    def open(self, run: Run) -> None:
+        """Begins a run."""
+
+    def write(self, record: Record) -> None:
+        """Takes one record; records come in the order of their steps."""
+
+    def close(self, status: Status) -> None:
+        """Ends the run; everything must be on its way out when this returns."""
+
+
+@dataclass
+class Fanout:
+    """Gives every record to several recorders, in their order."""
+
+    recorders: Sequence[Recorder]
+
+    def open(self, run: Run) -> None:
+        """Opens all."""
+        for recorder in self.recorders:
+            recorder.open(run)
+
+    def write(self, record: Record) -> None:
+        """Writes to all."""
+        for recorder in self.recorders:
+            recorder.write(record)
+
+    def close(self, status: Status) -> None:
+        """Closes all, the last first, even if one of them raises."""
+        remaining = list(self.recorders)
+        try:
+            while remaining:
+                remaining.pop().close(status)
+        finally:
+            if remaining:
+                Fanout(remaining).close(status)
+
+
+class Background:
+    """Runs a sink on a thread of its own, so that it can't hold up training or stop it.
+
+    A sink that raises is reported once and gets nothing more; the journal still has everything.
+    """
+
+    def __init__(self, name: str, sink: Recorder) -> None:
+        self._name = name
+        self._sink = sink
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        # A daemon, so that a second Ctrl-C can end the process at once.
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+
+    def open(self, run: Run) -> None:
+        """Starts the thread, which opens the sink."""
+        self._calls.put(lambda: self._sink.open(run))
+        self._thread.start()
+
+    def write(self, record: Record) -> None:
+        """Queues the record."""
+        self._calls.put(lambda: self._sink.write(record))
+
+    def close(self, status: Status) -> None:
+        """Waits until the sink has written everything and is closed."""
+        self._calls.put(lambda: self._sink.close(status))
+        self._calls.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        broken = False
+        while (call := self._calls.get()) is not None:
+            if broken:
+                continue
+            try:
+                call()
+            # Whatever a sink raises, training goes on.
+            except Exception as error:  # noqa: BLE001
+                broken = True
+                _log.warning(
+                    "%s: recording stopped: %s: %s. The journal keeps everything.",
+                    self._name,
+                    type(error).__name__,
+                    error,
+                )
+                _log.info("%s failed", self._name, exc_info=error)

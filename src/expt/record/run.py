@@ -1,0 +1,51 @@
+"""A run's directory and its run.json: identity, status and outcome."""
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+
+class Status(StrEnum):
+    """How a run stands; the words are MLflow's."""
+
+    RUNNING = "RUNNING"
+    FINISHED = "FINISHED"
+    FAILED = "FAILED"
+    KILLED = "KILLED"
+
+
+@dataclass
+class Run:
+    """One run, as recorders see it.
+
+    Attributes:
+        directory: Where everything of the run goes.
+        output_dir: The folder of all runs; the embedded MLflow store is there.
+        config: The frozen config.
+        params: The config flattened, with the option taken from each group under the group's name.
+        record: The content of run.json.
+    """
+
+    directory: Path
+    output_dir: Path
+    config: Mapping[str, Any]
+    params: Mapping[str, Any]
+    record: dict[str, Any]
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def update(self, **fields: Any) -> None:
+        """Adds to run.json, from any thread. The file is replaced atomically."""
+        with self._lock:
+            self.record |= fields
+            partial = self.directory / "partial-run.json"
+            text = json.dumps(self.record, indent=2, default=str)
+            with partial.open("w", encoding="utf-8") as file:
+                file.write(text + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self.directory / "run.json")

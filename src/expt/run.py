@@ -1,0 +1,179 @@
+"""`python -m expt.run [-m] [overrides]`: trains one run, or with -m a sweep."""
+
+import hashlib
+import os
+import shlex
+import sys
+import traceback
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from rich.console import Console
+
+from expt.assembly import DataLoader
+from expt.command import FULL_ERROR, exit_code, run_command, tell
+from expt.config.compose import Job, compose_jobs, directory_override, is_multirun, prepare_hydra
+from expt.config.hashes import run_hash
+from expt.config.location import config_directory
+from expt.errors import RunError, UserError
+from expt.record.directories import allocate, discard
+from expt.record.mlflow import store_uri
+from expt.train.backend import start_tensorflow
+
+
+def main() -> None:
+    """Runs the command line."""
+    run_command(_run)
+
+
+def _run(arguments: list[str]) -> int:
+    args = get_args_parser().parse_args(arguments)
+    if args.help or args.hydra_help or args.shell_completion or args.info:
+        prepare_hydra()
+        _hand_to_hydra(arguments, _train_nothing)
+        return 0
+    jobs, hydra_node = compose_jobs(args.overrides, args.config_dir, args.multirun)
+    if args.cfg:
+        _hand_to_hydra(arguments, _train_nothing)
+        return 0
+    return _train(arguments, args, jobs, hydra_node)
+
+
+def _train(
+    arguments: list[str], args: Namespace, jobs: Sequence[Job], hydra_node: DictConfig
+) -> int:
+    """Checks all jobs and loads their data; only then makes a directory and trains them."""
+    load = DataLoader()
+    hashes = [run_hash(job.config, load(job).fingerprint) for job in jobs]
+    is_sweep = is_multirun(hydra_node)
+    output_dir = Path(jobs[0].config["output_dir"]).absolute()
+    key, directory = ("hydra.run.dir", hydra_node.run.dir)
+    if is_sweep:
+        key, directory = ("hydra.sweep.dir", hydra_node.sweep.dir)
+    chosen_by_user = any(override.startswith(f"{key}=") for override in args.overrides)
+    if chosen_by_user:
+        _refuse_used(Path(directory))
+    else:
+        name = hashlib.sha256("".join(hashes).encode()).hexdigest() if is_sweep else hashes[0]
+        directory = allocate(output_dir / ("sweeps" if is_sweep else "runs"), name[:8])
+        arguments = [*arguments, directory_override(key, directory)]
+
+    console = Console()
+    told: list[Exception] = []
+
+    def train_one(config: DictConfig) -> None:
+        job = Job.current(config)
+        start_tensorflow(job.config["seed"])
+        from expt.job import run_job
+
+        try:
+            record = run_job(job, load(job), Path(HydraConfig.get().runtime.output_dir), console)
+        except Exception as error:
+            told.append(error)
+            _tell_at_once(error)
+            raise
+        console.print(_outcome(record), highlight=False, soft_wrap=True)
+
+    try:
+        _hand_to_hydra(arguments, train_one)
+    except Exception as error:
+        if error not in told:
+            raise
+        return 1 if is_sweep else exit_code(error)
+    finally:
+        if any(Path(directory).rglob("run.json")):
+            _print_where_to_look(console, output_dir)
+        elif not chosen_by_user:
+            discard(Path(directory), root=output_dir)
+    return 0
+
+
+def _train_nothing(config: DictConfig) -> None:
+    """Stands in where Hydra only shows something."""
+
+
+def _hand_to_hydra(arguments: list[str], task: Callable[[DictConfig], None]) -> None:
+    """Lets Hydra run the command line; what the task raises comes out of here as it is."""
+    decorate = hydra.main(
+        version_base="1.3", config_path=str(config_directory()), config_name="config"
+    )
+    with _set(os.environ, FULL_ERROR, "1"), _arguments(arguments):
+        decorate(task)()
+
+
+@contextmanager
+def _set(environment: Any, name: str, value: str) -> Iterator[None]:
+    before = environment.get(name)
+    environment[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del environment[name]
+        else:
+            environment[name] = before
+
+
+@contextmanager
+def _arguments(arguments: list[str]) -> Iterator[None]:
+    before = sys.argv
+    sys.argv = [before[0], *arguments]
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+def _refuse_used(directory: Path) -> None:
+    if any(directory.rglob("run.json")):
+        raise UserError(
+            f"{directory} already holds a run; no two runs share a directory. Choose another one, "
+            "or leave it to expt."
+        )
+
+
+def _tell_at_once(error: Exception) -> None:
+    if isinstance(error, UserError | RunError):
+        tell(error)
+    else:
+        traceback.print_exception(error)
+
+
+def _outcome(record: dict[str, Any]) -> str:
+    """One line on how a run came out."""
+    final, best = record["final"], record["best"]
+    numbers = "  ".join(
+        f"{name} {value:.4f}" for name, value in final.items() if name.startswith(("val/", "test/"))
+    )
+    seconds = record["ended"] - record["started"]
+    return (
+        f"{record['status']} after {final['step']} steps, {seconds:.1f} s  {numbers}\n"
+        f"best model: step {best['step']}, val/loss {best['val/loss']:.4f} "
+        "(model.keras, test/* are its)"
+    )
+
+
+def _print_where_to_look(console: Console, output_dir: Path) -> None:
+    here = Path(os.path.relpath(output_dir))
+    tensorboard = ["tensorboard", "--logdir", str(here), "--samples_per_plugin"]
+    commands = {
+        "TensorBoard": [*tensorboard, "images=0,scalars=0"],
+        "MLflow": ["mlflow", "ui", "--backend-store-uri", store_uri(output_dir)],
+    }
+    for name, command in commands.items():
+        program = Path(sys.executable).parent / command[0]
+        if str(program.parent) not in os.environ["PATH"].split(os.pathsep):
+            command[0] = os.path.relpath(program)
+        line = f"{name:<12} {shlex.join(command)}"
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

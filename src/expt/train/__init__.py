@@ -1,0 +1,1 @@
+"""Training: the step, the blocks, the loop and its state."""

@@ -1,0 +1,50 @@
+"""TensorFlow's start: quiet, seeded and deterministic."""
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_log = logging.getLogger(__name__)
+
+
+def start_tensorflow(seed: int) -> None:
+    """Imports TensorFlow if need be and brings it to a state that depends on the seed alone.
+
+    Layers of an earlier job in the same process are forgotten, so that a job gives the same bits
+    whether it runs alone or after others.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _start_messages_logged():
+        import keras
+        import tensorflow as tf
+
+        tf.config.list_logical_devices()
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+
+
+@contextmanager
+def _start_messages_logged() -> Iterator[None]:
+    """Sends what TensorFlow's C++ code prints while it starts to the log.
+
+    Its messages about missing GPU libraries come before its log level applies.
+    """
+    if "tensorflow" in sys.modules:
+        yield
+        return
+    sys.stderr.flush()
+    original = os.dup(2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(original, 2)
+            os.close(original)
+            captured.seek(0)
+            for line in captured.read().decode(errors="replace").splitlines():
+                _log.info("tensorflow: %s", line)

@@ -1,0 +1,49 @@
+"""How long to train, and what is due when."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expt.train.cadence import Cadence
+from expt.train.order import batch_indices
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train and when to do what. Steps are counted from 1.
+
+    Attributes:
+        seed: Of the order of the data.
+        total_steps: When to stop.
+        steps_per_epoch: Full batches an epoch.
+        num_examples: Size of the train split.
+        batch_size: Examples a step.
+        eval_every: When to evaluate; also at the end.
+        image_every: When to draw; also at the end.
+    """
+
+    seed: int
+    total_steps: int
+    steps_per_epoch: int
+    num_examples: int
+    batch_size: int
+    eval_every: Cadence
+    image_every: Cadence
+
+    def epoch_of(self, step: int) -> int:
+        """The epoch, counted from 1, in which a step takes place."""
+        return (step - 1) // self.steps_per_epoch + 1
+
+    def is_due(self, cadence: Cadence, step: int) -> bool:
+        """Whether something is due after a step; at the end everything is."""
+        return step == self.total_steps or cadence.is_due(step, self.steps_per_epoch)
+
+    def steps_to_border(self, step: int) -> int:
+        """How many steps from here to the next at which something is due."""
+        due = (c.next_due(step, self.steps_per_epoch) for c in (self.eval_every, self.image_every))
+        return int(min(self.total_steps, *due)) - step
+
+    def indices(self, step: int, count: int) -> NDArray[np.int32]:
+        """Which examples the `count` steps after `step` see."""
+        return batch_indices(self.seed, step, count, self.num_examples, self.batch_size)
