@@ -68,11 +68,13 @@ def _print_table(names: list[str], rounds: int, folder: Path) -> None:
             keras.append(_child("keras", name, folder))
             expt.append(_child("expt", name, folder))
         pairs = list(zip(expt, keras, strict=True))
-        cells = [statistics.median(k["steps_per_s"] for k in keras)]
+        numbers = [statistics.median(k["steps_per_s"] for k in keras)]
         for key in ("steps_per_s", "closed"):
-            cells.append(statistics.median(e[key] for e in expt))
-            cells.append(statistics.median(e[key] / k["steps_per_s"] for e, k in pairs))
-        table.add_row(name, *(f"{c:,.0f}" if i in (0, 1, 3) else f"{c:.2f}x" for i, c in enumerate(cells)))
+            numbers.append(statistics.median(e[key] for e in expt))
+            numbers.append(statistics.median(e[key] / k["steps_per_s"] for e, k in pairs))
+        table.add_row(
+            name, *(f"{c:,.0f}" if i in (0, 1, 3) else f"{c:.2f}x" for i, c in enumerate(cells))
+        )
         print(name, json.dumps({"keras": keras, "expt": expt}), file=sys.stderr)
     Console(width=100).print(table)
 
@@ -103,23 +105,30 @@ def _write_mnist_shaped(folder: Path) -> None:
 
 
 def _measure(side: str, row: Row) -> dict[str, float]:
-    from expt.assembly import DataLoader
+    from expt.assembly import DataLoader, Sinks
     from expt.config.compose import compose_jobs
     from expt.train.backend import start_tensorflow
 
     overrides = [*row.overrides, f"loop.epochs={row.epochs}"]
     (job,), _ = compose_jobs(overrides, None, multirun=False)
     dataset = DataLoader()(job)
+    if side == "keras":
+        start_tensorflow(0)
+        return _measure_keras(job, dataset)
+    sinks = Sinks()
+    sinks(job)
     start_tensorflow(0)
-    return (_measure_expt if side == "expt" else _measure_keras)(job, dataset)
+    result = _measure_expt(job, dataset, sinks)
+    sinks.stop()
+    return result
 
 
-def _measure_expt(job: Any, dataset: Any) -> dict[str, float]:
+def _measure_expt(job: Any, dataset: Any, sinks: Any) -> dict[str, float]:
     from expt.job import run_job
 
     directory = Path(tempfile.mkdtemp(dir=Path.cwd()))
     started = time.perf_counter()
-    record = run_job(job, dataset, directory, Console(quiet=True))
+    record = run_job(job, dataset, directory, sinks(job), Console(quiet=True))
     closed = time.perf_counter() - started
     steps, seconds = record["final"]["step"], record["training_seconds"]
     return {"steps_per_s": steps / seconds, "closed": steps / closed}

@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,8 @@ from expt.config.instantiate import part
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Source
 from expt.record.console import ConsoleRecorder
-from expt.record.images import ImageFiles
 from expt.record.journal import Journal
+from expt.record.process import SeparateProcess
 from expt.record.recorder import Background, Fanout, Recorder
 from expt.train.cadence import Cadence
 from expt.train.plan import Plan
@@ -99,13 +99,46 @@ def make_parts(job: Job, dataset: Dataset, total_steps: int) -> Parts:
     return Parts(model, part(config["loss"], "loss"), metrics, optimizer)
 
 
-def make_recorder(job: Job, plan: Plan, console: Console) -> Recorder:
-    """Returns the journal, the console and the sinks that the config names, as one recorder."""
-    sinks: dict[str, Recorder] = {"images": ImageFiles()}
-    for name, node in job.config["recorder"].items():
-        sinks[name] = _call(part(node, f"recorder.{name}"), f"recorder.{name}")
+class Sinks:
+    """The sinks that configs name, made once and used for run after run.
+
+    Making them early lets those that live in processes of their own start while TensorFlow does.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[str, Background] = {}
+        self._processes: list[SeparateProcess] = []
+
+    def __call__(self, job: Job) -> list[Recorder]:
+        """Returns the sinks of a job.
+
+        Raises:
+            UserError: A recorder refuses its arguments.
+        """
+        nodes = {**job.config["recorder"], "images": {"_target_": "expt.record.images.ImageFiles"}}
+        return [self._sink(name, node) for name, node in nodes.items()]
+
+    def _sink(self, name: str, node: Mapping[str, Any]) -> Background:
+        key = json.dumps(node, sort_keys=True)
+        if key not in self._made:
+            sink = _call(part(node, f"recorder.{name}"), f"recorder.{name}")
+            if isinstance(sink, SeparateProcess):
+                self._processes.append(sink)
+            self._made[key] = Background(name, sink)
+        return self._made[key]
+
+    def stop(self) -> None:
+        """Ends their threads and processes."""
+        for sink in self._made.values():
+            sink.stop()
+        for process in self._processes:
+            process.stop()
+
+
+def make_recorder(plan: Plan, sinks: Sequence[Recorder], console: Console) -> Recorder:
+    """Returns the journal, the console and the sinks as one recorder."""
     display = ConsoleRecorder(console, plan.total_steps, plan.epoch_of(plan.total_steps))
-    return Fanout([Journal(), display, *(Background(name, sink) for name, sink in sinks.items())])
+    return Fanout([Journal(), display, *sinks])
 
 
 def make_params(job: Job) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Importing this imports TensorFlow; `start_tensorflow` comes first.
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,16 @@ _log = logging.getLogger(__name__)
 _EXAMPLES_LOGGED = 5
 
 
-def run_job(job: Job, dataset: Dataset, directory: Path, console: Console) -> dict[str, Any]:
+def run_job(
+    job: Job, dataset: Dataset, directory: Path, sinks: Sequence[Recorder], console: Console
+) -> dict[str, Any]:
     """Trains one job from its first step to its last, and records it in a directory.
 
     Args:
         job: The frozen config; it must have been checked.
         dataset: Its data.
         directory: Exists, and holds no run yet.
+        sinks: Where to record, beside the journal.
         console: Where progress is shown.
 
     Returns:
@@ -54,7 +57,7 @@ def run_job(job: Job, dataset: Dataset, directory: Path, console: Console) -> di
     parts = make_parts(job, dataset, plan.total_steps)
     preflight(parts.model, parts.loss, dataset)
     run = _new_run(job, dataset, directory, parts)
-    recorder = make_recorder(job, plan, console)
+    recorder = make_recorder(plan, sinks, console)
     status, error = Status.FAILED, None
     try:
         recorder.open(run)
@@ -98,7 +101,6 @@ def _train_and_save(
     recorder.write(
         BestModel(
             path=run.directory / "model.keras",
-            model=model,
             inputs=dataset.test.inputs[:_EXAMPLES_LOGGED],
             outputs=outputs[:_EXAMPLES_LOGGED],
         )
@@ -118,7 +120,7 @@ def _new_run(job: Job, dataset: Dataset, directory: Path, parts: Parts) -> Run:
     return run
 
 
-def _identity(job: Job, dataset: Dataset, directory: Path) -> Mapping[str, Any]:
+def _identity(job: Job, dataset: Dataset, directory: Path) -> dict[str, Any]:
     return {
         "run_name": directory.name,
         "name": job.config["name"],

@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 
-from expt.assembly import DataLoader
+from expt.assembly import DataLoader, Sinks
 from expt.command import FULL_ERROR, exit_code, run_command, tell
 from expt.config.compose import Job, compose_jobs, directory_override, is_multirun, prepare_hydra
 from expt.config.hashes import run_hash
@@ -65,16 +65,17 @@ def _train(
         directory = allocate(output_dir / ("sweeps" if is_sweep else "runs"), name[:8])
         arguments = [*arguments, directory_override(key, directory)]
 
-    console = Console()
+    console, sinks = Console(), Sinks()
     told: list[Exception] = []
 
     def train_one(config: DictConfig) -> None:
-        job = Job.current(config)
-        start_tensorflow(job.config["seed"])
-        from expt.job import run_job
-
+        job, directory = Job.current(config), Path(HydraConfig.get().runtime.output_dir)
         try:
-            record = run_job(job, load(job), Path(HydraConfig.get().runtime.output_dir), console)
+            recorders = sinks(job)
+            start_tensorflow(job.config["seed"])
+            from expt.job import run_job
+
+            record = run_job(job, load(job), directory, recorders, console)
         except Exception as error:
             told.append(error)
             _tell_at_once(error)
@@ -88,6 +89,7 @@ def _train(
             raise
         return 1 if is_sweep else exit_code(error)
     finally:
+        sinks.stop()
         if any(Path(directory).rglob("run.json")):
             _print_where_to_look(console, output_dir)
         elif not chosen_by_user:

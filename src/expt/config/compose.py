@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -69,7 +69,7 @@ class Job:
     @classmethod
     def current(cls, config: DictConfig) -> "Job":
         """Freezes the config that Hydra has just handed to the task function."""
-        return cls.from_hydra(config, HydraConfig.get())
+        return cls.from_hydra(config, cast("DictConfig", HydraConfig.get()))
 
 
 def prepare_hydra() -> None:
@@ -115,7 +115,7 @@ def is_multirun(hydra: DictConfig) -> bool:
 
 
 def _job(config: DictConfig) -> Job:
-    without_hydra = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    without_hydra = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     return Job.from_hydra(without_hydra, config.hydra)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from filelock import FileLock
 
+from expt.record.process import SeparateProcess
 from expt.record.recorder import BestModel, Image, Record, Scalars
 from expt.record.run import Run, Status
 
@@ -29,17 +30,33 @@ def _embedded_uri(output_dir: Path) -> str:
     return f"sqlite:///{output_dir.resolve() / _DATABASE}"
 
 
-class MLflowRecorder:
+class MLflowRecorder(SeparateProcess):
     """Writes to an MLflow store: the one at MLFLOW_TRACKING_URI, or one embedded in outputs/.
 
-    MLflow is imported when the run is opened, which happens on this sink's own thread.
+    It works in a process of its own: MLflow takes seconds to import and most of a core to store
+    every step's numbers.
     """
+
+    def __init__(self) -> None:
+        super().__init__(MLflowStore)
+
+
+class MLflowStore:
+    """The sink behind `MLflowRecorder`; making one imports MLflow."""
 
     _client: Any
     _run_id: str
     _uri: str
     _metrics: list[Any]
     _last_request: float
+
+    def __init__(self) -> None:
+        # Telemetry would start with the import.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        import mlflow.models  # noqa: F401
+
+        # It tells of every database table and every model file that it makes.
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
 
     def open(self, run: Run) -> None:
         """Creates the store, the experiment and the run, and writes what is known of it."""
@@ -140,13 +157,16 @@ class MLflowRecorder:
     def _log_model(self, best: BestModel) -> None:
         import mlflow
 
+        from expt.record import mlflow_model
+
         mlflow.set_tracking_uri(self._uri)
         with mlflow.start_run(run_id=self._run_id, log_system_metrics=False):
-            mlflow.keras.log_model(
-                best.model,
+            mlflow.models.Model.log(
+                artifact_path=None,
                 name="model",
+                flavor=mlflow_model,
+                keras_file=best.path,
                 signature=mlflow.models.infer_signature(best.inputs, best.outputs),
-                pip_requirements=["tensorflow", "keras"],
             )
 
 

@@ -1,5 +1,6 @@
 """The recorder protocol, what is recorded, and recorders made of recorders."""
 
+import functools
 import io
 import logging
 import queue
@@ -65,7 +66,7 @@ class Image:
     time: float
     name: str
     draw: Callable[[], NDArray[np.uint8]]
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _pixels: NDArray[np.uint8] | None = field(default=None, repr=False)
     _png: bytes | None = field(default=None, repr=False)
 
@@ -78,13 +79,18 @@ class Image:
 
     def png(self) -> bytes:
         """The picture as a PNG file, encoded once."""
-        pixels = self.pixels()
         with self._lock:
             if self._png is None:
                 buffer = io.BytesIO()
-                PillowImage.fromarray(pixels).save(buffer, format="PNG", compress_level=1)
+                picture = PillowImage.fromarray(self.pixels())
+                picture.save(buffer, format="PNG", compress_level=1)
                 self._png = buffer.getvalue()
             return self._png
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles the pixels rather than what draws them."""
+        drawn = functools.partial(np.asarray, self.pixels())
+        return Image, (self.step, self.time, self.name, drawn)
 
 
 @dataclass(frozen=True)
@@ -93,13 +99,11 @@ class BestModel:
 
     Attributes:
         path: The `.keras` file.
-        model: The Keras model.
         inputs: A few inputs that it takes.
         outputs: What it gives for them.
     """
 
     path: Path
-    model: Any
     inputs: NDArray[np.float32]
     outputs: NDArray[np.float32]
 
@@ -150,45 +154,55 @@ class Fanout:
 class Background:
     """Runs a sink on a thread of its own, so that it can't hold up training or stop it.
 
-    A sink that raises is reported once and gets nothing more; the journal still has everything.
+    A sink that raises is reported once and gets nothing more of that run; the journal still has
+    everything. One sink serves run after run.
     """
 
     def __init__(self, name: str, sink: Recorder) -> None:
         self._name = name
         self._sink = sink
-        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._is_broken = False
+        self._calls: queue.Queue[functools.partial[None] | None] = queue.Queue()
         # A daemon, so that a second Ctrl-C can end the process at once.
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
 
     def open(self, run: Run) -> None:
-        """Starts the thread, which opens the sink."""
-        self._calls.put(lambda: self._sink.open(run))
-        self._thread.start()
+        """Lets the thread open the sink."""
+        self._calls.put(functools.partial(self._open, run))
 
     def write(self, record: Record) -> None:
         """Queues the record."""
-        self._calls.put(lambda: self._sink.write(record))
+        self._calls.put(functools.partial(self._sink.write, record))
 
     def close(self, status: Status) -> None:
         """Waits until the sink has written everything and is closed."""
-        self._calls.put(lambda: self._sink.close(status))
+        self._calls.put(functools.partial(self._sink.close, status))
+        self._calls.join()
+
+    def stop(self) -> None:
+        """Ends the thread once the queue is empty."""
         self._calls.put(None)
         self._thread.join()
 
+    def _open(self, run: Run) -> None:
+        self._is_broken = False
+        self._sink.open(run)
+
     def _work(self) -> None:
-        broken = False
         while (call := self._calls.get()) is not None:
-            if broken:
-                continue
-            try:
-                call()
-            # Whatever a sink raises, training goes on.
-            except Exception as error:  # noqa: BLE001
-                broken = True
-                _log.warning(
-                    "%s: recording stopped: %s: %s. The journal keeps everything.",
-                    self._name,
-                    type(error).__name__,
-                    error,
-                )
-                _log.info("%s failed", self._name, exc_info=error)
+            # Opening is the one call that a broken sink gets: the next run may fare better.
+            if not self._is_broken or call.func == self._open:
+                self._attempt(call)
+            self._calls.task_done()
+
+    def _attempt(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        # Whatever a sink raises, training goes on.
+        except Exception as error:  # noqa: BLE001
+            self._is_broken = True
+            _log.warning(
+                "%s: recording stopped: %s. The journal keeps everything.", self._name, error
+            )
+            _log.info("%s failed", self._name, exc_info=error)

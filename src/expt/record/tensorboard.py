@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 import yaml
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -96,6 +95,8 @@ class _EventFile:
     """A TensorBoard event file. One event holds all of a step's values."""
 
     def __init__(self, folder: Path) -> None:
+        import tensorflow as tf  # not above: recorders are made before TensorFlow is started
+
         folder.mkdir(exist_ok=True)
         name = f"events.out.tfevents.{time.time():.6f}.{platform.node()}.{os.getpid()}"
         self._writer = tf.io.TFRecordWriter(str(folder / name))

@@ -63,6 +63,8 @@ def make_evaluate(
         )
 
     function = compiled(evaluate, mode)
+    if mode != "eager":
+        function.get_concrete_function()  # type: ignore[attr-defined]
 
     def evaluate_on_host() -> tuple[dict[str, float], NDArray[np.float32]]:
         values, outputs = function()
