@@ -33,8 +33,7 @@ def prediction_grid(
     """
     predicted = outputs.argmax(axis=-1)
     titles = [
-        class_names[p] if p == t else f"{class_names[p]}, not {class_names[t]}"
-        for p, t in zip(predicted, targets, strict=True)
+        f"{class_names[p]} (true {class_names[t]})" for p, t in zip(predicted, targets, strict=True)
     ]
     return image_grid(images, titles, (predicted != targets).tolist())
 
@@ -56,8 +55,8 @@ def mistake_grid(
     wrong = np.flatnonzero(predicted != targets)
     worst = wrong[np.argsort(of_truth[wrong], kind="stable")][: _SIDE * _SIDE]
     titles = [
-        f"{class_names[predicted[i]]} {probabilities[i, predicted[i]]:.0%}, "
-        f"not {class_names[targets[i]]}"
+        f"{class_names[predicted[i]]} {probabilities[i, predicted[i]]:.0%} "
+        f"(true {class_names[targets[i]]})"
         for i in worst
     ]
     return image_grid(images[worst], titles, [True] * len(worst))
@@ -128,8 +127,8 @@ def _label_matrix(
     layout: tuple[int, int, int],
 ) -> None:
     cell, left, top = layout
-    draw.text((4, 4), "true ↓", fill=_GRAY, font=_font())
-    draw.text((4, 20), "predicted →", fill=_GRAY, font=_font())
+    draw.text((left, 2), "predicted", fill=_GRAY, font=_font())
+    draw.text((4, top), "true", fill=_GRAY, font=_font())
     for index, name in enumerate(class_names):
         middle = (index + 0.5) * cell
         across, down = _fitted(name, cell - 2), _fitted(name, left - 8)

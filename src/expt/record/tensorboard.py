@@ -11,8 +11,6 @@ import yaml
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2
-from tensorboard.plugins.hparams.api import hparams_pb
-from tensorboard.plugins.hparams.summary import session_end_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 
 from expt.record.recorder import Image, Record, Scalars
@@ -33,6 +31,9 @@ class TensorBoardRecorder:
 
     def open(self, run: Run) -> None:
         """Writes the config and the start of the HParams session."""
+        # Not above: it imports TensorFlow, and recorders are made before that is started.
+        from tensorboard.plugins.hparams.api import hparams_pb
+
         self._run = run
         self._files = {}
         root = self._file("")
@@ -61,6 +62,8 @@ class TensorBoardRecorder:
 
     def close(self, status: Status) -> None:
         """Writes the end of the HParams session and closes the files."""
+        from tensorboard.plugins.hparams.summary import session_end_pb
+
         outcome = {
             Status.FINISHED: api_pb2.STATUS_SUCCESS,
             Status.FAILED: api_pb2.STATUS_FAILURE,
@@ -95,7 +98,7 @@ class _EventFile:
     """A TensorBoard event file. One event holds all of a step's values."""
 
     def __init__(self, folder: Path) -> None:
-        import tensorflow as tf  # not above: recorders are made before TensorFlow is started
+        import tensorflow as tf
 
         folder.mkdir(exist_ok=True)
         name = f"events.out.tfevents.{time.time():.6f}.{platform.node()}.{os.getpid()}"
