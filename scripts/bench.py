@@ -6,10 +6,11 @@
 
 Each measurement is a process of its own. Both sides train the same model on the same data with
 the same batch size and optimizer, and evaluate the validation split after every epoch (but not in
-the row `digits-unvalidated`); compiling is left out on both. Keras' `fit` has its defaults and no callbacks at all; expt has all its
-recorders on (journal, TensorBoard, MLflow, images). The first ratio is of steps a second in the
-loop. `whole` counts for expt alone all seconds from building the model, tracing included, to when
-the test split is evaluated, the model saved and every recorder closed; fit's figure stays.
+the row `digits-unvalidated`); compiling is left out on both. Keras' `fit` has its defaults and no
+callbacks at all; expt has all its recorders on (journal, TensorBoard, MLflow, images). The first
+ratio is of steps a second in the loop. `whole` counts for expt alone all seconds from building the
+model, tracing included, to when the test split is evaluated, the model saved and every recorder
+closed; fit's figure stays.
 """
 
 import argparse
@@ -95,13 +96,10 @@ def _child(side: str, name: str, folder: Path) -> dict[str, float]:
 
 def _write_mnist_shaped(folder: Path) -> None:
     random = np.random.default_rng(0)
-    arrays = {
-        f"{axis}_{part}": random.integers(0, 256, (count, 28, 28), np.uint8)
-        if axis == "x"
-        else random.integers(0, 10, count, np.uint8)
-        for part, count in (("train", 14_080), ("test", 1_280))
-        for axis in "xy"
-    }
+    arrays: dict[str, Any] = {}
+    for part, count in (("train", 14_080), ("test", 1_280)):
+        arrays[f"x_{part}"] = random.integers(0, 256, (count, 28, 28), np.uint8)
+        arrays[f"y_{part}"] = random.integers(0, 10, count, np.uint8)
     (folder / "data/mnist").mkdir(parents=True)
     np.savez(folder / "data/mnist/mnist.npz", **arrays)
 

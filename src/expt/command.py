@@ -3,14 +3,14 @@
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
 from expt.errors import RunError, Terminated, UserError
 
-FULL_ERROR = "HYDRA_FULL_ERROR"
-"""The environment variable that asks for tracebacks."""
+_FULL_ERROR = "HYDRA_FULL_ERROR"  # asks for tracebacks
 
 
 def run_command(function: Callable[[list[str]], int]) -> NoReturn:
@@ -23,8 +23,6 @@ def run_command(function: Callable[[list[str]], int]) -> NoReturn:
     try:
         sys.exit(function(sys.argv[1:]))
     except (UserError, RunError) as error:
-        if os.environ.get(FULL_ERROR) == "1":
-            raise
         tell(error)
         sys.exit(exit_code(error))
     except KeyboardInterrupt:
@@ -36,8 +34,11 @@ def run_command(function: Callable[[list[str]], int]) -> NoReturn:
 
 
 def tell(error: Exception) -> None:
-    """Prints an error for users to stderr."""
-    print(f"error: {error}", file=sys.stderr)
+    """Prints an error to stderr: a sentence if it is one for users, else a traceback."""
+    if isinstance(error, UserError | RunError) and os.environ.get(_FULL_ERROR) != "1":
+        print(f"error: {error}", file=sys.stderr)
+    else:
+        traceback.print_exception(error)
 
 
 def exit_code(error: Exception) -> int:

@@ -1,10 +1,10 @@
 """`python -m expt.run [-m] [overrides]`: trains one run, or with -m a sweep."""
 
 import hashlib
+import json
 import os
 import shlex
 import sys
-import traceback
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,13 +18,14 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from expt.assembly import DataLoader, Sinks
-from expt.command import FULL_ERROR, exit_code, run_command, tell
+from expt.command import exit_code, run_command, tell
 from expt.config.compose import Job, compose_jobs, directory_override, is_multirun, prepare_hydra
 from expt.config.hashes import run_hash
 from expt.config.location import config_directory
-from expt.errors import RunError, UserError
+from expt.errors import UserError
 from expt.record.directories import allocate, discard
 from expt.record.mlflow import store_uri
+from expt.record.run import Status
 from expt.train.backend import start_tensorflow
 
 
@@ -66,35 +67,41 @@ def _train(
         arguments = [*arguments, directory_override(key, directory)]
 
     console, sinks = Console(), Sinks()
-    told: list[Exception] = []
+    errors: list[Exception] = []
 
     def train_one(config: DictConfig) -> None:
-        job, directory = Job.current(config), Path(HydraConfig.get().runtime.output_dir)
+        job, place = Job.current(config), Path(HydraConfig.get().runtime.output_dir)
         try:
             recorders = sinks(job)
             start_tensorflow(job.config["seed"])
             from expt.job import run_job
 
-            record = run_job(job, load(job), directory, recorders, console)
-        except Exception as error:
-            told.append(error)
-            _tell_at_once(error)
-            raise
-        console.print(_outcome(record), highlight=False, soft_wrap=True)
+            record = run_job(job, load(job), place, recorders, console)
+        except Exception as error:  # noqa: BLE001  told at once; a sweep's other jobs go on
+            errors.append(error)
+            tell(error)
+        else:
+            console.print(_outcome(record), highlight=False, soft_wrap=True)
 
     try:
         _hand_to_hydra(arguments, train_one)
-    except Exception as error:
-        if error not in told:
-            raise
-        return 1 if is_sweep else exit_code(error)
     finally:
         sinks.stop()
         if any(Path(directory).rglob("run.json")):
             _print_where_to_look(console, output_dir)
         elif not chosen_by_user:
             discard(Path(directory), root=output_dir)
-    return 0
+    if is_sweep:
+        return 0 if _all_finished(Path(directory)) else 1
+    return exit_code(errors[0]) if errors else 0
+
+
+def _all_finished(sweep: Path) -> bool:
+    """Whether every job of a sweep finished; jobs may have run in other processes."""
+    runs = [folder.parent / "run.json" for folder in sweep.glob("*/.hydra")]
+    return all(
+        run.is_file() and json.loads(run.read_text())["status"] == Status.FINISHED for run in runs
+    )
 
 
 def _train_nothing(config: DictConfig) -> None:
@@ -102,25 +109,12 @@ def _train_nothing(config: DictConfig) -> None:
 
 
 def _hand_to_hydra(arguments: list[str], task: Callable[[DictConfig], None]) -> None:
-    """Lets Hydra run the command line; what the task raises comes out of here as it is."""
+    """Lets Hydra run a command line."""
     decorate = hydra.main(
         version_base="1.3", config_path=str(config_directory()), config_name="config"
     )
-    with _set(os.environ, FULL_ERROR, "1"), _arguments(arguments):
+    with _arguments(arguments):
         decorate(task)()
-
-
-@contextmanager
-def _set(environment: Any, name: str, value: str) -> Iterator[None]:
-    before = environment.get(name)
-    environment[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del environment[name]
-        else:
-            environment[name] = before
 
 
 @contextmanager
@@ -139,13 +133,6 @@ def _refuse_used(directory: Path) -> None:
             f"{directory} already holds a run; no two runs share a directory. Choose another one, "
             "or leave it to expt."
         )
-
-
-def _tell_at_once(error: Exception) -> None:
-    if isinstance(error, UserError | RunError):
-        tell(error)
-    else:
-        traceback.print_exception(error)
 
 
 def _outcome(record: dict[str, Any]) -> str:

@@ -27,6 +27,10 @@ from expt.config.location import config_directory
 from expt.errors import UserError, hint
 
 _FILE_NAME_LENGTH = 100
+_CONVERSION = re.compile(
+    r"Value '(?P<value>.*)' of type '.*' could not be converted to (?P<type>\w+)"
+)
+_TYPE_NAMES = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 
 
 @dataclass(frozen=True)
@@ -199,4 +203,9 @@ def _composition(error: Exception) -> str:
         public = [name for name in valid if not name.startswith("_")]
         where = f"in {prefix!r}" if prefix else "at the top level"
         return f"{key}: there is no key {last!r} {where}. {hint(last, public)}"
-    return f"{key}: {str(cause).splitlines()[0]}."
+    message = str(cause).splitlines()[0]
+    if match := _CONVERSION.fullmatch(message):
+        return f"{key}={match['value']}: expected {_TYPE_NAMES.get(match['type'], match['type'])}."
+    if "is not Optional" in message:
+        return f"{key}=null: expected a value."
+    return f"{key}: {message}."

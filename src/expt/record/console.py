@@ -1,6 +1,7 @@
 """The console: a live display on a terminal, plain lines elsewhere."""
 
 import logging
+import os
 import time
 from collections.abc import Mapping
 
@@ -28,7 +29,8 @@ class ConsoleRecorder:
 
     def open(self, run: Run) -> None:
         """Says where the run goes and starts the display."""
-        self._console.print(f"run {run.directory}", highlight=False)
+        place = os.path.relpath(run.directory)
+        self._console.print(f"run {place}", highlight=False, soft_wrap=True)
         if self._console.is_terminal:
             self._progress = Progress(
                 TextColumn("{task.description}"),

@@ -5,15 +5,23 @@ import time
 from itertools import count
 from pathlib import Path
 
+from expt.errors import UserError
+
 
 def allocate(parent: Path, short_hash: str) -> Path:
     """Makes and returns `PARENT/DATE/TIME_HASH`, which did not exist before.
 
     Whoever comes second in the same second gets `TIME_HASH-2`.
+
+    Raises:
+        UserError: The directory can't be made.
     """
     now = time.localtime()
     day = parent / time.strftime("%Y-%m-%d", now)
-    day.mkdir(parents=True, exist_ok=True)
+    try:
+        day.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"output_dir: {error}") from error
     name = f"{time.strftime('%H-%M-%S', now)}_{short_hash}"
     for number in count(1):
         directory = day / (name if number == 1 else f"{name}-{number}")
