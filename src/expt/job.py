@@ -5,7 +5,7 @@ Importing this imports TensorFlow; `start_tensorflow` comes first.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from expt.record.environment import git_state, machine, versions
 from expt.record.images import draw_validation
 from expt.record.recorder import BestModel, Recorder, Scalars
 from expt.record.run import Run, Status
+from expt.signals import deferred_signals
 from expt.train.block import make_run_block
 from expt.train.evaluate import make_evaluate
 from expt.train.loop import CAPACITY, train
@@ -58,26 +59,33 @@ def run_job(
     preflight(parts.model, parts.loss, dataset)
     run = _new_run(job, dataset, directory, parts)
     recorder = make_recorder(plan, sinks, console)
-    status, error = Status.FAILED, None
-    try:
-        recorder.open(run)
-        _train_and_save(job, plan, parts, dataset, run, recorder)
-        status = Status.FINISHED
-    except (KeyboardInterrupt, Terminated) as interruption:
-        status, error = Status.KILLED, type(interruption).__name__
-        raise
-    except Exception as failure:
-        error = f"{type(failure).__name__}: {failure}"
-        _log.info("the run failed", exc_info=failure)
-        raise
-    finally:
-        run.update(status=status, error=error, ended=time.time())
-        recorder.close(status)
+    with deferred_signals() as interruption:
+        status, error = Status.FAILED, None
+        try:
+            recorder.open(run)
+            _train_and_save(job, plan, parts, dataset, run, recorder, interruption.check)
+            status = Status.FINISHED
+        except (KeyboardInterrupt, Terminated) as interrupted:
+            status, error = Status.KILLED, type(interrupted).__name__
+            raise
+        except Exception as failure:
+            error = f"{type(failure).__name__}: {failure}"
+            _log.info("the run failed", exc_info=failure)
+            raise
+        finally:
+            run.update(status=status, error=error, ended=time.time())
+            recorder.close(status)
     return run.record
 
 
 def _train_and_save(
-    job: Job, plan: Plan, parts: Parts, dataset: Dataset, run: Run, recorder: Recorder
+    job: Job,
+    plan: Plan,
+    parts: Parts,
+    dataset: Dataset,
+    run: Run,
+    recorder: Recorder,
+    check_signals: Callable[[], None],
 ) -> None:
     mode = job.config["loop"]["compile"]
     model, loss, metrics = parts.model, parts.loss, parts.metrics
@@ -85,9 +93,10 @@ def _train_and_save(
     run_block = make_run_block(step, dataset.train, dataset.batch_size, CAPACITY, mode)
     evaluate = make_evaluate(model, loss, metrics, dataset.validation, mode)
     best = Best(model)
+    draw = partial(draw_validation, dataset)
     started = time.perf_counter()
     try:
-        final = train(plan, run_block, evaluate, best, recorder, partial(draw_validation, dataset))
+        final = train(plan, run_block, evaluate, best, recorder, draw, check_signals)
     finally:
         run.update(training_seconds=time.perf_counter() - started)
         if best.step is not None:

@@ -57,6 +57,7 @@ def train(
     best: Best,
     recorder: Recorder,
     draw: Callable[[int, NDArray[np.float32]], Iterable[Image]],
+    check_signals: Callable[[], None],
 ) -> dict[str, float]:
     """Trains to the end of the plan.
 
@@ -67,6 +68,7 @@ def train(
         best: Is shown each evaluation.
         recorder: Is given every number and image.
         draw: Makes images of a step's validation outputs.
+        check_signals: Is called before each block, to raise if training is to stop there.
 
     Returns:
         The last values of all metrics by full name.
@@ -76,6 +78,7 @@ def train(
     """
     step, pace, last = 0, _Pace(), dict[str, float]()
     while step < plan.total_steps:
+        check_signals()
         count = min(plan.steps_to_border(step), pace.block_length())
         indices = plan.indices(step, count)
         started = time.time()
