@@ -69,8 +69,10 @@ class MLflowStore:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         self._metrics, self._last_request = [], time.monotonic()
         self._uri = store_uri(run.output_dir)
-        self._client = MlflowClient(self._uri)
-        experiment_id = self._experiment(run)
+        # Creating a database or an experiment is a race between processes.
+        with FileLock(run.output_dir / ".mlflow.lock"):
+            self._client = MlflowClient(self._uri)
+            experiment_id = self._experiment(run)
         tags = _tags(run)
         created = self._client.create_run(
             experiment_id,
@@ -106,19 +108,14 @@ class MLflowStore:
         self._client.set_terminated(self._run_id, status=str(status))
 
     def _experiment(self, run: Run) -> str:
-        """Finds or creates the experiment.
-
-        Creating a database or an experiment is a race between processes, so it is done under a
-        lock; a server at MLFLOW_TRACKING_URI has its own database and artifact folder.
-        """
+        """Finds or creates the experiment; a server keeps artifacts where it likes."""
         name = run.config["name"]
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is not None:
+            return str(experiment.experiment_id)
         embedded = self._uri == _embedded_uri(run.output_dir)
         location = (run.output_dir / _ARTIFACTS).resolve().as_uri() if embedded else None
-        with FileLock(run.output_dir / ".mlflow.lock"):
-            experiment = self._client.get_experiment_by_name(name)
-            if experiment is not None:
-                return str(experiment.experiment_id)
-            return str(self._client.create_experiment(name, artifact_location=location))
+        return str(self._client.create_experiment(name, artifact_location=location))
 
     def _buffer(self, scalars: Scalars) -> None:
         from mlflow.entities import Metric

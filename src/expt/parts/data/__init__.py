@@ -1,0 +1,1 @@
+"""Data: sources that load a Dataset. Nothing here imports TensorFlow."""

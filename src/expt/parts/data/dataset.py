@@ -1,0 +1,138 @@
+"""What every data source loads: three splits of arrays and what is known about them."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expt.errors import UserError
+
+Task = Literal["classification", "regression"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a data set.
+
+    Attributes:
+        inputs: float32, shape [examples, ...].
+        targets: Class numbers, int32 of shape [examples], or values, float32 of shape
+            [examples, values].
+    """
+
+    inputs: NDArray[np.float32]
+    targets: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Data that fits in memory.
+
+    Attributes:
+        name: What the data is called in records.
+        task: What is to be learned; it decides which losses and metrics fit.
+        train: What is trained on.
+        validation: What is evaluated at a cadence, and what the best model is chosen by.
+        test: What is evaluated once, at the end.
+        batch_size: Examples a training step.
+        class_names: Names of the classes in the order of their numbers; empty for regression.
+
+    Raises:
+        UserError: The arrays don't fit together or hold values that are not finite.
+    """
+
+    name: str
+    task: Task
+    train: Split
+    validation: Split
+    test: Split
+    batch_size: int
+    class_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, split in self.splits():
+            if len(split) == 0 or len(split) != len(split.targets):
+                raise UserError(
+                    f"data={self.name}: the {name} split has {len(split)} inputs and "
+                    f"{len(split.targets)} targets; expected as many of each, and at least one."
+                )
+            if split.inputs.shape[1:] != self.input_shape:
+                raise UserError(
+                    f"data={self.name}: inputs of the {name} split have the shape "
+                    f"{split.inputs.shape[1:]}, those of the train split {self.input_shape}."
+                )
+            if not (np.isfinite(split.inputs).all() and np.isfinite(split.targets).all()):
+                raise UserError(f"data={self.name}: the {name} split has values that are NaN or ∞.")
+            if self.task == "classification" and not self._are_classes(split.targets):
+                raise UserError(
+                    f"data={self.name}: targets of the {name} split are not all class numbers "
+                    f"from 0 to {len(self.class_names) - 1}."
+                )
+        if self.batch_size > len(self.train):
+            raise UserError(
+                f"data.batch_size={self.batch_size}: data={self.name} has only {len(self.train)} "
+                "training examples."
+            )
+
+    def _are_classes(self, targets: NDArray[Any]) -> bool:
+        return bool(targets.min() >= 0 and targets.max() < len(self.class_names))
+
+    def splits(self) -> Iterator[tuple[str, Split]]:
+        """Yields each split with the name it has in metrics: train, val, test."""
+        yield from (("train", self.train), ("val", self.validation), ("test", self.test))
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input."""
+        return self.train.inputs.shape[1:]
+
+    @property
+    def num_outputs(self) -> int:
+        """How many numbers a model must give for one input."""
+        if self.task == "classification":
+            return len(self.class_names)
+        return int(self.train.targets.shape[1])
+
+    @property
+    def has_images(self) -> bool:
+        """Whether an input is an image: height, width and one or three channels."""
+        return len(self.input_shape) == 3 and self.input_shape[-1] in (1, 3)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full batches an epoch; the few examples left over differ from epoch to epoch."""
+        return len(self.train) // self.batch_size
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of all the arrays' contents."""
+        digest = hashlib.blake2b(digest_size=16)
+        for name, split in self.splits():
+            for array in (split.inputs, split.targets):
+                digest.update(f"{name} {array.dtype} {array.shape}".encode())
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+class Source(Protocol):
+    """What a data part must offer. Making one must be cheap; `load` does the work."""
+
+    @property
+    def task(self) -> Task:
+        """The task of the data, known before it is loaded."""
+        ...
+
+    def load(self) -> Dataset:
+        """Loads the data.
+
+        Raises:
+            UserError: The data is not there or is damaged; the message says what to do.
+        """
+        ...

@@ -1,0 +1,53 @@
+"""Data with a known answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from expt.errors import UserError
+from expt.parts.data.dataset import Dataset, Split, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear:
+    """Points on a line (or plane) with noise: y = x·w + b + ε, x ~ N(0, 1), ε ~ N(0, noise²).
+
+    Attributes:
+        weights: w, one for each input.
+        bias: b.
+        noise: Standard deviation of ε; the least loss that mse can reach is its square.
+        num_examples: How many points; 70 % train, 15 % validation, 15 % test.
+        batch_size: Examples a step.
+        split_seed: Seed of the points; not the run's seed, so that runs compare.
+    """
+
+    weights: Sequence[float]
+    bias: float
+    noise: float
+    num_examples: int
+    batch_size: int
+    split_seed: int = 0
+    task: Task = "regression"
+
+    def load(self) -> Dataset:
+        """Draws the points."""
+        if self.num_examples < 10 or not self.weights or self.noise < 0:
+            raise UserError(
+                f"data=linear: num_examples={self.num_examples}, weights={list(self.weights)}, "
+                f"noise={self.noise}: expected at least 10, at least one, and at least 0."
+            )
+        random = np.random.default_rng(self.split_seed)
+        inputs = random.standard_normal((self.num_examples, len(self.weights)))
+        noise = random.normal(0.0, self.noise, self.num_examples)
+        targets = inputs @ np.asarray(self.weights) + self.bias + noise
+        x, y = inputs.astype(np.float32), targets[:, None].astype(np.float32)
+        first, second = round(0.70 * self.num_examples), round(0.85 * self.num_examples)
+        return Dataset(
+            name="linear",
+            task=self.task,
+            train=Split(x[:first], y[:first]),
+            validation=Split(x[first:second], y[first:second]),
+            test=Split(x[second:], y[second:]),
+            batch_size=self.batch_size,
+        )

@@ -1,0 +1,143 @@
+import copy
+from pathlib import Path
+
+import pytest
+
+from expt.config.checks import TASKS_KEY, check, check_task, suits
+from expt.config.compose import Job, compose_jobs
+from expt.errors import UserError
+
+DEFAULT = compose_jobs([], None, multirun=False)[0][0]
+DELETED = object()
+
+
+def job_with(**values: object) -> Job:
+    """The default job with other values, `loop__steps=3` being `loop.steps`."""
+    config = copy.deepcopy(DEFAULT.config)
+    for key, value in values.items():
+        *path, last = key.split("__")
+        node = config
+        for name in path:
+            node = node[name]
+        if value is DELETED:
+            del node[last]
+        else:
+            node[last] = value
+    return Job(config, DEFAULT.choices, ())
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["model=linear", "data=linear", "loss=mse"],
+        ["model=cnn", "recorder=[]", "metric=[]"],
+    ],
+)
+def test_a_good_choice_passes(overrides: list[str]) -> None:
+    (job,), _ = compose_jobs(overrides, None, multirun=False)
+    check(job)
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("seed", [0, 2**32 - 1]),
+        ("loop__epochs", [1]),
+        ("loop__steps", [None, 1]),
+        ("loop__eval_every", [None, 1, 500, "7", "1ep", "20ep"]),
+        ("loop__image_every", [None, 1, 500, "7", "1ep", "20ep"]),
+        ("optimizer__learning_rate", [1e-9, 0.1, 1, 50]),
+        ("model__dropout", [0, 0.0, 0.999, DELETED]),
+        ("model__units", [[], [1], [3, 4, 5], DELETED]),
+        ("data__batch_size", [1, 10_000]),
+    ],
+)
+def test_a_good_value_passes(key: str, values: list[object]) -> None:
+    for value in values:
+        check(job_with(**{key: value}))
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "told"),
+    [
+        ("seed", [-1], r"seed=-1.*at least 0"),
+        ("loop__epochs", [0, -3], r"loop\.epochs=.*at least 1"),
+        ("loop__steps", [0, -1], r"loop\.steps=.*at least 1"),
+        *(
+            (
+                f"loop__{key}",
+                ["5min", "0", 0, "-1", -1, 1.5, True, "0ep", "ep", "1 ep", "1ep ", [1], ""],
+                rf"loop\.{key}: .*is not a cadence.*500.*1ep.*null",
+            )
+            for key in ("eval_every", "image_every")
+        ),
+        (
+            "optimizer__learning_rate",
+            [0, 0.0, -0.1, float("nan"), float("inf"), "fast", True, None, [0.1]],
+            r"optimizer\.learning_rate=.*positive number",
+        ),
+        (
+            "model__dropout",
+            [1.0, 1, 1.5, -0.1, float("nan"), "half", True, None],
+            r"model\.dropout=.*from 0 to below 1",
+        ),
+        (
+            "model__units",
+            ["wide", 128, [-1], [0], [8, 1.5], [True], ["a"], None],
+            r"model\.units=.*\[128, 128\]",
+        ),
+        (
+            "data__batch_size",
+            [0, -8, 1.5, "many", True, None],
+            r"data\.batch_size=.*at least 1",
+        ),
+        ("recorder__mlflow", [3, {}], r"recorder\.mlflow=.*mlflow, tensorboard"),
+        ("metric__mine", ["mae", None], r"metric\.mine=.*accuracy, mae, rmse"),
+        ("act", [None, "relu", {}], r"act=.*gelu.*relu"),
+        ("act___target_", ["os.system"], r"act\._target_=os\.system: not allowed"),
+        ("metric__mine", [{"_target_": "os.getcwd"}], r"metric\.mine\._target_=os\.getcwd: not"),
+        ("model__units", [[{"_target_": "os.getcwd"}]], r"model\.units\.0\._target_=os\.getcwd"),
+    ],
+)
+def test_a_bad_value_is_named(key: str, values: list[object], told: str) -> None:
+    for value in values:
+        with pytest.raises(UserError, match=told):
+            check(job_with(**{key: value}))
+
+
+def test_a_seed_is_no_more_than_libraries_hold() -> None:
+    with pytest.raises(UserError, match="seed=4294967296"):
+        check(job_with(seed=2**32))
+
+
+@pytest.mark.parametrize("key", ["seed", "output_dir", "optimizer__learning_rate"])
+def test_a_deleted_key_that_is_needed_is_named(key: str) -> None:
+    """As `~seed` deletes it."""
+    with pytest.raises(UserError, match=key.rpartition("__")[2]):
+        check(job_with(**{key: DELETED}))
+
+
+def test_an_output_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for output_dir in (file, file / "deeper" / "still"):
+        with pytest.raises(UserError, match=r"output_dir=.*file is a file"):
+            check(job_with(output_dir=str(output_dir)))
+    check(job_with(output_dir=str(tmp_path / "new" / "folders")))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_loss_for_another_task_is_refused_with_those_that_fit() -> None:
+    (job,), _ = compose_jobs(["data=diabetes"], None, multirun=False)
+    with pytest.raises(UserError, match=r"loss=crossentropy.*regression.*data=diabetes.*: mse\."):
+        check_task(job, "regression")
+    check_task(DEFAULT, "classification")
+    check_task(job_with(loss___tasks_=["regression"]), "regression")
+
+
+def test_a_part_suits_the_tasks_that_it_declares_or_else_all() -> None:
+    assert suits({}, "regression")
+    assert suits({TASKS_KEY: ["classification", "regression"]}, "regression")
+    assert not suits({TASKS_KEY: ["classification"]}, "regression")
+    assert not suits({TASKS_KEY: []}, "regression")

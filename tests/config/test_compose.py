@@ -1,0 +1,227 @@
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from expt.config.compose import (
+    Job,
+    compose_jobs,
+    directory_override,
+    is_multirun,
+    prepare_hydra,
+)
+from expt.errors import UserError
+
+
+def compose_one(*overrides: str, config_dir: Path | None = None) -> Job:
+    folder = None if config_dir is None else str(config_dir)
+    (job,), _ = compose_jobs(list(overrides), folder, multirun=False)
+    return job
+
+
+def expand(*overrides: str) -> list[tuple[str, ...]]:
+    jobs, hydra = compose_jobs(list(overrides), None, multirun=True)
+    assert is_multirun(hydra)
+    return [job.overrides for job in jobs]
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("act=rellu", ["act=rellu", "mean 'relu'?", "gelu, leaky_relu", "tanh"]),
+        ("data=nope", ["data=nope", "diabetes, digits, fashion_mnist, linear, mnist"]),
+        ("loop=fast", ["loop=fast", "default"]),
+        ("metric=[accurracy]", ["accurracy", "'accuracy'"]),
+        ("optimizer.lr=1", ["optimizer.lr", "mean 'learning_rate'?", "beta_1, beta_2, epsilon"]),
+        ("model.unit=[3]", ["model.unit", "mean 'units'?", "dropout"]),
+        ("sede=1", ["sede", "mean 'seed'?", "act, data, loop, loss"]),
+        ("acct=relu", ["acct", "mean 'act'?"]),
+        ("loop.epoch=3", ["loop.epoch", "mean 'epochs'?", "compile", "eval_every", "steps"]),
+        ("loop.epochs=abc", ["loop.epochs", "abc"]),
+        ("loop.steps=1.5", ["loop.steps", "1.5"]),
+        ("seed=true", ["seed", "True"]),
+        ("loop.compile=grap", ["loop.compile", "grap", "graph", "xla", "eager"]),
+        ("seed=null", ["seed"]),
+        ("seed=???", ["seed"]),
+        ("act=null", ["act"]),
+        ("name=${nope}", ["name", "nope"]),
+        ("act=[relu", ["act=[relu", "key=value"]),
+        ("act", ["'act'", "key=value"]),
+        ("~act", ["act"]),
+        ("act=relu,tanh", ["act=relu,tanh", "--multirun"]),
+    ],
+)
+def test_a_mistake_is_named_with_what_is_valid(override: str, told: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        compose_one(override)
+    assert [text for text in told if text not in str(caught.value)] == [], caught.value
+
+
+@pytest.mark.parametrize("multirun", [False, True])
+def test_a_missing_config_directory_is_named(tmp_path: Path, multirun: bool) -> None:
+    missing = tmp_path / "nowhere"
+    with pytest.raises(UserError, match=r"--config-dir .*nowhere"):
+        compose_jobs([], str(missing), multirun)
+
+
+def test_a_mistake_in_one_job_of_a_sweep_is_named() -> None:
+    with pytest.raises(UserError, match=r"act=rellu.*'relu'"):
+        expand("seed=0,1", "act=relu,rellu")
+    with pytest.raises(UserError, match=r"seed.*abc"):
+        expand("seed=0,abc")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expanded"),
+    [
+        ([], [()]),
+        (["seed=3"], [("seed=3",)]),
+        (
+            ["act=tanh,relu", "name=x", "seed=1,0"],
+            [
+                ("act=tanh", "name=x", "seed=1"),
+                ("act=tanh", "name=x", "seed=0"),
+                ("act=relu", "name=x", "seed=1"),
+                ("act=relu", "name=x", "seed=0"),
+            ],
+        ),
+        (["seed=range(0,3)"], [("seed=0",), ("seed=1",), ("seed=2",)]),
+        (
+            ["act=glob(s*,exclude=soft*)"],
+            [("act=selu",), ("act=sigmoid",), ("act=silu",)],
+        ),
+        (["model.units=[1],[2,3]"], [("model.units=[1]",), ("model.units=[2,3]",)]),
+    ],
+)
+def test_a_sweep_expands_in_hydras_order(
+    overrides: list[str], expanded: list[tuple[str, ...]]
+) -> None:
+    assert expand(*overrides) == expanded
+
+
+def test_each_job_of_a_sweep_is_composed_with_its_own_values() -> None:
+    jobs, _ = compose_jobs(["act=relu,tanh", "seed=0,1"], None, multirun=True)
+    composed = [(job.choices["act"], job.config["seed"]) for job in jobs]
+    assert composed == [("relu", 0), ("relu", 1), ("tanh", 0), ("tanh", 1)]
+    assert jobs[2].config["act"]["activation"] == "tanh"
+
+
+def test_a_config_can_ask_for_a_sweep_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "seeds.yaml").write_text(
+        "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params: {seed: '4,5'}\n"
+    )
+    jobs, hydra = compose_jobs(["+experiment=seeds"], str(tmp_path), multirun=False)
+    assert is_multirun(hydra)
+    assert [job.config["seed"] for job in jobs] == [4, 5]
+
+
+def test_one_run_is_no_sweep() -> None:
+    assert not is_multirun(compose_jobs([], None, multirun=False)[1])
+
+
+@pytest.mark.parametrize("folder", ["my conf", "it's", "a,b=[c]"])
+def test_a_users_own_folder_adds_options(tmp_path: Path, folder: str) -> None:
+    own = tmp_path / folder
+    (own / "act").mkdir(parents=True)
+    (own / "act" / "swish.yaml").write_text("_target_: keras.layers.Activation\nactivation: silu\n")
+    job = compose_one("act=swish", config_dir=own)
+    assert job.config["act"]["activation"] == "silu"
+    with pytest.raises(UserError, match=r"Did you mean 'swish'\?.*relu.*swish"):
+        compose_one("act=swissh", config_dir=own)
+
+
+def test_without_their_folder_a_users_options_are_unknown() -> None:
+    with pytest.raises(UserError, match="act=swish"):
+        compose_one("act=swish")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/plain",
+        "/a b/c",
+        "/it's",
+        "/it''s",
+        '/say "hi"',
+        "/a,b",
+        "/a=b",
+        "/[a]{b}(c)",
+        "/~a#b:c",
+        "/äß/数",
+        "/a$b",
+        "/$",
+        "/${seed}",
+        "/a\\b",
+        "/a\\'b",
+        "/a\\${seed}",
+        "/a\\",
+    ],
+)
+def test_a_directory_override_survives_hydras_grammar(path: str) -> None:
+    _, hydra = compose_jobs([directory_override("hydra.run.dir", Path(path))], None, multirun=False)
+    assert hydra.run.dir == path
+
+
+def test_a_directory_override_of_a_sweep_is_not_split_into_jobs() -> None:
+    override = directory_override("hydra.sweep.dir", Path("/a b,c=d"))
+    jobs, hydra = compose_jobs([override], None, multirun=True)
+    assert (len(jobs), hydra.sweep.dir) == (1, "/a b,c=d")
+
+
+def test_choices_are_the_options_taken_from_groups() -> None:
+    job = compose_one("act=tanh", "loss=mse", "seed=3", "metric=[mae]")
+    assert job.choices == {
+        "data": "digits",
+        "model": "mlp",
+        "act": "tanh",
+        "loss": "mse",
+        "optimizer": "adam",
+        "schedule": "constant",
+        "loop": "default",
+    }
+    assert job.overrides == ("act=tanh", "loss=mse", "seed=3", "metric=[mae]")
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    config = compose_one().config
+    assert (config["name"], config["seed"], config["output_dir"]) == ("default", 0, "outputs")
+    assert config["model"] == {
+        "_target_": "expt.parts.models.dense.mlp",
+        "units": [128, 128],
+        "dropout": 0.0,
+    }
+    assert config["loop"] == {
+        "epochs": 30,
+        "steps": None,
+        "compile": "graph",
+        "eval_every": "1ep",
+        "image_every": "5ep",
+    }
+    assert set(config["metric"]) == {"accuracy", "mae", "rmse"}
+    assert set(config["recorder"]) == {"tensorboard", "mlflow"}
+
+
+def test_a_job_is_plain_resolved_values() -> None:
+    job = compose_one("name=seed-${seed}", "seed=7", "loop.compile=xla")
+    assert job.config["name"] == "seed-7"
+    assert type(job.config["loop"]["compile"]) is str
+    assert all(type(node) is not OmegaConf for node in job.config.values())
+    assert "hydra" not in job.config
+    with pytest.raises(FrozenInstanceError):
+        job.config = {}  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("act=relu,seed=0", "act=relu,seed=0"),
+        ("model.units=[1,2]", "model.units=_1,2_"),
+        ("data.path=/a b/c", "data.path=_a_b_c"),
+        ("x" * 300, "x" * 100),
+    ],
+)
+def test_overrides_become_short_file_names(text: str, name: str) -> None:
+    prepare_hydra()
+    assert OmegaConf.create({"text": text, "name": "${expt_file_name:${text}}"}).name == name

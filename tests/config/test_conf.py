@@ -1,0 +1,76 @@
+"""The contract of every yaml of every group: a new one is found and tested by itself."""
+
+import inspect
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+
+from expt.config.checks import PARTS, check
+from expt.config.compose import compose_jobs
+from expt.config.instantiate import part
+from expt.config.location import config_directory
+from expt.config.schema import Config, Loop
+from expt.errors import UserError
+
+YAMLS = sorted(config_directory().glob("*/*.yaml"))
+IN_LISTS = ("metric", "recorder")
+LOOPS = [path for path in YAMLS if path.parent.name == "loop"]
+OF_PARTS = [path for path in YAMLS if path.parent.name in (*PARTS, *IN_LISTS)]
+# What the framework supplies to what a yaml names.
+SUPPLIED: dict[str, dict[str, Any]] = {
+    "data": {},
+    "model": {"input_shape": (8, 8, 1), "num_outputs": 3, "act": keras.layers.ReLU},
+    "act": {},
+    "loss": {"targets": None, "outputs": None},
+    "optimizer": {"learning_rate": 0.1},
+    "schedule": {"learning_rate": 0.1, "total_steps": 10},
+    "metric": {"targets": None, "outputs": None},
+    "recorder": {},
+}
+# Losses and metrics take tensors, and recorders start processes: their signature must do.
+MADE = ("data", "model", "act", "optimizer", "schedule")
+
+
+def name_of(path: Path) -> str:
+    return f"{path.parent.name}={path.stem}"
+
+
+@cache
+def composed(path: Path) -> Any:
+    group, option = path.parent.name, path.stem
+    override = f"{group}=[{option}]" if group in IN_LISTS else f"{group}={option}"
+    (job,), _ = compose_jobs([override], None, multirun=False)
+    check(job)
+    return job.config[group][option] if group in IN_LISTS else job.config[group]
+
+
+def make(node: Any, group: str) -> None:
+    made, supplied = part(node, group), SUPPLIED[group]
+    inspect.signature(made.func).bind(**{**made.keywords, **supplied})
+    if group in MADE:
+        made(**supplied)
+
+
+def test_every_group_is_in_the_schema() -> None:
+    assert {path.parent.name for path in YAMLS} <= {field.name for field in fields(Config)}
+    assert {path.parent.name for path in OF_PARTS} == set(SUPPLIED)
+
+
+@pytest.mark.parametrize("path", OF_PARTS, ids=name_of)
+def test_a_part_composes_and_its_arguments_fit(path: Path) -> None:
+    make(composed(path), path.parent.name)
+
+
+@pytest.mark.parametrize("path", OF_PARTS, ids=name_of)
+def test_a_misspelt_argument_would_be_found(path: Path) -> None:
+    with pytest.raises((UserError, TypeError, ValueError), match="no_such_argument"):
+        make({**composed(path), "no_such_argument": 1}, path.parent.name)
+
+
+@pytest.mark.parametrize("path", LOOPS, ids=name_of)
+def test_a_loop_gives_every_key_of_the_schema(path: Path) -> None:
+    assert set(composed(path)) == {field.name for field in fields(Loop)}

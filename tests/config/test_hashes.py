@@ -1,0 +1,79 @@
+import copy
+from typing import Any
+
+import pytest
+
+from expt.config.compose import compose_jobs
+from expt.config.hashes import flatten, run_hash, variant_hash
+
+OVERRIDES = ["data=mnist", "model=cnn", "optimizer=momentum", "schedule=cosine"]
+CONFIG = compose_jobs(OVERRIDES, None, multirun=False)[0][0].config
+FLAT = flatten(CONFIG)
+WITHOUT_EFFECT = {
+    "name",
+    "output_dir",
+    "data.path",
+    "loop.image_every",
+    "recorder.tensorboard._target_",
+    "recorder.mlflow._target_",
+}
+
+
+def edited(key: str, value: object) -> dict[str, Any]:
+    config = copy.deepcopy(CONFIG)
+    *path, last = key.split(".")
+    node = config
+    for name in path:
+        node = node[name]
+    node[last] = value
+    return config
+
+
+def test_what_has_no_effect_is_all_there() -> None:
+    assert set(FLAT) >= WITHOUT_EFFECT
+
+
+@pytest.mark.parametrize("key", sorted(WITHOUT_EFFECT))
+def test_what_only_changes_where_a_run_is_recorded_does_not_matter(key: str) -> None:
+    config = edited(key, "changed")
+    assert run_hash(config, "data") == run_hash(CONFIG, "data")
+    assert variant_hash(config, "data") == variant_hash(CONFIG, "data")
+
+
+def test_recorders_may_be_fewer() -> None:
+    assert run_hash(edited("recorder", {}), "data") == run_hash(CONFIG, "data")
+
+
+@pytest.mark.parametrize("key", sorted(FLAT.keys() - WITHOUT_EFFECT))
+@pytest.mark.parametrize("value", ["changed", None, 7.5, [7]])
+def test_all_else_matters(key: str, value: object) -> None:
+    config = edited(key, value)
+    if FLAT[key] == value:
+        return
+    assert run_hash(config, "data") != run_hash(CONFIG, "data")
+    is_seed = key == "seed"
+    assert (variant_hash(config, "data") == variant_hash(CONFIG, "data")) is is_seed
+
+
+@pytest.mark.parametrize("hash_of", [run_hash, variant_hash])
+def test_the_datas_content_matters(hash_of: Any) -> None:
+    assert hash_of(CONFIG, "data") != hash_of(CONFIG, "other data")
+
+
+def test_names_that_only_begin_alike_matter() -> None:
+    for key in ("names", "recorders", "output_directory"):
+        assert run_hash({**CONFIG, key: 1}, "data") != run_hash(CONFIG, "data")
+
+
+def test_the_order_of_keys_does_not_matter() -> None:
+    config = dict(reversed(CONFIG.items()))
+    assert run_hash(config, "data") == run_hash(CONFIG, "data")
+
+
+def test_a_run_and_its_variant_differ() -> None:
+    assert run_hash(CONFIG, "data") != variant_hash(CONFIG, "data")
+
+
+def test_flatten_joins_keys_keeps_lists_and_leaves_declarations_out() -> None:
+    config = {"a": {"_target_": "t", "_tasks_": ["x"], "b": {"c": [1, 2]}}, "d": None}
+    assert flatten(config) == {"a._target_": "t", "a.b.c": [1, 2], "d": None}

@@ -1,0 +1,205 @@
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from expt.config.instantiate import ALLOW_VARIABLE, check_target, part, targets
+from expt.errors import UserError
+
+FORBIDDEN = [
+    "os.system",
+    "builtins.eval",
+    "subprocess.Popen",
+    "pathlib.Path",
+    "tensorflow.io.gfile.remove",
+    "hydra.utils.instantiate",
+    "expt.config.compose.compose_jobs",
+    "expt.assembly.make_parts",
+    "expt.partsy.mse",
+    "expt",
+    "keras",
+    "keras.utils.get_file",
+    "keras.models.load_model",
+    "keras.layers.Lambda",
+    "keras.layers.TFSMLayer",
+    "keras.layers.deserialize",
+    "keras.layers.Layer.from_config",
+    "keras.src.utils.file_utils.get_file",
+    "keras.optimizers.SGD\nimport",
+    "",
+]
+# They begin like what is allowed, but lead elsewhere.
+ELSEWHERE = [
+    "expt.parts",
+    "expt.parts.losses",
+    "expt.parts.losses.tf",
+    "expt.parts.losses.tf.io.gfile.remove",
+    "expt.parts.nothing.here",
+    "expt.record.directories.shutil.rmtree",
+    "expt.record.images.partial",
+    "expt.record.mlflow.FileLock",
+]
+# They are in allowed modules, but are no parts: what they do is not for a config to ask for.
+NO_PARTS = ["expt.record.directories.discard", "expt.record.environment._git"]
+
+
+@pytest.mark.parametrize("target", FORBIDDEN)
+def test_what_is_not_allowed_is_refused_without_an_import(target: str) -> None:
+    before = set(sys.modules)
+    with pytest.raises(UserError, match=r"(?s)act\._target_=.*not allowed"):
+        check_target(target, "act")
+    with pytest.raises(UserError, match="not allowed"):
+        part({"_target_": target}, "act")
+    assert set(sys.modules) == before
+
+
+@pytest.mark.filterwarnings("ignore:Using '_target_. functools.partial' is deprecated")
+@pytest.mark.parametrize("target", ELSEWHERE)
+def test_no_path_leads_out_of_what_is_allowed(target: str) -> None:
+    with pytest.raises(UserError):
+        part({"_target_": target}, "loss")
+
+
+@pytest.mark.parametrize("target", NO_PARTS)
+def test_what_is_no_part_is_refused(target: str) -> None:
+    with pytest.raises(UserError):
+        part({"_target_": target}, "recorder.mine")
+
+
+def test_a_nested_target_cannot_run_a_program(tmp_path: Path) -> None:
+    proof = tmp_path / "proof"
+    arguments = [".", "-c", f"alias.x=!touch {proof}", "x"]
+    nested = {"_target_": "expt.record.environment._git", "_args_": arguments}
+    with pytest.raises(UserError):
+        part({"_target_": "keras.optimizers.SGD", "learning_rate": nested}, "optimizer")
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        {"_target_": "os.system", "command": "false"},
+        {"deeper": {"_target_": "os.system"}},
+        [1, {"_target_": "os.system"}],
+        [[{"deeper": [{"_target_": "os.system"}]}]],
+        {"_target_": "keras.layers.ReLU", "max_value": {"_target_": "os.system"}},
+    ],
+)
+def test_nested_targets_are_refused_too(hidden: Any) -> None:
+    with pytest.raises(UserError, match=r"act\.activation.*os\.system.*not allowed"):
+        part({"_target_": "keras.layers.Activation", "activation": hidden}, "act")
+
+
+def test_targets_yields_all_with_their_places() -> None:
+    node = {"_target_": "a", "x": {"_target_": "b"}, "y": [0, {"_target_": "c"}], "z": "_target_"}
+    assert list(targets(node, "model")) == [("model", "a"), ("model.x", "b"), ("model.y.1", "c")]
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("expt.parts.lossess.mse", "there is no module 'expt.parts.lossess'"),
+        ("expt.parts.losses.msee", "msee"),
+        ("keras.layers.RELU", "RELU"),
+    ],
+)
+def test_what_is_not_found_is_named(target: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        part({"_target_": target}, "loss")
+
+
+def test_an_unknown_argument_names_the_nearest() -> None:
+    node = {"_target_": "expt.parts.models.dense.mlp", "unit": [3]}
+    with pytest.raises(UserError, match=r"model\.unit: mlp.*Did you mean 'units'\?.*dropout"):
+        part(node, "model")
+
+
+def test_arguments_are_bound_and_declarations_are_not() -> None:
+    node = {
+        "_target_": "keras.layers.LeakyReLU",
+        "negative_slope": 0.3,
+        "_tasks_": ["regression"],
+        "_anything_": 1,
+    }
+    made = part(node, "act")
+    assert made.keywords == {"negative_slope": 0.3}
+    assert made().negative_slope == pytest.approx(0.3)
+    assert node["_tasks_"] == ["regression"]
+
+
+def test_positional_arguments_are_not_lost_in_silence() -> None:
+    try:
+        made = part({"_target_": "keras.optimizers.SGD", "_args_": [0.5]}, "optimizer")
+    except UserError:
+        return
+    assert float(made().learning_rate) == 0.5
+
+
+def test_nested_parts_are_made() -> None:
+    initializer = {"_target_": "keras.initializers.Constant", "value": 3.0}
+    node = {"_target_": "keras.layers.Dense", "units": 2, "kernel_initializer": initializer}
+    layer = part(node, "model")()
+    layer.build((None, 4))
+    assert layer.kernel.numpy().tolist() == [[3.0, 3.0]] * 4
+
+
+def test_lists_stay_lists() -> None:
+    made = part({"_target_": "expt.parts.models.dense.mlp", "units": [1, 2]}, "model")
+    assert type(made.keywords["units"]) is list
+
+
+@pytest.fixture
+def user_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two packages of a user's, one's name beginning with the other's."""
+    for name in ("users_own", "users_own_too"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+        (tmp_path / name / "losses.py").write_text(
+            "from os import system\n\ndef huber(targets, outputs, *, delta): return delta\n"
+        )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    for module in [name for name in sys.modules if name.startswith("users_own")]:
+        del sys.modules[module]
+
+
+@pytest.mark.usefixtures("user_packages")
+class TestAllow:
+    NODE: ClassVar = {"_target_": "users_own.losses.huber", "delta": 2.0}
+
+    def test_a_users_package_needs_leave(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv(ALLOW_VARIABLE, raising=False)
+        with pytest.raises(UserError, match="EXPT_ALLOW=users_own"):
+            part(self.NODE, "loss")
+        assert "users_own" not in sys.modules
+
+    @pytest.mark.parametrize("value", ["users_own", "other, users_own ,", "users_own.losses"])
+    def test_the_environment_gives_it(self, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+        monkeypatch.setenv(ALLOW_VARIABLE, value)
+        assert part(self.NODE, "loss")(None, None) == 2.0
+
+    def test_arguments_are_checked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(ALLOW_VARIABLE, "users_own")
+        with pytest.raises(UserError, match=r"loss\.detla: huber.*'delta'"):
+            part({"_target_": "users_own.losses.huber", "detla": 2.0}, "loss")
+
+    @pytest.mark.parametrize(
+        ("value", "target"),
+        [
+            ("users_own", "users_own_too.losses.huber"),
+            ("users_own_too", "users_own.losses.huber"),
+            ("users", "users_own.losses.huber"),
+            ("", "users_own.losses.huber"),
+            (",", "os.system"),
+            ("users_own", "users_own.losses.system"),
+            ("users_own", "users_own.loss.huber"),
+        ],
+    )
+    def test_it_gives_no_more(
+        self, monkeypatch: pytest.MonkeyPatch, value: str, target: str
+    ) -> None:
+        monkeypatch.setenv(ALLOW_VARIABLE, value)
+        with pytest.raises(UserError):
+            part({"_target_": target}, "loss")

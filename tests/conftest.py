@@ -1,0 +1,85 @@
+"""Fixtures: the command line in processes of its own, and jobs run in this one."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# As a user's shell: no store of their own, no allowed packages.
+for _name in ("MLFLOW_TRACKING_URI", "EXPT_ALLOW", "HYDRA_FULL_ERROR"):
+    os.environ.pop(_name, None)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A process that has ended."""
+
+    code: int
+    out: str
+    error: str
+
+
+Command = Callable[..., Finished]
+
+
+@pytest.fixture(scope="session")
+def run_command() -> Command:
+    """Runs `python -m expt.run` with some arguments in a folder."""
+
+    def run(*arguments: str, folder: Path, environment: dict[str, str] | None = None) -> Finished:
+        done = subprocess.run(
+            [sys.executable, "-m", "expt.run", *arguments],
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A job run in this process."""
+
+    directory: Path
+    record: dict[str, Any]
+
+
+Train = Callable[[Sequence[str], Path], Trained]
+
+
+@pytest.fixture(scope="session")
+def train_here() -> Train:
+    """Runs a job in this process, with the journal, the console and what the overrides name."""
+
+    def train(overrides: Sequence[str], folder: Path) -> Trained:
+        from rich.console import Console
+
+        from expt.assembly import DataLoader, Sinks
+        from expt.config.compose import compose_jobs
+        from expt.train.backend import start_tensorflow
+
+        directory = folder / "run"
+        directory.mkdir(parents=True)
+        given = ["recorder=[]", "loop.image_every=null", f"output_dir={folder}", *overrides]
+        (job,), _ = compose_jobs(given, None, multirun=False)
+        dataset, sinks = DataLoader()(job), Sinks()
+        start_tensorflow(job.config["seed"])
+        from expt.job import run_job
+
+        try:
+            record = run_job(job, dataset, directory, sinks(job), Console(quiet=True))
+        finally:
+            sinks.stop()
+        return Trained(directory, record)
+
+    return train

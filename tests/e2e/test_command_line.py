@@ -1,0 +1,253 @@
+"""The command line as a user types it: mistakes, help, sweeps, signals, packages of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Command, Train
+
+from expt.record.journal import read_journal
+
+# Says on exit whether TensorFlow or MLflow was imported, in the same process as the command.
+_SPY = """
+import atexit, sys
+heavy = ("tensorflow", "mlflow")
+atexit.register(lambda: print("imported", *[name for name in heavy if name in sys.modules]))
+sys.argv = ["run.py", *sys.argv[1:]]
+from expt.run import main
+main()
+"""
+
+
+def _spied(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", _SPY, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["act=rellu"], ["act=rellu", "'relu'", "leaky_relu"]),
+        (["loop.epochs=abc"], ["loop.epochs=abc", "whole number"]),
+        (["loop.epochs=-1"], ["loop.epochs=-1", "at least 1"]),
+        (["optimizer.lr=1"], ["'lr'", "'learning_rate'"]),
+        (["loss=crossentropy", "data=diabetes"], ["regression", "mse"]),
+        (["data=mnist"], ["data/mnist", "mnist.npz", "train-images-idx3-ubyte"]),
+        (["-m", "act=relu,tanhh"], ["act=tanhh", "'tanh'"]),
+        (["--cfg", "job", "act=rellu"], ["'relu'"]),
+        (["loss._target_=os.system"], ["not allowed", "EXPT_ALLOW"]),
+        (["--config-dir", "nowhere"], ["nowhere"]),
+    ],
+)
+def test_mistake_is_told_at_once_and_leaves_nothing(
+    arguments: list[str], told: list[str], tmp_path: Path
+) -> None:
+    done = _spied(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    for text in told:
+        assert text in done.stderr
+    assert done.stdout.split() == ["imported"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_mistake_found_by_building_leaves_nothing(run_command: Command, tmp_path: Path) -> None:
+    done = run_command("model=cnn", "data=diabetes", "loss=mse", folder=tmp_path)
+    assert done.code == 2
+    assert done.error.startswith("error: model=cnn needs images")
+    assert "Traceback" not in done.error
+    assert not list(tmp_path.iterdir())
+
+
+def test_full_error_shows_the_traceback(run_command: Command, tmp_path: Path) -> None:
+    done = run_command("act=rellu", folder=tmp_path, environment={"HYDRA_FULL_ERROR": "1"})
+    assert done.code == 2
+    assert "Traceback" in done.error
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"]])
+def test_help_and_config_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    done = _spied(tmp_path, *arguments)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "imported"
+    assert "leaky_relu" in done.stdout or "_target_: keras.layers.ReLU" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_sweep_runs_every_job_and_tells_of_the_failed_one(
+    run_command: Command, tmp_path: Path
+) -> None:
+    done = run_command(
+        "-m",
+        "data=linear",
+        "model=linear",
+        "loss=mse",
+        "optimizer=sgd",
+        "optimizer.learning_rate=0.1,1e8",
+        "seed=0,1",
+        "loop.epochs=2",
+        folder=tmp_path,
+    )
+    assert done.code == 1
+    assert done.error.count("error: the loss became ") == 2
+    assert "Traceback" not in done.error
+    (sweep,) = (tmp_path / "outputs/sweeps").glob("*/*")
+    records = {
+        path.parent.name: json.loads(path.read_text()) for path in sweep.glob("*/run.json")
+    }
+    assert len(records) == 4
+    for name, record in records.items():
+        assert record["status"] == ("FAILED" if "100000000.0" in name else "FINISHED")
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path}/outputs/mlflow.db")
+    (experiment,) = client.search_experiments(filter_string="name = 'default'")
+    runs = client.search_runs([experiment.experiment_id])
+    assert sorted(run.info.status for run in runs) == ["FAILED"] * 2 + ["FINISHED"] * 2
+    assert {run.info.run_id for run in runs} == {
+        record["mlflow"]["run_id"] for record in records.values()
+    }
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"]
+)
+def test_signal_closes_the_run_as_killed(number: int, code: int, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "expt.run", "loop.epochs=100000", "recorder=tensorboard"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    while "epoch" not in (line := process.stdout.readline()):
+        assert line
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in error
+    (path,) = (tmp_path / "outputs/runs").glob("*/*/run.json")
+    record = json.loads(path.read_text())
+    assert record["status"] == "KILLED"
+    assert (path.parent / "model.keras").is_file()
+    steps = [
+        line["step"]
+        for line in read_journal(path.parent / "metrics.jsonl")
+        if "train/loss" in line
+    ]
+    assert steps == list(range(1, len(steps) + 1))
+
+
+def test_processes_started_at_once_share_a_new_store(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "expt.run", "loop.epochs=1", "loop.image_every=null"]
+    processes = [
+        subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert errors == ["", "", ""]
+    records = [json.loads(p.read_text()) for p in tmp_path.glob("outputs/runs/*/*/run.json")]
+    assert len({record["mlflow"]["run_id"] for record in records}) == 3
+    assert len({record["run_hash"] for record in records}) == 1
+
+
+def test_users_own_config_folder_and_package(run_command: Command, tmp_path: Path) -> None:
+    (tmp_path / "conf/loss").mkdir(parents=True)
+    (tmp_path / "conf/loss/absolute.yaml").write_text(
+        "_target_: my_project.losses.absolute\n_tasks_: [regression]\nscale: 2.0\n"
+    )
+    (tmp_path / "my_project").mkdir()
+    (tmp_path / "my_project/losses.py").write_text(
+        "import tensorflow as tf\n\n"
+        "def absolute(targets, outputs, *, scale):\n"
+        "    return scale * tf.reduce_mean(tf.abs(targets - outputs), axis=-1)\n"
+    )
+    arguments = ("--config-dir", "conf", "loss=absolute", "data=linear", "loop.epochs=1")
+    refused = run_command(*arguments, folder=tmp_path)
+    assert refused.code == 2
+    assert "EXPT_ALLOW=my_project" in refused.error
+    assert not (tmp_path / "outputs").exists()
+    done = run_command(*arguments, folder=tmp_path, environment={"EXPT_ALLOW": "my_project"})
+    assert done.code == 0, done.error
+    (path,) = tmp_path.glob("outputs/runs/*/*/run.json")
+    final = json.loads(path.read_text())["final"]
+    assert final["val/loss"] == pytest.approx(2 * final["val/mae"], rel=1e-5)
+
+
+@pytest.mark.parametrize("model", ["model=mlp", "model=mlp model.dropout=0.3", "model=cnn"])
+def test_same_seed_gives_the_same_journal(model: str, train_here: Train, tmp_path: Path) -> None:
+    def journal(seed: int, name: str) -> list[dict[str, object]]:
+        trained = train_here(
+            ["loop.steps=45", f"seed={seed}", *model.split()], tmp_path / name
+        )
+        return [
+            {key: value for key, value in line.items() if key not in ("time", *_PERF)}
+            for line in read_journal(trained.directory / "metrics.jsonl")
+        ]
+
+    first = journal(0, "first")
+    assert journal(0, "again") == first
+    assert journal(1, "other") != first
+
+
+_PERF = ("perf/steps_per_s", "perf/examples_per_s")
+
+
+def test_default_reaches_the_promised_accuracy(train_here: Train, tmp_path: Path) -> None:
+    trained = train_here([], tmp_path)
+    assert trained.record["final"]["val/accuracy"] >= 0.96
+
+
+def test_linear_data_gives_back_its_weights(train_here: Train, tmp_path: Path) -> None:
+    import keras
+
+    trained = train_here(["data=linear", "model=linear", "loss=mse", "optimizer=sgd"], tmp_path)
+    weights, bias = keras.models.load_model(trained.directory / "model.keras").get_weights()
+    assert weights.item() == pytest.approx(1.477, abs=0.002)
+    assert bias.item() == pytest.approx(0.089, abs=0.002)
+
+
+@pytest.mark.parametrize("mode", ["graph", "xla", "eager"])
+def test_every_way_to_compile_trains_alike(mode: str, train_here: Train, tmp_path: Path) -> None:
+    trained = train_here([f"loop.compile={mode}", "loop.steps=25"], tmp_path)
+    assert trained.record["final"]["val/loss"] == pytest.approx(1.4734, abs=0.01)
+
+
+def test_wheel_carries_the_configs(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir"]
+    subprocess.run([*build, tmp_path, root], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--quiet", "--target"]
+    subprocess.run([*install, site, wheel], check=True, capture_output=True)
+    script = "import expt, expt.config.location as l; print(expt.__file__); print(l.config_directory())"
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    for command in (["-c", script], ["-m", "expt.run", "--cfg", "job"], [site / "bin/expt-run", "--cfg", "job"]):
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        if "-c" in command:
+            assert done.stdout.split() == [str(site / "expt/__init__.py"), str(site / "expt/conf")]
+        else:
+            assert "_target_: keras.layers.ReLU" in done.stdout

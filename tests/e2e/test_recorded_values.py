@@ -1,0 +1,223 @@
+"""One real run by the command line; journal, TensorBoard and MLflow must agree on every value."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Command, Finished
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from expt.record.journal import read_journal
+
+Values = dict[str, dict[int, np.float32]]
+EPOCHS, STEPS_PER_EPOCH = 4, 19
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("recorded")
+
+
+@pytest.fixture(scope="module")
+def finished(folder: Path, run_command: Command) -> Finished:
+    return run_command(
+        "loss=crossentropy",
+        "act=relu",
+        f"loop.epochs={EPOCHS}",
+        "loop.image_every=2ep",
+        "schedule=cosine",
+        folder=folder,
+    )
+
+
+@pytest.fixture(scope="module")
+def directory(finished: Finished, folder: Path) -> Path:
+    assert finished.code == 0, finished.error
+    (directory,) = (folder / "outputs/runs").glob("*/*")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def record(directory: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((directory / "run.json").read_text())
+    return content
+
+
+@pytest.fixture(scope="module")
+def journal(directory: Path) -> Values:
+    values: Values = {}
+    for line in read_journal(directory / "metrics.jsonl"):
+        for name in (key for key in line if "/" in key):
+            assert line["step"] not in values.setdefault(name, {})
+            values[name][line["step"]] = np.float32(line[name])
+    return values
+
+
+@pytest.fixture(scope="module")
+def mlflow_client(folder: Path) -> Iterator[Any]:
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    from mlflow import MlflowClient
+
+    yield MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")
+
+
+def test_prints_progress_outcome_and_where_to_look(finished: Finished, folder: Path) -> None:
+    lines = finished.out.splitlines()
+    assert lines[0].startswith("run outputs/runs/")
+    assert sum(line.startswith("epoch") for line in lines) == EPOCHS
+    assert any(line.startswith(f"FINISHED after {EPOCHS * STEPS_PER_EPOCH} steps") for line in lines)
+    assert any("tensorboard --logdir outputs" in line for line in lines)
+    assert any(f"sqlite:///{folder}/outputs/mlflow.db" in line for line in lines)
+    assert finished.error == ""
+
+
+def test_run_leaves_what_the_design_says(directory: Path) -> None:
+    names = {path.name for path in directory.iterdir()}
+    expected = {".hydra", "run.json", "metrics.jsonl", "train", "val", "test", "images"}
+    assert expected | {"model.keras", "run.log"} <= names
+    assert not [name for name in names if name.startswith("partial")]
+
+
+def test_journal_has_every_step_once(journal: Values) -> None:
+    steps = list(range(1, EPOCHS * STEPS_PER_EPOCH + 1))
+    for name in ("loss", "accuracy", "grad_norm", "learning_rate"):
+        assert list(journal[f"train/{name}"]) == steps
+    evaluated = steps[STEPS_PER_EPOCH - 1 :: STEPS_PER_EPOCH]
+    for name in ("val/loss", "val/accuracy", "perf/steps_per_s", "perf/examples_per_s"):
+        assert list(journal[name]) == evaluated
+    assert list(journal["test/accuracy"]) == steps[-1:]
+
+
+def test_tensorboard_holds_the_same_values(directory: Path, journal: Values) -> None:
+    found: Values = {}
+    for split in ("", "train", "val", "test"):
+        events = EventAccumulator(str(directory / split), size_guidance={"scalars": 0})
+        events.Reload()
+        for tag in events.Tags()["scalars"]:
+            name = f"{split}/{tag}" if split else tag
+            found[name] = {e.step: np.float32(e.value) for e in events.Scalars(tag)}
+    assert found == journal
+
+
+def test_mlflow_holds_the_same_values(
+    mlflow_client: Any, record: dict[str, Any], journal: Values
+) -> None:
+    run_id = record["mlflow"]["run_id"]
+    found = {
+        name: {
+            m.step: np.float32(m.value) for m in mlflow_client.get_metric_history(run_id, name)
+        }
+        for name in mlflow_client.get_run(run_id).data.metrics
+    }
+    assert found == journal
+
+
+def test_times_agree_to_the_millisecond(
+    mlflow_client: Any, record: dict[str, Any], directory: Path
+) -> None:
+    history = mlflow_client.get_metric_history(record["mlflow"]["run_id"], "train/loss")
+    stamps = {metric.step: metric.timestamp for metric in history}
+    events = EventAccumulator(str(directory / "train"), size_guidance={"scalars": 0})
+    events.Reload()
+    walls = {event.step: event.wall_time for event in events.Scalars("loss")}
+    times = [
+        (line["step"], line["time"])
+        for line in read_journal(directory / "metrics.jsonl")
+        if "train/loss" in line
+    ]
+    assert [time for _, time in times] == sorted(time for _, time in times)
+    for step, time in times:
+        assert stamps[step] == pytest.approx(time * 1000, abs=1)
+        assert walls[step] == pytest.approx(time, abs=1e-3)
+
+
+def test_record_tells_how_the_run_came_about(record: dict[str, Any], journal: Values) -> None:
+    assert record["status"] == "FINISHED"
+    assert record["error"] is None
+    assert record["overrides"][:2] == ["loss=crossentropy", "act=relu"]
+    assert record["choices"]["schedule"] == "cosine"
+    assert len({record["run_hash"], record["variant_hash"]}) == 2
+    assert record["run_name"].endswith(record["run_hash"][:8])
+    assert record["data"]["examples"] == {"train": 1257, "val": 270, "test": 270}
+    assert record["parameters"] == 64 * 128 + 128 + 128 * 128 + 128 + 128 * 10 + 10
+    last = EPOCHS * STEPS_PER_EPOCH
+    for name in ("train/loss", "val/accuracy", "test/loss"):
+        assert np.float32(record["final"][name]) == journal[name][last]
+    best = record["best"]
+    assert np.float32(best["val/loss"]) == min(journal["val/loss"].values())
+    assert np.float32(best["val/accuracy"]) == journal["val/accuracy"][best["step"]]
+
+
+def test_mlflow_run_has_params_tags_data_and_artifacts(
+    mlflow_client: Any, record: dict[str, Any]
+) -> None:
+    run = mlflow_client.get_run(record["mlflow"]["run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == record["run_name"]
+    assert run.data.params["act"] == "relu"
+    assert run.data.params["model.units"] == "[128, 128]"
+    assert run.data.params["optimizer.learning_rate"] == "0.001"
+    assert run.data.tags["run_hash"] == record["run_hash"]
+    assert run.data.tags["variant_hash"] == record["variant_hash"]
+    assert run.data.tags["version.tensorflow"] == record["versions"]["tensorflow"]
+    (given,) = run.inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("digits", record["data"]["fingerprint"])
+    artifacts = {item.path for item in mlflow_client.list_artifacts(run.info.run_id)}
+    assert {"config.yaml", "images"} <= artifacts
+    images = [item.path for item in mlflow_client.list_artifacts(run.info.run_id, "images")]
+    assert sum("predictions" in path and path.endswith(".png") for path in images) == 2
+
+
+def test_tensorboard_has_images_config_and_hparams(directory: Path) -> None:
+    validation = EventAccumulator(str(directory / "val"), size_guidance={"images": 0})
+    validation.Reload()
+    assert set(validation.Tags()["images"]) == {"predictions", "mistakes", "confusion"}
+    assert [e.step for e in validation.Images("predictions")] == [38, 76]
+    root = EventAccumulator(str(directory))
+    root.Reload()
+    (text,) = root.Tensors("config")
+    assert b"keras.optimizers.Adam" in text.tensor_proto.string_val[0]
+    assert root.summary_metadata["config"].plugin_data.plugin_name == "text"
+    content = root.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    start = HParamsPluginData.FromString(content).session_start_info
+    assert start.hparams["act"].string_value == "relu"
+    assert start.hparams["optimizer.learning_rate"].number_value == 0.001
+    assert start.hparams["model.units"].string_value == "[128, 128]"
+
+
+def test_images_are_files_too(directory: Path) -> None:
+    names = sorted(path.name for path in (directory / "images").iterdir())
+    kinds = ("confusion", "mistakes", "predictions")
+    assert names == [f"val_{kind}_{step:07d}.png" for kind in kinds for step in (38, 76)]
+
+
+def test_logged_model_predicts_as_the_run_did(
+    folder: Path, record: dict[str, Any], directory: Path
+) -> None:
+    script = f"""
+import os
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+import mlflow, numpy as np, keras
+from expt.parts.data.bundled import Digits
+mlflow.set_tracking_uri("sqlite:///{folder}/outputs/mlflow.db")
+model = mlflow.pyfunc.load_model("runs:/{record["mlflow"]["run_id"]}/model")
+test = Digits(batch_size=64).load().test
+outputs = np.asarray(model.predict(test.inputs))
+own = keras.models.load_model("{directory}/model.keras")(test.inputs)
+np.testing.assert_allclose(outputs, own, rtol=1e-5, atol=1e-5)
+print("accuracy", (outputs.argmax(-1) == test.targets).mean())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    accuracy = float(done.stdout.split()[-1])
+    assert accuracy == pytest.approx(record["final"]["test/accuracy"], abs=1e-6)

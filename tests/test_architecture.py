@@ -1,0 +1,133 @@
+"""The rules of DESIGN.md on which room may know which, read off the source."""
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import expt
+
+PACKAGE = Path(expt.__file__).parent
+FILES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+}
+ROOMS = ("config", "parts", "record", "train")
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(FILES[module].read_text(encoding="utf-8"))
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """Every module that a module imports, inside functions too."""
+    found: set[str] = set()
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} has a relative import"
+            name = node.module or ""
+            inner = {f"{name}.{alias.name}" for alias in node.names} & FILES.keys()
+            found |= inner or {name}
+    return frozenset(found)
+
+
+def room(module: str) -> str:
+    """The room of a module; those at top level are rooms of their own."""
+    return ".".join(module.split(".")[:2])
+
+
+def modules_in(*rooms: str) -> list[str]:
+    return [module for module in FILES if room(module) in {f"expt.{name}" for name in rooms}]
+
+
+def own(names: frozenset[str]) -> set[str]:
+    return {name for name in names if name.partition(".")[0] == "expt"}
+
+
+def test_the_source_is_found() -> None:
+    assert {"expt.run", "expt.train.step", "expt.parts.data.dataset"} <= FILES.keys()
+    assert own(imports("expt.train.loop")) >= {"expt.record.recorder", "expt.train.block"}
+
+
+def test_parts_know_nothing_but_themselves() -> None:
+    for module in modules_in("parts"):
+        allowed = {
+            "expt.parts.data": {"expt.parts.data.dataset"},
+            "expt.parts.models": {"expt.parts.models.layers"},
+        }.get(module.rpartition(".")[0], set())
+        assert own(imports(module)) <= {"expt.errors", *allowed}, module
+
+
+@pytest.mark.parametrize(
+    ("knowing", "allowed"),
+    [
+        ("record", {"expt.errors", "expt.parts", "expt.record"}),
+        ("train", {"expt.errors", "expt.parts", "expt.record", "expt.train"}),
+        ("config", {"expt.errors", "expt.parts", "expt.record", "expt.train", "expt.config"}),
+    ],
+)
+def test_imports_go_one_way(knowing: str, allowed: set[str]) -> None:
+    for module in modules_in(knowing):
+        assert {room(name) for name in own(imports(module))} <= allowed, module
+
+
+def test_training_knows_the_protocol_of_recorders_alone() -> None:
+    for module in modules_in("train"):
+        known = {name for name in imports(module) if name.startswith("expt.record")}
+        assert known <= {"expt.record.recorder"}, module
+
+
+def test_no_room_knows_the_commands() -> None:
+    above = {module for module in FILES if module.count(".") == 1} - {"expt.errors"}
+    above -= {f"expt.{name}" for name in ROOMS}
+    assert above >= {"expt.run", "expt.job", "expt.assembly", "expt.command"}
+    for module in modules_in(*ROOMS):
+        assert not imports(module) & above, module
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_there_are_no_cycles(whole: bool) -> None:
+    """Neither between modules nor between rooms."""
+    name_of = str if whole else room
+    graph: dict[str, set[str]] = {}
+    for module in FILES:
+        known = {name_of(name) for name in own(imports(module))} - {name_of(module)}
+        graph.setdefault(name_of(module), set()).update(known)
+    TopologicalSorter(graph).prepare()
+
+
+def test_hydra_is_known_to_the_config_room_and_the_command_alone() -> None:
+    knowing = {
+        module
+        for module in FILES
+        if {name.partition(".")[0] for name in imports(module)} & {"hydra", "omegaconf"}
+    }
+    assert {module for module in knowing if room(module) != "expt.config"} == {"expt.run"}
+
+
+def test_gradients_are_taken_in_the_step_and_the_preflight_alone() -> None:
+    taking = {
+        module
+        for module in FILES
+        for node in ast.walk(tree(module))
+        if (isinstance(node, ast.Attribute) and node.attr == "GradientTape")
+        or (isinstance(node, ast.alias) and node.name == "GradientTape")
+    }
+    assert taking == {"expt.train.step", "expt.train.preflight"}
+
+
+@pytest.mark.parametrize("module", ["expt.run", "expt.config.checks", "expt.parts.data.files"])
+def test_it_starts_without_the_slow_libraries(module: str) -> None:
+    """A mistake is told in a second."""
+    slow = {"tensorflow", "keras", "mlflow", "sklearn", "matplotlib"}
+    code = f"import sys, {module}; print(sorted({slow} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,41 @@
+import pytest
+
+from expt.errors import Terminated, UserError, hint, nearest
+
+ACTIVATIONS = ["elu", "gelu", "leaky_relu", "relu", "selu", "tanh"]
+KEYS = ["act", "beta_1", "epochs", "learning_rate", "output_dir", "seed"]
+
+
+@pytest.mark.parametrize(
+    ("given", "valid", "expected"),
+    [
+        ("rellu", ACTIVATIONS, "relu"),
+        ("tahn", ACTIVATIONS, "tanh"),
+        ("sede", KEYS, "seed"),
+        ("epoch", KEYS, "epochs"),
+        ("learningrate", KEYS, "learning_rate"),
+        ("lr", KEYS, "learning_rate"),
+        ("od", KEYS, "output_dir"),
+        ("rate", KEYS, "learning_rate"),
+        ("activation", KEYS, "act"),
+        ("leaky", ACTIVATIONS, "leaky_relu"),
+        ("zzz", ACTIVATIONS, None),
+        ("e", KEYS, None),
+        ("", KEYS, None),
+        ("relu", [], None),
+    ],
+)
+def test_the_nearest_name(given: str, valid: list[str], expected: str | None) -> None:
+    assert nearest(given, valid) == expected
+    assert nearest(given, iter(valid)) == expected
+
+
+def test_a_hint_names_the_nearest_and_all_that_is_valid_in_order() -> None:
+    assert hint("rellu", ["tanh", "relu"]) == "Did you mean 'relu'? Valid: relu, tanh."
+    assert hint("xyz", iter(["b", "a"])) == "Valid: a, b."
+    assert hint("x", []) == "Valid: none."
+
+
+def test_termination_is_not_caught_with_errors() -> None:
+    assert not issubclass(Terminated, Exception)
+    assert issubclass(UserError, Exception)

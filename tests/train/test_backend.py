@@ -1,0 +1,51 @@
+import random
+import subprocess
+import sys
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from expt.train.backend import start_tensorflow
+
+
+def make_model() -> Any:
+    layers = keras.layers
+    return keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dropout(0.5)])
+
+
+def drawn(seed: int) -> tuple[list[list[float]], list[str], Any]:
+    """What a job begins with: weights, names, and what its layers draw first."""
+    start_tensorflow(seed)
+    model = make_model()
+    outputs = model(np.ones((5, 4), np.float32), training=True)
+    weights = [variable.numpy().ravel().tolist() for variable in model.variables]
+    return weights, [variable.path for variable in model.variables], outputs.numpy().tolist()
+
+
+def test_the_seed_alone_decides() -> None:
+    first = drawn(0)
+    assert drawn(0) == first
+    assert drawn(1)[0] != first[0]
+    make_model()
+    keras.random.normal((3,))
+    assert drawn(0) == first
+
+
+def test_other_random_numbers_are_seeded_too() -> None:
+    def draw() -> tuple[float, float, float]:
+        start_tensorflow(3)
+        return random.random(), np.random.rand(), float(keras.random.normal(()))  # noqa: S311
+
+    assert draw() == draw()
+
+
+def test_tensorflow_starts_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    code = (
+        "import sys; from expt.train.backend import start_tensorflow; start_tensorflow(0); "
+        "print('after', file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "after\n")

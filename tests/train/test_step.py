@@ -1,0 +1,103 @@
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from expt.parts.losses import mse
+from expt.parts.metrics import mae
+from expt.train.step import make_train_step
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.standard_normal((8, 3)).astype(np.float32)
+Y = RANDOM.standard_normal((8, 1)).astype(np.float32)
+BATCH = tf.constant(X), tf.constant(Y)
+
+
+def make_model(regularizer: Any = None) -> Any:
+    inputs = keras.Input((3,))
+    return keras.Model(inputs, keras.layers.Dense(1, kernel_regularizer=regularizer)(inputs))
+
+
+def make_step(model: Any, optimizer: Any) -> Any:
+    optimizer.build(model.trainable_variables)
+    return make_train_step(model, mse, optimizer, {"mae": mae})
+
+
+def reference(weights: list[Any], l2: float) -> tuple[float, Any, Any]:
+    """The loss of the linear model and its gradients, in NumPy."""
+    w, b = weights
+    error = X @ w + b - Y
+    loss = float(np.mean(error**2) + l2 * np.sum(w**2))
+    return loss, 2 * X.T @ error / len(X) + 2 * l2 * w, 2 * error.mean(axis=0)
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.5])
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_it_is_gradient_descent(l2: float, is_compiled: bool) -> None:
+    model = make_model(keras.regularizers.L2(l2) if l2 else None)
+    step = make_step(model, keras.optimizers.SGD(0.1))
+    if is_compiled:
+        step = tf.function(step)
+    for _ in range(3):
+        w, b = model.get_weights()
+        loss, dw, db = reference([w, b], l2)
+        scalars = step(*BATCH)
+        assert list(scalars) == ["loss", "mae", "grad_norm", "learning_rate"]
+        assert float(scalars["loss"]) == pytest.approx(loss, rel=1e-5)
+        assert float(scalars["mae"]) == pytest.approx(np.abs(X @ w + b - Y).mean(), rel=1e-5)
+        norm = np.sqrt(np.sum(dw**2) + np.sum(db**2))
+        assert float(scalars["grad_norm"]) == pytest.approx(norm, rel=1e-5)
+        assert float(scalars["learning_rate"]) == pytest.approx(0.1)
+        np.testing.assert_allclose(model.get_weights()[0], w - 0.1 * dw, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(model.get_weights()[1], b - 0.1 * db, rtol=1e-5, atol=1e-6)
+
+
+def test_the_learning_rate_follows_the_schedule_and_is_that_of_the_update() -> None:
+    model = make_model()
+    rates = keras.optimizers.schedules.PiecewiseConstantDecay([0, 2], [0.1, 0.01, 0.5])
+    step = make_step(model, keras.optimizers.SGD(rates))
+    reported, applied = [], []
+    for _ in range(4):
+        w, b = model.get_weights()
+        _, _, db = reference([w, b], 0.0)
+        reported.append(float(step(*BATCH)["learning_rate"]))
+        applied.append(float(((b - model.get_weights()[1]) / db)[0]))
+    assert reported == pytest.approx([0.1, 0.01, 0.01, 0.5])
+    assert applied == pytest.approx(reported, rel=1e-3)
+
+
+@pytest.mark.parametrize("initial_scale", [1.0, 1024.0])
+def test_scaling_the_loss_changes_neither_numbers_nor_update(initial_scale: float) -> None:
+    plain, scaled = make_model(), make_model()
+    scaled.set_weights(plain.get_weights())
+    optimizer = keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.SGD(0.1), initial_scale=initial_scale, dynamic_growth_steps=2
+    )
+    steps = make_step(plain, keras.optimizers.SGD(0.1)), make_step(scaled, optimizer)
+    # The scale grows on the way.
+    for _ in range(5):
+        expected, found = ({k: float(v) for k, v in step(*BATCH).items()} for step in steps)
+        assert found == pytest.approx(expected, rel=1e-5)
+    for one, other in zip(plain.get_weights(), scaled.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def test_layers_know_that_they_train() -> None:
+    inputs = keras.Input((3,))
+    normed = keras.layers.BatchNormalization()(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(1)(normed))
+    before = [variable.numpy() for variable in model.non_trainable_variables]
+    make_step(model, keras.optimizers.SGD(0.1))(*BATCH)
+    after = [variable.numpy() for variable in model.non_trainable_variables]
+    assert any((one != other).any() for one, other in zip(before, after, strict=True))
+
+
+def test_variables_that_are_frozen_stay() -> None:
+    inputs = keras.Input((3,))
+    frozen = keras.layers.Dense(4, trainable=False)
+    model = keras.Model(inputs, keras.layers.Dense(1)(frozen(inputs)))
+    before = frozen.kernel.numpy()
+    make_step(model, keras.optimizers.SGD(0.1))(*BATCH)
+    np.testing.assert_array_equal(frozen.kernel.numpy(), before)
