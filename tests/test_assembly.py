@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from expt.assembly import DataLoader, Sinks, make_params, make_parts, make_plan
 from expt.config.compose import Job, compose_jobs
@@ -30,7 +31,7 @@ def digits(load: DataLoader) -> Dataset:
     return load(compose_one())
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def started() -> None:
     start_tensorflow(seed=0)
 
@@ -78,7 +79,7 @@ def test_parts_fit_the_data(
     assert parts.optimizer.built
     outputs = parts.model(dataset.train.inputs[:3])
     assert outputs.shape == (3, dataset.num_outputs)
-    assert parts.loss(dataset.train.targets[:3], outputs).shape == (3,)
+    assert parts.loss(tf.constant(dataset.train.targets[:3]), outputs).shape == (3,)
 
 
 def test_the_schedule_sets_the_optimizers_learning_rate(digits: Dataset) -> None:

@@ -20,7 +20,7 @@ KEYS = ["act", "beta_1", "epochs", "learning_rate", "output_dir", "seed"]
         ("activation", KEYS, "act"),
         ("leaky", ACTIVATIONS, "leaky_relu"),
         ("zzz", ACTIVATIONS, None),
-        ("e", KEYS, None),
+        ("x", KEYS, None),
         ("", KEYS, None),
         ("relu", [], None),
     ],

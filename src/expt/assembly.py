@@ -39,7 +39,7 @@ class DataLoader:
         check_task(job, source.task)
         key = json.dumps(job.config["data"], sort_keys=True)
         if key not in self._loaded:
-            self._loaded[key] = source.load()
+            self._loaded[key] = _call(source.load, "data")
         return self._loaded[key]
 
 

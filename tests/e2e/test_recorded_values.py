@@ -4,15 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Command, Finished
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from conftest import Command, Finished
 from expt.record.journal import read_journal
 
 Values = dict[str, dict[int, np.float32]]
@@ -60,18 +59,20 @@ def journal(directory: Path) -> Values:
 
 
 @pytest.fixture(scope="module")
-def mlflow_client(folder: Path) -> Iterator[Any]:
+def mlflow_client(folder: Path) -> Any:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     from mlflow import MlflowClient
 
-    yield MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")
+    return MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")
 
 
 def test_prints_progress_outcome_and_where_to_look(finished: Finished, folder: Path) -> None:
     lines = finished.out.splitlines()
     assert lines[0].startswith("run outputs/runs/")
     assert sum(line.startswith("epoch") for line in lines) == EPOCHS
-    assert any(line.startswith(f"FINISHED after {EPOCHS * STEPS_PER_EPOCH} steps") for line in lines)
+    assert any(
+        line.startswith(f"FINISHED after {EPOCHS * STEPS_PER_EPOCH} steps") for line in lines
+    )
     assert any("tensorboard --logdir outputs" in line for line in lines)
     assert any(f"sqlite:///{folder}/outputs/mlflow.db" in line for line in lines)
     assert finished.error == ""
@@ -110,9 +111,7 @@ def test_mlflow_holds_the_same_values(
 ) -> None:
     run_id = record["mlflow"]["run_id"]
     found = {
-        name: {
-            m.step: np.float32(m.value) for m in mlflow_client.get_metric_history(run_id, name)
-        }
+        name: {m.step: np.float32(m.value) for m in mlflow_client.get_metric_history(run_id, name)}
         for name in mlflow_client.get_run(run_id).data.metrics
     }
     assert found == journal

@@ -3,7 +3,7 @@ import pytest
 from expt.train.backend import start_tensorflow
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def started() -> None:
-    """Starts every test from the same state, whatever ran before it."""
+    """Starts TensorFlow as every run does: with operations that are deterministic."""
     start_tensorflow(seed=0)

@@ -11,7 +11,6 @@ from expt.parts.data.dataset import Split
 from expt.parts.losses import crossentropy
 from expt.parts.metrics import accuracy
 from expt.parts.models.dense import mlp
-from expt.train.backend import start_tensorflow
 from expt.train.block import RunBlock, make_run_block
 from expt.train.order import batch_indices
 from expt.train.step import make_train_step
@@ -27,7 +26,7 @@ class Training:
     """A small classifier in training; counts how often Python runs its step."""
 
     def __init__(self, mode: str, dropout: float = 0.0, inputs: Any = INPUTS) -> None:
-        start_tensorflow(seed=1)
+        keras.utils.set_random_seed(1)
         self.model = mlp(
             (4,), 3, partial(keras.layers.Activation, "tanh"), units=(16,), dropout=dropout
         )

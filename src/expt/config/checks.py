@@ -87,8 +87,9 @@ def _check_loop(config: Mapping[str, Any]) -> None:
 
 def _check_numbers(config: Mapping[str, Any]) -> None:
     """Checks the arguments that most parts of a group share."""
-    if "batch_size" in config["data"]:
-        _at_least("data.batch_size", config["data"]["batch_size"], 1)
+    for key, least in (("batch_size", 1), ("split_seed", 0)):
+        if key in config["data"]:
+            _at_least(f"data.{key}", config["data"][key], least)
     rate = config["optimizer"].get("learning_rate", 1.0)
     if not _is_number(rate) or not 0 < rate < float("inf"):
         raise UserError(f"optimizer.learning_rate={rate}: expected a positive number.")

@@ -130,9 +130,9 @@ def test_regression_has_no_range() -> None:
     assert regression(np.zeros((2, 1)), [[-1.0], [1e6]]).num_outputs == 1
 
 
-@pytest.mark.parametrize("batch_size", [12, 1000])
+@pytest.mark.parametrize("batch_size", [0, 12, 1000])
 def test_batches_must_not_be_larger_than_the_train_split(batch_size: int) -> None:
-    expected = f"data.batch_size={batch_size}: data=shapes has only 11 training examples"
+    expected = f"data.batch_size={batch_size}: data=shapes has 11 training examples"
     with pytest.raises(UserError, match=re.escape(expected)):
         classification(batch_size=batch_size)
     assert classification(batch_size=11).steps_per_epoch == 1
@@ -152,3 +152,9 @@ def test_splits_must_have_inputs_of_one_shape() -> None:
     other = Split(np.zeros((5, 4, 5, 1), np.float32), np.zeros(5, np.int32))
     with pytest.raises(UserError, match=re.escape("inputs of the test split have the shape (4, 5")):
         classification(test=other)
+
+
+@pytest.mark.parametrize("targets", [np.zeros(11), np.zeros((11, 2, 1))])
+def test_regression_targets_have_two_dimensions(targets: Any) -> None:
+    with pytest.raises(UserError, match=r"expected \(examples, values\)"):
+        regression(np.zeros((11, 1)), targets)

@@ -71,14 +71,6 @@ def idx_with_dots(folder: Path, arrays: Arrays) -> Path:
     return folder
 
 
-def bug(raised: type[BaseException], reason: str) -> pytest.MarkDecorator:
-    """Marks what the source gets wrong; strict, so that the mark goes when the source is mended."""
-    return pytest.mark.xfail(raises=raised, reason=reason, strict=True)
-
-
-LEAK = bug(pytest.PytestUnraisableExceptionWarning, "np.load leaves a damaged zip open")
-
-
 def load(path: Path, **changes: Any) -> Dataset:
     arguments: dict[str, Any] = {"batch_size": 4, "num_validation": 8}
     return MNIST(path=str(path), **{**arguments, **changes}).load()
@@ -166,10 +158,7 @@ def test_only_the_missing_file_is_named_as_missing(tmp_path: Path) -> None:
     "damage",
     [
         lambda content: content[:-1],
-        pytest.param(
-            lambda content: content[:9],
-            marks=bug(ValueError, "np.frombuffer refuses half a size"),
-        ),
+        lambda content: content[:9],
         lambda content: content[:3],
         lambda content: b"",  # noqa: ARG005
         lambda content: content + b"\0",
@@ -218,13 +207,13 @@ def test_npz_with_missing_arrays(tmp_path: Path, missing: list[str]) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        pytest.param(lambda content: content[:-100], marks=LEAK),
-        pytest.param(lambda content: content[: len(content) // 2], marks=LEAK),
+        lambda content: content[:-100],
+        lambda content: content[: len(content) // 2],
         lambda content: content[:2000] + bytes([content[2000] ^ 1]) + content[2001:],
         lambda content: content[:60] + b"\xff" * 100 + content[160:],
         lambda content: b"",  # noqa: ARG005
         lambda content: b"text",  # noqa: ARG005
-        pytest.param(lambda content: b"PK\x03\x04" + bytes(60), marks=LEAK),  # noqa: ARG005
+        lambda content: b"PK\x03\x04" + bytes(60),  # noqa: ARG005
     ],
     ids=["cut", "half", "one bit", "overwritten", "empty", "text", "the start of a zip"],
 )
@@ -248,7 +237,6 @@ def test_pickled_objects_are_refused(tmp_path: Path) -> None:
         load(path)
 
 
-@bug(TypeError, "np.load gives an array, which is no context manager")
 def test_npy_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", make_arrays()["x_train"])
     with pytest.raises(UserError, match=r"can't be read as an \.npz"):
@@ -262,23 +250,14 @@ def test_npy_is_refused(tmp_path: Path) -> None:
         ("x_train", lambda array: array[..., None], "images have the shape"),
         ("x_test", lambda array: array / 255, "images have .* the type float64"),
         ("x_test", lambda array: array[:, :5], "inputs of the test split have the shape"),
-        ("x_test", lambda array: array[:-1], "test split has 11 inputs and 12 targets"),
+        ("x_test", lambda array: array[:-1], "11 images and 12 labels"),
         ("y_train", lambda array: np.eye(10, dtype=np.uint8)[array], "labels have the shape"),
         ("y_test", lambda array: array.astype(np.float32), "labels have .* the type float32"),
-        ("y_train", lambda array: array + 10, "train split are not all class numbers from 0 to 9"),
-        ("y_test", lambda array: array.astype(np.int8) - 10, "test split are not all class"),
-        pytest.param(
-            *("x_train", lambda array: array[:-1], "29 .* 30"),
-            marks=bug(pytest.fail.Exception, "images and labels are only matched after the split"),
-        ),
-        pytest.param(
-            *("y_train", lambda array: array[:-1], "30 .* 29"),
-            marks=bug(IndexError, "images and labels are only matched after the split"),
-        ),
-        pytest.param(
-            *("x_test", lambda array: array.astype(np.int32) + 1, "from 0 to 255"),
-            marks=bug(pytest.fail.Exception, "the pixels' range is not checked"),
-        ),
+        ("y_train", lambda array: array + 10, "expected class numbers from 0 to 9"),
+        ("y_test", lambda array: array.astype(np.int8) - 10, "expected class numbers from 0 to 9"),
+        ("x_train", lambda array: array[:-1], "29 .* 30"),
+        ("y_train", lambda array: array[:-1], "30 .* 29"),
+        ("x_test", lambda array: array.astype(np.int32) + 300, "from 0 to 255"),
     ],
 )
 def test_wrong_arrays(
@@ -305,5 +284,5 @@ def test_num_validation_at_its_limits(tmp_path: Path, num_validation: int) -> No
 
 
 def test_batch_size_too_large(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"data\.batch_size=23: data=mnist has only 22 training"):
+    with pytest.raises(UserError, match=r"data\.batch_size=23: data=mnist has 22 training"):
         load(npz_file(tmp_path, make_arrays()), batch_size=23)

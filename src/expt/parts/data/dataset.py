@@ -70,19 +70,26 @@ class Dataset:
                 )
             if not (np.isfinite(split.inputs).all() and np.isfinite(split.targets).all()):
                 raise UserError(f"data={self.name}: the {name} split has values that are NaN or ∞.")
-            if self.task == "classification" and not self._are_classes(split.targets):
-                raise UserError(
-                    f"data={self.name}: targets of the {name} split are not all class numbers "
-                    f"from 0 to {len(self.class_names) - 1}."
-                )
-        if self.batch_size > len(self.train):
+            self._check_targets(name, split.targets)
+        if not 1 <= self.batch_size <= len(self.train):
             raise UserError(
-                f"data.batch_size={self.batch_size}: data={self.name} has only {len(self.train)} "
-                "training examples."
+                f"data.batch_size={self.batch_size}: data={self.name} has {len(self.train)} "
+                "training examples; expected a number from 1 to that."
             )
 
-    def _are_classes(self, targets: NDArray[Any]) -> bool:
-        return bool(targets.min() >= 0 and targets.max() < len(self.class_names))
+    def _check_targets(self, name: str, targets: NDArray[Any]) -> None:
+        if self.task == "classification":
+            is_whole = targets.ndim == 1 and np.issubdtype(targets.dtype, np.integer)
+            if not is_whole or targets.min() < 0 or targets.max() >= len(self.class_names):
+                raise UserError(
+                    f"data={self.name}: targets of the {name} split are not all class numbers "
+                    f"from 0 to {len(self.class_names) - 1}, of shape (examples,)."
+                )
+        elif targets.ndim != 2 or targets.shape[1:] != self.train.targets.shape[1:]:
+            raise UserError(
+                f"data={self.name}: targets of the {name} split have the shape {targets.shape}; "
+                "expected (examples, values), with as many values in each split."
+            )
 
     def splits(self) -> Iterator[tuple[str, Split]]:
         """Yields each split with the name it has in metrics: train, val, test."""

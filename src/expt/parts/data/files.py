@@ -1,6 +1,9 @@
 """Data sets read from the user's own copies of the published files."""
 
 import gzip
+import math
+import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from expt.errors import UserError
@@ -48,9 +52,9 @@ class MNIST:
 
     def load(self) -> Dataset:
         """Reads the files and holds out the validation split."""
-        arrays = _read(Path(self.path).expanduser(), self.name)
+        arrays = _read(Path(os.path.expanduser(self.path)), self.name)  # noqa: PTH111  never raises
         train, test = (
-            Split(_pixels(arrays[f"x_{part}"], self.path), _labels(arrays[f"y_{part}"], self.path))
+            _split(arrays[f"x_{part}"], arrays[f"y_{part}"], self.path, len(self.class_names))
             for part in ("train", "test")
         )
         if not 0 < self.num_validation < len(train):
@@ -120,7 +124,7 @@ def _find_idx(folder: Path, name: str) -> Path | None:
 
 def _read_npz(file: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as stream, NpzFile(stream, allow_pickle=False) as archive:
             missing = sorted(set(_IDX_NAMES) - set(archive.files))
             if missing:
                 raise UserError(
@@ -128,7 +132,7 @@ def _read_npz(file: Path) -> dict[str, NDArray[Any]]:
                     f"{', '.join(archive.files) or 'none'}."
                 )
             return {key: archive[key] for key in _IDX_NAMES}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{file} can't be read as an .npz of arrays: {error}") from error
 
 
@@ -140,26 +144,35 @@ def _read_idx(file: Path) -> NDArray[np.uint8]:
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{file} can't be read: {error}") from error
     rank = content[3] if len(content) > 3 else 0
-    shape = tuple(int(size) for size in np.frombuffer(content[4 : 4 + 4 * rank], dtype=">u4"))
-    is_idx = rank > 0 and len(shape) == rank and content[:3] == bytes((0, 0, _IDX_UNSIGNED_BYTES))
-    if not is_idx or len(content) != 4 + 4 * rank + int(np.prod(shape, dtype=np.int64)):
-        raise UserError(f"{file} is not an IDX file of unsigned bytes, or it is cut off.")
-    return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * rank).reshape(shape)
+    start = 4 + 4 * rank
+    is_idx = rank > 0 and content[:3] == bytes((0, 0, _IDX_UNSIGNED_BYTES))
+    if is_idx and len(content) >= start:
+        shape = struct.unpack(f">{rank}I", content[4:start])
+        if len(content) == start + math.prod(shape):
+            return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
+    raise UserError(f"{file} is not an IDX file of unsigned bytes, or it is cut off.")
 
 
-def _pixels(images: NDArray[Any], path: str) -> NDArray[np.float32]:
-    if images.ndim != 3 or not np.issubdtype(images.dtype, np.integer):
+def _split(images: NDArray[Any], labels: NDArray[Any], path: str, num_classes: int) -> Split:
+    """Checks the arrays, and scales pixels to 0 to 1."""
+    if images.ndim != 3 or not _in_range(images, 256):
         raise UserError(
             f"data.path={path}: images have the shape {images.shape} and the type {images.dtype}; "
             "expected whole numbers from 0 to 255 of shape (examples, height, width)."
         )
-    return (images[..., None] / np.float32(255)).astype(np.float32)
-
-
-def _labels(labels: NDArray[Any], path: str) -> NDArray[np.int32]:
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+    if labels.ndim != 1 or not _in_range(labels, num_classes):
         raise UserError(
             f"data.path={path}: labels have the shape {labels.shape} and the type {labels.dtype}; "
-            "expected class numbers of shape (examples,)."
+            f"expected class numbers from 0 to {num_classes - 1} of shape (examples,)."
         )
-    return labels.astype(np.int32)
+    if len(images) != len(labels):
+        raise UserError(
+            f"data.path={path}: there are {len(images)} images and {len(labels)} labels; expected "
+            "as many of each."
+        )
+    return Split((images[..., None] / np.float32(255)).astype(np.float32), labels.astype(np.int32))
+
+
+def _in_range(values: NDArray[Any], below: int) -> bool:
+    is_whole = np.issubdtype(values.dtype, np.integer)
+    return bool(is_whole and values.size and values.min() >= 0 and values.max() < below)

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from expt.record import grids
+
+CELL, TITLE, MARGIN = 112, 18, 6
+RED = (205, 20, 20)
+NAMES = tuple("0123456789")
+
+
+def _cell(pixels: grids.Pixels, index: int) -> grids.Pixels:
+    row, column = divmod(index, 5)
+    left, top = MARGIN + column * (CELL + MARGIN), MARGIN + row * (CELL + TITLE + MARGIN)
+    return pixels[top : top + TITLE + CELL, left : left + CELL]
+
+
+def _frame_is_red(cell: grids.Pixels) -> bool:
+    return tuple(cell[TITLE, CELL // 2]) == RED and tuple(cell[-1, CELL // 2]) == RED
+
+
+def _logits(
+    predicted: list[int], confidence: float = 5.0
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return (np.eye(10)[predicted] * confidence).astype(np.float32)
+
+
+def test_wrong_predictions_are_marked_and_right_ones_not() -> None:
+    targets = np.arange(25, dtype=np.int32) % 10
+    predicted = targets.copy()
+    predicted[[3, 24]] = [0, 9]
+    images = np.full((25, 8, 8, 1), 0.5, np.float32)
+    pixels = grids.prediction_grid(images, targets, _logits(predicted.tolist()), NAMES)
+    marked = [index for index in range(25) if _frame_is_red(_cell(pixels, index))]
+    assert marked == [3, 24]
+    # Titles: something is written above each image, in red above the wrong ones.
+    for index in range(25):
+        title = _cell(pixels, index)[:TITLE].reshape(-1, 3)
+        is_red = (title[:, 0].astype(int) - title[:, 1] > 100).any()
+        assert (title < 128).any()
+        assert is_red == (index in marked)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_are_shown_in_place_with_their_values(channels: int) -> None:
+    images = np.zeros((2, 8, 8, channels), np.float32)
+    images[1, :4] = 1.0
+    pixels = grids.image_grid(images, ["", ""], [False, False])
+    first, second = (_cell(pixels, index)[TITLE:] for index in (0, 1))
+    assert (first == 0).all()
+    assert (second[: CELL // 2] == 255).all()
+    assert (second[CELL // 2 :] == 0).all()
+
+
+def test_worst_mistakes_come_first() -> None:
+    targets = np.array([0, 1, 2, 3], np.int32)
+    outputs = _logits([0, 0, 0, 0])
+    outputs[1, 0], outputs[2, 0], outputs[3, 0] = 2.0, 9.0, 4.0
+    images = np.linspace(0, 1, 4, dtype=np.float32)[:, None, None, None] * np.ones((1, 8, 8, 1))
+    pixels = grids.mistake_grid(images.astype(np.float32), targets, outputs, NAMES)
+    grays = [int(_cell(pixels, index)[TITLE + 50, 50, 0]) for index in range(4)]
+    assert grays == [170, 255, 85, 255]  # examples 2, 3, 1, and white where there is none
+
+
+def test_confusion_matrix_shades_what_occurs() -> None:
+    targets = np.array([0, 0, 1, 1], np.int32)
+    outputs = np.array([[1, 0], [0, 1], [0, 1], [0, 1]], np.float32)
+    pixels = grids.confusion_matrix(targets, outputs, ["no", "yes"])
+    cell, left, top = 40, 80, 40
+
+    def corner(row: int, column: int) -> tuple[int, ...]:
+        return tuple(int(v) for v in pixels[top + row * cell + 3, left + column * cell + 3])
+
+    assert corner(1, 0) == (255, 255, 255)
+    assert corner(1, 1) == (31, 119, 180)
+    assert corner(0, 0)[2] > corner(0, 0)[0]  # bluish
+    assert corner(0, 1)[0] > corner(0, 1)[2]  # reddish
+
+
+def test_confusion_matrix_of_many_classes_has_no_labels() -> None:
+    targets = np.arange(100, dtype=np.int32)
+    pixels = grids.confusion_matrix(targets, np.eye(100, dtype=np.float32), [""] * 100)
+    assert max(pixels.shape) < 1000
+
+
+def test_perfect_predictions_lie_on_the_line() -> None:
+    targets = np.linspace(-1, 2, 40, dtype=np.float32)[:, None]
+    pixels = grids.predicted_against_true(targets, targets)
+    blue = np.argwhere((pixels == (31, 119, 180)).all(axis=-1))
+    rows, columns = blue[:, 0] - 12, blue[:, 1] - 60
+    assert len(blue) > 100
+    assert np.abs(columns - (400 - rows)).max() <= 6
+
+
+def test_values_that_are_not_finite_are_left_out() -> None:
+    outputs = np.array([[np.nan], [np.inf], [1.0]], np.float32)
+    grids.predicted_against_true(np.ones((3, 1), np.float32), outputs)

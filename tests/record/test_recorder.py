@@ -1,0 +1,102 @@
+import logging
+import pickle
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from record_helpers import make_run
+
+from expt.record.recorder import Background, Fanout, Image, Record, Scalars
+from expt.record.run import Run, Status
+
+
+class Memory:
+    """Keeps its calls; raises at the one whose name it is given."""
+
+    def __init__(self, fails_at: str = "") -> None:
+        self.calls: list[str] = []
+        self.threads: set[str] = set()
+        self._fails_at = fails_at
+
+    def open(self, run: Run) -> None:
+        assert run.record
+        self._note("open")
+
+    def write(self, record: Record) -> None:
+        assert isinstance(record, Scalars)
+        self._note(f"write {record.steps[0]}")
+
+    def close(self, status: Status) -> None:
+        self._note(f"close {status}")
+
+    def _note(self, call: str) -> None:
+        self.calls.append(call)
+        self.threads.add(threading.current_thread().name)
+        if call == self._fails_at:
+            raise OSError(f"no {call}")
+
+
+def _record(step: int) -> Scalars:
+    return Scalars.single(step, 1, {"train/loss": 1.0})
+
+
+def test_fanout_reaches_all_and_closes_all_though_one_raises() -> None:
+    first, broken, last = Memory(), Memory("close FAILED"), Memory()
+    fanout = Fanout([first, broken, last])
+    fanout.write(_record(1))
+    with pytest.raises(OSError, match="no close"):
+        fanout.close(Status.FAILED)
+    for memory in (first, broken, last):
+        assert memory.calls == ["write 1", "close FAILED"]
+
+
+@pytest.mark.parametrize("fails_at", ["open", "write 2", "close FINISHED"])
+def test_failing_sink_is_reported_once_and_stops_nothing(
+    fails_at: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = Memory(fails_at)
+    background = Background("sink", sink)
+    run = make_run(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        background.open(run)
+        for step in (1, 2, 3):
+            background.write(_record(step))
+        background.close(Status.FINISHED)
+    warnings = [record.getMessage() for record in caplog.records]
+    assert warnings == [f"sink: recording stopped: no {fails_at}. The journal keeps everything."]
+    assert sink.calls[-1] == fails_at
+
+    background.open(run)
+    background.write(_record(7))
+    background.close(Status.KILLED)
+    background.stop()
+    tried_again = ["open"] if fails_at == "open" else ["open", "write 7", "close KILLED"]
+    assert sink.calls[-len(tried_again) :] == tried_again
+
+
+def test_background_keeps_the_order_on_one_other_thread(tmp_path: Path) -> None:
+    sink = Memory()
+    background = Background("sink", sink)
+    background.open(make_run(tmp_path))
+    for step in range(200):
+        background.write(_record(step))
+    background.close(Status.FINISHED)
+    background.stop()
+    assert sink.calls == ["open", *(f"write {step}" for step in range(200)), "close FINISHED"]
+    assert sink.threads == {"sink"}
+
+
+def test_image_is_drawn_once_and_pickles_as_pixels() -> None:
+    drawn: list[int] = []
+
+    def draw() -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+        drawn.append(1)
+        return np.full((4, 6, 3), 7, np.uint8)
+
+    image = Image(step=5, time=1.5, name="val/x", draw=draw)
+    copy = pickle.loads(pickle.dumps(image))  # noqa: S301
+    assert image.png() == copy.png()
+    assert (copy.step, copy.time, copy.name) == (5, 1.5, "val/x")
+    np.testing.assert_array_equal(copy.pixels(), image.pixels())
+    assert len(drawn) == 1

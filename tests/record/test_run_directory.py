@@ -1,0 +1,60 @@
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from record_helpers import make_run
+
+from expt.errors import UserError
+from expt.record.directories import allocate, discard
+from expt.record.environment import git_state, machine, versions
+
+
+def test_no_two_allocations_share_a_directory(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        directories = list(pool.map(lambda _: allocate(tmp_path, "abcd1234"), range(40)))
+    assert len(set(directories)) == 40
+    assert all(directory.is_dir() for directory in directories)
+
+
+def test_allocation_where_nothing_can_be_made_is_the_users_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="output_dir"):
+        allocate(tmp_path / "file", "abcd1234")
+
+
+def test_discard_leaves_what_others_use(tmp_path: Path) -> None:
+    root = tmp_path / "outputs"
+    first, second = allocate(root / "runs", "a"), allocate(root / "runs", "b")
+    discard(first, root)
+    assert second.is_dir()
+    discard(second, root)
+    assert not root.exists()
+    assert tmp_path.is_dir()
+
+
+def test_run_json_is_whole_at_every_moment(tmp_path: Path) -> None:
+    run, done = make_run(tmp_path), threading.Event()
+    run.update()
+
+    def write() -> None:
+        for number in range(60):
+            run.update(**{f"key{number}": "x" * 2_000})
+        done.set()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    while not done.is_set():
+        json.loads((tmp_path / "run.json").read_text())
+    thread.join()
+    assert json.loads((tmp_path / "run.json").read_text())["key59"] == "x" * 2_000
+    assert not list(tmp_path.glob("partial*"))
+
+
+def test_environment_is_told(tmp_path: Path) -> None:
+    assert {"python", "expt", "tensorflow", "keras", "mlflow"} <= set(versions())
+    assert machine()["cpus"] >= 1
+    assert git_state(tmp_path) is None
+    state = git_state(Path(__file__).parent)
+    assert state is None or len(state["commit"]) == 40
