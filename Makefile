@@ -11,7 +11,7 @@ test: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv

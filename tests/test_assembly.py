@@ -111,7 +111,6 @@ def test_the_activation_is_made_for_each_layer(digits: Dataset) -> None:
         (("model=cnn", "model.filters=8"), "model: "),
         (("model=cnn", "model.filters=[8,8,8,8]"), r"model\.filters=.*8x8"),
         (("+metric.mine={_target_: expt.parts.metrics.mae, x: 1}",), r"metric\.mine\.x: mae"),
-        (("optimizer.beta_1=abc",), "optimizer"),
     ],
 )
 def test_a_part_that_refuses_its_arguments_is_named(
@@ -119,17 +118,6 @@ def test_a_part_that_refuses_its_arguments_is_named(
 ) -> None:
     with pytest.raises(UserError, match=told):
         make_parts(compose_one(*overrides), digits, 10)
-
-
-def test_an_optimizer_may_keep_its_own_learning_rate_or_is_refused(digits: Dataset) -> None:
-    """As `~optimizer.learning_rate`, or a user's yaml without it, asks."""
-    job = compose_one("~optimizer.learning_rate")
-    try:
-        parts = make_parts(job, digits, 10)
-    except UserError as error:
-        assert "learning_rate" in str(error)  # noqa: PT017
-    else:
-        assert float(parts.optimizer.learning_rate) == pytest.approx(0.001)
 
 
 class TestDataLoader:

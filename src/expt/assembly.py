@@ -99,6 +99,9 @@ def make_parts(job: Job, dataset: Dataset, total_steps: int) -> Parts:
     return Parts(model, part(config["loss"], "loss"), metrics, optimizer)
 
 
+_IMAGES = {"_target_": "expt.record.images.ImageRecorder"}
+
+
 class Sinks:
     """The sinks that configs name, made once and used for run after run.
 
@@ -115,7 +118,10 @@ class Sinks:
         Raises:
             UserError: A recorder refuses its arguments.
         """
-        nodes = {**job.config["recorder"], "images": {"_target_": "expt.record.images.ImageFiles"}}
+        nodes = {
+            **job.config["recorder"],
+            "images": {"_target_": "expt.record.images.ImageRecorder"},
+        }
         return [self._sink(name, node) for name, node in nodes.items()]
 
     def _sink(self, name: str, node: Mapping[str, Any]) -> Background:
@@ -142,8 +148,16 @@ def make_recorder(plan: Plan, sinks: Sequence[Recorder], console: Console) -> Re
 
 
 def make_params(job: Job) -> dict[str, Any]:
-    """Returns the config flattened, with each group's chosen option under the group's name."""
-    return {**job.choices, **flatten(job.config)}
+    """Returns what a person would compare of a config: each group's option, and the values.
+
+    Targets, sinks and paths are left out; they are in the frozen config, which is recorded whole.
+    """
+    values = {
+        key: value
+        for key, value in flatten(job.config).items()
+        if not key.endswith("_target_") and key not in ("name", "output_dir")
+    }
+    return {**job.choices, **values}
 
 
 def _call(made: Callable[..., Any], where: str, **supplied: Any) -> Any:

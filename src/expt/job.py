@@ -5,7 +5,8 @@ Importing this imports TensorFlow; `start_tensorflow` comes first.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,15 @@ from rich.console import Console
 from expt.assembly import Parts, make_params, make_parts, make_plan, make_recorder
 from expt.config.compose import Job
 from expt.config.hashes import run_hash, variant_hash
-from expt.errors import Terminated
+from expt.errors import Terminated, UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.environment import git_state, machine, versions
 from expt.record.images import draw_validation
 from expt.record.recorder import BestModel, Recorder, Scalars
 from expt.record.run import Run, Status
-from expt.signals import deferred_signals
-from expt.train.block import make_run_block
-from expt.train.evaluate import make_evaluate
+from expt.signals import Interruption, deferred_signals
+from expt.train.block import RunBlock, make_run_block
+from expt.train.evaluate import Evaluate, make_evaluate
 from expt.train.loop import CAPACITY, train
 from expt.train.plan import Plan
 from expt.train.preflight import preflight
@@ -32,6 +33,7 @@ from expt.train.step import make_train_step
 
 _log = logging.getLogger(__name__)
 _EXAMPLES_LOGGED = 5
+MODEL_FILE = "model.keras"
 
 
 def run_job(
@@ -57,13 +59,15 @@ def run_job(
     plan = make_plan(job, dataset)
     parts = make_parts(job, dataset, plan.total_steps)
     preflight(parts.model, parts.loss, dataset)
+    functions = _compile(parts, dataset, job.config["loop"]["compile"])
     run = _new_run(job, dataset, directory, parts)
     recorder = make_recorder(plan, sinks, console)
     with deferred_signals() as interruption:
         status, error = Status.FAILED, None
         try:
             recorder.open(run)
-            _train_and_save(job, plan, parts, dataset, run, recorder, interruption.check)
+            final = _train(plan, parts, functions, dataset, run, recorder, interruption)
+            _test(plan, functions, dataset, run, recorder, final)
             status = Status.FINISHED
         except (KeyboardInterrupt, Terminated) as interrupted:
             status, error = Status.KILLED, type(interrupted).__name__
@@ -78,43 +82,70 @@ def run_job(
     return run.record
 
 
-def _train_and_save(
-    job: Job,
+@dataclass(frozen=True)
+class _Functions:
+    """What runs on the device."""
+
+    run_block: RunBlock
+    evaluate: Evaluate
+    test: Evaluate
+
+
+def _compile(parts: Parts, dataset: Dataset, mode: str) -> _Functions:
+    model, loss, metrics = parts.model, parts.loss, parts.metrics
+    try:
+        step = make_train_step(model, loss, parts.optimizer, metrics)
+        return _Functions(
+            make_run_block(step, dataset.train, dataset.batch_size, CAPACITY, mode),
+            make_evaluate(model, loss, metrics, dataset.validation, mode),
+            make_evaluate(model, loss, metrics, dataset.test, mode),
+        )
+    except (TypeError, ValueError) as error:
+        # TensorFlow puts a traceback into the message; the reason is its last line.
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise UserError(f"the step can't be compiled: {reason}") from error
+
+
+def _train(
     plan: Plan,
     parts: Parts,
+    functions: _Functions,
     dataset: Dataset,
     run: Run,
     recorder: Recorder,
-    check_signals: Callable[[], None],
-) -> None:
-    mode = job.config["loop"]["compile"]
-    model, loss, metrics = parts.model, parts.loss, parts.metrics
-    step = make_train_step(model, loss, parts.optimizer, metrics)
-    run_block = make_run_block(step, dataset.train, dataset.batch_size, CAPACITY, mode)
-    evaluate = make_evaluate(model, loss, metrics, dataset.validation, mode)
-    best = Best(model)
-    draw = partial(draw_validation, dataset)
+    interruption: Interruption,
+) -> dict[str, float]:
+    """Trains; whatever ends it, the best model so far is saved and back in `parts`."""
+    best, draw = Best(parts.model), partial(draw_validation, dataset)
+    run_block, evaluate = functions.run_block, functions.evaluate
     started = time.perf_counter()
     try:
-        final = train(plan, run_block, evaluate, best, recorder, draw, check_signals)
+        return train(plan, run_block, evaluate, best, recorder, draw, interruption.check)
     finally:
         run.update(training_seconds=time.perf_counter() - started)
         if best.step is not None:
             best.restore()
-            save_model(model, run.directory / "model.keras")
+            save_model(parts.model, run.directory / MODEL_FILE)
             run.update(best={"step": best.step, **best.values})
 
-    test, outputs = make_evaluate(model, loss, metrics, dataset.test, mode)()
+
+def _test(
+    plan: Plan,
+    functions: _Functions,
+    dataset: Dataset,
+    run: Run,
+    recorder: Recorder,
+    final: dict[str, float],
+) -> None:
+    """Evaluates the test split with the best model, and hands that model to the recorders."""
+    test, outputs = functions.test()
     scores = {f"test/{name}": value for name, value in test.items()}
-    recorder.write(Scalars.single(plan.total_steps, plan.epoch_of(plan.total_steps), scores))
-    recorder.write(
-        BestModel(
-            path=run.directory / "model.keras",
-            inputs=dataset.test.inputs[:_EXAMPLES_LOGGED],
-            outputs=outputs[:_EXAMPLES_LOGGED],
-        )
-    )
-    run.update(final={"step": plan.total_steps, **final, **scores})
+    last = plan.total_steps
+    recorder.write(Scalars.single(last, plan.epoch_of(last), scores))
+    examples = slice(_EXAMPLES_LOGGED)
+    path = run.directory / MODEL_FILE
+    recorder.write(BestModel(path, dataset.test.inputs[examples], outputs[examples]))
+    run.update(final={"step": last, **final, **scores})
 
 
 def _new_run(job: Job, dataset: Dataset, directory: Path, parts: Parts) -> Run:

@@ -62,10 +62,19 @@ def test_mistake_is_told_at_once_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_mistake_found_by_building_leaves_nothing(run_command: Command, tmp_path: Path) -> None:
-    done = run_command("model=cnn", "data=diabetes", "loss=mse", folder=tmp_path)
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["model=cnn", "data=diabetes", "loss=mse"], "model=cnn needs images"),
+        (["optimizer.beta_1=abc"], "the step can't be compiled: "),
+    ],
+)
+def test_mistake_found_by_building_leaves_nothing(
+    arguments: list[str], told: str, run_command: Command, tmp_path: Path
+) -> None:
+    done = run_command(*arguments, folder=tmp_path)
     assert done.code == 2
-    assert done.error.startswith("error: model=cnn needs images")
+    assert done.error.startswith(f"error: {told}")
     assert "Traceback" not in done.error
     assert not list(tmp_path.iterdir())
 

@@ -157,10 +157,10 @@ def make_fake(monkeypatch: pytest.MonkeyPatch) -> MakeFake:
 @pytest.mark.parametrize(
     ("eval_every", "image_every", "evaluations", "images"),
     [
-        ("1ep", None, [4, 8, 10], [10]),
+        ("1ep", None, [4, 8, 10], []),
         (3, "2ep", [3, 6, 9, 10], [8, 10]),
         (None, 5, [10], [5, 10]),
-        (None, None, [10], [10]),
+        (None, None, [10], []),
         ("1ep", "1ep", [4, 8, 10], [4, 8, 10]),
         (1, 1000, list(range(1, 11)), [10]),
         (10, 10, [10], [10]),

@@ -28,8 +28,10 @@ def test_epochs_count_from_one() -> None:
     ("cadence", "due"), [("1ep", [4, 8, 10]), (3, [3, 6, 9, 10]), (5, [5, 10]), (None, [10])]
 )
 def test_what_is_due_is_due_at_the_end_too(cadence: Any, due: list[int]) -> None:
-    plan = make_plan()
-    assert [step for step in range(1, 11) if plan.is_due(Cadence.parse(cadence), step)] == due
+    plan = make_plan(eval_every=cadence, image_every=cadence)
+    assert [step for step in range(1, 11) if plan.evaluates_after(step)] == due
+    drawn = [] if cadence is None else due
+    assert [step for step in range(1, 11) if plan.draws_after(step)] == drawn
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from expt.config import schema
 from expt.config.compose import Job
+from expt.config.hashes import flatten
 from expt.config.instantiate import check_target, targets
 from expt.config.location import config_directory, options
 from expt.errors import UserError
@@ -26,6 +29,7 @@ def check(job: Job) -> None:
     """
     config = job.config
     _check_parts(config)
+    _check_present(config)
     _check_loop(config)
     _check_numbers(config)
     _check_output_directory(config["output_dir"])
@@ -58,10 +62,20 @@ def _option(group: str, name: str) -> Mapping[str, Any]:
     return node
 
 
+def _check_present(config: Mapping[str, Any]) -> None:
+    """Checks that nothing needed was deleted, as `~seed` does."""
+    needed = ["name", "seed", "output_dir", "optimizer.learning_rate"]
+    needed += [f"loop.{field.name}" for field in fields(schema.Loop)]
+    present = flatten(config)
+    for key in needed:
+        if key not in present:
+            raise UserError(f"{key} is needed and has no value; give one: {key}=…")
+
+
 def _check_parts(config: Mapping[str, Any]) -> None:
-    nodes = {group: config[group] for group in PARTS}
+    nodes = {group: config.get(group) for group in PARTS}
     for group in ("metric", "recorder"):
-        nodes |= {f"{group}.{name}": node for name, node in config[group].items()}
+        nodes |= {f"{group}.{name}": node for name, node in config.get(group, {}).items()}
     for where, node in nodes.items():
         if not isinstance(node, dict) or "_target_" not in node:
             group = where.partition(".")[0]
@@ -75,6 +89,8 @@ def _check_parts(config: Mapping[str, Any]) -> None:
 def _check_loop(config: Mapping[str, Any]) -> None:
     loop = config["loop"]
     _at_least("seed", config["seed"], 0)
+    if config["seed"] >= 2**32:
+        raise UserError(f"seed={config['seed']}: expected a number below 2**32.")
     _at_least("loop.epochs", loop["epochs"], 1)
     if loop["steps"] is not None:
         _at_least("loop.steps", loop["steps"], 1)
@@ -90,7 +106,7 @@ def _check_numbers(config: Mapping[str, Any]) -> None:
     for key, least in (("batch_size", 1), ("split_seed", 0)):
         if key in config["data"]:
             _at_least(f"data.{key}", config["data"][key], least)
-    rate = config["optimizer"].get("learning_rate", 1.0)
+    rate = config["optimizer"]["learning_rate"]
     if not _is_number(rate) or not 0 < rate < float("inf"):
         raise UserError(f"optimizer.learning_rate={rate}: expected a positive number.")
     dropout = config["model"].get("dropout", 0.0)

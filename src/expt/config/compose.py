@@ -23,7 +23,7 @@ from omegaconf.errors import (
 )
 
 from expt.config import schema
-from expt.config.location import config_directory
+from expt.config.location import config_directory, options
 from expt.errors import UserError, hint
 
 _FILE_NAME_LENGTH = 100
@@ -99,7 +99,8 @@ def compose_jobs(
         UserError: Something in the overrides or the configs is wrong.
     """
     prepare_hydra()
-    with _hydras_errors_as_ours(), _hydra(config_dir) as search_path:
+    multirun = multirun or "hydra.mode=MULTIRUN" in overrides
+    with _hydras_errors_as_ours(overrides), _hydra(config_dir) as search_path:
         modes = [*search_path, *(["hydra.mode=MULTIRUN"] if multirun else [])]
         if not multirun:
             config = compose("config", [*overrides, *modes], return_hydra_config=True)
@@ -155,15 +156,14 @@ def _hydra(config_dir: str | None) -> Iterator[list[str]]:
 
 
 def _quoted(value: str) -> str:
-    """Quotes a value for Hydra's override grammar."""
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    """Quotes a value for Hydra's override grammar, where a backslash counts before a quote only."""
+    return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value) + "'"
 
 
 def directory_override(key: str, directory: Path) -> str:
     """Returns the override that sets a directory of Hydra's, whatever the path's characters."""
-    # A `$` would begin an interpolation, quoted or not.
-    return f"{key}={_quoted(str(directory).replace('$', chr(92) + '$'))}"
+    without_interpolation = re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + r"\${", str(directory))
+    return f"{key}={_quoted(without_interpolation)}"
 
 
 def _file_name(text: str) -> str:
@@ -172,7 +172,7 @@ def _file_name(text: str) -> str:
 
 
 @contextmanager
-def _hydras_errors_as_ours() -> Iterator[None]:
+def _hydras_errors_as_ours(overrides: list[str]) -> Iterator[None]:
     try:
         yield
     except MissingConfigException as error:
@@ -181,15 +181,21 @@ def _hydras_errors_as_ours() -> Iterator[None]:
         raise UserError(f"{error.full_key} has no value; give one: {error.full_key}=…") from error
     except OverrideParseException as error:
         raise UserError(f"{error.override!r} is not of the form key=value: {error}") from error
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except ValueError as error:
+        # Hydra does not say which one it was.
+        null = next((override for override in overrides if override.endswith("=null")), "")
+        group = null.removesuffix("=null")
+        raise UserError(f"{null}: {error}. Valid: {', '.join(options(group))}.") from error
+    except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_composition(error)) from error
 
 
 def _missing_config(error: MissingConfigException) -> str:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
-    if not group or error.options is None:
+    valid = error.options or options(group)
+    if not group or not valid:
         return str(error)
-    return f"{group}={option}: there is no such option. {hint(option, error.options)}"
+    return f"{group}={option}: there is no such option. {hint(option, valid)}"
 
 
 def _composition(error: Exception) -> str:

@@ -19,7 +19,8 @@ ALLOW_VARIABLE = "EXPT_ALLOW"
 It can't be set in a config: a config from elsewhere must not be able to allow itself code.
 """
 
-_OWN_PREFIXES = ("expt.parts.", "expt.record.")
+# Public names that a module of parts defines, and recorders.
+_OWN = re.compile(r"expt\.parts(\.[a-z]\w*)+\.[A-Za-z]\w*|expt\.record\.[a-z]\w*\.[A-Z]\w*Recorder")
 # Classes of Keras that do no more than they say. Lambda and TFSMLayer run what they are given.
 _KERAS = re.compile(
     r"keras\.(layers|optimizers|optimizers\.schedules|initializers|regularizers|constraints)"
@@ -42,6 +43,8 @@ def part(node: Mapping[str, Any], where: str) -> functools.partial[Any]:
     """
     for place, target in targets(node, where):
         check_target(target, place)
+    if "_args_" in str(node):
+        raise UserError(f"{where}: _args_ is not allowed; give arguments by their names.")
     arguments = {key: value for key, value in node.items() if not _is_declaration(key)}
     try:
         made = hydra.utils.instantiate(arguments, _partial_=True, _convert_="all")
@@ -52,7 +55,7 @@ def part(node: Mapping[str, Any], where: str) -> functools.partial[Any]:
 
 
 def _is_declaration(key: str) -> bool:
-    return key.startswith("_") and key not in ("_target_", "_args_")
+    return key.startswith("_") and key != "_target_"
 
 
 def targets(node: object, where: str) -> Iterator[tuple[str, str]]:
@@ -79,12 +82,12 @@ def check_target(target: str, where: str) -> None:
     if _KERAS.fullmatch(target):
         return
     module, _, name = target.rpartition(".")
-    if not any(f"{target}.".startswith(prefix) for prefix in _allowed_prefixes()):
+    if not _OWN.fullmatch(target) and not _is_allowed_by_user(target):
         package = target.partition(".")[0]
         raise UserError(
-            f"{where}._target_={target}: not allowed. Targets may come from expt.parts, expt.record"
-            " and Keras' layers, optimizers, initializers and regularizers; allow a package of"
-            f" your own with {ALLOW_VARIABLE}={package} in the environment."
+            f"{where}._target_={target}: not allowed. Targets may be public names of expt.parts, "
+            "recorders, and Keras' layers, optimizers, initializers and regularizers; allow a "
+            f"package of your own with {ALLOW_VARIABLE}={package} in the environment."
         )
     if not name or not _module_exists(module):
         raise UserError(
@@ -94,9 +97,9 @@ def check_target(target: str, where: str) -> None:
         )
 
 
-def _allowed_prefixes() -> tuple[str, ...]:
-    named = (name.strip() for name in os.environ.get(ALLOW_VARIABLE, "").split(","))
-    return _OWN_PREFIXES + tuple(f"{name}." for name in named if name)
+def _is_allowed_by_user(name: str) -> bool:
+    packages = (package.strip() for package in os.environ.get(ALLOW_VARIABLE, "").split(","))
+    return any(package and f"{name}.".startswith(f"{package}.") for package in packages)
 
 
 def _module_exists(module: str) -> bool:
@@ -108,7 +111,7 @@ def _module_exists(module: str) -> bool:
 
 def _check_arguments(made: functools.partial[Any], where: str) -> None:
     home = getattr(made.func, "__module__", "") or ""
-    if not f"{home}.".startswith((*_allowed_prefixes(), "keras.")):
+    if not home.startswith(("expt.", "keras.")) and not _is_allowed_by_user(home):
         raise UserError(f"{where}: the target is defined in {home!r}, which is not allowed.")
     parameters = inspect.signature(made.func).parameters
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):

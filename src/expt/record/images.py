@@ -41,7 +41,7 @@ def draw_validation(dataset: Dataset, step: int, outputs: NDArray[np.float32]) -
         yield Image(step=step, time=now, name=f"val/{name}", draw=draw)
 
 
-class ImageFiles:
+class ImageRecorder:
     """Writes each picture as `images/NAME_STEP.png`."""
 
     def open(self, run: Run) -> None:

@@ -121,11 +121,10 @@ def _place(name: str) -> tuple[str, str]:
 
 
 def _hparams(params: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
-    """The parameters a person would compare: no targets, and lists as text."""
+    """The parameters, with lists and None as text."""
     return {
         key: value if isinstance(value, bool | int | float | str) else str(value)
         for key, value in params.items()
-        if not key.endswith("_target_") and not key.startswith("recorder")
     }
 
 

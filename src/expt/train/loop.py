@@ -81,17 +81,17 @@ def train(
         check_signals()
         count = min(plan.steps_to_border(step), pace.block_length())
         indices = plan.indices(step, count)
-        started = time.time()
+        began, started = time.time(), time.perf_counter()
         rows = run_block(indices)
-        ended = time.time()
-        scalars = _train_scalars(plan, step, rows, started, ended)
-        pace.add(len(scalars.steps), ended - started)
+        seconds = time.perf_counter() - started
+        scalars = _train_scalars(plan, step, rows, began, seconds)
+        pace.add(len(scalars.steps), seconds)
         step += len(scalars.steps)
         recorder.write(scalars)
         last |= scalars.last()
         _stop_unless_finite(last, step, plan)
 
-        evaluating, drawing = (plan.is_due(c, step) for c in (plan.eval_every, plan.image_every))
+        evaluating, drawing = plan.evaluates_after(step), plan.draws_after(step)
         if not (evaluating or drawing):
             continue
         values, outputs = evaluate()
@@ -109,14 +109,14 @@ def train(
 
 
 def _train_scalars(
-    plan: Plan, step: int, rows: dict[str, NDArray[np.float32]], started: float, ended: float
+    plan: Plan, step: int, rows: dict[str, NDArray[np.float32]], began: float, seconds: float
 ) -> Scalars:
     """Puts a block's numbers on their steps; a step's time is interpolated within the block."""
     steps = np.arange(step + 1, step + 1 + len(rows["loss"]))
     return Scalars(
         steps=steps,
         epochs=(steps - 1) // plan.steps_per_epoch + 1,
-        times=started + (ended - started) * (steps - step) / len(steps),
+        times=began + seconds * (steps - step) / len(steps),
         values={f"train/{name}": column for name, column in rows.items()},
     )
 

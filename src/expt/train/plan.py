@@ -19,8 +19,8 @@ class Plan:
         steps_per_epoch: Full batches an epoch.
         num_examples: Size of the train split.
         batch_size: Examples a step.
-        eval_every: When to evaluate; also at the end.
-        image_every: When to draw; also at the end.
+        eval_every: When to evaluate; also at the end, even if never else.
+        image_every: When to draw; also at the end, unless never.
     """
 
     seed: int
@@ -35,9 +35,14 @@ class Plan:
         """The epoch, counted from 1, in which a step takes place."""
         return (step - 1) // self.steps_per_epoch + 1
 
-    def is_due(self, cadence: Cadence, step: int) -> bool:
-        """Whether something is due after a step; at the end everything is."""
-        return step == self.total_steps or cadence.is_due(step, self.steps_per_epoch)
+    def evaluates_after(self, step: int) -> bool:
+        """Whether the validation split is evaluated after a step."""
+        return step == self.total_steps or self.eval_every.is_due(step, self.steps_per_epoch)
+
+    def draws_after(self, step: int) -> bool:
+        """Whether images are drawn after a step."""
+        at_end = step == self.total_steps and self.image_every.count is not None
+        return at_end or self.image_every.is_due(step, self.steps_per_epoch)
 
     def steps_to_border(self, step: int) -> int:
         """How many steps from here to the next at which something is due."""

@@ -32,11 +32,14 @@ class Linear:
 
     def load(self) -> Dataset:
         """Draws the points."""
-        if self.num_examples < 10 or not self.weights or self.noise < 0:
+        is_right = isinstance(self.num_examples, int) and self.num_examples >= 10
+        if not is_right or not isinstance(self.weights, Sequence) or not self.weights:
             raise UserError(
-                f"data=linear: num_examples={self.num_examples}, weights={list(self.weights)}, "
-                f"noise={self.noise}: expected at least 10, at least one, and at least 0."
+                f"data.num_examples={self.num_examples}, data.weights={self.weights}: expected a "
+                "whole number of at least 10, and a list of numbers."
             )
+        if self.noise < 0:
+            raise UserError(f"data.noise={self.noise}: expected a number of at least 0.")
         random = np.random.default_rng(self.split_seed)
         inputs = random.standard_normal((self.num_examples, len(self.weights)))
         noise = random.normal(0.0, self.noise, self.num_examples)

@@ -1,0 +1,134 @@
+"""Takes pictures of TensorBoard and MLflow over a folder of runs, in a real browser.
+
+    python scripts/screenshots.py outputs pictures
+
+Needs Debian's chromium (`apt-get install chromium`); Playwright drives it. The servers listen on
+localhost and are stopped at the end.
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+from expt.record.mlflow import store_uri
+
+_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def main() -> None:
+    """Takes all pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("outputs", type=Path)
+    parser.add_argument("pictures", type=Path)
+    args = parser.parse_args()
+    args.pictures.mkdir(parents=True, exist_ok=True)
+    store = store_uri(args.outputs)
+    with (
+        tempfile.TemporaryDirectory() as home,
+        _server("tensorboard.main", "--logdir", str(args.outputs)) as board,
+        _server("mlflow", "ui", "--backend-store-uri", store, "--workers", "1") as mlflow,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=_FLAGS, env={**os.environ, "HOME": home}
+        )
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        _tensorboard(page, board, args.pictures)
+        _mlflow(page, mlflow, store, args.pictures)
+        browser.close()
+
+
+def _tensorboard(page: Page, address: str, folder: Path) -> None:
+    # TensorBoard's pages hold back the load event for minutes; their content is what counts.
+    one_run = "^runs/.*(train|val)$"
+    scalars = f"?tagFilter=loss|accuracy&runFilter={one_run}&smoothing=0#timeseries"
+    page.goto(f"{address}/{scalars}", wait_until="commit")
+    page.wait_for_selector("card-view line-chart svg")
+    page.get_by_label("Close side pane").click()
+    page.wait_for_timeout(2_000)
+    page.screenshot(path=folder / "tensorboard-scalars.png")
+    page.goto(f"{address}/#images", wait_until="commit")
+    page.wait_for_selector("tf-image-loader img")
+    page.locator(
+        "tf-category-paginated-view >> text=predictions"
+    ).first.scroll_into_view_if_needed()
+    page.wait_for_timeout(2_000)
+    page.screenshot(path=folder / "tensorboard-images.png")
+    page.goto(f"{address}/#hparams", wait_until="commit")
+    page.wait_for_selector("tf-hparams-main")
+    page.wait_for_timeout(3_000)
+    page.screenshot(path=folder / "tensorboard-hparams.png")
+
+
+def _mlflow(page: Page, address: str, store: str, folder: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(store)
+    (experiment,) = client.search_experiments(filter_string="name = 'default'")
+    (run,) = client.search_runs([experiment.experiment_id], max_results=1)
+    runs = f"{address}/#/experiments/{experiment.experiment_id}/runs"
+    page.goto(runs)
+    page.wait_for_selector(".ag-row")
+    _close_assistant(page)
+    page.screenshot(path=folder / "mlflow-runs.png")
+    page.goto(f"{runs}?compareRunsMode=CHART")
+    page.wait_for_selector(".js-plotly-plot")
+    page.get_by_placeholder("Search metric charts").fill("val")
+    page.wait_for_timeout(3_000)
+    page.screenshot(path=folder / "mlflow-charts.png")
+    page.goto(f"{runs}/{run.info.run_id}/artifacts")
+    page.get_by_text("images", exact=True).click()
+    page.get_by_text(re.compile(r"^val~predictions.*png$")).last.click()
+    page.wait_for_timeout(3_000)
+    page.screenshot(path=folder / "mlflow-image.png")
+
+
+def _close_assistant(page: Page) -> None:
+    page.wait_for_timeout(2_000)
+    button = page.locator("[aria-label='Close']").first
+    if button.count():
+        button.click()
+        page.wait_for_timeout(1_000)
+
+
+@contextlib.contextmanager
+def _server(module: str, *arguments: str) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command = [sys.executable, "-m", module, *arguments, "--host", "127.0.0.1", "--port", str(port)]
+    process = subprocess.Popen(command, env=environment, stdout=-3, stderr=-3)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(120):
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(address, timeout=5).close()
+                break
+            time.sleep(0.5)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+if __name__ == "__main__":
+    main()
