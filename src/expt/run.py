@@ -85,8 +85,9 @@ def _train(
 
     try:
         _hand_to_hydra(arguments, train_one)
-    finally:
+        # Not after an interruption: the run is closed, or a second Ctrl-C wants out at once.
         sinks.stop()
+    finally:
         if any(Path(directory).rglob("run.json")):
             _print_where_to_look(console, output_dir)
         elif not chosen_by_user:

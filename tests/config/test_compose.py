@@ -220,3 +220,18 @@ def test_a_job_is_plain_resolved_values() -> None:
 def test_overrides_become_short_file_names(text: str, name: str) -> None:
     prepare_hydra()
     assert OmegaConf.create({"text": text, "name": "${expt_file_name:${text}}"}).name == name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "handlers:\n  x:\n    (): os.system\n",
+        "_target_: os.system\n",
+    ],
+)
+def test_a_config_cannot_make_hydra_itself_call_something(text: str, tmp_path: Path) -> None:
+    (tmp_path / "hydra/job_logging").mkdir(parents=True)
+    (tmp_path / "hydra/job_logging/evil.yaml").write_text(f"# @package hydra.job_logging\n{text}")
+    for multirun in (False, True):
+        with pytest.raises(UserError, match="not allowed"):
+            compose_jobs(["hydra/job_logging=evil"], str(tmp_path), multirun=multirun)

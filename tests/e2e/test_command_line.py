@@ -47,6 +47,7 @@ def _spied(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         (["--cfg", "job", "act=rellu"], ["'relu'"]),
         (["loss._target_=os.system"], ["not allowed", "EXPT_ALLOW"]),
         (["--config-dir", "nowhere"], ["nowhere"]),
+        (["+hydra.callbacks.x._target_=os.system"], ["hydra.callbacks.x", "not allowed"]),
     ],
 )
 def test_mistake_is_told_at_once_and_leaves_nothing(

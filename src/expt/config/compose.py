@@ -23,10 +23,14 @@ from omegaconf.errors import (
 )
 
 from expt.config import schema
+from expt.config.instantiate import targets
 from expt.config.location import config_directory, options
 from expt.errors import UserError, hint
 
 _FILE_NAME_LENGTH = 100
+_HYDRAS_OWN = re.compile(
+    r"hydra(\._internal\.core_plugins|_plugins)\.[\w.]+\.\w+(Launcher|Sweeper)"
+)
 _CONVERSION = re.compile(
     r"Value '(?P<value>.*)' of type '.*' could not be converted to (?P<type>\w+)"
 )
@@ -104,14 +108,30 @@ def compose_jobs(
         modes = [*search_path, *(["hydra.mode=MULTIRUN"] if multirun else [])]
         if not multirun:
             config = compose("config", [*overrides, *modes], return_hydra_config=True)
+            _refuse_code(config.hydra)
             if not is_multirun(config.hydra):
                 return [_job(config)], config.hydra
         fixed = [override for override in overrides if not _sweeps(override)]
         hydra = compose("config", [*fixed, *modes], return_hydra_config=True).hydra
+        _refuse_code(hydra)
         return [
             _job(compose("config", [*one, *modes], return_hydra_config=True))
             for one in _expand(overrides, hydra)
         ], hydra
+
+
+def _refuse_code(hydra: DictConfig) -> None:
+    """Refuses a config that would make Hydra itself call something: callbacks, logging factories.
+
+    Launchers and sweepers are Hydra's or its plugins'.
+    """
+    node = OmegaConf.to_container(hydra, resolve=False)
+    for place, target in targets(node, "hydra"):
+        if not _HYDRAS_OWN.fullmatch(target):
+            raise UserError(f"{place}._target_={target}: not allowed.")
+    assert isinstance(node, dict)
+    if "'()'" in str(node["job_logging"]) + str(node["hydra_logging"]):
+        raise UserError("hydra.job_logging, hydra.hydra_logging: the key () is not allowed.")
 
 
 def is_multirun(hydra: DictConfig) -> bool:
