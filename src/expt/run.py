@@ -151,18 +151,22 @@ def _outcome(record: dict[str, Any]) -> str:
 
 
 def _print_where_to_look(console: Console, output_dir: Path) -> None:
-    here = Path(os.path.relpath(output_dir))
-    tensorboard = ["tensorboard", "--logdir", str(here), "--samples_per_plugin"]
-    commands = {
-        "TensorBoard": [*tensorboard, "images=0,scalars=0"],
-        "MLflow": ["mlflow", "ui", "--backend-store-uri", store_uri(output_dir)],
-    }
-    for name, command in commands.items():
-        program = Path(sys.executable).parent / command[0]
-        if str(program.parent) not in os.environ["PATH"].split(os.pathsep):
-            command[0] = os.path.relpath(program)
-        line = f"{name:<12} {shlex.join(command)}"
-        console.print(line, highlight=False, soft_wrap=True)
+    folder = os.path.relpath(output_dir)
+    unsampled = ["--samples_per_plugin", "images=0,scalars=0"]
+    lines = {"TensorBoard": _command("tensorboard", "--logdir", folder, *unsampled)}
+    if "MLFLOW_TRACKING_URI" in os.environ:
+        lines["MLflow"] = "the store at MLFLOW_TRACKING_URI"  # which may hold a password
+    else:
+        lines["MLflow"] = _command("mlflow", "ui", "--backend-store-uri", store_uri(output_dir))
+    for name, line in lines.items():
+        console.print(f"{name:<12} {line}", highlight=False, soft_wrap=True)
+
+
+def _command(name: str, *arguments: str) -> str:
+    """A command line that works here, whether or not the environment is activated."""
+    program = Path(sys.executable).parent / name
+    on_path = str(program.parent) in os.environ.get("PATH", "").split(os.pathsep)
+    return shlex.join([name if on_path else os.path.relpath(program), *arguments])
 
 
 if __name__ == "__main__":

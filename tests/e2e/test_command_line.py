@@ -172,6 +172,17 @@ def test_processes_started_at_once_share_a_new_store(tmp_path: Path) -> None:
     assert len({record["run_hash"] for record in records}) == 1
 
 
+def test_address_of_the_users_store_is_not_printed(run_command: Command, tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path}/secret.db"
+    done = run_command(
+        "loop.epochs=1", folder=tmp_path, environment={"MLFLOW_TRACKING_URI": address}
+    )
+    assert done.code == 0, done.error
+    assert "secret" not in done.out + done.error
+    assert (tmp_path / "secret.db").is_file()
+    assert not (tmp_path / "outputs/mlflow.db").exists()
+
+
 def test_users_own_config_folder_and_package(run_command: Command, tmp_path: Path) -> None:
     (tmp_path / "conf/loss").mkdir(parents=True)
     (tmp_path / "conf/loss/absolute.yaml").write_text(

@@ -1,6 +1,7 @@
 import io
 from pathlib import Path
 
+import pytest
 from record_helpers import make_run
 from rich.console import Console
 
@@ -9,9 +10,9 @@ from expt.record.recorder import Scalars
 from expt.record.run import Status
 
 
-def _shown(tmp_path: Path, *, terminal: bool) -> str:
+def _shown(tmp_path: Path, *, terminal: bool, width: int = 80) -> str:
     output = io.StringIO()
-    console = Console(file=output, force_terminal=terminal, width=120)
+    console = Console(file=output, force_terminal=terminal, width=width)
     recorder = ConsoleRecorder(console, total_steps=40, total_epochs=2)
     recorder.open(make_run(tmp_path))
     recorder.write(Scalars.single(20, 1, {"train/loss": 0.5, "train/accuracy": 0.75}))
@@ -29,8 +30,11 @@ def test_plain_lines_one_an_evaluation(tmp_path: Path) -> None:
     )
 
 
-def test_terminal_shows_a_bar_with_epoch_and_losses(tmp_path: Path) -> None:
-    shown = _shown(tmp_path, terminal=True)
+@pytest.mark.parametrize("width", [80, 160])
+def test_terminal_shows_a_bar_with_epoch_and_losses(width: int, tmp_path: Path) -> None:
+    shown = _shown(tmp_path, terminal=True, width=width)
     assert "epoch 1/2" in shown
-    assert "50%" in shown
+    assert "━" in shown
     assert "train/loss 0.5000" in shown
+    assert "…" not in shown
+    assert ("train/accuracy 0.7500" in shown) == (width == 160)

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -13,6 +13,7 @@ from expt.record.run import Run, Status
 
 _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_REFRESHES = 0.1
+_WIDE = 130  # columns that hold every number beside the bar
 _SHOWN = ("loss", "accuracy", "mae")
 
 
@@ -34,8 +35,7 @@ class ConsoleRecorder:
         if self._console.is_terminal:
             self._progress = Progress(
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                TextColumn("{task.percentage:>3.0f}%"),
+                BarColumn(bar_width=24 if self._is_wide() else 8),
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[numbers]}"),
                 console=self._console,
@@ -60,14 +60,18 @@ class ConsoleRecorder:
                     self._task,
                     completed=step,
                     description=where,
-                    numbers=_numbers(self._last),
+                    numbers=_numbers(self._last, _SHOWN if self._is_wide() else _SHOWN[:1]),
                     refresh=True,
                 )
         if "val/loss" in record.values:
-            line = f"{where}  step {step:>{len(str(self._total_steps))}}  {_numbers(self._last)}"
+            padded = f"{step:>{len(str(self._total_steps))}}"
+            line = f"{where}  step {padded}  {_numbers(self._last, _SHOWN)}"
             _log.info(line)
             if self._progress is None:
                 self._console.print(line, highlight=False, soft_wrap=True)
+
+    def _is_wide(self) -> bool:
+        return self._console.width >= _WIDE
 
     def close(self, status: Status) -> None:
         """Ends the display."""
@@ -76,10 +80,10 @@ class ConsoleRecorder:
             self._progress.stop()
 
 
-def _numbers(values: Mapping[str, float]) -> str:
+def _numbers(values: Mapping[str, float], metrics: Sequence[str]) -> str:
     shown = [
         f"{name} {values[name]:.4f}"
-        for name in (f"{split}/{metric}" for split in ("train", "val") for metric in _SHOWN)
+        for name in (f"{split}/{metric}" for split in ("train", "val") for metric in metrics)
         if name in values
     ]
     if "perf/steps_per_s" in values:
