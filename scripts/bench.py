@@ -1,7 +1,7 @@
 """Measures the training loop against Keras' `fit`, in turn on one machine.
 
     python scripts/bench.py                  all rows, three rounds
-    python scripts/bench.py digits cnn       some rows
+    python scripts/bench.py digits mnist-cnn some rows
     python scripts/bench.py --rounds 5
 
 Each measurement is a process of its own. Both sides train the same model on the same data with
@@ -55,6 +55,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--child", choices=["expt", "keras"], help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if unknown := set(args.rows) - set(ROWS):
+        parser.error(f"no such row: {', '.join(unknown)}; valid: {', '.join(ROWS)}")
     if args.child:
         print(json.dumps(_measure(args.child, ROWS[args.rows[0]])))
         return
