@@ -118,10 +118,7 @@ class Sinks:
         Raises:
             UserError: A recorder refuses its arguments.
         """
-        nodes = {
-            **job.config["recorder"],
-            "images": {"_target_": "expt.record.images.ImageRecorder"},
-        }
+        nodes = {**job.config["recorder"], "images": _IMAGES}
         return [self._sink(name, node) for name, node in nodes.items()]
 
     def _sink(self, name: str, node: Mapping[str, Any]) -> Background:

@@ -203,3 +203,8 @@ class TestAllow:
         monkeypatch.setenv(ALLOW_VARIABLE, value)
         with pytest.raises(UserError):
             part({"_target_": target}, "loss")
+
+
+def test_a_value_may_hold_any_text() -> None:
+    made = part({"_target_": "keras.layers.ReLU", "name": "my_args_layer"}, "act")
+    assert made.keywords == {"name": "my_args_layer"}

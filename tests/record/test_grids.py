@@ -93,4 +93,6 @@ def test_perfect_predictions_lie_on_the_line() -> None:
 
 def test_values_that_are_not_finite_are_left_out() -> None:
     outputs = np.array([[np.nan], [np.inf], [1.0]], np.float32)
-    grids.predicted_against_true(np.ones((3, 1), np.float32), outputs)
+    pixels = grids.predicted_against_true(np.ones((3, 1), np.float32), outputs)
+    only_finite = grids.predicted_against_true(np.ones((1, 1), np.float32), outputs[2:])
+    np.testing.assert_array_equal(pixels, only_finite)

@@ -40,10 +40,7 @@ def hydras_errors_as_ours(overrides: list[str]) -> Iterator[None]:
     except OverrideParseException as error:
         raise UserError(f"{error.override!r} is not of the form key=value: {error}") from error
     except ValueError as error:
-        # Hydra does not say which one it was.
-        null = next((override for override in overrides if override.endswith("=null")), "")
-        group = null.removesuffix("=null")
-        raise UserError(f"{null}: {error}. Valid: {', '.join(options(group))}.") from error
+        raise UserError(_value(error, overrides)) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_composition(error)) from error
 
@@ -54,6 +51,14 @@ def _missing_config(error: MissingConfigException) -> str:
     if not group or not valid:
         return str(error)
     return f"{group}={option}: there is no such option. {hint(option, valid)}"
+
+
+def _value(error: ValueError, overrides: list[str]) -> str:
+    """Names the group that was set to null; Hydra does not say which one it was."""
+    for group in (o.removesuffix("=null") for o in overrides if o.endswith("=null")):
+        if valid := options(group):
+            return f"{group}=null: {error}. Valid: {', '.join(valid)}."
+    return str(error)
 
 
 def _composition(error: Exception) -> str:

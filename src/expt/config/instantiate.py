@@ -43,8 +43,9 @@ def part(node: Mapping[str, Any], where: str) -> functools.partial[Any]:
     """
     for place, target in targets(node, where):
         check_target(target, place)
-    if "_args_" in str(node):
-        raise UserError(f"{where}: _args_ is not allowed; give arguments by their names.")
+    for place, mapping in mappings(node, where):
+        if "_args_" in mapping:
+            raise UserError(f"{place}: _args_ is not allowed; give arguments by their names.")
     arguments = {key: value for key, value in node.items() if not _is_declaration(key)}
     try:
         made = hydra.utils.instantiate(arguments, _partial_=True, _convert_="all")
@@ -60,14 +61,20 @@ def _is_declaration(key: str) -> bool:
 
 def targets(node: object, where: str) -> Iterator[tuple[str, str]]:
     """Yields every `_target_` in a node, nested ones too, with its place."""
+    for place, mapping in mappings(node, where):
+        if "_target_" in mapping:
+            yield place, str(mapping["_target_"])
+
+
+def mappings(node: object, where: str) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    """Yields a node and every mapping nested in it, with its place."""
     if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield where, str(node["_target_"])
+        yield where, node
         for key, value in node.items():
-            yield from targets(value, f"{where}.{key}")
+            yield from mappings(value, f"{where}.{key}")
     elif isinstance(node, list):
         for index, value in enumerate(node):
-            yield from targets(value, f"{where}.{index}")
+            yield from mappings(value, f"{where}.{index}")
 
 
 def check_target(target: str, where: str) -> None:

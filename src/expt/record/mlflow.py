@@ -60,13 +60,9 @@ class MLflowStore:
 
     def open(self, run: Run) -> None:
         """Creates the store, the experiment and the run, and writes what is known of it."""
-        # Telemetry would start with the import.
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         from mlflow import MlflowClient
         from mlflow.entities import Param, RunTag
 
-        # It tells of every database table and every model file that it makes.
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
         self._metrics, self._last_request = [], time.monotonic()
         self._uri = store_uri(run.output_dir)
         # Creating a database or an experiment is a race between processes.

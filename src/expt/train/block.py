@@ -17,11 +17,11 @@ The arrays are shorter than the indices if the loss stopped being finite: that s
 """
 
 
-def compiled(function: Callable[..., Any], mode: str, **options: Any) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
     """Compiles a function as `loop.compile` says: `graph`, `xla` or `eager` (not at all)."""
     if mode == "eager":
         return function
-    return tf.function(function, jit_compile=mode == "xla", **options)  # type: ignore[no-any-return]
+    return tf.function(function, jit_compile=mode == "xla")  # type: ignore[no-any-return]
 
 
 def make_run_block(step: Step, split: Split, batch_size: int, capacity: int, mode: str) -> RunBlock:
@@ -61,10 +61,7 @@ def make_run_block(step: Step, split: Split, batch_size: int, capacity: int, mod
             rows.append(one_step(indices[len(rows)]))
         return tf.constant(len(rows)), tf.stack(rows)
 
-    signature = [tf.TensorSpec((capacity, batch_size), tf.int32), tf.TensorSpec((), tf.int32)]
-    function = (
-        block_eagerly if mode == "eager" else compiled(block, mode, input_signature=signature)
-    )
+    function = block_eagerly if mode == "eager" else compiled(block, mode)
 
     def run_block(indices: NDArray[np.int32]) -> dict[str, NDArray[np.float32]]:
         padded = np.zeros((capacity, batch_size), np.int32)
