@@ -1,17 +1,16 @@
-"""From a job's config to the objects that train."""
+"""From a job's config to its data, its plan and its recorders; without TensorFlow."""
 
-import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
-from expt.config.checks import check, check_task, suits
+from expt.config.checks import TARGETS_KEY, check, check_task, task_of
 from expt.config.compose import Job
 from expt.config.hashes import flatten
-from expt.config.instantiate import part
+from expt.config.instantiate import call, part
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Source
 from expt.record.console import ConsoleRecorder
@@ -32,25 +31,44 @@ class DataLoader:
         """Returns the data of a job.
 
         Raises:
-            UserError: The config is wrong, or the data is missing or damaged.
+            UserError: The config is wrong, the data is missing or damaged, or they don't fit.
         """
         check(job)
-        source: Source = _call(part(job.config["data"], "data"), "data")
-        check_task(job, source.task)
-        key = json.dumps(job.config["data"], sort_keys=True)
+        source: Source = call(part(job.config["data"], "data"), "data")
+        if source.task is not None:
+            check_task(job, source.task)
+        batches = job.config["loop"]["batches"]
+        key = json.dumps([job.config["data"], batches], sort_keys=True)
         if key not in self._loaded:
-            self._loaded[key] = _call(source.load, "data")
-        return self._loaded[key]
+            dataset = call(source.load, "data")
+            self._loaded[key] = dataset.limited(batches) if batches else dataset
+        dataset = self._loaded[key]
+        check_task(job, dataset.task)
+        _check_targets(job, dataset)
+        return dataset
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What the config names, made."""
+def _check_targets(job: Job, dataset: Dataset) -> None:
+    """Checks the targets against the range that the loss declares, if it does.
 
-    model: Any
-    loss: Callable[..., Any]
-    metrics: Mapping[str, Callable[..., Any]]
-    optimizer: Any
+    Raises:
+        UserError: A target is outside.
+    """
+    declared, task = job.config["loss"].get(TARGETS_KEY), task_of(job, dataset.task)
+    if declared is None or task not in ("regression", "reconstruction"):
+        return
+    least, most = (
+        bound if bound is not None else float(sign + "inf")
+        for bound, sign in zip(declared, "-+", strict=True)
+    )
+    for name, split in dataset.splits():
+        values = split.targets if task == "regression" else split.inputs
+        if isinstance(values, np.ndarray) and (values.min() < least or values.max() > most):
+            loss = job.choices.get("loss", "loss")
+            raise UserError(
+                f"loss={loss} is for targets from {least:g} to {most:g}; those of the {name} split "
+                f"of data={dataset.name} go from {values.min():.4g} to {values.max():.4g}."
+            )
 
 
 def make_plan(job: Job, dataset: Dataset) -> Plan:
@@ -66,37 +84,6 @@ def make_plan(job: Job, dataset: Dataset) -> Plan:
         eval_every=Cadence.parse(loop["eval_every"]),
         image_every=Cadence.parse(loop["image_every"]),
     )
-
-
-def make_parts(job: Job, dataset: Dataset, total_steps: int) -> Parts:
-    """Makes model, loss, metrics and optimizer, the optimizer's variables included.
-
-    Raises:
-        UserError: A part refuses its arguments, or does not fit the data.
-    """
-    config = job.config
-    act = part(config["act"], "act")
-    model = _call(
-        part(config["model"], "model"),
-        "model",
-        input_shape=dataset.input_shape,
-        num_outputs=dataset.num_outputs,
-        act=functools.partial(_call, act, "act"),
-    )
-    schedule = _call(
-        part(config["schedule"], "schedule"),
-        "schedule",
-        learning_rate=config["optimizer"]["learning_rate"],
-        total_steps=total_steps,
-    )
-    optimizer = _call(part(config["optimizer"], "optimizer"), "optimizer", learning_rate=schedule)
-    optimizer.build(model.trainable_variables)
-    metrics = {
-        name: part(node, f"metric.{name}")
-        for name, node in config["metric"].items()
-        if suits(node, dataset.task)
-    }
-    return Parts(model, part(config["loss"], "loss"), metrics, optimizer)
 
 
 _IMAGES = {"_target_": "expt.record.images.ImageRecorder"}
@@ -124,7 +111,7 @@ class Sinks:
     def _sink(self, name: str, node: Mapping[str, Any]) -> Background:
         key = json.dumps(node, sort_keys=True)
         if key not in self._made:
-            sink = _call(part(node, f"recorder.{name}"), f"recorder.{name}")
+            sink = call(part(node, f"recorder.{name}"), f"recorder.{name}")
             if isinstance(sink, SeparateProcess):
                 self._processes.append(sink)
             self._made[key] = Background(name, sink)
@@ -155,11 +142,3 @@ def make_params(job: Job) -> dict[str, Any]:
         if not key.endswith("_target_") and key not in ("name", "output_dir")
     }
     return {**job.choices, **values}
-
-
-def _call(made: Callable[..., Any], where: str, **supplied: Any) -> Any:
-    """Calls what `part` returned, with what the framework supplies."""
-    try:
-        return made(**supplied)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{where}: {error}") from error

@@ -11,12 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 from rich.console import Console
 
-from expt.assembly import Parts, make_params, make_parts, make_plan, make_recorder
+from expt.assembly import make_params, make_plan, make_recorder
+from expt.building import Parts, make_parts
+from expt.config.checks import task_of
 from expt.config.compose import Job
 from expt.config.hashes import run_hash, variant_hash
-from expt.errors import Terminated, UserError
+from expt.errors import RunError, Terminated, UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.environment import git_state, machine, versions
 from expt.record.images import draw_validation
@@ -24,12 +27,16 @@ from expt.record.recorder import BestModel, Recorder, Scalars
 from expt.record.run import Run, Status
 from expt.signals import Interruption, deferred_signals
 from expt.train.block import RunBlock, make_run_block
-from expt.train.evaluate import Evaluate, make_evaluate
-from expt.train.loop import CAPACITY, train
+from expt.train.cadence import parse_seconds
+from expt.train.evaluate import Evaluate
+from expt.train.feed import Feed, first_batch, make_feed
+from expt.train.learner import Learner
+from expt.train.loop import CAPACITY, Evaluation, Outcome, train
 from expt.train.plan import Plan
-from expt.train.preflight import preflight
-from expt.train.state import Best, save_model
-from expt.train.step import make_train_step
+from expt.train.profile import profiled
+from expt.train.state import averages_in_place, save_model
+from expt.train.summary import layer_table
+from expt.train.watch import Best, Stopping
 
 _log = logging.getLogger(__name__)
 _EXAMPLES_LOGGED = 5
@@ -58,16 +65,16 @@ def run_job(
     """
     plan = make_plan(job, dataset)
     parts = make_parts(job, dataset, plan.total_steps)
-    preflight(parts.model, parts.loss, dataset)
-    functions = _compile(parts, dataset, job.config["loop"]["compile"])
+    feed = make_feed(plan, dataset)
+    parts.learner.check(first_batch(dataset), dataset)
+    functions = _compile(job, plan, parts.learner, feed, dataset)
     run = _new_run(job, dataset, directory, parts)
     recorder = make_recorder(plan, sinks, console)
     with deferred_signals() as interruption:
         status, error = Status.FAILED, None
         try:
             recorder.open(run)
-            final = _train(plan, parts, functions, dataset, run, recorder, interruption)
-            _test(plan, functions, dataset, run, recorder, final)
+            _train(job, plan, parts, functions, dataset, run, recorder, interruption)
             status = Status.FINISHED
         except (KeyboardInterrupt, Terminated) as interrupted:
             status, error = Status.KILLED, type(interrupted).__name__
@@ -91,22 +98,22 @@ class _Functions:
     test: Evaluate
 
 
-def _compile(parts: Parts, dataset: Dataset, mode: str) -> _Functions:
-    model, loss, metrics = parts.model, parts.loss, parts.metrics
+def _compile(job: Job, plan: Plan, learner: Learner, feed: Feed, dataset: Dataset) -> _Functions:
+    mode = job.config["loop"]["compile"]
     try:
-        step = make_train_step(model, loss, parts.optimizer, metrics)
         return _Functions(
-            make_run_block(step, dataset.train, dataset.batch_size, CAPACITY, mode),
-            make_evaluate(model, loss, metrics, dataset.validation, mode),
-            make_evaluate(model, loss, metrics, dataset.test, mode),
+            make_run_block(learner.step, feed, plan.batch_size, CAPACITY, mode),
+            learner.make_evaluate(dataset.validation, mode),
+            learner.make_evaluate(dataset.test, mode),
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
         # TensorFlow puts a traceback into the message; the reason is its last line.
         reason = str(error).strip().splitlines()[-1].strip()
         raise UserError(f"the step can't be compiled: {reason}") from error
 
 
 def _train(
+    job: Job,
     plan: Plan,
     parts: Parts,
     functions: _Functions,
@@ -114,19 +121,44 @@ def _train(
     run: Run,
     recorder: Recorder,
     interruption: Interruption,
-) -> dict[str, float]:
-    """Trains; whatever ends it, the best model so far is saved and back in `parts`."""
-    best, draw = Best(parts.model), partial(draw_validation, dataset)
-    run_block, evaluate = functions.run_block, functions.evaluate
+) -> None:
+    """Trains, keeps the best model whatever ends training, and tests it at the end."""
+    learner, loop = parts.learner, job.config["loop"]
+    stopping = Stopping(
+        parts.watch,
+        patience=loop["patience"],
+        min_change=loop["min_change"],
+        seconds=parse_seconds(loop["time_limit"]),
+        target_loss=loop["target_loss"],
+    )
+    best = Best(learner.networks, parts.watch)
+    evaluation = Evaluation(
+        functions.evaluate,
+        partial(averages_in_place, learner.networks, learner.optimizers),
+        parts.watch,
+        best,
+        parts.schedules,
+    )
+    draw = partial(draw_validation, dataset, task_of(job, dataset.task))
+    run_block = functions.run_block
+    if loop["profile"] is not None:
+        run_block = profiled(run_block, loop["profile"], run.directory)
     started = time.perf_counter()
     try:
-        return train(plan, run_block, evaluate, best, recorder, draw, interruption.check)
+        outcome = train(plan, run_block, evaluation, stopping, recorder, draw, interruption.check)
     finally:
         run.update(training_seconds=time.perf_counter() - started)
         if best.step is not None:
             best.restore()
-            save_model(parts.model, run.directory / MODEL_FILE)
-            run.update(best={"step": best.step, **best.values})
+            save_model(learner.model, run.directory / MODEL_FILE)
+            run.update(best={"step": best.step, "watched": parts.watch.metric, **best.values})
+    run.update(stopped=outcome.reason)
+    _test(plan, functions, dataset, run, recorder, outcome)
+    if loop["target_loss"] is not None and stopping.lowest_loss >= loop["target_loss"]:
+        raise RunError(
+            f"the training loss did not fall below loop.target_loss={loop['target_loss']} within "
+            f"{outcome.step} steps; its lowest was {stopping.lowest_loss:.4g}."
+        )
 
 
 def _test(
@@ -135,22 +167,23 @@ def _test(
     dataset: Dataset,
     run: Run,
     recorder: Recorder,
-    final: dict[str, float],
+    outcome: Outcome,
 ) -> None:
     """Evaluates the test split with the best model, and hands that model to the recorders."""
     test, outputs = functions.test()
     scores = {f"test/{name}": value for name, value in test.items()}
-    last = plan.total_steps
-    recorder.write(Scalars.single(last, plan.epoch_of(last), scores))
-    examples = slice(_EXAMPLES_LOGGED)
+    recorder.write(Scalars.single(outcome.step, plan.epoch_of(outcome.step), scores))
+    examples = dataset.test.first(_EXAMPLES_LOGGED)
     path = run.directory / MODEL_FILE
-    recorder.write(BestModel(path, dataset.test.inputs[examples], outputs[examples]))
-    run.update(final={"step": last, **final, **scores})
+    recorder.write(BestModel(path, examples, outputs[: len(examples)]))
+    run.update(final={"step": outcome.step, **outcome.values, **scores})
 
 
 def _new_run(job: Job, dataset: Dataset, directory: Path, parts: Parts) -> Run:
+    networks = parts.learner.networks
     record = _identity(job, dataset, directory) | {
-        "parameters": int(parts.model.count_params()),
+        "parameters": sum(int(network.count_params()) for network in networks),
+        "layers": layer_table(networks),
         "status": Status.RUNNING,
         "started": time.time(),
     }
@@ -171,8 +204,10 @@ def _identity(job: Job, dataset: Dataset, directory: Path) -> dict[str, Any]:
         "variant_hash": variant_hash(job.config, dataset.fingerprint),
         "data": {
             "name": dataset.name,
-            "task": dataset.task,
+            "task": task_of(job, dataset.task),
             "fingerprint": dataset.fingerprint,
+            "skipped": dataset.skipped,
+            "encoding": dataset.encoding,
             "examples": {name: len(split) for name, split in dataset.splits()},
         },
         "git": git_state(Path.cwd()),

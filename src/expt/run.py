@@ -73,7 +73,7 @@ def _train(
         job, place = Job.current(config), Path(HydraConfig.get().runtime.output_dir)
         try:
             recorders = sinks(job)
-            start_tensorflow(job.config["seed"])
+            start_tensorflow(job.config["seed"], job.config["loop"]["precision"])
             from expt.job import run_job
 
             record = run_job(job, load(job), place, recorders, console)
@@ -143,9 +143,11 @@ def _outcome(record: dict[str, Any]) -> str:
         f"{name} {value:.4f}" for name, value in final.items() if name.startswith(("val/", "test/"))
     )
     seconds = record["ended"] - record["started"]
+    stopped = f"stopped early: {record['stopped']}\n" if record["stopped"] else ""
     return (
         f"{record['status']} after {final['step']} steps, {seconds:.1f} s  {numbers}\n"
-        f"best model: step {best['step']}, val/loss {best['val/loss']:.4f} "
+        f"{stopped}"
+        f"best model: step {best['step']}, {best['watched']} {best[best['watched']]:.4f} "
         "(model.keras, test/* are its)"
     )
 

@@ -1,7 +1,7 @@
 """Checks of a composed config that need neither TensorFlow nor the data."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,25 @@ from expt.config.compose import Job
 from expt.config.hashes import flatten
 from expt.config.instantiate import check_target, targets
 from expt.config.location import config_directory, options
-from expt.errors import UserError
-from expt.train.cadence import Cadence
+from expt.errors import UserError, hint
+from expt.train.cadence import Cadence, parse_seconds
 
 PARTS = ("data", "model", "act", "loss", "optimizer", "schedule")
+# The keys by which parts declare what must be known without making them.
 TASKS_KEY = "_tasks_"
-"""The key by which a loss or metric declares the tasks it is for."""
+"""The tasks that a loss or metric is for."""
+TARGETS_KEY = "_targets_"
+"""The range of values that a loss is defined for: [least, most], null without a bound."""
+PREDICTS_KEY = "_predicts_"
+"""What turns outputs trained by a loss into predictions: sigmoid, softmax or softplus."""
+DIRECTION_KEY = "_direction_"
+"""`max` for a metric that is better when it is larger."""
+INITIALIZER_KEY = "_initializer_"
+"""The initializer of the weights before an activation that suits it."""
+TASK_KEY = "_task_"
+"""The task of a model that is not for the data's own: reconstruction or generation."""
+STEP_KEY = "_step_"
+"""The kind of training that a model needs: a `Learner` class."""
 
 
 def check(job: Job) -> None:
@@ -35,19 +48,50 @@ def check(job: Job) -> None:
     _check_output_directory(config["output_dir"])
 
 
-def check_task(job: Job, task: str) -> None:
-    """Checks the loss and the metrics against the task of the data.
+def task_of(job: Job, data_task: str) -> str:
+    """Returns what is learned: what the model is for, else what the data's targets ask for."""
+    return str(job.config["model"].get(TASK_KEY, data_task))
+
+
+def check_task(job: Job, data_task: str) -> None:
+    """Checks the loss and the watched metric against the task.
 
     Raises:
-        UserError: The loss is not for this task.
+        UserError: The loss is not for this task, or no such metric is computed.
     """
-    loss, data = job.choices.get("loss", "loss"), job.choices.get("data", "data")
+    task, loss = task_of(job, data_task), job.choices.get("loss", "loss")
     if not suits(job.config["loss"], task):
+        group = "model" if TASK_KEY in job.config["model"] else "data"
         fitting = [name for name in options("loss") if suits(_option("loss", name), task)]
         raise UserError(
-            f"loss={loss} is not for {task}, which is the task of data={data}. "
-            f"Losses for {task}: {', '.join(fitting)}."
+            f"loss={loss} is not for {task}, which is the task of "
+            f"{group}={job.choices.get(group, group)}. Losses for {task}: {', '.join(fitting)}."
         )
+    if STEP_KEY not in job.config["model"]:
+        check_watched(job, ("loss", *metrics_for(job, task)))
+
+
+def check_watched(job: Job, reported: Sequence[str]) -> None:
+    """Checks that the metric that the config watches is one of those that evaluation gives.
+
+    Args:
+        job: The config.
+        reported: Names without the split, such as `loss`.
+
+    Raises:
+        UserError: It is not.
+    """
+    watched, valid = job.config["loop"]["watch"], [f"val/{name}" for name in reported]
+    if watched is not None and watched not in valid:
+        raise UserError(
+            f"loop.watch={watched}: no such metric is computed. {hint(watched, valid)} "
+            "metric=[…] adds others."
+        )
+
+
+def metrics_for(job: Job, task: str) -> dict[str, Mapping[str, Any]]:
+    """Returns the nodes of the config's metrics that are for a task, by name."""
+    return {name: node for name, node in job.config["metric"].items() if suits(node, task)}
 
 
 def suits(node: Mapping[str, Any], task: str) -> bool:
@@ -84,6 +128,8 @@ def _check_parts(config: Mapping[str, Any]) -> None:
             )
         for place, target in targets(node, where):
             check_target(target, place)
+        if STEP_KEY in node:
+            check_target(node[STEP_KEY], f"{where}.{STEP_KEY}")
 
 
 def _check_loop(config: Mapping[str, Any]) -> None:
@@ -94,9 +140,19 @@ def _check_loop(config: Mapping[str, Any]) -> None:
     _at_least("loop.epochs", loop["epochs"], 1)
     if loop["steps"] is not None:
         _at_least("loop.steps", loop["steps"], 1)
-    for key in ("eval_every", "image_every"):
+    for key in ("batches", "patience", "profile"):
+        if loop[key] is not None:
+            _at_least(f"loop.{key}", loop[key], 1)
+    for key in ("min_change", "target_loss"):
+        if loop[key] is not None and not 0 <= loop[key] < float("inf"):
+            raise UserError(f"loop.{key}={loop[key]}: expected a number of at least 0.")
+    for key, parse in (
+        ("eval_every", Cadence.parse),
+        ("image_every", Cadence.parse),
+        ("time_limit", parse_seconds),
+    ):
         try:
-            Cadence.parse(loop[key])
+            parse(loop[key])
         except ValueError as error:
             raise UserError(f"loop.{key}: {error}.") from error
 

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 # What changes where and how a run is recorded, but not its numbers.
-_WITHOUT_EFFECT = ("name", "output_dir", "recorder", "data.path", "loop.image_every")
+_WITHOUT_EFFECT = (
+    "name",
+    "output_dir",
+    "recorder",
+    "data.path",
+    "loop.image_every",
+    "loop.profile",
+)
 
 
 def run_hash(config: Mapping[str, Any], data_fingerprint: str) -> str:

@@ -5,7 +5,7 @@ import importlib.util
 import inspect
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import hydra.utils
@@ -19,8 +19,12 @@ ALLOW_VARIABLE = "EXPT_ALLOW"
 It can't be set in a config: a config from elsewhere must not be able to allow itself code.
 """
 
-# Public names that a module of parts defines, and recorders.
-_OWN = re.compile(r"expt\.parts(\.[a-z]\w*)+\.[A-Za-z]\w*|expt\.record\.[a-z]\w*\.[A-Z]\w*Recorder")
+# Public names that a module of parts defines, recorders, and kinds of training.
+_OWN = re.compile(
+    r"expt\.parts(\.[a-z]\w*)+\.[A-Za-z]\w*"
+    r"|expt\.record\.[a-z]\w*\.[A-Z]\w*Recorder"
+    r"|expt\.train\.(supervised|adversarial)\.[A-Z]\w*"
+)
 # Classes of Keras that do no more than they say. Lambda and TFSMLayer run what they are given.
 _KERAS = re.compile(
     r"keras\.(layers|optimizers|optimizers\.schedules|initializers|regularizers|constraints)"
@@ -53,6 +57,18 @@ def part(node: Mapping[str, Any], where: str) -> functools.partial[Any]:
         raise UserError(f"{where}: {_first_cause(error)}") from error
     _check_arguments(made, where)
     return functools.partial(made.func, **made.keywords)
+
+
+def call(made: Callable[..., Any], where: str, **supplied: Any) -> Any:
+    """Calls what `part` returned, with what the framework supplies.
+
+    Raises:
+        UserError: It refuses its arguments.
+    """
+    try:
+        return made(**supplied)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where}: {error}") from error
 
 
 def _is_declaration(key: str) -> bool:

@@ -20,15 +20,39 @@ class Compile(Enum):
     eager = "eager"
 
 
+class Precision(Enum):
+    """In what numbers a model computes; its weights are float32 always."""
+
+    float32 = "float32"
+    mixed_float16 = "mixed_float16"
+    mixed_bfloat16 = "mixed_bfloat16"
+
+
+class Direction(Enum):
+    """Which way the watched metric is better."""
+
+    min = "min"
+    max = "max"
+
+
 @dataclass
 class Loop:
     """The training loop."""
 
     epochs: int = MISSING
     steps: int | None = MISSING
+    batches: int | None = MISSING
     compile: Compile = MISSING
+    precision: Precision = MISSING
     eval_every: Any = MISSING  # a cadence: steps, epochs ("1ep") or null
     image_every: Any = MISSING
+    watch: str | None = MISSING
+    direction: Direction | None = MISSING
+    patience: int | None = MISSING
+    min_change: float = MISSING
+    time_limit: Any = MISSING  # seconds, or a number with a unit ("10min")
+    target_loss: float | None = MISSING
+    profile: int | None = MISSING
 
 
 @dataclass

@@ -23,7 +23,7 @@ def prediction_grid(
     outputs: NDArray[np.float32],
     class_names: Sequence[str],
 ) -> Pixels:
-    """Draws the first 25 images with their classes as titles, wrong predictions in red.
+    """Draws images with their classes as titles, wrong predictions in red.
 
     Args:
         images: Pixels from 0 to 1, shape [examples, height, width, channels].
@@ -38,34 +38,63 @@ def prediction_grid(
     return image_grid(images, titles, (predicted != targets).tolist())
 
 
+def worst_mistakes(targets: NDArray[np.int32], outputs: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Returns which 25 mistakes are the worst: the least probability for the true class first.
+
+    Args:
+        targets: Class numbers, shape [examples].
+        outputs: Logits, shape [examples, classes].
+    """
+    of_truth = _softmax(outputs)[np.arange(len(targets)), targets]
+    wrong = np.flatnonzero(outputs.argmax(axis=-1) != targets)
+    return wrong[np.argsort(of_truth[wrong], kind="stable")][: _SIDE * _SIDE]
+
+
 def mistake_grid(
     images: NDArray[np.float32],
     targets: NDArray[np.int32],
     outputs: NDArray[np.float32],
     class_names: Sequence[str],
 ) -> Pixels:
-    """Draws the 25 worst mistakes: those with the least probability for the true class first.
+    """Draws mistakes with the probability that the model gave to its prediction.
 
-    The arguments are those of `prediction_grid`; the titles add the probability that the model
-    gave to its prediction.
+    The arguments are those of `prediction_grid`, of the mistakes alone.
     """
-    probabilities = _softmax(outputs)
-    predicted = outputs.argmax(axis=-1)
-    of_truth = probabilities[np.arange(len(targets)), targets]
-    wrong = np.flatnonzero(predicted != targets)
-    worst = wrong[np.argsort(of_truth[wrong], kind="stable")][: _SIDE * _SIDE]
+    predicted, probabilities = outputs.argmax(axis=-1), _softmax(outputs).max(axis=-1)
     titles = [
-        f"{class_names[predicted[i]]} {probabilities[i, predicted[i]]:.0%} "
-        f"(true {class_names[targets[i]]})"
-        for i in worst
+        f"{class_names[p]} {probability:.0%} (true {class_names[t]})"
+        for p, t, probability in zip(predicted, targets, probabilities, strict=True)
     ]
-    return image_grid(images[worst], titles, [True] * len(worst))
+    return image_grid(images, titles, [True] * len(images))
+
+
+def reconstruction_grid(inputs: NDArray[np.float32], outputs: NDArray[np.float32]) -> Pixels:
+    """Draws the first 25 images in rows of five, below each row its reconstructions.
+
+    The titles of the reconstructions give their root mean squared error.
+
+    Args:
+        inputs: Pixels from 0 to 1, shape [examples, height, width, channels].
+        outputs: What was made of them, the same shape.
+    """
+    images: list[NDArray[np.float32]] = []
+    titles: list[str] = []
+    for start in range(0, min(len(inputs), _SIDE * _SIDE), _SIDE):
+        row = slice(start, start + _SIDE)
+        errors = np.sqrt(np.square(inputs[row] - outputs[row]).mean(axis=(1, 2, 3)))
+        blanks = [np.ones_like(inputs[0])] * (_SIDE - len(errors))
+        images += [*inputs[row], *blanks, *outputs[row], *blanks]
+        titles += ["input"] * len(errors) + [""] * len(blanks)
+        titles += [f"rmse {error:.3f}" for error in errors] + [""] * len(blanks)
+    return image_grid(np.stack(images), titles, [False] * len(images))
 
 
 def image_grid(
     images: NDArray[np.float32], titles: Sequence[str], marked: Sequence[bool]
 ) -> Pixels:
-    """Draws up to 25 images, five a row, with titles; those of marked ones are red and framed.
+    """Draws images, five a row, with titles; those of marked ones are red and framed.
+
+    There are five rows at least, so that the grids of a run have one size.
 
     Args:
         images: Values from 0 to 1, shape [examples, height, width, 1 or 3].
@@ -73,10 +102,10 @@ def image_grid(
         marked: One for each image.
     """
     width, height = _CELL + _MARGIN, _CELL + _TITLE + _MARGIN
-    canvas = Image.new("RGB", (_SIDE * width + _MARGIN, _SIDE * height + _MARGIN), "white")
+    num_rows = max(_SIDE, -(-len(images) // _SIDE))
+    canvas = Image.new("RGB", (_SIDE * width + _MARGIN, num_rows * height + _MARGIN), "white")
     draw = ImageDraw.Draw(canvas)
-    shown = zip(images[: _SIDE * _SIDE], titles, marked, strict=False)
-    for index, (image, title, mark) in enumerate(shown):
+    for index, (image, title, mark) in enumerate(zip(images, titles, marked, strict=True)):
         row, column = divmod(index, _SIDE)
         left, top = _MARGIN + column * width, _MARGIN + row * height
         color = _RED if mark else _BLACK

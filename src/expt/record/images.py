@@ -15,30 +15,71 @@ from expt.record.run import Run, Status
 _FIXED_EXAMPLES = 25
 
 
-def draw_validation(dataset: Dataset, step: int, outputs: NDArray[np.float32]) -> Iterator[Image]:
+def draw_validation(
+    dataset: Dataset, task: str, step: int, predictions: NDArray[np.float32]
+) -> Iterator[Image]:
     """Yields the pictures of a step, not yet drawn; the examples are the same at every step.
 
     Args:
-        dataset: Whose validation split the outputs are for.
+        dataset: Whose validation split the predictions are for.
+        task: What is learned.
         step: The optimizer step.
-        outputs: What the model gave for the validation split, shape [examples, outputs].
+        predictions: What the model gave for the validation split, shape [examples, ...]: logits
+            for classification; for generation what it generated.
     """
-    inputs, targets = dataset.validation.inputs, dataset.validation.targets
-    pictures: dict[str, Callable[[], grids.Pixels]] = {}
-    if dataset.task == "regression":
-        pictures["predicted_against_true"] = partial(grids.predicted_against_true, targets, outputs)
-    else:
-        names = dataset.class_names
-        if dataset.has_images:
-            first = slice(_FIXED_EXAMPLES)
-            pictures["predictions"] = partial(
-                grids.prediction_grid, inputs[first], targets[first], outputs[first], names
-            )
-            pictures["mistakes"] = partial(grids.mistake_grid, inputs, targets, outputs, names)
-        pictures["confusion"] = partial(grids.confusion_matrix, targets, outputs, names)
+    pictures = _PICTURES[task](dataset, predictions)
     now = time.time()
     for name, draw in pictures.items():
         yield Image(step=step, time=now, name=f"val/{name}", draw=draw)
+
+
+Pictures = dict[str, Callable[[], grids.Pixels]]
+
+
+def _of_classification(dataset: Dataset, outputs: NDArray[np.float32]) -> Pictures:
+    split, names = dataset.validation, dataset.class_names
+    confusion = partial(grids.confusion_matrix, split.targets, outputs, names)
+    if not dataset.has_images:
+        return {"confusion": confusion}
+    first = np.arange(min(_FIXED_EXAMPLES, len(split)))
+    worst = grids.worst_mistakes(split.targets, outputs)
+
+    def grid(draw: Callable[..., grids.Pixels], shown: NDArray[np.intp]) -> grids.Pixels:
+        return draw(split.read(shown), split.targets[shown], outputs[shown], names)
+
+    return {
+        "predictions": partial(grid, grids.prediction_grid, first),
+        "mistakes": partial(grid, grids.mistake_grid, worst),
+        "confusion": confusion,
+    }
+
+
+def _of_regression(dataset: Dataset, predictions: NDArray[np.float32]) -> Pictures:
+    targets = dataset.validation.targets
+    return {"predicted_against_true": partial(grids.predicted_against_true, targets, predictions)}
+
+
+def _of_reconstruction(dataset: Dataset, predictions: NDArray[np.float32]) -> Pictures:
+    inputs, shown = dataset.validation.first(_FIXED_EXAMPLES), predictions[:_FIXED_EXAMPLES]
+    if dataset.has_images:
+        return {"reconstructions": partial(grids.reconstruction_grid, inputs, shown)}
+    return {"predicted_against_true": partial(grids.predicted_against_true, inputs, shown)}
+
+
+def _of_generation(dataset: Dataset, predictions: NDArray[np.float32]) -> Pictures:
+    if not dataset.has_images:
+        return {}
+    shown = predictions[:_FIXED_EXAMPLES]
+    titles, marked = [""] * len(shown), [False] * len(shown)
+    return {"generated": partial(grids.image_grid, shown, titles, marked)}
+
+
+_PICTURES = {
+    "classification": _of_classification,
+    "regression": _of_regression,
+    "reconstruction": _of_reconstruction,
+    "generation": _of_generation,
+}
 
 
 class ImageRecorder:

@@ -10,11 +10,15 @@ from contextlib import contextmanager
 _log = logging.getLogger(__name__)
 
 
-def start_tensorflow(seed: int) -> None:
+def start_tensorflow(seed: int, precision: str = "float32") -> None:
     """Imports TensorFlow if need be and brings it to a state that depends on the seed alone.
 
     Layers of an earlier job in the same process are forgotten, so that a job gives the same bits
     whether it runs alone or after others.
+
+    Args:
+        seed: Of all random numbers.
+        precision: What layers compute in: `float32`, `mixed_float16` or `mixed_bfloat16`.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _start_messages_logged():
@@ -25,6 +29,7 @@ def start_tensorflow(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
+    keras.mixed_precision.set_dtype_policy(precision)
 
 
 @contextmanager

@@ -7,13 +7,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from expt.parts.data.dataset import Split
+from expt.train.feed import Feed
 from expt.train.step import Step
 
-RunBlock = Callable[[NDArray[np.int32]], dict[str, NDArray[np.float32]]]
-"""Runs a step on each row of indices [steps, batch]; gives an array [steps] for each scalar.
+RunBlock = Callable[[int, NDArray[np.int32]], dict[str, NDArray[np.float32]]]
+"""Runs a step on each row of indices [steps, batch], the first of which is of the given number.
 
-The arrays are shorter than the indices if the loss stopped being finite: that step is the last.
+It gives an array [steps] for each scalar; the arrays are shorter than the indices if a loss
+stopped being finite: that step is the last. Steps are counted from 0.
 """
 
 
@@ -24,53 +25,61 @@ def compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
     return tf.function(function, jit_compile=mode == "xla")  # type: ignore[no-any-return]
 
 
-def make_run_block(step: Step, split: Split, batch_size: int, capacity: int, mode: str) -> RunBlock:
-    """Returns the function that trains a block of steps on data held on the device.
+def make_run_block(step: Step, feed: Feed, batch_size: int, capacity: int, mode: str) -> RunBlock:
+    """Returns the function that trains a block of steps.
 
     It is traced once: the indices are padded to `capacity`, and a loop inside ends after as many
     steps as are asked for, or at a loss that is not finite. The host reads one tensor a block.
 
     Args:
-        step: What to do with a batch.
-        split: The train split.
+        step: What to do with a batch; its `loss` and all `…_loss` must stay finite.
+        feed: Where batches come from. With `xla` a feed that reads ahead stays outside of it.
         batch_size: Examples a step.
         capacity: The most steps a block can have.
         mode: `graph`, `xla` or `eager`.
     """
-    inputs, targets = tf.constant(split.inputs), tf.constant(split.targets)
     names: list[str] = []
+    if mode == "xla" and feed.reads_ahead:
+        step, mode = compiled(step, "xla"), "graph"
 
-    def one_step(indices: tf.Tensor) -> tf.Tensor:
-        scalars = step(tf.gather(inputs, indices), tf.gather(targets, indices))
+    def one_step(indices: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        scalars = step(feed.batch(indices, number))
         names[:] = scalars
-        return tf.stack([tf.cast(value, tf.float32) for value in scalars.values()])
+        losses = [v for name, v in scalars.items() if name == "loss" or name.endswith("_loss")]
+        row = tf.stack([tf.cast(value, tf.float32) for value in scalars.values()])
+        return row, tf.reduce_all(tf.math.is_finite(tf.stack(losses)))
 
-    def block(indices: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def block(
+        first: tf.Tensor, indices: tf.Tensor, count: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         rows = tf.TensorArray(tf.float32, size=capacity)
         done, finite = tf.constant(0), tf.constant(True)
         while done < count and finite:
-            row = one_step(indices[done])
+            row, finite = one_step(indices[done], first + done)
             rows = rows.write(done, row)
-            finite = tf.math.is_finite(row[0])
             done += 1
         return done, rows.stack()
 
-    def block_eagerly(indices: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def block_eagerly(
+        first: tf.Tensor, indices: tf.Tensor, count: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         rows: list[tf.Tensor] = []
-        while len(rows) < count and (not rows or np.isfinite(rows[-1][0])):
-            rows.append(one_step(indices[len(rows)]))
+        finite = True
+        while len(rows) < count and finite:
+            row, finite = one_step(indices[len(rows)], first + len(rows))
+            rows.append(row)
         return tf.constant(len(rows)), tf.stack(rows)
 
     function = block_eagerly if mode == "eager" else compiled(block, mode)
 
-    def run_block(indices: NDArray[np.int32]) -> dict[str, NDArray[np.float32]]:
+    def run_block(first: int, indices: NDArray[np.int32]) -> dict[str, NDArray[np.float32]]:
         padded = np.zeros((capacity, batch_size), np.int32)
         padded[: len(indices)] = indices
-        done, rows = function(tf.constant(padded), tf.constant(len(indices)))
+        done, rows = function(tf.constant(first), tf.constant(padded), tf.constant(len(indices)))
         columns = rows.numpy()[: int(done)].T
         return dict(zip(names, columns, strict=True))
 
     if mode != "eager":
         # A block of no steps traces and compiles, so that the first real one is not slower.
-        run_block(np.zeros((0, batch_size), np.int32))
+        run_block(0, np.zeros((0, batch_size), np.int32))
     return run_block

@@ -1,8 +1,9 @@
-"""Cadences: how often something is due."""
+"""Cadences: how often something is due; and limits of time."""
 
 import re
 from dataclasses import dataclass
 
+_UNITS = {"s": 1, "min": 60, "h": 3600}
 _PATTERN = re.compile(r"(?P<count>\d+)(?P<unit>ep)?")
 
 
@@ -45,3 +46,18 @@ class Cadence:
     def is_due(self, step: int, steps_per_epoch: int) -> bool:
         """Whether this is due after `step` steps."""
         return self.next_due(step - 1, steps_per_epoch) == step
+
+
+def parse_seconds(value: object) -> float | None:
+    """Reads a time limit: `90` or `90s` (seconds), `10min`, `2h`, or None.
+
+    Raises:
+        ValueError: The value is none of these.
+    """
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h|)", str(value))
+    seconds = float(match[1]) * _UNITS.get(match[2], 1) if match else 0.0
+    if seconds <= 0:
+        raise ValueError(f"{value!r} is not a time: a number of seconds (90), or 90s, 10min, 2h")
+    return seconds

@@ -1,5 +1,6 @@
 """Evaluation of a whole split, exactly."""
 
+import math
 from collections.abc import Callable, Mapping
 
 import keras
@@ -8,66 +9,122 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from expt.parts.data.dataset import Split
+from expt.train.batch import weighted_mean
 from expt.train.block import compiled
-from expt.train.step import Function
+from expt.train.feed import is_streamed, read_in_order
+from expt.train.objective import Objective
 
-_BATCH_SIZE = 512
+_MOST_EXAMPLES, _MOST_NUMBERS = 512, 2**21  # of inputs at once: a few megabytes
 
 Evaluate = Callable[[], tuple[dict[str, float], NDArray[np.float32]]]
-"""Gives the loss and metrics of a split by name, and the model's outputs [examples, outputs]."""
+"""Gives the loss and metrics of a split by name, and the predictions, float32 [examples, ...]."""
 
 
 def make_evaluate(
-    model: keras.Model, loss: Function, metrics: Mapping[str, Function], split: Split, mode: str
+    model: keras.Model,
+    objective: Objective,
+    split: Split,
+    mode: str,
+    *,
+    reconstructs: bool = False,
 ) -> Evaluate:
     """Returns the function that evaluates the model on a split as it stands.
 
     The model runs in batches; loss and metrics are then computed once from the outputs of the
-    whole split, so that a smaller last batch weighs what it should. The loss includes penalties
-    on weights, as the training loss does.
+    whole split, so that a smaller last batch weighs what it should. The loss is weighted as in
+    training and includes penalties on weights, as the training loss does; metrics count all
+    examples alike.
 
     Args:
         model: Maps inputs to outputs.
-        loss: Gives one value for each example.
-        metrics: By name, functions that give one number for a split.
+        objective: What to compute.
         split: What to evaluate on.
         mode: `graph`, `xla` or `eager`.
+        reconstructs: Whether the targets are the inputs themselves.
     """
-    inputs, targets = tf.constant(split.inputs), tf.constant(split.targets)
-    num_full, remainder = divmod(len(split), _BATCH_SIZE)
+    size = math.prod(split.inputs.shape[1:])
+    batch_size = max(1, min(_MOST_EXAMPLES, _MOST_NUMBERS // size))
+    make = _make_streamed if is_streamed(split) else _make_in_memory
+    return make(model, objective, split, mode, batch_size, reconstructs)
 
-    def predict() -> tf.Tensor:
+
+def _make_in_memory(
+    model: keras.Model,
+    objective: Objective,
+    split: Split,
+    mode: str,
+    batch_size: int,
+    reconstructs: bool,
+) -> Evaluate:
+    inputs = tf.constant(split.inputs)
+    targets = inputs if reconstructs else tf.constant(split.targets)
+    num_full, remainder = divmod(len(split), batch_size)
+
+    def outputs_of_all() -> tf.Tensor:
         parts = []
         if num_full:
             batches = tf.reshape(
-                inputs[: num_full * _BATCH_SIZE], (num_full, _BATCH_SIZE, *inputs.shape[1:])
+                inputs[: num_full * batch_size], (num_full, batch_size, *inputs.shape[1:])
             )
             outputs = tf.map_fn(
-                lambda batch: model(batch, training=False),
+                lambda batch: _outputs(model, batch),
                 batches,
-                fn_output_signature=model.compute_dtype,
+                fn_output_signature=tf.float32,
                 parallel_iterations=1,
             )
             parts.append(tf.reshape(outputs, (-1, *outputs.shape[2:])))
         if remainder:
-            parts.append(model(inputs[num_full * _BATCH_SIZE :], training=False))
-        return tf.cast(tf.concat(parts, axis=0), tf.float32)
+            parts.append(_outputs(model, inputs[num_full * batch_size :]))
+        return tf.concat(parts, axis=0)
 
     def evaluate() -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        outputs = predict()
-        penalties = [v.regularizer(v) for v in model.trainable_variables if v.regularizer]
-        value = tf.add_n([tf.reduce_mean(loss(targets, outputs)), *penalties])
-        return (
-            {"loss": value, **{name: metric(targets, outputs) for name, metric in metrics.items()}},
-            outputs,
-        )
+        return _measure(model, objective, split, targets, outputs_of_all())
 
     function = compiled(evaluate, mode)
     if mode != "eager":
         function.get_concrete_function()  # type: ignore[attr-defined]
+    return lambda: _on_host(*function())
 
-    def evaluate_on_host() -> tuple[dict[str, float], NDArray[np.float32]]:
-        values, outputs = function()
-        return {name: float(value) for name, value in values.items()}, outputs.numpy()
 
-    return evaluate_on_host
+def _make_streamed(
+    model: keras.Model,
+    objective: Objective,
+    split: Split,
+    mode: str,
+    batch_size: int,
+    reconstructs: bool,
+) -> Evaluate:
+    run = compiled(lambda batch: _outputs(model, batch), mode)
+    measure = compiled(
+        lambda targets, outputs: _measure(model, objective, split, targets, outputs), mode
+    )
+
+    def evaluate() -> tuple[dict[str, float], NDArray[np.float32]]:
+        batches = read_in_order(split, batch_size)
+        read = [(batch if reconstructs else None, run(batch)) for batch in batches]
+        inputs, outputs = zip(*read, strict=True)
+        targets = tf.concat(inputs, axis=0) if reconstructs else tf.constant(split.targets)
+        return _on_host(*measure(targets, tf.concat(outputs, axis=0)))
+
+    return evaluate
+
+
+def _outputs(model: keras.Model, inputs: tf.Tensor) -> tf.Tensor:
+    return tf.cast(model(inputs, training=False), tf.float32)
+
+
+def _measure(
+    model: keras.Model, objective: Objective, split: Split, targets: tf.Tensor, outputs: tf.Tensor
+) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    penalties = [v.regularizer(v) for v in model.trainable_variables if v.regularizer]
+    weights = None if split.weights is None else tf.constant(split.weights)
+    value = tf.add_n([weighted_mean(objective.loss(targets, outputs), weights), *penalties])
+    predictions = objective.predict(outputs)
+    values = {name: metric(targets, predictions) for name, metric in objective.metrics.items()}
+    return {"loss": value, **values}, predictions
+
+
+def _on_host(
+    values: Mapping[str, tf.Tensor], predictions: tf.Tensor
+) -> tuple[dict[str, float], NDArray[np.float32]]:
+    return {name: float(value) for name, value in values.items()}, predictions.numpy()

@@ -1,8 +1,10 @@
 """The loop: blocks of steps, and between them whatever is due."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,7 @@ from expt.record.recorder import Image, Recorder, Scalars
 from expt.train.block import RunBlock
 from expt.train.evaluate import Evaluate
 from expt.train.plan import Plan
-from expt.train.state import Best
+from expt.train.watch import Best, Stopping, Watch
 
 _BLOCK_SECONDS = 0.5
 """About how long a block lasts: long enough to cost nothing, short enough for a live display."""
@@ -23,7 +25,14 @@ CAPACITY = 1024
 
 
 class NonFiniteLossError(RunError):
-    """The loss became NaN or infinite."""
+    """A loss became NaN or infinite."""
+
+
+class DrivenByValidation(Protocol):
+    """A learning rate schedule that is told how validation goes."""
+
+    def consider(self, value: float, larger_is_better: bool) -> None:
+        """Takes note of the watched metric."""
 
 
 @dataclass
@@ -50,62 +59,106 @@ class _Pace:
         return steps / seconds
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How training ended.
+
+    Attributes:
+        step: The last step.
+        values: The last values of all metrics by full name.
+        reason: Why it ended before the plan did; None if it did not.
+    """
+
+    step: int
+    values: dict[str, float]
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the loop does when validation is due.
+
+    Attributes:
+        evaluate: Evaluates the validation split.
+        averages: Puts averaged weights, if there are any, in place meanwhile.
+        watch: The metric that counts.
+        best: Is shown each evaluation, with the averaged weights in place.
+        schedules: Learning rates that are driven by the watched metric.
+    """
+
+    evaluate: Evaluate
+    averages: Callable[[], AbstractContextManager[None]]
+    watch: Watch
+    best: Best
+    schedules: Sequence[DrivenByValidation] = ()
+
+    def run(self, step: int, keep: bool) -> tuple[dict[str, float], NDArray[np.float32]]:
+        """Returns the values by full name, and the predictions; shows them to all if asked to."""
+        with self.averages():
+            values, outputs = self.evaluate()
+            numbers = {f"val/{name}": value for name, value in values.items()}
+            if keep:
+                self.best.consider(step, numbers)
+        if keep:
+            for schedule in self.schedules:
+                schedule.consider(numbers[self.watch.metric], self.watch.larger_is_better)
+        return numbers, outputs
+
+
 def train(
     plan: Plan,
     run_block: RunBlock,
-    evaluate: Evaluate,
-    best: Best,
+    evaluation: Evaluation,
+    stopping: Stopping,
     recorder: Recorder,
     draw: Callable[[int, NDArray[np.float32]], Iterable[Image]],
     check_signals: Callable[[], None],
-) -> dict[str, float]:
-    """Trains to the end of the plan.
+) -> Outcome:
+    """Trains to the end of the plan, or until there is a reason to stop.
 
     Args:
         plan: How long, and when to do what.
         run_block: Trains some steps.
-        evaluate: Evaluates the validation split.
-        best: Is shown each evaluation.
+        evaluation: What to do when validation is due, and at the end.
+        stopping: Is asked after each block and each evaluation.
         recorder: Is given every number and image.
         draw: Makes images of a step's validation outputs.
         check_signals: Is called before each block, to raise if training is to stop there.
 
-    Returns:
-        The last values of all metrics by full name.
-
     Raises:
-        NonFiniteLossError: The loss became NaN or infinite; everything up to then is recorded.
+        NonFiniteLossError: A loss became NaN or infinite; everything up to then is recorded.
     """
-    step, pace, last = 0, _Pace(), dict[str, float]()
-    while step < plan.total_steps:
+    step, pace, last, reason = 0, _Pace(), dict[str, float](), None
+    while step < plan.total_steps and reason is None:
         check_signals()
         count = min(plan.steps_to_border(step), pace.block_length())
         indices = plan.indices(step, count)
         began, started = time.time(), time.perf_counter()
-        rows = run_block(indices)
+        rows = run_block(step, indices)
         seconds = time.perf_counter() - started
         scalars = _train_scalars(plan, step, rows, began, seconds)
         pace.add(len(scalars.steps), seconds)
         step += len(scalars.steps)
         recorder.write(scalars)
         last |= scalars.last()
-        _stop_unless_finite(last, step, plan)
+        _stop_unless_finite(scalars.last(), step, plan)
 
-        evaluating, drawing = plan.evaluates_after(step), plan.draws_after(step)
+        reason = stopping.after_block(rows["loss"].tolist())
+        evaluating = plan.evaluates_after(step) or reason is not None
+        drawing = plan.draws_after(step)
         if not (evaluating or drawing):
             continue
-        values, outputs = evaluate()
+        numbers, outputs = evaluation.run(step, keep=evaluating)
         if evaluating:
-            numbers = {f"val/{name}": value for name, value in values.items()}
-            best.consider(step, numbers)
             rate = pace.read()
             speed = {"perf/steps_per_s": rate, "perf/examples_per_s": rate * plan.batch_size}
             recorder.write(Scalars.single(step, plan.epoch_of(step), {**numbers, **speed}))
             last |= numbers
-        if drawing:
+            reason = reason or stopping.after_evaluation(numbers)
+        if drawing or (reason is not None and plan.draws_at_end):
             for image in draw(step, outputs):
                 recorder.write(image)
-    return last
+    return Outcome(step, last, reason if step < plan.total_steps else None)
 
 
 def _train_scalars(
@@ -121,11 +174,16 @@ def _train_scalars(
     )
 
 
-def _stop_unless_finite(last: dict[str, float], step: int, plan: Plan) -> None:
-    if not np.isfinite(last["train/loss"]):
+def _stop_unless_finite(values: dict[str, float], step: int, plan: Plan) -> None:
+    losses = [n for n in values if n == "train/loss" or n.endswith("_loss")]
+    lost = next((name for name in losses if not np.isfinite(values[name])), None)
+    if lost is not None:
+        others = ", ".join(
+            f"{name.removeprefix('train/')} {value:.3g}"
+            for name, value in values.items()
+            if name not in losses
+        )
         raise NonFiniteLossError(
-            f"the loss became {last['train/loss']} at step {step} (epoch {plan.epoch_of(step)}; "
-            f"gradient norm {last['train/grad_norm']:.3g}, learning rate "
-            f"{last['train/learning_rate']:.3g}). A smaller optimizer.learning_rate is the usual "
-            "remedy."
+            f"{lost} became {values[lost]} at step {step} (epoch {plan.epoch_of(step)}; {others}). "
+            "A smaller optimizer.learning_rate is the usual remedy."
         )

@@ -41,8 +41,13 @@ class Plan:
 
     def draws_after(self, step: int) -> bool:
         """Whether images are drawn after a step."""
-        at_end = step == self.total_steps and self.image_every.count is not None
+        at_end = step == self.total_steps and self.draws_at_end
         return at_end or self.image_every.is_due(step, self.steps_per_epoch)
+
+    @property
+    def draws_at_end(self) -> bool:
+        """Whether images are drawn after the last step."""
+        return self.image_every.count is not None
 
     def steps_to_border(self, step: int) -> int:
         """How many steps from here to the next at which something is due."""

@@ -1,46 +1,79 @@
 """One batch before training: would this train at all?"""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from expt.errors import UserError
-from expt.parts.data.dataset import Dataset
-from expt.train.step import Function
+from expt.train.batch import Batch
+from expt.train.objective import Function
 
 
-def preflight(model: keras.Model, loss: Function, dataset: Dataset) -> None:
-    """Runs the model and its loss forwards and backwards on one batch, and changes nothing.
+def preflight(
+    model: keras.Model, loss: Function, batch: Batch, expected: tuple[int, ...], data: str
+) -> None:
+    """Runs a model and its loss forwards and backwards on a batch, and changes nothing.
+
+    Args:
+        model: Maps inputs to outputs.
+        loss: Of targets and outputs.
+        batch: Some examples.
+        expected: The shape that the outputs must have.
+        data: Where the shape comes from, for the message.
 
     Raises:
-        UserError: The model's outputs don't fit the data, the loss is not one finite value for
-            each example, or a variable gets no gradient.
+        UserError: The outputs don't fit the data, the loss is not one finite value for each
+            example, or a variable gets no gradient.
     """
-    size = dataset.batch_size
-    inputs = tf.constant(dataset.train.inputs[:size])
-    targets = tf.constant(dataset.train.targets[:size])
-    expected = (size, dataset.num_outputs)
-    # Batch statistics and the states of random layers: trained runs must not see this batch.
-    states = [(variable, variable.numpy()) for variable in model.non_trainable_variables]
-    with tf.GradientTape() as tape:
-        outputs = model(inputs, training=True)
+    with unchanged([model]), tf.GradientTape() as tape:
+        outputs = tf.cast(model(batch.inputs, training=True), tf.float32)
         if tuple(outputs.shape) != expected:
             raise UserError(
                 f"model: its outputs for a batch have the shape {tuple(outputs.shape)}; "
-                f"data={dataset.name} needs {expected}: {dataset.num_outputs} for each example."
+                f"data={data} needs {expected}."
             )
-        values = loss(targets, outputs)
-        if tuple(values.shape) != (size,):
-            raise UserError(
-                f"loss: it gave the shape {tuple(values.shape)} for a batch of {size} examples; "
-                f"expected one value for each, {(size,)}. The mean is taken by the step."
-            )
-    variables = model.trainable_variables
-    gradients = tape.gradient(values, variables)
-    for variable, value in states:
-        variable.assign(value)
+        values = loss(batch.targets, outputs)
+        check_values(values, len(batch.inputs))
+    check_gradients(tape, values, model)
+
+
+def check_values(values: tf.Tensor, size: int) -> None:
+    """Checks that a loss gives one finite value for each example.
+
+    Raises:
+        UserError: It does not.
+    """
+    if tuple(values.shape) != (size,):
+        raise UserError(
+            f"loss: it gave the shape {tuple(values.shape)} for a batch of {size} examples; "
+            f"expected one value for each, {(size,)}. The mean is taken by the step."
+        )
     if not np.isfinite(values).all():
         raise UserError("loss: it is not finite on the first batch, before any step.")
+
+
+def check_gradients(tape: tf.GradientTape, values: tf.Tensor, model: keras.Model) -> None:
+    """Checks that every variable of a model has a gradient.
+
+    Raises:
+        UserError: The loss does not depend on one.
+    """
+    variables = model.trainable_variables
+    gradients = tape.gradient(values, variables)
     missing = [v.path for v, g in zip(variables, gradients, strict=True) if g is None]
     if missing:
         raise UserError(f"model: the loss does not depend on {', '.join(missing)}.")
+
+
+@contextmanager
+def unchanged(networks: Sequence[keras.Model]) -> Iterator[None]:
+    """Restores batch statistics and the states of random layers: runs must not see this batch."""
+    states = [(v, v.numpy()) for network in networks for v in network.non_trainable_variables]
+    try:
+        yield
+    finally:
+        for variable, value in states:
+            variable.assign(value)

@@ -1,42 +1,10 @@
-"""What training leaves to be kept: the best model so far."""
+"""What training leaves to be kept: averaged weights, and the saved model."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import keras
-import numpy as np
-
-MONITORED = "val/loss"
-
-
-@dataclass
-class Best:
-    """The weights of the evaluation with the lowest validation loss.
-
-    Attributes:
-        model: The model in training.
-        step: The step of that evaluation; None before the first finite one.
-        values: Its loss and metrics by full name.
-    """
-
-    model: keras.Model
-    step: int | None = None
-    values: dict[str, float] = field(default_factory=dict)
-    _weights: list[Any] = field(default_factory=list)
-
-    def consider(self, step: int, values: Mapping[str, float]) -> None:
-        """Keeps a copy of the model's weights if these values are the best so far."""
-        value = values[MONITORED]
-        if np.isfinite(value) and (self.step is None or value < self.values[MONITORED]):
-            self.step, self.values = step, dict(values)
-            self._weights = self.model.get_weights()
-
-    def restore(self) -> None:
-        """Puts the best weights back into the model; there must be some."""
-        assert self.step is not None
-        self.model.set_weights(self._weights)
 
 
 def save_model(model: keras.Model, path: Path) -> None:
@@ -44,3 +12,30 @@ def save_model(model: keras.Model, path: Path) -> None:
     partial = path.with_name(f"partial-{path.name}")
     model.save(partial)
     partial.replace(path)
+
+
+@contextmanager
+def averages_in_place(
+    networks: Sequence[keras.Model], optimizers: Sequence[keras.optimizers.Optimizer]
+) -> Iterator[None]:
+    """Puts the averages that optimizers with `use_ema` keep in the place of the trained weights.
+
+    Averages are what such a run is for, so they are what is evaluated and kept. The trained
+    weights come back at the end.
+    """
+    kept = []
+    for network, optimizer in zip(networks, optimizers, strict=True):
+        inner = getattr(optimizer, "inner_optimizer", optimizer)  # under a loss scale
+        if inner.use_ema:
+            averages = inner._model_variables_moving_average  # Keras offers no other
+            kept += [
+                (variable, variable.numpy(), average)
+                for variable, average in zip(network.trainable_variables, averages, strict=True)
+            ]
+    for variable, _, average in kept:
+        variable.assign(average)
+    try:
+        yield
+    finally:
+        for variable, trained, _ in kept:
+            variable.assign(trained)

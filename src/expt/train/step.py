@@ -1,4 +1,4 @@
-"""The training step: the only GradientTape of training."""
+"""The training steps: the only GradientTapes of training."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-Function = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-"""A loss or metric: a function of targets and outputs."""
+from expt.train.batch import Batch, weighted_mean
+from expt.train.objective import Function
 
-Step = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
-"""A step: a function of a batch's inputs and targets that returns scalars by metric name."""
+Step = Callable[[Batch], dict[str, tf.Tensor]]
+"""A step: a function of a batch that returns scalars by metric name, `loss` among them."""
 
 
 def make_train_step(
@@ -34,18 +34,11 @@ def make_train_step(
     variables = model.trainable_variables
     gradients_of = _make_gradients(model, loss, optimizer, variables)
 
-    def step(inputs: tf.Tensor, targets: tf.Tensor) -> dict[str, tf.Tensor]:
-        gradients, value, outputs = gradients_of(inputs, targets)
-        learning_rate = tf.convert_to_tensor(optimizer.learning_rate)
-        # An optimizer that scales the loss unscales the gradients in `apply`.
-        loss_scale = optimizer.scale_loss(tf.constant(1.0))
-        optimizer.apply(gradients, variables)
-        return {
-            "loss": value,
-            **{name: metric(targets, outputs) for name, metric in metrics.items()},
-            "grad_norm": tf.linalg.global_norm(gradients) / loss_scale,
-            "learning_rate": learning_rate,
-        }
+    def step(batch: Batch) -> dict[str, tf.Tensor]:
+        gradients, value, outputs = gradients_of(batch)
+        applied = _apply(optimizer, gradients, variables)
+        values = {name: metric(batch.targets, outputs) for name, metric in metrics.items()}
+        return {"loss": value, **values, **applied}
 
     return step
 
@@ -55,16 +48,92 @@ def _make_gradients(
     loss: Function,
     optimizer: keras.optimizers.Optimizer,
     variables: Sequence[Any],
-) -> Callable[[tf.Tensor, tf.Tensor], tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]]:
+) -> Callable[[Batch], tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]]:
     """Returns the function of a batch that gives gradients, loss and outputs, and updates none."""
 
-    def gradients_of(
-        inputs: tf.Tensor, targets: tf.Tensor
-    ) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
+    def gradients_of(batch: Batch) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
-            outputs = model(inputs, training=True)
-            value = tf.add_n([tf.reduce_mean(loss(targets, outputs)), *model.losses])
+            outputs = tf.cast(model(batch.inputs, training=True), tf.float32)
+            values = weighted_mean(_mixed_loss(loss, batch, outputs), batch.weights)
+            value = tf.add_n([values, *(tf.cast(penalty, tf.float32) for penalty in model.losses)])
             scaled = optimizer.scale_loss(value)
         return tape.gradient(scaled, variables), value, outputs
 
     return gradients_of
+
+
+def _mixed_loss(loss: Function, batch: Batch, outputs: tf.Tensor) -> tf.Tensor:
+    """The loss of each example; for mixed inputs the mix of both targets' losses."""
+    values = loss(batch.targets, outputs)
+    if batch.mixed_targets is None or batch.mixed_share is None:
+        return values
+    return (1 - batch.mixed_share) * values + batch.mixed_share * loss(batch.mixed_targets, outputs)
+
+
+def _apply(
+    optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], variables: Sequence[Any]
+) -> dict[str, tf.Tensor]:
+    """Updates the variables; returns the gradients' norm and the learning rate of the update."""
+    learning_rate = tf.convert_to_tensor(optimizer.learning_rate)
+    # An optimizer that scales the loss unscales the gradients in `apply`.
+    loss_scale = optimizer.scale_loss(tf.constant(1.0))
+    optimizer.apply(gradients, variables)
+    return {
+        "grad_norm": tf.linalg.global_norm(gradients) / loss_scale,
+        "learning_rate": learning_rate,
+    }
+
+
+def make_adversarial_step(
+    generator: keras.Model,
+    discriminator: keras.Model,
+    loss: Function,
+    generator_optimizer: keras.optimizers.Optimizer,
+    discriminator_optimizer: keras.optimizers.Optimizer,
+    noise_seed: keras.random.SeedGenerator,
+) -> Step:
+    """Returns the step of an adversarial pair: both networks are updated, each by its optimizer.
+
+    The discriminator learns to tell the batch (targets of 1) from generated examples (0), the
+    generator to have its examples taken for real (1): the non-saturating loss of I. Goodfellow
+    et al., "Generative Adversarial Nets", arXiv:1406.2661, section 3. Both gradients are of the
+    weights before the step. `loss` is the generator's, `discriminator_loss` the mean of the
+    discriminator's two.
+
+    Args:
+        generator: Maps noise, shape [batch, latent], to examples.
+        discriminator: Maps examples to logits, shape [batch, 1].
+        loss: Gives one value for each example, from targets of 0 or 1 and logits.
+        generator_optimizer: Updates the generator; must be built.
+        discriminator_optimizer: Updates the discriminator; must be built.
+        noise_seed: Draws the noise, from the standard normal distribution.
+    """
+
+    def step(batch: Batch) -> dict[str, tf.Tensor]:
+        size, weights = batch.inputs.shape[0], batch.weights
+        real, fake = tf.ones((size, 1)), tf.zeros((size, 1))
+        noise = keras.random.normal((size, generator.input_shape[-1]), seed=noise_seed)
+        with tf.GradientTape(persistent=True) as tape:
+            generated = generator(noise, training=True)
+            of_real = tf.cast(discriminator(batch.inputs, training=True), tf.float32)
+            of_generated = tf.cast(discriminator(generated, training=True), tf.float32)
+            fooling = weighted_mean(loss(real, of_generated), weights)
+            telling = weighted_mean((loss(real, of_real) + loss(fake, of_generated)) / 2, weights)
+            scaled_fooling = generator_optimizer.scale_loss(fooling)
+            scaled_telling = discriminator_optimizer.scale_loss(telling)
+        variables = generator.trainable_variables, discriminator.trainable_variables
+        gradients = (
+            tape.gradient(scaled_fooling, variables[0]),
+            tape.gradient(scaled_telling, variables[1]),
+        )
+        of_generator = _apply(generator_optimizer, gradients[0], variables[0])
+        of_discriminator = _apply(discriminator_optimizer, gradients[1], variables[1])
+        return {
+            "loss": fooling,
+            "discriminator_loss": telling,
+            "grad_norm": of_generator["grad_norm"],
+            "discriminator_grad_norm": of_discriminator["grad_norm"],
+            "learning_rate": of_generator["learning_rate"],
+        }
+
+    return step

@@ -1,15 +1,11 @@
 """Data sets that scikit-learn brings along."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from expt.parts.data.dataset import Dataset, Split, Task
-
-_VALIDATION_FRACTION = 0.15
-_TEST_FRACTION = 0.15
+from expt.parts.data.dataset import Dataset, Scale, Split, Task
+from expt.parts.data.splitting import split_indices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +31,14 @@ class Digits:
 
         images, labels = load_digits(return_X_y=True)
         inputs = (images / 16).astype(np.float32).reshape(-1, 8, 8, 1)
-        train, validation, test = _split(len(inputs), self.split_seed, stratify=labels)
-        targets = labels.astype(np.int32)
+        whole = Split(inputs, labels.astype(np.int32))
+        train, validation, test = split_indices(len(whole), self.split_seed, stratify=labels)
         return Dataset(
             name="digits",
             task=self.task,
-            train=Split(inputs[train], targets[train]),
-            validation=Split(inputs[validation], targets[validation]),
-            test=Split(inputs[test], targets[test]),
+            train=whole.take(train),
+            validation=whole.take(validation),
+            test=whole.take(test),
             batch_size=self.batch_size,
             class_names=tuple("0123456789"),
         )
@@ -52,9 +48,8 @@ class Digits:
 class Diabetes:
     """Diabetes patients: 442 rows of ten measurements, and the disease's progression in a year.
 
-    Inputs and targets are standardised with the mean and standard deviation of the train split,
-    so that a loss of 1 is that of always predicting the mean, and errors are in standard
-    deviations of the target (77 points of the score).
+    The loss sees targets standardised, so that an mse of 1 is that of always predicting the mean;
+    metrics such as mae are in points of the score, whose standard deviation is 77.
 
     Source: B. Efron et al., "Least Angle Regression", Annals of Statistics 32(2), 2004, as
     bundled with scikit-learn.
@@ -73,38 +68,16 @@ class Diabetes:
         from sklearn.datasets import load_diabetes
 
         rows, progression = load_diabetes(return_X_y=True)
-        train, validation, test = _split(len(rows), self.split_seed)
-        inputs = _standardised(rows, train)
-        targets = _standardised(progression[:, None], train)
+        inputs, targets = rows.astype(np.float32), progression[:, None].astype(np.float32)
+        whole = Split(inputs, targets)
+        train, validation, test = split_indices(len(whole), self.split_seed)
         return Dataset(
             name="diabetes",
             task=self.task,
-            train=Split(inputs[train], targets[train]),
-            validation=Split(inputs[validation], targets[validation]),
-            test=Split(inputs[test], targets[test]),
+            train=whole.take(train),
+            validation=whole.take(validation),
+            test=whole.take(test),
             batch_size=self.batch_size,
+            input_scale=Scale.fit(inputs[train]),
+            target_scale=Scale.fit(targets[train]),
         )
-
-
-def _split(
-    count: int, seed: int, stratify: NDArray[Any] | None = None
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Returns the indices of the train, validation and test examples."""
-    from sklearn.model_selection import train_test_split
-
-    held_out = _VALIDATION_FRACTION + _TEST_FRACTION
-    train, rest = train_test_split(
-        np.arange(count), test_size=held_out, random_state=seed, stratify=stratify
-    )
-    validation, test = train_test_split(
-        rest,
-        test_size=_TEST_FRACTION / held_out,
-        random_state=seed,
-        stratify=None if stratify is None else stratify[rest],
-    )
-    return train, validation, test
-
-
-def _standardised(values: NDArray[np.float64], train: NDArray[np.intp]) -> NDArray[np.float32]:
-    mean, deviation = values[train].mean(axis=0), values[train].std(axis=0)
-    return np.asarray((values - mean) / deviation, dtype=np.float32)

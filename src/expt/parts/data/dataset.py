@@ -1,17 +1,39 @@
-"""What every data source loads: three splits of arrays and what is known about them."""
+"""What every data source loads: three splits and what is known about them."""
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from expt.errors import UserError
+from expt.errors import UserError, hint
 
 Task = Literal["classification", "regression"]
+
+
+class Stream(Protocol):
+    """Inputs that stay on disk and are read when a batch needs them."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The number of inputs, then the shape of one."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the content of all inputs."""
+        ...
+
+    def read(self, indices: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """Reads some inputs, shape [indices, ...]; called from several threads at once."""
+        ...
+
+    def take(self, indices: NDArray[np.integer[Any]]) -> "Stream":
+        """Returns the stream of some of the inputs."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -19,30 +41,134 @@ class Split:
     """One split of a data set.
 
     Attributes:
-        inputs: float32, shape [examples, ...].
+        inputs: float32, shape [examples, ...]; or a stream of such.
         targets: Class numbers, int32 of shape [examples], or values, float32 of shape
             [examples, values].
+        weights: How much each example counts in the loss, float32 of shape [examples], at least
+            0; 0 masks an example. None counts all alike.
     """
 
-    inputs: NDArray[np.float32]
+    inputs: NDArray[np.float32] | Stream
     targets: NDArray[Any]
+    weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return int(self.inputs.shape[0])
+
+    def read(self, indices: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """Returns some inputs, shape [indices, ...]."""
+        inputs = self.inputs
+        return inputs[indices] if isinstance(inputs, np.ndarray) else inputs.read(indices)
+
+    def first(self, count: int) -> NDArray[np.float32]:
+        """Returns the first inputs, shape [count, ...], or all if there are fewer."""
+        return self.read(np.arange(min(count, len(self))))
+
+    def take(self, indices: NDArray[np.integer[Any]]) -> "Split":
+        """Returns the split of some of the examples."""
+        inputs = self.inputs
+        return Split(
+            inputs[indices] if isinstance(inputs, np.ndarray) else inputs.take(indices),
+            self.targets[indices],
+            None if self.weights is None else self.weights[indices],
+        )
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A shift and a scale for each feature, channel or value: (x - mean) / deviation.
+
+    Attributes:
+        mean: Shape [features].
+        deviation: Shape [features], positive.
+    """
+
+    mean: NDArray[np.float32]
+    deviation: NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, values: NDArray[Any]) -> "Scale":
+        """Finds mean and standard deviation over all axes but the last.
+
+        Call it with the train split alone. What is constant there is only shifted.
+        """
+        axes = tuple(range(values.ndim - 1))
+        mean, deviation = values.mean(axes, np.float64), values.std(axes, np.float64)
+        # A constant's deviation comes out as a rounding error, not always as zero.
+        is_constant = deviation <= 1e-6 * np.abs(mean)
+        deviation = np.where(is_constant, 1.0, deviation)
+        return cls(mean.astype(np.float32), deviation.astype(np.float32))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How training inputs are changed at random, batch by batch. The defaults change nothing.
+
+    All but `mixup` are for images.
+
+    Attributes:
+        flip: Whether half of the images are mirrored, left to right.
+        shift: The most pixels that an image is moved by along each axis; zeros move in. It is
+            what recipes call a padded crop.
+        crop: The least fraction of the sides that is cut out, at a random place, and enlarged to
+            the whole.
+        cutout: The side in pixels of a square at a random place that is set to 0.
+        mixup: α of the Beta(α, α) distribution of the share that another example has in an input
+            and in its loss; 0 mixes nothing. Source: H. Zhang et al., arXiv:1710.09412.
+    """
+
+    flip: bool = False
+    shift: int = 0
+    crop: float = 1.0
+    cutout: int = 0
+    mixup: float = 0.0
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> "Augmentation":
+        """Makes one of a config's values.
+
+        Raises:
+            UserError: A key is unknown or a value out of its range.
+        """
+        known = [field.name for field in fields(cls)]
+        for key, value in values.items():
+            if key not in known:
+                raise UserError(f"data.augment.{key}: there is no such key. {hint(key, known)}")
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            is_right, expected = {
+                "flip": (isinstance(value, bool), "true or false"),
+                "crop": (is_number and 0 < value <= 1, "a fraction above 0 and at most 1"),
+                "mixup": (is_number and value >= 0, "a number of at least 0"),
+            }.get(key, (is_number and value in range(10_000), "a whole number of pixels"))
+            if not is_right:
+                raise UserError(f"data.augment.{key}={value}: expected {expected}.")
+        return cls(**values)
+
+    @property
+    def changes_images(self) -> bool:
+        """Whether it does what only images can take."""
+        return replace(self, mixup=0.0) != Augmentation()
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Data that fits in memory.
+    """Three splits, in memory or streamed.
 
     Attributes:
         name: What the data is called in records.
-        task: What is to be learned; it decides which losses and metrics fit.
+        task: What its targets ask for; it decides which losses and metrics fit.
         train: What is trained on.
         validation: What is evaluated at a cadence, and what the best model is chosen by.
         test: What is evaluated once, at the end.
         batch_size: Examples a training step.
         class_names: Names of the classes in the order of their numbers; empty for regression.
+        input_scale: What a model standardises its inputs with, fitted on the train split; it
+            becomes the model's first layer, so that a saved model takes inputs as they are.
+        target_scale: What the loss of a regression sees targets and outputs standardised with;
+            models give, and metrics compare, values in the targets' own unit.
+        augmentation: How training inputs are changed at random.
+        skipped: How many examples were left out because they could not be read.
+        encoding: How a table's columns became inputs, as plain values; None for other data.
 
     Raises:
         UserError: The arrays don't fit together or hold values that are not finite.
@@ -55,6 +181,11 @@ class Dataset:
     test: Split
     batch_size: int
     class_names: tuple[str, ...] = ()
+    input_scale: Scale | None = None
+    target_scale: Scale | None = None
+    augmentation: Augmentation = Augmentation()
+    skipped: int = 0
+    encoding: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name, split in self.splits():
@@ -68,13 +199,20 @@ class Dataset:
                     f"data={self.name}: inputs of the {name} split have the shape "
                     f"{split.inputs.shape[1:]}, those of the train split {self.input_shape}."
                 )
-            if not (np.isfinite(split.inputs).all() and np.isfinite(split.targets).all()):
+            arrays = [a for a in (split.inputs, split.targets) if isinstance(a, np.ndarray)]
+            if not all(np.isfinite(array).all() for array in arrays):
                 raise UserError(f"data={self.name}: the {name} split has values that are NaN or ∞.")
             self._check_targets(name, split.targets)
+            self._check_weights(name, split)
         if not 1 <= self.batch_size <= len(self.train):
             raise UserError(
                 f"data.batch_size={self.batch_size}: data={self.name} has {len(self.train)} "
                 "training examples; expected a number from 1 to that."
+            )
+        if self.augmentation.changes_images and not self.has_images:
+            raise UserError(
+                f"data.augment: flip, shift, crop and cutout are for images; inputs of "
+                f"data={self.name} have the shape {self.input_shape}. mixup fits all."
             )
 
     def _check_targets(self, name: str, targets: NDArray[Any]) -> None:
@@ -91,9 +229,24 @@ class Dataset:
                 "expected (examples, values), with as many values in each split."
             )
 
+    def _check_weights(self, name: str, split: Split) -> None:
+        weights = split.weights
+        if weights is None:
+            return
+        is_right = weights.shape == (len(split),) and np.isfinite(weights).all()
+        if not is_right or weights.min() < 0 or weights.sum() == 0:
+            raise UserError(
+                f"data={self.name}: weights of the {name} split have the shape {weights.shape}; "
+                "expected (examples,), finite numbers of at least 0, and not all of them 0."
+            )
+
     def splits(self) -> Iterator[tuple[str, Split]]:
         """Yields each split with the name it has in metrics: train, val, test."""
-        yield from (("train", self.train), ("val", self.validation), ("test", self.test))
+        yield from zip(("train", "val", "test"), self._in_order, strict=True)
+
+    @property
+    def _in_order(self) -> tuple[Split, Split, Split]:
+        return self.train, self.validation, self.test
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -119,21 +272,35 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of all the arrays' contents."""
+        """A hash of all the splits' contents."""
         digest = hashlib.blake2b(digest_size=16)
         for name, split in self.splits():
-            for array in (split.inputs, split.targets):
-                digest.update(f"{name} {array.dtype} {array.shape}".encode())
-                digest.update(np.ascontiguousarray(array).data)
+            for array in (split.inputs, split.targets, split.weights):
+                if isinstance(array, np.ndarray):
+                    digest.update(f"{name} {array.dtype} {array.shape}".encode())
+                    digest.update(np.ascontiguousarray(array).data)
+                elif array is not None:
+                    digest.update(f"{name} {array.fingerprint} {array.shape}".encode())
         return digest.hexdigest()
+
+    def limited(self, num_batches: int) -> "Dataset":
+        """Returns the data with at most so many batches' worth of examples in each split.
+
+        They are drawn at random, but always the same ones.
+        """
+        count, random = num_batches * self.batch_size, np.random.default_rng(0)
+        train, validation, test = (
+            split.take(random.permutation(len(split))[:count]) for split in self._in_order
+        )
+        return replace(self, train=train, validation=validation, test=test)
 
 
 class Source(Protocol):
     """What a data part must offer. Making one must be cheap; `load` does the work."""
 
     @property
-    def task(self) -> Task:
-        """The task of the data, known before it is loaded."""
+    def task(self) -> Task | None:
+        """The task of the data; None if that is seen only when it is loaded."""
         ...
 
     def load(self) -> Dataset:

@@ -67,8 +67,8 @@ class MNIST:
         return Dataset(
             name=self.name,
             task=self.task,
-            train=Split(train.inputs[rest], train.targets[rest]),
-            validation=Split(train.inputs[held_out], train.targets[held_out]),
+            train=train.take(rest),
+            validation=train.take(held_out),
             test=test,
             batch_size=self.batch_size,
             class_names=self.class_names,

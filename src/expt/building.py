@@ -1,0 +1,188 @@
+"""From a job's config to the objects that train: model, loss, optimizers; with TensorFlow."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from expt.config.checks import (
+    DIRECTION_KEY,
+    INITIALIZER_KEY,
+    PREDICTS_KEY,
+    STEP_KEY,
+    TARGETS_KEY,
+    check_watched,
+    metrics_for,
+    task_of,
+)
+from expt.config.compose import Job
+from expt.config.instantiate import call, part
+from expt.errors import UserError
+from expt.parts.data.dataset import Dataset, Scale
+from expt.train.learner import Learner, MakeOptimizer
+from expt.train.loop import DrivenByValidation
+from expt.train.objective import Function, Objective
+from expt.train.supervised import Reconstruction, Supervised
+from expt.train.watch import Watch
+
+_PREDICTIONS: dict[str | None, Callable[[tf.Tensor], tf.Tensor]] = {
+    None: tf.identity,
+    "sigmoid": tf.nn.sigmoid,
+    "softmax": tf.nn.softmax,
+    "softplus": tf.nn.softplus,
+}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the config names, made.
+
+    Attributes:
+        learner: The networks with their step, loss and optimizers.
+        watch: The metric that chooses the best model.
+        schedules: The learning rate schedules that validation drives; often none.
+    """
+
+    learner: Learner
+    watch: Watch
+    schedules: Sequence[DrivenByValidation]
+
+
+def make_parts(job: Job, dataset: Dataset, total_steps: int) -> Parts:
+    """Makes the learner that the config describes, the optimizers' variables included.
+
+    Raises:
+        UserError: A part refuses its arguments, or does not fit the data.
+    """
+    task, config = task_of(job, dataset.task), job.config
+    made = make_model(job, dataset)
+    schedule = _make_schedule(job, total_steps)
+    make_learner = _make_learner(job, task)
+    learner = make_learner(made, make_objective(job, dataset), _optimizers(job, schedule))
+    check_watched(job, learner.reported)
+    watched = config["loop"]["watch"] or learner.watched
+    direction = config["loop"]["direction"] or config["metric"].get(
+        watched.removeprefix("val/"), {}
+    ).get(DIRECTION_KEY)
+    driven = [schedule] if hasattr(schedule, "consider") else []
+    return Parts(learner, Watch(watched, larger_is_better=direction == "max"), driven)
+
+
+def make_model(job: Job, dataset: Dataset) -> Any:
+    """Makes what the model part makes, between the layers that standardise for it.
+
+    Raises:
+        UserError: The model refuses its arguments, or does not fit the data.
+    """
+    config, task = job.config, task_of(job, dataset.task)
+    made = call(
+        part(config["model"], "model"),
+        "model",
+        input_shape=dataset.input_shape,
+        num_outputs=dataset.num_outputs,
+        act=_Activation(part(config["act"], "act"), config["act"].get(INITIALIZER_KEY)),
+    )
+    if STEP_KEY in config["model"]:
+        return made
+    if not isinstance(made, keras.Model):
+        raise UserError(
+            f"model: {config['model']['_target_']} returned {type(made).__name__}; expected a "
+            "keras.Model."
+        )
+    return _standardising(made, dataset.input_scale, _output_scale(job, dataset, task))
+
+
+def make_objective(job: Job, dataset: Dataset) -> Objective:
+    """Makes the loss, on the scale of the targets if they have one, and the metrics."""
+    config, task = job.config, task_of(job, dataset.task)
+    loss, scale = part(config["loss"], "loss"), _output_scale(job, dataset, task)
+    declared = None if task == "classification" else config["loss"].get(PREDICTS_KEY)
+    if declared not in _PREDICTIONS:
+        valid = ", ".join(name for name in _PREDICTIONS if name)
+        raise UserError(f"loss.{PREDICTS_KEY}={declared}: expected one of {valid}.")
+    metrics = metrics_for(job, task)
+    return Objective(
+        loss=loss if scale is None else _on_scale(loss, scale),
+        metrics={name: part(node, f"metric.{name}") for name, node in metrics.items()},
+        predict=_PREDICTIONS[declared],
+    )
+
+
+@dataclass(frozen=True)
+class _Activation:
+    """What models get as `act`: makes a layer a call, and knows which initial weights suit it."""
+
+    make: Callable[[], Any]
+    initializer: str | None
+
+    def __call__(self) -> Any:
+        return call(self.make, "act")
+
+
+def _make_learner(job: Job, task: str) -> Callable[[Any, Objective, MakeOptimizer], Learner]:
+    declared = job.config["model"].get(STEP_KEY)
+    if declared is not None:
+        return part({"_target_": declared}, f"model.{STEP_KEY}")
+    return Reconstruction if task == "reconstruction" else Supervised
+
+
+def _make_schedule(job: Job, total_steps: int) -> Any:
+    optimizer = job.config["optimizer"]
+    # With accumulation an optimizer counts its updates, not the steps.
+    updates = max(1, total_steps // (optimizer.get("gradient_accumulation_steps") or 1))
+    return call(
+        part(job.config["schedule"], "schedule"),
+        "schedule",
+        learning_rate=optimizer["learning_rate"],
+        total_steps=updates,
+    )
+
+
+def _optimizers(job: Job, schedule: Any) -> MakeOptimizer:
+    scales_loss = job.config["loop"]["precision"] == "mixed_float16"
+
+    def make(variables: Sequence[Any]) -> keras.optimizers.Optimizer:
+        made = part(job.config["optimizer"], "optimizer")
+        optimizer = call(made, "optimizer", learning_rate=schedule)
+        if scales_loss:
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer.build(variables)
+        return optimizer
+
+    return make
+
+
+def _output_scale(job: Job, dataset: Dataset, task: str) -> Scale | None:
+    """The scale of the targets; a loss that is for a range of values sees them as they are."""
+    if TARGETS_KEY in job.config["loss"]:
+        return None
+    scales = {"regression": dataset.target_scale, "reconstruction": dataset.input_scale}
+    return scales.get(task)
+
+
+def _on_scale(loss: Function, scale: Scale) -> Function:
+    def on_scale(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        return loss(*((x - scale.mean) / scale.deviation for x in (targets, outputs)))
+
+    return on_scale
+
+
+def _standardising(model: keras.Model, of_inputs: Scale | None, of_outputs: Scale | None) -> Any:
+    """Puts a model between standardised inputs and outputs in the targets' own unit."""
+    if of_inputs is None and of_outputs is None:
+        return model
+    inputs = keras.Input(model.input_shape[1:], name="inputs")
+    hidden = inputs if of_inputs is None else _normalization(of_inputs, "standardised")(inputs)
+    outputs = model(hidden)
+    if of_outputs is not None:
+        outputs = _normalization(of_outputs, "unstandardised", invert=True)(outputs)
+    return keras.Model(inputs, outputs, name=f"standardised_{model.name}")
+
+
+def _normalization(scale: Scale, name: str, *, invert: bool = False) -> keras.layers.Layer:
+    # Always float32: raw values can be too large for float16.
+    return keras.layers.Normalization(
+        mean=scale.mean, variance=scale.deviation**2, invert=invert, name=name, dtype="float32"
+    )

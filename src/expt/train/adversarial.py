@@ -1,0 +1,132 @@
+"""An adversarial pair: a generator that learns from a discriminator's judgement."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from expt.errors import UserError
+from expt.parts.data.dataset import Dataset, Split
+from expt.train.batch import Batch
+from expt.train.block import compiled
+from expt.train.evaluate import Evaluate
+from expt.train.learner import MakeOptimizer
+from expt.train.objective import Objective
+from expt.train.preflight import check_gradients, check_values, unchanged
+from expt.train.step import make_adversarial_step
+
+_MOST_EXAMPLES = 2_000
+_PROJECTIONS = 128
+_SEED = 0  # of the noise that evaluations generate from: the same at every step
+
+
+class Pair(Protocol):
+    """Two networks: from noise [batch, latent] to examples, and from those to logits [batch, 1]."""
+
+    generator: keras.Model
+    discriminator: keras.Model
+
+
+class Adversarial:
+    """Two networks against each other, each with an optimizer; a `Learner`.
+
+    An evaluation generates from the same noise every time, and reports both losses and the
+    `distance` of the generated examples from the split's: a generator's loss says how it stands
+    against its discriminator, not how good it is.
+    """
+
+    watched: str = "val/distance"
+    reported: Sequence[str] = ("loss", "discriminator_loss", "distance")
+
+    def __init__(self, pair: Pair, objective: Objective, make_optimizer: MakeOptimizer) -> None:
+        self.model, self._discriminator = pair.generator, pair.discriminator
+        self.networks: Sequence[keras.Model] = [self.model, self._discriminator]
+        self.optimizers: Sequence[keras.optimizers.Optimizer] = [
+            make_optimizer(network.trainable_variables) for network in self.networks
+        ]
+        self._loss = objective.loss
+        self.noise_seed = keras.random.SeedGenerator()
+        of_generator, of_discriminator = self.optimizers
+        self.step = make_adversarial_step(
+            self.model,
+            self._discriminator,
+            self._loss,
+            of_generator,
+            of_discriminator,
+            self.noise_seed,
+        )
+
+    def check(self, batch: Batch, dataset: Dataset) -> None:
+        """Checks both networks, the loss and the gradients on a batch."""
+        size = len(batch.inputs)
+        noise = tf.random.stateless_normal((size, self.model.input_shape[-1]), (_SEED, 0))
+        with unchanged(self.networks), tf.GradientTape(persistent=True) as tape:
+            generated = self.model(noise, training=True)
+            if tuple(generated.shape) != tuple(batch.inputs.shape):
+                raise UserError(
+                    f"model: it generates the shape {tuple(generated.shape)}; data={dataset.name} "
+                    f"has {tuple(batch.inputs.shape)}."
+                )
+            logits = tf.cast(self._discriminator(generated, training=True), tf.float32)
+            if tuple(logits.shape) != (size, 1):
+                raise UserError(
+                    f"model: its discriminator gave the shape {tuple(logits.shape)} for a batch; "
+                    f"expected one logit for each example, {(size, 1)}."
+                )
+            values = self._loss(tf.ones((size, 1)), logits)
+            check_values(values, size)
+        for network in self.networks:
+            check_gradients(tape, values, network)
+
+    def make_evaluate(self, split: Split, mode: str) -> Evaluate:
+        """Returns the function that compares generated examples with a split's first 2,000."""
+        real = tf.constant(split.first(_MOST_EXAMPLES))
+        count = real.shape[0]
+        noise = tf.random.stateless_normal((count, self.model.input_shape[-1]), (_SEED, 0))
+
+        def evaluate() -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+            generated = tf.cast(self.model(noise, training=False), tf.float32)
+            of_real, of_generated = (
+                tf.cast(self._discriminator(examples, training=False), tf.float32)
+                for examples in (real, generated)
+            )
+            ones, zeros = tf.ones((count, 1)), tf.zeros((count, 1))
+            told = self._loss(ones, of_real) + self._loss(zeros, of_generated)
+            values = {
+                "loss": tf.reduce_mean(self._loss(ones, of_generated)),
+                "discriminator_loss": tf.reduce_mean(told) / 2,
+                "distance": sliced_distance(real, generated),
+            }
+            return values, generated
+
+        function = compiled(evaluate, mode)
+
+        def evaluate_on_host() -> tuple[dict[str, float], NDArray[np.float32]]:
+            values, generated = function()
+            return {name: float(value) for name, value in values.items()}, generated.numpy()
+
+        return evaluate_on_host
+
+
+def sliced_distance(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+    """The sliced Wasserstein distance between two samples of the same size.
+
+    √ of the mean, over fixed random directions u, of ∫ (F⁻¹_u - G⁻¹_u)², which for samples is the
+    mean squared difference of the sorted projections. Source: N. Bonneel et al., "Sliced and
+    Radon Wasserstein Barycenters of Measures", JMIV 51, 2015.
+
+    Args:
+        one: Shape [examples, ...].
+        other: The same shape.
+
+    Returns:
+        A scalar in the unit of the examples' values; 0 for equal samples.
+    """
+    flat = [tf.reshape(sample, (sample.shape[0], -1)) for sample in (one, other)]
+    directions = tf.random.stateless_normal((flat[0].shape[1], _PROJECTIONS), (_SEED, 1))
+    directions = tf.math.l2_normalize(directions, axis=0)
+    first, second = (tf.sort(sample @ directions, axis=0) for sample in flat)
+    return tf.sqrt(tf.reduce_mean(tf.square(first - second)))

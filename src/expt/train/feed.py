@@ -1,0 +1,131 @@
+"""Feeds: where a step's batch comes from, memory or disk."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from expt.parts.data.dataset import Dataset, Split, Stream
+from expt.parts.data.images import ImageFiles
+from expt.train.augment import augmented
+from expt.train.batch import Batch
+from expt.train.plan import Plan
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Where training batches come from.
+
+    Attributes:
+        batch: Gathers and augments the batch of some examples, int32 [batch], for a step, int32
+            counted from 0; inside the step's graph.
+        reads_ahead: Whether batches are read ahead, in the plan's order alone, so that they must
+            be asked for one step after the other.
+    """
+
+    batch: Callable[[tf.Tensor, tf.Tensor], Batch]
+    reads_ahead: bool
+
+
+def make_feed(plan: Plan, dataset: Dataset, first_step: int = 0) -> Feed:
+    """Returns the feed of a data set's train split.
+
+    Args:
+        plan: Which examples each step sees.
+        dataset: In memory, then batches are gathered on the device; or streamed.
+        first_step: The first step that will be asked for, counted from 0.
+    """
+    split = dataset.train
+    inputs_of = _streamed(plan, split, first_step) if is_streamed(split) else _gathered(split)
+    targets = tf.constant(split.targets)
+    weights = None if split.weights is None else tf.constant(split.weights)
+
+    def batch_of(indices: tf.Tensor, step: tf.Tensor) -> Batch:
+        batch = Batch(
+            tf.ensure_shape(inputs_of(indices), (plan.batch_size, *dataset.input_shape)),
+            tf.gather(targets, indices),
+            None if weights is None else tf.gather(weights, indices),
+        )
+        return augmented(batch, dataset.augmentation, plan.seed, step)
+
+    return Feed(batch_of, is_streamed(split))
+
+
+def first_batch(dataset: Dataset) -> Batch:
+    """Returns the first examples of the train split, unaugmented, as one batch."""
+    count = dataset.batch_size
+    split = dataset.train
+    return Batch(
+        tf.constant(split.first(count)),
+        tf.constant(split.targets[:count]),
+        None if split.weights is None else tf.constant(split.weights[:count]),
+    )
+
+
+def is_streamed(split: Split) -> bool:
+    """Whether a split's inputs stay on disk."""
+    return not isinstance(split.inputs, np.ndarray)
+
+
+def read_in_order(split: Split, batch_size: int) -> Iterator[tf.Tensor]:
+    """Yields the inputs of a streamed split, batch by batch; the last may be smaller."""
+    indices = tf.data.Dataset.range(len(split), output_type=tf.int32).batch(batch_size)
+    yield from _reading(indices, split)
+
+
+def _gathered(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
+    inputs = tf.constant(split.inputs)
+    return lambda indices: tf.gather(inputs, indices)
+
+
+def _streamed(plan: Plan, split: Split, first_step: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    def indices_of(step: tf.Tensor) -> tf.Tensor:
+        # Stateless, or tf.data would read one batch at a time for the sake of determinism.
+        indices = tf.numpy_function(
+            lambda number: plan.indices(int(number), 1)[0], [step], tf.int32, stateful=False
+        )
+        return tf.ensure_shape(indices, (plan.batch_size,))
+
+    steps = tf.data.Dataset.range(first_step, plan.total_steps)
+    batches = iter(_reading(steps.map(indices_of), split))
+    return lambda _indices: next(batches)
+
+
+def _reading(indices: tf.data.Dataset, split: Split) -> tf.data.Dataset:
+    """Reads batches of a streamed split ahead, several at once, in their order."""
+    stream = split.inputs
+    assert not isinstance(stream, np.ndarray)
+    if isinstance(stream, ImageFiles) and not stream.needs_resizing:
+        read = _decoder(stream)
+    else:
+        read = _reader(stream)
+    return indices.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(
+        tf.data.AUTOTUNE
+    )
+
+
+def _reader(stream: Stream) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Reads with the stream's own method."""
+
+    def read(indices: tf.Tensor) -> tf.Tensor:
+        inputs = tf.numpy_function(stream.read, [indices], tf.float32, stateful=False)
+        return tf.ensure_shape(inputs, (None, *stream.shape[1:]))
+
+    return read
+
+
+def _decoder(images: ImageFiles) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Reads image files without Python, which is several times faster."""
+    shape = images.shape[1:]
+    paths = tf.constant(images.files(np.arange(images.shape[0])))
+
+    def decode(index: tf.Tensor) -> tf.Tensor:
+        image = tf.io.decode_image(
+            tf.io.read_file(paths[index]), channels=shape[-1], expand_animations=False
+        )
+        return tf.cast(tf.ensure_shape(image, shape), tf.float32) / 255.0
+
+    return lambda indices: tf.map_fn(
+        decode, indices, fn_output_signature=tf.TensorSpec(shape), parallel_iterations=8
+    )

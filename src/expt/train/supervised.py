@@ -1,0 +1,74 @@
+"""Learning from targets, and learning to reconstruct the inputs."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from expt.parts.data.dataset import Dataset, Split
+from expt.train.batch import Batch
+from expt.train.evaluate import Evaluate, make_evaluate
+from expt.train.learner import MakeOptimizer
+from expt.train.objective import Function, Objective
+from expt.train.preflight import preflight
+from expt.train.step import make_train_step
+
+
+class Supervised:
+    """One model that learns targets from inputs; a `Learner`."""
+
+    watched: str = "val/loss"
+
+    def __init__(
+        self, model: keras.Model, objective: Objective, make_optimizer: MakeOptimizer
+    ) -> None:
+        self.model, self._objective = model, objective
+        self.networks: Sequence[keras.Model] = [model]
+        optimizer = make_optimizer(model.trainable_variables)
+        self.optimizers: Sequence[keras.optimizers.Optimizer] = [optimizer]
+        self.reported: Sequence[str] = ["loss", *objective.metrics]
+        metrics = {
+            name: _of_outputs(metric, objective) for name, metric in objective.metrics.items()
+        }
+        self.step = make_train_step(model, objective.loss, optimizer, metrics)
+
+    def check(self, batch: Batch, dataset: Dataset) -> None:
+        """Checks the model's outputs, its loss and its gradients on a batch."""
+        expected = (len(batch.inputs), dataset.num_outputs)
+        preflight(self.model, self._objective.loss, batch, expected, dataset.name)
+
+    def make_evaluate(self, split: Split, mode: str) -> Evaluate:
+        """Returns the function that evaluates the model on a split."""
+        return make_evaluate(self.model, self._objective, split, mode)
+
+
+class Reconstruction(Supervised):
+    """A model that learns to give back its inputs, as augmentation leaves them; a `Learner`."""
+
+    def __init__(
+        self, model: keras.Model, objective: Objective, make_optimizer: MakeOptimizer
+    ) -> None:
+        super().__init__(model, objective, make_optimizer)
+        step = self.step
+        self.step = lambda batch: step(_with_inputs_as_targets(batch))
+
+    def check(self, batch: Batch, dataset: Dataset) -> None:
+        """Checks the model's outputs, its loss and its gradients on a batch."""
+        batch = _with_inputs_as_targets(batch)
+        expected = tuple(batch.inputs.shape)
+        preflight(self.model, self._objective.loss, batch, expected, dataset.name)
+
+    def make_evaluate(self, split: Split, mode: str) -> Evaluate:
+        """Returns the function that evaluates the model on a split."""
+        return make_evaluate(self.model, self._objective, split, mode, reconstructs=True)
+
+
+def _with_inputs_as_targets(batch: Batch) -> Batch:
+    return batch._replace(targets=batch.inputs, mixed_targets=None, mixed_share=None)
+
+
+def _of_outputs(metric: Function, objective: Objective) -> Function:
+    def of_outputs(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        return metric(targets, objective.predict(outputs))
+
+    return of_outputs

@@ -1,0 +1,108 @@
+"""Watching validation: which model is the best, and when to stop."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Watch:
+    """The metric that tells better models from worse ones.
+
+    Attributes:
+        metric: Its full name, such as `val/loss`.
+        larger_is_better: Its direction.
+    """
+
+    metric: str
+    larger_is_better: bool = False
+
+    def gain(self, value: float, over: float | None) -> float:
+        """By how much a value is better than another one; infinity if there is none yet.
+
+        A value that is not finite gains nothing.
+        """
+        if not np.isfinite(value):
+            return float("-inf")
+        if over is None:
+            return float("inf")
+        return value - over if self.larger_is_better else over - value
+
+
+@dataclass
+class Best:
+    """The weights of the best evaluation so far.
+
+    Attributes:
+        networks: The models in training.
+        watch: What tells which evaluation is the best.
+        step: The step of that evaluation; None before the first finite one.
+        values: Its loss and metrics by full name.
+    """
+
+    networks: Sequence[keras.Model]
+    watch: Watch
+    step: int | None = None
+    values: dict[str, float] = field(default_factory=dict)
+    _weights: list[list[Any]] = field(default_factory=list)
+
+    def consider(self, step: int, values: Mapping[str, float]) -> None:
+        """Keeps a copy of the networks' weights if these values are the best so far."""
+        name = self.watch.metric
+        if self.watch.gain(values[name], self.values.get(name)) > 0:
+            self.step, self.values = step, dict(values)
+            self._weights = [network.get_weights() for network in self.networks]
+
+    def restore(self) -> None:
+        """Puts the best weights back into the networks; there must be some."""
+        assert self.step is not None
+        for network, weights in zip(self.networks, self._weights, strict=True):
+            network.set_weights(weights)
+
+
+@dataclass
+class Stopping:
+    """What may end a run before its last step.
+
+    Attributes:
+        watch: What early stopping goes by.
+        patience: After how many evaluations in a row without improvement to stop; None is never.
+        min_change: What the watched metric must change by to count as improved.
+        seconds: After how long to stop, counted from the making of this; None is never.
+        target_loss: A training loss below this ends the run; None is never.
+        lowest_loss: The lowest training loss so far.
+    """
+
+    watch: Watch
+    patience: int | None = None
+    min_change: float = 0.0
+    seconds: float | None = None
+    target_loss: float | None = None
+    lowest_loss: float = float("inf")
+    _best: float | None = None
+    _without_improvement: int = 0
+    _started: float = field(default_factory=time.monotonic)
+
+    def after_block(self, losses: Sequence[float]) -> str | None:
+        """Returns why to stop after a block of steps with these losses, or None."""
+        self.lowest_loss = min(self.lowest_loss, *losses)
+        if self.target_loss is not None and self.lowest_loss < self.target_loss:
+            return f"train/loss fell below {self.target_loss}"
+        if self.seconds is not None and time.monotonic() - self._started >= self.seconds:
+            return f"the time limit of {self.seconds:g} s was reached"
+        return None
+
+    def after_evaluation(self, values: Mapping[str, float]) -> str | None:
+        """Returns why to stop after an evaluation, or None."""
+        value = values[self.watch.metric]
+        if self.watch.gain(value, self._best) > self.min_change:
+            self._best, self._without_improvement = value, 0
+        else:
+            self._without_improvement += 1
+        if self.patience is None or self._without_improvement < self.patience:
+            return None
+        return f"{self.watch.metric} has not improved for {self.patience} evaluations"
