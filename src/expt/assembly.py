@@ -24,7 +24,13 @@ from expt.train.plan import Plan
 class DataLoader:
     """Checks jobs and loads their data, once for all jobs that have the same. No TensorFlow."""
 
-    def __init__(self) -> None:
+    def __init__(self, encoding: Mapping[str, Any] | None = None) -> None:
+        """Makes a loader.
+
+        Args:
+            encoding: How a recorded run encoded its table; another table is encoded likewise.
+        """
+        self._supplied = {} if encoding is None else {"encoding": encoding}
         self._loaded: dict[str, Dataset] = {}
 
     def __call__(self, job: Job) -> Dataset:
@@ -34,7 +40,7 @@ class DataLoader:
             UserError: The config is wrong, the data is missing or damaged, or they don't fit.
         """
         check(job)
-        source: Source = call(part(job.config["data"], "data"), "data")
+        source: Source = call(part(job.config["data"], "data"), "data", **self._supplied)
         if source.task is not None:
             check_task(job, source.task)
         batches = job.config["loop"]["batches"]

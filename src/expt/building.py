@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import keras
 import tensorflow as tf
@@ -20,7 +20,8 @@ from expt.config.checks import (
 from expt.config.compose import Job
 from expt.config.instantiate import call, part
 from expt.errors import UserError
-from expt.parts.data.dataset import Dataset, Scale
+from expt.parts.data.dataset import Dataset, Scale, Split
+from expt.train.evaluate import Evaluate
 from expt.train.learner import Learner, MakeOptimizer
 from expt.train.loop import DrivenByValidation
 from expt.train.objective import Function, Objective
@@ -59,7 +60,7 @@ def make_parts(job: Job, dataset: Dataset, total_steps: int) -> Parts:
     task, config = task_of(job, dataset.task), job.config
     made = make_model(job, dataset)
     schedule = _make_schedule(job, total_steps)
-    make_learner = _make_learner(job, task)
+    make_learner = _learner_class(job, task)
     learner = make_learner(made, make_objective(job, dataset), _optimizers(job, schedule))
     check_watched(job, learner.reported)
     watched = config["loop"]["watch"] or learner.watched
@@ -110,6 +111,19 @@ def make_objective(job: Job, dataset: Dataset) -> Objective:
     )
 
 
+def make_saved_evaluate(job: Job, dataset: Dataset, model: keras.Model, split: Split) -> Evaluate:
+    """Returns the function that evaluates a saved model on a split, as training evaluates.
+
+    Args:
+        job: The one that trained the model.
+        dataset: With the scales of that training.
+        model: The saved model.
+        split: What to evaluate on.
+    """
+    learner = _learner_class(job, task_of(job, dataset.task))
+    return learner.evaluate_saved(model, make_objective(job, dataset), split)
+
+
 @dataclass(frozen=True)
 class _Activation:
     """What models get as `act`: makes a layer a call, and knows which initial weights suit it."""
@@ -121,10 +135,10 @@ class _Activation:
         return call(self.make, "act")
 
 
-def _make_learner(job: Job, task: str) -> Callable[[Any, Objective, MakeOptimizer], Learner]:
+def _learner_class(job: Job, task: str) -> type[Learner]:
     declared = job.config["model"].get(STEP_KEY)
     if declared is not None:
-        return part({"_target_": declared}, f"model.{STEP_KEY}")
+        return cast("type[Learner]", part({"_target_": declared}, f"model.{STEP_KEY}").func)
     return Reconstruction if task == "reconstruction" else Supervised
 
 

@@ -23,8 +23,10 @@ from expt.errors import RunError, Terminated, UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.environment import git_state, machine, versions
 from expt.record.images import draw_validation
+from expt.record.layers import write_layers
 from expt.record.recorder import BestModel, Recorder, Scalars
 from expt.record.run import Run, Status
+from expt.saved import scale_values
 from expt.signals import Interruption, deferred_signals
 from expt.train.block import RunBlock, make_run_block
 from expt.train.cadence import parse_seconds
@@ -183,13 +185,13 @@ def _new_run(job: Job, dataset: Dataset, directory: Path, parts: Parts) -> Run:
     networks = parts.learner.networks
     record = _identity(job, dataset, directory) | {
         "parameters": sum(int(network.count_params()) for network in networks),
-        "layers": layer_table(networks),
         "status": Status.RUNNING,
         "started": time.time(),
     }
     output_dir = Path(job.config["output_dir"]).absolute()
     run = Run(directory, output_dir, job.config, make_params(job), record)
     run.update()
+    write_layers(directory, layer_table(networks))
     return run
 
 
@@ -197,6 +199,7 @@ def _identity(job: Job, dataset: Dataset, directory: Path) -> dict[str, Any]:
     return {
         "run_name": directory.name,
         "name": job.config["name"],
+        "output_dir": str(Path(job.config["output_dir"]).absolute()),
         "overrides": list(job.overrides),
         "choices": job.choices,
         "seed": job.config["seed"],
@@ -208,6 +211,10 @@ def _identity(job: Job, dataset: Dataset, directory: Path) -> dict[str, Any]:
             "fingerprint": dataset.fingerprint,
             "skipped": dataset.skipped,
             "encoding": dataset.encoding,
+            "input_shape": list(dataset.input_shape),
+            "class_names": list(dataset.class_names),
+            "input_scale": scale_values(dataset.input_scale),
+            "target_scale": scale_values(dataset.target_scale),
             "examples": {name: len(split) for name, split in dataset.splits()},
         },
         "git": git_state(Path.cwd()),

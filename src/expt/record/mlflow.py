@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from filelock import FileLock
 
+from expt.record.layers import LAYERS_FILE, read_layers
 from expt.record.process import SeparateProcess
 from expt.record.recorder import BestModel, Image, Record, Scalars
 from expt.record.run import Run, Status
@@ -87,6 +88,7 @@ class MLflowStore:
         self._client.log_text(
             self._run_id, yaml.safe_dump(dict(run.config), sort_keys=False), "config.yaml"
         )
+        self._client.log_text(self._run_id, read_layers(run.directory), LAYERS_FILE)
         self._log_dataset(run.record["data"])
 
     def write(self, record: Record) -> None:
@@ -161,6 +163,34 @@ class MLflowStore:
                 keras_file=best.path,
                 signature=mlflow.models.infer_signature(best.inputs, best.outputs),
             )
+
+
+def log_evaluation(
+    output_dir: Path, record: Mapping[str, Any], name: str, step: int, values: Mapping[str, float]
+) -> bool:
+    """Adds the metrics of a later evaluation to a run, as `evaluate/NAME/METRIC`.
+
+    Args:
+        output_dir: The folder of all runs.
+        record: The content of the run's run.json.
+        name: What was evaluated.
+        step: The step of the evaluated model.
+        values: By metric.
+
+    Returns:
+        Whether there is an MLflow run to add to.
+    """
+    if "mlflow" not in record:
+        return False
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    metrics = [Metric(f"evaluate/{name}/{key}", v, now, step) for key, v in values.items()]
+    client = MlflowClient(store_uri(output_dir))
+    client.log_batch(record["mlflow"]["run_id"], metrics=metrics)
+    return True
 
 
 def _tags(run: Run) -> dict[str, str]:

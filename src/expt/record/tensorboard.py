@@ -13,6 +13,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.text.summary_v2 import text_pb
 
+from expt.record.layers import read_layers
 from expt.record.recorder import Image, Record, Scalars
 from expt.record.run import Run, Status
 
@@ -41,6 +42,8 @@ class TensorBoardRecorder:
         root.write(Event(wall_time=time.time(), summary=_rebuilt(start)))
         text = text_pb("config", _as_markdown(run.config))
         root.write(Event(wall_time=time.time(), summary=_rebuilt(text)))
+        layers = text_pb("layers", read_layers(run.directory))
+        root.write(Event(wall_time=time.time(), summary=_rebuilt(layers)))
         root.flush()
 
     def write(self, record: Record) -> None:

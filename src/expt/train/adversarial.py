@@ -12,7 +12,7 @@ from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split
 from expt.train.batch import Batch
 from expt.train.block import compiled
-from expt.train.evaluate import Evaluate
+from expt.train.evaluate import Evaluate, on_host
 from expt.train.learner import MakeOptimizer
 from expt.train.objective import Objective
 from expt.train.preflight import check_gradients, check_values, unchanged
@@ -84,31 +84,43 @@ class Adversarial:
     def make_evaluate(self, split: Split, mode: str) -> Evaluate:
         """Returns the function that compares generated examples with a split's first 2,000."""
         real = tf.constant(split.first(_MOST_EXAMPLES))
-        count = real.shape[0]
-        noise = tf.random.stateless_normal((count, self.model.input_shape[-1]), (_SEED, 0))
 
         def evaluate() -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-            generated = tf.cast(self.model(noise, training=False), tf.float32)
+            generated, distance = _generate(self.model, real)
             of_real, of_generated = (
                 tf.cast(self._discriminator(examples, training=False), tf.float32)
                 for examples in (real, generated)
             )
-            ones, zeros = tf.ones((count, 1)), tf.zeros((count, 1))
+            ones, zeros = tf.ones_like(of_real), tf.zeros_like(of_real)
             told = self._loss(ones, of_real) + self._loss(zeros, of_generated)
             values = {
                 "loss": tf.reduce_mean(self._loss(ones, of_generated)),
                 "discriminator_loss": tf.reduce_mean(told) / 2,
-                "distance": sliced_distance(real, generated),
+                "distance": distance,
             }
             return values, generated
 
         function = compiled(evaluate, mode)
+        return lambda: on_host(*function())
 
-        def evaluate_on_host() -> tuple[dict[str, float], NDArray[np.float32]]:
-            values, generated = function()
-            return {name: float(value) for name, value in values.items()}, generated.numpy()
+    @staticmethod
+    def evaluate_saved(model: keras.Model, objective: Objective, split: Split) -> Evaluate:
+        """Returns the function that tells a generator's distance; no discriminator is saved."""
+        del objective
+        real = tf.constant(split.first(_MOST_EXAMPLES))
 
-        return evaluate_on_host
+        def evaluate() -> tuple[dict[str, float], NDArray[np.float32]]:
+            generated, distance = _generate(model, real)
+            return on_host({"distance": distance}, generated)
+
+        return evaluate
+
+
+def _generate(generator: keras.Model, real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Generates as many examples as there are real ones; returns them and their distance."""
+    noise = tf.random.stateless_normal((real.shape[0], generator.input_shape[-1]), (_SEED, 0))
+    generated = tf.cast(generator(noise, training=False), tf.float32)
+    return generated, sliced_distance(real, generated)
 
 
 def sliced_distance(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:

@@ -83,7 +83,7 @@ def _make_in_memory(
     function = compiled(evaluate, mode)
     if mode != "eager":
         function.get_concrete_function()  # type: ignore[attr-defined]
-    return lambda: _on_host(*function())
+    return lambda: on_host(*function())
 
 
 def _make_streamed(
@@ -104,7 +104,7 @@ def _make_streamed(
         read = [(batch if reconstructs else None, run(batch)) for batch in batches]
         inputs, outputs = zip(*read, strict=True)
         targets = tf.concat(inputs, axis=0) if reconstructs else tf.constant(split.targets)
-        return _on_host(*measure(targets, tf.concat(outputs, axis=0)))
+        return on_host(*measure(targets, tf.concat(outputs, axis=0)))
 
     return evaluate
 
@@ -124,7 +124,8 @@ def _measure(
     return {"loss": value, **values}, predictions
 
 
-def _on_host(
+def on_host(
     values: Mapping[str, tf.Tensor], predictions: tf.Tensor
 ) -> tuple[dict[str, float], NDArray[np.float32]]:
+    """Returns values and predictions as numbers on the host."""
     return {name: float(value) for name, value in values.items()}, predictions.numpy()

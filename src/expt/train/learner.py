@@ -18,6 +18,9 @@ MakeOptimizer = Callable[[Sequence[Any]], keras.optimizers.Optimizer]
 class Learner(Protocol):
     """A kind of training. Another one is another such class; the loop does not change.
 
+    It is made of what the config's model part made, of the objective, and of a function that
+    makes optimizers.
+
     Attributes:
         model: What is saved as the run's result, and predicts.
         networks: All models that are trained, `model` among them.
@@ -33,6 +36,8 @@ class Learner(Protocol):
     watched: str
     reported: Sequence[str]
     step: Step
+
+    def __init__(self, model: Any, objective: Objective, make_optimizer: MakeOptimizer) -> None: ...
 
     def check(self, batch: Batch, dataset: Dataset) -> None:
         """Runs a batch forwards and backwards, and changes nothing.
@@ -51,6 +56,7 @@ class Learner(Protocol):
         """
         ...
 
-
-MakeLearner = Callable[[Any, Objective, MakeOptimizer], Learner]
-"""Makes a learner of what the config's model part made; any `Learner` class is one."""
+    @staticmethod
+    def evaluate_saved(model: keras.Model, objective: Objective, split: Split) -> Evaluate:
+        """Returns the function that evaluates a run's saved model on a split."""
+        ...

@@ -41,6 +41,11 @@ class Supervised:
         """Returns the function that evaluates the model on a split."""
         return make_evaluate(self.model, self._objective, split, mode)
 
+    @staticmethod
+    def evaluate_saved(model: keras.Model, objective: Objective, split: Split) -> Evaluate:
+        """Returns the function that evaluates a saved model on a split."""
+        return make_evaluate(model, objective, split, "graph")
+
 
 class Reconstruction(Supervised):
     """A model that learns to give back its inputs, as augmentation leaves them; a `Learner`."""
@@ -61,6 +66,11 @@ class Reconstruction(Supervised):
     def make_evaluate(self, split: Split, mode: str) -> Evaluate:
         """Returns the function that evaluates the model on a split."""
         return make_evaluate(self.model, self._objective, split, mode, reconstructs=True)
+
+    @staticmethod
+    def evaluate_saved(model: keras.Model, objective: Objective, split: Split) -> Evaluate:
+        """Returns the function that evaluates a saved model on a split."""
+        return make_evaluate(model, objective, split, "graph", reconstructs=True)
 
 
 def _with_inputs_as_targets(batch: Batch) -> Batch:

@@ -1,0 +1,111 @@
+"""`python -m expt.evaluate RUN [data=… split=…]`: evaluates a finished run on any data."""
+
+import argparse
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from expt.command import run_command
+from expt.config.compose import Job
+from expt.parts.data.dataset import Dataset, Split
+from expt.record.mlflow import log_evaluation
+from expt.runs.find import FoundRun, find_run
+from expt.saved import choose_split, load_data, load_model
+from expt.train.backend import start_tensorflow
+
+
+def main() -> None:
+    """Runs the command line."""
+    run_command(_run)
+
+
+def _run(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m expt.evaluate",
+        description="Evaluates a finished run's best model; the result is written beside the run "
+        "and into its MLflow run.",
+    )
+    parser.add_argument("run", metavar="RUN", help="a run's directory, latest, or an MLflow run id")
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="split=train|val|test|all (default test); data=…, data.KEY=… for other data; "
+        "output_dir=… (default outputs)",
+    )
+    parser.add_argument("--config-dir", help="a conf/ folder of your own")
+    args = parser.parse_args(arguments)
+    options, overrides = take_options(args.overrides, {"split": "test", "output_dir": "outputs"})
+    run = find_run(args.run, Path(options["output_dir"]))
+    file = run.model_file
+    job, dataset = load_data(run, overrides, args.config_dir)
+    split = choose_split(dataset, options["split"])
+    values = _evaluate(job, dataset, split, file)
+
+    name = f"{dataset.name}-{options['split']}"
+    result = {
+        "data": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "split": options["split"],
+        "examples": len(split),
+        "step": run.record["best"]["step"],
+        "time": time.time(),
+        "metrics": values,
+    }
+    path = _write(run, name, result)
+    recorded = log_evaluation(run.output_dir, run.record, name, result["step"], values)
+    _print(result, path, recorded)
+    return 0
+
+
+def take_options(
+    arguments: list[str], defaults: Mapping[str, str]
+) -> tuple[dict[str, str], list[str]]:
+    """Separates a command's own `KEY=VALUE` arguments from overrides of the config."""
+    options, overrides = dict(defaults), []
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key in options:
+            options[key] = value
+        else:
+            overrides.append(argument)
+    return options, overrides
+
+
+def _evaluate(job: Job, dataset: Dataset, split: Split, file: Path) -> dict[str, float]:
+    start_tensorflow(job.config["seed"], job.config["loop"]["precision"])
+    from expt.building import make_saved_evaluate
+
+    values, _ = make_saved_evaluate(job, dataset, load_model(file), split)()
+    return values
+
+
+def _write(run: FoundRun, name: str, result: Mapping[str, Any]) -> Path:
+    """Writes a result atomically; an earlier one of the same data and split is replaced."""
+    folder = run.directory / "evaluations"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.json"
+    partial = path.with_name(f"partial-{path.name}")
+    partial.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def _print(result: Mapping[str, Any], path: Path, recorded: bool) -> None:
+    console = Console()
+    table = Table("metric", "value", title=f"{result['split']} of {result['data']}")
+    for name, value in result["metrics"].items():
+        table.add_row(name, f"{value:.6g}")
+    console.print(table)
+    console.print(f"{result['examples']} examples; written to {path}", soft_wrap=True)
+    if recorded:
+        console.print(f"and to MLflow as evaluate/{path.stem}/…", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

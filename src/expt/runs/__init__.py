@@ -1,0 +1,1 @@
+"""The reading side: finding runs. Imports neither TensorFlow nor the training room."""

@@ -1,0 +1,105 @@
+"""What the commands that use a finished run share: its job, its data, its model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from expt.assembly import DataLoader
+from expt.config.compose import Job
+from expt.config.frozen import read_frozen, with_data
+from expt.errors import UserError, hint
+from expt.parts.data.dataset import Dataset, Scale, Split
+from expt.runs.find import FoundRun
+
+
+def load_data(
+    run: FoundRun, overrides: Sequence[str], config_dir: str | None
+) -> tuple[Job, Dataset]:
+    """Returns a run's job and its data, or the data that the overrides name instead.
+
+    Tables are encoded, and targets scaled, as they were for the run.
+
+    Raises:
+        UserError: The data is missing or damaged, or is not of the kind the model was made for.
+    """
+    trained = run.record["data"]
+    job = with_data(read_frozen(run.directory, run.record), overrides, config_dir)
+    loop = {**job.config["loop"], "batches": None}
+    job = replace(job, config={**job.config, "loop": loop})
+    dataset = DataLoader(encoding=trained["encoding"])(job)
+    if list(dataset.input_shape) != trained["input_shape"]:
+        raise UserError(
+            f"data={dataset.name}: its inputs have the shape {dataset.input_shape}; the model of "
+            f"{run.directory.name} takes {tuple(trained['input_shape'])}."
+        )
+    if list(dataset.class_names) != trained["class_names"]:
+        raise UserError(
+            f"data={dataset.name}: its classes are {_listed(dataset.class_names)}; the model of "
+            f"{run.directory.name} tells {_listed(trained['class_names'])}."
+        )
+    scales = {key: parse_scale(trained[key]) for key in ("input_scale", "target_scale")}
+    return job, replace(dataset, **scales)
+
+
+def choose_split(dataset: Dataset, name: str) -> Split:
+    """Returns a split by the name it has in metrics, or with `all` the three as one.
+
+    Raises:
+        UserError: There is no such split.
+    """
+    splits = dict(dataset.splits())
+    if name == "all":
+        return joined(list(splits.values()))
+    if name not in splits:
+        raise UserError(f"split={name}: there is no such split. {hint(name, [*splits, 'all'])}")
+    return splits[name]
+
+
+def joined(splits: Sequence[Split]) -> Split:
+    """Returns splits as one, in memory."""
+    inputs = [split.first(len(split)) for split in splits]
+    weights = [split.weights for split in splits if split.weights is not None]
+    return Split(
+        np.concatenate(inputs),
+        np.concatenate([split.targets for split in splits]),
+        np.concatenate(weights) if len(weights) == len(splits) else None,
+    )
+
+
+def load_model(file: Path) -> Any:
+    """Loads a saved model; imports TensorFlow. No code is taken from the file.
+
+    Raises:
+        UserError: The file is damaged, or has layers that are not Keras' own nor imported.
+    """
+    import keras
+
+    try:
+        return keras.saving.load_model(file, compile=False, safe_mode=True)
+    # Keras lets through whatever its parsers raise.
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{file} can't be loaded: {reason}") from error
+
+
+def scale_values(scale: Scale | None) -> dict[str, list[float]] | None:
+    """Returns a scale as plain values, for a record."""
+    if scale is None:
+        return None
+    return {"mean": scale.mean.tolist(), "deviation": scale.deviation.tolist()}
+
+
+def parse_scale(values: Mapping[str, Any] | None) -> Scale | None:
+    """Returns the scale that `scale_values` recorded."""
+    if values is None:
+        return None
+    mean, deviation = (np.asarray(values[key], np.float32) for key in ("mean", "deviation"))
+    return Scale(mean, deviation)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:12])
+    return f"{shown}, … ({len(names)} in all)" if len(names) > 12 else shown or "none"
