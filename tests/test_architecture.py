@@ -60,7 +60,12 @@ def test_the_source_is_found() -> None:
 def test_parts_know_nothing_but_themselves() -> None:
     for module in modules_in("parts"):
         allowed = {
-            "expt.parts.data": {"expt.parts.data.dataset", "expt.parts.data.splitting"},
+            "expt.parts.data": {
+                "expt.parts.data.dataset",
+                "expt.parts.data.encoding",
+                "expt.parts.data.reading",
+                "expt.parts.data.splitting",
+            },
             "expt.parts.models": {"expt.parts.models.layers"},
         }.get(module.rpartition(".")[0], set())
         assert own(imports(module)) <= {"expt.errors", *allowed}, module

@@ -40,8 +40,11 @@ def load_data(
             f"data={dataset.name}: its classes are {_listed(dataset.class_names)}; the model of "
             f"{run.directory.name} tells {_listed(trained['class_names'])}."
         )
-    scales = {key: parse_scale(trained[key]) for key in ("input_scale", "target_scale")}
-    return job, replace(dataset, **scales)
+    return job, replace(
+        dataset,
+        input_scale=parse_scale(trained["input_scale"]),
+        target_scale=parse_scale(trained["target_scale"]),
+    )
 
 
 def choose_split(dataset: Dataset, name: str) -> Split:

@@ -96,7 +96,7 @@ def _reading(indices: tf.data.Dataset, split: Split) -> tf.data.Dataset:
     """Reads batches of a streamed split ahead, several at once, in their order."""
     stream = split.inputs
     assert not isinstance(stream, np.ndarray)
-    if isinstance(stream, ImageFiles) and not stream.needs_resizing:
+    if isinstance(stream, ImageFiles) and stream.is_native:
         read = _decoder(stream)
     else:
         read = _reader(stream)
@@ -121,8 +121,9 @@ def _decoder(images: ImageFiles) -> Callable[[tf.Tensor], tf.Tensor]:
     paths = tf.constant(images.files(np.arange(images.shape[0])))
 
     def decode(index: tf.Tensor) -> tf.Tensor:
-        image = tf.io.decode_image(
-            tf.io.read_file(paths[index]), channels=shape[-1], expand_animations=False
+        # It takes PNG too; with this method the pixels are those of the stream's own `read`.
+        image = tf.io.decode_jpeg(
+            tf.io.read_file(paths[index]), channels=shape[-1], dct_method="INTEGER_ACCURATE"
         )
         return tf.cast(tf.ensure_shape(image, shape), tf.float32) / 255.0
 
