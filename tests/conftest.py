@@ -52,6 +52,8 @@ class Trained:
 
     directory: Path
     record: dict[str, Any]
+    job: Any
+    dataset: Any
 
 
 Train = Callable[[Sequence[str], Path], Trained]
@@ -71,15 +73,15 @@ def train_here() -> Train:
         directory = folder / "run"
         directory.mkdir(parents=True)
         given = ["recorder=[]", "loop.image_every=null", f"output_dir={folder}", *overrides]
-        (job,), _ = compose_jobs(given, None, multirun=False)
+        (job, *_), _ = compose_jobs(given, None, multirun=False)  # of a sweep, its first
         dataset, sinks = DataLoader()(job), Sinks()
-        start_tensorflow(job.config["seed"])
+        start_tensorflow(job.config["seed"], job.config["loop"]["precision"])
         from expt.job import run_job
 
         try:
             record = run_job(job, dataset, directory, sinks(job), Console(quiet=True))
         finally:
             sinks.stop()
-        return Trained(directory, record)
+        return Trained(directory, record, job, dataset)
 
     return train

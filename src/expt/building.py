@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from expt.config.checks import (
     DIRECTION_KEY,
@@ -122,6 +124,22 @@ def make_saved_evaluate(job: Job, dataset: Dataset, model: keras.Model, split: S
     """
     learner = _learner_class(job, task_of(job, dataset.task))
     return learner.evaluate_saved(model, make_objective(job, dataset), split)
+
+
+def make_predict(
+    job: Job, task: str, model: keras.Model
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Returns the function that predicts with a saved model, batch by batch.
+
+    It gives probabilities for classes, and for all else values in the targets' unit.
+    """
+    default = "softmax" if task == "classification" else None
+    declared = job.config["loss"].get(PREDICTS_KEY, default)
+    run = tf.function(
+        lambda inputs: _PREDICTIONS[declared](tf.cast(model(inputs, training=False), tf.float32)),
+        reduce_retracing=True,
+    )
+    return lambda inputs: np.asarray(run(tf.constant(inputs)))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import NoReturn
 
@@ -44,6 +44,20 @@ def tell(error: Exception) -> None:
 def exit_code(error: Exception) -> int:
     """Returns the exit code that an error stands for."""
     return 2 if isinstance(error, UserError) else 1
+
+
+def take_options(
+    arguments: Sequence[str], defaults: Mapping[str, str]
+) -> tuple[dict[str, str], list[str]]:
+    """Separates a command's own `KEY=VALUE` arguments from overrides of the config."""
+    options, overrides = dict(defaults), []
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key in options:
+            options[key] = value
+        else:
+            overrides.append(argument)
+    return options, overrides
 
 
 def _on_sigterm(_number: int, _frame: FrameType | None) -> NoReturn:

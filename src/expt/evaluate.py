@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from expt.command import run_command
+from expt.command import run_command, take_options
 from expt.config.compose import Job
 from expt.parts.data.dataset import Dataset, Split
 from expt.record.mlflow import log_evaluation
@@ -61,20 +61,6 @@ def _run(arguments: list[str]) -> int:
     recorded = log_evaluation(run.output_dir, run.record, name, result["step"], values)
     _print(result, path, recorded)
     return 0
-
-
-def take_options(
-    arguments: list[str], defaults: Mapping[str, str]
-) -> tuple[dict[str, str], list[str]]:
-    """Separates a command's own `KEY=VALUE` arguments from overrides of the config."""
-    options, overrides = dict(defaults), []
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key in options:
-            options[key] = value
-        else:
-            overrides.append(argument)
-    return options, overrides
 
 
 def _evaluate(job: Job, dataset: Dataset, split: Split, file: Path) -> dict[str, float]:

@@ -1,10 +1,12 @@
 """Data sets that scikit-learn brings along."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from expt.parts.data.dataset import Dataset, Scale, Split, Task
+from expt.parts.data.dataset import Augmentation, Dataset, Scale, Split, Task
 from expt.parts.data.splitting import split_indices
 
 
@@ -19,10 +21,12 @@ class Digits:
         batch_size: Examples a step.
         split_seed: Seed of the split, stratified by class, into 70 % train, 15 % validation and
             15 % test. It is not the run's seed, so that runs with different seeds compare.
+        augment: The values of an `Augmentation`.
     """
 
     batch_size: int
     split_seed: int = 0
+    augment: Mapping[str, Any] = field(default_factory=dict)
     task: Task = "classification"
 
     def load(self) -> Dataset:
@@ -30,18 +34,92 @@ class Digits:
         from sklearn.datasets import load_digits
 
         images, labels = load_digits(return_X_y=True)
-        inputs = (images / 16).astype(np.float32).reshape(-1, 8, 8, 1)
-        whole = Split(inputs, labels.astype(np.int32))
-        train, validation, test = split_indices(len(whole), self.split_seed, stratify=labels)
-        return Dataset(
+        return _split(
+            Split(
+                (images / 16).astype(np.float32).reshape(-1, 8, 8, 1),
+                labels.astype(np.int32),
+            ),
+            self.split_seed,
             name="digits",
             task=self.task,
-            train=whole.take(train),
-            validation=whole.take(validation),
-            test=whole.take(test),
             batch_size=self.batch_size,
             class_names=tuple("0123456789"),
+            augmentation=Augmentation.parse(self.augment),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Classes:
+    """Rows of measurements, each of a class.
+
+    Attributes:
+        batch_size: Examples a step.
+        split_seed: Seed of the split, stratified by class, into 70 % train, 15 % validation and
+            15 % test.
+        standardize: Whether the model standardises its inputs.
+    """
+
+    batch_size: int
+    split_seed: int = 0
+    standardize: bool = True
+    task: Task = "classification"
+
+    def _load(self, name: str, bundle: Any) -> Dataset:
+        return _split(
+            Split(bundle.data.astype(np.float32), bundle.target.astype(np.int32)),
+            self.split_seed,
+            standardize=self.standardize,
+            name=name,
+            task=self.task,
+            batch_size=self.batch_size,
+            class_names=tuple(map(str, bundle.target_names)),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Iris(_Classes):
+    """Iris flowers: 150 rows of four lengths and widths in cm, three species.
+
+    Source: R. A. Fisher, "The use of multiple measurements in taxonomic problems", Annals of
+    Eugenics 7(2), 1936, as bundled with scikit-learn. The attributes are those of all such tables.
+    """
+
+    def load(self) -> Dataset:
+        """Loads and splits the rows."""
+        from sklearn.datasets import load_iris
+
+        return self._load("iris", load_iris())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wine(_Classes):
+    """Italian wines: 178 rows of 13 chemical measurements, three growers.
+
+    Source: M. Forina et al., "PARVUS", 1988, by the UCI Machine Learning Repository, as bundled
+    with scikit-learn. The attributes are those of all such tables.
+    """
+
+    def load(self) -> Dataset:
+        """Loads and splits the rows."""
+        from sklearn.datasets import load_wine
+
+        return self._load("wine", load_wine())
+
+
+@dataclass(frozen=True, kw_only=True)
+class BreastCancer(_Classes):
+    """Breast tumours: 569 rows of 30 measurements of cell nuclei, malignant or benign.
+
+    Source: W. N. Street et al., "Nuclear feature extraction for breast tumor diagnosis", 1993, by
+    the UCI Machine Learning Repository, as bundled with scikit-learn. The attributes are those of
+    all such tables.
+    """
+
+    def load(self) -> Dataset:
+        """Loads and splits the rows."""
+        from sklearn.datasets import load_breast_cancer
+
+        return self._load("breast_cancer", load_breast_cancer())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,27 +135,51 @@ class Diabetes:
     Attributes:
         batch_size: Examples a step.
         split_seed: Seed of the split into 70 % train, 15 % validation and 15 % test.
+        standardize: Whether the model standardises its inputs.
+        standardize_targets: Whether the loss sees targets standardised.
     """
 
     batch_size: int
     split_seed: int = 0
+    standardize: bool = True
+    standardize_targets: bool = True
     task: Task = "regression"
 
     def load(self) -> Dataset:
-        """Loads, splits and standardises the rows."""
+        """Loads and splits the rows, in their own units."""
         from sklearn.datasets import load_diabetes
 
-        rows, progression = load_diabetes(return_X_y=True)
-        inputs, targets = rows.astype(np.float32), progression[:, None].astype(np.float32)
-        whole = Split(inputs, targets)
-        train, validation, test = split_indices(len(whole), self.split_seed)
-        return Dataset(
+        rows, progression = load_diabetes(return_X_y=True, scaled=False)
+        return _split(
+            Split(rows.astype(np.float32), progression[:, None].astype(np.float32)),
+            self.split_seed,
+            standardize=self.standardize,
+            standardize_targets=self.standardize_targets,
             name="diabetes",
             task=self.task,
-            train=whole.take(train),
-            validation=whole.take(validation),
-            test=whole.take(test),
             batch_size=self.batch_size,
-            input_scale=Scale.fit(inputs[train]),
-            target_scale=Scale.fit(targets[train]),
         )
+
+
+def _split(
+    whole: Split,
+    seed: int,
+    *,
+    task: Task,
+    standardize: bool = False,
+    standardize_targets: bool = False,
+    **known: Any,
+) -> Dataset:
+    """Splits examples, with its share of each class, and fits the scales to the train split."""
+    stratify = whole.targets if task == "classification" else None
+    indices = split_indices(len(whole), seed, stratify)
+    train, validation, test = (whole.take(part) for part in indices)
+    return Dataset(
+        task=task,
+        train=train,
+        validation=validation,
+        test=test,
+        input_scale=Scale.fit(whole.read(indices[0])) if standardize else None,
+        target_scale=Scale.fit(train.targets) if standardize_targets else None,
+        **known,
+    )

@@ -4,19 +4,18 @@ import gzip
 import math
 import os
 import struct
-import zipfile
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from expt.errors import UserError
-from expt.parts.data.dataset import Dataset, Split, Task
+from expt.parts.data.dataset import Augmentation, Dataset, Split, Task
+from expt.parts.data.reading import read_npz
 
 _IDX_NAMES = {
     "x_train": "train-images-idx3-ubyte",
@@ -40,12 +39,14 @@ class MNIST:
         batch_size: Examples a step.
         num_validation: How many of the train images are held out for validation.
         split_seed: Seed of that choice.
+        augment: The values of an `Augmentation`.
     """
 
     path: str
     batch_size: int
     num_validation: int = 10_000
     split_seed: int = 0
+    augment: Mapping[str, Any] = field(default_factory=dict)
     task: Task = "classification"
     name: ClassVar[str] = "mnist"
     class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
@@ -72,6 +73,7 @@ class MNIST:
             test=test,
             batch_size=self.batch_size,
             class_names=self.class_names,
+            augmentation=Augmentation.parse(self.augment),
         )
 
 
@@ -98,11 +100,11 @@ class FashionMNIST(MNIST):
 
 
 def _read(path: Path, name: str) -> Mapping[str, NDArray[Any]]:
-    if path.is_file():
-        return _read_npz(path)
+    if _is_file(path):
+        return read_npz(path, _wanted)
     archive = path / f"{name}.npz"
-    if archive.is_file():
-        return _read_npz(archive)
+    if _is_file(archive):
+        return read_npz(archive, _wanted)
     files = {key: _find_idx(path, file_name) for key, file_name in _IDX_NAMES.items()}
     found = {key: file for key, file in files.items() if file is not None}
     if len(found) == len(files):
@@ -119,21 +121,21 @@ def _find_idx(folder: Path, name: str) -> Path | None:
     # Unpacked copies are often named train-images.idx3-ubyte.
     spellings = (name, name.replace("-idx", ".idx"))
     candidates = (folder / f"{spelling}{end}" for spelling in spellings for end in ("", ".gz"))
-    return next((file for file in candidates if file.is_file()), None)
+    return next((file for file in candidates if _is_file(file)), None)
 
 
-def _read_npz(file: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with file.open("rb") as stream, NpzFile(stream, allow_pickle=False) as archive:
-            missing = sorted(set(_IDX_NAMES) - set(archive.files))
-            if missing:
-                raise UserError(
-                    f"{file}: the arrays {', '.join(missing)} are missing; it has "
-                    f"{', '.join(archive.files) or 'none'}."
-                )
-            return {key: archive[key] for key in _IDX_NAMES}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{file} can't be read as an .npz of arrays: {error}") from error
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113  never raises
+
+
+def _wanted(names: Sequence[str]) -> list[str]:
+    missing = sorted(set(_IDX_NAMES) - set(names))
+    if missing:
+        raise UserError(
+            f"data.path: the arrays {', '.join(missing)} are missing; the .npz has "
+            f"{', '.join(names) or 'none'}."
+        )
+    return list(_IDX_NAMES)
 
 
 def _read_idx(file: Path) -> NDArray[np.uint8]:
@@ -142,7 +144,7 @@ def _read_idx(file: Path) -> NDArray[np.uint8]:
         content = file.read_bytes()
         content = gzip.decompress(content) if file.suffix == ".gz" else content
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{file} can't be read: {error}") from error
+        raise UserError(f"data.path: {file} can't be read: {error}") from error
     rank = content[3] if len(content) > 3 else 0
     start = 4 + 4 * rank
     is_idx = rank > 0 and content[:3] == bytes((0, 0, _IDX_UNSIGNED_BYTES))
@@ -150,7 +152,7 @@ def _read_idx(file: Path) -> NDArray[np.uint8]:
         shape = struct.unpack(f">{rank}I", content[4:start])
         if len(content) == start + math.prod(shape):
             return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
-    raise UserError(f"{file} is not an IDX file of unsigned bytes, or it is cut off.")
+    raise UserError(f"data.path: {file} is not an IDX file of unsigned bytes, or it is cut off.")
 
 
 def _split(images: NDArray[Any], labels: NDArray[Any], path: str, num_classes: int) -> Split:

@@ -1,10 +1,18 @@
 """Models of dense layers."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 
-from expt.parts.models.layers import dense_layers
+from expt.parts.models.layers import (
+    check_fractions,
+    check_normalization,
+    check_switches,
+    check_widths,
+    dense_layers,
+    make_regularizer,
+)
 
 
 def linear(
@@ -30,8 +38,15 @@ def mlp(
     *,
     units: Sequence[int],
     dropout: float = 0.0,
+    normalization: str | None = None,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    residual: bool = False,
+    initializer: Any = None,
 ) -> keras.Model:
     """A multi-layer perceptron: dense layers, each with an activation, then the logits.
+
+    A block is: dense layer, normalisation, activation, dropout, shortcut.
 
     Args:
         input_shape: Shape of one input; it is flattened.
@@ -39,8 +54,32 @@ def mlp(
         act: Makes an activation layer; called once a hidden layer.
         units: Widths of the hidden layers.
         dropout: The fraction of each hidden layer's activations dropped in training.
+        normalization: `batch`, `layer` or None.
+        l1: Adds l1·Σ|w| over all kernels to the loss.
+        l2: Adds l2·Σw² over all kernels to the loss.
+        residual: Whether to add a block's input to its output; where their widths differ, the
+            input goes through a linear map without bias first.
+        initializer: Of the hidden kernels: a name or object of Keras; None takes what suits the
+            activation.
+
+    Raises:
+        UserError: An argument is out of its range.
     """
+    check_widths(units=units)
+    check_fractions(dropout=dropout)
+    check_normalization(normalization, ("batch", "layer"))
+    check_switches(residual=residual)
+    regularizer = make_regularizer(l1=l1, l2=l2)
     inputs = keras.Input(input_shape)
-    hidden = keras.layers.Flatten()(inputs)
-    hidden = dense_layers(hidden, act, units, dropout)
-    return keras.Model(inputs, keras.layers.Dense(num_outputs)(hidden), name="mlp")
+    hidden = dense_layers(
+        keras.layers.Flatten()(inputs),
+        act,
+        units,
+        dropout=dropout,
+        normalization=normalization,
+        residual=residual,
+        regularizer=regularizer,
+        initializer=initializer,
+    )
+    outputs = keras.layers.Dense(num_outputs, kernel_regularizer=regularizer)(hidden)
+    return keras.Model(inputs, outputs, name="mlp")

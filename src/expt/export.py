@@ -1,0 +1,142 @@
+"""`python -m expt.export RUN FORMAT [--to PATH]`: a finished run's model for other programs."""
+
+import argparse
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from expt.command import run_command, take_options
+from expt.errors import RunError, UserError, hint
+from expt.runs.find import FoundRun, find_run
+from expt.saved import load_model
+from expt.train.backend import start_tensorflow
+
+_NAMES = {"saved_model": "saved_model", "onnx": "model.onnx", "tflite": "model.tflite"}
+_PACKAGES = {"onnx": ("onnx", "onnxruntime", "tf2onnx")}
+
+_log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Runs the command line."""
+    run_command(_run)
+
+
+def _run(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m expt.export",
+        description="Writes a finished run's best model in another format, and checks that it "
+        "gives the same outputs.",
+    )
+    parser.add_argument("run", metavar="RUN", help="a run's directory, latest, or an MLflow run id")
+    parser.add_argument("format", metavar="FORMAT", help=" | ".join(_NAMES))
+    parser.add_argument(
+        "options", nargs="*", metavar="KEY=VALUE", help="output_dir=… (default outputs)"
+    )
+    parser.add_argument("--to", metavar="PATH", help="default: exports/ in the run's directory")
+    args = parser.parse_intermixed_args(arguments)
+    options, others = take_options(args.options, {"output_dir": "outputs"})
+    if others:
+        raise UserError(f"{others[0]}: expected nothing else than output_dir=…")
+    _check_format(args.format)
+    run = find_run(args.run, Path(options["output_dir"]))
+    file, path = run.model_file, _place(run, args.format, args.to)
+    with _put(path) as partial:
+        start_tensorflow(seed=0)
+        with _messages_logged():
+            difference = _export(file, args.format, partial)
+    print(f"{args.format} written to {path} ({_size(path)})")
+    print(f"largest difference from the model's outputs: {difference:.1e} of their scale")
+    return 0
+
+
+def _check_format(name: str) -> None:
+    if name not in _NAMES:
+        raise UserError(f"{name}: there is no such format. {hint(name, _NAMES)}")
+    missing = [package for package in _PACKAGES.get(name, ()) if find_spec(package) is None]
+    if missing:
+        raise UserError(
+            f"{name}: needs {', '.join(missing)}, not installed here. "
+            f"Install with: pip install 'expt[{name}]'"
+        )
+
+
+def _place(run: FoundRun, name: str, chosen: str | None) -> Path:
+    """Where the export goes: the place of an earlier one, or what the user chose, if free."""
+    if chosen is None:
+        return run.directory / "exports" / _NAMES[name]
+    path = Path(chosen).expanduser().absolute()
+    if os.path.lexists(path):
+        raise UserError(f"--to {chosen}: it exists, and nothing is overwritten. Choose a new path.")
+    return path
+
+
+@contextmanager
+def _put(path: Path) -> Iterator[Path]:
+    """Gives a path to write to, which then becomes the given one; after an error nothing is left.
+
+    Raises:
+        UserError: The folder can't be written to.
+    """
+    above = next(folder for folder in path.parents if folder.exists())
+    try:
+        staging = tempfile.TemporaryDirectory(prefix="partial-", dir=above)
+    except OSError as error:
+        raise UserError(f"{path} can't be written: {above}: {error.strerror}.") from error
+    with staging:
+        partial = Path(staging.name) / path.name
+        yield partial
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():  # a folder can't be replaced in one move
+            path.rename(partial.with_name("replaced"))
+        partial.replace(path)
+
+
+def _export(file: Path, name: str, path: Path) -> float:
+    """Writes a saved model in a format; returns how far its outputs are from the model's."""
+    from expt.exports import onnx, saved_model, tflite
+    from expt.exports.comparison import in_float32, largest_difference
+
+    exporter = {"saved_model": saved_model, "onnx": onnx, "tflite": tflite}[name]
+    model = in_float32(load_model(file))
+    try:
+        exporter.write(model, path)
+        exported = exporter.load(path)
+    except UserError:
+        raise
+    except Exception as error:  # a converter lets through whatever it meets
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise RunError(f"{name}: the model can't be converted: {reason[0]}") from error
+    return largest_difference(model, exported)
+
+
+@contextmanager
+def _messages_logged() -> Iterator[None]:
+    """Sends what the converters' C++ and Python code prints to stderr to the log."""
+    sys.stderr.flush()
+    original = os.dup(2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(original, 2)
+            os.close(original)
+            captured.seek(0)
+            for line in captured.read().decode(errors="replace").splitlines():
+                _log.info("export: %s", line)
+
+
+def _size(path: Path) -> str:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return f"{sum(file.stat().st_size for file in files) / 1000:,.0f} kB"
+
+
+if __name__ == "__main__":
+    main()

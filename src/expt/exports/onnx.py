@@ -1,0 +1,131 @@
+"""ONNX: a file that many runtimes read. Needs the packages of the extra `onnx`.
+
+Keras' own export makes inputs of the constants of a Normalization, and leaves the operations of
+gelu and celu out with no more than a line in a log.
+"""
+
+import functools
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from tensorflow.python.util import deprecation
+
+from expt.errors import UserError
+from expt.exports.saved_model import INPUT, input_spec
+
+_OPSET = 18
+_OUTPUT = "output"
+
+
+def write(model: keras.Model, path: Path) -> None:
+    """Writes a model as it is in evaluation, for batches of any size.
+
+    Raises:
+        UserError: The model needs operations that can't be converted.
+    """
+    import onnx
+    import tf2onnx  # type: ignore[import-untyped]
+
+    _teach_missing_operations()
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # what it lacks is told below
+    with deprecation.silence():
+        graph, inputs, outputs = _frozen(model)
+        made, _ = tf2onnx.convert.from_graph_def(
+            graph,
+            name=model.name,
+            input_names=inputs,
+            output_names=outputs,
+            opset=_OPSET,
+            tensors_to_rename=dict(zip([*inputs, *outputs], [INPUT, _OUTPUT], strict=True)),
+        )
+    unknown = sorted({node.op_type for node in made.graph.node if not onnx.defs.has(node.op_type)})
+    if unknown:
+        raise UserError(
+            f"onnx: {', '.join(unknown)}, which the model needs, can't be converted. The format "
+            "saved_model has all operations."
+        )
+    for value in (*made.graph.input, *made.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    onnx.checker.check_model(made, full_check=True)
+    onnx.save(made, path)
+
+
+def load(path: Path) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """Returns the function from inputs to outputs that a file holds."""
+    import onnxruntime  # type: ignore[import-untyped]
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def run(inputs: NDArray[Any]) -> NDArray[Any]:
+        outputs: NDArray[Any]
+        (outputs,) = session.run(None, {INPUT: inputs})
+        return outputs
+
+    return run
+
+
+def _frozen(model: keras.Model) -> tuple[Any, list[str], list[str]]:
+    """Returns a model's graph, all values in it constants, and its inputs' and outputs' names."""
+    call = tf.function(functools.partial(model.__call__, training=False), autograph=False)
+    traced = call.get_concrete_function(input_spec(model))
+    frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
+    graph = frozen.graph.as_graph_def(add_shapes=True)
+    # Tensors that the trace found, such as a Normalization's mean, are placeholders still.
+    captured = {
+        placeholder.op.name: tensor.numpy()
+        for tensor, placeholder in zip(
+            traced.captured_inputs, traced.graph.internal_captures, strict=True
+        )
+        if tensor.dtype != tf.resource
+    }
+    for node in graph.node:
+        if node.name in captured:
+            _make_constant(node, captured[node.name])
+    inputs = [tensor.name for tensor in frozen.inputs if tensor.op.name not in captured]
+    return graph, inputs, [tensor.name for tensor in frozen.outputs]
+
+
+def _make_constant(node: Any, value: NDArray[Any]) -> None:
+    kind = node.attr["dtype"].type
+    node.op = "Const"
+    node.attr.clear()
+    node.attr["dtype"].type = kind
+    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
+
+
+@functools.cache
+def _teach_missing_operations() -> None:
+    """Adds to tf2onnx what gelu and celu need: erfc(x) = 1 - erf(x) and expm1(x) = exp(x) - 1."""
+    from tf2onnx import utils
+    from tf2onnx.handler import tf_op  # type: ignore[import-untyped]
+
+    def replace(context: Any, node: Any, operation: str, *, one_first: bool) -> None:
+        (given,), (result,), name = node.input, node.output, node.name
+        dtype = context.get_dtype(result)
+        kind = {"shapes": [context.get_shape(result)], "dtypes": [dtype]}
+        number = np.array(1, utils.map_onnx_to_numpy_type(dtype))
+        one = context.make_const(utils.make_name("one"), number).output[0]
+        context.remove_node(name)
+        new_name = utils.make_name(name)
+        value = context.make_node(operation, [given], name=new_name, **kind).output[0]
+        terms = [one, value] if one_first else [value, one]
+        context.make_node("Sub", terms, name=name, outputs=[result], **kind)
+
+    @tf_op("Erfc")
+    class _Erfc:
+        @classmethod
+        def version_9(cls, context: Any, node: Any, **_unused: Any) -> None:
+            replace(context, node, "Erf", one_first=True)
+
+    @tf_op("Expm1")
+    class _Expm1:
+        @classmethod
+        def version_7(cls, context: Any, node: Any, **_unused: Any) -> None:
+            replace(context, node, "Exp", one_first=False)

@@ -1,0 +1,57 @@
+"""TensorFlow Lite's file, for phones and small devices."""
+
+import re
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from expt.errors import UserError
+from expt.exports import saved_model
+
+# As the converter names the operation that an error is about.
+_FAILED = re.compile(r'error: loc\([^"]*"(\w+):"')
+
+
+def write(model: keras.Model, path: Path) -> None:
+    """Writes a model as it is in evaluation, for batches of any size.
+
+    Raises:
+        UserError: The model needs operations that TensorFlow Lite alone does not have.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        saved_model.write(model, Path(folder))
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        try:
+            content = converter.convert()
+        except Exception as error:  # its own class of errors is not public
+            missing = sorted(set(_FAILED.findall(str(error))))
+            if not missing:
+                raise
+            raise UserError(
+                f"tflite: TensorFlow Lite has no {', '.join(missing)}, which the model needs for "
+                "batches of any size. The formats onnx and saved_model may have it."
+            ) from error
+    path.write_bytes(content)
+
+
+def load(path: Path) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """Returns the function from inputs to outputs that a file holds."""
+    with warnings.catch_warnings():
+        # Its successor is another package, and reads the same files.
+        warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated")
+        interpreter = tf.lite.Interpreter(str(path))
+    runner = interpreter.get_signature_runner()
+
+    def run(inputs: NDArray[Any]) -> NDArray[Any]:
+        outputs: NDArray[Any]
+        (outputs,) = runner(**{saved_model.INPUT: inputs}).values()
+        return outputs
+
+    return run

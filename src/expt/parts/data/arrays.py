@@ -1,0 +1,284 @@
+"""Data sets of the user's own arrays: an `.npz`, or a folder of `.npy` files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expt.errors import UserError
+from expt.parts.data.dataset import Augmentation, Dataset, Scale, Split, Stream, Task
+from expt.parts.data.mapped import MappedInputs, chunks, fit_scale, is_pixels, to_inputs
+from expt.parts.data.reading import (
+    NO_CLASSES,
+    check_choice,
+    located,
+    read_npy_folder,
+    read_npz,
+    told_of,
+)
+from expt.parts.data.splitting import split_indices
+
+
+@dataclass(frozen=True, kw_only=True)
+class Npz:
+    """Arrays of inputs and targets, whole or already split.
+
+    Either `x` and `y`, which are split into 70 % train, 15 % validation and 15 % test (each with
+    its share of each class), or `x_train`, `y_train`, `x_test`, `y_test` and perhaps `x_val`,
+    `y_val`; where these lack, 15 % of the train examples become the validation split. `weights`,
+    `weights_train`, … say how much each example counts in the loss; 0 masks it.
+
+    Inputs of type uint8 and shape [examples, height, width] or [examples, height, width, channels]
+    are images: they become pixels from 0 to 1, with an axis of channels. All others become
+    float32 as they are.
+
+    Attributes:
+        path: An `.npz`, or a folder that holds each array as a `.npy`.
+        batch_size: Examples a step.
+        task: None infers it: whole numbers of shape [examples] are classes from 0 on, numbers of
+            a float type are values.
+        split_seed: Seed of the splits that are not given.
+        stream: Whether inputs stay on disk and are read when a batch needs them; for a folder.
+        standardize: Whether the model standardises its inputs; None standardises tables, which
+            have inputs of one dimension, and nothing else.
+        standardize_targets: Whether the loss of a regression sees targets standardised.
+        class_names: Names of the classes in the order of their numbers; None names them so.
+        augment: The values of an `Augmentation`.
+    """
+
+    path: str
+    batch_size: int
+    task: Task | None = None
+    split_seed: int = 0
+    stream: bool = False
+    standardize: bool | None = None
+    standardize_targets: bool = True
+    class_names: Sequence[str] | None = None
+    augment: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> Dataset:
+        """Reads the arrays, checks them and splits them."""
+        check_choice("task", self.task, (None, *get_args(Task)))
+        check_choice("standardize", self.standardize, (None, True, False))
+        augmentation = Augmentation.parse(self.augment)
+        raw = self._read()
+        with told_of(f"data.path={self.path}: "):
+            _check(raw)
+            task = self.task or _inferred_task(raw)
+            targets, class_names = self._targets(raw, task)
+            wholes = {
+                part: Split(
+                    self._inputs(split.inputs),
+                    targets[part],
+                    None if split.weights is None else split.weights.astype(np.float32),
+                )
+                for part, split in raw.items()
+            }
+            chosen = self._chosen(wholes, task)
+        source, order = chosen[0]
+        train, validation, test = (split.take(indices) for split, indices in chosen)
+        is_table = len(source.inputs.shape) == 2
+        standardize = is_table if self.standardize is None else self.standardize
+        standardize_targets = task == "regression" and self.standardize_targets
+        return Dataset(
+            name="npz",
+            task=task,
+            train=train,
+            validation=validation,
+            test=test,
+            batch_size=self.batch_size,
+            class_names=class_names,
+            input_scale=fit_scale(source, order) if standardize else None,
+            target_scale=Scale.fit(train.targets) if standardize_targets else None,
+            augmentation=augmentation,
+        )
+
+    def _read(self) -> dict[str, Split]:
+        """Returns the arrays as they are, by the end of their names: "", or "_train" and others."""
+        path = located(self.path)
+
+        def choose(names: Sequence[str]) -> list[str]:
+            with told_of(f"data.path={self.path}: "):
+                return _wanted(names)
+
+        if path.is_dir():
+            arrays = read_npy_folder(path, choose, is_mapped=self.stream)
+        elif self.stream:
+            raise UserError(
+                f"data.stream=true: data.path={self.path} is a file; expected a folder with the "
+                "arrays as .npy files, as unpacking an .npz gives."
+            )
+        else:
+            arrays = read_npz(path, choose)
+        parts = [name[1:] for name in arrays if name.startswith("x")]
+        return {
+            part: Split(arrays[f"x{part}"], arrays[f"y{part}"], arrays.get(f"weights{part}"))
+            for part in parts
+        }
+
+    def _inputs(self, array: Any) -> NDArray[np.float32] | Stream:
+        return MappedInputs(array, np.arange(len(array))) if self.stream else to_inputs(array)
+
+    def _targets(
+        self, raw: Mapping[str, Split], task: Task
+    ) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
+        """Returns the targets of each part, and the classes' names."""
+        if task == "regression":
+            return {part: _values(split.targets, part) for part, split in raw.items()}, ()
+        labels = {part: _labels(split.targets, part) for part, split in raw.items()}
+        trained = np.unique(labels[next(iter(labels))])
+        if len(trained) < 2:
+            raise UserError(f"all labels are {trained[0]}; expected at least two classes.")
+        highest = max(int(values.max()) for values in labels.values())
+        names = self.class_names
+        if names is None and len(trained) != highest + 1:
+            present = set(trained.tolist())
+            absent = next(k for k in range(highest + 1) if k not in present)
+            raise UserError(
+                f"the labels go up to {highest}, but class {absent} has no example to train on; "
+                "expected class numbers from 0 on without gaps. If some may be absent, name all "
+                "with data.class_names=[…]; if the targets are values: data.task=regression."
+            )
+        named = tuple(map(str, range(highest + 1) if names is None else names))
+        if isinstance(names, str) or len(named) <= highest or len(set(named)) < len(named):
+            raise UserError(
+                f"the labels go up to {highest}; data.class_names={names}: expected a list of at "
+                f"least {highest + 1} names, all different."
+            )
+        return {part: values.astype(np.int32) for part, values in labels.items()}, named
+
+    def _chosen(
+        self, wholes: Mapping[str, Split], task: Task
+    ) -> list[tuple[Split, NDArray[np.intp]]]:
+        """Returns where the train, validation and test examples are."""
+        if "_val" in wholes:
+            given = (wholes[part] for part in ("_train", "_val", "_test"))
+            return [(split, np.arange(len(split))) for split in given]
+        whole = next(iter(wholes.values()))
+        stratify = whole.targets if task == "classification" else None
+        with told_of(advice="" if stratify is None or self.task else NO_CLASSES):
+            train, validation, rest = split_indices(len(whole), self.split_seed, stratify)
+        if "_test" not in wholes:
+            return [(whole, train), (whole, validation), (whole, rest)]
+        test = wholes["_test"]
+        kept = np.concatenate([train, rest])
+        return [(whole, kept), (whole, validation), (test, np.arange(len(test)))]
+
+
+def _wanted(names: Sequence[str]) -> list[str]:
+    """Returns which of the arrays that there are to read."""
+    is_split = any(name.startswith(("x_", "y_")) for name in names)
+    needed = ["x_train", "y_train", "x_test", "y_test"] if is_split else ["x", "y"]
+    if is_split and {"x_val", "y_val"} & set(names):
+        needed[2:2] = ["x_val", "y_val"]
+    missing = [name for name in needed if name not in names]
+    if missing:
+        raise UserError(
+            f"the arrays {', '.join(missing)} are missing; it has {', '.join(names) or 'none'}. "
+            "Expected x and y, or x_train, y_train, x_test, y_test and perhaps x_val, y_val; "
+            "beside each pair there may be weights, weights_train, …"
+        )
+    weights = [f"weights{name[1:]}" for name in needed if name.startswith("x")]
+    unused = [name for name in names if name.startswith("weights") and name not in weights]
+    if unused:
+        raise UserError(
+            f"the array {unused[0]} belongs to no inputs; expected {' or '.join(weights)}."
+        )
+    return [*needed, *(name for name in weights if name in names)]
+
+
+def _check(raw: Mapping[str, Split]) -> None:
+    """Checks types, shapes and that all is finite, before anything is converted."""
+    for part, split in raw.items():
+        inputs, targets, weights = _arrays(split)
+        for name, array in (
+            (f"x{part}", inputs),
+            (f"y{part}", targets),
+            (f"weights{part}", weights),
+        ):
+            if array is not None:
+                _check_array(name, array)
+        if inputs.ndim < 2:
+            raise UserError(
+                f"x{part} has the shape {inputs.shape}; expected (examples, features) or more "
+                "dimensions. A single feature is x.reshape(-1, 1)."
+            )
+        if weights is not None and (weights.ndim != 1 or weights.min() < 0):
+            raise UserError(
+                f"weights{part} has the shape {weights.shape} and values from {weights.min()} on; "
+                "expected the shape (examples,) and values of at least 0."
+            )
+        lengths = {len(array) for array in (inputs, targets, weights) if array is not None}
+        if len(lengths) > 1:
+            weighed = "" if weights is None else f", weights{part} {len(weights)}"
+            raise UserError(
+                f"x{part} has {len(inputs)} examples, y{part} {len(targets)}{weighed}; expected "
+                "as many of each."
+            )
+    named = {f"x{part}": _arrays(split)[0] for part, split in raw.items()}
+    if len({is_pixels(array) for array in named.values()}) > 1:
+        types = ", ".join(f"{name} is {array.dtype}" for name, array in named.items())
+        raise UserError(f"{types}; expected images as uint8 (0 to 255) in every split or in none.")
+
+
+def _check_array(name: str, array: NDArray[Any]) -> None:
+    if array.dtype.kind not in "buif":
+        advice = ""
+        if name.startswith("y") and array.dtype.kind in "US":
+            advice = " Names of classes become numbers by numpy.unique(y, return_inverse=True)."
+        raise UserError(f"{name} has the type {array.dtype}; expected numbers.{advice}")
+    if array.ndim == 0 or array.size == 0:
+        raise UserError(f"{name} has the shape {array.shape}; expected at least one example.")
+    if array.dtype.kind == "f":
+        bad = 0
+        for chunk in chunks(array.shape, len(array)):
+            with np.errstate(over="ignore"):
+                bad += int(np.sum(~np.isfinite(array[chunk].astype(np.float32))))
+        if bad:
+            raise UserError(f"{name} has {bad} value(s) that are NaN, ∞ or too large for float32.")
+
+
+def _arrays(split: Split) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    assert isinstance(split.inputs, np.ndarray)
+    return split.inputs, split.targets, split.weights
+
+
+def _inferred_task(raw: Mapping[str, Split]) -> Task:
+    part, split = next(iter(raw.items()))
+    if split.targets.dtype.kind == "f":
+        return "regression"
+    if _is_column(split.targets):
+        return "classification"
+    raise UserError(
+        f"y{part} has the shape {split.targets.shape} and whole numbers, which may be classes or "
+        "values. For classes give their numbers, shape (examples,): one-hot ones become so by "
+        "y.argmax(axis=1). For values: data.task=regression."
+    )
+
+
+def _is_column(targets: NDArray[Any]) -> bool:
+    return targets.ndim == 1 or (targets.ndim == 2 and targets.shape[1] == 1)
+
+
+def _labels(targets: NDArray[Any], part: str) -> NDArray[Any]:
+    if targets.dtype.kind == "f" or not _is_column(targets):
+        raise UserError(
+            f"y{part} has the type {targets.dtype} and the shape {targets.shape}; classification "
+            "expects whole numbers of shape (examples,): y.astype(int), or y.argmax(axis=1) if "
+            "they are one-hot."
+        )
+    labels = targets.reshape(-1).astype(np.uint8 if targets.dtype.kind == "b" else targets.dtype)
+    if labels.min() < 0:
+        raise UserError(f"y{part} has the label {labels.min()}; expected class numbers from 0 on.")
+    return labels
+
+
+def _values(targets: NDArray[Any], part: str) -> NDArray[np.float32]:
+    if targets.ndim > 2:
+        raise UserError(
+            f"y{part} has the shape {targets.shape}; regression expects (examples,) or (examples, "
+            "values)."
+        )
+    return targets.astype(np.float32).reshape(len(targets), -1)

@@ -1,0 +1,438 @@
+"""CIFAR-10 and CIFAR-100, from the user's own copies of the published files."""
+
+import io
+import os
+import pickle
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
+
+from expt.errors import UserError
+from expt.parts.data.dataset import Augmentation, Dataset, Scale, Split, Task
+
+_NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
+_PIXELS = 32 * 32 * 3
+# RuntimeError: it is encrypted, or compressed in a way that Python does not know.
+_NPZ_ERRORS = (
+    *(ValueError, OSError, EOFError, MemoryError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+# What a damaged pickle can lead to.
+_PICKLE_ERRORS = (
+    *(pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError),
+    *(MemoryError, OverflowError, ImportError, RecursionError),
+)
+
+_Arrays = tuple[NDArray[np.uint8], NDArray[np.int32]]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a data set was published.
+
+    Attributes:
+        folders: What the archives unpack to.
+        archives: As downloaded.
+        train: Files of the train images; the binary version's names end in `.bin`.
+        test: The file of the test images.
+        meta: The pickle of class names, and the text of the binary version.
+        labels: Where the labels stand in a pickle.
+        names: Where the class names stand in the pickle.
+        num_label_bytes: How many bytes stand before the pixels in the binary version.
+        label_byte: Which of them is the label.
+    """
+
+    folders: tuple[str, ...]
+    archives: tuple[str, ...]
+    train: tuple[str, ...]
+    test: str
+    meta: tuple[str, str]
+    labels: str
+    names: str
+    num_label_bytes: int = 1
+    label_byte: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CIFAR10:
+    """Photographs of things: 50,000 train and 10,000 test images of 32x32x3 pixels from 0 to 1.
+
+    Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", University of
+    Toronto, 2009.
+
+    Attributes:
+        path: An archive as published (the python or the binary version), the folder that it
+            unpacks to, an `.npz` with x_train, y_train, x_test and y_test, or a folder that holds
+            one of them.
+        batch_size: Examples a step.
+        num_validation: How many of the train images are held out for validation.
+        split_seed: Seed of that choice.
+        standardize: Whether the model standardises each channel by the train images.
+        augment: How training images are changed at random, see `Augmentation`.
+    """
+
+    path: str
+    batch_size: int
+    num_validation: int = 5_000
+    split_seed: int = 0
+    standardize: bool = True
+    augment: Mapping[str, Any] = field(default_factory=dict)
+    task: Task = "classification"
+    name: ClassVar[str] = "cifar10"
+
+    @property
+    def _layout(self) -> _Layout:
+        return _Layout(
+            folders=("cifar-10-batches-py", "cifar-10-batches-bin"),
+            archives=("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz"),
+            train=tuple(f"data_batch_{number}" for number in range(1, 6)),
+            test="test_batch",
+            meta=("batches.meta", "batches.meta.txt"),
+            labels="labels",
+            names="label_names",
+        )
+
+    @property
+    def _class_names(self) -> tuple[str, ...]:
+        return tuple(_CIFAR10.split())
+
+    def load(self) -> Dataset:
+        """Reads the files and holds out the validation split."""
+        augmentation = Augmentation.parse(self.augment)
+        train, test, names = _read(self.path, self.name, self._layout, self._class_names)
+        count = len(train[0])
+        if not 0 < self.num_validation < count:
+            raise UserError(
+                f"data.num_validation={self.num_validation}: expected a number from 1 to below "
+                f"{count}, the train images in {self.path}."
+            )
+        order = np.random.default_rng(self.split_seed).permutation(count)
+        held_out, rest = order[: self.num_validation], order[self.num_validation :]
+        inputs = _pixels(train[0][rest])
+        return Dataset(
+            name=self.name,
+            task=self.task,
+            train=Split(inputs, train[1][rest]),
+            validation=Split(_pixels(train[0][held_out]), train[1][held_out]),
+            test=Split(_pixels(test[0]), test[1]),
+            batch_size=self.batch_size,
+            class_names=names,
+            input_scale=Scale.fit(inputs) if self.standardize else None,
+            augmentation=augmentation,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CIFAR100(CIFAR10):
+    """CIFAR-100: as CIFAR-10, with 100 classes in 20 groups. Its attributes are CIFAR-10's.
+
+    Attributes:
+        labels: `fine`, the 100 classes, or `coarse`, the 20 groups.
+    """
+
+    labels: str = "fine"
+    name: ClassVar[str] = "cifar100"
+
+    @property
+    def _layout(self) -> _Layout:
+        return _Layout(
+            folders=("cifar-100-python", "cifar-100-binary"),
+            archives=("cifar-100-python.tar.gz", "cifar-100-binary.tar.gz"),
+            train=("train",),
+            test="test",
+            meta=("meta", f"{self.labels}_label_names.txt"),
+            labels=f"{self.labels}_labels",
+            names=f"{self.labels}_label_names",
+            num_label_bytes=2,
+            label_byte=0 if self.labels == "coarse" else 1,
+        )
+
+    @property
+    def _class_names(self) -> tuple[str, ...]:
+        return tuple((_CIFAR100_COARSE if self.labels == "coarse" else _CIFAR100_FINE).split())
+
+    def load(self) -> Dataset:
+        """Reads the files and holds out the validation split."""
+        if self.labels not in ("fine", "coarse"):
+            raise UserError(f"data.labels={self.labels}: expected fine or coarse.")
+        return super().load()
+
+
+def _read(
+    path: str, name: str, layout: _Layout, class_names: tuple[str, ...]
+) -> tuple[_Arrays, _Arrays, tuple[str, ...]]:
+    """Returns the train and the test images with their labels, and the names of the classes."""
+    place = _find(path, name, layout)
+    if place is not None and place.suffix == ".npz":
+        arrays = _read_npz(place)
+        train, test = (
+            _check(arrays[f"x_{part}"], arrays[f"y_{part}"], f"{place}, {part}", class_names)
+            for part in ("train", "test")
+        )
+        return train, test, class_names
+    contents = {} if place is None else _contents(place, layout)
+    files = (*layout.train, layout.test)
+    is_binary = not contents.keys() & set(files)
+    wanted = [f"{file}.bin" for file in files] if is_binary else list(files)
+    missing = [file for file in wanted if file not in contents]
+    if place is None or len(missing) == len(wanted):
+        raise UserError(
+            f"data={name}: the files are not at data.path={path}. Put there one of "
+            f"{', '.join(layout.archives)}, a folder that one of them unpacks to "
+            f"({', '.join(layout.folders)}), or {name}.npz (arrays {', '.join(_NPZ_KEYS)}). "
+            "Or point data.path=… to where it is."
+        )
+    if missing:
+        raise UserError(f"data={name}: {', '.join(missing)} missing from {place}.")
+    names = _read_names(contents, place, layout, is_binary=is_binary) or class_names
+    if len(names) != len(class_names):
+        raise UserError(
+            f"{place / layout.meta[is_binary]} names {len(names)} classes; expected "
+            f"{len(class_names)}."
+        )
+    read = _read_binary if is_binary else _read_batch
+    parts = [read(contents.pop(file), place / file, layout, names) for file in wanted]
+    images = np.concatenate([images for images, _ in parts[:-1]])
+    labels = np.concatenate([labels for _, labels in parts[:-1]])
+    return (images, labels), parts[-1], names
+
+
+def _find(path: str, name: str, layout: _Layout) -> Path | None:
+    """Returns the archive, the `.npz` or the folder that holds the files."""
+    if not isinstance(path, str) or not path:
+        raise UserError(f"data.path={path}: expected the path of a file or folder.")
+    place = Path(os.path.expanduser(path))  # noqa: PTH111  never raises
+    names = (*layout.folders, *layout.archives, f"{name}.npz")
+    try:
+        inside = [place / name for name in names if place.is_dir() and (place / name).exists()]
+        return inside[0] if inside else place if place.exists() else None
+    except OSError as error:
+        raise UserError(f"data.path={path} can't be read: {error}") from error
+
+
+def _contents(place: Path, layout: _Layout) -> dict[str, bytes]:
+    """Returns the contents of the data set's files in a folder or an archive, by name."""
+    files = (*layout.train, layout.test)
+    wanted = {*files, *(f"{file}.bin" for file in files), *layout.meta}
+    try:
+        if place.is_dir():
+            paths = (place / name for name in sorted(wanted))
+            return {path.name: path.read_bytes() for path in paths if path.is_file()}
+        contents = {}
+        # In the order of the archive: going back would decompress it again from the start.
+        with tarfile.open(place) as archive:
+            for member in archive:
+                name = member.name.rpartition("/")[2]
+                stream = archive.extractfile(member) if member.isreg() and name in wanted else None
+                if stream is not None:
+                    contents[name] = stream.read()
+            # A checksum stands at the very end.
+            while archive.fileobj is not None and archive.fileobj.read(2**20):
+                pass
+        return contents
+    except (OSError, EOFError, tarfile.TarError, zlib.error, ValueError) as error:
+        raise UserError(
+            f"{place} can't be read: {error}. Expected one of {', '.join(layout.archives)}, "
+            "complete; is it cut off?"
+        ) from error
+
+
+def _read_npz(file: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with file.open("rb") as stream, NpzFile(stream, allow_pickle=False) as archive:
+            missing = sorted(set(_NPZ_KEYS) - set(archive.files))
+            if missing:
+                raise UserError(
+                    f"{file}: the arrays {', '.join(missing)} are missing; it has "
+                    f"{', '.join(archive.files) or 'none'}."
+                )
+            arrays = {key: archive[key] for key in _NPZ_KEYS}
+    except _NPZ_ERRORS as error:
+        raise UserError(f"{file} can't be read as an .npz of arrays: {error}") from error
+    # Keras' arrays of labels have the shape [examples, 1].
+    return {k: a[:, 0] if k[0] == "y" and a.shape[1:] == (1,) else a for k, a in arrays.items()}
+
+
+class _Kind:
+    """Stands for the type of an array's numbers."""
+
+    def __init__(self, code: object, *_: object) -> None:
+        if not re.fullmatch("[iu][1248]", _text(code)):
+            raise pickle.UnpicklingError(f"an array of the type {_text(code)}")
+        self.dtype = np.dtype(_text(code))
+
+    def __setstate__(self, state: Sequence[object]) -> None:
+        if _text(state[1]) == ">":
+            self.dtype = self.dtype.newbyteorder(">")
+
+
+class _Array:
+    """Stands for an array."""
+
+    def __init__(self, *_: object) -> None:
+        self.values: NDArray[Any] = np.empty(0)
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        _, shape, kind, is_fortran, content = state
+        values = np.frombuffer(content, kind.dtype)
+        self.values = values.reshape(shape, order="F" if is_fortran else "C")
+
+
+def _from_buffer(content: Any, kind: Any, shape: Any, order: object, *_: object) -> _Array:
+    array = _Array()
+    array.__setstate__((1, shape, kind, order == "F", content))
+    return array
+
+
+def _latin1(text: str, *_: object) -> bytes:
+    return text.encode("latin1")
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads pickles of numbers, texts, lists, dicts and arrays of whole numbers; runs nothing.
+
+    A pickle names functions and has them called with what it likes. Even NumPy's own can do harm:
+    they trust what they are given, and an array whose type has wrong flags takes its numbers for
+    pointers. So the names that arrays need lead to the stand-ins above, and no other anywhere.
+    """
+
+    _STAND_INS: ClassVar[Mapping[tuple[str, str], Any]] = {
+        ("numpy.core.multiarray", "_reconstruct"): _Array,
+        ("numpy._core.multiarray", "_reconstruct"): _Array,
+        ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+        ("numpy._core.numeric", "_frombuffer"): _from_buffer,
+        ("numpy", "ndarray"): _Array,
+        ("numpy", "dtype"): _Kind,
+        ("_codecs", "encode"): _latin1,
+    }
+
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        """Gives the stand-in for a name."""
+        try:
+            return self._STAND_INS[module_name, global_name]
+        except KeyError:
+            raise UserError(
+                f"it holds code ({module_name}.{global_name}), which is never run; the published "
+                "files hold arrays alone. Where does this one come from?"
+            ) from None
+
+
+def _unpickle(content: bytes, file: Path) -> dict[str, Any]:
+    try:
+        # The published files are of Python 2, whose strings are bytes.
+        value = _Unpickler(io.BytesIO(content), encoding="bytes").load()
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    except _PICKLE_ERRORS as error:
+        raise UserError(f"{file} can't be read as a pickle; is it cut off? {error}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{file} holds a {type(value).__name__}; expected a dict of arrays.")
+    return {_text(k): v.values if isinstance(v, _Array) else v for k, v in value.items()}
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _read_batch(content: bytes, file: Path, layout: _Layout, names: tuple[str, ...]) -> _Arrays:
+    """Reads a file of the python version: rows of a red, a green and a blue plane."""
+    batch = _unpickle(content, file)
+    missing = [key for key in ("data", layout.labels) if key not in batch]
+    if missing:
+        raise UserError(f"{file}: {', '.join(missing)} missing; it has {', '.join(batch)}.")
+    rows = batch["data"]
+    if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.shape[1] != _PIXELS:
+        raise UserError(
+            f"{file}: data has the shape {np.shape(rows)}; expected (examples, {_PIXELS})."
+        )
+    try:
+        labels = np.asarray(batch[layout.labels])
+    except ValueError as error:
+        raise UserError(f"{file}: {layout.labels} is no list of numbers: {error}") from error
+    return _check(_planes(rows), labels, str(file), names)
+
+
+def _read_binary(content: bytes, file: Path, layout: _Layout, names: tuple[str, ...]) -> _Arrays:
+    """Reads a file of the binary version: the labels' bytes and the planes, image by image."""
+    length = layout.num_label_bytes + _PIXELS
+    if not content or len(content) % length:
+        raise UserError(
+            f"{file} has {len(content)} bytes; expected a multiple of {length}. Is it cut off?"
+        )
+    records = np.frombuffer(content, np.uint8).reshape(-1, length)
+    images = _planes(records[:, layout.num_label_bytes :])
+    return _check(images, records[:, layout.label_byte], str(file), names)
+
+
+def _planes(rows: NDArray[Any]) -> NDArray[Any]:
+    return rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+
+
+def _check(
+    images: NDArray[Any], labels: NDArray[Any], where: str, names: tuple[str, ...]
+) -> _Arrays:
+    if images.shape[1:] != (32, 32, 3) or not _in_range(images, 256):
+        raise UserError(
+            f"{where}: images have the shape {images.shape} and the type {images.dtype}; expected "
+            "whole numbers from 0 to 255 of shape (examples, 32, 32, 3)."
+        )
+    if labels.shape != images.shape[:1] or not _in_range(labels, len(names)):
+        raise UserError(
+            f"{where}: labels have the shape {labels.shape} and the type {labels.dtype}; expected "
+            f"class numbers from 0 to {len(names) - 1}, one for each of {len(images)} images."
+        )
+    return images.astype(np.uint8, copy=False), labels.astype(np.int32)
+
+
+def _in_range(values: NDArray[Any], below: int) -> bool:
+    is_whole = np.issubdtype(values.dtype, np.integer)
+    return bool(is_whole and values.size and values.min() >= 0 and values.max() < below)
+
+
+def _read_names(
+    contents: Mapping[str, bytes], place: Path, layout: _Layout, *, is_binary: bool
+) -> tuple[str, ...]:
+    """Returns the names that came with the images; none if they are not there."""
+    name = layout.meta[is_binary]
+    if name not in contents:
+        return ()
+    if is_binary:
+        return tuple(filter(None, map(str.strip, _text(contents[name]).splitlines())))
+    names = _unpickle(contents[name], place / name).get(layout.names, ())
+    return tuple(_text(value) for value in names) if isinstance(names, list) else ()
+
+
+def _pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.divide(images, np.float32(255), order="C")
+
+
+# The names as published, in the order of their numbers.
+_CIFAR10 = """
+    airplane automobile bird cat deer dog frog horse ship truck
+"""
+_CIFAR100_COARSE = """
+    aquatic_mammals fish flowers food_containers fruit_and_vegetables
+    household_electrical_devices household_furniture insects large_carnivores
+    large_man-made_outdoor_things large_natural_outdoor_scenes large_omnivores_and_herbivores
+    medium_mammals non-insect_invertebrates people reptiles small_mammals trees vehicles_1
+    vehicles_2
+"""
+_CIFAR100_FINE = """
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus
+    butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch
+    crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo
+    keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain
+    mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain
+    plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk
+    skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone
+    television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+"""

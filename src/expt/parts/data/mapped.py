@@ -1,0 +1,91 @@
+"""Arrays as inputs: in memory, or mapped into memory from a file and read in pieces."""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expt.parts.data.dataset import Scale, Split
+
+_VALUES_AT_ONCE = 2**22
+
+
+@dataclass(frozen=True, eq=False)
+class MappedInputs:
+    """Inputs in an array that is mapped into memory: a stream.
+
+    Attributes:
+        array: All inputs of the file, as they are.
+        indices: Which of them these are, in their order.
+    """
+
+    array: NDArray[Any]
+    indices: NDArray[np.integer[Any]]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The number of inputs, then the shape of one."""
+        channels = (1,) if is_pixels(self.array) and self.array.ndim == 3 else ()
+        return (len(self.indices), *self.array.shape[1:], *channels)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the inputs and their order, read through the file from its start on."""
+        order = np.argsort(self.indices, kind="stable")
+        digest = hashlib.blake2b(order.astype(np.int64).data, digest_size=16)
+        for chunk in chunks(self.shape, len(order)):
+            digest.update(np.ascontiguousarray(self.read(order[chunk])).data)
+        return digest.hexdigest()
+
+    def read(self, indices: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """Reads some inputs, shape [indices, ...], in the order in which they lie in the file."""
+        places = self.indices[indices]
+        order = np.argsort(places, kind="stable")
+        inputs = np.empty((len(places), *self.shape[1:]), np.float32)
+        inputs[order] = to_inputs(self.array[places[order]])
+        return inputs
+
+    def take(self, indices: NDArray[np.integer[Any]]) -> "MappedInputs":
+        """Returns the stream of some of the inputs."""
+        return MappedInputs(self.array, self.indices[indices])
+
+
+def is_pixels(array: NDArray[Any]) -> bool:
+    """Whether an array is of images of whole numbers from 0 to 255."""
+    return array.dtype == np.uint8 and array.ndim in (3, 4)
+
+
+def to_inputs(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Returns an array as inputs: images as pixels from 0 to 1, others as they are."""
+    if not is_pixels(array):
+        return array.astype(np.float32, copy=False)
+    images: NDArray[Any] = array if array.ndim == 4 else array[..., None]
+    pixels: NDArray[np.float32] = np.divide(images, np.float32(255), dtype=np.float32)
+    return pixels
+
+
+def chunks(shape: tuple[int, ...], count: int) -> Iterator[slice]:
+    """Yields slices of so many examples, each small enough to be read at once."""
+    step = max(1, _VALUES_AT_ONCE // math.prod(shape[1:]))
+    return (slice(start, start + step) for start in range(0, count, step))
+
+
+def fit_scale(whole: Split, indices: NDArray[np.intp]) -> Scale:
+    """Does what `Scale.fit` does, a chunk of the inputs at a time."""
+    order = np.sort(indices)
+    shape = whole.inputs.shape
+    axes, count = tuple(range(len(shape) - 1)), len(order) * math.prod(shape[1:-1])
+
+    def mean_of(function: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Any:
+        pieces = (whole.read(order[chunk]) for chunk in chunks(shape, len(order)))
+        return sum(function(piece.astype(np.float64)).sum(axes) for piece in pieces) / count
+
+    mean = mean_of(lambda values: values)
+    deviation = np.sqrt(mean_of(lambda values: np.square(values - mean)))
+    deviation = np.where(deviation <= 1e-6 * np.abs(mean), 1.0, deviation)
+    return Scale(mean.astype(np.float32), deviation.astype(np.float32))

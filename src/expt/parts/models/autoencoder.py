@@ -1,0 +1,51 @@
+"""Models that reconstruct their inputs."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from expt.parts.models.layers import check_counts, check_widths, dense_layers
+
+
+def autoencoder(
+    input_shape: Sequence[int],
+    num_outputs: int,
+    act: Callable[[], keras.layers.Layer],
+    *,
+    units: Sequence[int],
+    latent: int,
+    initializer: Any = None,
+) -> keras.Model:
+    """Squeezes an input through a few numbers and back: dense layers to a code, mirrored after it.
+
+    The code (the output of the layer named `latent`) and the reconstruction are affine: without
+    hidden layers the best model spans the principal components.
+
+    Source: G. Hinton and R. Salakhutdinov, "Reducing the Dimensionality of Data with Neural
+    Networks", 2006.
+
+    Args:
+        input_shape: Shape of one input, and of its reconstruction.
+        num_outputs: Not used: there are as many outputs as inputs.
+        act: Makes an activation layer; called once a hidden layer.
+        units: Widths of the encoder's hidden layers; the decoder has them in reverse.
+        latent: Length of the code.
+        initializer: Of the hidden kernels: a name or object of Keras; None takes what suits the
+            activation.
+
+    Raises:
+        UserError: An argument is out of its range.
+    """
+    del num_outputs
+    check_widths(units=units)
+    check_counts(latent=latent)
+    inputs = keras.Input(input_shape)
+    hidden = keras.layers.Flatten()(inputs)
+    hidden = dense_layers(hidden, act, units, initializer=initializer)
+    hidden = keras.layers.Dense(latent, name="latent")(hidden)
+    hidden = dense_layers(hidden, act, units[::-1], initializer=initializer)
+    hidden = keras.layers.Dense(math.prod(input_shape))(hidden)
+    outputs = keras.layers.Reshape(tuple(input_shape))(hidden)
+    return keras.Model(inputs, outputs, name="autoencoder")

@@ -1,0 +1,108 @@
+"""Transformers."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from expt.errors import UserError
+from expt.parts.models.layers import (
+    check_counts,
+    check_fractions,
+    check_image,
+    dropped,
+    make_initializer,
+)
+
+
+def vit(
+    input_shape: Sequence[int],
+    num_outputs: int,
+    act: Callable[[], keras.layers.Layer],
+    *,
+    patch_size: int = 4,
+    width: int = 64,
+    depth: int = 4,
+    heads: int = 4,
+    mlp_ratio: int = 2,
+    dropout: float = 0.0,
+    initializer: Any = None,
+) -> keras.Model:
+    """A vision transformer: attention between the patches of an image.
+
+    Each patch becomes a vector, x_p·E + e_p, with an embedding e_p learnt for its position. Then,
+    `depth` times, h ← h + attention(norm(h)) and h ← h + mlp(norm(h)), the mlp having one hidden
+    layer; then a norm, the mean over the patches and the logits.
+
+    Source: A. Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021, section 3.1, with the
+    mean in place of the class token (appendix D.3).
+
+    Args:
+        input_shape: Height, width and channels of one image.
+        num_outputs: Logits or values for one image.
+        act: Makes an activation layer; called once a block.
+        patch_size: Side of a patch, in pixels; must divide both sides of the image.
+        width: Length of the vector of a patch.
+        depth: Number of blocks.
+        heads: Attention heads; must divide `width`.
+        mlp_ratio: Width of the mlp's hidden layer as a multiple of `width`.
+        dropout: The fraction dropped in training of embeddings, attention weights, hidden
+            activations and what a block adds.
+        initializer: Of the mlps' hidden kernels: a name or object of Keras; None takes what suits
+            the activation.
+
+    Raises:
+        UserError: An input is not an image, or can't be cut into such patches, or an argument is
+            out of its range.
+    """
+    check_image("vit", input_shape)
+    check_counts(patch_size=patch_size, width=width, depth=depth, heads=heads, mlp_ratio=mlp_ratio)
+    check_fractions(dropout=dropout)
+    _check_divides("heads", heads, width, f"model.width={width}")
+    size = f"an image of {input_shape[0]}x{input_shape[1]} pixels"
+    _check_divides("patch_size", patch_size, math.gcd(*input_shape[:2]), size)
+
+    inputs = keras.Input(input_shape)
+    hidden = dropped(_embedded(inputs, patch_size, width), dropout)
+    for _ in range(depth):
+        normed = keras.layers.LayerNormalization()(hidden)
+        attention = keras.layers.MultiHeadAttention(heads, width // heads, dropout=dropout)
+        attended = dropped(attention(normed, normed), dropout)
+        hidden = keras.layers.Add()([hidden, attended])
+
+        normed = keras.layers.LayerNormalization()(hidden)
+        wide = keras.layers.Dense(
+            width * mlp_ratio, kernel_initializer=make_initializer(act, initializer)
+        )
+        mixed = keras.layers.Dense(width)(dropped(act()(wide(normed)), dropout))
+        hidden = keras.layers.Add()([hidden, dropped(mixed, dropout)])
+    hidden = keras.layers.LayerNormalization()(hidden)
+    hidden = keras.layers.GlobalAveragePooling1D()(hidden)
+    return keras.Model(inputs, keras.layers.Dense(num_outputs)(hidden), name="vit")
+
+
+def _embedded(images: Any, patch_size: int, width: int) -> Any:
+    """Cuts images into patches and embeds them: x_p·E + e_p, shape [batch, patches, width].
+
+    The embeddings of the positions are the bias of the projection, one for each patch: no layer of
+    our own is needed, and Keras alone can load a saved model.
+    """
+    rows, columns = images.shape[1] // patch_size, images.shape[2] // patch_size
+    pixels = patch_size * images.shape[3]
+    hidden = keras.layers.Reshape((rows, patch_size, columns, pixels))(images)
+    hidden = keras.layers.Permute((1, 3, 2, 4))(hidden)
+    hidden = keras.layers.Reshape((rows * columns, patch_size * pixels))(hidden)
+    return keras.layers.EinsumDense(
+        "bpi,io->bpo",
+        (rows * columns, width),
+        bias_axes="po",
+        bias_initializer=keras.initializers.RandomNormal(stddev=0.02),
+    )(hidden)
+
+
+def _check_divides(key: str, value: int, number: int, whole: str) -> None:
+    """Raises a UserError, which names what would do, unless the value divides the number."""
+    if number % value:
+        valid = ", ".join(str(size) for size in range(1, number + 1) if number % size == 0)
+        raise UserError(f"model.{key}={value}: does not divide {whole}; these do: {valid}.")

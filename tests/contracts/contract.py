@@ -1,0 +1,38 @@
+"""The contract that every option of every group keeps: it trains, and what it saves is the same."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from expt.config.location import options
+
+STEPS = 3
+SMALL = ("model.units=[8]",)  # of the default model, for speed
+
+
+def options_of(group: str) -> list[str]:
+    """The group's options as they are found in conf/."""
+    found = options(group)
+    assert found, f"conf/{group} has no options"
+    return found
+
+
+def keep_contract(train_here: Callable[..., Any], overrides: Sequence[str], folder: Path) -> None:
+    """Composes, builds and trains a job for a few steps; loads its model and evaluates it anew."""
+    run = train_here([f"loop.steps={STEPS}", *overrides], folder)
+    assert run.record["status"] == "FINISHED"
+    final = run.record["final"]
+    assert final["step"] <= STEPS
+    assert all(np.isfinite(value) for value in final.values())
+
+    from expt.building import make_saved_evaluate
+    from expt.saved import load_model
+
+    model = load_model(run.directory / "model.keras")
+    values, _ = make_saved_evaluate(run.job, run.dataset, model, run.dataset.test)()
+    reported = {f"test/{name}": value for name, value in values.items()}
+    assert reported
+    assert reported == pytest.approx({name: final[name] for name in reported}, rel=1e-4, abs=1e-6)

@@ -1,0 +1,62 @@
+"""Every option of the other groups, found by itself."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contracts.contract import SMALL, keep_contract, options_of
+from contracts.example_data import FILES
+
+Train = Callable[..., Any]
+
+# What options need beside their own defaults.
+FOR_MODEL = {
+    "autoencoder": ["loss=mse"],
+    "gan": ["loss=binary_crossentropy"],
+    "custom": ["model._target_=contracts.user_parts.build", "+model.width=3"],
+}
+FOR_DATA = {"diabetes": ["loss=mse"], "linear": ["loss=mse"]}
+FOR_EXPERIMENT = {"mnist_mlp": "mnist", "cifar_resnet": "cifar10"}
+
+
+@pytest.mark.parametrize("option", options_of("model"))
+def test_model(
+    train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setenv("EXPT_ALLOW", "contracts.user_parts")
+    keep_contract(train_here, [f"model={option}", *FOR_MODEL.get(option, [])], tmp_path)
+
+
+@pytest.mark.parametrize("option", options_of("data"))
+def test_data(train_here: Train, tmp_path: Path, option: str) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    files = FILES[option](folder) if option in FILES else []
+    given = [f"data={option}", *files, *FOR_DATA.get(option, []), *SMALL]
+    keep_contract(train_here, given, tmp_path)
+
+
+@pytest.mark.parametrize("option", options_of("recorder"))
+def test_recorder(train_here: Train, tmp_path: Path, option: str) -> None:
+    keep_contract(train_here, [f"recorder=[{option}]", *SMALL], tmp_path)
+
+
+@pytest.mark.parametrize("option", options_of("loop"))
+def test_loop(train_here: Train, tmp_path: Path, option: str) -> None:
+    keep_contract(train_here, [f"loop={option}", *SMALL], tmp_path)
+
+
+@pytest.mark.parametrize("option", options_of("experiment"))
+def test_experiment(train_here: Train, tmp_path: Path, option: str) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    files = FILES[FOR_EXPERIMENT[option]](folder) if option in FOR_EXPERIMENT else []
+    keep_contract(train_here, [f"experiment={option}", *files], tmp_path)
+
+
+@pytest.mark.parametrize("option", options_of("debug"))
+def test_debug(train_here: Train, tmp_path: Path, option: str) -> None:
+    # Three steps are too few for learning a batch by heart.
+    without_target = ["loop.target_loss=null"] if option == "overfit" else []
+    keep_contract(train_here, [f"debug={option}", *without_target, *SMALL], tmp_path)

@@ -1,0 +1,17 @@
+"""A model of a user's own, for `model=custom`."""
+
+from collections.abc import Callable, Sequence
+
+import keras
+
+
+def build(
+    input_shape: Sequence[int],
+    num_outputs: int,
+    act: Callable[[], keras.layers.Layer],
+    *,
+    width: int,
+) -> keras.Model:
+    inputs = keras.Input(input_shape)
+    hidden = act()(keras.layers.Dense(width)(keras.layers.Flatten()(inputs)))
+    return keras.Model(inputs, keras.layers.Dense(num_outputs)(hidden))
