@@ -161,14 +161,11 @@ def _learner_class(job: Job, task: str) -> type[Learner]:
 
 
 def _make_schedule(job: Job, total_steps: int) -> Any:
-    optimizer = job.config["optimizer"]
-    # With accumulation an optimizer counts its updates, not the steps.
-    updates = max(1, total_steps // (optimizer.get("gradient_accumulation_steps") or 1))
     return call(
         part(job.config["schedule"], "schedule"),
         "schedule",
-        learning_rate=optimizer["learning_rate"],
-        total_steps=updates,
+        learning_rate=job.config["optimizer"]["learning_rate"],
+        total_steps=total_steps,
     )
 
 

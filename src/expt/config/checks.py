@@ -165,6 +165,10 @@ def _check_numbers(config: Mapping[str, Any]) -> None:
     rate = config["optimizer"]["learning_rate"]
     if not _is_number(rate) or not 0 < rate < float("inf"):
         raise UserError(f"optimizer.learning_rate={rate}: expected a positive number.")
+    for key in ("clipnorm", "global_clipnorm", "clipvalue"):
+        most = config["optimizer"].get(key)  # Keras ignores those that are not positive
+        if most is not None and not (_is_number(most) and most > 0):
+            raise UserError(f"optimizer.{key}={most}: expected a positive number, or null.")
     dropout = config["model"].get("dropout", 0.0)
     if not _is_number(dropout) or not 0 <= dropout < 1:
         raise UserError(f"model.dropout={dropout}: expected a number from 0 to below 1.")

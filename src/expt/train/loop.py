@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -98,6 +99,7 @@ class Evaluation:
             values, outputs = self.evaluate()
             numbers = {f"val/{name}": value for name, value in values.items()}
             if keep:
+                _stop_unless_weights_finite(self.best.networks, step)
                 self.best.consider(step, numbers)
         if keep:
             for schedule in self.schedules:
@@ -159,6 +161,18 @@ def train(
             for image in draw(step, outputs):
                 recorder.write(image)
     return Outcome(step, last, reason if step < plan.total_steps else None)
+
+
+def _stop_unless_weights_finite(networks: Sequence[keras.Model], step: int) -> None:
+    """An activation such as relu can turn NaN into 0, and then no loss tells of it."""
+    for network in networks:
+        for variable in network.variables:
+            if not np.isfinite(variable.numpy()).all():
+                raise NonFiniteLossError(
+                    f"the weights {variable.path} have become NaN or infinite by step {step}, "
+                    "though the loss is finite. A smaller optimizer.learning_rate is the usual "
+                    "remedy."
+                )
 
 
 def _train_scalars(
