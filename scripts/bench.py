@@ -11,6 +11,9 @@ callbacks at all; expt has all its recorders on (journal, TensorBoard, MLflow, i
 ratio is of steps a second in the loop. `whole` counts for expt alone all seconds from building the
 model, tracing included, to when the test split is evaluated, the model saved and every recorder
 closed; fit's figure stays.
+
+The row `image-folder` compares expt with itself: the same 20,000 small PNG files, streamed from
+disk against held in memory as one array.
 """
 
 import argparse
@@ -25,19 +28,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: overrides for expt; Keras trains what they describe."""
+    """One line of the table.
+
+    Attributes:
+        overrides: For expt; Keras trains what they describe.
+        epochs: How many.
+        against: Overrides for the baseline, if that is expt too.
+    """
 
     overrides: tuple[str, ...]
     epochs: int
+    against: tuple[str, ...] | None = None
 
 
 _MNIST = ("data=mnist", "data.num_validation=1280")
+_CIFAR = ("data=cifar10", "data.num_validation=1280")
+_OF_FILES = ("model=cnn", "data.batch_size=128")
 ROWS = {
     "digits": Row((), 100),
     "digits-xla": Row(("loop.compile=xla",), 100),
@@ -45,6 +58,13 @@ ROWS = {
     "mnist-mlp": Row((*_MNIST, "model.units=[256,256]"), 10),
     "mnist-mlp-xla": Row((*_MNIST, "model.units=[256,256]", "loop.compile=xla"), 10),
     "mnist-cnn": Row((*_MNIST, "model=cnn"), 3),
+    "cifar-resnet20": Row((*_CIFAR, "model=resnet"), 2),
+    "cifar-vit": Row((*_CIFAR, "model=vit"), 4),
+    "image-folder": Row(
+        ("data=image_folder", "data.path=images", *_OF_FILES),
+        3,
+        against=("data=npz", "data.path=images.npz", *_OF_FILES),
+    ),
 }
 
 
@@ -53,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, add_help=True)
     parser.add_argument("rows", nargs="*", default=list(ROWS), help=", ".join(ROWS))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--child", choices=["expt", "keras"], help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=["expt", "baseline"], help=argparse.SUPPRESS)
     args = parser.parse_args()
     if unknown := set(args.rows) - set(ROWS):
         parser.error(f"no such row: {', '.join(unknown)}; valid: {', '.join(ROWS)}")
@@ -61,26 +81,29 @@ def main() -> None:
         print(json.dumps(_measure(args.child, ROWS[args.rows[0]])))
         return
     with tempfile.TemporaryDirectory() as folder:
-        _write_mnist_shaped(Path(folder))
+        _write_arrays(Path(folder), "mnist", (28, 28))
+        _write_arrays(Path(folder), "cifar10", (32, 32, 3))
+        if "image-folder" in args.rows:
+            _write_images(Path(folder))
         _print_table(args.rows, args.rounds, Path(folder))
 
 
 def _print_table(names: list[str], rounds: int, folder: Path) -> None:
-    table = Table("row", "keras fit", "expt", "ratio", "whole", "ratio")
+    table = Table("row", "baseline", "expt", "ratio", "whole", "ratio")
     for name in names:
-        keras, expt = [], []
+        baseline, expt = [], []
         for _ in range(rounds):
-            keras.append(_child("keras", name, folder))
+            baseline.append(_child("baseline", name, folder))
             expt.append(_child("expt", name, folder))
-        pairs = list(zip(expt, keras, strict=True))
-        numbers = [statistics.median(k["steps_per_s"] for k in keras)]
+        pairs = list(zip(expt, baseline, strict=True))
+        numbers = [statistics.median(b["steps_per_s"] for b in baseline)]
         for key in ("steps_per_s", "whole"):
             numbers.append(statistics.median(e[key] for e in expt))
-            numbers.append(statistics.median(e[key] / k["steps_per_s"] for e, k in pairs))
+            numbers.append(statistics.median(e[key] / b["steps_per_s"] for e, b in pairs))
         formats = ("{:,.0f}", "{:,.0f}", "{:.2f}x", "{:,.0f}", "{:.2f}x")
         cells = [form.format(number) for form, number in zip(formats, numbers, strict=True)]
         table.add_row(name, *cells)
-        print(name, json.dumps({"keras": keras, "expt": expt}), file=sys.stderr)
+        print(name, json.dumps({"baseline": baseline, "expt": expt}), file=sys.stderr)
     Console(width=100).print(table)
 
 
@@ -96,14 +119,30 @@ def _child(side: str, name: str, folder: Path) -> dict[str, float]:
     return result
 
 
-def _write_mnist_shaped(folder: Path) -> None:
-    random = np.random.default_rng(0)
+def _write_arrays(folder: Path, name: str, shape: tuple[int, ...]) -> None:
     arrays: dict[str, Any] = {}
     for part, count in (("train", 14_080), ("test", 1_280)):
-        arrays[f"x_{part}"] = random.integers(0, 256, (count, 28, 28), np.uint8)
-        arrays[f"y_{part}"] = random.integers(0, 10, count, np.uint8)
-    (folder / "data/mnist").mkdir(parents=True)
-    np.savez(folder / "data/mnist/mnist.npz", **arrays)
+        arrays[f"x_{part}"], arrays[f"y_{part}"] = _examples(count, shape)
+    (folder / "data" / name).mkdir(parents=True)
+    np.savez(folder / "data" / name / f"{name}.npz", **arrays)
+
+
+def _write_images(folder: Path) -> None:
+    images, labels = _examples(20_000, (28, 28))
+    np.savez(folder / "images.npz", x=images, y=labels)
+    for label in range(10):
+        (folder / "images" / str(label)).mkdir(parents=True)
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        Image.fromarray(image).save(folder / "images" / str(label) / f"{number}.png")
+
+
+def _examples(count: int, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """Ten patterns under noise, so that there is something to learn."""
+    patterns = np.random.default_rng(0).integers(0, 128, (10, *shape))
+    random = np.random.default_rng(count)
+    labels = random.integers(0, 10, count)
+    noise = random.integers(0, 128, (count, *shape))
+    return (patterns[labels] + noise).astype(np.uint8), labels.astype(np.int64)
 
 
 def _measure(side: str, row: Row) -> dict[str, float]:
@@ -111,10 +150,11 @@ def _measure(side: str, row: Row) -> dict[str, float]:
     from expt.config.compose import compose_jobs
     from expt.train.backend import start_tensorflow
 
-    overrides = [*row.overrides, f"loop.epochs={row.epochs}"]
-    (job,), _ = compose_jobs(overrides, None, multirun=False)
+    is_baseline = side == "baseline"
+    chosen = row.against if is_baseline and row.against is not None else row.overrides
+    (job,), _ = compose_jobs([*chosen, f"loop.epochs={row.epochs}"], None, multirun=False)
     dataset = DataLoader()(job)
-    if side == "keras":
+    if is_baseline and row.against is None:
         start_tensorflow(0)
         return _measure_keras(job, dataset)
     sinks = Sinks()
@@ -139,12 +179,14 @@ def _measure_expt(job: Any, dataset: Any, sinks: Any) -> dict[str, float]:
 def _measure_keras(job: Any, dataset: Any) -> dict[str, float]:
     import keras
 
-    from expt.assembly import make_parts, make_plan
+    from expt.assembly import make_plan
+    from expt.building import make_parts
 
     plan = make_plan(job, dataset)
-    parts = make_parts(job, dataset, plan.total_steps)
-    parts.model.compile(
-        optimizer=parts.optimizer,
+    learner = make_parts(job, dataset, plan.total_steps).learner
+    model, (optimizer,) = learner.model, learner.optimizers
+    model.compile(
+        optimizer=optimizer,
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
@@ -153,7 +195,7 @@ def _measure_keras(job: Any, dataset: Any) -> dict[str, float]:
     held_out = (validation.inputs, validation.targets) if is_validated else None
 
     def fit(epochs: int) -> None:
-        parts.model.fit(
+        model.fit(
             train.inputs,
             train.targets,
             batch_size=dataset.batch_size,
@@ -163,11 +205,11 @@ def _measure_keras(job: Any, dataset: Any) -> dict[str, float]:
         )
 
     fit(1)
-    before = int(parts.optimizer.iterations)
+    before = int(optimizer.iterations)
     started = time.perf_counter()
     fit(max(1, plan.total_steps // plan.steps_per_epoch))
     seconds = time.perf_counter() - started
-    return {"steps_per_s": (int(parts.optimizer.iterations) - before) / seconds}
+    return {"steps_per_s": (int(optimizer.iterations) - before) / seconds}
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from expt.errors import UserError
 from expt.exports.saved_model import INPUT, input_spec
 
 _OPSET = 18
-_OUTPUT = "output"
 
 
 def write(model: keras.Model, path: Path) -> None:
@@ -36,14 +35,17 @@ def write(model: keras.Model, path: Path) -> None:
     _teach_missing_operations()
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # what it lacks is told below
     with deprecation.silence():
-        graph, inputs, outputs = _frozen(model)
+        call = tf.function(functools.partial(model.__call__, training=False), autograph=False)
+        traced = call.get_concrete_function(input_spec(model))
+        frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
+        (given,), (result,) = frozen.inputs, frozen.outputs
         made, _ = tf2onnx.convert.from_graph_def(
-            graph,
+            frozen.graph.as_graph_def(add_shapes=True),
             name=model.name,
-            input_names=inputs,
-            output_names=outputs,
+            input_names=[given.name],
+            output_names=[result.name],
             opset=_OPSET,
-            tensors_to_rename=dict(zip([*inputs, *outputs], [INPUT, _OUTPUT], strict=True)),
+            tensors_to_rename={given.name: INPUT, result.name: "output"},
         )
     unknown = sorted({node.op_type for node in made.graph.node if not onnx.defs.has(node.op_type)})
     if unknown:
@@ -69,35 +71,6 @@ def load(path: Path) -> Callable[[NDArray[Any]], NDArray[Any]]:
         return outputs
 
     return run
-
-
-def _frozen(model: keras.Model) -> tuple[Any, list[str], list[str]]:
-    """Returns a model's graph, all values in it constants, and its inputs' and outputs' names."""
-    call = tf.function(functools.partial(model.__call__, training=False), autograph=False)
-    traced = call.get_concrete_function(input_spec(model))
-    frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
-    graph = frozen.graph.as_graph_def(add_shapes=True)
-    # Tensors that the trace found, such as a Normalization's mean, are placeholders still.
-    captured = {
-        placeholder.op.name: tensor.numpy()
-        for tensor, placeholder in zip(
-            traced.captured_inputs, traced.graph.internal_captures, strict=True
-        )
-        if tensor.dtype != tf.resource
-    }
-    for node in graph.node:
-        if node.name in captured:
-            _make_constant(node, captured[node.name])
-    inputs = [tensor.name for tensor in frozen.inputs if tensor.op.name not in captured]
-    return graph, inputs, [tensor.name for tensor in frozen.outputs]
-
-
-def _make_constant(node: Any, value: NDArray[Any]) -> None:
-    kind = node.attr["dtype"].type
-    node.op = "Const"
-    node.attr.clear()
-    node.attr["dtype"].type = kind
-    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
 
 
 @functools.cache

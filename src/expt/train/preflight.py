@@ -9,24 +9,24 @@ import tensorflow as tf
 
 from expt.errors import UserError
 from expt.train.batch import Batch
-from expt.train.objective import Function
+from expt.train.objective import Objective
 
 
 def preflight(
-    model: keras.Model, loss: Function, batch: Batch, expected: tuple[int, ...], data: str
+    model: keras.Model, objective: Objective, batch: Batch, expected: tuple[int, ...], data: str
 ) -> None:
-    """Runs a model and its loss forwards and backwards on a batch, and changes nothing.
+    """Runs a model, its loss and metrics forwards and backwards on a batch, and changes nothing.
 
     Args:
         model: Maps inputs to outputs.
-        loss: Of targets and outputs.
+        objective: Of targets and outputs.
         batch: Some examples.
         expected: The shape that the outputs must have.
         data: Where the shape comes from, for the message.
 
     Raises:
         UserError: The outputs don't fit the data, the loss is not one finite value for each
-            example, or a variable gets no gradient.
+            example, a variable gets no gradient, or a metric is not one number.
     """
     with unchanged([model]), tf.GradientTape() as tape:
         outputs = tf.cast(model(batch.inputs, training=True), tf.float32)
@@ -35,9 +35,14 @@ def preflight(
                 f"model: its outputs for a batch have the shape {tuple(outputs.shape)}; "
                 f"data={data} needs {expected}."
             )
-        values = loss(batch.targets, outputs)
+        values = objective.loss(batch.targets, outputs)
         check_values(values, len(batch.inputs))
     check_gradients(tape, values, model)
+    predictions = objective.predict(outputs)
+    for name, metric in objective.metrics.items():
+        shape = tuple(tf.convert_to_tensor(metric(batch.targets, predictions)).shape)
+        if shape != ():
+            raise UserError(f"metric.{name}: it gave the shape {shape}; expected one number.")
 
 
 def check_values(values: tf.Tensor, size: int) -> None:

@@ -35,7 +35,7 @@ class Supervised:
     def check(self, batch: Batch, dataset: Dataset) -> None:
         """Checks the model's outputs, its loss and its gradients on a batch."""
         expected = (len(batch.inputs), dataset.num_outputs)
-        preflight(self.model, self._objective.loss, batch, expected, dataset.name)
+        preflight(self.model, self._objective, batch, expected, dataset.name)
 
     def make_evaluate(self, split: Split, mode: str) -> Evaluate:
         """Returns the function that evaluates the model on a split."""
@@ -61,7 +61,7 @@ class Reconstruction(Supervised):
         """Checks the model's outputs, its loss and its gradients on a batch."""
         batch = _with_inputs_as_targets(batch)
         expected = tuple(batch.inputs.shape)
-        preflight(self.model, self._objective.loss, batch, expected, dataset.name)
+        preflight(self.model, self._objective, batch, expected, dataset.name)
 
     def make_evaluate(self, split: Split, mode: str) -> Evaluate:
         """Returns the function that evaluates the model on a split."""

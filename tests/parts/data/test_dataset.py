@@ -1,12 +1,14 @@
 import dataclasses
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from expt.errors import UserError
-from expt.parts.data.dataset import Dataset, Split
+from expt.parts.data.dataset import Augmentation, Dataset, Scale, Split
 
 
 def images(count: int, seed: int = 0) -> Split:
@@ -33,6 +35,35 @@ def classification(**changes: Any) -> Dataset:
 def regression(inputs: Any, targets: Any) -> Dataset:
     split = Split(np.asarray(inputs, np.float32), np.asarray(targets, np.float32))
     return Dataset("points", "regression", split, split, split, batch_size=1)
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """Inputs that count how many of them were read."""
+
+    inputs: NDArray[np.float32]
+    fingerprint: str = "abc"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.inputs.shape
+
+    def read(self, indices: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        assert len(indices) < len(self.inputs), "all inputs were read at once"
+        return np.asarray(self.inputs[indices])
+
+    def take(self, indices: NDArray[np.integer[Any]]) -> "Streamed":
+        return Streamed(self.inputs[indices], f"{self.fingerprint} of {len(indices)}")
+
+
+def weighted(count: int, seed: int = 0) -> Split:
+    weights = np.arange(count, dtype=np.float32) % 3
+    return dataclasses.replace(images(count, seed), weights=weights)
+
+
+def streamed(split: Split) -> Split:
+    assert isinstance(split.inputs, np.ndarray)
+    return dataclasses.replace(split, inputs=Streamed(split.inputs))
 
 
 def changed(array: Any, value: float, index: int = 1) -> Any:
@@ -158,3 +189,168 @@ def test_splits_must_have_inputs_of_one_shape() -> None:
 def test_regression_targets_have_two_dimensions(targets: Any) -> None:
     with pytest.raises(UserError, match=r"expected \(examples, values\)"):
         regression(np.zeros((11, 1)), targets)
+
+
+@pytest.mark.parametrize("change", [lambda split: split, streamed])
+def test_a_split_takes_inputs_targets_and_weights_alike(change: Any) -> None:
+    split, order = weighted(9), np.array([7, 0, 3, 3])
+    part = change(split).take(order)
+    assert len(part) == 4
+    np.testing.assert_array_equal(part.read(np.arange(3)), split.read(order[:3]))
+    np.testing.assert_array_equal(part.targets, split.targets[order])
+    np.testing.assert_array_equal(part.weights, [1, 0, 0, 0])
+    assert images(9).take(order).weights is None
+
+
+@pytest.mark.parametrize("change", [lambda split: split, streamed])
+def test_a_split_reads_in_the_order_asked_for(change: Any) -> None:
+    split = images(9)
+    assert isinstance(split.inputs, np.ndarray)
+    np.testing.assert_array_equal(change(split).read(np.array([5, 1])), split.inputs[[5, 1]])
+    np.testing.assert_array_equal(change(split).first(2), split.inputs[:2])
+
+
+def test_the_first_are_at_most_all() -> None:
+    assert len(images(9).first(20)) == 9
+    assert len(images(9).first(0)) == 0
+
+
+def test_streamed_inputs_are_not_read_when_a_dataset_is_made() -> None:
+    dataset = classification(train=streamed(images(11)))
+    assert dataset.input_shape == (4, 4, 1)
+    assert dataset.has_images
+    assert isinstance(dataset.limited(1).train.inputs, Streamed)
+    wrong = streamed(Split(np.zeros((6, 5), np.float32), np.zeros(6, np.int32)))
+    with pytest.raises(UserError, match="inputs of the val split have the shape"):
+        classification(validation=wrong)
+
+
+def test_fingerprint_changes_with_weights_and_streams() -> None:
+    split, plain = weighted(11), classification()
+    assert split.weights is not None
+    heavier = dataclasses.replace(split, weights=changed(split.weights, 5.0))
+    ones = dataclasses.replace(split, weights=np.ones(11, np.float32))
+    inputs = split.inputs
+    assert isinstance(inputs, np.ndarray)
+    others = dataclasses.replace(split, inputs=Streamed(inputs, "abd"))
+    trained = [plain.train, split, heavier, ones, streamed(split), others]
+    prints = [classification(train=train).fingerprint for train in trained]
+    assert len(set(prints)) == len(prints)
+    assert classification(train=weighted(11)).fingerprint == prints[1]
+    assert classification(train=streamed(weighted(11))).fingerprint == prints[4]
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        np.ones(10, np.float32),
+        np.ones((11, 1), np.float32),
+        np.full(11, -1, np.float32),
+        np.zeros(11, np.float32),
+        changed(np.ones(11, np.float32), np.nan),
+        changed(np.ones(11, np.float32), np.inf),
+    ],
+    ids=["too few", "rank 2", "negative", "all masked", "NaN", "infinite"],
+)
+def test_weights_must_be_finite_and_at_least_0(weights: NDArray[np.float32]) -> None:
+    with pytest.raises(UserError, match="weights of the train split have the shape"):
+        classification(train=dataclasses.replace(images(11), weights=weights))
+
+
+def test_some_weights_may_mask() -> None:
+    assert classification(train=weighted(11)).train.weights is not None
+
+
+def test_scale_has_the_mean_and_deviation_of_each_column() -> None:
+    values = np.random.default_rng(0).normal([3, -50], [0.1, 20], (200, 2)).astype(np.float32)
+    scale = Scale.fit(values)
+    columns = [[float(value) for value in column] for column in values.T]
+    means = [sum(column) / 200 for column in columns]
+    variances = [
+        sum((value - mean) ** 2 for value in column) / 200
+        for column, mean in zip(columns, means, strict=True)
+    ]
+    np.testing.assert_allclose(scale.mean, means, rtol=1e-6)
+    np.testing.assert_allclose(scale.deviation, np.sqrt(variances), rtol=1e-6)
+    assert scale.mean.dtype == scale.deviation.dtype == np.float32
+
+
+def test_scale_of_images_is_one_a_channel() -> None:
+    values = np.random.default_rng(0).random((6, 5, 4, 3), np.float32)
+    scale = Scale.fit(values)
+    expected = Scale.fit(values.reshape(-1, 3))
+    np.testing.assert_array_equal(scale.mean, expected.mean)
+    np.testing.assert_array_equal(scale.deviation, expected.deviation)
+    assert scale.mean.shape == (3,)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e-20, 12345.678, 1e30])
+def test_what_is_constant_is_only_shifted(value: float) -> None:
+    scale = Scale.fit(np.full((1000, 1), value, np.float32))
+    np.testing.assert_allclose(scale.mean, value, rtol=1e-6)
+    assert scale.deviation == 1
+
+
+def test_augmentation_of_nothing_changes_nothing() -> None:
+    assert Augmentation.parse({}) == Augmentation()
+    given = {"flip": False, "shift": 0, "crop": 1.0, "cutout": 0, "mixup": 0.0}
+    assert Augmentation.parse(given) == Augmentation()
+    assert not Augmentation(mixup=0.3).changes_images
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("flip", True), ("shift", 2), ("crop", 0.5), ("cutout", 3)]
+)
+def test_augmentation_of_images_is_for_images(key: str, value: Any) -> None:
+    augmentation = Augmentation.parse({key: value})
+    assert getattr(augmentation, key) == value
+    assert augmentation.changes_images
+    assert classification(augmentation=augmentation).augmentation == augmentation
+    rows = Split(np.zeros((6, 5), np.float32), np.zeros((6, 1), np.float32))
+    with pytest.raises(UserError, match=r"are for images; .* data=points have the shape"):
+        Dataset("points", "regression", rows, rows, rows, batch_size=1, augmentation=augmentation)
+    mixed = Augmentation(mixup=0.2)
+    Dataset("points", "regression", rows, rows, rows, batch_size=1, augmentation=mixed)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("flip", 1),
+        ("flip", "yes"),
+        ("shift", -1),
+        ("shift", 1.5),
+        ("shift", True),
+        ("shift", 10_000),
+        ("crop", 0),
+        ("crop", 1.1),
+        ("crop", float("nan")),
+        ("cutout", "4"),
+        ("cutout", None),
+        ("mixup", -0.1),
+        ("mixup", True),
+    ],
+)
+def test_augmentation_out_of_range(key: str, value: Any) -> None:
+    with pytest.raises(UserError, match=rf"data\.augment\.{key}={value}: expected"):
+        Augmentation.parse({key: value})
+
+
+def test_a_misspelt_augmentation() -> None:
+    with pytest.raises(UserError, match=r"data\.augment\.cutoff: .* Did you mean 'cutout'\?"):
+        Augmentation.parse({"cutoff": 4})
+
+
+def test_limited_takes_the_same_few_examples_of_each_split() -> None:
+    dataset = classification(train=weighted(11), encoding={"columns": []}, skipped=3)
+    limited = dataset.limited(2)
+    assert [len(split) for _, split in limited.splits()] == [6, 5, 4]
+    assert limited.fingerprint == dataset.limited(2).fingerprint != dataset.fingerprint
+    assert (limited.batch_size, limited.steps_per_epoch, limited.skipped) == (3, 2, 3)
+    assert limited.encoding == dataset.encoding
+    whole, taken = dataset.train.first(11), limited.train.first(6)
+    places = np.array([np.flatnonzero((whole == one).all((1, 2, 3))).item() for one in taken])
+    assert len(set(places)) == 6
+    assert list(places) != list(range(6))
+    np.testing.assert_array_equal(limited.train.targets, dataset.train.targets[places])
+    np.testing.assert_array_equal(limited.train.weights, places % 3)

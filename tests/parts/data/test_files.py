@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from expt.errors import UserError
-from expt.parts.data.dataset import Dataset
+from expt.parts.data.dataset import Augmentation, Dataset, Split
 from expt.parts.data.files import MNIST, FashionMNIST
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -76,8 +76,8 @@ def load(path: Path, **changes: Any) -> Dataset:
     return MNIST(path=str(path), **{**arguments, **changes}).load()
 
 
-def indices(images: NDArray[np.float32]) -> list[int]:
-    return [round(float(value) * 255) for value in images[:, 0, 0, 0]]
+def indices(split: Split) -> list[int]:
+    return [round(float(value) * 255) for value in split.first(len(split))[:, 0, 0, 0]]
 
 
 @pytest.mark.parametrize("write", [npz_file, npz_in_a_folder, raw_idx, gzipped_idx, idx_with_dots])
@@ -87,18 +87,19 @@ def test_reads_every_format(tmp_path: Path, write: Write) -> None:
     assert (dataset.name, dataset.task) == ("mnist", "classification")
     assert [len(split) for _, split in dataset.splits()] == [22, 8, 12]
 
-    held_out, rest = indices(dataset.validation.inputs), indices(dataset.train.inputs)
+    held_out, rest = indices(dataset.validation), indices(dataset.train)
     assert sorted(held_out + rest) == list(range(30))
-    assert indices(dataset.test.inputs) == list(range(12))
+    assert indices(dataset.test) == list(range(12))
     for split, part, order in (
         (dataset.train, "train", rest),
         (dataset.validation, "train", held_out),
         (dataset.test, "test", list(range(12))),
     ):
-        assert split.inputs.dtype == np.float32
+        inputs = split.first(len(split))
+        assert inputs.dtype == np.float32
         assert split.targets.dtype == np.int32
         expected = arrays[f"x_{part}"][order][..., None] / 255
-        np.testing.assert_allclose(split.inputs, expected, rtol=1e-6)
+        np.testing.assert_allclose(inputs, expected, rtol=1e-6)
         np.testing.assert_array_equal(split.targets, arrays[f"y_{part}"][order])
 
 
@@ -108,8 +109,20 @@ def test_validation_split_depends_on_split_seed_alone(tmp_path: Path) -> None:
     np.random.seed(123)
     assert load(path, split_seed=1).fingerprint == first.fingerprint
     other = load(path, split_seed=2)
-    assert set(indices(other.validation.inputs)) != set(indices(first.validation.inputs))
+    assert set(indices(other.validation)) != set(indices(first.validation))
     np.testing.assert_array_equal(other.test.inputs, first.test.inputs)
+
+
+def test_images_may_be_augmented(tmp_path: Path) -> None:
+    path = npz_file(tmp_path, make_arrays())
+    assert load(path).augmentation == Augmentation()
+    assert load(path, augment={"shift": 2}).augmentation == Augmentation(shift=2)
+    with pytest.raises(UserError, match=r"data\.augment\.shift=many: expected a whole number"):
+        load(path, augment={"shift": "many"})
+
+
+def test_inputs_are_not_standardised(tmp_path: Path) -> None:
+    assert load(npz_file(tmp_path, make_arrays())).input_scale is None
 
 
 def test_fingerprint_changes_with_one_pixel(tmp_path: Path) -> None:
@@ -134,7 +147,7 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("source", [MNIST, FashionMNIST])
-@pytest.mark.parametrize("folder", ["", "not/there"])
+@pytest.mark.parametrize("folder", ["", "not/there", "x" * 300, "a\0b"])
 def test_missing_files_are_named_with_their_place(
     tmp_path: Path, source: type[MNIST], folder: str
 ) -> None:

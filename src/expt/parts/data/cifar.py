@@ -5,27 +5,22 @@ import os
 import pickle
 import re
 import tarfile
-import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.dataset import Augmentation, Dataset, Scale, Split, Task
+from expt.parts.data.reading import check_choice, read_npz
 
 _NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 _PIXELS = 32 * 32 * 3
-# RuntimeError: it is encrypted, or compressed in a way that Python does not know.
-_NPZ_ERRORS = (
-    *(ValueError, OSError, EOFError, MemoryError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error),
-)
 # What a damaged pickle can lead to.
 _PICKLE_ERRORS = (
     *(pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError),
@@ -162,8 +157,7 @@ class CIFAR100(CIFAR10):
 
     def load(self) -> Dataset:
         """Reads the files and holds out the validation split."""
-        if self.labels not in ("fine", "coarse"):
-            raise UserError(f"data.labels={self.labels}: expected fine or coarse.")
+        check_choice("labels", self.labels, ("fine", "coarse"))
         return super().load()
 
 
@@ -246,18 +240,18 @@ def _contents(place: Path, layout: _Layout) -> dict[str, bytes]:
         ) from error
 
 
+def _npz_keys(file: Path, names: Sequence[str]) -> Sequence[str]:
+    missing = [key for key in _NPZ_KEYS if key not in names]
+    if missing:
+        raise UserError(
+            f"{file}: the arrays {', '.join(missing)} are missing; it has "
+            f"{', '.join(names) or 'none'}."
+        )
+    return _NPZ_KEYS
+
+
 def _read_npz(file: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with file.open("rb") as stream, NpzFile(stream, allow_pickle=False) as archive:
-            missing = sorted(set(_NPZ_KEYS) - set(archive.files))
-            if missing:
-                raise UserError(
-                    f"{file}: the arrays {', '.join(missing)} are missing; it has "
-                    f"{', '.join(archive.files) or 'none'}."
-                )
-            arrays = {key: archive[key] for key in _NPZ_KEYS}
-    except _NPZ_ERRORS as error:
-        raise UserError(f"{file} can't be read as an .npz of arrays: {error}") from error
+    arrays = read_npz(file, partial(_npz_keys, file))
     # Keras' arrays of labels have the shape [examples, 1].
     return {k: a[:, 0] if k[0] == "y" and a.shape[1:] == (1,) else a for k, a in arrays.items()}
 

@@ -95,7 +95,7 @@ class Scale:
         axes = tuple(range(values.ndim - 1))
         mean, deviation = values.mean(axes, np.float64), values.std(axes, np.float64)
         # A constant's deviation comes out as a rounding error, not always as zero.
-        is_constant = deviation <= 1e-6 * np.abs(mean)
+        is_constant = deviation <= 1e-10 * np.abs(mean)
         deviation = np.where(is_constant, 1.0, deviation)
         return cls(mean.astype(np.float32), deviation.astype(np.float32))
 
@@ -131,6 +131,11 @@ class Augmentation:
             UserError: A key is unknown or a value out of its range.
         """
         known = [field.name for field in fields(cls)]
+        if not isinstance(values, Mapping):
+            raise UserError(
+                f"data.augment={values}: expected values of {', '.join(known)}, such as "
+                "data.augment.flip=true."
+            )
         for key, value in values.items():
             if key not in known:
                 raise UserError(f"data.augment.{key}: there is no such key. {hint(key, known)}")
@@ -138,8 +143,8 @@ class Augmentation:
             is_right, expected = {
                 "flip": (isinstance(value, bool), "true or false"),
                 "crop": (is_number and 0 < value <= 1, "a fraction above 0 and at most 1"),
-                "mixup": (is_number and value >= 0, "a number of at least 0"),
-            }.get(key, (is_number and value in range(10_000), "a whole number of pixels"))
+                "mixup": (is_number and 0 <= value < np.inf, "a number of at least 0"),
+            }.get(key, (type(value) is int and value >= 0, "a whole number of pixels"))
             if not is_right:
                 raise UserError(f"data.augment.{key}={value}: expected {expected}.")
         return cls(**values)

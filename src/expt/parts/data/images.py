@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from expt.errors import RunError, UserError
 from expt.parts.data.dataset import Augmentation, Dataset, Scale, Split, Task
+from expt.parts.data.reading import check_choice, told_of
 from expt.parts.data.splitting import split_indices
 
 Names = NDArray[np.bytes_]
@@ -198,8 +199,7 @@ class ImageFolder:
             raise UserError(
                 f"data.channels={self.channels}: expected 1 (gray), 3 (colours) or null."
             )
-        if self.on_error not in ("error", "skip"):
-            raise UserError(f"data.on_error={self.on_error}: expected error or skip.")
+        check_choice("on_error", self.on_error, ("error", "skip"))
 
     def _find_form(self, listing: "_Listing") -> "_Form":
         """Takes what is not given from the first file that can be decoded."""
@@ -270,10 +270,8 @@ class ImageFolder:
         if all(len(indices) for indices in given):
             return given
         names = np.asarray(listing.class_names)  # so that a message can name the class
-        try:
+        with told_of(f"data.path={self.path}: "):
             drawn = split_indices(len(train), self.split_seed, names[listing.labels[train]])
-        except UserError as error:
-            raise UserError(f"data.path={self.path}: {error}") from error
         held_out = [part for part in (_VALIDATION, _TEST) if not len(given[part])]
         for part in held_out:
             given[part] = np.sort(train[drawn[part]])

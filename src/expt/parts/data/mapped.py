@@ -87,5 +87,5 @@ def fit_scale(whole: Split, indices: NDArray[np.intp]) -> Scale:
 
     mean = mean_of(lambda values: values)
     deviation = np.sqrt(mean_of(lambda values: np.square(values - mean)))
-    deviation = np.where(deviation <= 1e-6 * np.abs(mean), 1.0, deviation)
+    deviation = np.where(deviation <= 1e-10 * np.abs(mean), 1.0, deviation)
     return Scale(mean.astype(np.float32), deviation.astype(np.float32))

@@ -28,10 +28,10 @@ def split_indices(
 
     if stratify is not None:
         classes, counts = np.unique(stratify, return_counts=True)
-        if counts.min() < 4:  # with fewer, a class can miss from a split
+        if counts.min() < 5:  # with fewer, a class can miss from a split
             raise UserError(
                 f"class {classes[counts.argmin()]} has {counts.min()} example(s); expected at "
-                "least 4 of each class, for training, validation and test."
+                "least 5 of each class, for training, validation and test."
             )
     held_out = _VALIDATION_FRACTION + _TEST_FRACTION
     try:

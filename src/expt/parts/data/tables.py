@@ -1,6 +1,6 @@
 """Data sets of the user's own tables: CSV files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -47,6 +47,8 @@ class Csv:
             a category of its own.
         standardize: Whether the model standardises inputs that are numbers.
         standardize_targets: Whether the loss of a regression sees targets standardised.
+        encoding: How a model's own table was encoded, where another is loaded for that model; its
+            other columns are ignored. None fits the encoding to the train split.
     """
 
     path: str
@@ -61,6 +63,7 @@ class Csv:
     missing: Literal["error", "drop", "impute"] = "error"
     standardize: bool = True
     standardize_targets: bool = True
+    encoding: Mapping[str, Any] | None = None
 
     def load(self) -> Dataset:
         """Reads the table, checks it, splits it and encodes it."""
@@ -69,13 +72,14 @@ class Csv:
         path = located(self.path)
         with told_of(f"data.path={self.path}: "):
             table = read_table(path, self.separator)
-            features = self._features(list(table.columns))
+            known = None if self.encoding is None else Encoder.from_mapping(self.encoding)
+            features = self._features(list(table.columns), known)
             table, skipped = self._without_missing(table, features)
             task, targets, class_names = _targets(table[str(self.target)], self.task)
             stratify = np.asarray(class_names)[targets] if task == "classification" else None
             with told_of(advice="" if stratify is None or self.task else NO_CLASSES):
                 train, validation, test = split_indices(len(table), self.split_seed, stratify)
-            encoder = self._encoder(table, features, train)
+            encoder = known or self._encoder(table, features, train)
             inputs = encoder.transform(table)
             whole = Split(inputs, targets, self._weights(table))
         standardize_targets = task == "regression" and self.standardize_targets
@@ -93,8 +97,23 @@ class Csv:
             encoding=encoder.to_mapping(),
         )
 
-    def _features(self, names: Sequence[str]) -> list[str]:
+    def _features(self, names: Sequence[str], known: Encoder | None) -> list[str]:
         """Returns the columns that become inputs."""
+        apart = self._apart(names)
+        if known is not None:
+            return [column.name for column in known.columns if column.name in names]
+        features = [name for name in names if name not in apart]
+        if not features:
+            raise UserError("no column is left for the inputs; shorten data.ignore.")
+        if "" in features:
+            raise UserError(
+                f"column {names.index('') + 1} has no name in the header, as an index that pandas "
+                "wrote; name it, or leave it out: data.ignore=['']."
+            )
+        return features
+
+    def _apart(self, names: Sequence[str]) -> list[str]:
+        """Returns the columns that are no inputs, once all that the options name are there."""
         if len(names) == 1:
             raise UserError(
                 f"the header has one column, {names[0]!r}; expected several. Is "
@@ -122,15 +141,7 @@ class Csv:
                 f"data.target={self.target}, data.weight={self.weight}, data.ignore="
                 f"{list(self.ignore)}: {twice!r} stands there twice; expected it in one place."
             )
-        features = [name for name in names if name not in apart]
-        if not features:
-            raise UserError("no column is left for the inputs; shorten data.ignore.")
-        if "" in features:
-            raise UserError(
-                f"column {names.index('') + 1} has no name in the header, as an index that pandas "
-                "wrote; name it, or leave it out: data.ignore=['']."
-            )
-        return features
+        return apart
 
     def _without_missing(
         self, table: "pd.DataFrame", features: Sequence[str]

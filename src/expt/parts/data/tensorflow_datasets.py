@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.dataset import Augmentation, Dataset, Scale, Split
+from expt.parts.data.reading import told_of
 from expt.parts.data.splitting import split_indices
 
 _NAME = re.compile(r"(?P<name>[a-z]\w*)(/(?P<config>\w[\w.-]*))?(:(?P<version>\d[\w.]*))?")
@@ -131,10 +132,8 @@ class TFDS:
             return splits
         train = splits["train"]
         labels = train.targets if train.targets.ndim == 1 else None
-        try:
+        with told_of(f"data.name={self.name}: "):
             indices = split_indices(len(train), self.split_seed, labels)
-        except UserError as error:
-            raise UserError(f"data.name={self.name}: {error}") from error
         drawn = {part: np.sort(indices[_PARTS.index(part)]) for part in missing}
         rest = np.setdiff1d(np.arange(len(train)), np.concatenate(list(drawn.values())))
         taken = {part: train.take(chosen) for part, chosen in drawn.items()}

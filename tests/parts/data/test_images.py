@@ -1,0 +1,752 @@
+import io
+import os
+import re
+import shutil
+import struct
+import tracemalloc
+import warnings
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from expt.errors import RunError, UserError
+from expt.parts.data import images as images_module
+from expt.parts.data.dataset import Dataset, Scale, Split
+from expt.parts.data.images import ImageFiles, ImageFolder
+
+Pixels = NDArray[np.uint8]
+CLASSES = ("bird", "cat")
+
+
+def draw(seed: int, *shape: int) -> Pixels:
+    return np.random.default_rng(seed).integers(256, size=shape or (4, 5, 3), dtype=np.uint8)
+
+
+def save(file: Path, pixels: Pixels, **options: Any) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(file, **options)
+    return file
+
+
+def fill(folder: Path, count: int = 20, classes: Sequence[str] = CLASSES, *shape: int) -> None:
+    """Saves as many images of each class; the file's number is the seed of its pixels."""
+    for number, name in enumerate(classes):
+        for index in range(count):
+            seed = number * count + index
+            save(folder / name / f"{seed:03}.png", draw(seed, *shape))
+
+
+def load(path: Path, **changes: Any) -> Dataset:
+    return ImageFolder(path=str(path), batch_size=changes.pop("batch_size", 4), **changes).load()
+
+
+def stream(split: Split) -> ImageFiles:
+    assert isinstance(split.inputs, ImageFiles)
+    return split.inputs
+
+
+def names(split: Split) -> list[str]:
+    """The paths of a split's files from the folder."""
+    images = stream(split)
+    files = images.files(np.arange(len(split))).tolist()
+    return [str(Path(os.fsdecode(file)).relative_to(images.folder)) for file in files]
+
+
+def read(split: Split) -> NDArray[np.float32]:
+    return split.read(np.arange(len(split)))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    fill(tmp_path)
+    return tmp_path
+
+
+def test_class_folders_are_split(folder: Path) -> None:
+    dataset = load(folder)
+    assert (dataset.name, dataset.task) == ("image_folder", "classification")
+    assert (dataset.class_names, dataset.input_shape) == (CLASSES, (4, 5, 3))
+    assert dataset.input_scale is None
+    assert dataset.skipped == 0
+    assert [len(split) for _, split in dataset.splits()] == [28, 6, 6]
+    seen = []
+    for _, split in dataset.splits():
+        assert split.targets.dtype == np.int32
+        np.testing.assert_array_equal(np.bincount(split.targets), [len(split) // 2] * 2)
+        images = read(split)
+        assert images.dtype == np.float32
+        for name, label, image in zip(names(split), split.targets, images, strict=True):
+            assert Path(name).parent.name == CLASSES[label]
+            expected = draw(int(Path(name).stem)).astype(np.float32) / np.float32(255)
+            np.testing.assert_array_equal(image, expected)
+        seen += names(split)
+    assert len(set(seen)) == 40
+
+
+def test_splits_depend_on_split_seed_alone(folder: Path) -> None:
+    first = load(folder, split_seed=1)
+    np.random.seed(123)
+    assert load(folder, split_seed=1).fingerprint == first.fingerprint
+    other = load(folder, split_seed=2)
+    assert set(names(other.validation)) != set(names(first.validation))
+    assert other.fingerprint != first.fingerprint
+
+
+@pytest.mark.parametrize("validation", ["val", "validation"])
+def test_folders_of_splits(tmp_path: Path, validation: str) -> None:
+    for part, count in (("train", 10), (validation, 3), ("test", 2)):
+        fill(tmp_path / part, count)
+    dataset = load(tmp_path)
+    for (_, split), part in zip(dataset.splits(), ("train", validation, "test"), strict=True):
+        assert {Path(name).parts[0] for name in names(split)} == {part}
+    assert [len(split) for _, split in dataset.splits()] == [20, 6, 4]
+    assert dataset.class_names == CLASSES
+
+
+@pytest.mark.parametrize(
+    ("given", "sizes"),
+    [
+        (["train"], [28, 6, 6]),
+        (["train", "val"], [34, 10, 6]),
+        (["train", "test"], [34, 6, 10]),
+    ],
+)
+def test_a_missing_split_is_drawn_from_train(
+    tmp_path: Path, given: list[str], sizes: list[int]
+) -> None:
+    for part in given:
+        fill(tmp_path / part, 20 if part == "train" else 5)
+    dataset = load(tmp_path)
+    assert [len(split) for _, split in dataset.splits()] == sizes
+    everything = [name for _, split in dataset.splits() for name in names(split)]
+    assert len(set(everything)) == len(everything) == sum(sizes)
+    for _, split in dataset.splits():
+        np.testing.assert_array_equal(np.bincount(split.targets), [len(split) // 2] * 2)
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    fill(tmp_path, 10, ("plane", "train"))
+    assert load(tmp_path).class_names == ("plane", "train")
+
+
+def test_a_class_may_be_missing_from_test(tmp_path: Path) -> None:
+    fill(tmp_path / "train", 10, ("ant", "bird", "cat"))
+    fill(tmp_path / "test", 2, ("cat",))
+    dataset = load(tmp_path)
+    np.testing.assert_array_equal(dataset.test.targets, [2, 2])
+    assert (len(dataset.train), len(dataset.validation)) == (26, 4)
+
+
+def test_hidden_files_and_papers_beside_the_classes_are_ignored(folder: Path) -> None:
+    fingerprint = load(folder).fingerprint
+    (folder / "cat" / ".DS_Store").write_bytes(b"\0")
+    (folder / ".git").mkdir()
+    (folder / "README.md").write_text("cats and birds")
+    assert load(folder).fingerprint == fingerprint
+
+
+def test_the_order_is_not_that_of_the_file_system(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, scandir = load(folder), os.scandir
+
+    class Reversed(list[Any]):
+        def __enter__(self) -> "Reversed":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(os, "scandir", lambda path: Reversed(list(scandir(path))[::-1]))
+    second = load(folder)
+    assert second.fingerprint == first.fingerprint
+    assert names(second.train) == names(first.train)
+    monkeypatch.setattr(os, "scandir", lambda path: Reversed(sorted(scandir(path), key=str)))
+    assert names(load(folder).train) == names(first.train)
+
+
+def test_read_and_take(folder: Path) -> None:
+    train = load(folder).train
+    everything = read(train)
+    indices = np.array([5, 0, 5, 27])
+    np.testing.assert_array_equal(train.read(indices), everything[indices])
+    taken = train.take(np.array([3, 1, 2])).take(np.array([2, 0]))
+    assert len(taken) == 2
+    assert stream(taken).shape == (2, 4, 5, 3)
+    np.testing.assert_array_equal(read(taken), everything[[2, 3]])
+    np.testing.assert_array_equal(taken.targets, train.targets[[2, 3]])
+    assert stream(taken).names is stream(train).names
+
+
+def test_files_are_paths_that_can_be_opened(folder: Path) -> None:
+    train = load(folder).train
+    files = stream(train).files(np.array([3, 0]))
+    assert files.dtype.kind == "S"
+    for file, image in zip(files.tolist(), train.read(np.array([3, 0])), strict=True):
+        pixels = np.asarray(Image.open(os.fsdecode(file)))
+        np.testing.assert_array_equal(pixels / np.float32(255), image)
+
+
+def test_a_relative_path_holds_after_a_change_of_directory(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    train = load(Path(folder.name)).train
+    monkeypatch.chdir("/")
+    assert read(train).shape == (28, 4, 5, 3)
+
+
+def test_home_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    assert len(load(Path("~")).train) == 28
+
+
+def test_names_of_any_letters(tmp_path: Path) -> None:
+    fill(tmp_path, 10, ("Müll", "猫 und mehr"))
+    dataset = load(tmp_path)
+    assert dataset.class_names == ("Müll", "猫 und mehr")
+    assert read(dataset.test).shape[0] == len(dataset.test)
+
+
+# The fingerprint
+
+
+def test_fingerprint_does_not_depend_on_the_place(tmp_path: Path) -> None:
+    fill(tmp_path / "one")
+    fill(tmp_path / "other")
+    assert load(tmp_path / "one").fingerprint == load(tmp_path / "other").fingerprint
+
+
+def one_pixel(folder: Path) -> None:
+    pixels = draw(7)
+    pixels[2, 1, 0] ^= 1
+    save(folder / "bird" / "007.png", pixels)
+
+
+def another_name(folder: Path) -> None:
+    (folder / "bird" / "007.png").rename(folder / "bird" / "007b.png")
+
+
+def two_classes_swapped(folder: Path) -> None:
+    one, other = folder / "bird" / "007.png", folder / "cat" / "027.png"
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(content)
+
+
+def another_class(folder: Path) -> None:
+    (folder / "cat").rename(folder / "dog")
+
+
+@pytest.mark.parametrize("change", [one_pixel, another_name, two_classes_swapped, another_class])
+def test_fingerprint_changes(folder: Path, change: Callable[[Path], None]) -> None:
+    first = load(folder)
+    change(folder)
+    second = load(folder)
+    assert second.fingerprint != first.fingerprint
+    assert stream(second.train).fingerprint != stream(first.train).fingerprint
+
+
+def test_fingerprint_changes_with_what_is_made_of_the_files(folder: Path) -> None:
+    fingerprints = {
+        stream(load(folder, **changes).train).fingerprint
+        for changes in ({}, {"channels": 1}, {"image_size": [8, 8]}, {"image_size": [8, 7]})
+    }
+    assert len(fingerprints) == 4
+    train = stream(load(folder).train)
+    assert train.take(np.array([0, 1])).fingerprint != train.take(np.array([1, 0])).fingerprint
+
+
+# What the files are made into
+
+
+@pytest.mark.parametrize("extension", ["png", "bmp", "gif", "jpg", "jpeg", "PNG", "JPG"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_format(tmp_path: Path, extension: str, channels: int) -> None:
+    shape = (6, 7) if channels == 1 else (6, 7, 3)
+    for seed in range(20):
+        pixels = draw(seed, *shape) // 32 * 32
+        save(tmp_path / CLASSES[seed % 2] / f"{seed}.{extension}", pixels)
+    dataset = load(tmp_path, channels=channels)
+    assert dataset.input_shape == (6, 7, channels)
+    for name, image in zip(names(dataset.train), read(dataset.train), strict=True):
+        with Image.open(tmp_path / name) as opened:
+            expected = np.asarray(opened.convert("L" if channels == 1 else "RGB"))
+        np.testing.assert_array_equal(image, expected.reshape(image.shape) / np.float32(255))
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("1", 1), ("LA", 1), ("P", 3)])
+@pytest.mark.filterwarnings("error")
+def test_channels_of_the_first_file(tmp_path: Path, mode: str, channels: int) -> None:
+    for seed in range(20):
+        image = Image.fromarray(draw(seed)).convert(mode)
+        file = tmp_path / CLASSES[seed % 2] / f"{seed}.png"
+        file.parent.mkdir(exist_ok=True)
+        options: dict[str, Any] = {"transparency": bytes(9)} if mode == "P" else {}
+        image.save(file, **options)
+    dataset = load(tmp_path)
+    assert dataset.input_shape == (4, 5, channels)
+    for name, image in zip(names(dataset.train), read(dataset.train), strict=True):
+        with Image.open(tmp_path / name) as opened:
+            opened.info.pop("transparency", None)
+            expected = np.asarray(opened.convert("L" if channels == 1 else "RGB"))
+        np.testing.assert_array_equal(image, expected.reshape(image.shape) / np.float32(255))
+
+
+def test_transparency_and_orientation_are_ignored(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    for seed in range(20):
+        file = tmp_path / CLASSES[seed % 2] / f"{seed}.png"
+        save(file, draw(seed, 4, 5, 4), exif=exif)
+    dataset = load(tmp_path)
+    assert dataset.input_shape == (4, 5, 3)
+    for name, image in zip(names(dataset.train), read(dataset.train), strict=True):
+        pixels = draw(int(Path(name).stem), 4, 5, 4)[..., :3]
+        np.testing.assert_array_equal(image, pixels / np.float32(255))
+
+
+def test_image_size_resizes_bilinearly(tmp_path: Path) -> None:
+    fill(tmp_path, 10, ("small",), 4, 5, 3)
+    fill(tmp_path, 10, ("tall",), 12, 6, 3)
+    dataset = load(tmp_path, image_size=[6, 3])
+    assert dataset.input_shape == (6, 3, 3)
+    assert stream(dataset.train).needs_resizing
+    assert not stream(dataset.train).is_native
+    tall = dataset.train.take(np.flatnonzero(dataset.train.targets == 1))
+    for name, image in zip(names(tall), read(tall), strict=True):
+        # A triangle over twice the pixels, as one shrinks to half: its weights are 1, 3, 3, 1.
+        pixels = draw(int(Path(name).stem), 12, 6, 3).astype(float)
+        middle = [
+            sum(w * pixels[2 * row - 1 + k] for k, w in enumerate((1, 3, 3, 1))) / 8
+            for row in range(1, 5)
+        ]
+        centre = sum(w * np.asarray(middle)[:, 1 + k] for k, w in enumerate((1, 3, 3, 1))) / 8
+        np.testing.assert_allclose(image[1:5, 1] * 255, centre, atol=1.01)
+
+
+def test_image_size_of_all_files_resizes_nothing(folder: Path) -> None:
+    dataset = load(folder, image_size=(4, 5))
+    assert not stream(dataset.train).needs_resizing
+    np.testing.assert_array_equal(read(dataset.train), read(load(folder).train))
+
+
+def test_standardize_is_exact(folder: Path) -> None:
+    dataset = load(folder, standardize=True)
+    expected = Scale.fit(read(dataset.train))
+    assert dataset.input_scale is not None
+    np.testing.assert_allclose(dataset.input_scale.mean, expected.mean, rtol=1e-6)
+    np.testing.assert_allclose(dataset.input_scale.deviation, expected.deviation, rtol=1e-6)
+    assert dataset.input_scale.mean.shape == (3,)
+    assert dataset.input_scale.mean.dtype == dataset.input_scale.deviation.dtype == np.float32
+
+
+def test_standardize_with_files_left_out(folder: Path) -> None:
+    for name in ("bird/000.png", "cat/022.png"):
+        (folder / name).write_bytes(b"")
+    dataset = load(folder, standardize=True, on_error="skip")
+    expected = Scale.fit(read(dataset.train))
+    assert dataset.input_scale is not None
+    np.testing.assert_allclose(dataset.input_scale.mean, expected.mean, rtol=1e-6)
+
+
+def test_standardize_of_a_constant(tmp_path: Path) -> None:
+    for seed in range(20):
+        save(tmp_path / CLASSES[seed % 2] / f"{seed}.png", np.full((4, 5), 51, np.uint8))
+    scale = load(tmp_path, standardize=True).input_scale
+    assert scale is not None
+    np.testing.assert_allclose(scale.mean, [0.2], rtol=1e-6)
+    np.testing.assert_array_equal(scale.deviation, [1.0])
+
+
+def test_augment(folder: Path) -> None:
+    augmentation = load(folder, augment={"flip": True, "shift": 2}).augmentation
+    assert (augmentation.flip, augmentation.shift, augmentation.crop) == (True, 2, 1.0)
+    with pytest.raises(UserError, match=r"data\.augment\.flop"):
+        load(folder, augment={"flop": True})
+
+
+# TensorFlow's own decoder
+
+
+def as_tensorflow(file: bytes, channels: int) -> Pixels:
+    import tensorflow as tf
+
+    content = tf.io.read_file(file)
+    image = tf.io.decode_jpeg(content, channels=channels, dct_method="INTEGER_ACCURATE")
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("RGB", {"format": "PNG"}),
+        ("RGBA", {"format": "PNG"}),
+        ("P", {"format": "PNG"}),
+        ("L", {"format": "PNG"}),
+        ("LA", {"format": "PNG"}),
+        ("1", {"format": "PNG"}),
+        ("L", {"format": "JPEG"}),
+        ("RGB", {"format": "JPEG"}),
+        ("RGB", {"format": "JPEG", "quality": 30, "progressive": True}),
+        ("RGB", {"format": "JPEG", "quality": 95, "subsampling": 0}),
+    ],
+)
+def test_native_decoding_gives_the_same_pixels(
+    tmp_path: Path, mode: str, options: dict[str, Any]
+) -> None:
+    for seed in range(20):
+        file = tmp_path / CLASSES[seed % 2] / f"{seed}.png"  # the content decides, not the name
+        file.parent.mkdir(exist_ok=True)
+        Image.fromarray(draw(seed, 13, 17, 3)).convert(mode).save(file, **options)
+    for channels in (None, 3):
+        train = load(tmp_path, channels=channels, batch_size=1).train
+        assert stream(train).is_native
+        files = stream(train).files(np.arange(len(train))).tolist()
+        for file, image in zip(files, read(train), strict=True):
+            pixels = as_tensorflow(file, image.shape[-1])
+            np.testing.assert_array_equal(pixels / np.float32(255), image)
+
+
+@pytest.mark.parametrize(
+    ("mode", "extension", "channels"),
+    [("RGB", "png", 1), ("P", "png", 1), ("RGB", "bmp", 3), ("P", "gif", 3), ("CMYK", "jpg", 3)],
+)
+def test_what_is_not_native(tmp_path: Path, mode: str, extension: str, channels: int) -> None:
+    for seed in range(20):
+        save(tmp_path / CLASSES[seed % 2] / f"{seed}.png", draw(seed))
+    assert stream(load(tmp_path, channels=3).train).is_native
+    Image.fromarray(draw(5)).convert(mode).save(tmp_path / "cat" / f"z.{extension}")
+    assert not stream(load(tmp_path, channels=channels).train).is_native
+
+
+# What is wrong
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def bad_checksum(content: bytes) -> bytes:
+    """Changes the checksum of a PNG's pixels; its end is 12 bytes long."""
+    return content[:-14] + bytes([content[-14] ^ 1]) + content[-13:]
+
+
+def png16() -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(draw(0, 4, 5).astype(np.uint16) * 257).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def huge_png(side: int) -> bytes:
+    """A PNG that says it has many pixels, in few bytes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    pixels = zlib.compress(bytes(1000))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
+
+
+def encoded(extension: str, *shape: int) -> bytes:
+    stream = io.BytesIO()
+    kind = {"jpg": "JPEG"}.get(extension, extension)
+    Image.fromarray(draw(1, *shape)).save(stream, kind)
+    return stream.getvalue()
+
+
+BAD_FILES = [
+    ("z.png", cut(encoded("png", 4, 5, 3)), "can't be decoded|cut off"),
+    ("z.png", encoded("png", 4, 5, 3)[:-1], "cut off"),
+    ("z.png", encoded("png", 4, 5, 3)[:-14], "cut off"),
+    ("z.png", bad_checksum(encoded("png", 4, 5, 3)), "can't be decoded"),
+    ("z.png", encoded("png", 4, 5, 3).replace(b"IDAT", b"IDAU"), "or damaged"),
+    ("z.jpg", cut(encoded("jpg", 4, 5, 3)), "can't be decoded"),
+    ("z.jpg", encoded("jpg", 4, 5, 3)[:-1], "can't be decoded"),
+    ("z.gif", cut(encoded("gif", 40, 50, 3)), "can't be decoded"),
+    ("z.bmp", cut(encoded("bmp", 4, 5, 3)), "can't be decoded"),
+    ("z.png", b"", "it is empty"),
+    ("z.png", b"this is a text", "it is no BMP, GIF, JPEG or PNG file"),
+    ("z.png", encoded("webp", 4, 5, 3), "it is no BMP"),
+    ("z.webp", encoded("webp", 4, 5, 3), r"only \.bmp, \.gif, \.jpeg, \.jpg, \.png are read"),
+    ("Thumbs.db", b"\0", "only .bmp"),
+    ("z.png", encoded("png", 6, 5, 3), r"6x5 pixels and the first file 4x5; data\.image_size"),
+    ("z.png", encoded("png", 4, 5), r"it is gray and the first file in colours; data\.channels=1"),
+    ("z.png", png16(), "16 bits a channel"),
+    ("z.png", huge_png(12_000), "can't be decoded .*decompression bomb"),
+    ("z.png", huge_png(60_000), "can't be decoded .*decompression bomb"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), BAD_FILES)
+def test_a_bad_file_is_told_or_skipped(
+    folder: Path, name: str, content: bytes, message: str
+) -> None:
+    fingerprint = load(folder).fingerprint
+    file = folder / "cat" / name
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=f"{re.escape(str(file))} can't be used: .*{message}") as e:
+        load(folder)
+    assert "data.on_error=skip" in str(e.value)
+    dataset = load(folder, on_error="skip")
+    assert dataset.skipped == 1
+    assert dataset.fingerprint == fingerprint
+
+
+@pytest.mark.parametrize(("name", "content", "message"), BAD_FILES[:13])
+def test_the_first_file_may_be_bad(folder: Path, name: str, content: bytes, message: str) -> None:
+    file = folder / "bird" / f"0{name}"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        load(folder)
+    assert load(folder, on_error="skip").skipped == 1
+
+
+def test_the_first_bad_file_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images_module, "_FILES_AT_ONCE", 3)
+    for name in ("cat/030.png", "bird/011.png", "cat/021.png"):
+        (folder / name).write_bytes(b"")
+    for _ in range(5):
+        with pytest.raises(UserError, match=r"bird/011\.png"):
+            load(folder)
+
+
+def test_a_link_that_leads_nowhere(folder: Path) -> None:
+    (folder / "cat" / "z.png").symlink_to(folder / "gone.png")
+    with pytest.raises(UserError, match=r"z\.png can't be used: it can't be read"):
+        load(folder)
+    assert load(folder, on_error="skip").skipped == 1
+
+
+def test_other_sizes_and_colours_are_mended_as_told(folder: Path) -> None:
+    save(folder / "cat" / "z.png", draw(1, 6, 5))
+    with pytest.raises(UserError, match=r"data\.channels=1 or data\.channels=3"):
+        load(folder)
+    with pytest.raises(UserError, match=r"data\.image_size=\[4,5\]"):
+        load(folder, channels=3)
+    dataset = load(folder, channels=3, image_size=[4, 5])
+    assert sum(len(split) for _, split in dataset.splits()) == 41
+
+
+def test_chunks_make_no_difference(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "cat" / "z.png").write_bytes(b"")
+    first = load(folder, on_error="skip", standardize=True)
+    monkeypatch.setattr(images_module, "_FILES_AT_ONCE", 3)
+    second = load(folder, on_error="skip", standardize=True)
+    assert second.fingerprint == first.fingerprint
+    assert second.skipped == first.skipped == 1
+
+
+def test_harmless_warnings_are_not_shown(folder: Path) -> None:
+    content = encoded("jpg", 4, 5, 3)
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x05\0"  # it says five entries, and has none
+    segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    (folder / "cat" / "z.jpg").write_bytes(content[:2] + segment + content[2:])
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        load(folder)
+    assert shown == []
+
+
+def a_file(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_bytes(b"")
+
+
+def empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def no_classes(folder: Path) -> None:
+    empty(folder)
+    save(folder / "0.png", draw(0))
+
+
+def no_classes_in_train(folder: Path) -> None:
+    empty(folder)
+    save(folder / "train" / "0.png", draw(0))
+
+
+def a_stray_image(folder: Path) -> None:
+    save(folder / "0.png", draw(0))
+
+
+def one_class(folder: Path) -> None:
+    shutil.rmtree(folder / "cat")
+
+
+def an_empty_class(folder: Path) -> None:
+    shutil.rmtree(folder / "cat")
+    (folder / "cat").mkdir()
+
+
+def a_hidden_file_alone(folder: Path) -> None:
+    an_empty_class(folder)
+    (folder / "cat" / ".DS_Store").write_bytes(b"")
+
+
+def a_folder_in_a_class(folder: Path) -> None:
+    save(folder / "cat" / "more" / "0.png", draw(0))
+
+
+def few_examples(folder: Path) -> None:
+    for number in range(23, 40):
+        (folder / "cat" / f"{number:03}.png").unlink()
+
+
+def other_extensions_alone(folder: Path) -> None:
+    an_empty_class(folder)
+    (folder / "cat" / "0.tif").write_bytes(b"")
+
+
+def into_train(folder: Path) -> None:
+    for name in CLASSES:
+        shutil.move(folder / name, folder / "train" / name)
+
+
+def another_class_in_val(folder: Path) -> None:
+    into_train(folder)
+    fill(folder / "val", 2, ("dog",))
+
+
+def an_empty_test(folder: Path) -> None:
+    into_train(folder)
+    (folder / "test").mkdir()
+
+
+def an_unknown_split(folder: Path) -> None:
+    into_train(folder)
+    fill(folder / "valid", 2)
+
+
+def validation_twice(folder: Path) -> None:
+    into_train(folder)
+    fill(folder / "val", 2)
+    fill(folder / "validation", 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (shutil.rmtree, "can't be read: .*No such file"),
+        (a_file, "can't be read: .*Not a directory"),
+        (empty, "holds no folders"),
+        (no_classes, r"0\.png is in no class's folder"),
+        (no_classes_in_train, r"train holds 0 folder|holds 1 folder"),
+        (a_stray_image, r"0\.png is in no class's folder"),
+        (one_class, r"holds 1 folder\(s\); expected .* at least two classes"),
+        (an_empty_class, "cat holds no files"),
+        (a_hidden_file_alone, "cat holds no files"),
+        (a_folder_in_a_class, "cat holds a folder, more"),
+        (few_examples, r"images: class cat has 3 example\(s\)"),
+        (other_extensions_alone, r"0\.tif can't be used: only \.bmp"),
+        (another_class_in_val, r"train has no class 'dog'. It has bird, cat"),
+        (an_empty_test, "test holds 0 folder"),
+        (an_unknown_split, r"holds the folders train, valid; expected train and at most"),
+        (validation_twice, r"holds the folders train, val, validation; expected"),
+    ],
+)
+def test_wrong_folders(tmp_path: Path, change: Callable[[Path], None], message: str) -> None:
+    folder = tmp_path / "images"
+    fill(folder)
+    change(folder)
+    with pytest.raises(UserError, match=message) as error:
+        load(folder)
+    assert str(folder) in str(error.value)
+
+
+@pytest.mark.parametrize("path", ["", None, 5, "no\0path"])
+def test_path_is_none(path: Any) -> None:
+    with pytest.raises(UserError, match=r"data\.path"):
+        ImageFolder(path=path, batch_size=1).load()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("image_size", size) for size in ([8], [8, 8, 3], [0, 8], [-8, 8], [8.0, 8.0], 8, "88")),
+        *(("image_size", size) for size in ([], [True, True], ["8", "8"])),
+        *(("channels", channels) for channels in (0, 2, 4, "3", True, "gray")),
+        *(("on_error", value) for value in ("ignore", "", None, True)),
+    ],
+)
+def test_wrong_options(folder: Path, key: str, value: Any) -> None:
+    with pytest.raises(UserError, match=rf"data\.{key}={re.escape(str(value))}: expected"):
+        load(folder, **{key: value})
+
+
+def test_no_class_goes_away_unseen(folder: Path) -> None:
+    for file in (folder / "cat").iterdir():
+        file.write_bytes(b"")
+    with pytest.raises(UserError, match="no file of the class 'cat' can be used for training"):
+        load(folder, on_error="skip")
+
+
+def test_no_split_goes_away_unseen(folder: Path) -> None:
+    into_train(folder)
+    (folder / "test" / "cat").mkdir(parents=True)
+    (folder / "test" / "cat" / "0.png").write_bytes(b"")
+    with pytest.raises(UserError, match="no file of the val or the test folder can be used"):
+        load(folder, on_error="skip")
+
+
+def test_no_usable_file_at_all(folder: Path) -> None:
+    for file in folder.glob("*/*.png"):
+        file.write_bytes(b"")
+    with pytest.raises(UserError, match="none of the files there can be decoded"):
+        load(folder, on_error="skip")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "No such file"),
+        (b"", "it is empty"),
+        (cut(encoded("png", 4, 5, 3)), "decoded|cut off"),
+        (encoded("png", 6, 5, 3), "6x5 pixels"),
+    ],
+)
+def test_a_file_that_changes_later_fails_the_run(
+    folder: Path, content: bytes | None, message: str
+) -> None:
+    train = load(folder).train
+    file = folder / names(train)[3]
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    assert train.read(np.arange(3)).shape == (3, 4, 5, 3)
+    with pytest.raises(RunError, match=f"{re.escape(str(file))} was fine when .*({message})"):
+        train.read(np.array([3]))
+
+
+def test_memory_does_not_grow_with_the_files_but_for_their_names(tmp_path: Path) -> None:
+    content = encoded("png", 16, 16, 3)
+
+    def peak_and_kept(count: int) -> tuple[int, int]:
+        for name in CLASSES:
+            folder = tmp_path / str(count) / name
+            folder.mkdir(parents=True)
+            for number in range(count // 2):
+                (folder / f"{number:05}.png").write_bytes(content)
+        tracemalloc.start()
+        dataset = load(tmp_path / str(count))
+        kept, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert len(dataset.train) > count // 2
+        return peak, kept
+
+    peak_and_kept(20)  # imports
+    (peak, kept), (twice_peak, twice_kept) = peak_and_kept(1000), peak_and_kept(2000)
+    assert (twice_kept - kept) / 1000 < 60
+    assert (twice_peak - peak) / 1000 < 200
