@@ -1,13 +1,14 @@
 """Trains every loss on every task it allows, and every activation, on digits, for a short time.
 
     python scripts/matrix.py                 prints the tables of docs/matrix.md
-    python scripts/matrix.py > docs/matrix.md
+    python scripts/matrix.py >> docs/matrix.md
 
 Each run has its defaults but for what is named, and lasts 15 epochs. Better than chance means:
 classes, a test accuracy above 3/10 (chance is 1/10); values, a test r2 above 0.1 (always predicting
 the mean is 0); reconstruction, a test loss below 9/10 of that of always giving the mean picture of
-the train split; generation, a sliced Wasserstein distance of less than half of that before training. Values are the ten numbers 0 or 1 that encode a digit's
-class. The generation runs are those of experiment=gan. A run that diverges fails and is told so.
+the train split; generation, a sliced Wasserstein distance of less than half of that before
+training. Values are the ten numbers 0 or 1 that encode a digit's class. The generation runs are
+those of experiment=gan. A run that diverges fails and is told so.
 """
 
 import logging

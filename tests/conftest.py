@@ -29,11 +29,16 @@ Command = Callable[..., Finished]
 
 @pytest.fixture(scope="session")
 def run_command() -> Command:
-    """Runs `python -m expt.run` with some arguments in a folder."""
+    """Runs `python -m expt.run`, or another command, with some arguments in a folder."""
 
-    def run(*arguments: str, folder: Path, environment: dict[str, str] | None = None) -> Finished:
+    def run(
+        *arguments: str,
+        folder: Path,
+        environment: dict[str, str] | None = None,
+        command: str = "run",
+    ) -> Finished:
         done = subprocess.run(
-            [sys.executable, "-m", "expt.run", *arguments],
+            [sys.executable, "-m", f"expt.{command}", *arguments],
             cwd=folder,
             env={**os.environ, **(environment or {})},
             capture_output=True,

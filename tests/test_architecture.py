@@ -16,7 +16,7 @@ FILES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
     for path in PACKAGE.rglob("*.py")
 }
-ROOMS = ("config", "parts", "record", "train")
+ROOMS = ("config", "exports", "parts", "record", "runs", "train")
 
 
 @cache
@@ -63,6 +63,7 @@ def test_parts_know_nothing_but_themselves() -> None:
             "expt.parts.data": {
                 "expt.parts.data.dataset",
                 "expt.parts.data.encoding",
+                "expt.parts.data.mapped",
                 "expt.parts.data.reading",
                 "expt.parts.data.splitting",
             },
@@ -77,6 +78,8 @@ def test_parts_know_nothing_but_themselves() -> None:
         ("record", {"expt.errors", "expt.parts", "expt.record"}),
         ("train", {"expt.errors", "expt.parts", "expt.record", "expt.train"}),
         ("config", {"expt.errors", "expt.parts", "expt.record", "expt.train", "expt.config"}),
+        ("runs", {"expt.errors", "expt.runs"}),
+        ("exports", {"expt.errors", "expt.exports"}),
     ],
 )
 def test_imports_go_one_way(knowing: str, allowed: set[str]) -> None:
@@ -118,7 +121,7 @@ def test_hydra_is_known_to_the_config_room_and_the_command_alone() -> None:
     assert {module for module in knowing if room(module) != "expt.config"} == {"expt.run"}
 
 
-def test_gradients_are_taken_in_the_step_and_the_preflight_alone() -> None:
+def test_gradients_are_taken_in_the_steps_and_the_checks_before_them_alone() -> None:
     taking = {
         module
         for module in FILES
@@ -126,10 +129,16 @@ def test_gradients_are_taken_in_the_step_and_the_preflight_alone() -> None:
         if (isinstance(node, ast.Attribute) and node.attr == "GradientTape")
         or (isinstance(node, ast.alias) and node.name == "GradientTape")
     }
-    assert taking == {"expt.train.step", "expt.train.preflight"}
+    assert taking == {"expt.train.step", "expt.train.preflight", "expt.train.adversarial"}
 
 
-@pytest.mark.parametrize("module", ["expt.run", "expt.config.checks", "expt.parts.data.files"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("expt.run", "expt.evaluate", "expt.predict", "expt.export"),
+        *("expt.config.checks", "expt.parts.data.files", "expt.runs.find"),
+    ],
+)
 def test_it_starts_without_the_slow_libraries(module: str) -> None:
     """A mistake is told in a second."""
     slow = {"tensorflow", "keras", "mlflow", "sklearn", "matplotlib"}

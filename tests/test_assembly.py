@@ -1,15 +1,14 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from expt.assembly import DataLoader, Sinks, make_params, make_parts, make_plan
+from expt.assembly import DataLoader, Sinks, make_params, make_plan
 from expt.config.compose import Job, compose_jobs
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
-from expt.train.backend import start_tensorflow
 from expt.train.cadence import Cadence
 
 
@@ -29,11 +28,6 @@ def load() -> DataLoader:
 @pytest.fixture(scope="module")
 def digits(load: DataLoader) -> Dataset:
     return load(compose_one())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def started() -> None:
-    start_tensorflow(seed=0)
 
 
 @pytest.mark.parametrize(
@@ -59,67 +53,6 @@ def test_a_plan_has_the_configs_seed_cadences_and_sizes(digits: Dataset) -> None
     assert (plan.eval_every, plan.image_every) == (Cadence(20), Cadence(None))
 
 
-@pytest.mark.parametrize(
-    ("overrides", "metrics", "parameters"),
-    [
-        ((), ["accuracy"], 64 * 128 + 128 + 128 * 128 + 128 + 128 * 10 + 10),
-        (("model.units=[5]", "loss=mse"), ["accuracy"], 64 * 5 + 5 + 5 * 10 + 10),
-        (LINEAR, ["mae", "rmse"], 2),
-        ((*LINEAR, "metric=[accuracy]"), [], 2),
-    ],
-)
-def test_parts_fit_the_data(
-    load: DataLoader, overrides: tuple[str, ...], metrics: list[str], parameters: int
-) -> None:
-    job = compose_one(*overrides)
-    dataset = load(job)
-    parts = make_parts(job, dataset, total_steps=10)
-    assert list(parts.metrics) == metrics
-    assert parts.model.count_params() == parameters
-    assert parts.optimizer.built
-    outputs = parts.model(dataset.train.inputs[:3])
-    assert outputs.shape == (3, dataset.num_outputs)
-    assert parts.loss(tf.constant(dataset.train.targets[:3]), outputs).shape == (3,)
-
-
-def test_the_schedule_sets_the_optimizers_learning_rate(digits: Dataset) -> None:
-    job = compose_one("schedule=cosine", "optimizer=sgd", "optimizer.learning_rate=0.5")
-    optimizer = make_parts(job, digits, total_steps=2).optimizer
-    rates = []
-    for step in range(3):
-        optimizer.iterations.assign(step)
-        rates.append(float(optimizer.learning_rate))
-    assert rates == pytest.approx([0.5, 0.25, 0.0])
-
-
-def test_the_activation_is_made_for_each_layer(digits: Dataset) -> None:
-    parts = make_parts(compose_one("act=leaky_relu", "model=cnn"), digits, 10)
-    made = [layer for layer in parts.model.layers if type(layer).__name__ == "LeakyReLU"]
-    assert len(made) == 3
-
-
-@pytest.mark.parametrize(
-    ("overrides", "told"),
-    [
-        (("optimizer=momentum", "optimizer.momentum=3"), "optimizer: .*momentum"),
-        (("+optimizer.beta_3=1",), "optimizer: .*beta_3"),
-        (("+model.unit=[3]",), r"model\.unit: mlp .*'units'"),
-        (("+schedule.fraction=1",), r"schedule\.fraction: "),
-        (("act=leaky_relu", "act.negative_slope=-1"), "act: .*negative_slope"),
-        (("act=tanh", "act.activation=tahn"), "act: .*tahn"),
-        (("model=cnn", "model.filters=[-1]"), "model: .*filters"),
-        (("model=cnn", "model.filters=8"), "model: "),
-        (("model=cnn", "model.filters=[8,8,8,8]"), r"model\.filters=.*8x8"),
-        (("+metric.mine={_target_: expt.parts.metrics.mae, x: 1}",), r"metric\.mine\.x: mae"),
-    ],
-)
-def test_a_part_that_refuses_its_arguments_is_named(
-    digits: Dataset, overrides: tuple[str, ...], told: str
-) -> None:
-    with pytest.raises(UserError, match=told):
-        make_parts(compose_one(*overrides), digits, 10)
-
-
 class TestDataLoader:
     def test_jobs_with_the_same_data_share_it(self) -> None:
         load = DataLoader()
@@ -128,11 +61,23 @@ class TestDataLoader:
         assert load(compose_one(*LINEAR, "data.noise=0.5")) is not first
         assert load(compose_one(*LINEAR)) is first
 
+    def test_fewer_batches_are_other_data(self) -> None:
+        load = DataLoader()
+        whole, cut = load(compose_one(*LINEAR)), load(compose_one(*LINEAR, "loop.batches=2"))
+        assert [len(split) for _, split in cut.splits()] == [64, 64, 64]
+        assert cut.fingerprint != whole.fingerprint
+        assert load(compose_one(*LINEAR, "loop.batches=2", "seed=4")) is cut
+
+    def test_more_batches_than_there_are_is_all(self) -> None:
+        dataset = DataLoader()(compose_one(*LINEAR, "loop.batches=1000"))
+        assert [len(split) for _, split in dataset.splits()] == [700, 150, 150]
+
     def test_another_split_is_other_data(self) -> None:
         load = DataLoader()
         splits = [load(compose_one(*LINEAR, f"data.split_seed={seed}")) for seed in (0, 1)]
         assert splits[0].fingerprint != splits[1].fingerprint
-        assert not np.array_equal(splits[0].train.inputs, splits[1].train.inputs)
+        one, other = (dataset.train.first(700) for dataset in splits)
+        assert not np.array_equal(one, other)
 
     @pytest.mark.parametrize(
         ("overrides", "told"),
@@ -147,11 +92,52 @@ class TestDataLoader:
             (("data.split_seed=-1",), "split_seed.*-1"),
             ((*LINEAR, "data.num_examples=abc"), "num_examples.*abc"),
             ((*LINEAR, "data.weights=3"), "weights.*3"),
+            (("model=autoencoder",), "crossentropy is not for reconstruction.*model=autoencoder"),
+            (("model=gan", "loss=mae"), "loss=mae is not for generation.*model=gan.*mse"),
+            (("loop.watch=val/acuracy",), "watch=val/acuracy.*Did you mean 'val/accuracy'"),
+            (("loop.watch=accuracy",), "loop.watch=accuracy.*val/accuracy"),
+            ((*LINEAR, "loop.watch=val/accuracy"), "watch=val/accuracy.*val/mae"),
+            ((*LINEAR, "metric=[]", "loop.watch=val/mae"), "watch=val/mae.*Valid: val/loss"),
+            (
+                ("data=linear", "model=linear", "loss=poisson", "data.bias=-3"),
+                "loss=poisson is for targets from 0 to inf; those of the train split of "
+                "data=linear go from -",
+            ),
+            (
+                ("data=linear", "model=linear", "loss=binary_crossentropy"),
+                "binary_crossentropy is for targets from 0 to 1; those of the train split",
+            ),
         ],
     )
     def test_what_is_wrong_is_told(self, overrides: tuple[str, ...], told: str) -> None:
         with pytest.raises(UserError, match=told):
             DataLoader()(compose_one(*overrides))
+
+    @pytest.mark.parametrize(
+        "overrides",
+        [
+            ("loss=binary_crossentropy",),
+            ("model=autoencoder", "loss=binary_crossentropy"),
+            ("model=autoencoder", "loss=poisson"),
+            ("model=gan", "loss=binary_crossentropy", "loop.watch=val/discriminator_loss"),
+            ("loop.watch=val/accuracy", "loop.direction=max"),
+            (*LINEAR, "loop.watch=val/mae"),
+            ("data=diabetes", "loss=poisson", "model=linear"),
+        ],
+    )
+    def test_what_fits_is_loaded(self, overrides: tuple[str, ...]) -> None:
+        assert DataLoader()(compose_one(*overrides)).steps_per_epoch > 0
+
+    def test_a_split_out_of_range_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The training targets alone would pass."""
+        load, job = DataLoader(), compose_one("data=diabetes", "loss=poisson")
+        dataset = load(job)
+        targets = dataset.test.targets.copy()
+        targets[3] = -0.5
+        spoilt = replace(dataset, test=replace(dataset.test, targets=targets))
+        monkeypatch.setattr("expt.parts.data.bundled.Diabetes.load", lambda _: spoilt)
+        with pytest.raises(UserError, match=r"those of the test split .* go from -0\.5 to"):
+            DataLoader()(job)
 
 
 class TestSinks:
@@ -182,4 +168,4 @@ def test_params_are_the_choices_and_every_value() -> None:
     assert params["act.activation"] == "tanh"
     assert params["model.units"] == [3, 4]
     assert params["seed"] == 0
-    assert not any("_tasks_" in key for key in params)
+    assert not any(key.rpartition(".")[2].startswith("_") for key in params)

@@ -39,7 +39,7 @@ def _run(arguments: list[str]) -> int:
         "output_dir=… (default outputs)",
     )
     parser.add_argument("--config-dir", help="a conf/ folder of your own")
-    args = parser.parse_args(arguments)
+    args = parser.parse_intermixed_args(arguments)
     options, overrides = take_options(args.overrides, {"split": "test", "output_dir": "outputs"})
     run = find_run(args.run, Path(options["output_dir"]))
     file = run.model_file

@@ -207,6 +207,7 @@ def _identity(job: Job, dataset: Dataset, directory: Path) -> dict[str, Any]:
         "variant_hash": variant_hash(job.config, dataset.fingerprint),
         "data": {
             "name": dataset.name,
+            "source": job.config["data"]["_target_"],
             "task": task_of(job, dataset.task),
             "fingerprint": dataset.fingerprint,
             "skipped": dataset.skipped,

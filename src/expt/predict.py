@@ -49,7 +49,7 @@ def _run(arguments: list[str]) -> int:
         "outputs", metavar="OUTPUTS", type=Path, help="a new .csv, .npz or .npy file"
     )
     parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="output_dir=…")
-    args = parser.parse_args(arguments)
+    args = parser.parse_intermixed_args(arguments)
     options, unknown = take_options(args.options, {"output_dir": "outputs"})
     if unknown:
         raise UserError(f"{unknown[0]}: {hint(unknown[0], ['output_dir=…'])}")

@@ -1,5 +1,6 @@
 """What the commands that use a finished run share: its job, its data, its model."""
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +30,8 @@ def load_data(
     job = with_data(read_frozen(run.directory, run.record), overrides, config_dir)
     loop = {**job.config["loop"], "batches": None}
     job = replace(job, config={**job.config, "loop": loop})
-    dataset = DataLoader(encoding=trained["encoding"])(job)
+    same_source = job.config["data"]["_target_"] == trained["source"]
+    dataset = DataLoader(encoding=trained["encoding"] if same_source else None)(job)
     if list(dataset.input_shape) != trained["input_shape"]:
         raise UserError(
             f"data={dataset.name}: its inputs have the shape {dataset.input_shape}; the model of "
@@ -78,6 +80,8 @@ def load_model(file: Path) -> Any:
     Raises:
         UserError: The file is damaged, or has layers that are not Keras' own nor imported.
     """
+    if not zipfile.is_zipfile(file):
+        raise UserError(f"{file} can't be loaded: it is cut off, or no .keras file.")
     import keras
 
     try:

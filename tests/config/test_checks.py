@@ -3,7 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from expt.config.checks import TASKS_KEY, check, check_task, suits
+from expt.config.checks import (
+    TASKS_KEY,
+    check,
+    check_task,
+    check_watched,
+    metrics_for,
+    suits,
+    task_of,
+)
 from expt.config.compose import Job, compose_jobs
 from expt.errors import UserError
 
@@ -47,7 +55,14 @@ def test_a_good_choice_passes(overrides: list[str]) -> None:
         ("loop__steps", [None, 1]),
         ("loop__eval_every", [None, 1, 500, "7", "1ep", "20ep"]),
         ("loop__image_every", [None, 1, 500, "7", "1ep", "20ep"]),
+        ("loop__batches", [None, 1]),
+        ("loop__patience", [None, 1, 30]),
+        ("loop__min_change", [0, 0.0, 1e-4, 3]),
+        ("loop__time_limit", [None, 90, 1.5, "90", "90s", "10min", "2h"]),
+        ("loop__target_loss", [None, 0.5, 3]),
+        ("loop__profile", [None, 1, 50]),
         ("optimizer__learning_rate", [1e-9, 0.1, 1, 50]),
+        ("optimizer__clipnorm", [None, 1, 0.5, DELETED]),
         ("model__dropout", [0, 0.0, 0.999, DELETED]),
         ("model__units", [[], [1], [3, 4, 5], DELETED]),
         ("data__batch_size", [1, 10_000]),
@@ -72,6 +87,29 @@ def test_a_good_value_passes(key: str, values: list[object]) -> None:
             )
             for key in ("eval_every", "image_every")
         ),
+        *(
+            (f"loop__{key}", [0, -1, 1.5, True, "3"], rf"loop\.{key}=.*at least 1")
+            for key in ("batches", "patience", "profile")
+        ),
+        (
+            "loop__min_change",
+            [-1, -1e-9, float("nan"), float("inf")],
+            r"loop\.min_change=.*at least 0",
+        ),
+        (
+            "loop__target_loss",
+            [float("nan"), float("inf")],
+            r"loop\.target_loss=.*number",
+        ),
+        (
+            "loop__time_limit",
+            [0, -5, "5m", "0s", "", True, [1], float("nan"), float("inf")],
+            r"loop\.time_limit: .*is not a time.*90s, 10min, 2h",
+        ),
+        *(
+            (f"optimizer__{key}", [0, -1.0, "1", True], rf"optimizer\.{key}=.*positive number")
+            for key in ("clipnorm", "global_clipnorm", "clipvalue")
+        ),
         (
             "optimizer__learning_rate",
             [0, 0.0, -0.1, float("nan"), float("inf"), "fast", True, None, [0.1]],
@@ -92,9 +130,11 @@ def test_a_good_value_passes(key: str, values: list[object]) -> None:
             [0, -8, 1.5, "many", True, None],
             r"data\.batch_size=.*at least 1",
         ),
-        ("recorder__mlflow", [3, {}], r"recorder\.mlflow=.*mlflow, tensorboard"),
-        ("metric__mine", ["mae", None], r"metric\.mine=.*accuracy, mae, rmse"),
+        ("recorder__mlflow", [3, {}], r"recorder\.mlflow=.*mlflow.*tensorboard"),
+        ("metric__mine", ["mae", None], r"metric\.mine=.*accuracy.*mae.*rmse"),
         ("act", [None, "relu", {}], r"act=.*gelu.*relu"),
+        ("model___step_", ["os.system"], r"model\._step_\._target_=os\.system: not allowed"),
+        ("model___step_", ["expt.train.loop.train"], r"model\._step_.*not allowed"),
         ("act___target_", ["os.system"], r"act\._target_=os\.system: not allowed"),
         ("metric__mine", [{"_target_": "os.getcwd"}], r"metric\.mine\._target_=os\.getcwd: not"),
         ("model__units", [[{"_target_": "os.getcwd"}]], r"model\.units\.0\._target_=os\.getcwd"),
@@ -130,7 +170,7 @@ def test_an_output_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_loss_for_another_task_is_refused_with_those_that_fit() -> None:
     (job,), _ = compose_jobs(["data=diabetes"], None, multirun=False)
-    with pytest.raises(UserError, match=r"loss=crossentropy.*regression.*data=diabetes.*: mse\."):
+    with pytest.raises(UserError, match=r"loss=crossentropy.*regression.*data=diabetes.*mse"):
         check_task(job, "regression")
     check_task(DEFAULT, "classification")
     check_task(job_with(loss___tasks_=["regression"]), "regression")
@@ -141,3 +181,75 @@ def test_a_part_suits_the_tasks_that_it_declares_or_else_all() -> None:
     assert suits({TASKS_KEY: ["classification", "regression"]}, "regression")
     assert not suits({TASKS_KEY: ["classification"]}, "regression")
     assert not suits({TASKS_KEY: []}, "regression")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "loop.batches=x",
+        "loop.batches=0",
+        "loop.precision=float64",
+        "loop.precision=null",
+        "loop.direction=up",
+        "loop.watch=loss",
+        "loop.watch=''",
+        "loop.watch=[val/loss]",
+        "loop.patience=0",
+        "loop.patience=soon",
+        "loop.patience=1.5",
+        "loop.min_change=-1",
+        "loop.min_change=null",
+        "loop.time_limit=5m",
+        "loop.time_limit=-5",
+        "loop.target_loss=low",
+        "loop.target_loss=nan",
+        "loop.profile=0",
+        "loop.profile=all",
+    ],
+)
+def test_whatever_is_typed_wrong_is_told_by_its_key(override: str) -> None:
+    def compose_and_check() -> None:
+        (job,), _ = compose_jobs([override], None, multirun=False)
+        check(job)
+        check_task(job, "classification")
+
+    with pytest.raises(UserError, match=override.partition("=")[0].replace(".", r"\.")):
+        compose_and_check()
+
+
+@pytest.mark.parametrize(
+    ("model", "task"),
+    [("mlp", "regression"), ("autoencoder", "reconstruction"), ("gan", "generation")],
+)
+def test_a_models_task_comes_before_the_datas(model: str, task: str) -> None:
+    (job,), _ = compose_jobs([f"model={model}"], None, multirun=False)
+    assert task_of(job, "regression") == task
+
+
+def test_metrics_are_those_for_the_task() -> None:
+    assert list(metrics_for(DEFAULT, "classification")) == ["accuracy"]
+    assert list(metrics_for(DEFAULT, "reconstruction")) == ["mae", "rmse"]
+    assert list(metrics_for(DEFAULT, "generation")) == []
+
+
+def test_what_is_watched_must_be_reported() -> None:
+    check_watched(DEFAULT, ["loss"])
+    check_watched(job_with(loop__watch="val/distance"), ["loss", "distance"])
+    with pytest.raises(UserError, match=r"watch=val/distanc:.*'val/distance'.*val/loss"):
+        check_watched(job_with(loop__watch="val/distanc"), ["loss", "distance"])
+
+
+def test_a_loss_that_may_be_negative_may_have_such_a_target() -> None:
+    """That of counts can be."""
+    (job,), _ = compose_jobs(
+        ["data=diabetes", "loss=poisson", "loop.target_loss=-300"], None, multirun=False
+    )
+    check(job)
+
+
+@pytest.mark.parametrize("name", ["loss", "grad_norm", "learning_rate"])
+def test_a_metric_cannot_take_the_name_of_what_the_step_gives(name: str) -> None:
+    """Its values would stand in the place of the loss, by which the best model is chosen."""
+    metric = {"_target_": "expt.parts.metrics.accuracy"}
+    with pytest.raises(UserError, match=rf"metric\.{name}"):
+        check(job_with(**{f"metric__{name}": metric}))

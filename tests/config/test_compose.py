@@ -29,11 +29,11 @@ def expand(*overrides: str) -> list[tuple[str, ...]]:
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("act=rellu", ["act=rellu", "mean 'relu'?", "gelu, leaky_relu", "tanh"]),
-        ("data=nope", ["data=nope", "diabetes, digits, fashion_mnist, linear, mnist"]),
+        ("act=rellu", ["act=rellu", "mean 'relu'?", "hard_swish, leaky_relu", "tanh"]),
+        ("data=nope", ["data=nope", "fashion_mnist, image_folder, iris, linear, mnist"]),
         ("loop=fast", ["loop=fast", "default"]),
         ("metric=[accurracy]", ["accurracy", "'accuracy'"]),
-        ("optimizer.lr=1", ["optimizer.lr", "mean 'learning_rate'?", "beta_1, beta_2, epsilon"]),
+        ("optimizer.lr=1", ["optimizer.lr", "mean 'learning_rate'?", "amsgrad, beta_1, beta_2, clipnorm"]),
         ("model.unit=[3]", ["model.unit", "mean 'units'?", "dropout"]),
         ("sede=1", ["sede", "mean 'seed'?", "act, data, loop, loss"]),
         ("acct=relu", ["acct", "mean 'act'?"]),
@@ -89,7 +89,7 @@ def test_a_mistake_in_one_job_of_a_sweep_is_named() -> None:
         (["seed=range(0,3)"], [("seed=0",), ("seed=1",), ("seed=2",)]),
         (
             ["act=glob(s*,exclude=soft*)"],
-            [("act=selu",), ("act=sigmoid",), ("act=silu",)],
+            [("act=selu",), ("act=sigmoid",), ("act=silu",), ("act=swish",)],
         ),
         (["model.units=[1],[2,3]"], [("model.units=[1]",), ("model.units=[2,3]",)]),
     ],
@@ -112,7 +112,7 @@ def test_a_config_can_ask_for_a_sweep_by_itself(tmp_path: Path) -> None:
     (tmp_path / "experiment" / "seeds.yaml").write_text(
         "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params: {seed: '4,5'}\n"
     )
-    jobs, hydra = compose_jobs(["+experiment=seeds"], str(tmp_path), multirun=False)
+    jobs, hydra = compose_jobs(["experiment=seeds"], str(tmp_path), multirun=False)
     assert is_multirun(hydra)
     assert [job.config["seed"] for job in jobs] == [4, 5]
 
@@ -125,16 +125,16 @@ def test_one_run_is_no_sweep() -> None:
 def test_a_users_own_folder_adds_options(tmp_path: Path, folder: str) -> None:
     own = tmp_path / folder
     (own / "act").mkdir(parents=True)
-    (own / "act" / "swish.yaml").write_text("_target_: keras.layers.Activation\nactivation: silu\n")
-    job = compose_one("act=swish", config_dir=own)
+    (own / "act" / "my_act.yaml").write_text("_target_: keras.layers.Activation\nactivation: silu\n")
+    job = compose_one("act=my_act", config_dir=own)
     assert job.config["act"]["activation"] == "silu"
-    with pytest.raises(UserError, match=r"Did you mean 'swish'\?.*relu.*swish"):
-        compose_one("act=swissh", config_dir=own)
+    with pytest.raises(UserError, match=r"Did you mean 'my_act'\?.*my_act.*relu"):
+        compose_one("act=my_akt", config_dir=own)
 
 
 def test_without_their_folder_a_users_options_are_unknown() -> None:
-    with pytest.raises(UserError, match="act=swish"):
-        compose_one("act=swish")
+    with pytest.raises(UserError, match="act=my_act"):
+        compose_one("act=my_act")
 
 
 @pytest.mark.parametrize(
@@ -187,11 +187,8 @@ def test_choices_are_the_options_taken_from_groups() -> None:
 def test_defaults_are_the_documented_ones() -> None:
     config = compose_one().config
     assert (config["name"], config["seed"], config["output_dir"]) == ("default", 0, "outputs")
-    assert config["model"] == {
-        "_target_": "expt.parts.models.dense.mlp",
-        "units": [128, 128],
-        "dropout": 0.0,
-    }
+    assert config["model"]["_target_"] == "expt.parts.models.dense.mlp"
+    assert (config["model"]["units"], config["model"]["dropout"]) == ([128, 128], 0.0)
     loop = config["loop"]
     assert (loop["epochs"], loop["steps"], loop["compile"]) == (30, None, "graph")
     assert set(config["metric"]) == {"accuracy", "mae", "rmse"}

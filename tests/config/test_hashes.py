@@ -14,6 +14,7 @@ WITHOUT_EFFECT = {
     "output_dir",
     "data.path",
     "loop.image_every",
+    "loop.profile",
     "recorder.tensorboard._target_",
     "recorder.mlflow._target_",
 }
@@ -58,6 +59,26 @@ def test_all_else_matters(key: str, value: object) -> None:
 @pytest.mark.parametrize("hash_of", [run_hash, variant_hash])
 def test_the_datas_content_matters(hash_of: Any) -> None:
     assert hash_of(CONFIG, "data") != hash_of(CONFIG, "other data")
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("act._initializer_=zeros", "_initializer_"),
+        ("metric.accuracy._direction_=min", "_direction_"),
+        ("+loss._predicts_=sigmoid", "_predicts_"),
+        ("+model._task_=reconstruction", "_task_"),
+        ("+model._step_=expt.train.supervised.Reconstruction", "_step_"),
+        ("+loss._targets_=[0,1]", "_targets_"),
+    ],
+)
+def test_declarations_matter_where_they_change_the_result(override: str, key: str) -> None:
+    """Initial weights, the best model, the kind of training … follow from them."""
+    ((one,), _), ((other,), _) = (
+        compose_jobs(overrides, None, multirun=False) for overrides in ([], [override])
+    )
+    assert key in override
+    assert run_hash(one.config, "data") != run_hash(other.config, "data")
 
 
 def test_names_that_only_begin_alike_matter() -> None:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from expt.config.instantiate import ALLOW_VARIABLE, check_target, part, targets
+from expt.config.instantiate import ALLOW_VARIABLE, call, check_target, part, targets
 from expt.errors import UserError
 
 FORBIDDEN = [
@@ -18,6 +18,11 @@ FORBIDDEN = [
     "expt.config.compose.compose_jobs",
     "expt.assembly.make_parts",
     "expt.partsy.mse",
+    "expt.building.make_parts",
+    "expt.train.loop.train",
+    "expt.train.supervised.make_train_step",
+    "expt.train.adversarial.tf",
+    "expt.train.state.Path",
     "expt",
     "keras",
     "keras.utils.get_file",
@@ -208,3 +213,39 @@ class TestAllow:
 def test_a_value_may_hold_any_text() -> None:
     made = part({"_target_": "keras.layers.ReLU", "name": "my_args_layer"}, "act")
     assert made.keywords == {"name": "my_args_layer"}
+
+
+@pytest.mark.parametrize("name", ["supervised.Supervised", "adversarial.Adversarial"])
+def test_kinds_of_training_are_targets(name: str) -> None:
+    check_target(f"expt.train.{name}", "model._step_")
+
+
+def test_call_gives_what_was_made_its_arguments() -> None:
+    made = part({"_target_": "keras.layers.LeakyReLU", "negative_slope": 0.25}, "act")
+    assert call(made, "act", name="mine").name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("node", "supplied", "told"),
+    [
+        (
+            {"_target_": "keras.layers.LeakyReLU", "negative_slope": -1},
+            {},
+            "^act: .*negative_slope",
+        ),
+        ({"_target_": "keras.layers.ReLU"}, {"nonsense": 1}, "^act: .*nonsense"),
+        ({"_target_": "expt.parts.losses.mse"}, {"targets": 1}, "^act: .*outputs"),
+    ],
+)
+def test_a_refusal_is_told_with_its_place(node: Any, supplied: Any, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        call(part(node, "act"), "act", **supplied)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, UserError])
+def test_call_passes_other_errors_on(error: type[BaseException]) -> None:
+    def fail() -> None:
+        raise error("as it is")
+
+    with pytest.raises(error, match=r"^as it is$"):
+        call(fail, "act")

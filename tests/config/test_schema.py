@@ -7,19 +7,32 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from expt.config.location import config_directory
-from expt.config.schema import Compile, Config, Loop
+from expt.config.schema import Compile, Config, Direction, Loop, Precision
 
 
 def test_it_has_exactly_the_keys_of_the_table_of_contents() -> None:
     contents = yaml.safe_load((config_directory() / "config.yaml").read_text(encoding="utf-8"))
     groups = {name for entry in contents["defaults"] if isinstance(entry, dict) for name in entry}
     keys = set(contents) - {"defaults", "hydra"}
-    assert {field.name for field in fields(Config)} == groups | keys
+    # An experiment or a debug option is a change to the other groups and no node of its own.
+    assert {field.name for field in fields(Config)} == (groups - {"experiment", "debug"}) | keys
 
 
 def test_the_ways_to_compile_are_the_documented_ones() -> None:
     assert [mode.value for mode in Compile] == ["graph", "xla", "eager"]
     assert all(mode.name == mode.value for mode in Compile)
+
+
+def test_precisions_and_directions_are_the_documented_ones() -> None:
+    assert [kind.value for kind in Precision] == ["float32", "mixed_float16", "mixed_bfloat16"]
+    assert [way.value for way in Direction] == ["min", "max"]
+    assert all(kind.name == kind.value for kind in (*Precision, *Direction))
+
+
+def test_the_loops_yaml_has_exactly_its_keys() -> None:
+    path = config_directory() / "loop" / "default.yaml"
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert {field.name for field in fields(Loop)} == set(values)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +45,24 @@ def test_the_ways_to_compile_are_the_documented_ones() -> None:
         ("eval_every", "1ep"),
         ("eval_every", 500),
         ("image_every", None),
+        ("batches", None),
+        ("batches", 3),
+        ("precision", "mixed_float16"),
+        ("watch", None),
+        ("watch", "val/accuracy"),
+        ("direction", None),
+        ("direction", "max"),
+        ("patience", None),
+        ("patience", 5),
+        ("min_change", 0),
+        ("min_change", 1e-4),
+        ("time_limit", None),
+        ("time_limit", "10min"),
+        ("time_limit", 1.5),
+        ("target_loss", None),
+        ("target_loss", 0.25),
+        ("profile", None),
+        ("profile", 10),
     ],
 )
 def test_a_loop_takes(key: str, good: object) -> None:
@@ -46,6 +77,19 @@ def test_a_loop_takes(key: str, good: object) -> None:
         (Loop, {"steps": 1.5}),
         (Loop, {"compile": "fast"}),
         (Loop, {"epoch": 1}),
+        (Loop, {"batches": "few"}),
+        (Loop, {"batches": 1.5}),
+        (Loop, {"precision": "float64"}),
+        (Loop, {"precision": None}),
+        (Loop, {"compile": None}),
+        (Loop, {"watch": ["val/loss"]}),
+        (Loop, {"direction": "up"}),
+        (Loop, {"patience": 1.5}),
+        (Loop, {"patience": "long"}),
+        (Loop, {"min_change": None}),
+        (Loop, {"min_change": "small"}),
+        (Loop, {"target_loss": "low"}),
+        (Loop, {"profile": 0.5}),
         (Config, {"seed": 0.5}),
         (Config, {"seed": None}),
         (Config, {"sede": 1}),

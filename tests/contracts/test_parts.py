@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
+
 from contracts.contract import SMALL, keep_contract, options_of
 from contracts.example_data import one_hot_values
-
 from expt.config.location import config_directory
 
 Train = Callable[..., Any]

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from contracts.contract import SMALL, keep_contract, options_of
 from contracts.example_data import FILES
+from expt.config.location import config_directory
 
 Train = Callable[..., Any]
 
@@ -26,6 +28,21 @@ def test_model(
 ) -> None:
     monkeypatch.setenv("EXPT_ALLOW", "contracts.user_parts")
     keep_contract(train_here, [f"model={option}", *FOR_MODEL.get(option, [])], tmp_path)
+
+
+def is_classifier(option: str) -> bool:
+    text = (config_directory() / "model" / f"{option}.yaml").read_text(encoding="utf-8")
+    return "_task_:" not in text
+
+
+@pytest.mark.parametrize("option", filter(is_classifier, options_of("model")))
+def test_each_classifier_learns_a_batch_by_heart(
+    train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setenv("EXPT_ALLOW", "contracts.user_parts")
+    given = ["debug=overfit", f"model={option}", *FOR_MODEL.get(option, [])]
+    run = train_here(given, tmp_path)
+    assert run.record["stopped"] == "train/loss fell below 0.01"
 
 
 @pytest.mark.parametrize("option", options_of("data"))

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from expt.parts import losses
 from expt.parts.models.dense import mlp
-from expt.train.step import Function, make_train_step
+from expt.train.batch import Batch
+from expt.train.objective import Function
+from expt.train.step import make_train_step
 
 Array = NDArray[np.float64]
 ConfPart = Callable[[str], functools.partial[Any]]
@@ -124,7 +126,7 @@ def test_chain_rule_of_a_two_layer_mlp(
     # The project's own step, with a learning rate of 1, subtracts just these gradients.
     optimizer = conf_part("optimizer/sgd")(learning_rate=1.0)
     optimizer.build(model.trainable_variables)
-    scalars = make_train_step(model, loss, optimizer, {})(inputs, targets)
+    scalars = make_train_step(model, loss, optimizer, {})(Batch(inputs, targets))
     for before, after, correct in zip([w1, b1, w2, b2], model.get_weights(), expected, strict=True):
         np.testing.assert_allclose(before - after, correct, rtol=1e-3, atol=1e-6)
     norm = np.sqrt(sum((gradient**2).sum() for gradient in expected))

@@ -55,10 +55,89 @@ def test_worst_mistakes_come_first() -> None:
     targets = np.array([0, 1, 2, 3], np.int32)
     outputs = _logits([0, 0, 0, 0])
     outputs[1, 0], outputs[2, 0], outputs[3, 0] = 2.0, 9.0, 4.0
-    images = np.linspace(0, 1, 4, dtype=np.float32)[:, None, None, None] * np.ones((1, 8, 8, 1))
-    pixels = grids.mistake_grid(images.astype(np.float32), targets, outputs, NAMES)
+    assert grids.worst_mistakes(targets, outputs).tolist() == [2, 3, 1]
+    images = np.linspace(0, 1, 3, dtype=np.float32)[:, None, None, None] * np.ones((1, 8, 8, 1))
+    pixels = grids.mistake_grid(images.astype(np.float32), targets[1:], outputs[1:], NAMES)
     grays = [int(_cell(pixels, index)[TITLE + 50, 50, 0]) for index in range(4)]
-    assert grays == [170, 255, 85, 255]  # examples 2, 3, 1, and white where there is none
+    assert grays == [0, 127, 255, 255]  # in the order given, and white where there is none
+    assert [_frame_is_red(_cell(pixels, index)) for index in range(4)] == [True, True, True, False]
+
+
+def test_no_more_than_25_mistakes_are_shown_and_equal_ones_keep_their_order() -> None:
+    targets, outputs = np.ones(40, np.int32), _logits([0] * 40)
+    outputs[::2] = _logits([1])
+    outputs[37, 0] = 20.0
+    assert grids.worst_mistakes(targets[:30], outputs[:30]).tolist() == list(range(1, 30, 2))
+    targets = np.full(40, 2, np.int32)
+    assert grids.worst_mistakes(targets, outputs).tolist() == [37, *range(24)]
+
+
+def test_without_a_mistake_the_grid_is_white() -> None:
+    targets = np.array([3, 1], np.int32)
+    worst = grids.worst_mistakes(targets, _logits([3, 1]))
+    assert worst.shape == (0,)
+    none = np.zeros((0, 8, 8, 1), np.float32)
+    assert (grids.mistake_grid(none, targets[worst], _logits([3, 1])[worst], NAMES) == 255).all()
+
+
+def test_scores_of_any_size_have_an_order() -> None:
+    """The softmax of large logits must not overflow."""
+    outputs = np.array([[1000, 0, -1000], [1e30, 0, 0]], np.float32)
+    assert grids.worst_mistakes(np.array([1, 1], np.int32), outputs).tolist() == [0, 1]
+
+
+def _gray_at(pixels: grids.Pixels, row: int, column: int) -> int:
+    return int(_cell(pixels, 5 * row + column)[TITLE + 50, 50, 0])
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 7, 24, 25, 30])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_reconstructions_stand_below_their_inputs(size: int, channels: int) -> None:
+    values = np.arange(1, size + 1, dtype=np.float32) / np.float32(64)
+    inputs = np.ones((size, 4, 6, channels), np.float32)
+    inputs *= values[:, None, None, None]
+    pixels = grids.reconstruction_grid(inputs, inputs + np.float32(0.5))
+    shown = min(size, 25)
+    num_rows = 2 * -(-shown // 5)
+    height = max(5, num_rows) * (CELL + TITLE + MARGIN) + MARGIN
+    assert pixels.shape == (height, 5 * (CELL + MARGIN) + MARGIN, 3)
+    for index in range(shown):
+        row, column = 2 * (index // 5), index % 5
+        gray = int(values[index] * 255)
+        assert _gray_at(pixels, row, column) == gray
+        assert _gray_at(pixels, row + 1, column) == int((values[index] + 0.5) * 255)
+    for index in range(shown, 5 * (num_rows // 2)):
+        row, column = 2 * (index // 5), index % 5
+        assert (_cell(pixels, 5 * row + column) == 255).all()
+        assert (_cell(pixels, 5 * row + 5 + column) == 255).all()
+
+
+def test_a_reconstructions_title_is_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    titles: list[str] = []
+    monkeypatch.setattr(grids, "image_grid", lambda _i, given, _m: titles.extend(given))
+    inputs = np.zeros((6, 2, 2, 1), np.float32)
+    outputs = inputs.copy()
+    outputs[1, 0, 0] = 1.0
+    outputs[5] = 0.25
+    grids.reconstruction_grid(inputs, outputs)
+    assert titles[:5] == ["input"] * 5
+    assert titles[5:10] == ["rmse 0.000", "rmse 0.500", *["rmse 0.000"] * 3]
+    assert titles[10:] == ["input", *[""] * 4, "rmse 0.250", *[""] * 4]
+
+
+@pytest.mark.parametrize(("size", "num_rows"), [(0, 5), (1, 5), (25, 5), (26, 6), (50, 10)])
+def test_a_grid_has_five_rows_or_more(size: int, num_rows: int) -> None:
+    images = np.zeros((size, 3, 4, 1), np.float32)
+    pixels = grids.image_grid(images, [""] * size, [False] * size)
+    height = num_rows * (CELL + TITLE + MARGIN) + MARGIN
+    assert pixels.shape == (height, 5 * (CELL + MARGIN) + MARGIN, 3)
+    assert pixels.dtype == np.uint8
+
+
+def test_values_out_of_range_are_black_and_white() -> None:
+    images = np.array([-3.0, 7.0], np.float32)[:, None, None, None] * np.ones((1, 2, 2, 1))
+    pixels = grids.image_grid(images.astype(np.float32), [""] * 2, [False] * 2)
+    assert [_gray_at(pixels, 0, column) for column in (0, 1)] == [0, 255]
 
 
 def test_confusion_matrix_shades_what_occurs() -> None:

@@ -1,62 +1,34 @@
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+import tensorflow as tf
 
-from expt.parts.data.dataset import Split
-from expt.parts.losses import crossentropy
-from expt.parts.metrics import accuracy
-from expt.parts.models.dense import mlp
-from expt.train.block import RunBlock, make_run_block
-from expt.train.order import batch_indices
-from expt.train.step import make_train_step
+from expt.parts.data.dataset import Augmentation, Dataset, Split
+from expt.train.batch import Batch
+from expt.train.block import make_run_block
+from expt.train.feed import Feed
+from train.train_helpers import (
+    CAPACITY,
+    Training,
+    assert_same_bits,
+    assert_same_rows,
+    make_dataset,
+    small_mlp,
+    streamed,
+)
 
-CAPACITY, BATCH_SIZE, NUM_EXAMPLES = 16, 8, 50
-RANDOM = np.random.default_rng(0)
-INPUTS = RANDOM.standard_normal((NUM_EXAMPLES, 4)).astype(np.float32)
-TARGETS = RANDOM.integers(0, 3, NUM_EXAMPLES).astype(np.int32)
 MODES = ["eager", "graph", "xla"]
-
-
-class Training:
-    """A small classifier in training; counts how often Python runs its step."""
-
-    def __init__(self, mode: str, dropout: float = 0.0, inputs: Any = INPUTS) -> None:
-        keras.utils.set_random_seed(1)
-        self.model = mlp(
-            (4,), 3, partial(keras.layers.Activation, "tanh"), units=(16,), dropout=dropout
-        )
-        self.optimizer = keras.optimizers.Adam(0.01)
-        self.optimizer.build(self.model.trainable_variables)
-        step = make_train_step(self.model, crossentropy, self.optimizer, {"accuracy": accuracy})
-        self.executions = 0
-
-        def counted(inputs: Any, targets: Any) -> dict[str, Any]:
-            self.executions += 1
-            return step(inputs, targets)
-
-        split = Split(inputs, TARGETS)
-        self.run: RunBlock = make_run_block(counted, split, BATCH_SIZE, CAPACITY, mode)
-
-    def run_blocks(self, lengths: Sequence[int]) -> dict[str, NDArray[np.float32]]:
-        first, blocks = 0, []
-        for length in lengths:
-            blocks.append(self.run(batch_indices(0, first, length, NUM_EXAMPLES, BATCH_SIZE)))
-            first += length
-        return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-
-    def state(self) -> list[NDArray[Any]]:
-        """Weights, random states and the optimizer's variables."""
-        return [v.numpy() for v in (*self.model.variables, *self.optimizer.variables)]
+DATA = make_dataset()
+AUGMENTATION = Augmentation(flip=True, shift=1, crop=0.8, cutout=2, mixup=0.4)
+IMAGES = make_dataset((6, 5, 1), augmentation=AUGMENTATION)
 
 
 @pytest.mark.parametrize("mode", ["graph", "xla"])
 def test_compiled_blocks_give_the_numbers_of_plain_python(mode: str) -> None:
-    plain, compiled = Training("eager"), Training(mode)
+    plain, compiled = Training(DATA, "eager"), Training(DATA, mode)
     expected, found = plain.run_blocks([10, 3]), compiled.run_blocks([10, 3])
     assert list(found) == list(expected) == ["loss", "accuracy", "grad_norm", "learning_rate"]
     for name, column in expected.items():
@@ -66,61 +38,118 @@ def test_compiled_blocks_give_the_numbers_of_plain_python(mode: str) -> None:
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_short_blocks_give_the_bits_of_a_long_one(dropout: float) -> None:
-    whole = Training("graph", dropout)
+@pytest.mark.parametrize(
+    ("data", "dropout"),
+    [(DATA, 0.0), (DATA, 0.5), (IMAGES, 0.5), (streamed(IMAGES), 0.5)],
+    ids=["plain", "dropout", "augmented", "streamed"],
+)
+def test_short_blocks_give_the_bits_of_a_long_one(data: Dataset, dropout: float) -> None:
+    make_model = partial(small_mlp, dropout=dropout)
+    whole = Training(data, make_model=make_model)
     expected = whole.run_blocks([CAPACITY])
-    for lengths in ([1] * CAPACITY, [5, 8, 3]):
-        cut = Training("graph", dropout)
-        found = cut.run_blocks(lengths)
-        for name, column in expected.items():
-            np.testing.assert_array_equal(found[name], column)
-        for one, other in zip(cut.state(), whole.state(), strict=True):
-            np.testing.assert_array_equal(one, other)
+    cut = Training(data, make_model=make_model)
+    assert_same_rows(cut.run_blocks([1, 1, 5, 8, 1]), expected)
+    assert_same_bits(cut, whole)
+
+
+@pytest.mark.parametrize("data", [IMAGES, streamed(IMAGES)], ids=["memory", "streamed"])
+def test_a_second_process_goes_on_where_the_first_ended(data: Dataset) -> None:
+    make_model = partial(small_mlp, dropout=0.5)
+    first = Training(data, make_model=make_model)
+    first.run_blocks([7])
+    state = first.state()
+    expected = first.run_blocks([6])
+    second = Training(data, make_model=make_model, first_step=7)
+    for variable, value in zip(second.variables(), state, strict=True):
+        variable.assign(value)
+    assert_same_rows(second.run_blocks([6]), expected)
+    assert_same_bits(second, first)
 
 
 def test_dropout_draws_anew_at_every_step() -> None:
     """The same batch at a learning rate of nothing: only dropout differs."""
-    training = Training("graph", dropout=0.5)
-    training.optimizer.learning_rate = 0.0
-    losses = training.run(np.tile(np.arange(BATCH_SIZE, dtype=np.int32), (6, 1)))["loss"]
+    training = Training(DATA, make_model=partial(small_mlp, dropout=0.5))
+    training.learner.optimizers[0].learning_rate = 0.0
+    losses = training.run(0, np.tile(np.arange(8, dtype=np.int32), (6, 1)))["loss"]
     assert len(set(losses.tolist())) == 6
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_it_ends_at_the_step_whose_loss_is_not_finite(mode: str) -> None:
-    inputs = INPUTS.copy()
-    inputs[-1] = np.nan
-    training = Training(mode, inputs=inputs)
-    indices = np.zeros((7, BATCH_SIZE), np.int32)
-    indices[3, -1] = NUM_EXAMPLES - 1
-    loss = training.run(indices)["loss"]
+    def far_off(dataset: Dataset) -> Any:
+        """A model whose outputs overflow for the last example alone."""
+        inputs = keras.Input(dataset.input_shape)
+        return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Rescaling(1e30)(inputs)))
+
+    inputs = np.zeros((50, 4), np.float32)
+    inputs[-1] = 1e38
+    split = Split(inputs, np.zeros(50, np.int32))
+    training = Training(make_dataset(train=split), mode, make_model=far_off)
+    indices = np.zeros((7, 8), np.int32)
+    indices[3, -1] = 49
+    loss = training.run(0, indices)["loss"]
     assert np.isfinite(loss).tolist() == [True, True, True, False]
-    assert int(training.optimizer.iterations) == 4
+    assert int(training.learner.optimizers[0].iterations) == 4
+
+
+@pytest.mark.parametrize("name", ["loss", "discriminator_loss"])
+@pytest.mark.parametrize("mode", MODES)
+def test_any_loss_ends_it(name: str, mode: str) -> None:
+    steps: list[int] = []
+    rows = make_run_block(counting_step(steps, name), counting_feed(), 1, CAPACITY, mode)(
+        0, np.arange(6, dtype=np.int32)[:, None]
+    )
+    assert rows["count"].tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert np.isinf(rows[name]).tolist() == [False] * 3 + [True]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_no_loss_may_be_infinite(mode: str) -> None:
+    rows = make_run_block(counting_step([], "lossless"), counting_feed(), 1, CAPACITY, mode)(
+        0, np.arange(6, dtype=np.int32)[:, None]
+    )
+    assert rows["count"].tolist() == list(range(6))
+    assert np.isinf(rows["lossless"]).sum() == 1
+
+
+def counting_feed() -> Feed:
+    return Feed(lambda indices, _: Batch(tf.cast(indices, tf.float32), indices), reads_ahead=False)
+
+
+def counting_step(steps: list[int], infinite_at_3: str) -> Any:
+    def step(batch: Batch) -> dict[str, Any]:
+        steps.append(1)
+        count = batch.inputs[0]
+        bad = tf.where(count == 3.0, np.inf, 1.0)
+        return {"count": count, "loss": tf.constant(1.0), infinite_at_3: bad}
+
+    return step
 
 
 @pytest.mark.parametrize("mode", ["graph", "xla"])
 def test_it_is_traced_once_and_before_the_first_step(mode: str) -> None:
-    training, untrained = Training(mode), Training("eager")
+    training, untrained = Training(DATA, mode), Training(DATA, "eager")
     traced = training.executions
     assert traced >= 1
     # Tracing itself trained nothing.
-    for one, other in zip(training.state(), untrained.state(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_same_bits(training, untrained)
     for length in (1, 7, CAPACITY, 2):
         training.run_blocks([length])
     assert training.executions == traced
-    assert int(training.optimizer.iterations) == 1 + 7 + CAPACITY + 2
+    assert int(training.learner.optimizers[0].iterations) == 1 + 7 + CAPACITY + 2
 
 
-def test_each_step_sees_the_rows_of_its_indices() -> None:
-    split = Split(np.arange(10, dtype=np.float32)[:, None], np.arange(10, dtype=np.int32))
+@pytest.mark.parametrize("mode", MODES)
+def test_each_step_gets_its_indices_and_its_number(mode: str) -> None:
+    def batch(indices: tf.Tensor, number: tf.Tensor) -> Batch:
+        return Batch(tf.cast(indices, tf.float32), number)
 
-    def step(inputs: Any, targets: Any) -> dict[str, Any]:
-        return {"loss": keras.ops.sum(inputs), "targets": keras.ops.sum(targets)}
+    def step(batch: Batch) -> dict[str, Any]:
+        return {"loss": tf.reduce_sum(batch.inputs), "number": batch.targets}
 
     indices = np.array([[0, 1], [9, 9], [4, 2]], np.int32)
-    for mode in MODES:
-        rows = make_run_block(step, split, 2, CAPACITY, mode)(indices)
+    run = make_run_block(step, Feed(batch, reads_ahead=False), 2, CAPACITY, mode)
+    for first in (0, 7):
+        rows = run(first, indices)
         assert rows["loss"].tolist() == [1.0, 18.0, 6.0]
-        assert rows["targets"].tolist() == [1.0, 18.0, 6.0]
+        assert rows["number"].tolist() == [first, first + 1, first + 2]

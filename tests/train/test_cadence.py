@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from expt.train.cadence import Cadence
+from expt.train.cadence import Cadence, parse_seconds
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,55 @@ def test_it_is_due_at_its_multiples(value: object, due: list[int]) -> None:
         found = cadence.next_due(step, steps_per_epoch=3)
         assert found == expected if expected else found > 13
     assert math.isinf(cadence.next_due(0, 3)) is (value is None)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        (90, 90.0),
+        (1.5, 1.5),
+        ("90", 90.0),
+        ("90s", 90.0),
+        ("0.5s", 0.5),
+        ("10min", 600.0),
+        ("10 min", 600.0),
+        ("2h", 7200.0),
+        ("1.5h", 5400.0),
+        (100_000.0, 100_000.0),
+    ],
+)
+def test_a_time_is_seconds_minutes_or_hours(value: object, seconds: float | None) -> None:
+    assert parse_seconds(value) == seconds
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        0,
+        0.0,
+        -1,
+        "-5s",
+        "0min",
+        True,
+        False,
+        "5m",
+        "h",
+        "",
+        " 90",
+        "90 s ",
+        "1h30min",
+        [1],
+        {},
+        "1e3",
+        ".5h",
+        "5.h",
+        float("nan"),
+        float("inf"),
+        "3s s",
+    ],
+)
+def test_all_else_is_no_time(value: object) -> None:
+    with pytest.raises(ValueError, match=r"is not a time.*90.*90s, 10min, 2h") as caught:
+        parse_seconds(value)
+    assert repr(value) in str(caught.value)

@@ -1,4 +1,6 @@
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,16 +16,21 @@ from expt.parts.models.dense import linear
 from expt.record.recorder import Image, Record, Scalars
 from expt.record.run import Run, Status
 from expt.train import loop
-from expt.train.block import make_run_block
+from expt.train.block import RunBlock, make_run_block
 from expt.train.cadence import Cadence
 from expt.train.evaluate import make_evaluate
-from expt.train.loop import CAPACITY, NonFiniteLossError, train
+from expt.train.feed import make_feed
+from expt.train.loop import CAPACITY, Evaluation, NonFiniteLossError, Outcome, train
+from expt.train.objective import Objective
 from expt.train.order import batch_indices
 from expt.train.plan import Plan
-from expt.train.state import Best
+from expt.train.profile import profiled
+from expt.train.state import averages_in_place
 from expt.train.step import make_train_step
+from expt.train.watch import Best, Stopping, Watch
 
 STEPS_PER_EPOCH, BATCH_SIZE = 4, 5
+LOSS = Watch("val/loss")
 
 
 class InMemory:
@@ -63,10 +70,17 @@ class InMemory:
 
 
 class Weights:
-    """All that `Best` asks of a model."""
+    """All that the loop and `Best` ask of a network."""
 
     def __init__(self) -> None:
         self._weights: list[Any] = []
+
+    @property
+    def variables(self) -> list[Any]:
+        return [
+            SimpleNamespace(path=f"network/{index}", numpy=lambda weights=weights: weights)
+            for index, weights in enumerate(self._weights)
+        ]
 
     def get_weights(self) -> list[Any]:
         return [weights.copy() for weights in self._weights]
@@ -85,11 +99,19 @@ class Fake:
         self.now, self.step = 1000.0, 0
         self.indices: list[NDArray[np.int32]] = []
         self.evaluated: list[int] = []
-        self.model = Weights()
-        self.best = Best(self.model)
-        self.recorder = InMemory()
+        self.firsts: list[int] = []
+        self.model, self.recorder = Weights(), InMemory()
+        self.watch(LOSS)
+        self.schedules: list[Any] = []
+        self.run: RunBlock = self.run_block
 
-    def run_block(self, indices: NDArray[np.int32]) -> dict[str, NDArray[np.float32]]:
+    def watch(self, watch: Watch, **stopping: Any) -> None:
+        self.best = Best([self.model], watch)
+        self.stopping = Stopping(watch, **stopping)
+
+    def run_block(self, first: int, indices: NDArray[np.int32]) -> dict[str, NDArray[np.float32]]:
+        assert first == self.step
+        self.firsts.append(first)
         self.indices.append(indices)
         losses: list[float] = []
         while len(losses) < len(indices) and np.isfinite(losses[-1:]).all():
@@ -103,6 +125,7 @@ class Fake:
     def evaluate(self) -> tuple[dict[str, float], NDArray[np.float32]]:
         self.now += 100.0
         self.evaluated.append(self.step)
+        assert self.model.get_weights() == [self.step + 0.5]
         loss = self.losses(self.step)
         return {"loss": loss, "mae": 2 * loss}, np.full((3, 1), self.step, np.float32)
 
@@ -110,12 +133,22 @@ class Fake:
         assert (outputs == step).all()
         yield Image(step, self.now, "val/picture", lambda: np.zeros((1, 1, 3), np.uint8))
 
-    def train(self, check_signals: Callable[[], None] = lambda: None) -> dict[str, float]:
+    @contextmanager
+    def averages(self) -> Iterator[None]:
+        """An average is the trained weights and a half."""
+        trained = self.model.get_weights()
+        self.model.set_weights([weights + 0.5 for weights in trained])
+        yield
+        self.model.set_weights(trained)
+
+    def train(self, check_signals: Callable[[], None] = lambda: None) -> Outcome:
+        watch = self.best.watch
+        evaluation = Evaluation(self.evaluate, self.averages, watch, self.best, self.schedules)
         return train(
             self.plan,
-            self.run_block,
-            self.evaluate,
-            self.best,
+            self.run,
+            evaluation,
+            self.stopping,
             self.recorder,
             self.draw,
             check_signals,
@@ -253,8 +286,9 @@ def test_the_speed_is_that_since_the_last_evaluation_and_without_it(make_fake: M
 
 
 def test_the_last_values_come_back(make_fake: MakeFake) -> None:
-    last = make_fake().train()
-    assert last == pytest.approx(
+    outcome = make_fake().train()
+    assert (outcome.step, outcome.reason) == (10, None)
+    assert outcome.values == pytest.approx(
         {
             "train/loss": 0.1,
             "train/grad_norm": 0.2,
@@ -274,8 +308,9 @@ def test_a_loss_that_is_not_finite_stops_it_at_that_step(
     with pytest.raises(NonFiniteLossError) as caught:
         fake.train()
     epoch = (at - 1) // STEPS_PER_EPOCH + 1
-    told = f"became {bad} at step {at} (epoch {epoch}; gradient norm {2 * bad}, learning rate 0.125"
+    told = f"train/loss became {bad} at step {at} (epoch {epoch}; grad_norm {2 * bad}, "
     assert told in str(caught.value)
+    assert "learning_rate 0.125)" in str(caught.value)
     assert "optimizer.learning_rate" in str(caught.value)
     rows = fake.recorder.rows("train/loss")
     assert [step for step, _, _ in rows] == list(range(1, at + 1))
@@ -301,8 +336,10 @@ def test_best_is_the_lowest_validation_loss(
     fake.train()
     assert fake.best.step == best_step
     assert fake.best.values == {"val/loss": by_step[best_step]}
+    # Averages are what is evaluated, so they are what is kept; training goes on without them.
+    assert fake.model.get_weights() == [10]
     fake.best.restore()
-    assert fake.model.get_weights() == [best_step]
+    assert fake.model.get_weights() == [best_step + 0.5]
 
 
 def test_an_evaluation_for_images_alone_is_no_candidate(make_fake: MakeFake) -> None:
@@ -312,28 +349,197 @@ def test_an_evaluation_for_images_alone_is_no_candidate(make_fake: MakeFake) -> 
     assert fake.best.step == 10
 
 
-@pytest.mark.parametrize("mode", ["graph", "eager"])
-def test_it_finds_the_line_that_the_points_are_on(mode: str) -> None:
+def falls_until(step_of_best: int) -> Callable[[int], float]:
+    return lambda step: abs(step - step_of_best) + 1.0
+
+
+def test_patience_ends_it_at_an_evaluation(make_fake: MakeFake) -> None:
+    fake = make_fake(2, 3, total_steps=40, losses=falls_until(6))
+    fake.watch(LOSS, patience=3)
+    outcome = fake.train()
+    assert outcome.step == 12
+    assert outcome.reason == "val/loss has not improved for 3 evaluations"
+    assert fake.recorder.steps("train/loss") == list(range(1, 13))
+    assert fake.recorder.steps("val/loss") == [2, 4, 6, 8, 10, 12]
+    assert fake.best.step == 6
+    assert outcome.values["val/loss"] == outcome.values["train/loss"] == 7.0
+    assert fake.recorder.image_steps() == [3, 6, 9, 12]
+
+
+def test_another_metric_may_be_watched_upwards(make_fake: MakeFake) -> None:
+    fake = make_fake(2, None, total_steps=40, losses=lambda step: -abs(step - 6) + 9.0)
+    fake.watch(Watch("val/mae", larger_is_better=True), patience=1)
+    outcome = fake.train()
+    assert (outcome.step, outcome.reason) == (8, "val/mae has not improved for 1 evaluations")
+    assert fake.best.step == 6
+
+
+@pytest.mark.parametrize("image_every", [None, 1000, 5])
+def test_where_it_stops_it_evaluates_and_draws(make_fake: MakeFake, image_every: object) -> None:
+    """Between two cadences; it draws unless it never does."""
+    fake = make_fake(None, image_every, total_steps=40, seconds=lambda _: 0.25)
+    fake.watch(LOSS, target_loss=0.15)
+    outcome = fake.train()
+    assert outcome.reason == "train/loss fell below 0.15"
+    assert 7 <= outcome.step < 12
+    assert fake.recorder.steps("val/loss") == [outcome.step]
+    drawn = {None: [], 1000: [outcome.step], 5: sorted({5, outcome.step})}[image_every]  # type: ignore[index]
+    assert fake.recorder.image_steps() == drawn
+    assert fake.best.step == outcome.step
+    assert fake.recorder.steps("train/loss") == list(range(1, outcome.step + 1))
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.01, 1e-4])
+def test_how_fast_a_machine_is_does_not_change_where_a_target_ends_it(
+    make_fake: MakeFake, seconds: float
+) -> None:
+    """Else a repeat of a run would not give the same bits."""
+    fake = make_fake("10ep", None, total_steps=100, seconds=lambda _: seconds)
+    fake.watch(LOSS, target_loss=0.05)
+    assert fake.train().step == 21
+
+
+def test_a_limit_of_time_ends_it(make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = make_fake(None, None, total_steps=40, seconds=lambda _: 1.0)
+    monkeypatch.setattr("expt.train.watch.time.monotonic", lambda: fake.now)
+    fake.watch(LOSS, seconds=13.0, _started=fake.now)
+    outcome = fake.train()
+    assert (outcome.step, outcome.reason) == (13, "the time limit of 13 s was reached")
+    assert fake.recorder.steps("val/loss") == [13]
+
+
+@pytest.mark.parametrize(
+    "stopping", [{"patience": 1}, {"target_loss": 0.101}, {"patience": 1, "target_loss": 0.101}]
+)
+def test_a_reason_at_the_planned_end_is_none(make_fake: MakeFake, stopping: dict[str, Any]) -> None:
+    losses: Callable[[int], float] = lambda step: 0.1 if step == 10 else 5.0  # noqa: E731
+    fake = make_fake("10ep" if "target_loss" in stopping else 9, 10, losses=losses)
+    fake.watch(LOSS, **stopping)
+    outcome = fake.train()
+    assert (outcome.step, outcome.reason) == (10, None)
+    assert fake.recorder.image_steps() == [10]
+    assert fake.recorder.steps("val/loss")[-1:] == [10]
+
+
+def test_schedules_are_told_the_watched_metric(make_fake: MakeFake) -> None:
+    told: list[tuple[float, bool]] = []
+
+    class Told:
+        def consider(self, value: float, larger_is_better: bool) -> None:
+            told.append((value, larger_is_better))
+
+    fake = make_fake("1ep", 3)
+    fake.watch(Watch("val/mae", larger_is_better=True))
+    fake.schedules = [Told()]
+    fake.train()
+    values, directions = zip(*told, strict=True)
+    assert values == pytest.approx((2 / 4, 2 / 8, 2 / 10))
+    assert directions == (True, True, True)
+
+
+@pytest.mark.parametrize("name", ["discriminator_loss", "loss"])
+def test_any_loss_that_is_not_finite_is_named(make_fake: MakeFake, name: str) -> None:
+    fake = make_fake()
+    other = {"loss": "discriminator_loss", "discriminator_loss": "loss"}[name]
+
+    def run(first: int, indices: NDArray[np.int32]) -> dict[str, NDArray[np.float32]]:
+        count = min(len(indices), 6 - first)
+        numbers = np.arange(first + 1, first + 1 + count)
+        bad = np.where(numbers == 6, np.nan, 1.0).astype(np.float32)
+        fake.step, fake.now = fake.step + count, fake.now + count
+        fake.model.set_weights([np.array(fake.step)])
+        return {other: np.ones(count, np.float32), name: bad, "grad_norm": 2 * bad}
+
+    fake.run = run
+    with pytest.raises(NonFiniteLossError) as caught:
+        fake.train()
+    assert str(caught.value).startswith(f"train/{name} became nan at step 6 (epoch 2; grad_norm")
+    assert fake.recorder.steps(f"train/{name}") == [1, 2, 3, 4, 5, 6]
+    assert fake.recorder.steps("val/loss") == [4]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_named_though_the_loss_is(
+    make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch, bad: float
+) -> None:
+    """As when an activation turns NaN into 0."""
+    fake = make_fake()
+    weights_of = fake.model.set_weights
+    monkeypatch.setattr(
+        fake.model,
+        "set_weights",
+        lambda weights: weights_of([weights[0], np.array([1, bad if fake.step > 4 else 1])]),
+    )
+    monkeypatch.setattr(fake, "evaluate", lambda: ({"loss": 1.0}, np.zeros((1, 1))))
+    with pytest.raises(NonFiniteLossError, match=r"network/1 .*NaN or infinite by step 8"):
+        fake.train()
+    assert fake.recorder.steps("val/loss") == [4]
+    assert fake.best.step == 4
+
+
+def test_a_block_that_a_profile_cuts_loses_no_step(make_fake: MakeFake, tmp_path: Any) -> None:
+    fake = make_fake("5ep", None, total_steps=40, seconds=lambda _: 0.03)
+    fake.run = profiled(fake.run_block, 3, tmp_path)
+    fake.train()
+    assert 3 in fake.block_lengths()
+    assert fake.recorder.steps("train/loss") == list(range(1, 41))
+    assert fake.recorder.steps("val/loss") == [20, 40]
+    order = batch_indices(3, 0, 40, fake.plan.num_examples, BATCH_SIZE)
+    np.testing.assert_array_equal(np.concatenate(fake.indices), order)
+
+
+def make_line(mode: str, optimizer: Any, stopping: Stopping) -> tuple[Any, InMemory, Any]:
+    """Trains a line on points of one; returns the model, what was recorded, and the best."""
     dataset = Linear(
         weights=[1.477], bias=0.089, noise=0.01, num_examples=100, batch_size=10
     ).load()
+    keras.utils.set_random_seed(0)
     model = linear((1,), 1, keras.layers.ReLU)
-    optimizer = keras.optimizers.SGD(0.1)
     optimizer.build(model.trainable_variables)
+    objective = Objective(mse, {"mae": mae}, lambda outputs: outputs)
     step = make_train_step(model, mse, optimizer, {"mae": mae})
     plan = Plan(0, 70, 7, 70, 10, Cadence.parse("2ep"), Cadence.parse(None))
-    recorder, best = InMemory(), Best(model)
-    last = train(
-        plan,
-        make_run_block(step, dataset.train, 10, CAPACITY, mode),
-        make_evaluate(model, mse, {"mae": mae}, dataset.validation, mode),
+    recorder, best = InMemory(), Best([model], LOSS)
+    evaluation = Evaluation(
+        make_evaluate(model, objective, dataset.validation, mode),
+        partial(averages_in_place, [model], [optimizer]),
+        LOSS,
         best,
+    )
+    outcome = train(
+        plan,
+        make_run_block(step, make_feed(plan, dataset), 10, CAPACITY, mode),
+        evaluation,
+        stopping,
         recorder,
         lambda _step, _outputs: [],
         lambda: None,
     )
+    assert outcome.values["val/loss"] == recorder.rows("val/loss")[-1][2]
+    return model, recorder, best
+
+
+@pytest.mark.parametrize("mode", ["graph", "eager"])
+def test_it_finds_the_line_that_the_points_are_on(mode: str) -> None:
+    model, recorder, _ = make_line(mode, keras.optimizers.SGD(0.1), Stopping(LOSS))
     w, b = (weights.item() for weights in model.get_weights())
     assert (w, b) == pytest.approx((1.477, 0.089), abs=0.01)
-    assert last["val/loss"] < 4e-4
+    assert recorder.rows("val/loss")[-1][2] < 4e-4
     assert recorder.steps("train/loss") == list(range(1, 71))
     assert recorder.steps("val/mae") == [14, 28, 42, 56, 70]
+
+
+def test_averages_do_not_change_how_it_trains() -> None:
+    plain, recorder, _ = make_line("graph", keras.optimizers.SGD(0.1), Stopping(LOSS))
+    averaging = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.95)
+    model, averaged, best = make_line("graph", averaging, Stopping(LOSS))
+    assert averaged.rows("train/loss") == recorder.rows("train/loss")
+    for one, other in zip(model.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    # The averages lag behind.
+    assert averaged.rows("val/loss")[0][2] > 2 * recorder.rows("val/loss")[0][2]
+    best.restore()
+    for found, average in zip(
+        model.get_weights(), averaging._model_variables_moving_average, strict=True
+    ):
+        np.testing.assert_array_equal(found, average.numpy())

@@ -57,3 +57,8 @@ def test_borders_are_wherever_something_is_due(
 
 def test_indices_are_those_of_the_order() -> None:
     np.testing.assert_array_equal(make_plan().indices(3, 4), batch_indices(5, 3, 4, 17, 4))
+
+
+@pytest.mark.parametrize(("cadence", "drawn"), [("1ep", True), (100, True), (None, False)])
+def test_the_end_is_drawn_unless_never(cadence: Any, drawn: bool) -> None:
+    assert make_plan(image_every=cadence).draws_at_end is drawn

@@ -6,24 +6,23 @@ import pytest
 import tensorflow as tf
 
 from expt.errors import UserError
-from expt.parts.data.dataset import Dataset, Split
 from expt.parts.losses import mse
-from expt.train.preflight import preflight
+from expt.train.batch import Batch
+from expt.train.preflight import preflight, unchanged
 
 RANDOM = np.random.default_rng(0)
-
-
-def make_dataset(num_outputs: int = 2) -> Dataset:
-    inputs = RANDOM.standard_normal((12, 3)).astype(np.float32)
-    targets = RANDOM.standard_normal((12, num_outputs)).astype(np.float32)
-    split = Split(inputs, targets)
-    return Dataset("toy", "regression", split, split, split, batch_size=4)
+INPUTS = tf.constant(RANDOM.standard_normal((4, 3)), tf.float32)
 
 
 def make_model(*layers: Any) -> Any:
     model = keras.Sequential([keras.Input((3,)), *layers, keras.layers.Dense(2)])
     assert model.built
     return model
+
+
+def check(model: Any, loss: Any = mse, num_outputs: int = 2) -> None:
+    batch = Batch(INPUTS, tf.zeros((4, num_outputs)))
+    preflight(model, loss, batch, (4, num_outputs), "toy")
 
 
 class Unused(keras.layers.Layer):  # type: ignore[misc]
@@ -38,39 +37,39 @@ class Unused(keras.layers.Layer):  # type: ignore[misc]
 
 
 def test_what_fits_passes() -> None:
-    preflight(make_model(), mse, make_dataset())
+    check(make_model())
 
 
 def test_outputs_of_another_width_are_told() -> None:
-    with pytest.raises(UserError, match=r"\(4, 2\); data=toy needs \(4, 5\): 5 for each example"):
-        preflight(make_model(), mse, make_dataset(num_outputs=5))
+    with pytest.raises(UserError, match=r"\(4, 2\); data=toy needs \(4, 5\)\."):
+        check(make_model(), num_outputs=5)
 
 
 def test_outputs_of_another_rank_are_told() -> None:
     model = make_model(keras.layers.RepeatVector(6))
     with pytest.raises(UserError, match=r"\(4, 6, 2\)"):
-        preflight(model, mse, make_dataset())
+        check(model)
 
 
 def test_a_loss_that_takes_the_mean_itself_is_told() -> None:
     with pytest.raises(UserError, match=r"loss: it gave the shape \(\).*one value for each, \(4,"):
-        preflight(make_model(), lambda t, o: tf.reduce_mean(mse(t, o)), make_dataset())
+        check(make_model(), lambda t, o: tf.reduce_mean(mse(t, o)))
 
 
 def test_a_variable_without_a_gradient_is_named() -> None:
     with pytest.raises(UserError, match=r"does not depend on .*forgotten"):
-        preflight(make_model(Unused(name="unused")), mse, make_dataset())
+        check(make_model(Unused(name="unused")))
 
 
 def test_a_loss_that_stops_the_gradient_is_told() -> None:
     with pytest.raises(UserError, match=r"does not depend on .*kernel.*bias"):
-        preflight(make_model(), lambda t, o: mse(t, tf.stop_gradient(o)), make_dataset())
+        check(make_model(), lambda t, o: mse(t, tf.stop_gradient(o)))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_loss_that_is_not_finite_is_told(value: float) -> None:
     with pytest.raises(UserError, match="loss: it is not finite"):
-        preflight(make_model(), lambda t, o: mse(t, o) * value, make_dataset())
+        check(make_model(), lambda t, o: mse(t, o) * value)
 
 
 def test_it_changes_nothing() -> None:
@@ -82,6 +81,26 @@ def test_it_changes_nothing() -> None:
     )
     before = {variable.path: variable.numpy() for variable in model.variables}
     assert sum("seed" in path for path in before) == 2
-    preflight(model, mse, make_dataset())
+    check(model)
     for variable in model.variables:
         np.testing.assert_array_equal(variable.numpy(), before[variable.path])
+
+
+def test_variables_come_back_when_it_fails() -> None:
+    model = make_model(keras.layers.BatchNormalization())
+    before = [variable.numpy() for variable in model.variables]
+    with pytest.raises(UserError):
+        check(model, lambda t, o: mse(t, o) * np.nan)
+    for variable, value in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+
+
+def test_unchanged_takes_several_networks() -> None:
+    networks = [make_model(keras.layers.BatchNormalization()) for _ in range(2)]
+    before = [variable.numpy() for network in networks for variable in network.variables]
+    with unchanged(networks):
+        for network in networks:
+            network(INPUTS, training=True)
+    after = [variable.numpy() for network in networks for variable in network.variables]
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)

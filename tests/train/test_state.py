@@ -1,64 +1,27 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from expt.train.state import Best, save_model
+from expt.parts.losses import mse
+from expt.train.batch import Batch
+from expt.train.state import averages_in_place, save_model
+from expt.train.step import make_train_step
 
-# Keras' own, with the NumPy of today.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+MOMENTUM = 0.8
+RANDOM = np.random.default_rng(0)
+BATCH = Batch(
+    tf.constant(RANDOM.standard_normal((8, 2)), tf.float32),
+    tf.constant(RANDOM.standard_normal((8, 1)), tf.float32),
+)
 
 
 def make_model() -> Any:
     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-
-
-def fill(model: Any, value: float) -> None:
-    model.set_weights([np.full(w.shape, value) for w in model.get_weights()])
-
-
-@pytest.mark.parametrize(
-    ("losses", "best_step"),
-    [
-        ([3.0, 1.0, 2.0], 2),
-        ([1.0, 2.0, 3.0], 1),
-        ([2.0, 1.0, 1.0], 2),
-        ([np.nan, 5.0, np.nan], 2),
-        ([4.0, np.nan, -np.inf, 3.0], 4),
-        ([np.inf, 7.0], 2),
-        ([-1.0, 0.0, -2.0], 3),
-    ],
-)
-def test_it_keeps_the_weights_of_the_lowest_validation_loss(
-    losses: list[float], best_step: int
-) -> None:
-    model = make_model()
-    best = Best(model)
-    for step, loss in enumerate(losses, start=1):
-        fill(model, step)
-        best.consider(step, {"val/loss": loss, "val/mae": 10.0 * step})
-    fill(model, -1)
-    best.restore()
-    assert best.step == best_step
-    assert best.values == {"val/loss": losses[best_step - 1], "val/mae": 10.0 * best_step}
-    assert all((weights == best_step).all() for weights in model.get_weights())
-
-
-@pytest.mark.parametrize("loss", [np.nan, np.inf, -np.inf])
-def test_a_loss_that_is_not_finite_is_never_best(loss: float) -> None:
-    best = Best(make_model())
-    best.consider(1, {"val/loss": loss})
-    assert best.step is None
-    assert best.values == {}
-
-
-def test_it_is_not_changed_by_what_comes_after() -> None:
-    best, values = Best(make_model()), {"val/loss": 1.0}
-    best.consider(1, values)
-    values["val/loss"] = 0.0
-    assert best.values == {"val/loss": 1.0}
 
 
 def test_a_saved_model_gives_the_same_outputs(tmp_path: Path) -> None:
@@ -84,3 +47,124 @@ def test_a_save_that_fails_leaves_the_file_before(
     with pytest.raises(OSError, match="no space"):
         save_model(model, path)
     assert path.read_bytes() == before
+
+
+def averaging(**options: Any) -> Any:
+    return keras.optimizers.Adam(0.1, use_ema=True, ema_momentum=MOMENTUM, **options)
+
+
+def scaled(optimizer: Any, initial_scale: float = 1024.0) -> Any:
+    return keras.optimizers.LossScaleOptimizer(
+        optimizer, initial_scale=initial_scale, dynamic_growth_steps=3
+    )
+
+
+def train(model: Any, optimizer: Any) -> Callable[[], list[Any]]:
+    """Builds; returns what takes a step and gives the trained weights after it."""
+    optimizer.build(model.trainable_variables)
+    step = make_train_step(model, mse, optimizer, {})
+
+    def train_on() -> list[Any]:
+        step(BATCH)
+        return [variable.numpy() for variable in model.trainable_variables]
+
+    return train_on
+
+
+@pytest.mark.parametrize("under_a_loss_scale", [False, True])
+def test_averages_are_numpys_and_trained_weights_come_back(under_a_loss_scale: bool) -> None:
+    model, optimizer = make_model(), averaging()
+    outer = scaled(optimizer) if under_a_loss_scale else optimizer
+    train_on = train(model, outer)
+    expected: list[Any] = []
+    for _ in range(7):
+        trained = train_on()
+        # From the first update on: the average begins with its weights.
+        expected = [
+            MOMENTUM * average + (1 - MOMENTUM) * weights
+            for average, weights in zip(expected or trained, trained, strict=True)
+        ]
+        with averages_in_place([model], [outer]):
+            found = [variable.numpy() for variable in model.trainable_variables]
+            for one, other in zip(found, expected, strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+        for variable, weights in zip(model.trainable_variables, trained, strict=True):
+            np.testing.assert_array_equal(variable.numpy(), weights)
+    assert not np.allclose(expected[0], trained[0], rtol=1e-3)
+
+
+def test_without_averages_nothing_is_replaced() -> None:
+    model, optimizer = make_model(), keras.optimizers.Adam(0.1)
+    trained = train(model, optimizer)()
+    with averages_in_place([model], [optimizer]):
+        for variable, weights in zip(model.trainable_variables, trained, strict=True):
+            np.testing.assert_array_equal(variable.numpy(), weights)
+
+
+def test_trained_weights_come_back_after_an_exception() -> None:
+    model, optimizer = make_model(), averaging()
+    train_on = train(model, optimizer)
+    train_on()
+    trained = train_on()
+    with pytest.raises(KeyboardInterrupt), averages_in_place([model], [optimizer]):
+        raise KeyboardInterrupt
+    for variable, weights in zip(model.trainable_variables, trained, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), weights)
+
+
+def test_each_network_has_its_own_averages() -> None:
+    networks = [make_model(), make_model(), make_model()]
+    optimizers = [averaging(), keras.optimizers.Adam(0.1), averaging()]
+    trained = []
+    for network, optimizer in zip(networks, optimizers, strict=True):
+        train_on = train(network, optimizer)
+        train_on()
+        trained.append(train_on())
+    with averages_in_place(networks, optimizers):
+        changed = [
+            not np.array_equal(network.trainable_variables[0].numpy(), weights[0])
+            for network, weights in zip(networks, trained, strict=True)
+        ]
+    assert changed == [True, False, True]
+
+
+def test_frozen_weights_and_statistics_stay() -> None:
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((2,)),
+            layers.Dense(3, trainable=False),
+            layers.BatchNormalization(),
+            layers.Dense(1),
+        ]
+    )
+    optimizer = averaging()
+    train_on = train(model, optimizer)
+    train_on()
+    train_on()
+    before = [variable.numpy() for variable in model.non_trainable_variables]
+    with averages_in_place([model], [optimizer]):
+        for variable, value in zip(model.non_trainable_variables, before, strict=True):
+            np.testing.assert_array_equal(variable.numpy(), value)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+def test_while_gradients_accumulate_there_are_averages_too(steps: int) -> None:
+    model, optimizer = make_model(), averaging(gradient_accumulation_steps=3)
+    train_on = train(model, optimizer)
+    for _ in range(steps):
+        trained = train_on()
+    if steps < 3:
+        with averages_in_place([model], [optimizer]):
+            np.testing.assert_allclose(model.trainable_variables[0].numpy(), trained[0], rtol=1e-6)
+
+
+def test_before_the_first_update_the_weights_are_their_own_average() -> None:
+    """A loss scale skips the updates whose gradients overflow, at first often several."""
+    model, optimizer = make_model(), averaging()
+    outer = scaled(optimizer, initial_scale=float("inf"))
+    trained = train(model, outer)()
+    assert int(optimizer.iterations) == 0
+    with averages_in_place([model], [outer]):
+        for variable, weights in zip(model.trainable_variables, trained, strict=True):
+            np.testing.assert_array_equal(variable.numpy(), weights)

@@ -5,14 +5,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from expt.parts.losses import mse
+from expt.parts.losses import crossentropy, mse
 from expt.parts.metrics import mae
+from expt.train.batch import Batch
 from expt.train.step import make_train_step
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((8, 3)).astype(np.float32)
 Y = RANDOM.standard_normal((8, 1)).astype(np.float32)
-BATCH = tf.constant(X), tf.constant(Y)
+BATCH = Batch(tf.constant(X), tf.constant(Y))
 
 
 def make_model(regularizer: Any = None) -> Any:
@@ -43,7 +44,7 @@ def test_it_is_gradient_descent(l2: float, is_compiled: bool) -> None:
     for _ in range(3):
         w, b = model.get_weights()
         loss, dw, db = reference([w, b], l2)
-        scalars = step(*BATCH)
+        scalars = step(BATCH)
         assert list(scalars) == ["loss", "mae", "grad_norm", "learning_rate"]
         assert float(scalars["loss"]) == pytest.approx(loss, rel=1e-5)
         assert float(scalars["mae"]) == pytest.approx(np.abs(X @ w + b - Y).mean(), rel=1e-5)
@@ -62,7 +63,7 @@ def test_the_learning_rate_follows_the_schedule_and_is_that_of_the_update() -> N
     for _ in range(4):
         w, b = model.get_weights()
         _, _, db = reference([w, b], 0.0)
-        reported.append(float(step(*BATCH)["learning_rate"]))
+        reported.append(float(step(BATCH)["learning_rate"]))
         applied.append(float(((b - model.get_weights()[1]) / db)[0]))
     assert reported == pytest.approx([0.1, 0.01, 0.01, 0.5])
     assert applied == pytest.approx(reported, rel=1e-3)
@@ -78,7 +79,7 @@ def test_scaling_the_loss_changes_neither_numbers_nor_update(initial_scale: floa
     steps = make_step(plain, keras.optimizers.SGD(0.1)), make_step(scaled, optimizer)
     # The scale grows on the way.
     for _ in range(5):
-        expected, found = ({k: float(v) for k, v in step(*BATCH).items()} for step in steps)
+        expected, found = ({k: float(v) for k, v in step(BATCH).items()} for step in steps)
         assert found == pytest.approx(expected, rel=1e-5)
     for one, other in zip(plain.get_weights(), scaled.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5)
@@ -89,7 +90,7 @@ def test_layers_know_that_they_train() -> None:
     normed = keras.layers.BatchNormalization()(inputs)
     model = keras.Model(inputs, keras.layers.Dense(1)(normed))
     before = [variable.numpy() for variable in model.non_trainable_variables]
-    make_step(model, keras.optimizers.SGD(0.1))(*BATCH)
+    make_step(model, keras.optimizers.SGD(0.1))(BATCH)
     after = [variable.numpy() for variable in model.non_trainable_variables]
     assert any((one != other).any() for one, other in zip(before, after, strict=True))
 
@@ -99,5 +100,82 @@ def test_variables_that_are_frozen_stay() -> None:
     frozen = keras.layers.Dense(4, trainable=False)
     model = keras.Model(inputs, keras.layers.Dense(1)(frozen(inputs)))
     before = frozen.kernel.numpy()
-    make_step(model, keras.optimizers.SGD(0.1))(*BATCH)
+    make_step(model, keras.optimizers.SGD(0.1))(BATCH)
     np.testing.assert_array_equal(frozen.kernel.numpy(), before)
+
+
+def test_examples_count_by_their_weights() -> None:
+    model, weights = make_model(), RANDOM.uniform(size=8).astype(np.float32)
+    weights[:3] = 0
+    step = make_step(model, keras.optimizers.SGD(0.1))
+    w, b = model.get_weights()
+    error = X @ w + b - Y
+    share = weights[:, None] / weights.sum()
+    scalars = step(BATCH._replace(weights=tf.constant(weights)))
+    assert float(scalars["loss"]) == pytest.approx(float(np.sum(share * error**2)), rel=1e-5)
+    dw, db = 2 * X.T @ (share * error), 2 * (share * error).sum(axis=0)
+    np.testing.assert_allclose(model.get_weights()[0], w - 0.1 * dw, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(model.get_weights()[1], b - 0.1 * db, rtol=1e-5, atol=1e-6)
+
+
+def test_a_batch_of_masked_examples_changes_nothing() -> None:
+    model = make_model()
+    before = model.get_weights()
+    scalars = make_step(model, keras.optimizers.SGD(0.1))(BATCH._replace(weights=tf.zeros(8)))
+    assert float(scalars["loss"]) == float(scalars["grad_norm"]) == 0.0
+    for one, other in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_masked_example_may_overflow() -> None:
+    """Its loss must not reach the weights, not even as 0 times infinity."""
+    inputs = X.copy()
+    inputs[2] = 1e38
+    weights = tf.constant([1.0, 1, 0, 1, 1, 1, 1, 1])
+    stack = [keras.Input((3,)), keras.layers.Rescaling(1e9), keras.layers.Dense(4)]
+    model = keras.Sequential([*stack, keras.layers.Rescaling(1e-9)])
+    optimizer = keras.optimizers.SGD(1e-9)
+    optimizer.build(model.trainable_variables)
+    step = make_train_step(model, crossentropy, optimizer, {})
+    scalars = step(Batch(tf.constant(inputs), tf.range(8) % 4, weights))
+    assert np.isfinite(float(scalars["loss"]))
+    assert np.isfinite(float(scalars["grad_norm"]))
+    assert all(np.isfinite(value).all() for value in model.get_weights())
+
+
+def test_mixup_is_the_crossentropy_with_soft_labels() -> None:
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
+    optimizer = keras.optimizers.SGD(0.1)
+    optimizer.build(model.trainable_variables)
+    targets, mixed_targets = RANDOM.integers(0, 4, (2, 8)).astype(np.int32)
+    share = RANDOM.uniform(size=8).astype(np.float32)
+    w, b = model.get_weights()
+    logits = X @ w + b
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    onehot = np.eye(4, dtype=np.float32)
+    soft = (1 - share[:, None]) * onehot[targets] + share[:, None] * onehot[mixed_targets]
+    mixed = Batch(tf.constant(X), tf.constant(targets), None, mixed_targets, tf.constant(share))
+    scalars = make_train_step(model, crossentropy, optimizer, {})(mixed)
+    expected = -np.sum(soft * np.log(p), axis=1).mean()
+    assert float(scalars["loss"]) == pytest.approx(float(expected), rel=1e-5)
+    dw = X.T @ (p - soft) / 8
+    np.testing.assert_allclose(model.get_weights()[0], w - 0.1 * dw, rtol=1e-4, atol=1e-6)
+
+
+def test_losses_and_metrics_see_float32() -> None:
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = make_model()
+    finally:
+        keras.mixed_precision.set_dtype_policy("float32")
+    assert model(X).dtype == tf.bfloat16
+    seen = []
+
+    def loss(targets: Any, outputs: Any) -> Any:
+        seen.append(outputs.dtype)
+        return mse(targets, outputs)
+
+    optimizer = keras.optimizers.SGD(0.1)
+    optimizer.build(model.trainable_variables)
+    make_train_step(model, loss, optimizer, {"mae": lambda t, o: loss(t, o)[0]})(BATCH)
+    assert seen == [tf.float32, tf.float32]

@@ -1,0 +1,154 @@
+"""The export of a run, as a user types it."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import Command
+from exports.export_helpers import READERS
+from expt.saved import load_model
+
+# Says on exit whether TensorFlow was imported, in the same process as the command.
+_SPY = """
+import atexit, sys
+atexit.register(lambda: print("imported", *({"tensorflow"} & sys.modules.keys())))
+from expt.export import main
+main()
+"""
+_WITHOUT_ONNX = "import sys; sys.modules['tf2onnx'] = None" + _SPY
+# Exports a copy with other weights. TensorFlow is left to the command to start.
+_WRONG = """
+from expt import export
+load = export.load_model
+def load_and_break(file):
+    import keras
+    from expt.exports import tflite
+    write = tflite.write
+    tflite.write = lambda model, path: write(keras.models.clone_model(model), path)
+    return load(file)
+export.load_model = load_and_break
+export.main()
+"""
+
+
+def export(*arguments: str, folder: Path, code: str = "") -> subprocess.CompletedProcess[str]:
+    start = ["-c", code] if code else ["-m", "expt.export"]
+    return subprocess.run(
+        [sys.executable, *start, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def run(run_command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a run that has finished."""
+    folder = tmp_path_factory.mktemp("export")
+    options = ("model.units=[8]", "model.dropout=0.5", "loop.steps=5", "loop.image_every=null")
+    assert run_command("recorder=[]", *options, folder=folder).code == 0
+    (file,) = folder.glob("outputs/runs/*/*/run.json")
+    return file.parent
+
+
+def in_folder(run: Path) -> Path:
+    """The folder that the run was started in."""
+    return run.parents[3]
+
+
+def assert_same(name: str, path: Path, run: Path) -> None:
+    inputs = np.random.default_rng(0).uniform(size=(3, 8, 8, 1)).astype(np.float32)
+    expected = np.asarray(load_model(run / "model.keras")(inputs, training=False))
+    np.testing.assert_allclose(READERS[name](path)(inputs), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"), [("saved_model", "saved_model"), ("tflite", "model.tflite")]
+)
+def test_an_earlier_export_is_replaced(name: str, place: str, run: Path) -> None:
+    path = run / "exports" / place
+    earlier = path / "assets" / "earlier" if name == "saved_model" else path
+    earlier.parent.mkdir(parents=True, exist_ok=True)
+    earlier.write_text("earlier")
+    before = set(path.parent.iterdir())
+    done = export(str(run), name, folder=run.parent)
+    assert (done.returncode, done.stderr) == (0, "")
+    where, difference = done.stdout.splitlines()
+    assert re.fullmatch(rf"{name} written to {re.escape(str(path))} \(\d+ kB\)", where)
+    assert re.search(r" \d\.\de[-+]\d\d of their scale$", difference)
+    assert set(path.parent.iterdir()) == before
+    assert name != "saved_model" or not earlier.exists()
+    assert_same(name, path, run)
+
+
+def test_an_export_goes_where_it_is_asked_to(run: Path) -> None:
+    before = set(run.iterdir())
+    arguments = ("latest", "onnx", "--to", "in/a new folder/model.onnx", "output_dir=../outputs")
+    (elsewhere := in_folder(run) / "elsewhere").mkdir()
+    done = export(*arguments, folder=elsewhere)
+    assert (done.returncode, done.stderr) == (0, "")
+    path = elsewhere / "in/a new folder/model.onnx"
+    assert f"onnx written to {path} (" in done.stdout
+    assert set(run.iterdir()) == before
+    assert [file for file in elsewhere.rglob("*") if file.is_file()] == [path]
+    assert_same("onnx", path, run)
+
+
+def test_a_wrong_export_is_not_kept(run: Path) -> None:
+    (run / "exports").mkdir(exist_ok=True)
+    path = run / "exports" / "model.tflite"
+    path.write_text("earlier")
+    before = set(run.rglob("*"))
+    done = export("latest", "tflite", folder=in_folder(run), code=_WRONG)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert re.match(r"error: the export's outputs differ from the model's by \d.*\n$", done.stderr)
+    assert set(run.rglob("*")) == before
+    assert path.read_text() == "earlier"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nothing", "onnx"], ["nothing: there is no run", "'latest'"]),
+        (["latest", "onnx", "output_dir=nowhere"], ["there are no runs in nowhere"]),
+        (["latest", "tf-lite"], ["tf-lite: ", "Did you mean 'tflite'?", "onnx, saved_model"]),
+        (["latest", "tflite", "--to", "here"], ["--to here: it exists"]),
+        (["latest", "tflite", "--to", "here/file/model"], ["here/file", "Not a directory"]),
+        (["latest", "tflite", "split=val"], ["split=val: ", "output_dir="]),
+        (["unfinished", "tflite"], ["has no model.keras", "RUNNING"]),
+    ],
+)
+def test_a_mistake_is_told_at_once_and_leaves_nothing(
+    arguments: list[str], told: list[str], run: Path
+) -> None:
+    folder = in_folder(run)
+    for name in ("here", "unfinished"):
+        (folder / name).mkdir(exist_ok=True)
+    (folder / "here" / "file").touch()
+    (folder / "unfinished" / "run.json").write_text(json.dumps({"status": "RUNNING"}))
+    before = set(folder.rglob("*"))
+    done = export(*arguments, folder=folder, code=_SPY)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    for text in told:
+        assert text in done.stderr
+    assert done.stdout == "imported\n"
+    assert set(folder.rglob("*")) == before
+
+
+def test_a_missing_extra_is_told_at_once(run: Path) -> None:
+    done = export("latest", "onnx", folder=in_folder(run), code=_WITHOUT_ONNX)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: onnx: needs tf2onnx, not installed here. Install with: pip install 'expt[onnx]'\n"
+    )
+    assert done.stdout == "imported\n"

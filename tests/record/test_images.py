@@ -1,0 +1,143 @@
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from record_helpers import make_run
+
+from expt.parts.data.dataset import Dataset, Split
+from expt.record import grids
+from expt.record.images import ImageRecorder, draw_validation
+from expt.record.recorder import Image, Scalars
+from expt.record.run import Status
+
+RANDOM = np.random.default_rng(0)
+NAMES = ("a", "b", "c")
+
+
+class Reads:
+    """A stream that notes what is read."""
+
+    def __init__(self, array: Any) -> None:
+        self._array, self.read_indices, self.fingerprint = array, list[list[int]](), "f"
+        self.shape: tuple[int, ...] = array.shape
+
+    def read(self, indices: Any) -> Any:
+        self.read_indices.append(list(indices))
+        return self._array[indices]
+
+    def take(self, indices: Any) -> "Reads":
+        return Reads(self._array[indices])
+
+
+def make_dataset(
+    shape: Sequence[int], size: int = 30, task: Any = "classification", is_stream: bool = False
+) -> Dataset:
+    inputs: Any = RANDOM.uniform(size=(size, *shape)).astype(np.float32)
+    targets: Any = RANDOM.integers(0, 3, size).astype(np.int32)
+    if task == "regression":
+        targets = RANDOM.uniform(size=(size, 2)).astype(np.float32)
+    split = Split(Reads(inputs) if is_stream else inputs, targets)
+    names = NAMES if task == "classification" else ()
+    return Dataset("toy", task, split, split, split, batch_size=1, class_names=names)
+
+
+def drawn(dataset: Dataset, task: str, predictions: Any) -> dict[str, grids.Pixels]:
+    images = list(draw_validation(dataset, task, 7, predictions))
+    assert {image.step for image in images} <= {7}
+    return {image.name: image.pixels() for image in images}
+
+
+def logits(size: int = 30) -> Any:
+    return RANDOM.standard_normal((size, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [3, 25, 30])
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_classes_of_images(size: int, is_stream: bool) -> None:
+    dataset, outputs = make_dataset((4, 4, 1), size, is_stream=is_stream), logits(size)
+    split = dataset.validation
+    inputs, targets, shown = split.first(size), split.targets, slice(0, 25)
+    worst = grids.worst_mistakes(targets, outputs)
+    found = drawn(dataset, "classification", outputs)
+    assert list(found) == ["val/predictions", "val/mistakes", "val/confusion"]
+    expected = [
+        grids.prediction_grid(inputs[shown], targets[shown], outputs[shown], NAMES),
+        grids.mistake_grid(inputs[worst], targets[worst], outputs[worst], NAMES),
+        grids.confusion_matrix(targets, outputs, NAMES),
+    ]
+    for one, other in zip(found.values(), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_only_what_is_shown_is_read_and_only_when_it_is_drawn() -> None:
+    dataset, outputs = make_dataset((4, 4, 1), is_stream=True), logits()
+    stream = dataset.validation.inputs
+    assert isinstance(stream, Reads)
+    images = list(draw_validation(dataset, "classification", 1, outputs))
+    assert stream.read_indices == []
+    for image in images:
+        image.pixels()
+    worst = grids.worst_mistakes(dataset.validation.targets, outputs)
+    assert stream.read_indices == [list(range(25)), worst.tolist()]
+
+
+def test_classes_of_a_table() -> None:
+    assert list(drawn(make_dataset((4,)), "classification", logits())) == ["val/confusion"]
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 4, 3)])
+def test_values(shape: tuple[int, ...]) -> None:
+    dataset = make_dataset(shape, task="regression")
+    predictions = RANDOM.uniform(size=(30, 2)).astype(np.float32)
+    found = drawn(dataset, "regression", predictions)
+    expected = grids.predicted_against_true(dataset.validation.targets, predictions)
+    assert list(found) == ["val/predicted_against_true"]
+    np.testing.assert_array_equal(found["val/predicted_against_true"], expected)
+
+
+@pytest.mark.parametrize("size", [3, 30])
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_reconstructions_of_images(size: int, is_stream: bool) -> None:
+    dataset = make_dataset((4, 4, 3), size, is_stream=is_stream)
+    outputs = RANDOM.uniform(size=(size, 4, 4, 3)).astype(np.float32)
+    found = drawn(dataset, "reconstruction", outputs)
+    inputs = dataset.validation.first(25)
+    assert list(found) == ["val/reconstructions"]
+    np.testing.assert_array_equal(
+        found["val/reconstructions"], grids.reconstruction_grid(inputs, outputs[:25])
+    )
+
+
+def test_reconstructions_of_a_table() -> None:
+    dataset = make_dataset((4,))
+    outputs = RANDOM.uniform(size=(30, 4)).astype(np.float32)
+    found = drawn(dataset, "reconstruction", outputs)
+    assert list(found) == ["val/predicted_against_true"]
+
+
+@pytest.mark.parametrize("size", [3, 25, 30])
+def test_generated_images(size: int) -> None:
+    outputs = RANDOM.uniform(size=(size, 4, 4, 1)).astype(np.float32)
+    found = drawn(make_dataset((4, 4, 1)), "generation", outputs)
+    count = min(size, 25)
+    expected = grids.image_grid(outputs[:25], [""] * count, [False] * count)
+    assert list(found) == ["val/generated"]
+    np.testing.assert_array_equal(found["val/generated"], expected)
+
+
+def test_a_generated_table_has_no_picture() -> None:
+    assert drawn(make_dataset((4,)), "generation", np.zeros((30, 4), np.float32)) == {}
+
+
+def test_pictures_become_files(tmp_path: Path) -> None:
+    recorder, pixels = ImageRecorder(), RANDOM.integers(0, 255, (6, 5, 3), dtype=np.uint8)
+    recorder.open(make_run(tmp_path))
+    recorder.write(Image(40, 0.0, "val/predictions", lambda: pixels))
+    recorder.write(Scalars.single(40, 1, {"val/loss": 1.0}))
+    recorder.close(Status.FINISHED)
+    (file,) = (tmp_path / "images").iterdir()
+    assert file.name == "val_predictions_0000040.png"
+    np.testing.assert_array_equal(np.asarray(PillowImage.open(file)), pixels)

@@ -1,0 +1,482 @@
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from expt.assembly import DataLoader
+from expt.building import Parts, make_objective, make_parts, make_predict, make_saved_evaluate
+from expt.config.compose import Job, compose_jobs
+from expt.config.instantiate import ALLOW_VARIABLE
+from expt.errors import UserError
+from expt.parts.data.dataset import Dataset, Scale, Split
+from expt.train.adversarial import Adversarial
+from expt.train.backend import start_tensorflow
+from expt.train.batch import Batch
+from expt.train.evaluate import make_evaluate
+from expt.train.feed import first_batch
+from expt.train.objective import Objective
+from expt.train.supervised import Reconstruction, Supervised
+
+LINEAR = ("data=linear", "loss=mse", "model=linear")
+GAN = ("model=gan", "loss=binary_crossentropy")
+RANDOM = np.random.default_rng(0)
+
+
+def compose_one(*overrides: str) -> Job:
+    (job,), _ = compose_jobs(list(overrides), None, multirun=False)
+    return job
+
+
+@pytest.fixture(scope="module")
+def load() -> DataLoader:
+    return DataLoader()
+
+
+@pytest.fixture(scope="module")
+def digits(load: DataLoader) -> Dataset:
+    return load(compose_one())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def started() -> None:
+    start_tensorflow(seed=0)
+
+
+def table(**changes: Any) -> Dataset:
+    """A regression whose inputs and targets are far from 0 and from each other."""
+    inputs = (RANDOM.standard_normal((40, 3)) * [1, 20, 300] + [5, -7, 1e4]).astype(np.float32)
+    targets = (RANDOM.standard_normal((40, 2)) * [3, 50] + [100, 2000]).astype(np.float32)
+    split = Split(inputs, targets)
+    dataset = Dataset("toy", "regression", split, split, split, batch_size=8)
+    return replace(dataset, **changes)
+
+
+INPUT_SCALE = Scale.fit(table().train.inputs)  # type: ignore[arg-type]
+TARGET_SCALE = Scale.fit(table().train.targets)
+
+
+def parts_of(*overrides: str, dataset: Dataset, total_steps: int = 10) -> Parts:
+    return make_parts(compose_one(*overrides), dataset, total_steps)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "metrics", "parameters"),
+    [
+        ((), ["accuracy"], 64 * 128 + 128 + 128 * 128 + 128 + 128 * 10 + 10),
+        (("model.units=[5]", "loss=mse"), ["accuracy"], 64 * 5 + 5 + 5 * 10 + 10),
+        (LINEAR, ["mae", "rmse"], 2),
+        ((*LINEAR, "metric=[accuracy]"), [], 2),
+    ],
+)
+def test_parts_fit_the_data(
+    load: DataLoader, overrides: tuple[str, ...], metrics: list[str], parameters: int
+) -> None:
+    job = compose_one(*overrides)
+    dataset = load(job)
+    learner = make_parts(job, dataset, total_steps=10).learner
+    assert list(learner.reported) == ["loss", *metrics]
+    assert sum(np.size(v) for v in learner.model.trainable_variables) == parameters
+    assert learner.optimizers[0].built
+    batch = first_batch(dataset)
+    outputs = learner.model(batch.inputs)
+    assert outputs.shape == (dataset.batch_size, dataset.num_outputs)
+    objective = make_objective(job, dataset)
+    assert list(objective.metrics) == metrics
+    assert objective.loss(batch.targets, outputs).shape == (dataset.batch_size,)
+    learner.check(batch, dataset)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "kind", "networks"),
+    [
+        ((), Supervised, 1),
+        (("model=autoencoder", "loss=mse"), Reconstruction, 1),
+        (GAN, Adversarial, 2),
+    ],
+)
+def test_the_model_says_what_kind_of_training_it_needs(
+    digits: Dataset, overrides: tuple[str, ...], kind: type, networks: int
+) -> None:
+    learner = parts_of(*overrides, dataset=digits).learner
+    assert type(learner) is kind
+    assert len(learner.networks) == len(learner.optimizers) == networks
+    assert len({id(optimizer) for optimizer in learner.optimizers}) == networks
+    learner.check(first_batch(digits), digits)
+
+
+def test_the_schedule_sets_the_optimizers_learning_rate(digits: Dataset) -> None:
+    overrides = ("schedule=cosine", "optimizer=sgd", "optimizer.learning_rate=0.5")
+    (optimizer,) = parts_of(*overrides, dataset=digits, total_steps=2).learner.optimizers
+    assert rates(optimizer, 3) == pytest.approx([0.5, 0.25, 0.0])
+
+
+def rates(optimizer: Any, count: int) -> list[float]:
+    found = []
+    for step in range(count):
+        optimizer.iterations.assign(step)
+        found.append(float(optimizer.learning_rate))
+    return found
+
+
+def test_a_schedule_lasts_the_whole_run_with_accumulation_too(digits: Dataset) -> None:
+    """Keras tells a schedule the number of steps, not that of updates."""
+    overrides = ["schedule=cosine", "optimizer=sgd", "optimizer.learning_rate=0.5"]
+    plain = parts_of(*overrides, dataset=digits, total_steps=12).learner.optimizers[0]
+    expected = rates(plain, 12)
+    overrides.append("optimizer.gradient_accumulation_steps=3")
+    learner = parts_of(*overrides, dataset=digits, total_steps=12).learner
+    found = [float(learner.step(first_batch(digits))["learning_rate"]) for _ in range(12)]
+    assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("value", ["two", "2.5", "1", "-2", "true"])
+def test_accumulation_over_no_number_of_steps_is_told(digits: Dataset, value: str) -> None:
+    overrides = (f"optimizer.gradient_accumulation_steps={value}", "schedule=cosine")
+    with pytest.raises(UserError, match=r"optimizer.*gradient_accumulation_steps"):
+        parts_of(*overrides, dataset=digits)
+
+
+@pytest.mark.parametrize(("precision", "scales"), [("float32", False), ("mixed_float16", True)])
+def test_a_loss_is_scaled_where_it_could_underflow(
+    digits: Dataset, precision: str, scales: bool
+) -> None:
+    (optimizer,) = parts_of(f"loop.precision={precision}", dataset=digits).learner.optimizers
+    assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer) is scales
+
+
+def test_the_activation_is_made_for_each_layer(digits: Dataset) -> None:
+    model = parts_of("act=leaky_relu", "model=cnn", dataset=digits).learner.model
+    made = [layer for layer in model.layers if type(layer).__name__ == "LeakyReLU"]
+    assert len(made) == 3
+
+
+@pytest.mark.parametrize(
+    ("act", "initializer"),
+    [("relu", "HeNormal"), ("selu", "LecunNormal"), ("tanh", "GlorotUniform")],
+)
+@pytest.mark.parametrize("model", ["mlp", "cnn"])
+def test_the_activation_chooses_the_initial_weights(
+    digits: Dataset, act: str, initializer: str, model: str
+) -> None:
+    network = parts_of(f"act={act}", f"model={model}", dataset=digits).learner.model
+    hidden = [layer for layer in network.layers if hasattr(layer, "kernel")][:-1]
+    assert {type(layer.kernel_initializer).__name__ for layer in hidden} == {initializer}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "watch"),
+    [
+        ((), ("val/loss", False)),
+        (("loop.watch=val/accuracy",), ("val/accuracy", True)),
+        (("loop.watch=val/accuracy", "loop.direction=min"), ("val/accuracy", False)),
+        (("loop.direction=max",), ("val/loss", True)),
+        (("loop.watch=val/loss",), ("val/loss", False)),
+        (GAN, ("val/distance", False)),
+        ((*GAN, "loop.watch=val/loss", "loop.direction=max"), ("val/loss", True)),
+    ],
+)
+def test_the_watched_metric_has_its_direction(
+    digits: Dataset, overrides: tuple[str, ...], watch: tuple[str, bool]
+) -> None:
+    parts = parts_of(*overrides, dataset=digits)
+    assert (parts.watch.metric, parts.watch.larger_is_better) == watch
+
+
+def test_a_metric_that_the_learner_does_not_give_is_refused(digits: Dataset) -> None:
+    """Which metrics those are is known only once the learner is made."""
+    with pytest.raises(UserError, match=r"watch=val/accuracy.*Valid: val/discrim.*val/distance"):
+        parts_of(*GAN, "loop.watch=val/accuracy", dataset=digits)
+
+
+@pytest.mark.parametrize(("schedule", "driven"), [("constant", 0), ("cosine", 0), ("plateau", 1)])
+def test_schedules_that_validation_drives_are_told_of(
+    digits: Dataset, schedule: str, driven: int
+) -> None:
+    parts = (
+        parts_of(f"schedule={schedule}", "schedule.patience=1", dataset=digits)
+        if driven
+        else (parts_of(f"schedule={schedule}", dataset=digits))
+    )
+    assert len(parts.schedules) == driven
+    for told in parts.schedules:
+        (optimizer,) = parts.learner.optimizers
+        before = float(optimizer.learning_rate)
+        told.consider(1.0, larger_is_better=False)
+        told.consider(1.0, larger_is_better=False)
+        assert float(optimizer.learning_rate) == pytest.approx(before / 2)
+
+
+def test_a_pair_shares_its_schedule(digits: Dataset) -> None:
+    parts = parts_of(*GAN, "schedule=plateau", "schedule.patience=1", dataset=digits)
+    for _ in range(2):
+        parts.schedules[0].consider(1.0, larger_is_better=False)
+    found = [float(optimizer.learning_rate) for optimizer in parts.learner.optimizers]
+    assert found == pytest.approx([0.0005, 0.0005])
+
+
+class TestStandardised:
+    """A model takes inputs, and gives outputs, in the data's own units."""
+
+    DATASET = table(input_scale=INPUT_SCALE, target_scale=TARGET_SCALE)
+
+    @pytest.mark.parametrize(
+        ("input_scale", "target_scale"),
+        [(INPUT_SCALE, TARGET_SCALE), (INPUT_SCALE, None), (None, TARGET_SCALE), (None, None)],
+    )
+    def test_a_saved_model_takes_raw_inputs(
+        self, tmp_path: Path, input_scale: Scale | None, target_scale: Scale | None
+    ) -> None:
+        dataset = table(input_scale=input_scale, target_scale=target_scale)
+        model = parts_of("model=linear", "loss=mse", dataset=dataset).learner.model
+        w, b = (variable.numpy() for variable in model.trainable_variables)
+        expected = dataset.train.first(40)
+        if input_scale is not None:
+            expected = (expected - input_scale.mean) / input_scale.deviation
+        expected = expected @ w + b
+        if target_scale is not None:
+            expected = expected * target_scale.deviation + target_scale.mean
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        found = loaded(dataset.train.first(40)).numpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+    def test_the_loss_is_of_standardised_values_and_metrics_of_raw_ones(self) -> None:
+        job = compose_one("model=linear", "loss=mse", "data=diabetes")
+        learner = make_parts(job, self.DATASET, 10).learner
+        inputs, targets = self.DATASET.train.first(40), self.DATASET.train.targets
+        error = learner.model(inputs).numpy() - targets
+        expected = {
+            "loss": np.mean((error / TARGET_SCALE.deviation) ** 2),
+            "mae": np.abs(error).mean(),
+            "rmse": np.sqrt(np.mean(error**2)),
+        }
+        values, predictions = learner.make_evaluate(self.DATASET.validation, "graph")()
+        assert values == pytest.approx(expected, rel=1e-4)
+        np.testing.assert_allclose(predictions, error + targets, rtol=1e-4)
+        saved = make_saved_evaluate(job, self.DATASET, learner.model, self.DATASET.test)
+        assert saved()[0] == pytest.approx(expected, rel=1e-4)
+        scalars = learner.step(Batch(tf.constant(inputs), tf.constant(targets)))
+        assert {name: float(scalars[name]) for name in expected} == pytest.approx(
+            expected, rel=1e-4
+        )
+
+    def test_a_loss_for_a_range_sees_raw_targets(self) -> None:
+        """Their order of magnitude is what such a loss is about."""
+        job = compose_one("model=linear", "loss=poisson", "data=diabetes")
+        learner = make_parts(job, self.DATASET, 10).learner
+        assert [layer.name for layer in learner.model.layers if "standard" in layer.name] == [
+            "standardised"
+        ]
+        inputs, targets = self.DATASET.train.first(40), self.DATASET.train.targets
+        rates = np.log1p(np.exp(learner.model(inputs).numpy().astype(np.float64)))
+        values, predictions = learner.make_evaluate(self.DATASET.validation, "graph")()
+        np.testing.assert_allclose(predictions, rates, rtol=1e-3, atol=1e-5)
+        expected = {
+            "loss": np.mean(rates - targets * np.log(rates)),
+            "mae": np.abs(rates - targets).mean(),
+        }
+        assert {name: values[name] for name in expected} == pytest.approx(expected, rel=1e-3)
+
+    def test_a_reconstruction_is_compared_on_the_inputs_scale(self) -> None:
+        overrides = ("model=autoencoder", "model.units=[]", "model.latent=2", "loss=mse")
+        learner = parts_of(*overrides, dataset=self.DATASET).learner
+        values, outputs = learner.make_evaluate(self.DATASET.validation, "graph")()
+        inputs = self.DATASET.validation.first(40)
+        np.testing.assert_allclose(outputs, learner.model(inputs).numpy(), rtol=1e-4)
+        error = outputs - inputs
+        assert values["loss"] == pytest.approx(
+            np.mean((error / INPUT_SCALE.deviation) ** 2), rel=1e-3
+        )
+        assert values["mae"] == pytest.approx(np.abs(error).mean(), rel=1e-3)
+
+    def test_class_targets_have_no_scale(self, digits: Dataset) -> None:
+        scale = Scale.fit(digits.train.inputs)  # type: ignore[arg-type]
+        job, dataset = compose_one("loss=mse"), replace(digits, input_scale=scale)
+        model = make_parts(job, dataset, 10).learner.model
+        assert [layer.name for layer in model.layers if "standard" in layer.name] == [
+            "standardised"
+        ]
+        outputs = tf.constant(RANDOM.standard_normal((4, 10)), tf.float32)
+        targets = tf.constant([1, 2, 3, 4])
+        p = tf.nn.softmax(outputs).numpy()
+        expected = np.mean((p - np.eye(10)[[1, 2, 3, 4]]) ** 2, axis=1)
+        found = make_objective(job, dataset).loss(targets, outputs)
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+    @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+    def test_large_raw_values_pass_in_half_precision(self, policy: str) -> None:
+        inputs = (RANDOM.standard_normal((40, 3)) * 1e5 + 1e6).astype(np.float32)
+        targets = (RANDOM.standard_normal((40, 2)) * 1e4 + 1e7).astype(np.float32)
+        split = Split(inputs, targets)
+        dataset = table(
+            train=split,
+            validation=split,
+            test=split,
+            input_scale=Scale.fit(inputs),
+            target_scale=Scale.fit(targets),
+        )
+        start_tensorflow(seed=0, precision=policy)
+        try:
+            overrides = (f"loop.precision={policy}", "loss=mse", "model.units=[8]")
+            learner = parts_of(*overrides, dataset=dataset).learner
+            learner.check(first_batch(dataset), dataset)
+            before = learner.make_evaluate(split, "graph")()[0]["loss"]
+            for _ in range(30):
+                scalars = learner.step(Batch(tf.constant(inputs), tf.constant(targets)))
+                assert np.isfinite(float(scalars["loss"]))
+            after, outputs = learner.make_evaluate(split, "graph")()
+        finally:
+            start_tensorflow(seed=0)
+        assert outputs.dtype == np.float32
+        assert after["loss"] < before < 20
+        assert abs(outputs.mean() / 1e7 - 1) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (("optimizer=momentum", "optimizer.momentum=3"), "optimizer: .*momentum"),
+        (("+optimizer.beta_3=1",), "optimizer: .*beta_3"),
+        (("+model.unit=[3]",), r"model\.unit: mlp .*'units'"),
+        (("+schedule.fraction=1",), r"schedule\.fraction: "),
+        (("act=leaky_relu", "act.negative_slope=-1"), "act: .*negative_slope"),
+        (("act=tanh", "act.activation=tahn"), "act: .*tahn"),
+        (("model=cnn", "model.filters=[-1]"), r"model\.filters=\[-1\]"),
+        (("model=cnn", "model.filters=8"), r"model\.filters=8"),
+        (("model=cnn", "model.filters=[8,8,8,8]"), r"model\.filters=.*8x8"),
+        (("+metric.mine={_target_: expt.parts.metrics.mae, x: 1}",), r"metric\.mine\.x: mae"),
+        (
+            ("model=autoencoder", "+loss._predicts_=tanh", "loss=mse"),
+            r"loss\._predicts_=tanh: expected one of sigmoid, softmax, softplus",
+        ),
+    ],
+)
+def test_a_part_that_refuses_its_arguments_is_named(
+    digits: Dataset, overrides: tuple[str, ...], told: str
+) -> None:
+    with pytest.raises(UserError, match=told):
+        parts_of(*overrides, dataset=digits)
+
+
+@pytest.mark.parametrize(
+    ("declared", "predict"),
+    [
+        ("sigmoid", lambda x: 1 / (1 + np.exp(-x))),
+        ("softplus", lambda x: np.log1p(np.exp(x))),
+        ("softmax", lambda x: np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)),
+        ("null", lambda x: x),
+    ],
+)
+def test_what_a_loss_declares_makes_predictions(declared: str, predict: Any) -> None:
+    job, x = (
+        compose_one("loss=mse", f"+loss._predicts_={declared}"),
+        np.array([[-1, 2, 0.5]], np.float32),
+    )
+    np.testing.assert_allclose(make_objective(job, table()).predict(x), predict(x), rtol=1e-5)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.ReLU()])
+    found = make_predict(job, "regression", model)(x)
+    np.testing.assert_allclose(found, predict(np.maximum(x, 0)), rtol=1e-5)
+
+
+def softmax(x: Any) -> Any:
+    return np.exp(x) / np.exp(x).sum()
+
+
+@pytest.mark.parametrize(
+    ("loss", "probabilities"),
+    [
+        ("crossentropy", softmax),
+        ("mse", softmax),
+        ("binary_crossentropy", lambda x: 1 / (1 + np.exp(-x))),
+    ],
+)
+def test_classes_are_predicted_as_logits_and_shown_as_probabilities(
+    digits: Dataset, loss: str, probabilities: Any
+) -> None:
+    job, x = compose_one(f"loss={loss}"), np.array([[-1, 2, 0.5]], np.float32)
+    np.testing.assert_array_equal(make_objective(job, digits).predict(x), x)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Activation("linear")])
+    found = make_predict(job, "classification", model)(x)
+    np.testing.assert_allclose(found, probabilities(x), rtol=1e-5)
+
+
+MODELS = """
+import keras
+
+def from_layers(input_shape, num_outputs, act, *, width):
+    layers = [keras.layers.Flatten(), keras.layers.Dense(width), act()]
+    return keras.Sequential([keras.Input(input_shape), *layers, keras.layers.Dense(num_outputs)])
+
+def no_model(input_shape, num_outputs, act):
+    return [input_shape, num_outputs]
+
+def unbuilt(input_shape, num_outputs, act):
+    return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(num_outputs)])
+
+class Subclass(keras.Model):
+    def __init__(self, num_outputs):
+        super().__init__()
+        self.flatten, self.dense = keras.layers.Flatten(), keras.layers.Dense(num_outputs)
+
+    def call(self, inputs):
+        return self.dense(self.flatten(inputs))
+
+def subclassed(input_shape, num_outputs, act):
+    return Subclass(num_outputs)
+"""
+
+
+class TestCustom:
+    @pytest.fixture(autouse=True)
+    def package(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        (tmp_path / "users_models.py").write_text(MODELS)
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setenv(ALLOW_VARIABLE, "users_models")
+        yield
+        sys.modules.pop("users_models", None)
+
+    def overrides(self, name: str) -> tuple[str, ...]:
+        return ("model=custom", f"model._target_=users_models.{name}")
+
+    def test_a_model_of_ones_own_is_made(self, digits: Dataset) -> None:
+        overrides = (*self.overrides("from_layers"), "+model.width=3", "act=tanh")
+        learner = parts_of(*overrides, dataset=digits).learner
+        assert learner.model.count_params() == 64 * 3 + 3 + 3 * 10 + 10
+        learner.check(first_batch(digits), digits)
+
+    def test_what_is_no_model_is_named(self, digits: Dataset) -> None:
+        with pytest.raises(UserError, match=r"users_models\.no_model returned list; expected a"):
+            parts_of(*self.overrides("no_model"), dataset=digits)
+
+    @pytest.mark.parametrize("name", ["unbuilt", "subclassed"])
+    @pytest.mark.parametrize("scale", [None, INPUT_SCALE])
+    def test_a_model_without_its_variables_yet_trains_or_is_refused(
+        self, name: str, scale: Scale | None
+    ) -> None:
+        """It must not run to the end with the weights it began with."""
+        dataset = table(input_scale=scale)
+        try:
+            learner = parts_of(*self.overrides(name), "loss=mse", dataset=dataset).learner
+            learner.check(first_batch(dataset), dataset)
+        except UserError as error:
+            assert str(error).startswith("model: ")  # noqa: PT017
+            return
+        before = learner.model.get_weights()
+        learner.step(first_batch(dataset))
+        for one, other in zip(learner.model.get_weights(), before, strict=True):
+            assert not np.array_equal(one, other)
+
+
+def test_an_objectives_parts_are_used_as_they_are(digits: Dataset) -> None:
+    """What evaluates is the very objective of the config."""
+    job = compose_one("model.units=[]")
+    learner, objective = make_parts(job, digits, 10).learner, make_objective(job, digits)
+    assert isinstance(objective, Objective)
+    direct = make_evaluate(learner.model, objective, digits.validation, "eager")()[0]
+    assert learner.make_evaluate(digits.validation, "eager")()[0] == direct
