@@ -1,7 +1,6 @@
 """Trains every loss on every task it allows, and every activation, on digits, for a short time.
 
-    python scripts/matrix.py                 prints the tables of docs/matrix.md
-    python scripts/matrix.py >> docs/matrix.md
+    python scripts/matrix.py > docs/matrix.md
 
 Each run has its defaults but for what is named, and lasts 15 epochs. Better than chance means:
 classes, a test accuracy above 3/10 (chance is 1/10); values, a test r2 above 0.1 (always predicting
@@ -28,6 +27,11 @@ from expt.config.location import config_directory, options
 from expt.errors import RunError
 from expt.train.backend import start_tensorflow
 
+_HEADER = """# Every loss on every task, every activation
+
+Made by `python scripts/matrix.py > docs/matrix.md`; its docstring says what is trained and what
+counts as better than chance.
+"""
 _EPOCHS = 15
 _FOR_TASK = {
     "classification": ("metric=[accuracy]",),
@@ -41,6 +45,7 @@ _BARS = {"accuracy": 0.3, "r2": 0.1}
 def main() -> None:
     """Prints the tables as Markdown; exits with 1 if a run is no better than chance."""
     logging.getLogger("expt").setLevel(logging.ERROR)
+    print(_HEADER)
     with tempfile.TemporaryDirectory() as folder:
         _write_values(Path(folder) / "values.npz")
         results = [

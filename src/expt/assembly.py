@@ -131,9 +131,12 @@ class Sinks:
             process.stop()
 
 
-def make_recorder(plan: Plan, sinks: Sequence[Recorder], console: Console) -> Recorder:
-    """Returns the journal, the console and the sinks as one recorder."""
-    display = ConsoleRecorder(console, plan.total_steps, plan.epoch_of(plan.total_steps))
+def make_recorder(
+    plan: Plan, sinks: Sequence[Recorder], console: Console, shown: Sequence[str]
+) -> Recorder:
+    """Returns the journal, the console, which shows some of the metrics, and the sinks as one."""
+    total_epochs = plan.epoch_of(plan.total_steps)
+    display = ConsoleRecorder(console, plan.total_steps, total_epochs, shown)
     return Fanout([Journal(), display, *sinks])
 
 

@@ -87,9 +87,9 @@ def make_model(job: Job, dataset: Dataset) -> Any:
         num_outputs=dataset.num_outputs,
         act=_Activation(part(config["act"], "act"), config["act"].get(INITIALIZER_KEY)),
     )
-    if STEP_KEY in config["model"]:
-        return made
     if not isinstance(made, keras.Model):
+        if STEP_KEY in config["model"]:  # such as a pair of models
+            return made
         raise UserError(
             f"model: {config['model']['_target_']} returned {type(made).__name__}; expected a "
             "keras.Model."
@@ -133,8 +133,9 @@ def make_predict(
 
     It gives probabilities for classes, and for all else values in the targets' unit.
     """
-    default = "softmax" if task == "classification" else None
-    declared = job.config["loss"].get(PREDICTS_KEY, default)
+    declared = {"classification": "softmax", "generation": None}.get(
+        task, job.config["loss"].get(PREDICTS_KEY)
+    )
     run = tf.function(
         lambda inputs: _PREDICTIONS[declared](tf.cast(model(inputs, training=False), tf.float32)),
         reduce_retracing=True,

@@ -20,6 +20,8 @@ def run_command(function: Callable[[list[str]], int]) -> NoReturn:
     143 SIGTERM.
     """
     signal.signal(signal.SIGTERM, _on_sigterm)
+    # A script has its own folder there; users' packages are in the working directory.
+    sys.path.append(os.getcwd())  # noqa: PTH109  as Python itself writes it
     try:
         sys.exit(function(sys.argv[1:]))
     except (UserError, RunError) as error:

@@ -48,6 +48,8 @@ def _run(arguments: list[str]) -> int:
     values = _evaluate(job, dataset, split, file)
 
     name = f"{dataset.name}-{options['split']}"
+    if dataset.fingerprint != run.record["data"]["fingerprint"]:
+        name += f"-{dataset.fingerprint[:8]}"
     result = {
         "data": dataset.name,
         "fingerprint": dataset.fingerprint,
@@ -67,7 +69,7 @@ def _evaluate(job: Job, dataset: Dataset, split: Split, file: Path) -> dict[str,
     start_tensorflow(job.config["seed"], job.config["loop"]["precision"])
     from expt.building import make_saved_evaluate
 
-    values, _ = make_saved_evaluate(job, dataset, load_model(file), split)()
+    values, _ = make_saved_evaluate(job, dataset, load_model(file, job), split)()
     return values
 
 

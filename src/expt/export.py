@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from expt.command import run_command, take_options
+from expt.config.compose import Job
+from expt.config.frozen import read_frozen
 from expt.errors import RunError, UserError, hint
 from expt.runs.find import FoundRun, find_run
 from expt.saved import load_model
@@ -46,10 +48,11 @@ def _run(arguments: list[str]) -> int:
     _check_format(args.format)
     run = find_run(args.run, Path(options["output_dir"]))
     file, path = run.model_file, _place(run, args.format, args.to)
+    job = read_frozen(run.directory, run.record)
     with _put(path) as partial:
         start_tensorflow(seed=0)
         with _messages_logged():
-            difference = _export(file, args.format, partial)
+            difference = _export(job, file, args.format, partial)
     print(f"{args.format} written to {path} ({_size(path)})")
     print(f"largest difference from the model's outputs: {difference:.1e} of their scale")
     return 0
@@ -97,13 +100,13 @@ def _put(path: Path) -> Iterator[Path]:
         partial.replace(path)
 
 
-def _export(file: Path, name: str, path: Path) -> float:
+def _export(job: Job, file: Path, name: str, path: Path) -> float:
     """Writes a saved model in a format; returns how far its outputs are from the model's."""
     from expt.exports import onnx, saved_model, tflite
     from expt.exports.comparison import in_float32, largest_difference
 
     exporter = {"saved_model": saved_model, "onnx": onnx, "tflite": tflite}[name]
-    model = in_float32(load_model(file))
+    model = in_float32(load_model(file, job))
     try:
         exporter.write(model, path)
         exported = exporter.load(path)

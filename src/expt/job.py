@@ -5,7 +5,8 @@ Importing this imports TensorFlow; `start_tensorflow` comes first.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from expt.assembly import make_params, make_plan, make_recorder
 from expt.building import Parts, make_parts
-from expt.config.checks import task_of
+from expt.config.checks import metrics_for, task_of
 from expt.config.compose import Job
 from expt.config.hashes import run_hash, variant_hash
 from expt.errors import RunError, Terminated, UserError
@@ -68,10 +69,13 @@ def run_job(
     plan = make_plan(job, dataset)
     parts = make_parts(job, dataset, plan.total_steps)
     feed = make_feed(plan, dataset)
-    parts.learner.check(first_batch(dataset), dataset)
+    with _mistakes_told("the first batch can't be trained on"):
+        parts.learner.check(first_batch(dataset), dataset)
     functions = _compile(job, plan, parts.learner, feed, dataset)
     run = _new_run(job, dataset, directory, parts)
-    recorder = make_recorder(plan, sinks, console)
+    shown = ["loss", *metrics_for(job, task_of(job, dataset.task))][:2]
+    watched = parts.watch.metric.removeprefix("val/")
+    recorder = make_recorder(plan, sinks, console, list(dict.fromkeys([*shown, watched])))
     with deferred_signals() as interruption:
         status, error = Status.FAILED, None
         try:
@@ -102,16 +106,23 @@ class _Functions:
 
 def _compile(job: Job, plan: Plan, learner: Learner, feed: Feed, dataset: Dataset) -> _Functions:
     mode = job.config["loop"]["compile"]
-    try:
+    with _mistakes_told("the step can't be compiled"):
         return _Functions(
             make_run_block(learner.step, feed, plan.batch_size, CAPACITY, mode),
             learner.make_evaluate(dataset.validation, mode),
             learner.make_evaluate(dataset.test, mode),
         )
-    except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+
+
+@contextmanager
+def _mistakes_told(what: str) -> Iterator[None]:
+    """Tells of arguments that only TensorFlow finds wrong as of any other mistake."""
+    try:
+        yield
+    except (TypeError, ValueError, tf.errors.OpError) as error:
         # TensorFlow puts a traceback into the message; the reason is its last line.
         reason = str(error).strip().splitlines()[-1].strip()
-        raise UserError(f"the step can't be compiled: {reason}") from error
+        raise UserError(f"{what}: {reason}") from error
 
 
 def _train(
@@ -185,6 +196,7 @@ def _new_run(job: Job, dataset: Dataset, directory: Path, parts: Parts) -> Run:
     networks = parts.learner.networks
     record = _identity(job, dataset, directory) | {
         "parameters": sum(int(network.count_params()) for network in networks),
+        "model_input_shape": list(parts.learner.model.input_shape[1:]),
         "status": Status.RUNNING,
         "started": time.time(),
     }

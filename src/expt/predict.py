@@ -86,7 +86,7 @@ def _read_inputs(run: FoundRun, job: Job, path: Path) -> tuple[Sequence[str], Ba
         UserError: The file is missing, damaged, or not of the kind that the model takes.
     """
     path = Path(os.path.expanduser(path))  # noqa: PTH111  never raises
-    shape = tuple(run.record["data"]["input_shape"])
+    shape = tuple(run.record["model_input_shape"])
     if path.is_dir() or path.suffix.lower() in _IMAGES:
         return _read_images(path, shape, job.config["data"].get("image_size"))
     if not path.is_file():
@@ -174,7 +174,7 @@ def _predict(job: Job, run: FoundRun, file: Path, batches: Batches) -> NDArray[n
     start_tensorflow(job.config["seed"])
     from expt.building import make_predict
 
-    predict = make_predict(job, run.record["data"]["task"], load_model(file))
+    predict = make_predict(job, run.record["data"]["task"], load_model(file, job))
     return np.concatenate([predict(first), *map(predict, batches)])
 
 

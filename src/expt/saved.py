@@ -1,5 +1,6 @@
 """What the commands that use a finished run share: its job, its data, its model."""
 
+import importlib
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ import numpy as np
 from expt.assembly import DataLoader
 from expt.config.compose import Job
 from expt.config.frozen import read_frozen, with_data
+from expt.config.instantiate import check_target
 from expt.errors import UserError, hint
 from expt.parts.data.dataset import Dataset, Scale, Split
 from expt.runs.find import FoundRun
@@ -74,8 +76,11 @@ def joined(splits: Sequence[Split]) -> Split:
     )
 
 
-def load_model(file: Path) -> Any:
+def load_model(file: Path, job: Job) -> Any:
     """Loads a saved model; imports TensorFlow. No code is taken from the file.
+
+    The modules that the job's model and activation come from are imported before, if they are
+    allowed: layers of the user's own may be defined there.
 
     Raises:
         UserError: The file is damaged, or has layers that are not Keras' own nor imported.
@@ -84,6 +89,10 @@ def load_model(file: Path) -> Any:
         raise UserError(f"{file} can't be loaded: it is cut off, or no .keras file.")
     import keras
 
+    for group in ("model", "act"):
+        target = job.config[group]["_target_"]
+        check_target(target, group)
+        importlib.import_module(target.rpartition(".")[0])
     try:
         return keras.saving.load_model(file, compile=False, safe_mode=True)
     # Keras lets through whatever its parsers raise.

@@ -31,7 +31,7 @@ def keep_contract(train_here: Callable[..., Any], overrides: Sequence[str], fold
     from expt.building import make_saved_evaluate
     from expt.saved import load_model
 
-    model = load_model(run.directory / "model.keras")
+    model = load_model(run.directory / "model.keras", run.job)
     values, _ = make_saved_evaluate(run.job, run.dataset, model, run.dataset.test)()
     reported = {f"test/{name}": value for name, value in values.items()}
     assert reported

@@ -13,11 +13,12 @@ from omegaconf.errors import (
 )
 
 from expt.config.location import options
-from expt.errors import UserError, hint
+from expt.errors import UserError, hint, nearest
 
 _CONVERSION = re.compile(
     r"Value '(?P<value>.*)' of type '.*' could not be converted to (?P<type>\w+)"
 )
+_PARTS = ("data", "model", "act", "loss", "optimizer", "schedule")
 _TYPE_NAMES = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 
 
@@ -71,7 +72,10 @@ def _composition(error: Exception) -> str:
         valid = [str(name) for name in cause.parent_node if name != "hydra"]
         public = [name for name in valid if not name.startswith("_")]
         where = f"in {prefix!r}" if prefix else "at the top level"
-        return f"{key}: there is no key {last!r} {where}. {hint(last, public)}"
+        known = f"{key}: there is no key {last!r} {where}. {hint(last, public)}"
+        if prefix in _PARTS and nearest(last, public) is None:
+            known += f" An argument that the yaml does not list is added so: +{key}=…"
+        return known
     message = str(cause).splitlines()[0]
     if match := _CONVERSION.fullmatch(message):
         return f"{key}={match['value']}: expected {_TYPE_NAMES.get(match['type'], match['type'])}."

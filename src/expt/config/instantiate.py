@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -54,6 +55,7 @@ def part(node: Mapping[str, Any], where: str) -> functools.partial[Any]:
     try:
         made = hydra.utils.instantiate(arguments, _partial_=True, _convert_="all")
     except HydraException as error:
+        _check_name(str(node["_target_"]), where)
         raise UserError(f"{where}: {_first_cause(error)}") from error
     _check_arguments(made, where)
     return functools.partial(made.func, **made.keywords)
@@ -132,6 +134,14 @@ def _module_exists(module: str) -> bool:
         return False
 
 
+def _check_name(target: str, where: str) -> None:
+    """Checks that a target's module, if it could be imported, has the name."""
+    module, _, name = target.rpartition(".")
+    if module in sys.modules and not hasattr(sys.modules[module], name):
+        public = [other for other in vars(sys.modules[module]) if not other.startswith("_")]
+        raise UserError(f"{where}._target_: there is no {name!r} in {module}. {hint(name, public)}")
+
+
 def _check_arguments(made: functools.partial[Any], where: str) -> None:
     home = getattr(made.func, "__module__", "") or ""
     if not home.startswith(("expt.", "keras.")) and not _is_allowed_by_user(home):
@@ -142,8 +152,10 @@ def _check_arguments(made: functools.partial[Any], where: str) -> None:
     for name in made.keywords:
         if name not in parameters:
             function = getattr(made.func, "__qualname__", made.func)
+            keywords = [n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
             raise UserError(
-                f"{where}.{name}: {function} has no such argument. {hint(name, parameters)}"
+                f"{where}.{name}: {function} has no such argument. "
+                f"{hint(name, keywords or parameters)}"
             )
 
 

@@ -14,14 +14,15 @@ from expt.record.run import Run, Status
 _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_REFRESHES = 0.1
 _WIDE = 130  # columns that hold every number beside the bar
-_SHOWN = ("loss", "accuracy", "mae")
 
 
 class ConsoleRecorder:
-    """Shows epoch, steps a second, time left and the last losses."""
+    """Shows epoch, steps a second, time left and the last values of some metrics."""
 
-    def __init__(self, console: Console, total_steps: int, total_epochs: int) -> None:
-        self._console = console
+    def __init__(
+        self, console: Console, total_steps: int, total_epochs: int, shown: Sequence[str]
+    ) -> None:
+        self._console, self._shown = console, shown
         self._total_steps, self._total_epochs = total_steps, total_epochs
         self._progress: Progress | None = None
         self._task: TaskID | None = None
@@ -60,12 +61,14 @@ class ConsoleRecorder:
                     self._task,
                     completed=step,
                     description=where,
-                    numbers=_numbers(self._last, _SHOWN if self._is_wide() else _SHOWN[:1]),
+                    numbers=_numbers(
+                        self._last, self._shown if self._is_wide() else self._shown[:1]
+                    ),
                     refresh=True,
                 )
         if "val/loss" in record.values:
             padded = f"{step:>{len(str(self._total_steps))}}"
-            line = f"{where}  step {padded}  {_numbers(self._last, _SHOWN)}"
+            line = f"{where}  step {padded}  {_numbers(self._last, self._shown)}"
             _log.info(line)
             if self._progress is None:
                 self._console.print(line, highlight=False, soft_wrap=True)
