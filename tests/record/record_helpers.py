@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from expt.record.layers import write_layers
 from expt.record.recorder import Record, Scalars
 from expt.record.run import Run, Status
 
@@ -19,12 +20,16 @@ def make_run(directory: Path, **changes: Any) -> Run:
             "task": "classification",
             "fingerprint": "f" * 32,
             "examples": {"train": 3},
+            "skipped": 0,
         },
+        "parameters": 10,
         "git": {"commit": "c" * 40, "dirty": True},
         "versions": {"python": "3.11"},
         "status": "RUNNING",
     }
     config = {"name": "experiment", "seed": 3, "model": {"units": [1, 2]}, **changes}
+    row = {"name": "dense", "type": "Dense", "output_shape": [None, 2], "parameters": 10}
+    write_layers(directory, [row])
     params = {"act": "relu", "seed": 3, "model.units": [1, 2], "loop.steps": None}
     return Run(directory, directory, config, params, record)
 

@@ -13,7 +13,7 @@ from expt.record.run import Status
 def _shown(tmp_path: Path, *, terminal: bool, width: int = 80) -> str:
     output = io.StringIO()
     console = Console(file=output, force_terminal=terminal, width=width)
-    recorder = ConsoleRecorder(console, total_steps=40, total_epochs=2)
+    recorder = ConsoleRecorder(console, total_steps=40, total_epochs=2, shown=["loss", "accuracy"])
     recorder.open(make_run(tmp_path))
     recorder.write(Scalars.single(20, 1, {"train/loss": 0.5, "train/accuracy": 0.75}))
     recorder.write(Scalars.single(20, 1, {"val/loss": 0.25, "perf/steps_per_s": 1234.0}))

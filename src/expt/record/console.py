@@ -33,6 +33,8 @@ class ConsoleRecorder:
         """Says where the run goes and starts the display."""
         place = os.path.relpath(run.directory)
         self._console.print(f"run {place}", highlight=False, soft_wrap=True)
+        if skipped := run.record["data"]["skipped"]:
+            self._console.print(f"{skipped} examples could not be read and are left out")
         if self._console.is_terminal:
             self._progress = Progress(
                 TextColumn("{task.description}"),

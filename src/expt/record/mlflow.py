@@ -201,6 +201,7 @@ def _tags(run: Run) -> dict[str, str]:
         "run_hash": record["run_hash"],
         "variant_hash": record["variant_hash"],
         "task": record["data"]["task"],
+        "parameters": record["parameters"],
         "mlflow.source.git.commit": git.get("commit"),
         "git.dirty": git.get("dirty"),
         **{f"version.{name}": version for name, version in record["versions"].items()},
