@@ -104,7 +104,7 @@ class TestDataLoader:
                 "data=linear go from -",
             ),
             (
-                ("data=linear", "model=linear", "loss=binary_crossentropy"),
+                ("data=linear", "model=linear", "loss=binary_crossentropy", "data.bias=30"),
                 "binary_crossentropy is for targets from 0 to 1; those of the train split",
             ),
         ],

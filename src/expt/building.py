@@ -94,7 +94,8 @@ def make_model(job: Job, dataset: Dataset) -> Any:
             f"model: {config['model']['_target_']} returned {type(made).__name__}; expected a "
             "keras.Model."
         )
-    return _standardising(made, dataset.input_scale, _output_scale(job, dataset, task))
+    model = _built(made, dataset.input_shape)
+    return _standardising(model, dataset.input_scale, _output_scale(job, dataset, task))
 
 
 def make_objective(job: Job, dataset: Dataset) -> Objective:
@@ -197,6 +198,17 @@ def _on_scale(loss: Function, scale: Scale) -> Function:
         return loss(*((x - scale.mean) / scale.deviation for x in (targets, outputs)))
 
     return on_scale
+
+
+def _built(model: keras.Model, input_shape: Sequence[int]) -> keras.Model:
+    """Returns a model with its variables and shapes, whichever way it was written."""
+    if model.built and getattr(model, "inputs", None):
+        return model
+    inputs = keras.Input(input_shape, name="inputs")
+    try:
+        return keras.Model(inputs, model(inputs))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"model: it can't be called on {tuple(input_shape)}: {error}") from error
 
 
 def _standardising(model: keras.Model, of_inputs: Scale | None, of_outputs: Scale | None) -> Any:

@@ -105,10 +105,10 @@ class _Functions:
 
 
 def _compile(job: Job, plan: Plan, learner: Learner, feed: Feed, dataset: Dataset) -> _Functions:
-    mode = job.config["loop"]["compile"]
+    mode, target = job.config["loop"]["compile"], job.config["loop"]["target_loss"]
     with _mistakes_told("the step can't be compiled"):
         return _Functions(
-            make_run_block(learner.step, feed, plan.batch_size, CAPACITY, mode),
+            make_run_block(learner.step, feed, plan.batch_size, CAPACITY, mode, target),
             learner.make_evaluate(dataset.validation, mode),
             learner.make_evaluate(dataset.test, mode),
         )
@@ -166,6 +166,8 @@ def _train(
             save_model(learner.model, run.directory / MODEL_FILE)
             run.update(best={"step": best.step, "watched": parts.watch.metric, **best.values})
     run.update(stopped=outcome.reason)
+    if best.step is None:
+        raise RunError(f"{parts.watch.metric} was not finite at any evaluation; no model is kept.")
     _test(plan, functions, dataset, run, recorder, outcome)
     if loop["target_loss"] is not None and stopping.lowest_loss >= loop["target_loss"]:
         raise RunError(

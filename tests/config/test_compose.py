@@ -33,7 +33,10 @@ def expand(*overrides: str) -> list[tuple[str, ...]]:
         ("data=nope", ["data=nope", "fashion_mnist, image_folder, iris, linear, mnist"]),
         ("loop=fast", ["loop=fast", "default"]),
         ("metric=[accurracy]", ["accurracy", "'accuracy'"]),
-        ("optimizer.lr=1", ["optimizer.lr", "mean 'learning_rate'?", "amsgrad, beta_1, beta_2, clipnorm"]),
+        (
+            "optimizer.lr=1",
+            ["optimizer.lr", "mean 'learning_rate'?", "amsgrad, beta_1, beta_2, clipnorm"],
+        ),
         ("model.unit=[3]", ["model.unit", "mean 'units'?", "dropout"]),
         ("sede=1", ["sede", "mean 'seed'?", "act, data, loop, loss"]),
         ("acct=relu", ["acct", "mean 'act'?"]),
@@ -125,7 +128,9 @@ def test_one_run_is_no_sweep() -> None:
 def test_a_users_own_folder_adds_options(tmp_path: Path, folder: str) -> None:
     own = tmp_path / folder
     (own / "act").mkdir(parents=True)
-    (own / "act" / "my_act.yaml").write_text("_target_: keras.layers.Activation\nactivation: silu\n")
+    (own / "act" / "my_act.yaml").write_text(
+        "_target_: keras.layers.Activation\nactivation: silu\n"
+    )
     job = compose_one("act=my_act", config_dir=own)
     assert job.config["act"]["activation"] == "silu"
     with pytest.raises(UserError, match=r"Did you mean 'my_act'\?.*my_act.*relu"):

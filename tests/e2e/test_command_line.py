@@ -110,7 +110,7 @@ def test_sweep_runs_every_job_and_tells_of_the_failed_one(
         folder=tmp_path,
     )
     assert done.code == 1
-    assert done.error.count("error: the loss became ") == 2
+    assert done.error.count("error: train/loss became ") == 2
     assert "Traceback" not in done.error
     (sweep,) = (tmp_path / "outputs/sweeps").glob("*/*")
     records = {path.parent.name: json.loads(path.read_text()) for path in sweep.glob("*/run.json")}

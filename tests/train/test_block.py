@@ -112,6 +112,18 @@ def test_what_is_no_loss_may_be_infinite(mode: str) -> None:
     assert np.isinf(rows["lossless"]).sum() == 1
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_loss_below_the_target_ends_it(mode: str) -> None:
+    """At that very step, or a repeat on a faster machine would not give the same bits."""
+
+    def step(batch: Batch) -> dict[str, Any]:
+        return {"loss": 5.0 - batch.inputs[0]}
+
+    run = make_run_block(step, counting_feed(), 1, CAPACITY, mode, target_loss=2.0)
+    losses = run(0, np.arange(6, dtype=np.int32)[:, None])["loss"]
+    assert losses.tolist() == [5.0, 4.0, 3.0, 2.0, 1.0]
+
+
 def counting_feed() -> Feed:
     return Feed(lambda indices, _: Batch(tf.cast(indices, tf.float32), indices), reads_ahead=False)
 

@@ -389,16 +389,6 @@ def test_where_it_stops_it_evaluates_and_draws(make_fake: MakeFake, image_every:
     assert fake.recorder.steps("train/loss") == list(range(1, outcome.step + 1))
 
 
-@pytest.mark.parametrize("seconds", [0.3, 0.01, 1e-4])
-def test_how_fast_a_machine_is_does_not_change_where_a_target_ends_it(
-    make_fake: MakeFake, seconds: float
-) -> None:
-    """Else a repeat of a run would not give the same bits."""
-    fake = make_fake("10ep", None, total_steps=100, seconds=lambda _: seconds)
-    fake.watch(LOSS, target_loss=0.05)
-    assert fake.train().step == 21
-
-
 def test_a_limit_of_time_ends_it(make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = make_fake(None, None, total_steps=40, seconds=lambda _: 1.0)
     monkeypatch.setattr("expt.train.watch.time.monotonic", lambda: fake.now)

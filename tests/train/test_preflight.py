@@ -7,7 +7,9 @@ import tensorflow as tf
 
 from expt.errors import UserError
 from expt.parts.losses import mse
+from expt.parts.metrics import mae
 from expt.train.batch import Batch
+from expt.train.objective import Objective
 from expt.train.preflight import preflight, unchanged
 
 RANDOM = np.random.default_rng(0)
@@ -20,9 +22,10 @@ def make_model(*layers: Any) -> Any:
     return model
 
 
-def check(model: Any, loss: Any = mse, num_outputs: int = 2) -> None:
+def check(model: Any, loss: Any = mse, num_outputs: int = 2, **metrics: Any) -> None:
     batch = Batch(INPUTS, tf.zeros((4, num_outputs)))
-    preflight(model, loss, batch, (4, num_outputs), "toy")
+    objective = Objective(loss, metrics, tf.nn.relu)
+    preflight(model, objective, batch, (4, num_outputs), "toy")
 
 
 class Unused(keras.layers.Layer):  # type: ignore[misc]
@@ -70,6 +73,23 @@ def test_a_loss_that_stops_the_gradient_is_told() -> None:
 def test_a_loss_that_is_not_finite_is_told(value: float) -> None:
     with pytest.raises(UserError, match="loss: it is not finite"):
         check(make_model(), lambda t, o: mse(t, o) * value)
+
+
+def test_a_metric_that_gives_no_single_number_is_named() -> None:
+    check(make_model(), mae=mae)
+    with pytest.raises(UserError, match=r"metric\.each: it gave the shape \(4,\).*one number"):
+        check(make_model(), mae=mae, each=mse)
+
+
+def test_metrics_get_predictions() -> None:
+    least: list[float] = []
+
+    def noted(targets: Any, outputs: Any) -> float:
+        least.append(float(tf.reduce_min(outputs - targets)))
+        return 0.0
+
+    check(make_model(), noted=noted)
+    assert least == [0.0]
 
 
 def test_it_changes_nothing() -> None:

@@ -1,5 +1,6 @@
 """Checks of a composed config that need neither TensorFlow nor the data."""
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -128,8 +129,16 @@ def _check_parts(config: Mapping[str, Any]) -> None:
             )
         for place, target in targets(node, where):
             check_target(target, place)
+        if where.startswith("metric.") and _is_reserved(where.removeprefix("metric.")):
+            raise UserError(
+                f"{where}: the step itself gives a value of this name; call the metric otherwise."
+            )
         if STEP_KEY in node:
             check_target(node[STEP_KEY], f"{where}.{STEP_KEY}")
+
+
+def _is_reserved(metric: str) -> bool:
+    return metric in ("loss", "grad_norm", "learning_rate") or metric.endswith("_loss")
 
 
 def _check_loop(config: Mapping[str, Any]) -> None:
@@ -143,9 +152,10 @@ def _check_loop(config: Mapping[str, Any]) -> None:
     for key in ("batches", "patience", "profile"):
         if loop[key] is not None:
             _at_least(f"loop.{key}", loop[key], 1)
-    for key in ("min_change", "target_loss"):
-        if loop[key] is not None and not 0 <= loop[key] < float("inf"):
-            raise UserError(f"loop.{key}={loop[key]}: expected a number of at least 0.")
+    if not 0 <= loop["min_change"] < float("inf"):
+        raise UserError(f"loop.min_change={loop['min_change']}: expected a number of at least 0.")
+    if loop["target_loss"] is not None and not math.isfinite(loop["target_loss"]):
+        raise UserError(f"loop.target_loss={loop['target_loss']}: expected a number, or null.")
     for key, parse in (
         ("eval_every", Cadence.parse),
         ("image_every", Cadence.parse),
@@ -165,6 +175,9 @@ def _check_numbers(config: Mapping[str, Any]) -> None:
     rate = config["optimizer"]["learning_rate"]
     if not _is_number(rate) or not 0 < rate < float("inf"):
         raise UserError(f"optimizer.learning_rate={rate}: expected a positive number.")
+    steps = config["optimizer"].get("gradient_accumulation_steps")
+    if steps is not None:
+        _at_least("optimizer.gradient_accumulation_steps", steps, 2)
     for key in ("clipnorm", "global_clipnorm", "clipvalue"):
         most = config["optimizer"].get(key)  # Keras ignores those that are not positive
         if most is not None and not (_is_number(most) and most > 0):

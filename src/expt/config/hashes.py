@@ -22,7 +22,7 @@ def run_hash(config: Mapping[str, Any], data_fingerprint: str) -> str:
     Paths, recorders and names stay out; the data's content stands in for its path. The versions
     of the code and its libraries are recorded beside the hash, not in it.
     """
-    relevant = flatten(config)
+    relevant = flatten(config, declarations=True)
     for key in list(relevant):
         if any(key == name or key.startswith(f"{name}.") for name in _WITHOUT_EFFECT):
             del relevant[key]
@@ -36,15 +36,20 @@ def variant_hash(config: Mapping[str, Any], data_fingerprint: str) -> str:
     return run_hash(without_seed, data_fingerprint)
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Returns `{"optimizer.learning_rate": 0.001, …}`, lists whole, declarations left out."""
+def flatten(
+    config: Mapping[str, Any], prefix: str = "", *, declarations: bool = False
+) -> dict[str, Any]:
+    """Returns `{"optimizer.learning_rate": 0.001, …}`, lists whole.
+
+    Declarations, such as `_tasks_`, are left out unless they are asked for.
+    """
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        if key.startswith("_") and key != "_target_":
+        if key.startswith("_") and key != "_target_" and not declarations:
             continue
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
-            flat |= flatten(value, f"{name}.")
+            flat |= flatten(value, f"{name}.", declarations=declarations)
         else:
             flat[name] = value
     return flat

@@ -1,5 +1,6 @@
 """An adversarial pair: a generator that learns from a discriminator's judgement."""
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -84,9 +85,10 @@ class Adversarial:
     def make_evaluate(self, split: Split, mode: str) -> Evaluate:
         """Returns the function that compares generated examples with a split's first 2,000."""
         real = tf.constant(split.first(_MOST_EXAMPLES))
+        noise, directions = _draw(self.model, real)
 
         def evaluate() -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-            generated, distance = _generate(self.model, real)
+            generated = tf.cast(self.model(noise, training=False), tf.float32)
             of_real, of_generated = (
                 tf.cast(self._discriminator(examples, training=False), tf.float32)
                 for examples in (real, generated)
@@ -96,7 +98,7 @@ class Adversarial:
             values = {
                 "loss": tf.reduce_mean(self._loss(ones, of_generated)),
                 "discriminator_loss": tf.reduce_mean(told) / 2,
-                "distance": distance,
+                "distance": sliced_distance(real, generated, directions),
             }
             return values, generated
 
@@ -109,36 +111,45 @@ class Adversarial:
         del objective
         real = tf.constant(split.first(_MOST_EXAMPLES))
 
+        noise, directions = _draw(model, real)
+
         def evaluate() -> tuple[dict[str, float], NDArray[np.float32]]:
-            generated, distance = _generate(model, real)
-            return on_host({"distance": distance}, generated)
+            generated = tf.cast(model(noise, training=False), tf.float32)
+            return on_host({"distance": sliced_distance(real, generated, directions)}, generated)
 
         return evaluate
 
 
-def _generate(generator: keras.Model, real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Generates as many examples as there are real ones; returns them and their distance."""
+def _draw(generator: keras.Model, real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draws the noise to generate from, and directions for the distance.
+
+    Not where XLA compiles: its random numbers are others.
+    """
     noise = tf.random.stateless_normal((real.shape[0], generator.input_shape[-1]), (_SEED, 0))
-    generated = tf.cast(generator(noise, training=False), tf.float32)
-    return generated, sliced_distance(real, generated)
+    return noise, random_directions(math.prod(real.shape[1:]))
 
 
-def sliced_distance(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+def random_directions(size: int) -> tf.Tensor:
+    """Returns random unit vectors, always the same, shape [size, directions]."""
+    directions = tf.random.stateless_normal((size, _PROJECTIONS), (_SEED, 1))
+    return tf.math.l2_normalize(directions, axis=0)
+
+
+def sliced_distance(one: tf.Tensor, other: tf.Tensor, directions: tf.Tensor) -> tf.Tensor:
     """The sliced Wasserstein distance between two samples of the same size.
 
-    √ of the mean, over fixed random directions u, of ∫ (F⁻¹_u - G⁻¹_u)², which for samples is the
-    mean squared difference of the sorted projections. Source: N. Bonneel et al., "Sliced and
-    Radon Wasserstein Barycenters of Measures", JMIV 51, 2015.
+    √ of the mean, over directions u, of ∫ (F⁻¹_u - G⁻¹_u)², which for samples is the mean squared
+    difference of the sorted projections. Source: N. Bonneel et al., "Sliced and Radon Wasserstein
+    Barycenters of Measures", JMIV 51, 2015.
 
     Args:
         one: Shape [examples, ...].
         other: The same shape.
+        directions: Unit vectors, shape [size of an example, directions].
 
     Returns:
         A scalar in the unit of the examples' values; 0 for equal samples.
     """
     flat = [tf.reshape(sample, (sample.shape[0], -1)) for sample in (one, other)]
-    directions = tf.random.stateless_normal((flat[0].shape[1], _PROJECTIONS), (_SEED, 1))
-    directions = tf.math.l2_normalize(directions, axis=0)
     first, second = (tf.sort(sample @ directions, axis=0) for sample in flat)
     return tf.sqrt(tf.reduce_mean(tf.square(first - second)))

@@ -97,6 +97,8 @@ def _mixed(batch: Batch, alpha: float, draw: _Draw) -> Batch:
     one, other = (draw.gamma((batch.inputs.shape[0],), alpha) for _ in range(2))
     # Two gammas make a beta; with a tiny alpha both can underflow to 0.
     share = tf.math.divide_no_nan(one, one + other)
+    if batch.weights is not None:  # what is masked is of no use to others either
+        share = tf.where(tf.reverse(batch.weights, axis=[0]) > 0, share, tf.zeros_like(share))
     along = tf.reshape(share, (-1, *[1] * (len(batch.inputs.shape) - 1)))
     partners = tf.reverse(batch.inputs, axis=[0])
     return batch._replace(

@@ -7,14 +7,15 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from expt.train.feed import Feed
+from expt.train.feed import Feed, reading_error
 from expt.train.step import Step
 
 RunBlock = Callable[[int, NDArray[np.int32]], dict[str, NDArray[np.float32]]]
 """Runs a step on each row of indices [steps, batch], the first of which is of the given number.
 
 It gives an array [steps] for each scalar; the arrays are shorter than the indices if a loss
-stopped being finite: that step is the last. Steps are counted from 0.
+stopped being finite, or the loss reached its target: that step is the last. Steps are counted
+from 0.
 """
 
 
@@ -25,21 +26,33 @@ def compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
     return tf.function(function, jit_compile=mode == "xla")  # type: ignore[no-any-return]
 
 
-def make_run_block(step: Step, feed: Feed, batch_size: int, capacity: int, mode: str) -> RunBlock:
+def make_run_block(
+    step: Step,
+    feed: Feed,
+    batch_size: int,
+    capacity: int,
+    mode: str,
+    target_loss: float | None = None,
+) -> RunBlock:
     """Returns the function that trains a block of steps.
 
     It is traced once: the indices are padded to `capacity`, and a loop inside ends after as many
-    steps as are asked for, or at a loss that is not finite. The host reads one tensor a block.
+    steps as are asked for, at a loss that is not finite, or at one below the target. The host
+    reads one tensor a block.
 
     Args:
         step: What to do with a batch; its `loss` and all `…_loss` must stay finite.
-        feed: Where batches come from. With `xla` a feed that reads ahead stays outside of it.
+        feed: Where batches come from. With `xla` one that does not fit it stays outside.
         batch_size: Examples a step.
         capacity: The most steps a block can have.
         mode: `graph`, `xla` or `eager`.
+        target_loss: A `loss` below this ends the block; None is never.
+
+    Raises:
+        RunError: The feed failed.
     """
     names: list[str] = []
-    if mode == "xla" and feed.reads_ahead:
+    if mode == "xla" and not feed.fits_xla:
         step, mode = compiled(step, "xla"), "graph"
 
     def one_step(indices: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -47,15 +60,18 @@ def make_run_block(step: Step, feed: Feed, batch_size: int, capacity: int, mode:
         names[:] = scalars
         losses = [v for name, v in scalars.items() if name == "loss" or name.endswith("_loss")]
         row = tf.stack([tf.cast(value, tf.float32) for value in scalars.values()])
-        return row, tf.reduce_all(tf.math.is_finite(tf.stack(losses)))
+        goes_on = tf.reduce_all(tf.math.is_finite(tf.stack(losses)))
+        if target_loss is not None:
+            goes_on &= scalars["loss"] >= target_loss
+        return row, goes_on
 
     def block(
         first: tf.Tensor, indices: tf.Tensor, count: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         rows = tf.TensorArray(tf.float32, size=capacity)
-        done, finite = tf.constant(0), tf.constant(True)
-        while done < count and finite:
-            row, finite = one_step(indices[done], first + done)
+        done, goes_on = tf.constant(0), tf.constant(True)
+        while done < count and goes_on:
+            row, goes_on = one_step(indices[done], first + done)
             rows = rows.write(done, row)
             done += 1
         return done, rows.stack()
@@ -64,9 +80,9 @@ def make_run_block(step: Step, feed: Feed, batch_size: int, capacity: int, mode:
         first: tf.Tensor, indices: tf.Tensor, count: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         rows: list[tf.Tensor] = []
-        finite = True
-        while len(rows) < count and finite:
-            row, finite = one_step(indices[len(rows)], first + len(rows))
+        goes_on = True
+        while len(rows) < count and goes_on:
+            row, goes_on = one_step(indices[len(rows)], first + len(rows))
             rows.append(row)
         return tf.constant(len(rows)), tf.stack(rows)
 
@@ -75,7 +91,14 @@ def make_run_block(step: Step, feed: Feed, batch_size: int, capacity: int, mode:
     def run_block(first: int, indices: NDArray[np.int32]) -> dict[str, NDArray[np.float32]]:
         padded = np.zeros((capacity, batch_size), np.int32)
         padded[: len(indices)] = indices
-        done, rows = function(tf.constant(first), tf.constant(padded), tf.constant(len(indices)))
+        try:
+            done, rows = function(
+                tf.constant(first), tf.constant(padded), tf.constant(len(indices))
+            )
+        except tf.errors.OpError as error:
+            if feed.reads_ahead:
+                raise reading_error(error, feed.failures) from error
+            raise
         columns = rows.numpy()[: int(done)].T
         return dict(zip(names, columns, strict=True))
 

@@ -1,12 +1,14 @@
 """Feeds: where a step's batch comes from, memory or disk."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from expt.parts.data.dataset import Dataset, Split, Stream
+from expt.errors import RunError
+from expt.parts.data.dataset import Augmentation, Dataset, Split, Stream
 from expt.parts.data.images import ImageFiles
 from expt.train.augment import augmented
 from expt.train.batch import Batch
@@ -22,10 +24,15 @@ class Feed:
             counted from 0; inside the step's graph.
         reads_ahead: Whether batches are read ahead, in the plan's order alone, so that they must
             be asked for one step after the other.
+        fits_xla: Whether `batch` can be a part of what XLA compiles: what is read ahead can't, and
+            random numbers would be others there.
+        failures: What reading ahead raised.
     """
 
     batch: Callable[[tf.Tensor, tf.Tensor], Batch]
     reads_ahead: bool
+    fits_xla: bool = True
+    failures: Sequence[Exception] = ()
 
 
 def make_feed(plan: Plan, dataset: Dataset, first_step: int = 0) -> Feed:
@@ -37,7 +44,11 @@ def make_feed(plan: Plan, dataset: Dataset, first_step: int = 0) -> Feed:
         first_step: The first step that will be asked for, counted from 0.
     """
     split = dataset.train
-    inputs_of = _streamed(plan, split, first_step) if is_streamed(split) else _gathered(split)
+    failures: list[Exception] = []
+    if is_streamed(split):
+        inputs_of = _streamed(plan, split, first_step, failures)
+    else:
+        inputs_of = _gathered(split)
     targets = tf.constant(split.targets)
     weights = None if split.weights is None else tf.constant(split.weights)
 
@@ -49,7 +60,9 @@ def make_feed(plan: Plan, dataset: Dataset, first_step: int = 0) -> Feed:
         )
         return augmented(batch, dataset.augmentation, plan.seed, step)
 
-    return Feed(batch_of, is_streamed(split))
+    reads_ahead = is_streamed(split)
+    fits_xla = not reads_ahead and dataset.augmentation == Augmentation()
+    return Feed(batch_of, reads_ahead, fits_xla, failures)
 
 
 def first_batch(dataset: Dataset) -> Batch:
@@ -71,7 +84,11 @@ def is_streamed(split: Split) -> bool:
 def read_in_order(split: Split, batch_size: int) -> Iterator[tf.Tensor]:
     """Yields the inputs of a streamed split, batch by batch; the last may be smaller."""
     indices = tf.data.Dataset.range(len(split), output_type=tf.int32).batch(batch_size)
-    yield from _reading(indices, split)
+    failures: list[Exception] = []
+    try:
+        yield from _reading(indices, split, failures)
+    except tf.errors.OpError as error:
+        raise reading_error(error, failures) from error
 
 
 def _gathered(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -79,7 +96,9 @@ def _gathered(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
     return lambda indices: tf.gather(inputs, indices)
 
 
-def _streamed(plan: Plan, split: Split, first_step: int) -> Callable[[tf.Tensor], tf.Tensor]:
+def _streamed(
+    plan: Plan, split: Split, first_step: int, failures: list[Exception]
+) -> Callable[[tf.Tensor], tf.Tensor]:
     def indices_of(step: tf.Tensor) -> tf.Tensor:
         # Stateless, or tf.data would read one batch at a time for the sake of determinism.
         indices = tf.numpy_function(
@@ -88,28 +107,42 @@ def _streamed(plan: Plan, split: Split, first_step: int) -> Callable[[tf.Tensor]
         return tf.ensure_shape(indices, (plan.batch_size,))
 
     steps = tf.data.Dataset.range(first_step, plan.total_steps)
-    batches = iter(_reading(steps.map(indices_of), split))
+    batches = iter(_reading(steps.map(indices_of), split, failures))
     return lambda _indices: next(batches)
 
 
-def _reading(indices: tf.data.Dataset, split: Split) -> tf.data.Dataset:
+def reading_error(error: tf.errors.OpError, failures: Sequence[Exception]) -> Exception:
+    """Returns what to tell of a stream that failed: what it raised itself, or TensorFlow's line."""
+    if failures:
+        return failures[0]
+    return RunError(f"the data can't be read any more: {str(error).splitlines()[0]}")
+
+
+def _reading(indices: tf.data.Dataset, split: Split, failures: list[Exception]) -> tf.data.Dataset:
     """Reads batches of a streamed split ahead, several at once, in their order."""
     stream = split.inputs
     assert not isinstance(stream, np.ndarray)
     if isinstance(stream, ImageFiles) and stream.is_native:
         read = _decoder(stream)
     else:
-        read = _reader(stream)
+        read = _reader(stream, failures)
     return indices.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(
         tf.data.AUTOTUNE
     )
 
 
-def _reader(stream: Stream) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Reads with the stream's own method."""
+def _reader(stream: Stream, failures: list[Exception]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Reads with the stream's own method, and keeps what it raises."""
+
+    def read_or_keep(indices: NDArray[np.int32]) -> NDArray[np.float32]:
+        try:
+            return stream.read(indices)
+        except Exception as error:
+            failures.append(error)
+            raise
 
     def read(indices: tf.Tensor) -> tf.Tensor:
-        inputs = tf.numpy_function(stream.read, [indices], tf.float32, stateful=False)
+        inputs = tf.numpy_function(read_or_keep, [indices], tf.float32, stateful=False)
         return tf.ensure_shape(inputs, (None, *stream.shape[1:]))
 
     return read

@@ -20,13 +20,14 @@ def profiled(run_block: RunBlock, num_steps: int, directory: Path) -> RunBlock:
         num_steps: How many steps to trace, if a block holds so many.
         directory: The run's; TensorBoard finds the trace in `plugins/profile` there.
     """
-    blocks = 0
+    is_first, is_traced = True, False
 
     def run_and_trace(first: int, indices: NDArray[np.int32]) -> dict[str, NDArray[np.float32]]:
-        nonlocal blocks
-        blocks += 1
-        if blocks != 2:
+        nonlocal is_first, is_traced
+        if is_first or is_traced or len(indices) < num_steps:
+            is_first = False
             return run_block(first, indices)
+        is_traced = True
         with tf.profiler.experimental.Profile(os.fspath(directory)):
             return run_block(first, indices[:num_steps])
 

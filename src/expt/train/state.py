@@ -26,7 +26,7 @@ def averages_in_place(
     kept = []
     for network, optimizer in zip(networks, optimizers, strict=True):
         inner = getattr(optimizer, "inner_optimizer", optimizer)  # under a loss scale
-        if inner.use_ema:
+        if inner.use_ema and int(inner.iterations) > 0:  # before, the averages are zeros
             averages = inner._model_variables_moving_average  # Keras offers no other
             kept += [
                 (variable, variable.numpy(), average)

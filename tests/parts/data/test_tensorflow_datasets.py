@@ -42,6 +42,7 @@ def prepare(tmp_path: Path) -> Prepare:
         supervised_keys: Any = ("x", "y"),
         version: str = "1.0.0",
         configs: tuple[str, ...] = (),
+        num_files: int = 1,
     ) -> Path:
         images = {
             "x": tfds.features.Image(shape=(4, 5, 3)),
@@ -70,8 +71,10 @@ def prepare(tmp_path: Path) -> Prepare:
                 for number in range(first, first + size):
                     yield number, example(number)
 
+        download = tfds.download.DownloadConfig(num_shards=num_files)
         for config in configs or (None,):
-            Tiny(data_dir=tmp_path, config=config).download_and_prepare()
+            builder = Tiny(data_dir=tmp_path, config=config)
+            builder.download_and_prepare(download_config=download)
         return tmp_path
 
     return write
@@ -140,6 +143,12 @@ def test_missing_splits_are_drawn_from_train(
     assert load(data_dir).fingerprint == dataset.fingerprint
     other = load(data_dir, split_seed=1)
     assert (other.fingerprint == dataset.fingerprint) == (len(sizes) == 4)
+
+
+def test_several_files_are_read_in_order(prepare: Prepare) -> None:
+    data_dir = prepare({"train": 40}, image, num_files=8)
+    assert len(list(data_dir.rglob("*.tfrecord*"))) == 8
+    assert len({load(data_dir).fingerprint for _ in range(3)}) == 1
 
 
 def test_a_regression(table: Path) -> None:
