@@ -135,13 +135,6 @@ def test_a_schedule_lasts_the_whole_run_with_accumulation_too(digits: Dataset) -
     assert found == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("value", ["two", "2.5", "1", "-2", "true"])
-def test_accumulation_over_no_number_of_steps_is_told(digits: Dataset, value: str) -> None:
-    overrides = (f"optimizer.gradient_accumulation_steps={value}", "schedule=cosine")
-    with pytest.raises(UserError, match=r"optimizer.*gradient_accumulation_steps"):
-        parts_of(*overrides, dataset=digits)
-
-
 @pytest.mark.parametrize(("precision", "scales"), [("float32", False), ("mixed_float16", True)])
 def test_a_loss_is_scaled_where_it_could_underflow(
     digits: Dataset, precision: str, scales: bool

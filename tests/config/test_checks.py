@@ -253,3 +253,11 @@ def test_a_metric_cannot_take_the_name_of_what_the_step_gives(name: str) -> None
     metric = {"_target_": "expt.parts.metrics.accuracy"}
     with pytest.raises(UserError, match=rf"metric\.{name}"):
         check(job_with(**{f"metric__{name}": metric}))
+
+
+@pytest.mark.parametrize("value", ["two", "2.5", "1", "-2", "true"])
+def test_accumulation_over_no_number_of_steps_is_told(value: str) -> None:
+    overrides = [f"optimizer.gradient_accumulation_steps={value}"]
+    (job,), _ = compose_jobs(overrides, None, multirun=False)
+    with pytest.raises(UserError, match=r"^optimizer\.gradient_accumulation_steps="):
+        check(job)

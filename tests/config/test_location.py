@@ -23,6 +23,6 @@ def test_a_wheel_carries_it_inside_the_package(
 
 
 def test_options_are_a_groups_file_names_sorted() -> None:
-    assert location.options("loss") == ["crossentropy", "mse"]
-    assert location.options("optimizer") == ["adam", "momentum", "sgd"]
+    assert location.options("debug") == ["eager", "one_batch", "overfit", "profile"]
+    assert location.options("loop") == ["default"]
     assert location.options("no_such_group") == []

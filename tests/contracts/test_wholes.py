@@ -35,7 +35,7 @@ def is_classifier(option: str) -> bool:
     return "_task_:" not in text
 
 
-@pytest.mark.parametrize("option", filter(is_classifier, options_of("model")))
+@pytest.mark.parametrize("option", [o for o in options_of("model") if is_classifier(o)])
 def test_each_classifier_learns_a_batch_by_heart(
     train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
 ) -> None:

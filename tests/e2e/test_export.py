@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 from conftest import Command
 from exports.export_helpers import READERS
-from expt.saved import load_model
 
 # Says on exit whether TensorFlow was imported, in the same process as the command.
 _SPY = """
@@ -25,12 +25,12 @@ _WITHOUT_ONNX = "import sys; sys.modules['tf2onnx'] = None" + _SPY
 _WRONG = """
 from expt import export
 load = export.load_model
-def load_and_break(file):
+def load_and_break(file, job):
     import keras
     from expt.exports import tflite
     write = tflite.write
     tflite.write = lambda model, path: write(keras.models.clone_model(model), path)
-    return load(file)
+    return load(file, job)
 export.load_model = load_and_break
 export.main()
 """
@@ -65,7 +65,7 @@ def in_folder(run: Path) -> Path:
 
 def assert_same(name: str, path: Path, run: Path) -> None:
     inputs = np.random.default_rng(0).uniform(size=(3, 8, 8, 1)).astype(np.float32)
-    expected = np.asarray(load_model(run / "model.keras")(inputs, training=False))
+    expected = np.asarray(keras.saving.load_model(run / "model.keras")(inputs, training=False))
     np.testing.assert_allclose(READERS[name](path)(inputs), expected, rtol=1e-4, atol=1e-5)
 
 

@@ -165,7 +165,8 @@ class TestPredict:
             given = ("latest", str(tmp_path / f"{name}.npz"), str(tmp_path / f"{name}.npy"))
             assert run_command(*given, folder=folder, command="predict").code == 0
             found.append(np.load(tmp_path / f"{name}.npy"))
-        np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-7)
+        of_bytes, of_floats = found
+        np.testing.assert_allclose(of_bytes, of_floats, rtol=1e-5, atol=1e-7)
 
     @pytest.mark.parametrize(
         ("inputs", "outputs", "told"),
@@ -218,15 +219,15 @@ def test_a_table_is_encoded_as_it_was_for_training(run_command: Command, tmp_pat
     later = wine.iloc[120:].assign(colour="dark")
     later.to_csv(tmp_path / "later.csv", index=False)
     later.drop(columns="target").to_csv(tmp_path / "unlabelled.csv", index=False)
-    given = ("data=csv", "data.path=known.csv", "data.target=target", "data.batch_size=8")
-    assert run_command(*given, *QUICK, "loop.epochs=15", folder=tmp_path).code == 0
+    table = ("data=csv", "data.path=known.csv", "data.target=target", "data.batch_size=8")
+    assert run_command(*table, *QUICK, "loop.epochs=15", folder=tmp_path).code == 0
 
     given = ("latest", "data.path=later.csv", "split=all")
     done = run_command(*given, folder=tmp_path, command="evaluate")
     assert (done.code, done.error) == (0, "")
     result = json.loads((run_in(tmp_path) / "evaluations" / "csv-all.json").read_text())
-    given = ("latest", "unlabelled.csv", "out.csv")
-    assert run_command(*given, folder=tmp_path, command="predict").code == 0
+    files = ("latest", "unlabelled.csv", "out.csv")
+    assert run_command(*files, folder=tmp_path, command="predict").code == 0
     predicted = pd.read_csv(tmp_path / "out.csv")["class"].to_numpy()
     accuracy = (predicted == later["target"].to_numpy()).mean()
     assert result["metrics"]["accuracy"] == pytest.approx(accuracy)
@@ -238,14 +239,14 @@ def test_a_folder_of_images(run_command: Command, tmp_path: Path) -> None:
     pictures.mkdir()
     given = ("data=image_folder", *image_folder(pictures))
     assert run_command(*given, *QUICK, folder=tmp_path).code == 0
-    given = ("latest", str(pictures / "cat"), "out.csv")
-    done = run_command(*given, folder=tmp_path, command="predict")
+    files = ("latest", str(pictures / "cat"), "out.csv")
+    done = run_command(*files, folder=tmp_path, command="predict")
     assert (done.code, done.error) == (0, "")
     table = pd.read_csv(tmp_path / "out.csv")
     assert len(table) == 20
     assert table["file"][0].endswith("0.png")
     Image.new("RGB", (5, 5)).save(tmp_path / "small.png")
-    given = ("latest", "small.png", "other.csv")
-    done = run_command(*given, folder=tmp_path, command="predict")
+    files = ("latest", "small.png", "other.csv")
+    done = run_command(*files, folder=tmp_path, command="predict")
     assert done.code == 2
     assert "small.png has 5x5 pixels; the model takes 8x8" in done.error

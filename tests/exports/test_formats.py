@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from exports.export_helpers import FORMATS, MODELS, READERS, inputs_for
 from expt.errors import UserError
-from expt.saved import load_model
 
 layers = keras.layers
 
@@ -22,7 +21,7 @@ def test_an_export_gives_the_outputs_of_the_saved_model(
 ) -> None:
     made = make()
     made.save(tmp_path / "model.keras")
-    model = load_model(tmp_path / "model.keras")
+    model = keras.saving.load_model(tmp_path / "model.keras")
     path = tmp_path / "export"
     FORMATS[name].write(model, path)
     own, others = FORMATS[name].load(path), READERS[name](path)

@@ -54,39 +54,9 @@ def make_run_block(
     names: list[str] = []
     if mode == "xla" and not feed.fits_xla:
         step, mode = compiled(step, "xla"), "graph"
-
-    def one_step(indices: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        scalars = step(feed.batch(indices, number))
-        names[:] = scalars
-        losses = [v for name, v in scalars.items() if name == "loss" or name.endswith("_loss")]
-        row = tf.stack([tf.cast(value, tf.float32) for value in scalars.values()])
-        goes_on = tf.reduce_all(tf.math.is_finite(tf.stack(losses)))
-        if target_loss is not None:
-            goes_on &= scalars["loss"] >= target_loss
-        return row, goes_on
-
-    def block(
-        first: tf.Tensor, indices: tf.Tensor, count: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        rows = tf.TensorArray(tf.float32, size=capacity)
-        done, goes_on = tf.constant(0), tf.constant(True)
-        while done < count and goes_on:
-            row, goes_on = one_step(indices[done], first + done)
-            rows = rows.write(done, row)
-            done += 1
-        return done, rows.stack()
-
-    def block_eagerly(
-        first: tf.Tensor, indices: tf.Tensor, count: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        rows: list[tf.Tensor] = []
-        goes_on = True
-        while len(rows) < count and goes_on:
-            row, goes_on = one_step(indices[len(rows)], first + len(rows))
-            rows.append(row)
-        return tf.constant(len(rows)), tf.stack(rows)
-
-    function = block_eagerly if mode == "eager" else compiled(block, mode)
+    one_step = _make_one_step(step, feed, names, target_loss)
+    make_function = _make_eager if mode == "eager" else _make_compiled
+    function = make_function(one_step, capacity, mode)
 
     def run_block(first: int, indices: NDArray[np.int32]) -> dict[str, NDArray[np.float32]]:
         padded = np.zeros((capacity, batch_size), np.int32)
@@ -106,3 +76,54 @@ def make_run_block(
         # A block of no steps traces and compiles, so that the first real one is not slower.
         run_block(0, np.zeros((0, batch_size), np.int32))
     return run_block
+
+
+_OneStep = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+_Block = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+def _make_one_step(step: Step, feed: Feed, names: list[str], target_loss: float | None) -> _OneStep:
+    """Returns a step that gives its scalars as a row, and whether the next may follow."""
+
+    def one_step(indices: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        scalars = step(feed.batch(indices, number))
+        names[:] = scalars
+        losses = [v for name, v in scalars.items() if name == "loss" or name.endswith("_loss")]
+        row = tf.stack([tf.cast(value, tf.float32) for value in scalars.values()])
+        goes_on = tf.reduce_all(tf.math.is_finite(tf.stack(losses)))
+        if target_loss is not None:
+            goes_on &= scalars["loss"] >= target_loss
+        return row, goes_on
+
+    return one_step
+
+
+def _make_compiled(one_step: _OneStep, capacity: int, mode: str) -> _Block:
+    def block(
+        first: tf.Tensor, indices: tf.Tensor, count: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        rows = tf.TensorArray(tf.float32, size=capacity)
+        done, goes_on = tf.constant(0), tf.constant(True)
+        while done < count and goes_on:
+            row, goes_on = one_step(indices[done], first + done)
+            rows = rows.write(done, row)
+            done += 1
+        return done, rows.stack()
+
+    return compiled(block, mode)
+
+
+def _make_eager(one_step: _OneStep, capacity: int, mode: str) -> _Block:
+    del capacity, mode
+
+    def block(
+        first: tf.Tensor, indices: tf.Tensor, count: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        rows: list[tf.Tensor] = []
+        goes_on = True
+        while len(rows) < count and goes_on:
+            row, goes_on = one_step(indices[len(rows)], first + len(rows))
+            rows.append(row)
+        return tf.constant(len(rows)), tf.stack(rows)
+
+    return block

@@ -23,7 +23,7 @@ def make(**changes: Any) -> Linear:
 def test_least_squares_recovers_weights_and_bias(weights: list[float], noise: float) -> None:
     dataset = make(weights=weights, noise=noise).load()
     for _, split in dataset.splits():
-        design = np.column_stack([split.inputs, np.ones(len(split))]).astype(np.float64)
+        design = np.column_stack([split.first(len(split)), np.ones(len(split))]).astype(np.float64)
         solution, *_ = np.linalg.lstsq(design, split.targets[:, 0])
         deviation = noise / np.sqrt(len(split))
         np.testing.assert_allclose(solution, [*weights, 0.089], atol=5 * deviation + 1e-5)
@@ -38,7 +38,7 @@ def test_shapes() -> None:
     assert (dataset.name, dataset.input_shape, dataset.num_outputs) == ("linear", (2,), 1)
     assert [len(split) for _, split in dataset.splits()] == [140, 30, 30]
     for _, split in dataset.splits():
-        assert split.inputs.dtype == split.targets.dtype == np.float32
+        assert split.first(1).dtype == split.targets.dtype == np.float32
     inputs = np.concatenate([split.inputs for _, split in dataset.splits()])
     assert len(np.unique(inputs, axis=0)) == 200
     assert np.abs(inputs.mean(axis=0)).max() < 0.3
