@@ -63,6 +63,8 @@ def test_parts_know_nothing_but_themselves() -> None:
             "expt.parts.data": {
                 "expt.parts.data.dataset",
                 "expt.parts.data.encoding",
+                "expt.parts.data.image_files",
+                "expt.parts.data.image_listing",
                 "expt.parts.data.mapped",
                 "expt.parts.data.reading",
                 "expt.parts.data.splitting",

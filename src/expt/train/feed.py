@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from expt.errors import RunError
 from expt.parts.data.dataset import Augmentation, Dataset, Split, Stream
-from expt.parts.data.images import ImageFiles
+from expt.parts.data.image_files import ImageFiles
 from expt.train.augment import augmented
 from expt.train.batch import Batch
 from expt.train.plan import Plan

@@ -18,7 +18,8 @@ from PIL import Image
 from expt.errors import RunError, UserError
 from expt.parts.data import images as images_module
 from expt.parts.data.dataset import Dataset, Scale, Split
-from expt.parts.data.images import ImageFiles, ImageFolder
+from expt.parts.data.image_files import ImageFiles
+from expt.parts.data.images import ImageFolder
 
 Pixels = NDArray[np.uint8]
 CLASSES = ("bird", "cat")
