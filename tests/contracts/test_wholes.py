@@ -16,7 +16,7 @@ Train = Callable[..., Any]
 FOR_MODEL = {
     "autoencoder": ["loss=mse"],
     "gan": ["loss=binary_crossentropy"],
-    "custom": ["model._target_=contracts.user_parts.build", "+model.width=3"],
+    "custom": ["model._target_=contracts.user_parts.build", "+model.width=16"],
 }
 FOR_DATA = {"diabetes": ["loss=mse"], "linear": ["loss=mse"]}
 FOR_EXPERIMENT = {"mnist_mlp": "mnist", "cifar_resnet": "cifar10"}

@@ -144,7 +144,7 @@ class Augmentation:
                 "flip": (isinstance(value, bool), "true or false"),
                 "crop": (is_number and 0 < value <= 1, "a fraction above 0 and at most 1"),
                 "mixup": (is_number and 0 <= value < np.inf, "a number of at least 0"),
-            }.get(key, (type(value) is int and value >= 0, "a whole number of pixels"))
+            }.get(key, (type(value) is int and 0 <= value < 10_000, "a whole number of pixels"))
             if not is_right:
                 raise UserError(f"data.augment.{key}={value}: expected {expected}.")
         return cls(**values)
