@@ -98,6 +98,13 @@ def _make_streamed(
     measure = compiled(
         lambda targets, outputs: _measure(model, objective, split, targets, outputs), mode
     )
+    if mode != "eager":
+        # Traced now, for batches of any size, so that the first evaluation is not slower.
+        size, shape = len(split), split.inputs.shape[1:]
+        run = run.get_concrete_function(tf.TensorSpec((None, *shape)))  # type: ignore[attr-defined]
+        of_targets = tf.TensorSpec((size, *shape)) if reconstructs else tf.constant(split.targets)
+        of_outputs = tf.TensorSpec((size, *run.output_shapes[1:]))
+        measure = measure.get_concrete_function(of_targets, of_outputs)  # type: ignore[attr-defined]
 
     def evaluate() -> tuple[dict[str, float], NDArray[np.float32]]:
         batches = read_in_order(split, batch_size)

@@ -1,5 +1,6 @@
 """Feeds: where a step's batch comes from, memory or disk."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -126,9 +127,11 @@ def _reading(indices: tf.data.Dataset, split: Split, failures: list[Exception]) 
         read = _decoder(stream)
     else:
         read = _reader(stream, failures)
-    return indices.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(
-        tf.data.AUTOTUNE
-    )
+    options = tf.data.Options()
+    # Half of the cores: a step waits for the slowest of its threads, so reading must not take all.
+    options.threading.private_threadpool_size = max(1, (os.cpu_count() or 1) // 2)
+    batches = indices.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def _reader(stream: Stream, failures: list[Exception]) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -153,13 +156,19 @@ def _decoder(images: ImageFiles) -> Callable[[tf.Tensor], tf.Tensor]:
     shape = images.shape[1:]
     paths = tf.constant(images.files(np.arange(images.shape[0])))
 
-    def decode(index: tf.Tensor) -> tf.Tensor:
+    def decode(path: tf.Tensor) -> tf.Tensor:
         # It takes PNG too; with this method the pixels are those of the stream's own `read`.
-        image = tf.io.decode_jpeg(
-            tf.io.read_file(paths[index]), channels=shape[-1], dct_method="INTEGER_ACCURATE"
+        return tf.io.decode_jpeg(
+            tf.io.read_file(path), channels=shape[-1], dct_method="INTEGER_ACCURATE"
         )
-        return tf.cast(tf.ensure_shape(image, shape), tf.float32) / 255.0
 
-    return lambda indices: tf.map_fn(
-        decode, indices, fn_output_signature=tf.TensorSpec(shape), parallel_iterations=8
-    )
+    def read(indices: tf.Tensor) -> tf.Tensor:
+        pixels = tf.map_fn(
+            decode,
+            tf.gather(paths, indices),
+            fn_output_signature=tf.TensorSpec(shape, tf.uint8),
+            parallel_iterations=1,
+        )
+        return tf.cast(pixels, tf.float32) / 255.0
+
+    return read
