@@ -58,7 +58,7 @@ ROWS = {
     "mnist-mlp": Row((*_MNIST, "model.units=[256,256]"), 10),
     "mnist-mlp-xla": Row((*_MNIST, "model.units=[256,256]", "loop.compile=xla"), 10),
     "mnist-cnn": Row((*_MNIST, "model=cnn"), 3),
-    "cifar-resnet20": Row((*_CIFAR, "model=resnet"), 2),
+    "cifar-resnet20": Row((*_CIFAR, "model=resnet", "loop.batches=20"), 5),
     "cifar-vit": Row((*_CIFAR, "model=vit"), 4),
     "image-folder": Row(
         ("data=image_folder", "data.path=images", *_OF_FILES),
