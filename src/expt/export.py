@@ -1,9 +1,7 @@
 """`python -m expt.export RUN FORMAT [--to PATH]`: a finished run's model for other programs."""
 
 import argparse
-import logging
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +14,10 @@ from expt.config.frozen import read_frozen
 from expt.errors import RunError, UserError, hint
 from expt.runs.find import FoundRun, find_run
 from expt.saved import load_model
-from expt.train.backend import start_tensorflow
+from expt.train.backend import start_tensorflow, stderr_logged
 
 _NAMES = {"saved_model": "saved_model", "onnx": "model.onnx", "tflite": "model.tflite"}
 _PACKAGES = {"onnx": ("onnx", "onnxruntime", "tf2onnx")}
-
-_log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -51,7 +47,7 @@ def _run(arguments: list[str]) -> int:
     job = read_frozen(run.directory, run.record)
     with _put(path) as partial:
         start_tensorflow(seed=0)
-        with _messages_logged():
+        with stderr_logged():
             difference = _export(job, file, args.format, partial)
     print(f"{args.format} written to {path} ({_size(path)})")
     print(f"largest difference from the model's outputs: {difference:.1e} of their scale")
@@ -116,24 +112,6 @@ def _export(job: Job, file: Path, name: str, path: Path) -> float:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise RunError(f"{name}: the model can't be converted: {reason[0]}") from error
     return largest_difference(model, exported)
-
-
-@contextmanager
-def _messages_logged() -> Iterator[None]:
-    """Sends what the converters' C++ and Python code prints to stderr to the log."""
-    sys.stderr.flush()
-    original = os.dup(2)
-    with tempfile.TemporaryFile() as captured:
-        os.dup2(captured.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(original, 2)
-            os.close(original)
-            captured.seek(0)
-            for line in captured.read().decode(errors="replace").splitlines():
-                _log.info("export: %s", line)
 
 
 def _size(path: Path) -> str:

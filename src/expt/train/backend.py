@@ -41,6 +41,13 @@ def _start_messages_logged() -> Iterator[None]:
     if "tensorflow" in sys.modules:
         yield
         return
+    with stderr_logged():
+        yield
+
+
+@contextmanager
+def stderr_logged() -> Iterator[None]:
+    """Sends what Python and C++ code prints to stderr meanwhile to the log."""
     sys.stderr.flush()
     original = os.dup(2)
     with tempfile.TemporaryFile() as captured:
@@ -48,6 +55,7 @@ def _start_messages_logged() -> Iterator[None]:
         try:
             yield
         finally:
+            sys.stderr.flush()
             os.dup2(original, 2)
             os.close(original)
             captured.seek(0)
