@@ -29,6 +29,8 @@ class Run:
         config: The frozen config.
         params: The config flattened, with the option taken from each group under the group's name.
         record: The content of run.json.
+        is_resumed: Whether an earlier process began the run, and recorded some of it.
+        recorded: Bytes that the journal then had; what is beyond comes from this process.
     """
 
     directory: Path
@@ -36,6 +38,8 @@ class Run:
     config: Mapping[str, Any]
     params: Mapping[str, Any]
     record: dict[str, Any]
+    is_resumed: bool = False
+    recorded: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def update(self, **fields: Any) -> None:
