@@ -17,6 +17,7 @@ from expt.record.console import ConsoleRecorder
 from expt.record.journal import Journal
 from expt.record.process import SeparateProcess
 from expt.record.recorder import Background, Fanout, Recorder
+from expt.record.repeated import NotTwice
 from expt.train.cadence import Cadence
 from expt.train.plan import Plan
 
@@ -89,6 +90,7 @@ def make_plan(job: Job, dataset: Dataset) -> Plan:
         batch_size=dataset.batch_size,
         eval_every=Cadence.parse(loop["eval_every"]),
         image_every=Cadence.parse(loop["image_every"]),
+        save_every=Cadence.parse(loop["save_every"]),
     )
 
 
@@ -132,12 +134,24 @@ class Sinks:
 
 
 def make_recorder(
-    plan: Plan, sinks: Sequence[Recorder], console: Console, shown: Sequence[str]
+    plan: Plan,
+    sinks: Sequence[Recorder],
+    console: Console,
+    shown: Sequence[str],
+    first_step: int,
 ) -> Recorder:
-    """Returns the journal, the console, which shows some of the metrics, and the sinks as one."""
+    """Returns the journal, the console and the sinks as one.
+
+    Args:
+        plan: What the console shows progress of.
+        sinks: Where to record, beside the journal.
+        console: Where progress is shown.
+        shown: The metrics that it shows, without their split.
+        first_step: The step from which training continues; 0 for a new run.
+    """
     total_epochs = plan.epoch_of(plan.total_steps)
     display = ConsoleRecorder(console, plan.total_steps, total_epochs, shown)
-    return Fanout([Journal(), display, *sinks])
+    return Fanout([NotTwice(Fanout([Journal(), *sinks]), first_step), display])
 
 
 def make_params(job: Job) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from expt.command import run_command, take_options
 from expt.config.compose import Job
 from expt.parts.data.dataset import Dataset, Split
 from expt.record.mlflow import log_evaluation
-from expt.runs.find import FoundRun, find_run
+from expt.runs.find import FoundRun, file_name, find_run
 from expt.saved import choose_split, load_data, load_model
 from expt.train.backend import start_tensorflow
 
@@ -47,7 +47,7 @@ def _run(arguments: list[str]) -> int:
     split = choose_split(dataset, options["split"])
     values = _evaluate(job, dataset, split, file)
 
-    name = f"{dataset.name}-{options['split']}"
+    name = f"{file_name(dataset.name)}-{options['split']}"
     if dataset.fingerprint != run.record["data"]["fingerprint"]:
         name += f"-{dataset.fingerprint[:8]}"
     result = {

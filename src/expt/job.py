@@ -3,9 +3,12 @@
 Importing this imports TensorFlow; `start_tensorflow` comes first.
 """
 
+import errno
+import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,86 +16,198 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from filelock import FileLock, Timeout
 from rich.console import Console
 
-from expt.assembly import make_params, make_plan, make_recorder
+from expt.assembly import make_plan, make_recorder
 from expt.building import Parts, make_parts
 from expt.config.checks import metrics_for, task_of
 from expt.config.compose import Job
-from expt.config.hashes import run_hash, variant_hash
+from expt.config.hashes import identity
+from expt.description import new_run, resumed_run
 from expt.errors import RunError, Terminated, UserError
 from expt.parts.data.dataset import Dataset
-from expt.record.environment import git_state, machine, versions
 from expt.record.images import draw_validation
-from expt.record.layers import write_layers
+from expt.record.journal import FILE_NAME, read_journal
 from expt.record.recorder import BestModel, Recorder, Scalars
-from expt.record.run import Run, Status
-from expt.saved import scale_values
+from expt.record.run import EXTENSIONS, Earlier, Run, Status
+from expt.record.secrets import redacted
 from expt.signals import Interruption, deferred_signals
 from expt.train.block import RunBlock, make_run_block
 from expt.train.cadence import parse_seconds
+from expt.train.checkpoint import Checkpoint, CheckpointWriter, newest_checkpoint
 from expt.train.evaluate import Evaluate
 from expt.train.feed import Feed, first_batch, make_feed
 from expt.train.learner import Learner
-from expt.train.loop import CAPACITY, Evaluation, Outcome, train
+from expt.train.loop import CAPACITY, Evaluation, train
 from expt.train.plan import Plan
 from expt.train.profile import profiled
-from expt.train.state import averages_in_place, save_model
-from expt.train.summary import layer_table
+from expt.train.state import Progress, State, averages_in_place, save_model, state_variables
 from expt.train.watch import Best, Stopping
 
 _log = logging.getLogger(__name__)
 _EXAMPLES_LOGGED = 5
 MODEL_FILE = "model.keras"
+CHECKPOINTS = "checkpoints"
 
 
 def run_job(
-    job: Job, dataset: Dataset, directory: Path, sinks: Sequence[Recorder], console: Console
+    job: Job,
+    dataset: Dataset,
+    directory: Path,
+    sinks: Sequence[Recorder],
+    console: Console,
+    earlier: Earlier | None = None,
 ) -> dict[str, Any]:
-    """Trains one job from its first step to its last, and records it in a directory.
+    """Trains one job to its last step, and records it in a directory.
 
     Args:
         job: The frozen config; it must have been checked.
         dataset: Its data.
-        directory: Exists, and holds no run yet.
+        directory: Exists. It holds no run yet, or the one to be continued.
         sinks: Where to record, beside the journal.
         console: Where progress is shown.
+        earlier: What is known of the run to be continued, from its last checkpoint.
 
     Returns:
         The content of the run's run.json.
 
     Raises:
-        UserError: The parts don't fit each other; nothing of the run has been recorded.
+        UserError: The parts don't fit each other, or the run can't be continued; nothing is
+            recorded or changed.
         RunError: The run failed. It is closed as FAILED. So it is when anything else is raised,
             but for KeyboardInterrupt and Terminated, which close it as KILLED.
     """
-    plan = make_plan(job, dataset)
-    parts = make_parts(job, dataset, plan.total_steps)
-    feed = make_feed(plan, dataset)
-    with _mistakes_told("the first batch can't be trained on"):
-        parts.learner.check(first_batch(dataset), dataset)
-    functions = _compile(job, plan, parts.learner, feed, dataset)
-    run = _new_run(job, dataset, directory, parts)
-    shown = ["loss", *metrics_for(job, task_of(job, dataset.task))][:2]
-    watched = parts.watch.metric.removeprefix("val/")
-    recorder = make_recorder(plan, sinks, console, list(dict.fromkeys([*shown, watched])))
-    with deferred_signals() as interruption:
-        status, error = Status.FAILED, None
-        try:
+    with _held(directory):
+        plan = make_plan(job, dataset)
+        parts = make_parts(job, dataset, plan.total_steps)
+        checkpoint = None if earlier is None else _last_checkpoint(job, dataset, directory)
+        feed = make_feed(plan, dataset, checkpoint.step if checkpoint else 0)
+        with _mistakes_told("the first batch can't be trained on"):
+            parts.learner.check(first_batch(dataset), dataset)
+        functions = _compile(job, plan, parts.learner, feed, dataset)
+        state = _make_state(job, parts)
+        if checkpoint is not None and earlier is not None:
+            state.restore(checkpoint)
+            _go_on(state.progress, plan, earlier)
+        with _disk_errors_told(directory):
+            if earlier is None:
+                run = new_run(job, dataset, directory, parts.learner)
+            else:
+                run = resumed_run(job, dataset, directory, earlier, state.progress.step)
+        shown = ["loss", *metrics_for(job, task_of(job, dataset.task))][:2]
+        watched = parts.watch.metric.removeprefix("val/")
+        recorder = make_recorder(
+            plan,
+            sinks,
+            console,
+            list(dict.fromkeys([*shown, watched])),
+            state.progress.step,
+        )
+        with deferred_signals() as interruption, _closing(run, recorder):
             recorder.open(run)
-            _train(job, plan, parts, functions, dataset, run, recorder, interruption)
-            status = Status.FINISHED
-        except (KeyboardInterrupt, Terminated) as interrupted:
-            status, error = Status.KILLED, type(interrupted).__name__
+            _train(job, plan, parts, functions, dataset, run, recorder, state, interruption)
+        return run.record
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[None]:
+    """Keeps other processes from training the same run."""
+    lock = FileLock(directory / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise UserError(f"{directory}: another process is training this run.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _closing(run: Run, recorder: Recorder) -> Iterator[None]:
+    """Closes a run with the status that fits how it ended."""
+    outcome: dict[str, Any] = {"status": Status.FAILED}
+    try:
+        with _disk_errors_told(run.directory):
+            yield
+        outcome = {"status": Status.FINISHED}
+    except (KeyboardInterrupt, Terminated) as interrupted:
+        outcome = {"status": Status.KILLED, "error": type(interrupted).__name__}
+        raise
+    except Exception as failure:
+        outcome["error"] = redacted(f"{type(failure).__name__}: {failure}")
+        outcome["traceback"] = redacted("".join(traceback.format_exception(failure)))
+        _log.info("the run failed", exc_info=failure)
+        raise
+    finally:
+        try:
+            run.update(**outcome, ended=time.time())
+        except OSError as error:
+            _log.warning("run.json can't be written and still says RUNNING: %s", error)
+        recorder.close(outcome["status"])
+
+
+@contextmanager
+def _disk_errors_told(directory: Path) -> Iterator[None]:
+    """Tells of a full disk in a sentence, and how to go on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        except Exception as failure:
-            error = f"{type(failure).__name__}: {failure}"
-            _log.info("the run failed", exc_info=failure)
-            raise
-        finally:
-            run.update(status=status, error=error, ended=time.time())
-            recorder.close(status)
-    return run.record
+        raise RunError(
+            f"{error.filename or directory} can't be written: {error.strerror}. What was recorded "
+            f"before is whole; make space, and python -m expt.resume {directory} goes on."
+        ) from error
+
+
+def _last_checkpoint(job: Job, dataset: Dataset, directory: Path) -> Checkpoint | None:
+    """Returns the checkpoint to continue from; None to begin anew.
+
+    Raises:
+        UserError: What the run left is damaged or of something else.
+    """
+    journal, last_step = directory / FILE_NAME, 0
+    if journal.exists():
+        for record in read_journal(journal):  # damaged lines are told before anything is changed
+            last_step = max(last_step, record["step"])
+    checkpoint = newest_checkpoint(directory / CHECKPOINTS, last_step)
+    if checkpoint is None:
+        return None
+    here = json.loads(json.dumps(identity(job.config, dataset.fingerprint)))
+    there = checkpoint.facts["identity"]
+    differing = [
+        f"{key}: {there.get(key, 'missing')} in the checkpoint, {here.get(key, 'missing')} here"
+        for key in sorted(there.keys() | here.keys())
+        if there.get(key) != here.get(key) and key not in EXTENSIONS
+    ]
+    if differing:
+        raise UserError(
+            f"the checkpoint of step {checkpoint.step} in {directory} is of another config: "
+            f"{'; '.join(differing)}."
+        )
+    return checkpoint
+
+
+def _go_on(progress: Progress, plan: Plan, earlier: Earlier) -> None:
+    """Lets a run that ended for a reason go on if what that was is changed now.
+
+    Raises:
+        UserError: There is nothing to go on for.
+    """
+    if {"loop.patience", "loop.time_limit"} & earlier.changes.keys():
+        progress.reason = None
+    if earlier.changes and progress.reason is not None:
+        raise UserError(
+            f"the run has stopped early: {progress.reason}. Change that too: loop.patience=null "
+            "or loop.time_limit=null."
+        )
+    if plan.total_steps < progress.step:
+        raise UserError(
+            f"the run has done {progress.step} steps already; expected more of loop.epochs "
+            f"(one is {plan.steps_per_epoch} steps) or loop.steps."
+        )
 
 
 @dataclass(frozen=True)
@@ -125,6 +240,22 @@ def _mistakes_told(what: str) -> Iterator[None]:
         raise UserError(f"{what}: {reason}") from error
 
 
+def _make_state(job: Job, parts: Parts) -> State:
+    loop = job.config["loop"]
+    return State(
+        variables=state_variables(parts.learner, parts.schedules),
+        progress=Progress(),
+        best=Best(parts.learner.networks, parts.watch),
+        stopping=Stopping(
+            parts.watch,
+            patience=loop["patience"],
+            min_change=loop["min_change"],
+            seconds=parse_seconds(loop["time_limit"]),
+            target_loss=loop["target_loss"],
+        ),
+    )
+
+
 def _train(
     job: Job,
     plan: Plan,
@@ -133,18 +264,11 @@ def _train(
     dataset: Dataset,
     run: Run,
     recorder: Recorder,
+    state: State,
     interruption: Interruption,
 ) -> None:
-    """Trains, keeps the best model whatever ends training, and tests it at the end."""
-    learner, loop = parts.learner, job.config["loop"]
-    stopping = Stopping(
-        parts.watch,
-        patience=loop["patience"],
-        min_change=loop["min_change"],
-        seconds=parse_seconds(loop["time_limit"]),
-        target_loss=loop["target_loss"],
-    )
-    best = Best(learner.networks, parts.watch)
+    """Trains, keeps checkpoints and the best model whatever ends training, and tests it."""
+    learner, loop, best = parts.learner, job.config["loop"], state.best
     evaluation = Evaluation(
         functions.evaluate,
         partial(averages_in_place, learner.networks, learner.optimizers),
@@ -156,24 +280,58 @@ def _train(
     run_block = functions.run_block
     if loop["profile"] is not None:
         run_block = profiled(run_block, loop["profile"], run.directory)
-    started = time.perf_counter()
+    before, started = run.record.get("training_seconds", 0.0), time.perf_counter()
     try:
-        outcome = train(plan, run_block, evaluation, stopping, recorder, draw, interruption.check)
+        with _checkpoints(job, dataset, run, state) as save:
+            train(
+                plan,
+                state.progress,
+                run_block,
+                evaluation,
+                state.stopping,
+                recorder,
+                draw,
+                save,
+                interruption.check,
+            )
     finally:
-        run.update(training_seconds=time.perf_counter() - started)
+        run.update(training_seconds=before + time.perf_counter() - started)
         if best.step is not None:
             best.restore()
             save_model(learner.model, run.directory / MODEL_FILE)
             run.update(best={"step": best.step, "watched": parts.watch.metric, **best.values})
-    run.update(stopped=outcome.reason)
+    run.update(stopped=state.progress.reason)
     if best.step is None:
         raise RunError(f"{parts.watch.metric} was not finite at any evaluation; no model is kept.")
-    _test(plan, functions, dataset, run, recorder, outcome)
-    if loop["target_loss"] is not None and stopping.lowest_loss >= loop["target_loss"]:
+    _test(plan, functions, dataset, run, recorder, state.progress)
+    lowest = state.stopping.lowest_loss
+    if loop["target_loss"] is not None and lowest >= loop["target_loss"]:
         raise RunError(
             f"the training loss did not fall below loop.target_loss={loop['target_loss']} within "
-            f"{outcome.step} steps; its lowest was {stopping.lowest_loss:.4g}."
+            f"{state.progress.step} steps; its lowest was {lowest:.4g}."
         )
+
+
+@contextmanager
+def _checkpoints(
+    job: Job, dataset: Dataset, run: Run, state: State
+) -> Iterator[Callable[[], None]]:
+    """Yields the function that saves the state; saves it at the end and when interrupted, too."""
+    folder, keep = run.directory / CHECKPOINTS, job.config["loop"]["keep_checkpoints"]
+    writer = CheckpointWriter(folder, keep, after=run.directory / FILE_NAME)
+    of_run = identity(job.config, dataset.fingerprint)
+
+    def save(*, wait: bool = False) -> None:
+        writer.write(state.checkpoint(of_run), wait=wait)
+
+    try:
+        yield save
+        save(wait=True)
+    except (KeyboardInterrupt, Terminated):
+        save(wait=True)
+        raise
+    finally:
+        writer.close()
 
 
 def _test(
@@ -182,57 +340,14 @@ def _test(
     dataset: Dataset,
     run: Run,
     recorder: Recorder,
-    outcome: Outcome,
+    progress: Progress,
 ) -> None:
     """Evaluates the test split with the best model, and hands that model to the recorders."""
     test, outputs = functions.test()
     scores = {f"test/{name}": value for name, value in test.items()}
-    recorder.write(Scalars.single(outcome.step, plan.epoch_of(outcome.step), scores))
+    step = progress.step
+    recorder.write(Scalars.single(step, plan.epoch_of(step), scores))
     examples = dataset.test.first(_EXAMPLES_LOGGED)
     path = run.directory / MODEL_FILE
     recorder.write(BestModel(path, examples, outputs[: len(examples)]))
-    run.update(final={"step": outcome.step, **outcome.values, **scores})
-
-
-def _new_run(job: Job, dataset: Dataset, directory: Path, parts: Parts) -> Run:
-    networks = parts.learner.networks
-    record = _identity(job, dataset, directory) | {
-        "parameters": sum(int(network.count_params()) for network in networks),
-        "model_input_shape": list(parts.learner.model.input_shape[1:]),
-        "status": Status.RUNNING,
-        "started": time.time(),
-    }
-    output_dir = Path(job.config["output_dir"]).absolute()
-    run = Run(directory, output_dir, job.config, make_params(job), record)
-    run.update()
-    write_layers(directory, layer_table(networks))
-    return run
-
-
-def _identity(job: Job, dataset: Dataset, directory: Path) -> dict[str, Any]:
-    return {
-        "run_name": directory.name,
-        "name": job.config["name"],
-        "output_dir": str(Path(job.config["output_dir"]).absolute()),
-        "overrides": list(job.overrides),
-        "choices": job.choices,
-        "seed": job.config["seed"],
-        "run_hash": run_hash(job.config, dataset.fingerprint),
-        "variant_hash": variant_hash(job.config, dataset.fingerprint),
-        "data": {
-            "name": dataset.name,
-            "source": job.config["data"]["_target_"],
-            "task": task_of(job, dataset.task),
-            "fingerprint": dataset.fingerprint,
-            "skipped": dataset.skipped,
-            "encoding": dataset.encoding,
-            "input_shape": list(dataset.input_shape),
-            "class_names": list(dataset.class_names),
-            "input_scale": scale_values(dataset.input_scale),
-            "target_scale": scale_values(dataset.target_scale),
-            "examples": {name: len(split) for name, split in dataset.splits()},
-        },
-        "git": git_state(Path.cwd()),
-        "versions": versions(),
-        "machine": machine(),
-    }
+    run.update(final={"step": step, **progress.values, **scores})

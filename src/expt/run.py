@@ -2,14 +2,11 @@
 
 import hashlib
 import json
-import os
-import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -18,15 +15,16 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from expt.assembly import DataLoader, Sinks
-from expt.command import exit_code, run_command, tell
+from expt.command import run_command
 from expt.config.compose import Job, compose_jobs, directory_override, is_multirun, prepare_hydra
+from expt.config.frozen import read_frozen, with_overrides, write_frozen
 from expt.config.hashes import run_hash
 from expt.config.location import config_directory
 from expt.errors import UserError
+from expt.launch import LOG_FILE, log_to, print_where_to_look, train_here
 from expt.record.directories import allocate, discard
-from expt.record.mlflow import store_uri
 from expt.record.run import Status
-from expt.train.backend import start_tensorflow
+from expt.runs.find import find_run
 
 
 def main() -> None:
@@ -35,11 +33,15 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    args = get_args_parser().parse_args(arguments)
+    parser = get_args_parser()
+    parser.add_argument("--rerun", metavar="RUN")  # the help is in conf/config.yaml
+    args = parser.parse_args(arguments)
     if args.help or args.hydra_help or args.shell_completion or args.info:
         prepare_hydra()
         _hand_to_hydra(arguments, _train_nothing)
         return 0
+    if args.rerun is not None:
+        return _rerun(args)
     jobs, hydra_node = compose_jobs(args.overrides, args.config_dir, args.multirun)
     if args.cfg:
         _hand_to_hydra(arguments, _train_nothing)
@@ -67,34 +69,54 @@ def _train(
         arguments = [*arguments, directory_override(key, directory)]
 
     console, sinks = Console(), Sinks()
-    errors: list[Exception] = []
+    exit_codes: list[int] = []
 
     def train_one(config: DictConfig) -> None:
         job, place = Job.current(config), Path(HydraConfig.get().runtime.output_dir)
-        try:
-            recorders = sinks(job)
-            start_tensorflow(job.config["seed"], job.config["loop"]["precision"])
-            from expt.job import run_job
+        exit_codes.append(train_here(job, load(job), place, sinks(job), console))
 
-            record = run_job(job, load(job), place, recorders, console)
-        except Exception as error:  # noqa: BLE001  told at once; a sweep's other jobs go on
-            errors.append(error)
-            tell(error)
-        else:
-            console.print(_outcome(record), highlight=False, soft_wrap=True)
-
-    try:
+    with _directory(Path(directory), output_dir, console, keep=chosen_by_user):
         _hand_to_hydra(arguments, train_one)
         # Not after an interruption: the run is closed, or a second Ctrl-C wants out at once.
         sinks.stop()
-    finally:
-        if any(Path(directory).rglob("run.json")):
-            _print_where_to_look(console, output_dir)
-        elif not chosen_by_user:
-            discard(Path(directory), root=output_dir)
     if is_sweep:
         return 0 if _all_finished(Path(directory)) else 1
-    return exit_code(errors[0]) if errors else 0
+    return exit_codes[0]
+
+
+def _rerun(args: Namespace) -> int:
+    """Trains a recorded run's frozen config anew, whatever conf/ says by now."""
+    if args.multirun or args.cfg:
+        raise UserError("--rerun: expected no -m and no --cfg with it; overrides are possible.")
+    places = [o.partition("=")[2] for o in args.overrides if o.startswith("output_dir=")]
+    found = find_run(args.rerun, Path(places[-1] if places else "outputs"))
+    job, _ = with_overrides(
+        read_frozen(found.directory, found.record), args.overrides, args.config_dir
+    )
+    dataset = DataLoader()(job)
+    output_dir = Path(job.config["output_dir"]).absolute()
+    directory = allocate(output_dir / "runs", run_hash(job.config, dataset.fingerprint)[:8])
+    console, sinks = Console(), Sinks()
+    with _directory(directory, output_dir, console, keep=False):
+        write_frozen(directory, job)
+        log_to(directory / LOG_FILE)
+        exit_code = train_here(job, dataset, directory, sinks(job), console)
+        sinks.stop()
+    return exit_code
+
+
+@contextmanager
+def _directory(
+    directory: Path, output_dir: Path, console: Console, *, keep: bool
+) -> Iterator[None]:
+    """Tells at the end where the records are; removes a directory in which no run began."""
+    try:
+        yield
+    finally:
+        if any(directory.rglob("run.json")):
+            print_where_to_look(console, output_dir)
+        elif not keep:
+            discard(directory, root=output_dir)
 
 
 def _all_finished(sweep: Path) -> bool:
@@ -134,41 +156,6 @@ def _refuse_used(directory: Path) -> None:
             f"{directory} already holds a run; no two runs share a directory. Choose another one, "
             "or leave it to expt."
         )
-
-
-def _outcome(record: dict[str, Any]) -> str:
-    """One line on how a run came out."""
-    final, best = record["final"], record["best"]
-    numbers = "  ".join(
-        f"{name} {value:.4f}" for name, value in final.items() if name.startswith(("val/", "test/"))
-    )
-    seconds = record["ended"] - record["started"]
-    stopped = f"stopped early: {record['stopped']}\n" if record["stopped"] else ""
-    return (
-        f"{record['status']} after {final['step']} steps, {seconds:.1f} s  {numbers}\n"
-        f"{stopped}"
-        f"best model: step {best['step']}, {best['watched']} {best[best['watched']]:.4f} "
-        "(model.keras, test/* are its)"
-    )
-
-
-def _print_where_to_look(console: Console, output_dir: Path) -> None:
-    folder = os.path.relpath(output_dir)
-    unsampled = ["--samples_per_plugin", "images=0,scalars=0"]
-    lines = {"TensorBoard": _command("tensorboard", "--logdir", folder, *unsampled)}
-    if "MLFLOW_TRACKING_URI" in os.environ:
-        lines["MLflow"] = "the store at MLFLOW_TRACKING_URI"  # which may hold a password
-    else:
-        lines["MLflow"] = _command("mlflow", "ui", "--backend-store-uri", store_uri(output_dir))
-    for name, line in lines.items():
-        console.print(f"{name:<12} {line}", highlight=False, soft_wrap=True)
-
-
-def _command(name: str, *arguments: str) -> str:
-    """A command line that works here, whether or not the environment is activated."""
-    program = Path(sys.executable).parent / name
-    on_path = str(program.parent) in os.environ.get("PATH", "").split(os.pathsep)
-    return shlex.join([name if on_path else os.path.relpath(program), *arguments])
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from expt.assembly import DataLoader
 from expt.config.compose import Job
 from expt.config.frozen import read_frozen, with_data
 from expt.config.instantiate import check_target
+from expt.config.saved_layers import check_saved_layers
 from expt.errors import UserError, hint
 from expt.parts.data.dataset import Dataset, Scale, Split
 from expt.runs.find import FoundRun
@@ -83,10 +84,11 @@ def load_model(file: Path, job: Job) -> Any:
     allowed: layers of the user's own may be defined there.
 
     Raises:
-        UserError: The file is damaged, or has layers that are not Keras' own nor imported.
+        UserError: The file is damaged, or has layers that are not Keras' own nor allowed.
     """
     if not zipfile.is_zipfile(file):
         raise UserError(f"{file} can't be loaded: it is cut off, or no .keras file.")
+    check_saved_layers(file)
     import keras
 
     for group in ("model", "act"):

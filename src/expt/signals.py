@@ -1,6 +1,8 @@
 """Ctrl-C and SIGTERM, taken where nothing is half done."""
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,19 +10,24 @@ from types import FrameType
 
 from expt.errors import Terminated
 
+_SHOW_CURSOR = "\x1b[?25h"
+
 
 class Interruption:
-    """Notes the first signal, for `check` to raise at a safe point; a second raises at once."""
+    """Notes the first signal, for `check` to raise at a safe point; a second ends the process."""
 
     def __init__(self) -> None:
         self._noted: type[BaseException] | None = None
 
     def note(self, number: int, _frame: FrameType | None) -> None:
         """Handles a signal."""
-        exception = Terminated if number == signal.SIGTERM else KeyboardInterrupt
         if self._noted is not None:
-            raise exception
-        self._noted = exception
+            # At once, whatever is under way: files are replaced as a whole, and a torn last line
+            # of the journal is cut off when the run is resumed.
+            if sys.stdout.isatty():
+                os.write(sys.stdout.fileno(), _SHOW_CURSOR.encode())
+            os._exit(128 + number)
+        self._noted = Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
     def check(self) -> None:
         """Raises what was noted.

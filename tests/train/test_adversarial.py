@@ -58,7 +58,7 @@ def made(pair: Any, objective: Objective = BINARY, rates: tuple[float, ...] = (0
 def next_noise(learner: Any, size: int) -> Any:
     """The noise that the learner's next step draws."""
     copy = keras.random.SeedGenerator(0)
-    copy.state.assign(learner.noise_seed.state)
+    copy.state.assign(learner.random_states[0])
     return keras.random.normal((size, LATENT), seed=copy).numpy()
 
 
@@ -112,7 +112,7 @@ def test_scaling_the_losses_changes_neither_numbers_nor_update() -> None:
         return keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), initial_scale=64.0)
 
     learners = made(plain, rates=(0.1, 0.1)), Adversarial(scaled, BINARY, built(scaling))
-    learners[1].noise_seed.state.assign(learners[0].noise_seed.state)
+    learners[1].random_states[0].assign(learners[0].random_states[0])
     real = tf.constant(RANDOM.standard_normal((6, WIDTH)), tf.float32)
     for _ in range(3):
         expected, found = (
@@ -151,12 +151,12 @@ def test_what_fits_passes_the_check_and_is_not_changed() -> None:
     learner = made(small_gan(dataset))
     seeds = [network.variables for network in learner.networks]
     before = [variable.numpy() for variables in seeds for variable in variables]
-    noise = learner.noise_seed.state.numpy()
+    noise = learner.random_states[0].numpy()
     check(learner, dataset)
     after = [variable.numpy() for variables in seeds for variable in variables]
     for one, other in zip(before, after, strict=True):
         np.testing.assert_array_equal(one, other)
-    np.testing.assert_array_equal(learner.noise_seed.state.numpy(), noise)
+    np.testing.assert_array_equal(learner.random_states[0].numpy(), noise)
 
 
 @pytest.mark.parametrize(

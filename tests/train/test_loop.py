@@ -20,12 +20,12 @@ from expt.train.block import RunBlock, make_run_block
 from expt.train.cadence import Cadence
 from expt.train.evaluate import make_evaluate
 from expt.train.feed import make_feed
-from expt.train.loop import CAPACITY, Evaluation, NonFiniteLossError, Outcome, train
+from expt.train.loop import CAPACITY, Evaluation, NonFiniteLossError, train
 from expt.train.objective import Objective
 from expt.train.order import batch_indices
 from expt.train.plan import Plan
 from expt.train.profile import profiled
-from expt.train.state import averages_in_place
+from expt.train.state import Progress, averages_in_place
 from expt.train.step import make_train_step
 from expt.train.watch import Best, Stopping, Watch
 
@@ -100,6 +100,7 @@ class Fake:
         self.indices: list[NDArray[np.int32]] = []
         self.evaluated: list[int] = []
         self.firsts: list[int] = []
+        self.progress, self.saved = Progress(), list[int]()
         self.model, self.recorder = Weights(), InMemory()
         self.watch(LOSS)
         self.schedules: list[Any] = []
@@ -141,18 +142,22 @@ class Fake:
         yield
         self.model.set_weights(trained)
 
-    def train(self, check_signals: Callable[[], None] = lambda: None) -> Outcome:
+    def train(self, check_signals: Callable[[], None] = lambda: None) -> Progress:
         watch = self.best.watch
         evaluation = Evaluation(self.evaluate, self.averages, watch, self.best, self.schedules)
-        return train(
+        progress = self.progress
+        train(
             self.plan,
+            progress,
             self.run,
             evaluation,
             self.stopping,
             self.recorder,
             self.draw,
+            lambda: self.saved.append(progress.step),
             check_signals,
         )
+        return progress
 
     def block_lengths(self) -> list[int]:
         return [len(indices) for indices in self.indices]
@@ -167,6 +172,7 @@ def make_fake(monkeypatch: pytest.MonkeyPatch) -> MakeFake:
         eval_every: object = "1ep",
         image_every: object = None,
         total_steps: int = 10,
+        save_every: object = None,
         losses: Callable[[int], float] = lambda step: 1 / step,
         seconds: Callable[[int], float] = lambda _: 0.0625,
     ) -> Fake:
@@ -178,6 +184,7 @@ def make_fake(monkeypatch: pytest.MonkeyPatch) -> MakeFake:
             batch_size=BATCH_SIZE,
             eval_every=Cadence.parse(eval_every),
             image_every=Cadence.parse(image_every),
+            save_every=Cadence.parse(save_every),
         )
         fake = Fake(plan, losses, seconds)
         clock = SimpleNamespace(time=lambda: fake.now, perf_counter=lambda: fake.now)
@@ -488,7 +495,7 @@ def make_line(mode: str, optimizer: Any, stopping: Stopping) -> tuple[Any, InMem
     optimizer.build(model.trainable_variables)
     objective = Objective(mse, {"mae": mae}, lambda outputs: outputs)
     step = make_train_step(model, mse, optimizer, {"mae": mae})
-    plan = Plan(0, 70, 7, 70, 10, Cadence.parse("2ep"), Cadence.parse(None))
+    plan = Plan(0, 70, 7, 70, 10, Cadence.parse("2ep"), Cadence.parse(None), Cadence.parse(None))
     recorder, best = InMemory(), Best([model], LOSS)
     evaluation = Evaluation(
         make_evaluate(model, objective, dataset.validation, mode),

@@ -8,7 +8,12 @@ from expt.train.order import batch_indices
 from expt.train.plan import Plan
 
 
-def make_plan(eval_every: Any = "1ep", image_every: Any = None, total_steps: int = 10) -> Plan:
+def make_plan(
+    eval_every: Any = "1ep",
+    image_every: Any = None,
+    total_steps: int = 10,
+    save_every: Any = None,
+) -> Plan:
     return Plan(
         seed=5,
         total_steps=total_steps,
@@ -17,6 +22,7 @@ def make_plan(eval_every: Any = "1ep", image_every: Any = None, total_steps: int
         batch_size=4,
         eval_every=Cadence.parse(eval_every),
         image_every=Cadence.parse(image_every),
+        save_every=Cadence.parse(save_every),
     )
 
 

@@ -89,6 +89,7 @@ def make_plan(dataset: Dataset, total_steps: int = TOTAL_STEPS, seed: int = 3) -
         batch_size=dataset.batch_size,
         eval_every=Cadence.parse(None),
         image_every=Cadence.parse(None),
+        save_every=Cadence.parse(None),
     )
 
 

@@ -147,6 +147,7 @@ def _check_loop(config: Mapping[str, Any]) -> None:
     if config["seed"] >= 2**32:
         raise UserError(f"seed={config['seed']}: expected a number below 2**32.")
     _at_least("loop.epochs", loop["epochs"], 1)
+    _at_least("loop.keep_checkpoints", loop["keep_checkpoints"], 1)
     if loop["steps"] is not None:
         _at_least("loop.steps", loop["steps"], 1)
     for key in ("batches", "patience", "profile"):
@@ -159,6 +160,7 @@ def _check_loop(config: Mapping[str, Any]) -> None:
     for key, parse in (
         ("eval_every", Cadence.parse),
         ("image_every", Cadence.parse),
+        ("save_every", Cadence.parse),
         ("time_limit", parse_seconds),
     ):
         try:

@@ -1,29 +1,34 @@
 """The frozen config of a recorded run, and changes to it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
 
+from expt.config import schema
 from expt.config.compose import Job, compose_jobs
 from expt.config.hydra_errors import hydras_errors_as_ours
+from expt.config.location import options
 from expt.errors import UserError, hint
 
+CONFIG_FILE = Path(".hydra") / "config.yaml"
 
-def read_frozen(directory: Path, record: dict[str, Any]) -> Job:
-    """Returns the job that a run recorded in a directory.
+
+def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
+    """Returns the job that a run recorded in a directory, as it was when last resumed.
 
     Args:
         directory: The run's.
         record: The content of its run.json.
 
     Raises:
-        UserError: The config is missing or damaged.
+        UserError: The config or the record is missing or damaged.
     """
-    file = directory / ".hydra" / "config.yaml"
+    file = directory / CONFIG_FILE
     try:
         config = OmegaConf.to_container(OmegaConf.load(file), resolve=True, enum_to_str=True)
     # OmegaConf lets through whatever the YAML parser raises.
@@ -32,7 +37,87 @@ def read_frozen(directory: Path, record: dict[str, Any]) -> Job:
     if not isinstance(config, dict):
         raise UserError(f"{file} is not a config.")
     frozen = {str(key): value for key, value in config.items()}
-    return Job(frozen, dict(record["choices"]), tuple(record["overrides"]))
+    try:
+        job = Job(frozen, dict(record["choices"]), tuple(record["overrides"]))
+        changes = [entry["changes"] for entry in record.get("resumed", [])]
+        for key, value in (item for change in changes for item in change.items()):
+            group, _, name = key.partition(".")
+            job.config[group][name] = value
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{directory / 'run.json'} is damaged: {error!r}.") from error
+    return job
+
+
+def write_frozen(directory: Path, job: Job) -> None:
+    """Writes a job's config where Hydra writes that of a run that it composes."""
+    file = directory / CONFIG_FILE
+    file.parent.mkdir()
+    file.write_text(OmegaConf.to_yaml(OmegaConf.create(job.config)), encoding="utf-8")
+    overrides = OmegaConf.to_yaml(OmegaConf.create(list(job.overrides)))
+    (file.parent / "overrides.yaml").write_text(overrides, encoding="utf-8")
+
+
+def with_overrides(
+    job: Job, overrides: Sequence[str], config_dir: str | None = None
+) -> tuple[Job, dict[str, Any]]:
+    """Returns a job with changes.
+
+    Args:
+        job: A recorded one.
+        overrides: `GROUP=OPTION` for another option of a group, `KEY=VALUE` for a value.
+        config_dir: A `conf/` folder of the user's own.
+
+    Returns:
+        The job, and the values that were given by their keys.
+
+    Raises:
+        UserError: An override is wrong.
+    """
+    with hydras_errors_as_ours(list(overrides)):
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    for override in parsed:
+        if override.is_delete() or override.is_sweep_override():
+            raise UserError(
+                f"{override.input_line}: a recorded config is changed by KEY=VALUE only, one value "
+                "each."
+            )
+    of_groups = [override for override in parsed if options(override.key_or_group)]
+    config, choices = dict(job.config), dict(job.choices)
+    if of_groups:
+        given = [str(override.input_line) for override in of_groups]
+        (composed,), _ = compose_jobs(given, config_dir, multirun=False)
+        for group in (override.key_or_group for override in of_groups):
+            if group not in config:
+                raise UserError(f"{group}=…: a preset can't be put upon a recorded config.")
+            config[group] = composed.config[group]
+            if group in composed.choices:
+                choices[group] = composed.choices[group]
+    of_values = [override for override in parsed if override not in of_groups]
+    with hydras_errors_as_ours(list(overrides)):
+        merged = OmegaConf.merge(OmegaConf.structured(schema.Config), config)
+        assert isinstance(merged, DictConfig)
+        for override in of_values:
+            _set(merged, override)
+        container = OmegaConf.to_container(merged, resolve=True, enum_to_str=True)
+    assert isinstance(container, dict)
+    changed = Job(
+        {str(key): value for key, value in container.items()},
+        choices,
+        (*job.overrides, *overrides),
+    )
+    return changed, {override.key_or_group: override.value() for override in of_values}
+
+
+def _set(config: DictConfig, override: Override) -> None:
+    """Sets one value; the key must be known, unless a + adds it."""
+    key = override.key_or_group
+    prefix, _, last = key.rpartition(".")
+    node = OmegaConf.select(config, prefix) if prefix else config
+    known = [str(name) for name in node] if isinstance(node, DictConfig) else []
+    if last not in known and not override.is_add():
+        public = [name for name in known if not name.startswith("_")]
+        raise UserError(f"{key}: there is no such key. {hint(last, public)}")
+    OmegaConf.update(config, key, override.value(), force_add=override.is_add())
 
 
 def with_data(job: Job, overrides: Sequence[str], config_dir: str | None) -> Job:
@@ -51,16 +136,5 @@ def with_data(job: Job, overrides: Sequence[str], config_dir: str | None) -> Job
             raise UserError(
                 f"{override}: only the data of a recorded run can be changed: data=… or data.KEY=…"
             )
-    if any(override.startswith("data=") for override in overrides):
-        (composed,), _ = compose_jobs(list(overrides), config_dir, multirun=False)
-        choices = {**job.choices, "data": composed.choices["data"]}
-        return replace(job, config={**job.config, "data": composed.config["data"]}, choices=choices)
-    data = dict(job.config["data"])
-    with hydras_errors_as_ours(list(overrides)):
-        for parsed in OverridesParser.create().parse_overrides(list(overrides)):
-            key = parsed.key_or_group.removeprefix("data.")
-            known = [name for name in data if not name.startswith("_")]
-            if key not in known and not parsed.is_add():
-                raise UserError(f"data.{key}: there is no such key. {hint(key, known)}")
-            data[key] = parsed.value()
-    return replace(job, config={**job.config, "data": data})
+    changed, _ = with_overrides(job, overrides, config_dir)
+    return replace(job, config=changed.config, choices=changed.choices)

@@ -12,6 +12,8 @@ _WITHOUT_EFFECT = (
     "recorder",
     "data.path",
     "loop.image_every",
+    "loop.save_every",
+    "loop.keep_checkpoints",
     "loop.profile",
 )
 
@@ -22,12 +24,17 @@ def run_hash(config: Mapping[str, Any], data_fingerprint: str) -> str:
     Paths, recorders and names stay out; the data's content stands in for its path. The versions
     of the code and its libraries are recorded beside the hash, not in it.
     """
+    text = json.dumps(identity(config, data_fingerprint), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def identity(config: Mapping[str, Any], data_fingerprint: str) -> dict[str, Any]:
+    """Returns all that the run hash is over, by full key; `data` is the fingerprint."""
     relevant = flatten(config, declarations=True)
     for key in list(relevant):
         if any(key == name or key.startswith(f"{name}.") for name in _WITHOUT_EFFECT):
             del relevant[key]
-    text = json.dumps({**relevant, "data": data_fingerprint}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return {**relevant, "data": data_fingerprint}
 
 
 def variant_hash(config: Mapping[str, Any], data_fingerprint: str) -> str:

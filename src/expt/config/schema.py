@@ -46,6 +46,8 @@ class Loop:
     precision: Precision = MISSING
     eval_every: Any = MISSING  # a cadence: steps, epochs ("1ep") or null
     image_every: Any = MISSING
+    save_every: Any = MISSING
+    keep_checkpoints: int = MISSING
     watch: str | None = MISSING
     direction: Direction | None = MISSING
     patience: int | None = MISSING

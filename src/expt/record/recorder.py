@@ -14,10 +14,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
+from PIL.PngImagePlugin import PngInfo
 
 from expt.record.run import Run, Status
 
 _log = logging.getLogger(__name__)
+PARTIAL = "partial-"
+"""What the name of a file starts with until it is complete."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,15 @@ class Image:
             return self._pixels
 
     def png(self) -> bytes:
-        """The picture as a PNG file, encoded once."""
+        """The picture as a PNG file that holds name, step and time too, encoded once."""
         with self._lock:
             if self._png is None:
-                buffer = io.BytesIO()
+                buffer, texts = io.BytesIO(), PngInfo()
+                texts.add_text("name", self.name)
+                texts.add_text("step", str(self.step))
+                texts.add_text("time", repr(float(self.time)))
                 picture = PillowImage.fromarray(self.pixels())
-                picture.save(buffer, format="PNG", compress_level=1)
+                picture.save(buffer, format="PNG", compress_level=1, pnginfo=texts)
                 self._png = buffer.getvalue()
             return self._png
 

@@ -9,6 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+EXTENSIONS = ("loop.epochs", "loop.steps", "loop.patience", "loop.time_limit")
+"""What may be changed when a run is resumed: how long it goes on, not what a step does."""
+
 
 class Status(StrEnum):
     """How a run stands; the words are MLflow's."""
@@ -53,3 +56,16 @@ class Run:
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(self.directory / "run.json")
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier process left of a run.
+
+    Attributes:
+        record: The content of its run.json.
+        changes: What is changed of the config now, by full key.
+    """
+
+    record: Mapping[str, Any]
+    changes: Mapping[str, Any]

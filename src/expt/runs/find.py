@@ -2,15 +2,26 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from expt.errors import UserError
+from expt.runs.life import status_of
 
 _RUN_FILE = "run.json"
 _MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
+_LONGEST_NAME = 100  # letters
+
+
+# What using a run's model takes of its record.
+_NEEDED: Mapping[str, type] = {"choices": dict, "overrides": list, "data": dict, "best": dict}
+_NEEDED_OF_DATA: Mapping[str, type] = {
+    **dict.fromkeys(("name", "source", "fingerprint"), str),
+    **dict.fromkeys(("input_shape", "class_names"), list),
+}
 
 
 @dataclass(frozen=True)
@@ -19,33 +30,37 @@ class FoundRun:
 
     Attributes:
         directory: Its directory, absolute.
-        record: The content of its run.json.
+        record: The content of its run.json, which may come from elsewhere: no path in it is used.
+        output_dir: The folder of all runs, which holds the embedded MLflow store.
     """
 
     directory: Path
     record: dict[str, Any]
-
-    @property
-    def output_dir(self) -> Path:
-        """The folder of all runs, which holds the embedded MLflow store."""
-        folders = (p for p in self.directory.parents if p.name in ("runs", "sweeps"))
-        folder = next(folders, None)
-        return folder.parent if folder else Path(self.record["output_dir"])
+    output_dir: Path
 
     @property
     def model_file(self) -> Path:
         """The saved best model.
 
         Raises:
-            UserError: The run left none.
+            UserError: The run left none, or its record lacks what is needed to use it.
         """
         file = self.directory / "model.keras"
         if not file.is_file():
             raise UserError(
-                f"{self.directory} has no model.keras: the run is {self.record['status']}, and no "
+                f"{self.directory} has no model.keras: the run is {status_of(self.record)}, and no "
                 "model has been saved yet."
             )
+        if file.resolve().parent != self.directory:
+            raise UserError(f"{file} is a link that leads outside of the run's directory.")
+        self._check_kinds(self.record, _NEEDED)
+        self._check_kinds(self.record["data"], _NEEDED_OF_DATA)
         return file
+
+    def _check_kinds(self, values: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
+        for key, kind in kinds.items():
+            if not isinstance(values.get(key), kind):
+                raise UserError(f"{self.directory / _RUN_FILE} is damaged: {key!r} is wrong in it.")
 
 
 def find_run(name: str, output_dir: Path) -> FoundRun:
@@ -62,10 +77,9 @@ def find_run(name: str, output_dir: Path) -> FoundRun:
         return _latest(output_dir)
     for directory in (Path(name).expanduser(), output_dir / name):
         if (directory / _RUN_FILE).is_file():
-            return read_run(directory)
+            return read_run(directory, output_dir)
     if _MLFLOW_ID.fullmatch(name):
-        for file in _run_files(output_dir):
-            run = read_run(file.parent)
+        for run in _readable_runs(output_dir):
             if (run.record.get("mlflow") or {}).get("run_id") == name:
                 return run
         raise UserError(f"{name}: no run in {output_dir} has this MLflow run id.")
@@ -75,8 +89,13 @@ def find_run(name: str, output_dir: Path) -> FoundRun:
     )
 
 
-def read_run(directory: Path) -> FoundRun:
+def read_run(directory: Path, output_dir: Path) -> FoundRun:
     """Reads a run's run.json.
+
+    Args:
+        directory: The run's.
+        output_dir: The folder of all runs, unless the directory lies in another one's
+            `runs/DATE/` or `sweeps/DATE/SWEEP/`.
 
     Raises:
         UserError: It is damaged.
@@ -84,11 +103,28 @@ def read_run(directory: Path) -> FoundRun:
     file = directory / _RUN_FILE
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{file} can't be read: {error}") from error
     if not isinstance(record, dict) or "status" not in record:
         raise UserError(f"{file} is not the record of a run.")
-    return FoundRun(directory.resolve(), record)
+    started, mlflow = record.get("started"), record.get("mlflow")
+    if not isinstance(started, int | float) or not isinstance(mlflow, dict | None):
+        raise UserError(f"{file} is damaged: 'started' or 'mlflow' is wrong in it.")
+    directory = directory.resolve()
+    return FoundRun(directory, record, _folder_above(directory) or output_dir.resolve())
+
+
+def file_name(name: str) -> str:
+    """Returns a name from a record as part of a file's name, which leads to no other folder."""
+    return re.sub(r"[^\w+.-]+", "_", name).lstrip(".")[:_LONGEST_NAME] or "_"
+
+
+def _folder_above(directory: Path) -> Path | None:
+    """The folder that holds runs/DATE/RUN or sweeps/DATE/SWEEP/RUN, by what it is called."""
+    for depth, name in ((1, "runs"), (2, "sweeps")):
+        if len(directory.parents) > depth + 1 and directory.parents[depth].name == name:
+            return directory.parents[depth + 1]
+    return None
 
 
 def _latest(output_dir: Path) -> FoundRun:
@@ -97,13 +133,24 @@ def _latest(output_dir: Path) -> FoundRun:
     for kind, depth in (("runs", "*/*"), ("sweeps", "*/*")):
         folders = sorted((output_dir / kind).glob(depth), reverse=True)
         for folder in folders:
-            found = [read_run(file.parent) for file in _run_files(folder)]
+            found = [read_run(file.parent, output_dir) for file in _run_files(folder)]
             if found:
-                newest.append(max(found, key=lambda run: float(run.record["started"])))
+                newest.append(max(found, key=_started))
                 break
     if not newest:
         raise UserError(f"latest: there are no runs in {output_dir}.")
-    return max(newest, key=lambda run: float(run.record["started"]))
+    return max(newest, key=_started)
+
+
+def _started(run: FoundRun) -> float:
+    return float(run.record["started"])
+
+
+def _readable_runs(output_dir: Path) -> Iterator[FoundRun]:
+    """A damaged run does not keep others from being found."""
+    for file in _run_files(output_dir):
+        with suppress(UserError):
+            yield read_run(file.parent, output_dir)
 
 
 def _run_files(folder: Path) -> Iterator[Path]:

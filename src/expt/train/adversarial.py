@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -49,7 +49,8 @@ class Adversarial:
             make_optimizer(network.trainable_variables) for network in self.networks
         ]
         self._loss = objective.loss
-        self.noise_seed = keras.random.SeedGenerator()
+        noise_seed = keras.random.SeedGenerator()
+        self.random_states: Sequence[Any] = [noise_seed.state]
         of_generator, of_discriminator = self.optimizers
         self.step = make_adversarial_step(
             self.model,
@@ -57,7 +58,7 @@ class Adversarial:
             self._loss,
             of_generator,
             of_discriminator,
-            self.noise_seed,
+            noise_seed,
         )
 
     def check(self, batch: Batch, dataset: Dataset) -> None:

@@ -32,6 +32,18 @@ def start_tensorflow(seed: int, precision: str = "float32") -> None:
     keras.mixed_precision.set_dtype_policy(precision)
 
 
+def devices() -> list[str]:
+    """Returns what TensorFlow computes on beside the CPU, by the names that vendors give."""
+    import tensorflow as tf
+
+    found = [device for device in tf.config.list_physical_devices() if device.device_type != "CPU"]
+    details = [tf.config.experimental.get_device_details(device) for device in found]
+    return [
+        str(detail.get("device_name", device.name))
+        for device, detail in zip(found, details, strict=True)
+    ]
+
+
 @contextmanager
 def _start_messages_logged() -> Iterator[None]:
     """Sends what TensorFlow's C++ code prints while it starts to the log.

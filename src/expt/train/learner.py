@@ -28,6 +28,7 @@ class Learner(Protocol):
         watched: The metric that chooses the best model, unless the config names another.
         reported: What evaluations give, such as `loss`; without the split.
         step: The training step.
+        random_states: Variables of its own random numbers, besides those of the networks' layers.
     """
 
     model: keras.Model
@@ -36,6 +37,7 @@ class Learner(Protocol):
     watched: str
     reported: Sequence[str]
     step: Step
+    random_states: Sequence[Any]
 
     def __init__(self, model: Any, objective: Objective, make_optimizer: MakeOptimizer) -> None: ...
 

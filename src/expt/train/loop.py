@@ -15,6 +15,7 @@ from expt.record.recorder import Image, Recorder, Scalars
 from expt.train.block import RunBlock
 from expt.train.evaluate import Evaluate
 from expt.train.plan import Plan
+from expt.train.state import Progress
 from expt.train.watch import Best, Stopping, Watch
 
 _BLOCK_SECONDS = 0.5
@@ -61,21 +62,6 @@ class _Pace:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How training ended.
-
-    Attributes:
-        step: The last step.
-        values: The last values of all metrics by full name.
-        reason: Why it ended before the plan did; None if it did not.
-    """
-
-    step: int
-    values: dict[str, float]
-    reason: str | None
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """What the loop does when validation is due.
 
@@ -109,58 +95,66 @@ class Evaluation:
 
 def train(
     plan: Plan,
+    progress: Progress,
     run_block: RunBlock,
     evaluation: Evaluation,
     stopping: Stopping,
     recorder: Recorder,
     draw: Callable[[int, NDArray[np.float32]], Iterable[Image]],
+    save: Callable[[], None],
     check_signals: Callable[[], None],
-) -> Outcome:
+) -> None:
     """Trains to the end of the plan, or until there is a reason to stop.
 
     Args:
         plan: How long, and when to do what.
+        progress: Where to begin; it is kept up to date.
         run_block: Trains some steps.
         evaluation: What to do when validation is due, and at the end.
         stopping: Is asked after each block and each evaluation.
         recorder: Is given every number and image.
         draw: Makes images of a step's validation outputs.
-        check_signals: Is called before each block, to raise if training is to stop there.
+        save: Is called when a checkpoint is due, after all else that is due at the step.
+        check_signals: Is called before each block, to raise if training is to stop there. All
+            that is due at the last step is done then.
 
     Raises:
         NonFiniteLossError: A loss became NaN or infinite; everything up to then is recorded.
     """
-    step, pace, last, reason = 0, _Pace(), dict[str, float](), None
-    while step < plan.total_steps and reason is None:
+    pace = _Pace()
+    while progress.step < plan.total_steps and progress.reason is None:
         check_signals()
-        count = min(plan.steps_to_border(step), pace.block_length())
-        indices = plan.indices(step, count)
+        first = progress.step
+        count = min(plan.steps_to_border(first), pace.block_length())
+        indices = plan.indices(first, count)
         began, started = time.time(), time.perf_counter()
-        rows = run_block(step, indices)
+        rows = run_block(first, indices)
         seconds = time.perf_counter() - started
-        scalars = _train_scalars(plan, step, rows, began, seconds)
+        scalars = _train_scalars(plan, first, rows, began, seconds)
         pace.add(len(scalars.steps), seconds)
-        step += len(scalars.steps)
+        step = progress.step = first + len(scalars.steps)
         recorder.write(scalars)
-        last |= scalars.last()
+        progress.values |= scalars.last()
         _stop_unless_finite(scalars.last(), step, plan)
 
-        reason = stopping.after_block(rows["loss"].tolist())
-        evaluating = plan.evaluates_after(step) or reason is not None
+        progress.reason = stopping.after_block(rows["loss"].tolist())
+        evaluating = plan.evaluates_after(step) or progress.reason is not None
         drawing = plan.draws_after(step)
-        if not (evaluating or drawing):
-            continue
-        numbers, outputs = evaluation.run(step, keep=evaluating)
-        if evaluating:
-            rate = pace.read()
-            speed = {"perf/steps_per_s": rate, "perf/examples_per_s": rate * plan.batch_size}
-            recorder.write(Scalars.single(step, plan.epoch_of(step), {**numbers, **speed}))
-            last |= numbers
-            reason = reason or stopping.after_evaluation(numbers)
-        if drawing or (reason is not None and plan.draws_at_end):
-            for image in draw(step, outputs):
-                recorder.write(image)
-    return Outcome(step, last, reason if step < plan.total_steps else None)
+        if evaluating or drawing:
+            numbers, outputs = evaluation.run(step, keep=evaluating)
+            if evaluating:
+                rate = pace.read()
+                speed = {"perf/steps_per_s": rate, "perf/examples_per_s": rate * plan.batch_size}
+                recorder.write(Scalars.single(step, plan.epoch_of(step), {**numbers, **speed}))
+                progress.values |= numbers
+                progress.reason = progress.reason or stopping.after_evaluation(numbers)
+            if drawing or (progress.reason is not None and plan.draws_at_end):
+                for image in draw(step, outputs):
+                    recorder.write(image)
+        if step == plan.total_steps:
+            progress.reason = None  # it ends as planned
+        if plan.saves_after(step):
+            save()
 
 
 def _stop_unless_weights_finite(networks: Sequence[keras.Model], step: int) -> None:

@@ -21,6 +21,7 @@ class Plan:
         batch_size: Examples a step.
         eval_every: When to evaluate; also at the end, even if never else.
         image_every: When to draw; also at the end, unless never.
+        save_every: When to save a checkpoint; one at the end is none of the plan's business.
     """
 
     seed: int
@@ -30,6 +31,7 @@ class Plan:
     batch_size: int
     eval_every: Cadence
     image_every: Cadence
+    save_every: Cadence
 
     def epoch_of(self, step: int) -> int:
         """The epoch, counted from 1, in which a step takes place."""
@@ -49,9 +51,14 @@ class Plan:
         """Whether images are drawn after the last step."""
         return self.image_every.count is not None
 
+    def saves_after(self, step: int) -> bool:
+        """Whether a checkpoint is saved after a step."""
+        return self.save_every.is_due(step, self.steps_per_epoch)
+
     def steps_to_border(self, step: int) -> int:
         """How many steps from here to the next at which something is due."""
-        due = (c.next_due(step, self.steps_per_epoch) for c in (self.eval_every, self.image_every))
+        cadences = (self.eval_every, self.image_every, self.save_every)
+        due = (cadence.next_due(step, self.steps_per_epoch) for cadence in cadences)
         return int(min(self.total_steps, *due)) - step
 
     def indices(self, step: int, count: int) -> NDArray[np.int32]:

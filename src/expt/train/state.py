@@ -1,10 +1,140 @@
-"""What training leaves to be kept: averaged weights, and the saved model."""
+"""Everything that the next step depends on; and what training leaves to be kept."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from expt.errors import UserError
+from expt.train.checkpoint import Checkpoint
+from expt.train.learner import Learner
+from expt.train.watch import Best, Stopping
+
+_MOST_TOLD = 5
+
+
+@dataclass
+class Progress:
+    """How far training has come.
+
+    Attributes:
+        step: The last step that is done.
+        values: The last values of all metrics by full name.
+        reason: Why training ended before the plan did; None if it did not.
+    """
+
+    step: int = 0
+    values: dict[str, float] = field(default_factory=dict)
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """All that changes from step to step.
+
+    Attributes:
+        variables: Of networks, optimizers, random numbers and schedules, by a name that tells
+            where each belongs.
+        progress: How far training has come.
+        best: The best weights so far.
+        stopping: What early stopping has seen.
+    """
+
+    variables: Mapping[str, Any]
+    progress: Progress
+    best: Best
+    stopping: Stopping
+
+    def checkpoint(self, identity: Mapping[str, Any]) -> Checkpoint:
+        """Returns a copy of the state.
+
+        Args:
+            identity: What the state is of: what can change a run's numbers, by full key.
+        """
+        progress = self.progress
+        return Checkpoint(
+            step=progress.step,
+            best_step=self.best.step,
+            arrays={
+                **{name: variable.numpy() for name, variable in self.variables.items()},
+                **self.best.arrays(),
+            },
+            facts={
+                "identity": dict(identity),
+                "progress": {"values": progress.values, "reason": progress.reason},
+                "best": self.best.values,
+                "stopping": self.stopping.seen(),
+            },
+        )
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Brings everything to the state of a checkpoint.
+
+        Raises:
+            UserError: It is of another model or optimizer; nothing is changed.
+        """
+        of_best = {n: a for n, a in checkpoint.arrays.items() if n.startswith(Best.PREFIX)}
+        arrays = {n: a for n, a in checkpoint.arrays.items() if n not in of_best}
+        _check_same(arrays, self.variables)
+        for name, variable in self.variables.items():
+            variable.assign(arrays[name])
+        facts = checkpoint.facts
+        self.progress.step = checkpoint.step
+        self.progress.values = dict(facts["progress"]["values"])
+        self.progress.reason = facts["progress"]["reason"]
+        self.best.restore_seen(checkpoint.best_step, facts["best"], of_best)
+        self.stopping.restore_seen(facts["stopping"])
+
+
+def state_variables(learner: Learner, schedules: Sequence[Any]) -> dict[str, Any]:
+    """Returns every variable that steps and evaluations change, by a unique name.
+
+    Args:
+        learner: Networks (with the states of their random layers), optimizers (with moments,
+            averages, accumulated gradients and loss scale), and random numbers of its own.
+        schedules: Learning rates that are driven by validation.
+    """
+    groups = {
+        **{f"network {n}": network.variables for n, network in enumerate(learner.networks)},
+        **{f"optimizer {n}": optimizer.variables for n, optimizer in enumerate(learner.optimizers)},
+        "random": learner.random_states,
+        **{f"schedule {n}": schedule.variables for n, schedule in enumerate(schedules)},
+    }
+    return {
+        f"{group}/{index:04d} {variable.path}": variable
+        for group, variables in groups.items()
+        for index, variable in enumerate(variables)
+    }
+
+
+def _check_same(arrays: Mapping[str, NDArray[Any]], variables: Mapping[str, Any]) -> None:
+    """Checks that a checkpoint's arrays are for these variables.
+
+    Raises:
+        UserError: They are not.
+    """
+    there = {name: _kind(array.shape, array.dtype) for name, array in arrays.items()}
+    here = {name: _kind(v.shape, np.dtype(v.dtype)) for name, v in variables.items()}
+    differing = [
+        f"{name}: {there.get(name, 'missing')} in the checkpoint, {here.get(name, 'missing')} here"
+        for name in sorted(there.keys() | here.keys())
+        if there.get(name) != here.get(name)
+    ]
+    if differing:
+        more = f"; and {len(differing) - _MOST_TOLD} more" if len(differing) > _MOST_TOLD else ""
+        raise UserError(
+            "the checkpoint is of another model or optimizer: "
+            f"{'; '.join(differing[:_MOST_TOLD])}{more}. Has the model's code changed since?"
+        )
+
+
+def _kind(shape: Sequence[int], dtype: Any) -> str:
+    return f"{dtype} {list(shape)}"
 
 
 def save_model(model: keras.Model, path: Path) -> None:

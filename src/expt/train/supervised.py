@@ -1,6 +1,7 @@
 """Learning from targets, and learning to reconstruct the inputs."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -18,6 +19,7 @@ class Supervised:
     """One model that learns targets from inputs; a `Learner`."""
 
     watched: str = "val/loss"
+    random_states: Sequence[Any] = ()
 
     def __init__(
         self, model: keras.Model, objective: Objective, make_optimizer: MakeOptimizer

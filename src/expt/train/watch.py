@@ -3,10 +3,11 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Best:
         values: Its loss and metrics by full name.
     """
 
+    PREFIX: ClassVar[str] = "best "
+    """With what the names of its arrays begin."""
+
     networks: Sequence[keras.Model]
     watch: Watch
     step: int | None = None
@@ -63,6 +67,32 @@ class Best:
         for network, weights in zip(self.networks, self._weights, strict=True):
             network.set_weights(weights)
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Returns the best weights by name, for a checkpoint."""
+        return {
+            f"{self.PREFIX}{network}/{index:04d}": array
+            for network, weights in enumerate(self._weights)
+            for index, array in enumerate(weights)
+        }
+
+    def restore_seen(
+        self, step: int | None, values: Mapping[str, float], arrays: Mapping[str, NDArray[Any]]
+    ) -> None:
+        """Brings back what a checkpoint holds.
+
+        Args:
+            step: The step of the best evaluation; None if there was none.
+            values: Its loss and metrics by full name.
+            arrays: What `arrays` returned.
+        """
+        self.step, self.values = step, dict(values)
+        by_network = [f"{self.PREFIX}{network}/" for network in range(len(self.networks))]
+        self._weights = [
+            [arrays[name] for name in sorted(arrays) if name.startswith(prefix)]
+            for prefix in by_network
+            if step is not None
+        ]
+
 
 @dataclass
 class Stopping:
@@ -72,7 +102,8 @@ class Stopping:
         watch: What early stopping goes by.
         patience: After how many evaluations in a row without improvement to stop; None is never.
         min_change: What the watched metric must change by to count as improved.
-        seconds: After how long to stop, counted from the making of this; None is never.
+        seconds: After how long to stop, counted from the making of this, and before the run was
+            interrupted; None is never.
         target_loss: A training loss below this ends the run; None is never.
         lowest_loss: The lowest training loss so far.
     """
@@ -85,6 +116,7 @@ class Stopping:
     lowest_loss: float = float("inf")
     _best: float | None = None
     _without_improvement: int = 0
+    _seconds_before: float = 0.0
     _started: float = field(default_factory=time.monotonic)
 
     def after_block(self, losses: Sequence[float]) -> str | None:
@@ -92,7 +124,7 @@ class Stopping:
         self.lowest_loss = min(self.lowest_loss, *losses)
         if self.target_loss is not None and self.lowest_loss < self.target_loss:
             return f"train/loss fell below {self.target_loss}"
-        if self.seconds is not None and time.monotonic() - self._started >= self.seconds:
+        if self.seconds is not None and self._seconds_so_far() >= self.seconds:
             return f"the time limit of {self.seconds:g} s was reached"
         return None
 
@@ -106,3 +138,21 @@ class Stopping:
         if self.patience is None or self._without_improvement < self.patience:
             return None
         return f"{self.watch.metric} has not improved for {self.patience} evaluations"
+
+    def seen(self) -> dict[str, float | None]:
+        """Returns what it has seen so far, for a checkpoint."""
+        return {
+            "lowest_loss": self.lowest_loss,
+            "best": self._best,
+            "without_improvement": self._without_improvement,
+            "seconds": self._seconds_so_far(),
+        }
+
+    def restore_seen(self, seen: Mapping[str, Any]) -> None:
+        """Brings back what `seen` returned."""
+        self.lowest_loss, self._best = seen["lowest_loss"], seen["best"]
+        self._without_improvement = seen["without_improvement"]
+        self._seconds_before, self._started = seen["seconds"], time.monotonic()
+
+    def _seconds_so_far(self) -> float:
+        return self._seconds_before + time.monotonic() - self._started

@@ -1,0 +1,126 @@
+"""What run.json tells of a run: who it is, what it was made of, and how often it was resumed."""
+
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from expt.assembly import make_params
+from expt.config.checks import task_of
+from expt.config.compose import Job
+from expt.config.hashes import run_hash, variant_hash
+from expt.parts.data.dataset import Dataset
+from expt.record.environment import environment, git_diff, git_state, machine, process, versions
+from expt.record.journal import FILE_NAME, complete_size
+from expt.record.layers import write_layers
+from expt.record.run import Earlier, Run, Status
+from expt.record.secrets import redacted, redacted_values
+from expt.saved import scale_values
+from expt.train.backend import devices
+from expt.train.learner import Learner
+from expt.train.summary import layer_table
+
+DIFF_FILE = "git.diff"
+
+
+def new_run(job: Job, dataset: Dataset, directory: Path, learner: Learner) -> Run:
+    """Returns a run that has just begun; its run.json, layers.md and git.diff are written."""
+    record = {
+        "id": uuid.uuid4().hex,
+        "run_name": directory.name,
+        **_of_config(job, dataset),
+        "overrides": list(job.overrides),
+        "choices": job.choices,
+        "data": _of_data(job, dataset),
+        **_of_model(learner),
+        "git": git_state(Path.cwd()),
+        **_of_process(),
+        "status": Status.RUNNING,
+        "started": time.time(),
+    }
+    write_layers(directory, layer_table(learner.networks))
+    if (diff := git_diff(Path.cwd())) is not None:
+        (directory / DIFF_FILE).write_text(redacted(diff), encoding="utf-8")
+    run = _run(job, directory, record)
+    run.update()
+    return run
+
+
+def resumed_run(job: Job, dataset: Dataset, directory: Path, earlier: Earlier, step: int) -> Run:
+    """Returns a run that goes on from a step; its run.json says so."""
+    entry = {
+        "step": step,
+        "time": time.time(),
+        "from": earlier.record["status"],
+        "changes": dict(earlier.changes),
+    }
+    record = {
+        **earlier.record,
+        **_of_config(job, dataset),
+        **_of_process(),
+        "status": Status.RUNNING,
+        "resumed": [*earlier.record.get("resumed", []), entry],
+    }
+    for outcome in ("ended", "error", "traceback"):
+        record.pop(outcome, None)
+    run = _run(job, directory, record)
+    run.is_resumed, run.recorded = True, complete_size(directory / FILE_NAME)
+    run.update()
+    return run
+
+
+def _run(job: Job, directory: Path, record: dict[str, Any]) -> Run:
+    return Run(
+        directory,
+        Path(job.config["output_dir"]).absolute(),
+        redacted_values(job.config),
+        redacted_values(make_params(job)),
+        redacted_values(record),
+    )
+
+
+def _of_config(job: Job, dataset: Dataset) -> dict[str, Any]:
+    return {
+        "name": job.config["name"],
+        "output_dir": str(Path(job.config["output_dir"]).absolute()),
+        "seed": job.config["seed"],
+        "run_hash": run_hash(job.config, dataset.fingerprint),
+        "variant_hash": variant_hash(job.config, dataset.fingerprint),
+    }
+
+
+def _of_data(job: Job, dataset: Dataset) -> dict[str, Any]:
+    return {
+        "name": dataset.name,
+        "source": job.config["data"]["_target_"],
+        "task": task_of(job, dataset.task),
+        "fingerprint": dataset.fingerprint,
+        "skipped": dataset.skipped,
+        "encoding": dataset.encoding,
+        "input_shape": list(dataset.input_shape),
+        "class_names": list(dataset.class_names),
+        "input_scale": scale_values(dataset.input_scale),
+        "target_scale": scale_values(dataset.target_scale),
+        "examples": {name: len(split) for name, split in dataset.splits()},
+    }
+
+
+def _of_model(learner: Learner) -> dict[str, Any]:
+    networks: Sequence[keras.Model] = learner.networks
+    return {
+        "parameters": sum(int(network.count_params()) for network in networks),
+        "model_input_shape": list(learner.model.input_shape[1:]),
+        "model_output_shape": list(learner.model.output_shape[1:]),
+    }
+
+
+def _of_process() -> dict[str, Any]:
+    return {
+        "versions": versions(),
+        "machine": {**machine(), "devices": devices()},
+        "environment": environment(),
+        "process": process(),
+    }

@@ -1,0 +1,100 @@
+"""What the commands that train share: one job in this process, its log, and the last lines."""
+
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from expt.command import exit_code, tell
+from expt.config.compose import Job
+from expt.parts.data.dataset import Dataset
+from expt.record.mlflow import store_uri
+from expt.record.recorder import Recorder
+from expt.record.run import Earlier
+from expt.train.backend import start_tensorflow
+
+LOG_FILE = "run.log"
+
+
+def train_here(
+    job: Job,
+    dataset: Dataset,
+    directory: Path,
+    sinks: Sequence[Recorder],
+    console: Console,
+    earlier: Earlier | None = None,
+) -> int:
+    """Trains one job in this process; errors are told, not raised.
+
+    Args:
+        job: The frozen config; it must have been checked.
+        dataset: Its data.
+        directory: Where the run goes, or is.
+        sinks: Where to record, beside the journal.
+        console: Where to show how it goes.
+        earlier: What is known of a run to be continued.
+
+    Returns:
+        The exit code that the outcome stands for.
+    """
+    try:
+        start_tensorflow(job.config["seed"], job.config["loop"]["precision"])
+        from expt.job import run_job
+
+        record = run_job(job, dataset, directory, sinks, console, earlier)
+    except Exception as error:  # noqa: BLE001  told at once; a sweep's other jobs go on
+        tell(error)
+        return exit_code(error)
+    console.print(_outcome(record), highlight=False, soft_wrap=True)
+    return 0
+
+
+def log_to(file: Path) -> None:
+    """Sends log records to a file and warnings to stderr, as Hydra does for the runs it starts."""
+    to_file = logging.FileHandler(file, encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    to_console = logging.StreamHandler(sys.stderr)
+    to_console.setLevel(logging.WARNING)
+    to_console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[to_file, to_console], force=True)
+
+
+def _outcome(record: Mapping[str, Any]) -> str:
+    """One line on how a run came out."""
+    final, best = record["final"], record["best"]
+    numbers = "  ".join(
+        f"{name} {value:.4f}" for name, value in final.items() if name.startswith(("val/", "test/"))
+    )
+    began = record["resumed"][-1]["time"] if "resumed" in record else record["started"]
+    stopped = f"stopped early: {record['stopped']}\n" if record["stopped"] else ""
+    return (
+        f"{record['status']} after {final['step']} steps, {record['ended'] - began:.1f} s  "
+        f"{numbers}\n{stopped}"
+        f"best model: step {best['step']}, {best['watched']} {best[best['watched']]:.4f} "
+        "(model.keras, test/* are its)"
+    )
+
+
+def print_where_to_look(console: Console, output_dir: Path) -> None:
+    """Prints the commands that show the records."""
+    folder = os.path.relpath(output_dir)
+    unsampled = ["--samples_per_plugin", "images=0,scalars=0"]
+    lines = {"TensorBoard": _command("tensorboard", "--logdir", folder, *unsampled)}
+    if "MLFLOW_TRACKING_URI" in os.environ:
+        lines["MLflow"] = "the store at MLFLOW_TRACKING_URI"  # which may hold a password
+    else:
+        lines["MLflow"] = _command("mlflow", "ui", "--backend-store-uri", store_uri(output_dir))
+    for name, line in lines.items():
+        console.print(f"{name:<12} {line}", highlight=False, soft_wrap=True)
+
+
+def _command(name: str, *arguments: str) -> str:
+    """A command line that works here, whether or not the environment is activated."""
+    program = Path(sys.executable).parent / name
+    on_path = str(program.parent) in os.environ.get("PATH", "").split(os.pathsep)
+    return shlex.join([name if on_path else os.path.relpath(program), *arguments])

@@ -1,0 +1,105 @@
+"""`python -m expt.resume DIR [loop.epochs=…]`: finishes an interrupted run, in place."""
+
+import argparse
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from expt.assembly import DataLoader, Sinks
+from expt.command import run_command, take_options
+from expt.config.compose import Job
+from expt.config.frozen import read_frozen, with_overrides
+from expt.errors import UserError
+from expt.launch import LOG_FILE, log_to, print_where_to_look, train_here
+from expt.record.run import EXTENSIONS, Earlier, Status
+from expt.runs.find import FoundRun, find_run
+from expt.runs.life import is_alive
+
+
+def main() -> None:
+    """Runs the command line."""
+    run_command(_run)
+
+
+def _run(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m expt.resume",
+        description="Finishes an interrupted run from its last checkpoint, in place. A finished "
+        "one is extended if it is told how far: loop.epochs=60.",
+    )
+    parser.add_argument("run", metavar="RUN", help="a run's directory, latest, or an MLflow run id")
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help=f"{', '.join(f'{key}=…' for key in EXTENSIONS)}; output_dir=… (default outputs)",
+    )
+    args = parser.parse_intermixed_args(arguments)
+    options, overrides = take_options(args.overrides, {"output_dir": "outputs"})
+    run = find_run(args.run, Path(options["output_dir"]))
+    _refuse_alive(run)
+    job, changes = _changed(read_frozen(run.directory, run.record), overrides)
+    if run.record["status"] == Status.FINISHED and not changes:
+        print(f"{_shown(run)} is finished; loop.epochs=… extends it")
+        return 0
+    dataset = DataLoader()(job)
+    _check_data(run, dataset.fingerprint)
+    console, sinks = Console(), Sinks()
+    log_to(run.directory / LOG_FILE)
+    exit_code = train_here(
+        job, dataset, run.directory, sinks(job), console, Earlier(run.record, changes)
+    )
+    sinks.stop()
+    print_where_to_look(console, run.output_dir)
+    return exit_code
+
+
+def _refuse_alive(run: FoundRun) -> None:
+    if run.record["status"] != Status.RUNNING or is_alive(run.record) is False:
+        return
+    process = run.record.get("process", {})
+    if is_alive(run.record):
+        raise UserError(f"{_shown(run)} is being trained by process {process['id']}.")
+    raise UserError(
+        f"{_shown(run)} is RUNNING on the host {process.get('host', 'unknown')}, and whether it "
+        f"still is can't be told from here. If it is not: python -m expt.sync {_shown(run)}"
+    )
+
+
+def _changed(job: Job, overrides: list[str]) -> tuple[Job, Mapping[str, Any]]:
+    changed, changes = with_overrides(job, overrides)
+    for override in overrides:
+        key = override.partition("=")[0]
+        if key not in EXTENSIONS:
+            raise UserError(
+                f"{override}: a resumed run can't change what its steps do. Expected one of "
+                f"{', '.join(EXTENSIONS)}; python -m expt.run --rerun RUN {override} begins a new "
+                "run."
+            )
+    kept = {
+        key: value
+        for key, value in changes.items()
+        if job.config["loop"][key.removeprefix("loop.")] != value
+    }
+    return changed, kept
+
+
+def _check_data(run: FoundRun, fingerprint: str) -> None:
+    recorded = run.record["data"]["fingerprint"]
+    if fingerprint != recorded:
+        raise UserError(
+            f"the data has changed since {_shown(run)} began: its fingerprint is {fingerprint} and "
+            f"was {recorded}. Restore it, or begin a new run: python -m expt.run --rerun "
+            f"{_shown(run)}"
+        )
+
+
+def _shown(run: FoundRun) -> str:
+    return os.path.relpath(run.directory)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""Checkpoint files: written atomically on a thread of their own, and checked when read.
+
+A file is an npz of plain arrays, one of them a JSON text; reading one runs no code. Its name holds
+the step and the beginning of the SHA-256 of its bytes, so that it can tell by itself whether it is
+whole.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expt.errors import RunError
+
+_log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"step_(?P<step>\d{7,})_(?P<digest>[0-9a-f]{16})\.npz")
+_PARTIAL = "partial-checkpoint.npz"
+_FACTS = "facts.json"
+_SECONDS_BETWEEN_WRITES = 1.0
+
+
+class DamagedError(Exception):
+    """A file is not the checkpoint that its name says."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a run after a step.
+
+    Attributes:
+        step: The step.
+        best_step: That of the best evaluation so far; None before the first.
+        arrays: By name.
+        facts: Plain values, as JSON holds them.
+    """
+
+    step: int
+    best_step: int | None
+    arrays: Mapping[str, NDArray[Any]]
+    facts: Mapping[str, Any]
+
+
+class CheckpointWriter:
+    """Writes checkpoints on a thread of its own, so that training does not wait for the disk.
+
+    It writes at most once a second, and then the newest one that it was given: runs of a thousand
+    steps a second may ask for more than a disk takes. A crash at any instant leaves the last
+    complete file. Before a checkpoint gets its name, the files that it builds upon are brought to
+    the disk.
+    """
+
+    def __init__(self, folder: Path, keep: int, after: Path) -> None:
+        """Starts the thread.
+
+        Args:
+            folder: Where the files go; it is made with the first.
+            keep: How many of the newest stay; that of the best step stays besides.
+            after: A file that must be on the disk before a checkpoint is: the journal.
+        """
+        self._folder, self._keep, self._after = folder, keep, after
+        self._changed = threading.Condition()
+        self._waiting: Checkpoint | None = None
+        self._at_once = self._is_ending = self._is_writing = False
+        self._failure: OSError | None = None
+        # A daemon, so that a second Ctrl-C can end the process at once.
+        self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
+        self._thread.start()
+
+    def write(self, checkpoint: Checkpoint, *, wait: bool = False) -> None:
+        """Takes a checkpoint to be written; one that still waits is replaced by it.
+
+        Args:
+            checkpoint: Its arrays must not be changed any more.
+            wait: Whether to write it now, and to return when it is on the disk.
+
+        Raises:
+            RunError: It, or one before, could not be written.
+        """
+        with self._changed:
+            self._waiting = checkpoint
+            self._at_once |= wait
+            self._changed.notify_all()
+            if wait:
+                self._changed.wait_for(lambda: self._is_idle() or self._failure is not None)
+            self._raise_failure()
+
+    def close(self) -> None:
+        """Writes what waits, and ends the thread. Raises nothing: `write` has told of failures."""
+        with self._changed:
+            self._is_ending = self._at_once = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _is_idle(self) -> bool:
+        return self._waiting is None and not self._is_writing
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise RunError(
+                f"a checkpoint can't be written to {self._folder}: {self._failure.strerror}. The "
+                "checkpoints before it are whole; make space, and python -m expt.resume "
+                f"{self._folder.parent} goes on from there."
+            ) from self._failure
+
+    def _work(self) -> None:
+        last_write = -_SECONDS_BETWEEN_WRITES
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting is not None or self._is_ending)
+                if self._waiting is None:
+                    return
+                pause = last_write + _SECONDS_BETWEEN_WRITES - time.monotonic()
+                self._changed.wait_for(lambda: self._at_once, timeout=max(0.0, pause))
+                checkpoint, self._waiting = self._waiting, None
+                self._is_writing, self._at_once = True, self._is_ending
+            try:
+                write_checkpoint(self._folder, checkpoint, self._after)
+                self._remove_old(checkpoint.best_step)
+            except OSError as error:
+                self._failure = error
+                (self._folder / _PARTIAL).unlink(missing_ok=True)
+                _log.info("a checkpoint can't be written", exc_info=error)
+            last_write = time.monotonic()
+            with self._changed:
+                self._is_writing = False
+                self._changed.notify_all()
+                if self._failure is not None:
+                    return
+
+    def _remove_old(self, best_step: int | None) -> None:
+        for file in list(checkpoint_files(self._folder))[self._keep :]:
+            if step_of(file) != best_step:
+                file.unlink()
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint, after: Path) -> Path:
+    """Writes a checkpoint; it is on the disk, under its name, when this returns.
+
+    Args:
+        folder: Made if need be.
+        checkpoint: What to write.
+        after: A file to bring to the disk before, if it exists.
+
+    Raises:
+        OSError: The disk is full, or else refuses.
+    """
+    folder.mkdir(exist_ok=True)
+    facts = {**checkpoint.facts, "step": checkpoint.step, "best_step": checkpoint.best_step}
+    text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+    partial = folder / _PARTIAL
+    with partial.open("w+b") as file:
+        np.savez(file, allow_pickle=False, **{_FACTS: text}, **checkpoint.arrays)
+        file.flush()
+        os.fsync(file.fileno())
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    if after.exists():
+        _to_disk(after)
+    path = folder / f"step_{checkpoint.step:07d}_{digest}.npz"
+    partial.replace(path)
+    _to_disk(folder)
+    return path
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def checkpoint_files(folder: Path) -> Iterator[Path]:
+    """Yields the checkpoint files of a folder, the newest first, whole or not."""
+    files = [file for file in folder.glob("step_*.npz") if _NAME.fullmatch(file.name)]
+    yield from sorted(files, key=step_of, reverse=True)
+
+
+def step_of(file: Path) -> int:
+    """Returns the step that a checkpoint file's name tells."""
+    match = _NAME.fullmatch(file.name)
+    assert match is not None
+    return int(match["step"])
+
+
+def read_checkpoint(file: Path) -> Checkpoint:
+    """Reads a checkpoint file. No code in it is run.
+
+    Raises:
+        DamagedError: The file is cut off, changed, or something else.
+    """
+    match = _NAME.fullmatch(file.name)
+    try:
+        with file.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        if match is None or not digest.startswith(match["digest"]):
+            raise DamagedError("its checksum is another one")
+        with np.load(file, allow_pickle=False) as stored:
+            arrays = dict(stored)
+        facts = json.loads(arrays.pop(_FACTS).tobytes())
+        return Checkpoint(facts["step"], facts["best_step"], arrays, facts)
+    except DamagedError:
+        raise
+    # A file that someone else made can be anything, with a checksum that fits.
+    except Exception as error:
+        raise DamagedError(f"{type(error).__name__}: {error}") from error
+
+
+def newest_checkpoint(folder: Path, last_step: int) -> Checkpoint | None:
+    """Reads the newest checkpoint that is whole; None if there is none.
+
+    One that is damaged, or that builds on records that the journal lacks, is told by a warning and
+    left where it is.
+
+    Args:
+        folder: The folder of checkpoints.
+        last_step: The last step that the journal has.
+    """
+    for file in checkpoint_files(folder):
+        try:
+            checkpoint = read_checkpoint(file)
+        except DamagedError as error:
+            _log.warning("%s is damaged: %s. The checkpoint before it is used.", file, error)
+            continue
+        if checkpoint.step <= last_step:
+            return checkpoint
+        _log.warning("the journal lacks steps before %s. The checkpoint before it is used.", file)
+    return None
