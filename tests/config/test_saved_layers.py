@@ -7,7 +7,6 @@ from typing import Any
 import keras
 import pytest
 
-from contracts.contract import options
 from expt.config.saved_layers import check_saved_layers
 from expt.errors import UserError
 
@@ -38,7 +37,7 @@ def test_operations_and_functions_of_keras_pass(tmp_path: Path) -> None:
     inputs = keras.Input((4,))
     outputs = keras.layers.Dense(
         2, activation=keras.ops.sin, kernel_regularizer=keras.regularizers.L2(0.1), dtype="float16"
-    )(keras.ops.concatenate([inputs * 2, inputs[:, :2]]))
+    )(keras.ops.concatenate([inputs * 2, inputs[:, :2]], axis=1))
     file = tmp_path / "model.keras"
     keras.Model(inputs, outputs).save(file)
     check_saved_layers(file)

@@ -117,8 +117,12 @@ def test_the_process_is_this_one() -> None:
 
 def test_the_environment_is_what_matters_and_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {
-        "TF_CPP_MIN_LOG_LEVEL": "2", "XLA_FLAGS": "--a", "OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "", "PYTHONHASHSEED": "0", "EXPT_ALLOW": "mine",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "XLA_FLAGS": "--a",
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONHASHSEED": "0",
+        "EXPT_ALLOW": "mine",
     }
     hidden = {"NVIDIA_API_KEY": "short", "MY_TOKEN": "hunter22", "HOME": "/home/me", "TFX": "1"}
     for name, value in {**given, **hidden, "KERAS_URL": "http://a:b@c/hunter22"}.items():

@@ -20,8 +20,11 @@ def write_run(directory: Path, **fields: Any) -> Path:
 
 def with_model(directory: Path, **fields: Any) -> Path:
     data = {
-        "name": "digits", "source": "a.b", "fingerprint": "f",
-        "input_shape": [8], "class_names": [],
+        "name": "digits",
+        "source": "a.b",
+        "fingerprint": "f",
+        "input_shape": [8],
+        "class_names": [],
     }
     complete = {"choices": {}, "overrides": [], "best": {"step": 1}, "data": data}
     write_run(directory, **complete | fields)
@@ -86,6 +89,7 @@ class TestRecords:
             *(b"", b"{", b"\xff\xfe", b"[]", b"7", b"{}", b"[" * 100_000),
             *(b'{"status": 1}', b'{"status": "FINISHED", "started": "now"}'),
             b'{"status": "FINISHED", "started": 1, "mlflow": "id"}',
+            b'{"status": "RUNNING", "started": 1, "process": 7}',
         ],
     )
     def test_damaged_ones_are_told_by_their_file(self, content: bytes, tmp_path: Path) -> None:
@@ -134,7 +138,7 @@ class TestModel:
         self, fields: dict[str, Any], tmp_path: Path
     ) -> None:
         directory = with_model(tmp_path / "run", **fields)
-        with pytest.raises(UserError, match=r"run\.json is damaged: '\w+' is wrong"):
+        with pytest.raises(UserError, match=r"run\.json is damaged: '\w+' is missing or wrong"):
             _ = read_run(directory, tmp_path).model_file
 
 

@@ -1,4 +1,4 @@
-"""MLflow: runs, metrics in batches, images, and the best model."""
+"""MLflow: the recorder, where its store is, and values that are added to a run later."""
 
 import logging
 import os
@@ -7,28 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-from filelock import FileLock
+from expt.errors import RunError
+from expt.record.following import CopyFollower, reason
+from expt.record.process import Listener, SeparateProcess
+from expt.record.run import Run
 
-from expt.record.layers import LAYERS_FILE, read_layers
-from expt.record.process import SeparateProcess
-from expt.record.recorder import BestModel, Image, Record, Scalars
-from expt.record.run import Run, Status
-
-_METRICS_A_REQUEST = 1_000
-_PARAMS_A_REQUEST = 100
-_PARAM_LENGTH = 6_000
-_SECONDS_BETWEEN_REQUESTS = 2.0
-_DATABASE, _ARTIFACTS = "mlflow.db", "mlartifacts"
-
-
-def store_uri(output_dir: Path) -> str:
-    """Returns the address of the MLflow store: MLFLOW_TRACKING_URI, else the embedded one."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or _embedded_uri(output_dir)
-
-
-def _embedded_uri(output_dir: Path) -> str:
-    return f"sqlite:///{output_dir.resolve() / _DATABASE}"
+DATABASE = "mlflow.db"
+# A call to a server that is down or hangs ends within seconds; a user's own values are kept.
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # it would start with the import
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0.1",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 
 
 class MLflowRecorder(SeparateProcess):
@@ -39,130 +32,36 @@ class MLflowRecorder(SeparateProcess):
     """
 
     def __init__(self) -> None:
-        super().__init__(MLflowStore)
+        super().__init__(make_follower, "mlflow", _remedy)
 
 
-class MLflowStore:
-    """The sink behind `MLflowRecorder`; making one imports MLflow."""
+def make_follower(listener: Listener) -> CopyFollower:
+    """Imports MLflow and returns a follower that copies runs to its store."""
+    prepare_mlflow()
+    import mlflow.models  # noqa: F401  before the first run begins
 
-    _client: Any
-    _run_id: str
-    _uri: str
-    _metrics: list[Any]
-    _last_request: float
+    from expt.record.mlflow_run import MLflowRun
 
-    def __init__(self) -> None:
-        # Telemetry would start with the import.
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        import mlflow.models  # noqa: F401
+    return CopyFollower(lambda run, is_new: MLflowRun(run, is_new, listener.busy), listener)
 
-        # It tells of every database table and every model file that it makes.
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
 
-    def open(self, run: Run) -> None:
-        """Creates the store, the experiment and the run, and writes what is known of it."""
-        from mlflow import MlflowClient
-        from mlflow.entities import Param, RunTag
+def prepare_mlflow() -> None:
+    """Sets what MLflow reads from the environment; call it before MLflow is imported."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    # It tells of every database table and every model file that it makes, urllib3 of every retry.
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
 
-        self._metrics, self._last_request = [], time.monotonic()
-        self._uri = store_uri(run.output_dir)
-        # Creating a database or an experiment is a race between processes.
-        with FileLock(run.output_dir / ".mlflow.lock"):
-            self._client = MlflowClient(self._uri)
-            experiment_id = self._experiment(run)
-        tags = _tags(run)
-        created = self._client.create_run(
-            experiment_id,
-            run_name=run.record["run_name"],
-            start_time=int(run.record["started"] * 1000),
-            tags={"mlflow.source.name": "expt.run", "mlflow.source.type": "LOCAL"},
-        )
-        self._run_id = created.info.run_id
-        run.update(mlflow={"run_id": self._run_id, "experiment_id": experiment_id})
-        params = [Param(key, str(value)[:_PARAM_LENGTH]) for key, value in run.params.items()]
-        for start in range(0, len(params), _PARAMS_A_REQUEST):
-            self._client.log_batch(self._run_id, params=params[start : start + _PARAMS_A_REQUEST])
-        self._client.log_batch(
-            self._run_id, tags=[RunTag(key, value) for key, value in tags.items()]
-        )
-        self._client.log_text(
-            self._run_id, yaml.safe_dump(dict(run.config), sort_keys=False), "config.yaml"
-        )
-        self._client.log_text(self._run_id, read_layers(run.directory), LAYERS_FILE)
-        self._log_dataset(run.record["data"])
 
-    def write(self, record: Record) -> None:
-        """Buffers scalars; writes images and the model."""
-        if isinstance(record, Scalars):
-            self._buffer(record)
-        elif isinstance(record, Image):
-            self._client.log_image(self._run_id, record.pixels(), key=record.name, step=record.step)
-        else:
-            self._log_model(record)
+def store_uri(output_dir: Path) -> str:
+    """Returns the address of the MLflow store: MLFLOW_TRACKING_URI, else the embedded one."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or embedded_uri(output_dir)
 
-    def close(self, status: Status) -> None:
-        """Writes what is buffered and ends the run with its status."""
-        self._send()
-        self._client.set_terminated(self._run_id, status=str(status))
 
-    def _experiment(self, run: Run) -> str:
-        """Finds or creates the experiment; a server keeps artifacts where it likes."""
-        name = run.config["name"]
-        experiment = self._client.get_experiment_by_name(name)
-        if experiment is not None:
-            return str(experiment.experiment_id)
-        embedded = self._uri == _embedded_uri(run.output_dir)
-        location = (run.output_dir / _ARTIFACTS).resolve().as_uri() if embedded else None
-        return str(self._client.create_experiment(name, artifact_location=location))
-
-    def _buffer(self, scalars: Scalars) -> None:
-        from mlflow.entities import Metric
-
-        stamps = (scalars.times * 1000).astype(int).tolist()
-        steps = scalars.steps.tolist()
-        for name, column in scalars.values.items():
-            self._metrics += map(Metric, [name] * len(steps), column.tolist(), stamps, steps)
-        waited = time.monotonic() - self._last_request
-        if len(self._metrics) >= _METRICS_A_REQUEST or waited > _SECONDS_BETWEEN_REQUESTS:
-            self._send()
-
-    def _send(self) -> None:
-        for start in range(0, len(self._metrics), _METRICS_A_REQUEST):
-            self._client.log_batch(
-                self._run_id, metrics=self._metrics[start : start + _METRICS_A_REQUEST]
-            )
-        self._metrics.clear()
-        self._last_request = time.monotonic()
-
-    def _log_dataset(self, data: Mapping[str, Any]) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        dataset = Dataset(
-            name=data["name"],
-            digest=data["fingerprint"],
-            source_type="code",
-            source=yaml.safe_dump({"expt": data["name"]}),
-            profile=yaml.safe_dump(dict(data["examples"])),
-        )
-        self._client.log_inputs(
-            self._run_id,
-            datasets=[DatasetInput(dataset, tags=[InputTag("mlflow.data.context", "training")])],
-        )
-
-    def _log_model(self, best: BestModel) -> None:
-        import mlflow
-
-        from expt.record import mlflow_model
-
-        mlflow.set_tracking_uri(self._uri)
-        with mlflow.start_run(run_id=self._run_id, log_system_metrics=False):
-            mlflow.models.Model.log(
-                artifact_path=None,
-                name="model",
-                flavor=mlflow_model,
-                keras_file=best.path,
-                signature=mlflow.models.infer_signature(best.inputs, best.outputs),
-            )
+def embedded_uri(output_dir: Path) -> str:
+    """Returns the address of the store embedded in the folder of all runs."""
+    return f"sqlite:///{output_dir.resolve() / DATABASE}"
 
 
 def log_evaluation(
@@ -179,31 +78,27 @@ def log_evaluation(
 
     Returns:
         Whether there is an MLflow run to add to.
+
+    Raises:
+        RunError: The store does not take them.
     """
     if "mlflow" not in record:
         return False
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    prepare_mlflow()
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
     metrics = [Metric(f"evaluate/{name}/{key}", v, now, step) for key, v in values.items()]
-    client = MlflowClient(store_uri(output_dir))
-    client.log_batch(record["mlflow"]["run_id"], metrics=metrics)
+    try:
+        client = MlflowClient(store_uri(output_dir))
+        client.log_batch(record["mlflow"]["run_id"], metrics=metrics)
+    # MLflow lets through whatever its database's driver raises.
+    except Exception as error:
+        raise RunError(f"mlflow: the evaluation could not be added: {reason(error)}.") from error
     return True
 
 
-def _tags(run: Run) -> dict[str, str]:
-    record = run.record
-    git = record["git"] or {}
-    tags = {
-        "run_directory": str(run.directory),
-        "run_hash": record["run_hash"],
-        "variant_hash": record["variant_hash"],
-        "task": record["data"]["task"],
-        "parameters": record["parameters"],
-        "mlflow.source.git.commit": git.get("commit"),
-        "git.dirty": git.get("dirty"),
-        **{f"version.{name}": version for name, version in record["versions"].items()},
-    }
-    return {key: str(value) for key, value in tags.items() if value is not None}
+def _remedy(run: Run) -> str:
+    directory = os.path.relpath(run.directory)
+    return f"The journal has everything; `python -m expt.sync {directory}` completes it."

@@ -16,9 +16,13 @@ _MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
 _LONGEST_NAME = 100  # letters
 
 
-# What using a run's model takes of its record.
-_NEEDED: Mapping[str, type] = {"choices": dict, "overrides": list, "data": dict, "best": dict}
-_NEEDED_OF_DATA: Mapping[str, type] = {
+# The kinds of what is read from records: of every run, of one that is to be used, of its data.
+_OF_ALL: Mapping[str, Any] = {
+    "status": str, "started": int | float,
+    **dict.fromkeys(("mlflow", "process"), dict | None),
+}
+_OF_USED: Mapping[str, Any] = {"choices": dict, "overrides": list, "data": dict}
+_OF_DATA: Mapping[str, Any] = {
     **dict.fromkeys(("name", "source", "fingerprint"), str),
     **dict.fromkeys(("input_shape", "class_names"), list),
 }
@@ -53,14 +57,18 @@ class FoundRun:
             )
         if file.resolve().parent != self.directory:
             raise UserError(f"{file} is a link that leads outside of the run's directory.")
-        self._check_kinds(self.record, _NEEDED)
-        self._check_kinds(self.record["data"], _NEEDED_OF_DATA)
+        self.check_record()
+        _check_kinds(self.directory, self.record, {"best": dict})
         return file
 
-    def _check_kinds(self, values: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
-        for key, kind in kinds.items():
-            if not isinstance(values.get(key), kind):
-                raise UserError(f"{self.directory / _RUN_FILE} is damaged: {key!r} is wrong in it.")
+    def check_record(self) -> None:
+        """Checks that the record has what going on with the run, or using its model, takes.
+
+        Raises:
+            UserError: Something is missing or wrong.
+        """
+        _check_kinds(self.directory, self.record, _OF_USED)
+        _check_kinds(self.directory, self.record["data"], _OF_DATA)
 
 
 def find_run(name: str, output_dir: Path) -> FoundRun:
@@ -107,9 +115,7 @@ def read_run(directory: Path, output_dir: Path) -> FoundRun:
         raise UserError(f"{file} can't be read: {error}") from error
     if not isinstance(record, dict) or "status" not in record:
         raise UserError(f"{file} is not the record of a run.")
-    started, mlflow = record.get("started"), record.get("mlflow")
-    if not isinstance(started, int | float) or not isinstance(mlflow, dict | None):
-        raise UserError(f"{file} is damaged: 'started' or 'mlflow' is wrong in it.")
+    _check_kinds(directory, record, _OF_ALL)
     directory = directory.resolve()
     return FoundRun(directory, record, _folder_above(directory) or output_dir.resolve())
 
@@ -117,6 +123,12 @@ def read_run(directory: Path, output_dir: Path) -> FoundRun:
 def file_name(name: str) -> str:
     """Returns a name from a record as part of a file's name, which leads to no other folder."""
     return re.sub(r"[^\w+.-]+", "_", name).lstrip(".")[:_LONGEST_NAME] or "_"
+
+
+def _check_kinds(directory: Path, values: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
+    for key, kind in kinds.items():
+        if not isinstance(values.get(key), kind):
+            raise UserError(f"{directory / _RUN_FILE} is damaged: {key!r} is missing or wrong.")
 
 
 def _folder_above(directory: Path) -> Path | None:

@@ -1,0 +1,256 @@
+"""What comes from elsewhere runs no code and leads nowhere, and what is secret stays so."""
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from conftest import Command, Finished
+
+# It tells that it was imported by a file in the working directory.
+_EVIL = """
+from pathlib import Path
+
+import keras
+
+Path("imported").touch()
+
+def build(*_, **__):
+    Path("called").touch()
+
+class Dense(keras.layers.Dense):
+    pass
+"""
+_EVIL_NODE = {"_target_": "evil.build"}
+_QUICK = ("loop.epochs=1", "loop.image_every=null")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, run_command: Command) -> Path:
+    """The directory of a finished run that MLflow has too."""
+    folder = tmp_path_factory.mktemp("finished")
+    done = run_command("recorder=[mlflow]", *_QUICK, folder=folder)
+    assert done.code == 0, done.error
+    (file,) = folder.glob("outputs/runs/*/*/run.json")
+    return file.parent
+
+
+@pytest.fixture
+def recorded(finished: Path, tmp_path: Path) -> Path:
+    """A copy of that run, as if it came from someone else; a module `evil` is at hand."""
+    (tmp_path / "evil.py").write_text(_EVIL)
+    return Path(shutil.copytree(finished, tmp_path / "recorded"))
+
+
+def _write_yaml(file: Path, content: Any, head: str = "") -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(head + yaml.safe_dump(content), encoding="utf-8")
+
+
+def _change_json(file: Path, change: Callable[[Any], Any]) -> None:
+    file.write_text(json.dumps(change(json.loads(file.read_text()))))
+
+
+def _assert_refused(done: Finished, folder: Path, told: str = "not allowed") -> None:
+    assert (done.code, done.error[:7]) == (2, "error: "), done.error
+    assert told in done.error
+    assert "Traceback" not in done.out + done.error
+    assert not (folder / "imported").exists()
+    assert not (folder / "called").exists()
+
+
+class TestTargets:
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["model._target_=evil.build"],
+            ["data._target_=evil.build"],
+            ["+recorder.mine={_target_:evil.build}"],
+            ["+model.a=[{b:{c:{_target_:evil.build}}}]"],
+            ["-m", "hydra.launcher._target_=evil.build", "seed=0,1"],
+            ["-m", "act._target_=keras.layers.ReLU,evil.build"],
+            ["--config-dir", "mine", "loss=evil"],
+            ["--config-dir", "mine", "loss=nested"],
+            ["--config-dir", "mine", "-m", "loss=crossentropy,nested"],
+            ["--config-dir", "mine", "experiment=evil"],
+            ["--config-dir", "mine", "-m", "experiment=gan,evil"],
+        ],
+    )
+    def test_they_are_refused_wherever_they_hide(
+        self, arguments: list[str], run_command: Command, tmp_path: Path
+    ) -> None:
+        (tmp_path / "evil.py").write_text(_EVIL)
+        mine = tmp_path / "mine"
+        _write_yaml(mine / "loss/evil.yaml", _EVIL_NODE)
+        nested = {"_target_": "expt.parts.losses.crossentropy", "a": {"b": [_EVIL_NODE]}}
+        _write_yaml(mine / "loss/nested.yaml", nested)
+        _write_yaml(mine / "experiment/evil.yaml", {"act": _EVIL_NODE}, "# @package _global_\n")
+        _assert_refused(run_command(*arguments, folder=tmp_path), tmp_path)
+        assert not (tmp_path / "outputs").exists()
+
+    @pytest.mark.parametrize("group", ["data", "model", "act", "loss"])
+    @pytest.mark.parametrize("is_nested", [False, True])
+    def test_they_are_refused_in_a_recorded_config(
+        self, group: str, is_nested: bool, run_command: Command, recorded: Path
+    ) -> None:
+        file, folder = recorded / ".hydra/config.yaml", recorded.parent
+        config = yaml.safe_load(file.read_text())
+        config[group] |= {"mine": [_EVIL_NODE]} if is_nested else _EVIL_NODE
+        _write_yaml(file, config)
+        for command, given in (("evaluate", ["recorded"]), ("run", ["--rerun", "recorded"])):
+            _assert_refused(run_command(*given, folder=folder, command=command), folder)
+        assert not (folder / "outputs").exists()
+
+
+class TestSavedModels:
+    @staticmethod
+    def _write(file: Path, layer: dict[str, Any]) -> None:
+        """Puts a layer in place of the first dense one."""
+        with zipfile.ZipFile(file) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        config = json.loads(members["config.json"])
+        layers = config["config"]["layers"]
+        dense = next(entry for entry in layers if entry["class_name"] == "Dense")
+        dense |= layer
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, content in (members | {"config.json": json.dumps(config).encode()}).items():
+                archive.writestr(name, content)
+
+    # Keras itself imports modules of the second name, even in its safe mode.
+    @pytest.mark.parametrize("module", ["evil", "keras_hub"])
+    @pytest.mark.parametrize("command", ["evaluate", "export"])
+    def test_a_module_that_a_file_names_is_not_imported(
+        self, module: str, command: str, run_command: Command, recorded: Path
+    ) -> None:
+        folder = recorded.parent
+        (folder / f"{module}.py").write_text(_EVIL)
+        self._write(recorded / "model.keras", {"module": module})
+        given = ["recorded", *(["tflite"] if command == "export" else [])]
+        _assert_refused(run_command(*given, folder=folder, command=command), folder)
+
+    def test_a_lambda_is_refused(self, run_command: Command, recorded: Path) -> None:
+        self._write(recorded / "model.keras", {"class_name": "Lambda"})
+        done = run_command("recorded", folder=recorded.parent, command="evaluate")
+        _assert_refused(done, recorded.parent, told="it has a Lambda, which would run code")
+
+
+class TestPaths:
+    def test_the_paths_of_a_record_lead_nowhere(self, run_command: Command, recorded: Path) -> None:
+        folder, elsewhere = recorded.parent, recorded.parent / "elsewhere"
+
+        def change(record: Any) -> Any:
+            changed = {"output_dir": str(elsewhere), "run_name": "../../elsewhere/run"}
+            data = record["data"] | {"name": "../../elsewhere/data", "fingerprint": "f"}
+            choices = record["choices"] | {"data": "../../elsewhere/data"}
+            return record | changed | {"data": data, "choices": choices}
+
+        _change_json(recorded / "run.json", change)
+        before = {path for path in folder.rglob("*") if recorded not in path.parents}
+        done = run_command("recorded", folder=folder, command="evaluate")
+        assert done.code == 0, done.error
+        (result,) = (recorded / "evaluations").iterdir()
+        assert result.name.startswith("_.._elsewhere_data-test-")
+        assert {path for path in folder.rglob("*") if recorded not in path.parents} == before
+
+    def test_a_model_elsewhere_is_not_used(self, run_command: Command, recorded: Path) -> None:
+        (recorded / "model.keras").rename(recorded.parent / "model.keras")
+        (recorded / "model.keras").symlink_to(recorded.parent / "model.keras")
+        done = run_command("recorded", folder=recorded.parent, command="evaluate")
+        _assert_refused(done, recorded.parent, told="leads outside of the run's directory")
+
+
+class TestSecrets:
+    # One of the environment, one of an address.
+    HIDDEN = ("hunter22hunter22", "swordfish99")
+    ENVIRONMENT = {"MY_TOKEN": HIDDEN[0]}  # noqa: RUF012
+    ADDRESS = f"http://bob:{HIDDEN[1]}@127.0.0.1:9"  # where nothing listens
+
+    def _assert_hidden(self, done: Finished, folder: Path) -> None:
+        """Neither what was printed holds a secret, nor any file, of the MLflow store too."""
+        assert not [secret for secret in self.HIDDEN if secret in done.out + done.error]
+        leaks = [
+            (secret, str(path.relative_to(folder)))
+            for path in folder.rglob("*")
+            if path.is_file() and "given" not in path.parts
+            for secret in self.HIDDEN
+            if secret.encode() in path.read_bytes() or secret in path.name
+        ]
+        assert leaks == []
+
+    @pytest.fixture
+    def given(self, tmp_path: Path) -> tuple[str, ...]:
+        """Options by which the secrets reach the config, and a module that tells them to a log."""
+        table = "a,target\n" + "".join(f"{n % 7},{n % 2}\n" for n in range(80))
+        (tmp_path / "given" / self.HIDDEN[0]).mkdir(parents=True)
+        (tmp_path / "given" / self.HIDDEN[0] / "table.csv").write_text(table)
+        path = "data.path=given/${oc.env:MY_TOKEN}/table.csv"
+        return ("data=csv", path, "data.target=target", "name=${oc.env:MY_TOKEN} runs", *_QUICK)
+
+    def test_they_are_in_nothing_that_a_run_leaves(
+        self, given: tuple[str, ...], run_command: Command, tmp_path: Path
+    ) -> None:
+        environment = self.ENVIRONMENT | {"TF_MINE": f"a {self.HIDDEN[0]}"}
+        done = run_command(*given, folder=tmp_path, environment=environment)
+        assert done.code == 0, done.error
+        (file,) = tmp_path.glob("outputs/runs/*/*/run.json")
+        record = json.loads(file.read_text())
+        assert record["name"] == "*** runs"
+        assert record["environment"]["TF_MINE"] == "a ***"
+        assert b"*** runs" in (tmp_path / "outputs/mlflow.db").read_bytes()
+        self._assert_hidden(done, tmp_path)
+
+    def test_they_are_in_nothing_that_using_a_run_leaves(
+        self, given: tuple[str, ...], run_command: Command, tmp_path: Path
+    ) -> None:
+        for command, arguments in (
+            ("run", ("recorder=[]", *given)),
+            ("run", ("--rerun", "latest")),
+            ("resume", ("latest", "loop.epochs=2")),
+            ("evaluate", ("latest",)),
+        ):
+            environment = self.ENVIRONMENT
+            done = run_command(
+                *arguments, folder=tmp_path, environment=environment, command=command
+            )
+            assert done.code == 0, done.error
+            self._assert_hidden(done, tmp_path)
+
+    def test_the_password_of_a_server_that_is_down(
+        self, run_command: Command, tmp_path: Path
+    ) -> None:
+        environment = {"MLFLOW_TRACKING_URI": self.ADDRESS}
+        done = run_command(*_QUICK, folder=tmp_path, environment=environment)
+        assert done.code == 0, done.error
+        assert "mlflow" in done.error
+        self._assert_hidden(done, tmp_path)
+
+    @pytest.mark.parametrize("full", ["", "1"])
+    def test_a_mistake_does_not_tell_them(
+        self, full: str, run_command: Command, tmp_path: Path
+    ) -> None:
+        environment = self.ENVIRONMENT | {"HYDRA_FULL_ERROR": full}
+        arguments = ("data=csv", "data.path=${oc.env:MY_TOKEN}/none.csv", "data.target=target")
+        done = run_command(*arguments, folder=tmp_path, environment=environment)
+        assert done.code == 2
+        assert "***/none.csv" in done.error
+        self._assert_hidden(done, tmp_path)
+
+    def test_a_traceback_does_not_tell_them(self, run_command: Command, tmp_path: Path) -> None:
+        (tmp_path / "my_losses.py").write_text(
+            "import logging, os\n\n"
+            "def leaky(targets, outputs, **_):\n"
+            "    logging.getLogger('mine').warning('with %s', os.environ['MY_TOKEN'])\n"
+            "    raise RuntimeError('bad ' + os.environ['MY_TOKEN'])\n"
+        )
+        environment = self.ENVIRONMENT | {"EXPT_ALLOW": "my_losses"}
+        arguments = ("loss._target_=my_losses.leaky", "loop.compile=eager", *_QUICK)
+        done = run_command(*arguments, folder=tmp_path, environment=environment)
+        assert done.code == 1
+        assert "RuntimeError: bad ***" in done.error
+        assert "with ***" in done.error
+        self._assert_hidden(done, tmp_path)

@@ -1,0 +1,84 @@
+"""Every option of the catalogue: interrupted at a step and resumed is as if never interrupted."""
+
+import random
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from contracts.contract import SMALL, options_of
+from contracts.example_data import FILES
+from contracts.test_wholes import FOR_DATA, FOR_MODEL
+from resume.interrupting import assert_same, final_state, train
+
+STEPS = 12
+ADAM_OPTIONS = {
+    "averages": ["optimizer.use_ema=true", "+optimizer.ema_overwrite_frequency=5"],
+    "accumulation": ["optimizer.gradient_accumulation_steps=3"],
+    "clipping": ["optimizer.global_clipnorm=0.1"],
+}
+OTHERS = {
+    **{f"adam-{name}": options for name, options in ADAM_OPTIONS.items()},
+    "dropout": ["model.dropout=0.5"],
+    "dropout-xla": ["model.dropout=0.5", "loop.compile=xla"],
+    "eager": ["model.dropout=0.5", "loop.compile=eager", "loop.steps=6"],
+    "mixed-float16": ["loop.precision=mixed_float16", "model.dropout=0.2"],
+    "mixed-bfloat16": ["loop.precision=mixed_bfloat16"],
+    "scaled-averaged-accumulated": [
+        "loop.precision=mixed_float16",
+        *ADAM_OPTIONS["averages"],
+        *ADAM_OPTIONS["accumulation"],
+        "model.dropout=0.3",
+    ],
+    "plateau": [
+        "schedule=plateau",
+        "schedule.patience=1",
+        "schedule.min_change=10",
+        "loop.eval_every=2",
+    ],
+    "early-stopping": ["loop.patience=3", "loop.eval_every=2", "loop.min_change=100"],
+    "augmentation": ["data.augment={flip: true, shift: 1, cutout: 2, mixup: 0.5}", "model=cnn"],
+    "gan-averages": ["model=gan", "loss=binary_crossentropy", *ADAM_OPTIONS["averages"]],
+}  # fmt: skip
+
+
+def check(overrides: Sequence[str], folder: Path, steps: int = STEPS) -> None:
+    """Compares a run with one that is interrupted at a step drawn from the overrides."""
+    name = "".join(overrides)
+    at = random.Random(zlib.crc32(name.encode())).randrange(1, steps)  # noqa: S311
+    given = [f"loop.steps={steps}", "loop.eval_every=5", f"loop.save_every={at}", *overrides]
+    expected = train(given, folder / "whole")
+    interrupted = train(given, folder / "parts", interrupt_at=at)
+    assert final_state(interrupted).step == at
+    assert_same(train(given, folder / "parts", resume=True), expected)
+
+
+@pytest.mark.parametrize("option", options_of("model"))
+def test_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
+    monkeypatch.setenv("EXPT_ALLOW", "contracts.user_parts")
+    check([f"model={option}", *FOR_MODEL.get(option, [])], tmp_path)
+
+
+@pytest.mark.parametrize("option", options_of("data"))
+def test_data(tmp_path: Path, option: str) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    files = FILES[option](folder) if option in FILES else []
+    check([f"data={option}", *files, *FOR_DATA.get(option, []), *SMALL], tmp_path)
+
+
+@pytest.mark.parametrize("option", options_of("optimizer"))
+def test_optimizer(tmp_path: Path, option: str) -> None:
+    check([f"optimizer={option}", *SMALL], tmp_path)
+
+
+@pytest.mark.parametrize("option", options_of("schedule"))
+def test_schedule(tmp_path: Path, option: str) -> None:
+    check([f"schedule={option}", *SMALL], tmp_path)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_state(tmp_path: Path, name: str) -> None:
+    small = [] if "model=" in "".join(OTHERS[name]) else SMALL
+    check([*small, *OTHERS[name]], tmp_path, 6 if name == "eager" else STEPS)
