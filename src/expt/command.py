@@ -1,5 +1,6 @@
 """What every command shares: exit codes, and how errors reach the user."""
 
+import logging
 import os
 import signal
 import sys
@@ -9,6 +10,7 @@ from types import FrameType
 from typing import NoReturn
 
 from expt.errors import RunError, Terminated, UserError
+from expt.record.secrets import install_log_redaction, redacted
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"  # asks for tracebacks
 
@@ -20,11 +22,13 @@ def run_command(function: Callable[[list[str]], int]) -> NoReturn:
     143 SIGTERM.
     """
     signal.signal(signal.SIGTERM, _on_sigterm)
+    install_log_redaction()
+    logging.raiseExceptions = False  # a log on a full disk must not print tracebacks
     # A script has its own folder there; users' packages are in the working directory.
     sys.path.append(os.getcwd())  # noqa: PTH109  as Python itself writes it
     try:
         sys.exit(function(sys.argv[1:]))
-    except (UserError, RunError) as error:
+    except (UserError, RunError, OSError) as error:
         tell(error)
         sys.exit(exit_code(error))
     except KeyboardInterrupt:
@@ -37,10 +41,11 @@ def run_command(function: Callable[[list[str]], int]) -> NoReturn:
 
 def tell(error: Exception) -> None:
     """Prints an error to stderr: a sentence if it is one for users, else a traceback."""
-    if isinstance(error, UserError | RunError) and os.environ.get(_FULL_ERROR) != "1":
-        print(f"error: {error}", file=sys.stderr)
+    if isinstance(error, UserError | RunError | OSError) and os.environ.get(_FULL_ERROR) != "1":
+        text = f"error: {error}\n"
     else:
-        traceback.print_exception(error)
+        text = "".join(traceback.format_exception(error))
+    sys.stderr.write(redacted(text))
 
 
 def exit_code(error: Exception) -> int:

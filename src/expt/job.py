@@ -4,11 +4,10 @@ Importing this imports TensorFlow; `start_tensorflow` comes first.
 """
 
 import errno
-import json
 import logging
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,26 +15,24 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from expt.assembly import make_plan, make_recorder
 from expt.building import Parts, make_parts
 from expt.config.checks import metrics_for, task_of
 from expt.config.compose import Job
-from expt.config.hashes import identity
+from expt.continuing import MakeWriter, checkpoints, held, last_checkpoint, let_go_on
 from expt.description import new_run, resumed_run
 from expt.errors import RunError, Terminated, UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.images import draw_validation
-from expt.record.journal import FILE_NAME, read_journal
 from expt.record.recorder import BestModel, Recorder, Scalars
-from expt.record.run import EXTENSIONS, Earlier, Run, Status
+from expt.record.run import Earlier, Run, Status
 from expt.record.secrets import redacted
 from expt.signals import Interruption, deferred_signals
 from expt.train.block import RunBlock, make_run_block
 from expt.train.cadence import parse_seconds
-from expt.train.checkpoint import Checkpoint, CheckpointWriter, newest_checkpoint
+from expt.train.checkpoint import CheckpointWriter
 from expt.train.evaluate import Evaluate
 from expt.train.feed import Feed, first_batch, make_feed
 from expt.train.learner import Learner
@@ -48,7 +45,6 @@ from expt.train.watch import Best, Stopping
 _log = logging.getLogger(__name__)
 _EXAMPLES_LOGGED = 5
 MODEL_FILE = "model.keras"
-CHECKPOINTS = "checkpoints"
 
 
 def run_job(
@@ -58,6 +54,7 @@ def run_job(
     sinks: Sequence[Recorder],
     console: Console,
     earlier: Earlier | None = None,
+    make_writer: MakeWriter = CheckpointWriter,
 ) -> dict[str, Any]:
     """Trains one job to its last step, and records it in a directory.
 
@@ -68,6 +65,7 @@ def run_job(
         sinks: Where to record, beside the journal.
         console: Where progress is shown.
         earlier: What is known of the run to be continued, from its last checkpoint.
+        make_writer: Makes what writes the checkpoints; it is given every state that is due.
 
     Returns:
         The content of the run's run.json.
@@ -78,10 +76,10 @@ def run_job(
         RunError: The run failed. It is closed as FAILED. So it is when anything else is raised,
             but for KeyboardInterrupt and Terminated, which close it as KILLED.
     """
-    with _held(directory):
+    with held(directory):
         plan = make_plan(job, dataset)
         parts = make_parts(job, dataset, plan.total_steps)
-        checkpoint = None if earlier is None else _last_checkpoint(job, dataset, directory)
+        checkpoint = None if earlier is None else last_checkpoint(job, dataset, directory)
         feed = make_feed(plan, dataset, checkpoint.step if checkpoint else 0)
         with _mistakes_told("the first batch can't be trained on"):
             parts.learner.check(first_batch(dataset), dataset)
@@ -89,7 +87,7 @@ def run_job(
         state = _make_state(job, parts)
         if checkpoint is not None and earlier is not None:
             state.restore(checkpoint)
-            _go_on(state.progress, plan, earlier)
+            let_go_on(state.progress, plan, earlier)
         with _disk_errors_told(directory):
             if earlier is None:
                 run = new_run(job, dataset, directory, parts.learner)
@@ -106,22 +104,19 @@ def run_job(
         )
         with deferred_signals() as interruption, _closing(run, recorder):
             recorder.open(run)
-            _train(job, plan, parts, functions, dataset, run, recorder, state, interruption)
+            _train(
+                job,
+                plan,
+                parts,
+                functions,
+                dataset,
+                run,
+                recorder,
+                state,
+                make_writer,
+                interruption,
+            )
         return run.record
-
-
-@contextmanager
-def _held(directory: Path) -> Iterator[None]:
-    """Keeps other processes from training the same run."""
-    lock = FileLock(directory / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise UserError(f"{directory}: another process is training this run.") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager
@@ -160,54 +155,6 @@ def _disk_errors_told(directory: Path) -> Iterator[None]:
             f"{error.filename or directory} can't be written: {error.strerror}. What was recorded "
             f"before is whole; make space, and python -m expt.resume {directory} goes on."
         ) from error
-
-
-def _last_checkpoint(job: Job, dataset: Dataset, directory: Path) -> Checkpoint | None:
-    """Returns the checkpoint to continue from; None to begin anew.
-
-    Raises:
-        UserError: What the run left is damaged or of something else.
-    """
-    journal, last_step = directory / FILE_NAME, 0
-    if journal.exists():
-        for record in read_journal(journal):  # damaged lines are told before anything is changed
-            last_step = max(last_step, record["step"])
-    checkpoint = newest_checkpoint(directory / CHECKPOINTS, last_step)
-    if checkpoint is None:
-        return None
-    here = json.loads(json.dumps(identity(job.config, dataset.fingerprint)))
-    there = checkpoint.facts["identity"]
-    differing = [
-        f"{key}: {there.get(key, 'missing')} in the checkpoint, {here.get(key, 'missing')} here"
-        for key in sorted(there.keys() | here.keys())
-        if there.get(key) != here.get(key) and key not in EXTENSIONS
-    ]
-    if differing:
-        raise UserError(
-            f"the checkpoint of step {checkpoint.step} in {directory} is of another config: "
-            f"{'; '.join(differing)}."
-        )
-    return checkpoint
-
-
-def _go_on(progress: Progress, plan: Plan, earlier: Earlier) -> None:
-    """Lets a run that ended for a reason go on if what that was is changed now.
-
-    Raises:
-        UserError: There is nothing to go on for.
-    """
-    if {"loop.patience", "loop.time_limit"} & earlier.changes.keys():
-        progress.reason = None
-    if earlier.changes and progress.reason is not None:
-        raise UserError(
-            f"the run has stopped early: {progress.reason}. Change that too: loop.patience=null "
-            "or loop.time_limit=null."
-        )
-    if plan.total_steps < progress.step:
-        raise UserError(
-            f"the run has done {progress.step} steps already; expected more of loop.epochs "
-            f"(one is {plan.steps_per_epoch} steps) or loop.steps."
-        )
 
 
 @dataclass(frozen=True)
@@ -265,6 +212,7 @@ def _train(
     run: Run,
     recorder: Recorder,
     state: State,
+    make_writer: MakeWriter,
     interruption: Interruption,
 ) -> None:
     """Trains, keeps checkpoints and the best model whatever ends training, and tests it."""
@@ -282,7 +230,7 @@ def _train(
         run_block = profiled(run_block, loop["profile"], run.directory)
     before, started = run.record.get("training_seconds", 0.0), time.perf_counter()
     try:
-        with _checkpoints(job, dataset, run, state) as save:
+        with checkpoints(job, dataset, run.directory, state, make_writer) as save:
             train(
                 plan,
                 state.progress,
@@ -310,28 +258,6 @@ def _train(
             f"the training loss did not fall below loop.target_loss={loop['target_loss']} within "
             f"{state.progress.step} steps; its lowest was {lowest:.4g}."
         )
-
-
-@contextmanager
-def _checkpoints(
-    job: Job, dataset: Dataset, run: Run, state: State
-) -> Iterator[Callable[[], None]]:
-    """Yields the function that saves the state; saves it at the end and when interrupted, too."""
-    folder, keep = run.directory / CHECKPOINTS, job.config["loop"]["keep_checkpoints"]
-    writer = CheckpointWriter(folder, keep, after=run.directory / FILE_NAME)
-    of_run = identity(job.config, dataset.fingerprint)
-
-    def save(*, wait: bool = False) -> None:
-        writer.write(state.checkpoint(of_run), wait=wait)
-
-    try:
-        yield save
-        save(wait=True)
-    except (KeyboardInterrupt, Terminated):
-        save(wait=True)
-        raise
-    finally:
-        writer.close()
 
 
 def _test(

@@ -40,10 +40,10 @@ def hydras_errors_as_ours(overrides: list[str]) -> Iterator[None]:
         raise UserError(f"{error.full_key} has no value; give one: {error.full_key}=…") from error
     except OverrideParseException as error:
         raise UserError(f"{error.override!r} is not of the form key=value: {error}") from error
-    except ValueError as error:
-        raise UserError(_value(error, overrides)) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_composition(error)) from error
+    except ValueError as error:
+        raise UserError(_value(error, overrides)) from error
 
 
 def _missing_config(error: MissingConfigException) -> str:

@@ -1,0 +1,112 @@
+"""What a run keeps so that it can be continued, and what a continued run begins from."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from expt.config.compose import Job
+from expt.config.hashes import identity
+from expt.errors import Terminated, UserError
+from expt.parts.data.dataset import Dataset
+from expt.record.journal import FILE_NAME, read_journal
+from expt.record.run import EXTENSIONS, Earlier
+from expt.train.checkpoint import Checkpoint, CheckpointWriter, newest_checkpoint
+from expt.train.plan import Plan
+from expt.train.state import Progress, State
+
+CHECKPOINTS = "checkpoints"
+_LOCK = ".lock"
+
+MakeWriter = Callable[[Path, int, Path], CheckpointWriter]
+"""Makes what writes a run's checkpoints; its arguments are those of `CheckpointWriter`."""
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Keeps other processes from training the same run.
+
+    Raises:
+        UserError: One is.
+    """
+    lock = FileLock(directory / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise UserError(f"{directory}: another process is training this run.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def last_checkpoint(job: Job, dataset: Dataset, directory: Path) -> Checkpoint | None:
+    """Returns the checkpoint to continue from; None to begin anew.
+
+    Raises:
+        UserError: What the run left is damaged or of something else.
+    """
+    journal, last_step = directory / FILE_NAME, 0
+    if journal.exists():
+        for record in read_journal(journal):  # damaged lines are told before anything is changed
+            last_step = max(last_step, record["step"])
+    checkpoint = newest_checkpoint(directory / CHECKPOINTS, last_step)
+    if checkpoint is None:
+        return None
+    here = json.loads(json.dumps(identity(job.config, dataset.fingerprint)))
+    there = checkpoint.facts["identity"]
+    differing = [
+        f"{key}: {there.get(key, 'missing')} in the checkpoint, {here.get(key, 'missing')} here"
+        for key in sorted(there.keys() | here.keys())
+        if there.get(key) != here.get(key) and key not in EXTENSIONS
+    ]
+    if differing:
+        raise UserError(
+            f"the checkpoint of step {checkpoint.step} in {directory} is of another config: "
+            f"{'; '.join(differing)}."
+        )
+    return checkpoint
+
+
+def let_go_on(progress: Progress, plan: Plan, earlier: Earlier) -> None:
+    """Lets a run that ended for a reason go on if what that was is changed now.
+
+    Raises:
+        UserError: There is nothing to go on for.
+    """
+    if {"loop.patience", "loop.time_limit"} & earlier.changes.keys():
+        progress.reason = None
+    if earlier.changes and progress.reason is not None:
+        raise UserError(
+            f"the run has stopped early: {progress.reason}. Change that too: loop.patience=null "
+            "or loop.time_limit=null."
+        )
+    if plan.total_steps < progress.step:
+        raise UserError(
+            f"the run has done {progress.step} steps already; expected more of loop.epochs "
+            f"(one is {plan.steps_per_epoch} steps) or loop.steps."
+        )
+
+
+@contextmanager
+def checkpoints(
+    job: Job, dataset: Dataset, directory: Path, state: State, make_writer: MakeWriter
+) -> Iterator[Callable[[], None]]:
+    """Yields the function that saves the state; saves it at the end and when interrupted, too."""
+    folder, keep = directory / CHECKPOINTS, job.config["loop"]["keep_checkpoints"]
+    writer = make_writer(folder, keep, directory / FILE_NAME)
+    of_run = identity(job.config, dataset.fingerprint)
+
+    def save(*, wait: bool = False) -> None:
+        writer.write(state.checkpoint(of_run), wait=wait)
+
+    try:
+        yield save
+        save(wait=True)
+    except (KeyboardInterrupt, Terminated):
+        save(wait=True)
+        raise
+    finally:
+        writer.close()

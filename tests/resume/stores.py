@@ -1,0 +1,99 @@
+"""What the three stores of a run hold: each value once, and all the same."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from expt.record.journal import read_journal
+
+Values = dict[str, dict[int, np.float32]]
+Steps = dict[str, list[int]]
+
+
+def journal_values(directory: Path) -> Values:
+    """Values of the journal by name and step."""
+    return _once(
+        (name, record["step"], value)
+        for record in read_journal(directory / "metrics.jsonl")
+        for name, value in record.items()
+        if "/" in name
+    )
+
+
+def tensorboard_values(directory: Path) -> tuple[Values, Steps]:
+    """Scalars by name and step, and the steps of images by name."""
+    values, images = [], {}
+    for split in ("", "train", "val", "test"):
+        folder = directory / split
+        if not list(folder.glob("events.out.tfevents.*")):
+            continue
+        # Without purging it tells of all that the files hold.
+        events = EventAccumulator(
+            str(folder), size_guidance={"scalars": 0, "images": 0}, purge_orphaned_data=False
+        )
+        events.Reload()
+        prefix = f"{split}/" if split else ""
+        for tag in events.Tags()["scalars"]:
+            values += [(prefix + tag, event.step, event.value) for event in events.Scalars(tag)]
+        for tag in events.Tags()["images"]:
+            images[prefix + tag] = [event.step for event in events.Images(tag)]
+    return _once(values), images
+
+
+def mlflow_values(directory: Path, store: str) -> tuple[Values, Steps, str]:
+    """Metrics by name and step, the steps of images by name, and the run's status."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    from mlflow import MlflowClient
+
+    record: dict[str, Any] = json.loads((directory / "run.json").read_text())
+    client, run_id = MlflowClient(store), record["mlflow"]["run_id"]
+    names = client.get_run(run_id).data.metrics
+    values = _once(
+        (name, metric.step, metric.value)
+        for name in names
+        for metric in client.get_metric_history(run_id, name)
+    )
+    images: Steps = {}
+    for artifact in client.list_artifacts(run_id, "images"):
+        name, _, rest = Path(artifact.path).name.partition("%step%")
+        if artifact.path.endswith(".png"):
+            images.setdefault(name.replace("#", "/"), []).append(int(rest.partition("%")[0]))
+    return values, images, client.get_run(run_id).info.status
+
+
+def images_on_disk(directory: Path) -> Steps:
+    """The steps of the PNG files by name."""
+    found: Steps = {}
+    for file in (directory / "images").glob("*.png"):
+        name, _, step = file.stem.rpartition("_")
+        found.setdefault(name.replace("val_", "val/", 1), []).append(int(step))
+    return found
+
+
+def assert_stores_agree(directory: Path, store: str) -> None:
+    """Asserts that TensorBoard and MLflow hold what the journal and images/ hold, each once."""
+    journal, pictures = journal_values(directory), _ordered(images_on_disk(directory))
+    values, images = tensorboard_values(directory)
+    assert values == journal
+    assert _ordered(images) == pictures
+    values, images, status = mlflow_values(directory, store)
+    assert values == journal
+    assert _ordered(images) == pictures
+    assert status == json.loads((directory / "run.json").read_text())["status"]
+
+
+def _ordered(steps: Steps) -> Steps:
+    return {name: sorted(found) for name, found in sorted(steps.items())}
+
+
+def _once(triples: Iterable[tuple[str, int, float]]) -> Values:
+    values: Values = {}
+    for name, step, value in triples:
+        assert step not in values.setdefault(name, {}), f"{name} of step {step} is there twice"
+        values[name][step] = np.float32(value)
+    return values

@@ -1,0 +1,185 @@
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from expt.errors import RunError
+from expt.train import checkpoint as module
+from expt.train.checkpoint import (
+    Checkpoint,
+    CheckpointWriter,
+    DamagedError,
+    checkpoint_files,
+    newest_checkpoint,
+    read_checkpoint,
+    step_of,
+    write_checkpoint,
+)
+
+
+def make_checkpoint(step: int, best_step: int | None = None) -> Checkpoint:
+    arrays = {
+        "network 0/0000 dense/kernel": np.arange(6, dtype=np.float32).reshape(2, 3) * step,
+        "optimizer 0/0000 adam/iteration": np.array(step, np.int64),
+        "random/0000 seed": np.array([1, step], np.uint32),
+    }
+    facts = {"progress": {"values": {"train/loss": float("nan")}, "reason": None}}
+    return Checkpoint(step, best_step, arrays, facts)
+
+
+def steps_in(folder: Path) -> list[int]:
+    return [step_of(file) for file in checkpoint_files(folder)]
+
+
+def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
+    given = make_checkpoint(7, best_step=3)
+    file = write_checkpoint(tmp_path / "checkpoints", given, tmp_path / "metrics.jsonl")
+    read = read_checkpoint(file)
+    assert (read.step, read.best_step) == (7, 3)
+    assert str(read.facts["progress"]) == str(given.facts["progress"])
+    assert read.arrays.keys() == given.arrays.keys()
+    for name, array in given.arrays.items():
+        np.testing.assert_array_equal(read.arrays[name], array, strict=True)
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("written")
+    return write_checkpoint(folder, make_checkpoint(7), folder / "none")
+
+
+@given(st.data())
+def test_a_changed_byte_or_a_cut_is_noticed(written: Path, data: st.DataObject) -> None:
+    content = bytearray(written.read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    if data.draw(st.booleans(), label="cut"):
+        del content[place:]
+    else:
+        content[place] ^= data.draw(st.integers(1, 255))
+    damaged = written.parent / "damaged" / written.name
+    damaged.parent.mkdir(exist_ok=True)
+    damaged.write_bytes(content)
+    with pytest.raises(DamagedError):
+        read_checkpoint(damaged)
+
+
+def test_no_code_in_a_file_is_run(tmp_path: Path) -> None:
+    class Hostile:
+        def __reduce__(self) -> tuple[object, ...]:
+            return os.mkdir, (str(tmp_path / "done"),)
+
+    hostile = np.empty(1, object)
+    hostile[0] = Hostile()
+    partial = tmp_path / "file.npz"
+    np.savez(partial, hostile=hostile, **{"facts.json": np.zeros(1, np.uint8)})
+    import hashlib
+
+    digest = hashlib.sha256(partial.read_bytes()).hexdigest()[:16]
+    file = partial.rename(tmp_path / f"step_0000001_{digest}.npz")
+    with pytest.raises(DamagedError, match="allow_pickle"):
+        read_checkpoint(file)
+    assert not (tmp_path / "done").exists()
+
+
+def test_the_newest_whole_one_is_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = [write_checkpoint(tmp_path, make_checkpoint(s), tmp_path / "none") for s in (1, 2, 30)]
+    (tmp_path / "partial-checkpoint.npz").write_bytes(b"half")
+    (tmp_path / "step_of_something.npz").write_bytes(b"else")
+    newest = newest_checkpoint(tmp_path, last_step=30)
+    assert newest is not None
+    assert newest.step == 30
+    files[2].write_bytes(files[2].read_bytes()[:-1])
+    newest = newest_checkpoint(tmp_path, last_step=30)
+    assert newest is not None
+    assert newest.step == 2
+    assert f"{files[2]} is damaged" in caplog.text
+    newest = newest_checkpoint(tmp_path, last_step=1)
+    assert newest is not None
+    assert newest.step == 1
+    assert f"the journal lacks steps before {files[1]}" in caplog.text
+    assert newest_checkpoint(tmp_path / "nowhere", last_step=1) is None
+
+
+def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
+    writer = CheckpointWriter(tmp_path / "checkpoints", keep=2, after=tmp_path / "none")
+    for step in range(1, 7):
+        writer.write(make_checkpoint(step, best_step=2 if step > 1 else 1), wait=True)
+    writer.close()
+    assert steps_in(tmp_path / "checkpoints") == [6, 5, 2]
+
+
+def test_one_that_waits_is_replaced_by_a_newer_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, may_go_on = threading.Event(), threading.Event()
+    write = write_checkpoint
+
+    def slow_write(folder: Path, checkpoint: Checkpoint, after: Path) -> Path:
+        began.set()
+        assert may_go_on.wait(30)
+        return write(folder, checkpoint, after)
+
+    monkeypatch.setattr(module, "write_checkpoint", slow_write)
+    writer = CheckpointWriter(tmp_path, keep=9, after=tmp_path / "none")
+    writer.write(make_checkpoint(1))
+    assert began.wait(30)
+    for step in (2, 3, 4):
+        writer.write(make_checkpoint(step))
+    may_go_on.set()
+    writer.close()  # does not wait for the second to be over
+    assert steps_in(tmp_path) == [4, 1]
+
+
+def test_a_write_that_fails_is_told_and_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = CheckpointWriter(tmp_path, keep=1, after=tmp_path / "none")
+    writer.write(make_checkpoint(1), wait=True)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", fail)
+    with pytest.raises(RunError, match="No space left on device"):
+        writer.write(make_checkpoint(2), wait=True)
+    with pytest.raises(RunError, match="make space"):
+        writer.write(make_checkpoint(3))
+    writer.close()
+    assert [file.name for file in tmp_path.iterdir()] == [
+        f.name for f in checkpoint_files(tmp_path)
+    ]
+    assert steps_in(tmp_path) == [1]
+
+
+def test_the_journal_is_on_the_disk_before_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, synced = tmp_path / "metrics.jsonl", list[tuple[str, bool]]()
+    journal.write_text("{}\n")
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        synced.append((path.name, any(checkpoint_files(tmp_path / "checkpoints"))))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    write_checkpoint(tmp_path / "checkpoints", make_checkpoint(1), journal)
+    assert synced == [
+        ("partial-checkpoint.npz", False),
+        ("metrics.jsonl", False),
+        ("checkpoints", True),
+    ]
+
+
+def test_many_files_are_ordered_by_step(tmp_path: Path) -> None:
+    file = write_checkpoint(tmp_path, make_checkpoint(1), tmp_path / "none")
+    for step in (10_000_000, 999, 20):
+        shutil.copy(file, file.with_name(file.name.replace("0000001", f"{step:07d}")))
+    assert steps_in(tmp_path) == [10_000_000, 999, 20, 1]
