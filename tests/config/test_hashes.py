@@ -14,6 +14,8 @@ WITHOUT_EFFECT = {
     "output_dir",
     "data.path",
     "loop.image_every",
+    "loop.save_every",
+    "loop.keep_checkpoints",
     "loop.profile",
     "recorder.tensorboard._target_",
     "recorder.mlflow._target_",

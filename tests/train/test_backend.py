@@ -6,8 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from expt.train.backend import start_tensorflow
+from expt.train.backend import devices, start_tensorflow
 
 
 def make_model() -> Any:
@@ -49,3 +50,15 @@ def test_tensorflow_starts_without_a_word(monkeypatch: pytest.MonkeyPatch) -> No
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "after\n")
+
+
+def test_what_computes_beside_the_cpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus = [tf.config.PhysicalDevice(f"/physical_device:GPU:{n}", "GPU") for n in range(2)]
+    told = {gpus[0].name: {"device_name": "Tesla"}, gpus[1].name: {}}
+    assert not [name for name in devices() if "CPU" in name]
+    cpus = tf.config.list_physical_devices("CPU")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda: [*cpus, *gpus])
+    monkeypatch.setattr(
+        tf.config.experimental, "get_device_details", lambda device: told[device.name]
+    )
+    assert devices() == ["Tesla", "/physical_device:GPU:1"]

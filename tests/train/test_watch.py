@@ -158,3 +158,48 @@ def test_the_time_is_counted_from_its_making(monkeypatch: pytest.MonkeyPatch) ->
     clock.now += 2.0
     assert stopping.after_block([1.0]) == "the time limit of 90 s was reached"
     assert Stopping(LOSS).after_block([1.0]) is None
+
+
+def test_the_best_is_brought_back_from_a_checkpoint() -> None:
+    model = make_model()
+    best = Best([model], LOSS)
+    fill(model, 3.0)
+    best.consider(7, {"val/loss": 0.5})
+    fill(model, 4.0)
+    copy = Best([model], LOSS)
+    copy.restore_seen(best.step, best.values, best.arrays())
+    copy.consider(8, {"val/loss": 0.6})
+    assert (copy.step, copy.values) == (7, {"val/loss": 0.5})
+    copy.restore()
+    assert all((weights == 3.0).all() for weights in model.get_weights())
+
+
+def test_before_the_first_evaluation_there_is_nothing_to_bring_back() -> None:
+    model = make_model()
+    best = Best([model], LOSS)
+    assert best.arrays() == {}
+    best.restore_seen(None, {}, {})
+    best.consider(1, {"val/loss": 9.0})
+    assert best.step == 1
+
+
+def test_stopping_goes_on_counting_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr("expt.train.watch.time.monotonic", lambda: clock.now)
+    first = Stopping(LOSS, patience=3, seconds=60, _started=clock.now)
+    first.after_block([5.0, 2.0])
+    for loss in (1.0, 1.5):
+        assert first.after_evaluation({"val/loss": loss}) is None
+    clock.now += 45
+    seen = first.seen()
+
+    clock.now = 5000.0
+    second = Stopping(LOSS, patience=3, seconds=60)
+    second.restore_seen(seen)
+    assert second.lowest_loss == 2.0
+    clock.now += 14
+    assert second.after_block([3.0]) is None
+    assert second.after_evaluation({"val/loss": 1.2}) is None
+    assert second.after_evaluation({"val/loss": 1.2}) is not None
+    clock.now += 1
+    assert second.after_block([3.0]) == "the time limit of 60 s was reached"

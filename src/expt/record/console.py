@@ -32,7 +32,8 @@ class ConsoleRecorder:
     def open(self, run: Run) -> None:
         """Says where the run goes and starts the display."""
         place = os.path.relpath(run.directory)
-        self._console.print(f"run {place}", highlight=False, soft_wrap=True)
+        begins = f", from step {run.record['resumed'][-1]['step']}" if run.is_resumed else ""
+        self._console.print(f"run {place}{begins}", highlight=False, soft_wrap=True)
         if skipped := run.record["data"]["skipped"]:
             self._console.print(f"{skipped} examples could not be read and are left out")
         if self._console.is_terminal:

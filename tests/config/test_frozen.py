@@ -1,0 +1,102 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from expt.config.compose import Job, compose_jobs
+from expt.config.frozen import read_frozen, with_data, with_overrides, write_frozen
+from expt.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def job() -> Job:
+    (composed,), _ = compose_jobs(["act=tanh", "model.units=[8]"], None, multirun=False)
+    return composed
+
+
+def record_of(job: Job, **more: Any) -> dict[str, Any]:
+    return {"choices": job.choices, "overrides": list(job.overrides), **more}
+
+
+def test_what_is_read_is_what_was_written(job: Job, tmp_path: Path) -> None:
+    write_frozen(tmp_path, job)
+    assert read_frozen(tmp_path, record_of(job)) == job
+
+
+def test_the_changes_of_each_resume_are_in_it(job: Job, tmp_path: Path) -> None:
+    write_frozen(tmp_path, job)
+    resumed = [{"changes": {"loop.epochs": 40}}, {"changes": {}}, {"changes": {"loop.epochs": 60}}]
+    assert read_frozen(tmp_path, record_of(job, resumed=resumed)).config["loop"]["epochs"] == 60
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"choices": 7},
+        {"overrides": None},
+        {"resumed": [{}]},
+        {"resumed": 3},
+        {"resumed": [{"changes": {"nothing.there": 1}}]},
+        {"resumed": [{"changes": {"seed.x": 1}}]},
+    ],
+)
+def test_a_damaged_record_is_told(job: Job, tmp_path: Path, damage: dict[str, Any]) -> None:
+    write_frozen(tmp_path, job)
+    with pytest.raises(UserError, match=r"run\.json is damaged"):
+        read_frozen(tmp_path, record_of(job, **damage))
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1", "7", "\x00", "a: ${nothing}", "b: ${oc.env:NONE}"])
+def test_a_damaged_config_is_told(job: Job, tmp_path: Path, text: str) -> None:
+    write_frozen(tmp_path, job)
+    (tmp_path / ".hydra" / "config.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"config\.yaml"):
+        read_frozen(tmp_path, record_of(job))
+
+
+def test_values_and_options_are_changed(job: Job) -> None:
+    changed, values = with_overrides(job, ["seed=3", "act=elu", "optimizer.learning_rate=0.5"])
+    assert values == {"seed": 3, "optimizer.learning_rate": 0.5}
+    assert changed.config["seed"] == 3
+    assert changed.config["act"]["_target_"] == "keras.layers.ELU"
+    assert changed.choices["act"] == "elu"
+    assert changed.config["model"] == job.config["model"]
+    assert changed.overrides == (*job.overrides, "seed=3", "act=elu", "optimizer.learning_rate=0.5")
+    assert job.config["seed"] == 0
+
+
+def test_nothing_is_changed_without_overrides(job: Job) -> None:
+    changed, values = with_overrides(job, [])
+    assert (changed.config, values) == (job.config, {})
+
+
+def test_a_list_of_options_is_taken_whole(job: Job) -> None:
+    changed, _ = with_overrides(job, ["recorder=[tensorboard]", "metric=[accuracy]"])
+    assert list(changed.config["recorder"]) == ["tensorboard"]
+    assert list(changed.config["metric"]) == ["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimizer.lr=1", "Did you mean 'learning_rate'"),
+        ("lop.epochs=1", "there is no such key"),
+        ("loop.epochs=many", r"loop\.epochs=many: expected a whole number"),
+        ("loop.epochs=null", "expected a value"),
+        ("act=none_such", "there is no such option"),
+        ("seed=1,2", "one value each"),
+        ("~seed", "KEY=VALUE only"),
+        ("nonsense", "not of the form key=value"),
+        ("experiment=gan", "a preset can't be put upon a recorded config"),
+        ("seed.x=1", "there is no such key"),
+    ],
+)
+def test_mistakes_are_told(job: Job, override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        with_overrides(job, [override])
+
+
+def test_only_the_data_is_changed_for_an_evaluation(job: Job) -> None:
+    assert with_data(job, ["data.split_seed=5"], None).config["data"]["split_seed"] == 5
+    with pytest.raises(UserError, match="only the data of a recorded run"):
+        with_data(job, ["seed=1"], None)
