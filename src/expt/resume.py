@@ -40,6 +40,7 @@ def _run(arguments: list[str]) -> int:
     args = parser.parse_intermixed_args(arguments)
     options, overrides = take_options(args.overrides, {"output_dir": "outputs"})
     run = find_run(args.run, Path(options["output_dir"]))
+    run.check_record()
     _refuse_alive(run)
     job, changes = _changed(read_frozen(run.directory, run.record), overrides)
     if run.record["status"] == Status.FINISHED and not changes:

@@ -36,6 +36,7 @@ def _run(arguments: list[str]) -> int:
     parser = get_args_parser()
     parser.add_argument("--rerun", metavar="RUN")  # the help is in conf/config.yaml
     args = parser.parse_args(arguments)
+    _refuse_other_configs(args)
     if args.help or args.hydra_help or args.shell_completion or args.info:
         prepare_hydra()
         _hand_to_hydra(arguments, _train_nothing)
@@ -90,6 +91,7 @@ def _rerun(args: Namespace) -> int:
         raise UserError("--rerun: expected no -m and no --cfg with it; overrides are possible.")
     places = [o.partition("=")[2] for o in args.overrides if o.startswith("output_dir=")]
     found = find_run(args.rerun, Path(places[-1] if places else "outputs"))
+    found.check_record()
     job, _ = with_overrides(
         read_frozen(found.directory, found.record), args.overrides, args.config_dir
     )
@@ -98,7 +100,7 @@ def _rerun(args: Namespace) -> int:
     directory = allocate(output_dir / "runs", run_hash(job.config, dataset.fingerprint)[:8])
     console, sinks = Console(), Sinks()
     with _directory(directory, output_dir, console, keep=False):
-        write_frozen(directory, job)
+        write_frozen(directory, job, found.directory)
         log_to(directory / LOG_FILE)
         exit_code = train_here(job, dataset, directory, sinks(job), console)
         sinks.stop()
@@ -125,6 +127,16 @@ def _all_finished(sweep: Path) -> bool:
     return all(
         run.is_file() and json.loads(run.read_text())["status"] == Status.FINISHED for run in runs
     )
+
+
+def _refuse_other_configs(args: Namespace) -> None:
+    """Refuses those of Hydra's flags that go past the checks, or unpickle a file."""
+    for flag in ("config_path", "config_name", "experimental_rerun"):
+        if getattr(args, flag) is not None:
+            raise UserError(
+                f"--{flag.replace('_', '-')}: expected no such flag. --config-dir adds options of "
+                "your own; --rerun RUN trains a recorded config anew."
+            )
 
 
 def _train_nothing(config: DictConfig) -> None:

@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from expt.config.compose import Job, compose_jobs
 from expt.config.frozen import read_frozen, with_data, with_overrides, write_frozen
@@ -18,13 +19,35 @@ def record_of(job: Job, **more: Any) -> dict[str, Any]:
     return {"choices": job.choices, "overrides": list(job.overrides), **more}
 
 
+def make_frozen(directory: Path, job: Job) -> None:
+    (directory / ".hydra").mkdir(parents=True)
+    (directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(job.config))
+
+
 def test_what_is_read_is_what_was_written(job: Job, tmp_path: Path) -> None:
-    write_frozen(tmp_path, job)
+    make_frozen(tmp_path, job)
     assert read_frozen(tmp_path, record_of(job)) == job
 
 
+def test_interpolations_stay_unless_they_are_changed(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLACE", "somewhere")
+    make_frozen(tmp_path / "one", job)
+    file = tmp_path / "one" / ".hydra" / "config.yaml"
+    text = file.read_text().replace("name: default", "name: ${oc.env:PLACE}")
+    file.write_text(text.replace("output_dir: outputs", "output_dir: ${name}"))
+    changed, _ = with_overrides(read_frozen(tmp_path / "one", record_of(job)), ["output_dir=new"])
+    (tmp_path / "two").mkdir()
+    write_frozen(tmp_path / "two", changed, tmp_path / "one")
+    written = (tmp_path / "two" / ".hydra" / "config.yaml").read_text()
+    assert "name: ${oc.env:PLACE}" in written
+    assert "output_dir: new" in written
+    assert read_frozen(tmp_path / "two", record_of(changed)) == changed
+
+
 def test_the_changes_of_each_resume_are_in_it(job: Job, tmp_path: Path) -> None:
-    write_frozen(tmp_path, job)
+    make_frozen(tmp_path, job)
     resumed = [{"changes": {"loop.epochs": 40}}, {"changes": {}}, {"changes": {"loop.epochs": 60}}]
     assert read_frozen(tmp_path, record_of(job, resumed=resumed)).config["loop"]["epochs"] == 60
 
@@ -41,14 +64,14 @@ def test_the_changes_of_each_resume_are_in_it(job: Job, tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_record_is_told(job: Job, tmp_path: Path, damage: dict[str, Any]) -> None:
-    write_frozen(tmp_path, job)
+    make_frozen(tmp_path, job)
     with pytest.raises(UserError, match=r"run\.json is damaged"):
         read_frozen(tmp_path, record_of(job, **damage))
 
 
 @pytest.mark.parametrize("text", ["a: [", "- 1", "7", "\x00", "a: ${nothing}", "b: ${oc.env:NONE}"])
 def test_a_damaged_config_is_told(job: Job, tmp_path: Path, text: str) -> None:
-    write_frozen(tmp_path, job)
+    make_frozen(tmp_path, job)
     (tmp_path / ".hydra" / "config.yaml").write_text(text)
     with pytest.raises(UserError, match=r"config\.yaml"):
         read_frozen(tmp_path, record_of(job))

@@ -1,6 +1,8 @@
 """What comes from elsewhere runs no code and leads nowhere, and what is secret stays so."""
 
 import json
+import os
+import pickle
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -11,6 +13,7 @@ import pytest
 import yaml
 
 from conftest import Command, Finished
+from expt.config.location import config_directory
 
 # It tells that it was imported by a file in the working directory.
 _EVIL = """
@@ -28,6 +31,13 @@ class Dense(keras.layers.Dense):
 """
 _EVIL_NODE = {"_target_": "evil.build"}
 _QUICK = ("loop.epochs=1", "loop.image_every=null")
+
+
+class _Evil:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("called",)
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +103,35 @@ class TestTargets:
         _assert_refused(run_command(*arguments, folder=tmp_path), tmp_path)
         assert not (tmp_path / "outputs").exists()
 
-    @pytest.mark.parametrize("group", ["data", "model", "act", "loss"])
-    @pytest.mark.parametrize("is_nested", [False, True])
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            (["--config-path", "MINE"], "--config-path"),
+            (["-cp", "MINE", "--cfg", "job"], "--config-path"),
+            (["--config-dir", "MINE", "-cn", "whole"], "--config-name"),
+            (["--experimental-rerun", "MINE/config.pickle"], "--experimental-rerun"),
+        ],
+    )
+    def test_flags_that_pass_the_check_by_are_refused(
+        self, arguments: list[str], told: str, run_command: Command, tmp_path: Path
+    ) -> None:
+        """Hydra would take another config than the one that was checked, or a pickle."""
+        (tmp_path / "evil.py").write_text(_EVIL)
+        shutil.copytree(config_directory(), tmp_path / "mine")
+        file = tmp_path / "mine/config.yaml"
+        config = yaml.safe_load(file.read_text())
+        config["hydra"]["callbacks"] = {"mine": _EVIL_NODE}
+        _write_yaml(file, config)
+        shutil.copy(file, tmp_path / "mine/whole.yaml")
+        (tmp_path / "mine/config.pickle").write_bytes(pickle.dumps(_Evil()))
+        given = [argument.replace("MINE", str(tmp_path / "mine")) for argument in arguments]
+        done = run_command(*given, "loop.steps=1", "recorder=[]", folder=tmp_path)
+        _assert_refused(done, tmp_path, told)
+        assert not (tmp_path / "outputs").exists()
+
+    @pytest.mark.parametrize(
+        ("group", "is_nested"), [("data", True), ("model", False), ("act", True), ("loss", False)]
+    )
     def test_they_are_refused_in_a_recorded_config(
         self, group: str, is_nested: bool, run_command: Command, recorded: Path
     ) -> None:
@@ -122,8 +159,10 @@ class TestSavedModels:
                 archive.writestr(name, content)
 
     # Keras itself imports modules of the second name, even in its safe mode.
-    @pytest.mark.parametrize("module", ["evil", "keras_hub"])
-    @pytest.mark.parametrize("command", ["evaluate", "export"])
+    @pytest.mark.parametrize(
+        ("command", "module"),
+        [("evaluate", "evil"), ("evaluate", "keras_hub"), ("export", "keras_hub")],
+    )
     def test_a_module_that_a_file_names_is_not_imported(
         self, module: str, command: str, run_command: Command, recorded: Path
     ) -> None:
@@ -133,29 +172,45 @@ class TestSavedModels:
         given = ["recorded", *(["tflite"] if command == "export" else [])]
         _assert_refused(run_command(*given, folder=folder, command=command), folder)
 
-    def test_a_lambda_is_refused(self, run_command: Command, recorded: Path) -> None:
-        self._write(recorded / "model.keras", {"class_name": "Lambda"})
-        done = run_command("recorded", folder=recorded.parent, command="evaluate")
-        _assert_refused(done, recorded.parent, told="it has a Lambda, which would run code")
-
 
 class TestPaths:
-    def test_the_paths_of_a_record_lead_nowhere(self, run_command: Command, recorded: Path) -> None:
+    def test_a_record_names_no_place(self, run_command: Command, recorded: Path) -> None:
         folder, elsewhere = recorded.parent, recorded.parent / "elsewhere"
+        elsewhere.mkdir()
 
         def change(record: Any) -> Any:
-            changed = {"output_dir": str(elsewhere), "run_name": "../../elsewhere/run"}
-            data = record["data"] | {"name": "../../elsewhere/data", "fingerprint": "f"}
+            changed = {"output_dir": str(elsewhere), "run_name": "../elsewhere/run"}
             choices = record["choices"] | {"data": "../../elsewhere/data"}
-            return record | changed | {"data": data, "choices": choices}
+            data = record["data"] | {"name": "../../elsewhere/data"}
+            return record | changed | {"choices": choices, "data": data}
 
         _change_json(recorded / "run.json", change)
-        before = {path for path in folder.rglob("*") if recorded not in path.parents}
         done = run_command("recorded", folder=folder, command="evaluate")
+        assert "Traceback" not in done.error  # the run is not in this folder's MLflow store
+        assert [path.name for path in (recorded / "evaluations").iterdir()] == ["digits-test.json"]
+        assert not list(elsewhere.iterdir())
+
+    def test_a_name_of_data_leads_nowhere(self, run_command: Command, recorded: Path) -> None:
+        folder = recorded.parent
+        (folder / "elsewhere").mkdir()
+        (folder / "my_data.py").write_text(
+            "from dataclasses import replace\n"
+            "from expt.parts.data.bundled import Digits\n\n"
+            "class Mine(Digits):\n"
+            "    def load(self):\n"
+            "        return replace(super().load(), name='../../elsewhere/data')\n"
+        )
+        given = ("recorded", "data._target_=my_data.Mine")
+        environment = {"EXPT_ALLOW": "my_data"}
+        _change_json(
+            recorded / "run.json",
+            lambda record: {key: record[key] for key in record if key != "mlflow"},
+        )
+        done = run_command(*given, folder=folder, environment=environment, command="evaluate")
         assert done.code == 0, done.error
         (result,) = (recorded / "evaluations").iterdir()
-        assert result.name.startswith("_.._elsewhere_data-test-")
-        assert {path for path in folder.rglob("*") if recorded not in path.parents} == before
+        assert result.name == "_.._elsewhere_data-test.json"
+        assert not list((folder / "elsewhere").iterdir())
 
     def test_a_model_elsewhere_is_not_used(self, run_command: Command, recorded: Path) -> None:
         (recorded / "model.keras").rename(recorded.parent / "model.keras")

@@ -1,12 +1,14 @@
 """What the recorders' tests share."""
 
+import logging
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 from expt.record.layers import write_layers
-from expt.record.recorder import Record, Scalars
-from expt.record.run import Run, Status
+from expt.record.process import Listener
+from expt.record.run import Run
 
 
 def make_run(directory: Path, **changes: Any) -> Run:
@@ -34,19 +36,29 @@ def make_run(directory: Path, **changes: Any) -> Run:
     return Run(directory, directory, config, params, record)
 
 
-class Remote:
-    """A sink that tells through run.json what reached it, and in which process."""
+class Witness:
+    """A follower that tells through run.json what reached it, and in which process."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
 
     def open(self, run: Run) -> None:
-        self._run, self._steps = run, list[int]()
+        self._run, self._looks = run, 0
         print("what a library prints must not disturb the answers")
-        run.update(opened_in=os.getpid(), config=dict(run.config))
+        self._listener.tell(logging.WARNING, "a word of warning")
+        run.update(opened_in=os.getpid(), config=dict(run.config), was_resumed=run.is_resumed)
 
-    def write(self, record: Record) -> None:
-        assert isinstance(record, Scalars)
-        if record.steps[0] < 0:
-            raise ValueError("a negative step")
-        self._steps += record.steps.tolist()
+    def advance(self) -> None:
+        self._looks += 1
+        self._run.update(looks=self._looks)
 
-    def close(self, status: Status) -> None:
-        self._run.update(steps=self._steps, closed_as=str(status))
+    def close(self, record: dict[str, Any]) -> str | None:
+        self._run.update(closed_as=str(record["status"]))
+        behaviour = record.get("behaviour")
+        if behaviour == "hang":
+            threading.Event().wait()
+        if behaviour == "work":  # longer than it may be silent, but with signs of life
+            for _ in range(15):
+                self._listener.busy(5.0)
+                threading.Event().wait(0.5)
+        return "it would not" if behaviour == "refuse" else None

@@ -16,9 +16,9 @@ def git(folder: Path, *arguments: str) -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A repository with one commit of `code.py`, three lines."""
+    """A repository with one commit of `code.py`, three lines and an empty one."""
     git(tmp_path, "init", "--quiet")
-    (tmp_path / "code.py").write_text("a = 1\nb = 2\nc = 3\n")
+    (tmp_path / "code.py").write_text("a = 1\nb = 2\nc = 3\n\n")
     (tmp_path / ".gitignore").write_text("ignored/\n")
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "--quiet", "--message=first")
@@ -38,10 +38,11 @@ class TestDiff:
         assert git_diff(checkout) == ""
         assert (git_state(checkout) or {})["dirty"] is False
 
-    def test_it_brings_back_the_files_that_the_run_had(self, checkout: Path) -> None:
+    @pytest.mark.parametrize("end", ["\n", " \nd = 'ü'  \n\n"])
+    def test_it_brings_back_the_files_that_the_run_had(self, checkout: Path, end: str) -> None:
         (checkout / "code.py").write_text("a = 1\nb = 7\nc = 3\n \n")
         git(checkout, "add", ".")  # staged or not
-        (checkout / "code.py").write_text("a = 1\nb = 7\nc = 3\n \nd = 'ü'  \n\n")
+        (checkout / "code.py").write_text("a = 1\nb = 7\nc = 3\n" + end)
         (checkout / "new.py").write_text("")
         wanted = (checkout / "code.py").read_text()
         diff = git_diff(checkout)

@@ -141,3 +141,27 @@ def test_pictures_become_files(tmp_path: Path) -> None:
     (file,) = (tmp_path / "images").iterdir()
     assert file.name == "val_predictions_0000040.png"
     np.testing.assert_array_equal(np.asarray(PillowImage.open(file)), pixels)
+
+
+def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder, image = (
+        ImageRecorder(),
+        Image(40, 0.0, "val/x", lambda: np.zeros((4, 4, 3), np.uint8)),
+    )
+    recorder.open(make_run(tmp_path))
+    recorder.write(image)
+    (file,) = (tmp_path / "images").iterdir()
+
+    def write_half(path: Path, content: bytes) -> int:
+        with path.open("wb") as half:
+            half.write(content[: len(content) // 2])
+        raise OSError("no space")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", write_half)
+        with pytest.raises(OSError, match="no space"):
+            recorder.write(image)
+    assert file.read_bytes() == image.png()
+    assert len(list((tmp_path / "images").iterdir())) == 2
+    recorder.open(make_run(tmp_path))
+    assert list((tmp_path / "images").iterdir()) == [file]

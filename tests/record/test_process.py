@@ -1,58 +1,149 @@
+import logging
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
-from record_helpers import Remote, make_run
+from record_helpers import Witness, make_run
 
-from expt.record.process import SeparateProcess, SinkError
-from expt.record.recorder import Scalars
-from expt.record.run import Status
+from expt.record.process import SeparateProcess
+from expt.record.run import Run, Status
 
 
 @pytest.fixture(autouse=True)
-def _sink_can_be_found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def _follower_can_be_found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
 
 
-def test_calls_reach_another_process_and_its_facts_come_back(tmp_path: Path) -> None:
-    process = SeparateProcess(Remote)
-    for expected in ([1, 2], [3]):
+def _make() -> SeparateProcess:
+    return SeparateProcess(Witness, "witness", lambda run: f"Mend {run.directory.name}.")
+
+
+def _until_followed(run: Run, looks: int = 1) -> None:
+    deadline = time.monotonic() + 60
+    while run.record.get("looks", 0) < looks:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _close(process: SeparateProcess, run: Run, status: Status) -> float:
+    """Closes a run as the loop does, and returns the seconds that it took."""
+    begun = time.monotonic()
+    run.update(status=status)
+    process.close(status)
+    return time.monotonic() - begun
+
+
+def test_runs_are_followed_in_another_process_and_its_facts_come_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = _make()
+    for is_resumed in (False, True):
         run = make_run(tmp_path)
+        run.is_resumed = is_resumed
         process.open(run)
-        for step in expected:
-            process.write(Scalars.single(step, 1, {"train/loss": 1.0}))
-        process.close(Status.FINISHED)
+        _until_followed(run, looks=2)
+        _close(process, run, Status.FINISHED)
         assert run.record["opened_in"] not in (os.getpid(), None)
-        assert run.record["steps"] == expected
+        assert run.record["was_resumed"] is is_resumed
         assert run.record["closed_as"] == "FINISHED"
     process.stop()
+    told = [(record.levelno, record.getMessage()) for record in caplog.records]
+    assert told == [(logging.WARNING, "witness: a word of warning")] * 2
 
 
-def test_what_the_sink_raises_is_raised_here_with_its_traceback(tmp_path: Path) -> None:
-    process = SeparateProcess(Remote)
-    process.open(make_run(tmp_path))
-    with pytest.raises(SinkError, match="ValueError: a negative step") as raised:
-        process.write(Scalars.single(-1, 1, {}))
-    assert "in write" in raised.value.__notes__[0]
-    process.close(Status.FAILED)
-    process.stop()
-
-
-def test_signals_for_the_group_leave_the_sink_alone(tmp_path: Path) -> None:
-    process, run = SeparateProcess(Remote), make_run(tmp_path)
+def test_what_was_not_recorded_is_told_with_the_remedy(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    process, run = _make(), make_run(tmp_path)
     process.open(run)
+    run.update(behaviour="refuse")
+    _close(process, run, Status.FINISHED)
+    process.stop()
+    text = f"witness: incomplete: it would not. Mend {tmp_path.name}."
+    assert caplog.messages[-1] == text
+
+
+def test_signals_for_the_group_leave_the_follower_alone(tmp_path: Path) -> None:
+    process, run = _make(), make_run(tmp_path)
+    process.open(run)
+    _until_followed(run)
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(run.record["opened_in"], number)
-    process.close(Status.KILLED)
+    _close(process, run, Status.KILLED)
     assert run.record["closed_as"] == "KILLED"
     process.stop()
 
 
-def test_dead_process_is_an_error_not_a_hang(tmp_path: Path) -> None:
-    process, run = SeparateProcess(Remote), make_run(tmp_path)
+@pytest.mark.parametrize(
+    ("status", "least", "most"), [(Status.FINISHED, 4.5, 7.0), (Status.KILLED, 2.5, 4.5)]
+)
+def test_one_that_hangs_is_given_up_after_seconds_and_the_next_run_gets_another(
+    status: Status, least: float, most: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    process, run = _make(), make_run(tmp_path)
     process.open(run)
-    os.kill(run.record["opened_in"], signal.SIGKILL)
-    with pytest.raises((EOFError, BrokenPipeError)):
-        process.close(Status.KILLED)
+    _until_followed(run)
+    process._child._deadline = 0.0  # it has long started
+    run.update(behaviour="hang")
+    assert least < _close(process, run, status) < most
+    assert "witness: incomplete: no answer" in caplog.messages[-1]
+    other = make_run(tmp_path)
+    process.open(other)
+    _close(process, other, Status.FINISHED)
+    assert other.record["closed_as"] == "FINISHED"
+    assert other.record["opened_in"] != run.record["opened_in"]
     process.stop()
+
+
+def test_one_that_shows_signs_of_life_is_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    process, run = _make(), make_run(tmp_path)
+    process.open(run)
+    _until_followed(run)
+    process._child._deadline = 0.0
+    run.update(behaviour="work")
+    assert _close(process, run, Status.FINISHED) > 7
+    assert "incomplete" not in caplog.text
+    process.stop()
+
+
+def test_one_that_died_is_told_of_and_the_next_run_gets_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    process, run = _make(), make_run(tmp_path)
+    process.open(run)
+    _until_followed(run)
+    os.kill(run.record["opened_in"], signal.SIGKILL)
+    assert _close(process, run, Status.FINISHED) < 2
+    assert "witness: incomplete: its process has ended" in caplog.messages[-1]
+    other = make_run(tmp_path)
+    process.open(other)
+    _close(process, other, Status.FINISHED)
+    assert other.record["closed_as"] == "FINISHED"
+    process.stop()
+
+
+def test_it_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
+    code = f"""
+import time
+from pathlib import Path
+from record_helpers import Witness, make_run
+from expt.record.process import SeparateProcess
+process, run = SeparateProcess(Witness, "witness", str), make_run(Path({str(tmp_path)!r}))
+process.open(run)
+while "looks" not in run.record: time.sleep(0.01)
+run.update(status="FINISHED", behaviour="hang")
+print(run.record["opened_in"], flush=True)
+process.close(run.record["status"])
+"""
+    command, pipe = [sys.executable, "-c", code], subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as parent:
+        assert parent.stdout is not None
+        assert int(parent.stdout.readline()) != parent.pid
+        parent.kill()
+        parent.communicate(timeout=10)  # both must have closed their end of the pipe

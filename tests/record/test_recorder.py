@@ -1,3 +1,4 @@
+import io
 import logging
 import pickle
 import threading
@@ -5,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as PillowImage
 from record_helpers import make_run
 
+from expt.record import recorder as recorder_module
 from expt.record.recorder import Background, Fanout, Image, Record, Scalars
 from expt.record.run import Run, Status
 
@@ -85,6 +88,76 @@ def test_background_keeps_the_order_on_one_other_thread(tmp_path: Path) -> None:
     background.stop()
     assert sink.calls == ["open", *(f"write {step}" for step in range(200)), "close FINISHED"]
     assert sink.threads == {"sink"}
+
+
+class Busy(Memory):
+    """Is busy with each record until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+
+    def write(self, record: Record) -> None:
+        self.go.wait()
+        super().write(record)
+
+
+def test_a_killed_run_does_not_wait_for_a_busy_sink(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "_KILLED_SECONDS", 0.05)
+    sink = Busy()
+    background = Background("sink", sink)
+    background.open(make_run(tmp_path))
+    background.write(_record(1))
+    with caplog.at_level(logging.WARNING):
+        background.close(Status.KILLED)
+        background.stop()
+    assert [record.getMessage() for record in caplog.records] == [
+        "sink: still busy 0.05 s after the run was stopped; it may lack the last records. "
+        "The journal keeps everything."
+    ]
+    assert sink.calls == ["open"]
+    sink.go.set()
+    background._thread.join(60)
+    assert sink.calls == ["open", "write 1", "close KILLED"]
+
+
+def test_a_killed_run_waits_for_a_sink_that_is_nearly_done(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = Busy()
+    background = Background("sink", sink)
+    background.open(make_run(tmp_path))
+    background.write(_record(1))
+    assert not background.drain(0)
+    threading.Timer(0.05, sink.go.set).start()
+    background.close(Status.KILLED)
+    background.stop()
+    assert sink.calls == ["open", "write 1", "close KILLED"]
+    assert not caplog.records
+
+
+def test_a_finished_run_waits_for_a_busy_sink(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "_KILLED_SECONDS", 0.0)
+    sink = Busy()
+    background = Background("sink", sink)
+    background.open(make_run(tmp_path))
+    background.write(_record(1))
+    threading.Timer(0.05, sink.go.set).start()
+    background.close(Status.FINISHED)
+    assert sink.calls == ["open", "write 1", "close FINISHED"]
+    background.stop()
+
+
+def test_png_holds_what_the_picture_is() -> None:
+    image = Image(12, 1_795_400_000.123456789, "val/α", lambda: np.zeros((2, 3, 3), np.uint8))
+    with PillowImage.open(io.BytesIO(image.png())) as picture:
+        texts = dict(picture.info)
+    assert (texts["name"], texts["step"]) == ("val/α", "12")
+    assert float(texts["time"]) == image.time
 
 
 def test_image_is_drawn_once_and_pickles_as_pixels() -> None:

@@ -136,7 +136,7 @@ def test_no_log_record_holds_a_secret(log: io.StringIO) -> None:
     try:
         raise ValueError(PHRASE)
     except ValueError:
-        logger.exception("in a traceback", stack_info=True)
+        logger.exception("its line: correct horse", stack_info=True)  # which the stack shows
     logger.warning("%s in a wrong format %s", PHRASE)
     logger.warning("%d: nothing to hide", 7)
     text = log.getvalue()

@@ -1,14 +1,19 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from record_helpers import make_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from expt.record.recorder import Image, Scalars
-from expt.record.run import Status
+from expt.errors import UserError
+from expt.record.images import ImageRecorder
+from expt.record.journal import FILE_NAME, Journal, complete_size
+from expt.record.recorder import Fanout, Image, Scalars
+from expt.record.run import Run, Status
 from expt.record.tensorboard import TensorBoardRecorder
 
 
@@ -68,3 +73,145 @@ def test_hparams_session_starts_and_ends(status: Status, outcome: int, tmp_path:
     assert hparams["seed"].number_value == 3
     assert hparams["model.units"].string_value == "[1, 2]"
     assert end.session_end_info.status == outcome
+
+
+PIXELS = np.random.default_rng(0).integers(0, 255, (4, 6, 3), dtype=np.uint8)
+PLACES = (("train", "loss"), ("val", "loss"), ("", "perf/steps_per_s"))
+Points = list[tuple[int, float, float]]
+
+
+def _block(first: int, last: int) -> Scalars:
+    steps = np.arange(first, last + 1)
+    times = steps.astype(np.float64) + 0.25
+    return Scalars(steps, steps, times, {"train/loss": np.sqrt(steps).astype(np.float32)})
+
+
+def _evaluation(step: int) -> Scalars:
+    values = {"val/loss": np.array([step / 3], np.float32), "perf/steps_per_s": np.ones(1, "f4")}
+    return Scalars(np.array([step]), np.array([1]), np.array([step + 0.5]), values)
+
+
+def _image(step: int) -> Image:
+    return Image(step, step + 0.75, "val/grid", lambda: PIXELS + np.uint8(step))
+
+
+def _killed(folder: Path) -> Run:
+    """Leaves what a killed process does: it had no time to tell TensorBoard of steps 4 to 6."""
+    run, board = make_run(folder), TensorBoardRecorder()
+    recorder = Fanout([Journal(), ImageRecorder()])
+    recorder.open(run)
+    board.open(run)
+    for record in (_block(1, 3), _evaluation(3), _image(3)):
+        recorder.write(record)
+        board.write(record)
+    for record in (_block(4, 6), _evaluation(6), _image(6)):
+        recorder.write(record)
+    recorder.close(Status.KILLED)
+    return replace(run, is_resumed=True, recorded=complete_size(folder / FILE_NAME))
+
+
+def _goes_on(run: Run) -> None:
+    """Records as a process that resumes at step 6; its last picture is one that there is."""
+    recorder = TensorBoardRecorder()
+    recorder.open(run)
+    for record in (_block(7, 9), _evaluation(9), _image(9), _image(6)):
+        recorder.write(record)
+    recorder.close(Status.FINISHED)
+
+
+def _points(folder: Path) -> list[Points]:
+    found = [_events(folder / place).Scalars(tag) for place, tag in PLACES]
+    return [[(point.step, point.wall_time, point.value) for point in points] for points in found]
+
+
+def _expected(last: int) -> list[Points]:
+    evaluated = range(3, last + 1, 3)
+    return [
+        [(step, step + 0.25, float(np.float32(np.sqrt(step)))) for step in range(1, last + 1)],
+        [(step, step + 0.5, float(np.float32(step / 3))) for step in evaluated],
+        [(step, step + 0.5, 1.0) for step in evaluated],
+    ]
+
+
+def _event_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*events*") if path.is_file())
+
+
+def test_a_resumed_run_has_everything_once(tmp_path: Path) -> None:
+    run = _killed(tmp_path)
+    assert _points(tmp_path) == _expected(3)
+    _goes_on(run)
+    assert _points(tmp_path) == _expected(9)
+    images = _events(tmp_path / "val").Images("grid")
+    assert [(image.step, image.wall_time) for image in images] == [(s, s + 0.75) for s in (3, 6, 9)]
+    assert [image.encoded_image_string for image in images] == [_image(s).png() for s in (3, 6, 9)]
+    assert len(_event_files(tmp_path)) == 3
+    found = _events(tmp_path).summary_metadata
+    assert {"config", "layers", "_hparams_/session_start_info"} <= found.keys()
+    assert {"config", "layers"} <= set(_events(tmp_path).Tags()["tensors"])
+
+
+def test_records_beyond_those_there_were_are_left_to_the_one_who_writes_them(
+    tmp_path: Path,
+) -> None:
+    run = _killed(tmp_path)
+    journal = Journal()
+    journal.open(run)
+    journal.write(_block(7, 9))  # before the board is opened on its own thread
+    journal.close(Status.KILLED)
+    _goes_on(run)
+    assert _points(tmp_path) == _expected(9)
+
+
+def test_rebuilding_that_fails_leaves_the_files_as_they_were(tmp_path: Path) -> None:
+    run = _killed(tmp_path)
+    before = {path: path.read_bytes() for path in _event_files(tmp_path)}
+    journal = tmp_path / FILE_NAME
+    whole = journal.read_bytes()
+    journal.write_bytes(whole.replace(b'{"step": 6', b'{"step"; 6', 1))
+    with pytest.raises(UserError, match="damaged in line 7"):
+        TensorBoardRecorder().open(run)
+    assert {path: path.read_bytes() for path in _event_files(tmp_path)} == before
+    journal.write_bytes(whole)
+    _goes_on(run)
+    assert _points(tmp_path) == _expected(9)
+
+
+@pytest.mark.parametrize("step", ["unlink", "replace"])
+def test_a_crash_while_files_are_exchanged_doubles_nothing(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, calls = _killed(tmp_path), list[Path]()
+    original = getattr(Path, step)
+
+    def crash(path: Path, *arguments: Path) -> None:
+        calls.append(path)
+        if len(calls) > 1:
+            raise KeyboardInterrupt  # and what would be tidied up then is not, either
+        original(path, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, step, crash)
+        with pytest.raises(KeyboardInterrupt):
+            TensorBoardRecorder().open(run)
+    for (place, tag), expected in zip(PLACES, _expected(6), strict=True):
+        events = _events(tmp_path / place)
+        if tag in events.Tags()["scalars"]:
+            steps = [point.step for point in events.Scalars(tag)]
+            assert steps == [point[0] for point in expected][: len(steps)]
+    _goes_on(run)
+    assert _points(tmp_path) == _expected(9)
+    assert len(_event_files(tmp_path)) == 3
+
+
+def test_an_open_tensorboard_shows_nothing_twice(tmp_path: Path) -> None:
+    run = _killed(tmp_path)
+    open_board = EventMultiplexer().AddRunsFromDirectory(str(tmp_path)).Reload()
+    assert [point.step for point in open_board.Tensors("train", "loss")] == [1, 2, 3]
+    _goes_on(run)
+    open_board.AddRunsFromDirectory(str(tmp_path)).Reload()
+    assert sorted(open_board.Runs()) == [".", "train", "val"]
+    for (place, tag), expected in zip(PLACES, _expected(9), strict=True):
+        points = open_board.Tensors(place or ".", tag)
+        assert [point.step for point in points] == [point[0] for point in expected]
+    assert [point.step for point in open_board.Tensors("val", "grid")] == [3, 6, 9]

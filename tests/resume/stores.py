@@ -60,9 +60,9 @@ def mlflow_values(directory: Path, store: str) -> tuple[Values, Steps, str]:
     )
     images: Steps = {}
     for artifact in client.list_artifacts(run_id, "images"):
-        name, _, rest = Path(artifact.path).name.partition("%step%")
+        name, _, rest = Path(artifact.path).name.partition("+step+")
         if artifact.path.endswith(".png"):
-            images.setdefault(name.replace("#", "/"), []).append(int(rest.partition("%")[0]))
+            images.setdefault(name.replace("~", "/"), []).append(int(rest.partition("+")[0]))
     return values, images, client.get_run(run_id).info.status
 
 

@@ -55,6 +55,8 @@ class TestNames:
         (write_run(tmp_path / "runs" / "day" / "a") / "run.json").write_text("{")
         write_run(tmp_path / "runs" / "day" / "b", mlflow={"run_id": ID})
         assert find_run(ID, tmp_path).directory.name == "b"
+        with pytest.raises(UserError, match="no run in"):  # whatever is looked at first
+            find_run("f" * 32, tmp_path)
 
     @pytest.mark.parametrize("name", ["latest", ID, "nowhere"])
     def test_what_is_not_there(self, name: str, tmp_path: Path) -> None:

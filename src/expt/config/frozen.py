@@ -48,13 +48,36 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
     return job
 
 
-def write_frozen(directory: Path, job: Job) -> None:
-    """Writes a job's config where Hydra writes that of a run that it composes."""
+def write_frozen(directory: Path, job: Job, source: Path) -> None:
+    """Writes a changed config where Hydra writes that of a run that it composes.
+
+    Args:
+        directory: Where to write it; the run's.
+        job: What it resolves to.
+        source: The directory that the config comes from. Interpolations there stay: what comes
+            from the environment may be a secret.
+    """
+    raw = OmegaConf.load(source / CONFIG_FILE)
+    written = _with_interpolations(
+        job.config,
+        OmegaConf.to_container(raw, resolve=True, enum_to_str=True),
+        OmegaConf.to_container(raw, resolve=False, enum_to_str=True),
+    )
     file = directory / CONFIG_FILE
     file.parent.mkdir()
-    file.write_text(OmegaConf.to_yaml(OmegaConf.create(job.config)), encoding="utf-8")
+    file.write_text(OmegaConf.to_yaml(OmegaConf.create(written)), encoding="utf-8")
     overrides = OmegaConf.to_yaml(OmegaConf.create(list(job.overrides)))
     (file.parent / "overrides.yaml").write_text(overrides, encoding="utf-8")
+
+
+def _with_interpolations(value: Any, resolved: Any, raw: Any) -> Any:
+    """Returns a value with the raw text wherever that resolves to the same."""
+    if isinstance(value, dict) and isinstance(resolved, dict) and isinstance(raw, dict):
+        return {
+            key: _with_interpolations(item, resolved.get(key), raw.get(key))
+            for key, item in value.items()
+        }
+    return raw if value == resolved else value
 
 
 def with_overrides(

@@ -95,7 +95,15 @@ class CopyFollower:
             self._listener.tell(logging.WARNING, text)
 
 
-def reason(error: Exception) -> str:
-    """Returns what an error says, in one line without secrets."""
-    text = redacted(" ".join(str(error).split())).rstrip(".") or type(error).__name__
-    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
+def reason(error: BaseException) -> str:
+    """Returns why something failed, in one line without secrets.
+
+    What a store raises names the request at length; what lies at its bottom tells the reason.
+    """
+    root = error
+    while (cause := root.__cause__ or root.__context__) is not None:
+        root = cause
+    told = (isinstance(root, OSError) and root.strerror) or str(root)
+    text = redacted(" ".join(told.split())).rstrip(".") or type(root).__name__
+    text = text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
+    return text if root is error else f"the store does not answer ({text})"

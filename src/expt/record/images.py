@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from expt.parts.data.dataset import Dataset
 from expt.record import grids
-from expt.record.recorder import Image, Record
+from expt.record.recorder import PARTIAL, Image, Record
+from expt.record.replay import IMAGES
 from expt.record.run import Run, Status
 
 _FIXED_EXAMPLES = 25
@@ -86,15 +87,19 @@ class ImageRecorder:
     """Writes each picture as `images/NAME_STEP.png`."""
 
     def open(self, run: Run) -> None:
-        """Makes the folder."""
-        self._folder = run.directory / "images"
+        """Makes the folder; what a killed process left half written is removed."""
+        self._folder = run.directory / IMAGES
         self._folder.mkdir(exist_ok=True)
+        for partial_file in self._folder.glob(f"{PARTIAL}*"):
+            partial_file.unlink()
 
     def write(self, record: Record) -> None:
-        """Writes a picture."""
+        """Writes a picture. A file is either whole or not there."""
         if isinstance(record, Image):
-            name = record.name.replace("/", "_")
-            (self._folder / f"{name}_{record.step:07d}.png").write_bytes(record.png())
+            name = f"{record.name.replace('/', '_')}_{record.step:07d}.png"
+            partial_file = self._folder / f"{PARTIAL}{name}"
+            partial_file.write_bytes(record.png())
+            partial_file.replace(self._folder / name)
 
     def close(self, status: Status) -> None:
         """Every file is already written."""

@@ -54,9 +54,10 @@ class Journal:
         """
         if not isinstance(record, Scalars):
             return
-        if self._failure is not None or self._file is None:
+        if self._failure is not None:
             # One more line would stand after a gap.
             raise RunError(self._failure)
+        assert self._file is not None
         left = memoryview("".join(_lines(record)).encode())
         try:
             while left:

@@ -1,6 +1,5 @@
 """MLflow: the recorder, where its store is, and values that are added to a run later."""
 
-import logging
 import os
 import time
 from collections.abc import Mapping
@@ -9,19 +8,10 @@ from typing import Any
 
 from expt.errors import RunError
 from expt.record.following import CopyFollower, reason
+from expt.record.mlflow_store import prepare_mlflow
+from expt.record.mlflow_store import store_uri as store_uri
 from expt.record.process import Listener, SeparateProcess
 from expt.record.run import Run
-
-DATABASE = "mlflow.db"
-# A call to a server that is down or hangs ends within seconds; a user's own values are kept.
-_ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",  # it would start with the import
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0.1",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
 
 
 class MLflowRecorder(SeparateProcess):
@@ -38,30 +28,9 @@ class MLflowRecorder(SeparateProcess):
 def make_follower(listener: Listener) -> CopyFollower:
     """Imports MLflow and returns a follower that copies runs to its store."""
     prepare_mlflow()
-    import mlflow.models  # noqa: F401  before the first run begins
-
     from expt.record.mlflow_run import MLflowRun
 
     return CopyFollower(lambda run, is_new: MLflowRun(run, is_new, listener.busy), listener)
-
-
-def prepare_mlflow() -> None:
-    """Sets what MLflow reads from the environment; call it before MLflow is imported."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    # It tells of every database table and every model file that it makes, urllib3 of every retry.
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
-
-
-def store_uri(output_dir: Path) -> str:
-    """Returns the address of the MLflow store: MLFLOW_TRACKING_URI, else the embedded one."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or embedded_uri(output_dir)
-
-
-def embedded_uri(output_dir: Path) -> str:
-    """Returns the address of the store embedded in the folder of all runs."""
-    return f"sqlite:///{output_dir.resolve() / DATABASE}"
 
 
 def log_evaluation(

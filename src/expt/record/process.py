@@ -131,10 +131,13 @@ class _Child:
         return "no answer within some seconds"
 
     def stop(self) -> None:
-        assert self._process.stdin is not None
-        with suppress(OSError):  # what a dead child has not read
-            self._process.stdin.close()
+        self._hang_up()
         self._thread.join()
+
+    def _hang_up(self) -> None:
+        assert self._process.stdin is not None
+        with suppress(OSError):  # of what a dead child has not read
+            self._process.stdin.close()
 
     def _send(self, message: Any) -> None:
         assert self._process.stdin is not None
@@ -163,6 +166,7 @@ class _Child:
                     self._failure = value
                     self._is_done.set()
         self._process.wait()
+        self._hang_up()
         if not self._is_done.is_set():
             self._failure = "its process has ended"
             self._is_done.set()

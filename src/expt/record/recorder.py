@@ -22,6 +22,9 @@ _log = logging.getLogger(__name__)
 PARTIAL = "partial-"
 """What the name of a file starts with until it is complete."""
 
+_KILLED_SECONDS = 5.0
+"""How long a killed run waits for a sink."""
+
 
 @dataclass(frozen=True)
 class Scalars:
@@ -161,13 +164,14 @@ class Background:
     """Runs a sink on a thread of its own, so that it can't hold up training or stop it.
 
     A sink that raises is reported once and gets nothing more of that run; the journal still has
-    everything. One sink serves run after run.
+    everything. One sink serves run after run. One that is still busy seconds after its run was
+    killed is left to the end of the process.
     """
 
     def __init__(self, name: str, sink: Recorder) -> None:
         self._name = name
         self._sink = sink
-        self._is_broken = False
+        self._is_broken = self._is_late = False
         self._calls: queue.Queue[functools.partial[None] | None] = queue.Queue()
         # A daemon, so that a second Ctrl-C can end the process at once.
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -182,14 +186,36 @@ class Background:
         self._calls.put(functools.partial(self._sink.write, record))
 
     def close(self, status: Status) -> None:
-        """Waits until the sink has written everything and is closed."""
+        """Waits until the sink has written everything and is closed; a few seconds if KILLED."""
         self._calls.put(functools.partial(self._sink.close, status))
-        self._calls.join()
+        if not self.drain(_KILLED_SECONDS if status == Status.KILLED else None):
+            self._is_late = True
+            _log.warning(
+                "%s: still busy %g s after the run was stopped; it may lack the last records. "
+                "The journal keeps everything.",
+                self._name,
+                _KILLED_SECONDS,
+            )
+
+    def drain(self, seconds: float | None = None) -> bool:
+        """Waits until the sink has taken all that was queued, or time is up.
+
+        Args:
+            seconds: How long to wait at most; None waits to the end.
+
+        Returns:
+            Whether the queue is empty.
+        """
+        with self._calls.all_tasks_done:
+            return self._calls.all_tasks_done.wait_for(
+                lambda: not self._calls.unfinished_tasks, seconds
+            )
 
     def stop(self) -> None:
-        """Ends the thread once the queue is empty."""
+        """Ends the thread once the queue is empty; a sink that was late is not waited for."""
         self._calls.put(None)
-        self._thread.join()
+        if not self._is_late:
+            self._thread.join()
 
     def _open(self, run: Run) -> None:
         self._is_broken = False

@@ -50,9 +50,13 @@ def read_scalars(path: Path, end: int | None = None) -> Iterator[Scalars]:
 
 @dataclass
 class StoredImage(Image):
-    """A picture of which there is a file; it is read when a sink asks for it."""
+    """A picture of which there is a file; it is read when a sink asks for it, and not kept."""
 
     path: Path = Path()
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """The pixels, read."""
+        return self.draw()
 
     def png(self) -> bytes:
         """The file as it is."""

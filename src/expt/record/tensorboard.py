@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.text.summary_v2 import text_pb
 
+from expt.record.journal import FILE_NAME
 from expt.record.layers import read_layers
-from expt.record.recorder import Image, Record, Scalars
+from expt.record.recorder import PARTIAL, Image, Record, Scalars
+from expt.record.replay import read_images, read_scalars
 from expt.record.run import Run, Status
 
 _SPLITS = ("train", "val", "test")
+_EVENTS = "events.out.tfevents."
+_HIDDEN = f"{PARTIAL}events."  # TensorBoard reads any file with "tfevents" in its name
 
 
 class TensorBoardRecorder:
@@ -29,37 +33,28 @@ class TensorBoardRecorder:
 
     _run: Run
     _files: dict[str, "_EventFile"]
+    _is_rebuilding: bool
+    _rebuilt_images: set[tuple[str, int]]
 
     def open(self, run: Run) -> None:
-        """Writes the config and the start of the HParams session."""
-        # Not above: it imports TensorFlow, and recorders are made before that is started.
-        from tensorboard.plugins.hparams.api import hparams_pb
+        """Writes the config and the start of the HParams session.
 
-        self._run = run
-        self._files = {}
-        root = self._file("")
-        start = hparams_pb(_hparams(run.params), trial_id=run.directory.name)
-        root.write(Event(wall_time=time.time(), summary=_rebuilt(start)))
-        text = text_pb("config", _as_markdown(run.config))
-        root.write(Event(wall_time=time.time(), summary=_rebuilt(text)))
-        layers = text_pb("layers", read_layers(run.directory))
-        root.write(Event(wall_time=time.time(), summary=_rebuilt(layers)))
-        root.flush()
+        What an earlier process recorded of the run is written anew from the journal and the
+        pictures' files, for its own event files may end anywhere; they are then removed.
+        """
+        self._run, self._files, self._rebuilt_images = run, {}, set()
+        self._is_rebuilding = run.is_resumed
+        try:
+            self._write_texts()
+            if run.is_resumed:
+                self._rebuild()
+        except BaseException:
+            self._discard_hidden()
+            raise
 
     def write(self, record: Record) -> None:
         """Writes scalars and images."""
-        if isinstance(record, Scalars):
-            self._write_scalars(record)
-        elif isinstance(record, Image):
-            folder, tag = _place(record.name)
-            height, width = record.pixels().shape[:2]
-            image = Summary.Image(
-                height=height, width=width, colorspace=3, encoded_image_string=record.png()
-            )
-            summary = Summary(value=[Summary.Value(tag=tag, image=image)])
-            self._file(folder).write(
-                Event(wall_time=record.time, step=record.step, summary=summary)
-            )
+        self._write(record)
         for file in self._files.values():
             file.flush()
 
@@ -71,15 +66,72 @@ class TensorBoardRecorder:
             Status.FINISHED: api_pb2.STATUS_SUCCESS,
             Status.FAILED: api_pb2.STATUS_FAILURE,
         }.get(status, api_pb2.STATUS_UNKNOWN)
-        end = _rebuilt(session_end_pb(outcome))
+        end = _as_summary(session_end_pb(outcome))
         self._file("").write(Event(wall_time=time.time(), summary=end))
         for file in self._files.values():
             file.close()
 
     def _file(self, folder: str) -> "_EventFile":
         if folder not in self._files:
-            self._files[folder] = _EventFile(self._run.directory / folder)
+            self._files[folder] = _EventFile(self._run.directory / folder, self._is_rebuilding)
         return self._files[folder]
+
+    def _write_texts(self) -> None:
+        # Not above: it imports TensorFlow, and recorders are made before that is started.
+        from tensorboard.plugins.hparams.api import hparams_pb
+
+        run, root = self._run, self._file("")
+        texts = (
+            hparams_pb(_hparams(run.params), trial_id=run.directory.name),
+            text_pb("config", _as_markdown(run.config)),
+            text_pb("layers", read_layers(run.directory)),
+        )
+        for text in texts:
+            root.write(Event(wall_time=time.time(), summary=_as_summary(text)))
+        root.flush()
+
+    def _rebuild(self) -> None:
+        """Writes event files out of TensorBoard's sight, and lets them replace those there are.
+
+        A crash before the old ones are removed changes nothing; one after it leaves some points
+        out, and none twice, until the run is resumed again.
+        """
+        directory = self._run.directory
+        for scalars in read_scalars(directory / FILE_NAME, self._run.recorded):
+            self._write(scalars)
+        for image in read_images(directory):
+            self._write(image)
+            self._rebuilt_images.add((image.name, image.step))
+        for file in self._files.values():
+            file.flush()
+        for folder in ("", *_SPLITS):
+            for path in (directory / folder).glob(f"{_EVENTS}*"):
+                path.unlink()
+        for file in self._files.values():
+            file.show()
+        self._is_rebuilding = False
+        self._discard_hidden()
+
+    def _discard_hidden(self) -> None:
+        for folder in ("", *_SPLITS):
+            for path in (self._run.directory / folder).glob(f"{_HIDDEN}*"):
+                path.unlink()
+
+    def _write(self, record: Record) -> None:
+        if isinstance(record, Scalars):
+            self._write_scalars(record)
+        # A picture of this process may have had its file before the rebuilding came to it.
+        elif isinstance(record, Image) and (record.name, record.step) not in self._rebuilt_images:
+            self._write_image(record)
+
+    def _write_image(self, record: Image) -> None:
+        folder, tag = _place(record.name)
+        height, width = record.pixels().shape[:2]
+        image = Summary.Image(
+            height=height, width=width, colorspace=3, encoded_image_string=record.png()
+        )
+        summary = Summary(value=[Summary.Value(tag=tag, image=image)])
+        self._file(folder).write(Event(wall_time=record.time, step=record.step, summary=summary))
 
     def _write_scalars(self, scalars: Scalars) -> None:
         by_folder: dict[str, dict[str, list[float]]] = {}
@@ -100,13 +152,22 @@ class TensorBoardRecorder:
 class _EventFile:
     """A TensorBoard event file. One event holds all of a step's values."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, is_hidden: bool) -> None:
         import tensorflow as tf
 
         folder.mkdir(exist_ok=True)
-        name = f"events.out.tfevents.{time.time():.6f}.{platform.node()}.{os.getpid()}"
-        self._writer = tf.io.TFRecordWriter(str(folder / name))
+        suffix = f"{time.time():.6f}.{platform.node()}.{os.getpid()}"
+        self._path, self._shown_path = folder / f"{_HIDDEN}{suffix}", folder / f"{_EVENTS}{suffix}"
+        if not is_hidden:
+            self._path = self._shown_path
+        self._writer = tf.io.TFRecordWriter(str(self._path))
         self.write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        # A TensorBoard that has read an earlier file of the run forgets what it had.
+        self.write(Event(wall_time=time.time(), session_log=SessionLog(status=SessionLog.START)))
+
+    def show(self) -> None:
+        """Gives the file the name that TensorBoard looks for; writing goes on into it."""
+        self._path.replace(self._shown_path)
 
     def write(self, event: Any) -> None:
         self._writer.write(event.SerializeToString())
@@ -131,7 +192,7 @@ def _hparams(params: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
     }
 
 
-def _rebuilt(summary: Any) -> Summary:
+def _as_summary(summary: Any) -> Summary:
     """Makes TensorBoard's class of summary from whichever its plugins return: theirs or TF's."""
     return Summary.FromString(summary.SerializeToString())
 

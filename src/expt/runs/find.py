@@ -18,7 +18,8 @@ _LONGEST_NAME = 100  # letters
 
 # The kinds of what is read from records: of every run, of one that is to be used, of its data.
 _OF_ALL: Mapping[str, Any] = {
-    "status": str, "started": int | float,
+    "status": str,
+    "started": int | float,
     **dict.fromkeys(("mlflow", "process"), dict | None),
 }
 _OF_USED: Mapping[str, Any] = {"choices": dict, "overrides": list, "data": dict}

@@ -1,0 +1,94 @@
+"""What a run in an MLflow store tells besides numbers: params, tags, texts and the data."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+
+from expt.record.layers import LAYERS_FILE
+from expt.record.run import Run
+from expt.record.secrets import redacted, redacted_values
+
+_PARAMS_A_REQUEST = 100
+_PARAM_LENGTH = 6_000
+_TEXT_FILES = (LAYERS_FILE, "git.diff")
+_TAG = "expt.described"
+
+
+def describe(client: MlflowClient, stored: Any, run: Run, busy: Callable[[], None]) -> None:
+    """Writes what is known of a run, without secrets, unless all of it is there.
+
+    Args:
+        client: Of the store.
+        stored: The run, as the store returned it.
+        run: What is known.
+        busy: Called before each request.
+    """
+    params = {
+        key: str(value)[:_PARAM_LENGTH] for key, value in redacted_values(dict(run.params)).items()
+    }
+    tags, texts = redacted_values(_tags(run)), _texts(run)
+    described = digest([params, tags, texts])
+    if stored.data.tags.get(_TAG) == described:
+        return
+    run_id, known = stored.info.run_id, stored.data.params
+    new = [Param(key, value) for key, value in params.items() if key not in known]
+    for start in range(0, len(new), _PARAMS_A_REQUEST):
+        busy()
+        client.log_batch(run_id, params=new[start : start + _PARAMS_A_REQUEST])
+    for name, text in texts.items():
+        busy()
+        client.log_text(run_id, text, name)
+    busy()
+    client.log_inputs(run_id, datasets=[_dataset(run.record["data"])])
+    # A param can't be changed; what a resumed run was given anew stands beside it.
+    anew = {f"resumed.{key}": v for key, v in params.items() if known.get(key, v) != v}
+    tags |= {**anew, _TAG: described}
+    busy()
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def digest(values: Any) -> str:
+    """Returns a hash of plain values."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _texts(run: Run) -> dict[str, str]:
+    config = redacted_values(dict(run.config))
+    texts = {"config.yaml": yaml.safe_dump(config, sort_keys=False)}
+    for name in _TEXT_FILES:
+        file = run.directory / name
+        if file.is_file():
+            texts[name] = redacted(file.read_text(encoding="utf-8", errors="replace"))
+    return texts
+
+
+def _tags(run: Run) -> dict[str, str]:
+    record = run.record
+    git = record["git"] or {}
+    tags = {
+        "run_directory": str(run.directory),
+        "run_hash": record["run_hash"],
+        "variant_hash": record["variant_hash"],
+        "task": record["data"]["task"],
+        "parameters": record["parameters"],
+        "mlflow.source.git.commit": git.get("commit"),
+        "git.dirty": git.get("dirty"),
+        **{f"version.{name}": version for name, version in record["versions"].items()},
+    }
+    return {key: str(value) for key, value in tags.items() if value is not None}
+
+
+def _dataset(data: Mapping[str, Any]) -> DatasetInput:
+    dataset = Dataset(
+        name=data["name"],
+        digest=data["fingerprint"],
+        source_type="code",
+        source=yaml.safe_dump({"expt": data["name"]}),
+        profile=yaml.safe_dump(dict(data["examples"])),
+    )
+    return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", "training")])

@@ -1,0 +1,48 @@
+"""Where the MLflow store is, and how MLflow is to behave in this process."""
+
+import logging
+import os
+from pathlib import Path
+
+_DATABASE = "mlflow.db"
+_TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+# A call to a server that is down or hangs ends within seconds; a user's own values are kept.
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # it would start with the import
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    _TIMEOUT: "5",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0.1",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+
+def prepare_mlflow() -> None:
+    """Imports MLflow, with what it reads from the environment; takes seconds."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import mlflow  # noqa: F401
+
+    # It tells of every database table and every model file that it makes, urllib3 of every retry.
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+def store_uri(output_dir: Path) -> str:
+    """Returns the address of the MLflow store: MLFLOW_TRACKING_URI, else the embedded one."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database(output_dir)}"
+
+
+def is_embedded(output_dir: Path) -> bool:
+    """Whether the store is the one in the folder of all runs."""
+    return store_uri(output_dir) == f"sqlite:///{database(output_dir)}"
+
+
+def database(output_dir: Path) -> Path:
+    """Returns the file of the store in the folder of all runs."""
+    return output_dir.resolve() / _DATABASE
+
+
+def request_seconds() -> float:
+    """Returns how long a request may take; a user's own limit counts."""
+    return float(os.environ[_TIMEOUT])

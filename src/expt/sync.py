@@ -1,0 +1,210 @@
+"""`python -m expt.sync [DIR…]`: closes runs that died, and completes MLflow from their files."""
+
+import argparse
+import os
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from expt.assembly import make_params
+from expt.command import run_command, take_options
+from expt.config.frozen import read_frozen
+from expt.errors import RunError, UserError
+from expt.record.following import reason
+from expt.record.journal import FILE_NAME, read_journal
+from expt.record.mlflow_store import prepare_mlflow, store_uri
+from expt.record.run import Run, Status
+from expt.runs.find import FoundRun, read_run
+from expt.runs.life import is_alive
+
+_RECORDER = "expt.record.mlflow.MLflowRecorder"
+_LOCK = ".lock"  # whoever trains a run holds it
+_DIED = "the process ended without closing the run"
+
+
+def main() -> None:
+    """Runs the command line."""
+    run_command(_run)
+
+
+def _run(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m expt.sync",
+        description="Completes MLflow's runs from the journals, and closes runs whose process "
+        "has died.",
+    )
+    parser.add_argument(
+        "directories",
+        metavar="DIR",
+        nargs="*",
+        help="run directories, or folders that hold some (default: output_dir=outputs)",
+    )
+    args = parser.parse_args(arguments)
+    options, names = take_options(args.directories, {"output_dir": "outputs"})
+    output_dir = Path(options["output_dir"])
+    directories = _find(names or [str(output_dir)], is_default=not names)
+    sync = _Sync(Console(), output_dir, frozenset(Path(name).resolve() for name in names))
+    for close_first in (True, False):  # the dead are closed even if MLflow can't be reached
+        for directory in directories:
+            sync(directory, close_first)
+    sync.summarize()
+    return 1 if sync.counts["failed"] else 0
+
+
+def _find(names: list[str], *, is_default: bool) -> list[Path]:
+    """Returns the directories of runs in the order of their names, which begin with the time.
+
+    Raises:
+        UserError: There are none.
+    """
+    found: dict[Path, None] = {}
+    for name in names:
+        inside = sorted(_runs_in(Path(name)))
+        if not inside:
+            place = f"{name}: there are no runs" if is_default else f"{name}: there is no run"
+            raise UserError(
+                f"{place}. Expected a run's directory (one that holds a run.json), or a folder "
+                "with some in it."
+            )
+        found |= dict.fromkeys(inside)
+    return list(found)
+
+
+def _runs_in(folder: Path) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder):
+        if "run.json" in files:
+            yield Path(place)
+            folders.clear()
+
+
+@dataclass
+class _Sync:
+    """What is done to each run, and a count of the outcomes.
+
+    Attributes:
+        console: Where it is told.
+        output_dir: The folder of all runs, for a run that lies in none.
+        named: Directories that the user named: they are told of though all is well, and closed
+            though they are another host's.
+    """
+
+    console: Console
+    output_dir: Path
+    named: frozenset[Path]
+
+    def __post_init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._done: set[Path] = set()
+
+    def __call__(self, directory: Path, close_first: bool) -> None:
+        """Closes a run if it died, or else completes it in MLflow.
+
+        Raises:
+            RunError: The store can't be reached.
+        """
+        if directory in self._done:
+            return
+        try:
+            run = read_run(directory, self.output_dir)
+            with FileLock(run.directory / _LOCK, timeout=0):
+                run = read_run(directory, self.output_dir)
+                if close_first:
+                    self._close(run, directory)
+                else:
+                    self._complete(run, directory)
+        except Timeout:
+            self._end(directory, "running", "is running; left alone")
+        except (UserError, OSError) as error:
+            self._end(directory, "failed", reason(error))
+
+    def summarize(self) -> None:
+        """Tells how many runs there were of each kind."""
+        words = {
+            "complete": "complete already",
+            "completed": "completed",
+            "closed": "closed",
+            "running": "still running",
+            "without": "recorded without MLflow",
+            "failed": "not completed",
+        }
+        shown = ", ".join(f"{self.counts[k]} {text}" for k, text in words.items() if self.counts[k])
+        runs = "1 run" if len(self._done) == 1 else f"{len(self._done)} runs"
+        self.console.print(f"{runs}: {shown}", highlight=False, soft_wrap=True)
+
+    def _close(self, run: FoundRun, directory: Path) -> None:
+        """Closes a run whose process has died, as KILLED."""
+        if run.record["status"] != Status.RUNNING:
+            return
+        alive = is_alive(run.record)
+        if alive:
+            self._end(directory, "running", "is running; left alone")
+        elif alive is None and run.directory not in self.named:
+            host = (run.record.get("process") or {}).get("host", "another host")
+            text = f"was running on {host}, which can't be asked; to close it, name its directory"
+            self._end(directory, "running", text)
+        else:
+            journal = run.directory / FILE_NAME
+            last = deque(read_journal(journal), maxlen=1) if journal.exists() else ()
+            ended = last[0]["time"] if last else run.record["started"]
+            closed = Run(run.directory, run.output_dir, {}, {}, run.record)
+            closed.update(status=Status.KILLED, ended=ended, error=_DIED)
+            self.counts["closed"] += 1
+            self._tell(directory, "its process has died; closed as KILLED")
+
+    def _complete(self, run: FoundRun, directory: Path) -> None:
+        """Adds to MLflow what it lacks of a closed run."""
+        run.check_record()
+        job = read_frozen(run.directory, run.record)
+        nodes = dict(job.config["recorder"] or {})
+        if not any(node["_target_"] == _RECORDER for node in nodes.values()):
+            self._end(directory, "without", None)
+            return
+        params = make_params(job)
+        whole = Run(run.directory, run.output_dir, job.config, params, run.record, is_resumed=True)
+        prepare_mlflow()
+        from expt.record.mlflow_run import MLflowRun
+
+        try:
+            copy = MLflowRun(whole, is_new=False, busy=lambda _seconds: None)
+            copy.advance()
+            copy.finish()
+        # A store lets through whatever its drivers raise.
+        except Exception as error:  # noqa: BLE001
+            self._end(directory, "failed", reason(error))
+            _check_store(run.output_dir)
+        else:
+            told = str(copy.added)
+            text = f"added {told}" if told else "complete" if run.directory in self.named else None
+            self._end(directory, "completed" if told else "complete", text)
+
+    def _end(self, directory: Path, outcome: str, text: str | None) -> None:
+        self._done.add(directory)
+        self.counts[outcome] += 1
+        if text is not None:
+            self._tell(directory, text)
+
+    def _tell(self, directory: Path, text: str) -> None:
+        line = f"{os.path.relpath(directory)}: {text}"
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _check_store(output_dir: Path) -> None:
+    """Checks that the store answers at all.
+
+    Raises:
+        RunError: It does not.
+    """
+    from mlflow import MlflowClient
+
+    try:
+        MlflowClient(store_uri(output_dir)).search_experiments(max_results=1)
+    except Exception as error:
+        raise RunError(f"MLflow: {reason(error)}; no more runs are tried.") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""A config shortened to what a proof needs: every kind of event, several times, in few steps."""
+
+import copy
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from expt.assembly import make_plan
+from expt.config.compose import Job
+from expt.config.frozen import read_frozen, write_frozen
+from expt.errors import UserError
+from expt.parts.data.dataset import Dataset
+from expt.train.cadence import Cadence
+from expt.train.plan import Plan
+
+_FILE = "proof.json"
+_STEPS = 24
+_EVAL_EVERY = 5
+_ENDING = ("patience", "time_limit", "target_loss")  # what could end it before its last step
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the processes of a proof do.
+
+    Attributes:
+        job: The user's, shortened.
+        fingerprint: Of the user's whole data.
+        batches: To how many batches of examples each split is cut, so that an epoch is short.
+        interrupt_at: After which step one of the processes is interrupted.
+        left_out: Keys of the user's config that are not in effect.
+    """
+
+    job: Job
+    fingerprint: str
+    batches: int
+    interrupt_at: int
+    left_out: tuple[str, ...]
+
+    @property
+    def total_steps(self) -> int:
+        """The steps of a whole training."""
+        return int(self.job.config["loop"]["steps"])
+
+    def write(self, folder: Path) -> None:
+        """Writes the proof for the processes; the config as that of a run is written."""
+        write_frozen(folder, self.job)
+        own = {**asdict(replace(self, job=None)), **_record(self.job)}  # type: ignore[arg-type]
+        (folder / _FILE).write_text(json.dumps(own), encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> "Proof":
+        """Reads what `write` wrote."""
+        own = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+        return cls(
+            read_frozen(folder, own),
+            own["fingerprint"],
+            own["batches"],
+            own["interrupt_at"],
+            tuple(own["left_out"]),
+        )
+
+
+def make_proof(job: Job, dataset: Dataset, folder: Path) -> Proof:
+    """Shortens a job.
+
+    Epochs, evaluations and checkpoints come several times within its steps, and cycles of
+    gradient accumulation end in between.
+
+    Args:
+        job: The user's; it must have been checked.
+        dataset: Its data.
+        folder: Where the runs go.
+
+    Raises:
+        UserError: The job has a single step, so there is none to be interrupted after.
+    """
+    total = make_plan(job, dataset).total_steps
+    cycle = job.config["optimizer"].get("gradient_accumulation_steps") or 1
+    steps = min(total, max(_STEPS, 3 * cycle))
+    if steps < 2:
+        raise UserError(f"loop.steps={total}: expected at least 2, one before an interruption.")
+    batches = max(2, steps * 2 // 5)
+    config, loop = copy.deepcopy(job.config), job.config["loop"]
+    shortened = {
+        "steps": steps,
+        "eval_every": _eval_every(loop["eval_every"], steps),
+        "save_every": 1,
+        "image_every": None,
+        "profile": None,
+        **dict.fromkeys(_ENDING),
+    }
+    config |= {"loop": {**loop, **shortened}, "recorder": {}, "output_dir": str(folder)}
+    shortened_job = replace(job, config=config)
+    plan = make_plan(shortened_job, dataset.limited(batches))
+    return Proof(
+        shortened_job,
+        dataset.fingerprint,
+        batches,
+        _interruption(plan, cycle),
+        tuple(f"loop.{key}" for key in _ENDING if loop[key] is not None),
+    )
+
+
+def _eval_every(users: object, steps: int) -> int:
+    """The user's cadence if it is in steps and more frequent."""
+    cadence, most = Cadence.parse(users), max(1, min(_EVAL_EVERY, steps // 4))
+    if cadence.count is None or cadence.in_epochs:
+        return most
+    return min(cadence.count, most)
+
+
+def _interruption(plan: Plan, cycle: int) -> int:
+    """Draws the step: as far as there is one in the middle, in mid-epoch and in mid-cycle."""
+    steps = list(range(1, plan.total_steps))
+    third = plan.total_steps / 3
+    for condition in (
+        lambda step: step % cycle != 0,
+        lambda step: step % plan.steps_per_epoch != 0,
+        lambda step: third <= step <= 2 * third,
+        lambda step: not plan.evaluates_after(step),
+    ):
+        steps = [step for step in steps if condition(step)] or steps
+    return random.Random(plan.seed).choice(steps)  # noqa: S311  no secret depends on it
+
+
+def _record(job: Job) -> Mapping[str, Any]:
+    """What a run's run.json has of its job beside the config."""
+    return {"choices": job.choices, "overrides": job.overrides}

@@ -1,0 +1,55 @@
+"""`python -m expt.verify [overrides]`: proves that repeats and resumed runs give the same bits."""
+
+import argparse
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from expt.assembly import DataLoader
+from expt.command import run_command
+from expt.config.compose import compose_jobs, is_multirun
+from expt.errors import UserError
+from expt.verification.processes import Outcome, train_all
+from expt.verification.proof import make_proof
+from expt.verification.report import intention, judge
+
+
+def main() -> None:
+    """Runs the command line."""
+    run_command(_run)
+
+
+def _run(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m expt.verify",
+        description="Trains a config briefly: twice, and once interrupted and resumed. Tells "
+        "whether all bits are the same, or what differs first and why; exit code 0 or 1.",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="as of expt.run")
+    parser.add_argument("--config-dir", help="a conf/ folder of your own")
+    parser.add_argument("-m", "--multirun", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_intermixed_args(arguments)
+    jobs, hydra_node = compose_jobs(args.overrides, args.config_dir, args.multirun)
+    if is_multirun(hydra_node):
+        raise UserError("a sweep can't be verified; expected one value for each key, and no -m.")
+    (job,) = jobs
+    dataset = DataLoader()(job)
+
+    with TemporaryDirectory(prefix="expt-verify-", ignore_cleanup_errors=True) as temporary:
+        folder = Path(temporary)
+        proof = make_proof(job, dataset, folder)
+        proof.write(folder)
+        for line in intention(proof):
+            print(line, flush=True)
+        lines, is_same = judge(folder, dataset, proof, train_all(folder, _tell))
+    for line in lines:
+        print(line)
+    return 0 if is_same else 1
+
+
+def _tell(name: str, outcome: Outcome) -> None:
+    ended = "done" if outcome.code == 0 else "failed"
+    print(f"  {name:<12} {ended} after {outcome.seconds:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""A real MLflow server that can be stopped, and what a store holds beside what a run's files do."""
+
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from expt.record.images import ImageRecorder
+from expt.record.journal import Journal, read_journal
+from expt.record.mlflow_store import prepare_mlflow
+from expt.record.recorder import Image, Scalars
+from expt.record.replay import read_images
+from expt.record.run import Run, Status
+
+Metrics = Counter[tuple[str, int, str, int]]
+LARGEST = 1.7976931348623157e308
+
+
+class Server:
+    """An MLflow server on loopback, on a database of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = free.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self._port}"
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, on the same port and database each time."""
+        options = {
+            "--host": "127.0.0.1",
+            "--port": str(self._port),
+            "--backend-store-uri": f"sqlite:///{self._folder}/server.db",
+            "--artifacts-destination": str(self._folder / "artifacts"),
+            "--workers": "1",
+        }
+        environment = {
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+        with (self._folder / "server.log").open("a") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "mlflow", "server", *sum(options.items(), ())],
+                env={**os.environ, **environment},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + 120
+        while not self._is_ready():
+            assert time.monotonic() < deadline
+            assert self._process.poll() is None
+            time.sleep(0.05)
+
+    def signal(self, number: int) -> None:
+        """Sends a signal to all its processes."""
+        os.killpg(self._process.pid, number)
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        self.signal(signal.SIGKILL)
+        self._process.wait()
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:  # noqa: S310
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+def client_of(uri: str) -> Any:
+    prepare_mlflow()
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)
+
+
+def journal_metrics(directory: Path) -> Metrics:
+    """The values of the journal: name, step, value, milliseconds."""
+    journal = directory / "metrics.jsonl"
+    return Counter(
+        (name, record["step"], _text(value), int(record["time"] * 1000))
+        for record in (read_journal(journal) if journal.exists() else ())
+        for name, value in record.items()
+        if "/" in name
+    )
+
+
+def stored_metrics(client: Any, run_id: str) -> Metrics:
+    """The values of a run in a store."""
+    return Counter(
+        (metric.key, metric.step, _text(metric.value), metric.timestamp)
+        for name in client.get_run(run_id).data.metrics
+        for metric in client.get_metric_history(run_id, name)
+    )
+
+
+def _text(value: float) -> str:
+    """A value that is equal to itself even if it is not a number; MLflow knows no infinity."""
+    return repr(math.copysign(LARGEST, value) if math.isinf(value) else value)
+
+
+def stored_images(client: Any, run_id: str) -> Counter[tuple[str, int, str]]:
+    """Name, step and kind of the files of images of a run in a store."""
+    found: Counter[tuple[str, int, str]] = Counter()
+    for file in client.list_artifacts(run_id, "images"):
+        path = Path(file.path)
+        name, _, step, *_ = path.name.split("+")
+        found[name.replace("~", "/"), int(step), path.suffix] += 1
+    return found
+
+
+def assert_store_equals_files(directory: Path, uri: str) -> Any:
+    """Asserts that MLflow holds what the run's files do, each once; returns the stored run."""
+    client = client_of(uri)
+    record = json.loads((directory / "run.json").read_text())
+    run_id, experiment_id = record["mlflow"]["run_id"], record["mlflow"]["experiment_id"]
+    (run,) = client.search_runs([experiment_id], f"tags.`expt.id` = '{record['id']}'")
+    assert run.info.run_id == run_id
+    assert stored_metrics(client, run_id) == journal_metrics(directory)
+    images = {(image.name, image.step) for image in read_images(directory)}
+    expected = Counter((*image, kind) for image in images for kind in (".png", ".webp"))
+    assert stored_images(client, run_id) == expected
+    models = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
+    is_due = (directory / "model.keras").exists() and record["status"] != "KILLED"
+    assert [model.status for model in models] == ["READY"] * is_due
+    assert (run.info.status, run.info.end_time) == (record["status"], int(record["ended"] * 1000))
+    return run
+
+
+def write_scalars(run: Run, steps: range, *, special: bool = False) -> None:
+    """Writes to the journal, two metrics a step."""
+    journal = Journal()
+    journal.open(run)
+    values = np.sin(np.arange(len(steps)) + steps.start).astype(np.float32)
+    if special:
+        values[:3] = np.nan, np.inf, -np.inf
+    numbers = np.asarray(steps)
+    times = run.record["started"] + numbers / 1024
+    journal.write(Scalars(numbers, numbers, times, {"train/loss": values, "train/mae": -values}))
+    journal.close(Status.RUNNING)
+
+
+def write_image(run: Run, step: int, name: str = "val/predictions") -> None:
+    """Writes a picture to images/."""
+    pixels = np.full((8, 8, 3), step % 256, np.uint8)
+    recorder = ImageRecorder()
+    recorder.open(run)
+    recorder.write(
+        Image(step=step, time=run.record["started"] + step, name=name, draw=lambda: pixels)
+    )
+
+
+def end(run: Run, status: Status = Status.FINISHED) -> dict[str, Any]:
+    """Ends a run as far as run.json tells; returns its content."""
+    run.update(status=status, ended=run.record["started"] + 60.25)
+    return run.record

@@ -1,0 +1,138 @@
+"""Parts of a user's that can't be repeated, or can't be resumed, each in a way of its own."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from expt.parts.data.dataset import Dataset, Split, Task
+
+
+class TensorFlowGenerator(keras.layers.Layer):
+    """Draws from a generator whose state Keras does not see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = tf.random.Generator.from_seed(1)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return inputs + self.generator.uniform(tf.shape(inputs))
+
+
+class StatefulOperation(keras.layers.Layer):
+    """Draws by an operation that counts by itself."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return inputs + tf.random.uniform(tf.shape(inputs))
+
+
+class WithinFunction(keras.layers.Layer):
+    """Draws within a loop of a compiled function of its own."""
+
+    @tf.function
+    def noise(self, inputs: tf.Tensor) -> tf.Tensor:
+        for _ in tf.range(2):
+            inputs += tf.random.normal(tf.shape(inputs))
+        return inputs
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return self.noise(inputs)
+
+
+class NumpyGenerator(keras.layers.Layer):
+    """Draws in Python."""
+
+    def __init__(self, seed: int | None = 0) -> None:
+        super().__init__()
+        self.random = np.random.default_rng(seed)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        noise = tf.numpy_function(lambda: self.random.random((1,), np.float32), [], tf.float32)
+        return inputs + tf.ensure_shape(noise, (1,))
+
+
+class Unseeded(NumpyGenerator):
+    """Not even a repeat is the same."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+
+class Constant(keras.layers.Layer):
+    """Has a table that Keras does not see, and that never changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = tf.Variable(2.0, trainable=False)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return inputs * self.table
+
+
+LAYERS: dict[str, Callable[[], keras.layers.Layer]] = {
+    "generator": TensorFlowGenerator,
+    "operation": StatefulOperation,
+    "function": WithinFunction,
+    "numpy": NumpyGenerator,
+    "unseeded": Unseeded,
+    "constant": Constant,
+}
+
+
+def build(
+    input_shape: Sequence[int],
+    num_outputs: int,
+    act: Callable[[], keras.layers.Layer],
+    *,
+    layers: Sequence[str],
+) -> keras.Model:
+    inputs = keras.Input(input_shape)
+    hidden = keras.layers.Dropout(0.1)(keras.layers.Flatten()(inputs))
+    for name in layers:
+        hidden = LAYERS[name]()(act()(keras.layers.Dense(8)(hidden)))
+    return keras.Model(inputs, keras.layers.Dense(num_outputs)(hidden))
+
+
+@dataclass(frozen=True, eq=False)
+class RandomReads:
+    """A stream that gives the right examples in any order."""
+
+    array: NDArray[np.float32]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(self.array.tobytes()).hexdigest()
+
+    def read(self, indices: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        rows: NDArray[np.float32] = self.array[np.random.default_rng().permutation(indices)]
+        return rows
+
+    def take(self, indices: NDArray[np.integer[Any]]) -> "RandomReads":
+        return replace(self, array=self.array[indices])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Points:
+    """Points in three dimensions; each load, or each read, is in another order."""
+
+    streams: bool
+    batch_size: int = 8
+    task: Task = "classification"
+
+    def load(self) -> Dataset:
+        random = np.random.default_rng(0)
+        points = random.normal(size=(160, 3)).astype(np.float32)
+        classes = (points[:, 0] > 0).astype(np.int32)
+        split = Split(RandomReads(points) if self.streams else points, classes)
+        order = np.arange(160) if self.streams else np.random.default_rng().permutation(160)
+        parts = (split.take(part) for part in np.split(order, [120, 140]))
+        return Dataset("points", self.task, *parts, self.batch_size, ("left", "right"))

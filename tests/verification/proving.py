@@ -1,0 +1,33 @@
+"""A proof whose processes are calls in this one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from expt.assembly import DataLoader
+from expt.config.compose import compose_jobs
+from expt.errors import RunError, UserError
+from expt.verification.processes import Outcome
+from expt.verification.proof import make_proof
+from expt.verification.report import judge
+from expt.verification.worker import INTERRUPTED, REPEAT, RESUMED, WHOLE, work
+
+LAYERS = ("model=custom", "model._target_=verification.faulty_parts.build")
+DATA = ("data=iris", "data._target_=verification.faulty_parts.Points")
+
+
+def prove(overrides: Sequence[str], folder: Path) -> tuple[str, bool]:
+    """Returns what is told, and whether all bits are the same."""
+    (job,), _ = compose_jobs(list(overrides), None, multirun=False)
+    dataset = DataLoader()(job)
+    proof = make_proof(job, dataset, folder)
+    proof.write(folder)
+    outcomes: dict[str, Outcome] = {}
+    for name in (WHOLE, REPEAT, INTERRUPTED, RESUMED):
+        try:
+            work(folder, name)
+            outcomes[name] = Outcome(0, "", 0.0)
+        except (UserError, RunError) as error:
+            outcomes[name] = Outcome(2 if isinstance(error, UserError) else 1, str(error), 0.0)
+            break
+    lines, is_same = judge(folder, dataset, proof, outcomes)
+    return "\n".join(lines), is_same
