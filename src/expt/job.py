@@ -122,13 +122,13 @@ def run_job(
 @contextmanager
 def _closing(run: Run, recorder: Recorder) -> Iterator[None]:
     """Closes a run with the status that fits how it ended."""
-    outcome: dict[str, Any] = {"status": Status.FAILED}
+    outcome: dict[str, Any] = {"status": Status.FAILED, "error": None}
     try:
         with _disk_errors_told(run.directory):
             yield
-        outcome = {"status": Status.FINISHED}
+        outcome["status"] = Status.FINISHED
     except (KeyboardInterrupt, Terminated) as interrupted:
-        outcome = {"status": Status.KILLED, "error": type(interrupted).__name__}
+        outcome |= {"status": Status.KILLED, "error": type(interrupted).__name__}
         raise
     except Exception as failure:
         outcome["error"] = redacted(f"{type(failure).__name__}: {failure}")

@@ -58,7 +58,7 @@ class Server:
                 start_new_session=True,
             )
         deadline = time.monotonic() + 120
-        while not self._is_ready():
+        while not self.is_ready():
             assert time.monotonic() < deadline
             assert self._process.poll() is None
             time.sleep(0.05)
@@ -72,7 +72,8 @@ class Server:
         self.signal(signal.SIGKILL)
         self._process.wait()
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Whether it answers."""
         try:
             with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:  # noqa: S310
                 return bool(answer.status == 200)

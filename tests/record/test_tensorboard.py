@@ -192,8 +192,11 @@ def test_a_crash_while_files_are_exchanged_doubles_nothing(
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, step, crash)
+        recorder = TensorBoardRecorder()
         with pytest.raises(KeyboardInterrupt):
-            TensorBoardRecorder().open(run)
+            recorder.open(run)
+    if step == "replace":  # the first file was exchanged, and is whole
+        assert len(_events(tmp_path).Scalars("perf/steps_per_s")) == 2
     for (place, tag), expected in zip(PLACES, _expected(6), strict=True):
         events = _events(tmp_path / place)
         if tag in events.Tags()["scalars"]:

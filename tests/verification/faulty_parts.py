@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from expt.parts.data.dataset import Dataset, Split, Task
 
 
-class TensorFlowGenerator(keras.layers.Layer):
+class TensorFlowGenerator(keras.layers.Layer):  # type: ignore[misc]
     """Draws from a generator whose state Keras does not see."""
 
     def __init__(self) -> None:
@@ -24,17 +24,17 @@ class TensorFlowGenerator(keras.layers.Layer):
         return inputs + self.generator.uniform(tf.shape(inputs))
 
 
-class StatefulOperation(keras.layers.Layer):
+class StatefulOperation(keras.layers.Layer):  # type: ignore[misc]
     """Draws by an operation that counts by itself."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return inputs + tf.random.uniform(tf.shape(inputs))
 
 
-class WithinFunction(keras.layers.Layer):
+class WithinFunction(keras.layers.Layer):  # type: ignore[misc]
     """Draws within a loop of a compiled function of its own."""
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]
     def noise(self, inputs: tf.Tensor) -> tf.Tensor:
         for _ in tf.range(2):
             inputs += tf.random.normal(tf.shape(inputs))
@@ -44,7 +44,7 @@ class WithinFunction(keras.layers.Layer):
         return self.noise(inputs)
 
 
-class NumpyGenerator(keras.layers.Layer):
+class NumpyGenerator(keras.layers.Layer):  # type: ignore[misc]
     """Draws in Python."""
 
     def __init__(self, seed: int | None = 0) -> None:
@@ -63,7 +63,15 @@ class Unseeded(NumpyGenerator):
         super().__init__(None)
 
 
-class Constant(keras.layers.Layer):
+class Stateless(keras.layers.Layer):  # type: ignore[misc]
+    """Calls Python that keeps nothing."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        shift = tf.numpy_function(lambda: np.ones(1, np.float32), [], tf.float32)
+        return inputs + tf.ensure_shape(shift, (1,))
+
+
+class Constant(keras.layers.Layer):  # type: ignore[misc]
     """Has a table that Keras does not see, and that never changes."""
 
     def __init__(self) -> None:
@@ -80,6 +88,7 @@ LAYERS: dict[str, Callable[[], keras.layers.Layer]] = {
     "function": WithinFunction,
     "numpy": NumpyGenerator,
     "unseeded": Unseeded,
+    "stateless": Stateless,
     "constant": Constant,
 }
 
@@ -134,5 +143,6 @@ class Points:
         classes = (points[:, 0] > 0).astype(np.int32)
         split = Split(RandomReads(points) if self.streams else points, classes)
         order = np.arange(160) if self.streams else np.random.default_rng().permutation(160)
-        parts = (split.take(part) for part in np.split(order, [120, 140]))
-        return Dataset("points", self.task, *parts, self.batch_size, ("left", "right"))
+        train, validation, test = (split.take(part) for part in np.split(order, [120, 140]))
+        names = ("left", "right")
+        return Dataset("points", self.task, train, validation, test, self.batch_size, names)

@@ -12,7 +12,13 @@ from expt.verification.report import judge
 from expt.verification.worker import INTERRUPTED, REPEAT, RESUMED, WHOLE, work
 
 LAYERS = ("model=custom", "model._target_=verification.faulty_parts.build")
-DATA = ("data=iris", "data._target_=verification.faulty_parts.Points")
+DATA = (
+    "data=iris",
+    "data._target_=verification.faulty_parts.Points",
+    "~data.standardize",
+    "~data.split_seed",
+)
+ALLOW = {"EXPT_ALLOW": "verification.faulty_parts"}
 
 
 def prove(overrides: Sequence[str], folder: Path) -> tuple[str, bool]:

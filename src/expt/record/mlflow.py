@@ -8,7 +8,7 @@ from typing import Any
 
 from expt.errors import RunError
 from expt.record.following import CopyFollower, reason
-from expt.record.mlflow_store import prepare_mlflow
+from expt.record.mlflow_store import database, is_embedded, prepare_mlflow
 from expt.record.mlflow_store import store_uri as store_uri
 from expt.record.process import Listener, SeparateProcess
 from expt.record.run import Run
@@ -51,7 +51,8 @@ def log_evaluation(
     Raises:
         RunError: The store does not take them.
     """
-    if "mlflow" not in record:
+    is_missing = is_embedded(output_dir) and not database(output_dir).exists()
+    if not record.get("mlflow") or is_missing:
         return False
     prepare_mlflow()
     from mlflow import MlflowClient

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from filelock import FileLock
-from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
@@ -17,11 +16,16 @@ from expt.record.journal import FILE_NAME, complete_size, read_journal
 from expt.record.mlflow_description import describe, digest
 from expt.record.mlflow_images import MLflowImages
 from expt.record.mlflow_model import MODEL_TAG, log_model
-from expt.record.mlflow_store import database, is_embedded, request_seconds, store_uri
+from expt.record.mlflow_store import (
+    artifacts_uri,
+    database,
+    is_embedded,
+    open_store,
+    request_seconds,
+)
 from expt.record.run import Run, Status
 
 _METRICS_A_REQUEST = 1_000
-_ARTIFACTS = "mlartifacts"
 _MODEL_FILE = "model.keras"
 _ID_TAG = "expt.id"
 _LARGEST = 1.7976931348623157e308  # what MLflow makes of infinity
@@ -80,7 +84,7 @@ class MLflowRun:
         # Creating a database, an experiment or a run is a race between processes.
         with FileLock(run.output_dir / ".mlflow.lock", timeout=10 * request_seconds()):
             self._busy(self._seconds_to_open())
-            self._client = MlflowClient(store_uri(run.output_dir))
+            self._client = open_store(run.output_dir)
             self._experiment_id = self._find_experiment()
             found = None if is_new else self._find()
             self._stored = found or self._create()
@@ -146,7 +150,7 @@ class MLflowRun:
         experiment = self._client.get_experiment_by_name(name)
         if experiment is not None:
             return str(experiment.experiment_id)
-        place = (output_dir / _ARTIFACTS).resolve().as_uri() if is_embedded(output_dir) else None
+        place = artifacts_uri(output_dir) if is_embedded(output_dir) else None
         return str(self._client.create_experiment(name, artifact_location=place))
 
     def _find(self) -> Any | None:

@@ -3,8 +3,9 @@
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
-_DATABASE = "mlflow.db"
+_DATABASE, _ARTIFACTS = "mlflow.db", "mlartifacts"
 _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 # A call to a server that is down or hangs ends within seconds; a user's own values are kept.
 _ENVIRONMENT = {
@@ -41,6 +42,31 @@ def is_embedded(output_dir: Path) -> bool:
 def database(output_dir: Path) -> Path:
     """Returns the file of the store in the folder of all runs."""
     return output_dir.resolve() / _DATABASE
+
+
+def artifacts_uri(output_dir: Path) -> str:
+    """Returns where the embedded store keeps pictures and models."""
+    return (output_dir / _ARTIFACTS).resolve().as_uri()
+
+
+def open_store(output_dir: Path) -> Any:
+    """Returns a client of the store; an embedded one is made if need be.
+
+    It is made whole or not at all: MLflow can't go on with the half of a database that a killed
+    process leaves. Only one process may do this at a time.
+    """
+    from mlflow import MlflowClient
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    file = database(output_dir)
+    if is_embedded(output_dir) and not file.exists():
+        partial = file.with_name(f"partial-{_DATABASE}")
+        for rest in file.parent.glob(f"{partial.name}*"):
+            rest.unlink()
+        store = SqlAlchemyStore(f"sqlite:///{partial}", artifacts_uri(output_dir))
+        store.engine.dispose()
+        partial.replace(file)
+    return MlflowClient(store_uri(output_dir))
 
 
 def request_seconds() -> float:

@@ -48,21 +48,16 @@ def inspect_step(job: Job, dataset: Dataset, num_steps: int) -> dict[str, Found]
     step = tf.function(parts.learner.step).get_concrete_function(batch)
     states = state_variables(parts.learner, parts.schedules).values()
     held = {id(_handle(variable)) for variable in states}
-    loose = [variable for variable in step.graph.variables if id(variable.handle) not in held]
-    before = [variable.numpy() for variable in loose]
+    loose = [pair for pair in _used(step.graph) if id(pair[0].handle) not in held]
+    before = [variable.numpy() for variable, _ in loose]
     for _ in range(num_steps):
         step(batch)
-    changed = [
-        variable
-        for variable, array in zip(loose, before, strict=True)
-        if not np.array_equal(variable.numpy(), array)
-    ]
     operations = list(_operations(step.graph.as_graph_def()))
     return {
         "variables": [
-            (variable.name.partition(":")[0], _place(user, layers))
-            for variable in changed
-            for user in _users(step.graph, variable)
+            (variable.name.partition(":")[0], _place(path, layers))
+            for (variable, path), array in zip(loose, before, strict=True)
+            if not np.array_equal(variable.numpy(), array)
         ],
         "random": _of_kind(_RANDOM, operations, layers),
         "python": _of_kind(_PYTHON, operations, layers),
@@ -75,10 +70,13 @@ def _handle(variable: Any) -> tf.Tensor:
     return plain.handle
 
 
-def _users(graph: Any, variable: tf.Variable) -> list[str]:
-    """The name of an operation that takes a variable."""
-    inner = [inner for outer, inner in graph.captures if outer is variable.handle]
-    return [operation.name for tensor in inner for operation in tensor.consumers()[:1]]
+def _used(graph: Any) -> Iterator[tuple[tf.Variable, str]]:
+    """Yields each variable of a graph with the path of an operation that takes it."""
+    variables = {id(variable.handle): variable for variable in graph.variables}
+    for outer, inner in graph.captures:
+        if id(outer) in variables:
+            users = [operation.name for operation in inner.consumers()]
+            yield variables[id(outer)], next(iter(users), inner.name)
 
 
 def _operations(graph: Any) -> Iterator[tuple[str, str]]:

@@ -1,22 +1,20 @@
 """A config shortened to what a proof needs: every kind of event, several times, in few steps."""
 
 import copy
-import json
 import random
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+
+import yaml
 
 from expt.assembly import make_plan
 from expt.config.compose import Job
-from expt.config.frozen import read_frozen, write_frozen
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.train.cadence import Cadence
 from expt.train.plan import Plan
 
-_FILE = "proof.json"
+_FILE = "proof.yaml"
 _STEPS = 24
 _EVAL_EVERY = 5
 _ENDING = ("patience", "time_limit", "target_loss")  # what could end it before its last step
@@ -46,22 +44,16 @@ class Proof:
         return int(self.job.config["loop"]["steps"])
 
     def write(self, folder: Path) -> None:
-        """Writes the proof for the processes; the config as that of a run is written."""
-        write_frozen(folder, self.job)
-        own = {**asdict(replace(self, job=None)), **_record(self.job)}  # type: ignore[arg-type]
-        (folder / _FILE).write_text(json.dumps(own), encoding="utf-8")
+        """Writes the proof for the processes."""
+        (folder / _FILE).write_text(yaml.safe_dump(asdict(self)), encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> "Proof":
         """Reads what `write` wrote."""
-        own = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-        return cls(
-            read_frozen(folder, own),
-            own["fingerprint"],
-            own["batches"],
-            own["interrupt_at"],
-            tuple(own["left_out"]),
-        )
+        written = yaml.safe_load((folder / _FILE).read_text(encoding="utf-8"))
+        for fields, name in ((written, "left_out"), (written["job"], "overrides")):
+            fields[name] = tuple(fields[name])  # YAML has lists alone
+        return cls(**written | {"job": Job(**written["job"])})
 
 
 def make_proof(job: Job, dataset: Dataset, folder: Path) -> Proof:
@@ -125,8 +117,3 @@ def _interruption(plan: Plan, cycle: int) -> int:
     ):
         steps = [step for step in steps if condition(step)] or steps
     return random.Random(plan.seed).choice(steps)  # noqa: S311  no secret depends on it
-
-
-def _record(job: Job) -> Mapping[str, Any]:
-    """What a run's run.json has of its job beside the config."""
-    return {"choices": job.choices, "overrides": job.overrides}

@@ -1,0 +1,254 @@
+"""`expt.sync` on a real run's files, in states that crashes leave behind."""
+
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from filelock import FileLock
+from mlflow_helpers import assert_store_equals_files, client_of, stored_metrics
+
+from conftest import Command
+from expt import sync
+from expt.errors import RunError, UserError
+from expt.record.journal import read_journal
+from expt.record.mlflow_store import store_uri
+
+# MLflow's own, when its pyfunc module is imported.
+pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
+NAME = "2026-11-23/10-00-00_abcdef"
+STORE_FILES = (".hydra", "run.json", "metrics.jsonl", "images", "model.keras", "layers.md")
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory, run_command: Command) -> Path:
+    """The directory of a finished run."""
+    folder = tmp_path_factory.mktemp("recorded")
+    done = run_command("loop.epochs=2", "loop.image_every=1ep", "recorder=mlflow", folder=folder)
+    assert done.code == 0, done.error
+    (directory,) = folder.glob("outputs/runs/*/*")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("store")
+    client_of(store_uri(folder)).search_experiments()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def outputs(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of runs, with an empty store, in the working directory."""
+    (tmp_path / "outputs").mkdir()
+    shutil.copyfile(empty_store, tmp_path / "outputs/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    yield Path("outputs")
+
+
+@pytest.fixture
+def directory(outputs: Path, recorded: Path) -> Path:
+    """A finished run that MLflow has nothing of."""
+    return _add_run(outputs, recorded, NAME)
+
+
+def _add_run(outputs: Path, recorded: Path, name: str) -> Path:
+    directory = outputs / "runs" / name
+    directory.mkdir(parents=True)
+    for entry in STORE_FILES:
+        copy: Any = shutil.copytree if (recorded / entry).is_dir() else shutil.copyfile
+        copy(recorded / entry, directory / entry)
+    _change(directory, id=directory.name, mlflow=None)
+    return directory
+
+
+def _change(directory: Path, **changes: Any) -> None:
+    record = _record(directory) | changes
+    (directory / "run.json").write_text(json.dumps(record))
+
+
+def _record(directory: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((directory / "run.json").read_text())
+    return record
+
+
+def _process(number: int) -> dict[str, Any]:
+    started = psutil.Process(number).create_time()
+    return {"host": platform.node(), "id": number, "started": started}
+
+
+def _leave_running(directory: Path, process: dict[str, Any] | None) -> None:
+    """Makes it look as a process leaves it that is killed in the middle of a line."""
+    record = _record(directory)
+    for outcome in ("ended", "final", "error"):
+        record.pop(outcome, None)
+    (directory / "run.json").write_text(json.dumps(record))
+    _change(directory, status="RUNNING", process=process)
+    with (directory / "metrics.jsonl").open("ab") as journal:
+        journal.write(b'{"step": 39, "epo')
+
+
+def _dead() -> dict[str, Any]:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        return _process(process.pid)
+
+
+def _sync(*arguments: str, capsys: pytest.CaptureFixture[str], code: int = 0) -> list[str]:
+    assert sync._run(list(arguments)) == code
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_run_that_mlflow_has_nothing_of_is_completed_once(
+    directory: Path, outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    count = sum(
+        "/" in key for record in read_journal(directory / "metrics.jsonl") for key in record
+    )
+    added = f"added a new run, {count} values, 6 images, the model, the status FINISHED"
+    assert _sync(capsys=capsys) == [f"{directory}: {added}", "1 run: 1 completed"]
+    before = assert_store_equals_files(directory, store_uri(outputs))
+    assert _sync(capsys=capsys) == ["1 run: 1 complete already"]
+    assert _sync(str(directory), capsys=capsys)[0] == f"{directory}: complete"
+    after = assert_store_equals_files(directory, store_uri(outputs))
+    assert after.to_dictionary() == before.to_dictionary()
+
+
+def test_the_command_needs_no_tensorflow(directory: Path) -> None:
+    code = (
+        "import sys; from expt import sync; print(sync._run([]));"
+        "print([name for name in ('tensorflow', 'keras') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-2:] == ["0", "[]"]
+    assert done.stderr == ""
+    assert directory.exists()
+
+
+def test_a_dead_run_is_closed_as_killed(
+    directory: Path, outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _leave_running(directory, _dead())
+    told = _sync(capsys=capsys)
+    assert told[0] == f"{directory}: its process has died; closed as KILLED"
+    assert told[1].startswith(f"{directory}: added a new run")
+    assert told[1].endswith("the status KILLED")
+    assert told[2] == "1 run: 1 completed, 1 closed"
+    record = _record(directory)
+    assert record["status"] == "KILLED"
+    assert record["error"] == "the process ended without closing the run"
+    assert record["ended"] == list(read_journal(directory / "metrics.jsonl"))[-1]["time"]
+    assert_store_equals_files(directory, store_uri(outputs))
+    assert _sync(capsys=capsys) == ["1 run: 1 complete already"]
+
+
+def test_a_run_that_died_before_its_first_line_is_closed_too(
+    directory: Path, outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _leave_running(directory, _dead())
+    (directory / "metrics.jsonl").unlink()
+    _sync(capsys=capsys)
+    assert _record(directory)["ended"] == _record(directory)["started"]
+    assert_store_equals_files(directory, store_uri(outputs))
+
+
+def test_a_living_run_is_left_alone(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _leave_running(directory, _process(os.getpid()))
+    before = (directory / "run.json").read_bytes()
+    told = _sync(str(directory), capsys=capsys)
+    assert told == [f"{directory}: is running; left alone", "1 run: 1 still running"]
+    assert (directory / "run.json").read_bytes() == before
+
+
+def test_a_run_that_is_being_closed_is_left_alone(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FileLock(directory / ".lock"):
+        told = _sync(capsys=capsys)
+    assert told == [f"{directory}: is running; left alone", "1 run: 1 still running"]
+
+
+def test_another_hosts_run_is_closed_only_if_it_is_named(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _leave_running(directory, {"host": "elsewhere", "id": 1, "started": 1.0})
+    assert "was running on elsewhere" in _sync(capsys=capsys)[0]
+    assert _record(directory)["status"] == "RUNNING"
+    assert "closed as KILLED" in _sync(str(directory), capsys=capsys)[0]
+    assert _record(directory)["status"] == "KILLED"
+
+
+def test_a_run_recorded_without_mlflow_is_counted(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = directory / ".hydra/config.yaml"
+    file.write_text(file.read_text().replace("expt.record.mlflow.MLflowRecorder", "my.Recorder"))
+    assert _sync(capsys=capsys) == ["1 run: 1 recorded without MLflow"]
+
+
+def test_a_damaged_run_does_not_keep_others_from_being_completed(
+    directory: Path, outputs: Path, recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = [_add_run(outputs, recorded, f"2026-11-22/0{n}-00-00_abcdef") for n in range(3)]
+    (damaged[0] / "run.json").write_text("{")
+    journal = damaged[1] / "metrics.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([*lines[:5], b"{}}\n", *lines[5:]]))
+    (damaged[2] / ".hydra/config.yaml").unlink()
+    told = _sync(capsys=capsys, code=1)
+    assert told[-1] == "4 runs: 1 completed, 3 not completed"
+    for run in damaged:
+        assert sum(line.startswith(f"{run}: ") for line in told) == 1
+    assert "line 6" in "".join(line for line in told if line.startswith(str(damaged[1])))
+    assert_store_equals_files(directory, store_uri(outputs))
+
+
+@pytest.mark.parametrize("arguments", [["nothing"], []])
+def test_where_there_is_no_run_it_is_told(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="there (is|are) no run"):
+        sync._run(arguments)
+
+
+def test_a_store_that_does_not_answer_is_told_and_the_dead_are_closed(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _leave_running(directory, _dead())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:swordfish@127.0.0.1:9")
+    with pytest.raises(RunError, match="Connection refused") as raised:
+        sync._run([])
+    assert "swordfish" not in f"{raised.value}{capsys.readouterr()}"
+    assert _record(directory)["status"] == "KILLED"
+
+
+def test_a_run_killed_at_any_instant_is_closed_and_completed(
+    tmp_path: Path, run_command: Command
+) -> None:
+    command = [sys.executable, "-m", "expt.run", "loop.epochs=3000", "loop.image_every=5ep"]
+    pipe = subprocess.DEVNULL
+    with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe) as process:
+        deadline = time.monotonic() + 120
+        while not any('"mlflow"' in file.read_text() for file in tmp_path.rglob("run.json")):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        (directory,) = tmp_path.glob("outputs/runs/*/*")
+        store, run_id = store_uri(tmp_path / "outputs"), _record(directory)["mlflow"]["run_id"]
+        while stored_metrics(client_of(store), run_id).total() < 1_000:
+            assert time.monotonic() < deadline
+        process.send_signal(signal.SIGKILL)
+    assert _record(directory)["status"] == "RUNNING"
+    done = run_command(folder=tmp_path, command="sync")
+    assert (done.code, done.error) == (0, "")
+    assert "its process has died; closed as KILLED" in done.out
+    assert_store_equals_files(directory, store)
+    assert run_command(folder=tmp_path, command="sync").out == "1 run: 1 complete already\n"

@@ -1,0 +1,76 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from expt.assembly import DataLoader, make_plan
+from expt.config.compose import compose_jobs
+from expt.errors import UserError
+from expt.verification.proof import Proof, make_proof
+
+
+def proof_of(overrides: Sequence[str], folder: Path) -> Proof:
+    (job,), _ = compose_jobs(["data=iris", *overrides], None, multirun=False)
+    return make_proof(job, DataLoader()(job), folder)
+
+
+def test_everything_happens_several_times(tmp_path: Path) -> None:
+    given = ["data.batch_size=4", "loop.image_every=1", "loop.profile=5"]
+    proof = proof_of(given, tmp_path)
+    (job,), _ = compose_jobs(["data=iris", "data.batch_size=4"], None, multirun=False)
+    plan = make_plan(proof.job, DataLoader()(job).limited(proof.batches))
+    steps = range(1, plan.total_steps + 1)
+    assert plan.total_steps == 24
+    assert plan.epoch_of(24) == 3
+    assert sum(map(plan.evaluates_after, steps)) == 5
+    assert all(map(plan.saves_after, steps))
+    assert not any(map(plan.draws_after, steps))
+    assert proof.job.config["loop"]["profile"] is None
+    assert proof.left_out == ()
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("cycle", [2, 3, 4, 10])
+def test_it_is_interrupted_in_the_middle_of_everything(
+    tmp_path: Path, seed: int, cycle: int
+) -> None:
+    given = [f"optimizer.gradient_accumulation_steps={cycle}", "data.batch_size=4", f"seed={seed}"]
+    proof = proof_of(given, tmp_path)
+    at = proof.interrupt_at
+    assert proof.total_steps == max(24, 3 * cycle)
+    assert proof.total_steps / 3 <= at <= 2 * proof.total_steps / 3
+    assert at % cycle
+    assert at % 5
+    assert at % proof.batches
+
+
+def test_the_seed_draws_where_it_is_interrupted(tmp_path: Path) -> None:
+    drawn = [proof_of([f"seed={seed}"], tmp_path).interrupt_at for seed in (0, 0, 1, 2, 3, 4)]
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn)) > 1
+
+
+def test_what_the_user_has_smaller_stays(tmp_path: Path) -> None:
+    proof = proof_of(["loop.steps=7", "loop.eval_every=1"], tmp_path)
+    assert (proof.total_steps, proof.job.config["loop"]["eval_every"]) == (7, 1)
+    assert proof_of(["loop.epochs=1"], tmp_path).total_steps == 6
+    assert proof_of(["loop.steps=2"], tmp_path).interrupt_at == 1
+
+
+def test_what_would_end_it_is_left_out(tmp_path: Path) -> None:
+    proof = proof_of(["loop.patience=1", "loop.target_loss=0.1"], tmp_path)
+    assert proof.left_out == ("loop.patience", "loop.target_loss")
+    assert proof.job.config["loop"]["patience"] is proof.job.config["loop"]["target_loss"] is None
+
+
+def test_a_single_step_is_too_few(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"loop\.steps=1: expected at least 2"):
+        proof_of(["loop.steps=1"], tmp_path)
+
+
+def test_processes_read_what_was_written(tmp_path: Path) -> None:
+    proof = proof_of(["optimizer.learning_rate=1e-05", "act=tanh"], tmp_path)
+    proof.write(tmp_path)
+    read = Proof.read(tmp_path)
+    assert read == proof
+    assert read.job.config["optimizer"]["learning_rate"] == 1e-05
