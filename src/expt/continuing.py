@@ -1,7 +1,7 @@
 """What a run keeps so that it can be continued, and what a continued run begins from."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,15 +12,17 @@ from expt.config.hashes import identity
 from expt.errors import Terminated, UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.journal import FILE_NAME, read_journal
+from expt.record.recorder import Background, Recorder
+from expt.record.replay import IMAGES
 from expt.record.run import EXTENSIONS, Earlier
-from expt.train.checkpoint import Checkpoint, CheckpointWriter, newest_checkpoint
+from expt.train.checkpoint import Checkpoint, CheckpointWriter, newest_checkpoint, to_disk
 from expt.train.plan import Plan
 from expt.train.state import Progress, State
 
 CHECKPOINTS = "checkpoints"
 _LOCK = ".lock"
 
-MakeWriter = Callable[[Path, int, Path], CheckpointWriter]
+MakeWriter = Callable[[Path, int, Callable[[], None]], CheckpointWriter]
 """Makes what writes a run's checkpoints; its arguments are those of `CheckpointWriter`."""
 
 
@@ -92,11 +94,26 @@ def let_go_on(progress: Progress, plan: Plan, earlier: Earlier) -> None:
 
 @contextmanager
 def checkpoints(
-    job: Job, dataset: Dataset, directory: Path, state: State, make_writer: MakeWriter
+    job: Job,
+    dataset: Dataset,
+    directory: Path,
+    state: State,
+    sinks: Sequence[Recorder],
+    make_writer: MakeWriter,
 ) -> Iterator[Callable[[], None]]:
-    """Yields the function that saves the state; saves it at the end and when interrupted, too."""
+    """Yields the function that saves the state; saves it at the end and when interrupted, too.
+
+    What is made only before a checkpoint must be safe when that is: the journal, and pictures.
+    """
+
+    def prepare() -> None:
+        for sink in sinks:
+            if isinstance(sink, Background) and sink.name == IMAGES:
+                sink.drain()
+        to_disk(directory / FILE_NAME)
+
     folder, keep = directory / CHECKPOINTS, job.config["loop"]["keep_checkpoints"]
-    writer = make_writer(folder, keep, directory / FILE_NAME)
+    writer = make_writer(folder, keep, prepare)
     of_run = identity(job.config, dataset.fingerprint)
 
     def save(*, wait: bool = False) -> None:

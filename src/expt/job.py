@@ -7,8 +7,8 @@ import errno
 import logging
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -102,6 +102,7 @@ def run_job(
             list(dict.fromkeys([*shown, watched])),
             state.progress.step,
         )
+        saving = checkpoints(job, dataset, directory, state, sinks, make_writer)
         with deferred_signals() as interruption, _closing(run, recorder):
             recorder.open(run)
             _train(
@@ -113,7 +114,7 @@ def run_job(
                 run,
                 recorder,
                 state,
-                make_writer,
+                saving,
                 interruption,
             )
         return run.record
@@ -212,7 +213,7 @@ def _train(
     run: Run,
     recorder: Recorder,
     state: State,
-    make_writer: MakeWriter,
+    saving: AbstractContextManager[Callable[[], None]],
     interruption: Interruption,
 ) -> None:
     """Trains, keeps checkpoints and the best model whatever ends training, and tests it."""
@@ -230,7 +231,7 @@ def _train(
         run_block = profiled(run_block, loop["profile"], run.directory)
     before, started = run.record.get("training_seconds", 0.0), time.perf_counter()
     try:
-        with checkpoints(job, dataset, run.directory, state, make_writer) as save:
+        with saving as save:
             train(
                 plan,
                 state.progress,

@@ -83,7 +83,8 @@ def _outcome(record: Mapping[str, Any]) -> str:
 def print_where_to_look(console: Console, output_dir: Path) -> None:
     """Prints the commands that show the records."""
     folder = os.path.relpath(output_dir)
-    unsampled = ["--samples_per_plugin", "images=0,scalars=0"]
+    # Its documents say 0 for all, but TensorBoard 2.21 shows none then.
+    unsampled = ["--samples_per_plugin", "images=1000,scalars=1000000"]
     lines = {"TensorBoard": _command("tensorboard", "--logdir", folder, *unsampled)}
     if "MLFLOW_TRACKING_URI" in os.environ:
         lines["MLflow"] = "the store at MLFLOW_TRACKING_URI"  # which may hold a password

@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from mlflow_helpers import (
     client_of,
     end,
     stored_metrics,
+    until,
+    until_in_mlflow,
     write_image,
     write_scalars,
 )
@@ -65,17 +67,10 @@ def recorder() -> Iterator[MLflowRecorder]:
     recorder.stop()
 
 
-def _until(happened: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 120
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def _until_stored(run: Run, uri: str, count: int) -> None:
-    _until(lambda: "mlflow" in run.record)
+    until(lambda: "mlflow" in run.record)
     client, run_id = client_of(uri), run.record["mlflow"]["run_id"]
-    _until(lambda: stored_metrics(client, run_id).total() == count)
+    until(lambda: stored_metrics(client, run_id).total() == count)
 
 
 def _close(recorder: MLflowRecorder, run: Run, status: Status = Status.FINISHED) -> float:
@@ -113,9 +108,9 @@ def test_a_server_that_comes_back_gets_everything(
     server.kill() if is_killed else server.signal(signal.SIGSTOP)
     write_scalars(run, range(2_001, 4_001))
     write_image(run, 4_000)
-    _until(lambda: "Training goes on; the journal keeps everything" in caplog.text)
+    until(lambda: "Training goes on; the journal keeps everything" in caplog.text)
     server.start() if is_killed else server.signal(signal.SIGCONT)
-    _until(lambda: "recording goes on" in caplog.text)
+    until(lambda: "recording goes on" in caplog.text)
     write_scalars(run, range(4_001, 4_101))
     (run.directory / "model.keras").write_bytes(b"a model")
     _close(recorder, run)
@@ -131,7 +126,7 @@ def test_a_server_that_is_gone_at_the_start_and_comes_later_gets_everything(
     server.kill()
     recorder.open(run)
     write_scalars(run, range(1, 11))
-    _until(lambda: "does not answer (Connection refused). Training goes on" in caplog.text)
+    until(lambda: "does not answer (Connection refused). Training goes on" in caplog.text)
     server.start()
     _until_stored(run, server.uri, 20)
     _close(recorder, run)
@@ -187,7 +182,7 @@ def test_a_locked_database_does_not_hold_up_the_end(
 ) -> None:
     recorder.open(run)
     write_scalars(run, range(1, 11))
-    _until(lambda: "mlflow" in run.record)
+    until(lambda: "mlflow" in run.record)
     _until_stored(run, store_uri(run.output_dir), 20)
     with closing(sqlite3.connect(run.output_dir / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -206,14 +201,12 @@ def test_a_run_whose_server_is_gone_for_good_is_completed_by_sync(
     with subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
-        files = tmp_path.glob("outputs/runs/*/*/run.json")
-        _until(lambda: any('"mlflow"' in file.read_text() for file in tmp_path.rglob("run.json")))
+        directory = until_in_mlflow(tmp_path)
         server.kill()
         _, error = process.communicate(timeout=120)
     assert process.returncode == 0
     assert error.count("Training goes on; the journal keeps everything") <= 1
     assert error.count("mlflow: ") <= 2
-    (directory,) = (file.parent for file in files)
     assert f"`python -m expt.sync {directory.relative_to(tmp_path)}` completes it" in error
     record = json.loads((directory / "run.json").read_text())
     assert record["status"] == "FINISHED"

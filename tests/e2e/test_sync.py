@@ -7,15 +7,19 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from filelock import FileLock
-from mlflow_helpers import assert_store_equals_files, client_of, stored_metrics
+from mlflow_helpers import (
+    assert_store_equals_files,
+    client_of,
+    stored_metrics,
+    until,
+    until_in_mlflow,
+)
 
 from conftest import Command
 from expt import sync
@@ -47,12 +51,12 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def outputs(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def outputs(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of runs, with an empty store, in the working directory."""
     (tmp_path / "outputs").mkdir()
     shutil.copyfile(empty_store, tmp_path / "outputs/mlflow.db")
     monkeypatch.chdir(tmp_path)
-    yield Path("outputs")
+    return Path("outputs")
 
 
 @pytest.fixture
@@ -216,7 +220,7 @@ def test_where_there_is_no_run_it_is_told(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="there (is|are) no run"):
+    with pytest.raises(UserError, match=r"there (is|are) no run"):
         sync._run(arguments)
 
 
@@ -237,15 +241,12 @@ def test_a_run_killed_at_any_instant_is_closed_and_completed(
     command = [sys.executable, "-m", "expt.run", "loop.epochs=3000", "loop.image_every=5ep"]
     pipe = subprocess.DEVNULL
     with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe) as process:
-        deadline = time.monotonic() + 120
-        while not any('"mlflow"' in file.read_text() for file in tmp_path.rglob("run.json")):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        (directory,) = tmp_path.glob("outputs/runs/*/*")
-        store, run_id = store_uri(tmp_path / "outputs"), _record(directory)["mlflow"]["run_id"]
-        while stored_metrics(client_of(store), run_id).total() < 1_000:
-            assert time.monotonic() < deadline
-        process.send_signal(signal.SIGKILL)
+        try:
+            directory = until_in_mlflow(tmp_path)
+            store, run_id = store_uri(tmp_path / "outputs"), _record(directory)["mlflow"]["run_id"]
+            until(lambda: stored_metrics(client_of(store), run_id).total() > 1_000)
+        finally:
+            process.send_signal(signal.SIGKILL)
     assert _record(directory)["status"] == "RUNNING"
     done = run_command(folder=tmp_path, command="sync")
     assert (done.code, done.error) == (0, "")

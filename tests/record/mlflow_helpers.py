@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,26 @@ class Server:
                 return bool(answer.status == 200)
         except OSError:
             return False
+
+
+def until(happened: Callable[[], object]) -> None:
+    """Waits until something has happened."""
+    deadline = time.monotonic() + 120
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def until_in_mlflow(folder: Path) -> Path:
+    """Waits until the run in a working directory has a run in MLflow; returns its directory."""
+
+    def found() -> Iterator[Path]:
+        for file in folder.glob("outputs/runs/*/*/run.json"):
+            if "mlflow" in json.loads(file.read_text()):
+                yield file.parent
+
+    until(lambda: any(found()))
+    return next(found())
 
 
 def client_of(uri: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from record_helpers import make_run
 
+from expt.errors import RunError
 from expt.record.following import CopyFollower, reason
 from expt.record.run import Run
 
@@ -138,5 +139,8 @@ def test_a_reason_is_the_last_cause_without_secrets(monkeypatch: pytest.MonkeyPa
     error = RuntimeError("API request failed, at length")
     error.__cause__ = OSError(111, "Connection refused")
     assert reason(error) == "the store does not answer (Connection refused)"
+    told = RunError("said by us")
+    told.__cause__ = error
+    assert reason(told) == "said by us"
     assert reason(ValueError("no\n  swordfish here.")) == "no *** here"
     assert reason(ValueError()) == "ValueError"

@@ -1,12 +1,15 @@
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from expt.errors import RunError
 from expt.train import checkpoint as module
@@ -23,7 +26,7 @@ from expt.train.checkpoint import (
 
 
 def make_checkpoint(step: int, best_step: int | None = None) -> Checkpoint:
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "network 0/0000 dense/kernel": np.arange(6, dtype=np.float32).reshape(2, 3) * step,
         "optimizer 0/0000 adam/iteration": np.array(step, np.int64),
         "random/0000 seed": np.array([1, step], np.uint32),
@@ -32,13 +35,17 @@ def make_checkpoint(step: int, best_step: int | None = None) -> Checkpoint:
     return Checkpoint(step, best_step, arrays, facts)
 
 
+def nothing() -> None:
+    """There is nothing to prepare."""
+
+
 def steps_in(folder: Path) -> list[int]:
     return [step_of(file) for file in checkpoint_files(folder)]
 
 
 def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     given = make_checkpoint(7, best_step=3)
-    file = write_checkpoint(tmp_path / "checkpoints", given, tmp_path / "metrics.jsonl")
+    file = write_checkpoint(tmp_path / "checkpoints", given, nothing)
     read = read_checkpoint(file)
     assert (read.step, read.best_step) == (7, 3)
     assert str(read.facts["progress"]) == str(given.facts["progress"])
@@ -51,7 +58,7 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("written")
-    return write_checkpoint(folder, make_checkpoint(7), folder / "none")
+    return write_checkpoint(folder, make_checkpoint(7), nothing)
 
 
 @given(st.data())
@@ -77,7 +84,8 @@ def test_no_code_in_a_file_is_run(tmp_path: Path) -> None:
     hostile = np.empty(1, object)
     hostile[0] = Hostile()
     partial = tmp_path / "file.npz"
-    np.savez(partial, hostile=hostile, **{"facts.json": np.zeros(1, np.uint8)})
+    arrays: dict[str, Any] = {"hostile": hostile, "facts.json": np.zeros(1, np.uint8)}
+    np.savez(partial, **arrays)
     import hashlib
 
     digest = hashlib.sha256(partial.read_bytes()).hexdigest()[:16]
@@ -88,7 +96,7 @@ def test_no_code_in_a_file_is_run(tmp_path: Path) -> None:
 
 
 def test_the_newest_whole_one_is_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    files = [write_checkpoint(tmp_path, make_checkpoint(s), tmp_path / "none") for s in (1, 2, 30)]
+    files = [write_checkpoint(tmp_path, make_checkpoint(s), nothing) for s in (1, 2, 30)]
     (tmp_path / "partial-checkpoint.npz").write_bytes(b"half")
     (tmp_path / "step_of_something.npz").write_bytes(b"else")
     newest = newest_checkpoint(tmp_path, last_step=30)
@@ -107,7 +115,7 @@ def test_the_newest_whole_one_is_used(tmp_path: Path, caplog: pytest.LogCaptureF
 
 
 def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
-    writer = CheckpointWriter(tmp_path / "checkpoints", keep=2, after=tmp_path / "none")
+    writer = CheckpointWriter(tmp_path / "checkpoints", keep=2, prepare=nothing)
     for step in range(1, 7):
         writer.write(make_checkpoint(step, best_step=2 if step > 1 else 1), wait=True)
     writer.close()
@@ -120,13 +128,13 @@ def test_one_that_waits_is_replaced_by_a_newer_one(
     began, may_go_on = threading.Event(), threading.Event()
     write = write_checkpoint
 
-    def slow_write(folder: Path, checkpoint: Checkpoint, after: Path) -> Path:
+    def slow_write(folder: Path, checkpoint: Checkpoint, prepare: Callable[[], None]) -> Path:
         began.set()
         assert may_go_on.wait(30)
-        return write(folder, checkpoint, after)
+        return write(folder, checkpoint, prepare)
 
     monkeypatch.setattr(module, "write_checkpoint", slow_write)
-    writer = CheckpointWriter(tmp_path, keep=9, after=tmp_path / "none")
+    writer = CheckpointWriter(tmp_path, keep=9, prepare=nothing)
     writer.write(make_checkpoint(1))
     assert began.wait(30)
     for step in (2, 3, 4):
@@ -139,7 +147,7 @@ def test_one_that_waits_is_replaced_by_a_newer_one(
 def test_a_write_that_fails_is_told_and_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer = CheckpointWriter(tmp_path, keep=1, after=tmp_path / "none")
+    writer = CheckpointWriter(tmp_path, keep=1, prepare=nothing)
     writer.write(make_checkpoint(1), wait=True)
 
     def fail(*_: object, **__: object) -> None:
@@ -157,29 +165,30 @@ def test_a_write_that_fails_is_told_and_leaves_what_was_there(
     assert steps_in(tmp_path) == [1]
 
 
-def test_the_journal_is_on_the_disk_before_the_checkpoint(
+def test_it_is_prepared_and_on_the_disk_before_it_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal, synced = tmp_path / "metrics.jsonl", list[tuple[str, bool]]()
-    journal.write_text("{}\n")
+    events = list[tuple[str, bool]]()
     fsync = os.fsync
 
-    def note(descriptor: int) -> None:
-        path = Path(f"/proc/self/fd/{descriptor}").readlink()
-        synced.append((path.name, any(checkpoint_files(tmp_path / "checkpoints"))))
+    def note(name: str) -> None:
+        events.append((name, any(checkpoint_files(tmp_path / "checkpoints"))))
+
+    def note_fsync(descriptor: int) -> None:
+        note(Path(f"/proc/self/fd/{descriptor}").readlink().name)
         fsync(descriptor)
 
-    monkeypatch.setattr(os, "fsync", note)
-    write_checkpoint(tmp_path / "checkpoints", make_checkpoint(1), journal)
-    assert synced == [
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    write_checkpoint(tmp_path / "checkpoints", make_checkpoint(1), lambda: note("prepared"))
+    assert events == [
         ("partial-checkpoint.npz", False),
-        ("metrics.jsonl", False),
+        ("prepared", False),
         ("checkpoints", True),
     ]
 
 
 def test_many_files_are_ordered_by_step(tmp_path: Path) -> None:
-    file = write_checkpoint(tmp_path, make_checkpoint(1), tmp_path / "none")
+    file = write_checkpoint(tmp_path, make_checkpoint(1), nothing)
     for step in (10_000_000, 999, 20):
         shutil.copy(file, file.with_name(file.name.replace("0000001", f"{step:07d}")))
     assert steps_in(tmp_path) == [10_000_000, 999, 20, 1]

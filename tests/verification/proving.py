@@ -11,14 +11,14 @@ from expt.verification.proof import make_proof
 from expt.verification.report import judge
 from expt.verification.worker import INTERRUPTED, REPEAT, RESUMED, WHOLE, work
 
-LAYERS = ("model=custom", "model._target_=verification.faulty_parts.build")
+LAYERS = ("model=custom", "model._target_=verification.faulty_layers.build")
 DATA = (
     "data=iris",
-    "data._target_=verification.faulty_parts.Points",
+    "data._target_=verification.faulty_data.Points",
     "~data.standardize",
     "~data.split_seed",
 )
-ALLOW = {"EXPT_ALLOW": "verification.faulty_parts"}
+ALLOW = {"EXPT_ALLOW": "verification"}
 
 
 def prove(overrides: Sequence[str], folder: Path) -> tuple[str, bool]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from expt.errors import RunError, UserError
 from expt.record.process import Listener
 from expt.record.run import Run
 from expt.record.secrets import redacted
@@ -101,9 +102,13 @@ def reason(error: BaseException) -> str:
     What a store raises names the request at length; what lies at its bottom tells the reason.
     """
     root = error
-    while (cause := root.__cause__ or root.__context__) is not None:
+    while not _is_ours(root) and (cause := root.__cause__ or root.__context__) is not None:
         root = cause
     told = (isinstance(root, OSError) and root.strerror) or str(root)
     text = redacted(" ".join(told.split())).rstrip(".") or type(root).__name__
     text = text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
     return text if root is error else f"the store does not answer ({text})"
+
+
+def _is_ours(error: BaseException) -> bool:
+    return isinstance(error, UserError | RunError)

@@ -169,7 +169,7 @@ class Background:
     """
 
     def __init__(self, name: str, sink: Recorder) -> None:
-        self._name = name
+        self.name = name
         self._sink = sink
         self._is_broken = self._is_late = False
         self._calls: queue.Queue[functools.partial[None] | None] = queue.Queue()
@@ -193,7 +193,7 @@ class Background:
             _log.warning(
                 "%s: still busy %g s after the run was stopped; it may lack the last records. "
                 "The journal keeps everything.",
-                self._name,
+                self.name,
                 _KILLED_SECONDS,
             )
 
@@ -235,6 +235,6 @@ class Background:
         except Exception as error:  # noqa: BLE001
             self._is_broken = True
             _log.warning(
-                "%s: recording stopped: %s. The journal keeps everything.", self._name, error
+                "%s: recording stopped: %s. The journal keeps everything.", self.name, error
             )
-            _log.info("%s failed", self._name, exc_info=error)
+            _log.info("%s failed", self.name, exc_info=error)

@@ -12,7 +12,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,19 +56,19 @@ class CheckpointWriter:
 
     It writes at most once a second, and then the newest one that it was given: runs of a thousand
     steps a second may ask for more than a disk takes. A crash at any instant leaves the last
-    complete file. Before a checkpoint gets its name, the files that it builds upon are brought to
-    the disk.
+    complete file.
     """
 
-    def __init__(self, folder: Path, keep: int, after: Path) -> None:
+    def __init__(self, folder: Path, keep: int, prepare: Callable[[], None]) -> None:
         """Starts the thread.
 
         Args:
             folder: Where the files go; it is made with the first.
             keep: How many of the newest stay; that of the best step stays besides.
-            after: A file that must be on the disk before a checkpoint is: the journal.
+            prepare: Is called before a checkpoint gets its name, to bring to the disk what must be
+                there by then.
         """
-        self._folder, self._keep, self._after = folder, keep, after
+        self._folder, self._keep, self._prepare = folder, keep, prepare
         self._changed = threading.Condition()
         self._waiting: Checkpoint | None = None
         self._at_once = self._is_ending = self._is_writing = False
@@ -125,7 +125,7 @@ class CheckpointWriter:
                 checkpoint, self._waiting = self._waiting, None
                 self._is_writing, self._at_once = True, self._is_ending
             try:
-                write_checkpoint(self._folder, checkpoint, self._after)
+                write_checkpoint(self._folder, checkpoint, self._prepare)
                 self._remove_old(checkpoint.best_step)
             except OSError as error:
                 self._failure = error
@@ -144,13 +144,13 @@ class CheckpointWriter:
                 file.unlink()
 
 
-def write_checkpoint(folder: Path, checkpoint: Checkpoint, after: Path) -> Path:
+def write_checkpoint(folder: Path, checkpoint: Checkpoint, prepare: Callable[[], None]) -> Path:
     """Writes a checkpoint; it is on the disk, under its name, when this returns.
 
     Args:
         folder: Made if need be.
         checkpoint: What to write.
-        after: A file to bring to the disk before, if it exists.
+        prepare: Is called before the file gets its name.
 
     Raises:
         OSError: The disk is full, or else refuses.
@@ -165,15 +165,15 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, after: Path) -> Path:
         os.fsync(file.fileno())
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    if after.exists():
-        _to_disk(after)
+    prepare()
     path = folder / f"step_{checkpoint.step:07d}_{digest}.npz"
     partial.replace(path)
-    _to_disk(folder)
+    to_disk(folder)
     return path
 
 
-def _to_disk(path: Path) -> None:
+def to_disk(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are safe from the end of the machine."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

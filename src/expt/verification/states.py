@@ -23,9 +23,13 @@ class ShowingWriter(CheckpointWriter):
     """Shows a function every checkpoint that it is given; it need not write all of them."""
 
     def __init__(
-        self, show: Callable[[Checkpoint], None], folder: Path, keep: int, after: Path
+        self,
+        show: Callable[[Checkpoint], None],
+        folder: Path,
+        keep: int,
+        prepare: Callable[[], None],
     ) -> None:
-        super().__init__(folder, keep, after)
+        super().__init__(folder, keep, prepare)
         self._show = show
 
     def write(self, checkpoint: Checkpoint, *, wait: bool = False) -> None:
