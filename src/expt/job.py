@@ -230,6 +230,14 @@ def _train(
     if loop["profile"] is not None:
         run_block = profiled(run_block, loop["profile"], run.directory)
     before, started = run.record.get("training_seconds", 0.0), time.perf_counter()
+
+    def keep_best() -> None:
+        run.update(training_seconds=before + time.perf_counter() - started)
+        if best.step is not None:
+            best.restore()
+            save_model(learner.model, run.directory / MODEL_FILE)
+            run.update(best={"step": best.step, "watched": parts.watch.metric, **best.values})
+
     try:
         with saving as save:
             train(
@@ -243,12 +251,13 @@ def _train(
                 save,
                 interruption.check,
             )
-    finally:
-        run.update(training_seconds=before + time.perf_counter() - started)
-        if best.step is not None:
-            best.restore()
-            save_model(learner.model, run.directory / MODEL_FILE)
-            run.update(best={"step": best.step, "watched": parts.watch.metric, **best.values})
+    except BaseException:
+        try:
+            keep_best()
+        except OSError as error:  # what ended training is told; it may well be the same
+            _log.warning("the best model can't be saved: %s", error)
+        raise
+    keep_best()
     run.update(stopped=state.progress.reason)
     if best.step is None:
         raise RunError(f"{parts.watch.metric} was not finite at any evaluation; no model is kept.")

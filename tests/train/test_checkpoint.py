@@ -122,8 +122,9 @@ def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
     assert steps_in(tmp_path / "checkpoints") == [6, 5, 2]
 
 
-def test_one_that_waits_is_replaced_by_a_newer_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("best_step", "kept"), [(None, [4, 1]), (2, [4, 2, 1]), (4, [4, 1])])
+def test_of_those_that_wait_the_newest_and_the_best_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, best_step: int | None, kept: list[int]
 ) -> None:
     began, may_go_on = threading.Event(), threading.Event()
     write = write_checkpoint
@@ -138,10 +139,10 @@ def test_one_that_waits_is_replaced_by_a_newer_one(
     writer.write(make_checkpoint(1))
     assert began.wait(30)
     for step in (2, 3, 4):
-        writer.write(make_checkpoint(step))
+        writer.write(make_checkpoint(step, best_step))
     may_go_on.set()
     writer.close()  # does not wait for the second to be over
-    assert steps_in(tmp_path) == [4, 1]
+    assert steps_in(tmp_path) == kept
 
 
 def test_a_write_that_fails_is_told_and_leaves_what_was_there(

@@ -51,10 +51,14 @@ class Run:
             self.record |= fields
             partial = self.directory / "partial-run.json"
             text = json.dumps(self.record, indent=2, default=str)
-            with partial.open("w", encoding="utf-8") as file:
-                file.write(text + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            try:
+                with partial.open("w", encoding="utf-8") as file:
+                    file.write(text + "\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError:
+                partial.unlink(missing_ok=True)
+                raise
             partial.replace(self.directory / "run.json")
 
 

@@ -54,8 +54,8 @@ class Checkpoint:
 class CheckpointWriter:
     """Writes checkpoints on a thread of its own, so that training does not wait for the disk.
 
-    It writes at most once a second, and then the newest one that it was given: runs of a thousand
-    steps a second may ask for more than a disk takes. A crash at any instant leaves the last
+    It writes at most once a second, and then the newest and the best one of those that it was
+    given: runs of a thousand steps a second may ask for more than a disk takes. A crash at any instant leaves the last
     complete file.
     """
 
@@ -70,7 +70,7 @@ class CheckpointWriter:
         """
         self._folder, self._keep, self._prepare = folder, keep, prepare
         self._changed = threading.Condition()
-        self._waiting: Checkpoint | None = None
+        self._waiting: list[Checkpoint] = []
         self._at_once = self._is_ending = self._is_writing = False
         self._failure: OSError | None = None
         # A daemon, so that a second Ctrl-C can end the process at once.
@@ -78,7 +78,7 @@ class CheckpointWriter:
         self._thread.start()
 
     def write(self, checkpoint: Checkpoint, *, wait: bool = False) -> None:
-        """Takes a checkpoint to be written; one that still waits is replaced by it.
+        """Takes a checkpoint to be written; those that still wait, but for the best, are dropped.
 
         Args:
             checkpoint: Its arrays must not be changed any more.
@@ -88,7 +88,8 @@ class CheckpointWriter:
             RunError: It, or one before, could not be written.
         """
         with self._changed:
-            self._waiting = checkpoint
+            best = [old for old in self._waiting if old.step == checkpoint.best_step]
+            self._waiting = [*best, checkpoint]
             self._at_once |= wait
             self._changed.notify_all()
             if wait:
@@ -103,7 +104,7 @@ class CheckpointWriter:
         self._thread.join()
 
     def _is_idle(self) -> bool:
-        return self._waiting is None and not self._is_writing
+        return not self._waiting and not self._is_writing
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -117,16 +118,17 @@ class CheckpointWriter:
         last_write = -_SECONDS_BETWEEN_WRITES
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting is not None or self._is_ending)
-                if self._waiting is None:
+                self._changed.wait_for(lambda: self._waiting or self._is_ending)
+                if not self._waiting:
                     return
                 pause = last_write + _SECONDS_BETWEEN_WRITES - time.monotonic()
                 self._changed.wait_for(lambda: self._at_once, timeout=max(0.0, pause))
-                checkpoint, self._waiting = self._waiting, None
+                taken, self._waiting = self._waiting, []
                 self._is_writing, self._at_once = True, self._is_ending
             try:
-                write_checkpoint(self._folder, checkpoint, self._prepare)
-                self._remove_old(checkpoint.best_step)
+                for checkpoint in taken:
+                    write_checkpoint(self._folder, checkpoint, self._prepare)
+                self._remove_old(taken[-1].best_step)
             except OSError as error:
                 self._failure = error
                 (self._folder / _PARTIAL).unlink(missing_ok=True)

@@ -140,7 +140,11 @@ def _kind(shape: Sequence[int], dtype: Any) -> str:
 def save_model(model: keras.Model, path: Path) -> None:
     """Saves a model as a `.keras` file, atomically: there is the whole file or the one before."""
     partial = path.with_name(f"partial-{path.name}")
-    model.save(partial)
+    try:
+        model.save(partial)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
     partial.replace(path)
 
 
