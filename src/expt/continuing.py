@@ -116,14 +116,21 @@ def checkpoints(
     writer = make_writer(folder, keep, prepare)
     of_run = identity(job.config, dataset.fingerprint)
 
-    def save(*, wait: bool = False) -> None:
-        writer.write(state.checkpoint(of_run), wait=wait)
+    saved = 0
+
+    def save() -> None:
+        nonlocal saved
+        if state.progress.step != saved:
+            saved = state.progress.step
+            writer.write(state.checkpoint(of_run))
 
     try:
         yield save
-        save(wait=True)
+        save()
+        writer.flush()
     except (KeyboardInterrupt, Terminated):
-        save(wait=True)
+        save()
+        writer.flush()
         raise
     finally:
         writer.close()

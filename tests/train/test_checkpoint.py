@@ -117,7 +117,8 @@ def test_the_newest_whole_one_is_used(tmp_path: Path, caplog: pytest.LogCaptureF
 def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
     writer = CheckpointWriter(tmp_path / "checkpoints", keep=2, prepare=nothing)
     for step in range(1, 7):
-        writer.write(make_checkpoint(step, best_step=2 if step > 1 else 1), wait=True)
+        writer.write(make_checkpoint(step, best_step=2 if step > 1 else 1))
+        writer.flush()
     writer.close()
     assert steps_in(tmp_path / "checkpoints") == [6, 5, 2]
 
@@ -149,14 +150,16 @@ def test_a_write_that_fails_is_told_and_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = CheckpointWriter(tmp_path, keep=1, prepare=nothing)
-    writer.write(make_checkpoint(1), wait=True)
+    writer.write(make_checkpoint(1))
+    writer.flush()
 
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", fail)
+    writer.write(make_checkpoint(2))
     with pytest.raises(RunError, match="No space left on device"):
-        writer.write(make_checkpoint(2), wait=True)
+        writer.flush()
     with pytest.raises(RunError, match="make space"):
         writer.write(make_checkpoint(3))
     writer.close()
@@ -193,3 +196,14 @@ def test_many_files_are_ordered_by_step(tmp_path: Path) -> None:
     for step in (10_000_000, 999, 20):
         shutil.copy(file, file.with_name(file.name.replace("0000001", f"{step:07d}")))
     assert steps_in(tmp_path) == [10_000_000, 999, 20, 1]
+
+
+def test_a_step_that_is_saved_again_has_one_file(tmp_path: Path) -> None:
+    for best_step in (1, 2):  # by another process
+        writer = CheckpointWriter(tmp_path, keep=2, prepare=nothing)
+        writer.write(make_checkpoint(5, best_step))
+        writer.close()
+    newest = newest_checkpoint(tmp_path, last_step=5)
+    assert newest is not None
+    assert newest.best_step == 2
+    assert steps_in(tmp_path) == [5]

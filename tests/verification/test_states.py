@@ -100,7 +100,7 @@ def test_a_writer_shows_what_it_is_given(tmp_path: Path) -> None:
     shown: list[int] = []
     writer = ShowingWriter(lambda each: shown.append(each.step), tmp_path / "c", 1, tmp_path / "j")
     for step in range(1, 6):
-        writer.write(checkpoint(step), wait=step == 5)
+        writer.write(checkpoint(step))
     writer.close()
     assert shown == [1, 2, 3, 4, 5]
     (file,) = (tmp_path / "c").glob("*.npz")

@@ -12,7 +12,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,8 @@ class CheckpointWriter:
     """Writes checkpoints on a thread of its own, so that training does not wait for the disk.
 
     It writes at most once a second, and then the newest and the best one of those that it was
-    given: runs of a thousand steps a second may ask for more than a disk takes. A crash at any instant leaves the last
-    complete file.
+    given: runs of a thousand steps a second may ask for more than a disk takes. A crash at any
+    instant leaves the last complete file.
     """
 
     def __init__(self, folder: Path, keep: int, prepare: Callable[[], None]) -> None:
@@ -77,23 +77,31 @@ class CheckpointWriter:
         self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
         self._thread.start()
 
-    def write(self, checkpoint: Checkpoint, *, wait: bool = False) -> None:
+    def write(self, checkpoint: Checkpoint) -> None:
         """Takes a checkpoint to be written; those that still wait, but for the best, are dropped.
 
         Args:
             checkpoint: Its arrays must not be changed any more.
-            wait: Whether to write it now, and to return when it is on the disk.
 
         Raises:
-            RunError: It, or one before, could not be written.
+            RunError: One before could not be written.
         """
         with self._changed:
             best = [old for old in self._waiting if old.step == checkpoint.best_step]
             self._waiting = [*best, checkpoint]
-            self._at_once |= wait
             self._changed.notify_all()
-            if wait:
-                self._changed.wait_for(lambda: self._is_idle() or self._failure is not None)
+            self._raise_failure()
+
+    def flush(self) -> None:
+        """Writes what waits now, and returns when it is on the disk.
+
+        Raises:
+            RunError: Something could not be written.
+        """
+        with self._changed:
+            self._at_once = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._is_idle() or self._failure is not None)
             self._raise_failure()
 
     def close(self) -> None:
@@ -126,9 +134,8 @@ class CheckpointWriter:
                 taken, self._waiting = self._waiting, []
                 self._is_writing, self._at_once = True, self._is_ending
             try:
-                for checkpoint in taken:
-                    write_checkpoint(self._folder, checkpoint, self._prepare)
-                self._remove_old(taken[-1].best_step)
+                files = {write_checkpoint(self._folder, each, self._prepare) for each in taken}
+                self._remove_old(files, taken[-1].best_step)
             except OSError as error:
                 self._failure = error
                 (self._folder / _PARTIAL).unlink(missing_ok=True)
@@ -140,8 +147,15 @@ class CheckpointWriter:
                 if self._failure is not None:
                     return
 
-    def _remove_old(self, best_step: int | None) -> None:
-        for file in list(checkpoint_files(self._folder))[self._keep :]:
+    def _remove_old(self, written: Set[Path], best_step: int | None) -> None:
+        again = {step_of(file) for file in written}
+        files = []
+        for file in checkpoint_files(self._folder):
+            if step_of(file) in again and file not in written:
+                file.unlink()  # of a step that was saved once more
+            else:
+                files.append(file)
+        for file in files[self._keep :]:
             if step_of(file) != best_step:
                 file.unlink()
 

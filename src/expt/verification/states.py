@@ -32,10 +32,10 @@ class ShowingWriter(CheckpointWriter):
         super().__init__(folder, keep, prepare)
         self._show = show
 
-    def write(self, checkpoint: Checkpoint, *, wait: bool = False) -> None:
+    def write(self, checkpoint: Checkpoint) -> None:
         """Shows and takes a checkpoint."""
         self._show(checkpoint)
-        super().write(checkpoint, wait=wait)
+        super().write(checkpoint)
 
 
 class StateLog:
