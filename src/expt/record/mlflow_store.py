@@ -24,8 +24,9 @@ def prepare_mlflow() -> None:
         os.environ.setdefault(name, value)
     import mlflow  # noqa: F401
 
-    # It tells of every database table and every model file that it makes, urllib3 of every retry.
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    # It tells of every table and file that it makes, and prints the traceback of what it also
+    # raises, and urllib3 tells of every retry; failures are told by who calls it.
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 

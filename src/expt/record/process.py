@@ -160,8 +160,7 @@ class _Child:
                     level, text = value
                     _log.log(level, "%s: %s", self._name, text)
                 elif kind == "update":
-                    assert self._run is not None
-                    self._run.update(**value)
+                    self._update(value)
                 else:
                     self._failure = value
                     self._is_done.set()
@@ -170,6 +169,13 @@ class _Child:
         if not self._is_done.is_set():
             self._failure = "its process has ended"
             self._is_done.set()
+
+    def _update(self, values: dict[str, Any]) -> None:
+        assert self._run is not None
+        try:
+            self._run.update(**values)
+        except OSError as error:  # a full disk; the next update writes these, too
+            _log.info("%s: run.json can't be written: %s", self._name, error)
 
 
 class _ForwardedRun(Run):
@@ -227,8 +233,11 @@ _answers: IO[bytes]
 
 
 def _answer(kind: str, value: Any) -> None:
-    pickle.dump((kind, value), _answers)
-    _answers.flush()
+    try:
+        pickle.dump((kind, value), _answers)
+        _answers.flush()
+    except BrokenPipeError:
+        os._exit(0)  # the parent is gone, and nothing more is worth doing
 
 
 if __name__ == "__main__":

@@ -74,6 +74,8 @@ class _Processes:
             if process is None:
                 break
             outcomes[name] = _ended(process)
+            if self._is_stopped:
+                break
             self._tell(name, outcomes[name])
             if outcomes[name].code != 0:
                 break
@@ -92,7 +94,7 @@ class _Processes:
                 return None
             process = subprocess.Popen(
                 [sys.executable, "-m", "expt.verification.worker", str(self._folder), name],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -105,8 +107,9 @@ class _Processes:
 
 def _ended(process: subprocess.Popen[str]) -> Outcome:
     started = time.monotonic()
-    _, told = process.communicate()
-    if process.returncode < 0:
+    assert process.stderr is not None
+    told = process.stderr.read()  # up to its end; `communicate` would close what it listens to
+    if process.wait() < 0:
         told = f"{_ERROR}signal {signal.Signals(-process.returncode).name} ended it"
     _, found, sentence = f"\n{told}".rpartition(f"\n{_ERROR}")
     error = sentence if found else told

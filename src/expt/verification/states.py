@@ -42,14 +42,11 @@ class StateLog:
     """Keeps states in a folder: a digest of every tensor, and the values while there is room."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._left, self._last = folder, _MOST_BYTES, 0
+        self._folder, self._left = folder, _MOST_BYTES
 
-    def add(self, checkpoint: Checkpoint) -> bool:
-        """Keeps the state of a step, and returns whether it is a new one."""
+    def add(self, checkpoint: Checkpoint) -> None:
+        """Keeps the state of a step."""
         step, arrays = checkpoint.step, checkpoint.arrays
-        if step == self._last:
-            return False
-        self._last = step
         tensors = {name: [_digest(array), array.size] for name, array in arrays.items()}
         line = {"step": step, "tensors": tensors, "facts": _compared(checkpoint.facts)}
         with (self._folder / _FILE).open("a", encoding="utf-8") as file:
@@ -57,7 +54,6 @@ class StateLog:
         self._left -= sum(array.nbytes for array in arrays.values())
         if self._left >= 0:
             np.savez(_values_file(self._folder, step), allow_pickle=False, **arrays)
-        return True
 
 
 @dataclass(frozen=True)

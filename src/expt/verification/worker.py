@@ -1,7 +1,10 @@
 """One process of a proof: `python -m expt.verification.worker FOLDER NAME`."""
 
 import json
+import os
 import signal
+import sys
+import threading
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -35,8 +38,15 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     folder, name = arguments
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     work(Path(folder), name)
     return 0
+
+
+def _end_with_parent() -> None:
+    """Ends this process once the one that started it is gone, which holds the pipe."""
+    os.read(sys.stdin.fileno(), 1)  # a buffered read would hold a lock that the exit needs
+    os._exit(1)
 
 
 def work(folder: Path, name: str) -> None:
@@ -76,8 +86,8 @@ def _train(proof: Proof, dataset: Dataset, folder: Path, name: str) -> None:
         directory.mkdir()
 
     def show(checkpoint: Checkpoint) -> None:
-        is_new, is_interrupting = log.add(checkpoint), name == INTERRUPTED
-        if is_new and is_interrupting and checkpoint.step == proof.interrupt_at:
+        log.add(checkpoint)
+        if name == INTERRUPTED and checkpoint.step == proof.interrupt_at:
             signal.raise_signal(signal.SIGINT)
 
     _start(proof.job)

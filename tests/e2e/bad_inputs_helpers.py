@@ -1,0 +1,107 @@
+"""Commands run in this process on what is damaged: how they answer, and what they leave."""
+
+import contextlib
+import hashlib
+import importlib
+import io
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+
+from expt.command import run_command
+
+CHANGING = (".lock", "run.log")
+"""The files of a run that every command may write."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command did.
+
+    Attributes:
+        code: Its exit code; None if it raised what its user would see as a traceback.
+        out: What it wrote to stdout.
+        error: What it wrote to stderr.
+    """
+
+    code: int | None
+    out: str
+    error: str
+
+    @property
+    def is_an_answer(self) -> bool:
+        """Whether a person can make sense of it."""
+        told = self.out + self.error
+        return self.code in (0, 1, 2) and "Traceback" not in told and bool(told.strip())
+
+
+def answer(command: str, *arguments: str, folder: Path) -> Answer:
+    """Runs a command in a folder, in this process; whatever it changes of that is put back."""
+    module = importlib.import_module(f"expt.{command}")
+    out, error = io.StringIO(), io.StringIO()
+    with (
+        _process_kept(),
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(error),
+    ):
+        sys.argv = [f"expt.{command}", *arguments]
+        code: int | None = 0
+        try:
+            run_command(module._run)
+        except SystemExit as ended:
+            code = _code(ended)
+        except Exception:  # noqa: BLE001  what reaches the interpreter
+            code = None
+            traceback.print_exc()
+    return Answer(code, out.getvalue(), error.getvalue())
+
+
+def content(folder: Path, but: Callable[[Path], bool] = lambda _: False) -> dict[str, str]:
+    """What is in a folder: a hash of each file, but of those that every command may write."""
+    return {
+        str(path): _hash(path)
+        for path in sorted(folder.rglob("*"))
+        if path.name not in CHANGING and not but(path)
+    }
+
+
+def _hash(path: Path) -> str:
+    if path.is_symlink():
+        return f"link to {path.readlink()}"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+
+
+def _code(ended: SystemExit) -> int | None:
+    return ended.code if isinstance(ended.code, int | None) else 1
+
+
+@contextlib.contextmanager
+def _process_kept() -> Iterator[None]:
+    arguments, paths, raises = sys.argv, list(sys.path), logging.raiseExceptions
+    root, factory = logging.getLogger(), logging.getLogRecordFactory()
+    handlers, level = list(root.handlers), root.level
+    on_signal: Any = signal.getsignal(signal.SIGTERM)
+    environment = dict(os.environ)
+    root.handlers = []  # those of pytest would be closed by what replaces them
+    try:
+        yield
+    finally:
+        for handler in root.handlers:
+            handler.close()
+        root.handlers = handlers
+        root.setLevel(level)
+        logging.setLogRecordFactory(factory)
+        signal.signal(signal.SIGTERM, on_signal)
+        sys.argv, sys.path[:], logging.raiseExceptions = arguments, paths, raises
+        os.environ.clear()
+        os.environ.update(environment)
+        GlobalHydra.instance().clear()
