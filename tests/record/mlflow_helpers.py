@@ -68,6 +68,11 @@ class Server:
         """Sends a signal to all its processes."""
         os.killpg(self._process.pid, number)
 
+    @property
+    def group(self) -> int:
+        """The number of its process group."""
+        return self._process.pid
+
     def kill(self) -> None:
         """Ends it at once."""
         self.signal(signal.SIGKILL)

@@ -72,7 +72,7 @@ class CheckpointWriter:
         self._changed = threading.Condition()
         self._waiting: list[Checkpoint] = []
         self._at_once = self._is_ending = self._is_writing = False
-        self._failure: OSError | None = None
+        self._failure: Exception | None = None
         # A daemon, so that a second Ctrl-C can end the process at once.
         self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
         self._thread.start()
@@ -115,12 +115,14 @@ class CheckpointWriter:
         return not self._waiting and not self._is_writing
 
     def _raise_failure(self) -> None:
-        if self._failure is not None:
+        if isinstance(self._failure, OSError):
             raise RunError(
                 f"a checkpoint can't be written to {self._folder}: {self._failure.strerror}. The "
                 "checkpoints before it are whole; make space, and python -m expt.resume "
                 f"{self._folder.parent} goes on from there."
             ) from self._failure
+        if self._failure is not None:
+            raise self._failure
 
     def _work(self) -> None:
         last_write = -_SECONDS_BETWEEN_WRITES
@@ -136,7 +138,7 @@ class CheckpointWriter:
             try:
                 files = {write_checkpoint(self._folder, each, self._prepare) for each in taken}
                 self._remove_old(files, taken[-1].best_step)
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001  raised where training waits for it
                 self._failure = error
                 (self._folder / _PARTIAL).unlink(missing_ok=True)
                 _log.info("a checkpoint can't be written", exc_info=error)
