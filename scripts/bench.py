@@ -13,7 +13,8 @@ model, tracing included, to when the test split is evaluated, the model saved an
 closed; fit's figure stays.
 
 The row `image-folder` compares expt with itself: the same 20,000 small PNG files, streamed from
-disk against held in memory as one array.
+disk against held in memory as one array. The rows `…-saving` compare it with itself, too: a
+checkpoint after every epoch against none but the last.
 """
 
 import argparse
@@ -49,14 +50,15 @@ class Row:
 
 
 _MNIST = ("data=mnist", "data.num_validation=1280")
+_MNIST_MLP = (*_MNIST, "model.units=[256,256]")
 _CIFAR = ("data=cifar10", "data.num_validation=1280")
 _OF_FILES = ("model=cnn", "data.batch_size=128")
 ROWS = {
     "digits": Row((), 100),
     "digits-xla": Row(("loop.compile=xla",), 100),
     "digits-unvalidated": Row(("loop.eval_every=null",), 100),
-    "mnist-mlp": Row((*_MNIST, "model.units=[256,256]"), 10),
-    "mnist-mlp-xla": Row((*_MNIST, "model.units=[256,256]", "loop.compile=xla"), 10),
+    "mnist-mlp": Row(_MNIST_MLP, 10),
+    "mnist-mlp-xla": Row((*_MNIST_MLP, "loop.compile=xla"), 10),
     "mnist-cnn": Row((*_MNIST, "model=cnn"), 3),
     "cifar-resnet20": Row((*_CIFAR, "model=resnet", "loop.batches=20"), 5),
     "cifar-vit": Row((*_CIFAR, "model=vit"), 4),
@@ -65,6 +67,8 @@ ROWS = {
         3,
         against=("data=npz", "data.path=images.npz", *_OF_FILES),
     ),
+    "digits-saving": Row((), 200, against=("loop.save_every=null",)),
+    "mnist-saving": Row(_MNIST_MLP, 10, against=(*_MNIST_MLP, "loop.save_every=null")),
 }
 
 

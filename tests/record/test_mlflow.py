@@ -21,6 +21,7 @@ from record_helpers import make_run
 
 from expt.errors import RunError
 from expt.record.mlflow import log_evaluation, store_uri
+from expt.record.mlflow_store import prepare_mlflow
 from expt.record.run import Run, Status
 
 # MLflow's own, when its pyfunc module is imported.
@@ -283,3 +284,13 @@ def test_an_evaluation_is_added_or_a_dead_server_told(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:carp-fish@127.0.0.1:9")
     with pytest.raises(RunError, match=r"does not answer \(Connection refused\)"):
         log_evaluation(run.output_dir, run.record, "digits-val", 3, {"loss": 0.5})
+
+
+def test_values_that_are_no_numbers_are_told_apart() -> None:
+    prepare_mlflow()
+    from mlflow.entities import Metric
+
+    from expt.record.mlflow_run import _identity
+
+    values = [float("nan"), float("inf"), float("-inf"), 0.0]
+    assert len({_identity(Metric("a/b", value, 1, 1)) for value in values}) == 4

@@ -22,11 +22,13 @@ def with_model(directory: Path, **fields: Any) -> Path:
     data = {
         "name": "digits",
         "source": "a.b",
+        "task": "regression",
         "fingerprint": "f",
         "input_shape": [8],
         "class_names": [],
     }
-    complete = {"choices": {}, "overrides": [], "best": {"step": 1}, "data": data}
+    best, shape = {"step": 1, "watched": "val/loss"}, {"model_input_shape": [8]}
+    complete = {"choices": {}, "overrides": [], "best": best, "data": data, **shape}
     write_run(directory, **complete | fields)
     (directory / "model.keras").write_bytes(b"model")
     return directory
@@ -140,7 +142,7 @@ class TestModel:
         self, fields: dict[str, Any], tmp_path: Path
     ) -> None:
         directory = with_model(tmp_path / "run", **fields)
-        with pytest.raises(UserError, match=r"run\.json is damaged: '\w+' is missing or wrong"):
+        with pytest.raises(UserError, match=r"run\.json is damaged: '[\w.]+' is missing or wrong"):
             _ = read_run(directory, tmp_path).model_file
 
 

@@ -10,6 +10,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from expt.config import schema
+from expt.config.checks import PARTS
 from expt.config.compose import Job, compose_jobs
 from expt.config.hydra_errors import hydras_errors_as_ours
 from expt.config.location import options
@@ -30,13 +31,17 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
     """
     file = directory / CONFIG_FILE
     try:
-        config = OmegaConf.to_container(OmegaConf.load(file), resolve=True, enum_to_str=True)
+        loaded = OmegaConf.merge(OmegaConf.structured(schema.Config), OmegaConf.load(file))
+        config = OmegaConf.to_container(loaded, resolve=True, enum_to_str=True)
     # OmegaConf lets through whatever the YAML parser raises.
     except Exception as error:
-        raise UserError(f"{file} can't be read: {error}") from error
-    if not isinstance(config, dict):
-        raise UserError(f"{file} is not a config.")
+        raise UserError(f"{file} can't be read: {' '.join(str(error).split())}") from error
+    assert isinstance(config, dict)
     frozen = {str(key): value for key, value in config.items()}
+    for group in PARTS:
+        node = frozen[group]
+        if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
+            raise UserError(f"{file} is damaged: {group} has no _target_.")
     try:
         job = Job(frozen, dict(record["choices"]), tuple(record["overrides"]))
         changes = [entry["changes"] for entry in record.get("resumed", [])]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from expt.errors import UserError
+from expt.runs.kinds import wrong_place
 from expt.runs.life import status_of
 
 _RUN_FILE = "run.json"
@@ -16,17 +17,35 @@ _MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
 _LONGEST_NAME = 100  # letters
 
 
-# The kinds of what is read from records: of every run, of one that is to be used, of its data.
+# The kinds of what is read from records: of every run, of one that is to be used, of its model.
 _OF_ALL: Mapping[str, Any] = {
-    "status": str,
-    "started": int | float,
-    **dict.fromkeys(("mlflow", "process"), dict | None),
+    "status": {"RUNNING", "FINISHED", "FAILED", "KILLED"},
+    "started": float,
+    "ended": (None, float),
+    "mlflow": (None, {"run_id": str, "experiment_id": (None, str)}),
+    "process": (None, dict),
 }
-_OF_USED: Mapping[str, Any] = {"choices": dict, "overrides": list, "data": dict}
-_OF_DATA: Mapping[str, Any] = {
-    **dict.fromkeys(("name", "source", "fingerprint"), str),
-    **dict.fromkeys(("input_shape", "class_names"), list),
+_SHAPE = [(None, int)]
+_SCALE = {"mean": [float], "deviation": [float]}
+_COLUMN = {"name": str, "categories": (None, [str]), "fill": (None, float)}
+_OF_USED: Mapping[str, Any] = {
+    **dict.fromkeys(("id", "run_name", "run_hash", "variant_hash"), (None, str)),
+    "overrides": [str],
+    "choices": dict,
+    "data": {
+        **dict.fromkeys(("name", "source", "task", "fingerprint"), str),
+        "encoding": (None, {"columns": [_COLUMN], "separator": str, "impute": bool}),
+        "input_shape": _SHAPE,
+        "class_names": [str],
+        **dict.fromkeys(("input_scale", "target_scale"), (None, _SCALE)),
+    },
+    **dict.fromkeys(("model_input_shape", "model_output_shape"), (None, _SHAPE)),
+    **dict.fromkeys(("git", "versions"), (None, dict)),
+    "best": (None, {"step": int, "watched": str}),
+    "training_seconds": (None, float),
+    "resumed": (None, [{"time": float, "changes": dict}]),
 }
+_OF_MODEL: Mapping[str, Any] = {"best": dict, "model_input_shape": list}
 
 
 @dataclass(frozen=True)
@@ -59,7 +78,7 @@ class FoundRun:
         if file.resolve().parent != self.directory:
             raise UserError(f"{file} is a link that leads outside of the run's directory.")
         self.check_record()
-        _check_kinds(self.directory, self.record, {"best": dict})
+        _check_kinds(self.directory, self.record, _OF_MODEL)
         return file
 
     def check_record(self) -> None:
@@ -69,7 +88,6 @@ class FoundRun:
             UserError: Something is missing or wrong.
         """
         _check_kinds(self.directory, self.record, _OF_USED)
-        _check_kinds(self.directory, self.record["data"], _OF_DATA)
 
 
 def find_run(name: str, output_dir: Path) -> FoundRun:
@@ -126,10 +144,13 @@ def file_name(name: str) -> str:
     return re.sub(r"[^\w+.-]+", "_", name).lstrip(".")[:_LONGEST_NAME] or "_"
 
 
-def _check_kinds(directory: Path, values: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
-    for key, kind in kinds.items():
-        if not isinstance(values.get(key), kind):
-            raise UserError(f"{directory / _RUN_FILE} is damaged: {key!r} is missing or wrong.")
+def _check_kinds(directory: Path, record: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
+    wrong = wrong_place(record, kinds)
+    if wrong is not None:
+        raise UserError(
+            f"{directory / _RUN_FILE} is damaged: {wrong!r} is missing or wrong. Put a copy of the "
+            "file in its place if there is one."
+        )
 
 
 def _folder_above(directory: Path) -> Path | None:

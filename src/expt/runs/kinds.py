@@ -1,13 +1,13 @@
-"""The kinds of values that a file must hold to be used; it may be damaged, or come from elsewhere.
+"""The kinds of values that a record must hold to be used: it may be damaged, or from elsewhere.
 
-A kind is a class, None, or is made of kinds: `{key: kind}` is a mapping with these keys and any
-others, `[kind]` a list of such items, `(kind, kind)` one or the other. A missing key is None. `int`
-and `float` stand for numbers that computers count and measure with: not booleans, the one from 0
-and within 64 bits, the other finite.
+A kind is a class or None, or it is made of kinds: `{key: kind}` is a mapping that has these keys
+(a missing one is None), `[kind]` a list of such items, and `(kind, kind)` one or the other. A set
+is of the texts that are possible. `int` stands for a count or a step, `float` for a finite number;
+no boolean is either.
 """
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 _LARGEST_COUNT = 2**63 - 1
@@ -19,35 +19,34 @@ def wrong_place(value: object, kind: Any, place: str = "") -> str | None:
     Args:
         value: As JSON holds it.
         kind: What it must be.
-        place: Where the value is itself.
+        place: Where the value stands itself.
     """
     if isinstance(kind, tuple):
-        wrong = [wrong_place(value, one, place) for one in kind]
-        return None if None in wrong else wrong[-1]
-    items: Iterable[tuple[object, Any, str]] = ()
-    if isinstance(kind, Mapping):
-        is_right = isinstance(value, dict)
-        if isinstance(value, dict):
-            items = ((value.get(key), one, str(key)) for key, one in kind.items())
-    elif isinstance(kind, list):
-        is_right = isinstance(value, list)
-        if isinstance(value, list):
-            items = ((item, kind[0], str(index)) for index, item in enumerate(value))
-    else:
-        is_right = _is_plain(value, kind)
-    if not is_right:
+        places = [wrong_place(value, one, place) for one in kind]
+        return None if None in places else places[-1]
+    items: list[tuple[Any, object, Any]] = []
+    if isinstance(kind, Mapping) and isinstance(value, Mapping):
+        items = [(key, value.get(key), inner) for key, inner in kind.items()]
+    elif isinstance(kind, list) and isinstance(value, list):
+        items = [(index, item, kind[0]) for index, item in enumerate(value)]
+    elif not _is_plain(value, kind):
         return place
-    wrong = [wrong_place(item, one, f"{place}.{name}" if place else name) for item, one, name in items]
-    return next((found for found in wrong if found is not None), None)
+    for name, item, inner in items:
+        wrong = wrong_place(item, inner, f"{place}.{name}" if place else str(name))
+        if wrong is not None:
+            return wrong
+    return None
 
 
 def _is_plain(value: object, kind: Any) -> bool:
     if kind is None:
         return value is None
-    if isinstance(value, bool):
-        return kind is bool
     if kind is int:
-        return isinstance(value, int) and 0 <= value <= _LARGEST_COUNT
+        return type(value) is int and 0 <= value <= _LARGEST_COUNT
     if kind is float:
-        return isinstance(value, int | float) and abs(value) <= sys.float_info.max
-    return isinstance(value, kind)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return abs(value) <= sys.float_info.max
+    if isinstance(kind, set):
+        return isinstance(value, str) and value in kind
+    return isinstance(kind, type) and isinstance(value, kind)
