@@ -34,7 +34,7 @@ class Kept:
 def block(first: int, last: int, shift: float = 0.0) -> Scalars:
     steps = np.arange(first, last + 1)
     losses = (1 / steps + shift).astype(np.float32)
-    return Scalars(steps, np.ones_like(steps), steps * 1.0, {"train/loss": losses})
+    return Scalars(steps, np.ones_like(steps), steps.astype(np.float64), {"train/loss": losses})
 
 
 def evaluation(step: int, speed: float = 1.0) -> Scalars:

@@ -220,6 +220,49 @@ def test_cadences_are_kept(
     assert fake.evaluated == sorted({*evaluations, *images})
 
 
+@pytest.mark.parametrize(("save_every", "saved"), [(3, [3, 6, 9]), ("1ep", [4, 8]), (None, [])])
+def test_it_is_saved_after_all_else_that_is_due(
+    make_fake: MakeFake, save_every: object, saved: list[int]
+) -> None:
+    fake = make_fake(save_every=save_every, eval_every=1, image_every=1)
+    fake.saved = Saved(fake)
+    fake.train()
+    assert fake.saved == saved
+
+
+class Saved(list[int]):
+    """Notes the steps of saves, at which everything must be recorded."""
+
+    def __init__(self, fake: "Fake") -> None:
+        super().__init__()
+        self._fake = fake
+
+    def append(self, step: int) -> None:
+        assert self._fake.recorder.steps("train/loss")[-1] == step
+        assert self._fake.recorder.steps("val/loss")[-1] == step
+        assert self._fake.recorder.image_steps()[-1] == step
+        super().append(step)
+
+
+@pytest.mark.parametrize("begun", [0, 3, 4, 9])
+def test_it_begins_where_progress_is(make_fake: MakeFake, begun: int) -> None:
+    fake = make_fake()
+    fake.progress.step = fake.step = begun
+    fake.train()
+    assert fake.recorder.steps("train/loss") == list(range(begun + 1, 11))
+    order = batch_indices(3, begun, 10 - begun, fake.plan.num_examples, BATCH_SIZE)
+    np.testing.assert_array_equal(np.concatenate(fake.indices), order)
+
+
+@pytest.mark.parametrize("progress", [Progress(10), Progress(4, reason="enough")])
+def test_what_has_ended_is_not_trained_on(make_fake: MakeFake, progress: Progress) -> None:
+    fake = make_fake()
+    fake.progress, reason = progress, progress.reason
+    fake.train()
+    assert fake.recorder.records == []
+    assert progress.reason == reason
+
+
 @pytest.mark.parametrize("seconds", [1e-6, 0.0625, 9.0])
 @pytest.mark.parametrize("eval_every", [None, "1ep", 7])
 def test_every_step_is_taken_and_recorded_once(
@@ -503,16 +546,19 @@ def make_line(mode: str, optimizer: Any, stopping: Stopping) -> tuple[Any, InMem
         LOSS,
         best,
     )
-    outcome = train(
+    progress = Progress()
+    train(
         plan,
+        progress,
         make_run_block(step, make_feed(plan, dataset), 10, CAPACITY, mode),
         evaluation,
         stopping,
         recorder,
         lambda _step, _outputs: [],
         lambda: None,
+        lambda: None,
     )
-    assert outcome.values["val/loss"] == recorder.rows("val/loss")[-1][2]
+    assert progress.values["val/loss"] == recorder.rows("val/loss")[-1][2]
     return model, recorder, best
 
 
