@@ -133,7 +133,8 @@ def test_a_mistake_is_told_at_once_and_leaves_nothing(
     for name in ("here", "unfinished"):
         (folder / name).mkdir(exist_ok=True)
     (folder / "here" / "file").touch()
-    (folder / "unfinished" / "run.json").write_text(json.dumps({"status": "RUNNING"}))
+    unfinished = {"status": "RUNNING", "started": 0.0}
+    (folder / "unfinished" / "run.json").write_text(json.dumps(unfinished))
     before = set(folder.rglob("*"))
     done = export(*arguments, folder=folder, code=_SPY)
     assert done.returncode == 2

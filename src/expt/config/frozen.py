@@ -112,9 +112,14 @@ def with_overrides(
     of_groups = [override for override in parsed if options(override.key_or_group)]
     config, choices = dict(job.config), dict(job.choices)
     if of_groups:
-        given = [str(override.input_line) for override in of_groups]
+        changed_groups = [override.key_or_group for override in of_groups]
+        given = [
+            str(override.input_line)
+            for override in parsed
+            if override.key_or_group.partition(".")[0] in changed_groups
+        ]
         (composed,), _ = compose_jobs(given, config_dir, multirun=False)
-        for group in (override.key_or_group for override in of_groups):
+        for group in changed_groups:
             if group not in config:
                 raise UserError(f"{group}=…: a preset can't be put upon a recorded config.")
             config[group] = composed.config[group]
