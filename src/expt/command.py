@@ -1,5 +1,6 @@
 """What every command shares: exit codes, and how errors reach the user."""
 
+import errno
 import logging
 import os
 import signal
@@ -50,6 +51,8 @@ def tell(error: Exception) -> None:
 
 def exit_code(error: Exception) -> int:
     """Returns the exit code that an error stands for."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return 2  # no file can be called what the user typed
     return 2 if isinstance(error, UserError) else 1
 
 
@@ -59,8 +62,8 @@ def take_options(
     """Separates a command's own `KEY=VALUE` arguments from overrides of the config."""
     options, overrides = dict(defaults), []
     for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key in options:
+        key, equals, value = argument.partition("=")
+        if equals and key in options:
             options[key] = value
         else:
             overrides.append(argument)

@@ -1,9 +1,11 @@
 """What a run keeps so that it can be continued, and what a continued run begins from."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Real
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -15,12 +17,26 @@ from expt.record.journal import FILE_NAME, read_journal
 from expt.record.recorder import Background, Recorder
 from expt.record.replay import IMAGES
 from expt.record.run import EXTENSIONS, Earlier
+from expt.runs.kinds import wrong_place
 from expt.train.checkpoint import Checkpoint, CheckpointWriter, newest_checkpoint, to_disk
 from expt.train.plan import Plan
 from expt.train.state import Progress, State
 
 CHECKPOINTS = "checkpoints"
 _LOCK = ".lock"
+# The kinds of what a checkpoint tells besides its arrays. Metrics may be infinite, or no numbers.
+_FACTS: Mapping[str, Any] = {
+    "best_step": (None, int),
+    "identity": dict,
+    "progress": {"values": {str: Real}, "reason": (None, str)},
+    "best": {str: Real},
+    "stopping": {
+        "lowest_loss": Real,
+        "best": (None, Real),
+        "without_improvement": int,
+        "seconds": float,
+    },
+}
 
 MakeWriter = Callable[[Path, int, Callable[[], None]], CheckpointWriter]
 """Makes what writes a run's checkpoints; its arguments are those of `CheckpointWriter`."""
@@ -57,6 +73,12 @@ def last_checkpoint(job: Job, dataset: Dataset, directory: Path) -> Checkpoint |
     checkpoint = newest_checkpoint(directory / CHECKPOINTS, last_step)
     if checkpoint is None:
         return None
+    wrong = wrong_place(checkpoint.facts, _FACTS)
+    if wrong is not None:
+        raise UserError(
+            f"the checkpoint of step {checkpoint.step} in {directory} is damaged: {wrong!r} is "
+            "missing or wrong. Without its file, the one before it is used."
+        )
     here = json.loads(json.dumps(identity(job.config, dataset.fingerprint)))
     there = checkpoint.facts["identity"]
     differing = [

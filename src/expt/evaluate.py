@@ -15,8 +15,8 @@ from expt.config.compose import Job
 from expt.parts.data.dataset import Dataset, Split
 from expt.record.mlflow import log_evaluation
 from expt.runs.find import FoundRun, file_name, find_run
-from expt.saved import choose_split, load_data, load_model
-from expt.train.backend import start_tensorflow
+from expt.saved import check_shapes, choose_split, load_data, load_model
+from expt.train.backend import mistakes_told, start_tensorflow
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def _run(arguments: list[str]) -> int:
     file = run.model_file
     job, dataset = load_data(run, overrides, args.config_dir)
     split = choose_split(dataset, options["split"])
-    values = _evaluate(job, dataset, split, file)
+    values = _evaluate(job, run, dataset, split, file)
 
     name = f"{file_name(dataset.name)}-{options['split']}"
     if dataset.fingerprint != run.record["data"]["fingerprint"]:
@@ -65,11 +65,16 @@ def _run(arguments: list[str]) -> int:
     return 0
 
 
-def _evaluate(job: Job, dataset: Dataset, split: Split, file: Path) -> dict[str, float]:
+def _evaluate(
+    job: Job, run: FoundRun, dataset: Dataset, split: Split, file: Path
+) -> dict[str, float]:
     start_tensorflow(job.config["seed"], job.config["loop"]["precision"])
     from expt.building import make_saved_evaluate
 
-    values, _ = make_saved_evaluate(job, dataset, load_model(file, job), split)()
+    model = load_model(file, job)
+    check_shapes(model, run)
+    with mistakes_told(f"{file} can't be evaluated"):
+        values, _ = make_saved_evaluate(job, dataset, model, split)()
     return values
 
 

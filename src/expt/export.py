@@ -13,7 +13,7 @@ from expt.config.compose import Job
 from expt.config.frozen import read_frozen
 from expt.errors import RunError, UserError, hint
 from expt.runs.find import FoundRun, find_run
-from expt.saved import load_model
+from expt.saved import check_shapes, load_model
 from expt.train.backend import start_tensorflow, stderr_logged
 
 _NAMES = {"saved_model": "saved_model", "onnx": "model.onnx", "tflite": "model.tflite"}
@@ -48,7 +48,7 @@ def _run(arguments: list[str]) -> int:
     with _put(path) as partial:
         start_tensorflow(seed=0)
         with stderr_logged():
-            difference = _export(job, file, args.format, partial)
+            difference = _export(job, run, file, args.format, partial)
     print(f"{args.format} written to {path} ({_size(path)})")
     print(f"largest difference from the model's outputs: {difference:.1e} of their scale")
     return 0
@@ -69,7 +69,7 @@ def _place(run: FoundRun, name: str, chosen: str | None) -> Path:
     """Where the export goes: the place of an earlier one, or what the user chose, if free."""
     if chosen is None:
         return run.directory / "exports" / _NAMES[name]
-    path = Path(chosen).expanduser().absolute()
+    path = Path(os.path.expanduser(chosen)).absolute()  # noqa: PTH111  never raises
     if os.path.lexists(path):
         raise UserError(f"--to {chosen}: it exists, and nothing is overwritten. Choose a new path.")
     return path
@@ -96,13 +96,15 @@ def _put(path: Path) -> Iterator[Path]:
         partial.replace(path)
 
 
-def _export(job: Job, file: Path, name: str, path: Path) -> float:
+def _export(job: Job, run: FoundRun, file: Path, name: str, path: Path) -> float:
     """Writes a saved model in a format; returns how far its outputs are from the model's."""
     from expt.exports import onnx, saved_model, tflite
     from expt.exports.comparison import in_float32, largest_difference
 
     exporter = {"saved_model": saved_model, "onnx": onnx, "tflite": tflite}[name]
-    model = in_float32(load_model(file, job))
+    model = load_model(file, job)
+    check_shapes(model, run)
+    model = in_float32(model)
     try:
         exporter.write(model, path)
         exported = exporter.load(path)

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 from rich.console import Console
 
 from expt.assembly import make_plan, make_recorder
@@ -23,13 +22,14 @@ from expt.config.checks import metrics_for, task_of
 from expt.config.compose import Job
 from expt.continuing import MakeWriter, checkpoints, held, last_checkpoint, let_go_on
 from expt.description import new_run, resumed_run
-from expt.errors import RunError, Terminated, UserError
+from expt.errors import RunError, Terminated
 from expt.parts.data.dataset import Dataset
 from expt.record.images import draw_validation
 from expt.record.recorder import BestModel, Recorder, Scalars
 from expt.record.run import Earlier, Run, Status
 from expt.record.secrets import redacted
 from expt.signals import Interruption, deferred_signals
+from expt.train.backend import mistakes_told
 from expt.train.block import RunBlock, make_run_block
 from expt.train.cadence import parse_seconds
 from expt.train.checkpoint import CheckpointWriter
@@ -81,7 +81,7 @@ def run_job(
         parts = make_parts(job, dataset, plan.total_steps)
         checkpoint = None if earlier is None else last_checkpoint(job, dataset, directory)
         feed = make_feed(plan, dataset, checkpoint.step if checkpoint else 0)
-        with _mistakes_told("the first batch can't be trained on"):
+        with mistakes_told("the first batch can't be trained on"):
             parts.learner.check(first_batch(dataset), dataset)
         functions = _compile(job, plan, parts.learner, feed, dataset)
         state = _make_state(job, parts)
@@ -169,23 +169,12 @@ class _Functions:
 
 def _compile(job: Job, plan: Plan, learner: Learner, feed: Feed, dataset: Dataset) -> _Functions:
     mode, target = job.config["loop"]["compile"], job.config["loop"]["target_loss"]
-    with _mistakes_told("the step can't be compiled"):
+    with mistakes_told("the step can't be compiled"):
         return _Functions(
             make_run_block(learner.step, feed, plan.batch_size, CAPACITY, mode, target),
             learner.make_evaluate(dataset.validation, mode),
             learner.make_evaluate(dataset.test, mode),
         )
-
-
-@contextmanager
-def _mistakes_told(what: str) -> Iterator[None]:
-    """Tells of arguments that only TensorFlow finds wrong as of any other mistake."""
-    try:
-        yield
-    except (TypeError, ValueError, tf.errors.OpError) as error:
-        # TensorFlow puts a traceback into the message; the reason is its last line.
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise UserError(f"{what}: {reason}") from error
 
 
 def _make_state(job: Job, parts: Parts) -> State:
@@ -229,7 +218,7 @@ def _train(
     run_block = functions.run_block
     if loop["profile"] is not None:
         run_block = profiled(run_block, loop["profile"], run.directory)
-    before, started = run.record.get("training_seconds", 0.0), time.perf_counter()
+    before, started = run.record.get("training_seconds") or 0.0, time.perf_counter()
 
     def keep_best() -> None:
         run.update(training_seconds=before + time.perf_counter() - started)

@@ -20,8 +20,8 @@ from expt.parts.data.encoding import Encoder
 from expt.parts.data.mapped import to_inputs
 from expt.parts.data.reading import read_npz
 from expt.runs.find import FoundRun, find_run
-from expt.saved import load_model
-from expt.train.backend import start_tensorflow
+from expt.saved import check_shapes, load_model
+from expt.train.backend import mistakes_told, start_tensorflow
 
 _BATCH_SIZE = 256
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
@@ -104,7 +104,7 @@ def _read_inputs(run: FoundRun, job: Job, path: Path) -> tuple[Sequence[str], Ba
 
 
 def _read_array(run: FoundRun, path: Path) -> NDArray[np.float32]:
-    encoding = run.record["data"]["encoding"]
+    encoding = run.record["data"].get("encoding")
     if path.suffix == ".csv":
         if encoding is None:
             raise UserError(
@@ -174,8 +174,11 @@ def _predict(job: Job, run: FoundRun, file: Path, batches: Batches) -> NDArray[n
     start_tensorflow(job.config["seed"])
     from expt.building import make_predict
 
-    predict = make_predict(job, run.record["data"]["task"], load_model(file, job))
-    return np.concatenate([predict(first), *map(predict, batches)])
+    model = load_model(file, job)
+    check_shapes(model, run)
+    predict = make_predict(job, run.record["data"]["task"], model)
+    with mistakes_told(f"{file} can't predict"):
+        return np.concatenate([predict(first), *map(predict, batches)])
 
 
 def _as_columns(data: Mapping[str, Any], outputs: NDArray[np.float32]) -> dict[str, NDArray[Any]]:

@@ -34,7 +34,7 @@ def load_data(
     loop = {**job.config["loop"], "batches": None}
     job = replace(job, config={**job.config, "loop": loop})
     same_source = job.config["data"]["_target_"] == trained["source"]
-    dataset = DataLoader(encoding=trained["encoding"] if same_source else None)(job)
+    dataset = DataLoader(encoding=trained.get("encoding") if same_source else None)(job)
     if list(dataset.input_shape) != trained["input_shape"]:
         raise UserError(
             f"data={dataset.name}: its inputs have the shape {dataset.input_shape}; the model of "
@@ -47,8 +47,8 @@ def load_data(
         )
     return job, replace(
         dataset,
-        input_scale=parse_scale(trained["input_scale"]),
-        target_scale=parse_scale(trained["target_scale"]),
+        input_scale=parse_scale(trained.get("input_scale")),
+        target_scale=parse_scale(trained.get("target_scale")),
     )
 
 
@@ -101,6 +101,29 @@ def load_model(file: Path, job: Job) -> Any:
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{file} can't be loaded: {reason}") from error
+
+
+def check_shapes(model: Any, run: FoundRun) -> None:
+    """Checks that a loaded model takes and gives what the run's record says of its model.
+
+    Raises:
+        UserError: It is of another run, or the record is damaged.
+    """
+    data, shapes = run.record["data"], {}
+    for name in ("input", "output"):
+        shape = getattr(model, f"{name}_shape", None)
+        shapes[name] = list(shape[1:]) if isinstance(shape, tuple) else None
+        recorded = run.record.get(f"model_{name}_shape")
+        if recorded is not None and shapes[name] != recorded:
+            raise UserError(
+                f"{run.model_file} is of another run: its {name}s have the shape {shapes[name]}, "
+                f"those of this run's model {recorded}."
+            )
+    if data["task"] == "classification" and shapes["output"] != [len(data["class_names"])]:
+        raise UserError(
+            f"{run.directory / 'run.json'} is damaged: it names {len(data['class_names'])} "
+            f"classes; the model's outputs have the shape {shapes['output']}."
+        )
 
 
 def scale_values(scale: Scale | None) -> dict[str, list[float]] | None:

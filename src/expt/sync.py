@@ -159,8 +159,7 @@ class _Sync:
         """Adds to MLflow what it lacks of a closed run."""
         run.check_record()
         job = read_frozen(run.directory, run.record)
-        nodes = dict(job.config["recorder"] or {})
-        if not any(node["_target_"] == _RECORDER for node in nodes.values()):
+        if not any(node["_target_"] == _RECORDER for node in job.config["recorder"].values()):
             self._end(directory, "without", None)
             return
         params = make_params(job)

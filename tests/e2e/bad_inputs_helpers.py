@@ -46,7 +46,9 @@ class Answer:
 def answer(command: str, *arguments: str, folder: Path) -> Answer:
     """Runs a command in a folder, in this process; whatever it changes of that is put back."""
     module = importlib.import_module(f"expt.{command}")
-    out, error = io.StringIO(), io.StringIO()
+    # As those of a process: what can't be encoded is an error on stdout.
+    out = io.TextIOWrapper(io.BytesIO(), "utf-8", "strict", write_through=True)
+    error = io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace", write_through=True)
     with (
         _process_kept(),
         contextlib.chdir(folder),
@@ -62,7 +64,7 @@ def answer(command: str, *arguments: str, folder: Path) -> Answer:
         except Exception:  # noqa: BLE001  what reaches the interpreter
             code = None
             traceback.print_exc()
-    return Answer(code, out.getvalue(), error.getvalue())
+    return Answer(code, *(stream.buffer.getvalue().decode() for stream in (out, error)))
 
 
 def content(folder: Path, but: Callable[[Path], bool] = lambda _: False) -> dict[str, str]:
@@ -72,6 +74,32 @@ def content(folder: Path, but: Callable[[Path], bool] = lambda _: False) -> dict
         for path in sorted(folder.rglob("*"))
         if path.name not in CHANGING and not but(path)
     }
+
+
+Place = tuple[str | int, ...]
+"""Where a value stands in nested mappings and lists."""
+
+MISSING = object()
+"""Instead of a value: its key is taken away."""
+
+
+def places(value: Any, at: Place = ()) -> Iterator[Place]:
+    """Yields the place of every value that is nested in a value."""
+    if at:
+        yield at
+    inner = value.items() if isinstance(value, dict) else []
+    for key, item in enumerate(value) if isinstance(value, list) else inner:
+        yield from places(item, (*at, key))
+
+
+def put(value: Any, place: Place, new: Any) -> None:
+    """Puts something else at a place."""
+    for key in place[:-1]:
+        value = value[key]
+    if new is MISSING:
+        del value[place[-1]]
+    else:
+        value[place[-1]] = new
 
 
 def _hash(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 import random
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from contracts.test_wholes import FOR_DATA, FOR_MODEL
 from resume.interrupting import assert_same, final_state, train
 
 STEPS = 12
+DEEP = ("keras_application", "resnet", "vit")  # their graphs take long to make, thrice
 ADAM_OPTIONS = {
     "averages": ["optimizer.use_ema=true", "+optimizer.ema_overwrite_frequency=5"],
     "accumulation": ["optimizer.gradient_accumulation_steps=3"],
@@ -57,25 +58,28 @@ def check(overrides: Sequence[str], folder: Path, steps: int = STEPS) -> None:
 @pytest.mark.parametrize("option", options_of("model"))
 def test_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
     monkeypatch.setenv("EXPT_ALLOW", "contracts.user_parts")
-    check([f"model={option}", *FOR_MODEL.get(option, [])], tmp_path)
+    given = [f"model={option}", *FOR_MODEL.get(option, [])]
+    if option in DEEP:
+        given += ["loop.compile=eager", "loop.batches=2"]
+    check(given, tmp_path, 6 if option in DEEP else STEPS)
 
 
-@pytest.mark.parametrize("option", options_of("data"))
-def test_data(tmp_path: Path, option: str) -> None:
+def combinations() -> Iterator[tuple[str, ...]]:
+    """Yields data sources, optimizers and schedules side by side: all of each, none alone."""
+    groups = [options_of(group) for group in ("data", "optimizer", "schedule")]
+    for number in range(max(map(len, groups))):
+        yield tuple(options[number % len(options)] for options in groups)
+
+
+@pytest.mark.parametrize(("data", "optimizer", "schedule"), list(combinations()))
+def test_data_optimizer_and_schedule(
+    tmp_path: Path, data: str, optimizer: str, schedule: str
+) -> None:
     folder = tmp_path / "files"
     folder.mkdir()
-    files = FILES[option](folder) if option in FILES else []
-    check([f"data={option}", *files, *FOR_DATA.get(option, []), *SMALL], tmp_path)
-
-
-@pytest.mark.parametrize("option", options_of("optimizer"))
-def test_optimizer(tmp_path: Path, option: str) -> None:
-    check([f"optimizer={option}", *SMALL], tmp_path)
-
-
-@pytest.mark.parametrize("option", options_of("schedule"))
-def test_schedule(tmp_path: Path, option: str) -> None:
-    check([f"schedule={option}", *SMALL], tmp_path)
+    files = FILES[data](folder) if data in FILES else []
+    chosen = [f"data={data}", f"optimizer={optimizer}", f"schedule={schedule}"]
+    check([*chosen, *files, *FOR_DATA.get(data, []), *SMALL], tmp_path)
 
 
 @pytest.mark.parametrize("name", OTHERS)

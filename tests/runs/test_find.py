@@ -26,9 +26,13 @@ def with_model(directory: Path, **fields: Any) -> Path:
         "fingerprint": "f",
         "input_shape": [8],
         "class_names": [],
+        "skipped": 0,
+        "examples": {},
     }
-    best, shape = {"step": 1, "watched": "val/loss"}, {"model_input_shape": [8]}
-    complete = {"choices": {}, "overrides": [], "best": best, "data": data, **shape}
+    names = dict.fromkeys(("run_name", "run_hash", "variant_hash"), "x")
+    made = {"parameters": 9, "versions": {}, "model_input_shape": [8], **names}
+    best = {"step": 1, "watched": "val/loss"}
+    complete = {"choices": {}, "overrides": [], "best": best, "data": data, **made}
     write_run(directory, **complete | fields)
     (directory / "model.keras").write_bytes(b"model")
     return directory

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,29 @@ TASK_KEY = "_task_"
 """The task of a model that is not for the data's own: reconstruction or generation."""
 STEP_KEY = "_step_"
 """The kind of training that a model needs: a `Learner` class."""
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_range(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(bound is None or _is_number(bound) for bound in value)
+    )
+
+
+_DECLARATIONS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    TASKS_KEY: (lambda value: isinstance(value, list), "a list of tasks"),
+    TARGETS_KEY: (_is_range, "[least, most], null where there is no bound"),
+    PREDICTS_KEY: (lambda value: value is None or _is_text(value), "a function's name"),
+    DIRECTION_KEY: (_is_text, "min or max"),
+    INITIALIZER_KEY: (_is_text, "an initializer's name"),
+    TASK_KEY: (_is_text, "a task's name"),
+    STEP_KEY: (_is_text, "a learner's class"),
+}
 
 
 def check(job: Job) -> None:
@@ -100,6 +123,27 @@ def suits(node: Mapping[str, Any], task: str) -> bool:
     return task in node.get(TASKS_KEY, [task])
 
 
+def part_nodes(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Returns the nodes of a config's parts by their places.
+
+    Raises:
+        UserError: Something else stands there, or a part declares what can't be.
+    """
+    nodes: dict[str, Any] = {group: config.get(group) for group in PARTS}
+    for group in ("metric", "recorder"):
+        nodes |= {f"{group}.{name}": node for name, node in config.get(group, {}).items()}
+    for where, node in nodes.items():
+        if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
+            group = where.partition(".")[0]
+            raise UserError(
+                f"{where}={node}: expected one of the group's options: {', '.join(options(group))}."
+            )
+        for key, (is_right, expected) in _DECLARATIONS.items():
+            if key in node and not is_right(node[key]):
+                raise UserError(f"{where}.{key}={node[key]}: expected {expected}.")
+    return nodes
+
+
 def _option(group: str, name: str) -> Mapping[str, Any]:
     text = (config_directory() / group / f"{name}.yaml").read_text(encoding="utf-8")
     node = yaml.safe_load(text)
@@ -118,15 +162,7 @@ def _check_present(config: Mapping[str, Any]) -> None:
 
 
 def _check_parts(config: Mapping[str, Any]) -> None:
-    nodes = {group: config.get(group) for group in PARTS}
-    for group in ("metric", "recorder"):
-        nodes |= {f"{group}.{name}": node for name, node in config.get(group, {}).items()}
-    for where, node in nodes.items():
-        if not isinstance(node, dict) or "_target_" not in node:
-            group = where.partition(".")[0]
-            raise UserError(
-                f"{where}={node}: expected one of the group's options: {', '.join(options(group))}."
-            )
+    for where, node in part_nodes(config).items():
         for place, target in targets(node, where):
             check_target(target, place)
         if where.startswith("metric.") and _is_reserved(where.removeprefix("metric.")):

@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from expt.config import schema
-from expt.config.checks import PARTS
+from expt.config.checks import part_nodes
 from expt.config.compose import Job, compose_jobs
 from expt.config.hydra_errors import hydras_errors_as_ours
 from expt.config.location import options
@@ -38,10 +38,10 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
         raise UserError(f"{file} can't be read: {' '.join(str(error).split())}") from error
     assert isinstance(config, dict)
     frozen = {str(key): value for key, value in config.items()}
-    for group in PARTS:
-        node = frozen[group]
-        if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
-            raise UserError(f"{file} is damaged: {group} has no _target_.")
+    try:
+        part_nodes(frozen)
+    except UserError as error:
+        raise UserError(f"{file} is damaged: {error}") from error
     try:
         job = Job(frozen, dict(record["choices"]), tuple(record["overrides"]))
         changes = [entry["changes"] for entry in record.get("resumed", [])]
@@ -142,12 +142,12 @@ def with_overrides(
 
 
 def _set(config: DictConfig, override: Override) -> None:
-    """Sets one value; the key must be known, unless a + adds it."""
+    """Sets one value; the key must be known, unless a + adds it to a part."""
     key = override.key_or_group
     prefix, _, last = key.rpartition(".")
     node = OmegaConf.select(config, prefix) if prefix else config
     known = [str(name) for name in node] if isinstance(node, DictConfig) else []
-    if last not in known and not override.is_add():
+    if last not in known and not (prefix and override.is_add()):
         public = [name for name in known if not name.startswith("_")]
         raise UserError(f"{key}: there is no such key. {hint(last, public)}")
     OmegaConf.update(config, key, override.value(), force_add=override.is_add())

@@ -44,6 +44,11 @@ def hydras_errors_as_ours(overrides: list[str]) -> Iterator[None]:
         raise UserError(_composition(error)) from error
     except ValueError as error:
         raise UserError(_value(error, overrides)) from error
+    except (TypeError, AttributeError) as error:  # of a list where an option's name must stand
+        given = " ".join(overrides)
+        raise UserError(
+            f"{given}: Hydra can't compose this ({error}). Expected GROUP=OPTION and KEY=VALUE."
+        ) from error
 
 
 def _missing_config(error: MissingConfigException) -> str:

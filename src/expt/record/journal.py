@@ -66,7 +66,7 @@ class Journal:
             raise self._failed(error) from error
         finally:
             if left:
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, UserError):
                     self._cut()
 
     def close(self, status: Status) -> None:
@@ -126,12 +126,13 @@ def complete_size(path: Path, end: int | None = None) -> int:
     Args:
         path: The journal.
         end: What is beyond this byte is left out; None is the file's end.
+
+    Raises:
+        UserError: The file can't be read.
     """
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
+    if not path.exists():
         return 0
-    with file:
+    with _opened(path) as file:
         size = file.seek(0, os.SEEK_END)
         size = size if end is None else min(end, size)
         tail, start = b"", size
@@ -162,11 +163,7 @@ def read_journal(path: Path, start: int = 0, end: int | None = None) -> Iterator
         UserError: The file can't be read, or a line that is not the last is damaged; what is
             before that line has been yielded.
     """
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise UserError(f"the journal {path} can't be read: {error.strerror}.") from error
-    with file:
+    with _opened(path) as file:
         remaining = complete_size(path, end) - file.seek(start)
         num_lines, rest = 0, b""
         while remaining > 0 and (block := file.read(min(_BLOCK, remaining))):
@@ -182,6 +179,13 @@ def read_journal(path: Path, start: int = 0, end: int | None = None) -> Iterator
             else:
                 yield from records
             num_lines += len(lines)
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise UserError(f"the journal {path} can't be read: {error.strerror}.") from error
 
 
 _DAMAGE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)

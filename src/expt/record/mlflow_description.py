@@ -69,7 +69,7 @@ def _texts(run: Run) -> dict[str, str]:
 
 def _tags(run: Run) -> dict[str, str]:
     record = run.record
-    git = record["git"] or {}
+    git = record.get("git") or {}
     tags = {
         "run_directory": str(run.directory),
         "run_hash": record["run_hash"],

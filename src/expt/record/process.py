@@ -16,6 +16,7 @@ from typing import IO, Any, Protocol
 
 from expt.record.recorder import Record
 from expt.record.run import Run, Status
+from expt.record.secrets import install_log_redaction
 
 _log = logging.getLogger(__name__)
 _SECONDS_TO_START = 60.0
@@ -201,6 +202,7 @@ def _serve() -> None:
     # A Ctrl-C reaches the whole group; it is for the parent, which then closes the run.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    install_log_redaction()
     os.nice(_NICENESS)
     calls: queue.Queue[Any] = queue.Queue()
     threading.Thread(target=_receive, args=(calls,), daemon=True).start()

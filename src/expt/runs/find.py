@@ -1,6 +1,7 @@
 """Finding a run by what a user calls it."""
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -29,7 +30,8 @@ _SHAPE = [(None, int)]
 _SCALE = {"mean": [float], "deviation": [float]}
 _COLUMN = {"name": str, "categories": (None, [str]), "fill": (None, float)}
 _OF_USED: Mapping[str, Any] = {
-    **dict.fromkeys(("id", "run_name", "run_hash", "variant_hash"), (None, str)),
+    "id": (None, str),
+    **dict.fromkeys(("run_name", "run_hash", "variant_hash"), str),
     "overrides": [str],
     "choices": dict,
     "data": {
@@ -37,10 +39,14 @@ _OF_USED: Mapping[str, Any] = {
         "encoding": (None, {"columns": [_COLUMN], "separator": str, "impute": bool}),
         "input_shape": _SHAPE,
         "class_names": [str],
+        "skipped": int,
+        "examples": dict,
         **dict.fromkeys(("input_scale", "target_scale"), (None, _SCALE)),
     },
     **dict.fromkeys(("model_input_shape", "model_output_shape"), (None, _SHAPE)),
-    **dict.fromkeys(("git", "versions"), (None, dict)),
+    "parameters": int,
+    "versions": dict,
+    "git": (None, dict),
     "best": (None, {"step": int, "watched": str}),
     "training_seconds": (None, float),
     "resumed": (None, [{"time": float, "changes": dict}]),
@@ -102,8 +108,9 @@ def find_run(name: str, output_dir: Path) -> FoundRun:
     """
     if name == "latest":
         return _latest(output_dir)
-    for directory in (Path(name).expanduser(), output_dir / name):
-        if (directory / _RUN_FILE).is_file():
+    # Those of os.path never raise, whatever the name is.
+    for directory in (Path(os.path.expanduser(name)), output_dir / name):  # noqa: PTH111
+        if os.path.isfile(directory / _RUN_FILE):  # noqa: PTH113
             return read_run(directory, output_dir)
     if _MLFLOW_ID.fullmatch(name):
         for run in _readable_runs(output_dir):

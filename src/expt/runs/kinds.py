@@ -1,9 +1,9 @@
 """The kinds of values that a record must hold to be used: it may be damaged, or from elsewhere.
 
 A kind is a class or None, or it is made of kinds: `{key: kind}` is a mapping that has these keys
-(a missing one is None), `[kind]` a list of such items, and `(kind, kind)` one or the other. A set
-is of the texts that are possible. `int` stands for a count or a step, `float` for a finite number;
-no boolean is either.
+(a missing one is None), `{str: kind}` one of such values, whatever their keys, `[kind]` a list of
+such items, and `(kind, kind)` one or the other. A set is of the texts that are possible. `int`
+stands for a count or a step, `float` for a finite number; no boolean is either.
 """
 
 import sys
@@ -26,7 +26,8 @@ def wrong_place(value: object, kind: Any, place: str = "") -> str | None:
         return None if None in places else places[-1]
     items: list[tuple[Any, object, Any]] = []
     if isinstance(kind, Mapping) and isinstance(value, Mapping):
-        items = [(key, value.get(key), inner) for key, inner in kind.items()]
+        wanted = dict.fromkeys(value, kind[str]) if str in kind else kind
+        items = [(key, value.get(key), inner) for key, inner in wanted.items()]
     elif isinstance(kind, list) and isinstance(value, list):
         items = [(index, item, kind[0]) for index, item in enumerate(value)]
     elif not _is_plain(value, kind):

@@ -2,12 +2,16 @@
 
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from expt.errors import UserError
+
 _log = logging.getLogger(__name__)
+_BOLD = re.compile(r"\x1b\[1m(.+?)\x1b\[0m")
 
 
 def start_tensorflow(seed: int, precision: str = "float32") -> None:
@@ -55,6 +59,28 @@ def _start_messages_logged() -> Iterator[None]:
         return
     with stderr_logged():
         yield
+
+
+@contextmanager
+def mistakes_told(what: str) -> Iterator[None]:
+    """Tells of what only TensorFlow finds wrong as of any other mistake.
+
+    Args:
+        what: What can't be done then.
+
+    Raises:
+        UserError: TensorFlow or Keras refuses something.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except (TypeError, ValueError, tf.errors.OpError) as error:
+        # Keras prints the reason in bold; TensorFlow puts a traceback before its last line.
+        text = str(error).strip()
+        in_bold = _BOLD.search(text)
+        reason = in_bold[1] if in_bold else text.splitlines()[-1].strip()
+        raise UserError(f"{what}: {reason}") from error
 
 
 @contextmanager

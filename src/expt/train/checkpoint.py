@@ -201,7 +201,8 @@ def to_disk(path: Path) -> None:
 
 def checkpoint_files(folder: Path) -> Iterator[Path]:
     """Yields the checkpoint files of a folder, the newest first, whole or not."""
-    files = [file for file in folder.glob("step_*.npz") if _NAME.fullmatch(file.name)]
+    found = (file for file in folder.glob("step_*.npz") if _NAME.fullmatch(file.name))
+    files = [file for file in found if file.is_file()]
     yield from sorted(files, key=step_of, reverse=True)
 
 
@@ -227,7 +228,9 @@ def read_checkpoint(file: Path) -> Checkpoint:
         with np.load(file, allow_pickle=False) as stored:
             arrays = dict(stored)
         facts = json.loads(arrays.pop(_FACTS).tobytes())
-        return Checkpoint(facts["step"], facts["best_step"], arrays, facts)
+        if facts["step"] != step_of(file):
+            raise DamagedError("its name tells of another step")
+        return Checkpoint(step_of(file), facts["best_step"], arrays, facts)
     except DamagedError:
         raise
     # A file that someone else made can be anything, with a checksum that fits.

@@ -81,12 +81,15 @@ class State:
         of_best = {n: a for n, a in checkpoint.arrays.items() if n.startswith(Best.PREFIX)}
         arrays = {n: a for n, a in checkpoint.arrays.items() if n not in of_best}
         _check_same(arrays, self.variables)
+        _check_same(of_best, self.best.variables() if checkpoint.best_step is not None else {})
+        facts, watched = checkpoint.facts, self.best.watch.metric
+        if checkpoint.best_step is not None and watched not in facts["best"]:
+            raise UserError(f"the checkpoint of step {checkpoint.step} has no best {watched}.")
         for name, variable in self.variables.items():
             variable.assign(arrays[name])
-        facts = checkpoint.facts
         self.progress.step = checkpoint.step
         self.progress.values = dict(facts["progress"]["values"])
-        self.progress.reason = facts["progress"]["reason"]
+        self.progress.reason = facts["progress"].get("reason")
         self.best.restore_seen(checkpoint.best_step, facts["best"], of_best)
         self.stopping.restore_seen(facts["stopping"])
 

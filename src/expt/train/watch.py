@@ -69,10 +69,17 @@ class Best:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Returns the best weights by name, for a checkpoint."""
+        return self._named(self._weights)
+
+    def variables(self) -> dict[str, Any]:
+        """Returns the weights in training by the names that `arrays` gives their best values."""
+        return self._named([network.weights for network in self.networks])
+
+    def _named(self, weights: Sequence[Sequence[Any]]) -> dict[str, Any]:
         return {
-            f"{self.PREFIX}{network}/{index:04d}": array
-            for network, weights in enumerate(self._weights)
-            for index, array in enumerate(weights)
+            f"{self.PREFIX}{network}/{index:04d}": each
+            for network, of_network in enumerate(weights)
+            for index, each in enumerate(of_network)
         }
 
     def restore_seen(
@@ -150,7 +157,7 @@ class Stopping:
 
     def restore_seen(self, seen: Mapping[str, Any]) -> None:
         """Brings back what `seen` returned."""
-        self.lowest_loss, self._best = seen["lowest_loss"], seen["best"]
+        self.lowest_loss, self._best = seen["lowest_loss"], seen.get("best")
         self._without_improvement = seen["without_improvement"]
         self._seconds_before, self._started = seen["seconds"], time.monotonic()
 

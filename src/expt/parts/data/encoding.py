@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,8 +86,9 @@ class Encoder:
         Raises:
             UserError: The file is no such table.
         """
+        place = Path(os.path.expanduser(path))  # noqa: PTH111  never raises
         with told_of(f"{path}: "):
-            return self.transform(read_table(Path(path).expanduser(), self.separator))
+            return self.transform(read_table(place, self.separator))
 
     def transform(self, table: "pd.DataFrame") -> NDArray[np.float32]:
         """Returns the inputs of a table as `read_table` gives it, shape [rows, features].
