@@ -12,6 +12,7 @@ from rich.console import Console
 
 from expt.command import exit_code, tell
 from expt.config.compose import Job
+from expt.errors import Terminated
 from expt.parts.data.dataset import Dataset
 from expt.record.mlflow import store_uri
 from expt.record.recorder import Recorder
@@ -47,6 +48,11 @@ def train_here(
         from expt.job import run_job
 
         record = run_job(job, dataset, directory, sinks, console, earlier)
+    except (KeyboardInterrupt, Terminated):
+        if (directory / "run.json").exists():
+            where = shlex.quote(os.path.relpath(directory))
+            console.print(f"python -m expt.resume {where} goes on", highlight=False, soft_wrap=True)
+        raise
     except Exception as error:  # noqa: BLE001  told at once; a sweep's other jobs go on
         tell(error)
         return exit_code(error)

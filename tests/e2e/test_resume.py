@@ -63,6 +63,7 @@ def test_a_signal_leaves_a_checkpoint_to_resume_from(
     output, _ = process.communicate(timeout=60)
     assert process.returncode == code, output
     assert "Traceback" not in output
+    assert "python -m expt.resume run goes on\n" in output
     record = record_of(directory)
     assert (record["status"], record["error"]) == ("KILLED", name)
     stopped_at = max(journal_values(directory)["train/loss"])

@@ -32,7 +32,9 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
     file = directory / CONFIG_FILE
     try:
         loaded = OmegaConf.merge(OmegaConf.structured(schema.Config), OmegaConf.load(file))
-        config = OmegaConf.to_container(loaded, resolve=True, enum_to_str=True)
+        config = OmegaConf.to_container(
+            loaded, resolve=True, throw_on_missing=True, enum_to_str=True
+        )
     # OmegaConf lets through whatever the YAML parser raises.
     except Exception as error:
         raise UserError(f"{file} can't be read: {' '.join(str(error).split())}") from error

@@ -17,12 +17,19 @@ _ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
+_TRIES_TO_OPEN = 3  # MLflow's 10 take 100 seconds to tell of a database that can't be opened
+
 
 def prepare_mlflow() -> None:
     """Imports MLflow, with what it reads from the environment; takes seconds."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import mlflow  # noqa: F401
+
+    if not os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http"):
+        from mlflow.store.db import utils
+
+        utils.MAX_RETRY_COUNT = _TRIES_TO_OPEN
 
     # It tells of every table and file that it makes, and prints the traceback of what it also
     # raises, and urllib3 tells of every retry; failures are told by who calls it.

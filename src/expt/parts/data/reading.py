@@ -79,9 +79,13 @@ def read_npz(file: Path, choose: Choose) -> dict[str, NDArray[Any]]:
     """
     try:
         with file.open("rb") as stream, NpzFile(stream, allow_pickle=False) as archive:
-            return {name: archive[name] for name in choose(archive.files)}
+            arrays = {name: archive[name] for name in choose(archive.files)}
     except _UNREADABLE as error:
         raise UserError(f"data.path: {file} can't be read as an .npz of arrays: {error}") from error
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # a member that is no .npy comes as bytes
+            raise UserError(f"data.path: {file} can't be read: {name} is no array.")
+    return arrays
 
 
 def read_npy_folder(folder: Path, choose: Choose, *, is_mapped: bool) -> dict[str, NDArray[Any]]:
