@@ -33,6 +33,27 @@ CONFIG = (
 KILLS_A_RUN = 8
 
 
+def wait_for_a_moment(
+    process: "subprocess.Popen[str]",
+    directory: Path,
+    whole: Path,
+    draw: random.Random,
+    seconds: float,
+) -> float:
+    """Waits until the run has got further, by its journal; returns how long to wait besides.
+
+    One in five is for any time at all: while the process starts, or while it ends.
+    """
+    if draw.random() < 0.2:
+        return draw.uniform(0.0, seconds)
+    journal, end = directory / "metrics.jsonl", (whole / "metrics.jsonl").stat().st_size
+    now = journal.stat().st_size if journal.exists() else 0
+    goal = now + draw.uniform(0.0, 0.4) * (end - now)
+    while process.poll() is None and not (journal.exists() and journal.stat().st_size > goal):
+        time.sleep(0.001)
+    return draw.uniform(0.0, 0.3)
+
+
 def main() -> int:
     """Prints a line a run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -52,8 +73,9 @@ def main() -> int:
             directory, killed, saving = root / f"run{number}", 0, 0
             while killed < KILLS_A_RUN and kills + killed < args.kills:
                 process = start(CONFIG, directory, root)
+                after = wait_for_a_moment(process, directory, whole, draw, seconds)
                 in_save = (kills + killed) % 3 == 0
-                outcome = kill(process, directory, draw.uniform(0.25, 1.0) * seconds, in_save)
+                outcome = kill(process, directory, after, in_save)
                 if outcome == "ended":
                     break
                 killed += 1
