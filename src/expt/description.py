@@ -39,6 +39,7 @@ def new_run(job: Job, dataset: Dataset, directory: Path, learner: Learner) -> Ru
         "git": git_state(Path.cwd()),
         **_of_process(),
         "status": Status.RUNNING,
+        "closed": False,
         "started": time.time(),
     }
     write_layers(directory, layer_table(learner.networks))
@@ -62,6 +63,7 @@ def resumed_run(job: Job, dataset: Dataset, directory: Path, earlier: Earlier, s
         **_of_config(job, dataset),
         **_of_process(),
         "status": Status.RUNNING,
+        "closed": False,
         "resumed": [*earlier.record.get("resumed", []), entry],
     }
     for outcome in ("ended", "error", "traceback"):

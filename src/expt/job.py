@@ -137,11 +137,16 @@ def _closing(run: Run, recorder: Recorder) -> Iterator[None]:
         _log.info("the run failed", exc_info=failure)
         raise
     finally:
-        try:
-            run.update(**outcome, ended=time.time())
-        except OSError as error:
-            _log.warning("run.json can't be written and still says RUNNING: %s", error)
+        _note(run, **outcome, ended=time.time())
         recorder.close(outcome["status"])
+        _note(run, closed=True)
+
+
+def _note(run: Run, **values: Any) -> None:
+    try:
+        run.update(**values)
+    except OSError as error:
+        _log.warning("run.json can't be written and lacks %s: %s", ", ".join(values), error)
 
 
 @contextmanager

@@ -43,7 +43,8 @@ def _run(arguments: list[str]) -> int:
     run.check_record()
     _refuse_alive(run)
     job, changes = _changed(read_frozen(run.directory, run.record), overrides)
-    if run.record["status"] == Status.FINISHED and not changes:
+    was_closed = run.record.get("closed") is not False  # else it died while sinks took the rest
+    if run.record["status"] == Status.FINISHED and was_closed and not changes:
         print(f"{_shown(run)} is finished; loop.epochs=… extends it")
         return 0
     dataset = DataLoader()(job)

@@ -1,9 +1,10 @@
 """Bad inputs of every kind to every command: each is told, and nothing is damaged by it.
 
-There are more than 600 of them: 280 damaged records, 90 configs, 40 journals, 40 checkpoints, 50
-models, 140 command lines, 20 files to predict or train on, and 2 stores.
+There are 900 at least: 320 damaged records, 120 configs, 40 journals, 25 checkpoints, 45 models,
+40 files and stores, and 330 command lines.
 """
 
+import gc
 import hashlib
 import io
 import json
@@ -90,7 +91,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     made = Runs(root)
     values = made.stored()
     assert values
+    # Keras collects garbage for each command; what the libraries hold by now is none.
+    gc.freeze()
     yield made
+    gc.unfreeze()
     assert values <= made.stored()
 
 
@@ -132,7 +136,7 @@ def survive(runs: Runs, command: str, damage: Damage, *arguments: str) -> tuple[
     return told, folder
 
 
-def examples(number: int) -> Any:
+def examples(number: int) -> settings:
     """Settings for examples that take up to a second each, the same ones every time."""
     return settings(
         max_examples=number,
@@ -328,10 +332,10 @@ class TestConfigs:
         assert "config.yaml" in told.out + told.error
 
     @pytest.mark.parametrize("place", ["data", "model", "act", "loss", "optimizer", "schedule"])
-    @pytest.mark.parametrize("new", ["os.system", "expt.parts.nowhere.x", "expt.parts.losses.x"])
+    @pytest.mark.parametrize("new", ["os.system", "expt.parts.nowhere.x", "keras.layers.Lambda"])
     def test_what_a_part_must_not_be(self, runs: Runs, place: str, new: str) -> None:
         told = refuse(runs, "run", in_config((place, "_target_"), new))
-        assert new.rpartition(".")[2] in told.error
+        assert f"{place}._target_={new}" in told.error
 
     @pytest.mark.parametrize(
         ("place", "new"),
@@ -365,15 +369,10 @@ class TestConfigs:
         survive(runs, command, rewrite(".hydra/config.yaml", garble))
 
 
-def died(run: Path) -> None:
-    """Makes a run one whose process has died without closing it."""
-    for name, new in {"status": "RUNNING", "ended": None, "process": None}.items():
-        in_record((name,), new)(run)
-
-
 class TestJournals:
-    @pytest.mark.parametrize("command", ["resume", "sync"])
-    @pytest.mark.parametrize("is_open", [False, True])
+    @pytest.mark.parametrize(
+        ("command", "has_died"), [("resume", False), ("sync", False), ("sync", True)]
+    )
     @pytest.mark.parametrize(
         "line",
         [
@@ -383,13 +382,12 @@ class TestJournals:
         ],
     )
     def test_a_damaged_line_is_named(
-        self, runs: Runs, command: str, is_open: bool, line: bytes
+        self, runs: Runs, command: str, has_died: bool, line: bytes
     ) -> None:
-        """Of a run that was closed, and of one that died."""
-        assume_open = died if is_open and command == "sync" else lambda _: None
-
         def damage(run: Path) -> None:
-            assume_open(run)
+            if has_died:
+                for name, new in {"status": "RUNNING", "ended": None, "process": None}.items():
+                    in_record((name,), new)(run)
             rewrite("metrics.jsonl", lambda old: old.replace(b"\n", b"\n" + line + b"\n", 1))(run)
 
         told = refuse(runs, command, damage)
@@ -404,11 +402,10 @@ class TestJournals:
         "change",
         [
             lambda old: old + b'{"step": 39, "epo',
-            lambda old: old + b"\0" * 50,
             lambda old: old[: len(old) // 2],
             lambda _: b"",
         ],
-        ids=["torn", "zeros", "half", "empty"],
+        ids=["torn", "half", "empty"],
     )
     def test_what_is_lost_is_computed_anew(
         self, runs: Runs, change: Callable[[bytes], bytes]
@@ -418,7 +415,7 @@ class TestJournals:
         assert_same(folder / "run", runs.root / "finished")
 
     @given(command=st.sampled_from(["resume", "sync"]), garble=garbling())
-    @examples(20)
+    @examples(12)
     def test_damaged_bytes(
         self, runs: Runs, command: str, garble: Callable[[bytes], bytes]
     ) -> None:
@@ -485,13 +482,11 @@ class TestCheckpoints:
         [
             {},
             {"x": np.zeros(3)},
-            {"facts.json": np.zeros(3, np.uint8)},
             {"facts.json": np.frombuffer(b"[]", np.uint8)},
             {"facts.json": np.frombuffer(b'{"step": 39, "best_step": 1}', np.uint8)},
             {"facts.json": np.array([{"step": 38}], object)},
-            {"facts.json": np.array(["38"])},
         ],
-        ids=["empty", "foreign", "zeros", "list", "other step", "pickled", "text"],
+        ids=["empty", "foreign", "list", "other step", "pickled"],
     )
     def test_another_file_under_a_name_that_fits(
         self, runs: Runs, arrays: Mapping[str, Any]
@@ -597,7 +592,7 @@ USING = st.sampled_from(["evaluate", "predict", "export"])
 
 
 class TestModels:
-    @pytest.mark.parametrize("command", ["evaluate", "predict", "export"])
+    @pytest.mark.parametrize("command", ["predict", "export"])
     @pytest.mark.parametrize(
         "damage",
         [
@@ -656,7 +651,7 @@ NO_RUNS = [
 NO_OVERRIDES = [
     *("seed", "=", "=1", "a b", "a=b=c:{", "seed='1", "seed=[1", "seed=${nope}", "${x}=1"),
     *("seed=${oc.env:NOPE}", "seed=range(", "seed=choice(", "@act=relu", "act@x=relu", ""),
-    *("--nothing", "-x", "\udcff", "+x=1", "~seed"),
+    *("--nothing", "-x", "\udcff", "+x=1", "+loop.x=1", "~seed"),
     *("sed=1", "seed=", "seed=x", "seed=1.5", "seed=null", "loop.epoch=3", "loop=none"),
     *("loop.epochs=many", "loop.compile=fast", "loop.precision=float8", "hydra/launcher=nope"),
     *("act=", "act={relu: 1}", "act=rellu", "act=null", "nothing=relu", "recorder=x"),

@@ -79,8 +79,13 @@ def journal(directory: Path) -> list[dict[str, Any]]:
 
 
 def assert_same(directory: Path, expected: Path) -> None:
-    """Asserts that two runs have the same weights, optimizer state and journal, bit for bit."""
+    """Asserts that two runs have the same weights, optimizer state and journal, bit for bit.
+
+    And pictures of the same steps.
+    """
     assert journal(directory) == journal(expected)
+    pictures = [{file.name for file in (d / "images").glob("*")} for d in (directory, expected)]
+    assert pictures[0] == pictures[1]
     state, reference = final_state(directory), final_state(expected)
     assert state.step == reference.step
     assert state.arrays.keys() == reference.arrays.keys()

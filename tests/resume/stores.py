@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -77,13 +78,13 @@ def images_on_disk(directory: Path) -> Steps:
 
 def assert_stores_agree(directory: Path, store: str) -> None:
     """Asserts that TensorBoard and MLflow hold what the journal and images/ hold, each once."""
-    journal, pictures = journal_values(directory), _ordered(images_on_disk(directory))
+    journal, pictures = journal_values(directory), images_on_disk(directory)
     values, images = tensorboard_values(directory)
     assert _difference(values, journal) == {}
-    assert _ordered(images) == pictures
+    assert _difference_of_steps(images, pictures) == {}
     values, images, status = mlflow_values(directory, store)
     assert _difference(values, journal) == {}
-    assert _ordered(images) == pictures
+    assert _difference_of_steps(images, pictures) == {}
     assert status == json.loads((directory / "run.json").read_text())["status"]
 
 
@@ -101,8 +102,12 @@ def _difference(values: Values, journal: Values) -> dict[str, list[int]]:
     return {name: found for name, found in steps.items() if found}
 
 
-def _ordered(steps: Steps) -> Steps:
-    return {name: sorted(found) for name, found in sorted(steps.items())}
+def _difference_of_steps(found: Steps, expected: Steps) -> dict[str, list[int]]:
+    """The steps that one has more often than the other, by name."""
+    names = found.keys() | expected.keys()
+    counts = {name: (Counter(found.get(name)), Counter(expected.get(name))) for name in names}
+    steps = {name: sorted(((a - b) + (b - a)).elements()) for name, (a, b) in counts.items()}
+    return {name: differing for name, differing in steps.items() if differing}
 
 
 def _once(triples: Iterable[tuple[str, int, float]]) -> Values:

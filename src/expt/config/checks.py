@@ -67,6 +67,7 @@ def check(job: Job) -> None:
     config = job.config
     _check_parts(config)
     _check_present(config)
+    _check_known(config)
     _check_loop(config)
     _check_numbers(config)
     _check_output_directory(config["output_dir"])
@@ -121,6 +122,18 @@ def metrics_for(job: Job, task: str) -> dict[str, Mapping[str, Any]]:
 def suits(node: Mapping[str, Any], task: str) -> bool:
     """Whether a loss or metric is for a task; one that declares none is for all."""
     return task in node.get(TASKS_KEY, [task])
+
+
+def _check_known(config: Mapping[str, Any]) -> None:
+    """Checks that nothing was added, as `+x=1` does, where the schema leaves no room for it."""
+    for prefix, node, known in (
+        ("", config, schema.Config),
+        ("loop.", config["loop"], schema.Loop),
+    ):
+        names = [field.name for field in fields(known)]
+        for key in node:
+            if key not in names:
+                raise UserError(f"{prefix}{key}: there is no such key. {hint(str(key), names)}")
 
 
 def part_nodes(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

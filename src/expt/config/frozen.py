@@ -144,12 +144,12 @@ def with_overrides(
 
 
 def _set(config: DictConfig, override: Override) -> None:
-    """Sets one value; the key must be known, unless a + adds it to a part."""
+    """Sets one value; the key must be known, unless a + adds it."""
     key = override.key_or_group
     prefix, _, last = key.rpartition(".")
     node = OmegaConf.select(config, prefix) if prefix else config
     known = [str(name) for name in node] if isinstance(node, DictConfig) else []
-    if last not in known and not (prefix and override.is_add()):
+    if last not in known and not override.is_add():
         public = [name for name in known if not name.startswith("_")]
         raise UserError(f"{key}: there is no such key. {hint(last, public)}")
     OmegaConf.update(config, key, override.value(), force_add=override.is_add())

@@ -23,6 +23,7 @@ _OF_ALL: Mapping[str, Any] = {
     "status": {"RUNNING", "FINISHED", "FAILED", "KILLED"},
     "started": float,
     "ended": (None, float),
+    "closed": (None, bool),
     "mlflow": (None, {"run_id": str, "experiment_id": (None, str)}),
     "process": (None, dict),
 }
