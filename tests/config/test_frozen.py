@@ -119,6 +119,16 @@ def test_mistakes_are_told(job: Job, override: str, message: str) -> None:
         with_overrides(job, [override])
 
 
+def test_a_folder_that_is_not_there_is_told(job: Job) -> None:
+    with pytest.raises(UserError, match="--config-dir nowhere: there is no such folder"):
+        with_overrides(job, [], "nowhere")
+
+
+def test_an_option_is_composed_with_its_own_values(job: Job) -> None:
+    changed, _ = with_overrides(job, ["data=npz", "data.path=mine.npz", "seed=3"])
+    assert (changed.config["data"]["path"], changed.config["seed"]) == ("mine.npz", 3)
+
+
 def test_only_the_data_is_changed_for_an_evaluation(job: Job) -> None:
     assert with_data(job, ["data.split_seed=5"], None).config["data"]["split_seed"] == 5
     with pytest.raises(UserError, match="only the data of a recorded run"):

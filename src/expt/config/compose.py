@@ -154,8 +154,7 @@ def _expand(overrides: list[str], hydra: DictConfig) -> list[list[str]]:
 @contextmanager
 def _hydra(config_dir: str | None) -> Iterator[list[str]]:
     """Readies Hydra for composing; yields the override that adds the user's folder, if any."""
-    if config_dir is not None and not Path(config_dir).is_dir():
-        raise UserError(f"--config-dir {config_dir}: there is no such folder.")
+    check_config_dir(config_dir)
     search_path = (
         []
         if config_dir is None
@@ -163,6 +162,16 @@ def _hydra(config_dir: str | None) -> Iterator[list[str]]:
     )
     with initialize_config_dir(str(config_directory()), version_base="1.3", job_name="run"):
         yield search_path
+
+
+def check_config_dir(config_dir: str | None) -> None:
+    """Checks that a user's own `conf/` folder is there.
+
+    Raises:
+        UserError: It is not.
+    """
+    if config_dir is not None and not Path(config_dir).is_dir():
+        raise UserError(f"--config-dir {config_dir}: there is no such folder.")
 
 
 def _quoted(value: str) -> str:

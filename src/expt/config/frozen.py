@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from expt.config import schema
 from expt.config.checks import part_nodes
-from expt.config.compose import Job, compose_jobs
+from expt.config.compose import Job, check_config_dir, compose_jobs
 from expt.config.hydra_errors import hydras_errors_as_ours
 from expt.config.location import options
 from expt.errors import UserError, hint
@@ -103,6 +103,7 @@ def with_overrides(
     Raises:
         UserError: An override is wrong.
     """
+    check_config_dir(config_dir)
     with hydras_errors_as_ours(list(overrides)):
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     for override in parsed:
