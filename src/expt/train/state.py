@@ -145,7 +145,7 @@ def save_model(model: keras.Model, path: Path) -> None:
     partial = path.with_name(f"partial-{path.name}")
     try:
         model.save(partial)
-    except OSError:
+    except BaseException:
         partial.unlink(missing_ok=True)
         raise
     partial.replace(path)
