@@ -18,7 +18,7 @@ from expt.config.frozen import read_frozen
 from expt.errors import UserError, hint
 from expt.parts.data.encoding import Encoder
 from expt.parts.data.mapped import to_inputs
-from expt.parts.data.reading import read_npz
+from expt.parts.data.reading import UNREADABLE, read_npz
 from expt.runs.find import FoundRun, find_run
 from expt.saved import check_shapes, load_model
 from expt.train.backend import mistakes_told, start_tensorflow
@@ -117,7 +117,7 @@ def _read_array(run: FoundRun, path: Path) -> NDArray[np.float32]:
     elif path.suffix == ".npy":
         try:
             values = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except UNREADABLE as error:
             raise UserError(f"{path} can't be read as an array: {error}") from error
     else:
         raise UserError(

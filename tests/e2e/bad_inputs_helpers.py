@@ -119,13 +119,17 @@ def _process_kept() -> Iterator[None]:
     handlers, level = list(root.handlers), root.level
     on_signal: Any = signal.getsignal(signal.SIGTERM)
     environment = dict(os.environ)
-    root.handlers = []  # those of pytest would be closed by what replaces them
+    # Those there are would be closed by what replaces them, with pytest's streams under them.
+    all_handlers: list[Any] = vars(logging)["_handlerList"]
+    kept = all_handlers.copy()
+    all_handlers.clear()
+    root.handlers = []
     try:
         yield
     finally:
         for handler in root.handlers:
             handler.close()
-        root.handlers = handlers
+        root.handlers, all_handlers[:] = handlers, kept
         root.setLevel(level)
         logging.setLogRecordFactory(factory)
         signal.signal(signal.SIGTERM, on_signal)

@@ -1,6 +1,7 @@
 """What sources that read the user's own files share: finding, reading and refusing them."""
 
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ Choose = Callable[[Sequence[str]], Sequence[str]]
 
 NO_CLASSES = " If the targets are values, not classes: data.task=regression."
 
-_UNREADABLE = (
+UNREADABLE = (
     ValueError,
     OSError,
     EOFError,
@@ -27,7 +28,12 @@ _UNREADABLE = (
     RuntimeError,  # an encrypted archive, or one of an unknown compression
     zipfile.BadZipFile,
     zlib.error,
+    SyntaxError,  # NumPy reads an array's header as Python does
+    tokenize.TokenError,
+    TypeError,
+    OverflowError,
 )
+"""What reading a damaged file of arrays raises."""
 
 
 def check_choice(key: str, value: object, choices: Sequence[object]) -> None:
@@ -80,7 +86,7 @@ def read_npz(file: Path, choose: Choose) -> dict[str, NDArray[Any]]:
     try:
         with file.open("rb") as stream, NpzFile(stream, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in choose(archive.files)}
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise UserError(f"data.path: {file} can't be read as an .npz of arrays: {error}") from error
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):  # a member that is no .npy comes as bytes
@@ -105,7 +111,7 @@ def read_npy_folder(folder: Path, choose: Choose, *, is_mapped: bool) -> dict[st
         mode: Any = "r" if is_mapped and name.startswith("x") else None
         try:
             arrays[name] = np.load(file, mmap_mode=mode, allow_pickle=False)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise UserError(f"data.path: {file} can't be read as an array: {error}") from error
         if not isinstance(arrays[name], np.ndarray):
             raise UserError(f"data.path: {file} can't be read as an array: it is an .npz.")
