@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "record"))
 
 from mlflow_helpers import Server, assert_store_equals_files
 
-CONFIG = ("model.units=[700,700]", "loop.epochs=100", "loop.image_every=20ep")
-MIDDLE = 40  # the epoch at which the server goes
+CONFIG = ("model.units=[700,700]", "loop.epochs=400", "loop.image_every=80ep")
+MIDDLE = 100  # the epoch at which the server goes; there must be training left when it is back
 STEPS_PER_EPOCH = 19
 STANDSTILL = 10.0
 
