@@ -75,7 +75,7 @@ def verdict(variant: Variant, *, with_test: bool = True) -> str:
     found = variant.difference
     if found is None:
         return "can't be told"
-    p = f"p {found.p:.2f}" if found.p >= 0.01 else f"p {found.p:.0e}" if found.p else "p 0"
+    p = "p < 0.001" if found.p < 0.001 else f"p {found.p:.3f}" if found.p < 0.1 else f"p {found.p:.2f}"
     test = f", {found.test}" if with_test else ""
     return f"{'within noise' if found.is_noise else 'worse'} ({p}{test})"
 

@@ -12,7 +12,7 @@ from expt.comparison.curves import curve
 from expt.comparison.reading import BEST, params_text
 from expt.comparison.statistics import summarize
 from expt.comparison.table import Comparison, Variant, is_larger_better
-from expt.comparison.values import as_text, plain
+from expt.comparison.values import as_text, decimals, plain
 from expt.runs.find import file_name
 
 if TYPE_CHECKING:
@@ -82,11 +82,12 @@ def _effect(comparison: Comparison, key: str, leading: str) -> bytes:
         steep = sum(len(as_text(value)) for value in options) > 50
         axes.set_xticks(places, [_clipped(as_text(value), 24) for value in options])
         axes.tick_params(axis="x", rotation=35 if steep else 0)
+        axes.set_xlim(-0.6, len(options) - 0.4)
     for place, values in zip(places, groups.values(), strict=True):
-        axes.plot([place] * len(values), values, ".", color="#9db7d5", markersize=5, zorder=1)
         found = summarize(values)
+        axes.plot([place] * len(values), values, "_", color="#e0a66b", markersize=9, zorder=2)
         axes.errorbar(
-            place, found.mean, found.half_width, fmt="o", color="#1f4e8c", capsize=4, zorder=2
+            place, found.mean, found.half_width, fmt="o", color="#1f4e8c", capsize=6, zorder=3
         )
     axes.set(xlabel=_clipped(plain(key)), ylabel=_clipped(metric_title(leading)))
     axes.set_title("each run, and mean with 95 % interval over all runs of a value", fontsize=9)
@@ -121,12 +122,13 @@ def _heat_map(comparison: Comparison, down: str, across: str, leading: str) -> b
 
 def _write_numbers(axes: "Axes", means: Any, larger: bool) -> None:
     least, most = np.nanmin(means), np.nanmax(means)
+    places = decimals(means.ravel().tolist())
     for (i, j), mean in np.ndenumerate(means):
         if np.isfinite(mean):
             share = (mean - least) / (most - least) if most > least else 0.5
             is_light = (share if larger else 1 - share) > 0.6
             color = "black" if is_light else "white"
-            axes.text(j, i, f"{mean:.4g}", ha="center", va="center", color=color, fontsize=8)
+            axes.text(j, i, f"{mean:.{places}f}", ha="center", va="center", color=color, fontsize=8)
 
 
 def _by_effect(comparison: Comparison, leading: str) -> list[str]:
