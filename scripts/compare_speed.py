@@ -11,7 +11,6 @@ import argparse
 import itertools
 import json
 import os
-import random
 import statistics
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from expt.config.hashes import flatten, run_hash, variant_hash
 
 _ACTIVATIONS = ("relu", "tanh", "gelu", "elu", "sigmoid")
 _SEEDS = 10
+_RANDOM = np.random.default_rng(0)
 _JOURNALS = 20  # contents that are made; each run's file is written anyway
 _MODES: dict[str, tuple[str, ...]] = {
     "table": (),
@@ -89,9 +89,9 @@ def make_runs(outputs: Path, count: int, steps: int) -> None:
         overrides = [f"act={act}", f"optimizer.learning_rate={rate}", f"seed={seed}"]
         directory = sweep / f"{number}_{','.join(overrides)}"
         directory.mkdir(parents=True)
-        kept = {"config": config, "choices": {**job.choices, "act": act}, "overrides": overrides}
-        text = json.dumps(record(**kept, started=1.79e9 + number), indent=2)
-        (directory / "run.json").write_text(text)
+        choices = {**job.choices, "act": act}
+        made = record(config, choices, overrides, started=1.79e9 + number)
+        (directory / "run.json").write_text(json.dumps(made, indent=2))
         (directory / "metrics.jsonl").write_text(journals[number % _JOURNALS])
         if seed == 0 and number < 50 * _SEEDS:
             picture(directory, steps)
@@ -101,7 +101,7 @@ def record(
     config: dict[str, Any], choices: dict[str, str], overrides: list[str], started: float
 ) -> dict[str, Any]:
     """Returns a run.json with all that a real one has."""
-    loss = random.uniform(0.05, 0.15) + (choices["act"] == "sigmoid") * 0.05
+    loss = float(_RANDOM.uniform(0.05, 0.15)) + (choices["act"] == "sigmoid") * 0.05
     val = {"val/loss": loss, "val/accuracy": 1 - loss / 3}
     train = {"train/loss": loss / 2, "train/accuracy": 0.99, "train/grad_norm": 0.3}
     values = {k: v for k, v in flatten(config).items() if not k.endswith("_target_")}
@@ -156,7 +156,7 @@ def journal(steps: int, offset: int) -> str:
 def picture(directory: Path, step: int) -> None:
     """Writes three grids of a run."""
     (directory / "images").mkdir()
-    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
+    noise = _RANDOM.integers(0, 255, (40, 40, 3), np.uint8)
     for name in ("predictions", "mistakes", "confusion"):
         file = directory / "images" / f"val_{name}_{step:07d}.png"
         Image.fromarray(noise.repeat(15, 0).repeat(15, 1)).save(file)

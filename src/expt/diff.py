@@ -31,8 +31,9 @@ def _run(arguments: list[str]) -> int:
     options, names = take_options(parser.parse_args(arguments).runs, {"output_dir": "outputs"})
     if len(names) != 2:
         given = " ".join(names) or "nothing"
-        raise UserError(f"expected two runs, A and B: directories, latest, or MLflow ids; {given} "
-                        "was given.")
+        raise UserError(
+            f"expected two runs, A and B: directories, latest, or MLflow ids; {given} was given."
+        )
     first, second = (find_run(name, Path(options["output_dir"])) for name in names)
     show_difference(Console(), first, second)
     return 0

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from expt.comparison.notes import WELCH_MARK
 from expt.comparison.reading import BEST
 from expt.comparison.statistics import Summary
-from expt.comparison.table import COSTS, Comparison, Variant
+from expt.comparison.table import Comparison
 from expt.comparison.values import as_text, bytes_text, decimals, plain, seconds_text, shortened
+from expt.comparison.variants import COSTS, Variant
 
 BEST_MARK = "★"
 MISSING = "–"
@@ -66,7 +68,7 @@ def metric_title(name: str) -> str:
     return plain(f"best {name.removeprefix(BEST)}" if name.startswith(BEST) else name)
 
 
-def verdict(variant: Variant, *, with_test: bool = True) -> str:
+def verdict(variant: Variant) -> str:
     """Returns how a variant stands against the best one, in a few words."""
     if variant.is_best:
         return "the best"
@@ -75,15 +77,21 @@ def verdict(variant: Variant, *, with_test: bool = True) -> str:
     found = variant.difference
     if found is None:
         return "can't be told"
-    p = "p < 0.001" if found.p < 0.001 else f"p {found.p:.3f}" if found.p < 0.1 else f"p {found.p:.2f}"
-    test = f", {found.test}" if with_test else ""
-    return f"{'within noise' if found.is_noise else 'worse'} ({p}{test})"
+    p = (
+        "p < 0.001"
+        if found.p < 0.001
+        else f"p {found.p:.3f}"
+        if found.p < 0.1
+        else f"p {found.p:.2f}"
+    )
+    mark = "" if found.test == "paired" else f" {WELCH_MARK}"
+    return f"{'within noise' if found.is_noise else 'worse'} {p}{mark}"
 
 
 def count_text(variant: Variant) -> str:
     """Returns how many runs count, and of how many if not all do."""
     counted, whole = len(variant.counted), len(variant.runs)
-    return str(counted) if counted == whole else f"{counted} of {whole}"
+    return str(counted) if counted == whole else f"{counted}/{whole}"
 
 
 def _parameter(key: str, variants: Sequence[Variant]) -> Column:
@@ -98,7 +106,6 @@ def _parameter(key: str, variants: Sequence[Variant]) -> Column:
 def _leading(comparison: Comparison, leading: str) -> list[Column]:
     variants = comparison.variants
     summaries = [variant.summaries.get(leading) for variant in variants]
-    tests = {variant.difference.test for variant in variants if variant.difference}
     deviations = [None if one is None else one.deviation for one in summaries]
     places = decimals([one.mean for one in summaries if one is not None])
     return [
@@ -116,7 +123,7 @@ def _leading(comparison: Comparison, leading: str) -> list[Column]:
         Column("n", [count_text(v) for v in variants], [len(v.counted) for v in variants]),
         Column(
             "against the best",
-            [verdict(variant, with_test=len(tests) > 1) for variant in variants],
+            [verdict(variant) for variant in variants],
             is_text=True,
             importance=1,
         ),

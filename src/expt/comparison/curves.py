@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from expt.comparison.statistics import CONFIDENCE
-from expt.comparison.table import Variant
+from expt.comparison.variants import Variant
 from expt.record.journal import FILE_NAME
 
 _POINTS = 200  # that a curve keeps at least, if it has them
@@ -41,9 +41,7 @@ def curve(variant: Variant, metric: str) -> Curve | None:
     return average(points) if points else None
 
 
-def read_points(
-    path: Path, metric: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def read_points(path: Path, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Returns steps and values of one metric, of a long journal some that are evenly spaced.
 
     Lines are looked at as bytes, and only those that are kept are parsed. What can't be read is
@@ -89,7 +87,9 @@ def average(points: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) -
     mean = total.sum(axis=0) / np.maximum(count, 1)
     squares = np.where(there, (values - mean) ** 2, 0.0).sum(axis=0)
     freedom = np.maximum(count - 1, 1)
-    half = stdtrit(freedom, (1 + CONFIDENCE) / 2) * np.sqrt(squares / freedom / np.maximum(count, 1))
+    half = stdtrit(freedom, (1 + CONFIDENCE) / 2) * np.sqrt(
+        squares / freedom / np.maximum(count, 1)
+    )
     half = np.where(count > 1, half, np.nan)
     mean = np.where(count > 0, mean, np.nan)
     return Curve(grid, mean, mean - half, mean + half)

@@ -141,9 +141,7 @@ def _parting(name: str, one: _Series, other: _Series) -> Parting:
     if is_same.all():
         return Parting(name, len(steps))
     place = int(np.argmin(is_same))
-    return Parting(
-        name, len(steps), int(steps[place]), float(values[place]), float(others[place])
-    )
+    return Parting(name, len(steps), int(steps[place]), float(values[place]), float(others[place]))
 
 
 def _config(run: FoundRun) -> dict[str, Any]:

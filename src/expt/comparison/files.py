@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from expt.comparison.cells import columns
-from expt.comparison.reading import ComparedRun, to_json
-from expt.comparison.table import COSTS, Comparison, Variant
+from expt.comparison.reading import ComparedRun
+from expt.comparison.table import Comparison
 from expt.comparison.terminal import last_text, where
-from expt.comparison.values import as_text
+from expt.comparison.values import as_text, to_json
+from expt.comparison.variants import COSTS, Variant
 
 _OF_SUMMARIES = ("mean", "std", "low", "high", "n")
 
@@ -32,7 +33,11 @@ def write_markdown(comparison: Comparison, path: Path, title: str) -> None:
     lines.append(_row("---" if column.is_text else "---:" for column in shown))
     lines += [_row(cells) for cells in zip(*(column.cells for column in shown), strict=True)]
     if comparison.unfinished:
-        lines += ["", _row(("status", "run", "step", "last values", "reason")), "|---|---|---:|---|---|"]
+        lines += [
+            "",
+            _row(("status", "run", "step", "last values", "reason")),
+            "|---|---|---:|---|---|",
+        ]
     for run in comparison.unfinished:
         step = "" if run.step is None else str(run.step)
         lines.append(_row((run.status, where(run), step, last_text(run), run.reason or "")))

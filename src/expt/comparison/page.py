@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from expt.comparison.cells import Column, columns
 from expt.comparison.pictures import data_address, picture_rows
@@ -57,8 +56,8 @@ def write_page(
         written=time.strftime("%Y-%m-%d %H:%M"),
         policy=f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; "
         f"script-src '{_digest(script)}'",
-        style=Markup(style),  # noqa: S704  both are files of this package
-        script=Markup(script),  # noqa: S704
+        style=style,
+        script=script,
     )
     path.write_text(page, encoding="utf-8")
 
@@ -77,9 +76,7 @@ def _rows(comparison: Comparison, shown: Sequence[Column]) -> list[dict[str, obj
             ],
             "is_best": variant.is_best,
             "is_noise": variant.difference is not None and variant.difference.is_noise,
-            "runs": [
-                (run.seed, run.status, where(run)) for run in variant.runs[:_MOST_SHOWN_RUNS]
-            ],
+            "runs": [(run.seed, run.status, where(run)) for run in variant.runs[:_MOST_SHOWN_RUNS]],
             "more": max(0, len(variant.runs) - _MOST_SHOWN_RUNS),
         }
         for index, variant in enumerate(comparison.variants[:_MOST_ROWS])

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from PIL import Image as PillowImage
 
-from expt.comparison.reading import ComparedRun, params_text
-from expt.comparison.table import Comparison, Variant
+from expt.comparison.reading import ComparedRun
+from expt.comparison.table import Comparison
+from expt.comparison.variants import Variant, labels
 from expt.record.replay import IMAGES
 
 _MOST_RUNS = 12
@@ -51,7 +52,9 @@ def picture_rows(comparison: Comparison) -> list[PictureRow]:
     by_run = [(caption, run.directory / IMAGES, _steps(run.directory)) for caption, run in runs]
     rows = []
     for name in dict.fromkeys(name for _, _, steps in by_run for name in steps):
-        having = [(caption, folder, steps[name]) for caption, folder, steps in by_run if name in steps]
+        having = [
+            (caption, folder, steps[name]) for caption, folder, steps in by_run if name in steps
+        ]
         common = set.intersection(*(steps for _, _, steps in having))
         kind = name.replace("_", "/", 1)
         if common:
@@ -76,10 +79,10 @@ def _chosen(variants: Sequence[Variant]) -> list[tuple[str, ComparedRun]]:
     if len(measured) == 1:
         runs = sorted(measured[0].counted, key=_seed)
         return [(f"seed {run.seed}", run) for run in runs[:_MOST_RUNS]]
-    lowest = [min(variant.counted, key=_seed) for variant in measured[:_MOST_RUNS]]
+    first = measured[:_MOST_RUNS]
+    lowest = [min(variant.counted, key=_seed) for variant in first]
     return [
-        (f"{params_text(variant.params)}, seed {run.seed}", run)
-        for variant, run in zip(measured, lowest, strict=False)
+        (f"{label}, seed {run.seed}", run) for label, run in zip(labels(first), lowest, strict=True)
     ]
 
 

@@ -1,7 +1,7 @@
 """Plots of a comparison, drawn with matplotlib into PNG files; it is imported when asked for."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +9,11 @@ import numpy as np
 
 from expt.comparison.cells import metric_title
 from expt.comparison.curves import curve
-from expt.comparison.reading import BEST, params_text
+from expt.comparison.reading import BEST
 from expt.comparison.statistics import summarize
-from expt.comparison.table import Comparison, Variant, is_larger_better
+from expt.comparison.table import Comparison
 from expt.comparison.values import as_text, decimals, plain
+from expt.comparison.variants import Variant, is_larger_better, labels
 from expt.runs.find import file_name
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _MOST_CURVES = 10
 _MOST_OPTIONS = 30  # values of a parameter in one plot
 _MOST_EFFECTS = 12
 _MOST_IN_PAIRS = 4  # parameters of which there is a heat map for each pair
-_LONGEST_LABEL = 48
+_LONGEST_LABEL = 64
 _DOTS_PER_INCH = 110
 
 
@@ -36,7 +37,11 @@ def draw_plots(comparison: Comparison) -> Iterator[tuple[str, str, bytes]]:
         yield "curves", f"{plain(leading.removeprefix(BEST))} by step", png
     strongest = _by_effect(comparison, leading)
     for key in strongest[:_MOST_EFFECTS]:
-        yield f"effect_{file_name(key)}", f"effect of {plain(key)}", _effect(comparison, key, leading)
+        yield (
+            f"effect_{file_name(key)}",
+            f"effect of {plain(key)}",
+            _effect(comparison, key, leading),
+        )
     for down, across in combinations(strongest[:_MOST_IN_PAIRS], 2):
         name = f"heatmap_{file_name(down)}_{file_name(across)}"
         title = f"{plain(down)} and {plain(across)}"
@@ -49,11 +54,12 @@ def _curves(comparison: Comparison, metric: str) -> bytes | None:
     if not drawn:
         return None
     figure, axes = _figure(9, 4.8)
-    for variant, found in drawn:
+    names = labels([variant for variant, _ in drawn])
+    for (variant, found), name in zip(drawn, names, strict=True):
         (line,) = axes.plot(
             found.steps,
             found.mean,
-            label=_label(variant),
+            label=f"{_clipped(name)} (n {len(variant.counted)})".strip(),
             linewidth=2.2 if variant.is_best else 1.3,
             marker="o" if len(found.steps) == 1 else None,
         )
@@ -166,11 +172,6 @@ def _by_rank(comparison: Comparison) -> list[Variant]:
     sign = -1 if is_larger_better(leading, comparison.larger_is_better) else 1
     measured = [variant for variant in comparison.variants if variant.counted]
     return sorted(measured, key=lambda variant: sign * variant.summaries[leading].mean)
-
-
-def _label(variant: Variant) -> str:
-    text = params_text(variant.params) or "all runs"
-    return f"{_clipped(text)} (n {len(variant.counted)})"
 
 
 def _clipped(text: str, length: int = _LONGEST_LABEL) -> str:

@@ -1,6 +1,5 @@
 """What a comparison needs of a run, read from its run.json; else from its config and journal."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +26,6 @@ BEST = "best/"
 CONFIG_FILE = Path(".hydra") / "config.yaml"
 _TAILS = (1 << 16, 1 << 20)  # bytes from a journal's end in which its last values are looked for
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_COSTS = ("steps_per_s", "seconds", "parameters", "peak_memory")
 _OF_COMPARED: Mapping[str, Any] = {
     **dict.fromkeys(("name", "variant_hash", "error", "watched"), (None, str)),
     **dict.fromkeys(("choices", "params", "best", "final", "git", "data"), (None, dict)),
@@ -244,30 +242,10 @@ def _costs(record: Mapping[str, Any], step: object) -> dict[str, float]:
         "parameters": record.get("parameters"),
         "peak_memory": record.get("peak_memory"),
     }
-    return {name: float(found[name]) for name in _COSTS if found[name] is not None}
+    return {name: float(value) for name, value in found.items() if value is not None}
 
 
 def _commit(git: Mapping[str, Any]) -> str | None:
     if "commit" not in git:
         return None
     return plain(str(git["commit"])) + ("+" if git.get("dirty") else "")
-
-
-def params_text(params: Mapping[str, Any]) -> str:
-    """Returns some parameters in one line, such as `act=relu, loss=mse`."""
-    return ", ".join(f"{plain(key)}={as_text(value)}" for key, value in params.items())
-
-
-def to_json(value: Any) -> str:
-    """Returns JSON that all readers take: what is not finite is null."""
-    return json.dumps(_finite(value), indent=2, default=str, allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

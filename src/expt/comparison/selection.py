@@ -55,8 +55,8 @@ def select(names: Sequence[str], filters: Sequence[str], output_dir: Path) -> Se
         empty += sum(not is_run for is_run in found.values())
         if not any(found.values()):
             raise UserError(
-                f"{_shown(folder)}: there are no runs. Expected a run's directory (one that holds a "
-                "run.json), or a folder with some in it."
+                f"{_shown(folder)}: there are no runs. Expected a run's directory (one that holds "
+                "a run.json), or a folder with some in it."
             )
     runs = [read_compared(directory) for directory in directories]
     chosen = _filtered(runs, filters)

@@ -9,6 +9,7 @@ from scipy.special import stdtr, stdtrit  # much quicker to import than scipy.st
 
 CONFIDENCE = 0.95
 SIGNIFICANCE = 1 - CONFIDENCE
+_NO_SPREAD = 1e-6  # of the values: what is less is rounding
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ def difference(these: Mapping[int, float], those: Mapping[int, float]) -> Differ
     """Compares two sets of repeats, both by seed.
 
     Pairs take out what a seed does to both: the same data order, often the same initial weights.
+    They need the same seeds, and differences that are not all equal, as those of two rounded
+    accuracies may be by chance: of these nothing can be learned about noise.
 
     Returns:
         None if a set has fewer than two repeats: then nothing can be told.
@@ -85,7 +88,8 @@ def difference(these: Mapping[int, float], those: Mapping[int, float]) -> Differ
         differences = [these[seed] - those[seed] for seed in these]
         mean = math.fsum(differences) / len(differences)
         error = _variance(differences, mean) / len(differences)
-        return Difference("paired", _p(mean, error, len(differences) - 1))
+        if math.sqrt(error) > _NO_SPREAD * max(map(abs, these.values())) or mean == 0:
+            return Difference("paired", _p(mean, error, len(differences) - 1))
     return Difference("Welch", _welch(list(these.values()), list(those.values())))
 
 

@@ -1,55 +1,15 @@
 """The comparison itself: runs grouped by variant, with only what varies between them."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
 from typing import Any
 
+from expt.comparison.notes import make_notes
 from expt.comparison.reading import BEST, ComparedRun
-from expt.comparison.statistics import Difference, Summary, difference, summarize
+from expt.comparison.variants import COSTS, Variant, is_larger_better, make_variant, mark_best
 from expt.comparison.varying import varying_parameters
 from expt.errors import UserError, hint
-
-COSTS = {
-    "steps_per_s": "steps/s",
-    "seconds": "time",
-    "parameters": "parameters",
-    "peak_memory": "memory",
-}
-"""What the costs are called where people read them."""
-
-
-@dataclass(kw_only=True)
-class Variant:
-    """Runs that differ by their seed alone.
-
-    Attributes:
-        params: Those parameters that vary between variants.
-        runs: All of its runs.
-        counted: The FINISHED ones that have the leading metric; the newest of each seed.
-        summaries: Of each metric, over the counted runs that have it.
-        costs: Means over the finished runs; of the peak memory the largest.
-        is_best: Whether its leading metric has the best mean.
-        difference: What the test against the best one tells; None for the best one itself, or if
-            nothing can be told.
-    """
-
-    params: Mapping[str, Any]
-    runs: Sequence[ComparedRun]
-    counted: Sequence[ComparedRun]
-    summaries: Mapping[str, Summary]
-    costs: Mapping[str, float]
-    is_best: bool = False
-    difference: Difference | None = None
-
-    def values(self, metric: str) -> dict[int, float]:
-        """The counted runs' values by seed."""
-        return {
-            run.seed if run.seed is not None else -1: run.metrics[metric]
-            for run in self.counted
-            if metric in run.metrics
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,11 +70,11 @@ def compare(
     if leading is None:
         leading, note = _default_leading(runs, known, parameters)
         notes += [note] if note else []
-    variants = [_variant(group, parameters, leading) for group in groups.values()]
+    variants = [make_variant(group, parameters, leading) for group in groups.values()]
     metrics = _order(known, leading)
-    _mark(variants, leading, larger)
+    mark_best(variants, leading, larger)
     variants = _sorted(variants, sort, leading, larger, parameters, known)
-    notes += _notes(runs, variants)
+    notes += make_notes(runs, variants)
     return Comparison(
         parameters=parameters,
         leading=leading,
@@ -125,12 +85,6 @@ def compare(
         num_runs=len(runs),
         notes=notes,
     )
-
-
-def is_larger_better(metric: str, larger: Iterable[str]) -> bool:
-    """Whether larger values of a metric, by its full name, are better."""
-    plain = metric.removeprefix(BEST)
-    return plain in larger or plain.rpartition("/")[2] in larger
 
 
 def _default_leading(
@@ -154,50 +108,6 @@ def _default_leading(
     if len(counts) > 1:
         return BEST + watched, f"The runs watch different metrics: {', '.join(sorted(counts))}."
     return BEST + watched, None
-
-
-def _variant(
-    runs: Sequence[ComparedRun], parameters: Sequence[str], leading: str | None
-) -> Variant:
-    finished = [run for run in runs if run.status == "FINISHED"]
-    newest: dict[int | None, ComparedRun] = {}
-    for run in sorted(finished, key=lambda run: run.started):
-        if leading in run.metrics:
-            newest[run.seed] = run
-    counted = list(newest.values())
-    values: dict[str, list[float]] = {}
-    for run in counted:
-        for name, value in run.metrics.items():
-            values.setdefault(name, []).append(value)
-    return Variant(
-        params={key: runs[0].params.get(key) for key in parameters},
-        runs=runs,
-        counted=counted,
-        summaries={name: summarize(column) for name, column in values.items()},
-        costs={name: _cost(name, finished) for name in COSTS if _have(name, finished)},
-    )
-
-
-def _have(name: str, runs: Sequence[ComparedRun]) -> bool:
-    return any(name in run.costs for run in runs)
-
-
-def _cost(name: str, runs: Sequence[ComparedRun]) -> float:
-    values = [run.costs[name] for run in runs if name in run.costs]
-    return max(values) if name == "peak_memory" else fmean(values)
-
-
-def _mark(variants: Sequence[Variant], leading: str | None, larger: Iterable[str]) -> None:
-    """Marks the best variant, and tests the others against it."""
-    measured = [variant for variant in variants if variant.counted]
-    if leading is None or not measured:
-        return
-    choose = max if is_larger_better(leading, larger) else min
-    best = choose(measured, key=lambda variant: variant.summaries[leading].mean)
-    best.is_best = True
-    for variant in measured:
-        if variant is not best:
-            variant.difference = difference(variant.values(leading), best.values(leading))
 
 
 def _order(metrics: Sequence[str], leading: str | None) -> list[str]:
@@ -246,33 +156,3 @@ def _sorted(
         return (2, 0.0, "") if found is None else (1, 0.0, str(found))
 
     return sorted(variants, key=key)
-
-
-def _notes(runs: Sequence[ComparedRun], variants: Sequence[Variant]) -> list[str]:
-    notes = []
-    tests = {variant.difference.test for variant in variants if variant.difference}
-    if tests:
-        names = {"paired": "paired by seed", "Welch": "Welch's, where seeds are not the same"}
-        used = " or ".join(names[test] for test in sorted(tests, reverse=True))
-        notes.append(
-            f"Against the best: t-tests ({used}), each at 5 % for itself; within noise means that "
-            "the difference is not significant."
-        )
-    if any(len(variant.counted) == 1 for variant in variants):
-        notes.append("Of a single seed it can't be told whether it differs by more than chance.")
-    repeats = sum(
-        len([run for run in variant.runs if run.status == "FINISHED"]) - len(
-            {run.seed for run in variant.runs if run.status == "FINISHED"}
-        )
-        for variant in variants
-    )
-    if repeats:
-        notes.append(f"{repeats} runs repeat a seed of their variant; the newest of each counts.")
-    counts = Counter(run.status for run in runs if run.status != "FINISHED")
-    if counts:
-        told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-        notes.append(f"Not in the means: {told}.")
-    commits = {run.commit for run in runs if run.commit is not None}
-    if len(commits) > 1:
-        notes.append(f"The runs come from {len(commits)} states of the code (git).")
-    return notes

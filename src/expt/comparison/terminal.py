@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from itertools import zip_longest
 
 from rich.console import Console
 from rich.table import Table
@@ -22,7 +21,7 @@ def show(console: Console, comparison: Comparison, title: str) -> None:
     """Prints the table, what is not finished, and what a reader should know."""
     num_runs, num_variants = comparison.num_runs, len(comparison.variants)
     _print(console, f"{title}: {_count(num_runs, 'run')}, {_count(num_variants, 'variant')}")
-    left_out = []
+    left_out: list[Column] = []
     if comparison.variants:
         shown, left_out = _fitting(columns(comparison), console.width)
         console.print(_table(comparison, shown))
@@ -33,10 +32,13 @@ def show(console: Console, comparison: Comparison, title: str) -> None:
         titles = ", ".join(column.title for column in left_out)
         notes.append(f"No room here for {titles}: a wider terminal, --csv or --html shows them.")
     if comparison.unfinished:
+        console.print()
         console.print(_unfinished(comparison.unfinished))
         more = len(comparison.unfinished) - _MOST_ROWS
         if more > 0:
             notes.append(f"{more} more runs are not finished.")
+    if notes:
+        console.print()
     for note in notes:
         _print(console, note)
 
@@ -84,7 +86,7 @@ def _heading(column: Column) -> list[str]:
 def _fitting(found: Sequence[Column], width: int) -> tuple[list[Column], list[Column]]:
     """Returns the columns for which there is room, and those that are left out."""
     shown, left_out = list(found), []
-    while sum(_width(column) for column in shown) > width:
+    while sum(_width(column) for column in shown) - _GAP > width:
         least = max(shown, key=lambda column: column.importance)
         if least.importance == 0:
             break

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _LONGEST = 40  # letters of a value in a table
@@ -10,7 +10,9 @@ _LONGEST = 40  # letters of a value in a table
 
 def plain(text: str) -> str:
     """Returns a text of a record without what could steer a terminal."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
 
 
 def as_text(value: Any) -> str:
@@ -47,3 +49,23 @@ def seconds_text(seconds: float) -> str:
 def bytes_text(count: float) -> str:
     """Returns a size, such as `812 MB`."""
     return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def params_text(params: Mapping[str, Any]) -> str:
+    """Returns some parameters in one line, such as `act=relu, loss=mse`."""
+    return ", ".join(f"{plain(key)}={as_text(value)}" for key, value in params.items())
+
+
+def to_json(value: Any) -> str:
+    """Returns JSON that all readers take: what is not finite is null."""
+    return json.dumps(_finite(value), indent=2, default=str, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
