@@ -71,7 +71,7 @@ def _serve(
         pages = Pages(output_dir, addresses[0], elsewhere or next(iter(addresses[1:]), None))
         for name, text in pages.lines():
             print(f"{name:<13} {text}")
-        print("Ctrl-C stops", *(program.name for program in programs), flush=True)
+        print("Ctrl-C stops", " and ".join(program.name for program in programs), flush=True)
         servers.wait()
 
 

@@ -31,7 +31,9 @@ class Pages:
         """Yields what there is to see, and where."""
         yield "TensorBoard", f"{self.tensorboard}/#timeseries"
         yield "", f"{self.tensorboard}/#hparams"
-        if self.mlflow is not None:
+        if self.mlflow is None:
+            yield "MLflow", "not started: no run is recorded there (recorder=mlflow)"
+        else:
             yield "MLflow", self._runs_in_mlflow(self._latest()) or f"{self.mlflow}/#/experiments"
         sweep = self._newest_sweep()
         if sweep:
