@@ -56,7 +56,8 @@ def _serve(
     port = _port("TensorBoard", host, tensorboard_port, _TENSORBOARD_PORT)
     programs = [make_tensorboard(output_dir, host, port)]
     elsewhere = _elsewhere()
-    if elsewhere is None and not (is_embedded(output_dir) and not database(output_dir).exists()):
+    is_there = database(output_dir).exists() or not is_embedded(output_dir)
+    if elsewhere is None and is_there:
         port = _port("MLflow", host, mlflow_port, _MLFLOW_PORT)
         programs.append(make_mlflow(output_dir, host, port))
     if not is_local(host):
@@ -88,9 +89,8 @@ def _elsewhere() -> str | None:
     if not address.startswith(("http://", "https://")):
         return None
     parts = urlsplit(address)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")).rstrip(
-        "/"
-    )
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
 
 
 def _address(program: Program) -> str:
