@@ -94,9 +94,7 @@ def _of_config(job: Job, dataset: Dataset) -> dict[str, Any]:
         "variant_hash": variant_hash(job.config, dataset.fingerprint),
         "params": make_params(job),
         "larger_is_better": [
-            name
-            for name, node in job.config["metric"].items()
-            if node.get(DIRECTION_KEY) == "max"
+            name for name, node in job.config["metric"].items() if node.get(DIRECTION_KEY) == "max"
         ],
     }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from expt.comparison.reading import ComparedRun, read_compared
-from expt.comparison.values import as_text
+from expt.comparison.values import as_text, plain
 from expt.errors import UserError, hint, nearest
 
 _MOST_NAMED = 20  # values in a message
@@ -63,7 +63,7 @@ def select(names: Sequence[str], filters: Sequence[str], output_dir: Path) -> Se
     title = ", ".join(_shown(folder) for folder in folders)
     if filters:
         title += f" with {' '.join(filters)}"
-    return Selection(title, chosen, len(runs) - len(chosen), empty)
+    return Selection(plain(title), chosen, len(runs) - len(chosen), empty)
 
 
 def newest_sweep(output_dir: Path) -> Path | None:

@@ -92,8 +92,9 @@ def _default_leading(
 ) -> tuple[str | None, str | None]:
     """Returns the watched metric, and a note if another one leads in its stead."""
     counts = Counter(run.watched for run in runs if run.watched and BEST + run.watched in known)
-    if not counts:
-        return next(iter(known), None), None
+    if not counts:  # nothing has been evaluated, or kept
+        watched_now = [run.watched for run in runs if run.watched in known]
+        return next(iter([*watched_now, *known]), None), None
     ((watched, _),) = counts.most_common(1)
     losses_differ = any(key == "loss" or key.startswith("loss.") for key in parameters)
     if losses_differ and watched.endswith("/loss"):

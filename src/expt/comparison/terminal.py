@@ -4,13 +4,14 @@ import os
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from expt.comparison.cells import MISSING, Column, columns
+from expt.comparison.cells import Column, columns
 from expt.comparison.reading import ComparedRun
 from expt.comparison.table import Comparison
-from expt.comparison.values import shortened
+from expt.comparison.values import plain, shortened
 
 _MOST_ROWS = 50
 _GAP = 2  # blanks between columns
@@ -33,7 +34,7 @@ def show(console: Console, comparison: Comparison, title: str) -> None:
         notes.append(f"No room here for {titles}: a wider terminal, --csv or --html shows them.")
     if comparison.unfinished:
         console.print()
-        console.print(_unfinished(comparison.unfinished))
+        _print_unfinished(console, comparison.unfinished)
         more = len(comparison.unfinished) - _MOST_ROWS
         if more > 0:
             notes.append(f"{more} more runs are not finished.")
@@ -45,7 +46,7 @@ def show(console: Console, comparison: Comparison, title: str) -> None:
 
 def where(run: ComparedRun) -> str:
     """Returns a run's directory as it can be typed here."""
-    return os.path.relpath(run.directory)
+    return plain(os.path.relpath(run.directory))
 
 
 def _table(comparison: Comparison, shown: Sequence[Column]) -> Table:
@@ -99,17 +100,14 @@ def _width(column: Column) -> int:
     return max(map(len, [*_heading(column), *column.cells])) + _GAP
 
 
-def _unfinished(runs: Sequence[ComparedRun]) -> Table:
-    table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="bold", pad_edge=False)
-    for title in ("status", "run", "step", "last values", "reason"):
-        table.add_column(title, overflow="fold", justify="right" if title == "step" else "left")
+def _print_unfinished(console: Console, runs: Sequence[ComparedRun]) -> None:
     for run in runs[:_MOST_ROWS]:
-        cells = [run.status, where(run), MISSING if run.step is None else str(run.step)]
-        style = _STYLES.get(run.status, "")
-        table.add_row(
-            Text(cells[0], style=style), *map(Text, cells[1:]), last_text(run), run.reason or ""
-        )
-    return table
+        step = "" if run.step is None else f"step {run.step}"
+        line = Text(run.status, style=_STYLES.get(run.status, ""))
+        line.append("  ".join(["", where(run), step, last_text(run)]).rstrip(), style="default")
+        console.print(line, soft_wrap=True)
+        if run.reason:
+            console.print(Padding(Text(run.reason), (0, 0, 0, len(run.status) + _GAP)))
 
 
 def last_text(run: ComparedRun) -> str:
