@@ -16,7 +16,7 @@ FILES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
     for path in PACKAGE.rglob("*.py")
 }
-ROOMS = ("config", "exports", "parts", "record", "runs", "servers", "train")
+ROOMS = ("comparison", "config", "exports", "parts", "record", "runs", "servers", "train")
 
 
 @cache
@@ -81,6 +81,10 @@ def test_parts_know_nothing_but_themselves() -> None:
         ("train", {"expt.errors", "expt.parts", "expt.record", "expt.train"}),
         ("config", {"expt.errors", "expt.parts", "expt.record", "expt.train", "expt.config"}),
         ("runs", {"expt.errors", "expt.runs"}),
+        (
+            "comparison",
+            {"expt.errors", "expt.record", "expt.config", "expt.runs", "expt.comparison"},
+        ),
         ("exports", {"expt.errors", "expt.exports"}),
         ("servers", {"expt.errors", "expt.record", "expt.runs", "expt.servers"}),
     ],
@@ -139,6 +143,7 @@ def test_gradients_are_taken_in_the_steps_and_the_checks_before_them_alone() -> 
     "module",
     [
         *("expt.run", "expt.evaluate", "expt.predict", "expt.export", "expt.ui"),
+        *("expt.compare", "expt.diff"),
         *("expt.config.checks", "expt.parts.data.files", "expt.runs.find"),
     ],
 )
