@@ -28,7 +28,7 @@ from expt.comparison.reading import read_compared
 from expt.comparison.table import Comparison, compare
 from expt.comparison.terminal import show
 
-EVIL = "<script>alert(1)</script>\x1b[31m|$x^{"
+EVIL = "<script>alert(1)</script>\x1b[31m|$x^{$"
 VALUES = {"relu": [0.30, 0.41, 0.50], "tanh": [0.31, 0.40, 0.52], "gelu": [0.91, 1.02, 1.1]}
 
 
@@ -48,9 +48,9 @@ def comparison(tmp_path: Path) -> Comparison:
     return comparison_of(tmp_path)
 
 
-def shown(comparison: Comparison, width: int) -> str:
+def shown(comparison: Comparison, width: int, title: str = "title") -> str:
     console = Console(file=io.StringIO(), width=width)
-    show(console, comparison, "title")
+    show(console, comparison, title)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -87,7 +87,8 @@ class TestTerminal:
     def test_nothing_steers_the_terminal(self, tmp_path: Path) -> None:
         write_run(tmp_path / "a", {"act": f"[bold]{EVIL}"}, error=EVIL, status="FAILED")
         write_run(tmp_path / "b")
-        text = shown(comparison_of(tmp_path), 200)
+        text = shown(comparison_of(tmp_path), 200, title="[red]title")
+        assert text.startswith("[red]title: 2 runs")
         assert "\x1b" not in text
         assert "[bold]<script>" in text
 
@@ -154,7 +155,7 @@ class TestPlots:
             assert picture.std() > 5
 
     def test_names_are_text_and_lead_nowhere(self, tmp_path: Path) -> None:
-        for folder, name in (("a", "../../a$x^{"), ("b", EVIL)):
+        for folder, name in (("a", "../../a$x^{$"), ("b", EVIL)):
             write_run(tmp_path / folder, {"act": name, name: name})
         names = [name for name, _, _ in draw_plots(comparison_of(tmp_path))]
         assert len(names) > 1

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from expt.comparison.statistics import difference, summarize
+from expt.comparison.statistics import Difference, difference, summarize
 
 
 def seeded(values: list[float]) -> dict[int, float]:
@@ -63,6 +63,11 @@ def test_pairing_finds_what_the_seeds_hide() -> None:
 def test_of_one_repeat_nothing_can_be_told() -> None:
     assert difference(seeded([1.0]), seeded([2.0, 3.0])) is None
     assert difference(seeded([2.0, 3.0]), seeded([1.0])) is None
+
+
+@pytest.mark.parametrize(("p", "expected"), [(0.049, False), (0.051, True), (0.3, True)])
+def test_noise_is_what_five_percent_would_show(p: float, expected: bool) -> None:
+    assert Difference("paired", p).is_noise is expected
 
 
 def test_equal_values_are_no_difference() -> None:
