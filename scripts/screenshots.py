@@ -2,20 +2,18 @@
 
     python scripts/screenshots.py outputs pictures
 
-Needs Debian's chromium (`apt-get install chromium`); Playwright drives it. The servers listen on
-localhost and are stopped at the end.
+Needs Debian's chromium (`apt-get install chromium`); Playwright drives it. The servers are those of
+`expt.ui`.
 """
 
 import argparse
 import contextlib
+import itertools
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,11 +38,9 @@ def main() -> None:
     parser.add_argument("pictures", type=Path)
     args = parser.parse_args()
     args.pictures.mkdir(parents=True, exist_ok=True)
-    store = store_uri(args.outputs)
     with (
         tempfile.TemporaryDirectory() as home,
-        _server("tensorboard.main", "--logdir", str(args.outputs)) as board,
-        _server("mlflow", "ui", "--backend-store-uri", store, "--workers", "1") as mlflow,
+        _servers(args.outputs) as (board, mlflow),
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(
@@ -52,7 +48,7 @@ def main() -> None:
         )
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         _tensorboard(page, board, args.pictures)
-        _mlflow(page, mlflow, store, args.pictures)
+        _mlflow(page, mlflow, store_uri(args.outputs), args.pictures)
         browser.close()
 
 
@@ -110,21 +106,14 @@ def _close_assistant(page: Page) -> None:
 
 
 @contextlib.contextmanager
-def _server(module: str, *arguments: str) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    command = [sys.executable, "-m", module, *arguments, "--host", "127.0.0.1", "--port", str(port)]
-    process = subprocess.Popen(command, env=environment, stdout=-3, stderr=-3)
-    address = f"http://127.0.0.1:{port}"
+def _servers(outputs: Path) -> Iterator[list[str]]:
+    """TensorBoard's address and MLflow's."""
+    command = [sys.executable, "-m", "expt.ui", f"output_dir={outputs}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
     try:
-        for _ in range(120):
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(address, timeout=5).close()
-                break
-            time.sleep(0.5)
-        yield address
+        told = itertools.takewhile(lambda line: not line.startswith("Ctrl-C"), process.stdout)
+        yield re.findall(r"^(?:TensorBoard|MLflow) +(http://[^/]+)", "".join(told), re.MULTILINE)
     finally:
         process.terminate()
         process.wait()

@@ -16,7 +16,7 @@ FILES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
     for path in PACKAGE.rglob("*.py")
 }
-ROOMS = ("config", "exports", "parts", "record", "runs", "train")
+ROOMS = ("comparison", "config", "exports", "parts", "record", "runs", "servers", "train")
 
 
 @cache
@@ -81,7 +81,12 @@ def test_parts_know_nothing_but_themselves() -> None:
         ("train", {"expt.errors", "expt.parts", "expt.record", "expt.train"}),
         ("config", {"expt.errors", "expt.parts", "expt.record", "expt.train", "expt.config"}),
         ("runs", {"expt.errors", "expt.runs"}),
+        (
+            "comparison",
+            {"expt.errors", "expt.record", "expt.config", "expt.runs", "expt.comparison"},
+        ),
         ("exports", {"expt.errors", "expt.exports"}),
+        ("servers", {"expt.errors", "expt.record", "expt.runs", "expt.servers"}),
     ],
 )
 def test_imports_go_one_way(knowing: str, allowed: set[str]) -> None:
@@ -137,7 +142,8 @@ def test_gradients_are_taken_in_the_steps_and_the_checks_before_them_alone() -> 
 @pytest.mark.parametrize(
     "module",
     [
-        *("expt.run", "expt.evaluate", "expt.predict", "expt.export"),
+        *("expt.run", "expt.evaluate", "expt.predict", "expt.export", "expt.ui"),
+        *("expt.compare", "expt.diff"),
         *("expt.config.checks", "expt.parts.data.files", "expt.runs.find"),
     ],
 )

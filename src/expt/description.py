@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from expt.assembly import make_params
-from expt.config.checks import task_of
+from expt.config.checks import DIRECTION_KEY, task_of
 from expt.config.compose import Job
 from expt.config.hashes import run_hash, variant_hash
 from expt.parts.data.dataset import Dataset
@@ -36,6 +36,7 @@ def new_run(job: Job, dataset: Dataset, directory: Path, learner: Learner) -> Ru
         "choices": job.choices,
         "data": _of_data(job, dataset),
         **_of_model(learner),
+        "watched": job.config["loop"]["watch"] or learner.watched,
         "git": git_state(Path.cwd()),
         **_of_process(),
         "status": Status.RUNNING,
@@ -91,6 +92,10 @@ def _of_config(job: Job, dataset: Dataset) -> dict[str, Any]:
         "seed": job.config["seed"],
         "run_hash": run_hash(job.config, dataset.fingerprint),
         "variant_hash": variant_hash(job.config, dataset.fingerprint),
+        "params": make_params(job),
+        "larger_is_better": [
+            name for name, node in job.config["metric"].items() if node.get(DIRECTION_KEY) == "max"
+        ],
     }
 
 

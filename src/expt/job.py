@@ -24,6 +24,7 @@ from expt.continuing import MakeWriter, checkpoints, held, last_checkpoint, let_
 from expt.description import new_run, resumed_run
 from expt.errors import RunError, Terminated
 from expt.parts.data.dataset import Dataset
+from expt.record.environment import peak_memory
 from expt.record.images import draw_validation
 from expt.record.recorder import BestModel, Recorder, Scalars
 from expt.record.run import Earlier, Run, Status
@@ -137,7 +138,7 @@ def _closing(run: Run, recorder: Recorder) -> Iterator[None]:
         _log.info("the run failed", exc_info=failure)
         raise
     finally:
-        _note(run, **outcome, ended=time.time())
+        _note(run, **outcome, ended=time.time(), peak_memory=peak_memory())
         recorder.close(outcome["status"])
         _note(run, closed=True)
 

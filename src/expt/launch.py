@@ -14,7 +14,6 @@ from expt.command import exit_code, tell
 from expt.config.compose import Job
 from expt.errors import Terminated
 from expt.parts.data.dataset import Dataset
-from expt.record.mlflow import store_uri
 from expt.record.recorder import Recorder
 from expt.record.run import Earlier
 from expt.train.backend import start_tensorflow
@@ -87,21 +86,10 @@ def _outcome(record: Mapping[str, Any]) -> str:
 
 
 def print_where_to_look(console: Console, output_dir: Path) -> None:
-    """Prints the commands that show the records."""
-    folder = os.path.relpath(output_dir)
-    # Its documents say 0 for all, but TensorBoard 2.21 shows none then.
-    unsampled = ["--samples_per_plugin", "images=1000,scalars=1000000"]
-    lines = {"TensorBoard": _command("tensorboard", "--logdir", folder, *unsampled)}
-    if "MLFLOW_TRACKING_URI" in os.environ:
-        lines["MLflow"] = "the store at MLFLOW_TRACKING_URI"  # which may hold a password
-    else:
-        lines["MLflow"] = _command("mlflow", "ui", "--backend-store-uri", store_uri(output_dir))
-    for name, line in lines.items():
-        console.print(f"{name:<12} {line}", highlight=False, soft_wrap=True)
-
-
-def _command(name: str, *arguments: str) -> str:
-    """A command line that works here, whether or not the environment is activated."""
-    program = Path(sys.executable).parent / name
-    on_path = str(program.parent) in os.environ.get("PATH", "").split(os.pathsep)
-    return shlex.join([name if on_path else os.path.relpath(program), *arguments])
+    """Prints the command that shows the records; it works whether or not Python is on the path."""
+    python, folder = Path(sys.executable), os.path.relpath(output_dir)
+    on_path = str(python.parent) in os.environ.get("PATH", "").split(os.pathsep)
+    program = python.name if on_path else os.path.relpath(python)
+    options = [] if folder == "outputs" else [f"output_dir={folder}"]
+    line = shlex.join([program, "-m", "expt.ui", *options])
+    console.print(f"{line} starts TensorBoard and MLflow", highlight=False, soft_wrap=True)

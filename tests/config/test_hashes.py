@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from expt.config.compose import compose_jobs
-from expt.config.hashes import flatten, run_hash, variant_hash
+from expt.config.hashes import flatten, has_effect, run_hash, variant_hash
 
 OVERRIDES = ["data=mnist", "model=cnn", "optimizer=momentum", "schedule=cosine"]
 CONFIG = compose_jobs(OVERRIDES, None, multirun=False)[0][0].config
@@ -91,6 +91,17 @@ def test_names_that_only_begin_alike_matter() -> None:
 def test_the_order_of_keys_does_not_matter() -> None:
     config = dict(reversed(CONFIG.items()))
     assert run_hash(config, "data") == run_hash(CONFIG, "data")
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        *(("name", False), ("recorder.mlflow", False), ("loop.image_every", False)),
+        *(("names", True), ("loop.epochs", True), ("data.path", False), ("data.paths", True)),
+    ],
+)
+def test_which_keys_have_an_effect(key: str, expected: bool) -> None:
+    assert has_effect(key) is expected
 
 
 def test_a_run_and_its_variant_differ() -> None:

@@ -1,12 +1,20 @@
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from expt.record.environment import environment, git_diff, git_state, machine, process
+from expt.record.environment import (
+    environment,
+    git_diff,
+    git_state,
+    machine,
+    peak_memory,
+    process,
+)
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -114,6 +122,25 @@ def test_the_process_is_this_one() -> None:
     told = process()
     assert (told["host"], told["id"]) == (machine()["host"], os.getpid())
     assert 0 < time.time() - told["started"] < 24 * 3600
+
+
+def test_peak_memory_rises_with_what_is_held_and_stays() -> None:
+    before, now = peak_memory(), psutil.Process().memory_info().rss
+    assert before is not None
+    assert before >= 0.9 * now
+    held = bytearray(os.urandom(1)) * (before - now + 100_000_000)
+    size = len(held)
+    del held
+    after = peak_memory()
+    assert after is not None
+    assert 50_000_000 < after - before < size
+
+
+def test_peak_memory_is_not_the_parents() -> None:
+    held = bytearray(b"1") * 300_000_000
+    code = "from expt.record.environment import peak_memory; print(peak_memory())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 1_000_000 < int(done.stdout) < len(held)
 
 
 def test_the_environment_is_what_matters_and_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,10 +31,13 @@ def run_hash(config: Mapping[str, Any], data_fingerprint: str) -> str:
 def identity(config: Mapping[str, Any], data_fingerprint: str) -> dict[str, Any]:
     """Returns all that the run hash is over, by full key; `data` is the fingerprint."""
     relevant = flatten(config, declarations=True)
-    for key in list(relevant):
-        if any(key == name or key.startswith(f"{name}.") for name in _WITHOUT_EFFECT):
-            del relevant[key]
+    relevant = {key: value for key, value in relevant.items() if has_effect(key)}
     return {**relevant, "data": data_fingerprint}
+
+
+def has_effect(key: str) -> bool:
+    """Whether the value of a full key can change a run's numbers."""
+    return not any(key == name or key.startswith(f"{name}.") for name in _WITHOUT_EFFECT)
 
 
 def variant_hash(config: Mapping[str, Any], data_fingerprint: str) -> str:

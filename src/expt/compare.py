@@ -1,0 +1,108 @@
+"""`python -m expt.compare [DIR…] [KEY=VALUE…]`: what varied between runs, and what came out."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from expt.command import run_command
+from expt.comparison.files import WRITERS
+from expt.comparison.selection import select
+from expt.comparison.table import Comparison, compare
+from expt.comparison.terminal import show
+
+
+def main() -> None:
+    """Runs the command line."""
+    run_command(_run)
+
+
+def _run(arguments: list[str]) -> int:
+    args = _parser().parse_intermixed_args(arguments)
+    output_dir, names, filters = _sorted_out(args.selection)
+    selection = select(names, filters, output_dir)
+    comparison = compare(selection.runs, args.metric, args.sort)
+    title = selection.title
+    console = Console()
+    show(console, comparison, title)
+    if selection.empty:
+        console.print(f"{selection.empty} directories of jobs hold no run yet.", highlight=False)
+    for path in _write(args, comparison, title):
+        console.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m expt.compare",
+        description="Compares runs: what varied, and what came out, seeds grouped.",
+    )
+    parser.add_argument(
+        "selection",
+        nargs="*",
+        metavar="DIR | KEY=VALUE",
+        help="run directories, or folders that hold some, such as a sweep's (default: the newest "
+        "sweep; without one, all of output_dir); filters such as act=relu,tanh or "
+        "status=FINISHED; name=EXPERIMENT, of all output_dir; output_dir=… (default outputs)",
+    )
+    parser.add_argument(
+        "--metric",
+        help="which metric decides: val/accuracy is its last value, best/val/accuracy that of the "
+        "kept model (default: best/ and the watched metric)",
+    )
+    parser.add_argument("--sort", metavar="COLUMN", help="a metric, a parameter, or a cost")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="a row a variant")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="the table")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="variants and their runs")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="curves and effects, as PNG")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="a page with all of it")
+    return parser
+
+
+def _sorted_out(selection: Sequence[str]) -> tuple[Path, list[str], list[str]]:
+    """Separates the output directory, folders and filters; a job's folder may have a `=`."""
+    output_dir = Path("outputs")
+    names, filters = [], []
+    for text in selection:
+        key, equals, value = text.partition("=")
+        if key == "output_dir" and equals:
+            output_dir = Path(value)
+        elif equals and not Path(text).is_dir() and "/" not in key:
+            filters.append(text)
+        else:
+            names.append(text)
+    return output_dir, names, filters
+
+
+def _write(args: argparse.Namespace, comparison: Comparison, title: str) -> Iterator[Path]:
+    """Writes what is asked for; yields the files' names."""
+    for option, write in WRITERS.items():
+        path = getattr(args, option)
+        if path is not None:
+            write(comparison, _with_folder(path), title)
+            yield path
+    if args.plots is None and args.html is None:
+        return
+    from expt.comparison.page import write_page
+    from expt.comparison.plots import draw_plots
+
+    plots = list(draw_plots(comparison))
+    if args.plots is not None:
+        for name, _, png in plots:
+            path = _with_folder(args.plots / f"{name}.png")
+            path.write_bytes(png)
+            yield path
+    if args.html is not None:
+        write_page(comparison, _with_folder(args.html), title, plots)
+        yield args.html
+
+
+def _with_folder(path: Path) -> Path:
+    """Makes the folder in which a file is to be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+if __name__ == "__main__":
+    main()

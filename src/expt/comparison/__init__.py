@@ -1,0 +1,1 @@
+"""Comparing runs by their files: statistics, tables, plots, a page; no TensorFlow, no MLflow."""

@@ -1,0 +1,137 @@
+"""The comparison as CSV, Markdown and JSON."""
+
+import csv
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from expt.comparison.cells import columns
+from expt.comparison.reading import ComparedRun
+from expt.comparison.table import Comparison
+from expt.comparison.terminal import last_text, where
+from expt.comparison.values import as_text, to_json
+from expt.comparison.variants import COSTS, Variant
+
+_OF_SUMMARIES = ("mean", "std", "low", "high", "n")
+
+
+def write_csv(comparison: Comparison, path: Path, title: str) -> None:
+    """Writes a row a variant, with every metric and its uncertainty; numbers as they are."""
+    del title
+    rows = [_flat(variant, comparison) for variant in comparison.variants]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(rows[0] if rows else ())
+        writer.writerows(row.values() for row in rows)
+
+
+def write_markdown(comparison: Comparison, path: Path, title: str) -> None:
+    """Writes the table of people's numbers, and the notes."""
+    shown = columns(comparison)
+    lines = [f"# {_escaped(title)}", ""]
+    lines.append(_row(column.title for column in shown))
+    lines.append(_row("---" if column.is_text else "---:" for column in shown))
+    lines += [_row(cells) for cells in zip(*(column.cells for column in shown), strict=True)]
+    if comparison.unfinished:
+        lines += [
+            "",
+            _row(("status", "run", "step", "last values", "reason")),
+            "|---|---|---:|---|---|",
+        ]
+    for run in comparison.unfinished:
+        step = "" if run.step is None else str(run.step)
+        lines.append(_row((run.status, where(run), step, last_text(run), run.reason or "")))
+    lines += [line for note in comparison.notes for line in ("", _escaped(note))]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_json(comparison: Comparison, path: Path, title: str) -> None:
+    """Writes all of it: variants with their runs, and the runs that are not finished."""
+    content = {
+        "title": title,
+        "metric": comparison.leading,
+        "larger_is_better": sorted(comparison.larger_is_better),
+        "parameters": comparison.parameters,
+        "notes": comparison.notes,
+        "variants": [_nested(variant) for variant in comparison.variants],
+        "unfinished": [_of_run(run) for run in comparison.unfinished],
+    }
+    path.write_text(to_json(content) + "\n", encoding="utf-8")
+
+
+WRITERS: Mapping[str, Callable[[Comparison, Path, str], None]] = {
+    "csv": write_csv,
+    "markdown": write_markdown,
+    "json": write_json,
+}
+"""By the name of the option that asks for it."""
+
+
+def _flat(variant: Variant, comparison: Comparison) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        key: "" if value is None else as_text(value) for key, value in variant.params.items()
+    }
+    row |= {
+        "best": int(variant.is_best),
+        "runs": len(variant.runs),
+        "seeds": " ".join(str(run.seed) for run in variant.counted),
+    }
+    for metric in comparison.metrics:
+        numbers = _of_metric(variant, metric)
+        row |= {f"{metric} {name}": numbers.get(name) for name in _OF_SUMMARIES}
+    found = variant.difference
+    row |= {
+        "test": None if found is None else found.test,
+        "p": None if found is None else found.p,
+        "within_noise": None if found is None else int(found.is_noise),
+    }
+    return row | {name: variant.costs.get(name) for name in COSTS}
+
+
+def _of_metric(variant: Variant, metric: str) -> dict[str, Any]:
+    summary = variant.summaries.get(metric)
+    if summary is None:
+        return {}
+    return {
+        "mean": summary.mean,
+        "std": summary.deviation,
+        "low": summary.low,
+        "high": summary.high,
+        "n": summary.count,
+    }
+
+
+def _nested(variant: Variant) -> dict[str, Any]:
+    found = variant.difference
+    return {
+        "params": variant.params,
+        "best": variant.is_best,
+        "metrics": {name: _of_metric(variant, name) for name in variant.summaries},
+        "against_best": None
+        if found is None
+        else {"test": found.test, "p": found.p, "within_noise": found.is_noise},
+        "costs": variant.costs,
+        "runs": [_of_run(run) | {"counts": run in variant.counted} for run in variant.runs],
+    }
+
+
+def _of_run(run: ComparedRun) -> dict[str, Any]:
+    return {
+        "directory": where(run),
+        "status": run.status,
+        "reason": run.reason,
+        "seed": run.seed,
+        "step": run.step,
+        "metrics": run.metrics,
+        "costs": run.costs,
+    }
+
+
+def _row(cells: Any) -> str:
+    return f"| {' | '.join(_escaped(cell) for cell in cells)} |"
+
+
+def _escaped(text: str) -> str:
+    for letter in "\\`*_[]<>|":
+        text = text.replace(letter, f"\\{letter}")
+    return text

@@ -1,0 +1,202 @@
+"""Plots of a comparison, drawn with matplotlib into PNG files; it is imported when asked for."""
+
+import io
+from collections.abc import Iterator
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from expt.comparison.cells import metric_title
+from expt.comparison.curves import curve
+from expt.comparison.reading import BEST
+from expt.comparison.statistics import summarize
+from expt.comparison.table import Comparison
+from expt.comparison.values import as_text, decimals, plain
+from expt.comparison.variants import Variant, is_larger_better, labels
+from expt.runs.find import file_name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MOST_CURVES = 10
+_MOST_OPTIONS = 30  # values of a parameter in one plot
+_MOST_EFFECTS = 12
+_MOST_IN_PAIRS = 4  # parameters of which there is a heat map for each pair
+_LONGEST_LABEL = 64
+_DOTS_PER_INCH = 110
+
+
+def draw_plots(comparison: Comparison) -> Iterator[tuple[str, str, bytes]]:
+    """Yields name, title and PNG of each plot: curves, effects of parameters, heat maps."""
+    leading = comparison.leading
+    if leading is None or not any(variant.counted for variant in comparison.variants):
+        return
+    if (png := _curves(comparison, leading.removeprefix(BEST))) is not None:
+        yield "curves", f"{plain(leading.removeprefix(BEST))} by step", png
+    strongest = _by_effect(comparison, leading)
+    for key in strongest[:_MOST_EFFECTS]:
+        yield (
+            f"effect_{file_name(key)}",
+            f"effect of {plain(key)}",
+            _effect(comparison, key, leading),
+        )
+    for down, across in combinations(strongest[:_MOST_IN_PAIRS], 2):
+        name = f"heatmap_{file_name(down)}_{file_name(across)}"
+        title = f"{plain(down)} and {plain(across)}"
+        yield name, title, _heat_map(comparison, down, across, leading)
+
+
+def _curves(comparison: Comparison, metric: str) -> bytes | None:
+    variants = _by_rank(comparison)
+    drawn = [(v, found) for v in variants[:_MOST_CURVES] if (found := curve(v, metric)) is not None]
+    if not drawn:
+        return None
+    figure, axes = _figure(9, 4.8)
+    names = labels([variant for variant, _ in drawn])
+    for (variant, found), name in zip(drawn, names, strict=True):
+        (line,) = axes.plot(
+            found.steps,
+            found.mean,
+            label=f"{_clipped(name)} (n {len(variant.counted)})".strip(),
+            linewidth=2.2 if variant.is_best else 1.3,
+            marker="o" if len(found.steps) == 1 else None,
+        )
+        axes.fill_between(found.steps, found.low, found.high, color=line.get_color(), alpha=0.15)
+    if metric.endswith("loss") and all((found.mean > 0).all() for _, found in drawn):
+        axes.set_yscale("log")
+    more = len(variants) - len(drawn)
+    title = f"mean and 95 % band over seeds{f'; the best {len(drawn)} variants' if more else ''}"
+    axes.set(xlabel="step", ylabel=_clipped(plain(metric)), title=title)
+    _legend(axes)
+    return _png(figure)
+
+
+def _effect(comparison: Comparison, key: str, leading: str) -> bytes:
+    """Each run's value as a point, and the mean with its interval for each value."""
+    groups = _groups(comparison, key, leading)
+    figure, axes = _figure(min(4.6 + 0.35 * len(groups), 12), 3.8)
+    options = list(groups)
+    numeric = [value for value in options if _is_number(value)]
+    places: list[float] = list(range(len(options)))
+    if len(numeric) == len(options):
+        places = [float(value) for value in options]
+        if min(places) > 0 and max(places) / min(places) >= 20:
+            axes.set_xscale("log")
+    elif len(options) <= _MOST_OPTIONS:
+        steep = sum(len(as_text(value)) for value in options) > 50
+        axes.set_xticks(places, [_clipped(as_text(value), 24) for value in options])
+        axes.tick_params(axis="x", rotation=35 if steep else 0)
+        axes.set_xlim(-0.6, len(options) - 0.4)
+    for place, values in zip(places, groups.values(), strict=True):
+        found = summarize(values)
+        axes.plot([place] * len(values), values, "_", color="#e0a66b", markersize=9, zorder=2)
+        axes.errorbar(
+            place, found.mean, found.half_width, fmt="o", color="#1f4e8c", capsize=6, zorder=3
+        )
+    axes.set(xlabel=_clipped(plain(key)), ylabel=_clipped(metric_title(leading)))
+    axes.set_title("each run, and mean with 95 % interval over all runs of a value", fontsize=9)
+    return _png(figure)
+
+
+def _heat_map(comparison: Comparison, down: str, across: str, leading: str) -> bytes:
+    rows = list(_groups(comparison, down, leading))[:_MOST_OPTIONS]
+    columns = list(_groups(comparison, across, leading))[:_MOST_OPTIONS]
+    cells: dict[tuple[str, str], list[float]] = {}
+    for variant in comparison.variants:
+        pair = as_text(variant.params[down]), as_text(variant.params[across])
+        cells.setdefault(pair, []).extend(variant.values(leading).values())
+    means = np.full((len(rows), len(columns)), np.nan)
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            values = cells.get((as_text(row), as_text(column)))
+            means[i, j] = np.mean(values) if values else np.nan
+    figure, axes = _figure(min(3.4 + 0.85 * len(columns), 14), min(2.2 + 0.45 * len(rows), 12))
+    larger = is_larger_better(leading, comparison.larger_is_better)
+    image = axes.imshow(means, aspect="auto", cmap="viridis" if larger else "viridis_r")
+    axes.set_xticks(range(len(columns)), [_clipped(as_text(value), 14) for value in columns])
+    axes.set_yticks(range(len(rows)), [_clipped(as_text(value), 24) for value in rows])
+    axes.tick_params(axis="x", rotation=35 if len(columns) > 5 else 0)
+    axes.grid(visible=False)
+    if means.size <= 150:
+        _write_numbers(axes, means, larger)
+    axes.set(xlabel=_clipped(plain(across)), ylabel=_clipped(plain(down)))
+    figure.colorbar(image, ax=axes, label=_clipped(f"mean {metric_title(leading)}"))
+    return _png(figure)
+
+
+def _write_numbers(axes: "Axes", means: Any, larger: bool) -> None:
+    least, most = np.nanmin(means), np.nanmax(means)
+    places = decimals(means.ravel().tolist())
+    for (i, j), mean in np.ndenumerate(means):
+        if np.isfinite(mean):
+            share = (mean - least) / (most - least) if most > least else 0.5
+            is_light = (share if larger else 1 - share) > 0.6
+            color = "black" if is_light else "white"
+            axes.text(j, i, f"{mean:.{places}f}", ha="center", va="center", color=color, fontsize=8)
+
+
+def _by_effect(comparison: Comparison, leading: str) -> list[str]:
+    """The parameters whose values' means are farthest apart come first."""
+    spans = {}
+    for key in comparison.parameters:
+        means = [np.mean(values) for values in _groups(comparison, key, leading).values()]
+        if len(means) > 1:
+            spans[key] = float(max(means) - min(means))
+    return sorted(spans, key=lambda key: -spans[key])
+
+
+def _groups(comparison: Comparison, key: str, leading: str) -> dict[Any, list[float]]:
+    """All counted runs' values by the parameter's value: numbers in order, then texts."""
+    found: dict[str, tuple[Any, list[float]]] = {}
+    for variant in comparison.variants:
+        value = variant.params[key]
+        _, values = found.setdefault(as_text(value), (value, []))
+        values.extend(variant.values(leading).values())
+    ordered = sorted(
+        ((text, value, values) for text, (value, values) in found.items() if values),
+        key=lambda one: (0, float(one[1]), "") if _is_number(one[1]) else (1, 0.0, one[0]),
+    )
+    return {value if _is_number(value) else text: values for text, value, values in ordered}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _by_rank(comparison: Comparison) -> list[Variant]:
+    """Variants by their leading metric, whatever the table is sorted by."""
+    leading = comparison.leading
+    assert leading is not None
+    sign = -1 if is_larger_better(leading, comparison.larger_is_better) else 1
+    measured = [variant for variant in comparison.variants if variant.counted]
+    return sorted(measured, key=lambda variant: sign * variant.summaries[leading].mean)
+
+
+def _clipped(text: str, length: int = _LONGEST_LABEL) -> str:
+    text = text if len(text) <= length else f"{text[: length - 1]}…"
+    return text.replace("$", r"\$")  # no formula
+
+
+def _legend(axes: "Axes") -> None:
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=8, frameon=False)
+
+
+def _figure(width: float, height: float) -> tuple["Figure", "Axes"]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained")
+    axes = figure.subplots()
+    axes.grid(visible=True, alpha=0.3)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return figure, axes
+
+
+def _png(figure: "Figure") -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(buffer)
+    return buffer.getvalue()

@@ -1,0 +1,144 @@
+"""Which runs are compared: sweeps, directories, an experiment's, those with certain values."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from expt.comparison.reading import ComparedRun, read_compared
+from expt.comparison.values import as_text, plain
+from expt.errors import UserError, hint, nearest
+
+_MOST_NAMED = 20  # values in a message
+_OUTSIDE_BRACKETS = re.compile(r",(?![^\[]*\])")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The runs to compare.
+
+    Attributes:
+        title: Where they were found.
+        runs: They, in the order of their directories.
+        others: How many runs were there too, and did not fit the filters.
+        empty: How many directories of jobs hold no run yet.
+    """
+
+    title: str
+    runs: Sequence[ComparedRun]
+    others: int = 0
+    empty: int = 0
+
+
+def select(names: Sequence[str], filters: Sequence[str], output_dir: Path) -> Selection:
+    """Finds runs and reads them.
+
+    Args:
+        names: Run directories, folders that hold some, or `latest`, the newest sweep. Without any
+            it is the newest sweep; all of the output directory if there is none, or if a filter
+            gives an experiment's name.
+        filters: `KEY=VALUE` or `KEY=VALUE,VALUE`: a parameter, `name` or `status`.
+        output_dir: The folder of all runs.
+
+    Raises:
+        UserError: There are no such runs.
+    """
+    by_name = any(one.startswith("name=") for one in filters)
+    folders = [_folder(name, output_dir) for name in names] or [_default(output_dir, by_name)]
+    directories: dict[Path, None] = {}
+    empty = 0
+    for folder in folders:
+        found = dict(_runs_in(folder))
+        directories |= dict.fromkeys(sorted(path for path, is_run in found.items() if is_run))
+        empty += sum(not is_run for is_run in found.values())
+        if not any(found.values()):
+            raise UserError(
+                f"{_shown(folder)}: there are no runs. Expected a run's directory (one that holds "
+                "a run.json), or a folder with some in it."
+            )
+    runs = [read_compared(directory) for directory in directories]
+    chosen = _filtered(runs, filters)
+    title = ", ".join(_shown(folder) for folder in folders)
+    if filters:
+        title += f" with {' '.join(filters)}"
+    return Selection(plain(title), chosen, len(runs) - len(chosen), empty)
+
+
+def newest_sweep(output_dir: Path) -> Path | None:
+    """Returns the directory of the sweep that began last, if there is one with a run in it."""
+    for folder in sorted((output_dir / "sweeps").glob("*/*"), reverse=True):
+        if any(is_run for _, is_run in _runs_in(folder)):
+            return folder
+    return None
+
+
+def _folder(name: str, output_dir: Path) -> Path:
+    if name == "latest":
+        return _default(output_dir, is_whole=False)
+    for folder in (Path(name).expanduser(), output_dir / name):
+        if folder.is_dir():
+            return folder
+    raise UserError(
+        f"{name}: there is no such folder. Expected a run's directory, a sweep's, a folder that "
+        "holds some, 'latest', or a filter KEY=VALUE such as act=relu or status=FINISHED."
+    )
+
+
+def _default(output_dir: Path, is_whole: bool) -> Path:
+    return (None if is_whole else newest_sweep(output_dir)) or output_dir
+
+
+def _shown(folder: Path) -> str:
+    return os.path.relpath(folder)
+
+
+def _runs_in(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """Yields the directories of jobs in a folder, and whether each holds a run."""
+    for place, folders, files in os.walk(folder):
+        if "run.json" in files or ".hydra" in folders:
+            yield Path(place), "run.json" in files
+            folders.clear()
+
+
+def _filtered(runs: Sequence[ComparedRun], filters: Sequence[str]) -> Sequence[ComparedRun]:
+    for text in filters:
+        key, _, wanted = text.partition("=")
+        values = [_value(run, key) for run in runs]
+        known = {"name", "status", *(key for run in runs for key in run.params)}
+        if key not in known:
+            near = nearest(key, known)
+            question = f" Did you mean {near!r}?" if near else ""
+            raise UserError(
+                f"{text}: no run has a parameter {key!r}.{question} Expected one that the runs "
+                "have, such as act, optimizer.learning_rate or seed; or name, or status."
+            )
+        options = {_normal(option) for option in _OUTSIDE_BRACKETS.split(wanted)}
+        kept = [run for run, value in zip(runs, values, strict=True) if value in options]
+        if not kept:
+            present = sorted({value for value in values if value is not None})
+            more = len(present) - _MOST_NAMED
+            tail = f" (and {more} more)" if more > 0 else ""
+            raise UserError(
+                f"{text}: no run has this value. {hint(wanted, present[:_MOST_NAMED])[:-1]}{tail}."
+            )
+        runs = kept
+    return runs
+
+
+def _value(run: ComparedRun, key: str) -> str | None:
+    if key == "name":
+        return run.experiment
+    if key == "status":
+        return run.status
+    return _normal(run.params[key]) if key in run.params else None
+
+
+def _normal(value: Any) -> str:
+    """One text for all ways to write a value: `1e-3` and `0.001`, `[1, 2]` and `[1,2]`."""
+    text = as_text(value)
+    try:
+        return as_text(float(text))
+    except ValueError:
+        return text.replace(" ", "") if text.startswith("[") else text

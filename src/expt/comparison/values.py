@@ -1,0 +1,71 @@
+"""How values of records are written: as text on any surface, and for telling them apart."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_LONGEST = 40  # letters of a value in a table
+
+
+def plain(text: str) -> str:
+    """Returns a text of a record without what could steer a terminal."""
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
+
+
+def as_text(value: Any) -> str:
+    """Returns a value as it is typed on the command line: `true`, `null`, `0.001`, `[128,64]`."""
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:.12g}"
+    return plain(json.dumps(value, separators=(",", ":"), default=str))
+
+
+def shortened(text: str) -> str:
+    """Returns a text that fits into a table."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def decimals(values: Sequence[float]) -> int:
+    """Returns how many decimals show the largest of some values with four digits."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    if largest == 0:
+        return 4
+    return min(max(3 - math.floor(math.log10(largest)), 0), 8)
+
+
+def seconds_text(seconds: float) -> str:
+    """Returns a time span, such as `3.2 s`, `4 min 10 s` or `2 h 5 min`."""
+    if seconds < 100:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, left = divmod(minutes, 60)
+    return f"{hours} h {left} min" if hours else f"{minutes} min {rest} s"
+
+
+def bytes_text(count: float) -> str:
+    """Returns a size, such as `812 MB`."""
+    return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def params_text(params: Mapping[str, Any]) -> str:
+    """Returns some parameters in one line, such as `act=relu, loss=mse`."""
+    return ", ".join(f"{plain(key)}={as_text(value)}" for key, value in params.items())
+
+
+def to_json(value: Any) -> str:
+    """Returns JSON that all readers take: what is not finite is null."""
+    return json.dumps(_finite(value), indent=2, default=str, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,1 @@
+"""Web servers that show the records: TensorBoard and MLflow."""

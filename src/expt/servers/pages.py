@@ -1,0 +1,79 @@
+"""The pages worth opening: those of all runs, and those of the newest sweep."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from expt.errors import UserError
+from expt.runs.find import FoundRun, find_run, read_run
+
+_REPORT = "compare.html"
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Where the records of a folder are shown.
+
+    Attributes:
+        output_dir: The folder of all runs.
+        tensorboard: The address of TensorBoard.
+        mlflow: The address of MLflow, if it has something to show.
+    """
+
+    output_dir: Path
+    tensorboard: str
+    mlflow: str | None
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Yields what there is to see, and where."""
+        yield "TensorBoard", f"{self.tensorboard}/#timeseries"
+        yield "", f"{self.tensorboard}/#hparams"
+        if self.mlflow is None:
+            yield "MLflow", "not started: no run is recorded there (recorder=mlflow)"
+        else:
+            yield "MLflow", self._runs_in_mlflow(self._latest()) or f"{self.mlflow}/#/experiments"
+        sweep = self._newest_sweep()
+        if sweep:
+            yield from self._of_sweep(sweep)
+
+    def _of_sweep(self, runs: list[FoundRun]) -> Iterator[tuple[str, str]]:
+        folder = runs[0].directory.parent
+        yield "newest sweep", os.path.relpath(folder)
+        only = urlencode({"runFilter": folder.name, "smoothing": 0})
+        yield "", f"{self.tensorboard}/?{only}#timeseries"
+        in_mlflow = self._runs_in_mlflow(runs)
+        if in_mlflow is not None:
+            # By its last part: the folder of all runs may have been moved since.
+            place = f"{folder.parent.name}/{folder.name}/"
+            chosen = {"searchFilter": f"tags.run_directory LIKE '%{place}%'"}
+            yield "", f"{in_mlflow}?{urlencode(chosen, quote_via=quote)}&compareRunsMode=CHART"
+        report = folder / _REPORT
+        if report.is_file():
+            yield "", report.as_uri()
+
+    def _runs_in_mlflow(self, runs: list[FoundRun]) -> str | None:
+        """The page of the MLflow experiment that the first of some runs is in."""
+        for run in runs if self.mlflow is not None else ():
+            experiment = (run.record.get("mlflow") or {}).get("experiment_id")
+            if experiment is not None:
+                return f"{self.mlflow}/#/experiments/{quote(experiment, safe='')}/runs"
+        return None
+
+    def _latest(self) -> list[FoundRun]:
+        with suppress(UserError):
+            return [find_run("latest", self.output_dir)]
+        return []
+
+    def _newest_sweep(self) -> list[FoundRun]:
+        """The runs of it that can be read; names begin with the time."""
+        for folder in sorted(self.output_dir.glob("sweeps/*/*"), reverse=True):
+            found = []
+            for file in sorted(folder.glob("*/run.json")):
+                with suppress(UserError):
+                    found.append(read_run(file.parent, self.output_dir))
+            if found:
+                return found
+        return []

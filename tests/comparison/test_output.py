@@ -1,0 +1,289 @@
+"""What people and programs read: the terminal, files, plots and the page."""
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+from scipy import stats
+
+from comparison.made_runs import write_image, write_journal, write_run, write_sweep
+from expt.comparison.files import write_csv, write_json, write_markdown
+from expt.comparison.page import write_page
+from expt.comparison.pictures import picture_rows
+from expt.comparison.plots import draw_plots
+from expt.comparison.reading import read_compared
+from expt.comparison.table import Comparison, compare
+from expt.comparison.terminal import show
+
+EVIL = "<script>alert(1)</script>\x1b[31m|$x^{$"
+VALUES = {"relu": [0.30, 0.41, 0.50], "tanh": [0.31, 0.40, 0.52], "gelu": [0.91, 1.02, 1.1]}
+
+
+def comparison_of(folder: Path, **options: Any) -> Comparison:
+    runs = [read_compared(file.parent) for file in sorted(folder.rglob("run.json"))]
+    return compare(runs, **options)
+
+
+@pytest.fixture
+def comparison(tmp_path: Path) -> Comparison:
+    """Three variants of three seeds, and a failed run."""
+    named = [({"act": act}, column) for act, column in VALUES.items()]
+    write_sweep(tmp_path, named, "val/loss")
+    write_run(tmp_path / "x", {"act": "relu"}, status="FAILED", error="ValueError: why", seed=7)
+    for directory in tmp_path.iterdir():
+        write_journal(directory, [{"step": s, "val/loss": 1.0 / s} for s in (1, 2, 3)])
+    return comparison_of(tmp_path)
+
+
+def shown(comparison: Comparison, width: int, title: str = "title") -> str:
+    console = Console(file=io.StringIO(), width=width)
+    show(console, comparison, title)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+class TestTerminal:
+    def test_all_is_there(self, comparison: Comparison) -> None:
+        text = shown(comparison, 200)
+        assert text.startswith("title: 10 runs, 3 variants\n")
+        best = next(line for line in text.splitlines() if "★" in line)
+        mean, deviation = np.mean(VALUES["relu"]), np.std(VALUES["relu"], ddof=1)
+        assert best.split()[1:4] == ["relu", f"{mean:.3f}", "±"]
+        assert f"{deviation:.3f}  3/4  the best" in best
+        assert best.split()[-6:] == ["25", "4", "s", "1,000", "500", "MB"]
+        assert re.search(r"tanh .*within noise p 0\.\d\d ", text)
+        p = stats.ttest_rel(VALUES["gelu"], VALUES["relu"]).pvalue
+        assert f"worse p {p:.3f}" in text if p >= 0.001 else "worse p < 0.001" in text
+        assert re.search(r"FAILED  .*x  step 50  val/loss 0.5 .*\n        ValueError: why", text)
+
+    @pytest.mark.parametrize("width", [60, 80, 100, 160])
+    def test_lines_fit(self, comparison: Comparison, width: int) -> None:
+        text = shown(comparison, width)
+        lines = [line for line in text.splitlines() if not line.startswith("FAILED")]
+        assert max(map(len, lines)) <= width  # paths stay whole, to be copied
+        assert "relu" in text
+        assert ("No room here for" in text) == (width < 160)
+
+    def test_only_the_first_of_many_rows_are_shown(self, tmp_path: Path) -> None:
+        for number in range(60):
+            write_run(tmp_path / str(number), {"optimizer.learning_rate": float(number)})
+        text = shown(comparison_of(tmp_path), 150)
+        assert "10 more variants" in text
+        assert len(text.splitlines()) < 62
+
+    def test_nothing_steers_the_terminal(self, tmp_path: Path) -> None:
+        write_run(tmp_path / "a", {"act": f"[bold]{EVIL}"}, error=EVIL, status="FAILED")
+        write_run(tmp_path / "b")
+        text = shown(comparison_of(tmp_path), 200, title="[red]title")
+        assert text.startswith("[red]title: 2 runs")
+        assert "\x1b" not in text
+        assert "[bold]<script>" in text
+
+
+class TestFiles:
+    def test_csv_has_every_number(self, comparison: Comparison, tmp_path: Path) -> None:
+        write_csv(comparison, tmp_path / "x.csv", "title")
+        with (tmp_path / "x.csv").open(newline="") as file:
+            rows = {row["act"]: row for row in csv.DictReader(file)}
+        low, high = stats.t.interval(0.95, 2, np.mean(VALUES["gelu"]), stats.sem(VALUES["gelu"]))
+        gelu = rows["gelu"]
+        assert float(gelu["val/loss mean"]) == pytest.approx(np.mean(VALUES["gelu"]))
+        assert float(gelu["val/loss low"]) == pytest.approx(low)
+        assert float(gelu["val/loss high"]) == pytest.approx(high)
+        assert (gelu["best"], gelu["seeds"], gelu["test"]) == ("0", "0 1 2", "paired")
+        assert rows["relu"]["best"] == "1"
+        assert float(gelu["peak_memory"]) == 5e8
+
+    def test_json_has_the_runs_too(self, comparison: Comparison, tmp_path: Path) -> None:
+        write_json(comparison, tmp_path / "x.json", "title")
+        content = json.loads((tmp_path / "x.json").read_text())
+        assert content["metric"] == "best/val/loss"
+        assert [run["reason"] for run in content["unfinished"]] == ["ValueError: why"]
+        relu = content["variants"][0]
+        assert [run["counts"] for run in relu["runs"]] == [True, True, True, False]
+        assert relu["metrics"]["val/loss"]["n"] == 3
+
+    def test_markdown(self, comparison: Comparison, tmp_path: Path) -> None:
+        write_markdown(comparison, tmp_path / "x.md", "a|title")
+        lines = (tmp_path / "x.md").read_text().splitlines()
+        assert lines[0] == "# a\\|title"
+        assert lines[2].startswith("|  | act | best val/loss, mean ± 95 % |")
+        assert len({line.count("|") for line in lines[2:7]}) == 1
+        assert any("FAILED" in line for line in lines)
+
+    def test_nothing_finished(self, tmp_path: Path) -> None:
+        write_run(tmp_path / "a", status="FAILED", final=None, best=None)
+        found = comparison_of(tmp_path)
+        for write in (write_csv, write_json, write_markdown):
+            write(found, tmp_path / "x", "title")
+        assert list(draw_plots(found)) == []
+        write_page(found, tmp_path / "x.html", "title", ())
+
+
+class TestPlots:
+    def test_which_there_are(self, tmp_path: Path) -> None:
+        grid = [
+            ({"act": act, "optimizer.learning_rate": rate}, [rate + 0.1, rate + 0.2])
+            for act in ("relu", "tanh")
+            for rate in (0.001, 0.01, 0.1)
+        ]
+        write_sweep(tmp_path, grid, "val/loss")
+        for directory in tmp_path.iterdir():
+            write_journal(directory, [{"step": s, "val/loss": 1.0 / s} for s in (1, 2, 3)])
+        found = {name: png for name, _, png in draw_plots(comparison_of(tmp_path))}
+        assert list(found) == [
+            "curves",
+            "effect_optimizer.learning_rate",  # whose effect is greater
+            "effect_act",
+            "heatmap_optimizer.learning_rate_act",
+        ]
+        for png in found.values():
+            picture = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
+            assert picture.std() > 5
+
+    def test_names_are_text_and_lead_nowhere(self, tmp_path: Path) -> None:
+        for folder, name in (("a", "../../a$x^{$"), ("b", EVIL)):
+            write_run(tmp_path / folder, {"act": name, name: name})
+        names = [name for name, _, _ in draw_plots(comparison_of(tmp_path))]
+        assert len(names) > 1
+        assert all(re.fullmatch(r"[\w.+-]+", name) for name in names)
+
+    def test_one_run_alone(self, tmp_path: Path) -> None:
+        write_journal(write_run(tmp_path), [{"step": 1, "val/loss": 1.0}])
+        assert [name for name, _, _ in draw_plots(comparison_of(tmp_path))] == ["curves"]
+
+
+class Page(HTMLParser):
+    """Takes note of what could load or run something, and of the text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, list[str]] = {}
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.setdefault(self.tags[-1][0] if self.tags else "", []).append(data)
+
+
+def page_of(comparison: Comparison, folder: Path, title: str = "title") -> Page:
+    write_page(comparison, folder / "x.html", title, list(draw_plots(comparison)))
+    return Page((folder / "x.html").read_text(encoding="utf-8"))
+
+
+class TestPage:
+    def test_it_needs_nothing_beside_itself(self, comparison: Comparison, tmp_path: Path) -> None:
+        page = page_of(comparison, tmp_path)
+        sources = [attributes.get("src") for tag, attributes in page.tags if tag == "img"]
+        assert len(sources) == 2
+        assert all(source and source.startswith("data:image/png;base64,") for source in sources)
+        assert not {"link", "iframe", "object", "a"} & {tag for tag, _ in page.tags}
+        assert all("src" not in attributes for tag, attributes in page.tags if tag == "script")
+        assert "http://" not in (tmp_path / "x.html").read_text()
+
+    def test_only_its_own_script_may_run(self, comparison: Comparison, tmp_path: Path) -> None:
+        page = page_of(comparison, tmp_path)
+        (policy,) = (a["content"] for tag, a in page.tags if tag == "meta" and "http-equiv" in a)
+        (script,) = page.texts["script"][:1]
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert policy is not None
+        assert "default-src 'none'" in policy
+        assert f"script-src 'sha256-{digest}'" in policy
+
+    def test_whatever_a_record_holds_is_text(self, tmp_path: Path) -> None:
+        write_run(tmp_path / "a", {"act": EVIL, f'"{EVIL}': 1}, error=EVIL, status="FAILED")
+        evil = tmp_path / "<b onclick=x>"
+        write_run(evil, {"act": f'" onload="{EVIL}'})
+        write_image(evil, "val/'><b>", 1, (9, 9, 9))
+        text = page_of(comparison_of(tmp_path), tmp_path, title=EVIL)
+        tags = [tag for tag, _ in text.tags]
+        assert tags.count("script") == 1
+        assert "b" not in tags
+        assert not any(key.startswith("on") for _, a in text.tags for key in a)
+        assert EVIL[:20] not in (tmp_path / "x.html").read_text()
+
+    def test_the_rows(self, comparison: Comparison, tmp_path: Path) -> None:
+        page = page_of(comparison, tmp_path)
+        rows = [a.get("class") for tag, a in page.tags if tag == "tr" and "class" in a]
+        assert rows == ["best", "noise", ""]
+        assert any("val/loss" in text for text in page.texts["th"])
+        assert "ValueError: why" in page.texts["td"]
+
+
+class TestPictures:
+    def test_grids_are_of_the_last_common_step(self, tmp_path: Path) -> None:
+        write_sweep(tmp_path, [({"act": "relu"}, [0.1, 0.2]), ({"act": "tanh"}, [0.3])], "val/loss")
+        for name, steps in (("0_job", (5, 10, 15)), ("1_job", (99,)), ("2_job", (5, 10))):
+            for step in steps:
+                write_image(tmp_path / name, "val/predictions", step, (step, 0, 0))
+        write_image(tmp_path / "2_job", "val/confusion", 20, (0, 0, 9))
+        rows = {row.title: row for row in picture_rows(comparison_of(tmp_path))}
+        assert set(rows) == {"val/predictions, step 10", "val/confusion, step 20"}
+        pictures = rows["val/predictions, step 10"].pictures
+        assert [one.caption for one in pictures] == ["act=relu, seed 0", "act=tanh, seed 0"]
+        for one in pictures:
+            assert one.source is not None
+            kind, _, content = one.source.partition(";base64,")
+            assert kind.startswith("data:image/")
+            with Image.open(io.BytesIO(base64.b64decode(content))) as picture:
+                assert max(picture.size) <= 440
+                red = np.asarray(picture.convert("RGB"))[5, 5, 0]
+                assert abs(int(red) - 10) <= 2
+
+    def test_without_a_common_step_each_has_its_last(self, tmp_path: Path) -> None:
+        write_sweep(tmp_path, [({"act": "relu"}, [0.1]), ({"act": "tanh"}, [0.3])], "val/loss")
+        write_image(tmp_path / "0_job", "val/predictions", 4, (0, 0, 0))
+        write_image(tmp_path / "1_job", "val/predictions", 6, (0, 0, 0))
+        (row,) = picture_rows(comparison_of(tmp_path))
+        assert [one.caption[-6:] for one in row.pictures] == ["step 4", "step 6"]
+
+    def test_of_one_variant_the_seeds_are_side_by_side(self, tmp_path: Path) -> None:
+        write_sweep(tmp_path, [({"act": "relu"}, [0.1] * 15)], "val/loss")
+        for directory in list(tmp_path.iterdir()):
+            write_image(directory, "val/predictions", 4, (0, 0, 0))
+        (row,) = picture_rows(comparison_of(tmp_path))
+        assert [one.caption for one in row.pictures] == [f"seed {seed}" for seed in range(12)]
+
+    def test_what_is_damaged_is_said_to_be(self, tmp_path: Path) -> None:
+        write_image(write_run(tmp_path), "val/predictions", 4, (0, 0, 0))
+        (tmp_path / "images" / "val_predictions_0000004.png").write_bytes(b"no picture")
+        (tmp_path / "images" / "partial-val_predictions_0000009.png").write_bytes(b"")
+        (row,) = picture_rows(comparison_of(tmp_path))
+        assert row.pictures[0].source is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "slow"),
+    [
+        ((), {"tensorflow", "keras", "mlflow", "sklearn", "matplotlib", "hydra", "omegaconf"}),
+        (("--html", "x.html"), {"tensorflow", "keras", "mlflow", "sklearn", "matplotlib.pyplot"}),
+    ],
+)
+def test_it_runs_without_the_slow_libraries(
+    arguments: tuple[str, ...], slow: set[str], tmp_path: Path
+) -> None:
+    write_journal(write_run(tmp_path / "outputs" / "a"), [{"step": 1, "val/loss": 1.0}])
+    code = (
+        "import sys, expt.compare\n"
+        "assert expt.compare._run(sys.argv[1:]) == 0\n"
+        f"print(sorted({slow} & sys.modules.keys()))"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == "[]"

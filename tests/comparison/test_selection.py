@@ -1,0 +1,107 @@
+from pathlib import Path
+
+import pytest
+
+from comparison.made_runs import write_run
+from expt.comparison.selection import newest_sweep, select
+from expt.errors import UserError
+
+
+@pytest.fixture
+def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two sweeps and a run, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    output_dir = Path("outputs")
+    for sweep, names in (("2026-01-01/09_a", ("0", "1")), ("2026-01-02/08_b", ("0", "1", "2"))):
+        for name in names:
+            params = {"act": "tanh" if name == "1" else "relu", "model.units": [8, int(name)]}
+            write_run(output_dir / "sweeps" / sweep / f"{name}_x={name}", params, seed=int(name))
+    write_run(output_dir / "runs" / "2026-01-03" / "10_c", name="mine", status="FAILED")
+    return output_dir
+
+
+def names(*arguments: str, filters: tuple[str, ...] = (), outputs: Path) -> list[str]:
+    selection = select(arguments, filters, outputs)
+    return [str(run.directory.relative_to(outputs)) for run in selection.runs]
+
+
+NEWEST = [f"sweeps/2026-01-02/08_b/{name}_x={name}" for name in (0, 1, 2)]
+
+
+def test_it_is_the_newest_sweep(outputs: Path) -> None:
+    assert names(outputs=outputs) == names("latest", outputs=outputs) == NEWEST
+    assert newest_sweep(outputs) == outputs / "sweeps/2026-01-02/08_b"
+
+
+def test_without_a_sweep_it_is_all(tmp_path: Path) -> None:
+    write_run(tmp_path / "runs" / "day" / "a")
+    (tmp_path / "sweeps" / "day" / "empty").mkdir(parents=True)
+    assert names(outputs=tmp_path) == ["runs/day/a"]
+    assert newest_sweep(tmp_path) is None
+
+
+def test_directories(outputs: Path) -> None:
+    run = NEWEST[0]
+    assert names(str(outputs / run), outputs=outputs) == [run]
+    assert names(run, f"{outputs}/sweeps/2026-01-02", outputs=outputs) == NEWEST  # each once
+    assert len(names(".", outputs=outputs)) == 6
+
+
+@pytest.mark.parametrize(
+    ("filters", "count"),
+    [
+        (("name=mine",), 1),
+        (("name=default",), 5),
+        (("name=default,mine",), 6),
+        (("act=tanh",), 1),
+        (("act=tanh,relu",), 3),
+        (("act=relu", "seed=2"), 1),
+        (("optimizer.learning_rate=1e-3",), 3),
+        (("optimizer.learning_rate=0.0010",), 3),
+        (("model.units=[8, 1]",), 1),
+        (("model.units=[8,1],[8,2]",), 2),
+        (("loop.direction=null",), 3),
+        (("status=FINISHED",), 3),
+    ],
+)
+def test_filters(filters: tuple[str, ...], count: int, outputs: Path) -> None:
+    selection = select((), filters, outputs)
+    assert len(selection.runs) == count
+    assert all(text in selection.title for text in filters)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "filters", "told"),
+    [
+        (("nowhere",), (), "nowhere: there is no such folder"),
+        (("empty",), (), "empty: there are no runs"),
+        ((), ("act=rleu",), "act=rleu: no run has this value. Did you mean 'relu'? Valid: relu, t"),
+        ((), ("atc=relu",), "no run has a parameter 'atc'. Did you mean 'act'?"),
+        ((), ("name=other",), "name=other: no run has this value"),
+        ((), ("status=FAILED",), "Valid: FINISHED."),
+    ],
+)
+def test_what_is_not_there(
+    arguments: tuple[str, ...], filters: tuple[str, ...], told: str, outputs: Path
+) -> None:
+    Path("empty").mkdir()
+    with pytest.raises(UserError) as caught:
+        select(arguments, filters, outputs)
+    assert told in str(caught.value)
+
+
+def test_many_values_are_not_all_named(outputs: Path) -> None:
+    for number in range(30):
+        write_run(outputs / "many" / str(number), {"act": f"act{number}"})
+    with pytest.raises(UserError, match=r"\(and 10 more\)\.$"):
+        select(("many",), ("act=none",), outputs)
+
+
+def test_jobs_that_have_not_begun_are_counted(outputs: Path) -> None:
+    (outputs / "sweeps/2026-01-02/08_b/3_y/.hydra").mkdir(parents=True)
+    assert select((), (), outputs).empty == 1
+
+
+def test_no_outputs_at_all(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there are no runs"):
+        select((), (), tmp_path / "outputs")

@@ -1,0 +1,130 @@
+"""expt.compare and expt.diff on real runs, as commands."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+
+Command = Callable[..., Any]
+SWEEP = ("act=relu,leaky_relu", "seed=0,1", "loop.epochs=2", "loop.image_every=1ep", "recorder=[]")
+FILES = ("--csv", "x/t.csv", "--markdown", "x/t.md", "--json", "x/t.json", "--html", "x/t.html")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, run_command: Command) -> Path:
+    """A working directory with a sweep of two activations and two seeds, and a failed run."""
+    folder = tmp_path_factory.mktemp("compared")
+    assert run_command("-m", *SWEEP, folder=folder).code == 0
+    failing = ("optimizer=sgd", "optimizer.learning_rate=1e9", *SWEEP[2:])
+    assert run_command(*failing, folder=folder).code == 1
+    return folder
+
+
+def records(folder: Path, act: str) -> list[Any]:
+    files = sorted(folder.glob("outputs/sweeps/*/*/*/run.json"))
+    found = [json.loads(file.read_text()) for file in files]
+    return [record for record in found if record["choices"]["act"] == act]
+
+
+def test_the_newest_sweep(folder: Path, run_command: Command) -> None:
+    done = run_command(*FILES, "--plots", "x/plots", folder=folder, command="compare")
+    assert (done.code, done.error) == (0, "")
+    assert "4 runs, 2 variants" in done.out
+    assert "leaky_relu" in done.out
+    assert "negative_slope" not in done.out  # it follows from the activation
+    with (folder / "x" / "t.csv").open(newline="") as file:
+        rows = {row["act"]: row for row in csv.DictReader(file)}
+    for act in ("relu", "leaky_relu"):
+        values = [record["best"]["val/loss"] for record in records(folder, act)]
+        low, high = stats.t.interval(0.95, 1, sum(values) / 2, stats.sem(values))
+        assert float(rows[act]["best/val/loss mean"]) == pytest.approx(sum(values) / 2)
+        assert float(rows[act]["best/val/loss low"]) == pytest.approx(low)
+        assert float(rows[act]["best/val/loss high"]) == pytest.approx(high)
+        assert float(rows[act]["parameters"]) == records(folder, act)[0]["parameters"]
+    plots = sorted(path.name for path in (folder / "x" / "plots").iterdir())
+    assert plots == ["curves.png", "effect_act.png"]
+    page = (folder / "x" / "t.html").read_text()
+    assert "val/predictions, step 38" in page
+    assert page.count("data:image/") == 2 + 3 * 2
+
+
+def test_peak_memory_is_that_of_a_process_with_tensorflow(folder: Path) -> None:
+    for record in records(folder, "relu"):
+        assert 2e8 < record["peak_memory"] < 5e10
+
+
+def test_a_failed_run_is_shown(folder: Path, run_command: Command) -> None:
+    done = run_command("outputs", folder=folder, command="compare")
+    assert done.code == 0
+    assert "5 runs, 3 variants" in done.out
+    assert "Not in the means: 1 FAILED." in done.out
+    assert "  NonFiniteLossError: train/loss became nan" in done.out
+
+
+def test_filters_metric_and_sort(folder: Path, run_command: Command) -> None:
+    given = ("act=relu", "--metric", "val/accuracy", "output_dir=outputs", "--sort", "time")
+    done = run_command(*given, folder=folder, command="compare")
+    assert done.code == 0
+    assert "with act=relu: 2 runs, 1 variant" in done.out
+    assert "val/accuracy" in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("nowhere",), "nowhere: there is no such folder"),
+        (("output_dir=empty",), "empty: there are no runs"),
+        (("act=rleu",), "Did you mean 'relu'?"),
+        (("atc=relu",), "Did you mean 'act'?"),
+        (("--metric", "val/acc"), "Did you mean 'val/accuracy'?"),
+        (("--sort", "tiem"), "Did you mean 'time'?"),
+    ],
+)
+def test_mistakes(
+    arguments: tuple[str, ...], told: str, folder: Path, run_command: Command
+) -> None:
+    done = run_command(*arguments, folder=folder, command="compare")
+    assert done.code == 2
+    assert done.error.startswith("error: ")
+    assert told in done.error
+    assert "Traceback" not in done.error
+
+
+class TestDiff:
+    def sides(self, folder: Path) -> list[str]:
+        found = [str(path.parent) for path in sorted(folder.glob("outputs/sweeps/*/*/*/run.json"))]
+        return [found[0], found[2]]
+
+    def test_two_runs(self, folder: Path, run_command: Command) -> None:
+        done = run_command(*self.sides(folder), folder=folder, command="diff")
+        assert (done.code, done.error) == (0, "")
+        assert "they part at step 1" in done.out
+        assert "leaky_relu" in done.out
+        assert "act.negative_slope" in done.out
+        assert "packages, data" in done.out
+
+    def test_a_run_and_itself(self, folder: Path, run_command: Command) -> None:
+        first, _ = self.sides(folder)
+        done = run_command(first, first, folder=folder, command="diff")
+        assert "they never part" in done.out
+        assert "the same: config" in done.out
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            (("latest",), "expected two runs"),
+            ((), "expected two runs"),
+            (("latest", "nowhere"), "nowhere: there is no run"),
+            (("latest", "latest", "output_dir=empty"), "there are no runs in empty"),
+        ],
+    )
+    def test_mistakes(
+        self, arguments: tuple[str, ...], told: str, folder: Path, run_command: Command
+    ) -> None:
+        done = run_command(*arguments, folder=folder, command="diff")
+        assert done.code == 2
+        assert told in done.error

@@ -1,0 +1,151 @@
+"""`expt.ui` with the real servers: what they answer, where they listen, and that none is left."""
+
+import json
+import signal
+import socket
+import urllib.error
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow_helpers import until
+
+from conftest import Command
+from e2e.ui_helpers import Interface, ask, interface
+from expt.servers.network import public_host
+from servers.process_helpers import is_alive, listening
+
+_RUNS_OF_MLFLOW = "api/2.0/mlflow/runs/search"
+
+
+@pytest.fixture(scope="module")
+def folder(run_command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one run in outputs/."""
+    folder = tmp_path_factory.mktemp("project")
+    done = run_command("loop.epochs=1", "loop.image_every=null", folder=folder)
+    assert done.code == 0, done.error
+    return folder
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    (file,) = folder.glob("outputs/runs/*/*/run.json")
+    record: dict[str, Any] = json.loads(file.read_text())
+    return record
+
+
+def _base(address: str) -> str:
+    return "/".join(address.split("/")[:3])
+
+
+def test_shows_the_run_on_localhost_only_until_ctrl_c(folder: Path) -> None:
+    before = sorted(folder.rglob("*"))
+    with interface(folder) as shown:
+        (curves, parameters), (runs,) = shown.addresses("TensorBoard"), shown.addresses("MLflow")
+        assert curves.endswith("/#timeseries")
+        assert parameters.endswith("/#hparams")
+        (directory,) = (folder / "outputs/runs").glob("*/*")
+        name = directory.relative_to(folder / "outputs").as_posix()
+        assert {f"{name}/train", f"{name}/val"} <= set(ask(f"{_base(curves)}/data/runs"))
+
+        record = _record(folder)["mlflow"]
+        assert runs.endswith(f"/#/experiments/{record['experiment_id']}/runs")
+        question = {"experiment_ids": [record["experiment_id"]]}
+        (run,) = ask(f"{_base(runs)}/{_RUNS_OF_MLFLOW}", question)["runs"]
+        assert run["info"]["run_id"] == record["run_id"]
+
+        ports = listening(shown.started)
+        assert {address for address, _ in ports} == {"127.0.0.1"}
+        assert {int(_base(page).rpartition(":")[2]) for page in (curves, runs)} <= {
+            port for _, port in ports
+        }
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            ask(f"{_base(runs)}/{_RUNS_OF_MLFLOW}", question, Host="10.evil.example")
+
+        assert len(shown.started) >= 3  # MLflow's are two
+        assert shown.end(signal.SIGINT) == (130, "interrupted\n")
+        until(lambda: not any(map(is_alive, shown.started)))
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_killed_command_leaves_no_process(folder: Path) -> None:
+    with interface(folder) as shown:
+        assert len(shown.started) >= 3
+        assert shown.end(signal.SIGKILL) == (-signal.SIGKILL, "")
+        until(lambda: not any(map(is_alive, shown.started)))
+
+
+def test_server_that_ends_is_told_and_ends_the_other(folder: Path) -> None:
+    with interface(folder) as shown:
+        (board,) = (p for p in shown.started if "tensorboard.main" in p.cmdline())
+        board.kill()
+        assert shown.process.wait(60) == 1
+        assert shown.process.stderr is not None
+        assert shown.process.stderr.read().startswith("error: TensorBoard has ended.")
+        until(lambda: not any(map(is_alive, shown.started)))
+
+
+def test_all_interfaces_if_asked_and_free_ports_if_the_usual_ones_are_taken(folder: Path) -> None:
+    with ExitStack() as taken:
+        for port in (6006, 5000):
+            with suppress(OSError):  # somebody else has it, which is as good
+                taken.enter_context(socket.create_server(("0.0.0.0", port)))  # noqa: S104
+        shown = Interface(folder, "--host", "0.0.0.0")  # noqa: S104
+        taken.callback(shown.process.kill)
+        assert shown.lines[0].startswith("port 6006 is taken; TensorBoard listens on ")
+        assert shown.lines[1].startswith("port 5000 is taken; MLflow listens on ")
+        (runs,) = shown.addresses("MLflow")
+        assert public_host("0.0.0.0") in runs  # noqa: S104
+        assert "0.0.0.0" in {address for address, _ in listening(shown.started)}  # noqa: S104
+        # As a browser on another machine asks, which tells where its page is from.
+        question = {"experiment_ids": [_record(folder)["mlflow"]["experiment_id"]]}
+        page = _base(runs)
+        assert ask(f"{page}/{_RUNS_OF_MLFLOW}", question, Origin=page)["runs"]
+        for other in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                ask(f"{page}/{_RUNS_OF_MLFLOW}", question, **other)
+        code, error = shown.end(signal.SIGTERM)
+        assert (code, error.splitlines()[1:]) == (143, ["terminated"])
+        assert error.startswith("warning: --host 0.0.0.0: ")
+
+
+def test_server_elsewhere_is_named_without_its_password(folder: Path) -> None:
+    store = "https://somebody:open-sesame@mlflow.example:8443/team/"
+    with interface(folder, MLFLOW_TRACKING_URI=store) as shown:
+        experiment = _record(folder)["mlflow"]["experiment_id"]
+        expected = f"https://mlflow.example:8443/team/#/experiments/{experiment}/runs"
+        assert shown.addresses("MLflow") == [expected]
+        assert shown.lines[-1] == "Ctrl-C stops TensorBoard"
+        assert not any("mlflow" in " ".join(process.cmdline()) for process in shown.started)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "output_dir=outputs: there are no runs"),
+        (["output_dir=nowhere"], "output_dir=nowhere: there are no runs"),
+        (["nowhere"], "nowhere: expected output_dir=DIR"),
+    ],
+)
+def test_mistake_is_told(
+    arguments: list[str], told: str, run_command: Command, tmp_path: Path
+) -> None:
+    done = run_command(*arguments, folder=tmp_path, command="ui")
+    assert (done.code, done.out) == (2, "")
+    assert done.error.startswith(f"error: {told}")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--host", "203.0.113.7"], "--host 203.0.113.7 can't be listened on"),
+        (["--tensorboard-port", "70000"], "port 70000 can't be listened on"),
+    ],
+)
+def test_place_that_can_not_be_listened_on_is_told(
+    arguments: list[str], told: str, run_command: Command, folder: Path
+) -> None:
+    done = run_command(*arguments, folder=folder, command="ui")
+    assert (done.code, done.out) == (2, "")
+    assert done.error.startswith(f"error: {told}")

@@ -1,0 +1,77 @@
+"""`python -m expt.ui` as a process, and what its servers answer."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from servers.process_helpers import descendants, free_port
+
+_LAST_LINE = "Ctrl-C stops"
+
+
+class Interface:
+    """The command once its servers answer.
+
+    Attributes:
+        lines: What it has told.
+        started: Its servers' processes.
+    """
+
+    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "expt.ui", *arguments],
+            cwd=folder,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.lines: list[str] = []
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            if line.startswith(_LAST_LINE):
+                break
+        self.started: list[psutil.Process] = descendants(self.process.pid)
+
+    def addresses(self, name: str) -> list[str]:
+        """Those told beside a name, or below it."""
+        found = re.search(rf"^{name}.*(\n .*)*", "\n".join(self.lines), re.MULTILINE)
+        assert found, self.lines
+        return re.findall(r"\w+://\S+", found.group())
+
+    def end(self, number: int) -> tuple[int, str]:
+        """Ends it by a signal; returns its exit code, and what it told on stderr."""
+        self.process.send_signal(number)
+        _, error = self.process.communicate(timeout=60)
+        return self.process.returncode, error
+
+
+@contextmanager
+def interface(folder: Path, *arguments: str, **environment: str) -> Iterator[Interface]:
+    """On ports that nobody else takes; it is ended after, if it has not."""
+    ports = [f"--tensorboard-port={free_port()}", f"--mlflow-port={free_port()}"]
+    shown = Interface(folder, *ports, *arguments, **environment)
+    try:
+        yield shown
+    finally:
+        shown.process.kill()
+        shown.process.communicate()
+
+
+def ask(address: str, question: Any = None, **headers: str) -> Any:
+    """The answer to GET, or to POST of some JSON."""
+    body = None if question is None else json.dumps(question).encode()
+    headers = {"Content-Type": "application/json"} | headers
+    request = urllib.request.Request(address, body, headers)  # noqa: S310
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        return json.load(answer)

@@ -1,0 +1,39 @@
+"""A web server with a process of its own, as MLflow's is; run as a module.
+
+It listens on the port that is its argument, and fails when it is asked for /fail, or at once if
+the port is 0.
+"""
+
+import http.server
+import os
+import subprocess
+import sys
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path == "/fail":
+            _fail()
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the library's name
+        """Nothing."""
+
+
+def main() -> None:
+    port = int(sys.argv[1])
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+    print("listening beside", sleeper.pid, flush=True)
+    if port == 0:
+        _fail()
+    http.server.HTTPServer(("127.0.0.1", port), _Handler).serve_forever()
+
+
+def _fail() -> None:
+    print("no more memory", flush=True)
+    os._exit(3)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Which pages are named."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from expt.servers.pages import Pages
+
+_BOARD, _MLFLOW = "http://127.0.0.1:6006", "http://127.0.0.1:5000"
+_OF_ALL = [("TensorBoard", f"{_BOARD}/#timeseries"), ("", f"{_BOARD}/#hparams")]
+
+
+def _make_run(directory: Path, started: float, experiment: str | None) -> None:
+    directory.mkdir(parents=True)
+    record: dict[str, Any] = {"status": "FINISHED", "started": started, "ended": started + 1}
+    if experiment is not None:
+        record["mlflow"] = {"run_id": "a" * 32, "experiment_id": experiment}
+    (directory / "run.json").write_text(json.dumps(record))
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """The newest sweep, beside an older one, and one in which no run has begun."""
+    sweeps = tmp_path / "sweeps/2026-11-23"
+    _make_run(sweeps / "10-00-00_aaaaaaaa/0_seed=0", 100.0, "1")
+    _make_run(sweeps / "11-00-00_bbbbbbbb/0_seed=0", 200.0, None)
+    _make_run(sweeps / "11-00-00_bbbbbbbb/1_seed=1", 250.0, "2")
+    (sweeps / "12-00-00_cccccccc").mkdir()
+    return sweeps / "11-00-00_bbbbbbbb"
+
+
+def _lines(output_dir: Path, mlflow: str | None = _MLFLOW) -> list[tuple[str, str]]:
+    return list(Pages(output_dir, _BOARD, mlflow).lines())
+
+
+def test_pages_of_the_latest_run_and_of_the_newest_sweep(sweep: Path, tmp_path: Path) -> None:
+    _make_run(tmp_path / "runs/2026-11-22/09-00-00_dddddddd", 300.0, "3")
+    (sweep / "compare.html").touch()
+    chosen = "tags.run_directory%20LIKE%20%27%252026-11-23%2F11-00-00_bbbbbbbb%2F%25%27"
+    assert _lines(tmp_path) == [
+        *_OF_ALL,
+        ("MLflow", f"{_MLFLOW}/#/experiments/3/runs"),
+        ("newest sweep", os.path.relpath(sweep)),
+        ("", f"{_BOARD}/?runFilter=11-00-00_bbbbbbbb&smoothing=0#timeseries"),
+        ("", f"{_MLFLOW}/#/experiments/2/runs?searchFilter={chosen}&compareRunsMode=CHART"),
+        ("", (sweep / "compare.html").as_uri()),
+    ]
+
+
+def test_without_mlflow(sweep: Path, tmp_path: Path) -> None:
+    assert _lines(tmp_path, None) == [
+        *_OF_ALL,
+        ("MLflow", "not started: no run is recorded there (recorder=mlflow)"),
+        ("newest sweep", os.path.relpath(sweep)),
+        ("", f"{_BOARD}/?runFilter=11-00-00_bbbbbbbb&smoothing=0#timeseries"),
+    ]
+
+
+def test_runs_that_tell_no_experiment(tmp_path: Path) -> None:
+    _make_run(tmp_path / "runs/2026-11-22/09-00-00_dddddddd", 300.0, None)
+    (tmp_path / "sweeps/2026-11-23/11-00-00_bbbbbbbb/0_seed=0").mkdir(parents=True)
+    damaged = tmp_path / "sweeps/2026-11-23/11-00-00_bbbbbbbb/0_seed=0/run.json"
+    damaged.write_text("{")
+    assert _lines(tmp_path) == [*_OF_ALL, ("MLflow", f"{_MLFLOW}/#/experiments")]

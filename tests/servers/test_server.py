@@ -1,0 +1,93 @@
+"""Servers as processes: ready when they answer, gone with whoever started them."""
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from mlflow_helpers import until
+
+from expt.errors import RunError
+from expt.servers.server import Program, running
+from servers.process_helpers import descendants, free_port, is_alive, is_taken
+
+_FOLDER = Path(__file__).parent
+_STARTS = """
+from test_server import program
+from expt.servers.server import running
+with running([program({port})]) as servers:
+    print("ready", flush=True)
+    servers.wait()
+"""
+
+
+def program(port: int, name: str = "Test") -> Program:
+    return Program(
+        name=name,
+        module="forking_server",
+        arguments=[str(port)],
+        environment={"PYTHONPATH": os.pathsep.join([str(_FOLDER), *sys.path])},
+        host="127.0.0.1",
+        port=port,
+        path="/",
+    )
+
+
+def _ask_to_fail(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", "/fail")
+    with closing(connection), suppress(http.client.HTTPException, ConnectionError):
+        connection.getresponse()
+
+
+def test_all_answer_inside_and_none_is_left_after() -> None:
+    before = set(descendants(os.getpid()))
+    ports = [free_port(), free_port()]
+    with running([program(port) for port in ports]):
+        assert all(is_taken(port) for port in ports)
+        started = set(descendants(os.getpid())) - before
+        assert len(started) == 4
+    until(lambda: not any(map(is_alive, started)))
+    assert not any(is_taken(port) for port in ports)
+
+
+def test_one_that_fails_ends_the_other_and_tells_its_last_lines() -> None:
+    port = free_port()
+    with running([program(free_port()), program(port, "Faulty")]) as servers:
+        started = descendants(os.getpid())
+        _ask_to_fail(port)
+        with pytest.raises(RunError) as told:
+            servers.wait()
+    lines = str(told.value).splitlines()
+    assert lines[0] == "Faulty has ended. Its last lines:"
+    assert lines[1].startswith("listening beside")
+    assert lines[2:] == ["no more memory"]
+    until(lambda: not any(map(is_alive, started)))
+
+
+def test_one_that_ends_before_it_answers_is_told() -> None:
+    with pytest.raises(RunError, match="no more memory"), running([program(0)]):
+        pytest.fail("it never answered")
+
+
+def test_killed_command_leaves_no_process() -> None:
+    port = free_port()
+    command = subprocess.Popen(
+        [sys.executable, "-c", _STARTS.format(port=port)],
+        env={**os.environ, **program(port).environment},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert command.stdout is not None
+    with command.stdout:
+        assert command.stdout.readline() == "ready\n"
+    started = descendants(command.pid)
+    assert len(started) == 2
+    command.send_signal(signal.SIGKILL)
+    command.wait()
+    until(lambda: not any(map(is_alive, started)))
+    assert not is_taken(port)
