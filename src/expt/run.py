@@ -26,7 +26,7 @@ from expt.launch import LOG_FILE, log_to, print_where_to_look, train_here
 from expt.record.directories import allocate, discard
 from expt.record.run import Status
 from expt.runs.find import find_run
-from expt.sweep.plan import Plan
+from expt.sweep.plan import PLAN_FILE, Plan
 
 
 def main() -> None:
@@ -142,7 +142,7 @@ def _directory(
     finally:
         if any(directory.rglob("run.json")):
             print_where_to_look(console, output_dir)
-        elif not keep:
+        elif not keep and not (directory / PLAN_FILE).exists():
             discard(directory, root=output_dir)
 
 

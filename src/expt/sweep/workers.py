@@ -132,6 +132,8 @@ class Workers:
         except TimeoutError:
             return _failed(f"it took longer than sweep.timeout={self._timeout:g} seconds")
         except ProcessExpired as expired:
+            if self._is_stopping:  # before the run began, which takes signals then
+                return Outcome(JobStatus.KILLED, None, {}, 0)
             return _failed(_how_it_died(expired.exitcode))
         finally:
             with self._lock:
