@@ -17,6 +17,7 @@ from expt.launch import LOG_FILE, log_to, print_where_to_look, train_here
 from expt.record.run import EXTENSIONS, Earlier, Status
 from expt.runs.find import FoundRun, find_run
 from expt.runs.life import is_alive
+from expt.sweep.plan import PLAN_FILE, read_plan
 
 
 def main() -> None:
@@ -30,7 +31,14 @@ def _run(arguments: list[str]) -> int:
         description="Finishes an interrupted run from its last checkpoint, in place. A finished "
         "one is extended if it is told how far: loop.epochs=60.",
     )
-    parser.add_argument("run", metavar="RUN", help="a run's directory, latest, or an MLflow run id")
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        help="the directory of a run or a sweep, latest, or an MLflow run id",
+    )
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="of a sweep: jobs that have failed, too"
+    )
     parser.add_argument(
         "overrides",
         nargs="*",
@@ -39,6 +47,9 @@ def _run(arguments: list[str]) -> int:
     )
     args = parser.parse_intermixed_args(arguments)
     options, overrides = take_options(args.overrides, {"output_dir": "outputs"})
+    sweep = _sweep(args.run, Path(options["output_dir"]))
+    if sweep is not None:
+        return _resume_sweep(sweep, overrides, retry_failed=args.retry_failed)
     run = find_run(args.run, Path(options["output_dir"]))
     run.check_record()
     _refuse_alive(run)
@@ -57,6 +68,24 @@ def _run(arguments: list[str]) -> int:
     sinks.stop()
     print_where_to_look(console, run.output_dir)
     return exit_code
+
+
+def _sweep(name: str, output_dir: Path) -> Path | None:
+    """Returns the directory of the sweep that is meant, if it is one."""
+    directory = Path(name).expanduser()
+    if name == "latest":
+        directory = find_run(name, output_dir).directory.parent
+    return directory.resolve() if (directory / PLAN_FILE).is_file() else None
+
+
+def _resume_sweep(directory: Path, overrides: list[str], *, retry_failed: bool) -> int:
+    if overrides:
+        raise UserError(f"{overrides[0]}: the jobs of a sweep are resumed as they were planned.")
+    from expt.sweep.conduct import Limits, conduct
+
+    plan, console = read_plan(directory), Console()
+    limits = Limits.of(plan.jobs[0].job.config)
+    return conduct(plan, limits, console, retry_failed=retry_failed)
 
 
 def _refuse_alive(run: FoundRun) -> None:

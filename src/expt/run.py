@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,7 @@ from expt.launch import LOG_FILE, log_to, print_where_to_look, train_here
 from expt.record.directories import allocate, discard
 from expt.record.run import Status
 from expt.runs.find import find_run
+from expt.sweep.plan import PLAN_FILE, Plan
 
 
 def main() -> None:
@@ -69,20 +71,43 @@ def _train(
         directory = allocate(output_dir / ("sweeps" if is_sweep else "runs"), name[:8])
         arguments = [*arguments, directory_override(key, directory)]
 
-    console, sinks = Console(), Sinks()
-    exit_codes: list[int] = []
-
-    def train_one(config: DictConfig) -> None:
-        job, place = Job.current(config), Path(HydraConfig.get().runtime.output_dir)
-        exit_codes.append(train_here(job, load(job), place, sinks(job), console))
-
+    console = Console()
+    task = _Task(load, console)
     with _directory(Path(directory), output_dir, console, keep=chosen_by_user):
-        _hand_to_hydra(arguments, train_one)
+        if is_sweep:
+            from expt.sweep.launcher import register
+
+            register()
+        _hand_to_hydra(arguments, task)
         # Not after an interruption: the run is closed, or a second Ctrl-C wants out at once.
-        sinks.stop()
+        task.sinks.stop()
     if is_sweep:
         return 0 if _all_finished(Path(directory)) else 1
-    return exit_codes[0]
+    return task.exit_codes[0]
+
+
+class _Task:
+    """What Hydra calls: with a job, or its launcher with the plan of a sweep."""
+
+    def __init__(self, load: DataLoader, console: Console) -> None:
+        self.sinks = Sinks()
+        self.exit_codes: list[int] = []
+        self._load, self._console = load, console
+
+    def __call__(self, config: DictConfig) -> None:
+        job, place = Job.current(config), Path(HydraConfig.get().runtime.output_dir)
+        self.exit_codes.append(
+            train_here(job, self._load(job), place, self.sinks(job), self._console)
+        )
+
+    def hash(self, job: Job) -> str:
+        return run_hash(job.config, self._load(job).fingerprint)
+
+    def conduct(self, plan: Plan) -> None:
+        from expt.sweep.conduct import Limits, conduct
+
+        self._console.print(f"sweep {os.path.relpath(plan.directory)}, {len(plan.jobs)} jobs")
+        conduct(plan, Limits.of(plan.jobs[0].job.config), self._console)
 
 
 def _rerun(args: Namespace) -> int:
@@ -117,7 +142,7 @@ def _directory(
     finally:
         if any(directory.rglob("run.json")):
             print_where_to_look(console, output_dir)
-        elif not keep:
+        elif not keep and not (directory / PLAN_FILE).exists():
             discard(directory, root=output_dir)
 
 

@@ -129,6 +129,7 @@ def _check_known(config: Mapping[str, Any]) -> None:
     for prefix, node, known in (
         ("", config, schema.Config),
         ("loop.", config["loop"], schema.Loop),
+        ("sweep.", config["sweep"], schema.Sweep),
     ):
         names = [field.name for field in fields(known)]
         for key in node:
@@ -206,16 +207,20 @@ def _check_loop(config: Mapping[str, Any]) -> None:
         raise UserError(f"loop.min_change={loop['min_change']}: expected a number of at least 0.")
     if loop["target_loss"] is not None and not math.isfinite(loop["target_loss"]):
         raise UserError(f"loop.target_loss={loop['target_loss']}: expected a number, or null.")
-    for key, parse in (
-        ("eval_every", Cadence.parse),
-        ("image_every", Cadence.parse),
-        ("save_every", Cadence.parse),
-        ("time_limit", parse_seconds),
+    for key in ("workers", "max_failures"):
+        if config["sweep"][key] is not None:
+            _at_least(f"sweep.{key}", config["sweep"][key], 1)
+    for group, key, parse in (
+        ("loop", "eval_every", Cadence.parse),
+        ("loop", "image_every", Cadence.parse),
+        ("loop", "save_every", Cadence.parse),
+        ("loop", "time_limit", parse_seconds),
+        ("sweep", "timeout", parse_seconds),
     ):
         try:
-            parse(loop[key])
+            parse(config[group][key])
         except ValueError as error:
-            raise UserError(f"loop.{key}: {error}.") from error
+            raise UserError(f"{group}.{key}: {error}.") from error
 
 
 def _check_numbers(config: Mapping[str, Any]) -> None:

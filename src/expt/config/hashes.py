@@ -10,6 +10,7 @@ _WITHOUT_EFFECT = (
     "name",
     "output_dir",
     "recorder",
+    "sweep",
     "data.path",
     "loop.image_every",
     "loop.save_every",

@@ -58,6 +58,15 @@ class Loop:
 
 
 @dataclass
+class Sweep:
+    """What a sweep may take."""
+
+    workers: int | None = MISSING
+    timeout: Any = MISSING  # as loop.time_limit
+    max_failures: int | None = MISSING
+
+
+@dataclass
 class Config:
     """The top level."""
 
@@ -73,6 +82,7 @@ class Config:
     metric: dict[str, Any] = field(default_factory=dict)
     loop: Loop = MISSING
     recorder: dict[str, Any] = field(default_factory=dict)
+    sweep: Sweep = MISSING
 
 
 def register() -> None:

@@ -36,6 +36,16 @@ def start_tensorflow(seed: int, precision: str = "float32") -> None:
     keras.mixed_precision.set_dtype_policy(precision)
 
 
+def use_threads(count: int) -> None:
+    """Sets how many threads an operation may take; before TensorFlow starts, and once.
+
+    Args:
+        count: At least one.
+    """
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(count)
+    os.environ["TF_NUM_INTEROP_THREADS"] = str(count)
+
+
 def devices() -> list[str]:
     """Returns what TensorFlow computes on beside the CPU, by the names that vendors give."""
     import tensorflow as tf
