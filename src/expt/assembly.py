@@ -103,7 +103,13 @@ class Sinks:
     Making them early lets those that live in processes of their own start while TensorFlow does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, follows: bool = True) -> None:
+        """Makes none yet.
+
+        Args:
+            follows: Whether to make those, too, that only follow a run from another process.
+        """
+        self._follows = follows
         self._made: dict[str, Background] = {}
         self._processes: list[SeparateProcess] = []
 
@@ -114,7 +120,11 @@ class Sinks:
             UserError: A recorder refuses its arguments.
         """
         nodes = {**job.config["recorder"], "images": _IMAGES}
-        return [self._sink(name, node) for name, node in nodes.items()]
+        return [
+            self._sink(name, node)
+            for name, node in nodes.items()
+            if self._follows or not is_follower(node)
+        ]
 
     def _sink(self, name: str, node: Mapping[str, Any]) -> Background:
         key = json.dumps(node, sort_keys=True)
@@ -131,6 +141,12 @@ class Sinks:
             sink.stop()
         for process in self._processes:
             process.stop()
+
+
+def is_follower(node: Mapping[str, Any]) -> bool:
+    """Whether a recorder only follows a run from another process."""
+    made = part(node, "recorder").func
+    return isinstance(made, type) and issubclass(made, SeparateProcess)
 
 
 def make_recorder(

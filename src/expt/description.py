@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from expt.parts.data.dataset import Dataset
 from expt.record.environment import environment, git_diff, git_state, machine, process, versions
 from expt.record.journal import FILE_NAME, complete_size
 from expt.record.layers import write_layers
-from expt.record.run import Earlier, Run, Status
+from expt.record.run import Earlier, Membership, Run, Status
 from expt.record.secrets import redacted, redacted_values
 from expt.saved import scale_values
 from expt.train.backend import devices
@@ -26,12 +27,19 @@ from expt.train.summary import layer_table
 DIFF_FILE = "git.diff"
 
 
-def new_run(job: Job, dataset: Dataset, directory: Path, learner: Learner) -> Run:
+def new_run(
+    job: Job,
+    dataset: Dataset,
+    directory: Path,
+    learner: Learner,
+    sweep: Membership | None = None,
+) -> Run:
     """Returns a run that has just begun; its run.json, layers.md and git.diff are written."""
     record = {
         "id": uuid.uuid4().hex,
         "run_name": directory.name,
         **_of_config(job, dataset),
+        "sweep": None if sweep is None else asdict(sweep),
         "overrides": list(job.overrides),
         "choices": job.choices,
         "data": _of_data(job, dataset),

@@ -27,7 +27,7 @@ from expt.parts.data.dataset import Dataset
 from expt.record.environment import peak_memory
 from expt.record.images import draw_validation
 from expt.record.recorder import BestModel, Recorder, Scalars
-from expt.record.run import Earlier, Run, Status
+from expt.record.run import Earlier, Membership, Run, Status
 from expt.record.secrets import redacted
 from expt.signals import Interruption, deferred_signals
 from expt.train.backend import mistakes_told
@@ -56,6 +56,7 @@ def run_job(
     console: Console,
     earlier: Earlier | None = None,
     make_writer: MakeWriter = CheckpointWriter,
+    sweep: Membership | None = None,
 ) -> dict[str, Any]:
     """Trains one job to its last step, and records it in a directory.
 
@@ -67,6 +68,8 @@ def run_job(
         console: Where progress is shown.
         earlier: What is known of the run to be continued, from its last checkpoint.
         make_writer: Makes what writes the checkpoints; it is given every state that is due.
+        sweep: What the run is a job of. Other processes then follow it, and it is for them to
+            note in run.json that it is closed.
 
     Returns:
         The content of the run's run.json.
@@ -91,7 +94,7 @@ def run_job(
             let_go_on(state.progress, plan, earlier)
         with _disk_errors_told(directory):
             if earlier is None:
-                run = new_run(job, dataset, directory, parts.learner)
+                run = new_run(job, dataset, directory, parts.learner, sweep)
             else:
                 run = resumed_run(job, dataset, directory, earlier, state.progress.step)
         shown = ["loss", *metrics_for(job, task_of(job, dataset.task))][:2]
@@ -104,7 +107,7 @@ def run_job(
             state.progress.step,
         )
         saving = checkpoints(job, dataset, directory, state, sinks, make_writer)
-        with deferred_signals() as interruption, _closing(run, recorder):
+        with deferred_signals() as interruption, _closing(run, recorder, sweep is None):
             recorder.open(run)
             _train(
                 job,
@@ -122,8 +125,8 @@ def run_job(
 
 
 @contextmanager
-def _closing(run: Run, recorder: Recorder) -> Iterator[None]:
-    """Closes a run with the status that fits how it ended."""
+def _closing(run: Run, recorder: Recorder, is_last: bool) -> Iterator[None]:
+    """Closes a run with the status that fits how it ended; nobody follows it if it `is_last`."""
     outcome: dict[str, Any] = {"status": Status.FAILED, "error": None}
     try:
         with _disk_errors_told(run.directory):
@@ -140,7 +143,8 @@ def _closing(run: Run, recorder: Recorder) -> Iterator[None]:
     finally:
         _note(run, **outcome, ended=time.time(), peak_memory=peak_memory())
         recorder.close(outcome["status"])
-        _note(run, closed=True)
+        if is_last:
+            _note(run, closed=True)
 
 
 def _note(run: Run, **values: Any) -> None:

@@ -61,12 +61,18 @@ def train_here(
 
 def log_to(file: Path) -> None:
     """Sends log records to a file and warnings to stderr, as Hydra does for the runs it starts."""
-    to_file = logging.FileHandler(file, encoding="utf-8")
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log_to_file(file)
     to_console = logging.StreamHandler(sys.stderr)
     to_console.setLevel(logging.WARNING)
     to_console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[to_file, to_console], force=True)
+    logging.getLogger().addHandler(to_console)
+
+
+def log_to_file(file: Path) -> None:
+    """Sends log records to a file alone."""
+    to_file = logging.FileHandler(file, encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[to_file], force=True)
 
 
 def _outcome(record: Mapping[str, Any]) -> str:

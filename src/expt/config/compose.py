@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from expt.config import schema
+from expt.config.grid import expand
 from expt.config.hydra_errors import hydras_errors_as_ours
 from expt.config.instantiate import mappings, targets
 from expt.config.location import config_directory
@@ -70,6 +70,37 @@ class Job:
         return cls.from_hydra(config, cast("DictConfig", HydraConfig.get()))
 
 
+@dataclass(frozen=True)
+class Composed:
+    """What Hydra makes of the overrides of one job.
+
+    Attributes:
+        job: Resolved and frozen.
+        config: The config without Hydra's own node, its interpolations as they stand.
+        subdirectory: Of a sweep's directory, where the job goes.
+    """
+
+    job: Job
+    config: DictConfig
+    subdirectory: str
+
+    @classmethod
+    def of(cls, composed: DictConfig, number: int | None = None) -> "Composed":
+        """Freezes a config composed by Hydra.
+
+        Args:
+            composed: The config with Hydra's own node.
+            number: Of the job in its sweep, from 0.
+        """
+        own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+        job, subdirectory = Job.from_hydra(own, composed.hydra), ""
+        if number is not None:
+            with open_dict(composed):
+                composed.hydra.job.id = composed.hydra.job.num = number
+            subdirectory = str(composed.hydra.sweep.subdir)
+        return cls(job, own, subdirectory)
+
+
 def prepare_hydra() -> None:
     """Registers with Hydra what `conf/` refers to: the schema and one resolver."""
     schema.register()
@@ -79,6 +110,17 @@ def prepare_hydra() -> None:
 def compose_jobs(
     overrides: list[str], config_dir: str | None, multirun: bool
 ) -> tuple[list[Job], DictConfig]:
+    """Composes the job, or with `multirun` all the jobs, that the overrides ask for.
+
+    See `compose_whole`, which gives more of each.
+    """
+    composed, hydra = compose_whole(overrides, config_dir, multirun)
+    return [one.job for one in composed], hydra
+
+
+def compose_whole(
+    overrides: list[str], config_dir: str | None, multirun: bool
+) -> tuple[list[Composed], DictConfig]:
     """Composes the job, or with `multirun` all the jobs, that the overrides ask for.
 
     Args:
@@ -100,14 +142,14 @@ def compose_jobs(
             config = compose("config", [*overrides, *modes], return_hydra_config=True)
             _refuse_code(config.hydra)
             if not is_multirun(config.hydra):
-                return [_job(config)], config.hydra
+                return [Composed.of(config)], config.hydra
         fixed = [override for override in overrides if not _sweeps(override)]
-        hydra = compose("config", [*fixed, *modes], return_hydra_config=True).hydra
-        _refuse_code(hydra)
+        config = compose("config", [*fixed, *modes], return_hydra_config=True)
+        _refuse_code(config.hydra)
         return [
-            _job(compose("config", [*one, *modes], return_hydra_config=True))
-            for one in _expand(overrides, hydra)
-        ], hydra
+            Composed.of(compose("config", [*one, *modes], return_hydra_config=True), number)
+            for number, one in enumerate(_expand(overrides, config))
+        ], config.hydra
 
 
 def _refuse_code(hydra: DictConfig) -> None:
@@ -129,26 +171,22 @@ def is_multirun(hydra: DictConfig) -> bool:
     return hydra.mode is RunMode.MULTIRUN
 
 
-def _job(config: DictConfig) -> Job:
-    without_hydra = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    return Job.from_hydra(without_hydra, config.hydra)
-
-
 def _sweeps(override: str) -> bool:
     return OverridesParser.create().parse_override(override).is_sweep_override()
 
 
-def _expand(overrides: list[str], hydra: DictConfig) -> list[list[str]]:
-    """Returns the overrides of each job, as Hydra's own sweeper expands them.
+def _expand(overrides: list[str], config: DictConfig) -> list[list[str]]:
+    """Returns the overrides of each job, as the grid's sweeper expands them.
 
     Another sweeper finds its jobs as it goes; then only what is fixed can be checked beforehand.
     """
-    if not hydra.sweeper._target_.endswith("BasicSweeper"):
+    sweeper = config.hydra.sweeper
+    if not sweeper._target_.endswith(("BasicSweeper", "GridSweeper")):
         return [[override for override in overrides if not _sweeps(override)]]
-    params = [f"{key}={value}" for key, value in (hydra.sweeper.params or {}).items()]
+    params = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
     loader = GlobalHydra.instance().config_loader()
     parsed = OverridesParser.create(config_loader=loader).parse_overrides([*params, *overrides])
-    return BasicSweeper.split_arguments(parsed, None)[0]
+    return expand(parsed, config.sweep.zip)
 
 
 @contextmanager

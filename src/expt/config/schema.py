@@ -64,6 +64,8 @@ class Sweep:
     workers: int | None = MISSING
     timeout: Any = MISSING  # as loop.time_limit
     max_failures: int | None = MISSING
+    reuse: bool = MISSING
+    zip: Any = MISSING  # keys, or lists of keys
 
 
 @dataclass

@@ -22,15 +22,29 @@ class MLflowRecorder(SeparateProcess):
     """
 
     def __init__(self) -> None:
-        super().__init__(make_follower, "mlflow", _remedy)
+        super().__init__(make_follower, "mlflow", _remedy, prepare)
+
+
+def prepare() -> None:
+    """Imports MLflow and what copies runs to its store; takes seconds."""
+    prepare_mlflow()
+    import expt.record.mlflow_run  # noqa: F401
 
 
 def make_follower(listener: Listener) -> CopyFollower:
-    """Imports MLflow and returns a follower that copies runs to its store."""
-    prepare_mlflow()
+    """Returns a follower that copies a run to MLflow's store."""
+    prepare()
     from expt.record.mlflow_run import MLflowRun
 
     return CopyFollower(lambda run, is_new: MLflowRun(run, is_new, listener.busy), listener)
+
+
+def make_sweep_follower(listener: Listener) -> CopyFollower:
+    """Returns a follower that keeps a run for a whole sweep in MLflow's store."""
+    prepare()
+    from expt.record.mlflow_sweep import MLflowSweep
+
+    return CopyFollower(lambda run, _is_new: MLflowSweep(run, listener.busy), listener)
 
 
 def log_evaluation(

@@ -74,6 +74,8 @@ def _tags(run: Run) -> dict[str, str]:
         "run_directory": str(run.directory),
         "run_hash": record["run_hash"],
         "variant_hash": record["variant_hash"],
+        "variant": (record.get("sweep") or {}).get("variant"),
+        "seed": record.get("seed"),
         "task": record["data"]["task"],
         "parameters": record["parameters"],
         "mlflow.source.git.commit": git.get("commit"),

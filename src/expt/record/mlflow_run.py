@@ -17,17 +17,16 @@ from expt.record.mlflow_description import describe, digest
 from expt.record.mlflow_images import MLflowImages
 from expt.record.mlflow_model import MODEL_TAG, log_model
 from expt.record.mlflow_store import (
-    artifacts_uri,
-    database,
-    is_embedded,
+    find_experiment,
     open_store,
     request_seconds,
+    seconds_to_open,
 )
+from expt.record.mlflow_sweep import ID_TAG, PARENT_TAG, SOURCE, find_sweep
 from expt.record.run import Run, Status
 
 _METRICS_A_REQUEST = 1_000
 _MODEL_FILE = "model.keras"
-_ID_TAG = "expt.id"
 _LARGEST = 1.7976931348623157e308  # what MLflow makes of infinity
 _READING_SPEED = 1e6  # bytes of a journal a second that a store compares at least
 
@@ -83,9 +82,12 @@ class MLflowRun:
         self._id = record.get("id") or digest([record["run_name"], record["started"]])[:32]
         # Creating a database, an experiment or a run is a race between processes.
         with FileLock(run.output_dir / ".mlflow.lock", timeout=10 * request_seconds()):
-            self._busy(self._seconds_to_open())
+            self._busy(seconds_to_open(run.output_dir))
             self._client = open_store(run.output_dir)
-            self._experiment_id = self._find_experiment()
+            self._experiment_id = find_experiment(
+                self._client, run.config["name"], run.output_dir
+            )
+            self._parent_id = self._find_parent()
             found = None if is_new else self._find()
             self._stored = found or self._create()
         info = self._stored.info
@@ -138,21 +140,6 @@ class MLflowRun:
     def _busy(self, more_seconds: float = 0.0) -> None:
         self._tell_busy(request_seconds() + more_seconds)
 
-    def _seconds_to_open(self) -> float:
-        """An embedded store takes long to create, and can be busy with others."""
-        if not is_embedded(self._run.output_dir):
-            return 0.0
-        return 5.0 if database(self._run.output_dir).exists() else 60.0
-
-    def _find_experiment(self) -> str:
-        """Finds or creates the experiment; a server keeps artifacts where it likes."""
-        name, output_dir = self._run.config["name"], self._run.output_dir
-        experiment = self._client.get_experiment_by_name(name)
-        if experiment is not None:
-            return str(experiment.experiment_id)
-        place = artifacts_uri(output_dir) if is_embedded(output_dir) else None
-        return str(self._client.create_experiment(name, artifact_location=place))
-
     def _find(self) -> Any | None:
         """Finds the run by its id in run.json, else by its tag: an answer may have been lost."""
         run_id = (self._run.record.get("mlflow") or {}).get("run_id")
@@ -171,18 +158,29 @@ class MLflowRun:
     def _named_alike(self) -> list[Any]:
         """The store's runs of this run, the first one first; a repeated request makes doubles."""
         order = ["attributes.start_time", "attributes.run_id"]
-        tag = f"tags.`{_ID_TAG}` = '{self._id}'"
+        tag = f"tags.`{ID_TAG}` = '{self._id}'"
         return list(self._client.search_runs([self._experiment_id], tag, order_by=order))
+
+    def _find_parent(self) -> str | None:
+        """Finds or creates the run of the sweep that this one is a job of."""
+        sweep = self._run.record.get("sweep")
+        if sweep is None:
+            return None
+        experiment_id = find_experiment(self._client, sweep["experiment"], self._run.output_dir)
+        return find_sweep(self._client, experiment_id, sweep, self._run.record["started"])
 
     def _create(self) -> Any:
         self.added.run = True
         record = self._run.record
-        source = {"mlflow.source.name": "expt.run", "mlflow.source.type": "LOCAL"}
         return self._client.create_run(
             self._experiment_id,
             run_name=record["run_name"],
             start_time=int(record["started"] * 1000),
-            tags={_ID_TAG: self._id, **source},
+            tags={
+                ID_TAG: self._id,
+                **SOURCE,
+                **({} if self._parent_id is None else {PARENT_TAG: self._parent_id}),
+            },
         )
 
     def _compare(self) -> None:

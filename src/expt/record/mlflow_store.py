@@ -77,6 +77,22 @@ def open_store(output_dir: Path) -> Any:
     return MlflowClient(store_uri(output_dir))
 
 
+def find_experiment(client: Any, name: str, output_dir: Path) -> str:
+    """Finds or creates an experiment; a server keeps artifacts where it likes."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return str(experiment.experiment_id)
+    place = artifacts_uri(output_dir) if is_embedded(output_dir) else None
+    return str(client.create_experiment(name, artifact_location=place))
+
+
+def seconds_to_open(output_dir: Path) -> float:
+    """Returns how long opening may take: an embedded store takes long to create."""
+    if not is_embedded(output_dir):
+        return 0.0
+    return 5.0 if database(output_dir).exists() else 60.0
+
+
 def request_seconds() -> float:
     """Returns how long a request may take; a user's own limit counts."""
     return float(os.environ[_TIMEOUT])

@@ -1,4 +1,4 @@
-"""Following a run's files from a process of its own: it takes no time from the one that trains."""
+"""Following runs' files from a process of its own: it takes no time from those that train."""
 
 import logging
 import os
@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from math import inf
 from typing import IO, Any, Protocol
 
@@ -21,7 +22,9 @@ from expt.record.secrets import install_log_redaction
 _log = logging.getLogger(__name__)
 _SECONDS_TO_START = 60.0
 _SECONDS_WITHOUT_A_SIGN = 5.0
-_SECONDS_WHEN_KILLED = 3.0
+SECONDS_WHEN_KILLED = 3.0
+"""How long a killed run waits for its follower."""
+
 _SECONDS_BETWEEN_LOOKS = 1.0
 _NICENESS = 5  # training comes first
 
@@ -49,6 +52,9 @@ class Follower(Protocol):
         """Takes the rest of a run whose run.json now holds `record`; says why if it can't."""
 
 
+MakeFollower = Callable[[Listener], Follower]
+
+
 class SeparateProcess:
     """A recorder whose follower lives in a child process and reads what the run writes down.
 
@@ -58,31 +64,38 @@ class SeparateProcess:
     keeps nothing that the run's files don't have.
 
     Args:
-        make_follower: Makes the follower, in the child; pickle must find it by name.
+        make_follower: Makes the follower of a run, in the child; pickle must find it by name.
         name: What the user is told the recorder is called.
         remedy: Returns how the user completes a run that was not recorded to its end.
+        prepare: Is called in the child at once; pickle must find it by name.
     """
 
     def __init__(
-        self, make_follower: Callable[[Listener], Follower], name: str, remedy: Callable[[Run], str]
+        self,
+        make_follower: MakeFollower,
+        name: str,
+        remedy: Callable[[Run], str],
+        prepare: Callable[[], None],
     ) -> None:
-        self._make_follower, self._name, self._remedy = make_follower, name, remedy
-        self._child = _Child(make_follower, name)
+        self._make_follower, self._remedy = make_follower, remedy
+        self._name, self._prepare = name, prepare
+        self._child = FollowingProcess(name, prepare)
 
     def open(self, run: Run) -> None:
         """Lets the child follow the run; what it adds to run.json is added here."""
         if self._child.has_ended:
-            self._child = _Child(self._make_follower, self._name)
+            self._child = FollowingProcess(self._name, self._prepare)
         self._run = run
-        self._child.follow(run)
+        self._child.follow(run, self._make_follower)
 
     def write(self, record: Record) -> None:
         """Nothing: the child reads it from the run's files."""
 
     def close(self, status: Status) -> None:
         """Waits until the child has taken the rest, or for a few seconds if it can't."""
-        longest = _SECONDS_WHEN_KILLED if status is Status.KILLED else inf
-        failure = self._child.finish(self._run, longest)
+        self._child.end(self._run)
+        longest = SECONDS_WHEN_KILLED if status is Status.KILLED else inf
+        failure = self._child.wait(self._run, longest)
         if failure is not None:
             _log.warning("%s: incomplete: %s. %s", self._name, failure, self._remedy(self._run))
 
@@ -91,47 +104,73 @@ class SeparateProcess:
         self._child.stop()
 
 
-class _Child:
-    """The parent's end of the pipes, and a thread that takes what the child tells."""
+@dataclass
+class _Followed:
+    """A run that a child follows, and how that ended."""
 
-    def __init__(self, make_follower: Callable[[Listener], Follower], name: str) -> None:
+    run: Run
+    is_done: threading.Event = field(default_factory=threading.Event)
+    failure: str | None = None
+
+
+class FollowingProcess:
+    """A child process that follows any number of runs: the pipes to it, and what it tells.
+
+    Args:
+        name: What the user is told it is called.
+        prepare: Is called in the child at once; pickle must find it by name.
+        niceness: How far it stands back for others.
+    """
+
+    def __init__(self, name: str, prepare: Callable[[], None], niceness: int = _NICENESS) -> None:
         self._name = name
-        self._run: Run | None = None
-        self._failure: str | None = None
-        self._is_done = threading.Event()
+        self._followed: dict[str, _Followed] = {}
         self._deadline = time.monotonic() + _SECONDS_TO_START
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "expt.record.process"],
+            [sys.executable, "-m", "expt.record.process", str(niceness)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         self._thread = threading.Thread(target=self._listen, name=f"{name} listener", daemon=True)
         self._thread.start()
-        self._send(make_follower)
+        self._send(prepare)
 
     @property
     def has_ended(self) -> bool:
+        """Whether it is gone, so that another one must follow the next run."""
         return not self._thread.is_alive()
 
-    def follow(self, run: Run) -> None:
-        self._run = run
-        self._is_done.clear()
+    def follow(self, run: Run, make_follower: MakeFollower) -> None:
+        """Lets it follow a run, with what `make_follower` makes there."""
+        key = str(run.directory)
+        self._followed[key] = _Followed(run)
         contents = (run.directory, run.output_dir, run.config, run.params, run.record)
-        self._send(("open", (*contents, run.is_resumed, run.recorded)))
+        self._send(("open", key, (make_follower, (*contents, run.is_resumed, run.recorded))))
+        if self.has_ended:
+            self._fail_others()
 
-    def finish(self, run: Run, longest: float) -> str | None:
-        """Returns None once all is recorded, or why it is not."""
+    def end(self, run: Run) -> None:
+        """Lets it take the rest of a run whose record tells now how it ended."""
+        self._send(("close", str(run.directory), run.record))
+
+    def is_done(self, run: Run) -> bool:
+        """Whether all of an ended run is recorded, or it is known why it is not."""
+        return self._followed[str(run.directory)].is_done.is_set()
+
+    def wait(self, run: Run, longest: float) -> str | None:
+        """Returns None once all of an ended run is recorded, or why it is not."""
+        followed = self._followed[str(run.directory)]
         begun = time.monotonic()
         self._deadline = max(self._deadline, begun + _SECONDS_WITHOUT_A_SIGN)
-        self._send(("close", run.record))
         while (seconds := min(self._deadline, begun + longest) - time.monotonic()) > 0:
-            if self._is_done.wait(seconds):
-                return self._failure
+            if followed.is_done.wait(seconds):
+                return followed.failure
         self._process.kill()
         self._thread.join()  # no word of it may reach the next run
         return "no answer within some seconds"
 
     def stop(self) -> None:
+        """Ends it."""
         self._hang_up()
         self._thread.join()
 
@@ -152,7 +191,7 @@ class _Child:
         with answers:
             while True:
                 try:
-                    kind, value = pickle.load(answers)  # noqa: S301  from our own child
+                    kind, key, value = pickle.load(answers)  # noqa: S301  from our own child
                 except (EOFError, pickle.UnpicklingError):
                     break
                 if kind == "busy":
@@ -161,20 +200,23 @@ class _Child:
                     level, text = value
                     _log.log(level, "%s: %s", self._name, text)
                 elif kind == "update":
-                    self._update(value)
+                    self._update(self._followed[key].run, value)
                 else:
-                    self._failure = value
-                    self._is_done.set()
+                    self._followed[key].failure = value
+                    self._followed[key].is_done.set()
         self._process.wait()
         self._hang_up()
-        if not self._is_done.is_set():
-            self._failure = "its process has ended"
-            self._is_done.set()
+        self._fail_others()
 
-    def _update(self, values: dict[str, Any]) -> None:
-        assert self._run is not None
+    def _fail_others(self) -> None:
+        for followed in list(self._followed.values()):
+            if not followed.is_done.is_set():
+                followed.failure = "its process has ended"
+                followed.is_done.set()
+
+    def _update(self, run: Run, values: dict[str, Any]) -> None:
         try:
-            self._run.update(**values)
+            run.update(**values)
         except OSError as error:  # a full disk; the next update writes these, too
             _log.info("%s: run.json can't be written: %s", self._name, error)
 
@@ -184,42 +226,47 @@ class _ForwardedRun(Run):
 
     def update(self, **values: Any) -> None:
         self.record |= values
-        _answer("update", values)
+        _answer("update", str(self.directory), values)
 
 
 class _Parent:
-    """The listener that the follower in the child knows."""
+    """The listener that a follower in the child knows."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
 
     def busy(self, seconds: float) -> None:
-        _answer("busy", seconds)
+        _answer("busy", self._key, seconds)
 
     def tell(self, level: int, text: str) -> None:
-        _answer("tell", (level, text))
+        _answer("tell", self._key, (level, text))
 
 
-def _serve() -> None:
+def _serve(niceness: int) -> None:
     """Follows runs until the parent closes the pipe or is gone."""
     # A Ctrl-C reaches the whole group; it is for the parent, which then closes the run.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     install_log_redaction()
-    os.nice(_NICENESS)
+    os.nice(niceness)
     calls: queue.Queue[Any] = queue.Queue()
     threading.Thread(target=_receive, args=(calls,), daemon=True).start()
-    follower: Follower = calls.get()(_Parent())
-    is_following = False
+    calls.get()()
+    followers: dict[str, Follower] = {}
     while True:
         try:
-            method, argument = calls.get(timeout=_SECONDS_BETWEEN_LOOKS if is_following else None)
+            method, key, argument = calls.get(timeout=_SECONDS_BETWEEN_LOOKS if followers else None)
         except queue.Empty:
-            follower.advance()
+            for follower in followers.values():
+                follower.advance()
             continue
-        is_following = method == "open"
-        if is_following:
-            follower.open(_ForwardedRun(*argument))
+        if method == "open":
+            make_follower, contents = argument
+            follower = followers[key] = make_follower(_Parent(key))
+            follower.open(_ForwardedRun(*contents))
             follower.advance()
         else:
-            _answer("done", follower.close(argument))
+            _answer("done", key, followers.pop(key).close(argument))
 
 
 def _receive(calls: "queue.Queue[Any]") -> None:
@@ -234,9 +281,9 @@ def _receive(calls: "queue.Queue[Any]") -> None:
 _answers: IO[bytes]
 
 
-def _answer(kind: str, value: Any) -> None:
+def _answer(kind: str, key: str, value: Any) -> None:
     try:
-        pickle.dump((kind, value), _answers)
+        pickle.dump((kind, key, value), _answers)
         _answers.flush()
     except BrokenPipeError:
         os._exit(0)  # the parent is gone, and nothing more is worth doing
@@ -246,4 +293,4 @@ if __name__ == "__main__":
     # What libraries print must not get among the answers.
     _answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    _serve()
+    _serve(int(sys.argv[1]))

@@ -22,6 +22,23 @@ class Status(StrEnum):
     KILLED = "KILLED"
 
 
+@dataclass(frozen=True)
+class Membership:
+    """What a run tells of the sweep that it is a job of.
+
+    Attributes:
+        id: The sweep's, as long as it lives.
+        name: What the sweep's directory is called.
+        experiment: The MLflow experiment of the sweep's own run.
+        variant: The job's values of what varies, the seed left out, such as `act=relu,loss=mse`.
+    """
+
+    id: str
+    name: str
+    experiment: str
+    variant: str
+
+
 @dataclass
 class Run:
     """One run, as recorders see it.

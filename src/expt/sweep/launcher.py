@@ -1,4 +1,4 @@
-"""Hydra's launcher for sweeps: all jobs are planned and frozen, then trained by workers."""
+"""What Hydra calls for a sweep: a sweeper that knows its jobs already, a launcher with workers."""
 
 import sys
 from collections.abc import Sequence
@@ -6,14 +6,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
-from expt.config.compose import Job
-from expt.sweep.plan import Plan, PlannedJob
+from expt.config.compose import Composed
+from expt.config.grid import expand
 
 _MODULE = "hydra_plugins.expt"
 
@@ -21,15 +23,34 @@ _MODULE = "hydra_plugins.expt"
 class Task(Protocol):
     """What `expt.run` hands to Hydra for a sweep."""
 
-    def hash(self, job: Job) -> str:
-        """Returns the run hash of a job; its data is loaded, and all is checked."""
+    def composed(self, overrides: Sequence[str]) -> Composed | None:
+        """Returns the job of some overrides, if it has been composed and checked."""
 
-    def conduct(self, plan: Plan) -> None:
-        """Trains the jobs of a plan."""
+    def launch(self, directory: Path, jobs: Sequence[Composed]) -> None:
+        """Plans some jobs and trains them."""
+
+
+class GridSweeper(BasicSweeper):
+    """All combinations of the values, but for those of the keys in `sweep.zip`, as one batch."""
+
+    def __init__(self, params: DictConfig | None) -> None:
+        """Takes values by key, as a config's `hydra.sweeper.params` gives them."""
+        super().__init__(max_batch_size=None, params=params)
+
+    def split_arguments(  # type: ignore[override]  # a static method there
+        self, overrides: list[Override], max_batch_size: int | None
+    ) -> list[list[list[str]]]:
+        """Returns the overrides of all jobs."""
+        del max_batch_size
+        assert self.config is not None
+        return [expand(overrides, self.config.sweep.zip)]
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Nothing: all jobs have been composed and checked before."""
 
 
 class WorkersLauncher(Launcher):
-    """Composes and freezes all jobs, writes the plan, and lets workers train them."""
+    """Hands jobs to `expt.run`, which plans them and lets workers train them."""
 
     _context: HydraContext
     _task: Task
@@ -42,38 +63,27 @@ class WorkersLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Trains the jobs; how each stands is in the plan."""
-        directory = Path(self._config.hydra.sweep.dir).absolute()
+        """Trains the jobs; how each stands is in the sweep's plan."""
         jobs = [
-            self._plan(number, overrides, directory)
+            self._task.composed(overrides) or self._compose(overrides, number)
             for number, overrides in enumerate(job_overrides, initial_job_idx)
         ]
-        plan = Plan(directory, jobs)
-        plan.write()
-        self._task.conduct(plan)
+        self._task.launch(Path(self._config.hydra.sweep.dir).absolute(), jobs)
         return [JobReturn(status=JobStatus.COMPLETED, _return_value=None) for _ in jobs]
 
-    def _plan(self, number: int, overrides: Sequence[str], directory: Path) -> PlannedJob:
+    def _compose(self, overrides: Sequence[str], number: int) -> Composed:
+        """Composes a job that a sweeper other than the grid's has found."""
         config = self._context.config_loader.load_sweep_config(self._config, list(overrides))
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number
-        place = directory / config.hydra.sweep.subdir
-        hydra, own = (
-            config.hydra,
-            OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]),
-        )
-        job = Job.from_hydra(own, hydra)
-        folder = place / ".hydra"
-        folder.mkdir(parents=True)
-        OmegaConf.save(own, folder / "config.yaml")
-        OmegaConf.save(hydra.overrides.task, folder / "overrides.yaml")
-        return PlannedJob(place, job, self._task.hash(job))
+        return Composed.of(config, number)
 
 
 def register() -> None:
-    """Makes the launcher known to Hydra, which finds only what is in its package of plugins."""
+    """Makes both known to Hydra, which finds only what is in its package of plugins."""
     plugins, package = Plugins.instance(), _MODULE.partition(".")[0]
     sys.modules.setdefault(package, ModuleType(package))
     sys.modules[_MODULE] = sys.modules[__name__]
-    WorkersLauncher.__module__ = _MODULE
-    plugins.register(WorkersLauncher)
+    for plugin in (GridSweeper, WorkersLauncher):
+        plugin.__module__ = _MODULE
+        plugins.register(plugin)

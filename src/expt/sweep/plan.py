@@ -2,18 +2,28 @@
 
 import json
 import threading
+import time
+import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from expt.config.compose import Job
-from expt.config.frozen import read_frozen
+from filelock import FileLock, Timeout
+from omegaconf import OmegaConf
+
+from expt.config.compose import Composed, Job
+from expt.config.frozen import CONFIG_FILE, read_frozen
 from expt.errors import UserError
+from expt.record.environment import process
+from expt.record.run import Membership, Run
 from expt.runs.kinds import wrong_place
 
 PLAN_FILE = "sweep.json"
+_LOCK = ".lock"
 
 
 class JobStatus(StrEnum):
@@ -28,11 +38,17 @@ class JobStatus(StrEnum):
 
 
 ENDED_WELL = (JobStatus.FINISHED, JobStatus.REUSED)
+UNDER_WAY = (JobStatus.PENDING, JobStatus.RUNNING)
 _KINDS: Mapping[str, Any] = {
+    "id": str,
+    "started": float,
+    "status": {"RUNNING", "FINISHED", "FAILED", "KILLED"},
+    "process": (None, dict),
     "jobs": [
         {
             "directory": str,
             "run_hash": str,
+            "variant": str,
             "overrides": [str],
             "choices": dict,
             "status": set(JobStatus),
@@ -51,6 +67,7 @@ class PlannedJob:
         directory: Of its run, which holds the frozen config from the beginning.
         job: The frozen config.
         run_hash: Of config and data.
+        variant: Its values of what varies in the sweep, the seed left out.
         status: How it stands.
         error: Why it failed.
         reused: The directory of the earlier run that stands in for it.
@@ -59,6 +76,7 @@ class PlannedJob:
     directory: Path
     job: Job
     run_hash: str
+    variant: str = ""
     status: JobStatus = JobStatus.PENDING
     error: str | None = None
     reused: str | None = None
@@ -68,6 +86,14 @@ class PlannedJob:
         """What varies, as the directory is called."""
         return self.directory.name
 
+    def record(self) -> dict[str, Any] | None:
+        """Returns the content of its run.json, if the run has begun."""
+        file = self.directory / "run.json"
+        if not file.is_file():
+            return None
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return content
+
 
 @dataclass
 class Plan:
@@ -76,11 +102,57 @@ class Plan:
     Attributes:
         directory: The sweep's.
         jobs: In the order in which they start.
+        facts: The sweep's id, when it started, how it stands and which process trains it.
     """
 
     directory: Path
     jobs: Sequence[PlannedJob]
+    facts: dict[str, Any]
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @classmethod
+    def make(cls, directory: Path, composed: Sequence[Composed], hashes: Sequence[str]) -> "Plan":
+        """Freezes jobs in their directories; `write` makes them a plan.
+
+        Args:
+            directory: The sweep's.
+            composed: The jobs.
+            hashes: The run hash of each.
+        """
+        variants = _variants([one.job.overrides for one in composed])
+        jobs = []
+        for one, run_hash, variant in zip(composed, hashes, variants, strict=True):
+            place = directory / one.subdirectory
+            folder = (place / CONFIG_FILE).parent
+            folder.mkdir(parents=True)
+            OmegaConf.save(one.config, place / CONFIG_FILE)
+            OmegaConf.save(list(one.job.overrides), folder / "overrides.yaml")
+            jobs.append(PlannedJob(place, one.job, run_hash, variant))
+        facts = {"id": uuid.uuid4().hex, "started": time.time(), "status": "RUNNING"}
+        return cls(directory, jobs, {**facts, "process": process()})
+
+    @property
+    def name(self) -> str:
+        """What the sweep is called."""
+        return self.directory.name
+
+    @property
+    def experiment(self) -> str:
+        """The MLflow experiment of the sweep's own run."""
+        return str(self.jobs[0].job.config["name"])
+
+    @property
+    def output_dir(self) -> Path:
+        """The folder of all runs."""
+        return Path(self.jobs[0].job.config["output_dir"]).absolute()
+
+    def membership(self, job: PlannedJob) -> Membership:
+        """Returns what a job's run tells of the sweep."""
+        return Membership(self.facts["id"], self.name, self.experiment, job.variant)
+
+    def count(self, *statuses: JobStatus) -> int:
+        """Returns how many jobs stand so."""
+        return sum(job.status in statuses for job in self.jobs)
 
     def note(self, job: PlannedJob, status: JobStatus, error: str | None = None) -> None:
         """Changes how a job stands, from any thread."""
@@ -88,16 +160,39 @@ class Plan:
             job.status, job.error = status, error
             self._write()
 
+    def update(self, **facts: Any) -> None:
+        """Changes what is known of the sweep."""
+        with self._lock:
+            self.facts |= facts
+            self._write()
+
     def write(self) -> None:
         """Writes the file."""
-        with self._lock:
-            self._write()
+        self.update()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other processes from training the same sweep.
+
+        Raises:
+            UserError: One is.
+        """
+        lock = FileLock(self.directory / _LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise UserError(f"{self.directory}: another process is training this sweep.") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _write(self) -> None:
         jobs = [
             {
                 "directory": each.directory.name,
                 "run_hash": each.run_hash,
+                "variant": each.variant,
                 "overrides": list(each.job.overrides),
                 "choices": each.job.choices,
                 "status": each.status,
@@ -107,7 +202,12 @@ class Plan:
             for each in self.jobs
         ]
         partial = self.directory / f"partial-{PLAN_FILE}"
-        partial.write_text(json.dumps({"jobs": jobs}, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps({**self.facts, "jobs": jobs}, indent=2, default=str)
+        try:
+            partial.write_text(text + "\n", encoding="utf-8")
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
         partial.replace(self.directory / PLAN_FILE)
 
 
@@ -120,27 +220,51 @@ def read_plan(directory: Path) -> Plan:
     Raises:
         UserError: The plan, or the config of a job, is damaged.
     """
+    content = read_content(directory)
+    jobs = []
+    for entry in content.pop("jobs"):
+        place = directory / entry["directory"]
+        if place.parent != directory:
+            raise UserError(
+                f"{directory / PLAN_FILE} is damaged: {entry['directory']} leads elsewhere."
+            )
+        jobs.append(
+            PlannedJob(
+                place,
+                read_frozen(place, entry),
+                entry["run_hash"],
+                entry["variant"],
+                JobStatus(entry["status"]),
+                entry["error"],
+                entry["reused"],
+            )
+        )
+    return Plan(directory, jobs, content)
+
+
+def read_content(directory: Path) -> dict[str, Any]:
+    """Reads what a sweep's file says, without the configs of its jobs.
+
+    Raises:
+        UserError: It is damaged.
+    """
     file = directory / PLAN_FILE
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{file} can't be read: {error}") from error
     wrong = wrong_place(content, _KINDS)
+    if wrong is None and not content["jobs"]:
+        wrong = "jobs"
     if wrong is not None:
         raise UserError(f"{file} is damaged: {wrong!r} is missing or wrong.")
-    jobs = []
-    for entry in content["jobs"]:
-        place = directory / entry["directory"]
-        if place.parent != directory:
-            raise UserError(f"{file} is damaged: {entry['directory']} leads elsewhere.")
-        jobs.append(
-            PlannedJob(
-                place,
-                read_frozen(place, entry),
-                entry["run_hash"],
-                JobStatus(entry["status"]),
-                entry["error"],
-                entry["reused"],
-            )
-        )
-    return Plan(directory, jobs)
+    return dict(content)
+
+
+def _variants(overrides: Sequence[Sequence[str]]) -> list[str]:
+    """Returns those of each job's overrides that not all have, but for the seed's."""
+    common = set(overrides[0]).intersection(*overrides)
+    return [
+        ",".join(one for one in job if one not in common and not one.startswith("seed="))
+        for job in overrides
+    ]

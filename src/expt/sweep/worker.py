@@ -1,27 +1,45 @@
-"""What a worker process of a sweep does: one job after another."""
+"""What a worker process of a sweep does: it checks jobs, and trains one after another."""
 
+import errno
+import gc
 import logging
 import multiprocessing
 import os
 import signal
 import threading
-from dataclasses import dataclass
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 from rich.console import Console
 
 from expt.assembly import DataLoader, Sinks
 from expt.config.compose import Job
-from expt.errors import Terminated
-from expt.launch import LOG_FILE, log_to
-from expt.record.run import Earlier
+from expt.errors import Terminated, UserError
+from expt.launch import LOG_FILE, log_to_file
+from expt.record.run import Earlier, Membership
 from expt.record.secrets import install_log_redaction, redacted
 from expt.sweep.plan import JobStatus
 from expt.train.backend import start_tensorflow, use_threads
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What came of a job's check.
+
+    Attributes:
+        error: What is wrong with it, if anything is.
+        is_users: Whether the user can mend that; else it is a traceback.
+        seconds: About how long the job takes, if that was asked.
+    """
+
+    error: str | None = None
+    is_users: bool = True
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -31,68 +49,102 @@ class Outcome:
     Attributes:
         status: FINISHED, FAILED or KILLED.
         error: Why it failed.
-        values: The final metrics.
-        memory: Bytes that the worker has in memory now.
+        record: The content of its run.json.
+        is_disk_full: Whether it failed because there is no space left, as others would.
     """
 
     status: JobStatus
-    error: str | None
-    values: dict[str, float]
-    memory: int
+    error: str | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
+    is_disk_full: bool = False
 
 
 class _Worker:
-    """What is kept from job to job: the data, and sinks that live in processes of their own."""
+    """What is kept from job to job: the data and the sinks."""
 
     load: DataLoader
     sinks: Sinks
 
 
-def begin(threads: int) -> None:
-    """Prepares the process.
+def begin(threads: int, environment: Mapping[str, str]) -> None:
+    """Prepares the process, TensorFlow included.
 
     Args:
         threads: That an operation may take.
+        environment: What is added to the environment.
     """
     os.setsid()  # a Ctrl-C is for the parent, which passes it on once
     threading.Thread(target=_end_with_parent, daemon=True).start()
     install_log_redaction()
     logging.raiseExceptions = False
+    logging.getLogger().addHandler(logging.NullHandler())
+    os.environ.update(environment)
     use_threads(threads)
-    _Worker.load, _Worker.sinks = DataLoader(), Sinks()
+    _Worker.load, _Worker.sinks = DataLoader(), Sinks(follows=False)
+    start_tensorflow(0)
+    import expt.job
+    import expt.rehearsal  # noqa: F401
+
+    # What is there now stays for good: collecting garbage between jobs need not look at it.
+    gc.freeze()
 
 
-def train(job: Job, directory: Path, earlier: dict[str, Any] | None) -> Outcome:
+def check(job: Job, is_measured: bool) -> Checked:
+    """Takes a batch through a job, and measures its speed if asked to.
+
+    Args:
+        job: The frozen config.
+        is_measured: Whether to tell about how long the job takes.
+    """
+    from expt.rehearsal import check_job, estimate_seconds
+
+    try:
+        dataset = _Worker.load(job)
+        start_tensorflow(job.config["seed"], job.config["loop"]["precision"])
+        check_job(job, dataset)
+        return Checked(seconds=estimate_seconds(job, dataset) if is_measured else None)
+    except UserError as error:
+        return Checked(redacted(str(error)))
+    except Exception as error:  # noqa: BLE001  of a user's part, most likely
+        return Checked(redacted("".join(traceback.format_exception(error))), is_users=False)
+
+
+def train(
+    job: Job, directory: Path, earlier: dict[str, Any] | None, sweep: Membership
+) -> Outcome:
     """Trains a job.
 
     Args:
         job: The frozen config.
         directory: Of its run.
         earlier: The content of the run.json that an earlier process left.
+        sweep: What the job belongs to.
     """
-    log_to(directory / LOG_FILE)
-    status, error, values = JobStatus.FINISHED, None, {}
+    from expt.job import run_job
+
+    before = None if earlier is None else Earlier(earlier, {})
     try:
+        log_to_file(directory / LOG_FILE)
         dataset = _Worker.load(job)
         start_tensorflow(job.config["seed"], job.config["loop"]["precision"])
-        from expt.job import run_job
-
         with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
             sinks, console = _Worker.sinks(job), Console(file=nowhere)
-            before = None if earlier is None else Earlier(earlier, {})
-            record = run_job(job, dataset, directory, sinks, console, before)
-        values = record["final"]
+            record = run_job(job, dataset, directory, sinks, console, before, sweep=sweep)
+        return Outcome(JobStatus.FINISHED, record=record)
     except (KeyboardInterrupt, Terminated):
-        status = JobStatus.KILLED
+        return Outcome(JobStatus.KILLED)
     except Exception as failure:  # noqa: BLE001  told; the other jobs go on
         _log.exception("the job failed")
-        status, error = JobStatus.FAILED, redacted(f"{type(failure).__name__}: {failure}")
-    return Outcome(status, error, values, psutil.Process().memory_info().rss)
+        reason = redacted(f"{type(failure).__name__}: {failure}")
+        return Outcome(JobStatus.FAILED, reason, is_disk_full=_is_disk_full(failure))
 
 
-def end() -> None:
-    """Lets the sinks' processes end."""
-    _Worker.sinks.stop()
+def _is_disk_full(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _end_with_parent() -> None:

@@ -1,154 +1,181 @@
-"""The worker processes of a sweep: each trains one job after another, and can die alone."""
+"""The worker processes of a sweep: each does one call after another, and can die alone."""
 
 import multiprocessing
 import os
+import queue
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any
 
+import psutil
 from pebble import ProcessExpired, ProcessPool
 
-from expt.config.compose import Job
 from expt.sweep import worker
-from expt.sweep.plan import JobStatus
-from expt.sweep.worker import Outcome
 
-_GROWTH = 2 * 2**30  # bytes that a worker may take more than after its first job
+_GROWTH = 2 * 2**30  # bytes that a worker may take more than after its first call
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a worker gets.
+class Began:
+    """A call is under way.
 
     Attributes:
-        number: The job's, in the plan.
-        job: The frozen config.
-        directory: Of its run.
-        earlier: The content of the run.json that an earlier process left.
+        number: Which one, as it was submitted.
     """
 
     number: int
-    job: Job
-    directory: Path
-    earlier: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A call has ended.
+
+    Attributes:
+        number: Which one, as it was submitted.
+        value: What it returned, if it did.
+        death: Why it did not: how its process died, or that it took too long.
+    """
+
+    number: int
+    value: Any = None
+    death: str | None = None
+
+
+@dataclass(frozen=True)
+class _Call:
+    number: int
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    timeout: float | None
 
 
 class Workers:
-    """As many processes as the machine has room for, each with its share of the threads.
+    """Processes that start at once, each with its share of the threads and its own GPU.
 
-    A process that dies takes its job with it and no other; the next job gets a new one, as it does
-    once a process has grown by two GiB.
+    A process that dies takes its call with it and no other; the next call gets a new one, as it
+    does once a process has grown by two GiB. All events are told to one thread, by `next`.
     """
 
-    def __init__(
-        self,
-        number: int,
-        timeout: float | None,
-        begun: Callable[[int], None],
-        ended: Callable[[int, Outcome], None],
-    ) -> None:
-        """Starts nothing yet.
+    def __init__(self, environments: Sequence[Mapping[str, str]], cores: int) -> None:
+        """Starts the processes.
 
         Args:
-            number: How many processes.
-            timeout: Seconds that a job may take.
-            begun: Is called with the number of each job that begins, on any thread.
-            ended: Is called with the number of each job that has ended, and how.
+            environments: What each process's environment says beside this one's.
+            cores: That they share.
         """
-        self._number, self._timeout = number, timeout
-        self._begun, self._ended = begun, ended
-        self._waiting: SimpleQueue[Task] = SimpleQueue()
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Began | Ended] = queue.SimpleQueue()
         self._is_stopping = False
         self._running: dict[int, int] = {}  # process ids by slot
         self._lock = threading.Lock()
+        threads = max(1, cores // len(environments))
+        self._threads = [
+            threading.Thread(target=self._serve, args=(slot, threads, environment), daemon=True)
+            for slot, environment in enumerate(environments)
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    def run(self, tasks: Sequence[Task]) -> None:
-        """Trains all; returns when the last one has ended."""
-        for task in tasks:
-            self._waiting.put(task)
-        number = min(self._number, len(tasks))
-        threads = max(1, (os.cpu_count() or 1) // max(1, number))
-        with ThreadPoolExecutor(max(1, number)) as executor:
-            slots = [executor.submit(self._serve, slot, threads) for slot in range(number)]
-            try:
-                for slot in slots:
-                    slot.result()
-            except BaseException:
-                self.stop()
-                raise
+    def submit(
+        self,
+        number: int,
+        function: Callable[..., Any],
+        *arguments: Any,
+        timeout: float | None = None,
+    ) -> None:
+        """Lets the next process that is free call a function.
+
+        Args:
+            number: What the events of this call tell.
+            function: Pickle must find it by name.
+            arguments: Of the function.
+            timeout: Seconds that the call may take.
+        """
+        self._calls.put(_Call(number, function, arguments, timeout))
+
+    def next(self, seconds: float) -> Began | Ended | None:
+        """Returns the next event, or None if there is none within some seconds."""
+        with suppress(queue.Empty):
+            return self._events.get(timeout=seconds)
+        return None
 
     def stop(self) -> None:
-        """Lets no more jobs begin, and ends those that run as a SIGTERM ends a run."""
+        """Lets no more calls begin, and sends a SIGTERM to the processes that are at one."""
         self._is_stopping = True
         with self._lock:
             for process in self._running.values():
                 with suppress(ProcessLookupError):
                     os.kill(process, signal.SIGTERM)
 
-    def _serve(self, slot: int, threads: int) -> None:
+    def close(self) -> None:
+        """Ends the processes; calls that are under way come to their end before."""
+        for _ in self._threads:
+            self._calls.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _serve(self, slot: int, threads: int, environment: Mapping[str, str]) -> None:
         pool: ProcessPool | None = None
-        smallest = 0
         try:
-            while not self._is_stopping:
-                try:
-                    task = self._waiting.get_nowait()
-                except Empty:
-                    break
-                if pool is None:
-                    pool, smallest = self._pool(threads), 0
-                outcome = self._train(slot, pool, task)
-                self._ended(task.number, outcome)
-                smallest = smallest or outcome.memory
-                if outcome.memory > smallest + _GROWTH:
+            pool = _pool(threads, environment)
+            smallest = 0
+            while (call := self._calls.get()) is not None:
+                if self._is_stopping:
+                    continue
+                if pool is None or not pool.active:
+                    pool, smallest = _pool(threads, environment), 0
+                ended, memory = self._call(slot, pool, call)
+                self._events.put(ended)
+                smallest = smallest or memory
+                if memory > smallest + _GROWTH:
                     _end(pool)
                     pool = None
         finally:
             if pool is not None:
                 _end(pool)
 
-    def _pool(self, threads: int) -> ProcessPool:
-        return ProcessPool(
-            1,
-            initializer=worker.begin,
-            initargs=(threads,),
-            context=multiprocessing.get_context("spawn"),
-        )
-
-    def _train(self, slot: int, pool: ProcessPool, task: Task) -> Outcome:
+    def _call(self, slot: int, pool: ProcessPool, call: _Call) -> tuple[Ended, int]:
+        """Returns how a call has ended, and what memory its process has then."""
         try:
             process = pool.schedule(os.getpid).result()
             with self._lock:
+                if self._is_stopping:
+                    return Ended(call.number), 0
                 self._running[slot] = process
-            self._begun(task.number)
-            earlier = None if task.earlier is None else dict(task.earlier)
-            arguments = (task.job, task.directory, earlier)
-            return pool.schedule(worker.train, arguments, timeout=self._timeout).result()
+            self._events.put(Began(call.number))
+            future = pool.schedule(call.function, call.arguments, timeout=call.timeout)
+            return Ended(call.number, future.result()), psutil.Process(process).memory_info().rss
         except TimeoutError:
-            return _failed(f"it took longer than sweep.timeout={self._timeout:g} seconds")
+            death = f"it took longer than sweep.timeout={call.timeout:g} seconds"
         except ProcessExpired as expired:
-            if self._is_stopping:  # before the run began, which takes signals then
-                return Outcome(JobStatus.KILLED, None, {}, 0)
-            return _failed(_how_it_died(expired.exitcode))
+            death = _how_it_died(expired.exitcode)
+        except Exception as error:  # noqa: BLE001  such as a process that can't be started
+            death = f"{type(error).__name__}: {error}"
         finally:
             with self._lock:
                 self._running.pop(slot, None)
+        return Ended(call.number, death=death), 0
+
+
+def _pool(threads: int, environment: Mapping[str, str]) -> ProcessPool:
+    """Starts a process."""
+    pool = ProcessPool(
+        1,
+        initializer=worker.begin,
+        initargs=(threads, dict(environment)),
+        context=multiprocessing.get_context("spawn"),
+    )
+    pool.schedule(os.getpid)  # a pool starts with its first call
+    return pool
 
 
 def _end(pool: ProcessPool) -> None:
-    with suppress(ProcessExpired, RuntimeError):
-        pool.schedule(worker.end).result()
-    pool.close()  # type: ignore[no-untyped-call]
+    """Ends a process that is at nothing; it need not tidy up."""
+    pool.stop()  # type: ignore[no-untyped-call]
     pool.join()
-
-
-def _failed(reason: str) -> Outcome:
-    return Outcome(JobStatus.FAILED, reason, {}, 0)
 
 
 def _how_it_died(code: int) -> str:

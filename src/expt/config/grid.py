@@ -1,0 +1,64 @@
+"""The jobs of a sweep: every combination of its values, but for keys that go in step."""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.types import Override
+
+from expt.errors import UserError, hint
+
+
+def expand(overrides: Sequence[Override], zipped: Any) -> list[list[str]]:
+    """Returns the overrides of each job; the values of the last key change first.
+
+    Args:
+        overrides: As Hydra has parsed them.
+        zipped: Keys whose values go in step, `["act", "loss"]`, or some lists of such keys: their
+            first values belong together, their second ones, and so on.
+
+    Raises:
+        UserError: A zipped key is not swept, or has another number of values.
+    """
+    axes: dict[str, list[list[str]]] = {}
+    for override in overrides:
+        [jobs] = BasicSweeper.split_arguments([override], None)
+        axes[override.get_key_element()] = jobs
+    for keys in _groups(zipped):
+        _check(keys, axes)
+        first, *others = keys
+        axes[first] = [
+            [one for part in parts for one in part]
+            for parts in zip(*(axes[key] for key in keys), strict=True)
+        ]
+        for key in others:
+            del axes[key]
+    return [[one for part in parts for one in part] for parts in product(*axes.values())]
+
+
+def _groups(zipped: Any) -> list[list[str]]:
+    groups = list(zipped or [])
+    if all(isinstance(key, str) for key in groups):
+        return [groups] if groups else []
+    wrong = any(isinstance(group, str) for group in groups)
+    if wrong or not all(isinstance(key, str) for group in groups for key in group):
+        raise UserError(
+            f"sweep.zip={zipped}: expected keys, such as [act,loss], or lists of keys, such as "
+            "[[act,loss],[model.units,seed]]."
+        )
+    return [list(group) for group in groups]
+
+
+def _check(keys: Sequence[str], axes: dict[str, list[list[str]]]) -> None:
+    for key in keys:
+        if key not in axes or len(axes[key]) < 2:
+            swept = [name for name, values in axes.items() if len(values) > 1]
+            raise UserError(
+                f"sweep.zip={list(keys)}: {key} has no values to go in step with the others; give "
+                f"some: {key}=…,…. {hint(key, swept)}"
+            )
+    numbers = {key: len(axes[key]) for key in keys}
+    if len(set(numbers.values())) > 1:
+        told = ", ".join(f"{key} has {number}" for key, number in numbers.items())
+        raise UserError(f"sweep.zip={list(keys)}: expected as many values of each; {told}.")

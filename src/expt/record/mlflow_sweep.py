@@ -1,0 +1,97 @@
+"""A sweep's own run in an MLflow store: the parent of its jobs' runs, with their comparison."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from filelock import FileLock
+
+from expt.record.mlflow_store import (
+    find_experiment,
+    open_store,
+    request_seconds,
+    seconds_to_open,
+)
+from expt.record.run import Run
+from expt.runs.sweeps import SUMMARY
+
+ID_TAG = "expt.id"
+"""The tag by which a run is found again."""
+PARENT_TAG = "mlflow.parentRunId"
+SOURCE = {"mlflow.source.name": "expt.run", "mlflow.source.type": "LOCAL"}
+_NOTE = "mlflow.note.content"  # is shown at the top of a run's page
+_NOTE_LENGTH = 8_000
+_TABLE = "table.md"
+
+
+class MLflowSweep:
+    """The run of a whole sweep."""
+
+    def __init__(self, run: Run, busy: Callable[[float], None]) -> None:
+        """Finds or creates it.
+
+        Args:
+            run: The sweep as if it were a run: its record has its `id`, `name`, `started` and
+                `number_of_jobs`, and in the end `status` and `ended`; its directory may have a
+                summary by then.
+            busy: Told before a request how many seconds it may take.
+        """
+        self._run, self._tell_busy = run, busy
+        record = run.record
+        with FileLock(run.output_dir / ".mlflow.lock", timeout=10 * request_seconds()):
+            self._busy(seconds_to_open(run.output_dir))
+            self._client = open_store(run.output_dir)
+            experiment_id = find_experiment(self._client, run.config["name"], run.output_dir)
+            self._run_id = find_sweep(self._client, experiment_id, record, record["started"])
+        self._client.update_run(self._run_id, status="RUNNING")
+        self._set_tag("sweep_directory", str(run.directory))
+        self._set_tag("jobs", str(record["number_of_jobs"]))
+
+    def advance(self) -> None:
+        """Nothing: there is news only at the end."""
+
+    def finish(self) -> None:
+        """Adds the summary, if there is one, and how the sweep ended."""
+        folder, record = self._run.directory / SUMMARY, self._run.record
+        for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+            place = (SUMMARY / file.relative_to(folder)).parent
+            self._busy()
+            self._client.log_artifact(self._run_id, str(file), place.as_posix())
+        if (folder / _TABLE).is_file():
+            text = (folder / _TABLE).read_text(encoding="utf-8")
+            self._set_tag(_NOTE, text if len(text) <= _NOTE_LENGTH else f"See {SUMMARY}/{_TABLE}.")
+        self._busy()
+        ended = int(record["ended"] * 1000)
+        self._client.set_terminated(self._run_id, str(record["status"]), ended)
+
+    def _set_tag(self, key: str, value: str) -> None:
+        self._busy()
+        self._client.set_tag(self._run_id, key, value)
+
+    def _busy(self, more_seconds: float = 0.0) -> None:
+        self._tell_busy(request_seconds() + more_seconds)
+
+
+def find_sweep(
+    client: Any, experiment_id: str, sweep: Mapping[str, Any], started: float
+) -> str:
+    """Finds or creates the run of a sweep; only one process may do this at a time.
+
+    Args:
+        client: Of the store.
+        experiment_id: Where to look.
+        sweep: Its `id` and `name`.
+        started: Seconds since 1970.
+
+    Returns:
+        The id of the run in the store.
+    """
+    found = client.search_runs([experiment_id], f"tags.`{ID_TAG}` = '{sweep['id']}'")
+    if found:
+        return str(found[0].info.run_id)
+    created = client.create_run(
+        experiment_id,
+        run_name=sweep["name"],
+        start_time=int(started * 1000),
+        tags={ID_TAG: sweep["id"], **SOURCE},
+    )
+    return str(created.info.run_id)

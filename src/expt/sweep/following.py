@@ -1,0 +1,139 @@
+"""MLflow's copies of a sweep and of its jobs, made by one process for all of them."""
+
+import logging
+from math import inf
+from typing import Any
+
+from expt.assembly import is_follower, make_params
+from expt.record.mlflow import make_follower, make_sweep_follower, prepare
+from expt.record.process import SECONDS_WHEN_KILLED, FollowingProcess
+from expt.record.run import Run, Status
+from expt.record.secrets import redacted_values
+from expt.runs.life import is_alive
+from expt.sweep.plan import Plan, PlannedJob
+
+_log = logging.getLogger(__name__)
+
+
+class _FollowedRun(Run):
+    """A run whose file another process keeps: what the copy adds waits in the record."""
+
+    def update(self, **values: Any) -> None:
+        self.record |= values
+
+
+class Following:
+    """Follows the jobs of a plan, as far as their recorders ask for it, and the sweep itself.
+
+    MLflow takes seconds to import, and one writer alone keeps no other waiting for the database.
+    What the copies add to a run's run.json is written there once the job's own process is done
+    with it, and only then is the run `closed`.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        """Starts the process, if a job asks for it."""
+        self._plan = plan
+        self._failure: str | None = None
+        self._process: FollowingProcess | None = None
+        self._runs: dict[str, tuple[FollowingProcess, Run]] = {}
+        self._ending: dict[str, PlannedJob] = {}
+        if any(map(_is_followed, plan.jobs)):
+            self._sweep = _FollowedRun(
+                plan.directory,
+                plan.output_dir,
+                {"name": plan.experiment},
+                {},
+                {**plan.facts, "name": plan.name, "number_of_jobs": len(plan.jobs)},
+            )
+            self._start().follow(self._sweep, make_sweep_follower)
+
+    def look(self, job: PlannedJob) -> None:
+        """Follows the run of a job under way, once it has begun."""
+        if job.name in self._runs or not _is_followed(job):
+            return
+        record = job.record()
+        if record is not None and record["status"] == Status.RUNNING and is_alive(record):
+            self._follow(job, record)
+
+    def end(self, job: PlannedJob) -> None:
+        """Lets the copy of a job that has ended, and has a run, be completed."""
+        record = job.record()
+        if record is None or record.get("closed"):
+            return
+        if not _is_followed(job):
+            self._close(job, {})
+            return
+        if job.name not in self._runs:
+            self._follow(job, record)
+        process, run = self._runs[job.name]
+        run.record = record
+        process.end(run)
+        self._ending[job.name] = job
+
+    def advance(self) -> None:
+        """Closes the runs whose copies are complete."""
+        for name in list(self._ending):
+            process, run = self._runs[name]
+            if process.is_done(run):
+                self._complete(name, inf)
+
+    def finish(self, status: Status) -> str | None:
+        """Waits for all copies, and completes the sweep's own.
+
+        Args:
+            status: Of the sweep.
+
+        Returns:
+            Why something is not recorded; None if all is.
+        """
+        longest = SECONDS_WHEN_KILLED if status is Status.KILLED else inf
+        for name in list(self._ending):
+            self._complete(name, longest)
+        if self._process is None:
+            return None
+        self._sweep.record |= self._plan.facts
+        if self._process.has_ended:
+            self._start().follow(self._sweep, make_sweep_follower)
+        self._process.end(self._sweep)
+        self._failure = self._process.wait(self._sweep, longest) or self._failure
+        self._process.stop()
+        return self._failure
+
+    def _start(self) -> FollowingProcess:
+        self._process = FollowingProcess("mlflow", prepare, niceness=0)
+        return self._process
+
+    def _follow(self, job: PlannedJob, record: dict[str, Any]) -> None:
+        process = self._process
+        if process is None or process.has_ended:
+            process = self._start()
+            process.follow(self._sweep, make_sweep_follower)
+        run = _FollowedRun(
+            job.directory,
+            self._plan.output_dir,
+            redacted_values(job.job.config),
+            redacted_values(make_params(job.job)),
+            record,
+            is_resumed="resumed" in record or record["status"] != Status.RUNNING,
+        )
+        self._runs[job.name] = process, run
+        process.follow(run, make_follower)
+
+    def _complete(self, name: str, longest: float) -> None:
+        (process, run), job = self._runs.pop(name), self._ending.pop(name)
+        failure = process.wait(run, longest)
+        if failure is None:
+            self._close(job, {"mlflow": run.record.get("mlflow")})
+        else:
+            self._failure = failure
+
+    def _close(self, job: PlannedJob, values: dict[str, Any]) -> None:
+        run = Run(job.directory, self._plan.output_dir, {}, {}, job.record() or {})
+        try:
+            run.update(**values, closed=True)
+        except OSError as error:
+            _log.warning("%s: run.json can't be written: %s", job.name, error)
+
+
+def _is_followed(job: PlannedJob) -> bool:
+    return any(map(is_follower, job.job.config["recorder"].values()))

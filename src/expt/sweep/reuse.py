@@ -1,0 +1,37 @@
+"""Jobs that need no training: a finished run has their result already."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from expt.record.run import Status
+from expt.sweep.plan import JobStatus, PlannedJob
+
+
+def reuse_finished(jobs: Sequence[PlannedJob], output_dir: Path) -> list[PlannedJob]:
+    """Marks the jobs whose run hash a FINISHED run has; the newest one stands in for each.
+
+    The hash is over all of the config that can change the result, and the data; the code's and
+    the libraries' versions are not in it.
+
+    Args:
+        jobs: Of a new sweep.
+        output_dir: The folder of all runs.
+
+    Returns:
+        The jobs that are marked.
+    """
+    wanted = {job.run_hash for job in jobs}
+    found: dict[str, tuple[float, Path]] = {}
+    for file in output_dir.rglob("run.json"):
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+            run_hash, status, started = (record[k] for k in ("run_hash", "status", "started"))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # a damaged record stands in for nothing
+        if run_hash in wanted and status == Status.FINISHED:
+            found[run_hash] = max(found.get(run_hash, (0.0, file)), (float(started), file))
+    for job in jobs:
+        if job.run_hash in found:
+            job.status, job.reused = JobStatus.REUSED, str(found[job.run_hash][1].parent.resolve())
+    return [job for job in jobs if job.status is JobStatus.REUSED]
