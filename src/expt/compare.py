@@ -1,16 +1,18 @@
 """`python -m expt.compare [DIR…] [KEY=VALUE…]`: what varied between runs, and what came out."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from expt.command import run_command
-from expt.comparison.files import WRITERS
+from expt.comparison.output import write_files
 from expt.comparison.selection import select
-from expt.comparison.table import Comparison, compare
+from expt.comparison.table import compare
 from expt.comparison.terminal import show
+
+_WRITTEN = ("csv", "markdown", "json", "plots", "html")
 
 
 def main() -> None:
@@ -28,7 +30,8 @@ def _run(arguments: list[str]) -> int:
     show(console, comparison, title)
     if selection.empty:
         console.print(f"{selection.empty} directories of jobs hold no run yet.", highlight=False)
-    for path in _write(args, comparison, title):
+    targets = {kind: path for kind in _WRITTEN if (path := getattr(args, kind)) is not None}
+    for path in write_files(comparison, targets, title):
         console.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
@@ -73,35 +76,6 @@ def _sorted_out(selection: Sequence[str]) -> tuple[Path, list[str], list[str]]:
         else:
             names.append(text)
     return output_dir, names, filters
-
-
-def _write(args: argparse.Namespace, comparison: Comparison, title: str) -> Iterator[Path]:
-    """Writes what is asked for; yields the files' names."""
-    for option, write in WRITERS.items():
-        path = getattr(args, option)
-        if path is not None:
-            write(comparison, _with_folder(path), title)
-            yield path
-    if args.plots is None and args.html is None:
-        return
-    from expt.comparison.page import write_page
-    from expt.comparison.plots import draw_plots
-
-    plots = list(draw_plots(comparison))
-    if args.plots is not None:
-        for name, _, png in plots:
-            path = _with_folder(args.plots / f"{name}.png")
-            path.write_bytes(png)
-            yield path
-    if args.html is not None:
-        write_page(comparison, _with_folder(args.html), title, plots)
-        yield args.html
-
-
-def _with_folder(path: Path) -> Path:
-    """Makes the folder in which a file is to be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 if __name__ == "__main__":

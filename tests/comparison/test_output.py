@@ -21,6 +21,7 @@ from scipy import stats
 
 from comparison.made_runs import write_image, write_journal, write_run, write_sweep
 from expt.comparison.files import write_csv, write_json, write_markdown
+from expt.comparison.output import summarise
 from expt.comparison.page import write_page
 from expt.comparison.pictures import picture_rows
 from expt.comparison.plots import draw_plots
@@ -287,3 +288,30 @@ def test_it_runs_without_the_slow_libraries(
     command = [sys.executable, "-c", code, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+class TestSummary:
+    def test_all_of_it(self, tmp_path: Path) -> None:
+        sweep, target = tmp_path / "sweep", tmp_path / "a" / "summary"
+        write_sweep(sweep, [({"act": act}, column) for act, column in VALUES.items()], "val/loss")
+        written = summarise(sweep, target)
+        assert written == [
+            target / name
+            for name in ("table.csv", "table.md", "plots/effect_act.png", "report.html")
+        ]
+        assert sorted(path for path in target.rglob("*") if path.is_file()) == sorted(written)
+        rows = list(csv.DictReader((target / "table.csv").read_text().splitlines()))
+        assert [row["act"] for row in rows] == ["relu", "tanh", "gelu"]
+        assert "★ | relu" in (target / "table.md").read_text()
+        assert "data:image/png" in (target / "report.html").read_text()
+
+    def test_a_sweep_of_failures(self, tmp_path: Path) -> None:
+        write_run(tmp_path / "0", status="FAILED", error="ValueError: why", values={}, best=None)
+        names = [path.name for path in summarise(tmp_path, tmp_path / "summary")]
+        assert names == ["table.csv", "table.md", "report.html"]
+        assert "ValueError: why" in (tmp_path / "summary" / "table.md").read_text()
+
+    def test_neither_tensorflow_nor_mlflow_is_imported(self) -> None:
+        code = "import sys, expt.comparison.output; print({*sys.modules} & {'tensorflow','mlflow'})"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.stdout == "set()\n"

@@ -17,6 +17,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from conftest import Command
 from e2e.ui_helpers import Interface, interface
+from expt.comparison.output import summarise
+from expt.runs.sweeps import SUMMARY
 
 _FLAGS = (
     "--no-sandbox",
@@ -61,7 +63,7 @@ def records(sweep: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def shown(sweep: Path) -> Iterator[Interface]:
-    (sweep / "compare.html").write_text("<h1>Four runs compared</h1>")
+    summarise(sweep, sweep / SUMMARY)
     with interface(sweep.parents[3]) as shown:
         yield shown
 
@@ -159,6 +161,31 @@ def test_two_runs_compared_in_mlflow(
     expect(acts.first).to_contain_text(_ACTS[1])
 
 
-def test_report_of_the_sweep(shown: Interface, page: Page) -> None:
+def _keys(page: Page, cells: str) -> list[float]:
+    return [float(cell.get_attribute("data-key") or "nan") for cell in page.locator(cells).all()]
+
+
+def test_report_of_the_sweep(
+    shown: Interface, sweep: Path, records: list[dict[str, Any]], page: Page
+) -> None:
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda told: faults.append(told.text) if told.type == "error" else None)
     _open(page, shown.addresses("newest sweep")[-1])
-    expect(page.get_by_role("heading")).to_have_text("Four runs compared")
+    expect(page.get_by_role("heading", level=1)).to_contain_text(sweep.name)
+    rows = page.locator("#variants tbody tr")
+    expect(rows).to_have_count(len(_ACTS))
+    heading = page.get_by_role("button", name="best val/loss")
+    cells = f"#variants tbody td:nth-child({heading.evaluate('each => each.cellIndex + 1')})"
+    heading.click()
+    ascending = _keys(page, cells)
+    heading.click()
+    assert _keys(page, cells) == ascending[::-1] == sorted(ascending, reverse=True)
+    for record in records:
+        expect(page.get_by_text(record["run_name"])).to_have_count(1)
+    images = page.locator("img")
+    assert images.count() >= 2 + 3 * len(_ACTS)  # curves, the effect, and grids of three kinds
+    for image in images.all():
+        assert image.evaluate("each => each.decode().then(() => each.naturalWidth)") > 100
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert not faults

@@ -38,7 +38,9 @@ def _lines(output_dir: Path, mlflow: str | None = _MLFLOW) -> list[tuple[str, st
 
 def test_pages_of_the_latest_run_and_of_the_newest_sweep(sweep: Path, tmp_path: Path) -> None:
     _make_run(tmp_path / "runs/2026-11-22/09-00-00_dddddddd", 300.0, "3")
-    (sweep / "compare.html").touch()
+    report = sweep / "summary" / "report.html"
+    report.parent.mkdir()
+    report.touch()
     chosen = "tags.run_directory%20LIKE%20%27%252026-11-23%2F11-00-00_bbbbbbbb%2F%25%27"
     assert _lines(tmp_path) == [
         *_OF_ALL,
@@ -46,7 +48,7 @@ def test_pages_of_the_latest_run_and_of_the_newest_sweep(sweep: Path, tmp_path: 
         ("newest sweep", os.path.relpath(sweep)),
         ("", f"{_BOARD}/?runFilter=11-00-00_bbbbbbbb&smoothing=0#timeseries"),
         ("", f"{_MLFLOW}/#/experiments/2/runs?searchFilter={chosen}&compareRunsMode=CHART"),
-        ("", (sweep / "compare.html").as_uri()),
+        ("", report.as_uri()),
     ]
 
 

@@ -13,6 +13,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.text.summary_v2 import text_pb
 
+from expt.record.hparams import hparams
 from expt.record.journal import FILE_NAME
 from expt.record.layers import read_layers
 from expt.record.recorder import PARTIAL, Image, Record, Scalars
@@ -59,9 +60,10 @@ class TensorBoardRecorder:
             file.flush()
 
     def close(self, status: Status) -> None:
-        """Writes the end of the HParams session and closes the files."""
+        """Writes the kept model's metrics, ends the HParams session, and closes the files."""
         from tensorboard.plugins.hparams.summary import session_end_pb
 
+        self._write_best()
         outcome = {
             Status.FINISHED: api_pb2.STATUS_SUCCESS,
             Status.FAILED: api_pb2.STATUS_FAILURE,
@@ -70,6 +72,13 @@ class TensorBoardRecorder:
         self._file("").write(Event(wall_time=time.time(), summary=end))
         for file in self._files.values():
             file.close()
+
+    def _write_best(self) -> None:
+        """Writes a point a metric: HParams show the last one of each tag."""
+        best = self._run.record.get("best")
+        if best is not None:
+            values = {f"best/{name}": value for name, value in best.items() if "/" in name}
+            self._write_scalars(Scalars.single(best["step"], 0, values))
 
     def _file(self, folder: str) -> "_EventFile":
         if folder not in self._files:
@@ -82,7 +91,7 @@ class TensorBoardRecorder:
 
         run, root = self._run, self._file("")
         texts = (
-            hparams_pb(_hparams(run.params), trial_id=run.directory.name),
+            hparams_pb(hparams(run), trial_id=run.directory.name),
             text_pb("config", _as_markdown(run.config)),
             text_pb("layers", read_layers(run.directory)),
         )
@@ -182,14 +191,6 @@ class _EventFile:
 def _place(name: str) -> tuple[str, str]:
     split, _, tag = name.partition("/")
     return (split, tag) if split in _SPLITS else ("", name)
-
-
-def _hparams(params: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
-    """The parameters, with lists and None as text."""
-    return {
-        key: value if isinstance(value, bool | int | float | str) else str(value)
-        for key, value in params.items()
-    }
 
 
 def _as_summary(summary: Any) -> Summary:

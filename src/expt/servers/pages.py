@@ -9,8 +9,7 @@ from urllib.parse import quote, urlencode
 
 from expt.errors import UserError
 from expt.runs.find import FoundRun, find_run, read_run
-
-_REPORT = "compare.html"
+from expt.runs.sweeps import REPORT, SUMMARY
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,9 @@ class Pages:
             place = f"{folder.parent.name}/{folder.name}/"
             chosen = {"searchFilter": f"tags.run_directory LIKE '%{place}%'"}
             yield "", f"{in_mlflow}?{urlencode(chosen, quote_via=quote)}&compareRunsMode=CHART"
-        report = folder / _REPORT
+        report = folder / SUMMARY / REPORT
         if report.is_file():
-            yield "", report.as_uri()
+            yield "", report.absolute().as_uri()
 
     def _runs_in_mlflow(self, runs: list[FoundRun]) -> str | None:
         """The page of the MLflow experiment that the first of some runs is in."""

@@ -1,0 +1,69 @@
+"""A comparison in all files that are asked for."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from expt.comparison.files import WRITERS
+from expt.comparison.selection import select
+from expt.comparison.table import Comparison, compare
+from expt.runs.sweeps import REPORT
+
+
+def write_files(comparison: Comparison, targets: Mapping[str, Path], title: str) -> Iterator[Path]:
+    """Writes a comparison; yields the files' names.
+
+    Args:
+        comparison: What to write.
+        targets: The files of `csv`, `markdown`, `json` and `html`, and the folder of `plots`;
+            what has none is not written.
+        title: What was compared.
+    """
+    for kind, write in WRITERS.items():
+        if kind in targets:
+            write(comparison, _with_folder(targets[kind]), title)
+            yield targets[kind]
+    if "plots" not in targets and "html" not in targets:
+        return
+    # Not above: they import matplotlib and Pillow, which a table does without.
+    from expt.comparison.page import write_page
+    from expt.comparison.plots import draw_plots
+
+    plots = list(draw_plots(comparison))
+    if "plots" in targets:
+        for name, _, png in plots:
+            path = _with_folder(targets["plots"] / f"{name}.png")
+            path.write_bytes(png)
+            yield path
+    if "html" in targets:
+        write_page(comparison, _with_folder(targets["html"]), title, plots)
+        yield targets["html"]
+
+
+def summarise(directory: Path, target: Path) -> list[Path]:
+    """Writes the summary of a sweep: its table, plots and the page with all of it.
+
+    Args:
+        directory: The sweep's.
+        target: The folder for `table.csv`, `table.md`, `plots/` and `report.html`; `expt.ui` shows
+            the page that is in `SUMMARY` of the sweep's directory.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: No job of the sweep has begun.
+    """
+    selection = select([str(directory)], [], directory)
+    targets = {
+        "csv": target / "table.csv",
+        "markdown": target / "table.md",
+        "plots": target / "plots",
+        "html": target / REPORT,
+    }
+    return list(write_files(compare(selection.runs), targets, selection.title))
+
+
+def _with_folder(path: Path) -> Path:
+    """Makes the folder in which a file is to be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path

@@ -1,0 +1,43 @@
+"""The parameters that TensorBoard's HParams show of a run."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from expt.record.planned import given, read_entries
+from expt.record.run import Run
+
+_OF_ALL = ("seed", "data.batch_size", "optimizer.learning_rate", "loop.epochs")
+_NOT_SHOWN = ("name", "output_dir", "recorder")
+
+
+def hparams(run: Run) -> dict[str, bool | int | float | str]:
+    """Returns the parameters of a run that are worth a column.
+
+    They are each group's option, the seed and what is changed most often; besides, what varies
+    in the run's sweep, or was given for a run that is in none. Parallel coordinates have no line
+    for a run that lacks a value, so a sweep's jobs have the same keys: what the parts of a job
+    don't have is empty.
+    """
+    own = given(run.record.get("overrides", ()))
+    varied = _varied(run.directory)
+    keys = [*run.record.get("choices", ()), *_OF_ALL, *(own if varied is None else varied)]
+    values = {**own, **run.params}
+    return {
+        key: _plain(values.get(key, "")) for key in dict.fromkeys(keys) if key not in _NOT_SHOWN
+    }
+
+
+def _varied(directory: Path) -> Iterable[str] | None:
+    """The keys that differ between the jobs of a run's sweep; None if it is in none."""
+    entries = read_entries(directory.parent)
+    if directory.name not in entries:
+        return None
+    jobs = [given(entry.overrides) for entry in entries.values()]
+    keys = dict.fromkeys(key for job in jobs for key in job)
+    return [key for key in keys if len({job.get(key) for job in jobs}) > 1]
+
+
+def _plain(value: Any) -> bool | int | float | str:
+    """Lists and None as text: HParams take neither."""
+    return value if isinstance(value, bool | int | float | str) else str(value)

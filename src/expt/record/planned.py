@@ -1,0 +1,56 @@
+"""What a sweep's plan tells of its jobs, for those who only read it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PLAN_FILE = "sweep.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A job in the plan.
+
+    Attributes:
+        overrides: What was given for it.
+        status: How it stands.
+        error: Why it failed.
+        reused: The directory of the earlier run that stands in for it, from that of the sweep.
+    """
+
+    overrides: Sequence[str]
+    status: str
+    error: str | None
+    reused: str | None
+
+
+def read_entries(sweep: Path) -> dict[str, Entry]:
+    """Returns the jobs by their directories' names; none if there is no plan, or a damaged one.
+
+    Args:
+        sweep: Its directory.
+    """
+    try:
+        jobs = json.loads((sweep / PLAN_FILE).read_text(encoding="utf-8"))["jobs"]
+        return {
+            job["directory"]: Entry(
+                [str(override) for override in job["overrides"]],
+                str(job["status"]),
+                _text(job.get("error")),
+                _text(job.get("reused")),
+            )
+            for job in jobs
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def given(overrides: Sequence[str]) -> dict[str, str]:
+    """Returns what overrides give, by key."""
+    pairs = (override.lstrip("+~").partition("=") for override in overrides)
+    return {key: value for key, _, value in pairs}
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,91 @@
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from record_helpers import make_run
+
+from expt.record.hparams import hparams
+from expt.record.planned import Entry, given, read_entries
+from expt.record.run import Run
+
+OF_ALL = {"seed", "data.batch_size", "optimizer.learning_rate", "loop.epochs"}
+
+
+def _run(directory: Path, overrides: list[str], params: Mapping[str, Any]) -> Run:
+    directory.mkdir(parents=True)
+    run = make_run(directory)
+    run.params = {"act": "relu", "loss": "mse", "seed": 3, "data.batch_size": 64, **params}
+    run.record |= {"overrides": overrides, "choices": {"act": "relu", "loss": "mse"}}
+    return run
+
+
+def _sweep(folder: Path, jobs: Mapping[str, list[str]]) -> Path:
+    entry: dict[str, Any] = {
+        "run_hash": "0",
+        "choices": {},
+        "status": "PENDING",
+        "error": None,
+        "reused": None,
+    }
+    plan = [{"directory": name, "overrides": job, **entry} for name, job in jobs.items()]
+    folder.mkdir()
+    (folder / "sweep.json").write_text(json.dumps({"jobs": plan}))
+    return folder
+
+
+def test_of_a_sweep_what_varies_in_it(tmp_path: Path) -> None:
+    jobs = {
+        "0_a": ["loss=crossentropy", "loss.label_smoothing=0.1", "model.units=[8]", "loop.steps=9"],
+        "1_b": ["loss=mse", "model.units=[1,2]", "loop.steps=9"],
+    }
+    sweep = _sweep(tmp_path / "sweep", jobs)
+    smoothed = {"loss.label_smoothing": 0.1, "model.units": [8], "loop.steps": 9}
+    one = hparams(_run(sweep / "0_a", jobs["0_a"], smoothed))
+    other = hparams(_run(sweep / "1_b", jobs["1_b"], {"model.units": [1, 2], "loop.steps": 9}))
+    assert set(one) == set(other) == {"act", "loss", "loss.label_smoothing", "model.units"} | OF_ALL
+    assert (one["loss.label_smoothing"], other["loss.label_smoothing"]) == (0.1, "")
+    assert other["model.units"] == "[1, 2]"
+    assert (other["seed"], other["data.batch_size"], other["loop.epochs"]) == (3, 64, "")
+
+
+def test_of_a_run_of_its_own_what_was_given(tmp_path: Path) -> None:
+    overrides = ["act=relu", "+model.depth=2", "loop.steps=null", "output_dir=there", "~probe"]
+    params = {"model.depth": 2, "loop.steps": None, "model.units": [1]}
+    shown = hparams(_run(tmp_path / "run", overrides, params))
+    assert set(shown) == {"act", "loss", "model.depth", "loop.steps", "probe"} | OF_ALL
+    assert (shown["model.depth"], shown["loop.steps"]) == (2, "None")
+
+
+def test_a_target_is_as_it_was_given(tmp_path: Path) -> None:
+    shown = hparams(_run(tmp_path / "run", ["model._target_=mine.make"], {}))
+    assert shown["model._target_"] == "mine.make"
+
+
+def test_a_run_beside_a_plan_that_does_not_name_it_is_one_of_its_own(tmp_path: Path) -> None:
+    sweep = _sweep(tmp_path / "sweep", {"0_a": ["loop.steps=1"], "1_b": ["loop.steps=2"]})
+    assert set(hparams(_run(sweep / "other", [], {}))) == {"act", "loss"} | OF_ALL
+
+
+def test_a_plan_that_varies_nothing(tmp_path: Path) -> None:
+    sweep = _sweep(tmp_path / "sweep", {"0_a": ["loop.steps=1"]})
+    assert set(hparams(_run(sweep / "0_a", ["loop.steps=1"], {}))) == {"act", "loss"} | OF_ALL
+
+
+def test_entries(tmp_path: Path) -> None:
+    sweep = _sweep(tmp_path / "sweep", {"0_a": ["act=relu"]})
+    assert read_entries(sweep) == {"0_a": Entry(["act=relu"], "PENDING", None, None)}
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "[", "[]", "{}", '{"jobs": 3}', '{"jobs": [3]}', '{"jobs": [{}]}']
+)
+def test_a_damaged_plan_tells_nothing(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "sweep.json").write_text(content)
+    assert read_entries(tmp_path) == {}
+
+
+def test_what_overrides_give() -> None:
+    assert given(["a=b=c", "+d.e=1", "++f=", "~g"]) == {"a": "b=c", "d.e": "1", "f": "", "g": ""}
