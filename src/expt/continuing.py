@@ -125,6 +125,7 @@ def checkpoints(
 ) -> Iterator[Callable[[], None]]:
     """Yields the function that saves the state; saves it at the end and when interrupted, too.
 
+    The state is copied when the writer is due, and at the best step so far, whose file is kept.
     What is made only before a checkpoint must be safe when that is: the journal, and pictures.
     """
 
@@ -146,8 +147,12 @@ def checkpoints(
             saved = state.progress.step
             writer.write(state.checkpoint(of_run))
 
+    def save_if_due() -> None:
+        if writer.is_due() or state.best.step == state.progress.step:
+            save()
+
     try:
-        yield save
+        yield save_if_due
         save()
         writer.flush()
     except (KeyboardInterrupt, Terminated):

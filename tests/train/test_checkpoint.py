@@ -146,6 +146,23 @@ def test_of_those_that_wait_the_newest_and_the_best_are_written(
     assert steps_in(tmp_path) == kept
 
 
+def test_one_is_due_when_it_would_be_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SECONDS_BETWEEN_WRITES", 3600.0)
+    writer = CheckpointWriter(tmp_path, keep=1, prepare=nothing)
+    assert writer.is_due()
+    writer.write(make_checkpoint(1))
+    assert not writer.is_due()
+    writer.flush()
+    assert not writer.is_due()
+    monkeypatch.setattr(module, "_SECONDS_BETWEEN_WRITES", 0.0)
+    writer.write(make_checkpoint(2))
+    writer.flush()
+    assert writer.is_due()
+    writer.close()
+
+
 def test_a_write_that_fails_is_told_and_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +177,7 @@ def test_a_write_that_fails_is_told_and_leaves_what_was_there(
     writer.write(make_checkpoint(2))
     with pytest.raises(RunError, match="No space left on device"):
         writer.flush()
+    assert writer.is_due()
     with pytest.raises(RunError, match="make space"):
         writer.write(make_checkpoint(3))
     writer.close()

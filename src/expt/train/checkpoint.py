@@ -55,8 +55,9 @@ class CheckpointWriter:
     """Writes checkpoints on a thread of its own, so that training does not wait for the disk.
 
     It writes at most once a second, and then the newest and the best one of those that it was
-    given: runs of a thousand steps a second may ask for more than a disk takes. A crash at any
-    instant leaves the last complete file.
+    given: runs of a thousand steps a second may ask for more than a disk takes. Copying a state
+    costs such a run time, too, so `is_due` tells when to. A crash at any instant leaves the last
+    complete file.
     """
 
     def __init__(self, folder: Path, keep: int, prepare: Callable[[], None]) -> None:
@@ -73,9 +74,16 @@ class CheckpointWriter:
         self._waiting: list[Checkpoint] = []
         self._at_once = self._is_ending = self._is_writing = False
         self._failure: Exception | None = None
+        self._next_write = 0.0
         # A daemon, so that a second Ctrl-C can end the process at once.
         self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
         self._thread.start()
+
+    def is_due(self) -> bool:
+        """Whether a checkpoint would be written at once, or `write` has a failure to tell."""
+        with self._changed:
+            is_ready = self._is_idle() and time.monotonic() >= self._next_write
+            return is_ready or self._failure is not None
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Takes a checkpoint to be written; those that still wait, but for the best, are dropped.
@@ -125,13 +133,12 @@ class CheckpointWriter:
             raise self._failure
 
     def _work(self) -> None:
-        last_write = -_SECONDS_BETWEEN_WRITES
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._is_ending)
                 if not self._waiting:
                     return
-                pause = last_write + _SECONDS_BETWEEN_WRITES - time.monotonic()
+                pause = self._next_write - time.monotonic()
                 self._changed.wait_for(lambda: self._at_once, timeout=max(0.0, pause))
                 taken, self._waiting = self._waiting, []
                 self._is_writing, self._at_once = True, self._is_ending
@@ -142,9 +149,9 @@ class CheckpointWriter:
                 self._failure = error
                 (self._folder / _PARTIAL).unlink(missing_ok=True)
                 _log.info("a checkpoint can't be written", exc_info=error)
-            last_write = time.monotonic()
             with self._changed:
                 self._is_writing = False
+                self._next_write = time.monotonic() + _SECONDS_BETWEEN_WRITES
                 self._changed.notify_all()
                 if self._failure is not None:
                     return

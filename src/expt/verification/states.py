@@ -20,7 +20,7 @@ _GROUPS = ("network", "random", "optimizer", "schedule", "best")
 
 
 class ShowingWriter(CheckpointWriter):
-    """Shows a function every checkpoint that it is given; it need not write all of them."""
+    """Shows a function the checkpoint of every step; it need not write all of them."""
 
     def __init__(
         self,
@@ -31,6 +31,10 @@ class ShowingWriter(CheckpointWriter):
     ) -> None:
         super().__init__(folder, keep, prepare)
         self._show = show
+
+    def is_due(self) -> bool:
+        """Every step is."""
+        return True
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Shows and takes a checkpoint."""
