@@ -15,9 +15,9 @@ from expt.config.frozen import read_frozen, with_overrides
 from expt.errors import UserError
 from expt.launch import LOG_FILE, log_to, print_where_to_look, train_here
 from expt.record.run import EXTENSIONS, Earlier, Status
-from expt.runs.find import FoundRun, find_run
+from expt.runs.find import FoundRun, find_run, newest_run
 from expt.runs.life import is_alive
-from expt.sweep.plan import PLAN_FILE, read_plan
+from expt.sweep.plan import PLAN_FILE, newest_plan, read_content
 
 
 def main() -> None:
@@ -72,20 +72,22 @@ def _run(arguments: list[str]) -> int:
 
 def _sweep(name: str, output_dir: Path) -> Path | None:
     """Returns the directory of the sweep that is meant, if it is one."""
-    directory = Path(name).expanduser()
-    if name == "latest":
-        directory = find_run(name, output_dir).directory.parent
-    return directory.resolve() if (directory / PLAN_FILE).is_file() else None
+    directory = newest_plan(output_dir) if name == "latest" else Path(name).expanduser()
+    if directory is None or not (directory / PLAN_FILE).is_file():
+        return None
+    if name == "latest" and (run := newest_run(output_dir)) is not None:
+        begun = read_content(directory)["started"]
+        if run.directory.parent != directory and run.record["started"] > begun:
+            return None
+    return directory.resolve()
 
 
 def _resume_sweep(directory: Path, overrides: list[str], *, retry_failed: bool) -> int:
     if overrides:
         raise UserError(f"{overrides[0]}: the jobs of a sweep are resumed as they were planned.")
-    from expt.sweep.conduct import Limits, conduct
+    from expt.sweep.launch import go_on
 
-    plan, console = read_plan(directory), Console()
-    limits = Limits.of(plan.jobs[0].job.config)
-    return conduct(plan, limits, console, retry_failed=retry_failed)
+    return go_on(directory, Console(), retry_failed=retry_failed)
 
 
 def _refuse_alive(run: FoundRun) -> None:

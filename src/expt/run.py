@@ -1,8 +1,6 @@
 """`python -m expt.run [-m] [overrides]`: trains one run, or with -m a sweep."""
 
 import hashlib
-import json
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
@@ -17,16 +15,22 @@ from rich.console import Console
 
 from expt.assembly import DataLoader, Sinks
 from expt.command import run_command
-from expt.config.compose import Job, compose_jobs, directory_override, is_multirun, prepare_hydra
+from expt.config.compose import (
+    Composed,
+    Job,
+    compose_whole,
+    directory_override,
+    is_multirun,
+    prepare_hydra,
+)
 from expt.config.frozen import read_frozen, with_overrides, write_frozen
 from expt.config.hashes import run_hash
 from expt.config.location import config_directory
 from expt.errors import UserError
 from expt.launch import LOG_FILE, log_to, print_where_to_look, train_here
 from expt.record.directories import allocate, discard
-from expt.record.run import Status
 from expt.runs.find import find_run
-from expt.sweep.plan import PLAN_FILE, Plan
+from expt.sweep.plan import PLAN_FILE
 
 
 def main() -> None:
@@ -45,18 +49,18 @@ def _run(arguments: list[str]) -> int:
         return 0
     if args.rerun is not None:
         return _rerun(args)
-    jobs, hydra_node = compose_jobs(args.overrides, args.config_dir, args.multirun)
+    composed, hydra_node = compose_whole(args.overrides, args.config_dir, args.multirun)
     if args.cfg:
         _hand_to_hydra(arguments, _train_nothing)
         return 0
-    return _train(arguments, args, jobs, hydra_node)
+    return _train(arguments, args, composed, hydra_node)
 
 
 def _train(
-    arguments: list[str], args: Namespace, jobs: Sequence[Job], hydra_node: DictConfig
+    arguments: list[str], args: Namespace, composed: Sequence[Composed], hydra_node: DictConfig
 ) -> int:
     """Checks all jobs and loads their data; only then makes a directory and trains them."""
-    load = DataLoader()
+    load, jobs = DataLoader(), [one.job for one in composed]
     hashes = [run_hash(job.config, load(job).fingerprint) for job in jobs]
     is_sweep = is_multirun(hydra_node)
     output_dir = Path(jobs[0].config["output_dir"]).absolute()
@@ -72,7 +76,7 @@ def _train(
         arguments = [*arguments, directory_override(key, directory)]
 
     console = Console()
-    task = _Task(load, console)
+    task = _Task(load, console, composed)
     with _directory(Path(directory), output_dir, console, keep=chosen_by_user):
         if is_sweep:
             from expt.sweep.launcher import register
@@ -81,18 +85,17 @@ def _train(
         _hand_to_hydra(arguments, task)
         # Not after an interruption: the run is closed, or a second Ctrl-C wants out at once.
         task.sinks.stop()
-    if is_sweep:
-        return 0 if _all_finished(Path(directory)) else 1
-    return task.exit_codes[0]
+    return max(task.exit_codes)
 
 
 class _Task:
-    """What Hydra calls: with a job, or its launcher with the plan of a sweep."""
+    """What Hydra calls: with a job, or its launcher with the jobs of a sweep."""
 
-    def __init__(self, load: DataLoader, console: Console) -> None:
+    def __init__(self, load: DataLoader, console: Console, composed: Sequence[Composed]) -> None:
         self.sinks = Sinks()
         self.exit_codes: list[int] = []
         self._load, self._console = load, console
+        self._composed = {one.job.overrides: one for one in composed}
 
     def __call__(self, config: DictConfig) -> None:
         job, place = Job.current(config), Path(HydraConfig.get().runtime.output_dir)
@@ -100,14 +103,13 @@ class _Task:
             train_here(job, self._load(job), place, self.sinks(job), self._console)
         )
 
-    def hash(self, job: Job) -> str:
-        return run_hash(job.config, self._load(job).fingerprint)
+    def composed(self, overrides: Sequence[str]) -> Composed | None:
+        return self._composed.get(tuple(overrides))
 
-    def conduct(self, plan: Plan) -> None:
-        from expt.sweep.conduct import Limits, conduct
+    def launch(self, directory: Path, jobs: Sequence[Composed]) -> None:
+        from expt.sweep.launch import launch
 
-        self._console.print(f"sweep {os.path.relpath(plan.directory)}, {len(plan.jobs)} jobs")
-        conduct(plan, Limits.of(plan.jobs[0].job.config), self._console)
+        self.exit_codes.append(launch(directory, jobs, self._load, self._console))
 
 
 def _rerun(args: Namespace) -> int:
@@ -144,14 +146,6 @@ def _directory(
             print_where_to_look(console, output_dir)
         elif not keep and not (directory / PLAN_FILE).exists():
             discard(directory, root=output_dir)
-
-
-def _all_finished(sweep: Path) -> bool:
-    """Whether every job of a sweep finished; jobs may have run in other processes."""
-    runs = [folder.parent / "run.json" for folder in sweep.glob("*/.hydra")]
-    return all(
-        run.is_file() and json.loads(run.read_text())["status"] == Status.FINISHED for run in runs
-    )
 
 
 def _refuse_other_configs(args: Namespace) -> None:

@@ -69,6 +69,7 @@ def check(job: Job) -> None:
     _check_present(config)
     _check_known(config)
     _check_loop(config)
+    _check_sweep(config["sweep"])
     _check_numbers(config)
     _check_output_directory(config["output_dir"])
 
@@ -207,20 +208,27 @@ def _check_loop(config: Mapping[str, Any]) -> None:
         raise UserError(f"loop.min_change={loop['min_change']}: expected a number of at least 0.")
     if loop["target_loss"] is not None and not math.isfinite(loop["target_loss"]):
         raise UserError(f"loop.target_loss={loop['target_loss']}: expected a number, or null.")
-    for key in ("workers", "max_failures"):
-        if config["sweep"][key] is not None:
-            _at_least(f"sweep.{key}", config["sweep"][key], 1)
-    for group, key, parse in (
-        ("loop", "eval_every", Cadence.parse),
-        ("loop", "image_every", Cadence.parse),
-        ("loop", "save_every", Cadence.parse),
-        ("loop", "time_limit", parse_seconds),
-        ("sweep", "timeout", parse_seconds),
+    for key, parse in (
+        ("eval_every", Cadence.parse),
+        ("image_every", Cadence.parse),
+        ("save_every", Cadence.parse),
+        ("time_limit", parse_seconds),
     ):
-        try:
-            parse(config[group][key])
-        except ValueError as error:
-            raise UserError(f"{group}.{key}: {error}.") from error
+        _check_parsed(f"loop.{key}", loop[key], parse)
+
+
+def _check_sweep(sweep: Mapping[str, Any]) -> None:
+    for key in ("workers", "max_failures"):
+        if sweep[key] is not None:
+            _at_least(f"sweep.{key}", sweep[key], 1)
+    _check_parsed("sweep.timeout", sweep["timeout"], parse_seconds)
+
+
+def _check_parsed(key: str, value: object, parse: Callable[[object], object]) -> None:
+    try:
+        parse(value)
+    except ValueError as error:
+        raise UserError(f"{key}: {error}.") from error
 
 
 def _check_numbers(config: Mapping[str, Any]) -> None:

@@ -84,9 +84,7 @@ class MLflowRun:
         with FileLock(run.output_dir / ".mlflow.lock", timeout=10 * request_seconds()):
             self._busy(seconds_to_open(run.output_dir))
             self._client = open_store(run.output_dir)
-            self._experiment_id = find_experiment(
-                self._client, run.config["name"], run.output_dir
-            )
+            self._experiment_id = find_experiment(self._client, run.config["name"], run.output_dir)
             self._parent_id = self._find_parent()
             found = None if is_new else self._find()
             self._stored = found or self._create()

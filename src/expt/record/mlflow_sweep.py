@@ -71,9 +71,7 @@ class MLflowSweep:
         self._tell_busy(request_seconds() + more_seconds)
 
 
-def find_sweep(
-    client: Any, experiment_id: str, sweep: Mapping[str, Any], started: float
-) -> str:
+def find_sweep(client: Any, experiment_id: str, sweep: Mapping[str, Any], started: float) -> str:
     """Finds or creates the run of a sweep; only one process may do this at a time.
 
     Args:

@@ -108,7 +108,10 @@ def find_run(name: str, output_dir: Path) -> FoundRun:
         UserError: There is no such run, or its run.json can't be read.
     """
     if name == "latest":
-        return _latest(output_dir)
+        newest = newest_run(output_dir)
+        if newest is None:
+            raise UserError(f"latest: there are no runs in {output_dir}.")
+        return newest
     # Those of os.path never raise, whatever the name is.
     for directory in (Path(os.path.expanduser(name)), output_dir / name):  # noqa: PTH111
         if os.path.isfile(directory / _RUN_FILE):  # noqa: PTH113
@@ -169,8 +172,12 @@ def _folder_above(directory: Path) -> Path | None:
     return None
 
 
-def _latest(output_dir: Path) -> FoundRun:
-    """The run that started last; day folders and names begin with the time."""
+def newest_run(output_dir: Path) -> FoundRun | None:
+    """Returns the run that started last; day folders and names begin with the time.
+
+    Raises:
+        UserError: Its record is damaged.
+    """
     newest = []
     for kind, depth in (("runs", "*/*"), ("sweeps", "*/*")):
         folders = sorted((output_dir / kind).glob(depth), reverse=True)
@@ -179,9 +186,7 @@ def _latest(output_dir: Path) -> FoundRun:
             if found:
                 newest.append(max(found, key=_started))
                 break
-    if not newest:
-        raise UserError(f"latest: there are no runs in {output_dir}.")
-    return max(newest, key=_started)
+    return max(newest, key=_started, default=None)
 
 
 def _started(run: FoundRun) -> float:

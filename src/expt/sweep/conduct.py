@@ -1,28 +1,34 @@
 """Training the jobs of a plan: what is told meanwhile, and what becomes of those that die."""
 
 import json
+import logging
 import os
 import shlex
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from expt.errors import Terminated
+from expt.errors import RunError, Terminated, UserError
+from expt.record.environment import process
 from expt.record.run import Run, Status
+from expt.runs.sweeps import SUMMARY
+from expt.signals import Interruption, deferred_signals
+from expt.sweep import worker
+from expt.sweep.devices import cores, environments, gpus
+from expt.sweep.following import Following
 from expt.sweep.plan import ENDED_WELL, JobStatus, Plan, PlannedJob
-from expt.sweep.worker import Outcome
-from expt.sweep.workers import Task, Workers
+from expt.sweep.view import View
+from expt.sweep.workers import Began, Ended, Workers
 from expt.train.cadence import parse_seconds
 
-_TELLING = ("val/", "test/")
+_log = logging.getLogger(__name__)
+_TICK = 0.2  # seconds
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class Limits:
     """What a sweep may take.
 
     Attributes:
-        workers: How many jobs train at once; None for as many as there are cores.
+        workers: How many jobs train at once; None for as many as there are GPUs, or cores.
         timeout: Seconds that a job may take; None for any.
         max_failures: Failed jobs after which no more begin; None for any.
     """
@@ -45,121 +51,290 @@ class Limits:
         sweep = config["sweep"]
         return cls(sweep["workers"], parse_seconds(sweep["timeout"]), sweep["max_failures"])
 
+    def start_workers(self, jobs: int) -> Workers:
+        """Starts as many workers as some jobs need, at most as many as the limits allow."""
+        devices = gpus()
+        number = min(self.workers or len(devices) or cores(), jobs)
+        return Workers(environments(number, devices), cores())
 
-def conduct(plan: Plan, limits: Limits, console: Console, *, retry_failed: bool = False) -> int:
+
+def check_kinds(plan: Plan, kinds: Mapping[int, str], workers: Workers) -> float:
+    """Takes one batch through each distinct kind of job.
+
+    Args:
+        plan: Nothing of it has been trained.
+        kinds: The variant hash of each job, by its number: those that differ by their seed alone
+            are of a kind.
+        workers: Free ones.
+
+    Returns:
+        About how many seconds a job takes, from one job of each size.
+
+    Raises:
+        UserError: A job can't be trained.
+        RunError: One raises something that is no user's mistake.
+        KeyboardInterrupt: Ctrl-C.
+        Terminated: SIGTERM.
+    """
+    first = {kind: number for number, kind in sorted(kinds.items(), reverse=True)}
+    numbers = sorted(first.values())
+    sizes = [_size(plan.jobs[number]) for number in numbers]
+    for place, number in enumerate(numbers):
+        is_measured = sizes.index(sizes[place]) == place
+        workers.submit(number, worker.check, plan.jobs[number].job, is_measured)
+    checked: dict[int, worker.Checked] = {}
+    with deferred_signals() as interruption:
+        while len(checked) < len(numbers):
+            interruption.check()
+            event = workers.next(_TICK)
+            if isinstance(event, Ended):
+                checked[event.number] = event.value or worker.Checked(event.death, is_users=False)
+    _refuse([(plan.jobs[number], checked[number]) for number in numbers])
+    seconds = {
+        size: checked[number].seconds
+        for size, number in zip(sizes, numbers, strict=True)
+        if checked[number].seconds is not None
+    }
+    return fmean(seconds[_size(plan.jobs[number])] or 0.0 for number in kinds)
+
+
+def to_do(plan: Plan, *, retry_failed: bool) -> list[PlannedJob]:
+    """Returns the jobs that have not ended yet, or are to be tried again."""
+    done = ENDED_WELL if retry_failed else (*ENDED_WELL, JobStatus.FAILED)
+    return [job for job in plan.jobs if job.status not in done]
+
+
+def conduct(
+    plan: Plan,
+    limits: Limits,
+    workers: Workers,
+    console: Console,
+    *,
+    seconds: float | None = None,
+    retry_failed: bool = False,
+) -> int:
     """Trains the jobs of a plan that have not ended yet.
 
     Args:
         plan: Is kept up to date.
         limits: What the sweep may take.
+        workers: Free ones.
         console: Where a line a job is printed, and a table at the end.
+        seconds: About how long a job takes, if that is known.
         retry_failed: Whether jobs that have failed are tried again, too.
 
     Returns:
         The exit code: 0 if all jobs have ended well, else 1.
 
     Raises:
+        RunError: The sweep can't go on: a disk is full.
         KeyboardInterrupt: Ctrl-C; all runs are closed.
         Terminated: SIGTERM; likewise.
     """
-    done = ENDED_WELL if retry_failed else (*ENDED_WELL, JobStatus.FAILED)
-    conductor = _Conductor(plan, limits, console)
-    try:
-        conductor.run([job for job in plan.jobs if job.status not in done])
-    finally:
-        conductor.complete_records()
-        conductor.print_failures()
-    return 0 if all(job.status in ENDED_WELL for job in plan.jobs) else 1
+    with deferred_signals() as interruption:
+        view = View(plan, console, workers.number, seconds)
+        conductor = _Conductor(plan, limits, workers, view)
+        try:
+            conductor.run(interruption, retry_failed)
+        finally:
+            conductor.close(console)
+    return exit_code(plan)
 
 
 class _Conductor:
-    def __init__(self, plan: Plan, limits: Limits, console: Console) -> None:
-        self._plan, self._limits, self._console = plan, limits, console
-        self._lock = threading.Lock()
-        self._began: dict[int, float] = {}
-        self._died: list[Path] = []
-        number = limits.workers or os.cpu_count() or 1
-        self._workers = Workers(number, limits.timeout, self._begin, self._end)
+    """Handles all events of a sweep, on one thread."""
 
-    def run(self, jobs: Sequence[PlannedJob]) -> None:
-        waiting = [
-            Task(number, job.job, job.directory, _earlier(job))
-            for number, job in enumerate(self._plan.jobs)
-            if job in jobs
-        ]
+    def __init__(self, plan: Plan, limits: Limits, workers: Workers, view: View) -> None:
+        self._plan, self._limits, self._workers, self._view = plan, limits, workers, view
+        self._following = Following(plan)
+        self._status = Status.FAILED
+        self._disk_error: str | None = None
+
+    def run(self, interruption: Interruption, retry_failed: bool) -> None:
+        """Trains; returns once all has ended that had begun."""
+        plan = self._plan
+        self._update(status=Status.RUNNING, ended=None, process=process())
+        left = self._submit(retry_failed)
+        self._view.start()
         try:
-            self._workers.run(waiting)
+            while left and not self._workers.is_stopped:
+                interruption.check()
+                left -= self._handle(self._workers.next(_TICK))
         except (KeyboardInterrupt, Terminated):
-            for job in self._plan.jobs:
-                if job.status is JobStatus.RUNNING:
-                    self._plan.note(job, JobStatus.KILLED)
-            raise
-
-    def complete_records(self) -> None:
-        """Completes MLflow's copies of the runs whose processes died."""
-        if self._died:
-            command = [sys.executable, "-m", "expt.sync", *map(str, self._died)]
-            subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
-
-    def print_failures(self) -> None:
-        """Prints the jobs that did not end well, and how the sweep goes on."""
-        others = [job for job in self._plan.jobs if job.status not in ENDED_WELL]
-        finished = len(self._plan.jobs) - len(others)
-        self._console.print(f"{finished} of {len(self._plan.jobs)} jobs finished")
-        if not others:
-            return
-        table = Table("status", "job", "why", box=None, header_style="", pad_edge=False)
-        for job in others:
-            table.add_row(job.status, job.name, job.error)
-        self._console.print(table, highlight=False)
-        where = shlex.quote(os.path.relpath(self._plan.directory))
-        self._console.print(f"python -m expt.resume {where} goes on", soft_wrap=True)
-
-    def _begin(self, number: int) -> None:
-        self._began[number] = time.monotonic()
-        self._plan.note(self._plan.jobs[number], JobStatus.RUNNING)
-
-    def _end(self, number: int, outcome: Outcome) -> None:
-        job, seconds = self._plan.jobs[number], time.monotonic() - self._began[number]
-        if outcome.status is JobStatus.FAILED:
-            self._close(job, outcome)
-        self._plan.note(job, outcome.status, outcome.error)
-        values = "  ".join(
-            f"{name} {value:.4f}"
-            for name, value in outcome.values.items()
-            if name.startswith(_TELLING)
-        )
-        with self._lock:
-            done = sum(
-                each.status not in (JobStatus.PENDING, JobStatus.RUNNING)
-                for each in self._plan.jobs
-            )
-            self._console.print(
-                f"{done}/{len(self._plan.jobs)} {outcome.status} {job.name}  "
-                f"{outcome.error or values}  {seconds:.1f} s",
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
-            )
-            failures = sum(each.status is JobStatus.FAILED for each in self._plan.jobs)
-        most = self._limits.max_failures
-        if most is not None and failures >= most:
+            self._status = Status.KILLED
             self._workers.stop()
+            raise
+        finally:
+            while not self._workers.is_idle:
+                self._handle(self._workers.next(_TICK))
+        if self._disk_error is not None:
+            where = shlex.quote(os.path.relpath(plan.directory))
+            raise RunError(
+                f"{self._disk_error} No more jobs were begun; make space, and "
+                f"python -m expt.resume {where} goes on."
+            )
+        if plan.count(*ENDED_WELL) == len(plan.jobs):
+            self._status = Status.FINISHED
 
-    def _close(self, job: PlannedJob, outcome: Outcome) -> None:
-        """Closes the run of a job whose process could not do so."""
-        record = _earlier(job)
-        if record is None or record["status"] == Status.FAILED:
+    def close(self, console: Console) -> None:
+        """Completes MLflow's copies, and shows what came out."""
+        self._view.stop()
+        self._workers.close()
+        plan, is_shown = self._plan, self._status is not Status.KILLED and not self._disk_error
+        self._update(status=self._status, ended=time.time())
+        if is_shown:
+            _show_comparison(plan, console)
+        failure = self._following.finish(self._status)
+        print_outcome(plan, console)
+        if failure is not None:
+            where = shlex.quote(os.path.relpath(plan.directory))
+            _log.warning(
+                "mlflow: incomplete: %s. `python -m expt.resume %s` completes it.", failure, where
+            )
+
+    def _submit(self, retry_failed: bool) -> int:
+        """Hands the jobs that have not ended to the workers; returns how many there are."""
+        left = 0
+        for job in to_do(self._plan, retry_failed=retry_failed):
+            record = job.record()
+            if record is not None and record["status"] == Status.FINISHED:
+                self._note(job, JobStatus.FINISHED)  # the sweep was killed before it saw that
+        waiting = to_do(self._plan, retry_failed=retry_failed)
+        for number, job in enumerate(self._plan.jobs):
+            if job not in waiting:
+                self._following.end(job)
+                continue
+            record = job.record()
+            self._workers.submit(
+                number,
+                worker.train,
+                job.job,
+                job.directory,
+                record,
+                self._plan.membership(job),
+                timeout=self._limits.timeout,
+            )
+            left += 1
+        return left
+
+    def _handle(self, event: Began | Ended | None) -> bool:
+        """Takes note of an event; returns whether a job has ended."""
+        if isinstance(event, Began):
+            job = self._plan.jobs[event.number]
+            self._note(job, JobStatus.RUNNING)
+            self._view.begin(job)
+        elif isinstance(event, Ended):
+            self._end(self._plan.jobs[event.number], event)
+        for job in self._plan.jobs:
+            if job.status is JobStatus.RUNNING:
+                self._following.look(job)
+        self._following.advance()
+        self._view.refresh()
+        return isinstance(event, Ended)
+
+    def _end(self, job: PlannedJob, event: Ended) -> None:
+        if job.status is not JobStatus.RUNNING:  # the workers were stopped before it began
             return
-        run = Run(job.directory, Path(job.job.config["output_dir"]), {}, {}, record)
-        run.update(status=Status.FAILED, error=outcome.error, ended=time.time())
-        self._died.append(job.directory)
+        outcome = event.value or worker.Outcome(JobStatus.FAILED, event.death)
+        status = outcome.status
+        if outcome.is_disk_full:
+            self._stop_for(outcome.error)
+        is_stopped = self._workers.is_stopped and event.value is None
+        if is_stopped or outcome.is_disk_full:
+            status = JobStatus.KILLED  # it goes on when the sweep is resumed
+        if status is not JobStatus.FINISHED:
+            self._correct(job, status, outcome.error)
+        self._note(job, status, outcome.error)
+        self._following.end(job)
+        self._view.end(job, outcome.record)
+        most = self._limits.max_failures
+        if most is not None and self._plan.count(JobStatus.FAILED) >= most:
+            self._workers.hold()
+
+    def _correct(self, job: PlannedJob, status: JobStatus, error: str | None) -> None:
+        """Lets the run of a job whose process could not do so say how it ended."""
+        record = job.record()
+        if record is None or record["status"] == status:
+            return
+        run = Run(job.directory, self._plan.output_dir, {}, {}, record)
+        try:
+            run.update(status=Status(status), error=error, ended=time.time())
+        except OSError as failure:
+            self._stop_for(str(failure))
+
+    def _note(self, job: PlannedJob, status: JobStatus, error: str | None = None) -> None:
+        try:
+            self._plan.note(job, status, error)
+        except OSError as failure:
+            self._stop_for(f"{failure.filename or self._plan.directory}: {failure.strerror}.")
+
+    def _update(self, **facts: Any) -> None:
+        try:
+            self._plan.update(**facts)
+        except OSError as failure:
+            self._stop_for(f"{failure.filename or self._plan.directory}: {failure.strerror}.")
+
+    def _stop_for(self, disk_error: str | None) -> None:
+        """Ends the sweep because no more can be written."""
+        self._disk_error = self._disk_error or disk_error
+        self._workers.stop()
 
 
-def _earlier(job: PlannedJob) -> dict[str, Any] | None:
-    """The record of a job's run, if it has begun."""
-    file = job.directory / "run.json"
-    if not file.is_file():
-        return None
-    record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return record
+def _size(job: PlannedJob) -> str:
+    """What jobs that take about as long have in common."""
+    return json.dumps([job.job.config[key] for key in ("data", "model", "loop")], sort_keys=True)
+
+
+def _refuse(checked: Sequence[tuple[PlannedJob, worker.Checked]]) -> None:
+    """Tells of all jobs that can't be trained."""
+    wrong = [(job, result) for job, result in checked if result.error is not None]
+    if not wrong:
+        return
+    told = "\n".join(f"{job.variant or job.name}: {result.error}" for job, result in wrong)
+    text = f"{len(wrong)} of {len(checked)} kinds of jobs can't be trained; none was begun.\n{told}"
+    if all(result.is_users for _, result in wrong):
+        raise UserError(text)
+    raise RunError(text)
+
+
+def _show_comparison(plan: Plan, console: Console) -> None:
+    """Prints the table of what came out, and writes it with plots and a page."""
+    # Not above: it imports SciPy and matplotlib, and training comes first.
+    from expt.comparison.output import summarise
+    from expt.comparison.selection import select
+    from expt.comparison.table import compare
+    from expt.comparison.terminal import show
+
+    if not plan.count(*ENDED_WELL):
+        return
+    selection = select([str(plan.directory)], [], plan.output_dir)
+    show(console, replace(compare(selection.runs), unfinished=()), selection.title)
+    try:
+        summarise(plan.directory, plan.directory / SUMMARY)
+    except OSError as error:
+        _log.warning("the summary can't be written: %s", error)
+
+
+def exit_code(plan: Plan) -> int:
+    """Returns 0 if all jobs have ended well, else 1."""
+    return 0 if plan.count(*ENDED_WELL) == len(plan.jobs) else 1
+
+
+def print_outcome(plan: Plan, console: Console) -> None:
+    """Prints how many jobs ended well, which did not, and how the sweep goes on."""
+    others = [job for job in plan.jobs if job.status not in ENDED_WELL]
+    console.print(f"{len(plan.jobs) - len(others)} of {len(plan.jobs)} jobs finished")
+    if not others:
+        return
+    table = Table("status", "job", "why", box=None, header_style="", pad_edge=False)
+    for job in others:
+        table.add_row(job.status, Text(job.name), Text(job.error or ""))
+    console.print(table, highlight=False)
+    where = shlex.quote(os.path.relpath(plan.directory))
+    retries = any(job.status is JobStatus.FAILED for job in others)
+    goes_on = any(job.status is not JobStatus.FAILED for job in others)
+    if goes_on:
+        console.print(f"python -m expt.resume {where} goes on", highlight=False, soft_wrap=True)
+    if retries:
+        line = f"python -m expt.resume --retry-failed {where} tries the failed ones again"
+        console.print(line, highlight=False, soft_wrap=True)

@@ -33,7 +33,7 @@ class Task(Protocol):
 class GridSweeper(BasicSweeper):
     """All combinations of the values, but for those of the keys in `sweep.zip`, as one batch."""
 
-    def __init__(self, params: DictConfig | None) -> None:
+    def __init__(self, params: dict[str, str] | None) -> None:
         """Takes values by key, as a config's `hydra.sweeper.params` gives them."""
         super().__init__(max_batch_size=None, params=params)
 

@@ -4,9 +4,8 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +18,7 @@ from expt.config.compose import Composed, Job
 from expt.config.frozen import CONFIG_FILE, read_frozen
 from expt.errors import UserError
 from expt.record.environment import process
-from expt.record.run import Membership, Run
+from expt.record.run import Membership
 from expt.runs.kinds import wrong_place
 
 PLAN_FILE = "sweep.json"
@@ -240,6 +239,12 @@ def read_plan(directory: Path) -> Plan:
             )
         )
     return Plan(directory, jobs, content)
+
+
+def newest_plan(output_dir: Path) -> Path | None:
+    """Returns the directory of the sweep that was planned last; day folders begin with the date."""
+    plans = (output_dir / "sweeps").glob(f"*/*/{PLAN_FILE}")
+    return max((file.parent for file in plans), default=None)
 
 
 def read_content(directory: Path) -> dict[str, Any]:

@@ -109,9 +109,7 @@ def check(job: Job, is_measured: bool) -> Checked:
         return Checked(redacted("".join(traceback.format_exception(error))), is_users=False)
 
 
-def train(
-    job: Job, directory: Path, earlier: dict[str, Any] | None, sweep: Membership
-) -> Outcome:
+def train(job: Job, directory: Path, earlier: dict[str, Any] | None, sweep: Membership) -> Outcome:
     """Trains a job.
 
     Args:

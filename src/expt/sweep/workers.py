@@ -60,7 +60,7 @@ class Workers:
     """
 
     def __init__(self, environments: Sequence[Mapping[str, str]], cores: int) -> None:
-        """Starts the processes.
+        """Starts the processes; `number` is how many there are.
 
         Args:
             environments: What each process's environment says beside this one's.
@@ -69,9 +69,10 @@ class Workers:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[Began | Ended] = queue.SimpleQueue()
         self._is_stopping = False
+        self.number = len(environments)
         self._running: dict[int, int] = {}  # process ids by slot
         self._lock = threading.Lock()
-        threads = max(1, cores // len(environments))
+        threads = max(1, cores // max(1, self.number))
         self._threads = [
             threading.Thread(target=self._serve, args=(slot, threads, environment), daemon=True)
             for slot, environment in enumerate(environments)
@@ -102,10 +103,26 @@ class Workers:
             return self._events.get(timeout=seconds)
         return None
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether no more calls begin."""
+        return self._is_stopping
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call is under way, and there are no events of earlier ones."""
+        with self._lock:
+            return not self._running and self._events.empty()
+
+    def hold(self) -> None:
+        """Lets no more calls begin."""
+        with self._lock:
+            self._is_stopping = True
+
     def stop(self) -> None:
         """Lets no more calls begin, and sends a SIGTERM to the processes that are at one."""
-        self._is_stopping = True
         with self._lock:
+            self._is_stopping = True
             for process in self._running.values():
                 with suppress(ProcessLookupError):
                     os.kill(process, signal.SIGTERM)
@@ -128,7 +145,9 @@ class Workers:
                 if pool is None or not pool.active:
                     pool, smallest = _pool(threads, environment), 0
                 ended, memory = self._call(slot, pool, call)
-                self._events.put(ended)
+                with self._lock:
+                    self._running.pop(slot, None)
+                    self._events.put(ended)
                 smallest = smallest or memory
                 if memory > smallest + _GROWTH:
                     _end(pool)
@@ -145,7 +164,7 @@ class Workers:
                 if self._is_stopping:
                     return Ended(call.number), 0
                 self._running[slot] = process
-            self._events.put(Began(call.number))
+                self._events.put(Began(call.number))
             future = pool.schedule(call.function, call.arguments, timeout=call.timeout)
             return Ended(call.number, future.result()), psutil.Process(process).memory_info().rss
         except TimeoutError:
@@ -154,9 +173,6 @@ class Workers:
             death = _how_it_died(expired.exitcode)
         except Exception as error:  # noqa: BLE001  such as a process that can't be started
             death = f"{type(error).__name__}: {error}"
-        finally:
-            with self._lock:
-                self._running.pop(slot, None)
         return Ended(call.number, death=death), 0
 
 

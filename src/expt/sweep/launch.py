@@ -1,0 +1,109 @@
+"""From the composed jobs of a sweep to their plan, and from a plan to its end."""
+
+import math
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from rich.console import Console
+
+from expt.assembly import DataLoader
+from expt.config.compose import Composed
+from expt.config.hashes import run_hash, variant_hash
+from expt.sweep.conduct import (
+    Limits,
+    check_kinds,
+    conduct,
+    exit_code,
+    print_outcome,
+    to_do,
+)
+from expt.sweep.plan import ENDED_WELL, JobStatus, Plan, PlannedJob, read_plan
+from expt.sweep.reuse import reuse_finished
+
+
+def launch(
+    directory: Path, composed: Sequence[Composed], load: DataLoader, console: Console
+) -> int:
+    """Plans a new sweep, checks its jobs and trains them.
+
+    Args:
+        directory: The sweep's; it may not exist yet.
+        composed: The jobs, which have been checked as far as that goes without TensorFlow.
+        load: Loads their data.
+        console: Where the sweep is shown.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: A job can't be trained; none was begun.
+    """
+    config = composed[0].job.config
+    limits = Limits.of(config)
+    workers = limits.start_workers(len(composed))
+    try:
+        data = [load(one.job).fingerprint for one in composed]
+        pairs = list(zip((one.job.config for one in composed), data, strict=True))
+        plan = Plan.make(directory, composed, [run_hash(*pair) for pair in pairs])
+        if config["sweep"]["reuse"]:
+            _tell_reused(reuse_finished(plan.jobs, plan.output_dir), console)
+        kinds = {
+            number: variant_hash(*pairs[number])
+            for number, job in enumerate(plan.jobs)
+            if job.status is JobStatus.PENDING
+        }
+        seconds = check_kinds(plan, kinds, workers) if kinds else None
+        with plan.held():
+            plan.write()
+            _tell_plan(plan, workers.number, seconds, console)
+            return conduct(plan, limits, workers, console, seconds=seconds)
+    finally:
+        workers.close()
+
+
+def go_on(directory: Path, console: Console, *, retry_failed: bool) -> int:
+    """Goes on with a sweep.
+
+    Args:
+        directory: The sweep's.
+        console: Where the sweep is shown.
+        retry_failed: Whether jobs that have failed are tried again, too.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: Its plan is damaged, or another process is at it.
+    """
+    plan = read_plan(directory)
+    with plan.held():
+        plan = read_plan(directory)  # as the one that held it before has left it
+        waiting = to_do(plan, retry_failed=retry_failed)
+        if not waiting and all((job.record() or {}).get("closed", True) for job in plan.jobs):
+            print_outcome(plan, console)
+            return exit_code(plan)
+        limits = Limits.of(plan.jobs[0].job.config)
+        workers = limits.start_workers(len(waiting))
+        try:
+            _tell_plan(plan, workers.number, None, console)
+            return conduct(plan, limits, workers, console, retry_failed=retry_failed)
+        finally:
+            workers.close()
+
+
+def _tell_plan(plan: Plan, workers: int, seconds: float | None, console: Console) -> None:
+    jobs = len(plan.jobs) - plan.count(*ENDED_WELL)
+    told = [f"{jobs} jobs", f"{workers} at once"]
+    if seconds is not None:
+        told.append(f"about {timedelta(seconds=math.ceil(seconds * jobs / max(1, workers)))}")
+    where = os.path.relpath(plan.directory)
+    console.print(f"sweep {where}: {', '.join(told)}", highlight=False, soft_wrap=True)
+
+
+def _tell_reused(jobs: Sequence[PlannedJob], console: Console) -> None:
+    for job in jobs:
+        assert job.reused is not None
+        line = f"REUSED {job.name}  of {os.path.relpath(job.reused)}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
