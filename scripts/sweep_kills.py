@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -33,56 +34,72 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    draw, unplanned = random.Random(args.seed), 0  # noqa: S311
+    draw, tries, kills, unplanned = random.Random(args.seed), 0, 0, 0  # noqa: S311
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
         began = time.perf_counter()
-        place = root / "whole"
-        finish(start(place, "expt.run", "-m", *SWEEP), place)
+        whole = finish(start(Path(folder, "whole")), Path(folder, "whole"))
         seconds = time.perf_counter() - began
-        whole = planned(place)
-        assert whole is not None
         assert_finished(whole, whole)
         print(f"undisturbed: {seconds:.1f} s", flush=True)
-        for number in range(1, args.kills + 1):
-            place = root / f"sweep{number}"
-            earliest = 0.85 if number % 5 == 0 else 0.0  # one in five: while it ends
-            while True:
-                after = draw.uniform(earliest, 1.0) * seconds
-                is_killed = kill(start(place, "expt.run", "-m", *SWEEP), place, after)
-                sweep = planned(place)
-                if is_killed and sweep is not None:
-                    break
-                unplanned += is_killed
-                place = place if is_killed else root / f"{place.name}-anew"
-            before = statuses(sweep)
-            finish(start(place, "expt.resume", str(sweep)), place)
-            assert_finished(sweep, whole)
+        while kills < args.kills:
+            tries += 1
+            place = Path(folder, f"sweep{tries}")
+            part, after = moment(kills, draw, seconds)
+            is_killed = kill(place, part * journaled(whole), after)
+            before = [] if (sweep := planned(place)) is None else statuses(sweep)
+            assert_finished(finish(start(place), place), whole)
+            kills += is_killed and bool(before)
+            unplanned += is_killed and not before
+            told = ", ".join(f"{n} {status}" for status, n in Counter(before).items()) or "no plan"
             print(
-                f"{number}: killed after {after:.1f} s with {before.count('FINISHED')} jobs "
-                f"finished and {before.count('RUNNING')} running, resumed, the same",
+                f"{place.name}: {'killed' if is_killed else 'ended before it was killed'} "
+                f"{after:.1f} s after {part:.0%}: {told}; {kills} kills, ended the same",
                 flush=True,
             )
-    print(f"{args.kills} kills, and {unplanned} before there was a plan; all ended the same")
+    print(f"{kills} kills, and {unplanned} before there was a plan; every sweep ended the same")
     return 0
 
 
-def start(place: Path, *command: str) -> "subprocess.Popen[bytes]":
-    """Starts a command in a folder; what it prints goes to a file, which nobody waits for."""
+def moment(kills: int, draw: random.Random, seconds: float) -> tuple[float, float]:
+    """Draws when to kill: once so great a part is journaled, and after how many seconds more.
+
+    One in five is while the sweep plans or its workers start, and one while it ends.
+    """
+    if kills % 5 == 0:
+        return 0.0, draw.uniform(0.0, 0.5 * seconds)
+    if kills % 5 == 4:
+        return draw.uniform(0.9, 0.99), draw.uniform(0.0, 0.1 * seconds)
+    return draw.uniform(0.0, 0.95), draw.uniform(0.0, 1.0)
+
+
+def start(place: Path) -> "subprocess.Popen[bytes]":
+    """Starts the sweep in a folder, or resumes the one whose plan is there."""
     place.mkdir(exist_ok=True)
-    with (place / "printed").open("a") as printed:
+    sweep = planned(place)
+    command = ("expt.run", "-m", *SWEEP) if sweep is None else ("expt.resume", str(sweep))
+    with (place / "printed").open("a") as printed:  # a pipe would be waited for; workers hold it
         return subprocess.Popen(
             [sys.executable, "-m", *command], cwd=place, stdout=printed, stderr=subprocess.STDOUT
         )
 
 
-def finish(process: "subprocess.Popen[bytes]", place: Path) -> None:
-    """Waits until a process ends, well."""
+def finish(process: "subprocess.Popen[bytes]", place: Path) -> Path:
+    """Waits until a sweep ends, well; returns its directory."""
     assert process.wait() == 0, (place / "printed").read_text()
+    sweep = planned(place)
+    assert sweep is not None
+    return sweep
 
 
-def kill(process: "subprocess.Popen[bytes]", place: Path, after: float) -> bool:
-    """Kills a process after some seconds; returns whether it had not ended by then."""
+def kill(place: Path, size: float, after: float) -> bool:
+    """Starts a sweep and kills it some seconds after its journals have got a size.
+
+    Returns:
+        Whether it had not ended by then.
+    """
+    process = start(place)
+    while process.poll() is None and journaled(place) < size:
+        time.sleep(0.01)
     try:
         process.wait(after)
     except subprocess.TimeoutExpired:
@@ -91,6 +108,11 @@ def kill(process: "subprocess.Popen[bytes]", place: Path, after: float) -> bool:
         return True
     finish(process, place)
     return False
+
+
+def journaled(place: Path) -> int:
+    """The bytes in the journals of all jobs in a folder."""
+    return sum(file.stat().st_size for file in place.rglob("metrics.jsonl"))
 
 
 def planned(place: Path) -> Path | None:
