@@ -108,6 +108,16 @@ def test_no_room_knows_the_commands() -> None:
         assert not imports(module) & above, module
 
 
+def test_sweeps_are_known_to_commands_alone() -> None:
+    knowing = {
+        module
+        for module in FILES
+        if room(module) != "expt.sweep"
+        and any(room(name) == "expt.sweep" for name in own(imports(module)))
+    }
+    assert knowing == {"expt.run", "expt.resume"}
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_there_are_no_cycles(whole: bool) -> None:
     """Neither between modules nor between rooms."""
@@ -119,13 +129,15 @@ def test_there_are_no_cycles(whole: bool) -> None:
     TopologicalSorter(graph).prepare()
 
 
-def test_hydra_is_known_to_the_config_room_and_the_command_alone() -> None:
+def test_hydra_is_known_to_the_rooms_of_configs_and_sweeps_and_one_command_alone() -> None:
     knowing = {
         module
         for module in FILES
         if {name.partition(".")[0] for name in imports(module)} & {"hydra", "omegaconf"}
     }
-    assert {module for module in knowing if room(module) != "expt.config"} == {"expt.run"}
+    assert "expt.sweep.launcher" in knowing
+    outside = {module for module in knowing if room(module) not in ("expt.config", "expt.sweep")}
+    assert outside == {"expt.run"}
 
 
 def test_gradients_are_taken_in_the_steps_and_the_checks_before_them_alone() -> None:

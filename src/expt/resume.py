@@ -14,10 +14,11 @@ from expt.config.compose import Job
 from expt.config.frozen import read_frozen, with_overrides
 from expt.errors import UserError
 from expt.launch import LOG_FILE, log_to, print_where_to_look, train_here
+from expt.record.planned import PLAN_FILE
 from expt.record.run import EXTENSIONS, Earlier, Status
 from expt.runs.find import FoundRun, find_run, newest_run
 from expt.runs.life import is_alive
-from expt.sweep.plan import PLAN_FILE, newest_plan, read_content
+from expt.sweep.plan import newest_plan, read_content
 
 
 def main() -> None:

@@ -29,8 +29,8 @@ from expt.config.location import config_directory
 from expt.errors import UserError
 from expt.launch import LOG_FILE, log_to, print_where_to_look, train_here
 from expt.record.directories import allocate, discard
+from expt.record.planned import PLAN_FILE
 from expt.runs.find import find_run
-from expt.sweep.plan import PLAN_FILE
 
 
 def main() -> None:

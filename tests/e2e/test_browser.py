@@ -18,7 +18,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from conftest import Command
 from e2e.ui_helpers import Interface, interface
 from expt.comparison.output import summarise
-from expt.runs.sweeps import SUMMARY
+from expt.record.planned import SUMMARY
 
 _FLAGS = (
     "--no-sandbox",

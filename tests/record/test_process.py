@@ -1,3 +1,4 @@
+import gc
 import logging
 import os
 import signal
@@ -19,7 +20,9 @@ def _follower_can_be_found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _make() -> SeparateProcess:
-    return SeparateProcess(Witness, "witness", lambda run: f"Mend {run.directory.name}.")
+    return SeparateProcess(
+        Witness, "witness", lambda run: f"Mend {run.directory.name}.", gc.collect
+    )
 
 
 def _until_followed(run: Run, looks: int = 1) -> None:
@@ -130,11 +133,13 @@ def test_one_that_died_is_told_of_and_the_next_run_gets_another(
 
 def test_it_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     code = f"""
+import gc
 import time
 from pathlib import Path
 from record_helpers import Witness, make_run
 from expt.record.process import SeparateProcess
-process, run = SeparateProcess(Witness, "witness", str), make_run(Path({str(tmp_path)!r}))
+process = SeparateProcess(Witness, "witness", str, gc.collect)
+run = make_run(Path({str(tmp_path)!r}))
 process.open(run)
 while "looks" not in run.record: time.sleep(0.01)
 run.update(status="FINISHED", behaviour="hang")

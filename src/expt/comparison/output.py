@@ -6,7 +6,7 @@ from pathlib import Path
 from expt.comparison.files import WRITERS
 from expt.comparison.selection import select
 from expt.comparison.table import Comparison, compare
-from expt.runs.sweeps import REPORT
+from expt.record.planned import REPORT
 
 
 def write_files(comparison: Comparison, targets: Mapping[str, Path], title: str) -> Iterator[Path]:

@@ -11,8 +11,8 @@ from expt.record.mlflow_store import (
     request_seconds,
     seconds_to_open,
 )
+from expt.record.planned import SUMMARY
 from expt.record.run import Run
-from expt.runs.sweeps import SUMMARY
 
 ID_TAG = "expt.id"
 """The tag by which a run is found again."""

@@ -1,4 +1,4 @@
-"""What a sweep's plan tells of its jobs, for those who only read it."""
+"""What a sweep leaves beside its jobs' runs, for those who only read it."""
 
 import json
 from collections.abc import Sequence
@@ -6,6 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PLAN_FILE = "sweep.json"
+
+SUMMARY = Path("summary")
+"""The folder in a sweep's directory for its table, plots and report."""
+
+REPORT = "report.html"
+"""The page in it."""
 
 
 @dataclass(frozen=True)

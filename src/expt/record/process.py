@@ -73,7 +73,7 @@ class SeparateProcess:
         make_follower: MakeFollower,
         name: str,
         remedy: Callable[[Run], str],
-        prepare: Callable[[], None],
+        prepare: Callable[[], object],
     ) -> None:
         self._make_follower, self._remedy = make_follower, remedy
         self._name, self._prepare = name, prepare
@@ -120,7 +120,7 @@ class FollowingProcess:
         niceness: How far it stands back for others.
     """
 
-    def __init__(self, name: str, prepare: Callable[[], None], niceness: int = _NICENESS) -> None:
+    def __init__(self, name: str, prepare: Callable[[], object], niceness: int = _NICENESS) -> None:
         self._name = name
         self._followed: dict[str, _Followed] = {}
         self._deadline = time.monotonic() + _SECONDS_TO_START

@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from expt.errors import UserError
+from expt.record.planned import REPORT, SUMMARY
 from expt.runs.find import FoundRun, find_run, read_run
-from expt.runs.sweeps import REPORT, SUMMARY
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from rich.text import Text
 from expt.errors import RunError, Terminated, UserError
 from expt.launch import log_to
 from expt.record.environment import process
+from expt.record.planned import SUMMARY
 from expt.record.run import Run, Status
-from expt.runs.sweeps import SUMMARY
 from expt.signals import Interruption, deferred_signals
 from expt.sweep import worker
 from expt.sweep.devices import cores, environments, gpus

@@ -18,10 +18,10 @@ from expt.config.compose import Composed, Job
 from expt.config.frozen import CONFIG_FILE, read_frozen
 from expt.errors import UserError
 from expt.record.environment import process
+from expt.record.planned import PLAN_FILE
 from expt.record.run import Membership
 from expt.runs.kinds import wrong_place
 
-PLAN_FILE = "sweep.json"
 _LOCK = ".lock"
 
 

@@ -1,7 +1,6 @@
 """What a worker process of a sweep does: it checks jobs, and trains one after another."""
 
 import errno
-import gc
 import logging
 import multiprocessing
 import os
@@ -84,9 +83,6 @@ def begin(threads: int, environment: Mapping[str, str]) -> None:
     start_tensorflow(0)
     import expt.job
     import expt.rehearsal  # noqa: F401
-
-    # What is there now stays for good: collecting garbage between jobs need not look at it.
-    gc.freeze()
 
 
 def check(job: Job, is_measured: bool) -> Checked:
