@@ -24,12 +24,10 @@ def _run(arguments: list[str]) -> int:
     args = _parser().parse_intermixed_args(arguments)
     output_dir, names, filters = _sorted_out(args.selection)
     selection = select(names, filters, output_dir)
-    comparison = compare(selection.runs, args.metric, args.sort)
+    comparison = compare(selection.runs, args.metric, args.sort, selection.notes)
     title = selection.title
     console = Console()
     show(console, comparison, title)
-    if selection.empty:
-        console.print(f"{selection.empty} directories of jobs hold no run yet.", highlight=False)
     targets = {kind: path for kind in _WRITTEN if (path := getattr(args, kind)) is not None}
     for path in write_files(comparison, targets, title):
         console.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)

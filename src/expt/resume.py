@@ -72,14 +72,15 @@ def _run(arguments: list[str]) -> int:
 
 def _sweep(name: str, output_dir: Path) -> Path | None:
     """Returns the directory of the sweep that is meant, if it is one."""
-    directory = newest_plan(output_dir) if name == "latest" else Path(name).expanduser()
-    if directory is None or not (directory / PLAN_FILE).is_file():
+    found = newest_plan(output_dir) if name == "latest" else Path(name).expanduser()
+    if found is None or not (found / PLAN_FILE).is_file():
         return None
+    directory = found.resolve()
     if name == "latest" and (run := newest_run(output_dir)) is not None:
         begun = read_content(directory)["started"]
         if run.directory.parent != directory and run.record["started"] > begun:
             return None
-    return directory.resolve()
+    return directory
 
 
 def _resume_sweep(directory: Path, overrides: list[str], *, retry_failed: bool) -> int:

@@ -91,3 +91,19 @@ def write_image(directory: Path, name: str, step: int, color: tuple[int, int, in
         texts.add_text(key, text)
     file = directory / "images" / f"{name.replace('/', '_')}_{step:07d}.png"
     Image.new("RGB", (900, 600), color).save(file, pnginfo=texts)
+
+
+def write_plan(sweep: Path, **jobs: Mapping[str, Any]) -> Path:
+    """Writes a sweep's plan, and the directories of its jobs as they are before they begin.
+
+    Args:
+        sweep: Its directory.
+        jobs: What the plan tells of each, by its directory's name; most of all its status.
+    """
+    entries = []
+    for name, told in jobs.items():
+        (sweep / name / ".hydra").mkdir(parents=True, exist_ok=True)
+        entry = {"directory": name, "overrides": ["act=relu"], "error": None, "reused": None}
+        entries.append(entry | dict(told))
+    (sweep / "sweep.json").write_text(json.dumps({"jobs": entries}))
+    return sweep

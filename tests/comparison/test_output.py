@@ -223,7 +223,7 @@ class TestPage:
         page = page_of(comparison, tmp_path)
         rows = [a.get("class") for tag, a in page.tags if tag == "tr" and "class" in a]
         assert rows == ["best", "noise", ""]
-        assert any("val/loss" in text for text in page.texts["th"])
+        assert "val/" in page.texts["th"]  # a line may break after it
         assert "ValueError: why" in page.texts["td"]
 
 

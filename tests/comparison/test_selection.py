@@ -97,11 +97,6 @@ def test_many_values_are_not_all_named(outputs: Path) -> None:
         select(("many",), ("act=none",), outputs)
 
 
-def test_jobs_that_have_not_begun_are_counted(outputs: Path) -> None:
-    (outputs / "sweeps/2026-01-02/08_b/3_y/.hydra").mkdir(parents=True)
-    assert select((), (), outputs).empty == 1
-
-
 def test_no_outputs_at_all(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there are no runs"):
         select((), (), tmp_path / "outputs")

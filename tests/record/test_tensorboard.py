@@ -69,6 +69,7 @@ def test_hparams_session_starts_and_ends(status: Status, outcome: int, tmp_path:
         for part in ("start", "end")
     )
     assert start.session_start_info.hparams["seed"].number_value == 3
+    assert start.session_start_info.group_name == f"{tmp_path.name} ({tmp_path.parent.name})"
     assert end.session_end_info.status == outcome
 
 

@@ -1,3 +1,4 @@
+import gc
 import random
 import subprocess
 import sys
@@ -40,6 +41,14 @@ def test_other_random_numbers_are_seeded_too() -> None:
         return random.random(), np.random.rand(), float(keras.random.normal(()))  # noqa: S311
 
     assert draw() == draw()
+
+
+def test_garbage_is_not_looked_for_among_what_the_imports_made() -> None:
+    start_tensorflow(0)
+    frozen = gc.get_freeze_count()
+    assert frozen > 100_000
+    start_tensorflow(0)
+    assert gc.get_freeze_count() <= frozen  # an earlier job's objects can be garbage
 
 
 def test_tensorflow_starts_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:

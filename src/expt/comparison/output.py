@@ -60,7 +60,8 @@ def summarise(directory: Path, target: Path) -> list[Path]:
         "plots": target / "plots",
         "html": target / REPORT,
     }
-    return list(write_files(compare(selection.runs), targets, selection.title))
+    comparison = compare(selection.runs, notes=selection.notes)
+    return list(write_files(comparison, targets, selection.title))
 
 
 def _with_folder(path: Path) -> Path:

@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expt.comparison.reading import ComparedRun, read_compared
+from expt.comparison.jobs import JobPlace, jobs_in
+from expt.comparison.reading import ComparedRun
 from expt.comparison.values import as_text, plain
 from expt.errors import UserError, hint, nearest
 
@@ -22,14 +23,12 @@ class Selection:
     Attributes:
         title: Where they were found.
         runs: They, in the order of their directories.
-        others: How many runs were there too, and did not fit the filters.
-        empty: How many directories of jobs hold no run yet.
+        notes: What a reader should know of the jobs in the folders, a sentence each.
     """
 
     title: str
     runs: Sequence[ComparedRun]
-    others: int = 0
-    empty: int = 0
+    notes: Sequence[str] = ()
 
 
 def select(names: Sequence[str], filters: Sequence[str], output_dir: Path) -> Selection:
@@ -47,29 +46,30 @@ def select(names: Sequence[str], filters: Sequence[str], output_dir: Path) -> Se
     """
     by_name = any(one.startswith("name=") for one in filters)
     folders = [_folder(name, output_dir) for name in names] or [_default(output_dir, by_name)]
-    directories: dict[Path, None] = {}
-    empty = 0
+    jobs: dict[str, JobPlace] = {}
     for folder in folders:
-        found = dict(_runs_in(folder))
-        directories |= dict.fromkeys(sorted(path for path, is_run in found.items() if is_run))
-        empty += sum(not is_run for is_run in found.values())
-        if not any(found.values()):
+        # Of a run that is there itself too, it is not told that it is reused.
+        found = sorted(jobs_in(folder), key=lambda job: (not job.is_reused, job.directory))
+        if not any(map(_has_begun, found)):
             raise UserError(
                 f"{_shown(folder)}: there are no runs. Expected a run's directory (one that holds "
                 "a run.json), or a folder with some in it."
             )
-    runs = [read_compared(directory) for directory in directories]
+        jobs |= {os.path.abspath(job.run or job.directory): job for job in found}  # noqa: PTH100
+    read = [job.read() for job in jobs.values()]
+    runs = [run for run in read if run is not None]
     chosen = _filtered(runs, filters)
     title = ", ".join(_shown(folder) for folder in folders)
     if filters:
         title += f" with {' '.join(filters)}"
-    return Selection(plain(title), chosen, len(runs) - len(chosen), empty)
+    notes = _notes(len(read) - len(runs), sum(job.is_reused for job in jobs.values()))
+    return Selection(plain(title), chosen, notes)
 
 
 def newest_sweep(output_dir: Path) -> Path | None:
     """Returns the directory of the sweep that began last, if there is one with a run in it."""
     for folder in sorted((output_dir / "sweeps").glob("*/*"), reverse=True):
-        if any(is_run for _, is_run in _runs_in(folder)):
+        if any(map(_has_begun, jobs_in(folder))):
             return folder
     return None
 
@@ -94,12 +94,18 @@ def _shown(folder: Path) -> str:
     return os.path.relpath(folder)
 
 
-def _runs_in(folder: Path) -> Iterator[tuple[Path, bool]]:
-    """Yields the directories of jobs in a folder, and whether each holds a run."""
-    for place, folders, files in os.walk(folder):
-        if "run.json" in files or ".hydra" in folders:
-            yield Path(place), "run.json" in files
-            folders.clear()
+def _has_begun(job: JobPlace) -> bool:
+    return job.run is not None or job.read() is not None
+
+
+def _notes(waiting: int, reused: int) -> list[str]:
+    notes = []
+    if waiting:
+        notes.append(f"{waiting} jobs have not begun." if waiting > 1 else "1 job has not begun.")
+    if reused:
+        runs = f"{reused} runs are" if reused > 1 else "1 run is"
+        notes.append(f"{runs} of an earlier time, reused by the sweep.")
+    return notes
 
 
 def _filtered(runs: Sequence[ComparedRun], filters: Sequence[str]) -> Sequence[ComparedRun]:

@@ -43,7 +43,10 @@ class Comparison:
 
 
 def compare(
-    runs: Sequence[ComparedRun], leading: str | None = None, sort: str | None = None
+    runs: Sequence[ComparedRun],
+    leading: str | None = None,
+    sort: str | None = None,
+    notes: Sequence[str] = (),
 ) -> Comparison:
     """Compares runs.
 
@@ -53,6 +56,7 @@ def compare(
             `best/val/accuracy`, that of the kept model. None is the kept model's watched metric;
             if that is a loss and the runs have different losses, the first other metric.
         sort: A column to sort by: a metric, a parameter, or a cost; None is the leading metric.
+        notes: What else a reader should know.
 
     Raises:
         UserError: There is no such metric or column.
@@ -66,15 +70,15 @@ def compare(
         if run.variant:
             groups.setdefault(run.variant, []).append(run)
     parameters = varying_parameters(list(groups.values()))
-    notes = []
+    told = list[str]()
     if leading is None:
         leading, note = _default_leading(runs, known, parameters)
-        notes += [note] if note else []
+        told += [note] if note else []
     variants = [make_variant(group, parameters, leading) for group in groups.values()]
     metrics = _order(known, leading)
     mark_best(variants, leading, larger)
     variants = _sorted(variants, sort, leading, larger, parameters, known)
-    notes += make_notes(runs, variants)
+    told += [*make_notes(runs, variants), *notes]
     return Comparison(
         parameters=parameters,
         leading=leading,
@@ -83,7 +87,7 @@ def compare(
         variants=variants,
         unfinished=[run for run in runs if run.status != "FINISHED"],
         num_runs=len(runs),
-        notes=notes,
+        notes=told,
     )
 
 

@@ -22,9 +22,7 @@ from expt.record.secrets import install_log_redaction
 _log = logging.getLogger(__name__)
 _SECONDS_TO_START = 60.0
 _SECONDS_WITHOUT_A_SIGN = 5.0
-SECONDS_WHEN_KILLED = 3.0
-"""How long a killed run waits for its follower."""
-
+_SECONDS_WHEN_KILLED = 3.0
 _SECONDS_BETWEEN_LOOKS = 1.0
 _NICENESS = 5  # training comes first
 
@@ -94,7 +92,7 @@ class SeparateProcess:
     def close(self, status: Status) -> None:
         """Waits until the child has taken the rest, or for a few seconds if it can't."""
         self._child.end(self._run)
-        longest = SECONDS_WHEN_KILLED if status is Status.KILLED else inf
+        longest = _SECONDS_WHEN_KILLED if status is Status.KILLED else inf
         failure = self._child.wait(self._run, longest)
         if failure is not None:
             _log.warning("%s: incomplete: %s. %s", self._name, failure, self._remedy(self._run))

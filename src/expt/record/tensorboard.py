@@ -90,8 +90,10 @@ class TensorBoardRecorder:
         from tensorboard.plugins.hparams.api import hparams_pb
 
         run, root = self._run, self._file("")
+        # Two sweeps may have jobs of one name, and runs of one name would share a row.
+        name = f"{run.directory.name} ({run.directory.parent.name})"
         texts = (
-            hparams_pb(hparams(run), trial_id=run.directory.name),
+            hparams_pb(hparams(run), trial_id=name),
             text_pb("config", _as_markdown(run.config)),
             text_pb("layers", read_layers(run.directory)),
         )

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from expt.errors import RunError, Terminated, UserError
+from expt.launch import log_to
 from expt.record.environment import process
 from expt.record.run import Run, Status
 from expt.runs.sweeps import SUMMARY
@@ -29,6 +30,7 @@ from expt.train.cadence import parse_seconds
 
 _log = logging.getLogger(__name__)
 _TICK = 0.2  # seconds
+_LOG_FILE = "sweep.log"
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ def conduct(
         KeyboardInterrupt: Ctrl-C; all runs are closed.
         Terminated: SIGTERM; likewise.
     """
+    log_to(plan.directory / _LOG_FILE)
     with deferred_signals() as interruption:
         view = View(plan, console, workers.number, seconds)
         conductor = _Conductor(plan, limits, workers, view)
@@ -157,7 +160,7 @@ class _Conductor:
         left = self._submit(retry_failed)
         self._view.start()
         try:
-            while left and not self._workers.is_stopped:
+            while left and not self._workers.is_holding:
                 interruption.check()
                 left -= self._handle(self._workers.next(_TICK))
         except (KeyboardInterrupt, Terminated):
@@ -184,7 +187,7 @@ class _Conductor:
         self._update(status=self._status, ended=time.time())
         if is_shown:
             _show_comparison(plan, console)
-        failure = self._following.finish(self._status)
+        failure = self._following.finish()
         print_outcome(plan, console)
         if failure is not None:
             where = shlex.quote(os.path.relpath(plan.directory))
@@ -236,15 +239,14 @@ class _Conductor:
         if job.status is not JobStatus.RUNNING:  # the workers were stopped before it began
             return
         outcome = event.value or worker.Outcome(JobStatus.FAILED, event.death)
-        status = outcome.status
         if outcome.is_disk_full:
             self._stop_for(outcome.error)
-        is_stopped = self._workers.is_stopped and event.value is None
-        if is_stopped or outcome.is_disk_full:
-            status = JobStatus.KILLED  # it goes on when the sweep is resumed
-        if status is not JobStatus.FINISHED:
-            self._correct(job, status, outcome.error)
-        self._note(job, status, outcome.error)
+            outcome = replace(outcome, status=JobStatus.KILLED)  # it goes on with the sweep
+        elif self._workers.is_stopped and event.value is None:
+            outcome = worker.Outcome(JobStatus.KILLED)
+        if outcome.status is not JobStatus.FINISHED:
+            self._correct(job, outcome.status, outcome.error)
+        self._note(job, outcome.status, outcome.error)
         self._following.end(job)
         self._view.end(job, outcome.record)
         most = self._limits.max_failures

@@ -6,7 +6,7 @@ from typing import Any
 
 from expt.assembly import is_follower, make_params
 from expt.record.mlflow import make_follower, make_sweep_follower, prepare
-from expt.record.process import SECONDS_WHEN_KILLED, FollowingProcess
+from expt.record.process import FollowingProcess
 from expt.record.run import Run, Status
 from expt.record.secrets import redacted_values
 from expt.runs.life import is_alive
@@ -75,27 +75,23 @@ class Following:
         for name in list(self._ending):
             process, run = self._runs[name]
             if process.is_done(run):
-                self._complete(name, inf)
+                self._complete(name)
 
-    def finish(self, status: Status) -> str | None:
+    def finish(self) -> str | None:
         """Waits for all copies, and completes the sweep's own.
-
-        Args:
-            status: Of the sweep.
 
         Returns:
             Why something is not recorded; None if all is.
         """
-        longest = SECONDS_WHEN_KILLED if status is Status.KILLED else inf
         for name in list(self._ending):
-            self._complete(name, longest)
+            self._complete(name)
         if self._process is None:
             return None
         self._sweep.record |= self._plan.facts
         if self._process.has_ended:
             self._start().follow(self._sweep, make_sweep_follower)
         self._process.end(self._sweep)
-        self._failure = self._process.wait(self._sweep, longest) or self._failure
+        self._failure = self._process.wait(self._sweep, inf) or self._failure
         self._process.stop()
         return self._failure
 
@@ -119,9 +115,9 @@ class Following:
         self._runs[job.name] = process, run
         process.follow(run, make_follower)
 
-    def _complete(self, name: str, longest: float) -> None:
+    def _complete(self, name: str) -> None:
         (process, run), job = self._runs.pop(name), self._ending.pop(name)
-        failure = process.wait(run, longest)
+        failure = process.wait(run, inf)
         if failure is None:
             self._close(job, {"mlflow": run.record.get("mlflow")})
         else:

@@ -68,9 +68,10 @@ class Workers:
         """
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[Began | Ended] = queue.SimpleQueue()
-        self._is_stopping = False
+        self._is_holding = self._is_stopping = False
         self.number = len(environments)
         self._running: dict[int, int] = {}  # process ids by slot
+        self._pools: dict[int, ProcessPool] = {}
         self._lock = threading.Lock()
         threads = max(1, cores // max(1, self.number))
         self._threads = [
@@ -105,8 +106,13 @@ class Workers:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether no more calls begin."""
+        """Whether calls have been ended by `stop`."""
         return self._is_stopping
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether no more calls begin."""
+        return self._is_holding
 
     @property
     def is_idle(self) -> bool:
@@ -117,51 +123,63 @@ class Workers:
     def hold(self) -> None:
         """Lets no more calls begin."""
         with self._lock:
-            self._is_stopping = True
+            self._is_holding = True
 
     def stop(self) -> None:
         """Lets no more calls begin, and sends a SIGTERM to the processes that are at one."""
         with self._lock:
-            self._is_stopping = True
+            self._is_holding = self._is_stopping = True
             for process in self._running.values():
                 with suppress(ProcessLookupError):
                     os.kill(process, signal.SIGTERM)
 
     def close(self) -> None:
-        """Ends the processes; calls that are under way come to their end before."""
+        """Ends the processes at once, whatever they are at."""
+        self.hold()
         for _ in self._threads:
             self._calls.put(None)
+        with self._lock:
+            pools = list(self._pools.values())
+        for pool in pools:
+            pool.stop()  # type: ignore[no-untyped-call]
         for thread in self._threads:
             thread.join()
 
     def _serve(self, slot: int, threads: int, environment: Mapping[str, str]) -> None:
-        pool: ProcessPool | None = None
-        try:
-            pool = _pool(threads, environment)
-            smallest = 0
-            while (call := self._calls.get()) is not None:
-                if self._is_stopping:
-                    continue
-                if pool is None or not pool.active:
-                    pool, smallest = _pool(threads, environment), 0
-                ended, memory = self._call(slot, pool, call)
-                with self._lock:
-                    self._running.pop(slot, None)
-                    self._events.put(ended)
-                smallest = smallest or memory
-                if memory > smallest + _GROWTH:
-                    _end(pool)
-                    pool = None
-        finally:
-            if pool is not None:
+        pool = self._start(slot, threads, environment)
+        smallest = 0
+        while (call := self._calls.get()) is not None:
+            if self._is_holding:
+                continue
+            if not pool.active:
+                pool, smallest = self._start(slot, threads, environment), 0
+            ended, memory = self._call(slot, pool, call)
+            with self._lock:
+                self._running.pop(slot, None)
+                self._events.put(ended)
+            smallest = smallest or memory
+            if memory > smallest + _GROWTH:
                 _end(pool)
+        _end(pool)
+
+    def _start(self, slot: int, threads: int, environment: Mapping[str, str]) -> ProcessPool:
+        pool = ProcessPool(
+            1,
+            initializer=worker.begin,
+            initargs=(threads, dict(environment)),
+            context=multiprocessing.get_context("spawn"),
+        )
+        pool.schedule(os.getpid)  # a pool starts with its first call
+        with self._lock:
+            self._pools[slot] = pool
+        return pool
 
     def _call(self, slot: int, pool: ProcessPool, call: _Call) -> tuple[Ended, int]:
         """Returns how a call has ended, and what memory its process has then."""
         try:
             process = pool.schedule(os.getpid).result()
             with self._lock:
-                if self._is_stopping:
+                if self._is_holding:
                     return Ended(call.number), 0
                 self._running[slot] = process
                 self._events.put(Began(call.number))
@@ -176,20 +194,8 @@ class Workers:
         return Ended(call.number, death=death), 0
 
 
-def _pool(threads: int, environment: Mapping[str, str]) -> ProcessPool:
-    """Starts a process."""
-    pool = ProcessPool(
-        1,
-        initializer=worker.begin,
-        initargs=(threads, dict(environment)),
-        context=multiprocessing.get_context("spawn"),
-    )
-    pool.schedule(os.getpid)  # a pool starts with its first call
-    return pool
-
-
 def _end(pool: ProcessPool) -> None:
-    """Ends a process that is at nothing; it need not tidy up."""
+    """Ends a process; it need not tidy up."""
     pool.stop()  # type: ignore[no-untyped-call]
     pool.join()
 
