@@ -182,10 +182,10 @@ def _arguments(arguments: list[str]) -> Iterator[None]:
 
 
 def _refuse_used(directory: Path) -> None:
-    if any(directory.rglob("run.json")):
+    if (directory / PLAN_FILE).exists() or any(directory.rglob("run.json")):
         raise UserError(
-            f"{directory} already holds a run; no two runs share a directory. Choose another one, "
-            "or leave it to expt."
+            f"{directory} already holds a run or a sweep; no two share a directory. Choose another "
+            "one, or leave it to expt."
         )
 
 

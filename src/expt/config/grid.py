@@ -1,5 +1,6 @@
 """The jobs of a sweep: every combination of its values, but for keys that go in step."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import product
 from typing import Any
@@ -25,7 +26,9 @@ def expand(overrides: Sequence[Override], zipped: Any) -> list[list[str]]:
     for override in overrides:
         [jobs] = BasicSweeper.split_arguments([override], None)
         axes[override.get_key_element()] = jobs
-    for keys in _groups(zipped):
+    typed = {key.lstrip("+"): key for key in axes}
+    for group in _groups(zipped):
+        keys = [typed.get(key, key) for key in group]
         _check(keys, axes)
         first, *others = keys
         axes[first] = [
@@ -38,16 +41,20 @@ def expand(overrides: Sequence[Override], zipped: Any) -> list[list[str]]:
 
 
 def _groups(zipped: Any) -> list[list[str]]:
-    groups = list(zipped or [])
-    if all(isinstance(key, str) for key in groups):
-        return [groups] if groups else []
-    wrong = any(isinstance(group, str) for group in groups)
-    if wrong or not all(isinstance(key, str) for group in groups for key in group):
+    groups = zipped if _is_list(zipped) and any(map(_is_list, zipped)) else [zipped or []]
+    if not all(_is_list(group) and all(isinstance(key, str) for key in group) for group in groups):
         raise UserError(
             f"sweep.zip={zipped}: expected keys, such as [act,loss], or lists of keys, such as "
             "[[act,loss],[model.units,seed]]."
         )
-    return [list(group) for group in groups]
+    keys = Counter(key for group in groups for key in group)
+    if twice := [key for key, number in keys.items() if number > 1]:
+        raise UserError(f"sweep.zip={zipped}: {twice[0]} is there twice; expected each key once.")
+    return [list(group) for group in groups if group]
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def _check(keys: Sequence[str], axes: dict[str, list[list[str]]]) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from expt.assembly import DataLoader
 from expt.config.compose import Composed
 from expt.config.hashes import run_hash, variant_hash
+from expt.errors import Terminated
 from expt.sweep.conduct import (
     Limits,
     check_kinds,
@@ -38,15 +39,15 @@ def launch(
         The exit code.
 
     Raises:
-        UserError: A job can't be trained; none was begun.
+        UserError: A job can't be trained; none was begun, and nothing is left of it.
     """
     config = composed[0].job.config
+    data = [load(one.job).fingerprint for one in composed]
+    pairs = list(zip((one.job.config for one in composed), data, strict=True))
+    plan = Plan.make(directory, composed, [run_hash(*pair) for pair in pairs])
     limits = Limits.of(config)
     workers = limits.start_workers(len(composed))
     try:
-        data = [load(one.job).fingerprint for one in composed]
-        pairs = list(zip((one.job.config for one in composed), data, strict=True))
-        plan = Plan.make(directory, composed, [run_hash(*pair) for pair in pairs])
         if config["sweep"]["reuse"]:
             _tell_reused(reuse_finished(plan.jobs, plan.output_dir), console)
         kinds = {
@@ -55,10 +56,14 @@ def launch(
             if job.status is JobStatus.PENDING
         }
         seconds = check_kinds(plan, kinds, workers) if kinds else None
+        directory.mkdir(parents=True, exist_ok=True)
         with plan.held():
-            plan.write()
+            plan.freeze(composed)
             _tell_plan(plan, workers.number, seconds, console)
             return conduct(plan, limits, workers, console, seconds=seconds)
+    except (KeyboardInterrupt, Terminated):
+        workers.stop()  # or the checks that wait would all be done
+        raise
     finally:
         workers.close()
 

@@ -20,6 +20,7 @@ from expt.errors import UserError
 from expt.record.environment import process
 from expt.record.planned import PLAN_FILE
 from expt.record.run import Membership
+from expt.runs.find import read_run
 from expt.runs.kinds import wrong_place
 
 _LOCK = ".lock"
@@ -86,12 +87,14 @@ class PlannedJob:
         return self.directory.name
 
     def record(self) -> dict[str, Any] | None:
-        """Returns the content of its run.json, if the run has begun."""
-        file = self.directory / "run.json"
-        if not file.is_file():
+        """Returns the content of its run.json, if the run has begun.
+
+        Raises:
+            UserError: It is damaged.
+        """
+        if not (self.directory / "run.json").is_file():
             return None
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return content
+        return read_run(self.directory, self.directory).record
 
 
 @dataclass
@@ -111,21 +114,25 @@ class Plan:
 
     @classmethod
     def make(cls, directory: Path, composed: Sequence[Composed], hashes: Sequence[str]) -> "Plan":
-        """Freezes jobs in their directories; `write` makes them a plan.
+        """Plans jobs; nothing is written yet.
 
         Args:
             directory: The sweep's.
             composed: The jobs.
             hashes: The run hash of each.
+
+        Raises:
+            UserError: Two jobs have the same directory, or one is not directly in the sweep's.
         """
         variants = _variants([one.job.overrides for one in composed])
-        jobs = []
+        jobs: list[PlannedJob] = []
         for one, run_hash, variant in zip(composed, hashes, variants, strict=True):
             place = directory / one.subdirectory
-            folder = (place / CONFIG_FILE).parent
-            folder.mkdir(parents=True)
-            OmegaConf.save(one.config, place / CONFIG_FILE)
-            OmegaConf.save(list(one.job.overrides), folder / "overrides.yaml")
+            if not _is_inside(place, directory) or place in [job.directory for job in jobs]:
+                raise UserError(
+                    f"hydra.sweep.subdir={one.subdirectory}: expected a folder in the sweep's for "
+                    "each job alone; ${hydra.job.num} tells them apart."
+                )
             jobs.append(PlannedJob(place, one.job, run_hash, variant))
         facts = {"id": uuid.uuid4().hex, "started": time.time(), "status": "RUNNING"}
         return cls(directory, jobs, {**facts, "process": process()})
@@ -165,8 +172,17 @@ class Plan:
             self.facts |= facts
             self._write()
 
-    def write(self) -> None:
-        """Writes the file."""
+    def freeze(self, composed: Sequence[Composed]) -> None:
+        """Writes the jobs' configs into their directories, and the file.
+
+        Args:
+            composed: The jobs that the plan was made of.
+        """
+        for job, one in zip(self.jobs, composed, strict=True):
+            file = job.directory / CONFIG_FILE
+            file.parent.mkdir(parents=True, exist_ok=True)
+            OmegaConf.save(one.config, file)
+            OmegaConf.save(list(one.job.overrides), file.with_name("overrides.yaml"))
         self.update()
 
     @contextmanager
@@ -223,7 +239,7 @@ def read_plan(directory: Path) -> Plan:
     jobs = []
     for entry in content.pop("jobs"):
         place = directory / entry["directory"]
-        if place.parent != directory:
+        if not _is_inside(place, directory):
             raise UserError(
                 f"{directory / PLAN_FILE} is damaged: {entry['directory']} leads elsewhere."
             )
@@ -266,10 +282,18 @@ def read_content(directory: Path) -> dict[str, Any]:
     return dict(content)
 
 
+def _is_seed(override: str) -> bool:
+    return override.lstrip("+").startswith("seed=")
+
+
+def _is_inside(place: Path, directory: Path) -> bool:
+    """Whether a job's directory is directly in the sweep's."""
+    return place.parent == directory and place.name != ".."
+
+
 def _variants(overrides: Sequence[Sequence[str]]) -> list[str]:
     """Returns those of each job's overrides that not all have, but for the seed's."""
     common = set(overrides[0]).intersection(*overrides)
     return [
-        ",".join(one for one in job if one not in common and not one.startswith("seed="))
-        for job in overrides
+        ",".join(one for one in job if one not in common and not _is_seed(one)) for job in overrides
     ]

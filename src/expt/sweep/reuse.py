@@ -26,11 +26,12 @@ def reuse_finished(jobs: Sequence[PlannedJob], output_dir: Path) -> list[Planned
     for file in output_dir.rglob("run.json"):
         try:
             record = json.loads(file.read_text(encoding="utf-8"))
-            run_hash, status, started = (record[k] for k in ("run_hash", "status", "started"))
-        except (OSError, ValueError, KeyError, TypeError):
+            run_hash, status = str(record["run_hash"]), record["status"]
+            begun = (float(record["started"]), file)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue  # a damaged record stands in for nothing
         if run_hash in wanted and status == Status.FINISHED:
-            found[run_hash] = max(found.get(run_hash, (0.0, file)), (float(started), file))
+            found[run_hash] = max(found.get(run_hash, begun), begun)
     for job in jobs:
         if job.run_hash in found:
             job.status, job.reused = JobStatus.REUSED, str(found[job.run_hash][1].parent.resolve())

@@ -1,0 +1,19 @@
+"""Plans of sweeps that nobody trains."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from expt.config.compose import Composed, compose_whole
+from expt.sweep.plan import Plan
+
+
+def composed(*overrides: str) -> list[Composed]:
+    """Composes the jobs of a sweep."""
+    return compose_whole(list(overrides), None, multirun=True)[0]
+
+
+def planned(directory: Path, jobs: Sequence[Composed]) -> Plan:
+    """Plans jobs and freezes them."""
+    plan = Plan.make(directory, jobs, [f"hash {number}" for number, _ in enumerate(jobs)])
+    plan.freeze(jobs)
+    return plan

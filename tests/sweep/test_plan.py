@@ -1,0 +1,270 @@
+"""The plan of a sweep: written whole, read back, and refused if it is damaged."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from expt.config.compose import Composed
+from expt.errors import UserError
+from expt.sweep.plan import PLAN_FILE, JobStatus, Plan, newest_plan, read_plan
+from sweep.sweep_helpers import composed, planned
+
+GIVEN = ("act=relu,tanh", "seed=0,1", "loop.epochs=2", "name=study")
+HOLD = """
+import sys
+from pathlib import Path
+from expt.sweep.plan import read_plan
+with read_plan(Path(sys.argv[1])).held():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def jobs() -> Sequence[Composed]:
+    return composed(*GIVEN)
+
+
+@pytest.fixture(scope="module")
+def written(jobs: Sequence[Composed], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("written") / "sweep"
+    planned(directory, jobs)
+    return directory
+
+
+@pytest.fixture
+def directory(written: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(written, tmp_path / "sweep"))
+
+
+def test_it_is_read_back_as_it_was_written(jobs: Sequence[Composed], tmp_path: Path) -> None:
+    plan = planned(tmp_path / "sweep", jobs)
+    plan.note(plan.jobs[1], JobStatus.RUNNING)
+    plan.note(plan.jobs[2], JobStatus.FAILED, "it diverged at step 3")
+    plan.update(status="KILLED", ended=12.5)
+    read = read_plan(tmp_path / "sweep")
+    assert read.jobs == plan.jobs
+    assert read.facts == plan.facts
+    assert [job.job for job in read.jobs] == [one.job for one in jobs]
+    assert [job.status for job in read.jobs] == ["PENDING", "RUNNING", "FAILED", "PENDING"]
+    assert read.jobs[2].error == "it diverged at step 3"
+    assert read.count(JobStatus.PENDING) == 2
+    assert (read.name, read.experiment) == ("sweep", "study")
+    assert read.output_dir == Path("outputs").absolute()
+    member = read.membership(read.jobs[3])
+    assert (member.id, member.variant) == (plan.facts["id"], "act=tanh")
+
+
+def test_configs_are_frozen_when_it_is_written(directory: Path) -> None:
+    """What is composed later, or interpolates, can't change a job."""
+    job = read_plan(directory).jobs[2]
+    assert job.name == "2_act=tanh,loop.epochs=2,name=study,seed=0"
+    assert (job.job.choices["act"], job.job.config["loop"]["epochs"]) == ("tanh", 2)
+    assert job.job.overrides == ("act=tanh", "seed=0", "loop.epochs=2", "name=study")
+    config = job.directory / ".hydra/config.yaml"
+    config.write_text(config.read_text().replace("epochs: 2", "epochs: 3"))
+    assert read_plan(directory).jobs[2].job.config["loop"]["epochs"] == 3  # that file is the truth
+
+
+def test_nothing_is_written_before_it_is_frozen(jobs: Sequence[Composed], tmp_path: Path) -> None:
+    Plan.make(tmp_path / "sweep", jobs, ["hash"] * len(jobs))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_readers_never_see_a_part_of_it(directory: Path) -> None:
+    plan, file, is_done = read_plan(directory), directory / PLAN_FILE, threading.Event()
+    seen: set[str] = set()
+
+    def read() -> None:
+        while not is_done.is_set():
+            seen.add(json.loads(file.read_text())["jobs"][0]["status"])
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(200):
+        plan.note(plan.jobs[0], JobStatus.RUNNING if number % 2 else JobStatus.PENDING)
+    is_done.set()
+    reader.join()
+    assert seen <= {"PENDING", "RUNNING"}  # a torn file would have ended the thread
+    assert seen
+    assert not list(directory.glob("partial*"))
+
+
+def test_a_change_that_cannot_be_written_leaves_the_file_as_it_was(directory: Path) -> None:
+    plan, before = read_plan(directory), (directory / PLAN_FILE).read_bytes()
+    (directory / f"partial-{PLAN_FILE}").mkdir()  # so that none can be opened, by root neither
+    with pytest.raises(OSError, match="partial"):
+        plan.note(plan.jobs[0], JobStatus.RUNNING)
+    assert (directory / PLAN_FILE).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("overrides", "variants"),
+    [
+        (["act=relu seed=0", "act=relu seed=1", "act=elu seed=0"], ["act=relu"] * 2 + ["act=elu"]),
+        (["seed=0", "seed=1"], ["", ""]),
+        (["++seed=0 act=elu", "++seed=1 act=elu"], ["", ""]),
+        (
+            ["act=relu loss=mse x=1", "act=elu loss=mae x=1"],
+            ["act=relu,loss=mse", "act=elu,loss=mae"],
+        ),
+        (
+            ["model.units=[8] name=x", "model.units=[8,8] name=x"],
+            ["model.units=[8]", "model.units=[8,8]"],
+        ),
+        (["act=relu"], [""]),
+        ([""], [""]),
+    ],
+)
+def test_variants_are_what_varies_but_for_the_seed(
+    jobs: Sequence[Composed], overrides: list[str], variants: list[str], tmp_path: Path
+) -> None:
+    made = [
+        replace(one, job=replace(one.job, overrides=tuple(given.split())))
+        for one, given in zip(jobs, overrides, strict=False)
+    ]
+    plan = Plan.make(tmp_path, made, ["hash"] * len(made))
+    assert [job.variant for job in plan.jobs] == variants
+
+
+@pytest.mark.parametrize(
+    ("subdirectories", "shown"),
+    [
+        (["0", "same", "same"], "same"),
+        (["0", "a/../0"], "a/../0"),
+        (["../0"], "../0"),
+        (["/elsewhere/0"], "/elsewhere/0"),
+        (["a/0"], "a/0"),
+        (["."], "."),
+        ([".."], ".."),
+        ([""], ""),
+    ],
+)
+def test_each_job_has_a_directory_of_its_own_in_that_of_the_sweep(
+    jobs: Sequence[Composed], tmp_path: Path, subdirectories: list[str], shown: str
+) -> None:
+    made = [
+        replace(one, subdirectory=place) for one, place in zip(jobs, subdirectories, strict=False)
+    ]
+    with pytest.raises(UserError, match=f"hydra.sweep.subdir={shown}: expected a folder"):
+        Plan.make(tmp_path / "sweep", made, ["hash"] * len(made))
+    assert list(tmp_path.iterdir()) == []
+
+
+def _set(key: str, value: Any) -> Callable[[dict[str, Any]], Any]:
+    """Sets a key of the content, or with a dot in it of the second job."""
+
+    def change(content: dict[str, Any]) -> None:
+        *job, name = key.split(".")
+        (content["jobs"][1] if job else content)[name] = value
+
+    return change
+
+
+def _drop(key: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda content: content["jobs"][1].pop(key)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (_set("id", None), "'id'"),
+        (_set("started", "yesterday"), "'started'"),
+        (_set("status", "PENDING"), "'status'"),
+        (_set("process", []), "'process'"),
+        (_set("jobs", []), "'jobs'"),
+        (_set("jobs", {}), "'jobs'"),
+        (_set("job.directory", 3), "'jobs.1.directory'"),
+        (_set("job.status", "DONE"), "'jobs.1.status'"),
+        (_set("job.overrides", "act=relu"), "'jobs.1.overrides'"),
+        (_set("job.overrides", [1]), "'jobs.1.overrides.0'"),
+        (_set("job.choices", []), "'jobs.1.choices'"),
+        (_set("job.error", 3), "'jobs.1.error'"),
+        (_set("job.reused", 3), "'jobs.1.reused'"),
+        (_drop("run_hash"), "'jobs.1.run_hash'"),
+        (_drop("variant"), "'jobs.1.variant'"),
+        (_drop("status"), "'jobs.1.status'"),
+        (_set("job.directory", "../outside"), "../outside leads elsewhere"),
+        (_set("job.directory", ".."), ".. leads elsewhere"),
+        (_set("job.directory", ""), "leads elsewhere"),
+        (_set("job.directory", "/etc"), "/etc leads elsewhere"),
+        (_set("job.directory", "gone"), "gone/.hydra/config.yaml can't be read"),
+    ],
+)
+def test_a_damaged_one_is_refused(
+    directory: Path, damage: Callable[[dict[str, Any]], Any], told: str
+) -> None:
+    file = directory / PLAN_FILE
+    content = json.loads(file.read_text())
+    damage(content)
+    file.write_text(json.dumps(content))
+    with pytest.raises(UserError) as caught:
+        read_plan(directory)
+    assert told in str(caught.value)
+    assert str(directory) in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"\xff", b"[" * 100_000])
+def test_what_is_no_plan_is_refused(directory: Path, content: bytes) -> None:
+    (directory / PLAN_FILE).write_bytes(content)
+    with pytest.raises(UserError, match=PLAN_FILE):
+        read_plan(directory)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        (".hydra/config.yaml", "seed: [", "config.yaml can't be read"),
+        (".hydra/config.yaml", "seed: zero", "config.yaml can't be read"),
+        ("run.json", "{", "run.json can't be read"),
+        ("run.json", "[]", "run.json is not the record of a run"),
+        ("run.json", '{"status": "DONE", "started": 1.0}', "'status' is missing or wrong"),
+        ("run.json", '{"status": "KILLED"}', "'started' is missing or wrong"),
+    ],
+)
+def test_a_damaged_job_is_refused(directory: Path, name: str, content: str, told: str) -> None:
+    (read_plan(directory).jobs[1].directory / name).write_text(content)
+    with pytest.raises(UserError, match=told):
+        [job.record() for job in read_plan(directory).jobs]
+
+
+def test_a_job_that_has_not_begun_has_no_record(directory: Path) -> None:
+    assert [job.record() for job in read_plan(directory).jobs] == [None] * 4
+
+
+def test_one_process_alone_holds_it(directory: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == "held\n"
+        plan = read_plan(directory)
+        with pytest.raises(UserError, match="another process is training this sweep"), plan.held():
+            pass
+        other.stdin.close()
+        assert other.wait(60) == 0
+    with plan.held():
+        pass
+
+
+def test_the_newest_is_that_of_the_last_day_and_time(tmp_path: Path) -> None:
+    assert newest_plan(tmp_path) is None
+    for name in ("2026-01-02/09-00-00_a", "2026-01-10/08-00-00_b", "2026-01-10/07-59-59_c"):
+        (tmp_path / "sweeps" / name).mkdir(parents=True)
+        (tmp_path / "sweeps" / name / PLAN_FILE).touch()
+    (tmp_path / "sweeps/2026-01-11/00-00-00_without").mkdir(parents=True)
+    assert newest_plan(tmp_path) == tmp_path / "sweeps/2026-01-10/08-00-00_b"
