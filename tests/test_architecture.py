@@ -115,7 +115,7 @@ def test_sweeps_are_known_to_commands_alone() -> None:
         if room(module) != "expt.sweep"
         and any(room(name) == "expt.sweep" for name in own(imports(module)))
     }
-    assert knowing == {"expt.run", "expt.resume"}
+    assert knowing == {"expt.run", "expt.resume", "expt.sync"}
 
 
 @pytest.mark.parametrize("whole", [True, False])

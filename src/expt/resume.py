@@ -72,16 +72,17 @@ def _run(arguments: list[str]) -> int:
 
 
 def _sweep(name: str, output_dir: Path) -> Path | None:
-    """Returns the directory of the sweep that is meant, if it is one."""
-    found = newest_plan(output_dir) if name == "latest" else Path(name).expanduser()
-    if found is None or not (found / PLAN_FILE).is_file():
-        return None
-    directory = found.resolve()
-    if name == "latest" and (run := newest_run(output_dir)) is not None:
-        begun = read_content(directory)["started"]
-        if run.directory.parent != directory and run.record["started"] > begun:
-            return None
-    return directory
+    """Returns the directory of the sweep that is meant, if it is one.
+
+    The latest is what began last, whether or not a job of it has.
+    """
+    if name != "latest":
+        directory = Path(name).expanduser()
+        return directory.resolve() if (directory / PLAN_FILE).is_file() else None
+    plan, run = newest_plan(output_dir), newest_run(output_dir)
+    if plan is None or (run is not None and run.record["started"] > read_content(plan)["started"]):
+        plan = None if run is None else run.directory.parent
+    return plan.resolve() if plan is not None and (plan / PLAN_FILE).is_file() else None
 
 
 def _resume_sweep(directory: Path, overrides: list[str], *, retry_failed: bool) -> int:

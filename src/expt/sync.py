@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,9 +18,12 @@ from expt.errors import RunError, UserError
 from expt.record.following import reason
 from expt.record.journal import FILE_NAME, read_journal
 from expt.record.mlflow_store import prepare_mlflow, store_uri
+from expt.record.planned import PLAN_FILE
 from expt.record.run import Run, Status
 from expt.runs.find import FoundRun, read_run
 from expt.runs.life import is_alive
+from expt.sweep.following import is_followed, run_of_sweep
+from expt.sweep.plan import read_content, read_plan
 
 _RECORDER = "expt.record.mlflow.MLflowRecorder"
 _LOCK = ".lock"  # whoever trains a run holds it
@@ -51,6 +55,9 @@ def _run(arguments: list[str]) -> int:
     for close_first in (True, False):  # the dead are closed even if MLflow can't be reached
         for directory in directories:
             sync(directory, close_first)
+    for sweep in dict.fromkeys(directory.resolve().parent for directory in directories):
+        if (sweep / PLAN_FILE).is_file():
+            sync.complete_sweep(sweep)
     sync.summarize()
     return 1 if sync.counts["failed"] else 0
 
@@ -99,6 +106,7 @@ class _Sync:
     def __post_init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self._done: set[Path] = set()
+        self._sweeps: set[Path] = set()  # of which a run was completed
 
     def __call__(self, directory: Path, close_first: bool) -> None:
         """Closes a run if it died, or else completes it in MLflow.
@@ -120,6 +128,28 @@ class _Sync:
             self._end(directory, "running", "is running; left alone")
         except (UserError, OSError) as error:
             self._end(directory, "failed", reason(error))
+
+    def complete_sweep(self, directory: Path) -> None:
+        """Closes a sweep whose process has died, and its run in MLflow, if there is news of it."""
+        try:
+            content = read_content(directory)
+            has_died = content["status"] == Status.RUNNING and is_alive(content) is False
+            if not has_died and directory not in self._sweeps:
+                return
+            plan = read_plan(directory)
+            with plan.held():
+                if has_died:
+                    plan.update(status=Status.KILLED, ended=time.time())
+                    self._tell(directory, "the sweep's process has died; closed as KILLED")
+                if is_followed(plan) and plan.facts.get("ended") is not None:
+                    prepare_mlflow()
+                    from expt.record.mlflow_sweep import MLflowSweep
+
+                    MLflowSweep(run_of_sweep(plan), lambda _seconds: None).finish()
+        # A store lets through whatever its drivers raise.
+        except Exception as error:  # noqa: BLE001
+            self.counts["failed"] += 1
+            self._tell(directory, reason(error))
 
     def summarize(self) -> None:
         """Tells how many runs there were of each kind."""
@@ -177,6 +207,8 @@ class _Sync:
             _check_store(run.output_dir)
         else:
             told = str(copy.added)
+            if told:
+                self._sweeps.add(run.directory.parent)
             text = f"added {told}" if told else "complete" if run.directory in self.named else None
             self._end(directory, "completed" if told else "complete", text)
 

@@ -15,7 +15,7 @@ import pytest
 
 from expt.config.compose import Composed
 from expt.errors import UserError
-from expt.sweep.plan import PLAN_FILE, JobStatus, Plan, newest_plan, read_plan
+from expt.sweep.plan import JobStatus, Plan, newest_plan, read_plan
 from sweep.sweep_helpers import composed, planned
 
 GIVEN = ("act=relu,tanh", "seed=0,1", "loop.epochs=2", "name=study")

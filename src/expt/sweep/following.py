@@ -37,14 +37,8 @@ class Following:
         self._process: FollowingProcess | None = None
         self._runs: dict[str, tuple[FollowingProcess, Run]] = {}
         self._ending: dict[str, PlannedJob] = {}
-        if any(map(_is_followed, plan.jobs)):
-            self._sweep = _FollowedRun(
-                plan.directory,
-                plan.output_dir,
-                {"name": plan.experiment},
-                {},
-                {**plan.facts, "name": plan.name, "number_of_jobs": len(plan.jobs)},
-            )
+        if is_followed(plan):
+            self._sweep = run_of_sweep(plan)
             self._start().follow(self._sweep, make_sweep_follower)
 
     def look(self, job: PlannedJob) -> None:
@@ -129,6 +123,22 @@ class Following:
             run.update(**values, closed=True)
         except OSError as error:
             _log.warning("%s: run.json can't be written: %s", job.name, error)
+
+
+def is_followed(plan: Plan) -> bool:
+    """Whether a job's recorders ask for a copy in MLflow."""
+    return any(map(_is_followed, plan.jobs))
+
+
+def run_of_sweep(plan: Plan) -> Run:
+    """Returns a sweep as if it were a run, for its copy in MLflow."""
+    return _FollowedRun(
+        plan.directory,
+        plan.output_dir,
+        {"name": plan.experiment},
+        {},
+        {**plan.facts, "name": plan.name, "number_of_jobs": len(plan.jobs)},
+    )
 
 
 def _is_followed(job: PlannedJob) -> bool:

@@ -11,7 +11,6 @@ from rich.console import Console
 from expt.assembly import DataLoader
 from expt.config.compose import Composed
 from expt.config.hashes import run_hash, variant_hash
-from expt.errors import Terminated
 from expt.sweep.conduct import (
     Limits,
     check_kinds,
@@ -45,25 +44,22 @@ def launch(
     data = [load(one.job).fingerprint for one in composed]
     pairs = list(zip((one.job.config for one in composed), data, strict=True))
     plan = Plan.make(directory, composed, [run_hash(*pair) for pair in pairs])
+    if config["sweep"]["reuse"]:
+        _tell_reused(reuse_finished(plan.jobs, plan.output_dir), console)
+    kinds = {
+        number: variant_hash(*pairs[number])
+        for number, job in enumerate(plan.jobs)
+        if job.status is JobStatus.PENDING
+    }
     limits = Limits.of(config)
-    workers = limits.start_workers(len(composed))
+    workers = limits.start_workers(len(kinds))
     try:
-        if config["sweep"]["reuse"]:
-            _tell_reused(reuse_finished(plan.jobs, plan.output_dir), console)
-        kinds = {
-            number: variant_hash(*pairs[number])
-            for number, job in enumerate(plan.jobs)
-            if job.status is JobStatus.PENDING
-        }
         seconds = check_kinds(plan, kinds, workers) if kinds else None
         directory.mkdir(parents=True, exist_ok=True)
         with plan.held():
             plan.freeze(composed)
             _tell_plan(plan, workers.number, seconds, console)
             return conduct(plan, limits, workers, console, seconds=seconds)
-    except (KeyboardInterrupt, Terminated):
-        workers.stop()  # or the checks that wait would all be done
-        raise
     finally:
         workers.close()
 

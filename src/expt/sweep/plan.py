@@ -1,12 +1,11 @@
 """The plan of a sweep: its jobs, composed and frozen before the first starts; sweep.json."""
 
 import json
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -110,7 +109,6 @@ class Plan:
     directory: Path
     jobs: Sequence[PlannedJob]
     facts: dict[str, Any]
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
     def make(cls, directory: Path, composed: Sequence[Composed], hashes: Sequence[str]) -> "Plan":
@@ -161,16 +159,14 @@ class Plan:
         return sum(job.status in statuses for job in self.jobs)
 
     def note(self, job: PlannedJob, status: JobStatus, error: str | None = None) -> None:
-        """Changes how a job stands, from any thread."""
-        with self._lock:
-            job.status, job.error = status, error
-            self._write()
+        """Changes how a job stands."""
+        job.status, job.error = status, error
+        self._write()
 
     def update(self, **facts: Any) -> None:
         """Changes what is known of the sweep."""
-        with self._lock:
-            self.facts |= facts
-            self._write()
+        self.facts |= facts
+        self._write()
 
     def freeze(self, composed: Sequence[Composed]) -> None:
         """Writes the jobs' configs into their directories, and the file.
