@@ -1,4 +1,4 @@
-"""Takes pictures of TensorBoard and MLflow over a folder of runs, in a real browser.
+"""Takes pictures of TensorBoard, MLflow and the report over a folder of runs, in a real browser.
 
     python scripts/screenshots.py outputs pictures
 
@@ -17,8 +17,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from expt.comparison.output import summarise
+from expt.comparison.selection import newest_sweep
 from expt.record.mlflow import store_uri
 
 _FLAGS = (
@@ -49,6 +52,7 @@ def main() -> None:
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         _tensorboard(page, board, args.pictures)
         _mlflow(page, mlflow, store_uri(args.outputs), args.pictures)
+        _report(page, args.outputs, args.pictures)
         browser.close()
 
 
@@ -72,6 +76,10 @@ def _tensorboard(page: Page, address: str, folder: Path) -> None:
     page.wait_for_selector("tf-hparams-main")
     page.wait_for_timeout(3_000)
     page.screenshot(path=folder / "tensorboard-hparams.png")
+    page.get_by_text("Parallel Coordinates View").click()
+    page.wait_for_selector("tf-hparams-parallel-coords-plot svg g.foreground path")
+    page.wait_for_timeout(1_000)
+    page.screenshot(path=folder / "tensorboard-parallel-coordinates.png")
 
 
 def _mlflow(page: Page, address: str, store: str, folder: Path) -> None:
@@ -95,6 +103,27 @@ def _mlflow(page: Page, address: str, store: str, folder: Path) -> None:
     page.get_by_text(re.compile(r"^val~predictions.*png$")).last.click()
     page.wait_for_timeout(3_000)
     page.screenshot(path=folder / "mlflow-image.png")
+
+
+def _report(page: Page, outputs: Path, folder: Path) -> None:
+    """The report of the newest sweep, its top and a row of its pictures."""
+    sweep = newest_sweep(outputs)
+    assert sweep is not None, "there is no sweep"
+    report = next(path for path in summarise(sweep, folder / "summary") if path.suffix == ".html")
+    page.goto(report.absolute().as_uri())
+    last = page.locator("h2").nth(1).locator("+ .pictures").bounding_box()
+    assert last is not None
+    height = last["y"] + last["height"] + 24
+    picture = folder / "compare-report.png"
+    page.screenshot(
+        path=picture,
+        full_page=True,
+        clip={"x": 0, "y": 0, "width": 1400, "height": height},
+    )
+    # Few colours are enough, and make a small file.
+    whole = Image.open(picture).convert("RGB")
+    few = whole.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    few.save(picture, optimize=True)
 
 
 def _close_assistant(page: Page) -> None:

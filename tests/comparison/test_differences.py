@@ -52,6 +52,10 @@ class TestMadeOf:
         runs = pair(tmp_path, {}, {"params": {"act": "tanh", "act.alpha": 0.5}})
         assert config_rows(*runs) == [Row("act", "relu", "tanh"), Row("act.alpha", "–", "0.5")]
 
+    def test_null_is_told_apart_from_a_key_that_is_not_there(self, tmp_path: Path) -> None:
+        runs = pair(tmp_path, {"params": {"loss.weights": None}}, {})
+        assert config_rows(*runs) == [Row("loss.weights", "null", "–")]
+
     def test_targets_and_names_come_from_the_file(self, tmp_path: Path) -> None:
         runs = pair(tmp_path, {}, {})
         for run, target in zip(runs, ("my.a", "my.b"), strict=True):

@@ -68,7 +68,9 @@ def code_rows(first: FoundRun, second: FoundRun) -> list[Row]:
     Runs that were started outside of a git checkout have no commit.
     """
     states = [run.record.get("git") or {} for run in (first, second)]
-    rows = _differing(*({key: git.get(key) for key in ("commit", "dirty")} for git in states))
+    rows = _differing(
+        *({key: git[key] for key in ("commit", "dirty") if key in git} for git in states)
+    )
     diffs = [_files_of_diff(run.directory) for run in (first, second)]
     names = {name: None for diff in diffs for name in diff}
     for name in names:
@@ -82,8 +84,11 @@ def code_rows(first: FoundRun, second: FoundRun) -> list[Row]:
 
 def record_rows(first: FoundRun, second: FoundRun, keys: Sequence[str]) -> list[Row]:
     """Returns what differs of some parts of run.json, such as `versions`."""
-    found = [{key: run.record.get(key) for key in keys} for run in (first, second)]
-    return _differing(*({k: v for key in keys for k, v in _flat(one[key], key)} for one in found))
+    found = [
+        {name: value for key in keys for name, value in _flat(run.record.get(key, {}), key)}
+        for run in (first, second)
+    ]
+    return _differing(*found)
 
 
 def final_rows(first: FoundRun, second: FoundRun) -> list[Row]:
@@ -161,7 +166,7 @@ def _flat(value: Any, name: str) -> list[tuple[str, Any]]:
 
 def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Row]:
     return [
-        _of_both(key, [one.get(key, _NONE) for one in (first, second)])
+        Row(plain(key), *(as_text(one[key]) if key in one else _NONE for one in (first, second)))
         for key in dict.fromkeys([*first, *second])
         if key not in first or key not in second or first[key] != second[key]
     ]

@@ -2,11 +2,13 @@
 
 import base64
 import hashlib
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from expt.comparison.cells import Column, columns
 from expt.comparison.pictures import data_address, picture_rows
@@ -37,6 +39,7 @@ def write_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
     load = environment.loader
     assert load is not None
     style, script = (load.get_source(environment, f"page.{kind}")[0] for kind in ("css", "js"))
@@ -81,6 +84,11 @@ def _rows(comparison: Comparison, shown: Sequence[Column]) -> list[dict[str, obj
         }
         for index, variant in enumerate(comparison.variants[:_MOST_ROWS])
     ]
+
+
+def _breakable(title: str) -> Markup:
+    """A heading that may go on in another line after a dot or a slash."""
+    return Markup("<wbr>").join(re.split(r"(?<=[./])(?=\S)", title))
 
 
 def _sort_key(column: Column, index: int) -> str:

@@ -66,6 +66,8 @@ def _curves(comparison: Comparison, metric: str) -> bytes | None:
         axes.fill_between(found.steps, found.low, found.high, color=line.get_color(), alpha=0.15)
     if metric.endswith("loss") and all((found.mean > 0).all() for _, found in drawn):
         axes.set_yscale("log")
+        # An interval may reach down to zero and below, which this scale has no end for.
+        axes.set_ylim(bottom=min(found.mean.min() for _, found in drawn) / 2)
     more = len(variants) - len(drawn)
     title = f"mean and 95 % band over seeds{f'; the best {len(drawn)} variants' if more else ''}"
     axes.set(xlabel="step", ylabel=_clipped(plain(metric)), title=title)
@@ -82,7 +84,7 @@ def _effect(comparison: Comparison, key: str, leading: str) -> bytes:
     places: list[float] = list(range(len(options)))
     if len(numeric) == len(options):
         places = [float(value) for value in options]
-        if min(places) > 0 and max(places) / min(places) >= 20:
+        if min(places) > 0 and max(places) / min(places) >= 10:
             axes.set_xscale("log")
     elif len(options) <= _MOST_OPTIONS:
         steep = sum(len(as_text(value)) for value in options) > 50
