@@ -135,7 +135,7 @@ def _closing(run: Run, recorder: Recorder, is_last: bool) -> Iterator[None]:
     except (KeyboardInterrupt, Terminated) as interrupted:
         outcome |= {"status": Status.KILLED, "error": type(interrupted).__name__}
         raise
-    except Exception as failure:
+    except (Exception, SystemExit) as failure:
         outcome["error"] = redacted(f"{type(failure).__name__}: {failure}")
         outcome["traceback"] = redacted("".join(traceback.format_exception(failure)))
         _log.info("the run failed", exc_info=failure)

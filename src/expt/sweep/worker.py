@@ -101,7 +101,7 @@ def check(job: Job, is_measured: bool) -> Checked:
         return Checked(seconds=estimate_seconds(job, dataset) if is_measured else None)
     except UserError as error:
         return Checked(redacted(str(error)))
-    except Exception as error:  # noqa: BLE001  of a user's part, most likely
+    except (Exception, SystemExit) as error:  # noqa: BLE001  of a user's part, most likely
         return Checked(redacted("".join(traceback.format_exception(error))), is_users=False)
 
 
@@ -127,7 +127,7 @@ def train(job: Job, directory: Path, earlier: dict[str, Any] | None, sweep: Memb
         return Outcome(JobStatus.FINISHED, record=record)
     except (KeyboardInterrupt, Terminated):
         return Outcome(JobStatus.KILLED)
-    except Exception as failure:  # noqa: BLE001  told; the other jobs go on
+    except (Exception, SystemExit) as failure:  # noqa: BLE001  told; the other jobs go on
         _log.exception("the job failed")
         reason = redacted(f"{type(failure).__name__}: {failure}")
         return Outcome(JobStatus.FAILED, reason, is_disk_full=_is_disk_full(failure))

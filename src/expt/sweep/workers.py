@@ -189,7 +189,8 @@ class Workers:
             death = f"it took longer than sweep.timeout={call.timeout:g} seconds"
         except ProcessExpired as expired:
             death = _how_it_died(expired.exitcode)
-        except Exception as error:  # noqa: BLE001  such as a process that can't be started
+        # Such as a process that can't be started; SystemExit comes from a function that exits.
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             death = f"{type(error).__name__}: {error}"
         return Ended(call.number, death=death), 0
 
