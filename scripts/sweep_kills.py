@@ -152,8 +152,9 @@ def assert_one_run_a_job(jobs: list[Path], store: str) -> None:
     runs = {run.info.run_id: run for run in found}
     own = {json.loads((job / "run.json").read_text())["mlflow"]["run_id"] for job in jobs}
     assert len(own) == NUM_JOBS
-    (parent,) = {runs[run_id].data.tags.get("mlflow.parentRunId") for run_id in own}
-    assert runs.keys() == own | ({parent} - {None})
+    parents = {runs[run_id].data.tags.get("mlflow.parentRunId") for run_id in own}
+    assert len(parents) == 1
+    assert runs.keys() == own | (parents - {None})
     assert {run.info.status for run in found} == {"FINISHED"}
 
 

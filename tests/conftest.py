@@ -1,5 +1,6 @@
 """Fixtures: the command line in processes of its own, and jobs run in this one."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -47,6 +48,22 @@ def run_command() -> Command:
             timeout=300,
         )
         return Finished(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_here() -> Command:
+    """Does as `run_command`, but in this process, which need not import TensorFlow each time."""
+    # Only where many commands share a process does TensorFlow see a function traced often.
+    logging.getLogger("tensorflow").addFilter(lambda r: "retracing" not in r.getMessage())
+
+    def run(*arguments: str, folder: Path, command: str = "run") -> Finished:
+        from e2e.bad_inputs_helpers import answer
+
+        told = answer(command, *arguments, folder=folder)
+        assert told.code is not None, told.error
+        return Finished(told.code, told.out, told.error)
 
     return run
 

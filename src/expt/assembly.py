@@ -1,6 +1,7 @@
 """From a job's config to its data, its plan and its recorders; without TensorFlow."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from expt.config.compose import Job
 from expt.config.hashes import flatten
 from expt.config.instantiate import call, part
 from expt.errors import UserError
-from expt.parts.data.dataset import Dataset, Source
+from expt.parts.data.dataset import Dataset, Source, Split
 from expt.record.console import ConsoleRecorder
 from expt.record.journal import Journal
 from expt.record.process import SeparateProcess
@@ -20,6 +21,8 @@ from expt.record.recorder import Background, Fanout, Recorder
 from expt.record.repeated import NotTwice
 from expt.train.cadence import Cadence
 from expt.train.plan import Plan
+
+_SENT = 2**26  # bytes of a data set that other processes are sent
 
 
 class DataLoader:
@@ -53,6 +56,22 @@ class DataLoader:
         check_task(job, dataset.task)
         _check_targets(job, dataset)
         return dataset
+
+    def shared(self) -> "DataLoader":
+        """Returns a loader for other processes, with the data that is sent sooner than loaded."""
+        loader = DataLoader()
+        loader._supplied = self._supplied
+        loader._loaded = {
+            key: dataset
+            for key, dataset in self._loaded.items()
+            if sum(_size(split) for _, split in dataset.splits()) <= _SENT
+        }
+        return loader
+
+
+def _size(split: Split) -> float:
+    """Bytes of a split's inputs; infinite if they stay on disk."""
+    return split.inputs.nbytes if isinstance(split.inputs, np.ndarray) else math.inf
 
 
 def _check_targets(job: Job, dataset: Dataset) -> None:

@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -32,6 +33,9 @@ from expt.record.directories import allocate, discard
 from expt.record.planned import PLAN_FILE
 from expt.runs.find import find_run
 
+if TYPE_CHECKING:
+    from expt.sweep.workers import Workers
+
 
 def main() -> None:
     """Runs the command line."""
@@ -49,21 +53,29 @@ def _run(arguments: list[str]) -> int:
         return 0
     if args.rerun is not None:
         return _rerun(args)
-    composed, hydra_node = compose_whole(args.overrides, args.config_dir, args.multirun)
-    if args.cfg:
-        _hand_to_hydra(arguments, _train_nothing)
-        return 0
-    return _train(arguments, args, composed, hydra_node)
+    task = _Task(Console())
+    begin = None if args.cfg else task.begin
+    try:
+        composed, hydra_node = compose_whole(args.overrides, args.config_dir, args.multirun, begin)
+        if args.cfg:
+            _hand_to_hydra(arguments, _train_nothing)
+            return 0
+        return _train(arguments, args, composed, hydra_node, task)
+    finally:
+        task.close()
 
 
 def _train(
-    arguments: list[str], args: Namespace, composed: Sequence[Composed], hydra_node: DictConfig
+    arguments: list[str],
+    args: Namespace,
+    composed: Sequence[Composed],
+    hydra_node: DictConfig,
+    task: "_Task",
 ) -> int:
     """Checks all jobs and loads their data; only then makes a directory and trains them."""
-    load, jobs = DataLoader(), [one.job for one in composed]
-    hashes = [run_hash(job.config, load(job).fingerprint) for job in jobs]
+    hashes = task.take(composed)
     is_sweep = is_multirun(hydra_node)
-    output_dir = Path(jobs[0].config["output_dir"]).absolute()
+    output_dir = Path(composed[0].job.config["output_dir"]).absolute()
     key, directory = ("hydra.run.dir", hydra_node.run.dir)
     if is_sweep:
         key, directory = ("hydra.sweep.dir", hydra_node.sweep.dir)
@@ -75,9 +87,7 @@ def _train(
         directory = allocate(output_dir / ("sweeps" if is_sweep else "runs"), name[:8])
         arguments = [*arguments, directory_override(key, directory)]
 
-    console = Console()
-    task = _Task(load, console, composed)
-    with _directory(Path(directory), output_dir, console, keep=chosen_by_user):
+    with _directory(Path(directory), output_dir, task.console, keep=chosen_by_user):
         if is_sweep:
             from expt.sweep.launcher import register
 
@@ -91,16 +101,32 @@ def _train(
 class _Task:
     """What Hydra calls: with a job, or its launcher with the jobs of a sweep."""
 
-    def __init__(self, load: DataLoader, console: Console, composed: Sequence[Composed]) -> None:
-        self.sinks = Sinks()
+    def __init__(self, console: Console) -> None:
+        self.console, self.sinks = console, Sinks()
         self.exit_codes: list[int] = []
-        self._load, self._console = load, console
+        self._load = DataLoader()
+        self._composed: dict[tuple[str, ...], Composed] = {}
+        self._workers: Workers | None = None
+
+    def begin(self, job: Job, number_of_jobs: int, hydra_node: DictConfig) -> None:
+        """Starts a sweep's workers, which take seconds, while its other jobs are composed."""
+        self._load(job)
+        if hydra_node.launcher._target_.endswith("WorkersLauncher"):
+            from expt.sweep.conduct import Limits
+
+            limits = Limits.of(job.config)
+            self._workers = limits.start_workers(number_of_jobs, self._load.shared())
+
+    def take(self, composed: Sequence[Composed]) -> list[str]:
+        """Checks all jobs and loads their data; returns their run hashes."""
         self._composed = {one.job.overrides: one for one in composed}
+        jobs = (one.job for one in composed)
+        return [run_hash(job.config, self._load(job).fingerprint) for job in jobs]
 
     def __call__(self, config: DictConfig) -> None:
         job, place = Job.current(config), Path(HydraConfig.get().runtime.output_dir)
         self.exit_codes.append(
-            train_here(job, self._load(job), place, self.sinks(job), self._console)
+            train_here(job, self._load(job), place, self.sinks(job), self.console)
         )
 
     def composed(self, overrides: Sequence[str]) -> Composed | None:
@@ -109,7 +135,12 @@ class _Task:
     def launch(self, directory: Path, jobs: Sequence[Composed]) -> None:
         from expt.sweep.launch import launch
 
-        self.exit_codes.append(launch(directory, jobs, self._load, self._console))
+        assert self._workers is not None
+        self.exit_codes.append(launch(directory, jobs, self._load, self._workers, self.console))
+
+    def close(self) -> None:
+        if self._workers is not None:
+            self._workers.close()
 
 
 def _rerun(args: Namespace) -> int:

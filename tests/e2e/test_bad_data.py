@@ -82,11 +82,9 @@ def content(folder: Path) -> dict[str, str]:
         ("data=iris data.batch_size=1000", "data.batch_size=1000"),
     ],
 )
-def test_what_is_wrong_is_told(
-    run_command: Command, folder: Path, arguments: str, told: str
-) -> None:
+def test_what_is_wrong_is_told(run_here: Command, folder: Path, arguments: str, told: str) -> None:
     before = content(folder)
-    done = run_command(*arguments.split(), folder=folder)
+    done = run_here(*arguments.split(), folder=folder)
     assert done.code == 2
     assert done.error.startswith("error: ")
     assert done.error.count("\n") == 1
@@ -95,9 +93,9 @@ def test_what_is_wrong_is_told(
     assert not (folder / "outputs").exists()
 
 
-def test_what_can_be_skipped_is_counted(run_command: Command, folder: Path, tmp_path: Path) -> None:
+def test_what_can_be_skipped_is_counted(run_here: Command, folder: Path, tmp_path: Path) -> None:
     given = ("data=image_folder", f"data.path={folder / 'cut'}", "data.on_error=skip")
     small = ("data.batch_size=8", "loop.steps=2", "recorder=[]", "model.units=[4]")
-    done = run_command(*given, *small, folder=tmp_path)
+    done = run_here(*given, *small, folder=tmp_path)
     assert (done.code, done.error) == (0, "")
     assert "1 examples could not be read and are left out" in done.out

@@ -71,9 +71,9 @@ def test_mistake_is_told_at_once_and_leaves_nothing(
     ],
 )
 def test_mistake_found_by_building_leaves_nothing(
-    arguments: list[str], told: str, run_command: Command, tmp_path: Path
+    arguments: list[str], told: str, run_here: Command, tmp_path: Path
 ) -> None:
-    done = run_command(*arguments, folder=tmp_path)
+    done = run_here(*arguments, folder=tmp_path)
     assert done.code == 2
     assert done.error.startswith(f"error: {told}")
     assert "Traceback" not in done.error

@@ -65,11 +65,11 @@ def test_the_result_is_in_the_mlflow_run(folder: Path, run_command: Command) -> 
     assert metrics["evaluate/digits-val/loss"] == pytest.approx(best["val/loss"], rel=1e-5)
 
 
-def test_another_source_of_the_same_kind(folder: Path, run_command: Command) -> None:
+def test_another_source_of_the_same_kind(folder: Path, run_here: Command) -> None:
     digits = load_digits()
     np.savez(folder / "mine.npz", x=images(len(digits.target)), y=digits.target)
     given = ("data=npz", "data.path=mine.npz", "split=all")
-    done = run_command("latest", *given, folder=folder, command="evaluate")
+    done = run_here("latest", *given, folder=folder, command="evaluate")
     assert (done.code, done.error) == (0, "")
     result = json.loads((run_in(folder) / "evaluations" / "npz-all.json").read_text())
     assert result["examples"] == 1797
@@ -91,40 +91,40 @@ def test_another_source_of_the_same_kind(folder: Path, run_command: Command) -> 
     ],
 )
 def test_evaluating_what_is_not_there(
-    folder: Path, run_command: Command, arguments: tuple[str, ...], told: str
+    folder: Path, run_here: Command, arguments: tuple[str, ...], told: str
 ) -> None:
-    done = run_command(*arguments, folder=folder, command="evaluate")
+    done = run_here(*arguments, folder=folder, command="evaluate")
     assert done.code == 2
     assert done.error.startswith("error: ")
     assert "Traceback" not in done.error
     assert told.replace("no key 'batchsize'", "no such key") in done.error or told in done.error
 
 
-def test_a_run_without_a_model_says_so(folder: Path, tmp_path: Path, run_command: Command) -> None:
+def test_a_run_without_a_model_says_so(folder: Path, tmp_path: Path, run_here: Command) -> None:
     directory = tmp_path / "run"
     directory.mkdir()
     (directory / "run.json").write_text(json.dumps(record_of(folder) | {"status": "FAILED"}))
-    done = run_command(str(directory), folder=folder, command="evaluate")
+    done = run_here(str(directory), folder=folder, command="evaluate")
     assert done.code == 2
     assert "has no model.keras: the run is FAILED" in done.error
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
 def test_a_damaged_record_is_told(
-    folder: Path, tmp_path: Path, run_command: Command, content: str
+    folder: Path, tmp_path: Path, run_here: Command, content: str
 ) -> None:
     (tmp_path / "run.json").write_text(content)
-    done = run_command(str(tmp_path), folder=folder, command="evaluate")
+    done = run_here(str(tmp_path), folder=folder, command="evaluate")
     assert done.code == 2
     assert "run.json" in done.error
 
 
-def test_a_damaged_model_is_told(folder: Path, tmp_path: Path, run_command: Command) -> None:
+def test_a_damaged_model_is_told(folder: Path, tmp_path: Path, run_here: Command) -> None:
     import shutil
 
     shutil.copytree(run_in(folder), tmp_path / "run")
     (tmp_path / "run" / "model.keras").write_bytes(b"PK\x03\x04 broken")
-    done = run_command(str(tmp_path / "run"), folder=folder, command="evaluate")
+    done = run_here(str(tmp_path / "run"), folder=folder, command="evaluate")
     assert done.code == 2
     assert "model.keras can't be loaded" in done.error
     assert "Traceback" not in done.error
@@ -133,14 +133,14 @@ def test_a_damaged_model_is_told(folder: Path, tmp_path: Path, run_command: Comm
 class TestPredict:
     @pytest.mark.parametrize("ending", ["npz", "npy", "csv"])
     def test_predictions_are_the_models(
-        self, folder: Path, run_command: Command, tmp_path: Path, ending: str
+        self, folder: Path, run_here: Command, tmp_path: Path, ending: str
     ) -> None:
         import keras
 
         np.save(tmp_path / "x.npy", images(300))
         out = tmp_path / f"out.{ending}"
         given = ("latest", str(tmp_path / "x.npy"), str(out))
-        done = run_command(*given, folder=folder, command="predict")
+        done = run_here(*given, folder=folder, command="predict")
         assert (done.code, done.error) == (0, "")
         logits = keras.saving.load_model(run_in(folder) / "model.keras")(images(300)).numpy()
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -155,7 +155,7 @@ class TestPredict:
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
     def test_pixels_of_bytes_are_scaled_as_in_training(
-        self, folder: Path, run_command: Command, tmp_path: Path
+        self, folder: Path, run_here: Command, tmp_path: Path
     ) -> None:
         whole = np.round(images(20) * 255).astype(np.uint8)
         np.savez(tmp_path / "bytes.npz", x=whole[..., 0])
@@ -163,7 +163,7 @@ class TestPredict:
         found = []
         for name in ("bytes", "floats"):
             given = ("latest", str(tmp_path / f"{name}.npz"), str(tmp_path / f"{name}.npy"))
-            assert run_command(*given, folder=folder, command="predict").code == 0
+            assert run_here(*given, folder=folder, command="predict").code == 0
             found.append(np.load(tmp_path / f"{name}.npy"))
         of_bytes, of_floats = found
         np.testing.assert_allclose(of_bytes, of_floats, rtol=1e-5, atol=1e-7)
@@ -187,7 +187,7 @@ class TestPredict:
     def test_bad_files(
         self,
         folder: Path,
-        run_command: Command,
+        run_here: Command,
         tmp_path: Path,
         inputs: str,
         outputs: str,
@@ -203,7 +203,7 @@ class TestPredict:
         (tmp_path / "empty").mkdir()
         before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
         given = ("latest", str(tmp_path / inputs), str(tmp_path / outputs))
-        done = run_command(*given, folder=folder, command="predict")
+        done = run_here(*given, folder=folder, command="predict")
         assert done.code == 2
         assert told in done.error
         assert "Traceback" not in done.error
@@ -235,19 +235,19 @@ def test_a_table_is_encoded_as_it_was_for_training(run_command: Command, tmp_pat
     assert accuracy > 0.8
 
 
-def test_a_folder_of_images(run_command: Command, tmp_path: Path) -> None:
+def test_a_folder_of_images(run_here: Command, tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     given = ("data=image_folder", *image_folder(pictures))
-    assert run_command(*given, *QUICK, folder=tmp_path).code == 0
+    assert run_here(*given, *QUICK, folder=tmp_path).code == 0
     files = ("latest", str(pictures / "cat"), "out.csv")
-    done = run_command(*files, folder=tmp_path, command="predict")
+    done = run_here(*files, folder=tmp_path, command="predict")
     assert (done.code, done.error) == (0, "")
     table = pd.read_csv(tmp_path / "out.csv")
     assert len(table) == 20
     assert table["file"][0].endswith("0.png")
     Image.new("RGB", (5, 5)).save(tmp_path / "small.png")
     files = ("latest", "small.png", "other.csv")
-    done = run_command(*files, folder=tmp_path, command="predict")
+    done = run_here(*files, folder=tmp_path, command="predict")
     assert done.code == 2
     assert "small.png has 5x5 pixels; the model takes 8x8" in done.error

@@ -148,14 +148,14 @@ def test_a_finished_run_is_not_trained_again(copied: Path, run_command: Command)
     assert (copied / "run.json").read_bytes() == before
 
 
-def test_a_finished_run_is_extended(copied: Path, run_command: Command, tmp_path: Path) -> None:
-    done = run_command("run", "loop.epochs=6", folder=copied.parent, command="resume")
+def test_a_finished_run_is_extended(copied: Path, run_here: Command, tmp_path: Path) -> None:
+    done = run_here("run", "loop.epochs=6", folder=copied.parent, command="resume")
     assert done.code == 0, done.error
     record = record_of(copied)
     assert [entry["changes"] for entry in record["resumed"]] == [{"loop.epochs": 6}]
     assert [entry["from"] for entry in record["resumed"]] == ["FINISHED"]
     whole = tmp_path / "whole"
-    done = run_command(
+    done = run_here(
         *QUICK, "loop.epochs=6", "loop.save_every=7", f"hydra.run.dir={whole}", folder=tmp_path
     )
     assert done.code == 0, done.error
@@ -166,11 +166,11 @@ def test_a_finished_run_is_extended(copied: Path, run_command: Command, tmp_path
     extended.remove(tested)
     assert extended == journal(whole)
     # The next process goes by the config as it was extended.
-    assert "is finished" in run_command("run", folder=copied.parent, command="resume").out
+    assert "is finished" in run_here("run", folder=copied.parent, command="resume").out
 
 
 def test_a_damaged_checkpoint_is_told_and_the_one_before_used(
-    copied: Path, finished: Path, run_command: Command
+    copied: Path, finished: Path, run_here: Command
 ) -> None:
     newest, before, *_ = checkpoint_files(copied / "checkpoints")
     content = bytearray(newest.read_bytes())
@@ -178,7 +178,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_used(
     newest.write_bytes(content)
     record = record_of(copied)
     (copied / "run.json").write_text(json.dumps({**record, "status": "KILLED"}))
-    done = run_command("run", folder=copied.parent, command="resume")
+    done = run_here("run", folder=copied.parent, command="resume")
     assert done.code == 0, done.error
     assert f"checkpoints/{newest.name} is damaged" in done.error
     assert record_of(copied)["resumed"][0]["step"] == int(before.name[5:12])
@@ -186,12 +186,12 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_used(
 
 
 def test_a_run_without_checkpoints_begins_anew(
-    copied: Path, finished: Path, run_command: Command
+    copied: Path, finished: Path, run_here: Command
 ) -> None:
     shutil.rmtree(copied / "checkpoints")
     record = record_of(copied)
     (copied / "run.json").write_text(json.dumps({**record, "status": "FAILED"}))
-    done = run_command("run", folder=copied.parent, command="resume")
+    done = run_here("run", folder=copied.parent, command="resume")
     assert done.code == 0, done.error
     assert_same(copied, finished)
 
@@ -206,7 +206,7 @@ def test_a_run_without_checkpoints_begins_anew(
     ],
 )
 def test_what_does_not_belong_to_the_run_is_refused(
-    copied: Path, run_command: Command, change: str, expected: str
+    copied: Path, run_here: Command, change: str, expected: str
 ) -> None:
     record = record_of(copied)
     config = copied / ".hydra" / "config.yaml"
@@ -226,7 +226,7 @@ def test_what_does_not_belong_to_the_run_is_refused(
         expected = "line 4"
     (copied / "run.json").write_text(json.dumps({**record, "status": "KILLED"}))
     before = {p: p.read_bytes() for p in copied.rglob("*") if p.is_file() and p.name != "run.log"}
-    done = run_command("run", folder=copied.parent, command="resume")
+    done = run_here("run", folder=copied.parent, command="resume")
     assert (done.code, "Traceback" in done.error) == (2, False), done.error
     assert expected in done.error
     after = {p: p.read_bytes() for p in before}
@@ -270,21 +270,21 @@ def test_another_model_under_the_same_config_is_refused(
     ],
 )
 def test_mistakes_are_told(
-    copied: Path, run_command: Command, arguments: list[str], expected: str
+    copied: Path, run_here: Command, arguments: list[str], expected: str
 ) -> None:
-    done = run_command(*arguments, folder=copied.parent, command="resume")
+    done = run_here(*arguments, folder=copied.parent, command="resume")
     assert (done.code, "Traceback" in done.error) == (2, False), done.error
     assert expected in done.error
 
 
-def test_a_recorded_config_is_trained_anew(copied: Path, run_command: Command) -> None:
+def test_a_recorded_config_is_trained_anew(copied: Path, run_here: Command) -> None:
     root = copied.parent
-    done = run_command("--rerun", "run", f"output_dir={root}/new", folder=root)
+    done = run_here("--rerun", "run", f"output_dir={root}/new", folder=root)
     assert done.code == 0, done.error
     (again,) = (root / "new/runs").glob("*/*")
     assert_same(again, copied)
     assert record_of(again)["run_hash"] == record_of(copied)["run_hash"]
-    done = run_command("--rerun", str(again), "seed=1", f"output_dir={root}/other", folder=root)
+    done = run_here("--rerun", str(again), "seed=1", f"output_dir={root}/other", folder=root)
     assert done.code == 0, done.error
     (other,) = (root / "other/runs").glob("*/*")
     assert record_of(other)["variant_hash"] == record_of(copied)["variant_hash"]

@@ -76,8 +76,8 @@ def test_data_in_random_order_is_named(run_command: Command, tmp_path: Path) -> 
         ("data=iris data.batch_size=1000", "data.batch_size=1000"),
     ],
 )
-def test_mistakes_are_told(run_command: Command, tmp_path: Path, arguments: str, told: str) -> None:
-    done = run_command(*arguments.split(), folder=tmp_path, command="verify")
+def test_mistakes_are_told(run_here: Command, tmp_path: Path, arguments: str, told: str) -> None:
+    done = run_here(*arguments.split(), folder=tmp_path, command="verify")
     assert done.code == 2
     assert done.error.startswith("error: ")
     assert told in done.error

@@ -13,7 +13,12 @@ from contracts.test_wholes import FOR_DATA, FOR_MODEL
 from resume.interrupting import assert_same, final_state, train
 
 STEPS = 12
-DEEP = ("keras_application", "resnet", "vit")  # their graphs take long to make, thrice
+# The graphs of these take long to make, thrice; and many of their layers are alike.
+DEEP = {
+    "keras_application": [],
+    "resnet": ["model.depth=8", "model.width=4"],
+    "vit": ["model.depth=1", "model.width=16"],
+}
 ADAM_OPTIONS = {
     "averages": ["optimizer.use_ema=true", "+optimizer.ema_overwrite_frequency=5"],
     "accumulation": ["optimizer.gradient_accumulation_steps=3"],
@@ -60,8 +65,8 @@ def test_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str) -> 
     monkeypatch.setenv("EXPT_ALLOW", "contracts.user_parts")
     given = [f"model={option}", *FOR_MODEL.get(option, [])]
     if option in DEEP:
-        given += ["loop.compile=eager", "loop.batches=2"]
-    check(given, tmp_path, 6 if option in DEEP else STEPS)
+        given += [*DEEP[option], "loop.compile=eager", "loop.batches=2", "loop.eval_every=2"]
+    check(given, tmp_path, 4 if option in DEEP else STEPS)
 
 
 def combinations() -> Iterator[tuple[str, ...]]:

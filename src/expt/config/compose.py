@@ -1,7 +1,7 @@
 """From overrides to composed configs."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,8 +118,12 @@ def compose_jobs(
     return [one.job for one in composed], hydra
 
 
+Begin = Callable[[Job, int, DictConfig], None]
+"""Is told of the first job of a sweep, how many there are, and Hydra's own node of the config."""
+
+
 def compose_whole(
-    overrides: list[str], config_dir: str | None, multirun: bool
+    overrides: list[str], config_dir: str | None, multirun: bool, begin: Begin | None = None
 ) -> tuple[list[Composed], DictConfig]:
     """Composes the job, or with `multirun` all the jobs, that the overrides ask for.
 
@@ -127,6 +131,7 @@ def compose_whole(
         overrides: As typed, such as `["act=relu,tanh", "seed=0"]`.
         config_dir: A `conf/` folder of the user's own, added to the framework's.
         multirun: Whether `-m` was given; a config may also ask for it by `hydra.mode`.
+        begin: Is called once the first job of a sweep is composed; the others take a while.
 
     Returns:
         The jobs in the order in which Hydra launches them, and Hydra's own node of the config.
@@ -146,10 +151,13 @@ def compose_whole(
         fixed = [override for override in overrides if not _sweeps(override)]
         config = compose("config", [*fixed, *modes], return_hydra_config=True)
         _refuse_code(config.hydra)
-        return [
-            Composed.of(compose("config", [*one, *modes], return_hydra_config=True), number)
-            for number, one in enumerate(_expand(overrides, config))
-        ], config.hydra
+        expanded, composed = _expand(overrides, config), []
+        for number, one in enumerate(expanded):
+            whole = compose("config", [*one, *modes], return_hydra_config=True)
+            composed.append(Composed.of(whole, number))
+            if number == 0 and begin is not None:
+                begin(composed[0].job, len(expanded), config.hydra)
+        return composed, config.hydra
 
 
 def _refuse_code(hydra: DictConfig) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from expt.assembly import DataLoader
 from expt.errors import RunError, Terminated, UserError
 from expt.launch import log_to
 from expt.record.environment import process
@@ -53,11 +54,16 @@ class Limits:
         sweep = config["sweep"]
         return cls(sweep["workers"], parse_seconds(sweep["timeout"]), sweep["max_failures"])
 
-    def start_workers(self, jobs: int) -> Workers:
-        """Starts as many workers as some jobs need, at most as many as the limits allow."""
+    def start_workers(self, jobs: int, load: DataLoader) -> Workers:
+        """Starts as many workers as some jobs need, at most as many as the limits allow.
+
+        Args:
+            jobs: How many there are.
+            load: Loads their data; a copy goes to each worker.
+        """
         devices = gpus()
         number = min(self.workers or len(devices) or cores(), jobs)
-        return Workers(environments(number, devices), cores())
+        return Workers(environments(number, devices), cores(), load)
 
 
 def check_kinds(plan: Plan, kinds: Mapping[int, str], workers: Workers) -> float:

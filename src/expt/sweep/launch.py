@@ -21,10 +21,15 @@ from expt.sweep.conduct import (
 )
 from expt.sweep.plan import ENDED_WELL, JobStatus, Plan, PlannedJob, read_plan
 from expt.sweep.reuse import reuse_finished
+from expt.sweep.workers import Workers
 
 
 def launch(
-    directory: Path, composed: Sequence[Composed], load: DataLoader, console: Console
+    directory: Path,
+    composed: Sequence[Composed],
+    load: DataLoader,
+    workers: Workers,
+    console: Console,
 ) -> int:
     """Plans a new sweep, checks its jobs and trains them.
 
@@ -32,6 +37,7 @@ def launch(
         directory: The sweep's; it may not exist yet.
         composed: The jobs, which have been checked as far as that goes without TensorFlow.
         load: Loads their data.
+        workers: Free ones.
         console: Where the sweep is shown.
 
     Returns:
@@ -51,17 +57,12 @@ def launch(
         for number, job in enumerate(plan.jobs)
         if job.status is JobStatus.PENDING
     }
-    limits = Limits.of(config)
-    workers = limits.start_workers(len(kinds))
-    try:
-        seconds = check_kinds(plan, kinds, workers) if kinds else None
-        directory.mkdir(parents=True, exist_ok=True)
-        with plan.held():
-            plan.freeze(composed)
-            _tell_plan(plan, workers.number, seconds, console)
-            return conduct(plan, limits, workers, console, seconds=seconds)
-    finally:
-        workers.close()
+    seconds = check_kinds(plan, kinds, workers) if kinds else None
+    directory.mkdir(parents=True, exist_ok=True)
+    with plan.held():
+        plan.freeze(composed)
+        _tell_plan(plan, workers.number, seconds, console)
+        return conduct(plan, Limits.of(config), workers, console, seconds=seconds)
 
 
 def go_on(directory: Path, console: Console, *, retry_failed: bool) -> int:
@@ -86,7 +87,7 @@ def go_on(directory: Path, console: Console, *, retry_failed: bool) -> int:
             print_outcome(plan, console)
             return exit_code(plan)
         limits = Limits.of(plan.jobs[0].job.config)
-        workers = limits.start_workers(len(waiting))
+        workers = limits.start_workers(len(waiting), DataLoader())
         try:
             _tell_plan(plan, workers.number, None, console)
             return conduct(plan, limits, workers, console, retry_failed=retry_failed)

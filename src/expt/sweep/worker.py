@@ -65,12 +65,13 @@ class _Worker:
     sinks: Sinks
 
 
-def begin(threads: int, environment: Mapping[str, str]) -> None:
+def begin(threads: int, environment: Mapping[str, str], load: DataLoader) -> None:
     """Prepares the process, TensorFlow included.
 
     Args:
         threads: That an operation may take.
         environment: What is added to the environment.
+        load: Loads the data of jobs.
     """
     os.setsid()  # a Ctrl-C is for the parent, which passes it on once
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -79,7 +80,7 @@ def begin(threads: int, environment: Mapping[str, str]) -> None:
     logging.getLogger().addHandler(logging.NullHandler())
     os.environ.update(environment)
     use_threads(threads)
-    _Worker.load, _Worker.sinks = DataLoader(), Sinks(follows=False)
+    _Worker.load, _Worker.sinks = load, Sinks(follows=False)
     start_tensorflow(0)
     import expt.job
     import expt.rehearsal  # noqa: F401

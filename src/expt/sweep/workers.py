@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 from pebble import ProcessExpired, ProcessPool
 
+from expt.assembly import DataLoader
 from expt.sweep import worker
 
 _GROWTH = 2 * 2**30  # bytes that a worker may take more than after its first call
@@ -59,13 +60,17 @@ class Workers:
     does once a process has grown by two GiB. All events are told to one thread, by `next`.
     """
 
-    def __init__(self, environments: Sequence[Mapping[str, str]], cores: int) -> None:
+    def __init__(
+        self, environments: Sequence[Mapping[str, str]], cores: int, load: DataLoader
+    ) -> None:
         """Starts the processes; `number` is how many there are.
 
         Args:
             environments: What each process's environment says beside this one's.
             cores: That they share.
+            load: Loads the data of jobs; each has a copy.
         """
+        self._load = load
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[Began | Ended] = queue.SimpleQueue()
         self._is_holding = self._is_stopping = False
@@ -166,7 +171,7 @@ class Workers:
         pool = ProcessPool(
             1,
             initializer=worker.begin,
-            initargs=(threads, dict(environment)),
+            initargs=(threads, dict(environment), self._load),
             context=multiprocessing.get_context("spawn"),
         )
         pool.schedule(os.getpid)  # a pool starts with its first call
