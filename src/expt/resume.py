@@ -1,4 +1,4 @@
-"""`python -m expt.resume DIR [loop.epochs=…]`: finishes an interrupted run, in place."""
+"""`python -m expt.resume DIR [loop.epochs=…]`: finishes an interrupted run or sweep, in place."""
 
 import argparse
 import os
@@ -29,8 +29,8 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m expt.resume",
-        description="Finishes an interrupted run from its last checkpoint, in place. A finished "
-        "one is extended if it is told how far: loop.epochs=60.",
+        description="Finishes an interrupted run from its last checkpoint, in place, or the jobs of "
+        "a sweep that are left. A finished run is extended if it is told how far: loop.epochs=60.",
     )
     parser.add_argument(
         "run",

@@ -23,9 +23,14 @@ def options_of(group: str) -> list[str]:
 def keep_contract(train_here: Callable[..., Any], overrides: Sequence[str], folder: Path) -> None:
     """Composes, builds and trains a job for a few steps; loads its model and evaluates it anew."""
     run = train_here([f"loop.steps={STEPS}", *overrides], folder)
+    assert run.record["final"]["step"] <= STEPS
+    assert_kept(run)
+
+
+def assert_kept(run: Any) -> None:
+    """Asserts that a run has finished, and that its model, loaded, gives its numbers again."""
     assert run.record["status"] == "FINISHED"
     final = run.record["final"]
-    assert final["step"] <= STEPS
     assert all(np.isfinite(value) for value in final.values())
 
     from expt.building import make_saved_evaluate

@@ -9,6 +9,7 @@ import pytest
 
 from expt.record.environment import (
     environment,
+    forget_peak_memory,
     git_diff,
     git_state,
     machine,
@@ -134,6 +135,19 @@ def test_peak_memory_rises_with_what_is_held_and_stays() -> None:
     after = peak_memory()
     assert after is not None
     assert 50_000_000 < after - before < size
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /proc")
+def test_peak_memory_of_what_was_given_back_can_be_forgotten() -> None:
+    held = bytes(100_000_000)
+    before = peak_memory()
+    del held
+    assert peak_memory() == before
+    forget_peak_memory()
+    after = peak_memory()
+    assert before is not None
+    assert after is not None
+    assert after < before - 50_000_000
 
 
 def test_peak_memory_is_not_the_parents() -> None:

@@ -1,7 +1,7 @@
 """From overrides to composed configs."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,18 +85,23 @@ class Composed:
     subdirectory: str
 
     @classmethod
-    def of(cls, composed: DictConfig, number: int | None = None) -> "Composed":
+    def of(
+        cls, composed: DictConfig, number: int | None = None, varied: Sequence[str] = ()
+    ) -> "Composed":
         """Freezes a config composed by Hydra.
 
         Args:
             composed: The config with Hydra's own node.
             number: Of the job in its sweep, from 0.
+            varied: Those of its overrides that not all jobs have; they name its directory.
         """
         own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
         job, subdirectory = Job.from_hydra(own, composed.hydra), ""
         if number is not None:
             with open_dict(composed):
                 composed.hydra.job.id = composed.hydra.job.num = number
+                if varied:
+                    composed.hydra.job.override_dirname = ",".join(varied)
             subdirectory = str(composed.hydra.sweep.subdir)
         return cls(job, own, subdirectory)
 
@@ -152,9 +157,11 @@ def compose_whole(
         config = compose("config", [*fixed, *modes], return_hydra_config=True)
         _refuse_code(config.hydra)
         expanded, composed = _expand(overrides, config), []
+        common = set(expanded[0]).intersection(*expanded)
         for number, one in enumerate(expanded):
             whole = compose("config", [*one, *modes], return_hydra_config=True)
-            composed.append(Composed.of(whole, number))
+            varied = [override for override in one if override not in common]
+            composed.append(Composed.of(whole, number, varied))
             if number == 0 and begin is not None:
                 begin(composed[0].job, len(expanded), config.hydra)
         return composed, config.hydra

@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def process() -> dict[str, Any]:
 def peak_memory() -> int | None:
     """Returns the most memory, in bytes, that this process has held since it began.
 
-    It counts what other runs of the process took before. None where the system does not tell.
+    `forget_peak_memory` begins anew. None where the system does not tell.
     """
     try:
         # Unlike getrusage, it leaves out what the parent held when it started this process.
@@ -62,6 +63,12 @@ def peak_memory() -> int | None:
     except ImportError:
         return None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: in bytes
+
+
+def forget_peak_memory() -> None:
+    """Leaves out of `peak_memory` what the process took before and has given back, on Linux."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def environment() -> dict[str, str]:

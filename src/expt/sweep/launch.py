@@ -11,6 +11,7 @@ from rich.console import Console
 from expt.assembly import DataLoader
 from expt.config.compose import Composed
 from expt.config.hashes import run_hash, variant_hash
+from expt.launch import print_where_to_look
 from expt.sweep.conduct import (
     Limits,
     check_kinds,
@@ -90,9 +91,11 @@ def go_on(directory: Path, console: Console, *, retry_failed: bool) -> int:
         workers = limits.start_workers(len(waiting), DataLoader())
         try:
             _tell_plan(plan, workers.number, None, console)
-            return conduct(plan, limits, workers, console, retry_failed=retry_failed)
+            code = conduct(plan, limits, workers, console, retry_failed=retry_failed)
         finally:
             workers.close()
+    print_where_to_look(console, plan.output_dir)
+    return code
 
 
 def _tell_plan(plan: Plan, workers: int, seconds: float | None, console: Console) -> None:

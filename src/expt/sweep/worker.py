@@ -18,6 +18,7 @@ from expt.assembly import DataLoader, Sinks
 from expt.config.compose import Job
 from expt.errors import Terminated, UserError
 from expt.launch import LOG_FILE, log_to_file
+from expt.record.environment import forget_peak_memory
 from expt.record.run import Earlier, Membership
 from expt.record.secrets import install_log_redaction, redacted
 from expt.sweep.plan import JobStatus
@@ -122,6 +123,7 @@ def train(job: Job, directory: Path, earlier: dict[str, Any] | None, sweep: Memb
         log_to_file(directory / LOG_FILE)
         dataset = _Worker.load(job)
         start_tensorflow(job.config["seed"], job.config["loop"]["precision"])
+        forget_peak_memory()
         with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
             sinks, console = _Worker.sinks(job), Console(file=nowhere)
             record = run_job(job, dataset, directory, sinks, console, before, sweep=sweep)
