@@ -336,7 +336,7 @@ def print_outcome(plan: Plan, console: Console) -> None:
         return
     table = Table("status", "job", "why", box=None, header_style="", pad_edge=False)
     for job in others:
-        table.add_row(job.status, Text(job.name), Text(job.error or ""))
+        table.add_row(job.status, Text(job.name), Text(job.reason))
     console.print(table, highlight=False)
     where = shlex.quote(os.path.relpath(plan.directory))
     retries = any(job.status is JobStatus.FAILED for job in others)

@@ -85,6 +85,11 @@ class PlannedJob:
         """What varies, as the directory is called."""
         return self.directory.name
 
+    @property
+    def reason(self) -> str:
+        """Why it failed, in a line."""
+        return (self.error or "").partition("\n")[0]
+
     def record(self) -> dict[str, Any] | None:
         """Returns the content of its run.json, if the run has begun.
 

@@ -69,7 +69,7 @@ class View:
         final = record.get("final", {})
         values = "  ".join(f"{k} {v:.4f}" for k, v in final.items() if k.startswith(_SHOWN))
         done = len(self._plan.jobs) - self._plan.count(JobStatus.PENDING, JobStatus.RUNNING)
-        line = f"{done}/{len(self._plan.jobs)} {job.status} {job.name}  {job.error or values}"
+        line = f"{done}/{len(self._plan.jobs)} {job.status} {job.name}  {job.reason or values}"
         style = _STYLES.get(job.status, "")
         self._console.print(
             f"{line}  {seconds:.1f} s", style=style, highlight=False, markup=False, soft_wrap=True

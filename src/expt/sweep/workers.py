@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psutil
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from expt.assembly import DataLoader
 from expt.sweep import worker
@@ -73,10 +73,10 @@ class Workers:
         self._load = load
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[Began | Ended] = queue.SimpleQueue()
-        self._is_holding = self._is_stopping = False
+        self._is_holding = self._is_stopping = self._is_closed = False
         self.number = len(environments)
         self._running: dict[int, int] = {}  # process ids by slot
-        self._pools: dict[int, ProcessPool] = {}
+        self._futures: dict[int, ProcessFuture[Any]] = {}  # of what they were last asked, by slot
         self._lock = threading.Lock()
         threads = max(1, cores // max(1, self.number))
         self._threads = [
@@ -140,24 +140,23 @@ class Workers:
 
     def close(self) -> None:
         """Ends the processes at once, whatever they are at."""
-        self.hold()
+        with self._lock:
+            self._is_holding = self._is_closed = True
+            for future in self._futures.values():
+                future.cancel()  # type: ignore[no-untyped-call]
         for _ in self._threads:
             self._calls.put(None)
-        with self._lock:
-            pools = list(self._pools.values())
-        for pool in pools:
-            pool.stop()  # type: ignore[no-untyped-call]
         for thread in self._threads:
             thread.join()
 
     def _serve(self, slot: int, threads: int, environment: Mapping[str, str]) -> None:
-        pool = self._start(slot, threads, environment)
+        pool = _start(threads, environment, self._load)
         smallest = 0
         while (call := self._calls.get()) is not None:
             if self._is_holding:
                 continue
             if not pool.active:
-                pool, smallest = self._start(slot, threads, environment), 0
+                pool, smallest = _start(threads, environment, self._load), 0
             ended, memory = self._call(slot, pool, call)
             with self._lock:
                 self._running.pop(slot, None)
@@ -167,29 +166,18 @@ class Workers:
                 _end(pool)
         _end(pool)
 
-    def _start(self, slot: int, threads: int, environment: Mapping[str, str]) -> ProcessPool:
-        pool = ProcessPool(
-            1,
-            initializer=worker.begin,
-            initargs=(threads, dict(environment), self._load),
-            context=multiprocessing.get_context("spawn"),
-        )
-        pool.schedule(os.getpid)  # a pool starts with its first call
-        with self._lock:
-            self._pools[slot] = pool
-        return pool
-
     def _call(self, slot: int, pool: ProcessPool, call: _Call) -> tuple[Ended, int]:
         """Returns how a call has ended, and what memory its process has then."""
         try:
-            process = pool.schedule(os.getpid).result()
+            process = self._wait(slot, pool.schedule(os.getpid))
             with self._lock:
                 if self._is_holding:
                     return Ended(call.number), 0
                 self._running[slot] = process
                 self._events.put(Began(call.number))
             future = pool.schedule(call.function, call.arguments, timeout=call.timeout)
-            return Ended(call.number, future.result()), psutil.Process(process).memory_info().rss
+            value = self._wait(slot, future)
+            return Ended(call.number, value), psutil.Process(process).memory_info().rss
         except TimeoutError:
             death = f"it took longer than sweep.timeout={call.timeout:g} seconds"
         except ProcessExpired as expired:
@@ -198,6 +186,26 @@ class Workers:
         except (Exception, SystemExit) as error:  # noqa: BLE001
             death = f"{type(error).__name__}: {error}"
         return Ended(call.number, death=death), 0
+
+    def _wait(self, slot: int, future: "ProcessFuture[Any]") -> Any:
+        """Returns what a process answers; `close` ends that with an error."""
+        with self._lock:
+            self._futures[slot] = future
+            if self._is_closed:
+                future.cancel()  # type: ignore[no-untyped-call]
+        return future.result()
+
+
+def _start(threads: int, environment: Mapping[str, str], load: DataLoader) -> ProcessPool:
+    """Starts a process."""
+    pool = ProcessPool(
+        1,
+        initializer=worker.begin,
+        initargs=(threads, dict(environment), load),
+        context=multiprocessing.get_context("spawn"),
+    )
+    pool.schedule(os.getpid)  # a pool starts with its first call
+    return pool
 
 
 def _end(pool: ProcessPool) -> None:

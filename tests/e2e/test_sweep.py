@@ -1,0 +1,306 @@
+"""Sweeps as a user starts, disturbs and resumes them."""
+
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from conftest import Command
+from e2e.sweeping import (
+    TINY,
+    assert_same_run,
+    finish,
+    jobs_of,
+    kill,
+    mlflow_sweep,
+    new_project,
+    plan_of,
+    record_of,
+    started,
+    statuses,
+    sweep_arguments,
+    sweep_of,
+    until,
+    until_gone,
+)
+from record.mlflow_helpers import assert_store_equals_files
+
+# Nothing slows them down where the folder has a file called `well`.
+SLOW = sweep_arguments(
+    "loss=troubled", "loss.trouble=slow", "act=relu,tanh", "seed=0,1", "sweep.workers=1"
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project after a sweep that nothing disturbs."""
+    folder = new_project(tmp_path_factory.mktemp("whole"))
+    (folder / "well").touch()
+    code, output = finish(folder, *SLOW)
+    assert code == 0, output
+    (folder / "output").write_text(output)
+    return folder
+
+
+def test_a_sweep_tells_and_leaves_how_it_went(whole: Path) -> None:
+    plan, output = plan_of(whole), (whole / "output").read_text()
+    assert (plan["status"], statuses(whole)) == ("FINISHED", ["FINISHED"] * 4)
+    assert plan["started"] < plan["ended"]
+    assert [job["variant"] for job in plan["jobs"]] == ["act=relu"] * 2 + ["act=tanh"] * 2
+    lines = output.splitlines()
+    (first,) = [line for line in lines if line.startswith("sweep ")]
+    assert f"sweep {sweep_of(whole).relative_to(whole)}: 4 jobs, 1 at once, about 0:00:" in first
+    for number, job in enumerate(jobs_of(whole), 1):
+        (line,) = [line for line in lines if line.startswith(f"{number}/4 FINISHED {job.name}  ")]
+        assert f"test/accuracy {record_of(job)['final']['test/accuracy']:.4f}" in line
+    assert "4 of 4 jobs finished" in lines
+    assert {file.name for file in (sweep_of(whole) / "summary").iterdir()} >= {
+        "table.md",
+        "report.html",
+        "plots",
+    }
+    for job in jobs_of(whole):
+        record = record_of(job)
+        assert (record["status"], record["closed"], record["error"]) == ("FINISHED", True, None)
+        assert record["sweep"]["id"] == plan["id"]
+        assert (job / "run.log").exists()
+
+
+def test_mlflow_has_a_run_for_the_sweep_above_those_of_its_jobs(whole: Path) -> None:
+    parent, children = mlflow_sweep(whole)
+    assert parent.info.status == "FINISHED"
+    assert parent.info.run_name == sweep_of(whole).name
+    assert (
+        parent.data.tags["mlflow.note.content"]
+        == (sweep_of(whole) / "summary/table.md").read_text().rstrip("\n")
+        or "|" in parent.data.tags["mlflow.note.content"]
+    )
+    artifacts = Path(parent.info.artifact_uri.removeprefix("file://")) / "summary"
+    expected = sweep_of(whole) / "summary"
+    assert {file.relative_to(artifacts) for file in artifacts.rglob("*")} == {
+        file.relative_to(expected) for file in expected.rglob("*")
+    }
+    store = f"sqlite:///{whole}/outputs/mlflow.db"
+    for number, job in enumerate(jobs_of(whole)):
+        run = children[job.name]
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["variant"] == ("act=relu", "act=tanh")[number // 2]
+        assert run.data.tags["seed"] == str(number % 2)
+        assert_store_equals_files(job, store)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_job_equals_the_same_run_alone(whole: Path, tmp_path: Path, number: int) -> None:
+    """The worker had trained others before these."""
+    folder = new_project(tmp_path)
+    (folder / "well").touch()
+    overrides = plan_of(whole)["jobs"][number]["overrides"]
+    alone = [f"hydra.run.dir={folder}/alone", "recorder=[]"]
+    code, output = finish(folder, "--config-dir", "conf", *overrides, *alone)
+    assert code == 0, output
+    assert_same_run(jobs_of(whole)[number], folder / "alone")
+
+
+def test_a_finished_sweep_is_not_trained_again(whole: Path) -> None:
+    before = (sweep_of(whole) / "sweep.json").read_bytes()
+    cpu = sum(psutil.Process().cpu_times()[2:4])
+    code, output = finish(whole, "latest", command="resume")
+    assert (code, output) == (0, "4 of 4 jobs finished\n")
+    # Without TensorFlow, whose import alone takes longer.
+    assert sum(psutil.Process().cpu_times()[2:4]) - cpu < 4
+    assert (sweep_of(whole) / "sweep.json").read_bytes() == before
+
+
+def test_jobs_that_are_known_already_are_skipped_if_asked_for(whole: Path) -> None:
+    code, output = finish(whole, *SLOW, "sweep.reuse=true", f"hydra.sweep.dir={whole}/again")
+    assert code == 0, output
+    for job in jobs_of(whole):
+        assert f"REUSED {job.name}  of {job.relative_to(whole)}" in output.replace(
+            ",sweep.reuse=true", ""
+        ).replace("sweep.reuse=True,", "")
+    assert "4 of 4 jobs finished" in output
+    assert not list(whole.glob("again/*/run.json"))
+
+
+def test_ctrl_c_closes_all_and_the_sweep_is_resumed_as_it_was_planned(
+    tmp_path: Path, whole: Path
+) -> None:
+    folder = new_project(tmp_path)
+    with started(folder, *SLOW) as process:
+        until((folder / "slow.process").exists, process)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert f"python -m expt.resume {sweep_of(folder).relative_to(folder)} goes on" in output
+    until_gone(workers)
+    assert (plan_of(folder)["status"], statuses(folder)) == (
+        "KILLED",
+        ["KILLED", "PENDING", "PENDING", "PENDING"],
+    )
+    record = record_of(jobs_of(folder)[0])
+    assert (record["status"], record["closed"]) == ("KILLED", True)
+    parent, children = mlflow_sweep(folder)
+    assert [parent.info.status, *(run.info.status for run in children.values())] == ["KILLED"] * 2
+
+    (folder / "conf/loss/troubled.yaml").write_text("_target_: troubled.gone\n")
+    (folder / "well").touch()
+    code, output = finish(folder, "latest", command="resume")
+    assert code == 0, output
+    assert statuses(folder) == ["FINISHED"] * 4
+    ids = {name: run.info.run_id for name, run in children.items()}
+    resumed, children = mlflow_sweep(folder)
+    assert resumed.info.run_id == parent.info.run_id
+    assert ids.items() <= {name: run.info.run_id for name, run in children.items()}.items()
+    assert {run.info.status for run in (resumed, *children.values())} == {"FINISHED"}
+    for job, undisturbed in zip(jobs_of(folder), jobs_of(whole), strict=True):
+        assert_same_run(job, undisturbed)
+        assert_store_equals_files(job, f"sqlite:///{folder}/outputs/mlflow.db")
+
+
+def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
+    folder = new_project(tmp_path)
+    stuck = sweep_arguments("loss=troubled", "loss.trouble=stuck", "seed=0,1", "recorder=[]")
+    with started(folder, *stuck, "sweep.workers=1") as process:
+        until((folder / "stuck.process").exists, process)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode in (130, 143), output  # whichever came second
+    assert "Traceback" not in output
+    assert time.monotonic() - began < 10  # a stuck step lasts for an hour
+    until_gone(workers)
+
+
+TROUBLES = ["nan", "raise", "kill", "stuck", *(["none"] * 8)]
+TWELVE = sweep_arguments(
+    "loss=troubled",
+    f"loss.trouble={','.join(TROUBLES)}",
+    "seed=range(0,12)",
+    "sweep.zip=[loss.trouble,seed]",
+    "sweep.timeout=40s",
+    "sweep.workers=2",
+    "recorder=mlflow",
+)
+
+
+def test_jobs_fail_alone(tmp_path: Path) -> None:
+    folder = new_project(tmp_path)
+    with started(folder, *TWELVE) as process:
+        until((folder / "kill.process").exists, process)
+        kill(folder / "kill.process")
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if " FAILED " in line and "LookupError" in line:
+                assert "PENDING" in statuses(folder)  # it is told at once
+        code = process.wait(60)
+    output = "".join(lines)
+    assert code == 1, output
+    assert statuses(folder) == ["FAILED"] * 4 + ["FINISHED"] * 8, output
+    reasons = [job["error"] for job in plan_of(folder)["jobs"]]
+    assert "train/loss became nan" in reasons[0]
+    assert "LookupError: no such" in reasons[1]
+    assert reasons[2:4] == [
+        "its process was killed by SIGKILL",
+        "it took longer than sweep.timeout=40 seconds",
+    ]
+    assert reasons[4:] == [None] * 8
+    assert "8 of 12 jobs finished" in output
+    for job, reason in zip(jobs_of(folder)[:4], reasons, strict=False):
+        told = [line for line in lines if job.name in line and " FAILED " in line]
+        assert len(told) == 1
+        assert reason.splitlines()[0] in told[0]
+        record = record_of(job)
+        assert (record["status"], record["error"], record["closed"]) == ("FAILED", reason, True)
+    log = (jobs_of(folder)[1] / "run.log").read_text()
+    assert "Traceback" in log
+    assert 'raise LookupError("no such\\nword")' in log
+    parent, children = mlflow_sweep(folder)
+    assert parent.info.status == "FAILED"
+    assert [children[job.name].info.status for job in jobs_of(folder)] == statuses(folder)
+
+    (folder / "well").touch()
+    finished = [record_of(job) for job in jobs_of(folder)[4:]]
+    code, output = finish(folder, "--retry-failed", "latest", command="resume")
+    assert code == 1, output
+    assert statuses(folder) == ["FAILED"] + ["FINISHED"] * 11  # one diverges anew
+    assert [record_of(job) for job in jobs_of(folder)[4:]] == finished
+    parent, children = mlflow_sweep(folder)
+    assert [children[job.name].info.status for job in jobs_of(folder)] == statuses(folder)
+    assert "11 of 12 jobs finished" in output
+
+
+def test_after_so_many_failures_no_more_begin(tmp_path: Path) -> None:
+    folder = new_project(tmp_path)
+    sweep = sweep_arguments("loss=troubled", "loss.trouble=raise,none", "seed=0,1", "recorder=[]")
+    code, output = finish(folder, *sweep, "sweep.max_failures=1", "sweep.workers=1")
+    assert code == 1, output
+    assert statuses(folder) == ["FAILED", "PENDING", "PENDING", "PENDING"]
+    assert plan_of(folder)["status"] == "FAILED"
+    directory = sweep_of(folder).relative_to(folder)
+    assert f"python -m expt.resume {directory} goes on" in output
+    assert f"python -m expt.resume --retry-failed {directory} tries" in output
+
+
+def test_a_kind_that_cannot_be_trained_is_told_before_any_is(tmp_path: Path) -> None:
+    folder = new_project(tmp_path)
+    troubles = "loss.trouble=none,shape,infinite"
+    sweep = sweep_arguments("loss=troubled", troubles, "seed=0,1", "sweep.workers=1")
+    code, output = finish(folder, *sweep)
+    assert code == 2, output
+    assert "Traceback" not in output
+    assert "2 of 3 kinds of jobs can't be trained; none was begun." in output
+    assert "loss.trouble=shape: loss: it gave the shape" in output
+    assert "loss.trouble=infinite: loss: it is not finite" in output
+    assert not (folder / "outputs").exists()
+
+    chosen = f"hydra.sweep.dir={folder}/chosen"
+    code, output = finish(folder, *sweep, chosen)
+    assert code == 2, output
+    assert not list(folder.glob("chosen/*/"))
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("sweep.workers=0", "sweep.workers=0"),
+        ("sweep.timeout=abc", "sweep.timeout: 'abc' is not a time"),
+        ("sweep.max_failures=-1", "sweep.max_failures=-1"),
+        ("sweep.reuse=perhaps", "sweep.reuse"),
+        ("sweep.zip=[act,seed]", "act has no values"),
+        ("sweep.worker=2", "sweep.worker"),
+    ],
+)
+def test_a_mistake_in_the_sweeps_own_keys_is_told(
+    run_command: Command, tmp_path: Path, given: str, told: str
+) -> None:
+    done = run_command("-m", "seed=0,1", given, folder=tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert "Traceback" not in done.error
+    assert told in done.error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_sweeps_of_four_workers_share_one_store(tmp_path: Path) -> None:
+    folder = new_project(tmp_path)
+    given = [*TINY, "sweep.workers=4", "recorder=mlflow"]
+    with (
+        started(folder, "-m", *given, "seed=0,1,2,3") as one,
+        started(folder, "-m", *given, "seed=4,5,6,7") as other,
+    ):
+        outputs = [process.communicate(timeout=240)[0] for process in (one, other)]
+    assert [one.returncode, other.returncode] == [0, 0], outputs
+    jobs = [file.parent for file in folder.glob("outputs/sweeps/*/*/*/run.json")]
+    assert sorted(record_of(job)["seed"] for job in jobs) == list(range(8))
+    logs = [file.read_text() for file in folder.rglob("*.log")]
+    assert len(logs) == 8
+    assert not [text for text in (*logs, *outputs) if "locked" in text or "Traceback" in text]
+    for job in jobs:
+        assert_store_equals_files(job, f"sqlite:///{folder}/outputs/mlflow.db")

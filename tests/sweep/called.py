@@ -1,0 +1,54 @@
+"""What worker processes are given to do in tests; pickle finds it here by name."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+def describe() -> dict[str, object]:
+    """Tells what the process is like."""
+    return {
+        "process": os.getpid(),
+        "session": os.getsid(0),
+        "threads": os.environ["TF_NUM_INTRAOP_THREADS"],
+        "marked": os.environ.get("MARKED"),
+        "has_tensorflow": "tensorflow" in sys.modules,
+    }
+
+
+def fail() -> None:
+    raise LookupError("no such thing")
+
+
+def return_a_lock() -> object:
+    """Returns what can't be pickled."""
+    return threading.Lock()
+
+
+def leave() -> None:
+    """Ends as a script does."""
+    sys.exit("no more")
+
+
+def wait_for(file: Path) -> str:
+    """Waits for a file, unless it is terminated before; leaves the process's id beside it."""
+    terminated: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: terminated.append(number))
+    partial = file.with_suffix(".partial")
+    partial.write_text(str(os.getpid()))
+    partial.replace(file.with_suffix(".process"))
+    try:
+        while not file.exists():
+            if terminated:
+                return "terminated"
+            time.sleep(0.01)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return "found"

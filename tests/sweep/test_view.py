@@ -1,0 +1,232 @@
+"""What a sweep shows: lines that stay, and above all a view that follows on a terminal."""
+
+import io
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from expt.config.compose import Composed
+from expt.record.journal import FILE_NAME
+from expt.sweep.plan import JobStatus, Plan, PlannedJob
+from expt.sweep.view import View
+from sweep.sweep_helpers import composed
+
+WATCHED_LOSS: dict[str, Any] = {"watched": "val/loss", "larger_is_better": ["accuracy"]}
+WATCHED_ACCURACY: dict[str, Any] = {"watched": "val/accuracy", "larger_is_better": ["accuracy"]}
+
+
+@pytest.fixture(scope="module")
+def jobs() -> Sequence[Composed]:
+    return composed("act=relu,tanh", "seed=0,1")
+
+
+@pytest.fixture(scope="module")
+def two_losses() -> Sequence[Composed]:
+    return composed("loss=crossentropy,mse")
+
+
+class Shown:
+    """A view and all that its console got."""
+
+    def __init__(
+        self,
+        folder: Path,
+        jobs: Sequence[Composed],
+        *,
+        is_terminal: bool = False,
+        seconds: float | None = None,
+        workers: int = 2,
+    ) -> None:
+        self.plan = Plan.make(folder, jobs, ["hash"] * len(jobs))
+        self._text = io.StringIO()
+        console = Console(file=self._text, force_terminal=is_terminal, width=200, color_system=None)
+        self.view = View(self.plan, console, workers, seconds)
+
+    def begin(self, number: int) -> PlannedJob:
+        job = self.plan.jobs[number]
+        job.status = JobStatus.RUNNING
+        job.directory.mkdir(parents=True, exist_ok=True)
+        self.view.begin(job)
+        return job
+
+    def end(
+        self,
+        number: int,
+        status: JobStatus = JobStatus.FINISHED,
+        error: str | None = None,
+        **record: Any,
+    ) -> None:
+        job = self.plan.jobs[number]
+        job.status, job.error = status, error
+        self.view.end(job, record)
+
+    def text(self) -> str:
+        """What was written since it was asked for last, without the terminal's codes."""
+        text = self._text.getvalue()
+        self._text.seek(0)
+        self._text.truncate()
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
+
+    def refreshed(self) -> str:
+        """What the live view shows now."""
+        self.text()
+        self.view._last_refresh = float("-inf")
+        self.view.refresh()
+        return self.text()
+
+
+def test_each_end_is_one_line(tmp_path: Path, jobs: Sequence[Composed]) -> None:
+    shown = Shown(tmp_path, jobs)
+    shown.view.start()
+    final = {"step": 60, "train/loss": 0.5, "val/loss": 0.25, "test/accuracy": 0.9375}
+    for number in (0, 1, 2):
+        shown.begin(number)
+    shown.view.refresh()
+    assert shown.text() == ""
+    shown.end(0, final=final, best={}, **WATCHED_LOSS)
+    line = shown.text()
+    assert line.startswith(
+        "1/4 FINISHED 0_act=relu,seed=0  val/loss 0.2500  test/accuracy 0.9375  0."
+    )
+    shown.end(1, JobStatus.FAILED, "RunError: [red]no[/red] word\nor two")
+    line = shown.text()
+    assert line.count("\n") == 1
+    assert line.startswith("2/4 FAILED 1_act=relu,seed=1  RunError: [red]no[/red] word")
+    shown.end(2, JobStatus.KILLED)
+    assert shown.text().startswith("3/4 KILLED 2_act=tanh,seed=0  ")
+    shown.view.stop()
+    assert shown.text() == ""
+
+
+def test_a_long_line_is_not_broken(tmp_path: Path, jobs: Sequence[Composed]) -> None:
+    shown = Shown(tmp_path, jobs)
+    shown.begin(0)
+    shown.end(0, JobStatus.FAILED, "word " * 100)
+    assert shown.text().count("\n") == 1
+
+
+def test_on_a_terminal_it_is_seen_how_far_all_are(tmp_path: Path, jobs: Sequence[Composed]) -> None:
+    shown = Shown(tmp_path, jobs, is_terminal=True, seconds=100.0)
+    shown.view.start()
+    first, second = shown.begin(0), shown.begin(1)
+    text = shown.refreshed()
+    assert "0/4 done · 2 running · 0 failed · about 0:03:20 left" in text  # 4 x 100 s / 2
+    assert re.search(r"0_act=relu,seed=0 +starting", text)
+    lines = [
+        {"step": 39, "epoch": 2, "train/loss": 0.75},
+        {"step": 40, "epoch": 2, "train/loss": 0.5},
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (first.directory / FILE_NAME).write_text(text + '{"step": 41, "ep')
+    (second.directory / FILE_NAME).write_text('{"step": 20, "epoch": 1, "val/loss": 0.5}\n')
+    text = shown.refreshed()
+    assert re.search(r"0_act=relu,seed=0 +epoch 2 +step 40 +train/loss 0.5000", text)
+    assert re.search(r"1_act=relu,seed=1 +epoch 1 +step 20 *$", text)
+    shown.end(0, JobStatus.FAILED, "no")
+    assert "0/4 done · 1 running · 1 failed" in shown.refreshed()
+    shown.end(1, final={}, best={"val/loss": 0.5}, **WATCHED_LOSS)
+    text = shown.refreshed()
+    assert "1/4 done · 0 running · 1 failed" in text
+    assert "best so far: val/loss 0.5000  1_act=relu,seed=1" in text
+    assert "seed=0" not in text
+    shown.view.stop()
+
+
+@pytest.mark.parametrize("content", ["", "\n", "{}\n", "[]\n", '{"step": 1', "\xff\n"])
+def test_a_journal_without_a_line_tells_nothing(
+    tmp_path: Path, jobs: Sequence[Composed], content: str
+) -> None:
+    shown = Shown(tmp_path, jobs, is_terminal=True)
+    shown.view.start()
+    (shown.begin(0).directory / FILE_NAME).write_bytes(content.encode("latin-1"))
+    assert "starting" in shown.refreshed()
+    shown.view.stop()
+
+
+def test_refreshing_often_writes_seldom(tmp_path: Path, jobs: Sequence[Composed]) -> None:
+    shown = Shown(tmp_path, jobs, is_terminal=True)
+    shown.view.start()
+    shown.refreshed()
+    for _ in range(10):
+        shown.view.refresh()
+    assert shown.text() == ""
+    shown.view.stop()
+
+
+def test_the_time_left_is_that_of_the_jobs_that_have_ended(
+    tmp_path: Path, jobs: Sequence[Composed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    shown = Shown(tmp_path, jobs, workers=1)
+    assert shown.view.seconds_left() is None
+    shown.begin(0)
+    now += 30
+    shown.end(0, JobStatus.FAILED, "at once")
+    assert shown.view.seconds_left() is None  # a job that fails says nothing of others
+    shown.begin(1)
+    now += 10
+    shown.end(1, final={}, best={}, **WATCHED_LOSS)
+    assert shown.view.seconds_left() == 20
+    shown.begin(2)
+    now += 4
+    assert shown.view.seconds_left() == 6 + 10
+    now += 400
+    assert shown.view.seconds_left() == 10  # never negative
+
+
+def best(shown: Shown) -> str:
+    found = re.findall(r"best so far: (.*\S)", shown.refreshed())
+    return found[-1] if found else ""
+
+
+def test_the_smallest_loss_is_the_best(tmp_path: Path, jobs: Sequence[Composed]) -> None:
+    shown = Shown(tmp_path, jobs, is_terminal=True)
+    shown.view.start()
+    assert best(shown) == ""
+    for number, loss in enumerate((0.5, 0.25, 0.75)):
+        shown.begin(number)
+        shown.end(number, best={"val/loss": loss, "val/accuracy": loss}, **WATCHED_LOSS)
+    assert best(shown) == "val/loss 0.2500  1_act=relu,seed=1"
+    shown.begin(3)
+    shown.end(3, JobStatus.FAILED, "no", best={"val/loss": 0.1}, **WATCHED_LOSS)
+    assert best(shown) == "val/loss 0.2500  1_act=relu,seed=1"
+    shown.view.stop()
+
+
+def test_the_largest_is_if_that_is_better(tmp_path: Path, jobs: Sequence[Composed]) -> None:
+    shown = Shown(tmp_path, jobs, is_terminal=True)
+    shown.view.start()
+    for number, accuracy in enumerate((0.5, 0.75, 0.25)):
+        shown.begin(number)
+        shown.end(number, best={"val/loss": 0.1, "val/accuracy": accuracy}, **WATCHED_ACCURACY)
+    assert best(shown) == "val/accuracy 0.7500  1_act=relu,seed=1"
+    shown.view.stop()
+
+
+def test_losses_that_vary_are_not_compared(tmp_path: Path, two_losses: Sequence[Composed]) -> None:
+    shown = Shown(tmp_path, two_losses, is_terminal=True)
+    shown.view.start()
+    for number, (loss, accuracy) in enumerate(((2.0, 0.75), (0.01, 0.5))):
+        shown.begin(number)
+        values = {"val/loss": loss, "val/accuracy": accuracy}
+        shown.end(number, best=values, **WATCHED_LOSS)
+    assert best(shown) == "val/accuracy 0.7500  0_loss=crossentropy"
+    shown.view.stop()
+
+
+def test_without_another_metric_nothing_is_the_best(
+    tmp_path: Path, two_losses: Sequence[Composed]
+) -> None:
+    shown = Shown(tmp_path, two_losses, is_terminal=True)
+    shown.view.start()
+    for number in (0, 1):
+        shown.begin(number)
+        shown.end(number, best={"val/loss": 0.5}, watched="val/loss", larger_is_better=[])
+    assert best(shown) == ""
+    shown.view.stop()

@@ -1,0 +1,163 @@
+"""Worker processes: real ones, which start TensorFlow, with small functions."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from expt.assembly import DataLoader
+from expt.sweep.workers import Began, Ended, Workers
+from record.mlflow_helpers import until
+from sweep import called
+
+_LONGEST = 120.0  # seconds
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers]:
+    """A single one, so that what comes after what is known."""
+    made = Workers([{"MARKED": "yes"}], 3, DataLoader())
+    yield made
+    made.close()
+
+
+def ends(workers: Workers, count: int) -> dict[int, Ended]:
+    """The ends of some calls by their numbers, each after its beginning."""
+    began, ended, deadline = set[int](), dict[int, Ended](), time.monotonic() + _LONGEST
+    while len(ended) < count:
+        assert time.monotonic() < deadline
+        event = workers.next(0.1)
+        if isinstance(event, Began):
+            began.add(event.number)
+        elif event is not None:
+            assert event.number in began
+            assert event.number not in ended
+            ended[event.number] = event
+    return ended
+
+
+def value(workers: Workers) -> dict[str, object]:
+    """What the process is like that is free now."""
+    workers.submit(99, called.describe)
+    described = ends(workers, 1)[99].value
+    assert isinstance(described, dict)
+    return described
+
+
+def test_results_come_with_their_numbers(workers: Workers) -> None:
+    for number in range(5):
+        workers.submit(10 + number, called.add, number, 100)
+    ended = ends(workers, 5)
+    assert [ended[10 + n].value for n in range(5)] == [100, 101, 102, 103, 104]
+    assert list(ended) == [10, 11, 12, 13, 14]
+    assert all(event.death is None for event in ended.values())
+    assert workers.is_idle
+    assert workers.next(0.0) is None
+
+
+def test_the_process_is_one_of_its_own_with_all_threads_and_tensorflow(workers: Workers) -> None:
+    first = value(workers)
+    assert first == {
+        "process": first["process"],
+        "session": first["process"],
+        "threads": "3",
+        "marked": "yes",
+        "has_tensorflow": True,
+    }
+    assert first["process"] != os.getpid()
+    assert value(workers) == first  # the same one serves call after call
+
+
+@pytest.mark.parametrize(
+    ("function", "death"),
+    [
+        (called.fail, "LookupError: no such thing"),
+        (called.leave, "SystemExit: no more"),
+        (called.return_a_lock, "cannot pickle"),
+    ],
+)
+def test_what_keeps_a_call_from_a_result_is_told_and_its_process_lives(
+    workers: Workers, function: object, death: str
+) -> None:
+    assert callable(function)
+    before = value(workers)
+    workers.submit(1, function)
+    (event,) = ends(workers, 1).values()
+    assert event.value is None
+    assert death in str(event.death)
+    assert value(workers) == before
+
+
+def test_a_process_that_is_killed_takes_its_call_alone(workers: Workers, tmp_path: Path) -> None:
+    before, file = value(workers), tmp_path / "go"
+    workers.submit(1, called.wait_for, file)
+    workers.submit(2, called.add, 1, 1)
+    until(file.with_suffix(".process").exists)
+    process = int(file.with_suffix(".process").read_text())
+    assert process == before["process"]
+    os.kill(process, signal.SIGKILL)
+    ended = ends(workers, 2)
+    assert ended[1] == Ended(1, death="its process was killed by SIGKILL")
+    assert ended[2] == Ended(2, value=2)
+    after = value(workers)
+    assert after["process"] != before["process"]
+    assert {**after, "process": 0, "session": 0} == {**before, "process": 0, "session": 0}
+
+
+def test_a_call_that_takes_too_long_is_ended(workers: Workers, tmp_path: Path) -> None:
+    workers.submit(1, called.wait_for, tmp_path / "never", timeout=0.5)
+    workers.submit(2, called.wait_for, tmp_path / "there", timeout=600)
+    (tmp_path / "there").touch()
+    ended = ends(workers, 2)
+    assert ended[1] == Ended(1, death="it took longer than sweep.timeout=0.5 seconds")
+    assert ended[2] == Ended(2, value="found")
+    assert not psutil.pid_exists(int((tmp_path / "never.process").read_text()))
+
+
+# These end the module's workers: no more calls begin.
+
+
+def test_once_held_the_call_under_way_ends_and_no_more_begin(
+    workers: Workers, tmp_path: Path
+) -> None:
+    file = tmp_path / "go"
+    workers.submit(1, called.wait_for, file)
+    until(file.with_suffix(".process").exists)
+    workers.submit(2, called.add, 1, 1)
+    workers.hold()
+    assert workers.is_holding
+    assert not workers.is_stopped
+    assert not workers.is_idle
+    file.touch()
+    assert ends(workers, 1) == {1: Ended(1, value="found")}
+    assert workers.is_idle
+
+
+def test_what_is_stopped_can_end_in_its_own_way(tmp_path: Path) -> None:
+    workers = Workers([{}], 1, DataLoader())
+    file = tmp_path / "never"
+    for number in range(8):
+        workers.submit(number, called.wait_for, file)
+    until(file.with_suffix(".process").exists)
+    workers.stop()
+    assert ends(workers, 1) == {0: Ended(0, value="terminated")}
+    workers.close()
+    assert workers.next(0.0) is None  # what waits is dropped; it would take forever
+    assert not psutil.pid_exists(int(file.with_suffix(".process").read_text()))
+
+
+@pytest.mark.parametrize("is_at_it", [True, False], ids=["in a call", "at its start"])
+def test_closing_waits_for_nothing(tmp_path: Path, is_at_it: bool) -> None:
+    file = tmp_path / "never"
+    before = psutil.Process().children()
+    workers = Workers([{}], 1, DataLoader())
+    workers.submit(1, called.wait_for, file)
+    workers.submit(2, called.wait_for, file)
+    if is_at_it:
+        until(file.with_suffix(".process").exists)
+    workers.close()
+    assert psutil.Process().children() == before
