@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 import psutil
+import pytest
 
 from record.mlflow_helpers import client_of
 from resume.interrupting import journal
@@ -48,7 +49,9 @@ def started(
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 def finish(folder: Path, *arguments: str, command: str = "run") -> tuple[int, str]:
@@ -90,9 +93,15 @@ def until(happened: Callable[[], object], process: "subprocess.Popen[str]") -> N
     """Waits until something has happened while a process lives."""
     deadline = time.monotonic() + LONGEST
     while not happened():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            pytest.fail(process.communicate()[0])
         time.sleep(0.02)
+
+
+def is_training(folder: Path) -> bool:
+    """Whether a job of the project's sweep has recorded a step."""
+    return any(file.stat().st_size for file in folder.glob("outputs/sweeps/*/*/*/metrics.jsonl"))
 
 
 def until_gone(processes: list[psutil.Process]) -> None:

@@ -32,12 +32,12 @@ def _striking(trouble: str) -> Callable[[], float]:
         nonlocal steps
         steps += 1
         is_well = Path("well").exists()
-        if steps < _STEPS or (is_well and trouble != "nan"):
+        if steps < _STEPS or (is_well and trouble != "diverge"):
             return 1.0
         Path(f"{trouble}.process").write_text(str(os.getpid()))
         if trouble == "raise":
             raise LookupError("no such\nword")
-        time.sleep({"nan": 0.0, "slow": _SECONDS}.get(trouble, 3600.0))
-        return float("nan") if trouble == "nan" else 1.0
+        time.sleep({"diverge": 0.0, "slow": _SECONDS}.get(trouble, 3600.0))
+        return float("nan") if trouble == "diverge" else 1.0
 
     return strike
