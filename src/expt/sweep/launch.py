@@ -24,8 +24,6 @@ from expt.sweep.plan import JobStatus, Plan, PlannedJob, read_plan
 from expt.sweep.reuse import reuse_finished
 from expt.sweep.workers import Workers
 
-_ENDED = ("FINISHED", "FAILED")  # after which all is complete; a KILLED sweep may lack something
-
 
 def launch(
     directory: Path,
@@ -86,7 +84,7 @@ def go_on(directory: Path, console: Console, *, retry_failed: bool) -> int:
     with plan.held():
         plan = read_plan(directory)  # as the one that held it before has left it
         waiting = to_do(plan, retry_failed=retry_failed)
-        if not waiting and plan.facts["status"] in _ENDED:
+        if not waiting and plan.facts.get("is_complete"):
             print_outcome(plan, console)
             return exit_code(plan)
         limits = Limits.of(plan.jobs[0].job.config)
