@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -71,6 +72,8 @@ class Workers:
             load: Loads the data of jobs; each has a copy.
         """
         self._load = load
+        # What libraries leave there would stay, for the processes are ended rather than let end.
+        self._temporary = tempfile.TemporaryDirectory(prefix="expt-sweep-")
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[Began | Ended] = queue.SimpleQueue()
         self._is_holding = self._is_stopping = False
@@ -149,6 +152,7 @@ class Workers:
             pool.stop()  # type: ignore[no-untyped-call]
         for thread in self._threads:
             thread.join()
+        self._temporary.cleanup()
 
     def _serve(self, slot: int, threads: int, environment: Mapping[str, str]) -> None:
         pool = self._start(slot, threads, environment)
@@ -171,7 +175,7 @@ class Workers:
         pool = ProcessPool(
             1,
             initializer=worker.begin,
-            initargs=(threads, dict(environment), self._load),
+            initargs=(threads, {**environment, "TMPDIR": self._temporary.name}, self._load),
             context=multiprocessing.get_context("spawn"),
         )
         pool.schedule(os.getpid)  # a pool starts with its first call
