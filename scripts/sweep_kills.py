@@ -68,7 +68,7 @@ def moment(kills: int, draw: random.Random, seconds: float) -> tuple[float, floa
     if kills % 5 == 0:
         return 0.0, draw.uniform(0.0, 0.5 * seconds)
     if kills % 5 == 4:
-        return draw.uniform(0.9, 0.99), draw.uniform(0.0, 0.1 * seconds)
+        return draw.uniform(0.9, 0.99), draw.uniform(0.0, 3.0)
     return draw.uniform(0.0, 0.95), draw.uniform(0.0, 1.0)
 
 

@@ -29,8 +29,8 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m expt.resume",
-        description="Finishes an interrupted run from its last checkpoint, in place, or the jobs of "
-        "a sweep that are left. A finished run is extended if it is told how far: loop.epochs=60.",
+        description="Finishes an interrupted run from its last checkpoint, in place, or what is "
+        "left of a sweep. A finished run is extended if it is told how far: loop.epochs=60.",
     )
     parser.add_argument(
         "run",

@@ -27,7 +27,7 @@ def journal_values(directory: Path) -> Values:
 
 
 def tensorboard_values(directory: Path) -> tuple[Values, Steps]:
-    """Scalars by name and step, and the steps of images by name."""
+    """Scalars by name and step, without those of the best step, and the steps of images by name."""
     values, images = [], {}
     for split in ("", "train", "val", "test"):
         folder = directory / split
@@ -40,6 +40,8 @@ def tensorboard_values(directory: Path) -> tuple[Values, Steps]:
         events.Reload()
         prefix = f"{split}/" if split else ""
         for tag in events.Tags()["scalars"]:
+            if tag.startswith("best/"):  # for the HParams tab; the journal has them at their step
+                continue
             values += [(prefix + tag, event.step, event.value) for event in events.Scalars(tag)]
         for tag in events.Tags()["images"]:
             images[prefix + tag] = [event.step for event in events.Images(tag)]

@@ -162,7 +162,7 @@ class _Conductor:
     def run(self, interruption: Interruption, retry_failed: bool) -> None:
         """Trains; returns once all has ended that had begun."""
         plan = self._plan
-        self._update(status=Status.RUNNING, ended=None, process=process())
+        self._update(status=Status.RUNNING, ended=None, process=process(), is_complete=False)
         left = self._submit(retry_failed)
         self._view.start()
         try:
@@ -194,6 +194,7 @@ class _Conductor:
         if is_shown:
             _show_comparison(plan, console)
         failure = self._following.finish()
+        self._update(is_complete=failure is None)
         print_outcome(plan, console)
         if failure is not None:
             where = shlex.quote(os.path.relpath(plan.directory))

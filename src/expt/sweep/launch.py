@@ -20,7 +20,7 @@ from expt.sweep.conduct import (
     print_outcome,
     to_do,
 )
-from expt.sweep.plan import ENDED_WELL, JobStatus, Plan, PlannedJob, read_plan
+from expt.sweep.plan import JobStatus, Plan, PlannedJob, read_plan
 from expt.sweep.reuse import reuse_finished
 from expt.sweep.workers import Workers
 
@@ -62,7 +62,7 @@ def launch(
     directory.mkdir(parents=True, exist_ok=True)
     with plan.held():
         plan.freeze(composed)
-        _tell_plan(plan, workers.number, seconds, console)
+        _tell_plan(plan, len(kinds), workers.number, seconds, console)
         return conduct(plan, Limits.of(config), workers, console, seconds=seconds)
 
 
@@ -84,13 +84,13 @@ def go_on(directory: Path, console: Console, *, retry_failed: bool) -> int:
     with plan.held():
         plan = read_plan(directory)  # as the one that held it before has left it
         waiting = to_do(plan, retry_failed=retry_failed)
-        if not waiting and all((job.record() or {}).get("closed", True) for job in plan.jobs):
+        if not waiting and plan.facts.get("is_complete"):
             print_outcome(plan, console)
             return exit_code(plan)
         limits = Limits.of(plan.jobs[0].job.config)
         workers = limits.start_workers(len(waiting), DataLoader())
         try:
-            _tell_plan(plan, workers.number, None, console)
+            _tell_plan(plan, len(waiting), workers.number, None, console)
             code = conduct(plan, limits, workers, console, retry_failed=retry_failed)
         finally:
             workers.close()
@@ -98,8 +98,9 @@ def go_on(directory: Path, console: Console, *, retry_failed: bool) -> int:
     return code
 
 
-def _tell_plan(plan: Plan, workers: int, seconds: float | None, console: Console) -> None:
-    jobs = len(plan.jobs) - plan.count(*ENDED_WELL)
+def _tell_plan(
+    plan: Plan, jobs: int, workers: int, seconds: float | None, console: Console
+) -> None:
     told = [f"{jobs} jobs", f"{workers} at once"]
     if seconds is not None:
         told.append(f"about {timedelta(seconds=math.ceil(seconds * jobs / max(1, workers)))}")

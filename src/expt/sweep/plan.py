@@ -108,7 +108,8 @@ class Plan:
     Attributes:
         directory: The sweep's.
         jobs: In the order in which they start.
-        facts: The sweep's id, when it started, how it stands and which process trains it.
+        facts: The sweep's id, when it started, how it stands, which process trains it, and whether
+            MLflow's copies are complete.
     """
 
     directory: Path

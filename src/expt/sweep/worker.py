@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 import traceback
 from collections.abc import Mapping
@@ -80,6 +81,7 @@ def begin(threads: int, environment: Mapping[str, str], load: DataLoader) -> Non
     logging.raiseExceptions = False
     logging.getLogger().addHandler(logging.NullHandler())
     os.environ.update(environment)
+    tempfile.tempdir = None  # is looked for anew
     use_threads(threads)
     _Worker.load, _Worker.sinks = load, Sinks(follows=False)
     start_tensorflow(0)

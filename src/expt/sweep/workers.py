@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -71,6 +72,8 @@ class Workers:
             load: Loads the data of jobs; each has a copy.
         """
         self._load = load
+        # What libraries leave there would stay, for the processes are ended rather than let end.
+        self._temporary = tempfile.TemporaryDirectory(prefix="expt-sweep-")
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[Began | Ended] = queue.SimpleQueue()
         self._is_holding = self._is_stopping = self._is_closed = False
@@ -80,7 +83,11 @@ class Workers:
         self._lock = threading.Lock()
         threads = max(1, cores // max(1, self.number))
         self._threads = [
-            threading.Thread(target=self._serve, args=(slot, threads, environment), daemon=True)
+            threading.Thread(
+                target=self._serve,
+                args=(slot, threads, {**environment, "TMPDIR": self._temporary.name}),
+                daemon=True,
+            )
             for slot, environment in enumerate(environments)
         ]
         for thread in self._threads:
@@ -148,6 +155,7 @@ class Workers:
             self._calls.put(None)
         for thread in self._threads:
             thread.join()
+        self._temporary.cleanup()
 
     def _serve(self, slot: int, threads: int, environment: Mapping[str, str]) -> None:
         pool = _start(threads, environment, self._load)
