@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from expt.assembly import DataLoader, Sinks
-from expt.command import run_command
+from expt.command import exit_code, run_command, tell
 from expt.config.compose import (
     Composed,
     Job,
@@ -136,7 +136,12 @@ class _Task:
         from expt.sweep.launch import launch
 
         assert self._workers is not None
-        self.exit_codes.append(launch(directory, jobs, self._load, self._workers, self.console))
+        try:
+            code = launch(directory, jobs, self._load, self._workers, self.console)
+        except Exception as error:  # noqa: BLE001  Hydra would print a traceback of any
+            tell(error)
+            code = exit_code(error)
+        self.exit_codes.append(code)
 
     def close(self) -> None:
         if self._workers is not None:

@@ -237,14 +237,18 @@ def test_jobs_fail_alone(tmp_path: Path) -> None:
 
 def test_after_so_many_failures_no_more_begin(tmp_path: Path) -> None:
     folder = new_project(tmp_path)
-    sweep = sweep_arguments("loss=troubled", "loss.trouble=none,raise", "seed=0,1", "recorder=[]")
-    code, output = finish(folder, *sweep, "sweep.max_failures=1", "sweep.workers=1")
+    sweep = sweep_arguments("loss=troubled", "loss.trouble=none,raise,none,none", "seed=0")
+    code, output = finish(folder, *sweep, "sweep.max_failures=1", "sweep.workers=1", "recorder=[]")
     assert code == 1, output
-    assert statuses(folder) == ["FINISHED", "FINISHED", "FAILED", "PENDING"]
+    assert statuses(folder) == ["FINISHED", "FAILED", "PENDING", "PENDING"]
     assert plan_of(folder)["status"] == "FAILED"
     directory = sweep_of(folder).relative_to(folder)
     assert f"python -m expt.resume {directory} goes on" in output
     assert f"python -m expt.resume --retry-failed {directory} tries" in output
+
+    code, output = finish(folder, "latest", command="resume")  # that failure counts no more
+    assert code == 1, output
+    assert statuses(folder) == ["FINISHED", "FAILED", "FINISHED", "FINISHED"]
 
 
 def test_a_kind_that_cannot_be_trained_is_told_before_any_is(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import logging
 import os
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -158,6 +158,8 @@ class _Conductor:
         self._following = Following(plan)
         self._status = Status.FAILED
         self._disk_error: str | None = None
+        self._waiting: Iterator[tuple[int, PlannedJob]] = iter(())
+        self._failures = 0  # those of an earlier process don't count
 
     def run(self, interruption: Interruption, retry_failed: bool) -> None:
         """Trains; returns once all has ended that had begun."""
@@ -203,29 +205,34 @@ class _Conductor:
             )
 
     def _submit(self, retry_failed: bool) -> int:
-        """Hands the jobs that have not ended to the workers; returns how many there are."""
-        left = 0
+        """Hands the first jobs that have not ended to the workers; returns how many there are."""
         for job in to_do(self._plan, retry_failed=retry_failed):
             record = job.record()
             if record is not None and record["status"] == Status.FINISHED:
                 self._note(job, JobStatus.FINISHED)  # the sweep was killed before it saw that
-        waiting = to_do(self._plan, retry_failed=retry_failed)
-        for number, job in enumerate(self._plan.jobs):
-            if job not in waiting:
+        names = {job.name for job in to_do(self._plan, retry_failed=retry_failed)}
+        for job in self._plan.jobs:
+            if job.name not in names:
                 self._following.end(job)
-                continue
-            record = job.record()
+        jobs = enumerate(self._plan.jobs)
+        self._waiting = iter([pair for pair in jobs if pair[1].name in names])
+        for _ in range(self._workers.number):
+            self._hand_out()
+        return len(names)
+
+    def _hand_out(self) -> None:
+        """Hands the next job to a worker: only when one is free, for too many may have failed."""
+        number, job = next(self._waiting, (0, None))
+        if job is not None:
             self._workers.submit(
                 number,
                 worker.train,
                 job.job,
                 job.directory,
-                record,
+                job.record(),
                 self._plan.membership(job),
                 timeout=self._limits.timeout,
             )
-            left += 1
-        return left
 
     def _handle(self, event: Began | Ended | None) -> bool:
         """Takes note of an event; returns whether a job has ended."""
@@ -251,14 +258,15 @@ class _Conductor:
             outcome = replace(outcome, status=JobStatus.KILLED)  # it goes on with the sweep
         elif self._workers.is_stopped and event.value is None:
             outcome = worker.Outcome(JobStatus.KILLED)
+        self._failures += outcome.status is JobStatus.FAILED
+        if self._limits.max_failures is not None and self._failures >= self._limits.max_failures:
+            self._workers.hold()
+        self._hand_out()
         if outcome.status is not JobStatus.FINISHED:
             self._correct(job, outcome.status, outcome.error)
         self._note(job, outcome.status, outcome.error)
         self._following.end(job)
         self._view.end(job, outcome.record)
-        most = self._limits.max_failures
-        if most is not None and self._plan.count(JobStatus.FAILED) >= most:
-            self._workers.hold()
 
     def _correct(self, job: PlannedJob, status: JobStatus, error: str | None) -> None:
         """Lets the run of a job whose process could not do so say how it ended."""
