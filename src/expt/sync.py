@@ -145,7 +145,9 @@ class _Sync:
                     prepare_mlflow()
                     from expt.record.mlflow_sweep import MLflowSweep
 
-                    MLflowSweep(run_of_sweep(plan), lambda _seconds: None).finish()
+                    sweep = run_of_sweep(plan)
+                    MLflowSweep(sweep, lambda _seconds: None).finish()
+                    plan.update(mlflow=sweep.record["mlflow"])
         # A store lets through whatever its drivers raise.
         except Exception as error:  # noqa: BLE001
             self.counts["failed"] += 1

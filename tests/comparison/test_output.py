@@ -20,7 +20,7 @@ from rich.console import Console
 from scipy import stats
 
 from comparison.made_runs import write_image, write_journal, write_run, write_sweep
-from expt.comparison.files import write_csv, write_json, write_markdown
+from expt.comparison.files import write_csv, write_json, write_markdown, write_note
 from expt.comparison.output import summarise
 from expt.comparison.page import write_page
 from expt.comparison.pictures import picture_rows
@@ -125,11 +125,29 @@ class TestFiles:
         assert len({line.count("|") for line in lines[2:7]}) == 1
         assert any("FAILED" in line for line in lines)
 
+    def test_note_has_the_columns_that_decide(self, comparison: Comparison, tmp_path: Path) -> None:
+        write_note(comparison, tmp_path / "x.md")
+        heading, _, best, *rest = (tmp_path / "x.md").read_text().splitlines()
+        titles = ["", "act", "best val/loss, mean ± 95 %", "std", "n", "against the best"]
+        assert heading == f"| {' | '.join(titles)} |"
+        assert best.startswith("| ★ | relu | ")
+        assert rest[1].startswith("|  | gelu | ")
+        assert rest[-1] == "Not in the means: 1 FAILED."
+
+    def test_note_has_the_first_of_many_variants(self, tmp_path: Path) -> None:
+        for number in range(60):
+            write_run(tmp_path / str(number), {"optimizer.learning_rate": float(number)})
+        write_note(comparison_of(tmp_path), tmp_path / "x.md")
+        lines = (tmp_path / "x.md").read_text().splitlines()
+        assert sum(line.startswith("|") for line in lines) == 2 + 20
+        assert "There are 40 more variants, in table.md." in lines
+
     def test_nothing_finished(self, tmp_path: Path) -> None:
         write_run(tmp_path / "a", status="FAILED", final=None, best=None)
         found = comparison_of(tmp_path)
         for write in (write_csv, write_json, write_markdown):
             write(found, tmp_path / "x", "title")
+        write_note(found, tmp_path / "x")
         assert list(draw_plots(found)) == []
         write_page(found, tmp_path / "x.html", "title", ())
 
@@ -297,7 +315,7 @@ class TestSummary:
         written = summarise(sweep, target)
         assert written == [
             target / name
-            for name in ("table.csv", "table.md", "plots/effect_act.png", "report.html")
+            for name in ("note.md", "table.csv", "table.md", "plots/effect_act.png", "report.html")
         ]
         assert sorted(path for path in target.rglob("*") if path.is_file()) == sorted(written)
         rows = list(csv.DictReader((target / "table.csv").read_text().splitlines()))
@@ -308,7 +326,7 @@ class TestSummary:
     def test_a_sweep_of_failures(self, tmp_path: Path) -> None:
         write_run(tmp_path / "0", status="FAILED", error="ValueError: why", values={}, best=None)
         names = [path.name for path in summarise(tmp_path, tmp_path / "summary")]
-        assert names == ["table.csv", "table.md", "report.html"]
+        assert names == ["note.md", "table.csv", "table.md", "report.html"]
         assert "ValueError: why" in (tmp_path / "summary" / "table.md").read_text()
 
     def test_neither_tensorflow_nor_mlflow_is_imported(self) -> None:

@@ -16,8 +16,8 @@ import keras
 import numpy as np
 import psutil
 import pytest
+from mlflow_helpers import client_of
 
-from record.mlflow_helpers import client_of
 from resume.interrupting import journal
 
 PROJECT = Path(__file__).parent / "sweep_project"

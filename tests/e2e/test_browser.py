@@ -3,6 +3,7 @@
 They need Debian's chromium; without it they are skipped, but fail where CI is set.
 """
 
+import csv
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from conftest import Command
 from e2e.ui_helpers import Interface, interface
-from expt.comparison.output import summarise
+from expt.comparison.cells import BEST_MARK
 from expt.record.planned import SUMMARY
 
 _FLAGS = (
@@ -31,7 +32,8 @@ _FLAGS = (
 _MILLISECONDS = 30_000
 # Each loss has arguments that the other one lacks.
 _SWEPT = {"act": ("relu", "tanh"), "loss": ("crossentropy", "mse"), "seed": ("0", "1")}
-_NUM_RUNS, _NUM_VARIANTS, _NUM_OTHERS = 8, 4, 3
+_NUM_RUNS, _NUM_VARIANTS = 8, 4
+_NUM_OTHERS = 5  # a run of its own, a sweep of two, and both sweeps' own
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,6 @@ def records(sweep: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def shown(sweep: Path) -> Iterator[Interface]:
-    summarise(sweep, sweep / SUMMARY)
     with interface(sweep.parents[3]) as shown:
         yield shown
 
@@ -127,14 +128,57 @@ def test_parallel_coordinates_have_a_line_for_each_run(
         expect(plot.get_by_text(axis, exact=True)).to_be_visible()
 
 
-def test_runs_in_mlflow(shown: Interface, records: list[dict[str, Any]], page: Page) -> None:
-    (all_runs,), (_, of_sweep, _) = shown.addresses("MLflow"), shown.addresses("newest sweep")
-    for address in (all_runs, of_sweep):
-        _open(page, address)
-        for record in records:
-            expect(page.get_by_role("link", name=record["run_name"]).first).to_be_visible()
-        count = len(records) if address == of_sweep else len(records) + _NUM_OTHERS
-        expect(page.get_by_text(f"{count} matching runs")).to_be_visible()
+def _expect_links(page: Page, records: list[dict[str, Any]]) -> None:
+    for record in records:
+        expect(page.get_by_role("link", name=record["run_name"]).first).to_be_visible()
+
+
+def test_all_runs_in_mlflow_below_their_sweeps(
+    shown: Interface, sweep: Path, records: list[dict[str, Any]], page: Page
+) -> None:
+    _open(page, shown.addresses("MLflow")[0])
+    of_sweep = page.get_by_role("row").filter(has=page.get_by_role("link", name=sweep.name))
+    of_sweep.get_by_role("button").click()
+    _expect_links(page, records)
+    expect(page.get_by_text(f"{len(records) + _NUM_OTHERS} matching runs")).to_be_visible()
+
+
+def test_sweep_in_mlflow(
+    shown: Interface, sweep: Path, records: list[dict[str, Any]], page: Page
+) -> None:
+    address = shown.addresses("newest sweep")[1]
+    _open(page, address)
+    expect(page.get_by_role("heading", name=sweep.name)).to_be_visible()
+    _expect_links(page, records)
+    with (sweep / SUMMARY / "table.csv").open(newline="") as file:
+        (best,) = (variant for variant in csv.DictReader(file) if variant["best"] == "1")
+    row = page.get_by_role("row").filter(has_text=BEST_MARK)
+    for text in (best["act"], best["loss"], "the best"):
+        expect(row.get_by_role("cell", name=text, exact=True)).to_be_visible()
+    table = page.get_by_role("table").filter(has=row)
+    assert table.evaluate("each => each.scrollWidth <= each.parentElement.clientWidth")
+    expect(table.get_by_role("row")).to_have_count(1 + _NUM_VARIANTS)
+
+
+def test_plots_of_the_sweep_in_mlflow(shown: Interface, sweep: Path, page: Page) -> None:
+    _open(page, f"{shown.addresses('newest sweep')[1]}/artifacts")
+    plots = sorted((sweep / SUMMARY / "plots").iterdir())
+    assert len(plots) == 4  # curves, an effect of each parameter, and of both
+    for folder in (SUMMARY.name, "plots"):
+        page.get_by_text(folder, exact=True).click()
+    for plot in plots:
+        page.get_by_text(plot.name, exact=True).click()
+        image = page.get_by_alt_text(f"{SUMMARY}/plots/{plot.name}")
+        expect(image).to_be_visible()
+        assert image.evaluate("each => each.decode().then(() => each.naturalWidth)") > 100
+
+
+def test_runs_of_the_sweep_compared_in_mlflow(
+    shown: Interface, records: list[dict[str, Any]], page: Page
+) -> None:
+    _open(page, shown.addresses("newest sweep")[2])
+    _expect_links(page, records)
+    expect(page.get_by_text(f"{len(records)} matching runs")).to_be_visible()
     expect(page.locator(".js-plotly-plot").first).to_be_visible()
 
 

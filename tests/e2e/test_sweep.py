@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from mlflow_helpers import assert_store_equals_files
 
 from conftest import Command
 from e2e.sweeping import (
@@ -26,7 +27,6 @@ from e2e.sweeping import (
     until,
     until_gone,
 )
-from record.mlflow_helpers import assert_store_equals_files
 
 # Nothing slows them down where the folder has a file called `well`.
 SLOW = sweep_arguments(

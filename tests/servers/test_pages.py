@@ -38,21 +38,35 @@ def _lines(output_dir: Path, mlflow: str | None = _MLFLOW) -> list[tuple[str, st
 
 def test_pages_of_the_latest_run_and_of_the_newest_sweep(sweep: Path, tmp_path: Path) -> None:
     _make_run(tmp_path / "runs/2026-11-22/09-00-00_dddddddd", 300.0, "3")
+    place = {"experiment_id": "1", "run_id": "b" * 32}
+    (sweep / "sweep.json").write_text(json.dumps({"mlflow": place}))
     report = sweep / "summary" / "report.html"
     report.parent.mkdir()
     report.touch()
-    chosen = "tags.run_directory%20LIKE%20%27%252026-11-23%2F11-00-00_bbbbbbbb%2F%25%27"
+    chosen = (
+        "searchFilter=tags.run_directory%20LIKE%20%27%252026-11-23%2F11-00-00_bbbbbbbb%2F%25%27"
+        "&orderByKey=tags.%60mlflow.source.name%60"
+    )
     assert _lines(tmp_path) == [
         *_OF_ALL,
         ("MLflow", f"{_MLFLOW}/#/experiments/3/runs"),
         ("newest sweep", os.path.relpath(sweep)),
         ("", f"{_BOARD}/?runFilter=11-00-00_bbbbbbbb&smoothing=0#timeseries"),
-        ("", f"{_MLFLOW}/#/experiments/2/runs?searchFilter={chosen}&compareRunsMode=CHART"),
+        ("", f"{_MLFLOW}/#/experiments/1/runs/{'b' * 32}"),
+        ("", f"{_MLFLOW}/#/experiments/2/runs?{chosen}&compareRunsMode=CHART"),
         ("", report.as_uri()),
     ]
 
 
+@pytest.mark.parametrize("plan", ["{", "[]", "{}", '{"mlflow": null}', '{"mlflow": {}}'])
+def test_sweep_that_tells_no_run_of_its_own(plan: str, sweep: Path, tmp_path: Path) -> None:
+    (sweep / "sweep.json").write_text(plan)
+    _, _, address = (text for _, text in _lines(tmp_path)[-3:])
+    assert address.endswith("&compareRunsMode=CHART")
+
+
 def test_without_mlflow(sweep: Path, tmp_path: Path) -> None:
+    (sweep / "sweep.json").write_text('{"mlflow": {"experiment_id": "1", "run_id": "b"}}')
     assert _lines(tmp_path, None) == [
         *_OF_ALL,
         ("MLflow", "not started: no run is recorded there (recorder=mlflow)"),

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from mlflow_helpers import until
 
 from expt.assembly import DataLoader
 from expt.sweep.workers import Began, Ended, Workers
-from record.mlflow_helpers import until
 from sweep import called
 
 _LONGEST = 120.0  # seconds

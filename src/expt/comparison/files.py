@@ -1,17 +1,19 @@
 """The comparison as CSV, Markdown and JSON."""
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from expt.comparison.cells import columns
+from expt.comparison.cells import Column, columns
 from expt.comparison.reading import ComparedRun
 from expt.comparison.table import Comparison
 from expt.comparison.terminal import last_text, where
 from expt.comparison.values import as_text, to_json
 from expt.comparison.variants import COSTS, Variant
 
+_OF_A_NOTE = 2  # importance, at most
+_MOST_NOTED = 20  # variants
 _OF_SUMMARIES = ("mean", "std", "low", "high", "n")
 
 
@@ -27,11 +29,7 @@ def write_csv(comparison: Comparison, path: Path, title: str) -> None:
 
 def write_markdown(comparison: Comparison, path: Path, title: str) -> None:
     """Writes the table of people's numbers, and the notes."""
-    shown = columns(comparison)
-    lines = [f"# {_escaped(title)}", ""]
-    lines.append(_row(column.title for column in shown))
-    lines.append(_row("---" if column.is_text else "---:" for column in shown))
-    lines += [_row(cells) for cells in zip(*(column.cells for column in shown), strict=True)]
+    lines = [f"# {_escaped(title)}", "", *_table(columns(comparison))]
     if comparison.unfinished:
         lines += [
             "",
@@ -41,8 +39,15 @@ def write_markdown(comparison: Comparison, path: Path, title: str) -> None:
     for run in comparison.unfinished:
         step = "" if run.step is None else str(run.step)
         lines.append(_row((run.status, where(run), step, last_text(run), run.reason or "")))
-    lines += [line for note in comparison.notes for line in ("", _escaped(note))]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    _write_with_notes(lines, comparison.notes, path)
+
+
+def write_note(comparison: Comparison, path: Path) -> None:
+    """Writes the first variants and the columns that decide, as Markdown for a narrow place."""
+    shown = [column for column in columns(comparison) if column.importance <= _OF_A_NOTE]
+    more = len(comparison.variants) - _MOST_NOTED
+    notes = [f"There are {more} more variants, in table.md."] if more > 0 else []
+    _write_with_notes(_table(shown, _MOST_NOTED), [*notes, *comparison.notes], path)
 
 
 def write_json(comparison: Comparison, path: Path, title: str) -> None:
@@ -65,6 +70,21 @@ WRITERS: Mapping[str, Callable[[Comparison, Path, str], None]] = {
     "json": write_json,
 }
 """By the name of the option that asks for it."""
+
+
+def _table(shown: Sequence[Column], most: int | None = None) -> list[str]:
+    """Returns the lines of a table with the first variants."""
+    rows = list(zip(*(column.cells for column in shown), strict=True))
+    return [
+        _row(column.title for column in shown),
+        _row("---" if column.is_text else "---:" for column in shown),
+        *(_row(cells) for cells in rows[:most]),
+    ]
+
+
+def _write_with_notes(lines: Sequence[str], notes: Sequence[str], path: Path) -> None:
+    told = [line for note in notes for line in ("", _escaped(note))]
+    path.write_text("\n".join([*lines, *told]) + "\n", encoding="utf-8")
 
 
 def _flat(variant: Variant, comparison: Comparison) -> dict[str, Any]:

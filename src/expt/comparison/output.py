@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from expt.comparison.files import WRITERS
+from expt.comparison.files import WRITERS, write_note
 from expt.comparison.selection import select
 from expt.comparison.table import Comparison, compare
-from expt.record.planned import REPORT
+from expt.record.planned import NOTE, REPORT
 
 
 def write_files(comparison: Comparison, targets: Mapping[str, Path], title: str) -> Iterator[Path]:
@@ -44,8 +44,8 @@ def summarise(directory: Path, target: Path) -> list[Path]:
 
     Args:
         directory: The sweep's.
-        target: The folder for `table.csv`, `table.md`, `plots/` and `report.html`; `expt.ui` shows
-            the page that is in `SUMMARY` of the sweep's directory.
+        target: The folder for `table.csv`, `table.md` and its head `note.md`, `plots/` and
+            `report.html`; `expt.ui` shows the page that is in `SUMMARY` of the sweep's directory.
 
     Returns:
         The files.
@@ -61,7 +61,8 @@ def summarise(directory: Path, target: Path) -> list[Path]:
         "html": target / REPORT,
     }
     comparison = compare(selection.runs, notes=selection.notes)
-    return list(write_files(comparison, targets, selection.title))
+    write_note(comparison, _with_folder(target / NOTE))
+    return [target / NOTE, *write_files(comparison, targets, selection.title)]
 
 
 def _with_folder(path: Path) -> Path:

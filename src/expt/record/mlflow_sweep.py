@@ -11,16 +11,15 @@ from expt.record.mlflow_store import (
     request_seconds,
     seconds_to_open,
 )
-from expt.record.planned import SUMMARY
+from expt.record.planned import NOTE, SUMMARY
 from expt.record.run import Run
 
 ID_TAG = "expt.id"
 """The tag by which a run is found again."""
 PARENT_TAG = "mlflow.parentRunId"
 SOURCE = {"mlflow.source.name": "expt.run", "mlflow.source.type": "LOCAL"}
-_NOTE = "mlflow.note.content"  # is shown at the top of a run's page
+_NOTE_TAG = "mlflow.note.content"  # is shown at the top of a run's page
 _NOTE_LENGTH = 8_000
-_TABLE = "table.md"
 
 
 class MLflowSweep:
@@ -32,7 +31,7 @@ class MLflowSweep:
         Args:
             run: The sweep as if it were a run: its record has its `id`, `name`, `started` and
                 `number_of_jobs`, and in the end `status` and `ended`; its directory may have a
-                summary by then.
+                summary by then. It is told the ids of its run and of the experiment.
             busy: Told before a request how many seconds it may take.
         """
         self._run, self._tell_busy = run, busy
@@ -42,6 +41,7 @@ class MLflowSweep:
             self._client = open_store(run.output_dir)
             experiment_id = find_experiment(self._client, run.config["name"], run.output_dir)
             self._run_id = find_sweep(self._client, experiment_id, record, record["started"])
+        run.update(mlflow={"run_id": self._run_id, "experiment_id": experiment_id})
         self._client.update_run(self._run_id, status="RUNNING")
         self._set_tag("sweep_directory", str(run.directory))
         self._set_tag("jobs", str(record["number_of_jobs"]))
@@ -56,9 +56,10 @@ class MLflowSweep:
             place = (SUMMARY / file.relative_to(folder)).parent
             self._busy()
             self._client.log_artifact(self._run_id, str(file), place.as_posix())
-        if (folder / _TABLE).is_file():
-            text = (folder / _TABLE).read_text(encoding="utf-8")
-            self._set_tag(_NOTE, text if len(text) <= _NOTE_LENGTH else f"See {SUMMARY}/{_TABLE}.")
+        if (folder / NOTE).is_file():
+            text = (folder / NOTE).read_text(encoding="utf-8")
+            is_short = len(text) <= _NOTE_LENGTH
+            self._set_tag(_NOTE_TAG, text if is_short else f"See {SUMMARY / NOTE}.")
         self._busy()
         ended = int(record["ended"] * 1000)
         self._client.set_terminated(self._run_id, str(record["status"]), ended)

@@ -4,14 +4,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 PLAN_FILE = "sweep.json"
+_DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 SUMMARY = Path("summary")
 """The folder in a sweep's directory for its table, plots and report."""
 
 REPORT = "report.html"
 """The page in it."""
+
+NOTE = "note.md"
+"""The head of the table in it, for where there is little room."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ def read_entries(sweep: Path) -> dict[str, Entry]:
         sweep: Its directory.
     """
     try:
-        jobs = json.loads((sweep / PLAN_FILE).read_text(encoding="utf-8"))["jobs"]
+        jobs = _read(sweep)["jobs"]
         return {
             job["directory"]: Entry(
                 [str(override) for override in job["overrides"]],
@@ -48,14 +53,31 @@ def read_entries(sweep: Path) -> dict[str, Entry]:
             )
             for job in jobs
         }
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except _DAMAGED:
         return {}
+
+
+def read_mlflow_place(sweep: Path) -> tuple[str, str] | None:
+    """Returns the ids of the experiment and of the sweep's own run in MLflow, if they are known.
+
+    Args:
+        sweep: Its directory.
+    """
+    try:
+        place = _read(sweep)["mlflow"]
+        return str(place["experiment_id"]), str(place["run_id"])
+    except _DAMAGED:
+        return None
 
 
 def given(overrides: Sequence[str]) -> dict[str, str]:
     """Returns what overrides give, by key."""
     pairs = (override.lstrip("+~").partition("=") for override in overrides)
     return {key: value for key, _, value in pairs}
+
+
+def _read(sweep: Path) -> Any:
+    return json.loads((sweep / PLAN_FILE).read_text(encoding="utf-8"))
 
 
 def _text(value: object) -> str | None:

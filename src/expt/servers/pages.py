@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from expt.errors import UserError
-from expt.record.planned import REPORT, SUMMARY
+from expt.record.planned import REPORT, SUMMARY, read_mlflow_place
 from expt.runs.find import FoundRun, find_run, read_run
 
 
@@ -43,11 +43,19 @@ class Pages:
         yield "newest sweep", os.path.relpath(folder)
         only = urlencode({"runFilter": folder.name, "smoothing": 0})
         yield "", f"{self.tensorboard}/?{only}#timeseries"
+        place = read_mlflow_place(folder)
+        if self.mlflow is not None and place is not None:
+            experiment, run = (quote(one, safe="") for one in place)
+            yield "", f"{self.mlflow}/#/experiments/{experiment}/runs/{run}"
         in_mlflow = self._runs_in_mlflow(runs)
         if in_mlflow is not None:
             # By its last part: the folder of all runs may have been moved since.
-            place = f"{folder.parent.name}/{folder.name}/"
-            chosen = {"searchFilter": f"tags.run_directory LIKE '%{place}%'"}
+            name = f"{folder.parent.name}/{folder.name}/"
+            chosen = {
+                "searchFilter": f"tags.run_directory LIKE '%{name}%'",
+                # By time, which is the default, they would be folded up below the sweep's run.
+                "orderByKey": "tags.`mlflow.source.name`",
+            }
             yield "", f"{in_mlflow}?{urlencode(chosen, quote_via=quote)}&compareRunsMode=CHART"
         report = folder / SUMMARY / REPORT
         if report.is_file():

@@ -6,6 +6,7 @@ from typing import Any
 
 from expt.assembly import is_follower, make_params
 from expt.record.mlflow import make_follower, make_sweep_follower, prepare
+from expt.record.planned import PLAN_FILE
 from expt.record.process import FollowingProcess
 from expt.record.run import Run, Status
 from expt.record.secrets import redacted_values
@@ -66,6 +67,7 @@ class Following:
 
     def advance(self) -> None:
         """Closes the runs whose copies are complete."""
+        self._note_place()
         for name in list(self._ending):
             process, run = self._runs[name]
             if process.is_done(run):
@@ -81,13 +83,24 @@ class Following:
             self._complete(name)
         if self._process is None:
             return None
-        self._sweep.record |= self._plan.facts
+        self._sweep.record |= {key: self._plan.facts[key] for key in ("status", "ended")}
         if self._process.has_ended:
             self._start().follow(self._sweep, make_sweep_follower)
         self._process.end(self._sweep)
         self._failure = self._process.wait(self._sweep, inf) or self._failure
+        self._note_place()
         self._process.stop()
         return self._failure
+
+    def _note_place(self) -> None:
+        """Lets the plan tell where the sweep's own run is, once that is known."""
+        place = None if self._process is None else self._sweep.record.get("mlflow")
+        if place is None or place == self._plan.facts.get("mlflow"):
+            return
+        try:
+            self._plan.update(mlflow=place)
+        except OSError as error:
+            _log.warning("%s can't be written: %s", PLAN_FILE, error)
 
     def _start(self) -> FollowingProcess:
         self._process = FollowingProcess("mlflow", prepare, niceness=0)
