@@ -139,7 +139,7 @@ def test_sinks_on_a_full_disk_catch_up(make_disk: object) -> None:
     assert_stores_agree(directory, f"sqlite:///{disk.folder}/outputs/mlflow.db")
 
 
-SWEEP = ("-m", "seed=0,1,2", "sweep.workers=1", "loop.image_every=null")
+SWEEP = ("-m", "seed=0,1,2", "sweep.workers=1", "loop.image_every=null", "recorder=[]")
 
 
 def test_a_sweep_on_a_full_disk_ends_and_is_resumed_once_there_is_space(
@@ -149,13 +149,13 @@ def test_a_sweep_on_a_full_disk_ends_and_is_resumed_once_there_is_space(
     # A job and a half, and a file that alone is as large as a journal in the other case.
     disk = make_disk(400_000, 100_000)
     directory = disk.folder / "sweep"
-    given = ["model.units=[8]", "loop.epochs=40", "recorder=[]", *SWEEP]
+    given = [*SWEEP, "model.units=[8]", "loop.epochs=40"]
     done = disk.run("run", *given, f"hydra.sweep.dir={directory}")
     assert_told(done, "")
-    plan = json.loads((directory / "sweep.json").read_text())
-    assert plan["status"] == "FAILED"
-    assert {job["status"] for job in plan["jobs"]} <= {"FINISHED", "KILLED", "PENDING"}
-    assert "PENDING" in [job["status"] for job in plan["jobs"]]
+    # What it can't say any more, it is resumed from all the same.
+    jobs = json.loads((directory / "sweep.json").read_text())["jobs"]
+    assert {job["status"] for job in jobs} <= {"FINISHED", "KILLED", "RUNNING", "PENDING"}
+    assert jobs[-1]["status"] == "PENDING"
     assert not list(directory.rglob("partial-*"))
 
     resumed = disk.grow().run("resume", str(directory))
@@ -163,7 +163,5 @@ def test_a_sweep_on_a_full_disk_ends_and_is_resumed_once_there_is_space(
     whole = tmp_path / "whole"
     done = run_command(*given, f"hydra.sweep.dir={whole}", folder=tmp_path)
     assert done.code == 0, done.error
-    jobs = sorted(file.parent.name for file in whole.glob("*/run.json"))
-    assert len(jobs) == 3
-    for name in jobs:
-        assert_same(directory / name, whole / name)
+    for job in jobs:
+        assert_same(directory / job["directory"], whole / job["directory"])

@@ -73,8 +73,9 @@ def test_mlflow_has_a_run_for_the_sweep_above_those_of_its_jobs(whole: Path) -> 
     parent, children = mlflow_sweep(whole)
     assert parent.info.status == "FINISHED"
     assert parent.info.run_name == sweep_of(whole).name
-    table = (sweep_of(whole) / "summary/table.md").read_text()
-    assert parent.data.tags["mlflow.note.content"] == table
+    note = parent.data.tags["mlflow.note.content"]
+    assert note.startswith("|  | act | best val/loss")
+    assert all(f" {act} |" in note for act in ("relu", "tanh"))
     artifacts = Path(parent.info.artifact_uri.removeprefix("file://")) / "summary"
     expected = sweep_of(whole) / "summary"
     assert {file.relative_to(artifacts) for file in artifacts.rglob("*")} == {
@@ -89,16 +90,15 @@ def test_mlflow_has_a_run_for_the_sweep_above_those_of_its_jobs(whole: Path) -> 
         assert_store_equals_files(job, store)
 
 
-@pytest.mark.parametrize("number", [1, 2])
-def test_a_job_equals_the_same_run_alone(whole: Path, tmp_path: Path, number: int) -> None:
-    """The worker had trained others before these."""
+def test_a_job_equals_the_same_run_alone(whole: Path, tmp_path: Path) -> None:
+    """The worker had trained two others before this one."""
     folder = new_project(tmp_path)
     (folder / "well").touch()
-    overrides = plan_of(whole)["jobs"][number]["overrides"]
+    overrides = plan_of(whole)["jobs"][2]["overrides"]
     alone = [f"hydra.run.dir={folder}/alone", "recorder=[]"]
     code, output = finish(folder, "--config-dir", "conf", *overrides, *alone)
     assert code == 0, output
-    assert_same_run(jobs_of(whole)[number], folder / "alone")
+    assert_same_run(jobs_of(whole)[2], folder / "alone")
 
 
 def test_a_finished_sweep_is_not_trained_again(whole: Path) -> None:
@@ -219,7 +219,7 @@ def test_jobs_fail_alone(tmp_path: Path) -> None:
         assert (record["status"], record["error"], record["closed"]) == ("FAILED", reason, True)
     log = (jobs_of(folder)[1] / "run.log").read_text()
     assert "Traceback" in log
-    assert 'raise LookupError("no such\\nword")' in log
+    assert "LookupError: no such\nword" in log
     parent, children = mlflow_sweep(folder)
     assert parent.info.status == "FAILED"
     assert [children[job.name].info.status for job in jobs_of(folder)] == statuses(folder)
@@ -237,8 +237,14 @@ def test_jobs_fail_alone(tmp_path: Path) -> None:
 
 def test_after_so_many_failures_no_more_begin(tmp_path: Path) -> None:
     folder = new_project(tmp_path)
-    sweep = sweep_arguments("loss=troubled", "loss.trouble=none,raise,none,none", "seed=0")
-    code, output = finish(folder, *sweep, "sweep.max_failures=1", "sweep.workers=1", "recorder=[]")
+    code, output = finish(
+        folder,
+        *sweep_arguments("loss=troubled", "loss.trouble=none,raise,none,none", "seed=0,1,2,3"),
+        "sweep.zip=[loss.trouble,seed]",
+        "sweep.max_failures=1",
+        "sweep.workers=1",
+        "recorder=[]",
+    )
     assert code == 1, output
     assert statuses(folder) == ["FINISHED", "FAILED", "PENDING", "PENDING"]
     assert plan_of(folder)["status"] == "FAILED"
@@ -301,8 +307,7 @@ def test_two_sweeps_of_four_workers_share_one_store(tmp_path: Path) -> None:
     assert [one.returncode, other.returncode] == [0, 0], outputs
     jobs = [file.parent for file in folder.glob("outputs/sweeps/*/*/*/run.json")]
     assert sorted(record_of(job)["seed"] for job in jobs) == list(range(8))
-    logs = [file.read_text() for file in folder.rglob("*.log")]
-    assert len(logs) == 8
+    logs = [(job / "run.log").read_text() for job in jobs]
     assert not [text for text in (*logs, *outputs) if "locked" in text or "Traceback" in text]
     for job in jobs:
         assert_store_equals_files(job, f"sqlite:///{folder}/outputs/mlflow.db")

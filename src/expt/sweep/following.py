@@ -61,7 +61,7 @@ class Following:
         if job.name not in self._runs:
             self._follow(job, record)
         process, run = self._runs[job.name]
-        run.record = record
+        run.record |= record  # beside what the copy has added meanwhile
         process.end(run)
         self._ending[job.name] = job
 
