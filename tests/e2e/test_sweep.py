@@ -161,7 +161,7 @@ def test_ctrl_c_closes_all_and_the_sweep_is_resumed_as_it_was_planned(
 
 def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
     folder = new_project(tmp_path)
-    stuck = sweep_arguments("loss=troubled", "loss.trouble=none,stuck", "recorder=[]")
+    stuck = sweep_arguments("loss=troubled", "loss.trouble=none,stuck", "recorder=mlflow")
     with started(folder, *stuck, "sweep.workers=1") as process:
         until((folder / "stuck.process").exists, process)
         workers = psutil.Process(process.pid).children(recursive=True)
@@ -173,6 +173,13 @@ def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
     assert "Traceback" not in output
     assert time.monotonic() - began < 10  # a stuck step lasts for an hour
     until_gone(workers)
+    code, told = finish(folder, command="sync")
+    assert code == 0, told
+    assert "the sweep's process has died; closed as KILLED" in told
+    assert plan_of(folder)["status"] == "KILLED"
+    parent, children = mlflow_sweep(folder)
+    assert parent.info.status == "KILLED"
+    assert sorted(run.info.status for run in children.values()) == ["FINISHED", "KILLED"]
 
 
 TROUBLES = ["diverge", "raise", "kill", "stuck", *(["none"] * 8)]
