@@ -76,8 +76,9 @@ def test_each_gpu_goes_to_one_worker() -> None:
 
 
 def test_more_workers_share_them_in_turn() -> None:
-    names = [each[VISIBLE] for each in environments(5, ["3", "7"])]
-    assert names == ["3", "7", "3", "7", "3"]
+    given = environments(5, ["3", "7"])
+    assert [each[VISIBLE] for each in given] == ["3", "7", "3", "7", "3"]
+    assert all(each["TF_FORCE_GPU_ALLOW_GROWTH"] == "true" for each in given)
 
 
 def test_without_gpus_nothing_is_said_of_them() -> None:

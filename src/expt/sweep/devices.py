@@ -39,4 +39,6 @@ def environments(workers: int, devices: list[str]) -> list[Mapping[str, str]]:
     """
     if not devices:
         return [{} for _ in range(workers)]
-    return [{VISIBLE: devices[number % len(devices)]} for number in range(workers)]
+    # Else the first worker on a GPU would take all of its memory.
+    shared = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"} if workers > len(devices) else {}
+    return [{VISIBLE: devices[number % len(devices)], **shared} for number in range(workers)]
