@@ -39,6 +39,11 @@ def test_a_value_given_again_replaces_the_earlier_one() -> None:
     assert expanded(["act=relu,tanh", "act=gelu,selu"]) == [["act=gelu"], ["act=selu"]]
 
 
+def test_two_jobs_that_are_the_same_are_refused() -> None:
+    with pytest.raises(UserError, match=r"act=relu seed=0: 2 jobs of the sweep would be this one"):
+        expanded(["act=relu,tanh", "seed=0,1,0"])
+
+
 @pytest.mark.parametrize("zipped", [["act", "loss"], [["act", "loss"]]])
 def test_keys_in_step_are_pairs_within_the_product_of_the_others(zipped: Any) -> None:
     assert expanded(GRID, OmegaConf.create(zipped)) == [

@@ -20,7 +20,8 @@ def expand(overrides: Sequence[Override], zipped: Any) -> list[list[str]]:
             first values belong together, their second ones, and so on.
 
     Raises:
-        UserError: A zipped key is not swept, or has another number of values.
+        UserError: A zipped key is not swept, or has another number of values; two jobs are the
+            same.
     """
     axes: dict[str, list[list[str]]] = {}
     for override in overrides:
@@ -37,7 +38,14 @@ def expand(overrides: Sequence[Override], zipped: Any) -> list[list[str]]:
         ]
         for key in others:
             del axes[key]
-    return [[one for part in parts for one in part] for parts in product(*axes.values())]
+    jobs = [[one for part in parts for one in part] for parts in product(*axes.values())]
+    for job, times in Counter(map(tuple, jobs)).items():
+        if times > 1:
+            raise UserError(
+                f"{' '.join(job)}: {times} jobs of the sweep would be this one; give each value "
+                "once."
+            )
+    return jobs
 
 
 def _groups(zipped: Any) -> list[list[str]]:

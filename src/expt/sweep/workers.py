@@ -185,7 +185,7 @@ class Workers:
                 self._events.put(Began(call.number))
             future = pool.schedule(call.function, call.arguments, timeout=call.timeout)
             value = self._wait(slot, future)
-            return Ended(call.number, value), psutil.Process(process).memory_info().rss
+            return Ended(call.number, value), _memory(process)
         except TimeoutError:
             death = f"it took longer than sweep.timeout={call.timeout:g} seconds"
         except ProcessExpired as expired:
@@ -202,6 +202,13 @@ class Workers:
             if self._is_closed:
                 future.cancel()  # type: ignore[no-untyped-call]
         return future.result()
+
+
+def _memory(process: int) -> int:
+    """Returns the bytes that a process has in memory; none if it has ended by now."""
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(process).memory_info().rss
+    return 0
 
 
 def _start(threads: int, environment: Mapping[str, str], load: DataLoader) -> ProcessPool:
