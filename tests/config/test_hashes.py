@@ -11,6 +11,7 @@ CONFIG = compose_jobs(OVERRIDES, None, multirun=False)[0][0].config
 FLAT = flatten(CONFIG)
 WITHOUT_EFFECT = {
     "name",
+    *(f"sweep.{key}" for key in ("workers", "timeout", "max_failures", "reuse", "zip")),
     "output_dir",
     "data.path",
     "loop.image_every",

@@ -119,10 +119,10 @@ class Followed:
     done: Mapping[str, subprocess.CompletedProcess[str]]
 
     def records(self, kind: str) -> list[dict[str, Any]]:
-        """The run.json of all runs, or all jobs of sweeps, in the order of their start."""
+        """The run.json of all runs, or all jobs of sweeps, in the order of their names."""
         files = (self.folder / "outputs" / kind).rglob("run.json")
         records = [json.loads(file.read_text()) | {"folder": file.parent} for file in files]
-        return sorted(records, key=lambda record: float(record["started"]))
+        return sorted(records, key=lambda record: str(record["folder"]))
 
 
 @pytest.fixture(scope="module", params=["checkout", "wheel"])
