@@ -77,7 +77,7 @@ def _sweep(name: str, output_dir: Path) -> Path | None:
     The latest is what began last, whether or not a job of it has.
     """
     if name != "latest":
-        directory = Path(name).expanduser()
+        directory = Path(os.path.expanduser(name))  # noqa: PTH111  never raises
         return directory.resolve() if (directory / PLAN_FILE).is_file() else None
     plan, run = newest_plan(output_dir), newest_run(output_dir)
     if plan is None or (run is not None and run.record["started"] > read_content(plan)["started"]):

@@ -77,7 +77,8 @@ def newest_sweep(output_dir: Path) -> Path | None:
 def _folder(name: str, output_dir: Path) -> Path:
     if name == "latest":
         return _default(output_dir, is_whole=False)
-    for folder in (Path(name).expanduser(), output_dir / name):
+    # Those of os.path never raise, whatever the name is.
+    for folder in (Path(os.path.expanduser(name)), output_dir / name):  # noqa: PTH111
         if folder.is_dir():
             return folder
     raise UserError(
