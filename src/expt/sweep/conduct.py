@@ -250,7 +250,8 @@ class _Conductor:
         return isinstance(event, Ended)
 
     def _end(self, job: PlannedJob, event: Ended) -> None:
-        if job.status is not JobStatus.RUNNING:  # the workers were stopped before it began
+        has_begun = job.status is JobStatus.RUNNING
+        if not has_begun and event.death is None:  # the workers were held before
             return
         outcome = event.value or worker.Outcome(JobStatus.FAILED, event.death)
         if outcome.is_disk_full:
@@ -324,12 +325,14 @@ def _show_comparison(plan: Plan, console: Console) -> None:
 
     if not plan.count(*ENDED_WELL):
         return
-    selection = select([str(plan.directory)], [], plan.output_dir)
-    show(console, replace(compare(selection.runs), unfinished=()), selection.title)
     try:
+        selection = select([str(plan.directory)], [], plan.output_dir)
+        show(console, replace(compare(selection.runs), unfinished=()), selection.title)
         summarise(plan.directory, plan.directory / SUMMARY)
-    except OSError as error:
-        _log.warning("the summary can't be written: %s", error)
+    # Whatever a plot stumbles over, the runs are there and have still to be closed.
+    except Exception as error:  # noqa: BLE001
+        _log.warning("the sweep's summary can't be made: %s", error)
+        _log.info("making the summary failed", exc_info=error)
 
 
 def exit_code(plan: Plan) -> int:
