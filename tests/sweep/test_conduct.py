@@ -1,15 +1,31 @@
 """Conducting a plan whose workers can't even start; tests/e2e/test_sweep.py trains real jobs."""
 
 import io
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from expt.assembly import DataLoader
 from expt.sweep.conduct import Limits, conduct
 from expt.sweep.workers import Workers
 from sweep.sweep_helpers import composed, planned
+
+
+@pytest.fixture(autouse=True)
+def _log_is_left_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield
+    for handler in root.handlers[:]:
+        root.removeHandler(handler)
+        handler.close()
+    for handler in before:
+        root.addHandler(handler)
+    root.setLevel(level)
 
 
 class Deadly(DataLoader):
