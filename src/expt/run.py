@@ -137,6 +137,12 @@ class _Task:
 
         assert self._workers is not None
         try:
+            if self.exit_codes:
+                raise UserError(
+                    "hydra/sweeper: it gives its jobs in several batches, and the workers have "
+                    "done the first; expected one with all jobs at once, such as the default, "
+                    "grid. hydra/launcher=basic takes batches."
+                )
             code = launch(directory, jobs, self._load, self._workers, self.console)
         except Exception as error:  # noqa: BLE001  Hydra would print a traceback of any
             tell(error)
