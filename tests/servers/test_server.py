@@ -56,9 +56,10 @@ def test_all_answer_inside_and_none_is_left_after() -> None:
 
 
 def test_one_that_fails_ends_the_other_and_tells_its_last_lines() -> None:
+    before = set(descendants(os.getpid()))
     port = free_port()
     with running([program(free_port()), program(port, "Faulty")]) as servers:
-        started = descendants(os.getpid())
+        started = set(descendants(os.getpid())) - before
         _ask_to_fail(port)
         with pytest.raises(RunError) as told:
             servers.wait()
