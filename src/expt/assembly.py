@@ -113,6 +113,7 @@ def make_plan(job: Job, dataset: Dataset) -> Plan:
     )
 
 
+_MLFLOW = "expt.record.mlflow.MLflowRecorder"
 _IMAGES = {"_target_": "expt.record.images.ImageRecorder"}
 
 
@@ -122,13 +123,13 @@ class Sinks:
     Making them early lets those that live in processes of their own start while TensorFlow does.
     """
 
-    def __init__(self, *, follows: bool = True) -> None:
+    def __init__(self, *, with_mlflow: bool = True) -> None:
         """Makes none yet.
 
         Args:
-            follows: Whether to make those, too, that only follow a run from another process.
+            with_mlflow: Whether to make MLflow's, too; a sweep has one for all of its workers.
         """
-        self._follows = follows
+        self._with_mlflow = with_mlflow
         self._made: dict[str, Background] = {}
         self._processes: list[SeparateProcess] = []
 
@@ -142,7 +143,7 @@ class Sinks:
         return [
             self._sink(name, node)
             for name, node in nodes.items()
-            if self._follows or not is_follower(node)
+            if self._with_mlflow or not is_mlflow(node)
         ]
 
     def _sink(self, name: str, node: Mapping[str, Any]) -> Background:
@@ -162,10 +163,9 @@ class Sinks:
             process.stop()
 
 
-def is_follower(node: Mapping[str, Any]) -> bool:
-    """Whether a recorder only follows a run from another process."""
-    made = part(node, "recorder").func
-    return isinstance(made, type) and issubclass(made, SeparateProcess)
+def is_mlflow(node: Mapping[str, Any]) -> bool:
+    """Whether a recorder is MLflow's."""
+    return bool(node["_target_"] == _MLFLOW)
 
 
 def make_recorder(

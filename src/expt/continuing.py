@@ -7,8 +7,6 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from expt.config.compose import Job
 from expt.config.hashes import identity
 from expt.errors import Terminated, UserError
@@ -23,7 +21,6 @@ from expt.train.plan import Plan
 from expt.train.state import Progress, State
 
 CHECKPOINTS = "checkpoints"
-_LOCK = ".lock"
 # The kinds of what a checkpoint tells besides its arrays. Metrics may be infinite, or no numbers.
 _FACTS: Mapping[str, Any] = {
     "best_step": (None, int),
@@ -40,24 +37,6 @@ _FACTS: Mapping[str, Any] = {
 
 MakeWriter = Callable[[Path, int, Callable[[], None]], CheckpointWriter]
 """Makes what writes a run's checkpoints; its arguments are those of `CheckpointWriter`."""
-
-
-@contextmanager
-def held(directory: Path) -> Iterator[None]:
-    """Keeps other processes from training the same run.
-
-    Raises:
-        UserError: One is.
-    """
-    lock = FileLock(directory / _LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise UserError(f"{directory}: another process is training this run.") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def last_checkpoint(job: Job, dataset: Dataset, directory: Path) -> Checkpoint | None:

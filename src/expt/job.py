@@ -20,10 +20,11 @@ from expt.assembly import make_plan, make_recorder
 from expt.building import Parts, make_parts
 from expt.config.checks import metrics_for, task_of
 from expt.config.compose import Job
-from expt.continuing import MakeWriter, checkpoints, held, last_checkpoint, let_go_on
+from expt.continuing import MakeWriter, checkpoints, last_checkpoint, let_go_on
 from expt.description import new_run, resumed_run
 from expt.errors import RunError, Terminated
 from expt.parts.data.dataset import Dataset
+from expt.record.directories import held
 from expt.record.environment import peak_memory
 from expt.record.images import draw_validation
 from expt.record.recorder import BestModel, Recorder, Scalars
@@ -80,7 +81,7 @@ def run_job(
         RunError: The run failed. It is closed as FAILED. So it is when anything else is raised,
             but for KeyboardInterrupt and Terminated, which close it as KILLED.
     """
-    with held(directory):
+    with held(directory, by_its_sweep=sweep is not None):
         plan = make_plan(job, dataset)
         parts = make_parts(job, dataset, plan.total_steps)
         checkpoint = None if earlier is None else last_checkpoint(job, dataset, directory)

@@ -106,6 +106,7 @@ class _Task:
         self.exit_codes: list[int] = []
         self._load = DataLoader()
         self._composed: dict[tuple[str, ...], Composed] = {}
+        self._fingerprints: dict[tuple[str, ...], str] = {}
         self._workers: Workers | None = None
 
     def begin(self, job: Job, number_of_jobs: int, hydra_node: DictConfig) -> None:
@@ -120,8 +121,9 @@ class _Task:
     def take(self, composed: Sequence[Composed]) -> list[str]:
         """Checks all jobs and loads their data; returns their run hashes."""
         self._composed = {one.job.overrides: one for one in composed}
-        jobs = (one.job for one in composed)
-        return [run_hash(job.config, self._load(job).fingerprint) for job in jobs]
+        jobs = [one.job for one in composed]
+        self._fingerprints = {job.overrides: self._load(job).fingerprint for job in jobs}
+        return [run_hash(job.config, self._fingerprints[job.overrides]) for job in jobs]
 
     def __call__(self, config: DictConfig) -> None:
         job, place = Job.current(config), Path(HydraConfig.get().runtime.output_dir)
@@ -143,7 +145,11 @@ class _Task:
                     "done the first; expected one with all jobs at once, such as the default, "
                     "grid. hydra/launcher=basic takes batches."
                 )
-            code = launch(directory, jobs, self._load, self._workers, self.console)
+            data = [
+                self._fingerprints.get(one.job.overrides) or self._load(one.job).fingerprint
+                for one in jobs
+            ]
+            code = launch(directory, jobs, data, self._workers, self.console)
         except Exception as error:  # noqa: BLE001  Hydra would print a traceback of any
             tell(error)
             code = exit_code(error)

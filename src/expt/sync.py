@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
-from expt.assembly import make_params
+from expt.assembly import is_mlflow, make_params
 from expt.command import run_command, take_options
 from expt.config.frozen import read_frozen
 from expt.errors import RunError, UserError
+from expt.record.directories import HeldError, held
 from expt.record.following import reason
 from expt.record.journal import FILE_NAME, read_journal
 from expt.record.mlflow_store import prepare_mlflow, store_uri
@@ -25,8 +25,6 @@ from expt.runs.life import is_alive
 from expt.sweep.following import is_followed, run_of_sweep
 from expt.sweep.plan import read_content, read_plan
 
-_RECORDER = "expt.record.mlflow.MLflowRecorder"
-_LOCK = ".lock"  # whoever trains a run holds it
 _DIED = "the process ended without closing the run"
 
 
@@ -118,13 +116,13 @@ class _Sync:
             return
         try:
             run = read_run(directory, self.output_dir)
-            with FileLock(run.directory / _LOCK, timeout=0):
+            with held(run.directory):
                 run = read_run(directory, self.output_dir)
                 if close_first:
                     self._close(run, directory)
                 else:
                     self._complete(run, directory)
-        except Timeout:
+        except HeldError:
             self._end(directory, "running", "is running; left alone")
         except (UserError, OSError) as error:
             self._end(directory, "failed", reason(error))
@@ -191,7 +189,7 @@ class _Sync:
         """Adds to MLflow what it lacks of a closed run."""
         run.check_record()
         job = read_frozen(run.directory, run.record)
-        if not any(node["_target_"] == _RECORDER for node in job.config["recorder"].values()):
+        if not any(map(is_mlflow, job.config["recorder"].values())):
             self._end(directory, "without", None)
             return
         params = make_params(job)

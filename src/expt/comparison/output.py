@@ -54,15 +54,20 @@ def summarise(directory: Path, target: Path) -> list[Path]:
         UserError: No job of the sweep has begun.
     """
     selection = select([str(directory)], [], directory)
+    comparison = compare(selection.runs, notes=selection.notes)
+    return write_summary(comparison, target, selection.title)
+
+
+def write_summary(comparison: Comparison, target: Path, title: str) -> list[Path]:
+    """Writes what `summarise` does of a sweep that has been compared."""
     targets = {
         "csv": target / "table.csv",
         "markdown": target / "table.md",
         "plots": target / "plots",
         "html": target / REPORT,
     }
-    comparison = compare(selection.runs, notes=selection.notes)
     write_note(comparison, _with_folder(target / NOTE))
-    return [target / NOTE, *write_files(comparison, targets, selection.title)]
+    return [target / NOTE, *write_files(comparison, targets, title)]
 
 
 def _with_folder(path: Path) -> Path:

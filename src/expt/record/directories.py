@@ -1,11 +1,48 @@
-"""Directories of runs: one for each, never shared."""
+"""Directories of runs: one for each, never shared, held by whoever trains in it."""
 
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from expt.errors import UserError
+from expt.record.planned import PLAN_FILE
+
+_LOCK = ".lock"
+
+
+class HeldError(UserError):
+    """Another process is at a run, or at the sweep that it is a job of."""
+
+
+@contextmanager
+def held(directory: Path, *, by_its_sweep: bool = False) -> Iterator[None]:
+    """Keeps other processes from the same run or sweep.
+
+    A sweep follows its jobs' runs for MLflow beyond their end, so that a run is free once its
+    sweep is.
+
+    Args:
+        directory: Of the run or the sweep.
+        by_its_sweep: Whether it is a run, and its sweep itself asks.
+
+    Raises:
+        HeldError: One is at it.
+    """
+    sweep = directory.parent
+    in_a_sweep = (sweep / PLAN_FILE).is_file() and not by_its_sweep
+    with ExitStack() as locks:
+        for place in [sweep, directory] if in_a_sweep else [directory]:
+            try:
+                locks.enter_context(FileLock(place / _LOCK, timeout=0))
+            except Timeout as error:
+                what = "sweep" if (place / PLAN_FILE).is_file() else "run"
+                raise HeldError(f"{place}: another process is training this {what}.") from error
+        yield
 
 
 def allocate(parent: Path, short_hash: str) -> Path:

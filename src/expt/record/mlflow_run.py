@@ -85,7 +85,6 @@ class MLflowRun:
             self._busy(seconds_to_open(run.output_dir))
             self._client = open_store(run.output_dir)
             self._experiment_id = find_experiment(self._client, run.config["name"], run.output_dir)
-            self._parent_id = self._find_parent()
             found = None if is_new else self._find()
             self._stored = found or self._create()
         info = self._stored.info
@@ -159,26 +158,18 @@ class MLflowRun:
         tag = f"tags.`{ID_TAG}` = '{self._id}'"
         return list(self._client.search_runs([self._experiment_id], tag, order_by=order))
 
-    def _find_parent(self) -> str | None:
-        """Finds or creates the run of the sweep that this one is a job of."""
-        sweep = self._run.record.get("sweep")
-        if sweep is None:
-            return None
-        experiment_id = find_experiment(self._client, sweep["experiment"], self._run.output_dir)
-        return find_sweep(self._client, experiment_id, sweep, self._run.record["started"])
-
     def _create(self) -> Any:
         self.added.run = True
         record = self._run.record
+        tags = {ID_TAG: self._id, **SOURCE}
+        if (sweep := record.get("sweep")) is not None:
+            place = find_experiment(self._client, sweep["experiment"], self._run.output_dir)
+            tags[PARENT_TAG] = find_sweep(self._client, place, sweep, record["started"])
         return self._client.create_run(
             self._experiment_id,
             run_name=record["run_name"],
             start_time=int(record["started"] * 1000),
-            tags={
-                ID_TAG: self._id,
-                **SOURCE,
-                **({} if self._parent_id is None else {PARENT_TAG: self._parent_id}),
-            },
+            tags=tags,
         )
 
     def _compare(self) -> None:

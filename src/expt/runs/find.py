@@ -1,6 +1,5 @@
 """Finding a run by what a user calls it."""
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from expt.errors import UserError
-from expt.runs.kinds import wrong_place
+from expt.runs.kinds import read_json, wrong_place
 from expt.runs.life import status_of
 
 _RUN_FILE = "run.json"
@@ -139,10 +138,7 @@ def read_run(directory: Path, output_dir: Path) -> FoundRun:
         UserError: It is damaged.
     """
     file = directory / _RUN_FILE
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{file} can't be read: {error}") from error
+    record = read_json(file)
     if not isinstance(record, dict) or "status" not in record:
         raise UserError(f"{file} is not the record of a run.")
     _check_kinds(directory, record, _OF_ALL)

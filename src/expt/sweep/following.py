@@ -4,7 +4,7 @@ import logging
 from math import inf
 from typing import Any
 
-from expt.assembly import is_follower, make_params
+from expt.assembly import is_mlflow, make_params
 from expt.record.mlflow import make_follower, make_sweep_follower, prepare
 from expt.record.planned import PLAN_FILE
 from expt.record.process import FollowingProcess
@@ -155,4 +155,4 @@ def run_of_sweep(plan: Plan) -> Run:
 
 
 def _is_followed(job: PlannedJob) -> bool:
-    return any(map(is_follower, job.job.config["recorder"].values()))
+    return any(map(is_mlflow, job.job.config["recorder"].values()))

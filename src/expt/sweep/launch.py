@@ -28,7 +28,7 @@ from expt.sweep.workers import Workers
 def launch(
     directory: Path,
     composed: Sequence[Composed],
-    load: DataLoader,
+    data: Sequence[str],
     workers: Workers,
     console: Console,
 ) -> int:
@@ -37,7 +37,7 @@ def launch(
     Args:
         directory: The sweep's; it may not exist yet.
         composed: The jobs, which have been checked as far as that goes without TensorFlow.
-        load: Loads their data.
+        data: The fingerprint of each one's data.
         workers: Free ones.
         console: Where the sweep is shown.
 
@@ -48,7 +48,6 @@ def launch(
         UserError: A job can't be trained; none was begun, and nothing is left of it.
     """
     config = composed[0].job.config
-    data = [load(one.job).fingerprint for one in composed]
     pairs = list(zip((one.job.config for one in composed), data, strict=True))
     plan = Plan.make(directory, composed, [run_hash(*pair) for pair in pairs])
     if config["sweep"]["reuse"]:

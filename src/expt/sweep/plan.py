@@ -3,26 +3,25 @@
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
 from expt.config.compose import Composed, Job
 from expt.config.frozen import CONFIG_FILE, read_frozen
 from expt.errors import UserError
+from expt.record.directories import held
 from expt.record.environment import process
 from expt.record.planned import PLAN_FILE
 from expt.record.run import Membership
+from expt.record.secrets import redacted
 from expt.runs.find import read_run
-from expt.runs.kinds import wrong_place
-
-_LOCK = ".lock"
+from expt.runs.kinds import read_json, wrong_place
 
 
 class JobStatus(StrEnum):
@@ -187,30 +186,17 @@ class Plan:
             OmegaConf.save(list(one.job.overrides), file.with_name("overrides.yaml"))
         self.update()
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keeps other processes from training the same sweep.
-
-        Raises:
-            UserError: One is.
-        """
-        lock = FileLock(self.directory / _LOCK, timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise UserError(f"{self.directory}: another process is training this sweep.") from error
-        try:
-            yield
-        finally:
-            lock.release()
+    def held(self) -> AbstractContextManager[None]:
+        """Keeps other processes from the sweep and its runs; raises a UserError if one is there."""
+        return held(self.directory)
 
     def _write(self) -> None:
         jobs = [
             {
                 "directory": each.directory.name,
                 "run_hash": each.run_hash,
-                "variant": each.variant,
-                "overrides": list(each.job.overrides),
+                "variant": redacted(each.variant),
+                "overrides": [redacted(override) for override in each.job.overrides],
                 "choices": each.job.choices,
                 "status": each.status,
                 "error": each.error,
@@ -272,10 +258,7 @@ def read_content(directory: Path) -> dict[str, Any]:
         UserError: It is damaged.
     """
     file = directory / PLAN_FILE
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{file} can't be read: {error}") from error
+    content = read_json(file)
     wrong = wrong_place(content, _KINDS)
     if wrong is None and not content["jobs"]:
         wrong = "jobs"

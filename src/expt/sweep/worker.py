@@ -83,7 +83,7 @@ def begin(threads: int, environment: Mapping[str, str], load: DataLoader) -> Non
     os.environ.update(environment)
     tempfile.tempdir = None  # is looked for anew
     use_threads(threads)
-    _Worker.load, _Worker.sinks = load, Sinks(follows=False)
+    _Worker.load, _Worker.sinks = load, Sinks(with_mlflow=False)
     start_tensorflow(0)
     import expt.job
     import expt.rehearsal  # noqa: F401
