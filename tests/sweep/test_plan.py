@@ -269,3 +269,14 @@ def test_the_newest_is_that_of_the_last_day_and_time(tmp_path: Path) -> None:
         (tmp_path / "sweeps" / name / PLAN_FILE).touch()
     (tmp_path / "sweeps/2026-01-11/00-00-00_without").mkdir(parents=True)
     assert newest_plan(tmp_path) == tmp_path / "sweeps/2026-01-10/08-00-00_b"
+
+
+def test_passwords_are_not_written(tmp_path: Path) -> None:
+    given = (
+        "name='http://me:hidden@host/a','http://me:hidden@host/b'",
+        "hydra.sweep.subdir=${hydra.job.num}",
+    )
+    planned(tmp_path / "sweep", composed(*given))
+    text = (tmp_path / "sweep" / PLAN_FILE).read_text()
+    assert "hidden" not in text
+    assert "http://***@host/a" in text

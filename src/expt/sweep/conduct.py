@@ -1,29 +1,25 @@
 """Training the jobs of a plan: what is told meanwhile, and what becomes of those that die."""
 
-import json
 import logging
 import os
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from statistics import fmean
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from expt.assembly import DataLoader
-from expt.errors import RunError, Terminated, UserError
+from expt.errors import RunError, Terminated
 from expt.launch import log_to
 from expt.record.environment import process
-from expt.record.planned import SUMMARY
 from expt.record.run import Run, Status
 from expt.signals import Interruption, deferred_signals
 from expt.sweep import worker
 from expt.sweep.devices import cores, environments, gpus
 from expt.sweep.following import Following
+from expt.sweep.outcome import exit_code, print_outcome, show_comparison
 from expt.sweep.plan import ENDED_WELL, JobStatus, Plan, PlannedJob
 from expt.sweep.view import View
 from expt.sweep.workers import Began, Ended, Workers
@@ -64,46 +60,6 @@ class Limits:
         devices = gpus()
         number = min(self.workers or len(devices) or cores(), jobs)
         return Workers(environments(number, devices), cores(), load)
-
-
-def check_kinds(plan: Plan, kinds: Mapping[int, str], workers: Workers) -> float:
-    """Takes one batch through each distinct kind of job.
-
-    Args:
-        plan: Nothing of it has been trained.
-        kinds: The variant hash of each job, by its number: those that differ by their seed alone
-            are of a kind.
-        workers: Free ones.
-
-    Returns:
-        About how many seconds a job takes, from one job of each size.
-
-    Raises:
-        UserError: A job can't be trained.
-        RunError: One raises something that is no user's mistake.
-        KeyboardInterrupt: Ctrl-C.
-        Terminated: SIGTERM.
-    """
-    first = {kind: number for number, kind in sorted(kinds.items(), reverse=True)}
-    numbers = sorted(first.values())
-    sizes = [_size(plan.jobs[number]) for number in numbers]
-    for place, number in enumerate(numbers):
-        is_measured = sizes.index(sizes[place]) == place
-        workers.submit(number, worker.check, plan.jobs[number].job, is_measured)
-    checked: dict[int, worker.Checked] = {}
-    with deferred_signals() as interruption:
-        while len(checked) < len(numbers):
-            interruption.check()
-            event = workers.next(_TICK)
-            if isinstance(event, Ended):
-                checked[event.number] = event.value or worker.Checked(event.death, is_users=False)
-    _refuse([(plan.jobs[number], checked[number]) for number in numbers])
-    seconds = {
-        size: checked[number].seconds
-        for size, number in zip(sizes, numbers, strict=True)
-        if checked[number].seconds is not None
-    }
-    return fmean(seconds[_size(plan.jobs[number])] or 0.0 for number in kinds)
 
 
 def to_do(plan: Plan, *, retry_failed: bool) -> list[PlannedJob]:
@@ -194,7 +150,7 @@ class _Conductor:
         plan, is_shown = self._plan, self._status is not Status.KILLED and not self._disk_error
         self._update(status=self._status, ended=time.time())
         if is_shown:
-            _show_comparison(plan, console)
+            show_comparison(plan, console)
         failure = self._following.finish()
         self._update(is_complete=failure is None)
         print_outcome(plan, console)
@@ -296,65 +252,3 @@ class _Conductor:
         """Ends the sweep because no more can be written."""
         self._disk_error = self._disk_error or disk_error
         self._workers.stop()
-
-
-def _size(job: PlannedJob) -> str:
-    """What jobs that take about as long have in common."""
-    return json.dumps([job.job.config[key] for key in ("data", "model", "loop")], sort_keys=True)
-
-
-def _refuse(checked: Sequence[tuple[PlannedJob, worker.Checked]]) -> None:
-    """Tells of all jobs that can't be trained."""
-    wrong = [(job, result) for job, result in checked if result.error is not None]
-    if not wrong:
-        return
-    told = "\n".join(f"{job.variant or job.name}: {result.error}" for job, result in wrong)
-    text = f"{len(wrong)} of {len(checked)} kinds of jobs can't be trained; none was begun.\n{told}"
-    if all(result.is_users for _, result in wrong):
-        raise UserError(text)
-    raise RunError(text)
-
-
-def _show_comparison(plan: Plan, console: Console) -> None:
-    """Prints the table of what came out, and writes it with plots and a page."""
-    # Not above: it imports SciPy and matplotlib, and training comes first.
-    from expt.comparison.output import summarise
-    from expt.comparison.selection import select
-    from expt.comparison.table import compare
-    from expt.comparison.terminal import show
-
-    if not plan.count(*ENDED_WELL):
-        return
-    try:
-        selection = select([str(plan.directory)], [], plan.output_dir)
-        show(console, replace(compare(selection.runs), unfinished=()), selection.title)
-        summarise(plan.directory, plan.directory / SUMMARY)
-    # Whatever a plot stumbles over, the runs are there and have still to be closed.
-    except Exception as error:  # noqa: BLE001
-        _log.warning("the sweep's summary can't be made: %s", error)
-        _log.info("making the summary failed", exc_info=error)
-
-
-def exit_code(plan: Plan) -> int:
-    """Returns 0 if all jobs have ended well, else 1."""
-    return 0 if plan.count(*ENDED_WELL) == len(plan.jobs) else 1
-
-
-def print_outcome(plan: Plan, console: Console) -> None:
-    """Prints how many jobs ended well, which did not, and how the sweep goes on."""
-    others = [job for job in plan.jobs if job.status not in ENDED_WELL]
-    console.print(f"{len(plan.jobs) - len(others)} of {len(plan.jobs)} jobs finished")
-    if not others:
-        return
-    table = Table("status", "job", "why", box=None, header_style="", pad_edge=False)
-    for job in others:
-        table.add_row(job.status, Text(job.name), Text(job.reason))
-    console.print(table, highlight=False)
-    where = shlex.quote(os.path.relpath(plan.directory))
-    retries = any(job.status is JobStatus.FAILED for job in others)
-    goes_on = any(job.status is not JobStatus.FAILED for job in others)
-    if goes_on:
-        console.print(f"python -m expt.resume {where} goes on", highlight=False, soft_wrap=True)
-    if retries:
-        line = f"python -m expt.resume --retry-failed {where} tries the failed ones again"
-        console.print(line, highlight=False, soft_wrap=True)

@@ -12,14 +12,9 @@ from expt.assembly import DataLoader
 from expt.config.compose import Composed
 from expt.config.hashes import run_hash, variant_hash
 from expt.launch import print_where_to_look
-from expt.sweep.conduct import (
-    Limits,
-    check_kinds,
-    conduct,
-    exit_code,
-    print_outcome,
-    to_do,
-)
+from expt.sweep.checking import check_kinds
+from expt.sweep.conduct import Limits, conduct, to_do
+from expt.sweep.outcome import exit_code, print_outcome
 from expt.sweep.plan import JobStatus, Plan, PlannedJob, read_plan
 from expt.sweep.reuse import reuse_finished
 from expt.sweep.workers import Workers
