@@ -16,7 +16,10 @@ FILES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
     for path in PACKAGE.rglob("*.py")
 }
-ROOMS = ("comparison", "config", "exports", "parts", "record", "runs", "servers", "train")
+ROOMS = (
+    *("comparison", "config", "exports", "parts", "prediction"),
+    *("record", "runs", "servers", "train"),
+)
 
 
 @cache
@@ -86,6 +89,10 @@ def test_parts_know_nothing_but_themselves() -> None:
             {"expt.errors", "expt.record", "expt.config", "expt.runs", "expt.comparison"},
         ),
         ("exports", {"expt.errors", "expt.exports"}),
+        (
+            "prediction",
+            {"expt.errors", "expt.config", "expt.parts", "expt.prediction", "expt.runs"},
+        ),
         ("servers", {"expt.errors", "expt.record", "expt.runs", "expt.servers"}),
     ],
 )

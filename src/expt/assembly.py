@@ -28,13 +28,13 @@ _SENT = 2**26  # bytes of a data set that other processes are sent
 class DataLoader:
     """Checks jobs and loads their data, once for all jobs that have the same. No TensorFlow."""
 
-    def __init__(self, encoding: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, preparation: Mapping[str, Any] | None = None) -> None:
         """Makes a loader.
 
         Args:
-            encoding: How a recorded run encoded its table; another table is encoded likewise.
+            preparation: How a recorded run prepared its inputs; others are prepared likewise.
         """
-        self._supplied = {} if encoding is None else {"encoding": encoding}
+        self._supplied = {} if preparation is None else {"preparation": preparation}
         self._loaded: dict[str, Dataset] = {}
 
     def __call__(self, job: Job) -> Dataset:

@@ -13,13 +13,12 @@ from expt.assembly import make_params
 from expt.config.checks import DIRECTION_KEY, task_of
 from expt.config.compose import Job
 from expt.config.hashes import run_hash, variant_hash
-from expt.parts.data.dataset import Dataset
+from expt.parts.data.dataset import Dataset, Scale
 from expt.record.environment import environment, git_diff, git_state, machine, process, versions
 from expt.record.journal import FILE_NAME, complete_size
 from expt.record.layers import write_layers
 from expt.record.run import Earlier, Membership, Run, Status
 from expt.record.secrets import redacted, redacted_values
-from expt.saved import scale_values
 from expt.train.backend import devices
 from expt.train.learner import Learner
 from expt.train.summary import layer_table
@@ -114,13 +113,18 @@ def _of_data(job: Job, dataset: Dataset) -> dict[str, Any]:
         "task": task_of(job, dataset.task),
         "fingerprint": dataset.fingerprint,
         "skipped": dataset.skipped,
-        "encoding": dataset.encoding,
+        "preparation": dataset.preparation,
+        "notes": list(dataset.notes),
         "input_shape": list(dataset.input_shape),
         "class_names": list(dataset.class_names),
-        "input_scale": scale_values(dataset.input_scale),
-        "target_scale": scale_values(dataset.target_scale),
+        "input_scale": _plain(dataset.input_scale),
+        "target_scale": _plain(dataset.target_scale),
         "examples": {name: len(split) for name, split in dataset.splits()},
     }
+
+
+def _plain(scale: Scale | None) -> dict[str, list[float]] | None:
+    return None if scale is None else scale.to_mapping()
 
 
 def _of_model(learner: Learner) -> dict[str, Any]:

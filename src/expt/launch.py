@@ -19,6 +19,7 @@ from expt.record.run import Earlier
 from expt.train.backend import start_tensorflow
 
 LOG_FILE = "run.log"
+_log = logging.getLogger(__name__)
 
 
 def train_here(
@@ -42,6 +43,7 @@ def train_here(
     Returns:
         The exit code that the outcome stands for.
     """
+    print_notes(console, dataset.notes)
     try:
         start_tensorflow(job.config["seed"], job.config["loop"]["precision"])
         from expt.job import run_job
@@ -57,6 +59,13 @@ def train_here(
         return exit_code(error)
     console.print(_outcome(record), highlight=False, soft_wrap=True)
     return 0
+
+
+def print_notes(console: Console, notes: Sequence[str]) -> None:
+    """Prints and logs what a user should know of how the data was read."""
+    for note in notes:
+        console.print(f"data: {note}", highlight=False, markup=False, soft_wrap=True)
+        _log.info("data: %s", note)
 
 
 def log_to(file: Path) -> None:

@@ -34,7 +34,7 @@ def load_data(
     loop = {**job.config["loop"], "batches": None}
     job = replace(job, config={**job.config, "loop": loop})
     same_source = job.config["data"]["_target_"] == trained["source"]
-    dataset = DataLoader(encoding=trained.get("encoding") if same_source else None)(job)
+    dataset = DataLoader(trained.get("preparation") if same_source else None)(job)
     if list(dataset.input_shape) != trained["input_shape"]:
         raise UserError(
             f"data={dataset.name}: its inputs have the shape {dataset.input_shape}; the model of "
@@ -47,8 +47,8 @@ def load_data(
         )
     return job, replace(
         dataset,
-        input_scale=parse_scale(trained.get("input_scale")),
-        target_scale=parse_scale(trained.get("target_scale")),
+        input_scale=_parse_scale(trained.get("input_scale")),
+        target_scale=_parse_scale(trained.get("target_scale")),
     )
 
 
@@ -126,19 +126,8 @@ def check_shapes(model: Any, run: FoundRun) -> None:
         )
 
 
-def scale_values(scale: Scale | None) -> dict[str, list[float]] | None:
-    """Returns a scale as plain values, for a record."""
-    if scale is None:
-        return None
-    return {"mean": scale.mean.tolist(), "deviation": scale.deviation.tolist()}
-
-
-def parse_scale(values: Mapping[str, Any] | None) -> Scale | None:
-    """Returns the scale that `scale_values` recorded."""
-    if values is None:
-        return None
-    mean, deviation = (np.asarray(values[key], np.float32) for key in ("mean", "deviation"))
-    return Scale(mean, deviation)
+def _parse_scale(mapping: Mapping[str, Any] | None) -> Scale | None:
+    return None if mapping is None else Scale.from_mapping(mapping)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -28,7 +28,6 @@ _OF_ALL: Mapping[str, Any] = {
 }
 _SHAPE = [(None, int)]
 _SCALE = {"mean": [float], "deviation": [float]}
-_COLUMN = {"name": str, "categories": (None, [str]), "fill": (None, float)}
 _OF_USED: Mapping[str, Any] = {
     "id": (None, str),
     **dict.fromkeys(("run_name", "run_hash", "variant_hash"), str),
@@ -36,7 +35,7 @@ _OF_USED: Mapping[str, Any] = {
     "choices": dict,
     "data": {
         **dict.fromkeys(("name", "source", "task", "fingerprint"), str),
-        "encoding": (None, {"columns": [_COLUMN], "separator": str, "impute": bool}),
+        "preparation": (None, {"kind": str}),
         "input_shape": _SHAPE,
         "class_names": [str],
         "skipped": int,

@@ -272,7 +272,7 @@ def test_scale_has_the_mean_and_deviation_of_each_column() -> None:
     ]
     np.testing.assert_allclose(scale.mean, means, rtol=1e-6)
     np.testing.assert_allclose(scale.deviation, np.sqrt(variances), rtol=1e-6)
-    assert scale.mean.dtype == scale.deviation.dtype == np.float32
+    assert scale.mean.dtype == scale.deviation.dtype == np.float64
 
 
 def test_scale_of_images_is_one_a_channel() -> None:
@@ -342,12 +342,12 @@ def test_a_misspelt_augmentation() -> None:
 
 
 def test_limited_takes_the_same_few_examples_of_each_split() -> None:
-    dataset = classification(train=weighted(11), encoding={"columns": []}, skipped=3)
+    dataset = classification(train=weighted(11), preparation={"columns": []}, skipped=3)
     limited = dataset.limited(2)
     assert [len(split) for _, split in limited.splits()] == [6, 5, 4]
     assert limited.fingerprint == dataset.limited(2).fingerprint != dataset.fingerprint
     assert (limited.batch_size, limited.steps_per_epoch, limited.skipped) == (3, 2, 3)
-    assert limited.encoding == dataset.encoding
+    assert limited.preparation == dataset.preparation
     whole, taken = dataset.train.first(11), limited.train.first(6)
     places = np.array([np.flatnonzero((whole == one).all((1, 2, 3))).item() for one in taken])
     assert len(set(places)) == 6

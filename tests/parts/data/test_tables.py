@@ -102,7 +102,7 @@ def test_splits_depend_on_split_seed_alone(tmp_path: Path) -> None:
     first = load(path, split_seed=1)
     np.random.seed(123)
     assert load(path, split_seed=1).fingerprint == first.fingerprint
-    assert load(path, split_seed=1).encoding == first.encoding
+    assert load(path, split_seed=1).preparation == first.preparation
     assert list(map(set, rows_of(load(path, split_seed=2)))) != list(map(set, rows_of(first)))
 
 
@@ -153,7 +153,7 @@ def test_scales_are_of_numbers_and_of_the_train_split_alone(tmp_path: Path) -> N
     np.testing.assert_allclose(scale.deviation[numbers], inputs.std(0)[numbers], rtol=1e-6)
     assert scale.mean[2:].tolist() == [0] * 7
     assert scale.deviation[2:].tolist() == [1] * 7
-    assert scale.mean.dtype == scale.deviation.dtype == np.float32
+    assert scale.mean.dtype == scale.deviation.dtype == np.float64
     targets = dataset.train.targets.astype(np.float64)
     np.testing.assert_allclose(target_scale.mean, targets.mean(0), rtol=1e-6)
     plain = load(
@@ -240,9 +240,9 @@ def test_a_missing_text_is_a_category_of_its_own(tmp_path: Path) -> None:
 def test_the_encoder_gives_the_same_inputs_without_the_target(tmp_path: Path, missing: str) -> None:
     path = write(tmp_path, with_cells({} if missing == "error" else {(5, "size"): ""}))
     dataset = load(path, missing=missing)
-    assert dataset.encoding is not None
-    encoder = Encoder.from_mapping(json.loads(json.dumps(dataset.encoding)))
-    assert encoder.to_mapping() == dataset.encoding
+    assert dataset.preparation is not None
+    encoder = Encoder.from_mapping(json.loads(json.dumps(dataset.preparation)))
+    assert encoder.to_mapping() == dataset.preparation
     for inputs, rows in zip(inputs_of(dataset), rows_of(dataset), strict=True):
         # Without the target, with a column more, in another order.
         given = [[table()[row][k] for k in (4, 2, 1, 0, 3)] + ["x"] for row in rows]
@@ -253,29 +253,29 @@ def test_the_encoder_gives_the_same_inputs_without_the_target(tmp_path: Path, mi
 
 
 def encoder_of(folder: Path, **changes: Any) -> Encoder:
-    mapping = load(write(folder, table()), **changes).encoding
+    mapping = load(write(folder, table()), **changes).preparation
     assert mapping is not None
     return Encoder.from_mapping(mapping)
 
 
 def test_another_table_is_encoded_as_the_first(tmp_path: Path) -> None:
-    known = load(write(tmp_path, table())).encoding
+    known = load(write(tmp_path, table())).preparation
     rows = [[*row[:2], "aqua" if k % 3 else "red", *row[3:], ""] for k, row in enumerate(table())]
     path = write(tmp_path, rows, [*HEADER, "more"])  # empty, and of no interest
-    dataset = load(path, encoding=known)
-    assert dataset.encoding == known
+    dataset = load(path, preparation=known)
+    assert dataset.preparation == known
     for inputs, places in zip(inputs_of(dataset), rows_of(dataset), strict=True):
         expected = [[0.0, 0.0, float(place % 3 == 0)] for place in places]  # blue, green, red
         assert inputs[:, 2:5].tolist() == expected
     path = write(tmp_path, [row[1:] for row in table()], HEADER[1:])
     with pytest.raises(UserError, match=f"{re.escape(str(path))}: the columns id are missing"):
-        load(path, encoding=known)
+        load(path, preparation=known)
 
 
 def test_the_encoder_reads_the_separator_of_training(tmp_path: Path) -> None:
     rows = "\n".join(f"{row};{row % 3}" for row in range(30))
     path = text(tmp_path, f"id;kind\n{rows}\n")
-    mapping = load(path, separator=";").encoding
+    mapping = load(path, separator=";").preparation
     assert mapping is not None
     assert Encoder.from_mapping(mapping).read(path).shape == (30, 1)
 
@@ -326,7 +326,7 @@ def test_spellings_of_the_same_table(tmp_path: Path, content: str) -> None:
     expected = load(text(tmp_path, "id,x,kind\n" + BODY))
     dataset = load(text(tmp_path, content))
     assert dataset.fingerprint == expected.fingerprint
-    assert dataset.encoding == expected.encoding
+    assert dataset.preparation == expected.preparation
     assert dataset.class_names == ("a", "b")
 
 
@@ -357,8 +357,8 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("HOME", str(tmp_path))
     dataset = load(Path("~/table.csv"))
     assert len(dataset.test) == 9
-    assert dataset.encoding is not None
-    assert len(Encoder.from_mapping(dataset.encoding).read("~/table.csv")) == 60
+    assert dataset.preparation is not None
+    assert len(Encoder.from_mapping(dataset.preparation).read("~/table.csv")) == 60
 
 
 def test_nothing_is_written(tmp_path: Path) -> None:

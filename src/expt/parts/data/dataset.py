@@ -1,7 +1,8 @@
 """What every data source loads: three splits and what is known about them."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol
@@ -13,9 +14,14 @@ from expt.errors import UserError, hint
 
 Task = Literal["classification", "regression"]
 
+_VALUES_AT_ONCE = 2**22
+
 
 class Stream(Protocol):
-    """Inputs that stay on disk and are read when a batch needs them."""
+    """Inputs that stay on disk and are read when a batch needs them.
+
+    `read` returns float32, unless the stream has a `dtype` that says otherwise.
+    """
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -27,7 +33,7 @@ class Stream(Protocol):
         """A hash of the content of all inputs."""
         ...
 
-    def read(self, indices: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+    def read(self, indices: NDArray[np.integer[Any]]) -> NDArray[np.floating[Any]]:
         """Reads some inputs, shape [indices, ...]; called from several threads at once."""
         ...
 
@@ -41,26 +47,32 @@ class Split:
     """One split of a data set.
 
     Attributes:
-        inputs: float32, shape [examples, ...]; or a stream of such.
-        targets: Class numbers, int32 of shape [examples], or values, float32 of shape
+        inputs: Shape [examples, ...], or a stream of such; float64 where a model standardises
+            values that float32 would round, else float32.
+        targets: Class numbers, int32 of shape [examples], or values, float64 of shape
             [examples, values].
         weights: How much each example counts in the loss, float32 of shape [examples], at least
             0; 0 masks an example. None counts all alike.
     """
 
-    inputs: NDArray[np.float32] | Stream
+    inputs: NDArray[np.floating[Any]] | Stream
     targets: NDArray[Any]
     weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return int(self.inputs.shape[0])
 
-    def read(self, indices: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the inputs."""
+        return np.dtype(getattr(self.inputs, "dtype", np.float32))
+
+    def read(self, indices: NDArray[np.integer[Any]]) -> NDArray[np.floating[Any]]:
         """Returns some inputs, shape [indices, ...]."""
         inputs = self.inputs
         return inputs[indices] if isinstance(inputs, np.ndarray) else inputs.read(indices)
 
-    def first(self, count: int) -> NDArray[np.float32]:
+    def first(self, count: int) -> NDArray[np.floating[Any]]:
         """Returns the first inputs, shape [count, ...], or all if there are fewer."""
         return self.read(np.arange(min(count, len(self))))
 
@@ -78,26 +90,84 @@ class Split:
 class Scale:
     """A shift and a scale for each feature, channel or value: (x - mean) / deviation.
 
+    In float64, so that it is exact for values of any magnitude and for a small spread around a
+    large mean, such as milliseconds since 1970.
+
     Attributes:
-        mean: Shape [features].
-        deviation: Shape [features], positive.
+        mean: float64, shape [features].
+        deviation: float64, shape [features], positive.
     """
 
-    mean: NDArray[np.float32]
-    deviation: NDArray[np.float32]
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
 
     @classmethod
     def fit(cls, values: NDArray[Any]) -> "Scale":
-        """Finds mean and standard deviation over all axes but the last.
+        """Computes mean and standard deviation over all axes but the last.
 
-        Call it with the train split alone. What is constant there is only shifted.
+        Call it with the train split alone. A constant is only shifted.
         """
-        axes = tuple(range(values.ndim - 1))
-        mean, deviation = values.mean(axes, np.float64), values.std(axes, np.float64)
-        # A constant's deviation comes out as a rounding error, not always as zero.
-        is_constant = deviation <= 1e-10 * np.abs(mean)
-        deviation = np.where(is_constant, 1.0, deviation)
-        return cls(mean.astype(np.float32), deviation.astype(np.float32))
+        step = max(1, _VALUES_AT_ONCE // max(1, math.prod(values.shape[1:])))
+        starts = range(0, len(values), step)
+        return cls.fit_chunks(lambda: (values[start : start + step] for start in starts))
+
+    @classmethod
+    def fit_chunks(cls, chunks: Callable[[], Iterator[NDArray[Any]]]) -> "Scale":
+        """Does what `fit` does for values that come in pieces.
+
+        Args:
+            chunks: Starts to yield all values anew at each call.
+        """
+        least, most, count, total = np.inf, -np.inf, 0, 0.0
+        for chunk in chunks():
+            flat = _flat(chunk)
+            least = np.minimum(least, flat.min(axis=0))
+            most = np.maximum(most, flat.max(axis=0))
+        # Halves, so that nothing overflows.
+        reach = np.maximum(most / 2 - least / 2, np.finfo(np.float64).tiny)
+        middle = least / 2 + most / 2
+        for chunk in chunks():
+            relative = (_flat(chunk) - middle) / reach
+            count, total = count + len(relative), total + relative.sum(axis=0)
+        mean, squares = total / count, 0.0
+        for chunk in chunks():
+            squares = squares + np.square((_flat(chunk) - middle) / reach - mean).sum(axis=0)
+        # Of a constant, the computed deviation can be a rounding error instead of zero.
+        deviation = np.where(least == most, 1.0, np.sqrt(squares / count) * reach)
+        return cls(np.where(least == most, least, middle + mean * reach), deviation)
+
+    def to_mapping(self) -> dict[str, list[float]]:
+        """Returns plain values, which JSON can hold."""
+        return {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> "Scale":
+        """Makes the scale of which these are the plain values."""
+        return cls(*(np.asarray(mapping[key], np.float64) for key in ("mean", "deviation")))
+
+
+def _flat(values: NDArray[Any]) -> NDArray[np.float64]:
+    return values.reshape(-1, values.shape[-1]).astype(np.float64, copy=False)
+
+
+def lost_in_float32(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Returns which features float32 can't hold: rounding changes their spread by over 1 %.
+
+    Args:
+        values: Shape [examples, ..., features].
+
+    Returns:
+        Shape [features].
+    """
+    if values.dtype != np.float64:
+        return np.zeros(values.shape[-1], np.bool_)
+    flat = _flat(values)
+    with np.errstate(over="ignore", invalid="ignore"):
+        errors = np.abs(flat.astype(np.float32) - flat).max(axis=0)
+        spread = Scale.fit(flat).deviation
+    varies = flat.min(axis=0) != flat.max(axis=0)
+    lost: NDArray[np.bool_] = np.where(varies, ~(errors <= 0.01 * spread), ~np.isfinite(errors))
+    return lost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +243,10 @@ class Dataset:
             models give, and metrics compare, values in the targets' own unit.
         augmentation: How training inputs are changed at random.
         skipped: How many examples were left out because they could not be read.
-        encoding: How a table's columns became inputs, as plain values; None for other data.
+        preparation: How raw inputs became the model's inputs, as plain values that JSON can hold,
+            its `kind` among them; None where a source does not say.
+        feature_names: Names of a table's features, in their order; empty for other data.
+        notes: What a user should know of how the data was read, a sentence each.
 
     Raises:
         UserError: The arrays don't fit together or hold values that are not finite.
@@ -190,7 +263,9 @@ class Dataset:
     target_scale: Scale | None = None
     augmentation: Augmentation = Augmentation()
     skipped: int = 0
-    encoding: Mapping[str, Any] | None = None
+    preparation: Mapping[str, Any] | None = None
+    feature_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, split in self.splits():

@@ -75,7 +75,12 @@ class Encoder:
             {**vars(column), "categories": column.categories and list(column.categories)}
             for column in self.columns
         ]
-        return {"columns": columns, "separator": self.separator, "impute": self.impute}
+        return {
+            "kind": "table",
+            "columns": columns,
+            "separator": self.separator,
+            "impute": self.impute,
+        }
 
     def read(self, path: str | Path) -> NDArray[np.float32]:
         """Reads the inputs of a CSV file; its other columns are ignored, so it needs no target.

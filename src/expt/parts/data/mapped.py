@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -77,15 +77,7 @@ def chunks(shape: tuple[int, ...], count: int) -> Iterator[slice]:
 
 def fit_scale(whole: Split, indices: NDArray[np.intp]) -> Scale:
     """Does what `Scale.fit` does, a chunk of the inputs at a time."""
-    order = np.sort(indices)
-    shape = whole.inputs.shape
-    axes, count = tuple(range(len(shape) - 1)), len(order) * math.prod(shape[1:-1])
-
-    def mean_of(function: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Any:
-        pieces = (whole.read(order[chunk]) for chunk in chunks(shape, len(order)))
-        return sum(function(piece.astype(np.float64)).sum(axes) for piece in pieces) / count
-
-    mean = mean_of(lambda values: values)
-    deviation = np.sqrt(mean_of(lambda values: np.square(values - mean)))
-    deviation = np.where(deviation <= 1e-10 * np.abs(mean), 1.0, deviation)
-    return Scale(mean.astype(np.float32), deviation.astype(np.float32))
+    order, shape = np.sort(indices), whole.inputs.shape
+    return Scale.fit_chunks(
+        lambda: (whole.read(order[chunk]) for chunk in chunks(shape, len(order)))
+    )

@@ -47,8 +47,8 @@ class Csv:
             a category of its own.
         standardize: Whether the model standardises inputs that are numbers.
         standardize_targets: Whether the loss of a regression sees targets standardised.
-        encoding: How a model's own table was encoded, where another is loaded for that model; its
-            other columns are ignored. None fits the encoding to the train split.
+        preparation: How a model's own table was encoded, where another is loaded for that model;
+            its other columns are ignored. None fits the encoding to the train split.
     """
 
     path: str
@@ -63,7 +63,7 @@ class Csv:
     missing: Literal["error", "drop", "impute"] = "error"
     standardize: bool = True
     standardize_targets: bool = True
-    encoding: Mapping[str, Any] | None = None
+    preparation: Mapping[str, Any] | None = None
 
     def load(self) -> Dataset:
         """Reads the table, checks it, splits it and encodes it."""
@@ -72,7 +72,7 @@ class Csv:
         path = located(self.path)
         with told_of(f"data.path={self.path}: "):
             table = read_table(path, self.separator)
-            known = None if self.encoding is None else Encoder.from_mapping(self.encoding)
+            known = None if self.preparation is None else Encoder.from_mapping(self.preparation)
             features = self._features(list(table.columns), known)
             table, skipped = self._without_missing(table, features)
             task, targets, class_names = _targets(table[str(self.target)], self.task)
@@ -94,7 +94,7 @@ class Csv:
             input_scale=_scale(inputs[train], encoder) if self.standardize else None,
             target_scale=Scale.fit(targets[train]) if standardize_targets else None,
             skipped=skipped,
-            encoding=encoder.to_mapping(),
+            preparation=encoder.to_mapping(),
         )
 
     def _features(self, names: Sequence[str], known: Encoder | None) -> list[str]:
@@ -263,6 +263,6 @@ def _scale(inputs: NDArray[np.float32], encoder: Encoder) -> Scale:
     """Fits a scale that changes numbers alone."""
     fitted, are_numbers = Scale.fit(inputs), encoder.are_numbers
     return Scale(
-        np.where(are_numbers, fitted.mean, np.float32(0)),
-        np.where(are_numbers, fitted.deviation, np.float32(1)),
+        np.where(are_numbers, fitted.mean, 0.0),
+        np.where(are_numbers, fitted.deviation, 1.0),
     )

@@ -1,0 +1,60 @@
+"""The inputs of a prediction, from a file or folder of any kind that the model's data can have."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expt.config.compose import Job
+from expt.errors import UserError
+from expt.prediction.arrays import read_array
+from expt.prediction.images import BATCH_SIZE, IMAGES, read_images
+from expt.prediction.tables import read_table_inputs
+from expt.runs.find import FoundRun
+
+Batches = Iterator[NDArray[np.floating[Any]]]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What to predict for.
+
+    Attributes:
+        about: Columns that say which input each prediction is for, such as `file` or `line`.
+        batches: The inputs as the model takes them.
+        notes: What a user should know of how they were read, a sentence each.
+    """
+
+    about: Mapping[str, Sequence[Any]]
+    batches: Batches
+    notes: Sequence[str] = ()
+
+
+def read_inputs(run: FoundRun, job: Job, path: Path) -> Inputs:
+    """Reads inputs as the run's training read its own.
+
+    Raises:
+        UserError: The file is missing, damaged, or not of the kind that the model takes.
+    """
+    path = Path(os.path.expanduser(path))  # noqa: PTH111  never raises
+    shape = tuple(run.record["model_input_shape"])
+    if path.is_dir() or path.suffix.lower() in IMAGES:
+        files, batches = read_images(path, shape, job.config["data"].get("image_size"))
+        return Inputs({"file": files}, batches)
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file or folder.")
+    is_table = path.suffix == ".csv"
+    inputs = read_table_inputs(run, path) if is_table else read_array(path)
+    if inputs.shape[1:] != shape or len(inputs) == 0:
+        raise UserError(
+            f"{path}: its inputs have the shape {inputs.shape}; the model of {run.directory.name} "
+            f"takes (examples, {', '.join(map(str, shape))})."
+        )
+    if not np.isfinite(inputs).all():
+        raise UserError(f"{path} has values that are NaN or infinite.")
+    starts = range(0, len(inputs), BATCH_SIZE)
+    return Inputs({}, (inputs[start : start + BATCH_SIZE] for start in starts))

@@ -1,0 +1,67 @@
+"""The predictions as a file."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expt.errors import UserError
+
+FORMATS = (".csv", ".npz", ".npy")
+
+
+def check_outputs(path: Path) -> None:
+    """Checks that a file for the predictions can be made.
+
+    Raises:
+        UserError: It exists, its ending is unknown, or its folder is missing.
+    """
+    if path.suffix not in FORMATS:
+        raise UserError(f"{path}: expected a file that ends in {', '.join(FORMATS)}.")
+    if path.exists():
+        raise UserError(f"{path} exists already; choose another name, nothing is written over.")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"{path}: there is no folder {path.absolute().parent}.")
+
+
+def as_columns(data: Mapping[str, Any], outputs: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    """Names what each prediction says: a class and each class's probability, or values."""
+    if data["task"] == "classification":
+        names = np.asarray(data["class_names"])
+        columns: dict[str, NDArray[Any]] = {"class": names[outputs.argmax(axis=1)]}
+        return columns | {f"probability {n}": p for n, p in zip(names, outputs.T, strict=True)}
+    flat = outputs.reshape(len(outputs), math.prod(outputs.shape[1:]))
+    return {f"value {number}": column for number, column in enumerate(flat.T)}
+
+
+def write(
+    path: Path,
+    about: Mapping[str, Sequence[Any]],
+    table: Mapping[str, NDArray[Any]],
+    outputs: NDArray[Any],
+) -> None:
+    """Writes predictions atomically.
+
+    Args:
+        path: Its ending says in which format.
+        about: Columns that say which input each prediction is for, such as `file`; may be empty.
+        table: The predictions as columns.
+        outputs: The predictions as one array.
+    """
+    partial = path.with_name(f"partial-{path.name}")
+    if path.suffix == ".csv":
+        import pandas as pd
+
+        pd.DataFrame({**about, **table}).to_csv(partial, index=False)
+    elif path.suffix == ".npy":
+        np.save(partial, outputs)
+    else:
+        arrays: dict[str, Any] = {"predictions": outputs}
+        if "class" in table:
+            arrays["classes"] = table["class"]
+        arrays |= {f"{name}s": np.asarray(values) for name, values in about.items()}
+        np.savez(partial, **arrays)
+    partial.replace(path)
