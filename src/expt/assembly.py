@@ -14,6 +14,7 @@ from expt.config.hashes import flatten
 from expt.config.instantiate import call, part
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Source, Split
+from expt.parts.data.resolution import check_resolution
 from expt.record.console import ConsoleRecorder
 from expt.record.journal import Journal
 from expt.record.process import SeparateProcess
@@ -51,10 +52,14 @@ class DataLoader:
         key = json.dumps([job.config["data"], batches], sort_keys=True)
         if key not in self._loaded:
             dataset = call(source.load, "data")
+            if dataset.input_scale is None:
+                check_resolution(dataset, "inputs")
+                dataset = dataset.with_float32_inputs()
             self._loaded[key] = dataset.limited(batches) if batches else dataset
         dataset = self._loaded[key]
         check_task(job, dataset.task)
         _check_targets(job, dataset)
+        _check_resolution(job, dataset)
         return dataset
 
     def shared(self) -> "DataLoader":
@@ -95,6 +100,19 @@ def _check_targets(job: Job, dataset: Dataset) -> None:
                 f"loss={loss} is for targets from {least:g} to {most:g}; those of the {name} split "
                 f"of data={dataset.name} go from {values.min():.4g} to {values.max():.4g}."
             )
+
+
+def _check_resolution(job: Job, dataset: Dataset) -> None:
+    """Checks that float32 holds what training uses as it is, not standardised.
+
+    Raises:
+        UserError: It does not.
+    """
+    task = task_of(job, dataset.task)
+    if task == "generation":
+        check_resolution(dataset, "inputs")
+    if task == "regression" and (dataset.target_scale is None or TARGETS_KEY in job.config["loss"]):
+        check_resolution(dataset, "targets")
 
 
 def make_plan(job: Job, dataset: Dataset) -> Plan:

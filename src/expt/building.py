@@ -26,9 +26,12 @@ from expt.parts.data.dataset import Dataset, Scale, Split
 from expt.train.evaluate import Evaluate
 from expt.train.learner import Learner, MakeOptimizer
 from expt.train.loop import DrivenByValidation
-from expt.train.objective import Function, Objective
+from expt.train.objective import Function, Objective, outputs_of
 from expt.train.supervised import Reconstruction, Supervised
 from expt.train.watch import Watch
+
+CENTRED, STANDARDISED, UNSTANDARDISED = "centred", "standardised", "unstandardised"
+"""Names of the layers that standardise for a model."""
 
 _PREDICTIONS: dict[str | None, Callable[[tf.Tensor], tf.Tensor]] = {
     None: tf.identity,
@@ -108,8 +111,10 @@ def make_objective(job: Job, dataset: Dataset) -> Objective:
         raise UserError(f"loss.{PREDICTS_KEY}={declared}: expected one of {valid}.")
     metrics = metrics_for(job, task)
     return Objective(
-        loss=loss if scale is None else _on_scale(loss, scale),
-        metrics={name: part(node, f"metric.{name}") for name, node in metrics.items()},
+        loss=_of_one_type(loss) if scale is None else _on_scale(loss, scale),
+        metrics={
+            name: _of_one_type(part(node, f"metric.{name}")) for name, node in metrics.items()
+        },
         predict=_PREDICTIONS[declared],
     )
 
@@ -129,7 +134,7 @@ def make_saved_evaluate(job: Job, dataset: Dataset, model: keras.Model, split: S
 
 def make_predict(
     job: Job, task: str, model: keras.Model
-) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+) -> Callable[[NDArray[np.floating[Any]]], NDArray[np.floating[Any]]]:
     """Returns the function that predicts with a saved model, batch by batch.
 
     It gives probabilities for classes, and for all else values in the targets' unit.
@@ -138,7 +143,7 @@ def make_predict(
         task, job.config["loss"].get(PREDICTS_KEY)
     )
     run = tf.function(
-        lambda inputs: _PREDICTIONS[declared](tf.cast(model(inputs, training=False), tf.float32)),
+        lambda inputs: _PREDICTIONS[declared](outputs_of(model, inputs, training=False)),
         reduce_retracing=True,
     )
     return lambda inputs: np.asarray(run(tf.constant(inputs)))
@@ -194,10 +199,26 @@ def _output_scale(job: Job, dataset: Dataset, task: str) -> Scale | None:
 
 
 def _on_scale(loss: Function, scale: Scale) -> Function:
+    """Standardises targets and outputs in float64; the loss then sees float32."""
+
     def on_scale(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-        return loss(*((x - scale.mean) / scale.deviation for x in (targets, outputs)))
+        standardised = (
+            (tf.cast(x, tf.float64) - scale.mean) / scale.deviation for x in (targets, outputs)
+        )
+        return loss(*(tf.cast(x, tf.float32) for x in standardised))
 
     return on_scale
+
+
+def _of_one_type(function: Function) -> Function:
+    """Gives a loss or metric values of the outputs' type; class numbers stay as they are."""
+
+    def of_one_type(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        if targets.dtype.is_floating:
+            targets = tf.cast(targets, outputs.dtype)
+        return function(targets, outputs)
+
+    return of_one_type
 
 
 def _built(model: keras.Model, input_shape: Sequence[int]) -> keras.Model:
@@ -215,16 +236,20 @@ def _standardising(model: keras.Model, of_inputs: Scale | None, of_outputs: Scal
     """Puts a model between standardised inputs and outputs in the targets' own unit."""
     if of_inputs is None and of_outputs is None:
         return model
-    inputs = keras.Input(model.input_shape[1:], name="inputs")
-    hidden = inputs if of_inputs is None else _normalization(of_inputs, "standardised")(inputs)
+    dtype = None if of_inputs is None else "float64"
+    inputs = keras.Input(model.input_shape[1:], name="inputs", dtype=dtype)
+    hidden = inputs
+    if of_inputs is not None:
+        hidden = _rescaling(1.0, -of_inputs.mean, CENTRED)(hidden)
+        hidden = _rescaling(1 / of_inputs.deviation, 0.0, STANDARDISED)(hidden)
     outputs = model(hidden)
     if of_outputs is not None:
-        outputs = _normalization(of_outputs, "unstandardised", invert=True)(outputs)
+        outputs = _rescaling(of_outputs.deviation, of_outputs.mean, UNSTANDARDISED)(outputs)
     return keras.Model(inputs, outputs, name=f"standardised_{model.name}")
 
 
-def _normalization(scale: Scale, name: str, *, invert: bool = False) -> keras.layers.Layer:
-    # Always float32: raw values can be too large for float16.
-    return keras.layers.Normalization(
-        mean=scale.mean, variance=scale.deviation**2, invert=invert, name=name, dtype="float32"
-    )
+def _rescaling(scale: Any, offset: Any, name: str) -> keras.layers.Layer:
+    # In float64 and in two layers, (x + offset) * scale, so that nothing is lost of a small spread
+    # around a large mean. Not keras.layers.Normalization: it takes deviations below 1e-7 for 1e-7,
+    # and squares those of any size. Arrays, since Keras rounds lists to float32.
+    return keras.layers.Rescaling(scale, offset, name=name, dtype="float64")

@@ -133,6 +133,8 @@ def _of_model(learner: Learner) -> dict[str, Any]:
         "parameters": sum(int(network.count_params()) for network in networks),
         "model_input_shape": list(learner.model.input_shape[1:]),
         "model_output_shape": list(learner.model.output_shape[1:]),
+        "model_input_dtype": learner.model.input.dtype,
+        "model_output_dtype": learner.model.output.dtype,
     }
 
 

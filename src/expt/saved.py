@@ -16,6 +16,7 @@ from expt.config.instantiate import check_target
 from expt.config.saved_layers import check_saved_layers
 from expt.errors import UserError, hint
 from expt.parts.data.dataset import Dataset, Scale, Split
+from expt.parts.data.preparation import ArrayPreparation
 from expt.runs.find import FoundRun
 
 
@@ -40,6 +41,7 @@ def load_data(
             f"data={dataset.name}: its inputs have the shape {dataset.input_shape}; the model of "
             f"{run.directory.name} takes {tuple(trained['input_shape'])}."
         )
+    _check_levels(run, dataset)
     if list(dataset.class_names) != trained["class_names"]:
         raise UserError(
             f"data={dataset.name}: its classes are {_listed(dataset.class_names)}; the model of "
@@ -50,6 +52,32 @@ def load_data(
         input_scale=_parse_scale(trained.get("input_scale")),
         target_scale=_parse_scale(trained.get("target_scale")),
     )
+
+
+def _check_levels(run: FoundRun, dataset: Dataset) -> None:
+    """Checks that pixels mean in other data what they meant in the training's.
+
+    Raises:
+        UserError: They were taken as they are in one and divided by their maximum in the other.
+    """
+    recorded, given = run.record["data"].get("preparation"), dataset.preparation
+    if not dataset.has_images or recorded is None or given is None:
+        return
+    if recorded == given or all(one.get("divisor") == 1 for one in (recorded, given)):
+        return
+    are_scaled = [_are_scaled(preparation) for preparation in (recorded, given)]
+    if are_scaled[0] != are_scaled[1]:
+        kinds = {True: "pixels from 0 to 1", False: "arrays as they are"}
+        raise UserError(
+            f"data={dataset.name}: its inputs are {kinds[are_scaled[1]]}; the model of "
+            f"{run.directory.name} was trained on {kinds[are_scaled[0]]}."
+        )
+
+
+def _are_scaled(preparation: Mapping[str, Any]) -> bool:
+    if preparation.get("kind") != "array":
+        return True
+    return ArrayPreparation.from_mapping(preparation).pixel_scale() == 1
 
 
 def choose_split(dataset: Dataset, name: str) -> Split:

@@ -1,35 +1,80 @@
 """Arrays as inputs of a prediction."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from expt.errors import UserError
-from expt.parts.data.mapped import to_inputs
-from expt.parts.data.reading import UNREADABLE, read_npz
+from expt.errors import UserError, hint
+from expt.parts.data.mapped import summarize, to_inputs
+from expt.parts.data.preparation import ArrayPreparation, Summary
+from expt.parts.data.reading import UNREADABLE, read_npz, told_of
 from expt.prediction.images import IMAGES
 
 
-def read_array(path: Path) -> NDArray[np.float32]:
-    """Reads the inputs of an array file, shape [examples, ...].
+def read_array(
+    path: Path, shape: tuple[int, ...], preparation: Mapping[str, Any]
+) -> NDArray[np.floating[Any]]:
+    """Reads the inputs of an array file.
+
+    Args:
+        path: A `.npy`, or an `.npz` with one array, or with one that is called x.
+        shape: Of one input of the model.
+        preparation: How the run's training prepared its inputs.
+
+    Returns:
+        Shape [examples, ...].
 
     Raises:
-        UserError: The file is damaged, or holds no numbers.
+        UserError: The file is damaged, holds no numbers, or values whose meaning is not certain.
     """
-    if path.suffix == ".npz":
-        array = read_npz(path, lambda names: ["x"] if "x" in names else list(names)[:1])
-        values = next(iter(array.values()), np.empty(0))
-    elif path.suffix == ".npy":
+    values = _raw(path)
+    if values.dtype.kind not in "buif":
+        raise UserError(f"{path} has the type {values.dtype}; expected numbers.")
+    if values.ndim == 0 or values.size == 0:
+        raise UserError(f"{path} has the shape {values.shape}; expected at least one input.")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise UserError(f"{path} has values that are NaN or infinite.")
+    if (*values.shape[1:], 1) == shape:  # images without an axis of channels
+        values = values[..., None]
+    with told_of(f"{path}: "):
+        known = _known(preparation)
+        return to_inputs(values, known.divisor_for(summarize(values), has_images=len(shape) > 1))
+
+
+def _known(preparation: Mapping[str, Any]) -> ArrayPreparation:
+    kind = preparation.get("kind")
+    if kind == "array":
+        return ArrayPreparation.from_mapping(preparation)
+    if kind == "image":  # pixels of 8 bits
+        return ArrayPreparation(255.0, Summary("uint8", 0.0, 255.0, is_whole=True))
+    # A table's encoding is of columns with names; a source of the user's own may record none.
+    return ArrayPreparation(1.0, Summary("float32", -np.inf, np.inf, is_whole=True))
+
+
+def _raw(path: Path) -> NDArray[Any]:
+    if path.suffix.lower() == ".npz":
+        return next(iter(read_npz(path, _inputs_of).values()))
+    if path.suffix.lower() == ".npy":
         try:
             values = np.load(path, allow_pickle=False)
         except UNREADABLE as error:
             raise UserError(f"{path} can't be read as an array: {error}") from error
-    else:
-        raise UserError(
-            f"{path}: expected .npy, .npz, .csv, an image ({', '.join(IMAGES)}) or a folder of "
-            "images."
-        )
-    if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
-        raise UserError(f"{path} has the type {values.dtype}; expected numbers.")
-    return to_inputs(values)
+        if isinstance(values, np.ndarray):
+            return values
+        raise UserError(f"{path} can't be read as an array: it is an .npz.")
+    raise UserError(
+        f"{path}: expected .npy, .npz, .csv, an image ({', '.join(IMAGES)}) or a folder of images."
+    )
+
+
+def _inputs_of(names: Any) -> list[str]:
+    """Chooses the array x, or the only one that there is."""
+    if "x" in names or len(names) == 1:
+        return ["x"] if "x" in names else list(names)
+    raise UserError(
+        f"the .npz has {len(names)} arrays and none is called x, so that the inputs are not "
+        f"certain; save them as x. {hint('x', names)}"
+    )

@@ -48,7 +48,8 @@ def read_inputs(run: FoundRun, job: Job, path: Path) -> Inputs:
     if not path.is_file():
         raise UserError(f"{path}: there is no such file or folder.")
     is_table = path.suffix == ".csv"
-    inputs = read_table_inputs(run, path) if is_table else read_array(path)
+    preparation = run.record["data"].get("preparation") or {}
+    inputs = read_table_inputs(run, path) if is_table else read_array(path, shape, preparation)
     if inputs.shape[1:] != shape or len(inputs) == 0:
         raise UserError(
             f"{path}: its inputs have the shape {inputs.shape}; the model of {run.directory.name} "

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,9 @@ _BLACK, _GRAY, _RED, _BLUE = (20, 20, 20), (150, 150, 150), (205, 20, 20), (31, 
 
 
 def prediction_grid(
-    images: NDArray[np.float32],
+    images: NDArray[np.floating[Any]],
     targets: NDArray[np.int32],
-    outputs: NDArray[np.float32],
+    outputs: NDArray[np.floating[Any]],
     class_names: Sequence[str],
 ) -> Pixels:
     """Draws images with their classes as titles, wrong predictions in red.
@@ -38,7 +39,9 @@ def prediction_grid(
     return image_grid(images, titles, (predicted != targets).tolist())
 
 
-def worst_mistakes(targets: NDArray[np.int32], outputs: NDArray[np.float32]) -> NDArray[np.intp]:
+def worst_mistakes(
+    targets: NDArray[np.int32], outputs: NDArray[np.floating[Any]]
+) -> NDArray[np.intp]:
     """Returns which 25 mistakes are the worst: the least probability for the true class first.
 
     Args:
@@ -51,9 +54,9 @@ def worst_mistakes(targets: NDArray[np.int32], outputs: NDArray[np.float32]) -> 
 
 
 def mistake_grid(
-    images: NDArray[np.float32],
+    images: NDArray[np.floating[Any]],
     targets: NDArray[np.int32],
-    outputs: NDArray[np.float32],
+    outputs: NDArray[np.floating[Any]],
     class_names: Sequence[str],
 ) -> Pixels:
     """Draws mistakes with the probability that the model gave to its prediction.
@@ -68,7 +71,9 @@ def mistake_grid(
     return image_grid(images, titles, [True] * len(images))
 
 
-def reconstruction_grid(inputs: NDArray[np.float32], outputs: NDArray[np.float32]) -> Pixels:
+def reconstruction_grid(
+    inputs: NDArray[np.floating[Any]], outputs: NDArray[np.floating[Any]]
+) -> Pixels:
     """Draws the first 25 images in rows of five, below each row its reconstructions.
 
     The titles of the reconstructions give their root mean squared error.
@@ -77,7 +82,7 @@ def reconstruction_grid(inputs: NDArray[np.float32], outputs: NDArray[np.float32
         inputs: Pixels from 0 to 1, shape [examples, height, width, channels].
         outputs: What was made of them, the same shape.
     """
-    images: list[NDArray[np.float32]] = []
+    images: list[NDArray[np.floating[Any]]] = []
     titles: list[str] = []
     for start in range(0, min(len(inputs), _SIDE * _SIDE), _SIDE):
         row = slice(start, start + _SIDE)
@@ -90,7 +95,7 @@ def reconstruction_grid(inputs: NDArray[np.float32], outputs: NDArray[np.float32
 
 
 def image_grid(
-    images: NDArray[np.float32], titles: Sequence[str], marked: Sequence[bool]
+    images: NDArray[np.floating[Any]], titles: Sequence[str], marked: Sequence[bool]
 ) -> Pixels:
     """Draws images, five a row, with titles; those of marked ones are red and framed.
 
@@ -118,7 +123,7 @@ def image_grid(
 
 
 def confusion_matrix(
-    targets: NDArray[np.int32], outputs: NDArray[np.float32], class_names: Sequence[str]
+    targets: NDArray[np.int32], outputs: NDArray[np.floating[Any]], class_names: Sequence[str]
 ) -> Pixels:
     """Draws how often each class (row) was taken for each (column), shaded by the row's share.
 
@@ -169,7 +174,9 @@ def _label_matrix(
         draw.text(place, str(counts[row, column]), fill=color, font=_font(), anchor="mm")
 
 
-def predicted_against_true(targets: NDArray[np.float32], outputs: NDArray[np.float32]) -> Pixels:
+def predicted_against_true(
+    targets: NDArray[np.floating[Any]], outputs: NDArray[np.floating[Any]]
+) -> Pixels:
     """Draws predictions (up) against true values (right); on the line they are equal.
 
     Args:
@@ -201,12 +208,12 @@ def predicted_against_true(targets: NDArray[np.float32], outputs: NDArray[np.flo
     return np.asarray(canvas)
 
 
-def _softmax(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+def _softmax(outputs: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     powers = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
-def _scaled(image: NDArray[np.float32]) -> Image.Image:
+def _scaled(image: NDArray[np.floating[Any]]) -> Image.Image:
     pixels = (np.clip(image, 0, 1) * 255).astype(np.uint8)
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     return picture.resize((_CELL, _CELL), Image.Resampling.NEAREST).convert("RGB")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ _FIXED_EXAMPLES = 25
 
 
 def draw_validation(
-    dataset: Dataset, task: str, step: int, predictions: NDArray[np.float32]
+    dataset: Dataset, task: str, step: int, predictions: NDArray[np.floating[Any]]
 ) -> Iterator[Image]:
     """Yields the pictures of a step, not yet drawn; the examples are the same at every step.
 
@@ -37,7 +38,7 @@ def draw_validation(
 Pictures = dict[str, Callable[[], grids.Pixels]]
 
 
-def _of_classification(dataset: Dataset, outputs: NDArray[np.float32]) -> Pictures:
+def _of_classification(dataset: Dataset, outputs: NDArray[np.floating[Any]]) -> Pictures:
     split, names = dataset.validation, dataset.class_names
     confusion = partial(grids.confusion_matrix, split.targets, outputs, names)
     if not dataset.has_images:
@@ -55,19 +56,19 @@ def _of_classification(dataset: Dataset, outputs: NDArray[np.float32]) -> Pictur
     }
 
 
-def _of_regression(dataset: Dataset, predictions: NDArray[np.float32]) -> Pictures:
+def _of_regression(dataset: Dataset, predictions: NDArray[np.floating[Any]]) -> Pictures:
     targets = dataset.validation.targets
     return {"predicted_against_true": partial(grids.predicted_against_true, targets, predictions)}
 
 
-def _of_reconstruction(dataset: Dataset, predictions: NDArray[np.float32]) -> Pictures:
+def _of_reconstruction(dataset: Dataset, predictions: NDArray[np.floating[Any]]) -> Pictures:
     inputs, shown = dataset.validation.first(_FIXED_EXAMPLES), predictions[:_FIXED_EXAMPLES]
     if dataset.has_images:
         return {"reconstructions": partial(grids.reconstruction_grid, inputs, shown)}
     return {"predicted_against_true": partial(grids.predicted_against_true, inputs, shown)}
 
 
-def _of_generation(dataset: Dataset, predictions: NDArray[np.float32]) -> Pictures:
+def _of_generation(dataset: Dataset, predictions: NDArray[np.floating[Any]]) -> Pictures:
     if not dataset.has_images:
         return {}
     shown = predictions[:_FIXED_EXAMPLES]

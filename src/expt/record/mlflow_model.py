@@ -81,10 +81,17 @@ def log_model(
 def _signature(record: Mapping[str, Any]) -> ModelSignature:
     """What the model takes and gives; runs of earlier versions know the inputs' shape alone."""
     inputs, outputs = (
-        Schema([TensorSpec(np.dtype(np.float32), (-1, *shape))]) if shape is not None else None
-        for shape in (record.get("model_input_shape"), record.get("model_output_shape"))
+        None
+        if (shape := record.get(f"model_{end}_shape")) is None
+        else Schema([TensorSpec(_dtype(record.get(f"model_{end}_dtype")), (-1, *shape))])
+        for end in ("input", "output")
     )
     return ModelSignature(inputs=inputs, outputs=outputs)
+
+
+def _dtype(recorded: str | None) -> np.dtype[Any]:
+    """Returns float64 for values that float32 would round; else float32, which all models take."""
+    return np.dtype(np.float64 if recorded == "float64" else np.float32)
 
 
 def _write(folder: Path, description: Model, file: Path) -> None:

@@ -113,8 +113,8 @@ class BestModel:
     """
 
     path: Path
-    inputs: NDArray[np.float32]
-    outputs: NDArray[np.float32]
+    inputs: NDArray[np.floating[Any]]
+    outputs: NDArray[np.floating[Any]]
 
 
 Record = Scalars | Image | BestModel

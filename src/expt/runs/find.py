@@ -43,6 +43,7 @@ _OF_USED: Mapping[str, Any] = {
         **dict.fromkeys(("input_scale", "target_scale"), (None, _SCALE)),
     },
     **dict.fromkeys(("model_input_shape", "model_output_shape"), (None, _SHAPE)),
+    **dict.fromkeys(("model_input_dtype", "model_output_dtype"), (None, str)),
     "parameters": int,
     "versions": dict,
     "git": (None, dict),

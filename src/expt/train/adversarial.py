@@ -85,7 +85,7 @@ class Adversarial:
 
     def make_evaluate(self, split: Split, mode: str) -> Evaluate:
         """Returns the function that compares generated examples with a split's first 2,000."""
-        real = tf.constant(split.first(_MOST_EXAMPLES))
+        real = tf.constant(split.first(_MOST_EXAMPLES), tf.float32)
         noise, directions = _draw(self.model, real)
 
         def evaluate() -> tuple[dict[str, tf.Tensor], tf.Tensor]:
@@ -110,8 +110,7 @@ class Adversarial:
     def evaluate_saved(model: keras.Model, objective: Objective, split: Split) -> Evaluate:
         """Returns the function that tells a generator's distance; no discriminator is saved."""
         del objective
-        real = tf.constant(split.first(_MOST_EXAMPLES))
-
+        real = tf.constant(split.first(_MOST_EXAMPLES), tf.float32)
         noise, directions = _draw(model, real)
 
         def evaluate() -> tuple[dict[str, float], NDArray[np.float32]]:

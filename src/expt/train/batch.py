@@ -9,7 +9,7 @@ class Batch(NamedTuple):
     """Some examples.
 
     Attributes:
-        inputs: float32, shape [batch, ...].
+        inputs: float32, or float64 for a model that standardises them; shape [batch, ...].
         targets: Class numbers, shape [batch], or values, shape [batch, values].
         weights: How much each example counts in the loss, shape [batch]; None counts all alike.
         mixed_targets: Targets of the examples that are mixed in, as `targets`; None without mixup.

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,12 +14,12 @@ from expt.parts.data.dataset import Split
 from expt.train.batch import weighted_mean
 from expt.train.block import compiled
 from expt.train.feed import is_streamed, read_in_order
-from expt.train.objective import Objective
+from expt.train.objective import Objective, outputs_of
 
 _MOST_EXAMPLES, _MOST_NUMBERS = 512, 2**21  # of inputs at once: a few megabytes
 
-Evaluate = Callable[[], tuple[dict[str, float], NDArray[np.float32]]]
-"""Gives the loss and metrics of a split by name, and the predictions, float32 [examples, ...]."""
+Evaluate = Callable[[], tuple[dict[str, float], NDArray[np.floating[Any]]]]
+"""Gives the loss and metrics of a split by name, and the predictions, shape [examples, ...]."""
 
 
 def make_evaluate(
@@ -59,6 +61,7 @@ def _make_in_memory(
     inputs = tf.constant(split.inputs)
     targets = inputs if reconstructs else tf.constant(split.targets)
     num_full, remainder = divmod(len(split), batch_size)
+    run = partial(outputs_of, model, training=False)
 
     def outputs_of_all() -> tf.Tensor:
         parts = []
@@ -67,14 +70,14 @@ def _make_in_memory(
                 inputs[: num_full * batch_size], (num_full, batch_size, *inputs.shape[1:])
             )
             outputs = tf.map_fn(
-                lambda batch: _outputs(model, batch),
+                run,
                 batches,
-                fn_output_signature=tf.float32,
+                fn_output_signature=tf.TensorSpec(None, _output_type(model)),
                 parallel_iterations=1,
             )
             parts.append(tf.reshape(outputs, (-1, *outputs.shape[2:])))
         if remainder:
-            parts.append(_outputs(model, inputs[num_full * batch_size :]))
+            parts.append(run(inputs[num_full * batch_size :]))
         return tf.concat(parts, axis=0)
 
     def evaluate() -> tuple[dict[str, tf.Tensor], tf.Tensor]:
@@ -94,19 +97,24 @@ def _make_streamed(
     batch_size: int,
     reconstructs: bool,
 ) -> Evaluate:
-    run = compiled(lambda batch: _outputs(model, batch), mode)
+    run = compiled(lambda batch: outputs_of(model, batch, training=False), mode)
     measure = compiled(
         lambda targets, outputs: _measure(model, objective, split, targets, outputs), mode
     )
     if mode != "eager":
         # Traced now, for batches of any size, so that the first evaluation is not slower.
         size, shape = len(split), split.inputs.shape[1:]
-        run = run.get_concrete_function(tf.TensorSpec((None, *shape)))  # type: ignore[attr-defined]
-        of_targets = tf.TensorSpec((size, *shape)) if reconstructs else tf.constant(split.targets)
-        of_outputs = tf.TensorSpec((size, *run.output_shapes[1:]))
+        of_inputs = tf.TensorSpec((None, *shape), split.dtype)
+        run = run.get_concrete_function(of_inputs)  # type: ignore[attr-defined]
+        of_targets = (
+            tf.TensorSpec((size, *shape), split.dtype)
+            if reconstructs
+            else tf.constant(split.targets)
+        )
+        of_outputs = tf.TensorSpec((size, *run.output_shapes[1:]), run.output_dtypes)
         measure = measure.get_concrete_function(of_targets, of_outputs)  # type: ignore[attr-defined]
 
-    def evaluate() -> tuple[dict[str, float], NDArray[np.float32]]:
+    def evaluate() -> tuple[dict[str, float], NDArray[np.floating[Any]]]:
         batches = read_in_order(split, batch_size)
         read = [(batch if reconstructs else None, run(batch)) for batch in batches]
         inputs, outputs = zip(*read, strict=True)
@@ -116,8 +124,8 @@ def _make_streamed(
     return evaluate
 
 
-def _outputs(model: keras.Model, inputs: tf.Tensor) -> tf.Tensor:
-    return tf.cast(model(inputs, training=False), tf.float32)
+def _output_type(model: keras.Model) -> tf.DType:
+    return tf.float64 if model.output.dtype == "float64" else tf.float32
 
 
 def _measure(
@@ -133,6 +141,6 @@ def _measure(
 
 def on_host(
     values: Mapping[str, tf.Tensor], predictions: tf.Tensor
-) -> tuple[dict[str, float], NDArray[np.float32]]:
+) -> tuple[dict[str, float], NDArray[np.floating[Any]]]:
     """Returns values and predictions as numbers on the host."""
     return {name: float(value) for name, value in values.items()}, predictions.numpy()

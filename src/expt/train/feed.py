@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -126,7 +127,7 @@ def _reading(indices: tf.data.Dataset, split: Split, failures: list[Exception]) 
     if isinstance(stream, ImageFiles) and stream.is_native:
         read = _decoder(stream)
     else:
-        read = _reader(stream, failures)
+        read = _reader(stream, split.dtype, failures)
     options = tf.data.Options()
     # Half of the cores: a step waits for the slowest of its threads, so reading must not take all.
     options.threading.private_threadpool_size = max(1, (os.cpu_count() or 1) // 2)
@@ -134,10 +135,12 @@ def _reading(indices: tf.data.Dataset, split: Split, failures: list[Exception]) 
     return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
-def _reader(stream: Stream, failures: list[Exception]) -> Callable[[tf.Tensor], tf.Tensor]:
+def _reader(
+    stream: Stream, dtype: np.dtype[Any], failures: list[Exception]
+) -> Callable[[tf.Tensor], tf.Tensor]:
     """Reads with the stream's own method, and keeps what it raises."""
 
-    def read_or_keep(indices: NDArray[np.int32]) -> NDArray[np.float32]:
+    def read_or_keep(indices: NDArray[np.int32]) -> NDArray[np.floating[Any]]:
         try:
             return stream.read(indices)
         except Exception as error:
@@ -145,7 +148,7 @@ def _reader(stream: Stream, failures: list[Exception]) -> Callable[[tf.Tensor], 
             raise
 
     def read(indices: tf.Tensor) -> tf.Tensor:
-        inputs = tf.numpy_function(read_or_keep, [indices], tf.float32, stateful=False)
+        inputs = tf.numpy_function(read_or_keep, [indices], dtype, stateful=False)
         return tf.ensure_shape(inputs, (None, *stream.shape[1:]))
 
     return read

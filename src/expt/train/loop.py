@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -79,7 +79,7 @@ class Evaluation:
     best: Best
     schedules: Sequence[DrivenByValidation] = ()
 
-    def run(self, step: int, keep: bool) -> tuple[dict[str, float], NDArray[np.float32]]:
+    def run(self, step: int, keep: bool) -> tuple[dict[str, float], NDArray[np.floating[Any]]]:
         """Returns the values by full name, and the predictions; shows them to all if asked to."""
         with self.averages():
             values, outputs = self.evaluate()
@@ -100,7 +100,7 @@ def train(
     evaluation: Evaluation,
     stopping: Stopping,
     recorder: Recorder,
-    draw: Callable[[int, NDArray[np.float32]], Iterable[Image]],
+    draw: Callable[[int, NDArray[np.floating[Any]]], Iterable[Image]],
     save: Callable[[], None],
     check_signals: Callable[[], None],
 ) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import keras
 import tensorflow as tf
 
 Function = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -22,3 +23,13 @@ class Objective:
     loss: Function
     metrics: Mapping[str, Function]
     predict: Callable[[tf.Tensor], tf.Tensor]
+
+
+def outputs_of(model: keras.Model, inputs: tf.Tensor, *, training: bool) -> tf.Tensor:
+    """Runs a model; its outputs become float32, but for those in float64.
+
+    A model of float16 gives float16, which is too coarse for a loss. One that gives values in the
+    unit of standardised targets gives float64, as float32 can lack their digits.
+    """
+    outputs = model(inputs, training=training)
+    return outputs if outputs.dtype == tf.float64 else tf.cast(outputs, tf.float32)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from expt.errors import UserError
 from expt.train.batch import Batch
-from expt.train.objective import Objective
+from expt.train.objective import Objective, outputs_of
 
 
 def preflight(
@@ -29,7 +29,7 @@ def preflight(
             example, a variable gets no gradient, or a metric is not one number.
     """
     with unchanged([model]), tf.GradientTape() as tape:
-        outputs = tf.cast(model(batch.inputs, training=True), tf.float32)
+        outputs = outputs_of(model, batch.inputs, training=True)
         if tuple(outputs.shape) != expected:
             raise UserError(
                 f"model: its outputs for a batch have the shape {tuple(outputs.shape)}; "

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from expt.train.batch import Batch, weighted_mean
-from expt.train.objective import Function
+from expt.train.objective import Function, outputs_of
 
 Step = Callable[[Batch], dict[str, tf.Tensor]]
 """A step: a function of a batch that returns scalars by metric name, `loss` among them."""
@@ -53,7 +53,7 @@ def _make_gradients(
 
     def gradients_of(batch: Batch) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
-            outputs = tf.cast(model(batch.inputs, training=True), tf.float32)
+            outputs = outputs_of(model, batch.inputs, training=True)
             values = weighted_mean(_mixed_loss(loss, batch, outputs), batch.weights)
             value = tf.add_n([values, *(tf.cast(penalty, tf.float32) for penalty in model.losses)])
             scaled = optimizer.scale_loss(value)

@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.dataset import Augmentation, Dataset, Scale, Split, Stream, Task
-from expt.parts.data.mapped import MappedInputs, chunks, fit_scale, is_pixels, to_inputs
+from expt.parts.data.mapped import (
+    MappedInputs,
+    chunks,
+    fit_scale,
+    is_pixels,
+    summarize,
+    to_inputs,
+)
+from expt.parts.data.preparation import ArrayPreparation
 from expt.parts.data.reading import (
     NO_CLASSES,
     check_choice,
@@ -31,8 +39,9 @@ class Npz:
     `weights_train`, … say how much each example counts in the loss; 0 masks it.
 
     Inputs of type uint8 and shape [examples, height, width] or [examples, height, width, channels]
-    are images: they become pixels from 0 to 1, with an axis of channels. All others become
-    float32 as they are.
+    are images: they become pixels from 0 to 1, with an axis of channels. All others are inputs as
+    they are. The inputs of validation and test are brought to the form of the training's; where
+    that is not certain, as for floats from 0 to 1 beside floats from 0 to 255, they are refused.
 
     Attributes:
         path: An `.npz`, or a folder that holds each array as a `.npy`.
@@ -46,6 +55,8 @@ class Npz:
         standardize_targets: Whether the loss of a regression sees targets standardised.
         class_names: Names of the classes in the order of their numbers; None names them so.
         augment: The values of an `Augmentation`.
+        preparation: How a model's own arrays were prepared, where others are loaded for that
+            model. None is that of the train split.
     """
 
     path: str
@@ -57,6 +68,7 @@ class Npz:
     standardize_targets: bool = True
     class_names: Sequence[str] | None = None
     augment: Mapping[str, Any] = field(default_factory=dict)
+    preparation: Mapping[str, Any] | None = None
 
     def load(self) -> Dataset:
         """Reads the arrays, checks them and splits them."""
@@ -68,9 +80,10 @@ class Npz:
             _check(raw)
             task = self.task or _inferred_task(raw)
             targets, class_names = self._targets(raw, task)
+            preparation = self._preparation(raw)
             wholes = {
                 part: Split(
-                    self._inputs(split.inputs),
+                    self._inputs(split.inputs, part, preparation),
                     targets[part],
                     None if split.weights is None else split.weights.astype(np.float32),
                 )
@@ -93,6 +106,8 @@ class Npz:
             input_scale=fit_scale(source, order) if standardize else None,
             target_scale=Scale.fit(train.targets) if standardize_targets else None,
             augmentation=augmentation,
+            preparation=preparation.to_mapping(),
+            notes=() if self.task else (_inference_note(raw, task),),
         )
 
     def _read(self) -> dict[str, Split]:
@@ -118,8 +133,23 @@ class Npz:
             for part in parts
         }
 
-    def _inputs(self, array: Any) -> NDArray[np.float32] | Stream:
-        return MappedInputs(array, np.arange(len(array))) if self.stream else to_inputs(array)
+    def _preparation(self, raw: Mapping[str, Split]) -> ArrayPreparation:
+        """Returns how the model's own arrays were prepared, or how these are."""
+        if self.preparation is not None:
+            return ArrayPreparation.from_mapping(self.preparation)
+        array: Any = next(iter(raw.values())).inputs
+        return ArrayPreparation(255.0 if is_pixels(array) else 1.0, summarize(array))
+
+    def _inputs(
+        self, array: Any, part: str, preparation: ArrayPreparation
+    ) -> NDArray[np.floating[Any]] | Stream:
+        with told_of(f"x{part}: "):
+            divisor = preparation.divisor_for(summarize(array), has_images=array.ndim > 2)
+        if not self.stream:
+            return to_inputs(array, divisor)
+        is_exact = divisor != 1 or np.can_cast(array.dtype, np.float32)
+        dtype = np.dtype(np.float32 if is_exact else np.float64)
+        return MappedInputs(array, np.arange(len(array)), divisor, dtype)
 
     def _targets(
         self, raw: Mapping[str, Split], task: Task
@@ -217,10 +247,6 @@ def _check(raw: Mapping[str, Split]) -> None:
                 f"x{part} has {len(inputs)} examples, y{part} {len(targets)}{weighed}; expected "
                 "as many of each."
             )
-    named = {f"x{part}": _arrays(split)[0] for part, split in raw.items()}
-    if len({is_pixels(array) for array in named.values()}) > 1:
-        types = ", ".join(f"{name} is {array.dtype}" for name, array in named.items())
-        raise UserError(f"{types}; expected images as uint8 (0 to 255) in every split or in none.")
 
 
 def _check_array(name: str, array: NDArray[Any]) -> None:
@@ -234,10 +260,26 @@ def _check_array(name: str, array: NDArray[Any]) -> None:
     if array.dtype.kind == "f":
         bad = 0
         for chunk in chunks(array.shape, len(array)):
-            with np.errstate(over="ignore"):
-                bad += int(np.sum(~np.isfinite(array[chunk].astype(np.float32))))
+            bad += int(np.sum(~np.isfinite(array[chunk])))
         if bad:
-            raise UserError(f"{name} has {bad} value(s) that are NaN, ∞ or too large for float32.")
+            raise UserError(f"{name} has {bad} value(s) that are NaN or ∞.")
+    if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
+        _check_whole_numbers(name, array)
+
+
+def _check_whole_numbers(name: str, array: NDArray[Any]) -> None:
+    """Refuses whole numbers beyond 2^53 that differ by less than float64 resolves."""
+    if name.startswith("weights") or len(array) < 2:
+        return
+    for chunk in chunks(array.shape, len(array)):
+        piece = array[chunk]
+        relative = (piece - piece.min()).astype(np.float64)
+        rounded = piece.astype(np.float64) - float(piece.min())
+        if np.abs(rounded - relative).max() > 0.01 * (relative.std() or np.inf):
+            raise UserError(
+                f"{name} has whole numbers up to {piece.max()}, of which float64 loses the "
+                f"differences; subtract a constant: {name} - {name}.min()."
+            )
 
 
 def _arrays(split: Split) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
@@ -258,6 +300,15 @@ def _inferred_task(raw: Mapping[str, Split]) -> Task:
     )
 
 
+def _inference_note(raw: Mapping[str, Split], task: Task) -> str:
+    part, split = next(iter(raw.items()))
+    if task == "classification":
+        why = f"y{part} has whole numbers ({split.targets.dtype}), one for each example"
+        return f"task: classification, since {why}. If they are values: data.task=regression."
+    why = f"y{part} has numbers of the type {split.targets.dtype}"
+    return f"task: regression, since {why}. Classes are whole numbers of an integer type."
+
+
 def _is_column(targets: NDArray[Any]) -> bool:
     return targets.ndim == 1 or (targets.ndim == 2 and targets.shape[1] == 1)
 
@@ -275,10 +326,10 @@ def _labels(targets: NDArray[Any], part: str) -> NDArray[Any]:
     return labels
 
 
-def _values(targets: NDArray[Any], part: str) -> NDArray[np.float32]:
+def _values(targets: NDArray[Any], part: str) -> NDArray[np.float64]:
     if targets.ndim > 2:
         raise UserError(
             f"y{part} has the shape {targets.shape}; regression expects (examples,) or (examples, "
             "values)."
         )
-    return targets.astype(np.float32).reshape(len(targets), -1)
+    return targets.astype(np.float64).reshape(len(targets), -1)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from expt.parts.data.dataset import Augmentation, Dataset, Scale, Split, Task
+from expt.parts.data.preparation import ArrayPreparation, Summary, exact_float32
 from expt.parts.data.splitting import split_indices
 
 
@@ -40,6 +41,7 @@ class Digits:
                 labels.astype(np.int32),
             ),
             self.split_seed,
+            preparation=ArrayPreparation(16.0, Summary.of([images])).to_mapping(),
             name="digits",
             task=self.task,
             batch_size=self.batch_size,
@@ -66,8 +68,10 @@ class _Classes:
 
     def _load(self, name: str, bundle: Any) -> Dataset:
         return _split(
-            Split(bundle.data.astype(np.float32), bundle.target.astype(np.int32)),
+            Split(exact_float32(bundle.data), bundle.target.astype(np.int32)),
             self.split_seed,
+            preparation=ArrayPreparation(1.0, Summary.of([bundle.data])).to_mapping(),
+            feature_names=tuple(map(str, bundle.feature_names)),
             standardize=self.standardize,
             name=name,
             task=self.task,
@@ -149,10 +153,12 @@ class Diabetes:
         """Loads and splits the rows, in their own units."""
         from sklearn.datasets import load_diabetes
 
-        rows, progression = load_diabetes(return_X_y=True, scaled=False)
+        bundle = load_diabetes(scaled=False)
         return _split(
-            Split(rows.astype(np.float32), progression[:, None].astype(np.float32)),
+            Split(exact_float32(bundle.data), bundle.target[:, None].astype(np.float64)),
             self.split_seed,
+            preparation=ArrayPreparation(1.0, Summary.of([bundle.data])).to_mapping(),
+            feature_names=tuple(map(str, bundle.feature_names)),
             standardize=self.standardize,
             standardize_targets=self.standardize_targets,
             name="diabetes",

@@ -150,26 +150,6 @@ def _flat(values: NDArray[Any]) -> NDArray[np.float64]:
     return values.reshape(-1, values.shape[-1]).astype(np.float64, copy=False)
 
 
-def lost_in_float32(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Returns which features float32 can't hold: rounding changes their spread by over 1 %.
-
-    Args:
-        values: Shape [examples, ..., features].
-
-    Returns:
-        Shape [features].
-    """
-    if values.dtype != np.float64:
-        return np.zeros(values.shape[-1], np.bool_)
-    flat = _flat(values)
-    with np.errstate(over="ignore", invalid="ignore"):
-        errors = np.abs(flat.astype(np.float32) - flat).max(axis=0)
-        spread = Scale.fit(flat).deviation
-    varies = flat.min(axis=0) != flat.max(axis=0)
-    lost: NDArray[np.bool_] = np.where(varies, ~(errors <= 0.01 * spread), ~np.isfinite(errors))
-    return lost
-
-
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
     """How training inputs are changed at random, batch by batch. The defaults change nothing.
@@ -362,6 +342,16 @@ class Dataset:
                 elif array is not None:
                     digest.update(f"{name} {array.fingerprint} {array.shape}".encode())
         return digest.hexdigest()
+
+    def with_float32_inputs(self) -> "Dataset":
+        """Returns the data with inputs in memory rounded to float32."""
+        train, validation, test = (
+            replace(split, inputs=split.inputs.astype(np.float32, copy=False))
+            if isinstance(split.inputs, np.ndarray)
+            else split
+            for split in self._in_order
+        )
+        return replace(self, train=train, validation=validation, test=test)
 
     def limited(self, num_batches: int) -> "Dataset":
         """Returns the data with at most so many batches' worth of examples in each split.

@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.dataset import Augmentation, Dataset, Scale, Split
+from expt.parts.data.preparation import ArrayPreparation, Summary, exact_float32
 from expt.parts.data.reading import told_of
 from expt.parts.data.splitting import split_indices
 
@@ -72,7 +73,8 @@ class TFDS:
         except Exception as error:  # it raises what it likes
             raise UserError(f"data.name={self.name}: {folder} can't be read: {error}") from error
         class_names = _class_names(tfds, builder, self.name)
-        has_images = isinstance(_features(builder)[0], tfds.features.Image)
+        feature = _features(builder)[0]
+        has_images = isinstance(feature, tfds.features.Image)
         splits = self._split(self._read(tfds, builder, class_names, has_images=has_images))
         train = splits["train"]
         standardize = not has_images if self.standardize is None else self.standardize
@@ -88,6 +90,7 @@ class TFDS:
             input_scale=Scale.fit(np.asarray(train.inputs)) if standardize else None,
             target_scale=Scale.fit(train.targets) if is_scaled else None,
             augmentation=augmentation,
+            preparation=_preparation(np.dtype(feature.np_dtype), train, has_images=has_images),
         )
 
     def _read(
@@ -238,7 +241,7 @@ def _class_names(tfds: Any, builder: Any, name: str) -> tuple[str, ...]:
     return ()
 
 
-def _inputs(values: Any, name: str, *, has_images: bool) -> NDArray[np.float32]:
+def _inputs(values: Any, name: str, *, has_images: bool) -> NDArray[np.floating[Any]]:
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
         raise UserError(
             f"data.name={name}: its inputs are of the type {getattr(values, 'dtype', '?')}; "
@@ -246,13 +249,22 @@ def _inputs(values: Any, name: str, *, has_images: bool) -> NDArray[np.float32]:
         )
     if has_images and values.dtype.kind == "u":
         return np.divide(values, np.float32(np.iinfo(values.dtype).max), dtype=np.float32)
-    return values.reshape(len(values), *(values.shape[1:] or (1,))).astype(np.float32)
+    return exact_float32(np.reshape(values, (len(values), *(values.shape[1:] or (1,)))))
 
 
-def _values(targets: Any, name: str) -> NDArray[np.float32]:
+def _preparation(dtype: np.dtype[Any], train: Split, *, has_images: bool) -> dict[str, Any]:
+    """Says how raw values of a type became the train split's inputs."""
+    if has_images and dtype.kind == "u":
+        top = float(np.iinfo(dtype).max)
+        return ArrayPreparation(top, Summary(dtype.name, 0.0, top, is_whole=True)).to_mapping()
+    inputs = np.asarray(train.inputs)
+    return ArrayPreparation(1.0, replace(Summary.of([inputs]), dtype=dtype.name)).to_mapping()
+
+
+def _values(targets: Any, name: str) -> NDArray[np.float64]:
     if not isinstance(targets, np.ndarray) or targets.dtype.kind != "f":
         raise UserError(
             f"data.name={name}: its targets are of the type {getattr(targets, 'dtype', '?')}; "
             "expected class labels (with their number known) or values of a float type."
         )
-    return targets.reshape(len(targets), -1).astype(np.float32)
+    return targets.reshape(len(targets), -1).astype(np.float64)
