@@ -326,7 +326,7 @@ class TestStandardised:
             after, outputs = learner.make_evaluate(split, "graph")()
         finally:
             start_tensorflow(seed=0)
-        assert outputs.dtype == np.float32
+        assert outputs.dtype == np.float64
         assert after["loss"] < before < 20
         assert abs(outputs.mean() / 1e7 - 1) < 0.01
 

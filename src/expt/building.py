@@ -23,15 +23,13 @@ from expt.config.compose import Job
 from expt.config.instantiate import call, part
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Scale, Split
+from expt.parts.models.standardization import standardized
 from expt.train.evaluate import Evaluate
 from expt.train.learner import Learner, MakeOptimizer
 from expt.train.loop import DrivenByValidation
 from expt.train.objective import Function, Objective, outputs_of
 from expt.train.supervised import Reconstruction, Supervised
 from expt.train.watch import Watch
-
-CENTRED, STANDARDISED, UNSTANDARDISED = "centred", "standardised", "unstandardised"
-"""Names of the layers that standardise for a model."""
 
 _PREDICTIONS: dict[str | None, Callable[[tf.Tensor], tf.Tensor]] = {
     None: tf.identity,
@@ -98,7 +96,7 @@ def make_model(job: Job, dataset: Dataset) -> Any:
             "keras.Model."
         )
     model = _built(made, dataset.input_shape)
-    return _standardising(model, dataset.input_scale, _output_scale(job, dataset, task))
+    return standardized(model, dataset.input_scale, _output_scale(job, dataset, task))
 
 
 def make_objective(job: Job, dataset: Dataset) -> Objective:
@@ -230,26 +228,3 @@ def _built(model: keras.Model, input_shape: Sequence[int]) -> keras.Model:
         return keras.Model(inputs, model(inputs))
     except (TypeError, ValueError) as error:
         raise UserError(f"model: it can't be called on {tuple(input_shape)}: {error}") from error
-
-
-def _standardising(model: keras.Model, of_inputs: Scale | None, of_outputs: Scale | None) -> Any:
-    """Puts a model between standardised inputs and outputs in the targets' own unit."""
-    if of_inputs is None and of_outputs is None:
-        return model
-    dtype = None if of_inputs is None else "float64"
-    inputs = keras.Input(model.input_shape[1:], name="inputs", dtype=dtype)
-    hidden = inputs
-    if of_inputs is not None:
-        hidden = _rescaling(1.0, -of_inputs.mean, CENTRED)(hidden)
-        hidden = _rescaling(1 / of_inputs.deviation, 0.0, STANDARDISED)(hidden)
-    outputs = model(hidden)
-    if of_outputs is not None:
-        outputs = _rescaling(of_outputs.deviation, of_outputs.mean, UNSTANDARDISED)(outputs)
-    return keras.Model(inputs, outputs, name=f"standardised_{model.name}")
-
-
-def _rescaling(scale: Any, offset: Any, name: str) -> keras.layers.Layer:
-    # In float64 and in two layers, (x + offset) * scale, so that nothing is lost of a small spread
-    # around a large mean. Not keras.layers.Normalization: it takes deviations below 1e-7 for 1e-7,
-    # and squares those of any size. Arrays, since Keras rounds lists to float32.
-    return keras.layers.Rescaling(scale, offset, name=name, dtype="float64")

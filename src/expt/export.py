@@ -113,7 +113,7 @@ def _export(job: Job, run: FoundRun, file: Path, name: str, path: Path) -> float
     except Exception as error:  # a converter lets through whatever it meets
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise RunError(f"{name}: the model can't be converted: {reason[0]}") from error
-    return largest_difference(model, exported)
+    return largest_difference(model, exported, takes_float32=name == "tflite")
 
 
 def _size(path: Path) -> str:

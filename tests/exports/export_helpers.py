@@ -12,6 +12,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from expt.exports import onnx, saved_model, tflite
+from expt.parts.data.dataset import Scale
+from expt.parts.models.standardization import scales_of, standardized
 from expt.parts.models.transformer import vit
 from parts.models.model_helpers import Act
 
@@ -30,15 +32,9 @@ ACTIVATIONS = (
 
 def table() -> keras.Model:
     """Between raw values: standardised inputs, outputs in the unit of the targets."""
-    inputs = keras.Input((4,), name="inputs")
     network = keras.Sequential([keras.Input((4,)), layers.Dense(8, "relu"), layers.Dense(2)])
-    hidden = layers.Normalization(
-        mean=MEAN, variance=DEVIATION**2, name="standardised", dtype="float32"
-    )(inputs)
-    outputs = layers.Normalization(
-        mean=[10.0, -4.0], variance=[4.0, 9.0], invert=True, name="unstandardised", dtype="float32"
-    )(network(hidden))
-    return unsettled(keras.Model(inputs, outputs))
+    targets = Scale(np.array([10.0, -4.0]), np.array([2.0, 3.0]))
+    return unsettled(standardized(network, Scale(MEAN, DEVIATION), targets))
 
 
 def cnn() -> keras.Model:
@@ -89,8 +85,8 @@ def unsettled(model: keras.Model) -> keras.Model:
 def inputs_for(model: keras.Model, size: int) -> Array:
     random = np.random.default_rng(size)
     normal = random.normal(size=(size, *model.input_shape[1:]))
-    raw = isinstance(model.layers[1], layers.Normalization)
-    return (MEAN + DEVIATION * normal if raw else normal).astype(np.float32)
+    raw = scales_of(model)[0] is not None
+    return np.asarray(MEAN + DEVIATION * normal if raw else normal, model.inputs[0].dtype)
 
 
 def read_saved_model(path: Path) -> Run:
@@ -112,6 +108,7 @@ def read_tflite(path: Path) -> Run:
 
     def run(inputs: Array) -> Array:
         (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
+        inputs = inputs.astype(np.float32)
         interpreter.resize_tensor_input(given["index"], inputs.shape, strict=True)
         interpreter.allocate_tensors()
         interpreter.set_tensor(given["index"], inputs)

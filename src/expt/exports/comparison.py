@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import RunError, UserError
+from expt.parts.data.dataset import Scale
+from expt.parts.models.standardization import scales_of
 
 # Sums in another order differ by some 1e-6 of the outputs' scale; a wrong operation by far more.
 _LARGEST_DIFFERENCE = 1e-4
@@ -37,20 +39,33 @@ def in_float32(model: keras.Model) -> keras.Model:
 
 
 def largest_difference(
-    model: keras.Model, exported: Callable[[NDArray[Any]], NDArray[Any]]
+    model: keras.Model,
+    exported: Callable[[NDArray[Any]], NDArray[Any]],
+    *,
+    takes_float32: bool = False,
 ) -> float:
     """Compares an export's outputs with a model's, on batches of several sizes.
 
+    Args:
+        model: What was exported.
+        exported: Runs the export.
+        takes_float32: Whether the export takes float32 where the model takes float64; then both
+            are given values that float32 has.
+
     Returns:
-        The largest absolute difference, divided by the largest absolute output.
+        The largest absolute difference, divided by the targets' standard deviation where the
+        model has their scale, else by the largest absolute output.
 
     Raises:
         RunError: The export can't be run, or its outputs are not the model's.
     """
     random = np.random.default_rng(0)
     differences = []
+    of_inputs, of_outputs = scales_of(model)
     for size in _BATCH_SIZES:
-        inputs = _draw_inputs(model, size, random)
+        inputs = _draw_inputs(model, of_inputs, size, random)
+        if takes_float32:
+            inputs = inputs.astype(np.float32).astype(inputs.dtype)
         expected = np.asarray(model(inputs, training=False))
         try:
             outputs = exported(inputs)
@@ -61,8 +76,8 @@ def largest_difference(
                 f"the export's outputs have the shape {outputs.shape}, the model's "
                 f"{expected.shape}; it is not kept."
             )
-        scale = np.abs(expected).max() or 1.0
-        differences.append(float(np.abs(outputs - expected).max() / scale))
+        scale = of_outputs.deviation if of_outputs else np.abs(expected).max() or 1.0
+        differences.append(float((np.abs(outputs - expected) / scale).max()))
     largest = float(np.max(differences))
     if not largest <= _LARGEST_DIFFERENCE:  # nor if it is not a number
         raise RunError(
@@ -72,13 +87,13 @@ def largest_difference(
     return largest
 
 
-def _draw_inputs(model: keras.Model, size: int, random: np.random.Generator) -> NDArray[Any]:
-    """Draws inputs as the training data had them where the model tells, else from 0 to 1."""
+def _draw_inputs(
+    model: keras.Model, of_inputs: Scale | None, size: int, random: np.random.Generator
+) -> NDArray[Any]:
+    """Draws inputs as the training data had them where the model says how, else from 0 to 1."""
     (given,) = model.inputs
     shape = (size, *given.shape[1:])
-    first = next((layer for layer in model.layers if layer.name == "standardised"), None)
     inputs = random.uniform(size=shape)
-    if isinstance(first, keras.layers.Normalization):
-        mean, variance = np.asarray(first.mean), np.asarray(first.variance)
-        inputs = mean + np.sqrt(variance) * random.normal(size=shape)
+    if of_inputs is not None:
+        inputs = of_inputs.mean + of_inputs.deviation * random.normal(size=shape)
     return inputs.astype(given.dtype)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.exports import saved_model
+from expt.parts.data.reading import told_of
+from expt.parts.models.standardization import in_single_precision
 
 # As the converter names the operation that an error is about.
 _FAILED = re.compile(r'error: loc\([^"]*"(\w+):"')
@@ -21,9 +23,14 @@ _FAILED = re.compile(r'error: loc\([^"]*"(\w+):"')
 def write(model: keras.Model, path: Path) -> None:
     """Writes a model as it is in evaluation, for batches of any size.
 
+    Inputs and outputs are float32: TensorFlow Lite has no arithmetic in float64.
+
     Raises:
-        UserError: The model needs operations that TensorFlow Lite alone does not have.
+        UserError: The model needs operations that TensorFlow Lite alone does not have, or values
+            that float32 can't hold.
     """
+    with told_of("tflite: "):
+        model = in_single_precision(model)
     with tempfile.TemporaryDirectory() as folder:
         saved_model.write(model, Path(folder))
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
@@ -51,7 +58,8 @@ def load(path: Path) -> Callable[[NDArray[Any]], NDArray[Any]]:
 
     def run(inputs: NDArray[Any]) -> NDArray[Any]:
         outputs: NDArray[Any]
-        (outputs,) = runner(**{saved_model.INPUT: inputs}).values()
+        given = inputs.astype(runner.get_input_details()[saved_model.INPUT]["dtype"])
+        (outputs,) = runner(**{saved_model.INPUT: given}).values()
         return outputs
 
     return run

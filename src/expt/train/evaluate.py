@@ -125,7 +125,7 @@ def _make_streamed(
 
 
 def _output_type(model: keras.Model) -> tf.DType:
-    return tf.float64 if model.output.dtype == "float64" else tf.float32
+    return tf.float64 if model.outputs[0].dtype == "float64" else tf.float32
 
 
 def _measure(

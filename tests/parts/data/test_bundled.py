@@ -25,7 +25,7 @@ TABLES: dict[str, tuple[Make, Callable[..., Any], tuple[str, ...]]] = {
 }
 
 
-def joined(dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def joined(dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The inputs, flattened, and the targets of all splits."""
     splits = [split for _, split in dataset.splits()]
     inputs = np.concatenate([split.first(len(split)) for split in splits])
@@ -106,11 +106,11 @@ def test_tables_hold_scikit_learns_rows_with_their_classes(name: str) -> None:
     assert dataset.class_names == class_names
     assert all(type(name) is str for name in dataset.class_names)
     rows, labels = load(return_X_y=True)
-    expected = sorted(zip(map(tuple, rows.astype(np.float32).tolist()), labels, strict=True))
+    expected = sorted(zip(map(tuple, rows.tolist()), labels, strict=True))
     inputs, targets = joined(dataset)
     assert sorted(zip(map(tuple, inputs.tolist()), targets, strict=True)) == expected
     for (_, split), fraction in zip(dataset.splits(), (0.70, 0.15, 0.15), strict=True):
-        assert split.first(1).dtype == np.float32
+        assert split.first(1).dtype == np.float64
         assert split.targets.dtype == np.int32
         np.testing.assert_allclose(
             np.bincount(split.targets), fraction * np.bincount(labels), atol=1.5
@@ -123,9 +123,9 @@ def test_diabetes() -> None:
     assert source.task == dataset.task == "regression"
     assert (dataset.name, dataset.input_shape, dataset.num_outputs) == ("diabetes", (10,), 1)
     for _, split in dataset.splits():
-        assert split.first(1).dtype == split.targets.dtype == np.float32
+        assert split.first(1).dtype == split.targets.dtype == np.float64
     rows, progression = load_diabetes(return_X_y=True, scaled=False)
-    expected = np.column_stack([rows, progression]).astype(np.float32)
+    expected = np.column_stack([rows, progression])
     inputs, targets = joined(dataset)
     assert sorted(np.column_stack([inputs, targets]).tolist()) == sorted(expected.tolist())
 

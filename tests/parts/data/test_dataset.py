@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from expt.errors import UserError
@@ -273,6 +275,26 @@ def test_scale_has_the_mean_and_deviation_of_each_column() -> None:
     np.testing.assert_allclose(scale.mean, means, rtol=1e-6)
     np.testing.assert_allclose(scale.deviation, np.sqrt(variances), rtol=1e-6)
     assert scale.mean.dtype == scale.deviation.dtype == np.float64
+
+
+COLUMN = np.random.default_rng(0).normal(3.0, 2.0, 200)
+
+
+@given(st.integers(-150, 150), st.floats(-1e6, 1e6))
+def test_scale_is_exact_in_any_unit_and_around_any_mean(exponent: int, shift: float) -> None:
+    unit = 10.0**exponent
+    values = (COLUMN + shift) * unit
+    scale = Scale.fit(values[:, None])
+    standardised = (values - scale.mean) / scale.deviation
+    expected = (COLUMN - COLUMN.mean()) / COLUMN.std()
+    np.testing.assert_allclose(standardised, expected, rtol=0, atol=1e-8)
+
+
+def test_scale_shifts_constants_and_nothing_else() -> None:
+    values = np.column_stack([np.full(200, 0.1), 1e15 + np.arange(200) % 2])
+    scale = Scale.fit(values)
+    assert (scale.mean[0], scale.deviation[0]) == (0.1, 1.0)
+    assert (scale.mean[1], scale.deviation[1]) == (1e15 + 0.5, 0.5)
 
 
 def test_scale_of_images_is_one_a_channel() -> None:

@@ -155,7 +155,7 @@ def test_a_regression(table: Path) -> None:
     dataset = load(table)
     assert (dataset.task, dataset.class_names, dataset.num_outputs) == ("regression", (), 1)
     for _, split in dataset.splits():
-        assert split.targets.dtype == np.float32
+        assert split.targets.dtype == np.float64
         assert split.targets.shape == (len(split), 1)
         np.testing.assert_array_equal(split.targets[:, 0], 3 * split.first(99)[:, 0])
     scale = Scale.fit(dataset.train.first(99))

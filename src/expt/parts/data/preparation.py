@@ -1,0 +1,163 @@
+"""How raw arrays become inputs: recorded by training, and used again by whatever follows it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expt.errors import UserError
+
+_OTHER_SCALE = 10.0  # as many times the largest training value is another scale
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the values of a raw array are like.
+
+    Attributes:
+        dtype: Their type, such as `uint8`.
+        least: The smallest.
+        most: The largest.
+        is_whole: Whether all are whole numbers.
+    """
+
+    dtype: str
+    least: float
+    most: float
+    is_whole: bool
+
+    @classmethod
+    def of(cls, pieces: Iterable[NDArray[Any]]) -> "Summary":
+        """Summarizes an array that comes in pieces, of which there is at least one."""
+        least, most, is_whole, dtype = np.inf, -np.inf, True, np.dtype(np.float32)
+        for piece in pieces:
+            dtype, least = piece.dtype, min(least, float(piece.min()))
+            most = max(most, float(piece.max()))
+            is_whole = is_whole and (dtype.kind != "f" or bool((piece % 1 == 0).all()))
+        return cls(dtype.name, least, most, is_whole)
+
+    @property
+    def kind(self) -> str:
+        """NumPy's letter for the type: b, i, u or f."""
+        return np.dtype(self.dtype).kind
+
+    @property
+    def reach(self) -> float:
+        """The largest absolute value."""
+        return max(abs(self.least), abs(self.most))
+
+    def __str__(self) -> str:
+        return f"{self.dtype} from {self.least:g} to {self.most:g}"
+
+
+@dataclass(frozen=True)
+class ArrayPreparation:
+    """How a run's training made inputs of raw arrays: it divided them by a number.
+
+    Arrays of another type or range are converted where their meaning is certain, and else refused:
+    the same pixels are 0 to 255 in one file and 0 to 1 in another.
+
+    Attributes:
+        divisor: The raw value that became 1, such as 255 for 8-bit pixels; 1 for raw values that
+            are inputs as they are.
+        trained_on: The raw inputs of the training.
+    """
+
+    divisor: float
+    trained_on: Summary
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> "ArrayPreparation":
+        """Makes the preparation of which these are the plain values.
+
+        Raises:
+            UserError: They are not such values.
+        """
+        try:
+            trained_on = Summary(**mapping["trained_on"])
+            np.dtype(trained_on.dtype)
+            return cls(float(mapping["divisor"]), trained_on)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"run.json is damaged: its data.preparation has no {error}.") from error
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Returns plain values, which JSON can hold."""
+        return {"kind": "array", "divisor": self.divisor, "trained_on": asdict(self.trained_on)}
+
+    def divisor_for(self, given: Summary, *, has_images: bool) -> float:
+        """Returns the number by which other raw arrays are divided.
+
+        Args:
+            given: The other arrays.
+            has_images: Whether an input is an image or has other axes beside one of features.
+                Numbers of a table are taken as they are, whatever their type.
+
+        Raises:
+            UserError: What their values mean is not certain.
+        """
+        if self.divisor != 1:
+            return self._for_levels(given)
+        if has_images:
+            self._check_numbers(given)
+        return 1.0
+
+    def pixel_scale(self) -> float:
+        """Returns the factor from pixels between 0 and 1 to the model's inputs.
+
+        Raises:
+            UserError: It is not certain what the training's inputs meant as pixels.
+        """
+        trained = self.trained_on
+        if self.divisor != 1 or (trained.least >= 0 and trained.most <= 1 and not trained.is_whole):
+            return 1.0
+        if trained.is_whole and trained.least >= 0 and 1 < trained.most <= 255:
+            return 255.0
+        raise UserError(
+            f"the model was trained on arrays of {trained}, so that it is not certain what the "
+            "pixels of an image file would be; give the same kind of array as a .npy file."
+        )
+
+    def _for_levels(self, given: Summary) -> float:
+        """For raw inputs from 0 to `divisor`, which became 0 to 1."""
+        trained, top = self.trained_on, self.divisor
+        if given.least < 0 or given.most > top:
+            raise self._refusal(given, f"values from 0 to {top:g}, or from 0 to 1")
+        if given.kind == "f":
+            if given.most <= 1 and not given.is_whole:
+                return 1.0
+            if given.is_whole and (given.most > 1 or given.most == 0):
+                return top
+            raise self._refusal(given, f"whole numbers from 0 to {top:g}, or fractions up to 1")
+        is_same = given.dtype == trained.dtype
+        # A larger unsigned type is that of images with more levels: these may be dark ones.
+        if not is_same and (given.kind == "b" or (given.kind == "u" and given.dtype != "uint8")):
+            raise self._refusal(given, f"{trained.dtype} from 0 to {top:g}")
+        return top
+
+    def _check_numbers(self, given: Summary) -> None:
+        """For raw inputs that were taken as they are."""
+        trained = self.trained_on
+        expected = str(trained)
+        if given.reach > _OTHER_SCALE * trained.reach:
+            raise self._refusal(given, expected)
+        if trained.is_whole and trained.most > 1 and not given.is_whole and given.most <= 1:
+            raise self._refusal(given, expected)
+        if not trained.is_whole and given.kind != "f":
+            raise self._refusal(given, expected)
+
+    def _refusal(self, given: Summary, expected: str) -> UserError:
+        return UserError(
+            f"its inputs are {given}; the model was trained on {self.trained_on}, and what these "
+            f"values mean is not certain. Expected {expected}: convert them."
+        )
+
+
+def exact_float32(array: NDArray[Any]) -> NDArray[np.floating[Any]]:
+    """Returns an array as float32 if that loses nothing, else as float64."""
+    if array.dtype == np.float32:
+        return array
+    with np.errstate(over="ignore"):
+        rounded = array.astype(np.float32)
+    return rounded if (rounded == array).all() else array.astype(np.float64)
