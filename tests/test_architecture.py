@@ -64,7 +64,9 @@ def test_parts_know_nothing_but_themselves() -> None:
     for module in modules_in("parts"):
         allowed = {
             "expt.parts.data": {
+                "expt.parts.data.array_checks",
                 "expt.parts.data.dataset",
+                "expt.parts.data.duplicates",
                 "expt.parts.data.encoding",
                 "expt.parts.data.image_files",
                 "expt.parts.data.image_listing",

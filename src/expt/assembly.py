@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from expt.config.hashes import flatten
 from expt.config.instantiate import call, part
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Source, Split
+from expt.parts.data.duplicates import shared_note
 from expt.parts.data.resolution import check_resolution
 from expt.record.console import ConsoleRecorder
 from expt.record.journal import Journal
@@ -55,6 +57,8 @@ class DataLoader:
             if dataset.input_scale is None:
                 check_resolution(dataset, "inputs")
                 dataset = dataset.with_float32_inputs()
+            if (note := shared_note(dataset)) is not None:
+                dataset = replace(dataset, notes=(*dataset.notes, note))
             self._loaded[key] = dataset.limited(batches) if batches else dataset
         dataset = self._loaded[key]
         check_task(job, dataset.task)

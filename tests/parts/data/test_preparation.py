@@ -48,7 +48,7 @@ def test_levels_of_other_data_sets_have_their_own_maximum() -> None:
     np.testing.assert_array_equal(prepared(DIGITS, 16.0, DIGITS / 16), DIGITS / 16)
 
 
-UNCERTAIN = {
+UNCERTAIN: dict[str, tuple[Any, float, Any]] = {
     "16 bits": (PIXELS.astype(np.uint8), 255.0, (PIXELS * 257).astype(np.uint16)),
     "dark 16 bits": (PIXELS.astype(np.uint8), 255.0, PIXELS.astype(np.uint16)),
     "zeros and ones": (PIXELS.astype(np.uint8), 255.0, np.eye(4)[None, :, :, None]),
@@ -74,7 +74,8 @@ def test_values_of_uncertain_meaning_are_refused(case: str) -> None:
 def test_numbers_of_a_table_are_what_they_are() -> None:
     table = np.random.default_rng(1).normal(size=(30, 3))
     others: list[NDArray[Any]] = [np.eye(3), np.full((2, 3), 1e9), np.ones((1, 3), np.int8)]
-    for given in (*others, np.ones((1, 3), bool)):
+    others.append(np.ones((1, 3), bool))
+    for given in others:
         np.testing.assert_array_equal(prepared(table, 1.0, given), given)
 
 

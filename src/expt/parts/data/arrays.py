@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import UserError
+from expt.parts.data.array_checks import check_arrays
 from expt.parts.data.dataset import Augmentation, Dataset, Scale, Split, Stream, Task
+from expt.parts.data.duplicates import distinct_indices
 from expt.parts.data.mapped import (
     MappedInputs,
-    chunks,
     fit_scale,
     is_pixels,
     summarize,
@@ -26,7 +27,7 @@ from expt.parts.data.reading import (
     read_npz,
     told_of,
 )
-from expt.parts.data.splitting import split_indices
+from expt.parts.data.splitting import group_split_indices, split_indices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,8 @@ class Npz:
     Either `x` and `y`, which are split into 70 % train, 15 % validation and 15 % test (each with
     its share of each class), or `x_train`, `y_train`, `x_test`, `y_test` and perhaps `x_val`,
     `y_val`; where these lack, 15 % of the train examples become the validation split. `weights`,
-    `weights_train`, … say how much each example counts in the loss; 0 masks it.
+    `weights_train`, … say how much each example counts in the loss; 0 masks it. Beside `x` and `y`,
+    `groups` says which examples belong together, as numbers or texts: a group is in one split.
 
     Inputs of type uint8 and shape [examples, height, width] or [examples, height, width, channels]
     are images: they become pixels from 0 to 1, with an axis of channels. All others are inputs as
@@ -53,6 +55,8 @@ class Npz:
         standardize: Whether the model standardises its inputs; None standardises tables, which
             have inputs of one dimension, and nothing else.
         standardize_targets: Whether the loss of a regression sees targets standardised.
+        duplicates: `keep`, or `drop` leaves out examples whose inputs and targets occur before;
+            with given splits, within each.
         class_names: Names of the classes in the order of their numbers; None names them so.
         augment: The values of an `Augmentation`.
         preparation: How a model's own arrays were prepared, where others are loaded for that
@@ -66,6 +70,7 @@ class Npz:
     stream: bool = False
     standardize: bool | None = None
     standardize_targets: bool = True
+    duplicates: Literal["keep", "drop"] = "keep"
     class_names: Sequence[str] | None = None
     augment: Mapping[str, Any] = field(default_factory=dict)
     preparation: Mapping[str, Any] | None = None
@@ -74,10 +79,11 @@ class Npz:
         """Reads the arrays, checks them and splits them."""
         check_choice("task", self.task, (None, *get_args(Task)))
         check_choice("standardize", self.standardize, (None, True, False))
+        check_choice("duplicates", self.duplicates, ("keep", "drop"))
         augmentation = Augmentation.parse(self.augment)
-        raw = self._read()
+        raw, groups = self._read()
         with told_of(f"data.path={self.path}: "):
-            _check(raw)
+            check_arrays(raw, groups)
             task = self.task or _inferred_task(raw)
             targets, class_names = self._targets(raw, task)
             preparation = self._preparation(raw)
@@ -89,7 +95,12 @@ class Npz:
                 )
                 for part, split in raw.items()
             }
-            chosen = self._chosen(wholes, task)
+            kept = {part: self._kept(split) for part, split in wholes.items()}
+            num_dropped = sum(len(wholes[part]) - len(kept[part]) for part in kept)
+            wholes = {part: split.take(kept[part]) for part, split in wholes.items()}
+            if groups is not None:
+                groups = groups[kept[""]]
+            chosen = self._chosen(wholes, task, groups)
         source, order = chosen[0]
         train, validation, test = (split.take(indices) for split, indices in chosen)
         is_table = len(source.inputs.shape) == 2
@@ -107,11 +118,17 @@ class Npz:
             target_scale=Scale.fit(train.targets) if standardize_targets else None,
             augmentation=augmentation,
             preparation=preparation.to_mapping(),
-            notes=() if self.task else (_inference_note(raw, task),),
+            notes=_notes(raw, None if self.task else task, num_dropped),
         )
 
-    def _read(self) -> dict[str, Split]:
-        """Returns the arrays as they are, by the end of their names: "", or "_train" and others."""
+    def _kept(self, whole: Split) -> NDArray[np.intp]:
+        return distinct_indices(whole) if self.duplicates == "drop" else np.arange(len(whole))
+
+    def _read(self) -> tuple[dict[str, Split], NDArray[Any] | None]:
+        """Returns the arrays as they are, by the end of their names, and the groups if given.
+
+        The ends are "", or "_train" and others.
+        """
         path = located(self.path)
 
         def choose(names: Sequence[str]) -> list[str]:
@@ -128,10 +145,11 @@ class Npz:
         else:
             arrays = read_npz(path, choose)
         parts = [name[1:] for name in arrays if name.startswith("x")]
-        return {
+        splits = {
             part: Split(arrays[f"x{part}"], arrays[f"y{part}"], arrays.get(f"weights{part}"))
             for part in parts
         }
+        return splits, arrays.get("groups")
 
     def _preparation(self, raw: Mapping[str, Split]) -> ArrayPreparation:
         """Returns how the model's own arrays were prepared, or how these are."""
@@ -180,7 +198,7 @@ class Npz:
         return {part: values.astype(np.int32) for part, values in labels.items()}, named
 
     def _chosen(
-        self, wholes: Mapping[str, Split], task: Task
+        self, wholes: Mapping[str, Split], task: Task, groups: NDArray[Any] | None
     ) -> list[tuple[Split, NDArray[np.intp]]]:
         """Returns where the train, validation and test examples are."""
         if "_val" in wholes:
@@ -189,7 +207,11 @@ class Npz:
         whole = next(iter(wholes.values()))
         stratify = whole.targets if task == "classification" else None
         with told_of(advice="" if stratify is None or self.task else NO_CLASSES):
-            train, validation, rest = split_indices(len(whole), self.split_seed, stratify)
+            if groups is None:
+                indices = split_indices(len(whole), self.split_seed, stratify)
+            else:
+                indices = group_split_indices(groups, self.split_seed, stratify)
+        train, validation, rest = indices
         if "_test" not in wholes:
             return [(whole, train), (whole, validation), (whole, rest)]
         test = wholes["_test"]
@@ -211,80 +233,13 @@ def _wanted(names: Sequence[str]) -> list[str]:
             "beside each pair there may be weights, weights_train, …"
         )
     weights = [f"weights{name[1:]}" for name in needed if name.startswith("x")]
-    unused = [name for name in names if name.startswith("weights") and name not in weights]
+    beside = weights if is_split else [*weights, "groups"]
+    unused = [n for n in names if n.startswith(("weights", "groups")) and n not in beside]
     if unused:
         raise UserError(
-            f"the array {unused[0]} belongs to no inputs; expected {' or '.join(weights)}."
+            f"the array {unused[0]} belongs to no inputs; expected {' or '.join(beside)}."
         )
-    return [*needed, *(name for name in weights if name in names)]
-
-
-def _check(raw: Mapping[str, Split]) -> None:
-    """Checks types, shapes and that all is finite, before anything is converted."""
-    for part, split in raw.items():
-        inputs, targets, weights = _arrays(split)
-        for name, array in (
-            (f"x{part}", inputs),
-            (f"y{part}", targets),
-            (f"weights{part}", weights),
-        ):
-            if array is not None:
-                _check_array(name, array)
-        if inputs.ndim < 2:
-            raise UserError(
-                f"x{part} has the shape {inputs.shape}; expected (examples, features) or more "
-                "dimensions. A single feature is x.reshape(-1, 1)."
-            )
-        if weights is not None and (weights.ndim != 1 or weights.min() < 0):
-            raise UserError(
-                f"weights{part} has the shape {weights.shape} and values from {weights.min()} on; "
-                "expected the shape (examples,) and values of at least 0."
-            )
-        lengths = {len(array) for array in (inputs, targets, weights) if array is not None}
-        if len(lengths) > 1:
-            weighed = "" if weights is None else f", weights{part} {len(weights)}"
-            raise UserError(
-                f"x{part} has {len(inputs)} examples, y{part} {len(targets)}{weighed}; expected "
-                "as many of each."
-            )
-
-
-def _check_array(name: str, array: NDArray[Any]) -> None:
-    if array.dtype.kind not in "buif":
-        advice = ""
-        if name.startswith("y") and array.dtype.kind in "US":
-            advice = " Names of classes become numbers by numpy.unique(y, return_inverse=True)."
-        raise UserError(f"{name} has the type {array.dtype}; expected numbers.{advice}")
-    if array.ndim == 0 or array.size == 0:
-        raise UserError(f"{name} has the shape {array.shape}; expected at least one example.")
-    if array.dtype.kind == "f":
-        bad = 0
-        for chunk in chunks(array.shape, len(array)):
-            bad += int(np.sum(~np.isfinite(array[chunk])))
-        if bad:
-            raise UserError(f"{name} has {bad} value(s) that are NaN or ∞.")
-    if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
-        _check_whole_numbers(name, array)
-
-
-def _check_whole_numbers(name: str, array: NDArray[Any]) -> None:
-    """Refuses whole numbers beyond 2^53 that differ by less than float64 resolves."""
-    if name.startswith("weights") or len(array) < 2:
-        return
-    for chunk in chunks(array.shape, len(array)):
-        piece = array[chunk]
-        relative = (piece - piece.min()).astype(np.float64)
-        rounded = piece.astype(np.float64) - float(piece.min())
-        if np.abs(rounded - relative).max() > 0.01 * (relative.std() or np.inf):
-            raise UserError(
-                f"{name} has whole numbers up to {piece.max()}, of which float64 loses the "
-                f"differences; subtract a constant: {name} - {name}.min()."
-            )
-
-
-def _arrays(split: Split) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
-    assert isinstance(split.inputs, np.ndarray)
-    return split.inputs, split.targets, split.weights
+    return [*needed, *(name for name in beside if name in names)]
 
 
 def _inferred_task(raw: Mapping[str, Split]) -> Task:
@@ -300,13 +255,23 @@ def _inferred_task(raw: Mapping[str, Split]) -> Task:
     )
 
 
-def _inference_note(raw: Mapping[str, Split], task: Task) -> str:
+def _notes(raw: Mapping[str, Split], inferred: Task | None, num_dropped: int) -> tuple[str, ...]:
+    """Says which task was inferred, if it was, and how many duplicates were dropped."""
+    notes = []
     part, split = next(iter(raw.items()))
-    if task == "classification":
-        why = f"y{part} has whole numbers ({split.targets.dtype}), one for each example"
-        return f"task: classification, since {why}. If they are values: data.task=regression."
-    why = f"y{part} has numbers of the type {split.targets.dtype}"
-    return f"task: regression, since {why}. Classes are whole numbers of an integer type."
+    if inferred == "classification":
+        notes.append(
+            f"task: classification, since y{part} has whole numbers ({split.targets.dtype}), one "
+            "for each example. If they are values: data.task=regression."
+        )
+    if inferred == "regression":
+        notes.append(
+            f"task: regression, since y{part} has numbers of the type {split.targets.dtype}. "
+            "Classes are whole numbers of an integer type."
+        )
+    if num_dropped:
+        notes.append(f"{num_dropped:,} duplicates of other examples were dropped.")
+    return tuple(notes)
 
 
 def _is_column(targets: NDArray[Any]) -> bool:

@@ -7,43 +7,153 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 
+Indices = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
+"""The indices of the train, validation and test examples."""
+
 _VALIDATION_FRACTION = 0.15
 _TEST_FRACTION = 0.15
+_FEWEST_OF_A_CLASS = 5
 
 
-def split_indices(
-    count: int, seed: int, stratify: NDArray[Any] | None = None
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+def split_indices(count: int, seed: int, stratify: NDArray[Any] | None = None) -> Indices:
     """Returns the indices of the examples of each split: 70 % train, 15 % validation, 15 % test.
 
     Args:
         count: How many examples there are.
         seed: Of the choice; it is not the run's seed, so that runs with different seeds compare.
-        stratify: Class numbers, shape [examples]: each split gets its share of each class.
+        stratify: Classes, shape [examples]: each split gets its share of each class, and at least
+            one example of it.
 
     Raises:
         UserError: There are too few examples, in all or of a class.
     """
+    if stratify is not None:
+        _check_classes(stratify)
+    try:
+        drawn = _draw(count, seed, stratify)
+    except ValueError as error:
+        if stratify is None:
+            raise UserError(f"{count} examples are too few to split: {error}") from error
+        drawn = None  # a split would have fewer examples than there are classes
+    if drawn is not None and (stratify is None or _has_all_classes(drawn, stratify)):
+        return drawn
+    assert stratify is not None
+    return _draw_by_class(seed, stratify)
+
+
+def group_split_indices(
+    groups: NDArray[Any], seed: int, stratify: NDArray[Any] | None = None
+) -> Indices:
+    """Returns splits as `split_indices` does, of which each has whole groups.
+
+    Groups come in random order, the larger ones first, and each goes where the most is missing of
+    its classes' shares; so the fractions are met as closely as the groups' sizes allow.
+
+    Args:
+        groups: What group each example is of, shape [examples].
+        seed: Of the choice.
+        stratify: Classes, shape [examples]; None looks at the number of examples alone.
+
+    Raises:
+        UserError: There are fewer than three groups, or a class is missing from the train split.
+    """
+    names, members = np.unique(groups, return_inverse=True)
+    if len(names) < 3:
+        raise UserError(
+            f"there are {len(names)} group(s); expected at least 3, for training, validation and "
+            "test."
+        )
+    classes = np.zeros(len(groups), np.intp)
+    if stratify is not None:
+        _, classes = np.unique(stratify, return_inverse=True)
+    counts = np.zeros((len(names), int(classes.max()) + 1))
+    np.add.at(counts, (members, classes), 1)
+    part_of_group = _assign(counts, np.random.default_rng(seed))
+    parts = part_of_group[members]
+    train, validation, test = (np.flatnonzero(parts == part) for part in range(3))
+    missing = np.setdiff1d(classes, classes[train])
+    if len(missing):
+        name = np.asarray(stratify)[classes == missing[0]][0]
+        raise UserError(
+            f"class {name} is in no group of the train split; expected it in at least three "
+            "groups. Another data.split_seed may do, or groups that are smaller."
+        )
+    return train, validation, test
+
+
+def _assign(counts: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.intp]:
+    """Returns the number of the split that each group goes to.
+
+    Args:
+        counts: Of each group's examples of each class, shape [groups, classes].
+        random: Draws the order.
+    """
+    order = random.permutation(len(counts))
+    order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
+    train = 1 - _VALIDATION_FRACTION - _TEST_FRACTION
+    fractions = np.array([train, _VALIDATION_FRACTION, _TEST_FRACTION])
+    # How much each split lacks of each class, as a share of what it should have.
+    wanted = fractions[:, None] * counts.sum(axis=0)
+    lacking = wanted.copy()
+    parts = np.zeros(len(counts), np.intp)
+    for number, group in enumerate(order):
+        is_empty = np.array([not (parts[order[:number]] == part).any() for part in range(3)])
+        need = (lacking / wanted * counts[group]).sum(axis=1)
+        if len(order) - number <= is_empty.sum():  # the last groups fill splits that have none
+            need[~is_empty] = -np.inf
+        parts[group] = need.argmax()
+        lacking[parts[group]] -= counts[group]
+    return parts
+
+
+def _check_classes(stratify: NDArray[Any]) -> None:
+    classes, counts = np.unique(stratify, return_counts=True)
+    rare = np.flatnonzero(counts < _FEWEST_OF_A_CLASS)
+    if len(rare):
+        first = counts.argmin()
+        more = f", and {len(rare) - 1} more classes have too few" if len(rare) > 1 else ""
+        raise UserError(
+            f"class {classes[first]} has {counts[first]} example(s){more}; expected at least "
+            f"{_FEWEST_OF_A_CLASS} of each class, for training, validation and test."
+        )
+
+
+def _draw(count: int, seed: int, stratify: NDArray[Any] | None) -> Indices:
     from sklearn.model_selection import train_test_split
 
-    if stratify is not None:
-        classes, counts = np.unique(stratify, return_counts=True)
-        if counts.min() < 5:  # with fewer, a class can miss from a split
-            raise UserError(
-                f"class {classes[counts.argmin()]} has {counts.min()} example(s); expected at "
-                "least 5 of each class, for training, validation and test."
-            )
     held_out = _VALIDATION_FRACTION + _TEST_FRACTION
-    try:
-        train, rest = train_test_split(
-            np.arange(count), test_size=held_out, random_state=seed, stratify=stratify
-        )
-        validation, test = train_test_split(
-            rest,
-            test_size=_TEST_FRACTION / held_out,
-            random_state=seed,
-            stratify=None if stratify is None else stratify[rest],
-        )
-    except ValueError as error:
-        raise UserError(f"{count} examples are too few to split: {error}") from error
+    train, rest = train_test_split(
+        np.arange(count), test_size=held_out, random_state=seed, stratify=stratify
+    )
+    validation, test = train_test_split(
+        rest,
+        test_size=_TEST_FRACTION / held_out,
+        random_state=seed,
+        stratify=None if stratify is None else stratify[rest],
+    )
+    return train, validation, test
+
+
+def _has_all_classes(indices: Indices, stratify: NDArray[Any]) -> bool:
+    num_classes = len(np.unique(stratify))
+    return all(len(np.unique(stratify[part])) == num_classes for part in indices)
+
+
+def _draw_by_class(seed: int, stratify: NDArray[Any]) -> Indices:
+    """Draws at least one validation and one test example of each class, by itself.
+
+    scikit-learn rounds over all classes together, so that small ones can miss from a split.
+    """
+    random, parts = np.random.default_rng(seed), np.zeros(len(stratify), np.int8)
+    _, classes = np.unique(stratify, return_inverse=True)
+    order = random.permutation(len(stratify))
+    order = order[np.argsort(classes[order], kind="stable")]
+    for members in np.split(order, np.cumsum(np.bincount(classes))[:-1]):
+        num_validation = max(1, round(_VALIDATION_FRACTION * len(members)))
+        num_test = max(1, round(_TEST_FRACTION * len(members)))
+        parts[members[:num_validation]] = 1
+        parts[members[num_validation : num_validation + num_test]] = 2
+    train, validation, test = (
+        random.permutation(np.flatnonzero(parts == part)) for part in range(3)
+    )
     return train, validation, test

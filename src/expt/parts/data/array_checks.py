@@ -1,0 +1,85 @@
+"""Whether arrays are inputs, targets and weights that fit each other."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expt.errors import UserError
+from expt.parts.data.dataset import Split
+from expt.parts.data.mapped import chunks
+
+
+def check_arrays(raw: Mapping[str, Split], groups: NDArray[Any] | None) -> None:
+    """Checks types, shapes and that all is finite, before anything is converted."""
+    if groups is not None and groups.shape != (len(raw[""]),):
+        raise UserError(
+            f"groups has the shape {groups.shape}; expected one number or text for each of the "
+            f"{len(raw[''])} examples."
+        )
+    for part, split in raw.items():
+        inputs, targets, weights = arrays_of(split)
+        for name, array in (
+            (f"x{part}", inputs),
+            (f"y{part}", targets),
+            (f"weights{part}", weights),
+        ):
+            if array is not None:
+                _check_array(name, array)
+        if inputs.ndim < 2:
+            raise UserError(
+                f"x{part} has the shape {inputs.shape}; expected (examples, features) or more "
+                "dimensions. A single feature is x.reshape(-1, 1)."
+            )
+        if weights is not None and (weights.ndim != 1 or weights.min() < 0):
+            raise UserError(
+                f"weights{part} has the shape {weights.shape} and values from {weights.min()} on; "
+                "expected the shape (examples,) and values of at least 0."
+            )
+        lengths = {len(array) for array in (inputs, targets, weights) if array is not None}
+        if len(lengths) > 1:
+            weighed = "" if weights is None else f", weights{part} {len(weights)}"
+            raise UserError(
+                f"x{part} has {len(inputs)} examples, y{part} {len(targets)}{weighed}; expected "
+                "as many of each."
+            )
+
+
+def _check_array(name: str, array: NDArray[Any]) -> None:
+    if array.dtype.kind not in "buif":
+        advice = ""
+        if name.startswith("y") and array.dtype.kind in "US":
+            advice = " Names of classes become numbers by numpy.unique(y, return_inverse=True)."
+        raise UserError(f"{name} has the type {array.dtype}; expected numbers.{advice}")
+    if array.ndim == 0 or array.size == 0:
+        raise UserError(f"{name} has the shape {array.shape}; expected at least one example.")
+    if array.dtype.kind == "f":
+        bad = 0
+        for chunk in chunks(array.shape, len(array)):
+            bad += int(np.sum(~np.isfinite(array[chunk])))
+        if bad:
+            raise UserError(f"{name} has {bad} value(s) that are NaN or ∞.")
+    if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
+        _check_whole_numbers(name, array)
+
+
+def _check_whole_numbers(name: str, array: NDArray[Any]) -> None:
+    """Refuses whole numbers beyond 2^53 that differ by less than float64 resolves."""
+    if name.startswith("weights") or len(array) < 2:
+        return
+    for chunk in chunks(array.shape, len(array)):
+        piece = array[chunk]
+        relative = (piece - piece.min()).astype(np.float64)
+        rounded = piece.astype(np.float64) - float(piece.min())
+        if np.abs(rounded - relative).max() > 0.01 * (relative.std() or np.inf):
+            raise UserError(
+                f"{name} has whole numbers up to {piece.max()}, of which float64 loses the "
+                f"differences; subtract a constant: {name} - {name}.min()."
+            )
+
+
+def arrays_of(split: Split) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    """Returns inputs, targets and weights of a split in memory, or mapped into it."""
+    assert isinstance(split.inputs, np.ndarray)
+    return split.inputs, split.targets, split.weights
