@@ -65,12 +65,16 @@ def test_parts_know_nothing_but_themselves() -> None:
         allowed = {
             "expt.parts.data": {
                 "expt.parts.data.array_checks",
+                "expt.parts.data.columns",
+                "expt.parts.data.csv_files",
                 "expt.parts.data.dataset",
                 "expt.parts.data.duplicates",
                 "expt.parts.data.encoding",
                 "expt.parts.data.image_files",
                 "expt.parts.data.image_listing",
+                "expt.parts.data.labels",
                 "expt.parts.data.mapped",
+                "expt.parts.data.number_formats",
                 "expt.parts.data.preparation",
                 "expt.parts.data.reading",
                 "expt.parts.data.resolution",

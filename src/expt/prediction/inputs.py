@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from expt.config.compose import Job
 from expt.errors import UserError
+from expt.parts.data.csv_files import STANDARD_INPUT
 from expt.prediction.arrays import read_array
 from expt.prediction.images import BATCH_SIZE, IMAGES, read_images
 from expt.prediction.tables import read_table_inputs
@@ -45,17 +46,22 @@ def read_inputs(run: FoundRun, job: Job, path: Path) -> Inputs:
     if path.is_dir() or path.suffix.lower() in IMAGES:
         files, batches = read_images(path, shape, job.config["data"].get("image_size"))
         return Inputs({"file": files}, batches)
-    if not path.is_file():
+    if str(path) != STANDARD_INPUT and not path.is_file():
         raise UserError(f"{path}: there is no such file or folder.")
-    is_table = path.suffix == ".csv"
+    if path.suffix.lower() == ".csv" or str(path) == STANDARD_INPUT:
+        table = read_table_inputs(run, path)
+        batches = _batches(run, path, table.encoded.inputs)
+        return Inputs({"line": table.lines}, batches, table.encoded.notes)
     preparation = run.record["data"].get("preparation") or {}
-    inputs = read_table_inputs(run, path) if is_table else read_array(path, shape, preparation)
-    if inputs.shape[1:] != shape or len(inputs) == 0:
+    return Inputs({}, _batches(run, path, read_array(path, shape, preparation)))
+
+
+def _batches(run: FoundRun, path: Path, inputs: NDArray[np.floating[Any]]) -> Batches:
+    shape = tuple(run.record["model_input_shape"])
+    if inputs.shape[1:] != shape:
         raise UserError(
             f"{path}: its inputs have the shape {inputs.shape}; the model of {run.directory.name} "
             f"takes (examples, {', '.join(map(str, shape))})."
         )
-    if not np.isfinite(inputs).all():
-        raise UserError(f"{path} has values that are NaN or infinite.")
     starts = range(0, len(inputs), BATCH_SIZE)
-    return Inputs({}, (inputs[start : start + BATCH_SIZE] for start in starts))
+    return (inputs[start : start + BATCH_SIZE] for start in starts)

@@ -1,26 +1,23 @@
-"""How a table of numbers and text is read, and how its columns become inputs."""
+"""How the columns of a table become inputs: numbers as they are, text as one-hot vectors."""
 
-import csv
-import itertools
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import UserError
+from expt.parts.data.csv_files import located_table, read_table
+from expt.parts.data.number_formats import NumberFormat, canonical, is_canonical, numbers
 from expt.parts.data.reading import told_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MISSING = ("", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "?")
-"""What a missing value of a table is written as, in small letters."""
-
-_ROWS_AT_ONCE = 50_000
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -30,217 +27,209 @@ class Column:
     Attributes:
         name: The column.
         categories: The values that are a feature each, 1 where a row has that value, else 0; ""
-            stands for a missing one. None if the column is of numbers, which are one feature.
+            is a missing one. None if the column is of numbers, which are one feature.
         fill: What a missing number becomes; None if it must not be missing.
+        number: How texts mean numbers; None for categories.
     """
 
     name: str
     categories: tuple[str, ...] | None = None
     fill: float | None = None
+    number: NumberFormat | None = None
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> "Column":
+        """Makes the column of which these are the plain values."""
+        categories, number = mapping["categories"], mapping["number"]
+        return cls(
+            mapping["name"],
+            None if categories is None else tuple(categories),
+            mapping["fill"],
+            None if number is None else NumberFormat.from_mapping(number),
+        )
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Returns plain values, which JSON can hold."""
+        return {
+            "name": self.name,
+            "categories": None if self.categories is None else list(self.categories),
+            "fill": self.fill,
+            "number": None if self.number is None else self.number.to_mapping(),
+        }
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The names of its features, in their order."""
+        if self.categories is None:
+            return [self.name]
+        return [f"{self.name}={category}" for category in self.categories]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A table as inputs.
+
+    Attributes:
+        inputs: float64, shape [rows, features].
+        notes: What a user should know of it, a sentence each.
+    """
+
+    inputs: NDArray[np.float64]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """How a table becomes inputs: numbers as they are, text as one-hot vectors.
+    """How a table becomes inputs, recorded with the run that was trained on it.
 
-    A category that the train split did not have is a vector of zeros.
+    A category that the train split did not have is a vector of zeros, and is reported.
 
     Attributes:
         columns: Those that become features, in the features' order.
-        separator: What stands between values in files.
-        impute: Whether values may be missing: `Column.fill` stands for a number, the category ""
-            for a text.
+        separator: The character between values in files.
+        impute: Whether values may be missing: `Column.fill` replaces a number, the category "" a
+            text.
+        na_values: See `read_table`.
+        class_names: The classes that the run learned, in the order of their numbers.
     """
 
     columns: tuple[Column, ...]
     separator: str
     impute: bool
+    na_values: tuple[str, ...] | None = None
+    class_names: tuple[str, ...] = ()
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "Encoder":
-        """Makes the encoder of which these are the plain values."""
-        columns = tuple(
-            Column(
-                column["name"],
-                None if column["categories"] is None else tuple(column["categories"]),
-                column["fill"],
+        """Makes the encoder of which these are the plain values.
+
+        Raises:
+            UserError: They are not such values.
+        """
+        try:
+            na_values = mapping["na_values"]
+            return cls(
+                tuple(map(Column.from_mapping, mapping["columns"])),
+                str(mapping["separator"]),
+                bool(mapping["impute"]),
+                None if na_values is None else tuple(na_values),
+                tuple(mapping["class_names"]),
             )
-            for column in mapping["columns"]
-        )
-        return cls(columns, mapping["separator"], mapping["impute"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"run.json is damaged: its data.preparation has no {error}.") from error
 
     def to_mapping(self) -> dict[str, Any]:
         """Returns plain values, which JSON can hold."""
-        columns = [
-            {**vars(column), "categories": column.categories and list(column.categories)}
-            for column in self.columns
-        ]
         return {
             "kind": "table",
-            "columns": columns,
+            "columns": [column.to_mapping() for column in self.columns],
             "separator": self.separator,
             "impute": self.impute,
+            "na_values": None if self.na_values is None else list(self.na_values),
+            "class_names": list(self.class_names),
         }
 
-    def read(self, path: str | Path) -> NDArray[np.float32]:
-        """Reads the inputs of a CSV file; its other columns are ignored, so it needs no target.
-
-        Returns:
-            Shape [rows, features].
+    def read(self, path: str | Path) -> "pd.DataFrame":
+        """Reads the text of a CSV file as that of the training was read.
 
         Raises:
             UserError: The file is no such table.
         """
-        place = Path(os.path.expanduser(path))  # noqa: PTH111  never raises
         with told_of(f"{path}: "):
-            return self.transform(read_table(place, self.separator))
+            return read_table(located_table(path), self.separator, self.na_values)
 
-    def transform(self, table: "pd.DataFrame") -> NDArray[np.float32]:
-        """Returns the inputs of a table as `read_table` gives it, shape [rows, features].
+    def transform(self, table: "pd.DataFrame") -> Encoded:
+        """Returns the inputs of a table as `read_table` gives it; it needs no target.
 
         Raises:
-            UserError: The table lacks a column, or a value that it must have, or has text where
-                numbers are expected.
+            UserError: The table lacks a column, or a value that it must have, has text where
+                numbers are expected, or a column of categories none of which is known.
         """
         absent = [column.name for column in self.columns if column.name not in table.columns]
         if absent:
             raise UserError(
-                f"the columns {', '.join(absent)} are missing; it has {', '.join(table.columns)}."
+                f"the columns {_listed(absent)} are missing; it has "
+                f"{_listed(list(map(str, table.columns)), 12)}."
             )
-        return np.concatenate([self._features(table, column) for column in self.columns], axis=1)
+        encoded = [self._features(table[column.name], column) for column in self.columns]
+        features = np.concatenate([one.inputs for one in encoded], axis=1)
+        return Encoded(features, tuple(note for one in encoded for note in one.notes))
 
-    def _features(self, table: "pd.DataFrame", column: Column) -> NDArray[np.float32]:
-        import pandas as pd
-
-        texts = table[column.name]
+    def _features(self, texts: "pd.Series[str]", column: Column) -> Encoded:
         if not self.impute and (texts == "").any():
             line = texts.index[texts == ""][0]
             raise UserError(f"line {line} has no value of {column.name!r}; expected one.")
         if column.categories is None:
-            values = numbers(texts)
+            values = numbers(texts, column.number or NumberFormat())
             filled = values if column.fill is None else values.fillna(column.fill)
-            return filled.to_numpy(np.float32)[:, None]
-        codes = pd.Index(column.categories, dtype=object).get_indexer(pd.Index(texts, dtype=object))
-        one_hot = codes[:, None] == np.arange(len(column.categories))
-        return np.asarray(one_hot, np.float32)
+            return Encoded(np.asarray(filled, np.float64)[:, None], ())
+        return _one_hot(texts, column)
 
     @property
     def are_numbers(self) -> NDArray[np.bool_]:
         """Which features are numbers, not one-hot, shape [features]."""
-        widths = [1 if c.categories is None else len(c.categories) for c in self.columns]
-        return np.repeat([c.categories is None for c in self.columns], widths)
+        widths = [len(column.feature_names) for column in self.columns]
+        return np.repeat([column.categories is None for column in self.columns], widths)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of all features, in their order."""
+        return tuple(name for column in self.columns for name in column.feature_names)
+
+    def with_classes(self, class_names: Sequence[str]) -> "Encoder":
+        """Returns the encoder of a run that learned these classes."""
+        return replace(self, class_names=tuple(class_names))
 
 
-def read_table(file: Path, separator: str) -> "pd.DataFrame":
-    """Reads a CSV file with a header, every value as text.
+def categories_of(texts: "pd.Series[str]") -> tuple[str, ...]:
+    """Returns the categories of a column, sorted; numbers in one way, `1` for `1.0`.
 
-    Blank lines are skipped and spaces around values dropped; a missing value (`MISSING`) becomes
-    the empty text.
-
-    Args:
-        file: The file, in UTF-8.
-        separator: What stands between values, one character.
-
-    Returns:
-        The table; its index is the line of the file on which a row starts.
-
-    Raises:
-        UserError: The file is empty, ragged or otherwise no table; the message names the line.
+    Numbers with leading zeros are names; where there are any, all stay as they are written.
     """
+    found = set(texts)
+    by_number = {canonical(text) for text in found}
+    return tuple(sorted(by_number if _are_canonical(by_number) else found))
+
+
+def _are_canonical(categories: set[str]) -> bool:
+    present = categories - {""}
+    return bool(present) and all(map(is_canonical, present))
+
+
+def _one_hot(texts: "pd.Series[str]", column: Column) -> Encoded:
     import pandas as pd
 
-    separator = str(separator).replace(r"\t", "\t")  # as it comes from a command line
-    if len(separator) != 1 or separator in '"\r\n ':
-        raise UserError(f"data.separator={separator!r}: expected one character, as ',' or '\\t'.")
-    lines: list[int] = []
-    chunks: list[pd.DataFrame] = []
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            records = _records(stream, separator)
-            header = _column_names(next(records, (1, []))[1])
-            while chunk := list(itertools.islice(records, _ROWS_AT_ONCE)):
-                lines += [line for line, _ in chunk]
-                chunks.append(_cleaned(pd.DataFrame([r for _, r in chunk], columns=header)))
-    except UnicodeDecodeError as error:
+    categories = column.categories or ()
+    if _are_canonical(set(categories)):
+        texts = texts.map({text: canonical(text) for text in texts.unique()})
+    codes = pd.Index(categories, dtype=object).get_indexer(pd.Index(texts, dtype=object))
+    one_hot = (codes[:, None] == np.arange(len(categories))).astype(np.float64)
+    unknown = texts[codes < 0]
+    if unknown.empty:
+        return Encoded(one_hot, ())
+    counts = unknown.value_counts()
+    named = _listed([f"{text!r} ({count:,})" for text, count in counts.items()])
+    near = _near(str(counts.index[0]), categories)
+    if not (codes[texts != ""] >= 0).any():
         raise UserError(
-            f"line {_line_not_utf8(file)} is not UTF-8 text ({error.reason}); save the file as "
-            "CSV in UTF-8."
-        ) from error
-    except OSError as error:
-        raise UserError(f"it can't be read as CSV: {error}") from error
-    if not chunks:
-        raise UserError("there is a header and no rows.")
-    return pd.concat(chunks).set_axis(pd.Index(lines, name="line"), axis=0)
-
-
-def _records(stream: TextIO, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Yields the header and each row with the line it starts on, all of the header's length."""
-    reader = csv.reader(stream, delimiter=separator, strict=True, skipinitialspace=True)
-    line, width = 1, 0
-    while True:
-        try:
-            record = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise UserError(
-                f"line {line} can't be read as CSV: {error}. Is a quotation mark not closed, or "
-                "not doubled?"
-            ) from error
-        if record:
-            width = width or len(record)
-            if len(record) != width:
-                raise UserError(
-                    f"line {line} has {len(record)} value(s), the header {width}. A value that "
-                    f"contains {separator!r} must stand in quotation marks."
-                )
-            yield line, record
-        line = reader.line_num + 1
-
-
-def _column_names(header: Sequence[str]) -> list[str]:
-    names = [name.strip() for name in header]
-    if not names:
-        raise UserError("the file is empty; expected a header and rows.")
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise UserError(
-            f"the header has {', '.join(map(repr, repeated))} more than once; expected a name of "
-            "its own for each column."
+            f"{column.name!r} has no value that the training had, but {named}. Known: "
+            f"{_listed(list(map(repr, categories)))}. Expected them as they were written for the "
+            "training, capitals included."
         )
-    return names
-
-
-def _cleaned(frame: "pd.DataFrame") -> "pd.DataFrame":
-    stripped = frame.astype("str").apply(lambda column: column.str.strip())
-    cleaned: pd.DataFrame = stripped.mask(
-        stripped.apply(lambda column: column.str.lower().isin(MISSING)), ""
+    hint = f" (the training had {near!r})" if near else ""
+    note = (
+        f"{column.name!r} has {len(unknown):,} of {len(texts):,} values that the training did not "
+        f"have, and which count as none of its categories: {named}{hint}."
     )
-    return cleaned
+    return Encoded(one_hot, (note,))
 
 
-def _line_not_utf8(file: Path) -> int:
-    content = file.read_bytes()
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return content.count(b"\n", 0, error.start) + 1
-    return 1
+def _near(text: str, categories: Sequence[str]) -> str | None:
+    by_fold = {category.casefold(): category for category in categories}
+    close = difflib.get_close_matches(text.casefold(), by_fold, n=1, cutoff=0.8)
+    return by_fold[close[0]] if close else None
 
 
-def numbers(texts: "pd.Series[str]") -> "pd.Series[float]":
-    """Returns a column's numbers, NaN where the text is empty.
-
-    Raises:
-        UserError: A text is no number, or one that float32 can't hold; the message names its line.
-    """
-    import pandas as pd
-
-    values: pd.Series[float] = pd.to_numeric(texts, errors="coerce").astype(np.float64)
-    wrong = (texts != "") & ~(values.abs() <= np.finfo(np.float32).max)
-    if wrong.any():
-        raise UserError(
-            f"{texts.name!r} has {texts[wrong].iloc[0]!r} on line {texts.index[wrong][0]}, where "
-            f"numbers are expected ({int(wrong.sum())} such value(s) of {len(texts)})."
-        )
-    return values
+def _listed(texts: Sequence[str], most: int = _MOST_NAMED) -> str:
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more

@@ -8,43 +8,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import UserError, hint
+from expt.parts.data.columns import check_indices, fit_column, format_notes
+from expt.parts.data.csv_files import MISSING, normalized, other_separator, read_table
 from expt.parts.data.dataset import Dataset, Scale, Split, Task
-from expt.parts.data.encoding import MISSING, Column, Encoder, numbers, read_table
+from expt.parts.data.encoding import Encoder
+from expt.parts.data.labels import Targets, make_targets
+from expt.parts.data.number_formats import NumberFormat, check_format_options, numbers
 from expt.parts.data.reading import NO_CLASSES, check_choice, located, told_of
-from expt.parts.data.splitting import split_indices
+from expt.parts.data.splitting import Indices, group_split_indices, split_indices
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_MOST_CATEGORIES = 100
-_MOST_CLASSES_OF_NUMBERS = 20
-_FEWEST_OF_A_CLASS = 4
-_MOSTLY = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
 class Csv:
     """A CSV file with a header, in UTF-8: a column of targets, the others inputs.
 
-    Columns of numbers are inputs as they are; columns of text become one-hot vectors of the
-    values that the train split has, in alphabetical order, and a value first met later is a vector
-    of zeros. Rows are split into 70 % train, 15 % validation and 15 % test, each with its share of
-    each class.
+    Columns of numbers are inputs as they are; so are numbers with the same unit on every row
+    (`52%`, `$5`, `5 kg`), dates (`2020-01-31`, as days since 1970-01-01 UTC) and times (`12:30`, as
+    seconds). Columns of text become one-hot vectors of the values that the train split has, in
+    alphabetical order; a value first met later is a vector of zeros, and is reported. Rows are
+    split into 70 % train, 15 % validation and 15 % test, each with its share of each class.
 
     Attributes:
         path: The file.
-        target: The column of targets.
+        target: The column of targets. The names of classes are the texts as they are written:
+            `01` and `1` are two classes.
         batch_size: Examples a step.
         task: None infers it: text, or a few different whole numbers, are classes; other numbers
             are values.
         split_seed: Seed of the split.
-        separator: What stands between values.
+        separator: The character between values.
+        decimal: The decimal separator of numbers, `.` or `,`.
+        thousands: What is between thousands of numbers; None is nothing.
+        na_values: The texts that mean a missing value, beside the empty one; None is a list of the
+            usual ones, `NA` among them.
         ignore: Columns that are left out.
-        categorical: Columns of numbers that are taken as text.
+        categorical: Columns of numbers that are taken as text; `1.0` is the same as `1`.
         weight: A column that says how much each row counts in the loss; 0 masks it.
-        missing: What becomes of missing values: `error` tells where they are, `drop` leaves their
-            rows out, `impute` takes the train split's mean of a number, and a text's absence for
-            a category of its own.
+        group: A column whose rows of equal values are all in the same split.
+        duplicates: `keep`, or `drop` leaves out rows whose inputs and target occur before.
+        missing: What becomes of missing values: `error` reports where they are, `drop` leaves
+            their rows out, `impute` takes the train split's mean of a number, and a text's absence
+            for a separate category.
         standardize: Whether the model standardises inputs that are numbers.
         standardize_targets: Whether the loss of a regression sees targets standardised.
         preparation: How a model's own table was encoded, where another is loaded for that model;
@@ -57,9 +64,14 @@ class Csv:
     task: Task | None = None
     split_seed: int = 0
     separator: str = ","
+    decimal: str = "."
+    thousands: str | None = None
+    na_values: Sequence[str] | None = None
     ignore: Sequence[str] = ()
     categorical: Sequence[str] = ()
     weight: str | None = None
+    group: str | None = None
+    duplicates: Literal["keep", "drop"] = "keep"
     missing: Literal["error", "drop", "impute"] = "error"
     standardize: bool = True
     standardize_targets: bool = True
@@ -67,35 +79,59 @@ class Csv:
 
     def load(self) -> Dataset:
         """Reads the table, checks it, splits it and encodes it."""
-        check_choice("task", self.task, (None, *get_args(Task)))
-        check_choice("missing", self.missing, ("error", "drop", "impute"))
+        self._check_options()
         path = located(self.path)
         with told_of(f"data.path={self.path}: "):
-            table = read_table(path, self.separator)
+            table = read_table(path, self.separator, self.na_values)
             known = None if self.preparation is None else Encoder.from_mapping(self.preparation)
             features = self._features(list(table.columns), known)
-            table, skipped = self._without_missing(table, features)
-            task, targets, class_names = _targets(table[str(self.target)], self.task)
-            stratify = np.asarray(class_names)[targets] if task == "classification" else None
-            with told_of(advice="" if stratify is None or self.task else NO_CLASSES):
-                train, validation, test = split_indices(len(table), self.split_seed, stratify)
-            encoder = known or self._encoder(table, features, train)
-            inputs = encoder.transform(table)
-            whole = Split(inputs, targets, self._weights(table))
-        standardize_targets = task == "regression" and self.standardize_targets
+            table, num_missing, missing = self._without_missing(table, features)
+            table, duplicates = self._without_duplicates(table, features)
+            targets = self._targets(table, known)
+            indices = self._split(table, targets)
+            encoder, rising = known, tuple[str, ...]()
+            if encoder is None:
+                rising = check_indices(table, features, self._named("categorical"))
+                encoder = self._encoder(table, features, indices[0], targets)
+            encoded = encoder.transform(table)
+            whole = Split(encoded.inputs, targets.values, self._weights(table))
+        train, validation, test = (whole.take(part) for part in indices)
+        standardize_targets = targets.task == "regression" and self.standardize_targets
+        notes = (*targets.notes, *format_notes(encoder), *missing, *duplicates, *rising)
         return Dataset(
             name="csv",
-            task=task,
-            train=whole.take(train),
-            validation=whole.take(validation),
-            test=whole.take(test),
+            task=targets.task,
+            train=train,
+            validation=validation,
+            test=test,
             batch_size=self.batch_size,
-            class_names=class_names,
-            input_scale=_scale(inputs[train], encoder) if self.standardize else None,
-            target_scale=Scale.fit(targets[train]) if standardize_targets else None,
-            skipped=skipped,
+            class_names=targets.class_names,
+            input_scale=_scale(train, encoder) if self.standardize else None,
+            target_scale=Scale.fit(train.targets) if standardize_targets else None,
+            skipped=num_missing,
             preparation=encoder.to_mapping(),
+            feature_names=encoder.feature_names,
+            notes=(*notes, *encoded.notes),
         )
+
+    def _check_options(self) -> None:
+        check_choice("task", self.task, (None, *get_args(Task)))
+        check_choice("missing", self.missing, ("error", "drop", "impute"))
+        check_choice("duplicates", self.duplicates, ("keep", "drop"))
+        check_format_options(self.decimal, self.thousands)
+        values = self.na_values
+        if values is not None and (isinstance(values, str) or not isinstance(values, Sequence)):
+            raise UserError(f"data.na_values={values}: expected a list, such as ['NA'], or null.")
+
+    @property
+    def _target(self) -> str:
+        return normalized(str(self.target))
+
+    def _named(self, key: str) -> list[str]:
+        """Returns the columns that an option names."""
+        given = getattr(self, key)
+        names = [given] if isinstance(given, str) or not isinstance(given, Sequence) else given
+        return [normalized(str(name)) for name in names if name is not None]
 
     def _features(self, names: Sequence[str], known: Encoder | None) -> list[str]:
         """Returns the columns that become inputs."""
@@ -116,59 +152,108 @@ class Csv:
         """Returns the columns that are no inputs, once all that the options name are there."""
         if len(names) == 1:
             raise UserError(
-                f"the header has one column, {names[0]!r}; expected several. Is "
-                f"data.separator={self.separator!r} right?"
+                f"the header has one column, {names[0]!r}; expected several. "
+                f"{other_separator(names[0], self.separator)}"
             )
         for key, given in (("ignore", self.ignore), ("categorical", self.categorical)):
             if isinstance(given, str) or not isinstance(given, Sequence):
                 raise UserError(f"data.{key}={given}: expected a list, such as [{names[0]}].")
-        asked = {
-            "target": [self.target],
-            "weight": [self.weight] if self.weight else [],
-            "ignore": self.ignore,
-            "categorical": self.categorical,
-        }
-        for key, given in asked.items():
-            for name in map(str, given):
+        for key in ("target", "weight", "group", "ignore", "categorical"):
+            for name in self._named(key):
                 if name not in names:
                     raise UserError(
                         f"data.{key}={name}: there is no such column. {hint(name, names)}"
                     )
-        apart = [str(name) for key in ("target", "weight", "ignore") for name in asked[key]]
+        apart = [
+            name for key in ("target", "weight", "group", "ignore") for name in self._named(key)
+        ]
         twice = next((name for name in apart if apart.count(name) > 1), None)
         if twice is not None:
             raise UserError(
-                f"data.target={self.target}, data.weight={self.weight}, data.ignore="
-                f"{list(self.ignore)}: {twice!r} stands there twice; expected it in one place."
+                f"data.target={self.target}, data.weight={self.weight}, data.group={self.group}, "
+                f"data.ignore={list(self.ignore)}: {twice!r} is named twice; expected it in one "
+                "place."
             )
         return apart
 
     def _without_missing(
         self, table: "pd.DataFrame", features: Sequence[str]
-    ) -> tuple["pd.DataFrame", int]:
-        """Returns the table in which nothing is missing that may not be, and the rows dropped."""
-        needed = [str(self.target), *([str(self.weight)] if self.weight else [])]
+    ) -> tuple["pd.DataFrame", int, list[str]]:
+        """Returns the rows that lack nothing they need, how many were dropped, and a note on it."""
+        needed = [self._target, *self._named("weight"), *self._named("group")]
         if self.missing != "impute":
             needed = [*features, *needed]
         blank = table[needed] == ""
         rows = blank.any(axis=1)
         if not rows.any():
-            return table, 0
-        if self.missing == "drop" and not rows.all():
-            return table[~rows], int(rows.sum())
+            return table, 0, []
         counts = ", ".join(f"{name!r} {count}" for name, count in blank.sum().items() if count)
+        if self.missing == "drop" and not rows.all():
+            self._check_dropped(table[self._target], rows)
+            number = int(rows.sum())
+            note = f"{number:,} rows lack values and were dropped; missing by column: {counts}."
+            return table[~rows], number, [note]
+        written = "the empty text"
+        if self.na_values is None:
+            written = f"empty values and {', '.join(filter(None, MISSING))}"
         raise UserError(
             f"{int(rows.sum())} of {len(rows)} rows lack values, the first on line "
-            f"{table.index[rows][0]}; missing by column: {counts}. Empty values and "
-            f"{', '.join(filter(None, MISSING))} count as missing. data.missing=drop leaves such "
-            "rows out, data.missing=impute fills inputs in (not targets or weights), and "
-            "data.ignore=[…] leaves columns out."
+            f"{table.index[rows][0]}; missing by column: {counts}. What counts as missing: "
+            f"{written}; if such texts are names, data.na_values=[] takes them as written. "
+            "data.missing=drop leaves such rows out, data.missing=impute fills inputs in (not "
+            "targets, weights or groups), and data.ignore=[…] leaves columns out."
         )
+
+    def _check_dropped(self, targets: "pd.Series[str]", rows: "pd.Series[bool]") -> None:
+        """Refuses to drop all rows of a class; a number of values may go."""
+        if self.task == "regression":
+            return
+        gone = sorted(set(targets[rows]) - set(targets[~rows]) - {""})
+        if gone and self.task is None and targets.nunique() > len(targets) / 10:
+            return  # values rather than classes
+        if gone:
+            raise UserError(
+                f"data.missing=drop would leave no row of the class {gone[0]!r}"
+                f"{f' and {len(gone) - 1} more' if len(gone) > 1 else ''}: all of its rows lack "
+                "values. data.missing=impute keeps them, and data.ignore=[…] leaves columns out."
+            )
+
+    def _targets(self, table: "pd.DataFrame", known: Encoder | None) -> Targets:
+        return make_targets(
+            table[self._target],
+            self.task,
+            () if known is None else known.class_names,
+            self.decimal,
+            self.thousands,
+        )
+
+    def _without_duplicates(
+        self, table: "pd.DataFrame", features: Sequence[str]
+    ) -> tuple["pd.DataFrame", list[str]]:
+        if self.duplicates == "keep":
+            return table, []
+        again = table.duplicated([*features, self._target])
+        number = int(again.sum())
+        note = f"{number:,} duplicates of other rows were dropped."
+        return (table[~again], [note]) if number else (table, [])
+
+    def _split(self, table: "pd.DataFrame", targets: Targets) -> Indices:
+        """Returns the indices of each split."""
+        is_inferred = targets.task == "classification" and self.task is None
+        stratify = None
+        if targets.task == "classification":
+            stratify = np.asarray(targets.class_names)[targets.values]
+        with told_of(advice=NO_CLASSES if is_inferred else ""):
+            if self.group is None:
+                return split_indices(len(table), self.split_seed, stratify)
+            groups = table[self._named("group")[0]].to_numpy(np.str_)
+            return group_split_indices(groups, self.split_seed, stratify)
 
     def _weights(self, table: "pd.DataFrame") -> NDArray[np.float32] | None:
         if not self.weight:
             return None
-        values = numbers(table[str(self.weight)])
+        texts = table[self._named("weight")[0]]
+        values = numbers(texts, NumberFormat(decimal=self.decimal, thousands=self.thousands))
         if (values < 0).any():
             line, value = values.index[values < 0][0], values[values < 0].iloc[0]
             raise UserError(
@@ -177,91 +262,32 @@ class Csv:
         return values.to_numpy(np.float32)
 
     def _encoder(
-        self, table: "pd.DataFrame", features: Sequence[str], train: NDArray[np.intp]
+        self,
+        table: "pd.DataFrame",
+        features: Sequence[str],
+        train: NDArray[np.intp],
+        targets: Targets,
     ) -> Encoder:
         """Fits the columns' encoding to the train split."""
-        categorical = {str(name) for name in self.categorical}
+        categorical = set(self._named("categorical"))
+        impute = self.missing == "impute"
         columns = [
-            self._column(table[name], train, is_text=name in categorical) for name in features
+            fit_column(
+                table[name],
+                train,
+                is_text=name in categorical,
+                impute=impute,
+                numbers_as=NumberFormat(decimal=self.decimal, thousands=self.thousands),
+            )
+            for name in features
         ]
-        return Encoder(tuple(columns), self.separator, self.missing == "impute")
-
-    def _column(self, texts: "pd.Series[str]", train: NDArray[np.intp], *, is_text: bool) -> Column:
-        name, present = str(texts.name), texts[texts != ""]
-        trained = texts.iloc[train]
-        if (trained == "").all():
-            raise UserError(
-                f"{name!r} has no value in the train split; leave it out: data.ignore=[{name}]."
-            )
-        advice = (
-            f" Mend it, or leave the column out: data.ignore=[{name}]; if its values are names: "
-            f"data.categorical=[{name}]."
-        )
-        with told_of(advice=advice):
-            if not is_text and _are_numbers(present):
-                values = numbers(texts)
-                fill = float(values.iloc[train].mean())
-                return Column(name, fill=fill if self.missing == "impute" else None)
-        num_values = present.nunique()
-        if num_values > _MOST_CATEGORIES or num_values > len(texts) / 2:
-            raise UserError(
-                f"{name!r} has {num_values} different texts in {len(texts)} rows; expected at most "
-                f"{_MOST_CATEGORIES}, and at most half as many as rows, since each becomes an "
-                f"input. Leave the column out, data.ignore=[{name}], or group its values."
-            )
-        return Column(name, categories=tuple(sorted(set(trained))))
+        na_values = None if self.na_values is None else tuple(map(str, self.na_values))
+        return Encoder(tuple(columns), self.separator, impute, na_values, targets.class_names)
 
 
-def _are_numbers(texts: "pd.Series[str]") -> bool:
-    """Whether a column is of numbers; if most are, one that is not is a mistake."""
-    import pandas as pd
-
-    share = pd.to_numeric(texts, errors="coerce").notna().mean()
-    if _MOSTLY <= share < 1:
-        numbers(texts)
-    return bool(share == 1)
-
-
-def _targets(
-    texts: "pd.Series[str]", task: Task | None
-) -> tuple[Task, NDArray[Any], tuple[str, ...]]:
-    """Returns the task, the targets, and the classes' names in the order of their numbers."""
-    import pandas as pd
-
-    if task is None:
-        with told_of(advice=" If its values are names of classes: data.task=classification."):
-            task = _inferred_task(texts)
-    if task == "regression":
-        return task, numbers(texts).to_numpy(np.float32)[:, None], ()
-    values: Any = texts.astype(object)
-    if pd.to_numeric(texts, errors="coerce").notna().all():
-        values = numbers(texts)
-        if (values % 1 != 0).any():
-            raise UserError(
-                f"data.target={texts.name} has {values[values % 1 != 0].iloc[0]:g}; expected names "
-                "or whole numbers for classes. For values: data.task=regression."
-            )
-        values = values.astype(np.int64)
-    classes, codes = np.unique(values.to_numpy(), return_inverse=True)
-    if len(classes) < 2:
-        raise UserError(
-            f"data.target={texts.name} is {classes[0]} on every row; expected at least two classes."
-        )
-    return task, codes.astype(np.int32), tuple(map(str, classes))
-
-
-def _inferred_task(texts: "pd.Series[str]") -> Task:
-    if not _are_numbers(texts):
-        return "classification"
-    values = numbers(texts)
-    most = min(_MOST_CLASSES_OF_NUMBERS, len(values) // _FEWEST_OF_A_CLASS)
-    is_classes = (values % 1 == 0).all() and values.nunique() <= most
-    return "classification" if is_classes else "regression"
-
-
-def _scale(inputs: NDArray[np.float32], encoder: Encoder) -> Scale:
+def _scale(train: Split, encoder: Encoder) -> Scale:
     """Fits a scale that changes numbers alone."""
-    fitted, are_numbers = Scale.fit(inputs), encoder.are_numbers
+    fitted, are_numbers = Scale.fit(train.first(len(train))), encoder.are_numbers
     return Scale(
         np.where(are_numbers, fitted.mean, 0.0),
         np.where(are_numbers, fitted.deviation, 1.0),
