@@ -25,7 +25,9 @@ TEXTS = frozenset(
 )
 """Keys whose values are text as typed: names of columns, paths, separators."""
 
-LISTS_OF_TEXTS = frozenset({"data.ignore", "data.categorical", "data.class_names", "data.na_values"})
+LISTS_OF_TEXTS = frozenset(
+    {"data.ignore", "data.categorical", "data.class_names", "data.na_values"}
+)
 """Keys whose values are lists of such text."""
 
 Convert = Callable[[str], str]

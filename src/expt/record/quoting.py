@@ -3,7 +3,9 @@
 import re
 
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
-_TOKEN = re.compile(rf"\\.|(?<![^,\[({{:])\s*(?:{_QUOTED.pattern})(?=\s*(?:[,\])}}]|$))|.", re.DOTALL)
+_TOKEN = re.compile(
+    rf"\\.|(?<![^,\[({{:])\s*(?:{_QUOTED.pattern})(?=\s*(?:[,\])}}]|$))|.", re.DOTALL
+)
 
 
 def quoted(text: str) -> str:
@@ -21,9 +23,7 @@ def unquoted(text: str) -> str:
     if not is_quoted(text):
         return text
     quote = text[0]
-    return re.sub(
-        rf"(\\+)({quote}|$)", lambda m: m[1][: len(m[1]) // 2] + m[2], text[1:-1]
-    )
+    return re.sub(rf"(\\+)({quote}|$)", lambda m: m[1][: len(m[1]) // 2] + m[2], text[1:-1])
 
 
 def split_at_commas(text: str) -> list[str]:
@@ -34,10 +34,15 @@ def split_at_commas(text: str) -> list[str]:
     return _split(text, with_brackets=True) or _split(text, with_brackets=False) or [text]
 
 
+def tokens(text: str) -> list[str]:
+    """Splits a text into characters, quoted values and pairs of a backslash and a character."""
+    return _TOKEN.findall(text)
+
+
 def _split(text: str, *, with_brackets: bool) -> list[str] | None:
     """Returns the pieces; None if brackets are heeded and don't match."""
     pieces, depth = [""], 0
-    for token in _TOKEN.findall(text):
+    for token in tokens(text):
         if with_brackets:
             depth += (token in "[({") - (token in "])}")
         if depth < 0:
