@@ -7,11 +7,11 @@ from pathlib import Path
 from rich.console import Console
 
 from expt.command import parse_output_dir, run_command
-from expt.config.paths import expanded
 from expt.comparison.output import write_files
 from expt.comparison.selection import select
 from expt.comparison.table import compare
 from expt.comparison.terminal import show
+from expt.config.paths import expanded
 
 _WRITTEN = ("csv", "markdown", "json", "plots", "html")
 

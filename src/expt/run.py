@@ -202,13 +202,16 @@ def _directory(
 
 
 def _refuse_other_configs(args: Namespace) -> None:
-    """Refuses those of Hydra's flags that go past the checks, or unpickle a file."""
+    """Refuses those of Hydra's flags that go past the checks, unpickle a file, or exclude others."""
     for flag in ("config_path", "config_name", "experimental_rerun"):
         if getattr(args, flag) is not None:
             raise UserError(
                 f"--{flag.replace('_', '-')}: expected no such flag. --config-dir adds options of "
                 "your own; --rerun RUN trains a recorded config anew."
             )
+    names = [name for name in ("multirun", "run", "cfg", "info") if getattr(args, name)]
+    if len(names) > 1:
+        raise UserError(f"--{' and --'.join(names)}: expected one of them.")
 
 
 def _train_nothing(config: DictConfig) -> None:

@@ -14,6 +14,7 @@ from expt.config.compose import Job
 from expt.config.hashes import flatten
 from expt.config.instantiate import check_target, targets
 from expt.config.location import config_directory, options
+from expt.config.paths import expanded
 from expt.errors import UserError, hint
 from expt.train.cadence import Cadence, parse_seconds
 
@@ -71,6 +72,7 @@ def check(job: Job) -> None:
     _check_loop(config)
     _check_sweep(config["sweep"])
     _check_numbers(config)
+    _check_homes(config["data"])
     _check_output_directory(job.output_dir)
 
 
@@ -252,6 +254,13 @@ def _check_numbers(config: Mapping[str, Any]) -> None:
     units = config["model"].get("units", [])
     if not isinstance(units, list) or not all(_is_count(width) for width in units):
         raise UserError(f"model.units={units}: expected a list of widths, such as [128, 128].")
+
+
+def _check_homes(data: Mapping[str, Any]) -> None:
+    """Checks that `~user` in a path names a user; the data's source expands it."""
+    for key in ("path", "data_dir"):
+        if isinstance(data.get(key), str):
+            expanded(data[key], f"data.{key}=")
 
 
 def _check_output_directory(path: Path) -> None:

@@ -1,15 +1,15 @@
 """Overrides as users type them, made into what Hydra's grammar accepts.
 
-A value that Hydra's grammar refuses is taken as text, unless it begins like something that the
-grammar has and is not finished: a list, a mapping, a quoted text, a call such as `range(0,3)`.
-Names of columns and paths are always text, though Hydra would read a number, a list or null:
-`data.target=1e5` is the column `1e5`. Everywhere, quotes around a whole value, `${…}`, Hydra's
-functions and its backslash (`\\,`) keep their meaning.
+A value that the grammar refuses is text, unless it begins as a list, a mapping, a quoted text or a
+call of one of Hydra's functions: those are mistakes. The values of `TEXTS` and `LISTS_OF_TEXTS` are
+text even where Hydra would read a number, a list or null: `data.target=1e5` is the column `1e5`.
+Everywhere, quotes around a whole value, `${…}`, calls of Hydra's functions and its escapes, such as
+a backslash before a comma, keep their meaning.
 """
 
 import re
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -110,6 +110,7 @@ def _is(override: Override, text: str) -> bool:
     return not override.is_sweep_override() and override.value() == text
 
 
+@lru_cache(maxsize=4096)  # a sweep's jobs share their overrides, and Hydra expands them again
 def _parse(override: str) -> Override | None:
     """Returns what Hydra reads; None if its grammar refuses it."""
     try:

@@ -10,7 +10,11 @@ _TOKEN = re.compile(
 
 def quoted(text: str) -> str:
     """Quotes a text for Hydra's override grammar, where a backslash counts before a quote only."""
-    return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text) + "'"
+    quote = '"' if "'" in text and '"' not in text else "'"
+    escaped = re.sub(
+        rf"(\\*)({quote}|$)", lambda m: m[1] * 2 + (f"\\{quote}" if m[2] else ""), text
+    )
+    return f"{quote}{escaped}{quote}"
 
 
 def is_quoted(text: str) -> bool:
@@ -42,13 +46,13 @@ def tokens(text: str) -> list[str]:
 def _split(text: str, *, with_brackets: bool) -> list[str] | None:
     """Returns the pieces; None if brackets are heeded and don't match."""
     pieces, depth = [""], 0
-    for token in tokens(text):
+    for piece in tokens(text):
         if with_brackets:
-            depth += (token in "[({") - (token in "])}")
+            depth += (piece in "[({") - (piece in "])}")
         if depth < 0:
             return None
-        if token == "," and depth == 0:
+        if piece == "," and depth == 0:
             pieces.append("")
         else:
-            pieces[-1] += token
+            pieces[-1] += piece
     return pieces if depth == 0 else None
