@@ -202,7 +202,7 @@ def _directory(
 
 
 def _refuse_other_configs(args: Namespace) -> None:
-    """Refuses those of Hydra's flags that go past the checks, unpickle a file, or exclude others."""
+    """Refuses flags of Hydra's that skip the checks, unpickle a file, or exclude each other."""
     for flag in ("config_path", "config_name", "experimental_rerun"):
         if getattr(args, flag) is not None:
             raise UserError(

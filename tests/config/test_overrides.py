@@ -163,6 +163,7 @@ def test_the_jobs_of_a_sweep_have_their_text() -> None:
         ("model.units=[1,2],[3", r"\[ is not closed by \]"),
         ("dätä.target=x", "not of the form key=value"),
         ("data.target", "not of the form key=value"),
+        ("name='a\udcff'", r"name='a\\udcff'.* is not valid UTF-8"),
     ],
 )
 def test_a_mistake_in_hydras_grammar_is_an_error(override: str, message: str) -> None:

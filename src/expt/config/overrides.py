@@ -15,6 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from expt.errors import UserError
 from expt.record.quoting import is_quoted, quoted, split_at_commas
 
 TEXTS = frozenset(
@@ -47,7 +48,13 @@ def normalize(overrides: Sequence[str], multirun: bool) -> list[str]:
         overrides: As typed.
         multirun: Whether commas in text separate the values of a sweep. Without a sweep they are a
             part of the text.
+
+    Raises:
+        UserError: An override has bytes that are no UTF-8; no record could hold them.
     """
+    for override in overrides:
+        if any("\ud800" <= letter <= "\udfff" for letter in override):
+            raise UserError(f"{ascii(override)} is not valid UTF-8; expected KEY=VALUE in UTF-8.")
     return [_normalize(override, multirun) for override in overrides]
 
 
