@@ -121,6 +121,16 @@ def test_a_config_can_ask_for_a_sweep_by_itself(tmp_path: Path) -> None:
     assert [job.config["seed"] for job in jobs] == [4, 5]
 
 
+def test_the_values_of_a_configs_sweep_may_be_any_text(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "names.yaml").write_text(
+        "# @package _global_\nhydra:\n  sweeper:\n    params: {name: 'Größe (cm),1e5'}\n",
+        encoding="utf-8",
+    )
+    jobs, _ = compose_jobs(["experiment=names"], str(tmp_path), multirun=True)
+    assert [job.config["name"] for job in jobs] == ["Größe (cm)", "1e5"]
+
+
 def test_a_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "my conf" / "act").mkdir(parents=True)

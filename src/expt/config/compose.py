@@ -210,7 +210,9 @@ def _expand(overrides: list[str], config: DictConfig) -> list[list[str]]:
         return [[override for override in overrides if not _sweeps(override)]]
     params = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
     loader = GlobalHydra.instance().config_loader()
-    parsed = OverridesParser.create(config_loader=loader).parse_overrides([*params, *overrides])
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides(
+        [*normalize(params, multirun=True), *overrides]
+    )
     return expand(parsed, config.sweep.zip)
 
 

@@ -54,7 +54,7 @@ def normalize(overrides: Sequence[str], multirun: bool) -> list[str]:
     """
     for override in overrides:
         if any("\ud800" <= letter <= "\udfff" for letter in override):
-            raise UserError(f"{ascii(override)} is not valid UTF-8; expected KEY=VALUE in UTF-8.")
+            raise UserError(f"{override!a} is not valid UTF-8; expected KEY=VALUE in UTF-8.")
     return [_normalize(override, multirun) for override in overrides]
 
 
