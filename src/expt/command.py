@@ -7,13 +7,17 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from expt.config.paths import expanded
 from expt.errors import RunError, Terminated, UserError
+from expt.record.quoting import unquoted
 from expt.record.secrets import install_log_redaction, redacted
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"  # asks for tracebacks
+_FOLDER = "output_dir"
 
 
 def run_command(function: Callable[[list[str]], int]) -> NoReturn:
@@ -59,15 +63,27 @@ def exit_code(error: Exception) -> int:
 def take_options(
     arguments: Sequence[str], defaults: Mapping[str, str]
 ) -> tuple[dict[str, str], list[str]]:
-    """Separates a command's own `KEY=VALUE` arguments from overrides of the config."""
+    """Separates a command's own `KEY=VALUE` arguments from overrides of the config.
+
+    Quotes around a value are taken off, as Hydra's grammar does; a folder's `~` is expanded.
+    """
     options, overrides = dict(defaults), []
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if equals and key in options:
-            options[key] = value
+            options[key] = str(parse_output_dir(value)) if key == _FOLDER else unquoted(value)
         else:
             overrides.append(argument)
     return options, overrides
+
+
+def parse_output_dir(value: str) -> Path:
+    """Returns the folder that a command is given by `output_dir=`.
+
+    Raises:
+        UserError: It is below the home of a user that does not exist.
+    """
+    return expanded(unquoted(value), f"{_FOLDER}=")
 
 
 def _on_sigterm(_number: int, _frame: FrameType | None) -> NoReturn:

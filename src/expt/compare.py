@@ -6,11 +6,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from expt.command import run_command
+from expt.command import parse_output_dir, run_command
 from expt.comparison.output import write_files
 from expt.comparison.selection import select
 from expt.comparison.table import compare
 from expt.comparison.terminal import show
+from expt.config.paths import expanded
 
 _WRITTEN = ("csv", "markdown", "json", "plots", "html")
 
@@ -53,11 +54,11 @@ def _parser() -> argparse.ArgumentParser:
         "kept model (default: best/ and the watched metric)",
     )
     parser.add_argument("--sort", metavar="COLUMN", help="a metric, a parameter, or a cost")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="a row a variant")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="the table")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="variants and their runs")
-    parser.add_argument("--plots", type=Path, metavar="DIR", help="curves and effects, as PNG")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="a page with all of it")
+    parser.add_argument("--csv", type=expanded, metavar="FILE", help="a row a variant")
+    parser.add_argument("--markdown", type=expanded, metavar="FILE", help="the table")
+    parser.add_argument("--json", type=expanded, metavar="FILE", help="variants and their runs")
+    parser.add_argument("--plots", type=expanded, metavar="DIR", help="curves and effects, as PNG")
+    parser.add_argument("--html", type=expanded, metavar="FILE", help="a page with all of it")
     return parser
 
 
@@ -68,7 +69,7 @@ def _sorted_out(selection: Sequence[str]) -> tuple[Path, list[str], list[str]]:
     for text in selection:
         key, equals, value = text.partition("=")
         if key == "output_dir" and equals:
-            output_dir = Path(value)
+            output_dir = parse_output_dir(value)
         elif equals and not Path(text).is_dir() and "/" not in key:
             filters.append(text)
         else:

@@ -85,7 +85,7 @@ def resumed_run(job: Job, dataset: Dataset, directory: Path, earlier: Earlier, s
 def _run(job: Job, directory: Path, record: dict[str, Any]) -> Run:
     return Run(
         directory,
-        Path(job.config["output_dir"]).absolute(),
+        job.output_dir,
         redacted_values(job.config),
         redacted_values(make_params(job)),
         redacted_values(record),
@@ -95,7 +95,7 @@ def _run(job: Job, directory: Path, record: dict[str, Any]) -> Run:
 def _of_config(job: Job, dataset: Dataset) -> dict[str, Any]:
     return {
         "name": job.config["name"],
-        "output_dir": str(Path(job.config["output_dir"]).absolute()),
+        "output_dir": str(job.output_dir),
         "seed": job.config["seed"],
         "run_hash": run_hash(job.config, dataset.fingerprint),
         "variant_hash": variant_hash(job.config, dataset.fingerprint),

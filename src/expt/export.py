@@ -11,6 +11,7 @@ from pathlib import Path
 from expt.command import run_command, take_options
 from expt.config.compose import Job
 from expt.config.frozen import read_frozen
+from expt.config.paths import expanded
 from expt.errors import RunError, UserError, hint
 from expt.runs.find import FoundRun, find_run
 from expt.saved import check_shapes, load_model
@@ -69,7 +70,7 @@ def _place(run: FoundRun, name: str, chosen: str | None) -> Path:
     """Where the export goes: the place of an earlier one, or what the user chose, if free."""
     if chosen is None:
         return run.directory / "exports" / _NAMES[name]
-    path = Path(os.path.expanduser(chosen)).absolute()  # noqa: PTH111  never raises
+    path = expanded(chosen, "--to ").absolute()
     if os.path.lexists(path):
         raise UserError(f"--to {chosen}: it exists, and nothing is overwritten. Choose a new path.")
     return path

@@ -10,6 +10,7 @@ from rich.console import Console
 from expt.command import run_command, take_options
 from expt.config.compose import Job
 from expt.config.frozen import read_frozen
+from expt.config.paths import expanded
 from expt.errors import UserError, hint
 from expt.launch import print_notes
 from expt.prediction.inputs import Batches, read_inputs
@@ -33,11 +34,11 @@ def _run(arguments: list[str]) -> int:
     parser.add_argument(
         "inputs",
         metavar="INPUTS",
-        type=Path,
+        type=expanded,
         help=".npy, .npz (array x), .csv (for a run on a table), an image, or a folder of images",
     )
     parser.add_argument(
-        "outputs", metavar="OUTPUTS", type=Path, help="a new .csv, .npz or .npy file"
+        "outputs", metavar="OUTPUTS", type=expanded, help="a new .csv, .npz or .npy file"
     )
     parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="output_dir=…")
     args = parser.parse_intermixed_args(arguments)

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from expt.assembly import DataLoader, Sinks
-from expt.command import exit_code, run_command, tell
+from expt.command import exit_code, run_command, take_options, tell
 from expt.config.compose import (
     Composed,
     Job,
@@ -27,6 +27,8 @@ from expt.config.compose import (
 from expt.config.frozen import read_frozen, with_overrides, write_frozen
 from expt.config.hashes import run_hash
 from expt.config.location import config_directory
+from expt.config.overrides import normalize
+from expt.config.paths import expanded
 from expt.errors import UserError
 from expt.launch import LOG_FILE, log_to, print_where_to_look, train_here
 from expt.record.directories import allocate, discard
@@ -45,11 +47,14 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     parser = get_args_parser()
     parser.add_argument("--rerun", metavar="RUN")  # the help is in conf/config.yaml
-    args = parser.parse_args(arguments)
+    args = parser.parse_intermixed_args(arguments)
     _refuse_other_configs(args)
+    if args.config_dir is not None:
+        args.config_dir = str(expanded(args.config_dir, "--config-dir "))
+    args.overrides = normalize(args.overrides, args.multirun)
     if args.help or args.hydra_help or args.shell_completion or args.info:
         prepare_hydra()
-        _hand_to_hydra(arguments, _train_nothing)
+        _hand_to_hydra(args, _train_nothing)
         return 0
     if args.rerun is not None:
         return _rerun(args)
@@ -58,15 +63,14 @@ def _run(arguments: list[str]) -> int:
     try:
         composed, hydra_node = compose_whole(args.overrides, args.config_dir, args.multirun, begin)
         if args.cfg:
-            _hand_to_hydra(arguments, _train_nothing)
+            _hand_to_hydra(args, _train_nothing)
             return 0
-        return _train(arguments, args, composed, hydra_node, task)
+        return _train(args, composed, hydra_node, task)
     finally:
         task.close()
 
 
 def _train(
-    arguments: list[str],
     args: Namespace,
     composed: Sequence[Composed],
     hydra_node: DictConfig,
@@ -75,24 +79,25 @@ def _train(
     """Checks all jobs and loads their data; only then makes a directory and trains them."""
     hashes = task.take(composed)
     is_sweep = is_multirun(hydra_node)
-    output_dir = Path(composed[0].job.config["output_dir"]).absolute()
+    output_dir = composed[0].job.output_dir
     key, directory = ("hydra.run.dir", hydra_node.run.dir)
     if is_sweep:
         key, directory = ("hydra.sweep.dir", hydra_node.sweep.dir)
     chosen_by_user = any(override.startswith(f"{key}=") for override in args.overrides)
     if chosen_by_user:
-        _refuse_used(Path(directory))
+        directory = expanded(directory, f"{key}=")
+        _refuse_used(directory)
     else:
         name = hashlib.sha256("".join(hashes).encode()).hexdigest() if is_sweep else hashes[0]
         directory = allocate(output_dir / ("sweeps" if is_sweep else "runs"), name[:8])
-        arguments = [*arguments, directory_override(key, directory)]
+    args.overrides = [*args.overrides, directory_override(key, directory)]
 
-    with _directory(Path(directory), output_dir, task.console, keep=chosen_by_user):
+    with _directory(directory, output_dir, task.console, keep=chosen_by_user):
         if is_sweep:
             from expt.sweep.launcher import register
 
             register()
-        _hand_to_hydra(arguments, task)
+        _hand_to_hydra(args, task)
         # Not after an interruption: the run is closed, or a second Ctrl-C wants out at once.
         task.sinks.stop()
     return max(task.exit_codes)
@@ -164,14 +169,14 @@ def _rerun(args: Namespace) -> int:
     """Trains a recorded run's frozen config anew, whatever conf/ says by now."""
     if args.multirun or args.cfg:
         raise UserError("--rerun: expected no -m and no --cfg with it; overrides are possible.")
-    places = [o.partition("=")[2] for o in args.overrides if o.startswith("output_dir=")]
-    found = find_run(args.rerun, Path(places[-1] if places else "outputs"))
+    options, _ = take_options(args.overrides, {"output_dir": "outputs"})
+    found = find_run(args.rerun, Path(options["output_dir"]))
     found.check_record()
     job, _ = with_overrides(
         read_frozen(found.directory, found.record), args.overrides, args.config_dir
     )
     dataset = DataLoader()(job)
-    output_dir = Path(job.config["output_dir"]).absolute()
+    output_dir = job.output_dir
     directory = allocate(output_dir / "runs", run_hash(job.config, dataset.fingerprint)[:8])
     console, sinks = Console(), Sinks()
     with _directory(directory, output_dir, console, keep=False):
@@ -197,26 +202,39 @@ def _directory(
 
 
 def _refuse_other_configs(args: Namespace) -> None:
-    """Refuses those of Hydra's flags that go past the checks, or unpickle a file."""
+    """Refuses flags of Hydra's that skip the checks, unpickle a file, or exclude each other."""
     for flag in ("config_path", "config_name", "experimental_rerun"):
         if getattr(args, flag) is not None:
             raise UserError(
                 f"--{flag.replace('_', '-')}: expected no such flag. --config-dir adds options of "
                 "your own; --rerun RUN trains a recorded config anew."
             )
+    names = [name for name in ("multirun", "run", "cfg", "info") if getattr(args, name)]
+    if len(names) > 1:
+        raise UserError(f"--{' and --'.join(names)}: expected one of them.")
 
 
 def _train_nothing(config: DictConfig) -> None:
     """Stands in where Hydra only shows something."""
 
 
-def _hand_to_hydra(arguments: list[str], task: Callable[[DictConfig], None]) -> None:
-    """Lets Hydra run a command line."""
+def _hand_to_hydra(args: Namespace, task: Callable[[DictConfig], None]) -> None:
+    """Lets Hydra run a command line, which it takes from `sys.argv`."""
     decorate = hydra.main(
         version_base="1.3", config_path=str(config_directory()), config_name="config"
     )
-    with _arguments(arguments):
+    with _arguments(_as_arguments(args)):
         decorate(task)()
+
+
+def _as_arguments(args: Namespace) -> list[str]:
+    """Returns the command line that Hydra parses to the same; overrides lie beside each other."""
+    arguments = list(args.overrides)
+    for name, value in vars(args).items():
+        if name not in ("overrides", "rerun") and value not in (None, False):
+            flag = f"--{name.replace('_', '-')}"
+            arguments.append(flag if value is True else f"{flag}={value}")
+    return arguments
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from rich.console import Console
 from expt.assembly import is_mlflow, make_params
 from expt.command import run_command, take_options
 from expt.config.frozen import read_frozen
+from expt.config.paths import expanded
 from expt.errors import RunError, UserError
 from expt.record.directories import HeldError, held
 from expt.record.following import reason
@@ -48,6 +49,7 @@ def _run(arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
     options, names = take_options(args.directories, {"output_dir": "outputs"})
     output_dir = Path(options["output_dir"])
+    names = [str(expanded(name)) for name in names]
     directories = _find(names or [str(output_dir)], is_default=not names)
     sync = _Sync(Console(), output_dir, frozenset(Path(name).resolve() for name in names))
     for close_first in (True, False):  # the dead are closed even if MLflow can't be reached

@@ -71,6 +71,24 @@ def test_filters(filters: tuple[str, ...], count: int, outputs: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("Größe", ["Größe"]),
+        ("petal width (cm)", ["petal width (cm)"]),
+        ("'petal width (cm)'", ["petal width (cm)"]),
+        ("a,b", ["a,b"]),
+        ("'a,b',Größe", ["a,b", "Größe"]),
+        ("f(x,y),Größe", ["Größe", "f(x,y)"]),
+    ],
+)
+def test_a_filter_finds_any_text(wanted: str, found: list[str], tmp_path: Path) -> None:
+    for number, name in enumerate(("a,b", "Größe", "petal width (cm)", "f(x,y)")):
+        write_run(tmp_path / str(number), {"data.target": name})
+    runs = select([str(tmp_path)], [f"data.target={wanted}"], tmp_path).runs
+    assert [run.params["data.target"] for run in runs] == found
+
+
+@pytest.mark.parametrize(
     ("arguments", "filters", "told"),
     [
         (("nowhere",), (), "nowhere: there is no such folder"),

@@ -158,6 +158,13 @@ def test_a_deleted_key_that_is_needed_is_named(key: str) -> None:
         check(job_with(**{key: DELETED}))
 
 
+def test_a_path_below_an_unknown_home_is_refused() -> None:
+    check(job_with(data__path="~/data/mnist", data__data_dir="~"))
+    for key in ("data.path", "data.data_dir", "output_dir"):
+        with pytest.raises(UserError, match=f"{key}=~nobody-here/x: there is no user"):
+            check(job_with(**{key.replace(".", "__"): "~nobody-here/x"}))
+
+
 def test_an_output_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()

@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 from expt.config.compose import (
     Job,
     compose_jobs,
+    compose_whole,
     directory_override,
     is_multirun,
     prepare_hydra,
@@ -120,6 +121,32 @@ def test_a_config_can_ask_for_a_sweep_by_itself(tmp_path: Path) -> None:
     assert [job.config["seed"] for job in jobs] == [4, 5]
 
 
+def test_the_values_of_a_configs_sweep_may_be_any_text(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "names.yaml").write_text(
+        "# @package _global_\nhydra:\n  sweeper:\n    params: {name: 'Größe (cm),1e5'}\n",
+        encoding="utf-8",
+    )
+    jobs, _ = compose_jobs(["experiment=names"], str(tmp_path), multirun=True)
+    assert [job.config["name"] for job in jobs] == ["Größe (cm)", "1e5"]
+
+
+def test_a_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "my conf" / "act").mkdir(parents=True)
+    (tmp_path / "my conf" / "act" / "größe.yaml").write_text(
+        "_target_: keras.layers.Activation\nactivation: silu\n"
+    )
+    job = compose_one("act=größe", "output_dir=~/a b", config_dir=Path("~/my conf"))
+    assert job.config["act"]["activation"] == "silu"
+    assert (job.output_dir, job.config["output_dir"]) == (tmp_path / "a b", "~/a b")
+
+
+def test_the_folders_of_a_sweeps_jobs_have_no_quotes() -> None:
+    (_, second), _ = compose_whole(["name=a,Größe (cm)"], None, multirun=True)
+    assert second.subdirectory == "1_name=Größe__cm_"
+
+
 def test_one_run_is_no_sweep() -> None:
     assert not is_multirun(compose_jobs([], None, multirun=False)[1])
 
@@ -217,6 +244,7 @@ def test_a_job_is_plain_resolved_values() -> None:
         ("model.units=[1,2]", "model.units=_1,2_"),
         ("data.path=/a b/c", "data.path=_a_b_c"),
         ("x" * 300, "x" * 100),
+        ("价" * 300, "价" * 66),  # 200 bytes
     ],
 )
 def test_overrides_become_short_file_names(text: str, name: str) -> None:

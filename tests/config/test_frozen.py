@@ -88,6 +88,14 @@ def test_values_and_options_are_changed(job: Job) -> None:
     assert job.config["seed"] == 0
 
 
+def test_text_that_hydras_grammar_refuses_is_set_as_typed(job: Job) -> None:
+    changed, values = with_overrides(job, ["name=Größe (cm)", "output_dir=~/a b", "+data.path=1e5"])
+    assert values == {"name": "Größe (cm)", "output_dir": "~/a b", "data.path": "1e5"}
+    assert changed.config["name"] == "Größe (cm)"
+    again, _ = with_overrides(job, changed.overrides[len(job.overrides) :])
+    assert again.config == changed.config
+
+
 def test_nothing_is_changed_without_overrides(job: Job) -> None:
     changed, values = with_overrides(job, [])
     assert (changed.config, values) == (job.config, {})

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from conftest import Command, Train
 from expt.record.journal import read_journal
@@ -94,6 +95,30 @@ def test_help_and_config_import_nothing_heavy(arguments: list[str], tmp_path: Pa
     assert done.stdout.splitlines()[-1] == "imported"
     assert "leaky_relu" in done.stdout or "_target_: keras.layers.ReLU" in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_any_text_reaches_the_config(tmp_path: Path) -> None:
+    (tmp_path / "my conf" / "act").mkdir(parents=True)
+    (tmp_path / "my conf/act/größe.yaml").write_text("_target_: keras.layers.Activation\n")
+    typed = {"separator": ";", "target": "petal width (cm)", "path": "~/a=1, b.csv", "weight": "价"}
+    options = [f"data.{key}={text}" for key, text in typed.items()]
+    given = ["data=csv", "act=größe", *options, "output_dir=~/x", "--cfg", "job"]
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    done = subprocess.run(
+        # The flags stand between the overrides and behind them.
+        [sys.executable, "-m", "expt.run", *given[:2], "--config-dir=~/my conf", *given[2:]],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    config = yaml.safe_load(done.stdout)
+    assert {key: config["data"][key] for key in typed} == typed
+    assert config["output_dir"] == "~/x"
+    assert config["act"]["_target_"] == "keras.layers.Activation"
 
 
 def test_sweep_runs_every_job_and_tells_of_the_failed_one(

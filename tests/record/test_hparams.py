@@ -89,3 +89,4 @@ def test_a_damaged_plan_tells_nothing(content: str | None, tmp_path: Path) -> No
 
 def test_what_overrides_give() -> None:
     assert given(["a=b=c", "+d.e=1", "++f=", "~g"]) == {"a": "b=c", "d.e": "1", "f": "", "g": ""}
+    assert given(["a='petal width (cm)'", 'b="it\'s"']) == {"a": "petal width (cm)", "b": "it's"}

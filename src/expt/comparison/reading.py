@@ -13,6 +13,7 @@ from expt.comparison.values import as_text, plain
 from expt.config.hashes import flatten
 from expt.errors import UserError
 from expt.record.journal import FILE_NAME, complete_size, read_journal
+from expt.record.quoting import unquoted
 from expt.runs.find import read_run
 from expt.runs.kinds import wrong_place
 from expt.runs.life import status_of
@@ -179,7 +180,7 @@ def _params(record: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, A
     for override in record.get("overrides") or ():  # model=custom model._target_=…
         key, _, value = override.partition("=")
         if key.endswith("_target_"):
-            params = {**params, key: value}
+            params = {**params, key: unquoted(value)}
     fingerprint = (record.get("data") or {}).get("fingerprint")
     if isinstance(fingerprint, str):
         params = {**params, "data.fingerprint": fingerprint[:8]}

@@ -1,7 +1,6 @@
 """Which runs are compared: sweeps, directories, an experiment's, those with certain values."""
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,9 @@ from expt.comparison.jobs import JobPlace, jobs_in
 from expt.comparison.reading import ComparedRun
 from expt.comparison.values import as_text, plain
 from expt.errors import UserError, hint, nearest
+from expt.record.quoting import split_at_commas, unquoted
 
 _MOST_NAMED = 20  # values in a message
-_OUTSIDE_BRACKETS = re.compile(r",(?![^\[]*\])")
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def _filtered(runs: Sequence[ComparedRun], filters: Sequence[str]) -> Sequence[C
                 f"{text}: no run has a parameter {key!r}.{question} Expected one that the runs "
                 "have, such as act, optimizer.learning_rate or seed; or name, or status."
             )
-        options = {_normal(option) for option in _OUTSIDE_BRACKETS.split(wanted)}
+        options = {_normal(unquoted(one)) for one in (wanted, *split_at_commas(wanted))}
         kept = [run for run, value in zip(runs, values, strict=True) if value in options]
         if not kept:
             present = sorted({value for value in values if value is not None})

@@ -14,6 +14,7 @@ from expt.config.compose import Job
 from expt.config.hashes import flatten
 from expt.config.instantiate import check_target, targets
 from expt.config.location import config_directory, options
+from expt.config.paths import expanded
 from expt.errors import UserError, hint
 from expt.train.cadence import Cadence, parse_seconds
 
@@ -71,7 +72,8 @@ def check(job: Job) -> None:
     _check_loop(config)
     _check_sweep(config["sweep"])
     _check_numbers(config)
-    _check_output_directory(config["output_dir"])
+    _check_homes(config["data"])
+    _check_output_directory(job.output_dir)
 
 
 def task_of(job: Job, data_task: str) -> str:
@@ -254,13 +256,19 @@ def _check_numbers(config: Mapping[str, Any]) -> None:
         raise UserError(f"model.units={units}: expected a list of widths, such as [128, 128].")
 
 
-def _check_output_directory(output_dir: str) -> None:
-    path = Path(output_dir).absolute()
+def _check_homes(data: Mapping[str, Any]) -> None:
+    """Checks that `~user` in a path names a user; the data's source expands it."""
+    for key in ("path", "data_dir"):
+        if isinstance(data.get(key), str):
+            expanded(data[key], f"data.{key}=")
+
+
+def _check_output_directory(path: Path) -> None:
     existing = next(p for p in (path, *path.parents) if p.exists())
     if not existing.is_dir():
-        raise UserError(f"output_dir={output_dir}: {existing} is a file, not a folder.")
+        raise UserError(f"output_dir={path}: {existing} is a file, not a folder.")
     if not os.access(existing, os.W_OK):
-        raise UserError(f"output_dir={output_dir}: {existing} can't be written to.")
+        raise UserError(f"output_dir={path}: {existing} can't be written to.")
 
 
 def _at_least(key: str, value: object, least: int) -> None:

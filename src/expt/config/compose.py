@@ -19,9 +19,13 @@ from expt.config.grid import expand
 from expt.config.hydra_errors import hydras_errors_as_ours
 from expt.config.instantiate import mappings, targets
 from expt.config.location import config_directory
+from expt.config.overrides import normalize
+from expt.config.paths import expanded
 from expt.errors import UserError
+from expt.record.quoting import quoted, unquoted
 
 _FILE_NAME_LENGTH = 100
+_FILE_NAME_BYTES = 200
 _HYDRAS_OWN = re.compile(
     r"hydra(\._internal\.core_plugins|_plugins)\.[\w.]+\.\w+(Launcher|Sweeper)"
 )
@@ -40,6 +44,11 @@ class Job:
     config: dict[str, Any]
     choices: dict[str, str]
     overrides: tuple[str, ...]
+
+    @property
+    def output_dir(self) -> Path:
+        """The folder of all runs, absolute."""
+        return expanded(self.config["output_dir"], "output_dir=").absolute()
 
     @classmethod
     def from_hydra(cls, config: DictConfig, hydra: DictConfig) -> "Job":
@@ -101,7 +110,7 @@ class Composed:
             with open_dict(composed):
                 composed.hydra.job.id = composed.hydra.job.num = number
                 if varied:
-                    composed.hydra.job.override_dirname = ",".join(varied)
+                    composed.hydra.job.override_dirname = ",".join(map(_plain, varied))
             subdirectory = str(composed.hydra.sweep.subdir)
         return cls(job, own, subdirectory)
 
@@ -146,6 +155,7 @@ def compose_whole(
     """
     prepare_hydra()
     multirun = multirun or "hydra.mode=MULTIRUN" in overrides
+    overrides = normalize(overrides, multirun)
     with hydras_errors_as_ours(overrides), _hydra(config_dir) as search_path:
         modes = [*search_path, *(["hydra.mode=MULTIRUN"] if multirun else [])]
         if not multirun:
@@ -200,7 +210,9 @@ def _expand(overrides: list[str], config: DictConfig) -> list[list[str]]:
         return [[override for override in overrides if not _sweeps(override)]]
     params = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
     loader = GlobalHydra.instance().config_loader()
-    parsed = OverridesParser.create(config_loader=loader).parse_overrides([*params, *overrides])
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides(
+        [*normalize(params, multirun=True), *overrides]
+    )
     return expand(parsed, config.sweep.zip)
 
 
@@ -211,7 +223,7 @@ def _hydra(config_dir: str | None) -> Iterator[list[str]]:
     search_path = (
         []
         if config_dir is None
-        else [f"hydra.searchpath=[{_quoted(f'file://{Path(config_dir).resolve()}')}]"]
+        else [f"hydra.searchpath=[{quoted(f'file://{_config_dir(config_dir).resolve()}')}]"]
     )
     with initialize_config_dir(str(config_directory()), version_base="1.3", job_name="run"):
         yield search_path
@@ -223,21 +235,30 @@ def check_config_dir(config_dir: str | None) -> None:
     Raises:
         UserError: It is not.
     """
-    if config_dir is not None and not Path(config_dir).is_dir():
+    if config_dir is not None and not _config_dir(config_dir).is_dir():
         raise UserError(f"--config-dir {config_dir}: there is no such folder.")
 
 
-def _quoted(value: str) -> str:
-    """Quotes a value for Hydra's override grammar, where a backslash counts before a quote only."""
-    return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value) + "'"
+def _config_dir(config_dir: str) -> Path:
+    return expanded(config_dir, "--config-dir ")
 
 
 def directory_override(key: str, directory: Path) -> str:
     """Returns the override that sets a directory of Hydra's, whatever the path's characters."""
     without_interpolation = re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + r"\${", str(directory))
-    return f"{key}={_quoted(without_interpolation)}"
+    return f"{key}={quoted(without_interpolation)}"
+
+
+def _plain(override: str) -> str:
+    """Returns an override without quotes around its value."""
+    key, equals, value = override.partition("=")
+    return f"{key}{equals}{unquoted(value)}"
 
 
 def _file_name(text: str) -> str:
-    """Makes a short file name of a job's overrides; what is cut off or replaced is in `.hydra/`."""
-    return re.sub(r"[^\w.,=+-]", "_", text)[:_FILE_NAME_LENGTH]
+    """Makes a short file name of a job's overrides; what is cut off or replaced is in `.hydra/`.
+
+    File systems count bytes, of which a letter can have four.
+    """
+    name = re.sub(r"[^\w.,=+-]", "_", text)[:_FILE_NAME_LENGTH]
+    return name.encode()[:_FILE_NAME_BYTES].decode(errors="ignore")

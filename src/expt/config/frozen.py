@@ -14,6 +14,7 @@ from expt.config.checks import part_nodes
 from expt.config.compose import Job, check_config_dir, compose_jobs
 from expt.config.hydra_errors import hydras_errors_as_ours
 from expt.config.location import options
+from expt.config.overrides import normalize
 from expt.errors import UserError, hint
 
 CONFIG_FILE = Path(".hydra") / "config.yaml"
@@ -104,8 +105,9 @@ def with_overrides(
         UserError: An override is wrong.
     """
     check_config_dir(config_dir)
-    with hydras_errors_as_ours(list(overrides)):
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    overrides = normalize(overrides, multirun=False)
+    with hydras_errors_as_ours(overrides):
+        parsed = OverridesParser.create().parse_overrides(overrides)
     for override in parsed:
         if override.is_delete() or override.is_sweep_override():
             raise UserError(
@@ -129,7 +131,7 @@ def with_overrides(
             if group in composed.choices:
                 choices[group] = composed.choices[group]
     of_values = [override for override in parsed if override not in of_groups]
-    with hydras_errors_as_ours(list(overrides)):
+    with hydras_errors_as_ours(overrides):
         merged = OmegaConf.merge(OmegaConf.structured(schema.Config), config)
         assert isinstance(merged, DictConfig)
         for override in of_values:

@@ -8,6 +8,7 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import Override
 
+from expt.config.overrides import normalize
 from expt.errors import UserError, hint
 
 
@@ -26,7 +27,8 @@ def expand(overrides: Sequence[Override], zipped: Any) -> list[list[str]]:
     axes: dict[str, list[list[str]]] = {}
     for override in overrides:
         [jobs] = BasicSweeper.split_arguments([override], None)
-        axes[override.get_key_element()] = jobs
+        # Hydra's functions, such as choice, drop the quotes of their values.
+        axes[override.get_key_element()] = [normalize(job, multirun=False) for job in jobs]
     typed = {key.lstrip("+"): key for key in axes}
     for group in _groups(zipped):
         keys = [typed.get(key, key) for key in group]

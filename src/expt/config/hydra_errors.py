@@ -14,11 +14,13 @@ from omegaconf.errors import (
 
 from expt.config.location import options
 from expt.errors import UserError, hint, nearest
+from expt.record.quoting import quoted, tokens
 
 _CONVERSION = re.compile(
     r"Value '(?P<value>.*)' of type '.*' could not be converted to (?P<type>\w+)"
 )
 _PARTS = ("data", "model", "act", "loss", "optimizer", "schedule")
+_PAIRS = {"[": "]", "{": "}", "(": ")"}
 _TYPE_NAMES = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 
 
@@ -39,7 +41,8 @@ def hydras_errors_as_ours(overrides: list[str]) -> Iterator[None]:
     except MissingMandatoryValue as error:
         raise UserError(f"{error.full_key} has no value; give one: {error.full_key}=…") from error
     except OverrideParseException as error:
-        raise UserError(f"{error.override!r} is not of the form key=value: {error}") from error
+        reason = _unclosed(error.override) or str(error)
+        raise UserError(f"{error.override!r} is not of the form key=value: {reason}") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_composition(error)) from error
     except ValueError as error:
@@ -49,6 +52,24 @@ def hydras_errors_as_ours(overrides: list[str]) -> Iterator[None]:
         raise UserError(
             f"{given}: Hydra can't compose this ({error}). Expected GROUP=OPTION and KEY=VALUE."
         ) from error
+
+
+def _unclosed(override: str) -> str | None:
+    """Describes the bracket or quotation mark of a value that has no counterpart, if any."""
+    key, _, value = override.partition("=")
+    value, unclosed = value.strip(), list[str]()
+    for token in tokens(value):
+        if token in _PAIRS:
+            unclosed.append(token)
+        elif unclosed and token == _PAIRS[unclosed[-1]]:
+            unclosed.pop()
+    if unclosed:
+        reason = f"{unclosed[-1]} is not closed by {_PAIRS[unclosed[-1]]}"
+    elif value.startswith(("'", '"')):
+        reason = f"{value[0]} does not close at the end of the value"
+    else:
+        return None
+    return f'{reason}. If the value is text, quote it: "{key}={quoted(value)}".'
 
 
 def _missing_config(error: MissingConfigException) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from expt.record.quoting import unquoted
+
 PLAN_FILE = "sweep.json"
 _DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
@@ -73,7 +75,7 @@ def read_mlflow_place(sweep: Path) -> tuple[str, str] | None:
 def given(overrides: Sequence[str]) -> dict[str, str]:
     """Returns what overrides give, by key."""
     pairs = (override.lstrip("+~").partition("=") for override in overrides)
-    return {key: value for key, _, value in pairs}
+    return {key: unquoted(value) for key, _, value in pairs}
 
 
 def _read(sweep: Path) -> Any:

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, open_dict
 
 from expt.config.compose import Composed
 from expt.config.grid import expand
+from expt.config.overrides import normalize
 
 _MODULE = "hydra_plugins.expt"
 
@@ -36,6 +37,10 @@ class GridSweeper(BasicSweeper):
     def __init__(self, params: dict[str, str] | None) -> None:
         """Takes values by key, as a config's `hydra.sweeper.params` gives them."""
         super().__init__(max_batch_size=None, params=params)
+
+    def _parse_config(self) -> list[str]:
+        """Returns the overrides that the config's `params` stand for."""
+        return normalize(super()._parse_config(), multirun=True)
 
     def split_arguments(  # type: ignore[override]  # a static method there
         self, overrides: list[Override], max_batch_size: int | None
@@ -64,9 +69,10 @@ class WorkersLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Trains the jobs; how each stands is in the sweep's plan."""
+        given = [normalize(overrides, multirun=False) for overrides in job_overrides]
         jobs = [
             self._task.composed(overrides) or self._compose(overrides, number)
-            for number, overrides in enumerate(job_overrides, initial_job_idx)
+            for number, overrides in enumerate(given, initial_job_idx)
         ]
         self._task.launch(Path(self._config.hydra.sweep.dir).absolute(), jobs)
         return [JobReturn(status=JobStatus.COMPLETED, _return_value=None) for _ in jobs]

@@ -153,7 +153,7 @@ class Plan:
     @property
     def output_dir(self) -> Path:
         """The folder of all runs."""
-        return Path(self.jobs[0].job.config["output_dir"]).absolute()
+        return self.jobs[0].job.output_dir
 
     def membership(self, job: PlannedJob) -> Membership:
         """Returns what a job's run tells of the sweep."""

@@ -1,0 +1,126 @@
+"""Overrides as users type them, made into what Hydra's grammar accepts.
+
+A value that the grammar refuses is text, unless it begins as a list, a mapping, a quoted text or a
+call of one of Hydra's functions: those are mistakes. The values of `TEXTS` and `LISTS_OF_TEXTS` are
+text even where Hydra would read a number, a list or null: `data.target=1e5` is the column `1e5`.
+Everywhere, quotes around a whole value, `${…}`, calls of Hydra's functions and its escapes, such as
+a backslash before a comma, keep their meaning.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from expt.errors import UserError
+from expt.record.quoting import is_quoted, quoted, split_at_commas
+
+TEXTS = frozenset(
+    {
+        *("name", "output_dir", "data.path", "data.data_dir", "data.target"),
+        *("data.weight", "data.group", "data.separator", "data.decimal"),
+    }
+)
+"""Keys whose values are text as typed: names of columns, paths, separators."""
+
+LISTS_OF_TEXTS = frozenset(
+    {"data.ignore", "data.categorical", "data.class_names", "data.na_values"}
+)
+"""Keys whose values are lists of such text."""
+
+Convert = Callable[[str], str]
+
+_NEVER_NULL = frozenset({"data.target"})
+_FUNCTIONS = "bool|choice|float|glob|int|interval|range|shuffle|sort|str|tag"
+_CALL = re.compile(rf"\s*(?:{_FUNCTIONS})\s*\(.*\)\s*", re.DOTALL)
+_SYNTAX = re.compile(rf"\s*(?:[\[{{'\"]|(?:{_FUNCTIONS})\s*\()")
+_CHOICE = re.compile(r"\s*choice\s*\((.*)\)\s*", re.DOTALL)
+_ESCAPED = re.compile(r"\\([\\()\[\]{}:=, \t])")
+
+
+def normalize(overrides: Sequence[str], multirun: bool) -> list[str]:
+    """Returns overrides that Hydra reads as they are meant; those that it reads so already stay.
+
+    Args:
+        overrides: As typed.
+        multirun: Whether commas in text separate the values of a sweep. Without a sweep they are a
+            part of the text.
+
+    Raises:
+        UserError: An override has bytes that are no UTF-8; no record could hold them.
+    """
+    for override in overrides:
+        if any("\ud800" <= letter <= "\udfff" for letter in override):
+            raise UserError(f"{override!a} is not valid UTF-8; expected KEY=VALUE in UTF-8.")
+    return [_normalize(override, multirun) for override in overrides]
+
+
+def _normalize(override: str, multirun: bool) -> str:
+    key, equals, value = override.partition("=")
+    if not equals or key.startswith("~") or _parse(f"{key}=x") is None:
+        return override
+    name = key.lstrip("+")
+    if name in TEXTS:
+        changed = _text(value, multirun, partial(_as_text, has_null=name not in _NEVER_NULL))
+    elif name in LISTS_OF_TEXTS and value.lstrip().startswith("["):
+        changed = _values(value, _as_list_of_texts)
+    elif _parse(override) is None:
+        changed = _values(value, _as_text_if_refused)
+    else:
+        return override
+    # What is refused all the same stays: Hydra's error is about what the user typed.
+    return override if _parse(f"{key}={changed}") is None else f"{key}={changed}"
+
+
+def _values(value: str, convert: Convert) -> str:
+    """Converts a value, or each value of a sweep."""
+    choice = _CHOICE.fullmatch(value)
+    pieces = split_at_commas(choice[1] if choice else value)
+    converted = ",".join(convert(piece.strip()) for piece in pieces)
+    return f"choice({converted})" if choice else converted
+
+
+def _text(value: str, multirun: bool, convert: Convert) -> str:
+    is_sweep = multirun and (len(split_at_commas(value)) > 1 or _CHOICE.fullmatch(value))
+    # A sweep has no empty values: `data.separator=,` is the comma.
+    is_sweep = is_sweep and all(piece.strip() for piece in split_at_commas(value))
+    return _values(value, convert) if is_sweep else convert(value)
+
+
+def _as_text(text: str, *, has_null: bool = False) -> str:
+    """Quotes a text unless Hydra reads it as itself."""
+    if not text or is_quoted(text.strip()) or (has_null and text.strip().lower() == "null"):
+        return text
+    parsed, meant = _parse(f"x={text}"), _ESCAPED.sub(r"\1", text)
+    if parsed is not None and (_CALL.fullmatch(text) or _is(parsed, meant)):
+        return text
+    return quoted(meant)
+
+
+def _as_list_of_texts(text: str) -> str:
+    if not (text.startswith("[") and text.endswith("]")):
+        return text
+    pieces = [piece.strip() for piece in split_at_commas(text[1:-1])]
+    return f"[{','.join(map(_as_text, pieces))}]"
+
+
+def _as_text_if_refused(text: str) -> str:
+    if _SYNTAX.match(text) or _parse(f"x={text}") is not None:
+        return text
+    return quoted(_ESCAPED.sub(r"\1", text))
+
+
+def _is(override: Override, text: str) -> bool:
+    return not override.is_sweep_override() and override.value() == text
+
+
+@lru_cache(maxsize=4096)  # a sweep's jobs share their overrides, and Hydra expands them again
+def _parse(override: str) -> Override | None:
+    """Returns what Hydra reads; None if its grammar refuses it."""
+    try:
+        return OverridesParser.create().parse_override(override)
+    except HydraException:
+        return None

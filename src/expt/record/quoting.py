@@ -1,0 +1,58 @@
+"""The quotes in which Hydra's override grammar takes any text, and the commas outside of them."""
+
+import re
+
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+_TOKEN = re.compile(
+    rf"\\.|(?<![^,\[({{:])\s*(?:{_QUOTED.pattern})(?=\s*(?:[,\])}}]|$))|.", re.DOTALL
+)
+
+
+def quoted(text: str) -> str:
+    """Quotes a text for Hydra's override grammar, where a backslash counts before a quote only."""
+    quote = '"' if "'" in text and '"' not in text else "'"
+    escaped = re.sub(
+        rf"(\\*)({quote}|$)", lambda m: m[1] * 2 + (f"\\{quote}" if m[2] else ""), text
+    )
+    return f"{quote}{escaped}{quote}"
+
+
+def is_quoted(text: str) -> bool:
+    """Whether a text is one quoted value."""
+    return _QUOTED.fullmatch(text) is not None
+
+
+def unquoted(text: str) -> str:
+    """Returns the text of a quoted value, and any other text as it is."""
+    if not is_quoted(text):
+        return text
+    quote = text[0]
+    return re.sub(rf"(\\+)({quote}|$)", lambda m: m[1][: len(m[1]) // 2] + m[2], text[1:-1])
+
+
+def split_at_commas(text: str) -> list[str]:
+    """Splits a text at the commas outside quotes and brackets.
+
+    Brackets that don't match are characters like others.
+    """
+    return _split(text, with_brackets=True) or _split(text, with_brackets=False) or [text]
+
+
+def tokens(text: str) -> list[str]:
+    """Splits a text into characters, quoted values and pairs of a backslash and a character."""
+    return _TOKEN.findall(text)
+
+
+def _split(text: str, *, with_brackets: bool) -> list[str] | None:
+    """Returns the pieces; None if brackets are heeded and don't match."""
+    pieces, depth = [""], 0
+    for piece in tokens(text):
+        if with_brackets:
+            depth += (piece in "[({") - (piece in "])}")
+        if depth < 0:
+            return None
+        if piece == "," and depth == 0:
+            pieces.append("")
+        else:
+            pieces[-1] += piece
+    return pieces if depth == 0 else None
