@@ -16,6 +16,7 @@ from expt.errors import Terminated
 from expt.parts.data.dataset import Dataset
 from expt.record.recorder import Recorder
 from expt.record.run import Earlier
+from expt.record.values import format_value
 from expt.train.backend import start_tensorflow
 
 LOG_FILE = "run.log"
@@ -88,14 +89,16 @@ def _outcome(record: Mapping[str, Any]) -> str:
     """One line on how a run came out."""
     final, best = record["final"], record["best"]
     numbers = "  ".join(
-        f"{name} {value:.4f}" for name, value in final.items() if name.startswith(("val/", "test/"))
+        f"{name} {format_value(value)}"
+        for name, value in final.items()
+        if name.startswith(("val/", "test/"))
     )
     began = record["resumed"][-1]["time"] if "resumed" in record else record["started"]
     stopped = f"stopped early: {record['stopped']}\n" if record["stopped"] else ""
     return (
         f"{record['status']} after {final['step']} steps, {record['ended'] - began:.1f} s  "
         f"{numbers}\n{stopped}"
-        f"best model: step {best['step']}, {best['watched']} {best[best['watched']]:.4f} "
+        f"best model: step {best['step']}, {best['watched']} {format_value(best[best['watched']])} "
         "(model.keras, test/* are its)"
     )
 

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from expt.record.recorder import Record, Scalars
 from expt.record.run import Run, Status
+from expt.record.values import format_value
 
 _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_REFRESHES = 0.1
@@ -88,7 +89,7 @@ class ConsoleRecorder:
 
 def _numbers(values: Mapping[str, float], metrics: Sequence[str]) -> str:
     shown = [
-        f"{name} {values[name]:.4f}"
+        f"{name} {format_value(values[name])}"
         for name in (f"{split}/{metric}" for split in ("train", "val") for metric in metrics)
         if name in values
     ]

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from expt.record.journal import FILE_NAME
+from expt.record.values import format_value
 from expt.sweep.plan import ENDED_WELL, JobStatus, Plan, PlannedJob
 
 _SHOWN = ("val/", "test/")
@@ -67,7 +68,9 @@ class View:
             self._took.append(seconds)
             self._consider(job, record)
         final = record.get("final", {})
-        values = "  ".join(f"{k} {v:.4f}" for k, v in final.items() if k.startswith(_SHOWN))
+        values = "  ".join(
+            f"{k} {format_value(v)}" for k, v in final.items() if k.startswith(_SHOWN)
+        )
         done = len(self._plan.jobs) - self._plan.count(JobStatus.PENDING, JobStatus.RUNNING)
         line = f"{done}/{len(self._plan.jobs)} {job.status} {job.name}  {job.reason or values}"
         style = _STYLES.get(job.status, "")
@@ -121,7 +124,7 @@ class View:
         larger = metric.rpartition("/")[2] in record["larger_is_better"]
         better = value if larger else -value
         if self._best is None or (metric == self._best[2] and better > self._best[0]):
-            self._best = (better, f"{metric} {value:.4f}  {job.name}", metric)
+            self._best = (better, f"{metric} {format_value(value)}  {job.name}", metric)
 
 
 def _deciding(plan: Plan, record: Mapping[str, Any]) -> str | None:
@@ -140,7 +143,9 @@ def _progress(job: PlannedJob) -> Text:
             file.seek(max(0, file.seek(0, 2) - _TAIL))
             *_, last, _rest = file.read().split(b"\n")
         record = json.loads(last)
-        loss = f"  train/loss {record['train/loss']:.4f}" if "train/loss" in record else ""
+        loss = (
+            f"  train/loss {format_value(record['train/loss'])}" if "train/loss" in record else ""
+        )
         return Text(f"epoch {record['epoch']}  step {record['step']}{loss}")
     except (OSError, ValueError, KeyError, TypeError):
         return Text("starting")
