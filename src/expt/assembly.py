@@ -1,5 +1,6 @@
 """From a job's config to its data, its plan and its recorders; without TensorFlow."""
 
+import inspect
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -37,7 +38,7 @@ class DataLoader:
         Args:
             preparation: How a recorded run prepared its inputs; others are prepared likewise.
         """
-        self._supplied = {} if preparation is None else {"preparation": preparation}
+        self._preparation = preparation
         self._loaded: dict[str, Dataset] = {}
 
     def __call__(self, job: Job) -> Dataset:
@@ -47,7 +48,10 @@ class DataLoader:
             UserError: The config is wrong, the data is missing or damaged, or they don't fit.
         """
         check(job)
-        source: Source = call(part(job.config["data"], "data"), "data", **self._supplied)
+        make_source = part(job.config["data"], "data")
+        takes_it = "preparation" in inspect.signature(make_source.func).parameters
+        supplied = {"preparation": self._preparation} if takes_it and self._preparation else {}
+        source: Source = call(make_source, "data", **supplied)
         if source.task is not None:
             check_task(job, source.task)
         batches = job.config["loop"]["batches"]
@@ -69,7 +73,7 @@ class DataLoader:
     def shared(self) -> "DataLoader":
         """Returns a loader for other processes, with the data that is sent sooner than loaded."""
         loader = DataLoader()
-        loader._supplied = self._supplied
+        loader._preparation = self._preparation
         loader._loaded = {
             key: dataset
             for key, dataset in self._loaded.items()

@@ -46,6 +46,7 @@ DIGITS = np.arange(17.0).repeat(4).reshape(17, 2, 2, 1)  # levels from 0 to 16 i
 def test_levels_of_other_data_sets_have_their_own_maximum() -> None:
     np.testing.assert_array_equal(prepared(DIGITS, 16.0, DIGITS.astype(np.uint8)), DIGITS / 16)
     np.testing.assert_array_equal(prepared(DIGITS, 16.0, DIGITS / 16), DIGITS / 16)
+    np.testing.assert_array_equal(prepared(DIGITS, 16.0, PIXELS.astype(np.uint8)), FRACTIONS)
 
 
 UNCERTAIN: dict[str, tuple[Any, float, Any]] = {
@@ -55,7 +56,7 @@ UNCERTAIN: dict[str, tuple[Any, float, Any]] = {
     "fractions above 1": (PIXELS.astype(np.uint8), 255.0, PIXELS * 0.5 + 0.25),
     "negative": (PIXELS.astype(np.uint8), 255.0, PIXELS - 128),
     "Booleans": (PIXELS.astype(np.uint8), 255.0, PIXELS > 9),
-    "8 bits for 16 levels": (DIGITS, 16.0, PIXELS.astype(np.uint8)),
+    "32 bits for 16 levels": (DIGITS, 16.0, PIXELS.astype(np.uint32)),
     "fractions for whole numbers": (PIXELS, 1.0, FRACTIONS),
     "16 bits for whole numbers": (PIXELS, 1.0, (PIXELS * 257).astype(np.uint16)),
     "whole numbers for fractions": (FRACTIONS, 1.0, PIXELS.astype(np.uint8)),

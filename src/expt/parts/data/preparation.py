@@ -122,6 +122,8 @@ class ArrayPreparation:
     def _for_levels(self, given: Summary) -> float:
         """For raw inputs from 0 to `divisor`, which became 0 to 1."""
         trained, top = self.trained_on, self.divisor
+        if given.dtype == "uint8" and given.most > top:
+            return 255.0  # pixels of 8 bits, since levels can't be as high
         if given.least < 0 or given.most > top:
             raise self._refusal(given, f"values from 0 to {top:g}, or from 0 to 1")
         if given.kind == "f":
