@@ -13,6 +13,7 @@ from expt.config.compose import Job
 from expt.config.frozen import read_frozen
 from expt.config.paths import expanded
 from expt.errors import RunError, UserError, hint
+from expt.exports.inputs import describe_inputs
 from expt.runs.find import FoundRun, find_run
 from expt.saved import check_shapes, load_model
 from expt.train.backend import start_tensorflow, stderr_logged
@@ -51,6 +52,7 @@ def _run(arguments: list[str]) -> int:
         with stderr_logged():
             difference = _export(job, run, file, args.format, partial)
     print(f"{args.format} written to {path} ({_size(path)})")
+    print(f"it takes {describe_inputs(run.record['data'])}")
     print(f"largest difference from the model's outputs: {difference:.1e} of their scale")
     return 0
 

@@ -50,8 +50,9 @@ def _known(preparation: Mapping[str, Any]) -> ArrayPreparation:
         return ArrayPreparation.from_mapping(preparation)
     if kind == "image":  # pixels of 8 bits
         return ArrayPreparation(255.0, Summary("uint8", 0.0, 255.0, is_whole=True))
-    # A table's encoding is of columns with names; a source of the user's own may record none.
-    return ArrayPreparation(1.0, Summary("float32", -np.inf, np.inf, is_whole=True))
+    # A table's encoding is of columns with names. Runs of a user's own source, or of an earlier
+    # version, may have no record: then inputs are as the model takes them, which floats can be.
+    return ArrayPreparation(1.0, Summary("float32", -np.inf, np.inf, is_whole=False))
 
 
 def _raw(path: Path) -> NDArray[Any]:

@@ -30,7 +30,8 @@ def read_table_inputs(run: FoundRun, path: Path) -> TableInputs:
     preparation = run.record["data"].get("preparation") or {}
     if preparation.get("kind") != "table":
         raise UserError(
-            f"{path}: {run.directory.name} was not trained on a table; expected .npy or .npz."
+            f"{path}: {run.directory.name} has no record of a table's columns, so it was not "
+            "trained on a CSV file, or by an earlier version; expected .npy or .npz."
         )
     encoder = Encoder.from_mapping(preparation)
     table = encoder.read(path)
