@@ -1,0 +1,29 @@
+from typing import Any
+
+import pytest
+
+from expt.exports.inputs import describe_inputs
+
+COLUMN = {"name": "size", "categories": None, "fill": None, "number": None}
+TABLE = {
+    "kind": "table",
+    "columns": [COLUMN, {**COLUMN, "name": "on", "categories": ["no", "yes"]}],
+    "separator": ",",
+    "impute": False,
+    "na_values": None,
+    "class_names": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("preparation", "shape", "words"),
+    [
+        (TABLE, [3], "the columns size, on=no, on=yes, in this order; 1 or 0 for a=b"),
+        ({"kind": "image"}, [8, 8, 3], "pixels of 8 x 8 x 3 divided by 255"),
+        ({"kind": "array", "divisor": 16.0}, [8, 8, 1], "values of 8 x 8 x 1 divided by 16"),
+        ({"kind": "array", "divisor": 1.0}, [4], "values of 4 as they are"),
+        (None, [4], "values of 4 as they are"),
+    ],
+)
+def test_it_says_what_a_model_takes(preparation: Any, shape: list[int], words: str) -> None:
+    assert describe_inputs({"preparation": preparation, "input_shape": shape}) == words
