@@ -21,9 +21,7 @@ KIND = np.array(["cat", "dog"])[(Y.mean() < Y).astype(int)]
 STEPS = 120
 
 
-def outcome(
-    folder: Path, columns: dict[str, Sequence[object]], *overrides: str
-) -> dict[str, float]:
+def outcome(folder: Path, columns: Mapping[str, Any], *overrides: str) -> dict[str, float]:
     """Trains on a table whose last column is the target; returns what validation gives."""
     path = folder / "table.csv"
     with path.open("w", newline="", encoding="utf-8") as file:

@@ -14,9 +14,11 @@ def describe_inputs(data: Mapping[str, Any]) -> str:
     preparation = data.get("preparation") or {}
     kind, divisor = preparation.get("kind"), preparation.get("divisor", 1.0)
     if kind == "table":
-        names = Encoder.from_mapping(preparation).feature_names
+        encoder = Encoder.from_mapping(preparation)
+        names = encoder.feature_names
         more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-        return f"the columns {', '.join(names[:_MOST_NAMED])}{more}, in this order; 1 or 0 for a=b"
+        text = f"the columns {', '.join(names[:_MOST_NAMED])}{more}, in this order"
+        return text if encoder.are_numbers.all() else f"{text}; 1 or 0 for a=b"
     shape = " x ".join(map(str, data["input_shape"]))
     if kind == "image":
         return f"pixels of {shape} divided by 255"
