@@ -1,7 +1,9 @@
 """What changes a table's units, names or order, and not its meaning, changes no result."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
