@@ -53,8 +53,11 @@ def composed(*overrides: str) -> dict[str, Any]:
         ("data.target", "1_000"),
         ("data.target", "007"),
         ("data.target", "true"),
-        ("data.target", "null"),
         ("data.target", "nan"),
+        ("data.thousands", ","),
+        ("data.thousands", "."),
+        ("data.thousands", " "),
+        ("data.thousands", "'"),
         ("data.target", " padded "),
         ("data.path", "~/data/mnist"),
         ("data.path", "/a b/it's/{x}=[1,2]%@,(3).csv"),
@@ -75,7 +78,7 @@ def test_names_and_paths_are_text_as_typed(key: str, text: str) -> None:
 )
 @settings(max_examples=300, deadline=None)
 def test_whatever_is_typed_arrives_as_that_text(text: str) -> None:
-    assume(not HAS_A_MEANING.fullmatch(text))
+    assume(not HAS_A_MEANING.fullmatch(text) and text.strip().lower() != "null")
     assert read(f"data.target={text}") == text
 
 
@@ -107,6 +110,7 @@ def test_what_is_normalized_stays(key: str, text: str, multirun: bool) -> None:
         *("data.path=a/b.csv", "data.target='a b'", 'data.target="a b"', r"data.path=a\,b\ c"),
         *("data.target=${oc.env:HOME}", "data.ignore=[]", "data.ignore=[a,b]", "name=str(1)"),
         *("data.augment={flip:true,shift:4}", "optimizer.learning_rate=1e-3", "data.path=null"),
+        *("data.target=null", "data.target='null'", "data.thousands=null"),
     ],
 )
 @pytest.mark.parametrize("multirun", [False, True])
@@ -125,6 +129,7 @@ def test_what_hydra_reads_as_it_is_meant_stays(override: str, multirun: bool) ->
         ("data.target=choice(Größe,b)", ["Größe", "b"]),
         ("data.path=~/a.csv,~/b c.csv", ["~/a.csv", "~/b c.csv"]),
         ("data.weight=null,Größe", [None, "Größe"]),
+        ("data.target=null,Größe", [None, "Größe"]),
         ("data.ignore=[1],[2,true]", [["1"], ["2", "true"]]),
         ("name=ä,b", ["ä", "b"]),
         ("loop.watch=val/ä,null", ["val/ä", None]),
@@ -138,6 +143,13 @@ def test_in_a_sweep_commas_separate_values(override: str, values: list[Any]) -> 
     parsed = OverridesParser.create().parse_overrides(normalize([override], multirun=True))
     jobs = [job for [job] in expand(parsed, zipped=None)]
     assert [read(job) for job in jobs] == values
+
+
+def test_texts_of_tables_are_known() -> None:
+    """A key of csv.yaml that takes text belongs to `TEXTS` or `LISTS_OF_TEXTS`."""
+    other = {"task", "duplicates", "missing", "batch_size", "split_seed"}  # words and numbers
+    options = {key for key, value in composed(*CSV)["data"].items() if not isinstance(value, bool)}
+    assert {f"data.{key}" for key in options - other - {"_target_"}} <= TEXTS | LISTS_OF_TEXTS
 
 
 def test_a_separator_of_a_sweep_may_be_the_comma() -> None:

@@ -2,9 +2,10 @@
 
 A value that the grammar refuses is text, unless it begins as a list, a mapping, a quoted text or a
 call of one of Hydra's functions: those are mistakes. The values of `TEXTS` and `LISTS_OF_TEXTS` are
-text even where Hydra would read a number, a list or null: `data.target=1e5` is the column `1e5`.
-Everywhere, quotes around a whole value, `${…}`, calls of Hydra's functions and its escapes, such as
-a backslash before a comma, keep their meaning.
+text even where Hydra would read a number or a list: `data.target=1e5` is the column `1e5`. As a
+value of `TEXTS`, `null` is null and `'null'` is text; within a list, `null` is text. Everywhere,
+quotes around a whole value, `${…}`, calls of Hydra's functions and its escapes, such as a backslash
+before a comma, keep their meaning.
 """
 
 import re
@@ -21,7 +22,7 @@ from expt.record.quoting import is_quoted, quoted, split_at_commas
 TEXTS = frozenset(
     {
         *("name", "output_dir", "data.path", "data.data_dir", "data.target"),
-        *("data.weight", "data.group", "data.separator", "data.decimal"),
+        *("data.weight", "data.group", "data.separator", "data.decimal", "data.thousands"),
     }
 )
 """Keys whose values are text as typed: names of columns, paths, separators."""
@@ -33,7 +34,6 @@ LISTS_OF_TEXTS = frozenset(
 
 Convert = Callable[[str], str]
 
-_NEVER_NULL = frozenset({"data.target"})
 _FUNCTIONS = "bool|choice|float|glob|int|interval|range|shuffle|sort|str|tag"
 _CALL = re.compile(rf"\s*(?:{_FUNCTIONS})\s*\(.*\)\s*", re.DOTALL)
 _SYNTAX = re.compile(rf"\s*(?:[\[{{'\"]|(?:{_FUNCTIONS})\s*\()")
@@ -64,7 +64,7 @@ def _normalize(override: str, multirun: bool) -> str:
         return override
     name = key.lstrip("+")
     if name in TEXTS:
-        changed = _text(value, multirun, partial(_as_text, has_null=name not in _NEVER_NULL))
+        changed = _text(value, multirun, partial(_as_text, has_null=True))
     elif name in LISTS_OF_TEXTS and value.lstrip().startswith("["):
         changed = _values(value, _as_list_of_texts)
     elif _parse(override) is None:

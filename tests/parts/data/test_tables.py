@@ -415,6 +415,12 @@ BAD_TABLES: dict[str, tuple[str | list[list[str]], dict[str, Any], str]] = {
         {"target": "kinds"},
         "data.target=kinds: there is no such column. Did you mean 'kind'? Valid: kind, place, x.",
     ),
+    "no target": (
+        body(),
+        {"target": None},
+        "data.target=null: expected a column, or \"data.target='null'\" for one of that name. "
+        "Valid: kind, place, x.",
+    ),
     "no header": (BODY, {}, "data.target=kind: there is no such column"),
     "a misspelt column to ignore": (body(), {"ignore": ["xx"]}, "data.ignore=xx: there is no such"),
     "a misspelt weight": (body(), {"weight": "w"}, "data.weight=w: there is no such column"),

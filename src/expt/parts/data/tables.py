@@ -155,6 +155,11 @@ class Csv:
                 f"the header has one column, {names[0]!r}; expected several. "
                 f"{other_separator(names[0], self.separator)}"
             )
+        if self.target is None:  # as a config or an override can set it
+            raise UserError(
+                "data.target=null: expected a column, or \"data.target='null'\" for one of that "
+                f"name. {hint('', names)}"
+            )
         for key, given in (("ignore", self.ignore), ("categorical", self.categorical)):
             if isinstance(given, str) or not isinstance(given, Sequence):
                 raise UserError(f"data.{key}={given}: expected a list, such as [{names[0]}].")
