@@ -5,6 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
 
 from expt.parts.data.dataset import Augmentation
 from expt.train.augment import augmented
@@ -140,6 +144,76 @@ def test_a_cutout_is_a_square_about_any_pixel(shape: tuple[int, ...], side: int)
     assert len(centres) > 0.95 * shape[0] * shape[1]
 
 
+MEAN, DEVIATION = np.array([0.2, 0.5, 0.9]), np.array([0.1, 0.3, 2.0])
+
+
+@pytest.mark.parametrize("how", [*({key: value} for key, value in ALL.items()), ALL])
+def test_augmentation_before_standardisation_is_as_after_it(how: dict[str, Any]) -> None:
+    """The sources standardise first, and then blank with zeros; here the model standardises."""
+    images, step = make_images((9, 7, 3), 50).astype(np.float64), tf.constant(4)
+
+    def change(inputs: NDArray[np.float64], fill: Any) -> NDArray[np.float64]:
+        batch = Batch(tf.constant(inputs), tf.range(50))
+        found: NDArray[np.float64] = augmented(batch, Augmentation(**how), 3, step, fill).inputs
+        return np.asarray(found)
+
+    after = (change(images, MEAN) - MEAN) / DEVIATION
+    np.testing.assert_allclose(after, change((images - MEAN) / DEVIATION, 0.0), atol=1e-12)
+
+
+def test_a_cutout_is_the_sources_own() -> None:
+    """Against NumPy: standardised images with a square of zeros."""
+    images = make_images((8, 6, 3), 100)
+    batch = Batch(tf.constant(images), tf.range(100))
+    fill = tf.constant(MEAN, tf.float32)
+    found = augmented(batch, Augmentation(cutout=4), 0, tf.constant(0), fill).inputs.numpy()
+    masks = [mask for _, mask in squares(8, 6, 4)]
+    for image, after in zip((images - MEAN) / DEVIATION, (found - MEAN) / DEVIATION, strict=True):
+        expected = [np.where(mask[..., None], 0.0, image) for mask in masks]
+        assert min(np.abs(after - one).max() for one in expected) < 1e-6
+
+
+@pytest.mark.parametrize("key", ["shift", "cutout"])
+def test_without_standardisation_pixels_are_blanked_with_0(key: str) -> None:
+    images = make_images((6, 7, 1), 50)
+    found = images_of(images, **{key: 3})
+    assert set(found[~np.isin(found, images)].tolist()) == {0.0}
+
+
+@each_operation
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(6, 7, 1), (1, 5, 3), (4, 1, 1), (1, 1, 3)])
+def test_inputs_keep_their_type_and_precision(
+    how: dict[str, Any], dtype: Any, shape: tuple[int, ...]
+) -> None:
+    """Values that float32 would make one: 10^9 and a thousandth of what augmentation sees."""
+    images = make_images(shape, 30).astype(dtype)
+    fill = tf.constant(np.full(shape[-1], 0.5), dtype)
+
+    def change(inputs: Any, fill: Any) -> Any:
+        batch = Batch(tf.constant(inputs), tf.range(30))
+        return augmented(batch, Augmentation(**how), 0, tf.constant(0), fill).inputs.numpy()
+
+    found = change(images, fill)
+    assert (found.dtype, found.shape) == (dtype, images.shape)
+    if dtype == np.float64:
+        shifted = change(1e9 + images / 1000, 1e9 + fill / 1000)
+        np.testing.assert_allclose((shifted - 1e9) * 1000, found, atol=1e-3)
+
+
+@each_operation
+def test_a_batch_may_be_of_one_example(how: dict[str, Any]) -> None:
+    assert np.isfinite(images_of(make_images((6, 7, 3), 1), **how)).all()
+
+
+@pytest.mark.parametrize("side", [12, 17, 9999])
+def test_a_cutout_may_be_larger_than_the_image(side: int) -> None:
+    images = make_images((6, 7, 1), 60)
+    found = images_of(images, cutout=side)
+    assert ((found == 0) | (found == images)).all()
+    assert (found == 0).all() == (side >= 14)
+
+
 @pytest.mark.parametrize("shape", [(4,), (6, 5, 3)])
 @pytest.mark.parametrize("size", [6, 7])
 def test_mixup_mixes_inputs_and_pairs_their_targets(shape: tuple[int, ...], size: int) -> None:
@@ -156,28 +230,127 @@ def test_mixup_mixes_inputs_and_pairs_their_targets(shape: tuple[int, ...], size
     assert sorted(batch.mixed_targets.numpy().tolist()) == list(range(size))
 
 
-@pytest.mark.parametrize("alpha", [0.2, 1.0, 5.0])
-def test_the_share_has_the_beta_distribution(alpha: float) -> None:
-    shares = changed(np.zeros((4000, 1), np.float32), mixup=alpha).mixed_share
+def shares_of(alpha: float, size: int, step: int = 0) -> NDArray[np.float64]:
+    """The shares that a batch of so many examples is mixed with."""
+    shares = changed(np.zeros((size, 1), np.float32), step=step, mixup=alpha).mixed_share
     assert shares is not None
-    found = shares.numpy()
-    assert found.min() >= 0
-    assert found.max() <= 1
-    assert found.mean() == pytest.approx(0.5, abs=0.03)
-    assert found.var() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.06)
+    found: NDArray[np.float64] = shares.numpy().astype(np.float64)
+    return found
 
 
-def test_a_tiny_alpha_leaves_inputs_finite() -> None:
-    batch = changed(np.ones((500, 1), np.float32), mixup=1e-4)
-    np.testing.assert_allclose(batch.inputs, 1.0)
+BOUNDS = [1e-30, 1e-6, 0.01, 0.1, 0.3, 0.4, 0.48, 0.5, 0.52, 0.6, 0.7, 0.9, 0.99, 1 - 1e-6]
+
+
+@pytest.mark.parametrize("alpha", [1e-6, 1e-3, 0.01, 0.1, 0.2, 1, 10, 1000])
+def test_the_share_has_the_beta_distribution(alpha: float) -> None:
+    """The fractions below some bounds, and between 0.4 and 0.6, are within five deviations.
+
+    That of a fraction p of n draws is √(p(1 - p)/n): the seed is fixed, and of a million such
+    comparisons of right draws one would fail.
+    """
+    size, expected = 40_000, stats.beta(alpha, alpha).cdf
+    found = shares_of(alpha, size)
+    counted = [(np.mean(found <= bound), expected(bound)) for bound in BOUNDS]
+    middle = np.mean((found > 0.4) & (found < 0.6))
+    counted.append((middle, expected(0.6) - expected(0.4)))
+    for fraction, probability in counted:
+        deviation = np.sqrt(probability * (1 - probability) / size)
+        assert abs(fraction - probability) < 5 * deviation + 1 / size
+    # Where float32 resolves the whole distribution: the Kolmogorov-Smirnov distance.
+    if alpha >= 1:
+        assert stats.kstest(found, expected).pvalue > 1e-3
+
+
+def test_a_small_alpha_mixes_almost_nothing_half_and_half() -> None:
+    found = shares_of(0.01, 20_000)
+    assert np.mean((found > 0.4) & (found < 0.6)) < 0.006  # P = 0.0040
+    assert np.mean((found < 0.01) | (found > 0.99)) > 0.94  # P = 0.955
+
+
+@given(st.floats(5e-324, 1.7e308))
+@settings(max_examples=40)
+def test_every_alpha_gives_shares(alpha: float) -> None:
+    found = shares_of(alpha, 200)
+    assert ((found >= 0) & (found <= 1)).all()
+    assert abs(found.mean() - 0.5) < 0.2  # five deviations where all are 0 or 1
+
+
+def test_an_alpha_may_be_a_whole_number() -> None:
+    np.testing.assert_array_equal(shares_of(2, 50), shares_of(2.0, 50))
+
+
+def test_steps_draw_independent_shares() -> None:
+    one, other = shares_of(0.5, 4000, step=0), shares_of(0.5, 4000, step=1)
+    for first, second in ((one, other), (one[1:], one[:-1])):
+        assert abs(np.corrcoef(first, second)[0, 1]) < 5 / np.sqrt(4000)
+
+
+@pytest.mark.parametrize("alpha", [1e-4, 0.3])
+def test_mixing_equal_inputs_changes_no_bit(alpha: float) -> None:
+    inputs = np.full((500, 1), 0.1, np.float32)
+    np.testing.assert_array_equal(changed(inputs, mixup=alpha).inputs, inputs)
+
+
+def test_a_share_of_all_gives_the_partners_bits() -> None:
+    inputs = np.random.default_rng(0).standard_normal((300, 4)) * np.logspace(-20, 20, 300)[:, None]
+    batch = changed(inputs, mixup=1e-6)
+    assert batch.mixed_targets is not None
+    assert batch.mixed_share is not None
+    is_other = batch.mixed_share.numpy() == 1
+    assert 0.3 < is_other.mean() < 0.7
+    np.testing.assert_array_equal(batch.inputs[is_other], inputs[batch.mixed_targets[is_other]])
+    np.testing.assert_array_equal(batch.inputs[~is_other], inputs[~is_other])
+
+
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_mixup_never_mixes_an_example_with_itself(size: int) -> None:
+    batch = changed(make_images((4,), size), mixup=1.0)
+    assert batch.mixed_targets is not None
+    assert (batch.mixed_targets.numpy() != batch.targets.numpy()).all()
+
+
+def test_values_are_mixed_themselves() -> None:
+    """As the paper's ỹ: an absolute error between two targets would have no minimum at the mix."""
+    inputs = make_images((4,), 60)
+    targets = np.stack([inputs.sum(axis=1), 1e12 * inputs[:, 0]], axis=1).astype(np.float64)
+    batch = Batch(tf.constant(inputs.astype(np.float64)), tf.constant(targets))
+    mixed = augmented(batch, Augmentation(mixup=1.0), 0, tf.constant(0))
+    assert mixed.targets.dtype == tf.float64
+    assert mixed.mixed_targets is None
+    assert mixed.mixed_share is None
+    # Linear in the inputs before, so linear in the mixed inputs.
+    found = mixed.inputs.numpy()
+    assert not np.allclose(found, inputs)
+    np.testing.assert_allclose(mixed.targets[:, 0], found.sum(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(mixed.targets[:, 1], 1e12 * found[:, 0], rtol=1e-6)
+
+
+def test_each_target_counts_as_much_as_its_example() -> None:
+    """Σ (1 - λ) w_i l(y_i) + λ w_j l(y_j), over the weights, for a loss of 1 or 0."""
+    inputs = np.arange(40, dtype=np.float32)[:, None]
+    weights = np.random.default_rng(0).uniform(0.1, 10, 40).astype(np.float32)
+    batch = Batch(tf.constant(inputs), tf.range(40), tf.constant(weights))
+    mixed = augmented(batch, Augmentation(mixup=1.0), 0, tf.constant(0))
+    assert mixed.mixed_targets is not None
+    assert mixed.mixed_share is not None
+    assert mixed.weights is not None
+    others, in_loss = mixed.mixed_targets.numpy(), mixed.mixed_share.numpy()
+    share = (mixed.inputs.numpy()[:, 0] - np.arange(40)) / (others - np.arange(40))
+    assert ((share > 0) & (share < 1)).all()
+    np.testing.assert_allclose(mixed.weights * in_loss, share * weights[others], rtol=1e-3)
+    np.testing.assert_allclose(mixed.weights * (1 - in_loss), (1 - share) * weights, rtol=1e-3)
 
 
 def test_masked_examples_are_mixed_into_no_others() -> None:
     inputs, weights = np.ones((20, 3), np.float32), np.ones(20, np.float32)
     inputs[::3], weights[::3] = 1000, 0
     batch = Batch(tf.constant(inputs), tf.range(20), tf.constant(weights))
-    mixed = augmented(batch, Augmentation(mixup=1.0), 0, tf.constant(0)).inputs.numpy()
-    np.testing.assert_allclose(mixed[weights > 0], 1.0, rtol=1e-6)
+    mixed = augmented(batch, Augmentation(mixup=1.0), 0, tf.constant(0))
+    np.testing.assert_array_equal(mixed.inputs, inputs)
+    np.testing.assert_array_equal(mixed.weights, weights)
+    assert mixed.mixed_share is not None
+    is_apart = (weights == 0) | (np.roll(weights, 1) == 0)
+    np.testing.assert_array_equal(mixed.mixed_share.numpy() == 0, is_apart)
 
 
 @each_operation

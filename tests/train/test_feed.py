@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from expt.errors import RunError
-from expt.parts.data.dataset import Augmentation, Dataset, Split
+from expt.parts.data.dataset import Augmentation, Dataset, Scale, Split
 from expt.parts.data.images import ImageFolder
 from expt.train.augment import augmented
 from expt.train.batch import Batch
@@ -68,6 +68,30 @@ def test_batches_are_augmented_by_their_step(is_stream: bool) -> None:
         expected = augmented(before, AUGMENTATION, 3, tf.constant(step))
         for one, other in zip(batch, expected, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_blank_pixels_are_0_once_the_model_has_standardised(is_stream: bool) -> None:
+    scale = Scale(np.array([0.25, 0.5, 0.75]), np.array([0.1, 1.0, 10.0]))
+    images = make_dataset((6, 5, 3))
+    plain, with_cutout = (
+        replace(images, input_scale=scale, augmentation=Augmentation(cutout=cutout))
+        for cutout in (0, 3)
+    )
+    (before,) = batches_of(plain, count=1)
+    (after,) = batches_of(streamed(with_cutout) if is_stream else with_cutout, count=1)
+    changed = (after.inputs != before.inputs).numpy().any(axis=-1)
+    assert changed.any(axis=(1, 2)).all()
+    np.testing.assert_array_equal(after.inputs[changed], np.tile(scale.mean, (changed.sum(), 1)))
+
+
+def test_mixup_takes_inputs_of_float64() -> None:
+    split = Split(1e12 + np.arange(50.0)[:, None], np.arange(50.0)[:, None])
+    scale, mixup = Scale.fit(split.first(50)), Augmentation(mixup=1.0)
+    data = Dataset("x", "regression", split, split, split, 8, input_scale=scale, augmentation=mixup)
+    for batch in batches_of(data, count=3):
+        assert batch.inputs.dtype == batch.targets.dtype == tf.float64
+        np.testing.assert_allclose(batch.inputs - 1e12, batch.targets, atol=1e-3)
 
 
 def test_only_streams_read_ahead() -> None:

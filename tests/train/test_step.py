@@ -146,6 +146,24 @@ def test_mixup_is_the_crossentropy_with_soft_labels() -> None:
     np.testing.assert_allclose(model.get_weights()[0], w - 0.1 * dw, rtol=1e-4, atol=1e-6)
 
 
+def test_metrics_of_mixed_examples_compare_with_the_larger_share() -> None:
+    seen: list[Any] = []
+
+    def metric(targets: Any, outputs: Any) -> Any:
+        seen.append(targets.numpy().tolist())
+        return tf.reduce_mean(outputs)
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
+    optimizer = keras.optimizers.SGD(0.1)
+    optimizer.build(model.trainable_variables)
+    own, others = tf.constant([0, 1, 2, 3]), tf.constant([3, 2, 1, 0])
+    share = tf.constant([0.0, 0.4, 0.6, 1.0])
+    step = make_train_step(model, crossentropy, optimizer, {"seen": metric})
+    step(Batch(tf.constant(X[:4]), own, None, others, share))
+    step(Batch(tf.constant(X[:4]), own))
+    assert seen == [[0, 1, 1, 0], [0, 1, 2, 3]]
+
+
 def test_losses_and_metrics_see_float32() -> None:
     keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
     try:

@@ -12,8 +12,9 @@ class Batch(NamedTuple):
         inputs: float32, or float64 for a model that standardises them; shape [batch, ...].
         targets: Class numbers, shape [batch], or values, shape [batch, values].
         weights: How much each example counts in the loss, shape [batch]; None counts all alike.
-        mixed_targets: Targets of the examples that are mixed in, as `targets`; None without mixup.
-        mixed_share: Their share in the inputs, from 0 to 1, shape [batch].
+        mixed_targets: Class numbers of the examples that are mixed in, as `targets`; None without
+            mixup, and where targets are values, which are mixed themselves.
+        mixed_share: The share of `mixed_targets` in the loss, from 0 to 1, shape [batch].
     """
 
     inputs: tf.Tensor

@@ -53,6 +53,8 @@ def make_feed(plan: Plan, dataset: Dataset, first_step: int = 0) -> Feed:
         inputs_of = _gathered(split)
     targets = tf.constant(split.targets)
     weights = None if split.weights is None else tf.constant(split.weights)
+    scale = dataset.input_scale
+    fill = 0.0 if scale is None else tf.constant(scale.mean, split.dtype)
 
     def batch_of(indices: tf.Tensor, step: tf.Tensor) -> Batch:
         batch = Batch(
@@ -60,7 +62,7 @@ def make_feed(plan: Plan, dataset: Dataset, first_step: int = 0) -> Feed:
             tf.gather(targets, indices),
             None if weights is None else tf.gather(weights, indices),
         )
-        return augmented(batch, dataset.augmentation, plan.seed, step)
+        return augmented(batch, dataset.augmentation, plan.seed, step, fill)
 
     reads_ahead = is_streamed(split)
     fits_xla = not reads_ahead and dataset.augmentation == Augmentation()

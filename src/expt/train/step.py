@@ -37,7 +37,8 @@ def make_train_step(
     def step(batch: Batch) -> dict[str, tf.Tensor]:
         gradients, value, outputs = gradients_of(batch)
         applied = _apply(optimizer, gradients, variables)
-        values = {name: metric(batch.targets, outputs) for name, metric in metrics.items()}
+        targets = _main_targets(batch)
+        values = {name: metric(targets, outputs) for name, metric in metrics.items()}
         return {"loss": value, **values, **applied}
 
     return step
@@ -68,6 +69,13 @@ def _mixed_loss(loss: Function, batch: Batch, outputs: tf.Tensor) -> tf.Tensor:
     if batch.mixed_targets is None or batch.mixed_share is None:
         return values
     return (1 - batch.mixed_share) * values + batch.mixed_share * loss(batch.mixed_targets, outputs)
+
+
+def _main_targets(batch: Batch) -> tf.Tensor:
+    """Returns the targets of the larger share, which metrics compare with."""
+    if batch.mixed_targets is None or batch.mixed_share is None:
+        return batch.targets
+    return tf.where(batch.mixed_share > 0.5, batch.mixed_targets, batch.targets)
 
 
 def _apply(

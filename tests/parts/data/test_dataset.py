@@ -332,7 +332,28 @@ def test_augmentation_of_images_is_for_images(key: str, value: Any) -> None:
     with pytest.raises(UserError, match=r"are for images; .* data=points have the shape"):
         Dataset("points", "regression", rows, rows, rows, batch_size=1, augmentation=augmentation)
     mixed = Augmentation(mixup=0.2)
-    Dataset("points", "regression", rows, rows, rows, batch_size=1, augmentation=mixed)
+    Dataset("points", "regression", rows, rows, rows, batch_size=2, augmentation=mixed)
+
+
+def test_a_batch_of_one_has_nothing_to_be_mixed_with() -> None:
+    rows = Split(np.zeros((6, 5), np.float32), np.zeros((6, 1)))
+    mixed = Augmentation(mixup=0.2)
+    with pytest.raises(UserError, match=r"mixup=0\.2 .*batch_size=1 .* data\.batch_size=2 or more"):
+        Dataset("points", "regression", rows, rows, rows, batch_size=1, augmentation=mixed)
+
+
+@pytest.mark.parametrize(("key", "most"), [("shift", 4), ("cutout", 8)])
+def test_augmentation_leaves_something_of_each_image(key: str, most: int) -> None:
+    images = Split(np.zeros((6, 5, 9, 1), np.float32), np.zeros((6, 1)))
+
+    def load(pixels: int) -> Dataset:
+        augmentation = Augmentation.parse({key: pixels})
+        return Dataset("x", "regression", images, images, images, 2, augmentation=augmentation)
+
+    assert getattr(load(most).augmentation, key) == most
+    expected = rf"augment\.{key}={most + 1} can blank whole images.* 5x9 pixels.*{key}={most} or"
+    with pytest.raises(UserError, match=expected):
+        load(most + 1)
 
 
 @pytest.mark.parametrize(

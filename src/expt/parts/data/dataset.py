@@ -152,19 +152,27 @@ def _flat(values: NDArray[Any]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How training inputs are changed at random, batch by batch. The defaults change nothing.
+    """Random changes to training inputs, batch by batch. The defaults change nothing.
 
-    All but `mixup` are for images.
+    All but `mixup` are for images. They are drawn from the run's seed and the step alone;
+    validation and test inputs are never changed.
+
+    Pixels that `shift` and `cutout` blank get the train split's mean of each channel where the
+    model standardises its inputs: 0 after standardisation, as in the sources. Without
+    standardisation they are 0, which is black.
 
     Attributes:
         flip: Whether half of the images are mirrored, left to right.
-        shift: The most pixels that an image is moved by along each axis; zeros move in. It is
-            what recipes call a padded crop.
+        shift: The most pixels that an image is moved by along each axis; blank ones move in.
+            Recipes call it a crop of the padded image.
         crop: The least fraction of the sides that is cut out, at a random place, and enlarged to
-            the whole.
-        cutout: The side in pixels of a square at a random place that is set to 0.
-        mixup: α of the Beta(α, α) distribution of the share that another example has in an input
-            and in its loss; 0 mixes nothing. Source: H. Zhang et al., arXiv:1710.09412.
+            the whole. The fraction is uniform between it and 1, and the same for both sides.
+        cutout: The side in pixels of a square that is blanked; its centre is any pixel, so that it
+            may stick out. Source: T. DeVries, G. Taylor, arXiv:1708.04552.
+        mixup: α of the Beta(α, α) distribution of the share that another example of the batch has
+            in an input and in its loss; 0 mixes nothing. Targets that are values are mixed
+            themselves; metrics of training compare with the class of the larger share. Source: H.
+            Zhang et al., arXiv:1710.09412.
     """
 
     flip: bool = False
@@ -203,6 +211,46 @@ class Augmentation:
     def changes_images(self) -> bool:
         """Whether it does what only images can take."""
         return replace(self, mixup=0.0) != Augmentation()
+
+    def check(self, name: str, input_shape: tuple[int, ...], batch_size: int) -> None:
+        """Checks that inputs can be changed so, and that something is left of them.
+
+        Args:
+            name: The data's name.
+            input_shape: The shape of one input.
+            batch_size: Examples a step.
+
+        Raises:
+            UserError: They are no images, would be blank, or have none to be mixed with.
+        """
+        if self.mixup > 0 and batch_size == 1:
+            raise UserError(
+                f"data.augment.mixup={self.mixup} mixes the examples of a batch; a batch of "
+                "data.batch_size=1 has no other. Use data.batch_size=2 or more, or "
+                "data.augment.mixup=0."
+            )
+        if not self.changes_images:
+            return
+        if not is_image(input_shape):
+            raise UserError(
+                f"data.augment: flip, shift, crop and cutout are for images; inputs of "
+                f"data={name} have the shape {input_shape}. mixup fits all."
+            )
+        height, width, _ = input_shape
+        for key, pixels, side in (
+            ("shift", self.shift, min(height, width)),
+            ("cutout", self.cutout, max(height, width)),
+        ):
+            if pixels >= side:
+                raise UserError(
+                    f"data.augment.{key}={pixels} can blank whole images: those of data={name} "
+                    f"have {height}x{width} pixels. Use data.augment.{key}={side - 1} or less."
+                )
+
+
+def is_image(input_shape: tuple[int, ...]) -> bool:
+    """Whether an input is an image: height, width and one or three channels."""
+    return len(input_shape) == 3 and input_shape[-1] in (1, 3)
 
 
 @dataclass(frozen=True)
@@ -269,11 +317,7 @@ class Dataset:
                 f"data.batch_size={self.batch_size}: data={self.name} has {len(self.train)} "
                 "training examples; expected a number from 1 to that."
             )
-        if self.augmentation.changes_images and not self.has_images:
-            raise UserError(
-                f"data.augment: flip, shift, crop and cutout are for images; inputs of "
-                f"data={self.name} have the shape {self.input_shape}. mixup fits all."
-            )
+        self.augmentation.check(self.name, self.input_shape, self.batch_size)
 
     def _check_targets(self, name: str, targets: NDArray[Any]) -> None:
         if self.task == "classification":
@@ -323,7 +367,7 @@ class Dataset:
     @property
     def has_images(self) -> bool:
         """Whether an input is an image: height, width and one or three channels."""
-        return len(self.input_shape) == 3 and self.input_shape[-1] in (1, 3)
+        return is_image(self.input_shape)
 
     @property
     def steps_per_epoch(self) -> int:
