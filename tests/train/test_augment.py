@@ -25,7 +25,7 @@ def make_images(shape: tuple[int, ...], size: int = 300) -> Array:
     return np.random.default_rng(0).uniform(0.1, 1, (size, *shape)).astype(np.float32)
 
 
-def changed(images: Array, seed: int = 0, step: int = 0, **how: Any) -> Batch:
+def changed(images: NDArray[Any], seed: int = 0, step: int = 0, **how: Any) -> Batch:
     targets = tf.range(len(images))
     batch = Batch(tf.constant(images), targets)
     return augmented(batch, Augmentation(**how), seed, tf.constant(step))
