@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError, hint
 from expt.parts.data.mapped import summarize, to_inputs
-from expt.parts.data.preparation import ArrayPreparation, Summary
+from expt.parts.data.preparation import BYTES, ArrayPreparation, Summary
 from expt.parts.data.reading import UNREADABLE, read_npz, told_of
 from expt.prediction.images import IMAGES
 
@@ -48,8 +48,8 @@ def _known(preparation: Mapping[str, Any]) -> ArrayPreparation:
     kind = preparation.get("kind")
     if kind == "array":
         return ArrayPreparation.from_mapping(preparation)
-    if kind == "image":  # pixels of 8 bits
-        return ArrayPreparation(255.0, Summary("uint8", 0.0, 255.0, is_whole=True))
+    if kind == "image":
+        return BYTES
     # A table's encoding is of columns with names. Runs of a user's own source, or of an earlier
     # version, may have no record: then inputs are as the model takes them, which floats can be.
     return ArrayPreparation(1.0, Summary("float32", -np.inf, np.inf, is_whole=False))

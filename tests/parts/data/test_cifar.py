@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from expt.errors import UserError
 from expt.parts.data.cifar import CIFAR10, CIFAR100
 from expt.parts.data.dataset import Dataset, Scale
+from expt.prediction.arrays import read_array
 
 Arrays = Mapping[str, NDArray[Any]]
 Source = type[CIFAR10]
@@ -275,6 +276,16 @@ def test_standardize(tmp_path: Path) -> None:
     np.testing.assert_array_equal(dataset.input_scale.mean, expected.mean)
     np.testing.assert_array_equal(dataset.input_scale.deviation, expected.deviation)
     assert load(folder, standardize=False).input_scale is None
+
+
+def test_the_recorded_preparation_makes_the_same_inputs(tmp_path: Path) -> None:
+    arrays = make_arrays()
+    dataset = load(write(tmp_path, binary_files(CIFAR10, arrays)))
+    assert dataset.preparation is not None
+    for dtype in ("uint8", "int64", "float32"):
+        np.save(tmp_path / "given.npy", arrays["x_test"].astype(dtype))
+        inputs = read_array(tmp_path / "given.npy", dataset.input_shape, dataset.preparation)
+        np.testing.assert_array_equal(inputs, dataset.test.inputs, strict=True)
 
 
 def test_augment(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from expt.errors import UserError
 from expt.parts.data.dataset import Augmentation, Dataset, Split
 from expt.parts.data.files import MNIST, FashionMNIST
+from expt.prediction.arrays import read_array
 
 Arrays = Mapping[str, NDArray[Any]]
 Write = Callable[[Path, Arrays], Path]
@@ -299,3 +300,14 @@ def test_num_validation_at_its_limits(tmp_path: Path, num_validation: int) -> No
 def test_batch_size_too_large(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data\.batch_size=23: data=mnist has 22 training"):
         load(npz_file(tmp_path, make_arrays()), batch_size=23)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32"])
+def test_the_recorded_preparation_makes_the_same_inputs(tmp_path: Path, dtype: str) -> None:
+    arrays = make_arrays()
+    dataset = load(raw_idx(tmp_path, arrays))
+    assert dataset.preparation is not None
+    given = arrays["x_test"][..., None].astype(dtype)
+    np.save(tmp_path / "given.npy", given)
+    inputs = read_array(tmp_path / "given.npy", dataset.input_shape, dataset.preparation)
+    np.testing.assert_array_equal(inputs, dataset.test.inputs, strict=True)

@@ -347,7 +347,7 @@ def test_standardize_is_exact(folder: Path) -> None:
     np.testing.assert_allclose(dataset.input_scale.mean, expected.mean, rtol=1e-6)
     np.testing.assert_allclose(dataset.input_scale.deviation, expected.deviation, rtol=1e-6)
     assert dataset.input_scale.mean.shape == (3,)
-    assert dataset.input_scale.mean.dtype == dataset.input_scale.deviation.dtype == np.float32
+    assert dataset.input_scale.mean.dtype == dataset.input_scale.deviation.dtype == np.float64
 
 
 def test_standardize_with_files_left_out(folder: Path) -> None:

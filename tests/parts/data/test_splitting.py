@@ -1,8 +1,24 @@
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
 
 from expt.errors import UserError
-from expt.parts.data.splitting import split_indices
+from expt.parts.data.splitting import Indices, group_split_indices, split_indices
+
+SHARES = np.array([0.70, 0.15, 0.15])
+
+
+def check_parts(parts: Indices, labels: NDArray[Any]) -> None:
+    """Checks that the splits are disjoint, complete and have every class."""
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(len(labels)))
+    for part in parts:
+        np.testing.assert_array_equal(np.unique(labels[part]), np.unique(labels))
 
 
 @pytest.mark.parametrize("count", [10, 20, 101, 1000])
@@ -45,15 +61,152 @@ def test_a_class_that_would_miss_from_a_split_is_named(count: int, others: int) 
         split_indices(len(labels), 0, labels)
 
 
-@pytest.mark.parametrize("others", [7, 20, 1000])
-@pytest.mark.parametrize("seed", range(5))
-def test_five_of_a_class_suffice(others: int, seed: int) -> None:
-    labels = np.repeat([0, 1], [others, 5])
-    for split in split_indices(len(labels), seed, labels):
-        assert set(labels[split]) == {0, 1}
+@pytest.mark.parametrize("size", [5, 6, 7, 8])
+@pytest.mark.parametrize("others", [(5,), (8, 8), (20,), (95,), (7,) * 10])
+def test_five_of_a_class_suffice(size: int, others: Sequence[int]) -> None:
+    labels = np.repeat(np.arange(1 + len(others)), [size, *others])
+    for seed in range(40):
+        check_parts(split_indices(len(labels), seed, labels), labels)
+
+
+def test_five_among_a_hundred_suffice_whatever_the_seed() -> None:
+    labels = np.repeat(["many", "few"], [95, 5])
+    for seed in range(200):
+        parts = split_indices(100, seed, labels)
+        check_parts(parts, labels)
+        assert [len(part) for part in parts] == [70, 15, 15]
+
+
+def test_a_thousand_small_classes() -> None:
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(1000), 6))
+    parts = split_indices(6000, 0, labels)
+    check_parts(parts, labels)
+    assert [len(part) for part in parts] == [4000, 1000, 1000]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(5, 40), min_size=2, max_size=30), st.integers(0, 2**32 - 1))
+def test_every_class_has_its_share_in_each_split(sizes: list[int], seed: int) -> None:
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    parts = split_indices(len(labels), seed, labels)
+    check_parts(parts, labels)
+    for part, share in zip(parts, SHARES, strict=True):
+        counts = np.bincount(labels[part])
+        np.testing.assert_allclose(counts, share * np.array(sizes), atol=2.01)
+    # The one example that a small class needs in each split can be more than its share.
+    least = sum(max(1.0, 0.15 * size) for size in sizes)
+    assert abs(len(parts[1]) - len(parts[2])) <= 1
+    assert 0.15 * len(labels) - 1.5 <= len(parts[2]) <= least + 1.5
+
+
+def test_rounding_of_classes_does_not_add_up() -> None:
+    labels = np.repeat(np.arange(32), [5, *[16] * 31])  # of 16, 15 % are 2.4
+    for seed in range(20):
+        sizes = [len(part) for part in split_indices(len(labels), seed, labels)]
+        np.testing.assert_allclose(sizes, SHARES * len(labels), atol=2)
+
+
+def test_splits_are_scikit_learns_where_those_have_every_class() -> None:
+    labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [50, 30, 20]))
+    for seed, stratify in ((0, labels), (3, labels), (3, None)):
+        train, rest = train_test_split(
+            np.arange(100), test_size=0.3, random_state=seed, stratify=stratify
+        )
+        validation, test = train_test_split(
+            rest,
+            test_size=0.5,
+            random_state=seed,
+            stratify=None if stratify is None else labels[rest],
+        )
+        for found, expected in zip(
+            split_indices(100, seed, stratify), (train, validation, test), strict=True
+        ):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_one_of_many_rare_classes_is_named_and_the_others_counted() -> None:
+    labels = np.array([f"name {number // 2}" for number in range(2000)])
+    with pytest.raises(UserError, match=r"class name 0 has 2 .* and 999 more classes") as error:
+        split_indices(2000, 0, labels)
+    assert len(str(error.value)) < 200
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_too_few_examples(count: int) -> None:
     with pytest.raises(UserError, match=f"{count} examples are too few to split"):
         split_indices(count, 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(1, 12), min_size=3, max_size=60),
+    st.integers(0, 2**32 - 1),
+    st.booleans(),
+)
+def test_groups_stay_whole(sizes: list[int], seed: int, shuffled: bool) -> None:
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    if shuffled:
+        groups = np.random.default_rng(seed).permutation(groups)
+    parts = group_split_indices(groups, seed)
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(len(groups)))
+    names = [set(groups[part].tolist()) for part in parts]
+    assert all(names)
+    assert sum(map(len, names)) == len(sizes)
+    # No split is further from its share than the largest group can bring it.
+    counts = np.array([len(part) for part in parts])
+    np.testing.assert_allclose(counts, SHARES * len(groups), atol=max(sizes) + 2)
+
+
+def test_groups_of_one_are_split_as_examples_are() -> None:
+    parts = group_split_indices(np.arange(200).astype(str), 0)
+    assert [len(part) for part in parts] == [140, 30, 30]
+
+
+def test_groups_of_one_class_each_keep_the_shares_of_classes() -> None:
+    groups = np.repeat(np.arange(120), 1 + np.arange(120) % 5)
+    labels = np.array(["ill", "well", "well"])[groups % 3]
+    for seed in range(10):
+        for part, share in zip(group_split_indices(groups, seed, labels), SHARES, strict=True):
+            for name in ("ill", "well"):
+                assert (labels[part] == name).sum() == pytest.approx(
+                    share * (labels == name).sum(), abs=5
+                )
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 5])
+def test_classes_of_three_groups_are_in_every_split(num_classes: int) -> None:
+    random = np.random.default_rng(num_classes)
+    for seed in range(40):
+        groups = np.repeat(np.arange(3 * num_classes), random.integers(1, 20, 3 * num_classes))
+        labels = groups % num_classes
+        for part in group_split_indices(groups, seed, labels):
+            np.testing.assert_array_equal(np.unique(labels[part]), np.arange(num_classes))
+
+
+def test_three_groups_are_one_for_each_split() -> None:
+    groups = np.repeat(["a", "b", "c"], [1, 90, 3])
+    for labels in (None, np.arange(94) % 2):
+        parts = group_split_indices(groups, 0, labels)
+        assert sorted(len(part) for part in parts) == [1, 3, 90]
+        assert len(parts[0]) == 90
+
+
+def test_splits_of_groups_depend_on_the_seed_alone() -> None:
+    groups = np.repeat(np.arange(30), 1 + np.arange(30))  # no two of the same size
+    first = np.concatenate(group_split_indices(groups, 1))
+    np.random.seed(123)
+    np.testing.assert_array_equal(np.concatenate(group_split_indices(groups, 1)), first)
+    tests = {group_split_indices(groups, seed)[2].tobytes() for seed in range(10)}
+    assert len(tests) > 5
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_too_few_groups(count: int) -> None:
+    with pytest.raises(UserError, match=rf"there are {count} group\(s\); expected at least 3"):
+        group_split_indices(np.arange(40) % count, 0)
+
+
+def test_a_class_that_no_train_group_has_is_named() -> None:
+    groups = np.repeat(["a", "b", "c"], 20)
+    with pytest.raises(UserError, match=r"class (a|b|c) is in no group of the train split"):
+        group_split_indices(groups, 0, groups)

@@ -18,15 +18,18 @@ def shared_note(dataset: Dataset) -> str | None:
     Returns:
         A sentence; None if there are none, or the inputs are a stream that has no `keys`.
     """
-    keys_of_train = _keys_of(dataset.train)
+    # Splits can differ in it, where but one has values that float32 would round.
+    dtype = np.result_type(*(split.dtype for _, split in dataset.splits()))
+    keys_of_train = _keys_of(dataset.train, dtype)
     if keys_of_train is None:
         return None
     trained, counted = _by_key(keys_of_train, dataset.train.targets), []
-    contradictory = 0
+    total = contradictory = 0
     for name, split in (("validation", dataset.validation), ("test", dataset.test)):
-        keys = _keys_of(split)
+        keys = _keys_of(split, dtype)
         same = [trained.get(key) for key in _texts(keys)] if keys is not None else []
         number = sum(targets is not None for targets in same)
+        total += number
         contradictory += sum(
             targets is not None and target not in targets
             for targets, target in zip(same, _texts(split.targets), strict=False)
@@ -36,41 +39,44 @@ def shared_note(dataset: Dataset) -> str | None:
     if not counted:
         return None
     others = f" ({contradictory:,} of them with another target)" if contradictory else ""
+    dropping = "data.duplicates=drop keeps one of each; " if contradictory < total else ""
     return (
         f"{' and '.join(counted)} have the same inputs as a training example{others}, so that "
-        "their scores can be too good. data.duplicates=drop keeps one of each, where the data "
-        "has that option; data.group=… keeps rows that belong together in one split."
+        "their scores can be too good. Where tables or arrays come without splits of their own: "
+        f"{dropping}data.group=COLUMN, or an array groups, keeps what belongs together in one "
+        "split."
     )
 
 
 def distinct_indices(whole: Split) -> NDArray[np.intp]:
     """Returns the first of all examples that have the same inputs and targets, in order."""
-    keys = _keys_of(whole)
+    keys = _keys_of(whole, whole.dtype)
     assert keys is not None, "the source has keys for its examples"
     rows = np.column_stack([keys, row_keys(whole.targets.reshape(len(whole), -1))])
     _, first = np.unique(rows, axis=0, return_index=True)
     return np.sort(first)
 
 
-def row_keys(rows: NDArray[Any]) -> NDArray[np.uint64]:
+def row_keys(rows: NDArray[Any], dtype: np.dtype[Any] | None = None) -> NDArray[np.uint64]:
     """Returns a hash of each row of numbers, 128 bits as two words, shape [rows, 2].
 
     Equal rows have equal hashes; other rows have them with a probability of about 2^-126. The hash
     is a sum of the row's words with random odd factors, which NumPy computes fast.
+
+    Args:
+        rows: Shape [rows, ...].
+        dtype: float32 or float64, in which numbers are hashed: hashes compare within one type.
+            None is float32 for float32, else float64.
     """
-    flat = np.ascontiguousarray(rows.reshape(len(rows), -1)) + 0  # -0.0 becomes 0.0
-    if flat.dtype == np.float32:
-        words: NDArray[Any] = flat.view(np.uint32)
-    else:
-        words = flat.astype(np.float64).view(np.uint64)
-    random = np.random.default_rng(0)
-    factors = random.integers(0, 2**63, (2, words.shape[1]), np.uint64) * np.uint64(2) + np.uint64(
-        1
-    )
-    keys = np.empty((len(words), 2), np.uint64)
-    step = max(1, _WORDS_AT_ONCE // max(1, words.shape[1]))
-    for start in range(0, len(words), step):
-        piece = words[start : start + step].astype(np.uint64)
+    flat = rows.reshape(len(rows), -1)
+    floating = np.dtype(dtype or (np.float32 if rows.dtype == np.float32 else np.float64))
+    random, num_words = np.random.default_rng(0), flat.shape[1]
+    factors = random.integers(0, 2**63, (2, num_words), np.uint64) * np.uint64(2) + np.uint64(1)
+    keys = np.empty((len(flat), 2), np.uint64)
+    step = max(1, _WORDS_AT_ONCE // max(1, num_words))
+    for start in range(0, len(flat), step):
+        numbers = np.ascontiguousarray(flat[start : start + step], floating) + floating.type(0)
+        piece = numbers.view(f"u{floating.itemsize}").astype(np.uint64)  # -0.0 is 0.0 by the sum
         # High bits must count as low ones do, or numbers such as 1.0 and 2.0 would be alike.
         piece ^= piece >> np.uint64(32)
         piece *= np.uint64(0x9E3779B97F4A7C15)
@@ -80,25 +86,25 @@ def row_keys(rows: NDArray[Any]) -> NDArray[np.uint64]:
     return keys
 
 
-def _keys_of(split: Split) -> NDArray[np.uint64] | None:
+def _keys_of(split: Split, dtype: np.dtype[Any]) -> NDArray[np.uint64] | None:
     inputs = split.inputs
     if isinstance(inputs, np.ndarray):
-        return row_keys(inputs)
+        return row_keys(inputs, dtype)
     if isinstance(inputs, MappedInputs):
-        return np.concatenate(list(_chunk_keys(split)))
+        return np.concatenate(list(_chunk_keys(split, dtype)))
     keys: NDArray[np.uint64] | None = getattr(inputs, "keys", None)
     return keys
 
 
-def _chunk_keys(split: Split) -> Iterator[NDArray[np.uint64]]:
+def _chunk_keys(split: Split, dtype: np.dtype[Any]) -> Iterator[NDArray[np.uint64]]:
     step = max(1, _WORDS_AT_ONCE // max(1, int(np.prod(split.inputs.shape[1:]))))
     for start in range(0, len(split), step):
-        yield row_keys(split.read(np.arange(start, min(start + step, len(split)))))
+        yield row_keys(split.read(np.arange(start, min(start + step, len(split)))), dtype)
 
 
 def _texts(rows: NDArray[Any]) -> list[bytes]:
-    """Returns each row's bytes, which dictionaries can hold."""
-    return [row.tobytes() for row in rows.reshape(len(rows), -1)]
+    """Returns each row's bytes, which dictionaries can hold, the same for -0.0 and 0.0."""
+    return [row.tobytes() for row in rows.reshape(len(rows), -1) + rows.dtype.type(0)]
 
 
 def _by_key(keys: NDArray[np.uint64], targets: NDArray[Any]) -> dict[bytes, set[bytes]]:

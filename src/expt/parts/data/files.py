@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.dataset import Augmentation, Dataset, Split, Task
+from expt.parts.data.preparation import BYTES
 from expt.parts.data.reading import read_npz
 
 _IDX_NAMES = {
@@ -74,6 +75,7 @@ class MNIST:
             batch_size=self.batch_size,
             class_names=self.class_names,
             augmentation=Augmentation.parse(self.augment),
+            preparation=BYTES.to_mapping(),
         )
 
 

@@ -231,7 +231,7 @@ class _Checked:
             means.append(total / num_pixels / 255)
             variance = (num_pixels * squares - total**2) / num_pixels**2
             deviations.append(math.sqrt(variance) / 255 or 1.0)
-        return Scale(np.asarray(means, np.float32), np.asarray(deviations, np.float32))
+        return Scale(np.asarray(means, np.float64), np.asarray(deviations, np.float64))
 
 
 def _check_files(

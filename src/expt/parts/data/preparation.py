@@ -156,6 +156,10 @@ class ArrayPreparation:
         )
 
 
+BYTES = ArrayPreparation(255.0, Summary("uint8", 0.0, 255.0, is_whole=True))
+"""That of pixels of 8 bits, which become 0 to 1."""
+
+
 def exact_float32(array: NDArray[Any]) -> NDArray[np.floating[Any]]:
     """Returns an array as float32 if that loses nothing, else as float64."""
     if array.dtype == np.float32:

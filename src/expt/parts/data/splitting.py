@@ -47,7 +47,8 @@ def group_split_indices(
     """Returns splits as `split_indices` does, of which each has whole groups.
 
     Groups come in random order, the larger ones first, and each goes where the most is missing of
-    its classes' shares; so the fractions are met as closely as the groups' sizes allow.
+    its classes' shares; so the fractions are met as closely as the groups' sizes allow. A class
+    that is in three groups or more is in each split, unless its groups are needed for others.
 
     Args:
         groups: What group each example is of, shape [examples].
@@ -89,20 +90,26 @@ def _assign(counts: NDArray[np.float64], random: np.random.Generator) -> NDArray
         random: Draws the order.
     """
     order = random.permutation(len(counts))
-    order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
+    # By powers of two, or groups of sizes that all differ would have one order for every seed.
+    order = order[np.argsort(-np.log2(counts[order].sum(axis=1)).astype(int), kind="stable")]
     train = 1 - _VALIDATION_FRACTION - _TEST_FRACTION
-    fractions = np.array([train, _VALIDATION_FRACTION, _TEST_FRACTION])
-    # How much each split lacks of each class, as a share of what it should have.
-    wanted = fractions[:, None] * counts.sum(axis=0)
-    lacking = wanted.copy()
+    totals = counts.sum(axis=0)
+    lacking = np.repeat([[train], [_VALIDATION_FRACTION], [_TEST_FRACTION]], len(totals), axis=1)
+    groups_left, is_missing = (counts > 0).sum(axis=0), np.ones(lacking.shape, np.bool_)
     parts = np.zeros(len(counts), np.intp)
     for number, group in enumerate(order):
-        is_empty = np.array([not (parts[order[:number]] == part).any() for part in range(3)])
-        need = (lacking / wanted * counts[group]).sum(axis=1)
-        if len(order) - number <= is_empty.sum():  # the last groups fill splits that have none
-            need[~is_empty] = -np.inf
-        parts[group] = need.argmax()
-        lacking[parts[group]] -= counts[group]
+        has, share = counts[group] > 0, counts[group] / totals
+        # A class's last groups go where it is missing, and the very last ones to empty splits.
+        is_urgent = has & (groups_left <= is_missing.sum(axis=0))
+        urgency = (is_missing & is_urgent).sum(axis=1).astype(float)
+        is_empty = is_missing.all(axis=1)
+        if len(order) - number <= is_empty.sum():
+            urgency[is_empty] = np.inf
+        part = np.lexsort((lacking @ counts[group], urgency))[-1]
+        parts[group] = part
+        lacking[part] -= share
+        groups_left -= has
+        is_missing[part, has] = False
     return parts
 
 
@@ -140,7 +147,7 @@ def _has_all_classes(indices: Indices, stratify: NDArray[Any]) -> bool:
 
 
 def _draw_by_class(seed: int, stratify: NDArray[Any]) -> Indices:
-    """Draws at least one validation and one test example of each class, by itself.
+    """Draws at least one validation and one test example of each class, one class at a time.
 
     scikit-learn rounds over all classes together, so that small ones can miss from a split.
     """
@@ -148,11 +155,14 @@ def _draw_by_class(seed: int, stratify: NDArray[Any]) -> Indices:
     _, classes = np.unique(stratify, return_inverse=True)
     order = random.permutation(len(stratify))
     order = order[np.argsort(classes[order], kind="stable")]
+    fractions, carried = np.array([_VALIDATION_FRACTION, _TEST_FRACTION]), np.zeros(2)
     for members in np.split(order, np.cumsum(np.bincount(classes))[:-1]):
-        num_validation = max(1, round(_VALIDATION_FRACTION * len(members)))
-        num_test = max(1, round(_TEST_FRACTION * len(members)))
-        parts[members[:num_validation]] = 1
-        parts[members[num_validation : num_validation + num_test]] = 2
+        wanted = fractions * len(members) + carried
+        numbers = np.maximum(1, np.rint(wanted)).astype(np.intp)
+        # The next class makes up for the rounding of this one, or all would be rounded one way.
+        carried = np.clip(wanted - numbers, -0.5, 0.5)
+        parts[members[: numbers[0]]] = 1
+        parts[members[numbers[0] : numbers.sum()]] = 2
     train, validation, test = (
         random.permutation(np.flatnonzero(parts == part)) for part in range(3)
     )

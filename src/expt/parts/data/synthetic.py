@@ -42,9 +42,9 @@ class Linear:
             raise UserError(f"data.noise={self.noise}: expected a number of at least 0.")
         random = np.random.default_rng(self.split_seed)
         inputs = random.standard_normal((self.num_examples, len(self.weights)))
+        x = inputs.astype(np.float32)
         noise = random.normal(0.0, self.noise, self.num_examples)
-        targets = inputs @ np.asarray(self.weights) + self.bias + noise
-        x, y = inputs.astype(np.float32), targets[:, None].astype(np.float32)
+        y = (x @ np.asarray(self.weights, np.float64) + self.bias + noise)[:, None]
         first, second = round(0.70 * self.num_examples), round(0.85 * self.num_examples)
         return Dataset(
             name="linear",
