@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import re
 import struct
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from expt.errors import UserError
+from expt.parts.data import files
 from expt.parts.data.dataset import Augmentation, Dataset, Split
 from expt.parts.data.files import MNIST, FashionMNIST
 from expt.prediction.arrays import read_array
@@ -204,21 +206,37 @@ def test_dark_images_are_noted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", [MNIST, FashionMNIST])
-@pytest.mark.parametrize("files_of", [MNIST, FashionMNIST])
-def test_files_of_the_other_data_set_are_noted(
-    tmp_path: Path, source: type[MNIST], files_of: type[MNIST]
+@pytest.mark.parametrize("files_of", ["mnist", "fashion_mnist"])
+def test_published_labels_of_another_data_set_are_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: type[MNIST], files_of: str
 ) -> None:
+    arrays = make_arrays()
+    for part in ("train", "test"):
+        digest = hashlib.sha256(arrays[f"y_{part}"].tobytes()).hexdigest()
+        monkeypatch.setitem(files._PUBLISHED, digest, (files_of, part))
+    arrays["y_train"] = arrays["y_train"].astype(np.int64)
+    path = str(npz_file(tmp_path, arrays))
+    notes = source(path=path, batch_size=4, num_validation=8).load().notes
+    expected = [
+        f"data={source.name}: the {part} labels are those published as the {part} labels of "
+        f"{files_of}; check the files, or choose data={files_of}."
+        for part in ("train", "test")
+        if source.name != files_of
+    ]
+    assert list(notes) == expected
+
+
+def test_other_labels_in_the_published_number_are_noted(tmp_path: Path) -> None:
     arrays: dict[str, NDArray[Any]] = {}
-    for part, counts in files_of.label_counts.items():
-        arrays[f"y_{part}"] = np.repeat(np.arange(10, dtype=np.uint8), counts)
-        arrays[f"x_{part}"] = np.arange(sum(counts)).astype(np.uint8)[:, None, None]
-    notes = source(path=str(raw_idx(tmp_path, arrays)), batch_size=4).load().notes
-    if source is files_of:
-        assert notes == ()
-    else:
-        assert len(notes) == 1
-        assert "the train and test labels are as many" in notes[0]
-        assert notes[0].endswith(f"data={files_of.name}.")
+    for part, count in (("train", 60_000), ("test", 10_000)):
+        arrays[f"y_{part}"] = np.arange(count).astype(np.uint8) % 10
+        arrays[f"x_{part}"] = np.arange(count).astype(np.uint8)[:, None, None]
+    notes = MNIST(path=str(raw_idx(tmp_path, arrays)), batch_size=4).load().notes
+    assert [note.partition(";")[0] for note in notes] == [
+        f"data=mnist: the {part} labels are as many as the published ones, but others or in "
+        "another order"
+        for part in ("train", "test")
+    ]
 
 
 def test_validation_split_depends_on_split_seed_alone(tmp_path: Path) -> None:
@@ -337,12 +355,12 @@ def test_npy_is_refused(tmp_path: Path) -> None:
     [
         ("x_train", lambda array: array.reshape(30, 30), r"x_train of .*by x\.reshape"),
         ("x_train", lambda array: array.astype(str), "the type <U3; expected images, numbers"),
-        ("x_test", lambda array: array / 128 - 1, "pixels of float64 from -1 to 0.99"),
+        ("x_test", lambda array: array / 128 - 1, "pixels of float64 from -1 to 0.9"),
         ("x_test", lambda array: array / 128, "fractions from 0 to 1"),
         ("x_test", lambda array: np.where(array > 9, np.nan, array), "NaN or infinite"),
         ("x_test", lambda array: array > 127, r"pixels of bool from 0 to 1; .* 255 \* x"),
         ("x_test", lambda array: (array > 127).astype(int), r"int64 from 0 to 1; .* 255 \* x"),
-        ("x_test", lambda array: array.astype(np.uint16) * 257, r"from 0 to 65535; .* x // 257"),
+        ("x_test", lambda array: array.astype(np.uint16) * 257, r"from 0 to 64507; .* x // 257"),
         ("x_test", lambda array: array[:, :5], "inputs of the test split have the shape"),
         ("x_test", lambda array: array[:-1], "x_test of .* has 11 images and y_test .* 12 labels"),
         ("y_train", lambda array: np.eye(10, dtype=np.uint8)[array], r"y\.argmax\(axis=1\)"),

@@ -1,5 +1,6 @@
 """Data sets read from the user's own copies of the published files."""
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,14 @@ from expt.parts.data.reading import read_npz
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 _BRIGHTEST = 255.0
+_NUM_PUBLISHED = {"train": 60_000, "test": 10_000}
+# SHA-256 of the published labels, a byte each: all these files have the same names and sizes.
+_PUBLISHED = {
+    "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13": ("mnist", "train"),
+    "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5": ("mnist", "test"),
+    "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7": ("fashion_mnist", "train"),
+    "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9": ("fashion_mnist", "test"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +53,6 @@ class MNIST:
     task: Task = "classification"
     name: ClassVar[str] = "mnist"
     class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
-    label_counts: ClassVar[Mapping[str, tuple[int, ...]]] = {
-        "train": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
-        "test": (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
-    }
 
     def load(self) -> Dataset:
         """Reads the files and holds out the validation split."""
@@ -79,16 +84,18 @@ class MNIST:
 
     def _notes(self, parts: Mapping[str, "_Part"]) -> Iterator[str]:
         """Yields what suggests that these are other files than they are taken for."""
-        counts = {
-            part: tuple(np.bincount(known.labels, minlength=len(self.class_names)).tolist())
-            for part, known in parts.items()
-        }
-        for other, title in ((MNIST, "MNIST"), (FashionMNIST, "Fashion-MNIST (and KMNIST)")):
-            same = [part for part in counts if counts[part] == other.label_counts[part]]
-            if same and other.name != self.name:
+        for part, known in parts.items():
+            published = known.published()
+            if published is not None and published != (self.name, part):
+                name, of_part = published
                 yield (
-                    f"data={self.name}: the {' and '.join(same)} labels are as many of each class "
-                    f"as those of {title}. If the files are that: data={other.name}."
+                    f"data={self.name}: the {part} labels are those published as the {of_part} "
+                    f"labels of {name}; check the files, or choose data={name}."
+                )
+            elif published is None and len(known.labels) == _NUM_PUBLISHED[part]:
+                yield (
+                    f"data={self.name}: the {part} labels are as many as the published ones, but "
+                    "others or in another order; scores may not compare with published ones."
                 )
         num_train, num_test = (len(parts[part].labels) for part in ("train", "test"))
         if num_test > num_train:
@@ -124,10 +131,6 @@ class FashionMNIST(MNIST):
         "bag",
         "boot",
     )
-    label_counts: ClassVar[Mapping[str, tuple[int, ...]]] = {
-        "train": (6_000,) * 10,
-        "test": (1_000,) * 10,
-    }
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,11 @@ class _Part:
                 f"{len(classes):,} labels; expected as many of each."
             )
         return cls(levels, classes, _preparation(levels, images.place))
+
+    def published(self) -> tuple[str, str] | None:
+        """Returns the data set that the labels were published with, and as which part of it."""
+        labels = self.labels.astype(np.uint8).tobytes()
+        return _PUBLISHED.get(hashlib.sha256(labels).hexdigest())
 
     def split(self) -> Split:
         """Returns the examples, pixels from 0 to 1."""
