@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from expt.errors import UserError
 from expt.parts.data.cifar import CIFAR10, CIFAR100
 from expt.parts.data.dataset import Dataset, Scale
+from expt.prediction.arrays import read_array
 
 Arrays = Mapping[str, NDArray[Any]]
 Source = type[CIFAR10]
@@ -275,6 +276,16 @@ def test_standardize(tmp_path: Path) -> None:
     np.testing.assert_array_equal(dataset.input_scale.mean, expected.mean)
     np.testing.assert_array_equal(dataset.input_scale.deviation, expected.deviation)
     assert load(folder, standardize=False).input_scale is None
+
+
+def test_predictions_prepare_the_same_pixels_alike(tmp_path: Path) -> None:
+    arrays = make_arrays()
+    dataset = load(write(tmp_path, python_files(CIFAR10, arrays)))
+    assert dataset.preparation is not None
+    for name, pixels in (("levels", arrays["x_test"]), ("fractions", arrays["x_test"] / 255)):
+        np.save(tmp_path / f"{name}.npy", pixels)
+        inputs = read_array(tmp_path / f"{name}.npy", (32, 32, 3), dataset.preparation)
+        np.testing.assert_allclose(inputs, dataset.test.inputs, rtol=1e-6)  # type: ignore[arg-type]
 
 
 def test_augment(tmp_path: Path) -> None:

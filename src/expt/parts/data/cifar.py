@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.dataset import Augmentation, Dataset, Scale, Split, Task
+from expt.parts.data.preparation import ArrayPreparation, Summary
 from expt.parts.data.reading import check_choice, read_npz
 
 _NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -123,6 +124,7 @@ class CIFAR10:
             class_names=names,
             input_scale=Scale.fit(inputs) if self.standardize else None,
             augmentation=augmentation,
+            preparation=ArrayPreparation(255.0, Summary.of([train[0]])).to_mapping(),
         )
 
 
