@@ -218,7 +218,7 @@ def test_published_labels_of_another_data_set_are_noted(
     path = str(npz_file(tmp_path, arrays))
     notes = source(path=path, batch_size=4, num_validation=8).load().notes
     expected = [
-        f"data={source.name}: the {part} labels are those published as the {part} labels of "
+        f"the {part} labels are those published as the {part} labels of "
         f"{files_of}; check the files, or choose data={files_of}."
         for part in ("train", "test")
         if source.name != files_of
@@ -233,8 +233,7 @@ def test_other_labels_in_the_published_number_are_noted(tmp_path: Path) -> None:
         arrays[f"x_{part}"] = np.arange(count).astype(np.uint8)[:, None, None]
     notes = MNIST(path=str(raw_idx(tmp_path, arrays)), batch_size=4).load().notes
     assert [note.partition(";")[0] for note in notes] == [
-        f"data=mnist: the {part} labels are as many as the published ones, but others or in "
-        "another order"
+        f"the {part} labels are as many as the published ones, but others or in another order"
         for part in ("train", "test")
     ]
 
@@ -354,6 +353,7 @@ def test_npy_is_refused(tmp_path: Path) -> None:
     ("key", "change", "message"),
     [
         ("x_train", lambda array: array.reshape(30, 30), r"x_train of .*by x\.reshape"),
+        ("x_train", lambda array: array[:, 0, 0], "is a label; check that the files are not sw"),
         ("x_train", lambda array: array.astype(str), "the type <U3; expected images, numbers"),
         ("x_test", lambda array: array / 128 - 1, "pixels of float64 from -1 to 0.9"),
         ("x_test", lambda array: array / 128, "fractions from 0 to 1"),

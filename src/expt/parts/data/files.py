@@ -89,24 +89,24 @@ class MNIST:
             if published is not None and published != (self.name, part):
                 name, of_part = published
                 yield (
-                    f"data={self.name}: the {part} labels are those published as the {of_part} "
+                    f"the {part} labels are those published as the {of_part} "
                     f"labels of {name}; check the files, or choose data={name}."
                 )
             elif published is None and len(known.labels) == _NUM_PUBLISHED[part]:
                 yield (
-                    f"data={self.name}: the {part} labels are as many as the published ones, but "
+                    f"the {part} labels are as many as the published ones, but "
                     "others or in another order; scores may not compare with published ones."
                 )
         num_train, num_test = (len(parts[part].labels) for part in ("train", "test"))
         if num_test > num_train:
             yield (
-                f"data={self.name}: there are more test images ({num_test:,}) than train images "
+                f"there are more test images ({num_test:,}) than train images "
                 f"({num_train:,}); check that their files are not swapped."
             )
         brightest = parts["train"].preparation.trained_on.most
         if 1 < brightest < _BRIGHTEST / 2:
             yield (
-                f"data={self.name}: no train image has a pixel above {brightest:g}, where pixels "
+                f"no train image has a pixel above {brightest:g}, where pixels "
                 f"are taken to go from 0 to {_BRIGHTEST:g}, and divided by that."
             )
 
@@ -224,7 +224,10 @@ def _images(found: _Found) -> NDArray[Any]:
         images = images[..., 0]
     if images.ndim == 3 and images.size and images.dtype.kind in "buif":
         return images
-    advice = " Flattened ones become images by x.reshape(-1, 28, 28)." if images.ndim == 2 else ""
+    advice = {
+        1: " One number for each example is a label; check that the files are not swapped.",
+        2: " Flattened ones become images by x.reshape(-1, 28, 28).",
+    }.get(images.ndim, "")
     raise UserError(
         f"data.path: {found.place} has the shape {found.array.shape} and the type {images.dtype}; "
         f"expected images, numbers of shape (examples, height, width).{advice}"
