@@ -70,6 +70,7 @@ def test_parts_know_nothing_but_themselves() -> None:
                 "expt.parts.data.dataset",
                 "expt.parts.data.duplicates",
                 "expt.parts.data.encoding",
+                "expt.parts.data.idx",
                 "expt.parts.data.image_files",
                 "expt.parts.data.image_listing",
                 "expt.parts.data.labels",

@@ -54,6 +54,15 @@ def test_a_plan_has_the_configs_seed_cadences_and_sizes(digits: Dataset) -> None
 
 
 class TestDataLoader:
+    @pytest.mark.parametrize(("source", "loss"), [("digits", "crossentropy"), ("diabetes", "mse")])
+    def test_a_recorded_preparation_is_given_to_sources_that_take_one(
+        self, source: str, loss: str
+    ) -> None:
+        job = compose_one(f"data={source}", f"loss={loss}", "data.batch_size=8")
+        first = DataLoader()(job)
+        assert first.preparation is not None
+        assert DataLoader(first.preparation)(job).fingerprint == first.fingerprint
+
     def test_jobs_with_the_same_data_share_it(self) -> None:
         load = DataLoader()
         first = load(compose_one(*LINEAR))

@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import re
 import struct
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from expt.errors import UserError
+from expt.parts.data import files
 from expt.parts.data.dataset import Augmentation, Dataset, Split
 from expt.parts.data.files import MNIST, FashionMNIST
 from expt.prediction.arrays import read_array
@@ -26,9 +28,11 @@ IDX_NAMES = {
     "y_test": "t10k-labels-idx1-ubyte",
 }
 
+SWAPPED = (("train", "test"), ("test", "train"))
+
 
 def make_arrays() -> dict[str, NDArray[Any]]:
-    """30 train and 12 test images of 6x5 pixels; the first pixel tells them apart."""
+    """30 train and 12 test images of 6x5 pixels; the first pixel is the image's number."""
     random = np.random.default_rng(0)
     arrays: dict[str, NDArray[Any]] = {}
     for part, count in (("train", 30), ("test", 12)):
@@ -104,6 +108,136 @@ def test_reads_every_format(tmp_path: Path, write: Write) -> None:
         np.testing.assert_array_equal(split.targets, arrays[f"y_{part}"][order])
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda array: array.astype(np.int64),
+        lambda array: array.astype(np.uint16),
+        lambda array: array.astype(np.float32),
+        lambda array: array / 255,
+        lambda array: (array / 255).astype(np.float32),
+        lambda array: array[..., None],
+    ],
+    ids=["int64", "uint16", "whole floats", "fractions", "float32 fractions", "channels"],
+)
+@pytest.mark.parametrize("keys", [["x_train", "x_test"], ["x_test"]])
+def test_the_same_pixels_in_any_type_are_the_same_inputs(
+    tmp_path: Path, change: Callable[[NDArray[Any]], NDArray[Any]], keys: list[str]
+) -> None:
+    arrays = make_arrays()
+    first = load(npz_file(tmp_path, arrays))
+    arrays |= {key: change(arrays[key]) for key in keys}
+    other = load(npz_file(tmp_path, arrays))
+    for (_, split), (_, expected) in zip(other.splits(), first.splits(), strict=True):
+        assert split.dtype == np.float32
+        np.testing.assert_allclose(split.inputs, expected.inputs, rtol=1e-6)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(split.targets, expected.targets)
+
+
+def test_a_column_of_labels_is_read(tmp_path: Path) -> None:
+    arrays = make_arrays()
+    first = load(npz_file(tmp_path, arrays)).fingerprint
+    arrays["y_test"] = arrays["y_test"][:, None].astype(np.int64)
+    assert load(npz_file(tmp_path, arrays)).fingerprint == first
+
+
+def test_labels_of_a_wide_idx_type_are_read(tmp_path: Path) -> None:
+    arrays = make_arrays()
+    first = load(raw_idx(tmp_path, arrays)).fingerprint
+    header = bytes([0, 0, 0x0C, 1]) + struct.pack(">I", 12)
+    (tmp_path / IDX_NAMES["y_test"]).write_bytes(header + arrays["y_test"].astype(">i4").tobytes())
+    assert load(tmp_path).fingerprint == first
+
+
+@pytest.mark.parametrize("in_training", [np.uint8, np.float64])
+@pytest.mark.parametrize("asked", [np.uint8, np.float64])
+def test_predictions_prepare_the_same_pixels_alike(
+    tmp_path: Path, in_training: type[Any], asked: type[Any]
+) -> None:
+    arrays = make_arrays()
+    pixels = {np.uint8: arrays["x_test"], np.float64: arrays["x_test"] / 255}
+    arrays["x_test"] = pixels[in_training]
+    if in_training == np.float64:
+        arrays["x_train"] = arrays["x_train"] / 255
+    dataset = load(npz_file(tmp_path, arrays))
+    assert dataset.preparation is not None
+    np.save(tmp_path / "asked.npy", pixels[asked])
+    if (in_training, asked) == (np.float64, np.uint8):
+        with pytest.raises(UserError, match="trained on float64 from 0 to 1"):
+            read_array(tmp_path / "asked.npy", (6, 5, 1), dataset.preparation)
+        return
+    inputs = read_array(tmp_path / "asked.npy", (6, 5, 1), dataset.preparation)
+    np.testing.assert_allclose(inputs, dataset.test.inputs, rtol=1e-6)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", ["", None, 5])
+def test_a_path_that_is_none(path: Any) -> None:
+    with pytest.raises(UserError, match=rf"data\.path={path}: expected the path"):
+        MNIST(path=path, batch_size=4).load()
+
+
+def test_one_of_the_files_is_not_the_folder(tmp_path: Path) -> None:
+    gzipped_idx(tmp_path, make_arrays())
+    with pytest.raises(UserError, match=f"is one IDX file; .*: data.path={tmp_path}$"):
+        load(tmp_path / f"{IDX_NAMES['x_train']}.gz")
+
+
+def test_swapped_images_and_labels(tmp_path: Path) -> None:
+    arrays = make_arrays()
+    arrays["x_train"], arrays["y_train"] = arrays["y_train"], arrays["x_train"]
+    expected = f"{IDX_NAMES['x_train']} holds labels and .*{IDX_NAMES['y_train']} holds images"
+    with pytest.raises(UserError, match=expected):
+        load(raw_idx(tmp_path, arrays))
+
+
+def test_swapped_train_and_test_files_are_noted(tmp_path: Path) -> None:
+    arrays = make_arrays()
+    assert load(npz_file(tmp_path, arrays)).notes == ()
+    swapped = {f"{axis}_{a}": arrays[f"{axis}_{b}"] for axis in "xy" for a, b in SWAPPED}
+    (note,) = load(npz_file(tmp_path, swapped), num_validation=4).notes
+    assert "more test images (30) than train images (12)" in note
+
+
+def test_dark_images_are_noted(tmp_path: Path) -> None:
+    arrays = make_arrays()
+    arrays["x_train"] //= 16
+    (note,) = load(npz_file(tmp_path, arrays)).notes
+    assert "no train image has a pixel above 15" in note
+
+
+@pytest.mark.parametrize("source", [MNIST, FashionMNIST])
+@pytest.mark.parametrize("files_of", ["mnist", "fashion_mnist"])
+def test_published_labels_of_another_data_set_are_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: type[MNIST], files_of: str
+) -> None:
+    arrays = make_arrays()
+    for part in ("train", "test"):
+        digest = hashlib.sha256(arrays[f"y_{part}"].tobytes()).hexdigest()
+        monkeypatch.setitem(files._PUBLISHED, digest, (files_of, part))
+    arrays["y_train"] = arrays["y_train"].astype(np.int64)
+    path = str(npz_file(tmp_path, arrays))
+    notes = source(path=path, batch_size=4, num_validation=8).load().notes
+    expected = [
+        f"the {part} labels are those published as the {part} labels of "
+        f"{files_of}; check the files, or choose data={files_of}."
+        for part in ("train", "test")
+        if source.name != files_of
+    ]
+    assert list(notes) == expected
+
+
+def test_other_labels_in_the_published_number_are_noted(tmp_path: Path) -> None:
+    arrays: dict[str, NDArray[Any]] = {}
+    for part, count in (("train", 60_000), ("test", 10_000)):
+        arrays[f"y_{part}"] = np.arange(count).astype(np.uint8) % 10
+        arrays[f"x_{part}"] = np.arange(count).astype(np.uint8)[:, None, None]
+    notes = MNIST(path=str(raw_idx(tmp_path, arrays)), batch_size=4).load().notes
+    assert [note.partition(";")[0] for note in notes] == [
+        f"the {part} labels are as many as the published ones, but others or in another order"
+        for part in ("train", "test")
+    ]
+
+
 def test_validation_split_depends_on_split_seed_alone(tmp_path: Path) -> None:
     path = npz_file(tmp_path, make_arrays())
     first = load(path, split_seed=1)
@@ -168,48 +302,6 @@ def test_only_the_missing_file_is_named_as_missing(tmp_path: Path) -> None:
     assert IDX_NAMES["x_train"] not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda content: content[:-1],
-        lambda content: content[:9],
-        lambda content: content[:3],
-        lambda content: b"",  # noqa: ARG005
-        lambda content: content + b"\0",
-        lambda content: bytes([0, 0, 0x0D]) + content[3:],
-        lambda content: b"<html>" + content,
-    ],
-    ids=["cut", "cut in the sizes", "cut in the type", "empty", "too long", "floats", "html"],
-)
-@pytest.mark.parametrize("compressed", [False, True])
-def test_damaged_idx(tmp_path: Path, damage: Callable[[bytes], bytes], *, compressed: bool) -> None:
-    arrays = make_arrays()
-    (gzipped_idx if compressed else raw_idx)(tmp_path, arrays)
-    file = tmp_path / (IDX_NAMES["x_train"] + ".gz" * compressed)
-    content = damage(idx(arrays["x_train"]))
-    file.write_bytes(gzip.compress(content) if compressed else content)
-    with pytest.raises(UserError, match=f"{re.escape(str(file))} is not an IDX file"):
-        load(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda content: content[: len(content) // 2],
-        lambda content: content[:5],
-        lambda content: b"not gzip" + content,
-        lambda content: content[:40] + bytes(20) + content[60:],
-    ],
-    ids=["cut", "cut in the header", "no gzip", "overwritten"],
-)
-def test_damaged_gzip(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
-    gzipped_idx(tmp_path, make_arrays())
-    file = tmp_path / f"{IDX_NAMES['x_train']}.gz"
-    file.write_bytes(damage(file.read_bytes()))
-    with pytest.raises(UserError, match=f"{re.escape(str(file))} can't be read"):
-        load(tmp_path)
-
-
 @pytest.mark.parametrize("missing", [["y_test"], ["x_train", "y_train"], sorted(IDX_NAMES)])
 def test_npz_with_missing_arrays(tmp_path: Path, missing: list[str]) -> None:
     arrays = {key: array for key, array in make_arrays().items() if key not in missing}
@@ -260,14 +352,21 @@ def test_npy_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "change", "message"),
     [
-        ("x_train", lambda array: array.reshape(30, 30), "images have the shape"),
-        ("x_train", lambda array: array[..., None], "images have the shape"),
-        ("x_test", lambda array: array / 255, "images have .* the type float64"),
+        ("x_train", lambda array: array.reshape(30, 30), r"x_train of .*by x\.reshape"),
+        ("x_train", lambda array: array[:, 0, 0], "is a label; check that the files are not sw"),
+        ("x_train", lambda array: array.astype(str), "the type <U3; expected images, numbers"),
+        ("x_test", lambda array: array / 128 - 1, "pixels of float64 from -1 to 0.9"),
+        ("x_test", lambda array: array / 128, "fractions from 0 to 1"),
+        ("x_test", lambda array: np.where(array > 9, np.nan, array), "NaN or infinite"),
+        ("x_test", lambda array: array > 127, r"pixels of bool from 0 to 1; .* 255 \* x"),
+        ("x_test", lambda array: (array > 127).astype(int), r"int64 from 0 to 1; .* 255 \* x"),
+        ("x_test", lambda array: array.astype(np.uint16) * 257, r"from 0 to 64507; .* x // 257"),
         ("x_test", lambda array: array[:, :5], "inputs of the test split have the shape"),
-        ("x_test", lambda array: array[:-1], "11 images and 12 labels"),
-        ("y_train", lambda array: np.eye(10, dtype=np.uint8)[array], "labels have the shape"),
-        ("y_test", lambda array: array.astype(np.float32), "labels have .* the type float32"),
-        ("y_train", lambda array: array + 10, "expected class numbers from 0 to 9"),
+        ("x_test", lambda array: array[:-1], "x_test of .* has 11 images and y_test .* 12 labels"),
+        ("y_train", lambda array: np.eye(10, dtype=np.uint8)[array], r"y\.argmax\(axis=1\)"),
+        ("y_test", lambda array: array.astype(np.float32), r"float32; .* y\.astype\(int\)"),
+        ("y_test", lambda array: array.astype(str), r"type <U3; .* y\.astype\(int\)"),
+        ("y_train", lambda array: array + 10, "from 10 to 19; expected class numbers from 0 to 9"),
         ("y_test", lambda array: array.astype(np.int8) - 10, "expected class numbers from 0 to 9"),
         ("x_train", lambda array: array[:-1], "29 .* 30"),
         ("y_train", lambda array: array[:-1], "30 .* 29"),

@@ -1,11 +1,8 @@
 """Data sets read from the user's own copies of the published files."""
 
-import gzip
-import math
+import hashlib
 import os
-import struct
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,16 +12,20 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.dataset import Augmentation, Dataset, Split, Task
-from expt.parts.data.preparation import BYTES
+from expt.parts.data.idx import find_idx_files, is_idx, read_idx
+from expt.parts.data.preparation import ArrayPreparation, Summary
 from expt.parts.data.reading import read_npz
 
-_IDX_NAMES = {
-    "x_train": "train-images-idx3-ubyte",
-    "y_train": "train-labels-idx1-ubyte",
-    "x_test": "t10k-images-idx3-ubyte",
-    "y_test": "t10k-labels-idx1-ubyte",
+_KEYS = ("x_train", "y_train", "x_test", "y_test")
+_BRIGHTEST = 255.0
+_NUM_PUBLISHED = {"train": 60_000, "test": 10_000}
+# SHA-256 of the published labels, a byte each: all these files have the same names and sizes.
+_PUBLISHED = {
+    "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13": ("mnist", "train"),
+    "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5": ("mnist", "test"),
+    "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7": ("fashion_mnist", "train"),
+    "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9": ("fashion_mnist", "test"),
 }
-_IDX_UNSIGNED_BYTES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +36,9 @@ class MNIST:
     Proceedings of the IEEE 86(11), 1998.
 
     Attributes:
-        path: An `.npz` with x_train, y_train, x_test and y_test, or a folder that holds one or
-            the four IDX files, compressed with gzip or not.
+        path: An `.npz` with x_train, y_train, x_test and y_test, or a folder that holds such a
+            file, named after the data set, or the four IDX files, compressed with gzip or not.
+            Images are whole numbers from 0 to 255, of any type, or fractions from 0 to 1.
         batch_size: Examples a step.
         num_validation: How many of the train images are held out for validation.
         split_seed: Seed of that choice.
@@ -54,11 +56,12 @@ class MNIST:
 
     def load(self) -> Dataset:
         """Reads the files and holds out the validation split."""
-        arrays = _read(Path(os.path.expanduser(self.path)), self.name)  # noqa: PTH111  never raises
-        train, test = (
-            _split(arrays[f"x_{part}"], arrays[f"y_{part}"], self.path, len(self.class_names))
+        found = _read(self.path, self.name)
+        parts = {
+            part: _Part.of(found[f"x_{part}"], found[f"y_{part}"], len(self.class_names))
             for part in ("train", "test")
-        )
+        }
+        train = parts["train"].split()
         if not 0 < self.num_validation < len(train):
             raise UserError(
                 f"data.num_validation={self.num_validation}: expected a number from 1 to below "
@@ -71,17 +74,46 @@ class MNIST:
             task=self.task,
             train=train.take(rest),
             validation=train.take(held_out),
-            test=test,
+            test=parts["test"].split(),
             batch_size=self.batch_size,
             class_names=self.class_names,
             augmentation=Augmentation.parse(self.augment),
-            preparation=BYTES.to_mapping(),
+            preparation=parts["train"].preparation.to_mapping(),
+            notes=tuple(self._notes(parts)),
         )
+
+    def _notes(self, parts: Mapping[str, "_Part"]) -> Iterator[str]:
+        """Yields what suggests that these are other files than they are taken for."""
+        for part, known in parts.items():
+            published = known.published()
+            if published is not None and published != (self.name, part):
+                name, of_part = published
+                yield (
+                    f"the {part} labels are those published as the {of_part} "
+                    f"labels of {name}; check the files, or choose data={name}."
+                )
+            elif published is None and len(known.labels) == _NUM_PUBLISHED[part]:
+                yield (
+                    f"the {part} labels are as many as the published ones, but "
+                    "others or in another order; scores may not compare with published ones."
+                )
+        num_train, num_test = (len(parts[part].labels) for part in ("train", "test"))
+        if num_test > num_train:
+            yield (
+                f"there are more test images ({num_test:,}) than train images "
+                f"({num_train:,}); check that their files are not swapped."
+            )
+        brightest = parts["train"].preparation.trained_on.most
+        if 1 < brightest < _BRIGHTEST / 2:
+            yield (
+                f"no train image has a pixel above {brightest:g}, where pixels "
+                f"are taken to go from 0 to {_BRIGHTEST:g}, and divided by that."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class FashionMNIST(MNIST):
-    """Pictures of clothes: 60,000 train and 10,000 test images of 28x28x1 pixels from 0 to 1.
+    """Images of clothes: 60,000 train and 10,000 test images of 28x28x1 pixels from 0 to 1.
 
     Source: H. Xiao et al., "Fashion-MNIST", arXiv:1708.07747, 2017. The attributes are MNIST's.
     """
@@ -101,82 +133,144 @@ class FashionMNIST(MNIST):
     )
 
 
-def _read(path: Path, name: str) -> Mapping[str, NDArray[Any]]:
-    if _is_file(path):
-        return read_npz(path, _wanted)
-    archive = path / f"{name}.npz"
-    if _is_file(archive):
-        return read_npz(archive, _wanted)
-    files = {key: _find_idx(path, file_name) for key, file_name in _IDX_NAMES.items()}
-    found = {key: file for key, file in files.items() if file is not None}
-    if len(found) == len(files):
-        return {key: _read_idx(file) for key, file in found.items()}
-    missing = [_IDX_NAMES[key] for key in files if key not in found]
-    raise UserError(
-        f"data={name}: the files are not at data.path={path}. Put there either {name}.npz (arrays "
-        f"x_train, y_train, x_test, y_test) or the IDX files (.gz is fine) of the data set; "
-        f"missing of these: {', '.join(missing)}. Or point data.path=… to where they are."
-    )
+@dataclass(frozen=True)
+class _Found:
+    """An array, and a name for it in messages that says where it was found."""
+
+    array: NDArray[Any]
+    place: str
 
 
-def _find_idx(folder: Path, name: str) -> Path | None:
-    # Unpacked copies are often named train-images.idx3-ubyte.
-    spellings = (name, name.replace("-idx", ".idx"))
-    candidates = (folder / f"{spelling}{end}" for spelling in spellings for end in ("", ".gz"))
-    return next((file for file in candidates if _is_file(file)), None)
+@dataclass(frozen=True)
+class _Part:
+    """The train or the test examples.
+
+    Attributes:
+        images: Raw pixels, shape [examples, height, width].
+        labels: Class numbers, shape [examples].
+        preparation: How pixels become inputs.
+    """
+
+    images: NDArray[Any]
+    labels: NDArray[Any]
+    preparation: ArrayPreparation
+
+    @classmethod
+    def of(cls, images: _Found, labels: _Found, num_classes: int) -> "_Part":
+        """Checks images and labels.
+
+        Raises:
+            UserError: They are not images and labels, or not as many of each.
+        """
+        if images.array.ndim == 1 and labels.array.ndim > 2:
+            raise UserError(
+                f"data.path: {images.place} holds labels and {labels.place} holds images; expected "
+                "it the other way round: swap their names."
+            )
+        levels, classes = _images(images), _labels(labels, num_classes)
+        if len(levels) != len(classes):
+            raise UserError(
+                f"data.path: {images.place} has {len(levels):,} images and {labels.place} "
+                f"{len(classes):,} labels; expected as many of each."
+            )
+        return cls(levels, classes, _preparation(levels, images.place))
+
+    def published(self) -> tuple[str, str] | None:
+        """Returns the data set that the labels were published with, and as which part of it."""
+        labels = self.labels.astype(np.uint8).tobytes()
+        return _PUBLISHED.get(hashlib.sha256(labels).hexdigest())
+
+    def split(self) -> Split:
+        """Returns the examples, pixels from 0 to 1."""
+        divisor = np.float32(self.preparation.divisor)
+        pixels = np.divide(self.images[..., None], divisor, dtype=np.float32)
+        return Split(pixels, self.labels.astype(np.int32))
+
+
+def _read(path: object, name: str) -> dict[str, _Found]:
+    if not isinstance(path, str) or not path:
+        raise UserError(f"data.path={path}: expected the path of a file or folder.")
+    place = Path(os.path.expanduser(path))  # noqa: PTH111  never raises
+    archive = next((file for file in (place, place / f"{name}.npz") if _is_file(file)), None)
+    if archive is None:
+        files = find_idx_files(place, name)
+        return {key: _Found(read_idx(file), str(file)) for key, file in files.items()}
+    if is_idx(archive):
+        raise UserError(
+            f"data.path={path} is one IDX file; expected the folder that holds all four: "
+            f"data.path={archive.parent}"
+        )
+    arrays = read_npz(archive, _wanted)
+    return {key: _Found(array, f"{key} of {archive}") for key, array in arrays.items()}
 
 
 def _is_file(path: Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113  never raises
 
 
-def _wanted(names: Sequence[str]) -> list[str]:
-    missing = sorted(set(_IDX_NAMES) - set(names))
+def _wanted(names: Sequence[str]) -> Sequence[str]:
+    missing = sorted(set(_KEYS) - set(names))
     if missing:
         raise UserError(
             f"data.path: the arrays {', '.join(missing)} are missing; the .npz has "
             f"{', '.join(names) or 'none'}."
         )
-    return list(_IDX_NAMES)
+    return _KEYS
 
 
-def _read_idx(file: Path) -> NDArray[np.uint8]:
-    """Reads an IDX file: two zero bytes, the type, the rank, the sizes (big-endian), the data."""
-    try:
-        content = file.read_bytes()
-        content = gzip.decompress(content) if file.suffix == ".gz" else content
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"data.path: {file} can't be read: {error}") from error
-    rank = content[3] if len(content) > 3 else 0
-    start = 4 + 4 * rank
-    is_idx = rank > 0 and content[:3] == bytes((0, 0, _IDX_UNSIGNED_BYTES))
-    if is_idx and len(content) >= start:
-        shape = struct.unpack(f">{rank}I", content[4:start])
-        if len(content) == start + math.prod(shape):
-            return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
-    raise UserError(f"data.path: {file} is not an IDX file of unsigned bytes, or it is cut off.")
+def _images(found: _Found) -> NDArray[Any]:
+    images = found.array
+    if images.ndim == 4 and images.shape[-1] == 1:
+        images = images[..., 0]
+    if images.ndim == 3 and images.size and images.dtype.kind in "buif":
+        return images
+    advice = {
+        1: " One number for each example is a label; check that the files are not swapped.",
+        2: " Flattened ones become images by x.reshape(-1, 28, 28).",
+    }.get(images.ndim, "")
+    raise UserError(
+        f"data.path: {found.place} has the shape {found.array.shape} and the type {images.dtype}; "
+        f"expected images, numbers of shape (examples, height, width).{advice}"
+    )
 
 
-def _split(images: NDArray[Any], labels: NDArray[Any], path: str, num_classes: int) -> Split:
-    """Checks the arrays, and scales pixels to 0 to 1."""
-    if images.ndim != 3 or not _in_range(images, 256):
-        raise UserError(
-            f"data.path={path}: images have the shape {images.shape} and the type {images.dtype}; "
-            "expected whole numbers from 0 to 255 of shape (examples, height, width)."
-        )
-    if labels.ndim != 1 or not _in_range(labels, num_classes):
-        raise UserError(
-            f"data.path={path}: labels have the shape {labels.shape} and the type {labels.dtype}; "
-            f"expected class numbers from 0 to {num_classes - 1} of shape (examples,)."
-        )
-    if len(images) != len(labels):
-        raise UserError(
-            f"data.path={path}: there are {len(images)} images and {len(labels)} labels; expected "
-            "as many of each."
-        )
-    return Split((images[..., None] / np.float32(255)).astype(np.float32), labels.astype(np.int32))
+def _labels(found: _Found, num_classes: int) -> NDArray[Any]:
+    labels = found.array
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    is_whole = labels.ndim == 1 and labels.size and labels.dtype.kind in "iu"
+    if is_whole and labels.min() >= 0 and labels.max() < num_classes:
+        return labels
+    if is_whole:
+        given = f"labels from {labels.min()} to {labels.max()}"
+    else:
+        given = f"the shape {labels.shape} and the type {labels.dtype}"
+    advice = ""
+    if labels.ndim == 2:
+        advice = " One-hot ones become class numbers by y.argmax(axis=1)."
+    elif labels.dtype.kind in "fUSO":
+        advice = " They become whole numbers by y.astype(int)."
+    raise UserError(
+        f"data.path: {found.place} has {given}; expected class numbers from 0 to "
+        f"{num_classes - 1}, whole numbers of shape (examples,).{advice}"
+    )
 
 
-def _in_range(values: NDArray[Any], below: int) -> bool:
-    is_whole = np.issubdtype(values.dtype, np.integer)
-    return bool(is_whole and values.size and values.min() >= 0 and values.max() < below)
+def _preparation(images: NDArray[Any], place: str) -> ArrayPreparation:
+    """Returns how pixels become numbers from 0 to 1, where that is certain."""
+    if images.dtype.kind == "f" and not np.isfinite(images).all():
+        raise UserError(f"data.path: {place} has pixels that are NaN or infinite.")
+    summary = Summary.of([images])
+    if summary.least >= 0 and summary.is_whole and 1 < summary.most <= _BRIGHTEST:
+        return ArrayPreparation(_BRIGHTEST, summary)
+    if summary.least >= 0 and not summary.is_whole and summary.most <= 1:
+        return ArrayPreparation(1.0, summary)
+    advice = "Convert them and save them as an .npz."
+    if summary.is_whole and summary.least >= 0 and summary.most <= 1:
+        advice = "Images of 0 and 1 alone become so by 255 * x."
+    elif summary.is_whole and _BRIGHTEST < summary.most < 2**16:
+        advice = "Images of 16 bits become so by x // 257."
+    raise UserError(
+        f"data.path: {place} has pixels of {summary}; expected whole numbers from 0 to 255, or "
+        f"fractions from 0 to 1. {advice}"
+    )
