@@ -103,6 +103,8 @@ def test_numbers_as_other_countries_write_them(decimal: str, thousands: str) -> 
 
 def test_columns_with_points_beside_columns_with_decimal_commas() -> None:
     assert values("25.5", "3.25", decimal=",") == [25.5, 3.25]
+    assert values("1.125", "0.125", decimal=",") == [1.125, 0.125]
+    assert values("1.125", "1125.125", decimal=",") == [1.125, 1125.125]
     with pytest.raises(UserError, match=r"data\.thousands='\.'"):  # or decimals
         find_format(column(*[f"{k}.125" for k in range(1, 30)]), decimal=",")
 

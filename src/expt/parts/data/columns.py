@@ -26,6 +26,7 @@ _INDEX = re.compile(
     re.IGNORECASE,
 )
 _CAMEL_CASE_ID = re.compile(r"[a-z](Id|ID)$")
+_LEADING_ZEROS = re.compile(r"[+-]?0\d", re.ASCII)
 _WRITTEN_BY_PANDAS = re.compile(r"Unnamed: \d+(\.\d+)?")
 
 
@@ -128,11 +129,11 @@ def column_notes(
         if column.number is not None:
             if how := column.number.describe():
                 yield f"{name!r} is read as {how}."
-            zeros = table[name][table[name].str.match(r"[+-]?0\d")]
-            if column.number.kind == "number" and len(zeros):
+            zeros = next(filter(_LEADING_ZEROS.match, table[name]), None)
+            if column.number.kind == "number" and zeros is not None:
                 yield (
                     f"{name!r} is read as numbers, of which some have leading zeros, such as "
-                    f"{zeros.iloc[0]!r}; if they are names: data.categorical=[{as_item(name)}]."
+                    f"{shortened(zeros)}; if they are names: data.categorical=[{as_item(name)}]."
                 )
             continue
         categories = [category for category in column.categories or () if category]

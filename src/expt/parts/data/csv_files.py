@@ -7,7 +7,7 @@ import os
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
@@ -68,6 +68,7 @@ def read_table(
     separator = str(separator).replace(r"\t", "\t")  # as it comes from a command line
     if len(separator) != 1 or separator in '"\r\n ':
         raise UserError(f"data.separator={separator!r}: expected one character, as ',' or '\\t'.")
+    named = None if na_values is None else {normalized(str(value)) for value in na_values}
     lines: list[int] = []
     chunks: list[pd.DataFrame] = []
     missing: dict[str, Counter[str]] = {}
@@ -78,8 +79,9 @@ def read_table(
             header = _column_names(next(records, (1, []))[1])
             while chunk := list(itertools.islice(records, _ROWS_AT_ONCE)):
                 lines += [line for line, _ in chunk]
-                frame = pd.DataFrame([r for _, r in chunk], columns=header)
-                chunks.append(_cleaned(frame, na_values, missing))
+                columns = zip(header, zip(*[row for _, row in chunk], strict=True), strict=True)
+                cleaned = {name: _cleaned(name, cells, named, missing) for name, cells in columns}
+                chunks.append(pd.DataFrame(cleaned, dtype=object))
     except UnicodeDecodeError as error:
         raise UserError(
             f"{_place_of(error, file)} is not {error.encoding.upper()} text ({error.reason}); save "
@@ -89,7 +91,7 @@ def read_table(
         raise UserError(f"it can't be read as CSV: {error}") from error
     if not chunks:
         raise UserError("there is a header and no rows.")
-    table = pd.concat(chunks).set_axis(pd.Index(lines, name="line"), axis=0)
+    table = pd.concat(chunks).astype("str").set_axis(pd.Index(lines, name="line"), axis=0)
     table.attrs["missing_texts"] = {name: dict(counts) for name, counts in missing.items()}
     return table
 
@@ -199,22 +201,19 @@ def _column_names(header: Sequence[str]) -> list[str]:
 
 
 def _cleaned(
-    frame: "pd.DataFrame", na_values: Sequence[str] | None, missing: dict[str, Counter[str]]
-) -> "pd.DataFrame":
-    """Normalizes all texts and counts those that mean a missing value."""
-    named = None if na_values is None else {normalized(str(value)) for value in na_values}
-    columns = {}
-    for name in frame.columns:
-        known = {text: normalized(text) for text in frame[name].unique()}
-        marks = {
-            text: value
-            for text, value in known.items()
-            if (value.lower() in MISSING if named is None else value in named)
-        }
-        columns[name] = frame[name].map({**known, **dict.fromkeys(marks, "")}).astype("str")
-        for text in frame[name][frame[name].isin([mark for mark in marks if marks[mark]])]:
-            missing.setdefault(name, Counter())[marks[text]] += 1
-    return type(frame)(columns)
+    name: str,
+    cells: Sequence[str],
+    na_values: Collection[str] | None,
+    missing: dict[str, Counter[str]],
+) -> list[str]:
+    """Normalizes a column's texts and counts those that mean a missing value."""
+    known = {text: normalized(text) for text in set(cells)}
+    for text, value in known.items():
+        if value.lower() in MISSING if na_values is None else value in na_values:
+            known[text] = ""
+            if value:
+                missing.setdefault(name, Counter())[value] += cells.count(text)
+    return [known[text] for text in cells]
 
 
 def _place_of(error: UnicodeDecodeError, file: Path) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MOST_NAMED = 5
+_LONGEST_COMPARED = 200  # letters; the time to compare texts grows with their square
 
 
 @dataclass(frozen=True)
@@ -249,6 +250,8 @@ def _described(text: str, count: int, categories: Sequence[str]) -> str:
 
 
 def _near(text: str, categories: Sequence[str]) -> str | None:
+    if len(text) > _LONGEST_COMPARED:
+        return None
     by_fold = {category.casefold(): category for category in categories}
     close = difflib.get_close_matches(text.casefold(), by_fold, n=1, cutoff=0.8)
     return by_fold[close[0]] if close else None

@@ -30,6 +30,9 @@ _UNIT = re.compile(
     rf"(?P<suffix>[%‰°A-Za-zµμΩ²³/{_SYMBOLS}]{{1,12}})?",
     re.ASCII,
 )
+_DECIMAL_POINT = re.compile(
+    r"[+-]?((0|\d{4,})?\.\d+|\d+\.(\d{0,2}|\d{4,}))([eE][+-]?\d+)?", re.ASCII
+)
 _MONTH = (
     r"(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|"
     r"oct(ober)?|nov(ember)?|dec(ember)?)"
@@ -155,9 +158,11 @@ def _unit_of(unique: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _has_plain_points(unique: Sequence[str]) -> bool:
-    """Whether points are decimal ones in spite of `data.decimal=,`: not before three digits."""
-    behind = [text.partition(".")[2] for text in unique if "." in text]
-    return any(len(digits) != 3 for digits in behind)
+    """Whether points are decimal ones in spite of `data.decimal=,`.
+
+    Between thousands, there are three digits behind a point, and one to three before it, not 0.
+    """
+    return any(_DECIMAL_POINT.fullmatch(text) for text in unique)
 
 
 def _share(unique: Sequence[str], how: NumberFormat) -> float:
