@@ -36,6 +36,13 @@ def test_a_hint_names_the_nearest_and_all_that_is_valid_in_order() -> None:
     assert hint("x", []) == "Valid: none."
 
 
+def test_a_hint_names_some_of_very_many() -> None:
+    names = [f"c{k:04}" for k in range(2000)]
+    found = hint("c0777x", names)
+    assert found.startswith("Did you mean 'c0777'? Valid: c0000, c0001, ")
+    assert found.endswith("c0024, … (2,000 in all).")
+
+
 def test_termination_is_not_caught_with_errors() -> None:
     assert not issubclass(Terminated, Exception)
     assert issubclass(UserError, Exception)

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+_MOST_NAMED = 25  # a wide table has thousands of columns
+
 
 class UserError(Exception):
     """A bad config or bad input: told before any training, without a traceback; exit code 2."""
@@ -32,8 +34,13 @@ def nearest(given: str, valid: Iterable[str]) -> str | None:
 
 
 def hint(given: str, valid: Iterable[str]) -> str:
-    """Returns a sentence that names the nearest valid choice, if any, and all of them."""
+    """Returns a sentence that names the nearest valid choice, if any, and the others.
+
+    Of many, it names the first and says how many there are.
+    """
     names = sorted(valid)
     near = nearest(given, names)
     question = f"Did you mean {near!r}? " if near else ""
-    return f"{question}Valid: {', '.join(names) or 'none'}."
+    shown = ", ".join(names[:_MOST_NAMED])
+    more = f", … ({len(names):,} in all)" if len(names) > _MOST_NAMED else ""
+    return f"{question}Valid: {shown or 'none'}{more}."

@@ -13,6 +13,8 @@ from expt.parts.data.preparation import BYTES, ArrayPreparation, Summary
 from expt.parts.data.reading import UNREADABLE, read_npz, told_of
 from expt.prediction.images import IMAGES
 
+ARRAYS = (".npy", ".npz")
+
 
 def read_array(
     path: Path, shape: tuple[int, ...], preparation: Mapping[str, Any]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from expt.config.compose import Job
 from expt.errors import UserError
 from expt.parts.data.csv_files import STANDARD_INPUT
-from expt.prediction.arrays import read_array
+from expt.prediction.arrays import ARRAYS, read_array
 from expt.prediction.images import BATCH_SIZE, IMAGES, read_images
 from expt.prediction.tables import read_table_inputs
 from expt.runs.find import FoundRun
@@ -46,13 +46,15 @@ def read_inputs(run: FoundRun, job: Job, path: Path) -> Inputs:
     if path.is_dir() or path.suffix.lower() in IMAGES:
         files, batches = read_images(path, shape, job.config["data"].get("image_size"))
         return Inputs({"file": files}, batches)
-    if str(path) != STANDARD_INPUT and not path.is_file():
+    if str(path) != STANDARD_INPUT and not path.exists():
         raise UserError(f"{path}: there is no such file or folder.")
-    if path.suffix.lower() == ".csv" or str(path) == STANDARD_INPUT:
+    preparation = run.record["data"].get("preparation") or {}
+    # Training reads a table whatever its file is called, such as .tsv.
+    is_table = preparation.get("kind") == "table" and path.suffix.lower() not in ARRAYS
+    if is_table or path.suffix.lower() == ".csv" or str(path) == STANDARD_INPUT:
         table = read_table_inputs(run, path)
         batches = _batches(run, path, table.encoded.inputs)
         return Inputs({"line": table.lines}, batches, table.encoded.notes)
-    preparation = run.record["data"].get("preparation") or {}
     return Inputs({}, _batches(run, path, read_array(path, shape, preparation)))
 
 

@@ -270,7 +270,7 @@ def test_another_table_is_encoded_as_the_first(tmp_path: Path) -> None:
         expected = [[0.0, 0.0, float(place % 3 == 0)] for place in places]  # blue, green, red
         assert inputs[:, 2:5].tolist() == expected
     path = write(tmp_path, [row[1:] for row in table()], HEADER[1:])
-    with pytest.raises(UserError, match=f"{re.escape(str(path))}: the columns place are missing"):
+    with pytest.raises(UserError, match=f"{re.escape(str(path))}: the columns 'place' are missing"):
         load(path, preparation=known)
 
 
@@ -285,7 +285,10 @@ def test_the_encoder_reads_the_separator_of_training(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("place,size\n1,2\n", "the columns colour, on, price are missing; it has place, size."),
+        (
+            "place,size\n1,2\n",
+            "the columns 'colour', 'on', 'price' are missing; it has 'place', 'size'.",
+        ),
         ("place,size,colour,on,price\n1,2,red,True,\n", "line 2 has no value of 'price'"),
         ("place,size,colour,on,price\n1,2,,True,4\n", "line 2 has no value of 'colour'"),
         ("place,size,colour,on,price\n1,big,red,True,4\n", "'size' has 'big' on line 2"),
@@ -440,12 +443,17 @@ BAD_TABLES: dict[str, tuple[str | list[list[str]], dict[str, Any], str]] = {
         {},
         "'size' has '12a' on line 9, where numbers are expected (1 such value(s) of 60). Fix it,",
     ),
-    "infinity": (with_cells({(7, "size"): "-inf"}), {}, "'size' has '-inf' on line 9"),
+    "infinity": (
+        with_cells({(7, "size"): "-inf"}),
+        {},
+        "such as '-inf' on line 9: infinite values",
+    ),
     "beyond float64": (with_cells({(7, "size"): "1e309"}), {}, "'size' has '1e309' on line 9"),
     "missing values": (
         with_cells({(7, "size"): "", (7, "on"): "NA", (9, "size"): "?"}),
         {},
-        "2 of 60 rows lack values, the first on line 9; missing by column: 'size' 2, 'on' 1.",
+        "2 of 60 rows lack values, the first on line 9; missing by column: 'size' 2 ('?' 1), "
+        "'on' 1 ('NA' 1).",
     ),
     "a missing target": (
         with_cells({(7, "kind"): ""}),
@@ -481,7 +489,7 @@ BAD_TABLES: dict[str, tuple[str | list[list[str]], dict[str, Any], str]] = {
     "one class": (
         [[*row[:5], "cat"] for row in table()],
         {},
-        "data.target=kind is cat on every row; expected at least two classes",
+        "data.target=kind is 'cat' on every row; expected at least two classes",
     ),
     "a rare class": (with_cells({(0, "kind"): "cow"}), {}, "class cow has 1 example(s)"),
     "text where values are asked for": (

@@ -1,6 +1,8 @@
 """How the columns of a training's table become features."""
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,25 +10,24 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.encoding import Column, Encoder, categories_of
-from expt.parts.data.number_formats import NumberFormat, find_format, numbers
+from expt.parts.data.names import alike_note, as_item
+from expt.parts.data.number_formats import NumberFormat, check_exactness, numbers, shortened
+from expt.parts.data.number_recognition import find_format
 from expt.parts.data.reading import told_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _MOST_CATEGORIES = 100
-_INDEX_NAMES = (
-    "id",
-    "idx",
-    "index",
-    "nr",
-    "no",
-    "number",
-    "row",
-    "rowid",
-    "rownames",
-    "unnamed: 0",
+_MOST_PLAIN_NAMES = 10
+_MOSTLY = 0.9
+_INDEX = re.compile(
+    r"^(id|idx|index|nr|no|number|row|row ?id|row ?names|s\.? ?no\.?|level 0|#|№)$|[ ]id$",
+    re.IGNORECASE,
 )
+_CAMEL_CASE_ID = re.compile(r"[a-z](Id|ID)$")
+_LEADING_ZEROS = re.compile(r"[+-]?0\d", re.ASCII)
+_WRITTEN_BY_PANDAS = re.compile(r"Unnamed: \d+(\.\d+)?")
 
 
 def fit_column(
@@ -50,18 +51,20 @@ def fit_column(
         UserError: The column has no values, or texts of which it is not certain what they mean.
     """
     name, present = str(texts.name), texts[texts != ""]
+    item = as_item(name)
     trained = texts.iloc[train]
     if (trained == "").all():
         raise UserError(
-            f"{name!r} has no value in the train split; leave it out: data.ignore=[{name}]."
+            f"{name!r} has no value in the train split; leave it out: data.ignore=[{item}]."
         )
     advice = (
-        f" Fix it, or leave the column out: data.ignore=[{name}]; if its values are names: "
-        f"data.categorical=[{name}]."
+        f" Fix it, or leave the column out: data.ignore=[{item}]; if its values are names: "
+        f"data.categorical=[{item}]."
     )
     with told_of(advice=advice):
         how = None if is_text else find_format(present, numbers_as.decimal, numbers_as.thousands)
         if how is not None:
+            check_exactness(texts, how)
             values = numbers(texts, how)
             fill = float(values.iloc[train].mean()) if impute else None
             return Column(name, fill=fill, number=how)
@@ -70,48 +73,83 @@ def fit_column(
         raise UserError(
             f"{name!r} has {num_values} different texts in {len(texts)} rows; expected at most "
             f"{_MOST_CATEGORIES}, and at most half as many as rows, since each becomes an "
-            f"input. Leave the column out, data.ignore=[{name}], or group its values."
+            f"input. Leave the column out, data.ignore=[{item}], or group its values."
         )
     return Column(name, categories=categories_of(trained))
 
 
 def check_indices(
     table: "pd.DataFrame", features: Sequence[str], categorical: Sequence[str]
-) -> tuple[str, ...]:
+) -> list[str]:
     """Refuses columns that number the rows; notes those that may.
 
+    Args:
+        table: All rows of the file.
+        features: The columns that are to be inputs.
+        categorical: Those whose numbers are names.
+
     Raises:
-        UserError: A column rises by one from row to row and is called as an index is.
+        UserError: A column is called as an index is, and its whole numbers rise from row to row.
     """
     notes = []
     for name in features:
-        if name in categorical or not _rises_by_one(table[name]):
+        values = NumberFormat().parse(table[name])
+        if name in categorical or len(values) < 3 or not (values % 1 == 0).all():
             continue
-        if name.lower().replace("_", "") in _INDEX_NAMES or name.lower().endswith(("_id", " id")):
+        steps, are_unique = np.diff(values), len(np.unique(values)) == len(values)
+        is_sorted = bool((steps > 0).all() or (steps < 0).all())
+        by_pandas = _WRITTEN_BY_PANDAS.fullmatch(name) is not None
+        if (is_sorted and _is_index_name(name)) or (are_unique and by_pandas):
             raise UserError(
-                f"{name!r} numbers the rows from {table[name].iloc[0]} on, so that a model "
-                f"could learn their order instead of their content; leave it out: "
-                f"data.ignore=[{name}]. If it is a measurement, give it another name."
+                f"{name!r} numbers the rows, from {table[name].iloc[0]} on line "
+                f"{table.index[0]}, so that a model could learn their order instead of their "
+                f"content; leave it out: data.ignore=[{as_item(name)}]. If it is a measurement, "
+                "give the column another name."
             )
-        notes.append(
-            f"{name!r} rises by one from row to row, as an index does; if it is one: "
-            f"data.ignore=[{name}]."
-        )
-    return tuple(notes)
+        if (steps == 1).all():
+            what = "rises by one from row to row, as an index does"
+        elif are_unique and _is_index_name(name):
+            what = "has another whole number on every row, as an identifier has"
+        else:
+            continue
+        notes.append(f"{name!r} {what}; if it is one: data.ignore=[{as_item(name)}].")
+    return notes
 
 
-def _rises_by_one(texts: "pd.Series[str]") -> bool:
-    """Whether a column numbers the rows of the file; rows may have been dropped."""
-    if len(texts) < 3:
+def _is_index_name(name: str) -> bool:
+    return bool(_INDEX.search(name.replace("_", " ")) or _CAMEL_CASE_ID.search(name))
+
+
+def column_notes(
+    table: "pd.DataFrame", encoder: Encoder, categorical: Sequence[str]
+) -> Iterator[str]:
+    """Says which columns were read in a way that may not be meant."""
+    for column in encoder.columns:
+        name = column.name
+        if column.number is not None:
+            if how := column.number.describe():
+                yield f"{name!r} is read as {how}."
+            zeros = next(filter(_LEADING_ZEROS.match, table[name]), None)
+            if column.number.kind == "number" and zeros is not None:
+                yield (
+                    f"{name!r} is read as numbers, of which some have leading zeros, such as "
+                    f"{shortened(zeros)}; if they are names: data.categorical=[{as_item(name)}]."
+                )
+            continue
+        categories = [category for category in column.categories or () if category]
+        if note := alike_note(categories, f"categories of {name!r}"):
+            yield note
+        if name not in categorical and _differ_in_numbers_alone(categories):
+            yield (
+                f"{name!r} has {len(categories)} categories that differ in their numbers alone, "
+                f"such as {shortened(categories[0])}; if the numbers are values, write them without"
+                " the text."
+            )
+
+
+def _differ_in_numbers_alone(categories: Sequence[str]) -> bool:
+    if len(categories) <= _MOST_PLAIN_NAMES:
         return False
-    values = NumberFormat().parse(texts)
-    steps = np.diff(values)
-    return bool((values[0] % 1 == 0) and (steps == 1).all())
-
-
-def format_notes(encoder: Encoder) -> list[str]:
-    """Says which columns of text were read as numbers, and how."""
-    described = {
-        column.name: column.number.describe() for column in encoder.columns if column.number
-    }
-    return [f"{name!r} is read as {how}." for name, how in described.items() if how]
+    patterns = Counter(re.sub(r"\d+([.,:]\d+)*", "0", category) for category in categories)
+    pattern, count = patterns.most_common(1)[0]
+    return "0" in pattern and count >= _MOSTLY * len(categories)

@@ -6,12 +6,14 @@ import itertools
 import os
 import sys
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from expt.errors import UserError
+from expt.parts.data.names import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +24,10 @@ MISSING = ("", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "?")
 STANDARD_INPUT = "-"
 
 _ROWS_AT_ONCE = 50_000
+_LOOKING_ALIKE = {
+    **dict.fromkeys(map(ord, "\u00a0\u2007\u202f"), " "),
+    **dict.fromkeys(map(ord, "\u200b\u2060\ufeff")),
+}
 _LARGEST_CELL = 2**30  # letters
 _SEPARATORS = {";": "';'", "\t": "'\\t'", "|": "'|'", ",": "','"}
 # What files start with that are no text, and how to make them so.
@@ -40,17 +46,19 @@ def read_table(
 ) -> "pd.DataFrame":
     """Reads a CSV file with a header, every value as text.
 
-    Blank lines are skipped, white space around values is dropped, and letters that Unicode can
-    write in several ways are brought to one (NFC). A missing value becomes the empty text.
+    Blank lines are skipped, white space around values is dropped, and what Unicode can write in
+    several ways that look alike is brought to one. A missing value becomes the empty text.
 
     Args:
-        file: The file, in UTF-8, or in UTF-16 with a byte order mark; `-` is the standard input.
+        file: The file, in UTF-8, or in UTF-16 or UTF-32 with a byte order mark; `-` is the
+            standard input.
         separator: The character between values.
         na_values: The texts that mean a missing value, beside the empty one; None is `MISSING`, in
             small or large letters.
 
     Returns:
-        The table; its index is the line of the file on which a row starts.
+        The table; its index is the line of the file on which a row starts. `missing_texts` of its
+        attributes counts by column the texts that were taken as missing, but for empty ones.
 
     Raises:
         UserError: The file is empty, ragged or otherwise no table; the message names the line.
@@ -60,8 +68,10 @@ def read_table(
     separator = str(separator).replace(r"\t", "\t")  # as it comes from a command line
     if len(separator) != 1 or separator in '"\r\n ':
         raise UserError(f"data.separator={separator!r}: expected one character, as ',' or '\\t'.")
+    named = None if na_values is None else {normalized(str(value)) for value in na_values}
     lines: list[int] = []
     chunks: list[pd.DataFrame] = []
+    missing: dict[str, Counter[str]] = {}
     try:
         with _opened(file) as content, _any_cell_size():
             stream = io.TextIOWrapper(content, encoding=_encoding(content), newline="")
@@ -69,24 +79,31 @@ def read_table(
             header = _column_names(next(records, (1, []))[1])
             while chunk := list(itertools.islice(records, _ROWS_AT_ONCE)):
                 lines += [line for line, _ in chunk]
-                frame = pd.DataFrame([r for _, r in chunk], columns=header)
-                chunks.append(_cleaned(frame, na_values))
+                columns = zip(header, zip(*[row for _, row in chunk], strict=True), strict=True)
+                cleaned = {name: _cleaned(name, cells, named, missing) for name, cells in columns}
+                chunks.append(pd.DataFrame(cleaned, dtype=object))
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{_place_of(error, file)} is not UTF-8 text ({error.reason}); save the file as CSV in "
-            "UTF-8. Spreadsheets often write Windows-1252 instead."
+            f"{_place_of(error, file)} is not {error.encoding.upper()} text ({error.reason}); save "
+            "the file as CSV in UTF-8. Spreadsheets often write Windows-1252 instead."
         ) from error
     except OSError as error:
         raise UserError(f"it can't be read as CSV: {error}") from error
     if not chunks:
         raise UserError("there is a header and no rows.")
-    return pd.concat(chunks).set_axis(pd.Index(lines, name="line"), axis=0)
+    table = pd.concat(chunks).astype("str").set_axis(pd.Index(lines, name="line"), axis=0)
+    table.attrs["missing_texts"] = {name: dict(counts) for name, counts in missing.items()}
+    return table
 
 
 def normalized(text: str) -> str:
-    """Returns a text without white space around it, in Unicode's normal form C."""
-    stripped = text.strip().strip("\ufeff")
-    return stripped if stripped.isascii() else unicodedata.normalize("NFC", stripped)
+    """Returns a text without white space around it, and with one way to write what looks alike.
+
+    That is Unicode's normal form C, spaces that break for those that don't, and no invisible ones.
+    """
+    if text.isascii():
+        return text.strip()
+    return unicodedata.normalize("NFC", text.translate(_LOOKING_ALIKE).strip())
 
 
 def other_separator(header: str, separator: str) -> str:
@@ -116,6 +133,8 @@ def _encoding(content: io.BufferedReader) -> str:
     for signature, what in _SIGNATURES.items():
         if head.startswith(signature):
             raise UserError(f"it can't be read as CSV: {what}.")
+    if head.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        return "utf-32"
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
     if b"\0" in head:
@@ -138,6 +157,7 @@ def _records(stream: TextIO, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Yields the header and each row with the line it starts on, all of the header's length."""
     reader = csv.reader(stream, delimiter=separator, strict=True, skipinitialspace=True)
     line, width = 1, 0
+    header: list[str] = []
     while True:
         try:
             record = next(reader)
@@ -148,15 +168,23 @@ def _records(stream: TextIO, separator: str) -> Iterator[tuple[int, list[str]]]:
                 f"line {line} can't be read as CSV: {error}. Is a quotation mark not closed, or "
                 "not doubled?"
             ) from error
-        if record:
-            width = width or len(record)
+        is_blank = not any(map(str.strip, record))
+        if record and not (is_blank and len(record) == 1 and width != 1):
+            header = header or record
+            width = len(header)
             if len(record) != width:
                 raise UserError(
-                    f"line {line} has {len(record)} value(s), the header {width}. A value that "
-                    f"contains {separator!r} must be in quotation marks."
+                    f"line {line} has {len(record)} value(s), the header {width}. "
+                    f"{_width_advice(header, separator)}"
                 )
             yield line, record
         line = reader.line_num + 1
+
+
+def _width_advice(header: Sequence[str], separator: str) -> str:
+    if len(header) == 1 and any(other in header[0] for other in _SEPARATORS):
+        return other_separator(header[0], separator)
+    return f"A value that contains {separator!r} must be in quotation marks."
 
 
 def _column_names(header: Sequence[str]) -> list[str]:
@@ -166,24 +194,26 @@ def _column_names(header: Sequence[str]) -> list[str]:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise UserError(
-            f"the header has {', '.join(map(repr, repeated))} more than once; expected another "
-            "name for each column."
+            f"the header has {listed([repr(name) for name in repeated])} more than once; expected "
+            "another name for each column."
         )
     return names
 
 
-def _cleaned(frame: "pd.DataFrame", na_values: Sequence[str] | None) -> "pd.DataFrame":
-    known: dict[str, str] = {}
-    missing = None if na_values is None else {normalized(str(value)) for value in na_values}
-
-    def cleaned(text: str) -> str:
-        if text not in known:
-            value = normalized(text)
-            is_missing = value.lower() in MISSING if missing is None else value in missing
-            known[text] = "" if is_missing else value
-        return known[text]
-
-    return frame.map(cleaned).astype("str")
+def _cleaned(
+    name: str,
+    cells: Sequence[str],
+    na_values: Collection[str] | None,
+    missing: dict[str, Counter[str]],
+) -> list[str]:
+    """Normalizes a column's texts and counts those that mean a missing value."""
+    known = {text: normalized(text) for text in set(cells)}
+    for text, value in known.items():
+        if value.lower() in MISSING if na_values is None else value in na_values:
+            known[text] = ""
+            if value:
+                missing.setdefault(name, Counter())[value] += cells.count(text)
+    return [known[text] for text in cells]
 
 
 def _place_of(error: UnicodeDecodeError, file: Path) -> str:

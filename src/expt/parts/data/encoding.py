@@ -1,8 +1,9 @@
 """How the columns of a table become inputs: numbers as they are, text as one-hot vectors."""
 
 import difflib
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,15 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.csv_files import located_table, read_table
-from expt.parts.data.number_formats import NumberFormat, canonical, is_canonical, numbers
+from expt.parts.data.names import listed
+from expt.parts.data.number_formats import NumberFormat, canonical, numbers, shortened
 from expt.parts.data.reading import told_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _MOST_NAMED = 5
+_LONGEST_COMPARED = 200  # letters; the time to compare texts grows with their square
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,18 @@ class Column:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "Column":
-        """Makes the column of which these are the plain values."""
+        """Makes the column of which these are the plain values.
+
+        Raises:
+            ValueError: They are not such values; KeyError and TypeError are raised as well.
+        """
         categories, number = mapping["categories"], mapping["number"]
+        if (categories is None) == (number is None):
+            raise ValueError("a column has categories or numbers")
         return cls(
-            mapping["name"],
-            None if categories is None else tuple(categories),
-            mapping["fill"],
+            _text(mapping["name"]),
+            None if categories is None else _texts(categories),
+            None if mapping["fill"] is None else float(mapping["fill"]),
             None if number is None else NumberFormat.from_mapping(number),
         )
 
@@ -91,6 +100,7 @@ class Encoder:
             text.
         na_values: See `read_table`.
         class_names: The classes that the run learned, in the order of their numbers.
+        target: How the texts of the targets mean values; None for classes.
     """
 
     columns: tuple[Column, ...]
@@ -98,6 +108,7 @@ class Encoder:
     impute: bool
     na_values: tuple[str, ...] | None = None
     class_names: tuple[str, ...] = ()
+    target: NumberFormat | None = None
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "Encoder":
@@ -107,16 +118,22 @@ class Encoder:
             UserError: They are not such values.
         """
         try:
-            na_values = mapping["na_values"]
+            na_values, target = mapping["na_values"], mapping["target"]
+            columns = tuple(map(Column.from_mapping, mapping["columns"]))
+            if not columns:
+                raise ValueError("it has no columns")
             return cls(
-                tuple(map(Column.from_mapping, mapping["columns"])),
-                str(mapping["separator"]),
+                columns,
+                _text(mapping["separator"]),
                 bool(mapping["impute"]),
-                None if na_values is None else tuple(na_values),
-                tuple(mapping["class_names"]),
+                None if na_values is None else _texts(na_values),
+                _texts(mapping["class_names"]),
+                None if target is None else NumberFormat.from_mapping(target),
             )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"run.json is damaged: its data.preparation has no {error}.") from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(
+                f"run.json is damaged: its data.preparation is not that of a table ({error!r})."
+            ) from error
 
     def to_mapping(self) -> dict[str, Any]:
         """Returns plain values, which JSON can hold."""
@@ -127,6 +144,7 @@ class Encoder:
             "impute": self.impute,
             "na_values": None if self.na_values is None else list(self.na_values),
             "class_names": list(self.class_names),
+            "target": None if self.target is None else self.target.to_mapping(),
         }
 
     def read(self, path: str | Path) -> "pd.DataFrame":
@@ -148,8 +166,8 @@ class Encoder:
         absent = [column.name for column in self.columns if column.name not in table.columns]
         if absent:
             raise UserError(
-                f"the columns {_listed(absent)} are missing; it has "
-                f"{_listed(list(map(str, table.columns)), 12)}."
+                f"the columns {listed([repr(name) for name in absent])} are missing; it has "
+                f"{listed([repr(name) for name in table.columns])}."
             )
         encoded = [self._features(table[column.name], column) for column in self.columns]
         features = np.concatenate([one.inputs for one in encoded], axis=1)
@@ -176,60 +194,64 @@ class Encoder:
         """The names of all features, in their order."""
         return tuple(name for column in self.columns for name in column.feature_names)
 
-    def with_classes(self, class_names: Sequence[str]) -> "Encoder":
-        """Returns the encoder of a run that learned these classes."""
-        return replace(self, class_names=tuple(class_names))
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    if not isinstance(values, list):
+        raise TypeError(f"{values!r} is no list")
+    return tuple(map(_text, values))
 
 
 def categories_of(texts: "pd.Series[str]") -> tuple[str, ...]:
-    """Returns the categories of a column, sorted; numbers in one way, `1` for `1.0`.
-
-    Numbers with leading zeros are names; where there are any, all stay as they are written.
-    """
-    found = set(texts)
-    by_number = {canonical(text) for text in found}
-    return tuple(sorted(by_number if _are_canonical(by_number) else found))
-
-
-def _are_canonical(categories: set[str]) -> bool:
-    present = categories - {""}
-    return bool(present) and all(map(is_canonical, present))
+    """Returns the categories of a column, sorted; whole numbers in one way, `1` for `1.0`."""
+    return tuple(sorted(set(map(canonical, texts.unique()))))
 
 
 def _one_hot(texts: "pd.Series[str]", column: Column) -> Encoded:
     import pandas as pd
 
     categories = column.categories or ()
-    if _are_canonical(set(categories)):
-        texts = texts.map({text: canonical(text) for text in texts.unique()})
-    codes = pd.Index(categories, dtype=object).get_indexer(pd.Index(texts, dtype=object))
+    known = {text: canonical(text) for text in texts.unique()}
+    codes = pd.Index(categories, dtype=object).get_indexer(pd.Index(texts.map(known), dtype=object))
     one_hot = (codes[:, None] == np.arange(len(categories))).astype(np.float64)
     unknown = texts[codes < 0]
     if unknown.empty:
         return Encoded(one_hot, ())
-    counts = unknown.value_counts()
-    named = _listed([f"{text!r} ({count:,})" for text, count in counts.items()])
-    near = _near(str(counts.index[0]), categories)
+    named = listed([_described(text, n, categories) for text, n in _counts(unknown)], _MOST_NAMED)
     if not (codes[texts != ""] >= 0).any():
         raise UserError(
             f"{column.name!r} has no value that the training had, but {named}. Known: "
-            f"{_listed(list(map(repr, categories)))}. Expected them as they were written for the "
-            "training, capitals included."
+            f"{listed([shortened(category) for category in categories])}. Expected them as they "
+            "were written for the training, capitals included."
         )
-    hint = f" (the training had {near!r})" if near else ""
     note = (
         f"{column.name!r} has {len(unknown):,} of {len(texts):,} values that the training did not "
-        f"have, and which count as none of its categories: {named}{hint}."
+        f"have, and which count as none of its categories: {named}."
     )
     return Encoded(one_hot, (note,))
 
 
+def _counts(texts: "pd.Series[str]") -> list[tuple[str, int]]:
+    """Returns the different texts, the most frequent first."""
+    counts = Counter(texts).items()
+    return sorted(counts, key=lambda item: (-item[1], item[0]))
+
+
+def _described(text: str, count: int, categories: Sequence[str]) -> str:
+    """Names an unknown value, how often it occurs, and the category that it may be meant as."""
+    near = _near(text, categories)
+    hint = f"; the training had {shortened(near)}" if near else ""
+    return f"{shortened(text) if text else 'a missing one'} ({count:,}{hint})"
+
+
 def _near(text: str, categories: Sequence[str]) -> str | None:
+    if len(text) > _LONGEST_COMPARED:
+        return None
     by_fold = {category.casefold(): category for category in categories}
     close = difflib.get_close_matches(text.casefold(), by_fold, n=1, cutoff=0.8)
     return by_fold[close[0]] if close else None
-
-
-def _listed(texts: Sequence[str], most: int = _MOST_NAMED) -> str:
-    more = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return ", ".join(texts[:most]) + more

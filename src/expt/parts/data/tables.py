@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import UserError, hint
-from expt.parts.data.columns import check_indices, fit_column, format_notes
-from expt.parts.data.csv_files import MISSING, normalized, other_separator, read_table
+from expt.parts.data.columns import check_indices, column_notes, fit_column
+from expt.parts.data.csv_files import normalized, other_separator, read_table
 from expt.parts.data.dataset import Dataset, Scale, Split, Task
 from expt.parts.data.encoding import Encoder
-from expt.parts.data.labels import Targets, make_targets
+from expt.parts.data.labels import Targets, known_targets, make_targets
+from expt.parts.data.missing import MissingValues
 from expt.parts.data.number_formats import NumberFormat, check_format_options, numbers
 from expt.parts.data.reading import NO_CLASSES, check_choice, located, told_of
 from expt.parts.data.splitting import Indices, group_split_indices, split_indices
@@ -82,22 +83,27 @@ class Csv:
         self._check_options()
         path = located(self.path)
         with told_of(f"data.path={self.path}: "):
-            table = read_table(path, self.separator, self.na_values)
+            rows = read_table(path, self.separator, self.na_values)
             known = None if self.preparation is None else Encoder.from_mapping(self.preparation)
-            features = self._features(list(table.columns), known)
-            table, num_missing, missing = self._without_missing(table, features)
-            table, duplicates = self._without_duplicates(table, features)
-            targets = self._targets(table, known)
+            features = self._features(list(rows.columns), known)
+            categorical = self._named("categorical")
+            rising = [] if known else check_indices(rows, features, categorical)
+            missing = self._missing(rows, features)
+            table, duplicates = self._without_duplicates(rows[~missing.rows], features)
+            with told_of(advice=missing.advice):
+                targets = self._targets(table, known)
+            notes = [*targets.notes, *duplicates, *rising]
+            if num_missing := int(missing.rows.sum()):
+                labels = rows[self._target]
+                notes.append(missing.dropped_note(labels, targets, is_known=known is not None))
             indices = self._split(table, targets)
-            encoder, rising = known, tuple[str, ...]()
-            if encoder is None:
-                rising = check_indices(table, features, self._named("categorical"))
-                encoder = self._encoder(table, features, indices[0], targets)
+            encoder = known or self._encoder(table, features, indices[0], targets)
+            if known is None:
+                notes += column_notes(table, encoder, categorical)
             encoded = encoder.transform(table)
             whole = Split(encoded.inputs, targets.values, self._weights(table))
         train, validation, test = (whole.take(part) for part in indices)
         standardize_targets = targets.task == "regression" and self.standardize_targets
-        notes = (*targets.notes, *format_notes(encoder), *missing, *duplicates, *rising)
         return Dataset(
             name="csv",
             task=targets.task,
@@ -181,56 +187,25 @@ class Csv:
             )
         return apart
 
-    def _without_missing(
-        self, table: "pd.DataFrame", features: Sequence[str]
-    ) -> tuple["pd.DataFrame", int, list[str]]:
-        """Returns the rows that lack nothing they need, how many were dropped, and a note on it."""
+    def _missing(self, table: "pd.DataFrame", features: Sequence[str]) -> MissingValues:
+        """Finds the rows to drop.
+
+        Raises:
+            UserError: They must not be dropped, or there are no others.
+        """
         needed = [self._target, *self._named("weight"), *self._named("group")]
         if self.missing != "impute":
             needed = [*features, *needed]
-        blank = table[needed] == ""
-        rows = blank.any(axis=1)
-        if not rows.any():
-            return table, 0, []
-        counts = ", ".join(f"{name!r} {count}" for name, count in blank.sum().items() if count)
-        if self.missing == "drop" and not rows.all():
-            self._check_dropped(table[self._target], rows)
-            number = int(rows.sum())
-            note = f"{number:,} rows lack values and were dropped; missing by column: {counts}."
-            return table[~rows], number, [note]
-        written = "the empty text"
-        if self.na_values is None:
-            written = f"empty values and {', '.join(filter(None, MISSING))}"
-        raise UserError(
-            f"{int(rows.sum())} of {len(rows)} rows lack values, the first on line "
-            f"{table.index[rows][0]}; missing by column: {counts}. What counts as missing: "
-            f"{written}; if such texts are names, data.na_values=[] takes them as written. "
-            "data.missing=drop leaves such rows out, data.missing=impute fills inputs in (not "
-            "targets, weights or groups), and data.ignore=[…] leaves columns out."
-        )
-
-    def _check_dropped(self, targets: "pd.Series[str]", rows: "pd.Series[bool]") -> None:
-        """Refuses to drop all rows of a class; a number of values may go."""
-        if self.task == "regression":
-            return
-        gone = sorted(set(targets[rows]) - set(targets[~rows]) - {""})
-        if gone and self.task is None and targets.nunique() > len(targets) / 10:
-            return  # values rather than classes
-        if gone:
-            raise UserError(
-                f"data.missing=drop would leave no row of the class {gone[0]!r}"
-                f"{f' and {len(gone) - 1} more' if len(gone) > 1 else ''}: all of its rows lack "
-                "values. data.missing=impute keeps them, and data.ignore=[…] leaves columns out."
-            )
+        missing = MissingValues.find(table, needed, self.na_values)
+        if missing.rows.any() and (self.missing != "drop" or missing.rows.all()):
+            missing.refuse()
+        return missing
 
     def _targets(self, table: "pd.DataFrame", known: Encoder | None) -> Targets:
-        return make_targets(
-            table[self._target],
-            self.task,
-            () if known is None else known.class_names,
-            self.decimal,
-            self.thousands,
-        )
+        texts = table[self._target]
+        if known is not None:
+            return known_targets(texts, known.class_names, known.target)
+        return make_targets(texts, self.task, self.decimal, self.thousands)
 
     def _without_duplicates(
         self, table: "pd.DataFrame", features: Sequence[str]
@@ -247,11 +222,11 @@ class Csv:
         is_inferred = targets.task == "classification" and self.task is None
         stratify = None
         if targets.task == "classification":
-            stratify = np.asarray(targets.class_names)[targets.values]
+            stratify = np.asarray(targets.class_names, object)[targets.values]
         with told_of(advice=NO_CLASSES if is_inferred else ""):
             if self.group is None:
                 return split_indices(len(table), self.split_seed, stratify)
-            groups = table[self._named("group")[0]].to_numpy(np.str_)
+            groups = table[self._named("group")[0]].to_numpy(object)
             return group_split_indices(groups, self.split_seed, stratify)
 
     def _weights(self, table: "pd.DataFrame") -> NDArray[np.float32] | None:
@@ -287,7 +262,9 @@ class Csv:
             for name in features
         ]
         na_values = None if self.na_values is None else tuple(map(str, self.na_values))
-        return Encoder(tuple(columns), self.separator, impute, na_values, targets.class_names)
+        return Encoder(
+            tuple(columns), self.separator, impute, na_values, targets.class_names, targets.number
+        )
 
 
 def _scale(train: Split, encoder: Encoder) -> Scale:

@@ -1,0 +1,107 @@
+"""Rows of a table that lack values."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from expt.errors import UserError
+from expt.parts.data.csv_files import MISSING
+from expt.parts.data.labels import Targets
+from expt.parts.data.names import listed
+from expt.parts.data.number_formats import shortened
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class MissingValues:
+    """What a table lacks.
+
+    Attributes:
+        rows: Whether each row lacks a value that it needs.
+        by_column: How many values each column lacks, in words.
+        na_values: See `read_table`.
+    """
+
+    rows: "pd.Series[bool]"
+    by_column: str
+    na_values: Sequence[str] | None
+
+    @classmethod
+    def find(
+        cls, table: "pd.DataFrame", needed: Sequence[str], na_values: Sequence[str] | None
+    ) -> "MissingValues":
+        """Finds the rows that lack a value of the needed columns."""
+        blank = table[list(needed)] == ""
+        texts = table.attrs.get("missing_texts", {})
+        counts = [
+            f"{name!r} {count:,}{_as_written(texts.get(name, {}))}"
+            for name, count in blank.sum().items()
+            if count
+        ]
+        return cls(blank.any(axis=1), listed(counts), na_values)
+
+    def refuse(self) -> None:
+        """Raises an error that says where values are missing and what can be done."""
+        written = f"the empty text and {listed([shortened(str(v)) for v in self.na_values or ()])}"
+        if self.na_values is None:
+            written = f"empty values and {', '.join(filter(None, MISSING))}"
+        elif not self.na_values:
+            written = "empty values"
+        raise UserError(
+            f"{int(self.rows.sum()):,} of {len(self.rows):,} rows lack values, the first on line "
+            f"{self.rows.index[self.rows][0]}; missing by column: {self.by_column}. What counts as "
+            f"missing: {written}; if such texts are names, data.na_values=[] takes them as "
+            "written. data.missing=drop leaves such rows out, data.missing=impute fills inputs in "
+            "(not targets, weights or groups), and data.ignore=[…] leaves columns out."
+        )
+
+    @property
+    def advice(self) -> str:
+        """What an error on the rows that are left should say; empty if none are dropped."""
+        if not self.rows.any():
+            return ""
+        return (
+            f" data.missing=drop left out {int(self.rows.sum()):,} of {len(self.rows):,} rows; "
+            f"missing by column: {self.by_column}."
+        )
+
+    def dropped_note(self, labels: "pd.Series[str]", targets: Targets, *, is_known: bool) -> str:
+        """Says which rows were dropped.
+
+        Args:
+            labels: The column of targets, of all rows.
+            targets: Those of the rows that are left.
+            is_known: Whether a model has been trained, for whose evaluation the rows are.
+
+        Raises:
+            UserError: All rows of a class were dropped.
+        """
+        note = f"{int(self.rows.sum()):,} of {len(self.rows):,} rows lack values and were dropped; "
+        note += f"missing by column: {self.by_column}."
+        if targets.task != "classification":
+            return note
+        dropped, whole = Counter(labels[self.rows]), Counter(labels)
+        gone = [name for name, count in whole.items() if name and count == dropped[name]]
+        if gone and not is_known:
+            raise UserError(
+                f"data.missing=drop would leave no row of the class(es) {listed(gone)}: all of "
+                "their rows lack values. data.missing=impute keeps them, and data.ignore=[…] "
+                f"leaves columns out; missing by column: {self.by_column}."
+            )
+        by_class = [
+            f"{shortened(name)} {count:,} of {whole[name]:,}"
+            for name, count in dropped.most_common()
+            if name
+        ]
+        note += f" By class: {listed(by_class)}." if by_class else ""
+        if labels.attrs.get("missing_texts", {}).get(labels.name):
+            note += " If texts that count as missing are classes: data.na_values=[]."
+        return note
+
+
+def _as_written(texts: dict[str, int]) -> str:
+    named = [f"{shortened(text)} {count:,}" for text, count in texts.items()]
+    return f" ({listed(named, 3)})" if named else ""

@@ -1,0 +1,146 @@
+"""CSV files in the encodings, sizes and spellings that programs write."""
+
+import gzip
+import io
+import unicodedata
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from expt.errors import UserError
+from expt.parts.data.csv_files import normalized, read_table
+
+TEXT = "name,x\ncafé,1\nthé,2\n"
+
+
+def file(folder: Path, content: str | bytes) -> Path:
+    path = folder / "table.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "utf-16-be", "utf-32-be"]
+)
+def test_encodings_that_a_file_names(tmp_path: Path, encoding: str) -> None:
+    marked = TEXT if encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32") else "\ufeff" + TEXT
+    table = read_table(file(tmp_path, marked.encode(encoding)), ",")
+    assert table.to_dict("list") == {"name": ["café", "thé"], "x": ["1", "2"]}
+    assert table.index.to_list() == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (gzip.compress(TEXT.encode()), "gzip; unpack it with gunzip"),
+        (b"PK\x03\x04\x14\0rest", "a zip archive, or a spreadsheet (.xlsx)"),
+        (b"PAR1\x15\x04", "a Parquet file"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a spreadsheet (.xls)"),
+        (b"BZh91AY&SY", "bzip2"),
+        (b"\xfd7zXZ\0\0", "compressed with xz"),
+        (TEXT.encode("utf-16-le"), "UTF-16 text without a byte order mark"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "no text"),
+        (TEXT.encode("cp1252"), "line 2 is not UTF-8 text"),
+        (TEXT.encode("cp1252"), "Windows-1252"),
+        (TEXT.encode("utf-16")[:-1], "is not UTF-16"),
+    ],
+)
+def test_other_files_are_named(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        read_table(file(tmp_path, content), ",")
+    assert message in str(error.value)
+
+
+def test_a_large_cell_is_read(tmp_path: Path) -> None:
+    cell = "z" * 200_000
+    table = read_table(file(tmp_path, f'a,b\n{cell},1\n"{cell}\n{cell}",2\n'), ",")
+    assert table["a"].to_list() == [cell, f"{cell}\n{cell}"]
+
+
+def test_an_open_quotation_names_its_line(tmp_path: Path) -> None:
+    rows = "".join(f"{k},y\n" for k in range(50_000))
+    with pytest.raises(UserError, match=r"line 2 can't be read as CSV: .* quotation mark"):
+        read_table(file(tmp_path, f'a,b\n1,"x\n{rows}'), ",")
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_another_separator_is_named(tmp_path: Path, separator: str) -> None:
+    path = file(tmp_path, f"temp{separator}y\n22,25{separator}1\n")
+    shown = separator.replace("\t", r"\t")
+    with pytest.raises(UserError) as error:
+        read_table(path, ",")
+    assert f"the header 1. It is separated by '{shown}': data.separator='{shown}'." in str(
+        error.value
+    )
+
+
+def test_blank_lines_are_no_rows_and_keep_the_others_lines(tmp_path: Path) -> None:
+    table = read_table(file(tmp_path, "\n  \na,b\n\n1,2\n   \n\t\n3,4\n"), ",")
+    assert table.to_dict("list") == {"a": ["1", "3"], "b": ["2", "4"]}
+    assert table.index.to_list() == [5, 8]
+
+
+def test_a_missing_value_of_the_only_column_is_a_row(tmp_path: Path) -> None:
+    table = read_table(file(tmp_path, 'a\n1\n""\n3\n'), ",")
+    assert table["a"].to_list() == ["1", "", "3"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "café",
+        unicodedata.normalize("NFD", "café"),
+        " café\t",
+        "\u00a0café\u202f",
+        "\ufeff café \u200b",
+        "caf\u200bé",
+    ],
+)
+def test_spellings_that_look_alike_are_one(tmp_path: Path, text: str) -> None:
+    assert normalized(text) == "café"
+    table = read_table(file(tmp_path, f"{text},x\n{text},1\n"), ",")
+    assert table.columns.to_list() == ["café", "x"]
+    assert table["café"].to_list() == ["café"]
+
+
+def test_spaces_within_look_alike_and_case_does_not() -> None:
+    assert normalized("no\u00a0risk") == normalized("no risk")
+    assert len({normalized(text) for text in ("TRUE", "True", "no risk", "norisk", "01", "1")}) == 6
+
+
+def test_missing_values_are_counted_as_they_are_written(tmp_path: Path) -> None:
+    path = file(tmp_path, "a,b\nNA,1\nna,\n ,None\nx,2\n")
+    table = read_table(path, ",")
+    assert table.to_dict("list") == {"a": ["", "", "", "x"], "b": ["1", "", "", "2"]}
+    assert table.attrs["missing_texts"] == {"a": {"NA": 1, "na": 1}, "b": {"None": 1}}
+
+
+@pytest.mark.parametrize(
+    ("na_values", "expected"),
+    [
+        ([], ["NA", "na", "", "-999"]),
+        (["NA"], ["", "na", "", "-999"]),
+        ([-999, "na"], ["NA", "", "", ""]),
+    ],
+)
+def test_the_config_says_what_is_missing(
+    tmp_path: Path, na_values: list[str], expected: list[str]
+) -> None:
+    path = file(tmp_path, 'a\nNA\nna\n""\n-999\n')
+    assert read_table(path, ",", na_values)["a"].to_list() == expected
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = io.BytesIO(TEXT.encode("utf-16"))
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=content))
+    assert read_table(Path("-"), ",")["name"].to_list() == ["café", "thé"]
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"a,b\n\xff,1\n")))
+    with pytest.raises(UserError, match="the text is not UTF-8 text"):
+        read_table(Path("-"), ",")
+
+
+def test_not_all_of_many_repeated_names_are_listed(tmp_path: Path) -> None:
+    names = ",".join(f"c{k}" for k in range(1000))
+    with pytest.raises(UserError, match="and 990 more more than once"):
+        read_table(file(tmp_path, f"{names},{names}\n"), ",")

@@ -1,0 +1,169 @@
+"""Labels are text as it is written; values are numbers as they are written."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from expt.errors import UserError
+from expt.parts.data.labels import Targets, known_targets, make_targets
+from expt.parts.data.number_formats import NumberFormat
+
+
+def column(texts: list[str]) -> "pd.Series[str]":
+    return pd.Series(texts, index=range(2, 2 + len(texts)), name="y", dtype="str")
+
+
+def targets(texts: list[str], task: Any = None, **options: Any) -> Targets:
+    return make_targets(column(texts), task, **options)
+
+
+def named(made: Targets) -> list[str]:
+    return [made.class_names[code] for code in made.values]
+
+
+CLASSES = {
+    "leading zeros": (["01", "1", "007", "7"], ("01", "1", "007", "7")),
+    "ids": (
+        ["995279394541916030", "88", "995279394541916024", "170794150009"],
+        ("88", "170794150009", "995279394541916024", "995279394541916030"),
+    ),
+    "neighbours beyond 2^53": (
+        [str(2**60 + 2), str(2**60), str(2**60 + 1)],
+        (str(2**60), str(2**60 + 1), str(2**60 + 2)),
+    ),
+    "numbers in order": (["10", "9", "-1"], ("-1", "9", "10")),
+    "with points": (["2.0", "1.0"], ("1.0", "2.0")),
+    "two ways": (["1", "1.0", "2"], ("1", "1.0", "2")),
+    "exponents": (["1e3", "20"], ("20", "1e3")),
+    "names and numbers": (["2", "10", "x"], ("10", "2", "x")),
+    "capitals": (["no", "NO"], ("NO", "no")),
+    "age groups": (["25-34", "18-24", "65+"], ("18-24", "25-34", "65+")),
+    "missing marks": (["NA", "None", "x"], ("NA", "None", "x")),
+    "many zeros": (["0" * 5000 + "1", "2"], ("0" * 5000 + "1", "2")),
+}
+
+
+@pytest.mark.parametrize("task", [None, "classification"])
+@pytest.mark.parametrize("case", CLASSES)
+def test_classes_are_as_they_are_written(case: str, task: Any) -> None:
+    texts, expected = CLASSES[case]
+    made = targets(texts * 6, task)
+    assert (made.task, made.class_names, named(made)) == ("classification", expected, texts * 6)
+    assert made.values.dtype == np.int32
+    assert made.number is None
+
+
+@given(st.lists(st.from_regex(r"[0-9]{1,20}", fullmatch=True), min_size=2, max_size=6, unique=True))
+@settings(max_examples=30)
+def test_no_two_texts_become_one_class(names: list[str]) -> None:
+    made = targets(names * 6)
+    assert sorted(made.class_names) == sorted(names)
+    assert named(made) == names * 6
+    assert [int(name) for name in made.class_names] == sorted(map(int, names))
+
+
+def test_names_that_look_alike_are_noted() -> None:
+    assert targets(["01", "1", "x"] * 6).notes[-1] == (
+        "'01' and '1' are different classes, as they are written."
+    )
+    assert not targets(["a", "b"] * 6, "classification").notes
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "note"),
+    [
+        (["a", "b"], {}, "task: classification, since 'y' has texts that are no numbers (2 diff"),
+        (["1", "2"], {}, "task: classification, since 'y' has only 2 different whole numbers. If "),
+        (["1", "2.5"], {}, "task: regression, since 'y' has 2 different numbers. If they are nam"),
+        (["5%", "6.5%"], {}, "'y' is read as numbers in %."),
+        (["1,5", "2,5"], {"decimal": ","}, "task: regression, since 'y' has 2 different numbers"),
+    ],
+)
+def test_the_inferred_task_is_explained(texts: list[str], options: Any, note: str) -> None:
+    assert any(one.startswith(note) for one in targets(texts * 10, **options).notes)
+
+
+def test_a_given_task_is_not_explained() -> None:
+    assert targets(["1", "2"] * 10, "regression").notes == ()
+    assert targets(["1", "2"] * 10, "classification").notes == ()
+
+
+def test_values_keep_every_digit() -> None:
+    texts = [str(1_700_000_000_000 + k) for k in range(60)]
+    made = targets(texts)
+    assert (made.task, made.values.shape) == ("regression", (60, 1))
+    assert made.values.dtype == np.float64
+    assert made.values[:, 0].tolist() == [float(text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("texts", "task", "message"),
+    [
+        (["a"] * 9, None, "data.target=y is 'a' on every row"),
+        ([f"{k}.5" for k in range(9)], "classification", "data.target=y has 9 different numbers"),
+        (["1,5", "2,5"] * 9, None, "data.decimal=','. If its values are names of classes: data.ta"),
+        (["a", "b"], "regression", "'y' has 'a' on line 2, where numbers are expected"),
+        ([str(2**60 + k) for k in range(60)], None, "float64 loses the differences"),
+        ([str(2**60 + k) for k in range(60)], "regression", "float64 loses the differences"),
+    ],
+)
+def test_bad_targets(texts: list[str], task: Any, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        targets(texts, task)
+    assert message in str(error.value)
+
+
+def test_fractions_may_be_classes_if_the_config_says_so() -> None:
+    made = targets(["3.1", "3.10", "0.5"] * 6, "classification")
+    assert made.class_names == ("0.5", "3.1", "3.10")
+
+
+class TestOfATrainedModel:
+    @pytest.mark.parametrize(
+        ("given", "known"),
+        [
+            (["2", "1"], ("1", "2")),
+            (["2.0", "1."], ("1", "2")),
+            (["2", "1"], ("1.0", "2.0")),
+            (["b", "b"], ("a", "b", "c")),  # not all classes need to be there
+        ],
+    )
+    def test_labels_of_another_table(self, given: list[str], known: tuple[str, ...]) -> None:
+        made = known_targets(column(given), known, None)
+        expected = [float(name) if name[0].isdigit() else name for name in given]
+        found = [float(name) if name[0].isdigit() else name for name in named(made)]
+        assert (made.task, made.class_names, found) == ("classification", known, expected)
+
+    @pytest.mark.parametrize(
+        ("given", "known"),
+        [
+            (["01"], ("1", "2")),
+            (["A"], ("a", "b")),
+            (["2.0"], ("1", "1.0", "2", "2.")),
+            ([str(2**60 + 1)], (str(2**60), "1")),
+        ],
+    )
+    def test_unknown_labels(self, given: list[str], known: tuple[str, ...]) -> None:
+        with pytest.raises(UserError, match="'y' has 1 labels that the model does not know"):
+            known_targets(column(given), known, None)
+
+    def test_not_all_of_a_thousand_classes_are_listed(self) -> None:
+        known = tuple(f"c{k}" for k in range(1000))
+        with pytest.raises(UserError) as error:
+            known_targets(column([f"d{k}" for k in range(1000)]), known, None)
+        assert "'d0', 'd1', 'd10', 'd100', 'd101' and 995 more" in str(error.value)
+        assert len(str(error.value)) < 400
+
+    def test_few_whole_numbers_stay_values(self) -> None:
+        made = known_targets(column(["1", "2"] * 30), (), NumberFormat())
+        assert (made.task, made.values[:2].tolist()) == ("regression", [[1.0], [2.0]])
+
+    def test_values_have_the_unit_of_the_training(self) -> None:
+        how = NumberFormat(decimal=",", suffix="%")
+        assert known_targets(column(["52,5 %"]), (), how).values.tolist() == [[52.5]]
+        with pytest.raises(UserError, match=r"'y' has '0\.525' on line 2, where numbers in %"):
+            known_targets(column(["0.525"]), (), how)
