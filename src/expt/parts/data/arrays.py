@@ -25,6 +25,7 @@ from expt.parts.data.reading import (
     located,
     read_npy_folder,
     read_npz,
+    to_weights,
     told_of,
 )
 from expt.parts.data.splitting import group_split_indices, split_indices
@@ -91,7 +92,7 @@ class Npz:
                 part: Split(
                     self._inputs(split.inputs, part, preparation),
                     targets[part],
-                    None if split.weights is None else split.weights.astype(np.float32),
+                    None if split.weights is None else to_weights(split.weights),
                 )
                 for part, split in raw.items()
             }
@@ -163,6 +164,8 @@ class Npz:
     ) -> NDArray[np.floating[Any]] | Stream:
         with told_of(f"x{part}: "):
             divisor = preparation.divisor_for(summarize(array), has_images=array.ndim > 2)
+        if preparation.divisor != 1 and array.ndim == 3:
+            array = array[..., None]  # fractions get the axis of channels that pixels got
         if not self.stream:
             return to_inputs(array, divisor)
         is_exact = divisor != 1 or np.can_cast(array.dtype, np.float32)
