@@ -11,13 +11,7 @@ from expt.errors import UserError
 from expt.parts.data.array_checks import check_arrays
 from expt.parts.data.dataset import Augmentation, Dataset, Scale, Split, Stream, Task
 from expt.parts.data.duplicates import distinct_indices
-from expt.parts.data.mapped import (
-    MappedInputs,
-    fit_scale,
-    is_pixels,
-    summarize,
-    to_inputs,
-)
+from expt.parts.data.mapped import MappedInputs, fit_scale, is_pixels, summarize, to_inputs
 from expt.parts.data.preparation import ArrayPreparation
 from expt.parts.data.reading import (
     NO_CLASSES,
