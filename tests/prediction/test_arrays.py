@@ -50,7 +50,17 @@ def npz(folder: Path, **arrays: NDArray[Any]) -> Path:
         FRACTIONS,
         FRACTIONS[..., 0].astype(np.float64),
     ],
-    ids="bytes no-channels int64 big-endian float16 float64 Fortran fractions no-channels".split(),
+    ids=[
+        "bytes",
+        "no-channels",
+        "int64",
+        "big-endian",
+        "float16",
+        "float64",
+        "Fortran",
+        "fractions",
+        "no-channels",
+    ],
 )
 def test_the_same_pixels_are_the_same_inputs(
     tmp_path: Path, given: NDArray[Any], preparation: Mapping[str, Any]

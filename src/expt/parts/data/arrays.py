@@ -32,8 +32,9 @@ class Npz:
     Either `x` and `y`, which are split into 70 % train, 15 % validation and 15 % test (each with
     its share of each class), or `x_train`, `y_train`, `x_test`, `y_test` and perhaps `x_val`,
     `y_val`; where these lack, 15 % of the train examples become the validation split. `weights`,
-    `weights_train`, … say how much each example counts in the loss; 0 masks it. Beside `x` and `y`,
-    `groups` says which examples belong together, as numbers or texts: a group is in one split.
+    `weights_train`, … say how much each example counts in the loss, beside the others; 0 masks it.
+    Beside `x` and `y`, `groups` says which examples belong together, as numbers or texts: a group
+    is in one split.
 
     Inputs of type uint8 and shape [examples, height, width] or [examples, height, width, channels]
     are images: they become pixels from 0 to 1, with an axis of channels. All others are inputs as
