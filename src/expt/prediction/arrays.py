@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError, hint
 from expt.parts.data.mapped import summarize, to_inputs
-from expt.parts.data.preparation import BYTES, ArrayPreparation, Summary
+from expt.parts.data.preparation import BYTES, ArrayPreparation
 from expt.parts.data.reading import UNREADABLE, read_npz, told_of
 from expt.prediction.images import IMAGES
 
@@ -41,20 +41,28 @@ def read_array(
         raise UserError(f"{path} has values that are NaN or infinite.")
     if (*values.shape[1:], 1) == shape:  # images without an axis of channels
         values = values[..., None]
-    with told_of(f"{path}: "):
-        known = _known(preparation)
-        return to_inputs(values, known.divisor_for(summarize(values), has_images=len(shape) > 1))
+    has_images, known = len(shape) > 1, _known(preparation)
+    if known is not None:
+        with told_of(f"{path}: "):
+            return to_inputs(values, known.divisor_for(summarize(values), has_images=has_images))
+    if has_images and values.dtype.kind != "f":
+        raise UserError(
+            f"{path} has the type {values.dtype}, and the run has no record of what such numbers "
+            "are to its model; expected floats, as the model takes them."
+        )
+    return to_inputs(values, 1.0)
 
 
-def _known(preparation: Mapping[str, Any]) -> ArrayPreparation:
+def _known(preparation: Mapping[str, Any]) -> ArrayPreparation | None:
+    """Returns how the training prepared arrays, if that is recorded.
+
+    It is not for a table, whose encoding is of columns with names; for runs of a source of the
+    user's own; and for runs of an earlier version.
+    """
     kind = preparation.get("kind")
     if kind == "array":
         return ArrayPreparation.from_mapping(preparation)
-    if kind == "image":
-        return BYTES
-    # A table's encoding is of columns with names. Runs of a user's own source, or of an earlier
-    # version, may have no record: then inputs are as the model takes them, which floats can be.
-    return ArrayPreparation(1.0, Summary("float32", -np.inf, np.inf, is_whole=False))
+    return BYTES if kind == "image" else None
 
 
 def _raw(path: Path) -> NDArray[Any]:

@@ -1,10 +1,13 @@
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from expt.errors import UserError
@@ -410,6 +413,32 @@ BAD_ARRAYS: dict[str, tuple[Arrays, str]] = {
         {**parts("train", "test", make=pixels), "x_test": np.ones((12, 6, 5))},
         "x_test: its inputs are float64 from 1 to 1; the model was trained on uint8 from",
     ),
+    "groups of another length": (
+        {**rows(), "groups": np.arange(7)},
+        "groups has the shape (7,); expected one number or text for each of the 40 examples",
+    ),
+    "groups that are missing": (
+        {**rows(), "groups": np.where(np.arange(40) < 9, np.nan, np.arange(40))},
+        "groups has 9 missing value(s), which would be one group; give each",
+    ),
+    "groups without a name": (
+        {**rows(), "groups": np.array(["", "a"])[rows()["y"]]},
+        "groups has 20 missing value(s)",
+    ),
+    "two groups": ({**rows(), "groups": rows()["y"]}, "there are 2 group(s); expected at least 3"),
+    "groups beside given splits": (
+        {**parts("train", "test"), "groups": np.arange(30)},
+        "the array groups belongs to no inputs",
+    ),
+    "fractions for rows of pixels": (
+        {
+            **parts("train", "test"),
+            "x_train": np.arange(90, dtype=np.uint8).reshape(30, 3),
+            "x_test": np.arange(36).reshape(12, 3) / 255,
+        },
+        "x_test: its inputs are float64 from 0 to 0.137255; the model was trained on uint8",
+    ),
+    "weights that are all 0": ({**rows(), "weights": np.zeros(40)}, "weights of the train split"),
     "two examples": ({"x": np.ones((2, 1)), "y": np.ones(2)}, "2 examples are too few to split"),
 }
 
@@ -514,3 +543,115 @@ def test_pickled_objects_are_refused(tmp_path: Path, stream: bool) -> None:
         load(npy_folder(tmp_path, objects), stream=stream)
     with pytest.raises(UserError, match=r"can't be read as an \.npz of arrays: Object arrays"):
         load(npz(tmp_path, objects))
+
+
+@pytest.mark.parametrize("write", [npz, npy_folder])
+def test_groups_and_weights_go_with_their_examples(tmp_path: Path, write: Write) -> None:
+    groups = np.arange(40) // 3
+    arrays = {**rows(), "weights": np.arange(40) % 4, "groups": groups.astype(str)}
+    dataset = load(write(tmp_path, arrays))
+    places = list(examples(dataset))
+    assert sorted(place for some in places for place in some) == list(range(40))
+    found = [{place // 3 for place in some} for some in places]
+    assert sum(map(len, found)) == 14
+    for (_, split), some in zip(dataset.splits(), places, strict=True):
+        assert split.weights is not None
+        assert split.weights.tolist() == [place % 4 for place in some]
+        assert split.targets.tolist() == [place % 2 for place in some]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_dropped_duplicates_take_their_weights_and_groups_along(
+    tmp_path: Path, stream: bool
+) -> None:
+    arrays = {**rows(), "weights": np.arange(40.0) + 1, "groups": np.arange(40) // 2}
+    order = np.r_[0:40, 5:25, 5:15]
+    arrays = {name: array[order] for name, array in arrays.items()}
+    arrays["y"][-1] = 1 - arrays["y"][-1]  # the same inputs, another target
+    dataset = load(npy_folder(tmp_path, arrays), duplicates="drop", stream=stream)
+    places = list(examples(dataset))
+    assert sorted(place for some in places for place in some) == sorted([*range(40), 14])
+    assert "29 duplicates of other examples were dropped." in dataset.notes
+    assert sum(len({place // 2 for place in some}) for some in places) == 20
+    for (_, split), some in zip(dataset.splits(), places, strict=True):
+        assert split.weights is not None
+        assert split.weights.tolist() == [place + 1 for place in some]
+    kept = load(tmp_path, stream=stream)
+    assert sum(len(split) for _, split in kept.splits()) == 70
+    assert not any("duplicates" in note for note in kept.notes)
+
+
+def test_duplicates_of_given_splits_are_dropped_within_each(tmp_path: Path) -> None:
+    arrays = parts("train", "test")
+    arrays = {name: np.concatenate([array, array[:4]]) for name, array in arrays.items()}
+    dataset = load(npz(tmp_path, arrays), duplicates="drop")
+    assert [len(split) for _, split in dataset.splits()][2] == 12
+    assert len(dataset.train) + len(dataset.validation) == 30
+    assert "8 duplicates of other examples were dropped." in dataset.notes
+
+
+@pytest.mark.parametrize("factor", [1e-200, 1e-40, 1e-3, 1, 1e3, 1e38, 1e200])
+def test_ratios_of_weights_alone_count(tmp_path: Path, factor: float) -> None:
+    weights = (np.arange(40) + 1.0) * factor
+    split = load(npz(tmp_path, {**rows(), "weights": weights})).train
+    assert split.weights is not None
+    places = split.read(np.arange(28))[:, 0]
+    np.testing.assert_allclose(
+        split.weights / split.weights.sum(), (places + 1) / (places + 1).sum(), rtol=1e-5
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(-30, 30), st.booleans())
+def test_inputs_and_targets_keep_their_digits(exponent: int, is_stream: bool) -> None:
+    arrays = rows()
+    arrays["x"] = (arrays["x"] - 5) * 10.0**exponent
+    arrays["y"] = arrays["x"][:, 1] * 3
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = load(npy_folder(Path(folder), arrays), stream=is_stream)
+        scale, targets = dataset.input_scale, dataset.target_scale
+        assert scale is not None
+        assert targets is not None
+        inputs = dataset.train.read(np.arange(28))
+    np.testing.assert_array_equal(inputs[:, 1] * 3, dataset.train.targets[:, 0])
+    standard = (inputs - scale.mean) / scale.deviation
+    np.testing.assert_allclose(standard.std(axis=0), 1, rtol=1e-9)
+    np.testing.assert_allclose(
+        (dataset.train.targets - targets.mean) / targets.deviation, standard[:, 1:2], atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64, np.float64, ">i8"])
+def test_milliseconds_stay_distinct(tmp_path: Path, dtype: Any) -> None:
+    times = 1_700_000_000_000 + np.arange(40) * 10
+    arrays = {"x": times[:, None].astype(dtype), "y": times.astype(dtype)}
+    dataset = load(npz(tmp_path, arrays), task="regression")
+    for _, split in dataset.splits():
+        np.testing.assert_array_equal(split.read(np.arange(len(split))), split.targets)
+        assert len(np.unique(split.targets)) == len(split)
+        assert set(split.targets[:, 0]) <= set(times.tolist())
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        np.asfortranarray,
+        lambda images: images.astype(np.int64),
+        lambda images: images.astype(">i4"),
+        lambda images: images.astype(np.float16),
+        lambda images: images / 255,
+    ],
+    ids=["Fortran", "int64", "big-endian", "float16", "fractions"],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_recorded_preparation_makes_the_same_pixels(
+    tmp_path: Path, convert: Callable[..., NDArray[Any]], stream: bool
+) -> None:
+    trained = load(npz(tmp_path, pixels()))
+    arrays = {**pixels(), "x": convert(pixels()["x"])}
+    (tmp_path / "other").mkdir()
+    path = npy_folder(tmp_path / "other", arrays)
+    dataset = load(path, preparation=trained.preparation, stream=stream)
+    for (_, one), (_, other) in zip(trained.splits(), dataset.splits(), strict=True):
+        indices = np.arange(len(one))
+        np.testing.assert_allclose(one.read(indices), other.read(indices), rtol=1e-6)

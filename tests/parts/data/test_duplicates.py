@@ -31,7 +31,8 @@ def dataset(train: Any, validation: Any, test: Any) -> Dataset:
         splits.append(Split(inputs, targets))
     task: Any = "regression" if splits[0].targets.dtype.kind == "f" else "classification"
     names = () if task == "regression" else ("a", "b")
-    return Dataset("toy", task, *splits, batch_size=1, class_names=names)
+    first, second, third = splits
+    return Dataset("toy", task, first, second, third, batch_size=1, class_names=names)
 
 
 def counts(note: str | None) -> list[tuple[int, int, str]]:
@@ -87,8 +88,8 @@ def _inputs(data: Dataset) -> Any:
 
 @pytest.mark.parametrize("kind", ["classes", "values"])
 def test_other_targets_are_counted(kind: str) -> None:
-    train = (NOISE[[0, 1, 2, 2]], np.array([0, 1, 0, 1], np.int32))
-    test = (NOISE[[0, 1, 2, 3]], np.array([1, 1, 0, 0], np.int32))
+    train: Any = (NOISE[[0, 1, 2, 2]], np.array([0, 1, 0, 1], np.int32))
+    test: Any = (NOISE[[0, 1, 2, 3]], np.array([1, 1, 0, 0], np.int32))
     if kind == "values":
         train, test = ((x, y[:, None] * 0.5) for x, y in (train, test))
     validation = (NOISE[9:10], test[1][:1])

@@ -122,3 +122,26 @@ def test_float32_is_used_where_it_loses_nothing() -> None:
         converted = exact_float32(inexact)
         assert converted.dtype == np.float64
         np.testing.assert_array_equal(converted, inexact)
+
+
+ROWS = PIXELS.astype(np.uint8).reshape(20, 16)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int64", "float32", "float64"])
+def test_rows_of_pixels_may_be_of_any_type(dtype: str) -> None:
+    np.testing.assert_array_equal(prepared(ROWS, 1.0, ROWS.astype(dtype)), ROWS)
+
+
+def test_rows_of_pixels_are_not_taken_for_fractions() -> None:
+    others: list[tuple[NDArray[Any], NDArray[Any]]] = [
+        (ROWS, ROWS / 255),
+        (ROWS / 255, ROWS),
+        (ROWS.astype(np.int64), ROWS / 255),
+        (ROWS / 255, ROWS.astype(np.float32)),
+        (ROWS, ROWS.astype(np.uint16) * 257),
+    ]
+    for train, given in others:
+        with pytest.raises(
+            UserError, match=r"inputs are \w+ from .* trained on \w+ from .* Expected"
+        ):
+            prepared(train, 1.0, given)

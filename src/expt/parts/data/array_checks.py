@@ -18,6 +18,11 @@ def check_arrays(raw: Mapping[str, Split], groups: NDArray[Any] | None) -> None:
             f"groups has the shape {groups.shape}; expected one number or text for each of the "
             f"{len(raw[''])} examples."
         )
+    if groups is not None and (number := int(_is_missing(groups).sum())):
+        raise UserError(
+            f"groups has {number} missing value(s), which would be one group; give each example "
+            "without a group a group of its own."
+        )
     for part, split in raw.items():
         inputs, targets, weights = arrays_of(split)
         for name, array in (
@@ -44,6 +49,13 @@ def check_arrays(raw: Mapping[str, Split], groups: NDArray[Any] | None) -> None:
                 f"x{part} has {len(inputs)} examples, y{part} {len(targets)}{weighed}; expected "
                 "as many of each."
             )
+
+
+def _is_missing(groups: NDArray[Any]) -> NDArray[np.bool_]:
+    """Returns which groups are NaN, NaT or empty texts."""
+    if groups.dtype.kind in "US":
+        return np.asarray(groups == groups.dtype.type(), np.bool_)
+    return np.asarray(groups != groups, np.bool_)
 
 
 def _check_array(name: str, array: NDArray[Any]) -> None:

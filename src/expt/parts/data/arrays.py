@@ -11,13 +11,7 @@ from expt.errors import UserError
 from expt.parts.data.array_checks import check_arrays
 from expt.parts.data.dataset import Augmentation, Dataset, Scale, Split, Stream, Task
 from expt.parts.data.duplicates import distinct_indices
-from expt.parts.data.mapped import (
-    MappedInputs,
-    fit_scale,
-    is_pixels,
-    summarize,
-    to_inputs,
-)
+from expt.parts.data.mapped import MappedInputs, fit_scale, is_pixels, summarize, to_inputs
 from expt.parts.data.preparation import ArrayPreparation
 from expt.parts.data.reading import (
     NO_CLASSES,
@@ -25,6 +19,7 @@ from expt.parts.data.reading import (
     located,
     read_npy_folder,
     read_npz,
+    to_weights,
     told_of,
 )
 from expt.parts.data.splitting import group_split_indices, split_indices
@@ -37,8 +32,9 @@ class Npz:
     Either `x` and `y`, which are split into 70 % train, 15 % validation and 15 % test (each with
     its share of each class), or `x_train`, `y_train`, `x_test`, `y_test` and perhaps `x_val`,
     `y_val`; where these lack, 15 % of the train examples become the validation split. `weights`,
-    `weights_train`, … say how much each example counts in the loss; 0 masks it. Beside `x` and `y`,
-    `groups` says which examples belong together, as numbers or texts: a group is in one split.
+    `weights_train`, … say how much each example counts in the loss, beside the others; 0 masks it.
+    Beside `x` and `y`, `groups` says which examples belong together, as numbers or texts: a group
+    is in one split.
 
     Inputs of type uint8 and shape [examples, height, width] or [examples, height, width, channels]
     are images: they become pixels from 0 to 1, with an axis of channels. All others are inputs as
@@ -91,7 +87,7 @@ class Npz:
                 part: Split(
                     self._inputs(split.inputs, part, preparation),
                     targets[part],
-                    None if split.weights is None else split.weights.astype(np.float32),
+                    None if split.weights is None else to_weights(split.weights),
                 )
                 for part, split in raw.items()
             }
@@ -163,6 +159,8 @@ class Npz:
     ) -> NDArray[np.floating[Any]] | Stream:
         with told_of(f"x{part}: "):
             divisor = preparation.divisor_for(summarize(array), has_images=array.ndim > 2)
+        if preparation.divisor != 1 and array.ndim == 3:
+            array = array[..., None]  # fractions get the axis of channels that pixels got
         if not self.stream:
             return to_inputs(array, divisor)
         is_exact = divisor != 1 or np.can_cast(array.dtype, np.float32)

@@ -48,6 +48,17 @@ class Summary:
         """The largest absolute value."""
         return max(abs(self.least), abs(self.most))
 
+    @property
+    def are_bytes(self) -> bool:
+        """Whether they may be pixels of 8 bits."""
+        is_typical = self.dtype == "uint8" or self.most == 255
+        return self.is_whole and self.least >= 0 and self.most > 1 and is_typical
+
+    @property
+    def are_fractions(self) -> bool:
+        """Whether they may be pixels from 0 to 1."""
+        return not self.is_whole and self.least >= 0 and self.most <= 1
+
     def __str__(self) -> str:
         return f"{self.dtype} from {self.least:g} to {self.most:g}"
 
@@ -92,7 +103,7 @@ class ArrayPreparation:
         Args:
             given: The other arrays.
             has_images: Whether an input is an image or has other axes beside one of features.
-                Numbers of a table are taken as they are, whatever their type.
+                Numbers of a table are taken as they are, unless they look like pixels in a row.
 
         Raises:
             UserError: What their values mean is not certain.
@@ -101,6 +112,8 @@ class ArrayPreparation:
             return self._for_levels(given)
         if has_images:
             self._check_numbers(given)
+        else:
+            self._check_rows(given)
         return 1.0
 
     def pixel_scale(self) -> float:
@@ -110,7 +123,7 @@ class ArrayPreparation:
             UserError: It is not certain what the training's inputs meant as pixels.
         """
         trained = self.trained_on
-        if self.divisor != 1 or (trained.least >= 0 and trained.most <= 1 and not trained.is_whole):
+        if self.divisor != 1 or trained.are_fractions:
             return 1.0
         if trained.is_whole and trained.least >= 0 and 1 < trained.most <= 255:
             return 255.0
@@ -127,7 +140,7 @@ class ArrayPreparation:
         if given.least < 0 or given.most > top:
             raise self._refusal(given, f"values from 0 to {top:g}, or from 0 to 1")
         if given.kind == "f":
-            if given.most <= 1 and not given.is_whole:
+            if given.are_fractions:
                 return 1.0
             if given.is_whole and (given.most > 1 or given.most == 0):
                 return top
@@ -148,6 +161,16 @@ class ArrayPreparation:
             raise self._refusal(given, expected)
         if not trained.is_whole and given.kind != "f":
             raise self._refusal(given, expected)
+
+    def _check_rows(self, given: Summary) -> None:
+        """For rows of a table: they may be pixels, of bytes or of fractions of 255."""
+        trained = self.trained_on
+        is_mixed = (trained.are_bytes and given.are_fractions) or (
+            trained.are_fractions and given.are_bytes
+        )
+        is_deeper = trained.dtype == "uint8" and given.kind == "u" and given.most > 255
+        if is_mixed or is_deeper:
+            raise self._refusal(given, str(trained))
 
     def _refusal(self, given: Summary, expected: str) -> UserError:
         return UserError(

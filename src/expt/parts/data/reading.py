@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 
+_LARGEST_EXPONENT = 32  # of two, of weights that are taken as they are
+
 Choose = Callable[[Sequence[str]], Sequence[str]]
 """Gets the names of the arrays that there are and returns those to read, or raises UserError."""
 
@@ -54,6 +56,18 @@ def told_of(place: str = "", advice: str = "") -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{place}{error}{advice}") from error
+
+
+def to_weights(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Returns weights of examples as float32.
+
+    Their ratios alone count. Where float32 could not hold them or their sum, they are divided by a
+    power of two.
+    """
+    exact = values.astype(np.float64)
+    exponent = int(np.frexp(exact.max(initial=0.0))[1])
+    scaled = np.ldexp(exact, -exponent) if abs(exponent) > _LARGEST_EXPONENT else exact
+    return scaled.astype(np.float32)
 
 
 def located(path: object) -> Path:

@@ -15,7 +15,7 @@ from expt.parts.data.encoding import Encoder
 from expt.parts.data.labels import Targets, known_targets, make_targets
 from expt.parts.data.missing import MissingValues
 from expt.parts.data.number_formats import NumberFormat, check_format_options, numbers
-from expt.parts.data.reading import NO_CLASSES, check_choice, located, told_of
+from expt.parts.data.reading import NO_CLASSES, check_choice, located, to_weights, told_of
 from expt.parts.data.splitting import Indices, group_split_indices, split_indices
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ class Csv:
             raise UserError(
                 f"data.weight={self.weight}: line {line} has {value:g}; expected at least 0."
             )
-        return values.to_numpy(np.float32)
+        return to_weights(values.to_numpy(np.float64))
 
     def _encoder(
         self,
