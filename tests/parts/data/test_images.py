@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from expt.errors import RunError, UserError
-from expt.parts.data import images as images_module
+from expt.parts.data import image_checks
 from expt.parts.data.dataset import Dataset, Scale, Split
+from expt.parts.data.image_decoding import decode_image, pillow_warnings
 from expt.parts.data.image_files import ImageFiles
 from expt.parts.data.images import ImageFolder
+from parts.data.image_variants import GRAY, STORED, chunk, oriented, png
 
 Pixels = NDArray[np.uint8]
 CLASSES = ("bird", "cat")
@@ -291,28 +293,13 @@ def test_channels_of_the_first_file(tmp_path: Path, mode: str, channels: int) ->
         image = Image.fromarray(draw(seed)).convert(mode)
         file = tmp_path / CLASSES[seed % 2] / f"{seed}.png"
         file.parent.mkdir(exist_ok=True)
-        options: dict[str, Any] = {"transparency": bytes(9)} if mode == "P" else {}
-        image.save(file, **options)
+        image.save(file)
     dataset = load(tmp_path)
     assert dataset.input_shape == (4, 5, channels)
     for name, image in zip(names(dataset.train), read(dataset.train), strict=True):
         with Image.open(tmp_path / name) as opened:
-            opened.info.pop("transparency", None)
             expected = np.asarray(opened.convert("L" if channels == 1 else "RGB"))
         np.testing.assert_array_equal(image, expected.reshape(image.shape) / np.float32(255))
-
-
-def test_transparency_and_orientation_are_ignored(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turned by a quarter
-    for seed in range(20):
-        file = tmp_path / CLASSES[seed % 2] / f"{seed}.png"
-        save(file, draw(seed, 4, 5, 4), exif=exif)
-    dataset = load(tmp_path)
-    assert dataset.input_shape == (4, 5, 3)
-    for name, image in zip(names(dataset.train), read(dataset.train), strict=True):
-        pixels = draw(int(Path(name).stem), 4, 5, 4)[..., :3]
-        np.testing.assert_array_equal(image, pixels / np.float32(255))
 
 
 def test_image_size_resizes_bilinearly(tmp_path: Path) -> None:
@@ -320,7 +307,6 @@ def test_image_size_resizes_bilinearly(tmp_path: Path) -> None:
     fill(tmp_path, 10, ("tall",), 12, 6, 3)
     dataset = load(tmp_path, image_size=[6, 3])
     assert dataset.input_shape == (6, 3, 3)
-    assert stream(dataset.train).needs_resizing
     assert not stream(dataset.train).is_native
     tall = dataset.train.take(np.flatnonzero(dataset.train.targets == 1))
     for name, image in zip(names(tall), read(tall), strict=True):
@@ -336,7 +322,7 @@ def test_image_size_resizes_bilinearly(tmp_path: Path) -> None:
 
 def test_image_size_of_all_files_resizes_nothing(folder: Path) -> None:
     dataset = load(folder, image_size=(4, 5))
-    assert not stream(dataset.train).needs_resizing
+    assert stream(dataset.train).is_native
     np.testing.assert_array_equal(read(dataset.train), read(load(folder).train))
 
 
@@ -373,6 +359,144 @@ def test_augment(folder: Path) -> None:
     assert (augmentation.flip, augmentation.shift, augmentation.crop) == (True, 2, 1.0)
     with pytest.raises(UserError, match=r"data\.augment\.flop"):
         load(folder, augment={"flop": True})
+
+
+# The same pixels in other files
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_files_of_all_kinds_train_as_their_8_bit_twins(tmp_path: Path, channels: int) -> None:
+    for index, write in enumerate([*GRAY.values()] * 2):
+        for place in ("plain", "mixed"):
+            file = tmp_path / place / CLASSES[index % 2] / f"{index:02}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            pixels = draw(index, 4, 5)
+            file.write_bytes(write(pixels) if place == "mixed" else encode(pixels))
+    plain, mixed = (
+        load(tmp_path / place, channels=channels, standardize=True) for place in ("plain", "mixed")
+    )
+    for split, other in zip(plain.splits(), mixed.splits(), strict=True):
+        np.testing.assert_array_equal(read(split[1]), read(other[1]))
+    assert plain.input_scale is not None
+    assert mixed.input_scale is not None
+    np.testing.assert_array_equal(plain.input_scale.mean, mixed.input_scale.mean)
+    assert stream(plain.train).is_native
+    assert not stream(mixed.train).is_native
+
+
+def test_upright_images_have_one_size(tmp_path: Path) -> None:
+    for index in range(24):
+        file = tmp_path / CLASSES[index % 2] / f"{index:02}.jpg"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(oriented(draw(index, 4, 5), 1 + index % 8, "PNG"))
+    dataset = load(tmp_path)
+    assert dataset.input_shape == (4, 5, 1)
+    for name, image in zip(names(dataset.train), read(dataset.train), strict=True):
+        pixels = draw(int(Path(name).stem), 4, 5)
+        np.testing.assert_array_equal(image[..., 0], pixels / np.float32(255))
+
+
+def transparent_folder(folder: Path) -> None:
+    """Squares on what is transparent, whose hidden colour is black in one class."""
+    for index in range(20):
+        layers = np.zeros((4, 5, 4), np.uint8)
+        layers[1:3, 1:3] = (200, 10, 10, 255)
+        save(folder / CLASSES[index % 2] / f"{index:02}.png", layers)
+
+
+@pytest.mark.parametrize(
+    ("background", "color"),
+    [("white", (255, 255, 255)), ("black", (0, 0, 0)), ([9, 8, 7], (9, 8, 7))],
+)
+def test_background(tmp_path: Path, background: Any, color: tuple[int, int, int]) -> None:
+    transparent_folder(tmp_path)
+    with pytest.raises(
+        UserError, match=r"00\.png can't be used: it has transparent .*white, black"
+    ):
+        load(tmp_path)
+    dataset = load(tmp_path, background=background)
+    assert not stream(dataset.train).is_native
+    expected = np.full((4, 5, 3), color, np.float32)
+    expected[1:3, 1:3] = (200, 10, 10)
+    for image in read(dataset.train):
+        np.testing.assert_array_equal(image, expected / np.float32(255))
+
+
+def test_the_background_is_a_part_of_the_fingerprint(tmp_path: Path) -> None:
+    transparent_folder(tmp_path)
+    prints = {load(tmp_path, background=color).fingerprint for color in ("white", "black")}
+    assert len(prints) == 2
+
+
+# Images for a model that was trained before
+
+
+def test_the_preparation_is_recorded(folder: Path) -> None:
+    expected = {
+        "kind": "image",
+        "divisor": 255.0,
+        "height": 4,
+        "width": 5,
+        "channels": 3,
+        "can_resize": False,
+        "can_recolour": False,
+        "background": None,
+    }
+    assert json.loads(json.dumps(load(folder).preparation)) == expected
+    changes = {"image_size": [6, 7], "channels": 1, "background": "white"}
+    expected |= {"height": 6, "width": 7, "channels": 1, "can_resize": True, "can_recolour": True}
+    expected["background"] = [255, 255, 255]
+    assert load(folder, **changes).preparation == expected
+
+
+def test_other_images_are_prepared_as_recorded(tmp_path: Path) -> None:
+    fill(tmp_path / "first", 20, CLASSES, 4, 5, 3)
+    fill(tmp_path / "other", 20, CLASSES, 6, 7)
+    changes: dict[str, Any] = {"image_size": [4, 5], "channels": 3}
+    known = load(tmp_path / "first", **changes).preparation
+    other = load(tmp_path / "other", preparation=known)
+    assert other.preparation == known
+    np.testing.assert_array_equal(
+        read(other.train), read(load(tmp_path / "other", **changes).train)
+    )
+    assert load(tmp_path / "first", preparation=known, **changes).preparation == known
+
+
+def test_what_was_refused_in_training_is_refused_later(tmp_path: Path) -> None:
+    """Unless an option says what to do with it."""
+    fill(tmp_path / "first", 20, CLASSES, 4, 5, 3)
+    known = load(tmp_path / "first").preparation
+    fill(tmp_path / "larger", 20, CLASSES, 6, 7, 3)
+    with pytest.raises(UserError, match=r"6x7 .* 4x5 are expected; data.image_size=\[4,5\]"):
+        load(tmp_path / "larger", preparation=known)
+    larger = load(tmp_path / "larger", preparation=known, image_size=[4, 5])
+    assert larger.input_shape == (4, 5, 3)
+    fill(tmp_path / "gray", 20, CLASSES, 4, 5)
+    with pytest.raises(UserError, match=r"it has gray pixels, and coloured ones are expected"):
+        load(tmp_path / "gray", preparation=known)
+    assert load(tmp_path / "gray", preparation=known, channels=3).input_shape == (4, 5, 3)
+    transparent_folder(tmp_path / "clear")
+    with pytest.raises(UserError, match=r"it has transparent pixels"):
+        load(tmp_path / "clear", preparation=known)
+    clear = load(tmp_path / "clear", preparation=known, background="black")
+    assert read(clear.train)[0, 0, 0].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "known"),
+    [
+        ("image_size", [8, 8], r"\[4,5\]"),
+        ("channels", 1, "3"),
+        ("background", "black", r"\[255,255,255\]"),
+    ],
+)
+def test_options_that_differ_from_the_record(
+    folder: Path, key: str, value: Any, known: str
+) -> None:
+    recorded = load(folder, background="white").preparation
+    message = rf"data\.{key}={re.escape(str(value))}: the model was trained with {known}; expected"
+    with pytest.raises(UserError, match=message):
+        load(folder, preparation=recorded, **{key: value})
 
 
 # TensorFlow's own decoder
@@ -417,9 +541,32 @@ def test_native_decoding_gives_the_same_pixels(
             np.testing.assert_array_equal(pixels / np.float32(255), image)
 
 
+def test_what_is_plain_is_decoded_natively_to_the_same_pixels(tmp_path: Path) -> None:
+    pixels, colors = draw(1, 9, 13), draw(2, 9, 13, 3)
+    contents = [write(pixels) for write in GRAY.values()]
+    contents += [oriented(pixels, number, kind) for number in STORED for kind in ("PNG", "JPEG")]
+    contents += [png(colors, 8), png(colors, 8, is_interlaced=True)]
+    contents += [png(draw(3, 9, 13) % 2**bits, bits) for bits in (1, 2, 4)]
+    contents += [png(colors, 8, chunk(b"gAMA", struct.pack(">I", 100_000)))]
+    file, num_plain = tmp_path / "image", 0
+    for content in contents:
+        file.write_bytes(content)
+        with pillow_warnings():
+            found = decode_image(content, None)
+        for channels in {found.channels, 3} if found.is_plain else ():
+            num_plain += 1
+            expected = np.asarray(found.image.convert({1: "L", 3: "RGB"}[channels]))
+            native = as_tensorflow(bytes(file), channels)
+            np.testing.assert_array_equal(native, expected.reshape(native.shape))
+    assert num_plain > 15
+
+
 @pytest.mark.parametrize(
     ("mode", "extension", "channels"),
-    [("RGB", "png", 1), ("P", "png", 1), ("RGB", "bmp", 3), ("P", "gif", 3), ("CMYK", "jpg", 3)],
+    [
+        *(("RGB", "png", 1), ("P", "png", 1), ("CMYK", "jpg", 3)),
+        *(("RGB", "bmp", 3), ("P", "gif", 3), ("RGB", "tif", 3), ("RGB", "webp", 3)),
+    ],
 )
 def test_what_is_not_native(tmp_path: Path, mode: str, extension: str, channels: int) -> None:
     for seed in range(20):
@@ -432,6 +579,12 @@ def test_what_is_not_native(tmp_path: Path, mode: str, extension: str, channels:
 # What is wrong
 
 
+def encode(pixels: Pixels) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
 def cut(content: bytes) -> bytes:
     return content[: len(content) // 2]
 
@@ -439,12 +592,6 @@ def cut(content: bytes) -> bytes:
 def bad_checksum(content: bytes) -> bytes:
     """Changes the checksum of a PNG's pixels; its end is 12 bytes long."""
     return content[:-14] + bytes([content[-14] ^ 1]) + content[-13:]
-
-
-def png16() -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(draw(0, 4, 5).astype(np.uint16) * 257).save(stream, "PNG")
-    return stream.getvalue()
 
 
 def huge_png(side: int) -> bytes:
@@ -479,20 +626,25 @@ BAD_FILES = [
     ("z.gif", cut(encoded("gif", 40, 50, 3)), "can't be decoded"),
     ("z.bmp", cut(encoded("bmp", 4, 5, 3)), "can't be decoded"),
     ("z.png", b"", "it is empty"),
-    ("z.png", b"this is a text", "it is no BMP, GIF, JPEG or PNG file"),
-    ("z.png", encoded("webp", 4, 5, 3), "it is no BMP"),
-    ("z.webp", encoded("webp", 4, 5, 3), r"only \.bmp, \.gif, \.jpeg, \.jpg, \.png are read"),
+    ("z.png", b"this is a text", "it is no BMP, GIF, JPEG, PNG, TIFF or WEBP file"),
+    ("z.png", encoded("ico", 4, 5, 3), "it is no BMP"),
+    ("z.ico", encoded("ico", 4, 5, 3), r"only \.bmp, \.gif, .*\.webp are read"),
     ("Thumbs.db", b"\0", "only .bmp"),
-    ("z.png", encoded("png", 6, 5, 3), r"6x5 pixels and the first file 4x5; data\.image_size"),
-    ("z.png", encoded("png", 4, 5), r"it is gray and the first file in colours; data\.channels=1"),
-    ("z.png", png16(), "16 bits a channel"),
+    ("z.png", encoded("png", 6, 5, 3), r"6x5 pixels, and 4x5 are expected; data\.image_size"),
+    (
+        "z.png",
+        encoded("png", 4, 5),
+        r"it has gray pixels, and coloured ones are expected; data\.channels",
+    ),
+    ("z.webp", cut(encoded("webp", 40, 50, 3)), "can't be decoded|or damaged"),
+    ("z.tif", cut(encoded("tiff", 4, 5, 3)), "can't be decoded|or damaged"),
     ("z.png", huge_png(12_000), "can't be decoded .*decompression bomb"),
     ("z.png", huge_png(60_000), "can't be decoded .*decompression bomb"),
 ]
 
 
 @pytest.mark.parametrize(("name", "content", "message"), BAD_FILES)
-def test_a_bad_file_is_told_or_skipped(
+def test_a_bad_file_is_reported_or_skipped(
     folder: Path, name: str, content: bytes, message: str
 ) -> None:
     fingerprint = load(folder).fingerprint
@@ -504,6 +656,8 @@ def test_a_bad_file_is_told_or_skipped(
     dataset = load(folder, on_error="skip")
     assert dataset.skipped == 1
     assert dataset.fingerprint == fingerprint
+    (note,) = dataset.notes
+    assert f"1 file(s) can't be used and are left out: cat/{name} (" in note
 
 
 @pytest.mark.parametrize(("name", "content", "message"), BAD_FILES[:13])
@@ -516,7 +670,7 @@ def test_the_first_file_may_be_bad(folder: Path, name: str, content: bytes, mess
 
 
 def test_the_first_bad_file_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images_module, "_FILES_AT_ONCE", 3)
+    monkeypatch.setattr(image_checks, "_FILES_AT_ONCE", 3)
     for name in ("cat/030.png", "bird/011.png", "cat/021.png"):
         (folder / name).write_bytes(b"")
     for _ in range(5):
@@ -531,7 +685,7 @@ def test_a_link_that_leads_nowhere(folder: Path) -> None:
     assert load(folder, on_error="skip").skipped == 1
 
 
-def test_other_sizes_and_colours_are_mended_as_told(folder: Path) -> None:
+def test_other_sizes_and_colours_are_converted_by_options(folder: Path) -> None:
     save(folder / "cat" / "z.png", draw(1, 6, 5))
     with pytest.raises(UserError, match=r"data\.channels=1 or data\.channels=3"):
         load(folder)
@@ -544,7 +698,7 @@ def test_other_sizes_and_colours_are_mended_as_told(folder: Path) -> None:
 def test_chunks_make_no_difference(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "cat" / "z.png").write_bytes(b"")
     first = load(folder, on_error="skip", standardize=True)
-    monkeypatch.setattr(images_module, "_FILES_AT_ONCE", 3)
+    monkeypatch.setattr(image_checks, "_FILES_AT_ONCE", 3)
     second = load(folder, on_error="skip", standardize=True)
     assert second.fingerprint == first.fingerprint
     assert second.skipped == first.skipped == 1
@@ -585,6 +739,16 @@ def a_stray_image(folder: Path) -> None:
     save(folder / "0.png", draw(0))
 
 
+def a_stray_image_beside_train(folder: Path) -> None:
+    into_train(folder)
+    save(folder / "0.webp", draw(0))
+
+
+def a_stray_image_in_train(folder: Path) -> None:
+    into_train(folder)
+    save(folder / "train" / "0.JFIF", draw(0), format="JPEG")
+
+
 def one_class(folder: Path) -> None:
     shutil.rmtree(folder / "cat")
 
@@ -610,7 +774,7 @@ def few_examples(folder: Path) -> None:
 
 def other_extensions_alone(folder: Path) -> None:
     an_empty_class(folder)
-    (folder / "cat" / "0.tif").write_bytes(b"")
+    (folder / "cat" / "0.txt").write_bytes(b"")
 
 
 def into_train(folder: Path) -> None:
@@ -646,14 +810,16 @@ def validation_twice(folder: Path) -> None:
         (a_file, "can't be read: .*Not a directory"),
         (empty, "holds no folders"),
         (no_classes, r"0\.png is in no class's folder"),
-        (no_classes_in_train, r"train holds 0 folder|holds 1 folder"),
+        (no_classes_in_train, r"holds 1 folder\(s\)"),
         (a_stray_image, r"0\.png is in no class's folder"),
+        (a_stray_image_beside_train, r"images/0\.webp is in no class's folder"),
+        (a_stray_image_in_train, r"train/0\.JFIF is in no class's folder"),
         (one_class, r"holds 1 folder\(s\); expected .* at least two classes"),
         (an_empty_class, "cat holds no files"),
         (a_hidden_file_alone, "cat holds no files"),
         (a_folder_in_a_class, "cat holds a folder, more"),
         (few_examples, r"images: class cat has 3 example\(s\)"),
-        (other_extensions_alone, r"0\.tif can't be used: only \.bmp"),
+        (other_extensions_alone, r"0\.txt can't be used: only \.bmp"),
         (another_class_in_val, r"train has no class 'dog'. It has bird, cat"),
         (an_empty_test, "test holds 0 folder"),
         (an_unknown_split, r"holds the folders train, valid; expected train and at most"),
@@ -681,6 +847,7 @@ def test_path_is_none(path: Any) -> None:
         *(("image_size", size) for size in ([8], [8, 8, 3], [0, 8], [-8, 8], [8.0, 8.0], 8, "88")),
         *(("image_size", size) for size in ([], [True, True], ["8", "8"])),
         *(("channels", channels) for channels in (0, 2, 4, "3", True, "gray")),
+        *(("background", value) for value in ("red", "", [1, 2], [0, 0, 256], [0.0, 0, 0], 255)),
         *(("on_error", value) for value in ("ignore", "", None, True)),
     ],
 )

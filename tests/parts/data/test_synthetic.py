@@ -38,7 +38,8 @@ def test_shapes() -> None:
     assert (dataset.name, dataset.input_shape, dataset.num_outputs) == ("linear", (2,), 1)
     assert [len(split) for _, split in dataset.splits()] == [140, 30, 30]
     for _, split in dataset.splits():
-        assert (split.first(1).dtype, split.targets.dtype) == (np.float32, np.float64)
+        assert split.first(1).dtype == np.float32
+        assert split.targets.dtype == np.float64
     inputs = np.concatenate([split.inputs for _, split in dataset.splits()])
     assert len(np.unique(inputs, axis=0)) == 200
     assert np.abs(inputs.mean(axis=0)).max() < 0.3
