@@ -226,6 +226,18 @@ def test_published_labels_of_another_data_set_are_noted(
     assert list(notes) == expected
 
 
+def test_published_labels_of_the_other_part_are_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays = make_arrays()
+    digest = hashlib.sha256(arrays["y_train"].tobytes()).hexdigest()
+    monkeypatch.setitem(files._PUBLISHED, digest, ("mnist", "test"))
+    (note,) = load(npz_file(tmp_path, arrays)).notes
+    assert note == (
+        "the train labels are those published as the test labels of mnist; check the files."
+    )
+
+
 def test_other_labels_in_the_published_number_are_noted(tmp_path: Path) -> None:
     arrays: dict[str, NDArray[Any]] = {}
     for part, count in (("train", 60_000), ("test", 10_000)):

@@ -88,26 +88,27 @@ class MNIST:
             published = known.published()
             if published is not None and published != (self.name, part):
                 name, of_part = published
+                choice = "" if name == self.name else f", or choose data={name}"
                 yield (
-                    f"the {part} labels are those published as the {of_part} "
-                    f"labels of {name}; check the files, or choose data={name}."
+                    f"the {part} labels are those published as the {of_part} labels of {name}; "
+                    f"check the files{choice}."
                 )
             elif published is None and len(known.labels) == _NUM_PUBLISHED[part]:
                 yield (
-                    f"the {part} labels are as many as the published ones, but "
-                    "others or in another order; scores may not compare with published ones."
+                    f"the {part} labels are as many as the published ones, but others or in "
+                    "another order; scores may not compare with published ones."
                 )
         num_train, num_test = (len(parts[part].labels) for part in ("train", "test"))
         if num_test > num_train:
             yield (
-                f"there are more test images ({num_test:,}) than train images "
-                f"({num_train:,}); check that their files are not swapped."
+                f"there are more test images ({num_test:,}) than train images ({num_train:,}); "
+                "check that their files are not swapped."
             )
         brightest = parts["train"].preparation.trained_on.most
         if 1 < brightest < _BRIGHTEST / 2:
             yield (
-                f"no train image has a pixel above {brightest:g}, where pixels "
-                f"are taken to go from 0 to {_BRIGHTEST:g}, and divided by that."
+                f"no train image has a pixel above {brightest:g}, where pixels are taken to go "
+                f"from 0 to {_BRIGHTEST:g}, and divided by that."
             )
 
 
