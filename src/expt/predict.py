@@ -49,7 +49,7 @@ def _run(arguments: list[str]) -> int:
     run = find_run(args.run, Path(options["output_dir"]))
     file = run.model_file
     job = read_frozen(run.directory, run.record)
-    inputs = read_inputs(run, job, args.inputs)
+    inputs = read_inputs(run, args.inputs)
     console = Console()
     print_notes(console, inputs.notes)
     outputs = _predict(job, run, file, inputs.batches)

@@ -250,4 +250,4 @@ def test_a_folder_of_images(run_here: Command, tmp_path: Path) -> None:
     files = ("latest", "small.png", "other.csv")
     done = run_here(*files, folder=tmp_path, command="predict")
     assert done.code == 2
-    assert "small.png has 5x5 pixels; the model takes 8x8" in done.error
+    assert "small.png can't be used: it has 5x5 pixels, and 8x8 are expected" in done.error

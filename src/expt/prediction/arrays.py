@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import UserError, hint
+from expt.parts.data.image_decoding import EXTENSIONS
 from expt.parts.data.mapped import summarize, to_inputs
 from expt.parts.data.preparation import BYTES, ArrayPreparation
 from expt.parts.data.reading import UNREADABLE, read_npz, told_of
-from expt.prediction.images import IMAGES
 
 ARRAYS = (".npy", ".npz")
 
@@ -77,7 +77,8 @@ def _raw(path: Path) -> NDArray[Any]:
             return values
         raise UserError(f"{path} can't be read as an array: it is an .npz.")
     raise UserError(
-        f"{path}: expected .npy, .npz, .csv, an image ({', '.join(IMAGES)}) or a folder of images."
+        f"{path}: expected .npy, .npz, .csv, an image ({', '.join(EXTENSIONS)}) or a folder of "
+        "images."
     )
 
 

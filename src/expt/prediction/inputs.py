@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from expt.config.compose import Job
 from expt.errors import UserError
 from expt.parts.data.csv_files import STANDARD_INPUT
+from expt.parts.data.image_decoding import EXTENSIONS
 from expt.prediction.arrays import ARRAYS, read_array
-from expt.prediction.images import BATCH_SIZE, IMAGES, read_images
+from expt.prediction.images import BATCH_SIZE, read_images
 from expt.prediction.tables import read_table_inputs
 from expt.runs.find import FoundRun
 
@@ -35,7 +35,7 @@ class Inputs:
     notes: Sequence[str] = ()
 
 
-def read_inputs(run: FoundRun, job: Job, path: Path) -> Inputs:
+def read_inputs(run: FoundRun, path: Path) -> Inputs:
     """Reads inputs as the run's training read its own.
 
     Raises:
@@ -43,12 +43,12 @@ def read_inputs(run: FoundRun, job: Job, path: Path) -> Inputs:
     """
     path = Path(os.path.expanduser(path))  # noqa: PTH111  never raises
     shape = tuple(run.record["model_input_shape"])
-    if path.is_dir() or path.suffix.lower() in IMAGES:
-        files, batches = read_images(path, shape, job.config["data"].get("image_size"))
-        return Inputs({"file": files}, batches)
+    preparation = run.record["data"].get("preparation") or {}
     if str(path) != STANDARD_INPUT and not path.exists():
         raise UserError(f"{path}: there is no such file or folder.")
-    preparation = run.record["data"].get("preparation") or {}
+    if path.is_dir() or path.suffix.lower() in EXTENSIONS:
+        images = read_images(path, shape, preparation)
+        return Inputs({"file": images.files}, images.batches, images.notes)
     # Training reads a table whatever its file is called, such as .tsv.
     is_table = preparation.get("kind") == "table" and path.suffix.lower() not in ARRAYS
     if is_table or path.suffix.lower() == ".csv" or str(path) == STANDARD_INPUT:

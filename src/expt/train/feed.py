@@ -174,6 +174,6 @@ def _decoder(images: ImageFiles) -> Callable[[tf.Tensor], tf.Tensor]:
             fn_output_signature=tf.TensorSpec(shape, tf.uint8),
             parallel_iterations=1,
         )
-        return tf.cast(pixels, tf.float32) / 255.0
+        return tf.cast(pixels, tf.float32) / float(images.preparation.divisor)
 
     return read

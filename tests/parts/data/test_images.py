@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from expt.errors import RunError, UserError
-from expt.parts.data import images as images_module
+from expt.parts.data import image_checks
 from expt.parts.data.dataset import Dataset, Scale, Split
 from expt.parts.data.image_files import ImageFiles
 from expt.parts.data.images import ImageFolder
@@ -291,28 +291,13 @@ def test_channels_of_the_first_file(tmp_path: Path, mode: str, channels: int) ->
         image = Image.fromarray(draw(seed)).convert(mode)
         file = tmp_path / CLASSES[seed % 2] / f"{seed}.png"
         file.parent.mkdir(exist_ok=True)
-        options: dict[str, Any] = {"transparency": bytes(9)} if mode == "P" else {}
-        image.save(file, **options)
+        image.save(file)
     dataset = load(tmp_path)
     assert dataset.input_shape == (4, 5, channels)
     for name, image in zip(names(dataset.train), read(dataset.train), strict=True):
         with Image.open(tmp_path / name) as opened:
-            opened.info.pop("transparency", None)
             expected = np.asarray(opened.convert("L" if channels == 1 else "RGB"))
         np.testing.assert_array_equal(image, expected.reshape(image.shape) / np.float32(255))
-
-
-def test_transparency_and_orientation_are_ignored(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turned by a quarter
-    for seed in range(20):
-        file = tmp_path / CLASSES[seed % 2] / f"{seed}.png"
-        save(file, draw(seed, 4, 5, 4), exif=exif)
-    dataset = load(tmp_path)
-    assert dataset.input_shape == (4, 5, 3)
-    for name, image in zip(names(dataset.train), read(dataset.train), strict=True):
-        pixels = draw(int(Path(name).stem), 4, 5, 4)[..., :3]
-        np.testing.assert_array_equal(image, pixels / np.float32(255))
 
 
 def test_image_size_resizes_bilinearly(tmp_path: Path) -> None:
@@ -320,7 +305,6 @@ def test_image_size_resizes_bilinearly(tmp_path: Path) -> None:
     fill(tmp_path, 10, ("tall",), 12, 6, 3)
     dataset = load(tmp_path, image_size=[6, 3])
     assert dataset.input_shape == (6, 3, 3)
-    assert stream(dataset.train).needs_resizing
     assert not stream(dataset.train).is_native
     tall = dataset.train.take(np.flatnonzero(dataset.train.targets == 1))
     for name, image in zip(names(tall), read(tall), strict=True):
@@ -336,7 +320,7 @@ def test_image_size_resizes_bilinearly(tmp_path: Path) -> None:
 
 def test_image_size_of_all_files_resizes_nothing(folder: Path) -> None:
     dataset = load(folder, image_size=(4, 5))
-    assert not stream(dataset.train).needs_resizing
+    assert stream(dataset.train).is_native
     np.testing.assert_array_equal(read(dataset.train), read(load(folder).train))
 
 
@@ -441,12 +425,6 @@ def bad_checksum(content: bytes) -> bytes:
     return content[:-14] + bytes([content[-14] ^ 1]) + content[-13:]
 
 
-def png16() -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(draw(0, 4, 5).astype(np.uint16) * 257).save(stream, "PNG")
-    return stream.getvalue()
-
-
 def huge_png(side: int) -> bytes:
     """A PNG that says it has many pixels, in few bytes."""
 
@@ -479,20 +457,25 @@ BAD_FILES = [
     ("z.gif", cut(encoded("gif", 40, 50, 3)), "can't be decoded"),
     ("z.bmp", cut(encoded("bmp", 4, 5, 3)), "can't be decoded"),
     ("z.png", b"", "it is empty"),
-    ("z.png", b"this is a text", "it is no BMP, GIF, JPEG or PNG file"),
-    ("z.png", encoded("webp", 4, 5, 3), "it is no BMP"),
-    ("z.webp", encoded("webp", 4, 5, 3), r"only \.bmp, \.gif, \.jpeg, \.jpg, \.png are read"),
+    ("z.png", b"this is a text", "it is no BMP, GIF, JPEG, PNG, TIFF or WEBP file"),
+    ("z.png", encoded("ico", 4, 5, 3), "it is no BMP"),
+    ("z.ico", encoded("ico", 4, 5, 3), r"only \.bmp, \.gif, .*\.webp are read"),
     ("Thumbs.db", b"\0", "only .bmp"),
-    ("z.png", encoded("png", 6, 5, 3), r"6x5 pixels and the first file 4x5; data\.image_size"),
-    ("z.png", encoded("png", 4, 5), r"it is gray and the first file in colours; data\.channels=1"),
-    ("z.png", png16(), "16 bits a channel"),
+    ("z.png", encoded("png", 6, 5, 3), r"6x5 pixels, and 4x5 are expected; data\.image_size"),
+    (
+        "z.png",
+        encoded("png", 4, 5),
+        r"it is gray, and images in colours are expected; data\.channels",
+    ),
+    ("z.webp", cut(encoded("webp", 40, 50, 3)), "can't be decoded|or damaged"),
+    ("z.tif", cut(encoded("tiff", 4, 5, 3)), "can't be decoded|or damaged"),
     ("z.png", huge_png(12_000), "can't be decoded .*decompression bomb"),
     ("z.png", huge_png(60_000), "can't be decoded .*decompression bomb"),
 ]
 
 
 @pytest.mark.parametrize(("name", "content", "message"), BAD_FILES)
-def test_a_bad_file_is_told_or_skipped(
+def test_a_bad_file_is_reported_or_skipped(
     folder: Path, name: str, content: bytes, message: str
 ) -> None:
     fingerprint = load(folder).fingerprint
@@ -504,6 +487,8 @@ def test_a_bad_file_is_told_or_skipped(
     dataset = load(folder, on_error="skip")
     assert dataset.skipped == 1
     assert dataset.fingerprint == fingerprint
+    (note,) = dataset.notes
+    assert f"1 file(s) can't be used and are left out: cat/{name} (" in note
 
 
 @pytest.mark.parametrize(("name", "content", "message"), BAD_FILES[:13])
@@ -516,7 +501,7 @@ def test_the_first_file_may_be_bad(folder: Path, name: str, content: bytes, mess
 
 
 def test_the_first_bad_file_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images_module, "_FILES_AT_ONCE", 3)
+    monkeypatch.setattr(image_checks, "_FILES_AT_ONCE", 3)
     for name in ("cat/030.png", "bird/011.png", "cat/021.png"):
         (folder / name).write_bytes(b"")
     for _ in range(5):
@@ -531,7 +516,7 @@ def test_a_link_that_leads_nowhere(folder: Path) -> None:
     assert load(folder, on_error="skip").skipped == 1
 
 
-def test_other_sizes_and_colours_are_mended_as_told(folder: Path) -> None:
+def test_other_sizes_and_colours_are_converted_by_options(folder: Path) -> None:
     save(folder / "cat" / "z.png", draw(1, 6, 5))
     with pytest.raises(UserError, match=r"data\.channels=1 or data\.channels=3"):
         load(folder)
@@ -544,7 +529,7 @@ def test_other_sizes_and_colours_are_mended_as_told(folder: Path) -> None:
 def test_chunks_make_no_difference(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "cat" / "z.png").write_bytes(b"")
     first = load(folder, on_error="skip", standardize=True)
-    monkeypatch.setattr(images_module, "_FILES_AT_ONCE", 3)
+    monkeypatch.setattr(image_checks, "_FILES_AT_ONCE", 3)
     second = load(folder, on_error="skip", standardize=True)
     assert second.fingerprint == first.fingerprint
     assert second.skipped == first.skipped == 1
@@ -585,6 +570,16 @@ def a_stray_image(folder: Path) -> None:
     save(folder / "0.png", draw(0))
 
 
+def a_stray_image_beside_train(folder: Path) -> None:
+    into_train(folder)
+    save(folder / "0.webp", draw(0))
+
+
+def a_stray_image_in_train(folder: Path) -> None:
+    into_train(folder)
+    save(folder / "train" / "0.JFIF", draw(0), format="JPEG")
+
+
 def one_class(folder: Path) -> None:
     shutil.rmtree(folder / "cat")
 
@@ -610,7 +605,7 @@ def few_examples(folder: Path) -> None:
 
 def other_extensions_alone(folder: Path) -> None:
     an_empty_class(folder)
-    (folder / "cat" / "0.tif").write_bytes(b"")
+    (folder / "cat" / "0.txt").write_bytes(b"")
 
 
 def into_train(folder: Path) -> None:
@@ -646,14 +641,16 @@ def validation_twice(folder: Path) -> None:
         (a_file, "can't be read: .*Not a directory"),
         (empty, "holds no folders"),
         (no_classes, r"0\.png is in no class's folder"),
-        (no_classes_in_train, r"train holds 0 folder|holds 1 folder"),
+        (no_classes_in_train, r"holds 1 folder\(s\)"),
         (a_stray_image, r"0\.png is in no class's folder"),
+        (a_stray_image_beside_train, r"images/0\.webp is in no class's folder"),
+        (a_stray_image_in_train, r"train/0\.JFIF is in no class's folder"),
         (one_class, r"holds 1 folder\(s\); expected .* at least two classes"),
         (an_empty_class, "cat holds no files"),
         (a_hidden_file_alone, "cat holds no files"),
         (a_folder_in_a_class, "cat holds a folder, more"),
         (few_examples, r"images: class cat has 3 example\(s\)"),
-        (other_extensions_alone, r"0\.tif can't be used: only \.bmp"),
+        (other_extensions_alone, r"0\.txt can't be used: only \.bmp"),
         (another_class_in_val, r"train has no class 'dog'. It has bird, cat"),
         (an_empty_test, "test holds 0 folder"),
         (an_unknown_split, r"holds the folders train, valid; expected train and at most"),
@@ -681,6 +678,7 @@ def test_path_is_none(path: Any) -> None:
         *(("image_size", size) for size in ([8], [8, 8, 3], [0, 8], [-8, 8], [8.0, 8.0], 8, "88")),
         *(("image_size", size) for size in ([], [True, True], ["8", "8"])),
         *(("channels", channels) for channels in (0, 2, 4, "3", True, "gray")),
+        *(("background", value) for value in ("red", "", [1, 2], [0, 0, 256], [0.0, 0, 0], 255)),
         *(("on_error", value) for value in ("ignore", "", None, True)),
     ],
 )

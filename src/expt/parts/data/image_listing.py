@@ -1,7 +1,7 @@
 """Finding the files of folders that are named after classes."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,10 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import UserError
+from expt.parts.data.image_decoding import EXTENSIONS
 from expt.parts.data.image_files import Names
+from expt.parts.data.reading import told_of
 
-EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 TRAIN, VALIDATION, TEST = range(3)
+_LAYOUT = (
+    "Expected a folder of images for each class, or folders train, val and test that hold such "
+    "folders."
+)
 _PARTS = {"train": TRAIN, "val": VALIDATION, "validation": VALIDATION, "test": TEST}
 
 
@@ -57,16 +62,49 @@ def list_folder(path: str) -> Listing:
     folder = Path(os.path.expanduser(path)).absolute()  # noqa: PTH111  never raises
     folders, files = _entries(folder)
     if "train" in folders and _entries(folder / "train")[0]:
+        _check_stray(folder, files)
         return _list_parts(folder, folders)
-    stray = next((name for name in files if name.lower().endswith(EXTENSIONS)), None)
-    if not folders or stray is not None:
-        what = f"{stray} is in no class's folder" if stray else "it holds no folders"
-        raise UserError(
-            f"data.path={path}: {what}. Expected a folder of images for each class, or folders "
-            "train, val and test that hold such folders."
-        )
+    _check_stray(folder, files)
+    if not folders:
+        raise UserError(f"data.path={path}: it holds no folders. {_LAYOUT}")
     names, labels = _list_classes(folder, "", folders, folders)
     return Listing(folder, names, labels, np.zeros(len(names), np.int8), folders)
+
+
+def list_images(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Finds the images of a folder and all folders in it, by the endings of their names.
+
+    Returns:
+        The images, in the order of their paths; and what is left out: other files, and hidden
+        folders and images.
+
+    Raises:
+        UserError: A folder can't be read.
+    """
+    images: list[Path] = []
+    left_out: list[Path] = []
+    for entry, is_read in _walk(folder, (folder.resolve(),)):
+        (images if is_read else left_out).append(entry)
+    return sorted(images), sorted(left_out)
+
+
+def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, bool]]:
+    """Yields the files of all folders in a folder, and whether each is read.
+
+    Args:
+        folder: Where to start.
+        above: The folder itself and those that it was reached through, without links: a link to
+            one of them would never end.
+    """
+    for name, is_folder in _scan(folder):
+        entry, is_image = folder / name, _is_image(name)
+        if _is_hidden(name):
+            if is_folder or is_image:
+                yield entry, False
+        elif not is_folder:
+            yield entry, is_image
+        elif (place := entry.resolve()) not in above:
+            yield from _walk(entry, (*above, place))
 
 
 def _list_parts(folder: Path, parts: Sequence[str]) -> Listing:
@@ -79,7 +117,9 @@ def _list_parts(folder: Path, parts: Sequence[str]) -> Listing:
     class_names = _entries(folder / "train")[0]
     listed, numbers = [], []
     for part in sorted(parts, key=_PARTS.__getitem__):
-        listed.append(_list_classes(folder, f"{part}/", _entries(folder / part)[0], class_names))
+        found, files = _entries(folder / part)
+        _check_stray(folder / part, files)
+        listed.append(_list_classes(folder, f"{part}/", found, class_names))
         numbers.append(np.full(len(listed[-1][0]), _PARTS[part], np.int8))
     return Listing(
         folder,
@@ -119,21 +159,40 @@ def _list_classes(
     return np.concatenate(names), np.concatenate(labels)
 
 
+def _check_stray(folder: Path, files: Sequence[str]) -> None:
+    """Checks that no image lies beside the folders, where it would be in no class."""
+    stray = next(filter(_is_image, files), None)
+    if stray is not None:
+        raise UserError(f"data.path: {folder / stray} is in no class's folder. {_LAYOUT}")
+
+
 def _entries(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns the names of the folders and of the other things in a folder, hidden ones not.
+    """Returns the names of the folders and of the other things in a folder, hidden ones not."""
+    with told_of("data.path: "):
+        found = _scan(folder)
+    entries = [(name, is_folder) for name, is_folder in found if not _is_hidden(name)]
+    folders = tuple(name for name, is_folder in entries if is_folder)
+    return folders, tuple(name for name, is_folder in entries if not is_folder)
+
+
+def _scan(folder: Path) -> list[tuple[str, bool]]:
+    """Returns the names in a folder and whether each is a folder.
 
     They are sorted, since a file system gives them in any order.
     """
-    folders: list[str] = []
-    files: list[str] = []
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                if not entry.name.startswith("."):
-                    (folders if entry.is_dir() else files).append(entry.name)
+            return sorted((entry.name, entry.is_dir()) for entry in entries)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"data.path: the folder {folder} can't be read: {error}. A relative path starts at "
-            "the working directory."
+            f"the folder {folder} can't be read: {error}. A relative path starts at the working "
+            "directory."
         ) from error
-    return tuple(sorted(folders)), tuple(sorted(files))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(EXTENSIONS)

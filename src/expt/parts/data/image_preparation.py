@@ -1,0 +1,133 @@
+"""How image files become inputs: recorded by training, and used again by whatever follows it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from expt.errors import UserError
+from expt.parts.data.image_decoding import Color, UnusableError, decode_image
+
+_COLORS: Mapping[str, Color] = {"black": (0, 0, 0), "white": (255, 255, 255)}
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image of the wanted form, whether it was resized, and see `ImageFiles.is_native`."""
+
+    image: Image.Image
+    was_resized: bool
+    is_native: bool
+
+
+@dataclass(frozen=True)
+class ImagePreparation:
+    """What all image files are brought to, and which files may differ from it.
+
+    Attributes:
+        height: In pixels.
+        width: In pixels.
+        channels: 1 for gray or 3 for red, green and blue.
+        can_resize: Whether images of another size are resized, or refused.
+        can_recolour: Whether gray images become colours, and the reverse, or are refused.
+        background: What is behind transparent pixels; None refuses images that have them.
+    """
+
+    height: int
+    width: int
+    channels: int
+    can_resize: bool
+    can_recolour: bool = True
+    background: Color | None = None
+    divisor: ClassVar[int] = 255
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Returns plain values, which JSON can hold."""
+        background = None if self.background is None else list(self.background)
+        values = {**asdict(self), "background": background}
+        return {"kind": "image", "divisor": float(self.divisor), **values}
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> "ImagePreparation":
+        """Makes the preparation of which these are the plain values.
+
+        Raises:
+            UserError: They are not such values.
+        """
+        sizes = [mapping.get(key) for key in ("height", "width")]
+        flags = [mapping.get(key) for key in ("can_resize", "can_recolour")]
+        is_right = all(map(is_positive, sizes)) and all(isinstance(flag, bool) for flag in flags)
+        is_right = is_right and mapping.get("channels") in (1, 3)
+        background = mapping.get("background")
+        if not is_right or mapping.get("divisor") != cls.divisor or isinstance(background, str):
+            raise UserError(
+                f"run.json is damaged: its data.preparation is {dict(mapping)}; expected that of "
+                "images."
+            )
+        keys = ("height", "width", "channels", "can_resize", "can_recolour")
+        return cls(*(mapping[key] for key in keys), parse_background(background))
+
+    def decode(self, content: bytes) -> Decoded:
+        """Decodes the content of a file.
+
+        Raises:
+            UnusableError: It can't be decoded, or has another form.
+        """
+        decoded = decode_image(content, self.background)
+        image, size = decoded.image, (self.width, self.height)
+        if decoded.channels != self.channels and not self.can_recolour:
+            kinds = {1: "gray", 3: "in colours"}
+            raise UnusableError(
+                f"it is {kinds[decoded.channels]}, and images {kinds[self.channels]} are expected",
+                "data.channels=1 or data.channels=3 converts all",
+            )
+        if image.size != size and not self.can_resize:
+            raise UnusableError(
+                f"it has {image.height}x{image.width} pixels, and {self.height}x{self.width} are "
+                "expected",
+                f"data.image_size=[{self.height},{self.width}] resizes all",
+            )
+        is_native = decoded.is_plain and decoded.channels <= self.channels and image.size == size
+        converted = image.convert("L" if self.channels == 1 else "RGB")
+        if image.size != size:
+            converted = converted.resize(size, Image.Resampling.BILINEAR)
+        return Decoded(converted, image.size != size, is_native)
+
+    def pixels(self, content: bytes) -> NDArray[np.uint8]:
+        """Decodes the content of a file to pixels from 0 to 255, shape [height, width, channels].
+
+        Inputs are these pixels, divided by `divisor`.
+
+        Raises:
+            UnusableError: It can't be decoded, or has another form.
+        """
+        image = np.asarray(self.decode(content).image, np.uint8)
+        return image.reshape(self.height, self.width, self.channels)
+
+
+def parse_background(value: object) -> Color | None:
+    """Returns the colour that a config's `background` names, if any.
+
+    Raises:
+        UserError: It is no colour.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str) and value in _COLORS:
+        return _COLORS[value]
+    if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 3:
+        red, green, blue = value
+        if all(type(level) is int and 0 <= level <= 255 for level in value):
+            return red, green, blue
+    raise UserError(
+        f"data.background={value}: expected white, black, [red,green,blue] with levels from 0 to "
+        "255, or null."
+    )
+
+
+def is_positive(value: object) -> bool:
+    """Whether a value is a whole number above zero."""
+    return type(value) is int and value > 0
