@@ -20,8 +20,10 @@ from PIL import Image
 from expt.errors import RunError, UserError
 from expt.parts.data import image_checks
 from expt.parts.data.dataset import Dataset, Scale, Split
+from expt.parts.data.image_decoding import decode_image, pillow_warnings
 from expt.parts.data.image_files import ImageFiles
 from expt.parts.data.images import ImageFolder
+from parts.data.image_variants import GRAY, STORED, chunk, oriented, png
 
 Pixels = NDArray[np.uint8]
 CLASSES = ("bird", "cat")
@@ -359,6 +361,144 @@ def test_augment(folder: Path) -> None:
         load(folder, augment={"flop": True})
 
 
+# The same pixels in other files
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_files_of_all_kinds_train_as_their_8_bit_twins(tmp_path: Path, channels: int) -> None:
+    for index, write in enumerate([*GRAY.values()] * 2):
+        for place in ("plain", "mixed"):
+            file = tmp_path / place / CLASSES[index % 2] / f"{index:02}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            pixels = draw(index, 4, 5)
+            file.write_bytes(write(pixels) if place == "mixed" else encode(pixels))
+    plain, mixed = (
+        load(tmp_path / place, channels=channels, standardize=True) for place in ("plain", "mixed")
+    )
+    for split, other in zip(plain.splits(), mixed.splits(), strict=True):
+        np.testing.assert_array_equal(read(split[1]), read(other[1]))
+    assert plain.input_scale is not None
+    assert mixed.input_scale is not None
+    np.testing.assert_array_equal(plain.input_scale.mean, mixed.input_scale.mean)
+    assert stream(plain.train).is_native
+    assert not stream(mixed.train).is_native
+
+
+def test_upright_images_have_one_size(tmp_path: Path) -> None:
+    for index in range(24):
+        file = tmp_path / CLASSES[index % 2] / f"{index:02}.jpg"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(oriented(draw(index, 4, 5), 1 + index % 8, "PNG"))
+    dataset = load(tmp_path)
+    assert dataset.input_shape == (4, 5, 1)
+    for name, image in zip(names(dataset.train), read(dataset.train), strict=True):
+        pixels = draw(int(Path(name).stem), 4, 5)
+        np.testing.assert_array_equal(image[..., 0], pixels / np.float32(255))
+
+
+def transparent_folder(folder: Path) -> None:
+    """Squares on what is transparent, whose hidden colour is black in one class."""
+    for index in range(20):
+        layers = np.zeros((4, 5, 4), np.uint8)
+        layers[1:3, 1:3] = (200, 10, 10, 255)
+        save(folder / CLASSES[index % 2] / f"{index:02}.png", layers)
+
+
+@pytest.mark.parametrize(
+    ("background", "color"),
+    [("white", (255, 255, 255)), ("black", (0, 0, 0)), ([9, 8, 7], (9, 8, 7))],
+)
+def test_background(tmp_path: Path, background: Any, color: tuple[int, int, int]) -> None:
+    transparent_folder(tmp_path)
+    with pytest.raises(
+        UserError, match=r"00\.png can't be used: it has transparent .*white, black"
+    ):
+        load(tmp_path)
+    dataset = load(tmp_path, background=background)
+    assert not stream(dataset.train).is_native
+    expected = np.full((4, 5, 3), color, np.float32)
+    expected[1:3, 1:3] = (200, 10, 10)
+    for image in read(dataset.train):
+        np.testing.assert_array_equal(image, expected / np.float32(255))
+
+
+def test_the_background_is_a_part_of_the_fingerprint(tmp_path: Path) -> None:
+    transparent_folder(tmp_path)
+    prints = {load(tmp_path, background=color).fingerprint for color in ("white", "black")}
+    assert len(prints) == 2
+
+
+# Images for a model that was trained before
+
+
+def test_the_preparation_is_recorded(folder: Path) -> None:
+    expected = {
+        "kind": "image",
+        "divisor": 255.0,
+        "height": 4,
+        "width": 5,
+        "channels": 3,
+        "can_resize": False,
+        "can_recolour": False,
+        "background": None,
+    }
+    assert json.loads(json.dumps(load(folder).preparation)) == expected
+    changes = {"image_size": [6, 7], "channels": 1, "background": "white"}
+    expected |= {"height": 6, "width": 7, "channels": 1, "can_resize": True, "can_recolour": True}
+    expected["background"] = [255, 255, 255]
+    assert load(folder, **changes).preparation == expected
+
+
+def test_other_images_are_prepared_as_recorded(tmp_path: Path) -> None:
+    fill(tmp_path / "first", 20, CLASSES, 4, 5, 3)
+    fill(tmp_path / "other", 20, CLASSES, 6, 7)
+    changes: dict[str, Any] = {"image_size": [4, 5], "channels": 3}
+    known = load(tmp_path / "first", **changes).preparation
+    other = load(tmp_path / "other", preparation=known)
+    assert other.preparation == known
+    np.testing.assert_array_equal(
+        read(other.train), read(load(tmp_path / "other", **changes).train)
+    )
+    assert load(tmp_path / "first", preparation=known, **changes).preparation == known
+
+
+def test_what_was_refused_in_training_is_refused_later(tmp_path: Path) -> None:
+    """Unless an option says what to do with it."""
+    fill(tmp_path / "first", 20, CLASSES, 4, 5, 3)
+    known = load(tmp_path / "first").preparation
+    fill(tmp_path / "larger", 20, CLASSES, 6, 7, 3)
+    with pytest.raises(UserError, match=r"6x7 .* 4x5 are expected; data.image_size=\[4,5\]"):
+        load(tmp_path / "larger", preparation=known)
+    larger = load(tmp_path / "larger", preparation=known, image_size=[4, 5])
+    assert larger.input_shape == (4, 5, 3)
+    fill(tmp_path / "gray", 20, CLASSES, 4, 5)
+    with pytest.raises(UserError, match=r"it is gray, and images in colours are expected"):
+        load(tmp_path / "gray", preparation=known)
+    assert load(tmp_path / "gray", preparation=known, channels=3).input_shape == (4, 5, 3)
+    transparent_folder(tmp_path / "clear")
+    with pytest.raises(UserError, match=r"it has transparent pixels"):
+        load(tmp_path / "clear", preparation=known)
+    clear = load(tmp_path / "clear", preparation=known, background="black")
+    assert read(clear.train)[0, 0, 0].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "known"),
+    [
+        ("image_size", [8, 8], r"\[4,5\]"),
+        ("channels", 1, "3"),
+        ("background", "black", r"\[255,255,255\]"),
+    ],
+)
+def test_options_that_differ_from_the_record(
+    folder: Path, key: str, value: Any, known: str
+) -> None:
+    recorded = load(folder, background="white").preparation
+    message = rf"data\.{key}={re.escape(str(value))}: the model was trained with {known}; expected"
+    with pytest.raises(UserError, match=message):
+        load(folder, preparation=recorded, **{key: value})
+
+
 # TensorFlow's own decoder
 
 
@@ -401,9 +541,32 @@ def test_native_decoding_gives_the_same_pixels(
             np.testing.assert_array_equal(pixels / np.float32(255), image)
 
 
+def test_what_is_plain_is_decoded_natively_to_the_same_pixels(tmp_path: Path) -> None:
+    pixels, colors = draw(1, 9, 13), draw(2, 9, 13, 3)
+    contents = [write(pixels) for write in GRAY.values()]
+    contents += [oriented(pixels, number, kind) for number in STORED for kind in ("PNG", "JPEG")]
+    contents += [png(colors, 8), png(colors, 8, is_interlaced=True)]
+    contents += [png(draw(3, 9, 13) % 2**bits, bits) for bits in (1, 2, 4)]
+    contents += [png(colors, 8, chunk(b"gAMA", struct.pack(">I", 100_000)))]
+    file, num_plain = tmp_path / "image", 0
+    for content in contents:
+        file.write_bytes(content)
+        with pillow_warnings():
+            found = decode_image(content, None)
+        for channels in {found.channels, 3} if found.is_plain else ():
+            num_plain += 1
+            expected = np.asarray(found.image.convert({1: "L", 3: "RGB"}[channels]))
+            native = as_tensorflow(bytes(file), channels)
+            np.testing.assert_array_equal(native, expected.reshape(native.shape))
+    assert num_plain > 15
+
+
 @pytest.mark.parametrize(
     ("mode", "extension", "channels"),
-    [("RGB", "png", 1), ("P", "png", 1), ("RGB", "bmp", 3), ("P", "gif", 3), ("CMYK", "jpg", 3)],
+    [
+        *(("RGB", "png", 1), ("P", "png", 1), ("CMYK", "jpg", 3)),
+        *(("RGB", "bmp", 3), ("P", "gif", 3), ("RGB", "tif", 3), ("RGB", "webp", 3)),
+    ],
 )
 def test_what_is_not_native(tmp_path: Path, mode: str, extension: str, channels: int) -> None:
     for seed in range(20):
@@ -414,6 +577,12 @@ def test_what_is_not_native(tmp_path: Path, mode: str, extension: str, channels:
 
 
 # What is wrong
+
+
+def encode(pixels: Pixels) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
 
 
 def cut(content: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,18 +57,23 @@ class ImagePreparation:
         Raises:
             UserError: They are not such values.
         """
-        sizes = [mapping.get(key) for key in ("height", "width")]
-        flags = [mapping.get(key) for key in ("can_resize", "can_recolour")]
-        is_right = all(map(is_positive, sizes)) and all(isinstance(flag, bool) for flag in flags)
-        is_right = is_right and mapping.get("channels") in (1, 3)
+        numbers = ("height", "width", "channels")
+        flags = ("can_resize", "can_recolour")
         background = mapping.get("background")
-        if not is_right or mapping.get("divisor") != cls.divisor or isinstance(background, str):
+        is_right = (
+            all(is_positive(mapping.get(key)) for key in numbers)
+            and mapping["channels"] in (1, 3)
+            and all(isinstance(mapping.get(key), bool) for key in flags)
+            and (background is None or _is_color(background))
+            and mapping.get("divisor") == cls.divisor
+        )
+        if not is_right:
             raise UserError(
                 f"run.json is damaged: its data.preparation is {dict(mapping)}; expected that of "
                 "images."
             )
-        keys = ("height", "width", "channels", "can_resize", "can_recolour")
-        return cls(*(mapping[key] for key in keys), parse_background(background))
+        values = {key: mapping[key] for key in (*numbers, *flags)}
+        return cls(**values, background=parse_background(background))
 
     def decode(self, content: bytes) -> Decoded:
         """Decodes the content of a file.
@@ -118,14 +123,19 @@ def parse_background(value: object) -> Color | None:
         return None
     if isinstance(value, str) and value in _COLORS:
         return _COLORS[value]
-    if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 3:
+    if _is_color(value):
         red, green, blue = value
-        if all(type(level) is int and 0 <= level <= 255 for level in value):
-            return red, green, blue
+        return red, green, blue
     raise UserError(
         f"data.background={value}: expected white, black, [red,green,blue] with levels from 0 to "
         "255, or null."
     )
+
+
+def _is_color(value: object) -> TypeGuard[Color]:
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 3:
+        return False
+    return all(type(level) is int and 0 <= level <= 255 for level in value)
 
 
 def is_positive(value: object) -> bool:

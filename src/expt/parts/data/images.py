@@ -125,7 +125,7 @@ class ImageFolder:
         background = parse_background(self.background)
         size = None if self.image_size is None else list(self.image_size)
         given = {"image_size": size, "channels": self.channels, "background": background}
-        known = {
+        known: dict[str, Any] = {
             "image_size": [form.height, form.width],
             "channels": form.channels,
             "background": form.background or background,
