@@ -123,12 +123,14 @@ def test_a_name_that_is_no_text(tmp_path: Path) -> None:
 def test_sizes_and_colors_as_in_training(tmp_path: Path) -> None:
     file = save(tmp_path / "image.png", draw(1, 6, 7, 3))
     strict = ImagePreparation(4, 5, 1, can_resize=False, can_recolour=False)
-    told = refusal(file, strict.to_mapping())
-    assert told.startswith(f"{file} can't be used: it is in colours, and images gray are expected.")
+    message = refusal(file, strict.to_mapping())
+    assert message.startswith(
+        f"{file} can't be used: it has coloured pixels, and gray ones are expected."
+    )
     recolouring = ImagePreparation(4, 5, 1, can_resize=False, can_recolour=True)
-    told = refusal(file, recolouring.to_mapping())
-    assert told.startswith(f"{file} can't be used: it has 6x7 pixels, and 4x5 are expected.")
-    assert "train with an option: data.image_size=[4,5] resizes all." in told
+    message = refusal(file, recolouring.to_mapping())
+    assert message.startswith(f"{file} can't be used: it has 6x7 pixels, and 4x5 are expected.")
+    assert "train with an option: data.image_size=[4,5] resizes all." in message
     resizing = ImagePreparation(4, 5, 1, can_resize=True, can_recolour=True)
     expected = Image.fromarray(draw(1, 6, 7, 3)).convert("L")
     resized = np.asarray(expected.resize((5, 4), Image.Resampling.BILINEAR))
@@ -140,8 +142,8 @@ def test_sizes_and_colors_as_in_training(tmp_path: Path) -> None:
 def test_transparency_as_in_training(tmp_path: Path) -> None:
     layers = np.dstack([draw(1), draw(1), draw(1), draw(2) // 128 * 255])
     file = save(tmp_path / "image.png", layers)
-    told = refusal(file)
-    assert "it has transparent pixels. Convert it, or train with an option: data.backg" in told
+    message = refusal(file)
+    assert "it has transparent pixels. Convert it, or train with an option: data.backg" in message
     white = ImagePreparation(4, 5, 1, can_resize=False, background=(255, 255, 255)).to_mapping()
     expected = np.where(layers[..., 3] == 255, draw(1), 255)
     np.testing.assert_array_equal(read(file, white)[0, ..., 0], expected / np.float32(255))
@@ -182,8 +184,8 @@ def test_pixels_for_a_model_of_arrays(
 
 def test_arrays_whose_pixels_are_not_certain(tmp_path: Path) -> None:
     file = save(tmp_path / "image.png", draw(1))
-    told = refusal(file, arrays(1.0, "float64", 3.7, is_whole=False))
-    assert told.startswith(f"{file}: the model was trained on arrays of float64 from 0 to 3.7")
+    message = refusal(file, arrays(1.0, "float64", 3.7, is_whole=False))
+    assert message.startswith(f"{file}: the model was trained on arrays of float64 from 0 to 3.7")
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 5), (4, 5, 4), (4, 5, 2), (2, 4, 5, 3)])
@@ -220,5 +222,5 @@ def test_damaged_files(tmp_path: Path, content: bytes) -> None:
 )
 def test_damaged_records(tmp_path: Path, key: str, value: Any) -> None:
     file = save(tmp_path / "image.png", draw(1))
-    told = refusal(file, {**GRAY_IMAGES, key: value})
-    assert told.startswith("run.json is damaged: its data.preparation is")
+    message = refusal(file, {**GRAY_IMAGES, key: value})
+    assert message.startswith("run.json is damaged: its data.preparation is")

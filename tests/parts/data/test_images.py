@@ -472,7 +472,7 @@ def test_what_was_refused_in_training_is_refused_later(tmp_path: Path) -> None:
     larger = load(tmp_path / "larger", preparation=known, image_size=[4, 5])
     assert larger.input_shape == (4, 5, 3)
     fill(tmp_path / "gray", 20, CLASSES, 4, 5)
-    with pytest.raises(UserError, match=r"it is gray, and images in colours are expected"):
+    with pytest.raises(UserError, match=r"it has gray pixels, and coloured ones are expected"):
         load(tmp_path / "gray", preparation=known)
     assert load(tmp_path / "gray", preparation=known, channels=3).input_shape == (4, 5, 3)
     transparent_folder(tmp_path / "clear")
@@ -634,7 +634,7 @@ BAD_FILES = [
     (
         "z.png",
         encoded("png", 4, 5),
-        r"it is gray, and images in colours are expected; data\.channels",
+        r"it has gray pixels, and coloured ones are expected; data\.channels",
     ),
     ("z.webp", cut(encoded("webp", 40, 50, 3)), "can't be decoded|or damaged"),
     ("z.tif", cut(encoded("tiff", 4, 5, 3)), "can't be decoded|or damaged"),

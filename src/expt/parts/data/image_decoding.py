@@ -134,9 +134,8 @@ def _load(content: bytes) -> Image.Image:
             if content.rfind(_PNG_END) < 0:
                 raise UnusableError("it is cut off")
             Image.open(io.BytesIO(content), formats=("PNG",)).verify()
-        num_frames = getattr(image, "n_frames", 1)
-        if image.format in ("TIFF", "WEBP") and num_frames > 1:
-            raise UnusableError(f"it holds {num_frames} images; a file of one is expected")
+        if image.format in ("TIFF", "WEBP") and (count := getattr(image, "n_frames", 1)) > 1:
+            raise UnusableError(f"it holds {count} images; a file of one is expected")
         image.load()
     except UnidentifiedImageError as error:
         raise UnusableError(

@@ -16,10 +16,9 @@ _COLORS: Mapping[str, Color] = {"black": (0, 0, 0), "white": (255, 255, 255)}
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image of the wanted form, whether it was resized, and see `ImageFiles.is_native`."""
+    """An image of the wanted form; for `is_native`, see `ImageFiles`."""
 
     image: Image.Image
-    was_resized: bool
     is_native: bool
 
 
@@ -84,9 +83,10 @@ class ImagePreparation:
         decoded = decode_image(content, self.background)
         image, size = decoded.image, (self.width, self.height)
         if decoded.channels != self.channels and not self.can_recolour:
-            kinds = {1: "gray", 3: "in colours"}
+            kinds = {1: "gray", 3: "coloured"}
             raise UnusableError(
-                f"it is {kinds[decoded.channels]}, and images {kinds[self.channels]} are expected",
+                f"it has {kinds[decoded.channels]} pixels, and {kinds[self.channels]} ones are "
+                "expected",
                 "data.channels=1 or data.channels=3 converts all",
             )
         if image.size != size and not self.can_resize:
@@ -99,7 +99,7 @@ class ImagePreparation:
         converted = image.convert("L" if self.channels == 1 else "RGB")
         if image.size != size:
             converted = converted.resize(size, Image.Resampling.BILINEAR)
-        return Decoded(converted, image.size != size, is_native)
+        return Decoded(converted, is_native)
 
     def pixels(self, content: bytes) -> NDArray[np.uint8]:
         """Decodes the content of a file to pixels from 0 to 255, shape [height, width, channels].
