@@ -2,7 +2,6 @@
 
 import io
 import os
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +53,12 @@ def test_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encodin
 
 
 def test_a_pipe(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=(ROWS, "utf-8"))
-    writer.start()
-    check(read(tmp_path, tmp_path / "pipe"))
-    writer.join()
+    """As a shell makes one for `<(command)`."""
+    reading, writing = os.pipe()
+    os.write(writing, ROWS.encode())
+    os.close(writing)
+    check(read(tmp_path, f"/dev/fd/{reading}"))
+    os.close(reading)
 
 
 def test_lines_are_those_of_the_file(tmp_path: Path) -> None:

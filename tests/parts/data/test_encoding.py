@@ -185,6 +185,7 @@ DAMAGES: dict[str, Any] = {
     "neither categories nor numbers": {"columns": [{**COLUMN, "number": None}]},
     "an unknown number": {"columns": [{**COLUMN, "number": {**COLUMN["number"], "kind": "x"}}]},
     "a fill that is no number": {"columns": [{**COLUMN, "fill": "many"}]},
+    "a fill that is NaN": {"columns": [{**COLUMN, "fill": float("nan")}]},
     "a separator that is no text": {"separator": None},
     "missing values as one text": {"na_values": "NA"},
     "classes that are no texts": {"class_names": [1, 2]},

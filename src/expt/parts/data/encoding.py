@@ -1,6 +1,7 @@
 """How the columns of a table become inputs: numbers as they are, text as one-hot vectors."""
 
 import difflib
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,12 +49,15 @@ class Column:
             ValueError: They are not such values; KeyError and TypeError are raised as well.
         """
         categories, number = mapping["categories"], mapping["number"]
+        fill = None if mapping["fill"] is None else float(mapping["fill"])
         if (categories is None) == (number is None):
             raise ValueError("a column has categories or numbers")
+        if fill is not None and not math.isfinite(fill):
+            raise ValueError(f"a fill is {fill}")
         return cls(
             _text(mapping["name"]),
             None if categories is None else _texts(categories),
-            None if mapping["fill"] is None else float(mapping["fill"]),
+            fill,
             None if number is None else NumberFormat.from_mapping(number),
         )
 
