@@ -198,11 +198,24 @@ def test_swapped_train_and_test_files_are_noted(tmp_path: Path) -> None:
     assert "more test images (30) than train images (12)" in note
 
 
-def test_dark_images_are_noted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize(
+    ("darken", "brightest", "white"),
+    [(lambda array: array // 16, "15", "255"), (lambda array: array / 255 / 255, "0.003", "1")],
+    ids=["levels lost", "divided twice"],
+)
+def test_dark_images_are_noted(
+    tmp_path: Path,
+    part: str,
+    darken: Callable[[NDArray[Any]], NDArray[Any]],
+    brightest: str,
+    white: str,
+) -> None:
     arrays = make_arrays()
-    arrays["x_train"] //= 16
+    arrays[f"x_{part}"] = darken(arrays[f"x_{part}"])
     (note,) = load(npz_file(tmp_path, arrays)).notes
-    assert "no train image has a pixel above 15" in note
+    assert f"no {part} image has a pixel above {brightest}" in note
+    assert f"from 0 to {white}." in note
 
 
 @pytest.mark.parametrize("source", [MNIST, FashionMNIST])

@@ -104,12 +104,13 @@ class MNIST:
                 f"there are more test images ({num_test:,}) than train images ({num_train:,}); "
                 "check that their files are not swapped."
             )
-        brightest = parts["train"].preparation.trained_on.most
-        if 1 < brightest < _BRIGHTEST / 2:
-            yield (
-                f"no train image has a pixel above {brightest:g}, where pixels are taken to go "
-                f"from 0 to {_BRIGHTEST:g}, and divided by that."
-            )
+        for part, known in parts.items():
+            white, brightest = known.preparation.divisor, known.preparation.trained_on.most
+            if brightest < white / 2:
+                yield (
+                    f"no {part} image has a pixel above {brightest:g}, where pixels are taken to "
+                    f"go from 0 to {white:g}."
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
