@@ -30,10 +30,11 @@ class Csv:
     (`52%`, `$5`, `5 €`, `5 kg`), dates (`2020-01-31`, as days since 1970-01-01 UTC) and times
     (`12:30`, as seconds). Text that looks like numbers and is not certain to be one, and columns
     that number the rows (`id`, `Unnamed: 0`), are refused. Other text becomes one-hot vectors of
-    the values that the train split has, in alphabetical order; a value first met later is a vector of
-    zeros, and is reported. White space around texts, and letters that Unicode writes in several
-    ways, make no difference; capitals do. The file is in UTF-8, or has a byte order mark. Rows are
-    split into 70 % train, 15 % validation and 15 % test, each with its share of each class.
+    the values that the train split has, in alphabetical order; a value first met later is a
+    vector of zeros, and is reported. White space around texts, and letters that Unicode writes in
+    several ways, make no difference; capitals do. The file is in UTF-8, or has a byte order mark.
+    Rows are split into 70 % train, 15 % validation and 15 % test, each with its share of each
+    class.
 
     Attributes:
         path: The file.
