@@ -179,7 +179,7 @@ class TestPredict:
             ("nan.npy", "out.csv", "NaN or infinite"),
             ("broken.npy", "out.csv", "can't be read as an array"),
             ("text.npy", "out.csv", "expected numbers"),
-            ("table.csv", "out.csv", "was not trained on a table"),
+            ("table.csv", "out.csv", "has no record of a table's columns"),
             ("notes.txt", "out.csv", "expected .npy, .npz, .csv"),
             ("empty", "out.csv", "there are no images"),
         ],
