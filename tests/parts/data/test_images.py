@@ -933,3 +933,38 @@ def test_memory_does_not_grow_with_the_files_but_for_their_names(tmp_path: Path)
     assert num_train > 500
     assert (twice_kept - kept) / 1000 < 60
     assert (twice_peak - peak) / 1000 < 200
+
+
+def test_equal_images_in_two_splits_are_counted(tmp_path: Path) -> None:
+    from expt.parts.data.duplicates import shared_note
+
+    random = np.random.default_rng(0)
+    for part, count in (("train", 6), ("val", 2), ("test", 3)):
+        for name in ("a", "b"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(0, 256, (4, 4), np.uint8)
+                Image.fromarray(pixels).save(tmp_path / part / name / f"{number}.png")
+    assert shared_note(load(tmp_path)) is None
+    with Image.open(tmp_path / "train" / "a" / "0.png") as image:
+        image.save(tmp_path / "test" / "a" / "1.bmp")  # the same pixels in another file
+    note = shared_note(load(tmp_path))
+    assert note is not None
+    assert note.startswith("1 of 7 test examples ")
+
+
+def test_a_class_has_one_name_however_its_letters_are_encoded(tmp_path: Path) -> None:
+    for number, name in enumerate(("caf\u00e9", "cafe\u0301", "tea")):
+        (tmp_path / "all" / name).mkdir(parents=True)
+        for part, folder in (("train", "caf\u00e9"), ("test", "cafe\u0301")):
+            (tmp_path / "split" / part / (folder if number < 2 else "tea")).mkdir(
+                parents=True, exist_ok=True
+            )
+    for place in list(tmp_path.rglob("*")):
+        if place.is_dir() and not any(place.iterdir()):
+            for number in range(6):
+                pixels = np.full((4, 4), 40 * number, np.uint8)
+                Image.fromarray(pixels).save(place / f"{number}.png")
+    with pytest.raises(UserError, match=r"two folders called 'café', .* in two ways"):
+        load(tmp_path / "all")
+    assert load(tmp_path / "split").class_names == ("caf\u00e9", "tea")

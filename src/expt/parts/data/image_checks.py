@@ -31,6 +31,7 @@ class CheckedFiles:
         is_usable: Of each file.
         digest: The usable files' hashes of name and content, one after the other; or a hash of
             these.
+        keys: Of each usable file, a hash of its pixels as two words, shape [files, 2].
         faults: The first files that can't be used, with the reason.
         is_native: See `ImageFiles`.
         sums: Of each usable file, the sums of each channel's values and of their squares, shape
@@ -39,6 +40,7 @@ class CheckedFiles:
 
     is_usable: NDArray[np.bool_]
     digest: bytes
+    keys: NDArray[np.uint64]
     faults: tuple[str, ...]
     is_native: bool
     sums: NDArray[np.int64] | None
@@ -81,6 +83,7 @@ def check_files(
     return CheckedFiles(
         is_usable=np.concatenate([part.is_usable for part in parts]),
         digest=digest.digest(),
+        keys=np.concatenate([part.keys for part in parts]),
         faults=tuple(fault for part in parts for fault in part.faults)[:_MOST_NAMED],
         is_native=all(part.is_native for part in parts),
         sums=np.concatenate(sums) if sums else None,
@@ -96,7 +99,7 @@ def _check_some(
         UserError: One can't be used, and that is not to be passed over.
     """
     digests, natives, is_usable = [], [], np.ones(len(names), bool)
-    faults, sums = [], []
+    keys, faults, sums = [], [], []
     for index, name in enumerate(names.tolist()):
         try:
             content = read_content(folder, name)
@@ -108,12 +111,14 @@ def _check_some(
             faults.append(f"{name.decode('utf-8', 'replace')} ({error.fault})")
             continue
         digests.append(hashlib.blake2b(name + b"\0" + content, digest_size=16).digest())
+        keys.append(hashlib.blake2b(decoded.image.tobytes(), digest_size=16).digest())
         natives.append(decoded.is_native)
         if needs_sums:
             sums.append(_sums(decoded.image))
     return CheckedFiles(
         is_usable,
         b"".join(digests),
+        np.frombuffer(b"".join(keys), np.uint64).reshape(-1, 2),
         faults=tuple(faults[:_MOST_NAMED]),
         is_native=all(natives),
         sums=np.stack(sums) if sums else None,

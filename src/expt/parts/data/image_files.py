@@ -27,6 +27,7 @@ class ImageFiles:
         indices: Which of the names are meant, in order.
         preparation: How each file becomes an input.
         digest: A hash of all names and contents.
+        pixel_keys: Of each name, a hash of the file's pixels, shape [names, 2]; None if unknown.
         is_native: Whether `tf.io.decode_jpeg`, which takes PNG too, gives the very pixels that
             `read` does, with `channels=channels` and `dct_method="INTEGER_ACCURATE"`.
     """
@@ -37,6 +38,7 @@ class ImageFiles:
     preparation: ImagePreparation
     digest: str
     is_native: bool
+    pixel_keys: NDArray[np.uint64] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -53,6 +55,11 @@ class ImageFiles:
         digest = hashlib.blake2b(made_of_them.encode(), digest_size=16)
         digest.update(self.indices.astype("<i8").tobytes())
         return digest.hexdigest()
+
+    @property
+    def keys(self) -> NDArray[np.uint64] | None:
+        """A hash of each file's pixels, shape [files, 2]: equal images have equal ones."""
+        return None if self.pixel_keys is None else self.pixel_keys[self.indices]
 
     def take(self, indices: NDArray[np.integer[Any]]) -> "ImageFiles":
         """Returns the stream of some of the files."""

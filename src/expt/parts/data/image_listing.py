@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import UserError
+from expt.parts.data.csv_files import normalized
 from expt.parts.data.image_decoding import EXTENSIONS
 from expt.parts.data.image_files import Names
 from expt.parts.data.reading import told_of
@@ -67,8 +68,9 @@ def list_folder(path: str) -> Listing:
     _check_stray(folder, files)
     if not folders:
         raise UserError(f"data.path={path}: it holds no folders. {_LAYOUT}")
-    names, labels = _list_classes(folder, "", folders, folders)
-    return Listing(folder, names, labels, np.zeros(len(names), np.int8), folders)
+    class_names = _class_names(folder, folders)
+    names, labels = _list_classes(folder, "", folders, class_names)
+    return Listing(folder, names, labels, np.zeros(len(names), np.int8), class_names)
 
 
 def list_images(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -114,7 +116,7 @@ def _list_parts(folder: Path, parts: Sequence[str]) -> Listing:
             f"{folder} holds the folders {', '.join(parts)}; expected train and at most one each "
             "of val (or validation) and test beside it."
         )
-    class_names = _entries(folder / "train")[0]
+    class_names = _class_names(folder / "train", _entries(folder / "train")[0])
     listed, numbers = [], []
     for part in sorted(parts, key=_PARTS.__getitem__):
         found, files = _entries(folder / part)
@@ -128,6 +130,22 @@ def _list_parts(folder: Path, parts: Sequence[str]) -> Listing:
         np.concatenate(numbers),
         class_names,
     )
+
+
+def _class_names(folder: Path, found: Sequence[str]) -> tuple[str, ...]:
+    """Returns the names of class folders in Unicode's normal form C.
+
+    Raises:
+        UserError: Two folders have the same name, written in two ways.
+    """
+    names = tuple(map(normalized, found))
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(
+            f"{folder} holds two folders called {twice!r}, whose letters or spaces are encoded in "
+            "two ways; rename one, or move its images into the other."
+        )
+    return names
 
 
 def _list_classes(
@@ -146,7 +164,8 @@ def _list_classes(
     names, labels = [], []
     for name in found:
         place = folder / prefix / name
-        if name not in class_names:
+        label = normalized(name)
+        if label not in class_names:
             raise UserError(
                 f"{place}: train has no class {name!r}. It has {', '.join(class_names)}."
             )
@@ -155,7 +174,7 @@ def _list_classes(
             what = f"a folder, {inner[0]}" if inner else "no files"
             raise UserError(f"{place} holds {what}; expected the images of the class.")
         names.append(np.array([os.fsencode(f"{prefix}{name}/{file}") for file in files]))
-        labels.append(np.full(len(files), class_names.index(name), np.int32))
+        labels.append(np.full(len(files), class_names.index(label), np.int32))
     return np.concatenate(names), np.concatenate(labels)
 
 

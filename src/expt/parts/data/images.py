@@ -86,6 +86,7 @@ class ImageFolder:
             preparation=form,
             digest=checked.digest.hex(),
             is_native=checked.is_native,
+            pixel_keys=checked.keys,
         )
         train, validation, test = (Split(images.take(i), listing.labels[i]) for i in indices)
         num_pixels = len(train) * form.height * form.width
