@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from expt.config.compose import Job
 from expt.errors import UserError
 from expt.parts.data.encoding import Column, Encoder
 from expt.parts.data.number_formats import NumberFormat
@@ -32,9 +31,7 @@ def run(folder: Path, preparation: Any = None) -> FoundRun:
 
 
 def read(folder: Path, path: str | Path, preparation: Any = None) -> Inputs:
-    job = SimpleNamespace(config={"data": {}})
-    assert not isinstance(job, Job)  # nothing else of it is needed
-    return read_inputs(run(folder, preparation), job, Path(path))  # type: ignore[arg-type]
+    return read_inputs(run(folder, preparation), Path(path))
 
 
 def check(inputs: Inputs) -> None:
