@@ -80,7 +80,8 @@ def test_an_earlier_export_is_replaced(name: str, place: str, run: Path) -> None
     before = set(path.parent.iterdir())
     done = export(str(run), name, folder=run.parent)
     assert (done.returncode, done.stderr) == (0, "")
-    where, difference = done.stdout.splitlines()
+    where, taken, difference = done.stdout.splitlines()
+    assert taken.startswith("it takes ")
     assert re.fullmatch(rf"{name} written to {re.escape(str(path))} \(\d+ kB\)", where)
     assert re.search(r" \d\.\de[-+]\d\d of their scale$", difference)
     assert set(path.parent.iterdir()) == before
