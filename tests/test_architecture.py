@@ -65,6 +65,7 @@ def test_parts_know_nothing_but_themselves() -> None:
         allowed = {
             "expt.parts.data": {
                 "expt.parts.data.array_checks",
+                "expt.parts.data.augmentation",
                 "expt.parts.data.columns",
                 "expt.parts.data.csv_files",
                 "expt.parts.data.dataset",
@@ -85,10 +86,11 @@ def test_parts_know_nothing_but_themselves() -> None:
                 "expt.parts.data.preparation",
                 "expt.parts.data.reading",
                 "expt.parts.data.resolution",
+                "expt.parts.data.scale",
                 "expt.parts.data.splitting",
             },
             "expt.parts.models": {
-                "expt.parts.data.dataset",
+                "expt.parts.data.scale",
                 "expt.parts.models.layers",
                 "expt.parts.models.standardization",
             },

@@ -14,7 +14,8 @@ from expt.building import Parts, make_objective, make_parts, make_predict, make_
 from expt.config.compose import Job, compose_jobs
 from expt.config.instantiate import ALLOW_VARIABLE
 from expt.errors import UserError
-from expt.parts.data.dataset import Dataset, Scale, Split
+from expt.parts.data.dataset import Dataset, Split
+from expt.parts.data.scale import Scale
 from expt.train.adversarial import Adversarial
 from expt.train.backend import start_tensorflow
 from expt.train.batch import Batch

@@ -22,12 +22,13 @@ from expt.config.checks import (
 from expt.config.compose import Job
 from expt.config.instantiate import call, part
 from expt.errors import UserError
-from expt.parts.data.dataset import Dataset, Scale, Split
+from expt.parts.data.dataset import Dataset, Split
+from expt.parts.data.scale import Scale
 from expt.parts.models.standardization import standardized
 from expt.train.evaluate import Evaluate
 from expt.train.learner import Learner, MakeOptimizer
 from expt.train.loop import DrivenByValidation
-from expt.train.objective import Function, Objective, outputs_of
+from expt.train.objective import Function, Objective, of_one_type, outputs_of
 from expt.train.supervised import Reconstruction, Supervised
 from expt.train.watch import Watch
 
@@ -109,10 +110,8 @@ def make_objective(job: Job, dataset: Dataset) -> Objective:
         raise UserError(f"loss.{PREDICTS_KEY}={declared}: expected one of {valid}.")
     metrics = metrics_for(job, task)
     return Objective(
-        loss=_of_one_type(loss) if scale is None else _on_scale(loss, scale),
-        metrics={
-            name: _of_one_type(part(node, f"metric.{name}")) for name, node in metrics.items()
-        },
+        loss=of_one_type(loss) if scale is None else _on_scale(loss, scale),
+        metrics={name: of_one_type(part(node, f"metric.{name}")) for name, node in metrics.items()},
         predict=_PREDICTIONS[declared],
     )
 
@@ -206,17 +205,6 @@ def _on_scale(loss: Function, scale: Scale) -> Function:
         return loss(*(tf.cast(x, tf.float32) for x in standardised))
 
     return on_scale
-
-
-def _of_one_type(function: Function) -> Function:
-    """Gives a loss or metric values of the outputs' type; class numbers stay as they are."""
-
-    def of_one_type(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-        if targets.dtype.is_floating:
-            targets = tf.cast(targets, outputs.dtype)
-        return function(targets, outputs)
-
-    return of_one_type
 
 
 def _built(model: keras.Model, input_shape: Sequence[int]) -> keras.Model:

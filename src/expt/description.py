@@ -13,7 +13,8 @@ from expt.assembly import make_params
 from expt.config.checks import DIRECTION_KEY, task_of
 from expt.config.compose import Job
 from expt.config.hashes import run_hash, variant_hash
-from expt.parts.data.dataset import Dataset, Scale
+from expt.parts.data.dataset import Dataset
+from expt.parts.data.scale import Scale
 from expt.record.environment import environment, git_diff, git_state, machine, process, versions
 from expt.record.journal import FILE_NAME, complete_size
 from expt.record.layers import write_layers

@@ -15,8 +15,9 @@ from expt.config.frozen import read_frozen, with_data
 from expt.config.instantiate import check_target
 from expt.config.saved_layers import check_saved_layers
 from expt.errors import UserError, hint
-from expt.parts.data.dataset import Dataset, Scale, Split
+from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.preparation import ArrayPreparation
+from expt.parts.data.scale import Scale
 from expt.runs.find import FoundRun
 
 

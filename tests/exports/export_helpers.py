@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from expt.exports import onnx, saved_model, tflite
-from expt.parts.data.dataset import Scale
+from expt.parts.data.scale import Scale
 from expt.parts.models.standardization import scales_of, standardized
 from expt.parts.models.transformer import vit
 from parts.models.model_helpers import Act

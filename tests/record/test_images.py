@@ -8,6 +8,8 @@ from PIL import Image as PillowImage
 from record_helpers import make_run
 
 from expt.parts.data.dataset import Dataset, Split
+from expt.parts.data.mapped import summarize
+from expt.parts.data.preparation import ArrayPreparation
 from expt.record import grids
 from expt.record.images import ImageRecorder, draw_validation
 from expt.record.recorder import Image, Scalars
@@ -130,6 +132,26 @@ def test_generated_images(size: int) -> None:
 
 def test_a_generated_table_has_no_picture() -> None:
     assert drawn(make_dataset((4,)), "generation", np.zeros((30, 4), np.float32)) == {}
+
+
+def test_whole_numbers_up_to_255_are_drawn_as_fractions_are() -> None:
+    levels = np.rint(RANDOM.uniform(size=(30, 4, 4, 1)) * 255)
+    levels.flat[:2] = 0, 255
+    pictures = []
+    for inputs in ((levels / 255).astype(np.float32), levels.astype(np.float32)):
+        split = Split(inputs, np.arange(30, dtype=np.int32) % 3)
+        preparation = ArrayPreparation(1.0, summarize(inputs)).to_mapping()
+        dataset = Dataset(
+            "toy",
+            "classification",
+            *(split, split, split),
+            batch_size=1,
+            class_names=NAMES,
+            preparation=preparation,
+        )
+        pictures.append(drawn(dataset, "classification", np.eye(3, dtype=np.float32)[[0] * 30]))
+    for name in pictures[0]:
+        np.testing.assert_array_equal(pictures[0][name], pictures[1][name])
 
 
 def test_pictures_become_files(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from expt.parts.data.dataset import Augmentation
+from expt.parts.data.augmentation import Augmentation
 from expt.train.augment import augmented
 from expt.train.batch import Batch
 from train.train_helpers import Array

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from expt.parts.data.dataset import Augmentation, Dataset, Split
+from expt.parts.data.augmentation import Augmentation
+from expt.parts.data.dataset import Dataset, Split
 from expt.train.batch import Batch
 from expt.train.block import make_run_block
 from expt.train.feed import Feed

@@ -9,8 +9,10 @@ import tensorflow as tf
 from PIL import Image
 
 from expt.errors import RunError
-from expt.parts.data.dataset import Augmentation, Dataset, Scale, Split
+from expt.parts.data.augmentation import Augmentation
+from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.images import ImageFolder
+from expt.parts.data.scale import Scale
 from expt.train.augment import augmented
 from expt.train.batch import Batch
 from expt.train.feed import first_batch, is_streamed, make_feed, read_in_order

@@ -21,7 +21,7 @@ from expt.train.cadence import Cadence
 from expt.train.evaluate import make_evaluate
 from expt.train.feed import make_feed
 from expt.train.loop import CAPACITY, Evaluation, NonFiniteLossError, train
-from expt.train.objective import Objective
+from expt.train.objective import Objective, of_one_type
 from expt.train.order import batch_indices
 from expt.train.plan import Plan
 from expt.train.profile import profiled
@@ -536,8 +536,8 @@ def make_line(mode: str, optimizer: Any, stopping: Stopping) -> tuple[Any, InMem
     keras.utils.set_random_seed(0)
     model = linear((1,), 1, keras.layers.ReLU)
     optimizer.build(model.trainable_variables)
-    objective = Objective(mse, {"mae": mae}, lambda outputs: outputs)
-    step = make_train_step(model, mse, optimizer, {"mae": mae})
+    objective = Objective(of_one_type(mse), {"mae": of_one_type(mae)}, lambda outputs: outputs)
+    step = make_train_step(model, objective.loss, optimizer, objective.metrics)
     plan = Plan(0, 70, 7, 70, 10, Cadence.parse("2ep"), Cadence.parse(None), Cadence.parse(None))
     recorder, best = InMemory(), Best([model], LOSS)
     evaluation = Evaluation(

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from expt.parts.data.dataset import Scale
+from expt.parts.data.scale import Scale
 from expt.parts.models.adversarial import gan
 from expt.parts.models.convolutional import cnn
 from expt.parts.models.dense import mlp

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import RunError, UserError
-from expt.parts.data.dataset import Scale
+from expt.parts.data.scale import Scale
 from expt.parts.models.standardization import scales_of
 
 # Sums in another order differ by some 1e-6 of the outputs' scale; a wrong operation by far more.

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.parts.data.dataset import Dataset
+from expt.parts.data.preparation import ArrayPreparation
 from expt.record import grids
 from expt.record.recorder import PARTIAL, Image, Record
 from expt.record.replay import IMAGES
@@ -47,7 +48,8 @@ def _of_classification(dataset: Dataset, outputs: NDArray[np.floating[Any]]) -> 
     worst = grids.worst_mistakes(split.targets, outputs)
 
     def grid(draw: Callable[..., grids.Pixels], shown: NDArray[np.intp]) -> grids.Pixels:
-        return draw(split.read(shown), split.targets[shown], outputs[shown], names)
+        images = _as_pixels(dataset, split.read(shown))
+        return draw(images, split.targets[shown], outputs[shown], names)
 
     return {
         "predictions": partial(grid, grids.prediction_grid, first),
@@ -64,6 +66,7 @@ def _of_regression(dataset: Dataset, predictions: NDArray[np.floating[Any]]) -> 
 def _of_reconstruction(dataset: Dataset, predictions: NDArray[np.floating[Any]]) -> Pictures:
     inputs, shown = dataset.validation.first(_FIXED_EXAMPLES), predictions[:_FIXED_EXAMPLES]
     if dataset.has_images:
+        inputs, shown = _as_pixels(dataset, inputs), _as_pixels(dataset, shown)
         return {"reconstructions": partial(grids.reconstruction_grid, inputs, shown)}
     return {"predicted_against_true": partial(grids.predicted_against_true, inputs, shown)}
 
@@ -71,9 +74,23 @@ def _of_reconstruction(dataset: Dataset, predictions: NDArray[np.floating[Any]])
 def _of_generation(dataset: Dataset, predictions: NDArray[np.floating[Any]]) -> Pictures:
     if not dataset.has_images:
         return {}
-    shown = predictions[:_FIXED_EXAMPLES]
+    shown = _as_pixels(dataset, predictions[:_FIXED_EXAMPLES])
     titles, marked = [""] * len(shown), [False] * len(shown)
     return {"generated": partial(grids.image_grid, shown, titles, marked)}
+
+
+def _as_pixels(dataset: Dataset, images: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Brings images to pixels from 0 to 1, where training took arrays of another range as they are.
+
+    Those from 0 to 1 stay; all others are shifted and scaled by the range of the training's.
+    """
+    preparation = dataset.preparation or {}
+    if preparation.get("kind") != "array" or preparation.get("divisor") != 1:
+        return images
+    trained = ArrayPreparation.from_mapping(preparation).trained_on
+    if trained.least >= 0 and trained.most <= 1:
+        return images
+    return np.asarray((images - trained.least) / max(trained.most - trained.least, 1e-30))
 
 
 _PICTURES = {

@@ -6,7 +6,7 @@ the same way. Inputs keep their type: float64 ones may hold what float32 would l
 
 import tensorflow as tf
 
-from expt.parts.data.dataset import Augmentation
+from expt.parts.data.augmentation import Augmentation
 from expt.train.batch import Batch
 
 

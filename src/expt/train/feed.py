@@ -10,7 +10,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from expt.errors import RunError
-from expt.parts.data.dataset import Augmentation, Dataset, Split, Stream
+from expt.parts.data.augmentation import Augmentation
+from expt.parts.data.dataset import Dataset, Split, Stream
 from expt.parts.data.image_files import ImageFiles
 from expt.train.augment import augmented
 from expt.train.batch import Batch

@@ -33,3 +33,14 @@ def outputs_of(model: keras.Model, inputs: tf.Tensor, *, training: bool) -> tf.T
     """
     outputs = model(inputs, training=training)
     return outputs if outputs.dtype == tf.float64 else tf.cast(outputs, tf.float32)
+
+
+def of_one_type(function: Function) -> Function:
+    """Gives a loss or metric values of the outputs' type; class numbers stay as they are."""
+
+    def of_one_type(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        if targets.dtype.is_floating:
+            targets = tf.cast(targets, outputs.dtype)
+        return function(targets, outputs)
+
+    return of_one_type

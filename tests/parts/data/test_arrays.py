@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from expt.errors import UserError
 from expt.parts.data import mapped
 from expt.parts.data.arrays import Npz
-from expt.parts.data.dataset import Augmentation, Dataset, Scale
+from expt.parts.data.augmentation import Augmentation
+from expt.parts.data.dataset import Dataset
 from expt.parts.data.mapped import MappedInputs
+from expt.parts.data.scale import Scale
 
 Arrays = Mapping[str, NDArray[Any]]
 Write = Callable[[Path, Arrays], Path]

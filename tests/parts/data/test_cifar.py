@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.cifar import CIFAR10, CIFAR100
-from expt.parts.data.dataset import Dataset, Scale
+from expt.parts.data.dataset import Dataset
+from expt.parts.data.scale import Scale
 from expt.prediction.arrays import read_array
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from expt.errors import UserError
-from expt.parts.data.dataset import Augmentation, Dataset, Scale, Split
+from expt.parts.data.augmentation import Augmentation
+from expt.parts.data.dataset import Dataset, Split
+from expt.parts.data.scale import Scale
 
 
 def images(count: int, seed: int = 0) -> Split:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data import files
-from expt.parts.data.dataset import Augmentation, Dataset, Split
+from expt.parts.data.augmentation import Augmentation
+from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.files import MNIST, FashionMNIST
 from expt.prediction.arrays import read_array
 

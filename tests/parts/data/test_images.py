@@ -19,10 +19,11 @@ from PIL import Image
 
 from expt.errors import RunError, UserError
 from expt.parts.data import image_checks
-from expt.parts.data.dataset import Dataset, Scale, Split
+from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.image_decoding import decode_image, pillow_warnings
 from expt.parts.data.image_files import ImageFiles
 from expt.parts.data.images import ImageFolder
+from expt.parts.data.scale import Scale
 from parts.data.image_variants import GRAY, STORED, chunk, oriented, png
 
 Pixels = NDArray[np.uint8]

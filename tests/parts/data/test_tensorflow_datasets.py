@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from expt.errors import UserError
-from expt.parts.data.dataset import Dataset, Scale
+from expt.parts.data.dataset import Dataset
+from expt.parts.data.scale import Scale
 from expt.parts.data.tensorflow_datasets import TFDS
 
 Prepare = Callable[..., Path]

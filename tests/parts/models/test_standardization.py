@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from expt.errors import UserError
-from expt.parts.data.dataset import Scale
+from expt.parts.data.scale import Scale
 from expt.parts.models.standardization import in_single_precision, scales_of, standardized
 
 NORMAL = np.random.default_rng(0).standard_normal((50, 2))

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.array_checks import check_arrays
-from expt.parts.data.dataset import Augmentation, Dataset, Scale, Split, Stream, Task
+from expt.parts.data.augmentation import Augmentation
+from expt.parts.data.dataset import Dataset, Split, Stream, Task
 from expt.parts.data.duplicates import distinct_indices
 from expt.parts.data.mapped import MappedInputs, fit_scale, is_pixels, summarize, to_inputs
 from expt.parts.data.preparation import ArrayPreparation
@@ -22,6 +23,7 @@ from expt.parts.data.reading import (
     to_weights,
     told_of,
 )
+from expt.parts.data.scale import Scale
 from expt.parts.data.splitting import group_split_indices, split_indices
 
 

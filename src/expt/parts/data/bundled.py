@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from expt.parts.data.dataset import Augmentation, Dataset, Scale, Split, Task
+from expt.parts.data.augmentation import Augmentation
+from expt.parts.data.dataset import Dataset, Split, Task
 from expt.parts.data.preparation import ArrayPreparation, Summary, exact_float32
+from expt.parts.data.scale import Scale
 from expt.parts.data.splitting import split_indices
 
 

@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import UserError
-from expt.parts.data.dataset import Augmentation, Dataset, Scale, Split, Task
+from expt.parts.data.augmentation import Augmentation
+from expt.parts.data.dataset import Dataset, Split, Task
 from expt.parts.data.preparation import BYTES
 from expt.parts.data.reading import check_choice, read_npz
+from expt.parts.data.scale import Scale
 
 _NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 _PIXELS = 32 * 32 * 3

@@ -1,20 +1,19 @@
 """What every data source loads: three splits and what is known about them."""
 
 import hashlib
-import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from expt.errors import UserError, hint
+from expt.errors import UserError
+from expt.parts.data.augmentation import Augmentation, is_image
+from expt.parts.data.scale import Scale
 
 Task = Literal["classification", "regression"]
-
-_VALUES_AT_ONCE = 2**22
 
 
 class Stream(Protocol):
@@ -87,173 +86,6 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Scale:
-    """A shift and a scale for each feature, channel or value: (x - mean) / deviation.
-
-    In float64, so that it is exact for values of any magnitude and for a small spread around a
-    large mean, such as milliseconds since 1970.
-
-    Attributes:
-        mean: float64, shape [features].
-        deviation: float64, shape [features], positive.
-    """
-
-    mean: NDArray[np.float64]
-    deviation: NDArray[np.float64]
-
-    @classmethod
-    def fit(cls, values: NDArray[Any]) -> "Scale":
-        """Computes mean and standard deviation over all axes but the last.
-
-        Call it with the train split alone. A constant is only shifted.
-        """
-        step = max(1, _VALUES_AT_ONCE // max(1, math.prod(values.shape[1:])))
-        starts = range(0, len(values), step)
-        return cls.fit_chunks(lambda: (values[start : start + step] for start in starts))
-
-    @classmethod
-    def fit_chunks(cls, chunks: Callable[[], Iterator[NDArray[Any]]]) -> "Scale":
-        """Does what `fit` does for values that come in pieces.
-
-        Args:
-            chunks: Starts to yield all values anew at each call.
-        """
-        least, most, count, total = np.inf, -np.inf, 0, 0.0
-        for chunk in chunks():
-            flat = _flat(chunk)
-            least = np.minimum(least, flat.min(axis=0))
-            most = np.maximum(most, flat.max(axis=0))
-        # Halves, so that nothing overflows.
-        reach = np.maximum(most / 2 - least / 2, np.finfo(np.float64).tiny)
-        middle = least / 2 + most / 2
-        for chunk in chunks():
-            relative = (_flat(chunk) - middle) / reach
-            count, total = count + len(relative), total + relative.sum(axis=0)
-        mean, squares = total / count, 0.0
-        for chunk in chunks():
-            squares = squares + np.square((_flat(chunk) - middle) / reach - mean).sum(axis=0)
-        # Of a constant, the computed deviation can be a rounding error instead of zero.
-        deviation = np.where(least == most, 1.0, np.sqrt(squares / count) * reach)
-        return cls(np.where(least == most, least, middle + mean * reach), deviation)
-
-    def to_mapping(self) -> dict[str, list[float]]:
-        """Returns plain values, which JSON can hold."""
-        return {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
-
-    @classmethod
-    def from_mapping(cls, mapping: Mapping[str, Any]) -> "Scale":
-        """Makes the scale of which these are the plain values."""
-        return cls(*(np.asarray(mapping[key], np.float64) for key in ("mean", "deviation")))
-
-
-def _flat(values: NDArray[Any]) -> NDArray[np.float64]:
-    return values.reshape(-1, values.shape[-1]).astype(np.float64, copy=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Augmentation:
-    """Random changes to training inputs, batch by batch. The defaults change nothing.
-
-    All but `mixup` are for images. They are drawn from the run's seed and the step alone;
-    validation and test inputs are never changed.
-
-    Pixels that `shift` and `cutout` blank get the train split's mean of each channel where the
-    model standardises its inputs: 0 after standardisation, as in the sources. Without
-    standardisation they are 0, which is black.
-
-    Attributes:
-        flip: Whether half of the images are mirrored, left to right.
-        shift: The most pixels that an image is moved by along each axis; blank ones move in.
-            Recipes call it a crop of the padded image.
-        crop: The least fraction of the sides that is cut out, at a random place, and enlarged to
-            the whole. The fraction is uniform between it and 1, and the same for both sides.
-        cutout: The side in pixels of a square that is blanked; its centre is any pixel, so that it
-            may stick out. Source: T. DeVries, G. Taylor, arXiv:1708.04552.
-        mixup: α of the Beta(α, α) distribution of the share that another example of the batch has
-            in an input and in its loss; 0 mixes nothing. Targets that are values are mixed
-            themselves; metrics of training compare with the class of the larger share. Source: H.
-            Zhang et al., arXiv:1710.09412.
-    """
-
-    flip: bool = False
-    shift: int = 0
-    crop: float = 1.0
-    cutout: int = 0
-    mixup: float = 0.0
-
-    @classmethod
-    def parse(cls, values: Mapping[str, Any]) -> "Augmentation":
-        """Makes one of a config's values.
-
-        Raises:
-            UserError: A key is unknown or a value out of its range.
-        """
-        known = [field.name for field in fields(cls)]
-        if not isinstance(values, Mapping):
-            raise UserError(
-                f"data.augment={values}: expected values of {', '.join(known)}, such as "
-                "data.augment.flip=true."
-            )
-        for key, value in values.items():
-            if key not in known:
-                raise UserError(f"data.augment.{key}: there is no such key. {hint(key, known)}")
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            is_right, expected = {
-                "flip": (isinstance(value, bool), "true or false"),
-                "crop": (is_number and 0 < value <= 1, "a fraction above 0 and at most 1"),
-                "mixup": (is_number and 0 <= value < np.inf, "a number of at least 0"),
-            }.get(key, (type(value) is int and 0 <= value < 10_000, "a whole number of pixels"))
-            if not is_right:
-                raise UserError(f"data.augment.{key}={value}: expected {expected}.")
-        return cls(**values)
-
-    @property
-    def changes_images(self) -> bool:
-        """Whether it does what only images can take."""
-        return replace(self, mixup=0.0) != Augmentation()
-
-    def check(self, name: str, input_shape: tuple[int, ...], batch_size: int) -> None:
-        """Checks that inputs can be changed so, and that something is left of them.
-
-        Args:
-            name: The data's name.
-            input_shape: The shape of one input.
-            batch_size: Examples a step.
-
-        Raises:
-            UserError: They are no images, would be blank, or have none to be mixed with.
-        """
-        if self.mixup > 0 and batch_size == 1:
-            raise UserError(
-                f"data.augment.mixup={self.mixup} mixes the examples of a batch; a batch of "
-                "data.batch_size=1 has no other. Use data.batch_size=2 or more, or "
-                "data.augment.mixup=0."
-            )
-        if not self.changes_images:
-            return
-        if not is_image(input_shape):
-            raise UserError(
-                f"data.augment: flip, shift, crop and cutout are for images; inputs of "
-                f"data={name} have the shape {input_shape}. mixup fits all."
-            )
-        height, width, _ = input_shape
-        for key, pixels, side in (
-            ("shift", self.shift, min(height, width)),
-            ("cutout", self.cutout, max(height, width)),
-        ):
-            if pixels >= side:
-                raise UserError(
-                    f"data.augment.{key}={pixels} can blank whole images: those of data={name} "
-                    f"have {height}x{width} pixels. Use data.augment.{key}={side - 1} or less."
-                )
-
-
-def is_image(input_shape: tuple[int, ...]) -> bool:
-    """Whether an input is an image: height, width and one or three channels."""
-    return len(input_shape) == 3 and input_shape[-1] in (1, 3)
-
-
-@dataclass(frozen=True)
 class Dataset:
     """Three splits, in memory or streamed.
 
@@ -289,7 +121,7 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     input_scale: Scale | None = None
     target_scale: Scale | None = None
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = field(default_factory=Augmentation)
     skipped: int = 0
     preparation: Mapping[str, Any] | None = None
     feature_names: tuple[str, ...] = ()

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import UserError
-from expt.parts.data.dataset import Augmentation, Dataset, Split, Task
+from expt.parts.data.augmentation import Augmentation
+from expt.parts.data.dataset import Dataset, Split, Task
 from expt.parts.data.idx import find_idx_files, is_idx, read_idx
 from expt.parts.data.preparation import ArrayPreparation, Summary
 from expt.parts.data.reading import read_npz

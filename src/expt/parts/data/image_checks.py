@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from expt.errors import UserError
-from expt.parts.data.dataset import Scale
 from expt.parts.data.image_decoding import EXTENSIONS, UnusableError
 from expt.parts.data.image_files import Names
 from expt.parts.data.image_listing import Listing
 from expt.parts.data.image_preparation import ImagePreparation
+from expt.parts.data.scale import Scale
 
 _FILES_AT_ONCE = 128
 _MOST_NAMED = 3

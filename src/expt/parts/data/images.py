@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import UserError
-from expt.parts.data.dataset import Augmentation, Dataset, Split, Task
+from expt.parts.data.augmentation import Augmentation
+from expt.parts.data.dataset import Dataset, Split, Task
 from expt.parts.data.image_checks import CheckedFiles, check_files, read_content, refusal
 from expt.parts.data.image_decoding import UnusableError, decode_image, pillow_warnings
 from expt.parts.data.image_files import ImageFiles

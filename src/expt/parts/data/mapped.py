@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from expt.parts.data.dataset import Scale, Split
+from expt.parts.data.dataset import Split
 from expt.parts.data.preparation import Summary, exact_float32
+from expt.parts.data.scale import Scale
 
 _VALUES_AT_ONCE = 2**22
 

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import UserError
-from expt.parts.data.dataset import Dataset, Scale, Split
+from expt.parts.data.dataset import Dataset, Split
+from expt.parts.data.scale import Scale
 
 _MOST_LOST = 0.01  # of the standard deviation
 _EXAMPLES_AT_ONCE = 4096

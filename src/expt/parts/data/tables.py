@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from expt.errors import UserError, hint
 from expt.parts.data.columns import check_indices, column_notes, fit_column
 from expt.parts.data.csv_files import normalized, other_separator, read_table
-from expt.parts.data.dataset import Dataset, Scale, Split, Task
+from expt.parts.data.dataset import Dataset, Split, Task
 from expt.parts.data.encoding import Encoder
 from expt.parts.data.labels import Targets, known_targets, make_targets
 from expt.parts.data.missing import MissingValues
 from expt.parts.data.number_formats import NumberFormat, check_format_options, numbers
 from expt.parts.data.reading import NO_CLASSES, check_choice, located, to_weights, told_of
+from expt.parts.data.scale import Scale
 from expt.parts.data.splitting import Indices, group_split_indices, split_indices
 
 if TYPE_CHECKING:

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import UserError
-from expt.parts.data.dataset import Augmentation, Dataset, Scale, Split
+from expt.parts.data.augmentation import Augmentation
+from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.preparation import ArrayPreparation, Summary, exact_float32
 from expt.parts.data.reading import told_of
+from expt.parts.data.scale import Scale
 from expt.parts.data.splitting import split_indices
 
 _NAME = re.compile(r"(?P<name>[a-z]\w*)(/(?P<config>\w[\w.-]*))?(:(?P<version>\d[\w.]*))?")

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from expt.errors import UserError
-from expt.parts.data.dataset import Scale
+from expt.parts.data.scale import Scale
 
 _CENTRED, _STANDARDISED, _UNSTANDARDISED = "centred", "standardised", "unstandardised"
 # Of a standard deviation: how far float32 may round a value that is as far from the mean.

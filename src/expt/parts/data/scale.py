@@ -1,0 +1,75 @@
+"""The scale that values are standardised with."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_VALUES_AT_ONCE = 2**22
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A shift and a scale for each feature, channel or value: (x - mean) / deviation.
+
+    In float64, so that it is exact for values of any magnitude and for a small spread around a
+    large mean, such as milliseconds since 1970.
+
+    Attributes:
+        mean: float64, shape [features].
+        deviation: float64, shape [features], positive.
+    """
+
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, values: NDArray[Any]) -> "Scale":
+        """Computes mean and standard deviation over all axes but the last.
+
+        Call it with the train split alone. A constant is only shifted.
+        """
+        step = max(1, _VALUES_AT_ONCE // max(1, math.prod(values.shape[1:])))
+        starts = range(0, len(values), step)
+        return cls.fit_chunks(lambda: (values[start : start + step] for start in starts))
+
+    @classmethod
+    def fit_chunks(cls, chunks: Callable[[], Iterator[NDArray[Any]]]) -> "Scale":
+        """Does what `fit` does for values that come in pieces.
+
+        Args:
+            chunks: Starts to yield all values anew at each call.
+        """
+        least, most, count, total = np.inf, -np.inf, 0, 0.0
+        for chunk in chunks():
+            flat = _flat(chunk)
+            least = np.minimum(least, flat.min(axis=0))
+            most = np.maximum(most, flat.max(axis=0))
+        # Halves, so that nothing overflows.
+        reach = np.maximum(most / 2 - least / 2, np.finfo(np.float64).tiny)
+        middle = least / 2 + most / 2
+        for chunk in chunks():
+            relative = (_flat(chunk) - middle) / reach
+            count, total = count + len(relative), total + relative.sum(axis=0)
+        mean, squares = total / count, 0.0
+        for chunk in chunks():
+            squares = squares + np.square((_flat(chunk) - middle) / reach - mean).sum(axis=0)
+        # Of a constant, the computed deviation can be a rounding error instead of zero.
+        deviation = np.where(least == most, 1.0, np.sqrt(squares / count) * reach)
+        return cls(np.where(least == most, least, middle + mean * reach), deviation)
+
+    def to_mapping(self) -> dict[str, list[float]]:
+        """Returns plain values, which JSON can hold."""
+        return {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> "Scale":
+        """Makes the scale of which these are the plain values."""
+        return cls(*(np.asarray(mapping[key], np.float64) for key in ("mean", "deviation")))
+
+
+def _flat(values: NDArray[Any]) -> NDArray[np.float64]:
+    return values.reshape(-1, values.shape[-1]).astype(np.float64, copy=False)
