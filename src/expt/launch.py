@@ -45,6 +45,8 @@ def train_here(
         The exit code that the outcome stands for.
     """
     print_notes(console, dataset.notes)
+    for note in dataset.notes:
+        _log.info("data: %s", note)
     try:
         start_tensorflow(job.config["seed"], job.config["loop"]["precision"])
         from expt.job import run_job
@@ -63,10 +65,9 @@ def train_here(
 
 
 def print_notes(console: Console, notes: Sequence[str]) -> None:
-    """Prints and logs what a user should know of how the data was read."""
+    """Prints what a user should know of how the data was read."""
     for note in notes:
         console.print(f"data: {note}", highlight=False, markup=False, soft_wrap=True)
-        _log.info("data: %s", note)
 
 
 def log_to(file: Path) -> None:

@@ -30,7 +30,7 @@ from expt.config.location import config_directory
 from expt.config.overrides import normalize
 from expt.config.paths import expanded
 from expt.errors import UserError
-from expt.launch import LOG_FILE, log_to, print_where_to_look, train_here
+from expt.launch import LOG_FILE, log_to, print_notes, print_where_to_look, train_here
 from expt.record.directories import allocate, discard
 from expt.record.planned import PLAN_FILE
 from expt.runs.find import find_run
@@ -112,6 +112,7 @@ class _Task:
         self._load = DataLoader()
         self._composed: dict[tuple[str, ...], Composed] = {}
         self._fingerprints: dict[tuple[str, ...], str] = {}
+        self._notes: tuple[str, ...] = ()
         self._workers: Workers | None = None
 
     def begin(self, job: Job, number_of_jobs: int, hydra_node: DictConfig) -> None:
@@ -127,7 +128,10 @@ class _Task:
         """Checks all jobs and loads their data; returns their run hashes."""
         self._composed = {one.job.overrides: one for one in composed}
         jobs = [one.job for one in composed]
-        self._fingerprints = {job.overrides: self._load(job).fingerprint for job in jobs}
+        datasets = {job.overrides: self._load(job) for job in jobs}
+        self._fingerprints = {key: dataset.fingerprint for key, dataset in datasets.items()}
+        notes = (note for dataset in datasets.values() for note in dataset.notes)
+        self._notes = tuple(dict.fromkeys(notes))
         return [run_hash(job.config, self._fingerprints[job.overrides]) for job in jobs]
 
     def __call__(self, config: DictConfig) -> None:
@@ -143,6 +147,7 @@ class _Task:
         from expt.sweep.launch import launch
 
         assert self._workers is not None
+        print_notes(self.console, self._notes)
         try:
             if self.exit_codes:
                 raise UserError(
