@@ -969,3 +969,21 @@ def test_a_class_has_one_name_however_its_letters_are_encoded(tmp_path: Path) ->
     with pytest.raises(UserError, match=r"two folders called 'café', .* in two ways"):
         load(tmp_path / "all")
     assert load(tmp_path / "split").class_names == ("caf\u00e9", "tea")
+
+
+def test_duplicates_are_dropped_before_the_split(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(8):
+            image = Image.fromarray(random.integers(0, 256, (4, 4), np.uint8))
+            for copy in range(5):
+                image.save(tmp_path / name / f"{number}_{copy}.png")
+    assert [len(split) for _, split in load(tmp_path).splits()] == [56, 12, 12]
+    dataset = load(tmp_path, duplicates="drop")
+    assert sum(len(split) for _, split in dataset.splits()) == 16
+    assert dataset.notes == ("64 duplicates of other images were dropped.",)
+    pixels = np.concatenate([split.first(16) for _, split in dataset.splits()])
+    assert len(np.unique(pixels.reshape(16, -1), axis=0)) == 16
+    with pytest.raises(UserError, match=r"data\.duplicates=some: expected one of keep, drop"):
+        load(tmp_path, duplicates="some")

@@ -42,7 +42,7 @@ def shared_note(dataset: Dataset) -> str | None:
     dropping = "data.duplicates=drop keeps one of each; " if contradictory < total else ""
     return (
         f"{' and '.join(counted)} have the same inputs as a training example{others}, so that "
-        "their scores can be too good. Where tables or arrays come without splits of their own: "
+        "their scores can be too good. Where data comes without splits of its own: "
         f"{dropping}data.group=COLUMN, or an array groups, keeps what belongs together in one "
         "split."
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,8 @@ class ImageFolder:
             from 0 to 255. None refuses files that have any.
         on_error: What happens to files that can't be used: `error` reports the first, `skip`
             leaves them out.
+        duplicates: `keep`, or `drop` leaves out images whose pixels and class occur before; with
+            given splits, within each.
         split_seed: Seed of the splits that are not given.
         standardize: Whether the model standardises each channel by the train images.
         augment: How training images are changed at random, see `Augmentation`.
@@ -61,6 +63,7 @@ class ImageFolder:
     channels: int | None = None
     background: str | Sequence[int] | None = None
     on_error: str = "error"
+    duplicates: Literal["keep", "drop"] = "keep"
     split_seed: int = 0
     standardize: bool = False
     augment: Mapping[str, Any] = field(default_factory=dict)
@@ -79,7 +82,8 @@ class ImageFolder:
             )
         listing = found.take(np.flatnonzero(checked.is_usable))
         self._check_rest(found, listing)
-        indices = self._split(listing)
+        kept = self._kept(listing, checked)
+        indices = self._split(listing, kept)
         images = ImageFiles(
             folder=str(listing.folder),
             names=listing.names,
@@ -103,7 +107,7 @@ class ImageFolder:
             augmentation=augmentation,
             skipped=int((~checked.is_usable).sum()),
             preparation=form.to_mapping(),
-            notes=_notes(checked),
+            notes=_notes(checked, len(listing.names) - len(kept)),
         )
 
     def _check_options(self) -> None:
@@ -120,6 +124,7 @@ class ImageFolder:
             )
         parse_background(self.background)
         check_choice("on_error", self.on_error, ("error", "skip"))
+        check_choice("duplicates", self.duplicates, ("keep", "drop"))
 
     def _recorded_form(self, preparation: Mapping[str, Any]) -> ImagePreparation:
         """Returns the form of a model's own images; the options may only widen what it takes."""
@@ -186,9 +191,19 @@ class ImageFolder:
                 "data.on_error=error reports why."
             )
 
-    def _split(self, listing: "Listing") -> list[NDArray[np.intp]]:
+    def _kept(self, listing: "Listing", checked: CheckedFiles) -> NDArray[np.intp]:
+        """Returns which of the usable files take part."""
+        if self.duplicates == "keep":
+            return np.arange(len(listing.names))
+        rows = np.column_stack(
+            [checked.keys, listing.labels.astype(np.uint64), listing.parts.astype(np.uint64)]
+        )
+        _, first = np.unique(rows, axis=0, return_index=True)
+        return np.sort(first)
+
+    def _split(self, listing: "Listing", kept: NDArray[np.intp]) -> list[NDArray[np.intp]]:
         """Returns the indices of each split; what has no folder comes from the train images."""
-        given = [np.flatnonzero(listing.parts == part) for part in range(3)]
+        given = [kept[listing.parts[kept] == part] for part in range(3)]
         train = given[TRAIN]
         if all(len(indices) for indices in given):
             return given
@@ -202,13 +217,16 @@ class ImageFolder:
         return given
 
 
-def _notes(checked: CheckedFiles) -> tuple[str, ...]:
+def _notes(checked: CheckedFiles, num_dropped: int) -> tuple[str, ...]:
     """Names what was left out."""
-    count = int((~checked.is_usable).sum())
-    if not count:
-        return ()
-    more = ", …" if count > len(checked.faults) else ""
-    return (f"{count} file(s) can't be used and are left out: {', '.join(checked.faults)}{more}.",)
+    notes = []
+    if count := int((~checked.is_usable).sum()):
+        more = ", …" if count > len(checked.faults) else ""
+        named = f"{', '.join(checked.faults)}{more}"
+        notes.append(f"{count} file(s) can't be used and are left out: {named}.")
+    if num_dropped:
+        notes.append(f"{num_dropped:,} duplicates of other images were dropped.")
+    return tuple(notes)
 
 
 def _written(value: object) -> str:
