@@ -3,16 +3,11 @@ from typing import Any
 import pytest
 
 from expt.exports.inputs import describe_inputs
+from expt.parts.data.encoding import Column, Encoder
+from expt.parts.data.number_formats import NumberFormat
 
-COLUMN = {"name": "size", "categories": None, "fill": None, "number": None}
-TABLE = {
-    "kind": "table",
-    "columns": [COLUMN, {**COLUMN, "name": "on", "categories": ["no", "yes"]}],
-    "separator": ",",
-    "impute": False,
-    "na_values": None,
-    "class_names": [],
-}
+COLUMNS = (Column("size", number=NumberFormat()), Column("on", categories=("no", "yes")))
+TABLE = Encoder(COLUMNS, separator=",", impute=False).to_mapping()
 
 
 @pytest.mark.parametrize(
