@@ -33,6 +33,8 @@ def dataset(inputs: Any, targets: NDArray[Any]) -> Dataset:
         (NORMAL * 1e-50, True),
         (NORMAL * 1e50, True),
         (np.full((200, 3), 0.1), False),  # constants have no spread to lose
+        (np.full((200, 3), 1.7e12 + 0.3), False),
+        (np.full((200, 3), 1e50), True),
     ],
 )
 def test_lost_spread(

@@ -44,6 +44,8 @@ def check_resolution(dataset: Dataset, which: Literal["inputs", "targets"]) -> N
 def lost_in_float32(pieces: Iterator[NDArray[Any]], scale: Scale) -> NDArray[np.bool_]:
     """Returns which features rounding to float32 changes by over 1 % of their deviation.
 
+    A constant has no spread to lose, unless it becomes infinite.
+
     Args:
         pieces: The values, each of shape [examples, ..., features].
         scale: Of all these values.
@@ -51,13 +53,16 @@ def lost_in_float32(pieces: Iterator[NDArray[Any]], scale: Scale) -> NDArray[np.
     Returns:
         Shape [features].
     """
-    most = np.zeros(len(scale.mean))
+    most, varies = np.zeros(len(scale.mean)), np.zeros(len(scale.mean), np.bool_)
     for piece in pieces:
         flat = piece.reshape(-1, piece.shape[-1])
         with np.errstate(over="ignore", invalid="ignore"):
             errors = np.abs(flat.astype(np.float32) - flat)
         most = np.maximum(most, errors.max(axis=0))
-    lost: NDArray[np.bool_] = ~(most <= _MOST_LOST * scale.deviation)
+        varies |= (flat != scale.mean).any(axis=0)
+    lost: NDArray[np.bool_] = np.where(
+        varies, ~(most <= _MOST_LOST * scale.deviation), ~np.isfinite(most)
+    )
     return lost
 
 
