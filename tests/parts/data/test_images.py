@@ -932,7 +932,7 @@ def test_memory_does_not_grow_with_the_files_but_for_their_names(tmp_path: Path)
     )
     _, (peak, kept, num_train), (twice_peak, twice_kept, _) = json.loads(done.stdout)
     assert num_train > 500
-    assert (twice_kept - kept) / 1000 < 60
+    assert (twice_kept - kept) / 1000 < 90  # bytes a file; its 16 x 16 x 3 pixels alone are 768
     assert (twice_peak - peak) / 1000 < 200
 
 
