@@ -23,6 +23,12 @@ KEYS = ["act", "beta_1", "epochs", "learning_rate", "output_dir", "seed"]
         ("x", KEYS, None),
         ("", KEYS, None),
         ("relu", [], None),
+        ("Relu", ACTIVATIONS, "relu"),
+        ("RELU", ACTIVATIONS, "relu"),
+        ("AdamW", ["adadelta", "adam", "adamw"], "adamw"),
+        ("LR", KEYS, "learning_rate"),
+        ("ID", ["id", "ID"], "ID"),
+        ("target", ["Target ", "Other"], "Target "),
     ],
 )
 def test_the_nearest_name(given: str, valid: list[str], expected: str | None) -> None:

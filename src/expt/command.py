@@ -15,6 +15,7 @@ from expt.config.paths import expanded
 from expt.errors import RunError, Terminated, UserError
 from expt.record.quoting import unquoted
 from expt.record.secrets import install_log_redaction, redacted
+from expt.streams import keep_streams_open
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"  # asks for tracebacks
 _FOLDER = "output_dir"
@@ -26,6 +27,7 @@ def run_command(function: Callable[[list[str]], int]) -> NoReturn:
     0 done, 1 the run failed or some job of a sweep did, 2 a bad config or bad input, 130 Ctrl-C,
     143 SIGTERM.
     """
+    keep_streams_open()
     signal.signal(signal.SIGTERM, _on_sigterm)
     install_log_redaction()
     logging.raiseExceptions = False  # a log on a full disk must not print tracebacks

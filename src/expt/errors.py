@@ -21,10 +21,18 @@ class Terminated(BaseException):
 def nearest(given: str, valid: Iterable[str]) -> str | None:
     """Returns the valid name that the given one was most likely meant to be.
 
-    A name is also near when the given one is made of its words' initials (`lr` for
-    `learning_rate`) or is a part of it.
+    Case does not count, unless names differ in nothing else. A name is also near when the given
+    one is made of its words' initials (`lr` for `learning_rate`) or is a part of it.
     """
-    names = list(valid)
+    spelled = list(valid)
+    if given in spelled:
+        return given
+    by_lower_case = {name.lower(): name for name in reversed(spelled)}
+    near = _nearest(given.lower(), [name.lower() for name in spelled])
+    return None if near is None else by_lower_case[near]
+
+
+def _nearest(given: str, names: list[str]) -> str | None:
     close = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
     if close:
         return close[0]

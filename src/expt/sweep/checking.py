@@ -45,12 +45,16 @@ def check_kinds(plan: Plan, kinds: Mapping[int, str], workers: Workers) -> float
             if isinstance(event, Ended):
                 checked[event.number] = event.value or worker.Checked(event.death, is_users=False)
     _refuse([(plan.jobs[number], checked[number]) for number in numbers])
-    seconds = {
+    # Jobs of one kind may differ in what changes no number, such as a path or what is saved.
+    measured = {
         size: checked[number].seconds
         for size, number in zip(sizes, numbers, strict=True)
         if checked[number].seconds is not None
     }
-    return fmean(seconds[_size(plan.jobs[number])] or 0.0 for number in kinds)
+    of_kinds = {
+        kinds[number]: measured[size] for size, number in zip(sizes, numbers, strict=True)
+    }
+    return fmean(of_kinds[kind] or 0.0 for kind in kinds.values())
 
 
 def _size(job: PlannedJob) -> str:

@@ -22,6 +22,7 @@ from expt.launch import LOG_FILE, log_to_file
 from expt.record.environment import forget_peak_memory
 from expt.record.run import Earlier, Membership
 from expt.record.secrets import install_log_redaction, redacted
+from expt.streams import keep_streams_open
 from expt.sweep.plan import JobStatus
 from expt.train.backend import start_tensorflow, use_threads
 
@@ -77,6 +78,7 @@ def begin(threads: int, environment: Mapping[str, str], load: DataLoader) -> Non
     """
     os.setsid()  # a Ctrl-C is for the parent, which passes it on once
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    keep_streams_open()
     install_log_redaction()
     logging.raiseExceptions = False
     logging.getLogger().addHandler(logging.NullHandler())
