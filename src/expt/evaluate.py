@@ -12,7 +12,7 @@ from rich.table import Table
 
 from expt.command import run_command, take_options
 from expt.config.compose import Job
-from expt.launch import print_notes
+from expt.launch import print_notes, print_replaced
 from expt.parts.data.dataset import Dataset, Split
 from expt.record.mlflow import log_evaluation
 from expt.runs.find import FoundRun, file_name, find_run
@@ -45,6 +45,7 @@ def _run(arguments: list[str]) -> int:
     run = find_run(args.run, Path(options["output_dir"]))
     file = run.model_file
     job, dataset = load_data(run, overrides, args.config_dir)
+    print_replaced(Console(), [job], args.config_dir)
     print_notes(Console(), dataset.notes)
     split = choose_split(dataset, options["split"])
     values = _evaluate(job, run, dataset, split, file)

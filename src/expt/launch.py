@@ -12,6 +12,8 @@ from rich.console import Console
 
 from expt.command import exit_code, tell
 from expt.config.compose import Job
+from expt.config.location import replaced_options
+from expt.config.paths import expanded
 from expt.errors import Terminated
 from expt.parts.data.dataset import Dataset
 from expt.record.recorder import Recorder
@@ -68,6 +70,16 @@ def print_notes(console: Console, notes: Sequence[str]) -> None:
     """Prints what a user should know of how the data was read."""
     for note in notes:
         console.print(f"data: {note}", highlight=False, markup=False, soft_wrap=True)
+
+
+def print_replaced(console: Console, jobs: Sequence[Job], config_dir: str | None) -> None:
+    """Prints which of the framework's options a user's own folder replaces in some jobs."""
+    if config_dir is None:
+        return
+    folder = expanded(config_dir, "--config-dir ")
+    notes = (note for job in jobs for note in replaced_options(job.config, job.choices, folder))
+    for note in dict.fromkeys(notes):
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
 def log_to(file: Path) -> None:

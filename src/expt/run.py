@@ -30,7 +30,14 @@ from expt.config.location import config_directory
 from expt.config.overrides import normalize
 from expt.config.paths import expanded
 from expt.errors import UserError
-from expt.launch import LOG_FILE, log_to, print_notes, print_where_to_look, train_here
+from expt.launch import (
+    LOG_FILE,
+    log_to,
+    print_notes,
+    print_replaced,
+    print_where_to_look,
+    train_here,
+)
 from expt.record.directories import allocate, discard
 from expt.record.planned import PLAN_FILE
 from expt.runs.find import find_run
@@ -53,7 +60,6 @@ def _run(arguments: list[str]) -> int:
         args.config_dir = str(expanded(args.config_dir, "--config-dir "))
     args.overrides = normalize(args.overrides, args.multirun)
     if args.help or args.hydra_help or args.shell_completion or args.info:
-        prepare_hydra()
         _hand_to_hydra(args, _train_nothing)
         return 0
     if args.rerun is not None:
@@ -78,6 +84,7 @@ def _train(
 ) -> int:
     """Checks all jobs and loads their data; only then makes a directory and trains them."""
     hashes = task.take(composed)
+    print_replaced(task.console, [one.job for one in composed], args.config_dir)
     is_sweep = is_multirun(hydra_node)
     output_dir = composed[0].job.output_dir
     key, directory = ("hydra.run.dir", hydra_node.run.dir)
@@ -182,6 +189,7 @@ def _rerun(args: Namespace) -> int:
     )
     dataset = DataLoader()(job)
     output_dir = job.output_dir
+    print_replaced(Console(), [job], args.config_dir)
     directory = allocate(output_dir / "runs", run_hash(job.config, dataset.fingerprint)[:8])
     console, sinks = Console(), Sinks()
     with _directory(directory, output_dir, console, keep=False):
@@ -224,7 +232,11 @@ def _train_nothing(config: DictConfig) -> None:
 
 
 def _hand_to_hydra(args: Namespace, task: Callable[[DictConfig], None]) -> None:
-    """Lets Hydra run a command line, which it takes from `sys.argv`."""
+    """Lets Hydra run a command line, which it takes from `sys.argv`.
+
+    A user's own folder is known to it already: by its own flag, the folder would come last.
+    """
+    prepare_hydra(args.config_dir)
     decorate = hydra.main(
         version_base="1.3", config_path=str(config_directory()), config_name="config"
     )
@@ -236,7 +248,7 @@ def _as_arguments(args: Namespace) -> list[str]:
     """Returns the command line that Hydra parses to the same; overrides lie beside each other."""
     arguments = list(args.overrides)
     for name, value in vars(args).items():
-        if name not in ("overrides", "rerun") and value not in (None, False):
+        if name not in ("overrides", "rerun", "config_dir") and value not in (None, False):
             flag = f"--{name.replace('_', '-')}"
             arguments.append(flag if value is True else f"{flag}={value}")
     return arguments

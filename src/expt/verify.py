@@ -4,10 +4,13 @@ import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from rich.console import Console
+
 from expt.assembly import DataLoader
 from expt.command import run_command
 from expt.config.compose import compose_jobs, is_multirun
 from expt.errors import UserError
+from expt.launch import print_replaced
 from expt.verification.processes import Outcome, train_all
 from expt.verification.proof import make_proof
 from expt.verification.report import intention, judge
@@ -32,6 +35,7 @@ def _run(arguments: list[str]) -> int:
     if is_multirun(hydra_node):
         raise UserError("a sweep can't be verified; expected one value for each key, and no -m.")
     (job,) = jobs
+    print_replaced(Console(), jobs, args.config_dir)
     dataset = DataLoader()(job)
 
     with TemporaryDirectory(prefix="expt-verify-", ignore_cleanup_errors=True) as temporary:

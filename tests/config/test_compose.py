@@ -164,6 +164,31 @@ def test_a_users_own_folder_adds_options(tmp_path: Path, folder: str) -> None:
         compose_one("act=my_akt", config_dir=own)
 
 
+def test_a_users_option_replaces_the_frameworks_of_the_same_name(tmp_path: Path) -> None:
+    for group, option, text in (
+        ("optimizer", "adam", "_target_: keras.optimizers.Adam\nlearning_rate: 0.5\n"),
+        ("experiment", "mine", "# @package _global_\ndefaults: [{override /loss: mae}]\n"),
+        ("loss", "mae", "_target_: expt.parts.losses.mse\n"),
+    ):
+        (tmp_path / group).mkdir()
+        (tmp_path / group / f"{option}.yaml").write_text(text)
+    job = compose_one("optimizer=adam", "experiment=mine", config_dir=tmp_path)
+    assert job.config["optimizer"] == {
+        "_target_": "keras.optimizers.Adam",
+        "learning_rate": 0.5,
+    }
+    assert job.config["loss"]["_target_"] == "expt.parts.losses.mse"
+    jobs, _ = compose_jobs(["optimizer=sgd,adam"], str(tmp_path), multirun=True)
+    assert [job.config["optimizer"]["learning_rate"] for job in jobs] == [0.1, 0.5]
+    assert compose_one("optimizer=adam").config["optimizer"]["learning_rate"] == 0.001
+
+
+def test_a_users_folder_cannot_replace_the_primary_config(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("seed: 7\n")
+    with pytest.raises(UserError, match=r"it holds a config.yaml.*experiment/NAME.yaml"):
+        compose_one(config_dir=tmp_path)
+
+
 def test_without_their_folder_a_users_options_are_unknown() -> None:
     with pytest.raises(UserError, match="act=my_act"):
         compose_one("act=my_act")
@@ -248,7 +273,7 @@ def test_a_job_is_plain_resolved_values() -> None:
     ],
 )
 def test_overrides_become_short_file_names(text: str, name: str) -> None:
-    prepare_hydra()
+    prepare_hydra(None)
     assert OmegaConf.create({"text": text, "name": "${expt_file_name:${text}}"}).name == name
 
 

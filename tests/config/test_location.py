@@ -26,3 +26,24 @@ def test_options_are_a_groups_file_names_sorted() -> None:
     assert location.options("debug") == ["eager", "one_batch", "overfit", "profile"]
     assert location.options("loop") == ["default"]
     assert location.options("no_such_group") == []
+
+
+def test_options_that_a_users_folder_replaces_are_named(tmp_path: Path) -> None:
+    conf = location.config_directory()
+    for place, text in (
+        ("optimizer/adam.yaml", "learning_rate: 0.5\n"),
+        ("optimizer/sgd.yaml", "learning_rate: 0.5\n"),
+        ("metric/f1.yaml", "f1: {}\n"),
+        ("metric/auc.yaml", "auc: {}\n"),
+        ("act/mine.yaml", "_target_: keras.layers.ReLU\n"),
+        ("loss/mse.yaml", (conf / "loss" / "mse.yaml").read_text()),
+    ):
+        file = tmp_path / place
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    config = {"optimizer": {"learning_rate": 0.5}, "metric": {"accuracy": {}, "f1": {}}}
+    choices = {"optimizer": "adam", "act": "mine", "loss": "mse"}
+    assert location.replaced_options(config, choices, tmp_path) == [
+        f"metric=f1: {tmp_path}/metric/f1.yaml is used instead of expt's own option.",
+        f"optimizer=adam: {tmp_path}/optimizer/adam.yaml is used instead of expt's own option.",
+    ]

@@ -3,12 +3,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from sweep.sweep_helpers import composed, planned
 
 from expt.config.hashes import variant_hash
 from expt.sweep.checking import check_kinds
 from expt.sweep.worker import Checked
 from expt.sweep.workers import Ended, Workers
+from sweep.sweep_helpers import composed, planned
 
 
 class _Measured:

@@ -5,12 +5,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -115,8 +118,18 @@ class Composed:
         return cls(job, own, subdirectory)
 
 
-def prepare_hydra() -> None:
-    """Registers with Hydra what `conf/` refers to: the schema and one resolver."""
+def prepare_hydra(config_dir: str | None) -> None:
+    """Registers with Hydra what `conf/` refers to, the schema and one resolver, and the folders.
+
+    Args:
+        config_dir: A `conf/` folder of the user's own, whose options come before the framework's.
+
+    Raises:
+        UserError: It is not there, or holds more than options.
+    """
+    check_config_dir(config_dir)
+    _UsersFolder.folder = None if config_dir is None else _config_dir(config_dir).resolve()
+    Plugins.instance().register(_UsersFolder)
     schema.register()
     OmegaConf.register_new_resolver("expt_file_name", _file_name, replace=True)
 
@@ -143,7 +156,7 @@ def compose_whole(
 
     Args:
         overrides: As typed, such as `["act=relu,tanh", "seed=0"]`.
-        config_dir: A `conf/` folder of the user's own, added to the framework's.
+        config_dir: A `conf/` folder of the user's own, whose options come before the framework's.
         multirun: Whether `-m` was given; a config may also ask for it by `hydra.mode`.
         begin: Is called once the first job of a sweep is composed; the others take a while.
 
@@ -153,11 +166,10 @@ def compose_whole(
     Raises:
         UserError: Something in the overrides or the configs is wrong.
     """
-    prepare_hydra()
     multirun = multirun or "hydra.mode=MULTIRUN" in overrides
     overrides = normalize(overrides, multirun)
-    with hydras_errors_as_ours(overrides), _hydra(config_dir) as search_path:
-        modes = [*search_path, *(["hydra.mode=MULTIRUN"] if multirun else [])]
+    with hydras_errors_as_ours(overrides), _hydra(config_dir):
+        modes = ["hydra.mode=MULTIRUN"] if multirun else []
         if not multirun:
             config = compose("config", [*overrides, *modes], return_hydra_config=True)
             _refuse_code(config.hydra)
@@ -216,27 +228,37 @@ def _expand(overrides: list[str], config: DictConfig) -> list[list[str]]:
     return expand(parsed, config.sweep.zip)
 
 
+class _UsersFolder(SearchPathPlugin):
+    """Lets the options of a user's own `conf/` folder come before the framework's."""
+
+    folder: ClassVar[Path | None] = None
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        if self.folder is not None:
+            search_path.prepend("user", f"file://{self.folder}", SearchPathQuery("main"))
+
+
 @contextmanager
-def _hydra(config_dir: str | None) -> Iterator[list[str]]:
-    """Readies Hydra for composing; yields the override that adds the user's folder, if any."""
-    check_config_dir(config_dir)
-    search_path = (
-        []
-        if config_dir is None
-        else [f"hydra.searchpath=[{quoted(f'file://{_config_dir(config_dir).resolve()}')}]"]
-    )
+def _hydra(config_dir: str | None) -> Iterator[None]:
+    """Readies Hydra for composing."""
+    prepare_hydra(config_dir)
     with initialize_config_dir(str(config_directory()), version_base="1.3", job_name="run"):
-        yield search_path
+        yield
 
 
 def check_config_dir(config_dir: str | None) -> None:
-    """Checks that a user's own `conf/` folder is there.
+    """Checks that a user's own `conf/` folder is there and holds options only.
 
     Raises:
-        UserError: It is not.
+        UserError: It is not, or does not.
     """
     if config_dir is not None and not _config_dir(config_dir).is_dir():
         raise UserError(f"--config-dir {config_dir}: there is no such folder.")
+    if config_dir is not None and (_config_dir(config_dir) / "config.yaml").is_file():
+        raise UserError(
+            f"--config-dir {config_dir}: it holds a config.yaml, which can't replace expt's own. "
+            "Move what it sets to experiment/NAME.yaml and choose that by experiment=NAME."
+        )
 
 
 def _config_dir(config_dir: str) -> Path:

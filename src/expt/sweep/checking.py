@@ -51,9 +51,7 @@ def check_kinds(plan: Plan, kinds: Mapping[int, str], workers: Workers) -> float
         for size, number in zip(sizes, numbers, strict=True)
         if checked[number].seconds is not None
     }
-    of_kinds = {
-        kinds[number]: measured[size] for size, number in zip(sizes, numbers, strict=True)
-    }
+    of_kinds = {kinds[number]: measured[size] for size, number in zip(sizes, numbers, strict=True)}
     return fmean(of_kinds[kind] or 0.0 for kind in kinds.values())
 
 
