@@ -420,6 +420,32 @@ class Subclass(keras.Model):
 
 def subclassed(input_shape, num_outputs, act):
     return Subclass(num_outputs)
+
+def ending(input_shape, end, inputs=1):
+    given = [keras.Input(input_shape) for _ in range(inputs)]
+    flat = [keras.layers.Flatten()(one) for one in given]
+    return keras.Model(given[0] if inputs == 1 else given, end(flat[0] if inputs == 1 else sum(flat)))
+
+def squeezed(input_shape, num_outputs, act):
+    return ending(input_shape, lambda x: keras.ops.squeeze(keras.layers.Dense(1)(x), -1))
+
+def averaged(input_shape, num_outputs, act):
+    return ending(input_shape, lambda x: keras.ops.mean(keras.layers.Dense(1)(x)))
+
+def wide(input_shape, num_outputs, act):
+    return ending(input_shape, keras.layers.Dense(num_outputs + 1))
+
+def ranked(input_shape, num_outputs, act):
+    return ending(input_shape, lambda x: keras.layers.RepeatVector(2)(keras.layers.Dense(num_outputs)(x)))
+
+def two_outputs(input_shape, num_outputs, act):
+    return ending(input_shape, lambda x: [keras.layers.Dense(num_outputs)(x) for _ in range(2)])
+
+def named(input_shape, num_outputs, act):
+    return ending(input_shape, lambda x: {"y": keras.layers.Dense(num_outputs)(x)})
+
+def two_inputs(input_shape, num_outputs, act):
+    return ending(input_shape, keras.layers.Dense(num_outputs), inputs=2)
 """
 
 
@@ -444,6 +470,26 @@ class TestCustom:
     def test_what_is_no_model_is_named(self, digits: Dataset) -> None:
         with pytest.raises(UserError, match=r"users_models\.no_model returned list; expected a"):
             parts_of(*self.overrides("no_model"), dataset=digits)
+
+    @pytest.mark.parametrize(
+        ("name", "found"),
+        [
+            ("squeezed", r"have the shape \(batch,\); data=toy needs \(batch, 2\)"),
+            ("averaged", r"have the shape \(\); data=toy needs \(batch, 2\)"),
+            ("wide", r"have the shape \(batch, 3\); data=toy needs \(batch, 2\)"),
+            ("ranked", r"have the shape \(batch, 2, 2\); data=toy needs \(batch, 2\)"),
+            ("two_outputs", "it has 2 outputs; expected one tensor"),
+            ("named", "its output is a dict with one tensor; expected the tensor itself"),
+            ("two_inputs", "it has 2 inputs; expected one tensor"),
+        ],
+    )
+    @pytest.mark.parametrize("scale", [None, TARGET_SCALE])
+    def test_what_does_not_map_a_tensor_to_the_targets_shape_is_refused(
+        self, name: str, found: str, scale: Scale | None
+    ) -> None:
+        dataset = table(target_scale=scale)
+        with pytest.raises(UserError, match=f"^model: .*{found}"):
+            parts_of(*self.overrides(name), "loss=mse", dataset=dataset)
 
     @pytest.mark.parametrize("name", ["unbuilt", "subclassed"])
     @pytest.mark.parametrize("scale", [None, INPUT_SCALE])

@@ -97,6 +97,8 @@ def make_model(job: Job, dataset: Dataset) -> Any:
             "keras.Model."
         )
     model = _built(made, dataset.input_shape)
+    reconstructs = task == "reconstruction"
+    _check_ends(model, dataset, dataset.input_shape if reconstructs else (dataset.num_outputs,))
     return standardized(model, dataset.input_scale, _output_scale(job, dataset, task))
 
 
@@ -214,5 +216,33 @@ def _built(model: keras.Model, input_shape: Sequence[int]) -> keras.Model:
     inputs = keras.Input(input_shape, name="inputs")
     try:
         return keras.Model(inputs, model(inputs))
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise UserError(f"model: it can't be called on {tuple(input_shape)}: {error}") from error
+
+
+def _check_ends(model: keras.Model, dataset: Dataset, expected: Sequence[int]) -> None:
+    """Checks that a model maps one tensor to one that has the shape of the data's targets.
+
+    Raises:
+        UserError: It does not.
+    """
+    for ends in ("inputs", "outputs"):
+        if (number := len(getattr(model, ends))) != 1:
+            raise UserError(f"model: it has {number} {ends}; expected one tensor.")
+    shape, wanted = model.output_shape, (None, *expected)
+    if not isinstance(shape, tuple):
+        raise UserError(
+            f"model: its output is a {type(shape).__name__} with one tensor; expected the tensor "
+            "itself."
+        )
+    if len(shape) != len(wanted) or any(
+        size not in (None, of_data) for size, of_data in zip(shape, wanted, strict=True)
+    ):
+        raise UserError(
+            f"model: its outputs have the shape {_of_batch(shape)}; data={dataset.name} needs "
+            f"{_of_batch(wanted)}."
+        )
+
+
+def _of_batch(shape: Sequence[int | None]) -> str:
+    return str(("batch", *shape[1:]) if shape else ()).replace("'", "")

@@ -156,6 +156,7 @@ class TestModel:
         *(("digits", "digits"), ("my_data-2.1", "my_data-2.1"), ("vögel", "vögel")),
         *(("group/digits", "group_digits"), ("../../evil", "_.._evil"), ("..", "_"), ("", "_")),
         *((".hidden", "hidden"), ("a\\b\0c\nd", "a_b_c_d"), ("x" * 300, "x" * 100)),
+        ("价格" * 60, ("价格" * 17)[:33]),
     ],
 )
 def test_a_name_leads_to_no_other_folder(name: str, expected: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from expt.runs.life import status_of
 
 _RUN_FILE = "run.json"
 _MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
-_LONGEST_NAME = 100  # letters
+_LONGEST_NAME = 100  # bytes, which file systems count; a letter can have four
 
 
 # The kinds of what is read from records: of every run, of one that is to be used, of its model.
@@ -148,7 +148,8 @@ def read_run(directory: Path, output_dir: Path) -> FoundRun:
 
 def file_name(name: str) -> str:
     """Returns a name from a record as part of a file's name, which leads to no other folder."""
-    return re.sub(r"[^\w+.-]+", "_", name).lstrip(".")[:_LONGEST_NAME] or "_"
+    plain = re.sub(r"[^\w+.-]+", "_", name).lstrip(".")
+    return plain.encode()[:_LONGEST_NAME].decode(errors="ignore") or "_"
 
 
 def _check_kinds(directory: Path, record: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
