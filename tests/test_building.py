@@ -423,8 +423,8 @@ def subclassed(input_shape, num_outputs, act):
 
 def ending(input_shape, end, inputs=1):
     given = [keras.Input(input_shape) for _ in range(inputs)]
-    flat = [keras.layers.Flatten()(one) for one in given]
-    return keras.Model(given[0] if inputs == 1 else given, end(flat[0] if inputs == 1 else sum(flat)))
+    flat = keras.layers.Flatten()(sum(given))
+    return keras.Model(given[0] if inputs == 1 else given, end(flat))
 
 def squeezed(input_shape, num_outputs, act):
     return ending(input_shape, lambda x: keras.ops.squeeze(keras.layers.Dense(1)(x), -1))
@@ -436,7 +436,8 @@ def wide(input_shape, num_outputs, act):
     return ending(input_shape, keras.layers.Dense(num_outputs + 1))
 
 def ranked(input_shape, num_outputs, act):
-    return ending(input_shape, lambda x: keras.layers.RepeatVector(2)(keras.layers.Dense(num_outputs)(x)))
+    repeat, dense = keras.layers.RepeatVector(2), keras.layers.Dense(num_outputs)
+    return ending(input_shape, lambda x: repeat(dense(x)))
 
 def two_outputs(input_shape, num_outputs, act):
     return ending(input_shape, lambda x: [keras.layers.Dense(num_outputs)(x) for _ in range(2)])

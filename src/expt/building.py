@@ -1,6 +1,6 @@
 """From a job's config to the objects that train: model, loss, optimizers; with TensorFlow."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -229,12 +229,13 @@ def _check_ends(model: keras.Model, dataset: Dataset, expected: Sequence[int]) -
     for ends in ("inputs", "outputs"):
         if (number := len(getattr(model, ends))) != 1:
             raise UserError(f"model: it has {number} {ends}; expected one tensor.")
-    shape, wanted = model.output_shape, (None, *expected)
-    if not isinstance(shape, tuple):
+    output = getattr(model, "output", None)  # a Sequential that was never called has none
+    if isinstance(output, Mapping | list | tuple):
         raise UserError(
-            f"model: its output is a {type(shape).__name__} with one tensor; expected the tensor "
+            f"model: its output is a {type(output).__name__} with one tensor; expected the tensor "
             "itself."
         )
+    shape, wanted = model.outputs[0].shape, (None, *expected)
     if len(shape) != len(wanted) or any(
         size not in (None, of_data) for size, of_data in zip(shape, wanted, strict=True)
     ):
