@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.scale import Scale
@@ -75,11 +76,18 @@ def in_single_precision(model: keras.Model) -> keras.Model:
     return with_link(standardized(network, of_inputs, of_outputs, "float32"), link_of(model))
 
 
+def rounding(scale: Scale) -> NDArray[np.float64]:
+    """Returns how far float32 rounds values at the mean, of each one's standard deviation."""
+    rounded: NDArray[np.float64] = (
+        np.finfo(np.float32).eps / 2 * np.abs(scale.mean) / scale.deviation
+    )
+    return rounded
+
+
 def _check_single_precision(what: str, scale: Scale) -> None:
-    rounding = np.finfo(np.float32).eps / 2 * np.abs(scale.mean) / scale.deviation
     with np.errstate(over="ignore", divide="ignore"):
         ends = [scale.deviation.astype(np.float32), (1 / scale.deviation).astype(np.float32)]
-    lost = ~(rounding <= _MOST_ROUNDED) | ~np.isfinite(ends).all(axis=0)
+    lost = ~(rounding(scale) <= _MOST_ROUNDED) | ~np.isfinite(ends).all(axis=0)
     if lost.any():
         first = int(np.flatnonzero(lost)[0])
         raise UserError(
