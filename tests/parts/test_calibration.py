@@ -59,7 +59,8 @@ def best_predictions(loss: dict[str, Any], shares: list[float]) -> NDArray[np.fl
     options = {"gtol": 1e-9, "maxiter": 500}
     found = minimize(value_and_gradient, start, jac=True, method="BFGS", options=options)
     link = model_outputs(loss, "classification").link
-    return np.asarray(link_function(link)(tf.constant(found.x[None])))[0]
+    predictions: NDArray[np.float64] = link_function(link)(found.x[None]).numpy()[0]
+    return predictions
 
 
 @pytest.mark.parametrize("shares", SHARES, ids=str)
