@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from expt.config.checks import (
     DIRECTION_KEY,
     INITIALIZER_KEY,
-    PREDICTS_KEY,
     STEP_KEY,
     TARGETS_KEY,
     check_watched,
@@ -21,9 +20,11 @@ from expt.config.checks import (
 )
 from expt.config.compose import Job
 from expt.config.instantiate import call, part
+from expt.config.outputs import model_outputs
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.scale import Scale
+from expt.parts.models.links import link_function
 from expt.parts.models.standardization import standardized
 from expt.train.evaluate import Evaluate
 from expt.train.learner import Learner, MakeOptimizer
@@ -31,13 +32,6 @@ from expt.train.loop import DrivenByValidation
 from expt.train.objective import Function, Objective, of_one_type, outputs_of
 from expt.train.supervised import Reconstruction, Supervised
 from expt.train.watch import Watch
-
-_PREDICTIONS: dict[str | None, Callable[[tf.Tensor], tf.Tensor]] = {
-    None: tf.identity,
-    "sigmoid": tf.nn.sigmoid,
-    "softmax": tf.nn.softmax,
-    "softplus": tf.nn.softplus,
-}
 
 
 @dataclass(frozen=True)
@@ -101,18 +95,23 @@ def make_model(job: Job, dataset: Dataset) -> Any:
 
 
 def make_objective(job: Job, dataset: Dataset) -> Objective:
-    """Makes the loss, on the scale of the targets if they have one, and the metrics."""
+    """Makes the loss, on the scale of the targets if they have one, and the metrics.
+
+    Metrics of classes are functions of logits; those of values see predictions.
+    """
     config, task = job.config, task_of(job, dataset.task)
     loss, scale = part(config["loss"], "loss"), _output_scale(job, dataset, task)
-    declared = None if task == "classification" else config["loss"].get(PREDICTS_KEY)
-    if declared not in _PREDICTIONS:
-        valid = ", ".join(name for name in _PREDICTIONS if name)
-        raise UserError(f"loss.{PREDICTS_KEY}={declared}: expected one of {valid}.")
-    metrics = metrics_for(job, task)
+    predict = link_function(model_outputs(config["loss"], task).link)
+    metrics = {
+        name: of_one_type(part(node, f"metric.{name}"))
+        for name, node in metrics_for(job, task).items()
+    }
+    if task != "classification":
+        metrics = {name: _of_predictions(metric, predict) for name, metric in metrics.items()}
     return Objective(
         loss=of_one_type(loss) if scale is None else _on_scale(loss, scale),
-        metrics={name: of_one_type(part(node, f"metric.{name}")) for name, node in metrics.items()},
-        predict=_PREDICTIONS[declared],
+        metrics=metrics,
+        predict=predict,
     )
 
 
@@ -122,7 +121,7 @@ def make_saved_evaluate(job: Job, dataset: Dataset, model: keras.Model, split: S
     Args:
         job: The one that trained the model.
         dataset: With the scales of that training.
-        model: The saved model.
+        model: The saved model, without its link.
         split: What to evaluate on.
     """
     learner = _learner_class(job, task_of(job, dataset.task))
@@ -130,18 +129,11 @@ def make_saved_evaluate(job: Job, dataset: Dataset, model: keras.Model, split: S
 
 
 def make_predict(
-    job: Job, task: str, model: keras.Model
+    model: keras.Model,
 ) -> Callable[[NDArray[np.floating[Any]]], NDArray[np.floating[Any]]]:
-    """Returns the function that predicts with a saved model, batch by batch.
-
-    It gives probabilities for classes, and for all else values in the targets' unit.
-    """
-    declared = {"classification": "softmax", "generation": None}.get(
-        task, job.config["loss"].get(PREDICTS_KEY)
-    )
+    """Returns the function that predicts with a saved model, batch by batch."""
     run = tf.function(
-        lambda inputs: _PREDICTIONS[declared](outputs_of(model, inputs, training=False)),
-        reduce_retracing=True,
+        lambda inputs: outputs_of(model, inputs, training=False), reduce_retracing=True
     )
     return lambda inputs: np.asarray(run(tf.constant(inputs)))
 
@@ -193,6 +185,13 @@ def _output_scale(job: Job, dataset: Dataset, task: str) -> Scale | None:
         return None
     scales = {"regression": dataset.target_scale, "reconstruction": dataset.input_scale}
     return scales.get(task)
+
+
+def _of_predictions(metric: Function, predict: Callable[[tf.Tensor], tf.Tensor]) -> Function:
+    def of_predictions(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        return metric(targets, predict(outputs))
+
+    return of_predictions
 
 
 def _on_scale(loss: Function, scale: Scale) -> Function:

@@ -14,8 +14,9 @@ from expt.config.frozen import read_frozen
 from expt.config.paths import expanded
 from expt.errors import RunError, UserError, hint
 from expt.exports.inputs import describe_inputs
+from expt.prediction.outputs import describe_outputs
 from expt.runs.find import FoundRun, find_run
-from expt.saved import check_shapes, load_model
+from expt.saved import load_predictor, recorded_outputs
 from expt.train.backend import start_tensorflow, stderr_logged
 
 _NAMES = {"saved_model": "saved_model", "onnx": "model.onnx", "tflite": "model.tflite"}
@@ -53,6 +54,7 @@ def _run(arguments: list[str]) -> int:
             difference = _export(job, run, file, args.format, partial)
     print(f"{args.format} written to {path} ({_size(path)})")
     print(f"it takes {describe_inputs(run.record['data'])}")
+    print(f"it gives {describe_outputs(run.record['data'], recorded_outputs(run, job))}")
     print(f"largest difference from the model's outputs: {difference:.1e} of their scale")
     return 0
 
@@ -105,9 +107,7 @@ def _export(job: Job, run: FoundRun, file: Path, name: str, path: Path) -> float
     from expt.exports.comparison import in_float32, largest_difference
 
     exporter = {"saved_model": saved_model, "onnx": onnx, "tflite": tflite}[name]
-    model = load_model(file, job)
-    check_shapes(model, run)
-    model = in_float32(model)
+    model = in_float32(load_predictor(file, run, job))
     try:
         exporter.write(model, path)
         exported = exporter.load(path)

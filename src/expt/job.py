@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,12 @@ from expt.assembly import make_plan, make_recorder
 from expt.building import Parts, make_parts
 from expt.config.checks import metrics_for, task_of
 from expt.config.compose import Job
+from expt.config.outputs import model_outputs
 from expt.continuing import MakeWriter, checkpoints, last_checkpoint, let_go_on
 from expt.description import new_run, resumed_run
 from expt.errors import RunError, Terminated
 from expt.parts.data.dataset import Dataset
+from expt.parts.models.links import with_link
 from expt.record.directories import held
 from expt.record.environment import peak_memory
 from expt.record.images import draw_validation
@@ -225,7 +227,9 @@ def _train(
         best,
         parts.schedules,
     )
-    draw = partial(draw_validation, dataset, task_of(job, dataset.task))
+    task = task_of(job, dataset.task)
+    given = model_outputs(job.config["loss"], task)
+    draw = partial(draw_validation, dataset, task, given.kind)
     run_block = functions.run_block
     if loop["profile"] is not None:
         run_block = profiled(run_block, loop["profile"], run.directory)
@@ -235,8 +239,11 @@ def _train(
         run.update(training_seconds=before + time.perf_counter() - started)
         if best.step is not None:
             best.restore()
-            save_model(learner.model, run.directory / MODEL_FILE)
-            run.update(best={"step": best.step, "watched": parts.watch.metric, **best.values})
+            save_model(with_link(learner.model, given.link), run.directory / MODEL_FILE)
+            run.update(
+                best={"step": best.step, "watched": parts.watch.metric, **best.values},
+                model_outputs=asdict(given),
+            )
 
     try:
         with saving as save:
@@ -279,11 +286,11 @@ def _test(
     progress: Progress,
 ) -> None:
     """Evaluates the test split with the best model, and hands that model to the recorders."""
-    test, outputs = functions.test()
+    test, predictions = functions.test()
     scores = {f"test/{name}": value for name, value in test.items()}
     step = progress.step
     recorder.write(Scalars.single(step, plan.epoch_of(step), scores))
     examples = dataset.test.first(_EXAMPLES_LOGGED)
     path = run.directory / MODEL_FILE
-    recorder.write(BestModel(path, examples, outputs[: len(examples)]))
+    recorder.write(BestModel(path, examples, predictions[: len(examples)]))
     run.update(final={"step": step, **progress.values, **scores})

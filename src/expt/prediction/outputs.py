@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from expt.config.outputs import ModelOutputs
 from expt.errors import UserError
 
 FORMATS = (".csv", ".npz", ".npy")
+_MOST_NAMED = 8
+_KINDS = {"probability": "probabilities", "score": "scores, not probabilities,"}
 
 
 def check_outputs(path: Path) -> None:
@@ -27,14 +30,33 @@ def check_outputs(path: Path) -> None:
         raise UserError(f"{path}: there is no folder {path.absolute().parent}.")
 
 
-def as_columns(data: Mapping[str, Any], outputs: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-    """Names what each prediction says: a class and each class's probability, or values."""
+def as_columns(
+    data: Mapping[str, Any], kind: str, outputs: NDArray[np.float32]
+) -> dict[str, NDArray[Any]]:
+    """Names what each prediction says: a class and a number for each class, or values.
+
+    Args:
+        data: What run.json records of the run's data.
+        kind: Whether the numbers are a `probability` or a `score` of each class.
+        outputs: The predictions, shape [examples, …].
+    """
     if data["task"] == "classification":
         names = np.asarray(data["class_names"])
         columns: dict[str, NDArray[Any]] = {"class": names[outputs.argmax(axis=1)]}
-        return columns | {f"probability {n}": p for n, p in zip(names, outputs.T, strict=True)}
+        return columns | {f"{kind} {n}": p for n, p in zip(names, outputs.T, strict=True)}
     flat = outputs.reshape(len(outputs), math.prod(outputs.shape[1:]))
     return {f"value {number}": column for number, column in enumerate(flat.T)}
+
+
+def describe_outputs(data: Mapping[str, Any], given: ModelOutputs) -> str:
+    """Says what a run's model gives, from what run.json records of its data."""
+    names = data["class_names"]
+    if data["task"] == "classification":
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        return f"{_KINDS[given.kind]} of the classes {', '.join(names[:_MOST_NAMED])}{more}"
+    if data["task"] == "regression":
+        return "values in the unit of the targets"
+    return "values in the unit of the training's inputs"
 
 
 def write(

@@ -134,9 +134,8 @@ def _measure(
     penalties = [v.regularizer(v) for v in model.trainable_variables if v.regularizer]
     weights = None if split.weights is None else tf.constant(split.weights)
     value = tf.add_n([weighted_mean(objective.loss(targets, outputs), weights), *penalties])
-    predictions = objective.predict(outputs)
-    values = {name: metric(targets, predictions) for name, metric in objective.metrics.items()}
-    return {"loss": value, **values}, predictions
+    values = {name: metric(targets, outputs) for name, metric in objective.metrics.items()}
+    return {"loss": value, **values}, objective.predict(outputs)
 
 
 def on_host(

@@ -16,8 +16,8 @@ class Objective:
 
     Attributes:
         loss: Gives one value for each example, from targets and outputs.
-        metrics: By name, functions of targets and predictions that give one number.
-        predict: Turns outputs into predictions, such as logits of pixels into pixels.
+        metrics: By name, functions of targets and outputs that give one number.
+        predict: Turns outputs into predictions, such as logits of classes into probabilities.
     """
 
     loss: Function

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from expt.parts.data.dataset import Dataset, Split
 from expt.train.batch import Batch
 from expt.train.evaluate import Evaluate, make_evaluate
 from expt.train.learner import MakeOptimizer
-from expt.train.objective import Function, Objective
+from expt.train.objective import Objective
 from expt.train.preflight import preflight
 from expt.train.step import make_train_step
 
@@ -29,10 +28,7 @@ class Supervised:
         optimizer = make_optimizer(model.trainable_variables)
         self.optimizers: Sequence[keras.optimizers.Optimizer] = [optimizer]
         self.reported: Sequence[str] = ["loss", *objective.metrics]
-        metrics = {
-            name: _of_outputs(metric, objective) for name, metric in objective.metrics.items()
-        }
-        self.step = make_train_step(model, objective.loss, optimizer, metrics)
+        self.step = make_train_step(model, objective.loss, optimizer, objective.metrics)
 
     def check(self, batch: Batch, dataset: Dataset) -> None:
         """Checks the model's outputs, its loss and its gradients on a batch."""
@@ -77,10 +73,3 @@ class Reconstruction(Supervised):
 
 def _with_inputs_as_targets(batch: Batch) -> Batch:
     return batch._replace(targets=batch.inputs, mixed_targets=None, mixed_share=None)
-
-
-def _of_outputs(metric: Function, objective: Objective) -> Function:
-    def of_outputs(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-        return metric(targets, objective.predict(outputs))
-
-    return of_outputs
