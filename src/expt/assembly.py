@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from expt.config.checks import TARGETS_KEY, check, check_task, task_of
+from expt.config.checks import TARGETS_KEY, batches_per_step, check, check_task, task_of
 from expt.config.compose import Job
 from expt.config.hashes import flatten
-from expt.config.instantiate import call, part
+from expt.config.instantiate import ACCUMULATION_KEY, call, part
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Source, Split
 from expt.parts.data.duplicates import shared_note
@@ -54,7 +54,7 @@ class DataLoader:
         source: Source = call(make_source, "data", **supplied)
         if source.task is not None:
             check_task(job, source.task)
-        batches = job.config["loop"]["batches"]
+        batches = (job.config["loop"]["batches"] or 0) * batches_per_step(job.config)
         key = json.dumps([job.config["data"], batches], sort_keys=True)
         if key not in self._loaded:
             dataset = call(source.load, "data")
@@ -66,6 +66,7 @@ class DataLoader:
             self._loaded[key] = dataset.limited(batches) if batches else dataset
         dataset = self._loaded[key]
         check_task(job, dataset.task)
+        _check_accumulation(job, dataset)
         _check_targets(job, dataset)
         _check_resolution(job, dataset)
         return dataset
@@ -85,6 +86,22 @@ class DataLoader:
 def _size(split: Split) -> float:
     """Bytes of a split's inputs; infinite if they stay on disk."""
     return split.inputs.nbytes if isinstance(split.inputs, np.ndarray) else math.inf
+
+
+def _check_accumulation(job: Job, dataset: Dataset) -> None:
+    """Checks that the train split has the examples of a step.
+
+    Raises:
+        UserError: It does not.
+    """
+    num_batches, available = batches_per_step(job.config), len(dataset.train)
+    if num_batches * dataset.batch_size > available:
+        raise UserError(
+            f"optimizer.{ACCUMULATION_KEY}={num_batches}: a step takes that many batches of "
+            f"data.batch_size={dataset.batch_size}, {num_batches * dataset.batch_size:,} examples; "
+            f"data={dataset.name} has {available:,} training examples. Expected at most "
+            f"{available // dataset.batch_size}, or a smaller data.batch_size."
+        )
 
 
 def _check_targets(job: Job, dataset: Dataset) -> None:
@@ -126,13 +143,14 @@ def _check_resolution(job: Job, dataset: Dataset) -> None:
 def make_plan(job: Job, dataset: Dataset) -> Plan:
     """Returns how long the job trains and when it evaluates and draws."""
     loop = job.config["loop"]
-    steps_per_epoch = dataset.steps_per_epoch
+    num_batches = batches_per_step(job.config)
+    steps_per_epoch = dataset.steps_per_epoch // num_batches
     return Plan(
         seed=job.config["seed"],
         total_steps=loop["steps"] or loop["epochs"] * steps_per_epoch,
         steps_per_epoch=steps_per_epoch,
         num_examples=len(dataset.train),
-        batch_size=dataset.batch_size,
+        batch_size=num_batches * dataset.batch_size,
         eval_every=Cadence.parse(loop["eval_every"]),
         image_every=Cadence.parse(loop["image_every"]),
         save_every=Cadence.parse(loop["save_every"]),

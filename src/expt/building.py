@@ -14,18 +14,21 @@ from expt.config.checks import (
     INITIALIZER_KEY,
     STEP_KEY,
     TARGETS_KEY,
+    batches_per_step,
     check_watched,
     metrics_for,
     task_of,
 )
 from expt.config.compose import Job
-from expt.config.instantiate import call, part
+from expt.config.instantiate import DECAY_KEY, HORIZON_KEY, call, part
 from expt.config.outputs import model_outputs
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.scale import Scale
+from expt.parts.horizon import Held
 from expt.parts.models.links import link_function
 from expt.parts.models.standardization import standardized
+from expt.parts.weight_decay import undecayed
 from expt.train.evaluate import Evaluate
 from expt.train.learner import Learner, MakeOptimizer
 from expt.train.loop import DrivenByValidation
@@ -57,7 +60,7 @@ def make_parts(job: Job, dataset: Dataset, total_steps: int) -> Parts:
     """
     task, config = task_of(job, dataset.task), job.config
     made = make_model(job, dataset)
-    schedule = _make_schedule(job, total_steps)
+    schedule = make_schedule(job, total_steps)
     make_learner = _learner_class(job, task)
     learner = make_learner(made, make_objective(job, dataset), _optimizers(job, schedule))
     check_watched(job, learner.reported)
@@ -114,6 +117,7 @@ def make_objective(job: Job, dataset: Dataset) -> Objective:
         loss=of_one_type(loss) if scale is None else _on_scale(loss, scale),
         metrics=metrics,
         predict=predict,
+        num_parts=batches_per_step(config),
     )
 
 
@@ -158,13 +162,23 @@ def _learner_class(job: Job, task: str) -> type[Learner]:
     return Reconstruction if task == "reconstruction" else Supervised
 
 
-def _make_schedule(job: Job, total_steps: int) -> Any:
-    return call(
-        part(job.config["schedule"], "schedule"),
+def make_schedule(job: Job, total_steps: int) -> Any:
+    """Makes the learning rate of a job of so many steps: a number, or a schedule of Keras.
+
+    Raises:
+        UserError: The schedule refuses its arguments.
+    """
+    node = job.config["schedule"]
+    horizon = node.get(HORIZON_KEY) or total_steps
+    schedule = call(
+        part(node, "schedule"),
         "schedule",
         learning_rate=job.config["optimizer"]["learning_rate"],
-        total_steps=total_steps,
+        total_steps=horizon,
     )
+    if horizon >= total_steps or not callable(schedule) or hasattr(schedule, "consider"):
+        return schedule
+    return Held(schedule, horizon - 1)
 
 
 def _optimizers(job: Job, schedule: Any) -> MakeOptimizer:
@@ -173,6 +187,8 @@ def _optimizers(job: Job, schedule: Any) -> MakeOptimizer:
     def make(variables: Sequence[Any]) -> keras.optimizers.Optimizer:
         made = part(job.config["optimizer"], "optimizer")
         optimizer = call(made, "optimizer", learning_rate=schedule)
+        if job.config["optimizer"].get(DECAY_KEY) is False:
+            optimizer.exclude_from_weight_decay(var_list=undecayed(variables))
         if scales_loss:
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         optimizer.build(variables)

@@ -1,14 +1,19 @@
 """What a run keeps so that it can be continued, and what a continued run begins from."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
+from expt.assembly import make_plan
+from expt.building import make_schedule
 from expt.config.compose import Job
 from expt.config.hashes import identity
+from expt.config.instantiate import ACCUMULATION_KEY, HORIZON_KEY
 from expt.errors import Terminated, UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.journal import FILE_NAME, read_journal
@@ -21,6 +26,7 @@ from expt.train.plan import Plan
 from expt.train.state import Progress, State
 
 CHECKPOINTS = "checkpoints"
+_ACCUMULATOR = "_gradient_accumulator"  # what Keras calls the variables of its own accumulation
 # The kinds of what a checkpoint tells besides its arrays. Metrics may be infinite, or no numbers.
 _FACTS: Mapping[str, Any] = {
     "best_step": (None, int),
@@ -52,6 +58,13 @@ def last_checkpoint(job: Job, dataset: Dataset, directory: Path) -> Checkpoint |
     checkpoint = newest_checkpoint(directory / CHECKPOINTS, last_step)
     if checkpoint is None:
         return None
+    if any(name.endswith(_ACCUMULATOR) for name in checkpoint.arrays):
+        raise UserError(
+            f"{directory} was trained by an earlier version of expt, in which a step was one batch "
+            f"and gradients were accumulated over optimizer.{ACCUMULATION_KEY} steps; now a step "
+            "is one update. To train its config anew: python -m expt.run --rerun "
+            f"{directory}"
+        )
     wrong = wrong_place(checkpoint.facts, _FACTS)
     if wrong is not None:
         raise UserError(
@@ -71,6 +84,52 @@ def last_checkpoint(job: Job, dataset: Dataset, directory: Path) -> Checkpoint |
             f"{'; '.join(differing)}."
         )
     return checkpoint
+
+
+def rate_change(job: Job, dataset: Dataset, earlier: Earlier, step: int) -> str | None:
+    """Returns a sentence on how a longer or shorter run changes the learning rate.
+
+    Args:
+        job: As it is continued.
+        dataset: Its data.
+        earlier: What it was until now.
+        step: The last step that is done.
+
+    Returns:
+        None if the schedule goes on as it would have.
+    """
+    before = _with_values(job, earlier.previous)
+    totals = [make_plan(each, dataset).total_steps for each in (before, job)]
+    schedules = [make_schedule(*pair) for pair in zip((before, job), totals, strict=True)]
+    # Validation drives some, whatever the number of steps is.
+    if totals[0] == totals[1] or any(hasattr(schedule, "consider") for schedule in schedules):
+        return None
+    former, expected = (_rate(schedules[0], min(s, totals[0] - 1)) for s in (step - 1, step))
+    rate = _rate(schedules[1], step)
+    if math.isclose(rate, expected, rel_tol=1e-5):
+        return None
+    horizons = [
+        each.config["schedule"].get(HORIZON_KEY) or total
+        for each, total in zip((before, job), totals, strict=True)
+    ]
+    return (
+        f"schedule={job.choices.get('schedule', 'schedule')} now goes over {horizons[1]:,} steps, "
+        f"and no longer over {horizons[0]:,}: the learning rate changes from {former:.4g} at step "
+        f"{step:,} to {rate:.4g} at step {step + 1:,}. With schedule.{HORIZON_KEY}={horizons[0]} "
+        "it would follow the former schedule, and stay at that one's last rate."
+    )
+
+
+def _with_values(job: Job, values: Mapping[str, Any]) -> Job:
+    config = dict(job.config)
+    for key, value in values.items():
+        group, _, name = key.partition(".")
+        config[group] = {**config[group], name: value}
+    return replace(job, config=config)
+
+
+def _rate(schedule: Any, step: int) -> float:
+    return float(schedule(step)) if callable(schedule) else float(schedule)
 
 
 def let_go_on(progress: Progress, plan: Plan, earlier: Earlier) -> None:

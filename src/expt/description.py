@@ -59,13 +59,21 @@ def new_run(
     return run
 
 
-def resumed_run(job: Job, dataset: Dataset, directory: Path, earlier: Earlier, step: int) -> Run:
-    """Returns a run that goes on from a step; its run.json says so."""
+def resumed_run(
+    job: Job,
+    dataset: Dataset,
+    directory: Path,
+    earlier: Earlier,
+    step: int,
+    note: str | None = None,
+) -> Run:
+    """Returns a run that is continued from a step; its run.json records that, and a note."""
     entry = {
         "step": step,
         "time": time.time(),
         "from": earlier.record["status"],
         "changes": dict(earlier.changes),
+        **({} if note is None else {"note": note}),
     }
     record = {
         **earlier.record,

@@ -21,7 +21,7 @@ from expt.building import Parts, make_parts
 from expt.config.checks import metrics_for, task_of
 from expt.config.compose import Job
 from expt.config.outputs import model_outputs
-from expt.continuing import MakeWriter, checkpoints, last_checkpoint, let_go_on
+from expt.continuing import MakeWriter, checkpoints, last_checkpoint, let_go_on, rate_change
 from expt.description import new_run, resumed_run
 from expt.errors import RunError, Terminated
 from expt.parts.data.dataset import Dataset
@@ -91,15 +91,19 @@ def run_job(
         with mistakes_told("the first batch can't be trained on"):
             parts.learner.check(first_batch(dataset), dataset)
         functions = _compile(job, plan, parts.learner, feed, dataset)
-        state = _make_state(job, parts)
+        state, note = _make_state(job, parts), None
         if checkpoint is not None and earlier is not None:
             state.restore(checkpoint)
             let_go_on(state.progress, plan, earlier)
+            note = rate_change(job, dataset, earlier, state.progress.step)
         with _disk_errors_told(directory):
             if earlier is None:
                 run = new_run(job, dataset, directory, parts.learner, sweep)
             else:
-                run = resumed_run(job, dataset, directory, earlier, state.progress.step)
+                run = resumed_run(job, dataset, directory, earlier, state.progress.step, note)
+        if note is not None:
+            console.print(note, highlight=False, markup=False, soft_wrap=True)
+            _log.info(note)
         shown = ["loss", *metrics_for(job, task_of(job, dataset.task))][:2]
         watched = parts.watch.metric.removeprefix("val/")
         recorder = make_recorder(

@@ -12,6 +12,7 @@ from expt.assembly import DataLoader, Sinks
 from expt.command import run_command, take_options
 from expt.config.compose import Job
 from expt.config.frozen import read_frozen, with_overrides
+from expt.config.hashes import flatten
 from expt.errors import UserError
 from expt.launch import LOG_FILE, log_to, print_where_to_look, train_here
 from expt.record.planned import PLAN_FILE
@@ -30,7 +31,8 @@ def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m expt.resume",
         description="Finishes an interrupted run from its last checkpoint, in place, or what is "
-        "left of a sweep. A finished run is extended if it is told how far: loop.epochs=60.",
+        "left of a sweep. loop.epochs=60 extends a finished run; a schedule then goes over the "
+        "whole length, unless schedule.total_steps=… keeps the former one.",
     )
     parser.add_argument(
         "run",
@@ -54,18 +56,17 @@ def _run(arguments: list[str]) -> int:
     run = find_run(args.run, Path(options["output_dir"]))
     run.check_record()
     _refuse_alive(run)
-    job, changes = _changed(read_frozen(run.directory, run.record), overrides)
+    job = read_frozen(run.directory, run.record)
+    changed, earlier = _changed(job, run.record, overrides)
     was_closed = run.record.get("closed") is not False  # else it died while sinks took the rest
-    if run.record["status"] == Status.FINISHED and was_closed and not changes:
+    if run.record["status"] == Status.FINISHED and was_closed and not earlier.changes:
         print(f"{_shown(run)} is finished; loop.epochs=… extends it")
         return 0
-    dataset = DataLoader()(job)
+    dataset = DataLoader()(changed)
     _check_data(run, dataset.fingerprint)
     console, sinks = Console(), Sinks()
     log_to(run.directory / LOG_FILE)
-    exit_code = train_here(
-        job, dataset, run.directory, sinks(job), console, Earlier(run.record, changes)
-    )
+    exit_code = train_here(changed, dataset, run.directory, sinks(changed), console, earlier)
     sinks.stop()
     print_where_to_look(console, run.output_dir)
     return exit_code
@@ -105,8 +106,9 @@ def _refuse_alive(run: FoundRun) -> None:
     )
 
 
-def _changed(job: Job, overrides: list[str]) -> tuple[Job, Mapping[str, Any]]:
-    changed, changes = with_overrides(job, overrides)
+def _changed(job: Job, record: Mapping[str, Any], overrides: list[str]) -> tuple[Job, Earlier]:
+    """Returns the job as it is continued, and what is known of it until now."""
+    before = flatten(job.config)
     for override in overrides:
         key = override.partition("=")[0]
         if key not in EXTENSIONS:
@@ -115,12 +117,11 @@ def _changed(job: Job, overrides: list[str]) -> tuple[Job, Mapping[str, Any]]:
                 f"{', '.join(EXTENSIONS)}; python -m expt.run --rerun RUN {override} begins a new "
                 "run."
             )
-    kept = {
-        key: value
-        for key, value in changes.items()
-        if job.config["loop"][key.removeprefix("loop.")] != value
-    }
-    return changed, kept
+    # A run that was recorded before a key was introduced lacks it.
+    known = [o if o.partition("=")[0] in before else f"+{o}" for o in overrides]
+    changed, given = with_overrides(job, known)
+    changes = {key: value for key, value in given.items() if before.get(key) != value}
+    return changed, Earlier(record, changes, {k: before[k] for k in changes if k in before})
 
 
 def _check_data(run: FoundRun, fingerprint: str) -> None:

@@ -12,7 +12,7 @@ import yaml
 from expt.config import schema
 from expt.config.compose import Job
 from expt.config.hashes import flatten
-from expt.config.instantiate import check_target, targets
+from expt.config.instantiate import ACCUMULATION_KEY, DECAY_KEY, HORIZON_KEY, check_target, targets
 from expt.config.location import config_directory, options
 from expt.config.outputs import (
     EXPECTED_LINKS,
@@ -78,8 +78,14 @@ def check(job: Job) -> None:
     _check_loop(config)
     _check_sweep(config["sweep"])
     _check_numbers(config)
+    _check_optimizer(config["optimizer"])
     _check_homes(config["data"])
     _check_output_directory(job.output_dir)
+
+
+def batches_per_step(config: Mapping[str, Any]) -> int:
+    """Returns of how many batches the mean gradient makes one step."""
+    return config["optimizer"].get(ACCUMULATION_KEY) or 1
 
 
 def task_of(job: Job, data_task: str) -> str:
@@ -244,22 +250,31 @@ def _check_numbers(config: Mapping[str, Any]) -> None:
     for key, least in (("batch_size", 1), ("split_seed", 0)):
         if key in config["data"]:
             _at_least(f"data.{key}", config["data"][key], least)
-    rate = config["optimizer"]["learning_rate"]
-    if not _is_number(rate) or not 0 < rate < float("inf"):
-        raise UserError(f"optimizer.learning_rate={rate}: expected a positive number.")
-    steps = config["optimizer"].get("gradient_accumulation_steps")
-    if steps is not None:
-        _at_least("optimizer.gradient_accumulation_steps", steps, 2)
-    for key in ("clipnorm", "global_clipnorm", "clipvalue"):
-        most = config["optimizer"].get(key)  # Keras ignores those that are not positive
-        if most is not None and not (_is_number(most) and most > 0):
-            raise UserError(f"optimizer.{key}={most}: expected a positive number, or null.")
+    horizon = config["schedule"].get(HORIZON_KEY)
+    if horizon is not None:
+        _at_least(f"schedule.{HORIZON_KEY}", horizon, 1)
     dropout = config["model"].get("dropout", 0.0)
     if not _is_number(dropout) or not 0 <= dropout < 1:
         raise UserError(f"model.dropout={dropout}: expected a number from 0 to below 1.")
     units = config["model"].get("units", [])
     if not isinstance(units, list) or not all(_is_count(width) for width in units):
         raise UserError(f"model.units={units}: expected a list of widths, such as [128, 128].")
+
+
+def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
+    rate = optimizer["learning_rate"]
+    if not _is_number(rate) or not 0 < rate < float("inf"):
+        raise UserError(f"optimizer.learning_rate={rate}: expected a positive number.")
+    num_batches = optimizer.get(ACCUMULATION_KEY)
+    if num_batches is not None:
+        _at_least(f"optimizer.{ACCUMULATION_KEY}", num_batches, 2)
+    if not isinstance(optimizer.get(DECAY_KEY, False), bool):
+        given = optimizer[DECAY_KEY]
+        raise UserError(f"optimizer.{DECAY_KEY}={given}: expected true or false.")
+    for key in ("clipnorm", "global_clipnorm", "clipvalue"):
+        most = optimizer.get(key)  # Keras ignores those that are not positive
+        if most is not None and not (_is_number(most) and most > 0):
+            raise UserError(f"optimizer.{key}={most}: expected a positive number, or null.")
 
 
 def _check_homes(data: Mapping[str, Any]) -> None:

@@ -32,12 +32,22 @@ _KERAS = re.compile(
     r"\.(?!Lambda$|TFSMLayer$)[A-Z]\w*"
 )
 
+ACCUMULATION_KEY = "gradient_accumulation_steps"
+"""Of an optimizer: of how many batches the mean gradient makes one step."""
+DECAY_KEY = "decay_all"
+"""Of an optimizer: whether weight decay is of all variables; without it, the optimizer decides."""
+HORIZON_KEY = "total_steps"
+"""Of a schedule: over how many steps it goes; null is the whole run."""
+_FRAMEWORKS = {"optimizer": (ACCUMULATION_KEY, DECAY_KEY), "schedule": (HORIZON_KEY,)}
+"""Keys of parts that are no arguments, but for the framework itself."""
+
 
 def part(node: Mapping[str, Any], where: str) -> functools.partial[Any]:
     """Returns what a node's `_target_` names, with the node's other keys bound as arguments.
 
     What the framework supplies (an input shape, the activation …) is given when the result is
-    called. Keys with an underscore in front are declarations, not arguments.
+    called. Keys with an underscore in front are declarations, not arguments; nor are those that the
+    framework handles itself, such as an optimizer's accumulation of gradients.
 
     Args:
         node: A part's config.
@@ -51,7 +61,12 @@ def part(node: Mapping[str, Any], where: str) -> functools.partial[Any]:
     for place, mapping in mappings(node, where):
         if "_args_" in mapping:
             raise UserError(f"{place}: _args_ is not allowed; give arguments by their names.")
-    arguments = {key: value for key, value in node.items() if not _is_declaration(key)}
+    of_framework = _FRAMEWORKS.get(where, ())
+    arguments = {
+        key: value
+        for key, value in node.items()
+        if not _is_declaration(key) and key not in of_framework
+    }
     try:
         made = hydra.utils.instantiate(arguments, _partial_=True, _convert_="all")
     except HydraException as error:

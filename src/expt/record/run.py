@@ -9,8 +9,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-EXTENSIONS = ("loop.epochs", "loop.steps", "loop.patience", "loop.time_limit")
-"""What may be changed when a run is resumed: how long it goes on, not what a step does."""
+EXTENSIONS = (
+    *("loop.epochs", "loop.steps", "loop.patience", "loop.time_limit"),
+    "schedule.total_steps",
+)
+"""What may be changed when a run is resumed: how long it lasts, not what a step does."""
 
 
 class Status(StrEnum):
@@ -86,7 +89,9 @@ class Earlier:
     Attributes:
         record: The content of its run.json.
         changes: What is changed of the config now, by full key.
+        previous: The values that the changed keys had; those that were missing are left out.
     """
 
     record: Mapping[str, Any]
     changes: Mapping[str, Any]
+    previous: Mapping[str, Any] = field(default_factory=dict)

@@ -59,6 +59,7 @@ class Adversarial:
             of_generator,
             of_discriminator,
             noise_seed,
+            objective.num_parts,
         )
 
     def check(self, batch: Batch, dataset: Dataset) -> None:

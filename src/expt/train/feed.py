@@ -70,9 +70,14 @@ def make_feed(plan: Plan, dataset: Dataset, first_step: int = 0) -> Feed:
     return Feed(batch_of, reads_ahead, fits_xla, failures)
 
 
-def first_batch(dataset: Dataset) -> Batch:
-    """Returns the first examples of the train split, unaugmented, as one batch."""
-    count = dataset.batch_size
+def first_batch(dataset: Dataset, num_parts: int = 1) -> Batch:
+    """Returns the first examples of the train split, unaugmented, as one batch.
+
+    Args:
+        dataset: What to take them from.
+        num_parts: How many times `dataset.batch_size` to take.
+    """
+    count = num_parts * dataset.batch_size
     split = dataset.train
     return Batch(
         tf.constant(split.first(count)),

@@ -18,11 +18,14 @@ class Objective:
         loss: Gives one value for each example, from targets and outputs.
         metrics: By name, functions of targets and outputs that give one number.
         predict: Turns outputs into predictions, such as logits of classes into probabilities.
+        num_parts: In how many parts a training step computes the gradient of its batch, one after
+            the other.
     """
 
     loss: Function
     metrics: Mapping[str, Function]
     predict: Callable[[tf.Tensor], tf.Tensor]
+    num_parts: int = 1
 
 
 def outputs_of(model: keras.Model, inputs: tf.Tensor, *, training: bool) -> tf.Tensor:
@@ -33,6 +36,11 @@ def outputs_of(model: keras.Model, inputs: tf.Tensor, *, training: bool) -> tf.T
     """
     outputs = model(inputs, training=training)
     return outputs if outputs.dtype == tf.float64 else tf.cast(outputs, tf.float32)
+
+
+def outputs_type(model: keras.Model) -> tf.DType:
+    """Returns the type of what `outputs_of` returns for a model."""
+    return tf.float64 if model.output.dtype == "float64" else tf.float32
 
 
 def of_one_type(function: Function) -> Function:

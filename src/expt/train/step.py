@@ -6,8 +6,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from expt.train.accumulation import Compute, over_parts
 from expt.train.batch import Batch, weighted_mean
-from expt.train.objective import Function, outputs_of
+from expt.train.objective import Function, outputs_of, outputs_type
 
 Step = Callable[[Batch], dict[str, tf.Tensor]]
 """A step: a function of a batch that returns scalars by metric name, `loss` among them."""
@@ -18,24 +19,31 @@ def make_train_step(
     loss: Function,
     optimizer: keras.optimizers.Optimizer,
     metrics: Mapping[str, Function],
+    num_parts: int = 1,
 ) -> Step:
     """Returns the step of supervised training, θ ← θ - α ∇ mean(loss), for any optimizer's rule.
 
     The step logs nothing and saves nothing. The scalars it returns are those of the weights
     before the update: `loss` (with the model's own regularisation), the metrics on this batch,
-    `grad_norm` (the global L2 norm) and the `learning_rate` of the update.
+    `grad_norm` (the global L2 norm, before any clipping) and the `learning_rate` of the update.
 
     Args:
         model: Maps inputs to outputs.
         loss: Gives one value for each example.
         optimizer: Updates the model's trainable variables; must be built.
         metrics: By name, functions that give one number for a batch.
+        num_parts: In how many parts the gradient of a batch is computed, one after the other.
     """
     variables = model.trainable_variables
-    gradients_of = _make_gradients(model, loss, optimizer, variables)
+    gradients_of = over_parts(
+        _make_gradients(model, loss, optimizer, variables),
+        num_parts,
+        [tf.constant(0.0), *variables],
+        [outputs_type(model)],
+    )
 
     def step(batch: Batch) -> dict[str, tf.Tensor]:
-        gradients, value, outputs = gradients_of(batch)
+        (value, *gradients), (outputs,) = gradients_of(batch)
         applied = _apply(optimizer, gradients, variables)
         targets = _main_targets(batch)
         values = {name: metric(targets, outputs) for name, metric in metrics.items()}
@@ -49,16 +57,16 @@ def _make_gradients(
     loss: Function,
     optimizer: keras.optimizers.Optimizer,
     variables: Sequence[Any],
-) -> Callable[[Batch], tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]]:
-    """Returns the function of a batch that gives gradients, loss and outputs, and updates none."""
+) -> Compute:
+    """Returns the function of a batch that returns loss and gradients, and the outputs."""
 
-    def gradients_of(batch: Batch) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
+    def gradients_of(batch: Batch) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         with tf.GradientTape() as tape:
             outputs = outputs_of(model, batch.inputs, training=True)
             values = weighted_mean(_mixed_loss(loss, batch, outputs), batch.weights)
             value = tf.add_n([values, *(tf.cast(penalty, tf.float32) for penalty in model.losses)])
             scaled = optimizer.scale_loss(value)
-        return tape.gradient(scaled, variables), value, outputs
+        return [value, *tape.gradient(scaled, variables)], [outputs]
 
     return gradients_of
 
@@ -82,7 +90,7 @@ def _apply(
     optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], variables: Sequence[Any]
 ) -> dict[str, tf.Tensor]:
     """Updates the variables; returns the gradients' norm and the learning rate of the update."""
-    learning_rate = tf.convert_to_tensor(optimizer.learning_rate)
+    learning_rate = _learning_rate(optimizer)
     # An optimizer that scales the loss unscales the gradients in `apply`.
     loss_scale = optimizer.scale_loss(tf.constant(1.0))
     optimizer.apply(gradients, variables)
@@ -92,6 +100,15 @@ def _apply(
     }
 
 
+def _learning_rate(optimizer: keras.optimizers.Optimizer) -> tf.Tensor:
+    """The learning rate of the next update, without what an optimizer adapts for each weight."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # under a loss scale
+    learning_rate = tf.convert_to_tensor(inner.learning_rate)
+    if isinstance(inner, keras.optimizers.Adafactor):  # whatever its relative_step is
+        return tf.minimum(learning_rate, tf.math.rsqrt(tf.cast(inner.iterations + 1, tf.float32)))
+    return learning_rate
+
+
 def make_adversarial_step(
     generator: keras.Model,
     discriminator: keras.Model,
@@ -99,6 +116,7 @@ def make_adversarial_step(
     generator_optimizer: keras.optimizers.Optimizer,
     discriminator_optimizer: keras.optimizers.Optimizer,
     noise_seed: keras.random.SeedGenerator,
+    num_parts: int = 1,
 ) -> Step:
     """Returns the step of an adversarial pair: both networks are updated, each by its optimizer.
 
@@ -115,9 +133,11 @@ def make_adversarial_step(
         generator_optimizer: Updates the generator; must be built.
         discriminator_optimizer: Updates the discriminator; must be built.
         noise_seed: Draws the noise, from the standard normal distribution.
+        num_parts: In how many parts the gradients of a batch are computed, one after the other.
     """
+    of_one, of_other = generator.trainable_variables, discriminator.trainable_variables
 
-    def step(batch: Batch) -> dict[str, tf.Tensor]:
+    def gradients_of(batch: Batch) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         size, weights = batch.inputs.shape[0], batch.weights
         real, fake = tf.ones((size, 1)), tf.zeros((size, 1))
         noise = keras.random.normal((size, generator.input_shape[-1]), seed=noise_seed)
@@ -129,13 +149,16 @@ def make_adversarial_step(
             telling = weighted_mean((loss(real, of_real) + loss(fake, of_generated)) / 2, weights)
             scaled_fooling = generator_optimizer.scale_loss(fooling)
             scaled_telling = discriminator_optimizer.scale_loss(telling)
-        variables = generator.trainable_variables, discriminator.trainable_variables
-        gradients = (
-            tape.gradient(scaled_fooling, variables[0]),
-            tape.gradient(scaled_telling, variables[1]),
-        )
-        of_generator = _apply(generator_optimizer, gradients[0], variables[0])
-        of_discriminator = _apply(discriminator_optimizer, gradients[1], variables[1])
+        gradients = tape.gradient(scaled_fooling, of_one), tape.gradient(scaled_telling, of_other)
+        return [fooling, telling, *gradients[0], *gradients[1]], []
+
+    losses = [tf.constant(0.0), tf.constant(0.0)]
+    compute = over_parts(gradients_of, num_parts, [*losses, *of_one, *of_other])
+
+    def step(batch: Batch) -> dict[str, tf.Tensor]:
+        (fooling, telling, *gradients), _ = compute(batch)
+        of_generator = _apply(generator_optimizer, gradients[: len(of_one)], of_one)
+        of_discriminator = _apply(discriminator_optimizer, gradients[len(of_one) :], of_other)
         return {
             "loss": fooling,
             "discriminator_loss": telling,

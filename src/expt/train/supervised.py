@@ -28,7 +28,9 @@ class Supervised:
         optimizer = make_optimizer(model.trainable_variables)
         self.optimizers: Sequence[keras.optimizers.Optimizer] = [optimizer]
         self.reported: Sequence[str] = ["loss", *objective.metrics]
-        self.step = make_train_step(model, objective.loss, optimizer, objective.metrics)
+        self.step = make_train_step(
+            model, objective.loss, optimizer, objective.metrics, objective.num_parts
+        )
 
     def check(self, batch: Batch, dataset: Dataset) -> None:
         """Checks the model's outputs, its loss and its gradients on a batch."""

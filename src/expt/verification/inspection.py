@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from expt.building import make_parts
+from expt.config.checks import batches_per_step
 from expt.config.compose import Job
 from expt.parts.data.dataset import Dataset
 from expt.train.feed import first_batch
@@ -44,7 +45,7 @@ def inspect_step(job: Job, dataset: Dataset, num_steps: int) -> dict[str, Found]
     """
     parts = make_parts(job, dataset, num_steps)
     layers = _layers(parts.learner.networks)
-    batch = first_batch(dataset)
+    batch = first_batch(dataset, batches_per_step(job.config))
     step = tf.function(parts.learner.step).get_concrete_function(batch)
     states = state_variables(parts.learner, parts.schedules).values()
     held = {id(_handle(variable)) for variable in states}

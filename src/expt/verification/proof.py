@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from expt.assembly import make_plan
+from expt.config.checks import batches_per_step
 from expt.config.compose import Job
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
@@ -59,8 +60,7 @@ class Proof:
 def make_proof(job: Job, dataset: Dataset, folder: Path) -> Proof:
     """Shortens a job.
 
-    Epochs, evaluations and checkpoints come several times within its steps, and cycles of
-    gradient accumulation end in between.
+    Epochs, evaluations and checkpoints come several times within its steps.
 
     Args:
         job: The user's; it must have been checked.
@@ -71,11 +71,10 @@ def make_proof(job: Job, dataset: Dataset, folder: Path) -> Proof:
         UserError: The job has a single step, so there is none to be interrupted after.
     """
     total = make_plan(job, dataset).total_steps
-    cycle = job.config["optimizer"].get("gradient_accumulation_steps") or 1
-    steps = min(total, max(_STEPS, 3 * cycle))
+    steps = min(total, _STEPS)
     if steps < 2:
         raise UserError(f"loop.steps={total}: expected at least 2, one before an interruption.")
-    batches = max(2, steps * 2 // 5)
+    batches = max(2, steps * 2 // 5) * batches_per_step(job.config)
     config, loop = copy.deepcopy(job.config), job.config["loop"]
     shortened = {
         "steps": steps,
@@ -92,7 +91,7 @@ def make_proof(job: Job, dataset: Dataset, folder: Path) -> Proof:
         shortened_job,
         dataset.fingerprint,
         batches,
-        _interruption(plan, cycle),
+        _interruption(plan),
         tuple(f"loop.{key}" for key in _ENDING if loop[key] is not None),
     )
 
@@ -105,12 +104,11 @@ def _eval_every(users: object, steps: int) -> int:
     return min(cadence.count, most)
 
 
-def _interruption(plan: Plan, cycle: int) -> int:
-    """Draws the step: as far as there is one in the middle, in mid-epoch and in mid-cycle."""
+def _interruption(plan: Plan) -> int:
+    """Draws the step: as far as there is one in the middle, and in mid-epoch."""
     steps = list(range(1, plan.total_steps))
     third = plan.total_steps / 3
     for condition in (
-        lambda step: step % cycle != 0,
         lambda step: step % plan.steps_per_epoch != 0,
         lambda step: third <= step <= 2 * third,
         lambda step: not plan.evaluates_after(step),
