@@ -126,13 +126,12 @@ def rates(optimizer: Any, count: int) -> list[float]:
 
 
 def test_a_schedule_lasts_the_whole_run_with_accumulation_too(digits: Dataset) -> None:
-    """Keras tells a schedule the number of steps, not that of updates."""
     overrides = ["schedule=cosine", "optimizer=sgd", "optimizer.learning_rate=0.5"]
     plain = parts_of(*overrides, dataset=digits, total_steps=12).learner.optimizers[0]
     expected = rates(plain, 12)
     overrides.append("optimizer.gradient_accumulation_steps=3")
     learner = parts_of(*overrides, dataset=digits, total_steps=12).learner
-    found = [float(learner.step(first_batch(digits))["learning_rate"]) for _ in range(12)]
+    found = [float(learner.step(first_batch(digits, 3))["learning_rate"]) for _ in range(12)]
     assert found == pytest.approx(expected)
 
 

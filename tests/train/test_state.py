@@ -148,17 +148,6 @@ def test_frozen_weights_and_statistics_stay() -> None:
             np.testing.assert_array_equal(variable.numpy(), value)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 4])
-def test_while_gradients_accumulate_there_are_averages_too(steps: int) -> None:
-    model, optimizer = make_model(), averaging(gradient_accumulation_steps=3)
-    train_on = train(model, optimizer)
-    for _ in range(steps):
-        trained = train_on()
-    if steps < 3:
-        with averages_in_place([model], [optimizer]):
-            np.testing.assert_allclose(model.trainable_variables[0].numpy(), trained[0], rtol=1e-6)
-
-
 def test_before_the_first_update_the_weights_are_their_own_average() -> None:
     """A loss scale skips the updates whose gradients overflow, at first often several."""
     model, optimizer = make_model(), averaging()

@@ -36,3 +36,8 @@ def weighted_mean(values: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
         return tf.reduce_mean(values)
     counted = tf.where(weights > 0, values, tf.zeros_like(values))
     return tf.math.divide_no_nan(tf.reduce_sum(weights * counted), tf.reduce_sum(weights))
+
+
+def total_weight(weights: tf.Tensor | None) -> tf.Tensor:
+    """Returns what `weighted_mean` divides by, as far as batches of one size differ in it."""
+    return tf.constant(1.0) if weights is None else tf.reduce_sum(weights)

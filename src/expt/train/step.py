@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from expt.train.accumulation import Compute, over_parts
-from expt.train.batch import Batch, weighted_mean
+from expt.train.accumulation import Compute, Computed, over_parts
+from expt.train.batch import Batch, total_weight, weighted_mean
 from expt.train.objective import Function, outputs_of, outputs_type
 
 Step = Callable[[Batch], dict[str, tf.Tensor]]
@@ -43,7 +43,7 @@ def make_train_step(
     )
 
     def step(batch: Batch) -> dict[str, tf.Tensor]:
-        (value, *gradients), (outputs,) = gradients_of(batch)
+        _, (value, *gradients), (outputs,) = gradients_of(batch)
         applied = _apply(optimizer, gradients, variables)
         targets = _main_targets(batch)
         values = {name: metric(targets, outputs) for name, metric in metrics.items()}
@@ -60,13 +60,14 @@ def _make_gradients(
 ) -> Compute:
     """Returns the function of a batch that returns loss and gradients, and the outputs."""
 
-    def gradients_of(batch: Batch) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    def gradients_of(batch: Batch) -> Computed:
         with tf.GradientTape() as tape:
             outputs = outputs_of(model, batch.inputs, training=True)
             values = weighted_mean(_mixed_loss(loss, batch, outputs), batch.weights)
             value = tf.add_n([values, *(tf.cast(penalty, tf.float32) for penalty in model.losses)])
             scaled = optimizer.scale_loss(value)
-        return [value, *tape.gradient(scaled, variables)], [outputs]
+        gradients = tape.gradient(scaled, variables)
+        return Computed(total_weight(batch.weights), [value, *gradients], [outputs])
 
     return gradients_of
 
@@ -137,7 +138,7 @@ def make_adversarial_step(
     """
     of_one, of_other = generator.trainable_variables, discriminator.trainable_variables
 
-    def gradients_of(batch: Batch) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    def gradients_of(batch: Batch) -> Computed:
         size, weights = batch.inputs.shape[0], batch.weights
         real, fake = tf.ones((size, 1)), tf.zeros((size, 1))
         noise = keras.random.normal((size, generator.input_shape[-1]), seed=noise_seed)
@@ -150,13 +151,14 @@ def make_adversarial_step(
             scaled_fooling = generator_optimizer.scale_loss(fooling)
             scaled_telling = discriminator_optimizer.scale_loss(telling)
         gradients = tape.gradient(scaled_fooling, of_one), tape.gradient(scaled_telling, of_other)
-        return [fooling, telling, *gradients[0], *gradients[1]], []
+        means = [fooling, telling, *gradients[0], *gradients[1]]
+        return Computed(total_weight(weights), means, [])
 
     losses = [tf.constant(0.0), tf.constant(0.0)]
     compute = over_parts(gradients_of, num_parts, [*losses, *of_one, *of_other])
 
     def step(batch: Batch) -> dict[str, tf.Tensor]:
-        (fooling, telling, *gradients), _ = compute(batch)
+        _, (fooling, telling, *gradients), _ = compute(batch)
         of_generator = _apply(generator_optimizer, gradients[: len(of_one)], of_one)
         of_discriminator = _apply(discriminator_optimizer, gradients[len(of_one) :], of_other)
         return {
