@@ -42,14 +42,12 @@ def over_parts(
 
     Args:
         compute: What to do with a part.
-        num_parts: How many parts; they must divide the batch.
+        num_parts: How many parts, at least 2; they must divide the batch.
         means_like: Tensors of the shapes and types of the means.
         output_types: The types of the outputs.
     """
-    if num_parts == 1:
-        return compute
 
-    def over_all(batch: Batch) -> Computed:
+    def compute_all(batch: Batch) -> Computed:
         parts = [None if values is None else _cut(values, num_parts) for values in batch]
 
         def add(
@@ -78,7 +76,7 @@ def over_parts(
         means = [total / tf.cast(weight, total.dtype) for total in sums]
         return Computed(weight, means, [row.concat() for row in rows])
 
-    return over_all
+    return compute_all
 
 
 def _cut(values: tf.Tensor, num_parts: int) -> tf.Tensor:

@@ -35,12 +35,10 @@ def make_train_step(
         num_parts: In how many parts the gradient of a batch is computed, one after the other.
     """
     variables = model.trainable_variables
-    gradients_of = over_parts(
-        _make_gradients(model, loss, optimizer, variables),
-        num_parts,
-        [tf.constant(0.0), *variables],
-        [outputs_type(model)],
-    )
+    gradients_of = _make_gradients(model, loss, optimizer, variables)
+    if num_parts > 1:
+        means_like = [tf.constant(0.0), *variables]
+        gradients_of = over_parts(gradients_of, num_parts, means_like, [outputs_type(model)])
 
     def step(batch: Batch) -> dict[str, tf.Tensor]:
         _, (value, *gradients), (outputs,) = gradients_of(batch)
@@ -154,8 +152,10 @@ def make_adversarial_step(
         means = [fooling, telling, *gradients[0], *gradients[1]]
         return Computed(total_weight(weights), means, [])
 
-    losses = [tf.constant(0.0), tf.constant(0.0)]
-    compute = over_parts(gradients_of, num_parts, [*losses, *of_one, *of_other])
+    compute: Compute = gradients_of
+    if num_parts > 1:
+        means_like = [tf.constant(0.0), tf.constant(0.0), *of_one, *of_other]
+        compute = over_parts(gradients_of, num_parts, means_like)
 
     def step(batch: Batch) -> dict[str, tf.Tensor]:
         _, (fooling, telling, *gradients), _ = compute(batch)
