@@ -96,27 +96,35 @@ def rate_change(job: Job, dataset: Dataset, earlier: Earlier, step: int) -> str 
         step: The last step that is done.
 
     Returns:
-        None if the schedule goes on as it would have.
+        None if the rate is what it would have been, or the last one of the former schedule.
+
+    Raises:
+        UserError: The schedule would have a length that is neither the former one nor the run's.
     """
-    before = _with_values(job, earlier.previous)
-    totals = [make_plan(each, dataset).total_steps for each in (before, job)]
-    schedules = [make_schedule(*pair) for pair in zip((before, job), totals, strict=True)]
-    # Validation drives some, whatever the number of steps is.
-    if totals[0] == totals[1] or any(hasattr(schedule, "consider") for schedule in schedules):
-        return None
+    jobs = _with_values(job, earlier.previous), job
+    totals = [make_plan(each, dataset).total_steps for each in jobs]
+    schedules = [make_schedule(*pair) for pair in zip(jobs, totals, strict=True)]
+    lengths = [
+        each.config["schedule"].get(HORIZON_KEY) or total
+        for each, total in zip(jobs, totals, strict=True)
+    ]
+    given = earlier.changes.get(f"schedule.{HORIZON_KEY}")
+    if given not in (None, lengths[0]):
+        raise UserError(
+            f"schedule.{HORIZON_KEY}={given}: a resumed run can't change what its steps do. "
+            f"Expected {lengths[0]}, the former length of its schedule, or null, the whole run's."
+        )
+    if step == 0 or any(hasattr(schedule, "consider") for schedule in schedules):
+        return None  # validation drives it, whatever the number of steps is
     former, expected = (_rate(schedules[0], min(s, totals[0] - 1)) for s in (step - 1, step))
     rate = _rate(schedules[1], step)
     if math.isclose(rate, expected, rel_tol=1e-5):
         return None
-    horizons = [
-        each.config["schedule"].get(HORIZON_KEY) or total
-        for each, total in zip((before, job), totals, strict=True)
-    ]
     return (
-        f"schedule={job.choices.get('schedule', 'schedule')} now goes over {horizons[1]:,} steps, "
-        f"and no longer over {horizons[0]:,}: the learning rate changes from {former:.4g} at step "
-        f"{step:,} to {rate:.4g} at step {step + 1:,}. With schedule.{HORIZON_KEY}={horizons[0]} "
-        "it would follow the former schedule, and stay at that one's last rate."
+        f"schedule={job.choices.get('schedule', 'schedule')} now goes over {lengths[1]:,} steps, "
+        f"and no longer over {lengths[0]:,}: the learning rate changes from {former:.4g} at step "
+        f"{step:,} to {rate:.4g} at step {step + 1:,}. schedule.{HORIZON_KEY}={lengths[0]} would "
+        "keep the former schedule, and then its last rate."
     )
 
 

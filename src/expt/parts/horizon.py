@@ -1,0 +1,33 @@
+"""A schedule that is shorter than its run."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras.optimizers.schedules import LearningRateSchedule
+
+
+@keras.saving.register_keras_serializable(package="expt")
+class Held(LearningRateSchedule):  # type: ignore[misc]
+    """A schedule up to a last step, whose learning rate then stays.
+
+    α_t = schedule(min(t, last step)).
+
+    Args:
+        schedule: Any schedule of Keras, or its serialized form.
+        last_step: Counted from 0.
+    """
+
+    def __init__(self, schedule: Any, last_step: int) -> None:
+        if isinstance(schedule, dict):
+            schedule = keras.optimizers.schedules.deserialize(schedule)
+        self.schedule, self.last_step = schedule, last_step
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """Returns the learning rate of a step, a scalar."""
+        return self.schedule(tf.minimum(tf.cast(step, tf.int64), self.last_step))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        schedule = keras.optimizers.schedules.serialize(self.schedule)
+        return {"schedule": schedule, "last_step": self.last_step}

@@ -1,0 +1,157 @@
+"""A step whose gradient is computed in parts is the step on the whole batch."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from expt.parts.losses import binary_crossentropy, crossentropy
+from expt.parts.metrics import accuracy, f1
+from expt.parts.models.dense import mlp
+from expt.train.adversarial import Adversarial
+from expt.train.batch import Batch
+from expt.train.block import compiled
+from expt.train.objective import Objective
+from expt.train.supervised import Reconstruction, Supervised
+from train.test_adversarial import linear_pair
+from train.train_helpers import built
+
+RANDOM = np.random.default_rng(0)
+STEPS, PARTS, SIZE = 4, 3, 6
+METRICS = {"accuracy": accuracy, "f1": f1}
+
+
+def batches(is_weighted: bool) -> list[Batch]:
+    """The batches of some steps; with weights, one part counts for nothing, and a whole batch."""
+    found = []
+    for number in range(STEPS):
+        weights = RANDOM.uniform(size=PARTS * SIZE).astype(np.float32)
+        weights[SIZE : 2 * SIZE] = 0
+        if number == 2:
+            weights[:] = 0
+        found.append(
+            Batch(
+                tf.constant(RANDOM.standard_normal((PARTS * SIZE, 4)), tf.float32),
+                tf.constant(RANDOM.integers(0, 3, PARTS * SIZE), tf.int32),
+                tf.constant(weights) if is_weighted else None,
+            )
+        )
+    return found
+
+
+def classifier() -> keras.Model:
+    keras.utils.set_random_seed(1)
+    return mlp([4], 3, lambda: keras.layers.Activation("tanh"), units=(5,), l2=0.01)
+
+
+def trained(
+    make_learner: Callable[[int], Any], num_parts: int, given: Sequence[Batch], mode: str = "graph"
+) -> tuple[list[dict[str, float]], list[Any]]:
+    """The scalars of each step, and every variable after the last."""
+    learner = make_learner(num_parts)
+    step = compiled(learner.step, mode)
+    rows = [{name: float(value) for name, value in step(batch).items()} for batch in given]
+    variables = [v for each in (*learner.networks, *learner.optimizers) for v in each.variables]
+    return rows, [variable.numpy() for variable in variables]
+
+
+def assert_alike(one: Any, other: Any) -> None:
+    for row, expected in zip(one[0], other[0], strict=True):
+        assert row == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    for array, expected in zip(one[1], other[1], strict=True):
+        np.testing.assert_allclose(array, expected, rtol=1e-4, atol=1e-6)
+
+
+OPTIMIZERS: dict[str, Callable[[], Any]] = {
+    "averages": lambda: keras.optimizers.SGD(0.5, momentum=0.9, use_ema=True, ema_momentum=0.7),
+    "clipped": lambda: keras.optimizers.Adam(0.05, global_clipnorm=0.1, weight_decay=0.1),
+    "schedule": lambda: keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(1.0, STEPS)),
+    "scaled": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.5)),
+}
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_it_is_the_step_on_the_whole_batch(name: str, is_weighted: bool) -> None:
+    def make(num_parts: int) -> Supervised:
+        objective = Objective(crossentropy, METRICS, tf.identity, num_parts)
+        return Supervised(classifier(), objective, built(OPTIMIZERS[name]))
+
+    given = batches(is_weighted)
+    assert_alike(trained(make, PARTS, given), trained(make, 1, given))
+
+
+@pytest.mark.parametrize("mode", ["xla", "eager"])
+def test_however_it_is_compiled(mode: str) -> None:
+    def make(num_parts: int) -> Supervised:
+        objective = Objective(crossentropy, METRICS, tf.identity, num_parts)
+        return Supervised(classifier(), objective, built(OPTIMIZERS["averages"]))
+
+    given = batches(is_weighted=True)
+    assert_alike(trained(make, PARTS, given, mode), trained(make, 1, given))
+
+
+def test_reconstruction() -> None:
+    def make(num_parts: int) -> Reconstruction:
+        keras.utils.set_random_seed(1)
+        model = mlp([4], 4, lambda: keras.layers.Activation("tanh"), units=(2,))
+        objective = Objective(
+            lambda t, o: tf.reduce_mean((t - o) ** 2, axis=-1), {}, tf.identity, num_parts
+        )
+        return Reconstruction(model, objective, built(OPTIMIZERS["averages"]))
+
+    given = batches(is_weighted=False)
+    assert_alike(trained(make, PARTS, given), trained(make, 1, given))
+
+
+def test_an_overflow_in_one_part_skips_the_step_and_nothing_else() -> None:
+    """As with PyTorch's GradScaler: the whole step is left out, and the scale halved."""
+
+    def make(num_parts: int) -> Supervised:
+        objective = Objective(crossentropy, METRICS, tf.identity, num_parts)
+        return Supervised(classifier(), objective, built(OPTIMIZERS["scaled"]))
+
+    given = batches(is_weighted=False)
+    inputs = given[1].inputs.numpy()
+    inputs[SIZE] = np.inf
+    given[1] = given[1]._replace(inputs=tf.constant(inputs))
+    learner = make(PARTS)
+    before = [given[0], given[2], given[3]]
+    for batch in given:
+        learner.step(batch)
+    assert int(learner.optimizers[0].inner_optimizer.iterations) == len(before)
+    assert float(learner.optimizers[0].dynamic_scale) == 2.0**14
+    expected = make(1)
+    for batch in before:
+        expected.step(batch)
+    for one, other in zip(learner.model.get_weights(), expected.model.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_both_networks_of_a_pair(monkeypatch: pytest.MonkeyPatch, is_weighted: bool) -> None:
+    """With the same noise for each example, which is drawn part by part."""
+    noise = tf.constant(RANDOM.standard_normal((PARTS * SIZE, 3)), tf.float32)
+    position = tf.Variable(0)
+
+    def drawn(shape: Sequence[int], seed: Any) -> tf.Tensor:
+        del seed
+        first = position.read_value()
+        position.assign((first + shape[0]) % (PARTS * SIZE))
+        return tf.ensure_shape(noise[first : first + shape[0]], shape)
+
+    monkeypatch.setattr(keras.random, "normal", drawn)
+    weights = [network.get_weights() for network in vars(linear_pair()).values()]
+
+    def make(num_parts: int) -> Adversarial:
+        pair = linear_pair()
+        for network, values in zip(vars(pair).values(), weights, strict=True):
+            network.set_weights(values)
+        objective = Objective(binary_crossentropy, {}, tf.nn.sigmoid, num_parts)
+        return Adversarial(pair, objective, built(OPTIMIZERS["averages"]))
+
+    given = batches(is_weighted)
+    assert_alike(trained(make, PARTS, given, "eager"), trained(make, 1, given, "eager"))
