@@ -132,7 +132,7 @@ def test_every_step(
         ("cosine", 1, 6.2e-5),
         ("cosine_warmup", 0.05, 7.6e-5),
         ("linear_warmup", 0.05, 1 / 180),
-        ("one_cycle", 0.04, 0.0001),
+        ("one_cycle", 0.04, 4e-6),
         ("restarts", 1, 0.00099),
         ("plateau", 1, 1),
     ],

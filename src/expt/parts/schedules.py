@@ -149,14 +149,16 @@ def one_cycle(
     *,
     warmup: float = 0.3,
     initial_fraction: float = 0.04,
-    final_fraction: float = 0.0001,
+    final_fraction: float = 4e-6,
 ) -> LearningRateSchedule:
     """Half a cosine up to the base learning rate and another one down, far below the start.
 
     With P = round(w (T - 1)): from i α at step 0 to α at step P and f α at step T - 1, where the
     way from a to b is a + (b - a) (1 - cos(π p)) / 2 for p from 0 to 1. If P is 0, as in a run of
     one step, it starts at α. Sources: L. Smith, N. Topin, "Super-Convergence", arXiv:1708.07120,
-    for the cycle; the fastai library for its cosines and these fractions, i = 1/25.
+    for the cycle; PyTorch's `OneCycleLR` for its cosines and these fractions: w = `pct_start`,
+    i = 1/25 = 1/`div_factor`, f = i / 10⁴ = i/`final_div_factor`. Its peak is at w T - 1, which
+    may lie between two steps.
 
     Args:
         learning_rate: α, the highest rate.

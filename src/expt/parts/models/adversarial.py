@@ -44,7 +44,7 @@ def gan(
 
     Sources: I. Goodfellow et al., "Generative Adversarial Nets", 2014; the discriminator's leaky
     rectifiers of slope 0.2 from A. Radford et al., "Unsupervised Representation Learning with Deep
-    Convolutional Generative Adversarial Networks", 2016, section 3.
+    Convolutional Generative Adversarial Networks", 2016, section 4.
 
     Args:
         input_shape: Shape of one example.
