@@ -114,8 +114,9 @@ def rate_change(job: Job, dataset: Dataset, earlier: Earlier, step: int) -> str 
             f"schedule.{HORIZON_KEY}={given}: a resumed run can't change what its steps do. "
             f"Expected {lengths[0]}, the former length of its schedule, or null, the whole run's."
         )
-    if step == 0 or any(hasattr(schedule, "consider") for schedule in schedules):
-        return None  # validation drives it, whatever the number of steps is
+    is_driven = any(hasattr(schedule, "consider") for schedule in schedules)  # by validation
+    if step == 0 or lengths[0] == lengths[1] or is_driven:
+        return None
     former, expected = (_rate(schedules[0], min(s, totals[0] - 1)) for s in (step - 1, step))
     rate = _rate(schedules[1], step)
     if math.isclose(rate, expected, rel_tol=1e-5):

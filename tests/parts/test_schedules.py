@@ -119,7 +119,7 @@ def test_every_step(
     schedule = make(learning_rate=0.3, total_steps=total_steps)
     expected = 0.3 * REFERENCES[option](total_steps, **make.keywords)
     assert len(expected) == total_steps
-    np.testing.assert_allclose(rates_of(schedule, total_steps), expected, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(rates_of(schedule, total_steps), expected, rtol=1e-4, atol=1e-8)
 
 
 # The rates of the first and last step of a run of 200, as the docstrings and yamls promise them.
@@ -143,6 +143,90 @@ def test_first_and_last_step(conf_part: ConfPart, option: str, first: float, las
     assert rates[[0, -1]] == pytest.approx([first, last], rel=0.02)
     assert rates.max() == pytest.approx(1)
     assert rates.min() > 0, "an idle step"
+
+
+# The rate of any step t ≥ T, as a fraction of the base rate, for the yaml's arguments.
+BEYOND: dict[str, Callable[[Array, int], Array]] = {
+    "constant": lambda t, _: np.ones(len(t)),
+    "cosine": lambda t, _: np.zeros(len(t)),
+    "cosine_warmup": lambda t, _: np.zeros(len(t)),
+    "exponential": lambda t, total_steps: 0.01 ** (t / (total_steps - 1)),
+    "linear_warmup": lambda t, _: np.zeros(len(t)),
+    "one_cycle": lambda t, _: np.full(len(t), 4e-6),
+    "plateau": lambda t, _: np.ones(len(t)),
+    "restarts": lambda t, _: np.zeros(len(t)),
+    "step": lambda t, _: np.full(len(t), 0.01),
+}
+
+
+@pytest.mark.parametrize("option", options("schedule"))
+def test_the_rates_after_the_last_step(conf_part: ConfPart, option: str) -> None:
+    assert option in BEYOND, f"add the rates of conf/schedule/{option}.yaml beyond a run to BEYOND"
+    schedule = conf_part(f"schedule/{option}")(learning_rate=0.3, total_steps=50)
+    steps = np.array([50, 51, 75, 1000])
+    found = [float(schedule(t)) if callable(schedule) else schedule for t in steps]
+    np.testing.assert_allclose(found, 0.3 * BEYOND[option](steps, 50), rtol=1e-4, atol=1e-9)
+
+
+def chained(total_steps: int, factor_of: Callable[[int], float]) -> Array:
+    """As PyTorch's schedulers go on: each step's rate is the last one's, times a factor."""
+    rates = [1.0]
+    for step in range(1, total_steps):
+        rates.append(rates[-1] * factor_of(step))
+    return np.array(rates)
+
+
+def cosine_annealing(step: int, t_max: int, least: float) -> float:
+    """The recursive form in the documentation of PyTorch's `CosineAnnealingLR`, of a rate of 1."""
+    rate = 1.0
+    for t in range(1, step + 1):
+        ratio = (1 + np.cos(np.pi * t / t_max)) / (1 + np.cos(np.pi * (t - 1) / t_max))
+        rate = least + (rate - least) * ratio
+    return rate
+
+
+def annealed(first: float, last: float, share: float) -> float:
+    """`_annealing_cos` of PyTorch's `OneCycleLR`."""
+    return last + (first - last) / 2 * (1 + np.cos(np.pi * share))
+
+
+PYTORCHS: dict[str, tuple[dict[str, Any], Callable[[int], Array]]] = {
+    # MultiStepLR(milestones=[20, 30], gamma=0.1)
+    "step": ({}, lambda n: chained(n, lambda t: 0.1 if t in (20, 30) else 1.0)),
+    # ExponentialLR(gamma=0.01 ** (1 / 39))
+    "exponential": ({}, lambda n: chained(n, lambda _: 0.01 ** (1 / (n - 1)))),
+    # CosineAnnealingLR(T_max=40, eta_min=0.1)
+    "cosine": (
+        {"final_fraction": 0.1},
+        lambda n: np.array([cosine_annealing(t, n, 0.1) for t in range(n)]),
+    ),
+    # CosineAnnealingWarmRestarts(T_0=10)
+    "restarts": (
+        {},
+        lambda n: np.array([(1 + np.cos(np.pi * (t % 10) / 10)) / 2 for t in range(n)]),
+    ),
+    # LambdaLR of transformers' get_linear_schedule_with_warmup, one step ahead while it rises
+    "linear_warmup": (
+        {"warmup": 0.25},
+        lambda n: np.array([(t + 1) / 10 if t < 10 else (n - t) / (n - 10) for t in range(n)]),
+    ),
+    # OneCycleLR with the peak at a whole step
+    "one_cycle": (
+        {"warmup": 1 / 3},
+        lambda n: np.array(
+            [annealed(0.04, 1, t / 13) for t in range(13)]
+            + [annealed(1, 4e-6, (t - 13) / (n - 14)) for t in range(13, n)]
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("option", PYTORCHS)
+def test_pytorchs_formulas(conf_part: ConfPart, option: str) -> None:
+    arguments, rates = PYTORCHS[option]
+    make = functools.partial(conf_part(f"schedule/{option}"), **arguments)
+    found = rates_of(make(learning_rate=0.3, total_steps=40), 40)
+    np.testing.assert_allclose(found, 0.3 * rates(40), rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("total_steps", [1, 2, 50])

@@ -69,6 +69,23 @@ def test_the_learning_rate_follows_the_schedule_and_is_that_of_the_update() -> N
     assert applied == pytest.approx(reported, rel=1e-3)
 
 
+@pytest.mark.parametrize("is_scaled", [False, True])
+def test_the_rate_of_adafactor_is_what_it_applies(is_scaled: bool) -> None:
+    """min(α, 1 / √t), which times the root mean square of the weights is the size of a step."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, use_bias=False)])
+    optimizer = keras.optimizers.Adafactor(0.6, epsilon_1=1e-16)
+    step = make_step(
+        model, keras.optimizers.LossScaleOptimizer(optimizer) if is_scaled else optimizer
+    )
+    for number in range(1, 5):
+        (before,) = model.get_weights()
+        rate = float(step(BATCH)["learning_rate"])
+        assert rate == pytest.approx(min(0.6, number**-0.5))
+        if number == 1:  # whose direction is of ones
+            change = np.abs(model.get_weights()[0] - before)
+            np.testing.assert_allclose(change, rate * np.sqrt(np.mean(before**2)), rtol=1e-4)
+
+
 @pytest.mark.parametrize("initial_scale", [1.0, 1024.0])
 def test_scaling_the_loss_changes_neither_numbers_nor_update(initial_scale: float) -> None:
     plain, scaled = make_model(), make_model()

@@ -268,8 +268,8 @@ class Curve(NamedTuple):
 class Curves(LearningRateSchedule):  # type: ignore[misc]
     """Curves one after another, each from its first step until the next one's, the last for ever.
 
-    With p = (t - first step) / (last step - first step), at most 1, the rate is first rate +
-    (last rate - first rate) s, where s is p or (1 - cos(π p)) / 2.
+    With p = (t - first step) / (last step - first step), at most 1, the rate is (1 - s) · first
+    rate + s · last rate, where s is p or (1 - cos(π p)) / 2.
 
     Args:
         curves: By rising first step; of those with the same one, the last is taken.
@@ -284,12 +284,14 @@ class Curves(LearningRateSchedule):  # type: ignore[misc]
         # One row of a table is read: the time that a step takes doesn't grow with their number.
         later = np.array([curve.first_step for curve in self.curves[1:]], np.float32)
         current = tf.reduce_sum(tf.cast(step >= later, tf.int32))
-        is_cosine, first_step, num_steps, first_rate, change = tf.unstack(
+        is_cosine, first_step, num_steps, first_rate, last_rate = tf.unstack(
             tf.gather(self._table(), current)
         )
         passed = tf.clip_by_value((step - first_step) / num_steps, 0.0, 1.0)
-        share = tf.where(is_cosine > 0, (1 - tf.cos(math.pi * passed)) / 2, passed)
-        return first_rate + change * share
+        # (1 ± cos πp) / 2, without a difference in which float32 loses the small rates of the end.
+        rest = tf.where(is_cosine > 0, tf.cos(math.pi / 2 * passed) ** 2, 1 - passed)
+        share = tf.where(is_cosine > 0, tf.sin(math.pi / 2 * passed) ** 2, passed)
+        return first_rate * rest + last_rate * share
 
     def _table(self) -> Any:
         rows = [
@@ -298,7 +300,7 @@ class Curves(LearningRateSchedule):  # type: ignore[misc]
                 curve.first_step,
                 max(1, curve.last_step - curve.first_step),
                 curve.first_rate,
-                curve.last_rate - curve.first_rate,
+                curve.last_rate,
             )
             for curve in self.curves
         ]
