@@ -14,7 +14,7 @@ from expt.parts.data.dataset import Split
 from expt.train.batch import weighted_mean
 from expt.train.block import compiled
 from expt.train.feed import is_streamed, read_in_order
-from expt.train.objective import Objective, outputs_of
+from expt.train.objective import Objective, output_type, outputs_of
 
 _MOST_EXAMPLES, _MOST_NUMBERS = 512, 2**21  # of inputs at once: a few megabytes
 
@@ -72,7 +72,7 @@ def _make_in_memory(
             outputs = tf.map_fn(
                 run,
                 batches,
-                fn_output_signature=tf.TensorSpec(None, _output_type(model)),
+                fn_output_signature=tf.TensorSpec(None, output_type(model)),
                 parallel_iterations=1,
             )
             parts.append(tf.reshape(outputs, (-1, *outputs.shape[2:])))
@@ -122,10 +122,6 @@ def _make_streamed(
         return on_host(*measure(targets, tf.concat(outputs, axis=0)))
 
     return evaluate
-
-
-def _output_type(model: keras.Model) -> tf.DType:
-    return tf.float64 if model.outputs[0].dtype == "float64" else tf.float32
 
 
 def _measure(

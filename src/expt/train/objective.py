@@ -38,9 +38,9 @@ def outputs_of(model: keras.Model, inputs: tf.Tensor, *, training: bool) -> tf.T
     return outputs if outputs.dtype == tf.float64 else tf.cast(outputs, tf.float32)
 
 
-def outputs_type(model: keras.Model) -> tf.DType:
+def output_type(model: keras.Model) -> tf.DType:
     """Returns the type of what `outputs_of` returns for a model."""
-    return tf.float64 if model.output.dtype == "float64" else tf.float32
+    return tf.float64 if model.outputs[0].dtype == "float64" else tf.float32
 
 
 def of_one_type(function: Function) -> Function:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from expt.train.accumulation import Compute, Computed, over_parts
 from expt.train.batch import Batch, total_weight, weighted_mean
-from expt.train.objective import Function, outputs_of, outputs_type
+from expt.train.objective import Function, output_type, outputs_of
 
 Step = Callable[[Batch], dict[str, tf.Tensor]]
 """A step: a function of a batch that returns scalars by metric name, `loss` among them."""
@@ -38,7 +38,7 @@ def make_train_step(
     gradients_of = _make_gradients(model, loss, optimizer, variables)
     if num_parts > 1:
         means_like = [tf.constant(0.0), *variables]
-        gradients_of = over_parts(gradients_of, num_parts, means_like, [outputs_type(model)])
+        gradients_of = over_parts(gradients_of, num_parts, means_like, [output_type(model)])
 
     def step(batch: Batch) -> dict[str, tf.Tensor]:
         _, (value, *gradients), (outputs,) = gradients_of(batch)
