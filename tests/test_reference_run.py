@@ -7,6 +7,7 @@ expt: which rows are in which split, and the initial weights.
 """
 
 import csv
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,7 @@ def rate_of(step: int, total: int) -> float:
     if step < num_warmup:
         return RATE * (step + 1) / num_warmup
     share = (step - num_warmup) / (total - num_warmup)
-    return RATE * (FINAL + (1 - FINAL) * (1 + np.cos(np.pi * share)) / 2)
+    return RATE * (FINAL + (1 - FINAL) * (1 + math.cos(math.pi * share)) / 2)
 
 
 Splits = dict[str, tuple[Array, NDArray[np.int64]]]

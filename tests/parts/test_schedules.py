@@ -1,4 +1,5 @@
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -187,7 +188,7 @@ def cosine_annealing(step: int, t_max: int, least: float) -> float:
 
 def annealed(first: float, last: float, share: float) -> float:
     """`_annealing_cos` of PyTorch's `OneCycleLR`."""
-    return last + (first - last) / 2 * (1 + np.cos(np.pi * share))
+    return last + (first - last) / 2 * (1 + math.cos(math.pi * share))
 
 
 PYTORCHS: dict[str, tuple[dict[str, Any], Callable[[int], Array]]] = {

@@ -29,7 +29,7 @@ def left_out(inputs: Any, *stack: Any) -> set[str]:
     return names
 
 
-class ClassToken(layers.Layer):  # type: ignore[misc]
+class ClassToken(keras.Layer):  # type: ignore[misc]
     def build(self, input_shape: Sequence[int]) -> None:
         self.token = self.add_weight(shape=(1, 1, input_shape[-1]), name="cls_token")
 
