@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split
-from expt.train.batch import Batch
+from expt.train.batch import Batch, mean_loss
 from expt.train.block import compiled
 from expt.train.evaluate import Evaluate, on_host
 from expt.train.learner import MakeOptimizer
@@ -95,10 +95,10 @@ class Adversarial:
                 for examples in (real, generated)
             )
             ones, zeros = tf.ones_like(of_real), tf.zeros_like(of_real)
-            told = self._loss(ones, of_real) + self._loss(zeros, of_generated)
+            of_pair = [(ones, of_real), (zeros, of_generated)]
             values = {
-                "loss": tf.reduce_mean(self._loss(ones, of_generated)),
-                "discriminator_loss": tf.reduce_mean(told) / 2,
+                "loss": mean_loss(self._loss(ones, of_generated), None),
+                "discriminator_loss": sum(mean_loss(self._loss(*of), None) for of in of_pair) / 2,
                 "distance": sliced_distance(real, generated, directions),
             }
             return values, generated

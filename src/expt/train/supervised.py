@@ -1,5 +1,6 @@
 """Learning from targets, and learning to reconstruct the inputs."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -80,7 +81,8 @@ def _with_inputs_as_targets(batch: Batch) -> Batch:
 
 
 def _of_outputs(metric: Function, objective: Objective) -> Function:
-    def of_outputs(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-        return metric(targets, objective.predict(outputs))
+    @functools.wraps(metric)
+    def of_outputs(targets: tf.Tensor, outputs: tf.Tensor, **options: Any) -> Any:
+        return metric(targets, objective.predict(outputs), **options)
 
     return of_outputs
