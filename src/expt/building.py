@@ -9,11 +9,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from expt.assembly import class_number
 from expt.config.checks import (
     DIRECTION_KEY,
     INITIALIZER_KEY,
     PREDICTS_KEY,
     STEP_KEY,
+    TAKES_KEY,
     TARGETS_KEY,
     check_watched,
     metrics_for,
@@ -28,7 +30,7 @@ from expt.parts.models.standardization import standardized
 from expt.train.evaluate import Evaluate
 from expt.train.learner import Learner, MakeOptimizer
 from expt.train.loop import DrivenByValidation
-from expt.train.objective import Function, Objective, of_one_type, outputs_of
+from expt.train.objective import Function, Objective, of_log_odds, of_one_type, outputs_of
 from expt.train.supervised import Reconstruction, Supervised
 from expt.train.watch import Watch
 
@@ -110,12 +112,32 @@ def make_objective(job: Job, dataset: Dataset) -> Objective:
     if declared not in _PREDICTIONS:
         valid = ", ".join(name for name in _PREDICTIONS if name)
         raise UserError(f"loss.{PREDICTS_KEY}={declared}: expected one of {valid}.")
-    metrics = metrics_for(job, task)
+    link = _link(job, task)
     return Objective(
         loss=of_one_type(loss) if scale is None else _on_scale(loss, scale),
-        metrics={name: of_one_type(part(node, f"metric.{name}")) for name, node in metrics.items()},
+        metrics={
+            name: _make_metric(name, node, dataset, link)
+            for name, node in metrics_for(job, task).items()
+        },
         predict=_PREDICTIONS[declared],
+        link=link,
     )
+
+
+def _link(job: Job, task: str) -> str | None:
+    """What the loss applies to the outputs; of classes a softmax, unless it declares otherwise."""
+    default = "softmax" if task == "classification" else None
+    link: str | None = job.config["loss"].get(PREDICTS_KEY, default)
+    return link
+
+
+def _make_metric(
+    name: str, node: Mapping[str, Any], dataset: Dataset, link: str | None
+) -> Function:
+    if node.get("positive") is not None and dataset.class_names:
+        node = {**node, "positive": class_number(dataset, node["positive"], f"metric.{name}")}
+    metric = of_one_type(part(node, f"metric.{name}"))
+    return of_log_odds(metric, link) if TAKES_KEY in node else metric
 
 
 def make_saved_evaluate(job: Job, dataset: Dataset, model: keras.Model, split: Split) -> Evaluate:
@@ -179,6 +201,12 @@ def _optimizers(job: Job, schedule: Any) -> MakeOptimizer:
     scales_loss = job.config["loop"]["precision"] == "mixed_float16"
 
     def make(variables: Sequence[Any]) -> keras.optimizers.Optimizer:
+        if not variables:
+            raise UserError(
+                "model: it has no trainable variables, so that training would change nothing; "
+                "expected at least one layer with weights and trainable=True. A finished run is "
+                "evaluated without training by python -m expt.evaluate."
+            )
         made = part(job.config["optimizer"], "optimizer")
         optimizer = call(made, "optimizer", learning_rate=schedule)
         if scales_loss:

@@ -26,6 +26,8 @@ TARGETS_KEY = "_targets_"
 """The range of values that a loss is defined for: [least, most], null without a bound."""
 PREDICTS_KEY = "_predicts_"
 """What turns outputs trained by a loss into predictions: sigmoid, softmax or softplus."""
+TAKES_KEY = "_takes_"
+"""What a metric is given of class outputs in place of logits: log_odds."""
 DIRECTION_KEY = "_direction_"
 """`max` for a metric that is better when it is larger."""
 INITIALIZER_KEY = "_initializer_"
@@ -52,6 +54,7 @@ _DECLARATIONS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     TASKS_KEY: (lambda value: isinstance(value, list), "a list of tasks"),
     TARGETS_KEY: (_is_range, "[least, most], null where there is no bound"),
     PREDICTS_KEY: (lambda value: value is None or _is_text(value), "a function's name"),
+    TAKES_KEY: (lambda value: value == "log_odds", "log_odds"),
     DIRECTION_KEY: (_is_text, "min or max"),
     INITIALIZER_KEY: (_is_text, "an initializer's name"),
     TASK_KEY: (_is_text, "a task's name"),
