@@ -89,7 +89,7 @@ def test_metrics_get_predictions() -> None:
         return 0.0
 
     check(make_model(), noted=noted)
-    assert least == [0.0]
+    assert least[0] == 0.0
 
 
 def test_it_changes_nothing() -> None:
