@@ -79,6 +79,7 @@ def test_parts_know_nothing_but_themselves() -> None:
                 "expt.parts.data.image_preparation",
                 "expt.parts.data.labels",
                 "expt.parts.data.mapped",
+                "expt.parts.data.masks",
                 "expt.parts.data.missing",
                 "expt.parts.data.names",
                 "expt.parts.data.number_formats",

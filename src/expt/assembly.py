@@ -57,7 +57,7 @@ class DataLoader:
         batches = job.config["loop"]["batches"]
         key = json.dumps([job.config["data"], batches], sort_keys=True)
         if key not in self._loaded:
-            dataset = call(source.load, "data")
+            dataset = call(source.load, "data").counted()
             if dataset.input_scale is None:
                 check_resolution(dataset, "inputs")
                 dataset = dataset.with_float32_inputs()
