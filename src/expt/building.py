@@ -175,10 +175,18 @@ class _Activation:
     """What models get as `act`: makes a layer a call, and knows which initial weights suit it."""
 
     make: Callable[[], Any]
-    initializer: str | None
+    declared: str | Mapping[str, Any] | None
 
     def __call__(self) -> Any:
         return call(self.make, "act")
+
+    @property
+    def initializer(self) -> Any:
+        """A name, or a new object each time: one gives layers of equal shapes equal weights."""
+        if not isinstance(self.declared, Mapping):
+            return self.declared
+        where = f"act.{INITIALIZER_KEY}"
+        return call(part(self.declared, where), where)
 
 
 def _learner_class(job: Job, task: str) -> type[Learner]:

@@ -31,7 +31,7 @@ TAKES_KEY = "_takes_"
 DIRECTION_KEY = "_direction_"
 """`max` for a metric that is better when it is larger."""
 INITIALIZER_KEY = "_initializer_"
-"""The initializer of the weights before an activation that suits it."""
+"""The initializer of the weights before an activation that suits it: a name or a part."""
 TASK_KEY = "_task_"
 """The task of a model that is not for the data's own: reconstruction or generation."""
 STEP_KEY = "_step_"
@@ -56,7 +56,10 @@ _DECLARATIONS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     PREDICTS_KEY: (lambda value: value is None or _is_text(value), "a function's name"),
     TAKES_KEY: (lambda value: value == "log_odds", "log_odds"),
     DIRECTION_KEY: (_is_text, "min or max"),
-    INITIALIZER_KEY: (_is_text, "an initializer's name"),
+    INITIALIZER_KEY: (
+        lambda value: _is_text(value) or (isinstance(value, dict) and "_target_" in value),
+        "an initializer's name, or its _target_ and arguments",
+    ),
     TASK_KEY: (_is_text, "a task's name"),
     STEP_KEY: (_is_text, "a learner's class"),
 }
