@@ -89,7 +89,9 @@ def run_job(
         checkpoint = None if earlier is None else last_checkpoint(job, dataset, directory)
         feed = make_feed(plan, dataset, checkpoint.step if checkpoint else 0)
         with mistakes_told("the first batch can't be trained on"):
-            parts.learner.check(first_batch(dataset), dataset)
+            notes = parts.learner.check(first_batch(dataset), dataset) or ()
+        for note in notes:
+            console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
         functions = _compile(job, plan, parts.learner, feed, dataset)
         state = _make_state(job, parts)
         if checkpoint is not None and earlier is not None:
@@ -100,6 +102,8 @@ def run_job(
                 run = new_run(job, dataset, directory, parts.learner, sweep)
             else:
                 run = resumed_run(job, dataset, directory, earlier, state.progress.step)
+            if notes:
+                run.update(notes=list(notes))
         shown = ["loss", *metrics_for(job, task_of(job, dataset.task))][:2]
         watched = parts.watch.metric.removeprefix("val/")
         recorder = make_recorder(
