@@ -128,7 +128,8 @@ def hinge(targets: tf.Tensor, outputs: tf.Tensor, *, margin: float = 1.0) -> tf.
     one_hot = _one_hot(targets, outputs)
     of_class = tf.reduce_sum(one_hot * outputs, axis=-1)
     of_others = tf.reduce_max(tf.where(one_hot > 0, outputs.dtype.min, outputs), axis=-1)
-    return tf.nn.relu(margin + of_others - of_class)
+    # max(0, m + x) in this form: a graph would add m to scores, which far from 0 rounds it away.
+    return tf.maximum(of_others - of_class, -margin) + margin
 
 
 def kl(targets: tf.Tensor, outputs: tf.Tensor, *, label_smoothing: float = 0.0) -> tf.Tensor:

@@ -117,6 +117,9 @@ def log_odds(outputs: tf.Tensor, link: str | None) -> tf.Tensor:
     logits = tf.cast(outputs, tf.float64)
     if link == "sigmoid":
         return logits
+    if outputs.shape[-1] == 2:
+        return logits - tf.reverse(logits, axis=[-1])
+    logits -= tf.reduce_max(logits, axis=-1, keepdims=True)  # equal p, equal bits
     # Only the largest logit's others need a sum of their own: of the rest p_k is at most 1/2, so
     # that log (1 - p_k) loses no digits.
     is_largest = tf.one_hot(tf.argmax(logits, axis=-1), logits.shape[-1]) > 0
