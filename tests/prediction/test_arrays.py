@@ -9,8 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from expt.errors import UserError
-from expt.parts.data.mapped import summarize
-from expt.parts.data.preparation import BYTES, ArrayPreparation
+from expt.parts.data.preparation import BYTES, ArrayPreparation, summarize
 from expt.prediction.arrays import read_array
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 4, 5, 1), dtype=np.uint8)

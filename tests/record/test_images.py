@@ -8,8 +8,7 @@ from PIL import Image as PillowImage
 from record_helpers import make_run
 
 from expt.parts.data.dataset import Dataset, Split
-from expt.parts.data.mapped import summarize
-from expt.parts.data.preparation import ArrayPreparation
+from expt.parts.data.preparation import ArrayPreparation, summarize
 from expt.record import grids
 from expt.record.images import ImageRecorder, draw_validation
 from expt.record.recorder import Image, Scalars

@@ -12,8 +12,8 @@ from expt.parts.data.array_checks import check_arrays
 from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split, Stream, Task
 from expt.parts.data.duplicates import distinct_indices
-from expt.parts.data.mapped import MappedInputs, fit_scale, is_pixels, summarize, to_inputs
-from expt.parts.data.preparation import ArrayPreparation
+from expt.parts.data.mapped import MappedInputs, fit_scale, is_pixels
+from expt.parts.data.preparation import ArrayPreparation, summarize, to_inputs
 from expt.parts.data.reading import (
     NO_CLASSES,
     check_choice,
