@@ -18,7 +18,7 @@ FILES = {
 }
 ROOMS = (
     *("comparison", "config", "exports", "parts", "prediction"),
-    *("record", "runs", "servers", "train"),
+    *("record", "runs", "servers", "serving", "train"),
 )
 
 
@@ -102,7 +102,8 @@ def test_parts_know_nothing_but_themselves() -> None:
 @pytest.mark.parametrize(
     ("knowing", "allowed"),
     [
-        ("record", {"expt.errors", "expt.parts", "expt.record"}),
+        ("serving", {"expt.errors", "expt.parts", "expt.serving"}),
+        ("record", {"expt.errors", "expt.parts", "expt.record", "expt.serving"}),
         ("train", {"expt.errors", "expt.parts", "expt.record", "expt.train"}),
         ("config", {"expt.errors", "expt.parts", "expt.record", "expt.train", "expt.config"}),
         ("runs", {"expt.errors", "expt.runs"}),
@@ -113,7 +114,10 @@ def test_parts_know_nothing_but_themselves() -> None:
         ("exports", {"expt.errors", "expt.exports", "expt.parts"}),
         (
             "prediction",
-            {"expt.errors", "expt.config", "expt.parts", "expt.prediction", "expt.runs"},
+            {
+                *("expt.errors", "expt.config", "expt.parts", "expt.prediction", "expt.runs"),
+                "expt.serving",
+            },
         ),
         ("servers", {"expt.errors", "expt.record", "expt.runs", "expt.servers"}),
     ],

@@ -1,9 +1,11 @@
 """The best model of a run in an MLflow store, made of the saved `.keras` file.
 
 MLflow's own Keras flavor wants the model in memory, and so TensorFlow in its process. What is
-written here is what that flavor writes, and it is that flavor which loads it.
+written here is what that flavor writes, and that flavor loads it. Beside it is a pyfunc flavor that
+takes raw values and names its predictions; see `expt.serving`.
 """
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -11,17 +13,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mlflow import MlflowClient, pyfunc
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
-from mlflow.models import Model, ModelSignature
-from mlflow.types import Schema, TensorSpec
+from mlflow.models import Model
+from mlflow.models.utils import _save_example
 from mlflow.utils.environment import _PythonEnv
 
+from expt.record.mlflow_signature import is_served, make_example, make_signature
+from expt.record.shipped_code import shipped_code
+from expt.serving.pyfunc import MODEL_FILE, RECORD_FILE
+
 MODEL_TAG = "expt.model"
-_NAME = "model"
+_NAME, _DATA, _CODE = "model", "data", "code"
 _REQUIREMENTS = "requirements.txt"
 _PYTHON_ENV = "python_env.yaml"
+_REQUIRED = ("keras", "mlflow", "numpy", "pandas", "tensorflow")
+_OF_DATA = ("task", "class_names", "input_shape", "feature_names", "preparation")
 _SLOWEST = 4e6  # bytes a second that a store takes at least
 
 
@@ -67,10 +74,10 @@ def log_model(
         model_uuid=created.model_id,
         run_id=run_id,
         model_id=created.model_id,
-        signature=_signature(record),
+        signature=make_signature(record),
     )
     with tempfile.TemporaryDirectory() as folder:
-        _write(Path(folder), description, file)
+        _write(Path(folder), description, file, record)
         busy(file.stat().st_size / _SLOWEST)
         client.log_model_artifacts(created.model_id, folder)
     busy(0)
@@ -78,37 +85,42 @@ def log_model(
     return True
 
 
-def _signature(record: Mapping[str, Any]) -> ModelSignature:
-    """What the model takes and gives; runs of earlier versions know the inputs' shape alone."""
-    inputs, outputs = (
-        None
-        if (shape := record.get(f"model_{end}_shape")) is None
-        else Schema([TensorSpec(_dtype(record.get(f"model_{end}_dtype")), (-1, *shape))])
-        for end in ("input", "output")
-    )
-    return ModelSignature(inputs=inputs, outputs=outputs)
-
-
-def _dtype(recorded: str | None) -> np.dtype[Any]:
-    """Returns float64 for values that float32 would round; else float32, which all models take."""
-    return np.dtype(np.float64 if recorded == "float64" else np.float32)
-
-
-def _write(folder: Path, description: Model, file: Path) -> None:
+def _write(folder: Path, description: Model, file: Path, record: Mapping[str, Any]) -> None:
     """Writes an MLflow model directory around a `.keras` file."""
-    (folder / "data").mkdir()
-    shutil.copyfile(file, folder / "data" / "model.keras")
-    (folder / "data" / "keras_module.txt").write_text("keras")
+    data = folder / _DATA
+    data.mkdir()
+    shutil.copyfile(file, data / MODEL_FILE)
+    (data / "keras_module.txt").write_text("keras")
     description.add_flavor(
         "keras",
-        data="data",
+        data=_DATA,
         keras_version=version("keras"),
         keras_backend="tensorflow",
         save_exported_model=False,
     )
-    pyfunc.add_to_model(description, loader_module="mlflow.keras", python_env=_PYTHON_ENV)
+    if is_served(record):
+        _add_served(folder, description, record)
+    else:
+        pyfunc.add_to_model(description, loader_module="mlflow.keras", python_env=_PYTHON_ENV)
     description.model_size_bytes = file.stat().st_size
     description.save(str(folder / "MLmodel"))
-    pins = (f"{name}=={version(name)}" for name in ("keras", "mlflow", "tensorflow"))
+    pins = (f"{name}=={version(name)}" for name in _REQUIRED)
     (folder / _REQUIREMENTS).write_text("\n".join(pins) + "\n")
     _PythonEnv.current().to_yaml(str(folder / _PYTHON_ENV))
+
+
+def _add_served(folder: Path, description: Model, record: Mapping[str, Any]) -> None:
+    """Adds the flavor that takes raw values, with its code, its record and an example."""
+    code = shipped_code()
+    code.write(folder / _CODE)
+    pyfunc.add_to_model(
+        description,
+        loader_module=code.entry,
+        data=_DATA,
+        code=_CODE,
+        python_env=_PYTHON_ENV,
+    )
+    kept = {key: record[key] for key in ("model_input_shape", "model_outputs")}
+    kept["data"] = {key: record["data"].get(key) for key in _OF_DATA}
+    (folder / _DATA / RECORD_FILE).write_text(json.dumps(kept, indent=2), encoding="utf-8")
+    _save_example(description, make_example(record), str(folder))
