@@ -43,7 +43,7 @@ def make_signature(record: Mapping[str, Any]) -> ModelSignature:
     if record["data"]["task"] not in ("classification", "regression"):
         return ModelSignature(inputs, _tensor(record, "output"))
     outputs = np.zeros((1, *record["model_output_shape"]), _dtype(record, "output"))
-    columns = as_columns(record["data"], outputs)
+    columns = as_columns(record["data"], record["model_outputs"]["kind"], outputs)
     return ModelSignature(
         inputs, Schema([ColSpec(_type(values), name) for name, values in columns.items()])
     )

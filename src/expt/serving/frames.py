@@ -40,6 +40,8 @@ def as_text_table(frame: "pd.DataFrame", encoder: Encoder) -> "pd.DataFrame":
     """
     import pandas as pd
 
+    if not len(frame):
+        raise UserError("there are no rows; expected at least one.")
     named = None if encoder.na_values is None else {normalized(v) for v in encoder.na_values}
     columns = {
         column.name: _texts(frame[column.name].tolist(), column, named)

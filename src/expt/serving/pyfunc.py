@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from expt.parts.data.encoding import Encoder
 from expt.serving.arrays import from_frame, preparation_of, prepare
 from expt.serving.frames import as_text_table
 from expt.serving.outputs import as_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MODEL_FILE, RECORD_FILE = "model.keras", "serving.json"
 """The files in the model's data folder: the network, and what is kept of run.json."""
@@ -72,8 +75,11 @@ class ServedModel:
         Raises:
             MlflowException: The values are not such as the training had.
         """
+        import pandas as pd
         from mlflow.exceptions import MlflowException
 
+        if self._encoder is not None:
+            data = _one_row_each(pd.DataFrame(data))
         try:
             inputs = self._inputs(data)
         except UserError as error:
@@ -81,17 +87,16 @@ class ServedModel:
         outputs = np.concatenate([self._run(batch) for batch in _batches(inputs)])
         if self._record["data"]["task"] not in ("classification", "regression"):
             return outputs
-        import pandas as pd
-
+        kind = self._record["model_outputs"]["kind"]
         index = data.index if isinstance(data, pd.DataFrame) else None
-        return pd.DataFrame(as_columns(self._record["data"], outputs), index=index)
+        return pd.DataFrame(as_columns(self._record["data"], kind, outputs), index=index)
 
     def _inputs(self, data: Any) -> NDArray[np.floating[Any]]:
         """Returns raw values as inputs; reports what a user should know of them."""
         import pandas as pd
 
         if self._encoder is not None:
-            encoded = self._encoder.transform(as_text_table(pd.DataFrame(data), self._encoder))
+            encoded = self._encoder.transform(as_text_table(data, self._encoder))
             for note in encoded.notes:
                 _LOGGER.warning(note)
             return encoded.inputs
@@ -106,6 +111,15 @@ class ServedModel:
                 f"{', '.join(map(str, self._shape))})."
             )
         return inputs
+
+
+def _one_row_each(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Returns a DataFrame with a row for each value of lists.
+
+    MLflow makes one row of lists of JSON's {"inputs": {"a": ["x", "y"]}} if all are of texts.
+    """
+    are_lists = len(frame) == 1 and all(isinstance(value, list) for value in frame.iloc[0])
+    return frame.explode(list(frame.columns), ignore_index=True) if are_lists else frame
 
 
 def _batches(inputs: NDArray[Any]) -> Iterator[NDArray[Any]]:
