@@ -14,9 +14,10 @@ from expt.config.paths import expanded
 from expt.errors import UserError, hint
 from expt.launch import print_notes
 from expt.prediction.inputs import Batches, read_inputs
-from expt.prediction.outputs import as_columns, check_outputs, describe_outputs, write
+from expt.prediction.outputs import check_outputs, describe_outputs, write
 from expt.runs.find import FoundRun, find_run
 from expt.saved import load_predictor, recorded_outputs
+from expt.serving.outputs import as_columns
 from expt.train.backend import mistakes_told, start_tensorflow
 
 

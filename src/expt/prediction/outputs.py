@@ -1,6 +1,5 @@
 """The predictions as a file."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,24 +27,6 @@ def check_outputs(path: Path) -> None:
         raise UserError(f"{path} exists already; choose another name, nothing is written over.")
     if not path.absolute().parent.is_dir():
         raise UserError(f"{path}: there is no folder {path.absolute().parent}.")
-
-
-def as_columns(
-    data: Mapping[str, Any], kind: str, outputs: NDArray[np.float32]
-) -> dict[str, NDArray[Any]]:
-    """Names what each prediction says: a class and a number for each class, or values.
-
-    Args:
-        data: What run.json records of the run's data.
-        kind: Whether the numbers are a `probability` or a `score` of each class.
-        outputs: The predictions, shape [examples, …].
-    """
-    if data["task"] == "classification":
-        names = np.asarray(data["class_names"])
-        columns: dict[str, NDArray[Any]] = {"class": names[outputs.argmax(axis=1)]}
-        return columns | {f"{kind} {n}": p for n, p in zip(names, outputs.T, strict=True)}
-    flat = outputs.reshape(len(outputs), math.prod(outputs.shape[1:]))
-    return {f"value {number}": column for number, column in enumerate(flat.T)}
 
 
 def describe_outputs(data: Mapping[str, Any], given: ModelOutputs) -> str:

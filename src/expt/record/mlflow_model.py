@@ -16,7 +16,6 @@ from typing import Any
 from mlflow import MlflowClient, pyfunc
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model
-from mlflow.models.utils import _save_example
 from mlflow.utils.environment import _PythonEnv
 
 from expt.record.mlflow_signature import is_served, make_example, make_signature
@@ -27,6 +26,7 @@ MODEL_TAG = "expt.model"
 _NAME, _DATA, _CODE = "model", "data", "code"
 _REQUIREMENTS = "requirements.txt"
 _PYTHON_ENV = "python_env.yaml"
+_EXAMPLE, _BODY = "input_example.json", "serving_input_example.json"
 _REQUIRED = ("keras", "mlflow", "numpy", "pandas", "tensorflow")
 _OF_DATA = ("task", "class_names", "input_shape", "feature_names", "preparation")
 _SLOWEST = 4e6  # bytes a second that a store takes at least
@@ -123,4 +123,19 @@ def _add_served(folder: Path, description: Model, record: Mapping[str, Any]) -> 
     kept = {key: record[key] for key in ("model_input_shape", "model_outputs")}
     kept["data"] = {key: record["data"].get(key) for key in _OF_DATA}
     (folder / _DATA / RECORD_FILE).write_text(json.dumps(kept, indent=2), encoding="utf-8")
-    _save_example(description, make_example(record), str(folder))
+    if (example := make_example(record)) is not None:
+        _write_example(folder, description, example)
+
+
+def _write_example(folder: Path, description: Model, example: dict[str, Any] | list[Any]) -> None:
+    """Writes an example as MLflow does, and as the body of a request to a server."""
+    is_frame = isinstance(example, dict)
+    body = {"dataframe_split" if is_frame else "inputs": example}
+    (folder / _EXAMPLE).write_text(json.dumps(example), encoding="utf-8")
+    (folder / _BODY).write_text(json.dumps(body, indent=2), encoding="utf-8")
+    kind = {"type": "dataframe", "pandas_orient": "split"} if is_frame else {"type": "ndarray"}
+    description.saved_input_example_info = {
+        "artifact_path": _EXAMPLE,
+        "serving_input_path": _BODY,
+        **kind,
+    }

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import AnyType
@@ -49,10 +48,13 @@ def make_signature(record: Mapping[str, Any]) -> ModelSignature:
     )
 
 
-def make_example(record: Mapping[str, Any]) -> pd.DataFrame | NDArray[Any] | None:
+def make_example(record: Mapping[str, Any]) -> dict[str, Any] | list[Any] | None:
     """Returns one raw input, from what is recorded of the training's; None if it would be large.
 
     Numbers are the mean of the training's where that is recorded, else zero.
+
+    Returns:
+        A DataFrame's `columns` and `data`, or the lists of an array.
     """
     if not is_served(record):
         return None
@@ -68,7 +70,8 @@ def make_example(record: Mapping[str, Any]) -> pd.DataFrame | NDArray[Any] | Non
     if len(shape) == 1 and means is not None and values.dtype.kind == "f":
         values[:] = means
     names = record["data"].get("feature_names")
-    return pd.DataFrame(values, columns=names) if names else values
+    data: list[Any] = values.tolist()
+    return {"columns": names, "data": data} if names else data
 
 
 def _tensor(record: Mapping[str, Any], end: str) -> Schema | None:
@@ -105,15 +108,14 @@ def _is_plain_text(category: str) -> bool:
     return NumberFormat().bare(category) is None and category.casefold() not in _BOOLEANS
 
 
-def _table_example(encoder: Encoder, means: list[float] | None) -> pd.DataFrame:
+def _table_example(encoder: Encoder, means: list[float] | None) -> dict[str, Any]:
     widths = [len(column.feature_names) for column in encoder.columns]
-    starts = np.cumsum([0, *widths])
-    return pd.DataFrame(
-        {
-            column.name: [_example(column, 0.0 if means is None else means[start])]
-            for column, start in zip(encoder.columns, starts, strict=False)
-        }
-    )
+    firsts = np.cumsum([0, *widths[:-1]])
+    row = [
+        _example(column, 0.0 if means is None else means[first])
+        for column, first in zip(encoder.columns, firsts, strict=True)
+    ]
+    return {"columns": [column.name for column in encoder.columns], "data": [row]}
 
 
 def _example(column: Column, mean: float) -> str | float:
