@@ -49,9 +49,14 @@ class Logged:
     """A trained run whose model is in a store."""
 
     directory: Path
-    record: dict[str, Any]
-    uri: str
+    run: Run
+    place: str
     model: Any
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The content of its run.json."""
+        return self.run.record
 
     def served(self, content_type: str, content: str) -> pd.DataFrame:
         """What a server answers."""
@@ -96,6 +101,15 @@ RUNS: dict[str, Callable[[Path], list[str]]] = {
 }
 
 
+def place_of(run: Run) -> str:
+    """Where a store keeps the model of a run."""
+    ids = run.record["mlflow"]
+    (model,) = client_of(store_uri(run.output_dir)).search_logged_models(
+        [ids["experiment_id"]], f"source_run_id = '{ids['run_id']}'"
+    )
+    return str(model.artifact_location)
+
+
 @pytest.fixture(scope="module")
 def log(train_here: Any, tmp_path_factory: pytest.TempPathFactory) -> Log:
     """Trains a run of a kind and copies it to a store, once."""
@@ -117,9 +131,8 @@ def log(train_here: Any, tmp_path_factory: pytest.TempPathFactory) -> Log:
         run = Run(trained.directory, store, trained.job.config, {}, {**trained.record, "id": name})
         end(run)
         MLflowRun(run, True, lambda _seconds: None).finish()
-        mlflow.set_tracking_uri(store_uri(store))
-        uri = f"runs:/{run.record['mlflow']['run_id']}/model"
-        return Logged(trained.directory, run.record, uri, mlflow.pyfunc.load_model(uri))
+        place = place_of(run)
+        return Logged(trained.directory, run, place, mlflow.pyfunc.load_model(place))
 
     return log
 
@@ -265,7 +278,7 @@ def test_the_keras_flavor_is_kept(log: Log) -> None:
 
     logged = log("iris")
     raw = raw_inputs(logged.record)
-    outputs = np.asarray(mlflow.keras.load_model(logged.uri)(raw, training=False))
+    outputs = np.asarray(mlflow.keras.load_model(logged.place)(raw, training=False))
     np.testing.assert_allclose(outputs, logged.model.predict(raw).iloc[:, 1:], rtol=1e-5)
 
 
@@ -278,9 +291,9 @@ def test_a_run_of_an_earlier_version_has_the_model_alone(log: Log, tmp_path: Pat
     shutil.copyfile(earlier.directory / "model.keras", tmp_path / "model.keras")
     old = {"model_outputs", "mlflow", "id"}
     record = {key: value for key, value in earlier.record.items() if key not in old}
-    run = Run(tmp_path, Path(mlflow.get_tracking_uri()[10:]).parent, {"name": "old"}, {}, record)
+    run = Run(tmp_path, earlier.run.output_dir, {"name": "old"}, {}, record)
     MLflowRun(run, True, lambda _seconds: None).finish()
-    model = mlflow.pyfunc.load_model(f"runs:/{run.record['mlflow']['run_id']}/model")
+    model = mlflow.pyfunc.load_model(place_of(run))
     assert model.metadata.flavors["python_function"]["loader_module"] == "mlflow.keras"
     (spec,) = model.metadata.signature.inputs.inputs
     assert spec.shape == (-1, 4)
@@ -289,9 +302,8 @@ def test_a_run_of_an_earlier_version_has_the_model_alone(log: Log, tmp_path: Pat
 
 def test_the_command_of_mlflow_needs_no_expt(log: Log, predict: Predict, tmp_path: Path) -> None:
     """As on a machine that serves."""
-    import mlflow
-
     logged, path = log("table"), tmp_path / "rows.csv"
+    uri = f"runs:/{logged.record['mlflow']['run_id']}/model"
     TABLE[TABLE.columns[::-1]].to_csv(path, index=False)
     expected = predict(logged, path)
     typed = tmp_path / "rows.json"
@@ -300,14 +312,14 @@ def test_the_command_of_mlflow_needs_no_expt(log: Log, predict: Predict, tmp_pat
     (tmp_path / "without" / "expt.py").write_text("raise ImportError('expt is not installed')")
     environment = {
         "PYTHONPATH": str(tmp_path / "without"),
-        "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri(),
+        "MLFLOW_TRACKING_URI": store_uri(logged.run.output_dir),
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     for file, kind in ((path, "csv"), (typed, "json")):
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "mlflow", "models", "predict", "--env-manager", "local"),
-                *("-m", logged.uri, "-i", str(file), "-t", kind, "-o", str(tmp_path / kind)),
+                *("-m", uri, "-i", str(file), "-t", kind, "-o", str(tmp_path / kind)),
             ],
             env={**os.environ, **environment},
             cwd=tmp_path,
