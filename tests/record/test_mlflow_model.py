@@ -1,12 +1,13 @@
 """The MLflow model of a run gives what `expt.predict` gives for the same raw values."""
 
+import importlib
 import json
 import logging
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -60,8 +61,9 @@ class Logged:
 
     def served(self, content_type: str, content: str) -> pd.DataFrame:
         """What a server answers."""
-        from mlflow.pyfunc.scoring_server import invocations
+        from mlflow.pyfunc import scoring_server
 
+        invocations: Any = scoring_server.invocations
         schema = self.model.metadata.get_input_schema()
         answer = invocations(content, content_type, self.model, schema)
         return pd.DataFrame(json.loads(answer.response)["predictions"])
@@ -71,7 +73,7 @@ Log = Callable[[str], Logged]
 Predict = Callable[[Logged, Path], pd.DataFrame]
 
 
-def csv(folder: Path, target: Sequence[Any]) -> list[str]:
+def csv(folder: Path, target: Any) -> list[str]:
     TABLE.assign(target=target).to_csv(folder / "table.csv", index=False)
     return [*OPTIONS, f"data.path={folder / 'table.csv'}", "data.target=target"]
 
@@ -85,7 +87,7 @@ def values(folder: Path) -> list[str]:
 
 
 def of_source(name: str) -> Callable[[Path], list[str]]:
-    return lambda folder: [f"data={name}", *FILES.get(name, lambda _: [])(folder)]
+    return lambda folder: [f"data={name}", *(FILES[name](folder) if name in FILES else ())]
 
 
 TABLES = ("table", "values", "scores")
@@ -155,6 +157,18 @@ def predict(run_here: Any) -> Predict:
         return read.drop(columns=["line"], errors="ignore")
 
     return predict
+
+
+def copied(logged: Logged, directory: Path, without: str = "") -> Run:
+    """Copies a run to the store that has another's record and the model of a directory."""
+    from expt.record.mlflow_run import MLflowRun
+
+    others = ("mlflow", "id", without)
+    record = {key: value for key, value in logged.record.items() if key not in others}
+    record["run_name"] = directory.name
+    run = Run(directory, logged.run.output_dir, {"name": "copies"}, {}, record)
+    MLflowRun(run, True, lambda _seconds: None).finish()
+    return run
 
 
 def assert_same(given: pd.DataFrame, expected: pd.DataFrame) -> None:
@@ -285,19 +299,42 @@ def test_the_keras_flavor_is_kept(log: Log) -> None:
 def test_a_run_of_an_earlier_version_has_the_model_alone(log: Log, tmp_path: Path) -> None:
     import mlflow
 
-    from expt.record.mlflow_run import MLflowRun
-
-    earlier = log("iris")
-    shutil.copyfile(earlier.directory / "model.keras", tmp_path / "model.keras")
-    old = {"model_outputs", "mlflow", "id"}
-    record = {key: value for key, value in earlier.record.items() if key not in old}
-    run = Run(tmp_path, earlier.run.output_dir, {"name": "old"}, {}, record)
-    MLflowRun(run, True, lambda _seconds: None).finish()
+    shutil.copyfile(log("iris").directory / "model.keras", tmp_path / "model.keras")
+    run = copied(log("iris"), tmp_path, without="model_outputs")
     model = mlflow.pyfunc.load_model(place_of(run))
     assert model.metadata.flavors["python_function"]["loader_module"] == "mlflow.keras"
     (spec,) = model.metadata.signature.inputs.inputs
     assert spec.shape == (-1, 4)
-    assert model.predict(raw_inputs(record).astype(spec.type)).shape == (5, 3)
+    assert model.predict(raw_inputs(run.record).astype(spec.type)).shape == (5, 3)
+
+
+def test_modules_that_define_layers_are_imported_or_named(
+    log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    (tmp_path / "layers_of_mine.py").write_text(
+        "import keras\n"
+        "@keras.saving.register_keras_serializable('mine')\n"
+        "class Same(keras.layers.Layer):\n"
+        "    def call(self, inputs):\n"
+        "        return inputs\n"
+    )
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        mine = importlib.import_module("layers_of_mine")
+        layers = [keras.Input((4,)), mine.Same(), keras.layers.Dense(3)]
+        keras.Sequential(layers).save(tmp_path / "model.keras")
+        run = copied(log("iris"), tmp_path)
+        place = place_of(run)
+        sys.modules.pop("layers_of_mine")
+        assert len(mlflow.pyfunc.load_model(place).predict(raw_inputs(run.record))) == 5
+        assert "layers_of_mine" in sys.modules
+        sys.modules.pop("layers_of_mine")
+    with pytest.raises(MlflowException, match="are defined in layers_of_mine, which is not inst"):
+        mlflow.pyfunc.load_model(place)
 
 
 def test_the_command_of_mlflow_needs_no_expt(log: Log, predict: Predict, tmp_path: Path) -> None:

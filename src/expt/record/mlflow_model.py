@@ -6,8 +6,10 @@ takes raw values and names its predictions; see `expt.serving`.
 """
 
 import json
+import re
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +31,8 @@ _PYTHON_ENV = "python_env.yaml"
 _EXAMPLE, _BODY = "input_example.json", "serving_input_example.json"
 _REQUIRED = ("keras", "mlflow", "numpy", "pandas", "tensorflow")
 _OF_DATA = ("task", "class_names", "input_shape", "feature_names", "preparation")
+_MODULE = re.compile(r'"module": "([\w.]+)"')
+_MOST_BYTES = 256 * 1024**2  # of a model's config; a small file may unpack to any size
 _SLOWEST = 4e6  # bytes a second that a store takes at least
 
 
@@ -60,6 +64,7 @@ def log_model(
             client.delete_logged_model(model.model_id)
         elif model.tags.get(MODEL_TAG) == digest:
             return False
+    signature = make_signature(record)
     created = client.create_logged_model(
         experiment_id,
         name=_NAME,
@@ -74,7 +79,7 @@ def log_model(
         model_uuid=created.model_id,
         run_id=run_id,
         model_id=created.model_id,
-        signature=make_signature(record),
+        signature=signature,
     )
     with tempfile.TemporaryDirectory() as folder:
         _write(Path(folder), description, file, record)
@@ -98,18 +103,31 @@ def _write(folder: Path, description: Model, file: Path, record: Mapping[str, An
         keras_backend="tensorflow",
         save_exported_model=False,
     )
+    modules: list[str] = []
     if is_served(record):
-        _add_served(folder, description, record)
+        modules = _modules_of(file)
+        _add_served(folder, description, record, modules)
     else:
         pyfunc.add_to_model(description, loader_module="mlflow.keras", python_env=_PYTHON_ENV)
     description.model_size_bytes = file.stat().st_size
     description.save(str(folder / "MLmodel"))
-    pins = (f"{name}=={version(name)}" for name in _REQUIRED)
-    (folder / _REQUIREMENTS).write_text("\n".join(pins) + "\n")
+    lines = [f"{name}=={version(name)}" for name in _REQUIRED]
+    lines += [f"# {name}, which defines layers of the model" for name in modules]
+    (folder / _REQUIREMENTS).write_text("\n".join(lines) + "\n")
     _PythonEnv.current().to_yaml(str(folder / _PYTHON_ENV))
 
 
-def _add_served(folder: Path, description: Model, record: Mapping[str, Any]) -> None:
+def _modules_of(file: Path) -> list[str]:
+    """Returns the modules of the user's own that define layers of a saved model."""
+    with zipfile.ZipFile(file) as archive, archive.open("config.json") as content:
+        config = content.read(_MOST_BYTES).decode(errors="replace")
+    modules = set(_MODULE.findall(config))
+    return sorted(name for name in modules if name.split(".")[0] not in ("builtins", "keras"))
+
+
+def _add_served(
+    folder: Path, description: Model, record: Mapping[str, Any], modules: list[str]
+) -> None:
     """Adds the flavor that takes raw values, with its code, its record and an example."""
     code = shipped_code()
     code.write(folder / _CODE)
@@ -120,8 +138,9 @@ def _add_served(folder: Path, description: Model, record: Mapping[str, Any]) -> 
         code=_CODE,
         python_env=_PYTHON_ENV,
     )
-    kept = {key: record[key] for key in ("model_input_shape", "model_outputs")}
+    kept: dict[str, Any] = {key: record[key] for key in ("model_input_shape", "model_outputs")}
     kept["data"] = {key: record["data"].get(key) for key in _OF_DATA}
+    kept["modules"] = modules
     (folder / _DATA / RECORD_FILE).write_text(json.dumps(kept, indent=2), encoding="utf-8")
     if (example := make_example(record)) is not None:
         _write_example(folder, description, example)

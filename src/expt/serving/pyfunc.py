@@ -4,6 +4,7 @@ MLflow imports this module from the model's own `code` folder, under a name of i
 model is served where expt is not installed.
 """
 
+import importlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -36,13 +37,28 @@ def _load_pyfunc(path: str) -> "ServedModel":
     import keras
 
     record = json.loads((Path(path) / RECORD_FILE).read_text(encoding="utf-8"))
+    for module in record["modules"]:
+        _import(module)
     model = keras.saving.load_model(Path(path) / MODEL_FILE, compile=False, safe_mode=True)
 
     def run(inputs: NDArray[Any]) -> NDArray[Any]:
-        outputs = keras.ops.convert_to_numpy(model(inputs, training=False))
+        outputs: NDArray[Any] = keras.ops.convert_to_numpy(model(inputs, training=False))
         return outputs if outputs.dtype == np.float64 else outputs.astype(np.float32)
 
     return ServedModel(record, run)
+
+
+def _import(module: str) -> None:
+    """Imports a module that registers layers, as training did."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise MlflowException.invalid_parameter_value(
+            f"the model's layers are defined in {module}, which is not installed here ({error}). "
+            "Install it, or add its folder to PYTHONPATH."
+        ) from error
 
 
 class ServedModel:
