@@ -11,7 +11,7 @@ product of an example's weight and that of its class. A user's loss may return s
 
 import math
 from collections.abc import Sequence
-from typing import TypeGuard
+from typing import TypeAlias, TypeGuard
 
 import tensorflow as tf
 
@@ -19,7 +19,7 @@ from expt.errors import UserError
 
 _EPSILON = 1e-12
 
-Values = tf.Tensor | tuple[tf.Tensor, tf.Tensor]
+Values: TypeAlias = "tf.Tensor | tuple[tf.Tensor, tf.Tensor]"
 """A value for each example, shape [batch]; or values and how much each of them counts."""
 
 
