@@ -79,6 +79,7 @@ def test_parts_know_nothing_but_themselves() -> None:
                 "expt.parts.data.image_preparation",
                 "expt.parts.data.labels",
                 "expt.parts.data.mapped",
+                "expt.parts.data.masks",
                 "expt.parts.data.missing",
                 "expt.parts.data.names",
                 "expt.parts.data.number_formats",
@@ -181,7 +182,9 @@ def test_gradients_are_taken_in_the_steps_and_the_checks_before_them_alone() -> 
         if (isinstance(node, ast.Attribute) and node.attr == "GradientTape")
         or (isinstance(node, ast.alias) and node.name == "GradientTape")
     }
-    assert taking == {"expt.train.step", "expt.train.preflight", "expt.train.adversarial"}
+    assert taking == {
+        f"expt.train.{name}" for name in ("step", "preflight", "loss_checks", "adversarial")
+    }
 
 
 @pytest.mark.parametrize(

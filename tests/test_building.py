@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from expt.assembly import DataLoader
-from expt.building import Parts, make_objective, make_parts, make_saved_evaluate
+from expt.building import Parts, _Activation, make_objective, make_parts, make_saved_evaluate
 from expt.config.compose import Job, compose_jobs
 from expt.config.instantiate import ALLOW_VARIABLE
 from expt.errors import UserError
@@ -151,7 +151,12 @@ def test_the_activation_is_made_for_each_layer(digits: Dataset) -> None:
 
 @pytest.mark.parametrize(
     ("act", "initializer"),
-    [("relu", "HeNormal"), ("selu", "LecunNormal"), ("tanh", "GlorotUniform")],
+    [
+        ("relu", "HeNormal"),
+        ("selu", "LecunNormal"),
+        ("tanh", "GlorotUniform"),
+        ("silu", "VarianceScaling"),
+    ],
 )
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
 def test_the_activation_chooses_the_initial_weights(
@@ -160,6 +165,14 @@ def test_the_activation_chooses_the_initial_weights(
     network = parts_of(f"act={act}", f"model={model}", dataset=digits).learner.model
     hidden = [layer for layer in network.layers if hasattr(layer, "kernel")][:-1]
     assert {type(layer.kernel_initializer).__name__ for layer in hidden} == {initializer}
+
+
+def test_a_declared_initializer_is_made_anew_for_each_layer() -> None:
+    """A user's model gives it to layers of equal shapes, as README has it."""
+    act = _Activation(keras.layers.ReLU, {"_target_": "keras.initializers.HeNormal"})
+    seen = [act.initializer, act.initializer]
+    one, other = (initializer((50, 50)).numpy() for initializer in seen)
+    assert np.abs(one - other).max() > 1e-3
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def read_table(path: Path) -> tuple[Array, NDArray[np.int64]]:
 
 def shares(targets: NDArray[np.int64]) -> Array:
     """How much each example counts in the loss of a batch, by the weight of its class."""
-    return CLASS_WEIGHTS[targets] / len(targets)
+    return CLASS_WEIGHTS[targets] / CLASS_WEIGHTS[targets].sum()
 
 
 @dataclass

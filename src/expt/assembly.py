@@ -10,11 +10,18 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from expt.config.checks import TARGETS_KEY, batches_per_step, check, check_task, task_of
+from expt.config.checks import (
+    TARGETS_KEY,
+    batches_per_step,
+    check,
+    check_task,
+    metrics_for,
+    task_of,
+)
 from expt.config.compose import Job
 from expt.config.hashes import flatten
 from expt.config.instantiate import ACCUMULATION_KEY, call, part
-from expt.errors import UserError
+from expt.errors import UserError, hint
 from expt.parts.data.dataset import Dataset, Source, Split
 from expt.parts.data.duplicates import shared_note
 from expt.parts.data.resolution import check_resolution
@@ -57,7 +64,7 @@ class DataLoader:
         batches = (job.config["loop"]["batches"] or 0) * batches_per_step(job.config)
         key = json.dumps([job.config["data"], batches], sort_keys=True)
         if key not in self._loaded:
-            dataset = call(source.load, "data")
+            dataset = call(source.load, "data").counted()
             if dataset.input_scale is None:
                 check_resolution(dataset, "inputs")
                 dataset = dataset.with_float32_inputs()
@@ -68,6 +75,7 @@ class DataLoader:
         check_task(job, dataset.task)
         _check_accumulation(job, dataset)
         _check_targets(job, dataset)
+        _check_metrics(job, dataset)
         _check_resolution(job, dataset)
         return dataset
 
@@ -125,6 +133,37 @@ def _check_targets(job: Job, dataset: Dataset) -> None:
                 f"loss={loss} is for targets from {least:g} to {most:g}; those of the {name} split "
                 f"of data={dataset.name} go from {values.min():.4g} to {values.max():.4g}."
             )
+
+
+def _check_metrics(job: Job, dataset: Dataset) -> None:
+    """Checks that metrics of one of two classes can be computed on the data.
+
+    Raises:
+        UserError: There are other classes.
+    """
+    for name, node in metrics_for(job, task_of(job, dataset.task)).items():
+        num_classes = len(dataset.class_names)
+        if node.get("average") == "binary" and num_classes != 2:
+            raise UserError(
+                f"metric.{name}.average=binary: data={dataset.name} has {num_classes} classes; "
+                "expected two. macro, micro and weighted are for any number."
+            )
+        if node.get("positive") is not None and dataset.class_names:
+            class_number(dataset, node["positive"], f"metric.{name}")
+
+
+def class_number(dataset: Dataset, name: object, where: str) -> int:
+    """Returns the number of a class that a config names.
+
+    Raises:
+        UserError: There is no such class.
+    """
+    if str(name) not in dataset.class_names:
+        raise UserError(
+            f"{where}.positive={name}: data={dataset.name} has no class of that name. "
+            f"{hint(str(name), dataset.class_names)}"
+        )
+    return dataset.class_names.index(str(name))
 
 
 def _check_resolution(job: Job, dataset: Dataset) -> None:

@@ -1,5 +1,6 @@
 """From a job's config to the objects that train: model, loss, optimizers; with TensorFlow."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -9,10 +10,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from expt.assembly import class_number
 from expt.config.checks import (
     DIRECTION_KEY,
     INITIALIZER_KEY,
     STEP_KEY,
+    TAKES_KEY,
     TARGETS_KEY,
     batches_per_step,
     check_watched,
@@ -32,7 +35,7 @@ from expt.parts.weight_decay import undecayed
 from expt.train.evaluate import Evaluate
 from expt.train.learner import Learner, MakeOptimizer
 from expt.train.loop import DrivenByValidation
-from expt.train.objective import Function, Objective, of_one_type, outputs_of
+from expt.train.objective import Function, Objective, of_log_odds, of_one_type, outputs_of
 from expt.train.supervised import Reconstruction, Supervised
 from expt.train.watch import Watch
 
@@ -106,9 +109,10 @@ def make_objective(job: Job, dataset: Dataset) -> Objective:
     """
     config, task = job.config, task_of(job, dataset.task)
     loss, scale = part(config["loss"], "loss"), _output_scale(job, dataset, task)
-    predict = link_function(model_outputs(config["loss"], task).link)
+    link = model_outputs(config["loss"], task).link
+    predict = link_function(link)
     metrics = {
-        name: of_one_type(part(node, f"metric.{name}"))
+        name: _make_metric(name, node, dataset, link)
         for name, node in metrics_for(job, task).items()
     }
     if task != "classification":
@@ -117,8 +121,18 @@ def make_objective(job: Job, dataset: Dataset) -> Objective:
         loss=of_one_type(loss) if scale is None else _on_scale(loss, scale),
         metrics=metrics,
         predict=predict,
+        link=link,
         num_parts=batches_per_step(config),
     )
+
+
+def _make_metric(
+    name: str, node: Mapping[str, Any], dataset: Dataset, link: str | None
+) -> Function:
+    if node.get("positive") is not None and dataset.class_names:
+        node = {**node, "positive": class_number(dataset, node["positive"], f"metric.{name}")}
+    metric = of_one_type(part(node, f"metric.{name}"))
+    return of_log_odds(metric, link) if TAKES_KEY in node else metric
 
 
 def make_saved_evaluate(job: Job, dataset: Dataset, model: keras.Model, split: Split) -> Evaluate:
@@ -149,10 +163,18 @@ class _Activation:
     """What models get as `act`: makes a layer a call, and knows which initial weights suit it."""
 
     make: Callable[[], Any]
-    initializer: str | None
+    declared: str | Mapping[str, Any] | None
 
     def __call__(self) -> Any:
         return call(self.make, "act")
+
+    @property
+    def initializer(self) -> Any:
+        """A name, or a new object each time: one gives layers of equal shapes equal weights."""
+        if not isinstance(self.declared, Mapping):
+            return self.declared
+        where = f"act.{INITIALIZER_KEY}"
+        return call(part(self.declared, where), where)
 
 
 def _learner_class(job: Job, task: str) -> type[Learner]:
@@ -185,6 +207,12 @@ def _optimizers(job: Job, schedule: Any) -> MakeOptimizer:
     scales_loss = job.config["loop"]["precision"] == "mixed_float16"
 
     def make(variables: Sequence[Any]) -> keras.optimizers.Optimizer:
+        if not variables:
+            raise UserError(
+                "model: it has no trainable variables, so that training would change nothing; "
+                "expected at least one layer with weights and trainable=True. A finished run is "
+                "evaluated without training by python -m expt.evaluate."
+            )
         made = part(job.config["optimizer"], "optimizer")
         optimizer = call(made, "optimizer", learning_rate=schedule)
         if job.config["optimizer"].get(DECAY_KEY) is False:
@@ -206,8 +234,9 @@ def _output_scale(job: Job, dataset: Dataset, task: str) -> Scale | None:
 
 
 def _of_predictions(metric: Function, predict: Callable[[tf.Tensor], tf.Tensor]) -> Function:
-    def of_predictions(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-        return metric(targets, predict(outputs))
+    @functools.wraps(metric)
+    def of_predictions(targets: tf.Tensor, outputs: tf.Tensor, **options: Any) -> Any:
+        return metric(targets, predict(outputs), **options)
 
     return of_predictions
 

@@ -89,21 +89,25 @@ def run_job(
         checkpoint = None if earlier is None else last_checkpoint(job, dataset, directory)
         feed = make_feed(plan, dataset, checkpoint.step if checkpoint else 0)
         with mistakes_told("the first batch can't be trained on"):
-            parts.learner.check(first_batch(dataset), dataset)
+            notes = parts.learner.check(first_batch(dataset), dataset) or ()
+        for note in notes:
+            console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
         functions = _compile(job, plan, parts.learner, feed, dataset)
-        state, note = _make_state(job, parts), None
+        state, change = _make_state(job, parts), None
         if checkpoint is not None and earlier is not None:
             state.restore(checkpoint)
             let_go_on(state.progress, plan, earlier)
-            note = rate_change(job, dataset, earlier, state.progress.step)
+            change = rate_change(job, dataset, earlier, state.progress.step)
         with _disk_errors_told(directory):
             if earlier is None:
                 run = new_run(job, dataset, directory, parts.learner, sweep)
             else:
-                run = resumed_run(job, dataset, directory, earlier, state.progress.step, note)
-        if note is not None:
-            console.print(note, highlight=False, markup=False, soft_wrap=True)
-            _log.info(note)
+                run = resumed_run(job, dataset, directory, earlier, state.progress.step, change)
+            if notes:
+                run.update(notes=list(notes))
+        if change is not None:
+            console.print(change, highlight=False, markup=False, soft_wrap=True)
+            _log.info(change)
         shown = ["loss", *metrics_for(job, task_of(job, dataset.task))][:2]
         watched = parts.watch.metric.removeprefix("val/")
         recorder = make_recorder(

@@ -29,7 +29,8 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m expt.predict",
-        description="Predicts with a finished run's best model.",
+        description="Predicts with a finished run's best model: for classes their probabilities, "
+        "or scores where the loss trains none; else values.",
     )
     parser.add_argument("run", metavar="RUN", help="a run's directory, latest, or an MLflow run id")
     parser.add_argument(
@@ -39,7 +40,11 @@ def _run(arguments: list[str]) -> int:
         help=".npy, .npz (array x), .csv (for a run on a table), an image, or a folder of images",
     )
     parser.add_argument(
-        "outputs", metavar="OUTPUTS", type=expanded, help="a new .csv, .npz or .npy file"
+        "outputs",
+        metavar="OUTPUTS",
+        type=expanded,
+        help="a new .csv (for classes: class, and probability NAME or score NAME of each), .npz "
+        "(arrays predictions and classes) or .npy (the predictions alone)",
     )
     parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="output_dir=…")
     args = parser.parse_intermixed_args(arguments)

@@ -34,6 +34,8 @@ TABLE = pd.DataFrame(
     {
         "age": RANDOM.integers(18, 80, ROWS).astype(str),
         "share": [f"{share:.1f}%" for share in RANDOM.uniform(0, 100, ROWS)],
+        # Milliseconds, of which float32 would lose the differences.
+        "moment": (1_580_000_000_000 + RANDOM.integers(0, 5000, ROWS)).astype(str),
         "price": [f"{price:,.2f}" for price in RANDOM.uniform(10, 5000, ROWS)],
         "colour": RANDOM.choice(["red", "green", "blue", "?"], ROWS),
         "zip": RANDOM.choice(["007", "12", "30"], ROWS),

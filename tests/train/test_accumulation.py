@@ -1,5 +1,6 @@
 """A step whose gradient is computed in parts is the step on the whole batch."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -77,8 +78,20 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_it_is_the_step_on_the_whole_batch(name: str, is_weighted: bool) -> None:
     def make(num_parts: int) -> Supervised:
-        objective = Objective(crossentropy, METRICS, tf.identity, num_parts)
+        objective = Objective(crossentropy, METRICS, tf.identity, num_parts=num_parts)
         return Supervised(classifier(), objective, built(OPTIMIZERS[name]))
+
+    given = batches(is_weighted)
+    assert_alike(trained(make, PARTS, given), trained(make, 1, given))
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_parts_count_by_the_weights_of_their_classes(is_weighted: bool) -> None:
+    weighing = functools.partial(crossentropy, class_weights=[0.1, 1.0, 5.0])
+
+    def make(num_parts: int) -> Supervised:
+        objective = Objective(weighing, METRICS, tf.identity, num_parts=num_parts)
+        return Supervised(classifier(), objective, built(OPTIMIZERS["averages"]))
 
     given = batches(is_weighted)
     assert_alike(trained(make, PARTS, given), trained(make, 1, given))
@@ -87,7 +100,7 @@ def test_it_is_the_step_on_the_whole_batch(name: str, is_weighted: bool) -> None
 @pytest.mark.parametrize("mode", ["xla", "eager"])
 def test_however_it_is_compiled(mode: str) -> None:
     def make(num_parts: int) -> Supervised:
-        objective = Objective(crossentropy, METRICS, tf.identity, num_parts)
+        objective = Objective(crossentropy, METRICS, tf.identity, num_parts=num_parts)
         return Supervised(classifier(), objective, built(OPTIMIZERS["averages"]))
 
     given = batches(is_weighted=True)
@@ -99,7 +112,7 @@ def test_reconstruction() -> None:
         keras.utils.set_random_seed(1)
         model = mlp([4], 4, lambda: keras.layers.Activation("tanh"), units=(2,))
         objective = Objective(
-            lambda t, o: tf.reduce_mean((t - o) ** 2, axis=-1), {}, tf.identity, num_parts
+            lambda t, o: tf.reduce_mean((t - o) ** 2, axis=-1), {}, tf.identity, num_parts=num_parts
         )
         return Reconstruction(model, objective, built(OPTIMIZERS["averages"]))
 
@@ -111,7 +124,7 @@ def test_an_overflow_in_one_part_skips_the_step_and_nothing_else() -> None:
     """As with PyTorch's GradScaler: the whole step is left out, and the scale halved."""
 
     def make(num_parts: int) -> Supervised:
-        objective = Objective(crossentropy, METRICS, tf.identity, num_parts)
+        objective = Objective(crossentropy, METRICS, tf.identity, num_parts=num_parts)
         return Supervised(classifier(), objective, built(OPTIMIZERS["scaled"]))
 
     given = batches(is_weighted=False)
@@ -150,7 +163,7 @@ def test_both_networks_of_a_pair(monkeypatch: pytest.MonkeyPatch, is_weighted: b
         pair = linear_pair()
         for network, values in zip(vars(pair).values(), weights, strict=True):
             network.set_weights(values)
-        objective = Objective(binary_crossentropy, {}, tf.nn.sigmoid, num_parts)
+        objective = Objective(binary_crossentropy, {}, tf.nn.sigmoid, num_parts=num_parts)
         return Adversarial(pair, objective, built(OPTIMIZERS["averages"]))
 
     given = batches(is_weighted)

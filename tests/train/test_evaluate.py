@@ -44,7 +44,7 @@ def test_a_stream_gives_the_same(size: int, mode: str) -> None:
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_the_loss_is_weighted_and_metrics_are_not(is_stream: bool) -> None:
+def test_loss_and_metrics_are_weighted(is_stream: bool) -> None:
     weights = RANDOM.uniform(size=700).astype(np.float32)
     weights[::4] = 0
     inputs = ArrayStream(X[:700]) if is_stream else X[:700]
@@ -65,8 +65,8 @@ def check_against_numpy(split: Split, mode: str) -> None:
     assert values == pytest.approx(
         {
             "loss": np.average(np.mean(error**2, axis=1), weights=weights),
-            "mae": np.mean(np.abs(error)),
-            "rmse": np.sqrt(np.mean(error**2)),
+            "mae": np.average(np.mean(np.abs(error), axis=1), weights=weights),
+            "rmse": np.sqrt(np.average(np.mean(error**2, axis=1), weights=weights)),
         },
         rel=1e-5,
     )

@@ -31,10 +31,12 @@ TASKS_KEY = "_tasks_"
 """The tasks that a loss or metric is for."""
 TARGETS_KEY = "_targets_"
 """The range of values that a loss is defined for: [least, most], null without a bound."""
+TAKES_KEY = "_takes_"
+"""What a metric is given of class outputs in place of logits: log_odds."""
 DIRECTION_KEY = "_direction_"
 """`max` for a metric that is better when it is larger."""
 INITIALIZER_KEY = "_initializer_"
-"""The initializer of the weights before an activation that suits it."""
+"""The initializer of the weights before an activation that suits it: a name or a part."""
 TASK_KEY = "_task_"
 """The task of a model that is not for the data's own: reconstruction or generation."""
 STEP_KEY = "_step_"
@@ -58,8 +60,12 @@ _DECLARATIONS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     TARGETS_KEY: (_is_range, "[least, most], null where there is no bound"),
     PREDICTS_KEY: (is_links, EXPECTED_LINKS),
     PROBABILITIES_KEY: (is_probabilities, "true, false, or options with their values"),
+    TAKES_KEY: (lambda value: value == "log_odds", "log_odds"),
     DIRECTION_KEY: (_is_text, "min or max"),
-    INITIALIZER_KEY: (_is_text, "an initializer's name"),
+    INITIALIZER_KEY: (
+        lambda value: _is_text(value) or (isinstance(value, dict) and "_target_" in value),
+        "an initializer's name, or its _target_ and arguments",
+    ),
     TASK_KEY: (_is_text, "a task's name"),
     STEP_KEY: (_is_text, "a learner's class"),
 }

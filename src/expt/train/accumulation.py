@@ -31,7 +31,7 @@ def over_parts(
     compute: Compute,
     num_parts: int,
     means_like: Sequence[tf.Tensor],
-    output_types: Sequence[tf.DType] = (),
+    outputs_like: Sequence[tf.TensorSpec] = (),
 ) -> Compute:
     """Returns a function that computes a batch in equal parts, with the same result.
 
@@ -44,7 +44,7 @@ def over_parts(
         compute: What to do with a part.
         num_parts: How many parts, at least 2; they must divide the batch.
         means_like: Tensors of the shapes and types of the means.
-        output_types: The types of the outputs.
+        outputs_like: The types and shapes [batch, …] of the outputs.
     """
 
     def compute_all(batch: Batch) -> Computed:
@@ -66,7 +66,7 @@ def over_parts(
             return number + 1, weight + counted, sums, rows
 
         zeros = [tf.zeros_like(each) for each in means_like]
-        arrays = [tf.TensorArray(kind, size=num_parts) for kind in output_types]
+        arrays = [tf.TensorArray(like.dtype, size=num_parts) for like in outputs_like]
         _, weight, sums, rows = tf.while_loop(
             lambda number, *_: number < num_parts,
             add,
@@ -74,7 +74,11 @@ def over_parts(
             maximum_iterations=num_parts,
         )
         means = [total / tf.cast(weight, total.dtype) for total in sums]
-        return Computed(weight, means, [row.concat() for row in rows])
+        outputs = [
+            tf.ensure_shape(row.concat(), (batch.inputs.shape[0], *like.shape[1:]))
+            for row, like in zip(rows, outputs_like, strict=True)
+        ]
+        return Computed(weight, means, outputs)
 
     return compute_all
 

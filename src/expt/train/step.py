@@ -7,8 +7,8 @@ import keras
 import tensorflow as tf
 
 from expt.train.accumulation import Compute, Computed, over_parts
-from expt.train.batch import Batch, total_weight, weighted_mean
-from expt.train.objective import Function, output_type, outputs_of
+from expt.train.batch import Batch, loss_weight, mean_loss, mixed
+from expt.train.objective import Function, measure, output_type, outputs_of, penalty_of
 
 Step = Callable[[Batch], dict[str, tf.Tensor]]
 """A step: a function of a batch that returns scalars by metric name, `loss` among them."""
@@ -24,27 +24,29 @@ def make_train_step(
     """Returns the step of supervised training, θ ← θ - α ∇ mean(loss), for any optimizer's rule.
 
     The step logs nothing and saves nothing. The scalars it returns are those of the weights
-    before the update: `loss` (with the model's own regularisation), the metrics on this batch,
+    before the update: `loss` (with all that the model adds to it), the metrics on this batch,
     `grad_norm` (the global L2 norm, before any clipping) and the `learning_rate` of the update.
 
     Args:
         model: Maps inputs to outputs.
-        loss: Gives one value for each example.
+        loss: Gives one value for each example, or a pair of values and their weights.
         optimizer: Updates the model's trainable variables; must be built.
-        metrics: By name, functions that give one number for a batch.
+        metrics: By name, functions that give one number for a batch; those that have an argument
+            `weights` get the weights of the batch.
         num_parts: In how many parts the gradient of a batch is computed, one after the other.
     """
     variables = model.trainable_variables
     gradients_of = _make_gradients(model, loss, optimizer, variables)
     if num_parts > 1:
         means_like = [tf.constant(0.0), *variables]
-        gradients_of = over_parts(gradients_of, num_parts, means_like, [output_type(model)])
+        outputs_like = [tf.TensorSpec(model.outputs[0].shape, output_type(model))]
+        gradients_of = over_parts(gradients_of, num_parts, means_like, outputs_like)
 
     def step(batch: Batch) -> dict[str, tf.Tensor]:
         _, (value, *gradients), (outputs,) = gradients_of(batch)
         applied = _apply(optimizer, gradients, variables)
         targets = _main_targets(batch)
-        values = {name: metric(targets, outputs) for name, metric in metrics.items()}
+        values = measure(metrics, targets, outputs, batch.weights)
         return {"loss": value, **values, **applied}
 
     return step
@@ -61,21 +63,21 @@ def _make_gradients(
     def gradients_of(batch: Batch) -> Computed:
         with tf.GradientTape() as tape:
             outputs = outputs_of(model, batch.inputs, training=True)
-            values = weighted_mean(_mixed_loss(loss, batch, outputs), batch.weights)
-            value = tf.add_n([values, *(tf.cast(penalty, tf.float32) for penalty in model.losses)])
+            values = _mixed_loss(loss, batch, outputs)
+            value = mean_loss(values, batch.weights) + penalty_of(model)
             scaled = optimizer.scale_loss(value)
         gradients = tape.gradient(scaled, variables)
-        return Computed(total_weight(batch.weights), [value, *gradients], [outputs])
+        return Computed(loss_weight(values, batch.weights), [value, *gradients], [outputs])
 
     return gradients_of
 
 
-def _mixed_loss(loss: Function, batch: Batch, outputs: tf.Tensor) -> tf.Tensor:
-    """The loss of each example; for mixed inputs the mix of both targets' losses."""
+def _mixed_loss(loss: Function, batch: Batch, outputs: tf.Tensor) -> Any:
+    """Returns the loss of each example; for mixed inputs the mix of both targets' losses."""
     values = loss(batch.targets, outputs)
     if batch.mixed_targets is None or batch.mixed_share is None:
         return values
-    return (1 - batch.mixed_share) * values + batch.mixed_share * loss(batch.mixed_targets, outputs)
+    return mixed(values, loss(batch.mixed_targets, outputs), batch.mixed_share)
 
 
 def _main_targets(batch: Batch) -> tf.Tensor:
@@ -144,13 +146,14 @@ def make_adversarial_step(
             generated = generator(noise, training=True)
             of_real = tf.cast(discriminator(batch.inputs, training=True), tf.float32)
             of_generated = tf.cast(discriminator(generated, training=True), tf.float32)
-            fooling = weighted_mean(loss(real, of_generated), weights)
-            telling = weighted_mean((loss(real, of_real) + loss(fake, of_generated)) / 2, weights)
+            fooling = mean_loss(loss(real, of_generated), weights)
+            telling = mean_loss(loss(real, of_real), weights)
+            telling = (telling + mean_loss(loss(fake, of_generated), weights)) / 2
             scaled_fooling = generator_optimizer.scale_loss(fooling)
             scaled_telling = discriminator_optimizer.scale_loss(telling)
         gradients = tape.gradient(scaled_fooling, of_one), tape.gradient(scaled_telling, of_other)
         means = [fooling, telling, *gradients[0], *gradients[1]]
-        return Computed(total_weight(weights), means, [])
+        return Computed(loss_weight(fake, weights), means, [])
 
     compute: Compute = gradients_of
     if num_parts > 1:

@@ -32,10 +32,10 @@ class Supervised:
             model, objective.loss, optimizer, objective.metrics, objective.num_parts
         )
 
-    def check(self, batch: Batch, dataset: Dataset) -> None:
+    def check(self, batch: Batch, dataset: Dataset) -> Sequence[str]:
         """Checks the model's outputs, its loss and its gradients on a batch."""
         expected = (len(batch.inputs), dataset.num_outputs)
-        preflight(self.model, self._objective, batch, expected, dataset.name)
+        return preflight(self.model, self._objective, batch, expected, dataset.name)
 
     def make_evaluate(self, split: Split, mode: str) -> Evaluate:
         """Returns the function that evaluates the model on a split."""
@@ -57,11 +57,11 @@ class Reconstruction(Supervised):
         step = self.step
         self.step = lambda batch: step(_with_inputs_as_targets(batch))
 
-    def check(self, batch: Batch, dataset: Dataset) -> None:
+    def check(self, batch: Batch, dataset: Dataset) -> Sequence[str]:
         """Checks the model's outputs, its loss and its gradients on a batch."""
         batch = _with_inputs_as_targets(batch)
         expected = tuple(batch.inputs.shape)
-        preflight(self.model, self._objective, batch, expected, dataset.name)
+        return preflight(self.model, self._objective, batch, expected, dataset.name)
 
     def make_evaluate(self, split: Split, mode: str) -> Evaluate:
         """Returns the function that evaluates the model on a split."""

@@ -13,6 +13,7 @@ from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split, Stream, Task
 from expt.parts.data.duplicates import distinct_indices
 from expt.parts.data.mapped import MappedInputs, fit_scale, is_pixels
+from expt.parts.data.masks import counted_indices, masked_notes
 from expt.parts.data.preparation import ArrayPreparation, summarize, to_inputs
 from expt.parts.data.reading import (
     NO_CLASSES,
@@ -34,7 +35,7 @@ class Npz:
     Either `x` and `y`, which are split into 70 % train, 15 % validation and 15 % test (each with
     its share of each class), or `x_train`, `y_train`, `x_test`, `y_test` and perhaps `x_val`,
     `y_val`; where these lack, 15 % of the train examples become the validation split. `weights`,
-    `weights_train`, … say how much each example counts in the loss, beside the others; 0 masks it.
+    `weights_train`, … say how much each example counts in loss and metrics; 0 leaves it out.
     Beside `x` and `y`, `groups` says which examples belong together, as numbers or texts: a group
     is in one split.
 
@@ -99,8 +100,11 @@ class Npz:
             if groups is not None:
                 groups = groups[kept[""]]
             chosen = self._chosen(wholes, task, groups)
-        source, order = chosen[0]
-        train, validation, test = (split.take(indices) for split, indices in chosen)
+        # Before the scales are fitted: what has no weight may have any value.
+        counted = [(split, counted_indices(split.weights, indices)) for split, indices in chosen]
+        sizes = [[len(indices) for _, indices in some] for some in (counted, chosen)]
+        source, order = counted[0]
+        train, validation, test = (split.take(indices) for split, indices in counted)
         is_table = len(source.inputs.shape) == 2
         standardize = is_table if self.standardize is None else self.standardize
         standardize_targets = task == "regression" and self.standardize_targets
@@ -116,7 +120,10 @@ class Npz:
             target_scale=Scale.fit(train.targets) if standardize_targets else None,
             augmentation=augmentation,
             preparation=preparation.to_mapping(),
-            notes=_notes(raw, None if self.task else task, num_dropped),
+            notes=(
+                *_notes(raw, None if self.task else task, num_dropped),
+                *masked_notes(sizes[0], sum(sizes[1])),
+            ),
         )
 
     def _kept(self, whole: Split) -> NDArray[np.intp]:

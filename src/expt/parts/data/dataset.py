@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.augmentation import Augmentation, is_image
+from expt.parts.data.masks import counted_indices, masked_notes
 from expt.parts.data.scale import Scale
 
 Task = Literal["classification", "regression"]
@@ -50,8 +51,8 @@ class Split:
             values that float32 would round, else float32.
         targets: Class numbers, int32 of shape [examples], or values, float64 of shape
             [examples, values].
-        weights: How much each example counts in the loss, float32 of shape [examples], at least
-            0; 0 masks an example. None counts all alike.
+        weights: How much each example counts in the loss and the metrics, float32 of shape
+            [examples], at least 0; an example of weight 0 is left out. None counts all alike.
     """
 
     inputs: NDArray[np.floating[Any]] | Stream
@@ -83,6 +84,11 @@ class Split:
             self.targets[indices],
             None if self.weights is None else self.weights[indices],
         )
+
+    def counted(self) -> "Split":
+        """Returns the split without the examples of weight 0, if it has others."""
+        indices = counted_indices(self.weights, np.arange(len(self)))
+        return self if len(indices) == len(self) else self.take(indices)
 
 
 @dataclass(frozen=True)
@@ -228,6 +234,21 @@ class Dataset:
             for split in self._in_order
         )
         return replace(self, train=train, validation=validation, test=test)
+
+    def counted(self) -> "Dataset":
+        """Returns the data without the examples of weight 0.
+
+        They would have no part in any gradient, but in the statistics of batch normalisation, in
+        standardisation and in a user's metric that takes no weights; and a batch of them alone
+        has no loss.
+        """
+        splits = [split.counted() for split in self._in_order]
+        notes = masked_notes(map(len, splits), sum(map(len, self._in_order)))
+        if not notes:
+            return self
+        train, validation, test = splits
+        notes = (*self.notes, *notes)
+        return replace(self, train=train, validation=validation, test=test, notes=notes)
 
     def limited(self, num_batches: int) -> "Dataset":
         """Returns the data with at most so many batches' worth of examples in each split.

@@ -13,6 +13,7 @@ from expt.parts.data.csv_files import normalized, other_separator, read_table
 from expt.parts.data.dataset import Dataset, Split, Task
 from expt.parts.data.encoding import Encoder
 from expt.parts.data.labels import Targets, known_targets, make_targets
+from expt.parts.data.masks import counted_indices, masked_notes
 from expt.parts.data.missing import MissingValues
 from expt.parts.data.number_formats import NumberFormat, check_format_options, numbers
 from expt.parts.data.reading import NO_CLASSES, check_choice, located, to_weights, told_of
@@ -52,7 +53,8 @@ class Csv:
             usual ones, `NA` among them.
         ignore: Columns that are left out.
         categorical: Columns of numbers that are taken as text; `1.0` is the same as `1`.
-        weight: A column that says how much each row counts in the loss; 0 masks it.
+        weight: A column that says how much each row counts in the loss and the metrics; a row of
+            weight 0 is left out.
         group: A column whose rows of equal values are all in the same split.
         duplicates: `keep`, or `drop` leaves out rows whose inputs and target occur before.
         missing: What becomes of missing values: `error` reports where they are, `drop` leaves
@@ -101,13 +103,15 @@ class Csv:
             if num_missing := int(missing.rows.sum()):
                 labels = rows[self._target]
                 notes.append(missing.dropped_note(labels, targets, is_known=known is not None))
-            indices = self._split(table, targets)
-            encoder = known or self._encoder(table, features, indices[0], targets)
+            weights = self._weights(table)
+            # What has no weight may have any value, also where columns and scales are fitted.
+            counted = [counted_indices(weights, of) for of in self._split(table, targets)]
+            encoder = known or self._encoder(table, features, counted[0], targets)
             if known is None:
                 notes += column_notes(table, encoder, categorical)
             encoded = encoder.transform(table)
-            whole = Split(encoded.inputs, targets.values, self._weights(table))
-        train, validation, test = (whole.take(part) for part in indices)
+            whole = Split(encoded.inputs, targets.values, weights)
+        train, validation, test = (whole.take(part) for part in counted)
         standardize_targets = targets.task == "regression" and self.standardize_targets
         return Dataset(
             name="csv",
@@ -122,7 +126,7 @@ class Csv:
             skipped=num_missing,
             preparation=encoder.to_mapping(),
             feature_names=encoder.feature_names,
-            notes=(*notes, *encoded.notes),
+            notes=(*notes, *encoded.notes, *masked_notes(map(len, counted), len(table))),
         )
 
     def _check_options(self) -> None:
