@@ -131,7 +131,10 @@ def _baseline(job: Any, dataset: Any) -> float:
     if dataset.task == "regression" or job.config["model"].get("_task_") != "reconstruction":
         return float("nan")
     mean = np.clip(dataset.train.inputs.mean(axis=0), 1e-3, 1 - 1e-3)
-    inverse = {"sigmoid": np.log(mean / (1 - mean)), "softplus": np.log(np.expm1(mean))}
+    inverse: dict[str | None, Any] = {
+        "sigmoid": np.log(mean / (1 - mean)),
+        "softplus": np.log(np.expm1(mean)),
+    }
     outputs = inverse.get(model_outputs(job.config["loss"], "reconstruction").link, mean)
     inputs = dataset.test.inputs
     losses = make_objective(job, dataset).loss(

@@ -75,3 +75,9 @@ def test_debug(train_here: Train, tmp_path: Path, option: str) -> None:
     # Three steps are too few for learning a batch by heart.
     without_target = ["loop.target_loss=null"] if option == "overfit" else []
     keep_contract(train_here, [f"debug={option}", *without_target, *SMALL], tmp_path)
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_precision(train_here: Train, tmp_path: Path, precision: str) -> None:
+    """A saved model predicts in float32, and is evaluated on the raw outputs of training."""
+    keep_contract(train_here, [f"loop.precision={precision}", "loss=hinge", *SMALL], tmp_path)
