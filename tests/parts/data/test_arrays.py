@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from expt.errors import UserError
-from expt.parts.data import mapped
+from expt.parts.data import preparation
 from expt.parts.data.arrays import Npz
 from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset
@@ -212,7 +212,7 @@ def test_inputs_are_scaled_by_the_train_split(
     expected: bool,
     stream: bool,
 ) -> None:
-    monkeypatch.setattr(mapped, "_VALUES_AT_ONCE", 100)
+    monkeypatch.setattr(preparation, "_VALUES_AT_ONCE", 100)
     dataset = load(npy_folder(tmp_path, make()), standardize=standardize, stream=stream)
     if not expected:
         assert dataset.input_scale is None
@@ -292,7 +292,7 @@ def test_fingerprint_of_a_stream_is_of_content_and_order(
     print_of = first.fingerprint
     assert load(path, stream=True).fingerprint == print_of
     assert load(path, stream=True, split_seed=1).fingerprint != print_of
-    monkeypatch.setattr(mapped, "_VALUES_AT_ONCE", 10)  # smaller pieces, the same whole
+    monkeypatch.setattr(preparation, "_VALUES_AT_ONCE", 10)  # smaller pieces, the same whole
     assert load(path, stream=True).fingerprint == print_of
     inputs = first.train.inputs
     assert isinstance(inputs, MappedInputs)
