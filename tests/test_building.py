@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.metrics import roc_auc_score
 
 from expt.assembly import DataLoader
 from expt.building import Parts, _Activation, make_objective, make_parts, make_saved_evaluate
@@ -16,6 +17,7 @@ from expt.config.instantiate import ALLOW_VARIABLE
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.scale import Scale
+from expt.parts.models import dense
 from expt.train.adversarial import Adversarial
 from expt.train.backend import start_tensorflow
 from expt.train.batch import Batch
@@ -528,3 +530,68 @@ def test_an_objectives_parts_are_used_as_they_are(digits: Dataset) -> None:
     assert isinstance(objective, Objective)
     direct = make_evaluate(learner.model, objective, digits.validation, "eager")()[0]
     assert learner.make_evaluate(digits.validation, "eager")()[0] == direct
+
+
+def frozen(input_shape: Any, num_outputs: int, act: Any) -> Any:
+    """A model of a user's own that is given weights elsewhere."""
+    del act
+    inputs = keras.Input(input_shape)
+    dense = keras.layers.Dense(num_outputs, trainable=False)
+    return keras.Model(inputs, dense(keras.layers.Flatten()(inputs)))
+
+
+def test_a_model_that_nothing_can_train_is_refused(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dense, "linear", frozen)
+    monkeypatch.setattr(frozen, "__module__", dense.__name__)
+    with pytest.raises(UserError, match=r"model: it has no trainable variables.*trainable=True"):
+        parts_of("model=linear", dataset=digits)
+
+
+def test_the_positive_class_is_named() -> None:
+    split = Split(table().train.inputs, (np.arange(40) % 2).astype(np.int32))
+    of_two = Dataset("toy", "classification", split, split, split, 8, ("ill", "well"))
+    targets, logits = tf.constant([0, 0, 1, 1]), tf.constant([[1.0, 0], [0, 1], [0, 1], [0, 1]])
+    binary = ("metric=recall", "metric.recall.average=binary")
+    for given, expected in (("ill", 0.5), ("well", 1.0), ("null", 1.0)):
+        job = compose_one(*binary, f"metric.recall.positive={given}")
+        assert float(make_objective(job, of_two).metrics["recall"](targets, logits)) == expected
+    job = compose_one(*binary, "metric.recall.positive=il")
+    with pytest.raises(UserError, match=r"metric\.recall\.positive=il: .*Did you mean 'ill'"):
+        make_objective(job, of_two)
+
+
+def test_averages_of_two_classes_are_refused_for_others_before_training() -> None:
+    with pytest.raises(UserError, match=r"metric\.f1\.average=binary: data=digits has 10 classes"):
+        DataLoader()(compose_one("metric=f1", "metric.f1.average=binary"))
+    with pytest.raises(UserError, match=r"metric\.f1\.positive=x: data=breast_cancer has no class"):
+        DataLoader()(
+            compose_one(
+                "data=breast_cancer",
+                "metric=f1",
+                "metric.f1.average=binary",
+                "metric.f1.positive=x",
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    ("loss", "scores"),
+    [
+        ("crossentropy", lambda z: z[:, 1] - z[:, 0]),
+        ("binary_crossentropy", lambda z: z[:, 1]),
+        ("hinge", lambda z: z[:, 1] - z[:, 0]),
+    ],
+)
+def test_auc_ranks_by_what_the_loss_makes_of_logits(loss: str, scores: Any) -> None:
+    split = Split(table().train.inputs, (np.arange(40) % 2).astype(np.int32))
+    of_two = Dataset("toy", "classification", split, split, split, 8, ("ill", "well"))
+    logits = RANDOM.normal(scale=30, size=(40, 2)).astype(np.float32)
+    metric = make_objective(compose_one(f"loss={loss}", "metric=auc"), of_two).metrics["auc"]
+    expected = roc_auc_score(split.targets, scores(logits))
+    assert float(metric(tf.constant(split.targets), logits)) == pytest.approx(expected)
+    weights = np.linspace(0.1, 2, 40).astype(np.float32)
+    expected = roc_auc_score(split.targets, scores(logits), sample_weight=weights)
+    found = metric(tf.constant(split.targets), logits, weights=tf.constant(weights))
+    assert float(found) == pytest.approx(expected)

@@ -1,6 +1,5 @@
 """From a job's config to the objects that train: model, loss, optimizers; with TensorFlow."""
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -35,7 +34,7 @@ from expt.parts.weight_decay import undecayed
 from expt.train.evaluate import Evaluate
 from expt.train.learner import Learner, MakeOptimizer
 from expt.train.loop import DrivenByValidation
-from expt.train.objective import Function, Objective, of_log_odds, of_one_type, outputs_of
+from expt.train.objective import Function, Objective, around, of_log_odds, of_one_type, outputs_of
 from expt.train.supervised import Reconstruction, Supervised
 from expt.train.watch import Watch
 
@@ -234,7 +233,7 @@ def _output_scale(job: Job, dataset: Dataset, task: str) -> Scale | None:
 
 
 def _of_predictions(metric: Function, predict: Callable[[tf.Tensor], tf.Tensor]) -> Function:
-    @functools.wraps(metric)
+    @around(metric)
     def of_predictions(targets: tf.Tensor, outputs: tf.Tensor, **options: Any) -> Any:
         return metric(targets, predict(outputs), **options)
 

@@ -97,7 +97,8 @@ DERIVATIVES: dict[str, Callable[..., Array]] = {
 }
 # He's rule is for what lets about half of its inputs through, LeCun's makes selu normalise itself,
 # and Glorot's is for what is linear near zero. A number is the variance times the inputs.
-INITIALIZERS: dict[str, str | float] = dict.fromkeys(VALUES, "he_normal") | {
+INITIALIZERS: dict[str, str | float] = {
+    **dict.fromkeys(VALUES, "he_normal"),
     "gelu": 2.16,
     "hard_sigmoid": "glorot_uniform",
     "hard_swish": 2.45,

@@ -115,7 +115,7 @@ def cosine(t: Array, o: Array) -> Array:
 
 
 def log_cosh(e: Array) -> Array:
-    return np.logaddexp(e, -e) - np.log(2)
+    return np.asarray(np.logaddexp(e, -e) - np.log(2))
 
 
 VALUES: dict[str, Callable[..., Array]] = {

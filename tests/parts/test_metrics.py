@@ -319,7 +319,7 @@ def test_auc_does_not_saturate(mode: str) -> None:
 
 def test_log_odds() -> None:
     logits = np.random.default_rng(0).normal(scale=20, size=(200, 5)).astype(np.float32)
-    logits[:3] = [[0] * 5, [1e4, 1e4, 0, 0, 0], [-1e4, 0, 1e4, 0, 0]]
+    logits[:3] = np.array([[0, 0, 0, 0, 0], [1e4, 1e4, 0, 0, 0], [-1e4, 0, 1e4, 0, 0]])
     outputs = tf.constant(logits)
     np.testing.assert_allclose(
         log_odds(outputs, "softmax"), exact_log_odds(logits), rtol=1e-9, atol=1e-12

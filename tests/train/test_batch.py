@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from expt.train.batch import weighted_mean
+from expt.train.batch import mean_loss, mixed, weighted_mean
 
 VALUES = tf.constant([1.0, 2.0, 4.0, 8.0])
 
@@ -44,3 +44,27 @@ def test_the_gradient_is_that_of_the_weights() -> None:
         tape.watch(VALUES)
         mean = weighted_mean(VALUES, weights)
     np.testing.assert_allclose(tape.gradient(mean, VALUES), [0.25, 0, 0.5, 0.25])
+
+
+def test_weights_of_classes_and_of_examples_are_multiplied() -> None:
+    of_classes, of_examples = np.array([1.0, 2, 1, 3]), np.array([0.5, 1, 0, 2])
+    pair = VALUES, tf.constant(of_classes, tf.float32)
+    found = mean_loss(pair, tf.constant(of_examples, tf.float32))
+    expected = np.average(VALUES, weights=of_classes * of_examples)
+    assert float(found) == pytest.approx(expected)
+    alone = np.average(VALUES, weights=of_classes)
+    assert float(mean_loss(pair, None)) == pytest.approx(alone)
+    assert float(mean_loss(VALUES, None)) == 3.75
+
+
+def test_mixed_losses_count_by_their_share_of_both_weights() -> None:
+    share = tf.constant([0.0, 0.25, 0.5, 1.0])
+    others, weights = tf.constant([3.0, 5, 7, 9]), tf.constant([1.0, 2, 3, 4])
+    theirs = tf.constant([5.0, 1, 1, 2])
+    found = mean_loss(mixed((VALUES, weights), (others, theirs), share), None)
+    both = np.concatenate([(1 - share) * weights, share * theirs])
+    assert float(found) == pytest.approx(
+        np.average(np.concatenate([VALUES, others]), weights=both), rel=1e-6
+    )
+    plain = mean_loss(mixed(VALUES, others, share), None)
+    assert float(plain) == pytest.approx(np.mean((1 - share) * VALUES + share * others))

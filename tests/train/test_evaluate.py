@@ -9,8 +9,10 @@ import tensorflow as tf
 from expt.parts.data.dataset import Split
 from expt.parts.losses import binary_crossentropy, crossentropy, mse
 from expt.parts.metrics import accuracy, mae, rmse
+from expt.train.batch import Batch
 from expt.train.evaluate import make_evaluate
 from expt.train.objective import Objective
+from expt.train.step import make_train_step
 from train.train_helpers import ArrayStream
 
 RANDOM = np.random.default_rng(0)
@@ -179,3 +181,45 @@ def test_large_inputs_go_through_in_smaller_batches() -> None:
     _, outputs = make_evaluate(model, LOSS_ALONE, split, "eager")()
     assert outputs.shape == (5, 1)
     assert max(sizes) == 2
+
+
+@keras.saving.register_keras_serializable("test_evaluate")
+class Added(keras.layers.Layer):  # type: ignore[misc]
+    """Adds the mean square of its inputs to the loss."""
+
+    def call(self, inputs: Any) -> Any:
+        self.add_loss(tf.reduce_mean(tf.square(inputs)))
+        return inputs
+
+
+@pytest.mark.parametrize(
+    ("layer", "penalty"),
+    [
+        (lambda: keras.layers.ActivityRegularization(l2=0.3), lambda h: 0.3 * np.sum(h**2, axis=1)),
+        (
+            lambda: keras.layers.Activation("linear", activity_regularizer="l1"),
+            lambda h: 0.01 * np.sum(np.abs(h), axis=1),
+        ),
+        (Added, lambda h: np.mean(h**2, axis=1)),
+    ],
+)
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize("mode", ["graph", "eager", "xla"])
+def test_what_layers_add_counts_as_in_training(
+    layer: Any, penalty: Any, is_stream: bool, mode: str
+) -> None:
+    """On 700 examples, which are a batch of 512 and a smaller one."""
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, layer()(keras.layers.Dense(2, kernel_regularizer="l2")(inputs)))
+    split = Split(ArrayStream(X[:700]) if is_stream else X[:700], Y[:700])
+    values, outputs = make_evaluate(model, LOSS_ALONE, split, mode)()
+    kernel, _ = model.get_weights()
+    expected = np.mean((outputs - Y[:700]) ** 2) + 0.01 * np.sum(kernel**2)
+    expected += penalty(outputs).mean()
+    assert values["loss"] == pytest.approx(expected, rel=1e-4)
+    optimizer = keras.optimizers.SGD(0.0)
+    optimizer.build(model.trainable_variables)
+    batch = Batch(tf.constant(X[:700]), tf.constant(Y[:700]))
+    in_training = make_train_step(model, mse, optimizer, {})(batch)["loss"]
+    assert float(in_training) == pytest.approx(values["loss"], rel=1e-4)
+    assert make_evaluate(model, LOSS_ALONE, split, mode)()[0] == values

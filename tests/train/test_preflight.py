@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from expt.errors import UserError
-from expt.parts.losses import mse
+from expt.parts.losses import binary_crossentropy, crossentropy, hinge, mse
 from expt.parts.metrics import mae
 from expt.train.batch import Batch
 from expt.train.objective import Objective
@@ -124,3 +124,73 @@ def test_unchanged_takes_several_networks() -> None:
     after = [variable.numpy() for network in networks for variable in network.variables]
     for one, other in zip(before, after, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+ENDS: dict[str, Any] = {
+    "an activation": lambda x, f: keras.layers.Dense(3, activation=f)(x),
+    "a layer": lambda x, f: keras.layers.Activation(f)(keras.layers.Dense(3)(x)),
+    "an operation": lambda x, f: getattr(keras.ops, f)(keras.layers.Dense(3)(x)),
+    "a nested model": lambda x, f: keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(3, activation=f)]
+    )(x),
+}
+
+
+def ending(end: str, function: str) -> Any:
+    inputs = keras.Input((3,))
+    return keras.Model(inputs, ENDS[end](inputs, function))
+
+
+def check_classes(model: Any, loss: Any, link: str | None) -> None:
+    batch = Batch(INPUTS, tf.constant([0, 1, 2, 1]))
+    preflight(model, Objective(loss, {}, tf.nn.softmax, link), batch, (4, 3), "toy")
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("function", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("link", ["softmax", "sigmoid"])
+def test_probabilities_are_no_logits(end: str, function: str, link: str) -> None:
+    loss = {"softmax": crossentropy, "sigmoid": binary_crossentropy}[link]
+    with pytest.raises(UserError, match=rf"ends in a {function}, and the loss applies a {link} "):
+        check_classes(ending(end, function), loss, link)
+    check_classes(ending(end, function), hinge, None)  # takes any scores
+    check_classes(ending(end, "relu"), loss, link)
+
+
+def test_a_softmax_is_found_behind_other_layers() -> None:
+    inputs = keras.Input((3,))
+    hidden = keras.layers.Reshape((3,))(keras.layers.Softmax()(keras.layers.Dense(3)(inputs)))
+    with pytest.raises(UserError, match="ends in a softmax"):
+        check_classes(keras.Model(inputs, hidden), crossentropy, "softmax")
+
+
+@pytest.mark.parametrize("initializer", ["zeros", "glorot_uniform"])
+def test_logits_that_are_all_alike_pass(initializer: str) -> None:
+    layer = keras.layers.Dense(3, kernel_initializer=initializer)
+    check_classes(keras.Sequential([keras.Input((3,)), layer]), crossentropy, "softmax")
+
+
+def test_dead_units_pass() -> None:
+    dead = keras.layers.Dense(
+        4, activation="relu", bias_initializer=keras.initializers.Constant(-9)
+    )
+    check(make_model(dead))
+
+
+def test_a_metric_that_takes_no_weights_is_noted() -> None:
+    batch = Batch(INPUTS, tf.zeros((4, 2)), tf.ones(4))
+    given = {"mae": mae, "mine": lambda t, o: tf.reduce_mean(o - t)}
+    notes = preflight(make_model(), Objective(mse, given, tf.identity), batch, (4, 2), "toy")
+    assert notes == ["metric.mine counts all examples alike: it has no argument `weights`."]
+    assert check_notes(given) == []
+
+
+def check_notes(given: Any) -> list[str]:
+    """Without weights there is nothing to note."""
+    batch = Batch(INPUTS, tf.zeros((4, 2)))
+    return preflight(make_model(), Objective(mse, given, tf.identity), batch, (4, 2), "toy")
+
+
+def test_weights_of_another_shape_are_refused() -> None:
+    with pytest.raises(UserError, match=r"loss: it gave weights of the shape \(\)"):
+        check(make_model(), lambda t, o: (mse(t, o), tf.constant(1.0)))

@@ -13,6 +13,9 @@ Function = Callable[..., Any]
 """A loss or metric: a function of targets and outputs; a metric may take `weights`, too."""
 
 
+_TAKES_WEIGHTS = "takes_weights"
+
+
 @dataclass(frozen=True)
 class Objective:
     """What is to be made small, and what is to be reported of it.
@@ -57,7 +60,9 @@ def measure(
 
 def takes_weights(metric: Function) -> bool:
     """Whether a metric has an argument `weights` that no config gives a value."""
-    metric = inspect.unwrap(metric)
+    of_wrapped = getattr(metric, _TAKES_WEIGHTS, None)
+    if of_wrapped is not None:
+        return bool(of_wrapped)
     given = metric.keywords if isinstance(metric, functools.partial) else {}
     return "weights" in inspect.signature(metric).parameters and "weights" not in given
 
@@ -77,6 +82,19 @@ def output_type(model: keras.Model) -> tf.DType:
     return tf.float64 if model.outputs[0].dtype == "float64" else tf.float32
 
 
+def around(metric: Function) -> Callable[[Function], Function]:
+    """Makes a function that passes weights on take them exactly if the metric within does.
+
+    `functools.wraps` would do so, but AutoGraph fails on what it wraps around a partial.
+    """
+
+    def decorate(function: Function) -> Function:
+        setattr(function, _TAKES_WEIGHTS, takes_weights(metric))
+        return function
+
+    return decorate
+
+
 def penalty_of(model: keras.Model) -> tf.Tensor:
     """Returns what a model added to the loss of the batch that it was called on last.
 
@@ -90,7 +108,7 @@ def penalty_of(model: keras.Model) -> tf.Tensor:
 def of_one_type(function: Function) -> Function:
     """Gives a loss or metric values of the outputs' type; class numbers stay as they are."""
 
-    @functools.wraps(function)
+    @around(function)
     def of_one_type(targets: tf.Tensor, outputs: tf.Tensor, **options: Any) -> Any:
         if targets.dtype.is_floating:
             targets = tf.cast(targets, outputs.dtype)
@@ -113,7 +131,7 @@ def of_log_odds(metric: Function, link: str | None) -> Function:
             a meaning: the margin z_k - max_{j≠k} z_j.
     """
 
-    @functools.wraps(metric)
+    @around(metric)
     def of_log_odds(targets: tf.Tensor, outputs: tf.Tensor, **options: Any) -> Any:
         return metric(targets, log_odds(outputs, link), **options)
 

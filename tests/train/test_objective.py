@@ -1,0 +1,68 @@
+import functools
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from expt.parts import metrics
+from expt.train.batch import mean_loss, mixed
+from expt.train.objective import (
+    measure,
+    of_log_odds,
+    of_one_type,
+    penalty_of,
+    takes_weights,
+)
+
+
+def plain(targets: Any, outputs: Any) -> Any:
+    return tf.reduce_mean(targets - outputs)
+
+
+def of_options(targets: Any, outputs: Any, *, weights: Any) -> Any:
+    """Its weights are the config's own: those of outputs, for example."""
+    return tf.reduce_mean((targets - outputs) * weights)
+
+
+def branching(targets: Any, outputs: Any, *, least: float = 0.0) -> Any:
+    """Needs AutoGraph, as a user's function may."""
+    if tf.reduce_mean(outputs) > least:
+        outputs = targets
+    return tf.reduce_mean(outputs)
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        (metrics.mae, True),
+        (functools.partial(metrics.f1, average="micro"), True),
+        (plain, False),
+        (functools.partial(of_options, weights=2.0), False),
+    ],
+)
+def test_weights_are_for_those_that_take_them(metric: Any, expected: bool) -> None:
+    for function in (metric, of_one_type(metric), of_log_odds(of_one_type(metric), None)):
+        assert takes_weights(function) is expected
+
+
+def test_measure_gives_weights_to_those_that_take_them() -> None:
+    targets, outputs = tf.constant([[1.0], [2.0]]), tf.constant([[0.0], [0.0]])
+    given = {"mae": of_one_type(metrics.mae), "mine": of_one_type(plain)}
+    values = measure(given, targets, outputs, tf.constant([1.0, 3.0]))
+    assert {name: float(value) for name, value in values.items()} == {"mae": 1.75, "mine": 1.5}
+    values = measure(given, targets, outputs, None)
+    assert {name: float(value) for name, value in values.items()} == {"mae": 1.5, "mine": 1.5}
+
+
+@pytest.mark.parametrize("least", [0.0, 10.0])
+def test_branches_on_tensors_are_compiled(least: float) -> None:
+    """Of what a config binds arguments to, too."""
+    metric = of_one_type(functools.partial(branching, least=least))
+    value = tf.function(metric)(tf.constant([2.0]), tf.constant([4.0]))
+    assert float(value) == (2.0 if least == 0 else 4.0)
+
+
+@pytest.mark.parametrize("function", [measure, takes_weights, penalty_of, mean_loss, mixed])
+def test_autograph_converts_what_runs_in_graphs(function: Any) -> None:
+    """Or it would warn at every run; it knows no assignment expressions, for example."""
+    tf.autograph.to_graph(function)
