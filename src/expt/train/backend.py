@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from expt.errors import UserError
+from expt.train.keras_settings import apply_settings, prepare_keras
 
 _log = logging.getLogger(__name__)
 THREADS = 2
@@ -50,6 +51,7 @@ def start_tensorflow(
         UserError: TensorFlow has started in this process with another number of threads.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    prepare_keras()
     with _start_messages_logged():
         import keras
         import tensorflow as tf
@@ -59,6 +61,7 @@ def start_tensorflow(
         _fix_threads(threads)
         tf.config.list_logical_devices()
     tf.config.experimental.enable_op_determinism()
+    apply_settings()
     _leave_imports_uncollected()
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
