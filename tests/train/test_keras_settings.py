@@ -10,7 +10,12 @@ import pytest
 from expt.train import keras_settings
 from expt.train.backend import start_tensorflow
 
-ODD = {"floatx": "float64", "epsilon": 1e-3, "backend": "torch", "image_data_format": "channels_first"}
+ODD = {
+    "floatx": "float64",
+    "epsilon": 1e-3,
+    "backend": "torch",
+    "image_data_format": "channels_first",
+}
 DAMAGED = {
     "no object": "[1]",
     "no JSON": "{",

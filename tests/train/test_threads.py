@@ -63,6 +63,4 @@ def test_a_users_variable_has_no_effect_and_a_line_says_so_once(
     for count in (3, 4):  # the jobs of a sweep, say
         reserve_threads(count)
         assert os.environ["TF_NUM_INTRAOP_THREADS"] == str(count)
-    assert caplog.messages == [
-        "TF_NUM_INTRAOP_THREADS=5 has no effect: loop.threads=3 decides."
-    ]
+    assert caplog.messages == ["TF_NUM_INTRAOP_THREADS=5 has no effect: loop.threads=3 decides."]

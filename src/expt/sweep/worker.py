@@ -68,9 +68,7 @@ class _Worker:
     sinks: Sinks
 
 
-def begin(
-    threads: int, operations: int, environment: Mapping[str, str], load: DataLoader
-) -> None:
+def begin(threads: int, operations: int, environment: Mapping[str, str], load: DataLoader) -> None:
     """Prepares the process, TensorFlow included.
 
     Args:
