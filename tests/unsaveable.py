@@ -64,7 +64,7 @@ class Narrowing(Scaled):
         super().__init__(**others)
         self.width = width
 
-    def build(self, shape: Sequence[int]) -> None:
+    def build(self, _shape: Sequence[int]) -> None:
         self.shift = self.add_weight(shape=(self.width,), initializer="zeros", name="shift")
 
 
@@ -155,7 +155,9 @@ def local(input_shape: Sequence[int], num_outputs: int, act: Callable[[], Any]) 
 
 
 def subclassed(input_shape: Sequence[int], num_outputs: int, act: Any) -> keras.Model:
-    return Subclassed([keras.layers.Flatten(), keras.layers.Dense(num_outputs)])
+    """A model that is no graph of layers."""
+    del input_shape
+    return Subclassed([keras.layers.Flatten(), act(), keras.layers.Dense(num_outputs)])
 
 
 registered = _with(Scaled)

@@ -196,12 +196,12 @@ def _varied(model: keras.Model) -> Iterator[None]:
 @contextmanager
 def _random_states_kept() -> Iterator[None]:
     """Leaves out of the run's random numbers the seeds that loaded layers draw."""
-    of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    of_python, of_numpy = random.getstate(), np.random.get_state()
     try:
         yield
     finally:
         random.setstate(of_python)
-        np.random.set_state(of_numpy)  # noqa: NPY002
+        np.random.set_state(of_numpy)
 
 
 @contextmanager
