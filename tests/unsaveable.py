@@ -15,7 +15,7 @@ def scale(x: Any) -> Any:
 
 
 @_registered
-class Scaled(keras.layers.Layer):
+class Scaled(keras.layers.Layer):  # type: ignore[misc]
     """Has all that it takes."""
 
     def __init__(self, factor: float = 2.0, **others: Any) -> None:
@@ -29,7 +29,8 @@ class Scaled(keras.layers.Layer):
         return self.factor * x + self.shift
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "factor": self.factor}
+        config: dict[str, Any] = super().get_config()
+        return {**config, "factor": self.factor}
 
 
 class Unregistered(Scaled):
@@ -41,11 +42,12 @@ class Forgetful(Scaled):
     """Leaves its argument out of its config."""
 
     def get_config(self) -> dict[str, Any]:
-        return keras.layers.Layer.get_config(self)
+        config: dict[str, Any] = keras.layers.Layer.get_config(self)
+        return config
 
 
 @_registered
-class Demanding(keras.layers.Layer):
+class Demanding(keras.layers.Layer):  # type: ignore[misc]
     """Takes an argument that no file can hold, and has no get_config."""
 
     def __init__(self, function: Callable[[Any], Any], **others: Any) -> None:
@@ -89,7 +91,7 @@ class Noisy(Scaled):
 
 
 @_registered
-class Subclassed(keras.Model):
+class Subclassed(keras.Model):  # type: ignore[misc]
     """A model without get_config, whose argument no file can hold."""
 
     def __init__(self, layers: list[Any]) -> None:
@@ -103,7 +105,7 @@ class Subclassed(keras.Model):
 
 
 @_registered
-class Penalty(keras.regularizers.Regularizer):
+class Penalty(keras.regularizers.Regularizer):  # type: ignore[misc]
     """A regularizer without get_config."""
 
     def __call__(self, x: Any) -> Any:
@@ -111,7 +113,7 @@ class Penalty(keras.regularizers.Regularizer):
 
 
 @_registered
-class Bound(keras.constraints.Constraint):
+class Bound(keras.constraints.Constraint):  # type: ignore[misc]
     """A constraint with a get_config."""
 
     def __init__(self, most: float = 1.0) -> None:
@@ -125,7 +127,7 @@ class Bound(keras.constraints.Constraint):
 
 
 @_registered
-class Start(keras.initializers.Initializer):
+class Start(keras.initializers.Initializer):  # type: ignore[misc]
     """An initializer that does not give back its argument."""
 
     def __init__(self, value: Any) -> None:
