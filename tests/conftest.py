@@ -14,6 +14,8 @@ import pytest
 # As a user's shell: no store of their own, no allowed packages.
 for _name in ("MLFLOW_TRACKING_URI", "EXPT_ALLOW", "HYDRA_FULL_ERROR"):
     os.environ.pop(_name, None)
+# Tests that compute before they start TensorFlow as a run does share its process with others.
+os.environ["TF_NUM_INTRAOP_THREADS"] = "2"
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,14 @@ def train_here() -> Train:
 
         from expt.assembly import DataLoader, Sinks
         from expt.config.compose import compose_jobs
-        from expt.train.backend import start_tensorflow
+        from expt.train.backend import start_for
 
         directory = folder / "run"
         directory.mkdir(parents=True)
         given = ["recorder=[]", "loop.image_every=null", f"output_dir={folder}", *overrides]
         (job, *_), _ = compose_jobs(given, None, multirun=False)  # of a sweep, its first
         dataset, sinks = DataLoader()(job), Sinks()
-        start_tensorflow(job.config["seed"], job.config["loop"]["precision"])
+        start_for(job.config)
         from expt.job import run_job
 
         try:

@@ -30,6 +30,7 @@ from expt.record.journal import Journal
 from expt.record.process import SeparateProcess
 from expt.record.recorder import Background, Fanout, Recorder
 from expt.record.repeated import NotTwice
+from expt.train.backend import reserve_threads
 from expt.train.cadence import Cadence
 from expt.train.plan import Plan
 
@@ -55,6 +56,7 @@ class DataLoader:
             UserError: The config is wrong, the data is missing or damaged, or they don't fit.
         """
         check(job)
+        reserve_threads(job.config["loop"]["threads"])
         make_source = part(job.config["data"], "data")
         takes_it = "preparation" in inspect.signature(make_source.func).parameters
         supplied = {"preparation": self._preparation} if takes_it and self._preparation else {}

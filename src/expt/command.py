@@ -16,6 +16,7 @@ from expt.errors import RunError, Terminated, UserError
 from expt.record.quoting import unquoted
 from expt.record.secrets import install_log_redaction, redacted
 from expt.streams import keep_streams_open
+from expt.train.keras_settings import prepare_keras
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"  # asks for tracebacks
 _FOLDER = "output_dir"
@@ -30,6 +31,7 @@ def run_command(function: Callable[[list[str]], int]) -> NoReturn:
     keep_streams_open()
     signal.signal(signal.SIGTERM, _on_sigterm)
     install_log_redaction()
+    prepare_keras()
     logging.raiseExceptions = False  # a log on a full disk must not print tracebacks
     # A script has its own folder there; users' packages are in the working directory.
     sys.path.append(os.getcwd())  # noqa: PTH109  as Python itself writes it

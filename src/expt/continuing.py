@@ -1,6 +1,7 @@
 """What a run keeps so that it can be continued, and what a continued run begins from."""
 
 import json
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,8 +26,10 @@ from expt.train.checkpoint import Checkpoint, CheckpointWriter, newest_checkpoin
 from expt.train.plan import Plan
 from expt.train.state import Progress, State
 
+_log = logging.getLogger(__name__)
 CHECKPOINTS = "checkpoints"
 _ACCUMULATOR = "_gradient_accumulator"  # what Keras calls the variables of its own accumulation
+_THREADS = "loop.threads"
 # The kinds of what a checkpoint tells besides its arrays. Metrics may be infinite, or no numbers.
 _FACTS: Mapping[str, Any] = {
     "best_step": (None, int),
@@ -72,7 +75,15 @@ def last_checkpoint(job: Job, dataset: Dataset, directory: Path) -> Checkpoint |
             "missing or wrong. Without its file, the one before it is used."
         )
     here = json.loads(json.dumps(identity(job.config, dataset.fingerprint)))
-    there = checkpoint.facts["identity"]
+    there = dict(checkpoint.facts["identity"])
+    if _THREADS not in there:
+        there[_THREADS] = here[_THREADS]
+        _log.warning(
+            "the run began before %s was recorded. It continues with %s threads, by what its "
+            "run.json says of the machine; if it had others, the last digits of its numbers are "
+            "not those of a run that was never interrupted.",
+            *(_THREADS, here[_THREADS]),
+        )
     differing = [
         f"{key}: {there.get(key, 'missing')} in the checkpoint, {here.get(key, 'missing')} here"
         for key in sorted(there.keys() | here.keys())

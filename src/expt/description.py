@@ -20,7 +20,7 @@ from expt.record.journal import FILE_NAME, complete_size
 from expt.record.layers import write_layers
 from expt.record.run import Earlier, Membership, Run, Status
 from expt.record.secrets import redacted, redacted_values
-from expt.train.backend import devices
+from expt.train.backend import devices, threads_in_effect
 from expt.train.learner import Learner
 from expt.train.summary import layer_table
 
@@ -152,7 +152,7 @@ def _of_model(learner: Learner) -> dict[str, Any]:
 def _of_process() -> dict[str, Any]:
     return {
         "versions": versions(),
-        "machine": {**machine(), "devices": devices()},
+        "machine": {**machine(), "devices": devices(), "threads": threads_in_effect()},
         "environment": environment(),
         "process": process(),
     }

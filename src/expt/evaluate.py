@@ -17,7 +17,7 @@ from expt.parts.data.dataset import Dataset, Split
 from expt.record.mlflow import log_evaluation
 from expt.runs.find import FoundRun, file_name, find_run
 from expt.saved import choose_split, load_data, load_predictor
-from expt.train.backend import mistakes_told, start_tensorflow
+from expt.train.backend import mistakes_told, start_for
 
 
 def main() -> None:
@@ -71,7 +71,7 @@ def _run(arguments: list[str]) -> int:
 def _evaluate(
     job: Job, run: FoundRun, dataset: Dataset, split: Split, file: Path
 ) -> dict[str, float]:
-    start_tensorflow(job.config["seed"], job.config["loop"]["precision"])
+    start_for(job.config)
     from expt.building import make_saved_evaluate
     from expt.parts.models.links import without_link
 

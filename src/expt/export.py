@@ -49,7 +49,7 @@ def _run(arguments: list[str]) -> int:
     file, path = run.model_file, _place(run, args.format, args.to)
     job = read_frozen(run.directory, run.record)
     with _put(path) as partial:
-        start_tensorflow(seed=0)
+        start_tensorflow(seed=0, threads=job.config["loop"]["threads"])
         with stderr_logged():
             agreement = _export(job, run, file, args.format, partial)
     print(f"{args.format} written to {path} ({_size(path)})")

@@ -32,6 +32,7 @@ from expt.record.images import draw_validation
 from expt.record.recorder import BestModel, Recorder, Scalars
 from expt.record.run import Earlier, Membership, Run, Status
 from expt.record.secrets import redacted
+from expt.saveable import check_saveable
 from expt.signals import Interruption, deferred_signals
 from expt.train.backend import mistakes_told
 from expt.train.block import RunBlock, make_run_block
@@ -89,9 +90,11 @@ def run_job(
         checkpoint = None if earlier is None else last_checkpoint(job, dataset, directory)
         feed = make_feed(plan, dataset, checkpoint.step if checkpoint else 0)
         with mistakes_told("the first batch can't be trained on"):
-            notes = parts.learner.check(first_batch(dataset), dataset) or ()
+            batch = first_batch(dataset)
+            notes = parts.learner.check(batch, dataset) or ()
         for note in notes:
             console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+        check_saveable(parts.learner.model, job, batch.inputs)
         functions = _compile(job, plan, parts.learner, feed, dataset)
         state, change = _make_state(job, parts), None
         if checkpoint is not None and earlier is not None:

@@ -19,7 +19,7 @@ from expt.parts.data.dataset import Dataset
 from expt.record.recorder import Recorder
 from expt.record.run import Earlier
 from expt.record.values import format_value
-from expt.train.backend import start_tensorflow
+from expt.train.backend import start_for
 
 LOG_FILE = "run.log"
 _log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def train_here(
     for note in dataset.notes:
         _log.info("data: %s", note)
     try:
-        start_tensorflow(job.config["seed"], job.config["loop"]["precision"])
+        start_for(job.config)
         from expt.job import run_job
 
         record = run_job(job, dataset, directory, sinks, console, earlier)

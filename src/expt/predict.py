@@ -73,7 +73,7 @@ def _run(arguments: list[str]) -> int:
 
 def _predict(job: Job, run: FoundRun, file: Path, batches: Batches) -> NDArray[np.float32]:
     first = next(batches)  # before TensorFlow starts: what is wrong with inputs is told at once
-    start_tensorflow(job.config["seed"])
+    start_tensorflow(job.config["seed"], threads=job.config["loop"]["threads"])
     from expt.building import make_predict
 
     predict = make_predict(load_predictor(file, run, job))

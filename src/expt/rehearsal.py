@@ -9,6 +9,7 @@ from expt.assembly import make_plan
 from expt.building import make_parts
 from expt.config.compose import Job
 from expt.parts.data.dataset import Dataset
+from expt.saveable import check_saveable
 from expt.train.backend import mistakes_told
 from expt.train.block import make_run_block
 from expt.train.feed import first_batch, make_feed
@@ -22,11 +23,12 @@ def check_job(job: Job, dataset: Dataset) -> None:
 
     Raises:
         UserError: A part refuses its arguments, or the parts don't fit each other: a shape, a
-            missing gradient, a loss that is not finite.
+            missing gradient, a loss that is not finite; or the model can't be saved.
     """
     parts = make_parts(job, dataset, make_plan(job, dataset).total_steps)
     with mistakes_told("the first batch can't be trained on"):
-        parts.learner.check(first_batch(dataset), dataset)
+        parts.learner.check(batch := first_batch(dataset), dataset)
+    check_saveable(parts.learner.model, job, batch.inputs)
 
 
 def estimate_seconds(job: Job, dataset: Dataset) -> float:

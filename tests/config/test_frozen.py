@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,27 @@ def test_the_changes_of_each_resume_are_in_it(job: Job, tmp_path: Path) -> None:
     make_frozen(tmp_path, job)
     resumed = [{"changes": {"loop.epochs": 40}}, {"changes": {}}, {"changes": {"loop.epochs": 60}}]
     assert read_frozen(tmp_path, record_of(job, resumed=resumed)).config["loop"]["epochs"] == 60
+
+
+@pytest.mark.parametrize(
+    ("recorded", "threads"),
+    [
+        ({"environment": {"TF_NUM_INTRAOP_THREADS": "1"}, "machine": {"cpus": 8}}, 1),
+        ({"environment": {}, "machine": {"cpus": 8}}, 8),
+        ({"environment": {"TF_NUM_INTRAOP_THREADS": "0"}, "machine": {"cpus": 8}}, 8),
+        ({}, 2),
+        ({"environment": 7, "machine": {"cpus": "many"}}, 2),
+    ],
+)
+def test_the_threads_of_an_older_run_are_those_that_it_recorded(
+    job: Job, tmp_path: Path, recorded: dict[str, Any], threads: int
+) -> None:
+    make_frozen(tmp_path, job)
+    file = tmp_path / ".hydra" / "config.yaml"
+    file.write_text(re.sub(r"\n +threads: \d+", "", file.read_text()))
+    read = read_frozen(tmp_path, record_of(job, **recorded))
+    assert read.config["loop"].pop("threads") == threads
+    assert read.config["loop"] == {k: v for k, v in job.config["loop"].items() if k != "threads"}
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ class TestDiff:
 
 def test_the_machine() -> None:
     told = machine()
-    assert set(told) == {"host", "platform", "cpu", "cpus", "memory"}
+    assert set(told) == {"host", "platform", "cpu", "cpus", "cores", "memory"}
     assert told["cpu"]
     assert told["cpus"] == os.cpu_count()
     assert told["memory"] == psutil.virtual_memory().total

@@ -15,7 +15,7 @@ from expt.config.compose import compose_jobs
 from expt.record.journal import read_journal
 from expt.record.recorder import Record, Scalars
 from expt.record.run import Earlier, Run, Status
-from expt.train.backend import start_tensorflow
+from expt.train.backend import start_for
 from expt.train.checkpoint import Checkpoint, newest_checkpoint
 
 
@@ -50,7 +50,7 @@ def train(
     given = ["recorder=[]", "loop.image_every=null", f"output_dir={folder}", *overrides]
     (job,), _ = compose_jobs(given, None, multirun=False)
     dataset = DataLoader()(job)
-    start_tensorflow(job.config["seed"], job.config["loop"]["precision"])
+    start_for(job.config)
     from expt.job import run_job
 
     directory.mkdir(parents=True, exist_ok=resume)

@@ -14,10 +14,15 @@ def add(a: int, b: int) -> int:
 
 def describe() -> dict[str, object]:
     """Tells what the process is like."""
+    import tensorflow as tf
+
+    from expt.train.backend import threads_in_effect
+
     return {
         "process": os.getpid(),
         "session": os.getsid(0),
-        "threads": os.environ["TF_NUM_INTRAOP_THREADS"],
+        "threads": threads_in_effect(),
+        "operations": tf.config.threading.get_inter_op_parallelism_threads(),
         "marked": os.environ.get("MARKED"),
         "has_tensorflow": "tensorflow" in sys.modules,
     }

@@ -18,7 +18,10 @@ class _Measured:
         self.checked: list[int] = []
         self._seconds, self._ended = seconds, list[Ended]()
 
-    def submit(self, number: int, _function: object, job: Any, is_measured: bool) -> None:
+    def submit(
+        self, number: int, _function: object, job: Any, is_measured: bool, *, threads: int
+    ) -> None:
+        assert threads == job.config["loop"]["threads"]
         self.checked.append(number)
         seconds = self._seconds(job.config) if is_measured else None
         self._ended.append(Ended(number, Checked(seconds=seconds)))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -45,6 +46,18 @@ def written(jobs: Sequence[Composed], tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture
 def directory(written: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(written, tmp_path / "sweep"))
+
+
+def test_jobs_of_an_older_sweep_have_the_threads_that_their_runs_recorded(directory: Path) -> None:
+    places = [job.directory for job in read_plan(directory).jobs]
+    for place in places:
+        file = place / ".hydra" / "config.yaml"
+        file.write_text(re.sub(r"\n +threads: \d+", "", file.read_text()))
+    recorded = {"environment": {"TF_NUM_INTRAOP_THREADS": "1"}, "machine": {"cpus": 4}}
+    (places[1] / "run.json").write_text(json.dumps(recorded))
+    (places[2] / "run.json").write_text("{")  # told when it is needed
+    threads = [job.job.config["loop"]["threads"] for job in read_plan(directory).jobs]
+    assert threads == [2, 1, 2, 2]
 
 
 def test_it_is_read_back_as_it_was_written(jobs: Sequence[Composed], tmp_path: Path) -> None:

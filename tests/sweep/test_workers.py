@@ -64,7 +64,8 @@ def test_the_process_is_one_of_its_own_with_all_threads_and_tensorflow(workers: 
     assert first == {
         "process": first["process"],
         "session": first["process"],
-        "threads": "3",
+        "threads": 2,
+        "operations": 3,
         "marked": "yes",
         "has_tensorflow": True,
     }
@@ -90,6 +91,18 @@ def test_what_keeps_a_call_from_a_result_is_told_and_its_process_lives(
     assert event.value is None
     assert death in str(event.death)
     assert value(workers) == before
+
+
+def test_a_call_gets_a_process_with_the_threads_that_it_needs(workers: Workers) -> None:
+    before = value(workers)
+    described = {}
+    for number, threads in enumerate((2, 4, 4, None)):
+        workers.submit(number, called.describe, threads=threads)
+        described[number] = ends(workers, 1)[number].value
+    assert [described[n]["threads"] for n in range(4)] == [2, 4, 4, 4]
+    assert described[0] == before
+    assert described[1] == described[2] == described[3]
+    assert described[1]["process"] != before["process"]
 
 
 def test_a_process_that_is_killed_takes_its_call_alone(workers: Workers, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from expt.config.paths import expanded
 from expt.errors import UserError, hint
 from expt.train.cadence import Cadence, parse_seconds
 
+_MOST_THREADS = 256
 PARTS = ("data", "model", "act", "loss", "optimizer", "schedule")
 # The keys by which parts declare what must be known without making them.
 TASKS_KEY = "_tasks_"
@@ -219,6 +220,12 @@ def _check_loop(config: Mapping[str, Any]) -> None:
         raise UserError(f"seed={config['seed']}: expected a number below 2**32.")
     _at_least("loop.epochs", loop["epochs"], 1)
     _at_least("loop.keep_checkpoints", loop["keep_checkpoints"], 1)
+    _at_least("loop.threads", loop["threads"], 1)
+    if loop["threads"] > _MOST_THREADS:
+        raise UserError(
+            f"loop.threads={loop['threads']}: expected at most {_MOST_THREADS}; the default, 2, "
+            "suits most models."
+        )
     if loop["steps"] is not None:
         _at_least("loop.steps", loop["steps"], 1)
     for key in ("batches", "patience", "profile"):

@@ -16,6 +16,7 @@ from expt.config.hydra_errors import hydras_errors_as_ours
 from expt.config.location import options
 from expt.config.overrides import normalize
 from expt.errors import UserError, hint
+from expt.train.backend import THREADS
 
 CONFIG_FILE = Path(".hydra") / "config.yaml"
 
@@ -33,6 +34,8 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
     file = directory / CONFIG_FILE
     try:
         loaded = OmegaConf.merge(OmegaConf.structured(schema.Config), OmegaConf.load(file))
+        if OmegaConf.is_missing(loaded.loop, "threads"):
+            loaded.loop.threads = _threads_of_older(record)
         config = OmegaConf.to_container(
             loaded, resolve=True, throw_on_missing=True, enum_to_str=True
         )
@@ -54,6 +57,23 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{directory / 'run.json'} is damaged: {error!r}.") from error
     return job
+
+
+def _threads_of_older(record: Mapping[str, Any]) -> int:
+    """Returns how many threads an operation had in a run whose config does not say.
+
+    `loop.threads` is younger than such runs: workers of sweeps were given a number by a variable,
+    and other processes took as many as there were cores.
+
+    Args:
+        record: The content of its run.json, as far as the run has begun.
+    """
+    environment, machine = record.get("environment"), record.get("machine")
+    given = environment.get("TF_NUM_INTRAOP_THREADS") if isinstance(environment, dict) else None
+    if isinstance(given, str) and given.isdecimal() and int(given) > 0:
+        return int(given)
+    processors = machine.get("cpus") if isinstance(machine, dict) else None
+    return processors if isinstance(processors, int) and processors > 0 else THREADS
 
 
 def write_frozen(directory: Path, job: Job, source: Path) -> None:

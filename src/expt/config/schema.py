@@ -43,6 +43,7 @@ class Loop:
     steps: int | None = MISSING
     batches: int | None = MISSING
     compile: Compile = MISSING
+    threads: int = MISSING
     precision: Precision = MISSING
     eval_every: Any = MISSING  # a cadence: steps, epochs ("1ep") or null
     image_every: Any = MISSING

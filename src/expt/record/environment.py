@@ -31,12 +31,13 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Returns what the run ran on; `memory` is in bytes."""
+    """Returns what the run ran on: `cores` are those it could use, `memory` is in bytes."""
     return {
         "host": platform.node(),
         "platform": platform.platform(),
         "cpu": _cpu_model(),
         "cpus": os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0)),
         "memory": psutil.virtual_memory().total,
     }
 

@@ -55,6 +55,7 @@ _OF_USED: Mapping[str, Any] = {
     "parameters": int,
     "versions": dict,
     "git": (None, dict),
+    **dict.fromkeys(("machine", "environment"), (None, dict)),
     "best": (None, {"step": int, "watched": str}),
     "training_seconds": (None, float),
     "resumed": (None, [{"time": float, "changes": dict}]),

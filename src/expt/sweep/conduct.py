@@ -23,6 +23,7 @@ from expt.sweep.outcome import exit_code, print_outcome, show_comparison
 from expt.sweep.plan import ENDED_WELL, JobStatus, Plan, PlannedJob
 from expt.sweep.view import View
 from expt.sweep.workers import Began, Ended, Workers
+from expt.train.backend import THREADS
 from expt.train.cadence import parse_seconds
 
 _log = logging.getLogger(__name__)
@@ -38,17 +39,20 @@ class Limits:
         workers: How many jobs train at once; None for as many as there are GPUs, or cores.
         timeout: Seconds that a job may take; None for any.
         max_failures: Failed jobs after which no more begin; None for any.
+        threads: That an operation of the first job takes; the workers begin with as many.
     """
 
     workers: int | None
     timeout: float | None
     max_failures: int | None
+    threads: int = THREADS
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "Limits":
         """Reads them from a job's config."""
-        sweep = config["sweep"]
-        return cls(sweep["workers"], parse_seconds(sweep["timeout"]), sweep["max_failures"])
+        sweep, threads = config["sweep"], config["loop"]["threads"]
+        timeout = parse_seconds(sweep["timeout"])
+        return cls(sweep["workers"], timeout, sweep["max_failures"], threads)
 
     def start_workers(self, jobs: int, load: DataLoader) -> Workers:
         """Starts as many workers as some jobs need, at most as many as the limits allow.
@@ -59,7 +63,7 @@ class Limits:
         """
         devices = gpus()
         number = min(self.workers or len(devices) or cores(), jobs)
-        return Workers(environments(number, devices), cores(), load)
+        return Workers(environments(number, devices), cores(), load, self.threads)
 
 
 def to_do(plan: Plan, *, retry_failed: bool) -> list[PlannedJob]:
@@ -188,6 +192,7 @@ class _Conductor:
                 job.record(),
                 self._plan.membership(job),
                 timeout=self._limits.timeout,
+                threads=job.job.config["loop"]["threads"],
             )
 
     def _handle(self, event: Began | Ended | None) -> bool:

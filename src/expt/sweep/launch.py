@@ -81,7 +81,7 @@ def go_on(directory: Path, console: Console, *, retry_failed: bool) -> int:
         if not waiting and plan.facts.get("is_complete"):
             print_outcome(plan, console)
             return exit_code(plan)
-        limits = Limits.of(plan.jobs[0].job.config)
+        limits = Limits.of((waiting or plan.jobs)[0].job.config)
         workers = limits.start_workers(len(waiting), DataLoader())
         try:
             _tell_plan(plan, len(waiting), workers.number, None, console)

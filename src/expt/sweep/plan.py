@@ -234,7 +234,7 @@ def read_plan(directory: Path) -> Plan:
         jobs.append(
             PlannedJob(
                 place,
-                read_frozen(place, entry),
+                read_frozen(place, {**_of_process(place), **entry}),
                 entry["run_hash"],
                 entry["variant"],
                 JobStatus(entry["status"]),
@@ -243,6 +243,16 @@ def read_plan(directory: Path) -> Plan:
             )
         )
     return Plan(directory, jobs, content)
+
+
+def _of_process(directory: Path) -> dict[str, Any]:
+    """Returns what a job's run, if it has begun, recorded of the process that trained it."""
+    try:
+        record = read_json(directory / "run.json")
+    except UserError:
+        return {}
+    keys = ("machine", "environment")
+    return {key: record[key] for key in keys if key in record} if isinstance(record, dict) else {}
 
 
 def newest_plan(output_dir: Path) -> Path | None:

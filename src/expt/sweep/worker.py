@@ -24,7 +24,7 @@ from expt.record.run import Earlier, Membership
 from expt.record.secrets import install_log_redaction, redacted
 from expt.streams import keep_streams_open
 from expt.sweep.plan import JobStatus
-from expt.train.backend import start_tensorflow, use_threads
+from expt.train.backend import reserve_threads, start_for, start_tensorflow
 
 _log = logging.getLogger(__name__)
 
@@ -68,11 +68,12 @@ class _Worker:
     sinks: Sinks
 
 
-def begin(threads: int, environment: Mapping[str, str], load: DataLoader) -> None:
+def begin(threads: int, operations: int, environment: Mapping[str, str], load: DataLoader) -> None:
     """Prepares the process, TensorFlow included.
 
     Args:
-        threads: That an operation may take.
+        threads: That an operation takes.
+        operations: That may run at once.
         environment: What is added to the environment.
         load: Loads the data of jobs.
     """
@@ -84,9 +85,9 @@ def begin(threads: int, environment: Mapping[str, str], load: DataLoader) -> Non
     logging.getLogger().addHandler(logging.NullHandler())
     os.environ.update(environment)
     tempfile.tempdir = None  # is looked for anew
-    use_threads(threads)
+    reserve_threads(threads)
     _Worker.load, _Worker.sinks = load, Sinks(with_mlflow=False)
-    start_tensorflow(0)
+    start_tensorflow(0, threads=threads, operations=operations)
     import expt.job
     import expt.rehearsal  # noqa: F401
 
@@ -102,7 +103,7 @@ def check(job: Job, is_measured: bool) -> Checked:
 
     try:
         dataset = _Worker.load(job)
-        start_tensorflow(job.config["seed"], job.config["loop"]["precision"])
+        start_for(job.config)
         check_job(job, dataset)
         return Checked(seconds=estimate_seconds(job, dataset) if is_measured else None)
     except UserError as error:
@@ -126,7 +127,7 @@ def train(job: Job, directory: Path, earlier: dict[str, Any] | None, sweep: Memb
     try:
         log_to_file(directory / LOG_FILE)
         dataset = _Worker.load(job)
-        start_tensorflow(job.config["seed"], job.config["loop"]["precision"])
+        start_for(job.config)
         forget_peak_memory()
         with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
             sinks, console = _Worker.sinks(job), Console(file=nowhere)

@@ -16,6 +16,7 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from expt.assembly import DataLoader
 from expt.sweep import worker
+from expt.train.backend import THREADS
 
 _GROWTH = 2 * 2**30  # bytes that a worker may take more than after its first call
 
@@ -52,17 +53,23 @@ class _Call:
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     timeout: float | None
+    threads: int | None
 
 
 class Workers:
-    """Processes that start at once, each with its share of the threads and its own GPU.
+    """Processes that start at once, each with its share of the cores and its own GPU.
 
     A process that dies takes its call with it and no other; the next call gets a new one, as it
-    does once a process has grown by two GiB. All events are told to one thread, by `next`.
+    does once a process has grown by two GiB, and if it needs another number of threads. All events
+    are told to one thread, by `next`.
     """
 
     def __init__(
-        self, environments: Sequence[Mapping[str, str]], cores: int, load: DataLoader
+        self,
+        environments: Sequence[Mapping[str, str]],
+        cores: int,
+        load: DataLoader,
+        threads: int = THREADS,
     ) -> None:
         """Starts the processes; `number` is how many there are.
 
@@ -70,8 +77,9 @@ class Workers:
             environments: What each process's environment says beside this one's.
             cores: That they share.
             load: Loads the data of jobs; each has a copy.
+            threads: That an operation of TensorFlow's takes, unless a call needs another number.
         """
-        self._load = load
+        self._load, self._first_threads = load, threads
         # What libraries leave there would stay, for the processes are ended rather than let end.
         self._temporary = tempfile.TemporaryDirectory(prefix="expt-sweep-")
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
@@ -81,11 +89,11 @@ class Workers:
         self._running: dict[int, int] = {}  # process ids by slot
         self._futures: dict[int, ProcessFuture[Any]] = {}  # of what they were last asked, by slot
         self._lock = threading.Lock()
-        threads = max(1, cores // max(1, self.number))
+        self._operations = max(1, cores // max(1, self.number))
         self._threads = [
             threading.Thread(
                 target=self._serve,
-                args=(slot, threads, {**environment, "TMPDIR": self._temporary.name}),
+                args=(slot, {**environment, "TMPDIR": self._temporary.name}),
                 daemon=True,
             )
             for slot, environment in enumerate(environments)
@@ -99,6 +107,7 @@ class Workers:
         function: Callable[..., Any],
         *arguments: Any,
         timeout: float | None = None,
+        threads: int | None = None,
     ) -> None:
         """Lets the next process that is free call a function.
 
@@ -107,8 +116,9 @@ class Workers:
             function: Pickle must find it by name.
             arguments: Of the function.
             timeout: Seconds that the call may take.
+            threads: That an operation of TensorFlow's must take; None is any.
         """
-        self._calls.put(_Call(number, function, arguments, timeout))
+        self._calls.put(_Call(number, function, arguments, timeout, threads))
 
     def next(self, seconds: float) -> Began | Ended | None:
         """Returns the next event, or None if there is none within some seconds."""
@@ -157,14 +167,17 @@ class Workers:
             thread.join()
         self._temporary.cleanup()
 
-    def _serve(self, slot: int, threads: int, environment: Mapping[str, str]) -> None:
-        pool = _start(threads, environment, self._load)
-        smallest = 0
+    def _serve(self, slot: int, environment: Mapping[str, str]) -> None:
+        threads, smallest = self._first_threads, 0
+        pool = self._start(threads, environment)
         while (call := self._calls.get()) is not None:
             if self._is_holding:
                 continue
+            if call.threads not in (None, threads):
+                _end(pool)
             if not pool.active:
-                pool, smallest = _start(threads, environment, self._load), 0
+                threads, smallest = call.threads or threads, 0
+                pool = self._start(threads, environment)
             ended, memory = self._call(slot, pool, call)
             with self._lock:
                 self._running.pop(slot, None)
@@ -173,6 +186,17 @@ class Workers:
             if memory > smallest + _GROWTH:
                 _end(pool)
         _end(pool)
+
+    def _start(self, threads: int, environment: Mapping[str, str]) -> ProcessPool:
+        """Starts a process."""
+        pool = ProcessPool(
+            1,
+            initializer=worker.begin,
+            initargs=(threads, self._operations, dict(environment), self._load),
+            context=multiprocessing.get_context("spawn"),
+        )
+        pool.schedule(os.getpid)  # a pool starts with its first call
+        return pool
 
     def _call(self, slot: int, pool: ProcessPool, call: _Call) -> tuple[Ended, int]:
         """Returns how a call has ended, and what memory its process has then."""
@@ -209,18 +233,6 @@ def _memory(process: int) -> int:
     with suppress(psutil.NoSuchProcess):
         return psutil.Process(process).memory_info().rss
     return 0
-
-
-def _start(threads: int, environment: Mapping[str, str], load: DataLoader) -> ProcessPool:
-    """Starts a process."""
-    pool = ProcessPool(
-        1,
-        initializer=worker.begin,
-        initargs=(threads, dict(environment), load),
-        context=multiprocessing.get_context("spawn"),
-    )
-    pool.schedule(os.getpid)  # a pool starts with its first call
-    return pool
 
 
 def _end(pool: ProcessPool) -> None:

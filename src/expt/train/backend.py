@@ -6,18 +6,35 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 from expt.errors import UserError
+from expt.train.keras_settings import apply_settings, prepare_keras
 
 _log = logging.getLogger(__name__)
+THREADS = 2
+"""How many threads an operation takes where no config says; the default of `loop.threads`."""
+_INTRA_OP = "TF_NUM_INTRAOP_THREADS"
+_reserved: set[str] = set()  # what this process has put there itself
 _BOLD = re.compile(r"\x1b\[1m(.+?)\x1b\[0m")
 
 
-def start_tensorflow(seed: int, precision: str = "float32") -> None:
-    """Imports TensorFlow if need be and brings it to a state that depends on the seed alone.
+def start_for(config: Mapping[str, Any]) -> None:
+    """Starts TensorFlow as the frozen config of a job says; see `start_tensorflow`."""
+    loop = config["loop"]
+    start_tensorflow(config["seed"], loop["precision"], loop["threads"])
+
+
+def start_tensorflow(
+    seed: int,
+    precision: str = "float32",
+    threads: int = THREADS,
+    operations: int | None = None,
+) -> None:
+    """Imports TensorFlow if need be and brings it to a state that depends on the arguments alone.
 
     Layers of an earlier job in the same process are forgotten, so that a job gives the same bits
     whether it runs alone or after others.
@@ -25,14 +42,26 @@ def start_tensorflow(seed: int, precision: str = "float32") -> None:
     Args:
         seed: Of all random numbers.
         precision: What layers compute in: `float32`, `mixed_float16` or `mixed_bfloat16`.
+        threads: How many an operation takes. Sums are rounded as they are divided among threads,
+            so TensorFlow's default, the number of cores, would make the results depend on that.
+        operations: How many may run at once, which changes the speed alone; None is as many as
+            there are cores. Of no effect once TensorFlow has started.
+
+    Raises:
+        UserError: TensorFlow has started in this process with another number of threads.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    prepare_keras()
     with _start_messages_logged():
         import keras
         import tensorflow as tf
 
+        if operations is not None:
+            tf.config.threading.set_inter_op_parallelism_threads(operations)
+        _fix_threads(threads)
         tf.config.list_logical_devices()
     tf.config.experimental.enable_op_determinism()
+    apply_settings()
     _leave_imports_uncollected()
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
@@ -45,14 +74,48 @@ def _leave_imports_uncollected() -> None:
     gc.freeze()
 
 
-def use_threads(count: int) -> None:
-    """Sets how many threads an operation may take; before TensorFlow starts, and once.
+def reserve_threads(count: int) -> None:
+    """Sets how many threads an operation takes, should something else start TensorFlow first.
+
+    A data source that reads with TensorFlow does, before the model is made.
 
     Args:
-        count: At least one.
+        count: As `loop.threads` says.
     """
-    os.environ["TF_NUM_INTRAOP_THREADS"] = str(count)
-    os.environ["TF_NUM_INTEROP_THREADS"] = str(count)
+    given = os.environ.get(_INTRA_OP)
+    if given not in (None, str(count), *_reserved):
+        _log.warning("%s=%s has no effect: loop.threads=%d decides.", _INTRA_OP, given, count)
+    if "tensorflow" not in sys.modules:
+        os.environ[_INTRA_OP] = str(count)
+    _reserved.add(str(count))
+
+
+def threads_in_effect() -> int:
+    """Returns how many threads an operation takes; TensorFlow has started."""
+    import tensorflow as tf
+
+    chosen = int(tf.config.threading.get_intra_op_parallelism_threads())
+    given = os.environ.get(_INTRA_OP, "")
+    return chosen or (int(given) if given.isdecimal() else 0) or len(os.sched_getaffinity(0))
+
+
+def _fix_threads(count: int) -> None:
+    """Sets how many threads an operation takes, if that can still be set.
+
+    Raises:
+        UserError: It can't, and TensorFlow takes another number.
+    """
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(count)
+    except RuntimeError as error:
+        if threads_in_effect() != count:
+            raise UserError(
+                f"loop.threads={count}: TensorFlow has started in this process with "
+                f"loop.threads={threads_in_effect()}, which can't be changed any more. Train runs "
+                "that differ in it in processes of their own, as hydra/launcher=workers does."
+            ) from error
 
 
 def devices() -> list[str]:

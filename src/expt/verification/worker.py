@@ -18,7 +18,7 @@ from expt.config.compose import Job
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.run import Earlier
-from expt.train.backend import start_tensorflow
+from expt.train.backend import start_for
 from expt.train.checkpoint import Checkpoint
 from expt.verification.data import describe_batches, describe_splits
 from expt.verification.proof import Proof
@@ -113,7 +113,7 @@ def _inspect(proof: Proof, dataset: Dataset) -> Mapping[str, Any]:
 
 
 def _start(job: Job) -> None:
-    start_tensorflow(job.config["seed"], job.config["loop"]["precision"])
+    start_for(job.config)
 
 
 def _write(file: Path, content: Mapping[str, Any]) -> None:

@@ -1,0 +1,66 @@
+"""Results don't depend on the number of cores: operations are divided among a fixed number."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from expt.config.location import config_directory
+from expt.errors import UserError
+from expt.train import backend
+from expt.train.backend import THREADS, reserve_threads, start_tensorflow, threads_in_effect
+
+SCRIPT = Path(__file__).with_name("bits_of_models.py")
+
+
+def test_the_default_is_that_of_the_config() -> None:
+    text = (config_directory() / "loop" / "default.yaml").read_text(encoding="utf-8")
+    assert yaml.safe_load(text)["threads"] == THREADS
+
+
+def test_every_model_gives_the_same_bits_on_any_number_of_cores() -> None:
+    """On one core with one operation at once, as on all; a worker of a sweep differs no more."""
+    cores = len(os.sched_getaffinity(0))
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_NUM_")}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(SCRIPT), *map(str, given)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for given in ((1, 1), (cores, cores))
+    ]
+    told = [process.communicate(timeout=300)[0] for process in processes]
+    one, other = map(json.loads, told)
+    assert len(one) == len(set(one.values())) >= 9
+    assert one == other
+
+
+def test_what_is_in_effect_can_be_asked_for_again() -> None:
+    start_tensorflow(0)
+    assert threads_in_effect() == THREADS
+    start_tensorflow(1, threads=THREADS)
+
+
+def test_another_number_is_refused_once_tensorflow_has_started() -> None:
+    start_tensorflow(0)
+    with pytest.raises(UserError, match=r"loop.threads=7: .* with loop.threads=2.*workers"):
+        start_tensorflow(0, threads=7)
+    assert threads_in_effect() == THREADS
+
+
+def test_a_users_variable_has_no_effect_and_a_line_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(backend, "_reserved", set())
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "5")
+    monkeypatch.delitem(sys.modules, "tensorflow")
+    for count in (3, 4):  # the jobs of a sweep, say
+        reserve_threads(count)
+        assert os.environ["TF_NUM_INTRAOP_THREADS"] == str(count)
+    assert caplog.messages == ["TF_NUM_INTRAOP_THREADS=5 has no effect: loop.threads=3 decides."]
