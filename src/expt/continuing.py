@@ -59,7 +59,9 @@ def last_checkpoint(job: Job, dataset: Dataset, directory: Path) -> Checkpoint |
             "missing or wrong. Without its file, the one before it is used."
         )
     here = json.loads(json.dumps(identity(job.config, dataset.fingerprint)))
-    there = checkpoint.facts["identity"]
+    there = dict(checkpoint.facts["identity"])
+    if isinstance(there.get("data"), str) and dataset.has_fingerprint(there["data"]):
+        there["data"] = dataset.fingerprint  # older checkpoints have that of contents alone
     differing = [
         f"{key}: {there.get(key, 'missing')} in the checkpoint, {here.get(key, 'missing')} here"
         for key in sorted(there.keys() | here.keys())

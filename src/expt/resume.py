@@ -16,6 +16,7 @@ from expt.errors import UserError
 from expt.launch import LOG_FILE, log_to, print_where_to_look, train_here
 from expt.record.planned import PLAN_FILE
 from expt.record.run import EXTENSIONS, Earlier, Status
+from expt.recorded_data import check_unchanged
 from expt.runs.find import FoundRun, find_run, newest_run
 from expt.runs.life import is_alive
 from expt.sweep.plan import newest_plan, read_content
@@ -60,7 +61,7 @@ def _run(arguments: list[str]) -> int:
         print(f"{_shown(run)} is finished; loop.epochs=… extends it")
         return 0
     dataset = DataLoader()(job)
-    _check_data(run, dataset.fingerprint)
+    check_unchanged(run.record["data"], dataset, _shown(run))
     console, sinks = Console(), Sinks()
     log_to(run.directory / LOG_FILE)
     exit_code = train_here(
@@ -121,16 +122,6 @@ def _changed(job: Job, overrides: list[str]) -> tuple[Job, Mapping[str, Any]]:
         if job.config["loop"][key.removeprefix("loop.")] != value
     }
     return changed, kept
-
-
-def _check_data(run: FoundRun, fingerprint: str) -> None:
-    recorded = run.record["data"]["fingerprint"]
-    if fingerprint != recorded:
-        raise UserError(
-            f"the data has changed since {_shown(run)} began: its fingerprint is {fingerprint} and "
-            f"was {recorded}. Restore it, or begin a new run: python -m expt.run --rerun "
-            f"{_shown(run)}"
-        )
 
 
 def _shown(run: FoundRun) -> str:

@@ -1,7 +1,7 @@
 """Data sets of the user's own arrays: an `.npz`, or a folder of `.npy` files."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -12,6 +12,7 @@ from expt.parts.data.array_checks import check_arrays
 from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split, Stream, Task
 from expt.parts.data.duplicates import distinct_indices
+from expt.parts.data.joined import joined
 from expt.parts.data.mapped import MappedInputs, fit_scale, is_pixels, summarize, to_inputs
 from expt.parts.data.preparation import ArrayPreparation
 from expt.parts.data.reading import (
@@ -75,6 +76,19 @@ class Npz:
 
     def load(self) -> Dataset:
         """Reads the arrays, checks them and splits them."""
+        return self._load(is_split=True)
+
+    def load_whole(self, class_names: Sequence[str]) -> Dataset:
+        """Reads the arrays and checks them; those of given splits become one.
+
+        Args:
+            class_names: Those that the model knows; empty for a regression.
+        """
+        names = self.class_names or list(class_names) or None
+        source = replace(self, batch_size=1, augment={}, class_names=names)
+        return source._load(is_split=False)
+
+    def _load(self, *, is_split: bool) -> Dataset:
         check_choice("task", self.task, (None, *get_args(Task)))
         check_choice("standardize", self.standardize, (None, True, False))
         check_choice("duplicates", self.duplicates, ("keep", "drop"))
@@ -98,7 +112,11 @@ class Npz:
             wholes = {part: split.take(kept[part]) for part, split in wholes.items()}
             if groups is not None:
                 groups = groups[kept[""]]
-            chosen = self._chosen(wholes, task, groups)
+            if is_split:
+                chosen = self._chosen(wholes, task, groups)
+            else:
+                whole = joined(list(wholes.values()))
+                chosen = [(whole, np.arange(len(whole)))] * 3
         source, order = chosen[0]
         train, validation, test = (split.take(indices) for split, indices in chosen)
         is_table = len(source.inputs.shape) == 2
@@ -177,7 +195,7 @@ class Npz:
             return {part: _values(split.targets, part) for part, split in raw.items()}, ()
         labels = {part: _labels(split.targets, part) for part, split in raw.items()}
         trained = np.unique(labels[next(iter(labels))])
-        if len(trained) < 2:
+        if len(trained) < 2 and self.class_names is None:
             raise UserError(f"all labels are {trained[0]}; expected at least two classes.")
         highest = max(int(values.max()) for values in labels.values())
         names = self.class_names

@@ -1,7 +1,7 @@
 """Data sets of the user's own tables: CSV files."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -85,23 +85,47 @@ class Csv:
 
     def load(self) -> Dataset:
         """Reads the table, checks it, splits it and encodes it."""
+        known = None if self.preparation is None else Encoder.from_mapping(self.preparation)
+        return self._load(known, (), is_split=True)
+
+    def load_whole(self, class_names: Sequence[str]) -> Dataset:
+        """Reads the table, checks it and encodes it; columns that matter to splits may be absent.
+
+        Args:
+            class_names: Those that the model knows; empty for a regression.
+        """
+        source = replace(self, batch_size=1, group=None)
+        if self.preparation is None:
+            return source._load(None, class_names, is_split=False)
+        source = replace(source, ignore=(), categorical=())  # the encoder knows
+        return source._load(Encoder.from_mapping(self.preparation), class_names, is_split=False)
+
+    def _load(
+        self, known: Encoder | None, class_names: Sequence[str], *, is_split: bool
+    ) -> Dataset:
+        """Does what `load` does.
+
+        Args:
+            known: The encoding; None fits it to the train split.
+            class_names: The classes where there is no known encoding; none takes the table's.
+            is_split: Whether to split the rows, or to return all of them as each split.
+        """
         self._check_options()
         path = located(self.path)
         with told_of(f"data.path={self.path}: "):
             rows = read_table(path, self.separator, self.na_values)
-            known = None if self.preparation is None else Encoder.from_mapping(self.preparation)
             features = self._features(list(rows.columns), known)
             categorical = self._named("categorical")
             rising = [] if known else check_indices(rows, features, categorical)
             missing = self._missing(rows, features)
             table, duplicates = self._without_duplicates(rows[~missing.rows], features)
             with told_of(advice=missing.advice):
-                targets = self._targets(table, known)
+                targets = self._targets(table, known, class_names)
             notes = [*targets.notes, *duplicates, *rising]
             if num_missing := int(missing.rows.sum()):
                 labels = rows[self._target]
                 notes.append(missing.dropped_note(labels, targets, is_known=known is not None))
-            indices = self._split(table, targets)
+            indices = self._split(table, targets) if is_split else (np.arange(len(table)),) * 3
             encoder = known or self._encoder(table, features, indices[0], targets)
             if known is None:
                 notes += column_notes(table, encoder, categorical)
@@ -122,6 +146,7 @@ class Csv:
             skipped=num_missing,
             preparation=encoder.to_mapping(),
             feature_names=encoder.feature_names,
+            other_columns=self._other_columns(),
             notes=(*notes, *encoded.notes),
         )
 
@@ -206,10 +231,18 @@ class Csv:
             missing.refuse()
         return missing
 
-    def _targets(self, table: "pd.DataFrame", known: Encoder | None) -> Targets:
+    def _other_columns(self) -> dict[str, str]:
+        keys = ("target", "weight", "group")
+        return {key: names[0] for key in keys if (names := self._named(key))}
+
+    def _targets(
+        self, table: "pd.DataFrame", known: Encoder | None, class_names: Sequence[str]
+    ) -> Targets:
         texts = table[self._target]
         if known is not None:
             return known_targets(texts, known.class_names, known.target)
+        if class_names:
+            return known_targets(texts, tuple(class_names), None)
         return make_targets(texts, self.task, self.decimal, self.thousands)
 
     def _without_duplicates(
