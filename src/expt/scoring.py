@@ -57,7 +57,7 @@ def choose_examples(run: FoundRun, loaded: LoadedData, name: str | None) -> Scor
     """
     dataset = loaded.dataset
     splits = dict(dataset.splits())
-    if name not in (None, ALL, *splits):
+    if name is not None and name not in (ALL, *splits):
         raise UserError(f"split={name}: there is no such split. {hint(name, [*splits, ALL])}")
     if loaded.is_own:
         return _of_own(dataset, name or "test")

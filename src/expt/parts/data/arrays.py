@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import UserError
-from expt.parts.data.array_checks import check_arrays
+from expt.parts.data.array_checks import check_arrays, is_column, to_labels, to_values
 from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split, Stream, Task
 from expt.parts.data.duplicates import distinct_indices
@@ -78,7 +78,7 @@ class Npz:
         """Reads the arrays, checks them and splits them."""
         return self._load(is_split=True)
 
-    def load_whole(self, class_names: Sequence[str]) -> Dataset:
+    def load_whole(self, class_names: Sequence[str], /) -> Dataset:
         """Reads the arrays and checks them; those of given splits become one.
 
         Args:
@@ -192,8 +192,8 @@ class Npz:
     ) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
         """Returns the targets of each part, and the classes' names."""
         if task == "regression":
-            return {part: _values(split.targets, part) for part, split in raw.items()}, ()
-        labels = {part: _labels(split.targets, part) for part, split in raw.items()}
+            return {part: to_values(split.targets, part) for part, split in raw.items()}, ()
+        labels = {part: to_labels(split.targets, part) for part, split in raw.items()}
         trained = np.unique(labels[next(iter(labels))])
         if len(trained) < 2 and self.class_names is None:
             raise UserError(f"all labels are {trained[0]}; expected at least two classes.")
@@ -264,7 +264,7 @@ def _inferred_task(raw: Mapping[str, Split]) -> Task:
     part, split = next(iter(raw.items()))
     if split.targets.dtype.kind == "f":
         return "regression"
-    if _is_column(split.targets):
+    if is_column(split.targets):
         return "classification"
     raise UserError(
         f"y{part} has the shape {split.targets.shape} and whole numbers, which may be classes or "
@@ -290,29 +290,3 @@ def _notes(raw: Mapping[str, Split], inferred: Task | None, num_dropped: int) ->
     if num_dropped:
         notes.append(f"{num_dropped:,} duplicates of other examples were dropped.")
     return tuple(notes)
-
-
-def _is_column(targets: NDArray[Any]) -> bool:
-    return targets.ndim == 1 or (targets.ndim == 2 and targets.shape[1] == 1)
-
-
-def _labels(targets: NDArray[Any], part: str) -> NDArray[Any]:
-    if targets.dtype.kind == "f" or not _is_column(targets):
-        raise UserError(
-            f"y{part} has the type {targets.dtype} and the shape {targets.shape}; classification "
-            "expects whole numbers of shape (examples,): y.astype(int), or y.argmax(axis=1) if "
-            "they are one-hot."
-        )
-    labels = targets.reshape(-1).astype(np.uint8 if targets.dtype.kind == "b" else targets.dtype)
-    if labels.min() < 0:
-        raise UserError(f"y{part} has the label {labels.min()}; expected class numbers from 0 on.")
-    return labels
-
-
-def _values(targets: NDArray[Any], part: str) -> NDArray[np.float64]:
-    if targets.ndim > 2:
-        raise UserError(
-            f"y{part} has the shape {targets.shape}; regression expects (examples,) or (examples, "
-            "values)."
-        )
-    return targets.astype(np.float64).reshape(len(targets), -1)

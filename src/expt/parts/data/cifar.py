@@ -130,7 +130,7 @@ class CIFAR10:
             preparation=BYTES.to_mapping(),
         )
 
-    def load_whole(self, class_names: Sequence[str]) -> Dataset:
+    def load_whole(self, _class_names: Sequence[str], /) -> Dataset:
         """Reads the files; train and test images become one split. The classes are the files'."""
         *parts, names = _read(self.path, self.name, self._layout, self._class_names)
         whole = joined([Split(_pixels(images), labels) for images, labels in parts])

@@ -220,14 +220,11 @@ class Dataset:
     def fingerprint(self) -> str:
         """A hash of all the splits' contents, and of the names of classes and columns.
 
-        Names are content: the same numbers mean something else once their classes or columns are
-        called otherwise. Where the data lies, and what its file is called, makes no difference.
+        Where the data lies, and what its file is called, makes no difference.
         """
-        names = json.dumps(
-            [self.class_names, self.feature_names, sorted(self.other_columns.items())]
-        )
-        content = f"{self.content_fingerprint} {names}"
-        return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+        names = (self.class_names, self.feature_names, sorted(self.other_columns.items()))
+        text = json.dumps([self.content_fingerprint, *names])
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     @cached_property
     def content_fingerprint(self) -> str:
@@ -287,9 +284,9 @@ class Source(Protocol):
 
 @runtime_checkable
 class Unsplit(Protocol):
-    """What sources offer whose data can be evaluated as it is, too small to be split or not."""
+    """Sources that can also load data that is too small to be split."""
 
-    def load_whole(self, class_names: Sequence[str]) -> Dataset:
+    def load_whole(self, class_names: Sequence[str], /) -> Dataset:
         """Loads the data without splitting it: each split of what is returned is the whole.
 
         Args:

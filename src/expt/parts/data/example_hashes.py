@@ -86,7 +86,7 @@ class ExampleHashes:
         partial = folder / f"partial-{FILE_NAME}"
         try:
             with partial.open("wb") as file:
-                np.savez(file, **self.by_split)
+                np.savez(file, allow_pickle=False, **self.by_split)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError:

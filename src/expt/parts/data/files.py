@@ -80,7 +80,7 @@ class MNIST:
             notes=tuple(self._notes(parts)),
         )
 
-    def load_whole(self, class_names: Sequence[str]) -> Dataset:
+    def load_whole(self, _class_names: Sequence[str], /) -> Dataset:
         """Reads the files; train and test images become one split. The classes are the source's."""
         parts = self._parts()
         whole = joined([part.split() for part in parts.values()])

@@ -74,7 +74,7 @@ class ImageFolder:
         """Finds the files, reads each once, and splits them."""
         return self._load(list_folder(self.path), is_split=True)
 
-    def load_whole(self, class_names: Sequence[str]) -> Dataset:
+    def load_whole(self, class_names: Sequence[str], /) -> Dataset:
         """Finds the files and reads each once; those of given splits become one.
 
         Args:

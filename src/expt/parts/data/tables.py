@@ -88,7 +88,7 @@ class Csv:
         known = None if self.preparation is None else Encoder.from_mapping(self.preparation)
         return self._load(known, (), is_split=True)
 
-    def load_whole(self, class_names: Sequence[str]) -> Dataset:
+    def load_whole(self, class_names: Sequence[str], /) -> Dataset:
         """Reads the table, checks it and encodes it; columns that matter to splits may be absent.
 
         Args:
@@ -141,7 +141,7 @@ class Csv:
             test=test,
             batch_size=self.batch_size,
             class_names=targets.class_names,
-            input_scale=_scale(train, encoder) if self.standardize else None,
+            input_scale=encoder.fit_scale(train.first(len(train))) if self.standardize else None,
             target_scale=Scale.fit(train.targets) if standardize_targets else None,
             skipped=num_missing,
             preparation=encoder.to_mapping(),
@@ -303,12 +303,3 @@ class Csv:
         return Encoder(
             tuple(columns), self.separator, impute, na_values, targets.class_names, targets.number
         )
-
-
-def _scale(train: Split, encoder: Encoder) -> Scale:
-    """Fits a scale that changes numbers alone."""
-    fitted, are_numbers = Scale.fit(train.first(len(train))), encoder.are_numbers
-    return Scale(
-        np.where(are_numbers, fitted.mean, 0.0),
-        np.where(are_numbers, fitted.deviation, 1.0),
-    )

@@ -63,7 +63,7 @@ class TFDS:
         """Reads the prepared files."""
         return self._load(is_split=True)
 
-    def load_whole(self, class_names: Sequence[str]) -> Dataset:
+    def load_whole(self, _class_names: Sequence[str], /) -> Dataset:
         """Reads the prepared files; all splits become one. The classes are the data set's."""
         return replace(self, batch_size=1, augment={})._load(is_split=False)
 
