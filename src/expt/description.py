@@ -124,6 +124,7 @@ def _of_data(job: Job, dataset: Dataset) -> dict[str, Any]:
         "preparation": dataset.preparation,
         "notes": list(dataset.notes),
         "input_shape": list(dataset.input_shape),
+        "feature_names": list(dataset.feature_names),
         "class_names": list(dataset.class_names),
         "input_scale": _plain(dataset.input_scale),
         "target_scale": _plain(dataset.target_scale),

@@ -95,9 +95,14 @@ def _write(run: FoundRun, name: str, result: Mapping[str, Any]) -> Path:
     return path
 
 
+def _title(result: Mapping[str, Any]) -> str:
+    title = f"{result['split']} of {result['data']}"
+    return f"{title}, new examples" if any(result["left_out"].values()) else title
+
+
 def _print(result: Mapping[str, Any], path: Path, recorded: bool) -> None:
     console = Console()
-    table = Table("metric", "value", title=f"{result['split']} of {result['data']}")
+    table = Table("metric", "value", title=_title(result))
     for name, value in result["metrics"].items():
         table.add_row(name, f"{value:.6g}")
     console.print(table)

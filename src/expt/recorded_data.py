@@ -20,7 +20,7 @@ def data_change(recorded: Mapping[str, Any], dataset: Dataset) -> str | None:
     """
     pairs = {
         "classes are": (recorded["class_names"], dataset.class_names),
-        "features are": (_feature_names(recorded, dataset), dataset.feature_names),
+        "features are": (feature_names(recorded) or dataset.feature_names, dataset.feature_names),
         "columns that are no features are": (
             _described(recorded.get("other_columns", dataset.other_columns)),
             _described(dataset.other_columns),
@@ -53,18 +53,25 @@ def check_unchanged(recorded: Mapping[str, Any], dataset: Dataset, run: str) -> 
         )
 
 
+def feature_names(recorded: Mapping[str, Any]) -> Sequence[str]:
+    """Returns the names of the features that a run was trained on; none if they are not known.
+
+    Args:
+        recorded: The `data` of the run's run.json.
+    """
+    if names := recorded.get("feature_names"):
+        return list(names)
+    preparation = recorded.get("preparation") or {}
+    if preparation.get("kind") != "table":
+        return ()
+    return Encoder.from_mapping(preparation).feature_names
+
+
 def names_listed(names: Sequence[str]) -> str:
     """Returns names with commas between, the first of them if there are many."""
     shown = ", ".join(names[:_MOST_NAMED])
     more = f", … ({len(names)} in all)" if len(names) > _MOST_NAMED else ""
     return f"{shown}{more}" or "none"
-
-
-def _feature_names(recorded: Mapping[str, Any], dataset: Dataset) -> Sequence[str]:
-    preparation = recorded.get("preparation") or {}
-    if preparation.get("kind") != "table":
-        return dataset.feature_names  # not recorded, but in the fingerprint
-    return Encoder.from_mapping(preparation).feature_names
 
 
 def _described(columns: Mapping[str, str]) -> list[str]:

@@ -16,7 +16,7 @@ from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.parts.data.preparation import ArrayPreparation
 from expt.parts.data.scale import Scale
-from expt.recorded_data import data_change, names_listed
+from expt.recorded_data import data_change, feature_names, names_listed
 from expt.runs.find import FoundRun
 
 
@@ -110,6 +110,13 @@ def _check_fit(run: FoundRun, dataset: Dataset) -> None:
         raise UserError(
             f"data={dataset.name}: its classes are {names_listed(dataset.class_names)}; those of "
             f"the model of {run.directory.name} are {names_listed(trained['class_names'])}."
+        )
+    known = feature_names(trained)
+    if known and dataset.feature_names and list(known) != list(dataset.feature_names):
+        raise UserError(
+            f"data={dataset.name}: its features are {names_listed(dataset.feature_names)}; those "
+            f"that the model of {run.directory.name} takes are {names_listed(known)}. Name its "
+            "columns so, and bring them into this order."
         )
 
 

@@ -121,20 +121,21 @@ def _new_ones(
         "train": int(found["train"].sum()),
         "val": int((found["val"] & ~found["train"]).sum()),
     }
-    which = f"split={name} of data={dataset.name}"
+    which = f"data={dataset.name}" if name == ALL else f"the {name} split of data={dataset.name}"
     if not is_new.any():
         raise UserError(
-            f"{which}: nothing is left to score. The data is not that of {run.directory.name}, or "
-            f"has changed, and {_counted(left_out)} of its {len(is_new):,} examples. Expected "
-            "examples with other inputs, or the data as it was; python -m expt.predict predicts "
-            "for any."
+            f"{which}: nothing is left to score. It is not the data of {run.directory.name}, or "
+            f"has changed since, and of its {len(is_new):,} examples {_counted(left_out)}. "
+            "Expected examples with other inputs, or the data as it was. python -m expt.predict "
+            "predicts for any."
         )
     examples, label = joined(chosen), name
     if not is_new.all():
         examples, label = examples.take(np.flatnonzero(is_new)), f"{name}-new"
     if examples.weights is not None and not examples.weights.any():
         raise UserError(
-            f"{which}: the {len(examples):,} examples that are left to score all have the weight 0."
+            f"{which}: the {len(examples):,} examples that are left to score all have the weight "
+            "0; expected some of another weight."
         )
     note = _note(which, len(is_new), left_out, int((found["test"] & is_new).sum()), name)
     label = f"{label}-{dataset.fingerprint[:8]}"
@@ -154,11 +155,12 @@ def _counted(left_out: Mapping[str, int]) -> str:
 
 def _note(which: str, total: int, left_out: Mapping[str, int], tested: int, name: str) -> str:
     left = total - sum(left_out.values())
+    text = f"{which} is not what the run was trained on, or has changed since: "
     if left == total:
-        return f"{which} is scored whole, {total:,} examples: the run was trained on none of them."
-    kind = "These are no scores on training data: " if name == "train" else ""
-    known = f" ({tested:,} of them from the run's own test split)" if tested else ""
+        return text + f"all {total:,} examples are scored, and the run was trained on none of them."
+    known = f" ({tested:,} of them are in the run's own test split)" if tested else ""
+    training = "" if name != "train" else " The values are none of training data."
     return (
-        f"{kind}of the {total:,} examples of {which}, {left:,} are scored{known}; "
-        f"{total - left:,} are left out, since {_counted(left_out)}, duplicates included."
+        f"{text}of its {total:,} examples {left:,} are scored{known}; {total - left:,} are left "
+        f"out, since {_counted(left_out)}, duplicates included.{training}"
     )

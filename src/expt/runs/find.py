@@ -40,6 +40,7 @@ _OF_USED: Mapping[str, Any] = {
         "preparation": (None, {"kind": str}),
         "input_shape": _SHAPE,
         "class_names": [str],
+        "feature_names": (None, [str]),
         "skipped": int,
         "examples": dict,
         **dict.fromkeys(("input_scale", "target_scale"), (None, _SCALE)),
