@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from expt.errors import UserError, hint
 from expt.parts.data.dataset import Dataset, Split
@@ -115,7 +114,8 @@ def _new_ones(
     run: FoundRun, dataset: Dataset, chosen: list[Split], name: str, hashes: ExampleHashes
 ) -> Scored:
     """Leaves out what the run was trained on, and what its best model was chosen by."""
-    found = {part: _find(hashes, chosen, part) for part in ("train", "val", "test")}
+    of_each = [hashes.find(split) for split in chosen]
+    found = {part: np.concatenate([one[part] for one in of_each]) for part in of_each[0]}
     is_new = ~(found["train"] | found["val"])
     left_out = {
         "train": int(found["train"].sum()),
@@ -140,10 +140,6 @@ def _new_ones(
     note = _note(which, len(is_new), left_out, int((found["test"] & is_new).sum()), name)
     label = f"{label}-{dataset.fingerprint[:8]}"
     return Scored(examples, name, label, (note,), left_out)
-
-
-def _find(hashes: ExampleHashes, splits: list[Split], name: str) -> NDArray[np.bool_]:
-    return np.concatenate([hashes.find(split, name) for split in splits])
 
 
 def _counted(left_out: Mapping[str, int]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from expt.errors import UserError
@@ -70,7 +71,8 @@ class ExampleHashes:
         """
         file = folder / FILE_NAME
         try:
-            with np.load(file, allow_pickle=False) as archive:
+            # As numpy.load does, which leaves a damaged file open.
+            with file.open("rb") as stream, NpzFile(stream, allow_pickle=False) as archive:
                 hashes = {name: archive[name] for name in ("train", "val", "test")}
             if any(one.dtype != np.uint64 or one.ndim != 1 for one in hashes.values()):
                 raise ValueError("its arrays are no lists of hashes")
@@ -94,9 +96,10 @@ class ExampleHashes:
             raise
         partial.replace(folder / FILE_NAME)
 
-    def find(self, split: Split, name: str) -> NDArray[np.bool_]:
-        """Returns which examples have the inputs of one in the run's split of a name."""
-        return np.isin(_as_one_word(self._keys(split)), self.by_split[name])
+    def find(self, split: Split) -> dict[str, NDArray[np.bool_]]:
+        """Returns which examples have the inputs of one in each of the run's splits, by its name."""
+        hashes = _as_one_word(self._keys(split))
+        return {name: np.isin(hashes, known) for name, known in self.by_split.items()}
 
     def _keys(self, split: Split) -> NDArray[np.uint64]:
         inputs = split.inputs
