@@ -22,8 +22,8 @@ def mapped(inputs: Any, dtype: Any = np.float64) -> MappedInputs:
     return MappedInputs(inputs, np.arange(len(inputs)), dtype=np.dtype(dtype))
 
 
-def splits(*is_mapped: bool, weights: Any = None) -> list[Split]:
-    parts = np.split(INPUTS, [12, 20])
+def splits(*is_mapped: bool, weights: Any = None, inputs: Any = INPUTS) -> list[Split]:
+    parts = np.split(inputs, [12, 20])
     numbers = np.split(np.arange(30, dtype=np.int32), [12, 20])
     given_weights = weights or [None] * 3
     return [
@@ -54,19 +54,16 @@ def test_it_reads_what_the_splits_hold(
 
 
 def test_its_fingerprint_is_of_content_and_order() -> None:
-    whole = joined(splits(True, False, True)).inputs
-    assert isinstance(whole, JoinedInputs)
-    again = joined(splits(True, False, True)).inputs
-    others = [whole.take(np.arange(30)[::-1]), whole.take(np.arange(29))]
-    INPUTS[25] += 1
-    try:
-        others.append(joined(splits(True, False, True)).inputs)  # type: ignore[arg-type]
-        prints = [one.fingerprint for one in (whole, *others)]
-    finally:
-        INPUTS[25] -= 1
-    assert len(set(prints)) >= 3
-    assert isinstance(again, JoinedInputs)
-    assert joined(splits(True, False, True)).inputs.fingerprint == again.fingerprint  # type: ignore[union-attr]
+    def inputs_of(values: Any) -> JoinedInputs:
+        inputs = joined(splits(True, False, True, inputs=values)).inputs
+        assert isinstance(inputs, JoinedInputs)
+        return inputs
+
+    whole, changed = inputs_of(INPUTS), INPUTS.copy()
+    changed[25] += 1
+    others = [whole.take(np.arange(30)[::-1]), whole.take(np.arange(29)), inputs_of(changed)]
+    assert len({one.fingerprint for one in (whole, *others)}) == 4
+    assert inputs_of(INPUTS.copy()).fingerprint == whole.fingerprint
 
 
 def test_it_has_the_type_of_all_splits() -> None:

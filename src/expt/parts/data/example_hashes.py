@@ -97,7 +97,7 @@ class ExampleHashes:
         partial.replace(folder / FILE_NAME)
 
     def find(self, split: Split) -> dict[str, NDArray[np.bool_]]:
-        """Returns which examples have the inputs of one in each of the run's splits, by its name."""
+        """Returns which examples have the inputs of one in each of the run's splits, by name."""
         hashes = _as_one_word(self._keys(split))
         return {name: np.isin(hashes, known) for name, known in self.by_split.items()}
 
