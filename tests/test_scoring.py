@@ -283,7 +283,9 @@ class TestArrays:
 
     def test_given_splits(self, tmp_path: Path) -> None:
         """One of two given splits changes: the other one was trained on as a whole."""
-        names = {f"x_{name}": self.X[k::3] for k, name in enumerate(("train", "val", "test"))}
+        names: dict[str, Any] = {
+            f"x_{name}": self.X[k::3] for k, name in enumerate(("train", "val", "test"))
+        }
         names |= {f"y_{name}": self.Y[:20] for name in ("train", "val", "test")}
         run = record_run(
             tmp_path, "data=npz", "data.batch_size=8", npz(tmp_path / "known.npz", **names)
@@ -374,7 +376,7 @@ def test_published_files_with_other_test_images(tmp_path: Path) -> None:
         arrays = dict(file)
     x, y = images(3, 28, 28), np.array([1, 2, 2])
     (tmp_path / "new").mkdir()
-    few = {name: x if name[0] == "x" else y for name in arrays}
+    few: dict[str, Any] = {name: x if name[0] == "x" else y for name in arrays}
     np.savez(tmp_path / "new" / "mnist.npz", **few)
     found = scored(run, f"data.path={tmp_path / 'new'}")  # fewer than are held out
     assert found.examples.targets.tolist() == [1, 2, 2] * 2
@@ -387,7 +389,7 @@ def test_published_files_with_other_test_images(tmp_path: Path) -> None:
 def test_cifar_files_with_few_images(tmp_path: Path) -> None:
     run = record_run(tmp_path, "data=cifar10", *FILES["cifar10"](tmp_path))
     assert len(scored(run).examples) == 20
-    few = {"x_train": images(2, 32, 32, 3), "x_test": images(1, 32, 32, 3)}
+    few: dict[str, Any] = {"x_train": images(2, 32, 32, 3), "x_test": images(1, 32, 32, 3)}
     (tmp_path / "few").mkdir()
     np.savez(
         tmp_path / "few" / "cifar10.npz", **few, y_train=np.array([3, 4]), y_test=np.array([5])

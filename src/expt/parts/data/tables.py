@@ -85,8 +85,7 @@ class Csv:
 
     def load(self) -> Dataset:
         """Reads the table, checks it, splits it and encodes it."""
-        known = None if self.preparation is None else Encoder.from_mapping(self.preparation)
-        return self._load(known, (), is_split=True)
+        return self._load((), is_split=True)
 
     def load_whole(self, class_names: Sequence[str], /) -> Dataset:
         """Reads the table, checks it and encodes it; columns that matter to splits may be absent.
@@ -95,22 +94,13 @@ class Csv:
             class_names: Those that the model knows; empty for a regression.
         """
         source = replace(self, batch_size=1, group=None)
-        if self.preparation is None:
-            return source._load(None, class_names, is_split=False)
-        source = replace(source, ignore=(), categorical=())  # the encoder knows
-        return source._load(Encoder.from_mapping(self.preparation), class_names, is_split=False)
+        if self.preparation is not None:  # it knows which columns are inputs, and how
+            source = replace(source, ignore=(), categorical=())
+        return source._load(class_names, is_split=False)
 
-    def _load(
-        self, known: Encoder | None, class_names: Sequence[str], *, is_split: bool
-    ) -> Dataset:
-        """Does what `load` does.
-
-        Args:
-            known: The encoding; None fits it to the train split.
-            class_names: The classes where there is no known encoding; none takes the table's.
-            is_split: Whether to split the rows, or to return all of them as each split.
-        """
+    def _load(self, class_names: Sequence[str], *, is_split: bool) -> Dataset:
         self._check_options()
+        known = None if self.preparation is None else Encoder.from_mapping(self.preparation)
         path = located(self.path)
         with told_of(f"data.path={self.path}: "):
             rows = read_table(path, self.separator, self.na_values)
