@@ -24,6 +24,7 @@ from rich.console import Console
 from expt.assembly import DataLoader, Sinks
 from expt.config.compose import compose_jobs
 from expt.config.location import config_directory, options
+from expt.config.outputs import model_outputs
 from expt.errors import RunError
 from expt.train.backend import start_tensorflow
 
@@ -131,7 +132,7 @@ def _baseline(job: Any, dataset: Any) -> float:
         return float("nan")
     mean = np.clip(dataset.train.inputs.mean(axis=0), 1e-3, 1 - 1e-3)
     inverse = {"sigmoid": np.log(mean / (1 - mean)), "softplus": np.log(np.expm1(mean))}
-    outputs = inverse.get(job.config["loss"].get("_predicts_"), mean)
+    outputs = inverse.get(model_outputs(job.config["loss"], "reconstruction").link, mean)
     inputs = dataset.test.inputs
     losses = make_objective(job, dataset).loss(
         tf.constant(inputs), tf.constant(np.broadcast_to(outputs, inputs.shape), tf.float32)

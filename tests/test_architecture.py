@@ -18,7 +18,7 @@ FILES = {
 }
 ROOMS = (
     *("comparison", "config", "exports", "parts", "prediction"),
-    *("record", "runs", "servers", "train"),
+    *("record", "runs", "servers", "serving", "train"),
 )
 
 
@@ -81,6 +81,7 @@ def test_parts_know_nothing_but_themselves() -> None:
                 "expt.parts.data.joined",
                 "expt.parts.data.labels",
                 "expt.parts.data.mapped",
+                "expt.parts.data.masks",
                 "expt.parts.data.missing",
                 "expt.parts.data.names",
                 "expt.parts.data.number_formats",
@@ -94,6 +95,7 @@ def test_parts_know_nothing_but_themselves() -> None:
             "expt.parts.models": {
                 "expt.parts.data.scale",
                 "expt.parts.models.layers",
+                "expt.parts.models.links",
                 "expt.parts.models.standardization",
             },
         }.get(module.rpartition(".")[0], set())
@@ -103,7 +105,8 @@ def test_parts_know_nothing_but_themselves() -> None:
 @pytest.mark.parametrize(
     ("knowing", "allowed"),
     [
-        ("record", {"expt.errors", "expt.parts", "expt.record"}),
+        ("serving", {"expt.errors", "expt.parts", "expt.serving"}),
+        ("record", {"expt.errors", "expt.parts", "expt.record", "expt.serving"}),
         ("train", {"expt.errors", "expt.parts", "expt.record", "expt.train"}),
         ("config", {"expt.errors", "expt.parts", "expt.record", "expt.train", "expt.config"}),
         ("runs", {"expt.errors", "expt.runs"}),
@@ -114,7 +117,10 @@ def test_parts_know_nothing_but_themselves() -> None:
         ("exports", {"expt.errors", "expt.exports", "expt.parts"}),
         (
             "prediction",
-            {"expt.errors", "expt.config", "expt.parts", "expt.prediction", "expt.runs"},
+            {
+                *("expt.errors", "expt.config", "expt.parts", "expt.prediction", "expt.runs"),
+                "expt.serving",
+            },
         ),
         ("servers", {"expt.errors", "expt.record", "expt.runs", "expt.servers"}),
     ],
@@ -178,7 +184,9 @@ def test_gradients_are_taken_in_the_steps_and_the_checks_before_them_alone() -> 
         if (isinstance(node, ast.Attribute) and node.attr == "GradientTape")
         or (isinstance(node, ast.alias) and node.name == "GradientTape")
     }
-    assert taking == {"expt.train.step", "expt.train.preflight", "expt.train.adversarial"}
+    assert taking == {
+        f"expt.train.{name}" for name in ("step", "preflight", "loss_checks", "adversarial")
+    }
 
 
 @pytest.mark.parametrize(

@@ -188,25 +188,18 @@ class TestChangedData:
         with pytest.raises(UserError, match=r"nothing is left to score.* of 1 and chose"):
             scored(run, path)
 
-    def test_what_is_left_may_weigh_nothing(self, tmp_path: Path) -> None:
-        weighted = [f"{row},1" for row in ROWS]
-        path = table(tmp_path / "known.csv", weighted, "a,b,kind,w")
+    def test_rows_of_weight_0_are_neither_trained_on_nor_scored(self, tmp_path: Path) -> None:
+        rows = [f"{row},{int(i % 10 > 0)}" for i, row in enumerate(ROWS)]
+        path = table(tmp_path / "known.csv", rows, "a,b,kind,w")
         run = record_run(tmp_path, *TABLE, path, "data.weight=w")
-        path = table(tmp_path / "new.csv", [*weighted, f"{NEW[0]},0"], "a,b,kind,w")
-        found = scored(run, path)
-        assert found.examples.weights is not None
-        assert sorted(found.examples.weights) == [0.0, *[1.0] * 9]
-        trained = load_data(run, [f"data.path={tmp_path / 'known.csv'}"], None).dataset
-        seen = [row for row, split in self._by_split(trained, weighted) if split != "test"]
-        path = table(tmp_path / "new.csv", [*seen, f"{NEW[0]},0"], "a,b,kind,w")
-        with pytest.raises(UserError, match="the 1 examples that are left to score all have"):
-            scored(run, path)
-
-    @staticmethod
-    def _by_split(trained: Dataset, rows: Sequence[str]) -> list[tuple[str, str]]:
-        names = {row: name for name, split in trained.splits() for row in rows_of(split)}
-        values = [np.array([*map(float, row.split(",")[:2])]).tobytes() for row in rows]
-        return [(row, names[value]) for row, value in zip(rows, values, strict=True)]
+        size = len(scored(run).examples)
+        rows = [row[:-1] + "1" for row in rows[::-1]]
+        found = scored(run, table(tmp_path / "known.csv", rows, "a,b,kind,w"))
+        assert len(found.examples) == size + 6
+        path = table(tmp_path / "few.csv", [f"{NEW[0]},0", f"{NEW[1]},2"], "a,b,kind,w")
+        loaded = load_data(run, [path], None)
+        assert len(choose_examples(run, loaded, None).examples) == 1
+        assert any("1 of 2 examples have the weight 0" in note for note in loaded.dataset.notes)
 
 
 class TestSmallData:

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from expt.config.checks import TARGETS_KEY, check, check_task, task_of
+from expt.config.checks import TARGETS_KEY, check, check_task, metrics_for, task_of
 from expt.config.compose import Job
 from expt.config.hashes import flatten
 from expt.config.instantiate import call, part
-from expt.errors import UserError
-from expt.parts.data.dataset import Dataset, Source, Split, Unsplit
+from expt.errors import UserError, hint
+from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.duplicates import shared_note
 from expt.parts.data.resolution import check_resolution
+from expt.parts.data.source import Source, Unsplit
 from expt.record.console import ConsoleRecorder
 from expt.record.journal import Journal
 from expt.record.process import SeparateProcess
@@ -56,7 +57,7 @@ class DataLoader:
         batches = job.config["loop"]["batches"]
         key = json.dumps([job.config["data"], batches], sort_keys=True)
         if key not in self._loaded:
-            dataset = _with_exact_inputs(call(source.load, "data"))
+            dataset = _with_exact_inputs(call(source.load, "data").counted())
             note = shared_note(dataset) if self._compares_splits else None
             if note is not None:
                 dataset = replace(dataset, notes=(*dataset.notes, note))
@@ -66,14 +67,11 @@ class DataLoader:
         return dataset
 
     def whole(self, job: Job, class_names: Sequence[str]) -> Dataset | None:
-        """Returns the data of a job without splitting it: each of its splits is the whole.
+        """Returns the data of a job, unsplit; None if its source can't load it in this way.
 
         Args:
             job: The job.
             class_names: The classes that its model knows.
-
-        Returns:
-            None if the source can't load data in this way.
 
         Raises:
             UserError: As for a call.
@@ -97,8 +95,7 @@ class DataLoader:
 
     def shared(self) -> "DataLoader":
         """Returns a loader for other processes, with the data that is sent sooner than loaded."""
-        loader = DataLoader()
-        loader._preparation = self._preparation
+        loader = DataLoader(self._preparation)
         loader._loaded = {
             key: dataset
             for key, dataset in self._loaded.items()
@@ -122,6 +119,7 @@ def _with_exact_inputs(dataset: Dataset) -> Dataset:
 def _check_fit(job: Job, dataset: Dataset) -> None:
     check_task(job, dataset.task)
     _check_targets(job, dataset)
+    _check_metrics(job, dataset)
     _check_resolution(job, dataset)
 
 
@@ -151,6 +149,37 @@ def _check_targets(job: Job, dataset: Dataset) -> None:
                 f"loss={loss} is for targets from {least:g} to {most:g}; those of the {name} split "
                 f"of data={dataset.name} go from {values.min():.4g} to {values.max():.4g}."
             )
+
+
+def _check_metrics(job: Job, dataset: Dataset) -> None:
+    """Checks that metrics of one of two classes can be computed on the data.
+
+    Raises:
+        UserError: There are other classes.
+    """
+    for name, node in metrics_for(job, task_of(job, dataset.task)).items():
+        num_classes = len(dataset.class_names)
+        if node.get("average") == "binary" and num_classes != 2:
+            raise UserError(
+                f"metric.{name}.average=binary: data={dataset.name} has {num_classes} classes; "
+                "expected two. macro, micro and weighted are for any number."
+            )
+        if node.get("positive") is not None and dataset.class_names:
+            class_number(dataset, node["positive"], f"metric.{name}")
+
+
+def class_number(dataset: Dataset, name: object, where: str) -> int:
+    """Returns the number of a class that a config names.
+
+    Raises:
+        UserError: There is no such class.
+    """
+    if str(name) not in dataset.class_names:
+        raise UserError(
+            f"{where}.positive={name}: data={dataset.name} has no class of that name. "
+            f"{hint(str(name), dataset.class_names)}"
+        )
+    return dataset.class_names.index(str(name))
 
 
 def _check_resolution(job: Job, dataset: Dataset) -> None:

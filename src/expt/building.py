@@ -1,5 +1,6 @@
 """From a job's config to the objects that train: model, loss, optimizers; with TensorFlow."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -9,11 +10,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from expt.assembly import class_number
 from expt.config.checks import (
     DIRECTION_KEY,
     INITIALIZER_KEY,
-    PREDICTS_KEY,
     STEP_KEY,
+    TAKES_KEY,
     TARGETS_KEY,
     check_watched,
     metrics_for,
@@ -21,23 +23,18 @@ from expt.config.checks import (
 )
 from expt.config.compose import Job
 from expt.config.instantiate import call, part
+from expt.config.outputs import model_outputs
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.scale import Scale
+from expt.parts.models.links import link_function
 from expt.parts.models.standardization import standardized
 from expt.train.evaluate import Evaluate
 from expt.train.learner import Learner, MakeOptimizer
 from expt.train.loop import DrivenByValidation
-from expt.train.objective import Function, Objective, of_one_type, outputs_of
+from expt.train.objective import Function, Objective, of_log_odds, of_one_type, outputs_of
 from expt.train.supervised import Reconstruction, Supervised
 from expt.train.watch import Watch
-
-_PREDICTIONS: dict[str | None, Callable[[tf.Tensor], tf.Tensor]] = {
-    None: tf.identity,
-    "sigmoid": tf.nn.sigmoid,
-    "softmax": tf.nn.softmax,
-    "softplus": tf.nn.softplus,
-}
 
 
 @dataclass(frozen=True)
@@ -103,19 +100,35 @@ def make_model(job: Job, dataset: Dataset) -> Any:
 
 
 def make_objective(job: Job, dataset: Dataset) -> Objective:
-    """Makes the loss, on the scale of the targets if they have one, and the metrics."""
+    """Makes the loss, on the scale of the targets if they have one, and the metrics.
+
+    Metrics of classes are functions of logits; those of values see predictions.
+    """
     config, task = job.config, task_of(job, dataset.task)
     loss, scale = part(config["loss"], "loss"), _output_scale(job, dataset, task)
-    declared = None if task == "classification" else config["loss"].get(PREDICTS_KEY)
-    if declared not in _PREDICTIONS:
-        valid = ", ".join(name for name in _PREDICTIONS if name)
-        raise UserError(f"loss.{PREDICTS_KEY}={declared}: expected one of {valid}.")
-    metrics = metrics_for(job, task)
+    link = model_outputs(config["loss"], task).link
+    predict = link_function(link)
+    metrics = {
+        name: _make_metric(name, node, dataset, link)
+        for name, node in metrics_for(job, task).items()
+    }
+    if task != "classification":
+        metrics = {name: _of_predictions(metric, predict) for name, metric in metrics.items()}
     return Objective(
         loss=of_one_type(loss) if scale is None else _on_scale(loss, scale),
-        metrics={name: of_one_type(part(node, f"metric.{name}")) for name, node in metrics.items()},
-        predict=_PREDICTIONS[declared],
+        metrics=metrics,
+        predict=predict,
+        link=link,
     )
+
+
+def _make_metric(
+    name: str, node: Mapping[str, Any], dataset: Dataset, link: str | None
+) -> Function:
+    if node.get("positive") is not None and dataset.class_names:
+        node = {**node, "positive": class_number(dataset, node["positive"], f"metric.{name}")}
+    metric = of_one_type(part(node, f"metric.{name}"))
+    return of_log_odds(metric, link) if TAKES_KEY in node else metric
 
 
 def make_saved_evaluate(job: Job, dataset: Dataset, model: keras.Model, split: Split) -> Evaluate:
@@ -124,7 +137,7 @@ def make_saved_evaluate(job: Job, dataset: Dataset, model: keras.Model, split: S
     Args:
         job: The one that trained the model.
         dataset: With the scales of that training.
-        model: The saved model.
+        model: The saved model, without its link.
         split: What to evaluate on.
     """
     learner = _learner_class(job, task_of(job, dataset.task))
@@ -132,18 +145,11 @@ def make_saved_evaluate(job: Job, dataset: Dataset, model: keras.Model, split: S
 
 
 def make_predict(
-    job: Job, task: str, model: keras.Model
+    model: keras.Model,
 ) -> Callable[[NDArray[np.floating[Any]]], NDArray[np.floating[Any]]]:
-    """Returns the function that predicts with a saved model, batch by batch.
-
-    It gives probabilities for classes, and for all else values in the targets' unit.
-    """
-    declared = {"classification": "softmax", "generation": None}.get(
-        task, job.config["loss"].get(PREDICTS_KEY)
-    )
+    """Returns the function that predicts with a saved model, batch by batch."""
     run = tf.function(
-        lambda inputs: _PREDICTIONS[declared](outputs_of(model, inputs, training=False)),
-        reduce_retracing=True,
+        lambda inputs: outputs_of(model, inputs, training=False), reduce_retracing=True
     )
     return lambda inputs: np.asarray(run(tf.constant(inputs)))
 
@@ -153,10 +159,18 @@ class _Activation:
     """What models get as `act`: makes a layer a call, and knows which initial weights suit it."""
 
     make: Callable[[], Any]
-    initializer: str | None
+    declared: str | Mapping[str, Any] | None
 
     def __call__(self) -> Any:
         return call(self.make, "act")
+
+    @property
+    def initializer(self) -> Any:
+        """A name, or a new object each time: one gives layers of equal shapes equal weights."""
+        if not isinstance(self.declared, Mapping):
+            return self.declared
+        where = f"act.{INITIALIZER_KEY}"
+        return call(part(self.declared, where), where)
 
 
 def _learner_class(job: Job, task: str) -> type[Learner]:
@@ -179,6 +193,12 @@ def _optimizers(job: Job, schedule: Any) -> MakeOptimizer:
     scales_loss = job.config["loop"]["precision"] == "mixed_float16"
 
     def make(variables: Sequence[Any]) -> keras.optimizers.Optimizer:
+        if not variables:
+            raise UserError(
+                "model: it has no trainable variables, so that training would change nothing; "
+                "expected at least one layer with weights and trainable=True. A finished run is "
+                "evaluated without training by python -m expt.evaluate."
+            )
         made = part(job.config["optimizer"], "optimizer")
         optimizer = call(made, "optimizer", learning_rate=schedule)
         if scales_loss:
@@ -195,6 +215,14 @@ def _output_scale(job: Job, dataset: Dataset, task: str) -> Scale | None:
         return None
     scales = {"regression": dataset.target_scale, "reconstruction": dataset.input_scale}
     return scales.get(task)
+
+
+def _of_predictions(metric: Function, predict: Callable[[tf.Tensor], tf.Tensor]) -> Function:
+    @functools.wraps(metric)
+    def of_predictions(targets: tf.Tensor, outputs: tf.Tensor, **options: Any) -> Any:
+        return metric(targets, predict(outputs), **options)
+
+    return of_predictions
 
 
 def _on_scale(loss: Function, scale: Scale) -> Function:

@@ -158,7 +158,8 @@ def _of_model(learner: Learner) -> dict[str, Any]:
         "model_input_shape": list(learner.model.input_shape[1:]),
         "model_output_shape": list(learner.model.output_shape[1:]),
         "model_input_dtype": learner.model.input.dtype,
-        "model_output_dtype": learner.model.output.dtype,
+        # That of its predictions: those of mixed precision are float32.
+        "model_output_dtype": "float64" if learner.model.output.dtype == "float64" else "float32",
     }
 
 

@@ -16,7 +16,7 @@ from expt.launch import print_notes, print_replaced
 from expt.parts.data.dataset import Dataset, Split
 from expt.record.mlflow import log_evaluation
 from expt.runs.find import FoundRun, file_name, find_run
-from expt.saved import check_shapes, load_data, load_model
+from expt.saved import load_data, load_predictor
 from expt.scoring import choose_examples
 from expt.train.backend import mistakes_told, start_tensorflow
 
@@ -76,9 +76,9 @@ def _evaluate(
 ) -> dict[str, float]:
     start_tensorflow(job.config["seed"], job.config["loop"]["precision"])
     from expt.building import make_saved_evaluate
+    from expt.parts.models.links import without_link
 
-    model = load_model(file, job)
-    check_shapes(model, run)
+    model = without_link(load_predictor(file, run, job))
     with mistakes_told(f"{file} can't be evaluated"):
         values, _ = make_saved_evaluate(job, dataset, model, split)()
     return values

@@ -14,8 +14,9 @@ from expt.config.frozen import read_frozen
 from expt.config.paths import expanded
 from expt.errors import RunError, UserError, hint
 from expt.exports.inputs import describe_inputs
+from expt.prediction.outputs import describe_outputs
 from expt.runs.find import FoundRun, find_run
-from expt.saved import check_shapes, load_model
+from expt.saved import load_predictor, recorded_outputs
 from expt.train.backend import start_tensorflow, stderr_logged
 
 _NAMES = {"saved_model": "saved_model", "onnx": "model.onnx", "tflite": "model.tflite"}
@@ -50,10 +51,11 @@ def _run(arguments: list[str]) -> int:
     with _put(path) as partial:
         start_tensorflow(seed=0)
         with stderr_logged():
-            difference = _export(job, run, file, args.format, partial)
+            agreement = _export(job, run, file, args.format, partial)
     print(f"{args.format} written to {path} ({_size(path)})")
     print(f"it takes {describe_inputs(run.record['data'])}")
-    print(f"largest difference from the model's outputs: {difference:.1e} of their scale")
+    print(f"it gives {describe_outputs(run.record['data'], recorded_outputs(run, job))}")
+    print(agreement)
     return 0
 
 
@@ -99,15 +101,14 @@ def _put(path: Path) -> Iterator[Path]:
         partial.replace(path)
 
 
-def _export(job: Job, run: FoundRun, file: Path, name: str, path: Path) -> float:
-    """Writes a saved model in a format; returns how far its outputs are from the model's."""
+def _export(job: Job, run: FoundRun, file: Path, name: str, path: Path) -> str:
+    """Writes a saved model in a format; returns how far it is from the run's predictions."""
     from expt.exports import onnx, saved_model, tflite
-    from expt.exports.comparison import in_float32, largest_difference
+    from expt.exports.comparison import describe_difference, in_float32
 
     exporter = {"saved_model": saved_model, "onnx": onnx, "tflite": tflite}[name]
-    model = load_model(file, job)
-    check_shapes(model, run)
-    model = in_float32(model)
+    saved = load_predictor(file, run, job)
+    model = in_float32(saved)
     try:
         exporter.write(model, path)
         exported = exporter.load(path)
@@ -116,7 +117,7 @@ def _export(job: Job, run: FoundRun, file: Path, name: str, path: Path) -> float
     except Exception as error:  # a converter lets through whatever it meets
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise RunError(f"{name}: the model can't be converted: {reason[0]}") from error
-    return largest_difference(model, exported, takes_float32=name == "tflite")
+    return describe_difference(saved, model, exported, takes_float32=name == "tflite")
 
 
 def _size(path: Path) -> str:

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,12 @@ from expt.assembly import make_plan, make_recorder
 from expt.building import Parts, make_parts
 from expt.config.checks import metrics_for, task_of
 from expt.config.compose import Job
+from expt.config.outputs import model_outputs
 from expt.continuing import MakeWriter, checkpoints, last_checkpoint, let_go_on
 from expt.description import new_run, resumed_run
 from expt.errors import RunError, Terminated
 from expt.parts.data.dataset import Dataset
+from expt.parts.models.links import with_link
 from expt.record.directories import held
 from expt.record.environment import peak_memory
 from expt.record.images import draw_validation
@@ -91,7 +93,9 @@ def run_job(
         checkpoint = None if earlier is None else last_checkpoint(job, dataset, directory)
         feed = make_feed(plan, dataset, checkpoint.step if checkpoint else 0)
         with mistakes_told("the first batch can't be trained on"):
-            parts.learner.check(first_batch(dataset), dataset)
+            notes = parts.learner.check(first_batch(dataset), dataset) or ()
+        for note in notes:
+            console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
         functions = _compile(job, plan, parts.learner, feed, dataset)
         state = _make_state(job, parts)
         if checkpoint is not None and earlier is not None:
@@ -102,6 +106,8 @@ def run_job(
                 run = new_run(job, dataset, directory, parts.learner, sweep)
             else:
                 run = resumed_run(job, dataset, directory, earlier, state.progress.step)
+            if notes:
+                run.update(notes=list(notes))
         shown = ["loss", *metrics_for(job, task_of(job, dataset.task))][:2]
         watched = parts.watch.metric.removeprefix("val/")
         recorder = make_recorder(
@@ -229,7 +235,9 @@ def _train(
         best,
         parts.schedules,
     )
-    draw = partial(draw_validation, dataset, task_of(job, dataset.task))
+    task = task_of(job, dataset.task)
+    given = model_outputs(job.config["loss"], task)
+    draw = partial(draw_validation, dataset, task, given.kind)
     run_block = functions.run_block
     if loop["profile"] is not None:
         run_block = profiled(run_block, loop["profile"], run.directory)
@@ -239,8 +247,11 @@ def _train(
         run.update(training_seconds=before + time.perf_counter() - started)
         if best.step is not None:
             best.restore()
-            save_model(learner.model, run.directory / MODEL_FILE)
-            run.update(best={"step": best.step, "watched": parts.watch.metric, **best.values})
+            save_model(with_link(learner.model, given.link), run.directory / MODEL_FILE)
+            run.update(
+                best={"step": best.step, "watched": parts.watch.metric, **best.values},
+                model_outputs=asdict(given),
+            )
 
     try:
         with saving as save:
@@ -283,11 +294,11 @@ def _test(
     progress: Progress,
 ) -> None:
     """Evaluates the test split with the best model, and hands that model to the recorders."""
-    test, outputs = functions.test()
+    test, predictions = functions.test()
     scores = {f"test/{name}": value for name, value in test.items()}
     step = progress.step
     recorder.write(Scalars.single(step, plan.epoch_of(step), scores))
     examples = dataset.test.first(_EXAMPLES_LOGGED)
     path = run.directory / MODEL_FILE
-    recorder.write(BestModel(path, examples, outputs[: len(examples)]))
+    recorder.write(BestModel(path, examples, predictions[: len(examples)]))
     run.update(final={"step": step, **progress.values, **scores})

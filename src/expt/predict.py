@@ -14,9 +14,10 @@ from expt.config.paths import expanded
 from expt.errors import UserError, hint
 from expt.launch import print_notes
 from expt.prediction.inputs import Batches, read_inputs
-from expt.prediction.outputs import as_columns, check_outputs, write
+from expt.prediction.outputs import check_outputs, describe_outputs, write
 from expt.runs.find import FoundRun, find_run
-from expt.saved import check_shapes, load_model
+from expt.saved import load_predictor, recorded_outputs
+from expt.serving.outputs import as_columns
 from expt.train.backend import mistakes_told, start_tensorflow
 
 
@@ -28,7 +29,8 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m expt.predict",
-        description="Predicts with a finished run's best model.",
+        description="Predicts with a finished run's best model: for classes their probabilities, "
+        "or scores where the loss trains none; else values.",
     )
     parser.add_argument("run", metavar="RUN", help="a run's directory, latest, or an MLflow run id")
     parser.add_argument(
@@ -38,7 +40,11 @@ def _run(arguments: list[str]) -> int:
         help=".npy, .npz (array x), .csv (for a run on a table), an image, or a folder of images",
     )
     parser.add_argument(
-        "outputs", metavar="OUTPUTS", type=expanded, help="a new .csv, .npz or .npy file"
+        "outputs",
+        metavar="OUTPUTS",
+        type=expanded,
+        help="a new .csv (for classes: class, and probability NAME or score NAME of each), .npz "
+        "(arrays predictions and classes) or .npy (the predictions alone)",
     )
     parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="output_dir=…")
     args = parser.parse_intermixed_args(arguments)
@@ -53,23 +59,24 @@ def _run(arguments: list[str]) -> int:
     console = Console()
     print_notes(console, inputs.notes)
     outputs = _predict(job, run, file, inputs.batches)
-    table = as_columns(run.record["data"], outputs)
+    data, given = run.record["data"], recorded_outputs(run, job)
+    table = as_columns(data, given.kind, outputs)
     write(args.outputs, inputs.about, table, outputs)
     console.print(
-        f"{len(outputs)} predictions written to {args.outputs}", highlight=False, soft_wrap=True
+        f"{len(outputs)} predictions written to {args.outputs}: {describe_outputs(data, given)}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
     return 0
 
 
 def _predict(job: Job, run: FoundRun, file: Path, batches: Batches) -> NDArray[np.float32]:
-    """Returns the predictions: probabilities for classes, else values."""
     first = next(batches)  # before TensorFlow starts: what is wrong with inputs is told at once
     start_tensorflow(job.config["seed"])
     from expt.building import make_predict
 
-    model = load_model(file, job)
-    check_shapes(model, run)
-    predict = make_predict(job, run.record["data"]["task"], model)
+    predict = make_predict(load_predictor(file, run, job))
     with mistakes_told(f"{file} can't predict"):
         return np.concatenate([predict(first), *map(predict, batches)])
 

@@ -11,6 +11,7 @@ from expt.assembly import DataLoader
 from expt.config.compose import Job
 from expt.config.frozen import read_frozen, with_data
 from expt.config.instantiate import check_target
+from expt.config.outputs import ModelOutputs, model_outputs
 from expt.config.saved_layers import check_saved_layers
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
@@ -144,6 +145,29 @@ def _are_scaled(preparation: Mapping[str, Any]) -> bool:
     if preparation.get("kind") != "array":
         return True
     return ArrayPreparation.from_mapping(preparation).pixel_scale() == 1
+
+
+def recorded_outputs(run: FoundRun, job: Job) -> ModelOutputs:
+    """Returns what a run's predictions are; of runs recorded before, what its loss declares."""
+    recorded = run.record.get("model_outputs")
+    if recorded is None:
+        return model_outputs(job.config["loss"], run.record["data"]["task"])
+    return ModelOutputs(recorded["kind"], recorded["link"])
+
+
+def load_predictor(file: Path, run: FoundRun, job: Job) -> Any:
+    """Loads a run's saved model; imports TensorFlow. Its outputs are predictions.
+
+    Older runs saved it without the link that makes predictions; it is added.
+
+    Raises:
+        UserError: The file is damaged, is not the run's, or has layers that are not allowed.
+    """
+    model = load_model(file, job)
+    check_shapes(model, run)
+    from expt.parts.models.links import has_link, with_link
+
+    return model if has_link(model) else with_link(model, recorded_outputs(run, job).link)
 
 
 def load_model(file: Path, job: Job) -> Any:

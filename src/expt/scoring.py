@@ -132,11 +132,6 @@ def _new_ones(
     examples, label = joined(chosen), name
     if not is_new.all():
         examples, label = examples.take(np.flatnonzero(is_new)), f"{name}-new"
-    if examples.weights is not None and not examples.weights.any():
-        raise UserError(
-            f"{which}: the {len(examples):,} examples that are left to score all have the weight "
-            "0; expected some of another weight."
-        )
     note = _note(which, len(is_new), left_out, int((found["test"] & is_new).sum()), name)
     label = f"{label}-{dataset.fingerprint[:8]}"
     return Scored(examples, name, label, (note,), left_out)

@@ -69,7 +69,7 @@ def test_the_datas_content_matters(hash_of: Any) -> None:
     [
         ("act._initializer_=zeros", "_initializer_"),
         ("metric.accuracy._direction_=min", "_direction_"),
-        ("+loss._predicts_=sigmoid", "_predicts_"),
+        ("loss._predicts_=sigmoid", "_predicts_"),
         ("+model._task_=reconstruction", "_task_"),
         ("+model._step_=expt.train.supervised.Reconstruction", "_step_"),
         ("+loss._targets_=[0,1]", "_targets_"),

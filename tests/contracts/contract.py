@@ -34,9 +34,12 @@ def assert_kept(run: Any) -> None:
     assert all(np.isfinite(value) for value in final.values())
 
     from expt.building import make_saved_evaluate
-    from expt.saved import load_model
+    from expt.parts.models.links import without_link
+    from expt.runs.find import read_run
+    from expt.saved import load_predictor
 
-    model = load_model(run.directory / "model.keras", run.job)
+    found = read_run(run.directory, run.directory)
+    model = without_link(load_predictor(found.model_file, found, run.job))
     values, _ = make_saved_evaluate(run.job, run.dataset, model, run.dataset.test)()
     reported = {f"test/{name}": value for name, value in values.items()}
     assert reported

@@ -24,14 +24,14 @@ _WITHOUT_ONNX = "import sys; sys.modules['tf2onnx'] = None" + _SPY
 # Exports a copy with other weights. TensorFlow is left to the command to start.
 _WRONG = """
 from expt import export
-load = export.load_model
-def load_and_break(file, job):
+load = export.load_predictor
+def load_and_break(file, run, job):
     import keras
     from expt.exports import tflite
     write = tflite.write
     tflite.write = lambda model, path: write(keras.models.clone_model(model), path)
-    return load(file, job)
-export.load_model = load_and_break
+    return load(file, run, job)
+export.load_predictor = load_and_break
 export.main()
 """
 
@@ -80,8 +80,9 @@ def test_an_earlier_export_is_replaced(name: str, place: str, run: Path) -> None
     before = set(path.parent.iterdir())
     done = export(str(run), name, folder=run.parent)
     assert (done.returncode, done.stderr) == (0, "")
-    where, taken, difference = done.stdout.splitlines()
+    where, taken, given, difference = done.stdout.splitlines()
     assert taken.startswith("it takes ")
+    assert given == "it gives probabilities of the classes 0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
     assert re.fullmatch(rf"{name} written to {re.escape(str(path))} \(\d+ kB\)", where)
     assert re.search(r" \d\.\de[-+]\d\d of their scale$", difference)
     assert set(path.parent.iterdir()) == before

@@ -142,12 +142,17 @@ class TestPredict:
         given = ("latest", str(tmp_path / "x.npy"), str(out))
         done = run_here(*given, folder=folder, command="predict")
         assert (done.code, done.error) == (0, "")
-        logits = keras.saving.load_model(run_in(folder) / "model.keras")(images(300)).numpy()
+        assert "300 predictions written to" in done.out
+        assert "probabilities of the classes 0, 1, 2, 3, 4, 5, 6, 7 and 2 more" in done.out
+        model = keras.saving.load_model(run_in(folder) / "model.keras")
+        expected = model(images(300)).numpy()
+        logits = model.layers[-2](images(300)).numpy().astype(np.float64)
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        expected = powers / powers.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(expected, powers / powers.sum(1, keepdims=True), rtol=1e-4)
         if ending == "csv":
             table = pd.read_csv(out, dtype={"class": str})
             assert table["class"].tolist() == [str(k) for k in expected.argmax(axis=1)]
+            assert list(table)[1:] == [f"probability {k}" for k in range(10)]
             found = table.drop(columns="class").to_numpy()
         else:
             loaded = np.load(out)

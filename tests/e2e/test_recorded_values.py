@@ -212,10 +212,10 @@ from expt.parts.data.bundled import Digits
 mlflow.set_tracking_uri("sqlite:///{folder}/outputs/mlflow.db")
 model = mlflow.pyfunc.load_model("runs:/{record["mlflow"]["run_id"]}/model")
 test = Digits(batch_size=64).load().test
-outputs = np.asarray(model.predict(test.inputs))
+predicted = model.predict(test.inputs)
 own = keras.models.load_model("{directory}/model.keras")(test.inputs)
-np.testing.assert_allclose(outputs, own, rtol=1e-5, atol=1e-5)
-print("accuracy", (outputs.argmax(-1) == test.targets).mean())
+np.testing.assert_allclose(predicted.drop(columns="class"), own, rtol=1e-5, atol=1e-5)
+print("accuracy", (predicted["class"].astype(int) == test.targets).mean())
 """
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False

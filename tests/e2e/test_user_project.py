@@ -218,8 +218,9 @@ def test_evaluation_and_predictions_are_of_that_run(followed: Followed) -> None:
     # Where the spirals of these classes pass: (0.5, 0) and (0, -0.5).
     assert [row["class"] for row in rows] == ["blue", "green"]
     for row in rows:
-        probabilities = [float(row[f"probability {name}"]) for name in ("red", "green", "blue")]
-        assert sum(probabilities) == pytest.approx(1.0, abs=1e-5)
+        # The loss declares nothing, so what it predicts is not called a probability.
+        scores = [float(row[f"score {name}"]) for name in ("red", "green", "blue")]
+        assert sum(scores) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_sweep_varies_the_users_own_keys(followed: Followed) -> None:

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ from exports.export_helpers import (
     transformer,
 )
 from expt.errors import RunError, UserError
-from expt.exports.comparison import in_float32, largest_difference
+from expt.exports.comparison import describe_difference, in_float32, largest_difference
+from expt.parts.data.scale import Scale
+from expt.parts.models.links import with_link
+from expt.parts.models.standardization import standardized
 
 layers = keras.layers
 
@@ -119,6 +123,44 @@ def test_an_export_of_a_mixed_precision_model_is_of_float32(name: str, tmp_path:
 def test_a_float32_model_is_itself() -> None:
     model = table()
     assert in_float32(model) is model
+
+
+def test_what_an_export_lacks_is_said() -> None:
+    model = with_link(cnn(), "softmax")
+    outputs = outputs_of(model)
+    same = "largest difference from the run's predictions: 0.0e+00 of their scale"
+    assert describe_difference(model, model, outputs) == same
+    text = describe_difference(model, model, lambda inputs: outputs(inputs) * (1 + 5e-5))
+    assert re.fullmatch(r".*: 5\.\de-05 of their scale\nmore than 1e-05: .* rounds .*", text)
+
+
+def test_an_export_of_mixed_precision_says_how_far_the_run_is_rounded() -> None:
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    try:
+        saved = with_link(cnn(), None)
+    finally:
+        keras.mixed_precision.set_dtype_policy("float32")
+    model = in_float32(saved)
+    first, second = describe_difference(saved, model, outputs_of(model)).splitlines()
+    assert first == "largest difference from the run's model in float32: 0.0e+00 of the " + (
+        "predictions' scale"
+    )
+    rounded = float(re.findall(r"rounded by up to (\S+) of their scale", second)[0])
+    assert 1e-4 < rounded < 0.1
+
+
+def test_float32_may_round_values_around_a_large_mean() -> None:
+    """Which TensorFlow Lite can't avoid; another format can."""
+    network = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    model = standardized(network, None, Scale(np.array([1e4]), np.array([1.0])))
+
+    def rounded(inputs: Array) -> Array:
+        return outputs_of(model)(inputs).astype(np.float32).astype(np.float64)
+
+    assert 1e-4 < largest_difference(model, rounded, takes_float32=True) < 1e-3
+    assert "more than 1e-05" in describe_difference(model, model, rounded, takes_float32=True)
+    with pytest.raises(RunError, match=r"0\.0001 is accepted"):
+        largest_difference(model, rounded)
 
 
 class Own(keras.Model):  # type: ignore[misc]

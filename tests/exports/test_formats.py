@@ -67,6 +67,20 @@ def test_a_missing_operation_is_named(name: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_softplus_is_exact_from_0_to_infinity(name: str, tmp_path: Path) -> None:
+    """As the link of rates, as an activation layer, and within a layer."""
+    inputs = keras.Input((8,))
+    dense = layers.Dense(8, "softplus", kernel_initializer="identity")
+    outputs = layers.Concatenate()([dense(inputs), layers.Activation("softplus")(inputs)])
+    model = keras.Model(inputs, outputs)
+    FORMATS[name].write(model, tmp_path / "export")
+    x = np.array([[-30, -17, -10, 0, 20, 88, 89, 1e6]], np.float32)
+    expected = np.tile(np.logaddexp(0, x.astype(np.float64)), 2)
+    np.testing.assert_allclose(READERS[name](tmp_path / "export")(x), expected, rtol=1e-5)
+    assert model.layers[1].activation is keras.activations.softplus
+
+
 def test_tflite_names_the_operation_of_a_loop(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((3, 4)), layers.LSTM(2)])
     with pytest.raises(UserError, match=r"^tflite: .*TensorListReserve"):

@@ -1,4 +1,4 @@
-"""Every option of conf/loss, on each task that it declares, against its formula in NumPy."""
+"""Every option of conf/loss, on each task that it declares, against NumPy, SciPy, scikit-learn."""
 
 import functools
 import math
@@ -11,10 +11,14 @@ import pytest
 import tensorflow as tf
 import yaml
 from numpy.typing import NDArray
+from scipy import special
+from scipy.spatial import distance
+from sklearn import metrics as reference
 
 from expt.config.location import config_directory, options
 from expt.errors import UserError
 from expt.parts import losses
+from expt.train.batch import mean_loss
 
 Array = NDArray[np.float64]
 ConfPart = Callable[[str], functools.partial[Any]]
@@ -28,12 +32,11 @@ SHAPES = {
 
 
 def softmax(logits: Array) -> Array:
-    exponentials = np.exp(logits)
-    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
+    return np.asarray(special.softmax(logits, axis=-1))
 
 
-def sigmoid(x: Array) -> Array:
-    return np.asarray(1 / (1 + np.exp(-x)))
+def log_softmax(logits: Array) -> Array:
+    return np.asarray(special.log_softmax(logits, axis=-1))
 
 
 def one_hot(labels: Array, outputs: Array) -> Array:
@@ -66,20 +69,22 @@ def weight(t: Array, class_weights: list[float] | None) -> Any:
 def crossentropy(
     t: Array, o: Array, label_smoothing: float, class_weights: list[float] | None
 ) -> Array:
-    logs = np.log(softmax(o))
+    logs = log_softmax(o)
     value = (1 - label_smoothing) * of_class(t, logs) + label_smoothing * logs.mean(axis=1)
     return np.asarray(-weight(t, class_weights) * value)
 
 
 def focal(t: Array, o: Array, gamma: float, class_weights: list[float] | None) -> Array:
-    p = of_class(t, softmax(o))
-    return np.asarray(-weight(t, class_weights) * (1 - p) ** gamma * np.log(p))
+    log_p = of_class(t, log_softmax(o))
+    others = [np.delete(row, label) for label, row in zip(t, log_softmax(o), strict=True)]
+    log_others = special.logsumexp(others, axis=1)  # of 1 - p, which rounds to 0
+    return np.asarray(-weight(t, class_weights) * np.exp(gamma * log_others) * log_p)
 
 
 def binary_crossentropy(t: Array, o: Array, label_smoothing: float) -> Array:
     t = one_hot(t, o) if np.issubdtype(t.dtype, np.integer) else t
     t = t + label_smoothing * (0.5 - t)
-    return mean(-t * np.log(sigmoid(o)) - (1 - t) * np.log(1 - sigmoid(o)))
+    return mean(-t * special.log_expit(o) - (1 - t) * special.log_expit(-o))
 
 
 def hinge(t: Array, o: Array, margin: float) -> Array:
@@ -93,20 +98,24 @@ def hinge(t: Array, o: Array, margin: float) -> Array:
 def kl(t: Array, o: Array, label_smoothing: float) -> Array:
     t = one_hot(t, o) if np.issubdtype(t.dtype, np.integer) else t
     t = t + label_smoothing * (1 / t.shape[-1] - t)
-    ratios = np.divide(t, softmax(o), out=np.ones_like(t), where=t > 0)
-    return mean((t * np.log(ratios)).sum(axis=-1))
+    return mean((special.xlogy(t, t) - t * log_softmax(o)).sum(axis=-1))
 
 
 def poisson(t: Array, o: Array) -> Array:
-    rates = np.log1p(np.exp(o))
-    return mean(rates - t * np.log(rates))
+    # softplus(x) is exp(x) (1 - exp(x) / 2 …) far below 0.
+    logs = np.where(o > -30, np.log(np.logaddexp(0, np.maximum(o, -30))), o)
+    return mean(np.logaddexp(0, o) - t * logs)
 
 
 def cosine(t: Array, o: Array) -> Array:
     if np.issubdtype(t.dtype, np.integer):
         t, o = one_hot(t, o), softmax(o)
     pairs = zip(t.reshape(len(t), -1), o.reshape(len(o), -1), strict=True)
-    return np.array([1 - a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in pairs])
+    return np.array([distance.cosine(a, b) if a.any() and b.any() else 1.0 for a, b in pairs])
+
+
+def log_cosh(e: Array) -> Array:
+    return np.logaddexp(e, -e) - np.log(2)
 
 
 VALUES: dict[str, Callable[..., Array]] = {
@@ -119,7 +128,7 @@ VALUES: dict[str, Callable[..., Array]] = {
         lambda e, delta: np.where(abs(e) <= delta, e**2 / 2, delta * (abs(e) - delta / 2))
     ),
     "kl": kl,
-    "log_cosh": of_errors(lambda e: np.log(np.cosh(e))),
+    "log_cosh": of_errors(log_cosh),
     "mae": of_errors(np.abs),
     "mse": of_errors(np.square),
     "poisson": poisson,
@@ -218,6 +227,8 @@ def value_and_gradient(
         with tf.GradientTape() as tape:
             tape.watch(outputs)
             value = loss(targets, outputs)
+            if isinstance(value, tuple):  # values and the weights of classes
+                value = value[0] * value[1]
         return value, tape.gradient(value, outputs)
 
     is_class = np.issubdtype(np.asarray(targets).dtype, np.integer)
@@ -260,15 +271,43 @@ def test_values_and_gradients(
     np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-5)
 
 
+def sides(function: Callable[[Array], Array], outputs: Array) -> tuple[Array, Array]:
+    """The derivatives on both sides of each output, which differ at kinks, as (f(x+h) - f(x)) / h.
+
+    The value of each row must depend on that row alone.
+    """
+    flat = outputs.reshape(len(outputs), -1)
+    at, step = function(outputs), 1e-4
+    left, right = np.zeros_like(flat), np.zeros_like(flat)
+    for column in range(flat.shape[1]):
+        for size, found in ((-step, left), (step, right)):
+            shifted = flat.copy()
+            shifted[:, column] += size
+            found[:, column] = (function(shifted.reshape(outputs.shape)) - at) / size
+    return left.reshape(outputs.shape), right.reshape(outputs.shape)
+
+
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize(("option", "task", "settings"), CASES)
-def test_values_and_gradients_are_finite_at_extremes(
+def test_values_and_gradients_at_extremes(
     conf_part: ConfPart, option: str, task: str, settings: dict[str, Any], jit_compile: bool
 ) -> None:
+    """Logits of ±1e4, so that probabilities are 0 and 1; targets at the ends; equal values."""
     loss = functools.partial(conf_part(f"loss/{option}"), **settings)
-    value, gradient = value_and_gradient(loss, *make_extremes(option, task), jit_compile)
-    assert np.isfinite(value).all()
+    targets, outputs = make_extremes(option, task)
+    value, gradient = value_and_gradient(loss, targets, outputs, jit_compile)
     assert np.isfinite(gradient).all()
+    formula = functools.partial(VALUES[option], targets, **loss.keywords)
+    expected = formula(outputs)
+    np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
+    left, right = sides(formula, outputs)
+    if option == "cosine" and task != "classification":  # which has no angle at 0
+        at_zero = ~outputs.reshape(len(outputs), -1).any(axis=1)
+        gradient[at_zero] = left[at_zero] = right[at_zero] = 0
+    rounding = 1e-11 * np.abs(expected).max()  # of float64, over the step
+    slack = 1e-2 * np.maximum(np.abs(left), np.abs(right)) + 1e-4 + rounding
+    assert (gradient >= np.minimum(left, right) - slack).all()
+    assert (gradient <= np.maximum(left, right) + slack).all()
 
 
 RIGHT, WRONG, UNDECIDED = [1e4, -1e4], [-1e4, 1e4], [1e4, 1e4]
@@ -362,3 +401,91 @@ def test_messages_say_what_is_expected() -> None:
 def test_kl_needs_two_values() -> None:
     with pytest.raises(UserError, match=r"loss=kl: .* at least 2 values; .*binary_crossentropy"):
         losses.kl(tf.ones((4, 1)), tf.ones((4, 1)))
+
+
+SCIKIT_LEARN: dict[str, tuple[str, Callable[..., float]]] = {
+    "crossentropy": (
+        "classification",
+        lambda t, o, w: reference.log_loss(t, softmax(o), sample_weight=w, labels=range(4)),
+    ),
+    "hinge": (
+        "classification",
+        lambda t, o, w: reference.hinge_loss(t, o, sample_weight=w, labels=range(4)),
+    ),
+    "mse": (
+        "regression",
+        lambda t, o, w: reference.mean_squared_error(t, o, sample_weight=w),
+    ),
+    "mae": (
+        "regression",
+        lambda t, o, w: reference.mean_absolute_error(t, o, sample_weight=w),
+    ),
+    "quantile": (
+        "regression",
+        lambda t, o, w: reference.mean_pinball_loss(t, o, sample_weight=w, alpha=0.5),
+    ),
+    "binary_crossentropy": (
+        "generation",
+        lambda t, o, w: reference.log_loss(t[:, 0], special.expit(o[:, 0]), sample_weight=w),
+    ),
+}
+
+
+@pytest.mark.parametrize("option", SCIKIT_LEARN)
+@pytest.mark.parametrize("weights", [[1.0] * 6, [0.5, 3, 0, 1, 7, 0], [0, 0, 0, 0, 1e-3, 0]])
+def test_the_weighted_mean_is_scikit_learns(
+    conf_part: ConfPart, option: str, weights: list[float]
+) -> None:
+    task, expected = SCIKIT_LEARN[option]
+    targets, outputs = make(option, task)
+    weighted = mean_of(conf_part(f"loss/{option}"), targets, outputs, weights)
+    assert weighted == pytest.approx(expected(targets, outputs, weights), rel=1e-5)
+
+
+def mean_of(loss: Any, targets: Any, outputs: Any, weights: Any) -> float:
+    is_class = np.issubdtype(np.asarray(targets).dtype, np.integer)
+    values = loss(
+        tf.constant(targets, tf.int32 if is_class else tf.float32),
+        tf.constant(outputs, tf.float32),
+    )
+    return float(mean_loss(values, None if weights is None else tf.constant(weights, tf.float32)))
+
+
+@pytest.mark.parametrize("option", ["crossentropy", "focal"])
+@pytest.mark.parametrize("weights", [None, [0.5, 3, 0, 1, 7, 0]])
+def test_class_weights_are_normalised_by_their_sum(
+    conf_part: ConfPart, option: str, weights: list[float] | None
+) -> None:
+    """As torch.nn.CrossEntropyLoss(weight=…), and as scikit-learn's sample weights."""
+    loss = functools.partial(conf_part(f"loss/{option}"), class_weights=WEIGHTS)
+    targets, outputs = make(option, "classification")
+    both = np.array(WEIGHTS)[targets] * (np.ones(6) if weights is None else weights)
+    plain = VALUES[option](targets, outputs, **{**loss.keywords, "class_weights": None})
+    found = mean_of(loss, targets, outputs, weights)
+    assert found == pytest.approx(np.average(plain, weights=both), rel=1e-5)
+    if option == "crossentropy":
+        expected = reference.log_loss(targets, softmax(outputs), sample_weight=both)
+        assert found == pytest.approx(expected, rel=1e-5)
+    # Only ratios count, and equal weights are none.
+    tenfold = functools.partial(loss, class_weights=[10 * weight for weight in WEIGHTS])
+    assert mean_of(tenfold, targets, outputs, weights) == pytest.approx(found, rel=1e-5)
+    equal = functools.partial(loss, class_weights=[3.0] * 4)
+    unweighted = functools.partial(loss, class_weights=None)
+    assert mean_of(equal, targets, outputs, weights) == pytest.approx(
+        mean_of(unweighted, targets, outputs, weights), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("option", options("loss"))
+def test_a_weight_is_how_often_an_example_occurs(conf_part: ConfPart, option: str) -> None:
+    loss, task = conf_part(f"loss/{option}"), declared(option)["_tasks_"][0]
+    targets, outputs = make(option, task)
+    counts = np.array([2, 0, 1, 3, 1, 2])
+    repeated = np.repeat(np.arange(6), counts)
+    expected = mean_of(loss, targets[repeated], outputs[repeated], None)
+    assert mean_of(loss, targets, outputs, counts) == pytest.approx(expected, rel=1e-5)
+
+
+def test_cosine_needs_two_values() -> None:
+    with pytest.raises(UserError, match=r"loss=cosine: .* at least 2 values; .*loss=mse"):
+        losses.cosine(tf.ones((4, 1)), tf.ones((4, 1)))

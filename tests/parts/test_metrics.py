@@ -1,6 +1,7 @@
 """Every option of conf/metric, on each task that it declares, against scikit-learn."""
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -9,12 +10,14 @@ import pytest
 import tensorflow as tf
 import yaml
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 from sklearn import metrics as reference
 
 from expt.config.location import config_directory, options
 from expt.errors import UserError
 from expt.parts import metrics
 from expt.train.block import compiled
+from expt.train.objective import log_odds, of_log_odds, takes_weights
 
 Array = NDArray[Any]
 Data = tuple[Array, Array]
@@ -25,34 +28,67 @@ MODES = pytest.mark.parametrize("mode", ["eager", "graph", "xla"])
 
 def class_average(name: str) -> Callable[..., float]:
     score = getattr(reference, f"{name}_score")
-    return lambda t, o, **settings: score(t, o.argmax(axis=1), zero_division=0, **settings)
+
+    def average(t: Array, o: Array, w: Any = None, *, positive: Any = None, **settings: Any) -> Any:
+        if settings.get("average") == "binary":
+            settings["pos_label"] = 1 if positive is None else positive
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of classes that occur nowhere
+            return score(t, o.argmax(axis=1), zero_division=0, sample_weight=w, **settings)
+
+    return average
 
 
-def auc(t: Array, o: Array) -> float:
-    p = tf.nn.softmax(tf.constant(o, tf.float32)).numpy()
-    if o.shape[1] == 2:
-        return float(reference.roc_auc_score(t, p[:, 1]))
-    if len(np.unique(t)) == o.shape[1]:
-        return float(reference.roc_auc_score(t, p, multi_class="ovr", average="macro"))
-    return float(np.mean([reference.roc_auc_score(t == k, p[:, k]) for k in np.unique(t)]))
+def exact_log_odds(o: Array) -> Array:
+    """log p_k / (1 - p_k) of a softmax, of which nothing saturates."""
+    columns = range(o.shape[1])
+    others = [logsumexp(np.delete(o.astype(np.float64), k, axis=1), axis=1) for k in columns]
+    return np.asarray(o - np.array(others).T)
 
 
-def r2(t: Array, o: Array) -> float:
-    return float(reference.r2_score(t.reshape(len(t), -1), o.reshape(len(o), -1)))
+def auc(t: Array, o: Array, w: Any = None) -> float:
+    scores = exact_log_odds(o)
+    classes = [1] if o.shape[1] == 2 else np.unique(t)
+    areas = [reference.roc_auc_score(t == k, scores[:, k], sample_weight=w) for k in classes]
+    return float(np.mean(areas))
+
+
+def r2(t: Array, o: Array, w: Any = None) -> float:
+    of_each = t.reshape(len(t), -1), o.reshape(len(o), -1)
+    return float(reference.r2_score(*of_each, sample_weight=w))
+
+
+def root_of_all(t: Array, o: Array, w: Any = None) -> float:
+    of_each = t.reshape(len(t), -1), o.reshape(len(o), -1)
+    return float(np.sqrt(reference.mean_squared_error(*of_each, sample_weight=w)))
+
+
+def absolute(t: Array, o: Array, w: Any = None) -> float:
+    of_each = t.reshape(len(t), -1), o.reshape(len(o), -1)
+    return float(reference.mean_absolute_error(*of_each, sample_weight=w))
+
+
+def among_largest(t: Array, o: Array, w: Any = None, *, k: int) -> float:
+    labels = range(o.shape[1])
+    return float(reference.top_k_accuracy_score(t, o, k=k, labels=labels, sample_weight=w))
 
 
 VALUES: dict[str, Callable[..., float]] = {
-    "accuracy": lambda t, o: reference.accuracy_score(t, o.argmax(axis=1)),
+    "accuracy": lambda t, o, w=None: reference.accuracy_score(t, o.argmax(axis=1), sample_weight=w),
     "auc": auc,
     "f1": class_average("f1"),
-    "mae": lambda t, o: reference.mean_absolute_error(t.ravel(), o.ravel()),
+    "mae": absolute,
     "precision": class_average("precision"),
     "r2": r2,
     "recall": class_average("recall"),
-    "rmse": lambda t, o: reference.root_mean_squared_error(t.ravel(), o.ravel()),
-    "top_k": lambda t, o, k: reference.top_k_accuracy_score(t, o, k=k, labels=range(o.shape[1])),
+    "rmse": root_of_all,
+    "top_k": among_largest,
 }
 AVERAGES = [{"average": "micro"}, {"average": "weighted"}]
+BINARY: list[dict[str, Any]] = [
+    {"average": "binary", "positive": None},
+    {"average": "binary", "positive": 0},
+]
 OTHER_SETTINGS: dict[str, list[dict[str, Any]]] = {
     "f1": AVERAGES,
     "precision": AVERAGES,
@@ -60,7 +96,10 @@ OTHER_SETTINGS: dict[str, list[dict[str, Any]]] = {
     "top_k": [{"k": 1}, {"k": 2}],
 }
 BAD_SETTINGS: dict[str, list[dict[str, Any]]] = {
-    **{name: [{"average": "marco"}, {"average": None}] for name in ("f1", "precision", "recall")},
+    **{
+        name: [{"average": "marco"}, {"average": None}, {"positive": 1}]
+        for name in ("f1", "precision", "recall")
+    },
     "top_k": [{"k": value} for value in (0, 7, 2.0, True, None)],
 }
 
@@ -92,6 +131,7 @@ def values(*shape: int) -> Data:
     return targets, targets + random.normal(scale=0.5, size=shape)
 
 
+WEIGHTS = np.random.default_rng(3).uniform(0.1, 5, 60).astype(np.float32)
 DATA: dict[str, Data] = {
     "classification": classification(),
     "regression": values(40, 3),
@@ -99,11 +139,18 @@ DATA: dict[str, Data] = {
 }
 
 
-def compute(metric: Callable[..., Any], data: Data, mode: str = "graph") -> float:
+def compute(
+    metric: Callable[..., Any], data: Data, mode: str = "graph", weights: Any = None
+) -> float:
+    """Computes a metric as training does: AUC from log-odds."""
     targets, outputs = data
     is_class = np.issubdtype(targets.dtype, np.integer)
-    tensors = tf.constant(targets, tf.int32 if is_class else tf.float32), outputs
-    value = compiled(metric, mode)(tensors[0], tf.constant(outputs, tf.float32))
+    if getattr(metric, "func", metric) is metrics.auc:
+        metric = of_log_odds(metric, "softmax")
+    if weights is not None:
+        metric = functools.partial(metric, weights=tf.constant(weights, tf.float32))
+    labels = tf.constant(targets, tf.int32 if is_class else tf.float32)
+    value = compiled(metric, mode)(labels, tf.constant(outputs, tf.float32))
     assert value.dtype == tf.float32
     assert value.shape == ()
     return float(value)
@@ -113,8 +160,9 @@ def compute(metric: Callable[..., Any], data: Data, mode: str = "graph") -> floa
 def test_every_argument_is_tested_here(option: str) -> None:
     assert option in VALUES, f"add what conf/metric/{option}.yaml is in scikit-learn to VALUES"
     arguments = {name for name in declared(option) if not name.startswith("_")}
-    for table in (OTHER_SETTINGS, BAD_SETTINGS):
-        assert {name for settings in table.get(option, []) for name in settings} == arguments
+    assert {name for of in BAD_SETTINGS.get(option, []) for name in of} == arguments
+    of_two = BINARY if "average" in arguments else []
+    assert {name for of in OTHER_SETTINGS.get(option, []) + of_two for name in of} == arguments
 
 
 @MODES
@@ -125,6 +173,52 @@ def test_values(
     metric = functools.partial(conf_part(f"metric/{option}"), **settings)
     expected = VALUES[option](*DATA[task], **metric.keywords)
     assert compute(metric, DATA[task], mode) == pytest.approx(expected, rel=1e-5)
+    weights = WEIGHTS[: len(DATA[task][0])]
+    expected = VALUES[option](*DATA[task], weights, **metric.keywords)
+    assert compute(metric, DATA[task], mode, weights) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("option", "task", "settings"), CASES)
+def test_weights_are_how_often_examples_occur(
+    conf_part: ConfPart, option: str, task: str, settings: dict[str, Any]
+) -> None:
+    """So that those of weight 0 count nowhere, whatever they are."""
+    metric = functools.partial(conf_part(f"metric/{option}"), **settings)
+    targets, outputs = (array.copy() for array in DATA[task])
+    counts = np.random.default_rng(2).integers(0, 4, len(targets))
+    repeated = np.repeat(np.arange(len(targets)), counts)
+    expected = compute(metric, (targets[repeated], outputs[repeated]))
+    assert compute(metric, (targets, outputs), weights=counts) == pytest.approx(expected, rel=1e-5)
+    masked = counts == 0
+    targets[masked], outputs[masked] = targets[0], 1e6
+    assert compute(metric, (targets, outputs), weights=counts) == pytest.approx(expected, rel=1e-5)
+    thousandth = compute(metric, (targets, outputs), weights=counts / 1000)
+    assert thousandth == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("option", options("metric"))
+def test_every_metric_takes_weights(conf_part: ConfPart, option: str) -> None:
+    assert takes_weights(conf_part(f"metric/{option}"))
+
+
+@pytest.mark.parametrize("option", options("metric"))
+def test_weights_that_are_all_0_give_a_number(conf_part: ConfPart, option: str) -> None:
+    data = DATA[declared(option)["_tasks_"][0]]
+    assert np.isfinite(compute(conf_part(f"metric/{option}"), data, weights=np.zeros(len(data[0]))))
+
+
+@pytest.mark.parametrize("weights", [None, np.linspace(0, 3, 50)])
+@pytest.mark.parametrize("settings", BINARY)
+@pytest.mark.parametrize("option", ["precision", "recall", "f1"])
+def test_the_value_of_one_of_two_classes(
+    option: str, settings: dict[str, Any], weights: Any
+) -> None:
+    metric = functools.partial(getattr(metrics, option), **settings)
+    data = classification(50, 2)
+    expected = VALUES[option](*data, weights, **settings)
+    assert compute(metric, data, weights=weights) == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(UserError, match=rf"metric.{option}.average=binary: .* 6 classes"):
+        compute(metric, DATA["classification"], "eager")
 
 
 @pytest.mark.parametrize("option", options("metric"))
@@ -208,6 +302,37 @@ def test_auc_by_hand(mode: str) -> None:
     assert compute(metrics.auc, (np.array([0, 0, 1, 1]), logits), mode) == 0.125
 
 
+@MODES
+def test_auc_does_not_saturate(mode: str) -> None:
+    """float32 probabilities of logits that are 17 apart or more are all 1: 0.846 came out."""
+    gaps = np.array([18.0, 20, 22, 24, 26, 28, 30, 32, 34, 36])
+    logits = np.stack([np.zeros(10), gaps], axis=1)
+    labels = (gaps > 25).astype(int)
+    p = tf.nn.softmax(tf.constant(logits, tf.float32)).numpy()
+    assert reference.roc_auc_score(labels, p[:, 1]) == 0.5
+    assert compute(metrics.auc, (labels, logits), mode) == 1.0
+    three = np.concatenate([logits, -50 * np.ones((10, 1))], axis=1)
+    assert compute(metrics.auc, (labels, three), mode) == 1.0
+    # Large logits with small gaps: their difference is not rounded.
+    assert compute(metrics.auc, (labels, 4096 + logits / 1024), mode) == 1.0
+
+
+def test_log_odds() -> None:
+    logits = np.random.default_rng(0).normal(scale=20, size=(200, 5)).astype(np.float32)
+    logits[:3] = [[0] * 5, [1e4, 1e4, 0, 0, 0], [-1e4, 0, 1e4, 0, 0]]
+    outputs = tf.constant(logits)
+    np.testing.assert_allclose(
+        log_odds(outputs, "softmax"), exact_log_odds(logits), rtol=1e-9, atol=1e-12
+    )
+    np.testing.assert_array_equal(log_odds(outputs, "sigmoid"), logits)
+    margins = [[row[k] - np.delete(row, k).max() for k in range(5)] for row in logits.tolist()]
+    np.testing.assert_allclose(log_odds(outputs, None), margins)
+    of_two = np.array([[3.0, 1.0], [7.0, 7.0], [1e4, -1e4]], np.float32)
+    np.testing.assert_array_equal(log_odds(of_two, "softmax")[:, 1], [-2, 0, -2e4])
+    shifted = log_odds(outputs[:1] + 1024, "softmax")  # a tie stays one
+    np.testing.assert_array_equal(shifted, log_odds(outputs[:1], "softmax"))
+
+
 @pytest.mark.parametrize("num_examples", [1, 5])
 @pytest.mark.parametrize("num_classes", [2, 4])
 @MODES
@@ -238,7 +363,10 @@ def test_top_k_prefers_lower_classes_of_equal_logits() -> None:
 def test_bad_settings(conf_part: ConfPart, option: str, settings: dict[str, Any]) -> None:
     metric = functools.partial(conf_part(f"metric/{option}"), **settings)
     ((name, value),) = settings.items()
-    expected = "expected a whole number from 1 to 6" if name == "k" else ".*Valid: macro, micro, w"
+    expected = {
+        "k": "expected a whole number from 1 to 6",
+        "positive": "average=macro is over all classes",
+    }.get(name, ".*Valid: binary, macro, micro, w")
     with pytest.raises(UserError, match=rf"^metric\.{option}\.{name}={value}: {expected}"):
         compute(metric, DATA["classification"], "eager")
 
@@ -259,6 +387,13 @@ def test_rmse_is_of_the_whole_split_not_a_mean_over_examples() -> None:
     # The mean of the examples' own roots would be 1.5.
     data = np.zeros((2, 1)), np.array([[3.0], [0.0]])
     assert compute(metrics.rmse, data) == pytest.approx(np.sqrt(4.5))
+
+
+def test_rmse_of_several_outputs_is_the_root_of_their_common_mean() -> None:
+    data = np.zeros((2, 2)), np.array([[3.0, 0.0], [3.0, 1.0]])
+    assert compute(metrics.rmse, data) == pytest.approx(np.sqrt((9 + 0.5) / 2))
+    of_roots = reference.root_mean_squared_error(*data)
+    assert of_roots == pytest.approx((3 + np.sqrt(0.5)) / 2)
 
 
 @pytest.mark.parametrize("constant", [0.0, 0.1, 1e4])

@@ -9,8 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from expt.errors import UserError
-from expt.parts.data.mapped import summarize
-from expt.parts.data.preparation import BYTES, ArrayPreparation
+from expt.parts.data.preparation import BYTES, ArrayPreparation, summarize
 from expt.prediction.arrays import read_array
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 4, 5, 1), dtype=np.uint8)
@@ -90,7 +89,7 @@ def test_rows_for_a_table_are_its_features(tmp_path: Path, preparation: Mapping[
 def test_inputs_without_a_record_are_floats(tmp_path: Path) -> None:
     inputs = read_array(npy(tmp_path, FRACTIONS), SHAPE, {})
     np.testing.assert_array_equal(inputs, FRACTIONS, strict=True)
-    with pytest.raises(UserError, match=r"has the type uint8, and the run has no record"):
+    with pytest.raises(UserError, match=r"have the type uint8, and the run has no record"):
         read_array(npy(tmp_path, PIXELS), SHAPE, {})
 
 
@@ -122,11 +121,11 @@ REFUSED: dict[str, tuple[NDArray[Any], Mapping[str, Any], str]] = {
     "negative": (PIXELS - 128.0, OF_BYTES, "inputs are float64 from -128 to 127"),
     "NaN": (np.where(PIXELS > 5, np.nan, PIXELS), OF_BYTES, "NaN or infinite"),
     "infinite": (np.where(PIXELS > 5, np.inf, PIXELS), OF_NUMBERS, "NaN or infinite"),
-    "empty": (PIXELS[:0], OF_BYTES, "has the shape (0, 4, 5, 1); expected at least one"),
-    "one number": (np.array(1.0), OF_BYTES, "has the shape (); expected at least one"),
-    "complex": (PIXELS * 1j, OF_BYTES, "has the type complex128; expected numbers"),
-    "texts": (PIXELS.astype(str), OF_BYTES, "has the type <U3; expected numbers"),
-    "dates": (np.zeros((2, *SHAPE), "M8[s]"), OF_BYTES, "has the type datetime64[s]"),
+    "empty": (PIXELS[:0], OF_BYTES, "have the shape (0, 4, 5, 1); expected at least one"),
+    "one number": (np.array(1.0), OF_BYTES, "have the shape (); expected at least one"),
+    "complex": (PIXELS * 1j, OF_BYTES, "have the type complex128; expected numbers"),
+    "texts": (PIXELS.astype(str), OF_BYTES, "have the type <U3; expected numbers"),
+    "dates": (np.zeros((2, *SHAPE), "M8[s]"), OF_BYTES, "have the type datetime64[s]"),
 }
 
 

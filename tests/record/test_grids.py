@@ -18,7 +18,7 @@ def _frame_is_red(cell: grids.Pixels) -> bool:
     return tuple(cell[TITLE, CELL // 2]) == RED and tuple(cell[-1, CELL // 2]) == RED
 
 
-def _logits(
+def _scores(
     predicted: list[int], confidence: float = 5.0
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     return (np.eye(10)[predicted] * confidence).astype(np.float32)
@@ -29,7 +29,7 @@ def test_wrong_predictions_are_marked_and_right_ones_not() -> None:
     predicted = targets.copy()
     predicted[[3, 24]] = [0, 9]
     images = np.full((25, 8, 8, 1), 0.5, np.float32)
-    pixels = grids.prediction_grid(images, targets, _logits(predicted.tolist()), NAMES)
+    pixels = grids.prediction_grid(images, targets, _scores(predicted.tolist()), NAMES)
     marked = [index for index in range(25) if _frame_is_red(_cell(pixels, index))]
     assert marked == [3, 24]
     # Titles: something is written above each image, in red above the wrong ones.
@@ -53,19 +53,21 @@ def test_images_are_shown_in_place_with_their_values(channels: int) -> None:
 
 def test_worst_mistakes_come_first() -> None:
     targets = np.array([0, 1, 2, 3], np.int32)
-    outputs = _logits([0, 0, 0, 0])
+    outputs = _scores([0, 0, 0, 0])
     outputs[1, 0], outputs[2, 0], outputs[3, 0] = 2.0, 9.0, 4.0
     assert grids.worst_mistakes(targets, outputs).tolist() == [2, 3, 1]
     images = np.linspace(0, 1, 3, dtype=np.float32)[:, None, None, None] * np.ones((1, 8, 8, 1))
-    pixels = grids.mistake_grid(images.astype(np.float32), targets[1:], outputs[1:], NAMES)
+    pixels = grids.mistake_grid(
+        images.astype(np.float32), targets[1:], outputs[1:], NAMES, are_probabilities=False
+    )
     grays = [int(_cell(pixels, index)[TITLE + 50, 50, 0]) for index in range(4)]
     assert grays == [0, 127, 255, 255]  # in the order given, and white where there is none
     assert [_frame_is_red(_cell(pixels, index)) for index in range(4)] == [True, True, True, False]
 
 
 def test_no_more_than_25_mistakes_are_shown_and_equal_ones_keep_their_order() -> None:
-    targets, outputs = np.ones(40, np.int32), _logits([0] * 40)
-    outputs[::2] = _logits([1])
+    targets, outputs = np.ones(40, np.int32), _scores([0] * 40)
+    outputs[::2] = _scores([1])
     outputs[37, 0] = 20.0
     assert grids.worst_mistakes(targets[:30], outputs[:30]).tolist() == list(range(1, 30, 2))
     targets = np.full(40, 2, np.int32)
@@ -74,14 +76,15 @@ def test_no_more_than_25_mistakes_are_shown_and_equal_ones_keep_their_order() ->
 
 def test_without_a_mistake_the_grid_is_white() -> None:
     targets = np.array([3, 1], np.int32)
-    worst = grids.worst_mistakes(targets, _logits([3, 1]))
+    worst = grids.worst_mistakes(targets, _scores([3, 1]))
     assert worst.shape == (0,)
     none = np.zeros((0, 8, 8, 1), np.float32)
-    assert (grids.mistake_grid(none, targets[worst], _logits([3, 1])[worst], NAMES) == 255).all()
+    scores = _scores([3, 1])[worst]
+    grid = grids.mistake_grid(none, targets[worst], scores, NAMES, are_probabilities=True)
+    assert (grid == 255).all()
 
 
 def test_scores_of_any_size_have_an_order() -> None:
-    """The softmax of large logits must not overflow."""
     outputs = np.array([[1000, 0, -1000], [1e30, 0, 0]], np.float32)
     assert grids.worst_mistakes(np.array([1, 1], np.int32), outputs).tolist() == [0, 1]
 

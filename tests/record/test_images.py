@@ -8,8 +8,7 @@ from PIL import Image as PillowImage
 from record_helpers import make_run
 
 from expt.parts.data.dataset import Dataset, Split
-from expt.parts.data.mapped import summarize
-from expt.parts.data.preparation import ArrayPreparation
+from expt.parts.data.preparation import ArrayPreparation, summarize
 from expt.record import grids
 from expt.record.images import ImageRecorder, draw_validation
 from expt.record.recorder import Image, Scalars
@@ -47,19 +46,19 @@ def make_dataset(
 
 
 def drawn(dataset: Dataset, task: str, predictions: Any) -> dict[str, grids.Pixels]:
-    images = list(draw_validation(dataset, task, 7, predictions))
+    images = list(draw_validation(dataset, task, "probability", 7, predictions))
     assert {image.step for image in images} <= {7}
     return {image.name: image.pixels() for image in images}
 
 
-def logits(size: int = 30) -> Any:
+def scores(size: int = 30) -> Any:
     return RANDOM.standard_normal((size, 3)).astype(np.float32)
 
 
 @pytest.mark.parametrize("size", [3, 25, 30])
 @pytest.mark.parametrize("is_stream", [False, True])
 def test_classes_of_images(size: int, is_stream: bool) -> None:
-    dataset, outputs = make_dataset((4, 4, 1), size, is_stream=is_stream), logits(size)
+    dataset, outputs = make_dataset((4, 4, 1), size, is_stream=is_stream), scores(size)
     split = dataset.validation
     inputs, targets, shown = split.first(size), split.targets, slice(0, 25)
     worst = grids.worst_mistakes(targets, outputs)
@@ -67,7 +66,9 @@ def test_classes_of_images(size: int, is_stream: bool) -> None:
     assert list(found) == ["val/predictions", "val/mistakes", "val/confusion"]
     expected = [
         grids.prediction_grid(inputs[shown], targets[shown], outputs[shown], NAMES),
-        grids.mistake_grid(inputs[worst], targets[worst], outputs[worst], NAMES),
+        grids.mistake_grid(
+            inputs[worst], targets[worst], outputs[worst], NAMES, are_probabilities=True
+        ),
         grids.confusion_matrix(targets, outputs, NAMES),
     ]
     for one, other in zip(found.values(), expected, strict=True):
@@ -75,10 +76,10 @@ def test_classes_of_images(size: int, is_stream: bool) -> None:
 
 
 def test_only_what_is_shown_is_read_and_only_when_it_is_drawn() -> None:
-    dataset, outputs = make_dataset((4, 4, 1), is_stream=True), logits()
+    dataset, outputs = make_dataset((4, 4, 1), is_stream=True), scores()
     stream = dataset.validation.inputs
     assert isinstance(stream, Reads)
-    images = list(draw_validation(dataset, "classification", 1, outputs))
+    images = list(draw_validation(dataset, "classification", "score", 1, outputs))
     assert stream.read_indices == []
     for image in images:
         image.pixels()
@@ -87,7 +88,7 @@ def test_only_what_is_shown_is_read_and_only_when_it_is_drawn() -> None:
 
 
 def test_classes_of_a_table() -> None:
-    assert list(drawn(make_dataset((4,)), "classification", logits())) == ["val/confusion"]
+    assert list(drawn(make_dataset((4,)), "classification", scores())) == ["val/confusion"]
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 4, 3)])

@@ -44,7 +44,7 @@ def test_a_stream_gives_the_same(size: int, mode: str) -> None:
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_the_loss_is_weighted_and_metrics_are_not(is_stream: bool) -> None:
+def test_loss_and_metrics_are_weighted(is_stream: bool) -> None:
     weights = RANDOM.uniform(size=700).astype(np.float32)
     weights[::4] = 0
     inputs = ArrayStream(X[:700]) if is_stream else X[:700]
@@ -65,8 +65,8 @@ def check_against_numpy(split: Split, mode: str) -> None:
     assert values == pytest.approx(
         {
             "loss": np.average(np.mean(error**2, axis=1), weights=weights),
-            "mae": np.mean(np.abs(error)),
-            "rmse": np.sqrt(np.mean(error**2)),
+            "mae": np.average(np.mean(np.abs(error), axis=1), weights=weights),
+            "rmse": np.sqrt(np.average(np.mean(error**2, axis=1), weights=weights)),
         },
         rel=1e-5,
     )
@@ -93,10 +93,12 @@ def test_classes() -> None:
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_predictions_are_for_metrics_and_not_for_the_loss(is_stream: bool) -> None:
+def test_loss_and_metrics_are_of_outputs_and_the_link_makes_predictions(is_stream: bool) -> None:
     targets = RANDOM.uniform(size=(600, 2)).astype(np.float32)
     split = Split(ArrayStream(X[:600]) if is_stream else X[:600], targets)
-    model, objective = linear(), Objective(binary_crossentropy, {"mae": mae}, tf.nn.sigmoid)
+    model = linear()
+    metrics = {"mae": lambda targets, outputs: mae(targets, tf.nn.sigmoid(outputs))}
+    objective = Objective(binary_crossentropy, metrics, tf.nn.sigmoid)
     values, predictions = make_evaluate(model, objective, split, "graph")()
     w, b = model.get_weights()
     p = 1 / (1 + np.exp(-(X[:600] @ w + b)))

@@ -81,7 +81,7 @@ def test_a_metric_that_gives_no_single_number_is_named() -> None:
         check(make_model(), mae=mae, each=mse)
 
 
-def test_metrics_get_predictions() -> None:
+def test_metrics_get_outputs_as_they_are() -> None:
     least: list[float] = []
 
     def noted(targets: Any, outputs: Any) -> float:
@@ -89,7 +89,7 @@ def test_metrics_get_predictions() -> None:
         return 0.0
 
     check(make_model(), noted=noted)
-    assert least == [0.0]
+    assert least[0] < 0  # not those after the relu that makes predictions
 
 
 def test_it_changes_nothing() -> None:

@@ -14,6 +14,13 @@ from expt.config.compose import Job
 from expt.config.hashes import flatten
 from expt.config.instantiate import check_target, targets
 from expt.config.location import config_directory, options
+from expt.config.outputs import (
+    EXPECTED_LINKS,
+    PREDICTS_KEY,
+    PROBABILITIES_KEY,
+    is_links,
+    is_probabilities,
+)
 from expt.config.paths import expanded
 from expt.errors import UserError, hint
 from expt.train.cadence import Cadence, parse_seconds
@@ -24,12 +31,12 @@ TASKS_KEY = "_tasks_"
 """The tasks that a loss or metric is for."""
 TARGETS_KEY = "_targets_"
 """The range of values that a loss is defined for: [least, most], null without a bound."""
-PREDICTS_KEY = "_predicts_"
-"""What turns outputs trained by a loss into predictions: sigmoid, softmax or softplus."""
+TAKES_KEY = "_takes_"
+"""What a metric is given of class outputs in place of logits: log_odds."""
 DIRECTION_KEY = "_direction_"
 """`max` for a metric that is better when it is larger."""
 INITIALIZER_KEY = "_initializer_"
-"""The initializer of the weights before an activation that suits it."""
+"""The initializer of the weights before an activation that suits it: a name or a part."""
 TASK_KEY = "_task_"
 """The task of a model that is not for the data's own: reconstruction or generation."""
 STEP_KEY = "_step_"
@@ -51,9 +58,14 @@ def _is_range(value: object) -> bool:
 _DECLARATIONS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     TASKS_KEY: (lambda value: isinstance(value, list), "a list of tasks"),
     TARGETS_KEY: (_is_range, "[least, most], null where there is no bound"),
-    PREDICTS_KEY: (lambda value: value is None or _is_text(value), "a function's name"),
+    PREDICTS_KEY: (is_links, EXPECTED_LINKS),
+    PROBABILITIES_KEY: (is_probabilities, "true, false, or options with their values"),
+    TAKES_KEY: (lambda value: value == "log_odds", "log_odds"),
     DIRECTION_KEY: (_is_text, "min or max"),
-    INITIALIZER_KEY: (_is_text, "an initializer's name"),
+    INITIALIZER_KEY: (
+        lambda value: _is_text(value) or (isinstance(value, dict) and "_target_" in value),
+        "an initializer's name, or its _target_ and arguments",
+    ),
     TASK_KEY: (_is_text, "a task's name"),
     STEP_KEY: (_is_text, "a learner's class"),
 }

@@ -1,4 +1,4 @@
-"""Whether an export gives what the model gives."""
+"""Whether an export gives the predictions of the saved model, in their unit."""
 
 import re
 from collections.abc import Callable
@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from expt.errors import RunError, UserError
 from expt.parts.data.scale import Scale
-from expt.parts.models.standardization import scales_of
+from expt.parts.models.standardization import rounding, scales_of
 
-# Sums in another order differ by some 1e-6 of the outputs' scale; a wrong operation by far more.
+# Of the predictions' scale. Sums in another order differ by some 1e-6; a wrong operation by far
+# more.
 _LARGEST_DIFFERENCE = 1e-4
+_AGREEMENT = 1e-5
 _BATCH_SIZES = (1, 5)
 
 
@@ -38,6 +40,39 @@ def in_float32(model: keras.Model) -> keras.Model:
     return copy
 
 
+def describe_difference(
+    saved: keras.Model,
+    model: keras.Model,
+    exported: Callable[[NDArray[Any]], NDArray[Any]],
+    *,
+    takes_float32: bool = False,
+) -> str:
+    """Compares an export's predictions with those of the saved model, and says how they differ.
+
+    Args:
+        saved: The saved model, which predicts.
+        model: What was exported: the saved model, or its copy in float32.
+        exported: Runs the export.
+        takes_float32: Whether the export takes float32 where the model takes float64.
+
+    Raises:
+        RunError: The export can't be run, or its outputs are not the model's.
+    """
+    difference = largest_difference(model, exported, takes_float32=takes_float32)
+    lines = [f"largest difference from the run's predictions: {difference:.1e} of their scale"]
+    if saved is not model:
+        rounded = _differences(saved, lambda inputs: np.asarray(model(inputs, training=False)))
+        lines = [
+            f"largest difference from the run's model in float32: {difference:.1e} of the "
+            "predictions' scale",
+            f"it computes in float32; predictions of the run's model, of mixed precision, are "
+            f"rounded by up to {rounded:.1e} of their scale",
+        ]
+    if difference > _AGREEMENT:
+        lines.append(f"more than {_AGREEMENT:g}: the format's float32 rounds other than the model")
+    return "\n".join(lines)
+
+
 def largest_difference(
     model: keras.Model,
     exported: Callable[[NDArray[Any]], NDArray[Any]],
@@ -59,6 +94,23 @@ def largest_difference(
     Raises:
         RunError: The export can't be run, or its outputs are not the model's.
     """
+    largest, accepted = _differences(model, exported, takes_float32), _LARGEST_DIFFERENCE
+    of_outputs = scales_of(model)[1]
+    if takes_float32 and of_outputs is not None:  # float32 has fewer digits than a large mean needs
+        accepted += float(rounding(of_outputs).max())
+    if not largest <= accepted:  # nor if it is not a number
+        raise RunError(
+            f"the export's outputs differ from the model's by {largest:.2g} of their scale; "
+            f"{accepted:g} is accepted. It is not kept."
+        )
+    return largest
+
+
+def _differences(
+    model: keras.Model,
+    exported: Callable[[NDArray[Any]], NDArray[Any]],
+    takes_float32: bool = False,
+) -> float:
     random = np.random.default_rng(0)
     differences = []
     of_inputs, of_outputs = scales_of(model)
@@ -78,13 +130,7 @@ def largest_difference(
             )
         scale = of_outputs.deviation if of_outputs else np.abs(expected).max() or 1.0
         differences.append(float((np.abs(outputs - expected) / scale).max()))
-    largest = float(np.max(differences))
-    if not largest <= _LARGEST_DIFFERENCE:  # nor if it is not a number
-        raise RunError(
-            f"the export's outputs differ from the model's by {largest:.2g} of their scale; "
-            f"{_LARGEST_DIFFERENCE:g} is accepted. It is not kept."
-        )
-    return largest
+    return float(np.max(differences))
 
 
 def _draw_inputs(

@@ -3,7 +3,8 @@
 import re
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def write(model: keras.Model, path: Path) -> None:
     with told_of("tflite: "):
         model = in_single_precision(model)
     with tempfile.TemporaryDirectory() as folder:
-        saved_model.write(model, Path(folder))
+        with _exact_softplus(model):
+            saved_model.write(model, Path(folder))
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         try:
@@ -46,6 +48,38 @@ def write(model: keras.Model, path: Path) -> None:
                 "batches of any size. The formats onnx and saved_model may have it."
             ) from error
     path.write_bytes(content)
+
+
+@contextmanager
+def _exact_softplus(model: keras.Model) -> Iterator[None]:
+    """Replaces softplus meanwhile, which TensorFlow Lite would compute as log(1 + exp(x)).
+
+    That is infinite from 89 on, and 0 from -17 down.
+    """
+    layers = [
+        layer
+        for layer in model._flatten_layers()  # Keras offers no other
+        if getattr(layer, "activation", None) is keras.activations.softplus
+    ]
+    for layer in layers:
+        layer.activation = _softplus
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.activation = keras.activations.softplus
+
+
+def _softplus(x: tf.Tensor) -> tf.Tensor:
+    """Computes log(1 + exp(x)) as max(x, 0) + log(1 + u), u = exp(-|x|), to all digits.
+
+    Source: D. Goldberg, "What Every Computer Scientist Should Know About Floating-Point
+    Arithmetic", ACM Computing Surveys 23, 1991, theorem 4: log(1 + u) = u log(v) / (v - 1), v being
+    1 + u as rounded.
+    """
+    u = tf.exp(-tf.abs(x))
+    v = 1.0 + u
+    return tf.nn.relu(x) + tf.where(v == 1.0, u, u * tf.math.log(v) / (v - 1.0))
 
 
 def load(path: Path) -> Callable[[NDArray[Any]], NDArray[Any]]:

@@ -3,17 +3,24 @@
 A loss gets targets first and outputs second. Outputs of classifiers are logits of shape
 [batch, classes] with int32 targets of shape [batch]; other outputs have the shape of their float
 targets, [batch, …]. Values are averaged over all axes but the first.
+
+With class weights a loss returns two tensors of shape [batch], the values and the weights of the
+examples' classes; the step and evaluations then divide Σ w_i l_i by Σ w_i, in which w is the
+product of an example's weight and that of its class. A user's loss may return such a pair, too.
 """
 
 import math
 from collections.abc import Sequence
-from typing import TypeGuard
+from typing import TypeAlias, TypeGuard
 
 import tensorflow as tf
 
 from expt.errors import UserError
 
 _EPSILON = 1e-12
+
+Values: TypeAlias = "tf.Tensor | tuple[tf.Tensor, tf.Tensor]"
+"""A value for each example, shape [batch]; or values and how much each of them counts."""
 
 
 def crossentropy(
@@ -22,7 +29,7 @@ def crossentropy(
     *,
     label_smoothing: float = 0.0,
     class_weights: Sequence[float] | None = None,
-) -> tf.Tensor:
+) -> Values:
     """Cross-entropy of the softmax of logits: -Σ_k t_k log p_k, p = softmax(outputs).
 
     Its gradient with respect to the logits is p - t; t is onehot(y) unless smoothed. Sources: I.
@@ -33,11 +40,13 @@ def crossentropy(
         targets: Class numbers, shape [batch].
         outputs: Logits, shape [batch, classes].
         label_smoothing: ε in t = (1 - ε) onehot(y) + ε / classes.
-        class_weights: A factor for the examples of each class. The mean over the batch is not
-            divided by their sum.
+        class_weights: How much the examples of each class count in the mean over a batch or
+            split, which is divided by the sum of the weights, as PyTorch and scikit-learn do:
+            only their ratios matter. With label smoothing, too, the weight is that of the
+            example's own class.
 
     Returns:
-        Shape [batch], in nats.
+        Shape [batch], in nats; with class weights a pair of such, values and weights.
     """
     _check("label_smoothing", label_smoothing, from_zero=True, below=1)
     if label_smoothing:
@@ -54,7 +63,7 @@ def focal(
     *,
     gamma: float = 2.0,
     class_weights: Sequence[float] | None = None,
-) -> tf.Tensor:
+) -> Values:
     """Focal loss: -(1 - p_y)^γ log p_y, p = softmax(outputs): easy examples weigh less.
 
     Source: T. Lin et al., "Focal Loss for Dense Object Detection", arXiv:1708.02002, equation 5,
@@ -64,10 +73,10 @@ def focal(
         targets: Class numbers, shape [batch].
         outputs: Logits, shape [batch, classes].
         gamma: γ; 0 gives the cross-entropy.
-        class_weights: A factor for the examples of each class, the source's α.
+        class_weights: As in `crossentropy`; the ratios of the source's α.
 
     Returns:
-        Shape [batch].
+        Shape [batch]; with class weights a pair of such, values and weights.
     """
     _check("gamma", gamma, from_zero=True)
     one_hot, log_p = _one_hot(targets, outputs), tf.nn.log_softmax(outputs)
@@ -119,7 +128,8 @@ def hinge(targets: tf.Tensor, outputs: tf.Tensor, *, margin: float = 1.0) -> tf.
     one_hot = _one_hot(targets, outputs)
     of_class = tf.reduce_sum(one_hot * outputs, axis=-1)
     of_others = tf.reduce_max(tf.where(one_hot > 0, outputs.dtype.min, outputs), axis=-1)
-    return tf.nn.relu(margin + of_others - of_class)
+    # max(0, m + x) in this form: a graph would add m to scores, which far from 0 rounds it away.
+    return tf.maximum(of_others - of_class, -margin) + margin
 
 
 def kl(targets: tf.Tensor, outputs: tf.Tensor, *, label_smoothing: float = 0.0) -> tf.Tensor:
@@ -184,7 +194,9 @@ def huber(targets: tf.Tensor, outputs: tf.Tensor, *, delta: float = 1.0) -> tf.T
     Args:
         targets: As in `mse`.
         outputs: As in `mse`.
-        delta: δ, the error from which on the loss grows linearly.
+        delta: δ, the error from which on the loss grows linearly: in standard deviations of the
+            targets where the data standardizes them (`data.standardize_targets`), so that 1.0
+            suits targets of any unit; else in the targets' unit.
 
     Returns:
         Shape [batch].
@@ -250,10 +262,17 @@ def poisson(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
 def cosine(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     """One less the cosine of the angle between t and o: 1 - t·o / (|t| |o|), from 0 to 2.
 
-    All axes but the first are one vector. A vector of zeros has no angle: its loss is 1. Shapes,
-    and what t and o are for class targets: as in `mse`.
+    All axes but the first are one vector, of at least two values: of one value the cosine is its
+    sign, and the gradient 0 everywhere. A vector of zeros has no angle: its loss is 1. Shapes, and
+    what t and o are for class targets: as in `mse`.
     """
     targets, outputs = _comparable(targets, outputs)
+    if math.prod(outputs.shape[1:]) < 2:
+        raise UserError(
+            "loss=cosine: the model has one output, and the angle to one number has the gradient "
+            "0 everywhere, so that nothing would be learned. Expected at least 2 values; for one "
+            "value, use loss=mse."
+        )
     # Means in place of sums: the number of values cancels out.
     norms = tf.math.rsqrt(tf.maximum(_mean(tf.square(targets)), _EPSILON))
     norms *= tf.math.rsqrt(tf.maximum(_mean(tf.square(outputs)), _EPSILON))
@@ -292,8 +311,8 @@ def _weighted(
     targets: tf.Tensor,
     outputs: tf.Tensor,
     class_weights: Sequence[float] | None,
-) -> tf.Tensor:
-    """Multiplies the value of each example, shape [batch], by the weight of its class."""
+) -> Values:
+    """Adds the weight of each example's class, if classes have weights."""
     if class_weights is None:
         return values
     num_classes = outputs.shape[-1]
@@ -305,7 +324,7 @@ def _weighted(
             f"loss.class_weights={class_weights}: expected a list of {num_classes} positive "
             "numbers, one for each class, or null."
         )
-    return values * tf.gather(tf.constant(class_weights, values.dtype), targets)
+    return values, tf.gather(tf.constant(class_weights, values.dtype), targets)
 
 
 def _check(option: str, value: object, *, from_zero: bool = False, below: float = math.inf) -> None:

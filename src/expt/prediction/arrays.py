@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError, hint
 from expt.parts.data.image_decoding import EXTENSIONS
-from expt.parts.data.mapped import summarize, to_inputs
-from expt.parts.data.preparation import BYTES, ArrayPreparation
 from expt.parts.data.reading import UNREADABLE, read_npz, told_of
+from expt.serving.arrays import prepare
 
 ARRAYS = (".npy", ".npz")
 
@@ -33,36 +32,8 @@ def read_array(
         UserError: The file is damaged, holds no numbers, or values whose meaning is not certain.
     """
     values = _raw(path)
-    if values.dtype.kind not in "buif":
-        raise UserError(f"{path} has the type {values.dtype}; expected numbers.")
-    if values.ndim == 0 or values.size == 0:
-        raise UserError(f"{path} has the shape {values.shape}; expected at least one input.")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise UserError(f"{path} has values that are NaN or infinite.")
-    if (*values.shape[1:], 1) == shape:  # images without an axis of channels
-        values = values[..., None]
-    has_images, known = len(shape) > 1, _known(preparation)
-    if known is not None:
-        with told_of(f"{path}: "):
-            return to_inputs(values, known.divisor_for(summarize(values), has_images=has_images))
-    if has_images and values.dtype.kind != "f":
-        raise UserError(
-            f"{path} has the type {values.dtype}, and the run has no record of what such numbers "
-            "are to its model; expected floats, as the model takes them."
-        )
-    return to_inputs(values, 1.0)
-
-
-def _known(preparation: Mapping[str, Any]) -> ArrayPreparation | None:
-    """Returns how the training prepared arrays, if that is recorded.
-
-    It is not for a table, whose encoding is of columns with names; for runs of a source of the
-    user's own; and for runs of an earlier version.
-    """
-    kind = preparation.get("kind")
-    if kind == "array":
-        return ArrayPreparation.from_mapping(preparation)
-    return BYTES if kind == "image" else None
+    with told_of(f"{path}: "):
+        return prepare(values, shape, preparation)
 
 
 def _raw(path: Path) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from expt.prediction.arrays import ARRAYS, read_array
 from expt.prediction.images import BATCH_SIZE, read_images
 from expt.prediction.tables import read_table_inputs
 from expt.runs.find import FoundRun
+from expt.serving.arrays import preparation_of
 
 Batches = Iterator[NDArray[np.floating[Any]]]
 
@@ -43,7 +44,7 @@ def read_inputs(run: FoundRun, path: Path) -> Inputs:
     """
     path = Path(os.path.expanduser(path))  # noqa: PTH111  never raises
     shape = tuple(run.record["model_input_shape"])
-    preparation = run.record["data"].get("preparation") or {}
+    preparation = preparation_of(run.record)
     if str(path) != STANDARD_INPUT and not path.exists():
         raise UserError(f"{path}: there is no such file or folder.")
     if path.is_dir() or path.suffix.lower() in EXTENSIONS:

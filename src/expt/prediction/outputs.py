@@ -1,6 +1,5 @@
 """The predictions as a file."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from expt.config.outputs import ModelOutputs
 from expt.errors import UserError
 
 FORMATS = (".csv", ".npz", ".npy")
+_MOST_NAMED = 8
+_KINDS = {"probability": "probabilities", "score": "scores, not probabilities,"}
 
 
 def check_outputs(path: Path) -> None:
@@ -27,14 +29,15 @@ def check_outputs(path: Path) -> None:
         raise UserError(f"{path}: there is no folder {path.absolute().parent}.")
 
 
-def as_columns(data: Mapping[str, Any], outputs: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-    """Names what each prediction says: a class and each class's probability, or values."""
+def describe_outputs(data: Mapping[str, Any], given: ModelOutputs) -> str:
+    """Says what a run's model gives, from what run.json records of its data."""
+    names = data["class_names"]
     if data["task"] == "classification":
-        names = np.asarray(data["class_names"])
-        columns: dict[str, NDArray[Any]] = {"class": names[outputs.argmax(axis=1)]}
-        return columns | {f"probability {n}": p for n, p in zip(names, outputs.T, strict=True)}
-    flat = outputs.reshape(len(outputs), math.prod(outputs.shape[1:]))
-    return {f"value {number}": column for number, column in enumerate(flat.T)}
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        return f"{_KINDS[given.kind]} of the classes {', '.join(names[:_MOST_NAMED])}{more}"
+    if data["task"] == "regression":
+        return "values in the unit of the targets"
+    return "values in the unit of the training's inputs"
 
 
 def write(

@@ -21,7 +21,7 @@ _BLACK, _GRAY, _RED, _BLUE = (20, 20, 20), (150, 150, 150), (205, 20, 20), (31, 
 def prediction_grid(
     images: NDArray[np.floating[Any]],
     targets: NDArray[np.int32],
-    outputs: NDArray[np.floating[Any]],
+    predictions: NDArray[np.floating[Any]],
     class_names: Sequence[str],
 ) -> Pixels:
     """Draws images with their classes as titles, wrong predictions in red.
@@ -29,10 +29,10 @@ def prediction_grid(
     Args:
         images: Pixels from 0 to 1, shape [examples, height, width, channels].
         targets: Class numbers, shape [examples].
-        outputs: Logits, shape [examples, classes].
+        predictions: Probabilities or scores, shape [examples, classes].
         class_names: By class number.
     """
-    predicted = outputs.argmax(axis=-1)
+    predicted = predictions.argmax(axis=-1)
     titles = [
         f"{class_names[p]} (true {class_names[t]})" for p, t in zip(predicted, targets, strict=True)
     ]
@@ -40,33 +40,40 @@ def prediction_grid(
 
 
 def worst_mistakes(
-    targets: NDArray[np.int32], outputs: NDArray[np.floating[Any]]
+    targets: NDArray[np.int32], predictions: NDArray[np.floating[Any]]
 ) -> NDArray[np.intp]:
-    """Returns which 25 mistakes are the worst: the least probability for the true class first.
+    """Returns which 25 mistakes are the worst: the least prediction for the true class first.
 
     Args:
         targets: Class numbers, shape [examples].
-        outputs: Logits, shape [examples, classes].
+        predictions: Probabilities or scores, shape [examples, classes].
     """
-    of_truth = _softmax(outputs)[np.arange(len(targets)), targets]
-    wrong = np.flatnonzero(outputs.argmax(axis=-1) != targets)
+    of_truth = predictions[np.arange(len(targets)), targets]
+    wrong = np.flatnonzero(predictions.argmax(axis=-1) != targets)
     return wrong[np.argsort(of_truth[wrong], kind="stable")][: _SIDE * _SIDE]
 
 
 def mistake_grid(
     images: NDArray[np.floating[Any]],
     targets: NDArray[np.int32],
-    outputs: NDArray[np.floating[Any]],
+    predictions: NDArray[np.floating[Any]],
     class_names: Sequence[str],
+    *,
+    are_probabilities: bool,
 ) -> Pixels:
-    """Draws mistakes with the probability that the model gave to its prediction.
+    """Draws mistakes with the probability or score of the predicted class.
 
-    The arguments are those of `prediction_grid`, of the mistakes alone.
+    Args:
+        images: Those of the mistakes alone, as in `prediction_grid`.
+        targets: As in `prediction_grid`.
+        predictions: As in `prediction_grid`.
+        class_names: As in `prediction_grid`.
+        are_probabilities: Whether to write predictions as percentages.
     """
-    predicted, probabilities = outputs.argmax(axis=-1), _softmax(outputs).max(axis=-1)
+    predicted, form = predictions.argmax(axis=-1), ".0%" if are_probabilities else ".3g"
     titles = [
-        f"{class_names[p]} {probability:.0%} (true {class_names[t]})"
-        for p, t, probability in zip(predicted, targets, probabilities, strict=True)
+        f"{class_names[p]} {value:{form}} (true {class_names[t]})"
+        for p, t, value in zip(predicted, targets, predictions.max(axis=-1), strict=True)
     ]
     return image_grid(images, titles, [True] * len(images))
 
@@ -123,18 +130,18 @@ def image_grid(
 
 
 def confusion_matrix(
-    targets: NDArray[np.int32], outputs: NDArray[np.floating[Any]], class_names: Sequence[str]
+    targets: NDArray[np.int32], predictions: NDArray[np.floating[Any]], class_names: Sequence[str]
 ) -> Pixels:
     """Draws how often each class (row) was taken for each (column), shaded by the row's share.
 
     Args:
         targets: Class numbers, shape [examples].
-        outputs: Logits, shape [examples, classes].
+        predictions: Probabilities or scores, shape [examples, classes].
         class_names: By class number.
     """
     num_classes = len(class_names)
     counts = np.zeros((num_classes, num_classes), np.int64)
-    np.add.at(counts, (targets, outputs.argmax(axis=-1)), 1)
+    np.add.at(counts, (targets, predictions.argmax(axis=-1)), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     labelled = num_classes <= 20
     cell, left, top = (40, 80, 40) if labelled else (max(2, 800 // num_classes), 20, 20)
@@ -206,11 +213,6 @@ def predicted_against_true(
     for x, y in zip((true - low) / span * size, (predicted - low) / span * size, strict=True):
         draw.circle((left + x, top + size - y), 3, fill=_BLUE)
     return np.asarray(canvas)
-
-
-def _softmax(outputs: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    powers = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
 def _scaled(image: NDArray[np.floating[Any]]) -> Image.Image:

@@ -19,18 +19,19 @@ _FIXED_EXAMPLES = 25
 
 
 def draw_validation(
-    dataset: Dataset, task: str, step: int, predictions: NDArray[np.floating[Any]]
+    dataset: Dataset, task: str, kind: str, step: int, predictions: NDArray[np.floating[Any]]
 ) -> Iterator[Image]:
     """Yields the pictures of a step, not yet drawn; the examples are the same at every step.
 
     Args:
         dataset: Whose validation split the predictions are for.
         task: What is learned.
+        kind: What predictions are: `probability` or `score` of each class, or `value`.
         step: The optimizer step.
-        predictions: What the model gave for the validation split, shape [examples, ...]: logits
-            for classification; for generation what it generated.
+        predictions: Those for the validation split, shape [examples, ...]; for generation what
+            was generated.
     """
-    pictures = _PICTURES[task](dataset, predictions)
+    pictures = _PICTURES[task](dataset, kind, predictions)
     now = time.time()
     for name, draw in pictures.items():
         yield Image(step=step, time=now, name=f"val/{name}", draw=draw)
@@ -39,31 +40,38 @@ def draw_validation(
 Pictures = dict[str, Callable[[], grids.Pixels]]
 
 
-def _of_classification(dataset: Dataset, outputs: NDArray[np.floating[Any]]) -> Pictures:
+def _of_classification(
+    dataset: Dataset, kind: str, predictions: NDArray[np.floating[Any]]
+) -> Pictures:
     split, names = dataset.validation, dataset.class_names
-    confusion = partial(grids.confusion_matrix, split.targets, outputs, names)
+    confusion = partial(grids.confusion_matrix, split.targets, predictions, names)
     if not dataset.has_images:
         return {"confusion": confusion}
     first = np.arange(min(_FIXED_EXAMPLES, len(split)))
-    worst = grids.worst_mistakes(split.targets, outputs)
+    worst = grids.worst_mistakes(split.targets, predictions)
+    mistake_grid = partial(grids.mistake_grid, are_probabilities=kind == "probability")
 
     def grid(draw: Callable[..., grids.Pixels], shown: NDArray[np.intp]) -> grids.Pixels:
         images = _as_pixels(dataset, split.read(shown))
-        return draw(images, split.targets[shown], outputs[shown], names)
+        return draw(images, split.targets[shown], predictions[shown], names)
 
     return {
         "predictions": partial(grid, grids.prediction_grid, first),
-        "mistakes": partial(grid, grids.mistake_grid, worst),
+        "mistakes": partial(grid, mistake_grid, worst),
         "confusion": confusion,
     }
 
 
-def _of_regression(dataset: Dataset, predictions: NDArray[np.floating[Any]]) -> Pictures:
+def _of_regression(dataset: Dataset, kind: str, predictions: NDArray[np.floating[Any]]) -> Pictures:
+    del kind
     targets = dataset.validation.targets
     return {"predicted_against_true": partial(grids.predicted_against_true, targets, predictions)}
 
 
-def _of_reconstruction(dataset: Dataset, predictions: NDArray[np.floating[Any]]) -> Pictures:
+def _of_reconstruction(
+    dataset: Dataset, kind: str, predictions: NDArray[np.floating[Any]]
+) -> Pictures:
+    del kind
     inputs, shown = dataset.validation.first(_FIXED_EXAMPLES), predictions[:_FIXED_EXAMPLES]
     if dataset.has_images:
         inputs, shown = _as_pixels(dataset, inputs), _as_pixels(dataset, shown)
@@ -71,7 +79,8 @@ def _of_reconstruction(dataset: Dataset, predictions: NDArray[np.floating[Any]])
     return {"predicted_against_true": partial(grids.predicted_against_true, inputs, shown)}
 
 
-def _of_generation(dataset: Dataset, predictions: NDArray[np.floating[Any]]) -> Pictures:
+def _of_generation(dataset: Dataset, kind: str, predictions: NDArray[np.floating[Any]]) -> Pictures:
+    del kind
     if not dataset.has_images:
         return {}
     shown = _as_pixels(dataset, predictions[:_FIXED_EXAMPLES])

@@ -1,27 +1,38 @@
 """The best model of a run in an MLflow store, made of the saved `.keras` file.
 
 MLflow's own Keras flavor wants the model in memory, and so TensorFlow in its process. What is
-written here is what that flavor writes, and it is that flavor which loads it.
+written here is what that flavor writes, and that flavor loads it. Beside it is a pyfunc flavor that
+takes raw values and names its predictions; see `expt.serving`.
 """
 
+import json
+import re
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mlflow import MlflowClient, pyfunc
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
-from mlflow.models import Model, ModelSignature
-from mlflow.types import Schema, TensorSpec
+from mlflow.models import Model
 from mlflow.utils.environment import _PythonEnv
 
+from expt.record.mlflow_signature import is_served, make_example, make_signature
+from expt.record.shipped_code import shipped_code
+from expt.serving.pyfunc import MODEL_FILE, RECORD_FILE
+
 MODEL_TAG = "expt.model"
-_NAME = "model"
+_NAME, _DATA, _CODE = "model", "data", "code"
 _REQUIREMENTS = "requirements.txt"
 _PYTHON_ENV = "python_env.yaml"
+_EXAMPLE, _BODY = "input_example.json", "serving_input_example.json"
+_REQUIRED = ("keras", "mlflow", "numpy", "pandas", "tensorflow")
+_OF_DATA = ("task", "class_names", "input_shape", "feature_names", "preparation")
+_MODULE = re.compile(r'"module": "([\w.]+)"')
+_MOST_BYTES = 256 * 1024**2  # of a model's config; a small file may unpack to any size
 _SLOWEST = 4e6  # bytes a second that a store takes at least
 
 
@@ -53,6 +64,7 @@ def log_model(
             client.delete_logged_model(model.model_id)
         elif model.tags.get(MODEL_TAG) == digest:
             return False
+    signature = make_signature(record)
     created = client.create_logged_model(
         experiment_id,
         name=_NAME,
@@ -67,10 +79,10 @@ def log_model(
         model_uuid=created.model_id,
         run_id=run_id,
         model_id=created.model_id,
-        signature=_signature(record),
+        signature=signature,
     )
     with tempfile.TemporaryDirectory() as folder:
-        _write(Path(folder), description, file)
+        _write(Path(folder), description, file, record)
         busy(file.stat().st_size / _SLOWEST)
         client.log_model_artifacts(created.model_id, folder)
     busy(0)
@@ -78,37 +90,71 @@ def log_model(
     return True
 
 
-def _signature(record: Mapping[str, Any]) -> ModelSignature:
-    """What the model takes and gives; runs of earlier versions know the inputs' shape alone."""
-    inputs, outputs = (
-        None
-        if (shape := record.get(f"model_{end}_shape")) is None
-        else Schema([TensorSpec(_dtype(record.get(f"model_{end}_dtype")), (-1, *shape))])
-        for end in ("input", "output")
-    )
-    return ModelSignature(inputs=inputs, outputs=outputs)
-
-
-def _dtype(recorded: str | None) -> np.dtype[Any]:
-    """Returns float64 for values that float32 would round; else float32, which all models take."""
-    return np.dtype(np.float64 if recorded == "float64" else np.float32)
-
-
-def _write(folder: Path, description: Model, file: Path) -> None:
+def _write(folder: Path, description: Model, file: Path, record: Mapping[str, Any]) -> None:
     """Writes an MLflow model directory around a `.keras` file."""
-    (folder / "data").mkdir()
-    shutil.copyfile(file, folder / "data" / "model.keras")
-    (folder / "data" / "keras_module.txt").write_text("keras")
+    data = folder / _DATA
+    data.mkdir()
+    shutil.copyfile(file, data / MODEL_FILE)
+    (data / "keras_module.txt").write_text("keras")
     description.add_flavor(
         "keras",
-        data="data",
+        data=_DATA,
         keras_version=version("keras"),
         keras_backend="tensorflow",
         save_exported_model=False,
     )
-    pyfunc.add_to_model(description, loader_module="mlflow.keras", python_env=_PYTHON_ENV)
+    modules: list[str] = []
+    if is_served(record):
+        modules = _modules_of(file)
+        _add_served(folder, description, record, modules)
+    else:
+        pyfunc.add_to_model(description, loader_module="mlflow.keras", python_env=_PYTHON_ENV)
     description.model_size_bytes = file.stat().st_size
     description.save(str(folder / "MLmodel"))
-    pins = (f"{name}=={version(name)}" for name in ("keras", "mlflow", "tensorflow"))
-    (folder / _REQUIREMENTS).write_text("\n".join(pins) + "\n")
+    lines = [f"{name}=={version(name)}" for name in _REQUIRED]
+    lines += [f"# {name}, which defines layers of the model" for name in modules]
+    (folder / _REQUIREMENTS).write_text("\n".join(lines) + "\n")
     _PythonEnv.current().to_yaml(str(folder / _PYTHON_ENV))
+
+
+def _modules_of(file: Path) -> list[str]:
+    """Returns the modules of the user's own that define layers of a saved model."""
+    with zipfile.ZipFile(file) as archive, archive.open("config.json") as content:
+        config = content.read(_MOST_BYTES).decode(errors="replace")
+    modules = set(_MODULE.findall(config))
+    return sorted(name for name in modules if name.split(".")[0] not in ("builtins", "keras"))
+
+
+def _add_served(
+    folder: Path, description: Model, record: Mapping[str, Any], modules: list[str]
+) -> None:
+    """Adds the flavor that takes raw values, with its code, its record and an example."""
+    code = shipped_code()
+    code.write(folder / _CODE)
+    pyfunc.add_to_model(
+        description,
+        loader_module=code.entry,
+        data=_DATA,
+        code=_CODE,
+        python_env=_PYTHON_ENV,
+    )
+    kept: dict[str, Any] = {key: record[key] for key in ("model_input_shape", "model_outputs")}
+    kept["data"] = {key: record["data"].get(key) for key in _OF_DATA}
+    kept["modules"] = modules
+    (folder / _DATA / RECORD_FILE).write_text(json.dumps(kept, indent=2), encoding="utf-8")
+    if (example := make_example(record)) is not None:
+        _write_example(folder, description, example)
+
+
+def _write_example(folder: Path, description: Model, example: dict[str, Any] | list[Any]) -> None:
+    """Writes an example as MLflow does, and as the body of a request to a server."""
+    is_frame = isinstance(example, dict)
+    body = {"dataframe_split" if is_frame else "inputs": example}
+    (folder / _EXAMPLE).write_text(json.dumps(example), encoding="utf-8")
+    (folder / _BODY).write_text(json.dumps(body, indent=2), encoding="utf-8")
+    kind = {"type": "dataframe", "pandas_orient": "split"} if is_frame else {"type": "ndarray"}
+    description.saved_input_example_info = {
+        "artifact_path": _EXAMPLE,
+        "serving_input_path": _BODY,
+        **kind,
+    }

@@ -109,7 +109,7 @@ class BestModel:
     Attributes:
         path: The `.keras` file.
         inputs: A few inputs that it takes.
-        outputs: What it gives for them.
+        outputs: What it gives for them: predictions.
     """
 
     path: Path

@@ -47,6 +47,13 @@ _OF_USED: Mapping[str, Any] = {
     },
     **dict.fromkeys(("model_input_shape", "model_output_shape"), (None, _SHAPE)),
     **dict.fromkeys(("model_input_dtype", "model_output_dtype"), (None, str)),
+    "model_outputs": (
+        None,
+        {
+            "kind": {"probability", "score", "value"},
+            "link": (None, {"softmax", "sigmoid", "softplus"}),
+        },
+    ),
     "parameters": int,
     "versions": dict,
     "git": (None, dict),

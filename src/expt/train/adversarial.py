@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split
-from expt.train.batch import Batch
+from expt.train.batch import Batch, mean_loss
 from expt.train.block import compiled
 from expt.train.evaluate import Evaluate, on_host
 from expt.train.learner import MakeOptimizer
+from expt.train.loss_checks import check_loss
 from expt.train.objective import Objective
 from expt.train.preflight import check_gradients, check_values, unchanged
 from expt.train.step import make_adversarial_step
@@ -61,7 +62,7 @@ class Adversarial:
             noise_seed,
         )
 
-    def check(self, batch: Batch, dataset: Dataset) -> None:
+    def check(self, batch: Batch, dataset: Dataset) -> Sequence[str]:
         """Checks both networks, the loss and the gradients on a batch."""
         size = len(batch.inputs)
         noise = tf.random.stateless_normal((size, self.model.input_shape[-1]), (_SEED, 0))
@@ -78,10 +79,11 @@ class Adversarial:
                     f"model: its discriminator gave the shape {tuple(logits.shape)} for a batch; "
                     f"expected one logit for each example, {(size, 1)}."
                 )
-            values = self._loss(tf.ones((size, 1)), logits)
-            check_values(values, size)
+            values = check_values(self._loss(tf.ones((size, 1)), logits), size)
         for network in self.networks:
             check_gradients(tape, values, network)
+        targets = tf.cast(tf.range(size)[:, None] % 2, tf.float32)
+        return check_loss(self._loss, targets, logits)
 
     def make_evaluate(self, split: Split, mode: str) -> Evaluate:
         """Returns the function that compares generated examples with a split's first 2,000."""
@@ -95,10 +97,10 @@ class Adversarial:
                 for examples in (real, generated)
             )
             ones, zeros = tf.ones_like(of_real), tf.zeros_like(of_real)
-            told = self._loss(ones, of_real) + self._loss(zeros, of_generated)
+            of_pair = [(ones, of_real), (zeros, of_generated)]
             values = {
-                "loss": tf.reduce_mean(self._loss(ones, of_generated)),
-                "discriminator_loss": tf.reduce_mean(told) / 2,
+                "loss": mean_loss(self._loss(ones, of_generated), None),
+                "discriminator_loss": sum(mean_loss(self._loss(*of), None) for of in of_pair) / 2,
                 "distance": sliced_distance(real, generated, directions),
             }
             return values, generated

@@ -11,10 +11,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from expt.parts.data.dataset import Split
-from expt.train.batch import weighted_mean
+from expt.train.batch import mean_loss
 from expt.train.block import compiled
 from expt.train.feed import is_streamed, read_in_order
-from expt.train.objective import Objective, outputs_of
+from expt.train.objective import Objective, measure, outputs_of, penalty_of
 
 _MOST_EXAMPLES, _MOST_NUMBERS = 512, 2**21  # of inputs at once: a few megabytes
 
@@ -33,9 +33,9 @@ def make_evaluate(
     """Returns the function that evaluates the model on a split as it stands.
 
     The model runs in batches; loss and metrics are then computed once from the outputs of the
-    whole split, so that a smaller last batch weighs what it should. The loss is weighted as in
-    training and includes penalties on weights, as the training loss does; metrics count all
-    examples alike.
+    whole split, so that a smaller last batch weighs what it should. Loss and metrics are weighted
+    as in training. The loss includes, as the training loss does, the penalties on weights and what
+    the layers add for each batch: its mean over the batches, each weighted by its size.
 
     Args:
         model: Maps inputs to outputs.
@@ -61,27 +61,33 @@ def _make_in_memory(
     inputs = tf.constant(split.inputs)
     targets = inputs if reconstructs else tf.constant(split.targets)
     num_full, remainder = divmod(len(split), batch_size)
-    run = partial(outputs_of, model, training=False)
+    run = partial(_run, model)
 
-    def outputs_of_all() -> tf.Tensor:
-        parts = []
+    def run_all() -> tuple[tf.Tensor, tf.Tensor]:
+        parts, penalties = [], []
         if num_full:
             batches = tf.reshape(
                 inputs[: num_full * batch_size], (num_full, batch_size, *inputs.shape[1:])
             )
-            outputs = tf.map_fn(
+            outputs, penalty = tf.map_fn(
                 run,
                 batches,
-                fn_output_signature=tf.TensorSpec(None, _output_type(model)),
+                fn_output_signature=(
+                    tf.TensorSpec(None, _output_type(model)),
+                    tf.TensorSpec((), tf.float32),
+                ),
                 parallel_iterations=1,
             )
             parts.append(tf.reshape(outputs, (-1, *outputs.shape[2:])))
+            penalties.append(batch_size * tf.reduce_sum(penalty))
         if remainder:
-            parts.append(run(inputs[num_full * batch_size :]))
-        return tf.concat(parts, axis=0)
+            outputs, penalty = run(inputs[num_full * batch_size :])
+            parts.append(outputs)
+            penalties.append(remainder * penalty)
+        return tf.concat(parts, axis=0), tf.add_n(penalties) / len(split)
 
     def evaluate() -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        return _measure(model, objective, split, targets, outputs_of_all())
+        return _measure(objective, split, targets, *run_all())
 
     function = compiled(evaluate, mode)
     if mode != "eager":
@@ -97,9 +103,10 @@ def _make_streamed(
     batch_size: int,
     reconstructs: bool,
 ) -> Evaluate:
-    run = compiled(lambda batch: outputs_of(model, batch, training=False), mode)
-    measure = compiled(
-        lambda targets, outputs: _measure(model, objective, split, targets, outputs), mode
+    run = compiled(partial(_run, model), mode)
+    measure_all = compiled(
+        lambda targets, outputs, penalty: _measure(objective, split, targets, outputs, penalty),
+        mode,
     )
     if mode != "eager":
         # Traced now, for batches of any size, so that the first evaluation is not slower.
@@ -111,15 +118,20 @@ def _make_streamed(
             if reconstructs
             else tf.constant(split.targets)
         )
-        of_outputs = tf.TensorSpec((size, *run.output_shapes[1:]), run.output_dtypes)
-        measure = measure.get_concrete_function(of_targets, of_outputs)  # type: ignore[attr-defined]
+        of_batch, of_penalty = run.structured_outputs
+        of_outputs = tf.TensorSpec((size, *of_batch.shape[1:]), of_batch.dtype)
+        measure_all = measure_all.get_concrete_function(  # type: ignore[attr-defined]
+            of_targets, of_outputs, of_penalty
+        )
 
     def evaluate() -> tuple[dict[str, float], NDArray[np.floating[Any]]]:
         batches = read_in_order(split, batch_size)
-        read = [(batch if reconstructs else None, run(batch)) for batch in batches]
-        inputs, outputs = zip(*read, strict=True)
+        read = [(batch if reconstructs else None, *run(batch)) for batch in batches]
+        inputs, outputs, penalties = zip(*read, strict=True)
         targets = tf.concat(inputs, axis=0) if reconstructs else tf.constant(split.targets)
-        return on_host(*measure(targets, tf.concat(outputs, axis=0)))
+        sizes = [float(len(of_batch)) for of_batch in outputs]
+        penalty = tf.add_n([size * p for size, p in zip(sizes, penalties, strict=True)])
+        return on_host(*measure_all(targets, tf.concat(outputs, axis=0), penalty / sum(sizes)))
 
     return evaluate
 
@@ -128,15 +140,23 @@ def _output_type(model: keras.Model) -> tf.DType:
     return tf.float64 if model.outputs[0].dtype == "float64" else tf.float32
 
 
+def _run(model: keras.Model, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns a batch's outputs, and what the model adds to its loss."""
+    outputs = outputs_of(model, batch, training=False)
+    return outputs, penalty_of(model)
+
+
 def _measure(
-    model: keras.Model, objective: Objective, split: Split, targets: tf.Tensor, outputs: tf.Tensor
+    objective: Objective,
+    split: Split,
+    targets: tf.Tensor,
+    outputs: tf.Tensor,
+    penalty: tf.Tensor,
 ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    penalties = [v.regularizer(v) for v in model.trainable_variables if v.regularizer]
     weights = None if split.weights is None else tf.constant(split.weights)
-    value = tf.add_n([weighted_mean(objective.loss(targets, outputs), weights), *penalties])
-    predictions = objective.predict(outputs)
-    values = {name: metric(targets, predictions) for name, metric in objective.metrics.items()}
-    return {"loss": value, **values}, predictions
+    value = mean_loss(objective.loss(targets, outputs), weights) + penalty
+    values = measure(objective.metrics, targets, outputs, weights)
+    return {"loss": value, **values}, objective.predict(outputs)
 
 
 def on_host(

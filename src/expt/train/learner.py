@@ -41,8 +41,11 @@ class Learner(Protocol):
 
     def __init__(self, model: Any, objective: Objective, make_optimizer: MakeOptimizer) -> None: ...
 
-    def check(self, batch: Batch, dataset: Dataset) -> None:
+    def check(self, batch: Batch, dataset: Dataset) -> Sequence[str]:
         """Runs a batch forwards and backwards, and changes nothing.
+
+        Returns:
+            What a user should know, a sentence each.
 
         Raises:
             UserError: The parts don't fit each other or the data.

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from expt.train.batch import Batch, weighted_mean
-from expt.train.objective import Function, outputs_of
+from expt.train.batch import Batch, mean_loss, mixed
+from expt.train.objective import Function, measure, outputs_of, penalty_of
 
 Step = Callable[[Batch], dict[str, tf.Tensor]]
 """A step: a function of a batch that returns scalars by metric name, `loss` among them."""
@@ -22,14 +22,15 @@ def make_train_step(
     """Returns the step of supervised training, θ ← θ - α ∇ mean(loss), for any optimizer's rule.
 
     The step logs nothing and saves nothing. The scalars it returns are those of the weights
-    before the update: `loss` (with the model's own regularisation), the metrics on this batch,
+    before the update: `loss` (with all that the model adds to it), the metrics on this batch,
     `grad_norm` (the global L2 norm) and the `learning_rate` of the update.
 
     Args:
         model: Maps inputs to outputs.
-        loss: Gives one value for each example.
+        loss: Gives one value for each example, or a pair of values and their weights.
         optimizer: Updates the model's trainable variables; must be built.
-        metrics: By name, functions that give one number for a batch.
+        metrics: By name, functions that give one number for a batch; those that have an argument
+            `weights` get the weights of the batch.
     """
     variables = model.trainable_variables
     gradients_of = _make_gradients(model, loss, optimizer, variables)
@@ -38,7 +39,7 @@ def make_train_step(
         gradients, value, outputs = gradients_of(batch)
         applied = _apply(optimizer, gradients, variables)
         targets = _main_targets(batch)
-        values = {name: metric(targets, outputs) for name, metric in metrics.items()}
+        values = measure(metrics, targets, outputs, batch.weights)
         return {"loss": value, **values, **applied}
 
     return step
@@ -55,20 +56,20 @@ def _make_gradients(
     def gradients_of(batch: Batch) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             outputs = outputs_of(model, batch.inputs, training=True)
-            values = weighted_mean(_mixed_loss(loss, batch, outputs), batch.weights)
-            value = tf.add_n([values, *(tf.cast(penalty, tf.float32) for penalty in model.losses)])
+            values = _mixed_loss(loss, batch, outputs)
+            value = mean_loss(values, batch.weights) + penalty_of(model)
             scaled = optimizer.scale_loss(value)
         return tape.gradient(scaled, variables), value, outputs
 
     return gradients_of
 
 
-def _mixed_loss(loss: Function, batch: Batch, outputs: tf.Tensor) -> tf.Tensor:
-    """The loss of each example; for mixed inputs the mix of both targets' losses."""
+def _mixed_loss(loss: Function, batch: Batch, outputs: tf.Tensor) -> Any:
+    """Returns the loss of each example; for mixed inputs the mix of both targets' losses."""
     values = loss(batch.targets, outputs)
     if batch.mixed_targets is None or batch.mixed_share is None:
         return values
-    return (1 - batch.mixed_share) * values + batch.mixed_share * loss(batch.mixed_targets, outputs)
+    return mixed(values, loss(batch.mixed_targets, outputs), batch.mixed_share)
 
 
 def _main_targets(batch: Batch) -> tf.Tensor:
@@ -125,8 +126,9 @@ def make_adversarial_step(
             generated = generator(noise, training=True)
             of_real = tf.cast(discriminator(batch.inputs, training=True), tf.float32)
             of_generated = tf.cast(discriminator(generated, training=True), tf.float32)
-            fooling = weighted_mean(loss(real, of_generated), weights)
-            telling = weighted_mean((loss(real, of_real) + loss(fake, of_generated)) / 2, weights)
+            fooling = mean_loss(loss(real, of_generated), weights)
+            telling = mean_loss(loss(real, of_real), weights)
+            telling = (telling + mean_loss(loss(fake, of_generated), weights)) / 2
             scaled_fooling = generator_optimizer.scale_loss(fooling)
             scaled_telling = discriminator_optimizer.scale_loss(telling)
         variables = generator.trainable_variables, discriminator.trainable_variables

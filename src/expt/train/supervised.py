@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from expt.parts.data.dataset import Dataset, Split
 from expt.train.batch import Batch
 from expt.train.evaluate import Evaluate, make_evaluate
 from expt.train.learner import MakeOptimizer
-from expt.train.objective import Function, Objective
+from expt.train.objective import Objective
 from expt.train.preflight import preflight
 from expt.train.step import make_train_step
 
@@ -29,15 +28,12 @@ class Supervised:
         optimizer = make_optimizer(model.trainable_variables)
         self.optimizers: Sequence[keras.optimizers.Optimizer] = [optimizer]
         self.reported: Sequence[str] = ["loss", *objective.metrics]
-        metrics = {
-            name: _of_outputs(metric, objective) for name, metric in objective.metrics.items()
-        }
-        self.step = make_train_step(model, objective.loss, optimizer, metrics)
+        self.step = make_train_step(model, objective.loss, optimizer, objective.metrics)
 
-    def check(self, batch: Batch, dataset: Dataset) -> None:
+    def check(self, batch: Batch, dataset: Dataset) -> Sequence[str]:
         """Checks the model's outputs, its loss and its gradients on a batch."""
         expected = (len(batch.inputs), dataset.num_outputs)
-        preflight(self.model, self._objective, batch, expected, dataset.name)
+        return preflight(self.model, self._objective, batch, expected, dataset.name)
 
     def make_evaluate(self, split: Split, mode: str) -> Evaluate:
         """Returns the function that evaluates the model on a split."""
@@ -59,11 +55,11 @@ class Reconstruction(Supervised):
         step = self.step
         self.step = lambda batch: step(_with_inputs_as_targets(batch))
 
-    def check(self, batch: Batch, dataset: Dataset) -> None:
+    def check(self, batch: Batch, dataset: Dataset) -> Sequence[str]:
         """Checks the model's outputs, its loss and its gradients on a batch."""
         batch = _with_inputs_as_targets(batch)
         expected = tuple(batch.inputs.shape)
-        preflight(self.model, self._objective, batch, expected, dataset.name)
+        return preflight(self.model, self._objective, batch, expected, dataset.name)
 
     def make_evaluate(self, split: Split, mode: str) -> Evaluate:
         """Returns the function that evaluates the model on a split."""
@@ -77,10 +73,3 @@ class Reconstruction(Supervised):
 
 def _with_inputs_as_targets(batch: Batch) -> Batch:
     return batch._replace(targets=batch.inputs, mixed_targets=None, mixed_share=None)
-
-
-def _of_outputs(metric: Function, objective: Objective) -> Function:
-    def of_outputs(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-        return metric(targets, objective.predict(outputs))
-
-    return of_outputs

@@ -247,6 +247,7 @@ def test_weights_of_the_train_split_alone(tmp_path: Path) -> None:
     arrays = parts("train", "test")
     dataset = load(npz(tmp_path, {**arrays, "weights_train": np.arange(30.0)}))
     places = list(examples(dataset))
+    assert sum(len(some) for some in places[:2]) == 29  # of weight 0 is the first
     assert dataset.train.weights is not None
     assert dataset.validation.weights is not None
     assert dataset.train.weights.tolist() == places[0]
@@ -553,13 +554,25 @@ def test_groups_and_weights_go_with_their_examples(tmp_path: Path, write: Write)
     arrays = {**rows(), "weights": np.arange(40) % 4, "groups": groups.astype(str)}
     dataset = load(write(tmp_path, arrays))
     places = list(examples(dataset))
-    assert sorted(place for some in places for place in some) == list(range(40))
+    kept = [place for place in range(40) if place % 4]
+    assert sorted(place for some in places for place in some) == kept
     found = [{place // 3 for place in some} for some in places]
-    assert sum(map(len, found)) == 14
+    assert sum(map(len, found)) == len({place // 3 for place in kept})
     for (_, split), some in zip(dataset.splits(), places, strict=True):
         assert split.weights is not None
         assert split.weights.tolist() == [place % 4 for place in some]
         assert split.targets.tolist() == [place % 2 for place in some]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_examples_of_weight_0_have_no_part_in_scales(tmp_path: Path, stream: bool) -> None:
+    arrays = {**rows(), "weights": np.r_[np.zeros(10), np.ones(30)]}
+    arrays["x"][:10] = 1e6
+    dataset = load(npy_folder(tmp_path, arrays), stream=stream)
+    assert sum(len(split) for _, split in dataset.splits()) == 30
+    assert "10 of 40 examples have the weight 0 and are left out" in dataset.notes[-1]
+    assert dataset.input_scale is not None
+    assert dataset.input_scale.mean.max() < 1000
 
 
 @pytest.mark.parametrize("stream", [False, True])

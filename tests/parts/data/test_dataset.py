@@ -261,8 +261,20 @@ def test_weights_must_be_finite_and_at_least_0(weights: NDArray[np.float32]) -> 
         classification(train=dataclasses.replace(images(11), weights=weights))
 
 
-def test_some_weights_may_mask() -> None:
-    assert classification(train=weighted(11)).train.weights is not None
+def test_examples_of_weight_0_are_left_out() -> None:
+    whole = classification(train=weighted(11))
+    counted = whole.counted()
+    assert whole.train.weights is not None
+    assert counted.train.weights is not None
+    kept = np.flatnonzero(whole.train.weights)
+    np.testing.assert_array_equal(counted.train.targets, whole.train.targets[kept])
+    np.testing.assert_array_equal(counted.train.first(11), whole.train.first(11)[kept])
+    assert counted.train.weights.min() > 0
+    assert (counted.validation, counted.test) == (whole.validation, whole.test)
+    num_all = sum(len(split) for _, split in whole.splits())
+    (note,) = counted.notes
+    assert note.startswith(f"{11 - len(kept)} of {num_all} examples have the weight 0")
+    assert counted.counted() is counted
 
 
 def test_scale_has_the_mean_and_deviation_of_each_column() -> None:

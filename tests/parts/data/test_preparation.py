@@ -8,8 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from expt.errors import UserError
-from expt.parts.data.mapped import summarize, to_inputs
-from expt.parts.data.preparation import ArrayPreparation, exact_float32
+from expt.parts.data.preparation import ArrayPreparation, exact_float32, summarize, to_inputs
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1))
 FRACTIONS = (PIXELS / 255).astype(np.float32)

@@ -199,6 +199,25 @@ def test_a_column_of_weights(tmp_path: Path) -> None:
         assert split.weights is not None
         assert split.weights.dtype == np.float32
         assert split.weights.tolist() == [place % 5 for place in places]
+        assert 0 not in split.weights
+    assert sum(len(split) for _, split in dataset.splits()) == 48
+    assert dataset.notes[-1].startswith("12 of 60 examples have the weight 0 and are left out of")
+
+
+def test_rows_of_weight_0_have_no_part_in_scales(tmp_path: Path) -> None:
+    rows = [[str(row), "1", str(3 * row)] for row in range(60)]
+    junk = [["-99999", "0", "1e9"] for _ in range(15)]
+    header = ["place", "often", "price"]
+    both = load(
+        write(tmp_path, [*rows, *junk], header), weight="often", task="regression", target="price"
+    )
+    for scale, of in (
+        (both.input_scale, both.train.inputs),
+        (both.target_scale, both.train.targets),
+    ):
+        assert scale is not None
+        np.testing.assert_allclose(scale.mean, np.asarray(of).mean(axis=0))
+        assert 0 < scale.mean[0] < 180
 
 
 @pytest.mark.parametrize("mark", ["", "  ", "NA", "nan", "NULL", "None", "?", "n/a"])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.dataset import Split
-from expt.parts.data.mapped import chunks
+from expt.parts.data.preparation import chunks
 
 
 def check_arrays(raw: Mapping[str, Split], groups: NDArray[Any] | None) -> None:

@@ -13,8 +13,9 @@ from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split, Stream, Task
 from expt.parts.data.duplicates import distinct_indices
 from expt.parts.data.joined import joined
-from expt.parts.data.mapped import MappedInputs, fit_scale, is_pixels, summarize, to_inputs
-from expt.parts.data.preparation import ArrayPreparation
+from expt.parts.data.mapped import MappedInputs, fit_scale, is_pixels
+from expt.parts.data.masks import counted_indices, masked_notes
+from expt.parts.data.preparation import ArrayPreparation, summarize, to_inputs
 from expt.parts.data.reading import (
     NO_CLASSES,
     check_choice,
@@ -35,7 +36,7 @@ class Npz:
     Either `x` and `y`, which are split into 70 % train, 15 % validation and 15 % test (each with
     its share of each class), or `x_train`, `y_train`, `x_test`, `y_test` and perhaps `x_val`,
     `y_val`; where these lack, 15 % of the train examples become the validation split. `weights`,
-    `weights_train`, … say how much each example counts in the loss, beside the others; 0 masks it.
+    `weights_train`, … say how much each example counts in loss and metrics; 0 leaves it out.
     Beside `x` and `y`, `groups` says which examples belong together, as numbers or texts: a group
     is in one split.
 
@@ -117,8 +118,12 @@ class Npz:
             else:
                 whole = joined(list(wholes.values()))
                 chosen = [(whole, np.arange(len(whole)))] * 3
-        source, order = chosen[0]
-        train, validation, test = (split.take(indices) for split, indices in chosen)
+        # Before the scales are fitted: what has no weight may have any value.
+        counted = [(split, counted_indices(split.weights, indices)) for split, indices in chosen]
+        lists = (counted, chosen) if is_split else (counted[:1], chosen[:1])
+        sizes = [[len(indices) for _, indices in some] for some in lists]
+        source, order = counted[0]
+        train, validation, test = (split.take(indices) for split, indices in counted)
         is_table = len(source.inputs.shape) == 2
         standardize = is_table if self.standardize is None else self.standardize
         standardize_targets = task == "regression" and self.standardize_targets
@@ -134,7 +139,10 @@ class Npz:
             target_scale=Scale.fit(train.targets) if standardize_targets else None,
             augmentation=augmentation,
             preparation=preparation.to_mapping(),
-            notes=_notes(raw, None if self.task else task, num_dropped),
+            notes=(
+                *_notes(raw, None if self.task else task, num_dropped),
+                *masked_notes(sizes[0], sum(sizes[1])),
+            ),
         )
 
     def _kept(self, whole: Split) -> NDArray[np.intp]:

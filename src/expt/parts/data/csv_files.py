@@ -106,6 +106,11 @@ def normalized(text: str) -> str:
     return unicodedata.normalize("NFC", text.translate(_LOOKING_ALIKE).strip())
 
 
+def is_missing(text: str, na_values: Collection[str] | None) -> bool:
+    """Whether a text means a missing value: by `MISSING`, or by those that a config names."""
+    return not text or (text.lower() in MISSING if na_values is None else text in na_values)
+
+
 def other_separator(header: str, separator: str) -> str:
     """Returns advice on the separator for a header that is one column."""
     found = next((s for s in _SEPARATORS if s != separator and s in header), None)
@@ -209,7 +214,7 @@ def _cleaned(
     """Normalizes a column's texts and counts those that mean a missing value."""
     known = {text: normalized(text) for text in set(cells)}
     for text, value in known.items():
-        if value.lower() in MISSING if na_values is None else value in na_values:
+        if is_missing(value, na_values):
             known[text] = ""
             if value:
                 missing.setdefault(name, Counter())[value] += cells.count(text)

@@ -2,16 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.augmentation import Augmentation, is_image
+from expt.parts.data.masks import counted_indices, masked_notes
 from expt.parts.data.scale import Scale
 
 Task = Literal["classification", "regression"]
@@ -53,8 +54,8 @@ class Split:
             values that float32 would round, else float32.
         targets: Class numbers, int32 of shape [examples], or values, float64 of shape
             [examples, values].
-        weights: How much each example counts in the loss, float32 of shape [examples], at least
-            0; 0 masks an example. None counts all alike.
+        weights: How much each example counts in the loss and the metrics, float32 of shape
+            [examples], at least 0; an example of weight 0 is left out. None counts all alike.
     """
 
     inputs: NDArray[np.floating[Any]] | Stream
@@ -90,6 +91,11 @@ class Split:
             self.targets[indices],
             None if self.weights is None else self.weights[indices],
         )
+
+    def counted(self) -> "Split":
+        """Returns the split without the examples of weight 0, if it has others."""
+        indices = counted_indices(self.weights, np.arange(len(self)))
+        return self if len(indices) == len(self) else self.take(indices)
 
 
 @dataclass(frozen=True)
@@ -253,6 +259,21 @@ class Dataset:
         )
         return replace(self, train=train, validation=validation, test=test)
 
+    def counted(self) -> "Dataset":
+        """Returns the data without the examples of weight 0.
+
+        They would have no part in any gradient, but in the statistics of batch normalisation, in
+        standardisation and in a user's metric that takes no weights; and a batch of them alone
+        has no loss.
+        """
+        splits = [split.counted() for split in self._in_order]
+        notes = masked_notes(map(len, splits), sum(map(len, self._in_order)))
+        if not notes:
+            return self
+        train, validation, test = splits
+        notes = (*self.notes, *notes)
+        return replace(self, train=train, validation=validation, test=test, notes=notes)
+
     def limited(self, num_batches: int) -> "Dataset":
         """Returns the data with at most so many batches' worth of examples in each split.
 
@@ -263,37 +284,3 @@ class Dataset:
             split.take(random.permutation(len(split))[:count]) for split in self._in_order
         )
         return replace(self, train=train, validation=validation, test=test)
-
-
-class Source(Protocol):
-    """What a data part must offer. Making one must be cheap; `load` does the work."""
-
-    @property
-    def task(self) -> Task | None:
-        """The task of the data; None if that is seen only when it is loaded."""
-        ...
-
-    def load(self) -> Dataset:
-        """Loads the data.
-
-        Raises:
-            UserError: The data is not there or is damaged; the message says what to do.
-        """
-        ...
-
-
-@runtime_checkable
-class Unsplit(Protocol):
-    """Sources that can also load data that is too small to be split."""
-
-    def load_whole(self, class_names: Sequence[str], /) -> Dataset:
-        """Loads the data without splitting it: each split of what is returned is the whole.
-
-        Args:
-            class_names: The classes that the model knows, of which the data may lack some; empty
-                for a regression.
-
-        Raises:
-            UserError: The data is not there or is damaged, or has other classes.
-        """
-        ...

@@ -180,8 +180,8 @@ class Encoder:
 
     def _features(self, texts: "pd.Series[str]", column: Column) -> Encoded:
         if not self.impute and (texts == "").any():
-            line = texts.index[texts == ""][0]
-            raise UserError(f"line {line} has no value of {column.name!r}; expected one.")
+            place = f"{texts.index.name or 'line'} {texts.index[texts == ''][0]}"
+            raise UserError(f"{place} has no value of {column.name!r}; expected one.")
         if column.categories is None:
             values = numbers(texts, column.number or NumberFormat())
             filled = values if column.fill is None else values.fillna(column.fill)

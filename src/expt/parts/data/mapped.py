@@ -1,8 +1,6 @@
 """Arrays as inputs: in memory, or mapped into memory from a file and read in pieces."""
 
 import hashlib
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -11,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.parts.data.dataset import Split
-from expt.parts.data.preparation import Summary, exact_float32
+from expt.parts.data.preparation import chunks, to_inputs
 from expt.parts.data.scale import Scale
-
-_VALUES_AT_ONCE = 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,35 +60,6 @@ class MappedInputs:
 def is_pixels(array: NDArray[Any]) -> bool:
     """Whether an array is of images of whole numbers from 0 to 255."""
     return array.dtype == np.uint8 and array.ndim in (3, 4)
-
-
-def to_inputs(array: NDArray[Any], divisor: float) -> NDArray[np.floating[Any]]:
-    """Returns an array as inputs.
-
-    Args:
-        array: Raw values, shape [examples, ...].
-        divisor: The raw value that becomes 1: that of images, which get an axis of channels if
-            they have none. 1 takes the values as they are.
-
-    Returns:
-        float32; or float64 where that would lose digits of values taken as they are.
-    """
-    if divisor == 1:
-        return exact_float32(array)
-    images: NDArray[Any] = array[..., None] if array.ndim == 3 else array
-    pixels: NDArray[np.float32] = np.divide(images, np.float32(divisor), dtype=np.float32)
-    return pixels
-
-
-def summarize(array: NDArray[Any]) -> Summary:
-    """Summarizes an array a piece at a time, since it may be mapped into memory."""
-    return Summary.of(array[chunk] for chunk in chunks(array.shape, len(array)))
-
-
-def chunks(shape: tuple[int, ...], count: int) -> Iterator[slice]:
-    """Yields slices of so many examples, each small enough to be read at once."""
-    step = max(1, _VALUES_AT_ONCE // math.prod(shape[1:]))
-    return (slice(start, start + step) for start in range(0, count, step))
 
 
 def fit_scale(whole: Split, indices: NDArray[np.intp]) -> Scale:

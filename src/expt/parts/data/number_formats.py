@@ -181,9 +181,10 @@ def refuse_first(texts: "pd.Series[str]", how: NumberFormat) -> None:
     """Raises an error on the first text that is not of a format."""
     wrong = np.isnan(how.parse(texts)) & (texts != "").to_numpy()
     expected = how.describe() or "numbers"
+    place = f"{texts.index.name or 'line'} {texts.index[wrong][0]}"
     raise UserError(
-        f"{texts.name!r} has {shortened(texts[wrong].iloc[0])} on line {texts.index[wrong][0]}, "
-        f"where {expected} are expected ({int(wrong.sum())} such value(s) of {len(texts)})."
+        f"{texts.name!r} has {shortened(texts[wrong].iloc[0])} on {place}, where {expected} are "
+        f"expected ({int(wrong.sum())} such value(s) of {len(texts)})."
     )
 
 

@@ -1,6 +1,7 @@
 """How raw arrays become inputs: recorded by training, and used again by whatever follows it."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 
+_VALUES_AT_ONCE = 2**22
 _OTHER_SCALE = 10.0  # as many times the largest training value is another scale
 
 
@@ -190,3 +192,32 @@ def exact_float32(array: NDArray[Any]) -> NDArray[np.floating[Any]]:
     with np.errstate(over="ignore"):
         rounded = array.astype(np.float32)
     return rounded if (rounded == array).all() else array.astype(np.float64)
+
+
+def to_inputs(array: NDArray[Any], divisor: float) -> NDArray[np.floating[Any]]:
+    """Returns an array as inputs.
+
+    Args:
+        array: Raw values, shape [examples, ...].
+        divisor: The raw value that becomes 1: that of images, which get an axis of channels if
+            they have none. 1 takes the values as they are.
+
+    Returns:
+        float32; or float64 where that would lose digits of values taken as they are.
+    """
+    if divisor == 1:
+        return exact_float32(array)
+    images: NDArray[Any] = array[..., None] if array.ndim == 3 else array
+    pixels: NDArray[np.float32] = np.divide(images, np.float32(divisor), dtype=np.float32)
+    return pixels
+
+
+def summarize(array: NDArray[Any]) -> Summary:
+    """Summarizes an array a piece at a time, since it may be mapped into memory."""
+    return Summary.of(array[chunk] for chunk in chunks(array.shape, len(array)))
+
+
+def chunks(shape: tuple[int, ...], count: int) -> Iterator[slice]:
+    """Yields slices of so many examples, each small enough to be read at once."""
+    step = max(1, _VALUES_AT_ONCE // math.prod(shape[1:]))
+    return (slice(start, start + step) for start in range(0, count, step))

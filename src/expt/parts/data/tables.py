@@ -13,6 +13,7 @@ from expt.parts.data.csv_files import normalized, other_separator, read_table
 from expt.parts.data.dataset import Dataset, Split, Task
 from expt.parts.data.encoding import Encoder
 from expt.parts.data.labels import Targets, known_targets, make_targets
+from expt.parts.data.masks import counted_indices, masked_notes
 from expt.parts.data.missing import MissingValues
 from expt.parts.data.number_formats import NumberFormat, check_format_options, numbers
 from expt.parts.data.reading import NO_CLASSES, check_choice, located, to_weights, told_of
@@ -52,7 +53,8 @@ class Csv:
             usual ones, `NA` among them.
         ignore: Columns that are left out.
         categorical: Columns of numbers that are taken as text; `1.0` is the same as `1`.
-        weight: A column that says how much each row counts in the loss; 0 masks it.
+        weight: A column that says how much each row counts in the loss and the metrics; a row of
+            weight 0 is left out.
         group: A column whose rows of equal values are all in the same split.
         duplicates: `keep`, or `drop` leaves out rows whose inputs and target occur before.
         missing: What becomes of missing values: `error` reports where they are, `drop` leaves
@@ -88,11 +90,7 @@ class Csv:
         return self._load((), is_split=True)
 
     def load_whole(self, class_names: Sequence[str], /) -> Dataset:
-        """Reads the table, checks it and encodes it; columns that matter to splits may be absent.
-
-        Args:
-            class_names: Those that the model knows; empty for a regression.
-        """
+        """Reads and encodes the table; columns that matter to splits alone may be absent."""
         source = replace(self, batch_size=1, group=None)
         if self.preparation is not None:  # it knows which columns are inputs, and how
             source = replace(source, ignore=(), categorical=())
@@ -113,15 +111,19 @@ class Csv:
                 targets = self._targets(table, known, class_names)
             notes = [*targets.notes, *duplicates, *rising]
             if num_missing := int(missing.rows.sum()):
-                labels = rows[self._target]
-                notes.append(missing.dropped_note(labels, targets, is_known=known is not None))
-            indices = self._split(table, targets) if is_split else (np.arange(len(table)),) * 3
-            encoder = known or self._encoder(table, features, indices[0], targets)
+                is_known, labels = known is not None, rows[self._target]
+                notes.append(missing.dropped_note(labels, targets, is_known=is_known))
+            weights = self._weights(table)
+            splits = self._split(table, targets) if is_split else (np.arange(len(table)),) * 3
+            # What has no weight may have any value, also where columns and scales are fitted.
+            counted = [counted_indices(weights, indices) for indices in splits]
+            encoder = known or self._encoder(table, features, counted[0], targets)
             if known is None:
                 notes += column_notes(table, encoder, categorical)
             encoded = encoder.transform(table)
-            whole = Split(encoded.inputs, targets.values, self._weights(table))
-        train, validation, test = (whole.take(part) for part in indices)
+            whole = Split(encoded.inputs, targets.values, weights)
+        train, validation, test = (whole.take(part) for part in counted)
+        sizes = map(len, counted if is_split else counted[:1])
         standardize_targets = targets.task == "regression" and self.standardize_targets
         return Dataset(
             name="csv",
@@ -137,7 +139,7 @@ class Csv:
             preparation=encoder.to_mapping(),
             feature_names=encoder.feature_names,
             other_columns=self._other_columns(),
-            notes=(*notes, *encoded.notes),
+            notes=(*notes, *encoded.notes, *masked_notes(sizes, len(table))),
         )
 
     def _check_options(self) -> None:

@@ -4,9 +4,11 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.scale import Scale
+from expt.parts.models.links import link_of, with_link, without_link
 
 _CENTRED, _STANDARDISED, _UNSTANDARDISED = "centred", "standardised", "unstandardised"
 # Of a standard deviation: how far float32 may round a value that is as far from the mean.
@@ -47,7 +49,7 @@ def standardized(
 
 def scales_of(model: keras.Model) -> tuple[Scale | None, Scale | None]:
     """Returns the scales of inputs and outputs that `standardized` was given for a model."""
-    layers = {layer.name: layer for layer in model.layers}
+    layers = {layer.name: layer for layer in without_link(model).layers}
     of_inputs = of_outputs = None
     if _CENTRED in layers and _STANDARDISED in layers:
         mean, inverse = -layers[_CENTRED].offset, layers[_STANDARDISED].scale
@@ -69,15 +71,23 @@ def in_single_precision(model: keras.Model) -> keras.Model:
             _check_single_precision(what, scale)
     if of_inputs is None and of_outputs is None:
         return model
-    (network,) = (layer for layer in model.layers if isinstance(layer, keras.Model))
-    return standardized(network, of_inputs, of_outputs, "float32")
+    layers = without_link(model).layers
+    (network,) = (layer for layer in layers if isinstance(layer, keras.Model))
+    return with_link(standardized(network, of_inputs, of_outputs, "float32"), link_of(model))
+
+
+def rounding(scale: Scale) -> NDArray[np.float64]:
+    """Returns how far float32 rounds values at the mean, of each one's standard deviation."""
+    rounded: NDArray[np.float64] = (
+        np.finfo(np.float32).eps / 2 * np.abs(scale.mean) / scale.deviation
+    )
+    return rounded
 
 
 def _check_single_precision(what: str, scale: Scale) -> None:
-    rounding = np.finfo(np.float32).eps / 2 * np.abs(scale.mean) / scale.deviation
     with np.errstate(over="ignore", divide="ignore"):
         ends = [scale.deviation.astype(np.float32), (1 / scale.deviation).astype(np.float32)]
-    lost = ~(rounding <= _MOST_ROUNDED) | ~np.isfinite(ends).all(axis=0)
+    lost = ~(rounding(scale) <= _MOST_ROUNDED) | ~np.isfinite(ends).all(axis=0)
     if lost.any():
         first = int(np.flatnonzero(lost)[0])
         raise UserError(

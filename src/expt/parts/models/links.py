@@ -1,0 +1,57 @@
+"""The link function as a model's last layer, so that a saved one gives plain predictions."""
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+_LAYER = "link"
+
+
+def link_function(link: str | None) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns the function that turns outputs into predictions.
+
+    Args:
+        link: A name in `keras.activations`; None leaves outputs as they are.
+    """
+    function: Callable[[tf.Tensor], tf.Tensor] = keras.activations.get(link or "linear")
+    return function
+
+
+def with_link(network: keras.Model, link: str | None) -> keras.Model:
+    """Returns a model of the same layers that gives predictions, in float32 or float64.
+
+    Args:
+        network: Gives outputs as the loss takes them, such as logits.
+        link: A name in `keras.activations`; None leaves outputs as they are.
+    """
+    (given,), (outputs,) = network.inputs, network.outputs
+    dtype = "float64" if outputs.dtype == "float64" else "float32"
+    if link is None and outputs.dtype == dtype:
+        return network
+    inputs = keras.Input(given.shape[1:], name="inputs", dtype=given.dtype)
+    # Of mixed precision, float16 would round probabilities to three digits.
+    layer = keras.layers.Activation(link or "linear", name=_LAYER, dtype=dtype)
+    return keras.Model(inputs, layer(network(inputs)), name=f"{network.name}_with_link")
+
+
+def without_link(model: keras.Model) -> keras.Model:
+    """Returns the network that `with_link` was given for a model, whose layers it shares."""
+    network: keras.Model = model.layers[-2] if has_link(model) else model
+    return network
+
+
+def has_link(model: keras.Model) -> bool:
+    """Whether a model is one that `with_link` has given a last layer."""
+    layers = model.layers
+    return (
+        len(layers) == 3
+        and layers[-1].name == _LAYER
+        and model.name == f"{layers[-2].name}_with_link"
+    )
+
+
+def link_of(model: keras.Model) -> str | None:
+    """Returns the link that `with_link` was given for a model."""
+    name = model.layers[-1].activation.__name__ if has_link(model) else "linear"
+    return None if name == "linear" else str(name)

@@ -1,0 +1,133 @@
+"""What an MLflow model says of its inputs and outputs: its signature and an input example."""
+
+import datetime
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.types.schema import AnyType
+from numpy.typing import NDArray
+
+from expt.parts.data.encoding import Column, Encoder
+from expt.parts.data.number_formats import NumberFormat
+from expt.serving.arrays import preparation_of
+from expt.serving.outputs import as_columns
+
+_LARGEST_EXAMPLE = 10_000  # numbers; it is kept as JSON text
+_BOOLEANS = ("true", "false")
+
+
+def is_served(record: Mapping[str, Any]) -> bool:
+    """Whether a saved model's outputs are predictions; those of earlier versions are not."""
+    return record.get("model_outputs") is not None
+
+
+def make_signature(record: Mapping[str, Any]) -> ModelSignature:
+    """Returns the signature of a run's model.
+
+    A table has its columns, by name. Other data has no inputs in the signature: MLflow would refuse
+    every type of numbers but one, and take a DataFrame's columns by position; the model itself
+    checks what it is given.
+    """
+    if not is_served(record):
+        return ModelSignature(_tensor(record, "input"), _tensor(record, "output"))
+    preparation = preparation_of(record)
+    inputs = None
+    if preparation.get("kind") == "table":
+        encoder = Encoder.from_mapping(preparation)
+        inputs = Schema([_column(column, encoder) for column in encoder.columns])
+    if record["data"]["task"] not in ("classification", "regression"):
+        return ModelSignature(inputs, _tensor(record, "output"))
+    outputs = np.zeros((1, *record["model_output_shape"]), _dtype(record, "output"))
+    columns = as_columns(record["data"], record["model_outputs"]["kind"], outputs)
+    return ModelSignature(
+        inputs, Schema([ColSpec(_type(values), name) for name, values in columns.items()])
+    )
+
+
+def make_example(record: Mapping[str, Any]) -> dict[str, Any] | list[Any] | None:
+    """Returns one raw input, from what is recorded of the training's; None if it would be large.
+
+    Numbers are the mean of the training's where that is recorded, else zero.
+
+    Returns:
+        A DataFrame's `columns` and `data`, or the lists of an array.
+    """
+    if not is_served(record):
+        return None
+    preparation, shape = preparation_of(record), tuple(record["model_input_shape"])
+    means = (record["data"].get("input_scale") or {}).get("mean")
+    if preparation.get("kind") == "table":
+        return _table_example(Encoder.from_mapping(preparation), means)
+    if math.prod(shape) > _LARGEST_EXAMPLE:
+        return None
+    trained_on = preparation.get("trained_on") or {}
+    default = "uint8" if preparation.get("kind") == "image" else "float32"
+    values = np.zeros((1, *shape), trained_on.get("dtype", default))
+    if len(shape) == 1 and means is not None and values.dtype.kind == "f":
+        values[:] = means
+    names = record["data"].get("feature_names")
+    data: list[Any] = values.tolist()
+    return {"columns": names, "data": data} if names else data
+
+
+def _tensor(record: Mapping[str, Any], end: str) -> Schema | None:
+    """Describes an end of the model itself; runs of earlier versions know the inputs' shape."""
+    shape = record.get(f"model_{end}_shape")
+    return None if shape is None else Schema([TensorSpec(_dtype(record, end), (-1, *shape))])
+
+
+def _dtype(record: Mapping[str, Any], end: str) -> np.dtype[Any]:
+    """Returns float64 for values that float32 would round; else float32, which all models take."""
+    is_double = record.get(f"model_{end}_dtype") == "float64"
+    return np.dtype(np.float64 if is_double else np.float32)
+
+
+def _type(values: NDArray[Any]) -> DataType:
+    if values.dtype.kind != "f":
+        return DataType.string
+    return DataType.double if values.dtype == np.float64 else DataType.float
+
+
+def _column(column: Column, encoder: Encoder) -> ColSpec:
+    """Describes a column by the only type that its values can have in a DataFrame, if there is one.
+
+    MLflow converts no type to another: pandas reads whole numbers as int64, with fractions or
+    missing values among them as float64, and `TRUE` as a boolean. Hence any type for the others.
+    """
+    number = column.number
+    has_unit = number is not None and bool(number.prefix or number.suffix)
+    is_text = has_unit or all(map(_is_plain_text, column.categories or ("0",)))
+    return ColSpec(DataType.string if is_text and not encoder.impute else AnyType(), column.name)
+
+
+def _is_plain_text(category: str) -> bool:
+    return NumberFormat().bare(category) is None and category.casefold() not in _BOOLEANS
+
+
+def _table_example(encoder: Encoder, means: list[float] | None) -> dict[str, Any]:
+    widths = [len(column.feature_names) for column in encoder.columns]
+    firsts = np.cumsum([0, *widths[:-1]])
+    row = [
+        _example(column, 0.0 if means is None else means[first])
+        for column, first in zip(encoder.columns, firsts, strict=True)
+    ]
+    return {"columns": [column.name for column in encoder.columns], "data": [row]}
+
+
+def _example(column: Column, mean: float) -> str | float:
+    """Returns a value of a column, written as the training's are."""
+    how = column.number
+    if how is None:
+        return (column.categories or ("",))[-1]  # the first may be the missing one
+    if how.kind == "time":
+        return str(datetime.timedelta(seconds=round(mean))) if 0 <= mean < 86_400 else "0:00:00"
+    if how.kind == "date":
+        day = datetime.date(1970, 1, 1) + datetime.timedelta(days=round(mean))
+        return day.isoformat()
+    if how.prefix or how.suffix:
+        return f"{how.prefix}{mean:.6g}{how.suffix}".replace(".", how.decimal)
+    return float(f"{mean:.6g}")
