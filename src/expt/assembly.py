@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,10 @@ from expt.config.compose import Job
 from expt.config.hashes import flatten
 from expt.config.instantiate import ACCUMULATION_KEY, call, part
 from expt.errors import UserError, hint
-from expt.parts.data.dataset import Dataset, Source, Split
+from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.duplicates import shared_note
 from expt.parts.data.resolution import check_resolution
+from expt.parts.data.source import Source, Unsplit
 from expt.record.console import ConsoleRecorder
 from expt.record.journal import Journal
 from expt.record.process import SeparateProcess
@@ -40,13 +42,17 @@ _SENT = 2**26  # bytes of a data set that other processes are sent
 class DataLoader:
     """Checks jobs and loads their data, once for all jobs that have the same. No TensorFlow."""
 
-    def __init__(self, preparation: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, preparation: Mapping[str, Any] | None = None, *, compares_splits: bool = True
+    ) -> None:
         """Makes a loader.
 
         Args:
             preparation: How a recorded run prepared its inputs; others are prepared likewise.
+            compares_splits: Whether to note how many examples are in several splits.
         """
         self._preparation = preparation
+        self._compares_splits = compares_splits
         self._loaded: dict[str, Dataset] = {}
 
     def __call__(self, job: Job) -> Dataset:
@@ -55,6 +61,38 @@ class DataLoader:
         Raises:
             UserError: The config is wrong, the data is missing or damaged, or they don't fit.
         """
+        source = self._source(job)
+        batches = (job.config["loop"]["batches"] or 0) * batches_per_step(job.config)
+        key = json.dumps([job.config["data"], batches], sort_keys=True)
+        if key not in self._loaded:
+            dataset = _with_exact_inputs(call(source.load, "data").counted())
+            note = shared_note(dataset) if self._compares_splits else None
+            if note is not None:
+                dataset = replace(dataset, notes=(*dataset.notes, note))
+            self._loaded[key] = dataset.limited(batches) if batches else dataset
+        dataset = self._loaded[key]
+        _check_fit(job, dataset)
+        _check_accumulation(job, dataset)
+        return dataset
+
+    def whole(self, job: Job, class_names: Sequence[str]) -> Dataset | None:
+        """Returns the data of a job, unsplit; None if its source can't load it in this way.
+
+        Args:
+            job: The job.
+            class_names: The classes that its model knows.
+
+        Raises:
+            UserError: As for a call.
+        """
+        source = self._source(job)
+        if not isinstance(source, Unsplit):
+            return None
+        dataset = _with_exact_inputs(call(partial(source.load_whole, class_names), "data"))
+        _check_fit(job, dataset)
+        return dataset
+
+    def _source(self, job: Job) -> Source:
         check(job)
         reserve_threads(job.config["loop"]["threads"])
         make_source = part(job.config["data"], "data")
@@ -63,34 +101,36 @@ class DataLoader:
         source: Source = call(make_source, "data", **supplied)
         if source.task is not None:
             check_task(job, source.task)
-        batches = (job.config["loop"]["batches"] or 0) * batches_per_step(job.config)
-        key = json.dumps([job.config["data"], batches], sort_keys=True)
-        if key not in self._loaded:
-            dataset = call(source.load, "data").counted()
-            if dataset.input_scale is None:
-                check_resolution(dataset, "inputs")
-                dataset = dataset.with_float32_inputs()
-            if (note := shared_note(dataset)) is not None:
-                dataset = replace(dataset, notes=(*dataset.notes, note))
-            self._loaded[key] = dataset.limited(batches) if batches else dataset
-        dataset = self._loaded[key]
-        check_task(job, dataset.task)
-        _check_accumulation(job, dataset)
-        _check_targets(job, dataset)
-        _check_metrics(job, dataset)
-        _check_resolution(job, dataset)
-        return dataset
+        return source
 
     def shared(self) -> "DataLoader":
         """Returns a loader for other processes, with the data that is sent sooner than loaded."""
-        loader = DataLoader()
-        loader._preparation = self._preparation
+        loader = DataLoader(self._preparation)
         loader._loaded = {
             key: dataset
             for key, dataset in self._loaded.items()
             if sum(_size(split) for _, split in dataset.splits()) <= _SENT
         }
         return loader
+
+
+def _with_exact_inputs(dataset: Dataset) -> Dataset:
+    """Returns data whose inputs are float32, unless a model standardises them first.
+
+    Raises:
+        UserError: float32 does not hold them.
+    """
+    if dataset.input_scale is not None:
+        return dataset
+    check_resolution(dataset, "inputs")
+    return dataset.with_float32_inputs()
+
+
+def _check_fit(job: Job, dataset: Dataset) -> None:
+    check_task(job, dataset.task)
+    _check_targets(job, dataset)
+    _check_metrics(job, dataset)
+    _check_resolution(job, dataset)
 
 
 def _size(split: Split) -> float:

@@ -84,6 +84,8 @@ def last_checkpoint(job: Job, dataset: Dataset, directory: Path) -> Checkpoint |
             "not those of a run that was never interrupted.",
             *(_THREADS, here[_THREADS]),
         )
+    if isinstance(there.get("data"), str) and dataset.has_fingerprint(there["data"]):
+        there["data"] = dataset.fingerprint  # older checkpoints have that of contents alone
     differing = [
         f"{key}: {there.get(key, 'missing')} in the checkpoint, {here.get(key, 'missing')} here"
         for key in sorted(there.keys() | here.keys())

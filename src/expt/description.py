@@ -14,6 +14,7 @@ from expt.config.checks import DIRECTION_KEY, task_of
 from expt.config.compose import Job
 from expt.config.hashes import run_hash, variant_hash
 from expt.parts.data.dataset import Dataset
+from expt.parts.data.example_hashes import ExampleHashes
 from expt.parts.data.scale import Scale
 from expt.record.environment import environment, git_diff, git_state, machine, process, versions
 from expt.record.journal import FILE_NAME, complete_size
@@ -55,6 +56,7 @@ def new_run(
     if (diff := git_diff(Path.cwd())) is not None:
         (directory / DIFF_FILE).write_text(redacted(diff), encoding="utf-8")
     run = _run(job, directory, record)
+    _keep_hashes(directory, dataset)
     run.update()
     return run
 
@@ -67,7 +69,10 @@ def resumed_run(
     step: int,
     note: str | None = None,
 ) -> Run:
-    """Returns a run that is continued from a step; its run.json records that, and a note."""
+    """Returns a run that is continued from a step; its run.json records that, and a note.
+
+    What older runs did not record of their data is added.
+    """
     entry = {
         "step": step,
         "time": time.time(),
@@ -78,6 +83,7 @@ def resumed_run(
     record = {
         **earlier.record,
         **_of_config(job, dataset),
+        "data": {**earlier.record["data"], **_identity_of(dataset)},
         **_of_process(),
         "status": Status.RUNNING,
         "closed": False,
@@ -86,6 +92,7 @@ def resumed_run(
     for outcome in ("ended", "error", "traceback"):
         record.pop(outcome, None)
     run = _run(job, directory, record)
+    _keep_hashes(directory, dataset)
     run.is_resumed, run.recorded = True, complete_size(directory / FILE_NAME)
     run.update()
     return run
@@ -120,7 +127,7 @@ def _of_data(job: Job, dataset: Dataset) -> dict[str, Any]:
         "name": dataset.name,
         "source": job.config["data"]["_target_"],
         "task": task_of(job, dataset.task),
-        "fingerprint": dataset.fingerprint,
+        **_identity_of(dataset),
         "skipped": dataset.skipped,
         "preparation": dataset.preparation,
         "notes": list(dataset.notes),
@@ -131,6 +138,21 @@ def _of_data(job: Job, dataset: Dataset) -> dict[str, Any]:
         "target_scale": _plain(dataset.target_scale),
         "examples": {name: len(split) for name, split in dataset.splits()},
     }
+
+
+def _identity_of(dataset: Dataset) -> dict[str, Any]:
+    hashes = ExampleHashes.of(dataset)
+    return {
+        "fingerprint": dataset.fingerprint,
+        "other_columns": dict(dataset.other_columns),
+        "example_hashes": None if hashes is None else hashes.kind,
+    }
+
+
+def _keep_hashes(directory: Path, dataset: Dataset) -> None:
+    hashes = ExampleHashes.of(dataset)
+    if hashes is not None:
+        hashes.write(directory)
 
 
 def _plain(scale: Scale | None) -> dict[str, list[float]] | None:

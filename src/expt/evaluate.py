@@ -16,7 +16,8 @@ from expt.launch import print_notes, print_replaced
 from expt.parts.data.dataset import Dataset, Split
 from expt.record.mlflow import log_evaluation
 from expt.runs.find import FoundRun, file_name, find_run
-from expt.saved import choose_split, load_data, load_predictor
+from expt.saved import load_data, load_predictor
+from expt.scoring import choose_examples
 from expt.train.backend import mistakes_told, start_for
 
 
@@ -29,35 +30,37 @@ def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m expt.evaluate",
         description="Evaluates a finished run's best model; the result is written beside the run "
-        "and into its MLflow run.",
+        "and into its MLflow run. Of data that is not the run's own, or has changed since, "
+        "examples are left out that the run was trained on or that its best model was chosen by.",
     )
     parser.add_argument("run", metavar="RUN", help="a run's directory, latest, or an MLflow run id")
     parser.add_argument(
         "overrides",
         nargs="*",
         metavar="KEY=VALUE",
-        help="split=train|val|test|all (default test); data=…, data.KEY=… for other data; "
-        "output_dir=… (default outputs)",
+        help="split=train|val|test|all (default: test of the run's own data, all of other data, "
+        "which is then not split); data=…, data.KEY=… for other data; output_dir=… (default "
+        "outputs)",
     )
     parser.add_argument("--config-dir", help="a conf/ folder of your own")
     args = parser.parse_intermixed_args(arguments)
-    options, overrides = take_options(args.overrides, {"split": "test", "output_dir": "outputs"})
+    options, overrides = take_options(args.overrides, {"split": "", "output_dir": "outputs"})
     run = find_run(args.run, Path(options["output_dir"]))
-    file = run.model_file
-    job, dataset = load_data(run, overrides, args.config_dir)
-    print_replaced(Console(), [job], args.config_dir)
-    print_notes(Console(), dataset.notes)
-    split = choose_split(dataset, options["split"])
-    values = _evaluate(job, run, dataset, split, file)
+    file, split = run.model_file, options["split"] or None
+    loaded = load_data(run, overrides, args.config_dir, split)
+    dataset, scored = loaded.dataset, choose_examples(run, loaded, split)
+    print_replaced(Console(), [loaded.job], args.config_dir)
+    print_notes(Console(), [*dataset.notes, *scored.notes])
+    values = _evaluate(loaded.job, run, dataset, scored.examples, file)
 
-    name = f"{file_name(dataset.name)}-{options['split']}"
-    if dataset.fingerprint != run.record["data"]["fingerprint"]:
-        name += f"-{dataset.fingerprint[:8]}"
+    name = f"{file_name(dataset.name)}-{scored.label}"
     result = {
         "data": dataset.name,
         "fingerprint": dataset.fingerprint,
-        "split": options["split"],
-        "examples": len(split),
+        "split": scored.split,
+        "examples": len(scored.examples),
+        "left_out": scored.left_out,
+        "notes": list(scored.notes),
         "step": run.record["best"]["step"],
         "time": time.time(),
         "metrics": values,
@@ -92,9 +95,14 @@ def _write(run: FoundRun, name: str, result: Mapping[str, Any]) -> Path:
     return path
 
 
+def _title(result: Mapping[str, Any]) -> str:
+    title = f"{result['split']} of {result['data']}"
+    return f"{title}, new examples" if any(result["left_out"].values()) else title
+
+
 def _print(result: Mapping[str, Any], path: Path, recorded: bool) -> None:
     console = Console()
-    table = Table("metric", "value", title=f"{result['split']} of {result['data']}")
+    table = Table("metric", "value", title=_title(result))
     for name, value in result["metrics"].items():
         table.add_row(name, f"{value:.6g}")
     console.print(table)

@@ -5,6 +5,7 @@ Importing this imports TensorFlow; `start_tensorflow` comes first.
 
 import errno
 import logging
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,7 @@ from expt.record.images import draw_validation
 from expt.record.recorder import BestModel, Recorder, Scalars
 from expt.record.run import Earlier, Membership, Run, Status
 from expt.record.secrets import redacted
+from expt.recorded_data import check_unchanged
 from expt.saveable import check_saveable
 from expt.signals import Interruption, deferred_signals
 from expt.train.backend import mistakes_told
@@ -85,6 +87,8 @@ def run_job(
             but for KeyboardInterrupt and Terminated, which close it as KILLED.
     """
     with held(directory, by_its_sweep=sweep is not None):
+        if earlier is not None:
+            check_unchanged(earlier.record["data"], dataset, os.path.relpath(directory))
         plan = make_plan(job, dataset)
         parts = make_parts(job, dataset, plan.total_steps)
         checkpoint = None if earlier is None else last_checkpoint(job, dataset, directory)

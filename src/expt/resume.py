@@ -17,6 +17,7 @@ from expt.errors import UserError
 from expt.launch import LOG_FILE, log_to, print_where_to_look, train_here
 from expt.record.planned import PLAN_FILE
 from expt.record.run import EXTENSIONS, Earlier, Status
+from expt.recorded_data import check_unchanged
 from expt.runs.find import FoundRun, find_run, newest_run
 from expt.runs.life import is_alive
 from expt.sweep.plan import newest_plan, read_content
@@ -63,7 +64,7 @@ def _run(arguments: list[str]) -> int:
         print(f"{_shown(run)} is finished; loop.epochs=… extends it")
         return 0
     dataset = DataLoader()(changed)
-    _check_data(run, dataset.fingerprint)
+    check_unchanged(run.record["data"], dataset, _shown(run))
     console, sinks = Console(), Sinks()
     log_to(run.directory / LOG_FILE)
     exit_code = train_here(changed, dataset, run.directory, sinks(changed), console, earlier)
@@ -122,16 +123,6 @@ def _changed(job: Job, record: Mapping[str, Any], overrides: list[str]) -> tuple
     changed, given = with_overrides(job, known)
     changes = {key: value for key, value in given.items() if before.get(key) != value}
     return changed, Earlier(record, changes, {k: before[k] for k in changes if k in before})
-
-
-def _check_data(run: FoundRun, fingerprint: str) -> None:
-    recorded = run.record["data"]["fingerprint"]
-    if fingerprint != recorded:
-        raise UserError(
-            f"the data has changed since {_shown(run)} began: its fingerprint is {fingerprint} and "
-            f"was {recorded}. Restore it, or begin a new run: python -m expt.run --rerun "
-            f"{_shown(run)}"
-        )
 
 
 def _shown(run: FoundRun) -> str:

@@ -3,11 +3,9 @@
 import importlib
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from expt.assembly import DataLoader
 from expt.config.compose import Job
@@ -15,29 +13,94 @@ from expt.config.frozen import read_frozen, with_data
 from expt.config.instantiate import check_target
 from expt.config.outputs import ModelOutputs, model_outputs
 from expt.config.saved_layers import check_saved_layers
-from expt.errors import UserError, hint
-from expt.parts.data.dataset import Dataset, Split
+from expt.errors import UserError
+from expt.parts.data.dataset import Dataset
 from expt.parts.data.preparation import ArrayPreparation
 from expt.parts.data.scale import Scale
+from expt.recorded_data import data_change, feature_names, names_listed
 from expt.runs.find import FoundRun
 
 
-def load_data(
-    run: FoundRun, overrides: Sequence[str], config_dir: str | None
-) -> tuple[Job, Dataset]:
-    """Returns a run's job and its data, or the data that the overrides name instead.
+@dataclass(frozen=True)
+class LoadedData:
+    """Data for a recorded run.
 
-    Tables are encoded, and targets scaled, as they were for the run.
+    Attributes:
+        job: The run's, with the config of this data.
+        dataset: The data, with the scales of the run's training.
+        is_own: Whether it is the data that the run was trained on, unchanged.
+        is_whole: Whether it could not be split, so that each of its splits is the whole.
+    """
+
+    job: Job
+    dataset: Dataset
+    is_own: bool
+    is_whole: bool = False
+
+
+def load_data(
+    run: FoundRun, overrides: Sequence[str], config_dir: str | None, split: str | None = None
+) -> LoadedData:
+    """Loads a run's data, or the data that the overrides name instead.
+
+    Tables are encoded, and targets scaled, as they were for the run. Other data that can't be
+    split, such as a single example, or without some of the classes, is loaded as it is if no split
+    is asked for.
+
+    Args:
+        run: The run.
+        overrides: `data=…`, `data.KEY=…`.
+        config_dir: A `conf/` folder of the user's own.
+        split: The split that is asked for by name, if any.
 
     Raises:
         UserError: The data is missing or damaged, or is not of the kind the model was made for.
     """
     trained = run.record["data"]
     job = with_data(read_frozen(run.directory, run.record), overrides, config_dir)
+    batches = job.config["loop"]["batches"]
     loop = {**job.config["loop"], "batches": None}
     job = replace(job, config={**job.config, "loop": loop})
     same_source = job.config["data"]["_target_"] == trained["source"]
-    dataset = DataLoader(trained.get("preparation") if same_source else None)(job)
+    load = DataLoader(trained.get("preparation") if same_source else None, compares_splits=False)
+    is_whole = False
+    try:
+        dataset = load(job)
+        _check_fit(run, dataset)
+    except UserError as error:
+        dataset = _load_whole(run, load, job, error)
+        if split not in (None, "all"):
+            raise UserError(f"{error} Without a split: split=all") from error
+        is_whole = True
+    forms = [dataset, *([dataset.limited(batches)] if batches else [])]
+    return LoadedData(
+        job,
+        replace(
+            dataset,
+            input_scale=_parse_scale(trained.get("input_scale")),
+            target_scale=_parse_scale(trained.get("target_scale")),
+        ),
+        is_own=any(data_change(trained, form) is None for form in forms),
+        is_whole=is_whole,
+    )
+
+
+def _load_whole(run: FoundRun, load: DataLoader, job: Job, error: UserError) -> Dataset:
+    """Loads data that can't be loaded in splits, unless that is not why it can't be loaded."""
+    dataset = load.whole(job, run.record["data"]["class_names"])
+    if dataset is None:
+        raise error
+    _check_fit(run, dataset)
+    return dataset
+
+
+def _check_fit(run: FoundRun, dataset: Dataset) -> None:
+    """Checks that data is of the kind that a run's model was made for.
+
+    Raises:
+        UserError: It is not.
+    """
+    trained = run.record["data"]
     if list(dataset.input_shape) != trained["input_shape"]:
         raise UserError(
             f"data={dataset.name}: its inputs have the shape {dataset.input_shape}; the model of "
@@ -46,14 +109,16 @@ def load_data(
     _check_levels(run, dataset)
     if list(dataset.class_names) != trained["class_names"]:
         raise UserError(
-            f"data={dataset.name}: its classes are {_listed(dataset.class_names)}; the model of "
-            f"{run.directory.name} tells {_listed(trained['class_names'])}."
+            f"data={dataset.name}: its classes are {names_listed(dataset.class_names)}; those of "
+            f"the model of {run.directory.name} are {names_listed(trained['class_names'])}."
         )
-    return job, replace(
-        dataset,
-        input_scale=_parse_scale(trained.get("input_scale")),
-        target_scale=_parse_scale(trained.get("target_scale")),
-    )
+    known = feature_names(trained)
+    if known and dataset.feature_names and list(known) != list(dataset.feature_names):
+        raise UserError(
+            f"data={dataset.name}: its features are {names_listed(dataset.feature_names)}; those "
+            f"that the model of {run.directory.name} takes are {names_listed(known)}. Name its "
+            "columns so, and bring them into this order."
+        )
 
 
 def _check_levels(run: FoundRun, dataset: Dataset) -> None:
@@ -80,31 +145,6 @@ def _are_scaled(preparation: Mapping[str, Any]) -> bool:
     if preparation.get("kind") != "array":
         return True
     return ArrayPreparation.from_mapping(preparation).pixel_scale() == 1
-
-
-def choose_split(dataset: Dataset, name: str) -> Split:
-    """Returns a split by the name it has in metrics, or with `all` the three as one.
-
-    Raises:
-        UserError: There is no such split.
-    """
-    splits = dict(dataset.splits())
-    if name == "all":
-        return joined(list(splits.values()))
-    if name not in splits:
-        raise UserError(f"split={name}: there is no such split. {hint(name, [*splits, 'all'])}")
-    return splits[name]
-
-
-def joined(splits: Sequence[Split]) -> Split:
-    """Returns splits as one, in memory."""
-    inputs = [split.first(len(split)) for split in splits]
-    weights = [split.weights for split in splits if split.weights is not None]
-    return Split(
-        np.concatenate(inputs),
-        np.concatenate([split.targets for split in splits]),
-        np.concatenate(weights) if len(weights) == len(splits) else None,
-    )
 
 
 def recorded_outputs(run: FoundRun, job: Job) -> ModelOutputs:
@@ -181,8 +221,3 @@ def check_shapes(model: Any, run: FoundRun) -> None:
 
 def _parse_scale(mapping: Mapping[str, Any] | None) -> Scale | None:
     return None if mapping is None else Scale.from_mapping(mapping)
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:12])
-    return f"{shown}, … ({len(names)} in all)" if len(names) > 12 else shown or "none"

@@ -81,3 +81,10 @@ def shuffled(*parts: Any) -> Any:
 )
 def test_splits(order: Any, told: str) -> None:
     assert differing_splits(describe_splits(dataset()), describe_splits(dataset(order))) == told
+
+
+def test_names_count() -> None:
+    described = [
+        describe_splits(replace(dataset(), feature_names=tuple(names))) for names in ("ab", "ba")
+    ]
+    assert differing_splits(*described) == "the data has other names of classes or columns"

@@ -35,6 +35,8 @@ _OF_USED: Mapping[str, Any] = {
     "choices": dict,
     "data": {
         **dict.fromkeys(("name", "source", "task", "fingerprint"), str),
+        "other_columns": (None, {str: str}),
+        "example_hashes": (None, {"float32", "float64", "pixels"}),
         "preparation": (None, {"kind": str}),
         "input_shape": _SHAPE,
         "class_names": [str],

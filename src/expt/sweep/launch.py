@@ -14,6 +14,7 @@ from expt.config.hashes import run_hash, variant_hash
 from expt.launch import print_where_to_look
 from expt.sweep.checking import check_kinds
 from expt.sweep.conduct import Limits, conduct, to_do
+from expt.sweep.data import check_data
 from expt.sweep.outcome import exit_code, print_outcome
 from expt.sweep.plan import JobStatus, Plan, PlannedJob, read_plan
 from expt.sweep.reuse import reuse_finished
@@ -72,7 +73,7 @@ def go_on(directory: Path, console: Console, *, retry_failed: bool) -> int:
         The exit code.
 
     Raises:
-        UserError: Its plan is damaged, or another process is at it.
+        UserError: Its plan is damaged, another process is at it, or the data has changed.
     """
     plan = read_plan(directory)
     with plan.held():
@@ -82,7 +83,9 @@ def go_on(directory: Path, console: Console, *, retry_failed: bool) -> int:
             print_outcome(plan, console)
             return exit_code(plan)
         limits = Limits.of((waiting or plan.jobs)[0].job.config)
-        workers = limits.start_workers(len(waiting), DataLoader())
+        load = DataLoader()
+        check_data(plan, waiting, load)
+        workers = limits.start_workers(len(waiting), load.shared())
         try:
             _tell_plan(plan, len(waiting), workers.number, None, console)
             code = conduct(plan, limits, workers, console, retry_failed=retry_failed)

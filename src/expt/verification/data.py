@@ -37,7 +37,7 @@ def describe_batches(plan: Plan, dataset: Dataset, first_step: int) -> Described
 
 
 def describe_splits(dataset: Dataset) -> Described:
-    """Reads all splits that are in memory; describes each, and all of them together."""
+    """Reads all splits that are in memory; describes each, all of them together, and the names."""
     examples = {
         f"the {name} split": _examples(split, np.arange(len(split)))
         for name, split in dataset.splits()
@@ -45,7 +45,8 @@ def describe_splits(dataset: Dataset) -> Described:
     }
     inputs = list(chain.from_iterable(each["inputs"] for each in examples.values()))
     return {name: _digests_of(each) for name, each in examples.items()} | {
-        _ALL: _digests_of({"inputs": inputs})
+        _ALL: _digests_of({"inputs": inputs}),
+        "the data": {"names of classes or columns": [_names_of(dataset)] * 2},
     }
 
 
@@ -67,6 +68,10 @@ def differing_splits(one: Described, other: Described) -> str:
     if is_shared_out and any("other inputs" in difference for difference in told.values()):
         return "its splits have the same inputs, but shared out otherwise"
     return "; ".join(f"{name} has {difference}" for name, difference in told.items())
+
+
+def _names_of(dataset: Dataset) -> str:
+    return repr((dataset.class_names, dataset.feature_names, sorted(dataset.other_columns.items())))
 
 
 def _difference(one: Mapping[str, list[str]], other: Mapping[str, list[str]]) -> str | None:

@@ -15,7 +15,8 @@ from sklearn.datasets import (
 from expt.errors import UserError
 from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.bundled import BreastCancer, Diabetes, Digits, Iris, Wine
-from expt.parts.data.dataset import Dataset, Source
+from expt.parts.data.dataset import Dataset
+from expt.parts.data.source import Source
 
 Make = Callable[..., Source]
 SIZES: dict[Make, int] = {Digits: 1797, Diabetes: 442, Iris: 150, Wine: 178, BreastCancer: 569}

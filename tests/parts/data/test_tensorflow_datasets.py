@@ -296,3 +296,12 @@ def test_no_module_is_imported_by_a_name_in_a_file(
     with pytest.raises(UserError, match=r"features\.json names code, harmful\.Feature"):
         load(data_dir)
     assert "harmful" not in sys.modules
+
+
+def test_data_that_is_too_small_to_be_split_is_loaded_whole(prepare: Prepare) -> None:
+    data_dir = prepare({"train": 2, "test": 1}, image)
+    with pytest.raises(UserError, match="expected at least 5 of each class"):
+        load(data_dir)
+    dataset = TFDS(name="tiny", batch_size=8, data_dir=str(data_dir)).load_whole(("bird", "cat"))
+    assert numbers(dataset.test.inputs) == [0, 1, 2]
+    assert dataset.class_names == ("bird", "cat")

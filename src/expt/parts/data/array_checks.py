@@ -95,3 +95,40 @@ def arrays_of(split: Split) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | 
     """Returns inputs, targets and weights of a split in memory, or mapped into it."""
     assert isinstance(split.inputs, np.ndarray)
     return split.inputs, split.targets, split.weights
+
+
+def is_column(targets: NDArray[Any]) -> bool:
+    """Whether targets are one number for each example."""
+    return targets.ndim == 1 or (targets.ndim == 2 and targets.shape[1] == 1)
+
+
+def to_labels(targets: NDArray[Any], part: str) -> NDArray[Any]:
+    """Returns targets as class numbers, shape [examples].
+
+    Raises:
+        UserError: They are something else.
+    """
+    if targets.dtype.kind == "f" or not is_column(targets):
+        raise UserError(
+            f"y{part} has the type {targets.dtype} and the shape {targets.shape}; classification "
+            "expects whole numbers of shape (examples,): y.astype(int), or y.argmax(axis=1) if "
+            "they are one-hot."
+        )
+    labels = targets.reshape(-1).astype(np.uint8 if targets.dtype.kind == "b" else targets.dtype)
+    if labels.min() < 0:
+        raise UserError(f"y{part} has the label {labels.min()}; expected class numbers from 0 on.")
+    return labels
+
+
+def to_values(targets: NDArray[Any], part: str) -> NDArray[np.float64]:
+    """Returns targets as values, float64 of shape [examples, values].
+
+    Raises:
+        UserError: They have more dimensions.
+    """
+    if targets.ndim > 2:
+        raise UserError(
+            f"y{part} has the shape {targets.shape}; regression expects (examples,) or (examples, "
+            "values)."
+        )
+    return targets.astype(np.float64).reshape(len(targets), -1)

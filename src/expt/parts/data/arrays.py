@@ -1,17 +1,18 @@
 """Data sets of the user's own arrays: an `.npz`, or a folder of `.npy` files."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import UserError
-from expt.parts.data.array_checks import check_arrays
+from expt.parts.data.array_checks import check_arrays, is_column, to_labels, to_values
 from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split, Stream, Task
 from expt.parts.data.duplicates import distinct_indices
+from expt.parts.data.joined import joined
 from expt.parts.data.mapped import MappedInputs, fit_scale, is_pixels
 from expt.parts.data.masks import counted_indices, masked_notes
 from expt.parts.data.preparation import ArrayPreparation, summarize, to_inputs
@@ -76,6 +77,19 @@ class Npz:
 
     def load(self) -> Dataset:
         """Reads the arrays, checks them and splits them."""
+        return self._load(is_split=True)
+
+    def load_whole(self, class_names: Sequence[str], /) -> Dataset:
+        """Reads the arrays and checks them; those of given splits become one.
+
+        Args:
+            class_names: Those that the model knows; empty for a regression.
+        """
+        names = self.class_names or list(class_names) or None
+        source = replace(self, batch_size=1, augment={}, class_names=names)
+        return source._load(is_split=False)
+
+    def _load(self, *, is_split: bool) -> Dataset:
         check_choice("task", self.task, (None, *get_args(Task)))
         check_choice("standardize", self.standardize, (None, True, False))
         check_choice("duplicates", self.duplicates, ("keep", "drop"))
@@ -99,10 +113,15 @@ class Npz:
             wholes = {part: split.take(kept[part]) for part, split in wholes.items()}
             if groups is not None:
                 groups = groups[kept[""]]
-            chosen = self._chosen(wholes, task, groups)
+            if is_split:
+                chosen = self._chosen(wholes, task, groups)
+            else:
+                whole = joined(list(wholes.values()))
+                chosen = [(whole, np.arange(len(whole)))] * 3
         # Before the scales are fitted: what has no weight may have any value.
         counted = [(split, counted_indices(split.weights, indices)) for split, indices in chosen]
-        sizes = [[len(indices) for _, indices in some] for some in (counted, chosen)]
+        lists = (counted, chosen) if is_split else (counted[:1], chosen[:1])
+        sizes = [[len(indices) for _, indices in some] for some in lists]
         source, order = counted[0]
         train, validation, test = (split.take(indices) for split, indices in counted)
         is_table = len(source.inputs.shape) == 2
@@ -181,10 +200,10 @@ class Npz:
     ) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
         """Returns the targets of each part, and the classes' names."""
         if task == "regression":
-            return {part: _values(split.targets, part) for part, split in raw.items()}, ()
-        labels = {part: _labels(split.targets, part) for part, split in raw.items()}
+            return {part: to_values(split.targets, part) for part, split in raw.items()}, ()
+        labels = {part: to_labels(split.targets, part) for part, split in raw.items()}
         trained = np.unique(labels[next(iter(labels))])
-        if len(trained) < 2:
+        if len(trained) < 2 and self.class_names is None:
             raise UserError(f"all labels are {trained[0]}; expected at least two classes.")
         highest = max(int(values.max()) for values in labels.values())
         names = self.class_names
@@ -253,7 +272,7 @@ def _inferred_task(raw: Mapping[str, Split]) -> Task:
     part, split = next(iter(raw.items()))
     if split.targets.dtype.kind == "f":
         return "regression"
-    if _is_column(split.targets):
+    if is_column(split.targets):
         return "classification"
     raise UserError(
         f"y{part} has the shape {split.targets.shape} and whole numbers, which may be classes or "
@@ -279,29 +298,3 @@ def _notes(raw: Mapping[str, Split], inferred: Task | None, num_dropped: int) ->
     if num_dropped:
         notes.append(f"{num_dropped:,} duplicates of other examples were dropped.")
     return tuple(notes)
-
-
-def _is_column(targets: NDArray[Any]) -> bool:
-    return targets.ndim == 1 or (targets.ndim == 2 and targets.shape[1] == 1)
-
-
-def _labels(targets: NDArray[Any], part: str) -> NDArray[Any]:
-    if targets.dtype.kind == "f" or not _is_column(targets):
-        raise UserError(
-            f"y{part} has the type {targets.dtype} and the shape {targets.shape}; classification "
-            "expects whole numbers of shape (examples,): y.astype(int), or y.argmax(axis=1) if "
-            "they are one-hot."
-        )
-    labels = targets.reshape(-1).astype(np.uint8 if targets.dtype.kind == "b" else targets.dtype)
-    if labels.min() < 0:
-        raise UserError(f"y{part} has the label {labels.min()}; expected class numbers from 0 on.")
-    return labels
-
-
-def _values(targets: NDArray[Any], part: str) -> NDArray[np.float64]:
-    if targets.ndim > 2:
-        raise UserError(
-            f"y{part} has the shape {targets.shape}; regression expects (examples,) or (examples, "
-            "values)."
-        )
-    return targets.astype(np.float64).reshape(len(targets), -1)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from expt.errors import UserError
 from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split, Task
+from expt.parts.data.joined import joined
 from expt.parts.data.preparation import BYTES
 from expt.parts.data.reading import check_choice, read_npz
 from expt.parts.data.scale import Scale
@@ -126,6 +127,22 @@ class CIFAR10:
             class_names=names,
             input_scale=Scale.fit(inputs) if self.standardize else None,
             augmentation=augmentation,
+            preparation=BYTES.to_mapping(),
+        )
+
+    def load_whole(self, _class_names: Sequence[str], /) -> Dataset:
+        """Reads the files; train and test images become one split. The classes are the files'."""
+        *parts, names = _read(self.path, self.name, self._layout, self._class_names)
+        whole = joined([Split(_pixels(images), labels) for images, labels in parts])
+        return Dataset(
+            name=self.name,
+            task=self.task,
+            train=whole,
+            validation=whole,
+            test=whole,
+            batch_size=1,
+            class_names=names,
+            input_scale=Scale.fit(np.asarray(whole.inputs)) if self.standardize else None,
             preparation=BYTES.to_mapping(),
         )
 

@@ -1,6 +1,7 @@
 """What every data source loads: three splits and what is known about them."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,7 +21,9 @@ Task = Literal["classification", "regression"]
 class Stream(Protocol):
     """Inputs that stay on disk and are read when a batch needs them.
 
-    `read` returns float32, unless the stream has a `dtype` that says otherwise.
+    `read` returns float32, unless the stream has a `dtype` that says otherwise. What a run was
+    trained on is recognized later by hashes of arrays and of image files; other streams would have
+    to be read once more for that, so that `evaluate` can't tell their examples apart.
     """
 
     @property
@@ -58,6 +61,10 @@ class Split:
     inputs: NDArray[np.floating[Any]] | Stream
     targets: NDArray[Any]
     weights: NDArray[np.float32] | None = None
+    known_keys: dict[str, NDArray[np.uint64]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """Hashes of the inputs by the type that they were computed in, so that it is done once."""
 
     def __len__(self) -> int:
         return int(self.inputs.shape[0])
@@ -112,6 +119,8 @@ class Dataset:
         preparation: How raw inputs became the model's inputs, as plain values that JSON can hold,
             its `kind` among them; None where a source does not say.
         feature_names: Names of a table's features, in their order; empty for other data.
+        other_columns: Names of a table's columns that are no features, by what they are: target,
+            weight, group.
         notes: What a user should know of how the data was read, a sentence each.
 
     Raises:
@@ -131,6 +140,7 @@ class Dataset:
     skipped: int = 0
     preparation: Mapping[str, Any] | None = None
     feature_names: tuple[str, ...] = ()
+    other_columns: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -214,7 +224,17 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of all the splits' contents."""
+        """A hash of all the splits' contents, and of the names of classes and columns.
+
+        Where the data lies, and what its file is called, makes no difference.
+        """
+        names = (self.class_names, self.feature_names, sorted(self.other_columns.items()))
+        text = json.dumps([self.content_fingerprint, *names])
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    @cached_property
+    def content_fingerprint(self) -> str:
+        """A hash of all the splits' contents alone; what older runs recorded as the fingerprint."""
         digest = hashlib.blake2b(digest_size=16)
         for name, split in self.splits():
             for array in (split.inputs, split.targets, split.weights):
@@ -224,6 +244,10 @@ class Dataset:
                 elif array is not None:
                     digest.update(f"{name} {array.fingerprint} {array.shape}".encode())
         return digest.hexdigest()
+
+    def has_fingerprint(self, recorded: str) -> bool:
+        """Whether a fingerprint, which an older run may have recorded, is that of the data."""
+        return recorded in (self.fingerprint, self.content_fingerprint)
 
     def with_float32_inputs(self) -> "Dataset":
         """Returns the data with inputs in memory rounded to float32."""
@@ -260,20 +284,3 @@ class Dataset:
             split.take(random.permutation(len(split))[:count]) for split in self._in_order
         )
         return replace(self, train=train, validation=validation, test=test)
-
-
-class Source(Protocol):
-    """What a data part must offer. Making one must be cheap; `load` does the work."""
-
-    @property
-    def task(self) -> Task | None:
-        """The task of the data; None if that is seen only when it is loaded."""
-        ...
-
-    def load(self) -> Dataset:
-        """Loads the data.
-
-        Raises:
-            UserError: The data is not there or is damaged; the message says what to do.
-        """
-        ...

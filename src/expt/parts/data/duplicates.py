@@ -1,6 +1,5 @@
 """Examples that occur more than once."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.mapped import MappedInputs
 
 _WORDS_AT_ONCE = 2**22
+_GOLDEN = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio
 
 
 def shared_note(dataset: Dataset) -> str | None:
@@ -18,15 +18,14 @@ def shared_note(dataset: Dataset) -> str | None:
     Returns:
         A sentence; None if there are none, or the inputs are a stream that has no `keys`.
     """
-    # Splits can differ in it, where but one has values that float32 would round.
-    dtype = np.result_type(*(split.dtype for _, split in dataset.splits()))
-    keys_of_train = _keys_of(dataset.train, dtype)
+    dtype = common_dtype(dataset)
+    keys_of_train = keys_of(dataset.train, dtype)
     if keys_of_train is None:
         return None
     trained, counted = _by_key(keys_of_train, dataset.train.targets), []
     total = contradictory = 0
     for name, split in (("validation", dataset.validation), ("test", dataset.test)):
-        keys = _keys_of(split, dtype)
+        keys = keys_of(split, dtype)
         same = [trained.get(key) for key in _texts(keys)] if keys is not None else []
         number = sum(targets is not None for targets in same)
         total += number
@@ -50,7 +49,7 @@ def shared_note(dataset: Dataset) -> str | None:
 
 def distinct_indices(whole: Split) -> NDArray[np.intp]:
     """Returns the first of all examples that have the same inputs and targets, in order."""
-    keys = _keys_of(whole, whole.dtype)
+    keys = keys_of(whole, whole.dtype)
     assert keys is not None, "the source has keys for its examples"
     rows = np.column_stack([keys, row_keys(whole.targets.reshape(len(whole), -1))])
     _, first = np.unique(rows, axis=0, return_index=True)
@@ -70,8 +69,8 @@ def row_keys(rows: NDArray[Any], dtype: np.dtype[Any] | None = None) -> NDArray[
     """
     flat = rows.reshape(len(rows), -1)
     floating = np.dtype(dtype or (np.float32 if rows.dtype == np.float32 else np.float64))
-    random, num_words = np.random.default_rng(0), flat.shape[1]
-    factors = random.integers(0, 2**63, (2, num_words), np.uint64) * np.uint64(2) + np.uint64(1)
+    num_words = flat.shape[1]
+    factors = _odd_factors(num_words)
     keys = np.empty((len(flat), 2), np.uint64)
     step = max(1, _WORDS_AT_ONCE // max(1, num_words))
     for start in range(0, len(flat), step):
@@ -79,27 +78,62 @@ def row_keys(rows: NDArray[Any], dtype: np.dtype[Any] | None = None) -> NDArray[
         piece = numbers.view(f"u{floating.itemsize}").astype(np.uint64)  # -0.0 is 0.0 by the sum
         # High bits must count as low ones do, or numbers such as 1.0 and 2.0 would be alike.
         piece ^= piece >> np.uint64(32)
-        piece *= np.uint64(0x9E3779B97F4A7C15)
+        piece *= np.uint64(_GOLDEN)
         piece ^= piece >> np.uint64(29)
         for column in range(2):
             keys[start : start + step, column] = (piece * factors[column]).sum(axis=1)
     return keys
 
 
-def _keys_of(split: Split, dtype: np.dtype[Any]) -> NDArray[np.uint64] | None:
+def common_dtype(dataset: Dataset) -> np.dtype[Any]:
+    """Returns the type that holds the inputs of all splits.
+
+    Splits can differ in it, where but one has values that float32 would round.
+    """
+    return np.result_type(*(split.dtype for _, split in dataset.splits()))
+
+
+def keys_of(split: Split, dtype: np.dtype[Any]) -> NDArray[np.uint64] | None:
+    """Returns a hash of each example's inputs, shape [examples, 2].
+
+    Of images in files that is their `keys`, of all else `row_keys`, computed once a split.
+
+    Args:
+        split: The examples.
+        dtype: See `row_keys`.
+
+    Returns:
+        None for a stream that has no `keys`.
+    """
     inputs = split.inputs
-    if isinstance(inputs, np.ndarray):
-        return row_keys(inputs, dtype)
-    if isinstance(inputs, MappedInputs):
-        return np.concatenate(list(_chunk_keys(split, dtype)))
-    keys: NDArray[np.uint64] | None = getattr(inputs, "keys", None)
-    return keys
+    if not isinstance(inputs, np.ndarray | MappedInputs):
+        keys: NDArray[np.uint64] | None = getattr(inputs, "keys", None)
+        return keys
+    if dtype.name not in split.known_keys:
+        split.known_keys[dtype.name] = read_keys(split, dtype)
+    return split.known_keys[dtype.name]
 
 
-def _chunk_keys(split: Split, dtype: np.dtype[Any]) -> Iterator[NDArray[np.uint64]]:
+def read_keys(split: Split, dtype: np.dtype[Any]) -> NDArray[np.uint64]:
+    """Returns the `row_keys` of inputs that are read a few at a time, shape [examples, 2]."""
+    if isinstance(split.inputs, np.ndarray):
+        return row_keys(split.inputs, dtype)
     step = max(1, _WORDS_AT_ONCE // max(1, int(np.prod(split.inputs.shape[1:]))))
-    for start in range(0, len(split), step):
-        yield row_keys(split.read(np.arange(start, min(start + step, len(split)))), dtype)
+    starts = range(0, len(split), step)
+    pieces = (split.read(np.arange(i, min(i + step, len(split)))) for i in starts)
+    return np.concatenate([row_keys(piece, dtype) for piece in pieces])
+
+
+def _odd_factors(num_words: int) -> NDArray[np.uint64]:
+    """Returns random odd numbers, shape [2, words]: those of splitmix64, made odd.
+
+    Runs keep hashes, so that they must be the same for every version of NumPy; its generators
+    need not be.
+    """
+    states = np.arange(1, 2 * num_words + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
+    states = (states ^ (states >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    states = (states ^ (states >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (states ^ (states >> np.uint64(31))).reshape(num_words, 2).T | np.uint64(1)
 
 
 def _texts(rows: NDArray[Any]) -> list[bytes]:

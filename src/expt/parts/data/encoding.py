@@ -16,6 +16,7 @@ from expt.parts.data.csv_files import located_table, read_table
 from expt.parts.data.names import listed
 from expt.parts.data.number_formats import NumberFormat, canonical, numbers, shortened
 from expt.parts.data.reading import told_of
+from expt.parts.data.scale import Scale
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -192,6 +193,13 @@ class Encoder:
         """Which features are numbers, not one-hot, shape [features]."""
         widths = [len(column.feature_names) for column in self.columns]
         return np.repeat([column.categories is None for column in self.columns], widths)
+
+    def fit_scale(self, inputs: NDArray[np.floating[Any]]) -> Scale:
+        """Fits a scale that changes numbers alone to the inputs of the train split."""
+        fitted, are_numbers = Scale.fit(inputs), self.are_numbers
+        return Scale(
+            np.where(are_numbers, fitted.mean, 0.0), np.where(are_numbers, fitted.deviation, 1.0)
+        )
 
     @property
     def feature_names(self) -> tuple[str, ...]:

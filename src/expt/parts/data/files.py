@@ -14,6 +14,7 @@ from expt.errors import UserError
 from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split, Task
 from expt.parts.data.idx import find_idx_files, is_idx, read_idx
+from expt.parts.data.joined import joined
 from expt.parts.data.preparation import ArrayPreparation, Summary
 from expt.parts.data.reading import read_npz
 
@@ -57,11 +58,7 @@ class MNIST:
 
     def load(self) -> Dataset:
         """Reads the files and holds out the validation split."""
-        found = _read(self.path, self.name)
-        parts = {
-            part: _Part.of(found[f"x_{part}"], found[f"y_{part}"], len(self.class_names))
-            for part in ("train", "test")
-        }
+        parts = self._parts()
         train = parts["train"].split()
         if not 0 < self.num_validation < len(train):
             raise UserError(
@@ -82,6 +79,29 @@ class MNIST:
             preparation=parts["train"].preparation.to_mapping(),
             notes=tuple(self._notes(parts)),
         )
+
+    def load_whole(self, _class_names: Sequence[str], /) -> Dataset:
+        """Reads the files; train and test images become one split. The classes are the source's."""
+        parts = self._parts()
+        whole = joined([part.split() for part in parts.values()])
+        return Dataset(
+            name=self.name,
+            task=self.task,
+            train=whole,
+            validation=whole,
+            test=whole,
+            batch_size=1,
+            class_names=self.class_names,
+            preparation=parts["train"].preparation.to_mapping(),
+            notes=tuple(self._notes(parts)),
+        )
+
+    def _parts(self) -> dict[str, "_Part"]:
+        found = _read(self.path, self.name)
+        return {
+            part: _Part.of(found[f"x_{part}"], found[f"y_{part}"], len(self.class_names))
+            for part in ("train", "test")
+        }
 
     def _notes(self, parts: Mapping[str, "_Part"]) -> Iterator[str]:
         """Yields what suggests that these are other files than they are taken for."""

@@ -12,6 +12,7 @@ from expt.errors import UserError
 from expt.parts.data.csv_files import normalized
 from expt.parts.data.image_decoding import EXTENSIONS
 from expt.parts.data.image_files import Names
+from expt.parts.data.names import listed
 from expt.parts.data.reading import told_of
 
 TRAIN, VALIDATION, TEST = range(3)
@@ -52,8 +53,13 @@ class Listing:
         )
 
 
-def list_folder(path: str) -> Listing:
+def list_folder(path: str, class_names: tuple[str, ...] = ()) -> Listing:
     """Lists the files of a folder of class folders, or of folders train, val and test of such.
+
+    Args:
+        path: The folder.
+        class_names: The classes that there are, not all of which need a folder; none takes the
+            folders', of which there must be at least two.
 
     Raises:
         UserError: The folder is not there, or is laid out otherwise.
@@ -64,11 +70,11 @@ def list_folder(path: str) -> Listing:
     folders, files = _entries(folder)
     if "train" in folders and _entries(folder / "train")[0]:
         _check_stray(folder, files)
-        return _list_parts(folder, folders)
+        return _list_parts(folder, folders, class_names)
     _check_stray(folder, files)
     if not folders:
         raise UserError(f"data.path={path}: it holds no folders. {_LAYOUT}")
-    class_names = _class_names(folder, folders)
+    class_names = class_names or _class_names(folder, folders)
     names, labels = _list_classes(folder, "", folders, class_names)
     return Listing(folder, names, labels, np.zeros(len(names), np.int8), class_names)
 
@@ -109,24 +115,24 @@ def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, bool]]:
             yield from _walk(entry, (*above, place))
 
 
-def _list_parts(folder: Path, parts: Sequence[str]) -> Listing:
+def _list_parts(folder: Path, parts: Sequence[str], class_names: tuple[str, ...]) -> Listing:
     unknown = [name for name in parts if name not in _PARTS]
     if unknown or {"val", "validation"} <= set(parts):
         raise UserError(
             f"{folder} holds the folders {', '.join(parts)}; expected train and at most one each "
             "of val (or validation) and test beside it."
         )
-    class_names = _class_names(folder / "train", _entries(folder / "train")[0])
-    listed, numbers = [], []
+    class_names = class_names or _class_names(folder / "train", _entries(folder / "train")[0])
+    found_files, numbers = [], []
     for part in sorted(parts, key=_PARTS.__getitem__):
         found, files = _entries(folder / part)
         _check_stray(folder / part, files)
-        listed.append(_list_classes(folder, f"{part}/", found, class_names))
-        numbers.append(np.full(len(listed[-1][0]), _PARTS[part], np.int8))
+        found_files.append(_list_classes(folder, f"{part}/", found, class_names))
+        numbers.append(np.full(len(found_files[-1][0]), _PARTS[part], np.int8))
     return Listing(
         folder,
-        np.concatenate([names for names, _ in listed]),
-        np.concatenate([labels for _, labels in listed]),
+        np.concatenate([names for names, _ in found_files]),
+        np.concatenate([labels for _, labels in found_files]),
         np.concatenate(numbers),
         class_names,
     )
@@ -166,9 +172,7 @@ def _list_classes(
         place = folder / prefix / name
         label = normalized(name)
         if label not in class_names:
-            raise UserError(
-                f"{place}: train has no class {name!r}. It has {', '.join(class_names)}."
-            )
+            raise UserError(f"{place}: train has no class {name!r}. It has {listed(class_names)}.")
         inner, files = _entries(place)
         if inner or not files:
             what = f"a folder, {inner[0]}" if inner else "no files"

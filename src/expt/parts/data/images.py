@@ -72,18 +72,30 @@ class ImageFolder:
 
     def load(self) -> Dataset:
         """Finds the files, reads each once, and splits them."""
+        return self._load(list_folder(self.path), is_split=True)
+
+    def load_whole(self, class_names: Sequence[str], /) -> Dataset:
+        """Finds the files and reads each once; those of given splits become one.
+
+        Args:
+            class_names: Those that the model knows; not all of them need a folder.
+        """
+        source = replace(self, batch_size=1, augment={})
+        return source._load(list_folder(self.path, tuple(class_names)), is_split=False)
+
+    def _load(self, found: Listing, *, is_split: bool) -> Dataset:
         augmentation = Augmentation.parse(self.augment)
         self._check_options()
-        found = list_folder(self.path)
         with pillow_warnings():
             form = self._find_form(found)
             checked = check_files(
                 found, form, is_strict=self.on_error == "error", needs_sums=self.standardize
             )
         listing = found.take(np.flatnonzero(checked.is_usable))
-        self._check_rest(found, listing)
+        if is_split:
+            self._check_rest(found, listing)
         kept = self._kept(listing, checked)
-        indices = self._split(listing, kept)
+        indices = self._split(listing, kept) if is_split else [kept] * 3
         images = ImageFiles(
             folder=str(listing.folder),
             names=listing.names,

@@ -1,7 +1,7 @@
 """Data sets of the user's own tables: CSV files."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -87,31 +87,43 @@ class Csv:
 
     def load(self) -> Dataset:
         """Reads the table, checks it, splits it and encodes it."""
+        return self._load((), is_split=True)
+
+    def load_whole(self, class_names: Sequence[str], /) -> Dataset:
+        """Reads and encodes the table; columns that matter to splits alone may be absent."""
+        source = replace(self, batch_size=1, group=None)
+        if self.preparation is not None:  # it knows which columns are inputs, and how
+            source = replace(source, ignore=(), categorical=())
+        return source._load(class_names, is_split=False)
+
+    def _load(self, class_names: Sequence[str], *, is_split: bool) -> Dataset:
         self._check_options()
+        known = None if self.preparation is None else Encoder.from_mapping(self.preparation)
         path = located(self.path)
         with told_of(f"data.path={self.path}: "):
             rows = read_table(path, self.separator, self.na_values)
-            known = None if self.preparation is None else Encoder.from_mapping(self.preparation)
             features = self._features(list(rows.columns), known)
             categorical = self._named("categorical")
             rising = [] if known else check_indices(rows, features, categorical)
             missing = self._missing(rows, features)
             table, duplicates = self._without_duplicates(rows[~missing.rows], features)
             with told_of(advice=missing.advice):
-                targets = self._targets(table, known)
+                targets = self._targets(table, known, class_names)
             notes = [*targets.notes, *duplicates, *rising]
             if num_missing := int(missing.rows.sum()):
-                labels = rows[self._target]
-                notes.append(missing.dropped_note(labels, targets, is_known=known is not None))
+                is_known, labels = known is not None, rows[self._target]
+                notes.append(missing.dropped_note(labels, targets, is_known=is_known))
             weights = self._weights(table)
+            splits = self._split(table, targets) if is_split else (np.arange(len(table)),) * 3
             # What has no weight may have any value, also where columns and scales are fitted.
-            counted = [counted_indices(weights, of) for of in self._split(table, targets)]
+            counted = [counted_indices(weights, indices) for indices in splits]
             encoder = known or self._encoder(table, features, counted[0], targets)
             if known is None:
                 notes += column_notes(table, encoder, categorical)
             encoded = encoder.transform(table)
             whole = Split(encoded.inputs, targets.values, weights)
         train, validation, test = (whole.take(part) for part in counted)
+        sizes = map(len, counted if is_split else counted[:1])
         standardize_targets = targets.task == "regression" and self.standardize_targets
         return Dataset(
             name="csv",
@@ -121,12 +133,13 @@ class Csv:
             test=test,
             batch_size=self.batch_size,
             class_names=targets.class_names,
-            input_scale=_scale(train, encoder) if self.standardize else None,
+            input_scale=encoder.fit_scale(train.first(len(train))) if self.standardize else None,
             target_scale=Scale.fit(train.targets) if standardize_targets else None,
             skipped=num_missing,
             preparation=encoder.to_mapping(),
             feature_names=encoder.feature_names,
-            notes=(*notes, *encoded.notes, *masked_notes(map(len, counted), len(table))),
+            other_columns=self._other_columns(),
+            notes=(*notes, *encoded.notes, *masked_notes(sizes, len(table))),
         )
 
     def _check_options(self) -> None:
@@ -210,10 +223,18 @@ class Csv:
             missing.refuse()
         return missing
 
-    def _targets(self, table: "pd.DataFrame", known: Encoder | None) -> Targets:
+    def _other_columns(self) -> dict[str, str]:
+        keys = ("target", "weight", "group")
+        return {key: names[0] for key in keys if (names := self._named(key))}
+
+    def _targets(
+        self, table: "pd.DataFrame", known: Encoder | None, class_names: Sequence[str]
+    ) -> Targets:
         texts = table[self._target]
         if known is not None:
             return known_targets(texts, known.class_names, known.target)
+        if class_names:
+            return known_targets(texts, tuple(class_names), None)
         return make_targets(texts, self.task, self.decimal, self.thousands)
 
     def _without_duplicates(
@@ -274,12 +295,3 @@ class Csv:
         return Encoder(
             tuple(columns), self.separator, impute, na_values, targets.class_names, targets.number
         )
-
-
-def _scale(train: Split, encoder: Encoder) -> Scale:
-    """Fits a scale that changes numbers alone."""
-    fitted, are_numbers = Scale.fit(train.first(len(train))), encoder.are_numbers
-    return Scale(
-        np.where(are_numbers, fitted.mean, 0.0),
-        np.where(are_numbers, fitted.deviation, 1.0),
-    )

@@ -4,7 +4,7 @@ import importlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from expt.errors import UserError
 from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split
+from expt.parts.data.joined import joined
 from expt.parts.data.preparation import ArrayPreparation, Summary, exact_float32
 from expt.parts.data.reading import told_of
 from expt.parts.data.scale import Scale
@@ -60,6 +61,13 @@ class TFDS:
 
     def load(self) -> Dataset:
         """Reads the prepared files."""
+        return self._load(is_split=True)
+
+    def load_whole(self, _class_names: Sequence[str], /) -> Dataset:
+        """Reads the prepared files; all splits become one. The classes are the data set's."""
+        return replace(self, batch_size=1, augment={})._load(is_split=False)
+
+    def _load(self, *, is_split: bool) -> Dataset:
         augmentation = Augmentation.parse(self.augment)
         try:
             tfds: Any = importlib.import_module("tensorflow_datasets")
@@ -77,7 +85,11 @@ class TFDS:
         class_names = _class_names(tfds, builder, self.name)
         feature = _features(builder)[0]
         has_images = isinstance(feature, tfds.features.Image)
-        splits = self._split(self._read(tfds, builder, class_names, has_images=has_images))
+        splits = self._read(tfds, builder, class_names, has_images=has_images)
+        if is_split:
+            splits = self._split(splits)
+        else:
+            splits = dict.fromkeys(_PARTS, joined(list(splits.values())))
         train = splits["train"]
         standardize = not has_images if self.standardize is None else self.standardize
         is_scaled = not class_names and self.standardize_targets
