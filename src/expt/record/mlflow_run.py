@@ -17,7 +17,9 @@ from expt.record.mlflow_description import describe, digest
 from expt.record.mlflow_images import MLflowImages
 from expt.record.mlflow_model import MODEL_TAG, log_model
 from expt.record.mlflow_store import (
+    LOCK,
     find_experiment,
+    is_embedded,
     open_store,
     request_seconds,
     seconds_to_open,
@@ -81,7 +83,7 @@ class MLflowRun:
         record = run.record
         self._id = record.get("id") or digest([record["run_name"], record["started"]])[:32]
         # Creating a database, an experiment or a run is a race between processes.
-        with FileLock(run.output_dir / ".mlflow.lock", timeout=10 * request_seconds()):
+        with FileLock(run.output_dir / LOCK, timeout=10 * request_seconds()):
             self._busy(seconds_to_open(run.output_dir))
             self._client = open_store(run.output_dir)
             self._experiment_id = find_experiment(self._client, run.config["name"], run.output_dir)
@@ -205,8 +207,9 @@ class MLflowRun:
             return
         with file.open("rb") as content:
             content_hash = hashlib.file_digest(content, "sha256").hexdigest()
-        if self._stored.data.tags.get(MODEL_TAG) == content_hash:
-            return
+        is_known = self._stored.data.tags.get(MODEL_TAG) == content_hash
+        if is_known and not is_embedded(self._run.output_dir):
+            return  # a server keeps what it has; beside a moved store, files may be missing
         self.added.model = log_model(
             self._client, self._stored, file, content_hash, self._run.record, self._busy
         )

@@ -2,10 +2,20 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-_DATABASE, _ARTIFACTS = "mlflow.db", "mlartifacts"
+from filelock import FileLock
+
+from expt.errors import RunError
+from expt.record.mlflow_moved import ARTIFACTS, relocate
+
+LOCK = ".mlflow.lock"
+"""The file in the folder of all runs that is locked while the store is opened."""
+
+_DATABASE = "mlflow.db"
 _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 # A call to a server that is down or hangs ends within seconds; a user's own values are kept.
 _ENVIRONMENT = {
@@ -22,7 +32,7 @@ _TRIES_TO_OPEN = 3  # MLflow's 10 take 100 seconds to tell of a database that ca
 
 def prepare_mlflow() -> None:
     """Imports MLflow, with what it reads from the environment; takes seconds."""
-    for name, value in _ENVIRONMENT.items():
+    for name, value in {**_ENVIRONMENT, **home()}.items():
         os.environ.setdefault(name, value)
     import mlflow  # noqa: F401
 
@@ -37,14 +47,38 @@ def prepare_mlflow() -> None:
     logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
+def home() -> Mapping[str, str]:
+    """Returns a HOME for a user who has none; MLflow can't be imported without one.
+
+    In containers a user may have a number alone. No folder stands in: what lies in a shared one
+    may be anybody's.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        return {"HOME": "/nonexistent"}
+    return {}
+
+
 def store_uri(output_dir: Path) -> str:
     """Returns the address of the MLflow store: MLFLOW_TRACKING_URI, else the embedded one."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database(output_dir)}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or _sqlite_uri(database(output_dir))
 
 
 def is_embedded(output_dir: Path) -> bool:
     """Whether the store is the one in the folder of all runs."""
-    return store_uri(output_dir) == f"sqlite:///{database(output_dir)}"
+    return store_uri(output_dir) == _sqlite_uri(database(output_dir))
+
+
+def _sqlite_uri(file: Path) -> str:
+    """Returns the address of a database; SQLAlchemy decodes what follows `sqlite:///`.
+
+    MLflow makes the folder of an address as it is written, encoded, unless a driver is named.
+    """
+    path = str(file)
+    if "?" in path or "%" in path:
+        return f"sqlite+pysqlite:///{quote(path)}"
+    return f"sqlite:///{path}"
 
 
 def database(output_dir: Path) -> Path:
@@ -54,14 +88,18 @@ def database(output_dir: Path) -> Path:
 
 def artifacts_uri(output_dir: Path) -> str:
     """Returns where the embedded store keeps pictures and models."""
-    return (output_dir / _ARTIFACTS).resolve().as_uri()
+    return (output_dir / ARTIFACTS).resolve().as_uri()
 
 
 def open_store(output_dir: Path) -> Any:
     """Returns a client of the store; an embedded one is made if need be.
 
     It is made whole or not at all: MLflow can't go on with the half of a database that a killed
-    process leaves. Only one process may do this at a time.
+    process leaves. One whose folder was moved or copied is repaired. Only one process may do this
+    at a time.
+
+    Raises:
+        RunError: The store was moved and can't be repaired.
     """
     from mlflow import MlflowClient
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -71,10 +109,27 @@ def open_store(output_dir: Path) -> Any:
         partial = file.with_name(f"partial-{_DATABASE}")
         for rest in file.parent.glob(f"{partial.name}*"):
             rest.unlink()
-        store = SqlAlchemyStore(f"sqlite:///{partial}", artifacts_uri(output_dir))
+        store = SqlAlchemyStore(_sqlite_uri(partial), artifacts_uri(output_dir))
         store.engine.dispose()
         partial.replace(file)
+    elif is_embedded(output_dir):
+        relocate(file, artifacts_uri(output_dir))
     return MlflowClient(store_uri(output_dir))
+
+
+def repair_store(output_dir: Path) -> list[str]:
+    """Repairs an embedded store whose folder was moved or copied, for who opens it without us.
+
+    Returns:
+        Where it kept its artifacts before; nothing if it has not been moved.
+
+    Raises:
+        RunError: The store was moved and can't be written to.
+    """
+    if not is_embedded(output_dir) or not database(output_dir).exists():
+        return []
+    with FileLock(output_dir / LOCK, timeout=60):
+        return relocate(database(output_dir), artifacts_uri(output_dir))
 
 
 def find_experiment(client: Any, name: str, output_dir: Path) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from filelock import FileLock
 
 from expt.record.mlflow_store import (
+    LOCK,
     find_experiment,
     open_store,
     request_seconds,
@@ -36,7 +37,7 @@ class MLflowSweep:
         """
         self._run, self._tell_busy = run, busy
         record = run.record
-        with FileLock(run.output_dir / ".mlflow.lock", timeout=10 * request_seconds()):
+        with FileLock(run.output_dir / LOCK, timeout=10 * request_seconds()):
             self._busy(seconds_to_open(run.output_dir))
             self._client = open_store(run.output_dir)
             experiment_id = find_experiment(self._client, run.config["name"], run.output_dir)
