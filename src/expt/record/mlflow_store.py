@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 from filelock import FileLock
 
-from expt.errors import RunError
 from expt.record.mlflow_moved import ARTIFACTS, relocate
 
 LOCK = ".mlflow.lock"
@@ -103,6 +102,7 @@ def open_store(output_dir: Path) -> Any:
     """
     from mlflow import MlflowClient
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from mlflow.tracking._tracking_service import utils
 
     file = database(output_dir)
     if is_embedded(output_dir) and not file.exists():
@@ -114,6 +114,8 @@ def open_store(output_dir: Path) -> Any:
         partial.replace(file)
     elif is_embedded(output_dir):
         relocate(file, artifacts_uri(output_dir))
+        # MLflow remembers by a run's id where its artifacts are; a copied store has the same ids.
+        getattr(utils, "_artifact_repos_cache", {}).clear()
     return MlflowClient(store_uri(output_dir))
 
 
