@@ -18,6 +18,7 @@ from expt.parts.data.scale import Scale
 from expt.record.environment import environment, git_diff, git_state, machine, process, versions
 from expt.record.journal import FILE_NAME, complete_size
 from expt.record.layers import write_layers
+from expt.record.place import claim
 from expt.record.run import Earlier, Membership, Run, Status
 from expt.record.secrets import redacted, redacted_values
 from expt.train.backend import devices
@@ -50,6 +51,7 @@ def new_run(
         "status": Status.RUNNING,
         "closed": False,
         "started": time.time(),
+        "place": claim(job.output_dir, directory),
     }
     write_layers(directory, layer_table(learner.networks))
     if (diff := git_diff(Path.cwd())) is not None:

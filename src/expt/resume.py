@@ -3,6 +3,7 @@
 import argparse
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from expt.record.planned import PLAN_FILE
 from expt.record.run import EXTENSIONS, Earlier, Status
 from expt.runs.find import FoundRun, find_run, newest_run
 from expt.runs.life import is_alive
-from expt.sweep.plan import newest_plan, read_content
+from expt.runs.order import newest
+from expt.sweep.plan import newest_plan
 
 
 def main() -> None:
@@ -54,7 +56,10 @@ def _run(arguments: list[str]) -> int:
     run = find_run(args.run, Path(options["output_dir"]))
     run.check_record()
     _refuse_alive(run)
-    job, changes = _changed(read_frozen(run.directory, run.record), overrides)
+    frozen = read_frozen(run.directory, run.record)
+    if run.directory.is_relative_to(run.output_dir):
+        frozen = replace(frozen, moved_to=run.output_dir)
+    job, changes = _changed(frozen, overrides)
     was_closed = run.record.get("closed") is not False  # else it died while sinks took the rest
     if run.record["status"] == Status.FINISHED and was_closed and not changes:
         print(f"{_shown(run)} is finished; loop.epochs=… extends it")
@@ -80,9 +85,13 @@ def _sweep(name: str, output_dir: Path) -> Path | None:
         directory = Path(os.path.expanduser(name))  # noqa: PTH111  never raises
         return directory.resolve() if (directory / PLAN_FILE).is_file() else None
     plan, run = newest_plan(output_dir), newest_run(output_dir)
-    if plan is None or (run is not None and run.record["started"] > read_content(plan)["started"]):
-        plan = None if run is None else run.directory.parent
-    return plan.resolve() if plan is not None and (plan / PLAN_FILE).is_file() else None
+    files = [] if plan is None else [plan / PLAN_FILE]
+    files += [] if run is None else [run.directory / "run.json"]
+    last = newest(files, output_dir)
+    if last is None:
+        return None
+    sweep = plan if last.name == PLAN_FILE else last.parent.parent
+    return sweep.resolve() if sweep is not None and (sweep / PLAN_FILE).is_file() else None
 
 
 def _resume_sweep(directory: Path, overrides: list[str], *, retry_failed: bool) -> int:

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from expt.config.frozen import CONFIG_FILE, read_frozen
 from expt.errors import UserError
 from expt.record.directories import held
 from expt.record.environment import process
+from expt.record.place import claim
 from expt.record.planned import PLAN_FILE
 from expt.record.run import Membership
 from expt.record.secrets import redacted
-from expt.runs.find import read_run
+from expt.runs.find import folder_above, read_run
 from expt.runs.kinds import read_json, wrong_place
+from expt.runs.order import PLACE, newest, records_in
 
 
 class JobStatus(StrEnum):
@@ -42,6 +44,7 @@ _KINDS: Mapping[str, Any] = {
     "started": float,
     "status": {"RUNNING", "FINISHED", "FAILED", "KILLED"},
     "process": (None, dict),
+    "place": (None, PLACE),
     "jobs": [
         {
             "directory": str,
@@ -184,7 +187,7 @@ class Plan:
             file.parent.mkdir(parents=True, exist_ok=True)
             OmegaConf.save(one.config, file)
             OmegaConf.save(list(one.job.overrides), file.with_name("overrides.yaml"))
-        self.update()
+        self.update(place=claim(self.output_dir, self.directory))
 
     def held(self) -> AbstractContextManager[None]:
         """Keeps other processes from the sweep and its runs; raises a UserError if one is there."""
@@ -224,7 +227,7 @@ def read_plan(directory: Path) -> Plan:
         UserError: The plan, or the config of a job, is damaged.
     """
     content = read_content(directory)
-    jobs = []
+    outputs, jobs = folder_above(directory.resolve(), content.get("place")), []
     for entry in content.pop("jobs"):
         place = directory / entry["directory"]
         if not _is_inside(place, directory):
@@ -234,7 +237,7 @@ def read_plan(directory: Path) -> Plan:
         jobs.append(
             PlannedJob(
                 place,
-                read_frozen(place, entry),
+                replace(read_frozen(place, entry), moved_to=outputs),
                 entry["run_hash"],
                 entry["variant"],
                 JobStatus(entry["status"]),
@@ -246,9 +249,13 @@ def read_plan(directory: Path) -> Plan:
 
 
 def newest_plan(output_dir: Path) -> Path | None:
-    """Returns the directory of the sweep that was planned last; day folders begin with the date."""
-    plans = (output_dir / "sweeps").glob(f"*/*/{PLAN_FILE}")
-    return max((file.parent for file in plans), default=None)
+    """Returns the directory of the sweep that was planned last, wherever in the folder it lies.
+
+    Raises:
+        UserError: A plan is damaged that may be newer.
+    """
+    file = newest(records_in(output_dir, PLAN_FILE), output_dir)
+    return None if file is None else file.parent
 
 
 def read_content(directory: Path) -> dict[str, Any]:
