@@ -15,6 +15,7 @@ from expt.config.compose import Job
 from expt.config.hashes import run_hash, variant_hash
 from expt.parts.data.dataset import Dataset
 from expt.parts.data.scale import Scale
+from expt.record.copies import Copies
 from expt.record.environment import environment, git_diff, git_state, machine, process, versions
 from expt.record.journal import FILE_NAME, complete_size
 from expt.record.layers import write_layers
@@ -62,7 +63,10 @@ def new_run(
 
 
 def resumed_run(job: Job, dataset: Dataset, directory: Path, earlier: Earlier, step: int) -> Run:
-    """Returns a run that goes on from a step; its run.json says so."""
+    """Returns a run that continues from a step; its run.json says so.
+
+    A copy of a run becomes another one by that: whichever goes furthest, each has its own values.
+    """
     entry = {
         "step": step,
         "time": time.time(),
@@ -71,6 +75,7 @@ def resumed_run(job: Job, dataset: Dataset, directory: Path, earlier: Earlier, s
     }
     record = {
         **earlier.record,
+        **Copies().settle(earlier.record, directory, job.output_dir),
         **_of_config(job, dataset),
         **_of_process(),
         "status": Status.RUNNING,

@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -15,6 +16,7 @@ from expt.command import run_command, take_options
 from expt.config.frozen import read_frozen
 from expt.config.paths import expanded
 from expt.errors import RunError, UserError
+from expt.record.copies import Copies, settled_sweep
 from expt.record.directories import HeldError, held
 from expt.record.following import reason
 from expt.record.journal import FILE_NAME, read_journal
@@ -106,6 +108,7 @@ class _Sync:
     def __post_init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self._done: set[Path] = set()
+        self._copies = Copies()
         self._sweeps: set[Path] = set()  # of which a run was completed
 
     def __call__(self, directory: Path, close_first: bool) -> None:
@@ -194,6 +197,7 @@ class _Sync:
         if not any(map(is_mlflow, job.config["recorder"].values())):
             self._end(directory, "without", None)
             return
+        origin = self._settle(run)
         params = make_params(job)
         whole = Run(run.directory, run.output_dir, job.config, params, run.record, is_resumed=True)
         prepare_mlflow()
@@ -212,7 +216,19 @@ class _Sync:
             if told:
                 self._sweeps.add(run.directory.parent)
             text = f"added {told}" if told else "complete" if run.directory in self.named else None
+            if origin is not None and text is not None:
+                text = f"a copy of {origin['directory'] or 'another run'}; {text}"
             self._end(directory, "completed" if told else "complete", text)
+
+    def _settle(self, run: FoundRun) -> dict[str, Any] | None:
+        """Notes where a run lies by now; returns what it is a copy of, if that is new."""
+        sweep = run.directory.parent
+        if (sweep / PLAN_FILE).is_file():
+            settled_sweep(self._copies, sweep, run.output_dir)
+        changes = self._copies.settle(run.record, run.directory, run.output_dir)
+        if changes:
+            Run(run.directory, run.output_dir, {}, {}, run.record).update(**changes)
+        return changes.get("copied_from")
 
     def _end(self, directory: Path, outcome: str, text: str | None) -> None:
         self._done.add(directory)

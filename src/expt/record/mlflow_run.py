@@ -24,7 +24,13 @@ from expt.record.mlflow_store import (
     request_seconds,
     seconds_to_open,
 )
-from expt.record.mlflow_sweep import ID_TAG, PARENT_TAG, SOURCE, find_sweep
+from expt.record.mlflow_sweep import (
+    ID_TAG,
+    PARENT_TAG,
+    SOURCE,
+    copied_tag,
+    find_sweep,
+)
 from expt.record.run import Run, Status
 
 _METRICS_A_REQUEST = 1_000
@@ -163,7 +169,7 @@ class MLflowRun:
     def _create(self) -> Any:
         self.added.run = True
         record = self._run.record
-        tags = {ID_TAG: self._id, **SOURCE}
+        tags = {ID_TAG: self._id, **SOURCE, **copied_tag(record)}
         if (sweep := record.get("sweep")) is not None:
             place = find_experiment(self._client, sweep["experiment"], self._run.output_dir)
             tags[PARENT_TAG] = find_sweep(self._client, place, sweep, record["started"])

@@ -17,6 +17,8 @@ from expt.record.run import Run
 
 ID_TAG = "expt.id"
 """The tag by which a run is found again."""
+COPIED_TAG = "expt.copied_from"
+"""The tag by which the run of a copied directory names the original's."""
 PARENT_TAG = "mlflow.parentRunId"
 SOURCE = {"mlflow.source.name": "expt.run", "mlflow.source.type": "LOCAL"}
 _NOTE_TAG = "mlflow.note.content"  # is shown at the top of a run's page
@@ -44,6 +46,8 @@ class MLflowSweep:
             self._run_id = find_sweep(self._client, experiment_id, record, record["started"])
         run.update(mlflow={"run_id": self._run_id, "experiment_id": experiment_id})
         self._client.update_run(self._run_id, status="RUNNING")
+        for key, value in copied_tag(record).items():
+            self._set_tag(key, value)
         self._set_tag("sweep_directory", str(run.directory))
         self._set_tag("jobs", str(record["number_of_jobs"]))
 
@@ -71,6 +75,13 @@ class MLflowSweep:
 
     def _busy(self, more_seconds: float = 0.0) -> None:
         self._tell_busy(request_seconds() + more_seconds)
+
+
+def copied_tag(record: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the tag of a run or sweep that began as a copy: the id of the original's run."""
+    origin = record.get("copied_from") or {}
+    original = origin.get("mlflow") or origin.get("id")
+    return {COPIED_TAG: str(original)} if original else {}
 
 
 def find_sweep(client: Any, experiment_id: str, sweep: Mapping[str, Any], started: float) -> str:

@@ -12,10 +12,10 @@ from typing import Any
 
 from filelock import FileLock
 
-PLACE_FILE = ".place.json"
+from expt.runs.order import PLACE_FILE, RUN_FILE, SWEEP_FILE, records_in
+
 _LOCK = ".place.lock"
 _SECONDS_TO_WAIT = 60.0
-_RECORDS = ("run.json", "sweep.json")
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -142,13 +142,10 @@ def _recovered(output_dir: Path) -> Place:
 
 
 def _recorded(output_dir: Path) -> Iterator[Mapping[str, Any]]:
-    for folder, folders, files in os.walk(output_dir):
-        for name in _RECORDS:
-            if name in files:
-                with suppress(OSError, ValueError, AttributeError, RecursionError):
-                    yield json.loads((Path(folder) / name).read_text("utf-8")).get("place") or {}
-        if _RECORDS[0] in files:
-            folders.clear()
+    for name in (RUN_FILE, SWEEP_FILE):
+        for file in records_in(output_dir, name):
+            with suppress(OSError, ValueError, AttributeError, RecursionError):
+                yield json.loads(file.read_text(encoding="utf-8")).get("place") or {}
 
 
 def _write(output_dir: Path, place: Place) -> None:

@@ -11,7 +11,16 @@ from typing import Any
 from expt.errors import UserError
 from expt.runs.kinds import read_json, wrong_place
 from expt.runs.life import status_of
-from expt.runs.order import PLACE, PLACE_FILE, RUN_FILE, is_at_home, newest, place_ids, records_in
+from expt.runs.order import (
+    PLACE,
+    PLACE_FILE,
+    RUN_FILE,
+    SWEEP_FILE,
+    is_at_home,
+    newest,
+    place_ids,
+    records_in,
+)
 
 _MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
 _LONGEST_NAME = 100  # bytes, which file systems count; a letter can have four
@@ -26,6 +35,7 @@ _OF_ALL: Mapping[str, Any] = {
     "mlflow": (None, {"run_id": str, "experiment_id": (None, str)}),
     "process": (None, dict),
     "place": (None, PLACE),
+    "copied_from": (None, dict),
 }
 _SHAPE = [(None, int)]
 _SCALE = {"mean": [float], "deviation": [float]}
@@ -185,7 +195,7 @@ def folder_above(
         if place is not None and place["id"] in (place_ids(parent) or ()):
             return parent
     # RUNS/DATE/RUN or SWEEPS/DATE/SWEEP/RUN, or of a sweep SWEEPS/DATE/SWEEP
-    is_sweep = (directory / "sweep.json").is_file()
+    is_sweep = (directory / SWEEP_FILE).is_file()
     for depth, name in ((1, "sweeps" if is_sweep else "runs"), (2, "sweeps")):
         if len(directory.parents) > depth + 1 and directory.parents[depth].name == name:
             return directory.parents[depth + 1]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from expt.errors import UserError
 from expt.runs.kinds import read_json, wrong_place
 
-RUN_FILE, _SWEEP_FILE = "run.json", "sweep.json"
+RUN_FILE, SWEEP_FILE = "run.json", "sweep.json"
 PLACE_FILE = ".place.json"
 """The file in a folder of runs that says which folder it is."""
 
@@ -59,12 +59,12 @@ def order_of(record: Mapping[str, Any], ids: frozenset[str] | None) -> _Order:
 
 
 def is_at_home(record: Mapping[str, Any], directory: Path) -> bool:
-    """Whether a run or a sweep lies where its record says; a copy beside the original does not."""
+    """Whether a run or a sweep lies where it began; a copy beside the original does not."""
     place = record.get("place")
     if not isinstance(place, Mapping):
         return bool(record.get("run_name", directory.name) == directory.name)
     parts = Path(str(place.get("directory"))).parts
-    return directory.resolve().parts[-len(parts) :] == parts
+    return directory.resolve().parts[-len(parts) :] == parts and "copied_from" not in record
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def by_age(files: Iterable[Path], output_dir: Path) -> Sequence[Dated]:
 
 def sweeps_by_age(output_dir: Path) -> list[Path]:
     """Returns the directories of sweeps, the newest last; early ones have no sweep.json."""
-    files = {file.parent: file for file in records_in(output_dir, _SWEEP_FILE)}
+    files = {file.parent: file for file in records_in(output_dir, SWEEP_FILE)}
     for folder in (output_dir / "sweeps").glob("*/*"):
         runs = sorted(folder.glob(f"*/{RUN_FILE}")) if folder not in files else []
         if runs:

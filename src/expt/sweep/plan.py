@@ -187,7 +187,8 @@ class Plan:
             file.parent.mkdir(parents=True, exist_ok=True)
             OmegaConf.save(one.config, file)
             OmegaConf.save(list(one.job.overrides), file.with_name("overrides.yaml"))
-        self.update(place=claim(self.output_dir, self.directory))
+        place = claim(self.output_dir, self.directory)
+        self.update(place=place, output_dir=str(self.output_dir))
 
     def held(self) -> AbstractContextManager[None]:
         """Keeps other processes from the sweep and its runs; raises a UserError if one is there."""
