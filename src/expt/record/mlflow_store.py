@@ -9,10 +9,14 @@ from urllib.parse import quote
 
 from filelock import FileLock
 
+from expt.errors import RunError
 from expt.record.mlflow_moved import ARTIFACTS, relocate
 
 LOCK = ".mlflow.lock"
 """The file in the folder of all runs that is locked while the store is opened."""
+
+DELETED = "was deleted in MLflow"
+"""In the message of an error that `expt.sync --restore` undoes."""
 
 _DATABASE = "mlflow.db"
 _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
@@ -27,6 +31,14 @@ _ENVIRONMENT = {
 }
 
 _TRIES_TO_OPEN = 3  # MLflow's 10 take 100 seconds to tell of a database that can't be opened
+
+
+class DeletedError(RunError):
+    """An experiment, a run or a sweep's run was deleted in MLflow, and can be restored."""
+
+    def __init__(self, what: str) -> None:
+        """Makes an error of what was deleted, such as `the run 1234`."""
+        super().__init__(f"{what} {DELETED}")
 
 
 def prepare_mlflow() -> None:
@@ -134,13 +146,42 @@ def repair_store(output_dir: Path) -> list[str]:
         return relocate(database(output_dir), artifacts_uri(output_dir))
 
 
-def find_experiment(client: Any, name: str, output_dir: Path) -> str:
-    """Finds or creates an experiment; a server keeps artifacts where it likes."""
+def find_experiment(client: Any, name: str, output_dir: Path, *, restore: bool = False) -> str:
+    """Finds or creates an experiment; a server keeps artifacts where it likes.
+
+    Args:
+        client: Of the store.
+        name: The experiment's.
+        output_dir: The folder of all runs.
+        restore: Whether to restore one that was deleted, and with it all of its runs.
+
+    Raises:
+        DeletedError: It was deleted, and is not to be restored.
+    """
     experiment = client.get_experiment_by_name(name)
-    if experiment is not None:
-        return str(experiment.experiment_id)
-    place = artifacts_uri(output_dir) if is_embedded(output_dir) else None
-    return str(client.create_experiment(name, artifact_location=place))
+    if experiment is None:
+        place = artifacts_uri(output_dir) if is_embedded(output_dir) else None
+        return str(client.create_experiment(name, artifact_location=place))
+    if is_deleted(experiment):
+        if not restore:
+            raise DeletedError(f"the experiment {name!r}")
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)
+
+
+def is_deleted(stored: Any) -> bool:
+    """Whether a run or an experiment, as a store returned it, waits there to be removed."""
+    return bool(getattr(stored, "info", stored).lifecycle_stage != "active")
+
+
+def restore_run(client: Any, stored: Any) -> Any:
+    """Restores a deleted run, and its experiment if that was deleted; returns the run."""
+    info = stored.info
+    if is_deleted(client.get_experiment(info.experiment_id)):
+        client.restore_experiment(info.experiment_id)
+    if is_deleted(client.get_run(info.run_id)):
+        client.restore_run(info.run_id)
+    return client.get_run(info.run_id)
 
 
 def seconds_to_open(output_dir: Path) -> float:
