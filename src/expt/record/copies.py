@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from expt.record.mlflow_store import is_embedded
+from expt.record.mlflow_store import database, is_embedded
 from expt.record.place import Place, relative, settled
 from expt.record.planned import PLAN_FILE
 from expt.runs.order import RUN_FILE, records_in
@@ -87,10 +87,9 @@ class Copies:
         alike = self._alike(output_dir.resolve(), name, record)
         if alike and min(alike, key=partial(_Found.rank, here=here)).directory != directory:
             return True
-        if place.get("id") == here.id or (
-            place.get("id") in here.earlier and is_embedded(output_dir)
-        ):
-            return False  # of a folder that was copied whole, the store was copied too
+        has_store = is_embedded(output_dir) and database(output_dir).is_file()
+        if place.get("id") in (here.ids if has_store else {here.id}):
+            return False  # with a folder that was copied whole, the store was copied too
         recorded = Path(str(record.get("output_dir", output_dir)))
         if not recorded.is_dir() or recorded.samefile(output_dir):
             return False
