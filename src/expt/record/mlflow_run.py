@@ -64,7 +64,7 @@ class Added:
     def __str__(self) -> str:
         told = {
             "a new run": self.run,
-            "the run, restored": self.restored,
+            "the restored run": self.restored,
             f"{self.values:,} values": self.values,
             f"{self.images:,} images": self.images,
             "the model": self.model,
