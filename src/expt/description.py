@@ -16,7 +16,8 @@ from expt.config.hashes import run_hash, variant_hash
 from expt.parts.data.dataset import Dataset
 from expt.parts.data.scale import Scale
 from expt.record.copies import Copies
-from expt.record.environment import environment, git_diff, git_state, machine, process, versions
+from expt.record.environment import environment, machine, process, versions
+from expt.record.git import git_diff, git_state
 from expt.record.journal import FILE_NAME, complete_size
 from expt.record.layers import write_layers
 from expt.record.place import claim

@@ -34,6 +34,7 @@ from expt.errors import UserError
 from expt.launch import (
     LOG_FILE,
     log_to,
+    print_git_trouble,
     print_notes,
     print_replaced,
     print_where_to_look,
@@ -155,6 +156,7 @@ class _Task:
         from expt.sweep.launch import launch
 
         assert self._workers is not None
+        print_git_trouble(self.console)
         print_notes(self.console, self._notes)
         try:
             if self.exit_codes:
