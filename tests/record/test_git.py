@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from expt.record import git as module
 from expt.record.git import git_diff, git_state, git_trouble
 
 
@@ -154,7 +153,7 @@ class TestTrouble:
         def wait(*arguments: object, timeout: float, **_: object) -> None:
             raise subprocess.TimeoutExpired(str(arguments), timeout)
 
-        monkeypatch.setattr(module.subprocess, "run", wait)
+        monkeypatch.setattr(subprocess, "run", wait)
         told = git_trouble(git_state(checkout))
         assert told == "git: the code's state is not recorded: git rev-parse took longer than 30 s."
         assert git_diff(checkout) is None

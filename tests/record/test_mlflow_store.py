@@ -28,6 +28,15 @@ from expt.servers.programs import make_mlflow
 NAMES = ["two words#&=größe'", "a?b", "a%20b", "x?uri=true&y"]
 
 
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a store that was made in a folder of its own; making one takes seconds."""
+    folder = tmp_path_factory.mktemp("store")
+    prepare_mlflow()
+    open_store(folder)
+    return folder / "mlflow.db"
+
+
 @pytest.fixture
 def outputs(tmp_path: Path, empty_store: Path) -> Path:
     """A folder of runs whose store, made there, has a run with an artifact and a model."""

@@ -1,6 +1,7 @@
 """Folders of runs: who they are, also when moved and copied, and the numbers that they give."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 
 from expt.record import place as module
-from expt.record.place import PLACE_FILE, claim, read_place, settled
+from expt.record.place import claim, read_place, settled
+from expt.runs.order import PLACE_FILE
 
 
 @pytest.fixture
@@ -91,7 +93,7 @@ def test_a_crash_leaves_a_gap_and_no_number_twice(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(module.os, "fsync", crash)
+        patched.setattr(os, "fsync", crash)
         with pytest.raises(KeyboardInterrupt):
             number(outputs)
     assert number(outputs) == 2

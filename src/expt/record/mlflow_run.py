@@ -178,7 +178,7 @@ class MLflowRun:
         self.added.restored = True
         return restore_run(self._client, stored)
 
-    def _named_alike(self, view: str = ViewType.ACTIVE_ONLY) -> list[Any]:
+    def _named_alike(self, view: int = ViewType.ACTIVE_ONLY) -> list[Any]:
         """The store's runs of this run, the first one first; a repeated request makes doubles."""
         order = ["attributes.start_time", "attributes.run_id"]
         tag = f"tags.`{ID_TAG}` = '{self._id}'"

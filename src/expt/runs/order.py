@@ -53,7 +53,7 @@ def order_of(record: Mapping[str, Any], ids: frozenset[str] | None) -> _Order:
         ids: The folder's, as `place_ids` returns them.
     """
     place = record.get("place")
-    if wrong_place(place, PLACE) is None and (ids is None or place["id"] in ids):
+    if place and wrong_place(place, PLACE) is None and (ids is None or place["id"] in ids):
         return place["number"], float(record["started"])
     return 0, float(record["started"])
 

@@ -1,6 +1,7 @@
 """The plan of a sweep: its jobs, composed and frozen before the first starts; sweep.json."""
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -71,7 +72,8 @@ class PlannedJob:
         variant: Its values of what varies in the sweep, the seed left out.
         status: How it stands.
         error: Why it failed.
-        reused: The directory of the earlier run that stands in for it.
+        reused: The directory of the earlier run that stands in for it; read back, from that of
+            the sweep.
     """
 
     directory: Path
@@ -204,7 +206,8 @@ class Plan:
                 "choices": each.job.choices,
                 "status": each.status,
                 "error": each.error,
-                "reused": each.reused,
+                # From the sweep's directory: that is moved with the folder of all runs.
+                "reused": each.reused and os.path.relpath(each.reused, self.directory.resolve()),
             }
             for each in self.jobs
         ]
