@@ -69,9 +69,10 @@ def read_table(path: Path) -> tuple[Array, NDArray[np.int64]]:
     return np.array(inputs), np.array([classes.index(row["class"]) for row in rows])
 
 
-def shares(targets: NDArray[np.int64]) -> Array:
+def shares_of(targets: NDArray[np.int64]) -> Array:
     """How much each example counts in the loss of a batch, by the weight of its class."""
-    return CLASS_WEIGHTS[targets] / CLASS_WEIGHTS[targets].sum()
+    shares: Array = CLASS_WEIGHTS[targets] / CLASS_WEIGHTS[targets].sum()
+    return shares
 
 
 @dataclass
@@ -96,13 +97,13 @@ class Net:
         smoothed = (1 - SMOOTHING) * np.eye(3)[targets] + SMOOTHING / 3
         log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
         values = -(smoothed * log_p).sum(axis=1)
-        return float((shares(targets) * values).sum()) + self.penalty()
+        return float((shares_of(targets) * values).sum()) + self.penalty()
 
     def gradients(self, inputs: Array, targets: NDArray[np.int64]) -> list[Array]:
         *hidden, logits = self.outputs(inputs)
         smoothed = (1 - SMOOTHING) * np.eye(3)[targets] + SMOOTHING / 3
         p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        errors, found = shares(targets)[:, None] * (p - smoothed), []
+        errors, found = shares_of(targets)[:, None] * (p - smoothed), []
         for layer in reversed(range(len(hidden))):
             kernel = self.weights[2 * layer]
             found += [errors.sum(axis=0), hidden[layer].T @ errors + 2 * L2 * kernel]

@@ -16,9 +16,12 @@ from expt.config.hashes import run_hash, variant_hash
 from expt.parts.data.dataset import Dataset
 from expt.parts.data.example_hashes import ExampleHashes
 from expt.parts.data.scale import Scale
-from expt.record.environment import environment, git_diff, git_state, machine, process, versions
+from expt.record.copies import Copies
+from expt.record.environment import environment, machine, process, versions
+from expt.record.git import git_diff, git_state
 from expt.record.journal import FILE_NAME, complete_size
 from expt.record.layers import write_layers
+from expt.record.place import claim
 from expt.record.run import Earlier, Membership, Run, Status
 from expt.record.secrets import redacted, redacted_values
 from expt.train.backend import devices, threads_in_effect
@@ -51,6 +54,7 @@ def new_run(
         "status": Status.RUNNING,
         "closed": False,
         "started": time.time(),
+        "place": claim(job.output_dir, directory),
     }
     write_layers(directory, layer_table(learner.networks))
     if (diff := git_diff(Path.cwd())) is not None:
@@ -71,7 +75,8 @@ def resumed_run(
 ) -> Run:
     """Returns a run that is continued from a step; its run.json records that, and a note.
 
-    What older runs did not record of their data is added.
+    What older runs did not record of their data is added. A copy of a run becomes another one by
+    that: whichever goes furthest, each has its own values.
     """
     entry = {
         "step": step,
@@ -82,6 +87,7 @@ def resumed_run(
     }
     record = {
         **earlier.record,
+        **Copies().settle(earlier.record, directory, job.output_dir),
         **_of_config(job, dataset),
         "data": {**earlier.record["data"], **_identity_of(dataset)},
         **_of_process(),

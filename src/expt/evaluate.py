@@ -66,7 +66,7 @@ def _run(arguments: list[str]) -> int:
         "metrics": values,
     }
     path = _write(run, name, result)
-    recorded = log_evaluation(run.output_dir, run.record, name, result["step"], values)
+    recorded = log_evaluation(run, name, result["step"], values)
     _print(result, path, recorded)
     return 0
 

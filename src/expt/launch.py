@@ -16,6 +16,7 @@ from expt.config.location import replaced_options
 from expt.config.paths import expanded
 from expt.errors import Terminated
 from expt.parts.data.dataset import Dataset
+from expt.record.git import git_state, git_trouble
 from expt.record.recorder import Recorder
 from expt.record.run import Earlier
 from expt.record.values import format_value
@@ -46,6 +47,8 @@ def train_here(
     Returns:
         The exit code that the outcome stands for.
     """
+    if earlier is None:
+        print_git_trouble(console)
     print_notes(console, dataset.notes)
     for note in dataset.notes:
         _log.info("data: %s", note)
@@ -80,6 +83,14 @@ def print_replaced(console: Console, jobs: Sequence[Job], config_dir: str | None
     notes = (note for job in jobs for note in replaced_options(job.config, job.choices, folder))
     for note in dict.fromkeys(notes):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_git_trouble(console: Console) -> None:
+    """Prints once why the state of the checkout, which there is, can't be recorded."""
+    trouble = git_trouble(git_state(Path.cwd()))
+    if trouble is not None:
+        _log.info("%s", trouble)
+        console.print(trouble, highlight=False, markup=False, soft_wrap=True)
 
 
 def log_to(file: Path) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from expt.record.run import EXTENSIONS, Earlier, Status
 from expt.recorded_data import check_unchanged
 from expt.runs.find import FoundRun, find_run, newest_run
 from expt.runs.life import is_alive
-from expt.sweep.plan import newest_plan, read_content
+from expt.runs.order import newest
+from expt.sweep.plan import newest_plan
 
 
 def main() -> None:
@@ -58,6 +60,8 @@ def _run(arguments: list[str]) -> int:
     run.check_record()
     _refuse_alive(run)
     job = read_frozen(run.directory, run.record)
+    if run.directory.is_relative_to(run.output_dir):
+        job = replace(job, moved_to=run.output_dir)
     changed, earlier = _changed(job, run.record, overrides)
     was_closed = run.record.get("closed") is not False  # else it died while sinks took the rest
     if run.record["status"] == Status.FINISHED and was_closed and not earlier.changes:
@@ -82,9 +86,13 @@ def _sweep(name: str, output_dir: Path) -> Path | None:
         directory = Path(os.path.expanduser(name))  # noqa: PTH111  never raises
         return directory.resolve() if (directory / PLAN_FILE).is_file() else None
     plan, run = newest_plan(output_dir), newest_run(output_dir)
-    if plan is None or (run is not None and run.record["started"] > read_content(plan)["started"]):
-        plan = None if run is None else run.directory.parent
-    return plan.resolve() if plan is not None and (plan / PLAN_FILE).is_file() else None
+    files = [] if plan is None else [plan / PLAN_FILE]
+    files += [] if run is None else [run.directory / "run.json"]
+    last = newest(files, output_dir)
+    if last is None:
+        return None
+    sweep = plan if last.name == PLAN_FILE else last.parent.parent
+    return sweep.resolve() if sweep is not None and (sweep / PLAN_FILE).is_file() else None
 
 
 def _resume_sweep(directory: Path, overrides: list[str], *, retry_failed: bool) -> int:

@@ -5,6 +5,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ from expt.errors import UserError
 from expt.launch import (
     LOG_FILE,
     log_to,
+    print_git_trouble,
     print_notes,
     print_replaced,
     print_where_to_look,
@@ -154,6 +156,7 @@ class _Task:
         from expt.sweep.launch import launch
 
         assert self._workers is not None
+        print_git_trouble(self.console)
         print_notes(self.console, self._notes)
         try:
             if self.exit_codes:
@@ -184,9 +187,11 @@ def _rerun(args: Namespace) -> int:
     options, _ = take_options(args.overrides, {"output_dir": "outputs"})
     found = find_run(args.rerun, Path(options["output_dir"]))
     found.check_record()
-    job, _ = with_overrides(
-        read_frozen(found.directory, found.record), args.overrides, args.config_dir
-    )
+    frozen = read_frozen(found.directory, found.record)
+    is_chosen = any(override.startswith("output_dir=") for override in args.overrides)
+    if Path(frozen.config["output_dir"]).is_absolute() and not is_chosen:
+        frozen = replace(frozen, moved_to=found.output_dir)  # not where it was moved from
+    job, _ = with_overrides(frozen, args.overrides, args.config_dir)
     dataset = DataLoader()(job)
     output_dir = job.output_dir
     print_replaced(Console(), [job], args.config_dir)

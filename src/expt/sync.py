@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -15,10 +16,12 @@ from expt.command import run_command, take_options
 from expt.config.frozen import read_frozen
 from expt.config.paths import expanded
 from expt.errors import RunError, UserError
+from expt.record.copies import Copies, settled_sweep
 from expt.record.directories import HeldError, held
 from expt.record.following import reason
 from expt.record.journal import FILE_NAME, read_journal
-from expt.record.mlflow_store import prepare_mlflow, store_uri
+from expt.record.mlflow import restoring
+from expt.record.mlflow_store import DeletedError, prepare_mlflow, repair_store, store_uri
 from expt.record.planned import PLAN_FILE
 from expt.record.run import Run, Status
 from expt.runs.find import FoundRun, read_run
@@ -46,12 +49,22 @@ def _run(arguments: list[str]) -> int:
         nargs="*",
         help="run directories, or folders that hold some (default: output_dir=outputs)",
     )
-    args = parser.parse_args(arguments)
+    parser.add_argument(
+        "--restore",
+        action="store_true",
+        help="of the named directories: what was deleted in MLflow, with the experiment if that "
+        "was deleted",
+    )
+    args = parser.parse_intermixed_args(arguments)
     options, names = take_options(args.directories, {"output_dir": "outputs"})
     output_dir = Path(options["output_dir"])
     names = [str(expanded(name)) for name in names]
+    if args.restore and not names:
+        raise UserError("--restore: expected the directories of the runs or sweeps to restore.")
     directories = _find(names or [str(output_dir)], is_default=not names)
-    sync = _Sync(Console(), output_dir, frozenset(Path(name).resolve() for name in names))
+    sync = _Sync(
+        Console(), output_dir, frozenset(Path(name).resolve() for name in names), args.restore
+    )
     for close_first in (True, False):  # the dead are closed even if MLflow can't be reached
         for directory in directories:
             sync(directory, close_first)
@@ -97,15 +110,19 @@ class _Sync:
         output_dir: The folder of all runs, for a run that lies in none.
         named: Directories that the user named: they are told of though all is well, and closed
             though they are another host's.
+        restore: Whether to restore what was deleted in MLflow.
     """
 
     console: Console
     output_dir: Path
     named: frozenset[Path]
+    restore: bool = False
 
     def __post_init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self._done: set[Path] = set()
+        self._copies = Copies()
+        self._stores: set[Path] = set()  # the folders of which the store was looked at
         self._sweeps: set[Path] = set()  # of which a run was completed
 
     def __call__(self, directory: Path, close_first: bool) -> None:
@@ -134,7 +151,7 @@ class _Sync:
         try:
             content = read_content(directory)
             has_died = content["status"] == Status.RUNNING and is_alive(content) is False
-            if not has_died and directory not in self._sweeps:
+            if not (has_died or directory in self._sweeps or self.restore):
                 return
             plan = read_plan(directory)
             with plan.held():
@@ -146,8 +163,10 @@ class _Sync:
                     from expt.record.mlflow_sweep import MLflowSweep
 
                     sweep = run_of_sweep(plan)
-                    MLflowSweep(sweep, lambda _seconds: None).finish()
+                    MLflowSweep(sweep, lambda _seconds: None, restore=self.restore).finish()
                     plan.update(mlflow=sweep.record["mlflow"])
+        except DeletedError as error:
+            self._tell(directory, f"{error}. {restoring(directory)}")
         # A store lets through whatever its drivers raise.
         except Exception as error:  # noqa: BLE001
             self.counts["failed"] += 1
@@ -161,6 +180,7 @@ class _Sync:
             "closed": "closed",
             "running": "still running",
             "without": "recorded without MLflow",
+            "deleted": "deleted in MLflow",
             "failed": "not completed",
         }
         shown = ", ".join(f"{self.counts[k]} {text}" for k, text in words.items() if self.counts[k])
@@ -194,15 +214,18 @@ class _Sync:
         if not any(map(is_mlflow, job.config["recorder"].values())):
             self._end(directory, "without", None)
             return
+        origin = self._settle(run)
         params = make_params(job)
         whole = Run(run.directory, run.output_dir, job.config, params, run.record, is_resumed=True)
         prepare_mlflow()
         from expt.record.mlflow_run import MLflowRun
 
         try:
-            copy = MLflowRun(whole, is_new=False, busy=lambda _seconds: None)
+            copy = MLflowRun(whole, False, lambda _seconds: None, restore=self.restore)
             copy.advance()
             copy.finish()
+        except DeletedError as error:  # which the user did; no failure unless it is asked for
+            self._end(directory, "deleted", f"{error}. {restoring(run.directory)}")
         # A store lets through whatever its drivers raise.
         except Exception as error:  # noqa: BLE001
             self._end(directory, "failed", reason(error))
@@ -212,7 +235,23 @@ class _Sync:
             if told:
                 self._sweeps.add(run.directory.parent)
             text = f"added {told}" if told else "complete" if run.directory in self.named else None
+            if origin is not None and text is not None:
+                text = f"a copy of {origin['directory'] or 'another run'}; {text}"
             self._end(directory, "completed" if told else "complete", text)
+
+    def _settle(self, run: FoundRun) -> dict[str, Any] | None:
+        """Notes where a run lies by now; returns what it is a copy of, if that is new."""
+        if run.output_dir not in self._stores:
+            self._stores.add(run.output_dir)
+            for place in repair_store(run.output_dir):
+                self._tell(run.output_dir, f"MLflow's artifacts were in {place}, and now lie here")
+        sweep = run.directory.parent
+        if (sweep / PLAN_FILE).is_file():
+            settled_sweep(self._copies, sweep, run.output_dir)
+        changes = self._copies.settle(run.record, run.directory, run.output_dir)
+        if changes:
+            Run(run.directory, run.output_dir, {}, {}, run.record).update(**changes)
+        return changes.get("copied_from")
 
     def _end(self, directory: Path, outcome: str, text: str | None) -> None:
         self._done.add(directory)

@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from expt.command import run_command, take_options
-from expt.errors import UserError
-from expt.record.mlflow_store import database, is_embedded
+from expt.errors import RunError, UserError
+from expt.record.mlflow_store import database, is_embedded, repair_store
 from expt.servers.network import choose_port, in_address, is_local, public_host
 from expt.servers.pages import Pages
 from expt.servers.programs import make_mlflow, make_tensorboard
@@ -58,6 +58,7 @@ def _serve(
     elsewhere = _elsewhere()
     is_there = database(output_dir).exists() or not is_embedded(output_dir)
     if elsewhere is None and is_there:
+        _repair(output_dir)
         port = _port("MLflow", host, mlflow_port, _MLFLOW_PORT)
         programs.append(make_mlflow(output_dir, host, port))
     if not is_local(host):
@@ -74,6 +75,15 @@ def _serve(
             print(f"{name:<13} {text}")
         print("Ctrl-C stops", " and ".join(program.name for program in programs), flush=True)
         servers.wait()
+
+
+def _repair(output_dir: Path) -> None:
+    """Lets a store that was moved or copied show the artifacts beside it."""
+    try:
+        for place in repair_store(output_dir):
+            print(f"the MLflow store kept its artifacts in {place}; now it does beside itself")
+    except (OSError, RunError) as error:  # it can be read all the same
+        print(f"warning: MLflow may not find artifacts: {error}", file=sys.stderr)
 
 
 def _port(name: str, host: str, wanted: int | None, usual: int) -> int:

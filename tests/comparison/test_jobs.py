@@ -1,5 +1,6 @@
 """Sweeps that are not done, or that earlier runs are part of."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,23 @@ def test_an_earlier_run_stands_in_for_a_job(kind: str, folder: Path) -> None:
     assert not any("reused" in note for note in whole.notes)
     (job,) = select([str(SWEEP / "b")], (), Path("outputs")).runs
     assert job.directory == folder / EARLIER
+
+
+@pytest.mark.parametrize("original_stays", [False, True])
+def test_it_stands_in_too_where_the_folder_was_moved_or_copied_to(
+    original_stays: bool, folder: Path
+) -> None:
+    write_run(EARLIER, {"act": "tanh"}, values={"val/loss": 0.25})
+    write_run(SWEEP / "a", {"act": "tanh"}, seed=1, values={"val/loss": 0.75})
+    entry = {"status": "REUSED", "reused": str(folder / EARLIER)}
+    write_plan(SWEEP, a={"status": "FINISHED"}, b=entry)
+    shutil.copytree("outputs", "elsewhere")
+    if not original_stays:
+        shutil.rmtree("outputs")
+    (variant,) = compared(Path("elsewhere", *SWEEP.parts[1:])).variants
+    assert variant.values("val/loss") == {0: 0.25, 1: 0.75}
+    assert Path("elsewhere").resolve() in variant.runs[0].directory.resolve().parents
+    assert Path("elsewhere").resolve() in variant.runs[1].directory.resolve().parents
 
 
 @pytest.mark.parametrize("where", ["gone", "outside", "a link outside"])

@@ -235,6 +235,78 @@ def test_a_store_that_does_not_answer_is_told_and_the_dead_are_closed(
     assert _record(directory)["status"] == "KILLED"
 
 
+def _extend(directory: Path) -> None:
+    """Adds a line to the journal, as a run that was continued has more of them."""
+    last = list(read_journal(directory / "metrics.jsonl"))[-1]
+    with (directory / "metrics.jsonl").open("a") as journal:
+        journal.write(json.dumps({**last, "step": last["step"] + 1}) + "\n")
+
+
+def test_a_copied_run_and_its_original_have_a_run_each(
+    directory: Path, outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _sync(capsys=capsys)
+    copy = Path(shutil.copytree(directory, outputs / "a_copy"))
+    for run, count in ((copy, 3), (directory, 1)):
+        for _ in range(count):
+            _extend(run)
+    told = _sync(str(copy), str(directory), capsys=capsys)
+    assert told[0].startswith(f"{copy}: a copy of runs/{NAME}; added a new run, ")
+    stored = [assert_store_equals_files(run, store_uri(outputs)) for run in (copy, directory)]
+    assert stored[0].info.run_id != stored[1].info.run_id
+    assert stored[0].data.tags["expt.copied_from"] == stored[1].info.run_id
+    assert "expt.copied_from" not in stored[1].data.tags
+    assert _record(copy)["copied_from"]["mlflow"] == stored[1].info.run_id
+    assert _sync(capsys=capsys) == ["2 runs: 2 complete already"]
+
+
+def test_a_moved_folder_of_runs_is_synced_where_it_is(
+    directory: Path, outputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _sync(capsys=capsys)
+    before = assert_store_equals_files(directory, store_uri(outputs))
+    moved = outputs.absolute().rename(tmp_path / "moved & odd?")
+    artifacts = next(moved.glob("mlartifacts/*/artifacts/images"))
+    shutil.rmtree(artifacts)  # as of a run recorded after an earlier move that was not seen
+    (model,) = moved.glob("mlartifacts/models/*/artifacts")
+    shutil.rmtree(model)
+    told = _sync("output_dir=moved & odd?", capsys=capsys)
+    assert "artifacts were in file:///" in told[0]
+    assert "6 images, the model" in told[1]
+    after = assert_store_equals_files(moved / "runs" / NAME, store_uri(moved))
+    assert after.info.run_id == before.info.run_id
+    assert after.data.tags["run_directory"] == str(moved / "runs" / NAME)
+    assert not outputs.exists()
+
+
+@pytest.mark.parametrize("kind", ["run", "experiment"])
+def test_what_was_deleted_in_mlflow_stays_so_until_it_is_restored(
+    kind: str, directory: Path, outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _sync(capsys=capsys)
+    client, mlflow = client_of(store_uri(outputs)), _record(directory)["mlflow"]
+    getattr(client, f"delete_{kind}")(mlflow[f"{kind}_id"])
+    _extend(directory)
+    told = _sync(capsys=capsys)
+    assert "was deleted in MLflow. To restore it: python -m expt.sync --restore outputs" in told[0]
+    assert told[-1] == "1 run: 1 deleted in MLflow"
+    told = _sync("--restore", str(directory), capsys=capsys)
+    count = sum("/" in key for key in list(read_journal(directory / "metrics.jsonl"))[-1])
+    assert told[0].startswith(f"{directory}: added ")
+    assert f"{count} values" in told[0]
+    assert_store_equals_files(directory, store_uri(outputs))
+    with pytest.raises(UserError, match="--restore: expected the directories"):
+        sync._run(["--restore"])
+
+
+def test_what_is_gone_from_mlflow_for_good_is_made_anew(
+    directory: Path, outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _change(directory, mlflow={"run_id": "f" * 32, "experiment_id": "77"})
+    assert "added a new run" in _sync(capsys=capsys)[0]
+    assert_store_equals_files(directory, store_uri(outputs))
+
+
 def test_a_run_killed_at_any_instant_is_closed_and_completed(
     tmp_path: Path, run_command: Command
 ) -> None:

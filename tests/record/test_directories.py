@@ -1,10 +1,11 @@
 """Who may be at a run: one process, and none while its sweep is at work."""
 
+import time
 from pathlib import Path
 
 import pytest
 
-from expt.record.directories import HeldError, held
+from expt.record.directories import HeldError, allocate, held
 from expt.record.planned import PLAN_FILE
 
 
@@ -32,3 +33,21 @@ def test_a_job_is_its_sweeps_as_long_as_that_is_held(job: Path) -> None:
             pass
     with held(job), pytest.raises(HeldError, match="training this sweep"), held(job.parent):
         pytest.fail("the sweep was held while a job was")
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York", "UTC"])
+def test_a_directory_is_named_after_the_time_in_utc(
+    zone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        moment = 1_795_752_306.0
+        for name in ("gmtime", "localtime"):
+            convert = getattr(time, name)
+            monkeypatch.setattr(time, name, lambda *_, convert=convert: convert(moment))
+        assert allocate(tmp_path, "abc") == tmp_path / "2026-11-27" / "04-05-06Z_abc"
+        assert allocate(tmp_path, "abc").name == "04-05-06Z_abc-2"
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -23,6 +23,7 @@ from expt.errors import RunError
 from expt.record.mlflow import log_evaluation, store_uri
 from expt.record.mlflow_store import prepare_mlflow
 from expt.record.run import Run, Status
+from expt.runs.find import FoundRun
 
 # MLflow's own, when its pyfunc module is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
@@ -273,17 +274,32 @@ def test_secrets_stay_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "fish" not in text
 
 
+def _found(run: Run) -> FoundRun:
+    return FoundRun(run.directory, run.record, run.output_dir)
+
+
 def test_an_evaluation_is_added_or_a_dead_server_told(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not log_evaluation(run.output_dir, {}, "digits-val", 3, {"loss": 0.5})
+    assert not log_evaluation(_found(run), "digits-val", 3, {"loss": 0.5})
     _finish(run)
-    assert log_evaluation(run.output_dir, run.record, "digits-val", 3, {"loss": 0.5})
+    assert log_evaluation(_found(run), "digits-val", 3, {"loss": 0.5})
     data = _copy(run)._client.get_run(run.record["mlflow"]["run_id"]).data
     assert data.metrics["evaluate/digits-val/loss"] == 0.5
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:carp-fish@127.0.0.1:9")
     with pytest.raises(RunError, match=r"does not answer \(Connection refused\)"):
-        log_evaluation(run.output_dir, run.record, "digits-val", 3, {"loss": 0.5})
+        log_evaluation(_found(run), "digits-val", 3, {"loss": 0.5})
+
+
+def test_an_evaluation_of_a_deleted_or_removed_run_says_what_helps(run: Run) -> None:
+    _finish(run)
+    client, run_id = client_of(store_uri(run.output_dir)), run.record["mlflow"]["run_id"]
+    client.delete_run(run_id)
+    with pytest.raises(RunError, match=r"was deleted in MLflow\. .* expt\.sync --restore "):
+        log_evaluation(_found(run), "digits-val", 3, {"loss": 0.5})
+    run.record["mlflow"]["run_id"] = "f" * 32
+    with pytest.raises(RunError, match=r"To make the run anew: python -m expt\.sync "):
+        log_evaluation(_found(run), "digits-val", 3, {"loss": 0.5})
 
 
 def test_values_that_are_no_numbers_are_told_apart() -> None:

@@ -21,7 +21,7 @@ def _follower_can_be_found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _make() -> SeparateProcess:
     return SeparateProcess(
-        Witness, "witness", lambda run: f"Mend {run.directory.name}.", gc.collect
+        Witness, "witness", lambda run, _failure: f"Mend {run.directory.name}.", gc.collect
     )
 
 

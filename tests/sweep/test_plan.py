@@ -275,13 +275,23 @@ def test_one_process_alone_holds_it(directory: Path) -> None:
         pass
 
 
-def test_the_newest_is_that_of_the_last_day_and_time(tmp_path: Path) -> None:
+def test_the_newest_is_that_with_the_largest_number(tmp_path: Path) -> None:
     assert newest_plan(tmp_path) is None
-    for name in ("2026-01-02/09-00-00_a", "2026-01-10/08-00-00_b", "2026-01-10/07-59-59_c"):
-        (tmp_path / "sweeps" / name).mkdir(parents=True)
-        (tmp_path / "sweeps" / name / PLAN_FILE).touch()
+    places = {
+        "sweeps/2026-01-10/08-00-00_b": {"started": 5.0},  # recorded before there were numbers
+        "sweeps/2026-01-10/07-59-59_c": {"started": 9.0, "number": 1},
+        "elsewhere/mine": {"started": 2.0, "number": 3},
+        "sweeps/2026-01-12/07-59-59_d": {"started": 3.0, "number": 2},
+    }
+    for name, told in places.items():
+        (tmp_path / name).mkdir(parents=True)
+        place = {"id": "here", "directory": name, "number": told.pop("number", None)}
+        content = {**told, "place": place if place["number"] else None}
+        (tmp_path / name / PLAN_FILE).write_text(json.dumps(content))
     (tmp_path / "sweeps/2026-01-11/00-00-00_without").mkdir(parents=True)
-    assert newest_plan(tmp_path) == tmp_path / "sweeps/2026-01-10/08-00-00_b"
+    assert newest_plan(tmp_path) == tmp_path / "elsewhere/mine"
+    shutil.rmtree(tmp_path / "elsewhere")
+    assert newest_plan(tmp_path) == tmp_path / "sweeps/2026-01-12/07-59-59_d"
 
 
 def test_passwords_are_not_written(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ class ComparedRun:
         status: FINISHED, FAILED, KILLED, RUNNING or UNREADABLE.
         reason: Why it is not finished, or can't be read; None if there is nothing to tell.
         started: Seconds since 1970.
+        place: The id of the folder of runs that numbered it, and its number there.
         experiment: Its `name`.
         variant: Equal for the runs that differ by their seed alone.
         seed: Its seed.
@@ -62,6 +63,7 @@ class ComparedRun:
     status: str
     reason: str | None = None
     started: float = 0.0
+    place: tuple[str | None, int] = (None, 0)
     experiment: str = ""
     variant: str = ""
     seed: int | None = None
@@ -101,6 +103,7 @@ def read_compared(directory: Path) -> ComparedRun:
         status=status,
         reason=reason,
         started=float(record["started"]),
+        place=_place(record.get("place")),
         experiment=record.get("name") or "",
         variant=record.get("variant_hash") or _without_seed(params),
         seed=record.get("seed"),
@@ -211,6 +214,10 @@ def _larger_is_better(
         names = [name for name in names if name != watched.rpartition("/")[2]]
         names += [watched] if direction == "max" else []
     return frozenset(map(intern, names))
+
+
+def _place(place: Mapping[str, Any] | None) -> tuple[str | None, int]:
+    return (None, 0) if place is None else (intern(place["id"]), place["number"])
 
 
 def _reason(record: Mapping[str, Any], status: str) -> str | None:

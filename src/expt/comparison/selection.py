@@ -11,6 +11,7 @@ from expt.comparison.reading import ComparedRun
 from expt.comparison.values import as_text, plain
 from expt.errors import UserError, hint, nearest
 from expt.record.quoting import split_at_commas, unquoted
+from expt.runs.order import sweeps_by_age
 
 _MOST_NAMED = 20  # values in a message
 
@@ -67,7 +68,7 @@ def select(names: Sequence[str], filters: Sequence[str], output_dir: Path) -> Se
 
 def newest_sweep(output_dir: Path) -> Path | None:
     """Returns the directory of the sweep that began last, if there is one with a run in it."""
-    for folder in sorted((output_dir / "sweeps").glob("*/*"), reverse=True):
+    for folder in reversed(sweeps_by_age(output_dir)):
         if any(map(_has_begun, jobs_in(folder))):
             return folder
     return None

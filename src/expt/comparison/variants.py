@@ -8,6 +8,7 @@ from typing import Any
 from expt.comparison.reading import BEST, ComparedRun
 from expt.comparison.statistics import Difference, Summary, difference, summarize
 from expt.comparison.values import params_text
+from expt.runs.order import in_order
 
 COSTS = {
     "steps_per_s": "steps/s",
@@ -62,7 +63,7 @@ def make_variant(
     """
     finished = [run for run in runs if run.status == "FINISHED"]
     newest: dict[int | None, ComparedRun] = {}
-    for run in sorted(finished, key=lambda run: run.started):
+    for run in in_order(finished, lambda run: (run.started, *run.place)):
         if leading in run.metrics:
             newest[run.seed] = run
     counted = list(newest.values())

@@ -42,15 +42,20 @@ class Job:
         config: The plain values, nested as in `--cfg job`.
         choices: The option taken from each group, such as `{"act": "relu"}`.
         overrides: What the user typed for this job.
+        moved_to: The folder of all runs that a recorded job lies in by now, if that is known. Its
+            config has the folder of the time, perhaps relative to another working directory.
     """
 
     config: dict[str, Any]
     choices: dict[str, str]
     overrides: tuple[str, ...]
+    moved_to: Path | None = None
 
     @property
     def output_dir(self) -> Path:
         """The folder of all runs, absolute."""
+        if self.moved_to is not None:
+            return self.moved_to
         return expanded(self.config["output_dir"], "output_dir=").absolute()
 
     @classmethod

@@ -162,6 +162,7 @@ def with_overrides(
         {str(key): value for key, value in container.items()},
         choices,
         (*job.overrides, *overrides),
+        job.moved_to,
     )
     return changed, {override.key_or_group: override.value() for override in of_values}
 

@@ -48,18 +48,19 @@ def held(directory: Path, *, by_its_sweep: bool = False) -> Iterator[None]:
 def allocate(parent: Path, short_hash: str) -> Path:
     """Makes and returns `PARENT/DATE/TIME_HASH`, which did not exist before.
 
+    Date and time are UTC, as the Z after the time says, so that names sort in every time zone.
     Whoever comes second in the same second gets `TIME_HASH-2`.
 
     Raises:
         UserError: The directory can't be made.
     """
-    now = time.localtime()
+    now = time.gmtime()
     day = parent / time.strftime("%Y-%m-%d", now)
     try:
         day.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"output_dir: {error}") from error
-    name = f"{time.strftime('%H-%M-%S', now)}_{short_hash}"
+    name = f"{time.strftime('%H-%M-%SZ', now)}_{short_hash}"
     for number in count(1):
         directory = day / (name if number == 1 else f"{name}-{number}")
         try:

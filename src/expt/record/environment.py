@@ -1,8 +1,7 @@
-"""What else can change a run's numbers: code, versions, machine and environment."""
+"""What else can change a run's numbers: versions, machine and environment."""
 
 import os
 import platform
-import subprocess
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +21,6 @@ _PREFIXES = tuple(
     )
 )
 _NAMES = ("PYTHONHASHSEED", "LD_PRELOAD", "LD_LIBRARY_PATH")
-_LONGEST_DIFF = 1_000_000  # bytes
 
 
 def versions() -> dict[str, str]:
@@ -79,60 +77,6 @@ def environment() -> dict[str, str]:
         for name, value in sorted(os.environ.items())
         if (name in _NAMES or name.startswith(_PREFIXES)) and not looks_secret(name)
     }
-
-
-def git_state(directory: Path) -> dict[str, Any] | None:
-    """Returns the commit and whether files differ from it; None outside a git checkout."""
-    commit = _git(directory, "rev-parse", "HEAD")
-    changes = _git(directory, "status", "--porcelain")
-    if commit is None or changes is None:
-        return None
-    return {"commit": commit, "dirty": bool(changes)}
-
-
-def git_diff(directory: Path) -> str | None:
-    """Returns how files differ from the commit; None outside a git checkout.
-
-    Files that git does not know are named above the diff (a folder of them by its own name),
-    which `git apply` passes over. Secrets are hidden, and what is beyond 1 MB is left out.
-    """
-    listing = ("ls-files", "--others", "--exclude-standard", "--directory", "--full-name", ":/")
-    unknown = _git(directory, *listing)
-    diff = _git(directory, "diff", "HEAD", "--no-color", "--no-ext-diff", "--no-textconv")
-    if unknown is None or diff is None:
-        return None
-    text = ""
-    if unknown:
-        text = "".join(f"# not known to git: {name}\n" for name in unknown.splitlines())
-    if diff:
-        text += f"{diff}\n"
-    return _shortened(redacted(text))
-
-
-def _shortened(text: str) -> str:
-    """Cuts a diff that is too long after a whole line."""
-    encoded = text.encode()
-    if len(encoded) <= _LONGEST_DIFF:
-        return text
-    kept = encoded[:_LONGEST_DIFF].rpartition(b"\n")[0].decode(errors="replace")
-    return f"{kept}\n# cut off here: the diff has {len(encoded):,} bytes\n"
-
-
-def _git(directory: Path, *arguments: str) -> str | None:
-    """Returns what git prints, but for line ends at its end; None if it fails."""
-    try:
-        done = subprocess.run(
-            ("git", *arguments),
-            cwd=directory,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.rstrip("\n")
 
 
 def _cpu_model() -> str:

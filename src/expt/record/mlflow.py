@@ -1,17 +1,29 @@
 """MLflow: the recorder, where its store is, and values that are added to a run later."""
 
+import logging
 import os
+import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from expt.errors import RunError
+from expt.record.copies import Copies
 from expt.record.following import CopyFollower, reason
-from expt.record.mlflow_store import database, is_embedded, prepare_mlflow
+from expt.record.mlflow_store import (
+    DELETED,
+    DeletedError,
+    database,
+    is_deleted,
+    is_embedded,
+    prepare_mlflow,
+)
 from expt.record.mlflow_store import store_uri as store_uri
 from expt.record.process import Listener, SeparateProcess
 from expt.record.run import Run
+from expt.runs.find import FoundRun
+
+_log = logging.getLogger(__name__)
 
 
 class MLflowRecorder(SeparateProcess):
@@ -47,14 +59,11 @@ def make_sweep_follower(listener: Listener) -> CopyFollower:
     return CopyFollower(lambda run, _is_new: MLflowSweep(run, listener.busy), listener)
 
 
-def log_evaluation(
-    output_dir: Path, record: Mapping[str, Any], name: str, step: int, values: Mapping[str, float]
-) -> bool:
+def log_evaluation(run: FoundRun, name: str, step: int, values: Mapping[str, float]) -> bool:
     """Adds the metrics of a later evaluation to a run, as `evaluate/NAME/METRIC`.
 
     Args:
-        output_dir: The folder of all runs.
-        record: The content of the run's run.json.
+        run: The one that was evaluated.
         name: What was evaluated.
         step: The step of the evaluated model.
         values: By metric.
@@ -65,8 +74,16 @@ def log_evaluation(
     Raises:
         RunError: The store does not take them.
     """
+    output_dir, place = run.output_dir, run.record.get("mlflow")
     is_missing = is_embedded(output_dir) and not database(output_dir).exists()
-    if not record.get("mlflow") or is_missing:
+    if not place or is_missing:
+        return False
+    if "id" in Copies().settle(run.record, run.directory, output_dir):
+        _log.warning(
+            "mlflow: the run is a copy, and has no run of its own in MLflow yet; the evaluation is "
+            "not added to the original's. To make one: python -m expt.sync %s",
+            _shown(run.directory),
+        )
         return False
     prepare_mlflow()
     from mlflow import MlflowClient
@@ -76,13 +93,32 @@ def log_evaluation(
     metrics = [Metric(f"evaluate/{name}/{key}", v, now, step) for key, v in values.items()]
     try:
         client = MlflowClient(store_uri(output_dir))
-        client.log_batch(record["mlflow"]["run_id"], metrics=metrics)
+        if is_deleted(client.get_run(place["run_id"])):
+            raise DeletedError(f"the run {place['run_id']}")
+        client.log_batch(place["run_id"], metrics=metrics)
     # MLflow lets through whatever its database's driver raises.
     except Exception as error:
-        raise RunError(f"mlflow: the evaluation could not be added: {reason(error)}.") from error
+        text = f"mlflow: the evaluation could not be added: {reason(error)}."
+        if getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST":
+            text += f" To make the run anew: python -m expt.sync {_shown(run.directory)}"
+        elif isinstance(error, DeletedError):
+            text += f" {restoring(run.directory)}"
+        raise RunError(text) from error
     return True
 
 
-def _remedy(run: Run) -> str:
-    directory = os.path.relpath(run.directory)
-    return f"The journal has everything; `python -m expt.sync {directory}` completes it."
+def restoring(directory: Path) -> str:
+    """Returns how a user restores what was deleted in MLflow of a run or a sweep."""
+    return f"To restore it: python -m expt.sync --restore {_shown(directory)}"
+
+
+def _remedy(run: Run, failure: str) -> str:
+    if DELETED in failure:
+        return restoring(run.directory)
+    return (
+        f"The journal has everything; `python -m expt.sync {_shown(run.directory)}` completes it."
+    )
+
+
+def _shown(directory: Path) -> str:
+    return shlex.quote(os.path.relpath(directory))

@@ -63,7 +63,9 @@ def log_model(
         if model.status != LoggedModelStatus.READY and MODEL_TAG in model.tags:
             client.delete_logged_model(model.model_id)
         elif model.tags.get(MODEL_TAG) == digest:
-            return False
+            if client.list_logged_model_artifacts(model.model_id):
+                return False
+            client.delete_logged_model(model.model_id)  # its files were lost
     signature = make_signature(record)
     created = client.create_logged_model(
         experiment_id,

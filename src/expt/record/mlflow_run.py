@@ -8,21 +8,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from filelock import FileLock
-from mlflow.entities import Metric
+from mlflow.entities import Metric, ViewType
 from mlflow.exceptions import MlflowException
 
-from expt.errors import RunError
 from expt.record.journal import FILE_NAME, complete_size, read_journal
 from expt.record.mlflow_description import describe, digest
 from expt.record.mlflow_images import MLflowImages
 from expt.record.mlflow_model import MODEL_TAG, log_model
 from expt.record.mlflow_store import (
+    LOCK,
+    DeletedError,
     find_experiment,
+    is_deleted,
+    is_embedded,
     open_store,
     request_seconds,
+    restore_run,
     seconds_to_open,
 )
-from expt.record.mlflow_sweep import ID_TAG, PARENT_TAG, SOURCE, find_sweep
+from expt.record.mlflow_sweep import (
+    ID_TAG,
+    PARENT_TAG,
+    SOURCE,
+    copied_tag,
+    find_sweep,
+)
 from expt.record.run import Run, Status
 
 _METRICS_A_REQUEST = 1_000
@@ -37,6 +47,7 @@ class Added:
 
     Attributes:
         run: Whether there was no run in the store.
+        restored: Whether the run was restored.
         values: The number of values.
         images: The number of pictures.
         model: Whether the best model was added.
@@ -44,6 +55,7 @@ class Added:
     """
 
     run: bool = False
+    restored: bool = False
     values: int = 0
     images: int = 0
     model: bool = False
@@ -52,6 +64,7 @@ class Added:
     def __str__(self) -> str:
         told = {
             "a new run": self.run,
+            "the restored run": self.restored,
             f"{self.values:,} values": self.values,
             f"{self.images:,} images": self.images,
             "the model": self.model,
@@ -68,23 +81,29 @@ class MLflowRun:
     times in whole milliseconds.
     """
 
-    def __init__(self, run: Run, is_new: bool, busy: Callable[[float], None]) -> None:
+    def __init__(
+        self, run: Run, is_new: bool, busy: Callable[[float], None], *, restore: bool = False
+    ) -> None:
         """Finds or creates the run in the store and describes it there.
 
         Args:
             run: Its run.json gets the ids of the run and the experiment.
             is_new: Whether no earlier process or try can have created it.
-            busy: Told before a request how many seconds it may take.
+            busy: Called before a request with how many seconds it may take.
+            restore: Whether to restore a run or an experiment that was deleted in the store.
+
+        Raises:
+            DeletedError: One was deleted, and is not to be restored.
         """
         self.added = Added()
-        self._run, self._tell_busy = run, busy
+        self._run, self._tell_busy, self._restores = run, busy, restore
         record = run.record
         self._id = record.get("id") or digest([record["run_name"], record["started"]])[:32]
         # Creating a database, an experiment or a run is a race between processes.
-        with FileLock(run.output_dir / ".mlflow.lock", timeout=10 * request_seconds()):
+        with FileLock(run.output_dir / LOCK, timeout=10 * request_seconds()):
             self._busy(seconds_to_open(run.output_dir))
             self._client = open_store(run.output_dir)
-            self._experiment_id = find_experiment(self._client, run.config["name"], run.output_dir)
+            self._experiment_id = self._find_experiment(run.config["name"])
             found = None if is_new else self._find()
             self._stored = found or self._create()
         info = self._stored.info
@@ -137,33 +156,41 @@ class MLflowRun:
     def _busy(self, more_seconds: float = 0.0) -> None:
         self._tell_busy(request_seconds() + more_seconds)
 
+    def _find_experiment(self, name: str) -> str:
+        return find_experiment(self._client, name, self._run.output_dir, restore=self._restores)
+
     def _find(self) -> Any | None:
         """Finds the run by its id in run.json, else by its tag: an answer may have been lost."""
-        run_id = (self._run.record.get("mlflow") or {}).get("run_id")
+        stored, run_id = None, (self._run.record.get("mlflow") or {}).get("run_id")
         if run_id is not None:
             try:
                 stored = self._client.get_run(run_id)
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
-            else:
-                if stored.info.lifecycle_stage != "active":
-                    raise RunError(f"the run {run_id} has been deleted from the store")
-                return stored
-        return next(iter(self._named_alike()), None)
+        if stored is None:
+            found = [*self._named_alike(), *self._named_alike(ViewType.DELETED_ONLY)]
+            stored = next(iter(found), None)
+        if stored is None or not is_deleted(stored):
+            return stored
+        if not self._restores:
+            raise DeletedError(f"the run {stored.info.run_id}")
+        self.added.restored = True
+        return restore_run(self._client, stored)
 
-    def _named_alike(self) -> list[Any]:
+    def _named_alike(self, view: int = ViewType.ACTIVE_ONLY) -> list[Any]:
         """The store's runs of this run, the first one first; a repeated request makes doubles."""
         order = ["attributes.start_time", "attributes.run_id"]
         tag = f"tags.`{ID_TAG}` = '{self._id}'"
-        return list(self._client.search_runs([self._experiment_id], tag, order_by=order))
+        found = self._client.search_runs([self._experiment_id], tag, view, order_by=order)
+        return list(found)
 
     def _create(self) -> Any:
         self.added.run = True
         record = self._run.record
-        tags = {ID_TAG: self._id, **SOURCE}
+        tags = {ID_TAG: self._id, **SOURCE, **copied_tag(record)}
         if (sweep := record.get("sweep")) is not None:
-            place = find_experiment(self._client, sweep["experiment"], self._run.output_dir)
+            place = self._find_experiment(sweep["experiment"])
             tags[PARENT_TAG] = find_sweep(self._client, place, sweep, record["started"])
         return self._client.create_run(
             self._experiment_id,
@@ -205,8 +232,9 @@ class MLflowRun:
             return
         with file.open("rb") as content:
             content_hash = hashlib.file_digest(content, "sha256").hexdigest()
-        if self._stored.data.tags.get(MODEL_TAG) == content_hash:
-            return
+        is_known = self._stored.data.tags.get(MODEL_TAG) == content_hash
+        if is_known and not is_embedded(self._run.output_dir):
+            return  # a server keeps what it has; beside a moved store, files may be missing
         self.added.model = log_model(
             self._client, self._stored, file, content_hash, self._run.record, self._busy
         )

@@ -2,10 +2,23 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-_DATABASE, _ARTIFACTS = "mlflow.db", "mlartifacts"
+from filelock import FileLock
+
+from expt.errors import RunError
+from expt.record.mlflow_moved import ARTIFACTS, relocate
+
+LOCK = ".mlflow.lock"
+"""The file in the folder of all runs that is locked while the store is opened."""
+
+DELETED = "was deleted in MLflow"
+"""In the message of an error that `expt.sync --restore` undoes."""
+
+_DATABASE = "mlflow.db"
 _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 # A call to a server that is down or hangs ends within seconds; a user's own values are kept.
 _ENVIRONMENT = {
@@ -20,9 +33,17 @@ _ENVIRONMENT = {
 _TRIES_TO_OPEN = 3  # MLflow's 10 take 100 seconds to tell of a database that can't be opened
 
 
+class DeletedError(RunError):
+    """An experiment, a run or a sweep's run was deleted in MLflow, and can be restored."""
+
+    def __init__(self, what: str) -> None:
+        """Makes an error of what was deleted, such as `the run 1234`."""
+        super().__init__(f"{what} {DELETED}")
+
+
 def prepare_mlflow() -> None:
     """Imports MLflow, with what it reads from the environment; takes seconds."""
-    for name, value in _ENVIRONMENT.items():
+    for name, value in {**_ENVIRONMENT, **home()}.items():
         os.environ.setdefault(name, value)
     import mlflow  # noqa: F401
 
@@ -37,14 +58,38 @@ def prepare_mlflow() -> None:
     logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
+def home() -> Mapping[str, str]:
+    """Returns a HOME for a user who has none; MLflow can't be imported without one.
+
+    In containers a user may have a number alone. No folder stands in: what lies in a shared one
+    may be anybody's.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        return {"HOME": "/nonexistent"}
+    return {}
+
+
 def store_uri(output_dir: Path) -> str:
     """Returns the address of the MLflow store: MLFLOW_TRACKING_URI, else the embedded one."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database(output_dir)}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or _sqlite_uri(database(output_dir))
 
 
 def is_embedded(output_dir: Path) -> bool:
     """Whether the store is the one in the folder of all runs."""
-    return store_uri(output_dir) == f"sqlite:///{database(output_dir)}"
+    return store_uri(output_dir) == _sqlite_uri(database(output_dir))
+
+
+def _sqlite_uri(file: Path) -> str:
+    """Returns the address of a database; SQLAlchemy decodes what follows `sqlite:///`.
+
+    MLflow makes the folder of an address as it is written, encoded, unless a driver is named.
+    """
+    path = str(file)
+    if "?" in path or "%" in path:
+        return f"sqlite+pysqlite:///{quote(path)}"
+    return f"sqlite:///{path}"
 
 
 def database(output_dir: Path) -> Path:
@@ -54,36 +99,89 @@ def database(output_dir: Path) -> Path:
 
 def artifacts_uri(output_dir: Path) -> str:
     """Returns where the embedded store keeps pictures and models."""
-    return (output_dir / _ARTIFACTS).resolve().as_uri()
+    return (output_dir / ARTIFACTS).resolve().as_uri()
 
 
 def open_store(output_dir: Path) -> Any:
     """Returns a client of the store; an embedded one is made if need be.
 
     It is made whole or not at all: MLflow can't go on with the half of a database that a killed
-    process leaves. Only one process may do this at a time.
+    process leaves. One whose folder was moved or copied is repaired. Only one process may do this
+    at a time.
+
+    Raises:
+        RunError: The store was moved and can't be repaired.
     """
     from mlflow import MlflowClient
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from mlflow.tracking._tracking_service import utils
 
     file = database(output_dir)
     if is_embedded(output_dir) and not file.exists():
         partial = file.with_name(f"partial-{_DATABASE}")
         for rest in file.parent.glob(f"{partial.name}*"):
             rest.unlink()
-        store = SqlAlchemyStore(f"sqlite:///{partial}", artifacts_uri(output_dir))
+        store = SqlAlchemyStore(_sqlite_uri(partial), artifacts_uri(output_dir))
         store.engine.dispose()
         partial.replace(file)
+    elif is_embedded(output_dir):
+        relocate(file, artifacts_uri(output_dir))
+        # MLflow remembers by a run's id where its artifacts are; a copied store has the same ids.
+        getattr(utils, "_artifact_repos_cache", {}).clear()
     return MlflowClient(store_uri(output_dir))
 
 
-def find_experiment(client: Any, name: str, output_dir: Path) -> str:
-    """Finds or creates an experiment; a server keeps artifacts where it likes."""
+def repair_store(output_dir: Path) -> list[str]:
+    """Repairs an embedded store whose folder was moved or copied, for who opens it without us.
+
+    Returns:
+        Where it kept its artifacts before; nothing if it has not been moved.
+
+    Raises:
+        RunError: The store was moved and can't be written to.
+    """
+    if not is_embedded(output_dir) or not database(output_dir).exists():
+        return []
+    with FileLock(output_dir / LOCK, timeout=60):
+        return relocate(database(output_dir), artifacts_uri(output_dir))
+
+
+def find_experiment(client: Any, name: str, output_dir: Path, *, restore: bool = False) -> str:
+    """Finds or creates an experiment; a server keeps artifacts where it likes.
+
+    Args:
+        client: Of the store.
+        name: The experiment's.
+        output_dir: The folder of all runs.
+        restore: Whether to restore one that was deleted, and with it all of its runs.
+
+    Raises:
+        DeletedError: It was deleted, and is not to be restored.
+    """
     experiment = client.get_experiment_by_name(name)
-    if experiment is not None:
-        return str(experiment.experiment_id)
-    place = artifacts_uri(output_dir) if is_embedded(output_dir) else None
-    return str(client.create_experiment(name, artifact_location=place))
+    if experiment is None:
+        place = artifacts_uri(output_dir) if is_embedded(output_dir) else None
+        return str(client.create_experiment(name, artifact_location=place))
+    if is_deleted(experiment):
+        if not restore:
+            raise DeletedError(f"the experiment {name!r}")
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)
+
+
+def is_deleted(stored: Any) -> bool:
+    """Whether a run or an experiment, as a store returned it, waits there to be removed."""
+    return bool(getattr(stored, "info", stored).lifecycle_stage != "active")
+
+
+def restore_run(client: Any, stored: Any) -> Any:
+    """Restores a deleted run, and its experiment if that was deleted; returns the run."""
+    info = stored.info
+    if is_deleted(client.get_experiment(info.experiment_id)):
+        client.restore_experiment(info.experiment_id)
+    if is_deleted(client.get_run(info.run_id)):
+        client.restore_run(info.run_id)
+    return client.get_run(info.run_id)
 
 
 def seconds_to_open(output_dir: Path) -> float:

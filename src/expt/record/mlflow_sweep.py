@@ -4,11 +4,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from filelock import FileLock
+from mlflow.entities import ViewType
 
 from expt.record.mlflow_store import (
+    LOCK,
+    DeletedError,
     find_experiment,
+    is_deleted,
     open_store,
     request_seconds,
+    restore_run,
     seconds_to_open,
 )
 from expt.record.planned import NOTE, SUMMARY
@@ -16,6 +21,8 @@ from expt.record.run import Run
 
 ID_TAG = "expt.id"
 """The tag by which a run is found again."""
+COPIED_TAG = "expt.copied_from"
+"""The tag by which the run of a copied directory names the original's."""
 PARENT_TAG = "mlflow.parentRunId"
 SOURCE = {"mlflow.source.name": "expt.run", "mlflow.source.type": "LOCAL"}
 _NOTE_TAG = "mlflow.note.content"  # is shown at the top of a run's page
@@ -25,24 +32,37 @@ _NOTE_LENGTH = 8_000
 class MLflowSweep:
     """The run of a whole sweep."""
 
-    def __init__(self, run: Run, busy: Callable[[float], None]) -> None:
+    def __init__(self, run: Run, busy: Callable[[float], None], *, restore: bool = False) -> None:
         """Finds or creates it.
 
         Args:
             run: The sweep as if it were a run: its record has its `id`, `name`, `started` and
                 `number_of_jobs`, and in the end `status` and `ended`; its directory may have a
                 summary by then. It is told the ids of its run and of the experiment.
-            busy: Told before a request how many seconds it may take.
+            busy: Called before a request with how many seconds it may take.
+            restore: Whether to restore its run or experiment if that was deleted in the store.
+
+        Raises:
+            DeletedError: One was deleted, and is not to be restored.
         """
         self._run, self._tell_busy = run, busy
         record = run.record
-        with FileLock(run.output_dir / ".mlflow.lock", timeout=10 * request_seconds()):
+        with FileLock(run.output_dir / LOCK, timeout=10 * request_seconds()):
             self._busy(seconds_to_open(run.output_dir))
             self._client = open_store(run.output_dir)
-            experiment_id = find_experiment(self._client, run.config["name"], run.output_dir)
+            experiment_id = find_experiment(
+                self._client, run.config["name"], run.output_dir, restore=restore
+            )
             self._run_id = find_sweep(self._client, experiment_id, record, record["started"])
+            stored = self._client.get_run(self._run_id)
+            if is_deleted(stored):
+                if not restore:
+                    raise DeletedError(f"the sweep's run {self._run_id}")
+                restore_run(self._client, stored)
         run.update(mlflow={"run_id": self._run_id, "experiment_id": experiment_id})
         self._client.update_run(self._run_id, status="RUNNING")
+        for key, value in copied_tag(record).items():
+            self._set_tag(key, value)
         self._set_tag("sweep_directory", str(run.directory))
         self._set_tag("jobs", str(record["number_of_jobs"]))
 
@@ -72,6 +92,13 @@ class MLflowSweep:
         self._tell_busy(request_seconds() + more_seconds)
 
 
+def copied_tag(record: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the tag of a run or sweep that began as a copy: the id of the original's run."""
+    origin = record.get("copied_from") or {}
+    original = origin.get("mlflow") or origin.get("id")
+    return {COPIED_TAG: str(original)} if original else {}
+
+
 def find_sweep(client: Any, experiment_id: str, sweep: Mapping[str, Any], started: float) -> str:
     """Finds or creates the run of a sweep; only one process may do this at a time.
 
@@ -82,11 +109,13 @@ def find_sweep(client: Any, experiment_id: str, sweep: Mapping[str, Any], starte
         started: Seconds since 1970.
 
     Returns:
-        The id of the run in the store.
+        The id of the run in the store, which may have been deleted there.
     """
-    found = client.search_runs([experiment_id], f"tags.`{ID_TAG}` = '{sweep['id']}'")
-    if found:
-        return str(found[0].info.run_id)
+    tag = f"tags.`{ID_TAG}` = '{sweep['id']}'"
+    for view in (ViewType.ACTIVE_ONLY, ViewType.DELETED_ONLY):
+        found = client.search_runs([experiment_id], tag, view)
+        if found:
+            return str(found[0].info.run_id)
     created = client.create_run(
         experiment_id,
         run_name=sweep["name"],

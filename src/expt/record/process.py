@@ -64,7 +64,8 @@ class SeparateProcess:
     Args:
         make_follower: Makes the follower of a run, in the child; pickle must find it by name.
         name: What the user is told the recorder is called.
-        remedy: Returns how the user completes a run that was not recorded to its end.
+        remedy: Returns how the user completes a run that was not recorded to its end, from the
+            run and what failed.
         prepare: Is called in the child at once; pickle must find it by name.
     """
 
@@ -72,7 +73,7 @@ class SeparateProcess:
         self,
         make_follower: MakeFollower,
         name: str,
-        remedy: Callable[[Run], str],
+        remedy: Callable[[Run, str], str],
         prepare: Callable[[], object],
     ) -> None:
         self._make_follower, self._remedy = make_follower, remedy
@@ -95,7 +96,8 @@ class SeparateProcess:
         longest = _SECONDS_WHEN_KILLED if status is Status.KILLED else inf
         failure = self._child.wait(self._run, longest)
         if failure is not None:
-            _log.warning("%s: incomplete: %s. %s", self._name, failure, self._remedy(self._run))
+            remedy = self._remedy(self._run, failure)
+            _log.warning("%s: incomplete: %s. %s", self._name, failure, remedy)
 
     def stop(self) -> None:
         """Ends the child."""

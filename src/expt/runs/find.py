@@ -11,8 +11,17 @@ from typing import Any
 from expt.errors import UserError
 from expt.runs.kinds import read_json, wrong_place
 from expt.runs.life import status_of
+from expt.runs.order import (
+    PLACE,
+    PLACE_FILE,
+    RUN_FILE,
+    SWEEP_FILE,
+    is_at_home,
+    newest,
+    place_ids,
+    records_in,
+)
 
-_RUN_FILE = "run.json"
 _MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
 _LONGEST_NAME = 100  # bytes, which file systems count; a letter can have four
 
@@ -25,6 +34,8 @@ _OF_ALL: Mapping[str, Any] = {
     "closed": (None, bool),
     "mlflow": (None, {"run_id": str, "experiment_id": (None, str)}),
     "process": (None, dict),
+    "place": (None, PLACE),
+    "copied_from": (None, dict),
 }
 _SHAPE = [(None, int)]
 _SCALE = {"mean": [float], "deviation": [float]}
@@ -124,12 +135,12 @@ def find_run(name: str, output_dir: Path) -> FoundRun:
         return newest
     # Those of os.path never raise, whatever the name is.
     for directory in (Path(os.path.expanduser(name)), output_dir / name):  # noqa: PTH111
-        if os.path.isfile(directory / _RUN_FILE):  # noqa: PTH113
+        if os.path.isfile(directory / RUN_FILE):  # noqa: PTH113
             return read_run(directory, output_dir)
     if _MLFLOW_ID.fullmatch(name):
-        for run in _readable_runs(output_dir):
-            if (run.record.get("mlflow") or {}).get("run_id") == name:
-                return run
+        found = [run for run in _readable_runs(output_dir) if _mlflow_id(run) == name]
+        if found:  # a copy names the original's, until it is continued
+            return max(found, key=lambda run: is_at_home(run.record, run.directory))
         raise UserError(f"{name}: no run in {output_dir} has this MLflow run id.")
     raise UserError(
         f"{name}: there is no run. Expected a run's directory (one that holds a run.json), "
@@ -142,19 +153,19 @@ def read_run(directory: Path, output_dir: Path) -> FoundRun:
 
     Args:
         directory: The run's.
-        output_dir: The folder of all runs, unless the directory lies in another one's
-            `runs/DATE/` or `sweeps/DATE/SWEEP/`.
+        output_dir: The folder of all runs, unless the directory lies in another one.
 
     Raises:
         UserError: It is damaged.
     """
-    file = directory / _RUN_FILE
+    file = directory / RUN_FILE
     record = read_json(file)
     if not isinstance(record, dict) or "status" not in record:
         raise UserError(f"{file} is not the record of a run.")
     _check_kinds(directory, record, _OF_ALL)
     directory = directory.resolve()
-    return FoundRun(directory, record, _folder_above(directory) or output_dir.resolve())
+    above = folder_above(directory, record.get("place"), output_dir)
+    return FoundRun(directory, record, above or output_dir.resolve())
 
 
 def file_name(name: str) -> str:
@@ -167,46 +178,51 @@ def _check_kinds(directory: Path, record: Mapping[str, Any], kinds: Mapping[str,
     wrong = wrong_place(record, kinds)
     if wrong is not None:
         raise UserError(
-            f"{directory / _RUN_FILE} is damaged: {wrong!r} is missing or wrong. Put a copy of the "
+            f"{directory / RUN_FILE} is damaged: {wrong!r} is missing or wrong. Put a copy of the "
             "file in its place if there is one."
         )
 
 
-def _folder_above(directory: Path) -> Path | None:
-    """The folder that holds runs/DATE/RUN or sweeps/DATE/SWEEP/RUN, by what it is called."""
-    for depth, name in ((1, "runs"), (2, "sweeps")):
+def folder_above(
+    directory: Path, place: Mapping[str, Any] | None, given: Path | None = None
+) -> Path | None:
+    """Returns the folder of all runs that a directory lies in; None if there is no sign of one.
+
+    Args:
+        directory: A run's or a sweep's, resolved.
+        place: What its record says of its place. No path in it is used, only the folder's id.
+        given: What is taken to be the folder if the directory lies in it.
+    """
+    marked = [parent for parent in directory.parents if (parent / PLACE_FILE).is_file()]
+    for parent in marked if place else ():
+        if place is not None and place["id"] in (place_ids(parent) or ()):
+            return parent
+    # RUNS/DATE/RUN or SWEEPS/DATE/SWEEP/RUN, or of a sweep SWEEPS/DATE/SWEEP
+    is_sweep = (directory / SWEEP_FILE).is_file()
+    for depth, name in ((1, "sweeps" if is_sweep else "runs"), (2, "sweeps")):
         if len(directory.parents) > depth + 1 and directory.parents[depth].name == name:
             return directory.parents[depth + 1]
-    return None
+    if given is not None and directory.is_relative_to(given.resolve()):
+        return given.resolve()
+    return next(iter(marked), None)
 
 
 def newest_run(output_dir: Path) -> FoundRun | None:
-    """Returns the run that started last; day folders and names begin with the time.
+    """Returns the run that began last, wherever in the folder it lies.
 
     Raises:
-        UserError: Its record is damaged.
+        UserError: Its record is damaged, or one is that may be newer.
     """
-    newest = []
-    for kind, depth in (("runs", "*/*"), ("sweeps", "*/*")):
-        folders = sorted((output_dir / kind).glob(depth), reverse=True)
-        for folder in folders:
-            found = [read_run(file.parent, output_dir) for file in _run_files(folder)]
-            if found:
-                newest.append(max(found, key=_started))
-                break
-    return max(newest, key=_started, default=None)
+    file = newest(records_in(output_dir), output_dir)
+    return None if file is None else read_run(file.parent, output_dir)
 
 
-def _started(run: FoundRun) -> float:
-    return float(run.record["started"])
+def _mlflow_id(run: FoundRun) -> str | None:
+    return (run.record.get("mlflow") or {}).get("run_id")
 
 
 def _readable_runs(output_dir: Path) -> Iterator[FoundRun]:
     """A damaged run does not keep others from being found."""
-    for file in _run_files(output_dir):
+    for file in records_in(output_dir):
         with suppress(UserError):
             yield read_run(file.parent, output_dir)
-
-
-def _run_files(folder: Path) -> Iterator[Path]:
-    yield from folder.rglob(_RUN_FILE)

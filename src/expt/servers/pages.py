@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from expt.errors import UserError
 from expt.record.planned import REPORT, SUMMARY, read_mlflow_place
 from expt.runs.find import FoundRun, find_run, read_run
+from expt.runs.order import sweeps_by_age
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ class Pages:
         return []
 
     def _newest_sweep(self) -> list[FoundRun]:
-        """The runs of it that can be read; names begin with the time."""
-        for folder in sorted(self.output_dir.glob("sweeps/*/*"), reverse=True):
+        """The runs of it that can be read."""
+        for folder in reversed(sweeps_by_age(self.output_dir)):
             found = []
             for file in sorted(folder.glob("*/run.json")):
                 with suppress(UserError):

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from expt.record.mlflow_store import artifacts_uri, is_embedded, store_uri
+from expt.record.mlflow_store import artifacts_uri, home, is_embedded, store_uri
 from expt.servers.network import in_address, is_local, names_of
 from expt.servers.server import Program
 
@@ -35,6 +35,7 @@ def make_mlflow(output_dir: Path, host: str, port: int) -> Program:
     """Makes MLflow's server over the store at MLFLOW_TRACKING_URI, else over the embedded one."""
     options = {"--host": host, "--port": str(port), "--workers": "1"}
     environment = {
+        **home(),
         "MLFLOW_BACKEND_STORE_URI": store_uri(output_dir),  # lists of processes show arguments
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # several processes, and 2 GB of memory

@@ -14,6 +14,8 @@ from expt.assembly import DataLoader
 from expt.errors import RunError, Terminated
 from expt.launch import log_to
 from expt.record.environment import process
+from expt.record.mlflow import restoring
+from expt.record.mlflow_store import DELETED
 from expt.record.run import Run, Status
 from expt.signals import Interruption, deferred_signals
 from expt.sweep import worker
@@ -160,9 +162,10 @@ class _Conductor:
         print_outcome(plan, console)
         if failure is not None:
             where = shlex.quote(os.path.relpath(plan.directory))
-            _log.warning(
-                "mlflow: incomplete: %s. `python -m expt.resume %s` completes it.", failure, where
-            )
+            way = f"To complete it: python -m expt.resume {where}"
+            if DELETED in failure:
+                way = restoring(plan.directory)
+            _log.warning("mlflow: incomplete: %s. %s", failure, way)
 
     def _submit(self, retry_failed: bool) -> int:
         """Hands the first jobs that have not ended to the workers; returns how many there are."""

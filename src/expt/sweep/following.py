@@ -5,6 +5,7 @@ from math import inf
 from typing import Any
 
 from expt.assembly import is_mlflow, make_params
+from expt.record.copies import Copies, settled_sweep
 from expt.record.mlflow import make_follower, make_sweep_follower, prepare
 from expt.record.planned import PLAN_FILE
 from expt.record.process import FollowingProcess
@@ -141,6 +142,24 @@ class Following:
 def is_followed(plan: Plan) -> bool:
     """Whether a job's recorders ask for a copy in MLflow."""
     return any(map(_is_followed, plan.jobs))
+
+
+def settle(plan: Plan) -> None:
+    """Notes in the records of a sweep and its runs that they were moved, or copied.
+
+    Copies get runs of their own in MLflow, with all values, as soon as the sweep is followed.
+    """
+    copies = Copies()
+    settled_sweep(copies, plan.directory, plan.output_dir)
+    for job in plan.jobs:
+        record = job.record()
+        if record is None:
+            continue
+        changes = copies.settle(record, job.directory, plan.output_dir)
+        if "id" in changes:
+            changes["closed"] = False
+        if changes:
+            Run(job.directory, plan.output_dir, {}, {}, record).update(**changes)
 
 
 def run_of_sweep(plan: Plan) -> Run:

@@ -15,6 +15,7 @@ from expt.launch import print_where_to_look
 from expt.sweep.checking import check_kinds
 from expt.sweep.conduct import Limits, conduct, to_do
 from expt.sweep.data import check_data
+from expt.sweep.following import settle
 from expt.sweep.outcome import exit_code, print_outcome
 from expt.sweep.plan import JobStatus, Plan, PlannedJob, read_plan
 from expt.sweep.reuse import reuse_finished
@@ -77,6 +78,7 @@ def go_on(directory: Path, console: Console, *, retry_failed: bool) -> int:
     """
     plan = read_plan(directory)
     with plan.held():
+        settle(plan)
         plan = read_plan(directory)  # as the one that held it before has left it
         waiting = to_do(plan, retry_failed=retry_failed)
         if not waiting and plan.facts.get("is_complete"):

@@ -1,11 +1,12 @@
 """The plan of a sweep: its jobs, composed and frozen before the first starts; sweep.json."""
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ from expt.config.frozen import CONFIG_FILE, read_frozen
 from expt.errors import UserError
 from expt.record.directories import held
 from expt.record.environment import process
+from expt.record.place import claim
 from expt.record.planned import PLAN_FILE
 from expt.record.run import Membership
 from expt.record.secrets import redacted
-from expt.runs.find import read_run
+from expt.runs.find import folder_above, read_run
 from expt.runs.kinds import read_json, wrong_place
+from expt.runs.order import PLACE, newest, records_in
 
 
 class JobStatus(StrEnum):
@@ -42,6 +45,7 @@ _KINDS: Mapping[str, Any] = {
     "started": float,
     "status": {"RUNNING", "FINISHED", "FAILED", "KILLED"},
     "process": (None, dict),
+    "place": (None, PLACE),
     "jobs": [
         {
             "directory": str,
@@ -68,7 +72,8 @@ class PlannedJob:
         variant: Its values of what varies in the sweep, the seed left out.
         status: How it stands.
         error: Why it failed.
-        reused: The directory of the earlier run that stands in for it.
+        reused: The directory of the earlier run that stands in for it; read back, from that of
+            the sweep.
     """
 
     directory: Path
@@ -184,7 +189,8 @@ class Plan:
             file.parent.mkdir(parents=True, exist_ok=True)
             OmegaConf.save(one.config, file)
             OmegaConf.save(list(one.job.overrides), file.with_name("overrides.yaml"))
-        self.update()
+        place = claim(self.output_dir, self.directory)
+        self.update(place=place, output_dir=str(self.output_dir))
 
     def held(self) -> AbstractContextManager[None]:
         """Keeps other processes from the sweep and its runs; raises a UserError if one is there."""
@@ -200,7 +206,8 @@ class Plan:
                 "choices": each.job.choices,
                 "status": each.status,
                 "error": each.error,
-                "reused": each.reused,
+                # From the sweep's directory: that is moved with the folder of all runs.
+                "reused": each.reused and os.path.relpath(each.reused, self.directory.resolve()),
             }
             for each in self.jobs
         ]
@@ -224,7 +231,7 @@ def read_plan(directory: Path) -> Plan:
         UserError: The plan, or the config of a job, is damaged.
     """
     content = read_content(directory)
-    jobs = []
+    outputs, jobs = folder_above(directory.resolve(), content.get("place")), []
     for entry in content.pop("jobs"):
         place = directory / entry["directory"]
         if not _is_inside(place, directory):
@@ -234,7 +241,7 @@ def read_plan(directory: Path) -> Plan:
         jobs.append(
             PlannedJob(
                 place,
-                read_frozen(place, {**_of_process(place), **entry}),
+                replace(read_frozen(place, {**_of_process(place), **entry}), moved_to=outputs),
                 entry["run_hash"],
                 entry["variant"],
                 JobStatus(entry["status"]),
@@ -256,9 +263,13 @@ def _of_process(directory: Path) -> dict[str, Any]:
 
 
 def newest_plan(output_dir: Path) -> Path | None:
-    """Returns the directory of the sweep that was planned last; day folders begin with the date."""
-    plans = (output_dir / "sweeps").glob(f"*/*/{PLAN_FILE}")
-    return max((file.parent for file in plans), default=None)
+    """Returns the directory of the sweep that was planned last, wherever in the folder it lies.
+
+    Raises:
+        UserError: A plan is damaged that may be newer.
+    """
+    file = newest(records_in(output_dir, PLAN_FILE), output_dir)
+    return None if file is None else file.parent
 
 
 def read_content(directory: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from expt.record.run import Status
+from expt.runs.order import order_of, place_ids, records_in
 from expt.sweep.plan import JobStatus, PlannedJob
 
 
@@ -22,13 +23,14 @@ def reuse_finished(jobs: Sequence[PlannedJob], output_dir: Path) -> list[Planned
         The jobs that are marked.
     """
     wanted = {job.run_hash for job in jobs}
-    found: dict[str, tuple[float, Path]] = {}
-    for file in output_dir.rglob("run.json"):
+    found: dict[str, tuple[tuple[int, float], Path]] = {}
+    ids = place_ids(output_dir)
+    for file in records_in(output_dir):
         try:
             record = json.loads(file.read_text(encoding="utf-8"))
             run_hash, status = str(record["run_hash"]), record["status"]
-            begun = (float(record["started"]), file)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            begun = (order_of(record, ids), file)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # a damaged record stands in for nothing
         if run_hash in wanted and status == Status.FINISHED:
             found[run_hash] = max(found.get(run_hash, begun), begun)

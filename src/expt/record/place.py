@@ -1,0 +1,158 @@
+"""The identity of a folder of runs, and the numbers that it gives to runs and sweeps in turn."""
+
+import errno
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from expt.runs.order import PLACE_FILE, RUN_FILE, SWEEP_FILE, records_in
+
+_LOCK = ".place.lock"
+_SECONDS_TO_WAIT = 60.0
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder of runs.
+
+    Attributes:
+        id: Stays when the folder is moved; a copy gets another one.
+        path: Where the folder was when it was last written to.
+        number: The last number that was given to a run or a sweep.
+        earlier: The ids of the folders that this one is a copy of.
+    """
+
+    id: str
+    path: str
+    number: int = 0
+    earlier: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """All ids that records in the folder may name as their place's."""
+        return frozenset((self.id, *self.earlier))
+
+
+def claim(output_dir: Path, directory: Path) -> dict[str, Any] | None:
+    """Gives the next number to a new run or sweep.
+
+    Numbers order what began in a folder, whatever clocks and time zones say. They are not given
+    twice: the file is written before one is used, so that a crash leaves a gap at most.
+
+    Args:
+        output_dir: The folder of all runs.
+        directory: The run's or the sweep's.
+
+    Returns:
+        The `place` of run.json or sweep.json: the folder's id, the directory in it, and the
+        number. None for a directory elsewhere while there is no folder of all runs.
+    """
+    if not directory.resolve().is_relative_to(output_dir.resolve()) and not output_dir.is_dir():
+        return None
+    output_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(output_dir / _LOCK, timeout=_SECONDS_TO_WAIT):
+            place = _present(output_dir)
+            place = replace(place, number=place.number + 1)
+            _write(output_dir, place)
+    except OSError as error:
+        if error.errno not in _NOT_ALLOWED and not isinstance(error, TimeoutError):
+            raise
+        # Another user's folder, of which only the run's directory can be written to.
+        place = read_place(output_dir) or _recovered(output_dir)
+        place = replace(place, number=max(place.number, _recovered(output_dir).number) + 1)
+    return {
+        "id": place.id,
+        "directory": relative(directory, output_dir),
+        "number": place.number,
+    }
+
+
+def settled(output_dir: Path) -> Place:
+    """Returns the place that a folder is now, after noting whether it was moved or copied."""
+    try:
+        with FileLock(output_dir / _LOCK, timeout=_SECONDS_TO_WAIT):
+            place = _present(output_dir)
+            if place != read_place(output_dir):
+                _write(output_dir, place)
+            return place
+    except OSError as error:
+        if error.errno not in _NOT_ALLOWED and not isinstance(error, TimeoutError):
+            raise
+        return _present(output_dir)
+
+
+def relative(directory: Path, output_dir: Path) -> str:
+    """Returns a directory as records name it: from the folder of all runs, with slashes."""
+    return Path(os.path.relpath(directory.resolve(), output_dir.resolve())).as_posix()
+
+
+def read_place(output_dir: Path) -> Place | None:
+    """Reads what a folder says of itself; None if that is missing or damaged."""
+    try:
+        content = json.loads((output_dir / PLACE_FILE).read_text(encoding="utf-8"))
+        number, earlier = content["number"], content["earlier"]
+        if type(number) is not int or number < 0 or not isinstance(earlier, list):
+            return None
+        return Place(str(content["id"]), str(content["path"]), number, tuple(map(str, earlier)))
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
+def _present(output_dir: Path) -> Place:
+    """The place as it is now: the recorded one, moved here, or a copy with an id of its own."""
+    here, place = str(output_dir.resolve()), read_place(output_dir)
+    if place is None:
+        return _recovered(output_dir)
+    if place.path == here:
+        return place
+    if _is_elsewhere(place, output_dir):
+        return Place(uuid.uuid4().hex, here, place.number, (*place.earlier, place.id))
+    return replace(place, path=here)
+
+
+def _is_elsewhere(place: Place, output_dir: Path) -> bool:
+    """Whether the folder that a copied file describes is still there, and is another one."""
+    there = Path(place.path)
+    try:
+        if there.samefile(output_dir):  # mounted twice
+            return False
+    except OSError:
+        return False
+    other = read_place(there)
+    return other is not None and other.id == place.id
+
+
+def _recovered(output_dir: Path) -> Place:
+    """A place of which the file is missing or damaged; numbers continue after those in records."""
+    number, ids = 0, dict[str, None]()
+    for place in _recorded(output_dir):
+        with suppress(TypeError, ValueError, LookupError):
+            number = max(number, int(place["number"]))
+            ids[str(place["id"])] = None
+    return Place(uuid.uuid4().hex, str(output_dir.resolve()), number, tuple(ids))
+
+
+def _recorded(output_dir: Path) -> Iterator[Mapping[str, Any]]:
+    for name in (RUN_FILE, SWEEP_FILE):
+        for file in records_in(output_dir, name):
+            with suppress(OSError, ValueError, AttributeError, RecursionError):
+                yield json.loads(file.read_text(encoding="utf-8")).get("place") or {}
+
+
+def _write(output_dir: Path, place: Place) -> None:
+    content = {"id": place.id, "path": place.path, "number": place.number}
+    partial = output_dir / f"partial{PLACE_FILE}"
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(json.dumps({**content, "earlier": place.earlier}) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(output_dir / PLACE_FILE)
