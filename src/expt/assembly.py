@@ -14,6 +14,7 @@ from expt.config.checks import TARGETS_KEY, check, check_task, metrics_for, task
 from expt.config.compose import Job
 from expt.config.hashes import flatten
 from expt.config.instantiate import call, part
+from expt.config.sources import code_of
 from expt.errors import UserError, hint
 from expt.parts.data.dataset import Dataset, Source, Split
 from expt.parts.data.duplicates import shared_note
@@ -48,6 +49,7 @@ class DataLoader:
             UserError: The config is wrong, the data is missing or damaged, or they don't fit.
         """
         check(job)
+        code_of(job.config)  # reads the modules before the data source is imported
         make_source = part(job.config["data"], "data")
         takes_it = "preparation" in inspect.signature(make_source.func).parameters
         supplied = {"preparation": self._preparation} if takes_it and self._preparation else {}

@@ -10,9 +10,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from expt.changed_code import use_note
 from expt.command import run_command, take_options
 from expt.config.compose import Job
-from expt.launch import print_notes, print_replaced
+from expt.launch import print_code_note, print_notes, print_replaced
 from expt.parts.data.dataset import Dataset, Split
 from expt.record.mlflow import log_evaluation
 from expt.runs.find import FoundRun, file_name, find_run
@@ -45,8 +46,10 @@ def _run(arguments: list[str]) -> int:
     run = find_run(args.run, Path(options["output_dir"]))
     file = run.model_file
     job, dataset = load_data(run, overrides, args.config_dir)
-    print_replaced(Console(), [job], args.config_dir)
-    print_notes(Console(), dataset.notes)
+    console, code_note = Console(), use_note(run.record, job.config, evaluates=True)
+    print_replaced(console, [job], args.config_dir)
+    print_notes(console, dataset.notes)
+    print_code_note(console, code_note)
     split = choose_split(dataset, options["split"])
     values = _evaluate(job, run, dataset, split, file)
 
@@ -62,6 +65,8 @@ def _run(arguments: list[str]) -> int:
         "time": time.time(),
         "metrics": values,
     }
+    if code_note is not None:
+        result["code"] = code_note
     path = _write(run, name, result)
     recorded = log_evaluation(run.output_dir, run.record, name, result["step"], values)
     _print(result, path, recorded)

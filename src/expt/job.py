@@ -18,9 +18,11 @@ from rich.console import Console
 
 from expt.assembly import make_plan, make_recorder
 from expt.building import Parts, make_parts
+from expt.changed_code import check_code
 from expt.config.checks import metrics_for, task_of
 from expt.config.compose import Job
 from expt.config.outputs import model_outputs
+from expt.config.sources import check_imported, code_of
 from expt.continuing import MakeWriter, checkpoints, last_checkpoint, let_go_on
 from expt.description import new_run, resumed_run
 from expt.errors import RunError, Terminated
@@ -84,24 +86,28 @@ def run_job(
             but for KeyboardInterrupt and Terminated, which close it as KILLED.
     """
     with held(directory, by_its_sweep=sweep is not None):
+        code = code_of(job.config)
+        if earlier is not None:
+            check_code(earlier, code, directory)
         plan = make_plan(job, dataset)
         parts = make_parts(job, dataset, plan.total_steps)
-        checkpoint = None if earlier is None else last_checkpoint(job, dataset, directory)
+        checkpoint = None if earlier is None else last_checkpoint(job, dataset, directory, earlier)
         feed = make_feed(plan, dataset, checkpoint.step if checkpoint else 0)
         with mistakes_told("the first batch can't be trained on"):
             notes = parts.learner.check(first_batch(dataset), dataset) or ()
         for note in notes:
             console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
         functions = _compile(job, plan, parts.learner, feed, dataset)
+        check_imported(code)
         state = _make_state(job, parts)
         if checkpoint is not None and earlier is not None:
             state.restore(checkpoint)
             let_go_on(state.progress, plan, earlier)
         with _disk_errors_told(directory):
             if earlier is None:
-                run = new_run(job, dataset, directory, parts.learner, sweep)
+                run = new_run(job, dataset, directory, parts.learner, code, sweep)
             else:
-                run = resumed_run(job, dataset, directory, earlier, state.progress.step)
+                run = resumed_run(job, dataset, directory, earlier, state.progress.step, code)
             if notes:
                 run.update(notes=list(notes))
         shown = ["loss", *metrics_for(job, task_of(job, dataset.task))][:2]
@@ -113,7 +119,8 @@ def run_job(
             list(dict.fromkeys([*shown, watched])),
             state.progress.step,
         )
-        saving = checkpoints(job, dataset, directory, state, sinks, make_writer)
+        code_hash = run.record["code"]["hash"]
+        saving = checkpoints(job, dataset, directory, state, sinks, make_writer, code_hash)
         with deferred_signals() as interruption, _closing(run, recorder, sweep is None):
             recorder.open(run)
             _train(

@@ -86,7 +86,9 @@ class Earlier:
     Attributes:
         record: The content of its run.json.
         changes: What is changed of the config now, by full key.
+        allows_code_change: Whether the run may continue with code other than it began with.
     """
 
     record: Mapping[str, Any]
     changes: Mapping[str, Any]
+    allows_code_change: bool = False

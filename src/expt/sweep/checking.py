@@ -36,7 +36,9 @@ def check_kinds(plan: Plan, kinds: Mapping[int, str], workers: Workers) -> float
     sizes = [_size(plan.jobs[number]) for number in numbers]
     for place, number in enumerate(numbers):
         is_measured = sizes.index(sizes[place]) == place
-        workers.submit(number, worker.check, plan.jobs[number].job, is_measured)
+        workers.submit(
+            number, worker.check, plan.jobs[number].job, is_measured, plan.jobs[number].code
+        )
     checked: dict[int, worker.Checked] = {}
     with deferred_signals() as interruption:
         while len(checked) < len(numbers):
