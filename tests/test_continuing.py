@@ -119,4 +119,4 @@ def test_a_run_whose_steps_were_single_batches_is_not_continued(
         '{"step": 7, "epoch": 1, "time": 1.0, "train/loss": 1}\n'
     )
     with pytest.raises(UserError, match=r"a step was one batch .* --rerun"):
-        last_checkpoint(job, digits, tmp_path)
+        last_checkpoint(job, digits, tmp_path, Earlier({}, {}))

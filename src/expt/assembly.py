@@ -22,6 +22,7 @@ from expt.config.checks import (
 from expt.config.compose import Job
 from expt.config.hashes import flatten
 from expt.config.instantiate import ACCUMULATION_KEY, call, part
+from expt.config.sources import code_of
 from expt.errors import UserError, hint
 from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.duplicates import shared_note
@@ -95,6 +96,7 @@ class DataLoader:
     def _source(self, job: Job) -> Source:
         check(job)
         reserve_threads(job.config["loop"]["threads"])
+        code_of(job.config)  # reads the modules before the data source is imported
         make_source = part(job.config["data"], "data")
         takes_it = "preparation" in inspect.signature(make_source.func).parameters
         supplied = {"preparation": self._preparation} if takes_it and self._preparation else {}

@@ -12,6 +12,7 @@ from typing import Any
 
 from expt.assembly import make_plan
 from expt.building import make_schedule
+from expt.changed_code import known_hashes
 from expt.config.compose import Job
 from expt.config.hashes import identity
 from expt.config.instantiate import ACCUMULATION_KEY, HORIZON_KEY
@@ -48,8 +49,13 @@ MakeWriter = Callable[[Path, int, Callable[[], None]], CheckpointWriter]
 """Makes what writes a run's checkpoints; its arguments are those of `CheckpointWriter`."""
 
 
-def last_checkpoint(job: Job, dataset: Dataset, directory: Path) -> Checkpoint | None:
+def last_checkpoint(
+    job: Job, dataset: Dataset, directory: Path, earlier: Earlier
+) -> Checkpoint | None:
     """Returns the checkpoint to continue from; None to begin anew.
+
+    The code that it was written by is one that the run's record names; whether it may be another
+    one now is decided by that record.
 
     Raises:
         UserError: What the run left is damaged or of something else.
@@ -74,8 +80,10 @@ def last_checkpoint(job: Job, dataset: Dataset, directory: Path) -> Checkpoint |
             f"the checkpoint of step {checkpoint.step} in {directory} is damaged: {wrong!r} is "
             "missing or wrong. Without its file, the one before it is used."
         )
-    here = json.loads(json.dumps(identity(job.config, dataset.fingerprint)))
-    there = dict(checkpoint.facts["identity"])
+    there, known = dict(checkpoint.facts["identity"]), known_hashes(earlier.record)
+    here = json.loads(json.dumps(identity(job.config, dataset.fingerprint, known[-1])))
+    if there.get("code") in (None, *known):  # None: written before code was recorded
+        here["code"] = there.get("code")
     if _THREADS not in there:
         there[_THREADS] = here[_THREADS]
         _log.warning(
@@ -182,6 +190,7 @@ def checkpoints(
     state: State,
     sinks: Sequence[Recorder],
     make_writer: MakeWriter,
+    code: str,
 ) -> Iterator[Callable[[], None]]:
     """Yields the function that saves the state; saves it at the end and when interrupted, too.
 
@@ -197,8 +206,7 @@ def checkpoints(
 
     folder, keep = directory / CHECKPOINTS, job.config["loop"]["keep_checkpoints"]
     writer = make_writer(folder, keep, prepare)
-    of_run = identity(job.config, dataset.fingerprint)
-
+    of_run = identity(job.config, dataset.fingerprint, code)
     saved = 0
 
     def save() -> None:

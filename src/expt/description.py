@@ -10,9 +10,11 @@ from typing import Any
 import keras
 
 from expt.assembly import make_params
+from expt.changed_code import recorded_code
 from expt.config.checks import DIRECTION_KEY, task_of
 from expt.config.compose import Job
 from expt.config.hashes import run_hash, variant_hash
+from expt.config.sources import Code, changed_modules
 from expt.parts.data.dataset import Dataset
 from expt.parts.data.example_hashes import ExampleHashes
 from expt.parts.data.scale import Scale
@@ -36,13 +38,14 @@ def new_run(
     dataset: Dataset,
     directory: Path,
     learner: Learner,
+    code: Code,
     sweep: Membership | None = None,
 ) -> Run:
     """Returns a run that has just begun; its run.json, layers.md and git.diff are written."""
     record = {
         "id": uuid.uuid4().hex,
         "run_name": directory.name,
-        **_of_config(job, dataset),
+        **_of_config(job, dataset, code),
         "sweep": None if sweep is None else asdict(sweep),
         "overrides": list(job.overrides),
         "choices": job.choices,
@@ -71,6 +74,7 @@ def resumed_run(
     directory: Path,
     earlier: Earlier,
     step: int,
+    code: Code,
     note: str | None = None,
 ) -> Run:
     """Returns a run that is continued from a step; its run.json records that, and a note.
@@ -78,6 +82,7 @@ def resumed_run(
     What older runs did not record of their data is added. A copy of a run becomes another one by
     that: whichever goes furthest, each has its own values.
     """
+    before = recorded_code(earlier.record)
     entry = {
         "step": step,
         "time": time.time(),
@@ -85,10 +90,15 @@ def resumed_run(
         "changes": dict(earlier.changes),
         **({} if note is None else {"note": note}),
     }
+    if before is None or before.modules != code.modules:
+        entry["code"] = {
+            "from": None if before is None else before.hash,
+            "changed": [] if before is None else changed_modules(before.modules, code.modules),
+        }
     record = {
         **earlier.record,
         **Copies().settle(earlier.record, directory, job.output_dir),
-        **_of_config(job, dataset),
+        **_of_config(job, dataset, code.after(before, step)),
         "data": {**earlier.record["data"], **_identity_of(dataset)},
         **_of_process(),
         "status": Status.RUNNING,
@@ -114,13 +124,14 @@ def _run(job: Job, directory: Path, record: dict[str, Any]) -> Run:
     )
 
 
-def _of_config(job: Job, dataset: Dataset) -> dict[str, Any]:
+def _of_config(job: Job, dataset: Dataset, code: Code) -> dict[str, Any]:
     return {
         "name": job.config["name"],
         "output_dir": str(job.output_dir),
         "seed": job.config["seed"],
-        "run_hash": run_hash(job.config, dataset.fingerprint),
-        "variant_hash": variant_hash(job.config, dataset.fingerprint),
+        "run_hash": run_hash(job.config, dataset.fingerprint, code.hash),
+        "variant_hash": variant_hash(job.config, dataset.fingerprint, code.hash),
+        "code": code.to_mapping(),
         "params": make_params(job),
         "larger_is_better": [
             name for name, node in job.config["metric"].items() if node.get(DIRECTION_KEY) == "max"

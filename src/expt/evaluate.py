@@ -10,9 +10,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from expt.changed_code import use_note
 from expt.command import run_command, take_options
 from expt.config.compose import Job
-from expt.launch import print_notes, print_replaced
+from expt.launch import print_code_note, print_notes, print_replaced
 from expt.parts.data.dataset import Dataset, Split
 from expt.record.mlflow import log_evaluation
 from expt.runs.find import FoundRun, file_name, find_run
@@ -49,8 +50,11 @@ def _run(arguments: list[str]) -> int:
     file, split = run.model_file, options["split"] or None
     loaded = load_data(run, overrides, args.config_dir, split)
     dataset, scored = loaded.dataset, choose_examples(run, loaded, split)
-    print_replaced(Console(), [loaded.job], args.config_dir)
-    print_notes(Console(), [*dataset.notes, *scored.notes])
+    console = Console()
+    code_note = use_note(run.record, loaded.job.config, evaluates=True)
+    print_replaced(console, [loaded.job], args.config_dir)
+    print_notes(console, [*dataset.notes, *scored.notes])
+    print_code_note(console, code_note)
     values = _evaluate(loaded.job, run, dataset, scored.examples, file)
 
     name = f"{file_name(dataset.name)}-{scored.label}"
@@ -65,6 +69,8 @@ def _run(arguments: list[str]) -> int:
         "time": time.time(),
         "metrics": values,
     }
+    if code_note is not None:
+        result["code"] = code_note
     path = _write(run, name, result)
     recorded = log_evaluation(run, name, result["step"], values)
     _print(result, path, recorded)

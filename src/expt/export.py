@@ -8,12 +8,16 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from rich.console import Console
+
+from expt.changed_code import use_note
 from expt.command import run_command, take_options
 from expt.config.compose import Job
 from expt.config.frozen import read_frozen
 from expt.config.paths import expanded
 from expt.errors import RunError, UserError, hint
 from expt.exports.inputs import describe_inputs
+from expt.launch import print_code_note
 from expt.prediction.outputs import describe_outputs
 from expt.runs.find import FoundRun, find_run
 from expt.saved import load_predictor, recorded_outputs
@@ -48,6 +52,7 @@ def _run(arguments: list[str]) -> int:
     run = find_run(args.run, Path(options["output_dir"]))
     file, path = run.model_file, _place(run, args.format, args.to)
     job = read_frozen(run.directory, run.record)
+    print_code_note(Console(), use_note(run.record, job.config, evaluates=False))
     with _put(path) as partial:
         start_tensorflow(seed=0, threads=job.config["loop"]["threads"])
         with stderr_logged():

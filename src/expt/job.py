@@ -19,9 +19,11 @@ from rich.console import Console
 
 from expt.assembly import make_plan, make_recorder
 from expt.building import Parts, make_parts
+from expt.changed_code import check_code
 from expt.config.checks import metrics_for, task_of
 from expt.config.compose import Job
 from expt.config.outputs import model_outputs
+from expt.config.sources import check_imported, code_of
 from expt.continuing import MakeWriter, checkpoints, last_checkpoint, let_go_on, rate_change
 from expt.description import new_run, resumed_run
 from expt.errors import RunError, Terminated
@@ -87,11 +89,13 @@ def run_job(
             but for KeyboardInterrupt and Terminated, which close it as KILLED.
     """
     with held(directory, by_its_sweep=sweep is not None):
+        code = code_of(job.config)
         if earlier is not None:
+            check_code(earlier, code, directory)
             check_unchanged(earlier.record["data"], dataset, os.path.relpath(directory))
         plan = make_plan(job, dataset)
         parts = make_parts(job, dataset, plan.total_steps)
-        checkpoint = None if earlier is None else last_checkpoint(job, dataset, directory)
+        checkpoint = None if earlier is None else last_checkpoint(job, dataset, directory, earlier)
         feed = make_feed(plan, dataset, checkpoint.step if checkpoint else 0)
         with mistakes_told("the first batch can't be trained on"):
             batch = first_batch(dataset)
@@ -100,6 +104,7 @@ def run_job(
             console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
         check_saveable(parts.learner.model, job, batch.inputs)
         functions = _compile(job, plan, parts.learner, feed, dataset)
+        check_imported(code)
         state, change = _make_state(job, parts), None
         if checkpoint is not None and earlier is not None:
             state.restore(checkpoint)
@@ -107,9 +112,10 @@ def run_job(
             change = rate_change(job, dataset, earlier, state.progress.step)
         with _disk_errors_told(directory):
             if earlier is None:
-                run = new_run(job, dataset, directory, parts.learner, sweep)
+                run = new_run(job, dataset, directory, parts.learner, code, sweep)
             else:
-                run = resumed_run(job, dataset, directory, earlier, state.progress.step, change)
+                step = state.progress.step
+                run = resumed_run(job, dataset, directory, earlier, step, code, change)
             if notes:
                 run.update(notes=list(notes))
         if change is not None:
@@ -124,7 +130,8 @@ def run_job(
             list(dict.fromkeys([*shown, watched])),
             state.progress.step,
         )
-        saving = checkpoints(job, dataset, directory, state, sinks, make_writer)
+        code_hash = run.record["code"]["hash"]
+        saving = checkpoints(job, dataset, directory, state, sinks, make_writer, code_hash)
         with deferred_signals() as interruption, _closing(run, recorder, sweep is None):
             recorder.open(run)
             _train(

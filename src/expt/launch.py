@@ -75,6 +75,13 @@ def print_notes(console: Console, notes: Sequence[str]) -> None:
         console.print(f"data: {note}", highlight=False, markup=False, soft_wrap=True)
 
 
+def print_code_note(console: Console, note: str | None) -> None:
+    """Prints what a user should know of how the code has changed, if it has."""
+    if note is not None:
+        console.print(f"code: {note}", highlight=False, markup=False, soft_wrap=True)
+        _log.info("code: %s", note)
+
+
 def print_replaced(console: Console, jobs: Sequence[Job], config_dir: str | None) -> None:
     """Prints which of the framework's options a user's own folder replaces in some jobs."""
     if config_dir is None:

@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from expt.changed_code import use_note
 from expt.command import run_command, take_options
 from expt.config.compose import Job
 from expt.config.frozen import read_frozen
 from expt.config.paths import expanded
 from expt.errors import UserError, hint
-from expt.launch import print_notes
+from expt.launch import print_code_note, print_notes
 from expt.prediction.inputs import Batches, read_inputs
 from expt.prediction.outputs import check_outputs, describe_outputs, write
 from expt.runs.find import FoundRun, find_run
@@ -58,6 +59,7 @@ def _run(arguments: list[str]) -> int:
     inputs = read_inputs(run, args.inputs)
     console = Console()
     print_notes(console, inputs.notes)
+    print_code_note(console, use_note(run.record, job.config, evaluates=False))
     outputs = _predict(job, run, file, inputs.batches)
     data, given = run.record["data"], recorded_outputs(run, job)
     table = as_columns(data, given.kind, outputs)

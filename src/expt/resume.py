@@ -10,12 +10,15 @@ from typing import Any
 from rich.console import Console
 
 from expt.assembly import DataLoader, Sinks
+from expt.changed_code import ALLOW_OPTION, check_code, resume_note
 from expt.command import run_command, take_options
+from expt.config.checks import check
 from expt.config.compose import Job
 from expt.config.frozen import read_frozen, with_overrides
 from expt.config.hashes import flatten
+from expt.config.sources import code_of
 from expt.errors import UserError
-from expt.launch import LOG_FILE, log_to, print_where_to_look, train_here
+from expt.launch import LOG_FILE, log_to, print_code_note, print_where_to_look, train_here
 from expt.record.planned import PLAN_FILE
 from expt.record.run import EXTENSIONS, Earlier, Status
 from expt.recorded_data import check_unchanged
@@ -46,6 +49,11 @@ def _run(arguments: list[str]) -> int:
         "--retry-failed", action="store_true", help="of a sweep: jobs that have failed, too"
     )
     parser.add_argument(
+        ALLOW_OPTION,
+        action="store_true",
+        help="continue although the code has changed; run.json then says from which step on",
+    )
+    parser.add_argument(
         "overrides",
         nargs="*",
         metavar="KEY=VALUE",
@@ -55,7 +63,7 @@ def _run(arguments: list[str]) -> int:
     options, overrides = take_options(args.overrides, {"output_dir": "outputs"})
     sweep = _sweep(args.run, Path(options["output_dir"]))
     if sweep is not None:
-        return _resume_sweep(sweep, overrides, retry_failed=args.retry_failed)
+        return _resume_sweep(sweep, overrides, args)
     run = find_run(args.run, Path(options["output_dir"]))
     run.check_record()
     _refuse_alive(run)
@@ -67,9 +75,13 @@ def _run(arguments: list[str]) -> int:
     if run.record["status"] == Status.FINISHED and was_closed and not earlier.changes:
         print(f"{_shown(run)} is finished; loop.epochs=… extends it")
         return 0
+    console, sinks = Console(), Sinks()
+    check(changed)
+    earlier = replace(earlier, allows_code_change=args.allow_code_change)
+    modules = check_code(earlier, code_of(changed.config), run.directory)
+    print_code_note(console, resume_note(run.record, modules))
     dataset = DataLoader()(changed)
     check_unchanged(run.record["data"], dataset, _shown(run))
-    console, sinks = Console(), Sinks()
     log_to(run.directory / LOG_FILE)
     exit_code = train_here(changed, dataset, run.directory, sinks(changed), console, earlier)
     sinks.stop()
@@ -95,12 +107,17 @@ def _sweep(name: str, output_dir: Path) -> Path | None:
     return sweep.resolve() if sweep is not None and (sweep / PLAN_FILE).is_file() else None
 
 
-def _resume_sweep(directory: Path, overrides: list[str], *, retry_failed: bool) -> int:
+def _resume_sweep(directory: Path, overrides: list[str], args: argparse.Namespace) -> int:
     if overrides:
         raise UserError(f"{overrides[0]}: the jobs of a sweep are resumed as they were planned.")
     from expt.sweep.launch import go_on
 
-    return go_on(directory, Console(), retry_failed=retry_failed)
+    return go_on(
+        directory,
+        Console(),
+        retry_failed=args.retry_failed,
+        allow_code_change=args.allow_code_change,
+    )
 
 
 def _refuse_alive(run: FoundRun) -> None:

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from expt.assembly import DataLoader, Sinks
+from expt.changed_code import rerun_note
 from expt.command import exit_code, run_command, take_options, tell
 from expt.config.compose import (
     Composed,
@@ -30,10 +31,12 @@ from expt.config.hashes import run_hash
 from expt.config.location import config_directory
 from expt.config.overrides import normalize
 from expt.config.paths import expanded
+from expt.config.sources import code_of
 from expt.errors import UserError
 from expt.launch import (
     LOG_FILE,
     log_to,
+    print_code_note,
     print_git_trouble,
     print_notes,
     print_replaced,
@@ -141,7 +144,10 @@ class _Task:
         self._fingerprints = {key: dataset.fingerprint for key, dataset in datasets.items()}
         notes = (note for dataset in datasets.values() for note in dataset.notes)
         self._notes = tuple(dict.fromkeys(notes))
-        return [run_hash(job.config, self._fingerprints[job.overrides]) for job in jobs]
+        return [
+            run_hash(job.config, self._fingerprints[job.overrides], code_of(job.config).hash)
+            for job in jobs
+        ]
 
     def __call__(self, config: DictConfig) -> None:
         job, place = Job.current(config), Path(HydraConfig.get().runtime.output_dir)
@@ -192,14 +198,16 @@ def _rerun(args: Namespace) -> int:
     if Path(frozen.config["output_dir"]).is_absolute() and not is_chosen:
         frozen = replace(frozen, moved_to=found.output_dir)  # not where it was moved from
     job, _ = with_overrides(frozen, args.overrides, args.config_dir)
-    dataset = DataLoader()(job)
+    dataset, code = DataLoader()(job), code_of(job.config)
     output_dir = job.output_dir
     print_replaced(Console(), [job], args.config_dir)
-    directory = allocate(output_dir / "runs", run_hash(job.config, dataset.fingerprint)[:8])
+    name = run_hash(job.config, dataset.fingerprint, code.hash)
+    directory = allocate(output_dir / "runs", name[:8])
     console, sinks = Console(), Sinks()
     with _directory(directory, output_dir, console, keep=False):
         write_frozen(directory, job, found.directory)
         log_to(directory / LOG_FILE)
+        print_code_note(console, rerun_note(found.record, code))
         exit_code = train_here(job, dataset, directory, sinks(job), console)
         sinks.stop()
     return exit_code

@@ -13,6 +13,7 @@ from expt.comparison.differences import (
     code_rows,
     config_rows,
     final_rows,
+    module_rows,
     partings,
     record_rows,
 )
@@ -51,6 +52,33 @@ class TestMadeOf:
     def test_config(self, tmp_path: Path) -> None:
         runs = pair(tmp_path, {}, {"params": {"act": "tanh", "act.alpha": 0.5}})
         assert config_rows(*runs) == [Row("act", "relu", "tanh"), Row("act.alpha", "–", "0.5")]
+
+    def test_modules(self, tmp_path: Path) -> None:
+        one = {"mine.losses": "1" * 16, "mine.models": "2" * 16, "mine.old": "3" * 16}
+        other = {"mine.losses": "4" * 16, "mine.models": "2" * 16}
+        change = {"from": "0" * 16, "changed": ["mine.models", "mine.old"]}
+        runs = pair(
+            tmp_path,
+            {"code": {"hash": "5", "modules": one}},
+            {
+                "code": {"hash": "6", "modules": other},
+                "resumed": [{"step": 7}, {"step": 19, "code": change}],
+            },
+        )
+        assert module_rows(*runs) == [
+            Row("mine.losses", "1" * 8, "4" * 8),
+            Row("mine.old", "3" * 8, "–"),
+            Row("changed at step 19", "–", "mine.models, mine.old"),
+        ]
+        assert module_rows(runs[0], runs[0]) == []
+
+    def test_code_that_was_not_recorded_is_not_the_same(self, tmp_path: Path) -> None:
+        runs = pair(tmp_path, {}, {"code": {"hash": "6", "modules": {"mine": "1"}}})
+        for run in runs:
+            write_journal(run.directory, [])
+        shown = io.StringIO()
+        show_difference(Console(file=shown, width=200), *runs)
+        assert "code: not recorded by A, whether it differs is unknown" in shown.getvalue()
 
     def test_null_is_told_apart_from_a_key_that_is_not_there(self, tmp_path: Path) -> None:
         runs = pair(tmp_path, {"params": {"loss.weights": None}}, {})

@@ -40,12 +40,12 @@ def test_what_has_no_effect_is_all_there() -> None:
 @pytest.mark.parametrize("key", sorted(WITHOUT_EFFECT))
 def test_what_only_changes_where_a_run_is_recorded_does_not_matter(key: str) -> None:
     config = edited(key, "changed")
-    assert run_hash(config, "data") == run_hash(CONFIG, "data")
-    assert variant_hash(config, "data") == variant_hash(CONFIG, "data")
+    assert run_hash(config, "data", "code") == run_hash(CONFIG, "data", "code")
+    assert variant_hash(config, "data", "code") == variant_hash(CONFIG, "data", "code")
 
 
 def test_recorders_may_be_fewer() -> None:
-    assert run_hash(edited("recorder", {}), "data") == run_hash(CONFIG, "data")
+    assert run_hash(edited("recorder", {}), "data", "code") == run_hash(CONFIG, "data", "code")
 
 
 @pytest.mark.parametrize("key", sorted(FLAT.keys() - WITHOUT_EFFECT))
@@ -54,14 +54,19 @@ def test_all_else_matters(key: str, value: object) -> None:
     config = edited(key, value)
     if FLAT[key] == value:
         return
-    assert run_hash(config, "data") != run_hash(CONFIG, "data")
+    assert run_hash(config, "data", "code") != run_hash(CONFIG, "data", "code")
     is_seed = key == "seed"
-    assert (variant_hash(config, "data") == variant_hash(CONFIG, "data")) is is_seed
+    assert (variant_hash(config, "data", "code") == variant_hash(CONFIG, "data", "code")) is is_seed
 
 
 @pytest.mark.parametrize("hash_of", [run_hash, variant_hash])
 def test_the_datas_content_matters(hash_of: Any) -> None:
-    assert hash_of(CONFIG, "data") != hash_of(CONFIG, "other data")
+    assert hash_of(CONFIG, "data", "code") != hash_of(CONFIG, "other data", "code")
+
+
+@pytest.mark.parametrize("hash_of", [run_hash, variant_hash])
+def test_the_code_matters(hash_of: Any) -> None:
+    assert hash_of(CONFIG, "data", "code") != hash_of(CONFIG, "data", "other code")
 
 
 @pytest.mark.parametrize(
@@ -81,17 +86,17 @@ def test_declarations_matter_where_they_change_the_result(override: str, key: st
         compose_jobs(overrides, None, multirun=False) for overrides in ([], [override])
     )
     assert key in override
-    assert run_hash(one.config, "data") != run_hash(other.config, "data")
+    assert run_hash(one.config, "data", "code") != run_hash(other.config, "data", "code")
 
 
 def test_names_that_only_begin_alike_matter() -> None:
     for key in ("names", "recorders", "output_directory"):
-        assert run_hash({**CONFIG, key: 1}, "data") != run_hash(CONFIG, "data")
+        assert run_hash({**CONFIG, key: 1}, "data", "code") != run_hash(CONFIG, "data", "code")
 
 
 def test_the_order_of_keys_does_not_matter() -> None:
     config = dict(reversed(CONFIG.items()))
-    assert run_hash(config, "data") == run_hash(CONFIG, "data")
+    assert run_hash(config, "data", "code") == run_hash(CONFIG, "data", "code")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +111,7 @@ def test_which_keys_have_an_effect(key: str, expected: bool) -> None:
 
 
 def test_a_run_and_its_variant_differ() -> None:
-    assert run_hash(CONFIG, "data") != variant_hash(CONFIG, "data")
+    assert run_hash(CONFIG, "data", "code") != variant_hash(CONFIG, "data", "code")
 
 
 def test_flatten_joins_keys_keeps_lists_and_leaves_declarations_out() -> None:

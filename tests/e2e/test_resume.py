@@ -251,9 +251,8 @@ def test_another_model_under_the_same_config_is_refused(
     )
     assert done.code == 0, done.error
     package.write_text(code.replace("Dense(8)", "Dense(7)"))
-    done = run_command(
-        "run", "loop.epochs=3", folder=tmp_path, environment=allowed, command="resume"
-    )
+    extend = ["run", "loop.epochs=3", "--allow-code-change"]
+    done = run_command(*extend, folder=tmp_path, environment=allowed, command="resume")
     assert done.code == 2
     assert "the checkpoint is of another model or optimizer" in done.error
     assert "dense/kernel: float32 [64, 8] in the checkpoint, float32 [64, 7] here" in done.error

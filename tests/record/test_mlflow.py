@@ -200,7 +200,13 @@ def test_a_resumed_run_runs_again_and_tells_what_was_changed(run: Run) -> None:
     _finish(run, Status.KILLED)
     run.is_resumed = True
     run.params = {**run.params, "loop.steps": 9}
-    run.update(status=Status.RUNNING)
+    entries: list[dict[str, Any]] = [
+        {"step": 2, "code": {"from": None, "changed": []}},
+        {"step": 4},
+        {"step": 5, "code": {"from": "a" * 16, "changed": ["mine.losses", "expt.job"]}},
+    ]
+    code = {"hash": "b" * 16, "modules": {"mine.losses": "c" * 16}}
+    run.update(status=Status.RUNNING, resumed=entries, code=code)
     copy = _copy(run)
     client, run_id = client_of(store_uri(run.output_dir)), run.record["mlflow"]["run_id"]
     assert client.get_run(run_id).info.status == "RUNNING"
@@ -211,6 +217,8 @@ def test_a_resumed_run_runs_again_and_tells_what_was_changed(run: Run) -> None:
     assert copy.added.values == 8
     data = _assert_equal(run).data
     assert (data.params["loop.steps"], data.tags["resumed.loop.steps"]) == ("None", "9")
+    assert data.tags["code"] == "b" * 16
+    assert data.tags["resumed.code"] == ("from step 2: unknown; from step 5: mine.losses, expt.job")
     assert str(_finish(run)) == ""
 
 

@@ -19,7 +19,14 @@ class _Measured:
         self._seconds, self._ended = seconds, list[Ended]()
 
     def submit(
-        self, number: int, _function: object, job: Any, is_measured: bool, *, threads: int
+        self,
+        number: int,
+        _function: object,
+        job: Any,
+        is_measured: bool,
+        _code: object,
+        *,
+        threads: int,
     ) -> None:
         assert threads == job.config["loop"]["threads"]
         self.checked.append(number)
@@ -45,7 +52,7 @@ def test_jobs_of_one_kind_may_differ_in_what_changes_no_number(
 ) -> None:
     jobs = composed("data=csv", "data.target=y", "data.path=a.csv", override)
     plan = planned(tmp_path, jobs)
-    kinds = {number: variant_hash(one.job.config, "d") for number, one in enumerate(jobs)}
+    kinds = {number: variant_hash(one.job.config, "d", "c") for number, one in enumerate(jobs)}
     assert len(set(kinds.values())) == 1
     workers = _Measured(lambda _: 3.0)
     assert check_kinds(plan, kinds, cast("Workers", workers)) == 3.0
@@ -55,7 +62,7 @@ def test_jobs_of_one_kind_may_differ_in_what_changes_no_number(
 def test_each_job_counts_with_the_seconds_of_its_size(tmp_path: Path) -> None:
     jobs = composed("loop.epochs=1,4", "act=relu,tanh", "seed=0,1")
     plan = planned(tmp_path, jobs)
-    kinds = {number: variant_hash(one.job.config, "d") for number, one in enumerate(jobs)}
+    kinds = {number: variant_hash(one.job.config, "d", "c") for number, one in enumerate(jobs)}
     workers = _Measured(lambda config: float(config["loop"]["epochs"]))
     assert check_kinds(plan, kinds, cast("Workers", workers)) == 2.5  # of four 1, of four 4
     assert workers.checked == [0, 2, 4, 6]

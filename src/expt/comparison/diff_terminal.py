@@ -13,6 +13,7 @@ from expt.comparison.differences import (
     code_rows,
     config_rows,
     final_rows,
+    module_rows,
     number_text,
     partings,
     record_rows,
@@ -29,6 +30,7 @@ def show_difference(console: Console, first: FoundRun, second: FoundRun) -> None
         console.print(text, highlight=False, markup=False, soft_wrap=True)
     parts = {
         "config": config_rows(first, second),
+        "code": module_rows(first, second),
         "git": code_rows(first, second),
         "packages": record_rows(first, second, ["versions"]),
         "data": record_rows(first, second, ["data"]),
@@ -37,6 +39,11 @@ def show_difference(console: Console, first: FoundRun, second: FoundRun) -> None
     if first.record.get("git") is None and second.record.get("git") is None:
         del parts["git"]
         console.print("git: neither was started in a checkout", highlight=False)
+    unknown = [name for name, run in (("A", first), ("B", second)) if not run.record.get("code")]
+    if unknown:
+        del parts["code"]
+        text = f"code: not recorded by {' and '.join(unknown)}, whether it differs is unknown"
+        console.print(text, highlight=False)
     same = [name for name, rows in parts.items() if not rows]
     if same:
         console.print(f"the same: {', '.join(same)}", highlight=False)

@@ -62,6 +62,28 @@ def config_rows(first: FoundRun, second: FoundRun) -> list[Row]:
     return _differing(_config(first), _config(second))
 
 
+def module_rows(first: FoundRun, second: FoundRun) -> list[Row]:
+    """Returns the modules whose code differs, and where a run continued with other code.
+
+    Runs recorded before their code was have none.
+    """
+    codes = [(run.record.get("code") or {}).get("modules", {}) for run in (first, second)]
+    rows = _differing(*({name: state[:8] for name, state in code.items()} for code in codes))
+    changes = [_code_changes(run.record) for run in (first, second)]
+    for step in sorted({step for each in changes for step in each}):
+        rows.append(Row(f"changed at step {step}", *(each.get(step, _NONE) for each in changes)))
+    return rows
+
+
+def _code_changes(record: Mapping[str, Any]) -> dict[int, str]:
+    """Returns which modules changed between a run's processes, by step."""
+    return {
+        entry["step"]: plain(", ".join(entry["code"]["changed"]) or "from code not recorded")
+        for entry in record.get("resumed") or ()
+        if entry.get("code")
+    }
+
+
 def code_rows(first: FoundRun, second: FoundRun) -> list[Row]:
     """Returns what differs of the commits, and of the files that differed from them.
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from sys import intern
 from typing import Any
@@ -33,6 +34,8 @@ _OF_COMPARED: Mapping[str, Any] = {
     **dict.fromkeys(("overrides", "larger_is_better"), (None, [str])),
     **dict.fromkeys(("seed", "parameters", "peak_memory"), (None, int)),
     "training_seconds": (None, float),
+    "code": (None, {"hash": str, "modules": {str: str}}),
+    "resumed": (None, [{"step": (None, int), "code": (None, dict)}]),
 }
 
 
@@ -57,6 +60,8 @@ class ComparedRun:
         metrics: The last values, and the kept model's with `best/` before their names.
         costs: `steps_per_s`, `seconds`, `parameters`, `peak_memory` (bytes), as far as known.
         commit: The code's, with a `+` if files differed from it.
+        code: The hash of each of its modules; none if that was not recorded.
+        code_changed_at: The steps from which it continued with other code.
     """
 
     directory: Path
@@ -75,6 +80,8 @@ class ComparedRun:
     metrics: Mapping[str, float] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
     commit: str | None = None
+    code: Mapping[str, str] = field(default_factory=dict)
+    code_changed_at: tuple[int, ...] = ()
 
 
 def read_compared(directory: Path) -> ComparedRun:
@@ -121,6 +128,8 @@ def read_compared(directory: Path) -> ComparedRun:
         },
         costs=_costs(record, final.get("step")),
         commit=_commit(record.get("git") or {}),
+        code=_modules(record.get("code") or {}),
+        code_changed_at=_code_changes(record),
     )
 
 
@@ -251,6 +260,21 @@ def _costs(record: Mapping[str, Any], step: object) -> dict[str, float]:
         "peak_memory": record.get("peak_memory"),
     }
     return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def _modules(code: Mapping[str, Any]) -> Mapping[str, str]:
+    return _shared(tuple(code.get("modules", {}).items()))
+
+
+@lru_cache(maxsize=1024)
+def _shared(modules: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """Thousands of runs have the same modules."""
+    return dict(modules)
+
+
+def _code_changes(record: Mapping[str, Any]) -> tuple[int, ...]:
+    entries = record.get("resumed") or ()
+    return tuple(entry["step"] for entry in entries if entry.get("code") and entry.get("step"))
 
 
 def _commit(git: Mapping[str, Any]) -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from expt.comparison.code import label_code
 from expt.comparison.notes import make_notes
 from expt.comparison.reading import BEST, ComparedRun
 from expt.comparison.variants import COSTS, Variant, is_larger_better, make_variant, mark_best
@@ -65,6 +66,7 @@ def compare(
     known = sorted({name for run in runs for name in run.metrics})
     if leading is not None and leading not in known:
         raise UserError(f"--metric {leading}: no run has this metric. {hint(leading, known)}")
+    runs, on_code = label_code(runs)
     groups: dict[str, list[ComparedRun]] = {}
     for run in runs:
         if run.variant:
@@ -78,7 +80,7 @@ def compare(
     metrics = _order(known, leading)
     mark_best(variants, leading, larger)
     variants = _sorted(variants, sort, leading, larger, parameters, known)
-    told += [*make_notes(runs, variants), *notes]
+    told += [*make_notes(runs, variants), *on_code, *notes]
     return Comparison(
         parameters=parameters,
         leading=leading,

@@ -19,21 +19,26 @@ _WITHOUT_EFFECT = (
 )
 
 
-def run_hash(config: Mapping[str, Any], data_fingerprint: str) -> str:
-    """Returns a hash over everything in the config that can change the result, and the data.
+def run_hash(config: Mapping[str, Any], data_fingerprint: str, code: str) -> str:
+    """Returns a hash over everything in the config that can change the result, data and code.
 
-    Paths, recorders and names stay out; the data's content stands in for its path. The versions
-    of the code and its libraries are recorded beside the hash, not in it.
+    Paths, recorders and names are left out; the data's content replaces its path. The versions of
+    installed packages are recorded beside the hash, not in it.
+
+    Args:
+        config: A job's.
+        data_fingerprint: Of its data set.
+        code: The hash of the modules that it runs.
     """
-    text = json.dumps(identity(config, data_fingerprint), sort_keys=True)
+    text = json.dumps(identity(config, data_fingerprint, code), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def identity(config: Mapping[str, Any], data_fingerprint: str) -> dict[str, Any]:
+def identity(config: Mapping[str, Any], data_fingerprint: str, code: str) -> dict[str, Any]:
     """Returns all that the run hash is over, by full key; `data` is the fingerprint."""
     relevant = flatten(config, declarations=True)
     relevant = {key: value for key, value in relevant.items() if has_effect(key)}
-    return {**relevant, "data": data_fingerprint}
+    return {**relevant, "data": data_fingerprint, "code": code}
 
 
 def has_effect(key: str) -> bool:
@@ -41,10 +46,10 @@ def has_effect(key: str) -> bool:
     return not any(key == name or key.startswith(f"{name}.") for name in _WITHOUT_EFFECT)
 
 
-def variant_hash(config: Mapping[str, Any], data_fingerprint: str) -> str:
+def variant_hash(config: Mapping[str, Any], data_fingerprint: str, code: str) -> str:
     """Returns the run hash without the seed: equal for the repeats of one variant."""
     without_seed = {key: value for key, value in config.items() if key != "seed"}
-    return run_hash(without_seed, data_fingerprint)
+    return run_hash(without_seed, data_fingerprint, code)
 
 
 def flatten(

@@ -1,7 +1,6 @@
 """The one place where a config's `_target_` becomes a Python object."""
 
 import functools
-import importlib.util
 import inspect
 import os
 import re
@@ -12,6 +11,7 @@ from typing import Any
 import hydra.utils
 from hydra.errors import HydraException
 
+from expt.config.modules import find_module
 from expt.errors import UserError, hint
 
 ALLOW_VARIABLE = "EXPT_ALLOW"
@@ -122,14 +122,14 @@ def check_target(target: str, where: str) -> None:
     if _KERAS.fullmatch(target):
         return
     module, _, name = target.rpartition(".")
-    if not _OWN.fullmatch(target) and not _is_allowed_by_user(target):
+    if not _OWN.fullmatch(target) and not is_allowed_by_user(target):
         package = target.partition(".")[0]
         raise UserError(
             f"{where}._target_={target}: not allowed. Targets may be public names of expt.parts, "
             "recorders, and Keras' layers, optimizers, initializers and regularizers; allow a "
             f"package of your own with {ALLOW_VARIABLE}={package} in the environment."
         )
-    if not name or not _module_exists(module):
+    if not name or find_module(module) is None:
         raise UserError(
             f"{where}._target_={target}: there is no module {module!r}. A target is a module and "
             "the name of a function or class in it; is the folder that holds the package the "
@@ -137,16 +137,10 @@ def check_target(target: str, where: str) -> None:
         )
 
 
-def _is_allowed_by_user(name: str) -> bool:
+def is_allowed_by_user(name: str) -> bool:
+    """Whether a module or target belongs to a package that the environment allows."""
     packages = (package.strip() for package in os.environ.get(ALLOW_VARIABLE, "").split(","))
     return any(package and f"{name}.".startswith(f"{package}.") for package in packages)
-
-
-def _module_exists(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):  # a parent that is missing, or is no package
-        return False
 
 
 def _check_name(target: str, where: str) -> None:
@@ -159,7 +153,7 @@ def _check_name(target: str, where: str) -> None:
 
 def _check_arguments(made: functools.partial[Any], where: str) -> None:
     home = getattr(made.func, "__module__", "") or ""
-    if not home.startswith(("expt.", "keras.")) and not _is_allowed_by_user(home):
+    if not home.startswith(("expt.", "keras.")) and not is_allowed_by_user(home):
         raise UserError(f"{where}: the target is defined in {home!r}, which is not allowed.")
     parameters = inspect.signature(made.func).parameters
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):

@@ -80,9 +80,21 @@ def _tags(run: Run) -> dict[str, str]:
         "parameters": record["parameters"],
         "mlflow.source.git.commit": git.get("commit"),
         "git.dirty": git.get("dirty"),
+        "code": (record.get("code") or {}).get("hash"),
+        "resumed.code": _code_changes(record),
         **{f"version.{name}": version for name, version in record["versions"].items()},
     }
     return {key: str(value) for key, value in tags.items() if value is not None}
+
+
+def _code_changes(record: Mapping[str, Any]) -> str | None:
+    """From which steps on a run continued with changed modules."""
+    changes = [
+        f"from step {entry['step']}: {', '.join(entry['code']['changed']) or 'unknown'}"
+        for entry in record.get("resumed") or ()
+        if entry.get("code")
+    ]
+    return "; ".join(changes) or None
 
 
 def _dataset(data: Mapping[str, Any]) -> DatasetInput:

@@ -90,8 +90,10 @@ class Earlier:
         record: The content of its run.json.
         changes: What is changed of the config now, by full key.
         previous: The values that the changed keys had; those that were missing are left out.
+        allows_code_change: Whether the run may continue with code other than it began with.
     """
 
     record: Mapping[str, Any]
     changes: Mapping[str, Any]
     previous: Mapping[str, Any] = field(default_factory=dict)
+    allows_code_change: bool = False

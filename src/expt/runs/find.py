@@ -38,6 +38,7 @@ _OF_ALL: Mapping[str, Any] = {
     "copied_from": (None, dict),
 }
 _SHAPE = [(None, int)]
+_CODE_CHANGE = {"from": (None, str), "changed": [str]}
 _SCALE = {"mean": [float], "deviation": [float]}
 _OF_USED: Mapping[str, Any] = {
     "id": (None, str),
@@ -71,7 +72,11 @@ _OF_USED: Mapping[str, Any] = {
     **dict.fromkeys(("machine", "environment"), (None, dict)),
     "best": (None, {"step": int, "watched": str}),
     "training_seconds": (None, float),
-    "resumed": (None, [{"time": float, "changes": dict}]),
+    "resumed": (
+        None,
+        [{"time": float, "changes": dict, "step": (None, int), "code": (None, _CODE_CHANGE)}],
+    ),
+    "code": (None, {"hash": str, "modules": {str: str}}),
 }
 _OF_MODEL: Mapping[str, Any] = {"best": dict, "model_input_shape": list}
 

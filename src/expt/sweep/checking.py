@@ -36,9 +36,9 @@ def check_kinds(plan: Plan, kinds: Mapping[int, str], workers: Workers) -> float
     sizes = [_size(plan.jobs[number]) for number in numbers]
     for place, number in enumerate(numbers):
         is_measured = sizes.index(sizes[place]) == place
-        job = plan.jobs[number].job
+        job, code = plan.jobs[number].job, plan.jobs[number].code
         threads = job.config["loop"]["threads"]
-        workers.submit(number, worker.check, job, is_measured, threads=threads)
+        workers.submit(number, worker.check, job, is_measured, code, threads=threads)
     checked: dict[int, worker.Checked] = {}
     with deferred_signals() as interruption:
         while len(checked) < len(numbers):

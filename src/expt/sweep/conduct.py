@@ -194,6 +194,7 @@ class _Conductor:
                 job.directory,
                 job.record(),
                 self._plan.membership(job),
+                job.code,
                 timeout=self._limits.timeout,
                 threads=job.job.config["loop"]["threads"],
             )
@@ -229,6 +230,7 @@ class _Conductor:
         self._hand_out()
         if outcome.status is not JobStatus.FINISHED:
             self._correct(job, outcome.status, outcome.error)
+        job.run_hash = outcome.record.get("run_hash", job.run_hash)  # a resumed run's may differ
         self._note(job, outcome.status, outcome.error)
         self._following.end(job)
         self._view.end(job, outcome.record)

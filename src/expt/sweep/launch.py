@@ -11,8 +11,10 @@ from rich.console import Console
 from expt.assembly import DataLoader
 from expt.config.compose import Composed
 from expt.config.hashes import run_hash, variant_hash
-from expt.launch import print_where_to_look
+from expt.config.sources import code_of
+from expt.launch import print_code_note, print_where_to_look
 from expt.sweep.checking import check_kinds
+from expt.sweep.code import use_current_code
 from expt.sweep.conduct import Limits, conduct, to_do
 from expt.sweep.data import check_data
 from expt.sweep.following import settle
@@ -45,12 +47,13 @@ def launch(
         UserError: A job can't be trained; none was begun, and nothing is left of it.
     """
     config = composed[0].job.config
-    pairs = list(zip((one.job.config for one in composed), data, strict=True))
-    plan = Plan.make(directory, composed, [run_hash(*pair) for pair in pairs])
+    codes = [code_of(one.job.config).hash for one in composed]
+    known = list(zip((one.job.config for one in composed), data, codes, strict=True))
+    plan = Plan.make(directory, composed, [run_hash(*each) for each in known])
     if config["sweep"]["reuse"]:
         _tell_reused(reuse_finished(plan.jobs, plan.output_dir), console)
     kinds = {
-        number: variant_hash(*pairs[number])
+        number: variant_hash(*known[number])
         for number, job in enumerate(plan.jobs)
         if job.status is JobStatus.PENDING
     }
@@ -62,19 +65,22 @@ def launch(
         return conduct(plan, Limits.of(config), workers, console, seconds=seconds)
 
 
-def go_on(directory: Path, console: Console, *, retry_failed: bool) -> int:
-    """Goes on with a sweep.
+def go_on(
+    directory: Path, console: Console, *, retry_failed: bool, allow_code_change: bool = False
+) -> int:
+    """Continues a sweep.
 
     Args:
         directory: The sweep's.
         console: Where the sweep is shown.
         retry_failed: Whether jobs that have failed are tried again, too.
+        allow_code_change: Whether the jobs may run other code than was planned.
 
     Returns:
         The exit code.
 
     Raises:
-        UserError: Its plan is damaged, another process is at it, or the data has changed.
+        UserError: Its plan is damaged, another process is at it, or data or code have changed.
     """
     plan = read_plan(directory)
     with plan.held():
@@ -84,6 +90,8 @@ def go_on(directory: Path, console: Console, *, retry_failed: bool) -> int:
         if not waiting and plan.facts.get("is_complete"):
             print_outcome(plan, console)
             return exit_code(plan)
+        note = use_current_code(plan, waiting, allow=allow_code_change)
+        print_code_note(console, note)
         limits = Limits.of((waiting or plan.jobs)[0].job.config)
         load = DataLoader()
         check_data(plan, waiting, load)

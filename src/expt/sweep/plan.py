@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from expt.config.compose import Composed, Job
 from expt.config.frozen import CONFIG_FILE, read_frozen
+from expt.config.sources import Code, code_of
 from expt.errors import UserError
 from expt.record.directories import held
 from expt.record.environment import process
@@ -46,10 +47,12 @@ _KINDS: Mapping[str, Any] = {
     "status": {"RUNNING", "FINISHED", "FAILED", "KILLED"},
     "process": (None, dict),
     "place": (None, PLACE),
+    "codes": (None, {str: {str: str}}),
     "jobs": [
         {
             "directory": str,
             "run_hash": str,
+            "code": (None, str),
             "variant": str,
             "overrides": [str],
             "choices": dict,
@@ -68,12 +71,13 @@ class PlannedJob:
     Attributes:
         directory: Of its run, which holds the frozen config from the beginning.
         job: The frozen config.
-        run_hash: Of config and data.
+        run_hash: Of config, data and code.
         variant: Its values of what varies in the sweep, the seed left out.
         status: How it stands.
         error: Why it failed.
         reused: The directory of the earlier run that stands in for it; read back, from that of
             the sweep.
+        code: What it is to run; None if it was planned before that was recorded.
     """
 
     directory: Path
@@ -83,6 +87,7 @@ class PlannedJob:
     status: JobStatus = JobStatus.PENDING
     error: str | None = None
     reused: str | None = None
+    code: Code | None = None
 
     @property
     def name(self) -> str:
@@ -141,7 +146,8 @@ class Plan:
                     f"hydra.sweep.subdir={one.subdirectory}: expected a folder in the sweep's for "
                     "each job alone; ${hydra.job.num} tells them apart."
                 )
-            jobs.append(PlannedJob(place, one.job, run_hash, variant))
+            code = code_of(one.job.config)
+            jobs.append(PlannedJob(place, one.job, run_hash, variant, code=code))
         facts = {"id": uuid.uuid4().hex, "started": time.time(), "status": "RUNNING"}
         return cls(directory, jobs, {**facts, "process": process()})
 
@@ -201,6 +207,7 @@ class Plan:
             {
                 "directory": each.directory.name,
                 "run_hash": each.run_hash,
+                "code": each.code and each.code.hash,
                 "variant": redacted(each.variant),
                 "overrides": [redacted(override) for override in each.job.overrides],
                 "choices": each.job.choices,
@@ -212,7 +219,9 @@ class Plan:
             for each in self.jobs
         ]
         partial = self.directory / f"partial-{PLAN_FILE}"
-        text = json.dumps({**self.facts, "jobs": jobs}, indent=2, default=str)
+        codes = {job.code.hash: job.code.modules for job in self.jobs if job.code is not None}
+        content = {**self.facts, "codes": codes, "jobs": jobs}
+        text = json.dumps(content, indent=2, default=str)
         try:
             partial.write_text(text + "\n", encoding="utf-8")
         except OSError:
@@ -232,6 +241,7 @@ def read_plan(directory: Path) -> Plan:
     """
     content = read_content(directory)
     outputs, jobs = folder_above(directory.resolve(), content.get("place")), []
+    codes = content.pop("codes", None) or {}
     for entry in content.pop("jobs"):
         place = directory / entry["directory"]
         if not _is_inside(place, directory):
@@ -247,6 +257,7 @@ def read_plan(directory: Path) -> Plan:
                 JobStatus(entry["status"]),
                 entry["error"],
                 entry["reused"],
+                _code(entry.get("code"), codes),
             )
         )
     return Plan(directory, jobs, content)
@@ -260,6 +271,11 @@ def _of_process(directory: Path) -> dict[str, Any]:
         return {}
     keys = ("machine", "environment")
     return {key: record[key] for key in keys if key in record} if isinstance(record, dict) else {}
+
+
+def _code(code: str | None, codes: Mapping[str, Mapping[str, str]]) -> Code | None:
+    """Returns a job's code; the jobs of a sweep have a few among them."""
+    return None if code is None or code not in codes else Code(code, codes[code])
 
 
 def newest_plan(output_dir: Path) -> Path | None:

@@ -12,8 +12,9 @@ from expt.sweep.plan import JobStatus, PlannedJob
 def reuse_finished(jobs: Sequence[PlannedJob], output_dir: Path) -> list[PlannedJob]:
     """Marks the jobs whose run hash a FINISHED run has; the newest one stands in for each.
 
-    The hash is over all of the config that can change the result, and the data; the code's and
-    the libraries' versions are not in it.
+    The hash is over all of the config that can change the result, the data, and the code of expt
+    and of the user's packages; the versions of installed packages are not in it. A run that was
+    recorded before code was, or that continued with changed code, stands in for none.
 
     Args:
         jobs: Of a new sweep.

@@ -17,12 +17,14 @@ from rich.console import Console
 
 from expt.assembly import DataLoader, Sinks
 from expt.config.compose import Job
+from expt.config.sources import Code
 from expt.errors import Terminated, UserError
 from expt.launch import LOG_FILE, log_to_file
 from expt.record.environment import forget_peak_memory
 from expt.record.run import Earlier, Membership
 from expt.record.secrets import install_log_redaction, redacted
 from expt.streams import keep_streams_open
+from expt.sweep.code import check_planned
 from expt.sweep.plan import JobStatus
 from expt.train.backend import reserve_threads, start_for, start_tensorflow
 
@@ -92,16 +94,18 @@ def begin(threads: int, operations: int, environment: Mapping[str, str], load: D
     import expt.rehearsal  # noqa: F401
 
 
-def check(job: Job, is_measured: bool) -> Checked:
+def check(job: Job, is_measured: bool, code: Code | None) -> Checked:
     """Takes a batch through a job, and measures its speed if asked to.
 
     Args:
         job: The frozen config.
-        is_measured: Whether to tell about how long the job takes.
+        is_measured: Whether to report about how long the job takes.
+        code: What was planned; None if that was not recorded.
     """
     from expt.rehearsal import check_job, estimate_seconds
 
     try:
+        check_planned(job, code)
         dataset = _Worker.load(job)
         start_for(job.config)
         check_job(job, dataset)
@@ -112,7 +116,13 @@ def check(job: Job, is_measured: bool) -> Checked:
         return Checked(redacted("".join(traceback.format_exception(error))), is_users=False)
 
 
-def train(job: Job, directory: Path, earlier: dict[str, Any] | None, sweep: Membership) -> Outcome:
+def train(
+    job: Job,
+    directory: Path,
+    earlier: dict[str, Any] | None,
+    sweep: Membership,
+    code: Code | None,
+) -> Outcome:
     """Trains a job.
 
     Args:
@@ -120,12 +130,14 @@ def train(job: Job, directory: Path, earlier: dict[str, Any] | None, sweep: Memb
         directory: Of its run.
         earlier: The content of the run.json that an earlier process left.
         sweep: What the job belongs to.
+        code: What was planned; the sweep has decided that the run may continue with that.
     """
     from expt.job import run_job
 
-    before = None if earlier is None else Earlier(earlier, {})
+    before = None if earlier is None else Earlier(earlier, {}, allows_code_change=True)
     try:
         log_to_file(directory / LOG_FILE)
+        check_planned(job, code)
         dataset = _Worker.load(job)
         start_for(job.config)
         forget_peak_memory()

@@ -10,6 +10,7 @@ import yaml
 from expt.assembly import make_plan
 from expt.config.checks import batches_per_step
 from expt.config.compose import Job
+from expt.config.sources import code_of
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.train.cadence import Cadence
@@ -29,6 +30,7 @@ class Proof:
         job: The user's, shortened.
         fingerprint: Of the user's whole data.
         batches: To how many batches of examples each split is cut, so that an epoch is short.
+        modules: The hash of each module that the job runs.
         interrupt_at: After which step one of the processes is interrupted.
         left_out: Keys of the user's config that are not in effect.
     """
@@ -36,6 +38,7 @@ class Proof:
     job: Job
     fingerprint: str
     batches: int
+    modules: dict[str, str]
     interrupt_at: int
     left_out: tuple[str, ...]
 
@@ -91,6 +94,7 @@ def make_proof(job: Job, dataset: Dataset, folder: Path) -> Proof:
         shortened_job,
         dataset.fingerprint,
         batches,
+        dict(code_of(shortened_job.config).modules),
         _interruption(plan),
         tuple(f"loop.{key}" for key in _ENDING if loop[key] is not None),
     )

@@ -13,8 +13,10 @@ from typing import Any
 from rich.console import Console
 
 from expt.assembly import DataLoader, make_plan
+from expt.changed_code import listed
 from expt.command import run_command
 from expt.config.compose import Job
+from expt.config.sources import changed_modules, code_of
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.run import Earlier
@@ -58,7 +60,7 @@ def work(folder: Path, name: str) -> None:
             interruption; RESUMED continues that.
 
     Raises:
-        UserError: The data is not that of the proof, or the parts don't fit each other.
+        UserError: The data or the code is not that of the proof, or the parts don't fit each other.
     """
     proof, own = Proof.read(folder), folder / name
     own.mkdir()
@@ -66,6 +68,9 @@ def work(folder: Path, name: str) -> None:
     if whole.fingerprint != proof.fingerprint:
         _write(own / DATA_FILE, {"splits": describe_splits(whole)})
         raise UserError("the data is not what it was when it was loaded first.")
+    changed = changed_modules(proof.modules, code_of(proof.job.config).modules)
+    if changed:
+        raise UserError(f"the code has changed since the proof began: {listed(changed)}.")
     dataset = whole.limited(proof.batches)
     first = proof.interrupt_at if name == RESUMED else 0
     batches = describe_batches(make_plan(proof.job, dataset), dataset, first)

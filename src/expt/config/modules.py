@@ -1,0 +1,96 @@
+"""Modules on disk: where they are and what their source is, without importing them."""
+
+import os
+import sys
+import sysconfig
+from collections.abc import Iterable
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from pkgutil import get_importer
+
+_LIBRARY_FOLDERS = {"site-packages", "dist-packages"}
+_STANDARD = tuple(
+    os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib")
+)
+
+
+def find_module(name: str) -> ModuleSpec | None:
+    """Returns where a module is; None if there is none of that name.
+
+    Unlike `importlib.util.find_spec`, it does not import the packages that hold the module.
+    """
+    path: Iterable[str] | None = None
+    spec, parts = None, name.split(".")
+    for depth in range(1, len(parts) + 1):
+        if not parts[depth - 1] or (depth > 1 and path is None):  # a module has no modules in it
+            return None
+        spec = _find(".".join(parts[:depth]), path)
+        if spec is None:
+            return None
+        path = spec.submodule_search_locations
+    return spec
+
+
+def _find(name: str, path: Iterable[str] | None) -> ModuleSpec | None:
+    loaded = getattr(sys.modules.get(name), "__spec__", None)
+    if isinstance(loaded, ModuleSpec):
+        return loaded
+    for finder in sys.meta_path:
+        if finder is PathFinder and path is not None:
+            spec = _find_in(name, path)
+        else:
+            find_spec = getattr(finder, "find_spec", None)
+            spec = find_spec(name, path) if find_spec else None
+        if isinstance(spec, ModuleSpec):
+            return spec
+    return None
+
+
+def _find_in(name: str, folders: Iterable[str]) -> ModuleSpec | None:
+    """Does as PathFinder, which fails at folders without `__init__` in packages not imported."""
+    found: list[str] = []
+    for folder in folders:
+        finder = get_importer(folder)
+        spec = finder.find_spec(name) if finder is not None else None
+        if spec is None:
+            continue
+        if spec.loader is not None:
+            return spec
+        found += spec.submodule_search_locations or []
+    if not found:
+        return None
+    namespace = ModuleSpec(name, None, is_package=True)
+    namespace.submodule_search_locations = found
+    return namespace
+
+
+def is_library(spec: ModuleSpec) -> bool:
+    """Whether a module belongs to Python or to an installed package, which have versions."""
+    if spec.origin in ("built-in", "frozen"):
+        return True
+    places = [spec.origin] if spec.has_location and spec.origin else []
+    places += list(spec.submodule_search_locations or ())
+    return any(
+        _LIBRARY_FOLDERS & set(Path(place).parts) or os.path.realpath(place).startswith(_STANDARD)
+        for place in places
+    )
+
+
+def read_source(spec: ModuleSpec) -> str | bytes | None:
+    """Returns a module's source, or the bytes of a compiled one; None for a folder of modules.
+
+    Raises:
+        OSError: It can't be read.
+        SyntaxError: Its encoding is unknown.
+        UnicodeDecodeError: It is not in its encoding.
+    """
+    get_source = getattr(spec.loader, "get_source", None)
+    try:
+        source = get_source(spec.name) if get_source else None
+    except ImportError as error:
+        raise OSError(str(error)) from error
+    if source is not None:
+        return str(source)
+    if spec.has_location and spec.origin and os.path.isfile(spec.origin):  # noqa: PTH113
+        return Path(spec.origin).read_bytes()
+    return None

@@ -1,0 +1,314 @@
+"""Which modules a run's code is, and what changes it."""
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from expt.config import sources
+from expt.config.compose import compose_jobs
+from expt.config.sources import Code, changed_modules, check_imported, code_of, part_modules
+from expt.errors import UserError
+
+DEFAULT = compose_jobs([], None, multirun=False)[0][0].config
+FILES = {
+    "mine/__init__.py": "",
+    "mine/losses.py": "from mine.common import factor\ndef loss(t, o): return factor * (t - o)\n",
+    "mine/models.py": "from .layers import Wide\ndef build(): return Wide()\n",
+    "mine/layers/__init__.py": "from mine.layers.wide import Wide\n",
+    "mine/layers/wide.py": "class Wide: width = 3\n",
+    "mine/common.py": "factor = 2.0\n",
+    "mine/unused.py": "x = 1\n",
+    **{f"mine/{name}.py": "x = 1\n" for name in ("act", "data", "metrics", "optimizers")},
+    **{f"mine/{name}.py": "x = 1\n" for name in ("schedules", "steps", "recorders", "nested")},
+}
+CONFIG: dict[str, Any] = {
+    **DEFAULT,
+    "loss": {"_target_": "mine.losses.loss"},
+    "model": {"_target_": "mine.models.build", "_step_": "mine.steps.Learner"},
+    "act": {"_target_": "mine.act.act"},
+    "data": {"_target_": "mine.data.Data", "path": "x"},
+    "metric": {"mine": {"_target_": "mine.metrics.metric"}},
+    "optimizer": {"_target_": "mine.optimizers.Mine", "inner": [{"_target_": "mine.nested.Mine"}]},
+    "schedule": {"_target_": "mine.schedules.Mine"},
+    "recorder": {"mine": {"_target_": "mine.recorders.MineRecorder"}},
+}
+Write = Callable[..., None]
+
+
+def forget() -> None:
+    """As in a process that begins."""
+    sources._sources.clear()
+    sources._walked.cache_clear()
+    importlib.invalidate_caches()
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("mine", "beside")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
+    """Writes a project's files; the process that reads them then is a new one."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("EXPT_ALLOW", "mine")
+
+    def write_files(**files: str | bytes | None) -> None:
+        for path, text in files.items():
+            file = tmp_path / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if text is None:
+                file.unlink()
+            else:
+                file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        forget()
+
+    write_files(**FILES)
+    yield write_files
+    forget()
+
+
+def own(code: Code) -> set[str]:
+    return {name for name in code.modules if not name.startswith("expt.")}
+
+
+@pytest.mark.usefixtures("write")
+def test_the_users_modules_and_what_they_import_count() -> None:
+    code = code_of(CONFIG)
+    assert own(code) == {
+        *("mine.losses", "mine.common", "mine.models", "mine.layers", "mine.layers.wide"),
+        *("mine.act", "mine.data", "mine.metrics", "mine.optimizers", "mine.nested"),
+        *("mine.schedules", "mine.steps"),
+    }
+    assert code == Code.from_mapping(code.to_mapping())
+
+
+def test_nothing_is_imported(write: Write) -> None:
+    write(**{"mine/__init__.py": "raise AssertionError", "mine/losses.py": "1 / 0"})
+    code_of(CONFIG)
+    assert not [name for name in sys.modules if name.startswith("mine")]
+
+
+COUNTED = [name for name in FILES if Path(name).stem not in ("unused", "recorders")]
+
+
+@pytest.mark.parametrize("file", COUNTED)
+def test_a_changed_statement_changes_the_code(write: Write, file: str) -> None:
+    before = code_of(CONFIG)
+    write(**{file: f"{FILES[file]}\ny = 1\n"})
+    after = code_of(CONFIG)
+    module = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+    assert after.hash != before.hash
+    assert changed_modules(before.modules, after.modules) == [module]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_comments_docstrings_and_layout_do_not(write: Write, file: str) -> None:
+    before = code_of(CONFIG)
+    write(**{file: f'"""About it."""\n# And more.\n\n\n{FILES[file].replace(" = ", "  =  ")}'})
+    assert code_of(CONFIG) == before
+
+
+@pytest.mark.parametrize("file", ["mine/unused.py", "mine/recorders.py", "mine/values.csv"])
+def test_what_changes_no_number_does_not(write: Write, file: str) -> None:
+    before = code_of(CONFIG)
+    write(**{file: "x = 2\n"})
+    assert code_of(CONFIG) == before
+
+
+def test_modules_may_come_and_go(write: Write) -> None:
+    """Those that are imported if they are there."""
+    write(**{"mine/losses.py": "try:\n    from mine import fast\nexcept ImportError:\n    pass\n"})
+    without = code_of(CONFIG)
+    write(**{"mine/fast.py": "x = 1\n"})
+    with_it = code_of(CONFIG)
+    assert changed_modules(without.modules, with_it.modules) == ["mine.fast"]
+    write(**{"mine/fast.py": None})
+    assert code_of(CONFIG) == without
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import mine.deep.er as other",
+        "from mine.deep import er",
+        "from mine.deep.er import x",
+        "from .deep import er",
+        "from .deep.er import *",
+        "def f():\n    from mine.deep import er",
+        "if 1 > 2:\n    import mine.deep.er",
+        "import importlib\nimportlib.import_module('mine.deep.er')",
+        "import beside\nbeside.x",
+        "from beside import x",
+    ],
+)
+def test_all_ways_to_import_lead_on(write: Write, statement: str) -> None:
+    """Through folders without an `__init__`, and to modules beside the package."""
+    write(**{"mine/losses.py": statement, "mine/deep/er.py": "x = 1", "beside.py": "x = 1"})
+    before = code_of(CONFIG)
+    write(**{"mine/deep/er.py": "x = 2", "beside.py": "x = 2"})
+    (changed,) = changed_modules(before.modules, code_of(CONFIG).modules)
+    assert changed in ("mine.deep.er", "beside")
+
+
+def test_modules_that_import_each_other_are_read_once(write: Write) -> None:
+    write(**{"mine/losses.py": "import mine.common", "mine/common.py": "import mine.losses"})
+    assert {"mine.losses", "mine.common"} <= own(code_of(CONFIG))
+
+
+def test_a_compiled_module_counts_by_its_bytes(write: Write) -> None:
+    suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
+    fast = f"mine/fast{suffix}"
+    write(**{"mine/losses.py": "from mine import fast", fast: b"\x7fELF one"})
+    before = code_of(CONFIG)
+    write(**{fast: b"\x7fELF two"})
+    assert changed_modules(before.modules, code_of(CONFIG).modules) == ["mine.fast"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"x = 1\ndef f(:\n", r"losses\.py, line 2: .*The run would import mine\.losses"),
+        (b"x = 1\n  y = 2\n", r"losses\.py, line 2: unexpected indent"),
+        (b"x = '\xff'\n", r"losses\.py"),
+        (b"# coding: klingon\n", r"losses\.py.*klingon"),
+        (b"x = '\0'\n", r"losses\.py.*null"),
+    ],
+)
+def test_what_is_no_python_is_named_with_its_line(write: Write, content: bytes, told: str) -> None:
+    write(**{"mine/losses.py": content})
+    with pytest.raises(UserError, match=told):
+        code_of(CONFIG)
+
+
+def test_installed_packages_are_versions(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    imports = "import numpy, keras.layers, tensorflow as tf, json, sys, rich.text, nothing.there\n"
+    write(**{"mine/losses.py": imports})
+    assert own(code_of({**DEFAULT, "loss": CONFIG["loss"]})) == {"mine.losses"}
+    monkeypatch.setenv("EXPT_ALLOW", "mine,rich.text")
+    forget()
+    assert "rich.text" in own(code_of({**DEFAULT, "loss": CONFIG["loss"]}))
+
+
+@pytest.mark.usefixtures("write")
+def test_a_module_is_what_it_was_when_the_process_read_it(tmp_path: Path) -> None:
+    """A worker that has imported it runs that, whatever is on disk by now."""
+    before = code_of(CONFIG)
+    (tmp_path / "mine/losses.py").write_text("def loss(t, o): return t\n")
+    assert code_of(CONFIG) == before
+    assert part_modules(CONFIG, ["loss"])["mine.losses"] == before.modules["mine.losses"]
+    forget()
+    assert code_of(CONFIG) != before
+
+
+@pytest.mark.usefixtures("write")
+class TestWhatIsImported:
+    """It must be what was read."""
+
+    def test_a_change_after_the_import_does_not_matter(self, tmp_path: Path) -> None:
+        code = code_of(CONFIG)
+        importlib.import_module("mine.losses")
+        check_imported(code)
+        (tmp_path / "mine/losses.py").write_text("def loss(t, o): return t\n")
+        check_imported(code)
+
+    @pytest.mark.parametrize("file", ["mine/losses.py", "mine/common.py"])
+    def test_a_change_before_it_is_refused(self, tmp_path: Path, file: str) -> None:
+        code = code_of(CONFIG)
+        (tmp_path / file).write_text("factor, loss = 3.0, None\n")
+        importlib.import_module("mine.losses")
+        module = file.removesuffix(".py").replace("/", ".")
+        with pytest.raises(UserError, match=f"{module} was changed while"):
+            check_imported(code)
+
+    def test_a_comment_does_not_matter(self, tmp_path: Path) -> None:
+        code = code_of(CONFIG)
+        (tmp_path / "mine/losses.py").write_text(f"# Mine.\n{FILES['mine/losses.py']}")
+        check_imported(code)
+
+    def test_of_other_runs_it_does_not_matter(self, tmp_path: Path) -> None:
+        code_of(CONFIG)
+        (tmp_path / "mine/losses.py").write_text("def loss(t, o): return t\n")
+        check_imported(code_of(DEFAULT))
+
+
+class TestExpt:
+    """The framework's own modules."""
+
+    def test_parts_count_if_they_are_used(self) -> None:
+        modules = code_of(DEFAULT).modules
+        assert {"expt.parts.losses", "expt.parts.models.dense", "expt.parts.data.bundled"} <= set(
+            modules
+        )
+        assert not {"expt.parts.models.convolutional", "expt.parts.data.tables"} & set(modules)
+        ((gan,), _) = compose_jobs(["experiment=gan"], None, multirun=False)
+        assert "expt.train.adversarial" in code_of(gan.config).modules
+        assert "expt.train.adversarial" not in modules
+
+    def test_all_that_computes_counts(self) -> None:
+        assert set(code_of(DEFAULT).modules) >= {
+            *("expt.job", "expt.building", "expt.assembly", "expt.config.checks"),
+            *("expt.train.step", "expt.train.block", "expt.train.loop", "expt.train.feed"),
+            *("expt.train.order", "expt.train.evaluate", "expt.train.state", "expt.train.watch"),
+            *("expt.train.batch", "expt.train.augment", "expt.train.objective"),
+            *("expt.train.supervised", "expt.train.backend", "expt.train.plan"),
+            "expt.parts.models.standardization",
+        }
+
+    def test_what_records_or_reports_does_not(self) -> None:
+        rooms = {".".join(name.split(".")[:2]) for name in code_of(DEFAULT).modules}
+        assert rooms <= {
+            *("expt.job", "expt.building", "expt.assembly"),
+            *("expt.config", "expt.parts", "expt.train"),
+        }
+
+    def test_the_version_does_not(self) -> None:
+        """It is recorded among the packages'."""
+        assert "expt" not in code_of(DEFAULT).modules
+
+    def test_another_process_finds_the_same(self) -> None:
+        """Whatever the order of sets there."""
+        script = (
+            "from expt.config.compose import compose_jobs; from expt.config.sources import *; "
+            "import sys; print(code_of(compose_jobs([], None, multirun=False)[0][0].config).hash, "
+            "'tensorflow' in sys.modules)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.split() == [code_of(DEFAULT).hash, "False"]
+
+
+class TestChangedDuringARun:
+    """The hash of a run that had one code and then another."""
+
+    ONE, TWO = Code.of_modules({"a": "1"}), Code.of_modules({"a": "2"})
+
+    def test_it_is_that_of_no_other_run(self) -> None:
+        hashes = {
+            *(self.ONE.hash, self.TWO.hash, self.TWO.after(self.ONE, 5).hash),
+            *(self.TWO.after(self.ONE, 6).hash, self.TWO.after(None, 5).hash),
+            *(
+                self.ONE.after(self.TWO, 5).hash,
+                self.ONE.after(self.TWO.after(self.ONE, 5), 9).hash,
+            ),
+        }
+        assert len(hashes) == 7
+        assert self.TWO.after(self.ONE, 5).modules == self.TWO.modules
+
+    def test_without_a_change_it_stays(self) -> None:
+        mixed = self.TWO.after(self.ONE, 5)
+        assert self.ONE.after(self.ONE, 5) == self.ONE
+        assert self.TWO.after(mixed, 9) == mixed
+
+    def test_a_run_that_begins_anew_has_the_new_code_alone(self) -> None:
+        assert self.TWO.after(self.ONE, 0) == self.TWO
+        assert self.TWO.after(None, 0) == self.TWO
+
+
+def test_the_users_modules_are_named_before_expts() -> None:
+    before = {"expt.job": "1", "mine.b": "1", "mine.a": "1", "same": "1"}
+    now = {"expt.job": "2", "mine.b": "2", "z.new": "1", "same": "1"}
+    assert changed_modules(before, now) == ["mine.a", "mine.b", "z.new", "expt.job"]
