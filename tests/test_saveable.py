@@ -43,11 +43,6 @@ def job_of(*overrides: str) -> Job:
     return job
 
 
-def _numpy_state() -> str:
-    with np.printoptions(threshold=1000):
-        return repr(np.random.get_state())
-
-
 def users(model: str) -> tuple[str, ...]:
     return "model=custom", f"model._target_=unsaveable.{model}"
 

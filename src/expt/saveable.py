@@ -25,7 +25,8 @@ _OWN = ("expt.", "keras.")
 _REMEDY = (
     "A file holds the name of a class and what its get_config returns. Define the class, or the "
     "function, at the top level of a module, put @keras.saving.register_keras_serializable() "
-    "before it, and let get_config return every argument of __init__."
+    "before it, let its __init__ pass **kwargs on to the class above, and let get_config return "
+    "every argument of __init__."
 )
 _OF_LAMBDA = (
     "Write a function at the top level of a module, or a keras.layers.Layer, and put "

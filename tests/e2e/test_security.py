@@ -151,7 +151,8 @@ class TestSavedModels:
         with zipfile.ZipFile(file) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
         config = json.loads(members["config.json"])
-        layers = config["config"]["layers"]
+        (network,) = (e for e in config["config"]["layers"] if "layers" in e["config"])
+        layers = network["config"]["layers"]  # the link is outside
         dense = next(entry for entry in layers if entry["class_name"] == "Dense")
         dense |= layer
         with zipfile.ZipFile(file, "w") as archive:

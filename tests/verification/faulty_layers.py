@@ -1,23 +1,28 @@
 """Layers of a user's that can't be resumed, each for a reason of its own; and two that can."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+_registered = keras.saving.register_keras_serializable(package="verification")
 
+
+@_registered
 class TensorFlowGenerator(keras.layers.Layer):  # type: ignore[misc]
     """Draws from a generator whose state Keras does not see."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **others: Any) -> None:
+        super().__init__(**others)
         self.generator = tf.random.Generator.from_seed(1)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return inputs + self.generator.uniform(tf.shape(inputs))
 
 
+@_registered
 class StatefulOperation(keras.layers.Layer):  # type: ignore[misc]
     """Draws by an operation that counts by itself."""
 
@@ -25,6 +30,7 @@ class StatefulOperation(keras.layers.Layer):  # type: ignore[misc]
         return inputs + tf.random.uniform(tf.shape(inputs))
 
 
+@_registered
 class WithinFunction(keras.layers.Layer):  # type: ignore[misc]
     """Draws within a loop of a compiled function of its own."""
 
@@ -38,11 +44,12 @@ class WithinFunction(keras.layers.Layer):  # type: ignore[misc]
         return self.noise(inputs)
 
 
+@_registered
 class NumpyGenerator(keras.layers.Layer):  # type: ignore[misc]
     """Draws in Python."""
 
-    def __init__(self, seed: int | None = 0) -> None:
-        super().__init__()
+    def __init__(self, seed: int | None = 0, **others: Any) -> None:
+        super().__init__(**others)
         self.random = np.random.default_rng(seed)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -50,13 +57,15 @@ class NumpyGenerator(keras.layers.Layer):  # type: ignore[misc]
         return inputs + tf.ensure_shape(noise, (1,))
 
 
+@_registered
 class Unseeded(NumpyGenerator):
     """Not even a repeat is the same."""
 
-    def __init__(self) -> None:
-        super().__init__(None)
+    def __init__(self, **others: Any) -> None:
+        super().__init__(None, **others)
 
 
+@_registered
 class Stateless(keras.layers.Layer):  # type: ignore[misc]
     """Calls Python that keeps nothing."""
 
@@ -65,11 +74,12 @@ class Stateless(keras.layers.Layer):  # type: ignore[misc]
         return inputs + tf.ensure_shape(shift, (1,))
 
 
+@_registered
 class Constant(keras.layers.Layer):  # type: ignore[misc]
     """Has a table that Keras does not see, and that never changes."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **others: Any) -> None:
+        super().__init__(**others)
         self.table = tf.Variable(2.0, trainable=False)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
