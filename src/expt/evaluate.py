@@ -47,7 +47,8 @@ def _run(arguments: list[str]) -> int:
     args = parser.parse_intermixed_args(arguments)
     options, overrides = take_options(args.overrides, {"split": "", "output_dir": "outputs"})
     run = find_run(args.run, Path(options["output_dir"]))
-    file, split = run.model_file, options["split"] or None
+    is_named = any(override.startswith("split=") for override in args.overrides)
+    file, split = run.model_file, options["split"] if is_named else None
     loaded = load_data(run, overrides, args.config_dir, split)
     dataset, scored = loaded.dataset, choose_examples(run, loaded, split)
     console = Console()

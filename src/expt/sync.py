@@ -245,10 +245,12 @@ class _Sync:
             self._stores.add(run.output_dir)
             for place in repair_store(run.output_dir):
                 self._tell(run.output_dir, f"MLflow's artifacts were in {place}, and now lie here")
+        changes = self._copies.settle(run.record, run.directory, run.output_dir)
+        if changes:
+            deque(read_journal(run.directory / FILE_NAME), maxlen=0)  # a damaged run stays as it is
         sweep = run.directory.parent
         if (sweep / PLAN_FILE).is_file():
             settled_sweep(self._copies, sweep, run.output_dir)
-        changes = self._copies.settle(run.record, run.directory, run.output_dir)
         if changes:
             Run(run.directory, run.output_dir, {}, {}, run.record).update(**changes)
         return changes.get("copied_from")

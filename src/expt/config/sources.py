@@ -32,6 +32,7 @@ _TRAINING = "expt.job"  # it imports all that trains, but for what the config na
 _WITHOUT_EFFECT = (
     *("expt.errors", "expt.record", "expt.runs", "expt.signals", "expt.streams"),
     *("expt.changed_code", "expt.continuing", "expt.description"),
+    *("expt.recorded_data", "expt.saveable", "expt.saved"),
     *("expt.config.compose", "expt.config.hashes", "expt.config.location", "expt.config.modules"),
     *("expt.config.paths", "expt.config.schema", "expt.config.sources", "expt.config.syntax"),
     *("expt.train.checkpoint", "expt.train.profile", "expt.train.summary"),

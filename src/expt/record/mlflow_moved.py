@@ -38,7 +38,11 @@ def relocate(database: Path, root: str) -> list[str]:
     Raises:
         RunError: The store has been moved and can't be written to.
     """
-    with closing(sqlite3.connect(database, timeout=_SECONDS_TO_WAIT)) as connection:
+    try:
+        opened = sqlite3.connect(database, timeout=_SECONDS_TO_WAIT)
+    except sqlite3.Error:
+        return []  # such as a folder in its place; MLflow reports that itself
+    with closing(opened) as connection:
         try:
             old_roots = sorted(set(_roots(connection)) - {root})
         except sqlite3.Error:
