@@ -17,6 +17,7 @@ from expt.config.instantiate import part
 from expt.config.location import config_directory, options
 from expt.config.outputs import model_outputs
 from expt.parts.models.links import link_function
+from expt.train.batch import mean_loss
 
 SHARES = ([0.8, 0.2], [0.182, 0.818], [0.6, 0.3, 0.1], [0.45, 0.05, 0.35, 0.15])
 
@@ -52,14 +53,14 @@ def best_predictions(loss: dict[str, Any], shares: list[float]) -> NDArray[np.fl
         with tf.GradientTape() as tape:
             tape.watch(watched)
             values = function(classes, tf.tile(watched[None], (len(shares), 1)))
-            mean = tf.reduce_sum(values * tf.constant(shares, tf.float64))
+            mean = mean_loss(values, tf.constant(shares, tf.float64))
         return float(mean), tape.gradient(mean, watched).numpy()
 
     start = np.linspace(0.1, -0.1, len(shares))
     options = {"gtol": 1e-9, "maxiter": 500}
     found = minimize(value_and_gradient, start, jac=True, method="BFGS", options=options)
     link = model_outputs(loss, "classification").link
-    predictions: NDArray[np.float64] = link_function(link)(found.x[None]).numpy()[0]
+    predictions: NDArray[np.float64] = np.asarray(link_function(link)(found.x[None]))[0]
     return predictions
 
 
