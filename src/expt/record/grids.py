@@ -42,15 +42,15 @@ def prediction_grid(
 def worst_mistakes(
     targets: NDArray[np.int32], predictions: NDArray[np.floating[Any]]
 ) -> NDArray[np.intp]:
-    """Returns which 25 mistakes are the worst: the least prediction for the true class first.
+    """Returns which 25 mistakes are the worst: the true class furthest below the predicted first.
 
     Args:
         targets: Class numbers, shape [examples].
         predictions: Probabilities or scores, shape [examples, classes].
     """
-    of_truth = predictions[np.arange(len(targets)), targets]
+    margins = predictions[np.arange(len(targets)), targets] - predictions.max(axis=-1)
     wrong = np.flatnonzero(predictions.argmax(axis=-1) != targets)
-    return wrong[np.argsort(of_truth[wrong], kind="stable")][: _SIDE * _SIDE]
+    return wrong[np.argsort(margins[wrong], kind="stable")][: _SIDE * _SIDE]
 
 
 def mistake_grid(
