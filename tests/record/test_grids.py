@@ -86,7 +86,7 @@ def test_without_a_mistake_the_grid_is_white() -> None:
 
 def test_scores_of_any_size_have_an_order() -> None:
     outputs = np.array([[1000, 0, -1000], [1e30, 0, 0]], np.float32)
-    assert grids.worst_mistakes(np.array([1, 1], np.int32), outputs).tolist() == [0, 1]
+    assert grids.worst_mistakes(np.array([1, 1], np.int32), outputs).tolist() == [1, 0]
 
 
 def _gray_at(pixels: grids.Pixels, row: int, column: int) -> int:
