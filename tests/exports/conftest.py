@@ -3,7 +3,7 @@ import pytest
 from expt.train.backend import start_tensorflow
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def started() -> None:
     """Starts TensorFlow as the command does."""
     start_tensorflow(seed=0)

@@ -3,7 +3,7 @@ import pytest
 from expt.train.backend import start_tensorflow
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def started() -> None:
-    """Starts TensorFlow as every run does: with operations that are deterministic."""
+    """Starts TensorFlow as every run does: deterministic, in float32 whatever ran before."""
     start_tensorflow(seed=0)
