@@ -1,4 +1,4 @@
-"""Whether the code of a recorded run is still the same, and what users are told if it is not."""
+"""Whether the code of a recorded run is still the same, and the messages if it is not."""
 
 import os
 import shlex

@@ -16,7 +16,7 @@ _MOST_NAMED = 5
 
 
 def label_code(runs: Sequence[ComparedRun]) -> tuple[Sequence[ComparedRun], list[str]]:
-    """Adds a parameter that tells runs of different code apart; none if all have the same.
+    """Adds a parameter that separates runs of different code; none if all have the same.
 
     Parts in different modules are no different code: only modules that runs have in common count.
 
