@@ -199,8 +199,7 @@ class _Sync:
             text = f"was running on {host}, which can't be asked; to close it, name its directory"
             self._end(directory, "running", text)
         else:
-            journal = run.directory / FILE_NAME
-            last = deque(read_journal(journal), maxlen=1) if journal.exists() else ()
+            last = _last_of(run.directory / FILE_NAME)
             ended = last[0]["time"] if last else run.record["started"]
             closed = Run(run.directory, run.output_dir, {}, {}, run.record)
             closed.update(status=Status.KILLED, ended=ended, error=_DIED)
@@ -247,7 +246,7 @@ class _Sync:
                 self._tell(run.output_dir, f"MLflow's artifacts were in {place}, and now lie here")
         changes = self._copies.settle(run.record, run.directory, run.output_dir)
         if changes:
-            deque(read_journal(run.directory / FILE_NAME), maxlen=0)  # a damaged run stays as it is
+            _last_of(run.directory / FILE_NAME)  # a damaged run stays as it is
         sweep = run.directory.parent
         if (sweep / PLAN_FILE).is_file():
             settled_sweep(self._copies, sweep, run.output_dir)
@@ -264,6 +263,18 @@ class _Sync:
     def _tell(self, directory: Path, text: str) -> None:
         line = f"{os.path.relpath(directory)}: {text}"
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _last_of(journal: Path) -> deque[dict[str, Any]]:
+    """Reads a whole journal; a run that died before its first line has none.
+
+    Returns:
+        The last record, if there is one.
+
+    Raises:
+        UserError: It can't be read, or is damaged.
+    """
+    return deque(read_journal(journal) if journal.exists() else (), maxlen=1)
 
 
 def _check_store(output_dir: Path) -> None:
