@@ -226,9 +226,7 @@ def test_cadences_are_kept(
 
 
 @pytest.mark.parametrize("begun", [1, 3, 4])
-def test_a_resumed_run_draws_nothing_before_its_first_step(
-    make_fake: MakeFake, begun: int
-) -> None:
+def test_a_resumed_run_draws_nothing_before_its_first_step(make_fake: MakeFake, begun: int) -> None:
     fake = make_fake(image_every=100)
     fake.progress.step = fake.step = begun
     fake.model.set_weights([np.array(begun)])
