@@ -18,7 +18,7 @@ from expt.prediction.inputs import Batches, read_inputs
 from expt.prediction.outputs import check_outputs, describe_outputs, write
 from expt.runs.find import FoundRun, find_run
 from expt.saved import load_predictor, recorded_outputs
-from expt.serving.outputs import as_columns
+from expt.serving.outputs import as_columns, label_column
 from expt.train.backend import mistakes_told, start_tensorflow
 
 
@@ -44,15 +44,17 @@ def _run(arguments: list[str]) -> int:
         "outputs",
         metavar="OUTPUTS",
         type=expanded,
-        help="a new .csv (for classes: class, and probability NAME or score NAME of each), .npz "
+        help="a .csv (for classes: a column of them, called as the table's target or class, and "
+        "probability NAME or score NAME of each; for values a column called as the target), .npz "
         "(arrays predictions and classes) or .npy (the predictions alone)",
     )
+    parser.add_argument("--force", action="store_true", help="overwrite OUTPUTS if it exists")
     parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="output_dir=…")
     args = parser.parse_intermixed_args(arguments)
     options, unknown = take_options(args.options, {"output_dir": "outputs"})
     if unknown:
         raise UserError(f"{unknown[0]}: {hint(unknown[0], ['output_dir=…'])}")
-    check_outputs(args.outputs)
+    check_outputs(args.outputs, args.inputs, force=args.force)
     run = find_run(args.run, Path(options["output_dir"]))
     file = run.model_file
     job = read_frozen(run.directory, run.record)
@@ -63,7 +65,8 @@ def _run(arguments: list[str]) -> int:
     outputs = _predict(job, run, file, inputs.batches)
     data, given = run.record["data"], recorded_outputs(run, job)
     table = as_columns(data, given.kind, outputs)
-    write(args.outputs, inputs.about, table, outputs)
+    label = label_column(data, given.kind) if data["task"] == "classification" else None
+    write(args.outputs, inputs.about, table, outputs, label)
     console.print(
         f"{len(outputs)} predictions written to {args.outputs}: {describe_outputs(data, given)}",
         highlight=False,
