@@ -45,7 +45,7 @@ from expt.launch import (
 )
 from expt.record.directories import allocate, discard
 from expt.record.planned import PLAN_FILE
-from expt.runs.find import find_run
+from expt.run_argument import take_run
 
 if TYPE_CHECKING:
     from expt.sweep.workers import Workers
@@ -59,6 +59,7 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     parser = get_args_parser()
     parser.add_argument("--rerun", metavar="RUN")  # the help is in conf/config.yaml
+    parser.add_argument("--metric")
     args = parser.parse_intermixed_args(arguments)
     _refuse_other_configs(args)
     if args.config_dir is not None:
@@ -67,6 +68,8 @@ def _run(arguments: list[str]) -> int:
     if args.help or args.hydra_help or args.shell_completion or args.info:
         _hand_to_hydra(args, _train_nothing)
         return 0
+    if args.metric is not None and args.rerun is None:
+        raise UserError(f"--metric {args.metric}: expected only with --rerun best.")
     if args.rerun is not None:
         return _rerun(args)
     task = _Task(Console())
@@ -191,7 +194,7 @@ def _rerun(args: Namespace) -> int:
     if args.multirun or args.cfg:
         raise UserError("--rerun: expected no -m and no --cfg with it; overrides are possible.")
     options, _ = take_options(args.overrides, {"output_dir": "outputs"})
-    found = find_run(args.rerun, Path(options["output_dir"]))
+    found = take_run(args.rerun, Path(options["output_dir"]), args.metric)
     found.check_record()
     frozen = read_frozen(found.directory, found.record)
     is_chosen = any(override.startswith("output_dir=") for override in args.overrides)
@@ -261,7 +264,10 @@ def _as_arguments(args: Namespace) -> list[str]:
     """Returns the command line that Hydra parses to the same; overrides lie beside each other."""
     arguments = list(args.overrides)
     for name, value in vars(args).items():
-        if name not in ("overrides", "rerun", "config_dir") and value not in (None, False):
+        if name not in ("overrides", "rerun", "metric", "config_dir") and value not in (
+            None,
+            False,
+        ):
             flag = f"--{name.replace('_', '-')}"
             arguments.append(flag if value is True else f"{flag}={value}")
     return arguments

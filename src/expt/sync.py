@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from expt.assembly import is_mlflow, make_params
-from expt.command import run_command, take_options
+from expt.command import program, run_command, take_options
 from expt.config.frozen import read_frozen
 from expt.config.paths import expanded
 from expt.errors import RunError, UserError
@@ -39,7 +39,7 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m expt.sync",
+        prog=program("sync"),
         description="Completes MLflow's runs from the journals, and closes runs whose process "
         "has died.",
     )
