@@ -17,7 +17,8 @@ from rich.console import Console
 
 from expt.assembly import DataLoader, Sinks
 from expt.changed_code import rerun_note
-from expt.command import exit_code, run_command, take_options, tell
+from expt.command import exit_code, program, run_command, take_options, tell
+from expt.completion import shell_completion
 from expt.config.compose import (
     Composed,
     Job,
@@ -50,6 +51,8 @@ from expt.run_argument import take_run
 if TYPE_CHECKING:
     from expt.sweep.workers import Workers
 
+_NOT_FOR_HYDRA = ("overrides", "rerun", "metric", "config_dir")
+
 
 def main() -> None:
     """Runs the command line."""
@@ -58,6 +61,7 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     parser = get_args_parser()
+    parser.prog = program("run")
     parser.add_argument("--rerun", metavar="RUN")  # the help is in conf/config.yaml
     parser.add_argument("--metric")
     args = parser.parse_intermixed_args(arguments)
@@ -65,7 +69,9 @@ def _run(arguments: list[str]) -> int:
     if args.config_dir is not None:
         args.config_dir = str(expanded(args.config_dir, "--config-dir "))
     args.overrides = normalize(args.overrides, args.multirun)
-    if args.help or args.hydra_help or args.shell_completion or args.info:
+    if args.shell_completion:
+        return shell_completion(args.overrides)
+    if args.help or args.hydra_help or args.info:
         _hand_to_hydra(args, _train_nothing)
         return 0
     if args.metric is not None and args.rerun is None:
@@ -264,10 +270,7 @@ def _as_arguments(args: Namespace) -> list[str]:
     """Returns the command line that Hydra parses to the same; overrides lie beside each other."""
     arguments = list(args.overrides)
     for name, value in vars(args).items():
-        if name not in ("overrides", "rerun", "metric", "config_dir") and value not in (
-            None,
-            False,
-        ):
+        if name not in _NOT_FOR_HYDRA and value not in (None, False):
             flag = f"--{name.replace('_', '-')}"
             arguments.append(flag if value is True else f"{flag}={value}")
     return arguments
