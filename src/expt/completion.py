@@ -26,7 +26,7 @@ _BASH = r"""_expt_complete() {
         COMPREPLY+=("${found#"${word%"$rest"}"}")
     done < <("${program[@]}" completion query "$line" 2>/dev/null)
 }
-complete -o nospace -o default -F _expt_complete expt python python3"""
+complete -o nospace -o default -F _expt_complete {names}"""
 
 _ZSH = r"""(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }
 _expt_complete() {
@@ -35,16 +35,16 @@ _expt_complete() {
     found=("${(@f)$("${(Q@)program}" completion query "${words[1,CURRENT]}" 2>/dev/null)}")
     open=(${(M)found:#*[=./]})
     found=(${found:#*[=./]})
-    (( $#open + $#found )) || { _default; return }
+    (( $#open + $#found )) || { compset -P '*='; _files; return }
     compadd -S '' -a open
     compadd -a found
 }
-compdef _expt_complete expt python python3"""
+compdef _expt_complete {names}"""
 
 _SCRIPTS = {"bash": _BASH, "zsh": _ZSH}
 _UNDONE = {
-    "bash": "complete -r expt python python3; unset -f _expt_complete",
-    "zsh": "compdef -d expt python python3; unfunction _expt_complete",
+    "bash": "complete -r {names}; unset -f _expt_complete",
+    "zsh": "compdef -d {names}; unfunction _expt_complete",
 }
 _TAKE_A_RUN = ("resume", "evaluate", "predict", "export")
 _TAKE_RUNS = ("diff", "compare", "list", "sync")
@@ -92,7 +92,9 @@ def shell_completion(arguments: Sequence[str]) -> int:
         raise UserError(f"{shell or 'nothing'}: there is no such shell. {hint(shell, _SCRIPTS)}")
     if what == "query":
         return _answer(os.environ.get("COMP_LINE", ""))
-    print((_SCRIPTS if what == "install" else _UNDONE)[shell])
+    # Python's own completion is replaced only for those who call expt by it.
+    names = "expt python python3" if program("run").startswith("python") else "expt"
+    print((_SCRIPTS if what == "install" else _UNDONE)[shell].replace("{names}", names))
     return 0
 
 

@@ -72,6 +72,6 @@ def _with_name(directory: Path, name: str) -> str:
 
 
 def _reason(best: BestRun) -> str:
-    count = f"the best of {best.count}" if best.count > 1 else "the only one"
-    text = f", {best.metric} {format_value(best.value)}, {count} in {plain(best.where)}"
+    found, where = best.best, plain(best.where)
+    text = f", {found.metric} {format_value(found.value)}, the best of {found.count} in {where}"
     return f"{text}; {best.left_out} left out" if best.left_out else text

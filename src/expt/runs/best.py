@@ -4,6 +4,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ BEST = "best"
 _OF_A_SWEEP = f"{BEST}@"
 _PREFIX = f"{BEST}/"  # what the metrics of the kept model begin with in comparisons
 _LOSS = "loss"
+_MOST_NAMED = 5  # data sets in a message
 _KINDS: Mapping[str, Any] = {
     **dict.fromkeys(("best", "params", "choices"), (None, dict)),
     "larger_is_better": (None, [str]),
@@ -28,22 +30,35 @@ _KINDS: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True)
+class Best:
+    """Which of some records has the best value.
+
+    Attributes:
+        index: Its place among them.
+        metric: The metric that decided, such as `val/accuracy`.
+        value: Its value, that of the kept model.
+        count: How many records have a value of it.
+    """
+
+    index: int
+    metric: str
+    value: float
+    count: int
+
+
+@dataclass(frozen=True)
 class BestRun:
     """The best of some runs.
 
     Attributes:
         run: It.
-        metric: The metric that decided, such as `val/accuracy`.
-        value: Its value, that of the kept model.
-        count: How many runs were compared.
-        where: Where these are.
+        best: How it was found.
+        where: Where the runs are.
         left_out: How many other runs are there: not finished, without the metric, or on other data.
     """
 
     run: FoundRun
-    metric: str
-    value: float
-    count: int
+    best: Best
     where: str
     left_out: int
 
@@ -77,24 +92,50 @@ def find_best(name: str, output_dir: Path, metric: str | None = None) -> BestRun
         directories, where = [file.parent for file in records_in(output_dir)], str(output_dir)
     runs = _by_age(directories, output_dir)
     if not runs:
-        raise UserError(f"{name}: there are no runs in {output_dir}.")
-    finished = [run for run in runs if _is_usable(run)]
-    if folder is None and finished:
-        finished = [run for run in finished if _data_of(run) == _data_of(finished[-1])]
-        where = f"{where} on {(finished[-1].record.get('data') or {}).get('name', 'the same data')}"
-    _check_data(finished, name)
-    chosen = _metric(finished, name, metric)
-    measured = [run for run in finished if chosen in best_values(run.record)]
-    if not measured:
-        raise UserError(
-            f"{name}: no run in {where} is finished and has a best value yet. Expected at least "
-            "one; a run's directory or its name always works."
-        )
-    larger = is_larger_better(chosen, measured[-1].record.get("larger_is_better") or ())
-    choose = max if larger else min
-    best = choose(measured, key=lambda run: best_values(run.record)[chosen])
-    value = best_values(best.record)[chosen]
-    return BestRun(best, chosen, value, len(measured), where, len(runs) - len(measured))
+        raise UserError(f"{name}: there are no runs in {folder or output_dir}.")
+    compared = runs
+    if folder is None:
+        usable = [run for run in runs if is_usable(run.record)] or runs
+        compared = [run for run in runs if _data_of(run.record) == _data_of(usable[-1].record)]
+        where += f" on {_data_of(usable[-1].record)[0] or 'the same data'}"
+    try:
+        best = best_of([run.record for run in compared], metric)
+    except UserError as error:
+        raise UserError(f"{name}: {where}: {error}") from error
+    return BestRun(compared[best.index], best, where, len(runs) - best.count)
+
+
+def best_of(records: Sequence[Mapping[str, Any]], metric: str | None = None) -> Best:
+    """Finds the best of the runs that are finished.
+
+    Args:
+        records: What their run.json hold; of equally good ones, the first counts.
+        metric: See `find_best`.
+
+    Raises:
+        UserError: None of them has a value, or they can't be compared.
+    """
+    usable = {index: record for index, record in enumerate(records) if is_usable(record)}
+    if not usable:
+        raise UserError("no run is finished and has a best value.")
+    _check_data(list(usable.values()))
+    chosen = _metric(list(usable.values()), metric)
+    values = {index: best_values(record).get(chosen) for index, record in usable.items()}
+    measured = {index: value for index, value in values.items() if value is not None}
+    larger = is_larger_better(
+        chosen, {name for i in measured for name in usable[i].get("larger_is_better") or ()}
+    )
+    index = (max if larger else min)(measured, key=measured.__getitem__)
+    return Best(index, chosen, measured[index], len(measured))
+
+
+def is_usable(record: Mapping[str, Any]) -> bool:
+    """Whether a run can be the best one: it is finished, and has values of a kept model."""
+    return (
+        wrong_place(record, _KINDS) is None
+        and status_of(record) == "FINISHED"
+        and bool(best_values(record))
+    )
 
 
 def best_values(record: Mapping[str, Any]) -> dict[str, float]:
@@ -123,66 +164,53 @@ def is_larger_better(metric: str, larger: Iterable[str]) -> bool:
 
 
 def _by_age(directories: Sequence[Path], output_dir: Path) -> list[FoundRun]:
-    """Returns the runs whose records are whole, the newest last."""
-    files = [directory / RUN_FILE for directory in directories]
+    """Returns the runs whose records are not damaged, the newest last."""
+    dated = by_age((directory / RUN_FILE for directory in directories), output_dir)
     found = []
-    for one in by_age(files, output_dir):
-        if not one.is_damaged:
-            run = read_run(one.file.parent, output_dir)
-            if wrong_place(run.record, _KINDS) is None:
-                found.append(run)
+    for one in dated:
+        with suppress(UserError):
+            found.append(read_run(one.file.parent, output_dir))
     return found
 
 
-def _is_usable(run: FoundRun) -> bool:
-    return status_of(run.record) == "FINISHED" and bool(best_values(run.record))
-
-
-def _data_of(run: FoundRun) -> tuple[object, ...]:
+def _data_of(record: Mapping[str, Any]) -> tuple[object, ...]:
     """What must be equal in runs for their metrics to be comparable."""
-    data, params = run.record.get("data") or {}, run.record.get("params") or {}
+    data, params = record.get("data") or {}, record.get("params") or {}
     return data.get("name"), data.get("task"), params.get("data.target")
 
 
-def _check_data(runs: Sequence[FoundRun], name: str) -> None:
-    kinds = dict.fromkeys(_data_of(run) for run in runs)
+def _check_data(records: Sequence[Mapping[str, Any]]) -> None:
+    kinds = dict.fromkeys(_data_of(record) for record in records)
     if len(kinds) > 1:
-        names = ", ".join(sorted({str(kind[0]) for kind in kinds}))
+        texts = sorted(" ".join(str(one) for one in kind if one is not None) for kind in kinds)
         raise UserError(
-            f"{name}: the runs are on different data or tasks ({names}), so that their metrics "
-            "can't be compared. Expected runs on the same data; best@SWEEP names another sweep."
+            f"the runs are on different data or tasks ({', '.join(texts[:_MOST_NAMED])}), so that "
+            "their metrics can't be compared. Expected runs on the same data, such as those of one "
+            "sweep: best@SWEEP."
         )
 
 
-def _metric(runs: Sequence[FoundRun], name: str, given: str | None) -> str:
+def _metric(records: Sequence[Mapping[str, Any]], given: str | None) -> str:
     """Returns the metric that decides: as comparisons choose the one that leads."""
-    known = list(dict.fromkeys(key for run in runs for key in best_values(run.record)))
+    known = list(dict.fromkeys(key for record in records for key in best_values(record)))
     if given is not None:
         given = given.removeprefix(_PREFIX)
-        if given not in known and known:
-            raise UserError(
-                f"--metric {given}: no run has a best value of it. {hint(given, known)}"
-            )
+        if given not in known:
+            raise UserError(f"--metric {given}: no run has its best value. {hint(given, known)}")
         return given
-    watched = [watched_metric(run.record) for run in runs]
-    counts = Counter(metric for metric in watched if metric in known)
-    if not counts:
-        return next(iter(known), f"val/{_LOSS}")
-    ((metric, _),) = counts.most_common(1)
+    counts = Counter(metric for record in records if (metric := watched_metric(record)) in known)
+    metric = counts.most_common(1)[0][0] if counts else known[0]
     assert metric is not None
-    if not metric.endswith(f"/{_LOSS}") or not _losses_differ(runs):
+    losses = {_loss_of(record) for record in records}
+    if not metric.endswith(f"/{_LOSS}") or len(losses) == 1:
         return metric
     other = next((key for key in known if not key.endswith(f"/{_LOSS}")), None)
     if other is None:
         raise UserError(
-            f"{name}: the runs have different losses, of which {metric} is not the same quantity, "
-            "and no other metric was recorded. Expected runs with the same loss, or --metric."
+            f"the runs have different losses, of which {metric} is not the same quantity, and no "
+            f"other metric was recorded. Expected runs with the same loss, or --metric {metric}."
         )
     return other
-
-
-def _losses_differ(runs: Sequence[FoundRun]) -> bool:
-    return len({_loss_of(run.record) for run in runs}) > 1
 
 
 def _loss_of(record: Mapping[str, Any]) -> str:
