@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from expt.cli import COMMANDS
@@ -47,8 +47,8 @@ _UNDONE = {
     "zsh": "compdef -d {names}; unfunction _expt_complete",
 }
 _TAKE_A_RUN = ("resume", "evaluate", "predict", "export")
-_TAKE_RUNS = ("diff", "compare", "list", "sync")
-_TAKE_SWEEPS = ("resume", "compare", "list")
+_TAKE_RUNS = ("diff", "compare", "sync")
+_TAKE_SWEEPS = ("resume", "compare", "sync")
 _TAKE_OVERRIDES = ("run", "verify")
 
 
@@ -85,8 +85,8 @@ def shell_completion(arguments: Sequence[str]) -> int:
     what, _, shell = given.partition("=")
     if what not in ("install", "uninstall", "query"):
         raise UserError(
-            f"--shell-completion {given}: expected install=SHELL or uninstall=SHELL, of bash or "
-            "zsh."
+            f"--shell-completion {given or 'without a value'}: expected install=SHELL or "
+            "uninstall=SHELL, of bash or zsh."
         )
     if shell not in _SCRIPTS:
         raise UserError(f"{shell or 'nothing'}: there is no such shell. {hint(shell, _SCRIPTS)}")
@@ -133,12 +133,15 @@ def _arguments(command: str, words: list[str], word: str) -> list[str]:
     options, words = take_options(words, {"output_dir": "outputs"})
     output_dir, before = Path(options["output_dir"]), words[-1:]
     if before == ["--rerun"]:
-        return _runs(output_dir, word, is_sweep_allowed=False)
+        return _runs(output_dir, word)
     if command in _TAKE_OVERRIDES:
         return _overrides(words, word)
     others = [one for one in words if "=" not in one and not one.startswith("-")]
     if command in _TAKE_RUNS or (command in _TAKE_A_RUN and not others):
-        return _runs(output_dir, word, is_sweep_allowed=command in _TAKE_SWEEPS)
+        sweeps = _sweeps(output_dir) if command in _TAKE_SWEEPS else []
+        return _runs(output_dir, word, sweeps)
+    if command == "list":
+        return _starting(["latest", *_sweeps(output_dir)], word)
     if command == "completion":
         return _starting(_SCRIPTS, word)
     return []
@@ -154,17 +157,17 @@ def _overrides(words: list[str], word: str) -> list[str]:
     return complete_override(words, word, config_dir)
 
 
-def _runs(output_dir: Path, word: str, *, is_sweep_allowed: bool) -> list[str]:
+def _runs(output_dir: Path, word: str, sweeps: Sequence[str] = ()) -> list[str]:
     if word.startswith("best@"):
-        sweeps = ["latest", *(one.name for one in all_named(output_dir, SWEEP_FILE))]
-        return _starting([f"best@{name}" for name in sweeps], word)
-    names = [*WORDS, *(one.name for one in all_named(output_dir))]
-    if is_sweep_allowed:
-        names += [one.name for one in all_named(output_dir, SWEEP_FILE)]
-    return _starting(names, word)
+        return _starting([f"best@{name}" for name in ("latest", *_sweeps(output_dir))], word)
+    return _starting([*WORDS, *(one.name for one in all_named(output_dir)), *sweeps], word)
 
 
-def _starting(names: Sequence[str] | dict[str, str], word: str) -> list[str]:
+def _sweeps(output_dir: Path) -> list[str]:
+    return [one.name for one in all_named(output_dir, SWEEP_FILE)]
+
+
+def _starting(names: Iterable[str], word: str) -> list[str]:
     return [name for name in dict.fromkeys(names) if name.startswith(word)]
 
 

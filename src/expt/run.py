@@ -69,9 +69,9 @@ def _run(arguments: list[str]) -> int:
     if args.config_dir is not None:
         args.config_dir = str(expanded(args.config_dir, "--config-dir "))
     args.overrides = normalize(args.overrides, args.multirun)
-    if args.shell_completion:
+    if args.shell_completion and not any(one.endswith("=fish") for one in args.overrides):
         return shell_completion(args.overrides)
-    if args.help or args.hydra_help or args.info:
+    if args.help or args.hydra_help or args.shell_completion or args.info:
         _hand_to_hydra(args, _train_nothing)
         return 0
     if args.metric is not None and args.rerun is None:

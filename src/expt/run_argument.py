@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from expt.comparison.values import plain
+from expt.config.paths import expanded
 from expt.errors import UserError
 from expt.record.values import format_value
 from expt.runs.best import BestRun, find_best, is_best
 from expt.runs.find import FoundRun, find_run
 from expt.runs.names import name_of
-from expt.runs.sweeps import sweep_name
+from expt.runs.sweeps import sweep_name, sweep_named
 
 RUN_HELP = (
     "a run's directory, its name, latest, best (of the newest sweep), best@SWEEP, or an MLflow run "
@@ -54,6 +55,19 @@ def take_runs(names: Sequence[str], output_dir: Path, metric: str | None = None)
             print(f"{name}: {shown(run)}{'' if best is None else _reason(best)}", flush=True)
         runs.append(run)
     return runs
+
+
+def find_directory(name: str, output_dir: Path) -> Path:
+    """Finds a run or a sweep, or a folder of some; prints which one `latest` or `best` is.
+
+    Raises:
+        UserError: There is none.
+    """
+    folder = expanded(name)
+    if folder.is_dir():
+        return folder
+    sweep = None if is_best(name) else sweep_named(name, output_dir)
+    return take_run(name, output_dir).directory if sweep is None else sweep
 
 
 def shown(run: FoundRun) -> str:

@@ -153,7 +153,7 @@ def _sweep(directory: Path, runs: Sequence[Row], ids: frozenset[str] | None) -> 
         directory=directory,
         name=name_of(record, directory, SWEEP_FILE),
         status=status_of(record),
-        experiment=experiment,
+        experiment=record.get("name") or experiment,
         order=order_of(record, ids),
         started=record["started"],
         seconds=_seconds(record),
@@ -169,7 +169,8 @@ def _job(sweep: Path, job: Mapping[str, Any], runs: Mapping[str, Row]) -> Row:
     if earlier is not None:
         return replace(_run(earlier, None), status="REUSED", order=(0, 0.0))
     directory = sweep / job["directory"]
-    return Row(directory=directory, name=directory.name, status=job["status"])
+    name = job.get("run_name") or directory.name
+    return Row(directory=directory, name=name, status=job["status"])
 
 
 def _record(file: Path) -> dict[str, Any] | None:

@@ -12,7 +12,9 @@ from expt.runs.names import all_named, directory_of, name_of, suggestion
 from expt.runs.order import RUN_FILE, SWEEP_FILE, records_in, sweeps_by_age
 
 _JOBS: Mapping[str, Any] = {
-    "jobs": [{"directory": str, "status": str, "overrides": (None, [str]), "reused": (None, str)}]
+    "jobs": [
+        {"directory": str, "status": str, **dict.fromkeys(("run_name", "reused"), (None, str))}
+    ]
 }
 
 
