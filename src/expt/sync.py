@@ -47,8 +47,8 @@ def _run(arguments: list[str]) -> int:
         "directories",
         metavar="DIR",
         nargs="*",
-        help="runs and sweeps by directory or name, latest, best, or folders that hold some (default: "
-        "output_dir=outputs)",
+        help="runs and sweeps by directory or name, latest, best, or folders that hold some "
+        "(default: output_dir=outputs)",
     )
     parser.add_argument(
         "--restore",
