@@ -11,7 +11,7 @@ from rich.console import Console
 
 from expt.assembly import DataLoader, Sinks
 from expt.changed_code import ALLOW_OPTION, check_code, resume_note
-from expt.command import run_command, take_options
+from expt.command import program, run_command, take_options
 from expt.config.checks import check
 from expt.config.compose import Job
 from expt.config.frozen import read_frozen, with_overrides
@@ -22,9 +22,12 @@ from expt.launch import LOG_FILE, log_to, print_code_note, print_where_to_look, 
 from expt.record.planned import PLAN_FILE
 from expt.record.run import EXTENSIONS, Earlier, Status
 from expt.recorded_data import check_unchanged
-from expt.runs.find import FoundRun, find_run, newest_run
+from expt.run_argument import RUN_HELP, add_metric_option, shown_sweep, take_run
+from expt.runs.best import is_best
+from expt.runs.find import FoundRun, newest_run
 from expt.runs.life import is_alive
 from expt.runs.order import newest
+from expt.runs.sweeps import sweep_named
 from expt.sweep.plan import newest_plan
 
 
@@ -35,7 +38,7 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m expt.resume",
+        prog=program("resume"),
         description="Finishes an interrupted run from its last checkpoint, in place, or what is "
         "left of a sweep. loop.epochs=60 extends a finished run; a schedule then goes over the "
         "whole length, unless schedule.total_steps=… keeps the former one.",
@@ -43,8 +46,9 @@ def _run(arguments: list[str]) -> int:
     parser.add_argument(
         "run",
         metavar="RUN",
-        help="the directory of a run or a sweep, latest, or an MLflow run id",
+        help=f"{RUN_HELP}; or a sweep's directory or name",
     )
+    add_metric_option(parser)
     parser.add_argument(
         "--retry-failed", action="store_true", help="of a sweep: jobs that have failed, too"
     )
@@ -64,7 +68,7 @@ def _run(arguments: list[str]) -> int:
     sweep = _sweep(args.run, Path(options["output_dir"]))
     if sweep is not None:
         return _resume_sweep(sweep, overrides, args)
-    run = find_run(args.run, Path(options["output_dir"]))
+    run = take_run(args.run, Path(options["output_dir"]), args.metric)
     run.check_record()
     _refuse_alive(run)
     job = read_frozen(run.directory, run.record)
@@ -94,9 +98,14 @@ def _sweep(name: str, output_dir: Path) -> Path | None:
 
     The latest is what began last, whether or not a job of it has.
     """
+    if is_best(name):
+        return None
     if name != "latest":
         directory = Path(os.path.expanduser(name))  # noqa: PTH111  never raises
-        return directory.resolve() if (directory / PLAN_FILE).is_file() else None
+        if os.path.isfile(directory / PLAN_FILE):  # noqa: PTH113
+            return directory.resolve()
+        named = sweep_named(name, output_dir)
+        return None if named is None else named.resolve()
     plan, run = newest_plan(output_dir), newest_run(output_dir)
     files = [] if plan is None else [plan / PLAN_FILE]
     files += [] if run is None else [run.directory / "run.json"]
@@ -104,7 +113,10 @@ def _sweep(name: str, output_dir: Path) -> Path | None:
     if last is None:
         return None
     sweep = plan if last.name == PLAN_FILE else last.parent.parent
-    return sweep.resolve() if sweep is not None and (sweep / PLAN_FILE).is_file() else None
+    if sweep is None or not (sweep / PLAN_FILE).is_file():
+        return None
+    print(f"latest: {shown_sweep(sweep)}", flush=True)
+    return sweep.resolve()
 
 
 def _resume_sweep(directory: Path, overrides: list[str], args: argparse.Namespace) -> int:

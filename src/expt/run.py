@@ -17,7 +17,8 @@ from rich.console import Console
 
 from expt.assembly import DataLoader, Sinks
 from expt.changed_code import rerun_note
-from expt.command import exit_code, run_command, take_options, tell
+from expt.command import exit_code, program, run_command, take_options, tell
+from expt.completion import shell_completion
 from expt.config.compose import (
     Composed,
     Job,
@@ -45,10 +46,12 @@ from expt.launch import (
 )
 from expt.record.directories import allocate, discard
 from expt.record.planned import PLAN_FILE
-from expt.runs.find import find_run
+from expt.run_argument import take_run
 
 if TYPE_CHECKING:
     from expt.sweep.workers import Workers
+
+_NOT_FOR_HYDRA = ("overrides", "rerun", "metric", "config_dir")
 
 
 def main() -> None:
@@ -58,15 +61,21 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     parser = get_args_parser()
+    parser.prog = program("run")
     parser.add_argument("--rerun", metavar="RUN")  # the help is in conf/config.yaml
+    parser.add_argument("--metric")
     args = parser.parse_intermixed_args(arguments)
     _refuse_other_configs(args)
     if args.config_dir is not None:
         args.config_dir = str(expanded(args.config_dir, "--config-dir "))
     args.overrides = normalize(args.overrides, args.multirun)
+    if args.shell_completion and not any(one.endswith("=fish") for one in args.overrides):
+        return shell_completion(args.overrides)
     if args.help or args.hydra_help or args.shell_completion or args.info:
         _hand_to_hydra(args, _train_nothing)
         return 0
+    if args.metric is not None and args.rerun is None:
+        raise UserError(f"--metric {args.metric}: expected only with --rerun best.")
     if args.rerun is not None:
         return _rerun(args)
     task = _Task(Console())
@@ -191,7 +200,7 @@ def _rerun(args: Namespace) -> int:
     if args.multirun or args.cfg:
         raise UserError("--rerun: expected no -m and no --cfg with it; overrides are possible.")
     options, _ = take_options(args.overrides, {"output_dir": "outputs"})
-    found = find_run(args.rerun, Path(options["output_dir"]))
+    found = take_run(args.rerun, Path(options["output_dir"]), args.metric)
     found.check_record()
     frozen = read_frozen(found.directory, found.record)
     is_chosen = any(override.startswith("output_dir=") for override in args.overrides)
@@ -261,7 +270,7 @@ def _as_arguments(args: Namespace) -> list[str]:
     """Returns the command line that Hydra parses to the same; overrides lie beside each other."""
     arguments = list(args.overrides)
     for name, value in vars(args).items():
-        if name not in ("overrides", "rerun", "config_dir") and value not in (None, False):
+        if name not in _NOT_FOR_HYDRA and value not in (None, False):
             flag = f"--{name.replace('_', '-')}"
             arguments.append(flag if value is True else f"{flag}={value}")
     return arguments

@@ -12,9 +12,8 @@ from typing import Any
 from rich.console import Console
 
 from expt.assembly import is_mlflow, make_params
-from expt.command import run_command, take_options
+from expt.command import program, run_command, take_options
 from expt.config.frozen import read_frozen
-from expt.config.paths import expanded
 from expt.errors import RunError, UserError
 from expt.record.copies import Copies, settled_sweep
 from expt.record.directories import HeldError, held
@@ -24,6 +23,7 @@ from expt.record.mlflow import restoring
 from expt.record.mlflow_store import DeletedError, prepare_mlflow, repair_store, store_uri
 from expt.record.planned import PLAN_FILE
 from expt.record.run import Run, Status
+from expt.run_argument import find_directory
 from expt.runs.find import FoundRun, read_run
 from expt.runs.life import is_alive
 from expt.sweep.following import is_followed, run_of_sweep
@@ -39,7 +39,7 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m expt.sync",
+        prog=program("sync"),
         description="Completes MLflow's runs from the journals, and closes runs whose process "
         "has died.",
     )
@@ -47,7 +47,8 @@ def _run(arguments: list[str]) -> int:
         "directories",
         metavar="DIR",
         nargs="*",
-        help="run directories, or folders that hold some (default: output_dir=outputs)",
+        help="runs and sweeps by directory or name, latest, best, or folders that hold some "
+        "(default: output_dir=outputs)",
     )
     parser.add_argument(
         "--restore",
@@ -58,7 +59,7 @@ def _run(arguments: list[str]) -> int:
     args = parser.parse_intermixed_args(arguments)
     options, names = take_options(args.directories, {"output_dir": "outputs"})
     output_dir = Path(options["output_dir"])
-    names = [str(expanded(name)) for name in names]
+    names = [str(find_directory(name, output_dir)) for name in names]
     if args.restore and not names:
         raise UserError("--restore: expected the directories of the runs or sweeps to restore.")
     directories = _find(names or [str(output_dir)], is_default=not names)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from expt.command import run_command, take_options
+from expt.command import program, run_command, take_options
 from expt.errors import RunError, UserError
 from expt.record.mlflow_store import database, is_embedded, repair_store
 from expt.servers.network import choose_port, in_address, is_local, public_host
@@ -24,7 +24,7 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m expt.ui",
+        prog=program("ui"),
         description="Starts TensorBoard and MLflow over the records of all runs; Ctrl-C stops "
         "both.",
     )

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from expt.assembly import DataLoader
-from expt.command import run_command
+from expt.command import program, run_command
 from expt.config.compose import compose_jobs, is_multirun
 from expt.errors import UserError
 from expt.launch import print_replaced
@@ -23,7 +23,7 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m expt.verify",
+        prog=program("verify"),
         description="Trains a config briefly: twice, and once interrupted and resumed. Tells "
         "whether all bits are the same, or what differs first and why; exit code 0 or 1.",
     )

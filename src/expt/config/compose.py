@@ -173,7 +173,7 @@ def compose_whole(
     """
     multirun = multirun or "hydra.mode=MULTIRUN" in overrides
     overrides = normalize(overrides, multirun)
-    with hydras_errors_as_ours(overrides), _hydra(config_dir):
+    with hydras_errors_as_ours(overrides), composing(config_dir):
         modes = ["hydra.mode=MULTIRUN"] if multirun else []
         if not multirun:
             config = compose("config", [*overrides, *modes], return_hydra_config=True)
@@ -244,8 +244,8 @@ class _UsersFolder(SearchPathPlugin):
 
 
 @contextmanager
-def _hydra(config_dir: str | None) -> Iterator[None]:
-    """Readies Hydra for composing."""
+def composing(config_dir: str | None) -> Iterator[None]:
+    """Readies Hydra for composing; see `prepare_hydra`."""
     prepare_hydra(config_dir)
     with initialize_config_dir(str(config_directory()), version_base="1.3", job_name="run"):
         yield
