@@ -8,6 +8,7 @@ from rich.console import Console
 from expt.command import run_command, take_options
 from expt.comparison.diff_terminal import show_difference
 from expt.errors import UserError
+from expt.flags import parse
 from expt.runs.find import find_run
 
 
@@ -28,7 +29,7 @@ def _run(arguments: list[str]) -> int:
         metavar="A B",
         help="two runs: a directory, latest, or an MLflow run id; output_dir=… (default outputs)",
     )
-    options, names = take_options(parser.parse_args(arguments).runs, {"output_dir": "outputs"})
+    options, names = take_options(parse(parser, arguments, ["output_dir"]).runs, {"output_dir": "outputs"})
     if len(names) != 2:
         given = " ".join(names) or "nothing"
         raise UserError(

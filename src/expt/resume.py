@@ -18,6 +18,7 @@ from expt.config.frozen import read_frozen, with_overrides
 from expt.config.hashes import flatten
 from expt.config.sources import code_of
 from expt.errors import UserError
+from expt.flags import parse
 from expt.launch import LOG_FILE, log_to, print_code_note, print_where_to_look, train_here
 from expt.record.planned import PLAN_FILE
 from expt.record.run import EXTENSIONS, Earlier, Status
@@ -59,7 +60,7 @@ def _run(arguments: list[str]) -> int:
         metavar="KEY=VALUE",
         help=f"{', '.join(f'{key}=…' for key in EXTENSIONS)}; output_dir=… (default outputs)",
     )
-    args = parser.parse_intermixed_args(arguments)
+    args = parse(parser, arguments)
     options, overrides = take_options(args.overrides, {"output_dir": "outputs"})
     sweep = _sweep(args.run, Path(options["output_dir"]))
     if sweep is not None:

@@ -16,6 +16,7 @@ from expt.command import run_command, take_options
 from expt.config.frozen import read_frozen
 from expt.config.paths import expanded
 from expt.errors import RunError, UserError
+from expt.flags import parse
 from expt.record.copies import Copies, settled_sweep
 from expt.record.directories import HeldError, held
 from expt.record.following import reason
@@ -55,7 +56,7 @@ def _run(arguments: list[str]) -> int:
         help="of the named directories: what was deleted in MLflow, with the experiment if that "
         "was deleted",
     )
-    args = parser.parse_intermixed_args(arguments)
+    args = parse(parser, arguments, ["output_dir"])
     options, names = take_options(args.directories, {"output_dir": "outputs"})
     output_dir = Path(options["output_dir"])
     names = [str(expanded(name)) for name in names]
