@@ -29,7 +29,9 @@ def _run(arguments: list[str]) -> int:
         metavar="A B",
         help="two runs: a directory, latest, or an MLflow run id; output_dir=… (default outputs)",
     )
-    options, names = take_options(parse(parser, arguments, ["output_dir"]).runs, {"output_dir": "outputs"})
+    options, names = take_options(
+        parse(parser, arguments, ["output_dir"]).runs, {"output_dir": "outputs"}
+    )
     if len(names) != 2:
         given = " ".join(names) or "nothing"
         raise UserError(

@@ -82,6 +82,8 @@ def check(job: Job) -> None:
     config = job.config
     _check_parts(config)
     _check_present(config)
+    if not config["name"].strip():
+        raise UserError(f"name={config['name']}: expected the name of an MLflow experiment.")
     _check_known(config)
     _check_loop(config)
     _check_sweep(config["sweep"])

@@ -136,7 +136,9 @@ def _value(error: ValueError, overrides: list[str]) -> str:
     for override in OverridesParser.create().parse_overrides(overrides):
         valid = options(override.key_or_group)
         if valid and not isinstance(override.value(), str | list):
-            return f"{override.input_line}: expected one of the group's options: {', '.join(valid)}."
+            return (
+                f"{override.input_line}: expected one of the group's options: {', '.join(valid)}."
+            )
     return str(error)
 
 

@@ -35,9 +35,7 @@ def show(
         UserError: There is no node of that key.
     """
     package = None if package == "_global_" else package
-    nodes = [
-        _selected(_node(one, hydra, kind, resolve=resolve), package) for one in composed
-    ]
+    nodes = [_selected(_node(one, hydra, kind, resolve=resolve), package) for one in composed]
     if is_sweep:
         yield f"# {len(composed)} jobs" if len(composed) > 1 else "# 1 job"
         yield from (f"# {_title(number, one)}" for number, one in enumerate(composed))
