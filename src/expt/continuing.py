@@ -5,7 +5,6 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -143,9 +142,9 @@ def rate_change(job: Job, dataset: Dataset, earlier: Earlier, step: int) -> str 
         return None
     return (
         f"schedule={job.choices.get('schedule', 'schedule')} now goes over {length:,} steps, "
-        f"and no longer over {former_length:,}: the learning rate changes from {former:.4g} at step "
-        f"{step:,} to {rate:.4g} at step {step + 1:,}. schedule.{HORIZON_KEY}={former_length} would "
-        "keep the former schedule, and then its last rate."
+        f"and no longer over {former_length:,}: the learning rate changes from {former:.4g} at "
+        f"step {step:,} to {rate:.4g} at step {step + 1:,}. schedule.{HORIZON_KEY}={former_length} "
+        "would keep the former schedule, and then its last rate."
     )
 
 
