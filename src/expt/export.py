@@ -17,6 +17,7 @@ from expt.config.frozen import read_frozen
 from expt.config.paths import expanded
 from expt.errors import RunError, UserError, hint
 from expt.exports.inputs import describe_inputs
+from expt.flags import parse
 from expt.launch import print_code_note
 from expt.prediction.outputs import describe_outputs
 from expt.run_argument import RUN_HELP, add_metric_option, take_run
@@ -49,7 +50,7 @@ def _run(arguments: list[str]) -> int:
         "--force", action="store_true", help="overwrite an earlier export that --to names"
     )
     add_metric_option(parser)
-    args = parser.parse_intermixed_args(arguments)
+    args = parse(parser, arguments, ["output_dir"])
     options, others = take_options(args.options, {"output_dir": "outputs"})
     if others:
         raise UserError(f"{others[0]}: expected nothing else than output_dir=…")

@@ -13,6 +13,7 @@ from expt.config.compose import Job
 from expt.config.frozen import read_frozen
 from expt.config.paths import expanded
 from expt.errors import UserError, hint
+from expt.flags import parse
 from expt.launch import print_code_note, print_notes
 from expt.prediction.inputs import Batches, read_inputs
 from expt.prediction.outputs import check_outputs, describe_outputs, write
@@ -52,7 +53,7 @@ def _run(arguments: list[str]) -> int:
     parser.add_argument("--force", action="store_true", help="overwrite OUTPUTS if it exists")
     parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="output_dir=…")
     add_metric_option(parser)
-    args = parser.parse_intermixed_args(arguments)
+    args = parse(parser, arguments, ["output_dir"])
     options, unknown = take_options(args.options, {"output_dir": "outputs"})
     if unknown:
         raise UserError(f"{unknown[0]}: {hint(unknown[0], ['output_dir=…'])}")
