@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from expt.comparison.cells import metric_title
-from expt.comparison.curves import curve
+from expt.comparison.curves import curves
+from expt.comparison.grouping import by_effect, by_rank, groups, is_number
 from expt.comparison.reading import BEST
 from expt.comparison.statistics import summarize
 from expt.comparison.table import Comparison
 from expt.comparison.values import as_text, decimals, plain
-from expt.comparison.variants import Variant, is_larger_better, labels
+from expt.comparison.variants import is_larger_better, labels
 from expt.runs.find import file_name
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def draw_plots(comparison: Comparison) -> Iterator[tuple[str, str, bytes]]:
         return
     if (png := _curves(comparison, leading.removeprefix(BEST))) is not None:
         yield "curves", f"{plain(leading.removeprefix(BEST))} by step", png
-    strongest = _by_effect(comparison, leading)
+    strongest = by_effect(comparison, leading)
     for key in strongest[:_MOST_EFFECTS]:
         yield (
             f"effect_{file_name(key)}",
@@ -49,8 +50,12 @@ def draw_plots(comparison: Comparison) -> Iterator[tuple[str, str, bytes]]:
 
 
 def _curves(comparison: Comparison, metric: str) -> bytes | None:
-    variants = _by_rank(comparison)
-    drawn = [(v, found) for v in variants[:_MOST_CURVES] if (found := curve(v, metric)) is not None]
+    variants = by_rank(comparison)
+    drawn = [
+        (variant, found)
+        for variant in variants[:_MOST_CURVES]
+        if (found := curves(variant, [metric]).get(metric)) is not None
+    ]
     if not drawn:
         return None
     figure, axes = _figure(9, 4.8)
@@ -77,10 +82,10 @@ def _curves(comparison: Comparison, metric: str) -> bytes | None:
 
 def _effect(comparison: Comparison, key: str, leading: str) -> bytes:
     """Each run's value as a point, and the mean with its interval for each value."""
-    groups = _groups(comparison, key, leading)
-    figure, axes = _figure(min(4.6 + 0.35 * len(groups), 12), 3.8)
-    options = list(groups)
-    numeric = [value for value in options if _is_number(value)]
+    by_value = groups(comparison, key, leading)
+    figure, axes = _figure(min(4.6 + 0.35 * len(by_value), 12), 3.8)
+    options = list(by_value)
+    numeric = [value for value in options if is_number(value)]
     places: list[float] = list(range(len(options)))
     if len(numeric) == len(options):
         places = [float(value) for value in options]
@@ -91,7 +96,7 @@ def _effect(comparison: Comparison, key: str, leading: str) -> bytes:
         axes.set_xticks(places, [_clipped(as_text(value), 24) for value in options])
         axes.tick_params(axis="x", rotation=35 if steep else 0)
         axes.set_xlim(-0.6, len(options) - 0.4)
-    for place, values in zip(places, groups.values(), strict=True):
+    for place, values in zip(places, by_value.values(), strict=True):
         found = summarize(values)
         axes.plot([place] * len(values), values, "_", color="#e0a66b", markersize=9, zorder=2)
         axes.errorbar(
@@ -103,8 +108,8 @@ def _effect(comparison: Comparison, key: str, leading: str) -> bytes:
 
 
 def _heat_map(comparison: Comparison, down: str, across: str, leading: str) -> bytes:
-    rows = list(_groups(comparison, down, leading))[:_MOST_OPTIONS]
-    columns = list(_groups(comparison, across, leading))[:_MOST_OPTIONS]
+    rows = list(groups(comparison, down, leading))[:_MOST_OPTIONS]
+    columns = list(groups(comparison, across, leading))[:_MOST_OPTIONS]
     cells: dict[tuple[str, str], list[float]] = {}
     for variant in comparison.variants:
         pair = as_text(variant.params[down]), as_text(variant.params[across])
@@ -137,43 +142,6 @@ def _write_numbers(axes: "Axes", means: Any, larger: bool) -> None:
             is_light = (share if larger else 1 - share) > 0.6
             color = "black" if is_light else "white"
             axes.text(j, i, f"{mean:.{places}f}", ha="center", va="center", color=color, fontsize=8)
-
-
-def _by_effect(comparison: Comparison, leading: str) -> list[str]:
-    """The parameters whose values' means are farthest apart come first."""
-    spans = {}
-    for key in comparison.parameters:
-        means = [np.mean(values) for values in _groups(comparison, key, leading).values()]
-        if len(means) > 1:
-            spans[key] = float(max(means) - min(means))
-    return sorted(spans, key=lambda key: -spans[key])
-
-
-def _groups(comparison: Comparison, key: str, leading: str) -> dict[Any, list[float]]:
-    """All counted runs' values by the parameter's value: numbers in order, then texts."""
-    found: dict[str, tuple[Any, list[float]]] = {}
-    for variant in comparison.variants:
-        value = variant.params[key]
-        _, values = found.setdefault(as_text(value), (value, []))
-        values.extend(variant.values(leading).values())
-    ordered = sorted(
-        ((text, value, values) for text, (value, values) in found.items() if values),
-        key=lambda one: (0, float(one[1]), "") if _is_number(one[1]) else (1, 0.0, one[0]),
-    )
-    return {value if _is_number(value) else text: values for text, value, values in ordered}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _by_rank(comparison: Comparison) -> list[Variant]:
-    """Variants by their leading metric, whatever the table is sorted by."""
-    leading = comparison.leading
-    assert leading is not None
-    sign = -1 if is_larger_better(leading, comparison.larger_is_better) else 1
-    measured = [variant for variant in comparison.variants if variant.counted]
-    return sorted(measured, key=lambda variant: sign * variant.summaries[leading].mean)
 
 
 def _clipped(text: str, length: int = _LONGEST_LABEL) -> str:
