@@ -46,9 +46,7 @@ def chart_data(comparison: Comparison) -> dict[str, Any]:
         ],
         "more": max(0, len(ranked) - _MOST_CURVES),
         "charts": _charts(comparison, ranked[:_MOST_CURVES], leading.removeprefix(BEST)),
-        "effects": [
-            _effect(comparison, ranked, key, leading) for key in strongest[:_MOST_EFFECTS]
-        ],
+        "effects": [_effect(comparison, ranked, key, leading) for key in strongest[:_MOST_EFFECTS]],
         "heatMaps": [
             _heat_map(comparison, down, across, leading)
             for down, across in combinations(strongest[:_MOST_IN_PAIRS], 2)
@@ -80,17 +78,20 @@ def _charts(
     charts = []
     for metric in metrics:
         of_metric = [one.get(metric) for one in found]
-        if not any(curve is not None and len(curve.steps) > 1 for curve in of_metric):
-            if metric != leading or not any(of_metric):
-                continue
+        there = [curve for curve in of_metric if curve is not None]
+        if not there or (metric != leading and all(_is_flat(curve) for curve in there)):
+            continue
+        # A value of training is that of one batch: the spread over seeds is mostly its noise.
+        has_band = not metric.startswith("train/")
         charts.append(
             {
                 "metric": plain(metric),
                 "largerIsBetter": is_larger_better(metric, comparison.larger_is_better),
-                "isLog": metric.endswith("loss")
-                and all((curve.mean > 0).all() for curve in of_metric if curve is not None),
-                "hasBand": any(c is not None and bool(np.isfinite(c.low).any()) for c in of_metric),
-                "curves": [None if curve is None else _curve(curve) for curve in of_metric],
+                "isLog": metric.endswith("loss") and all((curve.mean > 0).all() for curve in there),
+                "hasBand": has_band and any(len(variant.counted) > 1 for variant in ranked),
+                "curves": [
+                    None if curve is None else _curve(curve, has_band) for curve in of_metric
+                ],
             }
         )
     return charts
@@ -111,13 +112,18 @@ def _by_importance(names: Iterable[str], leading: str) -> list[str]:
     return sorted(plain_names, key=rank)[:_MOST_METRICS]
 
 
-def _curve(curve: Curve) -> dict[str, Any]:
+def _is_flat(curve: Curve) -> bool:
+    """Whether there is nothing to see: a single point, or a constant learning rate."""
+    return bool(curve.mean.min() == curve.mean.max())
+
+
+def _curve(curve: Curve, has_band: bool) -> dict[str, Any]:
     """A curve with at most `_MOST_POINTS` points, its last one among them."""
     count = len(curve.steps)
     kept = np.unique(np.linspace(0, count - 1, min(count, _MOST_POINTS)).round().astype(int))
     found = {"steps": [round(step) for step in curve.steps[kept].tolist()]}
     found["mean"] = numbers(curve.mean[kept].tolist())
-    if np.isfinite(curve.low).any():
+    if has_band and np.isfinite(curve.low).any():
         found["low"] = numbers(curve.low[kept].tolist())
         found["high"] = numbers(curve.high[kept].tolist())
     return found
@@ -162,9 +168,7 @@ def _heat_map(comparison: Comparison, down: str, across: str, leading: str) -> d
         "across": plain(across),
         "rows": [_clipped(row) for row in rows],
         "columns": [_clipped(column) for column in columns],
-        "means": [
-            numbers([_mean(cells.get((row, column))) for column in columns]) for row in rows
-        ],
+        "means": [numbers([_mean(cells.get((row, column))) for column in columns]) for row in rows],
     }
 
 
@@ -185,8 +189,7 @@ def _mean(values: Sequence[float] | None) -> float:
 def _short_names(keys: Sequence[str]) -> Mapping[str, str]:
     last = [key.rpartition(".")[2] for key in keys]
     return {
-        key: short if last.count(short) == 1 else key
-        for key, short in zip(keys, last, strict=True)
+        key: short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from PIL import Image as PillowImage
 from PIL import ImageChops
 
@@ -24,7 +25,12 @@ _LONGEST_SIDE = 900  # pixels
 _LARGEST = 50_000_000  # pixels of a file that is opened at all
 _MARGIN = 6  # pixels that stay below what is drawn
 _FILE = re.compile(r"(?P<name>.+)_(?P<step>\d{1,18})\.png")
-_FIRST_KINDS = ("mistakes", "confusion", "predictions")
+_TITLES = {
+    "mistakes": "Worst mistakes",
+    "confusion": "Confusion matrix",
+    "predictions": "Predictions",
+}
+"""Of the kinds that come first, by a word of their names."""
 
 
 @dataclass
@@ -81,7 +87,9 @@ class _Kind:
     def ordered_steps(self) -> list[int]:
         """The steps in the order in which they are worth their bytes: last, first, between."""
         others = sorted(set.union(*(steps for *_, steps in self.runs)) - {self.shown})
-        return [self.shown, *(others[place] for place in _bisected(len(others)))][:_MOST_STEPS]
+        places = np.linspace(0, len(others) - 1, min(len(others), _MOST_STEPS - 1)).round()
+        kept = [others[int(place)] for place in places]
+        return [self.shown, *(kept[place] for place in _bisected(len(kept)))]
 
 
 def picture_rows(comparison: Comparison) -> list[PictureRow]:
@@ -116,7 +124,9 @@ def _row_with_first_step(kind: _Kind) -> PictureRow:
         step = max((one for one in steps if one <= kind.shown), default=min(steps))
         sources = {step: _source(_path(folder, kind.name, step))}
         pictures.append(Picture(caption, is_best, sources))
-    return PictureRow(kind.name.replace("_", "/", 1), kind.shown, pictures)
+    name = kind.name.replace("_", "/", 1)
+    titles = [title for word, title in _TITLES.items() if word in name]
+    return PictureRow(f"{titles[0]} ({name})" if titles else name, kind.shown, pictures)
 
 
 def _further(
@@ -147,8 +157,8 @@ def _bisected(count: int) -> list[int]:
 
 
 def _kind_order(kind: _Kind) -> tuple[int, str]:
-    places = [place for place, word in enumerate(_FIRST_KINDS) if word in kind.name]
-    return min(places, default=len(_FIRST_KINDS)), kind.name
+    places = [place for place, word in enumerate(_TITLES) if word in kind.name]
+    return min(places, default=len(_TITLES)), kind.name
 
 
 def _chosen(comparison: Comparison) -> list[tuple[str, bool, ComparedRun]]:

@@ -68,11 +68,11 @@ class Chart {
 
   // Bands of few seeds are wide: they may widen the axis by a third, and are cut off beyond.
   range(plot) {
-    const xs = plot.data[0], { min: left, max: right } = plot.scales.x;
+    const [first, last] = plot.series[0].idxs;
     let [low, high, least, most] = [Infinity, -Infinity, Infinity, -Infinity];
     const scale = this.isLog ? Math.log10 : (value) => value;
-    const visit = (series, use) => plot.data[series].forEach((value, i) => {
-      if (value !== null && value !== undefined && xs[i] >= left && xs[i] <= right) use(scale(value));
+    const visit = (series, use) => plot.data[series].slice(first, last + 1).forEach((value) => {
+      if (value !== null && value !== undefined) use(scale(value));
     });
     data.variants.forEach((_, i) => {
       if (!plot.series[1 + 3 * i].show) return;
@@ -105,14 +105,18 @@ class Chart {
       });
       const end = { show: isShown && chartState.hasBand, stroke: "transparent", points: { show: false } };
       series.push({ ...end }, { ...end });
-      bands.push({ series: [2 + 3 * i, 3 + 3 * i], fill: `${color}26` });
+      bands.push({ series: [2 + 3 * i, 3 + 3 * i], fill: `${color}1f` });
     });
     this.plot = new uPlot({
       ...this.size(),
       scales: { x: { time: false }, y: { distr: this.isLog ? 3 : 1, range: (plot) => this.range(plot) } },
       axes: [
         { ...axis, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick.toLocaleString("en-US") : "")), size: 34 },
-        { ...axis, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : format(tick))), size: 58 },
+        {
+          ...axis, values: (_, ticks) => ticks.map(format), size: 58,
+          splits: (_, index, low, high) => (this.isLog ? logTicksOf(low, high) : ticksOf(low, high, 7)),
+          filter: (_, ticks) => ticks,
+        },
       ],
       series, bands,
       legend: { show: false },

@@ -7,14 +7,10 @@ function draw(tag, attributes, text) {
   return element;
 }
 
-// About `count` round numbers from `low` to `high`.
-function ticksOf(low, high, count) {
-  const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough);
-  const first = Math.ceil(low / step - 1e-9);
-  const length = Math.floor(high / step + 1e-9) - first + 1;
-  return Array.from({ length }, (_, i) => Number(((first + i) * step).toPrecision(12)));
-}
+const valuesOf = (effect) => [...effect.lines.flatMap((line) => line.points.map((point) => point[1])), ...effect.means.map((mean) => mean[0])];
+
+// Losses that differ by orders of magnitude.
+const isSpread = (values) => Math.min(...values) > 0 && Math.max(...values) / Math.min(...values) > 5;
 
 // Where the values of a parameter are, from 0 to 1: numbers at their place, on a log axis if they
 // span a factor of ten.
@@ -26,15 +22,19 @@ function placesOf(effect) {
   return numbers.map((value) => 0.08 + (0.84 * (scale(value) - scale(low))) / (scale(high) - scale(low)));
 }
 
-function effectDrawing(effect, width) {
-  const height = 250, left = 56, right = 10, top = 10, bottom = 34;
-  const values = [...effect.lines.flatMap((line) => line.points.map((point) => point[1])), ...effect.means.map((mean) => mean[0])];
+function effectDrawing(effect, width, isLog) {
+  const height = 250, left = 58, right = 10, top = 10, bottom = 34;
+  const scale = isLog ? Math.log10 : (value) => value, unscale = isLog ? (value) => 10 ** value : (value) => value;
+  const values = valuesOf(effect).map(scale);
   const span = Math.max(...values) - Math.min(...values) || Math.abs(values[0]) * 0.1 || 1;
   const low = Math.min(...values) - 0.12 * span, high = Math.max(...values) + 0.12 * span;
   const places = placesOf(effect).map((place) => left + place * (width - left - right));
-  const up = (value) => height - bottom - ((Math.min(Math.max(value, low), high) - low) / (high - low)) * (height - top - bottom);
+  const up = (value) => {
+    const scaled = isLog && value <= 0 ? low : Math.min(Math.max(scale(value), low), high);
+    return height - bottom - ((scaled - low) / (high - low)) * (height - top - bottom);
+  };
   const root = draw("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": `effect of ${effect.title}` });
-  for (const tick of ticksOf(low, high, 4)) {
+  for (const tick of isLog ? logTicksOf(unscale(low), unscale(high)) : ticksOf(low, high, 4)) {
     root.append(draw("line", { class: "grid", x1: left, x2: width - right, y1: up(tick), y2: up(tick) }));
     root.append(draw("text", { x: left - 8, y: up(tick) + 4, "text-anchor": "end" }, format(tick)));
   }
@@ -77,26 +77,37 @@ function effectDrawing(effect, width) {
 const effectGrid = document.getElementById("effects");
 for (const effect of effectGrid ? data.effects : []) {
   const place = make("div", { className: "plot" });
-  const figure = make("figure", {}, make("header", {}, make("h3", { textContent: effect.title })), place);
+  const button = make("button", { type: "button", textContent: "log" });
+  const canBeLog = Math.min(...valuesOf(effect)) > 0;
+  const header = make("header", {}, make("h3", { textContent: effect.title }), make("span", {}, ...(canBeLog ? [button] : [])));
+  const figure = make("figure", {}, header, place);
   figure.dataset.key = effect.title;
   effectGrid.append(figure);
-  let drawn = 0;
-  new ResizeObserver(() => {
-    if (place.clientWidth === drawn) return;
+  let drawn = 0, isLog = isSpread(valuesOf(effect));
+  const redraw = () => {
     drawn = place.clientWidth;
-    place.replaceChildren(effectDrawing(effect, drawn));
+    button.setAttribute("aria-pressed", isLog);
+    place.replaceChildren(effectDrawing(effect, drawn, isLog));
+  };
+  button.addEventListener("click", () => {
+    isLog = !isLog;
+    redraw();
+  });
+  new ResizeObserver(() => {
+    if (place.clientWidth !== drawn) redraw();
   }).observe(place);
 }
 
 function heatMap(map) {
   const all = map.means.flat().filter((mean) => mean !== null);
-  const low = Math.min(...all), high = Math.max(...all), best = data.largerIsBetter ? high : low;
+  const scale = isSpread(all) ? Math.log : (mean) => mean;
+  const low = scale(Math.min(...all)), high = scale(Math.max(...all));
+  const best = data.largerIsBetter ? Math.max(...all) : Math.min(...all);
   const row = (means, name) => make("tr", {}, make("th", { scope: "row", textContent: name }), ...means.map((mean) => {
     const cell = make("td", { textContent: format(mean), className: mean === best ? "top" : "" });
-    const share = high > low ? (mean - low) / (high - low) : 0.5;
-    const strength = mean === null ? 0 : Math.round(70 * (data.largerIsBetter ? share : 1 - share));
+    const share = high > low ? (scale(mean) - low) / (high - low) : 0.5;
+    const strength = mean === null ? 0 : Math.round(50 * (data.largerIsBetter ? share : 1 - share));
     cell.style.background = `color-mix(in srgb, var(--accent) ${strength}%, var(--surface))`;
-    if (strength > 45) cell.style.color = "var(--page)";
     return cell;
   }));
   const head = make("tr", {}, make("th"), ...map.columns.map((name) => make("th", { scope: "col", textContent: name })));

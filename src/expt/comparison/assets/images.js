@@ -12,24 +12,25 @@ function stepAt(steps, step) {
 class Picture {
   constructor(figure, sources) {
     this.image = figure.querySelector("img");
-    this.caption = figure.querySelector("figcaption");
-    this.output = figure.querySelector(".at");
+    this.at = figure.querySelector(".at");
+    this.caption = this.at.previousSibling.textContent;
     this.steps = Object.keys(sources).map(Number).sort((one, other) => one - other);
     this.sources = sources;
     // The page itself holds what is shown at first.
-    if (this.image) this.sources[this.output.textContent] = this.image.src;
+    if (this.image) this.sources[this.at.dataset.step] = this.image.src;
   }
 
   show(step) {
     const shown = stepAt(this.steps, step);
-    this.output.textContent = shown;
+    this.at.dataset.step = shown;
+    this.at.textContent = shown === step ? "" : `, step ${shown}`;
     if (this.image) this.image.src = this.sources[shown];
   }
 
   // In the viewer; `step` is that of the viewer alone.
   view(step) {
     const shown = stepAt(this.steps, step);
-    viewerText.textContent = `${this.title}: ${this.caption.textContent.replace(/, step \d+$/, "")}`;
+    viewerText.textContent = `${this.title}: ${this.caption}`;
     viewerSlider.max = this.steps.length - 1;
     viewerSlider.value = this.steps.indexOf(shown);
     viewerSlider.disabled = this.steps.length < 2;
@@ -49,7 +50,7 @@ for (const section of document.querySelectorAll("section.images")) {
     picture.others = readable;
     picture.place = i;
     picture.image.parentElement.addEventListener("click", () => {
-      picture.view(Number(picture.output.textContent));
+      picture.view(Number(picture.at.dataset.step));
       viewer.showModal();
     });
   });

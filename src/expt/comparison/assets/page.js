@@ -19,6 +19,26 @@ function format(value) {
   return value.toLocaleString("en-US", { maximumSignificantDigits: 4 });
 }
 
+// About `count` round numbers from `low` to `high`.
+function ticksOf(low, high, count) {
+  const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough);
+  const first = Math.ceil(low / step - 1e-9);
+  const length = Math.floor(high / step + 1e-9) - first + 1;
+  return Array.from({ length }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+}
+
+// Round numbers of a log axis.
+function logTicksOf(low, high) {
+  const ticks = [];
+  const factors = high / low > 1000 ? [1] : [1, 2, 5];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power += 1) {
+    ticks.push(...factors.map((factor) => Number((factor * 10 ** power).toPrecision(12))));
+  }
+  const found = ticks.filter((tick) => tick >= low && tick <= high);
+  return found.length > 1 ? found : ticksOf(low, high, 4);
+}
+
 // The tip beside the mouse: a heading, and rows of a colour, a name and a value.
 const tip = document.getElementById("tip");
 function showTip(x, y, heading, rows) {
