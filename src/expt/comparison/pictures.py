@@ -19,7 +19,8 @@ from expt.record.replay import IMAGES
 
 _MOST_RUNS = 12
 _MOST_STEPS = 16  # of a kind
-_MOST_IMAGES = 200  # which take some seconds to encode
+_MOST_IMAGES = 150  # which take some seconds to encode
+_LARGE_IMAGE = 16_000  # bytes, from which on another encoding is tried
 _MOST_BYTES = 2_500_000  # of all images
 _LONGEST_SIDE = 900  # pixels
 _LARGEST = 50_000_000  # pixels of a file that is opened at all
@@ -210,7 +211,9 @@ def _source(path: Path) -> str | None:
     except Exception:  # noqa: BLE001
         return None
     # Drawn figures are smallest without loss and unscaled; photographs are not.
-    encoded = min((_encoded(image, lossless=True), _encoded(image, quality=75)), key=len)
+    encoded = _encoded(image, lossless=True)
+    if len(encoded) > _LARGE_IMAGE:
+        encoded = min(encoded, _encoded(image, quality=75), key=len)
     return f"data:image/webp;base64,{base64.b64encode(encoded).decode()}"
 
 
