@@ -197,7 +197,7 @@ def test_the_axis_can_be_logarithmic(open_report: Open) -> None:
 
 def test_smoothing_and_bands(open_report: Open) -> None:
     page = open_report()
-    means = "charts[0].plot.data[1].filter((value) => value != null)"
+    means = "charts[0].plot.data[meanOf(0)].filter((value) => value != null)"
     raw = page.evaluate(means)
     slider = page.locator("#smoothing")
     slider.fill("0.6")
@@ -208,9 +208,9 @@ def test_smoothing_and_bands(open_report: Open) -> None:
     assert page.evaluate(means) == pytest.approx(smooth)
     slider.fill("0")
     assert page.evaluate(means) == pytest.approx(raw)
-    assert page.evaluate("charts[0].plot.series[2].show") is True
+    assert page.evaluate("charts[0].plot.series[highOf(0)].show") is True
     page.locator("#band").uncheck()
-    assert page.evaluate("charts[0].plot.series[2].show") is False
+    assert page.evaluate("charts[0].plot.series[highOf(0)].show") is False
 
 
 def test_a_chart_can_be_enlarged_and_zoomed(open_report: Open) -> None:

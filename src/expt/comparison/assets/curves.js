@@ -4,14 +4,18 @@ const charts = [];
 const chartGrid = document.getElementById("charts");
 const legend = document.getElementById("legend");
 
+// Series of the chart: first the ends of all bands, then the means over them, the best one on top.
+const count = data.variants.length;
+const highOf = (i) => 1 + 2 * i, lowOf = (i) => 2 + 2 * i, meanOf = (i) => 3 * count - i;
+
 // Exponential moving average without the bias of its first value, as TensorBoard has it.
 function smoothed(values, weight) {
-  let last = 0, count = 0;
+  let last = 0, seen = 0;
   return values.map((value) => {
     if (weight === 0 || value === null) return value;
     last = last * weight + (1 - weight) * value;
-    count += 1;
-    return last / (1 - weight ** count);
+    seen += 1;
+    return last / (1 - weight ** seen);
   });
 }
 
@@ -49,11 +53,16 @@ class Chart {
     if (this.plot && width && (width !== this.plot.width || height !== this.plot.height)) this.plot.setSize({ width, height });
   }
 
-  // Series 1 + 3 i is the mean of variant i, the next two are its band's ends.
-  tables() {
+  // All curves on common steps, in the order of the series.
+  table() {
     const kept = (values) => (this.isLog ? values.map((value) => (value > 0 ? value : null)) : values);
-    return this.content.curves.map((curve) => {
-      if (curve === null) return [[], [], [], []];
+    const bands = [], means = [];
+    for (const curve of this.content.curves) {
+      if (curve === null) {
+        bands.push([[], [], []]);
+        means.unshift([[], []]);
+        continue;
+      }
       const mean = kept(smoothed(curve.mean, chartState.smoothing));
       const nothing = curve.steps.map(() => null);
       const end = (values, least) => {
@@ -62,8 +71,10 @@ class Chart {
         // A band that reaches below zero has no lower end on a log axis: it is cut off far below.
         return this.isLog ? found.map((value, i) => (value === null ? null : Math.max(value, mean[i] * least))) : found;
       };
-      return [curve.steps, mean, end(curve.high, 1), end(curve.low, 1e-3)];
-    });
+      bands.push([curve.steps, end(curve.high, 1), end(curve.low, 1e-3)]);
+      means.unshift([curve.steps, mean]);
+    }
+    return uPlot.join([...bands, ...means]);
   }
 
   // Bands of few seeds are wide: they may widen the axis by a third, and are cut off beyond.
@@ -75,11 +86,11 @@ class Chart {
       if (value !== null && value !== undefined) use(scale(value));
     });
     data.variants.forEach((_, i) => {
-      if (!plot.series[1 + 3 * i].show) return;
-      visit(1 + 3 * i, (value) => { low = Math.min(low, value); high = Math.max(high, value); });
+      if (!plot.series[meanOf(i)].show) return;
+      visit(meanOf(i), (value) => { low = Math.min(low, value); high = Math.max(high, value); });
       if (!chartState.hasBand) return;
-      visit(2 + 3 * i, (value) => { most = Math.max(most, value); });
-      visit(3 + 3 * i, (value) => { least = Math.min(least, value); });
+      visit(highOf(i), (value) => { most = Math.max(most, value); });
+      visit(lowOf(i), (value) => { least = Math.min(least, value); });
     });
     if (low > high) return this.isLog ? [0.1, 1] : [0, 1];
     const span = high - low || Math.abs(high) * 0.1 || 1;
@@ -95,17 +106,17 @@ class Chart {
       stroke: () => ink("--soft"), grid: { stroke: () => ink("--line"), width: 1 }, ticks: { stroke: () => ink("--line"), width: 1 },
       font: "12px system-ui, sans-serif",
     };
-    const series = [{}], bands = [];
+    const bandEnds = [], means = [], bands = [];
     data.variants.forEach((variant, i) => {
       const isShown = !chartState.hidden.has(i), color = colorOf(i);
       const isPoint = this.content.curves[i]?.steps.length === 1;
-      series.push({
+      means.unshift({
         show: isShown, stroke: color, width: variant.isBest ? 3 : 1.6, dash: i >= palette.length ? [6, 4] : undefined,
         points: isPoint ? { show: true, size: 8, fill: color } : { show: false },
       });
       const end = { show: isShown && chartState.hasBand, stroke: "transparent", points: { show: false } };
-      series.push({ ...end }, { ...end });
-      bands.push({ series: [2 + 3 * i, 3 + 3 * i], fill: `${color}1f` });
+      bandEnds.push({ ...end }, { ...end });
+      bands.push({ series: [highOf(i), lowOf(i)], fill: `${color}1f` });
     });
     this.plot = new uPlot({
       ...this.size(),
@@ -118,15 +129,15 @@ class Chart {
           filter: (_, ticks) => ticks,
         },
       ],
-      series, bands,
+      series: [{}, ...bandEnds, ...means], bands,
       legend: { show: false },
       cursor: {
         drag: { x: true, y: false },
         dataIdx: (plot, series, index) => nearestIndex(plot.data, series, index) ?? index,
-        points: { show: (plot, series) => series % 3 === 1 && make("div", { className: "u-cursor-pt" }) },
+        points: { show: (plot, series) => series > 2 * count && make("div", { className: "u-cursor-pt" }) },
       },
       hooks: { setCursor: [(plot) => this.showValues(plot)] },
-    }, uPlot.join(this.tables()), this.place);
+    }, this.table(), this.place);
   }
 
   showValues(plot) {
@@ -134,7 +145,7 @@ class Chart {
     if (idx === null || idx === undefined || left < 0) return hideTip();
     const rows = [];
     data.variants.forEach((variant, i) => {
-      const series = 1 + 3 * i, index = plot.series[series].show ? nearestIndex(plot.data, series, idx) : null;
+      const series = meanOf(i), index = plot.series[series].show ? nearestIndex(plot.data, series, idx) : null;
       if (index === null) return;
       const value = plot.data[series][index];
       rows.push({ index, number: value, label: variant.label, color: colorOf(i), value: format(value), distance: Math.abs(plot.valToPos(value, "y") - top) });
