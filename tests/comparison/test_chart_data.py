@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from comparison.made_runs import write_journal, write_run
+from comparison.made_runs import write_journal, write_run, write_sweep
 from expt.comparison.chart_data import chart_data
 from expt.comparison.reading import read_compared
 from expt.comparison.table import Comparison, compare
@@ -80,10 +80,32 @@ def test_effects_keep_the_other_parameters_apart(data: dict[str, Any]) -> None:
     assert (act["values"], act["isNumeric"]) == (["relu", "tanh"], False)
     lines = {line["label"]: [point[:2] for point in line["points"]] for line in rate["lines"]}
     assert lines == {"act=relu": [[0, 0.53], [1, 0.32]], "act=tanh": [[0, 0.64], [1, 0.41]]}
-    slow = [*GRID["relu", 0.01], *GRID["tanh", 0.01]]
-    mean, half, count = rate["means"][0]
-    low, _ = stats.t.interval(0.95, 3, np.mean(slow), stats.sem(slow))
-    assert (mean, half, count) == pytest.approx((np.mean(slow), np.mean(slow) - low, 4), rel=1e-5)
+    at_rate = GRID["relu", 0.01]
+    _, mean, half, count = rate["lines"][0]["points"][0]
+    low, _ = stats.t.interval(0.95, 1, np.mean(at_rate), stats.sem(at_rate))
+    expected = np.mean(at_rate), np.mean(at_rate) - low, 2
+    assert (mean, half, count) == pytest.approx(expected, rel=1e-5)
+    assert rate["means"] == pytest.approx([(0.53 + 0.64) / 2, (0.32 + 0.41) / 2])
+    assert rate["isPaired"]
+
+
+def test_means_of_an_effect_are_over_the_settings_that_have_all_values(tmp_path: Path) -> None:
+    cells = {("relu", 0.1): 1.0, ("tanh", 0.1): 2.0, ("gelu", 0.1): 9.0, ("relu", 0.01): 3.0}
+    cells |= {("tanh", 0.01): 5.0}  # gelu failed there
+    named = [({"act": act, RATE: rate}, [value]) for (act, rate), value in cells.items()]
+    write_sweep(tmp_path, named, "val/loss")
+    effects = {one["title"]: one for one in chart_data(comparison_of(tmp_path))["effects"]}
+    assert effects["act"]["values"] == ["gelu", "relu", "tanh"]
+    assert effects["act"]["means"] == [9, 1, 2]
+    assert effects[RATE]["means"] == [4, 1.5]
+
+
+def test_without_such_settings_they_are_over_all_runs(tmp_path: Path) -> None:
+    cells = {("relu", 0.1): 1.0, ("tanh", 0.2): 2.0, ("tanh", 0.3): 4.0}
+    named = [({"act": act, RATE: rate}, [value]) for (act, rate), value in cells.items()]
+    write_sweep(tmp_path, named, "val/loss")
+    effects = {one["title"]: one for one in chart_data(comparison_of(tmp_path))["effects"]}
+    assert (effects["act"]["means"], effects["act"]["isPaired"]) == ([1, 3], False)
 
 
 def test_heat_maps_are_means_of_pairs(data: dict[str, Any]) -> None:

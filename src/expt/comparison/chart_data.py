@@ -1,7 +1,7 @@
 """The numbers behind the report's charts: curves, effects of parameters, and heat maps."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -9,9 +9,17 @@ import numpy as np
 
 from expt.comparison.cells import metric_title
 from expt.comparison.curves import Curve, curves
-from expt.comparison.grouping import by_effect, by_rank, groups, is_number
+from expt.comparison.grouping import (
+    Effect,
+    by_rank,
+    find_effects,
+    is_number,
+    measured_values,
+    pair_means,
+    short_names,
+)
 from expt.comparison.reading import BEST
-from expt.comparison.statistics import Summary, summarize
+from expt.comparison.statistics import Summary
 from expt.comparison.table import Comparison
 from expt.comparison.values import as_text, params_text, plain
 from expt.comparison.variants import Variant, is_larger_better
@@ -34,7 +42,8 @@ def chart_data(comparison: Comparison) -> dict[str, Any]:
     if leading is None or not any(variant.counted for variant in comparison.variants):
         return {"variants": [], "charts": [], "effects": [], "heatMaps": []}
     ranked = by_rank(comparison)
-    strongest = by_effect(comparison, leading)
+    effects = find_effects(comparison, leading)
+    strongest = [effect.key for effect in effects[:_MOST_IN_PAIRS]]
     return {
         "metric": metric_title(leading),
         "largerIsBetter": is_larger_better(leading, comparison.larger_is_better),
@@ -46,10 +55,10 @@ def chart_data(comparison: Comparison) -> dict[str, Any]:
         ],
         "more": max(0, len(ranked) - _MOST_CURVES),
         "charts": _charts(comparison, ranked[:_MOST_CURVES], leading.removeprefix(BEST)),
-        "effects": [_effect(comparison, ranked, key, leading) for key in strongest[:_MOST_EFFECTS]],
+        "effects": [_effect(effect) for effect in effects[:_MOST_EFFECTS]],
         "heatMaps": [
             _heat_map(comparison, down, across, leading)
-            for down, across in combinations(strongest[:_MOST_IN_PAIRS], 2)
+            for down, across in combinations(strongest, 2)
         ],
     }
 
@@ -61,7 +70,7 @@ def short_labels(variants: Sequence[Variant]) -> list[str]:
     """
     first = variants[0].params if variants else {}
     keys = [key for key in first if any(v.params[key] != first[key] for v in variants)]
-    names = _short_names(keys)
+    names = short_names(keys)
     texts = [
         params_text({names[key]: v.params[key] for key in keys if v.params[key] is not None})
         for v in variants
@@ -129,46 +138,39 @@ def _curve(curve: Curve, has_band: bool) -> dict[str, Any]:
     return found
 
 
-def _effect(
-    comparison: Comparison, ranked: Sequence[Variant], key: str, leading: str
-) -> dict[str, Any]:
-    """The means of a parameter's values, and a line for each setting of the other parameters."""
-    by_value = dict(list(groups(comparison, key, leading).items())[:_MOST_OPTIONS])
-    places = {as_text(value): place for place, value in enumerate(by_value)}
-    lines: dict[str, list[list[float | int | None]]] = {}
-    names = _short_names(comparison.parameters)
-    for variant in ranked:
-        place = places.get(as_text(variant.params[key]))
-        others = {names[k]: v for k, v in variant.params.items() if k != key and v is not None}
-        label = params_text(others)
-        if place is not None and (label in lines or len(lines) < _MOST_LINES):
-            lines.setdefault(label, []).append([place, *_of_summary(variant.summaries[leading])])
+def _effect(effect: Effect) -> dict[str, Any]:
+    values = effect.values[:_MOST_OPTIONS]
     return {
-        "title": plain(key),
-        "isNumeric": all(is_number(value) for value in by_value),
-        "values": [_clipped(as_text(value)) for value in by_value],
-        "numbers": [float(value) if is_number(value) else None for value in by_value],
-        "means": [_of_summary(summarize(values)) for values in by_value.values()],
+        "title": plain(effect.key),
+        "isNumeric": all(is_number(value) for value in values),
+        "isPaired": effect.is_paired,
+        "values": [_clipped(as_text(value)) for value in values],
+        "numbers": [float(value) if is_number(value) else None for value in values],
+        "means": numbers(effect.means[:_MOST_OPTIONS]),
         "lines": [
-            {"label": _clipped(label), "points": sorted(points, key=lambda point: point[0] or 0)}
-            for label, points in lines.items()
+            {
+                "label": _clipped(label),
+                "points": [
+                    [place, *_of_summary(summaries[place])]
+                    for place in sorted(summaries)
+                    if place < _MOST_OPTIONS
+                ],
+            }
+            for label, summaries in list(effect.settings.items())[:_MOST_LINES]
         ],
     }
 
 
 def _heat_map(comparison: Comparison, down: str, across: str, leading: str) -> dict[str, Any]:
-    rows = [as_text(value) for value in groups(comparison, down, leading)][:_MOST_OPTIONS]
-    columns = [as_text(value) for value in groups(comparison, across, leading)][:_MOST_OPTIONS]
-    cells: dict[tuple[str, str], list[float]] = {}
-    for variant in comparison.variants:
-        pair = as_text(variant.params[down]), as_text(variant.params[across])
-        cells.setdefault(pair, []).extend(variant.values(leading).values())
+    rows = measured_values(comparison, down)[:_MOST_OPTIONS]
+    columns = measured_values(comparison, across)[:_MOST_OPTIONS]
+    means = pair_means(comparison, down, across, leading)
     return {
         "down": plain(down),
         "across": plain(across),
-        "rows": [_clipped(row) for row in rows],
-        "columns": [_clipped(column) for column in columns],
-        "means": [numbers([_mean(cells.get((row, column))) for column in columns]) for row in rows],
+        "rows": [_clipped(as_text(row)) for row in rows],
+        "columns": [_clipped(as_text(column)) for column in columns],
+        "means": [numbers(row[:_MOST_OPTIONS]) for row in means[:_MOST_OPTIONS]],
     }
 
 
@@ -180,17 +182,6 @@ def numbers(values: Iterable[float]) -> list[float | None]:
 def _of_summary(summary: Summary) -> list[float | int | None]:
     half = math.nan if summary.half_width is None else summary.half_width
     return [*numbers([summary.mean, half]), summary.count]
-
-
-def _mean(values: Sequence[float] | None) -> float:
-    return math.fsum(values) / len(values) if values else math.nan
-
-
-def _short_names(keys: Sequence[str]) -> Mapping[str, str]:
-    last = [key.rpartition(".")[2] for key in keys]
-    return {
-        key: short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)
-    }
 
 
 def _clipped(text: str) -> str:

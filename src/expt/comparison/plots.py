@@ -9,9 +9,15 @@ import numpy as np
 
 from expt.comparison.cells import metric_title
 from expt.comparison.curves import curves
-from expt.comparison.grouping import by_effect, by_rank, groups, is_number
+from expt.comparison.grouping import (
+    Effect,
+    by_rank,
+    find_effects,
+    is_number,
+    measured_values,
+    pair_means,
+)
 from expt.comparison.reading import BEST
-from expt.comparison.statistics import summarize
 from expt.comparison.table import Comparison
 from expt.comparison.values import as_text, decimals, plain
 from expt.comparison.variants import is_larger_better, labels
@@ -36,14 +42,15 @@ def draw_plots(comparison: Comparison) -> Iterator[tuple[str, str, bytes]]:
         return
     if (png := _curves(comparison, leading.removeprefix(BEST))) is not None:
         yield "curves", f"{plain(leading.removeprefix(BEST))} by step", png
-    strongest = by_effect(comparison, leading)
-    for key in strongest[:_MOST_EFFECTS]:
+    effects = find_effects(comparison, leading)
+    for effect in effects[:_MOST_EFFECTS]:
         yield (
-            f"effect_{file_name(key)}",
-            f"effect of {plain(key)}",
-            _effect(comparison, key, leading),
+            f"effect_{file_name(effect.key)}",
+            f"effect of {plain(effect.key)}",
+            _effect(effect, leading),
         )
-    for down, across in combinations(strongest[:_MOST_IN_PAIRS], 2):
+    strongest = [effect.key for effect in effects[:_MOST_IN_PAIRS]]
+    for down, across in combinations(strongest, 2):
         name = f"heatmap_{file_name(down)}_{file_name(across)}"
         title = f"{plain(down)} and {plain(across)}"
         yield name, title, _heat_map(comparison, down, across, leading)
@@ -80,11 +87,10 @@ def _curves(comparison: Comparison, metric: str) -> bytes | None:
     return _png(figure)
 
 
-def _effect(comparison: Comparison, key: str, leading: str) -> bytes:
-    """Each run's value as a point, and the mean with its interval for each value."""
-    by_value = groups(comparison, key, leading)
-    figure, axes = _figure(min(4.6 + 0.35 * len(by_value), 12), 3.8)
-    options = list(by_value)
+def _effect(effect: Effect, leading: str) -> bytes:
+    """A thin line for each setting of the other parameters, and the mean for each value."""
+    options = effect.values
+    figure, axes = _figure(min(4.6 + 0.35 * len(options), 12), 3.8)
     numeric = [value for value in options if is_number(value)]
     places: list[float] = list(range(len(options)))
     if len(numeric) == len(options):
@@ -96,29 +102,22 @@ def _effect(comparison: Comparison, key: str, leading: str) -> bytes:
         axes.set_xticks(places, [_clipped(as_text(value), 24) for value in options])
         axes.tick_params(axis="x", rotation=35 if steep else 0)
         axes.set_xlim(-0.6, len(options) - 0.4)
-    for place, values in zip(places, by_value.values(), strict=True):
-        found = summarize(values)
-        axes.plot([place] * len(values), values, "_", color="#e0a66b", markersize=9, zorder=2)
-        axes.errorbar(
-            place, found.mean, found.half_width, fmt="o", color="#1f4e8c", capsize=6, zorder=3
-        )
-    axes.set(xlabel=_clipped(plain(key)), ylabel=_clipped(metric_title(leading)))
-    axes.set_title("each run, and mean with 95 % interval over all runs of a value", fontsize=9)
+    for setting in effect.settings.values():
+        across = sorted(setting)
+        means = [setting[place].mean for place in across]
+        axes.plot([places[place] for place in across], means, ".-", color="#a0a8b0", linewidth=0.9)
+    axes.plot(places, effect.means, "o", color="#1f4e8c", markersize=8, zorder=3)
+    axes.set(xlabel=_clipped(plain(effect.key)), ylabel=_clipped(metric_title(leading)))
+    title = "lines: the other parameters are equal; points: means"
+    axes.set_title(title if effect.is_paired else "the other parameters differ too", fontsize=9)
     return _png(figure)
 
 
 def _heat_map(comparison: Comparison, down: str, across: str, leading: str) -> bytes:
-    rows = list(groups(comparison, down, leading))[:_MOST_OPTIONS]
-    columns = list(groups(comparison, across, leading))[:_MOST_OPTIONS]
-    cells: dict[tuple[str, str], list[float]] = {}
-    for variant in comparison.variants:
-        pair = as_text(variant.params[down]), as_text(variant.params[across])
-        cells.setdefault(pair, []).extend(variant.values(leading).values())
-    means = np.full((len(rows), len(columns)), np.nan)
-    for i, row in enumerate(rows):
-        for j, column in enumerate(columns):
-            values = cells.get((as_text(row), as_text(column)))
-            means[i, j] = np.mean(values) if values else np.nan
+    rows = measured_values(comparison, down)[:_MOST_OPTIONS]
+    columns = measured_values(comparison, across)[:_MOST_OPTIONS]
+    means = np.array(pair_means(comparison, down, across, leading))
+    means = means[: len(rows), : len(columns)]
     figure, axes = _figure(min(3.4 + 0.85 * len(columns), 14), min(2.2 + 0.45 * len(rows), 12))
     larger = is_larger_better(leading, comparison.larger_is_better)
     image = axes.imshow(means, aspect="auto", cmap="viridis" if larger else "viridis_r")

@@ -7,7 +7,7 @@ function draw(tag, attributes, text) {
   return element;
 }
 
-const valuesOf = (effect) => [...effect.lines.flatMap((line) => line.points.map((point) => point[1])), ...effect.means.map((mean) => mean[0])];
+const valuesOf = (effect) => [...effect.lines.flatMap((line) => line.points.map((point) => point[1])), ...effect.means];
 
 // Losses that differ by orders of magnitude.
 const isSpread = (values) => Math.min(...values) > 0 && Math.max(...values) / Math.min(...values) > 5;
@@ -64,10 +64,9 @@ function effectDrawing(effect, width, isLog) {
       hits.push(answer(places[point[0]], up(point[1]), `${effect.title}=${effect.values[point[0]]}`, rows));
     }
   }
-  effect.means.forEach(([mean, half, count], i) => {
-    if (half !== null) root.append(draw("line", { class: "interval", x1: places[i], x2: places[i], y1: up(mean - half), y2: up(mean + half) }));
+  effect.means.forEach((mean, i) => {
     root.append(draw("circle", { class: "mean", cx: places[i], cy: up(mean), r: 5 }));
-    const rows = [{ label: `mean of all runs (n ${count})`, value: withInterval([i, mean, half]) }];
+    const rows = [{ label: effect.isPaired ? "mean, the others being equal" : "mean", value: format(mean) }];
     hits.push(answer(places[i], up(mean), `${effect.title}=${effect.values[i]}`, rows));
   });
   root.append(...hits);
