@@ -99,3 +99,22 @@ def test_characters_that_an_encoding_lacks_become_plain(
     assert output.startswith("line 0\nline 1\n")
     assert b"Traceback" not in done.stderr
     assert done.stderr.count(b"line") == 3000
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--help"],
+        ["run", "--shell-completion", "install=bash"],
+        ["run", "-m", "act=relu,tanh", "--cfg", "job"],
+        ["compare", "--help"],
+    ],
+)
+def test_a_reader_that_has_ended_is_no_error(arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    module, *others = arguments
+    command = [sys.executable, "-m", f"expt.{module}", *others]
+    done = subprocess.run(command, check=False, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
