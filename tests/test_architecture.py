@@ -94,6 +94,7 @@ def test_parts_know_nothing_but_themselves() -> None:
             },
             "expt.parts.models": {
                 "expt.parts.data.scale",
+                "expt.parts.models.arguments",
                 "expt.parts.models.layers",
                 "expt.parts.models.links",
                 "expt.parts.models.standardization",

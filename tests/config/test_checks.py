@@ -276,3 +276,23 @@ def test_an_empty_name_or_folder_is_refused(name: str) -> None:
         check(job_with(name=name))
     with pytest.raises(UserError, match=r"^output_dir=\s*: expected a path"):
         check(job_with(output_dir=name))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["model=resnet", "model.depth=21"], r"model\.depth=21: .* 6n \+ 2 layers; valid: 8, 14,"),
+        (["model=resnet", "model.width=0"], r"model\.width=0: expected a whole number of at"),
+        (["model=vit", "model.heads=5"], r"model\.heads=5: does not divide model\.width=64"),
+        (["model=cnn", "model.filters=[0]"], r"model\.filters=\[0\]: expected a list of whole"),
+        (["model=cnn", "model.normalization=layer"], r"model\.normalization=layer: Valid: batch"),
+        (["model=mlp", "model.residual=no"], r"model\.residual=no: expected true or false"),
+        (["model=mlp", "model.l2=-1"], r"model\.l2=-1: expected a number of at least 0"),
+        (["model=autoencoder", "model.latent=0"], r"model\.latent=0: expected a whole number"),
+        (["model=gan", "model.latent_size=x"], r"model\.latent_size=x: expected a whole number"),
+    ],
+)
+def test_a_models_argument_is_checked_before_it_is_built(overrides: list[str], told: str) -> None:
+    (job,), _ = compose_jobs(overrides, None, multirun=False)
+    with pytest.raises(UserError, match=told):
+        check(job)

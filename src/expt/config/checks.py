@@ -24,6 +24,7 @@ from expt.config.outputs import (
 )
 from expt.config.paths import expanded
 from expt.errors import UserError, hint
+from expt.parts.models.arguments import check_arguments
 from expt.train.cadence import Cadence, parse_seconds
 
 _MOST_THREADS = 256
@@ -88,6 +89,7 @@ def check(job: Job) -> None:
     _check_loop(config)
     _check_sweep(config["sweep"])
     _check_numbers(config)
+    _check_model(config["model"])
     _check_optimizer(config["optimizer"])
     _check_homes(config["data"])
     _check_output_directory(job.output_dir)
@@ -271,12 +273,19 @@ def _check_numbers(config: Mapping[str, Any]) -> None:
     horizon = config["schedule"].get(HORIZON_KEY)
     if horizon is not None:
         _at_least(f"schedule.{HORIZON_KEY}", horizon, 1)
-    dropout = config["model"].get("dropout", 0.0)
+
+
+def _check_model(node: Mapping[str, Any]) -> None:
+    """Checks the arguments of a model; one of the user's own may share those names."""
+    dropout = node.get("dropout", 0.0)
     if not _is_number(dropout) or not 0 <= dropout < 1:
         raise UserError(f"model.dropout={dropout}: expected a number from 0 to below 1.")
-    units = config["model"].get("units", [])
+    units = node.get("units", [])
     if not isinstance(units, list) or not all(_is_count(width) for width in units):
         raise UserError(f"model.units={units}: expected a list of widths, such as [128, 128].")
+    module, _, name = node["_target_"].rpartition(".")
+    if module.startswith("expt.parts.models."):
+        check_arguments(name, {key: node[key] for key in node if not key.startswith("_")})
 
 
 def _check_optimizer(optimizer: Mapping[str, Any]) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import keras
 
-from expt.parts.models.layers import check_counts, check_fractions, check_widths, dense_layers
+from expt.parts.models.arguments import check_arguments
+from expt.parts.models.layers import dense_layers
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,8 @@ def gan(
         UserError: An argument is out of its range.
     """
     del num_outputs
-    check_widths(generator_units=generator_units, discriminator_units=discriminator_units)
-    check_counts(latent_size=latent_size)
-    check_fractions(dropout=dropout)
+    widths = {"generator_units": generator_units, "discriminator_units": discriminator_units}
+    check_arguments("gan", {**widths, "latent_size": latent_size, "dropout": dropout})
 
     noise = keras.Input([latent_size])
     hidden = dense_layers(noise, act, generator_units, initializer=initializer)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 import keras
 
 from expt.errors import UserError, hint
-from expt.parts.models.layers import check_counts, check_fractions, check_image
+from expt.parts.models.arguments import check_counts, check_fractions
+from expt.parts.models.layers import check_image
 
 _LEAST_SIDES = {"InceptionResNetV2": 75, "InceptionV3": 75, "Xception": 71}
 _LEAST_SIDE = 32

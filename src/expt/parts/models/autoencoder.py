@@ -6,7 +6,8 @@ from typing import Any
 
 import keras
 
-from expt.parts.models.layers import check_counts, check_widths, dense_layers
+from expt.parts.models.arguments import check_arguments
+from expt.parts.models.layers import dense_layers
 
 
 def autoencoder(
@@ -39,8 +40,7 @@ def autoencoder(
         UserError: An argument is out of its range.
     """
     del num_outputs
-    check_widths(units=units)
-    check_counts(latent=latent)
+    check_arguments("autoencoder", {"units": units, "latent": latent})
     inputs = keras.Input(input_shape)
     hidden = keras.layers.Flatten()(inputs)
     hidden = dense_layers(hidden, act, units, initializer=initializer)

@@ -6,12 +6,9 @@ from typing import Any
 import keras
 
 from expt.errors import UserError
+from expt.parts.models.arguments import check_arguments
 from expt.parts.models.layers import (
-    check_counts,
-    check_fractions,
     check_image,
-    check_normalization,
-    check_widths,
     dense_layers,
     make_initializer,
     make_regularizer,
@@ -55,10 +52,8 @@ def cnn(
             out of its range.
     """
     check_image("cnn", input_shape)
-    check_widths(filters=filters, units=units)
-    check_counts(kernel_size=kernel_size)
-    check_fractions(dropout=dropout)
-    check_normalization(normalization, ["batch"])
+    arguments = {"filters": filters, "kernel_size": kernel_size, "units": units}
+    check_arguments("cnn", {**arguments, "dropout": dropout, "normalization": normalization})
     if min(input_shape[:2]) < 2 ** len(filters):
         raise UserError(
             f"model.filters={list(filters)}: {len(filters)} stages halve an image of "

@@ -5,14 +5,8 @@ from typing import Any
 
 import keras
 
-from expt.parts.models.layers import (
-    check_fractions,
-    check_normalization,
-    check_switches,
-    check_widths,
-    dense_layers,
-    make_regularizer,
-)
+from expt.parts.models.arguments import check_arguments
+from expt.parts.models.layers import dense_layers, make_regularizer
 
 
 def linear(
@@ -65,10 +59,8 @@ def mlp(
     Raises:
         UserError: An argument is out of its range.
     """
-    check_widths(units=units)
-    check_fractions(dropout=dropout)
-    check_normalization(normalization, ("batch", "layer"))
-    check_switches(residual=residual)
+    arguments = {"units": units, "dropout": dropout, "normalization": normalization}
+    check_arguments("mlp", {**arguments, "residual": residual})
     regularizer = make_regularizer(l1=l1, l2=l2)
     inputs = keras.Input(input_shape)
     hidden = dense_layers(

@@ -1,12 +1,12 @@
-"""What several models are built of, and the checks of their arguments."""
+"""Layers that several models are built of, and the check of their inputs."""
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
 from expt.errors import UserError, hint
+from expt.parts.models.arguments import check_penalties
 
 # Keras' 0.99 needs hundreds of steps before a model can be evaluated; runs here may be shorter.
 _BATCH_MOMENTUM = 0.9
@@ -46,9 +46,7 @@ def make_regularizer(*, l1: float = 0.0, l2: float = 0.0) -> Any:
     Raises:
         UserError: One of them is negative or no number.
     """
-    for key, value in (("l1", l1), ("l2", l2)):
-        if not _is_number(value) or not 0 <= value < math.inf:
-            raise UserError(f"model.{key}={value}: expected a number of at least 0.")
+    check_penalties(l1=l1, l2=l2)
     return keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
 
 
@@ -119,50 +117,3 @@ def check_image(model: str, input_shape: Sequence[int]) -> None:
             f"model={model} needs images (height, width, channels); the data's inputs have the "
             f"shape {tuple(input_shape)}. model=mlp takes any shape."
         )
-
-
-def check_counts(**counts: object) -> None:
-    """Raises a UserError unless every value, by its key in the model, is a number of at least 1."""
-    for key, count in counts.items():
-        if not _is_count(count):
-            raise UserError(f"model.{key}={count}: expected a whole number of at least 1.")
-
-
-def check_widths(**lists: object) -> None:
-    """Raises a UserError unless every value, by its key in the model, is a list of such numbers."""
-    for key, widths in lists.items():
-        if not isinstance(widths, list | tuple) or not all(_is_count(width) for width in widths):
-            raise UserError(
-                f"model.{key}={widths}: expected a list of whole numbers of at least 1, "
-                "such as [128, 64]."
-            )
-
-
-def check_fractions(**fractions: Any) -> None:
-    """Raises a UserError unless every value, by its key in the model, is a number in [0, 1)."""
-    for key, fraction in fractions.items():
-        if not _is_number(fraction) or not 0 <= fraction < 1:
-            raise UserError(f"model.{key}={fraction}: expected a number from 0 to below 1.")
-
-
-def check_normalization(normalization: object, valid: Iterable[str]) -> None:
-    """Raises a UserError unless the value is None or one of the valid names."""
-    if normalization is not None and normalization not in (names := list(valid)):
-        raise UserError(
-            f"model.normalization={normalization}: {hint(str(normalization), ['null', *names])}"
-        )
-
-
-def check_switches(**switches: object) -> None:
-    """Raises a UserError unless every value is true or false; `no`, a text, would count as true."""
-    for key, value in switches.items():
-        if not isinstance(value, bool):
-            raise UserError(f"model.{key}={value}: expected true or false.")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -5,14 +5,8 @@ from typing import Any
 
 import keras
 
-from expt.errors import UserError
-from expt.parts.models.layers import (
-    check_counts,
-    check_image,
-    make_initializer,
-    make_regularizer,
-    normalized,
-)
+from expt.parts.models.arguments import check_arguments
+from expt.parts.models.layers import check_image, make_initializer, make_regularizer, normalized
 
 
 def resnet(
@@ -50,12 +44,7 @@ def resnet(
         UserError: An input is not an image, or an argument is out of its range.
     """
     check_image("resnet", input_shape)
-    check_counts(depth=depth, width=width)
-    if depth < 8 or depth % 6 != 2:
-        raise UserError(
-            f"model.depth={depth}: a resnet of n blocks a stage has 6n + 2 layers; "
-            "valid: 8, 14, 20, 26, 32, 38, 44, 50, 56 and so on."
-        )
+    check_arguments("resnet", {"depth": depth, "width": width})
     regularizer = make_regularizer(l2=l2)
 
     def convolved(hidden: Any, channels: int, kernel_size: int = 3, strides: int = 1) -> Any:

@@ -6,14 +6,8 @@ from typing import Any
 
 import keras
 
-from expt.errors import UserError
-from expt.parts.models.layers import (
-    check_counts,
-    check_fractions,
-    check_image,
-    dropped,
-    make_initializer,
-)
+from expt.parts.models.arguments import check_arguments, check_divides
+from expt.parts.models.layers import check_image, dropped, make_initializer
 
 
 def vit(
@@ -57,11 +51,10 @@ def vit(
             out of its range.
     """
     check_image("vit", input_shape)
-    check_counts(patch_size=patch_size, width=width, depth=depth, heads=heads, mlp_ratio=mlp_ratio)
-    check_fractions(dropout=dropout)
-    _check_divides("heads", heads, width, f"model.width={width}")
+    sizes = {"patch_size": patch_size, "width": width, "depth": depth, "heads": heads}
+    check_arguments("vit", {**sizes, "mlp_ratio": mlp_ratio, "dropout": dropout})
     size = f"an image of {input_shape[0]}x{input_shape[1]} pixels"
-    _check_divides("patch_size", patch_size, math.gcd(*input_shape[:2]), size)
+    check_divides("patch_size", patch_size, math.gcd(*input_shape[:2]), size)
 
     inputs = keras.Input(input_shape)
     hidden = dropped(_embedded(inputs, patch_size, width), dropout)
@@ -99,10 +92,3 @@ def _embedded(images: Any, patch_size: int, width: int) -> Any:
         bias_axes="po",
         bias_initializer=keras.initializers.RandomNormal(stddev=0.02),
     )(hidden)
-
-
-def _check_divides(key: str, value: int, number: int, whole: str) -> None:
-    """Raises a UserError, which names what would do, unless the value divides the number."""
-    if number % value:
-        valid = ", ".join(str(size) for size in range(1, number + 1) if number % size == 0)
-        raise UserError(f"model.{key}={value}: does not divide {whole}; these do: {valid}.")

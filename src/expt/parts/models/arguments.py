@@ -1,0 +1,164 @@
+"""Checks of the arguments of models that need neither TensorFlow nor the data."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from expt.errors import UserError, hint
+
+
+def check_arguments(model: str, arguments: Mapping[str, Any]) -> None:
+    """Checks the arguments of one of the framework's models.
+
+    Args:
+        model: The name of the function that builds it, such as `resnet`.
+        arguments: By name; those that are left out have their defaults.
+
+    Raises:
+        UserError: One is out of its range.
+    """
+    if model in _CHECKS:
+        _CHECKS[model](**arguments)
+        check_penalties(**{key: arguments[key] for key in ("l1", "l2") if key in arguments})
+
+
+def _resnet(*, depth: Any = 20, width: Any = 16, **_others: Any) -> None:
+    check_counts(depth=depth, width=width)
+    if depth < 8 or depth % 6 != 2:
+        raise UserError(
+            f"model.depth={depth}: a resnet of n blocks a stage has 6n + 2 layers; "
+            "valid: 8, 14, 20, 26, 32, 38, 44, 50, 56 and so on."
+        )
+
+
+def _vit(
+    *,
+    patch_size: Any = 4,
+    width: Any = 64,
+    depth: Any = 4,
+    heads: Any = 4,
+    mlp_ratio: Any = 2,
+    dropout: Any = 0.0,
+    **_others: Any,
+) -> None:
+    check_counts(patch_size=patch_size, width=width, depth=depth, heads=heads, mlp_ratio=mlp_ratio)
+    check_fractions(dropout=dropout)
+    check_divides("heads", heads, width, f"model.width={width}")
+
+
+def _cnn(
+    *,
+    filters: Any = (),
+    kernel_size: Any = 3,
+    units: Any = (),
+    dropout: Any = 0.0,
+    normalization: Any = None,
+    **_others: Any,
+) -> None:
+    check_widths(filters=filters, units=units)
+    check_counts(kernel_size=kernel_size)
+    check_fractions(dropout=dropout)
+    check_normalization(normalization, ["batch"])
+
+
+def _mlp(
+    *,
+    units: Any = (),
+    dropout: Any = 0.0,
+    normalization: Any = None,
+    residual: Any = False,
+    **_others: Any,
+) -> None:
+    check_widths(units=units)
+    check_fractions(dropout=dropout)
+    check_normalization(normalization, ["batch", "layer"])
+    check_switches(residual=residual)
+
+
+def _autoencoder(*, units: Any = (), latent: Any = 16, **_others: Any) -> None:
+    check_widths(units=units)
+    check_counts(latent=latent)
+
+
+def _gan(
+    *,
+    latent_size: Any = 32,
+    generator_units: Any = (),
+    discriminator_units: Any = (),
+    dropout: Any = 0.0,
+    **_others: Any,
+) -> None:
+    check_widths(generator_units=generator_units, discriminator_units=discriminator_units)
+    check_counts(latent_size=latent_size)
+    check_fractions(dropout=dropout)
+
+
+_CHECKS: Mapping[str, Callable[..., None]] = {
+    "autoencoder": _autoencoder,
+    "cnn": _cnn,
+    "gan": _gan,
+    "mlp": _mlp,
+    "resnet": _resnet,
+    "vit": _vit,
+}
+
+
+def check_counts(**counts: object) -> None:
+    """Raises a UserError unless every value, by its key in the model, is a number of at least 1."""
+    for key, count in counts.items():
+        if not _is_count(count):
+            raise UserError(f"model.{key}={count}: expected a whole number of at least 1.")
+
+
+def check_widths(**lists: object) -> None:
+    """Raises a UserError unless every value, by its key in the model, is a list of such numbers."""
+    for key, widths in lists.items():
+        if not isinstance(widths, list | tuple) or not all(_is_count(width) for width in widths):
+            raise UserError(
+                f"model.{key}={widths}: expected a list of whole numbers of at least 1, "
+                "such as [128, 64]."
+            )
+
+
+def check_fractions(**fractions: Any) -> None:
+    """Raises a UserError unless every value, by its key in the model, is a number in [0, 1)."""
+    for key, fraction in fractions.items():
+        if not _is_number(fraction) or not 0 <= fraction < 1:
+            raise UserError(f"model.{key}={fraction}: expected a number from 0 to below 1.")
+
+
+def check_normalization(normalization: object, valid: Iterable[str]) -> None:
+    """Raises a UserError unless the value is None or one of the valid names."""
+    if normalization is not None and normalization not in (names := list(valid)):
+        raise UserError(
+            f"model.normalization={normalization}: {hint(str(normalization), ['null', *names])}"
+        )
+
+
+def check_penalties(**penalties: Any) -> None:
+    """Raises a UserError unless every value, by its key in the model, is a number of at least 0."""
+    for key, value in penalties.items():
+        if not _is_number(value) or not 0 <= value < math.inf:
+            raise UserError(f"model.{key}={value}: expected a number of at least 0.")
+
+
+def check_divides(key: str, value: int, number: int, whole: str) -> None:
+    """Raises a UserError, which names what would do, unless the value divides the number."""
+    if number % value:
+        valid = ", ".join(str(size) for size in range(1, number + 1) if number % size == 0)
+        raise UserError(f"model.{key}={value}: does not divide {whole}; these do: {valid}.")
+
+
+def check_switches(**switches: object) -> None:
+    """Raises a UserError unless every value is true or false; `no`, a text, would count as true."""
+    for key, value in switches.items():
+        if not isinstance(value, bool):
+            raise UserError(f"model.{key}={value}: expected true or false.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
