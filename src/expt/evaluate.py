@@ -1,5 +1,12 @@
 """`python -m expt.evaluate RUN [data=… split=…]`: evaluates a finished run on any data."""
 
+import sys
+
+from expt.phases import command_phases, show_start
+
+if __name__ == "__main__":  # before the other imports, which take up to a second
+    show_start("reading the run", sys.argv[1:])
+
 import argparse
 import json
 import time
@@ -46,17 +53,24 @@ def _run(arguments: list[str]) -> int:
     parser.add_argument("--config-dir", help="a conf/ folder of your own")
     args = parser.parse_intermixed_args(arguments)
     options, overrides = take_options(args.overrides, {"split": "", "output_dir": "outputs"})
+    phases = command_phases()
+    phases.begin("reading the run")
     run = find_run(args.run, Path(options["output_dir"]))
     is_named = any(override.startswith("split=") for override in args.overrides)
     file, split = run.model_file, options["split"] if is_named else None
+    phases.begin("loading data")
     loaded = load_data(run, overrides, args.config_dir, split)
     dataset, scored = loaded.dataset, choose_examples(run, loaded, split)
-    console = Console()
+    phases.end()
+    console = phases.console
     code_note = use_note(run.record, loaded.job.config, evaluates=True)
     print_replaced(console, [loaded.job], args.config_dir)
     print_notes(console, [*dataset.notes, *scored.notes])
     print_code_note(console, code_note)
-    values = _evaluate(loaded.job, run, dataset, scored.examples, file)
+    with phases("starting TensorFlow", at_once=True):
+        start_for(loaded.job.config)
+        phases.begin(f"evaluating {len(scored.examples):,} examples")
+        values = _evaluate(loaded.job, run, dataset, scored.examples, file)
 
     name = f"{file_name(dataset.name)}-{scored.label}"
     result = {
@@ -73,7 +87,8 @@ def _run(arguments: list[str]) -> int:
     if code_note is not None:
         result["code"] = code_note
     path = _write(run, name, result)
-    recorded = log_evaluation(run, name, result["step"], values)
+    with phases("recording in MLflow"):
+        recorded = log_evaluation(run, name, result["step"], values)
     _print(result, path, recorded)
     return 0
 
@@ -81,7 +96,6 @@ def _run(arguments: list[str]) -> int:
 def _evaluate(
     job: Job, run: FoundRun, dataset: Dataset, split: Split, file: Path
 ) -> dict[str, float]:
-    start_for(job.config)
     from expt.building import make_saved_evaluate
     from expt.parts.models.links import without_link
 

@@ -16,6 +16,8 @@ from expt.config.location import replaced_options
 from expt.config.paths import expanded
 from expt.errors import Terminated
 from expt.parts.data.dataset import Dataset
+from expt.phases import Phases, command_phases, lap_seconds
+from expt.record.console import BEST
 from expt.record.git import git_state, git_trouble
 from expt.record.recorder import Recorder
 from expt.record.run import Earlier
@@ -47,25 +49,31 @@ def train_here(
     Returns:
         The exit code that the outcome stands for.
     """
+    command_phases().end()
+    command_phases().start_log()
     if earlier is None:
         print_git_trouble(console)
     print_notes(console, dataset.notes)
     for note in dataset.notes:
         _log.info("data: %s", note)
+    phases = Phases(console)
     try:
-        start_for(job.config)
-        from expt.job import run_job
+        with phases("starting TensorFlow", at_once=True):
+            start_for(job.config)
+            from expt.job import run_job
 
         record = run_job(job, dataset, directory, sinks, console, earlier)
     except (KeyboardInterrupt, Terminated):
         if (directory / "run.json").exists():
             where = shlex.quote(os.path.relpath(directory))
-            console.print(f"python -m expt.resume {where} goes on", highlight=False, soft_wrap=True)
+            line = f"To continue: python -m expt.resume {where}"
+            console.print(line, highlight=False, soft_wrap=True)
         raise
     except Exception as error:  # noqa: BLE001  told at once; a sweep's other jobs go on
         tell(error)
         return exit_code(error)
-    console.print(_outcome(record), highlight=False, soft_wrap=True)
+    for line in _outcome(record, directory):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
@@ -116,21 +124,27 @@ def log_to_file(file: Path) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[to_file], force=True)
 
 
-def _outcome(record: Mapping[str, Any]) -> str:
-    """One line on how a run came out."""
+def _outcome(record: Mapping[str, Any], directory: Path) -> list[str]:
+    """Returns lines on how a run came out: how long it took, its last values, its best model."""
     final, best = record["final"], record["best"]
-    numbers = "  ".join(
-        f"{name} {format_value(value)}"
-        for name, value in final.items()
-        if name.startswith(("val/", "test/"))
-    )
     began = record["resumed"][-1]["time"] if "resumed" in record else record["started"]
-    stopped = f"stopped early: {record['stopped']}\n" if record["stopped"] else ""
-    return (
-        f"{record['status']} after {final['step']} steps, {record['ended'] - began:.1f} s  "
-        f"{numbers}\n{stopped}"
-        f"best model: step {best['step']}, {best['watched']} {format_value(best[best['watched']])} "
-        "(model.keras, test/* are its)"
+    seconds = f"{record['ended'] - began:.1f} s, {lap_seconds():.1f} s with start and end"
+    lines = [f"{record['status']} after {final['step']:,} steps, {seconds}"]
+    if record["stopped"]:
+        lines.append(f"stopped early: {record['stopped']}")
+    if best["step"] != final["step"]:
+        lines.append(f"last  step {final['step']:,}  {_values(final, 'val/')}")
+    lines.append(
+        f"{BEST} best  step {best['step']:,}  {_values(best, 'val/')}  (by {best['watched']})"
+    )
+    lines.append(f"{BEST} test  {_values(final, 'test/')}")
+    model = os.path.relpath(directory / "model.keras")
+    return [*lines, f"{BEST} model {model}"]
+
+
+def _values(values: Mapping[str, Any], split: str) -> str:
+    return "  ".join(
+        f"{name} {format_value(value)}" for name, value in values.items() if name.startswith(split)
     )
 
 
