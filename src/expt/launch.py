@@ -21,7 +21,7 @@ from expt.record.console import BEST
 from expt.record.git import git_state, git_trouble
 from expt.record.recorder import Recorder
 from expt.record.run import Earlier
-from expt.record.values import format_value
+from expt.record.values import format_seconds, format_value
 from expt.train.backend import start_for
 
 LOG_FILE = "run.log"
@@ -128,8 +128,9 @@ def _outcome(record: Mapping[str, Any], directory: Path) -> list[str]:
     """Returns lines on how a run came out: how long it took, its last values, its best model."""
     final, best = record["final"], record["best"]
     began = record["resumed"][-1]["time"] if "resumed" in record else record["started"]
-    seconds = f"{record['ended'] - began:.1f} s, {lap_seconds():.1f} s with start and end"
-    lines = [f"{record['status']} after {final['step']:,} steps, {seconds}"]
+    training = format_seconds(record["ended"] - began)
+    seconds = f"{format_seconds(lap_seconds())} (training {training})"
+    lines = [f"{record['status']} after {final['step']:,} steps in {seconds}"]
     if record["stopped"]:
         lines.append(f"stopped early: {record['stopped']}")
     if best["step"] != final["step"]:

@@ -1,7 +1,6 @@
 """The console: a live display on a terminal, plain lines elsewhere."""
 
 import logging
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from expt.record.lines import Line, ThinnedLines, fitted, fitting_width
 from expt.record.recorder import Record, Recorder, Scalars
 from expt.record.run import Run, Status
 from expt.record.values import format_value
@@ -18,8 +18,6 @@ from expt.record.values import format_value
 _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_REFRESHES = 0.1
 _WIDE = 130  # columns that hold every number beside the bar
-_ALL_SHOWN = 40  # evaluations that get a line each
-_SHOWN_OF_MORE = 20  # lines of a run with more evaluations; as many new bests may come on top
 BEST = "★"
 _DIGITS = 7  # columns of a number in a line, so that lines are aligned
 
@@ -61,7 +59,7 @@ class ConsoleRecorder:
         self._last: dict[str, float] = {}
         self._means = _Means()
         self._best = expected.best
-        self._lines = _Lines(expected.evaluations)
+        self._lines = ThinnedLines(expected.evaluations)
         self._last_refresh = 0.0
 
     def open(self, run: Run) -> None:
@@ -129,7 +127,7 @@ class ConsoleRecorder:
             refresh=True,
         )
 
-    def _line(self, step: int, where: str, is_best: bool) -> "_Line":
+    def _line(self, step: int, where: str, is_best: bool) -> Line:
         """Returns the parts of an evaluation's line, each with its rank; the last go first."""
         line = [(0, where), (3, f"step {step:>{len(str(self._expected.steps))}}")]
         for name in self._names(self._expected.metrics):
@@ -151,9 +149,9 @@ class ConsoleRecorder:
         speed = self._last.get("perf/steps_per_s")
         return [] if speed is None else [f"{speed:,.0f} steps/s"]
 
-    def _print(self, lines: Sequence["_Line"]) -> None:
+    def _print(self, lines: Sequence[Line]) -> None:
         for line in lines:
-            text = _fitted(line, self._console.width if self._console.is_terminal else None)
+            text = fitted(line, fitting_width(self._console))
             self._console.print(text, highlight=False, soft_wrap=True)
 
     def _is_wide(self) -> bool:
@@ -188,21 +186,6 @@ class ShownWhileClosing:
             self._sink.close(status)
 
 
-_Line = list[tuple[int, str]]
-"""The parts of a line with their ranks; those of the highest rank are left out first."""
-
-
-def _fitted(line: _Line, width: int | None) -> str:
-    """Returns a line as text, without its least important parts if they don't fit."""
-    left = line
-    for rank in range(max(rank for rank, _ in line), -1, -1):
-        text = "  ".join(text for _, text in left)
-        if width is None or len(text.rstrip()) <= width or rank == 0:
-            return text.rstrip()
-        left = [part for part in left if part[0] < rank]
-    raise AssertionError
-
-
 @dataclass
 class _Means:
     """Means of training metrics over the steps since the last evaluation."""
@@ -218,35 +201,3 @@ class _Means:
 
     def __getitem__(self, name: str) -> float:
         return self.sums[name] / self.counts[name]
-
-
-class _Lines:
-    """Which of a run's evaluations get a line: all of some dozens, a part of more.
-
-    New bests among those left out are held back until the next line, since hundreds may follow
-    each other; the last of them is printed.
-    """
-
-    def __init__(self, evaluations: int) -> None:
-        is_long = evaluations > _ALL_SHOWN
-        self._stride = math.ceil(evaluations / _SHOWN_OF_MORE) if is_long else 1
-        self._count = 0
-        self._best: _Line | None = None
-        self._last: _Line | None = None
-
-    def add(self, line: _Line, is_best: bool) -> list[_Line]:
-        """Returns the lines to print after one more evaluation."""
-        self._count += 1
-        is_shown = self._count == 1 or self._count % self._stride == 0
-        held, self._last = self._best, None if is_shown else line
-        if not is_shown:
-            self._best = line if is_best else held
-            return []
-        self._best = None
-        return [line] if held is None else [held, line]
-
-    def rest(self) -> list[_Line]:
-        """Returns the lines to print at the end: the best and the last, if they were left out."""
-        lines = [line for line in (self._best, self._last) if line is not None]
-        self._best = self._last = None
-        return lines[:1] if lines[:1] == lines[1:] else lines

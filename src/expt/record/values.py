@@ -6,6 +6,8 @@ from decimal import Decimal
 _DIGITS = 4
 _PLAIN = range(-6, 15)  # exponents of ten that are written out
 
+_UNITS = (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1))
+
 
 def format_value(value: float) -> str:
     """Returns a number with four significant digits, as people write it.
@@ -29,3 +31,14 @@ def format_value(value: float) -> str:
 
 def _without_zeros(text: str) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def format_seconds(seconds: float) -> str:
+    """Returns a time as people write it: `0.8 s`, `42 s`, `2 min 5 s`, `3 h 20 min`, `2 d 4 h`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    for name, size, smaller, unit in _UNITS:
+        if round(seconds / unit) * unit >= size:
+            whole, rest = divmod(round(seconds / unit) * unit, size)
+            return f"{whole} {name}" + (f" {rest // unit} {smaller}" if rest else "")
+    return f"{round(seconds)} s"

@@ -3,7 +3,6 @@
 import math
 import os
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
@@ -14,6 +13,7 @@ from expt.config.hashes import run_hash, variant_hash
 from expt.config.sources import code_of
 from expt.launch import print_code_note, print_where_to_look
 from expt.phases import Phases
+from expt.record.values import format_seconds
 from expt.sweep.checking import check_kinds
 from expt.sweep.code import use_current_code
 from expt.sweep.conduct import Limits, conduct, to_do
@@ -114,7 +114,7 @@ def _tell_plan(
 ) -> None:
     told = [f"{jobs} jobs", f"{workers} at once"]
     if seconds is not None:
-        told.append(f"about {timedelta(seconds=math.ceil(seconds * jobs / max(1, workers)))}")
+        told.append(f"about {format_seconds(math.ceil(seconds * jobs / max(1, workers)))}")
     where = os.path.relpath(plan.directory)
     console.print(f"sweep {where}: {', '.join(told)}", highlight=False, soft_wrap=True)
 
