@@ -114,11 +114,12 @@ class Phases:
 
         from rich.live import Live
         from rich.spinner import Spinner
+        from rich.text import Text
 
         spinner = Spinner("dots", style="cyan")
 
         def rendered() -> Spinner:
-            spinner.update(text=self._line())
+            spinner.update(text=Text(self._line()))
             return spinner
 
         self._live = Live(
@@ -128,7 +129,7 @@ class Phases:
             refresh_per_second=10,
             redirect_stderr=sys.stderr.isatty(),  # not what goes into a file
         )
-        self._live.start()
+        self._live.start(refresh=True)
 
     def _print_lines(self, over: threading.Event, seconds: float) -> None:
         while not over.wait(seconds):

@@ -55,7 +55,7 @@ class ThinnedLines:
             self._best = line if is_best else held
             return []
         self._best = None
-        return [line] if held is None else [held, line]
+        return [line] if held is None or is_best else [held, line]
 
     def rest(self) -> list[Line]:
         """Returns the lines to print at the end: the best and the last, if they were left out."""
