@@ -66,7 +66,8 @@ class ConsoleRecorder:
         """Prints where the run goes and starts the display."""
         place = os.path.relpath(run.directory)
         begins = f", from step {run.record['resumed'][-1]['step']:,}" if run.is_resumed else ""
-        self._console.print(f"run {place}{begins}", highlight=False, soft_wrap=True)
+        line = f"run {run.record['run_name']} in {place}{begins}"
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
         if skipped := run.record["data"]["skipped"]:
             self._console.print(f"{skipped} examples could not be read and are left out")
         if self._console.is_interactive:

@@ -51,8 +51,7 @@ def launch(
     codes = [code_of(one.job.config).hash for one in composed]
     known = list(zip((one.job.config for one in composed), data, codes, strict=True))
     plan = Plan.make(directory, composed, [run_hash(*each) for each in known])
-    if config["sweep"]["reuse"]:
-        _tell_reused(reuse_finished(plan.jobs, plan.output_dir), console)
+    reused = reuse_finished(plan.jobs, plan.output_dir) if config["sweep"]["reuse"] else ()
     kinds = {
         number: variant_hash(*known[number])
         for number, job in enumerate(plan.jobs)
@@ -62,6 +61,7 @@ def launch(
     directory.mkdir(parents=True, exist_ok=True)
     with plan.held():
         plan.freeze(composed)
+        _tell_reused(reused, console)
         _tell_plan(plan, len(kinds), workers.number, seconds, console)
         return conduct(plan, Limits.of(config), workers, console, seconds=seconds)
 
@@ -116,7 +116,8 @@ def _tell_plan(
     if seconds is not None:
         told.append(f"about {format_seconds(math.ceil(seconds * jobs / max(1, workers)))}")
     where = os.path.relpath(plan.directory)
-    console.print(f"sweep {where}: {', '.join(told)}", highlight=False, soft_wrap=True)
+    line = f"sweep {plan.name} in {where}: {', '.join(told)}"
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _tell_reused(jobs: Sequence[PlannedJob], console: Console) -> None:
