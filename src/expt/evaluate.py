@@ -2,13 +2,14 @@
 
 import sys
 
-from expt.phases import command_phases, show_start
+from expt.phases import command_phases, lap_seconds, show_start
 
 if __name__ == "__main__":  # before the other imports, which take up to a second
     show_start("reading the run", sys.argv[1:])
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from expt.config.compose import Job
 from expt.launch import print_code_note, print_notes, print_replaced
 from expt.parts.data.dataset import Dataset, Split
 from expt.record.mlflow import log_evaluation
+from expt.record.values import format_seconds, format_value
 from expt.runs.find import FoundRun, file_name, find_run
 from expt.saved import load_data, load_predictor
 from expt.scoring import choose_examples
@@ -89,7 +91,7 @@ def _run(arguments: list[str]) -> int:
     path = _write(run, name, result)
     with phases("recording in MLflow"):
         recorded = log_evaluation(run, name, result["step"], values)
-    _print(result, path, recorded)
+    _print(run.record["run_name"], result, path, recorded)
     return 0
 
 
@@ -121,15 +123,18 @@ def _title(result: Mapping[str, Any]) -> str:
     return f"{title}, new examples" if any(result["left_out"].values()) else title
 
 
-def _print(result: Mapping[str, Any], path: Path, recorded: bool) -> None:
+def _print(name: str, result: Mapping[str, Any], path: Path, recorded: bool) -> None:
     console = Console()
-    table = Table("metric", "value", title=_title(result))
+    table = Table("metric", "value", title=f"{name}: {_title(result)}")
     for name, value in result["metrics"].items():
-        table.add_row(name, f"{value:.6g}")
+        table.add_row(name, format_value(value))
     console.print(table)
-    console.print(f"{result['examples']} examples; written to {path}", soft_wrap=True)
+    examples = f"{result['examples']:,} examples, {format_seconds(lap_seconds())}"
+    lines = [f"{examples}; written to {os.path.relpath(path)}"]
     if recorded:
-        console.print(f"and to MLflow as evaluate/{path.stem}/…", soft_wrap=True)
+        lines.append(f"and to MLflow as evaluate/{path.stem}/…")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

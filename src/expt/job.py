@@ -188,7 +188,8 @@ def _disk_errors_told(directory: Path) -> Iterator[None]:
             raise
         raise RunError(
             f"{error.filename or directory} can't be written: {error.strerror}. What was recorded "
-            f"before is whole; make space, and python -m expt.resume {directory} goes on."
+            "before is whole. Free some space, then continue with: "
+            f"python -m expt.resume {directory}"
         ) from error
 
 

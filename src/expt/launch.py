@@ -22,6 +22,7 @@ from expt.record.git import git_state, git_trouble
 from expt.record.recorder import Recorder
 from expt.record.run import Earlier
 from expt.record.values import format_seconds, format_value
+from expt.streams import StderrHandler
 from expt.train.backend import start_for
 
 LOG_FILE = "run.log"
@@ -72,7 +73,7 @@ def train_here(
     except Exception as error:  # noqa: BLE001  told at once; a sweep's other jobs go on
         tell(error)
         return exit_code(error)
-    for line in _outcome(record, directory):
+    for line in describe_outcome(record, directory, lap_seconds()):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     return 0
 
@@ -111,7 +112,7 @@ def print_git_trouble(console: Console) -> None:
 def log_to(file: Path) -> None:
     """Sends log records to a file and warnings to stderr, as Hydra does for the runs it starts."""
     log_to_file(file)
-    to_console = logging.StreamHandler(sys.stderr)
+    to_console = StderrHandler()
     to_console.setLevel(logging.WARNING)
     to_console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     logging.getLogger().addHandler(to_console)
@@ -124,13 +125,19 @@ def log_to_file(file: Path) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[to_file], force=True)
 
 
-def _outcome(record: Mapping[str, Any], directory: Path) -> list[str]:
-    """Returns lines on how a run came out: how long it took, its last values, its best model."""
+def describe_outcome(record: Mapping[str, Any], directory: Path, seconds: float) -> list[str]:
+    """Returns lines on how a run came out: how long it took, its last values, its best model.
+
+    Args:
+        record: The content of its run.json.
+        directory: Of the run.
+        seconds: How long the command took, its start and end included.
+    """
     final, best = record["final"], record["best"]
     began = record["resumed"][-1]["time"] if "resumed" in record else record["started"]
     training = format_seconds(record["ended"] - began)
-    seconds = f"{format_seconds(lap_seconds())} (training {training})"
-    lines = [f"{record['status']} after {final['step']:,} steps in {seconds}"]
+    took = f"{format_seconds(seconds)} (training {training})"
+    lines = [f"{record['status']} after {final['step']:,} steps in {took}"]
     if record["stopped"]:
         lines.append(f"stopped early: {record['stopped']}")
     if best["step"] != final["step"]:

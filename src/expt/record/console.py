@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -79,6 +80,7 @@ class ConsoleRecorder:
                 console=self._console,
                 auto_refresh=False,
                 transient=True,
+                redirect_stderr=sys.stderr.isatty(),  # not what goes into a file
             )
             self._task = self._progress.add_task("", total=self._expected.steps, numbers="")
             self._progress.start()

@@ -1,6 +1,7 @@
 """What a sweep shows while it runs: a live view on a terminal, plain lines elsewhere."""
 
 import json
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,7 +43,12 @@ class View:
         self._took: list[float] = []
         self._best: Result | None = None
         self._last_refresh = 0.0
-        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._live = Live(
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stderr=sys.stderr.isatty(),  # not what goes into a file
+        )
 
     def start(self) -> None:
         """Starts the live view, if this is a terminal."""
