@@ -3,7 +3,6 @@
 import re
 import signal
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -48,10 +47,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def finished(lines: Sequence[str]) -> list[str]:
-    return [line for line in lines if re.match(r"\d+ of \d+ jobs finished", line)]
-
-
 def test_a_sweep_tells_and_leaves_how_it_went(whole: Path) -> None:
     plan, output = plan_of(whole), (whole / "output").read_text()
     assert (plan["status"], statuses(whole)) == ("FINISHED", ["FINISHED"] * 4)
@@ -65,7 +60,8 @@ def test_a_sweep_tells_and_leaves_how_it_went(whole: Path) -> None:
         name = record_of(job)["run_name"]
         (line,) = [line for line in lines if line.startswith(f"{number}/4 FINISHED {name}  ")]
         assert f"test/accuracy {format_value(record_of(job)['final']['test/accuracy'])}" in line
-    assert re.fullmatch(r"4 of 4 jobs finished in .* (s|min)", *finished(lines))
+    (ended,) = [line for line in lines if line.startswith("4 of 4 jobs finished")]
+    assert re.fullmatch(r"4 of 4 jobs finished in .* (s|min)", ended)
     best = min(jobs_of(whole), key=lambda job: record_of(job)["best"]["val/loss"])
     value = format_value(record_of(best)["best"]["val/loss"])
     assert f"★ best job  {record_of(best)['run_name']}  val/loss {value}" in lines
