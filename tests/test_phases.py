@@ -104,13 +104,17 @@ def run(code: str) -> str:
 def test_the_first_phase_needs_none_of_the_slow_imports() -> None:
     slow = {"numpy", "hydra", "omegaconf", "sklearn", "tensorflow", "expt.assembly"}
     code = (
-        "import sys\nfrom expt.phases import show_start\nshow_start('starting')\n"
+        "import sys\nfrom expt.phases import show_start\nshow_start('run', [])\n"
         f"print(sorted({slow} & sys.modules.keys()))"
     )
-    assert run(code) == "starting …\n[]\n"
+    assert run(code) == "composing the config …\n[]\n"
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h", "--cfg=job", "-c", "--shell-completion"])
 def test_what_only_prints_a_text_prints_nothing_else(flag: str) -> None:
-    code = f"from expt.phases import show_start\nshow_start('starting', ['act=relu', {flag!r}])"
+    code = f"from expt.phases import show_start\nshow_start('run', ['act=relu', {flag!r}])"
     assert run(code) == ""
+
+
+def test_commands_without_a_first_phase_print_nothing() -> None:
+    assert run("from expt.phases import show_start\nshow_start('list', [])") == ""

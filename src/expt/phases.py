@@ -30,6 +30,12 @@ _QUIET = (
 )
 """Flags that ask for nothing but a text, which must be all that is printed."""
 
+_FIRST = {
+    "run": "composing the config",
+    **dict.fromkeys(("resume", "evaluate", "predict", "export"), "reading the run"),
+}
+"""The first phase of the commands that show one."""
+
 
 class Phases:
     """Shows what a command is doing: one phase at a time.
@@ -158,18 +164,19 @@ def end_phase() -> None:
         command_phases().end()
 
 
-def show_start(text: str, arguments: Sequence[str] = ()) -> None:
+def show_start(command: str, arguments: Sequence[str]) -> None:
     """Shows the first phase of a command, before its imports.
 
     Args:
-        text: What is being done.
+        command: Its name, such as `run`; some commands have no such phase.
         arguments: The command line; if it only asks for help or the config, nothing is shown.
     """
-    if any(argument.partition("=")[0] in _QUIET for argument in arguments):
+    is_quiet = any(argument.partition("=")[0] in _QUIET for argument in arguments)
+    if command not in _FIRST or is_quiet:
         return
     keep_streams_open()
     atexit.register(end_phase)  # shows the cursor again, whatever ends the imports
-    command_phases().begin(text, at_once=True)
+    command_phases().begin(_FIRST[command], at_once=True)
 
 
 def lap_seconds() -> float:
