@@ -36,7 +36,7 @@ def end(job: PlannedJob, status: JobStatus, loss: float) -> None:
 
 def found(plan: Plan) -> tuple[Path, float] | None:
     best = best_job(plan)
-    return None if best is None else (best.job.directory, best.value)
+    return None if best is None else (best[0].directory, best[1].value)
 
 
 def test_it_is_the_best_that_has_finished(tmp_path: Path, jobs: Sequence[Composed]) -> None:

@@ -1,14 +1,14 @@
-"""The best job of a sweep."""
+"""The best job of a sweep: so far, and at the end."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from expt.errors import UserError
 from expt.record.values import format_value
+from expt.runs.best import Best, best_of
 from expt.runs.find import read_run
-from expt.sweep.plan import JobStatus, Plan, PlannedJob
+from expt.sweep.plan import ENDED_WELL, Plan, PlannedJob
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,18 @@ class Result:
         return self.metric == other.metric and (gain if self.larger_is_better else -gain) > 0
 
 
-def best_job(plan: Plan) -> Result | None:
-    """Returns the best of the jobs that have finished, those of earlier processes included."""
-    best: Result | None = None
-    for job in plan.jobs:
-        result = result_of(plan, job, _record(job))
-        if result is not None and result.is_better_than(best):
-            best = result
-    return best
+def best_job(plan: Plan) -> tuple[PlannedJob, Best] | None:
+    """Returns the best of the jobs that have ended well, those of earlier processes included.
+
+    It is the one that `best@SWEEP` names; None if jobs can't be compared.
+    """
+    ended = [(job, _record(job)) for job in plan.jobs if job.status in ENDED_WELL]
+    readable = [(job, record) for job, record in ended if record is not None]
+    try:
+        best = best_of([record for _, record in readable])
+    except UserError:
+        return None
+    return readable[best.index][0], best
 
 
 def result_of(plan: Plan, job: PlannedJob, record: Mapping[str, Any]) -> Result | None:
@@ -64,19 +68,13 @@ def result_of(plan: Plan, job: PlannedJob, record: Mapping[str, Any]) -> Result 
     return Result(job, metric, value, larger_is_better=larger)
 
 
-def _record(job: PlannedJob) -> Mapping[str, Any]:
-    """Returns the content of the run.json of a finished job, or of the run that stands in."""
-    if job.status is JobStatus.REUSED and job.reused is not None:
-        place = job.directory.parent / job.reused
-        return _read(place)
-    return _read(job.directory) if job.status is JobStatus.FINISHED else {}
-
-
-def _read(directory: Path) -> Mapping[str, Any]:
+def _record(job: PlannedJob) -> Mapping[str, Any] | None:
+    """Returns the content of a job's run.json, or of that of the run that stands in for it."""
+    directory = job.directory if job.reused is None else job.directory.parent / job.reused
     try:
         return read_run(directory, directory).record
     except UserError:  # it was deleted or damaged meanwhile
-        return {}
+        return None
 
 
 def _deciding(plan: Plan, record: Mapping[str, Any]) -> str | None:

@@ -66,9 +66,9 @@ def print_outcome(plan: Plan, console: Console, seconds: float | None = None) ->
     others = [job for job in plan.jobs if job.status not in ENDED_WELL]
     took = "" if seconds is None else f" in {format_seconds(seconds)}"
     show(f"{len(plan.jobs) - len(others)} of {len(plan.jobs)} jobs finished{took}")
-    best = best_job(plan)
-    if best is not None:
-        show(f"{BEST} best job  {best.job.name}  {best.metric} {format_value(best.value)}")
+    if (found := best_job(plan)) is not None:
+        job, best = found
+        show(f"{BEST} best job  {job.name}  {best.metric} {format_value(best.value)}")
     report = plan.directory / SUMMARY / REPORT
     if report.is_file():
         show(f"report  {os.path.relpath(report)}")
