@@ -98,8 +98,8 @@ def _check_input(model: keras.Model, dataset: Dataset) -> None:
         named = [f" (its first layer is the {type(of).__name__} {of.name})" for of in of_text[:1]]
         raise UserError(
             f"model: it takes text{''.join(named)}; the inputs of data={dataset.name} are "
-            "numbers. Expected a model of numbers: turn texts into numbers where the data is read, as data=csv does "
-            "with columns of text, or in a data source of your own."
+            "numbers. Expected a model of numbers: turn texts into numbers where the data is read, "
+            "as data=csv does with columns of text, or in a data source of your own."
         )
     if not _is_compatible(_squeezed(given.shape), _squeezed((None, *dataset.input_shape))):
         raise UserError(
