@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from expt.class_weights import class_weights
 from expt.config.checks import (
     TARGETS_KEY,
     batches_per_step,
@@ -132,6 +133,7 @@ def _check_fit(job: Job, dataset: Dataset) -> None:
     check_task(job, dataset.task)
     _check_targets(job, dataset)
     _check_metrics(job, dataset)
+    class_weights(job, dataset)
     _check_resolution(job, dataset)
 
 

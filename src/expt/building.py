@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from expt.assembly import class_number
+from expt.class_weights import CLASS_WEIGHTS, class_weights
 from expt.config.checks import (
     DIRECTION_KEY,
     INITIALIZER_KEY,
@@ -108,7 +109,9 @@ def make_objective(job: Job, dataset: Dataset) -> Objective:
     Metrics of classes are functions of logits; those of values see predictions.
     """
     config, task = job.config, task_of(job, dataset.task)
-    loss, scale = part(config["loss"], "loss"), _output_scale(job, dataset, task)
+    node, weights = config["loss"], class_weights(job, dataset)
+    loss = part(node if weights is None else {**node, CLASS_WEIGHTS: weights}, "loss")
+    scale = _output_scale(job, dataset, task)
     link = model_outputs(config["loss"], task).link
     predict = link_function(link)
     metrics = {
