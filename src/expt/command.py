@@ -93,8 +93,10 @@ def parse_output_dir(value: str) -> Path:
     """Returns the folder that a command is given by `output_dir=`.
 
     Raises:
-        UserError: It is below the home of a user that does not exist.
+        UserError: It is empty, null, or below the home of a user that does not exist.
     """
+    if value.strip().lower() == "null":
+        raise UserError(f"{_FOLDER}={value}: expected the folder of all runs, such as outputs.")
     return expanded(unquoted(value), f"{_FOLDER}=")
 
 

@@ -12,6 +12,7 @@ from expt.comparison.selection import select
 from expt.comparison.table import compare
 from expt.comparison.terminal import show
 from expt.config.paths import expanded
+from expt.flags import parse
 
 _WRITTEN = ("csv", "markdown", "json", "plots", "html")
 
@@ -22,7 +23,7 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    args = _parser().parse_intermixed_args(arguments)
+    args = parse(_parser(), arguments)
     output_dir, names, filters = _sorted_out(args.selection)
     selection = select(names, filters, output_dir)
     comparison = compare(selection.runs, args.metric, args.sort, selection.notes)

@@ -8,6 +8,7 @@ from rich.console import Console
 from expt.command import program, run_command, take_options
 from expt.comparison.diff_terminal import show_difference
 from expt.errors import UserError
+from expt.flags import parse
 from expt.run_argument import RUN_HELP, add_metric_option, take_runs
 
 
@@ -29,7 +30,7 @@ def _run(arguments: list[str]) -> int:
         help=f"two runs, each of them {RUN_HELP}; output_dir=… (default outputs)",
     )
     add_metric_option(parser)
-    args = parser.parse_intermixed_args(arguments)
+    args = parse(parser, arguments, ["output_dir"])
     options, names = take_options(args.runs, {"output_dir": "outputs"})
     if len(names) != 2:
         given = " ".join(names) or "nothing"

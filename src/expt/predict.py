@@ -13,13 +13,14 @@ from expt.config.compose import Job
 from expt.config.frozen import read_frozen
 from expt.config.paths import expanded
 from expt.errors import UserError, hint
+from expt.flags import parse
 from expt.launch import print_code_note, print_notes
 from expt.prediction.inputs import Batches, read_inputs
 from expt.prediction.outputs import check_outputs, describe_outputs, write
 from expt.run_argument import RUN_HELP, add_metric_option, take_run
 from expt.runs.find import FoundRun
 from expt.saved import load_predictor, recorded_outputs
-from expt.serving.outputs import as_columns
+from expt.serving.outputs import as_columns, label_column
 from expt.train.backend import mistakes_told, start_tensorflow
 
 
@@ -45,16 +46,18 @@ def _run(arguments: list[str]) -> int:
         "outputs",
         metavar="OUTPUTS",
         type=expanded,
-        help="a new .csv (for classes: class, and probability NAME or score NAME of each), .npz "
+        help="a .csv (for classes: a column of them, called as the table's target or class, and "
+        "probability NAME or score NAME of each; for values a column called as the target), .npz "
         "(arrays predictions and classes) or .npy (the predictions alone)",
     )
+    parser.add_argument("--force", action="store_true", help="overwrite OUTPUTS if it exists")
     parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="output_dir=…")
     add_metric_option(parser)
-    args = parser.parse_intermixed_args(arguments)
+    args = parse(parser, arguments, ["output_dir"])
     options, unknown = take_options(args.options, {"output_dir": "outputs"})
     if unknown:
         raise UserError(f"{unknown[0]}: {hint(unknown[0], ['output_dir=…'])}")
-    check_outputs(args.outputs)
+    check_outputs(args.outputs, args.inputs, force=args.force)
     run = take_run(args.run, Path(options["output_dir"]), args.metric)
     file = run.model_file
     job = read_frozen(run.directory, run.record)
@@ -65,7 +68,8 @@ def _run(arguments: list[str]) -> int:
     outputs = _predict(job, run, file, inputs.batches)
     data, given = run.record["data"], recorded_outputs(run, job)
     table = as_columns(data, given.kind, outputs)
-    write(args.outputs, inputs.about, table, outputs)
+    label = label_column(data, given.kind) if data["task"] == "classification" else None
+    write(args.outputs, inputs.about, table, outputs, label)
     console.print(
         f"{len(outputs)} predictions written to {args.outputs}: {describe_outputs(data, given)}",
         highlight=False,

@@ -15,9 +15,12 @@ from expt.command import program, run_command, take_options
 from expt.config.checks import check
 from expt.config.compose import Job
 from expt.config.frozen import read_frozen, with_overrides
+from expt.config.full_keys import meant
 from expt.config.hashes import flatten
 from expt.config.sources import code_of
 from expt.errors import UserError
+from expt.extension import check_extension
+from expt.flags import parse
 from expt.launch import LOG_FILE, log_to, print_code_note, print_where_to_look, train_here
 from expt.record.planned import PLAN_FILE
 from expt.record.run import EXTENSIONS, Earlier, Status
@@ -63,7 +66,7 @@ def _run(arguments: list[str]) -> int:
         metavar="KEY=VALUE",
         help=f"{', '.join(f'{key}=…' for key in EXTENSIONS)}; output_dir=… (default outputs)",
     )
-    args = parser.parse_intermixed_args(arguments)
+    args = parse(parser, arguments)
     options, overrides = take_options(args.overrides, {"output_dir": "outputs"})
     sweep = _sweep(args.run, Path(options["output_dir"]))
     if sweep is not None:
@@ -86,6 +89,7 @@ def _run(arguments: list[str]) -> int:
     print_code_note(console, resume_note(run.record, modules))
     dataset = DataLoader()(changed)
     check_unchanged(run.record["data"], dataset, _shown(run))
+    check_extension(changed, dataset, run.directory, earlier)
     log_to(run.directory / LOG_FILE)
     exit_code = train_here(changed, dataset, run.directory, sinks(changed), console, earlier)
     sinks.stop()
@@ -150,16 +154,23 @@ def _changed(job: Job, record: Mapping[str, Any], overrides: list[str]) -> tuple
     for override in overrides:
         key = override.partition("=")[0]
         if key not in EXTENSIONS:
-            raise UserError(
-                f"{override}: a resumed run can't change what its steps do. Expected one of "
-                f"{', '.join(EXTENSIONS)}; python -m expt.run --rerun RUN {override} begins a new "
-                "run."
-            )
+            raise UserError(f"{override}: {_refused(override, before)}")
     # A run that was recorded before a key was introduced lacks it.
     known = [o if o.partition("=")[0] in before else f"+{o}" for o in overrides]
     changed, given = with_overrides(job, known)
     changes = {key: value for key, value in given.items() if before.get(key) != value}
     return changed, Earlier(record, changes, {k: before[k] for k in changes if k in before})
+
+
+def _refused(override: str, config: Mapping[str, Any]) -> str:
+    key, _, value = override.partition("=")
+    question = None if key in config or "." in key else meant(key, value, config)
+    if question is not None:
+        return f"there is no such key. {question}"
+    return (
+        f"a resumed run can't change what its steps do. Expected one of {', '.join(EXTENSIONS)}; "
+        f"python -m expt.run --rerun RUN {override} begins a new run."
+    )
 
 
 def _shown(run: FoundRun) -> str:

@@ -29,11 +29,14 @@ from expt.config.compose import (
 )
 from expt.config.frozen import read_frozen, with_overrides, write_frozen
 from expt.config.hashes import run_hash
+from expt.config.hydra_flags import check_flags
 from expt.config.location import config_directory
 from expt.config.overrides import normalize
 from expt.config.paths import expanded
+from expt.config.shown import show
 from expt.config.sources import code_of
 from expt.errors import UserError
+from expt.flags import parse
 from expt.launch import (
     LOG_FILE,
     log_to,
@@ -64,14 +67,16 @@ def _run(arguments: list[str]) -> int:
     parser.prog = program("run")
     parser.add_argument("--rerun", metavar="RUN")  # the help is in conf/config.yaml
     parser.add_argument("--metric")
-    args = parser.parse_intermixed_args(arguments)
-    _refuse_other_configs(args)
+    args = parse(parser, arguments)
+    check_flags(args)
     if args.config_dir is not None:
         args.config_dir = str(expanded(args.config_dir, "--config-dir "))
     args.overrides = normalize(args.overrides, args.multirun)
     if args.shell_completion and not any(one.endswith("=fish") for one in args.overrides):
         return shell_completion(args.overrides)
     if args.help or args.hydra_help or args.shell_completion or args.info:
+        if not args.shell_completion:
+            _show_first(args)
         _hand_to_hydra(args, _train_nothing)
         return 0
     if args.metric is not None and args.rerun is None:
@@ -83,7 +88,8 @@ def _run(arguments: list[str]) -> int:
     try:
         composed, hydra_node = compose_whole(args.overrides, args.config_dir, args.multirun, begin)
         if args.cfg:
-            _hand_to_hydra(args, _train_nothing)
+            options = {"is_sweep": is_multirun(hydra_node), "resolve": args.resolve}
+            print(*show(composed, hydra_node, args.cfg, args.package, **options), sep="\n")
             return 0
         return _train(args, composed, hydra_node, task)
     finally:
@@ -236,17 +242,10 @@ def _directory(
             discard(directory, root=output_dir)
 
 
-def _refuse_other_configs(args: Namespace) -> None:
-    """Refuses flags of Hydra's that skip the checks, unpickle a file, or exclude each other."""
-    for flag in ("config_path", "config_name", "experimental_rerun"):
-        if getattr(args, flag) is not None:
-            raise UserError(
-                f"--{flag.replace('_', '-')}: expected no such flag. --config-dir adds options of "
-                "your own; --rerun RUN trains a recorded config anew."
-            )
-    names = [name for name in ("multirun", "run", "cfg", "info") if getattr(args, name)]
-    if len(names) > 1:
-        raise UserError(f"--{' and --'.join(names)}: expected one of them.")
+def _show_first(args: Namespace) -> None:
+    """Checks the overrides that --help and --info are of; of a sweep, the first job is shown."""
+    composed, _ = compose_whole(args.overrides, args.config_dir, args.multirun)
+    args.overrides, args.multirun = list(composed[0].job.overrides), False
 
 
 def _train_nothing(config: DictConfig) -> None:

@@ -10,6 +10,7 @@ from expt.assembly import DataLoader
 from expt.command import program, run_command
 from expt.config.compose import compose_jobs, is_multirun
 from expt.errors import UserError
+from expt.flags import parse
 from expt.launch import print_replaced
 from expt.verification.processes import Outcome, train_all
 from expt.verification.proof import make_proof
@@ -30,7 +31,7 @@ def _run(arguments: list[str]) -> int:
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="as of expt.run")
     parser.add_argument("--config-dir", help="a conf/ folder of your own")
     parser.add_argument("-m", "--multirun", action="store_true", help=argparse.SUPPRESS)
-    args = parser.parse_intermixed_args(arguments)
+    args = parse(parser, arguments)
     jobs, hydra_node = compose_jobs(args.overrides, args.config_dir, args.multirun)
     if is_multirun(hydra_node):
         raise UserError("a sweep can't be verified; expected one value for each key, and no -m.")

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from expt.config import schema
 from expt.config.grid import expand
+from expt.config.groups import check_choices
 from expt.config.hydra_errors import hydras_errors_as_ours
 from expt.config.instantiate import mappings, targets
 from expt.config.location import config_directory
@@ -112,6 +113,8 @@ class Composed:
             number: Of the job in its sweep, from 0.
             varied: Those of its overrides that not all jobs have; they name its directory.
         """
+        typed = composed.hydra.overrides
+        check_choices(composed.hydra.runtime.choices, [*typed.task, *typed.hydra])
         own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
         job, subdirectory = Job.from_hydra(own, composed.hydra), ""
         if number is not None:
