@@ -1,6 +1,7 @@
 import importlib
 import sys
 import tomllib
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def call(arguments: list[str], started: str, monkeypatch: pytest.MonkeyPatch) ->
     return ended.value.code
 
 
-def _code(answer: "cli.Callable[[list[str]], int]") -> int:
+def _code(answer: Callable[[list[str]], int]) -> int:
     try:
         return answer(sys.argv[1:])
     except expt.errors.UserError as error:
