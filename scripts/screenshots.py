@@ -21,7 +21,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from expt.comparison.output import summarise
-from expt.comparison.selection import newest_sweep
+from expt.runs.sweeps import newest_sweep
 from expt.record.mlflow import store_uri
 
 _FLAGS = (
