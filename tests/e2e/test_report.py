@@ -242,7 +242,7 @@ def test_effects_answer_to_the_mouse(open_report: Open) -> None:
     expect(page.locator("#tip")).to_contain_text("act=tanh")
     mean = np.mean([value / rate for value in _ACTS["tanh"] for rate in (0.1, 0.01)])
     expect(page.locator("#tip")).to_contain_text(f"{mean:.4g}")
-    heat = page.locator("#heat-maps td.top")
+    heat = page.locator("#effects figure.pair td.top")
     assert float(heat.inner_text()) == pytest.approx(np.mean(_ACTS["relu"]) / 0.1, rel=5e-4)
 
 
