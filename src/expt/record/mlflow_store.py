@@ -19,6 +19,8 @@ DELETED = "was deleted in MLflow"
 """In the message of an error that `expt.sync --restore` undoes."""
 
 _DATABASE = "mlflow.db"
+_KIND = "mlflow.experimentKind"
+_TRAINING = "custom_model_development"  # else MLflow takes an experiment for one of GenAI
 _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 # A call to a server that is down or hangs ends within seconds; a user's own values are kept.
 _ENVIRONMENT = {
@@ -147,7 +149,7 @@ def repair_store(output_dir: Path) -> list[str]:
 
 
 def find_experiment(client: Any, name: str, output_dir: Path, *, restore: bool = False) -> str:
-    """Finds or creates an experiment; a server keeps artifacts where it likes.
+    """Finds or creates an experiment of model training; a server keeps artifacts where it likes.
 
     Args:
         client: Of the store.
@@ -161,11 +163,14 @@ def find_experiment(client: Any, name: str, output_dir: Path, *, restore: bool =
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         place = artifacts_uri(output_dir) if is_embedded(output_dir) else None
-        return str(client.create_experiment(name, artifact_location=place))
+        tags = {_KIND: _TRAINING}
+        return str(client.create_experiment(name, artifact_location=place, tags=tags))
     if is_deleted(experiment):
         if not restore:
             raise DeletedError(f"the experiment {name!r}")
         client.restore_experiment(experiment.experiment_id)
+    if _KIND not in experiment.tags:
+        client.set_experiment_tag(experiment.experiment_id, _KIND, _TRAINING)
     return str(experiment.experiment_id)
 
 
