@@ -1,6 +1,5 @@
 """The result of a sweep in a few values: its best job, and how many jobs there are of each kind."""
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -49,7 +48,7 @@ def _best(plan: Plan) -> tuple[PlannedJob, Mapping[str, Any]] | None:
 
 def _record(job: PlannedJob, sweep: Path) -> Mapping[str, Any] | None:
     """The record of a job's run, or of the earlier run that stands in for it."""
-    place = job.directory if job.reused is None else Path(os.path.join(sweep, job.reused))
+    place = job.directory if job.reused is None else sweep / job.reused
     with suppress(UserError, OSError):
         return read_run(place, place).record
     return None
