@@ -72,7 +72,7 @@ def test_a_sweep_tells_and_leaves_how_it_went(whole: Path) -> None:
 def test_mlflow_has_a_run_for_the_sweep_above_those_of_its_jobs(whole: Path) -> None:
     parent, children = mlflow_sweep(whole)
     assert parent.info.status == "FINISHED"
-    assert parent.info.run_name == sweep_of(whole).name
+    assert parent.info.run_name == plan_of(whole)["sweep_name"] == "act"
     note = parent.data.tags["mlflow.note.content"]
     assert note.startswith("|  | act | best val/loss")
     assert all(f" {act} |" in note for act in ("relu", "tanh"))
@@ -218,8 +218,10 @@ def test_jobs_fail_alone(tmp_path: Path) -> None:
     ]
     assert reasons[4:] == [None] * 8
     assert "8 of 12 jobs finished" in output
+    by_directory = {job["directory"]: job["run_name"] for job in plan_of(folder)["jobs"]}
     for job, reason in zip(jobs_of(folder)[:4], reasons, strict=False):
-        told = [line for line in lines if job.name in line and " FAILED " in line]
+        name = by_directory[job.name]
+        told = [line for line in lines if f" {name} " in line and " FAILED " in line]
         assert len(told) == 1
         assert reason.splitlines()[0] in told[0]
         record = record_of(job)
