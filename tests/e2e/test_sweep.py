@@ -54,7 +54,8 @@ def test_a_sweep_tells_and_leaves_how_it_went(whole: Path) -> None:
     (first,) = [line for line in lines if line.startswith("sweep ")]
     assert f"sweep {sweep_of(whole).relative_to(whole)}: 4 jobs, 1 at once, about 0:00:" in first
     for number, job in enumerate(jobs_of(whole), 1):
-        (line,) = [line for line in lines if line.startswith(f"{number}/4 FINISHED {job.name}  ")]
+        name = record_of(job)["run_name"]
+        (line,) = [line for line in lines if line.startswith(f"{number}/4 FINISHED {name}  ")]
         assert f"test/accuracy {record_of(job)['final']['test/accuracy']:.4f}" in line
     assert "4 of 4 jobs finished" in lines
     assert {file.name for file in (sweep_of(whole) / "summary").iterdir()} >= {
