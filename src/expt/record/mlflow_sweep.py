@@ -136,7 +136,7 @@ def find_sweep(client: Any, experiment_id: str, sweep: Mapping[str, Any], starte
     Args:
         client: Of the store.
         experiment_id: Where to look.
-        sweep: Its `id`, `name` and, if it has one, `sweep_name`.
+        sweep: Its `id` and `name`.
         started: Seconds since 1970.
 
     Returns:
@@ -149,7 +149,7 @@ def find_sweep(client: Any, experiment_id: str, sweep: Mapping[str, Any], starte
             return str(found[0].info.run_id)
     created = client.create_run(
         experiment_id,
-        run_name=sweep.get("sweep_name") or sweep["name"],
+        run_name=sweep["name"],
         start_time=int(started * 1000),
         tags={ID_TAG: sweep["id"], **SOURCE},
     )

@@ -65,7 +65,7 @@ def of_sweep(address: str, folder: Path, runs: Sequence[FoundRun]) -> Iterator[s
         yield f"{_page(address, experiment)}?{_query({**_CHARTS, **chosen})}"
     if place is not None:
         of_its_own, run = place
-        yield f"{_page(address, of_its_own)}/{quote(run, safe='')}"
+        yield f"{_page(address, of_its_own)}/{quote(run, safe='')}?{_query(_TRAINING)}"
 
 
 def publish(address: str, experiment: str, key: str, view: Mapping[str, Any]) -> bool:

@@ -1,10 +1,11 @@
 """The result of a sweep in a few values: its best job, and how many jobs there are of each kind."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from expt.config.naming import varying
 from expt.errors import UserError
 from expt.record.leading import best_values, is_larger_better, leading_metric
 from expt.record.planned import given
@@ -18,21 +19,22 @@ def results(plan: Plan) -> dict[str, Any]:
     The metrics are the numbers of jobs and, of the best job, the values of its kept model and of
     its test; the params are that job's name and values of what varies.
     """
-    metrics: dict[str, float] = {
+    numbers: dict[str, float] = {
         "jobs": len(plan.jobs),
         "jobs_finished": plan.count(*ENDED_WELL),
         "jobs_failed": plan.count(JobStatus.FAILED),
     }
     best = _best(plan)
     if best is None:
-        return {"metrics": metrics, "params": {}}
+        return {"metrics": numbers, "params": {}}
     job, record = best
     final = record.get("final") or {}
-    metrics |= {f"best/{name}": value for name, value in best_values(record).items()}
+    metrics = {f"best/{name}": value for name, value in best_values(record).items()}
     metrics |= {name: value for name, value in final.items() if name.startswith("test/")}
-    values = given(job.job.overrides)
-    params = {f"best.{key}": values[key] for key in _varied(plan) if key in values}
-    return {"metrics": metrics, "params": {"best.run": str(record["run_name"]), **params}}
+    values, varied = given(job.job.overrides), varying([one.job.overrides for one in plan.jobs])
+    params = {f"best.{key}": values[key] for key in varied if key in values}
+    name = str(record.get("run_name") or job.name)
+    return {"metrics": {**metrics, **numbers}, "params": {"best.run": name, **params}}
 
 
 def _best(plan: Plan) -> tuple[PlannedJob, Mapping[str, Any]] | None:
@@ -52,10 +54,3 @@ def _record(job: PlannedJob, sweep: Path) -> Mapping[str, Any] | None:
     with suppress(UserError, OSError):
         return read_run(place, place).record
     return None
-
-
-def _varied(plan: Plan) -> Sequence[str]:
-    """The keys whose values differ between the jobs."""
-    jobs = [given(job.job.overrides) for job in plan.jobs]
-    keys = dict.fromkeys(key for job in jobs for key in job)
-    return [key for key in keys if len({job.get(key) for job in jobs}) > 1]
