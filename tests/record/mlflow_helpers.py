@@ -138,7 +138,7 @@ def is_final(name: str) -> bool:
 def assert_final_values(metrics: Mapping[str, float], record: Mapping[str, Any]) -> None:
     """Asserts that a run in a store has the values of the end of the run, and no others."""
     best = record.get("best") or {}
-    expected = {f"best/{name}": best[name] for name in best if name != "watched"}
+    expected = {f"best/{k}": float(str(np.float32(best[k]))) for k in best if k != "watched"}
     if record.get("peak_memory"):
         expected["system/peak_memory_megabytes"] = round(record["peak_memory"] / 1e6, 1)
     assert {name: metrics[name] for name in metrics if is_final(name)} == expected

@@ -15,6 +15,7 @@ from expt.record.secrets import redacted, redacted_values
 
 _A_REQUEST = 100  # params or tags
 _PARAM_LENGTH, _TAG_LENGTH = 6_000, 8_000
+_PLAIN_GROUPS = ("loop", "recorder")  # they have no parts to choose from
 _ALWAYS_SHOWN = ("seed", "optimizer.learning_rate")
 _CONFIG = "mlflow.expt."  # MLflow's pages show no tags that begin with mlflow.
 _UNFOLDED = {"mlflow.runType": "evaluation"}
@@ -76,7 +77,8 @@ def _shown(run: Run) -> list[str]:
     distinctive = run.record.get("distinctive")
     if distinctive is None:  # an older run
         return list(run.params)
-    keys = dict.fromkeys([*run.record.get("choices", ()), *distinctive, *_ALWAYS_SHOWN])
+    options = [group for group in run.record.get("choices", ()) if group not in _PLAIN_GROUPS]
+    keys = dict.fromkeys([*options, *distinctive, *_ALWAYS_SHOWN])
     return [key for key in keys if key in run.params]
 
 

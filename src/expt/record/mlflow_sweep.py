@@ -16,7 +16,7 @@ from expt.record.mlflow_store import (
     restore_run,
     seconds_to_open,
 )
-from expt.record.mlflow_values import outdated
+from expt.record.mlflow_values import outdated, shortest
 from expt.record.planned import NOTE, SUMMARY
 from expt.record.run import Run, Status
 from expt.record.secrets import redacted_values
@@ -101,7 +101,8 @@ class MLflowSweep:
             for metric in self._client.get_metric_history(self._run_id, key)
         ]
         stored.sort(key=lambda metric: (metric.step, metric.timestamp))
-        metrics = [*outdated(results.get("metrics", {}), stored, moment)]
+        values = {key: shortest(value) for key, value in results.get("metrics", {}).items()}
+        metrics = [*outdated(values, stored, moment)]
         params = {k: str(v) for k, v in redacted_values(results.get("params", {})).items()}
         if self._run.record["status"] == Status.KILLED:
             params = {}

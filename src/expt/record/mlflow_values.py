@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from mlflow.entities import Metric
 
 EVALUATION = "with"
@@ -22,10 +23,15 @@ def metric_name(name: str) -> str:
 def final_values(record: Mapping[str, Any]) -> dict[str, float]:
     """Returns the values of a run's end: the metrics of the kept model, its step, the memory."""
     best, memory = record.get("best") or {}, record.get("peak_memory")
-    values = {f"best/{key}": value for key, value in best.items() if key == "step" or "/" in key}
+    values = {f"best/{k}": shortest(v) for k, v in best.items() if k == "step" or "/" in k}
     if memory is not None:
         values[f"{_SYSTEM}peak_memory_megabytes"] = round(memory / _BYTES_A_MEGABYTE, 1)
     return values
+
+
+def shortest(value: float) -> float:
+    """Returns the shortest number that is the same in float32, for pages that show all digits."""
+    return float(str(np.float32(value)))
 
 
 def outdated(

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 from expt.errors import UserError
 from expt.record.planned import PLAN_FILE, read_mlflow_place
+from expt.record.replay import image_keys
 from expt.runs.find import FoundRun, read_run
 from expt.runs.kinds import read_json, wrong_place
 from expt.runs.order import by_age, records_in
@@ -21,6 +22,7 @@ _TRAINING = {"workflowType": "machine_learning"}  # else MLflow shows its pages 
 _CHARTS = {**_TRAINING, "compareRunsMode": "CHART"}
 _VIEW = "mlflow.sharedViewState."
 _SECONDS = 5.0
+_FIRST_IMAGES = ("val/mistakes", "val/predictions")
 _MOST_READ = 100  # runs that decide on the columns
 _READ: Mapping[str, Any] = {
     **dict.fromkeys(("best", "final", "params", "choices"), (None, dict)),
@@ -41,9 +43,10 @@ def all_runs(address: str, latest: Sequence[FoundRun], output_dir: Path) -> str:
         return f"{address}/#/experiments?{urlencode(_TRAINING)}"
     files = [file.file for file in by_age([*records_in(output_dir)], output_dir)][-_MOST_READ:]
     found = _readable([file.parent for file in files], output_dir)
-    records = _whole(run for run in found if _experiment_of([run]) == experiment)
+    runs = [run for run in found if _experiment_of([run]) == experiment]
     order = newest_first()
-    chosen = _view(address, experiment, "expt", make_view("expt: newest", order, records), order)
+    view = make_view("newest first", order, _whole(runs), _images(runs))
+    chosen = _view(address, experiment, "expt", view, order)
     return f"{_page(address, experiment)}?{_query({**_TRAINING, **chosen})}"
 
 
@@ -60,7 +63,8 @@ def of_sweep(address: str, folder: Path, runs: Sequence[FoundRun]) -> Iterator[s
         records = _whole(runs)
         order = best_first(_search(folder, place), records)
         key, name = _key_and_name(folder)
-        chosen = _view(address, experiment, key, make_view(name, order, records), order)
+        view = make_view(name, order, records, _images(runs))
+        chosen = _view(address, experiment, key, view, order)
         yield f"{_page(address, experiment)}?{_query({**_TRAINING, **chosen})}"
         yield f"{_page(address, experiment)}?{_query({**_CHARTS, **chosen})}"
     if place is not None:
@@ -128,6 +132,15 @@ def _readable(directories: Sequence[Path], output_dir: Path) -> Iterator[FoundRu
     for directory in directories:
         with suppress(UserError, OSError):
             yield read_run(directory, output_dir)
+
+
+def _images(runs: Iterable[FoundRun]) -> list[str]:
+    """The names of the images of the last run that has some, the most telling ones first."""
+    for run in reversed([*runs]):
+        found = {name for name, _ in image_keys(run.directory)}
+        if found:
+            return sorted(found, key=lambda name: (*(name != one for one in _FIRST_IMAGES), name))
+    return []
 
 
 def _whole(runs: Iterable[FoundRun]) -> list[Mapping[str, Any]]:

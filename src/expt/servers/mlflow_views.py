@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,9 @@ from expt.record.leading import best_values, is_larger_better, leading_metric
 from expt.record.planned import given
 
 BEST = "best/"
-_MOST_METRICS, _MOST_PARAMS = 4, 5  # what has room beside the names, at a width of 1400 pixels
+_MOST_METRICS, _MOST_PARAMS = 3, 5  # what has room beside the names, at a width of 1400 pixels
+_NAME, _NAME_WIDTH = "attributes.`Run Name`", 270  # pixels
+_WIDTH = 110
 _MOST_CURVES = 30  # runs that are told apart in a chart
 _CARD_HEIGHT = 300  # pixels, so that the second row of charts begins on the first screen
 _LAST = ("optimizer.learning_rate", "seed")
@@ -27,6 +30,7 @@ _LINE = {
     "useGlobalLineSmoothing": True,
 }
 _BAR = {"type": "BAR", "runsCountToCompare": 20}
+_IMAGE = {"type": "IMAGE"}
 
 
 def newest_first() -> dict[str, Any]:
@@ -50,7 +54,10 @@ def best_first(search: str, records: Sequence[Mapping[str, Any]]) -> dict[str, A
 
 
 def make_view(
-    name: str, order: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
+    name: str,
+    order: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
+    images: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Returns a view as MLflow keeps it: the state of its page, under a name.
 
@@ -58,17 +65,21 @@ def make_view(
         name: Is shown in the menu of views.
         order: As `best_first` or `newest_first` returns it.
         records: The contents of the runs' run.json.
+        images: The names of the runs' images.
     """
     leading = leading_metric(records)
+    columns = [
+        *(f"metrics.`{metric}`" for metric in _metrics(records, leading)),
+        *(f"params.`{key}`" for key in varying(records)[:_MOST_PARAMS]),
+    ]
     few = len(records) <= _MOST_CURVES
     state = {
         **order,
-        "selectedColumns": [
-            *(f"metrics.`{metric}`" for metric in _metrics(records, leading)),
-            *(f"params.`{key}`" for key in varying(records)[:_MOST_PARAMS]),
-        ],
+        "selectedColumns": columns,
+        "columnOrder": [_NAME, *columns],
+        "columnWidths": {_NAME: _NAME_WIDTH, **dict.fromkeys(columns, _WIDTH)},
         "runsHiddenMode": "SHOW_ALL" if few else "FIRST_20_RUNS",
-        "compareRunCharts": _charts(records, leading),
+        "compareRunCharts": _charts(records, leading, images),
         "compareRunSections": [
             _section("val", cardHeight=_CARD_HEIGHT),
             _section("test"),
@@ -106,31 +117,36 @@ def _metrics(records: Sequence[Mapping[str, Any]], leading: str | None) -> list[
     if leading is None:
         return []
     tests = {name for record in records for name in record.get("final") or ()}
-    others = dict.fromkeys(name for record in records for name in best_values(record))
+    others = Counter(name for record in records for name in best_values(record)).most_common()
     test = f"test/{leading.rpartition('/')[2]}"
-    found = [BEST + leading, *([test] if test in tests else []), *(BEST + name for name in others)]
+    found = [BEST + leading, *([test] if test in tests else []), *(BEST + k for k, _ in others)]
     return [*dict.fromkeys(found)][:_MOST_METRICS]
 
 
-def _charts(records: Sequence[Mapping[str, Any]], leading: str | None) -> list[dict[str, Any]]:
-    """The first charts; MLflow adds those of the other metrics and of the images behind them."""
-    if leading is None:
-        return []
-    curves = dict.fromkeys([leading, *(name for each in records for name in best_values(each))])
+def _charts(
+    records: Sequence[Mapping[str, Any]], leading: str | None, images: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The first charts; MLflow adds those of the other metrics and images behind them.
+
+    In the first row are the curve of the metric that decides, its best values and an image.
+    """
+    curves = dict.fromkeys([name for record in records for name in best_values(record)])
+    first = [] if leading is None else [_chart(leading, _LINE), _chart(BEST + leading, _BAR)]
     return [
-        *(_chart(name, _LINE) for name in list(curves)[:2]),
-        _chart(BEST + leading, _BAR),
-        *(_chart(name, _LINE) for name in list(curves)[2:]),
+        *first,
+        *(_chart(name, _IMAGE) for name in images[:1]),
+        *(_chart(name, _LINE) for name in curves if name != leading),
     ]
 
 
-def _chart(metric: str, kind: Mapping[str, Any]) -> dict[str, Any]:
+def _chart(name: str, kind: Mapping[str, Any]) -> dict[str, Any]:
+    keys = {"imageKeys": [name]} if kind is _IMAGE else {"metricKey": name}
     return {
         **kind,
-        "uuid": f"expt-{metric}",
-        "metricKey": metric,
+        **keys,
+        "uuid": f"expt-{name}",
         "metricSectionId": "expt-val",
-        "displayName": metric,
+        "displayName": name,
         "deleted": False,
         "isGenerated": True,
     }
