@@ -86,7 +86,7 @@ def _mlflow(page: Page, address: str, store: str, folder: Path) -> None:
     from mlflow import MlflowClient
 
     client = MlflowClient(store)
-    (experiment,) = client.search_experiments(filter_string="name = 'default'")
+    (experiment,) = client.search_experiments(filter_string="name = 'expt'")
     (run,) = client.search_runs([experiment.experiment_id], max_results=1)
     runs = f"{address}/#/experiments/{experiment.experiment_id}/runs"
     page.goto(runs)

@@ -117,7 +117,7 @@ def _print(result: Mapping[str, Any], path: Path, recorded: bool) -> None:
     console.print(table)
     console.print(f"{result['examples']} examples; written to {path}", soft_wrap=True)
     if recorded:
-        console.print(f"and to MLflow as evaluate/{path.stem}/…", soft_wrap=True)
+        console.print(f"and to MLflow as with/{path.stem}/…", soft_wrap=True)
 
 
 if __name__ == "__main__":

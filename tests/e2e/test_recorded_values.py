@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mlflow_helpers import assert_final_values, is_final, renamed
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from conftest import Command, Finished
@@ -116,8 +117,10 @@ def test_mlflow_holds_the_same_values(
     found = {
         name: {m.step: np.float32(m.value) for m in mlflow_client.get_metric_history(run_id, name)}
         for name in mlflow_client.get_run(run_id).data.metrics
+        if not is_final(name)
     }
-    assert found == journal
+    assert found == {renamed(name): values for name, values in journal.items()}
+    assert_final_values(mlflow_client.get_run(run_id).data.metrics, record)
 
 
 def test_times_agree_to_the_millisecond(

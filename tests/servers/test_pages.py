@@ -7,10 +7,17 @@ from typing import Any
 
 import pytest
 
+from expt.servers import mlflow_links
 from expt.servers.pages import Pages
 
 _BOARD, _MLFLOW = "http://127.0.0.1:6006", "http://127.0.0.1:5000"
+_TRAINING = "workflowType=machine_learning"
 _OF_ALL = [("TensorBoard", f"{_BOARD}/#timeseries"), ("", f"{_BOARD}/#hparams")]
+
+
+@pytest.fixture(autouse=True)
+def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow_links, "publish", lambda *_: True)
 
 
 def _make_run(directory: Path, started: float, experiment: str | None) -> None:
@@ -43,17 +50,15 @@ def test_pages_of_the_latest_run_and_of_the_newest_sweep(sweep: Path, tmp_path: 
     report = sweep / "summary" / "report.html"
     report.parent.mkdir()
     report.touch()
-    chosen = (
-        "searchFilter=tags.run_directory%20LIKE%20%27%252026-11-23%2F11-00-00_bbbbbbbb%2F%25%27"
-        "&orderByKey=tags.%60mlflow.source.name%60"
-    )
+    view = "viewStateShareKey=expt-11-00-00_bbbbbbbb"
     assert _lines(tmp_path) == [
         *_OF_ALL,
-        ("MLflow", f"{_MLFLOW}/#/experiments/3/runs"),
+        ("MLflow", f"{_MLFLOW}/#/experiments/3/runs?{_TRAINING}&viewStateShareKey=expt"),
         ("newest sweep", os.path.relpath(sweep)),
         ("", f"{_BOARD}/?runFilter=11-00-00_bbbbbbbb&smoothing=0#timeseries"),
-        ("", f"{_MLFLOW}/#/experiments/1/runs/{'b' * 32}"),
-        ("", f"{_MLFLOW}/#/experiments/2/runs?{chosen}&compareRunsMode=CHART"),
+        ("", f"{_MLFLOW}/#/experiments/2/runs?{_TRAINING}&{view}"),
+        ("", f"{_MLFLOW}/#/experiments/2/runs?{_TRAINING}&compareRunsMode=CHART&{view}"),
+        ("", f"{_MLFLOW}/#/experiments/1/runs/{'b' * 32}?{_TRAINING}"),
         ("", report.as_uri()),
     ]
 
@@ -62,7 +67,7 @@ def test_pages_of_the_latest_run_and_of_the_newest_sweep(sweep: Path, tmp_path: 
 def test_sweep_that_tells_no_run_of_its_own(plan: str, sweep: Path, tmp_path: Path) -> None:
     (sweep / "sweep.json").write_text(plan)
     _, _, address = (text for _, text in _lines(tmp_path)[-3:])
-    assert address.endswith("&compareRunsMode=CHART")
+    assert "&compareRunsMode=CHART&" in address
 
 
 def test_without_mlflow(sweep: Path, tmp_path: Path) -> None:
@@ -80,4 +85,4 @@ def test_runs_that_tell_no_experiment(tmp_path: Path) -> None:
     (tmp_path / "sweeps/2026-11-23/11-00-00_bbbbbbbb/0_seed=0").mkdir(parents=True)
     damaged = tmp_path / "sweeps/2026-11-23/11-00-00_bbbbbbbb/0_seed=0/run.json"
     damaged.write_text("{")
-    assert _lines(tmp_path) == [*_OF_ALL, ("MLflow", f"{_MLFLOW}/#/experiments")]
+    assert _lines(tmp_path) == [*_OF_ALL, ("MLflow", f"{_MLFLOW}/#/experiments?{_TRAINING}")]
