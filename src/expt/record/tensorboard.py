@@ -148,16 +148,18 @@ class TensorBoardRecorder:
             self._write_image(record)
 
     def _write_image(self, record: Image) -> None:
-        folder, tag = self._place(record.name)
+        # As the PNG file is called, which puts cards of curves before those of images.
+        tag = record.name.replace("/", "_")
         height, width = record.pixels().shape[:2]
         image = Summary.Image(
             height=height, width=width, colorspace=3, encoded_image_string=record.png()
         )
         summary = Summary(value=[Summary.Value(tag=tag, image=image)])
-        self._file(folder).write(Event(wall_time=record.time, step=record.step, summary=summary))
+        event = Event(wall_time=record.time, step=record.step, summary=summary)
+        self._file(_VALIDATION).write(event)
 
     def _place(self, name: str) -> tuple[str, str]:
-        """Returns the folder of a metric or an image, and its tag there.
+        """Returns the folder of a metric, and its tag there.
 
         What only training has, such as `train/learning_rate`, keeps its full name: a card of its
         own among those of losses and metrics would hide some of these.

@@ -1,5 +1,6 @@
 """The columns of TensorBoard's HParams tab: which there are, and which come first."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from math import isfinite
 from typing import Any
@@ -12,7 +13,7 @@ from expt.record.hparams import MISSING
 from expt.record.tensorboard import BEST
 
 _FIRST = 5
-"""How many parameters, and how many metrics, TensorBoard shows before any is ticked."""
+"""How many parameters TensorBoard shows before others are ticked."""
 
 _KINDS = ("best/", "test/", "val/")
 
@@ -31,11 +32,11 @@ def with_same_keys(sessions: Mapping[str, SessionStartInfo]) -> dict[str, Sessio
     columns = {
         key: _as_one_kind([s.hparams.get(key, missing) for s in sessions.values()]) for key in keys
     }
-    unified = {}
+    names, unified = _trial_names(sessions), {}
     for index, (run, session) in enumerate(sessions.items()):
         unified[run] = SessionStartInfo()
         unified[run].CopyFrom(session)
-        unified[run].group_name = run.removesuffix("/val")
+        unified[run].group_name = names[run]
         for key, values in columns.items():
             unified[run].hparams[key].CopyFrom(values[index])
     return unified
@@ -46,22 +47,32 @@ def make_experiment(
 ) -> Any:
     """Returns the columns of the table.
 
+    Parameters that are the same for all runs are left out if any are not: TensorBoard shows five
+    at once, and pads them with those, at the cost of the metrics, which are right of them.
+
     Args:
         sessions: By run, with the same parameters each.
         tags: The scalars that each run has.
     """
-    first = _varying(sessions)[:_FIRST]
-    keys = next(iter(sessions.values())).hparams
+    keys = _varying(sessions) or sorted(next(iter(sessions.values())).hparams)
     return api_pb2.Experiment(
         hparam_infos=[
-            _parameter(key, [s.hparams[key] for s in sessions.values()], key in first)
-            for key in sorted(keys)
+            _parameter(key, [s.hparams[key] for s in sessions.values()], key in keys[:_FIRST])
+            for key in keys
         ],
         metric_infos=[
             api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=_metric_name(tag))
             for tag in _metrics(tags)
         ],
     )
+
+
+def _trial_names(runs: Collection[str]) -> dict[str, str]:
+    """Names without the sweep's, which alone would fill the column, unless two are the same."""
+    names = {run: run.removesuffix("/val") for run in runs}
+    short = {run: name.rpartition("/")[2] for run, name in names.items()}
+    numbers = Counter(short.values())
+    return {run: short[run] if numbers[short[run]] == 1 else name for run, name in names.items()}
 
 
 def _as_one_kind(values: list[Value]) -> list[Value]:
@@ -118,14 +129,12 @@ def _metric_name(tag: str) -> str:
 
 def _metrics(tags: Mapping[str, Collection[str]]) -> list[str]:
     """The tags in order: those that most runs have, so that few lack a value; then by kind."""
-    counts: dict[str, int] = {}
-    for run in tags:
-        for tag in tags[run]:
-            counts[tag] = counts.get(tag, 0) + 1
+    counts = Counter(tag for run in tags for tag in tags[run])
 
-    def rank(tag: str) -> tuple[bool, int, bool, str]:
+    def rank(tag: str) -> tuple[bool, int, int, str]:
         name = _metric_name(tag)
         kind = next((i for i, kind in enumerate(_KINDS) if name.startswith(kind)), len(_KINDS))
-        return 2 * counts[tag] < len(tags), kind, not name.endswith("/loss"), name
+        place = 0 if name.endswith("/loss") else 2 if name == "best/step" else 1
+        return 2 * counts[tag] < len(tags), kind, place, name
 
     return sorted(counts, key=rank)

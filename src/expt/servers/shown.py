@@ -15,6 +15,10 @@ MOST = 40
 """TensorBoard's Scalars, Images and Text tabs show nothing if there are more runs than this."""
 
 
+TRAINING, VALIDATION = "train", "val"
+"""The folders of event files in a run's directory."""
+
+
 @dataclass(frozen=True)
 class ShownRun:
     """A run.
@@ -42,6 +46,7 @@ class Shown:
         runs: The sweep's runs in the order of the jobs, or the run.
         order: When it began, among those in the folder.
         is_sweep: Whether it is a sweep: of its runs validation alone is shown.
+        num_left_out: How many runs of the sweep there is no room for.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Shown:
     runs: Sequence[ShownRun]
     order: tuple[int, float]
     is_sweep: bool = False
+    num_left_out: int = 0
 
     @classmethod
     def of_run(cls, run: ShownRun) -> "Shown":
@@ -69,7 +75,7 @@ class Folder:
         self._read: dict[Path, tuple[tuple[int, int], ShownRun | None]] = {}
 
     def everything(self) -> list[Shown]:
-        """Returns all sweeps and all runs in none, the newest first."""
+        """Returns all sweeps and all runs in none that have event files, the newest first."""
         ids = place_ids(self._output_dir)
         sweeps: dict[Path, dict[Path, ShownRun]] = {}
         found: list[Shown] = []
@@ -81,11 +87,13 @@ class Folder:
                 sweeps.setdefault(parent, {})[run.directory] = run
             else:
                 found.append(Shown.of_run(run))
+        for file in records_in(self._output_dir, SWEEP_FILE):
+            sweeps.setdefault(file.parent, {})  # earlier runs may stand in for all of its jobs
         for folder, runs in sweeps.items():
-            name, order = _read_sweep(folder, ids)
-            order = order or min(run.order for run in runs.values())
-            in_order = self._in_order(folder, runs, ids)
-            found.append(Shown(name, folder, in_order, order, is_sweep=True))
+            if in_order := self._in_order(folder, runs, ids):
+                name, order = _read_sweep(folder, ids)
+                order = order or min(run.order for run in in_order)
+                found.append(Shown(name, folder, in_order, order, is_sweep=True))
         found.sort(key=lambda shown: shown.order)
         return _with_own_names(found)[::-1]
 
@@ -103,9 +111,12 @@ class Folder:
             run = runs.get(directory) or self._run(directory / "run.json", ids)
             if run is not None:
                 in_order[directory] = run
-        return list((in_order | dict(runs)).values())
+        others = (run for run in runs.values() if run.directory not in in_order)
+        return [*in_order.values(), *sorted(others, key=lambda run: run.order)]
 
     def _run(self, file: Path, ids: frozenset[str] | None) -> ShownRun | None:
+        if not any((file.parent / folder).is_dir() for folder in (TRAINING, VALIDATION)):
+            return None
         try:
             stat = file.stat()
         except OSError:
@@ -158,7 +169,8 @@ def shorten(shown: Shown, room: int) -> Shown:
     ranked = sorted(shown.runs, key=lambda run: run.order, reverse=True)
     ranked.sort(key=lambda run: (run.score is None, -(run.score or 0.0)))
     kept = set(ranked[:room])
-    return replace(shown, runs=[run for run in shown.runs if run in kept])
+    runs = [run for run in shown.runs if run in kept]
+    return replace(shown, runs=runs, num_left_out=len(shown.runs) - len(runs))
 
 
 def _find(everything: Sequence[Shown], name: str, output_dir: Path) -> Shown:

@@ -24,16 +24,15 @@ def tensorboard_lines(
     yield "TensorBoard", f"{address}/?{_query(_CURVES)}#timeseries"
     for tab in ("images", "hparams"):
         yield "", f"{address}/#{tab}"
+    for one in shown:
+        if one.num_left_out:
+            num_jobs = len(one.runs) + one.num_left_out
+            yield "", f"{one.name}: the best {len(one.runs)} of its {num_jobs} runs"
     num_shown = len({run.directory for one in shown for run in one.runs})
     if num_shown < num_runs:
-        yield (
-            "",
-            (
-                f"shows {num_shown} of {num_runs} runs, since its tabs open empty with more than "
-                f"{MOST} lines;"
-            ),
-        )
-        yield "", "for others: python -m expt.ui RUN_OR_SWEEP …"
+        others = f"TensorBoard's tabs open empty with more than {MOST} lines"
+        yield "", f"{num_shown} of {num_runs} runs: {others}"
+        yield "", "to see others: python -m expt.ui RUN_OR_SWEEP …"
 
 
 def sweep_line(address: str, sweep: Shown) -> str:

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from expt.servers.shown import Folder, Shown, choose, named
+from expt.errors import UserError
+from expt.servers.shown import TRAINING, VALIDATION, Folder, Shown, choose, named
 
 _EVENTS, _PLUGINS = "events.out.tfevents.*", "plugins"
-_TRAINING, _VALIDATION = "train", "val"
 
 
 class View:
@@ -37,10 +37,15 @@ class View:
         """
         self.folder, self._output_dir = folder, output_dir
         self._runs, self._names = Folder(output_dir), names
-        self.refresh()
+        self._link()
 
     def refresh(self) -> None:
         """Adds links to what has begun since, and removes those to files that have gone."""
+        # What is named may be removed meanwhile, or its folder for a moment out of reach.
+        with suppress(UserError, OSError):
+            self._link()
+
+    def _link(self) -> None:
         everything = self._runs.everything()
         self.num_runs = len({run.directory for one in everything for run in one.runs})
         if self._names:
@@ -49,8 +54,7 @@ class View:
             self.shown = choose(everything)
         wanted = dict(_links(self.shown))
         for link in [path for path in self.folder.rglob("*") if path.is_symlink()]:
-            name = link.relative_to(self.folder)
-            if wanted.get(name) != link.readlink():
+            if wanted.get(link.relative_to(self.folder)) != link.readlink():
                 link.unlink()
         for name, target in wanted.items():
             link = self.folder / name
@@ -73,20 +77,20 @@ def _links(chosen: Iterable[Shown]) -> Iterator[tuple[Path, Path]]:
             source = run.directory.resolve()
             if shown.is_sweep:
                 name = Path(shown.name, run.name)
-                yield from _files(name, source / _VALIDATION)
+                yield from _files(name, source / VALIDATION)
                 plugins = name
             else:
                 name = Path(shown.name)
-                yield from _files(name / _VALIDATION, source / _VALIDATION)
-                yield from _files(name / _TRAINING, source / _TRAINING)
-                plugins = name / _TRAINING
-            if (source / _TRAINING / _PLUGINS).is_dir():
-                yield plugins / _PLUGINS, source / _TRAINING / _PLUGINS
+                yield from _files(name / VALIDATION, source / VALIDATION)
+                yield from _files(name / TRAINING, source / TRAINING)
+                plugins = name / TRAINING
+            if (source / TRAINING / _PLUGINS).is_dir():
+                yield plugins / _PLUGINS, source / TRAINING / _PLUGINS
 
 
 def _files(name: Path, folder: Path) -> Iterator[tuple[Path, Path]]:
     # Earlier versions kept texts and HParams in the run's own directory.
-    former = folder.parent if folder.name == _VALIDATION else None
+    former = folder.parent if folder.name == VALIDATION else None
     for source in (folder, former):
         for file in source.glob(_EVENTS) if source is not None else ():
             yield name / file.name, file
