@@ -3,7 +3,6 @@
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from expt.changed_code import recorded_code
 from expt.config.checks import DIRECTION_KEY, task_of
 from expt.config.compose import Job
 from expt.config.hashes import run_hash, variant_hash
+from expt.config.naming import distinctive, run_name
 from expt.config.sources import Code, changed_modules
 from expt.parts.data.dataset import Dataset
 from expt.parts.data.example_hashes import ExampleHashes
@@ -23,6 +23,7 @@ from expt.record.environment import environment, machine, process, versions
 from expt.record.git import git_diff, git_state
 from expt.record.journal import FILE_NAME, complete_size
 from expt.record.layers import write_layers
+from expt.record.names import take_names
 from expt.record.place import claim
 from expt.record.run import Earlier, Membership, Run, Status
 from expt.record.secrets import redacted, redacted_values
@@ -42,11 +43,15 @@ def new_run(
     sweep: Membership | None = None,
 ) -> Run:
     """Returns a run that has just begun; its run.json, layers.md and git.diff are written."""
+    keys = distinctive(job, () if sweep is None else sweep.varied)
+    place = claim(job.output_dir, directory)
     record = {
         "id": uuid.uuid4().hex,
-        "run_name": directory.name,
+        "run_name": _name(job, keys) if sweep is None else sweep.run_name,
+        "directory_name": directory.name,
+        "distinctive": keys,
         **_of_config(job, dataset, code),
-        "sweep": None if sweep is None else asdict(sweep),
+        "sweep": None if sweep is None else sweep.to_mapping(),
         "overrides": list(job.overrides),
         "choices": job.choices,
         "data": _of_data(job, dataset),
@@ -57,7 +62,7 @@ def new_run(
         "status": Status.RUNNING,
         "closed": False,
         "started": time.time(),
-        "place": claim(job.output_dir, directory),
+        "place": place,
     }
     write_layers(directory, layer_table(learner.networks))
     if (diff := git_diff(Path.cwd())) is not None:
@@ -66,6 +71,11 @@ def new_run(
     _keep_hashes(directory, dataset)
     run.update()
     return run
+
+
+def _name(job: Job, keys: Sequence[str]) -> str:
+    (name,) = take_names(job.output_dir, job.config["name"], [run_name(job, keys)])
+    return name
 
 
 def resumed_run(

@@ -121,7 +121,7 @@ def mlflow_sweep(folder: Path) -> tuple[Any, dict[str, Any]]:
     runs = client.search_runs([experiment.experiment_id])
     (parent,) = [run for run in runs if run.data.tags["expt.id"] == sweep["id"]]
     children = {
-        run.info.run_name: run
+        Path(run.data.tags["run_directory"]).name: run
         for run in runs
         if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
     }

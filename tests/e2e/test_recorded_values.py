@@ -145,7 +145,8 @@ def test_record_tells_how_the_run_came_about(record: dict[str, Any], journal: Va
     assert record["overrides"][:2] == ["loss=crossentropy", "act=relu"]
     assert record["choices"]["schedule"] == "cosine"
     assert len({record["run_hash"], record["variant_hash"]}) == 2
-    assert record["run_name"].endswith(record["run_hash"][:8])
+    assert record["run_name"].startswith("mlp-cosine-")
+    assert record["directory_name"].endswith(record["run_hash"][:8])
     assert record["data"]["examples"] == {"train": 1257, "val": 270, "test": 270}
     assert record["parameters"] == 64 * 128 + 128 + 128 * 128 + 128 + 128 * 10 + 10
     last = EPOCHS * STEPS_PER_EPOCH

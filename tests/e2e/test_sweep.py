@@ -54,7 +54,8 @@ def test_a_sweep_tells_and_leaves_how_it_went(whole: Path) -> None:
     (first,) = [line for line in lines if line.startswith("sweep ")]
     assert f"sweep {sweep_of(whole).relative_to(whole)}: 4 jobs, 1 at once, about 0:00:" in first
     for number, job in enumerate(jobs_of(whole), 1):
-        (line,) = [line for line in lines if line.startswith(f"{number}/4 FINISHED {job.name}  ")]
+        name = record_of(job)["run_name"]
+        (line,) = [line for line in lines if line.startswith(f"{number}/4 FINISHED {name}  ")]
         assert f"test/accuracy {record_of(job)['final']['test/accuracy']:.4f}" in line
     assert "4 of 4 jobs finished" in lines
     assert {file.name for file in (sweep_of(whole) / "summary").iterdir()} >= {
@@ -72,7 +73,7 @@ def test_a_sweep_tells_and_leaves_how_it_went(whole: Path) -> None:
 def test_mlflow_has_a_run_for_the_sweep_above_those_of_its_jobs(whole: Path) -> None:
     parent, children = mlflow_sweep(whole)
     assert parent.info.status == "FINISHED"
-    assert parent.info.run_name == sweep_of(whole).name
+    assert parent.info.run_name == plan_of(whole)["sweep_name"] == "act"
     note = parent.data.tags["mlflow.note.content"]
     assert note.startswith("|  | act | best val/loss")
     assert all(f" {act} |" in note for act in ("relu", "tanh"))
@@ -218,8 +219,10 @@ def test_jobs_fail_alone(tmp_path: Path) -> None:
     ]
     assert reasons[4:] == [None] * 8
     assert "8 of 12 jobs finished" in output
+    by_directory = {job["directory"]: job["run_name"] for job in plan_of(folder)["jobs"]}
     for job, reason in zip(jobs_of(folder)[:4], reasons, strict=False):
-        told = [line for line in lines if job.name in line and " FAILED " in line]
+        name = by_directory[job.name]
+        told = [line for line in lines if f" {name} " in line and " FAILED " in line]
         assert len(told) == 1
         assert reason.splitlines()[0] in told[0]
         record = record_of(job)

@@ -43,4 +43,4 @@ def test_jobs_whose_process_dies_before_they_begin_fail_and_the_sweep_ends(tmp_p
     assert [job.status for job in plan.jobs] == ["FAILED"] * 3
     assert all(job.error for job in plan.jobs)
     assert plan.facts["status"] == "FAILED"
-    assert "3/3 FAILED 2_act=elu" in told.getvalue()
+    assert "3/3 FAILED mlp-elu" in told.getvalue()

@@ -72,16 +72,19 @@ def test_it_is_read_back_as_it_was_written(jobs: Sequence[Composed], tmp_path: P
     assert [job.status for job in read.jobs] == ["PENDING", "RUNNING", "FAILED", "PENDING"]
     assert read.jobs[2].error == "it diverged at step 3"
     assert read.count(JobStatus.PENDING) == 2
-    assert (read.name, read.experiment) == ("sweep", "study")
+    assert re.fullmatch(r"act(-\d+)?", read.name)
+    assert read.experiment == "study"
     assert read.output_dir == Path("outputs").absolute()
     member = read.membership(read.jobs[3])
-    assert (member.id, member.variant) == (plan.facts["id"], "act=tanh")
+    assert (member.id, member.name, member.variant) == (plan.facts["id"], plan.name, "act=tanh")
+    assert (member.varied, member.run_name) == (("act", "seed"), plan.jobs[3].run_name)
 
 
 def test_configs_are_frozen_when_it_is_written(directory: Path) -> None:
     """What is composed later, or interpolates, can't change a job."""
     job = read_plan(directory).jobs[2]
-    assert job.name == "2_act=tanh,seed=0"
+    assert job.directory.name == "2_act=tanh,seed=0"
+    assert re.fullmatch(r"mlp-tanh-ep2-s0(-\d+)?", job.name)
     assert (job.job.choices["act"], job.job.config["loop"]["epochs"]) == ("tanh", 2)
     assert job.job.overrides == ("act=tanh", "seed=0", "loop.epochs=2", "name=study")
     config = job.directory / ".hydra/config.yaml"

@@ -140,7 +140,8 @@ def _membership(record: Mapping[str, Any], directory: Path) -> dict[str, Any]:
         content = json.loads((directory.parent / PLAN_FILE).read_text(encoding="utf-8"))
         if sweep is None or content["id"] == sweep["id"]:
             return {}
-        return {"sweep": {**sweep, "id": str(content["id"]), "name": directory.parent.name}}
+        name = str(content.get("sweep_name") or directory.parent.name)
+        return {"sweep": {**sweep, "id": str(content["id"]), "name": name}}
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return {}
 
@@ -151,7 +152,8 @@ def _read(folder: Path, name: str) -> Iterator[tuple[str, _Found]]:
             record = json.loads(file.read_text(encoding="utf-8"))
             directory = file.parent.resolve()
             place = record.get("place") or {}
-            first_name = str(record.get("run_name", directory.name))
+            run_name = record.get("run_name", directory.name)
+            first_name = str(record.get("directory_name", run_name))
             if place.get("directory") is not None:
                 first_name = Path(str(place["directory"])).name
             yield identity_of(record), _Found(directory, first_name, place)

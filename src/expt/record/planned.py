@@ -30,12 +30,14 @@ class Entry:
         status: How it stands.
         error: Why it failed.
         reused: The directory of the earlier run that stands in for it, from that of the sweep.
+        name: Of its run, for people; None if it was planned before runs had any.
     """
 
     overrides: Sequence[str]
     status: str
     error: str | None
     reused: str | None
+    name: str | None = None
 
 
 def read_entries(sweep: Path) -> dict[str, Entry]:
@@ -52,6 +54,7 @@ def read_entries(sweep: Path) -> dict[str, Entry]:
                 str(job["status"]),
                 _text(job.get("error")),
                 _text(job.get("reused")),
+                _text(job.get("run_name") or None),
             )
             for job in jobs
         }

@@ -4,7 +4,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -31,15 +31,25 @@ class Membership:
 
     Attributes:
         id: The sweep's, as long as it lives.
-        name: What the sweep's directory is called.
+        name: The sweep's name for people, such as `act-loss`.
         experiment: The MLflow experiment of the sweep's own run.
         variant: The job's values of what varies, the seed left out, such as `act=relu,loss=mse`.
+        varied: The keys that vary in the sweep.
+        run_name: The name of the job's run, such as `mlp-relu-s0`.
     """
 
     id: str
     name: str
     experiment: str
     variant: str
+    varied: tuple[str, ...]
+    run_name: str
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Returns the `sweep` of run.json, where the run's own name has a place of its own."""
+        values = asdict(self)
+        del values["run_name"]
+        return values
 
 
 @dataclass

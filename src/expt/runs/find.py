@@ -45,6 +45,8 @@ _OF_USED: Mapping[str, Any] = {
     **dict.fromkeys(("run_name", "run_hash", "variant_hash"), str),
     "overrides": [str],
     "choices": dict,
+    "distinctive": (None, [str]),
+    "directory_name": (None, str),
     "data": {
         **dict.fromkeys(("name", "source", "task", "fingerprint"), str),
         "other_columns": (None, {str: str}),

@@ -62,7 +62,8 @@ def is_at_home(record: Mapping[str, Any], directory: Path) -> bool:
     """Whether a run or a sweep lies where it began; a copy beside the original does not."""
     place = record.get("place")
     if not isinstance(place, Mapping):
-        return bool(record.get("run_name", directory.name) == directory.name)
+        began_as = record.get("directory_name", record.get("run_name", directory.name))
+        return bool(began_as == directory.name)
     parts = Path(str(place.get("directory"))).parts
     return directory.resolve().parts[-len(parts) :] == parts and "copied_from" not in record
 

@@ -173,15 +173,15 @@ class _Conductor:
             record = job.record()
             if record is not None and record["status"] == Status.FINISHED:
                 self._note(job, JobStatus.FINISHED)  # the sweep was killed before it saw that
-        names = {job.name for job in to_do(self._plan, retry_failed=retry_failed)}
+        places = {job.directory for job in to_do(self._plan, retry_failed=retry_failed)}
         for job in self._plan.jobs:
-            if job.name not in names:
+            if job.directory not in places:
                 self._following.end(job)
         jobs = enumerate(self._plan.jobs)
-        self._waiting = iter([pair for pair in jobs if pair[1].name in names])
+        self._waiting = iter([pair for pair in jobs if pair[1].directory in places])
         for _ in range(self._workers.number):
             self._hand_out()
-        return len(names)
+        return len(places)
 
     def _hand_out(self) -> None:
         """Hands the next job to a worker: only when one is free, for too many may have failed."""

@@ -45,7 +45,7 @@ class Following:
 
     def look(self, job: PlannedJob) -> None:
         """Follows the run of a job under way, once it has begun."""
-        if job.name in self._runs or not _is_followed(job):
+        if job.directory.name in self._runs or not _is_followed(job):
             return
         record = job.record()
         if record is not None and record["status"] == Status.RUNNING and is_alive(record):
@@ -59,12 +59,12 @@ class Following:
         if not _is_followed(job):
             self._close(job, {})
             return
-        if job.name not in self._runs:
+        if job.directory.name not in self._runs:
             self._follow(job, record)
-        process, run = self._runs[job.name]
+        process, run = self._runs[job.directory.name]
         run.record |= record  # beside what the copy has added meanwhile
         process.end(run)
-        self._ending[job.name] = job
+        self._ending[job.directory.name] = job
 
     def advance(self) -> None:
         """Closes the runs whose copies are complete."""
@@ -120,7 +120,7 @@ class Following:
             record,
             is_resumed="resumed" in record or record["status"] != Status.RUNNING,
         )
-        self._runs[job.name] = process, run
+        self._runs[job.directory.name] = process, run
         process.follow(run, make_follower)
 
     def _complete(self, name: str) -> None:

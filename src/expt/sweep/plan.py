@@ -15,10 +15,12 @@ from omegaconf import OmegaConf
 
 from expt.config.compose import Composed, Job
 from expt.config.frozen import CONFIG_FILE, read_frozen
+from expt.config.naming import distinctive, run_name, sweep_name, varying
 from expt.config.sources import Code, code_of
 from expt.errors import UserError
 from expt.record.directories import held
 from expt.record.environment import process
+from expt.record.names import take_names
 from expt.record.place import claim
 from expt.record.planned import PLAN_FILE
 from expt.record.run import Membership
@@ -46,11 +48,14 @@ _KINDS: Mapping[str, Any] = {
     "started": float,
     "status": {"RUNNING", "FINISHED", "FAILED", "KILLED"},
     "process": (None, dict),
+    "sweep_name": (None, str),
+    "varied": (None, [str]),
     "place": (None, PLACE),
     "codes": (None, {str: {str: str}}),
     "jobs": [
         {
             "directory": str,
+            "run_name": (None, str),
             "run_hash": str,
             "code": (None, str),
             "variant": str,
@@ -78,6 +83,7 @@ class PlannedJob:
         reused: The directory of the earlier run that stands in for it; read back, from that of
             the sweep.
         code: What it is to run; None if it was planned before that was recorded.
+        run_name: The name of its run for people; empty if it was planned before runs had any.
     """
 
     directory: Path
@@ -88,11 +94,12 @@ class PlannedJob:
     error: str | None = None
     reused: str | None = None
     code: Code | None = None
+    run_name: str = ""
 
     @property
     def name(self) -> str:
-        """What varies, as the directory is called."""
-        return self.directory.name
+        """The name of its run, such as `mlp-relu-s0`."""
+        return self.run_name or self.directory.name
 
     @property
     def reason(self) -> str:
@@ -117,8 +124,8 @@ class Plan:
     Attributes:
         directory: The sweep's.
         jobs: In the order in which they start.
-        facts: The sweep's id, when it started, how it stands, which process trains it, and whether
-            MLflow's copies are complete.
+        facts: The sweep's id and name, when it started, its status, which keys vary in it, which
+            process trains it, and whether MLflow's copies are complete.
     """
 
     directory: Path
@@ -148,13 +155,19 @@ class Plan:
                 )
             code = code_of(one.job.config)
             jobs.append(PlannedJob(place, one.job, run_hash, variant, code=code))
-        facts = {"id": uuid.uuid4().hex, "started": time.time(), "status": "RUNNING"}
+        facts = {
+            "id": uuid.uuid4().hex,
+            "name": redacted(str(composed[0].job.config["name"])),
+            "varied": varying([one.job.overrides for one in composed]),
+            "started": time.time(),
+            "status": "RUNNING",
+        }
         return cls(directory, jobs, {**facts, "process": process()})
 
     @property
     def name(self) -> str:
-        """What the sweep is called."""
-        return self.directory.name
+        """The sweep's name for people, such as `act-loss`."""
+        return str(self.facts.get("sweep_name") or self.directory.name)
 
     @property
     def experiment(self) -> str:
@@ -168,7 +181,10 @@ class Plan:
 
     def membership(self, job: PlannedJob) -> Membership:
         """Returns what a job's run tells of the sweep."""
-        return Membership(self.facts["id"], self.name, self.experiment, job.variant)
+        varied = tuple(self.facts.get("varied") or ())
+        return Membership(
+            self.facts["id"], self.name, self.experiment, job.variant, varied, job.name
+        )
 
     def count(self, *statuses: JobStatus) -> int:
         """Returns how many jobs stand so."""
@@ -196,7 +212,26 @@ class Plan:
             OmegaConf.save(one.config, file)
             OmegaConf.save(list(one.job.overrides), file.with_name("overrides.yaml"))
         place = claim(self.output_dir, self.directory)
+        self._take_names()
         self.update(place=place, output_dir=str(self.output_dir))
+
+    def _take_names(self) -> None:
+        """Gives the sweep and its jobs names; a job that is reused has its run's."""
+        varied = self.facts["varied"]
+        (name,) = take_names(self.output_dir, self.experiment, [sweep_name(varied)])
+        self.facts["sweep_name"] = name
+        by_experiment: dict[str, list[PlannedJob]] = {}
+        for job in self.jobs:
+            if job.reused is None:
+                by_experiment.setdefault(str(job.job.config["name"]), []).append(job)
+            else:
+                record = read_run(Path(job.reused), self.output_dir).record
+                job.run_name = str(record.get("run_name", ""))
+        for experiment, jobs in by_experiment.items():
+            wanted = [run_name(one.job, distinctive(one.job, varied), varied) for one in jobs]
+            names = take_names(self.output_dir, experiment, wanted)
+            for job, name in zip(jobs, names, strict=True):
+                job.run_name = name
 
     def held(self) -> AbstractContextManager[None]:
         """Keeps other processes from the sweep and its runs; raises a UserError if one is there."""
@@ -206,6 +241,7 @@ class Plan:
         jobs = [
             {
                 "directory": each.directory.name,
+                "run_name": each.run_name,
                 "run_hash": each.run_hash,
                 "code": each.code and each.code.hash,
                 "variant": redacted(each.variant),
@@ -258,6 +294,7 @@ def read_plan(directory: Path) -> Plan:
                 entry["error"],
                 entry["reused"],
                 _code(entry.get("code"), codes),
+                entry.get("run_name") or "",
             )
         )
     return Plan(directory, jobs, content)

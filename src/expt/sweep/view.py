@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -37,7 +38,7 @@ class View:
         """
         self._plan, self._console, self._workers = plan, console, workers
         self._estimate = seconds
-        self._began: dict[str, float] = {}
+        self._began: dict[Path, float] = {}
         self._took: list[float] = []
         self._best: tuple[float, str, str] | None = None
         self._last_refresh = 0.0
@@ -54,7 +55,7 @@ class View:
 
     def begin(self, job: PlannedJob) -> None:
         """A job has begun."""
-        self._began[job.name] = time.monotonic()
+        self._began[job.directory] = time.monotonic()
 
     def end(self, job: PlannedJob, record: Mapping[str, Any]) -> None:
         """A job has ended; prints a line.
@@ -63,7 +64,7 @@ class View:
             job: As it stands now.
             record: The content of its run.json; empty if it did not finish.
         """
-        seconds = time.monotonic() - self._began.pop(job.name, time.monotonic())
+        seconds = time.monotonic() - self._began.pop(job.directory, time.monotonic())
         if job.status is JobStatus.FINISHED:
             self._took.append(seconds)
             self._consider(job, record)
