@@ -44,7 +44,7 @@ def tensorboard_values(directory: Path) -> tuple[Values, Steps]:
             name = full_name(folder.name, tag)
             values += [(name, event.step, event.value) for event in events.Scalars(tag)]
         for tag in events.Tags()["images"]:
-            images[full_name(folder.name, tag)] = [event.step for event in events.Images(tag)]
+            images[tag.replace("_", "/", 1)] = [event.step for event in events.Images(tag)]
     return _once(values), images
 
 
