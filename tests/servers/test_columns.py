@@ -80,7 +80,6 @@ def test_trials_are_called_as_runs_are_and_no_two_share_a_row() -> None:
     assert names == ["act-seed/relu-s0", "tanh-s0", "loss/relu-s0", "mlp"]
 
 
-
 def test_what_varies_in_the_newest_sweep_is_first_and_what_does_not_is_no_column() -> None:
     same: dict[str, Plain] = {"act": "relu", "loss": "mse"}
     runs = {
