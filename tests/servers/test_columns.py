@@ -80,7 +80,7 @@ def test_trials_are_called_as_runs_are_and_no_two_share_a_row() -> None:
     assert names == ["act-seed/relu-s0", "tanh-s0", "loss/relu-s0", "mlp"]
 
 
-def test_what_varies_in_the_newest_sweep_is_first_and_what_does_not_is_no_column() -> None:
+def test_what_varies_in_the_newest_sweep_is_first_and_what_varies_in_none_is_no_column() -> None:
     same: dict[str, Plain] = {"act": "relu", "loss": "mse"}
     runs = {
         f"old/{seed}": _session({**same, "data": "iris", "seed": seed, "z": seed}, 1.0)
@@ -93,10 +93,18 @@ def test_what_varies_in_the_newest_sweep_is_first_and_what_does_not_is_no_column
         for rate in (0.1, 0.01)
     }
     experiment = make_experiment(with_same_keys(runs), {})
-    assert [info.name for info in experiment.hparam_infos] == [
-        *("optimizer.learning_rate", "seed", "z", "data"),
-    ]
+    names = [info.name for info in experiment.hparam_infos]
+    assert names == ["optimizer.learning_rate", "seed", "z"]
     assert all(info.differs for info in experiment.hparam_infos)
+
+
+def test_of_runs_in_no_sweep_what_differs() -> None:
+    runs = {
+        f"{name}/val": _session({"data": name, "act": "relu", "seed": 0})
+        for name in ("iris", "digits")
+    }
+    experiment = make_experiment(with_same_keys(runs), {})
+    assert [info.name for info in experiment.hparam_infos] == ["data"]
 
 
 def test_of_one_run_all_columns() -> None:
@@ -109,11 +117,10 @@ def test_of_one_run_all_columns() -> None:
 @pytest.mark.parametrize("num_varying", [5, 7])
 def test_only_so_many_are_shown_at_once_as_tensorboard_does(num_varying: int) -> None:
     keys = [f"key{i}" for i in range(num_varying)]
-    runs = {f"sweep/{i}": _session(dict.fromkeys(keys, i)) for i in range(2)}
-    experiment = make_experiment(with_same_keys(runs), {})
-    assert [info.differs for info in experiment.hparam_infos] == [
-        index < 5 for index in range(num_varying)
-    ]
+    runs = {f"sweep/{i}": _session({**dict.fromkeys(keys, i), "a": 1}) for i in range(2)}
+    infos = make_experiment(with_same_keys(runs), {}).hparam_infos
+    assert [info.name for info in infos] == [*keys, "a"]  # which does not cost a place
+    assert [info.differs for info in infos] == [index < 5 for index in range(num_varying + 1)]
 
 
 def test_metrics_have_their_names_and_the_best_values_of_most_runs_are_first() -> None:

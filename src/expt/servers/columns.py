@@ -47,14 +47,17 @@ def make_experiment(
 ) -> Any:
     """Returns the columns of the table.
 
-    Parameters that are the same for all runs are left out if any are not: TensorBoard shows five
-    at once, and pads them with those, at the cost of the metrics, which are right of them.
+    TensorBoard shows the first five parameters, and the metrics right of them. Where fewer vary
+    there are no others, which would push the best values off the first screen.
 
     Args:
         sessions: By run, with the same parameters each.
         tags: The scalars that each run has.
     """
-    keys = _varying(sessions) or sorted(next(iter(sessions.values())).hparams)
+    everything = sorted(next(iter(sessions.values())).hparams)
+    keys = _varying(sessions) or everything
+    if len(keys) >= _FIRST:
+        keys = list(dict.fromkeys([*keys, *everything]))
     return api_pb2.Experiment(
         hparam_infos=[
             _parameter(key, [s.hparams[key] for s in sessions.values()], key in keys[:_FIRST])
@@ -89,15 +92,20 @@ def _as_text(value: Value) -> str:
 
 
 def _varying(sessions: Mapping[str, SessionStartInfo]) -> list[str]:
-    """The parameters that differ, those first that do within a sweep, the newest one before all."""
+    """The parameters that vary within a sweep, those of the newest first.
+
+    Without a sweep they are those that differ between the runs, of which the names tell, too.
+    """
     sweeps: dict[str, list[SessionStartInfo]] = {}
     for run, session in sessions.items():
         sweeps.setdefault(run.rpartition("/")[0], []).append(session)
     newest = sorted(sweeps.values(), key=lambda runs: -max(one.start_time_secs for one in runs))
-    keys: dict[str, None] = {}
-    for runs in (*newest, list(sessions.values())):
-        keys |= dict.fromkeys(key for key in sorted(runs[0].hparams) if _differs(runs, key))
-    return list(keys)
+    found = {key: None for runs in newest for key in _differing(runs)}
+    return list(found) or _differing(list(sessions.values()))
+
+
+def _differing(sessions: list[SessionStartInfo]) -> list[str]:
+    return [key for key in sorted(sessions[0].hparams) if _differs(sessions, key)]
 
 
 def _differs(sessions: list[SessionStartInfo], key: str) -> bool:
