@@ -6,12 +6,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from expt.command import parse_output_dir, run_command
+from expt.command import parse_output_dir, program, run_command
 from expt.comparison.output import write_files
 from expt.comparison.selection import select
 from expt.comparison.table import compare
 from expt.comparison.terminal import show
 from expt.config.paths import expanded
+from expt.flags import parse
 
 _WRITTEN = ("csv", "markdown", "json", "plots", "html")
 
@@ -22,7 +23,7 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    args = _parser().parse_intermixed_args(arguments)
+    args = parse(_parser(), arguments)
     output_dir, names, filters = _sorted_out(args.selection)
     selection = select(names, filters, output_dir)
     comparison = compare(selection.runs, args.metric, args.sort, selection.notes)
@@ -37,16 +38,16 @@ def _run(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m expt.compare",
+        prog=program("compare"),
         description="Compares runs: what varied, and what came out, seeds grouped.",
     )
     parser.add_argument(
         "selection",
         nargs="*",
         metavar="DIR | KEY=VALUE",
-        help="run directories, or folders that hold some, such as a sweep's (default: the newest "
-        "sweep; without one, all of output_dir); filters such as act=relu,tanh or "
-        "status=FINISHED; name=EXPERIMENT, of all output_dir; output_dir=… (default outputs)",
+        help="directories or names of runs and sweeps, best, or folders that hold some (default: "
+        "latest, the newest sweep; without one, all of output_dir); filters such as act=relu,tanh "
+        "or status=FINISHED; name=EXPERIMENT, of all output_dir; output_dir=… (default outputs)",
     )
     parser.add_argument(
         "--metric",
