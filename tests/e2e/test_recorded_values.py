@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -71,7 +72,10 @@ def mlflow_client(folder: Path) -> Any:
 
 def test_prints_progress_outcome_and_where_to_look(finished: Finished) -> None:
     lines = finished.out.splitlines()
-    assert lines[0].startswith("run outputs/runs/")
+    assert lines[0] == "composing the config …"
+    (run,) = [line for line in lines if line.startswith("run ")]
+    assert re.fullmatch(r"run \S+ in outputs/runs/\S+", run)
+    assert "starting TensorFlow …" in lines[: lines.index(run)]
     assert sum(line.startswith("epoch") for line in lines) == EPOCHS
     assert any(
         line.startswith(f"FINISHED after {EPOCHS * STEPS_PER_EPOCH} steps") for line in lines
