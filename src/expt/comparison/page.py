@@ -78,7 +78,7 @@ def _rows(comparison: Comparison, shown: Sequence[Column]) -> list[dict[str, obj
                 for column in shown
             ],
             "is_best": variant.is_best,
-            "is_noise": variant.difference is not None and variant.difference.is_noise,
+            "is_noise": variant.verdict == "inconclusive",
             "runs": [(run.seed, run.status, where(run)) for run in variant.runs[:_MOST_SHOWN_RUNS]],
             "more": max(0, len(variant.runs) - _MOST_SHOWN_RUNS),
         }
