@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from expt.comparison.cells import Column, columns
+from expt.comparison.effects import Effect, effects
+from expt.comparison.multiple import Difference
 from expt.comparison.reading import ComparedRun
 from expt.comparison.table import Comparison, measured_only
 from expt.comparison.terminal import last_text, where
@@ -67,6 +69,7 @@ def write_json(comparison: Comparison, path: Path, title: str) -> None:
         "replicates": comparison.replicates,
         "margin": comparison.margin,
         "notes": comparison.notes,
+        "effects": [_of_effect(effect) for effect in effects(comparison)],
         "variants": [_nested(variant) for variant in comparison.variants],
         "unfinished": [_of_run(run) for run in comparison.unfinished],
     }
@@ -109,7 +112,7 @@ def _flat(variant: Variant, comparison: Comparison) -> dict[str, Any]:
     for metric in comparison.metrics:
         numbers = _of_metric(variant, metric)
         row |= {f"{metric} {name}": numbers.get(name) for name in _OF_SUMMARIES}
-    against = _against_best(variant)
+    against = _against_best(variant.difference)
     row |= {name: against.get(name) for name in _AGAINST_BEST}
     return row | {name: variant.costs.get(name) for name in COSTS}
 
@@ -127,8 +130,7 @@ def _of_metric(variant: Variant, metric: str) -> dict[str, Any]:
     }
 
 
-def _against_best(variant: Variant) -> dict[str, Any]:
-    found = variant.difference
+def _against_best(found: Difference | None) -> dict[str, Any]:
     if found is None:
         return {}
     numbers = (found.value, found.low, found.high, found.test, found.p, found.corrected)
@@ -141,10 +143,23 @@ def _nested(variant: Variant) -> dict[str, Any]:
         "best": variant.is_best,
         "metrics": {name: _of_metric(variant, name) for name in variant.summaries},
         "verdict": variant.verdict,
-        "against_best": _against_best(variant) or None,
+        "against_best": _against_best(variant.difference) or None,
         "costs": variant.costs,
         "runs": [_of_run(run) | {"counts": run in variant.counted} for run in variant.runs],
     }
+
+
+def _of_effect(effect: Effect) -> dict[str, Any]:
+    levels = [
+        {
+            "value": level.value,
+            "mean": level.summary.mean,
+            "verdict": level.verdict,
+            "against_best": _against_best(level.difference) or None,
+        }
+        for level in effect.levels
+    ]
+    return {"parameter": effect.key, "blocks": effect.num_blocks, "values": levels}
 
 
 def _of_run(run: ComparedRun) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from rich.cells import cell_len
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from expt.comparison.cells import BEST_MARK, Column, results
@@ -19,7 +18,8 @@ from expt.comparison.verdict import headline
 
 _MOST_ROWS = 50
 _GAP = 2  # blanks between columns
-_LEAST = 16  # cells for a variant's name, before the last columns are left out
+_DECISIVE = ("difference ± 95 %", "p, Holm", "n")  # rather than these, names get their own lines
+_MOST_NAMED = 4  # columns
 _STYLES = {"FAILED": "red", "KILLED": "yellow", "UNREADABLE": "red", "RUNNING": "cyan"}
 
 
@@ -37,10 +37,10 @@ def show(console: Console, comparison: Comparison, title: str) -> None:
         if more > 0:
             notes.append(f"{_count(more, 'more variant')} are in --csv, --html and so on.")
         if left_out:
-            notes.append(
-                f"No room here for {', '.join(left_out)}: a wider terminal, --csv or --html shows "
-                "them."
-            )
+            named = ", ".join(left_out[:_MOST_NAMED])
+            rest = len(left_out) - _MOST_NAMED
+            named += f" and {_count(rest, 'more column')}" if rest > 0 else ""
+            notes.append(f"No room here for {named}: a wider terminal, --csv or --html shows them.")
     if comparison.unfinished:
         console.print()
         _print_unfinished(console, comparison.unfinished)
@@ -59,31 +59,43 @@ def where(run: ComparedRun) -> str:
 
 
 def _print_table(console: Console, comparison: Comparison) -> list[str]:
-    """Prints the first variants; returns the titles of the columns for which there is no room."""
+    """Prints the first variants; returns the titles of the columns for which there is no room.
+
+    A variant's name has a column where all names fit into one, else a line above the numbers.
+    """
     variants = comparison.variants[:_MOST_ROWS]
     names = [" ".join(parts) for parts in label_parts(comparison.variants, is_short=True)]
-    names = names[:_MOST_ROWS]
+    marked = [
+        f"{BEST_MARK if variant.is_best else ' '} {name}"
+        for variant, name in zip(variants, names, strict=False)
+    ]
     found = results(comparison, variants)
-    longest = max(map(cell_len, names))
-    shown, left_out = _fitting(found, console.width - _GAP - 1, min(longest, _LEAST))
-    room = console.width - 1 - _GAP - sum(map(_width, shown)) if longest else 0
-    table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="bold", pad_edge=False)
-    table.add_column("", width=1)
-    if longest:
-        table.add_column("variant", width=max(min(max(longest, 7), room - _GAP), 1), overflow="fold")
-    for column in shown:
-        table.add_column(
-            Text("\n".join(_heading(column))),
-            justify="left" if column.is_text else "right",
-            vertical="bottom",
-            overflow="fold",
-        )
-    rows = zip(*(column.cells for column in shown), strict=True)
-    for variant, name, cells in zip(variants, names, rows, strict=True):
-        first = [BEST_MARK if variant.is_best else "", *([name] if longest else [])]
-        table.add_row(*map(Text, [*first, *cells]), style=_style(variant))
-    console.print(table)
+    name = Column("  variant" if any(names) else "", marked, is_text=True)
+    shown, left_out = _fitting([name, *found], console.width)
+    is_stacked = sum(map(_width, shown)) - _GAP > console.width or bool(
+        {column.title for column in left_out} & set(_DECISIVE)
+    )
+    if is_stacked:
+        shown, left_out = _fitting([replace(name, cells=[" "] * len(variants)), *found], console.width)
+    widths = [_width(column) - _GAP for column in shown]
+    headings = [_heading(column) for column in shown]
+    for index in reversed(range(max(map(len, headings)))):
+        lines = [one[-1 - index] if index < len(one) else "" for one in headings]
+        _print(console, _line(lines, shown, widths), style="bold")
+    for index, variant in enumerate(variants):
+        style = _style(variant)
+        if is_stacked:
+            _print(console, marked[index], style=style)
+        _print(console, _line([column.cells[index] for column in shown], shown, widths), style=style)
     return [column.title for column in left_out]
+
+
+def _line(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> str:
+    padded = []
+    for cell, column, width in zip(cells, columns, widths, strict=True):
+        blanks = " " * (width - cell_len(cell))
+        padded.append(cell + blanks if column.is_text else blanks + cell)
+    return (" " * _GAP).join(padded).rstrip()
 
 
 def _style(variant: Variant) -> str:
@@ -97,7 +109,8 @@ def _heading(column: Column) -> list[str]:
     if cell_len(column.title) <= width:
         return [column.title]
     lines: list[str] = []
-    parts = column.title.replace(".", ". ").replace("/", "/ ").split(" ")
+    title = column.title.replace(" %", "\N{NO-BREAK SPACE}%")
+    parts = title.replace(".", ". ").replace("/", "/ ").split(" ")
     for part in parts:
         joined = f"{lines[-1]} {part}" if lines else part
         for ending in (".", "/"):
@@ -109,18 +122,10 @@ def _heading(column: Column) -> list[str]:
     return lines
 
 
-def _fitting(
-    found: Sequence[Column], width: int, least: int
-) -> tuple[list[Column], list[Column]]:
-    """Returns the columns for which there is room, and those that are left out.
-
-    Args:
-        found: All of them.
-        width: The cells there are.
-        least: The cells that the variant's name has to get.
-    """
+def _fitting(found: Sequence[Column], width: int) -> tuple[list[Column], list[Column]]:
+    """Returns the columns for which there is room, and those that are left out."""
     shown, left_out = list(found), []
-    while sum(map(_width, shown)) + least > width:
+    while sum(map(_width, shown)) - _GAP > width:
         last = max(shown, key=lambda column: column.importance)
         if last.importance == 0:
             shown = [_without_interval(column) for column in shown]
