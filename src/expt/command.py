@@ -48,6 +48,14 @@ def run_command(function: Callable[[list[str]], int]) -> NoReturn:
         sys.exit(143)
 
 
+def program(command: str) -> str:
+    """Returns how a command was called, for its help: `expt run` or `python -m expt.run`."""
+    started = Path(sys.argv[0]).name
+    if started == "__main__.py":
+        return f"python -m expt {command}"
+    return f"expt {command}" if started in ("expt", "expt.exe") else f"python -m expt.{command}"
+
+
 def tell(error: Exception) -> None:
     """Prints an error to stderr: a sentence if it is one for users, else a traceback."""
     if isinstance(error, UserError | RunError | OSError) and os.environ.get(_FULL_ERROR) != "1":
@@ -85,8 +93,10 @@ def parse_output_dir(value: str) -> Path:
     """Returns the folder that a command is given by `output_dir=`.
 
     Raises:
-        UserError: It is below the home of a user that does not exist.
+        UserError: It is empty, null, or below the home of a user that does not exist.
     """
+    if value.strip().lower() == "null":
+        raise UserError(f"{_FOLDER}={value}: expected the folder of all runs, such as outputs.")
     return expanded(unquoted(value), f"{_FOLDER}=")
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from expt.command import parse_output_dir, run_command
+from expt.command import parse_output_dir, program, run_command
 from expt.comparison.output import write_files
 from expt.comparison.replicates import DEFAULT_REPLICATES
 from expt.comparison.selection import select
 from expt.comparison.table import compare
 from expt.comparison.terminal import show
 from expt.config.paths import expanded
+from expt.flags import parse
 
 _WRITTEN = ("csv", "markdown", "json", "plots", "html")
 
@@ -24,7 +25,7 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    args = _parser().parse_intermixed_args(arguments)
+    args = parse(_parser(), arguments)
     output_dir, names, filters = _sorted_out(args.selection)
     selection = select(names, filters, output_dir)
     comparison = compare(
@@ -46,16 +47,16 @@ def _run(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m expt.compare",
+        prog=program("compare"),
         description="Compares runs: what varied, and what came out, seeds grouped.",
     )
     parser.add_argument(
         "selection",
         nargs="*",
         metavar="DIR | KEY=VALUE",
-        help="run directories, or folders that hold some, such as a sweep's (default: the newest "
-        "sweep; without one, all of output_dir); filters such as act=relu,tanh or "
-        "status=FINISHED; name=EXPERIMENT, of all output_dir; output_dir=… (default outputs)",
+        help="directories or names of runs and sweeps, best, or folders that hold some (default: "
+        "latest, the newest sweep; without one, all of output_dir); filters such as act=relu,tanh "
+        "or status=FINISHED; name=EXPERIMENT, of all output_dir; output_dir=… (default outputs)",
     )
     parser.add_argument(
         "--metric",
@@ -88,7 +89,9 @@ def _parser() -> argparse.ArgumentParser:
 def _keys(text: str) -> tuple[str, ...]:
     keys = tuple(key.strip() for key in text.split(","))
     if not all(keys):
-        raise argparse.ArgumentTypeError(f"expected keys such as seed,data.split_seed, got {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"expected keys such as seed,data.split_seed, got {text!r}"
+        )
     return keys
 
 

@@ -5,7 +5,6 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,14 @@ from expt.config.compose import Job
 from expt.config.hashes import identity
 from expt.config.instantiate import ACCUMULATION_KEY, HORIZON_KEY
 from expt.errors import Terminated, UserError
+from expt.extension import (
+    CHECKPOINTS,
+    STOPPING,
+    check_horizon,
+    check_length,
+    lengths,
+    with_values,
+)
 from expt.parts.data.dataset import Dataset
 from expt.record.journal import FILE_NAME, read_journal
 from expt.record.recorder import Background, Recorder
@@ -28,7 +35,6 @@ from expt.train.plan import Plan
 from expt.train.state import Progress, State
 
 _log = logging.getLogger(__name__)
-CHECKPOINTS = "checkpoints"
 _ACCUMULATOR = "_gradient_accumulator"  # what Keras calls the variables of its own accumulation
 _THREADS = "loop.threads"
 # The kinds of what a checkpoint tells besides its arrays. Metrics may be infinite, or no numbers.
@@ -122,40 +128,24 @@ def rate_change(job: Job, dataset: Dataset, earlier: Earlier, step: int) -> str 
     Raises:
         UserError: The schedule would have a length that is neither the former one nor the run's.
     """
-    jobs = _with_values(job, earlier.previous), job
+    check_horizon(job, dataset, earlier)
+    jobs = with_values(job, earlier.previous), job
     totals = [make_plan(each, dataset).total_steps for each in jobs]
     schedules = [make_schedule(*pair) for pair in zip(jobs, totals, strict=True)]
-    lengths = [
-        each.config["schedule"].get(HORIZON_KEY) or total
-        for each, total in zip(jobs, totals, strict=True)
-    ]
-    given = earlier.changes.get(f"schedule.{HORIZON_KEY}")
-    if given not in (None, lengths[0]):
-        raise UserError(
-            f"schedule.{HORIZON_KEY}={given}: a resumed run can't change what its steps do. "
-            f"Expected {lengths[0]}, the former length of its schedule, or null, the whole run's."
-        )
+    former_length, length = lengths(job, dataset, earlier)
     is_driven = any(hasattr(schedule, "consider") for schedule in schedules)  # by validation
-    if step == 0 or lengths[0] == lengths[1] or is_driven:
+    if step == 0 or former_length == length or is_driven:
         return None
     former, expected = (_rate(schedules[0], min(s, totals[0] - 1)) for s in (step - 1, step))
     rate = _rate(schedules[1], step)
     if math.isclose(rate, expected, rel_tol=1e-5):
         return None
     return (
-        f"schedule={job.choices.get('schedule', 'schedule')} now goes over {lengths[1]:,} steps, "
-        f"and no longer over {lengths[0]:,}: the learning rate changes from {former:.4g} at step "
-        f"{step:,} to {rate:.4g} at step {step + 1:,}. schedule.{HORIZON_KEY}={lengths[0]} would "
-        "keep the former schedule, and then its last rate."
+        f"schedule={job.choices.get('schedule', 'schedule')} now goes over {length:,} steps, "
+        f"and no longer over {former_length:,}: the learning rate changes from {former:.4g} at "
+        f"step {step:,} to {rate:.4g} at step {step + 1:,}. schedule.{HORIZON_KEY}={former_length} "
+        "would keep the former schedule, and then its last rate."
     )
-
-
-def _with_values(job: Job, values: Mapping[str, Any]) -> Job:
-    config = dict(job.config)
-    for key, value in values.items():
-        group, _, name = key.partition(".")
-        config[group] = {**config[group], name: value}
-    return replace(job, config=config)
 
 
 def _rate(schedule: Any, step: int) -> float:
@@ -168,18 +158,9 @@ def let_go_on(progress: Progress, plan: Plan, earlier: Earlier) -> None:
     Raises:
         UserError: There is nothing to go on for.
     """
-    if {"loop.patience", "loop.time_limit"} & earlier.changes.keys():
+    if STOPPING & earlier.changes.keys():
         progress.reason = None
-    if earlier.changes and progress.reason is not None:
-        raise UserError(
-            f"the run has stopped early: {progress.reason}. Change that too: loop.patience=null "
-            "or loop.time_limit=null."
-        )
-    if plan.total_steps < progress.step:
-        raise UserError(
-            f"the run has done {progress.step} steps already; expected more of loop.epochs "
-            f"(one is {plan.steps_per_epoch} steps) or loop.steps."
-        )
+    check_length(plan, progress.step, progress.reason, earlier)
 
 
 @contextmanager

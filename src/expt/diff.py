@@ -5,10 +5,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from expt.command import run_command, take_options
+from expt.command import program, run_command, take_options
 from expt.comparison.diff_terminal import show_difference
 from expt.errors import UserError
-from expt.runs.find import find_run
+from expt.flags import parse
+from expt.run_argument import RUN_HELP, add_metric_option, take_runs
 
 
 def main() -> None:
@@ -18,7 +19,7 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m expt.diff",
+        prog=program("diff"),
         description="Tells what differs between two runs: config, code, packages, data, the first "
         "step where their metrics part, and the final numbers.",
     )
@@ -26,15 +27,18 @@ def _run(arguments: list[str]) -> int:
         "runs",
         nargs="*",
         metavar="A B",
-        help="two runs: a directory, latest, or an MLflow run id; output_dir=… (default outputs)",
+        help=f"two runs, each of them {RUN_HELP}; output_dir=… (default outputs)",
     )
-    options, names = take_options(parser.parse_args(arguments).runs, {"output_dir": "outputs"})
+    add_metric_option(parser)
+    args = parse(parser, arguments, ["output_dir"])
+    options, names = take_options(args.runs, {"output_dir": "outputs"})
     if len(names) != 2:
         given = " ".join(names) or "nothing"
         raise UserError(
-            f"expected two runs, A and B: directories, latest, or MLflow ids; {given} was given."
+            f"expected two runs, A and B: directories, names, latest, best, or MLflow ids; {given} "
+            "was given."
         )
-    first, second = (find_run(name, Path(options["output_dir"])) for name in names)
+    first, second = take_runs(names, Path(options["output_dir"]), args.metric)
     show_difference(Console(), first, second)
     return 0
 

@@ -11,12 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from expt.changed_code import use_note
-from expt.command import run_command, take_options
+from expt.command import program, run_command, take_options
 from expt.config.compose import Job
 from expt.launch import print_code_note, print_notes, print_replaced
 from expt.parts.data.dataset import Dataset, Split
 from expt.record.mlflow import log_evaluation
-from expt.runs.find import FoundRun, file_name, find_run
+from expt.run_argument import RUN_HELP, add_metric_option, take_run
+from expt.runs.find import FoundRun, file_name
 from expt.saved import load_data, load_predictor
 from expt.scoring import choose_examples
 from expt.train.backend import mistakes_told, start_for
@@ -29,12 +30,12 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m expt.evaluate",
+        prog=program("evaluate"),
         description="Evaluates a finished run's best model; the result is written beside the run "
         "and into its MLflow run. Of data that is not the run's own, or has changed since, "
         "examples are left out that the run was trained on or that its best model was chosen by.",
     )
-    parser.add_argument("run", metavar="RUN", help="a run's directory, latest, or an MLflow run id")
+    parser.add_argument("run", metavar="RUN", help=RUN_HELP)
     parser.add_argument(
         "overrides",
         nargs="*",
@@ -44,9 +45,10 @@ def _run(arguments: list[str]) -> int:
         "outputs)",
     )
     parser.add_argument("--config-dir", help="a conf/ folder of your own")
+    add_metric_option(parser)
     args = parser.parse_intermixed_args(arguments)
     options, overrides = take_options(args.overrides, {"split": "", "output_dir": "outputs"})
-    run = find_run(args.run, Path(options["output_dir"]))
+    run = take_run(args.run, Path(options["output_dir"]), args.metric)
     is_named = any(override.startswith("split=") for override in args.overrides)
     file, split = run.model_file, options["split"] if is_named else None
     loaded = load_data(run, overrides, args.config_dir, split)

@@ -11,15 +11,17 @@ from pathlib import Path
 from rich.console import Console
 
 from expt.changed_code import use_note
-from expt.command import run_command, take_options
+from expt.command import program, run_command, take_options
 from expt.config.compose import Job
 from expt.config.frozen import read_frozen
 from expt.config.paths import expanded
 from expt.errors import RunError, UserError, hint
 from expt.exports.inputs import describe_inputs
+from expt.flags import parse
 from expt.launch import print_code_note
 from expt.prediction.outputs import describe_outputs
-from expt.runs.find import FoundRun, find_run
+from expt.run_argument import RUN_HELP, add_metric_option, take_run
+from expt.runs.find import FoundRun
 from expt.saved import load_predictor, recorded_outputs
 from expt.train.backend import start_tensorflow, stderr_logged
 
@@ -34,23 +36,27 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m expt.export",
+        prog=program("export"),
         description="Writes a finished run's best model in another format, and checks that it "
         "gives the same outputs.",
     )
-    parser.add_argument("run", metavar="RUN", help="a run's directory, latest, or an MLflow run id")
+    parser.add_argument("run", metavar="RUN", help=RUN_HELP)
     parser.add_argument("format", metavar="FORMAT", help=" | ".join(_NAMES))
     parser.add_argument(
         "options", nargs="*", metavar="KEY=VALUE", help="output_dir=… (default outputs)"
     )
     parser.add_argument("--to", metavar="PATH", help="default: exports/ in the run's directory")
-    args = parser.parse_intermixed_args(arguments)
+    parser.add_argument(
+        "--force", action="store_true", help="overwrite an earlier export that --to names"
+    )
+    add_metric_option(parser)
+    args = parse(parser, arguments, ["output_dir"])
     options, others = take_options(args.options, {"output_dir": "outputs"})
     if others:
         raise UserError(f"{others[0]}: expected nothing else than output_dir=…")
     _check_format(args.format)
-    run = find_run(args.run, Path(options["output_dir"]))
-    file, path = run.model_file, _place(run, args.format, args.to)
+    run = take_run(args.run, Path(options["output_dir"]), args.metric)
+    file, path = run.model_file, _place(run, args.format, args.to, force=args.force)
     job = read_frozen(run.directory, run.record)
     print_code_note(Console(), use_note(run.record, job.config, evaluates=False))
     with _put(path) as partial:
@@ -75,13 +81,27 @@ def _check_format(name: str) -> None:
         )
 
 
-def _place(run: FoundRun, name: str, chosen: str | None) -> Path:
-    """Where the export goes: the place of an earlier one, or what the user chose, if free."""
+def _place(run: FoundRun, name: str, chosen: str | None, *, force: bool) -> Path:
+    """Where the export goes: the place of an earlier one, or what the user chose, if free.
+
+    Raises:
+        UserError: What the user chose exists, and may not be overwritten.
+    """
     if chosen is None:
         return run.directory / "exports" / _NAMES[name]
     path = expanded(chosen, "--to ").absolute()
-    if os.path.lexists(path):
-        raise UserError(f"--to {chosen}: it exists, and nothing is overwritten. Choose a new path.")
+    if os.path.lexists(path) and not force:
+        raise UserError(
+            f"--to {chosen}: it exists already. Choose another path, or overwrite an earlier "
+            "export with --force."
+        )
+    # A folder is removed with all that is in it, so it must be what such an export makes.
+    is_export = (path / "saved_model.pb").is_file() if name == "saved_model" else not path.is_dir()
+    if os.path.lexists(path) and not is_export:
+        raise UserError(
+            f"--to {chosen}: it is no earlier export as {name}, and is not overwritten. Choose "
+            "another path."
+        )
     return path
 
 

@@ -8,17 +8,19 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from expt.changed_code import use_note
-from expt.command import run_command, take_options
+from expt.command import program, run_command, take_options
 from expt.config.compose import Job
 from expt.config.frozen import read_frozen
 from expt.config.paths import expanded
 from expt.errors import UserError, hint
+from expt.flags import parse
 from expt.launch import print_code_note, print_notes
 from expt.prediction.inputs import Batches, read_inputs
 from expt.prediction.outputs import check_outputs, describe_outputs, write
-from expt.runs.find import FoundRun, find_run
+from expt.run_argument import RUN_HELP, add_metric_option, take_run
+from expt.runs.find import FoundRun
 from expt.saved import load_predictor, recorded_outputs
-from expt.serving.outputs import as_columns
+from expt.serving.outputs import as_columns, label_column
 from expt.train.backend import mistakes_told, start_tensorflow
 
 
@@ -29,11 +31,11 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m expt.predict",
+        prog=program("predict"),
         description="Predicts with a finished run's best model: for classes their probabilities, "
         "or scores where the loss trains none; else values.",
     )
-    parser.add_argument("run", metavar="RUN", help="a run's directory, latest, or an MLflow run id")
+    parser.add_argument("run", metavar="RUN", help=RUN_HELP)
     parser.add_argument(
         "inputs",
         metavar="INPUTS",
@@ -44,16 +46,19 @@ def _run(arguments: list[str]) -> int:
         "outputs",
         metavar="OUTPUTS",
         type=expanded,
-        help="a new .csv (for classes: class, and probability NAME or score NAME of each), .npz "
+        help="a .csv (for classes: a column of them, called as the table's target or class, and "
+        "probability NAME or score NAME of each; for values a column called as the target), .npz "
         "(arrays predictions and classes) or .npy (the predictions alone)",
     )
+    parser.add_argument("--force", action="store_true", help="overwrite OUTPUTS if it exists")
     parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="output_dir=…")
-    args = parser.parse_intermixed_args(arguments)
+    add_metric_option(parser)
+    args = parse(parser, arguments, ["output_dir"])
     options, unknown = take_options(args.options, {"output_dir": "outputs"})
     if unknown:
         raise UserError(f"{unknown[0]}: {hint(unknown[0], ['output_dir=…'])}")
-    check_outputs(args.outputs)
-    run = find_run(args.run, Path(options["output_dir"]))
+    check_outputs(args.outputs, args.inputs, force=args.force)
+    run = take_run(args.run, Path(options["output_dir"]), args.metric)
     file = run.model_file
     job = read_frozen(run.directory, run.record)
     inputs = read_inputs(run, args.inputs)
@@ -63,7 +68,8 @@ def _run(arguments: list[str]) -> int:
     outputs = _predict(job, run, file, inputs.batches)
     data, given = run.record["data"], recorded_outputs(run, job)
     table = as_columns(data, given.kind, outputs)
-    write(args.outputs, inputs.about, table, outputs)
+    label = label_column(data, given.kind) if data["task"] == "classification" else None
+    write(args.outputs, inputs.about, table, outputs, label)
     console.print(
         f"{len(outputs)} predictions written to {args.outputs}: {describe_outputs(data, given)}",
         highlight=False,

@@ -53,5 +53,5 @@ def estimate_seconds(job: Job, dataset: Dataset) -> float:
         stepping += time.perf_counter() - begun
         steps += count
     cadence = plan.eval_every.next_due(0, plan.steps_per_epoch)
-    evaluations = 1 + plan.total_steps / cadence
+    evaluations = 1 + int(plan.draws_after(0)) + plan.total_steps / cadence
     return compiling + plan.total_steps * stepping / steps + evaluations * evaluating

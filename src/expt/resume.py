@@ -11,20 +11,26 @@ from rich.console import Console
 
 from expt.assembly import DataLoader, Sinks
 from expt.changed_code import ALLOW_OPTION, check_code, resume_note
-from expt.command import run_command, take_options
+from expt.command import program, run_command, take_options
 from expt.config.checks import check
 from expt.config.compose import Job
 from expt.config.frozen import read_frozen, with_overrides
+from expt.config.full_keys import meant
 from expt.config.hashes import flatten
 from expt.config.sources import code_of
 from expt.errors import UserError
+from expt.extension import check_extension
+from expt.flags import parse
 from expt.launch import LOG_FILE, log_to, print_code_note, print_where_to_look, train_here
 from expt.record.planned import PLAN_FILE
 from expt.record.run import EXTENSIONS, Earlier, Status
 from expt.recorded_data import check_unchanged
-from expt.runs.find import FoundRun, find_run, newest_run
+from expt.run_argument import RUN_HELP, add_metric_option, shown_sweep, take_run
+from expt.runs.best import is_best
+from expt.runs.find import FoundRun, newest_run
 from expt.runs.life import is_alive
 from expt.runs.order import newest
+from expt.runs.sweeps import sweep_named
 from expt.sweep.plan import newest_plan
 
 
@@ -35,7 +41,7 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m expt.resume",
+        prog=program("resume"),
         description="Finishes an interrupted run from its last checkpoint, in place, or what is "
         "left of a sweep. loop.epochs=60 extends a finished run; a schedule then goes over the "
         "whole length, unless schedule.total_steps=… keeps the former one.",
@@ -43,8 +49,9 @@ def _run(arguments: list[str]) -> int:
     parser.add_argument(
         "run",
         metavar="RUN",
-        help="the directory of a run or a sweep, latest, or an MLflow run id",
+        help=f"{RUN_HELP}; or a sweep's directory or name",
     )
+    add_metric_option(parser)
     parser.add_argument(
         "--retry-failed", action="store_true", help="of a sweep: jobs that have failed, too"
     )
@@ -59,12 +66,12 @@ def _run(arguments: list[str]) -> int:
         metavar="KEY=VALUE",
         help=f"{', '.join(f'{key}=…' for key in EXTENSIONS)}; output_dir=… (default outputs)",
     )
-    args = parser.parse_intermixed_args(arguments)
+    args = parse(parser, arguments)
     options, overrides = take_options(args.overrides, {"output_dir": "outputs"})
     sweep = _sweep(args.run, Path(options["output_dir"]))
     if sweep is not None:
         return _resume_sweep(sweep, overrides, args)
-    run = find_run(args.run, Path(options["output_dir"]))
+    run = take_run(args.run, Path(options["output_dir"]), args.metric)
     run.check_record()
     _refuse_alive(run)
     job = read_frozen(run.directory, run.record)
@@ -82,6 +89,7 @@ def _run(arguments: list[str]) -> int:
     print_code_note(console, resume_note(run.record, modules))
     dataset = DataLoader()(changed)
     check_unchanged(run.record["data"], dataset, _shown(run))
+    check_extension(changed, dataset, run.directory, earlier)
     log_to(run.directory / LOG_FILE)
     exit_code = train_here(changed, dataset, run.directory, sinks(changed), console, earlier)
     sinks.stop()
@@ -94,9 +102,14 @@ def _sweep(name: str, output_dir: Path) -> Path | None:
 
     The latest is what began last, whether or not a job of it has.
     """
+    if is_best(name):
+        return None
     if name != "latest":
         directory = Path(os.path.expanduser(name))  # noqa: PTH111  never raises
-        return directory.resolve() if (directory / PLAN_FILE).is_file() else None
+        if os.path.isfile(directory / PLAN_FILE):  # noqa: PTH113
+            return directory.resolve()
+        named = sweep_named(name, output_dir)
+        return None if named is None else named.resolve()
     plan, run = newest_plan(output_dir), newest_run(output_dir)
     files = [] if plan is None else [plan / PLAN_FILE]
     files += [] if run is None else [run.directory / "run.json"]
@@ -104,7 +117,10 @@ def _sweep(name: str, output_dir: Path) -> Path | None:
     if last is None:
         return None
     sweep = plan if last.name == PLAN_FILE else last.parent.parent
-    return sweep.resolve() if sweep is not None and (sweep / PLAN_FILE).is_file() else None
+    if sweep is None or not (sweep / PLAN_FILE).is_file():
+        return None
+    print(f"latest: {shown_sweep(sweep)}", flush=True)
+    return sweep.resolve()
 
 
 def _resume_sweep(directory: Path, overrides: list[str], args: argparse.Namespace) -> int:
@@ -138,16 +154,23 @@ def _changed(job: Job, record: Mapping[str, Any], overrides: list[str]) -> tuple
     for override in overrides:
         key = override.partition("=")[0]
         if key not in EXTENSIONS:
-            raise UserError(
-                f"{override}: a resumed run can't change what its steps do. Expected one of "
-                f"{', '.join(EXTENSIONS)}; python -m expt.run --rerun RUN {override} begins a new "
-                "run."
-            )
+            raise UserError(f"{override}: {_refused(override, before)}")
     # A run that was recorded before a key was introduced lacks it.
     known = [o if o.partition("=")[0] in before else f"+{o}" for o in overrides]
     changed, given = with_overrides(job, known)
     changes = {key: value for key, value in given.items() if before.get(key) != value}
     return changed, Earlier(record, changes, {k: before[k] for k in changes if k in before})
+
+
+def _refused(override: str, config: Mapping[str, Any]) -> str:
+    key, _, value = override.partition("=")
+    question = None if key in config or "." in key else meant(key, value, config)
+    if question is not None:
+        return f"there is no such key. {question}"
+    return (
+        f"a resumed run can't change what its steps do. Expected one of {', '.join(EXTENSIONS)}; "
+        f"python -m expt.run --rerun RUN {override} begins a new run."
+    )
 
 
 def _shown(run: FoundRun) -> str:

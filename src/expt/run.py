@@ -17,7 +17,8 @@ from rich.console import Console
 
 from expt.assembly import DataLoader, Sinks
 from expt.changed_code import rerun_note
-from expt.command import exit_code, run_command, take_options, tell
+from expt.command import exit_code, program, run_command, take_options, tell
+from expt.completion import shell_completion
 from expt.config.compose import (
     Composed,
     Job,
@@ -28,11 +29,14 @@ from expt.config.compose import (
 )
 from expt.config.frozen import read_frozen, with_overrides, write_frozen
 from expt.config.hashes import run_hash
+from expt.config.hydra_flags import check_flags
 from expt.config.location import config_directory
 from expt.config.overrides import normalize
 from expt.config.paths import expanded
+from expt.config.shown import show
 from expt.config.sources import code_of
 from expt.errors import UserError
+from expt.flags import parse
 from expt.launch import (
     LOG_FILE,
     log_to,
@@ -45,10 +49,12 @@ from expt.launch import (
 )
 from expt.record.directories import allocate, discard
 from expt.record.planned import PLAN_FILE
-from expt.runs.find import find_run
+from expt.run_argument import take_run
 
 if TYPE_CHECKING:
     from expt.sweep.workers import Workers
+
+_NOT_FOR_HYDRA = ("overrides", "rerun", "metric", "config_dir")
 
 
 def main() -> None:
@@ -58,15 +64,23 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     parser = get_args_parser()
+    parser.prog = program("run")
     parser.add_argument("--rerun", metavar="RUN")  # the help is in conf/config.yaml
-    args = parser.parse_intermixed_args(arguments)
-    _refuse_other_configs(args)
+    parser.add_argument("--metric")
+    args = parse(parser, arguments)
+    check_flags(args)
     if args.config_dir is not None:
         args.config_dir = str(expanded(args.config_dir, "--config-dir "))
     args.overrides = normalize(args.overrides, args.multirun)
+    if args.shell_completion and not any(one.endswith("=fish") for one in args.overrides):
+        return shell_completion(args.overrides)
     if args.help or args.hydra_help or args.shell_completion or args.info:
+        if not args.shell_completion:
+            _show_first(args)
         _hand_to_hydra(args, _train_nothing)
         return 0
+    if args.metric is not None and args.rerun is None:
+        raise UserError(f"--metric {args.metric}: expected only with --rerun best.")
     if args.rerun is not None:
         return _rerun(args)
     task = _Task(Console())
@@ -74,7 +88,8 @@ def _run(arguments: list[str]) -> int:
     try:
         composed, hydra_node = compose_whole(args.overrides, args.config_dir, args.multirun, begin)
         if args.cfg:
-            _hand_to_hydra(args, _train_nothing)
+            options = {"is_sweep": is_multirun(hydra_node), "resolve": args.resolve}
+            print(*show(composed, hydra_node, args.cfg, args.package, **options), sep="\n")
             return 0
         return _train(args, composed, hydra_node, task)
     finally:
@@ -191,7 +206,7 @@ def _rerun(args: Namespace) -> int:
     if args.multirun or args.cfg:
         raise UserError("--rerun: expected no -m and no --cfg with it; overrides are possible.")
     options, _ = take_options(args.overrides, {"output_dir": "outputs"})
-    found = find_run(args.rerun, Path(options["output_dir"]))
+    found = take_run(args.rerun, Path(options["output_dir"]), args.metric)
     found.check_record()
     frozen = read_frozen(found.directory, found.record)
     is_chosen = any(override.startswith("output_dir=") for override in args.overrides)
@@ -227,17 +242,10 @@ def _directory(
             discard(directory, root=output_dir)
 
 
-def _refuse_other_configs(args: Namespace) -> None:
-    """Refuses flags of Hydra's that skip the checks, unpickle a file, or exclude each other."""
-    for flag in ("config_path", "config_name", "experimental_rerun"):
-        if getattr(args, flag) is not None:
-            raise UserError(
-                f"--{flag.replace('_', '-')}: expected no such flag. --config-dir adds options of "
-                "your own; --rerun RUN trains a recorded config anew."
-            )
-    names = [name for name in ("multirun", "run", "cfg", "info") if getattr(args, name)]
-    if len(names) > 1:
-        raise UserError(f"--{' and --'.join(names)}: expected one of them.")
+def _show_first(args: Namespace) -> None:
+    """Checks the overrides that --help and --info are of; of a sweep, the first job is shown."""
+    composed, _ = compose_whole(args.overrides, args.config_dir, args.multirun)
+    args.overrides, args.multirun = list(composed[0].job.overrides), False
 
 
 def _train_nothing(config: DictConfig) -> None:
@@ -261,7 +269,7 @@ def _as_arguments(args: Namespace) -> list[str]:
     """Returns the command line that Hydra parses to the same; overrides lie beside each other."""
     arguments = list(args.overrides)
     for name, value in vars(args).items():
-        if name not in ("overrides", "rerun", "config_dir") and value not in (None, False):
+        if name not in _NOT_FOR_HYDRA and value not in (None, False):
             flag = f"--{name.replace('_', '-')}"
             arguments.append(flag if value is True else f"{flag}={value}")
     return arguments

@@ -12,18 +12,20 @@ from typing import Any
 from rich.console import Console
 
 from expt.assembly import is_mlflow, make_params
-from expt.command import run_command, take_options
+from expt.command import program, run_command, take_options
 from expt.config.frozen import read_frozen
-from expt.config.paths import expanded
 from expt.errors import RunError, UserError
+from expt.flags import parse
 from expt.record.copies import Copies, settled_sweep
 from expt.record.directories import HeldError, held
 from expt.record.following import reason
 from expt.record.journal import FILE_NAME, read_journal
 from expt.record.mlflow import restoring
+from expt.record.mlflow_complete import COMPLETE_KEY, completion, stored_runs
 from expt.record.mlflow_store import DeletedError, prepare_mlflow, repair_store, store_uri
 from expt.record.planned import PLAN_FILE
 from expt.record.run import Run, Status
+from expt.run_argument import find_directory
 from expt.runs.find import FoundRun, read_run
 from expt.runs.life import is_alive
 from expt.sweep.following import is_followed, run_of_sweep
@@ -39,7 +41,7 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m expt.sync",
+        prog=program("sync"),
         description="Completes MLflow's runs from the journals, and closes runs whose process "
         "has died.",
     )
@@ -47,7 +49,8 @@ def _run(arguments: list[str]) -> int:
         "directories",
         metavar="DIR",
         nargs="*",
-        help="run directories, or folders that hold some (default: output_dir=outputs)",
+        help="runs and sweeps by directory or name, latest, best, or folders that hold some "
+        "(default: output_dir=outputs)",
     )
     parser.add_argument(
         "--restore",
@@ -55,10 +58,10 @@ def _run(arguments: list[str]) -> int:
         help="of the named directories: what was deleted in MLflow, with the experiment if that "
         "was deleted",
     )
-    args = parser.parse_intermixed_args(arguments)
+    args = parse(parser, arguments, ["output_dir"])
     options, names = take_options(args.directories, {"output_dir": "outputs"})
     output_dir = Path(options["output_dir"])
-    names = [str(expanded(name)) for name in names]
+    names = [str(find_directory(name, output_dir)) for name in names]
     if args.restore and not names:
         raise UserError("--restore: expected the directories of the runs or sweeps to restore.")
     directories = _find(names or [str(output_dir)], is_default=not names)
@@ -124,6 +127,8 @@ class _Sync:
         self._copies = Copies()
         self._stores: set[Path] = set()  # the folders of which the store was looked at
         self._sweeps: set[Path] = set()  # of which a run was completed
+        self._places: list[tuple[Path, dict[str, Any]]] = []  # in the stores, as run.json has them
+        self._stored: dict[Path, dict[str, str]] = {}
 
     def __call__(self, directory: Path, close_first: bool) -> None:
         """Closes a run if it died, or else completes it in MLflow.
@@ -139,6 +144,8 @@ class _Sync:
                 run = read_run(directory, self.output_dir)
                 if close_first:
                     self._close(run, directory)
+                    if place := run.record.get("mlflow"):
+                        self._places.append((run.output_dir, place))
                 else:
                     self._complete(run, directory)
         except HeldError:
@@ -209,6 +216,9 @@ class _Sync:
     def _complete(self, run: FoundRun, directory: Path) -> None:
         """Adds to MLflow what it lacks of a closed run."""
         run.check_record()
+        if self._is_complete(run, directory):
+            self._end(directory, "complete", None)
+            return
         job = read_frozen(run.directory, run.record)
         if not any(map(is_mlflow, job.config["recorder"].values())):
             self._end(directory, "without", None)
@@ -237,6 +247,26 @@ class _Sync:
             if origin is not None and text is not None:
                 text = f"a copy of {origin['directory'] or 'another run'}; {text}"
             self._end(directory, "completed" if told else "complete", text)
+
+    def _is_complete(self, run: FoundRun, directory: Path) -> bool:
+        """Whether nothing has changed since a run was complete; a named one is always compared."""
+        kept = (run.record.get("mlflow") or {}).get(COMPLETE_KEY)
+        if kept is None or self.restore or directory.resolve() in self.named:
+            return False
+        if self._copies.settle(run.record, run.directory, run.output_dir):
+            return False  # it was moved or copied
+        return completion(run.directory, run.record, self._stored_in(run.output_dir)) == kept
+
+    def _stored_in(self, output_dir: Path) -> dict[str, str]:
+        """Returns what a store holds of all runs of its folder, read once."""
+        if output_dir not in self._stored:
+            places = [place for folder, place in self._places if folder == output_dir]
+            try:
+                self._stored[output_dir] = stored_runs(output_dir, places)
+            # Then each run is compared, which says what is wrong.
+            except Exception:  # noqa: BLE001
+                self._stored[output_dir] = {}
+        return self._stored[output_dir]
 
     def _settle(self, run: FoundRun) -> dict[str, Any] | None:
         """Notes where a run lies by now; returns what it is a copy of, if that is new."""

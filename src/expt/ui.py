@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from expt.command import run_command, take_options
+from expt.command import program, run_command, take_options
 from expt.errors import RunError, UserError
+from expt.flags import parse
 from expt.record.mlflow_store import database, is_embedded, repair_store
 from expt.servers.network import choose_port, in_address, is_local, public_host
 from expt.servers.pages import Pages
@@ -24,7 +25,7 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m expt.ui",
+        prog=program("ui"),
         description="Starts TensorBoard and MLflow over the records of all runs; Ctrl-C stops "
         "both.",
     )
@@ -35,7 +36,7 @@ def _run(arguments: list[str]) -> int:
     for name, usual in (("tensorboard", _TENSORBOARD_PORT), ("mlflow", _MLFLOW_PORT)):
         help_text = f"its port ({usual}, or a free one if that is taken)"
         parser.add_argument(f"--{name}-port", type=int, metavar="N", help=help_text)
-    args = parser.parse_intermixed_args(arguments)
+    args = parse(parser, arguments, ["output_dir"])
     options, others = take_options(args.options, {"output_dir": "outputs"})
     if others:
         raise UserError(f"{others[0]}: expected output_dir=DIR, and flags; --help has them.")

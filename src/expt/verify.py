@@ -7,9 +7,10 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from expt.assembly import DataLoader
-from expt.command import run_command
+from expt.command import program, run_command
 from expt.config.compose import compose_jobs, is_multirun
 from expt.errors import UserError
+from expt.flags import parse
 from expt.launch import print_replaced
 from expt.verification.processes import Outcome, train_all
 from expt.verification.proof import make_proof
@@ -23,14 +24,14 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m expt.verify",
+        prog=program("verify"),
         description="Trains a config briefly: twice, and once interrupted and resumed. Tells "
         "whether all bits are the same, or what differs first and why; exit code 0 or 1.",
     )
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="as of expt.run")
     parser.add_argument("--config-dir", help="a conf/ folder of your own")
     parser.add_argument("-m", "--multirun", action="store_true", help=argparse.SUPPRESS)
-    args = parser.parse_intermixed_args(arguments)
+    args = parse(parser, arguments)
     jobs, hydra_node = compose_jobs(args.overrides, args.config_dir, args.multirun)
     if is_multirun(hydra_node):
         raise UserError("a sweep can't be verified; expected one value for each key, and no -m.")

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from comparison.made_runs import write_journal, write_run, write_sweep
-from expt.comparison.curves import average, curve, read_points
+from expt.comparison.curves import average, curves, read_points
 from expt.comparison.reading import read_compared
 from expt.comparison.table import compare
 
@@ -14,13 +14,13 @@ class TestPoints:
     def test_all_of_a_short_journal(self, tmp_path: Path) -> None:
         records = [{"step": 1, "val/loss": 3.0}, {"step": 1, "train/loss": 9.0}]
         write_journal(tmp_path, [*records, {"step": 2, "val/loss": 2.0}], end='{"step": 3, "val/')
-        steps, values = read_points(tmp_path / "metrics.jsonl", "val/loss")
+        steps, values = read_points(tmp_path / "metrics.jsonl", ["val/loss"])["val/loss"]
         assert (steps.tolist(), values.tolist()) == ([1, 2], [3, 2])
 
     @pytest.mark.parametrize("count", [399, 400, 401, 1000, 12345])
     def test_a_long_one_is_thinned_evenly(self, count: int, tmp_path: Path) -> None:
         write_journal(tmp_path, [{"step": s, "train/loss": 2.0 * s} for s in range(1, count + 1)])
-        steps, values = read_points(tmp_path / "metrics.jsonl", "train/loss")
+        steps, values = read_points(tmp_path / "metrics.jsonl", ["train/loss"])["train/loss"]
         assert 200 <= len(steps) <= 401
         assert (steps[0], steps[-1]) == (1, count)
         assert len(set(np.diff(steps)[:-1])) == 1
@@ -30,10 +30,22 @@ class TestPoints:
         write_journal(tmp_path, [{"step": 1, "val/loss": "nan"}, {"step": 2, "val/loss": 1.0}])
         with (tmp_path / "metrics.jsonl").open("a") as file:
             file.write('damage "val/loss": 7\n{"step": [], "val/loss": 1}\n')
-        assert read_points(tmp_path / "metrics.jsonl", "val/loss")[0].tolist() == [2]
+        found = read_points(tmp_path / "metrics.jsonl", ["val/loss"])
+        assert found["val/loss"][0].tolist() == [2]
 
     def test_no_journal(self, tmp_path: Path) -> None:
-        assert len(read_points(tmp_path / "metrics.jsonl", "val/loss")[0]) == 0
+        found = read_points(tmp_path / "metrics.jsonl", ["val/loss"])
+        assert len(found["val/loss"][0]) == 0
+
+    def test_metrics_on_different_lines_are_read_in_one_pass(self, tmp_path: Path) -> None:
+        lines = [{"step": s, "train/loss": s / 2} for s in (1, 2, 3)]
+        write_journal(tmp_path, [*lines, {"step": 3, "val/loss": 7.0, "val/accuracy": 0.5}])
+        found = read_points(tmp_path / "metrics.jsonl", ["val/loss", "train/loss", "val/auc"])
+        assert {name: values.tolist() for name, (_, values) in found.items()} == {
+            "val/loss": [7.0],
+            "train/loss": [0.5, 1.0, 1.5],
+            "val/auc": [],
+        }
 
 
 class TestAverage:
@@ -62,7 +74,7 @@ def test_a_variants_curve(tmp_path: Path) -> None:
     write_run(tmp_path / "x", {"act": "tanh"})
     runs = [read_compared(file.parent) for file in sorted(tmp_path.rglob("run.json"))]
     relu, tanh = compare(runs).variants
-    found = curve(relu, "val/loss")
-    assert found is not None
-    assert (found.steps.tolist(), found.mean.tolist()) == ([5], [1.5])
-    assert curve(tanh, "val/loss") is None
+    found = curves(relu, ["val/loss", "val/accuracy"])
+    assert list(found) == ["val/loss"]
+    assert (found["val/loss"].steps.tolist(), found["val/loss"].mean.tolist()) == ([5], [1.5])
+    assert curves(tanh, ["val/loss"]) == {}

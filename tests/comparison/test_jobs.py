@@ -8,9 +8,10 @@ import pytest
 
 from comparison.made_runs import write_plan, write_run
 from expt.comparison.output import summarise
-from expt.comparison.selection import newest_sweep, select
+from expt.comparison.selection import select
 from expt.comparison.table import Comparison, compare
 from expt.errors import UserError
+from expt.runs.sweeps import newest_sweep
 
 SWEEP = Path("outputs/sweeps/2026-01-02/10-00-00_b")
 EARLIER = Path("outputs/sweeps/2026-01-01/10-00-00_a/0_seed=0")

@@ -21,11 +21,11 @@ from rich.cells import cell_len
 from rich.console import Console
 from scipy import stats
 
+import expt.comparison
 from comparison.made_runs import write_image, write_journal, write_run, write_sweep
 from expt.comparison.files import write_csv, write_json, write_markdown, write_note
 from expt.comparison.output import summarise
 from expt.comparison.page import write_page
-from expt.comparison.pictures import picture_rows
 from expt.comparison.plots import draw_plots
 from expt.comparison.reading import read_compared
 from expt.comparison.table import Comparison, compare
@@ -61,7 +61,9 @@ def shown(comparison: Comparison, width: int, title: str = "title") -> str:
 class TestTerminal:
     def test_all_is_there(self, comparison: Comparison) -> None:
         text = shown(comparison, 200)
-        assert text.splitlines()[0].startswith("act=relu has the lowest val/loss (best checkpoint): ")
+        assert text.splitlines()[0].startswith(
+            "act=relu has the lowest val/loss (best checkpoint): "
+        )
         assert "\ntitle: 10 runs, 3 variants\n" in text
         best = next(line for line in text.splitlines() if "★" in line)
         mean, deviation = np.mean(VALUES["relu"]), np.std(VALUES["relu"], ddof=1)
@@ -77,7 +79,9 @@ class TestTerminal:
         console = Console(file=io.StringIO(), width=120, force_terminal=True)
         show(console, comparison, "title")
         assert isinstance(console.file, io.StringIO)
-        rows = [line for line in console.file.getvalue().splitlines() if "act=" in line and "±" in line]
+        rows = [
+            line for line in console.file.getvalue().splitlines() if "act=" in line and "±" in line
+        ]
         rows = [line for line in rows if "the nearest" not in line and "(n =" not in line]
         coloured = [line for line in rows if "\x1b[1;32m" in line]
         assert len(rows) == 3
@@ -110,7 +114,9 @@ class TestTerminal:
         assert max(map(cell_len, lines)) <= width
         rows = [index for index, line in enumerate(lines) if line.startswith(("★ ", "  act="))]
         assert len(rows) == 12
-        assert all(next_ - row <= 12 * 40 / width for row, next_ in pairwise(rows))  # no vertical letters
+        assert all(
+            next_ - row <= 12 * 40 / width for row, next_ in pairwise(rows)
+        )  # no vertical letters
         assert text.count("inconclusive") >= 11
 
     def test_rows_without_the_metric_are_left_out_and_counted(self, tmp_path: Path) -> None:
@@ -217,7 +223,7 @@ class TestFiles:
             write(found, tmp_path / "x", "title")
         write_note(found, tmp_path / "x")
         assert list(draw_plots(found)) == []
-        write_page(found, tmp_path / "x.html", "title", ())
+        write_page(found, tmp_path / "x.html", "title")
 
 
 class TestPlots:
@@ -270,28 +276,49 @@ class Page(HTMLParser):
 
 
 def page_of(comparison: Comparison, folder: Path, title: str = "title") -> Page:
-    write_page(comparison, folder / "x.html", title, list(draw_plots(comparison)))
+    write_page(comparison, folder / "x.html", title)
     return Page((folder / "x.html").read_text(encoding="utf-8"))
+
+
+def digest_of(content: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
 class TestPage:
     def test_it_needs_nothing_beside_itself(self, comparison: Comparison, tmp_path: Path) -> None:
+        write_image(tmp_path / "0_job", "val/predictions", 4, (0, 0, 0))
         page = page_of(comparison, tmp_path)
-        sources = [attributes.get("src") for tag, attributes in page.tags if tag == "img"]
-        assert len(sources) == 2
-        assert all(source and source.startswith("data:image/png;base64,") for source in sources)
+        sources = [a["src"] for tag, a in page.tags if tag == "img" and "src" in a]
+        assert len(sources) == 1
+        assert all(source and source.startswith("data:image/webp;base64,") for source in sources)
         assert not {"link", "iframe", "object", "a"} & {tag for tag, _ in page.tags}
         assert all("src" not in attributes for tag, attributes in page.tags if tag == "script")
         assert "http://" not in (tmp_path / "x.html").read_text()
 
-    def test_only_its_own_script_may_run(self, comparison: Comparison, tmp_path: Path) -> None:
+    def test_only_its_own_scripts_and_styles_count(
+        self, comparison: Comparison, tmp_path: Path
+    ) -> None:
         page = page_of(comparison, tmp_path)
         (policy,) = (a["content"] for tag, a in page.tags if tag == "meta" and "http-equiv" in a)
-        (script,) = page.texts["script"][:1]
-        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        assert policy is not None
-        assert "default-src 'none'" in policy
-        assert f"script-src 'sha256-{digest}'" in policy
+        types = [a.get("type") for tag, a in page.tags if tag == "script"]
+        assert types == ["application/json", None, None]  # the first one is data
+        _, library, script = filter(str.strip, page.texts["script"])
+        style = page.texts["style"][0]
+        assert policy == (
+            f"default-src 'none'; img-src data:; style-src {digest_of(style)}; "
+            f"script-src {digest_of(library)} {digest_of(script)}"
+        )
+
+    def test_the_library_is_there_with_its_licence(
+        self, comparison: Comparison, tmp_path: Path
+    ) -> None:
+        folder = Path(expt.comparison.__file__).parent / "vendor" / "uplot"
+        version = re.search(r"^# uPlot (\S+)$", (folder / "README.md").read_text(), re.M)
+        assert version is not None
+        texts = page_of(comparison, tmp_path).texts["script"]
+        library = next(text for text in texts if text.startswith("/*!"))
+        assert f"uPlot (v{version[1]})" in library.splitlines()[0]
+        assert "MIT" in (folder / "LICENSE").read_text()
 
     def test_whatever_a_record_holds_is_text(self, tmp_path: Path) -> None:
         write_run(tmp_path / "a", {"act": EVIL, f'"{EVIL}': 1}, error=EVIL, status="FAILED")
@@ -300,66 +327,27 @@ class TestPage:
         write_image(evil, "val/'><b>", 1, (9, 9, 9))
         text = page_of(comparison_of(tmp_path), tmp_path, title=EVIL)
         tags = [tag for tag, _ in text.tags]
-        assert tags.count("script") == 1
+        assert tags.count("script") == 3
         assert "b" not in tags
+        data = json.loads(text.texts["script"][0])
+        assert data["variants"][0]["label"] == "all runs"
         assert not any(key.startswith("on") for _, a in text.tags for key in a)
         assert EVIL[:20] not in (tmp_path / "x.html").read_text()
 
     def test_the_rows(self, comparison: Comparison, tmp_path: Path) -> None:
         page = page_of(comparison, tmp_path)
         rows = [a.get("class") for tag, a in page.tags if tag == "tr" and "class" in a]
-        assert rows == ["best", "noise", ""]
+        assert rows == ["best", "", ""]  # a difference that is not significant is no success
         assert "val/" in page.texts["th"]  # a line may break after it
         assert "ValueError: why" in page.texts["td"]
-
-
-class TestPictures:
-    def test_grids_are_of_the_last_common_step(self, tmp_path: Path) -> None:
-        write_sweep(tmp_path, [({"act": "relu"}, [0.1, 0.2]), ({"act": "tanh"}, [0.3])], "val/loss")
-        for name, steps in (("0_job", (5, 10, 15)), ("1_job", (99,)), ("2_job", (5, 10))):
-            for step in steps:
-                write_image(tmp_path / name, "val/predictions", step, (step, 0, 0))
-        write_image(tmp_path / "2_job", "val/confusion", 20, (0, 0, 9))
-        rows = {row.title: row for row in picture_rows(comparison_of(tmp_path))}
-        assert set(rows) == {"val/predictions, step 10", "val/confusion, step 20"}
-        pictures = rows["val/predictions, step 10"].pictures
-        assert [one.caption for one in pictures] == ["act=relu, seed 0", "act=tanh, seed 0"]
-        for one in pictures:
-            assert one.source is not None
-            kind, _, content = one.source.partition(";base64,")
-            assert kind.startswith("data:image/")
-            with Image.open(io.BytesIO(base64.b64decode(content))) as picture:
-                assert max(picture.size) <= 440
-                red = np.asarray(picture.convert("RGB"))[5, 5, 0]
-                assert abs(int(red) - 10) <= 2
-
-    def test_without_a_common_step_each_has_its_last(self, tmp_path: Path) -> None:
-        write_sweep(tmp_path, [({"act": "relu"}, [0.1]), ({"act": "tanh"}, [0.3])], "val/loss")
-        write_image(tmp_path / "0_job", "val/predictions", 4, (0, 0, 0))
-        write_image(tmp_path / "1_job", "val/predictions", 6, (0, 0, 0))
-        (row,) = picture_rows(comparison_of(tmp_path))
-        assert [one.caption[-6:] for one in row.pictures] == ["step 4", "step 6"]
-
-    def test_of_one_variant_the_seeds_are_side_by_side(self, tmp_path: Path) -> None:
-        write_sweep(tmp_path, [({"act": "relu"}, [0.1] * 15)], "val/loss")
-        for directory in list(tmp_path.iterdir()):
-            write_image(directory, "val/predictions", 4, (0, 0, 0))
-        (row,) = picture_rows(comparison_of(tmp_path))
-        assert [one.caption for one in row.pictures] == [f"seed {seed}" for seed in range(12)]
-
-    def test_what_is_damaged_is_said_to_be(self, tmp_path: Path) -> None:
-        write_image(write_run(tmp_path), "val/predictions", 4, (0, 0, 0))
-        (tmp_path / "images" / "val_predictions_0000004.png").write_bytes(b"no picture")
-        (tmp_path / "images" / "partial-val_predictions_0000009.png").write_bytes(b"")
-        (row,) = picture_rows(comparison_of(tmp_path))
-        assert row.pictures[0].source is None
 
 
 @pytest.mark.parametrize(
     ("arguments", "slow"),
     [
         ((), {"tensorflow", "keras", "mlflow", "sklearn", "matplotlib", "hydra", "omegaconf"}),
-        (("--html", "x.html"), {"tensorflow", "keras", "mlflow", "sklearn", "matplotlib.pyplot"}),
+        (("--html", "x.html"), {"tensorflow", "keras", "mlflow", "sklearn", "matplotlib"}),
+        (("--plots", "x"), {"tensorflow", "keras", "mlflow", "sklearn", "matplotlib.pyplot"}),
     ],
 )
 def test_it_runs_without_the_slow_libraries(
@@ -389,7 +377,7 @@ class TestSummary:
         rows = list(csv.DictReader((target / "table.csv").read_text().splitlines()))
         assert [row["act"] for row in rows] == ["relu", "tanh", "gelu"]
         assert "★ | relu" in (target / "table.md").read_text()
-        assert "data:image/png" in (target / "report.html").read_text()
+        assert json.loads(Page((target / "report.html").read_text()).texts["script"][0])["effects"]
 
     def test_a_sweep_of_failures(self, tmp_path: Path) -> None:
         write_run(tmp_path / "0", status="FAILED", error="ValueError: why", values={}, best=None)

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from comparison.made_runs import write_run
-from expt.comparison.selection import newest_sweep, select
+from expt.comparison.selection import select
 from expt.errors import UserError
+from expt.runs.sweeps import newest_sweep
 
 
 @pytest.fixture

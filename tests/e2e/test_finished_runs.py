@@ -177,7 +177,8 @@ class TestPredict:
         ("inputs", "outputs", "told"),
         [
             ("missing.npy", "out.csv", "missing.npy: there is no such file"),
-            ("good.npy", "good.npy", "exists already"),
+            ("good.npy", "text.npy", "exists already"),
+            ("good.npy", "good.npy", "holds the inputs"),
             ("good.npy", "out.txt", "expected a file that ends in .csv, .npz, .npy"),
             ("good.npy", "no/folder/out.csv", "there is no folder"),
             ("wrong.npy", "out.csv", "the shape (3, 7)"),
@@ -234,7 +235,7 @@ def test_a_table_is_encoded_as_it_was_for_training(run_command: Command, tmp_pat
     result = json.loads(file.read_text())
     files = ("latest", "unlabelled.csv", "out.csv")
     assert run_command(*files, folder=tmp_path, command="predict").code == 0
-    predicted = pd.read_csv(tmp_path / "out.csv")["class"].to_numpy()
+    predicted = pd.read_csv(tmp_path / "out.csv")["target"].to_numpy()
     accuracy = (predicted == later["target"].to_numpy()).mean()
     assert result["metrics"]["accuracy"] == pytest.approx(accuracy)
     assert accuracy > 0.8

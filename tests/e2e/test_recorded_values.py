@@ -174,14 +174,14 @@ def test_mlflow_run_has_params_tags_data_and_artifacts(
     artifacts = {item.path for item in mlflow_client.list_artifacts(run.info.run_id)}
     assert {"config.yaml", "images"} <= artifacts
     images = [item.path for item in mlflow_client.list_artifacts(run.info.run_id, "images")]
-    assert sum("predictions" in path and path.endswith(".png") for path in images) == 2
+    assert sum("predictions" in path and path.endswith(".png") for path in images) == 3
 
 
 def test_tensorboard_has_images_config_and_hparams(directory: Path) -> None:
     validation = EventAccumulator(str(directory / "val"), size_guidance={"images": 0})
     validation.Reload()
     assert set(validation.Tags()["images"]) == {"predictions", "mistakes", "confusion"}
-    assert [e.step for e in validation.Images("predictions")] == [38, 76]
+    assert [e.step for e in validation.Images("predictions")] == [0, 38, 76]
     root = EventAccumulator(str(directory))
     root.Reload()
     (text,) = root.Tensors("config")
@@ -199,7 +199,7 @@ def test_tensorboard_has_images_config_and_hparams(directory: Path) -> None:
 def test_images_are_files_too(directory: Path) -> None:
     names = sorted(path.name for path in (directory / "images").iterdir())
     kinds = ("confusion", "mistakes", "predictions")
-    assert names == [f"val_{kind}_{step:07d}.png" for kind in kinds for step in (38, 76)]
+    assert names == [f"val_{kind}_{step:07d}.png" for kind in kinds for step in (0, 38, 76)]
 
 
 def test_logged_model_predicts_as_the_run_did(

@@ -117,7 +117,7 @@ def test_a_run_that_mlflow_has_nothing_of_is_completed_once(
     count = sum(
         "/" in key for record in read_journal(directory / "metrics.jsonl") for key in record
     )
-    added = f"added a new run, {count} values, 6 images, the model, the status FINISHED"
+    added = f"added a new run, {count} values, 9 images, the model, the status FINISHED"
     assert _sync(capsys=capsys) == [f"{directory}: {added}", "1 run: 1 completed"]
     before = assert_store_equals_files(directory, store_uri(outputs))
     assert _sync(capsys=capsys) == ["1 run: 1 complete already"]
@@ -272,7 +272,7 @@ def test_a_moved_folder_of_runs_is_synced_where_it_is(
     shutil.rmtree(model)
     told = _sync("output_dir=moved & odd?", capsys=capsys)
     assert "artifacts were in file:///" in told[0]
-    assert "6 images, the model" in told[1]
+    assert "9 images, the model" in told[1]
     after = assert_store_equals_files(moved / "runs" / NAME, store_uri(moved))
     assert after.info.run_id == before.info.run_id
     assert after.data.tags["run_directory"] == str(moved / "runs" / NAME)

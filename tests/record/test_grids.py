@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from expt.record import grids
+from expt.record.drawn_text import width_of
 
 CELL, TITLE, MARGIN = 112, 18, 6
 RED = (205, 20, 20)
@@ -44,7 +45,7 @@ def test_wrong_predictions_are_marked_and_right_ones_not() -> None:
 def test_images_are_shown_in_place_with_their_values(channels: int) -> None:
     images = np.zeros((2, 8, 8, channels), np.float32)
     images[1, :4] = 1.0
-    pixels = grids.image_grid(images, ["", ""], [False, False])
+    pixels = grids.image_grid(images, [" ", ""], [False, False])
     first, second = (_cell(pixels, index)[TITLE:] for index in (0, 1))
     assert (first == 0).all()
     assert (second[: CELL // 2] == 255).all()
@@ -74,14 +75,44 @@ def test_no_more_than_25_mistakes_are_shown_and_equal_ones_keep_their_order() ->
     assert grids.worst_mistakes(targets, outputs).tolist() == [37, *range(24)]
 
 
-def test_without_a_mistake_the_grid_is_white() -> None:
+def test_without_a_mistake_there_is_a_line_that_says_so() -> None:
     targets = np.array([3, 1], np.int32)
     worst = grids.worst_mistakes(targets, _scores([3, 1]))
     assert worst.shape == (0,)
     none = np.zeros((0, 8, 8, 1), np.float32)
     scores = _scores([3, 1])[worst]
     grid = grids.mistake_grid(none, targets[worst], scores, NAMES, are_probabilities=True)
-    assert (grid == 255).all()
+    assert grid.shape == (TITLE + 2 * MARGIN, 5 * (CELL + MARGIN) + MARGIN, 3)
+    assert (grid < 128).any()
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a", "b"], ["b 75% (true a)", "a 80% (true b)"]),
+        (["a\n", "two  words"], ["two words 75%\ntrue a", "a 80%\ntrue two words"]),
+        (
+            ["setosa", "versicolor of the mountains"],
+            ["versicolor o… 75%\ntrue setosa", "setosa 80%\ntrue versicolor of the mountains"],
+        ),
+    ],
+)
+def test_titles_have_the_value_and_both_names(
+    monkeypatch: pytest.MonkeyPatch, names: list[str], expected: list[str]
+) -> None:
+    titles: list[str] = []
+    monkeypatch.setattr(grids, "image_grid", lambda _i, given, _m: titles.extend(given))
+    images, targets = np.zeros((2, 2, 2, 1), np.float32), np.array([0, 1], np.int32)
+    predictions = np.array([[0.25, 0.75], [0.8, 0.2]], np.float32)
+    grids.mistake_grid(images, targets, predictions, names, are_probabilities=True)
+    assert titles == expected
+    shown = [line.split("%")[0] for line in titles[0].splitlines()]
+    assert width_of(f"{shown[0]}%") <= CELL
+
+
+def test_pixels_that_are_no_numbers_are_black() -> None:
+    images = np.full((1, 2, 2, 1), np.nan, np.float32)
+    assert _gray_at(grids.image_grid(images, [" "], [False]), 0, 0) == 0
 
 
 def test_scores_of_any_size_have_an_order() -> None:
@@ -102,7 +133,7 @@ def test_reconstructions_stand_below_their_inputs(size: int, channels: int) -> N
     pixels = grids.reconstruction_grid(inputs, inputs + np.float32(0.5))
     shown = min(size, 25)
     num_rows = 2 * -(-shown // 5)
-    height = max(5, num_rows) * (CELL + TITLE + MARGIN) + MARGIN
+    height = num_rows * (CELL + TITLE + MARGIN) + MARGIN
     assert pixels.shape == (height, 5 * (CELL + MARGIN) + MARGIN, 3)
     for index in range(shown):
         row, column = 2 * (index // 5), index % 5
@@ -128,18 +159,21 @@ def test_a_reconstructions_title_is_its_error(monkeypatch: pytest.MonkeyPatch) -
     assert titles[10:] == ["input", *[""] * 4, "rmse 0.250", *[""] * 4]
 
 
-@pytest.mark.parametrize(("size", "num_rows"), [(0, 5), (1, 5), (25, 5), (26, 6), (50, 10)])
-def test_a_grid_has_five_rows_or_more(size: int, num_rows: int) -> None:
+@pytest.mark.parametrize(("size", "num_rows"), [(1, 1), (5, 1), (6, 2), (25, 5), (26, 6)])
+@pytest.mark.parametrize(("title", "num_lines"), [("", 0), ("one", 1), ("one\ntwo", 2)])
+def test_a_grid_has_as_many_rows_and_lines_as_it_needs(
+    size: int, num_rows: int, title: str, num_lines: int
+) -> None:
     images = np.zeros((size, 3, 4, 1), np.float32)
-    pixels = grids.image_grid(images, [""] * size, [False] * size)
-    height = num_rows * (CELL + TITLE + MARGIN) + MARGIN
+    pixels = grids.image_grid(images, [title, *[""] * (size - 1)], [False] * size)
+    height = num_rows * (CELL + num_lines * TITLE + MARGIN) + MARGIN
     assert pixels.shape == (height, 5 * (CELL + MARGIN) + MARGIN, 3)
     assert pixels.dtype == np.uint8
 
 
 def test_values_out_of_range_are_black_and_white() -> None:
     images = np.array([-3.0, 7.0], np.float32)[:, None, None, None] * np.ones((1, 2, 2, 1))
-    pixels = grids.image_grid(images.astype(np.float32), [""] * 2, [False] * 2)
+    pixels = grids.image_grid(images.astype(np.float32), [" "] * 2, [False] * 2)
     assert [_gray_at(pixels, 0, column) for column in (0, 1)] == [0, 255]
 
 
@@ -164,17 +198,29 @@ def test_confusion_matrix_of_many_classes_has_no_labels() -> None:
     assert max(pixels.shape) < 1000
 
 
-def test_perfect_predictions_lie_on_the_line() -> None:
-    targets = np.linspace(-1, 2, 40, dtype=np.float32)[:, None]
-    pixels = grids.predicted_against_true(targets, targets)
-    blue = np.argwhere((pixels == (31, 119, 180)).all(axis=-1))
-    rows, columns = blue[:, 0] - 12, blue[:, 1] - 60
-    assert len(blue) > 100
-    assert np.abs(columns - (400 - rows)).max() <= 6
+def _is_text(pixels: grids.Pixels) -> bool:
+    return bool((pixels.max(axis=-1) < 100).any())
 
 
-def test_values_that_are_not_finite_are_left_out() -> None:
-    outputs = np.array([[np.nan], [np.inf], [1.0]], np.float32)
-    pixels = grids.predicted_against_true(np.ones((3, 1), np.float32), outputs)
-    only_finite = grids.predicted_against_true(np.ones((1, 1), np.float32), outputs[2:])
-    np.testing.assert_array_equal(pixels, only_finite)
+def test_labels_of_a_confusion_matrix_have_room() -> None:
+    """Long names stand upright above their columns; counts are no wider than their cells."""
+    names = ["setosa", "versicolor", "virginica"]
+    targets = np.zeros(3, np.int32)
+    pixels = grids.confusion_matrix(targets, np.eye(3, dtype=np.float32), names)
+    widest = round(width_of("versicolor"))
+    left = top = widest + 2 * TITLE
+    assert pixels.shape == (top + 121, max(80, left) + 121, 3)
+    left = max(80, left)
+    for column in range(3):
+        above = pixels[top - 4 - 40 : top, left + 40 * column : left + 40 * (column + 1)]
+        assert _is_text(above)
+        assert not _is_text(above[:, :8])
+        assert not _is_text(above[:, -8:])
+    assert not _is_text(pixels[:, :20])
+
+
+def test_cells_grow_with_the_counts() -> None:
+    targets = np.zeros(1_000_000, np.int32)
+    outputs = np.broadcast_to(np.array([1, 0], np.float32), (1_000_000, 2))
+    pixels = grids.confusion_matrix(targets, outputs, ["a", "b"])
+    assert pixels.shape[1] == 80 + 2 * (round(width_of("1000000")) + 8) + 1

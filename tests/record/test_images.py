@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from expt.record import grids
 from expt.record.images import ImageRecorder, draw_validation
 from expt.record.recorder import Image, Scalars
 from expt.record.run import Status
+from expt.record.scatter import predicted_against_true
 
 RANDOM = np.random.default_rng(0)
 NAMES = ("a", "b", "c")
@@ -96,7 +98,7 @@ def test_values(shape: tuple[int, ...]) -> None:
     dataset = make_dataset(shape, task="regression")
     predictions = RANDOM.uniform(size=(30, 2)).astype(np.float32)
     found = drawn(dataset, "regression", predictions)
-    expected = grids.predicted_against_true(dataset.validation.targets, predictions)
+    expected = predicted_against_true(dataset.validation.targets, predictions)
     assert list(found) == ["val/predicted_against_true"]
     np.testing.assert_array_equal(found["val/predicted_against_true"], expected)
 
@@ -119,6 +121,27 @@ def test_reconstructions_of_a_table() -> None:
     outputs = RANDOM.uniform(size=(30, 4)).astype(np.float32)
     found = drawn(dataset, "reconstruction", outputs)
     assert list(found) == ["val/predicted_against_true"]
+    inputs = dataset.validation.first(25)
+    expected = predicted_against_true(inputs, outputs[:25])
+    np.testing.assert_array_equal(found["val/predicted_against_true"], expected)
+
+
+def test_panels_have_the_names_of_columns() -> None:
+    dataset = replace(
+        make_dataset((4,), task="regression"),
+        feature_names=("sepal length", "sepal width", "petal length", "petal width"),
+        other_columns={"target": "price"},
+    )
+    split = replace(dataset.validation, targets=dataset.validation.targets[:, :1])
+    dataset = replace(dataset, train=split, validation=split, test=split)
+    outputs = RANDOM.uniform(size=(30, 4)).astype(np.float32)
+    found = drawn(dataset, "reconstruction", outputs)["val/predicted_against_true"]
+    inputs = dataset.validation.first(25)
+    expected = predicted_against_true(inputs, outputs[:25], dataset.feature_names)
+    np.testing.assert_array_equal(found, expected)
+    found = drawn(dataset, "regression", outputs[:, :1])["val/predicted_against_true"]
+    expected = predicted_against_true(split.targets, outputs[:, :1], ["price"])
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("size", [3, 25, 30])

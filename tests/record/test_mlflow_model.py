@@ -214,11 +214,11 @@ def test_a_tables_signature_and_example_name_its_columns_and_outputs(log: Log) -
     signature = log("table").model.metadata.signature
     assert signature.inputs.input_names() == list(TABLE.columns)
     outputs = {column.name: column.type.name for column in signature.outputs.inputs}
-    assert outputs == {"class": "string", "probability no": "float", "probability yes": "float"}
+    assert outputs == {"target": "string", "probability no": "float", "probability yes": "float"}
     names = [column.name for column in log("scores").model.metadata.signature.outputs.inputs]
-    assert names == ["class", "score no", "score yes"]
+    assert names == ["target", "score no", "score yes"]
     (value,) = log("values").model.metadata.signature.outputs.inputs
-    assert (value.name, value.type.name) == ("value 0", "double")
+    assert (value.name, value.type.name) == ("target", "double")
     example = log("table").model.input_example
     assert list(example.columns) == list(TABLE.columns)
     assert example["share"][0].endswith("%")

@@ -82,6 +82,10 @@ class Weights:
             for index, weights in enumerate(self._weights)
         ]
 
+    @property
+    def non_trainable_variables(self) -> list[Any]:
+        return []
+
     def get_weights(self) -> list[Any]:
         return [weights.copy() for weights in self._weights]
 
@@ -102,6 +106,7 @@ class Fake:
         self.firsts: list[int] = []
         self.progress, self.saved = Progress(), list[int]()
         self.model, self.recorder = Weights(), InMemory()
+        self.model.set_weights([np.array(0)])
         self.watch(LOSS)
         self.schedules: list[Any] = []
         self.run: RunBlock = self.run_block
@@ -127,7 +132,7 @@ class Fake:
         self.now += 100.0
         self.evaluated.append(self.step)
         assert self.model.get_weights() == [self.step + 0.5]
-        loss = self.losses(self.step)
+        loss = self.losses(self.step) if self.step else float("nan")
         return {"loss": loss, "mae": 2 * loss}, np.full((3, 1), self.step, np.float32)
 
     def draw(self, step: int, outputs: NDArray[np.float32]) -> Iterator[Image]:
@@ -198,12 +203,12 @@ def make_fake(monkeypatch: pytest.MonkeyPatch) -> MakeFake:
     ("eval_every", "image_every", "evaluations", "images"),
     [
         ("1ep", None, [4, 8, 10], []),
-        (3, "2ep", [3, 6, 9, 10], [8, 10]),
-        (None, 5, [10], [5, 10]),
+        (3, "2ep", [3, 6, 9, 10], [0, 8, 10]),
+        (None, 5, [10], [0, 5, 10]),
         (None, None, [10], []),
-        ("1ep", "1ep", [4, 8, 10], [4, 8, 10]),
-        (1, 1000, list(range(1, 11)), [10]),
-        (10, 10, [10], [10]),
+        ("1ep", "1ep", [4, 8, 10], [0, 4, 8, 10]),
+        (1, 1000, list(range(1, 11)), [0, 10]),
+        (10, 10, [10], [0, 10]),
     ],
 )
 def test_cadences_are_kept(
@@ -218,6 +223,28 @@ def test_cadences_are_kept(
     assert fake.recorder.steps("val/loss") == evaluations
     assert fake.recorder.image_steps() == images
     assert fake.evaluated == sorted({*evaluations, *images})
+
+
+@pytest.mark.parametrize("begun", [1, 3, 4])
+def test_a_resumed_run_draws_nothing_before_its_first_step(make_fake: MakeFake, begun: int) -> None:
+    fake = make_fake(image_every=100)
+    fake.progress.step = fake.step = begun
+    fake.model.set_weights([np.array(begun)])
+    fake.train()
+    assert fake.recorder.image_steps() == [10]
+
+
+def test_the_evaluation_before_the_first_step_is_no_evaluation_of_the_run(
+    make_fake: MakeFake,
+) -> None:
+    """It may be NaN, is not recorded, and counts neither for the best nor for patience."""
+    fake = make_fake(5, 100, total_steps=20, losses=lambda step: step + 1.0)
+    fake.watch(LOSS, patience=2)
+    outcome = fake.train()
+    assert outcome.step == 15
+    assert (fake.best.step, fake.best.values["val/loss"]) == (5, 6.0)
+    assert min(fake.recorder.steps("val/loss")) == 5
+    assert fake.recorder.image_steps() == [0, 15]
 
 
 @pytest.mark.parametrize(("save_every", "saved"), [(3, [3, 6, 9]), ("1ep", [4, 8]), (None, [])])
@@ -395,7 +422,7 @@ def test_best_is_the_lowest_validation_loss(
 def test_an_evaluation_for_images_alone_is_no_candidate(make_fake: MakeFake) -> None:
     fake = make_fake(eval_every=None, image_every=3, losses=lambda step: float(step))
     fake.train()
-    assert fake.evaluated == [3, 6, 9, 10]
+    assert fake.evaluated == [0, 3, 6, 9, 10]
     assert fake.best.step == 10
 
 
@@ -413,7 +440,7 @@ def test_patience_ends_it_at_an_evaluation(make_fake: MakeFake) -> None:
     assert fake.recorder.steps("val/loss") == [2, 4, 6, 8, 10, 12]
     assert fake.best.step == 6
     assert outcome.values["val/loss"] == outcome.values["train/loss"] == 7.0
-    assert fake.recorder.image_steps() == [3, 6, 9, 12]
+    assert fake.recorder.image_steps() == [0, 3, 6, 9, 12]
 
 
 def test_another_metric_may_be_watched_upwards(make_fake: MakeFake) -> None:
@@ -433,7 +460,7 @@ def test_where_it_stops_it_evaluates_and_draws(make_fake: MakeFake, image_every:
     assert outcome.reason == "train/loss fell below 0.15"
     assert 7 <= outcome.step < 12
     assert fake.recorder.steps("val/loss") == [outcome.step]
-    drawn = {None: [], 1000: [outcome.step], 5: sorted({5, outcome.step})}[image_every]  # type: ignore[index]
+    drawn = {None: [], 1000: [0, outcome.step], 5: sorted({0, 5, outcome.step})}[image_every]  # type: ignore[index]
     assert fake.recorder.image_steps() == drawn
     assert fake.best.step == outcome.step
     assert fake.recorder.steps("train/loss") == list(range(1, outcome.step + 1))
@@ -457,7 +484,7 @@ def test_a_reason_at_the_planned_end_is_none(make_fake: MakeFake, stopping: dict
     fake.watch(LOSS, **stopping)
     outcome = fake.train()
     assert (outcome.step, outcome.reason) == (10, None)
-    assert fake.recorder.image_steps() == [10]
+    assert fake.recorder.image_steps() == [0, 10]
     assert fake.recorder.steps("val/loss")[-1:] == [10]
 
 
@@ -570,6 +597,36 @@ def test_it_finds_the_line_that_the_points_are_on(mode: str) -> None:
     assert recorder.rows("val/loss")[-1][2] < 4e-4
     assert recorder.steps("train/loss") == list(range(1, 71))
     assert recorder.steps("val/mae") == [14, 28, 42, 56, 70]
+
+
+class RandomInEvaluation(keras.layers.Layer):
+    """Adds noise whether the model trains or not, as a sampling layer does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seeds = keras.random.SeedGenerator(1)
+
+    def call(self, inputs: Any) -> Any:
+        return inputs + keras.random.normal(keras.ops.shape(inputs), seed=self.seeds)
+
+
+def test_outputs_for_images_leave_random_layers_as_they_were() -> None:
+    """`loop.image_every` has no part in a run's identity, so it must not change its numbers."""
+    dataset = Linear(weights=[1.0], bias=0.0, noise=0.1, num_examples=20, batch_size=2).load()
+    layer = RandomInEvaluation()
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1), layer])
+    objective = Objective(of_one_type(mse), {}, lambda outputs: outputs)
+    evaluation = Evaluation(
+        make_evaluate(model, objective, dataset.validation, "graph"),
+        partial(averages_in_place, [model], [keras.optimizers.SGD(0.1)]),
+        LOSS,
+        Best([model], LOSS),
+    )
+    state = layer.seeds.state.numpy()
+    outputs = evaluation.outputs()
+    np.testing.assert_array_equal(layer.seeds.state.numpy(), state)
+    np.testing.assert_array_equal(evaluation.run(1)[1], outputs)
+    assert (layer.seeds.state.numpy() != state).any()
 
 
 def test_averages_do_not_change_how_it_trains() -> None:

@@ -66,5 +66,6 @@ def test_indices_are_those_of_the_order() -> None:
 
 
 @pytest.mark.parametrize(("cadence", "drawn"), [("1ep", True), (100, True), (None, False)])
-def test_the_end_is_drawn_unless_never(cadence: Any, drawn: bool) -> None:
-    assert make_plan(image_every=cadence).draws_at_end is drawn
+def test_the_beginning_and_the_end_are_drawn_unless_never(cadence: Any, drawn: bool) -> None:
+    plan = make_plan(image_every=cadence)
+    assert plan.draws_at_end is plan.draws_after(0) is drawn

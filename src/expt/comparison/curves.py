@@ -14,7 +14,10 @@ from expt.comparison.variants import Variant
 from expt.record.journal import FILE_NAME
 
 _POINTS = 200  # that a curve keeps at least, if it has them
-_MOST_RUNS = 1000  # of a variant; more seeds make a band no more precise to the eye
+_MOST_RUNS = 200  # of a variant; more seeds make a band no more precise to the eye
+
+Points = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Steps and values of one metric of one run, each of shape [points]."""
 
 
 @dataclass(frozen=True)
@@ -34,38 +37,61 @@ class Curve:
     high: NDArray[np.float64]
 
 
-def curve(variant: Variant, metric: str) -> Curve | None:
-    """Returns the curve of a variant's counted runs; None if none of them recorded the metric."""
+def curves(variant: Variant, metrics: Sequence[str]) -> dict[str, Curve]:
+    """Returns the curves of a variant's counted runs, of the metrics that any of them recorded."""
     paths = [run.directory / FILE_NAME for run in variant.counted[:_MOST_RUNS]]
-    points = [found for path in paths if len((found := read_points(path, metric))[0])]
-    return average(points) if points else None
+    runs = [read_points(path, metrics) for path in paths]
+    return {
+        metric: average(points)
+        for metric in metrics
+        if (points := [found[metric] for found in runs if len(found[metric][0])])
+    }
 
 
-def read_points(path: Path, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns steps and values of one metric, of a long journal some that are evenly spaced.
+def read_points(path: Path, metrics: Sequence[str]) -> dict[str, Points]:
+    """Returns steps and values of some metrics, of a long journal some that are evenly spaced.
 
-    Lines are looked at as bytes, and only those that are kept are parsed. What can't be read is
-    left out.
+    Lines are searched as bytes, and only those that are kept are parsed. Damaged lines are left
+    out.
     """
-    needle, kept, stride, last = f"{json.dumps(metric)}:".encode(), list[bytes](), 1, b""
-    count = 0
+    thinned = {metric: _Thinned(f"{json.dumps(metric)}:".encode()) for metric in metrics}
     try:
         with path.open("rb") as file:
             for line in file:
-                if needle not in line:
-                    continue
-                last = line
-                if count % stride == 0:
-                    kept.append(line)
-                    if len(kept) >= 2 * _POINTS:
-                        kept, stride = kept[::2], 2 * stride
-                count += 1
+                for lines in thinned.values():
+                    lines.add(line)
     except OSError:
-        return np.empty(0), np.empty(0)
-    if last and kept[-1] is not last:
-        kept.append(last)
+        return {metric: (np.empty(0), np.empty(0)) for metric in metrics}
+    return {metric: _parsed(lines.all(), metric) for metric, lines in thinned.items()}
+
+
+class _Thinned:
+    """The lines with a needle: evenly spaced ones and the last, fewer than twice `_POINTS`."""
+
+    def __init__(self, needle: bytes) -> None:
+        self._needle = needle
+        self._kept: list[bytes] = []
+        self._stride, self._count, self._last = 1, 0, b""
+
+    def add(self, line: bytes) -> None:
+        if self._needle not in line:
+            return
+        self._last = line
+        if self._count % self._stride == 0:
+            self._kept.append(line)
+            if len(self._kept) >= 2 * _POINTS:
+                self._kept, self._stride = self._kept[::2], 2 * self._stride
+        self._count += 1
+
+    def all(self) -> list[bytes]:
+        if self._last and self._kept[-1] is not self._last:
+            return [*self._kept, self._last]
+        return self._kept
+
+
+def _parsed(lines: Sequence[bytes], metric: str) -> Points:
     found = []
-    for line in kept:
+    for line in lines:
         try:
             record = json.loads(line)
             point = float(record["step"]), float(record[metric])
@@ -77,7 +103,7 @@ def read_points(path: Path, metric: str) -> tuple[NDArray[np.float64], NDArray[n
     return steps, values
 
 
-def average(points: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> Curve:
+def average(points: Sequence[Points]) -> Curve:
     """Averages runs on the steps of the longest; between its steps a run is interpolated."""
     grid = max((steps for steps, _ in points), key=lambda steps: (steps[-1], len(steps)))
     values = np.stack([np.interp(grid, *run, left=np.nan, right=np.nan) for run in points])

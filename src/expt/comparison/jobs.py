@@ -9,7 +9,7 @@ from pathlib import Path
 from expt.comparison.reading import UNREADABLE, ComparedRun, read_compared
 from expt.comparison.values import plain
 from expt.record.planned import Entry, given, read_entries
-from expt.runs.find import folder_above
+from expt.runs.sweeps import reused_run
 
 _RUN_FILE, _HYDRA = "run.json", ".hydra"
 
@@ -36,7 +36,9 @@ class JobPlace:
         """The directory of its run, or of the one that stands in for it; None without either."""
         if self.entry is None:
             return self.directory if (self.directory / _RUN_FILE).is_file() else None
-        return None if self.entry.reused is None else self._earlier(self.entry.reused)
+        if self.entry.reused is None:
+            return None
+        return reused_run(self.directory.parent.resolve(), self.entry.reused)
 
     def read(self) -> ComparedRun | None:
         """Reads its run; None if the job has not begun."""
@@ -57,23 +59,6 @@ class JobPlace:
             reason=None if reason is None else plain(reason),
             params=given(self.entry.overrides),
         )
-
-    def _earlier(self, reused: str) -> Path | None:
-        """What the plan names, if it is a run in the same folder of all runs.
-
-        A plan names the place of the time: the folder may have been moved or copied since.
-        """
-        sweep = self.directory.parent.resolve()
-        outputs = folder_above(sweep, None)
-        if outputs is None:
-            outputs = sweep.parents[min(2, len(sweep.parents) - 1)]  # OUTPUTS/sweeps/DATE/SWEEP
-        named = Path(os.path.normpath(sweep / reused))
-        starts = [depth for depth, part in enumerate(named.parts) if part in ("runs", "sweeps")]
-        for earlier in (named, *(outputs.joinpath(*named.parts[start:]) for start in starts)):
-            is_inside = earlier.resolve().is_relative_to(outputs.resolve())
-            if is_inside and (earlier / _RUN_FILE).is_file():
-                return earlier
-        return None
 
 
 def jobs_in(folder: Path) -> Iterator[JobPlace]:

@@ -22,20 +22,18 @@ def write_files(comparison: Comparison, targets: Mapping[str, Path], title: str)
         if kind in targets:
             write(comparison, _with_folder(targets[kind]), title)
             yield targets[kind]
-    if "plots" not in targets and "html" not in targets:
-        return
     # Not above: they import matplotlib and Pillow, which a table does without.
-    from expt.comparison.page import write_page
-    from expt.comparison.plots import draw_plots
-
-    plots = list(draw_plots(comparison))
     if "plots" in targets:
-        for name, _, png in plots:
+        from expt.comparison.plots import draw_plots
+
+        for name, _, png in draw_plots(comparison):
             path = _with_folder(targets["plots"] / f"{name}.png")
             path.write_bytes(png)
             yield path
     if "html" in targets:
-        write_page(comparison, _with_folder(targets["html"]), title, plots)
+        from expt.comparison.page import write_page
+
+        write_page(comparison, _with_folder(targets["html"]), title)
         yield targets["html"]
 
 

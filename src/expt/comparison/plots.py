@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from expt.comparison.cells import metric_title
-from expt.comparison.curves import curve
+from expt.comparison.curves import curves
+from expt.comparison.grouping import (
+    Effect,
+    by_rank,
+    find_effects,
+    is_number,
+    measured_values,
+    pair_means,
+)
 from expt.comparison.reading import BEST
-from expt.comparison.statistics import summarize
 from expt.comparison.table import Comparison
 from expt.comparison.values import as_text, decimals, plain
-from expt.comparison.variants import Variant, is_larger_better, labels
+from expt.comparison.variants import is_larger_better, labels
 from expt.runs.find import file_name
 
 if TYPE_CHECKING:
@@ -35,22 +42,27 @@ def draw_plots(comparison: Comparison) -> Iterator[tuple[str, str, bytes]]:
         return
     if (png := _curves(comparison, leading.removeprefix(BEST))) is not None:
         yield "curves", f"{plain(leading.removeprefix(BEST))} by step", png
-    strongest = _by_effect(comparison, leading)
-    for key in strongest[:_MOST_EFFECTS]:
+    effects = find_effects(comparison, leading)
+    for effect in effects[:_MOST_EFFECTS]:
         yield (
-            f"effect_{file_name(key)}",
-            f"effect of {plain(key)}",
-            _effect(comparison, key, leading),
+            f"effect_{file_name(effect.key)}",
+            f"effect of {plain(effect.key)}",
+            _effect(effect, leading),
         )
-    for down, across in combinations(strongest[:_MOST_IN_PAIRS], 2):
+    strongest = [effect.key for effect in effects[:_MOST_IN_PAIRS]]
+    for down, across in combinations(strongest, 2):
         name = f"heatmap_{file_name(down)}_{file_name(across)}"
         title = f"{plain(down)} and {plain(across)}"
         yield name, title, _heat_map(comparison, down, across, leading)
 
 
 def _curves(comparison: Comparison, metric: str) -> bytes | None:
-    variants = _by_rank(comparison)
-    drawn = [(v, found) for v in variants[:_MOST_CURVES] if (found := curve(v, metric)) is not None]
+    variants = by_rank(comparison)
+    drawn = [
+        (variant, found)
+        for variant in variants[:_MOST_CURVES]
+        if (found := curves(variant, [metric]).get(metric)) is not None
+    ]
     if not drawn:
         return None
     figure, axes = _figure(9, 4.8)
@@ -75,12 +87,11 @@ def _curves(comparison: Comparison, metric: str) -> bytes | None:
     return _png(figure)
 
 
-def _effect(comparison: Comparison, key: str, leading: str) -> bytes:
-    """Each run's value as a point, and the mean with its interval for each value."""
-    groups = _groups(comparison, key, leading)
-    figure, axes = _figure(min(4.6 + 0.35 * len(groups), 12), 3.8)
-    options = list(groups)
-    numeric = [value for value in options if _is_number(value)]
+def _effect(effect: Effect, leading: str) -> bytes:
+    """A thin line for each setting of the other parameters, and the mean for each value."""
+    options = effect.values
+    figure, axes = _figure(min(4.6 + 0.35 * len(options), 12), 3.8)
+    numeric = [value for value in options if is_number(value)]
     places: list[float] = list(range(len(options)))
     if len(numeric) == len(options):
         places = [float(value) for value in options]
@@ -91,29 +102,22 @@ def _effect(comparison: Comparison, key: str, leading: str) -> bytes:
         axes.set_xticks(places, [_clipped(as_text(value), 24) for value in options])
         axes.tick_params(axis="x", rotation=35 if steep else 0)
         axes.set_xlim(-0.6, len(options) - 0.4)
-    for place, values in zip(places, groups.values(), strict=True):
-        found = summarize(values)
-        axes.plot([place] * len(values), values, "_", color="#e0a66b", markersize=9, zorder=2)
-        axes.errorbar(
-            place, found.mean, found.half_width, fmt="o", color="#1f4e8c", capsize=6, zorder=3
-        )
-    axes.set(xlabel=_clipped(plain(key)), ylabel=_clipped(metric_title(leading)))
-    axes.set_title("each run, and mean with 95 % interval over all runs of a value", fontsize=9)
+    for setting in effect.settings.values():
+        across = sorted(setting)
+        means = [setting[place].mean for place in across]
+        axes.plot([places[place] for place in across], means, ".-", color="#a0a8b0", linewidth=0.9)
+    axes.plot(places, effect.means, "o", color="#1f4e8c", markersize=8, zorder=3)
+    axes.set(xlabel=_clipped(plain(effect.key)), ylabel=_clipped(metric_title(leading)))
+    title = "lines: the other parameters are equal; points: means"
+    axes.set_title(title if effect.is_paired else "the other parameters differ too", fontsize=9)
     return _png(figure)
 
 
 def _heat_map(comparison: Comparison, down: str, across: str, leading: str) -> bytes:
-    rows = list(_groups(comparison, down, leading))[:_MOST_OPTIONS]
-    columns = list(_groups(comparison, across, leading))[:_MOST_OPTIONS]
-    cells: dict[tuple[str, str], list[float]] = {}
-    for variant in comparison.variants:
-        pair = as_text(variant.params[down]), as_text(variant.params[across])
-        cells.setdefault(pair, []).extend(variant.values(leading).values())
-    means = np.full((len(rows), len(columns)), np.nan)
-    for i, row in enumerate(rows):
-        for j, column in enumerate(columns):
-            values = cells.get((as_text(row), as_text(column)))
-            means[i, j] = np.mean(values) if values else np.nan
+    rows = measured_values(comparison, down)[:_MOST_OPTIONS]
+    columns = measured_values(comparison, across)[:_MOST_OPTIONS]
+    means = np.array(pair_means(comparison, down, across, leading))
+    means = means[: len(rows), : len(columns)]
     figure, axes = _figure(min(3.4 + 0.85 * len(columns), 14), min(2.2 + 0.45 * len(rows), 12))
     larger = is_larger_better(leading, comparison.larger_is_better)
     image = axes.imshow(means, aspect="auto", cmap="viridis" if larger else "viridis_r")
@@ -137,43 +141,6 @@ def _write_numbers(axes: "Axes", means: Any, larger: bool) -> None:
             is_light = (share if larger else 1 - share) > 0.6
             color = "black" if is_light else "white"
             axes.text(j, i, f"{mean:.{places}f}", ha="center", va="center", color=color, fontsize=8)
-
-
-def _by_effect(comparison: Comparison, leading: str) -> list[str]:
-    """The parameters whose values' means are farthest apart come first."""
-    spans = {}
-    for key in comparison.parameters:
-        means = [np.mean(values) for values in _groups(comparison, key, leading).values()]
-        if len(means) > 1:
-            spans[key] = float(max(means) - min(means))
-    return sorted(spans, key=lambda key: -spans[key])
-
-
-def _groups(comparison: Comparison, key: str, leading: str) -> dict[Any, list[float]]:
-    """All counted runs' values by the parameter's value: numbers in order, then texts."""
-    found: dict[str, tuple[Any, list[float]]] = {}
-    for variant in comparison.variants:
-        value = variant.params[key]
-        _, values = found.setdefault(as_text(value), (value, []))
-        values.extend(variant.values(leading).values())
-    ordered = sorted(
-        ((text, value, values) for text, (value, values) in found.items() if values),
-        key=lambda one: (0, float(one[1]), "") if _is_number(one[1]) else (1, 0.0, one[0]),
-    )
-    return {value if _is_number(value) else text: values for text, value, values in ordered}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _by_rank(comparison: Comparison) -> list[Variant]:
-    """Variants by their leading metric, whatever the table is sorted by."""
-    leading = comparison.leading
-    assert leading is not None
-    sign = -1 if is_larger_better(leading, comparison.larger_is_better) else 1
-    measured = [variant for variant in comparison.variants if variant.counted]
-    return sorted(measured, key=lambda variant: sign * variant.summaries[leading].mean)
 
 
 def _clipped(text: str, length: int = _LONGEST_LABEL) -> str:

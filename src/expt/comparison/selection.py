@@ -4,16 +4,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from expt.comparison.filters import filtered
 from expt.comparison.jobs import JobPlace, jobs_in
 from expt.comparison.reading import ComparedRun
-from expt.comparison.values import as_text, plain
-from expt.errors import UserError, hint, nearest
-from expt.record.quoting import split_at_commas, unquoted
-from expt.runs.order import sweeps_by_age
-
-_MOST_NAMED = 20  # values in a message
+from expt.comparison.values import plain
+from expt.errors import UserError
+from expt.runs.best import find_best, is_best
+from expt.runs.names import all_named, directory_of, suggestion
+from expt.runs.order import SWEEP_FILE
+from expt.runs.sweeps import newest_sweep
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ def select(names: Sequence[str], filters: Sequence[str], output_dir: Path) -> Se
     """Finds runs and reads them.
 
     Args:
-        names: Run directories, folders that hold some, or `latest`, the newest sweep. Without any
-            it is the newest sweep; all of the output directory if there is none, or if a filter
-            gives an experiment's name.
+        names: Directories or names of runs and sweeps, folders that hold some, `best`, or
+            `latest`, the newest sweep. Without any it is the newest sweep; all of the output
+            directory if there is none, or if a filter gives an experiment's name.
         filters: `KEY=VALUE` or `KEY=VALUE,VALUE`: a parameter, `name` or `status`.
         output_dir: The folder of all runs.
 
@@ -58,7 +58,7 @@ def select(names: Sequence[str], filters: Sequence[str], output_dir: Path) -> Se
         jobs |= {os.path.abspath(job.run or job.directory): job for job in found}  # noqa: PTH100
     read = [job.read() for job in jobs.values()]
     runs = [run for run in read if run is not None]
-    chosen = _filtered(runs, filters)
+    chosen = filtered(runs, filters)
     title = ", ".join(_shown(folder) for folder in folders)
     if filters:
         title += f" with {' '.join(filters)}"
@@ -66,24 +66,24 @@ def select(names: Sequence[str], filters: Sequence[str], output_dir: Path) -> Se
     return Selection(plain(title), chosen, notes)
 
 
-def newest_sweep(output_dir: Path) -> Path | None:
-    """Returns the directory of the sweep that began last, if there is one with a run in it."""
-    for folder in reversed(sweeps_by_age(output_dir)):
-        if any(map(_has_begun, jobs_in(folder))):
-            return folder
-    return None
-
-
 def _folder(name: str, output_dir: Path) -> Path:
     if name == "latest":
         return _default(output_dir, is_whole=False)
     # Those of os.path never raise, whatever the name is.
     for folder in (Path(os.path.expanduser(name)), output_dir / name):  # noqa: PTH111
-        if folder.is_dir():
+        if os.path.isdir(folder):  # noqa: PTH112
             return folder
+    if is_best(name):
+        return find_best(name, output_dir).run.directory
+    sweeps, runs = all_named(output_dir, SWEEP_FILE), all_named(output_dir)
+    named = directory_of(name, sweeps, output_dir) or directory_of(name, runs, output_dir)
+    if named is not None:
+        return named
+    known = ("latest", "best", *(one.name for one in (*sweeps, *runs)))
     raise UserError(
-        f"{name}: there is no such folder. Expected a run's directory, a sweep's, a folder that "
-        "holds some, 'latest', or a filter KEY=VALUE such as act=relu or status=FINISHED."
+        f"{name}: there is no such folder. Expected the directory or the name of a run or a sweep, "
+        "a folder that holds some, 'latest', 'best', or a filter KEY=VALUE such as act=relu or "
+        f"status=FINISHED.{suggestion(name, known)}"
     )
 
 
@@ -107,45 +107,3 @@ def _notes(waiting: int, reused: int) -> list[str]:
         runs = f"{reused} runs are" if reused > 1 else "1 run is"
         notes.append(f"{runs} of an earlier time, reused by the sweep.")
     return notes
-
-
-def _filtered(runs: Sequence[ComparedRun], filters: Sequence[str]) -> Sequence[ComparedRun]:
-    for text in filters:
-        key, _, wanted = text.partition("=")
-        values = [_value(run, key) for run in runs]
-        known = {"name", "status", *(key for run in runs for key in run.params)}
-        if key not in known:
-            near = nearest(key, known)
-            question = f" Did you mean {near!r}?" if near else ""
-            raise UserError(
-                f"{text}: no run has a parameter {key!r}.{question} Expected one that the runs "
-                "have, such as act, optimizer.learning_rate or seed; or name, or status."
-            )
-        options = {_normal(unquoted(one)) for one in (wanted, *split_at_commas(wanted))}
-        kept = [run for run, value in zip(runs, values, strict=True) if value in options]
-        if not kept:
-            present = sorted({value for value in values if value is not None})
-            more = len(present) - _MOST_NAMED
-            tail = f" (and {more} more)" if more > 0 else ""
-            raise UserError(
-                f"{text}: no run has this value. {hint(wanted, present[:_MOST_NAMED])[:-1]}{tail}."
-            )
-        runs = kept
-    return runs
-
-
-def _value(run: ComparedRun, key: str) -> str | None:
-    if key == "name":
-        return run.experiment
-    if key == "status":
-        return run.status
-    return _normal(run.params[key]) if key in run.params else None
-
-
-def _normal(value: Any) -> str:
-    """One text for all ways to write a value: `1e-3` and `0.001`, `[1, 2]` and `[1,2]`."""
-    text = as_text(value)
-    try:
-        return as_text(float(text))
-    except ValueError:
-        return text.replace(" ", "") if text.startswith("[") else text

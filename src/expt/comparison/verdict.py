@@ -44,7 +44,11 @@ def _certainty(comparison: Comparison, best: Variant, others: Sequence[Variant])
     )
     gap = f"{_name(nearest, best, [best])}, {_gap(nearest, best, leading, _places(comparison, leading))}"
     if counts[Verdict.WORSE] == len(others):
-        start = "Significant" if len(others) == 1 else f"All {len(others)} others are significantly worse"
+        start = (
+            "Significant"
+            if len(others) == 1
+            else f"All {len(others)} others are significantly worse"
+        )
         return f"{start}: the nearest is {gap}.{_on_choice(others)}"
     parts = []
     if counts[Verdict.INCONCLUSIVE]:

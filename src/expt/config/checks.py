@@ -11,6 +11,7 @@ import yaml
 
 from expt.config import schema
 from expt.config.compose import Job
+from expt.config.full_keys import meant
 from expt.config.hashes import flatten
 from expt.config.instantiate import ACCUMULATION_KEY, DECAY_KEY, HORIZON_KEY, check_target, targets
 from expt.config.location import config_directory, options
@@ -81,6 +82,8 @@ def check(job: Job) -> None:
     config = job.config
     _check_parts(config)
     _check_present(config)
+    if not config["name"].strip():
+        raise UserError(f"name={config['name']}: expected the name of an MLflow experiment.")
     _check_known(config)
     _check_loop(config)
     _check_sweep(config["sweep"])
@@ -156,7 +159,9 @@ def _check_known(config: Mapping[str, Any]) -> None:
         names = [field.name for field in fields(known)]
         for key in node:
             if key not in names:
-                raise UserError(f"{prefix}{key}: there is no such key. {hint(str(key), names)}")
+                question = meant(f"{prefix}{key}", node[key], flatten(config))
+                known = question or hint(str(key), names)
+                raise UserError(f"{prefix}{key}: there is no such key. {known}")
 
 
 def part_nodes(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

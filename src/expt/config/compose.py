@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from expt.config import schema
 from expt.config.grid import expand
+from expt.config.groups import check_choices
 from expt.config.hydra_errors import hydras_errors_as_ours
 from expt.config.instantiate import mappings, targets
 from expt.config.location import config_directory
@@ -112,6 +113,8 @@ class Composed:
             number: Of the job in its sweep, from 0.
             varied: Those of its overrides that not all jobs have; they name its directory.
         """
+        typed = composed.hydra.overrides
+        check_choices(composed.hydra.runtime.choices, [*typed.task, *typed.hydra])
         own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
         job, subdirectory = Job.from_hydra(own, composed.hydra), ""
         if number is not None:
@@ -173,7 +176,7 @@ def compose_whole(
     """
     multirun = multirun or "hydra.mode=MULTIRUN" in overrides
     overrides = normalize(overrides, multirun)
-    with hydras_errors_as_ours(overrides), _hydra(config_dir):
+    with hydras_errors_as_ours(overrides), composing(config_dir):
         modes = ["hydra.mode=MULTIRUN"] if multirun else []
         if not multirun:
             config = compose("config", [*overrides, *modes], return_hydra_config=True)
@@ -244,8 +247,8 @@ class _UsersFolder(SearchPathPlugin):
 
 
 @contextmanager
-def _hydra(config_dir: str | None) -> Iterator[None]:
-    """Readies Hydra for composing."""
+def composing(config_dir: str | None) -> Iterator[None]:
+    """Readies Hydra for composing; see `prepare_hydra`."""
     prepare_hydra(config_dir)
     with initialize_config_dir(str(config_directory()), version_base="1.3", job_name="run"):
         yield

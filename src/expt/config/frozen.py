@@ -12,10 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 from expt.config import schema
 from expt.config.checks import part_nodes
 from expt.config.compose import Job, check_config_dir, compose_jobs
-from expt.config.hydra_errors import hydras_errors_as_ours
+from expt.config.full_keys import meant
+from expt.config.hydra_errors import full_keys, hydras_errors_as_ours
 from expt.config.location import options
 from expt.config.overrides import normalize
-from expt.errors import UserError, hint
+from expt.errors import UserError, hint, nearest
 from expt.train.backend import THREADS
 
 CONFIG_FILE = Path(".hydra") / "config.yaml"
@@ -175,7 +176,9 @@ def _set(config: DictConfig, override: Override) -> None:
     known = [str(name) for name in node] if isinstance(node, DictConfig) else []
     if last not in known and not override.is_add():
         public = [name for name in known if not name.startswith("_")]
-        raise UserError(f"{key}: there is no such key. {hint(last, public)}")
+        value = str(override.input_line).partition("=")[2]
+        question = None if nearest(last, public) else meant(key, value, full_keys(config))
+        raise UserError(f"{key}: there is no such key. {question or hint(last, public)}")
     OmegaConf.update(config, key, override.value(), force_add=override.is_add())
 
 

@@ -1,10 +1,13 @@
 """Hydra's errors in the users' words."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -12,6 +15,9 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from expt.config.full_keys import meant, meant_option, takes_list
+from expt.config.groups import takes_several
+from expt.config.hashes import flatten
 from expt.config.location import options
 from expt.errors import UserError, hint, nearest
 from expt.record.quoting import quoted, tokens
@@ -19,6 +25,7 @@ from expt.record.quoting import quoted, tokens
 _CONVERSION = re.compile(
     r"Value '(?P<value>.*)' of type '.*' could not be converted to (?P<type>\w+)"
 )
+_SEVERAL = re.compile(r"Ambiguous value for argument '(?P<key>[^=']+)=(?P<values>.*)'\n")
 _PARTS = ("data", "model", "act", "loss", "optimizer", "schedule")
 _PAIRS = {"[": "]", "{": "}", "(": ")"}
 _TYPE_NAMES = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
@@ -41,10 +48,9 @@ def hydras_errors_as_ours(overrides: list[str]) -> Iterator[None]:
     except MissingMandatoryValue as error:
         raise UserError(f"{error.full_key} has no value; give one: {error.full_key}=…") from error
     except OverrideParseException as error:
-        reason = _unclosed(error.override) or str(error)
-        raise UserError(f"{error.override!r} is not of the form key=value: {reason}") from error
+        raise UserError(_unparsed(error)) from error
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_composition(error)) from error
+        raise UserError(_composition(error, overrides)) from error
     except ValueError as error:
         raise UserError(_value(error, overrides)) from error
     except (TypeError, AttributeError) as error:  # of a list where an option's name must stand
@@ -52,6 +58,13 @@ def hydras_errors_as_ours(overrides: list[str]) -> Iterator[None]:
         raise UserError(
             f"{given}: Hydra can't compose this ({error}). Expected GROUP=OPTION and KEY=VALUE."
         ) from error
+
+
+def _unparsed(error: OverrideParseException) -> str:
+    given, reason = f"{error.override!r} is not of the form key=value", _unclosed(error.override)
+    if reason is None and "=" not in error.override:
+        return f"{given}. {meant_option(error.override) or 'Expected such as act=tanh.'}"
+    return f"{given}: {reason or error}"
 
 
 def _unclosed(override: str) -> str | None:
@@ -80,28 +93,64 @@ def _missing_config(error: MissingConfigException) -> str:
     return f"{group}={option}: there is no such option. {hint(option, valid)}"
 
 
+def several_values(key: str, values: str) -> str:
+    """Describes several values where one is expected, and how they may be meant."""
+    sweep = f"{key}={values} with -m, to train a job with each"
+    if takes_several(key) or takes_list(key):
+        return f"{key}={values}: expected a list. Did you mean {key}=[{values}], or {sweep}?"
+    list_too = f" A list is written {key}=[{values}]." if "." in key else ""
+    return f"{key}={values}: expected one value. Did you mean {sweep}?{list_too}"
+
+
+def _unknown(key: str, parent: Any, overrides: Sequence[str]) -> str:
+    """Describes a key that is not in the config, with what it may be meant to be."""
+    prefix, _, last = key.rpartition(".")
+    valid = [str(name) for name in parent if name != "hydra"]
+    public = [name for name in valid if not name.startswith("_")]
+    where = f"in {prefix!r}" if prefix else "at the top level"
+    typed = {name.lstrip("+~"): value for name, _, value in (o.partition("=") for o in overrides)}
+    given = f"={typed[key]}" if key in typed else ""
+    known = f"{key}{given}: there is no key {last!r} {where}."
+    near = nearest(last, public) if prefix else None
+    question = None if near else meant(key, typed.get(key), full_keys(parent))
+    if question is not None:
+        return f"{known} {question}"
+    known += f" {hint(last, public)}"
+    if prefix in _PARTS and near is None:
+        known += f" An argument that the yaml does not list is added so: +{key}=…"
+    return known
+
+
+def full_keys(node: Any) -> list[str]:
+    """Returns the full keys of the whole config that a node is a part of."""
+    root = node
+    while root._get_parent() is not None:
+        root = root._get_parent()
+    container = OmegaConf.to_container(root, resolve=False)
+    assert isinstance(container, dict)
+    return list(flatten({str(k): v for k, v in container.items() if k != "hydra"}))
+
+
 def _value(error: ValueError, overrides: list[str]) -> str:
-    """Names the group that was set to null; Hydra does not say which one it was."""
-    for group in (o.removesuffix("=null") for o in overrides if o.endswith("=null")):
-        if valid := options(group):
-            return f"{group}=null: {error}. Valid: {', '.join(valid)}."
+    """Names the group that was given no name; Hydra does not say which one it was."""
+    for override in OverridesParser.create().parse_overrides(overrides):
+        valid = options(override.key_or_group)
+        if valid and not isinstance(override.value(), str | list):
+            return (
+                f"{override.input_line}: expected one of the group's options: {', '.join(valid)}."
+            )
     return str(error)
 
 
-def _composition(error: Exception) -> str:
+def _composition(error: Exception, overrides: Sequence[str]) -> str:
+    if match := _SEVERAL.match(str(error)):
+        return several_values(match["key"], match["values"])
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if not isinstance(cause, OmegaConfBaseException) or cause.full_key is None:
         return str(error)
     key = cause.full_key
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
-        prefix, _, last = key.rpartition(".")
-        valid = [str(name) for name in cause.parent_node if name != "hydra"]
-        public = [name for name in valid if not name.startswith("_")]
-        where = f"in {prefix!r}" if prefix else "at the top level"
-        known = f"{key}: there is no key {last!r} {where}. {hint(last, public)}"
-        if prefix in _PARTS and nearest(last, public) is None:
-            known += f" An argument that the yaml does not list is added so: +{key}=…"
-        return known
+        return _unknown(key, cause.parent_node, overrides)
     message = str(cause).splitlines()[0]
     if match := _CONVERSION.fullmatch(message):
         return f"{key}={match['value']}: expected {_TYPE_NAMES.get(match['type'], match['type'])}."

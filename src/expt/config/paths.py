@@ -14,8 +14,10 @@ def expanded(path: str | Path, key: str = "") -> Path:
         key: What the user gave it as, such as `output_dir=`, for messages.
 
     Raises:
-        UserError: There is no such user.
+        UserError: It is empty, or there is no such user.
     """
+    if not str(path).strip():
+        raise UserError(f"{key}{path}: expected a path, which must not be empty.")
     place = os.path.expanduser(path)  # noqa: PTH111  pathlib's raises where there is no such user
     if str(place).startswith("~") and not os.path.lexists(place):
         user = str(place).partition(os.sep)[0]

@@ -1,5 +1,6 @@
 """The predictions as a file."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,30 @@ _MOST_NAMED = 8
 _KINDS = {"probability": "probabilities", "score": "scores, not probabilities,"}
 
 
-def check_outputs(path: Path) -> None:
+def check_outputs(path: Path, inputs: Path, *, force: bool = False) -> None:
     """Checks that a file for the predictions can be made.
+
+    Args:
+        path: The file.
+        inputs: What the predictions are for, which is never overwritten.
+        force: Whether a file that exists may be overwritten.
 
     Raises:
         UserError: It exists, its ending is unknown, or its folder is missing.
     """
     if path.suffix not in FORMATS:
         raise UserError(f"{path}: expected a file that ends in {', '.join(FORMATS)}.")
-    if path.exists():
-        raise UserError(f"{path} exists already; choose another name, nothing is written over.")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; expected the name of a file.")
+    if path.exists() and inputs.exists() and path.samefile(inputs):
+        raise UserError(
+            f"{path} holds the inputs, which are not overwritten; choose another name for the "
+            "predictions."
+        )
+    if os.path.lexists(path) and not force:
+        raise UserError(
+            f"{path} exists already. Choose another name, or overwrite the file with --force."
+        )
     if not path.absolute().parent.is_dir():
         raise UserError(f"{path}: there is no folder {path.absolute().parent}.")
 
@@ -45,6 +60,7 @@ def write(
     about: Mapping[str, Sequence[Any]],
     table: Mapping[str, NDArray[Any]],
     outputs: NDArray[Any],
+    label: str | None,
 ) -> None:
     """Writes predictions atomically.
 
@@ -53,6 +69,7 @@ def write(
         about: Columns that say which input each prediction is for, such as `file`; may be empty.
         table: The predictions as columns.
         outputs: The predictions as one array.
+        label: Which of the columns holds predicted classes; None for values.
     """
     partial = path.with_name(f"partial-{path.name}")
     if path.suffix == ".csv":
@@ -63,8 +80,8 @@ def write(
         np.save(partial, outputs)
     else:
         arrays: dict[str, Any] = {"predictions": outputs}
-        if "class" in table:
-            arrays["classes"] = table["class"]
+        if label is not None:
+            arrays["classes"] = table[label]
         arrays |= {f"{name}s": np.asarray(values) for name, values in about.items()}
         np.savez(partial, **arrays)
     partial.replace(path)

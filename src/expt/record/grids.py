@@ -1,21 +1,32 @@
 """Pictures of what a model predicts, drawn with NumPy and Pillow, which take milliseconds."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from expt.record.drawn_text import (
+    BLACK,
+    BLUE,
+    GRAY,
+    RED,
+    fitted,
+    font,
+    one_line,
+    upright,
+    width_of,
+)
 
 Pixels = NDArray[np.uint8]
 """A picture: uint8, shape [height, width, 3]."""
 
 _SIDE = 5
 _CELL = 112
-_TITLE = 18
+_LINE = 18  # of a title
 _MARGIN = 6
-_BLACK, _GRAY, _RED, _BLUE = (20, 20, 20), (150, 150, 150), (205, 20, 20), (31, 119, 180)
+_LARGEST_LABEL = 160  # pixels, of a class beside a confusion matrix
 
 
 def prediction_grid(
@@ -33,9 +44,7 @@ def prediction_grid(
         class_names: By class number.
     """
     predicted = predictions.argmax(axis=-1)
-    titles = [
-        f"{class_names[p]} (true {class_names[t]})" for p, t in zip(predicted, targets, strict=True)
-    ]
+    titles = _titles(predicted, [""] * len(predicted), targets, class_names)
     return image_grid(images, titles, (predicted != targets).tolist())
 
 
@@ -71,11 +80,41 @@ def mistake_grid(
         are_probabilities: Whether to write predictions as percentages.
     """
     predicted, form = predictions.argmax(axis=-1), ".0%" if are_probabilities else ".3g"
-    titles = [
-        f"{class_names[p]} {value:{form}} (true {class_names[t]})"
-        for p, t, value in zip(predicted, targets, predictions.max(axis=-1), strict=True)
-    ]
+    if not len(images):
+        return _note("no mistakes")
+    values = [f" {value:{form}}" for value in predictions.max(axis=-1)]
+    titles = _titles(predicted, values, targets, class_names)
     return image_grid(images, titles, [True] * len(images))
+
+
+def _titles(
+    predicted: NDArray[np.intp],
+    values: Sequence[str],
+    targets: NDArray[np.int32],
+    class_names: Sequence[str],
+) -> list[str]:
+    """Returns titles of predicted and true class: in one line if all fit, else in two.
+
+    A name that is too long is shortened, but not the value behind it.
+    """
+    names = [one_line(name) for name in class_names]
+    pairs = [
+        (names[p], value, names[t]) for p, value, t in zip(predicted, values, targets, strict=True)
+    ]
+    short = [f"{name}{value} (true {true})" for name, value, true in pairs]
+    if all(width_of(title) <= _CELL for title in short):
+        return short
+    return [
+        f"{fitted(name, _CELL - width_of(value))}{value}\ntrue {true}"
+        for name, value, true in pairs
+    ]
+
+
+def _note(text: str) -> Pixels:
+    """Draws a text where there are no images to show, as wide as a grid."""
+    canvas = Image.new("RGB", (_SIDE * (_CELL + _MARGIN) + _MARGIN, _LINE + 2 * _MARGIN), "white")
+    ImageDraw.Draw(canvas).text((_MARGIN, _MARGIN), text, fill=BLACK, font=font())
+    return np.asarray(canvas)
 
 
 def reconstruction_grid(
@@ -106,26 +145,27 @@ def image_grid(
 ) -> Pixels:
     """Draws images, five a row, with titles; those of marked ones are red and framed.
 
-    There are five rows at least, so that the grids of a run have one size.
-
     Args:
-        images: Values from 0 to 1, shape [examples, height, width, 1 or 3].
-        titles: One for each image.
+        images: Values from 0 to 1, shape [examples, height, width, 1 or 3]; at least one.
+        titles: One for each image, of one line or more; all empty: no room is left for them.
         marked: One for each image.
     """
-    width, height = _CELL + _MARGIN, _CELL + _TITLE + _MARGIN
-    num_rows = max(_SIDE, -(-len(images) // _SIDE))
+    above = _LINE * max(len(title.splitlines()) for title in titles)
+    width, height = _CELL + _MARGIN, above + _CELL + _MARGIN
+    num_rows = -(-len(images) // _SIDE)
     canvas = Image.new("RGB", (_SIDE * width + _MARGIN, num_rows * height + _MARGIN), "white")
     draw = ImageDraw.Draw(canvas)
     for index, (image, title, mark) in enumerate(zip(images, titles, marked, strict=True)):
         row, column = divmod(index, _SIDE)
         left, top = _MARGIN + column * width, _MARGIN + row * height
-        color = _RED if mark else _BLACK
-        draw.text((left, top), _fitted(title, _CELL), fill=color, font=_font())
-        canvas.paste(_scaled(image), (left, top + _TITLE))
+        color = RED if mark else BLACK
+        for number, line in enumerate(title.splitlines()):
+            place = (left, top + number * _LINE)
+            draw.text(place, fitted(line, _CELL), fill=color, font=font())
+        canvas.paste(_scaled(image), (left, top + above))
         if mark:
-            corner = (left + _CELL - 1, top + _TITLE + _CELL - 1)
-            draw.rectangle(((left, top + _TITLE), corner), outline=_RED, width=2)
+            corner = (left + _CELL - 1, top + above + _CELL - 1)
+            draw.rectangle(((left, top + above), corner), outline=RED, width=2)
     return np.asarray(canvas)
 
 
@@ -143,93 +183,64 @@ def confusion_matrix(
     counts = np.zeros((num_classes, num_classes), np.int64)
     np.add.at(counts, (targets, predictions.argmax(axis=-1)), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    labelled = num_classes <= 20
-    cell, left, top = (40, 80, 40) if labelled else (max(2, 800 // num_classes), 20, 20)
+    labels = [one_line(name) for name in class_names] if num_classes <= 20 else []
+    cell, left, top = _matrix_layout(counts, labels)
     size = (left + num_classes * cell + 1, top + num_classes * cell + 1)
     canvas = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(canvas)
     # White to blue for what is right, white to red for what is not.
-    ends = np.where(np.eye(num_classes, dtype=bool)[..., None], _BLUE, _RED)
+    ends = np.where(np.eye(num_classes, dtype=bool)[..., None], BLUE, RED)
     colors = (255 + np.sqrt(shares)[..., None] * (ends - 255)).astype(np.uint8)
     squares = Image.fromarray(colors).resize(
         (num_classes * cell, num_classes * cell), Image.Resampling.NEAREST
     )
     canvas.paste(squares, (left, top))
-    if labelled:
-        _label_matrix(draw, counts, shares, class_names, (cell, left, top))
+    if labels:
+        _label_matrix(canvas, counts, shares, labels, (cell, left, top))
     return np.asarray(canvas)
+
+
+def _matrix_layout(counts: NDArray[np.int64], labels: Sequence[str]) -> tuple[int, int, int]:
+    """Returns the side of a cell, and how much room labels need at the left and above."""
+    if not labels:
+        return max(2, 800 // len(counts)), 20, 20
+    cell = max(40, round(width_of(str(counts.max()))) + 8)
+    widest = min(max(map(width_of, labels)), _LARGEST_LABEL)
+    left = max(80, round(widest) + 2 * _LINE)
+    return cell, left, 40 if _fit_across(labels, cell) else round(widest) + 2 * _LINE
+
+
+def _fit_across(labels: Sequence[str], cell: int) -> bool:
+    """Whether the labels of a matrix' columns need not stand upright."""
+    return all(width_of(label) <= cell - 2 for label in labels)
 
 
 def _label_matrix(
-    draw: ImageDraw.ImageDraw,
+    canvas: Image.Image,
     counts: NDArray[np.int64],
     shares: NDArray[np.float64],
-    class_names: Sequence[str],
+    labels: Sequence[str],
     layout: tuple[int, int, int],
 ) -> None:
-    cell, left, top = layout
-    draw.text((left, 2), "predicted", fill=_GRAY, font=_font())
-    draw.text((4, top), "true", fill=_GRAY, font=_font())
-    for index, name in enumerate(class_names):
-        middle = (index + 0.5) * cell
-        across, down = _fitted(name, cell - 2), _fitted(name, left - 8)
-        draw.text((left + middle, top - 4), across, fill=_BLACK, font=_font(), anchor="ms")
-        draw.text((left - 6, top + middle), down, fill=_BLACK, font=_font(), anchor="rm")
+    draw, (cell, left, top) = ImageDraw.Draw(canvas), layout
+    draw.text((left, 2), "predicted", fill=GRAY, font=font())
+    true = upright("true", GRAY)
+    canvas.paste(true, (2, top + 4))
+    for index, label in enumerate(labels):
+        middle, name = round((index + 0.5) * cell), fitted(label, _LARGEST_LABEL)
+        draw.text((left - 6, top + middle), name, fill=BLACK, font=font(), anchor="rm")
+        if _fit_across(labels, cell):
+            draw.text((left + middle, top - 4), name, fill=BLACK, font=font(), anchor="ms")
+        else:
+            column = upright(name, BLACK)
+            place = (left + middle - column.width // 2, top - 4 - column.height)
+            canvas.paste(column, place)
     for row, column in zip(*np.nonzero(counts), strict=True):
         place = (left + (column + 0.5) * cell, top + (row + 0.5) * cell)
-        color = "white" if shares[row, column] > 0.3 else _BLACK
-        draw.text(place, str(counts[row, column]), fill=color, font=_font(), anchor="mm")
-
-
-def predicted_against_true(
-    targets: NDArray[np.floating[Any]], outputs: NDArray[np.floating[Any]]
-) -> Pixels:
-    """Draws predictions (up) against true values (right); on the line they are equal.
-
-    Args:
-        targets: Shape [examples, values].
-        outputs: Shape [examples, values].
-    """
-    size, left, top = 400, 60, 12
-    finite = np.isfinite(outputs)
-    true, predicted = targets[finite], outputs[finite]
-    low = float(min(true.min(initial=0.0), predicted.min(initial=0.0)))
-    high = float(max(true.max(initial=1e-6), predicted.max(initial=1e-6)))
-    span = (high - low) * 1.05 or 1.0
-    canvas = Image.new("RGB", (left + size + 12, top + size + 44), "white")
-    draw = ImageDraw.Draw(canvas)
-    draw.rectangle((left, top, left + size, top + size), outline=_GRAY)
-    draw.line((left, top + size, left + size, top), fill=_GRAY)
-    for value in np.linspace(low, low + span, 6):
-        at = (value - low) / span * size
-        draw.text(
-            (left + at, top + size + 4), f"{value:.3g}", fill=_BLACK, font=_font(), anchor="mt"
-        )
-        draw.text(
-            (left - 4, top + size - at), f"{value:.3g}", fill=_BLACK, font=_font(), anchor="rm"
-        )
-    draw.text((left + size / 2, top + size + 26), "true", fill=_BLACK, font=_font(), anchor="mt")
-    draw.text((2, 0), "predicted", fill=_BLACK, font=_font())
-    for x, y in zip((true - low) / span * size, (predicted - low) / span * size, strict=True):
-        draw.circle((left + x, top + size - y), 3, fill=_BLUE)
-    return np.asarray(canvas)
+        color = "white" if shares[row, column] > 0.3 else BLACK
+        draw.text(place, str(counts[row, column]), fill=color, font=font(), anchor="mm")
 
 
 def _scaled(image: NDArray[np.floating[Any]]) -> Image.Image:
-    pixels = (np.clip(image, 0, 1) * 255).astype(np.uint8)
+    pixels = (np.clip(np.nan_to_num(image), 0, 1) * 255).astype(np.uint8)
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     return picture.resize((_CELL, _CELL), Image.Resampling.NEAREST).convert("RGB")
-
-
-def _fitted(text: str, width: float) -> str:
-    """Shortens a text until it is no wider than `width` pixels."""
-    if _font().getlength(text) <= width:
-        return text
-    while text and _font().getlength(f"{text}…") > width:
-        text = text[:-1]
-    return f"{text}…"
-
-
-@lru_cache(maxsize=1)
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size=13)

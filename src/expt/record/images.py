@@ -14,6 +14,7 @@ from expt.record import grids
 from expt.record.recorder import PARTIAL, Image, Record
 from expt.record.replay import IMAGES
 from expt.record.run import Run, Status
+from expt.record.scatter import predicted_against_true
 
 _FIXED_EXAMPLES = 25
 
@@ -64,8 +65,9 @@ def _of_classification(
 
 def _of_regression(dataset: Dataset, kind: str, predictions: NDArray[np.floating[Any]]) -> Pictures:
     del kind
-    targets = dataset.validation.targets
-    return {"predicted_against_true": partial(grids.predicted_against_true, targets, predictions)}
+    targets, named = dataset.validation.targets, dataset.other_columns.get("target")
+    names = [] if named is None else [named]
+    return {"predicted_against_true": partial(predicted_against_true, targets, predictions, names)}
 
 
 def _of_reconstruction(
@@ -76,7 +78,9 @@ def _of_reconstruction(
     if dataset.has_images:
         inputs, shown = _as_pixels(dataset, inputs), _as_pixels(dataset, shown)
         return {"reconstructions": partial(grids.reconstruction_grid, inputs, shown)}
-    return {"predicted_against_true": partial(grids.predicted_against_true, inputs, shown)}
+    flat = [array.reshape(len(array), -1) for array in (inputs, shown)]
+    draw = partial(predicted_against_true, *flat, dataset.feature_names)
+    return {"predicted_against_true": draw}
 
 
 def _of_generation(dataset: Dataset, kind: str, predictions: NDArray[np.floating[Any]]) -> Pictures:

@@ -30,7 +30,10 @@ _REQUIREMENTS = "requirements.txt"
 _PYTHON_ENV = "python_env.yaml"
 _EXAMPLE, _BODY = "input_example.json", "serving_input_example.json"
 _REQUIRED = ("keras", "mlflow", "numpy", "pandas", "tensorflow")
-_OF_DATA = ("task", "class_names", "input_shape", "feature_names", "preparation")
+_OF_DATA = (
+    *("task", "class_names", "input_shape", "feature_names", "preparation"),
+    "other_columns",  # the target's name is that of the predictions
+)
 _MODULE = re.compile(r'"module": "([\w.]+)"')
 _MOST_BYTES = 256 * 1024**2  # of a model's config; a small file may unpack to any size
 _SLOWEST = 4e6  # bytes a second that a store takes at least

@@ -1,6 +1,7 @@
 """A run's copy in an MLflow store, made equal to the run's files."""
 
 import hashlib
+import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,7 @@ from mlflow.entities import Metric, ViewType
 from mlflow.exceptions import MlflowException
 
 from expt.record.journal import FILE_NAME, complete_size, read_journal
+from expt.record.mlflow_complete import COMPLETE_KEY, completion, stored_runs
 from expt.record.mlflow_description import describe, digest
 from expt.record.mlflow_images import MLflowImages
 from expt.record.mlflow_model import MODEL_TAG, log_model
@@ -35,6 +37,7 @@ from expt.record.mlflow_sweep import (
 )
 from expt.record.run import Run, Status
 
+_log = logging.getLogger(__name__)
 _METRICS_A_REQUEST = 1_000
 _MODEL_FILE = "model.keras"
 _LARGEST = 1.7976931348623157e308  # what MLflow makes of infinity
@@ -109,7 +112,7 @@ class MLflowRun:
         info = self._stored.info
         self._run_id, self._closed = info.run_id, (info.status, info.end_time)
         place = {"run_id": info.run_id, "experiment_id": info.experiment_id}
-        if record.get("mlflow") != place:
+        if {**(record.get("mlflow") or {}), **place} != record.get("mlflow"):
             run.update(mlflow=place)
         describe(self._client, self._stored, run, self._busy)
         if record["status"] == Status.RUNNING != info.status:
@@ -152,6 +155,20 @@ class MLflowRun:
         if closed != self._closed:
             self._client.set_terminated(self._run_id, *closed)
             self._closed, self.added.status = closed, closed[0]
+        self._remember()
+
+    def _remember(self) -> None:
+        """Keeps in run.json that the copy is complete, so that nobody need compare it again."""
+        run, place = self._run, self._run.record["mlflow"]
+        self._busy()
+        try:
+            hashed = completion(run.directory, run.record, stored_runs(run.output_dir, [place]))
+        # Of a store that has just taken everything; then it is compared again, which takes longer.
+        except Exception as error:  # noqa: BLE001
+            _log.info("mlflow: whether %s is complete is not kept: %s", run.directory, error)
+            return
+        if hashed != place.get(COMPLETE_KEY):
+            run.update(mlflow={**place, COMPLETE_KEY: hashed})
 
     def _busy(self, more_seconds: float = 0.0) -> None:
         self._tell_busy(request_seconds() + more_seconds)

@@ -11,6 +11,7 @@ from typing import Any
 from expt.errors import UserError
 from expt.runs.kinds import read_json, wrong_place
 from expt.runs.life import status_of
+from expt.runs.names import all_named, directory_of, suggestion
 from expt.runs.order import (
     PLACE,
     PLACE_FILE,
@@ -21,6 +22,9 @@ from expt.runs.order import (
     place_ids,
     records_in,
 )
+
+WORDS = ("latest", "best")
+"""What stands for a run without naming it."""
 
 _MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
 _LONGEST_NAME = 100  # bytes, which file systems count; a letter can have four
@@ -129,11 +133,11 @@ def find_run(name: str, output_dir: Path) -> FoundRun:
     """Finds a run.
 
     Args:
-        name: A run's directory, `latest`, or an MLflow run id.
-        output_dir: Where to look for the latter two.
+        name: A run's directory, its name, `latest`, or an MLflow run id.
+        output_dir: Where to look for the latter three.
 
     Raises:
-        UserError: There is no such run, or its run.json can't be read.
+        UserError: There is no such run, several have the name, or its run.json can't be read.
     """
     if name == "latest":
         newest = newest_run(output_dir)
@@ -149,9 +153,14 @@ def find_run(name: str, output_dir: Path) -> FoundRun:
         if found:  # a copy names the original's, until it is continued
             return max(found, key=lambda run: is_at_home(run.record, run.directory))
         raise UserError(f"{name}: no run in {output_dir} has this MLflow run id.")
+    known = all_named(output_dir)
+    named = directory_of(name, known, output_dir)
+    if named is not None:
+        return read_run(named, output_dir)
     raise UserError(
         f"{name}: there is no run. Expected a run's directory (one that holds a run.json), "
-        f"'latest', or the id of an MLflow run in {output_dir}."
+        f"'latest', 'best', or the name or MLflow id of a run in {output_dir}."
+        f"{suggestion(name, [*WORDS, *(one.name for one in known)])}"
     )
 
 

@@ -15,6 +15,7 @@ from expt.record.recorder import Image, Recorder, Scalars
 from expt.train.block import RunBlock
 from expt.train.evaluate import Evaluate
 from expt.train.plan import Plan
+from expt.train.preflight import unchanged
 from expt.train.state import Progress
 from expt.train.watch import Best, Stopping, Watch
 
@@ -79,18 +80,25 @@ class Evaluation:
     best: Best
     schedules: Sequence[DrivenByValidation] = ()
 
-    def run(self, step: int, keep: bool) -> tuple[dict[str, float], NDArray[np.floating[Any]]]:
-        """Returns the values by full name, and the predictions; shows them to all if asked to."""
+    def run(self, step: int) -> tuple[dict[str, float], NDArray[np.floating[Any]]]:
+        """Returns the values by full name, and the predictions; the best and schedules see them."""
         with self.averages():
             values, outputs = self.evaluate()
             numbers = {f"val/{name}": value for name, value in values.items()}
-            if keep:
-                _stop_unless_weights_finite(self.best.networks, step)
-                self.best.consider(step, numbers)
-        if keep:
-            for schedule in self.schedules:
-                schedule.consider(numbers[self.watch.metric], self.watch.larger_is_better)
+            _stop_unless_weights_finite(self.best.networks, step)
+            self.best.consider(step, numbers)
+        for schedule in self.schedules:
+            schedule.consider(numbers[self.watch.metric], self.watch.larger_is_better)
         return numbers, outputs
+
+    def outputs(self) -> NDArray[np.floating[Any]]:
+        """Returns the predictions alone, which nothing sees but the images.
+
+        `loop.image_every` must not change a run's numbers, so that layers which draw random
+        numbers or count their calls in evaluation, too, get their states back.
+        """
+        with self.averages(), unchanged(self.best.networks):
+            return self.evaluate()[1]
 
 
 def train(
@@ -113,7 +121,7 @@ def train(
         evaluation: What to do when validation is due, and at the end.
         stopping: Is asked after each block and each evaluation.
         recorder: Is given every number and image.
-        draw: Makes images of a step's validation outputs.
+        draw: Makes images of a step's validation outputs; of those before the first step, too.
         save: Is called when a checkpoint is due, after all else that is due at the step.
         check_signals: Is called before each block, to raise if training is to stop there. All
             that is due at the last step is done then.
@@ -122,6 +130,8 @@ def train(
         NonFiniteLossError: A loss became NaN or infinite; everything up to then is recorded.
     """
     pace = _Pace()
+    if progress.step == 0 and plan.draws_after(0):
+        _record(draw(0, evaluation.outputs()), recorder)
     while progress.step < plan.total_steps and progress.reason is None:
         check_signals()
         first = progress.step
@@ -140,21 +150,27 @@ def train(
         progress.reason = stopping.after_block(rows["loss"].tolist())
         evaluating = plan.evaluates_after(step) or progress.reason is not None
         drawing = plan.draws_after(step)
-        if evaluating or drawing:
-            numbers, outputs = evaluation.run(step, keep=evaluating)
-            if evaluating:
-                rate = pace.read()
-                speed = {"perf/steps_per_s": rate, "perf/examples_per_s": rate * plan.batch_size}
-                recorder.write(Scalars.single(step, plan.epoch_of(step), {**numbers, **speed}))
-                progress.values |= numbers
-                progress.reason = progress.reason or stopping.after_evaluation(numbers)
-            if drawing or (progress.reason is not None and plan.draws_at_end):
-                for image in draw(step, outputs):
-                    recorder.write(image)
+        if evaluating:
+            numbers, outputs = evaluation.run(step)
+            rate = pace.read()
+            speed = {"perf/steps_per_s": rate, "perf/examples_per_s": rate * plan.batch_size}
+            recorder.write(Scalars.single(step, plan.epoch_of(step), {**numbers, **speed}))
+            progress.values |= numbers
+            progress.reason = progress.reason or stopping.after_evaluation(numbers)
+            drawing = drawing or (progress.reason is not None and plan.draws_at_end)
+        elif drawing:
+            outputs = evaluation.outputs()
+        if drawing:
+            _record(draw(step, outputs), recorder)
         if step == plan.total_steps:
             progress.reason = None  # it ends as planned
         if plan.saves_after(step):
             save()
+
+
+def _record(images: Iterable[Image], recorder: Recorder) -> None:
+    for image in images:
+        recorder.write(image)
 
 
 def _stop_unless_weights_finite(networks: Sequence[keras.Model], step: int) -> None:

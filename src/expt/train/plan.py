@@ -20,7 +20,7 @@ class Plan:
         num_examples: Size of the train split.
         batch_size: Examples a step.
         eval_every: When to evaluate; also at the end, even if never else.
-        image_every: When to draw; also at the end, unless never.
+        image_every: When to draw; also before the first step and at the end, unless never.
         save_every: When to save a checkpoint; one at the end is none of the plan's business.
     """
 
@@ -42,7 +42,7 @@ class Plan:
         return step == self.total_steps or self.eval_every.is_due(step, self.steps_per_epoch)
 
     def draws_after(self, step: int) -> bool:
-        """Whether images are drawn after a step."""
+        """Whether images are drawn after a step; 0 is before the first."""
         at_end = step == self.total_steps and self.draws_at_end
         return at_end or self.image_every.is_due(step, self.steps_per_epoch)
 

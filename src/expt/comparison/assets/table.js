@@ -1,4 +1,3 @@
-"use strict";
 // A click on a heading sorts by it; another one turns the order round. What has no value is last.
 const table = document.getElementById("variants");
 const headings = table ? [...table.tHead.rows[0].cells] : [];

@@ -1,0 +1,6 @@
+"""`python -m expt COMMAND …`."""
+
+from expt.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""`expt COMMAND …`, or `python -m expt COMMAND …`: all commands of expt under one name."""
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+
+from expt import __version__
+from expt.command import run_command
+from expt.errors import UserError, nearest
+
+COMMANDS: Mapping[str, str] = {
+    "run": "train one run, or with -m a sweep",
+    "resume": "finish an interrupted run or sweep in place, or extend a finished run",
+    "list": "list runs and sweeps, newest first",
+    "compare": "compare runs: what varied, and what came out",
+    "diff": "show what differs between two runs",
+    "ui": "start TensorBoard and MLflow over all runs",
+    "evaluate": "evaluate a finished run on any data",
+    "predict": "write a finished run's predictions for a file",
+    "export": "write a finished run's model in another format",
+    "verify": "prove that a config repeats and resumes bit for bit",
+    "sync": "complete MLflow from the journals",
+    "completion": "print the script that completes commands in bash or zsh",
+}
+"""The commands, each of which is a module of its name, with a line on what it does."""
+
+
+def main() -> None:
+    """Runs the command that the first argument names."""
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    if command not in COMMANDS:
+        run_command(_run)
+    del sys.argv[1]
+    import_module(f"expt.{command}").main()
+
+
+def _run(arguments: list[str]) -> int:
+    """Answers where no command is named."""
+    program = _program()
+    given = arguments[0] if arguments else "--help"
+    if given == "--version":
+        print(f"expt {__version__}")
+    elif given in ("-h", "--help", "help"):
+        print(_help(program))
+    else:
+        near = nearest(given, COMMANDS)
+        question = f"Did you mean {near!r}? " if near else ""
+        raise UserError(
+            f"{given}: there is no such command. {question}Valid: {', '.join(COMMANDS)}. "
+            f"{program} --help explains them."
+        )
+    return 0
+
+
+def _help(program: str) -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"usage: {program} COMMAND [ARGUMENTS]",
+            "",
+            *lines,
+            "",
+            f"{program} COMMAND --help explains a command; {program} --version prints the version.",
+        ]
+    )
+
+
+def _program() -> str:
+    return "python -m expt" if Path(sys.argv[0]).name == "__main__.py" else "expt"

@@ -1,0 +1,98 @@
+"""The full keys of what users type in short: `loop.epochs` for `epochs`, `--epochs` and `epoch`."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+
+import yaml
+
+from expt.config.groups import default_option, groups, top_level
+from expt.config.location import config_directory, options
+from expt.config.overrides import LISTS_OF_TEXTS
+
+_LONG_NAMES = {
+    "activation": "act",
+    "bs": "batch_size",
+    "batch": "batch_size",
+    "dataset": "data",
+    "epoch": "epochs",
+    "experiment_name": "name",
+    "hidden": "units",
+    "lr": "learning_rate",
+    "metrics": "metric",
+    "n_epochs": "epochs",
+    "num_epochs": "epochs",
+    "max_epochs": "epochs",
+    "opt": "optimizer",
+    "out": "output_dir",
+    "output": "output_dir",
+    "random_seed": "seed",
+    "scheduler": "schedule",
+    "step": "steps",
+    "max_steps": "steps",
+    "wd": "weight_decay",
+}
+"""What other programs call some keys, or their last parts."""
+_MOST_NAMED = 3
+
+
+def meant(key: str, value: str | None, chosen: Iterable[str] = ()) -> str | None:
+    """Returns a question that names the full keys that a short one may be meant to be.
+
+    Args:
+        key: As typed, such as `epochs`, or a wrong full key, such as `loop.lr`.
+        value: What it was given, as typed; None if that is not known.
+        chosen: The full keys of the config at hand; they come before those of other options.
+
+    Returns:
+        `Did you mean loop.epochs=10?`; None if no key ends like this one.
+    """
+    shown = "…" if value is None else value
+    texts = [f"{full}={shown}{of_options}" for full, of_options in _full_keys(key, chosen)]
+    return f"Did you mean {' or '.join(texts[:_MOST_NAMED])}?" if texts else None
+
+
+def takes_list(key: str) -> bool:
+    """Whether an option's value of a full key is a list."""
+    return key in LISTS_OF_TEXTS or any(map(_is_list, _values_in_options().get(key, {}).values()))
+
+
+def meant_option(option: str) -> str | None:
+    """Returns a question that names the groups that have an option of a name."""
+    found = [group for group in groups() if option in options(group)]
+    return f"Did you mean {' or '.join(f'{group}={option}' for group in found)}?" if found else None
+
+
+def _full_keys(key: str, chosen: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yields full keys, each with the options that have it if not all of its group do."""
+    last = key.rpartition(".")[2].lower().replace("-", "_")
+    names = (last, *([_LONG_NAMES[last]] if last in _LONG_NAMES else []))
+    top = [name for name in names if name in groups() or name in top_level()]
+    known = top or [full for full in chosen if full.rpartition(".")[2] in names]
+    if known := [full for full in known if full not in (key, "defaults", "hydra")]:
+        yield from ((full, "") for full in known)
+        return
+    for full, values in _values_in_options().items():
+        group, _, name = full.partition(".")
+        if name in names:
+            shown = ", ".join(map(str, list(values)[:_MOST_NAMED]))
+            yield full, "" if default_option(group) in values else f" with {group}={shown}"
+
+
+@cache
+def _values_in_options() -> Mapping[str, Mapping[str | None, object]]:
+    """The values that the options of groups have, by full key and option."""
+    found: dict[str, dict[str | None, object]] = {}
+    for group in groups():
+        for option in options(group):
+            text = (config_directory() / group / f"{option}.yaml").read_text(encoding="utf-8")
+            if text.startswith("# @package"):
+                continue  # a preset, or one of several
+            for key, value in (yaml.safe_load(text) or {}).items():
+                if not key.startswith("_"):
+                    found.setdefault(f"{group}.{key}", {})[option] = value
+    of_sweep = top_level()["sweep"].items()
+    return found | {f"sweep.{key}": {None: value} for key, value in of_sweep}
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list)

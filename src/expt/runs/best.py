@@ -1,0 +1,218 @@
+"""The best of some runs, by the values that were recorded of their kept models."""
+
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from expt.errors import UserError, hint
+from expt.runs.find import FoundRun, read_run
+from expt.runs.kinds import wrong_place
+from expt.runs.life import status_of
+from expt.runs.order import RUN_FILE, SWEEP_FILE, by_age, records_in
+from expt.runs.sweeps import find_sweep, newest_sweep, runs_of, sweep_name
+
+BEST = "best"
+_OF_A_SWEEP = f"{BEST}@"
+_PREFIX = f"{BEST}/"  # what the metrics of the kept model begin with in comparisons
+_LOSS = "loss"
+_MOST_NAMED = 5  # data sets in a message
+_KINDS: Mapping[str, Any] = {
+    **dict.fromkeys(("best", "params", "choices"), (None, dict)),
+    "larger_is_better": (None, [str]),
+    "watched": (None, str),
+    "data": (None, {**dict.fromkeys(("name", "task"), (None, str))}),
+}
+
+
+@dataclass(frozen=True)
+class Best:
+    """Which of some records has the best value.
+
+    Attributes:
+        index: Its place among them.
+        metric: The metric that decided, such as `val/accuracy`.
+        value: Its value, that of the kept model.
+        count: How many records have a value of it.
+    """
+
+    index: int
+    metric: str
+    value: float
+    count: int
+
+
+@dataclass(frozen=True)
+class BestRun:
+    """The best of some runs.
+
+    Attributes:
+        run: It.
+        best: How it was found.
+        where: Where the runs are.
+        left_out: How many other runs are there: not finished, without the metric, or on other data.
+    """
+
+    run: FoundRun
+    best: Best
+    where: str
+    left_out: int
+
+
+def is_best(name: str) -> bool:
+    """Whether a name of a run asks for the best one: `best`, or `best@SWEEP`."""
+    return name == BEST or name.startswith(_OF_A_SWEEP)
+
+
+def find_best(name: str, output_dir: Path, metric: str | None = None) -> BestRun:
+    """Finds the best of the newest sweep, or of the sweep that is named.
+
+    Where there is no sweep, it is the best of the runs on the same data as the newest one.
+
+    Args:
+        name: `best`; or `best@SWEEP`, with a sweep's directory, its name, `latest`, or a folder.
+        output_dir: Where to look.
+        metric: The metric that decides; None is the one that chose the runs' best models, or if
+            that is a loss and the runs have different ones, another metric.
+
+    Raises:
+        UserError: There is no such run, or the runs can't be compared.
+    """
+    _, at, sweep = name.partition("@")
+    folder = find_sweep(sweep, output_dir) if at else newest_sweep(output_dir)
+    if folder is not None:
+        directories = runs_of(folder)
+        is_sweep = (folder / SWEEP_FILE).is_file()
+        where = f"the sweep {sweep_name(folder)}" if is_sweep else os.path.relpath(folder)
+    else:
+        directories, where = [file.parent for file in records_in(output_dir)], str(output_dir)
+    runs = _by_age(directories, output_dir)
+    if not runs:
+        raise UserError(f"{name}: there are no runs in {folder or output_dir}.")
+    compared = runs
+    if folder is None:
+        usable = [run for run in runs if is_usable(run.record)] or runs
+        compared = [run for run in runs if _data_of(run.record) == _data_of(usable[-1].record)]
+        where += f" on {_data_of(usable[-1].record)[0] or 'the same data'}"
+    try:
+        best = best_of([run.record for run in compared], metric)
+    except UserError as error:
+        raise UserError(f"{name}: {where}: {error}") from error
+    return BestRun(compared[best.index], best, where, len(runs) - best.count)
+
+
+def best_of(records: Sequence[Mapping[str, Any]], metric: str | None = None) -> Best:
+    """Finds the best of the runs that are finished.
+
+    Args:
+        records: What their run.json hold; of equally good ones, the first counts.
+        metric: See `find_best`.
+
+    Raises:
+        UserError: None of them has a value, or they can't be compared.
+    """
+    usable = {index: record for index, record in enumerate(records) if is_usable(record)}
+    if not usable:
+        raise UserError("no run is finished and has a best value.")
+    _check_data(list(usable.values()))
+    chosen = _metric(list(usable.values()), metric)
+    values = {index: best_values(record).get(chosen) for index, record in usable.items()}
+    measured = {index: value for index, value in values.items() if value is not None}
+    larger = is_larger_better(
+        chosen, {name for i in measured for name in usable[i].get("larger_is_better") or ()}
+    )
+    index = (max if larger else min)(measured, key=measured.__getitem__)
+    return Best(index, chosen, measured[index], len(measured))
+
+
+def is_usable(record: Mapping[str, Any]) -> bool:
+    """Whether a run can be the best one: it is finished, and has values of a kept model."""
+    return (
+        wrong_place(record, _KINDS) is None
+        and status_of(record) == "FINISHED"
+        and bool(best_values(record))
+    )
+
+
+def best_values(record: Mapping[str, Any]) -> dict[str, float]:
+    """Returns the metrics of a run's kept model, without those that are not finite."""
+    return {
+        name: float(value)
+        for name, value in (record.get("best") or {}).items()
+        if "/" in name and isinstance(value, int | float) and math.isfinite(value)
+    }
+
+
+def watched_metric(record: Mapping[str, Any]) -> str | None:
+    """Returns the metric that chose a run's best model."""
+    watched = (record.get("best") or {}).get("watched") or record.get("watched")
+    return watched if isinstance(watched, str) else None
+
+
+def is_larger_better(metric: str, larger: Iterable[str]) -> bool:
+    """Whether larger values of a metric are better.
+
+    Args:
+        metric: Its full name.
+        larger: Names such as `accuracy`, or full ones, as a run's record has them.
+    """
+    return metric in larger or metric.rpartition("/")[2] in larger
+
+
+def _by_age(directories: Sequence[Path], output_dir: Path) -> list[FoundRun]:
+    """Returns the runs whose records are not damaged, the newest last."""
+    dated = by_age((directory / RUN_FILE for directory in directories), output_dir)
+    found = []
+    for one in dated:
+        with suppress(UserError):
+            found.append(read_run(one.file.parent, output_dir))
+    return found
+
+
+def _data_of(record: Mapping[str, Any]) -> tuple[object, ...]:
+    """What must be equal in runs for their metrics to be comparable."""
+    data, params = record.get("data") or {}, record.get("params") or {}
+    return data.get("name"), data.get("task"), params.get("data.target")
+
+
+def _check_data(records: Sequence[Mapping[str, Any]]) -> None:
+    kinds = dict.fromkeys(_data_of(record) for record in records)
+    if len(kinds) > 1:
+        texts = sorted(" ".join(str(one) for one in kind if one is not None) for kind in kinds)
+        raise UserError(
+            f"the runs are on different data or tasks ({', '.join(texts[:_MOST_NAMED])}), so that "
+            "their metrics can't be compared. Expected runs on the same data, such as those of one "
+            "sweep: best@SWEEP."
+        )
+
+
+def _metric(records: Sequence[Mapping[str, Any]], given: str | None) -> str:
+    """Returns the metric that decides: as comparisons choose the one that leads."""
+    known = list(dict.fromkeys(key for record in records for key in best_values(record)))
+    if given is not None:
+        given = given.removeprefix(_PREFIX)
+        if given not in known:
+            raise UserError(f"--metric {given}: no run has its best value. {hint(given, known)}")
+        return given
+    counts = Counter(metric for record in records if (metric := watched_metric(record)) in known)
+    metric = counts.most_common(1)[0][0] if counts else known[0]
+    assert metric is not None
+    losses = {_loss_of(record) for record in records}
+    if not metric.endswith(f"/{_LOSS}") or len(losses) == 1:
+        return metric
+    other = next((key for key in known if not key.endswith(f"/{_LOSS}")), None)
+    if other is None:
+        raise UserError(
+            f"the runs have different losses, of which {metric} is not the same quantity, and no "
+            f"other metric was recorded. Expected runs with the same loss, or --metric {metric}."
+        )
+    return other
+
+
+def _loss_of(record: Mapping[str, Any]) -> str:
+    params = record.get("params") or record.get("choices") or {}
+    return str({k: v for k, v in sorted(params.items()) if k.partition(".")[0] == _LOSS})
