@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from expt.class_weights import class_weights
 from expt.config.checks import (
     TARGETS_KEY,
     batches_per_step,
@@ -135,6 +136,7 @@ def _check_fit(job: Job, dataset: Dataset) -> None:
     check_task(job, dataset.task)
     _check_targets(job, dataset)
     _check_metrics(job, dataset)
+    class_weights(job, dataset)
     _check_resolution(job, dataset)
 
 

@@ -12,7 +12,7 @@ from expt.phases import show_start
 
 COMMANDS: Mapping[str, str] = {
     "run": "train one run, or with -m a sweep",
-    "resume": "finish an interrupted run or sweep in place, or extend a finished run",
+    "resume": "finish an interrupted run or sweep, or extend a finished run",
     "list": "list runs and sweeps, newest first",
     "compare": "compare runs: what varied, and what came out",
     "diff": "show what differs between two runs",
@@ -64,7 +64,8 @@ def _help(program: str) -> str:
             "",
             *lines,
             "",
-            f"{program} COMMAND --help explains a command; {program} --version prints the version.",
+            f"{program} COMMAND --help explains a command.",
+            f"{program} --version prints the version.",
         ]
     )
 

@@ -134,7 +134,7 @@ def _print(name: str, result: Mapping[str, Any], path: Path, recorded: bool) -> 
     examples = f"{result['examples']:,} examples, {format_seconds(lap_seconds())}"
     lines = [f"{examples}; written to {os.path.relpath(path)}"]
     if recorded:
-        lines.append(f"and to MLflow as evaluate/{path.stem}/…")
+        lines.append(f"and to MLflow as with/{path.stem}/…")
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 

@@ -254,7 +254,7 @@ def _train(
     draw = partial(draw_validation, dataset, task, given.kind)
     run_block = functions.run_block
     if loop["profile"] is not None:
-        run_block = profiled(run_block, loop["profile"], run.directory)
+        run_block = profiled(run_block, loop["profile"], run.directory / "train")
     before, started = run.record.get("training_seconds") or 0.0, time.perf_counter()
 
     def keep_best() -> None:
