@@ -15,6 +15,7 @@ from expt.servers.network import choose_port, in_address, is_local, public_host
 from expt.servers.pages import Pages
 from expt.servers.programs import make_mlflow, make_tensorboard
 from expt.servers.server import Program, running
+from expt.servers.store import folder_of_store
 from expt.servers.view import View
 
 _TENSORBOARD_PORT, _MLFLOW_PORT = 6006, 5000
@@ -36,7 +37,7 @@ def _run(arguments: list[str]) -> int:
         nargs="*",
         metavar="RUN_OR_SWEEP | output_dir=DIR",
         help="what TensorBoard shows, by directory or name, or 'latest' (the newest sweep and what "
-        "else fits into its 40 lines); the folder of all runs (outputs)",
+        "else fits into its 40 lines); the folder of all runs (outputs), or a sweep",
     )
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (%(default)s)")
     for name, usual in (("tensorboard", _TENSORBOARD_PORT), ("mlflow", _MLFLOW_PORT)):
@@ -62,12 +63,12 @@ def _serve(
     """Serves until it is interrupted."""
     port = _port("TensorBoard", host, tensorboard_port, _TENSORBOARD_PORT)
     programs = [make_tensorboard(view.folder, host, port)]
-    elsewhere = _elsewhere()
-    is_there = database(output_dir).exists() or not is_embedded(output_dir)
+    elsewhere, of_store = _elsewhere(), folder_of_store(output_dir)
+    is_there = database(of_store).exists() or not is_embedded(of_store)
     if elsewhere is None and is_there:
-        _repair(output_dir)
+        _repair(of_store)
         port = _port("MLflow", host, mlflow_port, _MLFLOW_PORT)
-        programs.append(make_mlflow(output_dir, host, port))
+        programs.append(make_mlflow(of_store, host, port))
     if not is_local(host):
         print(
             f"warning: --host {host}: whoever reaches this machine can read all runs, and in "

@@ -303,8 +303,10 @@ def test_report_of_the_sweep(
     assert _keys(page, cells) == ascending[::-1] == sorted(ascending, reverse=True)
     for record in records:
         expect(page.get_by_text(record["run_name"])).to_have_count(1)
-    images = page.locator("img")
-    assert images.count() >= 2 + 3 * _NUM_VARIANTS  # curves, the effect, and grids of three kinds
+    assert page.locator("#charts canvas").count() >= 4  # losses and accuracies
+    expect(page.locator("#effects svg")).to_have_count(2)
+    images = page.locator("section.images img")
+    expect(images).to_have_count(3 * _NUM_VARIANTS)  # of three kinds
     for image in images.all():
         assert image.evaluate("each => each.decode().then(() => each.naturalWidth)") > 100
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

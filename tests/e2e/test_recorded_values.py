@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mlflow_helpers import assert_final_values, is_final, renamed
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from conftest import Command, Finished
@@ -70,7 +72,10 @@ def mlflow_client(folder: Path) -> Any:
 
 def test_prints_progress_outcome_and_where_to_look(finished: Finished) -> None:
     lines = finished.out.splitlines()
-    assert lines[0].startswith("run outputs/runs/")
+    assert lines[0] == "composing the config …"
+    (run,) = [line for line in lines if line.startswith("run ")]
+    assert re.fullmatch(r"run \S+ in outputs/runs/\S+", run)
+    assert "starting TensorFlow …" in lines[: lines.index(run)]
     assert sum(line.startswith("epoch") for line in lines) == EPOCHS
     assert any(
         line.startswith(f"FINISHED after {EPOCHS * STEPS_PER_EPOCH} steps") for line in lines
@@ -120,8 +125,10 @@ def test_mlflow_holds_the_same_values(
     found = {
         name: {m.step: np.float32(m.value) for m in mlflow_client.get_metric_history(run_id, name)}
         for name in mlflow_client.get_run(run_id).data.metrics
+        if not is_final(name)
     }
-    assert found == journal
+    assert found == {renamed(name): values for name, values in journal.items()}
+    assert_final_values(mlflow_client.get_run(run_id).data.metrics, record)
 
 
 def test_times_agree_to_the_millisecond(

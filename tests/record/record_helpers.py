@@ -47,6 +47,8 @@ class Witness:
         self._run, self._looks = run, 0
         print("what a library prints must not disturb the answers")
         self._listener.tell(logging.WARNING, "a word of warning")
+        if run.record.get("recovers"):
+            self._listener.tell(logging.INFO, "all is well again")
         run.update(opened_in=os.getpid(), config=dict(run.config), was_resumed=run.is_resumed)
 
     def advance(self) -> None:
