@@ -261,7 +261,8 @@ def test_charts_of_the_sweep_in_mlflow_begin_with_validation_and_an_image(
     image.wait_for()
     assert image.evaluate("each => each.decode().then(() => each.naturalWidth)") > 50
     shown_at = image.bounding_box()
-    assert shown_at is not None and shown_at["y"] < 850
+    assert shown_at is not None
+    assert shown_at["y"] < 850
 
 
 def test_one_run_in_mlflow(mlflow: str, records: list[dict[str, Any]], page: Page) -> None:

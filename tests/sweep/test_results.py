@@ -58,7 +58,9 @@ def test_the_best_of_different_losses_is_chosen_by_another_metric(
         "best/val/loss": 0.02,
         "best/val/accuracy": 1.0,
         "test/accuracy": 0.875,
-        **{"jobs": 4, "jobs_finished": 4, "jobs_failed": 0},
+        "jobs": 4,
+        "jobs_finished": 4,
+        "jobs_failed": 0,
     }
     assert found["params"] == {
         "best.run": plan.jobs[2].name,
