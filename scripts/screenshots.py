@@ -21,8 +21,8 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from expt.comparison.output import summarise
-from expt.comparison.selection import newest_sweep
 from expt.record.mlflow import store_uri
+from expt.runs.sweeps import newest_sweep
 
 _FLAGS = (
     "--no-sandbox",

@@ -13,6 +13,7 @@ from expt.record.run import Run
 
 def make_run(directory: Path, **changes: Any) -> Run:
     record: dict[str, Any] = {
+        "name": "experiment",
         "run_name": "name_of_the_run",
         "started": 1_795_400_000.0,
         "run_hash": "a" * 64,

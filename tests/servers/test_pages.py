@@ -3,16 +3,26 @@
 import json
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 from expt.servers import mlflow_links
 from expt.servers.pages import Pages
+from expt.servers.view import View
 
 _BOARD, _MLFLOW = "http://127.0.0.1:6006", "http://127.0.0.1:5000"
 _TRAINING = "workflowType=machine_learning"
-_OF_ALL = [("TensorBoard", f"{_BOARD}/#timeseries"), ("", f"{_BOARD}/#hparams")]
+_PINNED = (
+    "pinnedCards=%5B%7B%22plugin%22%3A%22scalars%22%2C%22tag%22%3A%22loss%22%7D%2C"
+    "%7B%22plugin%22%3A%22scalars%22%2C%22tag%22%3A%22accuracy%22%7D%5D&smoothing=0#timeseries"
+)
+_OF_ALL = [
+    ("TensorBoard", f"{_BOARD}/?{_PINNED}"),
+    ("", f"{_BOARD}/#images"),
+    ("", f"{_BOARD}/#hparams"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +31,7 @@ def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _make_run(directory: Path, started: float, experiment: str | None) -> None:
-    directory.mkdir(parents=True)
+    (directory / "val").mkdir(parents=True)
     record: dict[str, Any] = {"status": "FINISHED", "started": started, "ended": started + 1}
     if experiment is not None:
         record["mlflow"] = {"run_id": "a" * 32, "experiment_id": experiment}
@@ -40,7 +50,8 @@ def sweep(tmp_path: Path) -> Path:
 
 
 def _lines(output_dir: Path, mlflow: str | None = _MLFLOW) -> list[tuple[str, str]]:
-    return list(Pages(output_dir, _BOARD, mlflow).lines())
+    with TemporaryDirectory() as folder:
+        return list(Pages(output_dir, _BOARD, mlflow, View(Path(folder), output_dir)).lines())
 
 
 def test_pages_of_the_latest_run_and_of_the_newest_sweep(sweep: Path, tmp_path: Path) -> None:
@@ -55,7 +66,7 @@ def test_pages_of_the_latest_run_and_of_the_newest_sweep(sweep: Path, tmp_path: 
         *_OF_ALL,
         ("MLflow", f"{_MLFLOW}/#/experiments/3/runs?{_TRAINING}&viewStateShareKey=expt"),
         ("newest sweep", os.path.relpath(sweep)),
-        ("", f"{_BOARD}/?runFilter=11-00-00_bbbbbbbb&smoothing=0#timeseries"),
+        ("", f"{_BOARD}/?runFilter=%5E11%5C-00%5C-00_bbbbbbbb%2F&{_PINNED}"),
         ("", f"{_MLFLOW}/#/experiments/2/runs?{_TRAINING}&{view}"),
         ("", f"{_MLFLOW}/#/experiments/2/runs?{_TRAINING}&compareRunsMode=CHART&{view}"),
         ("", f"{_MLFLOW}/#/experiments/1/runs/{'b' * 32}?{_TRAINING}"),
@@ -76,7 +87,7 @@ def test_without_mlflow(sweep: Path, tmp_path: Path) -> None:
         *_OF_ALL,
         ("MLflow", "not started: no run is recorded there (recorder=mlflow)"),
         ("newest sweep", os.path.relpath(sweep)),
-        ("", f"{_BOARD}/?runFilter=11-00-00_bbbbbbbb&smoothing=0#timeseries"),
+        ("", f"{_BOARD}/?runFilter=%5E11%5C-00%5C-00_bbbbbbbb%2F&{_PINNED}"),
     ]
 
 

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlencode
 
 from expt.errors import UserError
 from expt.record.planned import REPORT, SUMMARY
 from expt.runs.find import FoundRun, find_run, read_run
 from expt.runs.order import sweeps_by_age
 from expt.servers.mlflow_links import all_runs, of_sweep
+from expt.servers.tensorboard_links import sweep_line, tensorboard_lines
+from expt.servers.view import View
 
 
 @dataclass(frozen=True)
@@ -22,16 +23,17 @@ class Pages:
         output_dir: The folder of all runs.
         tensorboard: The address of TensorBoard.
         mlflow: The address of MLflow, if it has something to show.
+        view: What TensorBoard shows.
     """
 
     output_dir: Path
     tensorboard: str
     mlflow: str | None
+    view: View
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Yields what there is to see, and where."""
-        yield "TensorBoard", f"{self.tensorboard}/#timeseries"
-        yield "", f"{self.tensorboard}/#hparams"
+        yield from tensorboard_lines(self.tensorboard, self.view.shown, self.view.num_runs)
         if self.mlflow is None:
             yield "MLflow", "not started: no run is recorded there (recorder=mlflow)"
         else:
@@ -43,8 +45,9 @@ class Pages:
     def _of_sweep(self, runs: list[FoundRun]) -> Iterator[tuple[str, str]]:
         folder = runs[0].directory.parent
         yield "newest sweep", os.path.relpath(folder)
-        only = urlencode({"runFilter": folder.name, "smoothing": 0})
-        yield "", f"{self.tensorboard}/?{only}#timeseries"
+        for shown in self.view.shown:
+            if shown.directory.resolve() == folder.resolve():
+                yield "", sweep_line(self.tensorboard, shown)
         if self.mlflow is not None:
             yield from (("", page) for page in of_sweep(self.mlflow, folder, runs))
         report = folder / SUMMARY / REPORT
