@@ -175,7 +175,8 @@ def test_mlflow_run_has_params_tags_data_and_artifacts(
     assert run.info.status == "FINISHED"
     assert run.info.run_name == record["run_name"]
     assert run.data.params["act"] == "relu"
-    assert run.data.params["model.units"] == "[128, 128]"
+    assert "model.units" not in run.data.params  # as by default
+    assert run.data.tags["mlflow.expt.model.units"] == "[128, 128]"
     assert run.data.params["optimizer.learning_rate"] == "0.001"
     assert run.data.tags["run_hash"] == record["run_hash"]
     assert run.data.tags["variant_hash"] == record["variant_hash"]
