@@ -89,7 +89,9 @@ def _parser() -> argparse.ArgumentParser:
 def _keys(text: str) -> tuple[str, ...]:
     keys = tuple(key.strip() for key in text.split(","))
     if not all(keys):
-        raise argparse.ArgumentTypeError(f"expected keys such as seed,data.split_seed, got {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"expected keys such as seed,data.split_seed, got {text!r}"
+        )
     return keys
 
 

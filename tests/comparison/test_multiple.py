@@ -31,7 +31,11 @@ def compared(values: Matrix, is_paired: bool = True, others: int = 0) -> list[Di
 def table(num_groups: int, num_replicates: int, seed: int = 0, spread: float = 0.5) -> Matrix:
     random = np.random.default_rng(seed)
     means = random.normal(0, spread, (num_groups, 1))
-    return means + random.normal(0, 1, num_replicates) + random.normal(0, 0.3, (num_groups, num_replicates))
+    return (
+        means
+        + random.normal(0, 1, num_replicates)
+        + random.normal(0, 0.3, (num_groups, num_replicates))
+    )
 
 
 def reference(values: Matrix, is_paired: bool) -> list[tuple[float, float, float, float] | None]:
@@ -51,7 +55,9 @@ def reference(values: Matrix, is_paired: bool) -> list[tuple[float, float, float
     error = np.sqrt(2 * variance / size)
     means = values.mean(axis=1)
     pairs = list(combinations(range(count), 2))
-    p_values = {(i, j): 2 * stats.t.sf(abs(means[i] - means[j]) / error, freedom_left) for i, j in pairs}
+    p_values = {
+        (i, j): 2 * stats.t.sf(abs(means[i] - means[j]) / error, freedom_left) for i, j in pairs
+    }
     factors, largest = {}, 0.0
     for rank, pair in enumerate(sorted(pairs, key=lambda pair: p_values[pair])):
         largest = max(largest, p_values[pair] * (len(pairs) - rank))
@@ -63,7 +69,11 @@ def reference(values: Matrix, is_paired: bool) -> list[tuple[float, float, float
             found.append(None)
             continue
         first, second = values[index], values[best]
-        own = stats.ttest_rel(first, second) if is_paired else stats.ttest_ind(first, second, equal_var=False)
+        own = (
+            stats.ttest_rel(first, second)
+            if is_paired
+            else stats.ttest_ind(first, second, equal_var=False)
+        )
         factor = factors[min(index, best), max(index, best)]
         wider = max(error, abs((means[index] - means[best]) / own.statistic))
         t = abs(means[index] - means[best]) / wider
@@ -80,11 +90,15 @@ def reference(values: Matrix, is_paired: bool) -> list[tuple[float, float, float
 @pytest.mark.parametrize(("count", "size"), [(2, 2), (2, 5), (3, 3), (10, 3), (20, 2), (6, 10)])
 def test_every_number_is_scipys(count: int, size: int, is_paired: bool) -> None:
     values = table(count, size, seed=count)
-    for found, expected in zip(compared(values, is_paired), reference(values, is_paired), strict=True):
+    for found, expected in zip(
+        compared(values, is_paired), reference(values, is_paired), strict=True
+    ):
         if found is None or expected is None:
             assert found is expected
             continue
-        assert (found.p, found.corrected, found.low, found.high) == pytest.approx(expected, rel=1e-8)
+        assert (found.p, found.corrected, found.low, found.high) == pytest.approx(
+            expected, rel=1e-8
+        )
         assert found.test == ("paired" if is_paired else "Welch")
 
 
@@ -211,7 +225,9 @@ def test_a_loss_is_an_accuracy_with_the_other_sign(shape: tuple[int, int, int, b
     values = table(count, size, seed)
     best = int(np.argmax(values.mean(axis=1)))
     found = differences_to(groups_of(values, is_paired), best)
-    for first, second in zip(found, differences_to(groups_of(-values, is_paired), best), strict=True):
+    for first, second in zip(
+        found, differences_to(groups_of(-values, is_paired), best), strict=True
+    ):
         if first is None or second is None:
             assert first is second
         else:

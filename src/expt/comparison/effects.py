@@ -131,9 +131,7 @@ def _effect(
             value=value,
             summary=summary,
             difference=difference,
-            verdict=Verdict.BEST
-            if index == best
-            else verdict_on(difference, comparison.margin),
+            verdict=Verdict.BEST if index == best else verdict_on(difference, comparison.margin),
         )
         for index, ((value, _), summary, difference) in enumerate(
             zip(groups.values(), summaries, differences, strict=True)

@@ -44,7 +44,9 @@ def write_markdown(comparison: Comparison, path: Path, title: str) -> None:
         ]
     for run in comparison.unfinished:
         step = "" if run.step is None else str(run.step)
-        lines.append(_row((run.status, f"{run.name} ({where(run)})", step, last_text(run), run.reason or "")))
+        lines.append(
+            _row((run.status, f"{run.name} ({where(run)})", step, last_text(run), run.reason or ""))
+        )
     _write_with_notes(lines, comparison.notes, path)
 
 

@@ -115,9 +115,7 @@ def compare(
     if leading is None:
         leading, note = _default_leading(runs, known, parameters)
         told += [note] if note else []
-    variants = [
-        make_variant(group, parameters, leading, replicates) for group in groups.values()
-    ]
+    variants = [make_variant(group, parameters, leading, replicates) for group in groups.values()]
     metrics = _order(known, leading)
     judge(variants, leading, larger, margin)
     variants = _sorted(variants, sort, leading, larger, parameters, known)

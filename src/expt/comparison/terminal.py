@@ -76,7 +76,9 @@ def _print_table(console: Console, comparison: Comparison) -> list[str]:
         {column.title for column in left_out} & set(_DECISIVE)
     )
     if is_stacked:
-        shown, left_out = _fitting([replace(name, cells=[" "] * len(variants)), *found], console.width)
+        shown, left_out = _fitting(
+            [replace(name, cells=[" "] * len(variants)), *found], console.width
+        )
     widths = [_width(column) - _GAP for column in shown]
     headings = [_heading(column) for column in shown]
     for index in reversed(range(max(map(len, headings)))):
@@ -86,7 +88,9 @@ def _print_table(console: Console, comparison: Comparison) -> list[str]:
         style = _style(variant)
         if is_stacked:
             _print(console, marked[index], style=style)
-        _print(console, _line([column.cells[index] for column in shown], shown, widths), style=style)
+        _print(
+            console, _line([column.cells[index] for column in shown], shown, widths), style=style
+        )
     return [column.title for column in left_out]
 
 

@@ -26,7 +26,9 @@ def varying_parameters(
     columns: dict[str, list[str | None]] = {}
     first = [group[0].params for group in groups]
     for key in dict.fromkeys(key for params in first for key in params):
-        if key in (*replicates, FINGERPRINT) or not (has_effect(key) or key in _SHOWN_THOUGH_WITHOUT_EFFECT):
+        if key in (*replicates, FINGERPRINT) or not (
+            has_effect(key) or key in _SHOWN_THOUGH_WITHOUT_EFFECT
+        ):
             continue
         values = [params.get(key) for params in first]
         if all(value == values[0] for value in values) and all(key in params for params in first):

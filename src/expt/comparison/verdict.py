@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from expt.comparison.cells import metric_title, p_text
+from expt.comparison.cells import p_text
+from expt.comparison.reading import BEST
 from expt.comparison.table import Comparison
-from expt.comparison.values import as_text, decimals
+from expt.comparison.values import as_text, decimals, plain
 from expt.comparison.variants import Variant, Verdict, is_larger_better, short_names
 
 _LONGEST = 70  # letters of a variant's name
@@ -15,13 +16,15 @@ def headline(comparison: Comparison) -> str:
     best, leading = comparison.best, comparison.leading
     if leading is None or best is None:
         return "No finished run has a metric to compare."
-    title = metric_title(leading)
+    title = leading.removeprefix(BEST)
+    title = plain(title) + (" (best checkpoint)" if title != leading else "")
+    places = _places(comparison, leading)
     others = [variant for variant in comparison.measured if variant is not best]
     if not others:
-        return f"One variant: {title} {_mean(best, leading)}, n = {len(best.counted)}."
+        return f"One variant: {title} {_mean(best, leading, places)}, n = {len(best.counted)}."
     extreme = "highest" if is_larger_better(leading, comparison.larger_is_better) else "lowest"
     return (
-        f"{_name(best, others[0], others)} has the {extreme} {title}: {_mean(best, leading)} "
+        f"{_name(best, others[0], others)} has the {extreme} {title}: {_mean(best, leading, places)} "
         f"(n = {len(best.counted)}). {_certainty(comparison, best, others)}"
     )
 
@@ -39,9 +42,13 @@ def _certainty(comparison: Comparison, best: Variant, others: Sequence[Variant])
         others,
         key=lambda one: abs(one.summaries[leading].mean - best.summaries[leading].mean),
     )
-    gap = f"{_name(nearest, best, [best])}, {_gap(nearest, best, leading)}"
+    gap = f"{_name(nearest, best, [best])}, {_gap(nearest, best, leading, _places(comparison, leading))}"
     if counts[Verdict.WORSE] == len(others):
-        start = "Significant" if len(others) == 1 else f"All {len(others)} others are significantly worse"
+        start = (
+            "Significant"
+            if len(others) == 1
+            else f"All {len(others)} others are significantly worse"
+        )
         return f"{start}: the nearest is {gap}.{_on_choice(others)}"
     parts = []
     if counts[Verdict.INCONCLUSIVE]:
@@ -76,10 +83,9 @@ def _on_choice(others: Sequence[Variant]) -> str:
     )
 
 
-def _gap(variant: Variant, best: Variant, leading: str) -> str:
+def _gap(variant: Variant, best: Variant, leading: str, places: int) -> str:
     """Returns such as `0.0046 lower (95 % interval 0.0012 to 0.0080, p = 0.013)`."""
     value = variant.summaries[leading].mean - best.summaries[leading].mean
-    places = decimals([best.summaries[leading].mean])
     if value != 0 and round(abs(value), places) == 0:
         places = decimals([value])
     text = f"{abs(value):.{places}f} {'lower' if value < 0 else 'higher'}"
@@ -91,9 +97,13 @@ def _gap(variant: Variant, best: Variant, leading: str) -> str:
     return f"{text} (95 % interval {low:.{places}f} to {high:.{places}f}, {p})"
 
 
-def _mean(variant: Variant, leading: str) -> str:
+def _places(comparison: Comparison, leading: str) -> int:
+    """Returns the decimals of the table."""
+    return decimals([variant.summaries[leading].mean for variant in comparison.measured])
+
+
+def _mean(variant: Variant, leading: str, places: int) -> str:
     summary = variant.summaries[leading]
-    places = decimals([summary.mean])
     if summary.half_width is None:
         return f"{summary.mean:.{places}f}"
     return f"{summary.mean:.{places}f} ± {summary.half_width:.{places}f}"
