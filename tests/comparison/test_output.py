@@ -337,7 +337,8 @@ class TestPage:
 
     def test_the_headline_comes_first(self, comparison: Comparison, tmp_path: Path) -> None:
         page = page_of(comparison, tmp_path)
-        assert headline(comparison) in "".join(page.texts["p"])
+        first, end, rest = headline(comparison).partition(". ")
+        assert page.texts["strong"] == [first + end, f"{rest}", "\n"]
 
     def test_the_rows(self, comparison: Comparison, tmp_path: Path) -> None:
         page = page_of(comparison, tmp_path)
