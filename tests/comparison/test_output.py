@@ -30,6 +30,7 @@ from expt.comparison.plots import draw_plots
 from expt.comparison.reading import read_compared
 from expt.comparison.table import Comparison, compare
 from expt.comparison.terminal import show
+from expt.comparison.verdict import headline
 
 EVIL = "<script>alert(1)</script>\x1b[31m|$x^{$"
 VALUES = {"relu": [0.30, 0.41, 0.50], "tanh": [0.31, 0.40, 0.52], "gelu": [0.91, 1.02, 1.1]}
@@ -333,6 +334,11 @@ class TestPage:
         assert data["variants"][0]["label"] == "all runs"
         assert not any(key.startswith("on") for _, a in text.tags for key in a)
         assert EVIL[:20] not in (tmp_path / "x.html").read_text()
+
+    def test_the_headline_comes_first(self, comparison: Comparison, tmp_path: Path) -> None:
+        page = page_of(comparison, tmp_path)
+        first, end, rest = headline(comparison).partition(". ")
+        assert page.texts["strong"] == [first + end, f"{rest}", "\n"]
 
     def test_the_rows(self, comparison: Comparison, tmp_path: Path) -> None:
         page = page_of(comparison, tmp_path)
