@@ -8,6 +8,7 @@ from pathlib import Path
 from expt import __version__
 from expt.command import run_command
 from expt.errors import UserError, nearest
+from expt.phases import show_start
 
 COMMANDS: Mapping[str, str] = {
     "run": "train one run, or with -m a sweep",
@@ -32,6 +33,7 @@ def main() -> None:
     if command not in COMMANDS:
         run_command(_run)
     del sys.argv[1]
+    show_start(command, sys.argv[1:])  # before the imports, which take up to a second
     import_module(f"expt.{command}").main()
 
 

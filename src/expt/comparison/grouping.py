@@ -8,7 +8,7 @@ from typing import Any
 from expt.comparison.statistics import Summary
 from expt.comparison.table import Comparison
 from expt.comparison.values import as_text, params_text
-from expt.comparison.variants import Variant, is_larger_better
+from expt.comparison.variants import Variant, is_larger_better, short_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,14 +84,6 @@ def pair_means(comparison: Comparison, down: str, across: str, leading: str) -> 
         ]
         for row in measured_values(comparison, down)
     ]
-
-
-def short_names(keys: Sequence[str]) -> Mapping[str, str]:
-    """Returns the last part of each key, or the whole key where others end alike."""
-    last = [key.rpartition(".")[2] for key in keys]
-    return {
-        key: short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)
-    }
 
 
 def is_number(value: object) -> bool:
