@@ -21,8 +21,8 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from expt.comparison.output import summarise
-from expt.comparison.selection import newest_sweep
 from expt.record.mlflow import store_uri
+from expt.runs.sweeps import newest_sweep
 
 _FLAGS = (
     "--no-sandbox",
@@ -86,7 +86,7 @@ def _mlflow(page: Page, address: str, store: str, folder: Path) -> None:
     from mlflow import MlflowClient
 
     client = MlflowClient(store)
-    (experiment,) = client.search_experiments(filter_string="name = 'default'")
+    (experiment,) = client.search_experiments(filter_string="name = 'expt'")
     (run,) = client.search_runs([experiment.experiment_id], max_results=1)
     runs = f"{address}/#/experiments/{experiment.experiment_id}/runs"
     page.goto(runs)

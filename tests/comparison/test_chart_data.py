@@ -40,7 +40,10 @@ def data(tmp_path: Path) -> dict[str, Any]:
         lines = [{"step": s, "train/loss": 2.0 / s, "train/learning_rate": 0.1} for s in (1, 2)]
         ends = [{"step": s, "val/loss": number + 1.0 / s, "val/accuracy": 0.1 * s} for s in (1, 2)]
         write_journal(directory, [*lines, *ends])
-    return json.loads(json.dumps(chart_data(comparison_of(tmp_path)), allow_nan=False))
+    found: dict[str, Any] = json.loads(
+        json.dumps(chart_data(comparison_of(tmp_path)), allow_nan=False)
+    )
+    return found
 
 
 def test_variants_are_ranked_and_named_by_what_differs(data: dict[str, Any]) -> None:

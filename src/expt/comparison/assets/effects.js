@@ -34,12 +34,12 @@ function effectDrawing(effect, width, isLog) {
     return height - bottom - ((scaled - low) / (high - low)) * (height - top - bottom);
   };
   const root = draw("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": `effect of ${effect.title}` });
-  for (const tick of isLog ? logTicksOf(unscale(low), unscale(high)) : ticksOf(low, high, 4)) {
+  for (const tick of isLog ? logTicksOf(unscale(low), unscale(high)) : ticksOf(low, high, 6)) {
     root.append(draw("line", { class: "grid", x1: left, x2: width - right, y1: up(tick), y2: up(tick) }));
     root.append(draw("text", { x: left - 8, y: up(tick) + 4, "text-anchor": "end" }, format(tick)));
   }
   root.append(draw("line", { class: "axis", x1: left, x2: width - right, y1: height - bottom, y2: height - bottom }));
-  const longest = Math.max(4, Math.floor((width - left - right) / effect.values.length / 7));
+  const longest = effect.isNumeric ? Infinity : Math.max(4, Math.floor((width - left - right) / effect.values.length / 7));
   let lastEnd = -Infinity;
   effect.values.forEach((value, i) => {
     const text = value.length > longest ? `${value.slice(0, longest - 1)}…` : value;
@@ -113,8 +113,7 @@ function heatMap(map) {
   return make("table", {}, make("thead", {}, head), make("tbody", {}, ...map.means.map((means, i) => row(means, map.rows[i]))));
 }
 
-const mapGrid = document.getElementById("heat-maps");
-for (const map of mapGrid ? data.heatMaps : []) {
-  const title = make("h3", { textContent: `${map.down} (down) and ${map.across} (across)` });
-  mapGrid.append(make("figure", {}, make("header", {}, title), make("div", { className: "heat" }, heatMap(map))));
+for (const map of effectGrid ? data.heatMaps : []) {
+  const title = make("h3", { textContent: `${map.down} ↓ × ${map.across} →` });
+  effectGrid.append(make("figure", { className: "pair" }, make("header", {}, title), make("div", { className: "heat" }, heatMap(map))));
 }
