@@ -16,13 +16,12 @@ from expt.comparison.grouping import (
     is_number,
     measured_values,
     pair_means,
-    short_names,
 )
 from expt.comparison.reading import BEST
 from expt.comparison.statistics import Summary
 from expt.comparison.table import Comparison
 from expt.comparison.values import as_text, params_text, plain
-from expt.comparison.variants import Variant, is_larger_better
+from expt.comparison.variants import Variant, is_larger_better, short_names
 
 # Bounds of what one page holds, whatever the number of runs.
 _MOST_CURVES = 20
