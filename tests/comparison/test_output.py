@@ -128,7 +128,11 @@ class TestTerminal:
         assert "autoencoder" not in text
 
     def test_runs_have_their_names(self, tmp_path: Path) -> None:
-        fields = {"status": "FAILED", "error": "ValueError: why", "run_name": "cnn-relu-lr0.01-s0"}
+        fields: dict[str, Any] = {
+            "status": "FAILED",
+            "error": "ValueError: why",
+            "run_name": "cnn-relu-lr0.01-s0",
+        }
         write_run(tmp_path / "22-56-42_c5fb6b5d", **fields)
         text = shown(comparison_of(tmp_path), 80)
         assert "FAILED  cnn-relu-lr0.01-s0  step 50" in text
