@@ -37,5 +37,5 @@ def test_a_folder_below_an_unknown_home_is_refused() -> None:
 
 @pytest.mark.parametrize("typed", ["", " ", "''", "null", "NULL"])
 def test_no_folder_is_refused(typed: str) -> None:
-    with pytest.raises(UserError, match="output_dir=.*: expected"):
+    with pytest.raises(UserError, match=r"output_dir=.*: expected"):
         take_options([f"output_dir={typed}"], {"output_dir": "outputs"})

@@ -43,7 +43,7 @@ RATES = {0.001: 0.0, 0.01: 0.2, 0.1: -0.3}
 
 
 def accuracy(params: Mapping[str, Any], seed: int) -> float:
-    return (
+    return float(
         0.6
         + RATES[float(params["optimizer.learning_rate"])]
         - 0.05 * (params["act"] == "tanh")

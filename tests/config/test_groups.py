@@ -43,5 +43,5 @@ def test_a_preset_may_not_choose_a_list_either(tmp_path: Path) -> None:
     (tmp_path / "experiment/mine.yaml").write_text(
         "# @package _global_\ndefaults:\n  - override /act: [relu, tanh]\n"
     )
-    with pytest.raises(UserError, match="act: a preset or a config chooses a list .*/act: relu"):
+    with pytest.raises(UserError, match=r"act: a preset or a config chooses a list .*/act: relu"):
         compose_jobs(["experiment=mine"], str(tmp_path), multirun=False)
