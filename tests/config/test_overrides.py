@@ -189,7 +189,7 @@ def test_a_mistake_in_hydras_grammar_is_an_error(override: str, message: str) ->
     [
         ("seed=3;", "seed=3;: expected a whole number"),
         ("act=relü", "act=relü: there is no such option. Did you mean 'relu'"),
-        ("optimizer.lr=ö", "optimizer.lr: there is no key 'lr'"),
+        ("optimizer.lr=ö", "optimizer.lr=.ö.: there is no key 'lr'"),
         ("loop.epochs=(3)", r"loop.epochs=\(3\): expected a whole number"),
     ],
 )

@@ -287,7 +287,7 @@ def test_wheel_carries_the_configs(tmp_path: Path) -> None:
     for command in (
         ["-c", script],
         ["-m", "expt.run", "--cfg", "job"],
-        [site / "bin/expt-run", "--cfg", "job"],
+        [site / "bin/expt", "run", "--cfg", "job"],
     ):
         done = subprocess.run(
             [sys.executable, *command],

@@ -10,8 +10,11 @@ from expt.record.values import format_value
 
 _GAP = "  "
 _SHORTEST_NAME = 20
-_HEADINGS = ("name", "status", "jobs", "best", "metric", "started", "took", "directory")
-_RIGHT = ("jobs", "best", "started", "took")
+_HEADINGS = (
+    *("name", "experiment", "status", "jobs", "best", "metric", "started", "took"),
+    "directory",
+)
+_RIGHT = ("best", "started", "took")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -29,8 +32,10 @@ def list_lines(rows: Sequence[Row], width: int | None, now: float | None = None)
     shown = [
         heading
         for heading in _HEADINGS
-        if heading in ("name", "status") or any(cells[heading] for cells in table)
+        if heading in ("name", "experiment", "status") or any(cells[heading] for cells in table)
     ]
+    if len({row.experiment for row in rows}) == 1:  # names are unique within one
+        shown.remove("experiment")
     widths = {head: max(len(head), *(len(cells[head]) for cells in table)) for head in shown}
     if width is not None and _total(widths) > width:
         widths.pop("directory", None)
@@ -51,6 +56,7 @@ def age_text(seconds: float) -> str:
 def _cells(row: Row, now: float) -> Sequence[str]:
     return (
         plain(row.name),
+        plain(row.experiment),
         row.status,
         _jobs_text(row),
         "" if row.value is None else format_value(row.value),
