@@ -29,11 +29,13 @@ def compose_one(*overrides: str) -> Job:
 def dataset(train: list[int], names: str = "abc", weights: Any = None) -> Dataset:
     """Data whose validation and test splits have other shares of each class."""
     weights = None if weights is None else np.asarray(weights, np.float32)
-    splits = [
+    first, second, third = (
         Split(np.zeros((len(labels), 2), np.float32), np.asarray(labels, np.int32), of_split)
         for labels, of_split in ((train, weights), ([0, 0], None), ([1], None))
-    ]
-    return Dataset("toy", "classification", *splits, batch_size=1, class_names=tuple(names))
+    )
+    return Dataset(
+        "toy", "classification", first, second, third, batch_size=1, class_names=tuple(names)
+    )
 
 
 @given(st.lists(st.integers(0, 2), max_size=40))

@@ -33,3 +33,9 @@ def test_a_folder_is_read_as_in_a_config(
 def test_a_folder_below_an_unknown_home_is_refused() -> None:
     with pytest.raises(UserError, match="output_dir=~nobody-here/x: there is no user"):
         take_options(["output_dir=~nobody-here/x"], {"output_dir": "outputs"})
+
+
+@pytest.mark.parametrize("typed", ["", " ", "''", "null", "NULL"])
+def test_no_folder_is_refused(typed: str) -> None:
+    with pytest.raises(UserError, match=r"output_dir=.*: expected"):
+        take_options([f"output_dir={typed}"], {"output_dir": "outputs"})

@@ -1,6 +1,7 @@
 import io
 import logging
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -118,3 +119,9 @@ def test_what_only_prints_a_text_prints_nothing_else(flag: str) -> None:
 
 def test_commands_without_a_first_phase_print_nothing() -> None:
     assert run("from expt.phases import show_start\nshow_start('list', [])") == ""
+
+
+def test_ctrl_c_during_the_imports_prints_no_traceback() -> None:
+    code = "from expt.phases import show_start\nshow_start('run', [])\nraise KeyboardInterrupt"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "interrupted\n")

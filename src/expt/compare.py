@@ -69,8 +69,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_keys,
         default=DEFAULT_REPLICATES,
         metavar="KEYS",
-        help="the keys by which repeats of a variant differ, such as seed,data.split_seed (default: "
-        "seed); variants are paired by them",
+        help="the keys by which repeats of a variant differ, and by which variants are paired, "
+        "such as seed,data.split_seed (default: seed)",
     )
     parser.add_argument(
         "--margin",

@@ -6,11 +6,13 @@ imports, which take up to a second.
 
 import atexit
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from expt.streams import keep_streams_open
@@ -116,8 +118,6 @@ class Phases:
         self._ended.clear()
 
     def _show_spinner(self) -> None:
-        import sys
-
         from rich.live import Live
         from rich.spinner import Spinner
         from rich.text import Text
@@ -176,7 +176,19 @@ def show_start(command: str, arguments: Sequence[str]) -> None:
         return
     keep_streams_open()
     atexit.register(end_phase)  # shows the cursor again, whatever ends the imports
+    sys.excepthook = _show_error
     command_phases().begin(_FIRST[command], at_once=True)
+
+
+def _show_error(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    """Prints what ends the imports, Ctrl-C as the commands do."""
+    end_phase()
+    if issubclass(kind, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, traceback)
 
 
 def lap_seconds() -> float:

@@ -255,7 +255,7 @@ class _Sync:
             return False
         if self._copies.settle(run.record, run.directory, run.output_dir):
             return False  # it was moved or copied
-        return completion(run.directory, run.record, self._stored_in(run.output_dir)) == kept
+        return bool(completion(run.directory, run.record, self._stored_in(run.output_dir)) == kept)
 
     def _stored_in(self, output_dir: Path) -> dict[str, str]:
         """Returns what a store holds of all runs of its folder, read once."""

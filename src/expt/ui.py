@@ -36,8 +36,8 @@ def _run(arguments: list[str]) -> int:
         "options",
         nargs="*",
         metavar="RUN_OR_SWEEP | output_dir=DIR",
-        help="what TensorBoard shows, by directory or name, or 'latest' (the newest sweep and what "
-        "else fits into its 40 lines); the folder of all runs (outputs), or a sweep",
+        help="what TensorBoard shows, by directory or name, or latest, best (the newest sweep and "
+        "what else fits into its 40 lines); the folder of all runs (outputs), or a sweep",
     )
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (%(default)s)")
     for name, usual in (("tensorboard", _TENSORBOARD_PORT), ("mlflow", _MLFLOW_PORT)):

@@ -43,9 +43,9 @@ RATES = {0.001: 0.0, 0.01: 0.2, 0.1: -0.3}
 
 
 def accuracy(params: Mapping[str, Any], seed: int) -> float:
-    return (
+    return float(
         0.6
-        + RATES[params["optimizer.learning_rate"]]
+        + RATES[float(params["optimizer.learning_rate"])]
         - 0.05 * (params["act"] == "tanh")
         + noise(params, seed)
     )

@@ -175,6 +175,15 @@ class TestLines:
         assert "x…" in line
         assert "x" * 100 in list(list_lines(rows, None))[1]
 
+    @pytest.mark.parametrize("width", [50, 60, 80])
+    def test_less_important_columns_give_way(self, width: int) -> None:
+        values = {"started": 0.0, "seconds": 7200.0, "metric": "val/accuracy", "value": 0.5}
+        rows = [row("x" * 60, experiment=name, **values) for name in ("a" * 12, "b" * 12)]
+        lines = list(list_lines(rows, width, now=10.0))
+        assert max(map(len, lines)) <= width
+        assert lines[0].split()[0] == "name"
+        assert {"status", "best", "started"} <= set(lines[0].split())
+
     def test_directories_are_shown_where_there_is_room(self) -> None:
         assert "directory" not in next(iter(list_lines([row("a" * 50)], 80)))
         assert "outputs/runs/day/a" in list(list_lines([row("a")], 80))[1]

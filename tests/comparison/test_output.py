@@ -30,6 +30,7 @@ from expt.comparison.plots import draw_plots
 from expt.comparison.reading import read_compared
 from expt.comparison.table import Comparison, compare
 from expt.comparison.terminal import show
+from expt.comparison.verdict import headline
 
 EVIL = "<script>alert(1)</script>\x1b[31m|$x^{$"
 VALUES = {"relu": [0.30, 0.41, 0.50], "tanh": [0.31, 0.40, 0.52], "gelu": [0.91, 1.02, 1.1]}
@@ -127,7 +128,11 @@ class TestTerminal:
         assert "autoencoder" not in text
 
     def test_runs_have_their_names(self, tmp_path: Path) -> None:
-        fields = {"status": "FAILED", "error": "ValueError: why", "run_name": "cnn-relu-lr0.01-s0"}
+        fields: dict[str, Any] = {
+            "status": "FAILED",
+            "error": "ValueError: why",
+            "run_name": "cnn-relu-lr0.01-s0",
+        }
         write_run(tmp_path / "22-56-42_c5fb6b5d", **fields)
         text = shown(comparison_of(tmp_path), 80)
         assert "FAILED  cnn-relu-lr0.01-s0  step 50" in text
@@ -333,6 +338,11 @@ class TestPage:
         assert data["variants"][0]["label"] == "all runs"
         assert not any(key.startswith("on") for _, a in text.tags for key in a)
         assert EVIL[:20] not in (tmp_path / "x.html").read_text()
+
+    def test_the_headline_comes_first(self, comparison: Comparison, tmp_path: Path) -> None:
+        page = page_of(comparison, tmp_path)
+        first, end, rest = headline(comparison).partition(". ")
+        assert page.texts["strong"] == [first + end, f"{rest}", "\n"]
 
     def test_the_rows(self, comparison: Comparison, tmp_path: Path) -> None:
         page = page_of(comparison, tmp_path)

@@ -275,7 +275,7 @@ class TestReplicates:
         assert {len(variant.counted) for variant in comparison.variants} == {2}
 
     def test_an_unknown_key_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="Did you mean 'data.split_seed'"):
+        with pytest.raises(UserError, match=r"Did you mean 'data\.split_seed'"):
             compare(self.splits(tmp_path), replicates=("seed", "data.split_sed"))
 
 

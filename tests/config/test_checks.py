@@ -268,3 +268,11 @@ def test_accumulation_over_no_number_of_steps_is_told(value: str) -> None:
     (job,), _ = compose_jobs(overrides, None, multirun=False)
     with pytest.raises(UserError, match=r"^optimizer\.gradient_accumulation_steps="):
         check(job)
+
+
+@pytest.mark.parametrize("name", ["", " ", "\n"])
+def test_an_empty_name_or_folder_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=r"^name=\s*: expected the name of an MLflow experiment"):
+        check(job_with(name=name))
+    with pytest.raises(UserError, match=r"^output_dir=\s*: expected a path"):
+        check(job_with(output_dir=name))

@@ -53,7 +53,7 @@ def expand(*overrides: str) -> list[tuple[str, ...]]:
         ("act=[relu", ["act=[relu", "key=value"]),
         ("act", ["'act'", "key=value"]),
         ("~act", ["act"]),
-        ("act=relu,tanh", ["act=relu,tanh", "--multirun"]),
+        ("act=relu,tanh", ["act=relu,tanh", "with -m"]),
     ],
 )
 def test_a_mistake_is_named_with_what_is_valid(override: str, told: list[str]) -> None:

@@ -32,3 +32,11 @@ def test_an_unknown_user_is_named() -> None:
 def test_a_file_whose_name_begins_so_is_found(home: Path) -> None:
     (home / "~$table.csv").touch()
     assert expanded("~$table.csv") == Path("~$table.csv")
+
+
+@pytest.mark.parametrize("path", ["", " ", "\t"])
+def test_an_empty_path_is_refused(path: str) -> None:
+    with pytest.raises(
+        UserError, match=r"^output_dir=\s*: expected a path, which must not be empty"
+    ):
+        expanded(path, "output_dir=")

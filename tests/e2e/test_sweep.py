@@ -64,7 +64,7 @@ def test_a_sweep_tells_and_leaves_how_it_went(whole: Path) -> None:
     assert re.fullmatch(r"4 of 4 jobs finished in .* (s|min)", ended)
     best = min(jobs_of(whole), key=lambda job: record_of(job)["best"]["val/loss"])
     value = format_value(record_of(best)["best"]["val/loss"])
-    assert f"★ best job  {record_of(best)['run_name']}  val/loss {value}" in lines
+    assert f"★ best single job  {record_of(best)['run_name']}  val/loss {value}" in lines
     assert f"report  {place}/summary/report.html" in lines
     assert {file.name for file in (sweep_of(whole) / "summary").iterdir()} >= {
         "table.md",

@@ -26,7 +26,9 @@ def make_sweep(
 ) -> Path:
     """A sweep whose runs have the numbers after its own; the last ones are the best."""
     directory.mkdir(parents=True)
-    jobs = [{"directory": f"{job}_job", "reused": None} for job in range(num_jobs)]
+    jobs: list[dict[str, Any]] = [
+        {"directory": f"{job}_job", "reused": None} for job in range(num_jobs)
+    ]
     if reused is not None:
         jobs.append({"directory": "reused", "reused": str(reused)})
     plan = [{"overrides": [], "status": "FINISHED", "error": None, **job} for job in jobs]

@@ -19,7 +19,7 @@ differ "significantly" in every second table. Three things correct that.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,16 +29,13 @@ from scipy.special import stdtr
 from expt.comparison.statistics import (
     NO_SPREAD,
     SIGNIFICANCE,
-    Replicate,
+    Group,
     TTest,
     critical_t,
     t_test,
 )
 
 _MOST_RANKED = 1000  # groups; of more, Holm's first step is all of it: memory is quadratic
-
-Group = Mapping[Replicate, float]
-"""The values of one group by replicate."""
 
 
 @dataclass(frozen=True, kw_only=True)

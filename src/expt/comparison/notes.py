@@ -48,8 +48,8 @@ def _on_tests(measured: Sequence[Variant], replicates: Sequence[str]) -> list[st
     pairs = count * (count - 1) // 2
     return [
         f"The best of {count} was picked after seeing the data: p and the 95 % intervals are "
-        f"corrected for all {pairs:,} pairs (Holm), with the noise pooled over the table and t-tests "
-        f"of each pair ({used}). Inconclusive does not mean the same."
+        f"corrected for all {pairs:,} pairs (Holm), with the noise pooled over the table and "
+        f"t-tests of each pair ({used}). Inconclusive does not mean the same."
     ]
 
 

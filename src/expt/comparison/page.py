@@ -50,7 +50,8 @@ def write_page(comparison: Comparison, path: Path, title: str) -> None:
     pictures = picture_rows(comparison)
     page = environment.get_template("assets/page.html").render(
         title=title,
-        headline=headline(comparison),
+        # The first sentence, and the rest, which is set less heavily.
+        headline=headline(comparison).partition(". "),
         comparison=comparison,
         columns=shown,
         rows=_rows(comparison, shown),
@@ -115,7 +116,8 @@ def _image_data(row: PictureRow) -> dict[str, object]:
 
 def _breakable(title: str) -> Markup:
     """A heading that may continue in another line after a dot or a slash."""
-    return Markup("<wbr>").join(re.split(r"(?<=[./])(?=\S)", title))
+    whole = title.replace(" %", "\N{NO-BREAK SPACE}%")
+    return Markup("<wbr>").join(re.split(r"(?<=[./])(?=\S)", whole))
 
 
 def _sort_key(column: Column, index: int) -> str:

@@ -1,8 +1,9 @@
 """Means with their uncertainty, and t-tests of the difference between two of them."""
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from scipy.special import stdtr, stdtrit  # much quicker to import than scipy.stats
 
@@ -11,8 +12,8 @@ SIGNIFICANCE = 1 - CONFIDENCE
 NO_SPREAD = 1e-6
 """A standard error that is a smaller share of the values is rounding."""
 
-Replicate = Hashable
-"""Names a repeat of a measurement: its seed, or a tuple of what distinguishes repeats."""
+Group = Mapping[Any, float]
+"""Repeats of one measurement, by what distinguishes them: the seed, or a tuple of values."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class TTest:
         return critical_t(self.freedom) * self.error
 
 
-def t_test(these: Mapping[Replicate, float], those: Mapping[Replicate, float]) -> TTest | None:
+def t_test(these: Group, those: Group) -> TTest | None:
     """Compares two groups of repeats; None if one of them has fewer than two.
 
     Repeats of the same names are paired, which removes what a seed or a split does to both. Welch's

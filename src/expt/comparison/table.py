@@ -60,8 +60,8 @@ def measured_only(comparison: Comparison) -> Comparison:
     if not left_out:
         return comparison
     note = (
-        f"{left_out} more {'variant has' if left_out == 1 else 'variants have'} no finished run with "
-        f"{comparison.leading} and {'is' if left_out == 1 else 'are'} left out."
+        f"{left_out} more {'variant has' if left_out == 1 else 'variants have'} no finished run "
+        f"with {comparison.leading} and {'is' if left_out == 1 else 'are'} left out."
     )
     parameters = [
         key

@@ -18,69 +18,56 @@ def headline(comparison: Comparison) -> str:
         return "No finished run has a metric to compare."
     title = leading.removeprefix(BEST)
     title = plain(title) + (" (best checkpoint)" if title != leading else "")
-    places = _places(comparison, leading)
     others = [variant for variant in comparison.measured if variant is not best]
+    places = decimals([variant.summaries[leading].mean for variant in comparison.measured])
+    mean, count = _mean(best, leading, places), len(best.counted)
     if not others:
-        return f"One variant: {title} {_mean(best, leading, places)}, n = {len(best.counted)}."
+        return f"One variant: {title} {mean}, n = {count}."
     extreme = "highest" if is_larger_better(leading, comparison.larger_is_better) else "lowest"
-    return (
-        f"{_name(best, others[0], others)} has the {extreme} {title}: {_mean(best, leading, places)} "
-        f"(n = {len(best.counted)}). {_certainty(comparison, best, others)}"
-    )
-
-
-def _certainty(comparison: Comparison, best: Variant, others: Sequence[Variant]) -> str:
+    name = _name(best, others[0], others)
+    start = f"{name} has the {extreme} {title}: {mean} (n = {count})."
     if all(variant.difference is None for variant in others):
         return (
-            "Whether it is better than the others is unknown: a test needs at least two replicates "
-            "of each, and some spread between them."
+            f"{start} Whether it is better than the others is unknown: a test needs at least two "
+            "replicates of each, and some spread between them."
         )
-    counts = {v: sum(one.verdict is v for one in others) for v in Verdict}
-    leading = comparison.leading
-    assert leading is not None
-    nearest = min(
-        others,
-        key=lambda one: abs(one.summaries[leading].mean - best.summaries[leading].mean),
-    )
-    gap = f"{_name(nearest, best, [best])}, {_gap(nearest, best, leading, _places(comparison, leading))}"
-    if counts[Verdict.WORSE] == len(others):
-        start = (
-            "Significant"
-            if len(others) == 1
-            else f"All {len(others)} others are significantly worse"
-        )
-        return f"{start}: the nearest is {gap}.{_on_choice(others)}"
+    value = best.summaries[leading].mean
+    nearest = min(others, key=lambda one: abs(one.summaries[leading].mean - value))
+    gap = _gap(nearest, best, leading, places)
+    describe = _on_one if len(others) == 1 else _on_several
+    return f"{start} {describe(comparison, others, _name(nearest, best, [best]), gap)}"
+
+
+def _on_one(comparison: Comparison, others: Sequence[Variant], name: str, gap: str) -> str:
+    return {
+        Verdict.WORSE: f"{name} is significantly worse, {gap}.",
+        Verdict.EQUIVALENT: f"{name} is equivalent within ±{comparison.margin}, {gap}.",
+    }.get(others[0].verdict or Verdict.BEST, f"Not certain: {name} may be as good, {gap}.")
+
+
+def _on_several(comparison: Comparison, others: Sequence[Variant], name: str, gap: str) -> str:
+    counts = {verdict: sum(one.verdict is verdict for one in others) for verdict in Verdict}
+    unclear, worse = counts[Verdict.INCONCLUSIVE], counts[Verdict.WORSE]
+    equivalent = counts[Verdict.EQUIVALENT]
     parts = []
-    if counts[Verdict.INCONCLUSIVE]:
-        parts.append(f"{_of(counts[Verdict.INCONCLUSIVE], others)} may be as good or better")
-    if counts[Verdict.EQUIVALENT]:
-        number = counts[Verdict.EQUIVALENT]
-        verb = "is" if number == 1 else "are"
-        parts.append(f"{_of(number, others)} {verb} equivalent (within ±{comparison.margin:g})")
-    if counts[Verdict.WORSE]:
-        number = counts[Verdict.WORSE]
-        parts.append(f"{number} {'is' if number == 1 else 'are'} significantly worse")
-    start = "Not certain: " if counts[Verdict.INCONCLUSIVE] else ""
-    body = ", ".join(parts)
-    return f"{start}{body if start else _capital(body)}; the nearest is {gap}.{_on_choice(others)}"
-
-
-def _of(number: int, others: Sequence[Variant]) -> str:
-    return "the other one" if len(others) == 1 else f"{number} of {len(others)} others"
+    if unclear:
+        parts.append(f"not certain: {unclear} of {len(others)} others may be as good")
+    if equivalent:
+        verb = "is" if equivalent == 1 else "are"
+        parts.append(f"{equivalent} {verb} equivalent within ±{comparison.margin}")
+    if worse == len(others):
+        parts.append(f"all {worse} others are significantly worse")
+    elif worse:
+        parts.append(f"{worse} {'is' if worse == 1 else 'are'} significantly worse")
+    tested = 1 + sum(variant.difference is not None for variant in others)
+    return (
+        f"{_capital(', '.join(parts))}; the nearest is {name}, {gap}. p and interval are corrected "
+        f"(Holm) for picking the best of {tested} after seeing the data."
+    )
 
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _on_choice(others: Sequence[Variant]) -> str:
-    count = 1 + sum(variant.difference is not None for variant in others)
-    if count < 3:
-        return ""
-    return (
-        f" p and interval are corrected (Holm) for picking the best of {count} after seeing the "
-        "data."
-    )
 
 
 def _gap(variant: Variant, best: Variant, leading: str, places: int) -> str:
@@ -95,11 +82,6 @@ def _gap(variant: Variant, best: Variant, leading: str, places: int) -> str:
     low, high = (found.low, found.high) if value >= 0 else (-found.high, -found.low)
     p = p_text(found.corrected)
     return f"{text} (95 % interval {low:.{places}f} to {high:.{places}f}, {p})"
-
-
-def _places(comparison: Comparison, leading: str) -> int:
-    """Returns the decimals of the table."""
-    return decimals([variant.summaries[leading].mean for variant in comparison.measured])
 
 
 def _mean(variant: Variant, leading: str, places: int) -> str:

@@ -113,8 +113,8 @@ class Composed:
             number: Of the job in its sweep, from 0.
             varied: Those of its overrides that not all jobs have; they name its directory.
         """
-        typed = composed.hydra.overrides
-        check_choices(composed.hydra.runtime.choices, [*typed.task, *typed.hydra])
+        typed: Any = OmegaConf.to_container(composed.hydra.overrides)
+        check_choices(composed.hydra.runtime.choices, [*typed["task"], *typed["hydra"]])
         own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
         job, subdirectory = Job.from_hydra(own, composed.hydra), ""
         if number is not None:

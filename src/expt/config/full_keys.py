@@ -65,17 +65,23 @@ def meant_option(option: str) -> str | None:
 def _full_keys(key: str, chosen: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yields full keys, each with the options that have it if not all of its group do."""
     last = key.rpartition(".")[2].lower().replace("-", "_")
-    names = (last, *([_LONG_NAMES[last]] if last in _LONG_NAMES else []))
-    top = [name for name in names if name in groups() or name in top_level()]
+    names = [last, _LONG_NAMES.get(last, last)]
+    top = [name for name in dict.fromkeys(names) if name in groups() or name in top_level()]
     known = top or [full for full in chosen if full.rpartition(".")[2] in names]
-    if known := [full for full in known if full not in (key, "defaults", "hydra")]:
+    known = [full for full in known if full not in (key, "defaults", "hydra")]
+    if known and not last.startswith("_"):
         yield from ((full, "") for full in known)
         return
-    for full, values in _values_in_options().items():
-        group, _, name = full.partition(".")
-        if name in names:
-            shown = ", ".join(map(str, list(values)[:_MOST_NAMED]))
-            yield full, "" if default_option(group) in values else f" with {group}={shown}"
+    others = {
+        full: values
+        for full, values in _values_in_options().items()
+        if full.partition(".")[2] in names
+    }
+    usual = [full for full in others if default_option(full.partition(".")[0]) in others[full]]
+    yield from ((full, "") for full in usual)
+    for full, values in others.items() if not usual else ():
+        shown = ", ".join(map(str, list(values)[:_MOST_NAMED]))
+        yield full, f" with {full.partition('.')[0]}={shown}"
 
 
 @cache

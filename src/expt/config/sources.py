@@ -33,7 +33,8 @@ _WITHOUT_EFFECT = (
     *("expt.errors", "expt.record", "expt.runs", "expt.signals", "expt.streams"),
     *("expt.changed_code", "expt.continuing", "expt.description"),
     *("expt.recorded_data", "expt.saveable", "expt.saved"),
-    *("expt.config.compose", "expt.config.hashes", "expt.config.location", "expt.config.modules"),
+    *("expt.config.compose", "expt.config.full_keys", "expt.config.groups", "expt.config.hashes"),
+    *("expt.config.location", "expt.config.modules", "expt.extension"),
     *("expt.config.paths", "expt.config.schema", "expt.config.sources", "expt.config.syntax"),
     *("expt.train.checkpoint", "expt.train.profile", "expt.train.summary"),
 )

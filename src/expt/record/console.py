@@ -132,16 +132,16 @@ class ConsoleRecorder:
 
     def _line(self, step: int, where: str, is_best: bool) -> Line:
         """Returns the parts of an evaluation's line, each with its rank; the last go first."""
-        line = [(0, where), (3, f"step {step:>{len(str(self._expected.steps))}}")]
+        line = [(0, where), (1, f"step {step:>{len(str(self._expected.steps))}}")]
         for name in self._names(self._expected.metrics):
             rank = 0 if name.startswith("val/") or name == "train/loss" else 2
             value = format_value(self._last[name])
             if name in self._means.counts:
                 line.append((rank, f"{name} mean {format_value(self._means[name]):<{_DIGITS}}"))
-                line.append((4, f"last {value:<{_DIGITS}}"))
+                line.append((3, f"last {value:<{_DIGITS}}"))
             else:
                 line.append((rank, f"{name} {value:<{_DIGITS}}"))
-        line += [(5, speed) for speed in self._speed()]
+        line += [(4, speed) for speed in self._speed()]
         return [*line, (0, BEST)] if is_best else line
 
     def _names(self, metrics: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from expt.errors import UserError
 from expt.record.planned import read_entries
+from expt.runs.best import best_values, find_best, is_best, is_larger_better, watched_metric
 from expt.runs.find import find_run
 from expt.runs.kinds import read_json
 from expt.runs.order import SWEEP_FILE, order_of, place_ids, records_in
@@ -189,13 +190,13 @@ def _find(everything: Sequence[Shown], name: str, output_dir: Path) -> Shown:
 
 def _as_found(runs: Sequence[ShownRun], name: str, output_dir: Path) -> ShownRun:
     try:
-        directory = find_run(name, output_dir).directory
+        run = find_best(name, output_dir).run if is_best(name) else find_run(name, output_dir)
     except UserError as error:
         raise UserError(f"{error} A sweep's directory or name is fine, too.") from error
-    found = (run for run in runs if run.directory.resolve() == directory)
-    run = next(found, None) or _read_run(directory / "run.json", None)
-    assert run is not None  # it was just found
-    return run
+    shown = (one for one in runs if one.directory.resolve() == run.directory)
+    found = next(shown, None) or _read_run(run.directory / "run.json", None)
+    assert found is not None  # it was just read
+    return found
 
 
 def _read_run(file: Path, ids: frozenset[str] | None) -> ShownRun | None:
@@ -209,12 +210,11 @@ def _read_run(file: Path, ids: frozenset[str] | None) -> ShownRun | None:
 
 
 def _score(record: Mapping[str, Any]) -> float | None:
-    best = record.get("best")
-    if not best:
+    metric = watched_metric(record)
+    value = best_values(record).get(metric or "")
+    if metric is None or value is None:
         return None
-    watched = best["watched"]
-    is_larger = {watched, watched.rpartition("/")[2]} & set(record.get("larger_is_better", ()))
-    return float(best[watched]) if is_larger else -float(best[watched])
+    return value if is_larger_better(metric, record.get("larger_is_better") or ()) else -value
 
 
 def _read_sweep(sweep: Path, ids: frozenset[str] | None) -> tuple[str, tuple[int, float] | None]:

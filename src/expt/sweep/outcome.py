@@ -41,6 +41,7 @@ def _show_comparison(plan: Plan, phases: Phases) -> None:
 
     selection = select([str(plan.directory)], [], plan.output_dir)
     comparison = compare(selection.runs, notes=selection.notes)
+    phases.end()
     show(phases.console, replace(comparison, unfinished=()), selection.title)
     phases.begin("drawing the report")
     write_summary(comparison, plan.directory / SUMMARY, selection.title)
@@ -68,7 +69,7 @@ def print_outcome(plan: Plan, console: Console, seconds: float | None = None) ->
     show(f"{len(plan.jobs) - len(others)} of {len(plan.jobs)} jobs finished{took}")
     if (found := best_job(plan)) is not None:
         job, best = found
-        show(f"{BEST} best job  {job.name}  {best.metric} {format_value(best.value)}")
+        show(f"{BEST} best single job  {job.name}  {best.metric} {format_value(best.value)}")
     report = plan.directory / SUMMARY / REPORT
     if report.is_file():
         show(f"report  {os.path.relpath(report)}")

@@ -64,9 +64,16 @@ function effectDrawing(effect, width, isLog) {
       hits.push(answer(places[point[0]], up(point[1]), `${effect.title}=${effect.values[point[0]]}`, rows));
     }
   }
+  if (effect.best !== null) root.append(draw("line", { class: "best-value", x1: left, x2: width - right, y1: up(effect.best), y2: up(effect.best) }));
   effect.means.forEach((mean, i) => {
+    const difference = effect.differences[i];
+    if (difference) {
+      const ends = { y1: up(effect.best + difference.low), y2: up(effect.best + difference.high) };
+      root.append(draw("line", { class: "interval", x1: places[i], x2: places[i], ...ends }));
+    }
     root.append(draw("circle", { class: "mean", cx: places[i], cy: up(mean), r: 5 }));
     const rows = [{ label: effect.isPaired ? "mean, the others being equal" : "mean", value: format(mean) }];
+    if (difference) rows.push({ label: difference.label, value: difference.text });
     hits.push(answer(places[i], up(mean), `${effect.title}=${effect.values[i]}`, rows));
   });
   root.append(...hits);

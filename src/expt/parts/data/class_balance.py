@@ -27,7 +27,7 @@ def balanced_weights(dataset: Dataset) -> list[float]:
 
 
 def _check_present(sums: NDArray[Any], names: Sequence[str], data: str) -> None:
-    absent = [names[number] for number in np.flatnonzero(sums == 0)]
+    absent = [names[number] for number in np.flatnonzero(sums == 0).tolist()]
     if absent:
         more = f" and of {len(absent) - 1} other classes" if len(absent) > 1 else ""
         raise UserError(

@@ -1,7 +1,6 @@
 """Cutting data into train, validation and test splits."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,21 +36,21 @@ class Shares:
         Raises:
             UserError: It is not three numbers above 0 whose sum is 1.
         """
-        is_list = isinstance(split, Sequence) and not isinstance(split, str) and len(split) == 3
-        if not is_list or not all(
+        given = list(split) if isinstance(split, list | tuple) else []
+        if len(given) != 3 or not all(
             isinstance(share, int | float) and not isinstance(share, bool) and 0 < share < 1
-            for share in split
+            for share in given
         ):
             raise UserError(
                 f"data.split={_written(split)}: expected three numbers between 0 and 1, the shares "
                 "of the train, the validation and the test split, such as [0.7,0.15,0.15]."
             )
-        if not math.isclose(sum(split), 1, abs_tol=1e-6):
+        if not math.isclose(sum(given), 1, abs_tol=1e-6):
             raise UserError(
-                f"data.split={_written(split)}: its sum is {sum(split):.6g}; expected 1. "
-                f"Did you mean {_written([round(share / sum(split), 4) for share in split])}?"
+                f"data.split={_written(split)}: its sum is {sum(given):.6g}; expected 1. "
+                f"Did you mean {_written([round(share / sum(given), 4) for share in given])}?"
             )
-        return cls(*map(float, split))
+        return cls(*map(float, given))
 
 
 USUAL_SPLIT = (0.7, 0.15, 0.15)
@@ -75,8 +74,7 @@ def unused_note(split: object) -> tuple[str, ...]:
 
 def _written(split: object) -> str:
     """Returns shares as a user writes them."""
-    is_list = isinstance(split, Sequence) and not isinstance(split, str)
-    return str(list(split) if is_list else split).replace(" ", "")
+    return str(list(split) if isinstance(split, list | tuple) else split).replace(" ", "")
 
 
 def split_indices(

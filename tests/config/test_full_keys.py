@@ -1,0 +1,85 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from expt.config.compose import compose_jobs
+from expt.config.full_keys import meant, meant_option, takes_list
+from expt.config.hashes import flatten
+from expt.errors import UserError
+
+DEFAULT = tuple(flatten(compose_jobs([], None, multirun=False)[0][0].config))
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("epochs", "loop.epochs"),
+        ("epoch", "loop.epochs"),
+        ("lr", "optimizer.learning_rate"),
+        ("learning_rate", "optimizer.learning_rate"),
+        ("learning-rate", "optimizer.learning_rate"),
+        ("loop.lr", "optimizer.learning_rate"),
+        ("batch_size", "data.batch_size"),
+        ("units", "model.units"),
+        ("steps", "loop.steps"),
+        ("patience", "loop.patience"),
+        ("workers", "sweep.workers"),
+        ("activation", "act"),
+        ("dataset", "data"),
+        ("loop.seed", "seed"),
+    ],
+)
+def test_a_short_key_is_completed(key: str, expected: str) -> None:
+    assert meant(key, "3", DEFAULT) == f"Did you mean {expected}=3?"
+    assert meant(key, None) == f"Did you mean {expected}=…?"
+
+
+def test_a_key_of_other_options_is_named_with_them() -> None:
+    told = "Did you mean model.width=3 with model=resnet, vit?"
+    assert meant("width", "3", DEFAULT) == told
+    assert meant("width", "3", ["model.width"]) == "Did you mean model.width=3?"
+
+
+@pytest.mark.parametrize("key", ["nonsense", "defaults", "hydra", "", "seed", "_target_"])
+def test_nothing_is_made_up(key: str) -> None:
+    assert meant(key, "3", DEFAULT) is None
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from([key for key in DEFAULT if "." in key and "_target_" not in key]))
+def test_the_last_part_of_every_key_leads_to_it(key: str) -> None:
+    _group, _, last = key.partition(".")
+    if "." in last or last in (*DEFAULT, "min_change"):
+        return  # nested, or a key of the top level
+    assert f"{key}=1" in (meant(last, "1", DEFAULT) or "")
+
+
+def test_an_option_without_its_group_is_completed() -> None:
+    assert meant_option("tanh") == "Did you mean act=tanh?"
+    assert meant_option("linear") == "Did you mean act=linear or data=linear or model=linear?"
+    assert meant_option("nonsense") is None
+
+
+def test_keys_of_lists_are_known() -> None:
+    assert takes_list("model.units")
+    assert takes_list("data.ignore")
+    assert not takes_list("seed")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["epochs=10"], "epochs=10: there is no key 'epochs' .* Did you mean loop.epochs=10?"),
+        (["lr=0.1"], r"Did you mean optimizer\.learning_rate=0\.1\?$"),
+        (["model.act=tanh"], r"Did you mean act=tanh\?$"),
+        (["tanh"], r"'tanh' is not of the form key=value. Did you mean act=tanh\?$"),
+        (["nonsense"], r"'nonsense' is not of the form key=value. Expected such as act=tanh.$"),
+        (["act=relu,tanh"], r"act=relu,tanh: expected one value. Did you mean act=relu,tanh with "),
+        (["model.units=8,4"], r"expected a list. Did you mean model\.units=\[8,4\], or .* with -m"),
+        (["metric=f1,auc"], r"expected a list. Did you mean metric=\[f1,auc\], or .* with -m"),
+        (["act=5"], r"act=5: expected one of the group's options: celu, .*, tanh\.$"),
+    ],
+)
+def test_a_mistake_is_answered_with_what_was_meant(overrides: list[str], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        compose_jobs(overrides, None, multirun=False)

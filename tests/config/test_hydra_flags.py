@@ -1,0 +1,35 @@
+import pytest
+from hydra._internal.utils import get_args_parser
+
+from expt.config.hydra_flags import check_flags
+from expt.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("--package loop", "--package: expected --cfg with it"),
+        ("--resolve", "--resolve: expected --cfg or --help with it"),
+        ("--run -m", "--run and --multirun: expected one of them"),
+        ("--cfg job --info", "--cfg and --info: expected one of them"),
+        ("--config-name x", "--config-name: expected no such flag"),
+        ("--shell-completion", "expected install, uninstall, query with one of bash, zsh, fish"),
+        ("--shell-completion install=csh", "--shell-completion install=csh: expected install"),
+    ],
+)
+def test_flags_that_do_not_fit_are_refused(arguments: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        check_flags(get_args_parser().parse_intermixed_args(arguments.split()))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "-m --cfg job --package loop --resolve act=relu,tanh",
+        "-m --info searchpath",
+        "--help --resolve",
+        "--shell-completion query=zsh",
+    ],
+)
+def test_flags_that_fit_pass(arguments: str) -> None:
+    check_flags(get_args_parser().parse_intermixed_args(arguments.split()))

@@ -1,0 +1,50 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from expt.servers.store import folder_of_store
+
+PLACE = {"id": "abc", "directory": "x", "number": 1}
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    """A folder of all runs, with a run and a sweep of one job."""
+    folder = tmp_path / "mine"
+    for directory in ("runs/2026-11-27/one", "sweeps/2026-11-27/some/0_seed=0"):
+        (folder / directory).mkdir(parents=True)
+        record = {"status": "FINISHED", "started": 1.0, "run_name": "one", "place": PLACE}
+        (folder / directory / "run.json").write_text(json.dumps(record))
+    content = {"id": "abc", "path": str(folder), "number": 2, "earlier": []}
+    (folder / ".place.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "within",
+    [
+        *(".", "runs", "runs/2026-11-27", "runs/2026-11-27/one"),
+        *("sweeps", "sweeps/2026-11-27/some", "sweeps/2026-11-27/some/0_seed=0"),
+    ],
+)
+def test_the_store_of_a_part_is_above_it(outputs: Path, within: str) -> None:
+    assert folder_of_store(outputs / within).resolve() == outputs.resolve()
+
+
+def test_a_folder_with_a_store_keeps_it(outputs: Path) -> None:
+    sweep = outputs / "sweeps/2026-11-27/some"
+    (sweep / "mlflow.db").touch()
+    assert folder_of_store(sweep) == sweep
+
+
+def test_a_folder_above_that_of_all_runs_is_itself(outputs: Path) -> None:
+    assert folder_of_store(outputs.parent) == outputs.parent
+
+
+def test_a_damaged_run_does_not_hide_the_others(outputs: Path) -> None:
+    (outputs / "sweeps/2026-11-27/some/0_seed=0/run.json").write_text("{")
+    (outputs / "sweeps/2026-11-27/some/1_seed=1").mkdir()
+    record = {"status": "FINISHED", "started": 1.0, "run_name": "two", "place": PLACE}
+    (outputs / "sweeps/2026-11-27/some/1_seed=1/run.json").write_text(json.dumps(record))
+    assert folder_of_store(outputs / "sweeps/2026-11-27/some").resolve() == outputs.resolve()
