@@ -115,3 +115,22 @@ def test_log_records_go_to_the_standard_error_of_the_moment(
         monkeypatch.setattr(sys, "stderr", stream)
         handler.handle(logging.makeLogRecord({"msg": "a word of warning"}))
         assert stream.getvalue() == "a word of warning\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--help"],
+        ["run", "--shell-completion", "install=bash"],
+        ["run", "-m", "act=relu,tanh", "--cfg", "job"],
+        ["compare", "--help"],
+    ],
+)
+def test_a_reader_that_has_ended_is_no_error(arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    module, *others = arguments
+    command = [sys.executable, "-m", f"expt.{module}", *others]
+    done = subprocess.run(command, check=False, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -10,6 +10,7 @@ from expt.command import parse_output_dir, program, run_command
 from expt.comparison.listing import Row, flattened, list_jobs, list_rows
 from expt.comparison.listing_terminal import list_lines
 from expt.errors import UserError
+from expt.flags import parse
 from expt.run_argument import shown_sweep
 from expt.runs.sweeps import find_sweep
 
@@ -39,7 +40,7 @@ def _run(arguments: list[str]) -> int:
     parser.add_argument(
         "-n", type=_count, default=_MOST, help="how many lines at most (%(default)s); 0 is all"
     )
-    args = parser.parse_intermixed_args(arguments)
+    args = parse(parser, arguments)
     output_dir, sweep, filters = _sorted_out(args.selection)
     if sweep is None:
         rows = list_rows(output_dir, filters, args.metric)

@@ -255,7 +255,8 @@ class _Sync:
             return False
         if self._copies.settle(run.record, run.directory, run.output_dir):
             return False  # it was moved or copied
-        return bool(completion(run.directory, run.record, self._stored_in(run.output_dir)) == kept)
+        now = completion(run.directory, run.record, self._stored_in(run.output_dir))
+        return now is not None and now == str(kept)
 
     def _stored_in(self, output_dir: Path) -> dict[str, str]:
         """Returns what a store holds of all runs of its folder, read once."""

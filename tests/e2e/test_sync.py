@@ -23,6 +23,8 @@ from mlflow_helpers import (
 
 from conftest import Command
 from expt import sync
+from expt.assembly import make_params
+from expt.config.compose import Job
 from expt.errors import RunError, UserError
 from expt.record.journal import read_journal
 from expt.record.mlflow_store import store_uri
@@ -124,6 +126,36 @@ def test_a_run_that_mlflow_has_nothing_of_is_completed_once(
     assert _sync(str(directory), capsys=capsys)[0] == f"{directory}: complete"
     after = assert_store_equals_files(directory, store_uri(outputs))
     assert after.to_dictionary() == before.to_dictionary()
+
+
+def test_what_is_complete_is_not_compared_again(
+    directory: Path,
+    outputs: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The store is read once for all runs; a run that was named is compared all the same."""
+    _sync(capsys=capsys)
+    compared: list[Job] = []
+
+    def noted(job: Job) -> dict[str, Any]:
+        compared.append(job)
+        return make_params(job)
+
+    monkeypatch.setattr(sync, "make_params", noted)
+    assert _sync(capsys=capsys) == ["1 run: 1 complete already"]
+    assert compared == []
+    assert _sync(str(directory), capsys=capsys)[0] == f"{directory}: complete"
+    assert len(compared) == 1
+    client, run_id = client_of(store_uri(outputs)), _record(directory)["mlflow"]["run_id"]
+    client.delete_run(run_id)
+    assert _sync(capsys=capsys)[-1] == "1 run: 1 deleted in MLflow"
+    client.restore_run(run_id)
+    client.set_terminated(run_id, "FAILED")
+    assert _sync(capsys=capsys)[0] == f"{directory}: added the status FINISHED"
+    count = len(compared)
+    assert _sync(capsys=capsys) == ["1 run: 1 complete already"]
+    assert len(compared) == count == 3
 
 
 def test_the_command_needs_no_tensorflow(directory: Path) -> None:

@@ -160,8 +160,8 @@ def _check_known(config: Mapping[str, Any]) -> None:
         for key in node:
             if key not in names:
                 question = meant(f"{prefix}{key}", node[key], flatten(config))
-                remedy = question or hint(str(key), names)
-                raise UserError(f"{prefix}{key}: there is no such key. {remedy}")
+                valid = question or hint(str(key), names)
+                raise UserError(f"{prefix}{key}: there is no such key. {valid}")
 
 
 def part_nodes(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
