@@ -1,6 +1,8 @@
 # `make run` and `make test` set everything up by themselves; they need Python 3.11 and make.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+PIP := $(BIN)/pip install --disable-pip-version-check
+SHOW := @$(PYTHON) scripts/announced.py
 
 .PHONY: run test lock
 
@@ -14,10 +16,10 @@ test: .venv/installed
 	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 .venv/installed: requirements.lock pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
-	touch $@
+	$(SHOW) "creating .venv" -- $(PYTHON) -m venv .venv
+	$(SHOW) "installing TensorFlow and the others" -- $(PIP) --requirement requirements.lock
+	$(SHOW) "installing expt" -- $(PIP) --no-deps --editable .
+	@touch $@
 
 # Writes the versions of a fresh resolution of pyproject.toml.
 lock:

@@ -21,8 +21,9 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from expt.comparison.output import summarise
-from expt.comparison.selection import newest_sweep
 from expt.record.mlflow import store_uri
+from expt.runs.sweeps import newest_sweep
+from expt.servers.tensorboard_links import tensorboard_lines
 
 _FLAGS = (
     "--no-sandbox",
@@ -58,9 +59,8 @@ def main() -> None:
 
 def _tensorboard(page: Page, address: str, folder: Path) -> None:
     # TensorBoard's pages hold back the load event for minutes; their content is what counts.
-    one_run = "^runs/.*(train|val)$"
-    scalars = f"?tagFilter=loss|accuracy&runFilter={one_run}&smoothing=0#timeseries"
-    page.goto(f"{address}/{scalars}", wait_until="commit")
+    _, curves = next(tensorboard_lines(address, [], 0))
+    page.goto(curves, wait_until="commit")
     page.wait_for_selector("card-view line-chart svg")
     page.get_by_label("Close side pane").click()
     page.wait_for_timeout(2_000)
@@ -68,7 +68,7 @@ def _tensorboard(page: Page, address: str, folder: Path) -> None:
     page.goto(f"{address}/#images", wait_until="commit")
     page.wait_for_selector("tf-image-loader img")
     page.locator(
-        "tf-category-paginated-view >> text=predictions"
+        "tf-category-paginated-view >> text=val_predictions"
     ).first.scroll_into_view_if_needed()
     page.wait_for_timeout(2_000)
     page.screenshot(path=folder / "tensorboard-images.png")
@@ -86,7 +86,7 @@ def _mlflow(page: Page, address: str, store: str, folder: Path) -> None:
     from mlflow import MlflowClient
 
     client = MlflowClient(store)
-    (experiment,) = client.search_experiments(filter_string="name = 'default'")
+    (experiment,) = client.search_experiments(filter_string="name = 'expt'")
     (run,) = client.search_runs([experiment.experiment_id], max_results=1)
     runs = f"{address}/#/experiments/{experiment.experiment_id}/runs"
     page.goto(runs)

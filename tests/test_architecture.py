@@ -194,7 +194,7 @@ def test_gradients_are_taken_in_the_steps_and_the_checks_before_them_alone() -> 
     "module",
     [
         *("expt.run", "expt.evaluate", "expt.predict", "expt.export", "expt.ui"),
-        *("expt.compare", "expt.diff"),
+        *("expt.compare", "expt.diff", "expt.list", "expt.cli", "expt.completion"),
         *("expt.config.checks", "expt.parts.data.files", "expt.runs.find"),
     ],
 )

@@ -457,6 +457,78 @@ def two_outputs(input_shape, num_outputs, act):
 def named(input_shape, num_outputs, act):
     return ending(input_shape, lambda x: {"y": keras.layers.Dense(num_outputs)(x)})
 
+def named_two(input_shape, num_outputs, act):
+    return ending(input_shape, lambda x: {n: keras.layers.Dense(num_outputs)(x) for n in "yz"})
+
+def listed(input_shape, num_outputs, act):
+    return ending(input_shape, lambda x: [keras.layers.Dense(num_outputs)(x)])
+
+def listed_input(input_shape, num_outputs, act):
+    x = keras.Input(input_shape)
+    return keras.Model([x], keras.layers.Dense(num_outputs)(x))
+
+def named_input(input_shape, num_outputs, act):
+    x = keras.Input(input_shape, name="x")
+    return keras.Model({"x": x}, keras.layers.Dense(num_outputs)(x))
+
+class Nothing(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(2)
+    def call(self, x):
+        self.dense(x)
+
+class TwoArguments(Nothing):
+    def call(self, x, y):
+        return self.dense(x + y)
+
+class TakesADict(keras.Model):
+    def call(self, x):
+        return x["a"]
+
+def nothing(input_shape, num_outputs, act):
+    return Nothing()
+
+def two_arguments(input_shape, num_outputs, act):
+    return TwoArguments()
+
+def takes_a_dict(input_shape, num_outputs, act):
+    return TakesADict()
+
+def of_images(input_shape, num_outputs, act):
+    return ending((8, 8, 1), lambda x: keras.layers.Dense(2)(keras.layers.Flatten()(x)))
+
+def labels(input_shape, num_outputs, act):
+    return ending(input_shape, lambda x: keras.ops.cast(keras.layers.Dense(2)(x), "int32"))
+
+def of_text(input_shape, num_outputs, act):
+    inputs = keras.Input(input_shape, dtype="string")
+    hashed = keras.layers.Hashing(5)(inputs)
+    return keras.Model(inputs, keras.layers.Dense(num_outputs)(hashed))
+
+def sequence(*layers):
+    return keras.Sequential([*layers, keras.layers.Flatten(), keras.layers.Dense(2)])
+
+def vectorized(input_shape, num_outputs, act):
+    vectors = keras.layers.TextVectorization(
+        5, output_mode="int", output_sequence_length=2, vocabulary=["a"], name="vectors"
+    )
+    return sequence(vectors, keras.layers.Embedding(7, 2))
+
+def looked_up(input_shape, num_outputs, act):
+    words = keras.layers.StringLookup(vocabulary=["a"], name="words")
+    return keras.Sequential([keras.Input(input_shape), sequence(words)])
+
+def integers(input_shape, num_outputs, act):
+    inputs = keras.Input(input_shape, dtype="int32")
+    return keras.Model(inputs, keras.layers.Dense(num_outputs)(keras.ops.cast(inputs, "float32")))
+
+def embedded(input_shape, num_outputs, act):
+    return sequence(keras.layers.Embedding(7, 2))
+
+def whole(input_shape, num_outputs, act):
+    return sequence(keras.Input(input_shape), keras.layers.Embedding(7, 2))
+
 def two_inputs(input_shape, num_outputs, act):
     return ending(input_shape, keras.layers.Dense(num_outputs), inputs=2)
 """
@@ -491,9 +563,44 @@ class TestCustom:
             ("averaged", r"have the shape \(\); data=toy needs \(batch, 2\)"),
             ("wide", r"have the shape \(batch, 3\); data=toy needs \(batch, 2\)"),
             ("ranked", r"have the shape \(batch, 2, 2\); data=toy needs \(batch, 2\)"),
-            ("two_outputs", "it has 2 outputs; expected one tensor"),
+            (
+                "two_outputs",
+                r"it has 2 outputs, of the shapes \(batch, 2\), \(batch, 2\); expected one tensor, "
+                r"\(batch, 2\)\. A run trains one output",
+            ),
+            ("named_two", "it has 2 outputs in a dict, of the shapes"),
             ("named", "its output is a dict with one tensor; expected the tensor itself"),
-            ("two_inputs", "it has 2 inputs; expected one tensor"),
+            ("listed", "its output is a list with one tensor; expected the tensor itself"),
+            ("nothing", "its call returns None; expected the outputs, as one tensor"),
+            ("two_inputs", "it has 2 inputs, of the shapes .* A model is given the examples as"),
+            ("listed_input", "its input is a list with one tensor; expected the tensor itself"),
+            ("named_input", "its input is a dict with one tensor; expected the tensor itself"),
+            (
+                "two_arguments",
+                r"it can't be called on one tensor of the shape \(batch, 3\), which is what a "
+                "model is given: missing a required argument: 'y'$",
+            ),
+            (
+                "takes_a_dict",
+                "it can't be called on one tensor .*: Only integers, slices [^\n]* got 'a'$",
+            ),
+            (
+                "of_images",
+                r"it takes inputs of the shape \(batch, 8, 8, 1\); those of data=toy have "
+                r"\(batch, 3\)",
+            ),
+            ("labels", "its outputs are of the type int32, through which no gradient goes"),
+            ("of_text", r"it takes text; the inputs of data=toy are numbers"),
+            (
+                "vectorized",
+                r"it takes text \(its first layer is the TextVectorization vectors\); the inputs",
+            ),
+            ("looked_up", r"it takes text \(its first layer is the StringLookup words\)"),
+            (
+                "integers",
+                "it takes int32, and those of data=toy have fractions, such as .* be cut off",
+            ),
+            ("embedded", "it looks inputs up in an Embedding, and those of data=toy have fraction"),
         ],
     )
     @pytest.mark.parametrize("scale", [None, TARGET_SCALE])
@@ -503,6 +610,17 @@ class TestCustom:
         dataset = table(target_scale=scale)
         with pytest.raises(UserError, match=f"^model: .*{found}"):
             parts_of(*self.overrides(name), "loss=mse", dataset=dataset)
+
+    @pytest.mark.parametrize("name", ["whole", "embedded", "integers"])
+    def test_a_model_of_whole_numbers_trains_on_such(self, name: str) -> None:
+        inputs = RANDOM.integers(0, 7, (40, 3)).astype(np.float32)
+        split = Split(inputs, table().train.targets)
+        dataset = Dataset("toy", "regression", split, split, split, batch_size=8)
+        learner = parts_of(*self.overrides(name), "loss=mse", dataset=dataset).learner
+        learner.check(first_batch(dataset), dataset)
+        standardized = replace(dataset, input_scale=Scale.fit(inputs))
+        with pytest.raises(UserError, match=r"is standardised before.*data\.standardize=false"):
+            parts_of(*self.overrides(name), "loss=mse", dataset=standardized)
 
     @pytest.mark.parametrize("name", ["unbuilt", "subclassed"])
     @pytest.mark.parametrize("scale", [None, INPUT_SCALE])

@@ -1,9 +1,13 @@
+import io
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from expt.streams import StderrHandler
 
 _SCRIPT = """
 import sys
@@ -99,6 +103,18 @@ def test_characters_that_an_encoding_lacks_become_plain(
     assert output.startswith("line 0\nline 1\n")
     assert b"Traceback" not in done.stderr
     assert done.stderr.count(b"line") == 3000
+
+
+def test_log_records_go_to_the_standard_error_of_the_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A live display on a terminal replaces it, and would be torn by what is written past it."""
+    handler = StderrHandler(io.StringIO())
+    for _ in range(2):
+        stream = io.StringIO()
+        monkeypatch.setattr(sys, "stderr", stream)
+        handler.handle(logging.makeLogRecord({"msg": "a word of warning"}))
+        assert stream.getvalue() == "a word of warning\n"
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
 
+from expt.class_weights import class_weights
 from expt.config.checks import (
     TARGETS_KEY,
     batches_per_step,
@@ -28,7 +28,8 @@ from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.duplicates import shared_note
 from expt.parts.data.resolution import check_resolution
 from expt.parts.data.source import Source, Unsplit
-from expt.record.console import ConsoleRecorder
+from expt.phases import Phases
+from expt.record.console import ConsoleRecorder, Expected, ShownWhileClosing
 from expt.record.journal import Journal
 from expt.record.process import SeparateProcess
 from expt.record.recorder import Background, Fanout, Recorder
@@ -36,6 +37,9 @@ from expt.record.repeated import NotTwice
 from expt.train.backend import reserve_threads
 from expt.train.cadence import Cadence
 from expt.train.plan import Plan
+
+if TYPE_CHECKING:
+    from expt.train.watch import Watch  # imports Keras
 
 _SENT = 2**26  # bytes of a data set that other processes are sent
 
@@ -132,6 +136,7 @@ def _check_fit(job: Job, dataset: Dataset) -> None:
     check_task(job, dataset.task)
     _check_targets(job, dataset)
     _check_metrics(job, dataset)
+    class_weights(job, dataset)
     _check_resolution(job, dataset)
 
 
@@ -296,24 +301,53 @@ def is_mlflow(node: Mapping[str, Any]) -> bool:
 
 
 def make_recorder(
-    plan: Plan,
     sinks: Sequence[Recorder],
-    console: Console,
-    shown: Sequence[str],
+    phases: Phases,
+    expected: Expected,
     first_step: int,
 ) -> Recorder:
     """Returns the journal, the console and the sinks as one.
 
     Args:
-        plan: What the console shows progress of.
         sinks: Where to record, beside the journal.
-        console: Where progress is shown.
-        shown: The metrics that it shows, without their split.
+        phases: Show that a sink is being completed; progress is shown on their console.
+        expected: Describes what the console shows progress of.
         first_step: The step from which training continues; 0 for a new run.
     """
-    total_epochs = plan.epoch_of(plan.total_steps)
-    display = ConsoleRecorder(console, plan.total_steps, total_epochs, shown)
-    return Fanout([NotTwice(Fanout([Journal(), *sinks]), first_step), display])
+    shown = [ShownWhileClosing(sink, _title(sink), phases) for sink in sinks]
+    journal = NotTwice(Fanout([Journal(), *shown]), first_step)
+    return Fanout([journal, ConsoleRecorder(phases.console, expected)])
+
+
+def expected_length(
+    job: Job, dataset: Dataset, plan: Plan, watch: "Watch", best: float | None
+) -> Expected:
+    """Returns what the console shows progress of.
+
+    Args:
+        job: The job.
+        dataset: Its data.
+        plan: How long it trains.
+        watch: The metric that chooses the best model.
+        best: The best value of it before a continued run.
+    """
+    shown = ["loss", *metrics_for(job, task_of(job, dataset.task))][:2]
+    shown.append(watch.metric.removeprefix("val/"))
+    every = plan.eval_every.next_due(0, plan.steps_per_epoch)
+    return Expected(
+        steps=plan.total_steps,
+        epochs=plan.epoch_of(plan.total_steps),
+        evaluations=math.ceil(plan.total_steps / every),
+        metrics=list(dict.fromkeys(shown)),
+        monitor=watch.metric,
+        gain=watch.gain,
+        best=best,
+    )
+
+
+def _title(sink: Recorder) -> str:
+    name = sink.name if isinstance(sink, Background) else type(sink).__name__
+    return {"mlflow": "MLflow", "tensorboard": "TensorBoard"}.get(name, name)
 
 
 def make_params(job: Job) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from expt.assembly import class_number
+from expt.class_weights import CLASS_WEIGHTS, class_weights
 from expt.config.checks import (
     DIRECTION_KEY,
     INITIALIZER_KEY,
@@ -34,6 +35,7 @@ from expt.parts.weight_decay import undecayed
 from expt.train.evaluate import Evaluate
 from expt.train.learner import Learner, MakeOptimizer
 from expt.train.loop import DrivenByValidation
+from expt.train.model_ends import built, check_ends
 from expt.train.objective import Function, Objective, around, of_log_odds, of_one_type, outputs_of
 from expt.train.supervised import Reconstruction, Supervised
 from expt.train.watch import Watch
@@ -95,9 +97,9 @@ def make_model(job: Job, dataset: Dataset) -> Any:
             f"model: {config['model']['_target_']} returned {type(made).__name__}; expected a "
             "keras.Model."
         )
-    model = _built(made, dataset.input_shape)
+    model = built(made, dataset.input_shape)
     reconstructs = task == "reconstruction"
-    _check_ends(model, dataset, dataset.input_shape if reconstructs else (dataset.num_outputs,))
+    check_ends(model, dataset, dataset.input_shape if reconstructs else (dataset.num_outputs,))
     return standardized(model, dataset.input_scale, _output_scale(job, dataset, task))
 
 
@@ -107,7 +109,9 @@ def make_objective(job: Job, dataset: Dataset) -> Objective:
     Metrics of classes are functions of logits; those of values see predictions.
     """
     config, task = job.config, task_of(job, dataset.task)
-    loss, scale = part(config["loss"], "loss"), _output_scale(job, dataset, task)
+    node, weights = config["loss"], class_weights(job, dataset)
+    loss = part(node if weights is None else {**node, CLASS_WEIGHTS: weights}, "loss")
+    scale = _output_scale(job, dataset, task)
     link = model_outputs(config["loss"], task).link
     predict = link_function(link)
     metrics = {
@@ -250,43 +254,3 @@ def _on_scale(loss: Function, scale: Scale) -> Function:
         return loss(*(tf.cast(x, tf.float32) for x in standardised))
 
     return on_scale
-
-
-def _built(model: keras.Model, input_shape: Sequence[int]) -> keras.Model:
-    """Returns a model with its variables and shapes, whichever way it was written."""
-    if model.built and getattr(model, "inputs", None):
-        return model
-    inputs = keras.Input(input_shape, name="inputs")
-    try:
-        return keras.Model(inputs, model(inputs))
-    except (AttributeError, TypeError, ValueError) as error:
-        raise UserError(f"model: it can't be called on {tuple(input_shape)}: {error}") from error
-
-
-def _check_ends(model: keras.Model, dataset: Dataset, expected: Sequence[int]) -> None:
-    """Checks that a model maps one tensor to one that has the shape of the data's targets.
-
-    Raises:
-        UserError: It does not.
-    """
-    for ends in ("inputs", "outputs"):
-        if (number := len(getattr(model, ends))) != 1:
-            raise UserError(f"model: it has {number} {ends}; expected one tensor.")
-    output = getattr(model, "output", None)  # a Sequential that was never called has none
-    if isinstance(output, Mapping | list | tuple):
-        raise UserError(
-            f"model: its output is a {type(output).__name__} with one tensor; expected the tensor "
-            "itself."
-        )
-    shape, wanted = model.outputs[0].shape, (None, *expected)
-    if len(shape) != len(wanted) or any(
-        size not in (None, of_data) for size, of_data in zip(shape, wanted, strict=True)
-    ):
-        raise UserError(
-            f"model: its outputs have the shape {_of_batch(shape)}; data={dataset.name} needs "
-            f"{_of_batch(wanted)}."
-        )
-
-
-def _of_batch(shape: Sequence[int | None]) -> str:
-    return str(("batch", *shape[1:]) if shape else ()).replace("'", "")

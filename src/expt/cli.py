@@ -8,10 +8,11 @@ from pathlib import Path
 from expt import __version__
 from expt.command import run_command
 from expt.errors import UserError, nearest
+from expt.phases import show_start
 
 COMMANDS: Mapping[str, str] = {
     "run": "train one run, or with -m a sweep",
-    "resume": "finish an interrupted run or sweep in place, or extend a finished run",
+    "resume": "finish an interrupted run or sweep, or extend a finished run",
     "list": "list runs and sweeps, newest first",
     "compare": "compare runs: what varied, and what came out",
     "diff": "show what differs between two runs",
@@ -32,6 +33,7 @@ def main() -> None:
     if command not in COMMANDS:
         run_command(_run)
     del sys.argv[1]
+    show_start(command, sys.argv[1:])  # before the imports, which take up to a second
     import_module(f"expt.{command}").main()
 
 
@@ -62,7 +64,8 @@ def _help(program: str) -> str:
             "",
             *lines,
             "",
-            f"{program} COMMAND --help explains a command; {program} --version prints the version.",
+            f"{program} COMMAND --help explains a command.",
+            f"{program} --version prints the version.",
         ]
     )
 

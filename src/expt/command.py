@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from expt.config.paths import expanded
 from expt.errors import RunError, Terminated, UserError
+from expt.phases import end_phase
 from expt.record.quoting import unquoted
 from expt.record.secrets import install_log_redaction, redacted
 from expt.streams import keep_streams_open
@@ -36,7 +37,11 @@ def run_command(function: Callable[[list[str]], int]) -> NoReturn:
     # A script has its own folder there; users' packages are in the working directory.
     sys.path.append(os.getcwd())  # noqa: PTH109  as Python itself writes it
     try:
-        sys.exit(function(sys.argv[1:]))
+        try:
+            code = function(sys.argv[1:])
+        finally:
+            end_phase()  # before anything is printed about an error
+        sys.exit(code)
     except (UserError, RunError, OSError) as error:
         tell(error)
         sys.exit(exit_code(error))

@@ -1,6 +1,7 @@
 """`python -m expt.compare [DIR…] [KEY=VALUE…]`: what varied between runs, and what came out."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from rich.console import Console
 
 from expt.command import parse_output_dir, program, run_command
 from expt.comparison.output import write_files
+from expt.comparison.replicates import DEFAULT_REPLICATES
 from expt.comparison.selection import select
 from expt.comparison.table import compare
 from expt.comparison.terminal import show
@@ -26,7 +28,14 @@ def _run(arguments: list[str]) -> int:
     args = parse(_parser(), arguments)
     output_dir, names, filters = _sorted_out(args.selection)
     selection = select(names, filters, output_dir)
-    comparison = compare(selection.runs, args.metric, args.sort, selection.notes)
+    comparison = compare(
+        selection.runs,
+        args.metric,
+        args.sort,
+        selection.notes,
+        replicates=args.replicates,
+        margin=args.margin,
+    )
     title = selection.title
     console = Console()
     show(console, comparison, title)
@@ -55,12 +64,45 @@ def _parser() -> argparse.ArgumentParser:
         "kept model (default: best/ and the watched metric)",
     )
     parser.add_argument("--sort", metavar="COLUMN", help="a metric, a parameter, or a cost")
+    parser.add_argument(
+        "--replicates",
+        type=_keys,
+        default=DEFAULT_REPLICATES,
+        metavar="KEYS",
+        help="the keys by which repeats of a variant differ, and by which variants are paired, "
+        "such as seed,data.split_seed (default: seed)",
+    )
+    parser.add_argument(
+        "--margin",
+        type=_margin,
+        help="the difference in the metric that does not matter in practice, such as 0.005: a "
+        "variant whose interval lies within it is equivalent to the best",
+    )
     parser.add_argument("--csv", type=expanded, metavar="FILE", help="a row a variant")
     parser.add_argument("--markdown", type=expanded, metavar="FILE", help="the table")
     parser.add_argument("--json", type=expanded, metavar="FILE", help="variants and their runs")
     parser.add_argument("--plots", type=expanded, metavar="DIR", help="curves and effects, as PNG")
     parser.add_argument("--html", type=expanded, metavar="FILE", help="a page with all of it")
     return parser
+
+
+def _keys(text: str) -> tuple[str, ...]:
+    keys = tuple(key.strip() for key in text.split(","))
+    if not all(keys):
+        raise argparse.ArgumentTypeError(
+            f"expected keys such as seed,data.split_seed, got {text!r}"
+        )
+    return keys
+
+
+def _margin(text: str) -> float:
+    try:
+        margin = float(text)
+    except ValueError:
+        margin = -1.0
+    if not 0 < margin < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a positive number such as 0.005, got {text!r}")
+    return margin
 
 
 def _sorted_out(selection: Sequence[str]) -> tuple[Path, list[str], list[str]]:

@@ -10,6 +10,7 @@ import keras
 
 from expt.assembly import make_params
 from expt.changed_code import recorded_code
+from expt.class_weights import class_weights
 from expt.config.checks import DIRECTION_KEY, task_of
 from expt.config.compose import Job
 from expt.config.hashes import run_hash, variant_hash
@@ -55,6 +56,7 @@ def new_run(
         "overrides": list(job.overrides),
         "choices": job.choices,
         "data": _of_data(job, dataset),
+        "class_weights": class_weights(job, dataset),
         **_of_model(learner),
         "watched": job.config["loop"]["watch"] or learner.watched,
         "git": git_state(Path.cwd()),

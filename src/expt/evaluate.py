@@ -1,7 +1,15 @@
 """`python -m expt.evaluate RUN [data=… split=…]`: evaluates a finished run on any data."""
 
+import sys
+
+from expt.phases import command_phases, lap_seconds, show_start
+
+if __name__ == "__main__":  # before the other imports, which take up to a second
+    show_start("evaluate", sys.argv[1:])
+
 import argparse
 import json
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +24,7 @@ from expt.config.compose import Job
 from expt.launch import print_code_note, print_notes, print_replaced
 from expt.parts.data.dataset import Dataset, Split
 from expt.record.mlflow import log_evaluation
+from expt.record.values import format_seconds, format_value
 from expt.run_argument import RUN_HELP, add_metric_option, take_run
 from expt.runs.find import FoundRun, file_name
 from expt.saved import load_data, load_predictor
@@ -48,17 +57,24 @@ def _run(arguments: list[str]) -> int:
     add_metric_option(parser)
     args = parser.parse_intermixed_args(arguments)
     options, overrides = take_options(args.overrides, {"split": "", "output_dir": "outputs"})
+    phases = command_phases()
+    phases.begin("reading the run")
     run = take_run(args.run, Path(options["output_dir"]), args.metric)
     is_named = any(override.startswith("split=") for override in args.overrides)
     file, split = run.model_file, options["split"] if is_named else None
+    phases.begin("loading data")
     loaded = load_data(run, overrides, args.config_dir, split)
     dataset, scored = loaded.dataset, choose_examples(run, loaded, split)
-    console = Console()
+    phases.end()
+    console = phases.console
     code_note = use_note(run.record, loaded.job.config, evaluates=True)
     print_replaced(console, [loaded.job], args.config_dir)
     print_notes(console, [*dataset.notes, *scored.notes])
     print_code_note(console, code_note)
-    values = _evaluate(loaded.job, run, dataset, scored.examples, file)
+    with phases("starting TensorFlow", at_once=True):
+        start_for(loaded.job.config)
+        phases.begin(f"evaluating {len(scored.examples):,} examples")
+        values = _evaluate(loaded.job, run, dataset, scored.examples, file)
 
     name = f"{file_name(dataset.name)}-{scored.label}"
     result = {
@@ -75,15 +91,15 @@ def _run(arguments: list[str]) -> int:
     if code_note is not None:
         result["code"] = code_note
     path = _write(run, name, result)
-    recorded = log_evaluation(run, name, result["step"], values)
-    _print(result, path, recorded)
+    with phases("recording in MLflow"):
+        recorded = log_evaluation(run, name, result["step"], values)
+    _print(run.record["run_name"], result, path, recorded)
     return 0
 
 
 def _evaluate(
     job: Job, run: FoundRun, dataset: Dataset, split: Split, file: Path
 ) -> dict[str, float]:
-    start_for(job.config)
     from expt.building import make_saved_evaluate
     from expt.parts.models.links import without_link
 
@@ -109,15 +125,18 @@ def _title(result: Mapping[str, Any]) -> str:
     return f"{title}, new examples" if any(result["left_out"].values()) else title
 
 
-def _print(result: Mapping[str, Any], path: Path, recorded: bool) -> None:
+def _print(name: str, result: Mapping[str, Any], path: Path, recorded: bool) -> None:
     console = Console()
-    table = Table("metric", "value", title=_title(result))
+    table = Table("metric", "value", title=f"{name}: {_title(result)}")
     for name, value in result["metrics"].items():
-        table.add_row(name, f"{value:.6g}")
+        table.add_row(name, format_value(value))
     console.print(table)
-    console.print(f"{result['examples']} examples; written to {path}", soft_wrap=True)
+    examples = f"{result['examples']:,} examples, {format_seconds(lap_seconds())}"
+    lines = [f"{examples}; written to {os.path.relpath(path)}"]
     if recorded:
-        console.print(f"and to MLflow as evaluate/{path.stem}/…", soft_wrap=True)
+        lines.append(f"and to MLflow as with/{path.stem}/…")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

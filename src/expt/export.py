@@ -1,5 +1,12 @@
 """`python -m expt.export RUN FORMAT [--to PATH]`: a finished run's model for other programs."""
 
+import sys
+
+from expt.phases import command_phases, show_start
+
+if __name__ == "__main__":  # before the other imports, which take up to a second
+    show_start("export", sys.argv[1:])
+
 import argparse
 import os
 import tempfile
@@ -7,8 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-
-from rich.console import Console
 
 from expt.changed_code import use_note
 from expt.command import program, run_command, take_options
@@ -55,12 +60,16 @@ def _run(arguments: list[str]) -> int:
     if others:
         raise UserError(f"{others[0]}: expected nothing else than output_dir=…")
     _check_format(args.format)
+    phases = command_phases()
+    phases.begin("reading the run")
     run = take_run(args.run, Path(options["output_dir"]), args.metric)
     file, path = run.model_file, _place(run, args.format, args.to, force=args.force)
     job = read_frozen(run.directory, run.record)
-    print_code_note(Console(), use_note(run.record, job.config, evaluates=False))
-    with _put(path) as partial:
+    phases.end()
+    print_code_note(phases.console, use_note(run.record, job.config, evaluates=False))
+    with _put(path) as partial, phases("starting TensorFlow", at_once=True):
         start_tensorflow(seed=0, threads=job.config["loop"]["threads"])
+        phases.begin(f"converting the model to {args.format}")
         with stderr_logged():
             agreement = _export(job, run, file, args.format, partial)
     print(f"{args.format} written to {path} ({_size(path)})")

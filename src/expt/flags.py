@@ -4,7 +4,6 @@ import argparse
 import re
 from collections.abc import Sequence
 
-from expt.config.full_keys import meant
 from expt.config.groups import groups, top_level
 from expt.errors import UserError
 
@@ -44,7 +43,12 @@ def _meant(key: str, value: str | None, keys: Sequence[str] | None) -> str | Non
     known = [*groups(), *top_level()] if keys is None else keys
     if key in known:
         return f"Did you mean {key}={'…' if value is None else value}?"
-    return meant(key, value) if keys is None else None
+    if keys is not None:
+        return None
+    # Not above: it imports Hydra, and most commands do without.
+    from expt.config.full_keys import meant
+
+    return meant(key, value)
 
 
 def _is_known(parser: argparse.ArgumentParser, argument: str) -> bool:

@@ -17,10 +17,10 @@ from typing import Any
 
 from rich.console import Console
 
-from expt.assembly import make_plan, make_recorder
+from expt.assembly import expected_length, make_plan, make_recorder
 from expt.building import Parts, make_parts
 from expt.changed_code import check_code
-from expt.config.checks import metrics_for, task_of
+from expt.config.checks import task_of
 from expt.config.compose import Job
 from expt.config.outputs import model_outputs
 from expt.config.sources import check_imported, code_of
@@ -29,6 +29,7 @@ from expt.description import new_run, resumed_run
 from expt.errors import RunError, Terminated
 from expt.parts.data.dataset import Dataset
 from expt.parts.models.links import with_link
+from expt.phases import Phases
 from expt.record.directories import held
 from expt.record.environment import peak_memory
 from expt.record.images import draw_validation
@@ -93,18 +94,22 @@ def run_job(
         if earlier is not None:
             check_code(earlier, code, directory)
             check_unchanged(earlier.record["data"], dataset, os.path.relpath(directory))
-        plan = make_plan(job, dataset)
-        parts = make_parts(job, dataset, plan.total_steps)
-        checkpoint = None if earlier is None else last_checkpoint(job, dataset, directory, earlier)
-        feed = make_feed(plan, dataset, checkpoint.step if checkpoint else 0)
-        with mistakes_told("the first batch can't be trained on"):
-            batch = first_batch(dataset)
-            notes = parts.learner.check(batch, dataset) or ()
-        for note in notes:
-            console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
-        check_saveable(parts.learner.model, job, batch.inputs)
-        functions = _compile(job, plan, parts.learner, feed, dataset)
-        check_imported(code)
+        plan, phases, checkpoint = make_plan(job, dataset), Phases(console), None
+        with phases("building the model"):
+            parts = make_parts(job, dataset, plan.total_steps)
+            if earlier is not None:
+                checkpoint = last_checkpoint(job, dataset, directory, earlier)
+            feed = make_feed(plan, dataset, checkpoint.step if checkpoint else 0)
+            phases.begin("checking the model on one batch")
+            with mistakes_told("the first batch can't be trained on"):
+                batch = first_batch(dataset)
+                notes = parts.learner.check(batch, dataset) or ()
+            for note in notes:
+                console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+            check_saveable(parts.learner.model, job, batch.inputs)
+            phases.begin("compiling the training step")
+            functions = _compile(job, plan, parts.learner, feed, dataset)
+            check_imported(code)
         state, change = _make_state(job, parts), None
         if checkpoint is not None and earlier is not None:
             state.restore(checkpoint)
@@ -121,15 +126,9 @@ def run_job(
         if change is not None:
             console.print(change, highlight=False, markup=False, soft_wrap=True)
             _log.info(change)
-        shown = ["loss", *metrics_for(job, task_of(job, dataset.task))][:2]
-        watched = parts.watch.metric.removeprefix("val/")
-        recorder = make_recorder(
-            plan,
-            sinks,
-            console,
-            list(dict.fromkeys([*shown, watched])),
-            state.progress.step,
-        )
+        best = state.best.values.get(parts.watch.metric)
+        expected = expected_length(job, dataset, plan, parts.watch, best)
+        recorder = make_recorder(sinks, phases, expected, state.progress.step)
         code_hash = run.record["code"]["hash"]
         saving = checkpoints(job, dataset, directory, state, sinks, make_writer, code_hash)
         with deferred_signals() as interruption, _closing(run, recorder, sweep is None):
@@ -189,7 +188,8 @@ def _disk_errors_told(directory: Path) -> Iterator[None]:
             raise
         raise RunError(
             f"{error.filename or directory} can't be written: {error.strerror}. What was recorded "
-            f"before is whole; make space, and python -m expt.resume {directory} goes on."
+            "before is whole. Free some space, then continue with: "
+            f"python -m expt.resume {directory}"
         ) from error
 
 
@@ -254,7 +254,7 @@ def _train(
     draw = partial(draw_validation, dataset, task, given.kind)
     run_block = functions.run_block
     if loop["profile"] is not None:
-        run_block = profiled(run_block, loop["profile"], run.directory)
+        run_block = profiled(run_block, loop["profile"], run.directory / "train")
     before, started = run.record.get("training_seconds") or 0.0, time.perf_counter()
 
     def keep_best() -> None:

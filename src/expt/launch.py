@@ -16,10 +16,13 @@ from expt.config.location import replaced_options
 from expt.config.paths import expanded
 from expt.errors import Terminated
 from expt.parts.data.dataset import Dataset
+from expt.phases import Phases, command_phases, lap_seconds
+from expt.record.console import BEST
 from expt.record.git import git_state, git_trouble
 from expt.record.recorder import Recorder
 from expt.record.run import Earlier
-from expt.record.values import format_value
+from expt.record.values import format_seconds, format_value
+from expt.streams import StderrHandler
 from expt.train.backend import start_for
 
 LOG_FILE = "run.log"
@@ -47,25 +50,31 @@ def train_here(
     Returns:
         The exit code that the outcome stands for.
     """
+    command_phases().end()
+    command_phases().start_log()
     if earlier is None:
         print_git_trouble(console)
     print_notes(console, dataset.notes)
     for note in dataset.notes:
         _log.info("data: %s", note)
+    phases = Phases(console)
     try:
-        start_for(job.config)
-        from expt.job import run_job
+        with phases("starting TensorFlow", at_once=True):
+            start_for(job.config)
+            from expt.job import run_job
 
         record = run_job(job, dataset, directory, sinks, console, earlier)
     except (KeyboardInterrupt, Terminated):
         if (directory / "run.json").exists():
             where = shlex.quote(os.path.relpath(directory))
-            console.print(f"python -m expt.resume {where} goes on", highlight=False, soft_wrap=True)
+            line = f"To continue: python -m expt.resume {where}"
+            console.print(line, highlight=False, soft_wrap=True)
         raise
     except Exception as error:  # noqa: BLE001  told at once; a sweep's other jobs go on
         tell(error)
         return exit_code(error)
-    console.print(_outcome(record), highlight=False, soft_wrap=True)
+    for line in describe_outcome(record, directory, lap_seconds()):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
@@ -103,7 +112,7 @@ def print_git_trouble(console: Console) -> None:
 def log_to(file: Path) -> None:
     """Sends log records to a file and warnings to stderr, as Hydra does for the runs it starts."""
     log_to_file(file)
-    to_console = logging.StreamHandler(sys.stderr)
+    to_console = StderrHandler()
     to_console.setLevel(logging.WARNING)
     to_console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     logging.getLogger().addHandler(to_console)
@@ -116,21 +125,34 @@ def log_to_file(file: Path) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[to_file], force=True)
 
 
-def _outcome(record: Mapping[str, Any]) -> str:
-    """One line on how a run came out."""
+def describe_outcome(record: Mapping[str, Any], directory: Path, seconds: float) -> list[str]:
+    """Returns lines on how a run came out: how long it took, its last values, its best model.
+
+    Args:
+        record: The content of its run.json.
+        directory: Of the run.
+        seconds: How long the command took, its start and end included.
+    """
     final, best = record["final"], record["best"]
-    numbers = "  ".join(
-        f"{name} {format_value(value)}"
-        for name, value in final.items()
-        if name.startswith(("val/", "test/"))
-    )
     began = record["resumed"][-1]["time"] if "resumed" in record else record["started"]
-    stopped = f"stopped early: {record['stopped']}\n" if record["stopped"] else ""
-    return (
-        f"{record['status']} after {final['step']} steps, {record['ended'] - began:.1f} s  "
-        f"{numbers}\n{stopped}"
-        f"best model: step {best['step']}, {best['watched']} {format_value(best[best['watched']])} "
-        "(model.keras, test/* are its)"
+    training = format_seconds(record["ended"] - began)
+    took = f"{format_seconds(seconds)} (training {training})"
+    lines = [f"{record['status']} after {final['step']:,} steps in {took}"]
+    if record["stopped"]:
+        lines.append(f"stopped early: {record['stopped']}")
+    if best["step"] != final["step"]:
+        lines.append(f"last  step {final['step']:,}  {_values(final, 'val/')}")
+    lines.append(
+        f"{BEST} best  step {best['step']:,}  {_values(best, 'val/')}  (by {best['watched']})"
+    )
+    lines.append(f"{BEST} test  {_values(final, 'test/')}")
+    model = os.path.relpath(directory / "model.keras")
+    return [*lines, f"{BEST} model {model}"]
+
+
+def _values(values: Mapping[str, Any], split: str) -> str:
+    return "  ".join(
+        f"{name} {format_value(value)}" for name, value in values.items() if name.startswith(split)
     )
 
 

@@ -1,11 +1,17 @@
 """`python -m expt.predict RUN INPUTS OUTPUTS`: a finished run's predictions for a file."""
 
+import sys
+
+from expt.phases import Phases, command_phases, show_start
+
+if __name__ == "__main__":  # before the other imports, which take up to a second
+    show_start("predict", sys.argv[1:])
+
 import argparse
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from expt.changed_code import use_note
 from expt.command import program, run_command, take_options
@@ -58,14 +64,18 @@ def _run(arguments: list[str]) -> int:
     if unknown:
         raise UserError(f"{unknown[0]}: {hint(unknown[0], ['output_dir=…'])}")
     check_outputs(args.outputs, args.inputs, force=args.force)
+    phases = command_phases()
+    phases.begin("reading the run")
     run = take_run(args.run, Path(options["output_dir"]), args.metric)
     file = run.model_file
     job = read_frozen(run.directory, run.record)
+    phases.begin("reading the inputs")
     inputs = read_inputs(run, args.inputs)
-    console = Console()
+    phases.end()
+    console = phases.console
     print_notes(console, inputs.notes)
     print_code_note(console, use_note(run.record, job.config, evaluates=False))
-    outputs = _predict(job, run, file, inputs.batches)
+    outputs = _predict(job, run, file, inputs.batches, phases)
     data, given = run.record["data"], recorded_outputs(run, job)
     table = as_columns(data, given.kind, outputs)
     label = label_column(data, given.kind) if data["task"] == "classification" else None
@@ -79,14 +89,18 @@ def _run(arguments: list[str]) -> int:
     return 0
 
 
-def _predict(job: Job, run: FoundRun, file: Path, batches: Batches) -> NDArray[np.float32]:
+def _predict(
+    job: Job, run: FoundRun, file: Path, batches: Batches, phases: Phases
+) -> NDArray[np.float32]:
     first = next(batches)  # before TensorFlow starts: what is wrong with inputs is told at once
-    start_tensorflow(job.config["seed"], threads=job.config["loop"]["threads"])
-    from expt.building import make_predict
+    with phases("starting TensorFlow", at_once=True):
+        start_tensorflow(job.config["seed"], threads=job.config["loop"]["threads"])
+        from expt.building import make_predict
 
-    predict = make_predict(load_predictor(file, run, job))
-    with mistakes_told(f"{file} can't predict"):
-        return np.concatenate([predict(first), *map(predict, batches)])
+        phases.begin("predicting")
+        predict = make_predict(load_predictor(file, run, job))
+        with mistakes_told(f"{file} can't predict"):
+            return np.concatenate([predict(first), *map(predict, batches)])
 
 
 if __name__ == "__main__":

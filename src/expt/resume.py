@@ -1,13 +1,18 @@
 """`python -m expt.resume DIR [loop.epochs=…]`: finishes an interrupted run or sweep, in place."""
 
+import sys
+
+from expt.phases import command_phases, show_start
+
+if __name__ == "__main__":  # before the other imports, which take up to a second
+    show_start("resume", sys.argv[1:])
+
 import argparse
 import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 from expt.assembly import DataLoader, Sinks
 from expt.changed_code import ALLOW_OPTION, check_code, resume_note
@@ -68,6 +73,8 @@ def _run(arguments: list[str]) -> int:
     )
     args = parse(parser, arguments)
     options, overrides = take_options(args.overrides, {"output_dir": "outputs"})
+    phases = command_phases()
+    phases.begin("reading the run")
     sweep = _sweep(args.run, Path(options["output_dir"]))
     if sweep is not None:
         return _resume_sweep(sweep, overrides, args)
@@ -80,16 +87,18 @@ def _run(arguments: list[str]) -> int:
     changed, earlier = _changed(job, run.record, overrides)
     was_closed = run.record.get("closed") is not False  # else it died while sinks took the rest
     if run.record["status"] == Status.FINISHED and was_closed and not earlier.changes:
+        phases.end()
         print(f"{_shown(run)} is finished; loop.epochs=… extends it")
         return 0
-    console, sinks = Console(), Sinks()
+    console, sinks = phases.console, Sinks()
     check(changed)
     earlier = replace(earlier, allows_code_change=args.allow_code_change)
     modules = check_code(earlier, code_of(changed.config), run.directory)
     print_code_note(console, resume_note(run.record, modules))
-    dataset = DataLoader()(changed)
-    check_unchanged(run.record["data"], dataset, _shown(run))
-    check_extension(changed, dataset, run.directory, earlier)
+    with phases("loading data"):
+        dataset = DataLoader()(changed)
+        check_unchanged(run.record["data"], dataset, _shown(run))
+        check_extension(changed, dataset, run.directory, earlier)
     log_to(run.directory / LOG_FILE)
     exit_code = train_here(changed, dataset, run.directory, sinks(changed), console, earlier)
     sinks.stop()
@@ -130,7 +139,7 @@ def _resume_sweep(directory: Path, overrides: list[str], args: argparse.Namespac
 
     return go_on(
         directory,
-        Console(),
+        command_phases(),
         retry_failed=args.retry_failed,
         allow_code_change=args.allow_code_change,
     )

@@ -1,7 +1,13 @@
 """`python -m expt.run [-m] [overrides]`: trains one run, or with -m a sweep."""
 
-import hashlib
 import sys
+
+from expt.phases import Phases, command_phases, show_start
+
+if __name__ == "__main__":  # before the other imports, which take up to a second
+    show_start("run", sys.argv[1:])
+
+import hashlib
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -83,8 +89,10 @@ def _run(arguments: list[str]) -> int:
         raise UserError(f"--metric {args.metric}: expected only with --rerun best.")
     if args.rerun is not None:
         return _rerun(args)
-    task = _Task(Console())
+    task = _Task(command_phases())
     begin = None if args.cfg else task.begin
+    if not args.cfg:
+        task.phases.begin("composing the config")
     try:
         composed, hydra_node = compose_whole(args.overrides, args.config_dir, args.multirun, begin)
         if args.cfg:
@@ -104,6 +112,7 @@ def _train(
 ) -> int:
     """Checks all jobs and loads their data; only then makes a directory and trains them."""
     hashes = task.take(composed)
+    task.phases.end()
     print_replaced(task.console, [one.job for one in composed], args.config_dir)
     is_sweep = is_multirun(hydra_node)
     output_dir = composed[0].job.output_dir
@@ -133,8 +142,8 @@ def _train(
 class _Task:
     """What Hydra calls: with a job, or its launcher with the jobs of a sweep."""
 
-    def __init__(self, console: Console) -> None:
-        self.console, self.sinks = console, Sinks()
+    def __init__(self, phases: Phases) -> None:
+        self.phases, self.console, self.sinks = phases, phases.console, Sinks()
         self.exit_codes: list[int] = []
         self._load = DataLoader()
         self._composed: dict[tuple[str, ...], Composed] = {}
@@ -144,7 +153,9 @@ class _Task:
 
     def begin(self, job: Job, number_of_jobs: int, hydra_node: DictConfig) -> None:
         """Starts a sweep's workers, which take seconds, while its other jobs are composed."""
+        self.phases.begin("loading data")
         self._load(job)
+        self.phases.begin(f"composing {number_of_jobs} jobs")
         if hydra_node.launcher._target_.endswith("WorkersLauncher"):
             from expt.sweep.conduct import Limits
 
@@ -155,6 +166,7 @@ class _Task:
         """Checks all jobs and loads their data; returns their run hashes."""
         self._composed = {one.job.overrides: one for one in composed}
         jobs = [one.job for one in composed]
+        self.phases.begin("loading data")
         datasets = {job.overrides: self._load(job) for job in jobs}
         self._fingerprints = {key: dataset.fingerprint for key, dataset in datasets.items()}
         notes = (note for dataset in datasets.values() for note in dataset.notes)
@@ -177,6 +189,7 @@ class _Task:
         from expt.sweep.launch import launch
 
         assert self._workers is not None
+        self.phases.end()
         print_git_trouble(self.console)
         print_notes(self.console, self._notes)
         try:
@@ -190,7 +203,7 @@ class _Task:
                 self._fingerprints.get(one.job.overrides) or self._load(one.job).fingerprint
                 for one in jobs
             ]
-            code = launch(directory, jobs, data, self._workers, self.console)
+            code = launch(directory, jobs, data, self._workers, self.phases)
         except Exception as error:  # noqa: BLE001  Hydra would print a traceback of any
             tell(error)
             code = exit_code(error)
@@ -206,6 +219,7 @@ def _rerun(args: Namespace) -> int:
     if args.multirun or args.cfg:
         raise UserError("--rerun: expected no -m and no --cfg with it; overrides are possible.")
     options, _ = take_options(args.overrides, {"output_dir": "outputs"})
+    phases = command_phases()
     found = take_run(args.rerun, Path(options["output_dir"]), args.metric)
     found.check_record()
     frozen = read_frozen(found.directory, found.record)
@@ -213,12 +227,14 @@ def _rerun(args: Namespace) -> int:
     if Path(frozen.config["output_dir"]).is_absolute() and not is_chosen:
         frozen = replace(frozen, moved_to=found.output_dir)  # not where it was moved from
     job, _ = with_overrides(frozen, args.overrides, args.config_dir)
+    phases.begin("loading data")
     dataset, code = DataLoader()(job), code_of(job.config)
+    phases.end()
     output_dir = job.output_dir
-    print_replaced(Console(), [job], args.config_dir)
+    print_replaced(phases.console, [job], args.config_dir)
     name = run_hash(job.config, dataset.fingerprint, code.hash)
     directory = allocate(output_dir / "runs", name[:8])
-    console, sinks = Console(), Sinks()
+    console, sinks = phases.console, Sinks()
     with _directory(directory, output_dir, console, keep=False):
         write_frozen(directory, job, found.directory)
         log_to(directory / LOG_FILE)

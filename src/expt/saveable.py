@@ -46,7 +46,7 @@ def check_saveable(model: keras.Model, job: Job, inputs: Any) -> None:
     Args:
         model: What will be saved; it has been built.
         job: The frozen config.
-        inputs: Some examples, [batch, ...]; noise stands in for those of another shape.
+        inputs: Some examples, [batch, ...]; noise stands in for those that it does not take.
 
     Raises:
         UserError: It can't be saved, or not be loaded, or gives other outputs then.
@@ -113,7 +113,9 @@ def _weights(model: keras.Model) -> list[tuple[str, NDArray[Any]]]:
 
 def _inputs_for(model: keras.Model, inputs: Any) -> Any:
     shape = tuple(model.input_shape[1:])
-    if tuple(inputs.shape[1:]) == shape:
+    if len(inputs.shape) == len(shape) + 1 and all(
+        size in (None, of_data) for size, of_data in zip(shape, inputs.shape[1:], strict=True)
+    ):
         return inputs
     noise = np.random.default_rng(0).normal(size=(2, *(size or 1 for size in shape)))
     return noise.astype(np.float32)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from expt.assembly import DataLoader
+from expt.class_weights import CLASS_WEIGHTS
 from expt.config.compose import Job
 from expt.config.frozen import read_frozen, with_data
 from expt.config.instantiate import check_target
@@ -58,6 +59,7 @@ def load_data(
     """
     trained = run.record["data"]
     job = with_data(read_frozen(run.directory, run.record), overrides, config_dir)
+    job = _with_recorded_weights(job, run)
     batches = job.config["loop"]["batches"]
     loop = {**job.config["loop"], "batches": None}
     job = replace(job, config={**job.config, "loop": loop})
@@ -83,6 +85,15 @@ def load_data(
         is_own=any(data_change(trained, form) is None for form in forms),
         is_whole=is_whole,
     )
+
+
+def _with_recorded_weights(job: Job, run: FoundRun) -> Job:
+    """Returns a job with the class weights of the run's training, not those of the data."""
+    weights = run.record.get(CLASS_WEIGHTS)
+    if weights is None:
+        return job
+    loss = {**job.config["loss"], CLASS_WEIGHTS: weights}
+    return replace(job, config={**job.config, "loss": loss})
 
 
 def _load_whole(run: FoundRun, load: DataLoader, job: Job, error: UserError) -> Dataset:

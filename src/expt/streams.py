@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import logging
 import os
 import sys
 import unicodedata
@@ -35,6 +36,23 @@ def keep_streams_open() -> None:
     codecs.register_error(_ERRORS, _as_plain)
     sys.stdout = _kept_open(sys.stdout, 1)
     sys.stderr = _kept_open(sys.stderr, 2)
+
+
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes log records to the standard error of the moment.
+
+    A live display takes its place on a terminal, and shows above itself what is written there.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        """Makes a handler; a config of logging names a stream, which is not kept."""
+        del stream
+        super().__init__(sys.stderr)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes a record."""
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 class _Descriptor(io.FileIO):

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,6 +16,7 @@ from expt.servers.pages import Pages
 from expt.servers.programs import make_mlflow, make_tensorboard
 from expt.servers.server import Program, running
 from expt.servers.store import folder_of_store
+from expt.servers.view import View
 
 _TENSORBOARD_PORT, _MLFLOW_PORT = 6006, 5000
 
@@ -33,33 +35,34 @@ def _run(arguments: list[str]) -> int:
     parser.add_argument(
         "options",
         nargs="*",
-        metavar="output_dir=DIR",
-        help="the folder of all runs (outputs), or a sweep",
+        metavar="RUN_OR_SWEEP | output_dir=DIR",
+        help="what TensorBoard shows, by directory or name, or latest, best (the newest sweep and "
+        "what else fits into its 40 lines); the folder of all runs (outputs), or a sweep",
     )
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (%(default)s)")
     for name, usual in (("tensorboard", _TENSORBOARD_PORT), ("mlflow", _MLFLOW_PORT)):
         help_text = f"its port ({usual}, or a free one if that is taken)"
         parser.add_argument(f"--{name}-port", type=int, metavar="N", help=help_text)
     args = parse(parser, arguments, ["output_dir"])
-    options, others = take_options(args.options, {"output_dir": "outputs"})
-    if others:
-        raise UserError(f"{others[0]}: expected output_dir=DIR, and flags; --help has them.")
+    options, names = take_options(args.options, {"output_dir": "outputs"})
     output_dir = Path(options["output_dir"])
     if not any(output_dir.rglob("run.json")):
         raise UserError(
             f"output_dir={output_dir}: there are no runs. Train one with python -m expt.run, or "
             "say where they are: output_dir=DIR."
         )
-    _serve(output_dir, args.host, args.tensorboard_port, args.mlflow_port)
+    with tempfile.TemporaryDirectory(prefix="expt-ui-") as folder:
+        view = View(Path(folder), output_dir, names)
+        _serve(view, output_dir, args.host, args.tensorboard_port, args.mlflow_port)
     return 0
 
 
 def _serve(
-    output_dir: Path, host: str, tensorboard_port: int | None, mlflow_port: int | None
+    view: View, output_dir: Path, host: str, tensorboard_port: int | None, mlflow_port: int | None
 ) -> None:
     """Serves until it is interrupted."""
     port = _port("TensorBoard", host, tensorboard_port, _TENSORBOARD_PORT)
-    programs = [make_tensorboard(output_dir, host, port)]
+    programs = [make_tensorboard(view.folder, host, port)]
     elsewhere, of_store = _elsewhere(), folder_of_store(output_dir)
     is_there = database(of_store).exists() or not is_embedded(of_store)
     if elsewhere is None and is_there:
@@ -75,11 +78,12 @@ def _serve(
     print("starting …", flush=True)
     with running(programs) as servers:
         addresses = [_address(program) for program in programs]
-        pages = Pages(output_dir, addresses[0], elsewhere or next(iter(addresses[1:]), None))
+        mlflow = elsewhere or next(iter(addresses[1:]), None)
+        pages = Pages(output_dir, addresses[0], mlflow, view)
         for name, text in pages.lines():
             print(f"{name:<13} {text}")
         print("Ctrl-C stops", " and ".join(program.name for program in programs), flush=True)
-        servers.wait()
+        servers.wait(view.refresh)
 
 
 def _repair(output_dir: Path) -> None:

@@ -8,6 +8,7 @@ from scipy import stats
 
 from comparison.made_runs import write_journal, write_run, write_sweep
 from expt.comparison.chart_data import chart_data
+from expt.comparison.effects import effects
 from expt.comparison.reading import read_compared
 from expt.comparison.table import Comparison, compare
 
@@ -40,7 +41,10 @@ def data(tmp_path: Path) -> dict[str, Any]:
         lines = [{"step": s, "train/loss": 2.0 / s, "train/learning_rate": 0.1} for s in (1, 2)]
         ends = [{"step": s, "val/loss": number + 1.0 / s, "val/accuracy": 0.1 * s} for s in (1, 2)]
         write_journal(directory, [*lines, *ends])
-    return json.loads(json.dumps(chart_data(comparison_of(tmp_path)), allow_nan=False))
+    found: dict[str, Any] = json.loads(
+        json.dumps(chart_data(comparison_of(tmp_path)), allow_nan=False)
+    )
+    return found
 
 
 def test_variants_are_ranked_and_named_by_what_differs(data: dict[str, Any]) -> None:
@@ -87,6 +91,29 @@ def test_effects_keep_the_other_parameters_apart(data: dict[str, Any]) -> None:
     assert (mean, half, count) == pytest.approx(expected, rel=1e-5)
     assert rate["means"] == pytest.approx([(0.53 + 0.64) / 2, (0.32 + 0.41) / 2])
     assert rate["isPaired"]
+
+
+def test_differences_to_the_best_value_are_those_of_the_statistics(tmp_path: Path) -> None:
+    cells = {"relu": [0.30, 0.32, 0.31], "tanh": [0.40, 0.43, 0.42]}
+    named = [
+        ({"act": act, RATE: rate}, [value / rate for value in values])
+        for act, values in cells.items()
+        for rate in (0.1, 0.2)
+    ]
+    write_sweep(tmp_path, named, "val/loss")
+    comparison = comparison_of(tmp_path)
+    drawn = {one["title"]: one for one in chart_data(comparison)["effects"]}["act"]
+    (effect,) = (one for one in effects(comparison) if one.key == "act")
+    found = effect.levels[1].difference
+    assert found is not None
+    assert drawn["best"] == pytest.approx(effect.levels[0].summary.mean, rel=1e-5)
+    none, shown = drawn["differences"]
+    assert none is None
+    assert (shown["low"], shown["high"]) == pytest.approx((found.low, found.high), rel=1e-5)
+    assert shown["label"] == "difference to relu"
+    assert shown["text"].startswith(
+        f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f}), p"
+    )
 
 
 def test_means_of_an_effect_are_over_the_settings_that_have_all_values(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_an_earlier_run_stands_in_for_a_job(kind: str, folder: Path) -> None:
     write_plan(SWEEP, a={"status": "FINISHED"}, b={"status": "REUSED", "reused": str(named)})
     for found in (compared(SWEEP), compared("latest")):
         (variant,) = found.variants
-        assert variant.values("val/loss") == {0: 0.25, 1: 0.75}
+        assert variant.values("val/loss") == {("0",): 0.25, ("1",): 0.75}
         assert not found.unfinished
         assert "1 run is of an earlier time, reused by the sweep." in found.notes
     assert newest_sweep(Path("outputs")) == SWEEP
@@ -100,7 +100,7 @@ def test_it_stands_in_too_where_the_folder_was_moved_or_copied_to(
     if not original_stays:
         shutil.rmtree("outputs")
     (variant,) = compared(Path("elsewhere", *SWEEP.parts[1:])).variants
-    assert variant.values("val/loss") == {0: 0.25, 1: 0.75}
+    assert variant.values("val/loss") == {("0",): 0.25, ("1",): 0.75}
     assert Path("elsewhere").resolve() in variant.runs[0].directory.resolve().parents
     assert Path("elsewhere").resolve() in variant.runs[1].directory.resolve().parents
 

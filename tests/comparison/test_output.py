@@ -10,12 +10,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.cells import cell_len
 from rich.console import Console
 from scipy import stats
 
@@ -28,6 +30,7 @@ from expt.comparison.plots import draw_plots
 from expt.comparison.reading import read_compared
 from expt.comparison.table import Comparison, compare
 from expt.comparison.terminal import show
+from expt.comparison.verdict import headline
 
 EVIL = "<script>alert(1)</script>\x1b[31m|$x^{$"
 VALUES = {"relu": [0.30, 0.41, 0.50], "tanh": [0.31, 0.40, 0.52], "gelu": [0.91, 1.02, 1.1]}
@@ -59,24 +62,81 @@ def shown(comparison: Comparison, width: int, title: str = "title") -> str:
 class TestTerminal:
     def test_all_is_there(self, comparison: Comparison) -> None:
         text = shown(comparison, 200)
-        assert text.startswith("title: 10 runs, 3 variants\n")
+        assert text.splitlines()[0].startswith(
+            "act=relu has the lowest val/loss (best checkpoint): "
+        )
+        assert "\ntitle: 10 runs, 3 variants\n" in text
         best = next(line for line in text.splitlines() if "★" in line)
         mean, deviation = np.mean(VALUES["relu"]), np.std(VALUES["relu"], ddof=1)
-        assert best.split()[1:4] == ["relu", f"{mean:.3f}", "±"]
-        assert f"{deviation:.3f}  3/4  the best" in best
+        assert best.split()[1:4] == ["act=relu", f"{mean:.3f}", "±"]
+        assert re.search(rf"{deviation:.3f}  3/4 +–  +–  best ", best)
         assert best.split()[-6:] == ["25", "4", "s", "1,000", "500", "MB"]
-        assert re.search(r"tanh .*within noise p 0\.\d\d ", text)
-        p = stats.ttest_rel(VALUES["gelu"], VALUES["relu"]).pvalue
-        assert f"worse p {p:.3f}" in text if p >= 0.001 else "worse p < 0.001" in text
-        assert re.search(r"FAILED  .*x  step 50  val/loss 0.5 .*\n        ValueError: why", text)
+        assert re.search(r"act=tanh .* 1\.00  inconclusive", text)
+        assert re.search(r"act=gelu .* \+0\.\d{3} ± 0\.\d{3} +<?0\.00\d  worse", text)
+        assert re.search(r"FAILED  x  step 50  val/loss 0.5 .*\n        ValueError: why *\n", text)
+
+    def test_the_best_alone_has_a_colour(self, comparison: Comparison) -> None:
+        """What is not significant is not the same, and green would say so."""
+        console = Console(file=io.StringIO(), width=120, force_terminal=True)
+        show(console, comparison, "title")
+        assert isinstance(console.file, io.StringIO)
+        rows = [
+            line for line in console.file.getvalue().splitlines() if "act=" in line and "±" in line
+        ]
+        rows = [line for line in rows if "the nearest" not in line and "(n =" not in line]
+        coloured = [line for line in rows if "\x1b[1;32m" in line]
+        assert len(rows) == 3
+        assert len(coloured) == 1
+        assert "act=relu" in coloured[0]
 
     @pytest.mark.parametrize("width", [60, 80, 100, 160])
     def test_lines_fit(self, comparison: Comparison, width: int) -> None:
         text = shown(comparison, width)
-        lines = [line for line in text.splitlines() if not line.startswith("FAILED")]
-        assert max(map(len, lines)) <= width  # paths stay whole, to be copied
+        lines = [line for line in text.splitlines() if "pytest-" not in line]
+        assert max(map(cell_len, lines)) <= width  # paths stay whole, to be copied
         assert "relu" in text
         assert ("No room here for" in text) == (width < 160)
+
+    @pytest.mark.parametrize("width", [40, 60, 80, 120])
+    def test_lines_fit_with_many_long_parameters(self, tmp_path: Path, width: int) -> None:
+        for number in range(12):
+            params = {
+                "act": "leaky_relu_with_a_long_name" if number % 2 else "活性化関数" * 3,
+                "optimizer.learning_rate_of_the_last_layer": 0.001 * (1 + number // 2),
+                "model.number_of_units_in_each_layer": [128, 256, number],
+                "loss.label_smoothing_of_the_training_split": number / 10,
+            }
+            values = {"val/accuracy": 0.9 + number / 1000, "val/a_metric_with_a_long_name": 12345.6}
+            for seed in (0, 1):
+                folder = tmp_path / f"{number}-{seed}"
+                write_run(folder, params, seed=seed, values=values | {"val/loss": 1 + seed / 10})
+        text = shown(comparison_of(tmp_path, leading="val/loss"), width)
+        lines = text.splitlines()
+        assert max(map(cell_len, lines)) <= width
+        rows = [index for index, line in enumerate(lines) if line.startswith(("★ ", "  act="))]
+        assert len(rows) == 12
+        assert all(
+            next_ - row <= 12 * 40 / width for row, next_ in pairwise(rows)
+        )  # no vertical letters
+        assert text.count("inconclusive") >= 11
+
+    def test_rows_without_the_metric_are_left_out_and_counted(self, tmp_path: Path) -> None:
+        write_run(tmp_path / "a", {"act": "relu"})
+        write_run(tmp_path / "b", {"act": "tanh", "model": "autoencoder"}, values={"val/mse": 1.0})
+        text = shown(comparison_of(tmp_path, leading="val/accuracy"), 80)
+        assert "1 more variant has no finished run with val/accuracy and is left out." in text
+        assert "autoencoder" not in text
+
+    def test_runs_have_their_names(self, tmp_path: Path) -> None:
+        fields: dict[str, Any] = {
+            "status": "FAILED",
+            "error": "ValueError: why",
+            "run_name": "cnn-relu-lr0.01-s0",
+        }
+        write_run(tmp_path / "22-56-42_c5fb6b5d", **fields)
+        text = shown(comparison_of(tmp_path), 80)
+        assert "FAILED  cnn-relu-lr0.01-s0  step 50" in text
+        assert "22-56-42_c5fb6b5d" in text  # where it is
 
     def test_only_the_first_of_many_rows_are_shown(self, tmp_path: Path) -> None:
         for number in range(60):
@@ -88,8 +148,9 @@ class TestTerminal:
     def test_nothing_steers_the_terminal(self, tmp_path: Path) -> None:
         write_run(tmp_path / "a", {"act": f"[bold]{EVIL}"}, error=EVIL, status="FAILED")
         write_run(tmp_path / "b")
+        write_run(tmp_path / "c", {"act": f"[bold]{EVIL}"})
         text = shown(comparison_of(tmp_path), 200, title="[red]title")
-        assert text.startswith("[red]title: 2 runs")
+        assert "\n[red]title: 3 runs" in text
         assert "\x1b" not in text
         assert "[bold]<script>" in text
 
@@ -105,6 +166,14 @@ class TestFiles:
         assert float(gelu["val/loss low"]) == pytest.approx(low)
         assert float(gelu["val/loss high"]) == pytest.approx(high)
         assert (gelu["best"], gelu["seeds"], gelu["test"]) == ("0", "0 1 2", "paired")
+        assert float(gelu["difference"]) == pytest.approx(
+            np.mean(VALUES["gelu"]) - np.mean(VALUES["relu"])
+        )
+        p = stats.ttest_rel(VALUES["gelu"], VALUES["relu"]).pvalue
+        assert float(gelu["p"]) == pytest.approx(p)
+        assert p <= float(gelu["p_corrected"]) < 0.05
+        assert 0 < float(gelu["difference_low"]) < float(gelu["difference"])
+        assert (gelu["verdict"], rows["tanh"]["verdict"]) == ("worse", "inconclusive")
         assert rows["relu"]["best"] == "1"
         assert float(gelu["peak_memory"]) == 5e8
 
@@ -113,7 +182,14 @@ class TestFiles:
         content = json.loads((tmp_path / "x.json").read_text())
         assert content["metric"] == "best/val/loss"
         assert [run["reason"] for run in content["unfinished"]] == ["ValueError: why"]
-        relu = content["variants"][0]
+        relu, _, gelu = content["variants"]
+        assert (relu["verdict"], relu["against_best"]) == ("best", None)
+        assert gelu["against_best"]["p_corrected"] >= gelu["against_best"]["p"]
+        assert content["headline"].startswith("act=relu has the lowest")
+        assert content["replicates"] == ["seed"]
+        (effect,) = content["effects"]
+        assert (effect["parameter"], effect["blocks"]) == ("act", 3)
+        assert [one["verdict"] for one in effect["values"]] == ["worse", "best", "inconclusive"]
         assert [run["counts"] for run in relu["runs"]] == [True, True, True, False]
         assert relu["metrics"]["val/loss"]["n"] == 3
 
@@ -121,14 +197,17 @@ class TestFiles:
         write_markdown(comparison, tmp_path / "x.md", "a|title")
         lines = (tmp_path / "x.md").read_text().splitlines()
         assert lines[0] == "# a\\|title"
-        assert lines[2].startswith("|  | act | best val/loss, mean ± 95 % |")
-        assert len({line.count("|") for line in lines[2:7]}) == 1
+        assert lines[2].startswith("act=relu has the lowest val/loss ")
+        assert lines[4].startswith("|  | act | best val/loss, mean ± 95 % |")
+        assert len({line.count("|") for line in lines[4:9]}) == 1
         assert any("FAILED" in line for line in lines)
 
     def test_note_has_the_columns_that_decide(self, comparison: Comparison, tmp_path: Path) -> None:
         write_note(comparison, tmp_path / "x.md")
-        heading, _, best, *rest = (tmp_path / "x.md").read_text().splitlines()
-        titles = ["", "act", "best val/loss, mean ± 95 %", "std", "n", "against the best"]
+        first, _, heading, _, best, *rest = (tmp_path / "x.md").read_text().splitlines()
+        assert first.startswith("act=relu has the lowest val/loss ")
+        titles = ["", "act", "best val/loss, mean ± 95 %", "std", "n"]
+        titles += ["difference ± 95 %", "p, Holm", "verdict"]
         assert heading == f"| {' | '.join(titles)} |"
         assert best.startswith("| ★ | relu | ")
         assert rest[1].startswith("|  | gelu | ")
@@ -259,6 +338,11 @@ class TestPage:
         assert data["variants"][0]["label"] == "all runs"
         assert not any(key.startswith("on") for _, a in text.tags for key in a)
         assert EVIL[:20] not in (tmp_path / "x.html").read_text()
+
+    def test_the_headline_comes_first(self, comparison: Comparison, tmp_path: Path) -> None:
+        page = page_of(comparison, tmp_path)
+        first, end, rest = headline(comparison).partition(". ")
+        assert page.texts["strong"] == [first + end, f"{rest}", "\n"]
 
     def test_the_rows(self, comparison: Comparison, tmp_path: Path) -> None:
         page = page_of(comparison, tmp_path)

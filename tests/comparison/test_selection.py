@@ -1,8 +1,10 @@
+import json
+import os
 from pathlib import Path
 
 import pytest
 
-from comparison.made_runs import write_run
+from comparison.made_runs import write_plan, write_run
 from expt.comparison.selection import select
 from expt.errors import UserError
 from expt.runs.sweeps import newest_sweep
@@ -119,3 +121,16 @@ def test_many_values_are_not_all_named(outputs: Path) -> None:
 def test_no_outputs_at_all(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there are no runs"):
         select((), (), tmp_path / "outputs")
+
+
+@pytest.mark.parametrize(("name", "title"), [("act-seed", "act-seed ({})"), (None, "{}")])
+def test_the_title_is_the_sweeps_name_and_directory(
+    name: str | None, title: str, tmp_path: Path
+) -> None:
+    sweep = write_plan(tmp_path / "sweep", a={"status": "FINISHED"})
+    if name is not None:
+        record = json.loads((sweep / "sweep.json").read_text())
+        (sweep / "sweep.json").write_text(json.dumps(record | {"sweep_name": name}))
+    write_run(sweep / "a")
+    selection = select([str(sweep)], [], tmp_path)
+    assert selection.title == title.format(os.path.relpath(sweep))

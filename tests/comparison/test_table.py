@@ -2,11 +2,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from comparison.made_runs import write_run, write_sweep
 from expt.comparison.reading import ComparedRun, read_compared
-from expt.comparison.table import compare
+from expt.comparison.table import compare, measured_only
+from expt.comparison.variants import Verdict
 from expt.errors import UserError
 
 
@@ -63,8 +66,8 @@ class TestVariants:
         write_run(tmp_path / "again", {"act": "relu"}, values={"val/loss": 0.6}, started=200.0)
         comparison = compare(read(tmp_path))
         (variant,) = comparison.variants
-        assert variant.values("val/loss") == {0: 0.6, 1: 0.2}
-        assert any(note.startswith("1 runs repeat a seed") for note in comparison.notes)
+        assert variant.values("val/loss") == {("0",): 0.6, ("1",): 0.2}
+        assert any(note.startswith("1 run repeats the seed") for note in comparison.notes)
 
     def test_states_of_the_code_are_counted(self, tmp_path: Path) -> None:
         for dirty in (False, True):
@@ -181,24 +184,111 @@ class TestOrder:
         assert [v.params["optimizer.learning_rate"] for v in found] == [0.5, 9.0, 10.0]
 
 
-class TestNoise:
+class TestVerdicts:
     def test_against_the_best(self, tmp_path: Path) -> None:
         sweep(tmp_path, [0.30, 0.41, 0.50], [0.31, 0.40, 0.51], [0.91, 1.02, 1.1])
         relu, tanh, gelu = compare(read(tmp_path)).variants
-        assert relu.is_best
-        assert relu.difference is None
+        assert (relu.verdict, relu.is_best, relu.difference) == (Verdict.BEST, True, None)
         assert tanh.difference is not None
         assert tanh.difference.test == "paired"
-        assert tanh.difference.is_noise
+        assert tanh.verdict is Verdict.INCONCLUSIVE
+        assert gelu.verdict is Verdict.WORSE
         assert gelu.difference is not None
-        assert not gelu.difference.is_noise
+        assert gelu.difference.low > 0  # a larger loss
 
     def test_other_seeds_are_not_paired(self, tmp_path: Path) -> None:
         _, tanh = compare(read(sweep(tmp_path, [0.3, 0.4, 0.5], [0.6, 0.7]))).variants
         assert tanh.difference is not None
         assert tanh.difference.test == "Welch"
 
-    def test_one_seed_tells_nothing(self, tmp_path: Path) -> None:
+    def test_one_seed_is_not_tested(self, tmp_path: Path) -> None:
         comparison = compare(read(sweep(tmp_path, [0.3], [0.6])))
         assert comparison.variants[1].difference is None
-        assert any(note.startswith("Of a single seed") for note in comparison.notes)
+        assert comparison.variants[1].verdict is Verdict.INCONCLUSIVE
+        assert any(note.startswith("A variant with a single value") for note in comparison.notes)
+
+    def test_a_margin_makes_the_inconclusive_equivalent_and_nothing_else(
+        self, tmp_path: Path
+    ) -> None:
+        sweep(tmp_path, [0.300, 0.410, 0.500], [0.301, 0.411, 0.499], [0.91, 1.02, 1.1])
+        found = {}
+        for margin in (None, 0.001, 0.05, 9.0):
+            variants = compare(read(tmp_path), margin=margin).variants
+            found[margin] = [variant.verdict for variant in variants]
+        inconclusive = [Verdict.BEST, Verdict.INCONCLUSIVE, Verdict.WORSE]
+        assert found[None] == found[0.001] == inconclusive
+        assert found[0.05] == found[9.0] == [Verdict.BEST, Verdict.EQUIVALENT, Verdict.WORSE]
+
+    def test_the_choice_of_the_best_is_noted(self, tmp_path: Path) -> None:
+        sweep(tmp_path, [0.3, 0.4, 0.6], [0.5, 0.7, 0.8], [0.9, 1.0, 1.3])
+        notes = " ".join(compare(read(tmp_path)).notes)
+        assert "The best of 3 was picked after seeing the data" in notes
+        assert "all 3 pairs (Holm)" in notes
+        assert "paired by seed" in notes
+
+    def test_a_noisy_variant_that_hides_the_others_is_named(self, tmp_path: Path) -> None:
+        sweep(tmp_path, [0.30, 0.31, 0.32], [0.40, 0.42, 0.41], [1.0, 9.0, 4.0])
+        notes = " ".join(compare(read(tmp_path)).notes)
+        assert "act=gelu varies 404 times as much" in notes
+
+    def test_no_noise_is_noted(self, tmp_path: Path) -> None:
+        comparison = compare(read(sweep(tmp_path, [0.3, 0.3], [0.4, 0.4], [0.5, 0.5])))
+        assert any("without any noise" in note for note in comparison.notes)
+        assert [v.verdict for v in comparison.variants[1:]] == [Verdict.INCONCLUSIVE] * 2
+
+
+class TestReplicates:
+    def splits(self, folder: Path) -> list[ComparedRun]:
+        values = np.random.default_rng(0).normal(0.5, 0.1, (2, 2))
+        for act, shift in (("relu", 0.0), ("tanh", 0.3)):
+            for seed, split in np.ndindex(2, 2):
+                params = {"act": act, "data.split_seed": split}
+                value = float(values[seed, split]) + shift + 0.001 * seed * shift
+                write_run(
+                    folder / f"{act}{seed}{split}",
+                    params,
+                    seed=seed,
+                    values={"val/loss": value},
+                    data={"name": "digits", "fingerprint": f"{split}" * 32},
+                )
+        return read(folder)
+
+    def test_splits_are_replicates(self, tmp_path: Path) -> None:
+        comparison = compare(self.splits(tmp_path), replicates=("seed", "data.split_seed"))
+        assert comparison.parameters == ["act"]
+        relu, tanh = comparison.variants
+        names = [("0", "0"), ("0", "1"), ("1", "0"), ("1", "1")]
+        assert sorted(relu.values("val/loss")) == names
+        assert tanh.difference is not None
+        first, second = ([v.values("val/loss")[name] for name in names] for v in (tanh, relu))
+        assert tanh.difference.p == pytest.approx(stats.ttest_rel(first, second).pvalue)
+        assert tanh.difference.test == "paired"
+
+    def test_otherwise_they_are_variants(self, tmp_path: Path) -> None:
+        comparison = compare(self.splits(tmp_path))
+        assert comparison.parameters == ["act", "data.split_seed"]
+        assert len(comparison.variants) == 4
+
+    def test_seeds_are_a_parameter_where_they_are_no_replicates(self, tmp_path: Path) -> None:
+        comparison = compare(self.splits(tmp_path), replicates=("data.split_seed",))
+        assert comparison.parameters == ["act", "seed"]
+        assert {len(variant.counted) for variant in comparison.variants} == {2}
+
+    def test_an_unknown_key_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match=r"Did you mean 'data\.split_seed'"):
+            compare(self.splits(tmp_path), replicates=("seed", "data.split_sed"))
+
+
+def test_variants_without_the_metric_are_left_out_and_counted(tmp_path: Path) -> None:
+    sweep(tmp_path, [0.5], [0.3], metric="val/accuracy")
+    for units in (7, 8):
+        write_run(tmp_path / f"{units}", {"model.units": units}, values={"val/loss": 1.0})
+    comparison = compare(read(tmp_path), "val/accuracy")
+    assert (len(comparison.variants), len(comparison.parameters)) == (4, 2)
+    kept = measured_only(comparison)
+    assert [variant.params["act"] for variant in kept.variants] == ["relu", "tanh"]
+    assert kept.parameters == ["act"]
+    assert kept.notes[-1] == (
+        "2 more variants have no finished run with val/accuracy and are left out."
+    )
+    assert measured_only(kept) is kept

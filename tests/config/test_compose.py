@@ -243,7 +243,7 @@ def test_choices_are_the_options_taken_from_groups() -> None:
 
 def test_defaults_are_the_documented_ones() -> None:
     config = compose_one().config
-    assert (config["name"], config["seed"], config["output_dir"]) == ("default", 0, "outputs")
+    assert (config["name"], config["seed"], config["output_dir"]) == ("expt", 0, "outputs")
     assert config["model"]["_target_"] == "expt.parts.models.dense.mlp"
     assert (config["model"]["units"], config["model"]["dropout"]) == ([128, 128], 0.0)
     loop = config["loop"]

@@ -36,7 +36,7 @@ def test_interpolations_stay_unless_they_are_changed(
     monkeypatch.setenv("PLACE", "somewhere")
     make_frozen(tmp_path / "one", job)
     file = tmp_path / "one" / ".hydra" / "config.yaml"
-    text = file.read_text().replace("name: default", "name: ${oc.env:PLACE}")
+    text = file.read_text().replace("name: expt", "name: ${oc.env:PLACE}")
     file.write_text(text.replace("output_dir: outputs", "output_dir: ${name}"))
     changed, _ = with_overrides(read_frozen(tmp_path / "one", record_of(job)), ["output_dir=new"])
     (tmp_path / "two").mkdir()

@@ -260,7 +260,7 @@ class TestExpt:
     def test_what_records_or_reports_does_not(self) -> None:
         rooms = {".".join(name.split(".")[:2]) for name in code_of(DEFAULT).modules}
         assert rooms <= {
-            *("expt.job", "expt.building", "expt.assembly"),
+            *("expt.job", "expt.building", "expt.assembly", "expt.class_weights"),
             *("expt.config", "expt.parts", "expt.train"),
         }
 

@@ -117,7 +117,7 @@ def mlflow_sweep(folder: Path) -> tuple[Any, dict[str, Any]]:
     """The sweep's own run in MLflow, and those of its jobs by the directories' names."""
     client = client_of(f"sqlite:///{folder}/outputs/mlflow.db")
     sweep = plan_of(folder)
-    (experiment,) = client.search_experiments(filter_string="name = 'default'")
+    (experiment,) = client.search_experiments(filter_string="name = 'expt'")
     runs = client.search_runs([experiment.experiment_id])
     (parent,) = [run for run in runs if run.data.tags["expt.id"] == sweep["id"]]
     children = {

@@ -74,7 +74,7 @@ class Runs:
         """The values that MLflow holds of runs, but for those of evaluations."""
         with closing(sqlite3.connect(self.root / "outputs" / "mlflow.db")) as store:
             rows = store.execute("SELECT run_uuid, key, step, value, is_nan FROM metrics")
-            return Counter(row for row in rows if not row[1].startswith("evaluate/"))
+            return Counter(row for row in rows if not row[1].startswith("with/"))
 
 
 @pytest.fixture(scope="module")

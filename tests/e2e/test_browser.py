@@ -4,6 +4,7 @@ They need Debian's chromium; without it they are skipped, but fail where CI is s
 """
 
 import csv
+import io
 import json
 import os
 import re
@@ -13,8 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from mlflow_helpers import until
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from conftest import Command
 from e2e.ui_helpers import Interface, interface
@@ -30,10 +34,17 @@ _FLAGS = (
     "--disable-sync",
 )
 _MILLISECONDS = 30_000
+_IMAGE_IN_VIEW = """() => [...document.images].some(each => {
+  const place = each.getBoundingClientRect();
+  return each.naturalWidth > 50 && place.left > innerWidth / 2 && place.bottom < innerHeight;
+})"""
 _LINES = "each => each.offsetHeight / parseFloat(getComputedStyle(each).lineHeight)"
 # Each loss has arguments that the other one lacks.
 _SWEPT = {"act": ("relu", "tanh"), "loss": ("crossentropy", "mse"), "seed": ("0", "1")}
 _NUM_RUNS, _NUM_VARIANTS = 8, 4
+_FIRST_CHARTS = ("val/accuracy", "best/val/accuracy", "val/mistakes")
+_NUM_LINES = _NUM_RUNS + 4  # a sweep of two, and training and validation of a run of its own
+_COLORED, _MANY = 40, 200
 _NUM_OTHERS = 5  # a run of its own, a sweep of two, and both sweeps' own
 
 
@@ -94,38 +105,96 @@ def _open(page: Page, address: str) -> None:
     page.goto(address, wait_until="commit")
 
 
-def test_curves_of_the_sweep(shown: Interface, sweep: Path, page: Page) -> None:
-    _open(page, shown.addresses("newest sweep")[0])
-    expect(page.locator("card-view line-chart svg").first).to_be_visible()
-    table = page.locator("runs-data-table")
-    for job in sweep.glob("*/run.json"):
-        for split in ("train", "val"):
-            expect(table.get_by_text(f"{job.parent.name}/{split}")).to_be_visible()
+def _name(sweep: Path) -> str:
+    return str(json.loads((sweep / "sweep.json").read_text())["sweep_name"])
 
 
-def test_parameters_of_each_run(
+def _num_colored(picture: bytes) -> int:
+    """The pixels of a picture that are neither white nor grey: curves, and nothing else."""
+    with Image.open(io.BytesIO(picture)) as image:
+        pixels = np.asarray(image.convert("RGB"), np.int16)
+    return int((np.ptp(pixels, axis=2) > _COLORED).sum())
+
+
+def _expect_curves(card: Locator) -> None:
+    """TensorBoard draws curves with WebGL: their pixels are all there is to see of them."""
+    plot = card.locator("line-chart .series-view")
+    expect(plot).to_be_in_viewport()
+    until(lambda: _num_colored(plot.screenshot()) > _MANY)
+
+
+def test_curves_of_the_sweep_on_the_first_screen(
     shown: Interface, sweep: Path, records: list[dict[str, Any]], page: Page
 ) -> None:
-    _open(page, shown.addresses("TensorBoard")[1])
+    _open(page, shown.addresses("newest sweep")[0])
+    for place, tag in enumerate(("loss", "accuracy")):
+        card = page.locator("card-view").nth(place)
+        expect(card).to_contain_text(tag)
+        _expect_curves(card)
+        for record in records:
+            row = card.locator("tb-data-table-content-row", has_text=record["run_name"])
+            expect(row).to_contain_text(f"{record['final'][f'val/{tag}']:.4g}"[:5])
+    names = page.locator("runs-data-table tb-data-table-content-row")
+    expect(names).to_have_count(len(records))
     for record in records:
-        final, best = record["final"], record["best"]
-        name = re.escape(f"{record['run_name']} ({sweep.name})")
-        varied = f"{record['choices']['act']} {record['choices']['loss']} {record['seed']}"
-        values = f"{final['test/accuracy']:#.5g} .*{best['val/loss']:#.5g}"
-        row = page.get_by_role("row", name=re.compile(f"{name} {varied}.* {values}"))
+        expect(names.get_by_text(f"{_name(sweep)}/{record['run_name']}")).to_be_visible()
+
+
+def test_curves_of_all_runs_without_a_choice(shown: Interface, page: Page) -> None:
+    board = shown.addresses("TensorBoard")[0].partition("?")[0]
+    _open(page, f"{board}#timeseries")
+    card = page.locator("card-view").first
+    expect(card).to_contain_text("accuracy")
+    _expect_curves(card)
+    for text in ("mlp-ep2/train", "mlp-ep2/val"):
+        expect(page.locator("runs-data-table").get_by_text(text)).to_be_visible()
+    _open(page, f"{board}#scalars")
+    card = page.locator("tf-scalar-card").first
+    expect(card).to_be_in_viewport()
+    expect(card.locator("path[d*=L]").nth(_NUM_LINES - 1)).to_be_attached()  # they come in turn
+
+
+def test_images_and_texts_without_a_choice(shown: Interface, page: Page) -> None:
+    images = shown.addresses("TensorBoard")[1]
+    _open(page, images)
+    image = page.locator("tf-image-loader img").first
+    expect(image).to_be_in_viewport()
+    until(lambda: bool(image.evaluate("each => each.complete && each.naturalWidth > 100")))
+    _open(page, images.replace("#images", "#text"))
+    text = page.locator("tf-text-loader").first
+    expect(text).to_be_in_viewport()
+    expect(text).to_contain_text("_target_")
+
+
+def test_parameters_and_best_values_of_each_run(
+    shown: Interface, records: list[dict[str, Any]], page: Page
+) -> None:
+    _open(page, shown.addresses("TensorBoard")[2])
+    header = page.locator("tf-hparams-table-view .table-header")
+    expected = ("act", "loss", "seed", "best/val/loss", "best/val/accuracy")
+    for name in expected:
+        expect(header.get_by_text(name, exact=True)).to_be_in_viewport()
+    for record in records:
+        choices, best = record["choices"], record["best"]
+        values = (
+            *(record["run_name"], choices["act"], choices["loss"], f"{record['seed']:#.5g}"),
+            *(f"{best[f'val/{name}']:#.5g}" for name in ("loss", "accuracy")),
+        )
+        row = page.get_by_role("row", name=re.compile(" .*".join(map(re.escape, values))))
         expect(row).to_be_visible()
 
 
 def test_parallel_coordinates_have_a_line_for_each_run(
     shown: Interface, sweep: Path, page: Page
 ) -> None:
-    _open(page, shown.addresses("TensorBoard")[1])
+    _open(page, shown.addresses("TensorBoard")[2])
     page.get_by_text("Parallel Coordinates View").click()
     plot = page.locator("tf-hparams-parallel-coords-plot svg")
     lines = plot.locator("g.foreground path")
     lines.first.wait_for()
     assert lines.count() == len([*sweep.parents[2].rglob("run.json")])
-    for axis in (*_SWEPT, "val.accuracy", "best/val/accuracy"):
+    assert all("L" in (line.get_attribute("d") or "") for line in lines.all())
+    for axis in (*_SWEPT, "best/val/loss", "best/val/accuracy"):
         expect(plot.get_by_text(axis, exact=True)).to_be_visible()
 
 
@@ -134,27 +203,79 @@ def _expect_links(page: Page, records: list[dict[str, Any]]) -> None:
         expect(page.get_by_role("link", name=record["run_name"]).first).to_be_visible()
 
 
-def test_all_runs_in_mlflow_below_their_sweeps(
-    shown: Interface, sweep: Path, records: list[dict[str, Any]], page: Page
+@pytest.fixture(scope="module")
+def mlflow(shown: Interface, page: Page) -> str:
+    """The address of MLflow, where the panel that covers a part of its pages has been closed."""
+    (address,) = shown.addresses("MLflow")
+    _open(page, address)
+    page.locator("[data-component-id='mlflow.assistant.chat_panel.close']").click()
+    return address.partition("/#")[0]
+
+
+def _runs_page(mlflow: str, record: dict[str, Any]) -> str:
+    return f"{mlflow}/#/experiments/{record['mlflow']['experiment_id']}/runs"
+
+
+def _column(page: Page, name: str) -> list[str]:
+    """The texts of a column of MLflow's list of runs, from the top."""
+    cells = page.locator(f'.ag-center-cols-container [role="gridcell"][col-id="{name}"]')
+    expect(cells.first).not_to_be_empty()
+    rows = [
+        (
+            float(cell.evaluate("each => each.closest('[row-index]').getAttribute('row-index')")),
+            cell,
+        )
+        for cell in cells.all()
+    ]
+    return [cell.inner_text() for _, cell in sorted(rows, key=lambda row: row[0])]
+
+
+def _best(records: list[dict[str, Any]], metric: str) -> list[float]:
+    return sorted((record["best"][metric] for record in records), reverse=True)
+
+
+def test_all_runs_in_mlflow_with_their_best_values(
+    shown: Interface, mlflow: str, records: list[dict[str, Any]], page: Page
 ) -> None:
+    assert mlflow
     _open(page, shown.addresses("MLflow")[0])
-    of_sweep = page.get_by_role("row").filter(has=page.get_by_role("link", name=sweep.name))
-    of_sweep.get_by_role("button").click()
     _expect_links(page, records)
     expect(page.get_by_text(f"{len(records) + _NUM_OTHERS} matching runs")).to_be_visible()
+    found = [float(text.rstrip("…")) for text in _column(page, "metrics.`best/val/accuracy`")]
+    newest = [record["best"]["val/accuracy"] for record in records]
+    assert sorted(found[: len(newest)]) == pytest.approx(sorted(newest), abs=1e-5)
+
+
+def test_list_of_runs_opens_with_the_jobs_below_their_sweeps(
+    mlflow: str, sweep: Path, records: list[dict[str, Any]], page: Page
+) -> None:
+    """Nobody sent it to a view, and nothing is clicked."""
+    _open(page, _runs_page(mlflow, records[0]))
+    own = json.loads((sweep / "sweep.json").read_text())["sweep_name"]
+    expect(page.get_by_role("link", name=own, exact=True)).to_be_visible()
+    _expect_links(page, records)
+    _open(page, f"{_runs_page(mlflow, records[0])}?compareRunsMode=CHART")
+    bars = page.locator(".js-plotly-plot .barlayer .point path")
+    expect(bars.first).to_be_visible()
+    assert bars.count() >= len(records)
 
 
 def test_sweep_in_mlflow(
-    shown: Interface, sweep: Path, records: list[dict[str, Any]], page: Page
+    shown: Interface, mlflow: str, sweep: Path, records: list[dict[str, Any]], page: Page
 ) -> None:
-    address = shown.addresses("newest sweep")[1]
-    _open(page, address)
-    expect(page.get_by_role("heading", name=sweep.name)).to_be_visible()
+    assert mlflow
+    _open(page, shown.addresses("newest sweep")[3])
+    own = json.loads((sweep / "sweep.json").read_text())["sweep_name"]
+    expect(page.get_by_role("heading", name=own)).to_be_visible()
     _expect_links(page, records)
+    values = {"best/val/accuracy": f"{_best(records, 'val/accuracy')[0]:.6f}"[:6]}
+    for name, value in {**values, "jobs": str(_NUM_RUNS), "best.act": "", "best.run": ""}.items():
+        row = page.get_by_role("row").filter(has=page.get_by_text(name, exact=True))
+        expect(row.first).to_contain_text(value)
     with (sweep / SUMMARY / "table.csv").open(newline="") as file:
         (best,) = (variant for variant in csv.DictReader(file) if variant["best"] == "1")
     row = page.get_by_role("row").filter(has_text=BEST_MARK)
-    for text in (best["act"], best["loss"], "the best"):
+    for text in (best["act"], best["loss"]):
         expect(row.get_by_role("cell", name=text, exact=True)).to_be_visible()
     rows = page.get_by_role("table").filter(has=row).get_by_role("row")
     expect(rows).to_have_count(1 + _NUM_VARIANTS)
@@ -163,7 +284,8 @@ def test_sweep_in_mlflow(
 
 
 def test_plots_of_the_sweep_in_mlflow(shown: Interface, sweep: Path, page: Page) -> None:
-    _open(page, f"{shown.addresses('newest sweep')[1]}/artifacts")
+    address = shown.addresses("newest sweep")[3].partition("?")[0]
+    _open(page, f"{address}/artifacts")
     plots = sorted((sweep / SUMMARY / "plots").iterdir())
     assert len(plots) == 4  # curves, an effect of each parameter, and of both
     for folder in (SUMMARY.name, "plots"):
@@ -175,37 +297,57 @@ def test_plots_of_the_sweep_in_mlflow(shown: Interface, sweep: Path, page: Page)
         assert image.evaluate("each => each.decode().then(() => each.naturalWidth)") > 100
 
 
-def test_runs_of_the_sweep_compared_in_mlflow(
-    shown: Interface, records: list[dict[str, Any]], page: Page
+def test_runs_of_the_sweep_in_mlflow_the_best_first(
+    shown: Interface, mlflow: str, records: list[dict[str, Any]], page: Page
 ) -> None:
-    _open(page, shown.addresses("newest sweep")[2])
+    assert mlflow
+    _open(page, shown.addresses("newest sweep")[1])
     _expect_links(page, records)
     expect(page.get_by_text(f"{len(records)} matching runs")).to_be_visible()
-    expect(page.locator(".js-plotly-plot").first).to_be_visible()
+    found = [float(text.rstrip("…")) for text in _column(page, "metrics.`best/val/accuracy`")]
+    assert found == pytest.approx(_best(records, "val/accuracy"), abs=1e-5)
+    for key in _SWEPT:
+        assert set(_column(page, f"params.`{key}`")) == set(_SWEPT[key])
+    assert all(float(text.rstrip("…")) > 0 for text in _column(page, "metrics.`test/accuracy`"))
 
 
-def test_one_run_in_mlflow(shown: Interface, records: list[dict[str, Any]], page: Page) -> None:
+def test_charts_of_the_sweep_in_mlflow_begin_with_validation_and_an_image(
+    shown: Interface, mlflow: str, records: list[dict[str, Any]], page: Page
+) -> None:
+    assert mlflow
+    _open(page, shown.addresses("newest sweep")[2])
+    _expect_links(page, records)
+    plots = page.locator(".js-plotly-plot")
+    points = plots.first.locator(".scatterlayer .trace .point")
+    expect(points.first).to_be_visible()
+    assert points.count() == 2 * _NUM_RUNS  # epochs
+    expect(plots.nth(1).locator(".barlayer .point")).to_have_count(_NUM_RUNS)
+    titles = [page.get_by_text(name, exact=True).first for name in _FIRST_CHARTS]
+    boxes = [title.bounding_box() for title in titles]
+    assert all(box is not None and box["y"] < 450 for box in boxes)  # all in the first row
+    page.wait_for_function(_IMAGE_IN_VIEW)
+
+
+def test_one_run_in_mlflow(mlflow: str, records: list[dict[str, Any]], page: Page) -> None:
     record = records[0]
-    runs = shown.addresses("MLflow")[0]
+    runs = _runs_page(mlflow, record)
     _open(page, f"{runs}/{record['mlflow']['run_id']}")
     expect(page.get_by_role("heading", name=record["run_name"])).to_be_visible()
     for name in ("val/accuracy", "test/loss"):
-        row = page.get_by_role("row").filter(has_text=name)
-        expect(row).to_contain_text(f"{record['final'][name]:.5f}"[:6])
+        row = page.get_by_role("row").filter(has=page.get_by_text(name, exact=True))
+        expect(row.first).to_contain_text(f"{record['final'][name]:.5f}"[:6])
     _open(page, f"{runs}/{record['mlflow']['run_id']}/model-metrics")
-    expect(page.locator(".js-plotly-plot").first).to_be_visible()
+    expect(page.locator(".js-plotly-plot .barlayer .point path").first).to_be_visible()
 
 
 def test_two_runs_compared_in_mlflow(
-    shown: Interface, records: list[dict[str, Any]], page: Page
+    mlflow: str, records: list[dict[str, Any]], page: Page
 ) -> None:
     one, other = records[0], records[-1]
     stored = [record["mlflow"] for record in (one, other)]
     runs = json.dumps([run["run_id"] for run in stored])
     experiments = json.dumps([stored[0]["experiment_id"]])
-    (address,) = shown.addresses("MLflow")
-    server = address.partition("#")[0]
-    _open(page, f"{server}#/compare-runs?runs={runs}&experiments={experiments}")
+    _open(page, f"{mlflow}/#/compare-runs?runs={runs}&experiments={experiments}")
     expect(page.get_by_text("Comparing 2 Runs from 1 Experiment")).to_be_visible()
     expect(page.locator(".js-plotly-plot").first).to_be_visible()
     for record in (one, other):
@@ -237,8 +379,10 @@ def test_report_of_the_sweep(
     assert _keys(page, cells) == ascending[::-1] == sorted(ascending, reverse=True)
     for record in records:
         expect(page.get_by_text(record["run_name"])).to_have_count(1)
-    images = page.locator("img")
-    assert images.count() >= 2 + 3 * _NUM_VARIANTS  # curves, the effect, and grids of three kinds
+    assert page.locator("#charts canvas").count() >= 4  # losses and accuracies
+    expect(page.locator("#effects svg")).to_have_count(2)
+    images = page.locator("section.images img")
+    expect(images).to_have_count(3 * _NUM_VARIANTS)  # of three kinds
     for image in images.all():
         assert image.evaluate("each => each.decode().then(() => each.naturalWidth)") > 100
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

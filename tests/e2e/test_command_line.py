@@ -147,7 +147,7 @@ def test_sweep_runs_every_job_and_tells_of_the_failed_one(
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{tmp_path}/outputs/mlflow.db")
-    (experiment,) = client.search_experiments(filter_string="name = 'default'")
+    (experiment,) = client.search_experiments(filter_string="name = 'expt'")
     all_runs = client.search_runs([experiment.experiment_id])
     runs = [run for run in all_runs if "mlflow.parentRunId" in run.data.tags]
     assert len(all_runs) == 5
@@ -287,7 +287,7 @@ def test_wheel_carries_the_configs(tmp_path: Path) -> None:
     for command in (
         ["-c", script],
         ["-m", "expt.run", "--cfg", "job"],
-        [site / "bin/expt-run", "--cfg", "job"],
+        [site / "bin/expt", "run", "--cfg", "job"],
     ):
         done = subprocess.run(
             [sys.executable, *command],

@@ -61,8 +61,8 @@ def test_the_result_is_in_the_mlflow_run(folder: Path, run_command: Command) -> 
     client = MlflowClient(f"sqlite:///{folder / 'outputs' / 'mlflow.db'}")
     metrics = client.get_run(run_id).data.metrics
     best = record_of(folder)["best"]
-    assert metrics["evaluate/digits-val/accuracy"] == pytest.approx(best["val/accuracy"])
-    assert metrics["evaluate/digits-val/loss"] == pytest.approx(best["val/loss"], rel=1e-5)
+    assert metrics["with/digits-val/accuracy"] == pytest.approx(best["val/accuracy"])
+    assert metrics["with/digits-val/loss"] == pytest.approx(best["val/loss"], rel=1e-5)
 
 
 def test_another_source_of_the_same_kind(folder: Path, run_here: Command) -> None:

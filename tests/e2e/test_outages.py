@@ -154,10 +154,9 @@ def test_a_resumed_run_goes_on_where_the_store_is(
     assert_store_equals_files(run.directory, server.uri)
 
 
-@pytest.mark.parametrize(("status", "most"), [(Status.FINISHED, 6.0), (Status.KILLED, 4.0)])
+@pytest.mark.parametrize("status", [Status.FINISHED, Status.KILLED])
 def test_a_server_that_hangs_does_not_hold_up_the_end(
     status: Status,
-    most: float,
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -169,7 +168,7 @@ def test_a_server_that_hangs_does_not_hold_up_the_end(
         recorder.open(run)
         write_scalars(run, range(1, 11))
         with hanging.accept()[0]:
-            assert _close(recorder, run, status) < most
+            assert _close(recorder, run, status) < 6
     recorder.stop()
     told = caplog.messages[-1]
     assert "mlflow: incomplete: no answer" in told
@@ -187,7 +186,7 @@ def test_a_locked_database_does_not_hold_up_the_end(
     with closing(sqlite3.connect(run.output_dir / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         write_scalars(run, range(11, 21))
-        assert _close(recorder, run) < 7
+        assert _close(recorder, run) < 13
         other.execute("ROLLBACK")
     assert "mlflow: incomplete: no answer" in caplog.messages[-1]
     assert _complete(run) == "20 values, the status FINISHED"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mlflow_helpers import assert_final_values, is_final, renamed
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from conftest import Command, Finished
 from expt.record.journal import read_journal
+from expt.record.tensorboard import BEST
+from resume.stores import full_name
 
 Values = dict[str, dict[int, np.float32]]
 EPOCHS, STEPS_PER_EPOCH = 4, 19
@@ -68,7 +72,10 @@ def mlflow_client(folder: Path) -> Any:
 
 def test_prints_progress_outcome_and_where_to_look(finished: Finished) -> None:
     lines = finished.out.splitlines()
-    assert lines[0].startswith("run outputs/runs/")
+    assert lines[0] == "composing the config …"
+    (run,) = [line for line in lines if line.startswith("run ")]
+    assert re.fullmatch(r"run \S+ in outputs/runs/\S+", run)
+    assert "starting TensorFlow …" in lines[: lines.index(run)]
     assert sum(line.startswith("epoch") for line in lines) == EPOCHS
     assert any(
         line.startswith(f"FINISHED after {EPOCHS * STEPS_PER_EPOCH} steps") for line in lines
@@ -79,7 +86,7 @@ def test_prints_progress_outcome_and_where_to_look(finished: Finished) -> None:
 
 def test_run_leaves_what_the_design_says(directory: Path) -> None:
     names = {path.name for path in directory.iterdir()}
-    expected = {".hydra", "run.json", "metrics.jsonl", "train", "val", "test", "images"}
+    expected = {".hydra", "run.json", "metrics.jsonl", "train", "val", "images"}
     assert expected | {"model.keras", "run.log"} <= names
     assert not [name for name in names if name.startswith("partial")]
 
@@ -96,14 +103,16 @@ def test_journal_has_every_step_once(journal: Values) -> None:
 
 def test_tensorboard_holds_the_same_values(directory: Path, journal: Values) -> None:
     found: Values = {}
-    for split in ("", "train", "val", "test"):
-        events = EventAccumulator(str(directory / split), size_guidance={"scalars": 0})
+    for folder in ("train", "val"):
+        events = EventAccumulator(str(directory / folder), size_guidance={"scalars": 0})
         events.Reload()
         for tag in events.Tags()["scalars"]:
-            name = f"{split}/{tag}" if split else tag
+            name = full_name(folder, tag)
             found[name] = {e.step: np.float32(e.value) for e in events.Scalars(tag)}
     # For HParams; the journal has them at the step at which they were reached.
-    best = {name: found.pop(f"best/{name}") for name in ("val/accuracy", "val/loss")}
+    assert found.pop(f"val/{BEST}best/step") == {76: 76.0}
+    names = ("val/accuracy", "val/loss")
+    best = {name: found.pop(f"val/{BEST}best/{name}") for name in names}
     assert found == journal
     record = json.loads((directory / "run.json").read_text())
     assert best == {name: {76: np.float32(record["best"][name])} for name in best}
@@ -116,8 +125,10 @@ def test_mlflow_holds_the_same_values(
     found = {
         name: {m.step: np.float32(m.value) for m in mlflow_client.get_metric_history(run_id, name)}
         for name in mlflow_client.get_run(run_id).data.metrics
+        if not is_final(name)
     }
-    assert found == journal
+    assert found == {renamed(name): values for name, values in journal.items()}
+    assert_final_values(mlflow_client.get_run(run_id).data.metrics, record)
 
 
 def test_times_agree_to_the_millisecond(
@@ -164,7 +175,8 @@ def test_mlflow_run_has_params_tags_data_and_artifacts(
     assert run.info.status == "FINISHED"
     assert run.info.run_name == record["run_name"]
     assert run.data.params["act"] == "relu"
-    assert run.data.params["model.units"] == "[128, 128]"
+    assert "model.units" not in run.data.params  # as by default
+    assert run.data.tags["mlflow.expt.model.units"] == "[128, 128]"
     assert run.data.params["optimizer.learning_rate"] == "0.001"
     assert run.data.tags["run_hash"] == record["run_hash"]
     assert run.data.tags["variant_hash"] == record["variant_hash"]
@@ -180,14 +192,13 @@ def test_mlflow_run_has_params_tags_data_and_artifacts(
 def test_tensorboard_has_images_config_and_hparams(directory: Path) -> None:
     validation = EventAccumulator(str(directory / "val"), size_guidance={"images": 0})
     validation.Reload()
-    assert set(validation.Tags()["images"]) == {"predictions", "mistakes", "confusion"}
-    assert [e.step for e in validation.Images("predictions")] == [0, 38, 76]
-    root = EventAccumulator(str(directory))
-    root.Reload()
-    (text,) = root.Tensors("config")
+    kinds = {"val_predictions", "val_mistakes", "val_confusion"}
+    assert set(validation.Tags()["images"]) == kinds
+    assert [e.step for e in validation.Images("val_predictions")] == [0, 38, 76]
+    (text,) = validation.Tensors("config")
     assert b"keras.optimizers.Adam" in text.tensor_proto.string_val[0]
-    assert root.summary_metadata["config"].plugin_data.plugin_name == "text"
-    content = root.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    assert validation.summary_metadata["config"].plugin_data.plugin_name == "text"
+    content = validation.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
     start = HParamsPluginData.FromString(content).session_start_info

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Locator, Page, expect, sync_playwright
 
 from comparison.made_runs import write_image, write_journal, write_run
 from expt.comparison.page import write_page
@@ -99,12 +99,19 @@ def _plot(page: Page, metric: str = "val/loss") -> Locator:
     return page.locator(f'#charts figure[data-metric="{metric}"]')
 
 
+def _scrolled_to(page: Page, place: Locator) -> FloatRect:
+    """Scrolls, and waits for the event of it, which hides the tip; returns where the place is."""
+    place.scroll_into_view_if_needed()
+    _after_drawing(page, "0")
+    box = place.bounding_box()
+    assert box is not None
+    return box
+
+
 def _hover(page: Page, step: int) -> list[str]:
     """Moves the mouse to a step of the first chart; returns the lines of the tip."""
     over = _plot(page).locator(".u-over")
-    over.scroll_into_view_if_needed()
-    box = over.bounding_box()
-    assert box is not None
+    box = _scrolled_to(page, over)
     place = page.evaluate(f"charts[0].plot.valToPos({step}, 'x')")
     page.mouse.move(box["x"] + place, box["y"] + box["height"] / 2)
     tip = page.locator("#tip")
@@ -220,9 +227,7 @@ def test_a_chart_can_be_enlarged_and_zoomed(open_report: Open) -> None:
     _plot(page).get_by_role("button", name="enlarge").click()
     assert _after_drawing(page, width) > 1.5 * before
     over = _plot(page).locator(".u-over")
-    over.scroll_into_view_if_needed()
-    box = over.bounding_box()
-    assert box is not None
+    box = _scrolled_to(page, over)
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 50)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 60, steps=4)
@@ -237,12 +242,12 @@ def test_effects_answer_to_the_mouse(open_report: Open) -> None:
     page = open_report()
     figure = page.locator('#effects figure[data-key="act"]')
     expect(figure.locator("svg circle.mean")).to_have_count(len(_ACTS))
-    figure.scroll_into_view_if_needed()
+    _scrolled_to(page, figure)
     figure.locator("svg .hit").last.hover(force=True)
     expect(page.locator("#tip")).to_contain_text("act=tanh")
     mean = np.mean([value / rate for value in _ACTS["tanh"] for rate in (0.1, 0.01)])
     expect(page.locator("#tip")).to_contain_text(f"{mean:.4g}")
-    heat = page.locator("#heat-maps td.top")
+    heat = page.locator("#effects figure.pair td.top")
     assert float(heat.inner_text()) == pytest.approx(np.mean(_ACTS["relu"]) / 0.1, rel=5e-4)
 
 

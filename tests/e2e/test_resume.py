@@ -63,7 +63,7 @@ def test_a_signal_leaves_a_checkpoint_to_resume_from(
     output, _ = process.communicate(timeout=60)
     assert process.returncode == code, output
     assert "Traceback" not in output
-    assert "python -m expt.resume run goes on\n" in output
+    assert "To continue: python -m expt.resume run\n" in output
     record = record_of(directory)
     assert (record["status"], record["error"]) == ("KILLED", name)
     stopped_at = max(journal_values(directory)["train/loss"])
@@ -144,7 +144,7 @@ def test_a_finished_run_is_not_trained_again(copied: Path, run_command: Command)
     before = (copied / "run.json").read_bytes()
     done = run_command("run", folder=copied.parent, command="resume")
     assert (done.code, done.error) == (0, "")
-    assert done.out == "run is finished; loop.epochs=… extends it\n"
+    assert done.out.endswith("\nrun is finished; loop.epochs=… extends it\n")
     assert (copied / "run.json").read_bytes() == before
 
 

@@ -1,5 +1,6 @@
 """Sweeps as a user starts, disturbs and resumes them."""
 
+import re
 import signal
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ from e2e.sweeping import (
     until,
     until_gone,
 )
+from expt.record.values import format_value
 
 # Nothing slows them down where the folder has a file called `well`.
 SLOW = sweep_arguments(
@@ -52,12 +54,18 @@ def test_a_sweep_tells_and_leaves_how_it_went(whole: Path) -> None:
     assert [job["variant"] for job in plan["jobs"]] == ["act=relu"] * 2 + ["act=tanh"] * 2
     lines = output.splitlines()
     (first,) = [line for line in lines if line.startswith("sweep ")]
-    assert f"sweep {sweep_of(whole).relative_to(whole)}: 4 jobs, 1 at once, about 0:00:" in first
+    place = sweep_of(whole).relative_to(whole)
+    assert re.fullmatch(rf"sweep act in {place}: 4 jobs, 1 at once, about \d+ (s|min.*)", first)
     for number, job in enumerate(jobs_of(whole), 1):
         name = record_of(job)["run_name"]
         (line,) = [line for line in lines if line.startswith(f"{number}/4 FINISHED {name}  ")]
-        assert f"test/accuracy {record_of(job)['final']['test/accuracy']:.4f}" in line
-    assert "4 of 4 jobs finished" in lines
+        assert f"test/accuracy {format_value(record_of(job)['final']['test/accuracy'])}" in line
+    (ended,) = [line for line in lines if line.startswith("4 of 4 jobs finished")]
+    assert re.fullmatch(r"4 of 4 jobs finished in .* (s|min)", ended)
+    best = min(jobs_of(whole), key=lambda job: record_of(job)["best"]["val/loss"])
+    value = format_value(record_of(best)["best"]["val/loss"])
+    assert f"★ best single job  {record_of(best)['run_name']}  val/loss {value}" in lines
+    assert f"report  {place}/summary/report.html" in lines
     assert {file.name for file in (sweep_of(whole) / "summary").iterdir()} >= {
         "table.md",
         "report.html",
@@ -106,7 +114,11 @@ def test_a_finished_sweep_is_not_trained_again(whole: Path) -> None:
     before = (sweep_of(whole) / "sweep.json").read_bytes()
     cpu = sum(psutil.Process().cpu_times()[2:4])
     code, output = finish(whole, "latest", command="resume")
-    assert (code, output) == (0, "4 of 4 jobs finished\n")
+    assert code == 0
+    first, best, report = output.splitlines()[-3:]
+    assert first == "4 of 4 jobs finished"
+    assert best in (whole / "output").read_text()
+    assert report == f"report  {sweep_of(whole).relative_to(whole)}/summary/report.html"
     # Without TensorFlow, whose import alone takes longer.
     assert sum(psutil.Process().cpu_times()[2:4]) - cpu < 4
     assert (sweep_of(whole) / "sweep.json").read_bytes() == before
@@ -134,7 +146,7 @@ def test_ctrl_c_closes_all_and_the_sweep_is_resumed_as_it_was_planned(
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
     assert "Traceback" not in output
-    assert f"python -m expt.resume {sweep_of(folder).relative_to(folder)} goes on" in output
+    assert f"python -m expt.resume {sweep_of(folder).relative_to(folder)}\n" in output
     until_gone(workers)
     assert (plan_of(folder)["status"], statuses(folder)) == (
         "KILLED",
@@ -259,7 +271,7 @@ def test_after_so_many_failures_no_more_begin(tmp_path: Path) -> None:
     assert statuses(folder) == ["FINISHED", "FAILED", "PENDING", "PENDING"]
     assert plan_of(folder)["status"] == "FAILED"
     directory = sweep_of(folder).relative_to(folder)
-    assert f"python -m expt.resume {directory} goes on" in output
+    assert f"python -m expt.resume {directory}" in output
     assert f"python -m expt.resume --retry-failed {directory} tries" in output
 
     code, output = finish(folder, "latest", command="resume")  # that failure counts no more

@@ -41,12 +41,13 @@ def _base(address: str) -> str:
 def test_shows_the_run_on_localhost_only_until_ctrl_c(folder: Path) -> None:
     before = sorted(folder.rglob("*"))
     with interface(folder) as shown:
-        (curves, parameters), (runs,) = shown.addresses("TensorBoard"), shown.addresses("MLflow")
-        assert curves.endswith("/#timeseries")
+        curves, images, parameters = shown.addresses("TensorBoard")
+        (runs,) = shown.addresses("MLflow")
+        assert curves.endswith("#timeseries")
+        assert images.endswith("/#images")
         assert parameters.endswith("/#hparams")
-        (directory,) = (folder / "outputs/runs").glob("*/*")
-        name = directory.relative_to(folder / "outputs").as_posix()
-        assert {f"{name}/train", f"{name}/val"} <= set(ask(f"{_base(curves)}/data/runs"))
+        name = _record(folder)["run_name"]
+        assert set(ask(f"{_base(curves)}/data/runs")) == {f"{name}/train", f"{name}/val"}
 
         record = _record(folder)["mlflow"]
         assert runs.endswith(f"/#/experiments/{record['experiment_id']}/runs")
@@ -77,7 +78,7 @@ def test_killed_command_leaves_no_process(folder: Path) -> None:
 
 def test_server_that_ends_is_told_and_ends_the_other(folder: Path) -> None:
     with interface(folder) as shown:
-        (board,) = (p for p in shown.started if "tensorboard.main" in p.cmdline())
+        (board,) = (p for p in shown.started if "expt.servers.board" in p.cmdline())
         board.kill()
         assert shown.process.wait(60) == 1
         assert shown.process.stderr is not None
@@ -124,7 +125,6 @@ def test_server_elsewhere_is_named_without_its_password(folder: Path) -> None:
     [
         ([], "output_dir=outputs: there are no runs"),
         (["output_dir=nowhere"], "output_dir=nowhere: there are no runs"),
-        (["nowhere"], "nowhere: expected output_dir=DIR"),
     ],
 )
 def test_mistake_is_told(
@@ -134,6 +134,16 @@ def test_mistake_is_told(
     assert (done.code, done.out) == (2, "")
     assert done.error.startswith(f"error: {told}")
     assert not list(tmp_path.iterdir())
+
+
+def test_only_the_runs_that_are_named(folder: Path, run_command: Command) -> None:
+    name = _record(folder)["run_name"]
+    with interface(folder, name) as shown:
+        board = _base(shown.addresses("TensorBoard")[0])
+        assert set(ask(f"{board}/data/runs")) == {f"{name}/train", f"{name}/val"}
+    done = run_command("nothing", folder=folder, command="ui")
+    assert (done.code, done.out) == (2, "")
+    assert done.error.startswith("error: nothing: there is no run.")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -115,21 +115,41 @@ def client_of(uri: str) -> Any:
 
 
 def journal_metrics(directory: Path) -> Metrics:
-    """The values of the journal: name, step, value, milliseconds."""
+    """The values of the journal under MLflow's names: name, step, value, milliseconds."""
     journal = directory / "metrics.jsonl"
     return Counter(
-        (name, record["step"], _text(value), int(record["time"] * 1000))
+        (renamed(name), record["step"], _text(value), int(record["time"] * 1000))
         for record in (read_journal(journal) if journal.exists() else ())
         for name, value in record.items()
         if "/" in name
     )
 
 
+def renamed(name: str) -> str:
+    """What MLflow calls a metric of the journal."""
+    return name.replace("perf/", "system/", 1) if name.startswith("perf/") else name
+
+
+def is_final(name: str) -> bool:
+    """Whether a metric has one value, from the end of the run, which the journal lacks."""
+    return name.startswith("best/") or name == "system/peak_memory_megabytes"
+
+
+def assert_final_values(metrics: Mapping[str, float], record: Mapping[str, Any]) -> None:
+    """Asserts that a run in a store has the values of the end of the run, and no others."""
+    best = record.get("best") or {}
+    expected = {f"best/{k}": float(str(np.float32(best[k]))) for k in best if k != "watched"}
+    if record.get("peak_memory"):
+        expected["system/peak_memory_megabytes"] = round(record["peak_memory"] / 1e6, 1)
+    assert {name: metrics[name] for name in metrics if is_final(name)} == expected
+
+
 def stored_metrics(client: Any, run_id: str) -> Metrics:
-    """The values of a run in a store."""
+    """The values of a run in a store that its journal has, too."""
     return Counter(
         (metric.key, metric.step, _text(metric.value), metric.timestamp)
         for name in client.get_run(run_id).data.metrics
+        if not is_final(name)
         for metric in client.get_metric_history(run_id, name)
     )
 
@@ -157,6 +177,7 @@ def assert_store_equals_files(directory: Path, uri: str) -> Any:
     (run,) = client.search_runs([experiment_id], f"tags.`expt.id` = '{record['id']}'")
     assert run.info.run_id == run_id
     assert stored_metrics(client, run_id) == journal_metrics(directory)
+    assert_final_values(run.data.metrics, record)
     images = {(image.name, image.step) for image in read_images(directory)}
     expected = Counter((*image, kind) for image in images for kind in (".png", ".webp"))
     assert stored_images(client, run_id) == expected

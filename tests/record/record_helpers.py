@@ -13,6 +13,7 @@ from expt.record.run import Run
 
 def make_run(directory: Path, **changes: Any) -> Run:
     record: dict[str, Any] = {
+        "name": "experiment",
         "run_name": "name_of_the_run",
         "started": 1_795_400_000.0,
         "run_hash": "a" * 64,
@@ -46,6 +47,8 @@ class Witness:
         self._run, self._looks = run, 0
         print("what a library prints must not disturb the answers")
         self._listener.tell(logging.WARNING, "a word of warning")
+        if run.record.get("recovers"):
+            self._listener.tell(logging.INFO, "all is well again")
         run.update(opened_in=os.getpid(), config=dict(run.config), was_resumed=run.is_resumed)
 
     def advance(self) -> None:

@@ -10,7 +10,10 @@ from expt.record.hparams import hparams
 from expt.record.planned import Entry, given, read_entries
 from expt.record.run import Run
 
-OF_ALL = {"seed", "data.batch_size", "optimizer.learning_rate", "loop.epochs"}
+OF_ALL = {
+    *("act", "data", "loss", "model", "optimizer", "schedule"),
+    *("seed", "data.batch_size", "optimizer.learning_rate", "loop.epochs"),
+}
 
 
 def _run(directory: Path, overrides: list[str], params: Mapping[str, Any]) -> Run:
@@ -44,18 +47,18 @@ def test_of_a_sweep_what_varies_in_it(tmp_path: Path) -> None:
     smoothed = {"loss.label_smoothing": 0.1, "model.units": [8], "loop.steps": 9}
     one = hparams(_run(sweep / "0_a", jobs["0_a"], smoothed))
     other = hparams(_run(sweep / "1_b", jobs["1_b"], {"model.units": [1, 2], "loop.steps": 9}))
-    assert set(one) == set(other) == {"act", "loss", "loss.label_smoothing", "model.units"} | OF_ALL
-    assert (one["loss.label_smoothing"], other["loss.label_smoothing"]) == (0.1, "")
+    assert set(one) == set(other) == {"loss.label_smoothing", "model.units"} | OF_ALL
+    assert (one["loss.label_smoothing"], other["loss.label_smoothing"]) == (0.1, "none")
     assert other["model.units"] == "[1, 2]"
-    assert (other["seed"], other["data.batch_size"], other["loop.epochs"]) == (3, 64, "")
+    assert (other["seed"], other["data.batch_size"], other["loop.epochs"]) == (3, 64, "none")
 
 
 def test_of_a_run_of_its_own_what_was_given(tmp_path: Path) -> None:
     overrides = ["act=relu", "+model.depth=2", "loop.steps=null", "output_dir=there", "~probe"]
     params = {"model.depth": 2, "loop.steps": None, "model.units": [1]}
     shown = hparams(_run(tmp_path / "run", overrides, params))
-    assert set(shown) == {"act", "loss", "model.depth", "loop.steps", "probe"} | OF_ALL
-    assert (shown["model.depth"], shown["loop.steps"]) == (2, "None")
+    assert set(shown) == {"model.depth", "loop.steps", "probe"} | OF_ALL
+    assert (shown["model.depth"], shown["loop.steps"]) == (2, "null")
 
 
 def test_a_target_is_as_it_was_given(tmp_path: Path) -> None:
@@ -65,12 +68,12 @@ def test_a_target_is_as_it_was_given(tmp_path: Path) -> None:
 
 def test_a_run_beside_a_plan_that_does_not_name_it_is_one_of_its_own(tmp_path: Path) -> None:
     sweep = _sweep(tmp_path / "sweep", {"0_a": ["loop.steps=1"], "1_b": ["loop.steps=2"]})
-    assert set(hparams(_run(sweep / "other", [], {}))) == {"act", "loss"} | OF_ALL
+    assert set(hparams(_run(sweep / "other", [], {}))) == OF_ALL
 
 
 def test_a_plan_that_varies_nothing(tmp_path: Path) -> None:
     sweep = _sweep(tmp_path / "sweep", {"0_a": ["loop.steps=1"]})
-    assert set(hparams(_run(sweep / "0_a", ["loop.steps=1"], {}))) == {"act", "loss"} | OF_ALL
+    assert set(hparams(_run(sweep / "0_a", ["loop.steps=1"], {}))) == OF_ALL
 
 
 def test_entries(tmp_path: Path) -> None:

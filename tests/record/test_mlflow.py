@@ -112,6 +112,68 @@ def test_a_run_is_followed_to_its_end(status: Status, run: Run) -> None:
     assert str(_finish(run, status)) == ""
 
 
+def test_params_are_the_choices_and_what_differs_and_tags_have_all_values(run: Run) -> None:
+    run.params = {**run.params, "data": "digits", "model.dropout": 0.5}
+    run.record |= {"choices": {"act": "relu", "data": "digits"}, "distinctive": ["model.dropout"]}
+    _finish(run)
+    data = _assert_equal(run).data
+    assert data.params == {"act": "relu", "data": "digits", "model.dropout": "0.5", "seed": "3"}
+    hidden = {k: v for k, v in data.tags.items() if k.startswith("mlflow.expt.")}
+    assert hidden == {f"mlflow.expt.{key}": str(value) for key, value in run.params.items()}
+    assert str(_finish(run)) == ""
+
+
+def test_an_experiment_is_one_of_training_and_keeps_another_kind(run: Run) -> None:
+    _finish(run)
+    client = client_of(store_uri(run.output_dir))
+    experiment_id, kind = run.record["mlflow"]["experiment_id"], "mlflow.experimentKind"
+    assert client.get_experiment(experiment_id).tags == {kind: "custom_model_development"}
+    client.set_experiment_tag(experiment_id, kind, "regression")
+    _finish(run)
+    assert client.get_experiment(experiment_id).tags == {kind: "regression"}
+    older = client.create_experiment("older")
+    run.record.pop("mlflow")
+    run.config = {**run.config, "name": "older"}
+    _finish(run)
+    assert client.get_experiment(older).tags == {kind: "custom_model_development"}
+
+
+def test_speed_and_the_kept_models_values_are_there_once(run: Run) -> None:
+    journal = b'{"step": 4, "epoch": 1, "time": 1795400001.0, "perf/steps_per_s": 250.0}\n'
+    (run.directory / "metrics.jsonl").write_bytes(journal)
+    best = {"step": 4, "watched": "val/loss", "val/loss": 0.5, "val/accuracy": 0.75}
+    run.update(best=best, peak_memory=803_926_016)
+    assert _finish(run).values == 5
+    metrics = _assert_equal(run).data.metrics
+    assert metrics == {
+        "system/steps_per_s": 250.0,
+        "system/peak_memory_megabytes": 803.9,
+        "best/step": 4.0,
+        "best/val/loss": 0.5,
+        "best/val/accuracy": 0.75,
+    }
+    client, run_id = client_of(store_uri(run.output_dir)), run.record["mlflow"]["run_id"]
+    (stored,) = client.get_metric_history(run_id, "best/val/loss")
+    assert stored.step == 0  # else MLflow draws a point, not a bar
+    assert str(_finish(run)) == ""
+
+
+@pytest.mark.parametrize("later", [60, 0, -60])
+def test_the_best_values_of_a_resumed_run_are_the_latest_whatever_the_clock_says(
+    later: float, run: Run
+) -> None:
+    best = {"step": 4, "watched": "val/loss", "val/loss": 0.5, "val/accuracy": 0.75}
+    run.update(best=best)
+    _finish(run, Status.KILLED)
+    run.update(best={**best, "step": 9, "val/loss": 0.25}, started=run.record["started"] + later)
+    assert _finish(run).values == 2
+    assert _assert_equal(run).data.metrics["best/val/loss"] == 0.25
+    assert str(_finish(run)) == ""
+    run.update(best=best)  # resumed with a longer history of the first values
+    assert _finish(run).values == 2
+    assert _assert_equal(run).data.metrics["best/val/loss"] == 0.5
+
+
 def test_long_params_are_cut_and_many_are_sent(run: Run) -> None:
     run.params = {f"key{number}": "x" * 7_000 for number in range(150)}
     _finish(run)
@@ -293,7 +355,7 @@ def test_an_evaluation_is_added_or_a_dead_server_told(
     _finish(run)
     assert log_evaluation(_found(run), "digits-val", 3, {"loss": 0.5})
     data = _copy(run)._client.get_run(run.record["mlflow"]["run_id"]).data
-    assert data.metrics["evaluate/digits-val/loss"] == 0.5
+    assert data.metrics["with/digits-val/loss"] == 0.5
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:carp-fish@127.0.0.1:9")
     with pytest.raises(RunError, match=r"does not answer \(Connection refused\)"):
         log_evaluation(_found(run), "digits-val", 3, {"loss": 0.5})
@@ -310,11 +372,11 @@ def test_an_evaluation_of_a_deleted_or_removed_run_says_what_helps(run: Run) -> 
         log_evaluation(_found(run), "digits-val", 3, {"loss": 0.5})
 
 
-def test_values_that_are_no_numbers_are_told_apart() -> None:
+def test_a_number_that_is_none_differs_from_every_other() -> None:
     prepare_mlflow()
     from mlflow.entities import Metric
 
-    from expt.record.mlflow_run import _identity
+    from expt.record.mlflow_values import identity
 
     values = [float("nan"), float("inf"), float("-inf"), 0.0]
-    assert len({_identity(Metric("a/b", value, 1, 1)) for value in values}) == 4
+    assert len({identity(Metric("a/b", value, 1, 1)) for value in values}) == 4

@@ -102,16 +102,31 @@ def test_one_that_hangs_is_given_up_after_seconds_and_the_next_run_gets_another(
     process.stop()
 
 
+@pytest.mark.parametrize("status", [Status.FINISHED, Status.KILLED])
 def test_one_that_shows_signs_of_life_is_waited_for(
+    status: Status, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Even if the run was stopped: a healthy store is never reported incomplete."""
+    process, run = _make(), make_run(tmp_path)
+    run.record["recovers"] = status is Status.KILLED
+    process.open(run)
+    _until_followed(run)
+    process._child._deadline = 0.0
+    run.update(behaviour="work")
+    assert _close(process, run, status) > 7
+    assert "incomplete" not in caplog.text
+    process.stop()
+
+
+def test_one_that_was_failing_when_its_run_was_stopped_is_given_up_soon(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     process, run = _make(), make_run(tmp_path)
     process.open(run)
     _until_followed(run)
-    process._child._deadline = 0.0
     run.update(behaviour="work")
-    assert _close(process, run, Status.FINISHED) > 7
-    assert "incomplete" not in caplog.text
+    assert _close(process, run, Status.KILLED) < 4.5
+    assert "incomplete: no answer" in caplog.messages[-1]
     process.stop()
 
 

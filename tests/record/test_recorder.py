@@ -138,17 +138,23 @@ def test_a_killed_run_waits_for_a_sink_that_is_nearly_done(
     assert not caplog.records
 
 
-def test_a_finished_run_waits_for_a_busy_sink(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class Patient(Busy):
+    """One that decides itself how long closing takes."""
+
+    limits_closing = True
+
+
+@pytest.mark.parametrize(("sink", "status"), [(Busy(), "FINISHED"), (Patient(), "KILLED")])
+def test_a_finished_run_waits_for_a_busy_sink_and_a_killed_one_for_some(
+    sink: Busy, status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder_module, "_KILLED_SECONDS", 0.0)
-    sink = Busy()
     background = Background("sink", sink)
     background.open(make_run(tmp_path))
     background.write(_record(1))
     threading.Timer(0.05, sink.go.set).start()
-    background.close(Status.FINISHED)
-    assert sink.calls == ["open", "write 1", "close FINISHED"]
+    background.close(Status(status))
+    assert sink.calls == ["open", "write 1", f"close {status}"]
     background.stop()
 
 

@@ -57,8 +57,8 @@ def test_a_value_is_at_its_place() -> None:
     ],
 )
 def test_every_range_can_be_drawn(targets: list[float], outputs: list[float]) -> None:
-    given = (np.array(values)[:, None] for values in (targets, outputs))
-    assert (predicted_against_true(*given) < 255).any()
+    true, predicted = (np.array(values)[:, None] for values in (targets, outputs))
+    assert (predicted_against_true(true, predicted) < 255).any()
 
 
 @given(

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from shutil import copy
 
 import numpy as np
 import pytest
@@ -23,24 +24,34 @@ def _events(folder: Path) -> EventAccumulator:
     return events
 
 
-def test_splits_are_folders_that_share_tags(tmp_path: Path) -> None:
+def test_training_is_beside_all_else_and_shares_its_tags(tmp_path: Path) -> None:
     recorder = TensorBoardRecorder()
-    recorder.open(make_run(tmp_path))
+    recorder.open(make_run(tmp_path, metric={"accuracy": {}}))
     steps = np.arange(1, 4)
     column = np.array([0.1, np.nan, 3e38], np.float32)
-    names = ("train/loss", "val/loss", "test/loss", "perf/steps_per_s")
-    recorder.write(
-        Scalars(steps, steps, steps.astype(np.float64) + 0.25, dict.fromkeys(names, column))
-    )
+    places = {
+        "train/loss": ("train", "loss"),
+        "train/discriminator_loss": ("train", "discriminator_loss"),
+        "train/accuracy": ("train", "accuracy"),
+        "train/learning_rate": ("train", "train/learning_rate"),
+        "val/loss": ("val", "loss"),
+        "val/accuracy": ("val", "accuracy"),
+        "val/distance": ("val", "distance"),
+        "test/loss": ("val", "test/loss"),
+        "perf/steps_per_s": ("val", "perf/steps_per_s"),
+    }
+    times = steps.astype(np.float64) + 0.25
+    recorder.write(Scalars(steps, steps, times, dict.fromkeys(places, column)))
     recorder.write(Image(2, 9.5, "val/grid", lambda: np.zeros((4, 6, 3), np.uint8)))
     recorder.close(Status.FINISHED)
-    for folder, tag in (("train", "loss"), ("val", "loss"), ("test", "loss"), ("", names[3])):
+    for folder, tag in places.values():
         scalars = _events(tmp_path / folder).Scalars(tag)
         assert [event.step for event in scalars] == [1, 2, 3]
         assert [event.wall_time for event in scalars] == [1.25, 2.25, 3.25]
         np.testing.assert_array_equal(np.array([e.value for e in scalars], np.float32), column)
-    (image,) = _events(tmp_path / "val").Images("grid")
+    (image,) = _events(tmp_path / "val").Images("val_grid")
     assert (image.step, image.height, image.width) == (2, 4, 6)
+    assert {path.parent.name for path in _event_files(tmp_path)} == {"train", "val"}
 
 
 def test_values_can_be_seen_before_the_close(tmp_path: Path) -> None:
@@ -63,13 +74,13 @@ def test_hparams_session_starts_and_ends(status: Status, outcome: int, tmp_path:
     recorder = TensorBoardRecorder()
     recorder.open(make_run(tmp_path))
     recorder.close(status)
-    found = _events(tmp_path).summary_metadata
+    found = _events(tmp_path / "val").summary_metadata
     start, end = (
         HParamsPluginData.FromString(found[f"_hparams_/session_{part}_info"].plugin_data.content)
         for part in ("start", "end")
     )
     assert start.session_start_info.hparams["seed"].number_value == 3
-    assert start.session_start_info.group_name == f"{tmp_path.name} ({tmp_path.parent.name})"
+    assert start.session_start_info.group_name == "experiment/name_of_the_run"
     assert end.session_end_info.status == outcome
 
 
@@ -78,15 +89,15 @@ def test_the_kept_models_metrics_are_there_at_the_end(tmp_path: Path) -> None:
     recorder.open(run)
     run.update(best={"step": 7, "watched": "val/loss", "val/loss": 0.25, "val/accuracy": 0.5})
     recorder.close(Status.FINISHED)
-    events = _events(tmp_path)
-    for name, value in (("val/loss", 0.25), ("val/accuracy", 0.5)):
-        (point,) = events.Scalars(f"best/{name}")
+    events = _events(tmp_path / "val")
+    for name, value in (("step", 7.0), ("val/loss", 0.25), ("val/accuracy", 0.5)):
+        (point,) = events.Scalars(f"summary/best/{name}")
         assert (point.step, point.value) == (7, value)
-    assert len(events.Tags()["scalars"]) == 2
+    assert len(events.Tags()["scalars"]) == 3
 
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (4, 6, 3), dtype=np.uint8)
-PLACES = (("train", "loss"), ("val", "loss"), ("", "perf/steps_per_s"))
+PLACES = (("train", "loss"), ("val", "loss"), ("val", "perf/steps_per_s"))
 Points = list[tuple[int, float, float]]
 
 
@@ -152,13 +163,24 @@ def test_a_resumed_run_has_everything_once(tmp_path: Path) -> None:
     assert _points(tmp_path) == _expected(3)
     _goes_on(run)
     assert _points(tmp_path) == _expected(9)
-    images = _events(tmp_path / "val").Images("grid")
+    images = _events(tmp_path / "val").Images("val_grid")
     assert [(image.step, image.wall_time) for image in images] == [(s, s + 0.75) for s in (3, 6, 9)]
     assert [image.encoded_image_string for image in images] == [_image(s).png() for s in (3, 6, 9)]
-    assert len(_event_files(tmp_path)) == 3
-    found = _events(tmp_path).summary_metadata
-    assert {"config", "layers", "_hparams_/session_start_info"} <= found.keys()
-    assert {"config", "layers"} <= set(_events(tmp_path).Tags()["tensors"])
+    assert len(_event_files(tmp_path)) == 2
+    events = _events(tmp_path / "val")
+    assert {"config", "layers", "_hparams_/session_start_info"} <= events.summary_metadata.keys()
+    assert {"config", "layers"} <= set(events.Tags()["tensors"])
+
+
+def test_event_files_of_earlier_versions_are_replaced(tmp_path: Path) -> None:
+    run = _killed(tmp_path)
+    for folder in (tmp_path, tmp_path / "test"):
+        folder.mkdir(exist_ok=True)
+        copy(_event_files(tmp_path / "val")[0], folder / "events.out.tfevents.1.here.2")
+    _goes_on(run)
+    assert _points(tmp_path) == _expected(9)
+    assert {path.parent.name for path in _event_files(tmp_path)} == {"train", "val"}
+    assert not (tmp_path / "test").exists()
 
 
 def test_records_beyond_those_there_were_are_left_to_the_one_who_writes_them(
@@ -206,7 +228,7 @@ def test_a_crash_while_files_are_exchanged_doubles_nothing(
         with pytest.raises(KeyboardInterrupt):
             recorder.open(run)
     if step == "replace":  # the first file was exchanged, and is whole
-        assert len(_events(tmp_path).Scalars("perf/steps_per_s")) == 2
+        assert len(_events(tmp_path / "val").Scalars("perf/steps_per_s")) == 2
     for (place, tag), expected in zip(PLACES, _expected(6), strict=True):
         events = _events(tmp_path / place)
         if tag in events.Tags()["scalars"]:
@@ -214,7 +236,7 @@ def test_a_crash_while_files_are_exchanged_doubles_nothing(
             assert steps == [point[0] for point in expected][: len(steps)]
     _goes_on(run)
     assert _points(tmp_path) == _expected(9)
-    assert len(_event_files(tmp_path)) == 3
+    assert len(_event_files(tmp_path)) == 2
 
 
 def test_an_open_tensorboard_shows_nothing_twice(tmp_path: Path) -> None:
@@ -223,8 +245,8 @@ def test_an_open_tensorboard_shows_nothing_twice(tmp_path: Path) -> None:
     assert [point.step for point in open_board.Tensors("train", "loss")] == [1, 2, 3]
     _goes_on(run)
     open_board.AddRunsFromDirectory(str(tmp_path)).Reload()
-    assert sorted(open_board.Runs()) == [".", "train", "val"]
+    assert sorted(open_board.Runs()) == ["train", "val"]
     for (place, tag), expected in zip(PLACES, _expected(9), strict=True):
-        points = open_board.Tensors(place or ".", tag)
+        points = open_board.Tensors(place, tag)
         assert [point.step for point in points] == [point[0] for point in expected]
-    assert [point.step for point in open_board.Tensors("val", "grid")] == [3, 6, 9]
+    assert [point.step for point in open_board.Tensors("val", "val_grid")] == [3, 6, 9]

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mlflow_helpers import assert_final_values, is_final, renamed
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from expt.record.journal import read_journal
+from expt.record.tensorboard import BEST
 
 Values = dict[str, dict[int, np.float32]]
 Steps = dict[str, list[int]]
@@ -29,8 +31,7 @@ def journal_values(directory: Path) -> Values:
 def tensorboard_values(directory: Path) -> tuple[Values, Steps]:
     """Scalars by name and step, without those of the best step, and the steps of images by name."""
     values, images = [], {}
-    for split in ("", "train", "val", "test"):
-        folder = directory / split
+    for folder in (directory / "train", directory / "val"):
         if not list(folder.glob("events.out.tfevents.*")):
             continue
         # Without purging it tells of all that the files hold.
@@ -38,27 +39,37 @@ def tensorboard_values(directory: Path) -> tuple[Values, Steps]:
             str(folder), size_guidance={"scalars": 0, "images": 0}, purge_orphaned_data=False
         )
         events.Reload()
-        prefix = f"{split}/" if split else ""
         for tag in events.Tags()["scalars"]:
-            if tag.startswith("best/"):  # for the HParams tab; the journal has them at their step
+            if tag.startswith(BEST):  # for the HParams tab; the journal has them at their step
                 continue
-            values += [(prefix + tag, event.step, event.value) for event in events.Scalars(tag)]
+            name = full_name(folder.name, tag)
+            values += [(name, event.step, event.value) for event in events.Scalars(tag)]
         for tag in events.Tags()["images"]:
-            images[prefix + tag] = [event.step for event in events.Images(tag)]
+            images[tag.replace("_", "/", 1)] = [event.step for event in events.Images(tag)]
     return _once(values), images
 
 
+def full_name(folder: str, tag: str) -> str:
+    """The journal's name of a tag in one of the two folders of TensorBoard."""
+    return tag if tag.startswith(("train/", "test/", "perf/")) else f"{folder}/{tag}"
+
+
 def mlflow_values(directory: Path, store: str) -> tuple[Values, Steps, str]:
-    """Metrics by name and step, the steps of images by name, and the run's status."""
+    """Metrics by name and step, the steps of images by name, and the run's status.
+
+    Values that a run has once, from its end, are asserted and left out.
+    """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     from mlflow import MlflowClient
 
     record: dict[str, Any] = json.loads((directory / "run.json").read_text())
     client, run_id = MlflowClient(store), record["mlflow"]["run_id"]
     names = client.get_run(run_id).data.metrics
+    assert_final_values(names, record)
     values = _once(
         (name, metric.step, metric.value)
         for name in names
+        if not is_final(name)
         for metric in client.get_metric_history(run_id, name)
     )
     images: Steps = {}
@@ -85,7 +96,7 @@ def assert_stores_agree(directory: Path, store: str) -> None:
     assert _difference(values, journal) == {}
     assert _difference_of_steps(images, pictures) == {}
     values, images, status = mlflow_values(directory, store)
-    assert _difference(values, journal) == {}
+    assert _difference(values, {renamed(name): found for name, found in journal.items()}) == {}
     assert _difference_of_steps(images, pictures) == {}
     assert status == json.loads((directory / "run.json").read_text())["status"]
 

@@ -3,18 +3,35 @@
 import json
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
+from expt.servers import mlflow_links
 from expt.servers.pages import Pages
+from expt.servers.view import View
 
 _BOARD, _MLFLOW = "http://127.0.0.1:6006", "http://127.0.0.1:5000"
-_OF_ALL = [("TensorBoard", f"{_BOARD}/#timeseries"), ("", f"{_BOARD}/#hparams")]
+_TRAINING = "workflowType=machine_learning"
+_PINNED = (
+    "pinnedCards=%5B%7B%22plugin%22%3A%22scalars%22%2C%22tag%22%3A%22loss%22%7D%2C"
+    "%7B%22plugin%22%3A%22scalars%22%2C%22tag%22%3A%22accuracy%22%7D%5D&smoothing=0#timeseries"
+)
+_OF_ALL = [
+    ("TensorBoard", f"{_BOARD}/?{_PINNED}"),
+    ("", f"{_BOARD}/#images"),
+    ("", f"{_BOARD}/#hparams"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow_links, "publish", lambda *_: True)
 
 
 def _make_run(directory: Path, started: float, experiment: str | None) -> None:
-    directory.mkdir(parents=True)
+    (directory / "val").mkdir(parents=True)
     record: dict[str, Any] = {"status": "FINISHED", "started": started, "ended": started + 1}
     if experiment is not None:
         record["mlflow"] = {"run_id": "a" * 32, "experiment_id": experiment}
@@ -33,7 +50,8 @@ def sweep(tmp_path: Path) -> Path:
 
 
 def _lines(output_dir: Path, mlflow: str | None = _MLFLOW) -> list[tuple[str, str]]:
-    return list(Pages(output_dir, _BOARD, mlflow).lines())
+    with TemporaryDirectory() as folder:
+        return list(Pages(output_dir, _BOARD, mlflow, View(Path(folder), output_dir)).lines())
 
 
 def test_pages_of_the_latest_run_and_of_the_newest_sweep(sweep: Path, tmp_path: Path) -> None:
@@ -43,17 +61,15 @@ def test_pages_of_the_latest_run_and_of_the_newest_sweep(sweep: Path, tmp_path: 
     report = sweep / "summary" / "report.html"
     report.parent.mkdir()
     report.touch()
-    chosen = (
-        "searchFilter=tags.run_directory%20LIKE%20%27%252026-11-23%2F11-00-00_bbbbbbbb%2F%25%27"
-        "&orderByKey=tags.%60mlflow.source.name%60"
-    )
+    view = "viewStateShareKey=expt-11-00-00_bbbbbbbb"
     assert _lines(tmp_path) == [
         *_OF_ALL,
-        ("MLflow", f"{_MLFLOW}/#/experiments/3/runs"),
+        ("MLflow", f"{_MLFLOW}/#/experiments/3/runs?{_TRAINING}&viewStateShareKey=expt"),
         ("newest sweep", os.path.relpath(sweep)),
-        ("", f"{_BOARD}/?runFilter=11-00-00_bbbbbbbb&smoothing=0#timeseries"),
-        ("", f"{_MLFLOW}/#/experiments/1/runs/{'b' * 32}"),
-        ("", f"{_MLFLOW}/#/experiments/2/runs?{chosen}&compareRunsMode=CHART"),
+        ("", f"{_BOARD}/?runFilter=%5E11%5C-00%5C-00_bbbbbbbb%2F&{_PINNED}"),
+        ("", f"{_MLFLOW}/#/experiments/2/runs?{_TRAINING}&{view}"),
+        ("", f"{_MLFLOW}/#/experiments/2/runs?{_TRAINING}&compareRunsMode=CHART&{view}"),
+        ("", f"{_MLFLOW}/#/experiments/1/runs/{'b' * 32}?{_TRAINING}"),
         ("", report.as_uri()),
     ]
 
@@ -62,7 +78,7 @@ def test_pages_of_the_latest_run_and_of_the_newest_sweep(sweep: Path, tmp_path: 
 def test_sweep_that_tells_no_run_of_its_own(plan: str, sweep: Path, tmp_path: Path) -> None:
     (sweep / "sweep.json").write_text(plan)
     _, _, address = (text for _, text in _lines(tmp_path)[-3:])
-    assert address.endswith("&compareRunsMode=CHART")
+    assert "&compareRunsMode=CHART&" in address
 
 
 def test_without_mlflow(sweep: Path, tmp_path: Path) -> None:
@@ -71,7 +87,7 @@ def test_without_mlflow(sweep: Path, tmp_path: Path) -> None:
         *_OF_ALL,
         ("MLflow", "not started: no run is recorded there (recorder=mlflow)"),
         ("newest sweep", os.path.relpath(sweep)),
-        ("", f"{_BOARD}/?runFilter=11-00-00_bbbbbbbb&smoothing=0#timeseries"),
+        ("", f"{_BOARD}/?runFilter=%5E11%5C-00%5C-00_bbbbbbbb%2F&{_PINNED}"),
     ]
 
 
@@ -80,4 +96,4 @@ def test_runs_that_tell_no_experiment(tmp_path: Path) -> None:
     (tmp_path / "sweeps/2026-11-23/11-00-00_bbbbbbbb/0_seed=0").mkdir(parents=True)
     damaged = tmp_path / "sweeps/2026-11-23/11-00-00_bbbbbbbb/0_seed=0/run.json"
     damaged.write_text("{")
-    assert _lines(tmp_path) == [*_OF_ALL, ("MLflow", f"{_MLFLOW}/#/experiments")]
+    assert _lines(tmp_path) == [*_OF_ALL, ("MLflow", f"{_MLFLOW}/#/experiments?{_TRAINING}")]

@@ -21,7 +21,7 @@ from test_server import program
 from expt.servers.server import running
 with running([program({port})]) as servers:
     print("ready", flush=True)
-    servers.wait()
+    servers.wait(lambda: None)
 """
 
 
@@ -62,7 +62,7 @@ def test_one_that_fails_ends_the_other_and_tells_its_last_lines() -> None:
         started = set(descendants(os.getpid())) - before
         _ask_to_fail(port)
         with pytest.raises(RunError) as told:
-            servers.wait()
+            servers.wait(lambda: None)
     lines = str(told.value).splitlines()
     assert lines[0] == "Faulty has ended. Its last lines:"
     assert lines[1].startswith("listening beside")

@@ -3,16 +3,22 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from rich.console import Console
 
 from expt.config.hashes import variant_hash
+from expt.phases import Phases
 from expt.sweep.checking import check_kinds
 from expt.sweep.worker import Checked
 from expt.sweep.workers import Ended, Workers
 from sweep.sweep_helpers import composed, planned
 
+PHASES = Phases(Console(quiet=True))
+
 
 class _Measured:
     """Workers that measure what a job is said to take."""
+
+    number = 1
 
     def __init__(self, seconds: Callable[[dict[str, Any]], float]) -> None:
         self.checked: list[int] = []
@@ -55,7 +61,7 @@ def test_jobs_of_one_kind_may_differ_in_what_changes_no_number(
     kinds = {number: variant_hash(one.job.config, "d", "c") for number, one in enumerate(jobs)}
     assert len(set(kinds.values())) == 1
     workers = _Measured(lambda _: 3.0)
-    assert check_kinds(plan, kinds, cast("Workers", workers)) == 3.0
+    assert check_kinds(plan, kinds, cast("Workers", workers), PHASES) == 3.0
     assert workers.checked == [0]
 
 
@@ -64,5 +70,5 @@ def test_each_job_counts_with_the_seconds_of_its_size(tmp_path: Path) -> None:
     plan = planned(tmp_path, jobs)
     kinds = {number: variant_hash(one.job.config, "d", "c") for number, one in enumerate(jobs)}
     workers = _Measured(lambda config: float(config["loop"]["epochs"]))
-    assert check_kinds(plan, kinds, cast("Workers", workers)) == 2.5  # of four 1, of four 4
+    assert check_kinds(plan, kinds, cast("Workers", workers), PHASES) == 2.5  # of four 1, of four 4
     assert workers.checked == [0, 2, 4, 6]

@@ -41,10 +41,13 @@ class Shown:
         is_terminal: bool = False,
         seconds: float | None = None,
         workers: int = 2,
+        width: int = 200,
     ) -> None:
         self.plan = Plan.make(folder, jobs, ["hash"] * len(jobs))
         self._text = io.StringIO()
-        console = Console(file=self._text, force_terminal=is_terminal, width=200, color_system=None)
+        console = Console(
+            file=self._text, force_terminal=is_terminal, width=width, color_system=None
+        )
         self.view = View(self.plan, console, workers, seconds)
 
     def begin(self, number: int) -> PlannedJob:
@@ -88,10 +91,12 @@ def test_each_end_is_one_line(tmp_path: Path, jobs: Sequence[Composed]) -> None:
         shown.begin(number)
     shown.view.refresh()
     assert shown.text() == ""
-    shown.end(0, final=final, best={}, **WATCHED_LOSS)
+    best = {"step": 40, "watched": "val/loss", "val/loss": 0.125, "val/accuracy": 0.5}
+    shown.end(0, final=final, best=best, **WATCHED_LOSS)
     line = shown.text()
     assert line.startswith(
-        "1/4 FINISHED 0_act=relu,seed=0  val/loss 0.2500  test/accuracy 0.9375  0."
+        "1/4 FINISHED 0_act=relu,seed=0  best val/loss 0.125  val/accuracy 0.5  "
+        "test/accuracy 0.9375  0."
     )
     shown.end(1, JobStatus.FAILED, "RunError: [red]no[/red] word\nor two")
     line = shown.text()
@@ -101,6 +106,18 @@ def test_each_end_is_one_line(tmp_path: Path, jobs: Sequence[Composed]) -> None:
     assert shown.text().startswith("3/4 KILLED 2_act=tanh,seed=0  ")
     shown.view.stop()
     assert shown.text() == ""
+
+
+def test_on_a_narrow_terminal_a_line_has_what_fits(
+    tmp_path: Path, jobs: Sequence[Composed]
+) -> None:
+    shown = Shown(tmp_path, jobs, is_terminal=True, width=60)
+    shown.begin(0)
+    best = {"val/loss": 0.125, "val/accuracy": 0.5}
+    shown.end(0, final={"test/loss": 0.25}, best=best, **WATCHED_LOSS)
+    assert re.fullmatch(
+        r"1/4 FINISHED 0_act=relu,seed=0  best val/loss 0.125  0.\d s", shown.text().strip()
+    )
 
 
 def test_a_long_line_is_not_broken(tmp_path: Path, jobs: Sequence[Composed]) -> None:
@@ -115,7 +132,7 @@ def test_on_a_terminal_it_is_seen_how_far_all_are(tmp_path: Path, jobs: Sequence
     shown.view.start()
     first, second = shown.begin(0), shown.begin(1)
     text = shown.refreshed()
-    assert "0/4 done · 2 running · 0 failed · about 0:03:20 left" in text  # 4 x 100 s / 2
+    assert "0/4 done · 2 running · 0 failed · about 3 min 20 s left" in text  # 4 x 100 s / 2
     assert re.search(r"0_act=relu,seed=0 +starting", text)
     lines = [
         {"step": 39, "epoch": 2, "train/loss": 0.75},
@@ -125,14 +142,14 @@ def test_on_a_terminal_it_is_seen_how_far_all_are(tmp_path: Path, jobs: Sequence
     (first.directory / FILE_NAME).write_text(text + '{"step": 41, "ep')
     (second.directory / FILE_NAME).write_text('{"step": 20, "epoch": 1, "val/loss": 0.5}\n')
     text = shown.refreshed()
-    assert re.search(r"0_act=relu,seed=0 +epoch 2 +step 40 +train/loss 0.5000", text)
+    assert re.search(r"0_act=relu,seed=0 +epoch 2 +step 40 +train/loss 0.5", text)
     assert re.search(r"1_act=relu,seed=1 +epoch 1 +step 20 *$", text)
     shown.end(0, JobStatus.FAILED, "no")
     assert "0/4 done · 1 running · 1 failed" in shown.refreshed()
     shown.end(1, final={}, best={"val/loss": 0.5}, **WATCHED_LOSS)
     text = shown.refreshed()
     assert "1/4 done · 0 running · 1 failed" in text
-    assert "best so far: val/loss 0.5000  1_act=relu,seed=1" in text
+    assert "best so far: val/loss 0.5  1_act=relu,seed=1" in text
     assert "seed=0" not in text
     shown.view.stop()
 
@@ -192,10 +209,10 @@ def test_the_smallest_loss_is_the_best(tmp_path: Path, jobs: Sequence[Composed])
     for number, loss in enumerate((0.5, 0.25, 0.75)):
         shown.begin(number)
         shown.end(number, best={"val/loss": loss, "val/accuracy": loss}, **WATCHED_LOSS)
-    assert best(shown) == "val/loss 0.2500  1_act=relu,seed=1"
+    assert best(shown) == "val/loss 0.25  1_act=relu,seed=1"
     shown.begin(3)
     shown.end(3, JobStatus.FAILED, "no", best={"val/loss": 0.1}, **WATCHED_LOSS)
-    assert best(shown) == "val/loss 0.2500  1_act=relu,seed=1"
+    assert best(shown) == "val/loss 0.25  1_act=relu,seed=1"
     shown.view.stop()
 
 
@@ -205,7 +222,7 @@ def test_the_largest_is_if_that_is_better(tmp_path: Path, jobs: Sequence[Compose
     for number, accuracy in enumerate((0.5, 0.75, 0.25)):
         shown.begin(number)
         shown.end(number, best={"val/loss": 0.1, "val/accuracy": accuracy}, **WATCHED_ACCURACY)
-    assert best(shown) == "val/accuracy 0.7500  1_act=relu,seed=1"
+    assert best(shown) == "val/accuracy 0.75  1_act=relu,seed=1"
     shown.view.stop()
 
 
@@ -216,7 +233,7 @@ def test_losses_that_vary_are_not_compared(tmp_path: Path, two_losses: Sequence[
         shown.begin(number)
         values = {"val/loss": loss, "val/accuracy": accuracy}
         shown.end(number, best=values, **WATCHED_LOSS)
-    assert best(shown) == "val/accuracy 0.7500  0_loss=crossentropy"
+    assert best(shown) == "val/accuracy 0.75  0_loss=crossentropy"
     shown.view.stop()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from expt.train.backend import devices, start_tensorflow
+from expt.train.backend import devices, reason_of, start_tensorflow
 
 
 def make_model() -> Any:
@@ -71,3 +71,31 @@ def test_what_computes_beside_the_cpu_is_named(monkeypatch: pytest.MonkeyPatch) 
         tf.config.experimental, "get_device_details", lambda device: told[device.name]
     )
     assert devices() == ["Tesla", "/physical_device:GPU:1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("first line\n  last line ", "last line"),
+        (
+            "Exception encountered when calling Dense.call().\n\n\x1b[1mIn bold.\nMore\x1b[0m\n\n"
+            "Arguments received by Dense.call():\n  • kwargs=<class 'inspect._empty'>",
+            "In bold.",
+        ),
+        (
+            "Exception\n\n\x1b[1mCould not infer it. Error encountered:\n\nThe cause\x1b[0m\n\n"
+            "Arguments received by M.call():\n  • args",
+            "The cause",
+        ),
+        (
+            "{{function_node __wrapped__Cast_device_/job:localhost}} Cast float to string is not "
+            "supported [Op:Cast] name: ",
+            "Cast float to string is not supported",
+        ),
+        ("Plain sentence.\n\nArguments received by M.call():\n  • args", "Plain sentence."),
+        ("", "ValueError"),
+        ("x" * 1000, "x" * 400 + "…"),
+    ],
+)
+def test_the_reason_is_one_line(text: str, expected: str) -> None:
+    assert reason_of(ValueError(text)) == expected

@@ -599,7 +599,7 @@ def test_it_finds_the_line_that_the_points_are_on(mode: str) -> None:
     assert recorder.steps("val/mae") == [14, 28, 42, 56, 70]
 
 
-class RandomInEvaluation(keras.layers.Layer):
+class RandomInEvaluation(keras.layers.Layer):  # type: ignore[misc]
     """Adds noise whether the model trains or not, as a sampling layer does."""
 
     def __init__(self) -> None:

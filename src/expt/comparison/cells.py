@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from expt.comparison.notes import WELCH_MARK
+from expt.comparison.multiple import Difference
 from expt.comparison.reading import BEST
 from expt.comparison.statistics import Summary
 from expt.comparison.table import Comparison
@@ -36,24 +36,30 @@ class Column:
 
 
 def columns(comparison: Comparison) -> list[Column]:
-    """Returns all columns, in the order in which they are shown."""
-    variants, leading = comparison.variants, comparison.leading
-    found = [
+    """Returns all columns, in the order in which they are shown, with a row a variant."""
+    variants = comparison.variants
+    return [
         Column("", [BEST_MARK if variant.is_best else "" for variant in variants], is_text=True),
         *(_parameter(key, variants) for key in comparison.parameters),
+        *results(comparison, variants),
     ]
+
+
+def results(comparison: Comparison, variants: Sequence[Variant]) -> list[Column]:
+    """Returns the columns of what came out of some variants: metrics, tests and costs."""
+    found, leading = list[Column](), comparison.leading
     if leading is not None:
-        found += _leading(comparison, leading)
+        found += _leading(variants, leading)
         others = [name for name in comparison.metrics[1:] if not name.startswith(_NOT_SHOWN)]
         same = [name for name in others if name.removeprefix(BEST) == leading.removeprefix(BEST)]
         for rank, name in enumerate(others):
-            importance = 3 if name in same else 5 if name.startswith("test/") else 9 + rank
+            importance = 5 if name in same else 7 if name.startswith("test/") else 11 + rank
             found.append(_metric(name, variants, importance))
     texts: Mapping[str, tuple[Callable[[float], str], int]] = {
-        "steps_per_s": (lambda value: f"{value:,.0f}" if value >= 100 else f"{value:.3g}", 6),
-        "seconds": (seconds_text, 4),
-        "parameters": (lambda value: f"{value:,.0f}", 7),
-        "peak_memory": (bytes_text, 8),
+        "steps_per_s": (lambda value: f"{value:,.0f}" if value >= 100 else f"{value:.3g}", 8),
+        "seconds": (seconds_text, 6),
+        "parameters": (lambda value: f"{value:,.0f}", 9),
+        "peak_memory": (bytes_text, 10),
     }
     for name, (text, importance) in texts.items():
         numbers = [variant.costs.get(name) for variant in variants]
@@ -68,24 +74,23 @@ def metric_title(name: str) -> str:
     return plain(f"best {name.removeprefix(BEST)}" if name.startswith(BEST) else name)
 
 
-def verdict(variant: Variant) -> str:
-    """Returns how a variant stands against the best one, in a few words."""
-    if variant.is_best:
-        return "the best"
-    if not variant.counted:
-        return MISSING
-    found = variant.difference
-    if found is None:
-        return "can't be told"
-    p = (
-        "p < 0.001"
-        if found.p < 0.001
-        else f"p {found.p:.3f}"
-        if found.p < 0.1
-        else f"p {found.p:.2f}"
-    )
-    mark = "" if found.test == "paired" else f" {WELCH_MARK}"
-    return f"{'within noise' if found.is_noise else 'worse'} {p}{mark}"
+def p_text(p: float) -> str:
+    """Returns a p-value as it stands in a sentence, such as `p = 0.013` or `p < 0.001`."""
+    return "p < 0.001" if p < 0.001 else f"p = {_p_digits(p)}"
+
+
+def _p_digits(p: float) -> str:
+    """Returns three decimals, or four where three would round to 0.05, the level of the test."""
+    if p < 0.001:
+        return "<0.001"
+    if p >= 0.1:
+        return f"{p:.2f}"
+    return f"{p:.3f}" if f"{p:.3f}" != "0.050" else f"{p:.4f}"
+
+
+def difference_text(difference: Difference, places: int) -> str:
+    """Returns such as `-0.0046 ± 0.0034`."""
+    return f"{difference.value:+.{places}f} ± {difference.half_width:.{places}f}"
 
 
 def count_text(variant: Variant) -> str:
@@ -103,8 +108,7 @@ def _parameter(key: str, variants: Sequence[Variant]) -> Column:
     return Column(plain(key), cells, numbers, is_text=numbers is None)
 
 
-def _leading(comparison: Comparison, leading: str) -> list[Column]:
-    variants = comparison.variants
+def _leading(variants: Sequence[Variant], leading: str) -> list[Column]:
     summaries = [variant.summaries.get(leading) for variant in variants]
     deviations = [None if one is None else one.deviation for one in summaries]
     places = decimals([one.mean for one in summaries if one is not None])
@@ -118,15 +122,35 @@ def _leading(comparison: Comparison, leading: str) -> list[Column]:
             "std",
             [MISSING if one is None else f"{one:.{places}f}" for one in deviations],
             deviations,
-            importance=2,
+            importance=4,
         ),
-        Column("n", [count_text(v) for v in variants], [len(v.counted) for v in variants]),
         Column(
-            "against the best",
-            [verdict(variant) for variant in variants],
-            is_text=True,
+            "n",
+            [count_text(v) for v in variants],
+            [len(v.counted) for v in variants],
+            importance=3,
+        ),
+        *_against_best(variants, places),
+    ]
+
+
+def _against_best(variants: Sequence[Variant], places: int) -> list[Column]:
+    found = [variant.difference for variant in variants]
+    corrected = [None if one is None else one.corrected for one in found]
+    return [
+        Column(
+            "difference ± 95 %",
+            [MISSING if one is None else difference_text(one, places) for one in found],
+            [None if one is None else one.value for one in found],
             importance=1,
         ),
+        Column(
+            "p, Holm",
+            [MISSING if p is None else _p_digits(p) for p in corrected],
+            corrected,
+            importance=2,
+        ),
+        Column("verdict", [variant.verdict or MISSING for variant in variants], is_text=True),
     ]
 
 

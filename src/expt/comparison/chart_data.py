@@ -7,22 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from expt.comparison.cells import metric_title
+from expt.comparison.cells import metric_title, p_text
 from expt.comparison.curves import Curve, curves
 from expt.comparison.grouping import (
-    Effect,
+    Dependence,
     by_rank,
-    find_effects,
+    find_dependences,
     is_number,
     measured_values,
     pair_means,
-    short_names,
 )
 from expt.comparison.reading import BEST
 from expt.comparison.statistics import Summary
 from expt.comparison.table import Comparison
-from expt.comparison.values import as_text, params_text, plain
-from expt.comparison.variants import Variant, is_larger_better
+from expt.comparison.values import as_text, decimals, plain
+from expt.comparison.variants import Variant, is_larger_better, label_parts
 
 # Bounds of what one page holds, whatever the number of runs.
 _MOST_CURVES = 20
@@ -42,8 +41,8 @@ def chart_data(comparison: Comparison) -> dict[str, Any]:
     if leading is None or not any(variant.counted for variant in comparison.variants):
         return {"variants": [], "charts": [], "effects": [], "heatMaps": []}
     ranked = by_rank(comparison)
-    effects = find_effects(comparison, leading)
-    strongest = [effect.key for effect in effects[:_MOST_IN_PAIRS]]
+    dependences = find_dependences(comparison)
+    strongest = [dependence.key for dependence in dependences[:_MOST_IN_PAIRS]]
     return {
         "metric": metric_title(leading),
         "largerIsBetter": is_larger_better(leading, comparison.larger_is_better),
@@ -55,7 +54,7 @@ def chart_data(comparison: Comparison) -> dict[str, Any]:
         ],
         "more": max(0, len(ranked) - _MOST_CURVES),
         "charts": _charts(comparison, ranked[:_MOST_CURVES], leading.removeprefix(BEST)),
-        "effects": [_effect(effect) for effect in effects[:_MOST_EFFECTS]],
+        "effects": [_effect(dependence) for dependence in dependences[:_MOST_EFFECTS]],
         "heatMaps": [
             _heat_map(comparison, down, across, leading)
             for down, across in combinations(strongest, 2)
@@ -64,17 +63,8 @@ def chart_data(comparison: Comparison) -> dict[str, Any]:
 
 
 def short_labels(variants: Sequence[Variant]) -> list[str]:
-    """Returns what differs between some variants, such as `act=relu, learning_rate=0.1`, for each.
-
-    A key's last part is enough where it means one parameter only.
-    """
-    first = variants[0].params if variants else {}
-    keys = [key for key in first if any(v.params[key] != first[key] for v in variants)]
-    names = short_names(keys)
-    texts = [
-        params_text({names[key]: v.params[key] for key in keys if v.params[key] is not None})
-        for v in variants
-    ]
+    """Returns what differs between some variants, such as `act=relu, learning_rate=0.1`."""
+    texts = [", ".join(parts) for parts in label_parts(variants, is_short=True)]
     return [_clipped(text) or "all runs" for text in texts]
 
 
@@ -138,15 +128,19 @@ def _curve(curve: Curve, has_band: bool) -> dict[str, Any]:
     return found
 
 
-def _effect(effect: Effect) -> dict[str, Any]:
-    values = effect.values[:_MOST_OPTIONS]
+def _effect(dependence: Dependence) -> dict[str, Any]:
+    values = dependence.values[:_MOST_OPTIONS]
     return {
-        "title": plain(effect.key),
+        "title": plain(dependence.key),
         "isNumeric": all(is_number(value) for value in values),
-        "isPaired": effect.is_paired,
+        "isPaired": dependence.effect is not None,
         "values": [_clipped(as_text(value)) for value in values],
         "numbers": [float(value) if is_number(value) else None for value in values],
-        "means": numbers(effect.means[:_MOST_OPTIONS]),
+        "means": numbers(dependence.means[:_MOST_OPTIONS]),
+        "best": None
+        if dependence.effect is None
+        else numbers([dependence.effect.best.summary.mean])[0],
+        "differences": _differences(dependence)[:_MOST_OPTIONS],
         "lines": [
             {
                 "label": _clipped(label),
@@ -156,9 +150,32 @@ def _effect(effect: Effect) -> dict[str, Any]:
                     if place < _MOST_OPTIONS
                 ],
             }
-            for label, summaries in list(effect.settings.items())[:_MOST_LINES]
+            for label, summaries in list(dependence.settings.items())[:_MOST_LINES]
         ],
     }
+
+
+def _differences(dependence: Dependence) -> list[dict[str, Any] | None]:
+    """The difference of each value to the best one, paired within equal other parameters."""
+    if dependence.effect is None:
+        return []
+    best = dependence.effect.best
+    found: dict[str, dict[str, Any] | None] = {}
+    for level in dependence.effect.levels:
+        difference = level.difference
+        if difference is None:
+            found[as_text(level.value)] = None
+            continue
+        low, high = numbers([difference.low, difference.high])
+        places = decimals([difference.value, difference.low, difference.high])
+        interval = f"{difference.low:+.{places}f} to {difference.high:+.{places}f}"
+        found[as_text(level.value)] = {
+            "low": low,
+            "high": high,
+            "label": f"difference to {_clipped(as_text(best.value))}",
+            "text": f"{difference.value:+.{places}f} ({interval}), {p_text(difference.corrected)}",
+        }
+    return [found[as_text(value)] for value in dependence.values]
 
 
 def _heat_map(comparison: Comparison, down: str, across: str, leading: str) -> dict[str, Any]:

@@ -6,15 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from expt.comparison.cells import Column, columns
+from expt.comparison.effects import Effect, effects
+from expt.comparison.multiple import Difference
 from expt.comparison.reading import ComparedRun
-from expt.comparison.table import Comparison
+from expt.comparison.table import Comparison, measured_only
 from expt.comparison.terminal import last_text, where
 from expt.comparison.values import as_text, to_json
 from expt.comparison.variants import COSTS, Variant
+from expt.comparison.verdict import headline
 
-_OF_A_NOTE = 2  # importance, at most
+_OF_A_NOTE = 4  # importance, at most
 _MOST_NOTED = 20  # variants
 _OF_SUMMARIES = ("mean", "std", "low", "high", "n")
+_AGAINST_BEST = ("difference", "difference_low", "difference_high", "test", "p", "p_corrected")
 
 
 def write_csv(comparison: Comparison, path: Path, title: str) -> None:
@@ -28,8 +32,10 @@ def write_csv(comparison: Comparison, path: Path, title: str) -> None:
 
 
 def write_markdown(comparison: Comparison, path: Path, title: str) -> None:
-    """Writes the table of people's numbers, and the notes."""
-    lines = [f"# {_escaped(title)}", "", *_table(columns(comparison))]
+    """Writes the result in words, the table of people's numbers, and the notes."""
+    comparison = measured_only(comparison)
+    shown = _table(columns(comparison))
+    lines = [f"# {_escaped(title)}", "", _escaped(headline(comparison)), "", *shown]
     if comparison.unfinished:
         lines += [
             "",
@@ -38,26 +44,34 @@ def write_markdown(comparison: Comparison, path: Path, title: str) -> None:
         ]
     for run in comparison.unfinished:
         step = "" if run.step is None else str(run.step)
-        lines.append(_row((run.status, where(run), step, last_text(run), run.reason or "")))
+        lines.append(
+            _row((run.status, f"{run.name} ({where(run)})", step, last_text(run), run.reason or ""))
+        )
     _write_with_notes(lines, comparison.notes, path)
 
 
 def write_note(comparison: Comparison, path: Path) -> None:
-    """Writes the first variants and the columns that decide, as Markdown for a narrow place."""
+    """Writes the result in words and the table's head, as Markdown for a narrow place."""
+    comparison = measured_only(comparison)
     shown = [column for column in columns(comparison) if column.importance <= _OF_A_NOTE]
     more = len(comparison.variants) - _MOST_NOTED
     notes = [f"There are {more} more variants, in table.md."] if more > 0 else []
-    _write_with_notes(_table(shown, _MOST_NOTED), [*notes, *comparison.notes], path)
+    lines = [_escaped(headline(comparison)), "", *_table(shown, _MOST_NOTED)]
+    _write_with_notes(lines, [*notes, *comparison.notes], path)
 
 
 def write_json(comparison: Comparison, path: Path, title: str) -> None:
     """Writes all of it: variants with their runs, and the runs that are not finished."""
     content = {
         "title": title,
+        "headline": headline(comparison),
         "metric": comparison.leading,
         "larger_is_better": sorted(comparison.larger_is_better),
         "parameters": comparison.parameters,
+        "replicates": comparison.replicates,
+        "margin": comparison.margin,
         "notes": comparison.notes,
+        "effects": [_of_effect(effect) for effect in effects(comparison)],
         "variants": [_nested(variant) for variant in comparison.variants],
         "unfinished": [_of_run(run) for run in comparison.unfinished],
     }
@@ -95,16 +109,13 @@ def _flat(variant: Variant, comparison: Comparison) -> dict[str, Any]:
         "best": int(variant.is_best),
         "runs": len(variant.runs),
         "seeds": " ".join(str(run.seed) for run in variant.counted),
+        "verdict": variant.verdict,
     }
     for metric in comparison.metrics:
         numbers = _of_metric(variant, metric)
         row |= {f"{metric} {name}": numbers.get(name) for name in _OF_SUMMARIES}
-    found = variant.difference
-    row |= {
-        "test": None if found is None else found.test,
-        "p": None if found is None else found.p,
-        "within_noise": None if found is None else int(found.is_noise),
-    }
+    against = _against_best(variant.difference)
+    row |= {name: against.get(name) for name in _AGAINST_BEST}
     return row | {name: variant.costs.get(name) for name in COSTS}
 
 
@@ -121,22 +132,41 @@ def _of_metric(variant: Variant, metric: str) -> dict[str, Any]:
     }
 
 
+def _against_best(found: Difference | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    numbers = (found.value, found.low, found.high, found.test, found.p, found.corrected)
+    return dict(zip(_AGAINST_BEST, numbers, strict=True))
+
+
 def _nested(variant: Variant) -> dict[str, Any]:
-    found = variant.difference
     return {
         "params": variant.params,
         "best": variant.is_best,
         "metrics": {name: _of_metric(variant, name) for name in variant.summaries},
-        "against_best": None
-        if found is None
-        else {"test": found.test, "p": found.p, "within_noise": found.is_noise},
+        "verdict": variant.verdict,
+        "against_best": _against_best(variant.difference) or None,
         "costs": variant.costs,
         "runs": [_of_run(run) | {"counts": run in variant.counted} for run in variant.runs],
     }
 
 
+def _of_effect(effect: Effect) -> dict[str, Any]:
+    levels = [
+        {
+            "value": level.value,
+            "mean": level.summary.mean,
+            "verdict": level.verdict,
+            "against_best": _against_best(level.difference) or None,
+        }
+        for level in effect.levels
+    ]
+    return {"parameter": effect.key, "blocks": effect.num_blocks, "values": levels}
+
+
 def _of_run(run: ComparedRun) -> dict[str, Any]:
     return {
+        "name": run.name,
         "directory": where(run),
         "status": run.status,
         "reason": run.reason,

@@ -5,31 +5,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from expt.comparison.effects import Effect, effects
 from expt.comparison.statistics import Summary
 from expt.comparison.table import Comparison
-from expt.comparison.values import as_text, params_text
-from expt.comparison.variants import Variant, is_larger_better
+from expt.comparison.values import as_text
+from expt.comparison.variants import Variant, is_larger_better, short_names
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effect:
-    """How a metric depends on one parameter, the other parameters being equal.
+class Dependence:
+    """How the leading metric depends on one parameter.
 
     Attributes:
         key: The parameter.
         values: Its values: numbers in order, then texts.
         settings: For each setting of the other parameters, such as `act=relu, loss=mse`, the
             metric's summary by the place of the value in `values`.
-        means: The mean for each value, over the settings that have all values.
-        is_paired: Whether there are such settings; without any, the means are over all settings
-            of a value, which differ between the values.
+        means: The mean for each value: of the effect if there is one, else over all settings.
+        effect: The effect of the parameter, all else being equal; None if its values never occur
+            with the same other ones.
     """
 
     key: str
     values: Sequence[Any]
     settings: Mapping[str, Mapping[int, Summary]]
     means: Sequence[float]
-    is_paired: bool
+    effect: Effect | None
 
     @property
     def span(self) -> float:
@@ -37,28 +38,37 @@ class Effect:
         return max(self.means) - min(self.means)
 
 
-def find_effects(comparison: Comparison, leading: str) -> list[Effect]:
-    """Returns the effects of all parameters with several measured values, the strongest first."""
-    found = [_find_effect(comparison, key, leading) for key in comparison.parameters]
-    return sorted((one for one in found if len(one.values) > 1), key=lambda one: -one.span)
+def find_dependences(comparison: Comparison) -> list[Dependence]:
+    """Returns those on all parameters with several measured values, the strongest first."""
+    found = {effect.key: effect for effect in effects(comparison)}
+    made = [_find_dependence(comparison, key, found.get(key)) for key in comparison.parameters]
+    return sorted((one for one in made if len(one.values) > 1), key=lambda one: -one.span)
 
 
-def _find_effect(comparison: Comparison, key: str, leading: str) -> Effect:
+def _find_dependence(comparison: Comparison, key: str, effect: Effect | None) -> Dependence:
+    assert comparison.leading is not None
     values = measured_values(comparison, key)
     places = {as_text(value): place for place, value in enumerate(values)}
     settings: dict[str, dict[int, Summary]] = {}
     names = short_names(comparison.parameters)
     for variant in by_rank(comparison):
-        others = {names[k]: v for k, v in variant.params.items() if k != key and v is not None}
+        others = [
+            f"{names[k]}={as_text(v)}"
+            for k, v in variant.params.items()
+            if k != key and v is not None
+        ]
         place = places[as_text(variant.params[key])]
-        settings.setdefault(params_text(others), {})[place] = variant.summaries[leading]
-    complete = [summaries for summaries in settings.values() if len(summaries) == len(values)]
-    counted = complete or list(settings.values())
-    means = [
-        _mean([summaries[place].mean for summaries in counted if place in summaries])
-        for place in range(len(values))
-    ]
-    return Effect(key=key, values=values, settings=settings, means=means, is_paired=bool(complete))
+        summary = variant.summaries[comparison.leading]
+        settings.setdefault(", ".join(others), {})[place] = summary
+    if effect is None:
+        columns = [
+            [s[place].mean for s in settings.values() if place in s] for place in range(len(values))
+        ]
+        means = [_mean(column) for column in columns]
+    else:
+        by_text = {as_text(level.value): level.summary.mean for level in effect.levels}
+        means = [by_text[text] for text in places]
+    return Dependence(key=key, values=values, settings=settings, means=means, effect=effect)
 
 
 def measured_values(comparison: Comparison, key: str) -> list[Any]:
@@ -84,14 +94,6 @@ def pair_means(comparison: Comparison, down: str, across: str, leading: str) -> 
         ]
         for row in measured_values(comparison, down)
     ]
-
-
-def short_names(keys: Sequence[str]) -> Mapping[str, str]:
-    """Returns the last part of each key, or the whole key where others end alike."""
-    last = [key.rpartition(".")[2] for key in keys]
-    return {
-        key: short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)
-    }
 
 
 def is_number(value: object) -> bool:

@@ -55,6 +55,7 @@ class JobPlace:
         return ComparedRun(
             directory=self.directory,
             status=status,
+            name=plain(self.entry.name or self.directory.name),
             reason=None if reason is None else plain(reason),
             params=given(self.entry.overrides),
         )

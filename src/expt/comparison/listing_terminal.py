@@ -10,8 +10,12 @@ from expt.record.values import format_value
 
 _GAP = "  "
 _SHORTEST_NAME = 20
-_HEADINGS = ("name", "status", "jobs", "best", "metric", "started", "took", "directory")
-_RIGHT = ("jobs", "best", "started", "took")
+_HEADINGS = (
+    *("name", "experiment", "status", "jobs", "best", "metric", "started", "took"),
+    "directory",
+)
+_LESS_IMPORTANT = ("directory", "took", "experiment", "metric", "jobs")  # left out in this order
+_RIGHT = ("best", "started", "took")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -21,7 +25,7 @@ def list_lines(rows: Sequence[Row], width: int | None, now: float | None = None)
     Args:
         rows: The runs and sweeps; a job after its sweep is indented.
         width: The terminal's: names are shortened to fit, and directories are shown if there
-            is room. None shows all of both, as a pipe does.
+            is room, and so are other columns of less importance. None shows all, as a pipe does.
         now: The time to count from; the present one by default.
     """
     now = time.time() if now is None else now
@@ -29,11 +33,15 @@ def list_lines(rows: Sequence[Row], width: int | None, now: float | None = None)
     shown = [
         heading
         for heading in _HEADINGS
-        if heading in ("name", "status") or any(cells[heading] for cells in table)
+        if heading in ("name", "experiment", "status") or any(cells[heading] for cells in table)
     ]
+    if len({row.experiment for row in rows}) == 1:  # names are unique within one
+        shown.remove("experiment")
     widths = {head: max(len(head), *(len(cells[head]) for cells in table)) for head in shown}
     if width is not None and _total(widths) > width:
-        widths.pop("directory", None)
+        for heading in _LESS_IMPORTANT:
+            if _total(widths) - widths["name"] + _SHORTEST_NAME > width or heading == "directory":
+                widths.pop(heading, None)
         others = _total(widths) - widths["name"]
         widths["name"] = min(widths["name"], max(width - others, _SHORTEST_NAME))
     for cells in [{heading: heading for heading in shown}, *table]:
@@ -51,6 +59,7 @@ def age_text(seconds: float) -> str:
 def _cells(row: Row, now: float) -> Sequence[str]:
     return (
         plain(row.name),
+        plain(row.experiment),
         row.status,
         _jobs_text(row),
         "" if row.value is None else format_value(row.value),

@@ -13,9 +13,9 @@ from markupsafe import Markup
 from expt.comparison.cells import Column, columns
 from expt.comparison.chart_data import chart_data
 from expt.comparison.pictures import PictureRow, picture_rows
-from expt.comparison.reading import ComparedRun
 from expt.comparison.table import Comparison
 from expt.comparison.terminal import last_text, where
+from expt.comparison.verdict import headline
 
 _MOST_ROWS = 2000  # that a browser sorts at once
 _MOST_SHOWN_RUNS = 20  # directories shown of a variant
@@ -50,13 +50,14 @@ def write_page(comparison: Comparison, path: Path, title: str) -> None:
     pictures = picture_rows(comparison)
     page = environment.get_template("assets/page.html").render(
         title=title,
-        headline=_headline(comparison),
+        # The first sentence, and the rest, which is set less heavily.
+        headline=headline(comparison).partition(". "),
         comparison=comparison,
         columns=shown,
         rows=_rows(comparison, shown),
         more=max(0, len(comparison.variants) - _MOST_ROWS),
         unfinished=[
-            (run.status, _name(run), where(run), run.step, last_text(run), run.reason)
+            (run.status, run.name, where(run), run.step, last_text(run), run.reason)
             for run in comparison.unfinished[:_MOST_ROWS]
         ],
         pictures=pictures,
@@ -76,17 +77,6 @@ def _asset(environment: Environment, name: str) -> str:
     return environment.loader.get_source(environment, name)[0]
 
 
-def _headline(comparison: Comparison) -> str:
-    best, leading = comparison.best, comparison.leading
-    if best is None or leading is None:
-        return "Nothing has been measured yet."
-    return f"Best: {best.params}, {leading} {best.summaries[leading].mean:.4g}."
-
-
-def _name(run: ComparedRun) -> str:
-    return run.directory.name
-
-
 def _rows(comparison: Comparison, shown: Sequence[Column]) -> list[dict[str, object]]:
     """Returns what the template shows of each variant."""
     return [
@@ -101,7 +91,7 @@ def _rows(comparison: Comparison, shown: Sequence[Column]) -> list[dict[str, obj
             ],
             "is_best": variant.is_best,
             "runs": [
-                (_name(run), run.seed, run.status, where(run))
+                (run.name, run.seed, run.status, where(run))
                 for run in variant.runs[:_MOST_SHOWN_RUNS]
             ],
             "more": max(0, len(variant.runs) - _MOST_SHOWN_RUNS),
@@ -126,7 +116,8 @@ def _image_data(row: PictureRow) -> dict[str, object]:
 
 def _breakable(title: str) -> Markup:
     """A heading that may continue in another line after a dot or a slash."""
-    return Markup("<wbr>").join(re.split(r"(?<=[./])(?=\S)", title))
+    whole = title.replace(" %", "\N{NO-BREAK SPACE}%")
+    return Markup("<wbr>").join(re.split(r"(?<=[./])(?=\S)", whole))
 
 
 def _sort_key(column: Column, index: int) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 from expt.comparison.cells import metric_title
 from expt.comparison.curves import curves
 from expt.comparison.grouping import (
-    Effect,
+    Dependence,
     by_rank,
-    find_effects,
+    find_dependences,
     is_number,
     measured_values,
     pair_means,
@@ -42,14 +42,14 @@ def draw_plots(comparison: Comparison) -> Iterator[tuple[str, str, bytes]]:
         return
     if (png := _curves(comparison, leading.removeprefix(BEST))) is not None:
         yield "curves", f"{plain(leading.removeprefix(BEST))} by step", png
-    effects = find_effects(comparison, leading)
-    for effect in effects[:_MOST_EFFECTS]:
+    dependences = find_dependences(comparison)
+    for dependence in dependences[:_MOST_EFFECTS]:
         yield (
-            f"effect_{file_name(effect.key)}",
-            f"effect of {plain(effect.key)}",
-            _effect(effect, leading),
+            f"effect_{file_name(dependence.key)}",
+            f"effect of {plain(dependence.key)}",
+            _effect(dependence, leading),
         )
-    strongest = [effect.key for effect in effects[:_MOST_IN_PAIRS]]
+    strongest = [dependence.key for dependence in dependences[:_MOST_IN_PAIRS]]
     for down, across in combinations(strongest, 2):
         name = f"heatmap_{file_name(down)}_{file_name(across)}"
         title = f"{plain(down)} and {plain(across)}"
@@ -87,9 +87,9 @@ def _curves(comparison: Comparison, metric: str) -> bytes | None:
     return _png(figure)
 
 
-def _effect(effect: Effect, leading: str) -> bytes:
+def _effect(dependence: Dependence, leading: str) -> bytes:
     """A thin line for each setting of the other parameters, and the mean for each value."""
-    options = effect.values
+    options = dependence.values
     figure, axes = _figure(min(4.6 + 0.35 * len(options), 12), 3.8)
     numeric = [value for value in options if is_number(value)]
     places: list[float] = list(range(len(options)))
@@ -102,14 +102,16 @@ def _effect(effect: Effect, leading: str) -> bytes:
         axes.set_xticks(places, [_clipped(as_text(value), 24) for value in options])
         axes.tick_params(axis="x", rotation=35 if steep else 0)
         axes.set_xlim(-0.6, len(options) - 0.4)
-    for setting in effect.settings.values():
+    for setting in dependence.settings.values():
         across = sorted(setting)
         means = [setting[place].mean for place in across]
         axes.plot([places[place] for place in across], means, ".-", color="#a0a8b0", linewidth=0.9)
-    axes.plot(places, effect.means, "o", color="#1f4e8c", markersize=8, zorder=3)
-    axes.set(xlabel=_clipped(plain(effect.key)), ylabel=_clipped(metric_title(leading)))
+    axes.plot(places, dependence.means, "o", color="#1f4e8c", markersize=8, zorder=3)
+    axes.set(xlabel=_clipped(plain(dependence.key)), ylabel=_clipped(metric_title(leading)))
     title = "lines: the other parameters are equal; points: means"
-    axes.set_title(title if effect.is_paired else "the other parameters differ too", fontsize=9)
+    axes.set_title(
+        title if dependence.effect is not None else "the other parameters differ too", fontsize=9
+    )
     return _png(figure)
 
 

@@ -29,7 +29,7 @@ CONFIG_FILE = Path(".hydra") / "config.yaml"
 _TAILS = (1 << 16, 1 << 20)  # bytes from a journal's end in which its last values are looked for
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _OF_COMPARED: Mapping[str, Any] = {
-    **dict.fromkeys(("name", "variant_hash", "error", "watched"), (None, str)),
+    **dict.fromkeys(("name", "run_name", "variant_hash", "error", "watched"), (None, str)),
     **dict.fromkeys(("choices", "params", "best", "final", "git", "data"), (None, dict)),
     **dict.fromkeys(("overrides", "larger_is_better"), (None, [str])),
     **dict.fromkeys(("seed", "parameters", "peak_memory"), (None, int)),
@@ -45,6 +45,7 @@ class ComparedRun:
 
     Attributes:
         directory: Its directory.
+        name: What people call it, such as `cnn-relu-lr0.01-s0`; older ones by their directory.
         status: FINISHED, FAILED, KILLED, RUNNING or UNREADABLE.
         reason: Why it is not finished, or can't be read; None if there is nothing to tell.
         started: Seconds since 1970.
@@ -66,6 +67,7 @@ class ComparedRun:
 
     directory: Path
     status: str
+    name: str = ""
     reason: str | None = None
     started: float = 0.0
     place: tuple[str | None, int] = (None, 0)
@@ -92,7 +94,12 @@ def read_compared(directory: Path) -> ComparedRun:
         if wrong is not None:
             raise UserError(f"{directory / 'run.json'} is damaged: {wrong!r} is wrong.")
     except (UserError, OSError) as error:
-        return ComparedRun(directory=directory, status=UNREADABLE, reason=plain(str(error)))
+        return ComparedRun(
+            directory=directory,
+            status=UNREADABLE,
+            name=plain(directory.name),
+            reason=plain(str(error)),
+        )
     status = status_of(record)
     config = {} if "params" in record else _config(directory)
     final, reason = record.get("final"), _reason(record, status)
@@ -108,6 +115,7 @@ def read_compared(directory: Path) -> ComparedRun:
     return ComparedRun(
         directory=directory,
         status=status,
+        name=plain(record.get("run_name") or directory.name),
         reason=reason,
         started=float(record["started"]),
         place=_place(record.get("place")),

@@ -13,7 +13,7 @@ from expt.errors import UserError
 from expt.runs.best import find_best, is_best
 from expt.runs.names import all_named, directory_of, suggestion
 from expt.runs.order import SWEEP_FILE
-from expt.runs.sweeps import newest_sweep
+from expt.runs.sweeps import newest_sweep, sweep_name
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def select(names: Sequence[str], filters: Sequence[str], output_dir: Path) -> Se
     read = [job.read() for job in jobs.values()]
     runs = [run for run in read if run is not None]
     chosen = filtered(runs, filters)
-    title = ", ".join(_shown(folder) for folder in folders)
+    title = ", ".join(_titled(folder) for folder in folders)
     if filters:
         title += f" with {' '.join(filters)}"
     notes = _notes(len(read) - len(runs), sum(job.is_reused for job in jobs.values()))
@@ -93,6 +93,12 @@ def _default(output_dir: Path, is_whole: bool) -> Path:
 
 def _shown(folder: Path) -> str:
     return os.path.relpath(folder)
+
+
+def _titled(folder: Path) -> str:
+    """Returns a sweep's name with its directory, or the directory alone."""
+    name = sweep_name(folder)
+    return _shown(folder) if name == folder.name else f"{name} ({_shown(folder)})"
 
 
 def _has_begun(job: JobPlace) -> bool:

@@ -1,26 +1,30 @@
-"""Means with their uncertainty, and whether two of them differ by more than chance."""
+"""Means with their uncertainty, and t-tests of the difference between two of them."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from typing import Any
 
 from scipy.special import stdtr, stdtrit  # much quicker to import than scipy.stats
 
 CONFIDENCE = 0.95
 SIGNIFICANCE = 1 - CONFIDENCE
-_NO_SPREAD = 1e-6  # of the values: what is less is rounding
+NO_SPREAD = 1e-6
+"""A standard error that is a smaller share of the values is rounding."""
+
+Group = Mapping[Any, float]
+"""Repeats of one measurement, by what distinguishes them: the seed, or a tuple of values."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What some repeats of one measurement tell.
+    """Repeats of one measurement.
 
     Attributes:
         mean: Their mean.
         deviation: Their standard deviation (n - 1); None for a single one.
         half_width: Half of the 95 % t-interval around the mean; None for a single one.
-        count: How many there are, n.
+        count: The number of repeats, n.
     """
 
     mean: float
@@ -48,75 +52,79 @@ def summarize(values: Sequence[float]) -> Summary:
     mean = math.fsum(values) / len(values)
     if len(values) == 1:
         return Summary(mean, None, None, 1)
-    deviation = math.sqrt(_variance(values, mean))
-    half_width = _quantile(len(values) - 1) * deviation / math.sqrt(len(values))
+    deviation = math.sqrt(variance(values))
+    half_width = critical_t(len(values) - 1) * deviation / math.sqrt(len(values))
     return Summary(mean, deviation, half_width, len(values))
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Whether two sets of repeats differ by more than chance.
+class TTest:
+    """A two-sided t-test of the difference between the means of two groups of repeats.
 
     Attributes:
-        test: `paired`, the t-test of the differences seed by seed, or `Welch`, the t-test for
-            unequal variances.
-        p: The two-sided probability of a difference as large, were there none.
+        name: `paired`, over the differences within pairs of repeats, or `Welch`, for unequal
+            variances.
+        difference: The first mean minus the second.
+        error: The standard error of the difference; 0 if the repeats have no spread.
+        freedom: The degrees of freedom.
     """
 
-    test: str
-    p: float
+    name: str
+    difference: float
+    error: float
+    freedom: float
 
     @property
-    def is_noise(self) -> bool:
-        """Whether the difference is within noise, at the level of 5 %."""
-        return self.p >= SIGNIFICANCE
+    def p(self) -> float:
+        """The probability of a difference at least as large, were there none."""
+        if self.error == 0:
+            return 1.0 if self.difference == 0 else 0.0
+        return float(2 * stdtr(self.freedom, -abs(self.difference) / self.error))
+
+    @property
+    def half_width(self) -> float:
+        """Half of the 95 % interval around the difference."""
+        return critical_t(self.freedom) * self.error
 
 
-def difference(these: Mapping[int, float], those: Mapping[int, float]) -> Difference | None:
-    """Compares two sets of repeats, both by seed.
+def t_test(these: Group, those: Group) -> TTest | None:
+    """Compares two groups of repeats; None if one of them has fewer than two.
 
-    Pairs take out what a seed does to both: the same data order, often the same initial weights.
-    They need the same seeds, and differences that are not all equal, as those of two rounded
-    accuracies may be by chance: of these nothing can be learned about noise.
-
-    Returns:
-        None if a set has fewer than two repeats: then nothing can be told.
+    Repeats of the same names are paired, which removes what a seed or a split does to both. Welch's
+    test is used for other names, and where the differences of all pairs are equal, as those of two
+    rounded accuracies may be by chance: they show no noise at all.
     """
     if min(len(these), len(those)) < 2:
         return None
     if these.keys() == those.keys():
-        differences = [these[seed] - those[seed] for seed in these]
+        differences = [these[name] - those[name] for name in these]
+        error = math.sqrt(variance(differences) / len(differences))
         mean = math.fsum(differences) / len(differences)
-        error = _variance(differences, mean) / len(differences)
-        if math.sqrt(error) > _NO_SPREAD * max(map(abs, these.values())) or mean == 0:
-            return Difference("paired", _p(mean, error, len(differences) - 1))
-    return Difference("Welch", _welch(list(these.values()), list(those.values())))
+        largest = max(map(abs, [*these.values(), *those.values()]))
+        if error > NO_SPREAD * largest or mean == 0:
+            return TTest("paired", mean, error, len(differences) - 1)
+    return _welch(list(these.values()), list(those.values()))
 
 
-def _welch(these: Sequence[float], those: Sequence[float]) -> float:
-    """Welch's t-test; its degrees of freedom are those of Welch and Satterthwaite."""
-    means = [math.fsum(values) / len(values) for values in (these, those)]
-    errors = [
-        _variance(values, mean) / len(values)
-        for values, mean in zip((these, those), means, strict=True)
-    ]
+def _welch(these: Sequence[float], those: Sequence[float]) -> TTest:
+    """Welch's t-test; the degrees of freedom are those of Welch and Satterthwaite."""
+    groups = (these, those)
+    difference = math.fsum(these) / len(these) - math.fsum(those) / len(those)
+    errors = [variance(values) / len(values) for values in groups]
     error = sum(errors)
-    if error == 0:
-        return _p(means[0] - means[1], 0.0, 1)
-    shares = [one**2 / (len(v) - 1) for one, v in zip(errors, (these, those), strict=True)]
-    return _p(means[0] - means[1], error, error**2 / sum(shares))
+    if math.sqrt(error) <= NO_SPREAD * max(map(abs, [*these, *those])):
+        return TTest("Welch", difference, 0.0, len(these) + len(those) - 2)
+    # Shares of the whole, since the squares of small variances underflow.
+    shares = [(one / error) ** 2 / (len(v) - 1) for one, v in zip(errors, groups, strict=True)]
+    return TTest("Welch", difference, math.sqrt(error), 1 / sum(shares))
 
 
-def _p(mean: float, squared_error: float, freedom: float) -> float:
-    if squared_error == 0:
-        return 1.0 if mean == 0 else 0.0
-    return float(2 * stdtr(freedom, -abs(mean) / math.sqrt(squared_error)))
-
-
-def _variance(values: Sequence[float], mean: float) -> float:
+def variance(values: Sequence[float]) -> float:
+    """Returns the variance (n - 1) of at least two values."""
+    mean = math.fsum(values) / len(values)
     return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
 
 
-@cache
-def _quantile(freedom: int) -> float:
-    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
+def critical_t(freedom: float, level: float = SIGNIFICANCE) -> float:
+    """Returns the value that |t| exceeds with the probability `level`."""
+    return -float(stdtrit(freedom, level / 2))

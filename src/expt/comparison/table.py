@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from expt.comparison.code import label_code
 from expt.comparison.notes import make_notes
 from expt.comparison.reading import BEST, ComparedRun
-from expt.comparison.variants import COSTS, Variant, is_larger_better, make_variant, mark_best
+from expt.comparison.replicates import DEFAULT_REPLICATES, check_replicates, variant_of
+from expt.comparison.variants import COSTS, Variant, is_larger_better, judge, make_variant
 from expt.comparison.varying import varying_parameters
 from expt.errors import UserError, hint
 
@@ -25,6 +26,8 @@ class Comparison:
         variants: In the order asked for.
         unfinished: The runs that are not FINISHED.
         num_runs: How many runs there are.
+        replicates: The keys by which the runs of a variant differ.
+        margin: The difference that is of no practical importance; None if none was given.
         notes: What a reader should know, a sentence each.
     """
 
@@ -35,6 +38,8 @@ class Comparison:
     variants: Sequence[Variant]
     unfinished: Sequence[ComparedRun]
     num_runs: int
+    replicates: Sequence[str] = DEFAULT_REPLICATES
+    margin: float | None = None
     notes: Sequence[str] = field(default_factory=tuple)
 
     @property
@@ -42,12 +47,43 @@ class Comparison:
         """The best variant."""
         return next((variant for variant in self.variants if variant.is_best), None)
 
+    @property
+    def measured(self) -> Sequence[Variant]:
+        """The variants that have the leading metric; all if there is none."""
+        return [v for v in self.variants if v.counted or self.leading is None]
+
+
+def measured_only(comparison: Comparison) -> Comparison:
+    """Leaves out the variants without the leading metric, and adds a note of how many they are."""
+    measured = comparison.measured
+    left_out = len(comparison.variants) - len(measured)
+    if not left_out:
+        return comparison
+    note = (
+        f"{left_out} more {'variant has' if left_out == 1 else 'variants have'} no finished run "
+        f"with {comparison.leading} and {'is' if left_out == 1 else 'are'} left out."
+    )
+    parameters = [
+        key
+        for key in comparison.parameters
+        if any(variant.params[key] != measured[0].params[key] for variant in measured)
+    ]
+    return replace(
+        comparison,
+        variants=measured,
+        parameters=parameters,
+        notes=[*comparison.notes, note],
+    )
+
 
 def compare(
     runs: Sequence[ComparedRun],
     leading: str | None = None,
     sort: str | None = None,
     notes: Sequence[str] = (),
+    *,
+    replicates: Sequence[str] = DEFAULT_REPLICATES,
+    margin: float | None = None,
 ) -> Comparison:
     """Compares runs.
 
@@ -58,29 +94,32 @@ def compare(
             if that is a loss and the runs have different losses, the first other metric.
         sort: A column to sort by: a metric, a parameter, or a cost; None is the leading metric.
         notes: What else a reader should know.
+        replicates: The keys by which the runs of a variant differ.
+        margin: The difference in the leading metric that is of no practical importance.
 
     Raises:
-        UserError: There is no such metric or column.
+        UserError: There is no such metric, column or key.
     """
     larger = frozenset(name for run in runs for name in run.larger_is_better)
     known = sorted({name for run in runs for name in run.metrics})
     if leading is not None and leading not in known:
         raise UserError(f"--metric {leading}: no run has this metric. {hint(leading, known)}")
+    check_replicates(runs, replicates)
     runs, on_code = label_code(runs)
     groups: dict[str, list[ComparedRun]] = {}
     for run in runs:
-        if run.variant:
-            groups.setdefault(run.variant, []).append(run)
-    parameters = varying_parameters(list(groups.values()))
+        if variant := variant_of(run, replicates):
+            groups.setdefault(variant, []).append(run)
+    parameters = varying_parameters(list(groups.values()), replicates)
     told = list[str]()
     if leading is None:
         leading, note = _default_leading(runs, known, parameters)
         told += [note] if note else []
-    variants = [make_variant(group, parameters, leading) for group in groups.values()]
+    variants = [make_variant(group, parameters, leading, replicates) for group in groups.values()]
     metrics = _order(known, leading)
-    mark_best(variants, leading, larger)
+    judge(variants, leading, larger, margin)
     variants = _sorted(variants, sort, leading, larger, parameters, known)
-    told += [*make_notes(runs, variants), *on_code, *notes]
+    told += [*make_notes(runs, variants, leading, replicates), *on_code, *notes]
     return Comparison(
         parameters=parameters,
         leading=leading,
@@ -89,6 +128,8 @@ def compare(
         variants=variants,
         unfinished=[run for run in runs if run.status != "FINISHED"],
         num_runs=len(runs),
+        replicates=tuple(replicates),
+        margin=margin,
         notes=told,
     )
 

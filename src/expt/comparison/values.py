@@ -51,11 +51,6 @@ def bytes_text(count: float) -> str:
     return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
-def params_text(params: Mapping[str, Any]) -> str:
-    """Returns some parameters in one line, such as `act=relu, loss=mse`."""
-    return ", ".join(f"{plain(key)}={as_text(value)}" for key, value in params.items())
-
-
 def to_json(value: Any) -> str:
     """Returns JSON that all readers take: what is not finite is null."""
     return json.dumps(_finite(value), indent=2, default=str, allow_nan=False)

@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 
 from expt.comparison.reading import ComparedRun
+from expt.comparison.replicates import DEFAULT_REPLICATES, FINGERPRINT
 from expt.comparison.values import as_text
 from expt.config.hashes import has_effect
 
 _SHOWN_THOUGH_WITHOUT_EFFECT = ("data.path",)  # what another one holds may well have
-_DATA = "data.fingerprint"
-_NO_PARAMETERS = ("seed", _DATA)
 
 
-def varying_parameters(groups: Sequence[Sequence[ComparedRun]]) -> list[str]:
+def varying_parameters(
+    groups: Sequence[Sequence[ComparedRun]], replicates: Sequence[str] = DEFAULT_REPLICATES
+) -> list[str]:
     """Returns the keys of the parameters that differ between variants.
 
     Left out is what may differ within a variant, so that it tells nothing, and what follows from
@@ -20,11 +21,14 @@ def varying_parameters(groups: Sequence[Sequence[ComparedRun]]) -> list[str]:
 
     Args:
         groups: The runs of each variant.
+        replicates: The keys by which the runs of a variant differ.
     """
     columns: dict[str, list[str | None]] = {}
     first = [group[0].params for group in groups]
     for key in dict.fromkeys(key for params in first for key in params):
-        if key in _NO_PARAMETERS or not (has_effect(key) or key in _SHOWN_THOUGH_WITHOUT_EFFECT):
+        if key in (*replicates, FINGERPRINT) or not (
+            has_effect(key) or key in _SHOWN_THOUGH_WITHOUT_EFFECT
+        ):
             continue
         values = [params.get(key) for params in first]
         if all(value == values[0] for value in values) and all(key in params for params in first):
@@ -39,8 +43,8 @@ def varying_parameters(groups: Sequence[Sequence[ComparedRun]]) -> list[str]:
         if key in overridden or not _follows(texts, columns.get(_group(key)))
     ]
     rows = {tuple(columns[key][index] for key in chosen) for index in range(len(groups))}
-    if len(rows) < len(groups) and len({params.get(_DATA) for params in first}) > 1:
-        chosen.append(_DATA)
+    if len(rows) < len(groups) and len({params.get(FINGERPRINT) for params in first}) > 1:
+        chosen.append(FINGERPRINT)
     return chosen
 
 

@@ -111,6 +111,11 @@ def _unknown(key: str, parent: Any, overrides: Sequence[str]) -> str:
     typed = {name.lstrip("+~"): value for name, _, value in (o.partition("=") for o in overrides)}
     given = f"={typed[key]}" if key in typed else ""
     known = f"{key}{given}: there is no key {last!r} {where}."
+    if key == "data.split" and "num_validation" in valid:
+        return (
+            f"{known} The test split is the official one of the data set; data.num_validation=… "
+            "says how many of its training examples are held out for validation."
+        )
     near = nearest(last, public) if prefix else None
     question = None if near else meant(key, typed.get(key), full_keys(parent))
     if question is not None:

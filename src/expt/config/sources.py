@@ -30,7 +30,7 @@ _TRAINING = "expt.job"  # it imports all that trains, but for what the config na
 # Modules of expt that change no number: they record, report, find and check. What they import is
 # not followed. The values of a config count by themselves.
 _WITHOUT_EFFECT = (
-    *("expt.errors", "expt.record", "expt.runs", "expt.signals", "expt.streams"),
+    *("expt.errors", "expt.phases", "expt.record", "expt.runs", "expt.signals", "expt.streams"),
     *("expt.changed_code", "expt.continuing", "expt.description"),
     *("expt.recorded_data", "expt.saveable", "expt.saved"),
     *("expt.config.compose", "expt.config.full_keys", "expt.config.groups", "expt.config.hashes"),

@@ -42,8 +42,9 @@ def crossentropy(
         label_smoothing: ε in t = (1 - ε) onehot(y) + ε / classes.
         class_weights: How much the examples of each class count in the mean over a batch or
             split, which is divided by the sum of the weights, as PyTorch and scikit-learn do:
-            only their ratios matter. With label smoothing, too, the weight is that of the
-            example's own class.
+            only their ratios matter. A config may say `balanced`, which becomes the weights of
+            the train split before the loss is made. With label smoothing, too, the weight is
+            that of the example's own class.
 
     Returns:
         Shape [batch], in nats; with class weights a pair of such, values and weights.
@@ -322,7 +323,7 @@ def _weighted(
     ):
         raise UserError(
             f"loss.class_weights={class_weights}: expected a list of {num_classes} positive "
-            "numbers, one for each class, or null."
+            "numbers, one for each class, balanced, or null."
         )
     return values, tf.gather(tf.constant(class_weights, values.dtype), targets)
 

@@ -2,42 +2,76 @@
 
 import logging
 import os
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from expt.record.recorder import Record, Scalars
+from expt.record.lines import Line, ThinnedLines, fitted, fitting_width
+from expt.record.recorder import Record, Recorder, Scalars
 from expt.record.run import Run, Status
 from expt.record.values import format_value
 
 _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_REFRESHES = 0.1
 _WIDE = 130  # columns that hold every number beside the bar
+BEST = "★"
+_DIGITS = 7  # columns of a number in a line, so that lines are aligned
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The length of a run, and the metrics that its lines show.
+
+    Attributes:
+        steps: Of the whole run.
+        epochs: Of the whole run.
+        evaluations: Of the whole run.
+        metrics: Shown ones, without their split.
+        monitor: The full name of the metric that decides which evaluation is the best.
+        gain: By how much a value of it is better than another one, or than None.
+        best: Its best value before a continued run; None for a new one.
+    """
+
+    steps: int
+    epochs: int
+    evaluations: int
+    metrics: Sequence[str]
+    monitor: str
+    gain: Callable[[float, float | None], float]
+    best: float | None = None
 
 
 class ConsoleRecorder:
-    """Shows epoch, steps a second, time left and the last values of some metrics."""
+    """Shows a bar with the last batch's values, and above it a line for each evaluation.
 
-    def __init__(
-        self, console: Console, total_steps: int, total_epochs: int, shown: Sequence[str]
-    ) -> None:
-        self._console, self._shown = console, shown
-        self._total_steps, self._total_epochs = total_steps, total_epochs
+    A run of hundreds of evaluations gets a line for one in so many, for new bests and for the
+    last; the log has all. On a terminal, lines show what fits into its width.
+    """
+
+    def __init__(self, console: Console, expected: Expected) -> None:
+        self._console, self._expected = console, expected
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._last: dict[str, float] = {}
+        self._means = _Means()
+        self._best = expected.best
+        self._lines = ThinnedLines(expected.evaluations)
         self._last_refresh = 0.0
 
     def open(self, run: Run) -> None:
-        """Says where the run goes and starts the display."""
+        """Prints where the run goes and starts the display."""
         place = os.path.relpath(run.directory)
-        begins = f", from step {run.record['resumed'][-1]['step']}" if run.is_resumed else ""
-        self._console.print(f"run {place}{begins}", highlight=False, soft_wrap=True)
+        begins = f", from step {run.record['resumed'][-1]['step']:,}" if run.is_resumed else ""
+        line = f"run {run.record['run_name']} in {place}{begins}"
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
         if skipped := run.record["data"]["skipped"]:
             self._console.print(f"{skipped} examples could not be read and are left out")
-        if self._console.is_terminal:
+        if self._console.is_interactive:
             self._progress = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=24 if self._is_wide() else 8),
@@ -46,53 +80,127 @@ class ConsoleRecorder:
                 console=self._console,
                 auto_refresh=False,
                 transient=True,
+                redirect_stderr=sys.stderr.isatty(),  # not what goes into a file
             )
-            self._task = self._progress.add_task("", total=self._total_steps, numbers="")
+            self._task = self._progress.add_task("", total=self._expected.steps, numbers="")
             self._progress.start()
 
     def write(self, record: Record) -> None:
-        """Takes note of scalars; shows them at most ten times a second, or an evaluation a line."""
+        """Shows scalars: those of steps at most ten times a second, an evaluation as a line."""
         if not isinstance(record, Scalars):
             return
         self._last |= record.last()
+        self._means.add(record)
         step, epoch = int(record.steps[-1]), int(record.epochs[-1])
-        where = f"epoch {epoch:>{len(str(self._total_epochs))}}/{self._total_epochs}"
-        if self._progress is not None and self._task is not None:
-            now = time.monotonic()
-            if now - self._last_refresh > _SECONDS_BETWEEN_REFRESHES:
-                self._last_refresh = now
-                self._progress.update(
-                    self._task,
-                    completed=step,
-                    description=where,
-                    numbers=_numbers(
-                        self._last, self._shown if self._is_wide() else self._shown[:1]
-                    ),
-                    refresh=True,
-                )
-        if "val/loss" in record.values:
-            padded = f"{step:>{len(str(self._total_steps))}}"
-            line = f"{where}  step {padded}  {_numbers(self._last, self._shown)}"
-            _log.info(line)
-            if self._progress is None:
-                self._console.print(line, highlight=False, soft_wrap=True)
-
-    def _is_wide(self) -> bool:
-        return self._console.width >= _WIDE
+        where = f"epoch {epoch:>{len(str(self._expected.epochs))}}/{self._expected.epochs}"
+        self._refresh(step, where)
+        if self._expected.monitor in record.values:
+            is_best = self._note_best(self._last[self._expected.monitor])
+            line = self._line(step, where, is_best)
+            self._means = _Means()
+            _log.info("%s", "  ".join(text for _, text in line))
+            self._print(self._lines.add(line, is_best))
 
     def close(self, status: Status) -> None:
         """Ends the display."""
         del status
+        self._print(self._lines.rest())
         if self._progress is not None:
             self._progress.stop()
 
+    def _note_best(self, value: float) -> bool:
+        is_best = self._expected.gain(value, self._best) > 0
+        if is_best:
+            self._best = value
+        return is_best
 
-def _numbers(values: Mapping[str, float], metrics: Sequence[str]) -> str:
-    shown = [
-        f"{name} {format_value(values[name])}"
-        for name in (f"{split}/{metric}" for split in ("train", "val") for metric in metrics)
-        if name in values
-    ]
-    if "perf/steps_per_s" in values:
-        shown.append(f"{values['perf/steps_per_s']:,.0f} steps/s")
-    return "  ".join(shown)
+    def _refresh(self, step: int, where: str) -> None:
+        now = time.monotonic()
+        is_due = now - self._last_refresh > _SECONDS_BETWEEN_REFRESHES
+        if self._progress is None or self._task is None or not is_due:
+            return
+        self._last_refresh = now
+        names = self._names(self._expected.metrics if self._is_wide() else ["loss"])
+        shown = [f"{name} {format_value(self._last[name])}" for name in names]
+        self._progress.update(
+            self._task,
+            completed=step,
+            description=where,
+            numbers="  ".join([*shown, *self._speed()]),
+            refresh=True,
+        )
+
+    def _line(self, step: int, where: str, is_best: bool) -> Line:
+        """Returns the parts of an evaluation's line, each with its rank; the last go first."""
+        line = [(0, where), (1, f"step {step:>{len(str(self._expected.steps))}}")]
+        for name in self._names(self._expected.metrics):
+            rank = 0 if name.startswith("val/") or name == "train/loss" else 2
+            value = format_value(self._last[name])
+            if name in self._means.counts:
+                line.append((rank, f"{name} mean {format_value(self._means[name]):<{_DIGITS}}"))
+                line.append((3, f"last {value:<{_DIGITS}}"))
+            else:
+                line.append((rank, f"{name} {value:<{_DIGITS}}"))
+        line += [(4, speed) for speed in self._speed()]
+        return [*line, (0, BEST)] if is_best else line
+
+    def _names(self, metrics: Sequence[str]) -> list[str]:
+        names = [f"{split}/{metric}" for split in ("train", "val") for metric in metrics]
+        return [name for name in names if name in self._last]
+
+    def _speed(self) -> list[str]:
+        speed = self._last.get("perf/steps_per_s")
+        return [] if speed is None else [f"{speed:,.0f} steps/s"]
+
+    def _print(self, lines: Sequence[Line]) -> None:
+        for line in lines:
+            text = fitted(line, fitting_width(self._console))
+            self._console.print(text, highlight=False, soft_wrap=True)
+
+    def _is_wide(self) -> bool:
+        return self._console.width >= _WIDE
+
+
+class ShownWhileClosing:
+    """A sink; what is shown while it is completed is a line such as `completing MLflow …`.
+
+    Args:
+        sink: The sink.
+        title: Its name for people.
+        show: Shows a text while a block lasts.
+    """
+
+    def __init__(
+        self, sink: Recorder, title: str, show: Callable[[str], AbstractContextManager[None]]
+    ) -> None:
+        self._sink, self._title, self._show = sink, title, show
+
+    def open(self, run: Run) -> None:
+        """Opens the sink."""
+        self._sink.open(run)
+
+    def write(self, record: Record) -> None:
+        """Hands the record on."""
+        self._sink.write(record)
+
+    def close(self, status: Status) -> None:
+        """Closes the sink."""
+        with self._show(f"completing {self._title}"):
+            self._sink.close(status)
+
+
+@dataclass
+class _Means:
+    """Means of training metrics over the steps since the last evaluation."""
+
+    sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, scalars: Scalars) -> None:
+        for name, values in scalars.values.items():
+            if name.startswith("train/"):
+                self.sums[name] = self.sums.get(name, 0.0) + float(values.sum(dtype=float))
+                self.counts[name] = self.counts.get(name, 0) + len(values)
+
+    def __getitem__(self, name: str) -> float:
+        return self.sums[name] / self.counts[name]

@@ -7,24 +7,31 @@ from typing import Any
 from expt.record.planned import given, read_entries
 from expt.record.run import Run
 
-_OF_ALL = ("seed", "data.batch_size", "optimizer.learning_rate", "loop.epochs")
+MISSING = "none"
+"""The value of a parameter that a run's parts don't have."""
+
+_OF_ALL = (
+    *("act", "data", "loss", "model", "optimizer", "schedule"),
+    *("seed", "data.batch_size", "optimizer.learning_rate", "loop.epochs"),
+)
 _NOT_SHOWN = ("name", "output_dir", "recorder")
 
 
 def hparams(run: Run) -> dict[str, bool | int | float | str]:
     """Returns the parameters of a run that are worth a column.
 
-    They are each group's option, the seed and what is changed most often; besides, what varies
-    in the run's sweep, or was given for a run that is in none. Parallel coordinates have no line
-    for a run that lacks a value, so a sweep's jobs have the same keys: what the parts of a job
-    don't have is empty.
+    They are the option of each group, the seed and what is changed most often, the same keys for
+    every run, and besides what varies in the run's sweep, or was given for a run that is in none.
+    Parallel coordinates have no line for a run that lacks a value, so a missing one is explicit.
     """
     own = given(run.record.get("overrides", ()))
     varied = _varied(run.directory)
-    keys = [*run.record.get("choices", ()), *_OF_ALL, *(own if varied is None else varied)]
+    keys = [*_OF_ALL, *run.record.get("choices", ()), *(own if varied is None else varied)]
     values = {**own, **run.params}
     return {
-        key: _plain(values.get(key, "")) for key in dict.fromkeys(keys) if key not in _NOT_SHOWN
+        key: _plain(values.get(key, MISSING))
+        for key in dict.fromkeys(keys)
+        if key not in _NOT_SHOWN
     }
 
 
@@ -39,5 +46,7 @@ def _varied(directory: Path) -> Iterable[str] | None:
 
 
 def _plain(value: Any) -> bool | int | float | str:
-    """Lists and None as text: HParams take neither."""
+    """Lists and None as text, as the command line takes them: HParams take neither."""
+    if value is None:
+        return "null"
     return value if isinstance(value, bool | int | float | str) else str(value)

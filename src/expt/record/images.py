@@ -78,8 +78,8 @@ def _of_reconstruction(
     if dataset.has_images:
         inputs, shown = _as_pixels(dataset, inputs), _as_pixels(dataset, shown)
         return {"reconstructions": partial(grids.reconstruction_grid, inputs, shown)}
-    flat = [array.reshape(len(array), -1) for array in (inputs, shown)]
-    draw = partial(predicted_against_true, *flat, dataset.feature_names)
+    given, made = (array.reshape(len(array), -1) for array in (inputs, shown))
+    draw = partial(predicted_against_true, given, made, dataset.feature_names)
     return {"predicted_against_true": draw}
 
 

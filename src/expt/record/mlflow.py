@@ -60,7 +60,7 @@ def make_sweep_follower(listener: Listener) -> CopyFollower:
 
 
 def log_evaluation(run: FoundRun, name: str, step: int, values: Mapping[str, float]) -> bool:
-    """Adds the metrics of a later evaluation to a run, as `evaluate/NAME/METRIC`.
+    """Adds the metrics of a later evaluation to a run, as `with/NAME/METRIC`.
 
     Args:
         run: The one that was evaluated.
@@ -89,8 +89,10 @@ def log_evaluation(run: FoundRun, name: str, step: int, values: Mapping[str, flo
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
+    from expt.record.mlflow_values import EVALUATION
+
     now = int(time.time() * 1000)
-    metrics = [Metric(f"evaluate/{name}/{key}", v, now, step) for key, v in values.items()]
+    metrics = [Metric(f"{EVALUATION}/{name}/{key}", v, now, step) for key, v in values.items()]
     try:
         client = MlflowClient(store_uri(output_dir))
         if is_deleted(client.get_run(place["run_id"])):

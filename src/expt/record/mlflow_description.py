@@ -1,4 +1,4 @@
-"""What a run in an MLflow store tells besides numbers: params, tags, texts and the data."""
+"""The description of a run in an MLflow store: params, tags, texts and the data."""
 
 import hashlib
 import json
@@ -13,8 +13,12 @@ from expt.record.layers import LAYERS_FILE
 from expt.record.run import Run
 from expt.record.secrets import redacted, redacted_values
 
-_PARAMS_A_REQUEST = 100
-_PARAM_LENGTH = 6_000
+_A_REQUEST = 100  # params or tags
+_PARAM_LENGTH, _TAG_LENGTH = 6_000, 8_000
+_PLAIN_GROUPS = ("loop", "recorder")  # they have no parts to choose from
+_ALWAYS_SHOWN = ("seed", "optimizer.learning_rate")
+_CONFIG = "mlflow.expt."  # MLflow's pages show no tags that begin with mlflow.
+_UNFOLDED = {"mlflow.runType": "evaluation"}
 _TEXT_FILES = (LAYERS_FILE, "git.diff")
 _TAG = "expt.described"
 
@@ -28,33 +32,54 @@ def describe(client: MlflowClient, stored: Any, run: Run, busy: Callable[[], Non
         run: What is known.
         busy: Called before each request.
     """
-    params = {
-        key: str(value)[:_PARAM_LENGTH] for key, value in redacted_values(dict(run.params)).items()
-    }
-    tags, texts = redacted_values(_tags(run)), _texts(run)
+    values = {key: str(value) for key, value in redacted_values(dict(run.params)).items()}
+    params = {key: values[key][:_PARAM_LENGTH] for key in _shown(run)}
+    searched = {f"{_CONFIG}{key}": value[:_TAG_LENGTH] for key, value in values.items()}
+    tags, texts = redacted_values(_tags(run)) | searched, _texts(run)
     described = digest([params, tags, texts])
     if stored.data.tags.get(_TAG) == described:
         return
     run_id, known = stored.info.run_id, stored.data.params
     new = [Param(key, value) for key, value in params.items() if key not in known]
-    for start in range(0, len(new), _PARAMS_A_REQUEST):
+    for start in range(0, len(new), _A_REQUEST):
         busy()
-        client.log_batch(run_id, params=new[start : start + _PARAMS_A_REQUEST])
+        client.log_batch(run_id, params=new[start : start + _A_REQUEST])
     for name, text in texts.items():
         busy()
         client.log_text(run_id, text, name)
     busy()
     client.log_inputs(run_id, datasets=[_dataset(run.record["data"])])
-    # A param can't be changed; what a resumed run was given anew stands beside it.
-    anew = {f"resumed.{key}": v for key, v in params.items() if known.get(key, v) != v}
-    tags |= {**anew, _TAG: described}
-    busy()
-    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    # A param can't be changed; the new value of a resumed run is a tag beside it.
+    changed = {f"resumed.{k}": v for k, v in values.items() if k in known and differs(known[k], v)}
+    # The last one says that all are there.
+    written = [RunTag(key, value) for key, value in {**tags, **changed, _TAG: described}.items()]
+    for start in range(0, len(written), _A_REQUEST):
+        busy()
+        client.log_batch(run_id, tags=written[start : start + _A_REQUEST])
+
+
+def differs(stored: str, value: str) -> bool:
+    """Whether a param in a store is another value, and not the same one, cut to fit."""
+    return stored != value[:_PARAM_LENGTH]
 
 
 def digest(values: Any) -> str:
     """Returns a hash of plain values."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _shown(run: Run) -> list[str]:
+    """Returns the keys of the params: the options, and what differs from the defaults or varies.
+
+    The pages of MLflow show all params of a run beside each image. The other values are tags that
+    can be searched for.
+    """
+    distinctive = run.record.get("distinctive")
+    if distinctive is None:  # an older run
+        return list(run.params)
+    options = [group for group in run.record.get("choices", ()) if group not in _PLAIN_GROUPS]
+    keys = dict.fromkeys([*options, *distinctive, *_ALWAYS_SHOWN])
+    return [key for key in keys if key in run.params]
 
 
 def _texts(run: Run) -> dict[str, str]:
@@ -83,6 +108,9 @@ def _tags(run: Run) -> dict[str, str]:
         "code": (record.get("code") or {}).get("hash"),
         "resumed.code": _code_changes(record),
         **{f"version.{name}": version for name, version in record["versions"].items()},
+        # MLflow's list of runs opens with those of this type unfolded below their parent, so that
+        # the list, and its charts, show a sweep's jobs and not the sweep alone.
+        **(_UNFOLDED if record.get("sweep") else {}),
     }
     return {key: str(value) for key, value in tags.items() if value is not None}
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -35,12 +34,12 @@ from expt.record.mlflow_sweep import (
     copied_tag,
     find_sweep,
 )
+from expt.record.mlflow_values import final_values, identity, metric_name, outdated
 from expt.record.run import Run, Status
 
 _log = logging.getLogger(__name__)
 _METRICS_A_REQUEST = 1_000
 _MODEL_FILE = "model.keras"
-_LARGEST = 1.7976931348623157e308  # what MLflow makes of infinity
 _READING_SPEED = 1e6  # bytes of a journal a second that a store compares at least
 
 
@@ -119,6 +118,7 @@ class MLflowRun:
             self._client.update_run(self._run_id, status=Status.RUNNING)
         self._position = 0
         self._present: Counter[tuple[str, int, float | None]] = Counter()
+        self._latest: dict[str, Metric] = {}
         self._images = MLflowImages(self._client, run, self._run_id)
         if found:
             self._compare()
@@ -139,7 +139,7 @@ class MLflowRun:
         self.added.images += self._images.send(self._busy)
 
     def finish(self) -> None:
-        """Sends what a run has at its end: the best model, and how it ended.
+        """Sends what a run has at its end: the best model and its values, and how it ended.
 
         A killed run may be resumed and find a better model; its model waits for that.
         """
@@ -147,11 +147,13 @@ class MLflowRun:
         self.added.images += self._images.send(self._busy, is_last=True)
         if record["status"] != Status.KILLED:
             self._send_model()
+        moment = int(record["ended"] * 1000)
+        self._send([*outdated(final_values(record), self._latest.values(), moment)])
         self._busy()
         for double in self._named_alike():
             if double.info.run_id != self._run_id and not double.data.metrics:
                 self._client.delete_run(double.info.run_id)
-        closed = (str(record["status"]), int(record["ended"] * 1000))
+        closed = (str(record["status"]), moment)
         if closed != self._closed:
             self._client.set_terminated(self._run_id, *closed)
             self._closed, self.added.status = closed, closed[0]
@@ -222,18 +224,24 @@ class MLflowRun:
         for key in self._stored.data.metrics:
             self._busy(size / _READING_SPEED)
             for metric in self._client.get_metric_history(self._run_id, key):
-                self._present[_identity(metric)] += 1
+                self._present[identity(metric)] += 1
+                self._note_latest(metric)
         self._busy()
         self._images.compare(self._stored)
+
+    def _note_latest(self, metric: Metric) -> None:
+        known = self._latest.get(metric.key)
+        if known is None or (known.step, known.timestamp) < (metric.step, metric.timestamp):
+            self._latest[metric.key] = metric
 
     def _lacking(self, record: Mapping[str, Any]) -> Iterator[Metric]:
         """Yields the values of a line of the journal that the store does not hold."""
         stamp, step = int(record["time"] * 1000), record["step"]
         for key, value in record.items():
             if "/" in key:
-                metric = Metric(key, value, stamp, step)
-                if self._present[identity := _identity(metric)]:
-                    self._present[identity] -= 1
+                metric = Metric(metric_name(key), value, stamp, step)
+                if self._present[same := identity(metric)]:
+                    self._present[same] -= 1
                 else:
                     yield metric
 
@@ -256,10 +264,3 @@ class MLflowRun:
             self._client, self._stored, file, content_hash, self._run.record, self._busy
         )
         self._client.set_tag(self._run_id, MODEL_TAG, content_hash)
-
-
-def _identity(metric: Metric) -> tuple[str, int, float | None]:
-    """What makes a value the same one, as a store returns it: not a number is None."""
-    if math.isnan(metric.value):
-        return metric.key, metric.step, None
-    return metric.key, metric.step, max(-_LARGEST, min(metric.value, _LARGEST))

@@ -19,6 +19,8 @@ DELETED = "was deleted in MLflow"
 """In the message of an error that `expt.sync --restore` undoes."""
 
 _DATABASE = "mlflow.db"
+_KIND = "mlflow.experimentKind"
+_TRAINING = "custom_model_development"  # else MLflow takes an experiment for one of GenAI
 _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 # A call to a server that is down or hangs ends within seconds; a user's own values are kept.
 _ENVIRONMENT = {
@@ -30,6 +32,7 @@ _ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
+_SECONDS_OF_A_DATABASE = 10.0  # on a busy machine, or when another process writes
 _TRIES_TO_OPEN = 3  # MLflow's 10 take 100 seconds to tell of a database that can't be opened
 
 
@@ -147,7 +150,7 @@ def repair_store(output_dir: Path) -> list[str]:
 
 
 def find_experiment(client: Any, name: str, output_dir: Path, *, restore: bool = False) -> str:
-    """Finds or creates an experiment; a server keeps artifacts where it likes.
+    """Finds or creates an experiment of model training; a server keeps artifacts where it likes.
 
     Args:
         client: Of the store.
@@ -161,11 +164,14 @@ def find_experiment(client: Any, name: str, output_dir: Path, *, restore: bool =
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         place = artifacts_uri(output_dir) if is_embedded(output_dir) else None
-        return str(client.create_experiment(name, artifact_location=place))
+        tags = {_KIND: _TRAINING}
+        return str(client.create_experiment(name, artifact_location=place, tags=tags))
     if is_deleted(experiment):
         if not restore:
             raise DeletedError(f"the experiment {name!r}")
         client.restore_experiment(experiment.experiment_id)
+    if _KIND not in experiment.tags:
+        client.set_experiment_tag(experiment.experiment_id, _KIND, _TRAINING)
     return str(experiment.experiment_id)
 
 
@@ -192,5 +198,6 @@ def seconds_to_open(output_dir: Path) -> float:
 
 
 def request_seconds() -> float:
-    """Returns how long a request may take; a user's own limit counts."""
-    return float(os.environ[_TIMEOUT])
+    """Returns how long a request may take; of a server, a user's own limit counts."""
+    is_server = os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http")
+    return float(os.environ[_TIMEOUT]) if is_server else _SECONDS_OF_A_DATABASE

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from filelock import FileLock
-from mlflow.entities import ViewType
+from mlflow.entities import Param, RunTag, ViewType
 
 from expt.record.mlflow_store import (
     LOCK,
@@ -16,8 +16,10 @@ from expt.record.mlflow_store import (
     restore_run,
     seconds_to_open,
 )
+from expt.record.mlflow_values import outdated, shortest
 from expt.record.planned import NOTE, SUMMARY
-from expt.record.run import Run
+from expt.record.run import Run, Status
+from expt.record.secrets import redacted_values
 
 ID_TAG = "expt.id"
 """The tag by which a run is found again."""
@@ -37,8 +39,8 @@ class MLflowSweep:
 
         Args:
             run: The sweep as if it were a run: its record has its `id`, `name`, `started` and
-                `number_of_jobs`, and in the end `status` and `ended`; its directory may have a
-                summary by then. It is told the ids of its run and of the experiment.
+                `number_of_jobs`, and in the end `status`, `ended` and `results`; its directory
+                may have a summary by then. It gets the ids of its run and of the experiment.
             busy: Called before a request with how many seconds it may take.
             restore: Whether to restore its run or experiment if that was deleted in the store.
 
@@ -70,7 +72,7 @@ class MLflowSweep:
         """Nothing: there is news only at the end."""
 
     def finish(self) -> None:
-        """Adds the summary, if there is one, and how the sweep ended."""
+        """Adds the summary, if there is one, the results, and how the sweep ended."""
         folder, record = self._run.directory / SUMMARY, self._run.record
         for file in sorted(file for file in folder.rglob("*") if file.is_file()):
             place = (SUMMARY / file.relative_to(folder)).parent
@@ -80,9 +82,39 @@ class MLflowSweep:
             text = (folder / NOTE).read_text(encoding="utf-8")
             is_short = len(text) <= _NOTE_LENGTH
             self._set_tag(_NOTE_TAG, text if is_short else f"See {SUMMARY / NOTE}.")
-        self._busy()
         ended = int(record["ended"] * 1000)
+        self._log_results(record.get("results") or {}, ended)
+        self._busy()
         self._client.set_terminated(self._run_id, str(record["status"]), ended)
+
+    def _log_results(self, results: Mapping[str, Any], moment: int) -> None:
+        """Logs the results unless they are there.
+
+        A killed sweep may be resumed and have another best job, and a param can't be changed: its
+        params wait. Those of a sweep whose failed jobs were trained again become tags.
+        """
+        self._busy()
+        data = self._client.get_run(self._run_id).data
+        stored = [
+            metric
+            for key in results.get("metrics", {}).keys() & data.metrics.keys()
+            for metric in self._client.get_metric_history(self._run_id, key)
+        ]
+        stored.sort(key=lambda metric: (metric.step, metric.timestamp))
+        values = {key: shortest(value) for key, value in results.get("metrics", {}).items()}
+        metrics = [*outdated(values, stored, moment)]
+        params = {k: str(v) for k, v in redacted_values(results.get("params", {})).items()}
+        if self._run.record["status"] == Status.KILLED:
+            params = {}
+        new = [Param(k, v) for k, v in params.items() if k not in data.params]
+        changed = [
+            RunTag(f"resumed.{key}", value)
+            for key, value in params.items()
+            if data.params.get(key, value) != value
+        ]
+        if metrics or new or changed:
+            self._busy()
+            self._client.log_batch(self._run_id, metrics=metrics, params=new, tags=changed)
 
     def _set_tag(self, key: str, value: str) -> None:
         self._busy()

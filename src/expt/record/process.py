@@ -22,7 +22,7 @@ from expt.record.secrets import install_log_redaction
 _log = logging.getLogger(__name__)
 _SECONDS_TO_START = 60.0
 _SECONDS_WITHOUT_A_SIGN = 5.0
-_SECONDS_WHEN_KILLED = 3.0
+_SECONDS_WHEN_FAILING = 3.0  # of a run that was stopped
 _SECONDS_BETWEEN_LOOKS = 1.0
 _NICENESS = 5  # training comes first
 
@@ -58,7 +58,8 @@ class SeparateProcess:
 
     The child starts at once, so that its imports happen while this process does other things, and
     serves any number of runs. Nothing waits for it but `close`, which does as long as the child
-    shows signs of life; a child that shows none is killed, and the next run gets a new one. It
+    shows signs of life; a child that shows none is killed, and the next run gets a new one. So is
+    one that has reported a failure by the time its run is stopped, after a few seconds. The child
     keeps nothing that the run's files don't have.
 
     Args:
@@ -68,6 +69,9 @@ class SeparateProcess:
             run and what failed.
         prepare: Is called in the child at once; pickle must find it by name.
     """
+
+    limits_closing = True
+    """Whoever closes this recorder can wait until that is done: it takes no longer than it must."""
 
     def __init__(
         self,
@@ -93,7 +97,8 @@ class SeparateProcess:
     def close(self, status: Status) -> None:
         """Waits until the child has taken the rest, or for a few seconds if it can't."""
         self._child.end(self._run)
-        longest = _SECONDS_WHEN_KILLED if status is Status.KILLED else inf
+        is_hopeless = status is Status.KILLED and self._child.is_failing(self._run)
+        longest = _SECONDS_WHEN_FAILING if is_hopeless else inf
         failure = self._child.wait(self._run, longest)
         if failure is not None:
             remedy = self._remedy(self._run, failure)
@@ -109,6 +114,7 @@ class _Followed:
     """A run that a child follows, and how that ended."""
 
     run: Run
+    is_failing: bool = False
     is_done: threading.Event = field(default_factory=threading.Event)
     failure: str | None = None
 
@@ -152,6 +158,10 @@ class FollowingProcess:
     def end(self, run: Run) -> None:
         """Lets it take the rest of a run whose record tells now how it ended."""
         self._send(("close", str(run.directory), run.record))
+
+    def is_failing(self, run: Run) -> bool:
+        """Whether the last report on a run was a warning: what follows it does not succeed now."""
+        return self._followed[str(run.directory)].is_failing
 
     def is_done(self, run: Run) -> bool:
         """Whether all of an ended run is recorded, or it is known why it is not."""
@@ -198,6 +208,7 @@ class FollowingProcess:
                     self._deadline = time.monotonic() + value
                 elif kind == "tell":
                     level, text = value
+                    self._followed[key].is_failing = level >= logging.WARNING
                     _log.log(level, "%s: %s", self._name, text)
                 elif kind == "update":
                     self._update(self._followed[key].run, value)

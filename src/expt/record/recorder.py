@@ -165,7 +165,8 @@ class Background:
 
     A sink that raises is reported once and gets nothing more of that run; the journal still has
     everything. One sink serves run after run. One that is still busy seconds after its run was
-    killed is left to the end of the process.
+    killed is left to the end of the process, unless its `limits_closing` says that it ends by
+    itself as soon as there is nothing to wait for.
     """
 
     def __init__(self, name: str, sink: Recorder) -> None:
@@ -188,7 +189,8 @@ class Background:
     def close(self, status: Status) -> None:
         """Waits until the sink has written everything and is closed; a few seconds if KILLED."""
         self._calls.put(functools.partial(self._sink.close, status))
-        if not self.drain(_KILLED_SECONDS if status == Status.KILLED else None):
+        is_limited = status == Status.KILLED and not getattr(self._sink, "limits_closing", False)
+        if not self.drain(_KILLED_SECONDS if is_limited else None):
             self._is_late = True
             _log.warning(
                 "%s: still busy %g s after the run was stopped; it may lack the last records. "

@@ -107,7 +107,8 @@ def _ticks(low: float, high: float, size: int) -> tuple[NDArray[np.float64], lis
     """Returns as many round values as have room for their labels, and the labels."""
     for most in range(6, 2, -1):
         step = _round_step((high - low) / most)
-        ticks = np.arange(math.ceil(low / step), math.floor(high / step) + 1) * step
+        numbers = np.arange(math.ceil(low / step), math.floor(high / step) + 1)
+        ticks = numbers.astype(np.float64) * step
         labels = [_label(value, step) for value in ticks]
         if max(map(width_of, labels)) + 2 * _GAP <= size * step / (high - low):
             break

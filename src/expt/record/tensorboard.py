@@ -4,6 +4,7 @@ import os
 import platform
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,14 @@ from expt.record.recorder import PARTIAL, Image, Record, Scalars
 from expt.record.replay import read_images, read_scalars
 from expt.record.run import Run, Status
 
-_SPLITS = ("train", "val", "test")
+_TRAINING, _VALIDATION = "train", "val"
+_FOLDERS = (_TRAINING, _VALIDATION)
+_FORMER_FOLDERS = ("", "test")
+"""Where earlier versions had event files too: the run's directory and a run of the test split."""
+
+BEST = "summary/"
+"""The prefix of tags that hold best values, so that cards of curves come first."""
+
 _EVENTS = "events.out.tfevents."
 _HIDDEN = f"{PARTIAL}events."  # TensorBoard reads any file with "tfevents" in its name
 
@@ -28,8 +36,9 @@ _HIDDEN = f"{PARTIAL}events."  # TensorBoard reads any file with "tfevents" in i
 class TensorBoardRecorder:
     """Writes scalars, images, the config as text, and HParams.
 
-    A split is a subfolder of the run's directory with tags that lack the split's name, so that
-    train and validation share a chart; all else stands in the run's directory itself.
+    A run is two runs of TensorBoard, its subfolders `train` and `val`: tags in them that both
+    have lack the split's name, such as `loss`, so that they share a card. Everything but the
+    training metrics is in `val`, under its full name, since TensorBoard enables 40 runs at most.
     """
 
     _run: Run
@@ -69,15 +78,16 @@ class TensorBoardRecorder:
             Status.FAILED: api_pb2.STATUS_FAILURE,
         }.get(status, api_pb2.STATUS_UNKNOWN)
         end = _as_summary(session_end_pb(outcome))
-        self._file("").write(Event(wall_time=time.time(), summary=end))
+        self._file(_VALIDATION).write(Event(wall_time=time.time(), summary=end))
         for file in self._files.values():
             file.close()
 
     def _write_best(self) -> None:
-        """Writes a point a metric: HParams show the last one of each tag."""
+        """Writes one point per metric: HParams show the last one of each tag."""
         best = self._run.record.get("best")
         if best is not None:
-            values = {f"best/{name}": value for name, value in best.items() if "/" in name}
+            names = ("step", *(name for name in best if "/" in name))
+            values = {f"{BEST}best/{name}": best[name] for name in names}
             self._write_scalars(Scalars.single(best["step"], 0, values))
 
     def _file(self, folder: str) -> "_EventFile":
@@ -89,17 +99,17 @@ class TensorBoardRecorder:
         # Not above: it imports TensorFlow, and recorders are made before that is started.
         from tensorboard.plugins.hparams.api import hparams_pb
 
-        run, root = self._run, self._file("")
-        # Two sweeps may have jobs of one name, and runs of one name would share a row.
-        name = f"{run.directory.name} ({run.directory.parent.name})"
+        run, file = self._run, self._file(_VALIDATION)
+        # Names are unique within an experiment; trials of one id would share a row.
+        name = f"{run.record['name']}/{run.record['run_name']}"
         texts = (
             hparams_pb(hparams(run), trial_id=name),
             text_pb("config", _as_markdown(run.config)),
             text_pb("layers", read_layers(run.directory)),
         )
         for text in texts:
-            root.write(Event(wall_time=time.time(), summary=_as_summary(text)))
-        root.flush()
+            file.write(Event(wall_time=time.time(), summary=_as_summary(text)))
+        file.flush()
 
     def _rebuild(self) -> None:
         """Writes event files out of TensorBoard's sight, and lets them replace those there are.
@@ -115,16 +125,18 @@ class TensorBoardRecorder:
             self._rebuilt_images.add((image.name, image.step))
         for file in self._files.values():
             file.flush()
-        for folder in ("", *_SPLITS):
+        for folder in (*_FOLDERS, *_FORMER_FOLDERS):
             for path in (directory / folder).glob(f"{_EVENTS}*"):
                 path.unlink()
+        with suppress(OSError):  # it holds something else, or is not there
+            (directory / "test").rmdir()
         for file in self._files.values():
             file.show()
         self._is_rebuilding = False
         self._discard_hidden()
 
     def _discard_hidden(self) -> None:
-        for folder in ("", *_SPLITS):
+        for folder in (*_FOLDERS, *_FORMER_FOLDERS):
             for path in (self._run.directory / folder).glob(f"{_HIDDEN}*"):
                 path.unlink()
 
@@ -136,18 +148,34 @@ class TensorBoardRecorder:
             self._write_image(record)
 
     def _write_image(self, record: Image) -> None:
-        folder, tag = _place(record.name)
+        # As the PNG file is called, which puts cards of curves before those of images.
+        tag = record.name.replace("/", "_")
         height, width = record.pixels().shape[:2]
         image = Summary.Image(
             height=height, width=width, colorspace=3, encoded_image_string=record.png()
         )
         summary = Summary(value=[Summary.Value(tag=tag, image=image)])
-        self._file(folder).write(Event(wall_time=record.time, step=record.step, summary=summary))
+        event = Event(wall_time=record.time, step=record.step, summary=summary)
+        self._file(_VALIDATION).write(event)
+
+    def _place(self, name: str) -> tuple[str, str]:
+        """Returns the folder of a metric, and its tag there.
+
+        What only training has, such as `train/learning_rate`, keeps its full name: a card of its
+        own among those of losses and metrics would hide some of these.
+        """
+        split, _, tag = name.partition("/")
+        if split == _VALIDATION:
+            return _VALIDATION, tag
+        if split != _TRAINING:
+            return _VALIDATION, name
+        is_shared = tag.endswith("loss") or tag in self._run.config.get("metric", ())
+        return _TRAINING, tag if is_shared else name
 
     def _write_scalars(self, scalars: Scalars) -> None:
         by_folder: dict[str, dict[str, list[float]]] = {}
         for name, column in scalars.values.items():
-            folder, tag = _place(name)
+            folder, tag = self._place(name)
             by_folder.setdefault(folder, {})[tag] = column.tolist()
         for folder, columns in by_folder.items():
             file = self._file(folder)
@@ -188,11 +216,6 @@ class _EventFile:
 
     def close(self) -> None:
         self._writer.close()
-
-
-def _place(name: str) -> tuple[str, str]:
-    split, _, tag = name.partition("/")
-    return (split, tag) if split in _SPLITS else ("", name)
 
 
 def _as_summary(summary: Any) -> Summary:

@@ -22,6 +22,7 @@ _PREFIX = f"{BEST}/"  # what the metrics of the kept model begin with in compari
 _LOSS = "loss"
 _MOST_NAMED = 5  # data sets in a message
 _KINDS: Mapping[str, Any] = {
+    "status": str,
     **dict.fromkeys(("best", "params", "choices"), (None, dict)),
     "larger_is_better": (None, [str]),
     "watched": (None, str),

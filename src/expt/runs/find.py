@@ -72,6 +72,7 @@ _OF_USED: Mapping[str, Any] = {
             "link": (None, {"softmax", "sigmoid", "softplus"}),
         },
     ),
+    "class_weights": (None, [float]),
     "parameters": int,
     "versions": dict,
     "git": (None, dict),

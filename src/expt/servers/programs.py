@@ -11,10 +11,10 @@ _SECONDS_BETWEEN_RELOADS = "5"
 _LOCAL_NAMES = ("localhost", "localhost:*", "127.0.0.1", "127.0.0.1:*", "[[]::1]", "[[]::1]:*")
 
 
-def make_tensorboard(output_dir: Path, host: str, port: int) -> Program:
-    """Makes TensorBoard with all steps and pictures of all runs."""
+def make_tensorboard(folder: Path, host: str, port: int) -> Program:
+    """Makes TensorBoard with all steps and images of the runs in a folder."""
     options = {
-        "--logdir": str(output_dir),
+        "--logdir": str(folder),
         "--host": host,
         "--port": str(port),
         # Its documents say 0 for all, but TensorBoard 2.21 shows none then.
@@ -23,7 +23,7 @@ def make_tensorboard(output_dir: Path, host: str, port: int) -> Program:
     }
     return Program(
         name="TensorBoard",
-        module="tensorboard.main",
+        module="expt.servers.board",
         arguments=_flat(options),
         host=host,
         port=port,

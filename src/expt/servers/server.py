@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -18,6 +18,7 @@ _SECONDS_TO_START = 120.0
 _SECONDS_TO_STOP = 5.0
 _SECONDS_TO_ANSWER = 5.0
 _SECONDS_BETWEEN_LOOKS = 0.2
+_SECONDS_BETWEEN_REFRESHES = 3.0
 _LAST_LINES, _LAST_BYTES = 20, 10_000
 
 
@@ -86,14 +87,21 @@ class Servers:
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
         self._check()  # an answer may have come from another server on its port
 
-    def wait(self) -> None:
+    def wait(self, refresh: Callable[[], None]) -> None:
         """Waits until one has ended.
+
+        Args:
+            refresh: Called every few seconds.
 
         Raises:
             RunError: It has.
         """
+        refreshed = time.monotonic()
         while True:
             self._check()
+            if time.monotonic() - refreshed > _SECONDS_BETWEEN_REFRESHES:
+                refresh()
+                refreshed = time.monotonic()
             time.sleep(_SECONDS_BETWEEN_LOOKS)
 
     def _check(self) -> None:

@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from expt.errors import RunError, UserError
+from expt.phases import Phases
 from expt.signals import deferred_signals
 from expt.sweep import worker
 from expt.sweep.plan import Plan, PlannedJob
-from expt.sweep.workers import Ended, Workers
+from expt.sweep.workers import Began, Ended, Workers
 
 _TICK = 0.2  # seconds
 
 
-def check_kinds(plan: Plan, kinds: Mapping[int, str], workers: Workers) -> float:
+def check_kinds(plan: Plan, kinds: Mapping[int, str], workers: Workers, phases: Phases) -> float:
     """Takes one batch through each distinct kind of job.
 
     Args:
@@ -21,6 +22,7 @@ def check_kinds(plan: Plan, kinds: Mapping[int, str], workers: Workers) -> float
         kinds: The variant hash of each job, by its number: those that differ by their seed alone
             are of a kind.
         workers: Free ones.
+        phases: Show how many have been checked.
 
     Returns:
         About how many seconds a job takes, from one job of each size.
@@ -40,12 +42,16 @@ def check_kinds(plan: Plan, kinds: Mapping[int, str], workers: Workers) -> float
         threads = job.config["loop"]["threads"]
         workers.submit(number, worker.check, job, is_measured, code, threads=threads)
     checked: dict[int, worker.Checked] = {}
-    with deferred_signals() as interruption:
+    starting = f"starting TensorFlow in {workers.number} workers"
+    with phases(starting, at_once=True), deferred_signals() as interruption:
         while len(checked) < len(numbers):
             interruption.check()
             event = workers.next(_TICK)
+            if isinstance(event, Began) and not checked:
+                phases.begin(f"checking {len(numbers)} kinds of jobs")
             if isinstance(event, Ended):
                 checked[event.number] = event.value or worker.Checked(event.death, is_users=False)
+                phases.update(f"checking {len(numbers)} kinds of jobs: {len(checked)} checked")
     _refuse([(plan.jobs[number], checked[number]) for number in numbers])
     # Jobs of one kind may differ in what changes no number, such as a path or what is saved.
     measured = {

@@ -13,6 +13,7 @@ from rich.console import Console
 from expt.assembly import DataLoader
 from expt.errors import RunError, Terminated
 from expt.launch import log_to
+from expt.phases import Phases, command_phases, lap_seconds
 from expt.record.environment import process
 from expt.record.mlflow import restoring
 from expt.record.mlflow_store import DELETED
@@ -102,6 +103,7 @@ def conduct(
         Terminated: SIGTERM; likewise.
     """
     log_to(plan.directory / _LOG_FILE)
+    command_phases().start_log()
     with deferred_signals() as interruption:
         view = View(plan, console, workers.number, seconds)
         conductor = _Conductor(plan, limits, workers, view)
@@ -143,23 +145,25 @@ class _Conductor:
         if self._disk_error is not None:
             where = shlex.quote(os.path.relpath(plan.directory))
             raise RunError(
-                f"{self._disk_error} No more jobs were begun; make space, and "
-                f"python -m expt.resume {where} goes on."
+                f"{self._disk_error} No more jobs were begun. Free some space, then continue "
+                f"with: python -m expt.resume {where}"
             )
         if plan.count(*ENDED_WELL) == len(plan.jobs):
             self._status = Status.FINISHED
 
     def close(self, console: Console) -> None:
         """Completes MLflow's copies, and shows what came out."""
+        phases = Phases(console)
         self._view.stop()
         self._workers.close()
         plan, is_shown = self._plan, self._status is not Status.KILLED and not self._disk_error
         self._update(status=self._status, ended=time.time())
         if is_shown:
-            show_comparison(plan, console)
-        failure = self._following.finish()
+            show_comparison(plan, phases)
+        with phases("completing MLflow"):
+            failure = self._following.finish()
         self._update(is_complete=failure is None)
-        print_outcome(plan, console)
+        print_outcome(plan, console, lap_seconds())
         if failure is not None:
             where = shlex.quote(os.path.relpath(plan.directory))
             way = f"To complete it: python -m expt.resume {where}"

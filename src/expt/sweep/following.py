@@ -13,6 +13,7 @@ from expt.record.run import Run, Status
 from expt.record.secrets import redacted_values
 from expt.runs.life import is_alive
 from expt.sweep.plan import Plan, PlannedJob
+from expt.sweep.results import results
 
 _log = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ class Following:
         if self._process is None:
             return None
         self._sweep.record |= {key: self._plan.facts[key] for key in ("status", "ended")}
+        self._sweep.record["results"] = results(self._plan)
         if self._process.has_ended:
             self._start().follow(self._sweep, make_sweep_follower)
         self._process.end(self._sweep)
@@ -169,7 +171,12 @@ def run_of_sweep(plan: Plan) -> Run:
         plan.output_dir,
         {"name": plan.experiment},
         {},
-        {**plan.facts, "name": plan.name, "number_of_jobs": len(plan.jobs)},
+        {
+            **plan.facts,
+            "name": plan.name,
+            "number_of_jobs": len(plan.jobs),
+            "results": results(plan),
+        },
     )
 
 

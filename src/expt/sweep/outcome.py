@@ -9,31 +9,42 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from expt.record.planned import SUMMARY
+from expt.phases import Phases
+from expt.record.console import BEST
+from expt.record.planned import REPORT, SUMMARY
+from expt.record.values import format_seconds, format_value
+from expt.sweep.best import best_job
 from expt.sweep.plan import ENDED_WELL, JobStatus, Plan
 
 _log = logging.getLogger(__name__)
 
 
-def show_comparison(plan: Plan, console: Console) -> None:
+def show_comparison(plan: Plan, phases: Phases) -> None:
     """Prints the table of what came out, and writes it with plots and a page."""
+    if not plan.count(*ENDED_WELL):
+        return
+    try:
+        with phases("comparing the jobs"):
+            _show_comparison(plan, phases)
+    # Whatever a plot stumbles over, the runs are there and have still to be closed.
+    except Exception as error:  # noqa: BLE001
+        _log.warning("the sweep's summary can't be made: %s", error)
+        _log.info("making the summary failed", exc_info=error)
+
+
+def _show_comparison(plan: Plan, phases: Phases) -> None:
     # Not above: it imports SciPy and matplotlib, and training comes first.
     from expt.comparison.output import write_summary
     from expt.comparison.selection import select
     from expt.comparison.table import compare
     from expt.comparison.terminal import show
 
-    if not plan.count(*ENDED_WELL):
-        return
-    try:
-        selection = select([str(plan.directory)], [], plan.output_dir)
-        comparison = compare(selection.runs, notes=selection.notes)
-        show(console, replace(comparison, unfinished=()), selection.title)
-        write_summary(comparison, plan.directory / SUMMARY, selection.title)
-    # Whatever a plot stumbles over, the runs are there and have still to be closed.
-    except Exception as error:  # noqa: BLE001
-        _log.warning("the sweep's summary can't be made: %s", error)
-        _log.info("making the summary failed", exc_info=error)
+    selection = select([str(plan.directory)], [], plan.output_dir)
+    comparison = compare(selection.runs, notes=selection.notes)
+    phases.end()
+    show(phases.console, replace(comparison, unfinished=()), selection.title)
+    phases.begin("drawing the report")
+    write_summary(comparison, plan.directory / SUMMARY, selection.title)
 
 
 def exit_code(plan: Plan) -> int:
@@ -41,10 +52,27 @@ def exit_code(plan: Plan) -> int:
     return 0 if plan.count(*ENDED_WELL) == len(plan.jobs) else 1
 
 
-def print_outcome(plan: Plan, console: Console) -> None:
-    """Prints how many jobs ended well, which did not, and how the sweep goes on."""
+def print_outcome(plan: Plan, console: Console, seconds: float | None = None) -> None:
+    """Prints how many jobs ended well, the best of them, and how to continue with the others.
+
+    Args:
+        plan: The sweep's.
+        console: Where to print.
+        seconds: How long the command has taken; None if it has trained nothing.
+    """
+
+    def show(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
     others = [job for job in plan.jobs if job.status not in ENDED_WELL]
-    console.print(f"{len(plan.jobs) - len(others)} of {len(plan.jobs)} jobs finished")
+    took = "" if seconds is None else f" in {format_seconds(seconds)}"
+    show(f"{len(plan.jobs) - len(others)} of {len(plan.jobs)} jobs finished{took}")
+    if (found := best_job(plan)) is not None:
+        job, best = found
+        show(f"{BEST} best single job  {job.name}  {best.metric} {format_value(best.value)}")
+    report = plan.directory / SUMMARY / REPORT
+    if report.is_file():
+        show(f"report  {os.path.relpath(report)}")
     if not others:
         return
     table = Table("status", "job", "why", box=None, header_style="", pad_edge=False)
@@ -52,10 +80,7 @@ def print_outcome(plan: Plan, console: Console) -> None:
         table.add_row(job.status, Text(job.name), Text(job.reason))
     console.print(table, highlight=False)
     where = shlex.quote(os.path.relpath(plan.directory))
-    retries = any(job.status is JobStatus.FAILED for job in others)
-    goes_on = any(job.status is not JobStatus.FAILED for job in others)
-    if goes_on:
-        console.print(f"python -m expt.resume {where} goes on", highlight=False, soft_wrap=True)
-    if retries:
-        line = f"python -m expt.resume --retry-failed {where} tries the failed ones again"
-        console.print(line, highlight=False, soft_wrap=True)
+    if any(job.status is not JobStatus.FAILED for job in others):
+        show(f"To continue: python -m expt.resume {where}")
+    if any(job.status is JobStatus.FAILED for job in others):
+        show(f"To retry the failed jobs: python -m expt.resume --retry-failed {where}")

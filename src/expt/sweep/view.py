@@ -1,9 +1,9 @@
 """What a sweep shows while it runs: a live view on a terminal, plain lines elsewhere."""
 
 import json
+import sys
 import time
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -15,10 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from expt.record.journal import FILE_NAME
-from expt.record.values import format_value
+from expt.record.lines import Line, fitted, fitting_width
+from expt.record.values import format_seconds, format_value
+from expt.sweep.best import Result, result_of
 from expt.sweep.plan import ENDED_WELL, JobStatus, Plan, PlannedJob
 
-_SHOWN = ("val/", "test/")
 _STYLES = {JobStatus.FAILED: "red", JobStatus.KILLED: "yellow"}
 _SECONDS_BETWEEN_REFRESHES = 0.5
 _TAIL = 4096  # bytes that hold the last line of a journal
@@ -40,9 +41,14 @@ class View:
         self._estimate = seconds
         self._began: dict[Path, float] = {}
         self._took: list[float] = []
-        self._best: tuple[float, str, str] | None = None
+        self._best: Result | None = None
         self._last_refresh = 0.0
-        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._live = Live(
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stderr=sys.stderr.isatty(),  # not what goes into a file
+        )
 
     def start(self) -> None:
         """Starts the live view, if this is a terminal."""
@@ -68,15 +74,15 @@ class View:
         if job.status is JobStatus.FINISHED:
             self._took.append(seconds)
             self._consider(job, record)
-        final = record.get("final", {})
-        values = "  ".join(
-            f"{k} {format_value(v)}" for k, v in final.items() if k.startswith(_SHOWN)
-        )
         done = len(self._plan.jobs) - self._plan.count(JobStatus.PENDING, JobStatus.RUNNING)
-        line = f"{done}/{len(self._plan.jobs)} {job.status} {job.name}  {job.reason or values}"
-        style = _STYLES.get(job.status, "")
+        line: Line = [(0, f"{done}/{len(self._plan.jobs)} {job.status} {job.name}")]
+        line += [(0, job.reason)] if job.reason else _results(record)
         self._console.print(
-            f"{line}  {seconds:.1f} s", style=style, highlight=False, markup=False, soft_wrap=True
+            fitted([*line, (1, format_seconds(seconds))], fitting_width(self._console)),
+            style=_STYLES.get(job.status, ""),
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
         )
 
     def refresh(self) -> None:
@@ -105,7 +111,7 @@ class View:
             f"{failed} failed",
         ]
         if left is not None:
-            told.append(f"about {timedelta(seconds=round(left))} left")
+            told.append(f"about {format_seconds(round(left))} left")
         head = Table.grid(padding=(0, 2))
         bar = ProgressBar(len(plan.jobs), done + failed, width=24)
         head.add_row(bar, Text(" · ".join(told)))
@@ -113,28 +119,27 @@ class View:
         for job in plan.jobs:
             if job.status is JobStatus.RUNNING:
                 jobs.add_row(Text(job.name, style="cyan", overflow="ellipsis"), _progress(job))
-        best = () if self._best is None else (Text(f"best so far: {self._best[1]}"),)
-        return Group(head, jobs, *best)
+        if self._best is None:
+            return Group(head, jobs)
+        return Group(head, jobs, Text(f"best so far: {self._best}"))
 
     def _consider(self, job: PlannedJob, record: Mapping[str, Any]) -> None:
         """Takes note of the best value; what can't be compared with the others' is left out."""
-        metric = _deciding(self._plan, record)
-        value = record.get("best", {}).get(metric)
-        if metric is None or value is None:
-            return
-        larger = metric.rpartition("/")[2] in record["larger_is_better"]
-        better = value if larger else -value
-        if self._best is None or (metric == self._best[2] and better > self._best[0]):
-            self._best = (better, f"{metric} {format_value(value)}  {job.name}", metric)
+        found = result_of(self._plan, job, record)
+        if found is not None and found.is_better_than(self._best):
+            self._best = found
 
 
-def _deciding(plan: Plan, record: Mapping[str, Any]) -> str | None:
-    """The metric by which jobs are compared: the watched one, unless it is a loss that varies."""
-    watched = record.get("watched")
-    losses = [job.job.config["loss"] for job in plan.jobs]
-    if watched != "val/loss" or all(loss == losses[0] for loss in losses):
-        return watched
-    return next((f"val/{name}" for name in record["larger_is_better"]), None)
+def _results(record: Mapping[str, Any]) -> Line:
+    """Returns the values of a job's best model; those of the test split fit in last."""
+    best, final = record.get("best") or {}, record.get("final") or {}
+    validation = [f"{k} {format_value(v)}" for k, v in best.items() if k.startswith("val/")]
+    test = [f"{k} {format_value(v)}" for k, v in final.items() if k.startswith("test/")]
+    ranks = [0, *range(3, 2 + len(validation))]
+    line = list(zip(ranks, validation, strict=False))
+    if line:
+        line[0] = (0, f"best {line[0][1]}")
+    return [*line, *((2 + len(validation) + n, text) for n, text in enumerate(test))]
 
 
 def _progress(job: PlannedJob) -> Text:

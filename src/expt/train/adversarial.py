@@ -68,13 +68,14 @@ class Adversarial:
         size = len(batch.inputs)
         noise = tf.random.stateless_normal((size, self.model.input_shape[-1]), (_SEED, 0))
         with unchanged(self.networks), tf.GradientTape(persistent=True) as tape:
-            generated = self.model(noise, training=True)
+            generated = _one_tensor(self.model(noise, training=True), "generator")
             if tuple(generated.shape) != tuple(batch.inputs.shape):
                 raise UserError(
                     f"model: it generates the shape {tuple(generated.shape)}; data={dataset.name} "
                     f"has {tuple(batch.inputs.shape)}."
                 )
-            logits = tf.cast(self._discriminator(generated, training=True), tf.float32)
+            judged = _one_tensor(self._discriminator(generated, training=True), "discriminator")
+            logits = tf.cast(judged, tf.float32)
             if tuple(logits.shape) != (size, 1):
                 raise UserError(
                     f"model: its discriminator gave the shape {tuple(logits.shape)} for a batch; "
@@ -121,6 +122,19 @@ class Adversarial:
             return on_host({"distance": sliced_distance(real, generated, directions)}, generated)
 
         return evaluate
+
+
+def _one_tensor(outputs: Any, network: str) -> tf.Tensor:
+    """Returns the outputs of a network.
+
+    Raises:
+        UserError: They are not one tensor.
+    """
+    if not tf.is_tensor(outputs):
+        raise UserError(
+            f"model: its {network} returns a {type(outputs).__name__}; expected one tensor."
+        )
+    return outputs
 
 
 def _draw(generator: keras.Model, real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -19,7 +19,11 @@ THREADS = 2
 """How many threads an operation takes where no config says; the default of `loop.threads`."""
 _INTRA_OP = "TF_NUM_INTRAOP_THREADS"
 _reserved: set[str] = set()  # what this process has put there itself
-_BOLD = re.compile(r"\x1b\[1m(.+?)\x1b\[0m")
+_BOLD = re.compile(r"\x1b\[1m(.+?)\x1b\[0m", re.DOTALL)
+_LONGEST = 400  # characters of what they say
+_INNER = "Error encountered:"  # between what Keras makes of an error and the error itself
+_ARGUMENTS = re.compile(r"\n\s*Arguments received by ")
+_OF_TENSORFLOW = re.compile(r"\{\{.*?\}\}\s*|\s*\[Op:.*", re.DOTALL)
 
 
 def start_for(config: Mapping[str, Any]) -> None:
@@ -158,11 +162,23 @@ def mistakes_told(what: str) -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError, tf.errors.OpError) as error:
-        # Keras prints the reason in bold; TensorFlow puts a traceback before its last line.
-        text = str(error).strip()
-        in_bold = _BOLD.search(text)
-        reason = in_bold[1] if in_bold else text.splitlines()[-1].strip()
-        raise UserError(f"{what}: {reason}") from error
+        raise UserError(f"{what}: {reason_of(error)}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """Returns the line of an error of Keras or TensorFlow that says what is wrong.
+
+    Keras prints the reason in bold, above the arguments of the call; TensorFlow puts a traceback
+    before its last line, and the names of its operations around that.
+    """
+    text = _ARGUMENTS.split(str(error).strip(), maxsplit=1)[0]
+    in_bold = _BOLD.search(text)
+    if in_bold is None:
+        line = (text.splitlines() or [""])[-1]
+    else:
+        line = in_bold[1].rpartition(_INNER)[2].strip().splitlines()[0]
+    reason = _OF_TENSORFLOW.sub("", line).strip() or type(error).__name__
+    return reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]}…"
 
 
 @contextmanager

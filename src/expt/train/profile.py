@@ -18,7 +18,7 @@ def profiled(run_block: RunBlock, num_steps: int, directory: Path) -> RunBlock:
     Args:
         run_block: What to trace.
         num_steps: How many steps to trace, if a block holds so many.
-        directory: The run's; TensorBoard finds the trace in `plugins/profile` there.
+        directory: A run of TensorBoard, which finds the trace in `plugins/profile` there.
     """
     is_first, is_traced = True, False
 

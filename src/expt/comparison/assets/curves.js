@@ -111,7 +111,7 @@ class Chart {
       const isShown = !chartState.hidden.has(i), color = colorOf(i);
       const isPoint = this.content.curves[i]?.steps.length === 1;
       means.unshift({
-        show: isShown, stroke: color, width: variant.isBest ? 3 : 1.6, dash: i >= palette.length ? [6, 4] : undefined,
+        show: isShown, stroke: color, width: variant.isBest ? 2.6 : 1.5, dash: i >= palette.length ? [6, 4] : undefined,
         points: isPoint ? { show: true, size: 8, fill: color } : { show: false },
       });
       const end = { show: isShown && chartState.hasBand, stroke: "transparent", points: { show: false } };

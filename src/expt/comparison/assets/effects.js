@@ -34,12 +34,12 @@ function effectDrawing(effect, width, isLog) {
     return height - bottom - ((scaled - low) / (high - low)) * (height - top - bottom);
   };
   const root = draw("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": `effect of ${effect.title}` });
-  for (const tick of isLog ? logTicksOf(unscale(low), unscale(high)) : ticksOf(low, high, 4)) {
+  for (const tick of isLog ? logTicksOf(unscale(low), unscale(high)) : ticksOf(low, high, 6)) {
     root.append(draw("line", { class: "grid", x1: left, x2: width - right, y1: up(tick), y2: up(tick) }));
     root.append(draw("text", { x: left - 8, y: up(tick) + 4, "text-anchor": "end" }, format(tick)));
   }
   root.append(draw("line", { class: "axis", x1: left, x2: width - right, y1: height - bottom, y2: height - bottom }));
-  const longest = Math.max(4, Math.floor((width - left - right) / effect.values.length / 7));
+  const longest = effect.isNumeric ? Infinity : Math.max(4, Math.floor((width - left - right) / effect.values.length / 7));
   let lastEnd = -Infinity;
   effect.values.forEach((value, i) => {
     const text = value.length > longest ? `${value.slice(0, longest - 1)}…` : value;
@@ -64,9 +64,16 @@ function effectDrawing(effect, width, isLog) {
       hits.push(answer(places[point[0]], up(point[1]), `${effect.title}=${effect.values[point[0]]}`, rows));
     }
   }
+  if (effect.best !== null) root.append(draw("line", { class: "best-value", x1: left, x2: width - right, y1: up(effect.best), y2: up(effect.best) }));
   effect.means.forEach((mean, i) => {
+    const difference = effect.differences[i];
+    if (difference) {
+      const ends = { y1: up(effect.best + difference.low), y2: up(effect.best + difference.high) };
+      root.append(draw("line", { class: "interval", x1: places[i], x2: places[i], ...ends }));
+    }
     root.append(draw("circle", { class: "mean", cx: places[i], cy: up(mean), r: 5 }));
     const rows = [{ label: effect.isPaired ? "mean, the others being equal" : "mean", value: format(mean) }];
+    if (difference) rows.push({ label: difference.label, value: difference.text });
     hits.push(answer(places[i], up(mean), `${effect.title}=${effect.values[i]}`, rows));
   });
   root.append(...hits);
@@ -113,8 +120,7 @@ function heatMap(map) {
   return make("table", {}, make("thead", {}, head), make("tbody", {}, ...map.means.map((means, i) => row(means, map.rows[i]))));
 }
 
-const mapGrid = document.getElementById("heat-maps");
-for (const map of mapGrid ? data.heatMaps : []) {
-  const title = make("h3", { textContent: `${map.down} (down) and ${map.across} (across)` });
-  mapGrid.append(make("figure", {}, make("header", {}, title), make("div", { className: "heat" }, heatMap(map))));
+for (const map of effectGrid ? data.heatMaps : []) {
+  const title = make("h3", { textContent: `${map.down} ↓ × ${map.across} →` });
+  effectGrid.append(make("figure", { className: "pair" }, make("header", {}, title), make("div", { className: "heat" }, heatMap(map))));
 }

@@ -36,7 +36,7 @@ function logTicksOf(low, high) {
     ticks.push(...factors.map((factor) => Number((factor * 10 ** power).toPrecision(12))));
   }
   const found = ticks.filter((tick) => tick >= low && tick <= high);
-  return found.length > 1 ? found : ticksOf(low, high, 4);
+  return found.length > 1 ? found : ticksOf(low, high, 6);
 }
 
 // The tip beside the mouse: a heading, and rows of a colour, a name and a value.

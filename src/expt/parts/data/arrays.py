@@ -26,16 +26,22 @@ from expt.parts.data.reading import (
     told_of,
 )
 from expt.parts.data.scale import Scale
-from expt.parts.data.splitting import group_split_indices, split_indices
+from expt.parts.data.splitting import (
+    USUAL_SPLIT,
+    Shares,
+    group_split_indices,
+    split_indices,
+    unused_note,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Npz:
     """Arrays of inputs and targets, whole or already split.
 
-    Either `x` and `y`, which are split into 70 % train, 15 % validation and 15 % test (each with
-    its share of each class), or `x_train`, `y_train`, `x_test`, `y_test` and perhaps `x_val`,
-    `y_val`; where these lack, 15 % of the train examples become the validation split. `weights`,
+    Either `x` and `y`, which are split into train, validation and test (each with its share of
+    each class), or `x_train`, `y_train`, `x_test`, `y_test` and perhaps `x_val`, `y_val`; where
+    these lack, the share of validation is taken from the train examples. `weights`,
     `weights_train`, … say how much each example counts in loss and metrics; 0 leaves it out.
     Beside `x` and `y`, `groups` says which examples belong together, as numbers or texts: a group
     is in one split.
@@ -51,6 +57,7 @@ class Npz:
         task: None infers it: whole numbers of shape [examples] are classes from 0 on, numbers of
             a float type are values.
         split_seed: Seed of the splits that are not given.
+        split: The shares of train, validation and test, as far as they are not given.
         stream: Whether inputs stay on disk and are read when a batch needs them; for a folder.
         standardize: Whether the model standardises its inputs; None standardises tables, which
             have inputs of one dimension, and nothing else.
@@ -67,6 +74,7 @@ class Npz:
     batch_size: int
     task: Task | None = None
     split_seed: int = 0
+    split: Sequence[float] = USUAL_SPLIT
     stream: bool = False
     standardize: bool | None = None
     standardize_targets: bool = True
@@ -93,7 +101,7 @@ class Npz:
         check_choice("task", self.task, (None, *get_args(Task)))
         check_choice("standardize", self.standardize, (None, True, False))
         check_choice("duplicates", self.duplicates, ("keep", "drop"))
-        augmentation = Augmentation.parse(self.augment)
+        augmentation, shares = Augmentation.parse(self.augment), Shares.parse(self.split)
         raw, groups = self._read()
         with told_of(f"data.path={self.path}: "):
             check_arrays(raw, groups)
@@ -114,7 +122,7 @@ class Npz:
             if groups is not None:
                 groups = groups[kept[""]]
             if is_split:
-                chosen = self._chosen(wholes, task, groups)
+                chosen = self._chosen(wholes, task, groups, shares)
             else:
                 whole = joined(list(wholes.values()))
                 chosen = [(whole, np.arange(len(whole)))] * 3
@@ -142,6 +150,7 @@ class Npz:
             notes=(
                 *_notes(raw, None if self.task else task, num_dropped),
                 *masked_notes(sizes[0], sum(sizes[1])),
+                *(unused_note(self.split) if is_split and "_val" in raw else ()),
             ),
         )
 
@@ -224,7 +233,11 @@ class Npz:
         return {part: values.astype(np.int32) for part, values in labels.items()}, named
 
     def _chosen(
-        self, wholes: Mapping[str, Split], task: Task, groups: NDArray[Any] | None
+        self,
+        wholes: Mapping[str, Split],
+        task: Task,
+        groups: NDArray[Any] | None,
+        shares: Shares,
     ) -> list[tuple[Split, NDArray[np.intp]]]:
         """Returns where the train, validation and test examples are."""
         if "_val" in wholes:
@@ -234,9 +247,9 @@ class Npz:
         stratify = whole.targets if task == "classification" else None
         with told_of(advice="" if stratify is None or self.task else NO_CLASSES):
             if groups is None:
-                indices = split_indices(len(whole), self.split_seed, stratify)
+                indices = split_indices(len(whole), self.split_seed, stratify, shares)
             else:
-                indices = group_split_indices(groups, self.split_seed, stratify)
+                indices = group_split_indices(groups, self.split_seed, stratify, shares)
         train, validation, rest = indices
         if "_test" not in wholes:
             return [(whole, train), (whole, validation), (whole, rest)]

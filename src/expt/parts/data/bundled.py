@@ -1,6 +1,6 @@
 """Data sets that scikit-learn brings along."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split, Task
 from expt.parts.data.preparation import ArrayPreparation, Summary, exact_float32
 from expt.parts.data.scale import Scale
-from expt.parts.data.splitting import split_indices
+from expt.parts.data.splitting import USUAL_SPLIT, Shares, split_indices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +22,15 @@ class Digits:
 
     Attributes:
         batch_size: Examples a step.
-        split_seed: Seed of the split, stratified by class, into 70 % train, 15 % validation and
-            15 % test. It is not the run's seed, so that runs with different seeds compare.
+        split_seed: Seed of the split, stratified by class. It is not the run's seed, so that runs
+            with different seeds compare.
+        split: The shares of train, validation and test.
         augment: The values of an `Augmentation`.
     """
 
     batch_size: int
     split_seed: int = 0
+    split: Sequence[float] = USUAL_SPLIT
     augment: Mapping[str, Any] = field(default_factory=dict)
     task: Task = "classification"
 
@@ -43,6 +45,7 @@ class Digits:
                 labels.astype(np.int32),
             ),
             self.split_seed,
+            self.split,
             preparation=ArrayPreparation(16.0, Summary.of([images])).to_mapping(),
             name="digits",
             task=self.task,
@@ -58,13 +61,14 @@ class _Classes:
 
     Attributes:
         batch_size: Examples a step.
-        split_seed: Seed of the split, stratified by class, into 70 % train, 15 % validation and
-            15 % test.
+        split_seed: Seed of the split, stratified by class.
+        split: The shares of train, validation and test.
         standardize: Whether the model standardises its inputs.
     """
 
     batch_size: int
     split_seed: int = 0
+    split: Sequence[float] = USUAL_SPLIT
     standardize: bool = True
     task: Task = "classification"
 
@@ -72,6 +76,7 @@ class _Classes:
         return _split(
             Split(exact_float32(bundle.data), bundle.target.astype(np.int32)),
             self.split_seed,
+            self.split,
             preparation=ArrayPreparation(1.0, Summary.of([bundle.data])).to_mapping(),
             feature_names=tuple(map(str, bundle.feature_names)),
             standardize=self.standardize,
@@ -140,13 +145,15 @@ class Diabetes:
 
     Attributes:
         batch_size: Examples a step.
-        split_seed: Seed of the split into 70 % train, 15 % validation and 15 % test.
+        split_seed: Seed of the split.
+        split: The shares of train, validation and test.
         standardize: Whether the model standardises its inputs.
         standardize_targets: Whether the loss sees targets standardised.
     """
 
     batch_size: int
     split_seed: int = 0
+    split: Sequence[float] = USUAL_SPLIT
     standardize: bool = True
     standardize_targets: bool = True
     task: Task = "regression"
@@ -159,6 +166,7 @@ class Diabetes:
         return _split(
             Split(exact_float32(bundle.data), bundle.target[:, None].astype(np.float64)),
             self.split_seed,
+            self.split,
             preparation=ArrayPreparation(1.0, Summary.of([bundle.data])).to_mapping(),
             feature_names=tuple(map(str, bundle.feature_names)),
             standardize=self.standardize,
@@ -172,6 +180,7 @@ class Diabetes:
 def _split(
     whole: Split,
     seed: int,
+    split: Sequence[float],
     *,
     task: Task,
     standardize: bool = False,
@@ -180,7 +189,7 @@ def _split(
 ) -> Dataset:
     """Splits examples, with its share of each class, and fits the scales to the train split."""
     stratify = whole.targets if task == "classification" else None
-    indices = split_indices(len(whole), seed, stratify)
+    indices = split_indices(len(whole), seed, stratify, Shares.parse(split))
     train, validation, test = (whole.take(part) for part in indices)
     return Dataset(
         task=task,

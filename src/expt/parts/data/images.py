@@ -16,17 +16,17 @@ from expt.parts.data.image_files import ImageFiles
 from expt.parts.data.image_listing import TEST, TRAIN, VALIDATION, Listing, list_folder
 from expt.parts.data.image_preparation import ImagePreparation, is_positive, parse_background
 from expt.parts.data.reading import check_choice, told_of
-from expt.parts.data.splitting import split_indices
+from expt.parts.data.splitting import USUAL_SPLIT, Shares, split_indices, unused_note
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFolder:
     """Images in folders named after their classes.
 
-    The folder holds either one folder a class, which are split into 70 % train, 15 % validation
-    and 15 % test with each class's share in each, or the folders `train`, `val` (or `validation`)
-    and `test`, which hold one folder a class; where one of the latter two is missing, 15 % of the
-    train images take its place.
+    The folder holds either one folder a class, which are split into train, validation and test
+    with each class's share in each, or the folders `train`, `val` (or `validation`) and `test`,
+    which hold one folder a class; where one of the latter two is missing, its share is taken from
+    the train images.
 
     All files are read once while loading: whatever is wrong with one is reported before training.
     Training reads them again, batch by batch, so that the images need not fit in memory.
@@ -51,6 +51,7 @@ class ImageFolder:
         duplicates: `keep`, or `drop` leaves out images whose pixels and class occur before; with
             given splits, within each.
         split_seed: Seed of the splits that are not given.
+        split: The shares of train, validation and test, as far as they are not given.
         standardize: Whether the model standardises each channel by the train images.
         augment: How training images are changed at random, see `Augmentation`.
         preparation: How a model's own images were prepared, where others are loaded for that
@@ -65,6 +66,7 @@ class ImageFolder:
     on_error: str = "error"
     duplicates: Literal["keep", "drop"] = "keep"
     split_seed: int = 0
+    split: Sequence[float] = USUAL_SPLIT
     standardize: bool = False
     augment: Mapping[str, Any] = field(default_factory=dict)
     preparation: Mapping[str, Any] | None = None
@@ -119,10 +121,14 @@ class ImageFolder:
             augmentation=augmentation,
             skipped=int((~checked.is_usable).sum()),
             preparation=form.to_mapping(),
-            notes=_notes(checked, len(listing.names) - len(kept)),
+            notes=(
+                *_notes(checked, len(listing.names) - len(kept)),
+                *(unused_note(self.split) if is_split and _is_given(listing) else ()),
+            ),
         )
 
     def _check_options(self) -> None:
+        Shares.parse(self.split)
         size = self.image_size
         if size is not None:
             is_list = isinstance(size, Sequence) and not isinstance(size, str)
@@ -221,12 +227,18 @@ class ImageFolder:
             return given
         names = np.asarray(listing.class_names)  # so that a message can name the class
         with told_of(f"data.path={self.path}: "):
-            drawn = split_indices(len(train), self.split_seed, names[listing.labels[train]])
+            labels = names[listing.labels[train]]
+            drawn = split_indices(len(train), self.split_seed, labels, Shares.parse(self.split))
         held_out = [part for part in (VALIDATION, TEST) if not len(given[part])]
         for part in held_out:
             given[part] = np.sort(train[drawn[part]])
         given[TRAIN] = np.setdiff1d(train, np.concatenate([given[part] for part in held_out]))
         return given
+
+
+def _is_given(listing: "Listing") -> bool:
+    """Whether each split has a folder."""
+    return len(np.unique(listing.parts)) == 3
 
 
 def _notes(checked: CheckedFiles, num_dropped: int) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split, Task
+from expt.parts.data.splitting import USUAL_SPLIT, Shares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,9 +18,10 @@ class Linear:
         weights: w, one for each input.
         bias: b.
         noise: Standard deviation of ε; the least loss that mse can reach is its square.
-        num_examples: How many points; 70 % train, 15 % validation, 15 % test.
+        num_examples: How many points.
         batch_size: Examples a step.
         split_seed: Seed of the points; not the run's seed, so that runs compare.
+        split: The shares of train, validation and test.
     """
 
     weights: Sequence[float]
@@ -28,6 +30,7 @@ class Linear:
     num_examples: int
     batch_size: int
     split_seed: int = 0
+    split: Sequence[float] = USUAL_SPLIT
     task: Task = "regression"
 
     def load(self) -> Dataset:
@@ -45,7 +48,7 @@ class Linear:
         x = inputs.astype(np.float32)
         noise = random.normal(0.0, self.noise, self.num_examples)
         y = (x @ np.asarray(self.weights, np.float64) + self.bias + noise)[:, None]
-        first, second = round(0.70 * self.num_examples), round(0.85 * self.num_examples)
+        first, second = self._borders()
         return Dataset(
             name="linear",
             task=self.task,
@@ -54,3 +57,10 @@ class Linear:
             test=Split(x[second:], y[second:]),
             batch_size=self.batch_size,
         )
+
+    def _borders(self) -> tuple[int, int]:
+        """Returns which points are the first of validation and of test; each split has one."""
+        shares, count = Shares.parse(self.split), self.num_examples
+        first = min(max(round(shares.train * count), 1), count - 2)
+        second = round((shares.train + shares.validation) * count)
+        return first, min(max(second, first + 1), count - 1)

@@ -18,7 +18,13 @@ from expt.parts.data.missing import MissingValues
 from expt.parts.data.number_formats import NumberFormat, check_format_options, numbers
 from expt.parts.data.reading import NO_CLASSES, check_choice, located, to_weights, told_of
 from expt.parts.data.scale import Scale
-from expt.parts.data.splitting import Indices, group_split_indices, split_indices
+from expt.parts.data.splitting import (
+    USUAL_SPLIT,
+    Indices,
+    Shares,
+    group_split_indices,
+    split_indices,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +41,7 @@ class Csv:
     the values that the train split has, in alphabetical order; a value first met later is a
     vector of zeros, and is reported. White space around texts, and letters that Unicode writes in
     several ways, make no difference; capitals do. The file is in UTF-8, or has a byte order mark.
-    Rows are split into 70 % train, 15 % validation and 15 % test, each with its share of each
-    class.
+    Rows are split into train, validation and test, each with its share of each class.
 
     Attributes:
         path: The file.
@@ -46,6 +51,7 @@ class Csv:
         task: None infers it: text, or a few different whole numbers, are classes; other numbers
             are values.
         split_seed: Seed of the split.
+        split: The shares of train, validation and test.
         separator: The character between values.
         decimal: The decimal separator of numbers, `.` or `,`.
         thousands: What is between thousands of numbers; None is nothing.
@@ -71,6 +77,7 @@ class Csv:
     batch_size: int
     task: Task | None = None
     split_seed: int = 0
+    split: Sequence[float] = USUAL_SPLIT
     separator: str = ","
     decimal: str = "."
     thousands: str | None = None
@@ -143,6 +150,7 @@ class Csv:
         )
 
     def _check_options(self) -> None:
+        Shares.parse(self.split)
         check_choice("task", self.task, (None, *get_args(Task)))
         check_choice("missing", self.missing, ("error", "drop", "impute"))
         check_choice("duplicates", self.duplicates, ("keep", "drop"))
@@ -250,14 +258,14 @@ class Csv:
     def _split(self, table: "pd.DataFrame", targets: Targets) -> Indices:
         """Returns the indices of each split."""
         is_inferred = targets.task == "classification" and self.task is None
-        stratify = None
+        stratify, shares = None, Shares.parse(self.split)
         if targets.task == "classification":
             stratify = np.asarray(targets.class_names, object)[targets.values]
         with told_of(advice=NO_CLASSES if is_inferred else ""):
             if self.group is None:
-                return split_indices(len(table), self.split_seed, stratify)
+                return split_indices(len(table), self.split_seed, stratify, shares)
             groups = table[self._named("group")[0]].to_numpy(object)
-            return group_split_indices(groups, self.split_seed, stratify)
+            return group_split_indices(groups, self.split_seed, stratify, shares)
 
     def _weights(self, table: "pd.DataFrame") -> NDArray[np.float32] | None:
         if not self.weight:

@@ -19,7 +19,7 @@ from expt.parts.data.joined import joined
 from expt.parts.data.preparation import ArrayPreparation, Summary, exact_float32
 from expt.parts.data.reading import told_of
 from expt.parts.data.scale import Scale
-from expt.parts.data.splitting import split_indices
+from expt.parts.data.splitting import USUAL_SPLIT, Shares, split_indices, unused_note
 
 _NAME = re.compile(r"(?P<name>[a-z]\w*)(/(?P<config>\w[\w.-]*))?(:(?P<version>\d[\w.]*))?")
 _PARTS = ("train", "validation", "test")
@@ -32,8 +32,8 @@ class TFDS:
     It is read from files that the package's own command has prepared; nothing is downloaded here,
     and no data set's code is run. The package is an extra: `pip install 'expt[tfds]'`.
 
-    The splits train, validation and test are used; where one of the latter two is missing, 15 %
-    of the train examples take its place. Images become pixels from 0 to 1; all must have the same
+    The splits train, validation and test are used; where one of the latter two is missing, its
+    share is taken from the train examples. Images become pixels from 0 to 1; all must have the same
     size. Everything is read into memory.
 
     Attributes:
@@ -42,6 +42,7 @@ class TFDS:
         batch_size: Examples a step.
         data_dir: Where it was prepared.
         split_seed: Seed of the splits that are not given.
+        split: The shares of train, validation and test, as far as they are not given.
         standardize: Whether the model standardises its inputs; None standardises all but images.
         standardize_targets: Whether the loss of a regression sees targets standardised.
         augment: How training images are changed at random, see `Augmentation`.
@@ -51,6 +52,7 @@ class TFDS:
     batch_size: int
     data_dir: str = "data/tfds"
     split_seed: int = 0
+    split: Sequence[float] = USUAL_SPLIT
     standardize: bool | None = None
     standardize_targets: bool = True
     augment: Mapping[str, Any] = field(default_factory=dict)
@@ -68,7 +70,7 @@ class TFDS:
         return replace(self, batch_size=1, augment={})._load(is_split=False)
 
     def _load(self, *, is_split: bool) -> Dataset:
-        augmentation = Augmentation.parse(self.augment)
+        augmentation, shares = Augmentation.parse(self.augment), Shares.parse(self.split)
         try:
             tfds: Any = importlib.import_module("tensorflow_datasets")
         except ImportError as error:
@@ -86,8 +88,9 @@ class TFDS:
         feature = _features(builder)[0]
         has_images = isinstance(feature, tfds.features.Image)
         splits = self._read(tfds, builder, class_names, has_images=has_images)
+        notes = unused_note(self.split) if is_split and len(splits) == len(_PARTS) else ()
         if is_split:
-            splits = self._split(splits)
+            splits = self._split(splits, shares)
         else:
             splits = dict.fromkeys(_PARTS, joined(list(splits.values())))
         train = splits["train"]
@@ -105,6 +108,7 @@ class TFDS:
             target_scale=Scale.fit(train.targets) if is_scaled else None,
             augmentation=augmentation,
             preparation=_preparation(np.dtype(feature.np_dtype), train, has_images=has_images),
+            notes=notes,
         )
 
     def _read(
@@ -142,7 +146,7 @@ class TFDS:
             )
         return splits
 
-    def _split(self, splits: dict[str, Split]) -> dict[str, Split]:
+    def _split(self, splits: dict[str, Split], shares: Shares) -> dict[str, Split]:
         """Draws the splits that are missing from the train split."""
         missing = [part for part in _PARTS if part not in splits]
         if not missing:
@@ -150,7 +154,7 @@ class TFDS:
         train = splits["train"]
         labels = train.targets if train.targets.ndim == 1 else None
         with told_of(f"data.name={self.name}: "):
-            indices = split_indices(len(train), self.split_seed, labels)
+            indices = split_indices(len(train), self.split_seed, labels, shares)
         drawn = {part: np.sort(indices[_PARTS.index(part)]) for part in missing}
         rest = np.setdiff1d(np.arange(len(train)), np.concatenate(list(drawn.values())))
         taken = {part: train.take(chosen) for part, chosen in drawn.items()}

@@ -1,0 +1,83 @@
+"""TensorBoard with an HParams tab for folders of mixed runs; takes TensorBoard's flags."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from absl import app
+from tensorboard import default, main_lib, program
+from tensorboard.data.provider import TensorTimeSeries
+from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+from tensorboard.plugins.hparams.hparams_plugin import HParamsPlugin
+from tensorboard.plugins.scalar import metadata as scalar_metadata
+
+from expt.servers.columns import make_experiment, with_same_keys
+
+
+def main() -> None:
+    """Serves until the process is stopped."""
+    main_lib.global_init()
+    plugins = [MixedHParams if one is HParamsPlugin else one for one in default.get_plugins()]
+    board = program.TensorBoard(plugins=plugins)
+    app.run(board.main, flags_parser=board.configure)
+
+
+class MixedHParams(HParamsPlugin):  # type: ignore[misc]
+    """The HParams tab over runs that all have the same parameters, with a choice of columns."""
+
+    def __init__(self, context: Any) -> None:
+        context = copy.copy(context)
+        context.data_provider = _SameKeys(context.data_provider)
+        super().__init__(context)
+
+
+class _SameKeys:
+    """A data provider that adds to runs the parameters that only others have, and an experiment.
+
+    It does so whenever it is asked, since runs come while TensorBoard runs.
+    """
+
+    def __init__(self, provider: Any) -> None:
+        self._provider = provider
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._provider, name)
+
+    def list_tensors(self, ctx: Any, **arguments: Any) -> Mapping[str, Mapping[str, Any]]:
+        """Lists the sessions that the HParams tab shows, and the columns."""
+        found = self._provider.list_tensors(ctx, **arguments)
+        sessions = {
+            run: metadata.parse_session_start_info_plugin_data(start.plugin_content)
+            for run, tags in found.items()
+            if (start := tags.get(metadata.SESSION_START_INFO_TAG)) is not None
+        }
+        if not sessions:
+            return found  # type: ignore[no-any-return]
+        scalars = self._provider.list_scalars(
+            ctx,
+            experiment_id=arguments["experiment_id"],
+            plugin_name=scalar_metadata.PLUGIN_NAME,
+        )
+        sessions = with_same_keys(sessions)
+        tags = {run: list(scalars.get(run, ())) for run in sessions}
+        unified = {run: dict(series) for run, series in found.items()}
+        for run, session in sessions.items():
+            unified[run][metadata.SESSION_START_INFO_TAG] = _series(session_start_info=session)
+        experiment = make_experiment(sessions, tags)
+        unified[next(iter(sessions))][metadata.EXPERIMENT_TAG] = _series(experiment=experiment)
+        return unified
+
+
+def _series(**content: Any) -> Any:
+    data = plugin_data_pb2.HParamsPluginData(version=metadata.PLUGIN_DATA_VERSION, **content)
+    return TensorTimeSeries(
+        max_step=0,
+        max_wall_time=0.0,
+        plugin_content=data.SerializeToString(),
+        description="",
+        display_name="",
+    )
+
+
+if __name__ == "__main__":
+    main()

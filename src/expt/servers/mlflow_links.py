@@ -1,0 +1,152 @@
+"""Addresses of MLflow's pages that show names, best values and curves at once."""
+
+import json
+import logging
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from expt.errors import UserError
+from expt.record.planned import PLAN_FILE, read_mlflow_place
+from expt.record.replay import image_keys
+from expt.runs.find import FoundRun, read_run
+from expt.runs.kinds import read_json, wrong_place
+from expt.runs.order import by_age, records_in
+from expt.servers.mlflow_views import best_first, make_view, newest_first
+
+_log = logging.getLogger(__name__)
+_TRAINING = {"workflowType": "machine_learning"}  # else MLflow shows its pages for GenAI
+_CHARTS = {**_TRAINING, "compareRunsMode": "CHART"}
+_VIEW = "mlflow.sharedViewState."
+_SECONDS = 5.0
+_FIRST_IMAGES = ("val/mistakes", "val/predictions")
+_MOST_READ = 100  # runs that decide on the columns
+_READ: Mapping[str, Any] = {
+    **dict.fromkeys(("best", "final", "params", "choices"), (None, dict)),
+    **dict.fromkeys(("larger_is_better", "distinctive", "overrides"), (None, [str])),
+}
+
+
+def all_runs(address: str, latest: Sequence[FoundRun], output_dir: Path) -> str:
+    """Returns the page of all runs of an experiment, the newest first, with their best values.
+
+    Args:
+        address: MLflow's.
+        latest: A run that is in the experiment.
+        output_dir: The folder of all runs.
+    """
+    experiment = _experiment_of(latest)
+    if experiment is None:
+        return f"{address}/#/experiments?{urlencode(_TRAINING)}"
+    files = [file.file for file in by_age([*records_in(output_dir)], output_dir)][-_MOST_READ:]
+    found = _readable([file.parent for file in files], output_dir)
+    runs = [run for run in found if _experiment_of([run]) == experiment]
+    order = newest_first()
+    view = make_view("newest first", order, _whole(runs), _images(runs))
+    chosen = _view(address, experiment, "expt", view, order)
+    return f"{_page(address, experiment)}?{_query({**_TRAINING, **chosen})}"
+
+
+def of_sweep(address: str, folder: Path, runs: Sequence[FoundRun]) -> Iterator[str]:
+    """Yields the pages of a sweep: its runs as a table, as charts, and its own run.
+
+    Args:
+        address: MLflow's.
+        folder: The sweep's.
+        runs: The runs of its jobs.
+    """
+    place, experiment = read_mlflow_place(folder), _experiment_of(runs)
+    if experiment is not None:
+        records = _whole(runs)
+        order = best_first(_search(folder, place), records)
+        key, name = _key_and_name(folder)
+        view = make_view(name, order, records, _images(runs))
+        chosen = _view(address, experiment, key, view, order)
+        yield f"{_page(address, experiment)}?{_query({**_TRAINING, **chosen})}"
+        yield f"{_page(address, experiment)}?{_query({**_CHARTS, **chosen})}"
+    if place is not None:
+        of_its_own, run = place
+        yield f"{_page(address, of_its_own)}/{quote(run, safe='')}?{_query(_TRAINING)}"
+
+
+def publish(address: str, experiment: str, key: str, view: Mapping[str, Any]) -> bool:
+    """Keeps a view in an experiment, where MLflow's page looks for it; returns whether it could."""
+    content = {"experiment_id": experiment, "key": _VIEW + key, "value": json.dumps(view)}
+    request = urllib.request.Request(  # noqa: S310  the address of MLflow's server
+        f"{address}/api/2.0/mlflow/experiments/set-experiment-tag",
+        json.dumps(content).encode(),
+        {"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except (OSError, ValueError) as error:
+        _log.info("MLflow does not keep a view: %s", error)
+        return False
+
+
+def _view(
+    address: str,
+    experiment: str,
+    key: str,
+    view: Mapping[str, Any],
+    order: Mapping[str, Any],
+) -> dict[str, str]:
+    """What an address chooses: a view; of a server that keeps none, only the runs' order."""
+    if publish(address, experiment, key, view):
+        return {"viewStateShareKey": key}
+    return {**order, "orderByAsc": str(order["orderByAsc"]).lower()}
+
+
+def _search(folder: Path, place: tuple[str, str] | None) -> str:
+    if place is not None:
+        return f"tags.`mlflow.parentRunId` = '{place[1]}'"
+    # By its last part: the folder of all runs may have been moved since.
+    return f"tags.run_directory LIKE '%{folder.parent.name}/{folder.name}/%'"
+
+
+def _key_and_name(folder: Path) -> tuple[str, str]:
+    """The key of a sweep's view, and its name in the menu."""
+    content: Any = {}
+    with suppress(UserError, OSError):
+        content = read_json(folder / PLAN_FILE)
+    content = content if isinstance(content, dict) else {}
+    identity, name = str(content.get("id") or folder.name), content.get("sweep_name")
+    return f"expt-{identity}", f"{name or folder.name}: best first"
+
+
+def _page(address: str, experiment: str) -> str:
+    return f"{address}/#/experiments/{quote(experiment, safe='')}/runs"
+
+
+def _experiment_of(runs: Sequence[FoundRun]) -> str | None:
+    """The MLflow experiment that the first of some runs that has one is in."""
+    found = ((run.record.get("mlflow") or {}).get("experiment_id") for run in runs)
+    return next((str(experiment) for experiment in found if experiment is not None), None)
+
+
+def _readable(directories: Sequence[Path], output_dir: Path) -> Iterator[FoundRun]:
+    for directory in directories:
+        with suppress(UserError, OSError):
+            yield read_run(directory, output_dir)
+
+
+def _images(runs: Iterable[FoundRun]) -> list[str]:
+    """The names of the images of the last run that has some, the most telling ones first."""
+    for run in reversed([*runs]):
+        found = {name for name, _ in image_keys(run.directory)}
+        if found:
+            return sorted(found, key=lambda name: (*(name != one for one in _FIRST_IMAGES), name))
+    return []
+
+
+def _whole(runs: Iterable[FoundRun]) -> list[Mapping[str, Any]]:
+    """The records of runs in which all that a view is made of can be read."""
+    return [run.record for run in runs if wrong_place(run.record, _READ) is None]
+
+
+def _query(values: Mapping[str, Any]) -> str:
+    return urlencode(values, quote_via=quote)

@@ -1,0 +1,158 @@
+"""Views of MLflow's list of runs: which runs, columns and charts it shows, and in which order."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from expt.record.leading import best_values, is_larger_better, leading_metric
+from expt.record.planned import given
+
+BEST = "best/"
+_MOST_METRICS, _MOST_PARAMS = 3, 5  # what has room beside the names, at a width of 1400 pixels
+_NAME, _NAME_WIDTH = "attributes.`Run Name`", 270  # pixels
+_WIDTH = 110
+_MOST_CURVES = 30  # runs that are told apart in a chart
+_CARD_HEIGHT = 300  # pixels, so that the second row of charts begins on the first screen
+_LAST = ("optimizer.learning_rate", "seed")
+_LINE = {
+    "type": "LINE",
+    "lineSmoothness": 0,
+    "xAxisKey": "step",
+    "xAxisScaleType": "linear",
+    "scaleType": "linear",
+    "yAxisKey": "metric",
+    "yAxisExpressions": [],
+    "range": {},
+    "ignoreOutliers": False,
+    "useGlobalXaxisKey": True,
+    "useGlobalLineSmoothing": True,
+}
+_BAR = {"type": "BAR", "runsCountToCompare": 20}
+_IMAGE = {"type": "IMAGE"}
+
+
+def newest_first() -> dict[str, Any]:
+    """Returns the order of all runs, a sweep's jobs beside its own run and not folded below it."""
+    # Spelled otherwise than MLflow's own `attributes.start_time`, which folds them up.
+    return {"searchFilter": "", "orderByKey": "attributes.`start_time`", "orderByAsc": False}
+
+
+def best_first(search: str, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns the order of the runs that a search finds, the best one first.
+
+    Args:
+        search: In MLflow's syntax.
+        records: The contents of the runs' run.json.
+    """
+    leading = leading_metric(records)
+    if leading is None:
+        return {**newest_first(), "searchFilter": search}
+    key, larger = f"metrics.`{BEST}{leading}`", is_larger_better(leading, records)
+    return {"searchFilter": search, "orderByKey": key, "orderByAsc": not larger}
+
+
+def make_view(
+    name: str,
+    order: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
+    images: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Returns a view as MLflow keeps it: the state of its page, under a name.
+
+    Args:
+        name: Is shown in the menu of views.
+        order: As `best_first` or `newest_first` returns it.
+        records: The contents of the runs' run.json.
+        images: The names of the runs' images.
+    """
+    leading = leading_metric(records)
+    columns = [
+        *(f"metrics.`{metric}`" for metric in _metrics(records, leading)),
+        *(f"params.`{key}`" for key in varying(records)[:_MOST_PARAMS]),
+    ]
+    few = len(records) <= _MOST_CURVES
+    state = {
+        **order,
+        "selectedColumns": columns,
+        "columnOrder": [_NAME, *columns],
+        "columnWidths": {_NAME: _NAME_WIDTH, **dict.fromkeys(columns, _WIDTH)},
+        "runsHiddenMode": "SHOW_ALL" if few else "FIRST_20_RUNS",
+        "compareRunCharts": _charts(records, leading, images),
+        "compareRunSections": [
+            _section("val", cardHeight=_CARD_HEIGHT),
+            _section("test"),
+            _section("train"),
+            _section(f"{BEST}val"),
+            _section("best", display=False),
+            _section("System metrics", display=False),
+        ],
+        "isAccordionReordered": True,
+    }
+    now = int(time.time() * 1000)
+    return {"name": name, "createdAt": now, "updatedAt": now, "state": json.dumps(state)}
+
+
+def varying(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns the params that differ between runs: options first, the seed last."""
+    keys = dict.fromkeys(
+        key
+        for record in records
+        for key in (
+            *(record.get("choices") or ()),
+            *(record.get("distinctive") or given(record.get("overrides") or ())),
+        )
+    )
+    ordered = [*(key for key in keys if key not in _LAST), *_LAST]
+    return [key for key in ordered if len({_param(record, key) for record in records}) > 1]
+
+
+def _param(record: Mapping[str, Any], key: str) -> str:
+    return str((record.get("params") or {}).get(key))
+
+
+def _metrics(records: Sequence[Mapping[str, Any]], leading: str | None) -> list[str]:
+    """The columns: the best value, the test of the same metric, other best values."""
+    if leading is None:
+        return []
+    tests = {name for record in records for name in record.get("final") or ()}
+    others = Counter(name for record in records for name in best_values(record)).most_common()
+    test = f"test/{leading.rpartition('/')[2]}"
+    found = [BEST + leading, *([test] if test in tests else []), *(BEST + k for k, _ in others)]
+    return [*dict.fromkeys(found)][:_MOST_METRICS]
+
+
+def _charts(
+    records: Sequence[Mapping[str, Any]], leading: str | None, images: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The first charts; MLflow adds those of the other metrics and images behind them.
+
+    In the first row are the curve of the metric that decides, its best values and an image.
+    """
+    curves = dict.fromkeys([name for record in records for name in best_values(record)])
+    first = [] if leading is None else [_chart(leading, _LINE), _chart(BEST + leading, _BAR)]
+    return [
+        *first,
+        *(_chart(name, _IMAGE) for name in images[:1]),
+        *(_chart(name, _LINE) for name in curves if name != leading),
+    ]
+
+
+def _chart(name: str, kind: Mapping[str, Any]) -> dict[str, Any]:
+    keys = {"imageKeys": [name]} if kind is _IMAGE else {"metricKey": name}
+    return {
+        **kind,
+        **keys,
+        "uuid": f"expt-{name}",
+        "metricSectionId": "expt-val",
+        "displayName": name,
+        "deleted": False,
+        "isGenerated": True,
+    }
+
+
+def _section(name: str, *, display: bool = True, **options: Any) -> dict[str, Any]:
+    # Charts of a section that is "reordered" keep their order; others are sorted by name.
+    kept = {"isReordered": True, "deleted": False, "isGenerated": True}
+    return {"uuid": f"expt-{name}", "name": name, "display": display, **kept, **options}

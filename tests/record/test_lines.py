@@ -1,0 +1,58 @@
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from expt.record.lines import Line, ThinnedLines, fitted
+
+LINE: Line = [(0, "epoch 3/30"), (2, "step 57"), (0, "val/loss 0.5"), (1, "12 steps/s")]
+
+
+def test_a_line_keeps_what_matters_most_where_it_does_not_fit() -> None:
+    whole = "epoch 3/30  step 57  val/loss 0.5  12 steps/s"
+    assert fitted(LINE, None) == fitted(LINE, len(whole)) == whole
+    assert fitted(LINE, len(whole) - 1) == "epoch 3/30  val/loss 0.5  12 steps/s"
+    assert fitted(LINE, 30) == "epoch 3/30  val/loss 0.5"
+    assert fitted(LINE, 5) == "epoch 3/30  val/loss 0.5"  # never less
+
+
+def shown(evaluations: int, bests: set[int]) -> list[int]:
+    lines, numbers = ThinnedLines(evaluations), list[int]()
+    for number in range(1, evaluations + 1):
+        numbers += [int(line[0][1]) for line in lines.add([(0, str(number))], number in bests)]
+    return numbers + [int(line[0][1]) for line in lines.rest()]
+
+
+def test_dozens_of_evaluations_get_a_line_each() -> None:
+    assert shown(40, set()) == list(range(1, 41))
+
+
+def test_of_hundreds_it_is_every_so_many_and_the_last() -> None:
+    assert shown(210, set()) == [1, *range(11, 210, 11), 210]
+
+
+def test_new_bests_are_shown_but_not_each_of_those_that_follow_each_other() -> None:
+    numbers = shown(210, {3, 4, 25, 203})
+    assert numbers[:6] == [1, 4, 11, 22, 25, 33]
+    assert numbers[-4:] == [198, 203, 209, 210]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 3000), st.sets(st.integers(1, 3000)))
+def test_no_run_fills_the_screen_and_the_last_and_the_best_are_there(
+    evaluations: int, bests: set[int]
+) -> None:
+    bests = {number for number in bests if number <= evaluations}
+    numbers = shown(evaluations, bests)
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) <= 42
+    assert numbers[-1] == evaluations
+    if bests:
+        assert max(bests) in numbers
+
+
+def test_nothing_is_printed_twice_at_the_end() -> None:
+    lines = ThinnedLines(100)
+    lines.add([(0, "1")], is_best=True)
+    assert lines.rest() == []
+    lines.add([(0, "2")], is_best=True)
+    assert lines.rest() == [[(0, "2")]]
+    assert lines.rest() == []

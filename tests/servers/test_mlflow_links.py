@@ -1,0 +1,175 @@
+"""Which views of MLflow the links open, and what they do where a server keeps none."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from expt.runs.find import FoundRun
+from expt.servers import mlflow_links
+from expt.servers.mlflow_links import all_runs, of_sweep, publish
+
+_ADDRESS = "http://127.0.0.1:5000"
+Views = dict[str, tuple[str, dict[str, Any]]]
+
+
+@pytest.fixture
+def views(monkeypatch: pytest.MonkeyPatch) -> Views:
+    """What a server has been given, by key: the experiment and the state."""
+    kept: Views = {}
+
+    def keep(_address: str, experiment: str, key: str, view: dict[str, Any]) -> bool:
+        kept[key] = experiment, {**json.loads(view["state"]), "name": view["name"]}
+        return True
+
+    monkeypatch.setattr(mlflow_links, "publish", keep)
+    return kept
+
+
+def _make(directory: Path, act: str, seed: int, accuracy: float, loss: str = "mse") -> FoundRun:
+    record = {
+        "status": "FINISHED",
+        "started": 100.0 + seed,
+        "choices": {"act": act, "loss": loss},
+        "distinctive": ["act", "seed"],
+        "params": {"act": act, "loss": loss, "seed": seed, "optimizer.learning_rate": 0.1},
+        "larger_is_better": ["accuracy"],
+        "best": {"step": 9, "watched": "val/loss", "val/loss": 0.5, "val/accuracy": accuracy},
+        "final": {"step": 9, "test/loss": 0.5, "test/accuracy": accuracy},
+        "mlflow": {"run_id": "a" * 32, "experiment_id": "7"},
+    }
+    directory.mkdir(parents=True)
+    (directory / "run.json").write_text(json.dumps(record))
+    return FoundRun(directory, record, directory.parents[2])
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    folder = tmp_path / "sweeps/2026-11-23/11-00-00_bbbbbbbb"
+    folder.mkdir(parents=True)
+    place = {"experiment_id": "7", "run_id": "b" * 32}
+    content = {"id": "c" * 8, "sweep_name": "act", "mlflow": place}
+    (folder / "sweep.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_a_sweep_opens_best_first_with_values_and_what_varies(sweep: Path, views: Views) -> None:
+    runs = [
+        _make(sweep / f"{seed}", act, seed, 0.5 + seed / 10) for seed, act in enumerate(["a", "b"])
+    ]
+    page = f"{_ADDRESS}/#/experiments/7/runs"
+    chosen = f"viewStateShareKey=expt-{'c' * 8}"
+    assert [*of_sweep(_ADDRESS, sweep, runs)] == [
+        f"{page}?workflowType=machine_learning&{chosen}",
+        f"{page}?workflowType=machine_learning&compareRunsMode=CHART&{chosen}",
+        f"{page}/{'b' * 32}?workflowType=machine_learning",
+    ]
+    experiment, state = views[f"expt-{'c' * 8}"]
+    assert (experiment, state["name"]) == ("7", "act: best first")
+    assert state["searchFilter"] == f"tags.`mlflow.parentRunId` = '{'b' * 32}'"
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`best/val/loss`", True)
+    assert state["selectedColumns"] == [
+        *("metrics.`best/val/loss`", "metrics.`test/loss`", "metrics.`best/val/accuracy`"),
+        *("params.`act`", "params.`seed`"),
+    ]
+    charts = [(chart["type"], chart["metricKey"]) for chart in state["compareRunCharts"]]
+    assert charts == [
+        ("LINE", "val/loss"),
+        ("BAR", "best/val/loss"),
+        ("LINE", "val/accuracy"),
+    ]
+    assert state["compareRunSections"][0]["name"] == "val"
+    assert {chart["metricSectionId"] for chart in state["compareRunCharts"]} == {
+        state["compareRunSections"][0]["uuid"]
+    }
+
+
+def test_different_losses_are_not_compared_by_their_values(sweep: Path, views: Views) -> None:
+    runs = [_make(sweep / loss, "a", 0, 0.5, loss) for loss in ("mse", "crossentropy")]
+    assert [*of_sweep(_ADDRESS, sweep, runs)]
+    _, state = views[f"expt-{'c' * 8}"]
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`best/val/accuracy`", False)
+
+
+def test_all_runs_open_newest_first_and_not_folded_below_their_sweeps(
+    tmp_path: Path, sweep: Path, views: Views
+) -> None:
+    latest = [_make(sweep / "0", "a", 0, 0.5), _make(sweep / "1", "b", 1, 0.6)]
+    damaged = sweep / "2" / "run.json"
+    damaged.parent.mkdir()
+    damaged.write_text('{"status": "FINISHED", "started": 1.0, "best": 3}')
+    address = f"{_ADDRESS}/#/experiments/7/runs?workflowType=machine_learning"
+    assert all_runs(_ADDRESS, latest, tmp_path) == f"{address}&viewStateShareKey=expt"
+    _, state = views["expt"]
+    assert state["orderByKey"] not in ("", "attributes.start_time")  # else MLflow folds them
+    assert "params.`act`" in state["selectedColumns"]
+    assert "metrics.`best/val/loss`" in state["selectedColumns"]
+
+
+def test_without_a_view_the_address_itself_sorts(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow_links, "publish", lambda *_: False)
+    page, *_ = of_sweep(_ADDRESS, sweep, [_make(sweep / "0", "a", 0, 0.5)])
+    assert parse_qs(urlsplit(page.replace("#/", "")).query) == {
+        "workflowType": ["machine_learning"],
+        "searchFilter": [f"tags.`mlflow.parentRunId` = '{'b' * 32}'"],
+        "orderByKey": ["metrics.`best/val/loss`"],
+        "orderByAsc": ["true"],
+    }
+
+
+def test_nothing_recorded_in_mlflow(tmp_path: Path) -> None:
+    assert all_runs(_ADDRESS, [], tmp_path) == (
+        f"{_ADDRESS}/#/experiments?workflowType=machine_learning"
+    )
+
+
+class _Server(BaseHTTPRequestHandler):
+    answer = 200
+    requests: list[tuple[str, Any]]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.requests.append((self.path, json.loads(body)))
+        self.send_response(self.answer)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Prints nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[HTTPServer]:
+    _Server.requests = []
+    with HTTPServer(("127.0.0.1", 0), _Server) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("answer", [200, 401])
+def test_a_view_is_kept_as_a_tag_of_the_experiment(
+    answer: int, server: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Server, "answer", answer)
+    is_kept = publish(f"http://127.0.0.1:{server.server_port}", "7", "expt", {"name": "a view"})
+    assert is_kept == (answer == 200)
+    ((path, content),) = _Server.requests
+    assert path == "/api/2.0/mlflow/experiments/set-experiment-tag"
+    key = "mlflow.sharedViewState.expt"
+    assert content == {"experiment_id": "7", "key": key, "value": '{"name": "a view"}'}
+
+
+def test_a_server_that_does_not_answer_keeps_no_view() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    assert not publish(f"http://127.0.0.1:{port}", "7", "expt", {})

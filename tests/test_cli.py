@@ -1,0 +1,113 @@
+import importlib
+import sys
+import tomllib
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import expt
+from expt import cli
+from expt.command import program
+
+
+def call(arguments: list[str], started: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Returns the exit code of a command line."""
+    monkeypatch.setattr(cli, "run_command", lambda answer: sys.exit(_code(answer)))
+    monkeypatch.setattr(sys, "argv", [started, *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def _code(answer: Callable[[list[str]], int]) -> int:
+    try:
+        return answer(sys.argv[1:])
+    except expt.errors.UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])
+def test_help_lists_all_commands(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(arguments, "/venv/bin/expt", monkeypatch) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "usage: expt COMMAND [ARGUMENTS]"
+    for name, text in cli.COMMANDS.items():
+        assert f"  {name:<10}  {text}" in lines
+    assert max(map(len, lines)) <= 80
+
+
+def test_every_command_is_a_module_and_every_command_is_listed() -> None:
+    folder = Path(expt.__file__).parent
+    commands = {
+        file.stem for file in folder.glob("*.py") if "run_command(_run)" in file.read_text()
+    }
+    assert commands - {"cli"} == cli.COMMANDS.keys()
+    assert all(find_spec(f"expt.{name}") for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("typed", "near"),
+    [("rnu", "'run'"), ("compar", "'compare'"), ("train", None), ("act=relu", None)],
+)
+def test_an_unknown_command(
+    typed: str,
+    near: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert call([typed], "expt", monkeypatch) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"{typed}: there is no such command. ")
+    assert ("Did you mean" in told) == (near is not None)
+    assert near is None or f"Did you mean {near}?" in told
+
+
+def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["--version"], "expt", monkeypatch) == 0
+    assert capsys.readouterr().out == f"expt {expt.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("started", "expected"),
+    [("/venv/bin/expt", "expt list"), ("/site/expt/__main__.py", "python -m expt list")],
+)
+def test_a_command_gets_its_arguments_and_its_name(
+    started: str,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from expt import list as command
+
+    monkeypatch.setattr(command, "run_command", lambda run: sys.exit(run(sys.argv[1:])))
+    assert call(["list", "--help"], started, monkeypatch) == 0
+    assert capsys.readouterr().out.startswith(f"usage: {expected} [-h]")
+
+
+@pytest.mark.parametrize(
+    ("started", "expected"),
+    [
+        *(("/bin/expt", "expt run"), ("C:/bin/expt.exe", "expt run")),
+        *(("/site/expt/__main__.py", "python -m expt run"), ("/run.py", "python -m expt.run")),
+    ],
+)
+def test_how_a_command_was_called(
+    started: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [started, "x"])
+    assert program("run") == expected
+
+
+def test_the_console_script_is_there() -> None:
+    content = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    (name, place), *others = content["project"]["scripts"].items()
+    module, _, function = place.partition(":")
+    assert (name, others) == ("expt", [])
+    assert getattr(importlib.import_module(module), function) is cli.main
+    assert content["project"]["version"] == expt.__version__
