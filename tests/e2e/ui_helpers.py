@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
@@ -60,12 +61,13 @@ class Interface:
 def interface(folder: Path, *arguments: str, **environment: str) -> Iterator[Interface]:
     """On ports that nobody else takes; it is ended after, if it has not."""
     ports = [f"--tensorboard-port={free_port()}", f"--mlflow-port={free_port()}"]
-    shown = Interface(folder, *ports, *arguments, **environment)
-    try:
-        yield shown
-    finally:
-        shown.process.kill()
-        shown.process.communicate()
+    with TemporaryDirectory() as temporary:  # a killed command leaves its links
+        shown = Interface(folder, *ports, *arguments, TMPDIR=temporary, **environment)
+        try:
+            yield shown
+        finally:
+            shown.process.kill()
+            shown.process.communicate()
 
 
 def ask(address: str, question: Any = None, **headers: str) -> Any:
