@@ -2,8 +2,8 @@
 
     python scripts/screenshots.py outputs pictures
 
-Needs Debian's chromium (`apt-get install chromium`); Playwright drives it. The servers are those of
-`expt.ui`.
+Needs Debian's chromium (`apt-get install chromium`); Playwright drives it. The pages are those that
+`expt.ui` prints, as they open.
 """
 
 import argparse
@@ -14,16 +14,11 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
-
-from expt.comparison.output import summarise
-from expt.record.mlflow import store_uri
-from expt.runs.sweeps import newest_sweep
-from expt.servers.tensorboard_links import tensorboard_lines
 
 _FLAGS = (
     "--no-sandbox",
@@ -44,35 +39,31 @@ def main() -> None:
     args.pictures.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as home,
-        _servers(args.outputs) as (board, mlflow),
+        _links(args.outputs) as links,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=_FLAGS, env={**os.environ, "HOME": home}
         )
         page = browser.new_page(viewport={"width": 1400, "height": 900})
-        _tensorboard(page, board, args.pictures)
-        _mlflow(page, mlflow, store_uri(args.outputs), args.pictures)
-        _report(page, args.outputs, args.pictures)
+        _tensorboard(page, links, args.pictures)
+        _mlflow(page, links, args.pictures)
+        _report(page, links, args.pictures)
         browser.close()
 
 
-def _tensorboard(page: Page, address: str, folder: Path) -> None:
+def _tensorboard(page: Page, links: Sequence[str], folder: Path) -> None:
     # TensorBoard's pages hold back the load event for minutes; their content is what counts.
-    _, curves = next(tensorboard_lines(address, [], 0))
-    page.goto(curves, wait_until="commit")
+    page.goto(_with("runFilter", links), wait_until="commit")
     page.wait_for_selector("card-view line-chart svg")
     page.get_by_label("Close side pane").click()
     page.wait_for_timeout(2_000)
     page.screenshot(path=folder / "tensorboard-scalars.png")
-    page.goto(f"{address}/#images", wait_until="commit")
+    page.goto(_with("#images", links), wait_until="commit")
     page.wait_for_selector("tf-image-loader img")
-    page.locator(
-        "tf-category-paginated-view >> text=val_predictions"
-    ).first.scroll_into_view_if_needed()
     page.wait_for_timeout(2_000)
     page.screenshot(path=folder / "tensorboard-images.png")
-    page.goto(f"{address}/#hparams", wait_until="commit")
+    page.goto(_with("#hparams", links), wait_until="commit")
     page.wait_for_selector("tf-hparams-main")
     page.wait_for_timeout(3_000)
     page.screenshot(path=folder / "tensorboard-hparams.png")
@@ -82,48 +73,33 @@ def _tensorboard(page: Page, address: str, folder: Path) -> None:
     page.screenshot(path=folder / "tensorboard-parallel-coordinates.png")
 
 
-def _mlflow(page: Page, address: str, store: str, folder: Path) -> None:
-    from mlflow import MlflowClient
-
-    client = MlflowClient(store)
-    (experiment,) = client.search_experiments(filter_string="name = 'expt'")
-    (run,) = client.search_runs([experiment.experiment_id], max_results=1)
-    runs = f"{address}/#/experiments/{experiment.experiment_id}/runs"
-    page.goto(runs)
+def _mlflow(page: Page, links: Sequence[str], folder: Path) -> None:
+    page.goto(_with("viewStateShareKey=expt-", links))
     page.wait_for_selector(".ag-row")
     _close_assistant(page)
     page.screenshot(path=folder / "mlflow-runs.png")
-    page.goto(f"{runs}?compareRunsMode=CHART")
+    page.goto(_with("compareRunsMode=CHART", links))
     page.wait_for_selector(".js-plotly-plot")
-    page.get_by_placeholder("Search metric charts").fill("val")
-    page.wait_for_timeout(3_000)
+    page.wait_for_timeout(5_000)
     page.screenshot(path=folder / "mlflow-charts.png")
-    page.goto(f"{runs}/{run.info.run_id}/artifacts")
-    page.get_by_text("images", exact=True).click()
-    page.get_by_text(re.compile(r"^val~predictions.*png$")).last.click()
-    page.wait_for_timeout(3_000)
-    page.screenshot(path=folder / "mlflow-image.png")
 
 
-def _report(page: Page, outputs: Path, folder: Path) -> None:
-    """The report of the newest sweep, its top and a row of its pictures."""
-    sweep = newest_sweep(outputs)
-    assert sweep is not None, "there is no sweep"
-    report = next(path for path in summarise(sweep, folder / "summary") if path.suffix == ".html")
-    page.goto(report.absolute().as_uri())
-    last = page.locator("h2").nth(1).locator("+ .pictures").bounding_box()
-    assert last is not None
-    height = last["y"] + last["height"] + 24
+def _report(page: Page, links: Sequence[str], folder: Path) -> None:
+    """The report of the newest sweep, its first screen and a half."""
+    page.goto(_with("report.html", links))
+    page.wait_for_selector("#charts canvas")
+    page.wait_for_timeout(1_000)
     picture = folder / "compare-report.png"
-    page.screenshot(
-        path=picture,
-        full_page=True,
-        clip={"x": 0, "y": 0, "width": 1400, "height": height},
-    )
+    clip = {"x": 0, "y": 0, "width": 1400, "height": 1350}
+    page.screenshot(path=picture, full_page=True, clip=clip)  # type: ignore[arg-type]
     # Few colours are enough, and make a small file.
     whole = Image.open(picture).convert("RGB")
     few = whole.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     few.save(picture, optimize=True)
+
+
+def _with(part: str, links: Sequence[str]) -> str:
+    return next(link for link in links if part in link)
 
 
 def _close_assistant(page: Page) -> None:
@@ -135,14 +111,14 @@ def _close_assistant(page: Page) -> None:
 
 
 @contextlib.contextmanager
-def _servers(outputs: Path) -> Iterator[list[str]]:
-    """TensorBoard's address and MLflow's."""
+def _links(outputs: Path) -> Iterator[list[str]]:
+    """The links that `expt.ui` prints."""
     command = [sys.executable, "-m", "expt.ui", f"output_dir={outputs}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
-        told = itertools.takewhile(lambda line: not line.startswith("Ctrl-C"), process.stdout)
-        yield re.findall(r"^(?:TensorBoard|MLflow) +(http://[^/]+)", "".join(told), re.MULTILINE)
+        printed = itertools.takewhile(lambda line: not line.startswith("Ctrl-C"), process.stdout)
+        yield re.findall(r"(?:http|file)://\S+", "".join(printed))
     finally:
         process.terminate()
         process.wait()

@@ -14,7 +14,7 @@ _MOST_METRICS, _MOST_PARAMS = 3, 5  # what has room beside the names, at a width
 _NAME, _NAME_WIDTH = "attributes.`Run Name`", 270  # pixels
 _WIDTH = 110
 _MOST_CURVES = 30  # runs that are told apart in a chart
-_CARD_HEIGHT = 300  # pixels, so that the second row of charts begins on the first screen
+_CARD_HEIGHT = 430  # pixels: room for an image below the names and parameters of its run
 _LAST = ("optimizer.learning_rate", "seed")
 _LINE = {
     "type": "LINE",
