@@ -134,13 +134,22 @@ def _readable(directories: Sequence[Path], output_dir: Path) -> Iterator[FoundRu
             yield read_run(directory, output_dir)
 
 
-def _images(runs: Iterable[FoundRun]) -> list[str]:
-    """The names of the images of the last run that has some, the most telling ones first."""
-    for run in reversed([*runs]):
-        found = {name for name, _ in image_keys(run.directory)}
-        if found:
-            return sorted(found, key=lambda name: (*(name != one for one in _FIRST_IMAGES), name))
-    return []
+def _images(runs: Iterable[FoundRun]) -> dict[str, int]:
+    """The images of the last run that has some, the most telling ones first, with a step of each.
+
+    It is the last one at which all runs with the image have it, so that no card is empty.
+    """
+    steps: dict[str, set[int]] = {}
+    names: list[str] = []
+    for run in runs:
+        found: dict[str, set[int]] = {}
+        for name, step in image_keys(run.directory):
+            found.setdefault(name, set()).add(step)
+        for name, present in found.items():
+            steps[name] = steps.get(name, present) & present
+        names = [*found] or names
+    names.sort(key=lambda name: (*(name != one for one in _FIRST_IMAGES), name))
+    return {name: max(steps[name], default=0) for name in names}
 
 
 def _whole(runs: Iterable[FoundRun]) -> list[Mapping[str, Any]]:

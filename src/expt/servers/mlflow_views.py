@@ -14,7 +14,7 @@ _MOST_METRICS, _MOST_PARAMS = 3, 5  # what has room beside the names, at a width
 _NAME, _NAME_WIDTH = "attributes.`Run Name`", 270  # pixels
 _WIDTH = 110
 _MOST_CURVES = 30  # runs that are told apart in a chart
-_CARD_HEIGHT = 430  # pixels: room for an image below the names and parameters of its run
+_CARD_HEIGHT = 360  # pixels
 _LAST = ("optimizer.learning_rate", "seed")
 _LINE = {
     "type": "LINE",
@@ -30,7 +30,7 @@ _LINE = {
     "useGlobalLineSmoothing": True,
 }
 _BAR = {"type": "BAR", "runsCountToCompare": 20}
-_IMAGE = {"type": "IMAGE"}
+_IMAGE = {"type": "IMAGE", "showRunParams": False}
 
 
 def newest_first() -> dict[str, Any]:
@@ -57,7 +57,7 @@ def make_view(
     name: str,
     order: Mapping[str, Any],
     records: Sequence[Mapping[str, Any]],
-    images: Sequence[str] = (),
+    images: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Returns a view as MLflow keeps it: the state of its page, under a name.
 
@@ -65,7 +65,7 @@ def make_view(
         name: Is shown in the menu of views.
         order: As `best_first` or `newest_first` returns it.
         records: The contents of the runs' run.json.
-        images: The names of the runs' images.
+        images: The names of the runs' images, each with the step that is shown.
     """
     leading = leading_metric(records)
     columns = [
@@ -79,7 +79,7 @@ def make_view(
         "columnOrder": [_NAME, *columns],
         "columnWidths": {_NAME: _NAME_WIDTH, **dict.fromkeys(columns, _WIDTH)},
         "runsHiddenMode": "SHOW_ALL" if few else "FIRST_20_RUNS",
-        "compareRunCharts": _charts(records, leading, images),
+        "compareRunCharts": _charts(records, leading, images or {}),
         "compareRunSections": [
             _section("val", cardHeight=_CARD_HEIGHT),
             _section("test"),
@@ -124,23 +124,26 @@ def _metrics(records: Sequence[Mapping[str, Any]], leading: str | None) -> list[
 
 
 def _charts(
-    records: Sequence[Mapping[str, Any]], leading: str | None, images: Sequence[str]
+    records: Sequence[Mapping[str, Any]], leading: str | None, images: Mapping[str, int]
 ) -> list[dict[str, Any]]:
-    """The first charts; MLflow adds those of the other metrics and images behind them.
+    """The first charts; MLflow adds those of the other metrics behind them.
 
     In the first row are the curve of the metric that decides, its best values and an image.
     """
     curves = dict.fromkeys([name for record in records for name in best_values(record)])
     first = [] if leading is None else [_chart(leading, _LINE), _chart(BEST + leading, _BAR)]
+    # Without a step, MLflow shows that there is no image.
+    shown = [_chart(name, {**_IMAGE, "step": step}) for name, step in images.items()]
     return [
         *first,
-        *(_chart(name, _IMAGE) for name in images[:1]),
+        *shown[:1],
         *(_chart(name, _LINE) for name in curves if name != leading),
+        *shown[1:],
     ]
 
 
 def _chart(name: str, kind: Mapping[str, Any]) -> dict[str, Any]:
-    keys = {"imageKeys": [name]} if kind is _IMAGE else {"metricKey": name}
+    keys = {"imageKeys": [name]} if kind["type"] == "IMAGE" else {"metricKey": name}
     return {
         **kind,
         **keys,
