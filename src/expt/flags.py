@@ -4,7 +4,6 @@ import argparse
 import re
 from collections.abc import Sequence
 
-from expt.config.groups import groups, top_level
 from expt.errors import UserError
 
 _FLAG = re.compile(r"--?(?P<key>[A-Za-z][\w.-]*)(?:=(?P<value>.*))?", re.DOTALL)
@@ -40,15 +39,14 @@ def parse(
 
 
 def _meant(key: str, value: str | None, keys: Sequence[str] | None) -> str | None:
-    known = [*groups(), *top_level()] if keys is None else keys
-    if key in known:
-        return f"Did you mean {key}={'…' if value is None else value}?"
+    shown = f"{key}={'…' if value is None else value}"
     if keys is not None:
-        return None
-    # Not above: it imports Hydra, and most commands do without.
+        return f"Did you mean {shown}?" if key in keys else None
+    # Not above: they import Hydra and yaml, and most command lines are right.
     from expt.config.full_keys import meant
+    from expt.config.groups import groups, top_level
 
-    return meant(key, value)
+    return f"Did you mean {shown}?" if key in (*groups(), *top_level()) else meant(key, value)
 
 
 def _is_known(parser: argparse.ArgumentParser, argument: str) -> bool:

@@ -12,6 +12,7 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_wine
 
 from contracts.example_data import image_folder
+from expt.record.values import format_value
 
 Command = Callable[..., Any]
 QUICK = ("recorder=[]", "loop.epochs=3", "loop.image_every=null")
@@ -49,7 +50,7 @@ def test_the_test_split_gives_the_runs_own_numbers(folder: Path, run_command: Co
         {name: value for name, value in record["final"].items() if name.startswith("test/")},
         rel=1e-5,
     )
-    assert f"{result['metrics']['accuracy']:.6g}" in done.out
+    assert format_value(result["metrics"]["accuracy"]) in done.out
 
 
 def test_the_result_is_in_the_mlflow_run(folder: Path, run_command: Command) -> None:

@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import pytest
 
+from expt.record.images import ImageRecorder
+from expt.record.recorder import Image
+from expt.record.run import Run
 from expt.runs.find import FoundRun
 from expt.servers import mlflow_links
 from expt.servers.mlflow_links import all_runs, of_sweep, publish
 
 _ADDRESS = "http://127.0.0.1:5000"
+PIXELS = np.zeros((2, 2, 3), np.uint8)
 Views = dict[str, tuple[str, dict[str, Any]]]
 
 
@@ -57,6 +62,33 @@ def sweep(tmp_path: Path) -> Path:
     content = {"id": "c" * 8, "sweep_name": "act", "mlflow": place}
     (folder / "sweep.json").write_text(json.dumps(content))
     return folder
+
+
+def _draw(run: FoundRun, name: str, *steps: int) -> None:
+    recorder = ImageRecorder()
+    recorder.open(Run(run.directory, run.output_dir, {}, {}, {}))
+    for step in steps:
+        recorder.write(Image(step=step, time=1.0, name=name, draw=lambda: PIXELS))
+
+
+def test_image_cards_show_the_last_image_that_all_runs_have_without_params(
+    sweep: Path, views: Views
+) -> None:
+    runs = [_make(sweep / f"{seed}", "a", seed, 0.5) for seed in range(2)]
+    for run, last in zip(runs, (40, 60), strict=True):
+        _draw(run, "val/predictions", 0, 20, 40, last)
+        _draw(run, "val/confusion", 0, last)
+    _draw(runs[1], "val/mistakes", 60)
+    list(of_sweep(_ADDRESS, sweep, runs))
+    _, state = views[f"expt-{'c' * 8}"]
+    cards = [card for card in state["compareRunCharts"] if card["type"] == "IMAGE"]
+    assert [(card["imageKeys"], card["step"]) for card in cards] == [
+        (["val/mistakes"], 60),
+        (["val/predictions"], 40),
+        (["val/confusion"], 0),
+    ]
+    assert not any(card["showRunParams"] for card in cards)
+    assert [card["type"] for card in state["compareRunCharts"][:3]] == ["LINE", "BAR", "IMAGE"]
 
 
 def test_a_sweep_opens_best_first_with_values_and_what_varies(sweep: Path, views: Views) -> None:
