@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expt.errors import UserError
-from expt.runs.best import best_of, best_values, find_best, is_best
+from expt.runs.best import best_of, find_best, is_best
+from expt.runs.leading import best_values
 
 Record = dict[str, Any]
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from expt.comparison.filters import filtered
 from expt.errors import UserError, hint
-from expt.runs.best import best_of, best_values, watched_metric
+from expt.runs.best import best_of
 from expt.runs.kinds import read_json, wrong_place
+from expt.runs.leading import best_values, watched_metric
 from expt.runs.life import status_of
 from expt.runs.names import name_of
 from expt.runs.order import RUN_FILE, SWEEP_FILE, order_of, place_ids, records_in

@@ -1,9 +1,7 @@
 """The best of some runs, by the values that were recorded of their kept models."""
 
-import math
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 from expt.errors import UserError, hint
 from expt.runs.find import FoundRun, read_run
 from expt.runs.kinds import wrong_place
+from expt.runs.leading import best_values, is_comparable, larger_is_better, leading_metric
 from expt.runs.life import status_of
 from expt.runs.order import RUN_FILE, SWEEP_FILE, by_age, records_in
 from expt.runs.sweeps import find_sweep, newest_sweep, runs_of, sweep_name
@@ -19,7 +18,6 @@ from expt.runs.sweeps import find_sweep, newest_sweep, runs_of, sweep_name
 BEST = "best"
 _OF_A_SWEEP = f"{BEST}@"
 _PREFIX = f"{BEST}/"  # what the metrics of the kept model begin with in comparisons
-_LOSS = "loss"
 _MOST_NAMED = 5  # data sets in a message
 _KINDS: Mapping[str, Any] = {
     "status": str,
@@ -123,9 +121,7 @@ def best_of(records: Sequence[Mapping[str, Any]], metric: str | None = None) -> 
     chosen = _metric(list(usable.values()), metric)
     values = {index: best_values(record).get(chosen) for index, record in usable.items()}
     measured = {index: value for index, value in values.items() if value is not None}
-    larger = is_larger_better(
-        chosen, {name for i in measured for name in usable[i].get("larger_is_better") or ()}
-    )
+    larger = larger_is_better(chosen, [usable[i] for i in measured])
     index = (max if larger else min)(measured, key=measured.__getitem__)
     return Best(index, chosen, measured[index], len(measured))
 
@@ -137,31 +133,6 @@ def is_usable(record: Mapping[str, Any]) -> bool:
         and status_of(record) == "FINISHED"
         and bool(best_values(record))
     )
-
-
-def best_values(record: Mapping[str, Any]) -> dict[str, float]:
-    """Returns the metrics of a run's kept model, without those that are not finite."""
-    return {
-        name: float(value)
-        for name, value in (record.get("best") or {}).items()
-        if "/" in name and isinstance(value, int | float) and math.isfinite(value)
-    }
-
-
-def watched_metric(record: Mapping[str, Any]) -> str | None:
-    """Returns the metric that chose a run's best model."""
-    watched = (record.get("best") or {}).get("watched") or record.get("watched")
-    return watched if isinstance(watched, str) else None
-
-
-def is_larger_better(metric: str, larger: Iterable[str]) -> bool:
-    """Whether larger values of a metric are better.
-
-    Args:
-        metric: Its full name.
-        larger: Names such as `accuracy`, or full ones, as a run's record has them.
-    """
-    return metric in larger or metric.rpartition("/")[2] in larger
 
 
 def _by_age(directories: Sequence[Path], output_dir: Path) -> list[FoundRun]:
@@ -199,21 +170,11 @@ def _metric(records: Sequence[Mapping[str, Any]], given: str | None) -> str:
         if given not in known:
             raise UserError(f"--metric {given}: no run has its best value. {hint(given, known)}")
         return given
-    counts = Counter(metric for record in records if (metric := watched_metric(record)) in known)
-    metric = counts.most_common(1)[0][0] if counts else known[0]
+    metric = leading_metric(records)
     assert metric is not None
-    losses = {_loss_of(record) for record in records}
-    if not metric.endswith(f"/{_LOSS}") or len(losses) == 1:
-        return metric
-    other = next((key for key in known if not key.endswith(f"/{_LOSS}")), None)
-    if other is None:
+    if not is_comparable(metric, records):
         raise UserError(
             f"the runs have different losses, of which {metric} is not the same quantity, and no "
             f"other metric was recorded. Expected runs with the same loss, or --metric {metric}."
         )
-    return other
-
-
-def _loss_of(record: Mapping[str, Any]) -> str:
-    params = record.get("params") or record.get("choices") or {}
-    return str({k: v for k, v in sorted(params.items()) if k.partition(".")[0] == _LOSS})
+    return metric

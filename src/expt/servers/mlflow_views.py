@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from expt.record.leading import best_values, is_larger_better, leading_metric
 from expt.record.planned import given
+from expt.runs.leading import best_values, larger_is_better, leading_metric
 
 BEST = "best/"
 _MOST_METRICS, _MOST_PARAMS = 3, 5  # what has room beside the names, at a width of 1400 pixels
@@ -49,7 +49,7 @@ def best_first(search: str, records: Sequence[Mapping[str, Any]]) -> dict[str, A
     leading = leading_metric(records)
     if leading is None:
         return {**newest_first(), "searchFilter": search}
-    key, larger = f"metrics.`{BEST}{leading}`", is_larger_better(leading, records)
+    key, larger = f"metrics.`{BEST}{leading}`", larger_is_better(leading, records)
     return {"searchFilter": search, "orderByKey": key, "orderByAsc": not larger}
 
 

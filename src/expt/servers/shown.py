@@ -7,9 +7,10 @@ from typing import Any
 
 from expt.errors import UserError
 from expt.record.planned import read_entries
-from expt.runs.best import best_values, find_best, is_best, is_larger_better, watched_metric
+from expt.runs.best import find_best, is_best
 from expt.runs.find import find_run
 from expt.runs.kinds import read_json
+from expt.runs.leading import best_values, larger_is_better, watched_metric
 from expt.runs.order import SWEEP_FILE, order_of, place_ids, records_in
 
 MOST = 40
@@ -214,7 +215,7 @@ def _score(record: Mapping[str, Any]) -> float | None:
     value = best_values(record).get(metric or "")
     if metric is None or value is None:
         return None
-    return value if is_larger_better(metric, record.get("larger_is_better") or ()) else -value
+    return value if larger_is_better(metric, [record]) else -value
 
 
 def _read_sweep(sweep: Path, ids: frozenset[str] | None) -> tuple[str, tuple[int, float] | None]:

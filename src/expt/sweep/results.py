@@ -7,9 +7,9 @@ from typing import Any
 
 from expt.config.naming import varying
 from expt.errors import UserError
-from expt.record.leading import best_values, is_larger_better, leading_metric
 from expt.record.planned import given
 from expt.runs.find import read_run
+from expt.runs.leading import best_values, larger_is_better, leading_metric
 from expt.sweep.plan import ENDED_WELL, JobStatus, Plan, PlannedJob
 
 
@@ -44,7 +44,7 @@ def _best(plan: Plan) -> tuple[PlannedJob, Mapping[str, Any]] | None:
     measured = [pair for pair in found if leading in best_values(pair[1])]
     if leading is None or not measured:
         return None
-    choose = max if is_larger_better(leading, [record for _, record in found]) else min
+    choose = max if larger_is_better(leading, [record for _, record in found]) else min
     return choose(measured, key=lambda pair: best_values(pair[1])[leading])
 
 

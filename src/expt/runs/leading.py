@@ -1,4 +1,4 @@
-"""The metric that decides between runs, by what their records say."""
+"""The metric that decides between runs, by their records."""
 
 import math
 from collections import Counter
@@ -9,7 +9,7 @@ _LOSS = "loss"
 
 
 def best_values(record: Mapping[str, Any]) -> dict[str, float]:
-    """Returns the metrics of a run's kept model, such as `val/accuracy`; finite ones alone."""
+    """Returns the metrics of a run's best model, such as `val/accuracy`; finite ones alone."""
     return {
         name: float(value)
         for name, value in (record.get("best") or {}).items()
@@ -17,8 +17,14 @@ def best_values(record: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
+def watched_metric(record: Mapping[str, Any]) -> str | None:
+    """Returns the metric that chose a run's best model."""
+    watched = (record.get("best") or {}).get("watched") or record.get("watched")
+    return watched if isinstance(watched, str) else None
+
+
 def leading_metric(records: Sequence[Mapping[str, Any]]) -> str | None:
-    """Returns the metric that decides between the kept models of some runs.
+    """Returns the metric that decides between the best models of some runs.
 
     This is the one that chose most of them. If that is a loss and the runs have different losses,
     it is the first other metric: values of different losses can't be compared.
@@ -27,22 +33,22 @@ def leading_metric(records: Sequence[Mapping[str, Any]]) -> str | None:
         records: The contents of the runs' run.json.
     """
     known = list(dict.fromkeys(name for record in records for name in best_values(record)))
-    monitored = [(record.get("best") or {}).get("watched") for record in records]
-    counts = Counter(name for name in monitored if name in known)
-    leading = next((name for name, _ in counts.most_common(1)), next(iter(known), None))
-    if leading is None or not _is_loss(leading) or len(set(map(_loss_of, records))) == 1:
+    counts = Counter(metric for record in records if (metric := watched_metric(record)) in known)
+    leading = counts.most_common(1)[0][0] if counts else next(iter(known), None)
+    if leading is None or is_comparable(leading, records):
         return leading
-    return next((name for name in known if not _is_loss(name)), leading)
+    return next((name for name in known if is_comparable(name, records)), leading)
 
 
-def is_larger_better(metric: str, records: Iterable[Mapping[str, Any]]) -> bool:
+def is_comparable(metric: str, records: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a metric is the same quantity in some runs, as a loss is only where they share it."""
+    return metric.rpartition("/")[2] != _LOSS or len(set(map(_loss_of, records))) <= 1
+
+
+def larger_is_better(metric: str, records: Iterable[Mapping[str, Any]]) -> bool:
     """Whether larger values of a metric are better, by the records of runs that have it."""
     larger = {name for record in records for name in record.get("larger_is_better") or ()}
     return metric in larger or metric.rpartition("/")[2] in larger
-
-
-def _is_loss(metric: str) -> bool:
-    return metric.rpartition("/")[2] == _LOSS
 
 
 def _loss_of(record: Mapping[str, Any]) -> str:
