@@ -103,3 +103,12 @@ def test_the_nearest_is_named_by_what_differs_from_the_best(tmp_path: Path) -> N
 def test_long_names_are_clipped(tmp_path: Path, length: int) -> None:
     accuracies(tmp_path, {"x" * length: GOOD, "y" * length: BAD})
     assert len(headline(comparison_of(tmp_path))) < 400
+
+
+def test_different_data_are_not_compared_without_a_warning(tmp_path: Path) -> None:
+    named = [({"data": data}, GOOD) for data in ("digits", "iris")]
+    write_sweep(tmp_path, named, "val/accuracy")
+    text = headline(comparison_of(tmp_path))
+    assert text.startswith("On different data, so the values can't be compared as such")
+    accuracies(tmp_path / "one", {"relu": GOOD, "tanh": CLOSE})
+    assert headline(comparison_of(tmp_path / "one")).startswith("act=relu has the highest")

@@ -8,6 +8,7 @@ from expt.comparison.table import Comparison
 from expt.comparison.values import as_text, decimals, plain
 from expt.comparison.variants import Variant, Verdict, is_larger_better, short_names
 
+_DATA = {"data", "data.path", "data.target"}
 _LONGEST = 70  # letters of a variant's name
 
 
@@ -25,7 +26,7 @@ def headline(comparison: Comparison) -> str:
         return f"One variant: {title} {mean}, n = {count}."
     extreme = "highest" if is_larger_better(leading, comparison.larger_is_better) else "lowest"
     name = _name(best, others[0], others)
-    start = f"{name} has the {extreme} {title}: {mean} (n = {count})."
+    start = f"{_warning(comparison)}{name} has the {extreme} {title}: {mean} (n = {count})."
     if all(variant.difference is None for variant in others):
         return (
             f"{start} Whether it is better than the others is unknown: a test needs at least two "
@@ -36,6 +37,13 @@ def headline(comparison: Comparison) -> str:
     gap = _gap(nearest, best, leading, places)
     describe = _on_one if len(others) == 1 else _on_several
     return f"{start} {describe(comparison, others, _name(nearest, best, [best]), gap)}"
+
+
+def _warning(comparison: Comparison) -> str:
+    """Whatever the numbers say, values on different data are not the same quantity."""
+    if not _DATA & set(comparison.parameters):
+        return ""
+    return "On different data, so the values can't be compared as such (data=NAME chooses one): "
 
 
 def _on_one(comparison: Comparison, others: Sequence[Variant], name: str, gap: str) -> str:
