@@ -48,8 +48,9 @@ def test_the_newest_sweep(folder: Path, run_command: Command) -> None:
     plots = sorted(path.name for path in (folder / "x" / "plots").iterdir())
     assert plots == ["curves.png", "effect_act.png"]
     page = (folder / "x" / "t.html").read_text()
-    assert "val/predictions, step 38" in page
-    assert page.count("data:image/") == 2 + 3 * 2
+    assert "<h2>Predictions (val/predictions)</h2>" in page
+    assert "<output>38</output>" in page
+    assert page.count("data:image/") == 3 * 2 * (1 + 2)  # kinds, runs, the image shown and the two steps
 
 
 def test_peak_memory_is_that_of_a_process_with_tensorflow(folder: Path) -> None:
@@ -69,7 +70,7 @@ def test_filters_metric_and_sort(folder: Path, run_command: Command) -> None:
     given = ("act=relu", "--metric", "val/accuracy", "output_dir=outputs", "--sort", "time")
     done = run_command(*given, folder=folder, command="compare")
     assert done.code == 0
-    assert "with act=relu: 2 runs, 1 variant" in done.out
+    assert "with act=relu: 2 runs, 1 variant" in " ".join(done.out.split())
     assert "val/accuracy" in done.out
 
 
