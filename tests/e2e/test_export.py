@@ -80,7 +80,7 @@ def test_an_earlier_export_is_replaced(name: str, place: str, run: Path) -> None
     before = set(path.parent.iterdir())
     done = export(str(run), name, folder=run.parent)
     assert (done.returncode, done.stderr) == (0, "")
-    where, taken, given, difference = done.stdout.splitlines()
+    where, taken, given, difference = done.stdout.splitlines()[-4:]  # below slow phases
     assert taken.startswith("it takes ")
     assert given == "it gives probabilities of the classes 0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
     assert re.fullmatch(rf"{name} written to {re.escape(str(path))} \(\d+ kB\)", where)
@@ -110,7 +110,7 @@ def test_a_wrong_export_is_not_kept(run: Path) -> None:
     before = set(run.rglob("*"))
     done = export("latest", "tflite", folder=in_folder(run), code=_WRONG)
     assert done.returncode == 1
-    assert done.stdout == ""
+    assert "written to" not in done.stdout
     assert re.match(r"error: the export's outputs differ from the model's by \d.*\n$", done.stderr)
     assert set(run.rglob("*")) == before
     assert path.read_text() == "earlier"
@@ -144,7 +144,7 @@ def test_a_mistake_is_told_at_once_and_leaves_nothing(
     assert "Traceback" not in done.stderr
     for text in told:
         assert text in done.stderr
-    assert done.stdout == "imported\n"
+    assert done.stdout.splitlines()[-1] == "imported"
     assert set(folder.rglob("*")) == before
 
 
@@ -154,4 +154,4 @@ def test_a_missing_extra_is_told_at_once(run: Path) -> None:
     assert done.stderr == (
         "error: onnx: needs tf2onnx, not installed here. Install with: pip install 'expt[onnx]'\n"
     )
-    assert done.stdout == "imported\n"
+    assert done.stdout.splitlines()[-1] == "imported"
