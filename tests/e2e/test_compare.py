@@ -50,7 +50,7 @@ def test_the_newest_sweep(folder: Path, run_command: Command) -> None:
     page = (folder / "x" / "t.html").read_text()
     assert "<h2>Predictions (val/predictions)</h2>" in page
     assert "<output>38</output>" in page
-    assert page.count("data:image/") == 3 * 2 * (1 + 2)  # kinds, runs, the image shown and the two steps
+    assert page.count("data:image/") == 3 * 2 * (1 + 2)  # kinds, runs, shown and two steps
 
 
 def test_peak_memory_is_that_of_a_process_with_tensorflow(folder: Path) -> None:
