@@ -16,6 +16,7 @@ DATA = (
     "data=iris",
     "data._target_=verification.faulty_data.Points",
     "~data.standardize",
+    "~data.split",
     "~data.split_seed",
 )
 ALLOW = {"EXPT_ALLOW": "verification"}
