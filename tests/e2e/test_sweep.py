@@ -55,7 +55,7 @@ def test_a_sweep_tells_and_leaves_how_it_went(whole: Path) -> None:
     lines = output.splitlines()
     (first,) = [line for line in lines if line.startswith("sweep ")]
     place = sweep_of(whole).relative_to(whole)
-    assert re.fullmatch(rf"sweep act in {place}: 4 jobs, 1 at once, about \d+ (s|min.*)", first)
+    assert re.fullmatch(rf"sweep act in {place}: 4 jobs, 1 at once, about [\d.]+ (s|min.*)", first)
     for number, job in enumerate(jobs_of(whole), 1):
         name = record_of(job)["run_name"]
         (line,) = [line for line in lines if line.startswith(f"{number}/4 FINISHED {name}  ")]
