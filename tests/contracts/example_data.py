@@ -58,7 +58,8 @@ def npz(folder: Path) -> list[str]:
 def csv(folder: Path) -> list[str]:
     file = folder / "table.csv"
     rows = [
-        f"{value:.3f},{'ab'[i % 2]},{'xyz'[i % 3]}" for i, value in enumerate(RANDOM.random(60))
+        f"{value / 60:.3f},{'ab'[i % 2]},{'xyz'[i % 3]}"  # no two are equal
+        for i, value in enumerate(RANDOM.permutation(60))
     ]
     file.write_text("\n".join(["size,kind,target", *rows]) + "\n")
     return [f"data.path={file}", "data.target=target", "data.batch_size=8"]
