@@ -47,7 +47,8 @@ def test_shows_the_run_on_localhost_only_until_ctrl_c(folder: Path) -> None:
         assert images.endswith("/#images")
         assert parameters.endswith("/#hparams")
         name = _record(folder)["run_name"]
-        assert set(ask(f"{_base(curves)}/data/runs")) == {f"{name}/train", f"{name}/val"}
+        lines = {f"{name}/train", f"{name}/val"}
+        until(lambda: set(ask(f"{_base(curves)}/data/runs")) == lines)  # it loads in parts
 
         record = _record(folder)["mlflow"]
         assert f"/#/experiments/{record['experiment_id']}/runs" in runs
