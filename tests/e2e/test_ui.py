@@ -142,7 +142,8 @@ def test_only_the_runs_that_are_named(folder: Path, run_command: Command) -> Non
     name = _record(folder)["run_name"]
     with interface(folder, name) as shown:
         board = _base(shown.addresses("TensorBoard")[0])
-        assert set(ask(f"{board}/data/runs")) == {f"{name}/train", f"{name}/val"}
+        lines = {f"{name}/train", f"{name}/val"}
+        until(lambda: set(ask(f"{board}/data/runs")) == lines)
     done = run_command("nothing", folder=folder, command="ui")
     assert (done.code, done.out) == (2, "")
     assert done.error.startswith("error: nothing: there is no run.")
