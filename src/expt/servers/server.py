@@ -66,6 +66,32 @@ def running(programs: Sequence[Program]) -> Iterator["Servers"]:
             server.stop(deadline)
 
 
+@contextmanager
+def _signals_noted() -> Iterator[Callable[[], None]]:
+    """Notes signals, and yields what lets their handlers act on them.
+
+    An exception that a handler raises is lost where Python ignores exceptions, such as in a
+    destructor that runs at that moment.
+    """
+    noted: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, _frame: noted.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+
+    def act() -> None:
+        for number in noted:
+            handler = handlers[signal.Signals(number)]
+            if callable(handler):
+                handler(number, None)
+
+    try:
+        yield act
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
 class Servers:
     """Servers that need one another: if one ends, all do."""
 
@@ -97,12 +123,14 @@ class Servers:
             RunError: It has.
         """
         refreshed = time.monotonic()
-        while True:
-            self._check()
-            if time.monotonic() - refreshed > _SECONDS_BETWEEN_REFRESHES:
-                refresh()
-                refreshed = time.monotonic()
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        with _signals_noted() as act_on_signals:
+            while True:
+                self._check()
+                if time.monotonic() - refreshed > _SECONDS_BETWEEN_REFRESHES:
+                    refresh()
+                    refreshed = time.monotonic()
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+                act_on_signals()
 
     def _check(self) -> None:
         for server in self._servers:
