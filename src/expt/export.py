@@ -28,7 +28,7 @@ from expt.runs.changed_code import use_note
 from expt.runs.find import FoundRun
 from expt.train.backend import start_tensorflow, stderr_logged
 from expt.train.launch import print_code_note
-from expt.train.saved import load_predictor, recorded_outputs
+from expt.train.saved_model import load_predictor, recorded_outputs
 
 _NAMES = {"saved_model": "saved_model", "onnx": "model.onnx", "tflite": "model.tflite"}
 _PACKAGES = {"onnx": ("onnx", "onnxruntime", "tf2onnx")}

@@ -15,6 +15,7 @@ from expt.analysis.run_argument import find_directory
 from expt.cli import program, run_command, take_options
 from expt.config.flags import parse
 from expt.config.frozen import read_frozen
+from expt.config.params import make_params
 from expt.errors import RunError, UserError
 from expt.record.journal import FILE_NAME, read_journal
 from expt.record.mlflow.complete import COMPLETE_KEY, completion, stored_runs
@@ -29,7 +30,7 @@ from expt.runs.planned import PLAN_FILE
 from expt.runs.run import Run, Status
 from expt.sweep.following import is_followed, run_of_sweep
 from expt.sweep.plan import read_content, read_plan
-from expt.train.assembly import is_mlflow, make_params
+from expt.train.recorders import is_mlflow
 
 _DIED = "the process ended without closing the run"
 
