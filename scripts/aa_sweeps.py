@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from expt.comparison.multiple import Difference, differences_to
-from expt.comparison.statistics import SIGNIFICANCE
+from expt.analysis.multiple import Difference, differences_to
+from expt.analysis.statistics import SIGNIFICANCE
 
 Matrix = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int, int], Matrix]

@@ -150,8 +150,8 @@ def _examples(count: int, shape: tuple[int, ...]) -> tuple[Any, Any]:
 
 
 def _measure(side: str, row: Row) -> dict[str, float]:
-    from expt.assembly import DataLoader, Sinks
     from expt.config.compose import compose_jobs
+    from expt.train.assembly import DataLoader, Sinks
     from expt.train.backend import start_tensorflow
 
     is_baseline = side == "baseline"
@@ -170,7 +170,7 @@ def _measure(side: str, row: Row) -> dict[str, float]:
 
 
 def _measure_expt(job: Any, dataset: Any, sinks: Any) -> dict[str, float]:
-    from expt.job import run_job
+    from expt.train.job import run_job
 
     directory = Path(tempfile.mkdtemp(dir=Path.cwd()))
     started = time.perf_counter()
@@ -183,8 +183,8 @@ def _measure_expt(job: Any, dataset: Any, sinks: Any) -> dict[str, float]:
 def _measure_keras(job: Any, dataset: Any) -> dict[str, float]:
     import keras
 
-    from expt.assembly import make_plan
-    from expt.building import make_parts
+    from expt.train.assembly import make_plan
+    from expt.train.building import make_parts
 
     plan = make_plan(job, dataset)
     learner = make_parts(job, dataset, plan.total_steps).learner

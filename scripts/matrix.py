@@ -21,11 +21,11 @@ import numpy as np
 import yaml
 from rich.console import Console
 
-from expt.assembly import DataLoader, Sinks
 from expt.config.compose import compose_jobs
 from expt.config.location import config_directory, options
 from expt.config.outputs import model_outputs
 from expt.errors import RunError
+from expt.train.assembly import DataLoader, Sinks
 from expt.train.backend import start_tensorflow
 
 _HEADER = """# Every loss on every task, every activation
@@ -108,7 +108,7 @@ def _train(overrides: Sequence[str], folder: Path) -> tuple[dict[str, Any], floa
     (job,), _ = compose_jobs(given, None, multirun=False)
     dataset, sinks = DataLoader()(job), Sinks()
     start_tensorflow(job.config["seed"])
-    from expt.job import run_job
+    from expt.train.job import run_job
 
     baseline = _baseline(job, dataset)
     start_tensorflow(job.config["seed"])
@@ -123,7 +123,7 @@ def _baseline(job: Any, dataset: Any) -> float:
     """The distance before training, or the loss of always giving the train split's mean."""
     import tensorflow as tf
 
-    from expt.building import make_objective, make_parts
+    from expt.train.building import make_objective, make_parts
 
     parts = make_parts(job, dataset, total_steps=1)
     if parts.watch.metric == "val/distance":

@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from expt.record.mlflow_store import prepare_mlflow
+from expt.record.mlflow.store import prepare_mlflow
 
 SWEEP = ("-m", "act=relu,tanh,elu,gelu", "loss=crossentropy,mse", "seed=0,1,2")
 NUM_JOBS = 24

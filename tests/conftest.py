@@ -90,8 +90,8 @@ def train_here() -> Train:
     def train(overrides: Sequence[str], folder: Path) -> Trained:
         from rich.console import Console
 
-        from expt.assembly import DataLoader, Sinks
         from expt.config.compose import compose_jobs
+        from expt.train.assembly import DataLoader, Sinks
         from expt.train.backend import start_for
 
         directory = folder / "run"
@@ -100,7 +100,7 @@ def train_here() -> Train:
         (job, *_), _ = compose_jobs(given, None, multirun=False)  # of a sweep, its first
         dataset, sinks = DataLoader()(job), Sinks()
         start_for(job.config)
-        from expt.job import run_job
+        from expt.train.job import run_job
 
         try:
             record = run_job(job, dataset, directory, sinks(job), Console(quiet=True))

@@ -6,11 +6,11 @@ from typing import Any
 
 import yaml
 
-from expt.assembly import DataLoader
 from expt.config.checks import task_of
 from expt.config.compose import compose_jobs
 from expt.parts.data.example_hashes import ExampleHashes
 from expt.runs.find import FoundRun
+from expt.train.assembly import DataLoader
 
 
 def record_run(folder: Path, *overrides: str, is_older: bool = False) -> FoundRun:

@@ -9,7 +9,8 @@ import pytest
 
 import expt
 from expt import cli
-from expt.command import program
+from expt.cli import program, take_options
+from expt.errors import UserError
 
 
 def call(arguments: list[str], started: str, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -111,3 +112,38 @@ def test_the_console_script_is_there() -> None:
     assert (name, others) == ("expt", [])
     assert getattr(importlib.import_module(module), function) is cli.main
     assert content["project"]["version"] == expt.__version__
+
+
+def test_options_are_separated_from_overrides() -> None:
+    taken = take_options(["split=val", "data.path=x", "split"], {"split": "test", "to": "x"})
+    assert taken == ({"split": "val", "to": "x"}, ["data.path=x", "split"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "folder"),
+    [
+        ("a b", "a b"),
+        ("'a b'", "a b"),
+        ('"it\'s"', "it's"),
+        ("Läufe=1,[2]", "Läufe=1,[2]"),
+        ("~/x", "HOME/x"),
+        ("'~/x y'", "HOME/x y"),
+    ],
+)
+def test_a_folder_is_read_as_in_a_config(
+    typed: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    options, _ = take_options([f"output_dir={typed}"], {"output_dir": "outputs"})
+    assert options["output_dir"] == folder.replace("HOME", str(tmp_path))
+
+
+def test_a_folder_below_an_unknown_home_is_refused() -> None:
+    with pytest.raises(UserError, match="output_dir=~nobody-here/x: there is no user"):
+        take_options(["output_dir=~nobody-here/x"], {"output_dir": "outputs"})
+
+
+@pytest.mark.parametrize("typed", ["", " ", "''", "null", "NULL"])
+def test_no_folder_is_refused(typed: str) -> None:
+    with pytest.raises(UserError, match=r"output_dir=.*: expected"):
+        take_options([f"output_dir={typed}"], {"output_dir": "outputs"})

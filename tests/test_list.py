@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from comparison.made_runs import write_run
+from analysis.made_runs import write_run
 from conftest import Command
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from expt.assembly import DataLoader, make_plan
-from expt.building import make_parts
 from expt.config.compose import compose_jobs
+from expt.train.assembly import DataLoader, make_plan
 from expt.train.backend import start_tensorflow
 from expt.train.block import make_run_block
-from expt.train.feed import make_feed
+from expt.train.building import make_parts
+from expt.train.input.feed import make_feed
 
 RANDOM = np.random.default_rng(7)
 A, B = RANDOM.uniform(1, 5, (2, 200))

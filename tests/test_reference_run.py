@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from expt.assembly import DataLoader
-from expt.building import make_parts
 from expt.config.compose import compose_jobs
 from expt.record.journal import read_journal
+from expt.train.assembly import DataLoader
 from expt.train.backend import start_tensorflow
+from expt.train.building import make_parts
 from expt.train.checkpoint import newest_checkpoint
 
 Array = NDArray[np.float64]

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from expt.command import parse_output_dir, program, run_command
-from expt.comparison.output import write_files
-from expt.comparison.replicates import DEFAULT_REPLICATES
-from expt.comparison.selection import select
-from expt.comparison.table import compare
-from expt.comparison.terminal import show
+from expt.analysis.output import write_files
+from expt.analysis.replicates import DEFAULT_REPLICATES
+from expt.analysis.selection import select
+from expt.analysis.table import compare
+from expt.analysis.terminal import show
+from expt.cli import parse_output_dir, program, run_command
+from expt.config.flags import parse
 from expt.config.paths import expanded
-from expt.flags import parse
 
 _WRITTEN = ("csv", "markdown", "json", "plots", "html")
 

@@ -5,8 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from expt.cli import COMMANDS
-from expt.command import program, run_command, take_options
+from expt.cli import COMMANDS, program, run_command, take_options
 from expt.errors import UserError, hint
 from expt.runs.find import WORDS
 from expt.runs.names import all_named

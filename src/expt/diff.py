@@ -5,11 +5,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from expt.command import program, run_command, take_options
-from expt.comparison.diff_terminal import show_difference
+from expt.analysis.diff_terminal import show_difference
+from expt.analysis.run_argument import RUN_HELP, add_metric_option, take_runs
+from expt.cli import program, run_command, take_options
+from expt.config.flags import parse
 from expt.errors import UserError
-from expt.flags import parse
-from expt.run_argument import RUN_HELP, add_metric_option, take_runs
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import sys
 
-from expt.phases import command_phases, lap_seconds, show_start
+from expt.record.phases import command_phases, lap_seconds, show_start
 
 if __name__ == "__main__":  # before the other imports, which take up to a second
     show_start("evaluate", sys.argv[1:])
@@ -18,18 +18,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from expt.changed_code import use_note
-from expt.command import program, run_command, take_options
+from expt.analysis.run_argument import RUN_HELP, add_metric_option, take_run
+from expt.cli import program, run_command, take_options
 from expt.config.compose import Job
-from expt.launch import print_code_note, print_notes, print_replaced
 from expt.parts.data.dataset import Dataset, Split
-from expt.record.mlflow import log_evaluation
+from expt.record.mlflow.recorder import log_evaluation
 from expt.record.values import format_seconds, format_value
-from expt.run_argument import RUN_HELP, add_metric_option, take_run
+from expt.runs.changed_code import use_note
 from expt.runs.find import FoundRun, file_name
-from expt.saved import load_data, load_predictor
-from expt.scoring import choose_examples
 from expt.train.backend import mistakes_told, start_for
+from expt.train.launch import print_code_note, print_notes, print_replaced
+from expt.train.saved import load_data, load_predictor
+from expt.train.scoring import choose_examples
 
 
 def main() -> None:
@@ -100,8 +100,8 @@ def _run(arguments: list[str]) -> int:
 def _evaluate(
     job: Job, run: FoundRun, dataset: Dataset, split: Split, file: Path
 ) -> dict[str, float]:
-    from expt.building import make_saved_evaluate
     from expt.parts.models.links import without_link
+    from expt.train.building import make_saved_evaluate
 
     model = without_link(load_predictor(file, run, job))
     with mistakes_told(f"{file} can't be evaluated"):

@@ -2,7 +2,7 @@
 
 import sys
 
-from expt.phases import command_phases, show_start
+from expt.record.phases import command_phases, show_start
 
 if __name__ == "__main__":  # before the other imports, which take up to a second
     show_start("export", sys.argv[1:])
@@ -15,20 +15,20 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from expt.changed_code import use_note
-from expt.command import program, run_command, take_options
+from expt.analysis.run_argument import RUN_HELP, add_metric_option, take_run
+from expt.cli import program, run_command, take_options
 from expt.config.compose import Job
+from expt.config.flags import parse
 from expt.config.frozen import read_frozen
 from expt.config.paths import expanded
 from expt.errors import RunError, UserError, hint
 from expt.exports.inputs import describe_inputs
-from expt.flags import parse
-from expt.launch import print_code_note
 from expt.prediction.outputs import describe_outputs
-from expt.run_argument import RUN_HELP, add_metric_option, take_run
+from expt.runs.changed_code import use_note
 from expt.runs.find import FoundRun
-from expt.saved import load_predictor, recorded_outputs
 from expt.train.backend import start_tensorflow, stderr_logged
+from expt.train.launch import print_code_note
+from expt.train.saved import load_predictor, recorded_outputs
 
 _NAMES = {"saved_model": "saved_model", "onnx": "model.onnx", "tflite": "model.tflite"}
 _PACKAGES = {"onnx": ("onnx", "onnxruntime", "tf2onnx")}

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from expt.command import parse_output_dir, program, run_command
-from expt.comparison.listing import Row, flattened, list_jobs, list_rows
-from expt.comparison.listing_terminal import list_lines
+from expt.analysis.listing import Row, flattened, list_jobs, list_rows
+from expt.analysis.listing_terminal import list_lines
+from expt.analysis.run_argument import shown_sweep
+from expt.cli import parse_output_dir, program, run_command
+from expt.config.flags import parse
 from expt.errors import UserError
-from expt.flags import parse
-from expt.run_argument import shown_sweep
 from expt.runs.sweeps import find_sweep
 
 _MOST = 30

@@ -2,7 +2,7 @@
 
 import sys
 
-from expt.phases import Phases, command_phases, show_start
+from expt.record.phases import Phases, command_phases, show_start
 
 if __name__ == "__main__":  # before the other imports, which take up to a second
     show_start("predict", sys.argv[1:])
@@ -13,21 +13,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from expt.changed_code import use_note
-from expt.command import program, run_command, take_options
+from expt.analysis.run_argument import RUN_HELP, add_metric_option, take_run
+from expt.cli import program, run_command, take_options
 from expt.config.compose import Job
+from expt.config.flags import parse
 from expt.config.frozen import read_frozen
 from expt.config.paths import expanded
 from expt.errors import UserError, hint
-from expt.flags import parse
-from expt.launch import print_code_note, print_notes
 from expt.prediction.inputs import Batches, read_inputs
 from expt.prediction.outputs import check_outputs, describe_outputs, write
-from expt.run_argument import RUN_HELP, add_metric_option, take_run
+from expt.runs.changed_code import use_note
 from expt.runs.find import FoundRun
-from expt.saved import load_predictor, recorded_outputs
 from expt.serving.outputs import as_columns, label_column
 from expt.train.backend import mistakes_told, start_tensorflow
+from expt.train.launch import print_code_note, print_notes
+from expt.train.saved import load_predictor, recorded_outputs
 
 
 def main() -> None:
@@ -95,7 +95,7 @@ def _predict(
     first = next(batches)  # before TensorFlow starts: what is wrong with inputs is told at once
     with phases("starting TensorFlow", at_once=True):
         start_tensorflow(job.config["seed"], threads=job.config["loop"]["threads"])
-        from expt.building import make_predict
+        from expt.train.building import make_predict
 
         phases.begin("predicting")
         predict = make_predict(load_predictor(file, run, job))

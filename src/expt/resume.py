@@ -2,7 +2,7 @@
 
 import sys
 
-from expt.phases import command_phases, show_start
+from expt.record.phases import command_phases, show_start
 
 if __name__ == "__main__":  # before the other imports, which take up to a second
     show_start("resume", sys.argv[1:])
@@ -14,29 +14,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from expt.assembly import DataLoader, Sinks
-from expt.changed_code import ALLOW_OPTION, check_code, resume_note
-from expt.command import program, run_command, take_options
+from expt.analysis.run_argument import RUN_HELP, add_metric_option, shown_sweep, take_run
+from expt.cli import program, run_command, take_options
 from expt.config.checks import check
 from expt.config.compose import Job
+from expt.config.flags import parse
 from expt.config.frozen import read_frozen, with_overrides
 from expt.config.full_keys import meant
 from expt.config.hashes import flatten
 from expt.config.sources import code_of
 from expt.errors import UserError
-from expt.extension import check_extension
-from expt.flags import parse
-from expt.launch import LOG_FILE, log_to, print_code_note, print_where_to_look, train_here
-from expt.record.planned import PLAN_FILE
-from expt.record.run import EXTENSIONS, Earlier, Status
-from expt.recorded_data import check_unchanged
-from expt.run_argument import RUN_HELP, add_metric_option, shown_sweep, take_run
 from expt.runs.best import is_best
+from expt.runs.changed_code import ALLOW_OPTION, check_code, resume_note
 from expt.runs.find import FoundRun, newest_run
 from expt.runs.life import is_alive
 from expt.runs.order import newest
+from expt.runs.planned import PLAN_FILE
+from expt.runs.recorded_data import check_unchanged
+from expt.runs.run import EXTENSIONS, Earlier, Status
 from expt.runs.sweeps import sweep_named
 from expt.sweep.plan import newest_plan
+from expt.train.assembly import DataLoader, Sinks
+from expt.train.extension import check_extension
+from expt.train.launch import LOG_FILE, log_to, print_code_note, print_where_to_look, train_here
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import sys
 
-from expt.phases import Phases, command_phases, show_start
+from expt.record.phases import Phases, command_phases, show_start
 
 if __name__ == "__main__":  # before the other imports, which take up to a second
     show_start("run", sys.argv[1:])
@@ -21,9 +21,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 
-from expt.assembly import DataLoader, Sinks
-from expt.changed_code import rerun_note
-from expt.command import exit_code, program, run_command, take_options, tell
+from expt.analysis.run_argument import take_run
+from expt.cli import program, run_command, take_options
 from expt.completion import shell_completion
 from expt.config.compose import (
     Composed,
@@ -33,6 +32,7 @@ from expt.config.compose import (
     is_multirun,
     prepare_hydra,
 )
+from expt.config.flags import parse
 from expt.config.frozen import read_frozen, with_overrides, write_frozen
 from expt.config.hashes import run_hash
 from expt.config.hydra_flags import check_flags
@@ -42,8 +42,12 @@ from expt.config.paths import expanded
 from expt.config.shown import show
 from expt.config.sources import code_of
 from expt.errors import UserError
-from expt.flags import parse
-from expt.launch import (
+from expt.record.error_report import exit_code, print_error
+from expt.runs.changed_code import rerun_note
+from expt.runs.directories import allocate, discard
+from expt.runs.planned import PLAN_FILE
+from expt.train.assembly import DataLoader, Sinks
+from expt.train.launch import (
     LOG_FILE,
     log_to,
     print_code_note,
@@ -53,9 +57,6 @@ from expt.launch import (
     print_where_to_look,
     train_here,
 )
-from expt.record.directories import allocate, discard
-from expt.record.planned import PLAN_FILE
-from expt.run_argument import take_run
 
 if TYPE_CHECKING:
     from expt.sweep.workers import Workers
@@ -205,7 +206,7 @@ class _Task:
             ]
             code = launch(directory, jobs, data, self._workers, self.phases)
         except Exception as error:  # noqa: BLE001  Hydra would print a traceback of any
-            tell(error)
+            print_error(error)
             code = exit_code(error)
         self.exit_codes.append(code)
 

@@ -11,25 +11,25 @@ from typing import Any
 
 from rich.console import Console
 
-from expt.assembly import is_mlflow, make_params
-from expt.command import program, run_command, take_options
+from expt.analysis.run_argument import find_directory
+from expt.cli import program, run_command, take_options
+from expt.config.flags import parse
 from expt.config.frozen import read_frozen
 from expt.errors import RunError, UserError
-from expt.flags import parse
-from expt.record.copies import Copies, settled_sweep
-from expt.record.directories import HeldError, held
-from expt.record.following import reason
 from expt.record.journal import FILE_NAME, read_journal
-from expt.record.mlflow import restoring
-from expt.record.mlflow_complete import COMPLETE_KEY, completion, stored_runs
-from expt.record.mlflow_store import DeletedError, prepare_mlflow, repair_store, store_uri
-from expt.record.planned import PLAN_FILE
-from expt.record.run import Run, Status
-from expt.run_argument import find_directory
+from expt.record.mlflow.complete import COMPLETE_KEY, completion, stored_runs
+from expt.record.mlflow.copies import Copies, settled_sweep
+from expt.record.mlflow.following import reason
+from expt.record.mlflow.recorder import restoring
+from expt.record.mlflow.store import DeletedError, prepare_mlflow, repair_store, store_uri
+from expt.runs.directories import HeldError, held
 from expt.runs.find import FoundRun, read_run
 from expt.runs.life import is_alive
+from expt.runs.planned import PLAN_FILE
+from expt.runs.run import Run, Status
 from expt.sweep.following import is_followed, run_of_sweep
 from expt.sweep.plan import read_content, read_plan
+from expt.train.assembly import is_mlflow, make_params
 
 _DIED = "the process ended without closing the run"
 
@@ -167,7 +167,7 @@ class _Sync:
                     self._tell(directory, "the sweep's process has died; closed as KILLED")
                 if is_followed(plan) and plan.facts.get("ended") is not None:
                     prepare_mlflow()
-                    from expt.record.mlflow_sweep import MLflowSweep
+                    from expt.record.mlflow.sweep import MLflowSweep
 
                     sweep = run_of_sweep(plan)
                     MLflowSweep(sweep, lambda _seconds: None, restore=self.restore).finish()
@@ -227,7 +227,7 @@ class _Sync:
         params = make_params(job)
         whole = Run(run.directory, run.output_dir, job.config, params, run.record, is_resumed=True)
         prepare_mlflow()
-        from expt.record.mlflow_run import MLflowRun
+        from expt.record.mlflow.run import MLflowRun
 
         try:
             copy = MLflowRun(whole, False, lambda _seconds: None, restore=self.restore)

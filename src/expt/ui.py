@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from expt.command import program, run_command, take_options
+from expt.cli import program, run_command, take_options
+from expt.config.flags import parse
 from expt.errors import RunError, UserError
-from expt.flags import parse
-from expt.record.mlflow_store import database, is_embedded, repair_store
+from expt.record.mlflow.store import database, is_embedded, repair_store
 from expt.servers.network import choose_port, in_address, is_local, public_host
 from expt.servers.pages import Pages
 from expt.servers.programs import make_mlflow, make_tensorboard

@@ -6,12 +6,12 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from expt.assembly import DataLoader
-from expt.command import program, run_command
+from expt.cli import program, run_command
 from expt.config.compose import compose_jobs, is_multirun
+from expt.config.flags import parse
 from expt.errors import UserError
-from expt.flags import parse
-from expt.launch import print_replaced
+from expt.train.assembly import DataLoader
+from expt.train.launch import print_replaced
 from expt.verification.processes import Outcome, train_all
 from expt.verification.proof import make_proof
 from expt.verification.report import intention, judge

@@ -76,7 +76,7 @@ def test_the_code_matters(hash_of: Any) -> None:
         ("metric.accuracy._direction_=min", "_direction_"),
         ("loss._predicts_=sigmoid", "_predicts_"),
         ("+model._task_=reconstruction", "_task_"),
-        ("+model._step_=expt.train.supervised.Reconstruction", "_step_"),
+        ("+model._step_=expt.train.learners.supervised.Reconstruction", "_step_"),
         ("+loss._targets_=[0,1]", "_targets_"),
     ],
 )

@@ -16,12 +16,12 @@ FORBIDDEN = [
     "tensorflow.io.gfile.remove",
     "hydra.utils.instantiate",
     "expt.config.compose.compose_jobs",
-    "expt.assembly.make_parts",
+    "expt.train.assembly.make_parts",
     "expt.partsy.mse",
-    "expt.building.make_parts",
+    "expt.train.building.make_parts",
     "expt.train.loop.train",
-    "expt.train.supervised.make_train_step",
-    "expt.train.adversarial.tf",
+    "expt.train.learners.supervised.make_train_step",
+    "expt.train.learners.adversarial.tf",
     "expt.train.state.Path",
     "expt",
     "keras",
@@ -42,12 +42,12 @@ ELSEWHERE = [
     "expt.parts.losses.tf",
     "expt.parts.losses.tf.io.gfile.remove",
     "expt.parts.nothing.here",
-    "expt.record.directories.shutil.rmtree",
+    "expt.runs.directories.shutil.rmtree",
     "expt.record.images.partial",
-    "expt.record.mlflow.FileLock",
+    "expt.record.mlflow.recorder.FileLock",
 ]
 # They are in allowed modules, but are no parts: what they do is not for a config to ask for.
-NO_PARTS = ["expt.record.directories.discard", "expt.record.environment._git"]
+NO_PARTS = ["expt.runs.directories.discard", "expt.runs.environment._git"]
 
 
 @pytest.mark.parametrize("target", FORBIDDEN)
@@ -76,7 +76,7 @@ def test_what_is_no_part_is_refused(target: str) -> None:
 def test_a_nested_target_cannot_run_a_program(tmp_path: Path) -> None:
     proof = tmp_path / "proof"
     arguments = [".", "-c", f"alias.x=!touch {proof}", "x"]
-    nested = {"_target_": "expt.record.environment._git", "_args_": arguments}
+    nested = {"_target_": "expt.runs.environment._git", "_args_": arguments}
     with pytest.raises(UserError):
         part({"_target_": "keras.optimizers.SGD", "learning_rate": nested}, "optimizer")
     assert not proof.exists()
@@ -215,7 +215,9 @@ def test_a_value_may_hold_any_text() -> None:
     assert made.keywords == {"name": "my_args_layer"}
 
 
-@pytest.mark.parametrize("name", ["supervised.Supervised", "adversarial.Adversarial"])
+@pytest.mark.parametrize(
+    "name", ["learners.supervised.Supervised", "learners.adversarial.Adversarial"]
+)
 def test_kinds_of_training_are_targets(name: str) -> None:
     check_target(f"expt.train.{name}", "model._step_")
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from expt.assembly import make_plan
-from expt.building import make_schedule
 from expt.config.compose import compose_jobs
+from expt.train.assembly import make_plan
+from expt.train.building import make_schedule
 
 
 def composed(*overrides: str) -> Any:

@@ -244,23 +244,23 @@ class TestExpt:
         )
         assert not {"expt.parts.models.convolutional", "expt.parts.data.tables"} & set(modules)
         ((gan,), _) = compose_jobs(["experiment=gan"], None, multirun=False)
-        assert "expt.train.adversarial" in code_of(gan.config).modules
-        assert "expt.train.adversarial" not in modules
+        assert "expt.train.learners.adversarial" in code_of(gan.config).modules
+        assert "expt.train.learners.adversarial" not in modules
 
     def test_all_that_computes_counts(self) -> None:
         assert set(code_of(DEFAULT).modules) >= {
-            *("expt.job", "expt.building", "expt.assembly", "expt.config.checks"),
-            *("expt.train.step", "expt.train.block", "expt.train.loop", "expt.train.feed"),
-            *("expt.train.order", "expt.train.evaluate", "expt.train.state", "expt.train.watch"),
-            *("expt.train.batch", "expt.train.augment", "expt.train.objective"),
-            *("expt.train.supervised", "expt.train.backend", "expt.train.plan"),
+            *("expt.train.job", "expt.train.building", "expt.train.assembly", "expt.config.checks"),
+            *("expt.train.step", "expt.train.block", "expt.train.loop", "expt.train.input.feed"),
+            *("expt.train.input.order", "expt.train.evaluate"),
+            *("expt.train.state", "expt.train.watch"),
+            *("expt.train.input.batch", "expt.train.input.augment", "expt.train.objective"),
+            *("expt.train.learners.supervised", "expt.train.backend", "expt.train.plan"),
             "expt.parts.models.standardization",
         }
 
     def test_what_records_or_reports_does_not(self) -> None:
         rooms = {".".join(name.split(".")[:2]) for name in code_of(DEFAULT).modules}
         assert rooms <= {
-            *("expt.job", "expt.building", "expt.assembly", "expt.class_weights"),
             *("expt.config", "expt.parts", "expt.train"),
         }
 
@@ -309,6 +309,6 @@ class TestChangedDuringARun:
 
 
 def test_the_users_modules_are_named_before_expts() -> None:
-    before = {"expt.job": "1", "mine.b": "1", "mine.a": "1", "same": "1"}
-    now = {"expt.job": "2", "mine.b": "2", "z.new": "1", "same": "1"}
-    assert changed_modules(before, now) == ["mine.a", "mine.b", "z.new", "expt.job"]
+    before = {"expt.train.job": "1", "mine.b": "1", "mine.a": "1", "same": "1"}
+    now = {"expt.train.job": "2", "mine.b": "2", "z.new": "1", "same": "1"}
+    assert changed_modules(before, now) == ["mine.a", "mine.b", "z.new", "expt.train.job"]

@@ -33,10 +33,10 @@ def assert_kept(run: Any) -> None:
     final = run.record["final"]
     assert all(np.isfinite(value) for value in final.values())
 
-    from expt.building import make_saved_evaluate
     from expt.parts.models.links import without_link
     from expt.runs.find import read_run
-    from expt.saved import load_predictor
+    from expt.train.building import make_saved_evaluate
+    from expt.train.saved import load_predictor
 
     found = read_run(run.directory, run.directory)
     model = without_link(load_predictor(found.model_file, found, run.job))

@@ -16,7 +16,7 @@ from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 
-from expt.command import run_command
+from expt.cli import run_command
 
 CHANGING = (".lock", "run.log")
 """The files of a run that every command may write."""

@@ -24,8 +24,8 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from e2e.bad_inputs_helpers import MISSING, Answer, Place, answer, content, places, put
-from expt.assembly import Sinks
 from expt.record.journal import complete_size
+from expt.train.assembly import Sinks
 from expt.train.checkpoint import checkpoint_files
 from resume.interrupting import SignalAt, assert_same
 

@@ -22,8 +22,8 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from conftest import Command
 from e2e.ui_helpers import Interface, interface
-from expt.comparison.cells import BEST_MARK
-from expt.record.planned import SUMMARY
+from expt.analysis.cells import BEST_MARK
+from expt.runs.planned import SUMMARY
 
 _FLAGS = (
     "--no-sandbox",

@@ -30,8 +30,8 @@ from mlflow_helpers import (
 from record_helpers import make_run
 
 from conftest import Command
-from expt.record.mlflow import MLflowRecorder, store_uri
-from expt.record.run import Run, Status
+from expt.record.mlflow.recorder import MLflowRecorder, store_uri
+from expt.runs.run import Run, Status
 
 # MLflow's own, when its pyfunc module is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
@@ -83,7 +83,7 @@ def _close(recorder: MLflowRecorder, run: Run, status: Status = Status.FINISHED)
 
 def _complete(run: Run) -> str:
     """Does what `expt.sync` does with a run; returns what was added."""
-    from expt.record.mlflow_run import MLflowRun
+    from expt.record.mlflow.run import MLflowRun
 
     copy = MLflowRun(run, is_new=False, busy=lambda _seconds: None)
     copy.advance()

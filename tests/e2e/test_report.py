@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, FloatRect, Locator, Page, expect, sync_playwright
 
-from comparison.made_runs import write_image, write_journal, write_run
-from expt.comparison.page import write_page
-from expt.comparison.reading import read_compared
-from expt.comparison.table import compare
+from analysis.made_runs import write_image, write_journal, write_run
+from expt.analysis.page import write_page
+from expt.analysis.reading import read_compared
+from expt.analysis.table import compare
 
 _FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 _ACTS = {"relu": (0.30, 0.40), "tanh": (0.35, 0.44), "gelu": (0.91, 1.02)}

@@ -21,8 +21,6 @@ from sklearn.datasets import load_diabetes, load_digits
 from contracts import example_data
 from contracts.contract import options_of
 from exports.export_helpers import FORMATS, READERS
-from expt.assembly import DataLoader
-from expt.building import make_parts, make_predict
 from expt.config.checks import TARGETS_KEY, task_of
 from expt.config.compose import compose_jobs
 from expt.config.location import config_directory
@@ -32,7 +30,9 @@ from expt.exports.inputs import describe_inputs
 from expt.parts.models.links import with_link, without_link
 from expt.prediction.inputs import read_inputs
 from expt.runs.find import FoundRun, read_run
-from expt.saved import load_predictor
+from expt.train.assembly import DataLoader
+from expt.train.building import make_parts, make_predict
+from expt.train.saved import load_predictor
 
 Array = NDArray[Any]
 Train = Callable[..., Any]

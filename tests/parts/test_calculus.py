@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from expt.parts import losses
 from expt.parts.models.dense import mlp
-from expt.train.batch import Batch
+from expt.train.input.batch import Batch
 from expt.train.objective import Function
 from expt.train.step import make_train_step
 

@@ -17,7 +17,7 @@ from expt.config.instantiate import part
 from expt.config.location import config_directory, options
 from expt.config.outputs import model_outputs
 from expt.parts.models.links import link_function
-from expt.train.batch import mean_loss
+from expt.train.input.batch import mean_loss
 
 SHARES = ([0.8, 0.2], [0.182, 0.818], [0.6, 0.3, 0.1], [0.45, 0.05, 0.35, 0.15])
 

@@ -18,7 +18,7 @@ from sklearn import metrics as reference
 from expt.config.location import config_directory, options
 from expt.errors import UserError
 from expt.parts import losses
-from expt.train.batch import mean_loss
+from expt.train.input.batch import mean_loss
 
 Array = NDArray[np.float64]
 ConfPart = Callable[[str], functools.partial[Any]]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from expt.config.location import config_directory, options
 from expt.parts import losses, metrics, schedules
 from expt.parts.models.dense import linear
-from expt.train.batch import Batch
+from expt.train.input.batch import Batch
 from expt.train.step import make_train_step
 
 Array = NDArray[np.float64]

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from expt.assembly import DataLoader
-from expt.building import make_parts
 from expt.config.compose import compose_jobs
 from expt.config.location import options
 from expt.parts.weight_decay import undecayed
+from expt.train.assembly import DataLoader
+from expt.train.building import make_parts
 
 layers = keras.layers
 IMAGES, WORDS = keras.Input([8, 8, 3]), keras.Input([5, 6])

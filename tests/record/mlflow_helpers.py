@@ -18,10 +18,10 @@ import numpy as np
 
 from expt.record.images import ImageRecorder
 from expt.record.journal import Journal, read_journal
-from expt.record.mlflow_store import prepare_mlflow
+from expt.record.mlflow.store import prepare_mlflow
 from expt.record.recorder import Image, Scalars
 from expt.record.replay import read_images
-from expt.record.run import Run, Status
+from expt.runs.run import Run, Status
 
 Metrics = Counter[tuple[str, int, str, int]]
 LARGEST = 1.7976931348623157e308

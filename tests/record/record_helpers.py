@@ -8,7 +8,7 @@ from typing import Any
 
 from expt.record.layers import write_layers
 from expt.record.process import Listener
-from expt.record.run import Run
+from expt.runs.run import Run
 
 
 def make_run(directory: Path, **changes: Any) -> Run:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from expt.record.console import ConsoleRecorder, Expected, ShownWhileClosing
 from expt.record.recorder import Fanout, Record, Scalars
-from expt.record.run import Run, Status
+from expt.runs.run import Run, Status
 
 
 def gain(value: float, over: float | None) -> float:

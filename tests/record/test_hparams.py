@@ -7,8 +7,8 @@ import pytest
 from record_helpers import make_run
 
 from expt.record.hparams import hparams
-from expt.record.planned import Entry, given, read_entries
-from expt.record.run import Run
+from expt.runs.planned import Entry, given, read_entries
+from expt.runs.run import Run
 
 OF_ALL = {
     *("act", "data", "loss", "model", "optimizer", "schedule"),

@@ -13,8 +13,8 @@ from expt.parts.data.preparation import ArrayPreparation, summarize
 from expt.record import grids
 from expt.record.images import ImageRecorder, draw_validation
 from expt.record.recorder import Image, Scalars
-from expt.record.run import Status
 from expt.record.scatter import predicted_against_true
+from expt.runs.run import Status
 
 RANDOM = np.random.default_rng(0)
 NAMES = ("a", "b", "c")

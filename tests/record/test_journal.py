@@ -15,7 +15,7 @@ from expt.errors import RunError, UserError
 from expt.record import journal as journal_module
 from expt.record.journal import FILE_NAME, Journal, complete_size, read_journal
 from expt.record.recorder import Scalars
-from expt.record.run import Status
+from expt.runs.run import Status
 
 
 def _written(tmp_path: Path, *records: Scalars) -> Path:
@@ -278,7 +278,7 @@ from record_helpers import make_run
 from expt.errors import RunError
 from expt.record.journal import Journal
 from expt.record.recorder import Scalars
-from expt.record.run import Status
+from expt.runs.run import Status
 
 run = make_run(Path(sys.argv[1]))
 if size := int(sys.argv[2]):

@@ -11,7 +11,7 @@ import pytest
 from record_helpers import Witness, make_run
 
 from expt.record.process import SeparateProcess
-from expt.record.run import Run, Status
+from expt.runs.run import Run, Status
 
 
 @pytest.fixture(autouse=True)

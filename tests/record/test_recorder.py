@@ -11,7 +11,7 @@ from record_helpers import make_run
 
 from expt.record import recorder as recorder_module
 from expt.record.recorder import Background, Fanout, Image, Record, Scalars
-from expt.record.run import Run, Status
+from expt.runs.run import Run, Status
 
 
 class Memory:

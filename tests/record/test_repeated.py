@@ -9,7 +9,7 @@ import pytest
 from expt.record.journal import Journal, read_journal
 from expt.record.recorder import Fanout, Image, Record, Scalars
 from expt.record.repeated import NotTwice
-from expt.record.run import Run, Status
+from expt.runs.run import Run, Status
 
 
 class Kept:

@@ -15,7 +15,7 @@ from expt.record.images import ImageRecorder
 from expt.record.journal import FILE_NAME, Journal, complete_size
 from expt.record.recorder import Image, Scalars
 from expt.record.replay import image_keys, read_image, read_images, read_scalars
-from expt.record.run import Status
+from expt.runs.run import Status
 
 RANDOM = np.random.default_rng(0)
 PIXELS = RANDOM.integers(0, 255, (6, 5, 3), dtype=np.uint8)

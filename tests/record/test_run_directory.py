@@ -7,9 +7,9 @@ import pytest
 from record_helpers import make_run
 
 from expt.errors import UserError
-from expt.record.directories import allocate, discard
-from expt.record.environment import machine, versions
-from expt.record.git import git_state
+from expt.runs.directories import allocate, discard
+from expt.runs.environment import machine, versions
+from expt.runs.git import git_state
 
 
 def test_no_two_allocations_share_a_directory(tmp_path: Path) -> None:

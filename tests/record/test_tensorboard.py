@@ -14,8 +14,8 @@ from expt.errors import UserError
 from expt.record.images import ImageRecorder
 from expt.record.journal import FILE_NAME, Journal, complete_size
 from expt.record.recorder import Fanout, Image, Scalars
-from expt.record.run import Run, Status
 from expt.record.tensorboard import TensorBoardRecorder
+from expt.runs.run import Run, Status
 
 
 def _events(folder: Path) -> EventAccumulator:

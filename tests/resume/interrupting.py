@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from expt.assembly import DataLoader
 from expt.config.compose import compose_jobs
 from expt.record.journal import read_journal
 from expt.record.recorder import Record, Scalars
-from expt.record.run import Earlier, Run, Status
+from expt.runs.run import Earlier, Run, Status
+from expt.train.assembly import DataLoader
 from expt.train.backend import start_for
 from expt.train.checkpoint import Checkpoint, newest_checkpoint
 
@@ -51,7 +51,7 @@ def train(
     (job,), _ = compose_jobs(given, None, multirun=False)
     dataset = DataLoader()(job)
     start_for(job.config)
-    from expt.job import run_job
+    from expt.train.job import run_job
 
     directory.mkdir(parents=True, exist_ok=resume)
     record = json.loads((directory / "run.json").read_text()) if resume else None

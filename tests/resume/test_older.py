@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from expt import continuing
 from expt.config.hashes import identity
+from expt.train import continuing
 from resume.interrupting import assert_same, train
 
 GIVEN = ("model.units=[8]", "loop.steps=12")

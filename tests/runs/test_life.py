@@ -7,7 +7,7 @@ from typing import Any
 import psutil
 import pytest
 
-from expt.record.environment import process
+from expt.runs.environment import process
 from expt.runs.life import is_alive, status_of
 
 
@@ -34,7 +34,7 @@ def test_another_process_with_its_number_is_not_it() -> None:
 
 def test_a_killed_process_is_dead_before_and_after_it_is_waited_for() -> None:
     code = (
-        "import json; from expt.record.environment import process;"
+        "import json; from expt.runs.environment import process;"
         "print(json.dumps(process()), flush=True); input()"
     )
     pipe = subprocess.PIPE

@@ -14,8 +14,8 @@ import pytest
 
 from expt.record.images import ImageRecorder
 from expt.record.recorder import Image
-from expt.record.run import Run
 from expt.runs.find import FoundRun
+from expt.runs.run import Run
 from expt.servers import mlflow_links
 from expt.servers.mlflow_links import all_runs, of_sweep, publish
 

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from expt.config.hashes import variant_hash
-from expt.phases import Phases
+from expt.record.phases import Phases
 from expt.sweep.checking import check_kinds
 from expt.sweep.worker import Checked
 from expt.sweep.workers import Ended, Workers

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from expt.assembly import DataLoader
 from expt.sweep.conduct import Limits, conduct
 from expt.sweep.workers import Workers
+from expt.train.assembly import DataLoader
 from sweep.sweep_helpers import composed, planned
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from expt.assembly import DataLoader
 from expt.errors import UserError
 from expt.sweep.data import check_data
 from expt.sweep.plan import Plan
+from expt.train.assembly import DataLoader
 from recorded_runs import record_run
 from sweep.sweep_helpers import composed, planned
 

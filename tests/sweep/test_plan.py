@@ -16,7 +16,7 @@ import pytest
 
 from expt.config.compose import Composed
 from expt.errors import UserError
-from expt.record.planned import PLAN_FILE
+from expt.runs.planned import PLAN_FILE
 from expt.sweep.plan import JobStatus, Plan, newest_plan, read_plan
 from sweep.sweep_helpers import composed, planned
 

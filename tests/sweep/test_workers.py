@@ -10,8 +10,8 @@ import psutil
 import pytest
 from mlflow_helpers import until
 
-from expt.assembly import DataLoader
 from expt.sweep.workers import Began, Ended, Workers
+from expt.train.assembly import DataLoader
 from sweep import called
 
 _LONGEST = 120.0  # seconds

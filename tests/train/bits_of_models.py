@@ -28,17 +28,17 @@ CASES: dict[str, Sequence[str]] = {
 
 def digest(overrides: Sequence[str], operations: int) -> str:
     """Returns a digest of all numbers after some steps."""
-    from expt.assembly import DataLoader, make_plan
     from expt.config.compose import compose_jobs
+    from expt.train.assembly import DataLoader, make_plan
     from expt.train.backend import start_tensorflow
 
     (job,), _ = compose_jobs([*overrides, f"loop.steps={STEPS}"], None, multirun=False)
     dataset = DataLoader()(job)
     loop = job.config["loop"]
     start_tensorflow(0, threads=loop["threads"], operations=operations)
-    from expt.building import make_parts
     from expt.train.block import make_run_block
-    from expt.train.feed import make_feed
+    from expt.train.building import make_parts
+    from expt.train.input.feed import make_feed
     from expt.train.state import state_variables
 
     plan = make_plan(job, dataset)

@@ -12,12 +12,12 @@ import tensorflow as tf
 from expt.parts.losses import binary_crossentropy, crossentropy
 from expt.parts.metrics import accuracy, f1
 from expt.parts.models.dense import mlp
-from expt.train.adversarial import Adversarial
-from expt.train.batch import Batch
 from expt.train.block import compiled
+from expt.train.input.batch import Batch
+from expt.train.learners.adversarial import Adversarial
+from expt.train.learners.supervised import Reconstruction, Supervised
 from expt.train.objective import Objective
-from expt.train.supervised import Reconstruction, Supervised
-from train.test_adversarial import linear_pair
+from train.learners.test_adversarial import linear_pair
 from train.train_helpers import built
 
 RANDOM = np.random.default_rng(0)

@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split
-from expt.train.batch import Batch
 from expt.train.block import make_run_block
-from expt.train.feed import Feed
+from expt.train.input.batch import Batch
+from expt.train.input.feed import Feed
 from train.train_helpers import (
     CAPACITY,
     Training,

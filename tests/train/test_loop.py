@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from expt.config.cadence import Cadence
 from expt.parts.data.synthetic import Linear
 from expt.parts.losses import mse
 from expt.parts.metrics import mae
 from expt.parts.models.dense import linear
 from expt.record.recorder import Image, Record, Scalars
-from expt.record.run import Run, Status
+from expt.runs.run import Run, Status
 from expt.train import loop
 from expt.train.block import RunBlock, make_run_block
-from expt.train.cadence import Cadence
 from expt.train.evaluate import make_evaluate
-from expt.train.feed import make_feed
+from expt.train.input.feed import make_feed
+from expt.train.input.order import batch_indices
 from expt.train.loop import CAPACITY, Evaluation, NonFiniteLossError, train
 from expt.train.objective import Objective, of_one_type
-from expt.train.order import batch_indices
 from expt.train.plan import Plan
 from expt.train.profile import profiled
 from expt.train.state import Progress, averages_in_place

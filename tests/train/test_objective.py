@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from expt.parts import metrics
-from expt.train.batch import mean_loss, mixed
+from expt.train.input.batch import mean_loss, mixed
 from expt.train.objective import (
     measure,
     of_log_odds,

@@ -3,8 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from expt.train.cadence import Cadence
-from expt.train.order import batch_indices
+from expt.config.cadence import Cadence
+from expt.train.input.order import batch_indices
 from expt.train.plan import Plan
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from expt.errors import UserError
 from expt.parts.losses import binary_crossentropy, crossentropy, hinge, mse
 from expt.parts.metrics import mae
-from expt.train.batch import Batch
+from expt.train.input.batch import Batch
 from expt.train.objective import Objective
 from expt.train.preflight import preflight, unchanged
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from expt.parts.losses import mse
-from expt.train.batch import Batch
+from expt.train.input.batch import Batch
 from expt.train.state import averages_in_place, save_model
 from expt.train.step import make_train_step
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from expt.parts.losses import crossentropy, mse
 from expt.parts.metrics import mae
-from expt.train.batch import Batch
+from expt.train.input.batch import Batch
 from expt.train.step import make_train_step
 
 RANDOM = np.random.default_rng(0)

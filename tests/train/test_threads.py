@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from expt.config.location import config_directory
+from expt.config.schema import THREADS
 from expt.errors import UserError
 from expt.train import backend
-from expt.train.backend import THREADS, reserve_threads, start_tensorflow, threads_in_effect
+from expt.train.backend import reserve_threads, start_tensorflow, threads_in_effect
 
 SCRIPT = Path(__file__).with_name("bits_of_models.py")
 

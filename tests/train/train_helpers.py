@@ -11,17 +11,17 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from expt.config.cadence import Cadence
 from expt.parts.data.dataset import Dataset, Split
 from expt.parts.losses import crossentropy
 from expt.parts.metrics import accuracy
 from expt.parts.models.dense import mlp
-from expt.train.batch import Batch
 from expt.train.block import RunBlock, make_run_block
-from expt.train.cadence import Cadence
-from expt.train.feed import make_feed
+from expt.train.input.batch import Batch
+from expt.train.input.feed import make_feed
+from expt.train.learners.supervised import Supervised
 from expt.train.objective import Objective
 from expt.train.plan import Plan
-from expt.train.supervised import Supervised
 
 Array = NDArray[np.float32]
 CAPACITY, TOTAL_STEPS = 16, 32

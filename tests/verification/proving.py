@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from expt.assembly import DataLoader
 from expt.config.compose import compose_jobs
 from expt.errors import RunError, UserError
+from expt.train.assembly import DataLoader
 from expt.verification.processes import Outcome
 from expt.verification.proof import make_proof
 from expt.verification.report import judge

@@ -4,8 +4,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from expt.config.cadence import Cadence
 from expt.parts.data.dataset import Dataset, Split
-from expt.train.cadence import Cadence
 from expt.train.plan import Plan
 from expt.verification.data import (
     describe_batches,

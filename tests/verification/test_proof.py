@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from expt.assembly import DataLoader, make_plan
 from expt.config.compose import compose_jobs
 from expt.errors import UserError
+from expt.train.assembly import DataLoader, make_plan
 from expt.verification.proof import Proof, make_proof
 
 

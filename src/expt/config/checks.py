@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from expt.config import schema
+from expt.config.cadence import Cadence, parse_seconds
 from expt.config.compose import Job
 from expt.config.full_keys import meant
 from expt.config.hashes import flatten
@@ -25,7 +26,6 @@ from expt.config.outputs import (
 from expt.config.paths import expanded
 from expt.errors import UserError, hint
 from expt.parts.models.arguments import check_arguments
-from expt.train.cadence import Cadence, parse_seconds
 
 _MOST_THREADS = 256
 PARTS = ("data", "model", "act", "loss", "optimizer", "schedule")

@@ -25,8 +25,8 @@ from expt.config.instantiate import mappings, targets
 from expt.config.location import config_directory
 from expt.config.overrides import normalize
 from expt.config.paths import expanded
+from expt.config.quoting import quoted, unquoted
 from expt.errors import UserError
-from expt.record.quoting import quoted, unquoted
 
 _FILE_NAME_LENGTH = 100
 _FILE_NAME_BYTES = 200

@@ -10,16 +10,21 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from expt.config import schema
-from expt.config.checks import part_nodes
+from expt.config.checks import STEP_KEY, part_nodes
 from expt.config.compose import Job, check_config_dir, compose_jobs
 from expt.config.full_keys import meant
 from expt.config.hydra_errors import full_keys, hydras_errors_as_ours
 from expt.config.location import options
 from expt.config.overrides import normalize
+from expt.config.schema import THREADS
 from expt.errors import UserError, hint, nearest
-from expt.train.backend import THREADS
 
 CONFIG_FILE = Path(".hydra") / "config.yaml"
+_RENAMED = {
+    f"expt.train.{module}.{name}": f"expt.train.learners.{module}.{name}"
+    for module, name in (("adversarial", "Adversarial"), ("supervised", "Supervised"))
+}
+"""Targets of older runs, and their names by now."""
 
 
 def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
@@ -47,6 +52,7 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
     frozen = {str(key): value for key, value in config.items()}
     try:
         part_nodes(frozen)
+        _rename_kind_of_training(frozen["model"])
     except UserError as error:
         raise UserError(f"{file} is damaged: {error}") from error
     try:
@@ -58,6 +64,11 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{directory / 'run.json'} is damaged: {error!r}.") from error
     return job
+
+
+def _rename_kind_of_training(model: dict[str, Any]) -> None:
+    if STEP_KEY in model:
+        model[STEP_KEY] = _RENAMED.get(model[STEP_KEY], model[STEP_KEY])
 
 
 def _threads_of_older(record: Mapping[str, Any]) -> int:

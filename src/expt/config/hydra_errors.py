@@ -19,8 +19,8 @@ from expt.config.full_keys import meant, meant_option, takes_list
 from expt.config.groups import takes_several
 from expt.config.hashes import flatten
 from expt.config.location import options
+from expt.config.quoting import quoted, tokens
 from expt.errors import UserError, hint, nearest
-from expt.record.quoting import quoted, tokens
 
 _CONVERSION = re.compile(
     r"Value '(?P<value>.*)' of type '.*' could not be converted to (?P<type>\w+)"

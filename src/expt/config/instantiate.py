@@ -24,7 +24,7 @@ It can't be set in a config: a config from elsewhere must not be able to allow i
 _OWN = re.compile(
     r"expt\.parts(\.[a-z]\w*)+\.[A-Za-z]\w*"
     r"|expt\.record\.[a-z]\w*\.[A-Z]\w*Recorder"
-    r"|expt\.train\.(supervised|adversarial)\.[A-Z]\w*"
+    r"|expt\.train\.learners\.[a-z]\w*\.[A-Z]\w*"
 )
 # Classes of Keras that do no more than they say. Lambda and TFSMLayer run what they are given.
 _KERAS = re.compile(

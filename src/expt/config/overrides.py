@@ -16,8 +16,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from expt.config.quoting import is_quoted, quoted, split_at_commas
 from expt.errors import UserError
-from expt.record.quoting import is_quoted, quoted, split_at_commas
 
 TEXTS = frozenset(
     {

@@ -11,6 +11,9 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+THREADS = 2
+"""How many threads an operation takes where no config says; the default of `loop.threads`."""
+
 
 class Compile(Enum):
     """How a block of steps runs."""

@@ -13,8 +13,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from expt.record.lines import Line, ThinnedLines, fitted, fitting_width
 from expt.record.recorder import Record, Recorder, Scalars
-from expt.record.run import Run, Status
 from expt.record.values import format_value
+from expt.runs.run import Run, Status
 
 _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_REFRESHES = 0.1

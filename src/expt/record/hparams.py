@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from expt.record.planned import given, read_entries
-from expt.record.run import Run
+from expt.runs.planned import given, read_entries
+from expt.runs.run import Run
 
 MISSING = "none"
 """The value of a parameter that a run's parts don't have."""

@@ -13,8 +13,8 @@ from expt.parts.data.preparation import ArrayPreparation
 from expt.record import grids
 from expt.record.recorder import PARTIAL, Image, Record
 from expt.record.replay import IMAGES
-from expt.record.run import Run, Status
 from expt.record.scatter import predicted_against_true
+from expt.runs.run import Run, Status
 
 _FIXED_EXAMPLES = 25
 

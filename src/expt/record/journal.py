@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from expt.errors import RunError, UserError
 from expt.record.recorder import Record, Scalars
-from expt.record.run import Run, Status
+from expt.runs.run import Run, Status
 
 FILE_NAME = "metrics.jsonl"
 _BLOCK = 1 << 20  # bytes read at once

@@ -16,8 +16,8 @@ from math import inf
 from typing import IO, Any, Protocol
 
 from expt.record.recorder import Record
-from expt.record.run import Run, Status
-from expt.record.secrets import install_log_redaction
+from expt.runs.run import Run, Status
+from expt.runs.secrets import install_log_redaction
 
 _log = logging.getLogger(__name__)
 _SECONDS_TO_START = 60.0

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
-from expt.record.run import Run, Status
+from expt.runs.run import Run, Status
 
 _log = logging.getLogger(__name__)
 PARTIAL = "partial-"

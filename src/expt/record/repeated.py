@@ -10,7 +10,7 @@ import numpy as np
 from expt.record.journal import FILE_NAME, read_journal
 from expt.record.recorder import Image, Record, Recorder, Scalars
 from expt.record.replay import image_keys
-from expt.record.run import Run, Status
+from expt.runs.run import Run, Status
 
 _log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from expt.record.journal import FILE_NAME
 from expt.record.layers import read_layers
 from expt.record.recorder import PARTIAL, Image, Record, Scalars
 from expt.record.replay import read_images, read_scalars
-from expt.record.run import Run, Status
+from expt.runs.run import Run, Status
 
 _TRAINING, _VALIDATION = "train", "val"
 _FOLDERS = (_TRAINING, _VALIDATION)

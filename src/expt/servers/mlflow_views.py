@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from expt.record.planned import given
 from expt.runs.leading import best_values, larger_is_better, leading_metric
+from expt.runs.planned import given
 
 BEST = "best/"
 _MOST_METRICS, _MOST_PARAMS = 3, 5  # what has room beside the names, at a width of 1400 pixels

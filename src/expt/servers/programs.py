@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from expt.record.mlflow_store import artifacts_uri, home, is_embedded, store_uri
+from expt.record.mlflow.store import artifacts_uri, home, is_embedded, store_uri
 from expt.servers.network import in_address, is_local, names_of
 from expt.servers.server import Program
 

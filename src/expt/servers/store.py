@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from expt.errors import UserError
-from expt.record.mlflow_store import database
+from expt.record.mlflow.store import database
 from expt.runs.find import read_run
 from expt.runs.order import PLACE_FILE, records_in
 

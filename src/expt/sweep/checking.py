@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from expt.errors import RunError, UserError
-from expt.phases import Phases
-from expt.signals import deferred_signals
+from expt.record.phases import Phases
 from expt.sweep import worker
 from expt.sweep.plan import Plan, PlannedJob
 from expt.sweep.workers import Began, Ended, Workers
+from expt.train.signals import deferred_signals
 
 _TICK = 0.2  # seconds
 

@@ -4,10 +4,10 @@ import os
 import shlex
 from collections.abc import Sequence
 
-from expt.changed_code import ALLOW_OPTION, listed
 from expt.config.compose import Job
 from expt.config.sources import Code, changed_modules, code_of
 from expt.errors import UserError
+from expt.runs.changed_code import ALLOW_OPTION, listed
 from expt.sweep.plan import Plan, PlannedJob
 
 

@@ -10,15 +10,14 @@ from typing import Any
 
 from rich.console import Console
 
-from expt.assembly import DataLoader
+from expt.config.cadence import parse_seconds
+from expt.config.schema import THREADS
 from expt.errors import RunError, Terminated
-from expt.launch import log_to
-from expt.phases import Phases, command_phases, lap_seconds
-from expt.record.environment import process
-from expt.record.mlflow import restoring
-from expt.record.mlflow_store import DELETED
-from expt.record.run import Run, Status
-from expt.signals import Interruption, deferred_signals
+from expt.record.mlflow.recorder import restoring
+from expt.record.mlflow.store import DELETED
+from expt.record.phases import Phases, command_phases, lap_seconds
+from expt.runs.environment import process
+from expt.runs.run import Run, Status
 from expt.sweep import worker
 from expt.sweep.devices import cores, environments, gpus
 from expt.sweep.following import Following
@@ -26,8 +25,9 @@ from expt.sweep.outcome import exit_code, print_outcome, show_comparison
 from expt.sweep.plan import ENDED_WELL, JobStatus, Plan, PlannedJob
 from expt.sweep.view import View
 from expt.sweep.workers import Began, Ended, Workers
-from expt.train.backend import THREADS
-from expt.train.cadence import parse_seconds
+from expt.train.assembly import DataLoader
+from expt.train.launch import log_to
+from expt.train.signals import Interruption, deferred_signals
 
 _log = logging.getLogger(__name__)
 _TICK = 0.2  # seconds

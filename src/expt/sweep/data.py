@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from expt.assembly import DataLoader
 from expt.errors import UserError
-from expt.recorded_data import data_change
 from expt.runs.find import read_run
+from expt.runs.recorded_data import data_change
 from expt.sweep.plan import Plan, PlannedJob
+from expt.train.assembly import DataLoader
 
 
 def check_data(plan: Plan, jobs: Sequence[PlannedJob], load: DataLoader) -> None:

@@ -4,16 +4,16 @@ import logging
 from math import inf
 from typing import Any
 
-from expt.assembly import is_mlflow, make_params
-from expt.record.copies import Copies, settled_sweep
-from expt.record.mlflow import make_follower, make_sweep_follower, prepare
-from expt.record.planned import PLAN_FILE
+from expt.record.mlflow.copies import Copies, settled_sweep
+from expt.record.mlflow.recorder import make_follower, make_sweep_follower, prepare
 from expt.record.process import FollowingProcess
-from expt.record.run import Run, Status
-from expt.record.secrets import redacted_values
 from expt.runs.life import is_alive
+from expt.runs.planned import PLAN_FILE
+from expt.runs.run import Run, Status
+from expt.runs.secrets import redacted_values
 from expt.sweep.plan import Plan, PlannedJob
 from expt.sweep.results import results
+from expt.train.assembly import is_mlflow, make_params
 
 _log = logging.getLogger(__name__)
 

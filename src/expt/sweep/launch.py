@@ -7,12 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from expt.assembly import DataLoader
 from expt.config.compose import Composed
 from expt.config.hashes import run_hash, variant_hash
 from expt.config.sources import code_of
-from expt.launch import print_code_note, print_where_to_look
-from expt.phases import Phases
+from expt.record.phases import Phases
 from expt.record.values import format_seconds
 from expt.sweep.checking import check_kinds
 from expt.sweep.code import use_current_code
@@ -23,6 +21,8 @@ from expt.sweep.outcome import exit_code, print_outcome
 from expt.sweep.plan import JobStatus, Plan, PlannedJob, read_plan
 from expt.sweep.reuse import reuse_finished
 from expt.sweep.workers import Workers
+from expt.train.assembly import DataLoader
+from expt.train.launch import print_code_note, print_where_to_look
 
 
 def launch(

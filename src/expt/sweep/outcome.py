@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from expt.phases import Phases
 from expt.record.console import BEST
-from expt.record.planned import REPORT, SUMMARY
+from expt.record.phases import Phases
 from expt.record.values import format_seconds, format_value
+from expt.runs.planned import REPORT, SUMMARY
 from expt.sweep.best import best_job
 from expt.sweep.plan import ENDED_WELL, JobStatus, Plan
 
@@ -34,10 +34,10 @@ def show_comparison(plan: Plan, phases: Phases) -> None:
 
 def _show_comparison(plan: Plan, phases: Phases) -> None:
     # Not above: it imports SciPy and matplotlib, and training comes first.
-    from expt.comparison.output import write_summary
-    from expt.comparison.selection import select
-    from expt.comparison.table import compare
-    from expt.comparison.terminal import show
+    from expt.analysis.output import write_summary
+    from expt.analysis.selection import select
+    from expt.analysis.table import compare
+    from expt.analysis.terminal import show
 
     selection = select([str(plan.directory)], [], plan.output_dir)
     comparison = compare(selection.runs, notes=selection.notes)

@@ -15,19 +15,19 @@ from omegaconf import OmegaConf
 
 from expt.config.compose import Composed, Job
 from expt.config.frozen import CONFIG_FILE, read_frozen
-from expt.config.naming import distinctive, run_name, sweep_name, varying
 from expt.config.sources import Code, code_of
 from expt.errors import UserError
-from expt.record.directories import held
-from expt.record.environment import process
-from expt.record.names import take_names
-from expt.record.place import claim
-from expt.record.planned import PLAN_FILE
-from expt.record.run import Membership
-from expt.record.secrets import redacted
+from expt.runs.directories import held
+from expt.runs.environment import process
 from expt.runs.find import folder_above, read_run
 from expt.runs.kinds import read_json, wrong_place
+from expt.runs.naming import distinctive, run_name, sweep_name, varying
 from expt.runs.order import PLACE, newest, records_in
+from expt.runs.place import claim
+from expt.runs.planned import PLAN_FILE
+from expt.runs.run import Membership
+from expt.runs.secrets import redacted
+from expt.runs.taken_names import take_names
 
 
 class JobStatus(StrEnum):

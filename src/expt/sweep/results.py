@@ -5,11 +5,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from expt.config.naming import varying
 from expt.errors import UserError
-from expt.record.planned import given
 from expt.runs.find import read_run
 from expt.runs.leading import best_values, larger_is_better, leading_metric
+from expt.runs.naming import varying
+from expt.runs.planned import given
 from expt.sweep.plan import ENDED_WELL, JobStatus, Plan, PlannedJob
 
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from expt.record.run import Status
 from expt.runs.order import order_of, place_ids, records_in
+from expt.runs.run import Status
 from expt.sweep.plan import JobStatus, PlannedJob
 
 

@@ -15,18 +15,18 @@ from typing import Any
 
 from rich.console import Console
 
-from expt.assembly import DataLoader, Sinks
 from expt.config.compose import Job
 from expt.config.sources import Code
 from expt.errors import Terminated, UserError
-from expt.launch import LOG_FILE, log_to_file
-from expt.record.environment import forget_peak_memory
-from expt.record.run import Earlier, Membership
-from expt.record.secrets import install_log_redaction, redacted
-from expt.streams import keep_streams_open
+from expt.record.streams import keep_streams_open
+from expt.runs.environment import forget_peak_memory
+from expt.runs.run import Earlier, Membership
+from expt.runs.secrets import install_log_redaction, redacted
 from expt.sweep.code import check_planned
 from expt.sweep.plan import JobStatus
+from expt.train.assembly import DataLoader, Sinks
 from expt.train.backend import reserve_threads, start_for, start_tensorflow
+from expt.train.launch import LOG_FILE, log_to_file
 
 _log = logging.getLogger(__name__)
 
@@ -90,8 +90,8 @@ def begin(threads: int, operations: int, environment: Mapping[str, str], load: D
     reserve_threads(threads)
     _Worker.load, _Worker.sinks = load, Sinks(with_mlflow=False)
     start_tensorflow(0, threads=threads, operations=operations)
-    import expt.job
-    import expt.rehearsal  # noqa: F401
+    import expt.train.job
+    import expt.train.rehearsal  # noqa: F401
 
 
 def check(job: Job, is_measured: bool, code: Code | None) -> Checked:
@@ -102,7 +102,7 @@ def check(job: Job, is_measured: bool, code: Code | None) -> Checked:
         is_measured: Whether to report about how long the job takes.
         code: What was planned; None if that was not recorded.
     """
-    from expt.rehearsal import check_job, estimate_seconds
+    from expt.train.rehearsal import check_job, estimate_seconds
 
     try:
         check_planned(job, code)
@@ -132,7 +132,7 @@ def train(
         sweep: What the job belongs to.
         code: What was planned; the sweep has decided that the run may continue with that.
     """
-    from expt.job import run_job
+    from expt.train.job import run_job
 
     before = None if earlier is None else Earlier(earlier, {}, allows_code_change=True)
     try:

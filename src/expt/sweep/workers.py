@@ -14,9 +14,9 @@ from typing import Any
 import psutil
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
-from expt.assembly import DataLoader
+from expt.config.schema import THREADS
 from expt.sweep import worker
-from expt.train.backend import THREADS
+from expt.train.assembly import DataLoader
 
 _GROWTH = 2 * 2**30  # bytes that a worker may take more than after its first call
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from expt.train.batch import Batch
+from expt.train.input.batch import Batch
 
 _LEAST_WEIGHT = 1e-30
 

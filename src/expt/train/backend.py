@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+from expt.config.schema import THREADS
 from expt.errors import UserError
 from expt.train.keras_settings import apply_settings, prepare_keras
 
 _log = logging.getLogger(__name__)
-THREADS = 2
-"""How many threads an operation takes where no config says; the default of `loop.threads`."""
 _INTRA_OP = "TF_NUM_INTRAOP_THREADS"
 _reserved: set[str] = set()  # what this process has put there itself
 _BOLD = re.compile(r"\x1b\[1m(.+?)\x1b\[0m", re.DOTALL)

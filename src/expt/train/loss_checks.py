@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from expt.errors import UserError
-from expt.train.batch import values_and_weights
+from expt.train.input.batch import values_and_weights
 from expt.train.objective import Function
 
 Array = NDArray[np.float64]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from expt.train.cadence import Cadence
-from expt.train.order import batch_indices
+from expt.config.cadence import Cadence
+from expt.train.input.order import batch_indices
 
 
 @dataclass(frozen=True)

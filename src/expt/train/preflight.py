@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from expt.errors import UserError
-from expt.train.batch import Batch, values_and_weights
+from expt.train.input.batch import Batch, values_and_weights
 from expt.train.loss_checks import check_loss, check_metric
 from expt.train.objective import Objective, outputs_of
 

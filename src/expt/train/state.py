@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.train.checkpoint import Checkpoint
-from expt.train.learner import Learner
+from expt.train.learners.learner import Learner
 from expt.train.watch import Best, Stopping
 
 _MOST_TOLD = 5

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from expt.train.accumulation import Compute, Computed, over_parts
-from expt.train.batch import Batch, loss_weight, mean_loss, mixed
+from expt.train.input.batch import Batch, loss_weight, mean_loss, mixed
 from expt.train.objective import Function, measure, output_type, outputs_of, penalty_of
 
 Step = Callable[[Batch], dict[str, tf.Tensor]]

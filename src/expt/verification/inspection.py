@@ -11,11 +11,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from expt.building import make_parts
 from expt.config.checks import batches_per_step
 from expt.config.compose import Job
 from expt.parts.data.dataset import Dataset
-from expt.train.feed import first_batch
+from expt.train.building import make_parts
+from expt.train.input.feed import first_batch
 from expt.train.state import state_variables
 
 # The operations that draw from a state of their own; those of tf.random.Generator draw from a

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import yaml
 
-from expt.assembly import make_plan
+from expt.config.cadence import Cadence
 from expt.config.checks import batches_per_step
 from expt.config.compose import Job
 from expt.config.sources import code_of
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
-from expt.train.cadence import Cadence
+from expt.train.assembly import make_plan
 from expt.train.plan import Plan
 
 _FILE = "proof.yaml"

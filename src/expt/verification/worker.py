@@ -12,14 +12,14 @@ from typing import Any
 
 from rich.console import Console
 
-from expt.assembly import DataLoader, make_plan
-from expt.changed_code import listed
-from expt.command import run_command
+from expt.cli import run_command
 from expt.config.compose import Job
 from expt.config.sources import changed_modules, code_of
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
-from expt.record.run import Earlier
+from expt.runs.changed_code import listed
+from expt.runs.run import Earlier
+from expt.train.assembly import DataLoader, make_plan
 from expt.train.backend import start_for
 from expt.train.checkpoint import Checkpoint
 from expt.verification.data import describe_batches, describe_splits
@@ -96,7 +96,7 @@ def _train(proof: Proof, dataset: Dataset, folder: Path, name: str) -> None:
             signal.raise_signal(signal.SIGINT)
 
     _start(proof.job)
-    from expt.job import run_job
+    from expt.train.job import run_job
 
     writer = partial(ShowingWriter, show)
     try:

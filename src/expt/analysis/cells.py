@@ -1,0 +1,169 @@
+"""The comparison as columns of text, which the terminal, Markdown and the page have in common."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from expt.analysis.multiple import Difference
+from expt.analysis.reading import BEST
+from expt.analysis.statistics import Summary
+from expt.analysis.table import Comparison
+from expt.analysis.values import as_text, bytes_text, decimals, plain, seconds_text, shortened
+from expt.analysis.variants import COSTS, Variant
+
+BEST_MARK = "★"
+MISSING = "–"
+
+_NOT_SHOWN = "train/"  # of a single batch; files have them
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of text.
+
+    Attributes:
+        title: What stands above it.
+        cells: One a variant.
+        numbers: What a reader may sort by; None for texts.
+        is_text: Whether it is set flush left.
+        importance: The smaller, the longer it is kept where there is little room; 0 is always.
+    """
+
+    title: str
+    cells: Sequence[str]
+    numbers: Sequence[float | None] | None = None
+    is_text: bool = False
+    importance: int = 0
+
+
+def columns(comparison: Comparison) -> list[Column]:
+    """Returns all columns, in the order in which they are shown, with a row a variant."""
+    variants = comparison.variants
+    return [
+        Column("", [BEST_MARK if variant.is_best else "" for variant in variants], is_text=True),
+        *(_parameter(key, variants) for key in comparison.parameters),
+        *results(comparison, variants),
+    ]
+
+
+def results(comparison: Comparison, variants: Sequence[Variant]) -> list[Column]:
+    """Returns the columns of what came out of some variants: metrics, tests and costs."""
+    found, leading = list[Column](), comparison.leading
+    if leading is not None:
+        found += _leading(variants, leading)
+        others = [name for name in comparison.metrics[1:] if not name.startswith(_NOT_SHOWN)]
+        same = [name for name in others if name.removeprefix(BEST) == leading.removeprefix(BEST)]
+        for rank, name in enumerate(others):
+            importance = 5 if name in same else 7 if name.startswith("test/") else 11 + rank
+            found.append(_metric(name, variants, importance))
+    texts: Mapping[str, tuple[Callable[[float], str], int]] = {
+        "steps_per_s": (lambda value: f"{value:,.0f}" if value >= 100 else f"{value:.3g}", 8),
+        "seconds": (seconds_text, 6),
+        "parameters": (lambda value: f"{value:,.0f}", 9),
+        "peak_memory": (bytes_text, 10),
+    }
+    for name, (text, importance) in texts.items():
+        numbers = [variant.costs.get(name) for variant in variants]
+        if any(number is not None for number in numbers):
+            cells = [MISSING if number is None else text(number) for number in numbers]
+            found.append(Column(COSTS[name], cells, numbers, importance=importance))
+    return found
+
+
+def metric_title(name: str) -> str:
+    """Returns a metric's name as a heading: `best val/loss` for that of the kept model."""
+    return plain(f"best {name.removeprefix(BEST)}" if name.startswith(BEST) else name)
+
+
+def p_text(p: float) -> str:
+    """Returns a p-value as it stands in a sentence, such as `p = 0.013` or `p < 0.001`."""
+    return "p < 0.001" if p < 0.001 else f"p = {_p_digits(p)}"
+
+
+def _p_digits(p: float) -> str:
+    """Returns three decimals, or four where three would round to 0.05, the level of the test."""
+    if p < 0.001:
+        return "<0.001"
+    if p >= 0.1:
+        return f"{p:.2f}"
+    return f"{p:.3f}" if f"{p:.3f}" != "0.050" else f"{p:.4f}"
+
+
+def difference_text(difference: Difference, places: int) -> str:
+    """Returns such as `-0.0046 ± 0.0034`."""
+    return f"{difference.value:+.{places}f} ± {difference.half_width:.{places}f}"
+
+
+def count_text(variant: Variant) -> str:
+    """Returns how many runs count, and of how many if not all do."""
+    counted, whole = len(variant.counted), len(variant.runs)
+    return str(counted) if counted == whole else f"{counted}/{whole}"
+
+
+def _parameter(key: str, variants: Sequence[Variant]) -> Column:
+    values = [variant.params[key] for variant in variants]
+    numbers = None
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        numbers = values
+    cells = [MISSING if value is None else shortened(as_text(value)) for value in values]
+    return Column(plain(key), cells, numbers, is_text=numbers is None)
+
+
+def _leading(variants: Sequence[Variant], leading: str) -> list[Column]:
+    summaries = [variant.summaries.get(leading) for variant in variants]
+    deviations = [None if one is None else one.deviation for one in summaries]
+    places = decimals([one.mean for one in summaries if one is not None])
+    return [
+        Column(
+            f"{metric_title(leading)}, mean ± 95 %",
+            [MISSING if one is None else _with_interval(one, places) for one in summaries],
+            [None if one is None else one.mean for one in summaries],
+        ),
+        Column(
+            "std",
+            [MISSING if one is None else f"{one:.{places}f}" for one in deviations],
+            deviations,
+            importance=4,
+        ),
+        Column(
+            "n",
+            [count_text(v) for v in variants],
+            [len(v.counted) for v in variants],
+            importance=3,
+        ),
+        *_against_best(variants, places),
+    ]
+
+
+def _against_best(variants: Sequence[Variant], places: int) -> list[Column]:
+    found = [variant.difference for variant in variants]
+    corrected = [None if one is None else one.corrected for one in found]
+    return [
+        Column(
+            "difference ± 95 %",
+            [MISSING if one is None else difference_text(one, places) for one in found],
+            [None if one is None else one.value for one in found],
+            importance=1,
+        ),
+        Column(
+            "p, Holm",
+            [MISSING if p is None else _p_digits(p) for p in corrected],
+            corrected,
+            importance=2,
+        ),
+        Column("verdict", [variant.verdict or MISSING for variant in variants], is_text=True),
+    ]
+
+
+def _with_interval(summary: Summary, places: int) -> str:
+    text = f"{summary.mean:.{places}f}"
+    if summary.half_width is None:
+        return text
+    return f"{text} ± {summary.half_width:.{places}f}"
+
+
+def _metric(name: str, variants: Sequence[Variant], importance: int) -> Column:
+    summaries = [variant.summaries.get(name) for variant in variants]
+    means = [None if one is None else one.mean for one in summaries]
+    places = decimals([mean for mean in means if mean is not None])
+    cells = [MISSING if mean is None else f"{mean:.{places}f}" for mean in means]
+    return Column(metric_title(name), cells, means, importance=importance)

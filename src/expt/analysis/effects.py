@@ -1,0 +1,146 @@
+"""The effect of each parameter, compared within equal values of all the others."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from expt.analysis.multiple import Difference, differences_to
+from expt.analysis.statistics import Summary, summarize
+from expt.analysis.table import Comparison
+from expt.analysis.values import as_text
+from expt.analysis.variants import Verdict, is_larger_better, verdict_on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """One value of a parameter.
+
+    Attributes:
+        value: The value.
+        summary: The leading metric over the blocks.
+        difference: The difference to the best value, paired within blocks; None for the best one
+            itself, and where there is no test.
+        verdict: The verdict on it.
+    """
+
+    value: Any
+    summary: Summary
+    difference: Difference | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """What a parameter changes, all else being equal.
+
+    A block is a combination of the other parameters' values with one replicate. Only blocks with a
+    run for each value are used, so that a value is not judged by what it was combined with.
+
+    Attributes:
+        key: The parameter's full key.
+        levels: Its values: numbers in ascending order, then texts.
+        num_blocks: The number of blocks.
+        num_left_out: The number of values of single runs that are in no complete block.
+    """
+
+    key: str
+    levels: Sequence[Level]
+    num_blocks: int
+    num_left_out: int
+
+    @property
+    def best(self) -> Level:
+        """The value with the best mean."""
+        return next(level for level in self.levels if level.verdict is Verdict.BEST)
+
+    @property
+    def span(self) -> float:
+        """The distance between the means of the best and the worst value."""
+        means = [level.summary.mean for level in self.levels]
+        return max(means) - min(means)
+
+
+_Blocks = Mapping[Hashable, float]
+
+
+def effects(comparison: Comparison) -> list[Effect]:
+    """Returns the effect of each parameter that varies, the largest span of means first.
+
+    P-values and intervals are corrected for the pairs of values of all the parameters. A parameter
+    without a complete block has none: its values never occur with the same other ones.
+    """
+    found = {}
+    for key in comparison.parameters:
+        groups = _groups(comparison, key)
+        blocks = _complete(list(groups.values()))
+        if len(groups) > 1 and blocks:
+            found[key] = groups, blocks
+    counts = {key: len(groups) * (len(groups) - 1) // 2 for key, (groups, _) in found.items()}
+    total = sum(counts.values())
+    made = [
+        _effect(comparison, key, groups, blocks, total - counts[key])
+        for key, (groups, blocks) in found.items()
+    ]
+    return sorted(made, key=lambda effect: -effect.span)
+
+
+def _groups(comparison: Comparison, key: str) -> dict[str, tuple[Any, _Blocks]]:
+    """Returns each value of a parameter by its text, with the leading metric by block."""
+    leading, found = comparison.leading, dict[str, tuple[Any, dict[Hashable, float]]]()
+    if leading is None:
+        return {}
+    others = [other for other in comparison.parameters if other != key]
+    for variant in comparison.measured:
+        combination = tuple(as_text(variant.params[other]) for other in others)
+        value = variant.params[key]
+        _, blocks = found.setdefault(as_text(value), (value, {}))
+        for replicate, number in variant.values(leading).items():
+            blocks[combination, replicate] = number
+    return dict(sorted(found.items(), key=lambda item: _place(item[1][0])))
+
+
+def _place(value: Any) -> tuple[int, float, str]:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return 0, float(value), ""
+    return 1, 0.0, as_text(value)
+
+
+def _complete(groups: Sequence[tuple[Any, _Blocks]]) -> list[Hashable]:
+    """Returns the blocks that all values have."""
+    if not groups:
+        return []
+    (_, first), *others = groups
+    return [block for block in first if all(block in blocks for _, blocks in others)]
+
+
+def _effect(
+    comparison: Comparison,
+    key: str,
+    groups: Mapping[str, tuple[Any, _Blocks]],
+    blocks: Sequence[Hashable],
+    num_other_pairs: int,
+) -> Effect:
+    assert comparison.leading is not None
+    kept = [{block: values[block] for block in blocks} for _, values in groups.values()]
+    summaries = [summarize(list(values.values())) for values in kept]
+    choose = max if is_larger_better(comparison.leading, comparison.larger_is_better) else min
+    best = choose(range(len(kept)), key=lambda index: summaries[index].mean)
+    differences = differences_to(kept, best, num_other_pairs)
+    levels = [
+        Level(
+            value=value,
+            summary=summary,
+            difference=difference,
+            verdict=Verdict.BEST if index == best else verdict_on(difference, comparison.margin),
+        )
+        for index, ((value, _), summary, difference) in enumerate(
+            zip(groups.values(), summaries, differences, strict=True)
+        )
+    ]
+    whole = sum(len(values) for _, values in groups.values())
+    return Effect(
+        key=key,
+        levels=levels,
+        num_blocks=len(blocks),
+        num_left_out=whole - len(blocks) * len(groups),
+    )

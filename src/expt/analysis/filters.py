@@ -1,0 +1,80 @@
+"""Filters by which a user chooses runs: `act=relu,tanh`, `name=losses`, `status=FAILED`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from expt.analysis.values import as_text
+from expt.config.quoting import split_at_commas, unquoted
+from expt.errors import UserError, hint, nearest
+
+_MOST_NAMED = 20  # values in a message
+
+
+class Filterable(Protocol):
+    """A run, as far as filters look at it."""
+
+    @property
+    def experiment(self) -> str:
+        """The MLflow experiment, which `name` gives."""
+
+    @property
+    def status(self) -> str:
+        """Such as FINISHED."""
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The parameters by full key."""
+
+
+_Run = TypeVar("_Run", bound=Filterable)
+
+
+def filtered(runs: Sequence[_Run], filters: Sequence[str]) -> Sequence[_Run]:
+    """Returns the runs that pass all filters.
+
+    Args:
+        runs: The runs.
+        filters: `KEY=VALUE` or `KEY=VALUE,VALUE`: a parameter, `name` or `status`.
+
+    Raises:
+        UserError: No run has the parameter, or the value.
+    """
+    for text in filters:
+        key, _, wanted = text.partition("=")
+        values = [_value(run, key) for run in runs]
+        known = {"name", "status", *(key for run in runs for key in run.params)}
+        if key not in known:
+            near = nearest(key, known)
+            question = f" Did you mean {near!r}?" if near else ""
+            raise UserError(
+                f"{text}: no run has a parameter {key!r}.{question} Expected one that the runs "
+                "have, such as act, optimizer.learning_rate or seed; or name, or status."
+            )
+        options = {_normal(unquoted(one)) for one in (wanted, *split_at_commas(wanted))}
+        kept = [run for run, value in zip(runs, values, strict=True) if value in options]
+        if not kept:
+            present = sorted({value for value in values if value is not None})
+            more = len(present) - _MOST_NAMED
+            tail = f" (and {more} more)" if more > 0 else ""
+            raise UserError(
+                f"{text}: no run has this value. {hint(wanted, present[:_MOST_NAMED])[:-1]}{tail}."
+            )
+        runs = kept
+    return runs
+
+
+def _value(run: Filterable, key: str) -> str | None:
+    if key == "name":
+        return run.experiment
+    if key == "status":
+        return run.status
+    return _normal(run.params[key]) if key in run.params else None
+
+
+def _normal(value: Any) -> str:
+    """One text for all ways to write a value: `1e-3` and `0.001`, `[1, 2]` and `[1,2]`."""
+    text = as_text(value)
+    try:
+        return as_text(float(text))
+    except ValueError:
+        return text.replace(" ", "") if text.startswith("[") else text

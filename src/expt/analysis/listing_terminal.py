@@ -1,0 +1,88 @@
+"""A list of runs and sweeps on a terminal; in plain text, since it must not take time."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+
+from expt.analysis.listing import Row
+from expt.analysis.values import plain, seconds_text
+from expt.record.values import format_value
+
+_GAP = "  "
+_SHORTEST_NAME = 20
+_HEADINGS = (
+    *("name", "experiment", "status", "jobs", "best", "metric", "started", "took"),
+    "directory",
+)
+_LESS_IMPORTANT = ("directory", "took", "experiment", "metric", "jobs")  # left out in this order
+_RIGHT = ("best", "started", "took")
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def list_lines(rows: Sequence[Row], width: int | None, now: float | None = None) -> Iterator[str]:
+    """Yields the lines of a table.
+
+    Args:
+        rows: The runs and sweeps; a job after its sweep is indented.
+        width: The terminal's: names are shortened to fit, and directories are shown if there
+            is room, and so are other columns of less importance. None shows all, as a pipe does.
+        now: The time to count from; the present one by default.
+    """
+    now = time.time() if now is None else now
+    table = [dict(zip(_HEADINGS, _cells(row, now), strict=True)) for row in rows]
+    shown = [
+        heading
+        for heading in _HEADINGS
+        if heading in ("name", "experiment", "status") or any(cells[heading] for cells in table)
+    ]
+    if len({row.experiment for row in rows}) == 1:  # names are unique within one
+        shown.remove("experiment")
+    widths = {head: max(len(head), *(len(cells[head]) for cells in table)) for head in shown}
+    if width is not None and _total(widths) > width:
+        for heading in _LESS_IMPORTANT:
+            if _total(widths) - widths["name"] + _SHORTEST_NAME > width or heading == "directory":
+                widths.pop(heading, None)
+        others = _total(widths) - widths["name"]
+        widths["name"] = min(widths["name"], max(width - others, _SHORTEST_NAME))
+    for cells in [{heading: heading for heading in shown}, *table]:
+        yield _GAP.join(_cell(cells[head], widths[head], head) for head in widths).rstrip()
+
+
+def age_text(seconds: float) -> str:
+    """Returns how long ago something was, such as `5 min ago`."""
+    for unit, size in (("d", _DAY), ("h", _HOUR), ("min", _MINUTE)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {unit} ago"
+    return f"{max(seconds, 0):.0f} s ago"
+
+
+def _cells(row: Row, now: float) -> Sequence[str]:
+    return (
+        plain(row.name),
+        plain(row.experiment),
+        row.status,
+        _jobs_text(row),
+        "" if row.value is None else format_value(row.value),
+        "" if row.value is None else plain(row.metric or ""),
+        "" if row.started is None else age_text(now - row.started),
+        "" if row.seconds is None else seconds_text(row.seconds),
+        plain(os.path.relpath(row.directory)),
+    )
+
+
+def _jobs_text(row: Row) -> str:
+    if row.jobs is None:
+        return ""
+    done, count = row.num_done, len(row.jobs)
+    text = f"{done}" if done == count else f"{done}/{count}"
+    return f"{text}, {row.num_failed} failed" if row.num_failed else text
+
+
+def _total(widths: dict[str, int]) -> int:
+    return sum(widths.values()) + len(_GAP) * (len(widths) - 1)
+
+
+def _cell(text: str, width: int, heading: str) -> str:
+    if len(text) > width:
+        text = f"{text[: width - 1]}…"
+    return text.rjust(width) if heading in _RIGHT else text.ljust(width)

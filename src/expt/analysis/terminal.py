@@ -1,0 +1,181 @@
+"""The comparison on a terminal, at any width."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from expt.analysis.cells import BEST_MARK, Column, results
+from expt.analysis.reading import ComparedRun
+from expt.analysis.table import Comparison, measured_only
+from expt.analysis.values import plain, shortened
+from expt.analysis.variants import Variant, Verdict, label_parts
+from expt.analysis.verdict import headline
+
+_MOST_ROWS = 50
+_GAP = 2  # blanks between columns
+_DECISIVE = ("difference ± 95 %", "p, Holm", "n")  # rather than these, names get their own lines
+_MOST_NAMED = 4  # columns
+_STYLES = {"FAILED": "red", "KILLED": "yellow", "UNREADABLE": "red", "RUNNING": "cyan"}
+
+
+def show(console: Console, comparison: Comparison, title: str) -> None:
+    """Prints the result in words, the table, what is not finished, and notes."""
+    num_runs, num_variants = comparison.num_runs, len(comparison.variants)
+    _print(console, headline(comparison), style="bold")
+    _print(console, f"{title}: {_count(num_runs, 'run')}, {_count(num_variants, 'variant')}")
+    comparison = measured_only(comparison)
+    notes = list(comparison.notes)
+    if comparison.variants:
+        console.print()
+        left_out = _print_table(console, comparison)
+        more = len(comparison.variants) - _MOST_ROWS
+        if more > 0:
+            notes.append(f"{_count(more, 'more variant')} are in --csv, --html and so on.")
+        if left_out:
+            named = ", ".join(left_out[:_MOST_NAMED])
+            rest = len(left_out) - _MOST_NAMED
+            named += f" and {_count(rest, 'more column')}" if rest > 0 else ""
+            notes.append(f"No room here for {named}: a wider terminal, --csv or --html shows them.")
+    if comparison.unfinished:
+        console.print()
+        _print_unfinished(console, comparison.unfinished)
+        more = len(comparison.unfinished) - _MOST_ROWS
+        if more > 0:
+            notes.append(f"{_count(more, 'more run')} are not finished.")
+    if notes:
+        console.print()
+    for note in notes:
+        _print(console, note)
+
+
+def where(run: ComparedRun) -> str:
+    """Returns a run's directory as it can be typed here."""
+    return plain(os.path.relpath(run.directory))
+
+
+def _print_table(console: Console, comparison: Comparison) -> list[str]:
+    """Prints the first variants; returns the titles of the columns for which there is no room.
+
+    A variant's name has a column where all names fit into one, else a line above the numbers.
+    """
+    variants = comparison.variants[:_MOST_ROWS]
+    names = [" ".join(parts) for parts in label_parts(comparison.variants, is_short=True)]
+    marked = [
+        f"{BEST_MARK if variant.is_best else ' '} {name}"
+        for variant, name in zip(variants, names, strict=False)
+    ]
+    found = results(comparison, variants)
+    name = Column("  variant" if any(names) else "", marked, is_text=True)
+    shown, left_out = _fitting([name, *found], console.width)
+    is_stacked = sum(map(_width, shown)) - _GAP > console.width or bool(
+        {column.title for column in left_out} & set(_DECISIVE)
+    )
+    if is_stacked:
+        shown, left_out = _fitting(
+            [replace(name, cells=[" "] * len(variants)), *found], console.width
+        )
+    widths = [_width(column) - _GAP for column in shown]
+    headings = [_heading(column) for column in shown]
+    for index in reversed(range(max(map(len, headings)))):
+        lines = [one[-1 - index] if index < len(one) else "" for one in headings]
+        _print(console, _line(lines, shown, widths), style="bold")
+    for index, variant in enumerate(variants):
+        style = _style(variant)
+        if is_stacked:
+            _print(console, marked[index], style=style)
+        _print(
+            console, _line([column.cells[index] for column in shown], shown, widths), style=style
+        )
+    return [column.title for column in left_out]
+
+
+def _line(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> str:
+    padded = []
+    for cell, column, width in zip(cells, columns, widths, strict=True):
+        blanks = " " * (width - cell_len(cell))
+        padded.append(cell + blanks if column.is_text else blanks + cell)
+    return (" " * _GAP).join(padded).rstrip()
+
+
+def _style(variant: Variant) -> str:
+    """Green is the best one alone; what is not significant looks like nothing in particular."""
+    return "bold green" if variant.verdict is Verdict.BEST else ""
+
+
+def _heading(column: Column) -> list[str]:
+    """A heading in lines about as wide as the cells."""
+    width = max(map(cell_len, column.cells), default=0)
+    if cell_len(column.title) <= width:
+        return [column.title]
+    lines: list[str] = []
+    title = column.title.replace(" %", "\N{NO-BREAK SPACE}%")
+    parts = title.replace(".", ". ").replace("/", "/ ").split(" ")
+    for part in parts:
+        joined = f"{lines[-1]} {part}" if lines else part
+        for ending in (".", "/"):
+            joined = joined.replace(f"{ending} {part}", f"{ending}{part}")
+        if lines and cell_len(joined) <= max(width, 10):
+            lines[-1] = joined
+        else:
+            lines.append(part)
+    return lines
+
+
+def _fitting(found: Sequence[Column], width: int) -> tuple[list[Column], list[Column]]:
+    """Returns the columns for which there is room, and those that are left out."""
+    shown, left_out = list(found), []
+    while sum(map(_width, shown)) - _GAP > width:
+        last = max(shown, key=lambda column: column.importance)
+        if last.importance == 0:
+            shown = [_without_interval(column) for column in shown]
+            break
+        shown.remove(last)
+        left_out.append(last)
+    return shown, [column for column in found if column in left_out]
+
+
+def _without_interval(column: Column) -> Column:
+    return replace(
+        column,
+        title=column.title.removesuffix(", mean ± 95 %"),
+        cells=[cell.partition(" ± ")[0] for cell in column.cells],
+    )
+
+
+def _width(column: Column) -> int:
+    return max(map(cell_len, [*_heading(column), *column.cells])) + _GAP
+
+
+def _print_unfinished(console: Console, runs: Sequence[ComparedRun]) -> None:
+    for run in runs[:_MOST_ROWS]:
+        line = Text(run.status, style=_STYLES.get(run.status, ""))
+        step = "" if run.step is None else f"step {run.step}"
+        rest = [part for part in (run.name, step, last_text(run)) if part]
+        line.append("".join(f"  {part}" for part in rest), style="default")
+        console.print(line, overflow="fold")
+        indent = (0, 0, 0, len(run.status) + _GAP)
+        if run.reason:
+            console.print(Padding(Text(run.reason, overflow="fold"), indent))
+        # A path stays whole, to be copied: the terminal breaks it.
+        _print(console, " " * indent[3] + where(run), soft_wrap=True)
+
+
+def last_text(run: ComparedRun) -> str:
+    """Returns the last loss and metrics of a run that is not finished."""
+    wanted = [name for name in run.metrics if name.startswith("val/")] or [
+        name for name in run.metrics if name == "train/loss"
+    ]
+    return shortened(" ".join(f"{name} {run.metrics[name]:.4g}" for name in wanted[:2]))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _print(console: Console, text: str, *, style: str = "", soft_wrap: bool = False) -> None:
+    console.print(Text(text, style=style, overflow="fold"), soft_wrap=soft_wrap)

@@ -1,0 +1,115 @@
+"""The result of a comparison in a few plain sentences."""
+
+from collections.abc import Mapping, Sequence
+
+from expt.analysis.cells import p_text
+from expt.analysis.reading import BEST
+from expt.analysis.table import Comparison
+from expt.analysis.values import as_text, decimals, plain
+from expt.analysis.variants import Variant, Verdict, is_larger_better, short_names
+
+_DATA = {"data", "data.path", "data.target"}
+_LONGEST = 70  # letters of a variant's name
+
+
+def headline(comparison: Comparison) -> str:
+    """Returns what is best, by how much and how certainly, in plain text."""
+    best, leading = comparison.best, comparison.leading
+    if leading is None or best is None:
+        return "No finished run has a metric to compare."
+    title = leading.removeprefix(BEST)
+    title = plain(title) + (" (best checkpoint)" if title != leading else "")
+    others = [variant for variant in comparison.measured if variant is not best]
+    places = decimals([variant.summaries[leading].mean for variant in comparison.measured])
+    mean, count = _mean(best, leading, places), len(best.counted)
+    if not others:
+        return f"One variant: {title} {mean}, n = {count}."
+    extreme = "highest" if is_larger_better(leading, comparison.larger_is_better) else "lowest"
+    name = _name(best, others[0], others)
+    start = f"{_warning(comparison)}{name} has the {extreme} {title}: {mean} (n = {count})."
+    if all(variant.difference is None for variant in others):
+        return (
+            f"{start} Whether it is better than the others is unknown: a test needs at least two "
+            "replicates of each, and some spread between them."
+        )
+    value = best.summaries[leading].mean
+    nearest = min(others, key=lambda one: abs(one.summaries[leading].mean - value))
+    gap = _gap(nearest, best, leading, places)
+    describe = _on_one if len(others) == 1 else _on_several
+    return f"{start} {describe(comparison, others, _name(nearest, best, [best]), gap)}"
+
+
+def _warning(comparison: Comparison) -> str:
+    """Whatever the numbers say, values on different data are not the same quantity."""
+    if not _DATA & set(comparison.parameters):
+        return ""
+    return "On different data, so the values can't be compared as such (data=NAME chooses one): "
+
+
+def _on_one(comparison: Comparison, others: Sequence[Variant], name: str, gap: str) -> str:
+    return {
+        Verdict.WORSE: f"{name} is significantly worse, {gap}.",
+        Verdict.EQUIVALENT: f"{name} is equivalent within ±{comparison.margin}, {gap}.",
+    }.get(others[0].verdict or Verdict.BEST, f"Not certain: {name} may be as good, {gap}.")
+
+
+def _on_several(comparison: Comparison, others: Sequence[Variant], name: str, gap: str) -> str:
+    counts = {verdict: sum(one.verdict is verdict for one in others) for verdict in Verdict}
+    unclear, worse = counts[Verdict.INCONCLUSIVE], counts[Verdict.WORSE]
+    equivalent = counts[Verdict.EQUIVALENT]
+    parts = []
+    if unclear:
+        parts.append(f"not certain: {unclear} of {len(others)} others may be as good")
+    if equivalent:
+        verb = "is" if equivalent == 1 else "are"
+        parts.append(f"{equivalent} {verb} equivalent within ±{comparison.margin}")
+    if worse == len(others):
+        parts.append(f"all {worse} others are significantly worse")
+    elif worse:
+        parts.append(f"{worse} {'is' if worse == 1 else 'are'} significantly worse")
+    tested = 1 + sum(variant.difference is not None for variant in others)
+    return (
+        f"{_capital(', '.join(parts))}; the nearest is {name}, {gap}. p and interval are corrected "
+        f"(Holm) for picking the best of {tested} after seeing the data."
+    )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _gap(variant: Variant, best: Variant, leading: str, places: int) -> str:
+    """Returns such as `0.0046 lower (95 % interval 0.0012 to 0.0080, p = 0.013)`."""
+    value = variant.summaries[leading].mean - best.summaries[leading].mean
+    if value != 0 and round(abs(value), places) == 0:
+        places = decimals([value])
+    text = f"{abs(value):.{places}f} {'lower' if value < 0 else 'higher'}"
+    found = variant.difference
+    if found is None:
+        return f"{text} (not tested)"
+    low, high = (found.low, found.high) if value >= 0 else (-found.high, -found.low)
+    p = p_text(found.corrected)
+    return f"{text} (95 % interval {low:.{places}f} to {high:.{places}f}, {p})"
+
+
+def _mean(variant: Variant, leading: str, places: int) -> str:
+    summary = variant.summaries[leading]
+    if summary.half_width is None:
+        return f"{summary.mean:.{places}f}"
+    return f"{summary.mean:.{places}f} ± {summary.half_width:.{places}f}"
+
+
+def _name(variant: Variant, fallback: Variant, others: Sequence[Variant]) -> str:
+    """Returns what distinguishes a variant from others, such as `act=relu`."""
+    keys = [
+        key
+        for key in variant.params
+        if any(one.params[key] != variant.params[key] for one in others)
+    ]
+    names: Mapping[str, str] = short_names(keys)
+    given = [key for key in keys if variant.params[key] is not None]
+    text = " ".join(f"{names[key]}={as_text(variant.params[key])}" for key in given)
+    if not text:
+        lacking = " and ".join(names[key] for key in keys if fallback.params[key] is not None)
+        text = f"the variant without {lacking}" if lacking else "the first of equal variants"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -1,0 +1,5 @@
+"""The MLflow mirror of runs and sweeps."""
+
+from expt.record.mlflow.recorder import MLflowRecorder
+
+__all__ = ["MLflowRecorder"]

@@ -1,0 +1,136 @@
+"""The description of a run in an MLflow store: params, tags, texts and the data."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+
+from expt.record.layers import LAYERS_FILE
+from expt.runs.run import Run
+from expt.runs.secrets import redacted, redacted_values
+
+_A_REQUEST = 100  # params or tags
+_PARAM_LENGTH, _TAG_LENGTH = 6_000, 8_000
+_PLAIN_GROUPS = ("loop", "recorder")  # they have no parts to choose from
+_ALWAYS_SHOWN = ("seed", "optimizer.learning_rate")
+_CONFIG = "mlflow.expt."  # MLflow's pages show no tags that begin with mlflow.
+_UNFOLDED = {"mlflow.runType": "evaluation"}
+_TEXT_FILES = (LAYERS_FILE, "git.diff")
+_TAG = "expt.described"
+
+
+def describe(client: MlflowClient, stored: Any, run: Run, busy: Callable[[], None]) -> None:
+    """Writes what is known of a run, without secrets, unless all of it is there.
+
+    Args:
+        client: Of the store.
+        stored: The run, as the store returned it.
+        run: What is known.
+        busy: Called before each request.
+    """
+    values = {key: str(value) for key, value in redacted_values(dict(run.params)).items()}
+    params = {key: values[key][:_PARAM_LENGTH] for key in _shown(run)}
+    searched = {f"{_CONFIG}{key}": value[:_TAG_LENGTH] for key, value in values.items()}
+    tags, texts = redacted_values(_tags(run)) | searched, _texts(run)
+    described = digest([params, tags, texts])
+    if stored.data.tags.get(_TAG) == described:
+        return
+    run_id, known = stored.info.run_id, stored.data.params
+    new = [Param(key, value) for key, value in params.items() if key not in known]
+    for start in range(0, len(new), _A_REQUEST):
+        busy()
+        client.log_batch(run_id, params=new[start : start + _A_REQUEST])
+    for name, text in texts.items():
+        busy()
+        client.log_text(run_id, text, name)
+    busy()
+    client.log_inputs(run_id, datasets=[_dataset(run.record["data"])])
+    # A param can't be changed; the new value of a resumed run is a tag beside it.
+    changed = {f"resumed.{k}": v for k, v in values.items() if k in known and differs(known[k], v)}
+    # The last one says that all are there.
+    written = [RunTag(key, value) for key, value in {**tags, **changed, _TAG: described}.items()]
+    for start in range(0, len(written), _A_REQUEST):
+        busy()
+        client.log_batch(run_id, tags=written[start : start + _A_REQUEST])
+
+
+def differs(stored: str, value: str) -> bool:
+    """Whether a param in a store is another value, and not the same one, cut to fit."""
+    return stored != value[:_PARAM_LENGTH]
+
+
+def digest(values: Any) -> str:
+    """Returns a hash of plain values."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _shown(run: Run) -> list[str]:
+    """Returns the keys of the params: the options, and what differs from the defaults or varies.
+
+    The pages of MLflow show all params of a run beside each image. The other values are tags that
+    can be searched for.
+    """
+    distinctive = run.record.get("distinctive")
+    if distinctive is None:  # an older run
+        return list(run.params)
+    options = [group for group in run.record.get("choices", ()) if group not in _PLAIN_GROUPS]
+    keys = dict.fromkeys([*options, *distinctive, *_ALWAYS_SHOWN])
+    return [key for key in keys if key in run.params]
+
+
+def _texts(run: Run) -> dict[str, str]:
+    config = redacted_values(dict(run.config))
+    texts = {"config.yaml": yaml.safe_dump(config, sort_keys=False)}
+    for name in _TEXT_FILES:
+        file = run.directory / name
+        if file.is_file():
+            texts[name] = redacted(file.read_text(encoding="utf-8", errors="replace"))
+    return texts
+
+
+def _tags(run: Run) -> dict[str, str]:
+    record = run.record
+    git = record.get("git") or {}
+    tags = {
+        "run_directory": str(run.directory),
+        "run_hash": record["run_hash"],
+        "variant_hash": record["variant_hash"],
+        "variant": (record.get("sweep") or {}).get("variant"),
+        "seed": record.get("seed"),
+        "task": record["data"]["task"],
+        "parameters": record["parameters"],
+        "mlflow.source.git.commit": git.get("commit"),
+        "git.dirty": git.get("dirty"),
+        "code": (record.get("code") or {}).get("hash"),
+        "resumed.code": _code_changes(record),
+        **{f"version.{name}": version for name, version in record["versions"].items()},
+        # MLflow's list of runs opens with those of this type unfolded below their parent, so that
+        # the list, and its charts, show a sweep's jobs and not the sweep alone.
+        **(_UNFOLDED if record.get("sweep") else {}),
+    }
+    return {key: str(value) for key, value in tags.items() if value is not None}
+
+
+def _code_changes(record: Mapping[str, Any]) -> str | None:
+    """From which steps on a run continued with changed modules."""
+    changes = [
+        f"from step {entry['step']}: {', '.join(entry['code']['changed']) or 'unknown'}"
+        for entry in record.get("resumed") or ()
+        if entry.get("code")
+    ]
+    return "; ".join(changes) or None
+
+
+def _dataset(data: Mapping[str, Any]) -> DatasetInput:
+    dataset = Dataset(
+        name=data["name"],
+        digest=data["fingerprint"],
+        source_type="code",
+        source=yaml.safe_dump({"expt": data["name"]}),
+        profile=yaml.safe_dump(dict(data["examples"])),
+    )
+    return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", "training")])

@@ -1,0 +1,174 @@
+"""Names of runs and sweeps for people: the choices and values that set them apart."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from expt.config.compose import Job
+from expt.config.hashes import flatten, has_effect
+from expt.config.location import config_directory
+from expt.runs.planned import given
+
+_LONGEST = 60
+_PRESETS = ("experiment", "debug")
+_GROUPS = ("data", "model", "act", "loss", "optimizer", "schedule")
+_PATH = "data.path"
+_ABBREVIATIONS = {
+    "learning_rate": "lr",
+    "batch_size": "bs",
+    "epochs": "ep",
+    "seed": "s",
+    "weight_decay": "wd",
+    "momentum": "mom",
+    "dropout": "drop",
+    "split_seed": "split",
+}
+
+
+def distinctive(job: Job, varied: Collection[str] = ()) -> list[str]:
+    """Returns the keys of what sets a job apart, groups first.
+
+    These are the group options and values that differ from the defaults of `conf/`, and what
+    varies in the job's sweep. Keys that only decide where and how a run is recorded are left out.
+
+    Args:
+        job: The composed config.
+        varied: The keys that vary in its sweep.
+    """
+    params = {**job.choices, **flatten(job.config)}
+    defaults = _default_choices()
+    groups = [key for key in job.choices if key in varied or job.choices[key] != defaults.get(key)]
+    keys = [*given(job.overrides), *_preset_keys(job), *varied]
+    values = [
+        name
+        for key in dict.fromkeys(keys)
+        for name in _names(key, params)
+        if name in varied or params[name] != _default(job, name)
+    ]
+    found = dict.fromkeys([*sorted(groups, key=_rank), *values])
+    return [key for key in found if has_effect(key) or key == _PATH]
+
+
+def run_name(job: Job, keys: Sequence[str], varied: Collection[str] = ()) -> str:
+    """Returns a short name such as `cnn-relu-lr0.01-s0`, not yet unique.
+
+    Args:
+        job: The composed config.
+        keys: What is `distinctive` of it.
+        varied: The keys that vary in its sweep.
+    """
+    params = {**job.choices, **flatten(job.config)}
+    presets = [job.choices[name] for name in _PRESETS if name in job.choices]
+    if presets:  # the preset's name stands for all that it chooses
+        own = {*given(job.overrides), *varied}
+        keys = [key for key in keys if key not in _PRESETS and key in own]
+    elif "model" not in keys:
+        keys = ["model", *keys] if keys else ["data", "model"]
+    groups = sorted((key for key in keys if key in job.choices), key=_rank)
+    values = [key for key in keys if key not in groups and key not in ("seed", _PATH)]
+    parts = [*presets, *(_option(job, key) for key in groups)]
+    parts += [_labelled(key, params[key]) for key in values]
+    if _PATH in keys and "data" not in groups:
+        parts.insert(len(presets), _option(job, "data"))
+    if "seed" in keys:
+        parts.append(_labelled("seed", params["seed"]))
+    return _clean("-".join(parts))
+
+
+def sweep_name(varied: Sequence[str]) -> str:
+    """Returns a short name of a sweep, of the keys that vary in it, such as `act-loss-lr`."""
+    keys = [key for key in varied if key != "seed"] or list(varied)
+    return _clean("-".join(_label(key) for key in keys) or "sweep")
+
+
+def varying(overrides: Sequence[Sequence[str]]) -> list[str]:
+    """Returns the keys of overrides that differ between the jobs of a sweep.
+
+    Args:
+        overrides: Those of each job.
+    """
+    jobs = [given(one) for one in overrides]
+    keys = dict.fromkeys(key for job in jobs for key in job)
+    return [key for key in keys if len({job.get(key) for job in jobs}) > 1]
+
+
+def _rank(group: str) -> int:
+    return _GROUPS.index(group) if group in _GROUPS else len(_GROUPS)
+
+
+def _names(key: str, params: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the keys of the values that an override sets: itself, or those in a mapping."""
+    for name in params:
+        is_set = name == key or name.startswith(f"{key}.")
+        is_value = "." in name or name == "seed"
+        if is_set and is_value and not name.endswith("_target_"):
+            yield name
+
+
+def _preset_keys(job: Job) -> Iterator[str]:
+    for group in _PRESETS:
+        values = dict(_read(group, job.choices.get(group)))
+        values.pop("defaults", None)
+        yield from flatten(values)
+
+
+def _default(job: Job, key: str) -> Any:
+    """Returns the value that `conf/` gives a key; None if it gives none."""
+    group, _, rest = key.partition(".")
+    if group in job.choices:
+        return flatten(_read(group, job.choices[group])).get(rest)
+    return flatten(_read("", "config")).get(key) or flatten(_read(group, "default")).get(rest)
+
+
+@lru_cache(maxsize=1)
+def _default_choices() -> dict[str, str]:
+    entries = _read("", "config")["defaults"]
+    pairs = (entry for entry in entries if isinstance(entry, dict))
+    return {str(key): str(option) for pair in pairs for key, option in pair.items()}
+
+
+def _read(group: str, option: str | None) -> Mapping[str, Any]:
+    """Reads one of the framework's own options; empty for a user's."""
+    return {} if option is None else _read_file(config_directory() / group / f"{option}.yaml")
+
+
+@lru_cache(maxsize=256)
+def _read_file(file: Path) -> Mapping[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _option(job: Job, group: str) -> str:
+    path = job.config["data"].get("path") if group == "data" else None
+    return Path(str(path)).stem if path else job.choices[group]
+
+
+def _label(key: str) -> str:
+    last = key.rpartition(".")[2]
+    return _ABBREVIATIONS.get(last, last)
+
+
+def _labelled(key: str, value: Any) -> str:
+    label = _label(key)
+    if isinstance(value, bool):
+        return label if value else f"no-{label}"
+    if value is None:
+        return f"no-{label}"
+    if isinstance(value, list):
+        return f"{label}{'x'.join(map(str, value))}"
+    if isinstance(value, float):
+        return f"{label}{value:g}"
+    separator = "-" if isinstance(value, str) else ""
+    return f"{label}{separator}{value}"
+
+
+def _clean(name: str) -> str:
+    """Returns a name that can be a folder's, too, and has at most 60 characters."""
+    return re.sub(r"[^\w.+=-]+", "_", name)[:_LONGEST].strip("-._") or "run"

@@ -1,0 +1,1 @@
+"""The input pipeline: which examples a step sees, and their augmentation."""

@@ -1,0 +1,43 @@
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+
+from expt.config.quoting import is_quoted, quoted, split_at_commas, unquoted
+
+TEXTS = st.text(st.sampled_from("ab'\"\\,[](){}= $:ö"), max_size=8)
+
+
+@given(TEXTS)
+def test_quoted_text_is_that_text_for_hydra_and_for_us(text: str) -> None:
+    assert is_quoted(quoted(text))
+    assert unquoted(quoted(text)) == text
+    assert OverridesParser.create().parse_override(f"x={quoted(text)}").value() == text
+
+
+@pytest.mark.parametrize("text", ["plain", "'open", "'a' b 'c'", "'a\\'", "'", "", "'a\""])
+def test_other_text_stays_as_it_is(text: str) -> None:
+    assert not is_quoted(text)
+    assert unquoted(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("", [""]),
+        ("a,b", ["a", "b"]),
+        ("'a,b',c", ["'a,b'", "c"]),
+        ("it's,that's", ["it's", "that's"]),
+        ("[1,2],[3]", ["[1,2]", "[3]"]),
+        ("f(x,y),{a: 1, b: 2}", ["f(x,y)", "{a: 1, b: 2}"]),
+        ("['a]',b],c", ["['a]',b]", "c"]),
+        ("a],b", ["a]", "b"]),
+        ("(a,b", ["(a", "b"]),
+        (r"a\,b,c", [r"a\,b", "c"]),
+        ("a,,b", ["a", "", "b"]),
+    ],
+)
+def test_text_is_split_at_the_commas_outside_quotes_and_brackets(
+    text: str, pieces: list[str]
+) -> None:
+    assert split_at_commas(text) == pieces

@@ -1,0 +1,167 @@
+"""Copies of runs, sweeps and whole folders are told from what was moved."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from expt.record.mlflow.copies import Copies, settled_sweep
+from expt.runs.place import claim, settled
+
+_RUN = "runs/2026-11-27/10-00-00Z_abc"
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    """A folder with a run, and a sweep of one job."""
+    outputs = tmp_path / "outputs"
+    write(outputs, _RUN, "1")
+    write(outputs, "sweeps/day/s", "2", "sweep.json")
+    membership = {"id": "2", "name": "s", "experiment": "e", "variant": ""}
+    write(outputs, "sweeps/day/s/0_x", "3", sweep=membership)
+    return outputs
+
+
+def write(outputs: Path, within: str, identity: str, name: str = "run.json", **fields: Any) -> None:
+    directory = outputs / within
+    (directory / ".hydra").mkdir(parents=True)
+    (directory / ".hydra/config.yaml").touch()
+    record = {
+        "id": identity,
+        "run_name": directory.name,
+        "started": 100.0,
+        "output_dir": str(outputs),
+        "mlflow": {"run_id": identity * 32, "experiment_id": "1"},
+        "place": claim(outputs, directory),
+        **fields,
+    }
+    (directory / name).write_text(json.dumps(record))
+
+
+def read(directory: Path, name: str = "run.json") -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((directory / name).read_text())
+    return record
+
+
+def settle(outputs: Path, within: str) -> dict[str, Any]:
+    """What changes in a run's record; it is written, as commands do."""
+    directory = outputs / within
+    record = read(directory)
+    changes = Copies().settle(record, directory, outputs)
+    (directory / "run.json").write_text(json.dumps(record | changes))
+    return changes
+
+
+def copy(outputs: Path, within: str, to: Path) -> None:
+    shutil.copytree(outputs / within, to, copy_function=shutil.copyfile)
+
+
+def test_a_run_where_it_began_stays_as_it_is(outputs: Path) -> None:
+    assert settle(outputs, _RUN) == {}
+    assert settle(outputs, "sweeps/day/s/0_x") == {}
+
+
+@pytest.mark.parametrize(
+    "to", ["runs/2026-11-27/a_copy", "a_copy", "zz/10-00-00Z_abc", "runs/x/y/z"]
+)
+@pytest.mark.parametrize("first", ["copy", "original"])
+def test_a_copy_in_the_folder_becomes_a_run_of_its_own(to: str, first: str, outputs: Path) -> None:
+    copy(outputs, _RUN, outputs / to)
+    order = [to, _RUN] if first == "copy" else [_RUN, to]
+    changes = {within: settle(outputs, within) for within in order}
+    assert changes[_RUN] == {}
+    assert changes[to]["id"] != "1"
+    assert changes[to]["mlflow"] is None
+    assert changes[to]["copied_from"] == {"id": "1", "directory": _RUN, "mlflow": "1" * 32}
+    assert changes[to]["place"]["directory"] == to
+    assert settle(outputs, to) == {}
+
+
+def test_a_moved_run_stays_the_same_one(outputs: Path) -> None:
+    (outputs / _RUN).rename(outputs / "kept")
+    changes = settle(outputs, "kept")
+    assert set(changes) == {"place", "output_dir"}
+    assert (changes["place"]["directory"], changes["place"]["number"]) == ("kept", 1)
+
+
+@pytest.mark.parametrize("first", ["a_copy", "z_moved"])
+def test_of_a_moved_run_and_a_copy_the_moved_one_stays(first: str, outputs: Path) -> None:
+    copy(outputs, _RUN, outputs / "a_copy")
+    (outputs / _RUN).rename(outputs / "z_moved")
+    for within in sorted(["a_copy", "z_moved"], key=lambda name: name != first):
+        changes = settle(outputs, within)
+        assert ("id" in changes) is (within == "a_copy")
+
+
+@pytest.mark.parametrize("name", ["a_copy", "z_copy"])
+def test_records_without_a_place_are_told_by_the_directorys_name(name: str, outputs: Path) -> None:
+    for within in (_RUN, name):
+        if within == name:
+            copy(outputs, _RUN, outputs / name)
+        record = read(outputs / within)
+        record.pop("place", None)
+        (outputs / within / "run.json").write_text(json.dumps(record))
+    assert "id" in settle(outputs, name)
+    assert set(settle(outputs, _RUN)) == {"place", "output_dir"}
+    assert read(outputs / _RUN)["place"]["number"] == 0
+
+
+def test_of_a_moved_folder_no_run_is_a_copy(outputs: Path, tmp_path: Path) -> None:
+    moved = outputs.rename(tmp_path / "moved")
+    assert settle(moved, _RUN) == {}
+
+
+def test_a_copied_folder_keeps_the_runs_of_the_store_that_was_copied_with_it(
+    outputs: Path, tmp_path: Path
+) -> None:
+    (outputs / "mlflow.db").touch()
+    shutil.copytree(outputs, tmp_path / "copy")
+    changes = settle(tmp_path / "copy", _RUN)
+    assert set(changes) == {"place", "output_dir"}
+    assert changes["place"]["number"] == 1
+    assert settle(outputs, _RUN) == {}
+
+
+def test_a_copied_folders_runs_on_a_server_are_copies(
+    outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    shutil.copytree(outputs, tmp_path / "copy")
+    assert settle(tmp_path / "copy", _RUN)["copied_from"]["mlflow"] == "1" * 32
+    assert settle(outputs, _RUN) == {}
+
+
+def test_a_run_from_another_folder_is_a_copy_if_it_is_still_there(
+    outputs: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    copy(outputs, _RUN, other / _RUN)
+    assert settle(other, _RUN)["copied_from"]["id"] == "1"
+    (outputs / "sweeps/day/s/0_x").rename(other / "moved")
+    assert "id" not in settle(other, "moved")
+    assert read(other / "moved")["place"]["id"] == settled(other).id
+
+
+def test_jobs_of_a_copied_sweep_belong_to_the_copy(outputs: Path) -> None:
+    copy(outputs, "sweeps/day/s", outputs / "sweeps/day/again")
+    copies = Copies()
+    for name in ("s", "again"):
+        settled_sweep(copies, outputs / "sweeps/day" / name, outputs)
+    assert read(outputs / "sweeps/day/s", "sweep.json")["id"] == "2"
+    plan = read(outputs / "sweeps/day/again", "sweep.json")
+    assert plan["id"] != "2"
+    assert (plan["mlflow"], plan["copied_from"]["mlflow"]) == (None, "2" * 32)
+    job = settle(outputs, "sweeps/day/again/0_x")
+    assert job["sweep"] == {"id": plan["id"], "name": "again", "experiment": "e", "variant": ""}
+    assert job["copied_from"]["id"] == "3"
+    assert settle(outputs, "sweeps/day/s/0_x") == {}
+
+
+def test_damaged_records_are_no_originals(outputs: Path) -> None:
+    for number, content in enumerate(("{", "[]", '{"id": "1", "place": 7}')):
+        (outputs / f"damaged{number}").mkdir()
+        (outputs / f"damaged{number}/run.json").write_text(content)
+    (outputs / _RUN).rename(outputs / "kept")
+    assert "id" not in settle(outputs, "kept")

@@ -1,0 +1,59 @@
+"""The code of a model can be imported alone, whatever else is in the process."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+from expt.record.mlflow.shipped_code import shipped_code
+
+LIGHT = {"keras", "mlflow", "numpy", "pandas"}
+"""What may be imported beside the standard library: what requirements.txt has."""
+
+
+def test_it_has_a_name_of_its_own_and_needs_what_the_requirements_name_alone() -> None:
+    code = shipped_code()
+    package = code.entry.split(".")[0]
+    assert package != "expt"
+    assert {name.split("/")[0] for name in code.files} == {package}
+    imported = {
+        name.split(".")[0]
+        for text in code.files.values()
+        for node in ast.walk(ast.parse(text))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert imported - set(sys.stdlib_module_names) == {package, *LIGHT}
+
+
+def test_it_is_imported_without_expt_and_beside_it(tmp_path: Path) -> None:
+    code = shipped_code()
+    code.write(tmp_path / "code")
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "expt.py").write_text("raise ImportError('expt is not installed')")
+    script = f"import {code.entry}, sys; print('tensorflow' in sys.modules, 'expt' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": f"{tmp_path / 'without'}:{tmp_path / 'code'}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_the_process_that_writes_models_does_without_tensorflow() -> None:
+    script = (
+        "import sys; from expt.record.mlflow.recorder import prepare; prepare();"
+        "import expt.record.mlflow.run; from expt.record.mlflow.shipped_code import shipped_code;"
+        "shipped_code(); print({'tensorflow', 'keras', 'hydra'} & sys.modules.keys())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"

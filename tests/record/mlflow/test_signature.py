@@ -1,0 +1,133 @@
+"""What a model's signature and its example say, for every kind of record."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow.types.schema import AnyType
+
+from expt.parts.data.encoding import Column, Encoder
+from expt.parts.data.number_formats import NumberFormat
+from expt.record.mlflow.signature import make_example, make_signature
+from expt.serving.frames import as_text_table
+
+PLAIN = NumberFormat()
+
+
+def record(shape: list[int], preparation: Any, **data: Any) -> dict[str, Any]:
+    return {
+        "model_input_shape": shape,
+        "model_output_shape": data.pop("output_shape", [1]),
+        "model_output_dtype": data.pop("dtype", "float32"),
+        "model_outputs": {"kind": data.pop("kind", "value"), "link": None},
+        "data": {
+            "task": "regression",
+            "class_names": [],
+            "input_shape": data.pop("input_shape", shape),
+            "input_scale": None,
+            "preparation": preparation,
+            **data,
+        },
+    }
+
+
+def types(*columns: Column, impute: bool = False) -> list[str]:
+    made = Encoder(columns, ",", impute).to_mapping()
+    width = sum(len(column.feature_names) for column in columns)
+    inputs = make_signature(record([width], made)).inputs
+    assert [column.name for column in inputs.inputs] == [column.name for column in columns]
+    assert all(column.required for column in inputs.inputs)
+    return [
+        "any" if isinstance(column.type, AnyType) else column.type.name for column in inputs.inputs
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (Column("a", categories=("blue", "red")), "string"),
+        (Column("a", categories=("7", "x")), "any"),  # pandas may read integers
+        (Column("a", categories=("TRUE", "x")), "any"),  # or booleans
+        (Column("a", number=NumberFormat(suffix="%")), "string"),
+        (Column("a", number=PLAIN), "any"),  # integers or floats
+        (Column("a", number=NumberFormat("date")), "any"),  # or timestamps
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_column_has_a_type_if_pandas_can_read_it_as_one_only(
+    column: Column, expected: str
+) -> None:
+    assert types(column) == [expected]
+    filled = Column("a", column.categories, 0.0 if column.number else None, column.number)
+    assert types(filled, impute=True) == ["any"]
+
+
+def test_outputs_are_named_and_have_the_models_type() -> None:
+    classes = {"task": "classification", "class_names": ["b", "a"], "output_shape": [2]}
+    given = record([4], None, **classes, kind="score")
+    outputs = make_signature(given).outputs
+    assert {column.name: column.type.name for column in outputs.inputs} == {
+        "class": "string",
+        "score b": "float",
+        "score a": "float",
+    }
+    outputs = make_signature(record([4], None, output_shape=[2], dtype="float64")).outputs
+    assert {column.name: column.type.name for column in outputs.inputs} == {
+        "value 0": "double",
+        "value 1": "double",
+    }
+    (images,) = make_signature(
+        record([2, 2, 1], None, task="reconstruction", output_shape=[2, 2, 1])
+    ).outputs.inputs
+    assert (images.shape, images.type) == ((-1, 2, 2, 1), np.float32)
+
+
+def test_an_example_of_a_table_is_written_as_the_training_was() -> None:
+    made = Encoder(
+        (
+            Column("size", number=PLAIN),
+            Column("colour", categories=("", "red")),
+            Column("share", number=NumberFormat(suffix="%", decimal=",")),
+            Column("day", number=NumberFormat("date")),
+            Column("at", number=NumberFormat("time")),
+        ),
+        ",",
+        impute=True,
+    )
+    scale = {"mean": [1.23456789, 0, 0, 52.5, 18_262.2, 3_690.0], "deviation": [1] * 6}
+    example = make_example(record([6], made.to_mapping(), input_scale=scale))
+    assert example == {
+        "columns": ["size", "colour", "share", "day", "at"],
+        "data": [[1.23457, "red", "52,5%", "2020-01-01", "1:01:30"]],
+    }
+    import pandas as pd
+
+    frame = pd.DataFrame(example["data"], columns=example["columns"])
+    (inputs,) = made.transform(as_text_table(frame, made)).inputs
+    assert inputs.tolist() == [1.23457, 0, 1, 52.5, 18_262, 3_690]
+    unknown = make_example(record([6], made.to_mapping()))
+    assert isinstance(unknown, dict)
+    assert unknown["data"] == [[0.0, "red", "0%", "1970-01-01", "0:00:00"]]
+
+
+def test_an_example_of_arrays_has_their_shape_and_names() -> None:
+    pixels = {"kind": "array", "divisor": 255.0, "trained_on": {"dtype": "uint8"}}
+    assert make_example(record([1, 2, 1], pixels)) == [[[[0], [0]]]]
+    assert make_example(record([1, 1, 3], {"kind": "image"})) == [[[[0, 0, 0]]]]
+    assert make_example(record([200, 200, 3], pixels)) is None
+    scale = {"mean": [1.5, 20.0], "deviation": [1, 1]}
+    named = record([2], None, feature_names=["length", "width"], input_scale=scale)
+    assert make_example(named) == {"columns": ["length", "width"], "data": [[1.5, 20.0]]}
+    assert make_example(record([2], None)) == [[0.0, 0.0]]
+    generator = record([2], pixels, task="generation", input_shape=[1, 2, 1])
+    assert make_example(generator) == [[0.0, 0.0]]
+
+
+def test_runs_of_earlier_versions_say_what_their_model_takes() -> None:
+    old = record([4], None)
+    del old["model_outputs"]
+    signature = make_signature(old)
+    assert signature.inputs.inputs[0].shape == (-1, 4)
+    assert make_example(old) is None
+    del old["model_output_shape"]
+    assert make_signature(old).outputs is None

@@ -1,0 +1,53 @@
+"""Who may be at a run: one process, and none while its sweep is at work."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from expt.runs.directories import HeldError, allocate, held
+from expt.runs.planned import PLAN_FILE
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    """The directory of a sweep's job."""
+    directory = tmp_path / "sweep" / "0_act=relu"
+    directory.mkdir(parents=True)
+    (directory.parent / PLAN_FILE).touch()
+    return directory
+
+
+def test_a_run_is_held_by_one_alone(tmp_path: Path) -> None:
+    with held(tmp_path), pytest.raises(HeldError, match="training this run"), held(tmp_path):
+        pytest.fail("held twice")
+    with held(tmp_path):
+        pass
+
+
+def test_a_job_is_its_sweeps_as_long_as_that_is_held(job: Path) -> None:
+    with held(job.parent):
+        with pytest.raises(HeldError, match="training this sweep"), held(job):
+            pytest.fail("held while its sweep is")
+        with held(job, by_its_sweep=True):
+            pass
+    with held(job), pytest.raises(HeldError, match="training this sweep"), held(job.parent):
+        pytest.fail("the sweep was held while a job was")
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York", "UTC"])
+def test_a_directory_is_named_after_the_time_in_utc(
+    zone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        moment = 1_795_752_306.0
+        for name in ("gmtime", "localtime"):
+            convert = getattr(time, name)
+            monkeypatch.setattr(time, name, lambda *_, convert=convert: convert(moment))
+        assert allocate(tmp_path, "abc") == tmp_path / "2026-11-27" / "04-05-06Z_abc"
+        assert allocate(tmp_path, "abc").name == "04-05-06Z_abc-2"
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -1,0 +1,108 @@
+from collections.abc import Sequence
+
+import pytest
+
+from expt.config.compose import Job, compose_jobs
+from expt.runs.naming import distinctive, run_name, sweep_name, varying
+
+
+def _job(*overrides: str) -> Job:
+    (job,), _ = compose_jobs(list(overrides), None, multirun=False)
+    return job
+
+
+def _name(job: Job, varied: Sequence[str] = ()) -> str:
+    return run_name(job, distinctive(job, varied), varied)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "keys", "name"),
+    [
+        ((), [], "digits-mlp"),
+        (("loss=crossentropy", "act=relu"), [], "digits-mlp"),
+        (("act=tanh",), ["act"], "mlp-tanh"),
+        (("optimizer.learning_rate=0.001",), [], "digits-mlp"),
+        (("optimizer.learning_rate=1e-5",), ["optimizer.learning_rate"], "mlp-lr1e-05"),
+        (("seed=3", "model=cnn"), ["model", "seed"], "cnn-s3"),
+        (
+            ("loop.epochs=5", "loss=mse", "act=gelu", "data=iris"),
+            ["data", "act", "loss", "loop.epochs"],
+            "iris-mlp-gelu-mse-ep5",
+        ),
+        (("model.units=[32,16]",), ["model.units"], "mlp-units32x16"),
+        (("data.batch_size=16",), ["data.batch_size"], "mlp-bs16"),
+        (("loop.patience=3", "loop.watch=val/accuracy"), None, "mlp-patience3-watch-val_accuracy"),
+        (
+            ("name=other", "output_dir=else", "recorder=[]", "loop.save_every=null"),
+            [],
+            "digits-mlp",
+        ),
+        (
+            ("data=csv", "data.path=folder/sales 2024.csv", "data.target=price"),
+            ["data", "data.target", "data.path"],
+            "sales_2024-mlp-target-price",
+        ),
+        (("experiment=autoencoder",), None, "autoencoder"),
+        (("experiment=autoencoder", "act=tanh", "seed=1"), None, "autoencoder-tanh-s1"),
+    ],
+)
+def test_a_name_has_what_differs_from_the_defaults(
+    overrides: Sequence[str], keys: list[str] | None, name: str
+) -> None:
+    job = _job(*overrides)
+    if keys is not None:
+        assert sorted(distinctive(job)) == sorted(keys)
+    assert _name(job) == name
+
+
+def test_what_a_preset_chooses_is_distinctive_though_not_in_the_name() -> None:
+    keys = distinctive(_job("experiment=autoencoder"))
+    assert {"experiment", "model", "loss"} <= set(keys)
+    assert "loop.epochs" in keys
+
+
+def test_groups_come_first_and_in_one_order() -> None:
+    keys = distinctive(_job("seed=1", "loss=mse", "loop.epochs=2", "act=tanh", "model=cnn"))
+    assert keys == ["model", "act", "loss", "seed", "loop.epochs"]
+
+
+def test_what_varies_in_a_sweep_is_named_though_it_is_a_default() -> None:
+    job = _job("act=relu", "model=cnn", "optimizer.learning_rate=0.001", "seed=0")
+    varied = ["act", "optimizer.learning_rate", "seed"]
+    assert _name(job, varied) == "cnn-relu-lr0.001-s0"
+
+
+def test_every_distinctive_key_is_a_parameter() -> None:
+    from expt.train.assembly import make_params
+
+    job = _job("experiment=gan", "loop.epochs=2", "seed=3", "optimizer.learning_rate=0.5")
+    assert set(distinctive(job)) <= set(make_params(job))
+
+
+def test_a_name_can_be_a_folder() -> None:
+    job = _job("data=csv", "data.path=x.csv", f"data.target='{'a/b ' * 40}'")
+    name = _name(job)
+    assert len(name) <= 60
+    assert "/" not in name
+    assert " " not in name
+
+
+@pytest.mark.parametrize(
+    ("jobs", "keys", "name"),
+    [
+        ([["act=relu", "seed=0"], ["act=tanh", "seed=0"]], ["act"], "act"),
+        ([["act=relu", "seed=0"], ["act=tanh", "seed=1"]], ["act", "seed"], "act"),
+        ([["seed=0"], ["seed=1"]], ["seed"], "s"),
+        (
+            [["+optimizer.learning_rate=1", "loss=mse"], ["loss=crossentropy"]],
+            ["optimizer.learning_rate", "loss"],
+            "lr-loss",
+        ),
+        ([["act=relu"]], [], "sweep"),
+    ],
+)
+def test_a_sweep_is_named_after_what_varies(
+    jobs: list[list[str]], keys: list[str], name: str
+) -> None:
+    assert varying(jobs) == keys
+    assert sweep_name(keys) == name

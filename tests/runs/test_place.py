@@ -1,0 +1,155 @@
+"""Folders of runs: who they are, also when moved and copied, and the numbers that they give."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from expt.runs import place as module
+from expt.runs.order import PLACE_FILE
+from expt.runs.place import claim, read_place, settled
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    (tmp_path / "outputs").mkdir()
+    return tmp_path / "outputs"
+
+
+def number(folder: Path) -> int:
+    claimed = claim(folder, folder / "runs" / "day" / "run")
+    assert claimed is not None
+    return int(claimed["number"])
+
+
+def write_record(folder: Path, place: Any, name: str = "run.json") -> None:
+    folder.mkdir(parents=True)
+    (folder / name).write_text(json.dumps({"place": place}))
+
+
+def test_numbers_rise_and_name_the_directory_in_the_folder(outputs: Path) -> None:
+    first = claim(outputs, outputs / "runs/day/a")
+    assert first == {"id": read_place(outputs).id, "directory": "runs/day/a", "number": 1}  # type: ignore[union-attr]
+    assert [number(outputs) for _ in range(3)] == [2, 3, 4]
+    outside = claim(outputs, outputs.parent / "else")
+    assert outside is not None
+    assert (outside["directory"], outside["number"]) == ("../else", 5)
+
+
+def test_outside_of_a_folder_that_is_not_there_none_is_made(tmp_path: Path) -> None:
+    assert claim(tmp_path / "outputs", tmp_path / "run") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_processes_never_get_the_same(outputs: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from expt.runs.place import claim\n"
+        "for _ in range(20): print(claim(Path(sys.argv[1]), Path(sys.argv[1]) / 'a')['number'])"
+    )
+
+    def run(_: int) -> list[int]:
+        command = [sys.executable, "-c", code, str(outputs)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return [int(line) for line in done.stdout.split()]
+
+    with ThreadPoolExecutor(3) as pool:
+        found = [list(column) for column in pool.map(run, range(3))]
+    assert all(column == sorted(column) for column in found)
+    assert sorted(number for column in found for number in column) == list(range(1, 61))
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"{", b"[]", b'{"id": "a"}', b'{"id": 1, "path": "", "number": "x"}']
+)
+def test_a_lost_or_damaged_file_is_made_anew_from_the_records(
+    content: bytes | None, outputs: Path
+) -> None:
+    write_record(outputs / "runs/day/a", {"id": "old", "directory": "runs/day/a", "number": 41})
+    write_record(outputs / "mine", {"id": "old", "directory": "mine", "number": 7}, "sweep.json")
+    write_record(outputs / "runs/day/before", None)
+    write_record(outputs / "runs/day/odd", {"number": "x"})
+    (outputs / "runs/day/torn").mkdir()
+    (outputs / "runs/day/torn/run.json").write_text("{")
+    if content is not None:
+        (outputs / PLACE_FILE).write_bytes(content)
+    assert number(outputs) == 42
+    place = read_place(outputs)
+    assert place is not None
+    assert "old" in place.ids
+
+
+def test_a_crash_leaves_a_gap_and_no_number_twice(
+    outputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert number(outputs) == 1
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", crash)
+        with pytest.raises(KeyboardInterrupt):
+            number(outputs)
+    assert number(outputs) == 2
+    (outputs / f"partial{PLACE_FILE}").write_text("{")
+    assert number(outputs) == 3
+
+
+def test_a_folder_that_cannot_be_written_to_gives_numbers_all_the_same(
+    outputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_record(outputs / "runs/day/a", {"id": "old", "directory": "runs/day/a", "number": 41})
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(module, "_write", refuse)
+    assert number(outputs) == 42
+    assert settled(outputs).number == 41
+    assert not (outputs / PLACE_FILE).exists()
+
+
+def test_a_full_disk_is_an_error(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "_write", fill)
+    with pytest.raises(OSError, match="No space"):
+        number(outputs)
+
+
+def test_a_moved_folder_stays_the_same_one(outputs: Path) -> None:
+    number(outputs)
+    before = read_place(outputs)
+    assert before is not None
+    moved = outputs.rename(outputs.with_name("moved"))
+    after = settled(moved)
+    assert (after.id, after.path, after.number) == (before.id, str(moved), 1)
+    assert number(moved) == 2
+    assert settled(moved) == settled(moved)
+
+
+def test_a_copied_folder_is_another_one_and_knows_where_it_came_from(outputs: Path) -> None:
+    number(outputs)
+    original = settled(outputs)
+    copy = Path(shutil.copytree(outputs, outputs.with_name("copy")))
+    place = settled(copy)
+    assert place.id != original.id
+    assert place.ids == {place.id, original.id}
+    assert settled(copy) == place
+    assert settled(outputs) == original
+    assert (number(outputs), number(copy), number(copy)) == (2, 2, 3)
+
+
+def test_a_link_leads_to_the_same_folder(outputs: Path) -> None:
+    number(outputs)
+    link = outputs.with_name("link")
+    link.symlink_to(outputs)
+    assert settled(link) == settled(outputs)
+    assert number(link) == 2

@@ -1,0 +1,127 @@
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from expt.config.compose import Job, compose_jobs
+from expt.errors import UserError
+from expt.train.assembly import DataLoader, make_plan
+from expt.train.backend import start_for
+from expt.train.building import make_parts
+from expt.train.input.feed import first_batch
+from expt.train.rehearsal import check_job
+from expt.train.saveable import check_saveable
+
+_REGISTER = "@keras.saving.register_keras_serializable()"
+REFUSED = {
+    "unregistered": r"the layer unregistered.* \(Unregistered\): Could not locate class",
+    "forgetful": r"other outputs; the layer forgetful.* \(Forgetful\) differs.*get_config",
+    "demanding": r"can't be saved: the layer demanding.* \(Demanding\): .*get_config",
+    "nameless": r"the layer demanding.* \(Demanding\) holds a lambda",
+    "narrowing": r"can't be loaded: the layer narrowing.* \(Narrowing\): its weights have other sh",
+    "keeping": r"its weights keeping.*/shift differ",
+    "with_lambda": r"the layer double \(Lambda\) holds a lambda",
+    "activation": r"the layer dense.* \(Dense\): Could not locate function 'scale'",
+    "nameless_activation": r"the layer dense.* \(Dense\) holds a lambda",
+    "regularizer": r"can't be saved: the layer dense.* \(Dense\): .*Penalty.* get_config",
+    "initializer": r"the layer dense.* \(Dense\): .*missing 1 required .*: 'value'",
+    "local": r"the layer local.* \(Local\): Could not locate class 'Local'",
+    "subclassed": r"can't be saved: the layer subclassed.* \(Subclassed\): .*get_config",
+}
+
+
+@pytest.fixture(autouse=True)
+def _allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPT_ALLOW", "unsaveable")
+
+
+def job_of(*overrides: str) -> Job:
+    (job,), _ = compose_jobs(list(overrides), None, multirun=False)
+    return job
+
+
+def users(model: str) -> tuple[str, ...]:
+    return "model=custom", f"model._target_=unsaveable.{model}"
+
+
+@pytest.mark.parametrize("model", REFUSED)
+def test_what_can_not_be_saved_and_loaded_is_refused_by_its_layer(model: str) -> None:
+    job = job_of(*users(model))
+    start_for(job.config)
+    with pytest.raises(UserError, match=f"^model: .*{REFUSED[model]}") as raised:
+        check_job(job, DataLoader()(job))
+    assert _REGISTER in str(raised.value)
+
+
+def random_state() -> Any:
+    """The state of NumPy's global generator, comparable."""
+    state: Any = np.random.get_state()
+    return state[1].tolist(), state[2:]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        *(users(model) for model in ("registered", "constraint", "noisy")),
+        ["act._target_=unsaveable.Scaled", "+act.factor=0.5"],
+        ["data=diabetes", "loss=mse", *users("registered")],  # between layers that standardise
+        ["loop.precision=mixed_float16", *users("registered")],
+    ],
+)
+def test_what_can_is_left_as_it_was(overrides: list[str]) -> None:
+    job = job_of(*overrides)
+    dataset = DataLoader()(job)
+    start_for(job.config)
+    model = make_parts(job, dataset, make_plan(job, dataset).total_steps).learner.model
+    before = [variable.numpy() for variable in model.variables]
+    states = random.getstate(), random_state()
+    check_saveable(model, job, first_batch(dataset).inputs)
+    assert states == (random.getstate(), random_state())
+    for variable, value in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+
+
+def test_a_users_activation_is_tried_too() -> None:
+    job = job_of("act._target_=unsaveable.Unregistered")
+    start_for(job.config)
+    with pytest.raises(UserError, match=r"the layer .* \(Unregistered\): Could not locate class"):
+        check_job(job, DataLoader()(job))
+
+
+def test_a_generator_is_tried_with_noise() -> None:
+    job = job_of("model=gan", "loss=binary_crossentropy", "act._target_=unsaveable.Forgetful")
+    start_for(job.config)
+    with pytest.raises(UserError, match=r"the layer .* \(Forgetful\) differs"):
+        check_job(job_of(*job.overrides, "+act.factor=5"), DataLoader()(job))
+
+
+def test_a_layer_of_a_package_that_is_not_allowed_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = job_of(*users("registered"))
+    dataset = DataLoader()(job)
+    start_for(job.config)
+    model = make_parts(job, dataset, 10).learner.model
+    monkeypatch.setattr("expt.config.saved_layers._is_allowed", lambda _target: False)
+    with pytest.raises(UserError, match=r"names unsaveable.Scaled, which is not allowed.*EXPT_AL"):
+        check_saveable(model, job, first_batch(dataset).inputs)
+
+
+def test_the_frameworks_own_models_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The contract tests do, and large ones take seconds."""
+    job = job_of("model=cnn", "act=prelu")
+    dataset = DataLoader()(job)
+    start_for(job.config)
+    model = make_parts(job, dataset, 10).learner.model
+    monkeypatch.delattr("expt.train.saveable.load_model")
+    check_saveable(model, job, first_batch(dataset).inputs)
+
+
+def test_a_run_of_such_a_model_leaves_nothing(run_here: Callable[..., Any], tmp_path: Path) -> None:
+    done = run_here(*users("with_lambda"), folder=tmp_path)
+    assert done.code == 2
+    assert done.error.startswith("error: model: once saved, it can't be loaded: the layer double")
+    assert not list(tmp_path.rglob("run.json"))
