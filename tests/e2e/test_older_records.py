@@ -21,7 +21,7 @@ TESTS = Path(__file__).parents[1]
 RUNS, SWEEPS = Path("outputs/runs"), Path("outputs/sweeps")
 RESUME = ("--allow-code-change",)  # modules of expt itself have changed since
 # Another machine's CPU rounds differently, and the differences grow with each step.
-SAME: dict[str, float] = {"rel": 1e-3, "abs": 1e-5}
+SAME: dict[str, Any] = {"rel": 1e-3, "abs": 1e-5}
 
 # MLflow's own, when its pyfunc module is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
