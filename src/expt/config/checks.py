@@ -14,6 +14,7 @@ from expt.config.cadence import Cadence, parse_seconds
 from expt.config.compose import Job
 from expt.config.full_keys import meant
 from expt.config.hashes import flatten
+from expt.config.hooks import check_hooks
 from expt.config.instantiate import ACCUMULATION_KEY, DECAY_KEY, HORIZON_KEY, check_target, targets
 from expt.config.location import config_directory, options
 from expt.config.outputs import (
@@ -91,6 +92,7 @@ def check(job: Job) -> None:
     _check_numbers(config)
     _check_model(config["model"])
     _check_optimizer(config["optimizer"])
+    check_hooks(config)
     _check_homes(config["data"])
     _check_output_directory(job.output_dir)
 

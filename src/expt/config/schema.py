@@ -88,6 +88,7 @@ class Config:
     metric: dict[str, Any] = field(default_factory=dict)
     loop: Loop = MISSING
     recorder: dict[str, Any] = field(default_factory=dict)
+    hook: dict[str, Any] = field(default_factory=dict)
     sweep: Sweep = MISSING
 
 

@@ -34,7 +34,8 @@ _WITHOUT_EFFECT = (
     *("expt.config.compose", "expt.config.full_keys", "expt.config.groups", "expt.config.hashes"),
     *("expt.config.location", "expt.config.modules", "expt.config.params", "expt.config.paths"),
     *("expt.config.schema", "expt.config.sources", "expt.config.syntax"),
-    *("expt.train.checkpoint", "expt.train.layer_table", "expt.train.profile"),
+    *("expt.train.checkpoint", "expt.train.hooks.checkpoints", "expt.train.hooks.images"),
+    *("expt.train.hooks.profile", "expt.train.layer_table"),
     *("expt.train.recorders", "expt.train.resume", "expt.train.run_record"),
     *("expt.train.saveable", "expt.train.saved_model", "expt.train.signals", "expt.train.timing"),
 )

@@ -135,7 +135,7 @@ def train(
         sweep: What the job belongs to.
         code: What was planned; the sweep has decided that the run may continue with that.
     """
-    from expt.train.session import run_job
+    from expt.train.session import Session
 
     before = None if earlier is None else Earlier(earlier, {}, allows_code_change=True)
     try:
@@ -146,7 +146,7 @@ def train(
         forget_peak_memory()
         with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
             sinks, console = _Worker.sinks(job), Console(file=nowhere)
-            record = run_job(job, dataset, directory, sinks, console, before, sweep=sweep)
+            record = Session(job, dataset, directory, sinks, console, before, sweep=sweep).run()
         return Outcome(JobStatus.FINISHED, record=record)
     except (KeyboardInterrupt, Terminated):
         return Outcome(JobStatus.KILLED)

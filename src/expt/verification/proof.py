@@ -86,7 +86,7 @@ def make_proof(job: Job, dataset: Dataset, folder: Path) -> Proof:
         "profile": None,
         **dict.fromkeys(_ENDING),
     }
-    config |= {"loop": {**loop, **shortened}, "recorder": {}, "output_dir": str(folder)}
+    config |= {"loop": {**loop, **shortened}, "recorder": {}, "hook": {}, "output_dir": str(folder)}
     shortened_job = replace(job, config=config)
     timeline = make_timeline(shortened_job, dataset.limited(batches))
     return Proof(

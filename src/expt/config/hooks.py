@@ -1,0 +1,31 @@
+"""The nodes of hooks in a config."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from expt.config.cadence import Cadence
+from expt.errors import UserError
+
+EVERY_KEY = "every"
+"""Of a hook: its cadence; the other keys are its own arguments."""
+
+
+def check_hooks(config: Mapping[str, Any]) -> None:
+    """Checks that each hook of a config has a target and a cadence.
+
+    Raises:
+        UserError: One has not.
+    """
+    for name, node in config.get("hook", {}).items():
+        if not isinstance(node, Mapping) or "_target_" not in node:
+            raise UserError(
+                f"hook.{name}={node}: expected an option of the group hook, with a _target_."
+            )
+        if EVERY_KEY not in node:
+            raise UserError(
+                f"hook.{name}: it has no cadence. Add {EVERY_KEY}: 1ep (epochs) or 100 (steps)."
+            )
+        try:
+            Cadence.parse(node[EVERY_KEY])
+        except ValueError as error:
+            raise UserError(f"hook.{name}.{EVERY_KEY}: {error}.") from error
