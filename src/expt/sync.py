@@ -220,12 +220,12 @@ class _Sync:
             self._end(directory, "complete", None)
             return
         job = read_frozen(run.directory, run.record)
-        if not any(map(is_mlflow, job.config["recorder"].values())):
+        if not any(map(is_mlflow, job.config.recorder.values())):
             self._end(directory, "without", None)
             return
         origin = self._settle(run)
-        params = make_params(job)
-        whole = Run(run.directory, run.output_dir, job.config, params, run.record, is_resumed=True)
+        config, params = job.config.to_mapping(), make_params(job)
+        whole = Run(run.directory, run.output_dir, config, params, run.record, is_resumed=True)
         prepare_mlflow()
         from expt.record.mlflow.run import MLflowRun
 

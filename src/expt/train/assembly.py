@@ -20,7 +20,6 @@ from expt.config.checks import (
     task_of,
 )
 from expt.config.compose import Job
-from expt.config.hashes import flatten
 from expt.config.instantiate import ACCUMULATION_KEY, call, part
 from expt.config.sources import code_of
 from expt.errors import UserError, hint
@@ -357,7 +356,7 @@ def make_params(job: Job) -> dict[str, Any]:
     """
     values = {
         key: value
-        for key, value in flatten(job.config).items()
+        for key, value in job.config.flat().items()
         if not key.endswith("_target_") and key not in ("name", "output_dir")
     }
     return {**job.choices, **values}
