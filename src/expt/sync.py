@@ -12,8 +12,8 @@ from typing import Any
 from rich.console import Console
 
 from expt.analysis.run_argument import find_directory
-from expt.cli import program, run_command, take_options
-from expt.config.flags import parse
+from expt.cli import program, run_command
+from expt.config.flags import parse, take_options
 from expt.config.frozen import read_frozen
 from expt.errors import RunError, UserError
 from expt.record.journal import FILE_NAME, read_journal

@@ -69,7 +69,7 @@ def composed(*overrides: str) -> Config:
     ],
 )
 def test_names_and_paths_are_text_as_typed(key: str, text: str) -> None:
-    config = OmegaConf.create(composed(*CSV, f"{key}={text}"))
+    config = OmegaConf.create(composed(*CSV, f"{key}={text}").to_mapping())
     assert OmegaConf.select(config, key) == text
 
 

@@ -25,7 +25,7 @@ from expt.config.location import config_directory
 from expt.config.overrides import normalize
 from expt.config.paths import expanded
 from expt.config.quoting import quoted, unquoted
-from expt.config.schema import Config, register
+from expt.config.schema import Config, check_deletions, register
 from expt.errors import UserError
 
 _FILE_NAME_LENGTH = 100
@@ -176,6 +176,7 @@ def compose_whole(
     """
     multirun = multirun or "hydra.mode=MULTIRUN" in overrides
     overrides = normalize(overrides, multirun)
+    check_deletions(overrides)
     with hydras_errors_as_ours(overrides), composing(config_dir):
         modes = ["hydra.mode=MULTIRUN"] if multirun else []
         if not multirun:

@@ -53,9 +53,9 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
         part_nodes(frozen)
     except UserError as error:
         raise UserError(f"{file} is damaged: {error}") from error
-    learner = frozen.model.get(STEP_KEY)
-    if learner in _RENAMED:
-        frozen = frozen.with_values({f"model.{STEP_KEY}": _RENAMED[learner]})
+    if STEP_KEY in frozen.model:
+        learner = present_name(frozen.model[STEP_KEY])
+        frozen = frozen.with_values({f"model.{STEP_KEY}": learner})
     try:
         changes = [entry["changes"] for entry in record.get("resumed", [])]
         for change in changes:
@@ -63,6 +63,11 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
         return Job(frozen, dict(record["choices"]), tuple(record["overrides"]))
     except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{directory / 'run.json'} is damaged: {error!r}.") from error
+
+
+def present_name(target: Any) -> Any:
+    """Returns the present name of a recorded target; damaged values are returned as they are."""
+    return _RENAMED.get(target, target) if isinstance(target, str) else target
 
 
 def _threads_of_older(record: Mapping[str, Any]) -> int:

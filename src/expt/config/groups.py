@@ -45,7 +45,7 @@ def check_choices(choices: Mapping[str, Any], overrides: Sequence[str]) -> None:
     Raises:
         UserError: A group has a list.
     """
-    deleted = {override[1:] for override in overrides if override.startswith("~")}
+    deleted = {one[1:].partition("=")[0] for one in overrides if one.startswith("~")}
     for group in _defaults():
         if group not in choices and not takes_several(group) and group not in deleted:
             raise UserError(_refused(group, overrides))

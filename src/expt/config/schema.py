@@ -4,7 +4,7 @@ Parts are plain mappings: their keys are their constructor's argument names, and
 `conf/`. Everything else has a type, so that a wrong type or an unknown key is refused by name.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, get_args
@@ -13,6 +13,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from expt.config.full_keys import meant
+from expt.config.groups import takes_several
 from expt.config.hashes import flatten
 from expt.errors import UserError, hint
 
@@ -169,6 +170,34 @@ def schema() -> DictConfig:
 def register() -> None:
     """Makes the schema known to Hydra under the name that `conf/config.yaml` lists first."""
     ConfigStore.instance().store(name="schema", node=schema(), provider="schema")
+
+
+def check_deletions(overrides: Sequence[str]) -> None:
+    """Checks that no key is deleted that every config has, as by `~loop` or `~sweep.zip`.
+
+    Args:
+        overrides: As typed.
+
+    Raises:
+        UserError: Something is.
+    """
+    for override in overrides:
+        key = override.removeprefix("~").partition("=")[0]
+        if not override.startswith("~") or key not in _needed():
+            continue
+        if key == "sweep":
+            expected = "its keys are set one by one, such as sweep.workers=2"
+        elif takes_several(key):
+            expected = f"{key}=[] leaves out all of its options"
+        else:
+            expected = f"give it another value: {key}=…"
+        raise UserError(f"{override}: {key} can't be deleted; {expected}.")
+
+
+def _needed() -> set[str]:
+    """Returns the keys of everything in the config that is not a part's."""
+    nested = {f"{name}.{f.name}" for name, node in _NODES.items() for f in fields(node)}
+    return nested | {f.name for f in fields(Config)}
 
 
 def _check_keys(

@@ -16,10 +16,11 @@ from expt.errors import RunError, Terminated
 from expt.record.mlflow.recorder import restoring
 from expt.record.mlflow.store import DELETED
 from expt.record.phases import Phases, command_phases, lap_seconds
+from expt.runs.cores import usable_cores
 from expt.runs.environment import process
 from expt.runs.run import Run, Status
 from expt.sweep import worker
-from expt.sweep.devices import cores, environments, gpus
+from expt.sweep.devices import environments, gpus
 from expt.sweep.following import Following
 from expt.sweep.outcome import exit_code, print_outcome, show_comparison
 from expt.sweep.plan import ENDED_WELL, JobStatus, Plan, PlannedJob
@@ -65,8 +66,8 @@ class Limits:
             load: Loads their data; a copy goes to each worker.
         """
         devices = gpus()
-        number = min(self.workers or len(devices) or cores(), jobs)
-        return Workers(environments(number, devices), cores(), load, self.threads)
+        number = min(self.workers or len(devices) or usable_cores(), jobs)
+        return Workers(environments(number, devices), usable_cores(), load, self.threads)
 
 
 def to_do(plan: Plan, *, retry_failed: bool) -> list[PlannedJob]:

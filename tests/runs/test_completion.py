@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from expt.cli import COMMANDS
-from expt.completion import complete, shell_completion
+from expt.cli import COMMANDS, program
 from expt.errors import UserError
+from expt.runs.completion import complete, shell_completion
 
-SOURCE = Path(__file__).parents[1] / "src"
+SOURCE = Path(__file__).parents[2] / "src"
 
 
 @pytest.fixture
@@ -62,13 +62,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 @pytest.mark.usefixtures("folder")
 def test_what_a_word_may_become(line: str, expected: list[str]) -> None:
-    assert sorted(complete(line)) == sorted(expected)
+    assert sorted(complete(line, COMMANDS)) == sorted(expected)
 
 
 @pytest.mark.parametrize("arguments", [[], ["install=fish"], ["reinstall=bash"], ["bash"]])
 def test_other_shells_are_refused(arguments: list[str]) -> None:
     with pytest.raises(UserError, match="bash"):
-        shell_completion(arguments)
+        shell_completion(arguments, COMMANDS, "expt run")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
@@ -77,7 +77,7 @@ def test_pythons_own_completion_is_replaced_only_for_those_who_call_expt_by_it(
 ) -> None:
     for started, names in (("expt", "expt"), ("__main__.py", "expt python python3")):
         monkeypatch.setattr(sys, "argv", [started])
-        shell_completion([f"install={shell}"])
+        shell_completion([f"install={shell}"], COMMANDS, program("run"))
         assert capsys.readouterr().out.splitlines()[-1].endswith(f"_expt_complete {names}")
 
 
