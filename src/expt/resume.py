@@ -21,7 +21,6 @@ from expt.config.compose import Job
 from expt.config.flags import parse, take_options
 from expt.config.frozen import read_frozen, with_overrides
 from expt.config.full_keys import meant
-from expt.config.hashes import flatten
 from expt.config.sources import code_of
 from expt.errors import UserError
 from expt.runs.best import is_best
@@ -161,7 +160,7 @@ def _refuse_alive(run: FoundRun) -> None:
 
 def _changed(job: Job, record: RunRecord, overrides: list[str]) -> tuple[Job, Earlier]:
     """Returns the job as it is continued, and what is known of it until now."""
-    before = flatten(job.config)
+    before = job.config.flat()
     for override in overrides:
         key = override.partition("=")[0]
         if key not in EXTENSIONS:
