@@ -135,9 +135,9 @@ def _sweep(name: str, output_dir: Path) -> Path | None:
 def _resume_sweep(directory: Path, overrides: list[str], args: argparse.Namespace) -> int:
     if overrides:
         raise UserError(f"{overrides[0]}: the jobs of a sweep are resumed as they were planned.")
-    from expt.sweep.launch import go_on
+    from expt.sweep.start import resume_sweep
 
-    return go_on(
+    return resume_sweep(
         directory,
         command_phases(),
         retry_failed=args.retry_failed,

@@ -8,7 +8,8 @@ import pytest
 
 from expt.config.compose import Composed
 from expt.sweep.best import best_job
-from expt.sweep.plan import JobStatus, Plan, PlannedJob
+from expt.sweep.jobs import JobStatus, PlannedJob
+from expt.sweep.plan import SweepPlan
 from sweep.sweep_helpers import composed, planned
 
 
@@ -34,7 +35,7 @@ def end(job: PlannedJob, status: JobStatus, loss: float) -> None:
     write(job.directory, loss)
 
 
-def found(plan: Plan) -> tuple[Path, float] | None:
+def found(plan: SweepPlan) -> tuple[Path, float] | None:
     best = best_job(plan)
     return None if best is None else (best[0].directory, best[1].value)
 

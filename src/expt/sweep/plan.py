@@ -7,13 +7,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from expt.config.compose import Composed, Job
+from expt.config.compose import Composed
 from expt.config.frozen import CONFIG_FILE, read_frozen
 from expt.config.sources import Code, code_of
 from expt.errors import UserError
@@ -28,21 +27,8 @@ from expt.runs.planned import PLAN_FILE
 from expt.runs.run import Membership
 from expt.runs.secrets import redacted
 from expt.runs.taken_names import take_names
+from expt.sweep.jobs import JobStatus, PlannedJob
 
-
-class JobStatus(StrEnum):
-    """How a job of a sweep stands."""
-
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    FINISHED = "FINISHED"
-    FAILED = "FAILED"
-    KILLED = "KILLED"
-    REUSED = "REUSED"
-
-
-ENDED_WELL = (JobStatus.FINISHED, JobStatus.REUSED)
-UNDER_WAY = (JobStatus.PENDING, JobStatus.RUNNING)
 _KINDS: Mapping[str, Any] = {
     "id": str,
     "started": float,
@@ -70,55 +56,7 @@ _KINDS: Mapping[str, Any] = {
 
 
 @dataclass
-class PlannedJob:
-    """A job and how it stands.
-
-    Attributes:
-        directory: Of its run, which holds the frozen config from the beginning.
-        job: The frozen config.
-        run_hash: Of config, data and code.
-        variant: Its values of what varies in the sweep, the seed left out.
-        status: How it stands.
-        error: Why it failed.
-        reused: The directory of the earlier run that stands in for it; read back, from that of
-            the sweep.
-        code: What it is to run; None if it was planned before that was recorded.
-        run_name: The name of its run for people; empty if it was planned before runs had any.
-    """
-
-    directory: Path
-    job: Job
-    run_hash: str
-    variant: str = ""
-    status: JobStatus = JobStatus.PENDING
-    error: str | None = None
-    reused: str | None = None
-    code: Code | None = None
-    run_name: str = ""
-
-    @property
-    def name(self) -> str:
-        """The name of its run, such as `mlp-relu-s0`."""
-        return self.run_name or self.directory.name
-
-    @property
-    def reason(self) -> str:
-        """Why it failed, in a line."""
-        return (self.error or "").partition("\n")[0]
-
-    def record(self) -> dict[str, Any] | None:
-        """Returns the content of its run.json, if the run has begun.
-
-        Raises:
-            UserError: It is damaged.
-        """
-        if not (self.directory / "run.json").is_file():
-            return None
-        return read_run(self.directory, self.directory).record
-
-
-@dataclass
-class Plan:
+class SweepPlan:
     """A sweep's jobs, kept in a file that is replaced atomically with each change.
 
     Attributes:
@@ -133,7 +71,9 @@ class Plan:
     facts: dict[str, Any]
 
     @classmethod
-    def make(cls, directory: Path, composed: Sequence[Composed], hashes: Sequence[str]) -> "Plan":
+    def make(
+        cls, directory: Path, composed: Sequence[Composed], hashes: Sequence[str]
+    ) -> "SweepPlan":
         """Plans jobs; nothing is written yet.
 
         Args:
@@ -266,7 +206,7 @@ class Plan:
         partial.replace(self.directory / PLAN_FILE)
 
 
-def read_plan(directory: Path) -> Plan:
+def read_plan(directory: Path) -> SweepPlan:
     """Reads the plan of a sweep.
 
     Args:
@@ -297,7 +237,7 @@ def read_plan(directory: Path) -> Plan:
                 entry.get("run_name") or "",
             )
         )
-    return Plan(directory, jobs, content)
+    return SweepPlan(directory, jobs, content)
 
 
 def _of_process(directory: Path) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from expt.config.compose import Composed
 from expt.config.hashes import run_hash
 from expt.config.sources import Code, code_of
 from expt.errors import UserError
-from expt.sweep import worker
-from expt.sweep.code import check_planned, use_current_code
-from expt.sweep.plan import Plan, read_plan
-from expt.sweep.reuse import reuse_finished
+from expt.sweep.code_changes import check_planned, use_current_code
+from expt.sweep.finished_runs import reuse_finished
+from expt.sweep.launchers import worker
+from expt.sweep.plan import SweepPlan, read_plan
 from sweep.sweep_helpers import composed
 
 Change = Callable[[str], None]
@@ -49,9 +49,9 @@ def made(change: Change) -> list[Composed]:  # noqa: ARG001
     return composed("loss=mse,mae", "loss._target_=planned_losses.loss", "act=relu,tanh")
 
 
-def make_plan(folder: Path, made: list[Composed]) -> Plan:
+def make_plan(folder: Path, made: list[Composed]) -> SweepPlan:
     hashes = [run_hash(one.job.config, "data", code_of(one.job.config).hash) for one in made]
-    return Plan.make(folder / "sweep", made, hashes)
+    return SweepPlan.make(folder / "sweep", made, hashes)
 
 
 def test_the_plan_keeps_the_code_of_its_jobs(made: list[Composed], tmp_path: Path) -> None:

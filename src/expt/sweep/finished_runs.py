@@ -6,7 +6,7 @@ from pathlib import Path
 
 from expt.runs.order import order_of, place_ids, records_in
 from expt.runs.run import Status
-from expt.sweep.plan import JobStatus, PlannedJob
+from expt.sweep.jobs import JobStatus, PlannedJob
 
 
 def reuse_finished(jobs: Sequence[PlannedJob], output_dir: Path) -> list[PlannedJob]:
