@@ -9,7 +9,8 @@ import pytest
 
 import expt
 from expt import cli
-from expt.cli import program, take_options
+from expt.cli import program
+from expt.config.flags import take_options
 from expt.errors import UserError
 
 

@@ -1,20 +1,14 @@
 """`python -m expt.compare [DIR…] [KEY=VALUE…]`: what varied between runs, and what came out."""
 
-import argparse
-import math
-from collections.abc import Sequence
-from pathlib import Path
-
 from rich.console import Console
 
+from expt.analysis.arguments import make_parser
 from expt.analysis.output import write_files
-from expt.analysis.replicates import DEFAULT_REPLICATES
-from expt.analysis.selection import select
+from expt.analysis.selection import select, split_arguments
 from expt.analysis.table import compare
 from expt.analysis.terminal import show
-from expt.cli import parse_output_dir, program, run_command
+from expt.cli import program, run_command
 from expt.config.flags import parse
-from expt.config.paths import expanded
 
 _WRITTEN = ("csv", "markdown", "json", "plots", "html")
 
@@ -25,8 +19,8 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    args = parse(_parser(), arguments)
-    output_dir, names, filters = _sorted_out(args.selection)
+    args = parse(make_parser(program("compare")), arguments)
+    output_dir, names, filters = split_arguments(args.selection)
     selection = select(names, filters, output_dir)
     comparison = compare(
         selection.runs,
@@ -43,81 +37,6 @@ def _run(arguments: list[str]) -> int:
     for path in write_files(comparison, targets, title):
         console.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=program("compare"),
-        description="Compares runs: what varied, and what came out, seeds grouped.",
-    )
-    parser.add_argument(
-        "selection",
-        nargs="*",
-        metavar="DIR | KEY=VALUE",
-        help="directories or names of runs and sweeps, best, or folders that hold some (default: "
-        "latest, the newest sweep; without one, all of output_dir); filters such as act=relu,tanh "
-        "or status=FINISHED; name=EXPERIMENT, of all output_dir; output_dir=… (default outputs)",
-    )
-    parser.add_argument(
-        "--metric",
-        help="which metric decides: val/accuracy is its last value, best/val/accuracy that of the "
-        "kept model (default: best/ and the watched metric)",
-    )
-    parser.add_argument("--sort", metavar="COLUMN", help="a metric, a parameter, or a cost")
-    parser.add_argument(
-        "--replicates",
-        type=_keys,
-        default=DEFAULT_REPLICATES,
-        metavar="KEYS",
-        help="the keys by which repeats of a variant differ, and by which variants are paired, "
-        "such as seed,data.split_seed (default: seed)",
-    )
-    parser.add_argument(
-        "--margin",
-        type=_margin,
-        help="the difference in the metric that does not matter in practice, such as 0.005: a "
-        "variant whose interval lies within it is equivalent to the best",
-    )
-    parser.add_argument("--csv", type=expanded, metavar="FILE", help="a row a variant")
-    parser.add_argument("--markdown", type=expanded, metavar="FILE", help="the table")
-    parser.add_argument("--json", type=expanded, metavar="FILE", help="variants and their runs")
-    parser.add_argument("--plots", type=expanded, metavar="DIR", help="curves and effects, as PNG")
-    parser.add_argument("--html", type=expanded, metavar="FILE", help="a page with all of it")
-    return parser
-
-
-def _keys(text: str) -> tuple[str, ...]:
-    keys = tuple(key.strip() for key in text.split(","))
-    if not all(keys):
-        raise argparse.ArgumentTypeError(
-            f"expected keys such as seed,data.split_seed, got {text!r}"
-        )
-    return keys
-
-
-def _margin(text: str) -> float:
-    try:
-        margin = float(text)
-    except ValueError:
-        margin = -1.0
-    if not 0 < margin < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a positive number such as 0.005, got {text!r}")
-    return margin
-
-
-def _sorted_out(selection: Sequence[str]) -> tuple[Path, list[str], list[str]]:
-    """Separates the output directory, folders and filters; a job's folder may have a `=`."""
-    output_dir = Path("outputs")
-    names, filters = [], []
-    for text in selection:
-        key, equals, value = text.partition("=")
-        if key == "output_dir" and equals:
-            output_dir = parse_output_dir(value)
-        elif equals and not Path(text).is_dir() and "/" not in key:
-            filters.append(text)
-        else:
-            names.append(text)
-    return output_dir, names, filters
 
 
 if __name__ == "__main__":

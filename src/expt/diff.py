@@ -7,8 +7,8 @@ from rich.console import Console
 
 from expt.analysis.diff_terminal import show_difference
 from expt.analysis.run_argument import RUN_HELP, add_metric_option, take_runs
-from expt.cli import program, run_command, take_options
-from expt.config.flags import parse
+from expt.cli import program, run_command
+from expt.config.flags import parse, take_options
 from expt.errors import UserError
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from expt.analysis.run_argument import RUN_HELP, add_metric_option, shown_sweep, take_run
-from expt.cli import program, run_command, take_options
+from expt.cli import program, run_command
 from expt.config.checks import check
 from expt.config.compose import Job
-from expt.config.flags import parse
+from expt.config.flags import parse, take_options
 from expt.config.frozen import read_frozen, with_overrides
 from expt.config.full_keys import meant
 from expt.config.hashes import flatten

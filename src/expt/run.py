@@ -22,8 +22,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from expt.analysis.run_argument import take_run
-from expt.cli import program, run_command, take_options
-from expt.completion import shell_completion
+from expt.cli import COMMANDS, program, run_command
 from expt.config.compose import (
     Composed,
     Job,
@@ -32,7 +31,7 @@ from expt.config.compose import (
     is_multirun,
     prepare_hydra,
 )
-from expt.config.flags import parse
+from expt.config.flags import parse, take_options
 from expt.config.frozen import read_frozen, with_overrides, write_frozen
 from expt.config.hashes import run_hash
 from expt.config.hydra_flags import check_flags
@@ -42,8 +41,9 @@ from expt.config.paths import expanded
 from expt.config.shown import show
 from expt.config.sources import code_of
 from expt.errors import UserError
-from expt.record.error_report import exit_code, print_error
+from expt.record.exits import exit_code, print_error
 from expt.runs.changed_code import rerun_note
+from expt.runs.completion import shell_completion
 from expt.runs.directories import allocate, discard
 from expt.runs.planned import PLAN_FILE
 from expt.train.assembly import DataLoader, Sinks
@@ -80,7 +80,7 @@ def _run(arguments: list[str]) -> int:
         args.config_dir = str(expanded(args.config_dir, "--config-dir "))
     args.overrides = normalize(args.overrides, args.multirun)
     if args.shell_completion and not any(one.endswith("=fish") for one in args.overrides):
-        return shell_completion(args.overrides)
+        return shell_completion(args.overrides, COMMANDS, program("run"))
     if args.help or args.hydra_help or args.shell_completion or args.info:
         if not args.shell_completion:
             _show_first(args)

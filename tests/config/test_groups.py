@@ -33,6 +33,39 @@ def test_a_list_for_one_option_is_refused(override: str, told: str, multirun: bo
         compose_jobs([override], None, multirun)
 
 
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("~sweep", "sweep can't be deleted; its keys are set one by one, such as sweep.workers=2."),
+        ("~sweep.zip", "sweep.zip can't be deleted; give it another value: sweep.zip=…."),
+        ("~loop", "loop can't be deleted; give it another value: loop=…."),
+        ("~loop.epochs=20", "loop.epochs can't be deleted; give it another value: loop.epochs=…."),
+        ("~data", "data can't be deleted; give it another value: data=…."),
+        ("~loss=mse", "loss can't be deleted; give it another value: loss=…."),
+        ("~metric", "metric can't be deleted; metric=[] leaves out all of its options."),
+        ("~recorder", "recorder can't be deleted; recorder=[] leaves out all of its options."),
+        ("~seed", "seed can't be deleted; give it another value: seed=…."),
+        ("~name", "name can't be deleted; give it another value: name=…."),
+        ("~output_dir", "output_dir can't be deleted; give it another value: output_dir=…."),
+    ],
+)
+@pytest.mark.parametrize("multirun", [False, True])
+def test_what_every_config_has_cannot_be_deleted(
+    override: str, expected: str, multirun: bool
+) -> None:
+    with pytest.raises(UserError) as caught:
+        compose_jobs([override], None, multirun)
+    assert str(caught.value) == f"{override}: {expected}"
+
+
+def test_an_option_of_several_and_an_argument_of_a_part_can_be_deleted() -> None:
+    typed = ["~metric.mae", "~recorder.mlflow", "~data.split_seed"]
+    (job,), _ = compose_jobs(typed, None, multirun=False)
+    assert list(job.config["metric"]) == ["accuracy", "rmse"]
+    assert list(job.config["recorder"]) == ["tensorboard"]
+    assert "split_seed" not in job.config["data"]
+
+
 def test_groups_of_several_take_lists() -> None:
     (job,), _ = compose_jobs(["metric=[f1,auc]", "recorder=[mlflow]"], None, multirun=False)
     assert (list(job.config["metric"]), list(job.config["recorder"])) == (["f1", "auc"], ["mlflow"])

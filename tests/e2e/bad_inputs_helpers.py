@@ -16,7 +16,7 @@ from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 
-from expt.cli import run_command
+from expt.record.exits import run_main
 
 CHANGING = (".lock", "run.log")
 """The files of a run that every command may write."""
@@ -58,7 +58,7 @@ def answer(command: str, *arguments: str, folder: Path) -> Answer:
         sys.argv = [f"expt.{command}", *arguments]
         code: int | None = 0
         try:
-            run_command(module._run)
+            run_main(module._run)
         except SystemExit as ended:
             code = _code(ended)
         except Exception:  # noqa: BLE001  what reaches the interpreter

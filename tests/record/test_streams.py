@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from rich.console import Console
 from rich.table import Table
-from expt.cli import run_command
+from expt.record.exits import run_main
 
 def work(arguments):
     for number in range(3000):  # more than a pipe holds
@@ -27,7 +27,7 @@ def work(arguments):
         file.write("recorded ± 价格")
     return 3
 
-run_command(work)
+run_main(work)
 """
 
 

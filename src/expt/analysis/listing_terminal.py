@@ -1,6 +1,8 @@
 """A list of runs and sweeps on a terminal; in plain text, since it must not take time."""
 
 import os
+import shutil
+import sys
 import time
 from collections.abc import Iterator, Sequence
 
@@ -17,6 +19,15 @@ _HEADINGS = (
 _LESS_IMPORTANT = ("directory", "took", "experiment", "metric", "jobs")  # left out in this order
 _RIGHT = ("best", "started", "took")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def print_rows(rows: Sequence[Row], most: int) -> None:
+    """Prints the first rows, cut to the width of a terminal, and how many there are besides."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in list_lines(rows[:most], width):
+        print(line)
+    if len(rows) > most:
+        print(f"{len(rows) - most} more, older ones; -n 0 lists all")
 
 
 def list_lines(rows: Sequence[Row], width: int | None, now: float | None = None) -> Iterator[str]:

@@ -20,6 +20,12 @@ RUN_HELP = (
 )
 
 
+def add_run_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the argument that names a run, and `--metric`."""
+    parser.add_argument("run", metavar="RUN", help=RUN_HELP)
+    add_metric_option(parser)
+
+
 def add_metric_option(parser: argparse.ArgumentParser) -> None:
     """Adds the option by which a user says what `best` means."""
     parser.add_argument(
@@ -41,6 +47,17 @@ def take_run(name: str, output_dir: Path, metric: str | None = None) -> FoundRun
         UserError: There is no such run, or no such best one.
     """
     return take_runs([name], output_dir, metric)[0]
+
+
+def take_finished_run(args: argparse.Namespace, output_dir: Path) -> FoundRun:
+    """Finds the run that `add_run_argument` was given, as `take_run` does.
+
+    Raises:
+        UserError: There is no such run, or it has saved no model.
+    """
+    run = take_run(args.run, output_dir, args.metric)
+    _ = run.model_file  # raises
+    return run
 
 
 def take_runs(names: Sequence[str], output_dir: Path, metric: str | None = None) -> list[FoundRun]:

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from expt.config import schema
 from expt.config.grid import expand
-from expt.config.groups import check_choices
+from expt.config.groups import check_choices, check_deletions
 from expt.config.hydra_errors import hydras_errors_as_ours
 from expt.config.instantiate import mappings, targets
 from expt.config.location import config_directory
@@ -176,6 +176,7 @@ def compose_whole(
     """
     multirun = multirun or "hydra.mode=MULTIRUN" in overrides
     overrides = normalize(overrides, multirun)
+    check_deletions(overrides)
     with hydras_errors_as_ours(overrides), composing(config_dir):
         modes = ["hydra.mode=MULTIRUN"] if multirun else []
         if not multirun:

@@ -1,11 +1,18 @@
-"""Command lines with `--epochs 5` or `-lr 0.1`, where `loop.epochs=5` is meant."""
+"""The arguments of command lines: a command's own `KEY=VALUE`, and dashes where none are meant.
+
+Of `--epochs 5` or `-lr 0.1`, `loop.epochs=5` is suggested.
+"""
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from expt.errors import UserError
+from expt.config.paths import expanded
+from expt.config.quoting import unquoted
+from expt.errors import UserError, hint
 
+_FOLDER = "output_dir"
 _FLAG = re.compile(r"--?(?P<key>[A-Za-z][\w.-]*)(?:=(?P<value>.*))?", re.DOTALL)
 
 
@@ -36,6 +43,46 @@ def parse(
         if question is not None:
             raise UserError(f"{argument}: expected KEY=VALUE, without dashes. {question}")
     return parser.parse_intermixed_args(arguments)
+
+
+def take_options(
+    arguments: Sequence[str], defaults: Mapping[str, str]
+) -> tuple[dict[str, str], list[str]]:
+    """Separates a command's own `KEY=VALUE` arguments from overrides of the config.
+
+    Quotes around a value are taken off, as Hydra's grammar does; a folder's `~` is expanded.
+    """
+    options, overrides = dict(defaults), []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if equals and key in options:
+            options[key] = str(parse_output_dir(value)) if key == _FOLDER else unquoted(value)
+        else:
+            overrides.append(argument)
+    return options, overrides
+
+
+def take_output_dir(arguments: Sequence[str]) -> Path:
+    """Returns the folder of all runs, of a command that takes no other `KEY=VALUE`.
+
+    Raises:
+        UserError: There is another argument.
+    """
+    options, others = take_options(arguments, {_FOLDER: "outputs"})
+    if others:
+        raise UserError(f"{others[0]}: {hint(others[0], [f'{_FOLDER}=…'])}")
+    return Path(options[_FOLDER])
+
+
+def parse_output_dir(value: str) -> Path:
+    """Returns the folder that a command is given by `output_dir=`.
+
+    Raises:
+        UserError: It is empty, null, or below the home of a user that does not exist.
+    """
+    if value.strip().lower() == "null":
+        raise UserError(f"{_FOLDER}={value}: expected the folder of all runs, such as outputs.")
+    return expanded(unquoted(value), f"{_FOLDER}=")
 
 
 def _meant(key: str, value: str | None, keys: Sequence[str] | None) -> str | None:

@@ -52,7 +52,8 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
     frozen = {str(key): value for key, value in config.items()}
     try:
         part_nodes(frozen)
-        _rename_kind_of_training(frozen["model"])
+        if STEP_KEY in frozen["model"]:
+            frozen["model"][STEP_KEY] = present_name(frozen["model"][STEP_KEY])
     except UserError as error:
         raise UserError(f"{file} is damaged: {error}") from error
     try:
@@ -66,9 +67,9 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
     return job
 
 
-def _rename_kind_of_training(model: dict[str, Any]) -> None:
-    if STEP_KEY in model:
-        model[STEP_KEY] = _RENAMED.get(model[STEP_KEY], model[STEP_KEY])
+def present_name(target: Any) -> Any:
+    """Returns the present name of a recorded target; damaged values are returned as they are."""
+    return _RENAMED.get(target, target) if isinstance(target, str) else target
 
 
 def _threads_of_older(record: Mapping[str, Any]) -> int:

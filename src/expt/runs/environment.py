@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 
+from expt.runs.cores import usable_cores
 from expt.runs.secrets import looks_secret, redacted
 
 _PACKAGES = ("expt", "tensorflow", "keras", "numpy", "hydra-core", "mlflow", "tensorboard")
@@ -35,7 +36,7 @@ def machine() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu_model(),
         "cpus": os.cpu_count(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": usable_cores(),
         "memory": psutil.virtual_memory().total,
     }
 

@@ -5,7 +5,7 @@ from math import inf
 from typing import Any
 
 from expt.record.mlflow.copies import Copies, settled_sweep
-from expt.record.mlflow.recorder import make_follower, make_sweep_follower, prepare
+from expt.record.mlflow.recorder import make_follower, prepare
 from expt.record.process import FollowingProcess
 from expt.runs.life import is_alive
 from expt.runs.planned import PLAN_FILE
@@ -43,7 +43,7 @@ class SweepMirror:
         self._ending: dict[str, PlannedJob] = {}
         if is_followed(plan):
             self._sweep = run_of_sweep(plan)
-            self._start().follow(self._sweep, make_sweep_follower)
+            self._start().follow(self._sweep, make_follower)
 
     def look(self, job: PlannedJob) -> None:
         """Follows the run of a job under way, once it has begun."""
@@ -89,7 +89,7 @@ class SweepMirror:
         self._sweep.record |= {key: self._plan.facts[key] for key in ("status", "ended")}
         self._sweep.record["results"] = results(self._plan)
         if self._process.has_ended:
-            self._start().follow(self._sweep, make_sweep_follower)
+            self._start().follow(self._sweep, make_follower)
         self._process.end(self._sweep)
         self._failure = self._process.wait(self._sweep, inf) or self._failure
         self._note_place()
@@ -114,7 +114,7 @@ class SweepMirror:
         process = self._process
         if process is None or process.has_ended:
             process = self._start()
-            process.follow(self._sweep, make_sweep_follower)
+            process.follow(self._sweep, make_follower)
         run = _FollowedRun(
             job.directory,
             self._plan.output_dir,

@@ -13,6 +13,7 @@ from typing import Any
 
 from expt.config.schema import THREADS
 from expt.errors import UserError
+from expt.runs.cores import schedulable_cores
 from expt.train.keras_settings import apply_settings, prepare_keras
 
 _log = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ def threads_in_effect() -> int:
 
     chosen = int(tf.config.threading.get_intra_op_parallelism_threads())
     given = os.environ.get(_INTRA_OP, "")
-    return chosen or (int(given) if given.isdecimal() else 0) or len(os.sched_getaffinity(0))
+    return chosen or (int(given) if given.isdecimal() else 0) or schedulable_cores()
 
 
 def _fix_threads(count: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from expt.config.compose import Job
+from expt.config.frozen import present_name
 from expt.config.hashes import identity
 from expt.config.instantiate import ACCUMULATION_KEY, HORIZON_KEY
 from expt.errors import Terminated, UserError
@@ -86,7 +87,8 @@ def last_checkpoint(
             f"the checkpoint of step {checkpoint.step} in {directory} is damaged: {wrong!r} is "
             "missing or wrong. Without its file, the one before it is used."
         )
-    there, known = dict(checkpoint.facts["identity"]), known_hashes(earlier.record)
+    there = {key: present_name(value) for key, value in checkpoint.facts["identity"].items()}
+    known = known_hashes(earlier.record)
     here = json.loads(json.dumps(identity(job.config, dataset.fingerprint, known[-1])))
     if there.get("code") in (None, *known):  # None: written before code was recorded
         here["code"] = there.get("code")

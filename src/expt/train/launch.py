@@ -16,7 +16,7 @@ from expt.config.paths import expanded
 from expt.errors import Terminated
 from expt.parts.data.dataset import Dataset
 from expt.record.console import BEST
-from expt.record.error_report import exit_code, print_error
+from expt.record.exits import exit_code, print_error
 from expt.record.phases import Phases, command_phases, lap_seconds
 from expt.record.recorder import Recorder
 from expt.record.streams import StderrHandler

@@ -1,6 +1,5 @@
 """The processes of a proof: each training in one of its own, as a real resume is."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from expt.runs.cores import usable_cores
 from expt.verification.worker import INTERRUPTED, REPEAT, RESUMED, WHOLE
 
 _ERROR = "error: "
@@ -47,7 +47,7 @@ def train_all(folder: Path, tell: Callable[[str, Outcome], None]) -> dict[str, O
     processes = _Processes(folder, tell)
     chains: Sequence[Sequence[str]] = ((WHOLE, REPEAT), (INTERRUPTED, RESUMED))
     # TensorFlow takes a GPU's memory whole.
-    at_once = 1 if _GPU.exists() else min(len(chains), os.cpu_count() or 1)
+    at_once = 1 if _GPU.exists() else min(len(chains), usable_cores())
     with ThreadPoolExecutor(at_once) as executor:
         try:
             outcomes = list(executor.map(processes.run_chain, chains))

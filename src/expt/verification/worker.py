@@ -12,11 +12,11 @@ from typing import Any
 
 from rich.console import Console
 
-from expt.cli import run_command
 from expt.config.compose import Job
 from expt.config.sources import changed_modules, code_of
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
+from expt.record.exits import run_main
 from expt.runs.changed_code import listed
 from expt.runs.run import Earlier
 from expt.train.assembly import DataLoader, make_plan
@@ -35,7 +35,7 @@ RUN = "run"
 
 def main() -> None:
     """Runs the command line."""
-    run_command(_run)
+    run_main(_run)
 
 
 def _run(arguments: list[str]) -> int:

@@ -1,12 +1,11 @@
 """What a machine has to train on, as its environment and its programs tell."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from expt.sweep.launchers.devices import VISIBLE, cores, environments, gpus
+from expt.sweep.launchers.devices import VISIBLE, environments, gpus
 
 Program = Callable[[str], None]
 LISTED = """GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5d5ba0d6)
@@ -58,16 +57,6 @@ def test_without_a_driver_there_are_none(program: Program) -> None:
     assert gpus() == []
     program("echo 'NVIDIA-SMI has failed: no driver' >&2; exit 9")
     assert gpus() == []
-
-
-def test_only_the_cores_that_this_process_may_use_count() -> None:
-    allowed = os.sched_getaffinity(0)
-    assert cores() == len(allowed)
-    try:
-        os.sched_setaffinity(0, {min(allowed)})
-        assert cores() == 1
-    finally:
-        os.sched_setaffinity(0, allowed)
 
 
 def test_each_gpu_goes_to_one_worker() -> None:

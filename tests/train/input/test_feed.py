@@ -225,3 +225,24 @@ def write_images(folder: Path, extension: str, mode: str) -> None:
             colors = random.integers(0, 255, (4, 3, 3), dtype=np.uint8)
             picture = Image.fromarray(colors).resize((10, 12), Image.Resampling.BICUBIC)
             picture.convert(mode).save(folder / name / f"{index}.{extension}")
+
+
+@pytest.mark.parametrize(
+    ("of_operations", "expected"), [(0, 6), (5, 2), (1, 1)], ids=["alone", "worker", "one core"]
+)
+def test_reading_ahead_takes_half_of_the_cores_that_the_process_was_given(
+    of_operations: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        tf.config.threading, "get_inter_op_parallelism_threads", lambda: of_operations
+    )
+    monkeypatch.setattr("expt.train.input.feed.usable_cores", lambda: 12)
+    options: list[Any] = []
+
+    def with_options(self: tf.data.Dataset, given: tf.data.Options) -> tf.data.Dataset:
+        options.append(given)
+        return self
+
+    monkeypatch.setattr(tf.data.Dataset, "with_options", with_options)
+    make_feed(make_plan(DATA), streamed(DATA))
+    assert [each.threading.private_threadpool_size for each in options] == [expected]

@@ -1,4 +1,4 @@
-"""What a machine has to train on: cores, and GPUs, each for one worker."""
+"""The GPUs that a machine has to train on, each for one worker."""
 
 import os
 import shutil
@@ -23,11 +23,6 @@ def gpus() -> list[str]:
     listed = subprocess.run([program, "-L"], capture_output=True, text=True, check=False)
     lines = [line for line in listed.stdout.splitlines() if line.startswith("GPU ")]
     return [str(number) for number in range(len(lines))]
-
-
-def cores() -> int:
-    """Returns how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def environments(workers: int, devices: list[str]) -> list[Mapping[str, str]]:

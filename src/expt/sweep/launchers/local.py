@@ -14,8 +14,9 @@ import psutil
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from expt.config.schema import THREADS
+from expt.runs.cores import usable_cores
 from expt.sweep.launchers import Began, Ended, Event, Task, worker
-from expt.sweep.launchers.devices import cores, environments, gpus
+from expt.sweep.launchers.devices import environments, gpus
 from expt.train.assembly import DataLoader
 
 _GROWTH = 2 * 2**30  # bytes that a process may take more than after its first task
@@ -33,8 +34,8 @@ def make_local_launcher(
         threads: The threads of a TensorFlow operation in the first job.
     """
     devices = gpus()
-    number = min(num_workers or len(devices) or cores(), num_jobs)
-    return LocalLauncher(environments(number, devices), cores(), load, threads)
+    number = min(num_workers or len(devices) or usable_cores(), num_jobs)
+    return LocalLauncher(environments(number, devices), usable_cores(), load, threads)
 
 
 class LocalLauncher:

@@ -1,6 +1,5 @@
 """Feeds: where a step's batch comes from, memory or disk."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from expt.errors import RunError
 from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split, Stream
 from expt.parts.data.image_files import ImageFiles
+from expt.runs.cores import usable_cores
 from expt.train.input.augment import augmented
 from expt.train.input.batch import Batch
 from expt.train.plan import Plan
@@ -137,10 +137,19 @@ def _reading(indices: tf.data.Dataset, split: Split, failures: list[Exception]) 
     else:
         read = _reader(stream, split.dtype, failures)
     options = tf.data.Options()
-    # Half of the cores: a step waits for the slowest of its threads, so reading must not take all.
-    options.threading.private_threadpool_size = max(1, (os.cpu_count() or 1) // 2)
+    options.threading.private_threadpool_size = _num_threads()
     batches = indices.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+
+def _num_threads() -> int:
+    """Returns how many threads read ahead.
+
+    A step waits for the slowest of its threads, so reading takes half of the cores only: of those
+    that this process was given for its operations, as the workers of a sweep are, or of all.
+    """
+    given = int(tf.config.threading.get_inter_op_parallelism_threads())
+    return max(1, (given or usable_cores()) // 2)
 
 
 def _reader(

@@ -1,0 +1,105 @@
+"""Evaluates a finished run's best model, and records the result beside the run and in MLflow."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from expt.config.compose import Job
+from expt.parts.data.dataset import Dataset, Split
+from expt.record.mlflow.recorder import log_evaluation
+from expt.record.phases import Phases, lap_seconds
+from expt.record.values import format_seconds, format_value
+from expt.runs.changed_code import use_note
+from expt.runs.find import FoundRun, file_name
+from expt.train.backend import mistakes_told, start_for
+from expt.train.launch import print_code_note, print_notes
+from expt.train.saved import LoadedData, load_predictor
+from expt.train.scoring import Scored
+
+
+def evaluate_run(run: FoundRun, loaded: LoadedData, scored: Scored, phases: Phases) -> None:
+    """Evaluates a run's best model on examples; writes, records and prints the result.
+
+    Args:
+        run: A finished run.
+        loaded: The data, and the job that it was loaded for.
+        scored: The examples of it.
+        phases: Show what lasts.
+
+    Raises:
+        UserError: The model can't be loaded, or can't be evaluated on the data.
+    """
+    job, dataset = loaded.job, loaded.dataset
+    code_note = use_note(run.record, job.config, evaluates=True)
+    print_notes(phases.console, [*dataset.notes, *scored.notes])
+    print_code_note(phases.console, code_note)
+    with phases("starting TensorFlow", at_once=True):
+        start_for(job.config)
+        phases.begin(f"evaluating {len(scored.examples):,} examples")
+        values = _evaluate(job, run, dataset, scored.examples, run.model_file)
+    name = f"{file_name(dataset.name)}-{scored.label}"
+    result = {
+        "data": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "split": scored.split,
+        "examples": len(scored.examples),
+        "left_out": scored.left_out,
+        "notes": list(scored.notes),
+        "step": run.record["best"]["step"],
+        "time": time.time(),
+        "metrics": values,
+    }
+    if code_note is not None:
+        result["code"] = code_note
+    path = _write(run, name, result)
+    with phases("recording in MLflow"):
+        recorded = log_evaluation(run, name, result["step"], values)
+    _print(run.record["run_name"], result, path, recorded)
+
+
+def _evaluate(
+    job: Job, run: FoundRun, dataset: Dataset, split: Split, file: Path
+) -> dict[str, float]:
+    from expt.parts.models.links import without_link
+    from expt.train.building import make_saved_evaluate
+
+    model = without_link(load_predictor(file, run, job))
+    with mistakes_told(f"{file} can't be evaluated"):
+        values, _ = make_saved_evaluate(job, dataset, model, split)()
+    return values
+
+
+def _write(run: FoundRun, name: str, result: Mapping[str, Any]) -> Path:
+    """Writes a result atomically; an earlier one of the same data and split is replaced."""
+    folder = run.directory / "evaluations"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.json"
+    partial = path.with_name(f"partial-{path.name}")
+    partial.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def _title(result: Mapping[str, Any]) -> str:
+    title = f"{result['split']} of {result['data']}"
+    return f"{title}, new examples" if any(result["left_out"].values()) else title
+
+
+def _print(name: str, result: Mapping[str, Any], path: Path, recorded: bool) -> None:
+    console = Console()
+    table = Table("metric", "value", title=f"{name}: {_title(result)}")
+    for name, value in result["metrics"].items():
+        table.add_row(name, format_value(value))
+    console.print(table)
+    examples = f"{result['examples']:,} examples, {format_seconds(lap_seconds())}"
+    lines = [f"{examples}; written to {os.path.relpath(path)}"]
+    if recorded:
+        lines.append(f"and to MLflow as with/{path.stem}/…")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

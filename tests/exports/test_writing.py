@@ -1,0 +1,41 @@
+"""Where an export may go; the exports themselves are tested in tests/exports and tests/e2e."""
+
+from pathlib import Path
+
+import pytest
+
+from expt.errors import UserError
+from expt.exports.writing import FORMATS, choose_path
+from expt.runs.find import FoundRun
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> FoundRun:
+    return FoundRun(tmp_path / "run", {}, tmp_path)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_earlier_export_is_overwritten_by_force_alone(
+    run: FoundRun, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "there"
+    assert choose_path(run, name, str(path), force=False) == path
+    if name == "saved_model":
+        path.mkdir()
+        (path / "saved_model.pb").write_text("")
+    else:
+        path.write_text("")
+    with pytest.raises(UserError, match=r"exists already\. .* with --force\.$"):
+        choose_path(run, name, str(path), force=False)
+    assert choose_path(run, name, str(path), force=True) == path
+    assert choose_path(run, name, None, force=False) == run.directory / "exports" / FORMATS[name]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_folder_of_something_else_is_not_overwritten(
+    run: FoundRun, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("")
+    with pytest.raises(UserError, match=f"no earlier export as {name}, and is not overwritten"):
+        choose_path(run, name, str(tmp_path / "thesis"), force=True)
