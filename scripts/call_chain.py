@@ -41,7 +41,10 @@ _FORMER_HOMES = {
     **dict.fromkeys(("assembly", "building", "class_weights", "continuing"), "train"),
     **dict.fromkeys(("description", "extension", "job", "launch", "rehearsal"), "train"),
     **dict.fromkeys(("saveable", "saved", "scoring", "signals"), "train"),
-    **{"comparison": "analysis", "run_argument": "analysis", "flags": "config", "command": "cli"},
+    "comparison": "analysis",
+    "run_argument": "analysis",
+    "flags": "config",
+    "command": "cli",
 }
 """Modules that were at top level before, and the layers that they belong to now."""
 _ENDS = {"run_block", "run_segment", "submit"}  # the first steps, or the first job of a sweep

@@ -45,7 +45,8 @@ def main() -> int:
         for checkout, side in zip((args.old, args.new), sides, strict=True):
             print(f"recording {side.name}", flush=True)
             record(commands, checkout.resolve(), side, args.jobs)
-        different = _compare(commands, *sides, most=None if args.all else _MOST_SHOWN)
+        old, new = sides
+        different = _compare(commands, old, new, most=None if args.all else _MOST_SHOWN)
     print(f"{len(commands)} commands: {len(commands) - different} equal, {different} different")
     return 1 if different else 0
 

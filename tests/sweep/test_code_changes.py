@@ -17,7 +17,8 @@ from expt.errors import UserError
 from expt.sweep.code_changes import check_planned, use_current_code
 from expt.sweep.finished_runs import reuse_finished
 from expt.sweep.launchers import worker
-from expt.sweep.plan import SweepPlan, read_plan
+from expt.sweep.plan import SweepPlan
+from expt.sweep.plan_reader import read_plan
 from sweep.sweep_helpers import composed
 
 Change = Callable[[str], None]

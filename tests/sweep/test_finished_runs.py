@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from expt.config.compose import Composed
+from expt.runs.records import JobStatus
 from expt.sweep.finished_runs import reuse_finished
-from expt.sweep.jobs import JobStatus, PlannedJob
+from expt.sweep.jobs import PlannedJob
 from expt.sweep.plan import SweepPlan
 from sweep.sweep_helpers import composed
 

@@ -17,15 +17,16 @@ import pytest
 from expt.config.compose import Composed
 from expt.errors import UserError
 from expt.runs.planned import PLAN_FILE
-from expt.sweep.jobs import JobStatus
-from expt.sweep.plan import SweepPlan, newest_plan, read_plan
+from expt.runs.records import JobStatus
+from expt.sweep.plan import SweepPlan
+from expt.sweep.plan_reader import newest_plan, read_plan
 from sweep.sweep_helpers import composed, planned
 
 GIVEN = ("act=relu,tanh", "seed=0,1", "loop.epochs=2", "name=study")
 HOLD = """
 import sys
 from pathlib import Path
-from expt.sweep.plan import read_plan
+from expt.sweep.plan_reader import read_plan
 with read_plan(Path(sys.argv[1])).held():
     print("held", flush=True)
     sys.stdin.read()
@@ -54,7 +55,12 @@ def test_jobs_of_an_older_sweep_have_the_threads_that_their_runs_recorded(direct
     for place in places:
         file = place / ".hydra" / "config.yaml"
         file.write_text(re.sub(r"\n +threads: \d+", "", file.read_text()))
-    recorded = {"environment": {"TF_NUM_INTRAOP_THREADS": "1"}, "machine": {"cpus": 4}}
+    recorded = {
+        "status": "KILLED",
+        "started": 1.0,
+        "environment": {"TF_NUM_INTRAOP_THREADS": "1"},
+        "machine": {"cpus": 4},
+    }
     (places[1] / "run.json").write_text(json.dumps(recorded))
     (places[2] / "run.json").write_text("{")  # told when it is needed
     threads = [job.job.config["loop"]["threads"] for job in read_plan(directory).jobs]

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from expt.sweep.jobs import JobStatus, PlannedJob
+from expt.runs.records import JobStatus
+from expt.sweep.jobs import PlannedJob
 from expt.sweep.plan import SweepPlan
 from expt.sweep.results import results
 from sweep.sweep_helpers import composed, planned

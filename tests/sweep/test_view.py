@@ -12,7 +12,8 @@ from rich.console import Console
 
 from expt.config.compose import Composed
 from expt.record.journal import FILE_NAME
-from expt.sweep.jobs import JobStatus, PlannedJob
+from expt.runs.records import JobStatus
+from expt.sweep.jobs import PlannedJob
 from expt.sweep.plan import SweepPlan
 from expt.sweep.view import View
 from sweep.sweep_helpers import composed

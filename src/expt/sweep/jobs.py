@@ -2,25 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from expt.config.compose import Job
 from expt.config.sources import Code
 from expt.runs.find import read_run
-
-
-class JobStatus(StrEnum):
-    """The status of a job."""
-
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    FINISHED = "FINISHED"
-    FAILED = "FAILED"
-    KILLED = "KILLED"
-    REUSED = "REUSED"
-
+from expt.runs.records import JobStatus, RunRecord
 
 ENDED_WELL = (JobStatus.FINISHED, JobStatus.REUSED)
 UNDER_WAY = (JobStatus.PENDING, JobStatus.RUNNING)
@@ -81,7 +69,7 @@ class PlannedJob:
         """Why it failed, in a line."""
         return (self.error or "").partition("\n")[0]
 
-    def record(self) -> dict[str, Any] | None:
+    def record(self) -> RunRecord | None:
         """Returns the content of its run.json, if the run has begun.
 
         Raises:

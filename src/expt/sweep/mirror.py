@@ -9,6 +9,7 @@ from expt.record.mlflow.recorder import make_follower, prepare
 from expt.record.process import FollowingProcess
 from expt.runs.life import is_alive
 from expt.runs.planned import PLAN_FILE
+from expt.runs.records import RunRecord
 from expt.runs.run import Run, Status
 from expt.runs.secrets import redacted_values
 from expt.sweep.jobs import PlannedJob
@@ -87,7 +88,7 @@ class SweepMirror:
         if self._process is None:
             return None
         self._sweep.record |= {key: self._plan.facts[key] for key in ("status", "ended")}
-        self._sweep.record["results"] = results(self._plan)
+        self._sweep.record |= {"results": results(self._plan)}
         if self._process.has_ended:
             self._start().follow(self._sweep, make_follower)
         self._process.end(self._sweep)
@@ -110,7 +111,7 @@ class SweepMirror:
         self._process = FollowingProcess("mlflow", prepare, niceness=0)
         return self._process
 
-    def _follow(self, job: PlannedJob, record: dict[str, Any]) -> None:
+    def _follow(self, job: PlannedJob, record: RunRecord) -> None:
         process = self._process
         if process is None or process.has_ended:
             process = self._start()
@@ -135,7 +136,10 @@ class SweepMirror:
             self._failure = failure
 
     def _close(self, job: PlannedJob, values: dict[str, Any]) -> None:
-        run = Run(job.directory, self._plan.output_dir, {}, {}, job.record() or {})
+        record = job.record()
+        if record is None:
+            return
+        run = Run(job.directory, self._plan.output_dir, {}, {}, record)
         try:
             run.update(**values, closed=True)
         except OSError as error:
@@ -172,12 +176,14 @@ def run_of_sweep(plan: SweepPlan) -> Run:
         plan.output_dir,
         {"name": plan.experiment},
         {},
-        {
-            **plan.facts,
-            "name": plan.name,
-            "number_of_jobs": len(plan.jobs),
-            "results": results(plan),
-        },
+        RunRecord.of(
+            {
+                **plan.facts,
+                "name": plan.name,
+                "number_of_jobs": len(plan.jobs),
+                "results": results(plan),
+            }
+        ),
     )
 
 

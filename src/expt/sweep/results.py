@@ -10,7 +10,8 @@ from expt.runs.find import read_run
 from expt.runs.leading import best_values, larger_is_better, leading_metric
 from expt.runs.naming import varying
 from expt.runs.planned import given
-from expt.sweep.jobs import ENDED_WELL, JobStatus, PlannedJob
+from expt.runs.records import JobStatus
+from expt.sweep.jobs import ENDED_WELL, PlannedJob
 from expt.sweep.plan import SweepPlan
 
 

@@ -17,8 +17,9 @@ from expt.record.mlflow.recorder import restoring
 from expt.record.mlflow.store import DELETED
 from expt.record.phases import Phases, command_phases, lap_seconds
 from expt.runs.environment import process
+from expt.runs.records import JobStatus
 from expt.runs.run import Run, Status
-from expt.sweep.jobs import ENDED_WELL, JobOutcome, JobStatus, PlannedJob
+from expt.sweep.jobs import ENDED_WELL, JobOutcome, PlannedJob
 from expt.sweep.launchers import Began, Ended, Event, Launcher, Task, worker
 from expt.sweep.mirror import SweepMirror
 from expt.sweep.plan import SweepPlan

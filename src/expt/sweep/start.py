@@ -12,14 +12,16 @@ from expt.config.hashes import run_hash, variant_hash
 from expt.config.sources import code_of
 from expt.record.phases import Phases
 from expt.record.values import format_seconds
+from expt.runs.records import JobStatus
 from expt.sweep.code_changes import use_current_code
 from expt.sweep.data_changes import check_data
 from expt.sweep.finished_runs import reuse_finished
-from expt.sweep.jobs import JobStatus, PlannedJob
+from expt.sweep.jobs import PlannedJob
 from expt.sweep.launchers import Launcher
 from expt.sweep.launchers.local import make_local_launcher
 from expt.sweep.mirror import settle
-from expt.sweep.plan import SweepPlan, read_plan
+from expt.sweep.plan import SweepPlan
+from expt.sweep.plan_reader import read_plan
 from expt.sweep.preflight import check_kinds
 from expt.sweep.scheduler import Limits, run_jobs, to_do
 from expt.sweep.summary import exit_code, print_outcome

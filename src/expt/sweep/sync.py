@@ -24,7 +24,7 @@ from expt.runs.life import is_alive
 from expt.runs.planned import PLAN_FILE
 from expt.runs.run import Run, Status
 from expt.sweep.mirror import is_followed, run_of_sweep
-from expt.sweep.plan import read_content, read_plan
+from expt.sweep.plan_reader import read_content, read_plan
 from expt.train.assembly import is_mlflow, make_params
 
 if TYPE_CHECKING:

@@ -3,10 +3,11 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from expt.errors import RunError, UserError
 from expt.record.process import Listener
+from expt.runs.records import RunRecord
 from expt.runs.run import Run
 from expt.runs.secrets import redacted
 
@@ -56,7 +57,7 @@ class MirrorFollower:
                 self._is_down = False
                 self._listener.tell(logging.INFO, "recording goes on; nothing is lost.")
 
-    def close(self, record: dict[str, Any]) -> str | None:
+    def close(self, record: RunRecord) -> str | None:
         """Takes the rest, with one try more if a store that answered before fails now."""
         self._run.record = record
         tries = 1 if self._mirror is None else 2

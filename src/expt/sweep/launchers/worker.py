@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -17,10 +16,11 @@ from expt.config.sources import Code
 from expt.errors import Terminated, UserError
 from expt.record.streams import keep_streams_open
 from expt.runs.environment import forget_peak_memory
+from expt.runs.records import JobStatus, RunRecord
 from expt.runs.run import Earlier, Membership
 from expt.runs.secrets import install_log_redaction, redacted
 from expt.sweep.code_changes import check_planned
-from expt.sweep.jobs import JobOutcome, JobStatus
+from expt.sweep.jobs import JobOutcome
 from expt.train.assembly import DataLoader, Sinks
 from expt.train.backend import reserve_threads, start_for, start_tensorflow
 from expt.train.launch import LOG_FILE, log_to_file
@@ -99,7 +99,7 @@ def check(job: Job, is_measured: bool, code: Code | None) -> CheckedJob:
 def train(
     job: Job,
     directory: Path,
-    earlier: dict[str, Any] | None,
+    earlier: RunRecord | None,
     sweep: Membership,
     code: Code | None,
 ) -> JobOutcome:
