@@ -35,9 +35,10 @@ from expt.runs.records import RunRecord
 from expt.runs.run import EXTENSIONS, Earlier, Status
 from expt.runs.sweeps import sweep_named
 from expt.sweep.plan_reader import newest_plan
-from expt.train.assembly import DataLoader, Sinks
-from expt.train.extension import check_extension
+from expt.train.data_loading import DataLoader
 from expt.train.launch import LOG_FILE, log_to, print_code_note, print_where_to_look, train_here
+from expt.train.recorders import Sinks
+from expt.train.resume.checks import check_extension
 
 
 def main() -> None:

@@ -24,11 +24,11 @@ from mlflow_helpers import (
 from conftest import Command
 from expt import sync
 from expt.config.compose import Job
+from expt.config.params import make_params
 from expt.errors import RunError, UserError
 from expt.record.journal import read_journal
 from expt.record.mlflow.store import store_uri
 from expt.sweep import sync as module
-from expt.train.assembly import make_params
 
 # MLflow's own, when its pyfunc module is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from expt.sweep.launchers.local import LocalLauncher
 from expt.sweep.scheduler import Limits, run_jobs
-from expt.train.assembly import DataLoader
+from expt.train.data_loading import DataLoader
 from sweep.sweep_helpers import composed, planned
 
 

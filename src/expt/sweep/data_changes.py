@@ -12,7 +12,7 @@ from expt.runs.find import read_run
 from expt.runs.recorded_data import data_change
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.plan import SweepPlan
-from expt.train.assembly import DataLoader
+from expt.train.data_loading import DataLoader
 
 
 def check_data(plan: SweepPlan, jobs: Sequence[PlannedJob], load: DataLoader) -> None:

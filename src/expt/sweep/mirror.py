@@ -4,6 +4,7 @@ import logging
 from math import inf
 from typing import Any
 
+from expt.config.params import make_params
 from expt.record.mlflow.copies import Copies, settled_sweep
 from expt.record.mlflow.recorder import make_follower, prepare
 from expt.record.process import FollowingProcess
@@ -15,7 +16,7 @@ from expt.runs.secrets import redacted_values
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.plan import SweepPlan
 from expt.sweep.results import results
-from expt.train.assembly import is_mlflow, make_params
+from expt.train.recorders import is_mlflow
 
 _log = logging.getLogger(__name__)
 

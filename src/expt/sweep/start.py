@@ -25,7 +25,7 @@ from expt.sweep.plan_reader import read_plan
 from expt.sweep.preflight import check_kinds
 from expt.sweep.scheduler import Limits, run_jobs, to_do
 from expt.sweep.summary import exit_code, print_outcome
-from expt.train.assembly import DataLoader
+from expt.train.data_loading import DataLoader
 from expt.train.launch import print_code_note, print_where_to_look
 
 

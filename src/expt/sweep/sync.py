@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from expt.config.frozen import read_frozen
+from expt.config.params import make_params
 from expt.errors import RunError, UserError
 from expt.record.journal import FILE_NAME, read_journal
 from expt.record.mlflow.completeness import COMPLETE_KEY, completion, stored_runs
@@ -25,7 +26,7 @@ from expt.runs.planned import PLAN_FILE
 from expt.runs.run import Run, Status
 from expt.sweep.mirror import is_followed, run_of_sweep
 from expt.sweep.plan_reader import read_content, read_plan
-from expt.train.assembly import is_mlflow, make_params
+from expt.train.recorders import is_mlflow
 
 if TYPE_CHECKING:
     from expt.record.mlflow.added import Added

@@ -12,7 +12,7 @@ from mlflow_helpers import until
 
 from expt.sweep.launchers import Began, Ended, Task
 from expt.sweep.launchers.local import LocalLauncher
-from expt.train.assembly import DataLoader
+from expt.train.data_loading import DataLoader
 from sweep import called
 
 _LONGEST = 120.0  # seconds

@@ -17,7 +17,7 @@ from expt.config.schema import THREADS
 from expt.runs.cores import usable_cores
 from expt.sweep.launchers import Began, Ended, Event, Task, worker
 from expt.sweep.launchers.devices import environments, gpus
-from expt.train.assembly import DataLoader
+from expt.train.data_loading import DataLoader
 
 _GROWTH = 2 * 2**30  # bytes that a process may take more than after its first task
 

@@ -21,9 +21,10 @@ from expt.runs.run import Earlier, Membership
 from expt.runs.secrets import install_log_redaction, redacted
 from expt.sweep.code_changes import check_planned
 from expt.sweep.jobs import JobOutcome
-from expt.train.assembly import DataLoader, Sinks
 from expt.train.backend import reserve_threads, start_for, start_tensorflow
+from expt.train.data_loading import DataLoader
 from expt.train.launch import LOG_FILE, log_to_file
+from expt.train.recorders import Sinks
 
 _log = logging.getLogger(__name__)
 
@@ -70,8 +71,8 @@ def prepare(
     reserve_threads(threads)
     _Worker.load, _Worker.sinks = load, Sinks(with_mlflow=False)
     start_tensorflow(0, threads=threads, operations=operations)
-    import expt.train.job
-    import expt.train.rehearsal  # noqa: F401
+    import expt.train.session
+    import expt.train.timing  # noqa: F401
 
 
 def check(job: Job, is_measured: bool, code: Code | None) -> CheckedJob:
@@ -82,14 +83,16 @@ def check(job: Job, is_measured: bool, code: Code | None) -> CheckedJob:
         is_measured: Whether to report about how long the job takes.
         code: The code that the job was planned with; None if that was not recorded.
     """
-    from expt.train.rehearsal import check_job, estimate_seconds
+    from expt.train.program import make_program
+    from expt.train.timing import estimate_seconds
 
     try:
         check_planned(job, code)
         dataset = _Worker.load(job)
         start_for(job.config)
-        check_job(job, dataset)
-        return CheckedJob(seconds=estimate_seconds(job, dataset) if is_measured else None)
+        program = make_program(job, dataset)
+        program.check()
+        return CheckedJob(seconds=estimate_seconds(program) if is_measured else None)
     except UserError as error:
         return CheckedJob(redacted(str(error)))
     except (Exception, SystemExit) as error:  # noqa: BLE001  of a user's part, most likely
@@ -112,7 +115,7 @@ def train(
         sweep: The sweep that the job belongs to.
         code: The code that the job was planned with; a run may continue with it.
     """
-    from expt.train.job import run_job
+    from expt.train.session import run_job
 
     before = None if earlier is None else Earlier(earlier, {}, allows_code_change=True)
     try:

@@ -15,14 +15,14 @@ from expt.parts.data.images import ImageFolder
 from expt.parts.data.scale import Scale
 from expt.train.input.augment import augmented
 from expt.train.input.batch import Batch
-from expt.train.input.feed import first_batch, is_streamed, make_feed, read_in_order
+from expt.train.input.pipeline import first_batch, is_streamed, make_pipeline, read_in_order
 from train.train_helpers import (
     ArrayStream,
     Training,
     assert_same_bits,
     assert_same_rows,
     make_dataset,
-    make_plan,
+    make_timeline,
     streamed,
     weighted,
 )
@@ -34,21 +34,24 @@ IMAGES = weighted(make_dataset((6, 5, 1), augmentation=AUGMENTATION))
 
 def batches_of(dataset: Dataset, first_step: int = 0, count: int = 13) -> list[Batch]:
     """Two epochs of six steps, and one step more."""
-    plan = make_plan(dataset, total_steps=first_step + count)
-    feed = make_feed(plan, dataset, first_step)
+    timeline = make_timeline(dataset, total_steps=first_step + count)
+    pipeline = make_pipeline(timeline, dataset, first_step)
     steps = range(first_step, first_step + count)
-    return [feed.batch(tf.constant(plan.indices(step, 1)[0]), tf.constant(step)) for step in steps]
+    return [
+        pipeline.batch(tf.constant(timeline.indices(step, 1)[0]), tf.constant(step))
+        for step in steps
+    ]
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
 @pytest.mark.parametrize("first_step", [0, 8])
 def test_a_batch_is_the_examples_of_its_step(is_stream: bool, first_step: int) -> None:
     dataset = streamed(DATA, is_slow=True) if is_stream else DATA
-    batches, plan, train = batches_of(dataset, first_step), make_plan(dataset), DATA.train
+    batches, timeline, train = batches_of(dataset, first_step), make_timeline(dataset), DATA.train
     assert isinstance(train.inputs, np.ndarray)
     assert train.weights is not None
     for step, batch in enumerate(batches, start=first_step):
-        (indices,) = plan.indices(step, 1)
+        (indices,) = timeline.indices(step, 1)
         np.testing.assert_array_equal(batch.inputs, train.inputs[indices])
         np.testing.assert_array_equal(batch.targets, train.targets[indices])
         np.testing.assert_array_equal(batch.weights, train.weights[indices])
@@ -97,9 +100,9 @@ def test_mixup_takes_inputs_of_float64() -> None:
 
 
 def test_only_streams_read_ahead() -> None:
-    plan = make_plan(DATA)
-    assert not make_feed(plan, DATA).reads_ahead
-    assert make_feed(plan, streamed(DATA)).reads_ahead
+    timeline = make_timeline(DATA)
+    assert not make_pipeline(timeline, DATA).reads_ahead
+    assert make_pipeline(timeline, streamed(DATA)).reads_ahead
     assert not is_streamed(DATA.train)
     assert is_streamed(streamed(DATA).train)
 
@@ -182,11 +185,11 @@ def test_image_files_are_decoded_to_the_same_pixels_everywhere(
     """Training, evaluation and pictures must not see different images."""
     write_images(tmp_path, extension, mode)
     dataset = ImageFolder(path=str(tmp_path), batch_size=4, channels=channels).load()
-    plan = make_plan(dataset, total_steps=3)
-    feed = make_feed(plan, dataset)
+    timeline = make_timeline(dataset, total_steps=3)
+    pipeline = make_pipeline(timeline, dataset)
     for step in range(3):
-        (indices,) = plan.indices(step, 1)
-        batch = feed.batch(tf.constant(indices), tf.constant(step))
+        (indices,) = timeline.indices(step, 1)
+        batch = pipeline.batch(tf.constant(indices), tf.constant(step))
         np.testing.assert_array_equal(batch.inputs, dataset.train.read(indices))
     read = np.concatenate(list(read_in_order(dataset.train, 5)))
     np.testing.assert_array_equal(read, dataset.train.first(len(dataset.train)))
@@ -196,7 +199,7 @@ def test_images_of_other_sizes_are_resized(tmp_path: Path) -> None:
     write_images(tmp_path, "png", "RGB")
     dataset = ImageFolder(path=str(tmp_path), batch_size=4, image_size=[7, 9]).load()
     (batch,) = batches_of(dataset, count=1)
-    (indices,) = make_plan(dataset).indices(0, 1)
+    (indices,) = make_timeline(dataset).indices(0, 1)
     np.testing.assert_array_equal(batch.inputs, dataset.train.read(indices))
     assert batch.inputs.shape == (4, 7, 9, 3)
 
@@ -236,7 +239,7 @@ def test_reading_ahead_takes_half_of_the_cores_that_the_process_was_given(
     monkeypatch.setattr(
         tf.config.threading, "get_inter_op_parallelism_threads", lambda: of_operations
     )
-    monkeypatch.setattr("expt.train.input.feed.usable_cores", lambda: 12)
+    monkeypatch.setattr("expt.train.input.pipeline.usable_cores", lambda: 12)
     options: list[Any] = []
 
     def with_options(self: tf.data.Dataset, given: tf.data.Options) -> tf.data.Dataset:
@@ -244,5 +247,5 @@ def test_reading_ahead_takes_half_of_the_cores_that_the_process_was_given(
         return self
 
     monkeypatch.setattr(tf.data.Dataset, "with_options", with_options)
-    make_feed(make_plan(DATA), streamed(DATA))
+    make_pipeline(make_timeline(DATA), streamed(DATA))
     assert [each.threading.private_threadpool_size for each in options] == [expected]

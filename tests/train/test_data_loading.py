@@ -1,15 +1,12 @@
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 
-from expt.config.cadence import Cadence
 from expt.config.compose import Job, compose_jobs
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
-from expt.train.assembly import DataLoader, Sinks, make_params, make_plan
+from expt.train.data_loading import DataLoader
 
 
 def compose_one(*overrides: str) -> Job:
@@ -28,29 +25,6 @@ def load() -> DataLoader:
 @pytest.fixture(scope="module")
 def digits(load: DataLoader) -> Dataset:
     return load(compose_one())
-
-
-@pytest.mark.parametrize(
-    ("overrides", "total_steps"),
-    [
-        ((), 30 * 19),
-        (("loop.epochs=2",), 2 * 19),
-        (("loop.steps=7",), 7),
-        (("loop.steps=7", "loop.epochs=2"), 7),
-        (("loop.steps=1000", "loop.epochs=2"), 1000),
-    ],
-)
-def test_steps_win_over_epochs(
-    digits: Dataset, overrides: tuple[str, ...], total_steps: int
-) -> None:
-    plan = make_plan(compose_one(*overrides), digits)
-    assert (plan.total_steps, plan.steps_per_epoch) == (total_steps, 19)
-
-
-def test_a_plan_has_the_configs_seed_cadences_and_sizes(digits: Dataset) -> None:
-    plan = make_plan(compose_one("seed=7", "loop.eval_every=20", "loop.image_every=null"), digits)
-    assert (plan.seed, plan.num_examples, plan.batch_size) == (7, 1257, 64)
-    assert (plan.eval_every, plan.image_every) == (Cadence(20), Cadence(None))
 
 
 class TestDataLoader:
@@ -147,34 +121,3 @@ class TestDataLoader:
         monkeypatch.setattr("expt.parts.data.bundled.Diabetes.load", lambda _: spoilt)
         with pytest.raises(UserError, match=r"those of the test split .* go from -0\.5 to"):
             DataLoader()(job)
-
-
-class TestSinks:
-    @pytest.fixture
-    def sinks(self) -> Iterator[Sinks]:
-        sinks = Sinks()
-        yield sinks
-        sinks.stop()
-
-    def test_they_are_made_once(self, sinks: Sinks) -> None:
-        first = sinks(compose_one("recorder=[tensorboard]"))
-        again = sinks(compose_one("recorder=[tensorboard]", "seed=3"))
-        assert len(first) == 2
-        assert all(one is other for one, other in zip(first, again, strict=True))
-
-    def test_images_are_always_kept(self, sinks: Sinks) -> None:
-        assert len(sinks(compose_one("recorder=[]"))) == 1
-
-    def test_a_refused_argument_is_named(self, sinks: Sinks) -> None:
-        job = compose_one("recorder=[tensorboard]", "+recorder.tensorboard.folder=x")
-        with pytest.raises(UserError, match=r"recorder\.tensorboard\.folder"):
-            sinks(job)
-
-
-def test_params_are_the_choices_and_every_value() -> None:
-    params: dict[str, Any] = make_params(compose_one("act=tanh", "model.units=[3,4]"))
-    assert params["act"] == "tanh"
-    assert params["act.activation"] == "tanh"
-    assert params["model.units"] == [3, 4]
-    assert params["seed"] == 0
-    assert not any(key.rpartition(".")[2].startswith("_") for key in params)

@@ -16,15 +16,17 @@ from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.scale import Scale
 from expt.parts.models import dense
-from expt.train.assembly import DataLoader
 from expt.train.backend import start_tensorflow
-from expt.train.building import Parts, _Activation, make_objective, make_parts, make_saved_evaluate
-from expt.train.evaluate import make_evaluate
+from expt.train.data_loading import DataLoader
+from expt.train.evaluation import make_evaluate
+from expt.train.inference import make_saved_evaluate
 from expt.train.input.batch import Batch
-from expt.train.input.feed import first_batch
+from expt.train.input.pipeline import first_batch
 from expt.train.learners.adversarial import Adversarial
 from expt.train.learners.supervised import Reconstruction, Supervised
-from expt.train.objective import Objective
+from expt.train.model import _Activation
+from expt.train.objective import Objective, make_objective
+from expt.train.program import Program, make_program
 
 LINEAR = ("data=linear", "loss=mse", "model=linear")
 GAN = ("model=gan", "loss=binary_crossentropy")
@@ -64,8 +66,8 @@ INPUT_SCALE = Scale.fit(table().train.inputs)  # type: ignore[arg-type]
 TARGET_SCALE = Scale.fit(table().train.targets)
 
 
-def parts_of(*overrides: str, dataset: Dataset, total_steps: int = 10) -> Parts:
-    return make_parts(compose_one(*overrides), dataset, total_steps)
+def program_of(*overrides: str, dataset: Dataset, total_steps: int = 10) -> Program:
+    return make_program(compose_one(*overrides, f"loop.steps={total_steps}"), dataset)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_parts_fit_the_data(
 ) -> None:
     job = compose_one(*overrides)
     dataset = load(job)
-    learner = make_parts(job, dataset, total_steps=10).learner
+    learner = make_program(job, dataset).learner
     assert list(learner.reported) == ["loss", *metrics]
     assert sum(np.size(v) for v in learner.model.trainable_variables) == parameters
     assert learner.optimizers[0].built
@@ -106,7 +108,7 @@ def test_parts_fit_the_data(
 def test_the_model_says_what_kind_of_training_it_needs(
     digits: Dataset, overrides: tuple[str, ...], kind: type, networks: int
 ) -> None:
-    learner = parts_of(*overrides, dataset=digits).learner
+    learner = program_of(*overrides, dataset=digits).learner
     assert type(learner) is kind
     assert len(learner.networks) == len(learner.optimizers) == networks
     assert len({id(optimizer) for optimizer in learner.optimizers}) == networks
@@ -115,7 +117,7 @@ def test_the_model_says_what_kind_of_training_it_needs(
 
 def test_the_schedule_sets_the_optimizers_learning_rate(digits: Dataset) -> None:
     overrides = ("schedule=cosine", "optimizer=sgd", "optimizer.learning_rate=0.5")
-    (optimizer,) = parts_of(*overrides, dataset=digits, total_steps=2).learner.optimizers
+    (optimizer,) = program_of(*overrides, dataset=digits, total_steps=2).learner.optimizers
     assert rates(optimizer, 3) == pytest.approx([0.5, 0.25, 0.0])
 
 
@@ -129,10 +131,10 @@ def rates(optimizer: Any, count: int) -> list[float]:
 
 def test_a_schedule_lasts_the_whole_run_with_accumulation_too(digits: Dataset) -> None:
     overrides = ["schedule=cosine", "optimizer=sgd", "optimizer.learning_rate=0.5"]
-    plain = parts_of(*overrides, dataset=digits, total_steps=12).learner.optimizers[0]
+    plain = program_of(*overrides, dataset=digits, total_steps=12).learner.optimizers[0]
     expected = rates(plain, 12)
     overrides.append("optimizer.gradient_accumulation_steps=3")
-    learner = parts_of(*overrides, dataset=digits, total_steps=12).learner
+    learner = program_of(*overrides, dataset=digits, total_steps=12).learner
     found = [float(learner.step(first_batch(digits, 3))["learning_rate"]) for _ in range(12)]
     assert found == pytest.approx(expected)
 
@@ -141,12 +143,12 @@ def test_a_schedule_lasts_the_whole_run_with_accumulation_too(digits: Dataset) -
 def test_a_loss_is_scaled_where_it_could_underflow(
     digits: Dataset, precision: str, scales: bool
 ) -> None:
-    (optimizer,) = parts_of(f"loop.precision={precision}", dataset=digits).learner.optimizers
+    (optimizer,) = program_of(f"loop.precision={precision}", dataset=digits).learner.optimizers
     assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer) is scales
 
 
 def test_the_activation_is_made_for_each_layer(digits: Dataset) -> None:
-    model = parts_of("act=leaky_relu", "model=cnn", dataset=digits).learner.model
+    model = program_of("act=leaky_relu", "model=cnn", dataset=digits).learner.model
     made = [layer for layer in model.layers if type(layer).__name__ == "LeakyReLU"]
     assert len(made) == 3
 
@@ -164,7 +166,7 @@ def test_the_activation_is_made_for_each_layer(digits: Dataset) -> None:
 def test_the_activation_chooses_the_initial_weights(
     digits: Dataset, act: str, initializer: str, model: str
 ) -> None:
-    network = parts_of(f"act={act}", f"model={model}", dataset=digits).learner.model
+    network = program_of(f"act={act}", f"model={model}", dataset=digits).learner.model
     hidden = [layer for layer in network.layers if hasattr(layer, "kernel")][:-1]
     assert {type(layer.kernel_initializer).__name__ for layer in hidden} == {initializer}
 
@@ -192,14 +194,14 @@ def test_a_declared_initializer_is_made_anew_for_each_layer() -> None:
 def test_the_watched_metric_has_its_direction(
     digits: Dataset, overrides: tuple[str, ...], watch: tuple[str, bool]
 ) -> None:
-    parts = parts_of(*overrides, dataset=digits)
-    assert (parts.watch.metric, parts.watch.larger_is_better) == watch
+    parts = program_of(*overrides, dataset=digits)
+    assert (parts.monitor.metric, parts.monitor.larger_is_better) == watch
 
 
 def test_a_metric_that_the_learner_does_not_give_is_refused(digits: Dataset) -> None:
     """Which metrics those are is known only once the learner is made."""
     with pytest.raises(UserError, match=r"watch=val/accuracy.*Valid: val/discrim.*val/distance"):
-        parts_of(*GAN, "loop.watch=val/accuracy", dataset=digits)
+        program_of(*GAN, "loop.watch=val/accuracy", dataset=digits)
 
 
 @pytest.mark.parametrize(("schedule", "driven"), [("constant", 0), ("cosine", 0), ("plateau", 1)])
@@ -207,9 +209,9 @@ def test_schedules_that_validation_drives_are_told_of(
     digits: Dataset, schedule: str, driven: int
 ) -> None:
     parts = (
-        parts_of(f"schedule={schedule}", "schedule.patience=1", dataset=digits)
+        program_of(f"schedule={schedule}", "schedule.patience=1", dataset=digits)
         if driven
-        else (parts_of(f"schedule={schedule}", dataset=digits))
+        else (program_of(f"schedule={schedule}", dataset=digits))
     )
     assert len(parts.schedules) == driven
     for told in parts.schedules:
@@ -221,7 +223,7 @@ def test_schedules_that_validation_drives_are_told_of(
 
 
 def test_a_pair_shares_its_schedule(digits: Dataset) -> None:
-    parts = parts_of(*GAN, "schedule=plateau", "schedule.patience=1", dataset=digits)
+    parts = program_of(*GAN, "schedule=plateau", "schedule.patience=1", dataset=digits)
     for _ in range(2):
         parts.schedules[0].consider(1.0, larger_is_better=False)
     found = [float(optimizer.learning_rate) for optimizer in parts.learner.optimizers]
@@ -241,7 +243,7 @@ class TestStandardised:
         self, tmp_path: Path, input_scale: Scale | None, target_scale: Scale | None
     ) -> None:
         dataset = table(input_scale=input_scale, target_scale=target_scale)
-        model = parts_of("model=linear", "loss=mse", dataset=dataset).learner.model
+        model = program_of("model=linear", "loss=mse", dataset=dataset).learner.model
         w, b = (variable.numpy() for variable in model.trainable_variables)
         expected = dataset.train.first(40)
         if input_scale is not None:
@@ -256,7 +258,7 @@ class TestStandardised:
 
     def test_the_loss_is_of_standardised_values_and_metrics_of_raw_ones(self) -> None:
         job = compose_one("model=linear", "loss=mse", "data=diabetes")
-        learner = make_parts(job, self.DATASET, 10).learner
+        learner = make_program(job, self.DATASET).learner
         inputs, targets = self.DATASET.train.first(40), self.DATASET.train.targets
         error = learner.model(inputs).numpy() - targets
         expected = {
@@ -277,7 +279,7 @@ class TestStandardised:
     def test_a_loss_for_a_range_sees_raw_targets(self) -> None:
         """Their order of magnitude is what such a loss is about."""
         job = compose_one("model=linear", "loss=poisson", "data=diabetes")
-        learner = make_parts(job, self.DATASET, 10).learner
+        learner = make_program(job, self.DATASET).learner
         assert [layer.name for layer in learner.model.layers if "standard" in layer.name] == [
             "standardised"
         ]
@@ -293,7 +295,7 @@ class TestStandardised:
 
     def test_a_reconstruction_is_compared_on_the_inputs_scale(self) -> None:
         overrides = ("model=autoencoder", "model.units=[]", "model.latent=2", "loss=mse")
-        learner = parts_of(*overrides, dataset=self.DATASET).learner
+        learner = program_of(*overrides, dataset=self.DATASET).learner
         values, outputs = learner.make_evaluate(self.DATASET.validation, "graph")()
         inputs = self.DATASET.validation.first(40)
         np.testing.assert_allclose(outputs, learner.model(inputs).numpy(), rtol=1e-4)
@@ -306,7 +308,7 @@ class TestStandardised:
     def test_class_targets_have_no_scale(self, digits: Dataset) -> None:
         scale = Scale.fit(digits.train.inputs)  # type: ignore[arg-type]
         job, dataset = compose_one("loss=mse"), replace(digits, input_scale=scale)
-        model = make_parts(job, dataset, 10).learner.model
+        model = make_program(job, dataset).learner.model
         assert [layer.name for layer in model.layers if "standard" in layer.name] == [
             "standardised"
         ]
@@ -332,7 +334,7 @@ class TestStandardised:
         start_tensorflow(seed=0, precision=policy)
         try:
             overrides = (f"loop.precision={policy}", "loss=mse", "model.units=[8]")
-            learner = parts_of(*overrides, dataset=dataset).learner
+            learner = program_of(*overrides, dataset=dataset).learner
             learner.check(first_batch(dataset), dataset)
             before = learner.make_evaluate(split, "graph")()[0]["loss"]
             for _ in range(30):
@@ -365,7 +367,7 @@ def test_a_part_that_refuses_its_arguments_is_named(
     digits: Dataset, overrides: tuple[str, ...], told: str
 ) -> None:
     with pytest.raises(UserError, match=told):
-        parts_of(*overrides, dataset=digits)
+        program_of(*overrides, dataset=digits)
 
 
 @pytest.mark.parametrize(
@@ -548,13 +550,13 @@ class TestCustom:
 
     def test_a_model_of_ones_own_is_made(self, digits: Dataset) -> None:
         overrides = (*self.overrides("from_layers"), "+model.width=3", "act=tanh")
-        learner = parts_of(*overrides, dataset=digits).learner
+        learner = program_of(*overrides, dataset=digits).learner
         assert learner.model.count_params() == 64 * 3 + 3 + 3 * 10 + 10
         learner.check(first_batch(digits), digits)
 
     def test_what_is_no_model_is_named(self, digits: Dataset) -> None:
         with pytest.raises(UserError, match=r"users_models\.no_model returned list; expected a"):
-            parts_of(*self.overrides("no_model"), dataset=digits)
+            program_of(*self.overrides("no_model"), dataset=digits)
 
     @pytest.mark.parametrize(
         ("name", "found"),
@@ -609,18 +611,18 @@ class TestCustom:
     ) -> None:
         dataset = table(target_scale=scale)
         with pytest.raises(UserError, match=f"^model: .*{found}"):
-            parts_of(*self.overrides(name), "loss=mse", dataset=dataset)
+            program_of(*self.overrides(name), "loss=mse", dataset=dataset)
 
     @pytest.mark.parametrize("name", ["whole", "embedded", "integers"])
     def test_a_model_of_whole_numbers_trains_on_such(self, name: str) -> None:
         inputs = RANDOM.integers(0, 7, (40, 3)).astype(np.float32)
         split = Split(inputs, table().train.targets)
         dataset = Dataset("toy", "regression", split, split, split, batch_size=8)
-        learner = parts_of(*self.overrides(name), "loss=mse", dataset=dataset).learner
+        learner = program_of(*self.overrides(name), "loss=mse", dataset=dataset).learner
         learner.check(first_batch(dataset), dataset)
         standardized = replace(dataset, input_scale=Scale.fit(inputs))
         with pytest.raises(UserError, match=r"is standardised before.*data\.standardize=false"):
-            parts_of(*self.overrides(name), "loss=mse", dataset=standardized)
+            program_of(*self.overrides(name), "loss=mse", dataset=standardized)
 
     @pytest.mark.parametrize("name", ["unbuilt", "subclassed"])
     @pytest.mark.parametrize("scale", [None, INPUT_SCALE])
@@ -630,7 +632,7 @@ class TestCustom:
         """It must not run to the end with the weights it began with."""
         dataset = table(input_scale=scale)
         try:
-            learner = parts_of(*self.overrides(name), "loss=mse", dataset=dataset).learner
+            learner = program_of(*self.overrides(name), "loss=mse", dataset=dataset).learner
             learner.check(first_batch(dataset), dataset)
         except UserError as error:
             assert str(error).startswith("model: ")  # noqa: PT017
@@ -644,7 +646,7 @@ class TestCustom:
 def test_an_objectives_parts_are_used_as_they_are(digits: Dataset) -> None:
     """What evaluates is the very objective of the config."""
     job = compose_one("model.units=[]")
-    learner, objective = make_parts(job, digits, 10).learner, make_objective(job, digits)
+    learner, objective = make_program(job, digits).learner, make_objective(job, digits)
     assert isinstance(objective, Objective)
     direct = make_evaluate(learner.model, objective, digits.validation, "eager")()[0]
     assert learner.make_evaluate(digits.validation, "eager")()[0] == direct
@@ -664,7 +666,7 @@ def test_a_model_that_nothing_can_train_is_refused(
     monkeypatch.setattr(dense, "linear", frozen)
     monkeypatch.setattr(frozen, "__module__", dense.__name__)
     with pytest.raises(UserError, match=r"model: it has no trainable variables.*trainable=True"):
-        parts_of("model=linear", dataset=digits)
+        program_of("model=linear", dataset=digits)
 
 
 def test_the_positive_class_is_named() -> None:

@@ -9,9 +9,9 @@ from expt.config.compose import compose_jobs
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.runs.run import Earlier
-from expt.train.assembly import DataLoader
 from expt.train.checkpoint import Checkpoint, write_checkpoint
-from expt.train.extension import check_extension
+from expt.train.data_loading import DataLoader
+from expt.train.resume.checks import check_extension
 
 STEPS = 19  # of an epoch
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from expt.parts.data.dataset import Split
 from expt.train.block import compiled
 from expt.train.input.batch import mean_loss
-from expt.train.input.feed import is_streamed, read_in_order
+from expt.train.input.pipeline import is_streamed, read_in_order
 from expt.train.objective import Objective, measure, output_type, outputs_of, penalty_of
 
 _MOST_EXAMPLES, _MOST_NUMBERS = 512, 2**21  # of inputs at once: a few megabytes

@@ -1,4 +1,4 @@
-"""From a job's config to its data, its plan and its recorders; without TensorFlow."""
+"""Loading the data of jobs, and checking that it fits them; without TensorFlow."""
 
 import inspect
 import json
@@ -6,11 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from expt.config.cadence import Cadence
 from expt.config.checks import (
     TARGETS_KEY,
     batches_per_step,
@@ -20,7 +19,6 @@ from expt.config.checks import (
     task_of,
 )
 from expt.config.compose import Job
-from expt.config.hashes import flatten
 from expt.config.instantiate import ACCUMULATION_KEY, call, part
 from expt.config.sources import code_of
 from expt.errors import UserError, hint
@@ -28,18 +26,8 @@ from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.duplicates import shared_note
 from expt.parts.data.resolution import check_resolution
 from expt.parts.data.source import Source, Unsplit
-from expt.record.console import ConsoleRecorder, Expected, ShownWhileClosing
-from expt.record.journal import Journal
-from expt.record.phases import Phases
-from expt.record.process import SeparateProcess
-from expt.record.recorder import Background, Fanout, Recorder
-from expt.record.repeated import NotTwice
 from expt.train.backend import reserve_threads
 from expt.train.class_weights import class_weights
-from expt.train.plan import Plan
-
-if TYPE_CHECKING:
-    from expt.train.watch import Watch  # imports Keras
 
 _SENT = 2**26  # bytes of a data set that other processes are sent
 
@@ -226,138 +214,3 @@ def _check_resolution(job: Job, dataset: Dataset) -> None:
         check_resolution(dataset, "inputs")
     if task == "regression" and (dataset.target_scale is None or TARGETS_KEY in job.config["loss"]):
         check_resolution(dataset, "targets")
-
-
-def make_plan(job: Job, dataset: Dataset) -> Plan:
-    """Returns how long the job trains and when it evaluates and draws."""
-    loop = job.config["loop"]
-    num_batches = batches_per_step(job.config)
-    steps_per_epoch = dataset.steps_per_epoch // num_batches
-    return Plan(
-        seed=job.config["seed"],
-        total_steps=loop["steps"] or loop["epochs"] * steps_per_epoch,
-        steps_per_epoch=steps_per_epoch,
-        num_examples=len(dataset.train),
-        batch_size=num_batches * dataset.batch_size,
-        eval_every=Cadence.parse(loop["eval_every"]),
-        image_every=Cadence.parse(loop["image_every"]),
-        save_every=Cadence.parse(loop["save_every"]),
-    )
-
-
-_MLFLOW = "expt.record.mlflow.MLflowRecorder"
-_IMAGES = {"_target_": "expt.record.images.ImageRecorder"}
-
-
-class Sinks:
-    """The sinks that configs name, made once and used for run after run.
-
-    Making them early lets those that live in processes of their own start while TensorFlow does.
-    """
-
-    def __init__(self, *, with_mlflow: bool = True) -> None:
-        """Makes none yet.
-
-        Args:
-            with_mlflow: Whether to make MLflow's, too; a sweep has one for all of its workers.
-        """
-        self._with_mlflow = with_mlflow
-        self._made: dict[str, Background] = {}
-        self._processes: list[SeparateProcess] = []
-
-    def __call__(self, job: Job) -> list[Recorder]:
-        """Returns the sinks of a job.
-
-        Raises:
-            UserError: A recorder refuses its arguments.
-        """
-        nodes = {**job.config["recorder"], "images": _IMAGES}
-        return [
-            self._sink(name, node)
-            for name, node in nodes.items()
-            if self._with_mlflow or not is_mlflow(node)
-        ]
-
-    def _sink(self, name: str, node: Mapping[str, Any]) -> Background:
-        key = json.dumps(node, sort_keys=True)
-        if key not in self._made:
-            sink = call(part(node, f"recorder.{name}"), f"recorder.{name}")
-            if isinstance(sink, SeparateProcess):
-                self._processes.append(sink)
-            self._made[key] = Background(name, sink)
-        return self._made[key]
-
-    def stop(self) -> None:
-        """Ends their threads and processes."""
-        for sink in self._made.values():
-            sink.stop()
-        for process in self._processes:
-            process.stop()
-
-
-def is_mlflow(node: Mapping[str, Any]) -> bool:
-    """Whether a recorder is MLflow's."""
-    return bool(node["_target_"] == _MLFLOW)
-
-
-def make_recorder(
-    sinks: Sequence[Recorder],
-    phases: Phases,
-    expected: Expected,
-    first_step: int,
-) -> Recorder:
-    """Returns the journal, the console and the sinks as one.
-
-    Args:
-        sinks: Where to record, beside the journal.
-        phases: Show that a sink is being completed; progress is shown on their console.
-        expected: Describes what the console shows progress of.
-        first_step: The step from which training continues; 0 for a new run.
-    """
-    shown = [ShownWhileClosing(sink, _title(sink), phases) for sink in sinks]
-    journal = NotTwice(Fanout([Journal(), *shown]), first_step)
-    return Fanout([journal, ConsoleRecorder(phases.console, expected)])
-
-
-def expected_length(
-    job: Job, dataset: Dataset, plan: Plan, watch: "Watch", best: float | None
-) -> Expected:
-    """Returns what the console shows progress of.
-
-    Args:
-        job: The job.
-        dataset: Its data.
-        plan: How long it trains.
-        watch: The metric that chooses the best model.
-        best: The best value of it before a continued run.
-    """
-    shown = ["loss", *metrics_for(job, task_of(job, dataset.task))][:2]
-    shown.append(watch.metric.removeprefix("val/"))
-    every = plan.eval_every.next_due(0, plan.steps_per_epoch)
-    return Expected(
-        steps=plan.total_steps,
-        epochs=plan.epoch_of(plan.total_steps),
-        evaluations=math.ceil(plan.total_steps / every),
-        metrics=list(dict.fromkeys(shown)),
-        monitor=watch.metric,
-        gain=watch.gain,
-        best=best,
-    )
-
-
-def _title(sink: Recorder) -> str:
-    name = sink.name if isinstance(sink, Background) else type(sink).__name__
-    return {"mlflow": "MLflow", "tensorboard": "TensorBoard"}.get(name, name)
-
-
-def make_params(job: Job) -> dict[str, Any]:
-    """Returns what a person would compare of a config: each group's option, and the values.
-
-    Targets, sinks and paths are left out; they are in the frozen config, which is recorded whole.
-    """
-    values = {
-        key: value
-        for key, value in flatten(job.config).items()
-        if not key.endswith("_target_") and key not in ("name", "output_dir")
-    }
-    return {**job.choices, **values}

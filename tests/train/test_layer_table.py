@@ -10,7 +10,7 @@ from expt.parts.models.adversarial import gan
 from expt.parts.models.convolutional import cnn
 from expt.parts.models.dense import mlp
 from expt.parts.models.standardization import standardized
-from expt.train.summary import layer_table
+from expt.train.layer_table import layer_table
 
 SCALE = Scale(np.zeros(4, np.float32), np.ones(4, np.float32))
 

@@ -15,11 +15,11 @@ from expt.parts.data.image_files import ImageFiles
 from expt.runs.cores import usable_cores
 from expt.train.input.augment import augmented
 from expt.train.input.batch import Batch
-from expt.train.plan import Plan
+from expt.train.timeline import Timeline
 
 
 @dataclass(frozen=True)
-class Feed:
+class InputPipeline:
     """Where training batches come from.
 
     Attributes:
@@ -38,18 +38,18 @@ class Feed:
     failures: Sequence[Exception] = ()
 
 
-def make_feed(plan: Plan, dataset: Dataset, first_step: int = 0) -> Feed:
+def make_pipeline(timeline: Timeline, dataset: Dataset, first_step: int = 0) -> InputPipeline:
     """Returns the feed of a data set's train split.
 
     Args:
-        plan: Which examples each step sees.
+        timeline: Which examples each step sees.
         dataset: In memory, then batches are gathered on the device; or streamed.
         first_step: The first step that will be asked for, counted from 0.
     """
     split = dataset.train
     failures: list[Exception] = []
     if is_streamed(split):
-        inputs_of = _streamed(plan, split, first_step, failures)
+        inputs_of = _streamed(timeline, split, first_step, failures)
     else:
         inputs_of = _gathered(split)
     targets = tf.constant(split.targets)
@@ -59,15 +59,15 @@ def make_feed(plan: Plan, dataset: Dataset, first_step: int = 0) -> Feed:
 
     def batch_of(indices: tf.Tensor, step: tf.Tensor) -> Batch:
         batch = Batch(
-            tf.ensure_shape(inputs_of(indices), (plan.batch_size, *dataset.input_shape)),
+            tf.ensure_shape(inputs_of(indices), (timeline.batch_size, *dataset.input_shape)),
             tf.gather(targets, indices),
             None if weights is None else tf.gather(weights, indices),
         )
-        return augmented(batch, dataset.augmentation, plan.seed, step, fill)
+        return augmented(batch, dataset.augmentation, timeline.seed, step, fill)
 
     reads_ahead = is_streamed(split)
     fits_xla = not reads_ahead and dataset.augmentation == Augmentation()
-    return Feed(batch_of, reads_ahead, fits_xla, failures)
+    return InputPipeline(batch_of, reads_ahead, fits_xla, failures)
 
 
 def first_batch(dataset: Dataset, num_parts: int = 1) -> Batch:
@@ -107,16 +107,16 @@ def _gathered(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def _streamed(
-    plan: Plan, split: Split, first_step: int, failures: list[Exception]
+    timeline: Timeline, split: Split, first_step: int, failures: list[Exception]
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     def indices_of(step: tf.Tensor) -> tf.Tensor:
         # Stateless, or tf.data would read one batch at a time for the sake of determinism.
         indices = tf.numpy_function(
-            lambda number: plan.indices(int(number), 1)[0], [step], tf.int32, stateful=False
+            lambda number: timeline.indices(int(number), 1)[0], [step], tf.int32, stateful=False
         )
-        return tf.ensure_shape(indices, (plan.batch_size,))
+        return tf.ensure_shape(indices, (timeline.batch_size,))
 
-    steps = tf.data.Dataset.range(first_step, plan.total_steps)
+    steps = tf.data.Dataset.range(first_step, timeline.total_steps)
     batches = iter(_reading(steps.map(indices_of), split, failures))
     return lambda _indices: next(batches)
 

@@ -11,9 +11,8 @@ from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.journal import FILE_NAME, read_journal
 from expt.runs.run import Earlier, Status
-from expt.train.assembly import make_plan
 from expt.train.checkpoint import DamagedError, checkpoint_files, read_checkpoint
-from expt.train.plan import Plan
+from expt.train.timeline import Timeline, make_timeline
 
 CHECKPOINTS = "checkpoints"
 STOPPING = frozenset(("loop.patience", "loop.time_limit"))
@@ -35,18 +34,18 @@ def check_extension(job: Job, dataset: Dataset, directory: Path, earlier: Earlie
     if not earlier.changes:
         return
     check_horizon(job, dataset, earlier)
-    plan, (step, reason) = make_plan(job, dataset), _done(directory, earlier.record)
-    check_length(plan, step, reason, earlier)
+    timeline, (step, reason) = make_timeline(job, dataset), _done(directory, earlier.record)
+    check_length(timeline, step, reason, earlier)
     is_finished = earlier.record["status"] == Status.FINISHED
-    if is_finished and plan.total_steps <= step:
-        raise UserError(_too_short(plan, step, earlier, job.config["loop"]["steps"]))
+    if is_finished and timeline.total_steps <= step:
+        raise UserError(_too_short(timeline, step, earlier, job.config["loop"]["steps"]))
 
 
-def check_length(plan: Plan, step: int, reason: str | None, earlier: Earlier) -> None:
+def check_length(timeline: Timeline, step: int, reason: str | None, earlier: Earlier) -> None:
     """Checks that a run's length and its reason to stop early leave room for what is done.
 
     Args:
-        plan: Of the run as it is continued.
+        timeline: Of the run as it is continued.
         step: The last step that is done.
         reason: Why training ended before its plan did; None if it did not.
         earlier: What the run was until now.
@@ -59,8 +58,8 @@ def check_length(plan: Plan, step: int, reason: str | None, earlier: Earlier) ->
             f"{_given(earlier)}the run has stopped early: {reason}. Change that too: "
             "loop.patience=null or loop.time_limit=null."
         )
-    if plan.total_steps < step:
-        raise UserError(_too_short(plan, step, earlier, earlier.changes.get("loop.steps")))
+    if timeline.total_steps < step:
+        raise UserError(_too_short(timeline, step, earlier, earlier.changes.get("loop.steps")))
 
 
 def check_horizon(job: Job, dataset: Dataset, earlier: Earlier) -> None:
@@ -83,7 +82,7 @@ def check_horizon(job: Job, dataset: Dataset, earlier: Earlier) -> None:
 def lengths(job: Job, dataset: Dataset, earlier: Earlier) -> tuple[int, int]:
     """Returns over how many steps the schedule of a resumed run went until now, and will go."""
     former, now = (
-        each.config["schedule"].get(HORIZON_KEY) or make_plan(each, dataset).total_steps
+        each.config["schedule"].get(HORIZON_KEY) or make_timeline(each, dataset).total_steps
         for each in (with_values(job, earlier.previous), job)
     )
     return former, now
@@ -123,8 +122,8 @@ def _given(earlier: Earlier) -> str:
     return f"{' '.join(shown)}: " if shown else ""
 
 
-def _too_short(plan: Plan, step: int, earlier: Earlier, steps: int | None) -> str:
-    one = plan.steps_per_epoch
+def _too_short(timeline: Timeline, step: int, earlier: Earlier, steps: int | None) -> str:
+    one = timeline.steps_per_epoch
     by_epochs = f"loop.epochs={step // one + 1}"
     if steps is not None and "loop.epochs" in earlier.changes:
         by_epochs = f"loop.steps=null {by_epochs}, since loop.steps={steps} wins over loop.epochs,"

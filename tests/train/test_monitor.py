@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from expt.train.watch import Best, Stopping, Watch
+from expt.train.monitor import BestWeights, EarlyStopping, Monitor
 
-LOSS, ACCURACY = Watch("val/loss"), Watch("val/accuracy", larger_is_better=True)
+LOSS, ACCURACY = Monitor("val/loss"), Monitor("val/accuracy", larger_is_better=True)
 
 
 def make_model() -> Any:
@@ -22,7 +22,7 @@ def fill(model: Any, value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("watch", "value", "over", "gain"),
+    ("monitor", "value", "over", "gain"),
     [
         (LOSS, 1.0, 3.0, 2.0),
         (LOSS, 3.0, 1.0, -2.0),
@@ -32,8 +32,8 @@ def fill(model: Any, value: float) -> None:
         (LOSS, -5.0, None, math.inf),
         (ACCURACY, 0.0, None, math.inf),
         *(
-            (watch, bad, None, -math.inf)
-            for watch in (LOSS, ACCURACY)
+            (monitor, bad, None, -math.inf)
+            for monitor in (LOSS, ACCURACY)
             for bad in (math.nan, math.inf)
         ),
         (LOSS, -math.inf, 1.0, -math.inf),
@@ -41,9 +41,9 @@ def fill(model: Any, value: float) -> None:
     ],
 )
 def test_a_gain_has_the_metrics_direction(
-    watch: Watch, value: float, over: float | None, gain: float
+    monitor: Monitor, value: float, over: float | None, gain: float
 ) -> None:
-    assert watch.gain(value, over) == gain
+    assert monitor.gain(value, over) == gain
 
 
 @pytest.mark.parametrize(
@@ -58,46 +58,46 @@ def test_a_gain_has_the_metrics_direction(
         ([-1.0, 0.0, -2.0], 3),
     ],
 )
-@pytest.mark.parametrize("watch", [LOSS, ACCURACY])
+@pytest.mark.parametrize("monitor", [LOSS, ACCURACY])
 def test_it_keeps_the_weights_of_the_best_evaluation(
-    watch: Watch, losses: list[float], best_step: int
+    monitor: Monitor, losses: list[float], best_step: int
 ) -> None:
-    values = [-loss if watch.larger_is_better else loss for loss in losses]
+    values = [-loss if monitor.larger_is_better else loss for loss in losses]
     networks = [make_model(), make_model()]
-    best = Best(networks, watch)
+    best = BestWeights(networks, monitor)
     for step, value in enumerate(values, start=1):
         for sign, network in zip((1, -1), networks, strict=True):
             fill(network, sign * step)
-        best.consider(step, {watch.metric: value, "val/mae": 10.0 * step})
+        best.consider(step, {monitor.metric: value, "val/mae": 10.0 * step})
     for network in networks:
         fill(network, 99)
     best.restore()
     assert best.step == best_step
-    assert best.values == {watch.metric: values[best_step - 1], "val/mae": 10.0 * best_step}
+    assert best.values == {monitor.metric: values[best_step - 1], "val/mae": 10.0 * best_step}
     for sign, network in zip((1, -1), networks, strict=True):
         assert all((weights == sign * best_step).all() for weights in network.get_weights())
 
 
 @pytest.mark.parametrize("loss", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("watch", [LOSS, ACCURACY])
-def test_a_value_that_is_not_finite_is_never_best(watch: Watch, loss: float) -> None:
-    best = Best([make_model()], watch)
-    best.consider(1, {watch.metric: loss})
+@pytest.mark.parametrize("monitor", [LOSS, ACCURACY])
+def test_a_value_that_is_not_finite_is_never_best(monitor: Monitor, loss: float) -> None:
+    best = BestWeights([make_model()], monitor)
+    best.consider(1, {monitor.metric: loss})
     assert best.step is None
     assert best.values == {}
 
 
 def test_it_is_not_changed_by_what_comes_after() -> None:
-    best, values = Best([make_model()], LOSS), {"val/loss": 1.0}
+    best, values = BestWeights([make_model()], LOSS), {"val/loss": 1.0}
     best.consider(1, values)
     values["val/loss"] = 0.0
     assert best.values == {"val/loss": 1.0}
 
 
-def stops_at(stopping: Stopping, values: Sequence[float]) -> int | None:
+def stops_at(stopping: EarlyStopping, values: Sequence[float]) -> int | None:
     """Which evaluation ends the run, counted from 1."""
     for number, value in enumerate(values, start=1):
-        if stopping.after_evaluation({stopping.watch.metric: value, "val/other": -number}):
+        if stopping.after_evaluation({stopping.monitor.metric: value, "val/other": -number}):
             return number
     return None
 
@@ -115,58 +115,58 @@ def stops_at(stopping: Stopping, values: Sequence[float]) -> int | None:
         (2, [np.nan, 3, np.nan, 2, np.inf, -np.inf], 6),
     ],
 )
-@pytest.mark.parametrize("watch", [LOSS, ACCURACY])
+@pytest.mark.parametrize("monitor", [LOSS, ACCURACY])
 def test_patience_ends_it(
-    watch: Watch, patience: int | None, losses: list[float], end: int | None
+    monitor: Monitor, patience: int | None, losses: list[float], end: int | None
 ) -> None:
-    values = [-loss if watch.larger_is_better else loss for loss in losses]
-    assert stops_at(Stopping(watch, patience=patience), values) == end
+    values = [-loss if monitor.larger_is_better else loss for loss in losses]
+    assert stops_at(EarlyStopping(monitor, patience=patience), values) == end
 
 
 def test_an_improvement_must_exceed_min_change() -> None:
     """And is over the best that counted, so that many small ones do count in the end."""
-    stopping = Stopping(LOSS, patience=3, min_change=0.5)
+    stopping = EarlyStopping(LOSS, patience=3, min_change=0.5)
     assert stops_at(stopping, [4, 3.75, 3.5, 3.25, 3, 2.75]) is None
-    assert stops_at(Stopping(LOSS, patience=3, min_change=0.5), [4, 3.75, 3.5, 3.5]) == 4
+    assert stops_at(EarlyStopping(LOSS, patience=3, min_change=0.5), [4, 3.75, 3.5, 3.5]) == 4
 
 
 def test_the_reason_is_told() -> None:
-    stopping = Stopping(ACCURACY, patience=1)
+    stopping = EarlyStopping(ACCURACY, patience=1)
     stopping.after_evaluation({"val/accuracy": 0.5})
     reason = stopping.after_evaluation({"val/accuracy": 0.5})
     assert reason == "val/accuracy has not improved for 1 evaluations"
 
 
 def test_a_training_loss_below_the_target_ends_it() -> None:
-    stopping = Stopping(LOSS, target_loss=0.5)
+    stopping = EarlyStopping(LOSS, target_loss=0.5)
     assert stopping.lowest_loss == math.inf
     assert stopping.after_block([3.0, 0.75]) is None
     assert stopping.after_block([2.0, 0.5]) is None
     assert stopping.lowest_loss == 0.5
     assert stopping.after_block([0.25, 2.0]) == "train/loss fell below 0.5"
     assert stopping.lowest_loss == 0.25
-    assert Stopping(LOSS).after_block([0.0]) is None
+    assert EarlyStopping(LOSS).after_block([0.0]) is None
 
 
 def test_the_time_is_counted_from_its_making(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=time.monotonic())
-    stopping = Stopping(LOSS, seconds=90.0)
+    stopping = EarlyStopping(LOSS, seconds=90.0)
     monkeypatch.setattr(time, "monotonic", lambda: clock.now)
     assert stopping.after_block([1.0]) is None
     clock.now += 89.0
     assert stopping.after_block([1.0]) is None
     clock.now += 2.0
     assert stopping.after_block([1.0]) == "the time limit of 90 s was reached"
-    assert Stopping(LOSS).after_block([1.0]) is None
+    assert EarlyStopping(LOSS).after_block([1.0]) is None
 
 
 def test_the_best_is_brought_back_from_a_checkpoint() -> None:
     model = make_model()
-    best = Best([model], LOSS)
+    best = BestWeights([model], LOSS)
     fill(model, 3.0)
     best.consider(7, {"val/loss": 0.5})
     fill(model, 4.0)
-    copy = Best([model], LOSS)
+    copy = BestWeights([model], LOSS)
     copy.restore_seen(best.step, best.values, best.arrays())
     copy.consider(8, {"val/loss": 0.6})
     assert (copy.step, copy.values) == (7, {"val/loss": 0.5})
@@ -176,7 +176,7 @@ def test_the_best_is_brought_back_from_a_checkpoint() -> None:
 
 def test_before_the_first_evaluation_there_is_nothing_to_bring_back() -> None:
     model = make_model()
-    best = Best([model], LOSS)
+    best = BestWeights([model], LOSS)
     assert best.arrays() == {}
     best.restore_seen(None, {}, {})
     best.consider(1, {"val/loss": 9.0})
@@ -185,8 +185,8 @@ def test_before_the_first_evaluation_there_is_nothing_to_bring_back() -> None:
 
 def test_stopping_goes_on_counting_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr("expt.train.watch.time.monotonic", lambda: clock.now)
-    first = Stopping(LOSS, patience=3, seconds=60, _started=clock.now)
+    monkeypatch.setattr("expt.train.monitor.time.monotonic", lambda: clock.now)
+    first = EarlyStopping(LOSS, patience=3, seconds=60, _started=clock.now)
     first.after_block([5.0, 2.0])
     for loss in (1.0, 1.5):
         assert first.after_evaluation({"val/loss": loss}) is None
@@ -194,7 +194,7 @@ def test_stopping_goes_on_counting_where_it_was(monkeypatch: pytest.MonkeyPatch)
     seen = first.seen()
 
     clock.now = 5000.0
-    second = Stopping(LOSS, patience=3, seconds=60)
+    second = EarlyStopping(LOSS, patience=3, seconds=60)
     second.restore_seen(seen)
     assert second.lowest_loss == 2.0
     clock.now += 14

@@ -11,9 +11,9 @@ from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.journal import read_journal
 from expt.runs.run import Earlier
-from expt.train.assembly import DataLoader
 from expt.train.checkpoint import Checkpoint, CheckpointWriter
-from expt.train.continuing import last_checkpoint, rate_change
+from expt.train.data_loading import DataLoader
+from expt.train.resume.restore import last_checkpoint, rate_change
 from resume.interrupting import journal
 from resume.interrupting import train as train_run
 

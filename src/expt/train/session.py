@@ -18,9 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from expt.config.cadence import parse_seconds
-from expt.config.checks import task_of
 from expt.config.compose import Job
-from expt.config.outputs import model_outputs
 from expt.config.sources import check_imported, code_of
 from expt.errors import RunError, Terminated
 from expt.parts.data.dataset import Dataset
@@ -35,23 +33,25 @@ from expt.runs.recorded_data import check_unchanged
 from expt.runs.records import RunRecord
 from expt.runs.run import Earlier, Membership, Run, Status
 from expt.runs.secrets import redacted
-from expt.train.assembly import expected_length, make_plan, make_recorder
-from expt.train.backend import mistakes_told
+from expt.train.backend import as_user_errors
 from expt.train.block import RunBlock, make_run_block
-from expt.train.building import Parts, make_parts
 from expt.train.checkpoint import CheckpointWriter
-from expt.train.continuing import MakeWriter, checkpoints, last_checkpoint, let_go_on, rate_change
-from expt.train.description import new_run, resumed_run
-from expt.train.evaluate import Evaluate
-from expt.train.input.feed import Feed, first_batch, make_feed
-from expt.train.learners.learner import Learner
+from expt.train.evaluation import Evaluate
 from expt.train.loop import CAPACITY, Evaluation, train
-from expt.train.plan import Plan
+from expt.train.monitor import BestWeights, EarlyStopping
 from expt.train.profile import profiled
-from expt.train.saveable import check_saveable
+from expt.train.program import Program, make_program
+from expt.train.recorders import expected_length, make_recorder
+from expt.train.resume.restore import (
+    MakeWriter,
+    checkpoints,
+    clear_stop_reason,
+    last_checkpoint,
+    rate_change,
+)
+from expt.train.run_record import new_run, resumed_run
 from expt.train.signals import Interruption, deferred_signals
 from expt.train.state import Progress, State, averages_in_place, save_model, state_variables
-from expt.train.watch import Best, Stopping
 
 _log = logging.getLogger(__name__)
 _EXAMPLES_LOGGED = 5
@@ -95,30 +95,26 @@ def run_job(
         if earlier is not None:
             check_code(earlier, code, directory)
             check_unchanged(earlier.record["data"], dataset, os.path.relpath(directory))
-        plan, phases, checkpoint = make_plan(job, dataset), Phases(console), None
+        phases, checkpoint = Phases(console), None
         with phases("building the model"):
-            parts = make_parts(job, dataset, plan.total_steps)
+            program = make_program(job, dataset)
             if earlier is not None:
                 checkpoint = last_checkpoint(job, dataset, directory, earlier)
-            feed = make_feed(plan, dataset, checkpoint.step if checkpoint else 0)
             phases.begin("checking the model on one batch")
-            with mistakes_told("the first batch can't be trained on"):
-                batch = first_batch(dataset)
-                notes = parts.learner.check(batch, dataset) or ()
+            notes = program.check()
             for note in notes:
                 console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
-            check_saveable(parts.learner.model, job, batch.inputs)
             phases.begin("compiling the training step")
-            functions = _compile(job, plan, parts.learner, feed, dataset)
+            functions = _compile(program, checkpoint.step if checkpoint else 0)
             check_imported(code)
-        state, change = _make_state(job, parts), None
+        state, change = _make_state(program), None
         if checkpoint is not None and earlier is not None:
             state.restore(checkpoint)
-            let_go_on(state.progress, plan, earlier)
+            clear_stop_reason(state.progress, program.timeline, earlier)
             change = rate_change(job, dataset, earlier, state.progress.step)
         with _disk_errors_told(directory):
             if earlier is None:
-                run = new_run(job, dataset, directory, parts.learner, code, sweep)
+                run = new_run(job, dataset, directory, program.learner, code, sweep)
             else:
                 step = state.progress.step
                 run = resumed_run(job, dataset, directory, earlier, step, code, change)
@@ -127,25 +123,14 @@ def run_job(
         if change is not None:
             console.print(change, highlight=False, markup=False, soft_wrap=True)
             _log.info(change)
-        best = state.best.values.get(parts.watch.metric)
-        expected = expected_length(job, dataset, plan, parts.watch, best)
+        best = state.best.values.get(program.monitor.metric)
+        expected = expected_length(program, best)
         recorder = make_recorder(sinks, phases, expected, state.progress.step)
         code_hash = run.record["code"]["hash"]
         saving = checkpoints(job, dataset, directory, state, sinks, make_writer, code_hash)
         with deferred_signals() as interruption, _closing(run, recorder, sweep is None):
             recorder.open(run)
-            _train(
-                job,
-                plan,
-                parts,
-                functions,
-                dataset,
-                run,
-                recorder,
-                state,
-                saving,
-                interruption,
-            )
+            _train(program, functions, run, recorder, state, saving, interruption)
         return run.record
 
 
@@ -203,24 +188,32 @@ class _Functions:
     test: Evaluate
 
 
-def _compile(job: Job, plan: Plan, learner: Learner, feed: Feed, dataset: Dataset) -> _Functions:
-    mode, target = job.config["loop"]["compile"], job.config["loop"]["target_loss"]
-    with mistakes_told("the step can't be compiled"):
+def _compile(program: Program, first_step: int) -> _Functions:
+    loop, timeline = program.job.config["loop"], program.timeline
+    pipeline = program.make_pipeline(first_step)
+    with as_user_errors("the step can't be compiled"):
         return _Functions(
-            make_run_block(learner.step, feed, plan.batch_size, CAPACITY, mode, target),
-            learner.make_evaluate(dataset.validation, mode),
-            learner.make_evaluate(dataset.test, mode),
+            make_run_block(
+                program.learner.step,
+                pipeline,
+                timeline.batch_size,
+                CAPACITY,
+                loop["compile"],
+                loop["target_loss"],
+            ),
+            program.make_evaluate(program.dataset.validation),
+            program.make_evaluate(program.dataset.test),
         )
 
 
-def _make_state(job: Job, parts: Parts) -> State:
-    loop = job.config["loop"]
+def _make_state(program: Program) -> State:
+    loop = program.job.config["loop"]
     return State(
-        variables=state_variables(parts.learner, parts.schedules),
+        variables=state_variables(program.learner, program.schedules),
         progress=Progress(),
-        best=Best(parts.learner.networks, parts.watch),
-        stopping=Stopping(
-            parts.watch,
+        best=BestWeights(program.learner.networks, program.monitor),
+        stopping=EarlyStopping(
+            program.monitor,
             patience=loop["patience"],
             min_change=loop["min_change"],
             seconds=parse_seconds(loop["time_limit"]),
@@ -230,11 +223,8 @@ def _make_state(job: Job, parts: Parts) -> State:
 
 
 def _train(
-    job: Job,
-    plan: Plan,
-    parts: Parts,
+    program: Program,
     functions: _Functions,
-    dataset: Dataset,
     run: Run,
     recorder: Recorder,
     state: State,
@@ -242,17 +232,16 @@ def _train(
     interruption: Interruption,
 ) -> None:
     """Trains, keeps checkpoints and the best model whatever ends training, and tests it."""
-    learner, loop, best = parts.learner, job.config["loop"], state.best
+    learner, loop, best = program.learner, program.job.config["loop"], state.best
     evaluation = Evaluation(
         functions.evaluate,
         partial(averages_in_place, learner.networks, learner.optimizers),
-        parts.watch,
+        program.monitor,
         best,
-        parts.schedules,
+        program.schedules,
     )
-    task = task_of(job, dataset.task)
-    given = model_outputs(job.config["loss"], task)
-    draw = partial(draw_validation, dataset, task, given.kind)
+    given = program.outputs
+    draw = partial(draw_validation, program.dataset, program.task, given.kind)
     run_block = functions.run_block
     if loop["profile"] is not None:
         run_block = profiled(run_block, loop["profile"], run.directory / "train")
@@ -264,14 +253,14 @@ def _train(
             best.restore()
             save_model(with_link(learner.model, given.link), run.directory / MODEL_FILE)
             run.update(
-                best={"step": best.step, "watched": parts.watch.metric, **best.values},
+                best={"step": best.step, "watched": program.monitor.metric, **best.values},
                 model_outputs=asdict(given),
             )
 
     try:
         with saving as save:
             train(
-                plan,
+                program.timeline,
                 state.progress,
                 run_block,
                 evaluation,
@@ -290,8 +279,10 @@ def _train(
     keep_best()
     run.update(stopped=state.progress.reason)
     if best.step is None:
-        raise RunError(f"{parts.watch.metric} was not finite at any evaluation; no model is kept.")
-    _test(plan, functions, dataset, run, recorder, state.progress)
+        raise RunError(
+            f"{program.monitor.metric} was not finite at any evaluation; no model is kept."
+        )
+    _test(program, functions, run, recorder, state.progress)
     lowest = state.stopping.lowest_loss
     if loop["target_loss"] is not None and lowest >= loop["target_loss"]:
         raise RunError(
@@ -301,9 +292,8 @@ def _train(
 
 
 def _test(
-    plan: Plan,
+    program: Program,
     functions: _Functions,
-    dataset: Dataset,
     run: Run,
     recorder: Recorder,
     progress: Progress,
@@ -312,8 +302,8 @@ def _test(
     test, predictions = functions.test()
     scores = {f"test/{name}": value for name, value in test.items()}
     step = progress.step
-    recorder.write(Scalars.single(step, plan.epoch_of(step), scores))
-    examples = dataset.test.first(_EXAMPLES_LOGGED)
+    recorder.write(Scalars.single(step, program.timeline.epoch_of(step), scores))
+    examples = program.dataset.test.first(_EXAMPLES_LOGGED)
     path = run.directory / MODEL_FILE
     recorder.write(BestModel(path, examples, predictions[: len(examples)]))
     run.update(final={"step": step, **progress.values, **scores})

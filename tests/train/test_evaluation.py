@@ -9,7 +9,7 @@ import tensorflow as tf
 from expt.parts.data.dataset import Split
 from expt.parts.losses import binary_crossentropy, crossentropy, mse
 from expt.parts.metrics import accuracy, mae, rmse
-from expt.train.evaluate import make_evaluate
+from expt.train.evaluation import make_evaluate
 from expt.train.input.batch import Batch
 from expt.train.objective import Objective
 from expt.train.step import make_train_step

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Watch:
+class Monitor:
     """The metric that tells better models from worse ones.
 
     Attributes:
@@ -35,12 +35,12 @@ class Watch:
 
 
 @dataclass
-class Best:
+class BestWeights:
     """The weights of the best evaluation so far.
 
     Attributes:
         networks: The models in training.
-        watch: What tells which evaluation is the best.
+        monitor: What tells which evaluation is the best.
         step: The step of that evaluation; None before the first finite one.
         values: Its loss and metrics by full name.
     """
@@ -49,15 +49,15 @@ class Best:
     """With what the names of its arrays begin."""
 
     networks: Sequence[keras.Model]
-    watch: Watch
+    monitor: Monitor
     step: int | None = None
     values: dict[str, float] = field(default_factory=dict)
     _weights: list[list[Any]] = field(default_factory=list)
 
     def consider(self, step: int, values: Mapping[str, float]) -> None:
         """Keeps a copy of the networks' weights if these values are the best so far."""
-        name = self.watch.metric
-        if self.watch.gain(values[name], self.values.get(name)) > 0:
+        name = self.monitor.metric
+        if self.monitor.gain(values[name], self.values.get(name)) > 0:
             self.step, self.values = step, dict(values)
             self._weights = [network.get_weights() for network in self.networks]
 
@@ -102,11 +102,11 @@ class Best:
 
 
 @dataclass
-class Stopping:
+class EarlyStopping:
     """What may end a run before its last step.
 
     Attributes:
-        watch: What early stopping goes by.
+        monitor: What early stopping goes by.
         patience: After how many evaluations in a row without improvement to stop; None is never.
         min_change: What the watched metric must change by to count as improved.
         seconds: After how long to stop, counted from the making of this, and before the run was
@@ -115,7 +115,7 @@ class Stopping:
         lowest_loss: The lowest training loss so far.
     """
 
-    watch: Watch
+    monitor: Monitor
     patience: int | None = None
     min_change: float = 0.0
     seconds: float | None = None
@@ -137,14 +137,14 @@ class Stopping:
 
     def after_evaluation(self, values: Mapping[str, float]) -> str | None:
         """Returns why to stop after an evaluation, or None."""
-        value = values[self.watch.metric]
-        if self.watch.gain(value, self._best) > self.min_change:
+        value = values[self.monitor.metric]
+        if self.monitor.gain(value, self._best) > self.min_change:
             self._best, self._without_improvement = value, 0
         else:
             self._without_improvement += 1
         if self.patience is None or self._without_improvement < self.patience:
             return None
-        return f"{self.watch.metric} has not improved for {self.patience} evaluations"
+        return f"{self.monitor.metric} has not improved for {self.patience} evaluations"
 
     def seen(self) -> dict[str, float | None]:
         """Returns what it has seen so far, for a checkpoint."""

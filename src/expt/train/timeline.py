@@ -1,4 +1,4 @@
-"""How long to train, and what is due when."""
+"""The timeline of a run: its steps, its epochs, and when something is due."""
 
 from dataclasses import dataclass
 
@@ -6,11 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.config.cadence import Cadence
+from expt.config.checks import batches_per_step
+from expt.config.compose import Job
+from expt.parts.data.dataset import Dataset
 from expt.train.input.order import batch_indices
 
 
 @dataclass(frozen=True)
-class Plan:
+class Timeline:
     """How long to train and when to do what. Steps are counted from 1.
 
     Attributes:
@@ -64,3 +67,20 @@ class Plan:
     def indices(self, step: int, count: int) -> NDArray[np.int32]:
         """Which examples the `count` steps after `step` see."""
         return batch_indices(self.seed, step, count, self.num_examples, self.batch_size)
+
+
+def make_timeline(job: Job, dataset: Dataset) -> Timeline:
+    """Returns how long the job trains and when it evaluates and draws."""
+    loop = job.config["loop"]
+    num_batches = batches_per_step(job.config)
+    steps_per_epoch = dataset.steps_per_epoch // num_batches
+    return Timeline(
+        seed=job.config["seed"],
+        total_steps=loop["steps"] or loop["epochs"] * steps_per_epoch,
+        steps_per_epoch=steps_per_epoch,
+        num_examples=len(dataset.train),
+        batch_size=num_batches * dataset.batch_size,
+        eval_every=Cadence.parse(loop["eval_every"]),
+        image_every=Cadence.parse(loop["image_every"]),
+        save_every=Cadence.parse(loop["save_every"]),
+    )

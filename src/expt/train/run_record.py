@@ -11,6 +11,7 @@ import keras
 from expt.config.checks import DIRECTION_KEY, task_of
 from expt.config.compose import Job
 from expt.config.hashes import run_hash, variant_hash
+from expt.config.params import make_params
 from expt.config.sources import Code, changed_modules
 from expt.parts.data.dataset import Dataset
 from expt.parts.data.example_hashes import ExampleHashes
@@ -26,11 +27,10 @@ from expt.runs.place import claim
 from expt.runs.run import Earlier, Membership, Run, Status
 from expt.runs.secrets import redacted, redacted_values
 from expt.runs.taken_names import take_names
-from expt.train.assembly import make_params
 from expt.train.backend import devices, threads_in_effect
 from expt.train.class_weights import class_weights
+from expt.train.layer_table import layer_table
 from expt.train.learners.learner import Learner
-from expt.train.summary import layer_table
 
 DIFF_FILE = "git.diff"
 

@@ -21,10 +21,9 @@ from expt.record.replay import IMAGES
 from expt.runs.changed_code import known_hashes
 from expt.runs.kinds import wrong_place
 from expt.runs.run import EXTENSIONS, Earlier
-from expt.train.assembly import make_plan
-from expt.train.building import make_schedule
 from expt.train.checkpoint import Checkpoint, CheckpointWriter, newest_checkpoint, to_disk
-from expt.train.extension import (
+from expt.train.optimizer import make_schedule
+from expt.train.resume.checks import (
     CHECKPOINTS,
     STOPPING,
     check_horizon,
@@ -32,8 +31,8 @@ from expt.train.extension import (
     lengths,
     with_values,
 )
-from expt.train.plan import Plan
 from expt.train.state import Progress, State
+from expt.train.timeline import Timeline, make_timeline
 
 _log = logging.getLogger(__name__)
 _ACCUMULATOR = "_gradient_accumulator"  # what Keras calls the variables of its own accumulation
@@ -132,7 +131,7 @@ def rate_change(job: Job, dataset: Dataset, earlier: Earlier, step: int) -> str 
     """
     check_horizon(job, dataset, earlier)
     jobs = with_values(job, earlier.previous), job
-    totals = [make_plan(each, dataset).total_steps for each in jobs]
+    totals = [make_timeline(each, dataset).total_steps for each in jobs]
     schedules = [make_schedule(*pair) for pair in zip(jobs, totals, strict=True)]
     former_length, length = lengths(job, dataset, earlier)
     is_driven = any(hasattr(schedule, "consider") for schedule in schedules)  # by validation
@@ -154,7 +153,7 @@ def _rate(schedule: Any, step: int) -> float:
     return float(schedule(step)) if callable(schedule) else float(schedule)
 
 
-def let_go_on(progress: Progress, plan: Plan, earlier: Earlier) -> None:
+def clear_stop_reason(progress: Progress, timeline: Timeline, earlier: Earlier) -> None:
     """Lets a run that ended for a reason go on if what that was is changed now.
 
     Raises:
@@ -162,7 +161,7 @@ def let_go_on(progress: Progress, plan: Plan, earlier: Earlier) -> None:
     """
     if STOPPING & earlier.changes.keys():
         progress.reason = None
-    check_length(plan, progress.step, progress.reason, earlier)
+    check_length(timeline, progress.step, progress.reason, earlier)
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from expt.parts.data.preparation import ArrayPreparation
 from expt.parts.data.scale import Scale
 from expt.runs.find import FoundRun
 from expt.runs.recorded_data import data_change, feature_names, names_listed
-from expt.train.assembly import DataLoader
 from expt.train.class_weights import CLASS_WEIGHTS
+from expt.train.data_loading import DataLoader
 
 
 @dataclass(frozen=True)
