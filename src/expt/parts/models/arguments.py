@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from expt.errors import UserError, hint
+from expt.parts.numbers import is_count, is_number
 
 
 def check_arguments(model: str, arguments: Mapping[str, Any]) -> None:
@@ -106,14 +107,14 @@ _CHECKS: Mapping[str, Callable[..., None]] = {
 def check_counts(**counts: object) -> None:
     """Raises a UserError unless every value, by its key in the model, is a number of at least 1."""
     for key, count in counts.items():
-        if not _is_count(count):
+        if not is_count(count):
             raise UserError(f"model.{key}={count}: expected a whole number of at least 1.")
 
 
 def check_widths(**lists: object) -> None:
     """Raises a UserError unless every value, by its key in the model, is a list of such numbers."""
     for key, widths in lists.items():
-        if not isinstance(widths, list | tuple) or not all(_is_count(width) for width in widths):
+        if not isinstance(widths, list | tuple) or not all(is_count(width) for width in widths):
             raise UserError(
                 f"model.{key}={widths}: expected a list of whole numbers of at least 1, "
                 "such as [128, 64]."
@@ -123,7 +124,7 @@ def check_widths(**lists: object) -> None:
 def check_fractions(**fractions: Any) -> None:
     """Raises a UserError unless every value, by its key in the model, is a number in [0, 1)."""
     for key, fraction in fractions.items():
-        if not _is_number(fraction) or not 0 <= fraction < 1:
+        if not is_number(fraction) or not 0 <= fraction < 1:
             raise UserError(f"model.{key}={fraction}: expected a number from 0 to below 1.")
 
 
@@ -138,7 +139,7 @@ def check_normalization(normalization: object, valid: Iterable[str]) -> None:
 def check_penalties(**penalties: Any) -> None:
     """Raises a UserError unless every value, by its key in the model, is a number of at least 0."""
     for key, value in penalties.items():
-        if not _is_number(value) or not 0 <= value < math.inf:
+        if not is_number(value) or not 0 <= value < math.inf:
             raise UserError(f"model.{key}={value}: expected a number of at least 0.")
 
 
@@ -154,11 +155,3 @@ def check_switches(**switches: object) -> None:
     for key, value in switches.items():
         if not isinstance(value, bool):
             raise UserError(f"model.{key}={value}: expected true or false.")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
