@@ -248,16 +248,9 @@ def _check_schedule(schedule: Mapping[str, Any]) -> None:
 
 
 def _check_model(node: Mapping[str, Any]) -> None:
-    """Checks the arguments of a model; one of the user's own may share those names."""
-    dropout = node.get("dropout", 0.0)
-    if not is_number(dropout) or not 0 <= dropout < 1:
-        raise UserError(f"model.dropout={dropout}: expected a number from 0 to below 1.")
-    units = node.get("units", [])
-    if not isinstance(units, list) or not all(is_count(width) for width in units):
-        raise UserError(f"model.units={units}: expected a list of widths, such as [128, 128].")
     module, _, name = node["_target_"].rpartition(".")
-    if module.startswith("expt.parts.models."):
-        check_arguments(name, {key: node[key] for key in node if not key.startswith("_")})
+    arguments = {key: value for key, value in node.items() if not key.startswith("_")}
+    check_arguments(name if module.startswith("expt.parts.models.") else None, arguments)
 
 
 def _check_optimizer(optimizer: Mapping[str, Any]) -> None:

@@ -8,19 +8,25 @@ from expt.errors import UserError, hint
 from expt.parts.numbers import is_count, is_number
 
 
-def check_arguments(model: str, arguments: Mapping[str, Any]) -> None:
-    """Checks the arguments of one of the framework's models.
+def check_arguments(model: str | None, arguments: Mapping[str, Any]) -> None:
+    """Checks the arguments of a model: `units` and `dropout` of any, others of the framework's.
 
     Args:
-        model: The name of the function that builds it, such as `resnet`.
+        model: The name of the function that builds it, such as `resnet`; None if it is the user's.
         arguments: By name; those that are left out have their defaults.
 
     Raises:
         UserError: One is out of its range.
     """
-    if model in _CHECKS:
+    check_widths(**_given(arguments, "units"))
+    check_fractions(**_given(arguments, "dropout"))
+    if model is not None and model in _CHECKS:
         _CHECKS[model](**arguments)
-        check_penalties(**{key: arguments[key] for key in ("l1", "l2") if key in arguments})
+        check_penalties(**_given(arguments, "l1", "l2"))
+
+
+def _given(arguments: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: arguments[name] for name in names if name in arguments}
 
 
 def _resnet(*, depth: Any = 20, width: Any = 16, **_others: Any) -> None:
@@ -39,11 +45,9 @@ def _vit(
     depth: Any = 4,
     heads: Any = 4,
     mlp_ratio: Any = 2,
-    dropout: Any = 0.0,
     **_others: Any,
 ) -> None:
     check_counts(patch_size=patch_size, width=width, depth=depth, heads=heads, mlp_ratio=mlp_ratio)
-    check_fractions(dropout=dropout)
     check_divides("heads", heads, width, f"model.width={width}")
 
 
@@ -51,33 +55,20 @@ def _cnn(
     *,
     filters: Any = (),
     kernel_size: Any = 3,
-    units: Any = (),
-    dropout: Any = 0.0,
     normalization: Any = None,
     **_others: Any,
 ) -> None:
-    check_widths(filters=filters, units=units)
+    check_widths(filters=filters)
     check_counts(kernel_size=kernel_size)
-    check_fractions(dropout=dropout)
     check_normalization(normalization, ["batch"])
 
 
-def _mlp(
-    *,
-    units: Any = (),
-    dropout: Any = 0.0,
-    normalization: Any = None,
-    residual: Any = False,
-    **_others: Any,
-) -> None:
-    check_widths(units=units)
-    check_fractions(dropout=dropout)
+def _mlp(*, normalization: Any = None, residual: Any = False, **_others: Any) -> None:
     check_normalization(normalization, ["batch", "layer"])
     check_switches(residual=residual)
 
 
-def _autoencoder(*, units: Any = (), latent: Any = 16, **_others: Any) -> None:
-    check_widths(units=units)
+def _autoencoder(*, latent: Any = 16, **_others: Any) -> None:
     check_counts(latent=latent)
 
 
@@ -86,12 +77,10 @@ def _gan(
     latent_size: Any = 32,
     generator_units: Any = (),
     discriminator_units: Any = (),
-    dropout: Any = 0.0,
     **_others: Any,
 ) -> None:
     check_widths(generator_units=generator_units, discriminator_units=discriminator_units)
     check_counts(latent_size=latent_size)
-    check_fractions(dropout=dropout)
 
 
 _CHECKS: Mapping[str, Callable[..., None]] = {
@@ -117,7 +106,7 @@ def check_widths(**lists: object) -> None:
         if not isinstance(widths, list | tuple) or not all(is_count(width) for width in widths):
             raise UserError(
                 f"model.{key}={widths}: expected a list of whole numbers of at least 1, "
-                "such as [128, 64]."
+                "such as [128, 128]."
             )
 
 
