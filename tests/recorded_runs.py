@@ -10,7 +10,7 @@ from expt.config.checks import task_of
 from expt.config.compose import compose_jobs
 from expt.parts.data.example_hashes import ExampleHashes
 from expt.runs.find import FoundRun
-from expt.train.assembly import DataLoader
+from expt.train.data_loading import DataLoader
 
 
 def record_run(folder: Path, *overrides: str, is_older: bool = False) -> FoundRun:

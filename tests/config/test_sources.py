@@ -249,12 +249,22 @@ class TestExpt:
 
     def test_all_that_computes_counts(self) -> None:
         assert set(code_of(DEFAULT).modules) >= {
-            *("expt.train.job", "expt.train.building", "expt.train.assembly", "expt.config.checks"),
-            *("expt.train.step", "expt.train.block", "expt.train.loop", "expt.train.input.feed"),
-            *("expt.train.input.order", "expt.train.evaluate"),
-            *("expt.train.state", "expt.train.watch"),
+            *(
+                "expt.train.session",
+                "expt.train.program",
+                "expt.train.data_loading",
+                "expt.config.checks",
+            ),
+            *(
+                "expt.train.step",
+                "expt.train.block",
+                "expt.train.loop",
+                "expt.train.input.pipeline",
+            ),
+            *("expt.train.input.order", "expt.train.input.pipeline", "expt.train.evaluation"),
+            *("expt.train.state", "expt.train.monitor"),
             *("expt.train.input.batch", "expt.train.input.augment", "expt.train.objective"),
-            *("expt.train.learners.supervised", "expt.train.backend", "expt.train.plan"),
+            *("expt.train.learners.supervised", "expt.train.backend", "expt.train.timeline"),
             "expt.parts.models.standardization",
         }
 
@@ -309,6 +319,6 @@ class TestChangedDuringARun:
 
 
 def test_the_users_modules_are_named_before_expts() -> None:
-    before = {"expt.train.job": "1", "mine.b": "1", "mine.a": "1", "same": "1"}
-    now = {"expt.train.job": "2", "mine.b": "2", "z.new": "1", "same": "1"}
-    assert changed_modules(before, now) == ["mine.a", "mine.b", "z.new", "expt.train.job"]
+    before = {"expt.train.session": "1", "mine.b": "1", "mine.a": "1", "same": "1"}
+    now = {"expt.train.session": "2", "mine.b": "2", "z.new": "1", "same": "1"}
+    assert changed_modules(before, now) == ["mine.a", "mine.b", "z.new", "expt.train.session"]

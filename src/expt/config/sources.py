@@ -26,17 +26,17 @@ from expt.config.syntax import canonical, imported, imported_by_call
 from expt.errors import UserError
 
 _OWN = "expt"
-_TRAINING = "expt.train.job"  # it imports all that trains, but for what the config names
+_TRAINING = "expt.train.session"  # it imports all that trains, but for what the config names
 # Modules of expt that change no number: they record, report, find and check. What they import is
 # not followed. The values of a config count by themselves.
 _WITHOUT_EFFECT = (
     *("expt.errors", "expt.record", "expt.runs"),
     *("expt.config.compose", "expt.config.full_keys", "expt.config.groups", "expt.config.hashes"),
-    *("expt.config.location", "expt.config.modules", "expt.config.paths", "expt.config.schema"),
-    *("expt.config.sources", "expt.config.syntax"),
-    *("expt.train.checkpoint", "expt.train.continuing", "expt.train.description"),
-    *("expt.train.extension", "expt.train.profile", "expt.train.saveable", "expt.train.saved"),
-    *("expt.train.signals", "expt.train.summary"),
+    *("expt.config.location", "expt.config.modules", "expt.config.params", "expt.config.paths"),
+    *("expt.config.schema", "expt.config.sources", "expt.config.syntax"),
+    *("expt.train.checkpoint", "expt.train.layer_table", "expt.train.profile"),
+    *("expt.train.recorders", "expt.train.resume", "expt.train.run_record"),
+    *("expt.train.saveable", "expt.train.saved_model", "expt.train.signals", "expt.train.timing"),
 )
 # Whose versions are recorded even if their source lies in a folder of the user's.
 _VERSIONED = {"hydra", "keras", "mlflow", "numpy", "omegaconf", "tensorboard", "tensorflow"}

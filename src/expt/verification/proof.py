@@ -13,8 +13,7 @@ from expt.config.compose import Job
 from expt.config.sources import code_of
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
-from expt.train.assembly import make_plan
-from expt.train.plan import Plan
+from expt.train.timeline import Timeline, make_timeline
 
 _FILE = "proof.yaml"
 _STEPS = 24
@@ -73,7 +72,7 @@ def make_proof(job: Job, dataset: Dataset, folder: Path) -> Proof:
     Raises:
         UserError: The job has a single step, so there is none to be interrupted after.
     """
-    total = make_plan(job, dataset).total_steps
+    total = make_timeline(job, dataset).total_steps
     steps = min(total, _STEPS)
     if steps < 2:
         raise UserError(f"loop.steps={total}: expected at least 2, one before an interruption.")
@@ -89,13 +88,13 @@ def make_proof(job: Job, dataset: Dataset, folder: Path) -> Proof:
     }
     config |= {"loop": {**loop, **shortened}, "recorder": {}, "output_dir": str(folder)}
     shortened_job = replace(job, config=config)
-    plan = make_plan(shortened_job, dataset.limited(batches))
+    timeline = make_timeline(shortened_job, dataset.limited(batches))
     return Proof(
         shortened_job,
         dataset.fingerprint,
         batches,
         dict(code_of(shortened_job.config).modules),
-        _interruption(plan),
+        _interruption(timeline),
         tuple(f"loop.{key}" for key in _ENDING if loop[key] is not None),
     )
 
@@ -108,14 +107,14 @@ def _eval_every(users: object, steps: int) -> int:
     return min(cadence.count, most)
 
 
-def _interruption(plan: Plan) -> int:
+def _interruption(timeline: Timeline) -> int:
     """Draws the step: as far as there is one in the middle, and in mid-epoch."""
-    steps = list(range(1, plan.total_steps))
-    third = plan.total_steps / 3
+    steps = list(range(1, timeline.total_steps))
+    third = timeline.total_steps / 3
     for condition in (
-        lambda step: step % plan.steps_per_epoch != 0,
+        lambda step: step % timeline.steps_per_epoch != 0,
         lambda step: third <= step <= 2 * third,
-        lambda step: not plan.evaluates_after(step),
+        lambda step: not timeline.evaluates_after(step),
     ):
         steps = [step for step in steps if condition(step)] or steps
-    return random.Random(plan.seed).choice(steps)  # noqa: S311  no secret depends on it
+    return random.Random(timeline.seed).choice(steps)  # noqa: S311  no secret depends on it
