@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import yaml
 from PIL import Image
-from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event
 
 _IGNORED = re.compile(r".*\.lock|inputs\.npy|partial.*")
 _FOLDERS_IGNORED = {"conf", "my_project", "images", "arrays"}  # of the project, not of its runs
@@ -115,12 +115,22 @@ def _model(file: Path) -> dict[str, Any]:
 def _events(file: Path) -> dict[str, str]:
     """What TensorBoard shows, by tag and step; of the HParams tab, whether there is something."""
     found = {}
-    for event in LegacyEventFileLoader(str(file)).Load():
+    for content in _records(file.read_bytes()):
+        event: Any = Event.FromString(content)
         for value in event.summary.value:
             is_hparams = value.tag.startswith("_hparams_")
-            content = "there" if is_hparams else _digest(value.SerializeToString())
-            found[f"{value.tag} {event.step}"] = content
+            shown = "there" if is_hparams else _digest(value.SerializeToString())
+            found[f"{value.tag} {event.step}"] = shown
     return found
+
+
+def _records(content: bytes) -> Iterator[bytes]:
+    """The records of a TFRecord file, without importing TensorFlow: length, CRC, data, CRC."""
+    at = 0
+    while at < len(content):
+        end = at + 12 + int.from_bytes(content[at : at + 8], "little")
+        yield content[at + 12 : end]
+        at = end + 4
 
 
 def _database(file: Path) -> dict[str, Any]:
