@@ -9,7 +9,8 @@ from scripts.same_results.stated import ADDED, RENAMED
 _MEASURED = {
     *("time", "started", "ended", "training_seconds", "peak_memory", "seconds", "date_saved"),
     *("process", "place", "id", "run_id", "experiment_id", "complete", "mlflow_run"),
-    *("perf/steps_per_s", "perf/examples_per_s", "memory"),
+    *("perf/steps_per_s", "perf/examples_per_s", "memory", "directory_name"),
+    *("shared_object_id", "model_uuid", "model_id", "utc_time_created"),  # of Keras, of MLflow
 }
 """Keys whose values are times, processes and random ids: they are there or not."""
 _OF_CODE = {"run_hash", "variant_hash", "code", "codes", "code_hash", "traceback"}

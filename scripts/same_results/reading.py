@@ -43,7 +43,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
 def _reader(file: Path) -> Callable[[Path], Any]:
     if file.name in _PRESENCE or "plugins" in file.parts:
         return lambda _: "there"
-    return _READERS.get(file.suffix, _digest_of)
+    return _READERS.get(file.suffix or file.name, _digest_of)
 
 
 def _digest_of(file: Path) -> str:
@@ -74,7 +74,7 @@ def _page(file: Path) -> str:
     return _digest(re.sub(r"[-+]?\d+(\.\d+)?(e-?\d+)?", "#", text).encode())
 
 
-def _image(file: Path) -> str:
+def _pixels(file: Path | io.BytesIO) -> str:
     pixels = np.asarray(Image.open(file))
     return f"{pixels.shape} {_digest(pixels.tobytes())}"
 
@@ -119,9 +119,20 @@ def _events(file: Path) -> dict[str, str]:
         event: Any = Event.FromString(content)
         for value in event.summary.value:
             is_hparams = value.tag.startswith("_hparams_")
-            shown = "there" if is_hparams else _digest(value.SerializeToString())
-            found[f"{value.tag} {event.step}"] = shown
+            found[f"{value.tag} {event.step}"] = "there" if is_hparams else _shown(value)
     return found
+
+
+def _shown(value: Any) -> Any:
+    """A scalar, or a text, or an image without what PNG files say beside the pixels."""
+    if not value.HasField("tensor"):
+        return repr(value.simple_value)
+    texts = list(value.tensor.string_val)
+    if texts:
+        return [
+            _pixels(io.BytesIO(text)) if text[:4] == b"\x89PNG" else text.decode() for text in texts
+        ]
+    return str(value.tensor)
 
 
 def _records(content: bytes) -> Iterator[bytes]:
@@ -175,11 +186,12 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     ".json": _json,
     ".jsonl": _journal,
     ".yaml": lambda file: yaml.safe_load(file.read_text(encoding="utf-8")),
+    "MLmodel": lambda file: yaml.safe_load(file.read_text(encoding="utf-8")),
     ".csv": _text,
     ".md": _text,
     ".html": _page,
-    ".png": _image,
-    ".webp": _image,
+    ".png": _pixels,
+    ".webp": _pixels,
     ".npz": _arrays,
     ".keras": _model,
     ".db": _database,
