@@ -91,8 +91,9 @@ def train_here() -> Train:
         from rich.console import Console
 
         from expt.config.compose import compose_jobs
-        from expt.train.assembly import DataLoader, Sinks
         from expt.train.backend import start_for
+        from expt.train.data_loading import DataLoader
+        from expt.train.recorders import Sinks
 
         directory = folder / "run"
         directory.mkdir(parents=True)
@@ -100,7 +101,7 @@ def train_here() -> Train:
         (job, *_), _ = compose_jobs(given, None, multirun=False)  # of a sweep, its first
         dataset, sinks = DataLoader()(job), Sinks()
         start_for(job.config)
-        from expt.train.job import run_job
+        from expt.train.session import run_job
 
         try:
             record = run_job(job, dataset, directory, sinks(job), Console(quiet=True))

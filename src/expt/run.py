@@ -46,7 +46,7 @@ from expt.runs.changed_code import rerun_note
 from expt.runs.completion import shell_completion
 from expt.runs.directories import allocate, discard
 from expt.runs.planned import PLAN_FILE
-from expt.train.assembly import DataLoader, Sinks
+from expt.train.data_loading import DataLoader
 from expt.train.launch import (
     LOG_FILE,
     log_to,
@@ -57,6 +57,7 @@ from expt.train.launch import (
     print_where_to_look,
     train_here,
 )
+from expt.train.recorders import Sinks
 
 if TYPE_CHECKING:
     from expt.sweep.workers import Workers

@@ -24,10 +24,11 @@ from mlflow_helpers import (
 from conftest import Command
 from expt import sync
 from expt.config.compose import Job
+from expt.config.params import make_params
 from expt.errors import RunError, UserError
 from expt.record.journal import read_journal
 from expt.record.mlflow.store import store_uri
-from expt.train.assembly import make_params
+from expt.sweep import sync as module
 
 # MLflow's own, when its pyfunc module is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
@@ -143,7 +144,7 @@ def test_what_is_complete_is_not_compared_again(
         compared.append(job)
         return make_params(job)
 
-    monkeypatch.setattr(sync, "make_params", noted)
+    monkeypatch.setattr(module, "make_params", noted)
     assert _sync(capsys=capsys) == ["1 run: 1 complete already"]
     assert compared == []
     assert _sync(str(directory), capsys=capsys)[0] == f"{directory}: complete"

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from expt.sweep.conduct import Limits, conduct
 from expt.sweep.workers import Workers
-from expt.train.assembly import DataLoader
+from expt.train.data_loading import DataLoader
 from sweep.sweep_helpers import composed, planned
 
 

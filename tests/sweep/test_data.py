@@ -9,7 +9,7 @@ import pytest
 from expt.errors import UserError
 from expt.sweep.data import check_data
 from expt.sweep.plan import Plan
-from expt.train.assembly import DataLoader
+from expt.train.data_loading import DataLoader
 from recorded_runs import record_run
 from sweep.sweep_helpers import composed, planned
 

@@ -11,7 +11,7 @@ import pytest
 from mlflow_helpers import until
 
 from expt.sweep.workers import Began, Ended, Workers
-from expt.train.assembly import DataLoader
+from expt.train.data_loading import DataLoader
 from sweep import called
 
 _LONGEST = 120.0  # seconds

@@ -16,7 +16,7 @@ from expt.runs.changed_code import use_note
 from expt.runs.find import FoundRun
 from expt.train.backend import start_tensorflow, stderr_logged
 from expt.train.launch import print_code_note
-from expt.train.saved import load_predictor
+from expt.train.saved_model import load_predictor
 
 FORMATS = {"saved_model": "saved_model", "onnx": "model.onnx", "tflite": "model.tflite"}
 """The formats, and how their file or folder is called in a run's `exports/`."""

@@ -26,7 +26,7 @@ from expt.sweep.outcome import exit_code, print_outcome, show_comparison
 from expt.sweep.plan import ENDED_WELL, JobStatus, Plan, PlannedJob
 from expt.sweep.view import View
 from expt.sweep.workers import Began, Ended, Workers
-from expt.train.assembly import DataLoader
+from expt.train.data_loading import DataLoader
 from expt.train.launch import log_to
 from expt.train.signals import Interruption, deferred_signals
 

@@ -11,7 +11,7 @@ from expt.errors import UserError
 from expt.runs.find import read_run
 from expt.runs.recorded_data import data_change
 from expt.sweep.plan import Plan, PlannedJob
-from expt.train.assembly import DataLoader
+from expt.train.data_loading import DataLoader
 
 
 def check_data(plan: Plan, jobs: Sequence[PlannedJob], load: DataLoader) -> None:

@@ -21,7 +21,7 @@ from expt.sweep.outcome import exit_code, print_outcome
 from expt.sweep.plan import JobStatus, Plan, PlannedJob, read_plan
 from expt.sweep.reuse import reuse_finished
 from expt.sweep.workers import Workers
-from expt.train.assembly import DataLoader
+from expt.train.data_loading import DataLoader
 from expt.train.launch import print_code_note, print_where_to_look
 
 

@@ -20,13 +20,15 @@ from expt.config.sources import Code
 from expt.errors import Terminated, UserError
 from expt.record.streams import keep_streams_open
 from expt.runs.environment import forget_peak_memory
+from expt.runs.records import RunRecord
 from expt.runs.run import Earlier, Membership
 from expt.runs.secrets import install_log_redaction, redacted
 from expt.sweep.code import check_planned
 from expt.sweep.plan import JobStatus
-from expt.train.assembly import DataLoader, Sinks
 from expt.train.backend import reserve_threads, start_for, start_tensorflow
+from expt.train.data_loading import DataLoader
 from expt.train.launch import LOG_FILE, log_to_file
+from expt.train.recorders import Sinks
 
 _log = logging.getLogger(__name__)
 
@@ -90,8 +92,8 @@ def begin(threads: int, operations: int, environment: Mapping[str, str], load: D
     reserve_threads(threads)
     _Worker.load, _Worker.sinks = load, Sinks(with_mlflow=False)
     start_tensorflow(0, threads=threads, operations=operations)
-    import expt.train.job
-    import expt.train.rehearsal  # noqa: F401
+    import expt.train.session
+    import expt.train.timing  # noqa: F401
 
 
 def check(job: Job, is_measured: bool, code: Code | None) -> Checked:
@@ -102,14 +104,16 @@ def check(job: Job, is_measured: bool, code: Code | None) -> Checked:
         is_measured: Whether to report about how long the job takes.
         code: What was planned; None if that was not recorded.
     """
-    from expt.train.rehearsal import check_job, estimate_seconds
+    from expt.train.program import make_program
+    from expt.train.timing import estimate_seconds
 
     try:
         check_planned(job, code)
         dataset = _Worker.load(job)
         start_for(job.config)
-        check_job(job, dataset)
-        return Checked(seconds=estimate_seconds(job, dataset) if is_measured else None)
+        program = make_program(job, dataset)
+        program.check()
+        return Checked(seconds=estimate_seconds(program) if is_measured else None)
     except UserError as error:
         return Checked(redacted(str(error)))
     except (Exception, SystemExit) as error:  # noqa: BLE001  of a user's part, most likely
@@ -119,7 +123,7 @@ def check(job: Job, is_measured: bool, code: Code | None) -> Checked:
 def train(
     job: Job,
     directory: Path,
-    earlier: dict[str, Any] | None,
+    earlier: RunRecord | None,
     sweep: Membership,
     code: Code | None,
 ) -> Outcome:
@@ -132,7 +136,7 @@ def train(
         sweep: What the job belongs to.
         code: What was planned; the sweep has decided that the run may continue with that.
     """
-    from expt.train.job import run_job
+    from expt.train.session import run_job
 
     before = None if earlier is None else Earlier(earlier, {}, allows_code_change=True)
     try:

@@ -16,7 +16,7 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from expt.config.schema import THREADS
 from expt.sweep import worker
-from expt.train.assembly import DataLoader
+from expt.train.data_loading import DataLoader
 
 _GROWTH = 2 * 2**30  # bytes that a worker may take more than after its first call
 

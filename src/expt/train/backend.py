@@ -148,7 +148,7 @@ def _start_messages_logged() -> Iterator[None]:
 
 
 @contextmanager
-def mistakes_told(what: str) -> Iterator[None]:
+def as_user_errors(what: str) -> Iterator[None]:
     """Tells of what only TensorFlow finds wrong as of any other mistake.
 
     Args:
