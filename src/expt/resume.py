@@ -31,6 +31,7 @@ from expt.runs.life import is_alive
 from expt.runs.order import newest
 from expt.runs.planned import PLAN_FILE
 from expt.runs.recorded_data import check_unchanged
+from expt.runs.records import RunRecord
 from expt.runs.run import EXTENSIONS, Earlier, Status
 from expt.runs.sweeps import sweep_named
 from expt.sweep.plan import newest_plan
@@ -157,7 +158,7 @@ def _refuse_alive(run: FoundRun) -> None:
     )
 
 
-def _changed(job: Job, record: Mapping[str, Any], overrides: list[str]) -> tuple[Job, Earlier]:
+def _changed(job: Job, record: RunRecord, overrides: list[str]) -> tuple[Job, Earlier]:
     """Returns the job as it is continued, and what is known of it until now."""
     before = flatten(job.config)
     for override in overrides:

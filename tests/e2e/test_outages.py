@@ -83,9 +83,9 @@ def _close(recorder: MLflowRecorder, run: Run, status: Status = Status.FINISHED)
 
 def _complete(run: Run) -> str:
     """Does what `expt.sync` does with a run; returns what was added."""
-    from expt.record.mlflow.run import MLflowRun
+    from expt.record.mlflow.run_mirror import RunMirror
 
-    copy = MLflowRun(run, is_new=False, busy=lambda _seconds: None)
+    copy = RunMirror(run, is_new=False, busy=lambda _seconds: None)
     copy.advance()
     copy.finish()
     return str(copy.added)

@@ -27,6 +27,7 @@ from expt.config.compose import Job
 from expt.errors import RunError, UserError
 from expt.record.journal import read_journal
 from expt.record.mlflow.store import store_uri
+from expt.sweep import sync as module
 from expt.train.assembly import make_params
 
 # MLflow's own, when its pyfunc module is imported.
@@ -143,7 +144,7 @@ def test_what_is_complete_is_not_compared_again(
         compared.append(job)
         return make_params(job)
 
-    monkeypatch.setattr(sync, "make_params", noted)
+    monkeypatch.setattr(module, "make_params", noted)
     assert _sync(capsys=capsys) == ["1 run: 1 complete already"]
     assert compared == []
     assert _sync(str(directory), capsys=capsys)[0] == f"{directory}: complete"

@@ -53,7 +53,12 @@ def test_jobs_of_an_older_sweep_have_the_threads_that_their_runs_recorded(direct
     for place in places:
         file = place / ".hydra" / "config.yaml"
         file.write_text(re.sub(r"\n +threads: \d+", "", file.read_text()))
-    recorded = {"environment": {"TF_NUM_INTRAOP_THREADS": "1"}, "machine": {"cpus": 4}}
+    recorded = {
+        "status": "KILLED",
+        "started": 1.0,
+        "environment": {"TF_NUM_INTRAOP_THREADS": "1"},
+        "machine": {"cpus": 4},
+    }
     (places[1] / "run.json").write_text(json.dumps(recorded))
     (places[2] / "run.json").write_text("{")  # told when it is needed
     threads = [job.job.config["loop"]["threads"] for job in read_plan(directory).jobs]

@@ -5,10 +5,11 @@ from math import inf
 from typing import Any
 
 from expt.record.mlflow.copies import Copies, settled_sweep
-from expt.record.mlflow.recorder import make_follower, make_sweep_follower, prepare
+from expt.record.mlflow.recorder import make_follower, prepare
 from expt.record.process import FollowingProcess
 from expt.runs.life import is_alive
 from expt.runs.planned import PLAN_FILE
+from expt.runs.records import RunRecord
 from expt.runs.run import Run, Status
 from expt.runs.secrets import redacted_values
 from expt.sweep.plan import Plan, PlannedJob
@@ -42,7 +43,7 @@ class Following:
         self._ending: dict[str, PlannedJob] = {}
         if is_followed(plan):
             self._sweep = run_of_sweep(plan)
-            self._start().follow(self._sweep, make_sweep_follower)
+            self._start().follow(self._sweep, make_follower)
 
     def look(self, job: PlannedJob) -> None:
         """Follows the run of a job under way, once it has begun."""
@@ -86,9 +87,9 @@ class Following:
         if self._process is None:
             return None
         self._sweep.record |= {key: self._plan.facts[key] for key in ("status", "ended")}
-        self._sweep.record["results"] = results(self._plan)
+        self._sweep.record |= {"results": results(self._plan)}
         if self._process.has_ended:
-            self._start().follow(self._sweep, make_sweep_follower)
+            self._start().follow(self._sweep, make_follower)
         self._process.end(self._sweep)
         self._failure = self._process.wait(self._sweep, inf) or self._failure
         self._note_place()
@@ -109,11 +110,11 @@ class Following:
         self._process = FollowingProcess("mlflow", prepare, niceness=0)
         return self._process
 
-    def _follow(self, job: PlannedJob, record: dict[str, Any]) -> None:
+    def _follow(self, job: PlannedJob, record: RunRecord) -> None:
         process = self._process
         if process is None or process.has_ended:
             process = self._start()
-            process.follow(self._sweep, make_sweep_follower)
+            process.follow(self._sweep, make_follower)
         run = _FollowedRun(
             job.directory,
             self._plan.output_dir,
@@ -134,7 +135,10 @@ class Following:
             self._failure = failure
 
     def _close(self, job: PlannedJob, values: dict[str, Any]) -> None:
-        run = Run(job.directory, self._plan.output_dir, {}, {}, job.record() or {})
+        record = job.record()
+        if record is None:
+            return
+        run = Run(job.directory, self._plan.output_dir, {}, {}, record)
         try:
             run.update(**values, closed=True)
         except OSError as error:
@@ -171,12 +175,14 @@ def run_of_sweep(plan: Plan) -> Run:
         plan.output_dir,
         {"name": plan.experiment},
         {},
-        {
-            **plan.facts,
-            "name": plan.name,
-            "number_of_jobs": len(plan.jobs),
-            "results": results(plan),
-        },
+        RunRecord.of(
+            {
+                **plan.facts,
+                "name": plan.name,
+                "number_of_jobs": len(plan.jobs),
+                "results": results(plan),
+            }
+        ),
     )
 
 

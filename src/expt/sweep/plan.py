@@ -1,13 +1,11 @@
 """The plan of a sweep: its jobs, composed and frozen before the first starts; sweep.json."""
 
-import json
 import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -20,53 +18,27 @@ from expt.errors import UserError
 from expt.runs.directories import held
 from expt.runs.environment import process
 from expt.runs.find import folder_above, read_run
-from expt.runs.kinds import read_json, wrong_place
 from expt.runs.naming import distinctive, run_name, sweep_name, varying
-from expt.runs.order import PLACE, newest, records_in
+from expt.runs.order import newest, records_in
 from expt.runs.place import claim
-from expt.runs.planned import PLAN_FILE
+from expt.runs.records import (
+    SWEEP_FILE,
+    JobStatus,
+    RunRecord,
+    SweepRecord,
+    check_complete,
+    damaged,
+    read_sweep,
+    write_sweep,
+)
 from expt.runs.run import Membership
 from expt.runs.secrets import redacted
 from expt.runs.taken_names import take_names
 
-
-class JobStatus(StrEnum):
-    """How a job of a sweep stands."""
-
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    FINISHED = "FINISHED"
-    FAILED = "FAILED"
-    KILLED = "KILLED"
-    REUSED = "REUSED"
-
+__all__ = ["JobStatus"]
 
 ENDED_WELL = (JobStatus.FINISHED, JobStatus.REUSED)
 UNDER_WAY = (JobStatus.PENDING, JobStatus.RUNNING)
-_KINDS: Mapping[str, Any] = {
-    "id": str,
-    "started": float,
-    "status": {"RUNNING", "FINISHED", "FAILED", "KILLED"},
-    "process": (None, dict),
-    "sweep_name": (None, str),
-    "varied": (None, [str]),
-    "place": (None, PLACE),
-    "codes": (None, {str: {str: str}}),
-    "jobs": [
-        {
-            "directory": str,
-            "run_name": (None, str),
-            "run_hash": str,
-            "code": (None, str),
-            "variant": str,
-            "overrides": [str],
-            "choices": dict,
-            "status": set(JobStatus),
-            "error": (None, str),
-            "reused": (None, str),
-        }
-    ],
-}
 
 
 @dataclass
@@ -106,7 +78,7 @@ class PlannedJob:
         """Why it failed, in a line."""
         return (self.error or "").partition("\n")[0]
 
-    def record(self) -> dict[str, Any] | None:
+    def record(self) -> RunRecord | None:
         """Returns the content of its run.json, if the run has begun.
 
         Raises:
@@ -254,16 +226,9 @@ class Plan:
             }
             for each in self.jobs
         ]
-        partial = self.directory / f"partial-{PLAN_FILE}"
         codes = {job.code.hash: job.code.modules for job in self.jobs if job.code is not None}
         content = {**self.facts, "codes": codes, "jobs": jobs}
-        text = json.dumps(content, indent=2, default=str)
-        try:
-            partial.write_text(text + "\n", encoding="utf-8")
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
-        partial.replace(self.directory / PLAN_FILE)
+        write_sweep(self.directory, SweepRecord.of(content))
 
 
 def read_plan(directory: Path) -> Plan:
@@ -276,38 +241,38 @@ def read_plan(directory: Path) -> Plan:
         UserError: The plan, or the config of a job, is damaged.
     """
     content = read_content(directory)
-    outputs, jobs = folder_above(directory.resolve(), content.get("place")), []
-    codes = content.pop("codes", None) or {}
-    for entry in content.pop("jobs"):
-        place = directory / entry["directory"]
+    outputs, jobs = folder_above(directory.resolve(), content.place), []
+    for entry in content.jobs:
+        place = directory / entry.directory
         if not _is_inside(place, directory):
             raise UserError(
-                f"{directory / PLAN_FILE} is damaged: {entry['directory']} leads elsewhere."
+                f"{directory / SWEEP_FILE} is damaged: {entry.directory} leads elsewhere."
             )
+        frozen = read_frozen(place, {**_of_process(place), **entry.to_mapping()})
         jobs.append(
             PlannedJob(
                 place,
-                replace(read_frozen(place, {**_of_process(place), **entry}), moved_to=outputs),
-                entry["run_hash"],
-                entry["variant"],
-                JobStatus(entry["status"]),
-                entry["error"],
-                entry["reused"],
-                _code(entry.get("code"), codes),
-                entry.get("run_name") or "",
+                replace(frozen, moved_to=outputs),
+                entry.run_hash,
+                entry.variant,
+                entry.status,
+                entry.error,
+                entry.reused,
+                _code(entry.code, content.codes),
+                entry.run_name or "",
             )
         )
-    return Plan(directory, jobs, content)
+    facts = content.to_mapping()
+    return Plan(directory, jobs, {k: v for k, v in facts.items() if k not in ("jobs", "codes")})
 
 
 def _of_process(directory: Path) -> dict[str, Any]:
     """Returns what a job's run, if it has begun, recorded of the process that trained it."""
     try:
-        record = read_json(directory / "run.json")
+        record = read_run(directory, directory).record.to_mapping()
     except UserError:
         return {}
-    keys = ("machine", "environment")
-    return {key: record[key] for key in keys if key in record} if isinstance(record, dict) else {}
+    return {key: record[key] for key in ("machine", "environment") if key in record}
 
 
 def _code(code: str | None, codes: Mapping[str, Mapping[str, str]]) -> Code | None:
@@ -321,24 +286,21 @@ def newest_plan(output_dir: Path) -> Path | None:
     Raises:
         UserError: A plan is damaged that may be newer.
     """
-    file = newest(records_in(output_dir, PLAN_FILE), output_dir)
+    file = newest(records_in(output_dir, SWEEP_FILE), output_dir)
     return None if file is None else file.parent
 
 
-def read_content(directory: Path) -> dict[str, Any]:
+def read_content(directory: Path) -> SweepRecord:
     """Reads what a sweep's file says, without the configs of its jobs.
 
     Raises:
         UserError: It is damaged.
     """
-    file = directory / PLAN_FILE
-    content = read_json(file)
-    wrong = wrong_place(content, _KINDS)
-    if wrong is None and not content["jobs"]:
-        wrong = "jobs"
-    if wrong is not None:
-        raise UserError(f"{file} is damaged: {wrong!r} is missing or wrong.")
-    return dict(content)
+    record = read_sweep(directory)
+    check_complete(directory, record)
+    if not record.jobs:
+        raise damaged(directory / SWEEP_FILE, "jobs")
+    return record
 
 
 def _is_seed(override: str) -> bool:

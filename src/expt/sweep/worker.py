@@ -20,6 +20,7 @@ from expt.config.sources import Code
 from expt.errors import Terminated, UserError
 from expt.record.streams import keep_streams_open
 from expt.runs.environment import forget_peak_memory
+from expt.runs.records import RunRecord
 from expt.runs.run import Earlier, Membership
 from expt.runs.secrets import install_log_redaction, redacted
 from expt.sweep.code import check_planned
@@ -119,7 +120,7 @@ def check(job: Job, is_measured: bool, code: Code | None) -> Checked:
 def train(
     job: Job,
     directory: Path,
-    earlier: dict[str, Any] | None,
+    earlier: RunRecord | None,
     sweep: Membership,
     code: Code | None,
 ) -> Outcome:

@@ -32,6 +32,7 @@ from expt.runs.changed_code import check_code
 from expt.runs.directories import held
 from expt.runs.environment import peak_memory
 from expt.runs.recorded_data import check_unchanged
+from expt.runs.records import RunRecord
 from expt.runs.run import Earlier, Membership, Run, Status
 from expt.runs.secrets import redacted
 from expt.train.assembly import expected_length, make_plan, make_recorder
@@ -66,7 +67,7 @@ def run_job(
     earlier: Earlier | None = None,
     make_writer: MakeWriter = CheckpointWriter,
     sweep: Membership | None = None,
-) -> dict[str, Any]:
+) -> RunRecord:
     """Trains one job to its last step, and records it in a directory.
 
     Args:

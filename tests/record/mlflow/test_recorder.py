@@ -46,10 +46,10 @@ def run(tmp_path: Path, database: Path) -> Run:
 
 
 def _copy(run: Run, *, is_new: bool = False) -> Any:
-    from expt.record.mlflow.run import MLflowRun
+    from expt.record.mlflow.run_mirror import RunMirror
 
     client_of(store_uri(run.output_dir))
-    return MLflowRun(run, is_new, lambda _seconds: None)
+    return RunMirror(run, is_new, lambda _seconds: None)
 
 
 def _finish(run: Run, status: Status = Status.FINISHED) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 from filelock import FileLock
 from mlflow.entities import Param, RunTag, ViewType
 
+from expt.record.mlflow.added import Added
 from expt.record.mlflow.store import (
     LOCK,
     DeletedError,
@@ -31,7 +32,7 @@ _NOTE_TAG = "mlflow.note.content"  # is shown at the top of a run's page
 _NOTE_LENGTH = 8_000
 
 
-class MLflowSweep:
+class SweepMirror:
     """The run of a whole sweep."""
 
     def __init__(self, run: Run, busy: Callable[[float], None], *, restore: bool = False) -> None:
@@ -47,6 +48,7 @@ class MLflowSweep:
         Raises:
             DeletedError: One was deleted, and is not to be restored.
         """
+        self.added = Added()
         self._run, self._tell_busy = run, busy
         record = run.record
         with FileLock(run.output_dir / LOCK, timeout=10 * request_seconds()):
@@ -69,7 +71,7 @@ class MLflowSweep:
         self._set_tag("jobs", str(record["number_of_jobs"]))
 
     def advance(self) -> None:
-        """Nothing: there is news only at the end."""
+        """Adds nothing: there is news only at the end."""
 
     def finish(self) -> None:
         """Adds the summary, if there is one, the results, and how the sweep ended."""

@@ -1,50 +1,44 @@
-"""Keeping a run's copy elsewhere up to date, though the place may be down for a while."""
+"""Keeping the MLflow mirror of a run up to date, though the store may be down for a while."""
 
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 from expt.errors import RunError, UserError
 from expt.record.process import Listener
+from expt.runs.records import RunRecord
 from expt.runs.run import Run
 from expt.runs.secrets import redacted
+
+if TYPE_CHECKING:
+    from expt.record.mlflow.mirror import Mirror  # imports MLflow
 
 _SECONDS_BETWEEN_TRIES = 3.0
 _LONGEST_REASON = 300
 
 
-class Copy(Protocol):
-    """A run's copy elsewhere, of which an earlier process or try may have made a part."""
+class MirrorFollower:
+    """Follows a run, or a sweep, with its mirror.
 
-    def advance(self) -> None:
-        """Adds what the run's files have and the copy lacks."""
-
-    def finish(self) -> None:
-        """Adds what a run has at its end only, and its status; `advance` comes before."""
-
-
-class CopyFollower:
-    """Follows a run with a copy of it.
-
-    What fails is tried again every few seconds, with a new copy that compares what is there with
+    What fails is tried again every few seconds, with a new mirror that compares what is there with
     the files: a request whose answer was lost may have been carried out.
 
     Args:
-        make_copy: Finds or makes the copy of a run. It is told whether the run is new, so that
-            there is nothing to be found.
-        listener: Who is told how it goes.
+        open_mirror: Opens the mirror of a run; the second argument says whether the run is new, so
+            that there is nothing to find.
+        listener: Gets reports.
     """
 
     _run: Run
-    _copy: Copy | None
+    _mirror: "Mirror | None"
 
-    def __init__(self, make_copy: Callable[[Run, bool], Copy], listener: Listener) -> None:
-        self._make_copy, self._listener = make_copy, listener
+    def __init__(self, open_mirror: Callable[[Run, bool], "Mirror"], listener: Listener) -> None:
+        self._open_mirror, self._listener = open_mirror, listener
 
     def open(self, run: Run) -> None:
         """Begins to follow a run."""
-        self._run, self._copy = run, None
+        self._run, self._mirror = run, None
         self._is_new = not run.is_resumed
         self._is_down = self._has_warned = False
         self._next_try = 0.0
@@ -63,32 +57,32 @@ class CopyFollower:
                 self._is_down = False
                 self._listener.tell(logging.INFO, "recording goes on; nothing is lost.")
 
-    def close(self, record: dict[str, Any]) -> str | None:
+    def close(self, record: RunRecord) -> str | None:
         """Takes the rest, with one try more if a store that answered before fails now."""
         self._run.record = record
-        tries = 1 if self._copy is None else 2
+        tries = 1 if self._mirror is None else 2
         while True:
             tries -= 1
             try:
                 self._take()
-                assert self._copy is not None
-                self._copy.finish()
+                assert self._mirror is not None
+                self._mirror.finish()
             except Exception as error:  # noqa: BLE001
-                self._copy, self._is_new = None, False
+                self._mirror, self._is_new = None, False
                 if not tries:
                     return reason(error)
             else:
                 return None
 
     def _take(self) -> None:
-        if self._copy is None:
+        if self._mirror is None:
             # Even if making it fails: a request without an answer may have been carried out.
             is_new, self._is_new = self._is_new, False
-            self._copy = self._make_copy(self._run, is_new)
-        self._copy.advance()
+            self._mirror = self._open_mirror(self._run, is_new)
+        self._mirror.advance()
 
     def _fail(self, error: Exception) -> None:
-        self._copy, self._is_down = None, True
+        self._mirror, self._is_down = None, True
         self._next_try = time.monotonic() + _SECONDS_BETWEEN_TRIES
         if not self._has_warned:
             self._has_warned = True

@@ -21,11 +21,11 @@ def sweep(tmp_path: Path) -> Run:
 def _finish(sweep: Run, status: str, metrics: dict[str, float], params: dict[str, str]) -> Any:
     """Ends a sweep in the store twice; returns the run there."""
     client_of(store_uri(sweep.output_dir))
-    from expt.record.mlflow.sweep import MLflowSweep
+    from expt.record.mlflow.sweep_mirror import SweepMirror
 
     sweep.record |= {"status": status, "results": {"metrics": metrics, "params": params}}
     for _ in range(2):
-        MLflowSweep(sweep, lambda _seconds: None).finish()
+        SweepMirror(sweep, lambda _seconds: None).finish()
     client = client_of(store_uri(sweep.output_dir))
     return client.get_run(sweep.record["mlflow"]["run_id"])
 

@@ -8,7 +8,8 @@ import pytest
 from record_helpers import make_run
 
 from expt.errors import RunError
-from expt.record.mlflow.following import CopyFollower, reason
+from expt.record.mlflow.added import Added
+from expt.record.mlflow.follower import MirrorFollower, reason
 from expt.runs.run import Run
 
 
@@ -20,6 +21,7 @@ class Store:
         self.made_as_new: list[bool] = []
         self.calls: list[str] = []
         self.told: list[tuple[int, str]] = []
+        self.added = Added()
 
     def make_copy(self, _run: Run, is_new: bool) -> "Store":
         self.made_as_new.append(is_new)
@@ -49,12 +51,12 @@ class Store:
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The clock, as a list that holds the time."""
     clock = [1_000.0]
-    monkeypatch.setattr("expt.record.mlflow.following.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("expt.record.mlflow.follower.time.monotonic", lambda: clock[0])
     return clock
 
 
-def _follow(store: Store, run: Run) -> CopyFollower:
-    follower = CopyFollower(store.make_copy, store)
+def _follow(store: Store, run: Run) -> MirrorFollower:
+    follower = MirrorFollower(store.make_copy, store)
     follower.open(run)
     return follower
 

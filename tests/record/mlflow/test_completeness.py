@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from mlflow_helpers import client_of
 
-from expt.record.mlflow import complete as mlflow_complete
-from expt.record.mlflow.complete import completion, stored_runs
+from expt.record.mlflow import completeness as mlflow_complete
+from expt.record.mlflow.completeness import completion, stored_runs
 from expt.record.mlflow.store import store_uri
 
 RECORD: dict[str, Any] = {"status": "FINISHED", "ended": 3.0, "best": {"val/loss": float("nan")}}

@@ -4,7 +4,6 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from filelock import FileLock
@@ -12,7 +11,8 @@ from mlflow.entities import Metric, ViewType
 from mlflow.exceptions import MlflowException
 
 from expt.record.journal import FILE_NAME, complete_size, read_journal
-from expt.record.mlflow.complete import COMPLETE_KEY, completion, stored_runs
+from expt.record.mlflow.added import Added
+from expt.record.mlflow.completeness import COMPLETE_KEY, completion, stored_runs
 from expt.record.mlflow.description import describe, digest
 from expt.record.mlflow.images import MLflowImages
 from expt.record.mlflow.model import MODEL_TAG, log_model
@@ -27,7 +27,7 @@ from expt.record.mlflow.store import (
     restore_run,
     seconds_to_open,
 )
-from expt.record.mlflow.sweep import (
+from expt.record.mlflow.sweep_mirror import (
     ID_TAG,
     PARENT_TAG,
     SOURCE,
@@ -43,39 +43,7 @@ _MODEL_FILE = "model.keras"
 _READING_SPEED = 1e6  # bytes of a journal a second that a store compares at least
 
 
-@dataclass
-class Added:
-    """What a copy lacked.
-
-    Attributes:
-        run: Whether there was no run in the store.
-        restored: Whether the run was restored.
-        values: The number of values.
-        images: The number of pictures.
-        model: Whether the best model was added.
-        status: The status, if the run has been closed, or closed otherwise than it was.
-    """
-
-    run: bool = False
-    restored: bool = False
-    values: int = 0
-    images: int = 0
-    model: bool = False
-    status: str | None = None
-
-    def __str__(self) -> str:
-        told = {
-            "a new run": self.run,
-            "the restored run": self.restored,
-            f"{self.values:,} values": self.values,
-            f"{self.images:,} images": self.images,
-            "the model": self.model,
-            f"the status {self.status}": self.status,
-        }
-        return ", ".join(text for text, is_there in told.items() if is_there)
-
-
-class MLflowRun:
+class RunMirror:
     """A run in an MLflow store, and how far it has followed the run's files.
 
     What the store may hold already is compared, so that nothing is doubled or missing whatever
