@@ -9,8 +9,9 @@ from typing import Any
 
 from expt.analysis.filters import filtered
 from expt.errors import UserError, hint
+from expt.runs.atomic import read_json
 from expt.runs.best import best_of
-from expt.runs.kinds import read_json, wrong_place
+from expt.runs.kinds import wrong_place
 from expt.runs.leading import best_values, watched_metric
 from expt.runs.life import status_of
 from expt.runs.names import name_of

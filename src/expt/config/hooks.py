@@ -10,17 +10,13 @@ EVERY_KEY = "every"
 """Of a hook: its cadence; the other keys are its own arguments."""
 
 
-def check_hooks(config: Mapping[str, Any]) -> None:
-    """Checks that each hook of a config has a target and a cadence.
+def check_hooks(hooks: Mapping[str, Any]) -> None:
+    """Checks that each hook of a config, by its name, has a cadence.
 
     Raises:
         UserError: One has not.
     """
-    for name, node in config.get("hook", {}).items():
-        if not isinstance(node, Mapping) or "_target_" not in node:
-            raise UserError(
-                f"hook.{name}={node}: expected an option of the group hook, with a _target_."
-            )
+    for name, node in hooks.items():
         if EVERY_KEY not in node:
             raise UserError(
                 f"hook.{name}: it has no cadence. Add {EVERY_KEY}: 1ep (epochs) or 100 (steps)."

@@ -16,6 +16,7 @@ from math import inf
 from typing import IO, Any, Protocol
 
 from expt.record.recorder import Record
+from expt.runs.records import RunRecord
 from expt.runs.run import Run, Status
 from expt.runs.secrets import install_log_redaction
 
@@ -46,7 +47,7 @@ class Follower(Protocol):
     def advance(self) -> None:
         """Takes what is new; told of every failure, it raises none."""
 
-    def close(self, record: dict[str, Any]) -> str | None:
+    def close(self, record: RunRecord) -> str | None:
         """Takes the rest of a run whose run.json now holds `record`; says why if it can't."""
 
 

@@ -2,18 +2,16 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from expt.errors import UserError
-from expt.runs.kinds import read_json, wrong_place
+from expt.runs import records
 from expt.runs.life import status_of
 from expt.runs.names import all_named, directory_of, suggestion
 from expt.runs.order import (
-    PLACE,
     PLACE_FILE,
     RUN_FILE,
     SWEEP_FILE,
@@ -22,70 +20,13 @@ from expt.runs.order import (
     place_ids,
     records_in,
 )
+from expt.runs.records import Place, RunRecord, check_complete, damaged
 
 WORDS = ("latest", "best")
 """What stands for a run without naming it."""
 
 _MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
 _LONGEST_NAME = 100  # bytes, which file systems count; a letter can have four
-
-
-# The kinds of what is read from records: of every run, of one that is to be used, of its model.
-_OF_ALL: Mapping[str, Any] = {
-    "status": {"RUNNING", "FINISHED", "FAILED", "KILLED"},
-    "started": float,
-    "ended": (None, float),
-    "closed": (None, bool),
-    "mlflow": (None, {"run_id": str, "experiment_id": (None, str)}),
-    "process": (None, dict),
-    "place": (None, PLACE),
-    "copied_from": (None, dict),
-}
-_SHAPE = [(None, int)]
-_CODE_CHANGE = {"from": (None, str), "changed": [str]}
-_SCALE = {"mean": [float], "deviation": [float]}
-_OF_USED: Mapping[str, Any] = {
-    "id": (None, str),
-    **dict.fromkeys(("run_name", "run_hash", "variant_hash"), str),
-    "overrides": [str],
-    "choices": dict,
-    "distinctive": (None, [str]),
-    "directory_name": (None, str),
-    "data": {
-        **dict.fromkeys(("name", "source", "task", "fingerprint"), str),
-        "other_columns": (None, {str: str}),
-        "example_hashes": (None, {"float32", "float64", "pixels"}),
-        "preparation": (None, {"kind": str}),
-        "input_shape": _SHAPE,
-        "class_names": [str],
-        "feature_names": (None, [str]),
-        "skipped": int,
-        "examples": dict,
-        **dict.fromkeys(("input_scale", "target_scale"), (None, _SCALE)),
-    },
-    **dict.fromkeys(("model_input_shape", "model_output_shape"), (None, _SHAPE)),
-    **dict.fromkeys(("model_input_dtype", "model_output_dtype"), (None, str)),
-    "model_outputs": (
-        None,
-        {
-            "kind": {"probability", "score", "value"},
-            "link": (None, {"softmax", "sigmoid", "softplus"}),
-        },
-    ),
-    "class_weights": (None, [float]),
-    "parameters": int,
-    "versions": dict,
-    "git": (None, dict),
-    **dict.fromkeys(("machine", "environment"), (None, dict)),
-    "best": (None, {"step": int, "watched": str}),
-    "training_seconds": (None, float),
-    "resumed": (
-        None,
-        [{"time": float, "changes": dict, "step": (None, int), "code": (None, _CODE_CHANGE)}],
-    ),
-    "code": (None, {"hash": str, "modules": {str: str}}),
-}
-_OF_MODEL: Mapping[str, Any] = {"best": dict, "model_input_shape": list}
 
 
 @dataclass(frozen=True)
@@ -99,8 +40,13 @@ class FoundRun:
     """
 
     directory: Path
-    record: dict[str, Any]
+    record: RunRecord
     output_dir: Path
+
+    def __post_init__(self) -> None:
+        """Takes mappings, too, until all code makes records."""
+        if not isinstance(self.record, RunRecord):
+            object.__setattr__(self, "record", RunRecord.of(self.record))
 
     @property
     def model_file(self) -> Path:
@@ -118,7 +64,9 @@ class FoundRun:
         if file.resolve().parent != self.directory:
             raise UserError(f"{file} is a link that leads outside of the run's directory.")
         self.check_record()
-        _check_kinds(self.directory, self.record, _OF_MODEL)
+        for key in ("best", "model_input_shape"):
+            if getattr(self.record, key) is None:
+                raise damaged(self.directory / RUN_FILE, key)
         return file
 
     def check_record(self) -> None:
@@ -127,7 +75,7 @@ class FoundRun:
         Raises:
             UserError: Something is missing or wrong.
         """
-        _check_kinds(self.directory, self.record, _OF_USED)
+        check_complete(self.directory, self.record)
 
 
 def find_run(name: str, output_dir: Path) -> FoundRun:
@@ -175,13 +123,9 @@ def read_run(directory: Path, output_dir: Path) -> FoundRun:
     Raises:
         UserError: It is damaged.
     """
-    file = directory / RUN_FILE
-    record = read_json(file)
-    if not isinstance(record, dict) or "status" not in record:
-        raise UserError(f"{file} is not the record of a run.")
-    _check_kinds(directory, record, _OF_ALL)
+    record = records.read_run(directory)
     directory = directory.resolve()
-    above = folder_above(directory, record.get("place"), output_dir)
+    above = folder_above(directory, record.place, output_dir)
     return FoundRun(directory, record, above or output_dir.resolve())
 
 
@@ -191,18 +135,7 @@ def file_name(name: str) -> str:
     return plain.encode()[:_LONGEST_NAME].decode(errors="ignore") or "_"
 
 
-def _check_kinds(directory: Path, record: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
-    wrong = wrong_place(record, kinds)
-    if wrong is not None:
-        raise UserError(
-            f"{directory / RUN_FILE} is damaged: {wrong!r} is missing or wrong. Put a copy of the "
-            "file in its place if there is one."
-        )
-
-
-def folder_above(
-    directory: Path, place: Mapping[str, Any] | None, given: Path | None = None
-) -> Path | None:
+def folder_above(directory: Path, place: Place | None, given: Path | None = None) -> Path | None:
     """Returns the folder of all runs that a directory lies in; None if there is no sign of one.
 
     Args:
@@ -212,7 +145,7 @@ def folder_above(
     """
     marked = [parent for parent in directory.parents if (parent / PLACE_FILE).is_file()]
     for parent in marked if place else ():
-        if place is not None and place["id"] in (place_ids(parent) or ()):
+        if place is not None and place.id in (place_ids(parent) or ()):
             return parent
     # RUNS/DATE/RUN or SWEEPS/DATE/SWEEP/RUN, or of a sweep SWEEPS/DATE/SWEEP
     is_sweep = (directory / SWEEP_FILE).is_file()
@@ -235,7 +168,7 @@ def newest_run(output_dir: Path) -> FoundRun | None:
 
 
 def _mlflow_id(run: FoundRun) -> str | None:
-    return (run.record.get("mlflow") or {}).get("run_id")
+    return None if run.record.mlflow is None else run.record.mlflow.run_id
 
 
 def _readable_runs(output_dir: Path) -> Iterator[FoundRun]:

@@ -6,27 +6,11 @@ such items, and `(kind, kind)` one or the other. A set is of the texts that are 
 stands for a count or a step, `float` for a finite number; no boolean is either.
 """
 
-import json
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from expt.errors import UserError
-
 _LARGEST_COUNT = 2**63 - 1
-
-
-def read_json(file: Path) -> Any:
-    """Reads a record.
-
-    Raises:
-        UserError: It is not there, or no JSON.
-    """
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{file} can't be read: {error}") from error
 
 
 def wrong_place(value: object, kind: Any, place: str = "") -> str | None:

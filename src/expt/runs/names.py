@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from expt.errors import UserError, nearest
-from expt.runs.kinds import read_json
+from expt.runs.atomic import read_json
 from expt.runs.order import RUN_FILE, SWEEP_FILE, is_at_home, records_in
 
 _KEYS = {RUN_FILE: "run_name", SWEEP_FILE: "sweep_name"}

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from expt.errors import UserError
-from expt.runs.kinds import read_json, wrong_place
+from expt.runs.atomic import read_json
+from expt.runs.kinds import wrong_place
 
 RUN_FILE, SWEEP_FILE = "run.json", "sweep.json"
 PLACE_FILE = ".place.json"

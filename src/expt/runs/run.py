@@ -1,28 +1,20 @@
 """A run's directory and its run.json: identity, status and outcome."""
 
-import json
-import os
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from expt.runs.records import RunRecord, Status, write_run
+
+__all__ = ["Earlier", "Membership", "Run", "Status"]
 
 EXTENSIONS = (
     *("loop.epochs", "loop.steps", "loop.patience", "loop.time_limit"),
     "schedule.total_steps",
 )
 """What may be changed when a run is resumed: how long it lasts, not what a step does."""
-
-
-class Status(StrEnum):
-    """How a run stands; the words are MLflow's."""
-
-    RUNNING = "RUNNING"
-    FINISHED = "FINISHED"
-    FAILED = "FAILED"
-    KILLED = "KILLED"
 
 
 @dataclass(frozen=True)
@@ -70,26 +62,21 @@ class Run:
     output_dir: Path
     config: Mapping[str, Any]
     params: Mapping[str, Any]
-    record: dict[str, Any]
+    record: RunRecord
     is_resumed: bool = False
     recorded: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
+    def __post_init__(self) -> None:
+        """Takes mappings, too, until all code makes records."""
+        if not isinstance(self.record, RunRecord):
+            self.record = RunRecord.of(self.record)
+
     def update(self, **fields: Any) -> None:
         """Adds to run.json, from any thread. The file is replaced atomically."""
         with self._lock:
-            self.record |= fields
-            partial = self.directory / "partial-run.json"
-            text = json.dumps(self.record, indent=2, default=str)
-            try:
-                with partial.open("w", encoding="utf-8") as file:
-                    file.write(text + "\n")
-                    file.flush()
-                    os.fsync(file.fileno())
-            except OSError:
-                partial.unlink(missing_ok=True)
-                raise
-            partial.replace(self.directory / "run.json")
+            self.record = self.record.updated(fields)
+            write_run(self.directory, self.record)
 
 
 @dataclass(frozen=True)
@@ -103,7 +90,12 @@ class Earlier:
         allows_code_change: Whether the run may continue with code other than it began with.
     """
 
-    record: Mapping[str, Any]
+    record: RunRecord
     changes: Mapping[str, Any]
     previous: Mapping[str, Any] = field(default_factory=dict)
     allows_code_change: bool = False
+
+    def __post_init__(self) -> None:
+        """Takes mappings, too, until all code makes records."""
+        if not isinstance(self.record, RunRecord):
+            object.__setattr__(self, "record", RunRecord.of(self.record))

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from expt.errors import UserError
+from expt.runs.atomic import read_json
 from expt.runs.find import folder_above
-from expt.runs.kinds import read_json, wrong_place
+from expt.runs.kinds import wrong_place
 from expt.runs.names import all_named, directory_of, name_of, suggestion
 from expt.runs.order import RUN_FILE, SWEEP_FILE, records_in, sweeps_by_age
 

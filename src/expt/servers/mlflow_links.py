@@ -11,8 +11,9 @@ from urllib.parse import quote, urlencode
 
 from expt.errors import UserError
 from expt.record.replay import image_keys
+from expt.runs.atomic import read_json
 from expt.runs.find import FoundRun, read_run
-from expt.runs.kinds import read_json, wrong_place
+from expt.runs.kinds import wrong_place
 from expt.runs.order import by_age, records_in
 from expt.runs.planned import PLAN_FILE, read_mlflow_place
 from expt.servers.mlflow_views import best_first, make_view, newest_first

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from expt.errors import UserError
+from expt.runs.atomic import read_json
 from expt.runs.best import find_best, is_best
 from expt.runs.find import find_run
-from expt.runs.kinds import read_json
 from expt.runs.leading import best_values, larger_is_better, watched_metric
 from expt.runs.order import SWEEP_FILE, order_of, place_ids, records_in
 from expt.runs.planned import read_entries

@@ -31,6 +31,7 @@ from expt.runs.changed_code import check_code
 from expt.runs.directories import held
 from expt.runs.environment import peak_memory
 from expt.runs.recorded_data import check_unchanged
+from expt.runs.records import RunRecord
 from expt.runs.run import Earlier, Membership, Run, Status
 from expt.runs.secrets import redacted
 from expt.train.checkpoint import CheckpointWriter, to_disk
@@ -79,7 +80,7 @@ class Session:
     make_writer: MakeWriter = CheckpointWriter
     sweep: Membership | None = None
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> RunRecord:
         """Trains, and records all of it.
 
         Returns:
@@ -156,19 +157,19 @@ class Session:
     @contextmanager
     def _hooks(self, executor: Executor, hooks: list[Every], run: Run) -> Iterator[list[Every]]:
         """Yields all hooks of the run; checkpoints are last, when all else of a step is done."""
-        loop = self.job.config["loop"]
-        folder, keep = self.directory / CHECKPOINTS, loop["keep_checkpoints"]
+        loop = self.job.config.loop
+        folder, keep = self.directory / CHECKPOINTS, loop.keep_checkpoints
         of_run = identity(self.job.config, self.dataset.fingerprint, run.record["code"]["hash"])
         images = Every(
-            Cadence.parse(loop["image_every"]),
+            Cadence.parse(loop.image_every),
             DrawImages(executor.program),
             at_start=True,
             at_end=True,
         )
         with ExitStack() as stack:
-            profile = stack.enter_context(profiling(loop["profile"], self.directory / "train"))
+            profile = stack.enter_context(profiling(loop.profile, self.directory / "train"))
             writer = self.make_writer(folder, keep, self._before_checkpoint)
-            cadence = Cadence.parse(loop["save_every"])
+            cadence = Cadence.parse(loop.save_every)
             saving = checkpointing(cadence, executor.state, writer, of_run)
             yield [*hooks, images, *profile, stack.enter_context(saving)]
 
@@ -224,7 +225,7 @@ def _conclude(executor: Executor, run: Run, recorder: Recorder) -> None:
     path = run.directory / MODEL_FILE
     recorder.write(BestModel(path, examples, tested.predictions[: len(examples)]))
     run.update(final={"step": step, **state.progress.values, **tested.values})
-    target, lowest = program.job.config["loop"]["target_loss"], state.stopping.lowest_loss
+    target, lowest = program.job.config.loop.target_loss, state.stopping.lowest_loss
     if target is not None and lowest >= target:
         raise RunError(
             f"the training loss did not fall below loop.target_loss={target} within {step} steps; "

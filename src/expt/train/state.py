@@ -98,17 +98,17 @@ class State:
 
 def make_state(program: Program) -> State:
     """Returns the state of a program before its first step."""
-    loop, monitor = program.job.config["loop"], program.monitor
+    loop, monitor = program.job.config.loop, program.monitor
     return State(
         variables=state_variables(program.learner, program.schedules),
         progress=Progress(),
         best=BestWeights(program.learner.networks, monitor),
         stopping=EarlyStopping(
             monitor,
-            patience=loop["patience"],
-            min_change=loop["min_change"],
-            seconds=parse_seconds(loop["time_limit"]),
-            target_loss=loop["target_loss"],
+            patience=loop.patience,
+            min_change=loop.min_change,
+            seconds=parse_seconds(loop.time_limit),
+            target_loss=loop.target_loss,
         ),
     )
 

@@ -13,7 +13,7 @@ _SECONDS = 0.3  # of steps that are measured
 
 def estimate_seconds(program: Program) -> float:
     """Returns about how long a job takes: compiling, its steps, its evaluations."""
-    timeline, draws = program.timeline, program.job.config["loop"]["image_every"] is not None
+    timeline, draws = program.timeline, program.job.config.loop.image_every is not None
     begun = time.perf_counter()
     run_block = compile_block(program)
     evaluate = program.make_evaluate(program.dataset.validation)

@@ -1,3 +1,4 @@
+import tracemalloc
 from functools import partial
 from typing import Any
 
@@ -168,3 +169,15 @@ def test_each_step_gets_its_indices_and_its_number(mode: str) -> None:
         rows = run(first, indices)
         assert rows["loss"].tolist() == [1.0, 18.0, 6.0]
         assert rows["number"].tolist() == [first, first + 1, first + 2]
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_a_short_block_of_large_batches_takes_little_memory(mode: str) -> None:
+    run = make_run_block(counting_step([], "loss"), counting_feed(), 4096, 1024, mode)
+    tracemalloc.start()
+    try:
+        run(0, np.zeros((1, 4096), np.int32))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000

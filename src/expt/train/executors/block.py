@@ -29,9 +29,10 @@ def make_run_block(
 ) -> RunBlock:
     """Returns the function that trains a block of steps.
 
-    It is traced once: the indices are padded to `capacity`, and a loop inside ends after as many
-    steps as are asked for, at a loss that is not finite, or at one below the target. The host
-    reads one tensor a block.
+    It is traced once, for any number of steps; XLA, which compiles anew for each shape, gets
+    indices that are padded to `capacity`. A loop inside ends after as many steps as are asked
+    for, at a loss that is not finite, or at one below the target. The host reads one tensor a
+    block.
 
     Args:
         step: What to do with a batch; its `loss` and all `…_loss` must stay finite.
@@ -49,11 +50,13 @@ def make_run_block(
         step, mode = compiled(step, "xla"), "graph"
     one_step = _make_one_step(step, pipeline, names, target_loss)
     make_function = _make_eager if mode == "eager" else _make_compiled
-    function = make_function(one_step, capacity, mode)
+    function = make_function(one_step, capacity, batch_size, mode)
 
     def run_block(first: int, indices: NDArray[np.int32]) -> dict[str, NDArray[np.float32]]:
-        padded = np.zeros((capacity, batch_size), np.int32)
-        padded[: len(indices)] = indices
+        padded = indices
+        if mode == "xla":
+            padded = np.zeros((capacity, batch_size), np.int32)
+            padded[: len(indices)] = indices
         try:
             done, rows = function(
                 tf.constant(first), tf.constant(padded), tf.constant(len(indices))
@@ -93,7 +96,7 @@ def _make_one_step(
     return one_step
 
 
-def _make_compiled(one_step: _OneStep, capacity: int, mode: str) -> _Block:
+def _make_compiled(one_step: _OneStep, capacity: int, batch_size: int, mode: str) -> _Block:
     def block(
         first: tf.Tensor, indices: tf.Tensor, count: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -105,11 +108,14 @@ def _make_compiled(one_step: _OneStep, capacity: int, mode: str) -> _Block:
             done += 1
         return done, rows.stack()
 
-    return compiled(block, mode)
+    number, indices = tf.TensorSpec((), tf.int32), tf.TensorSpec((None, batch_size), tf.int32)
+    return tf.function(  # type: ignore[no-any-return]
+        block, input_signature=(number, indices, number), jit_compile=mode == "xla"
+    )
 
 
-def _make_eager(one_step: _OneStep, capacity: int, mode: str) -> _Block:
-    del capacity, mode
+def _make_eager(one_step: _OneStep, capacity: int, batch_size: int, mode: str) -> _Block:
+    del capacity, batch_size, mode
 
     def block(
         first: tf.Tensor, indices: tf.Tensor, count: tf.Tensor

@@ -126,14 +126,14 @@ def compile_block(program: Program, first_step: int = 0) -> RunBlock:
         program: What to compile.
         first_step: The first step that it will be asked for, counted from 0.
     """
-    loop = program.job.config["loop"]
+    loop = program.job.config.loop
     return make_run_block(
         program.learner.step,
         program.make_pipeline(first_step),
         program.timeline.batch_size,
         CAPACITY,
-        loop["compile"],
-        loop["target_loss"],
+        loop.compile,
+        loop.target_loss,
     )
 
 

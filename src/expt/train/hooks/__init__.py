@@ -172,7 +172,7 @@ def make_hooks(job: Job) -> list[Every]:
         UserError: One refuses its arguments.
     """
     made = []
-    for name, node in job.config.get("hook", {}).items():
+    for name, node in job.config.hook.items():
         arguments = {key: value for key, value in node.items() if key != EVERY_KEY}
         hook = call(part(arguments, f"hook.{name}"), f"hook.{name}")
         made.append(Every(Cadence.parse(node[EVERY_KEY]), hook))
