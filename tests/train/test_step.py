@@ -8,7 +8,7 @@ import tensorflow as tf
 from expt.parts.losses import crossentropy, mse
 from expt.parts.metrics import mae
 from expt.train.input.batch import Batch
-from expt.train.step import make_train_step
+from expt.train.step import make_train_step, values_of
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((8, 3)).astype(np.float32)
@@ -198,3 +198,71 @@ def test_losses_and_metrics_see_float32() -> None:
     optimizer.build(model.trainable_variables)
     make_train_step(model, loss, optimizer, {"mae": lambda t, o: loss(t, o)[0]})(BATCH)
     assert seen == [tf.float32, tf.float32]
+
+
+def layered() -> keras.Model:
+    """A model whose forward pass changes variables of all kinds."""
+    keras.utils.set_random_seed(5)
+    return keras.Sequential(
+        [
+            keras.Input((2,)),
+            keras.layers.SpectralNormalization(keras.layers.Dense(4)),
+            keras.layers.BatchNormalization(momentum=0.5),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(1, kernel_regularizer=keras.regularizers.L2(0.1)),
+            keras.layers.ActivityRegularization(0.01),
+        ]
+    )
+
+
+def arrays(variables: Any) -> list[Any]:
+    return [variable.numpy() for variable in variables]
+
+
+def assert_equal(one: list[Any], other: list[Any]) -> None:
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+PAIR = Batch(tf.constant([[1.0, 2.0], [0.5, -1.0], [3.0, 0.0]]), tf.constant([[1.0], [2.0], [0.0]]))
+
+
+def test_gradients_are_a_function_that_changes_nothing() -> None:
+    model, optimizer = layered(), keras.optimizers.SGD(0.1)
+    step = make_step(model, optimizer)
+    weights, states, before = (
+        values_of(step.weights),
+        values_of(step.states),
+        arrays(model.variables),
+    )
+    first, again = (step.gradients(weights, PAIR, states) for _ in range(2))
+    assert_equal(arrays(model.variables), before)
+    assert int(optimizer.iterations) == 0
+    for one, other in zip(first[1:], again[1:], strict=True):
+        assert_equal(one, other)
+    # Other states give other dropout, so other gradients.
+    other = step.gradients(weights, PAIR, first.states)
+    assert any((a != b).numpy().any() for a, b in zip(first.means, other.means, strict=True))
+    step.update(first)
+    assert_equal(arrays(step.states)[:1], [first.states[0].numpy()])
+    assert int(optimizer.iterations) == 1
+
+
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_the_step_is_that_of_a_plain_tape(is_compiled: bool) -> None:
+    """With what a forward pass changes: averages, random states, and kernels in their places."""
+    model, plain, steps = layered(), layered(), 3
+    optimizers = [keras.optimizers.SGD(0.1) for _ in range(2)]
+    for network, optimizer in zip((model, plain), optimizers, strict=True):
+        optimizer.build(network.trainable_variables)
+    step: Any = make_train_step(model, mse, optimizers[0], {})
+    step = tf.function(step) if is_compiled else step
+    for _ in range(steps):
+        step(PAIR)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(mse(PAIR.targets, plain(PAIR.inputs, training=True)))
+            loss += tf.add_n(plain.losses)
+        gradients = tape.gradient(loss, plain.trainable_variables)
+        optimizers[1].apply(gradients, plain.trainable_variables)
+    for one, other in zip(arrays(model.variables), arrays(plain.variables), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)

@@ -17,14 +17,17 @@ class Computed(NamedTuple):
         weight: How much the batch counts beside others, such as the sum of its examples' weights.
         means: Over its examples: losses, and their gradients.
         outputs: Of each example, shape [batch, …].
+        states: The new values of what a forward pass changes, such as moving averages.
     """
 
     weight: tf.Tensor
     means: list[tf.Tensor]
     outputs: list[tf.Tensor]
+    states: list[tf.Tensor]
 
 
-Compute = Callable[[Batch], Computed]
+Compute = Callable[[Sequence[tf.Tensor], Batch, Sequence[tf.Tensor]], Computed]
+"""Computes a batch from the values of weights and states; it changes nothing."""
 
 
 def over_parts(
@@ -47,7 +50,9 @@ def over_parts(
         outputs_like: The types and shapes [batch, …] of the outputs.
     """
 
-    def compute_all(batch: Batch) -> Computed:
+    def compute_all(
+        weights: Sequence[tf.Tensor], batch: Batch, states: Sequence[tf.Tensor]
+    ) -> Computed:
         parts = [None if values is None else _cut(values, num_parts) for values in batch]
 
         def add(
@@ -55,22 +60,24 @@ def over_parts(
             weight: tf.Tensor,
             sums: list[tf.Tensor],
             rows: list[tf.TensorArray],
-        ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor], list[tf.TensorArray]]:
-            part = compute(Batch(*(None if p is None else p[number] for p in parts)))
+            states: list[tf.Tensor],
+        ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor], list[tf.TensorArray], list[tf.Tensor]]:
+            examples = Batch(*(None if p is None else p[number] for p in parts))
+            part = compute(weights, examples, states)
             counted = tf.maximum(part.weight, _LEAST_WEIGHT)
             sums = [
                 total + tf.cast(counted, total.dtype) * tf.convert_to_tensor(mean)
                 for total, mean in zip(sums, part.means, strict=True)
             ]
             rows = [row.write(number, x) for row, x in zip(rows, part.outputs, strict=True)]
-            return number + 1, weight + counted, sums, rows
+            return number + 1, weight + counted, sums, rows, part.states
 
         zeros = [tf.zeros_like(each) for each in means_like]
         arrays = [tf.TensorArray(like.dtype, size=num_parts) for like in outputs_like]
-        _, weight, sums, rows = tf.while_loop(
+        _, weight, sums, rows, last_states = tf.while_loop(
             lambda number, *_: number < num_parts,
             add,
-            (tf.constant(0), tf.constant(0.0), zeros, arrays),
+            (tf.constant(0), tf.constant(0.0), zeros, arrays, list(states)),
             maximum_iterations=num_parts,
         )
         means = [total / tf.cast(weight, total.dtype) for total in sums]
@@ -78,7 +85,7 @@ def over_parts(
             tf.ensure_shape(row.concat(), (batch.inputs.shape[0], *like.shape[1:]))
             for row, like in zip(rows, outputs_like, strict=True)
         ]
-        return Computed(weight, means, outputs)
+        return Computed(weight, means, outputs, last_states)
 
     return compute_all
 

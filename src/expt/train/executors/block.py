@@ -7,8 +7,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from expt.train.compilation import compiled
+from expt.train.input.batch import Batch
 from expt.train.input.pipeline import InputPipeline, reading_error
-from expt.train.step import Step
+from expt.train.step import Scalars
+
+RunStep = Callable[[Batch], Scalars]
+"""Trains on a batch; a `Step`, or it compiled."""
 
 RunBlock = Callable[[int, NDArray[np.int32]], dict[str, NDArray[np.float32]]]
 """Runs a step on each row of indices [steps, batch], the first of which is of the given number.
@@ -20,7 +24,7 @@ from 0.
 
 
 def make_run_block(
-    step: Step,
+    step: RunStep,
     pipeline: InputPipeline,
     batch_size: int,
     capacity: int,
@@ -79,7 +83,7 @@ _Block = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]
 
 
 def _make_one_step(
-    step: Step, pipeline: InputPipeline, names: list[str], target_loss: float | None
+    step: RunStep, pipeline: InputPipeline, names: list[str], target_loss: float | None
 ) -> _OneStep:
     """Returns a step that gives its scalars as a row, and whether the next may follow."""
 

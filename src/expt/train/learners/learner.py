@@ -25,7 +25,7 @@ class Learner(Protocol):
         optimizers: One for each of the networks, in their order.
         watched: The metric that chooses the best model, unless the config names another.
         reported: What evaluations give, such as `loss`; without the split.
-        step: The training step.
+        step: The training step, which names the functions for gradients, update and metrics.
         random_states: Variables of its own random numbers, besides those of the networks' layers.
     """
 
