@@ -45,7 +45,7 @@ from expt.record.exits import exit_code, print_error
 from expt.runs.changed_code import rerun_note
 from expt.runs.completion import shell_completion
 from expt.runs.directories import allocate, discard
-from expt.runs.planned import PLAN_FILE
+from expt.runs.records import SWEEP_FILE
 from expt.train.assembly import DataLoader, Sinks
 from expt.train.launch import (
     LOG_FILE,
@@ -255,7 +255,7 @@ def _directory(
     finally:
         if any(directory.rglob("run.json")):
             print_where_to_look(console, output_dir)
-        elif not keep and not (directory / PLAN_FILE).exists():
+        elif not keep and not (directory / SWEEP_FILE).exists():
             discard(directory, root=output_dir)
 
 
@@ -303,7 +303,7 @@ def _arguments(arguments: list[str]) -> Iterator[None]:
 
 
 def _refuse_used(directory: Path) -> None:
-    if (directory / PLAN_FILE).exists() or any(directory.rglob("run.json")):
+    if (directory / SWEEP_FILE).exists() or any(directory.rglob("run.json")):
         raise UserError(
             f"{directory} already holds a run or a sweep; no two share a directory. Choose another "
             "one, or leave it to expt."

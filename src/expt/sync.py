@@ -25,7 +25,7 @@ from expt.record.mlflow.store import DeletedError, prepare_mlflow, repair_store,
 from expt.runs.directories import HeldError, held
 from expt.runs.find import FoundRun, read_run
 from expt.runs.life import is_alive
-from expt.runs.planned import PLAN_FILE
+from expt.runs.records import SWEEP_FILE
 from expt.runs.run import Run, Status
 from expt.sweep.following import is_followed, run_of_sweep
 from expt.sweep.plan import read_content, read_plan
@@ -72,7 +72,7 @@ def _run(arguments: list[str]) -> int:
         for directory in directories:
             sync(directory, close_first)
     for sweep in dict.fromkeys(directory.resolve().parent for directory in directories):
-        if (sweep / PLAN_FILE).is_file():
+        if (sweep / SWEEP_FILE).is_file():
             sync.complete_sweep(sweep)
     sync.summarize()
     return 1 if sync.counts["failed"] else 0
@@ -279,7 +279,7 @@ class _Sync:
         if changes:
             _last_of(run.directory / FILE_NAME)  # a damaged run stays as it is
         sweep = run.directory.parent
-        if (sweep / PLAN_FILE).is_file():
+        if (sweep / SWEEP_FILE).is_file():
             settled_sweep(self._copies, sweep, run.output_dir)
         if changes:
             Run(run.directory, run.output_dir, {}, {}, run.record).update(**changes)

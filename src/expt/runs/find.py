@@ -13,14 +13,12 @@ from expt.runs.life import status_of
 from expt.runs.names import all_named, directory_of, suggestion
 from expt.runs.order import (
     PLACE_FILE,
-    RUN_FILE,
-    SWEEP_FILE,
     is_at_home,
     newest,
     place_ids,
     records_in,
 )
-from expt.runs.records import Place, RunRecord, check_complete, damaged
+from expt.runs.records import RUN_FILE, SWEEP_FILE, Place, RunRecord, check_complete, damaged
 
 WORDS = ("latest", "best")
 """What stands for a run without naming it."""

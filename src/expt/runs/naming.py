@@ -11,7 +11,7 @@ import yaml
 from expt.config.compose import Job
 from expt.config.hashes import flatten, has_effect
 from expt.config.location import config_directory
-from expt.runs.planned import given
+from expt.config.quoting import given
 
 _LONGEST = 60
 _PRESETS = ("experiment", "debug")

@@ -7,7 +7,7 @@ from typing import Any
 from expt.errors import UserError
 from expt.record.values import format_value
 from expt.runs.best import Best, best_of
-from expt.runs.find import read_run
+from expt.runs.records import RunRecord, read_run
 from expt.sweep.plan import ENDED_WELL, Plan, PlannedJob
 
 
@@ -68,11 +68,11 @@ def result_of(plan: Plan, job: PlannedJob, record: Mapping[str, Any]) -> Result 
     return Result(job, metric, value, larger_is_better=larger)
 
 
-def _record(job: PlannedJob) -> Mapping[str, Any] | None:
+def _record(job: PlannedJob) -> RunRecord | None:
     """Returns the content of a job's run.json, or of that of the run that stands in for it."""
     directory = job.directory if job.reused is None else job.directory.parent / job.reused
     try:
-        return read_run(directory, directory).record
+        return read_run(directory)
     except UserError:  # it was deleted or damaged meanwhile
         return None
 
