@@ -4,8 +4,8 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from expt.config.schema import Config
 from expt.config.sources import Code, changed_modules, part_modules
 from expt.errors import UserError
 from expt.runs.records import RunRecord
@@ -77,7 +77,7 @@ def rerun_note(record: RunRecord, code: Code) -> str | None:
     return f"changed since the recorded run: {listed(changed)}." if changed else None
 
 
-def use_note(record: RunRecord, config: Mapping[str, Any], *, evaluates: bool) -> str | None:
+def use_note(record: RunRecord, config: Config, *, evaluates: bool) -> str | None:
     """Returns a sentence if parts that a finished run's model still uses have changed.
 
     Args:

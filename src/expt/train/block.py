@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from expt.train.input.feed import Feed, reading_error
+from expt.train.input.pipeline import InputPipeline, reading_error
 from expt.train.step import Step
 
 RunBlock = Callable[[int, NDArray[np.int32]], dict[str, NDArray[np.float32]]]
@@ -28,7 +28,7 @@ def compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
 
 def make_run_block(
     step: Step,
-    feed: Feed,
+    pipeline: InputPipeline,
     batch_size: int,
     capacity: int,
     mode: str,
@@ -36,13 +36,14 @@ def make_run_block(
 ) -> RunBlock:
     """Returns the function that trains a block of steps.
 
-    It is traced once: the indices are padded to `capacity`, and a loop inside ends after as many
-    steps as are asked for, at a loss that is not finite, or at one below the target. The host
-    reads one tensor a block.
+    It is traced once, for any number of steps; XLA, which compiles anew for each shape, gets
+    indices that are padded to `capacity`. A loop inside ends after as many steps as are asked
+    for, at a loss that is not finite, or at one below the target. The host reads one tensor a
+    block.
 
     Args:
         step: What to do with a batch; its `loss` and all `…_loss` must stay finite.
-        feed: Where batches come from. With `xla` one that does not fit it stays outside.
+        pipeline: Where batches come from. With `xla` one that does not fit it stays outside.
         batch_size: Examples a step.
         capacity: The most steps a block can have.
         mode: `graph`, `xla` or `eager`.
@@ -52,22 +53,24 @@ def make_run_block(
         RunError: The feed failed.
     """
     names: list[str] = []
-    if mode == "xla" and not feed.fits_xla:
+    if mode == "xla" and not pipeline.fits_xla:
         step, mode = compiled(step, "xla"), "graph"
-    one_step = _make_one_step(step, feed, names, target_loss)
+    one_step = _make_one_step(step, pipeline, names, target_loss)
     make_function = _make_eager if mode == "eager" else _make_compiled
-    function = make_function(one_step, capacity, mode)
+    function = make_function(one_step, capacity, batch_size, mode)
 
     def run_block(first: int, indices: NDArray[np.int32]) -> dict[str, NDArray[np.float32]]:
-        padded = np.zeros((capacity, batch_size), np.int32)
-        padded[: len(indices)] = indices
+        padded = indices
+        if mode == "xla":
+            padded = np.zeros((capacity, batch_size), np.int32)
+            padded[: len(indices)] = indices
         try:
             done, rows = function(
                 tf.constant(first), tf.constant(padded), tf.constant(len(indices))
             )
         except tf.errors.OpError as error:
-            if feed.reads_ahead:
-                raise reading_error(error, feed.failures) from error
+            if pipeline.reads_ahead:
+                raise reading_error(error, pipeline.failures) from error
             raise
         columns = rows.numpy()[: int(done)].T
         return dict(zip(names, columns, strict=True))
@@ -82,11 +85,13 @@ _OneStep = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 _Block = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
-def _make_one_step(step: Step, feed: Feed, names: list[str], target_loss: float | None) -> _OneStep:
+def _make_one_step(
+    step: Step, pipeline: InputPipeline, names: list[str], target_loss: float | None
+) -> _OneStep:
     """Returns a step that gives its scalars as a row, and whether the next may follow."""
 
     def one_step(indices: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        scalars = step(feed.batch(indices, number))
+        scalars = step(pipeline.batch(indices, number))
         names[:] = scalars
         losses = [v for name, v in scalars.items() if name == "loss" or name.endswith("_loss")]
         row = tf.stack([tf.cast(value, tf.float32) for value in scalars.values()])
@@ -98,7 +103,7 @@ def _make_one_step(step: Step, feed: Feed, names: list[str], target_loss: float 
     return one_step
 
 
-def _make_compiled(one_step: _OneStep, capacity: int, mode: str) -> _Block:
+def _make_compiled(one_step: _OneStep, capacity: int, batch_size: int, mode: str) -> _Block:
     def block(
         first: tf.Tensor, indices: tf.Tensor, count: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -110,11 +115,14 @@ def _make_compiled(one_step: _OneStep, capacity: int, mode: str) -> _Block:
             done += 1
         return done, rows.stack()
 
-    return compiled(block, mode)
+    number, indices = tf.TensorSpec((), tf.int32), tf.TensorSpec((None, batch_size), tf.int32)
+    return tf.function(  # type: ignore[no-any-return]
+        block, input_signature=(number, indices, number), jit_compile=mode == "xla"
+    )
 
 
-def _make_eager(one_step: _OneStep, capacity: int, mode: str) -> _Block:
-    del capacity, mode
+def _make_eager(one_step: _OneStep, capacity: int, batch_size: int, mode: str) -> _Block:
+    del capacity, batch_size, mode
 
     def block(
         first: tf.Tensor, indices: tf.Tensor, count: tf.Tensor

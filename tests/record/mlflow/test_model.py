@@ -124,17 +124,23 @@ def log(train_here: Any, tmp_path_factory: pytest.TempPathFactory) -> Log:
     def log(name: str) -> Logged:
         import mlflow
 
-        from expt.record.mlflow.run import MLflowRun
+        from expt.record.mlflow.run_mirror import RunMirror
 
         folder, data = tmp_path_factory.mktemp(name), tmp_path_factory.mktemp("data")
         model = [] if name in ("autoencoder", "gan") else ["model=linear"]
         trained = train_here([*RUNS[name](data), *model, "loop.steps=2"], folder)
         config = trained.directory / CONFIG_FILE
         config.parent.mkdir()
-        config.write_text(yaml.safe_dump(trained.job.config))
-        run = Run(trained.directory, store, trained.job.config, {}, {**trained.record, "id": name})
+        config.write_text(yaml.safe_dump(trained.job.config.to_mapping()))
+        run = Run(
+            trained.directory,
+            store,
+            trained.job.config.to_mapping(),
+            {},
+            {**trained.record, "id": name},
+        )
         end(run)
-        MLflowRun(run, True, lambda _seconds: None).finish()
+        RunMirror(run, True, lambda _seconds: None).finish()
         place = place_of(run)
         return Logged(trained.directory, run, place, mlflow.pyfunc.load_model(place))
 
@@ -163,13 +169,13 @@ def predict(run_here: Any) -> Predict:
 
 def copied(logged: Logged, directory: Path, without: str = "") -> Run:
     """Copies a run to the store that has another's record and the model of a directory."""
-    from expt.record.mlflow.run import MLflowRun
+    from expt.record.mlflow.run_mirror import RunMirror
 
     others = ("mlflow", "id", without)
     record = {key: value for key, value in logged.record.items() if key not in others}
     record["run_name"] = directory.name
     run = Run(directory, logged.run.output_dir, {"name": "copies"}, {}, record)
-    MLflowRun(run, True, lambda _seconds: None).finish()
+    RunMirror(run, True, lambda _seconds: None).finish()
     return run
 
 

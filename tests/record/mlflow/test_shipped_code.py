@@ -50,7 +50,8 @@ def test_it_is_imported_without_expt_and_beside_it(tmp_path: Path) -> None:
 def test_the_process_that_writes_models_does_without_tensorflow() -> None:
     script = (
         "import sys; from expt.record.mlflow.recorder import prepare; prepare();"
-        "import expt.record.mlflow.run; from expt.record.mlflow.shipped_code import shipped_code;"
+        "import expt.record.mlflow.mirror;"
+        "from expt.record.mlflow.shipped_code import shipped_code;"
         "shipped_code(); print({'tensorflow', 'keras', 'hydra'} & sys.modules.keys())"
     )
     done = subprocess.run(

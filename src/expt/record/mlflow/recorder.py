@@ -9,7 +9,7 @@ from pathlib import Path
 
 from expt.errors import RunError
 from expt.record.mlflow.copies import Copies
-from expt.record.mlflow.following import CopyFollower, reason
+from expt.record.mlflow.follower import MirrorFollower, reason
 from expt.record.mlflow.store import (
     DELETED,
     DeletedError,
@@ -40,23 +40,17 @@ class MLflowRecorder(SeparateProcess):
 def prepare() -> None:
     """Imports MLflow and what copies runs to its store; takes seconds."""
     prepare_mlflow()
-    import expt.record.mlflow.run  # noqa: F401
+    import expt.record.mlflow.mirror  # noqa: F401
 
 
-def make_follower(listener: Listener) -> CopyFollower:
-    """Returns a follower that copies a run to MLflow's store."""
+def make_follower(listener: Listener) -> MirrorFollower:
+    """Returns a follower that mirrors a run or a sweep in MLflow."""
     prepare()
-    from expt.record.mlflow.run import MLflowRun
+    from expt.record.mlflow.mirror import open_mirror
 
-    return CopyFollower(lambda run, is_new: MLflowRun(run, is_new, listener.busy), listener)
-
-
-def make_sweep_follower(listener: Listener) -> CopyFollower:
-    """Returns a follower that keeps a run for a whole sweep in MLflow's store."""
-    prepare()
-    from expt.record.mlflow.sweep import MLflowSweep
-
-    return CopyFollower(lambda run, _is_new: MLflowSweep(run, listener.busy), listener)
+    return MirrorFollower(
+        lambda run, is_new: open_mirror(run, listener.busy, is_new=is_new), listener
+    )
 
 
 def log_evaluation(run: FoundRun, name: str, step: int, values: Mapping[str, float]) -> bool:

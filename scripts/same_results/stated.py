@@ -1,0 +1,12 @@
+"""What is stated to differ between the two versions; all else must be equal."""
+
+import re
+
+RENAMED: dict[str, str] = {
+    "expt.train.adversarial.Adversarial": "expt.train.learners.adversarial.Adversarial",
+    "expt.train.supervised.Supervised": "expt.train.learners.supervised.Supervised",
+}
+"""Texts of the old version, and what the new one writes in their place."""
+
+ADDED: tuple[re.Pattern[str], ...] = ()
+"""Places that only the new version has."""

@@ -1,0 +1,234 @@
+"""A run's copy in an MLflow store, made equal to the run's files."""
+
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from filelock import FileLock
+from mlflow.entities import Metric, ViewType
+from mlflow.exceptions import MlflowException
+
+from expt.record.journal import FILE_NAME, complete_size, read_journal
+from expt.record.mlflow.added import Added
+from expt.record.mlflow.completeness import COMPLETE_KEY, completion, stored_runs
+from expt.record.mlflow.description import describe, digest
+from expt.record.mlflow.images import MLflowImages
+from expt.record.mlflow.model import MODEL_TAG, log_model
+from expt.record.mlflow.store import (
+    LOCK,
+    DeletedError,
+    find_experiment,
+    is_deleted,
+    is_embedded,
+    open_store,
+    request_seconds,
+    restore_run,
+    seconds_to_open,
+)
+from expt.record.mlflow.sweep_mirror import (
+    ID_TAG,
+    PARENT_TAG,
+    SOURCE,
+    copied_tag,
+    find_sweep,
+)
+from expt.record.mlflow.values import final_values, identity, metric_name, outdated
+from expt.runs.run import Run, Status
+
+_log = logging.getLogger(__name__)
+_METRICS_A_REQUEST = 1_000
+_MODEL_FILE = "model.keras"
+_READING_SPEED = 1e6  # bytes of a journal a second that a store compares at least
+
+
+class RunMirror:
+    """A run in an MLflow store, and how far it has followed the run's files.
+
+    What the store may hold already is compared, so that nothing is doubled or missing whatever
+    happened to earlier processes and requests. The values are the journal's, the times its
+    times in whole milliseconds.
+    """
+
+    def __init__(
+        self, run: Run, is_new: bool, busy: Callable[[float], None], *, restore: bool = False
+    ) -> None:
+        """Finds or creates the run in the store and describes it there.
+
+        Args:
+            run: Its run.json gets the ids of the run and the experiment.
+            is_new: Whether no earlier process or try can have created it.
+            busy: Called before a request with how many seconds it may take.
+            restore: Whether to restore a run or an experiment that was deleted in the store.
+
+        Raises:
+            DeletedError: One was deleted, and is not to be restored.
+        """
+        self.added = Added()
+        self._run, self._tell_busy, self._restores = run, busy, restore
+        record = run.record
+        self._id = record.get("id") or digest([record["run_name"], record["started"]])[:32]
+        # Creating a database, an experiment or a run is a race between processes.
+        with FileLock(run.output_dir / LOCK, timeout=10 * request_seconds()):
+            self._busy(seconds_to_open(run.output_dir))
+            self._client = open_store(run.output_dir)
+            self._experiment_id = self._find_experiment(run.config["name"])
+            found = None if is_new else self._find()
+            self._stored = found or self._create()
+        info = self._stored.info
+        self._run_id, self._closed = info.run_id, (info.status, info.end_time)
+        place = {"run_id": info.run_id, "experiment_id": info.experiment_id}
+        if {**(record.get("mlflow") or {}), **place} != record.get("mlflow"):
+            run.update(mlflow=place)
+        describe(self._client, self._stored, run, self._busy)
+        if record["status"] == Status.RUNNING != info.status:
+            self._client.update_run(self._run_id, status=Status.RUNNING)
+        self._position = 0
+        self._present: Counter[tuple[str, int, float | None]] = Counter()
+        self._latest: dict[str, Metric] = {}
+        self._images = MLflowImages(self._client, run, self._run_id)
+        if found:
+            self._compare()
+
+    def advance(self) -> None:
+        """Sends new lines of the journal, and new pictures."""
+        path = self._run.directory / FILE_NAME
+        end = complete_size(path)
+        if self._position < end:
+            metrics: list[Metric] = []
+            for record in read_journal(path, self._position, end):
+                metrics += self._lacking(record)
+                while len(metrics) >= _METRICS_A_REQUEST:
+                    self._send(metrics[:_METRICS_A_REQUEST])
+                    del metrics[:_METRICS_A_REQUEST]
+            self._send(metrics)
+            self._position = end
+        self.added.images += self._images.send(self._busy)
+
+    def finish(self) -> None:
+        """Sends what a run has at its end: the best model and its values, and how it ended.
+
+        A killed run may be resumed and find a better model; its model waits for that.
+        """
+        record = self._run.record
+        self.added.images += self._images.send(self._busy, is_last=True)
+        if record["status"] != Status.KILLED:
+            self._send_model()
+        moment = int(record["ended"] * 1000)
+        self._send([*outdated(final_values(record), self._latest.values(), moment)])
+        self._busy()
+        for double in self._named_alike():
+            if double.info.run_id != self._run_id and not double.data.metrics:
+                self._client.delete_run(double.info.run_id)
+        closed = (str(record["status"]), moment)
+        if closed != self._closed:
+            self._client.set_terminated(self._run_id, *closed)
+            self._closed, self.added.status = closed, closed[0]
+        self._remember()
+
+    def _remember(self) -> None:
+        """Keeps in run.json that the copy is complete, so that nobody need compare it again."""
+        run, place = self._run, self._run.record["mlflow"]
+        self._busy()
+        try:
+            hashed = completion(run.directory, run.record, stored_runs(run.output_dir, [place]))
+        # Of a store that has just taken everything; then it is compared again, which takes longer.
+        except Exception as error:  # noqa: BLE001
+            _log.info("mlflow: whether %s is complete is not kept: %s", run.directory, error)
+            return
+        if hashed != place.get(COMPLETE_KEY):
+            run.update(mlflow={**place, COMPLETE_KEY: hashed})
+
+    def _busy(self, more_seconds: float = 0.0) -> None:
+        self._tell_busy(request_seconds() + more_seconds)
+
+    def _find_experiment(self, name: str) -> str:
+        return find_experiment(self._client, name, self._run.output_dir, restore=self._restores)
+
+    def _find(self) -> Any | None:
+        """Finds the run by its id in run.json, else by its tag: an answer may have been lost."""
+        stored, run_id = None, (self._run.record.get("mlflow") or {}).get("run_id")
+        if run_id is not None:
+            try:
+                stored = self._client.get_run(run_id)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+        if stored is None:
+            found = [*self._named_alike(), *self._named_alike(ViewType.DELETED_ONLY)]
+            stored = next(iter(found), None)
+        if stored is None or not is_deleted(stored):
+            return stored
+        if not self._restores:
+            raise DeletedError(f"the run {stored.info.run_id}")
+        self.added.restored = True
+        return restore_run(self._client, stored)
+
+    def _named_alike(self, view: int = ViewType.ACTIVE_ONLY) -> list[Any]:
+        """The store's runs of this run, the first one first; a repeated request makes doubles."""
+        order = ["attributes.start_time", "attributes.run_id"]
+        tag = f"tags.`{ID_TAG}` = '{self._id}'"
+        found = self._client.search_runs([self._experiment_id], tag, view, order_by=order)
+        return list(found)
+
+    def _create(self) -> Any:
+        self.added.run = True
+        record = self._run.record
+        tags = {ID_TAG: self._id, **SOURCE, **copied_tag(record)}
+        if (sweep := record.get("sweep")) is not None:
+            place = self._find_experiment(sweep["experiment"])
+            tags[PARENT_TAG] = find_sweep(self._client, place, sweep, record["started"])
+        return self._client.create_run(
+            self._experiment_id,
+            run_name=record["run_name"],
+            start_time=int(record["started"] * 1000),
+            tags=tags,
+        )
+
+    def _compare(self) -> None:
+        """Reads what the run in the store holds of what the files can have."""
+        size = complete_size(self._run.directory / FILE_NAME)
+        for key in self._stored.data.metrics:
+            self._busy(size / _READING_SPEED)
+            for metric in self._client.get_metric_history(self._run_id, key):
+                self._present[identity(metric)] += 1
+                self._note_latest(metric)
+        self._busy()
+        self._images.compare(self._stored)
+
+    def _note_latest(self, metric: Metric) -> None:
+        known = self._latest.get(metric.key)
+        if known is None or (known.step, known.timestamp) < (metric.step, metric.timestamp):
+            self._latest[metric.key] = metric
+
+    def _lacking(self, record: Mapping[str, Any]) -> Iterator[Metric]:
+        """Yields the values of a line of the journal that the store does not hold."""
+        stamp, step = int(record["time"] * 1000), record["step"]
+        for key, value in record.items():
+            if "/" in key:
+                metric = Metric(metric_name(key), value, stamp, step)
+                if self._present[same := identity(metric)]:
+                    self._present[same] -= 1
+                else:
+                    yield metric
+
+    def _send(self, metrics: list[Metric]) -> None:
+        if metrics:
+            self._busy()
+            self._client.log_batch(self._run_id, metrics=metrics)
+            self.added.values += len(metrics)
+
+    def _send_model(self) -> None:
+        file = self._run.directory / _MODEL_FILE
+        if not file.is_file():
+            return
+        with file.open("rb") as content:
+            content_hash = hashlib.file_digest(content, "sha256").hexdigest()
+        is_known = self._stored.data.tags.get(MODEL_TAG) == content_hash
+        if is_known and not is_embedded(self._run.output_dir):
+            return  # a server keeps what it has; beside a moved store, files may be missing
+        self.added.model = log_model(
+            self._client, self._stored, file, content_hash, self._run.record, self._busy
+        )
+        self._client.set_tag(self._run_id, MODEL_TAG, content_hash)

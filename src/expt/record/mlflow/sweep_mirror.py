@@ -1,0 +1,159 @@
+"""A sweep's own run in an MLflow store: the parent of its jobs' runs, with their comparison."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from filelock import FileLock
+from mlflow.entities import Param, RunTag, ViewType
+
+from expt.record.mlflow.added import Added
+from expt.record.mlflow.store import (
+    LOCK,
+    DeletedError,
+    find_experiment,
+    is_deleted,
+    open_store,
+    request_seconds,
+    restore_run,
+    seconds_to_open,
+)
+from expt.record.mlflow.values import outdated, shortest
+from expt.runs.layout import NOTE, SUMMARY
+from expt.runs.run import Run, Status
+from expt.runs.secrets import redacted_values
+
+ID_TAG = "expt.id"
+"""The tag by which a run is found again."""
+COPIED_TAG = "expt.copied_from"
+"""The tag by which the run of a copied directory names the original's."""
+PARENT_TAG = "mlflow.parentRunId"
+SOURCE = {"mlflow.source.name": "expt.run", "mlflow.source.type": "LOCAL"}
+_NOTE_TAG = "mlflow.note.content"  # is shown at the top of a run's page
+_NOTE_LENGTH = 8_000
+
+
+class SweepMirror:
+    """The run of a whole sweep."""
+
+    def __init__(self, run: Run, busy: Callable[[float], None], *, restore: bool = False) -> None:
+        """Finds or creates it.
+
+        Args:
+            run: The sweep as if it were a run: its record has its `id`, `name`, `started` and
+                `number_of_jobs`, and in the end `status`, `ended` and `results`; its directory
+                may have a summary by then. It gets the ids of its run and of the experiment.
+            busy: Called before a request with how many seconds it may take.
+            restore: Whether to restore its run or experiment if that was deleted in the store.
+
+        Raises:
+            DeletedError: One was deleted, and is not to be restored.
+        """
+        self.added = Added()
+        self._run, self._tell_busy = run, busy
+        record = run.record
+        with FileLock(run.output_dir / LOCK, timeout=10 * request_seconds()):
+            self._busy(seconds_to_open(run.output_dir))
+            self._client = open_store(run.output_dir)
+            experiment_id = find_experiment(
+                self._client, run.config["name"], run.output_dir, restore=restore
+            )
+            self._run_id = find_sweep(self._client, experiment_id, record, record["started"])
+            stored = self._client.get_run(self._run_id)
+            if is_deleted(stored):
+                if not restore:
+                    raise DeletedError(f"the sweep's run {self._run_id}")
+                restore_run(self._client, stored)
+        run.update(mlflow={"run_id": self._run_id, "experiment_id": experiment_id})
+        self._client.update_run(self._run_id, status="RUNNING")
+        for key, value in copied_tag(record).items():
+            self._set_tag(key, value)
+        self._set_tag("sweep_directory", str(run.directory))
+        self._set_tag("jobs", str(record["number_of_jobs"]))
+
+    def advance(self) -> None:
+        """Adds nothing: there is news only at the end."""
+
+    def finish(self) -> None:
+        """Adds the summary, if there is one, the results, and how the sweep ended."""
+        folder, record = self._run.directory / SUMMARY, self._run.record
+        for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+            place = (SUMMARY / file.relative_to(folder)).parent
+            self._busy()
+            self._client.log_artifact(self._run_id, str(file), place.as_posix())
+        if (folder / NOTE).is_file():
+            text = (folder / NOTE).read_text(encoding="utf-8")
+            is_short = len(text) <= _NOTE_LENGTH
+            self._set_tag(_NOTE_TAG, text if is_short else f"See {SUMMARY / NOTE}.")
+        ended = int(record["ended"] * 1000)
+        self._log_results(record.get("results") or {}, ended)
+        self._busy()
+        self._client.set_terminated(self._run_id, str(record["status"]), ended)
+
+    def _log_results(self, results: Mapping[str, Any], moment: int) -> None:
+        """Logs the results unless they are there.
+
+        A killed sweep may be resumed and have another best job, and a param can't be changed: its
+        params wait. Those of a sweep whose failed jobs were trained again become tags.
+        """
+        self._busy()
+        data = self._client.get_run(self._run_id).data
+        stored = [
+            metric
+            for key in results.get("metrics", {}).keys() & data.metrics.keys()
+            for metric in self._client.get_metric_history(self._run_id, key)
+        ]
+        stored.sort(key=lambda metric: (metric.step, metric.timestamp))
+        values = {key: shortest(value) for key, value in results.get("metrics", {}).items()}
+        metrics = [*outdated(values, stored, moment)]
+        params = {k: str(v) for k, v in redacted_values(results.get("params", {})).items()}
+        if self._run.record["status"] == Status.KILLED:
+            params = {}
+        new = [Param(k, v) for k, v in params.items() if k not in data.params]
+        changed = [
+            RunTag(f"resumed.{key}", value)
+            for key, value in params.items()
+            if data.params.get(key, value) != value
+        ]
+        if metrics or new or changed:
+            self._busy()
+            self._client.log_batch(self._run_id, metrics=metrics, params=new, tags=changed)
+
+    def _set_tag(self, key: str, value: str) -> None:
+        self._busy()
+        self._client.set_tag(self._run_id, key, value)
+
+    def _busy(self, more_seconds: float = 0.0) -> None:
+        self._tell_busy(request_seconds() + more_seconds)
+
+
+def copied_tag(record: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the tag of a run or sweep that began as a copy: the id of the original's run."""
+    origin = record.get("copied_from") or {}
+    original = origin.get("mlflow") or origin.get("id")
+    return {COPIED_TAG: str(original)} if original else {}
+
+
+def find_sweep(client: Any, experiment_id: str, sweep: Mapping[str, Any], started: float) -> str:
+    """Finds or creates the run of a sweep; only one process may do this at a time.
+
+    Args:
+        client: Of the store.
+        experiment_id: Where to look.
+        sweep: Its `id` and `name`.
+        started: Seconds since 1970.
+
+    Returns:
+        The id of the run in the store, which may have been deleted there.
+    """
+    tag = f"tags.`{ID_TAG}` = '{sweep['id']}'"
+    for view in (ViewType.ACTIVE_ONLY, ViewType.DELETED_ONLY):
+        found = client.search_runs([experiment_id], tag, view)
+        if found:
+            return str(found[0].info.run_id)
+    created = client.create_run(
+        experiment_id,
+        run_name=sweep["name"],
+        start_time=int(started * 1000),
+        tags={ID_TAG: sweep["id"], **SOURCE},
+    )
+    return str(created.info.run_id)

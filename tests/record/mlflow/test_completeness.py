@@ -1,0 +1,128 @@
+"""What a kept hash of a copy is over: every change of the run, of the store or of the code."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from sqlite3 import connect
+from typing import Any
+
+import pytest
+from mlflow_helpers import client_of
+
+from expt.record.mlflow import completeness as mlflow_complete
+from expt.record.mlflow.completeness import completion, stored_runs
+from expt.record.mlflow.store import store_uri
+
+RECORD: dict[str, Any] = {"status": "FINISHED", "ended": 3.0, "best": {"val/loss": float("nan")}}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A folder of runs with a run in its store, and the content of its run.json."""
+    outputs = tmp_path_factory.mktemp("made")
+    client = client_of(store_uri(outputs))
+    artifacts = (outputs / "mlartifacts").as_uri()
+    experiment = client.create_experiment("default", artifact_location=artifacts)
+    run_id = client.create_run(experiment, tags={"expt.id": "1", "mine": "x"}).info.run_id
+    client.log_metric(run_id, "val/loss", 0.5, step=3)
+    client.log_param(run_id, "seed", 0)
+    client.log_text(run_id, "layers", "layers.md")
+    client.create_logged_model(experiment, name="model", source_run_id=run_id)
+    client.set_terminated(run_id, "FINISHED", 3_000)
+    directory = outputs / "run"
+    (directory / "images").mkdir(parents=True)
+    for name in ("metrics.jsonl", "model.keras", "images/a.png"):
+        (directory / name).write_text(name)
+    return outputs, {**RECORD, "mlflow": {"run_id": run_id, "experiment_id": experiment}}
+
+
+def kept(outputs: Path, record: dict[str, Any]) -> str | None:
+    return completion(outputs / "run", record, stored_runs(outputs, [record["mlflow"]]))
+
+
+def test_the_hash_is_that_of_the_record_as_it_is_read_back(
+    made: tuple[Path, dict[str, Any]],
+) -> None:
+    outputs, record = made
+    hashed = kept(outputs, record)
+    assert hashed is not None
+    later = {**record, "closed": True, "mlflow": {**record["mlflow"], "complete": hashed}}
+    assert kept(outputs, json.loads(json.dumps(later))) == hashed
+    assert kept(outputs, {**record, "status": "KILLED"}) != hashed
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "model.keras", "images/a.png"])
+def test_a_changed_file_changes_the_hash(made: tuple[Path, dict[str, Any]], name: str) -> None:
+    outputs, record = made
+    before, file = kept(outputs, record), outputs / "run" / name
+    times = file.stat().st_atime_ns, file.stat().st_mtime_ns
+    os.utime(file, ns=(times[0], times[1] + 1))
+    assert kept(outputs, record) not in (before, None)
+    os.utime(file, ns=times)
+    assert kept(outputs, record) == before
+
+
+Change = Callable[[Any, str, Path], object]
+CHANGES: dict[str, Change] = {
+    "value": lambda client, run_id, _: client.log_metric(run_id, "val/loss", 0.4, step=4),
+    "param": lambda client, run_id, _: client.log_param(run_id, "lr", 0.1),
+    "tag": lambda client, run_id, _: client.set_tag(run_id, "expt.described", "x"),
+    "status": lambda client, run_id, _: client.set_terminated(run_id, "FAILED", 3_000),
+    "file": lambda _, run_id, outputs: (
+        outputs / f"mlartifacts/{run_id}/artifacts/layers.md"
+    ).unlink(),
+    "model": lambda client, run_id, _: client.delete_logged_model(
+        client.search_logged_models(["1"], f"source_run_id = '{run_id}'")[0].model_id
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_in_the_store_changes_the_hash(
+    made: tuple[Path, dict[str, Any]], tmp_path: Path, change: str
+) -> None:
+    outputs, record = made[0], made[1]
+    before = kept(outputs, record)
+    saved = tmp_path / "saved"
+    shutil.copytree(outputs, saved)
+    try:
+        CHANGES[change](client_of(store_uri(outputs)), record["mlflow"]["run_id"], outputs)
+        assert kept(outputs, record) not in (before, None)
+    finally:
+        shutil.copytree(saved, outputs, dirs_exist_ok=True)
+    assert kept(outputs, record) == before
+
+
+def test_a_users_own_tag_does_not(made: tuple[Path, dict[str, Any]]) -> None:
+    outputs, record = made
+    before = kept(outputs, record)
+    client_of(store_uri(outputs)).set_tag(record["mlflow"]["run_id"], "mine", "y")
+    assert kept(outputs, record) == before
+
+
+def test_what_is_deleted_or_unknown_is_never_complete(
+    made: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    outputs, record = made
+    shutil.copyfile(outputs / "mlflow.db", tmp_path / "mlflow.db")
+    assert kept(outputs, {**record, "mlflow": {"run_id": "0" * 32, "experiment_id": "1"}}) is None
+    assert stored_runs(tmp_path / "nowhere", [record["mlflow"]]) == {}
+    with closing(connect(tmp_path / "mlflow.db")) as store, store:
+        store.execute("UPDATE runs SET lifecycle_stage = 'deleted'")
+    assert stored_runs(tmp_path, [record["mlflow"]]) == {}
+    with closing(connect(tmp_path / "mlflow.db")) as store, store:
+        store.execute("UPDATE runs SET lifecycle_stage = 'active'")
+        store.execute("UPDATE experiments SET lifecycle_stage = 'deleted'")
+    assert stored_runs(tmp_path, [record["mlflow"]]) == {}
+
+
+def test_other_code_may_copy_more(
+    made: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs, record = made
+    before = kept(outputs, record)
+    monkeypatch.setattr(mlflow_complete, "_code", lambda: "another")
+    assert kept(outputs, record) != before
