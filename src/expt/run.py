@@ -223,7 +223,7 @@ def _rerun(args: Namespace) -> int:
     phases = command_phases()
     found = take_run(args.rerun, Path(options["output_dir"]), args.metric)
     found.check_record()
-    frozen = read_frozen(found.directory, found.record)
+    frozen = read_frozen(found.directory, found.record.to_mapping())
     is_chosen = any(override.startswith("output_dir=") for override in args.overrides)
     if Path(frozen.config["output_dir"]).is_absolute() and not is_chosen:
         frozen = replace(frozen, moved_to=found.output_dir)  # not where it was moved from

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from expt.errors import UserError
 from expt.runs import records
@@ -66,6 +67,16 @@ class FoundRun:
             if getattr(self.record, key) is None:
                 raise damaged(self.directory / RUN_FILE, key)
         return file
+
+    @property
+    def model_input_shape(self) -> tuple[Any, ...]:
+        """The shape of an input of the saved model, the batch left out."""
+        return tuple(self.record.model_input_shape or ())
+
+    @property
+    def best_step(self) -> int:
+        """The step at which the model was saved."""
+        return 0 if self.record.best is None else self.record.best.step
 
     def check_record(self) -> None:
         """Checks that the record has what going on with the run, or using its model, takes.

@@ -151,7 +151,7 @@ class DataRecord(Part):
     skipped: Count = 0
     preparation: dict[str, Any] | None = None
     notes: Texts = []
-    input_shape: Shape = []
+    input_shape: list[Count] = []
     feature_names: Texts | None = None
     class_names: Texts = []
     input_scale: ScaleOfData | None = None

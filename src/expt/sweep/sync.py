@@ -167,7 +167,7 @@ class Synchronization:
 
     def _close(self, run: FoundRun, directory: Path) -> None:
         """Closes a run whose process has died, as KILLED."""
-        if run.record["status"] != Status.RUNNING:
+        if run.record.status is not Status.RUNNING:
             return
         alive = is_alive(run.record)
         if alive:
@@ -178,7 +178,7 @@ class Synchronization:
             self._end(directory, "running", text)
         else:
             last = _last_of(run.directory / FILE_NAME)
-            ended = last[0]["time"] if last else run.record["started"]
+            ended = last[0]["time"] if last else run.record.started
             closed = Run(run.directory, run.output_dir, {}, {}, run.record)
             closed.update(status=Status.KILLED, ended=ended, error=_DIED)
             self.counts["closed"] += 1
@@ -190,7 +190,7 @@ class Synchronization:
         if self._is_complete(run, directory):
             self._end(directory, "complete", None)
             return
-        job = read_frozen(run.directory, run.record)
+        job = read_frozen(run.directory, run.record.to_mapping())
         if not any(map(is_mlflow, job.config.recorder.values())):
             self._end(directory, "without", None)
             return
