@@ -14,6 +14,9 @@ from omegaconf import MISSING
 THREADS = 2
 """How many threads an operation takes where no config says; the default of `loop.threads`."""
 
+SWEEPER, LAUNCHER = "expt.sweep.sweepers.grid.GridSweeper", "expt.sweep.launchers.local.LocalLauncher"
+"""Those of sweeps that were planned before there was a choice; the defaults of `conf/`."""
+
 
 class Compile(Enum):
     """How a block of steps runs."""
@@ -89,6 +92,8 @@ class Config:
     loop: Loop = MISSING
     recorder: dict[str, Any] = field(default_factory=dict)
     sweep: Sweep = MISSING
+    sweeper: Any = field(default_factory=lambda: {"_target_": SWEEPER})
+    launcher: Any = field(default_factory=lambda: {"_target_": LAUNCHER})
 
 
 def register() -> None:
