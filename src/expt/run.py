@@ -33,7 +33,7 @@ def _run(arguments: list[str]) -> int:
         return show_help(args)
     phases = command_phases()
     if args.rerun is not None:
-        options, overrides = take_options(args.overrides, {"output_dir": "outputs"})
+        options, _ = take_options(args.overrides, {"output_dir": "outputs"})
         found = take_run(args.rerun, Path(options["output_dir"]), args.metric)
         return start_rerun(found, args.overrides, args.config_dir, phases)
     if not args.cfg:

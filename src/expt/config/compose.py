@@ -20,6 +20,7 @@ from expt.config.overrides import normalize, parsed
 from expt.config.own_groups import GROUPS, as_own_groups, check_hydras_own
 from expt.config.paths import expanded
 from expt.config.quoting import unquoted
+from expt.config.schema import Config
 from expt.config.shared_composition import (
     SharedComposition,
     is_independent,
@@ -34,14 +35,14 @@ class Job:
     """One composed config, resolved and frozen.
 
     Attributes:
-        config: The plain values, nested as in `--cfg job`.
+        config: The values, nested as in `--cfg job`.
         choices: The option taken from each group, such as `{"act": "relu"}`.
         overrides: What the user typed for this job.
         moved_to: The folder of all runs that a recorded job lies in by now, if that is known. Its
             config has the folder of the time, perhaps relative to another working directory.
     """
 
-    config: dict[str, Any]
+    config: Config
     choices: dict[str, str]
     overrides: tuple[str, ...]
     moved_to: Path | None = None
@@ -51,7 +52,7 @@ class Job:
         """The folder of all runs, absolute."""
         if self.moved_to is not None:
             return self.moved_to
-        return expanded(self.config["output_dir"], "output_dir=").absolute()
+        return expanded(self.config.output_dir, "output_dir=").absolute()
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ class Composition:
             return _frozen(self._composed(overrides), number, varied)
         of_job = [one for one in overrides if not parsed(one).is_hydra_override()]
         as_written, resolved = config
-        return Composed(Job(resolved, shared.choices, tuple(of_job)), as_written, subdirectory)
+        return Composed(Job(Config.from_mapping(resolved), shared.choices, tuple(of_job)), as_written, subdirectory)
 
     def _separated(self, overrides: Sequence[Override]) -> tuple[list[Override], list[Override]]:
         """Returns the overrides that set values, and the others."""
@@ -227,7 +228,7 @@ def _frozen(composed: DictConfig, number: int | None = None, varied: str = "") -
     own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
     resolved = OmegaConf.to_container(own, resolve=True, throw_on_missing=True, enum_to_str=True)
     assert isinstance(resolved, dict)
-    config = {str(key): value for key, value in resolved.items()}
+    config = Config.from_mapping({str(key): value for key, value in resolved.items()})
     job = Job(config, _choices(composed), tuple(composed.hydra.overrides.task))
     subdirectory = ""
     if number is not None:

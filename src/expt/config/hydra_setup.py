@@ -12,9 +12,9 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
-from expt.config import schema
 from expt.config.location import config_directory
 from expt.config.paths import expanded
+from expt.config.schema import register
 from expt.errors import UserError
 
 _FILE_NAME_LENGTH = 100
@@ -50,7 +50,7 @@ def prepare_hydra(config_dir: str | None) -> None:
     check_config_dir(config_dir)
     _UsersFolder.folder = None if config_dir is None else _config_dir(config_dir).resolve()
     Plugins.instance().register(_UsersFolder)
-    schema.register()
+    register()
     OmegaConf.register_new_resolver("expt_file_name", file_name, replace=True)
 
 

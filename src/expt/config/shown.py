@@ -54,7 +54,7 @@ def _node(
     """Returns the plain content of what is shown of a job."""
     if kind == "hydra":
         return {"hydra": of_hydra}
-    own = one.job.config if resolve else one.config
+    own = one.job.config.to_mapping() if resolve else one.config
     return own if kind == "job" else {"hydra": of_hydra, **own}
 
 

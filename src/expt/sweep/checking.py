@@ -65,7 +65,8 @@ def check_kinds(plan: Plan, kinds: Mapping[int, str], workers: Workers, phases: 
 
 def _size(job: PlannedJob) -> str:
     """What jobs that take about as long have in common."""
-    return json.dumps([job.job.config[key] for key in ("data", "model", "loop")], sort_keys=True)
+    values = job.job.config.to_mapping()
+    return json.dumps([values[key] for key in ("data", "model", "loop")], sort_keys=True)
 
 
 def _refuse(checked: Sequence[tuple[PlannedJob, worker.Checked]]) -> None:

@@ -27,7 +27,7 @@ from expt.sweep.plan import ENDED_WELL, JobStatus, Plan, PlannedJob
 from expt.sweep.view import View
 from expt.sweep.workers import Began, Ended, Workers
 from expt.train.data_loading import DataLoader
-from expt.train.launch import log_to
+from expt.record.log_files import log_to
 from expt.train.signals import Interruption, deferred_signals
 
 _log = logging.getLogger(__name__)

@@ -119,7 +119,7 @@ class Following:
         run = _FollowedRun(
             job.directory,
             self._plan.output_dir,
-            redacted_values(job.job.config),
+            redacted_values(job.job.config.to_mapping()),
             redacted_values(make_params(job.job)),
             record,
             is_resumed="resumed" in record or record["status"] != Status.RUNNING,

@@ -22,7 +22,7 @@ from expt.sweep.plan import JobStatus, Plan, PlannedJob, read_plan
 from expt.sweep.reuse import reuse_finished
 from expt.sweep.workers import Workers
 from expt.train.data_loading import DataLoader
-from expt.train.launch import print_code_note, print_where_to_look
+from expt.train.messages import print_code_note, print_where_to_look
 
 
 def launch(

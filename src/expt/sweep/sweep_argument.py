@@ -9,7 +9,7 @@ from expt.runs.find import newest_run
 from expt.runs.order import newest
 from expt.runs.planned import PLAN_FILE
 from expt.runs.sweeps import sweep_named
-from expt.sweep.plan import newest_plan
+from expt.sweep.plan_reader import newest_plan
 
 
 def take_sweep(name: str, output_dir: Path) -> Path | None:

@@ -27,7 +27,7 @@ from expt.sweep.code import check_planned
 from expt.sweep.plan import JobStatus
 from expt.train.backend import reserve_threads, start_for, start_tensorflow
 from expt.train.data_loading import DataLoader
-from expt.train.launch import LOG_FILE, log_to_file
+from expt.record.log_files import LOG_FILE, log_to_file
 from expt.train.recorders import Sinks
 
 _log = logging.getLogger(__name__)

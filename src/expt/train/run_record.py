@@ -130,7 +130,7 @@ def _run(job: Job, directory: Path, record: dict[str, Any]) -> Run:
     return Run(
         directory,
         job.output_dir,
-        redacted_values(job.config),
+        redacted_values(job.config.to_mapping()),
         redacted_values(make_params(job)),
         redacted_values(record),
     )

@@ -95,7 +95,7 @@ def start_rerun(
     found.check_record()
     frozen, sinks = read_frozen(found.directory, found.record), Sinks()
     is_chosen = any(override.startswith("output_dir=") for override in overrides)
-    if Path(frozen.config["output_dir"]).is_absolute() and not is_chosen:
+    if Path(frozen.config.output_dir).is_absolute() and not is_chosen:
         frozen = replace(frozen, moved_to=found.output_dir)  # not where it was moved from
     job, _ = with_overrides(frozen, overrides, config_dir)
     phases.begin("loading data")

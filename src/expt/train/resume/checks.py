@@ -90,11 +90,7 @@ def lengths(job: Job, dataset: Dataset, earlier: Earlier) -> tuple[int, int]:
 
 def with_values(job: Job, values: Mapping[str, Any]) -> Job:
     """Returns a job with other values of some full keys."""
-    config = dict(job.config)
-    for key, value in values.items():
-        group, _, name = key.partition(".")
-        config[group] = {**config[group], name: value}
-    return replace(job, config=config)
+    return replace(job, config=job.config.with_values(values))
 
 
 def _done(directory: Path, record: Mapping[str, Any]) -> tuple[int, str | None]:

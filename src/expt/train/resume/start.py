@@ -9,7 +9,6 @@ from expt.config.checks import check
 from expt.config.compose import Job
 from expt.config.frozen import read_frozen, with_overrides
 from expt.config.full_keys import meant
-from expt.config.hashes import flatten
 from expt.config.sources import code_of
 from expt.errors import UserError
 from expt.record.log_files import LOG_FILE, log_to
@@ -85,7 +84,7 @@ def _refuse_alive(run: FoundRun) -> None:
 
 def _changed(job: Job, record: RunRecord, overrides: Sequence[str]) -> tuple[Job, Earlier]:
     """Returns the job as it is continued, and what is known of it until now."""
-    before = flatten(job.config)
+    before = job.config.flat()
     for override in overrides:
         key = override.partition("=")[0]
         if key not in EXTENSIONS:
