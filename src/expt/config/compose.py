@@ -170,7 +170,11 @@ class Composition:
             return _frozen(self._composed(overrides), number, varied)
         of_job = [one for one in overrides if not parsed(one).is_hydra_override()]
         as_written, resolved = config
-        return Composed(Job(Config.from_mapping(resolved), shared.choices, tuple(of_job)), as_written, subdirectory)
+        return Composed(
+            Job(Config.from_mapping(resolved), shared.choices, tuple(of_job)),
+            as_written,
+            subdirectory,
+        )
 
     def _separated(self, overrides: Sequence[Override]) -> tuple[list[Override], list[Override]]:
         """Returns the overrides that set values, and the others."""

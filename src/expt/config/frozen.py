@@ -113,9 +113,7 @@ class ConfigWriter:
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
 
-    def write(
-        self, directory: Path, config: Mapping[str, Any], overrides: Sequence[str]
-    ) -> None:
+    def write(self, directory: Path, config: Mapping[str, Any], overrides: Sequence[str]) -> None:
         """Writes `.hydra/config.yaml` and `.hydra/overrides.yaml`, as Hydra does.
 
         Args:

@@ -14,6 +14,8 @@ _WITHOUT_EFFECT = (
     "output_dir",
     "recorder",
     "sweep",
+    "sweeper",
+    "launcher",
     "data.path",
     "loop.image_every",
     "loop.save_every",

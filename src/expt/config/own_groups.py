@@ -70,5 +70,7 @@ def _as_own_group(override: str, config_dir: str | None) -> str:
 
 
 def _options(group: str, config_dir: str | None) -> list[str]:
-    own = [] if config_dir is None else expanded(config_dir, "--config-dir ").glob(f"{group}/*.yaml")
+    own = (
+        [] if config_dir is None else expanded(config_dir, "--config-dir ").glob(f"{group}/*.yaml")
+    )
     return sorted({*options(group), *(Path(file).stem for file in own)})

@@ -21,7 +21,9 @@ Plain = dict[str, Any]
 
 _DIRNAME = "${hydra.job.override_dirname}"
 _FILE_NAME = f"${{expt_file_name:{_DIRNAME}}}"
-_REFERENCES = re.compile(rf"\$\{{hydra\.job\.(?:num|id)\}}|{re.escape(_FILE_NAME)}|{re.escape(_DIRNAME)}")
+_REFERENCES = re.compile(
+    rf"\$\{{hydra\.job\.(?:num|id)\}}|{re.escape(_FILE_NAME)}|{re.escape(_DIRNAME)}"
+)
 """What of a job's own a template of its directory may refer to, to be known without Hydra."""
 
 
@@ -72,14 +74,18 @@ class SharedComposition:
     def __init__(self, composed: DictConfig, choices: dict[str, str]) -> None:
         """Takes a config that Hydra has composed, with Hydra's own node."""
         self.choices = choices
-        self._own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+        self._own = OmegaConf.masked_copy(
+            composed, [str(key) for key in composed if key != "hydra"]
+        )
         self._plain = plain(self._own)
         # Values are tried here, one upon the other: what a key's value becomes depends on its type.
         self._scratch = copy.deepcopy(self._own)
         self._has_references = _mentions(self._plain, "${")
         self._missing = frozenset(_missing(self._plain))
         self._values: dict[str, _Value | None] = {}
-        self._subdirectory = str(OmegaConf.to_container(composed.hydra.sweep, resolve=False)["subdir"])
+        self._subdirectory = str(
+            OmegaConf.to_container(composed.hydra.sweep, resolve=False)["subdir"]
+        )
 
     def with_values(self, overrides: Sequence[Override]) -> tuple[Plain, Plain] | None:
         """Returns the job's own config with some values: as composed, and resolved.

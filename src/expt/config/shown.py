@@ -28,9 +28,7 @@ def show(
     """
     package = None if package == "_global_" else package
     composed, of_hydra = composition.jobs(), _of_hydra(composition.hydra, kind)
-    nodes = [
-        _selected(_node(one, of_hydra, kind, resolve=resolve), package) for one in composed
-    ]
+    nodes = [_selected(_node(one, of_hydra, kind, resolve=resolve), package) for one in composed]
     if composition.is_sweep:
         yield f"# {len(composed)} jobs" if len(composed) > 1 else "# 1 job"
         yield from (f"# {_title(number, one)}" for number, one in enumerate(composed))

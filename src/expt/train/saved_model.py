@@ -160,7 +160,7 @@ def recorded_outputs(run: FoundRun, job: Job) -> ModelOutputs:
     """Returns what a run's predictions are; of runs recorded before, what its loss declares."""
     recorded = run.record.get("model_outputs")
     if recorded is None:
-        return model_outputs(job.config["loss"], run.record["data"]["task"])
+        return model_outputs(job.config.loss, run.record["data"]["task"])
     return ModelOutputs(recorded["kind"], recorded["link"])
 
 
