@@ -26,7 +26,7 @@ from expt.runs.records import (
 from expt.runs.run import Membership
 from expt.runs.secrets import redacted
 from expt.runs.taken_names import take_names
-from expt.sweep.jobs import PlannedJob
+from expt.sweep.jobs import ENDED_WELL, PlannedJob
 
 
 @dataclass
@@ -128,6 +128,11 @@ class SweepPlan:
     def count(self, *statuses: JobStatus) -> int:
         """Returns how many jobs have one of some statuses."""
         return sum(job.status in statuses for job in self.jobs)
+
+    def to_do(self, *, retry_failed: bool) -> list[PlannedJob]:
+        """Returns the jobs that have not ended yet, or are tried again."""
+        done = ENDED_WELL if retry_failed else (*ENDED_WELL, JobStatus.FAILED)
+        return [job for job in self.jobs if job.status not in done]
 
     def note(self, job: PlannedJob, status: JobStatus, error: str | None = None) -> None:
         """Changes the status of a job."""
