@@ -11,6 +11,8 @@ _WITHOUT_EFFECT = (
     "output_dir",
     "recorder",
     "sweep",
+    "sweeper",
+    "launcher",
     "data.path",
     "loop.image_every",
     "loop.save_every",
