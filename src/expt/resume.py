@@ -33,7 +33,7 @@ from expt.runs.recorded_data import check_unchanged
 from expt.runs.records import RunRecord
 from expt.runs.run import EXTENSIONS, Earlier, Status
 from expt.runs.sweeps import sweep_named
-from expt.sweep.plan import newest_plan
+from expt.sweep.plan_reader import newest_plan
 from expt.train.data_loading import DataLoader
 from expt.train.launch import LOG_FILE, log_to, print_code_note, print_where_to_look, train_here
 from expt.train.recorders import Sinks
@@ -136,9 +136,9 @@ def _sweep(name: str, output_dir: Path) -> Path | None:
 def _resume_sweep(directory: Path, overrides: list[str], args: argparse.Namespace) -> int:
     if overrides:
         raise UserError(f"{overrides[0]}: the jobs of a sweep are resumed as they were planned.")
-    from expt.sweep.launch import go_on
+    from expt.sweep.start import resume_sweep
 
-    return go_on(
+    return resume_sweep(
         directory,
         command_phases(),
         retry_failed=args.retry_failed,

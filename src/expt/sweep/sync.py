@@ -24,8 +24,8 @@ from expt.runs.find import FoundRun, read_run
 from expt.runs.life import is_alive
 from expt.runs.planned import PLAN_FILE
 from expt.runs.run import Run, Status
-from expt.sweep.following import is_followed, run_of_sweep
-from expt.sweep.plan import read_content, read_plan
+from expt.sweep.mirror import is_followed, run_of_sweep
+from expt.sweep.plan_reader import read_content, read_plan
 from expt.train.recorders import is_mlflow
 
 if TYPE_CHECKING:
