@@ -3,7 +3,6 @@
 from typing import Any
 
 from expt.config.compose import Job
-from expt.config.hashes import flatten
 
 
 def make_params(job: Job) -> dict[str, Any]:
@@ -13,7 +12,7 @@ def make_params(job: Job) -> dict[str, Any]:
     """
     values = {
         key: value
-        for key, value in flatten(job.config).items()
+        for key, value in job.config.flat().items()
         if not key.endswith("_target_") and key not in ("name", "output_dir")
     }
     return {**job.choices, **values}

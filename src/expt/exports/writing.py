@@ -43,7 +43,7 @@ def export(run: FoundRun, name: str, path: Path, phases: Phases) -> tuple[Job, s
     phases.end()
     print_code_note(phases.console, use_note(run.record, job.config, evaluates=False))
     with _put(path) as partial, phases("starting TensorFlow", at_once=True):
-        start_tensorflow(seed=0, threads=job.config["loop"]["threads"])
+        start_tensorflow(seed=0, threads=job.config.loop.threads)
         phases.begin(f"converting the model to {name}")
         with stderr_logged():
             return job, _convert(job, run, file, name, partial)

@@ -53,7 +53,7 @@ def _predict(
     """Returns the predictions for all batches, `(examples, outputs)`."""
     first = next(batches)  # before TensorFlow starts: wrong inputs are reported at once
     with phases("starting TensorFlow", at_once=True):
-        start_tensorflow(job.config["seed"], threads=job.config["loop"]["threads"])
+        start_tensorflow(job.config.seed, threads=job.config.loop.threads)
         from expt.train.inference import make_predict
 
         phases.begin("predicting")

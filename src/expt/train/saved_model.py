@@ -60,10 +60,9 @@ def load_data(
     trained = run.record["data"]
     job = with_data(read_frozen(run.directory, run.record), overrides, config_dir)
     job = _with_recorded_weights(job, run)
-    batches = job.config["loop"]["batches"]
-    loop = {**job.config["loop"], "batches": None}
-    job = replace(job, config={**job.config, "loop": loop})
-    same_source = job.config["data"]["_target_"] == trained["source"]
+    batches = job.config.loop.batches
+    job = replace(job, config=job.config.with_values({"loop.batches": None}))
+    same_source = job.config.data["_target_"] == trained["source"]
     load = DataLoader(trained.get("preparation") if same_source else None, compares_splits=False)
     is_whole = False
     try:
@@ -92,8 +91,7 @@ def _with_recorded_weights(job: Job, run: FoundRun) -> Job:
     weights = run.record.get(CLASS_WEIGHTS)
     if weights is None:
         return job
-    loss = {**job.config["loss"], CLASS_WEIGHTS: weights}
-    return replace(job, config={**job.config, "loss": loss})
+    return replace(job, config=job.config.with_values({f"loss.{CLASS_WEIGHTS}": weights}))
 
 
 def _load_whole(run: FoundRun, load: DataLoader, job: Job, error: UserError) -> Dataset:
@@ -162,7 +160,7 @@ def recorded_outputs(run: FoundRun, job: Job) -> ModelOutputs:
     """Returns what a run's predictions are; of runs recorded before, what its loss declares."""
     recorded = run.record.get("model_outputs")
     if recorded is None:
-        return model_outputs(job.config["loss"], run.record["data"]["task"])
+        return model_outputs(job.config.loss, run.record["data"]["task"])
     return ModelOutputs(recorded["kind"], recorded["link"])
 
 

@@ -38,7 +38,7 @@ def check_extension(job: Job, dataset: Dataset, directory: Path, earlier: Earlie
     check_length(timeline, step, reason, earlier)
     is_finished = earlier.record["status"] == Status.FINISHED
     if is_finished and timeline.total_steps <= step:
-        raise UserError(_too_short(timeline, step, earlier, job.config["loop"]["steps"]))
+        raise UserError(_too_short(timeline, step, earlier, job.config.loop.steps))
 
 
 def check_length(timeline: Timeline, step: int, reason: str | None, earlier: Earlier) -> None:
@@ -82,7 +82,7 @@ def check_horizon(job: Job, dataset: Dataset, earlier: Earlier) -> None:
 def lengths(job: Job, dataset: Dataset, earlier: Earlier) -> tuple[int, int]:
     """Returns over how many steps the schedule of a resumed run went until now, and will go."""
     former, now = (
-        each.config["schedule"].get(HORIZON_KEY) or make_timeline(each, dataset).total_steps
+        each.config.schedule.get(HORIZON_KEY) or make_timeline(each, dataset).total_steps
         for each in (with_values(job, earlier.previous), job)
     )
     return former, now
@@ -90,11 +90,7 @@ def lengths(job: Job, dataset: Dataset, earlier: Earlier) -> tuple[int, int]:
 
 def with_values(job: Job, values: Mapping[str, Any]) -> Job:
     """Returns a job with other values of some full keys."""
-    config = dict(job.config)
-    for key, value in values.items():
-        group, _, name = key.partition(".")
-        config[group] = {**config[group], name: value}
-    return replace(job, config=config)
+    return replace(job, config=job.config.with_values(values))
 
 
 def _done(directory: Path, record: Mapping[str, Any]) -> tuple[int, str | None]:

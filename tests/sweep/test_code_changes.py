@@ -14,10 +14,11 @@ from expt.config.compose import Composed
 from expt.config.hashes import run_hash
 from expt.config.sources import Code, code_of
 from expt.errors import UserError
-from expt.sweep import worker
-from expt.sweep.code import check_planned, use_current_code
-from expt.sweep.plan import Plan, read_plan
-from expt.sweep.reuse import reuse_finished
+from expt.sweep.code_changes import check_planned, use_current_code
+from expt.sweep.finished_runs import reuse_finished
+from expt.sweep.launchers import worker
+from expt.sweep.plan import SweepPlan
+from expt.sweep.plan_reader import read_plan
 from sweep.sweep_helpers import composed
 
 Change = Callable[[str], None]
@@ -49,13 +50,13 @@ def made(change: Change) -> list[Composed]:  # noqa: ARG001
     return composed("loss=mse,mae", "loss._target_=planned_losses.loss", "act=relu,tanh")
 
 
-def make_timeline(folder: Path, made: list[Composed]) -> Plan:
+def make_plan(folder: Path, made: list[Composed]) -> SweepPlan:
     hashes = [run_hash(one.job.config, "data", code_of(one.job.config).hash) for one in made]
-    return Plan.make(folder / "sweep", made, hashes)
+    return SweepPlan.make(folder / "sweep", made, hashes)
 
 
 def test_the_plan_keeps_the_code_of_its_jobs(made: list[Composed], tmp_path: Path) -> None:
-    plan = make_timeline(tmp_path, made)
+    plan = make_plan(tmp_path, made)
     plan.freeze(made)
     codes = [job.code for job in read_plan(plan.directory).jobs]
     assert codes == [code_of(one.job.config) for one in made]
@@ -66,7 +67,7 @@ def test_the_plan_keeps_the_code_of_its_jobs(made: list[Composed], tmp_path: Pat
 def test_a_worker_with_other_code_refuses_the_job(
     made: list[Composed], change: Change, tmp_path: Path
 ) -> None:
-    job = make_timeline(tmp_path, made).jobs[0]
+    job = make_plan(tmp_path, made).jobs[0]
     check_planned(job.job, job.code)
     change("def loss(targets, outputs): return -outputs\n")
     with pytest.raises(UserError, match=r"since the sweep was planned: planned_losses\. .*--allow"):
@@ -79,7 +80,7 @@ def test_a_worker_with_other_code_refuses_the_job(
 def test_an_edit_does_not_matter_to_a_worker_that_has_read_the_module(
     made: list[Composed], tmp_path: Path
 ) -> None:
-    job = make_timeline(tmp_path, made).jobs[0]
+    job = make_plan(tmp_path, made).jobs[0]
     (tmp_path / "planned_losses.py").write_text("def loss(targets, outputs): return -outputs\n")
     check_planned(job.job, job.code)
 
@@ -90,7 +91,7 @@ class TestResume:
     def test_other_code_is_refused(
         self, made: list[Composed], change: Change, tmp_path: Path
     ) -> None:
-        plan = make_timeline(tmp_path, made)
+        plan = make_plan(tmp_path, made)
         before = [job.code for job in plan.jobs]
         assert use_current_code(plan, plan.jobs, allow=False) is None
         change(self.CHANGED)
@@ -109,14 +110,14 @@ class TestResume:
     def test_a_comment_does_not_matter(
         self, made: list[Composed], change: Change, tmp_path: Path
     ) -> None:
-        plan = make_timeline(tmp_path, made)
+        plan = make_plan(tmp_path, made)
         change("# mine\ndef loss(targets, outputs):\n    return outputs\n")
         assert use_current_code(plan, plan.jobs, allow=False) is None
 
     def test_a_sweep_planned_without_its_code_continues_with_a_warning(
         self, made: list[Composed], tmp_path: Path
     ) -> None:
-        plan = make_timeline(tmp_path, made)
+        plan = make_plan(tmp_path, made)
         plan.freeze(made)
         file = plan.directory / "sweep.json"
         written = json.loads(file.read_text())
@@ -144,7 +145,7 @@ def test_runs_of_other_code_are_not_reused(made: list[Composed], tmp_path: Path)
     leave(outputs / "other", run_hash=run_hash(config, "data", other.hash))
     leave(outputs / "mixed", run_hash=run_hash(config, "data", now.after(other, 7).hash))
     leave(outputs / "unknown", run_hash=run_hash(config, "data", now.after(None, 7).hash))
-    assert reuse_finished(make_timeline(tmp_path, made).jobs, outputs) == []
+    assert reuse_finished(make_plan(tmp_path, made).jobs, outputs) == []
     leave(outputs / "same", run_hash=run_hash(config, "data", now.hash))
-    plan = make_timeline(tmp_path, made)
+    plan = make_plan(tmp_path, made)
     assert reuse_finished(plan.jobs, outputs) == [plan.jobs[0]]

@@ -13,13 +13,15 @@ from expt.record.console import BEST
 from expt.record.phases import Phases
 from expt.record.values import format_seconds, format_value
 from expt.runs.planned import REPORT, SUMMARY
+from expt.runs.records import JobStatus
 from expt.sweep.best import best_job
-from expt.sweep.plan import ENDED_WELL, JobStatus, Plan
+from expt.sweep.jobs import ENDED_WELL
+from expt.sweep.plan import SweepPlan
 
 _log = logging.getLogger(__name__)
 
 
-def show_comparison(plan: Plan, phases: Phases) -> None:
+def show_comparison(plan: SweepPlan, phases: Phases) -> None:
     """Prints the table of what came out, and writes it with plots and a page."""
     if not plan.count(*ENDED_WELL):
         return
@@ -32,7 +34,7 @@ def show_comparison(plan: Plan, phases: Phases) -> None:
         _log.info("making the summary failed", exc_info=error)
 
 
-def _show_comparison(plan: Plan, phases: Phases) -> None:
+def _show_comparison(plan: SweepPlan, phases: Phases) -> None:
     # Not above: it imports SciPy and matplotlib, and training comes first.
     from expt.analysis.output import write_summary
     from expt.analysis.selection import select
@@ -47,12 +49,12 @@ def _show_comparison(plan: Plan, phases: Phases) -> None:
     write_summary(comparison, plan.directory / SUMMARY, selection.title)
 
 
-def exit_code(plan: Plan) -> int:
+def exit_code(plan: SweepPlan) -> int:
     """Returns 0 if all jobs have ended well, else 1."""
     return 0 if plan.count(*ENDED_WELL) == len(plan.jobs) else 1
 
 
-def print_outcome(plan: Plan, console: Console, seconds: float | None = None) -> None:
+def print_outcome(plan: SweepPlan, console: Console, seconds: float | None = None) -> None:
     """Prints how many jobs ended well, the best of them, and how to continue with the others.
 
     Args:

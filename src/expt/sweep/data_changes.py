@@ -10,11 +10,12 @@ from typing import Any
 from expt.errors import UserError
 from expt.runs.find import read_run
 from expt.runs.recorded_data import data_change
-from expt.sweep.plan import Plan, PlannedJob
+from expt.sweep.jobs import PlannedJob
+from expt.sweep.plan import SweepPlan
 from expt.train.data_loading import DataLoader
 
 
-def check_data(plan: Plan, jobs: Sequence[PlannedJob], load: DataLoader) -> None:
+def check_data(plan: SweepPlan, jobs: Sequence[PlannedJob], load: DataLoader) -> None:
     """Checks that jobs of an interrupted sweep have the data that its other runs were begun with.
 
     Args:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from expt.config.compose import Composed
-from expt.sweep.plan import JobStatus, Plan, PlannedJob
-from expt.sweep.reuse import reuse_finished
+from expt.runs.records import JobStatus
+from expt.sweep.finished_runs import reuse_finished
+from expt.sweep.jobs import PlannedJob
+from expt.sweep.plan import SweepPlan
 from sweep.sweep_helpers import composed
 
 
@@ -20,7 +22,7 @@ def made() -> Sequence[Composed]:
 
 @pytest.fixture
 def jobs(made: Sequence[Composed], tmp_path: Path) -> list[PlannedJob]:
-    return list(Plan.make(tmp_path / "sweep", made, ["aa", "bb", "cc"]).jobs)
+    return list(SweepPlan.make(tmp_path / "sweep", made, ["aa", "bb", "cc"]).jobs)
 
 
 def leave(folder: Path, **record: Any) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from expt.sweep.devices import VISIBLE, environments, gpus
+from expt.sweep.launchers.devices import VISIBLE, environments, gpus
 
 Program = Callable[[str], None]
 LISTED = """GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5d5ba0d6)

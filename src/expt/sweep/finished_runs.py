@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from expt.runs.order import order_of, place_ids, records_in
+from expt.runs.records import JobStatus
 from expt.runs.run import Status
-from expt.sweep.plan import JobStatus, PlannedJob
+from expt.sweep.jobs import PlannedJob
 
 
 def reuse_finished(jobs: Sequence[PlannedJob], output_dir: Path) -> list[PlannedJob]:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from expt.errors import UserError
-from expt.sweep.data import check_data
-from expt.sweep.plan import Plan
+from expt.sweep.data_changes import check_data
+from expt.sweep.plan import SweepPlan
 from expt.train.data_loading import DataLoader
 from recorded_runs import record_run
 from sweep.sweep_helpers import composed, planned
@@ -29,7 +29,7 @@ def write(folder: Path, rows: list[str]) -> str:
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> Plan:
+def plan(tmp_path: Path) -> SweepPlan:
     """Two jobs, of which the first has been trained."""
     given = ("data=csv", "data.target=kind", write(tmp_path, ROWS))
     plan = planned(tmp_path / "sweep", composed(*given, "act=relu,tanh"))
@@ -39,15 +39,15 @@ def plan(tmp_path: Path) -> Plan:
     return plan
 
 
-def begin(plan: Plan, record: dict[str, Any]) -> None:
+def begin(plan: SweepPlan, record: dict[str, Any]) -> None:
     (plan.jobs[0].directory / "run.json").write_text(json.dumps(record))
 
 
-def test_the_same_data_is_continued_with(plan: Plan) -> None:
+def test_the_same_data_is_continued_with(plan: SweepPlan) -> None:
     check_data(plan, plan.jobs[1:], DataLoader())
 
 
-def test_data_that_has_changed_is_refused(plan: Plan, tmp_path: Path) -> None:
+def test_data_that_has_changed_is_refused(plan: SweepPlan, tmp_path: Path) -> None:
     write(tmp_path, ROWS[::-1])
     with pytest.raises(UserError, match=r"the data has changed since .*sweep began: its finger"):
         check_data(plan, plan.jobs[1:], DataLoader())
@@ -57,12 +57,12 @@ def test_data_that_has_changed_is_refused(plan: Plan, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '{"status": "FINISHED", "started": 1}'])
-def test_a_damaged_record_is_no_change(plan: Plan, tmp_path: Path, content: str) -> None:
+def test_a_damaged_record_is_no_change(plan: SweepPlan, tmp_path: Path, content: str) -> None:
     write(tmp_path, ROWS[::-1])
     (plan.jobs[0].directory / "run.json").write_text(content)
     check_data(plan, plan.jobs[1:], DataLoader())
 
 
-def test_data_that_is_gone_fails_its_jobs_alone(plan: Plan, tmp_path: Path) -> None:
+def test_data_that_is_gone_fails_its_jobs_alone(plan: SweepPlan, tmp_path: Path) -> None:
     (tmp_path / "known.csv").unlink()
     check_data(plan, plan.jobs[1:], DataLoader())

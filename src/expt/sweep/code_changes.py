@@ -8,7 +8,8 @@ from expt.config.compose import Job
 from expt.config.sources import Code, changed_modules, code_of
 from expt.errors import UserError
 from expt.runs.changed_code import ALLOW_OPTION, listed
-from expt.sweep.plan import Plan, PlannedJob
+from expt.sweep.jobs import PlannedJob
+from expt.sweep.plan import SweepPlan
 
 
 def check_planned(job: Job, planned: Code | None) -> None:
@@ -33,7 +34,7 @@ def check_planned(job: Job, planned: Code | None) -> None:
         )
 
 
-def use_current_code(plan: Plan, jobs: Sequence[PlannedJob], *, allow: bool) -> str | None:
+def use_current_code(plan: SweepPlan, jobs: Sequence[PlannedJob], *, allow: bool) -> str | None:
     """Plans some jobs of an interrupted sweep with the code as it is now.
 
     Args:

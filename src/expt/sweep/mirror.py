@@ -13,7 +13,8 @@ from expt.runs.planned import PLAN_FILE
 from expt.runs.records import RunRecord
 from expt.runs.run import Run, Status
 from expt.runs.secrets import redacted_values
-from expt.sweep.plan import Plan, PlannedJob
+from expt.sweep.jobs import PlannedJob
+from expt.sweep.plan import SweepPlan
 from expt.sweep.results import results
 from expt.train.recorders import is_mlflow
 
@@ -27,7 +28,7 @@ class _FollowedRun(Run):
         self.record |= values
 
 
-class Following:
+class SweepMirror:
     """Follows the jobs of a plan, as far as their recorders ask for it, and the sweep itself.
 
     MLflow takes seconds to import, and one writer alone keeps no other waiting for the database.
@@ -35,7 +36,7 @@ class Following:
     with it, and only then is the run `closed`.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: SweepPlan) -> None:
         """Starts the process, if a job asks for it."""
         self._plan = plan
         self._failure: str | None = None
@@ -119,7 +120,7 @@ class Following:
         run = _FollowedRun(
             job.directory,
             self._plan.output_dir,
-            redacted_values(job.job.config),
+            redacted_values(job.job.config.to_mapping()),
             redacted_values(make_params(job.job)),
             record,
             is_resumed="resumed" in record or record["status"] != Status.RUNNING,
@@ -146,12 +147,12 @@ class Following:
             _log.warning("%s: run.json can't be written: %s", job.name, error)
 
 
-def is_followed(plan: Plan) -> bool:
+def is_followed(plan: SweepPlan) -> bool:
     """Whether a job's recorders ask for a copy in MLflow."""
     return any(map(_is_followed, plan.jobs))
 
 
-def settle(plan: Plan) -> None:
+def settle(plan: SweepPlan) -> None:
     """Notes in the records of a sweep and its runs that they were moved, or copied.
 
     Copies get runs of their own in MLflow, with all values, as soon as the sweep is followed.
@@ -169,7 +170,7 @@ def settle(plan: Plan) -> None:
             Run(job.directory, plan.output_dir, {}, {}, record).update(**changes)
 
 
-def run_of_sweep(plan: Plan) -> Run:
+def run_of_sweep(plan: SweepPlan) -> Run:
     """Returns a sweep as if it were a run, for its copy in MLflow."""
     return _FollowedRun(
         plan.directory,

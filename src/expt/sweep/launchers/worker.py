@@ -1,17 +1,13 @@
-"""What a worker process of a sweep does: it checks jobs, and trains one after another."""
+"""The functions that a worker process of a sweep runs: check a job, train a job."""
 
 import errno
 import logging
-import multiprocessing
 import os
-import signal
 import tempfile
-import threading
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -20,11 +16,11 @@ from expt.config.sources import Code
 from expt.errors import Terminated, UserError
 from expt.record.streams import keep_streams_open
 from expt.runs.environment import forget_peak_memory
-from expt.runs.records import RunRecord
+from expt.runs.records import JobStatus, RunRecord
 from expt.runs.run import Earlier, Membership
 from expt.runs.secrets import install_log_redaction, redacted
-from expt.sweep.code import check_planned
-from expt.sweep.plan import JobStatus
+from expt.sweep.code_changes import check_planned
+from expt.sweep.jobs import JobOutcome
 from expt.train.backend import reserve_threads, start_for, start_tensorflow
 from expt.train.data_loading import DataLoader
 from expt.train.launch import LOG_FILE, log_to_file
@@ -34,12 +30,12 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What came of a job's check.
+class CheckedJob:
+    """The result of a job's check.
 
     Attributes:
-        error: What is wrong with it, if anything is.
-        is_users: Whether the user can mend that; else it is a traceback.
+        error: What is wrong with the job, if anything is.
+        is_users: Whether the error is the user's; else it is a traceback.
         seconds: About how long the job takes, if that was asked.
     """
 
@@ -48,47 +44,30 @@ class Checked:
     seconds: float | None = None
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a job ended.
-
-    Attributes:
-        status: FINISHED, FAILED or KILLED.
-        error: Why it failed.
-        record: The content of its run.json.
-        is_disk_full: Whether it failed because there is no space left, as others would.
-    """
-
-    status: JobStatus
-    error: str | None = None
-    record: Mapping[str, Any] = field(default_factory=dict)
-    is_disk_full: bool = False
-
-
 class _Worker:
-    """What is kept from job to job: the data and the sinks."""
+    """The state of this process: data and sinks, kept from job to job."""
 
     load: DataLoader
     sinks: Sinks
 
 
-def begin(threads: int, operations: int, environment: Mapping[str, str], load: DataLoader) -> None:
+def prepare(
+    threads: int, operations: int, environment: Mapping[str, str], load: DataLoader
+) -> None:
     """Prepares the process, TensorFlow included.
 
     Args:
-        threads: That an operation takes.
-        operations: That may run at once.
+        threads: Of a TensorFlow operation.
+        operations: How many of them run at once.
         environment: What is added to the environment.
         load: Loads the data of jobs.
     """
-    os.setsid()  # a Ctrl-C is for the parent, which passes it on once
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     keep_streams_open()
     install_log_redaction()
     logging.raiseExceptions = False
     logging.getLogger().addHandler(logging.NullHandler())
     os.environ.update(environment)
-    tempfile.tempdir = None  # is looked for anew
+    tempfile.tempdir = None  # it is looked up again
     reserve_threads(threads)
     _Worker.load, _Worker.sinks = load, Sinks(with_mlflow=False)
     start_tensorflow(0, threads=threads, operations=operations)
@@ -96,13 +75,13 @@ def begin(threads: int, operations: int, environment: Mapping[str, str], load: D
     import expt.train.timing  # noqa: F401
 
 
-def check(job: Job, is_measured: bool, code: Code | None) -> Checked:
-    """Takes a batch through a job, and measures its speed if asked to.
+def check(job: Job, is_measured: bool, code: Code | None) -> CheckedJob:
+    """Trains one batch of a job without recording anything, and measures its speed if asked to.
 
     Args:
         job: The frozen config.
         is_measured: Whether to report about how long the job takes.
-        code: What was planned; None if that was not recorded.
+        code: The code that the job was planned with; None if that was not recorded.
     """
     from expt.train.program import make_program
     from expt.train.timing import estimate_seconds
@@ -113,11 +92,11 @@ def check(job: Job, is_measured: bool, code: Code | None) -> Checked:
         start_for(job.config)
         program = make_program(job, dataset)
         program.check()
-        return Checked(seconds=estimate_seconds(program) if is_measured else None)
+        return CheckedJob(seconds=estimate_seconds(program) if is_measured else None)
     except UserError as error:
-        return Checked(redacted(str(error)))
+        return CheckedJob(redacted(str(error)))
     except (Exception, SystemExit) as error:  # noqa: BLE001  of a user's part, most likely
-        return Checked(redacted("".join(traceback.format_exception(error))), is_users=False)
+        return CheckedJob(redacted("".join(traceback.format_exception(error))), is_users=False)
 
 
 def train(
@@ -126,15 +105,15 @@ def train(
     earlier: RunRecord | None,
     sweep: Membership,
     code: Code | None,
-) -> Outcome:
+) -> JobOutcome:
     """Trains a job.
 
     Args:
         job: The frozen config.
         directory: Of its run.
-        earlier: The content of the run.json that an earlier process left.
-        sweep: What the job belongs to.
-        code: What was planned; the sweep has decided that the run may continue with that.
+        earlier: The content of the run.json that a previous process left.
+        sweep: The sweep that the job belongs to.
+        code: The code that the job was planned with; a run may continue with it.
     """
     from expt.train.session import run_job
 
@@ -148,13 +127,13 @@ def train(
         with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
             sinks, console = _Worker.sinks(job), Console(file=nowhere)
             record = run_job(job, dataset, directory, sinks, console, before, sweep=sweep)
-        return Outcome(JobStatus.FINISHED, record=record)
+        return JobOutcome(JobStatus.FINISHED, record=record)
     except (KeyboardInterrupt, Terminated):
-        return Outcome(JobStatus.KILLED)
-    except (Exception, SystemExit) as failure:  # noqa: BLE001  told; the other jobs go on
+        return JobOutcome(JobStatus.KILLED)
+    except (Exception, SystemExit) as failure:  # noqa: BLE001  is reported; the other jobs continue
         _log.exception("the job failed")
         reason = redacted(f"{type(failure).__name__}: {failure}")
-        return Outcome(JobStatus.FAILED, reason, is_disk_full=_is_disk_full(failure))
+        return JobOutcome(JobStatus.FAILED, reason, is_disk_full=_is_disk_full(failure))
 
 
 def _is_disk_full(error: BaseException | None) -> bool:
@@ -163,10 +142,3 @@ def _is_disk_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os.kill(os.getpid(), signal.SIGKILL)
