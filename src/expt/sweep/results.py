@@ -1,14 +1,11 @@
 """The result of a sweep in a few values: its best job, and how many jobs there are of each kind."""
 
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from expt.config.quoting import given
-from expt.errors import UserError
 from expt.runs.leading import best_values, larger_is_better, leading_metric
 from expt.runs.naming import varying
-from expt.runs.records import JobStatus, RunRecord, read_run
+from expt.runs.records import JobStatus, RunRecord
 from expt.sweep.jobs import ENDED_WELL, PlannedJob
 from expt.sweep.plan import SweepPlan
 
@@ -38,7 +35,7 @@ def results(plan: SweepPlan) -> dict[str, Any]:
 
 
 def _best(plan: SweepPlan) -> tuple[PlannedJob, RunRecord] | None:
-    records = [(job, _record(job, plan.directory)) for job in plan.jobs if job.status in ENDED_WELL]
+    records = [(job, job.result()) for job in plan.jobs if job.status in ENDED_WELL]
     found = [(job, record) for job, record in records if record is not None]
     leading = leading_metric([record for _, record in found])
     measured = [pair for pair in found if leading in best_values(pair[1])]
@@ -46,11 +43,3 @@ def _best(plan: SweepPlan) -> tuple[PlannedJob, RunRecord] | None:
         return None
     choose = max if larger_is_better(leading, [record for _, record in found]) else min
     return choose(measured, key=lambda pair: best_values(pair[1])[leading])
-
-
-def _record(job: PlannedJob, sweep: Path) -> RunRecord | None:
-    """The record of a job's run, or of the earlier run that stands in for it."""
-    place = job.directory if job.reused is None else sweep / job.reused
-    with suppress(UserError):
-        return read_run(place)
-    return None

@@ -14,6 +14,7 @@ from rich.console import Console
 from expt.config.compose import Job
 from expt.config.sources import Code
 from expt.errors import Terminated, UserError
+from expt.record.log_files import LOG_FILE, log_to_file
 from expt.record.streams import keep_streams_open
 from expt.runs.environment import forget_peak_memory
 from expt.runs.records import JobStatus, RunRecord
@@ -23,7 +24,6 @@ from expt.sweep.code_changes import check_planned
 from expt.sweep.jobs import JobOutcome
 from expt.train.backend import reserve_threads, start_for, start_tensorflow
 from expt.train.data_loading import DataLoader
-from expt.train.launch import LOG_FILE, log_to_file
 from expt.train.recorders import Sinks
 
 _log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ def train(
         sweep: The sweep that the job belongs to.
         code: The code that the job was planned with; a run may continue with it.
     """
-    from expt.train.session import run_job
+    from expt.train.session import Session
 
     before = None if earlier is None else Earlier(earlier, {}, allows_code_change=True)
     try:
@@ -126,7 +126,7 @@ def train(
         forget_peak_memory()
         with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
             sinks, console = _Worker.sinks(job), Console(file=nowhere)
-            record = run_job(job, dataset, directory, sinks, console, before, sweep=sweep)
+            record = Session(job, dataset, directory, sinks, console, before, sweep=sweep).run()
         return JobOutcome(JobStatus.FINISHED, record=record)
     except (KeyboardInterrupt, Terminated):
         return JobOutcome(JobStatus.KILLED)
