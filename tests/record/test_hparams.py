@@ -3,6 +3,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from record_helpers import make_run
 
 from expt.config.quoting import given
