@@ -35,7 +35,7 @@ def _sweep(folder: Path, jobs: Mapping[str, list[str]]) -> Path:
     }
     plan = [{"directory": name, "overrides": job, **entry} for name, job in jobs.items()]
     folder.mkdir()
-    (folder / "sweep.json").write_text(json.dumps({"jobs": plan}))
+    (folder / "sweep.json").write_text(json.dumps({"status": "RUNNING", "started": 1.0, "jobs": plan}))
     return folder
 
 

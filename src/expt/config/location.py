@@ -2,10 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from expt.config.schema import Config  # which reads options itself
 
 
 def config_directory() -> Path:
@@ -23,11 +19,11 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (config_directory() / group).glob("*.yaml"))
 
 
-def replaced_options(config: "Config", choices: Mapping[str, str], config_dir: Path) -> list[str]:
+def replaced_options(config: object, choices: Mapping[str, str], config_dir: Path) -> list[str]:
     """Returns a sentence for each option of a config that a user's folder has in another version.
 
     Args:
-        config: The composed one.
+        config: The composed `Config`.
         choices: The option taken from each group.
         config_dir: A `conf/` folder of the user's own, whose options come before the framework's.
     """
