@@ -151,8 +151,9 @@ def _examples(count: int, shape: tuple[int, ...]) -> tuple[Any, Any]:
 
 def _measure(side: str, row: Row) -> dict[str, float]:
     from expt.config.compose import compose_jobs
-    from expt.train.assembly import DataLoader, Sinks
     from expt.train.backend import start_tensorflow
+    from expt.train.data_loading import DataLoader
+    from expt.train.recorders import Sinks
 
     is_baseline = side == "baseline"
     chosen = row.against if is_baseline and row.against is not None else row.overrides
@@ -170,7 +171,7 @@ def _measure(side: str, row: Row) -> dict[str, float]:
 
 
 def _measure_expt(job: Any, dataset: Any, sinks: Any) -> dict[str, float]:
-    from expt.train.job import run_job
+    from expt.train.session import run_job
 
     directory = Path(tempfile.mkdtemp(dir=Path.cwd()))
     started = time.perf_counter()
@@ -183,11 +184,11 @@ def _measure_expt(job: Any, dataset: Any, sinks: Any) -> dict[str, float]:
 def _measure_keras(job: Any, dataset: Any) -> dict[str, float]:
     import keras
 
-    from expt.train.assembly import make_plan
-    from expt.train.building import make_parts
+    from expt.train.program import make_program
+    from expt.train.timeline import make_timeline
 
-    plan = make_plan(job, dataset)
-    learner = make_parts(job, dataset, plan.total_steps).learner
+    timeline = make_timeline(job, dataset)
+    learner = make_program(job, dataset).learner
     model, (optimizer,) = learner.model, learner.optimizers
     model.compile(
         optimizer=optimizer,
@@ -211,7 +212,7 @@ def _measure_keras(job: Any, dataset: Any) -> dict[str, float]:
     fit(1)
     before = int(optimizer.iterations)
     started = time.perf_counter()
-    fit(max(1, plan.total_steps // plan.steps_per_epoch))
+    fit(max(1, timeline.total_steps // timeline.steps_per_epoch))
     seconds = time.perf_counter() - started
     return {"steps_per_s": (int(optimizer.iterations) - before) / seconds}
 

@@ -25,8 +25,9 @@ from expt.config.compose import compose_jobs
 from expt.config.location import config_directory, options
 from expt.config.outputs import model_outputs
 from expt.errors import RunError
-from expt.train.assembly import DataLoader, Sinks
 from expt.train.backend import start_tensorflow
+from expt.train.data_loading import DataLoader
+from expt.train.recorders import Sinks
 
 _HEADER = """# Every loss on every task, every activation
 
@@ -108,7 +109,7 @@ def _train(overrides: Sequence[str], folder: Path) -> tuple[dict[str, Any], floa
     (job,), _ = compose_jobs(given, None, multirun=False)
     dataset, sinks = DataLoader()(job), Sinks()
     start_tensorflow(job.config["seed"])
-    from expt.train.job import run_job
+    from expt.train.session import run_job
 
     baseline = _baseline(job, dataset)
     start_tensorflow(job.config["seed"])
@@ -123,10 +124,11 @@ def _baseline(job: Any, dataset: Any) -> float:
     """The distance before training, or the loss of always giving the train split's mean."""
     import tensorflow as tf
 
-    from expt.train.building import make_objective, make_parts
+    from expt.train.objective import make_objective
+    from expt.train.program import make_program
 
-    parts = make_parts(job, dataset, total_steps=1)
-    if parts.watch.metric == "val/distance":
+    parts = make_program(job, dataset)
+    if parts.monitor.metric == "val/distance":
         return float(parts.learner.make_evaluate(dataset.test, "graph")()[0]["distance"])
     if dataset.task == "regression" or job.config["model"].get("_task_") != "reconstruction":
         return float("nan")

@@ -10,11 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from expt.config.compose import compose_jobs
-from expt.train.assembly import DataLoader, make_plan
 from expt.train.backend import start_tensorflow
 from expt.train.block import make_run_block
-from expt.train.building import make_parts
-from expt.train.input.feed import make_feed
+from expt.train.data_loading import DataLoader
+from expt.train.input.pipeline import make_pipeline
+from expt.train.program import make_program
+from expt.train.timeline import make_timeline
 
 RANDOM = np.random.default_rng(7)
 A, B = RANDOM.uniform(1, 5, (2, 200))
@@ -36,10 +37,10 @@ def outcome(folder: Path, columns: Mapping[str, Any], *overrides: str) -> dict[s
     (job,), _ = compose_jobs(["data=csv", *data, *model, *overrides], None, multirun=False)
     dataset = DataLoader()(job)
     start_tensorflow(seed=0)
-    plan = make_plan(job, dataset)
-    learner = make_parts(job, dataset, plan.total_steps).learner
-    run_block = make_run_block(learner.step, make_feed(plan, dataset), 35, STEPS, "graph")
-    run_block(0, plan.indices(0, STEPS))
+    timeline = make_timeline(job, dataset)
+    learner = make_program(job, dataset).learner
+    run_block = make_run_block(learner.step, make_pipeline(timeline, dataset), 35, STEPS, "graph")
+    run_block(0, timeline.indices(0, STEPS))
     return learner.make_evaluate(dataset.validation, "graph")()[0]
 
 

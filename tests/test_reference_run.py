@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from expt.config.compose import compose_jobs
 from expt.record.journal import read_journal
-from expt.train.assembly import DataLoader
 from expt.train.backend import start_tensorflow
-from expt.train.building import make_parts
 from expt.train.checkpoint import newest_checkpoint
+from expt.train.data_loading import DataLoader
+from expt.train.program import make_program
 
 Array = NDArray[np.float64]
 SEED, EPOCHS, BATCH, PARTS, EVAL_EVERY = 5, 6, 8, 3, 4
@@ -216,7 +216,7 @@ def test_a_whole_run(train_here: Any, table: Path, tmp_path: Path) -> None:
     run = train_here([*OPTIONS, f"data.path={table}"], tmp_path)
     (job,), _ = compose_jobs([*OPTIONS, f"data.path={table}"], None, multirun=False)
     start_tensorflow(SEED)
-    model = make_parts(job, DataLoader()(job), 1).learner.model
+    model = make_program(job, DataLoader()(job)).learner.model
     start = [np.asarray(variable.numpy(), np.float64) for variable in model.trainable_variables]
     inputs, targets = read_table(table)
     rows = rows_of(run.dataset, inputs)

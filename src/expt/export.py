@@ -15,7 +15,7 @@ from expt.config.flags import parse, take_output_dir
 from expt.exports.inputs import describe_inputs
 from expt.exports.writing import FORMATS, check_format, choose_path, export, size_text
 from expt.prediction.outputs import describe_outputs
-from expt.train.saved import recorded_outputs
+from expt.train.saved_model import recorded_outputs
 
 
 def main() -> None:

@@ -21,7 +21,6 @@ from expt.config.compose import Job
 from expt.config.flags import parse, take_options
 from expt.config.frozen import read_frozen, with_overrides
 from expt.config.full_keys import meant
-from expt.config.hashes import flatten
 from expt.config.sources import code_of
 from expt.errors import UserError
 from expt.runs.best import is_best
@@ -34,10 +33,11 @@ from expt.runs.recorded_data import check_unchanged
 from expt.runs.records import RunRecord
 from expt.runs.run import EXTENSIONS, Earlier, Status
 from expt.runs.sweeps import sweep_named
-from expt.sweep.plan import newest_plan
-from expt.train.assembly import DataLoader, Sinks
-from expt.train.extension import check_extension
+from expt.sweep.plan_reader import newest_plan
+from expt.train.data_loading import DataLoader
 from expt.train.launch import LOG_FILE, log_to, print_code_note, print_where_to_look, train_here
+from expt.train.recorders import Sinks
+from expt.train.resume.checks import check_extension
 
 
 def main() -> None:
@@ -136,9 +136,9 @@ def _sweep(name: str, output_dir: Path) -> Path | None:
 def _resume_sweep(directory: Path, overrides: list[str], args: argparse.Namespace) -> int:
     if overrides:
         raise UserError(f"{overrides[0]}: the jobs of a sweep are resumed as they were planned.")
-    from expt.sweep.launch import go_on
+    from expt.sweep.start import resume_sweep
 
-    return go_on(
+    return resume_sweep(
         directory,
         command_phases(),
         retry_failed=args.retry_failed,
@@ -160,7 +160,7 @@ def _refuse_alive(run: FoundRun) -> None:
 
 def _changed(job: Job, record: RunRecord, overrides: list[str]) -> tuple[Job, Earlier]:
     """Returns the job as it is continued, and what is known of it until now."""
-    before = flatten(job.config)
+    before = job.config.flat()
     for override in overrides:
         key = override.partition("=")[0]
         if key not in EXTENSIONS:

@@ -46,7 +46,7 @@ from expt.runs.changed_code import rerun_note
 from expt.runs.completion import shell_completion
 from expt.runs.directories import allocate, discard
 from expt.runs.planned import PLAN_FILE
-from expt.train.assembly import DataLoader, Sinks
+from expt.train.data_loading import DataLoader
 from expt.train.launch import (
     LOG_FILE,
     log_to,
@@ -57,9 +57,10 @@ from expt.train.launch import (
     print_where_to_look,
     train_here,
 )
+from expt.train.recorders import Sinks
 
 if TYPE_CHECKING:
-    from expt.sweep.workers import Workers
+    from expt.sweep.launchers import Launcher
 
 _NOT_FOR_HYDRA = ("overrides", "rerun", "metric", "config_dir")
 
@@ -150,7 +151,7 @@ class _Task:
         self._composed: dict[tuple[str, ...], Composed] = {}
         self._fingerprints: dict[tuple[str, ...], str] = {}
         self._notes: tuple[str, ...] = ()
-        self._workers: Workers | None = None
+        self._launcher: Launcher | None = None
 
     def begin(self, job: Job, number_of_jobs: int, hydra_node: DictConfig) -> None:
         """Starts a sweep's workers, which take seconds, while its other jobs are composed."""
@@ -158,10 +159,9 @@ class _Task:
         self._load(job)
         self.phases.begin(f"composing {number_of_jobs} jobs")
         if hydra_node.launcher._target_.endswith("WorkersLauncher"):
-            from expt.sweep.conduct import Limits
+            from expt.sweep.start import start_launcher
 
-            limits = Limits.of(job.config)
-            self._workers = limits.start_workers(number_of_jobs, self._load.shared())
+            self._launcher = start_launcher(job, number_of_jobs, self._load.shared())
 
     def take(self, composed: Sequence[Composed]) -> list[str]:
         """Checks all jobs and loads their data; returns their run hashes."""
@@ -187,9 +187,9 @@ class _Task:
         return self._composed.get(tuple(overrides))
 
     def launch(self, directory: Path, jobs: Sequence[Composed]) -> None:
-        from expt.sweep.launch import launch
+        from expt.sweep.start import run_sweep
 
-        assert self._workers is not None
+        assert self._launcher is not None
         self.phases.end()
         print_git_trouble(self.console)
         print_notes(self.console, self._notes)
@@ -204,15 +204,15 @@ class _Task:
                 self._fingerprints.get(one.job.overrides) or self._load(one.job).fingerprint
                 for one in jobs
             ]
-            code = launch(directory, jobs, data, self._workers, self.phases)
+            code = run_sweep(directory, jobs, data, self._launcher, self.phases)
         except Exception as error:  # noqa: BLE001  Hydra would print a traceback of any
             print_error(error)
             code = exit_code(error)
         self.exit_codes.append(code)
 
     def close(self) -> None:
-        if self._workers is not None:
-            self._workers.close()
+        if self._launcher is not None:
+            self._launcher.close()
 
 
 def _rerun(args: Namespace) -> int:

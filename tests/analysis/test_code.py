@@ -38,7 +38,9 @@ def test_runs_of_different_code_are_kept_apart_and_it_is_shown(tmp_path: Path) -
     assert sorted(len(variant.runs) for variant in found.variants) == [1, 2]
     assert found.parameters == [CODE]
     assert len(set(values(found))) == 2
-    expected = "The runs have different code: mine.losses (2 states), expt.train.job (2 states)."
+    expected = (
+        "The runs have different code: mine.losses (2 states), expt.train.session (2 states)."
+    )
     assert expected in found.notes
 
 

@@ -254,12 +254,16 @@ def test_defaults_are_the_documented_ones() -> None:
 
 def test_a_job_is_plain_resolved_values() -> None:
     job = compose_one("name=seed-${seed}", "seed=7", "loop.compile=xla")
-    assert job.config["name"] == "seed-7"
-    assert type(job.config["loop"]["compile"]) is str
-    assert all(type(node) is not OmegaConf for node in job.config.values())
-    assert "hydra" not in job.config
-    with pytest.raises(FrozenInstanceError):
-        job.config = {}  # type: ignore[misc]
+    assert job.config.name == "seed-7"
+    assert job.config.loop.compile == "xla"
+    values = job.config.to_mapping()
+    assert type(values["loop"]["compile"]) is str
+    assert all(type(node) in (dict, str, int) for node in values.values())
+    assert all(type(node) is dict for node in job.config.metric.values())
+    assert "hydra" not in values
+    for frozen, name in ((job, "config"), (job.config, "seed"), (job.config.loop, "epochs")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(frozen, name, 3)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from expt.config.compose import compose_jobs
-from expt.train.assembly import make_plan
-from expt.train.building import make_schedule
+from expt.train.optimizer import make_schedule
+from expt.train.timeline import make_timeline
 
 
 def composed(*overrides: str) -> Any:
@@ -22,9 +22,9 @@ def test_the_recipe_of_residual_nets() -> None:
     train = range(50_000 - config["data"]["num_validation"])
     assert len(train) == 45_000
     dataset: Any = SimpleNamespace(train=train, batch_size=128, steps_per_epoch=45_000 // 128)
-    plan = make_plan(job, dataset)
-    assert plan.total_steps == 63_882
-    schedule = make_schedule(job, plan.total_steps)
+    timeline = make_timeline(job, dataset)
+    assert timeline.total_steps == 63_882
+    schedule = make_schedule(job, timeline.total_steps)
     steps = (0, 31_940, 31_941, 47_911, 47_912, 63_881)
     found = [float(schedule(step)) for step in steps]
     assert found == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001, 0.001])

@@ -35,8 +35,8 @@ def assert_kept(run: Any) -> None:
 
     from expt.parts.models.links import without_link
     from expt.runs.find import read_run
-    from expt.train.building import make_saved_evaluate
-    from expt.train.saved import load_predictor
+    from expt.train.inference import make_saved_evaluate
+    from expt.train.saved_model import load_predictor
 
     found = read_run(run.directory, run.directory)
     model = without_link(load_predictor(found.model_file, found, run.job))

@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 
 from e2e.bad_inputs_helpers import MISSING, Answer, Place, answer, content, places, put
 from expt.record.journal import complete_size
-from expt.train.assembly import Sinks
 from expt.train.checkpoint import checkpoint_files
+from expt.train.recorders import Sinks
 from resume.interrupting import SignalAt, assert_same
 
 pytestmark = [

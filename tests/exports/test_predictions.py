@@ -30,9 +30,10 @@ from expt.exports.inputs import describe_inputs
 from expt.parts.models.links import with_link, without_link
 from expt.prediction.inputs import read_inputs
 from expt.runs.find import FoundRun, read_run
-from expt.train.assembly import DataLoader
-from expt.train.building import make_parts, make_predict
-from expt.train.saved import load_predictor
+from expt.train.data_loading import DataLoader
+from expt.train.inference import make_predict
+from expt.train.program import make_program
+from expt.train.saved_model import load_predictor
 
 Array = NDArray[Any]
 Train = Callable[..., Any]
@@ -72,7 +73,7 @@ def made(task: str, loss: str, folder: Path, *more: str) -> tuple[keras.Model, A
     """The model that a run with a loss saves, inputs that it takes, and its link."""
     (job,), _ = compose_jobs([*for_task(task, folder), f"loss={loss}", *more], None, multirun=False)
     dataset = DataLoader()(job)
-    network = make_parts(job, dataset, 1).learner.model
+    network = make_program(job, dataset).learner.model
     link = model_outputs(job.config["loss"], task_of(job, dataset.task)).link
     inputs = np.asarray(dataset.test.first(5))
     if task == "generation":

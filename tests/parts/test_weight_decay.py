@@ -11,8 +11,8 @@ import tensorflow as tf
 from expt.config.compose import compose_jobs
 from expt.config.location import options
 from expt.parts.weight_decay import undecayed
-from expt.train.assembly import DataLoader
-from expt.train.building import make_parts
+from expt.train.data_loading import DataLoader
+from expt.train.program import make_program
 
 layers = keras.layers
 IMAGES, WORDS = keras.Input([8, 8, 3]), keras.Input([5, 6])
@@ -103,7 +103,7 @@ def decayed(load: DataLoader, *overrides: str) -> dict[str, float]:
     """By which factor one step with gradients of 0 multiplies each variable."""
     (job,), _ = compose_jobs(list(overrides), None, multirun=False)
     keras.utils.set_random_seed(1)
-    learner = make_parts(job, load(job), total_steps=10).learner
+    learner = make_program(job, load(job)).learner
     variables, optimizer = learner.model.trainable_variables, learner.optimizers[0]
     for variable in variables:
         variable.assign(tf.ones(variable.shape))
@@ -150,7 +150,7 @@ def test_a_config_from_before_the_option_decays_as_it_did(load: DataLoader) -> N
 def test_penalties_are_on_kernels_alone(load: DataLoader, model: str) -> None:
     given = [f"model={model}", "model.l2=0.1", *(["model.depth=8"] if model == "resnet" else [])]
     (job,), _ = compose_jobs(given, None, multirun=False)
-    made = make_parts(job, load(job), total_steps=1).learner.model
+    made = make_program(job, load(job)).learner.model
     kernels = [v for v in made.trainable_variables if v.path.endswith("kernel")]
     assert len(made.losses) == len(kernels) > 0
     expected = 0.1 * sum(float(np.sum(v.numpy() ** 2)) for v in kernels)

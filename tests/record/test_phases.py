@@ -103,7 +103,7 @@ def run(code: str) -> str:
 
 
 def test_the_first_phase_needs_none_of_the_slow_imports() -> None:
-    slow = {"numpy", "hydra", "omegaconf", "sklearn", "tensorflow", "expt.train.assembly"}
+    slow = {"numpy", "hydra", "omegaconf", "sklearn", "tensorflow", "expt.train.data_loading"}
     code = (
         "import sys\nfrom expt.record.phases import show_start\nshow_start('run', [])\n"
         f"print(sorted({slow} & sys.modules.keys()))"

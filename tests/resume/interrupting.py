@@ -14,9 +14,9 @@ from expt.config.compose import compose_jobs
 from expt.record.journal import read_journal
 from expt.record.recorder import Record, Scalars
 from expt.runs.run import Earlier, Run, Status
-from expt.train.assembly import DataLoader
 from expt.train.backend import start_for
 from expt.train.checkpoint import Checkpoint, newest_checkpoint
+from expt.train.data_loading import DataLoader
 
 
 class SignalAt:
@@ -51,7 +51,7 @@ def train(
     (job,), _ = compose_jobs(given, None, multirun=False)
     dataset = DataLoader()(job)
     start_for(job.config)
-    from expt.train.job import run_job
+    from expt.train.session import run_job
 
     directory.mkdir(parents=True, exist_ok=resume)
     record = json.loads((directory / "run.json").read_text()) if resume else None

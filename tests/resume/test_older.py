@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from expt.config.hashes import identity
-from expt.train import continuing
+from expt.train.resume import restore
 from resume.interrupting import assert_same, train
 
 GIVEN = ("model.units=[8]", "loop.steps=12")
@@ -21,7 +21,7 @@ def test_a_run_without_threads_continues_and_a_line_says_with_how_many(
 
     expected = train(GIVEN, tmp_path / "whole")
     with monkeypatch.context() as patched:
-        patched.setattr(continuing, "identity", older)
+        patched.setattr(restore, "identity", older)
         train(GIVEN, tmp_path / "older", interrupt_at=7)
     train(GIVEN, tmp_path / "older", resume=True)
     (message,) = [m for m in caplog.messages if "loop.threads" in m]

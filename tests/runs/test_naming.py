@@ -73,7 +73,7 @@ def test_what_varies_in_a_sweep_is_named_though_it_is_a_default() -> None:
 
 
 def test_every_distinctive_key_is_a_parameter() -> None:
-    from expt.train.assembly import make_params
+    from expt.config.params import make_params
 
     job = _job("experiment=gan", "loop.epochs=2", "seed=3", "optimizer.learning_rate=0.5")
     assert set(distinctive(job)) <= set(make_params(job))

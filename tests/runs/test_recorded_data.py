@@ -10,7 +10,7 @@ from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.runs.find import FoundRun
 from expt.runs.recorded_data import check_unchanged, data_change, feature_names
-from expt.train.assembly import DataLoader
+from expt.train.data_loading import DataLoader
 from recorded_runs import record_run
 
 ROWS = [f"{i % 7},{i % 5},{'xy'[i % 2]},{'cat' if i % 3 else 'dog'},{i % 4}" for i in range(60)]

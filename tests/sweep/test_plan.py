@@ -17,14 +17,16 @@ import pytest
 from expt.config.compose import Composed
 from expt.errors import UserError
 from expt.runs.planned import PLAN_FILE
-from expt.sweep.plan import JobStatus, Plan, newest_plan, read_plan
+from expt.runs.records import JobStatus
+from expt.sweep.plan import SweepPlan
+from expt.sweep.plan_reader import newest_plan, read_plan
 from sweep.sweep_helpers import composed, planned
 
 GIVEN = ("act=relu,tanh", "seed=0,1", "loop.epochs=2", "name=study")
 HOLD = """
 import sys
 from pathlib import Path
-from expt.sweep.plan import read_plan
+from expt.sweep.plan_reader import read_plan
 with read_plan(Path(sys.argv[1])).held():
     print("held", flush=True)
     sys.stdin.read()
@@ -98,7 +100,7 @@ def test_configs_are_frozen_when_it_is_written(directory: Path) -> None:
 
 
 def test_nothing_is_written_before_it_is_frozen(jobs: Sequence[Composed], tmp_path: Path) -> None:
-    Plan.make(tmp_path / "sweep", jobs, ["hash"] * len(jobs))
+    SweepPlan.make(tmp_path / "sweep", jobs, ["hash"] * len(jobs))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -154,7 +156,7 @@ def test_variants_are_what_varies_but_for_the_seed(
         replace(one, job=replace(one.job, overrides=tuple(given.split())))
         for one, given in zip(jobs, overrides, strict=False)
     ]
-    plan = Plan.make(tmp_path, made, ["hash"] * len(made))
+    plan = SweepPlan.make(tmp_path, made, ["hash"] * len(made))
     assert [job.variant for job in plan.jobs] == variants
 
 
@@ -178,7 +180,7 @@ def test_each_job_has_a_directory_of_its_own_in_that_of_the_sweep(
         replace(one, subdirectory=place) for one, place in zip(jobs, subdirectories, strict=False)
     ]
     with pytest.raises(UserError, match=f"hydra.sweep.subdir={shown}: expected a folder"):
-        Plan.make(tmp_path / "sweep", made, ["hash"] * len(made))
+        SweepPlan.make(tmp_path / "sweep", made, ["hash"] * len(made))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -29,23 +29,24 @@ CASES: dict[str, Sequence[str]] = {
 def digest(overrides: Sequence[str], operations: int) -> str:
     """Returns a digest of all numbers after some steps."""
     from expt.config.compose import compose_jobs
-    from expt.train.assembly import DataLoader, make_plan
     from expt.train.backend import start_tensorflow
+    from expt.train.data_loading import DataLoader
+    from expt.train.timeline import make_timeline
 
     (job,), _ = compose_jobs([*overrides, f"loop.steps={STEPS}"], None, multirun=False)
     dataset = DataLoader()(job)
     loop = job.config["loop"]
     start_tensorflow(0, threads=loop["threads"], operations=operations)
     from expt.train.block import make_run_block
-    from expt.train.building import make_parts
-    from expt.train.input.feed import make_feed
+    from expt.train.input.pipeline import make_pipeline
+    from expt.train.program import make_program
     from expt.train.state import state_variables
 
-    plan = make_plan(job, dataset)
-    parts, feed = make_parts(job, dataset, STEPS), make_feed(plan, dataset)
+    timeline = make_timeline(job, dataset)
+    parts, pipeline = make_program(job, dataset), make_pipeline(timeline, dataset)
     mode = loop["compile"]
-    block = make_run_block(parts.learner.step, feed, plan.batch_size, STEPS, mode)
-    scalars = block(0, plan.indices(0, STEPS))
+    block = make_run_block(parts.learner.step, pipeline, timeline.batch_size, STEPS, mode)
+    scalars = block(0, timeline.indices(0, STEPS))
     values, _ = parts.learner.make_evaluate(dataset.validation, mode)()
     state = state_variables(parts.learner, parts.schedules)
     hashed = hashlib.blake2b(digest_size=8)

@@ -11,7 +11,7 @@ from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split
 from expt.train.block import make_run_block
 from expt.train.input.batch import Batch
-from expt.train.input.feed import Feed
+from expt.train.input.pipeline import InputPipeline
 from train.train_helpers import (
     CAPACITY,
     Training,
@@ -126,8 +126,10 @@ def test_a_loss_below_the_target_ends_it(mode: str) -> None:
     assert losses.tolist() == [5.0, 4.0, 3.0, 2.0, 1.0]
 
 
-def counting_feed() -> Feed:
-    return Feed(lambda indices, _: Batch(tf.cast(indices, tf.float32), indices), reads_ahead=False)
+def counting_feed() -> InputPipeline:
+    return InputPipeline(
+        lambda indices, _: Batch(tf.cast(indices, tf.float32), indices), reads_ahead=False
+    )
 
 
 def counting_step(steps: list[int], infinite_at_3: str) -> Any:
@@ -162,7 +164,7 @@ def test_each_step_gets_its_indices_and_its_number(mode: str) -> None:
         return {"loss": tf.reduce_sum(batch.inputs), "number": batch.targets}
 
     indices = np.array([[0, 1], [9, 9], [4, 2]], np.int32)
-    run = make_run_block(step, Feed(batch, reads_ahead=False), 2, CAPACITY, mode)
+    run = make_run_block(step, InputPipeline(batch, reads_ahead=False), 2, CAPACITY, mode)
     for first in (0, 7):
         rows = run(first, indices)
         assert rows["loss"].tolist() == [1.0, 18.0, 6.0]

@@ -14,9 +14,9 @@ from expt.errors import UserError
 from expt.parts.data.class_balance import balanced_weights
 from expt.parts.data.dataset import Dataset, Split
 from expt.runs.find import FoundRun
-from expt.train.assembly import DataLoader
 from expt.train.class_weights import class_weights
-from expt.train.saved import _with_recorded_weights
+from expt.train.data_loading import DataLoader
+from expt.train.saved_model import _with_recorded_weights
 
 BALANCED = "loss.class_weights=balanced"
 

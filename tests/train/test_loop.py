@@ -18,19 +18,19 @@ from expt.record.recorder import Image, Record, Scalars
 from expt.runs.run import Run, Status
 from expt.train import loop
 from expt.train.block import RunBlock, make_run_block
-from expt.train.evaluate import make_evaluate
-from expt.train.input.feed import make_feed
+from expt.train.evaluation import make_evaluate
 from expt.train.input.order import batch_indices
+from expt.train.input.pipeline import make_pipeline
 from expt.train.loop import CAPACITY, Evaluation, NonFiniteLossError, train
+from expt.train.monitor import BestWeights, EarlyStopping, Monitor
 from expt.train.objective import Objective, of_one_type
-from expt.train.plan import Plan
 from expt.train.profile import profiled
 from expt.train.state import Progress, averages_in_place
 from expt.train.step import make_train_step
-from expt.train.watch import Best, Stopping, Watch
+from expt.train.timeline import Timeline
 
 STEPS_PER_EPOCH, BATCH_SIZE = 4, 5
-LOSS = Watch("val/loss")
+LOSS = Monitor("val/loss")
 
 
 class InMemory:
@@ -70,7 +70,7 @@ class InMemory:
 
 
 class Weights:
-    """All that the loop and `Best` ask of a network."""
+    """All that the loop and `BestWeights` ask of a network."""
 
     def __init__(self) -> None:
         self._weights: list[Any] = []
@@ -97,9 +97,9 @@ class Fake:
     """Trains and evaluates nothing, on a clock of its own; the weights are the step's number."""
 
     def __init__(
-        self, plan: Plan, losses: Callable[[int], float], seconds: Callable[[int], float]
+        self, timeline: Timeline, losses: Callable[[int], float], seconds: Callable[[int], float]
     ) -> None:
-        self.plan, self.losses, self.seconds = plan, losses, seconds
+        self.timeline, self.losses, self.seconds = timeline, losses, seconds
         self.now, self.step = 1000.0, 0
         self.indices: list[NDArray[np.int32]] = []
         self.evaluated: list[int] = []
@@ -107,13 +107,13 @@ class Fake:
         self.progress, self.saved = Progress(), list[int]()
         self.model, self.recorder = Weights(), InMemory()
         self.model.set_weights([np.array(0)])
-        self.watch(LOSS)
+        self.set_monitor(LOSS)
         self.schedules: list[Any] = []
         self.run: RunBlock = self.run_block
 
-    def watch(self, watch: Watch, **stopping: Any) -> None:
-        self.best = Best([self.model], watch)
-        self.stopping = Stopping(watch, **stopping)
+    def set_monitor(self, watch: Monitor, **stopping: Any) -> None:
+        self.best = BestWeights([self.model], watch)
+        self.stopping = EarlyStopping(watch, **stopping)
 
     def run_block(self, first: int, indices: NDArray[np.int32]) -> dict[str, NDArray[np.float32]]:
         assert first == self.step
@@ -148,11 +148,11 @@ class Fake:
         self.model.set_weights(trained)
 
     def train(self, check_signals: Callable[[], None] = lambda: None) -> Progress:
-        watch = self.best.watch
+        watch = self.best.monitor
         evaluation = Evaluation(self.evaluate, self.averages, watch, self.best, self.schedules)
         progress = self.progress
         train(
-            self.plan,
+            self.timeline,
             progress,
             self.run,
             evaluation,
@@ -181,7 +181,7 @@ def make_fake(monkeypatch: pytest.MonkeyPatch) -> MakeFake:
         losses: Callable[[int], float] = lambda step: 1 / step,
         seconds: Callable[[int], float] = lambda _: 0.0625,
     ) -> Fake:
-        plan = Plan(
+        timeline = Timeline(
             seed=3,
             total_steps=total_steps,
             steps_per_epoch=STEPS_PER_EPOCH,
@@ -191,7 +191,7 @@ def make_fake(monkeypatch: pytest.MonkeyPatch) -> MakeFake:
             image_every=Cadence.parse(image_every),
             save_every=Cadence.parse(save_every),
         )
-        fake = Fake(plan, losses, seconds)
+        fake = Fake(timeline, losses, seconds)
         clock = SimpleNamespace(time=lambda: fake.now, perf_counter=lambda: fake.now)
         monkeypatch.setattr(loop, "time", clock)
         return fake
@@ -239,7 +239,7 @@ def test_the_evaluation_before_the_first_step_is_no_evaluation_of_the_run(
 ) -> None:
     """It may be NaN, is not recorded, and counts neither for the best nor for patience."""
     fake = make_fake(5, 100, total_steps=20, losses=lambda step: step + 1.0)
-    fake.watch(LOSS, patience=2)
+    fake.set_monitor(LOSS, patience=2)
     outcome = fake.train()
     assert outcome.step == 15
     assert (fake.best.step, fake.best.values["val/loss"]) == (5, 6.0)
@@ -277,7 +277,7 @@ def test_it_begins_where_progress_is(make_fake: MakeFake, begun: int) -> None:
     fake.progress.step = fake.step = begun
     fake.train()
     assert fake.recorder.steps("train/loss") == list(range(begun + 1, 11))
-    order = batch_indices(3, begun, 10 - begun, fake.plan.num_examples, BATCH_SIZE)
+    order = batch_indices(3, begun, 10 - begun, fake.timeline.num_examples, BATCH_SIZE)
     np.testing.assert_array_equal(np.concatenate(fake.indices), order)
 
 
@@ -303,7 +303,7 @@ def test_every_step_is_taken_and_recorded_once(
     assert losses == pytest.approx([1 / step for step in steps])
     assert fake.recorder.steps("train/grad_norm") == list(range(1, 31))
     assert fake.recorder.steps("train/learning_rate") == list(range(1, 31))
-    order = batch_indices(3, 0, 30, fake.plan.num_examples, BATCH_SIZE)
+    order = batch_indices(3, 0, 30, fake.timeline.num_examples, BATCH_SIZE)
     np.testing.assert_array_equal(np.concatenate(fake.indices), order)
 
 
@@ -432,7 +432,7 @@ def falls_until(step_of_best: int) -> Callable[[int], float]:
 
 def test_patience_ends_it_at_an_evaluation(make_fake: MakeFake) -> None:
     fake = make_fake(2, 3, total_steps=40, losses=falls_until(6))
-    fake.watch(LOSS, patience=3)
+    fake.set_monitor(LOSS, patience=3)
     outcome = fake.train()
     assert outcome.step == 12
     assert outcome.reason == "val/loss has not improved for 3 evaluations"
@@ -445,7 +445,7 @@ def test_patience_ends_it_at_an_evaluation(make_fake: MakeFake) -> None:
 
 def test_another_metric_may_be_watched_upwards(make_fake: MakeFake) -> None:
     fake = make_fake(2, None, total_steps=40, losses=lambda step: -abs(step - 6) + 9.0)
-    fake.watch(Watch("val/mae", larger_is_better=True), patience=1)
+    fake.set_monitor(Monitor("val/mae", larger_is_better=True), patience=1)
     outcome = fake.train()
     assert (outcome.step, outcome.reason) == (8, "val/mae has not improved for 1 evaluations")
     assert fake.best.step == 6
@@ -455,7 +455,7 @@ def test_another_metric_may_be_watched_upwards(make_fake: MakeFake) -> None:
 def test_where_it_stops_it_evaluates_and_draws(make_fake: MakeFake, image_every: object) -> None:
     """Between two cadences; it draws unless it never does."""
     fake = make_fake(None, image_every, total_steps=40, seconds=lambda _: 0.25)
-    fake.watch(LOSS, target_loss=0.15)
+    fake.set_monitor(LOSS, target_loss=0.15)
     outcome = fake.train()
     assert outcome.reason == "train/loss fell below 0.15"
     assert 7 <= outcome.step < 12
@@ -468,8 +468,8 @@ def test_where_it_stops_it_evaluates_and_draws(make_fake: MakeFake, image_every:
 
 def test_a_limit_of_time_ends_it(make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = make_fake(None, None, total_steps=40, seconds=lambda _: 1.0)
-    monkeypatch.setattr("expt.train.watch.time.monotonic", lambda: fake.now)
-    fake.watch(LOSS, seconds=13.0, _started=fake.now)
+    monkeypatch.setattr("expt.train.monitor.time.monotonic", lambda: fake.now)
+    fake.set_monitor(LOSS, seconds=13.0, _started=fake.now)
     outcome = fake.train()
     assert (outcome.step, outcome.reason) == (13, "the time limit of 13 s was reached")
     assert fake.recorder.steps("val/loss") == [13]
@@ -481,7 +481,7 @@ def test_a_limit_of_time_ends_it(make_fake: MakeFake, monkeypatch: pytest.Monkey
 def test_a_reason_at_the_planned_end_is_none(make_fake: MakeFake, stopping: dict[str, Any]) -> None:
     losses: Callable[[int], float] = lambda step: 0.1 if step == 10 else 5.0  # noqa: E731
     fake = make_fake("10ep" if "target_loss" in stopping else 9, 10, losses=losses)
-    fake.watch(LOSS, **stopping)
+    fake.set_monitor(LOSS, **stopping)
     outcome = fake.train()
     assert (outcome.step, outcome.reason) == (10, None)
     assert fake.recorder.image_steps() == [0, 10]
@@ -496,7 +496,7 @@ def test_schedules_are_told_the_watched_metric(make_fake: MakeFake) -> None:
             told.append((value, larger_is_better))
 
     fake = make_fake("1ep", 3)
-    fake.watch(Watch("val/mae", larger_is_better=True))
+    fake.set_monitor(Monitor("val/mae", larger_is_better=True))
     fake.schedules = [Told()]
     fake.train()
     values, directions = zip(*told, strict=True)
@@ -551,11 +551,11 @@ def test_a_block_that_a_profile_cuts_loses_no_step(make_fake: MakeFake, tmp_path
     assert 3 in fake.block_lengths()
     assert fake.recorder.steps("train/loss") == list(range(1, 41))
     assert fake.recorder.steps("val/loss") == [20, 40]
-    order = batch_indices(3, 0, 40, fake.plan.num_examples, BATCH_SIZE)
+    order = batch_indices(3, 0, 40, fake.timeline.num_examples, BATCH_SIZE)
     np.testing.assert_array_equal(np.concatenate(fake.indices), order)
 
 
-def make_line(mode: str, optimizer: Any, stopping: Stopping) -> tuple[Any, InMemory, Any]:
+def make_line(mode: str, optimizer: Any, stopping: EarlyStopping) -> tuple[Any, InMemory, Any]:
     """Trains a line on points of one; returns the model, what was recorded, and the best."""
     dataset = Linear(
         weights=[1.477], bias=0.089, noise=0.01, num_examples=100, batch_size=10
@@ -565,8 +565,10 @@ def make_line(mode: str, optimizer: Any, stopping: Stopping) -> tuple[Any, InMem
     optimizer.build(model.trainable_variables)
     objective = Objective(of_one_type(mse), {"mae": of_one_type(mae)}, lambda outputs: outputs)
     step = make_train_step(model, objective.loss, optimizer, objective.metrics)
-    plan = Plan(0, 70, 7, 70, 10, Cadence.parse("2ep"), Cadence.parse(None), Cadence.parse(None))
-    recorder, best = InMemory(), Best([model], LOSS)
+    timeline = Timeline(
+        0, 70, 7, 70, 10, Cadence.parse("2ep"), Cadence.parse(None), Cadence.parse(None)
+    )
+    recorder, best = InMemory(), BestWeights([model], LOSS)
     evaluation = Evaluation(
         make_evaluate(model, objective, dataset.validation, mode),
         partial(averages_in_place, [model], [optimizer]),
@@ -575,9 +577,9 @@ def make_line(mode: str, optimizer: Any, stopping: Stopping) -> tuple[Any, InMem
     )
     progress = Progress()
     train(
-        plan,
+        timeline,
         progress,
-        make_run_block(step, make_feed(plan, dataset), 10, CAPACITY, mode),
+        make_run_block(step, make_pipeline(timeline, dataset), 10, CAPACITY, mode),
         evaluation,
         stopping,
         recorder,
@@ -591,7 +593,7 @@ def make_line(mode: str, optimizer: Any, stopping: Stopping) -> tuple[Any, InMem
 
 @pytest.mark.parametrize("mode", ["graph", "eager"])
 def test_it_finds_the_line_that_the_points_are_on(mode: str) -> None:
-    model, recorder, _ = make_line(mode, keras.optimizers.SGD(0.1), Stopping(LOSS))
+    model, recorder, _ = make_line(mode, keras.optimizers.SGD(0.1), EarlyStopping(LOSS))
     w, b = (weights.item() for weights in model.get_weights())
     assert (w, b) == pytest.approx((1.477, 0.089), abs=0.01)
     assert recorder.rows("val/loss")[-1][2] < 4e-4
@@ -620,7 +622,7 @@ def test_outputs_for_images_leave_random_layers_as_they_were() -> None:
         make_evaluate(model, objective, dataset.validation, "graph"),
         partial(averages_in_place, [model], [keras.optimizers.SGD(0.1)]),
         LOSS,
-        Best([model], LOSS),
+        BestWeights([model], LOSS),
     )
     state = layer.seeds.state.numpy()
     outputs = evaluation.outputs()
@@ -630,9 +632,9 @@ def test_outputs_for_images_leave_random_layers_as_they_were() -> None:
 
 
 def test_averages_do_not_change_how_it_trains() -> None:
-    plain, recorder, _ = make_line("graph", keras.optimizers.SGD(0.1), Stopping(LOSS))
+    plain, recorder, _ = make_line("graph", keras.optimizers.SGD(0.1), EarlyStopping(LOSS))
     averaging = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.95)
-    model, averaged, best = make_line("graph", averaging, Stopping(LOSS))
+    model, averaged, best = make_line("graph", averaging, EarlyStopping(LOSS))
     assert averaged.rows("train/loss") == recorder.rows("train/loss")
     for one, other in zip(model.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -8,11 +8,10 @@ import pytest
 
 from expt.config.compose import Job, compose_jobs
 from expt.errors import UserError
-from expt.train.assembly import DataLoader, make_plan
 from expt.train.backend import start_for
-from expt.train.building import make_parts
-from expt.train.input.feed import first_batch
-from expt.train.rehearsal import check_job
+from expt.train.data_loading import DataLoader
+from expt.train.input.pipeline import first_batch
+from expt.train.program import make_program
 from expt.train.saveable import check_saveable
 
 _REGISTER = "@keras.saving.register_keras_serializable()"
@@ -52,7 +51,7 @@ def test_what_can_not_be_saved_and_loaded_is_refused_by_its_layer(model: str) ->
     job = job_of(*users(model))
     start_for(job.config)
     with pytest.raises(UserError, match=f"^model: .*{REFUSED[model]}") as raised:
-        check_job(job, DataLoader()(job))
+        make_program(job, DataLoader()(job)).check()
     assert _REGISTER in str(raised.value)
 
 
@@ -75,7 +74,7 @@ def test_what_can_is_left_as_it_was(overrides: list[str]) -> None:
     job = job_of(*overrides)
     dataset = DataLoader()(job)
     start_for(job.config)
-    model = make_parts(job, dataset, make_plan(job, dataset).total_steps).learner.model
+    model = make_program(job, dataset).learner.model
     before = [variable.numpy() for variable in model.variables]
     states = random.getstate(), random_state()
     check_saveable(model, job, first_batch(dataset).inputs)
@@ -88,14 +87,14 @@ def test_a_users_activation_is_tried_too() -> None:
     job = job_of("act._target_=unsaveable.Unregistered")
     start_for(job.config)
     with pytest.raises(UserError, match=r"the layer .* \(Unregistered\): Could not locate class"):
-        check_job(job, DataLoader()(job))
+        make_program(job, DataLoader()(job)).check()
 
 
 def test_a_generator_is_tried_with_noise() -> None:
     job = job_of("model=gan", "loss=binary_crossentropy", "act._target_=unsaveable.Forgetful")
     start_for(job.config)
     with pytest.raises(UserError, match=r"the layer .* \(Forgetful\) differs"):
-        check_job(job_of(*job.overrides, "+act.factor=5"), DataLoader()(job))
+        make_program(job_of(*job.overrides, "+act.factor=5"), DataLoader()(job)).check()
 
 
 def test_a_layer_of_a_package_that_is_not_allowed_is_named(
@@ -104,7 +103,7 @@ def test_a_layer_of_a_package_that_is_not_allowed_is_named(
     job = job_of(*users("registered"))
     dataset = DataLoader()(job)
     start_for(job.config)
-    model = make_parts(job, dataset, 10).learner.model
+    model = make_program(job, dataset).learner.model
     monkeypatch.setattr("expt.config.saved_layers._is_allowed", lambda _target: False)
     with pytest.raises(UserError, match=r"names unsaveable.Scaled, which is not allowed.*EXPT_AL"):
         check_saveable(model, job, first_batch(dataset).inputs)
@@ -115,7 +114,7 @@ def test_the_frameworks_own_models_are_not_tried(monkeypatch: pytest.MonkeyPatch
     job = job_of("model=cnn", "act=prelu")
     dataset = DataLoader()(job)
     start_for(job.config)
-    model = make_parts(job, dataset, 10).learner.model
+    model = make_program(job, dataset).learner.model
     monkeypatch.delattr("expt.train.saveable.load_model")
     check_saveable(model, job, first_batch(dataset).inputs)
 

@@ -17,7 +17,7 @@ from contracts.example_data import FILES, images
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split
 from expt.runs.find import FoundRun
-from expt.train.saved import LoadedData, load_data
+from expt.train.saved_model import LoadedData, load_data
 from expt.train.scoring import Scored, choose_examples
 from recorded_runs import record_run
 

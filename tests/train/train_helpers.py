@@ -18,10 +18,10 @@ from expt.parts.metrics import accuracy
 from expt.parts.models.dense import mlp
 from expt.train.block import RunBlock, make_run_block
 from expt.train.input.batch import Batch
-from expt.train.input.feed import make_feed
+from expt.train.input.pipeline import make_pipeline
 from expt.train.learners.supervised import Supervised
 from expt.train.objective import Objective
-from expt.train.plan import Plan
+from expt.train.timeline import Timeline
 
 Array = NDArray[np.float32]
 CAPACITY, TOTAL_STEPS = 16, 32
@@ -80,8 +80,8 @@ def streamed(dataset: Dataset, is_slow: bool = False) -> Dataset:
     return replace(dataset, train=split, validation=split, test=split)
 
 
-def make_plan(dataset: Dataset, total_steps: int = TOTAL_STEPS, seed: int = 3) -> Plan:
-    return Plan(
+def make_timeline(dataset: Dataset, total_steps: int = TOTAL_STEPS, seed: int = 3) -> Timeline:
+    return Timeline(
         seed=seed,
         total_steps=total_steps,
         steps_per_epoch=dataset.steps_per_epoch,
@@ -124,10 +124,12 @@ class Training:
         first_step: int = 0,
     ) -> None:
         keras.utils.set_random_seed(1)
-        self.plan, self.step, self.executions = make_plan(dataset), first_step, 0
+        self.timeline, self.step, self.executions = make_timeline(dataset), first_step, 0
         self.learner = learner(make_model(dataset), objective, built(optimizer))
-        feed = make_feed(self.plan, dataset, first_step)
-        self.run: RunBlock = make_run_block(self._counted, feed, dataset.batch_size, CAPACITY, mode)
+        pipeline = make_pipeline(self.timeline, dataset, first_step)
+        self.run: RunBlock = make_run_block(
+            self._counted, pipeline, dataset.batch_size, CAPACITY, mode
+        )
 
     def _counted(self, batch: Batch) -> dict[str, tf.Tensor]:
         self.executions += 1
@@ -138,7 +140,7 @@ class Training:
         """Trains on, block by block; returns what all of them gave."""
         blocks = []
         for length in lengths:
-            blocks.append(self.run(self.step, self.plan.indices(self.step, length)))
+            blocks.append(self.run(self.step, self.timeline.indices(self.step, length)))
             self.step += length
         return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 

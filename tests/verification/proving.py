@@ -5,7 +5,7 @@ from pathlib import Path
 
 from expt.config.compose import compose_jobs
 from expt.errors import RunError, UserError
-from expt.train.assembly import DataLoader
+from expt.train.data_loading import DataLoader
 from expt.verification.processes import Outcome
 from expt.verification.proof import make_proof
 from expt.verification.report import judge

@@ -5,7 +5,8 @@ import pytest
 
 from expt.config.compose import compose_jobs
 from expt.errors import UserError
-from expt.train.assembly import DataLoader, make_plan
+from expt.train.data_loading import DataLoader
+from expt.train.timeline import make_timeline
 from expt.verification.proof import Proof, make_proof
 
 
@@ -18,13 +19,13 @@ def test_everything_happens_several_times(tmp_path: Path) -> None:
     given = ["data.batch_size=4", "loop.image_every=1", "loop.profile=5"]
     proof = proof_of(given, tmp_path)
     (job,), _ = compose_jobs(["data=iris", "data.batch_size=4"], None, multirun=False)
-    plan = make_plan(proof.job, DataLoader()(job).limited(proof.batches))
-    steps = range(1, plan.total_steps + 1)
-    assert plan.total_steps == 24
-    assert plan.epoch_of(24) == 3
-    assert sum(map(plan.evaluates_after, steps)) == 5
-    assert all(map(plan.saves_after, steps))
-    assert not any(map(plan.draws_after, steps))
+    timeline = make_timeline(proof.job, DataLoader()(job).limited(proof.batches))
+    steps = range(1, timeline.total_steps + 1)
+    assert timeline.total_steps == 24
+    assert timeline.epoch_of(24) == 3
+    assert sum(map(timeline.evaluates_after, steps)) == 5
+    assert all(map(timeline.saves_after, steps))
+    assert not any(map(timeline.draws_after, steps))
     assert proof.job.config["loop"]["profile"] is None
     assert proof.left_out == ()
 
@@ -38,12 +39,12 @@ def test_it_is_interrupted_in_the_middle_of_everything(
     if accumulated > 1:
         given.append(f"optimizer.gradient_accumulation_steps={accumulated}")
     proof = proof_of(given, tmp_path)
-    plan = make_plan(proof.job, DataLoader()(proof.job).limited(proof.batches))
+    timeline = make_timeline(proof.job, DataLoader()(proof.job).limited(proof.batches))
     assert proof.total_steps == 24
-    assert plan.steps_per_epoch == 24 * 2 // 5 or proof.batches * 4 > 105
+    assert timeline.steps_per_epoch == 24 * 2 // 5 or proof.batches * 4 > 105
     assert 8 <= proof.interrupt_at <= 16
     assert proof.interrupt_at % 5
-    assert proof.interrupt_at % plan.steps_per_epoch
+    assert proof.interrupt_at % timeline.steps_per_epoch
 
 
 def test_the_seed_draws_where_it_is_interrupted(tmp_path: Path) -> None:

@@ -17,15 +17,15 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from expt.config import schema
 from expt.config.grid import expand
-from expt.config.groups import check_choices, check_deletions
+from expt.config.groups import check_choices
 from expt.config.hydra_errors import hydras_errors_as_ours
 from expt.config.instantiate import mappings, targets
 from expt.config.location import config_directory
 from expt.config.overrides import normalize
 from expt.config.paths import expanded
 from expt.config.quoting import quoted, unquoted
+from expt.config.schema import Config, check_deletions, register
 from expt.errors import UserError
 
 _FILE_NAME_LENGTH = 100
@@ -40,14 +40,14 @@ class Job:
     """One composed config, resolved and frozen.
 
     Attributes:
-        config: The plain values, nested as in `--cfg job`.
+        config: The values, nested as in `--cfg job`.
         choices: The option taken from each group, such as `{"act": "relu"}`.
         overrides: What the user typed for this job.
         moved_to: The folder of all runs that a recorded job lies in by now, if that is known. Its
             config has the folder of the time, perhaps relative to another working directory.
     """
 
-    config: dict[str, Any]
+    config: Config
     choices: dict[str, str]
     overrides: tuple[str, ...]
     moved_to: Path | None = None
@@ -57,7 +57,7 @@ class Job:
         """The folder of all runs, absolute."""
         if self.moved_to is not None:
             return self.moved_to
-        return expanded(self.config["output_dir"], "output_dir=").absolute()
+        return expanded(self.config.output_dir, "output_dir=").absolute()
 
     @classmethod
     def from_hydra(cls, config: DictConfig, hydra: DictConfig) -> "Job":
@@ -77,7 +77,7 @@ class Job:
             if isinstance(option, str) and "/" not in group
         }
         return cls(
-            config={str(key): value for key, value in container.items()},
+            config=Config.from_mapping({str(key): value for key, value in container.items()}),
             choices=choices,
             overrides=tuple(hydra.overrides.task),
         )
@@ -138,7 +138,7 @@ def prepare_hydra(config_dir: str | None) -> None:
     check_config_dir(config_dir)
     _UsersFolder.folder = None if config_dir is None else _config_dir(config_dir).resolve()
     Plugins.instance().register(_UsersFolder)
-    schema.register()
+    register()
     OmegaConf.register_new_resolver("expt_file_name", _file_name, replace=True)
 
 

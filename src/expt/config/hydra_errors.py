@@ -20,13 +20,13 @@ from expt.config.groups import takes_several
 from expt.config.hashes import flatten
 from expt.config.location import options
 from expt.config.quoting import quoted, tokens
+from expt.config.schema import PARTS
 from expt.errors import UserError, hint, nearest
 
 _CONVERSION = re.compile(
     r"Value '(?P<value>.*)' of type '.*' could not be converted to (?P<type>\w+)"
 )
 _SEVERAL = re.compile(r"Ambiguous value for argument '(?P<key>[^=']+)=(?P<values>.*)'\n")
-_PARTS = ("data", "model", "act", "loss", "optimizer", "schedule")
 _PAIRS = {"[": "]", "{": "}", "(": ")"}
 _TYPE_NAMES = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 
@@ -121,7 +121,7 @@ def _unknown(key: str, parent: Any, overrides: Sequence[str]) -> str:
     if question is not None:
         return f"{known} {question}"
     known += f" {hint(last, public)}"
-    if prefix in _PARTS and near is None:
+    if prefix in PARTS and near is None:
         known += f" An argument that the yaml does not list is added so: +{key}=…"
     return known
 

@@ -16,7 +16,7 @@ from expt.runs.changed_code import use_note
 from expt.runs.find import FoundRun
 from expt.train.backend import start_tensorflow, stderr_logged
 from expt.train.launch import print_code_note
-from expt.train.saved import load_predictor
+from expt.train.saved_model import load_predictor
 
 FORMATS = {"saved_model": "saved_model", "onnx": "model.onnx", "tflite": "model.tflite"}
 """The formats, and how their file or folder is called in a run's `exports/`."""
@@ -43,7 +43,7 @@ def export(run: FoundRun, name: str, path: Path, phases: Phases) -> tuple[Job, s
     phases.end()
     print_code_note(phases.console, use_note(run.record, job.config, evaluates=False))
     with _put(path) as partial, phases("starting TensorFlow", at_once=True):
-        start_tensorflow(seed=0, threads=job.config["loop"]["threads"])
+        start_tensorflow(seed=0, threads=job.config.loop.threads)
         phases.begin(f"converting the model to {name}")
         with stderr_logged():
             return job, _convert(job, run, file, name, partial)

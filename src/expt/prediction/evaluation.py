@@ -17,9 +17,9 @@ from expt.record.phases import Phases, lap_seconds
 from expt.record.values import format_seconds, format_value
 from expt.runs.changed_code import use_note
 from expt.runs.find import FoundRun, file_name
-from expt.train.backend import mistakes_told, start_for
+from expt.train.backend import as_user_errors, start_for
 from expt.train.launch import print_code_note, print_notes
-from expt.train.saved import LoadedData, load_predictor
+from expt.train.saved_model import LoadedData, load_predictor
 from expt.train.scoring import Scored
 
 
@@ -67,10 +67,10 @@ def _evaluate(
     job: Job, run: FoundRun, dataset: Dataset, split: Split, file: Path
 ) -> dict[str, float]:
     from expt.parts.models.links import without_link
-    from expt.train.building import make_saved_evaluate
+    from expt.train.inference import make_saved_evaluate
 
     model = without_link(load_predictor(file, run, job))
-    with mistakes_told(f"{file} can't be evaluated"):
+    with as_user_errors(f"{file} can't be evaluated"):
         values, _ = make_saved_evaluate(job, dataset, model, split)()
     return values
 

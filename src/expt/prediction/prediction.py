@@ -13,9 +13,9 @@ from expt.record.phases import Phases
 from expt.runs.changed_code import use_note
 from expt.runs.find import FoundRun
 from expt.serving.outputs import as_columns, label_column
-from expt.train.backend import mistakes_told, start_tensorflow
+from expt.train.backend import as_user_errors, start_tensorflow
 from expt.train.launch import print_code_note, print_notes
-from expt.train.saved import load_predictor, recorded_outputs
+from expt.train.saved_model import load_predictor, recorded_outputs
 
 
 def predict_file(run: FoundRun, source: Path, target: Path, phases: Phases) -> str:
@@ -53,10 +53,10 @@ def _predict(
     """Returns the predictions for all batches, `(examples, outputs)`."""
     first = next(batches)  # before TensorFlow starts: wrong inputs are reported at once
     with phases("starting TensorFlow", at_once=True):
-        start_tensorflow(job.config["seed"], threads=job.config["loop"]["threads"])
-        from expt.train.building import make_predict
+        start_tensorflow(job.config.seed, threads=job.config.loop.threads)
+        from expt.train.inference import make_predict
 
         phases.begin("predicting")
         predict = make_predict(load_predictor(file, run, job))
-        with mistakes_told(f"{file} can't predict"):
+        with as_user_errors(f"{file} can't predict"):
             return np.concatenate([predict(first), *map(predict, batches)])

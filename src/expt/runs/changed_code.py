@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from expt.config.schema import Config
 from expt.config.sources import Code, changed_modules, part_modules
 from expt.errors import UserError
 from expt.runs.run import Earlier
@@ -77,9 +78,7 @@ def rerun_note(record: Mapping[str, Any], code: Code) -> str | None:
     return f"changed since the recorded run: {listed(changed)}." if changed else None
 
 
-def use_note(
-    record: Mapping[str, Any], config: Mapping[str, Any], *, evaluates: bool
-) -> str | None:
+def use_note(record: Mapping[str, Any], config: Config, *, evaluates: bool) -> str | None:
     """Returns a sentence if parts that a finished run's model still uses have changed.
 
     Args:

@@ -8,7 +8,8 @@ from expt.errors import UserError
 from expt.record.values import format_value
 from expt.runs.best import Best, best_of
 from expt.runs.find import read_run
-from expt.sweep.plan import ENDED_WELL, Plan, PlannedJob
+from expt.sweep.jobs import ENDED_WELL, PlannedJob
+from expt.sweep.plan import SweepPlan
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Result:
         return self.metric == other.metric and (gain if self.larger_is_better else -gain) > 0
 
 
-def best_job(plan: Plan) -> tuple[PlannedJob, Best] | None:
+def best_job(plan: SweepPlan) -> tuple[PlannedJob, Best] | None:
     """Returns the best of the jobs that have ended well, those of earlier processes included.
 
     It is the one that `best@SWEEP` names; None if jobs can't be compared.
@@ -52,7 +53,7 @@ def best_job(plan: Plan) -> tuple[PlannedJob, Best] | None:
     return readable[best.index][0], best
 
 
-def result_of(plan: Plan, job: PlannedJob, record: Mapping[str, Any]) -> Result | None:
+def result_of(plan: SweepPlan, job: PlannedJob, record: Mapping[str, Any]) -> Result | None:
     """Returns the result of a job of a plan; None if it has none that can be compared.
 
     Args:
@@ -77,7 +78,7 @@ def _record(job: PlannedJob) -> Mapping[str, Any] | None:
         return None
 
 
-def _deciding(plan: Plan, record: Mapping[str, Any]) -> str | None:
+def _deciding(plan: SweepPlan, record: Mapping[str, Any]) -> str | None:
     """Returns the metric by which jobs are compared.
 
     It is the monitored one, unless that is a loss that varies among the jobs.

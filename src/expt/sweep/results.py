@@ -10,10 +10,12 @@ from expt.runs.find import read_run
 from expt.runs.leading import best_values, larger_is_better, leading_metric
 from expt.runs.naming import varying
 from expt.runs.planned import given
-from expt.sweep.plan import ENDED_WELL, JobStatus, Plan, PlannedJob
+from expt.runs.records import JobStatus
+from expt.sweep.jobs import ENDED_WELL, PlannedJob
+from expt.sweep.plan import SweepPlan
 
 
-def results(plan: Plan) -> dict[str, Any]:
+def results(plan: SweepPlan) -> dict[str, Any]:
     """Returns the `metrics` and `params` that a sweep's own run has at its end.
 
     The metrics are the numbers of jobs and, of the best job, the values of its kept model and of
@@ -37,7 +39,7 @@ def results(plan: Plan) -> dict[str, Any]:
     return {"metrics": {**metrics, **numbers}, "params": {"best.run": name, **params}}
 
 
-def _best(plan: Plan) -> tuple[PlannedJob, Mapping[str, Any]] | None:
+def _best(plan: SweepPlan) -> tuple[PlannedJob, Mapping[str, Any]] | None:
     records = [(job, _record(job, plan.directory)) for job in plan.jobs if job.status in ENDED_WELL]
     found = [(job, record) for job, record in records if record is not None]
     leading = leading_metric([record for _, record in found])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from expt.config.frozen import read_frozen
+from expt.config.params import make_params
 from expt.errors import RunError, UserError
 from expt.record.journal import FILE_NAME, read_journal
 from expt.record.mlflow.completeness import COMPLETE_KEY, completion, stored_runs
@@ -23,9 +24,9 @@ from expt.runs.find import FoundRun, read_run
 from expt.runs.life import is_alive
 from expt.runs.planned import PLAN_FILE
 from expt.runs.run import Run, Status
-from expt.sweep.following import is_followed, run_of_sweep
-from expt.sweep.plan import read_content, read_plan
-from expt.train.assembly import is_mlflow, make_params
+from expt.sweep.mirror import is_followed, run_of_sweep
+from expt.sweep.plan_reader import read_content, read_plan
+from expt.train.recorders import is_mlflow
 
 if TYPE_CHECKING:
     from expt.record.mlflow.added import Added
@@ -190,12 +191,12 @@ class Synchronization:
             self._end(directory, "complete", None)
             return
         job = read_frozen(run.directory, run.record)
-        if not any(map(is_mlflow, job.config["recorder"].values())):
+        if not any(map(is_mlflow, job.config.recorder.values())):
             self._end(directory, "without", None)
             return
         origin = self._settle(run)
-        params = make_params(job)
-        whole = Run(run.directory, run.output_dir, job.config, params, run.record, is_resumed=True)
+        config, params = job.config.to_mapping(), make_params(job)
+        whole = Run(run.directory, run.output_dir, config, params, run.record, is_resumed=True)
         try:
             added = str(self._mirror(whole))
         except DeletedError as error:  # which the user did; no failure unless it is asked for

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from expt.train.input.feed import Feed, reading_error
+from expt.train.input.pipeline import InputPipeline, reading_error
 from expt.train.step import Step
 
 RunBlock = Callable[[int, NDArray[np.int32]], dict[str, NDArray[np.float32]]]
@@ -28,7 +28,7 @@ def compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
 
 def make_run_block(
     step: Step,
-    feed: Feed,
+    pipeline: InputPipeline,
     batch_size: int,
     capacity: int,
     mode: str,
@@ -43,7 +43,7 @@ def make_run_block(
 
     Args:
         step: What to do with a batch; its `loss` and all `…_loss` must stay finite.
-        feed: Where batches come from. With `xla` one that does not fit it stays outside.
+        pipeline: Where batches come from. With `xla` one that does not fit it stays outside.
         batch_size: Examples a step.
         capacity: The most steps a block can have.
         mode: `graph`, `xla` or `eager`.
@@ -53,9 +53,9 @@ def make_run_block(
         RunError: The feed failed.
     """
     names: list[str] = []
-    if mode == "xla" and not feed.fits_xla:
+    if mode == "xla" and not pipeline.fits_xla:
         step, mode = compiled(step, "xla"), "graph"
-    one_step = _make_one_step(step, feed, names, target_loss)
+    one_step = _make_one_step(step, pipeline, names, target_loss)
     make_function = _make_eager if mode == "eager" else _make_compiled
     function = make_function(one_step, capacity, batch_size, mode)
 
@@ -69,8 +69,8 @@ def make_run_block(
                 tf.constant(first), tf.constant(padded), tf.constant(len(indices))
             )
         except tf.errors.OpError as error:
-            if feed.reads_ahead:
-                raise reading_error(error, feed.failures) from error
+            if pipeline.reads_ahead:
+                raise reading_error(error, pipeline.failures) from error
             raise
         columns = rows.numpy()[: int(done)].T
         return dict(zip(names, columns, strict=True))
@@ -85,11 +85,13 @@ _OneStep = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 _Block = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
-def _make_one_step(step: Step, feed: Feed, names: list[str], target_loss: float | None) -> _OneStep:
+def _make_one_step(
+    step: Step, pipeline: InputPipeline, names: list[str], target_loss: float | None
+) -> _OneStep:
     """Returns a step that gives its scalars as a row, and whether the next may follow."""
 
     def one_step(indices: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        scalars = step(feed.batch(indices, number))
+        scalars = step(pipeline.batch(indices, number))
         names[:] = scalars
         losses = [v for name, v in scalars.items() if name == "loss" or name.endswith("_loss")]
         row = tf.stack([tf.cast(value, tf.float32) for value in scalars.values()])

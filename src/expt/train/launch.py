@@ -61,7 +61,7 @@ def train_here(
     try:
         with phases("starting TensorFlow", at_once=True):
             start_for(job.config)
-            from expt.train.job import run_job
+            from expt.train.session import run_job
 
         record = run_job(job, dataset, directory, sinks, console, earlier)
     except (KeyboardInterrupt, Terminated):

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from expt.errors import RunError
 from expt.record.recorder import Image, Recorder, Scalars
 from expt.train.block import RunBlock
-from expt.train.evaluate import Evaluate
-from expt.train.plan import Plan
+from expt.train.evaluation import Evaluate
+from expt.train.monitor import BestWeights, EarlyStopping, Monitor
 from expt.train.preflight import unchanged
+from expt.train.program import DrivenByValidation
 from expt.train.state import Progress
-from expt.train.watch import Best, Stopping, Watch
+from expt.train.timeline import Timeline
 
 _BLOCK_SECONDS = 0.5
 """About how long a block lasts: long enough to cost nothing, short enough for a live display."""
@@ -29,13 +30,6 @@ CAPACITY = 1024
 
 class NonFiniteLossError(RunError):
     """A loss became NaN or infinite."""
-
-
-class DrivenByValidation(Protocol):
-    """A learning rate schedule that is told how validation goes."""
-
-    def consider(self, value: float, larger_is_better: bool) -> None:
-        """Takes note of the watched metric."""
 
 
 @dataclass
@@ -69,15 +63,15 @@ class Evaluation:
     Attributes:
         evaluate: Evaluates the validation split.
         averages: Puts averaged weights, if there are any, in place meanwhile.
-        watch: The metric that counts.
+        monitor: The metric that counts.
         best: Is shown each evaluation, with the averaged weights in place.
         schedules: Learning rates that are driven by the watched metric.
     """
 
     evaluate: Evaluate
     averages: Callable[[], AbstractContextManager[None]]
-    watch: Watch
-    best: Best
+    monitor: Monitor
+    best: BestWeights
     schedules: Sequence[DrivenByValidation] = ()
 
     def run(self, step: int) -> tuple[dict[str, float], NDArray[np.floating[Any]]]:
@@ -88,7 +82,7 @@ class Evaluation:
             _stop_unless_weights_finite(self.best.networks, step)
             self.best.consider(step, numbers)
         for schedule in self.schedules:
-            schedule.consider(numbers[self.watch.metric], self.watch.larger_is_better)
+            schedule.consider(numbers[self.monitor.metric], self.monitor.larger_is_better)
         return numbers, outputs
 
     def outputs(self) -> NDArray[np.floating[Any]]:
@@ -102,20 +96,20 @@ class Evaluation:
 
 
 def train(
-    plan: Plan,
+    timeline: Timeline,
     progress: Progress,
     run_block: RunBlock,
     evaluation: Evaluation,
-    stopping: Stopping,
+    stopping: EarlyStopping,
     recorder: Recorder,
     draw: Callable[[int, NDArray[np.floating[Any]]], Iterable[Image]],
     save: Callable[[], None],
     check_signals: Callable[[], None],
 ) -> None:
-    """Trains to the end of the plan, or until there is a reason to stop.
+    """Trains to the end of the timeline, or until there is a reason to stop.
 
     Args:
-        plan: How long, and when to do what.
+        timeline: How long, and when to do what.
         progress: Where to begin; it is kept up to date.
         run_block: Trains some steps.
         evaluation: What to do when validation is due, and at the end.
@@ -130,41 +124,41 @@ def train(
         NonFiniteLossError: A loss became NaN or infinite; everything up to then is recorded.
     """
     pace = _Pace()
-    if progress.step == 0 and plan.draws_after(0):
+    if progress.step == 0 and timeline.draws_after(0):
         _record(draw(0, evaluation.outputs()), recorder)
-    while progress.step < plan.total_steps and progress.reason is None:
+    while progress.step < timeline.total_steps and progress.reason is None:
         check_signals()
         first = progress.step
-        count = min(plan.steps_to_border(first), pace.block_length())
-        indices = plan.indices(first, count)
+        count = min(timeline.steps_to_border(first), pace.block_length())
+        indices = timeline.indices(first, count)
         began, started = time.time(), time.perf_counter()
         rows = run_block(first, indices)
         seconds = time.perf_counter() - started
-        scalars = _train_scalars(plan, first, rows, began, seconds)
+        scalars = _train_scalars(timeline, first, rows, began, seconds)
         pace.add(len(scalars.steps), seconds)
         step = progress.step = first + len(scalars.steps)
         recorder.write(scalars)
         progress.values |= scalars.last()
-        _stop_unless_finite(scalars.last(), step, plan)
+        _stop_unless_finite(scalars.last(), step, timeline)
 
         progress.reason = stopping.after_block(rows["loss"].tolist())
-        evaluating = plan.evaluates_after(step) or progress.reason is not None
-        drawing = plan.draws_after(step)
+        evaluating = timeline.evaluates_after(step) or progress.reason is not None
+        drawing = timeline.draws_after(step)
         if evaluating:
             numbers, outputs = evaluation.run(step)
             rate = pace.read()
-            speed = {"perf/steps_per_s": rate, "perf/examples_per_s": rate * plan.batch_size}
-            recorder.write(Scalars.single(step, plan.epoch_of(step), {**numbers, **speed}))
+            speed = {"perf/steps_per_s": rate, "perf/examples_per_s": rate * timeline.batch_size}
+            recorder.write(Scalars.single(step, timeline.epoch_of(step), {**numbers, **speed}))
             progress.values |= numbers
             progress.reason = progress.reason or stopping.after_evaluation(numbers)
-            drawing = drawing or (progress.reason is not None and plan.draws_at_end)
+            drawing = drawing or (progress.reason is not None and timeline.draws_at_end)
         elif drawing:
             outputs = evaluation.outputs()
         if drawing:
             _record(draw(step, outputs), recorder)
-        if step == plan.total_steps:
+        if step == timeline.total_steps:
             progress.reason = None  # it ends as planned
-        if plan.saves_after(step):
+        if timeline.saves_after(step):
             save()
 
 
@@ -186,19 +180,23 @@ def _stop_unless_weights_finite(networks: Sequence[keras.Model], step: int) -> N
 
 
 def _train_scalars(
-    plan: Plan, step: int, rows: dict[str, NDArray[np.float32]], began: float, seconds: float
+    timeline: Timeline,
+    step: int,
+    rows: dict[str, NDArray[np.float32]],
+    began: float,
+    seconds: float,
 ) -> Scalars:
     """Puts a block's numbers on their steps; a step's time is interpolated within the block."""
     steps = np.arange(step + 1, step + 1 + len(rows["loss"]))
     return Scalars(
         steps=steps,
-        epochs=(steps - 1) // plan.steps_per_epoch + 1,
+        epochs=(steps - 1) // timeline.steps_per_epoch + 1,
         times=began + seconds * (steps - step) / len(steps),
         values={f"train/{name}": column for name, column in rows.items()},
     )
 
 
-def _stop_unless_finite(values: dict[str, float], step: int, plan: Plan) -> None:
+def _stop_unless_finite(values: dict[str, float], step: int, timeline: Timeline) -> None:
     losses = [n for n in values if n == "train/loss" or n.endswith("_loss")]
     lost = next((name for name in losses if not np.isfinite(values[name])), None)
     if lost is not None:
@@ -208,6 +206,7 @@ def _stop_unless_finite(values: dict[str, float], step: int, plan: Plan) -> None
             if name not in losses
         )
         raise NonFiniteLossError(
-            f"{lost} became {values[lost]} at step {step} (epoch {plan.epoch_of(step)}; {others}). "
+            f"{lost} became {values[lost]} at step {step} (epoch {timeline.epoch_of(step)}; "
+            f"{others}). "
             "A smaller optimizer.learning_rate is the usual remedy."
         )

@@ -1,4 +1,4 @@
-"""What a model learns to do, as functions of its outputs."""
+"""The objective of training: the loss and the metrics, as functions of targets and outputs."""
 
 import functools
 import inspect
@@ -8,6 +8,16 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+
+from expt.config.checks import TAKES_KEY, TARGETS_KEY, batches_per_step, metrics_for, task_of
+from expt.config.compose import Job
+from expt.config.instantiate import part
+from expt.config.outputs import model_outputs
+from expt.parts.data.dataset import Dataset
+from expt.parts.data.scale import Scale
+from expt.parts.models.links import link_function
+from expt.train.class_weights import CLASS_WEIGHTS, class_weights
+from expt.train.data_loading import class_number
 
 Function = Callable[..., Any]
 """A loss or metric: a function of targets and outputs; a metric may take `weights`, too."""
@@ -156,3 +166,66 @@ def log_odds(outputs: tf.Tensor, link: str | None) -> tf.Tensor:
     of_rest, of_all = (tf.reduce_logsumexp(z, axis=-1, keepdims=True) for z in (rest, logits))
     log_p = tf.where(is_largest, tf.float64.min, logits - of_all)
     return tf.where(is_largest, logits - of_rest, log_p - tf.math.log1p(-tf.exp(log_p)))
+
+
+def make_objective(job: Job, dataset: Dataset) -> Objective:
+    """Makes the loss, on the scale of the targets if they have one, and the metrics.
+
+    Metrics of classes are functions of logits; those of values see predictions.
+    """
+    config, task = job.config, task_of(job, dataset.task)
+    node, weights = config.loss, class_weights(job, dataset)
+    loss = part(node if weights is None else {**node, CLASS_WEIGHTS: weights}, "loss")
+    scale = output_scale(job, dataset, task)
+    link = model_outputs(config.loss, task).link
+    predict = link_function(link)
+    metrics = {
+        name: _make_metric(name, node, dataset, link)
+        for name, node in metrics_for(job, task).items()
+    }
+    if task != "classification":
+        metrics = {name: _of_predictions(metric, predict) for name, metric in metrics.items()}
+    return Objective(
+        loss=of_one_type(loss) if scale is None else _on_scale(loss, scale),
+        metrics=metrics,
+        predict=predict,
+        link=link,
+        num_parts=batches_per_step(config),
+    )
+
+
+def _make_metric(
+    name: str, node: Mapping[str, Any], dataset: Dataset, link: str | None
+) -> Function:
+    if node.get("positive") is not None and dataset.class_names:
+        node = {**node, "positive": class_number(dataset, node["positive"], f"metric.{name}")}
+    metric = of_one_type(part(node, f"metric.{name}"))
+    return of_log_odds(metric, link) if TAKES_KEY in node else metric
+
+
+def output_scale(job: Job, dataset: Dataset, task: str) -> Scale | None:
+    """The scale of the targets; a loss that is for a range of values sees them as they are."""
+    if TARGETS_KEY in job.config.loss:
+        return None
+    scales = {"regression": dataset.target_scale, "reconstruction": dataset.input_scale}
+    return scales.get(task)
+
+
+def _of_predictions(metric: Function, predict: Callable[[tf.Tensor], tf.Tensor]) -> Function:
+    @around(metric)
+    def of_predictions(targets: tf.Tensor, outputs: tf.Tensor, **options: Any) -> Any:
+        return metric(targets, predict(outputs), **options)
+
+    return of_predictions
+
+
+def _on_scale(loss: Function, scale: Scale) -> Function:
+    """Standardises targets and outputs in float64; the loss then sees float32."""
+
+    def on_scale(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        standardised = (
+            (tf.cast(x, tf.float64) - scale.mean) / scale.deviation for x in (targets, outputs)
+        )
+        return loss(*(tf.cast(x, tf.float32) for x in standardised))
+
+    return on_scale

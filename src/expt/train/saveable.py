@@ -19,7 +19,7 @@ from expt.config.compose import Job
 from expt.config.instantiate import targets
 from expt.errors import UserError
 from expt.train.objective import outputs_of
-from expt.train.saved import load_model
+from expt.train.saved_model import load_model
 
 _OWN = ("expt.", "keras.")
 _REMEDY = (

@@ -12,7 +12,7 @@ from expt.parts.data.duplicates import shared_note
 from expt.parts.data.example_hashes import ExampleHashes
 from expt.parts.data.joined import joined
 from expt.runs.find import FoundRun
-from expt.train.saved import LoadedData
+from expt.train.saved_model import LoadedData
 
 ALL = "all"
 _HASHES = "example_hashes"

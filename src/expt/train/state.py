@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from expt.errors import UserError
 from expt.train.checkpoint import Checkpoint
 from expt.train.learners.learner import Learner
-from expt.train.watch import Best, Stopping
+from expt.train.monitor import BestWeights, EarlyStopping
 
 _MOST_TOLD = 5
 
@@ -47,8 +47,8 @@ class State:
 
     variables: Mapping[str, Any]
     progress: Progress
-    best: Best
-    stopping: Stopping
+    best: BestWeights
+    stopping: EarlyStopping
 
     def checkpoint(self, identity: Mapping[str, Any]) -> Checkpoint:
         """Returns a copy of the state.
@@ -78,11 +78,11 @@ class State:
         Raises:
             UserError: It is of another model or optimizer; nothing is changed.
         """
-        of_best = {n: a for n, a in checkpoint.arrays.items() if n.startswith(Best.PREFIX)}
+        of_best = {n: a for n, a in checkpoint.arrays.items() if n.startswith(BestWeights.PREFIX)}
         arrays = {n: a for n, a in checkpoint.arrays.items() if n not in of_best}
         _check_same(arrays, self.variables)
         _check_same(of_best, self.best.variables() if checkpoint.best_step is not None else {})
-        facts, watched = checkpoint.facts, self.best.watch.metric
+        facts, watched = checkpoint.facts, self.best.monitor.metric
         if checkpoint.best_step is not None and watched not in facts["best"]:
             raise UserError(f"the checkpoint of step {checkpoint.step} has no best {watched}.")
         for name, variable in self.variables.items():

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.parts.data.dataset import Dataset, Split
-from expt.train.plan import Plan
+from expt.train.timeline import Timeline
 
 Described = Mapping[str, Mapping[str, list[str]]]
 """By a name for users, of `inputs` and of `targets` (with weights): two digests, the second of
@@ -18,20 +18,20 @@ which does not depend on the order of the examples."""
 _ALL = "all splits"
 
 
-def describe_batches(plan: Plan, dataset: Dataset, first_step: int) -> Described:
+def describe_batches(timeline: Timeline, dataset: Dataset, first_step: int) -> Described:
     """Reads what each step's batch holds, as training reads it, and the start of other splits.
 
     Args:
-        plan: Which examples each step sees.
+        timeline: Which examples each step sees.
         dataset: The data.
         first_step: The first step, counted from 0.
     """
     described = {
-        f"the batch of step {step + 1}": _describe(dataset.train, plan.indices(step, 1)[0])
-        for step in range(first_step, plan.total_steps)
+        f"the batch of step {step + 1}": _describe(dataset.train, timeline.indices(step, 1)[0])
+        for step in range(first_step, timeline.total_steps)
     }
     for name, split in (("validation", dataset.validation), ("test", dataset.test)):
-        first = np.arange(min(len(split), plan.batch_size))
+        first = np.arange(min(len(split), timeline.batch_size))
         described[f"the beginning of the {name} split"] = _describe(split, first)
     return described
 

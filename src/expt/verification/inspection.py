@@ -14,8 +14,8 @@ import tensorflow as tf
 from expt.config.checks import batches_per_step
 from expt.config.compose import Job
 from expt.parts.data.dataset import Dataset
-from expt.train.building import make_parts
-from expt.train.input.feed import first_batch
+from expt.train.input.pipeline import first_batch
+from expt.train.program import make_program
 from expt.train.state import state_variables
 
 # The operations that draw from a state of their own; those of tf.random.Generator draw from a
@@ -43,11 +43,11 @@ def inspect_step(job: Job, dataset: Dataset, num_steps: int) -> dict[str, Found]
         By kind: `variables` that the step changed and that no checkpoint holds, stateful `random`
         operations, and operations that call `python`.
     """
-    parts = make_parts(job, dataset, num_steps)
-    layers = _layers(parts.learner.networks)
+    program = make_program(job, dataset)
+    layers = _layers(program.learner.networks)
     batch = first_batch(dataset, batches_per_step(job.config))
-    step = tf.function(parts.learner.step).get_concrete_function(batch)
-    states = state_variables(parts.learner, parts.schedules).values()
+    step = tf.function(program.learner.step).get_concrete_function(batch)
+    states = state_variables(program.learner, program.schedules).values()
     held = {id(_handle(variable)) for variable in states}
     loose = [pair for pair in _used(step.graph) if id(pair[0].handle) not in held]
     before = [variable.numpy() for variable, _ in loose]

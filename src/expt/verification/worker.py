@@ -19,9 +19,10 @@ from expt.parts.data.dataset import Dataset
 from expt.record.exits import run_main
 from expt.runs.changed_code import listed
 from expt.runs.run import Earlier
-from expt.train.assembly import DataLoader, make_plan
 from expt.train.backend import start_for
 from expt.train.checkpoint import Checkpoint
+from expt.train.data_loading import DataLoader
+from expt.train.timeline import make_timeline
 from expt.verification.data import describe_batches, describe_splits
 from expt.verification.proof import Proof
 from expt.verification.states import ShowingWriter, StateLog
@@ -73,7 +74,7 @@ def work(folder: Path, name: str) -> None:
         raise UserError(f"the code has changed since the proof began: {listed(changed)}.")
     dataset = whole.limited(proof.batches)
     first = proof.interrupt_at if name == RESUMED else 0
-    batches = describe_batches(make_plan(proof.job, dataset), dataset, first)
+    batches = describe_batches(make_timeline(proof.job, dataset), dataset, first)
     _write(own / DATA_FILE, {"batches": batches})
     _train(proof, dataset, folder, name)
     if name == INTERRUPTED:  # the shortest
@@ -96,7 +97,7 @@ def _train(proof: Proof, dataset: Dataset, folder: Path, name: str) -> None:
             signal.raise_signal(signal.SIGINT)
 
     _start(proof.job)
-    from expt.train.job import run_job
+    from expt.train.session import run_job
 
     writer = partial(ShowingWriter, show)
     try:

@@ -131,7 +131,7 @@ def test_targets_and_weights_make_no_difference(target: str, weight: float | Non
 @pytest.mark.parametrize("source", [name for name in FILES if name != "tfds"])
 def test_every_source_recognizes_its_own_examples(tmp_path: Path, source: str) -> None:
     from expt.config.compose import compose_jobs
-    from expt.train.assembly import DataLoader
+    from expt.train.data_loading import DataLoader
 
     given = [f"data={source}", *FILES[source](tmp_path)]
     (job,), _ = compose_jobs(given, None, multirun=False)

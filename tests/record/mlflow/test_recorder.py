@@ -131,7 +131,8 @@ def test_an_experiment_is_one_of_training_and_keeps_another_kind(run: Run) -> No
     client.set_experiment_tag(experiment_id, kind, "regression")
     _finish(run)
     assert client.get_experiment(experiment_id).tags == {kind: "regression"}
-    older = client.create_experiment("older")
+    artifacts = (run.output_dir / "mlartifacts").as_uri()
+    older = client.create_experiment("older", artifact_location=artifacts)
     run.record.pop("mlflow")
     run.config = {**run.config, "name": "older"}
     _finish(run)
@@ -265,7 +266,7 @@ def test_a_resumed_run_runs_again_and_tells_what_was_changed(run: Run) -> None:
     entries: list[dict[str, Any]] = [
         {"step": 2, "code": {"from": None, "changed": []}},
         {"step": 4},
-        {"step": 5, "code": {"from": "a" * 16, "changed": ["mine.losses", "expt.train.job"]}},
+        {"step": 5, "code": {"from": "a" * 16, "changed": ["mine.losses", "expt.train.session"]}},
     ]
     code = {"hash": "b" * 16, "modules": {"mine.losses": "c" * 16}}
     run.update(status=Status.RUNNING, resumed=entries, code=code)
@@ -281,7 +282,7 @@ def test_a_resumed_run_runs_again_and_tells_what_was_changed(run: Run) -> None:
     assert (data.params["loop.steps"], data.tags["resumed.loop.steps"]) == ("None", "9")
     assert data.tags["code"] == "b" * 16
     assert data.tags["resumed.code"] == (
-        "from step 2: unknown; from step 5: mine.losses, expt.train.job"
+        "from step 2: unknown; from step 5: mine.losses, expt.train.session"
     )
     assert str(_finish(run)) == ""
 

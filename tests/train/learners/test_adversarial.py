@@ -11,7 +11,7 @@ from expt.parts.data.dataset import Dataset, Split
 from expt.parts.losses import binary_crossentropy, mse
 from expt.parts.models.adversarial import gan
 from expt.train.input.batch import Batch
-from expt.train.input.feed import first_batch
+from expt.train.input.pipeline import first_batch
 from expt.train.learners.adversarial import Adversarial, random_directions, sliced_distance
 from expt.train.objective import Objective
 from train.train_helpers import (

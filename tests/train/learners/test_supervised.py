@@ -9,9 +9,9 @@ from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split
 from expt.parts.losses import binary_crossentropy, crossentropy, mse
 from expt.parts.metrics import mae
-from expt.train.evaluate import make_evaluate
+from expt.train.evaluation import make_evaluate
 from expt.train.input.batch import Batch
-from expt.train.input.feed import first_batch
+from expt.train.input.pipeline import first_batch
 from expt.train.learners.supervised import Reconstruction, Supervised
 from expt.train.objective import Objective
 from train.train_helpers import CLASSIFY, built, make_dataset, small_mlp, streamed

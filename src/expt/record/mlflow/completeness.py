@@ -157,7 +157,7 @@ def _code() -> str:
     files = sorted(
         file for room in ("record", "serving") for file in (package / room).rglob("*.py")
     )
-    files.append(package / "train" / "assembly.py")
+    files.append(package / "config" / "params.py")
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

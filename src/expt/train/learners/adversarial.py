@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split
 from expt.train.block import compiled
-from expt.train.evaluate import Evaluate, on_host
+from expt.train.evaluation import Evaluate, on_host
 from expt.train.input.batch import Batch, mean_loss
-from expt.train.learners.learner import MakeOptimizer
 from expt.train.loss_checks import check_loss
 from expt.train.objective import Objective
+from expt.train.optimizer import MakeOptimizer
 from expt.train.preflight import check_gradients, check_values, unchanged
 from expt.train.step import make_adversarial_step
 

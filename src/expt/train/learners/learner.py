@@ -1,18 +1,16 @@
 """What a kind of training must offer for the one loop to run it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import keras
 
 from expt.parts.data.dataset import Dataset, Split
-from expt.train.evaluate import Evaluate
+from expt.train.evaluation import Evaluate
 from expt.train.input.batch import Batch
 from expt.train.objective import Objective
+from expt.train.optimizer import MakeOptimizer
 from expt.train.step import Step
-
-MakeOptimizer = Callable[[Sequence[Any]], keras.optimizers.Optimizer]
-"""Makes an optimizer as the config says, and builds it for some variables."""
 
 
 class Learner(Protocol):

@@ -6,10 +6,10 @@ from typing import Any
 import keras
 
 from expt.parts.data.dataset import Dataset, Split
-from expt.train.evaluate import Evaluate, make_evaluate
+from expt.train.evaluation import Evaluate, make_evaluate
 from expt.train.input.batch import Batch
-from expt.train.learners.learner import MakeOptimizer
 from expt.train.objective import Objective
+from expt.train.optimizer import MakeOptimizer
 from expt.train.preflight import preflight
 from expt.train.step import make_train_step
 

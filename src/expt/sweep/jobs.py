@@ -1,0 +1,80 @@
+"""The jobs of a sweep: how each is planned, its status and its outcome."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from expt.config.compose import Job
+from expt.config.sources import Code
+from expt.runs.find import read_run
+from expt.runs.records import JobStatus, RunRecord
+
+ENDED_WELL = (JobStatus.FINISHED, JobStatus.REUSED)
+UNDER_WAY = (JobStatus.PENDING, JobStatus.RUNNING)
+
+
+@dataclass(frozen=True)
+class JobOutcome:
+    """How a job ended.
+
+    Attributes:
+        status: FINISHED, FAILED, KILLED or REUSED.
+        error: Why it failed.
+        record: The content of its run.json, with its best and final values; empty if it did not
+            finish.
+        is_disk_full: Whether it failed because there is no space left, as others would.
+    """
+
+    status: JobStatus
+    error: str | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
+    is_disk_full: bool = False
+
+
+@dataclass
+class PlannedJob:
+    """A job and how it stands.
+
+    Attributes:
+        directory: Of its run, which holds the frozen config from the beginning.
+        job: The frozen config.
+        run_hash: Of config, data and code.
+        variant: Its values of what varies in the sweep, the seed left out.
+        status: How it stands.
+        error: Why it failed.
+        reused: The directory of the earlier run that stands in for it; read back, from that of
+            the sweep.
+        code: What it is to run; None if it was planned before that was recorded.
+        run_name: The name of its run for people; empty if it was planned before runs had any.
+    """
+
+    directory: Path
+    job: Job
+    run_hash: str
+    variant: str = ""
+    status: JobStatus = JobStatus.PENDING
+    error: str | None = None
+    reused: str | None = None
+    code: Code | None = None
+    run_name: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of its run, such as `mlp-relu-s0`."""
+        return self.run_name or self.directory.name
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, in a line."""
+        return (self.error or "").partition("\n")[0]
+
+    def record(self) -> RunRecord | None:
+        """Returns the content of its run.json, if the run has begun.
+
+        Raises:
+            UserError: It is damaged.
+        """
+        if not (self.directory / "run.json").is_file():
+            return None
+        return read_run(self.directory, self.directory).record

@@ -1,0 +1,162 @@
+"""Evaluation of a whole split, exactly."""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from expt.parts.data.dataset import Split
+from expt.train.block import compiled
+from expt.train.input.batch import mean_loss
+from expt.train.input.pipeline import is_streamed, read_in_order
+from expt.train.objective import Objective, measure, output_type, outputs_of, penalty_of
+
+_MOST_EXAMPLES, _MOST_NUMBERS = 512, 2**21  # of inputs at once: a few megabytes
+
+Evaluate = Callable[[], tuple[dict[str, float], NDArray[np.floating[Any]]]]
+"""Gives the loss and metrics of a split by name, and the predictions, shape [examples, ...]."""
+
+
+def make_evaluate(
+    model: keras.Model,
+    objective: Objective,
+    split: Split,
+    mode: str,
+    *,
+    reconstructs: bool = False,
+) -> Evaluate:
+    """Returns the function that evaluates the model on a split as it stands.
+
+    The model runs in batches; loss and metrics are then computed once from the outputs of the
+    whole split, so that a smaller last batch weighs what it should. Loss and metrics are weighted
+    as in training. The loss includes, as the training loss does, the penalties on weights and what
+    the layers add for each batch: its mean over the batches, each weighted by its size.
+
+    Args:
+        model: Maps inputs to outputs.
+        objective: What to compute.
+        split: What to evaluate on.
+        mode: `graph`, `xla` or `eager`.
+        reconstructs: Whether the targets are the inputs themselves.
+    """
+    size = math.prod(split.inputs.shape[1:])
+    batch_size = max(1, min(_MOST_EXAMPLES, _MOST_NUMBERS // size))
+    make = _make_streamed if is_streamed(split) else _make_in_memory
+    return make(model, objective, split, mode, batch_size, reconstructs)
+
+
+def _make_in_memory(
+    model: keras.Model,
+    objective: Objective,
+    split: Split,
+    mode: str,
+    batch_size: int,
+    reconstructs: bool,
+) -> Evaluate:
+    inputs = tf.constant(split.inputs)
+    targets = inputs if reconstructs else tf.constant(split.targets)
+    num_full, remainder = divmod(len(split), batch_size)
+    run = partial(_run, model)
+
+    def run_all() -> tuple[tf.Tensor, tf.Tensor]:
+        parts, penalties = [], []
+        if num_full:
+            batches = tf.reshape(
+                inputs[: num_full * batch_size], (num_full, batch_size, *inputs.shape[1:])
+            )
+            outputs, penalty = tf.map_fn(
+                run,
+                batches,
+                fn_output_signature=(
+                    tf.TensorSpec(None, output_type(model)),
+                    tf.TensorSpec((), tf.float32),
+                ),
+                parallel_iterations=1,
+            )
+            parts.append(tf.reshape(outputs, (-1, *outputs.shape[2:])))
+            penalties.append(batch_size * tf.reduce_sum(penalty))
+        if remainder:
+            outputs, penalty = run(inputs[num_full * batch_size :])
+            parts.append(outputs)
+            penalties.append(remainder * penalty)
+        return tf.concat(parts, axis=0), tf.add_n(penalties) / len(split)
+
+    def evaluate() -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        return _measure(objective, split, targets, *run_all())
+
+    function = compiled(evaluate, mode)
+    if mode != "eager":
+        function.get_concrete_function()  # type: ignore[attr-defined]
+    return lambda: on_host(*function())
+
+
+def _make_streamed(
+    model: keras.Model,
+    objective: Objective,
+    split: Split,
+    mode: str,
+    batch_size: int,
+    reconstructs: bool,
+) -> Evaluate:
+    run = compiled(partial(_run, model), mode)
+    measure_all = compiled(
+        lambda targets, outputs, penalty: _measure(objective, split, targets, outputs, penalty),
+        mode,
+    )
+    if mode != "eager":
+        # Traced now, for batches of any size, so that the first evaluation is not slower.
+        size, shape = len(split), split.inputs.shape[1:]
+        of_inputs = tf.TensorSpec((None, *shape), split.dtype)
+        run = run.get_concrete_function(of_inputs)  # type: ignore[attr-defined]
+        of_targets = (
+            tf.TensorSpec((size, *shape), split.dtype)
+            if reconstructs
+            else tf.constant(split.targets)
+        )
+        of_batch, of_penalty = run.structured_outputs
+        of_outputs = tf.TensorSpec((size, *of_batch.shape[1:]), of_batch.dtype)
+        measure_all = measure_all.get_concrete_function(  # type: ignore[attr-defined]
+            of_targets, of_outputs, of_penalty
+        )
+
+    def evaluate() -> tuple[dict[str, float], NDArray[np.floating[Any]]]:
+        batches = read_in_order(split, batch_size)
+        read = [(batch if reconstructs else None, *run(batch)) for batch in batches]
+        inputs, outputs, penalties = zip(*read, strict=True)
+        targets = tf.concat(inputs, axis=0) if reconstructs else tf.constant(split.targets)
+        sizes = [float(len(of_batch)) for of_batch in outputs]
+        penalty = tf.add_n([size * p for size, p in zip(sizes, penalties, strict=True)])
+        return on_host(*measure_all(targets, tf.concat(outputs, axis=0), penalty / sum(sizes)))
+
+    return evaluate
+
+
+def _run(model: keras.Model, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns a batch's outputs, and what the model adds to its loss."""
+    outputs = outputs_of(model, batch, training=False)
+    return outputs, penalty_of(model)
+
+
+def _measure(
+    objective: Objective,
+    split: Split,
+    targets: tf.Tensor,
+    outputs: tf.Tensor,
+    penalty: tf.Tensor,
+) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    weights = None if split.weights is None else tf.constant(split.weights)
+    value = mean_loss(objective.loss(targets, outputs), weights) + penalty
+    values = measure(objective.metrics, targets, outputs, weights)
+    return {"loss": value, **values}, objective.predict(outputs)
+
+
+def on_host(
+    values: Mapping[str, tf.Tensor], predictions: tf.Tensor
+) -> tuple[dict[str, float], NDArray[np.floating[Any]]]:
+    """Returns values and predictions as numbers on the host."""
+    return {name: float(value) for name, value in values.items()}, predictions.numpy()

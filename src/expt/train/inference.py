@@ -1,0 +1,42 @@
+"""Functions that evaluate and predict with a saved model.
+
+Importing this imports TensorFlow; `start_tensorflow` comes first.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from expt.config.checks import task_of
+from expt.config.compose import Job
+from expt.parts.data.dataset import Dataset, Split
+from expt.train.evaluation import Evaluate
+from expt.train.objective import make_objective, outputs_of
+from expt.train.program import learner_class
+
+
+def make_saved_evaluate(job: Job, dataset: Dataset, model: keras.Model, split: Split) -> Evaluate:
+    """Returns the function that evaluates a saved model on a split, as training evaluates.
+
+    Args:
+        job: The one that trained the model.
+        dataset: With the scales of that training.
+        model: The saved model, without its link.
+        split: What to evaluate on.
+    """
+    learner = learner_class(job, task_of(job, dataset.task))
+    return learner.evaluate_saved(model, make_objective(job, dataset), split)
+
+
+def make_predict(
+    model: keras.Model,
+) -> Callable[[NDArray[np.floating[Any]]], NDArray[np.floating[Any]]]:
+    """Returns the function that predicts with a saved model, batch by batch."""
+    run = tf.function(
+        lambda inputs: outputs_of(model, inputs, training=False), reduce_retracing=True
+    )
+    return lambda inputs: np.asarray(run(tf.constant(inputs)))

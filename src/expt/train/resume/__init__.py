@@ -1,0 +1,1 @@
+"""Continuing a run in place."""

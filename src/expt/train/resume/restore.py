@@ -1,0 +1,213 @@
+"""What a run keeps so that it can be continued, and what a continued run begins from."""
+
+import json
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from expt.config.compose import Job
+from expt.config.frozen import present_name
+from expt.config.hashes import identity
+from expt.config.instantiate import ACCUMULATION_KEY, HORIZON_KEY
+from expt.errors import Terminated, UserError
+from expt.parts.data.dataset import Dataset
+from expt.record.journal import FILE_NAME, read_journal
+from expt.record.recorder import Background, Recorder
+from expt.record.replay import IMAGES
+from expt.runs.changed_code import known_hashes
+from expt.runs.kinds import wrong_place
+from expt.runs.run import EXTENSIONS, Earlier
+from expt.train.checkpoint import Checkpoint, CheckpointWriter, newest_checkpoint, to_disk
+from expt.train.optimizer import make_schedule
+from expt.train.resume.checks import (
+    CHECKPOINTS,
+    STOPPING,
+    check_horizon,
+    check_length,
+    lengths,
+    with_values,
+)
+from expt.train.state import Progress, State
+from expt.train.timeline import Timeline, make_timeline
+
+_log = logging.getLogger(__name__)
+_ACCUMULATOR = "_gradient_accumulator"  # what Keras calls the variables of its own accumulation
+_THREADS = "loop.threads"
+# The kinds of what a checkpoint tells besides its arrays. Metrics may be infinite, or no numbers.
+_FACTS: Mapping[str, Any] = {
+    "best_step": (None, int),
+    "identity": dict,
+    "progress": {"values": {str: Real}, "reason": (None, str)},
+    "best": {str: Real},
+    "stopping": {
+        "lowest_loss": Real,
+        "best": (None, Real),
+        "without_improvement": int,
+        "seconds": float,
+    },
+}
+
+MakeWriter = Callable[[Path, int, Callable[[], None]], CheckpointWriter]
+"""Makes what writes a run's checkpoints; its arguments are those of `CheckpointWriter`."""
+
+
+def last_checkpoint(
+    job: Job, dataset: Dataset, directory: Path, earlier: Earlier
+) -> Checkpoint | None:
+    """Returns the checkpoint to continue from; None to begin anew.
+
+    The code that it was written by is one that the run's record names; whether it may be another
+    one now is decided by that record.
+
+    Raises:
+        UserError: What the run left is damaged or of something else.
+    """
+    journal, last_step = directory / FILE_NAME, 0
+    if journal.exists():
+        for record in read_journal(journal):  # damaged lines are told before anything is changed
+            last_step = max(last_step, record["step"])
+    checkpoint = newest_checkpoint(directory / CHECKPOINTS, last_step)
+    if checkpoint is None:
+        return None
+    if any(name.endswith(_ACCUMULATOR) for name in checkpoint.arrays):
+        raise UserError(
+            f"{directory} was trained by an earlier version of expt, in which a step was one batch "
+            f"and gradients were accumulated over optimizer.{ACCUMULATION_KEY} steps; now a step "
+            "is one update. To train its config anew: python -m expt.run --rerun "
+            f"{directory}"
+        )
+    wrong = wrong_place(checkpoint.facts, _FACTS)
+    if wrong is not None:
+        raise UserError(
+            f"the checkpoint of step {checkpoint.step} in {directory} is damaged: {wrong!r} is "
+            "missing or wrong. Without its file, the one before it is used."
+        )
+    there = {key: present_name(value) for key, value in checkpoint.facts["identity"].items()}
+    known = known_hashes(earlier.record)
+    here = json.loads(json.dumps(identity(job.config, dataset.fingerprint, known[-1])))
+    if there.get("code") in (None, *known):  # None: written before code was recorded
+        here["code"] = there.get("code")
+    if _THREADS not in there:
+        there[_THREADS] = here[_THREADS]
+        _log.warning(
+            "the run began before %s was recorded. It continues with %s threads, by what its "
+            "run.json says of the machine; if it had others, the last digits of its numbers are "
+            "not those of a run that was never interrupted.",
+            *(_THREADS, here[_THREADS]),
+        )
+    if isinstance(there.get("data"), str) and dataset.has_fingerprint(there["data"]):
+        there["data"] = dataset.fingerprint  # older checkpoints have that of contents alone
+    differing = [
+        f"{key}: {there.get(key, 'missing')} in the checkpoint, {here.get(key, 'missing')} here"
+        for key in sorted(there.keys() | here.keys())
+        if there.get(key) != here.get(key) and key not in EXTENSIONS
+    ]
+    if differing:
+        raise UserError(
+            f"the checkpoint of step {checkpoint.step} in {directory} is of another config: "
+            f"{'; '.join(differing)}."
+        )
+    return checkpoint
+
+
+def rate_change(job: Job, dataset: Dataset, earlier: Earlier, step: int) -> str | None:
+    """Returns a sentence on how a longer or shorter run changes the learning rate.
+
+    Args:
+        job: As it is continued.
+        dataset: Its data.
+        earlier: What it was until now.
+        step: The last step that is done.
+
+    Returns:
+        None if the rate is what it would have been, or the last one of the former schedule.
+
+    Raises:
+        UserError: The schedule would have a length that is neither the former one nor the run's.
+    """
+    check_horizon(job, dataset, earlier)
+    jobs = with_values(job, earlier.previous), job
+    totals = [make_timeline(each, dataset).total_steps for each in jobs]
+    schedules = [make_schedule(*pair) for pair in zip(jobs, totals, strict=True)]
+    former_length, length = lengths(job, dataset, earlier)
+    is_driven = any(hasattr(schedule, "consider") for schedule in schedules)  # by validation
+    if step == 0 or former_length == length or is_driven:
+        return None
+    former, expected = (_rate(schedules[0], min(s, totals[0] - 1)) for s in (step - 1, step))
+    rate = _rate(schedules[1], step)
+    if math.isclose(rate, expected, rel_tol=1e-5):
+        return None
+    return (
+        f"schedule={job.choices.get('schedule', 'schedule')} now goes over {length:,} steps, "
+        f"and no longer over {former_length:,}: the learning rate changes from {former:.4g} at "
+        f"step {step:,} to {rate:.4g} at step {step + 1:,}. schedule.{HORIZON_KEY}={former_length} "
+        "would keep the former schedule, and then its last rate."
+    )
+
+
+def _rate(schedule: Any, step: int) -> float:
+    return float(schedule(step)) if callable(schedule) else float(schedule)
+
+
+def clear_stop_reason(progress: Progress, timeline: Timeline, earlier: Earlier) -> None:
+    """Lets a run that ended for a reason go on if what that was is changed now.
+
+    Raises:
+        UserError: There is nothing to go on for.
+    """
+    if STOPPING & earlier.changes.keys():
+        progress.reason = None
+    check_length(timeline, progress.step, progress.reason, earlier)
+
+
+@contextmanager
+def checkpoints(
+    job: Job,
+    dataset: Dataset,
+    directory: Path,
+    state: State,
+    sinks: Sequence[Recorder],
+    make_writer: MakeWriter,
+    code: str,
+) -> Iterator[Callable[[], None]]:
+    """Yields the function that saves the state; saves it at the end and when interrupted, too.
+
+    The state is copied when the writer is due, and at the best step so far, whose file is kept.
+    What is made only before a checkpoint must be safe when that is: the journal, and pictures.
+    """
+
+    def prepare() -> None:
+        for sink in sinks:
+            if isinstance(sink, Background) and sink.name == IMAGES:
+                sink.drain()
+        to_disk(directory / FILE_NAME)
+
+    folder, keep = directory / CHECKPOINTS, job.config.loop.keep_checkpoints
+    writer = make_writer(folder, keep, prepare)
+    of_run = identity(job.config, dataset.fingerprint, code)
+    saved = 0
+
+    def save() -> None:
+        nonlocal saved
+        if state.progress.step != saved:
+            saved = state.progress.step
+            writer.write(state.checkpoint(of_run))
+
+    def save_if_due() -> None:
+        if writer.is_due() or state.best.step == state.progress.step:
+            save()
+
+    try:
+        yield save_if_due
+        save()
+        writer.flush()
+    except (KeyboardInterrupt, Terminated):
+        save()
+        writer.flush()
+        raise
+    finally:
+        writer.close()

@@ -1,0 +1,209 @@
+"""What run.json tells of a run: who it is, what it was made of, and how often it was resumed."""
+
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from expt.config.checks import DIRECTION_KEY, task_of
+from expt.config.compose import Job
+from expt.config.hashes import run_hash, variant_hash
+from expt.config.params import make_params
+from expt.config.sources import Code, changed_modules
+from expt.parts.data.dataset import Dataset
+from expt.parts.data.example_hashes import ExampleHashes
+from expt.parts.data.scale import Scale
+from expt.record.journal import FILE_NAME, complete_size
+from expt.record.layers import write_layers
+from expt.record.mlflow.copies import Copies
+from expt.runs.changed_code import recorded_code
+from expt.runs.environment import environment, machine, process, versions
+from expt.runs.git import git_diff, git_state
+from expt.runs.naming import distinctive, run_name
+from expt.runs.place import claim
+from expt.runs.run import Earlier, Membership, Run, Status
+from expt.runs.secrets import redacted, redacted_values
+from expt.runs.taken_names import take_names
+from expt.train.backend import devices, threads_in_effect
+from expt.train.class_weights import class_weights
+from expt.train.layer_table import layer_table
+from expt.train.learners.learner import Learner
+
+DIFF_FILE = "git.diff"
+
+
+def new_run(
+    job: Job,
+    dataset: Dataset,
+    directory: Path,
+    learner: Learner,
+    code: Code,
+    sweep: Membership | None = None,
+) -> Run:
+    """Returns a run that has just begun; its run.json, layers.md and git.diff are written."""
+    keys = distinctive(job, () if sweep is None else sweep.varied)
+    place = claim(job.output_dir, directory)
+    record = {
+        "id": uuid.uuid4().hex,
+        "run_name": _name(job, keys) if sweep is None else sweep.run_name,
+        "directory_name": directory.name,
+        "distinctive": keys,
+        **_of_config(job, dataset, code),
+        "sweep": None if sweep is None else sweep.to_mapping(),
+        "overrides": list(job.overrides),
+        "choices": job.choices,
+        "data": _of_data(job, dataset),
+        "class_weights": class_weights(job, dataset),
+        **_of_model(learner),
+        "watched": job.config.loop.watch or learner.watched,
+        "git": git_state(Path.cwd()),
+        **_of_process(),
+        "status": Status.RUNNING,
+        "closed": False,
+        "started": time.time(),
+        "place": place,
+    }
+    write_layers(directory, layer_table(learner.networks))
+    if (diff := git_diff(Path.cwd())) is not None:
+        (directory / DIFF_FILE).write_text(redacted(diff), encoding="utf-8")
+    run = _run(job, directory, record)
+    _keep_hashes(directory, dataset)
+    run.update()
+    return run
+
+
+def _name(job: Job, keys: Sequence[str]) -> str:
+    (name,) = take_names(job.output_dir, job.config.name, [run_name(job, keys)])
+    return name
+
+
+def resumed_run(
+    job: Job,
+    dataset: Dataset,
+    directory: Path,
+    earlier: Earlier,
+    step: int,
+    code: Code,
+    note: str | None = None,
+) -> Run:
+    """Returns a run that is continued from a step; its run.json records that, and a note.
+
+    What older runs did not record of their data is added. A copy of a run becomes another one by
+    that: whichever goes furthest, each has its own values.
+    """
+    before = recorded_code(earlier.record)
+    entry = {
+        "step": step,
+        "time": time.time(),
+        "from": earlier.record["status"],
+        "changes": dict(earlier.changes),
+        **({} if note is None else {"note": note}),
+    }
+    if before is None or before.modules != code.modules:
+        entry["code"] = {
+            "from": None if before is None else before.hash,
+            "changed": [] if before is None else changed_modules(before.modules, code.modules),
+        }
+    record = {
+        **earlier.record,
+        **Copies().settle(earlier.record, directory, job.output_dir),
+        **_of_config(job, dataset, code.after(before, step)),
+        "data": {**earlier.record["data"], **_identity_of(dataset)},
+        **_of_process(),
+        "status": Status.RUNNING,
+        "closed": False,
+        "resumed": [*earlier.record.get("resumed", []), entry],
+    }
+    for outcome in ("ended", "error", "traceback"):
+        record.pop(outcome, None)
+    run = _run(job, directory, record)
+    _keep_hashes(directory, dataset)
+    run.is_resumed, run.recorded = True, complete_size(directory / FILE_NAME)
+    run.update()
+    return run
+
+
+def _run(job: Job, directory: Path, record: dict[str, Any]) -> Run:
+    return Run(
+        directory,
+        job.output_dir,
+        redacted_values(job.config.to_mapping()),
+        redacted_values(make_params(job)),
+        redacted_values(record),
+    )
+
+
+def _of_config(job: Job, dataset: Dataset, code: Code) -> dict[str, Any]:
+    return {
+        "name": job.config.name,
+        "output_dir": str(job.output_dir),
+        "seed": job.config.seed,
+        "run_hash": run_hash(job.config, dataset.fingerprint, code.hash),
+        "variant_hash": variant_hash(job.config, dataset.fingerprint, code.hash),
+        "code": code.to_mapping(),
+        "params": make_params(job),
+        "larger_is_better": [
+            name for name, node in job.config.metric.items() if node.get(DIRECTION_KEY) == "max"
+        ],
+    }
+
+
+def _of_data(job: Job, dataset: Dataset) -> dict[str, Any]:
+    return {
+        "name": dataset.name,
+        "source": job.config.data["_target_"],
+        "task": task_of(job, dataset.task),
+        **_identity_of(dataset),
+        "skipped": dataset.skipped,
+        "preparation": dataset.preparation,
+        "notes": list(dataset.notes),
+        "input_shape": list(dataset.input_shape),
+        "feature_names": list(dataset.feature_names),
+        "class_names": list(dataset.class_names),
+        "input_scale": _plain(dataset.input_scale),
+        "target_scale": _plain(dataset.target_scale),
+        "examples": {name: len(split) for name, split in dataset.splits()},
+    }
+
+
+def _identity_of(dataset: Dataset) -> dict[str, Any]:
+    hashes = ExampleHashes.of(dataset)
+    return {
+        "fingerprint": dataset.fingerprint,
+        "other_columns": dict(dataset.other_columns),
+        "example_hashes": None if hashes is None else hashes.kind,
+    }
+
+
+def _keep_hashes(directory: Path, dataset: Dataset) -> None:
+    hashes = ExampleHashes.of(dataset)
+    if hashes is not None:
+        hashes.write(directory)
+
+
+def _plain(scale: Scale | None) -> dict[str, list[float]] | None:
+    return None if scale is None else scale.to_mapping()
+
+
+def _of_model(learner: Learner) -> dict[str, Any]:
+    networks: Sequence[keras.Model] = learner.networks
+    return {
+        "parameters": sum(int(network.count_params()) for network in networks),
+        "model_input_shape": list(learner.model.input_shape[1:]),
+        "model_output_shape": list(learner.model.output_shape[1:]),
+        "model_input_dtype": learner.model.input.dtype,
+        # That of its predictions: those of mixed precision are float32.
+        "model_output_dtype": "float64" if learner.model.output.dtype == "float64" else "float32",
+    }
+
+
+def _of_process() -> dict[str, Any]:
+    return {
+        "versions": versions(),
+        "machine": {**machine(), "devices": devices(), "threads": threads_in_effect()},
+        "environment": environment(),
+        "process": process(),
+    }

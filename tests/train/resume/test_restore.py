@@ -1,0 +1,122 @@
+"""What a continued run says of its learning rate, and which runs are not continued."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from expt.config.compose import compose_jobs
+from expt.errors import UserError
+from expt.parts.data.dataset import Dataset
+from expt.record.journal import read_journal
+from expt.runs.run import Earlier
+from expt.train.checkpoint import Checkpoint, CheckpointWriter
+from expt.train.data_loading import DataLoader
+from expt.train.resume.restore import last_checkpoint, rate_change
+from resume.interrupting import journal
+from resume.interrupting import train as train_run
+
+STEPS = 19  # of an epoch
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    (job,), _ = compose_jobs([], None, multirun=False)
+    return DataLoader()(job)
+
+
+def continued(digits: Dataset, step: int, *overrides: str, **changes: Any) -> str | None:
+    """What is said of a run of two epochs that is continued after a step."""
+    (before,), _ = compose_jobs(["loop.epochs=2", *overrides], None, multirun=False)
+    changes = {name.replace("__", "."): value for name, value in changes.items()}
+    given = [f"{key}={'null' if value is None else value}" for key, value in changes.items()]
+    (job,), _ = compose_jobs(["loop.epochs=2", *overrides, *given], None, multirun=False)
+    config = before.config
+    previous = {key: config[key.partition(".")[0]].get(key.partition(".")[2]) for key in changes}
+    return rate_change(job, digits, Earlier({}, changes, previous), step)
+
+
+def test_the_rate_of_a_longer_schedule_jumps(digits: Dataset) -> None:
+    said = continued(digits, 38, "schedule=cosine", "optimizer.learning_rate=0.5", loop__epochs=4)
+    last = 0.25 * (1 + np.cos(np.pi * 37 / 38))
+    assert said is not None
+    assert f"from {last:.4g} at step 38 to 0.25 at step 39" in said
+    assert said.startswith("schedule=cosine now goes over 76 steps, and no longer over 38")
+    assert "schedule.total_steps=38 would keep" in said
+
+
+def test_the_rate_of_an_interrupted_run_changes_too(digits: Dataset) -> None:
+    said = continued(digits, 19, "schedule=exponential", loop__steps=20)
+    assert said is not None
+    assert "now goes over 20 steps, and no longer over 38" in said
+
+
+@pytest.mark.parametrize(
+    ("overrides", "changes"),
+    [
+        (["schedule=constant"], {"loop__epochs": 4}),
+        (["schedule=plateau"], {"loop__epochs": 4}),
+        (["schedule=cosine"], {"loop__patience": 3}),
+        (["schedule=cosine"], {"loop__epochs": 4, "schedule__total_steps": 38}),
+        (["schedule=cosine", "schedule.total_steps=76"], {"loop__epochs": 3}),
+    ],
+)
+def test_nothing_is_said_where_nothing_jumps(
+    digits: Dataset, overrides: list[str], changes: dict[str, Any]
+) -> None:
+    assert continued(digits, 38, *overrides, **changes) is None
+
+
+def test_a_kept_schedule_can_be_given_up(digits: Dataset) -> None:
+    said = continued(
+        digits, 38, "schedule=cosine", "schedule.total_steps=38", schedule__total_steps=None
+    )
+    assert said is None  # the run still is as long
+    said = continued(
+        digits,
+        38,
+        "schedule=cosine",
+        "schedule.total_steps=20",
+        schedule__total_steps=None,
+        loop__epochs=4,
+    )
+    assert said is not None
+    assert "now goes over 76 steps, and no longer over 20" in said
+
+
+def test_no_other_length_is_taken(digits: Dataset) -> None:
+    with pytest.raises(UserError, match=r"schedule\.total_steps=50: .* Expected 38, .*or null"):
+        continued(digits, 20, "schedule=cosine", loop__epochs=4, schedule__total_steps=50)
+
+
+def test_a_kept_schedule_is_trained_with(tmp_path: Path) -> None:
+    """The whole way: trained, extended with the former length, and journalled."""
+    given = ["schedule=cosine", "model.units=[4]", "schedule.total_steps=8", "loop.eval_every=null"]
+    run = train_run([*given, "loop.steps=12"], tmp_path)
+    rates = [record["train/learning_rate"] for record in journal(run) if "train/loss" in record]
+    cosine = 0.0005 * (1 + np.cos(np.pi * np.minimum(np.arange(12), 7) / 8))
+    np.testing.assert_allclose([float(rate) for rate in rates], cosine, rtol=1e-5)
+    assert [r["step"] for r in read_journal(run / "metrics.jsonl")][:12] == list(range(1, 13))
+
+
+def test_a_run_whose_steps_were_single_batches_is_not_continued(
+    tmp_path: Path, digits: Dataset
+) -> None:
+    (job,), _ = compose_jobs(["optimizer.gradient_accumulation_steps=3"], None, multirun=False)
+    arrays = {"optimizer 0/0004 adam/dense_kernel_gradient_accumulator": np.zeros(3)}
+    facts = {
+        "identity": {},
+        "progress": {"values": {}, "reason": None},
+        "best": {},
+        "stopping": {"lowest_loss": 1.0, "best": None, "without_improvement": 0, "seconds": 1.0},
+    }
+    writer = CheckpointWriter(tmp_path / "checkpoints", 2, lambda: None)
+    writer.write(Checkpoint(step=7, best_step=None, arrays=arrays, facts=facts))
+    writer.flush()
+    writer.close()
+    (tmp_path / "metrics.jsonl").write_text(
+        '{"step": 7, "epoch": 1, "time": 1.0, "train/loss": 1}\n'
+    )
+    with pytest.raises(UserError, match=r"a step was one batch .* --rerun"):
+        last_checkpoint(job, digits, tmp_path, Earlier({}, {}))

@@ -1,0 +1,34 @@
+from collections.abc import Iterator
+
+import pytest
+
+from expt.config.compose import Job, compose_jobs
+from expt.errors import UserError
+from expt.train.recorders import Sinks
+
+
+def compose_one(*overrides: str) -> Job:
+    (job,), _ = compose_jobs(list(overrides), None, multirun=False)
+    return job
+
+
+class TestSinks:
+    @pytest.fixture
+    def sinks(self) -> Iterator[Sinks]:
+        sinks = Sinks()
+        yield sinks
+        sinks.stop()
+
+    def test_they_are_made_once(self, sinks: Sinks) -> None:
+        first = sinks(compose_one("recorder=[tensorboard]"))
+        again = sinks(compose_one("recorder=[tensorboard]", "seed=3"))
+        assert len(first) == 2
+        assert all(one is other for one, other in zip(first, again, strict=True))
+
+    def test_images_are_always_kept(self, sinks: Sinks) -> None:
+        assert len(sinks(compose_one("recorder=[]"))) == 1
+
+    def test_a_refused_argument_is_named(self, sinks: Sinks) -> None:
+        job = compose_one("recorder=[tensorboard]", "+recorder.tensorboard.folder=x")
+        with pytest.raises(UserError, match=r"recorder\.tensorboard\.folder"):
+            sinks(job)
