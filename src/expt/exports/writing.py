@@ -15,7 +15,7 @@ from expt.record.phases import Phases
 from expt.runs.changed_code import use_note
 from expt.runs.find import FoundRun
 from expt.train.backend import start_tensorflow, stderr_logged
-from expt.train.launch import print_code_note
+from expt.train.messages import print_code_note
 from expt.train.saved_model import load_predictor
 
 FORMATS = {"saved_model": "saved_model", "onnx": "model.onnx", "tflite": "model.tflite"}

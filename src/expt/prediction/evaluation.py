@@ -18,7 +18,7 @@ from expt.record.values import format_seconds, format_value
 from expt.runs.changed_code import use_note
 from expt.runs.find import FoundRun, file_name
 from expt.train.backend import as_user_errors, start_for
-from expt.train.launch import print_code_note, print_notes
+from expt.train.messages import print_code_note, print_notes
 from expt.train.saved_model import LoadedData, load_predictor
 from expt.train.scoring import Scored
 

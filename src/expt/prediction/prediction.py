@@ -14,7 +14,7 @@ from expt.runs.changed_code import use_note
 from expt.runs.find import FoundRun
 from expt.serving.outputs import as_columns, label_column
 from expt.train.backend import as_user_errors, start_tensorflow
-from expt.train.launch import print_code_note, print_notes
+from expt.train.messages import print_code_note, print_notes
 from expt.train.saved_model import load_predictor, recorded_outputs
 
 

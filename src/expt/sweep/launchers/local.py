@@ -23,18 +23,19 @@ _GROWTH = 2 * 2**30  # bytes that a process may take more than after its first t
 
 
 def make_local_launcher(
-    *, num_jobs: int, num_workers: int | None, load: DataLoader, threads: int
+    *, num_jobs: int | None, num_workers: int | None, load: DataLoader, threads: int
 ) -> "LocalLauncher":
     """Starts worker processes, one for each GPU or core unless there are fewer jobs.
 
     Args:
-        num_jobs: How many jobs there are.
+        num_jobs: How many jobs there are; None if more may come.
         num_workers: How many of them run at once; None for as many as there are GPUs or cores.
         load: Loads their data; a copy goes to each worker.
         threads: The threads of a TensorFlow operation in the first job.
     """
     devices = gpus()
-    number = min(num_workers or len(devices) or usable_cores(), num_jobs)
+    number = num_workers or len(devices) or usable_cores()
+    number = number if num_jobs is None else min(number, num_jobs)
     return LocalLauncher(environments(number, devices), usable_cores(), load, threads)
 
 

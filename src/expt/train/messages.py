@@ -1,4 +1,4 @@
-"""What the commands that train share: one job in this process, its log, and the last lines."""
+"""Lines that commands print around a training: notes before it, the outcome after it."""
 
 import logging
 import os
@@ -13,69 +13,11 @@ from rich.console import Console
 from expt.config.compose import Job
 from expt.config.location import replaced_options
 from expt.config.paths import expanded
-from expt.errors import Terminated
-from expt.parts.data.dataset import Dataset
 from expt.record.console import BEST
-from expt.record.exits import exit_code, print_error
-from expt.record.phases import Phases, command_phases, lap_seconds
-from expt.record.recorder import Recorder
-from expt.record.streams import StderrHandler
 from expt.record.values import format_seconds, format_value
 from expt.runs.git import git_state, git_trouble
-from expt.runs.run import Earlier
-from expt.train.backend import start_for
 
-LOG_FILE = "run.log"
 _log = logging.getLogger(__name__)
-
-
-def train_here(
-    job: Job,
-    dataset: Dataset,
-    directory: Path,
-    sinks: Sequence[Recorder],
-    console: Console,
-    earlier: Earlier | None = None,
-) -> int:
-    """Trains one job in this process; errors are told, not raised.
-
-    Args:
-        job: The frozen config; it must have been checked.
-        dataset: Its data.
-        directory: Where the run goes, or is.
-        sinks: Where to record, beside the journal.
-        console: Where to show how it goes.
-        earlier: What is known of a run to be continued.
-
-    Returns:
-        The exit code that the outcome stands for.
-    """
-    command_phases().end()
-    command_phases().start_log()
-    if earlier is None:
-        print_git_trouble(console)
-    print_notes(console, dataset.notes)
-    for note in dataset.notes:
-        _log.info("data: %s", note)
-    phases = Phases(console)
-    try:
-        with phases("starting TensorFlow", at_once=True):
-            start_for(job.config)
-            from expt.train.session import run_job
-
-        record = run_job(job, dataset, directory, sinks, console, earlier)
-    except (KeyboardInterrupt, Terminated):
-        if (directory / "run.json").exists():
-            where = shlex.quote(os.path.relpath(directory))
-            line = f"To continue: python -m expt.resume {where}"
-            console.print(line, highlight=False, soft_wrap=True)
-        raise
-    except Exception as error:  # noqa: BLE001  told at once; a sweep's other jobs go on
-        print_error(error)
-        return exit_code(error)
-    for line in describe_outcome(record, directory, lap_seconds()):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    return 0
 
 
 def print_notes(console: Console, notes: Sequence[str]) -> None:
@@ -107,22 +49,6 @@ def print_git_trouble(console: Console) -> None:
     if trouble is not None:
         _log.info("%s", trouble)
         console.print(trouble, highlight=False, markup=False, soft_wrap=True)
-
-
-def log_to(file: Path) -> None:
-    """Sends log records to a file and warnings to stderr, as Hydra does for the runs it starts."""
-    log_to_file(file)
-    to_console = StderrHandler()
-    to_console.setLevel(logging.WARNING)
-    to_console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    logging.getLogger().addHandler(to_console)
-
-
-def log_to_file(file: Path) -> None:
-    """Sends log records to a file alone."""
-    to_file = logging.FileHandler(file, encoding="utf-8")
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[to_file], force=True)
 
 
 def describe_outcome(record: Mapping[str, Any], directory: Path, seconds: float) -> list[str]:
