@@ -84,7 +84,7 @@ class SharedComposition:
         self._missing = frozenset(_missing(self._plain))
         self._values: dict[str, _Value | None] = {}
         self._subdirectory = str(
-            OmegaConf.to_container(composed.hydra.sweep, resolve=False)["subdir"]
+            OmegaConf.to_container(composed, resolve=False)["hydra"]["sweep"]["subdir"]  # type: ignore[index, call-overload]
         )
 
     def with_values(self, overrides: Sequence[Override]) -> tuple[Plain, Plain] | None:
