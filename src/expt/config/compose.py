@@ -20,7 +20,7 @@ from expt.config.overrides import normalize, parsed
 from expt.config.own_groups import GROUPS, as_own_groups, check_hydras_own
 from expt.config.paths import expanded
 from expt.config.quoting import unquoted
-from expt.config.schema import Config
+from expt.config.schema import Config, check_deletions
 from expt.config.shared_composition import (
     SharedComposition,
     is_independent,
@@ -98,6 +98,7 @@ class Composition:
         self.config_dir, self._modes = config_dir, ["hydra.mode=MULTIRUN"] if multirun else []
         self.overrides = as_own_groups(normalize(overrides, multirun), config_dir)
         self._shared: dict[tuple[str, ...], SharedComposition] = {}
+        check_deletions(self.overrides)
         with hydras_errors_as_ours(self.overrides):
             fixed = [
                 one for one in self.overrides if not (multirun and parsed(one).is_sweep_override())
