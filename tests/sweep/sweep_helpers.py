@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from expt.config.compose import Composed, compose_whole
-from expt.sweep.plan import Plan
+from expt.sweep.plan import SweepPlan
 
 
 def composed(*overrides: str) -> list[Composed]:
@@ -12,8 +12,8 @@ def composed(*overrides: str) -> list[Composed]:
     return compose_whole(list(overrides), None, multirun=True)[0]
 
 
-def planned(directory: Path, jobs: Sequence[Composed]) -> Plan:
+def planned(directory: Path, jobs: Sequence[Composed]) -> SweepPlan:
     """Plans jobs and freezes them."""
-    plan = Plan.make(directory, jobs, [f"hash {number}" for number, _ in enumerate(jobs)])
+    plan = SweepPlan.make(directory, jobs, [f"hash {number}" for number, _ in enumerate(jobs)])
     plan.freeze(jobs)
     return plan

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from expt.config.compose import Composed
+from expt.runs.records import JobStatus
 from expt.sweep.best import best_job
-from expt.sweep.plan import JobStatus, Plan, PlannedJob
+from expt.sweep.jobs import PlannedJob
+from expt.sweep.plan import SweepPlan
 from sweep.sweep_helpers import composed, planned
 
 
@@ -34,7 +36,7 @@ def end(job: PlannedJob, status: JobStatus, loss: float) -> None:
     write(job.directory, loss)
 
 
-def found(plan: Plan) -> tuple[Path, float] | None:
+def found(plan: SweepPlan) -> tuple[Path, float] | None:
     best = best_job(plan)
     return None if best is None else (best[0].directory, best[1].value)
 

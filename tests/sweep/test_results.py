@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from expt.sweep.plan import JobStatus, Plan, PlannedJob
+from expt.runs.records import JobStatus
+from expt.sweep.jobs import PlannedJob
+from expt.sweep.plan import SweepPlan
 from expt.sweep.results import results
 from sweep.sweep_helpers import composed, planned
 
@@ -14,7 +16,7 @@ GIVEN = ("act=relu,tanh", "loss=mse,crossentropy", "seed=0", "name=study")
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> Plan:
+def plan(tmp_path: Path) -> SweepPlan:
     return planned(tmp_path / "sweep", composed(*GIVEN))
 
 
@@ -33,7 +35,7 @@ def _end(job: PlannedJob, place: Path, loss: float, accuracy: float) -> None:
     (place / "run.json").write_text(json.dumps(record))
 
 
-def test_nothing_ended_well(plan: Plan) -> None:
+def test_nothing_ended_well(plan: SweepPlan) -> None:
     plan.note(plan.jobs[1], JobStatus.FAILED, "it diverged")
     assert results(plan) == {
         "metrics": {"jobs": 4, "jobs_finished": 0, "jobs_failed": 1},
@@ -42,7 +44,7 @@ def test_nothing_ended_well(plan: Plan) -> None:
 
 
 def test_the_best_of_different_losses_is_chosen_by_another_metric(
-    plan: Plan, tmp_path: Path
+    plan: SweepPlan, tmp_path: Path
 ) -> None:
     values = [(0.01, 0.5), (0.9, 0.75), (0.02, 1.0)]
     for job, (loss, accuracy) in zip(plan.jobs, values, strict=False):

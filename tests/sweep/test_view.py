@@ -12,7 +12,9 @@ from rich.console import Console
 
 from expt.config.compose import Composed
 from expt.record.journal import FILE_NAME
-from expt.sweep.plan import JobStatus, Plan, PlannedJob
+from expt.runs.records import JobStatus
+from expt.sweep.jobs import PlannedJob
+from expt.sweep.plan import SweepPlan
 from expt.sweep.view import View
 from sweep.sweep_helpers import composed
 
@@ -43,7 +45,7 @@ class Shown:
         workers: int = 2,
         width: int = 200,
     ) -> None:
-        self.plan = Plan.make(folder, jobs, ["hash"] * len(jobs))
+        self.plan = SweepPlan.make(folder, jobs, ["hash"] * len(jobs))
         self._text = io.StringIO()
         console = Console(
             file=self._text, force_terminal=is_terminal, width=width, color_system=None

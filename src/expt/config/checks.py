@@ -23,6 +23,7 @@ from expt.config.paths import expanded
 from expt.config.schema import PARTS, Config, Loop, Sweep
 from expt.errors import UserError, hint
 from expt.parts.models.arguments import check_arguments
+from expt.parts.numbers import is_count, is_number
 
 _MOST_THREADS = 256
 # The keys by which parts declare what must be known without making them.
@@ -50,7 +51,7 @@ def _is_range(value: object) -> bool:
     return (
         isinstance(value, list)
         and len(value) == 2
-        and all(bound is None or _is_number(bound) for bound in value)
+        and all(bound is None or is_number(bound) for bound in value)
     )
 
 
@@ -153,7 +154,8 @@ def part_nodes(config: Config) -> dict[str, Mapping[str, Any]]:
     Raises:
         UserError: Something else stands there, or a part declares what can't be.
     """
-    nodes: dict[str, Any] = {group: getattr(config, group) for group in PARTS}
+    groups = (*PARTS, "sweeper", "launcher")
+    nodes: dict[str, Any] = {group: getattr(config, group) for group in groups}
     nodes |= {f"metric.{name}": node for name, node in config.metric.items()}
     nodes |= {f"recorder.{name}": node for name, node in config.recorder.items()}
     for where, node in nodes.items():
@@ -247,16 +249,9 @@ def _check_schedule(schedule: Mapping[str, Any]) -> None:
 
 
 def _check_model(node: Mapping[str, Any]) -> None:
-    """Checks the arguments of a model; one of the user's own may share those names."""
-    dropout = node.get("dropout", 0.0)
-    if not _is_number(dropout) or not 0 <= dropout < 1:
-        raise UserError(f"model.dropout={dropout}: expected a number from 0 to below 1.")
-    units = node.get("units", [])
-    if not isinstance(units, list) or not all(_is_count(width) for width in units):
-        raise UserError(f"model.units={units}: expected a list of widths, such as [128, 128].")
     module, _, name = node["_target_"].rpartition(".")
-    if module.startswith("expt.parts.models."):
-        check_arguments(name, {key: node[key] for key in node if not key.startswith("_")})
+    arguments = {key: value for key, value in node.items() if not key.startswith("_")}
+    check_arguments(name if module.startswith("expt.parts.models.") else None, arguments)
 
 
 def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
@@ -264,7 +259,7 @@ def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
         key = "optimizer.learning_rate"
         raise UserError(f"{key} is needed and has no value; give one: {key}=…")
     rate = optimizer["learning_rate"]
-    if not _is_number(rate) or not 0 < rate < math.inf:
+    if not is_number(rate) or not 0 < rate < math.inf:
         raise UserError(f"optimizer.learning_rate={rate}: expected a positive number.")
     num_batches = optimizer.get(ACCUMULATION_KEY)
     if num_batches is not None:
@@ -274,7 +269,7 @@ def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
         raise UserError(f"optimizer.{DECAY_KEY}={given}: expected true or false.")
     for key in ("clipnorm", "global_clipnorm", "clipvalue"):
         most = optimizer.get(key)  # Keras ignores those that are not positive
-        if most is not None and not (_is_number(most) and most > 0):
+        if most is not None and not (is_number(most) and most > 0):
             raise UserError(f"optimizer.{key}={most}: expected a positive number, or null.")
 
 
@@ -287,13 +282,5 @@ def _check_output_directory(path: Path) -> None:
 
 
 def _at_least(key: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    if not is_count(value, least):
         raise UserError(f"{key}={value}: expected a whole number of at least {least}.")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

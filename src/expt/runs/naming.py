@@ -11,11 +11,11 @@ import yaml
 from expt.config.compose import Job
 from expt.config.hashes import flatten, has_effect
 from expt.config.location import config_directory
-from expt.runs.planned import given
+from expt.config.quoting import given
+from expt.config.schema import PARTS
 
 _LONGEST = 60
 _PRESETS = ("experiment", "debug")
-_GROUPS = ("data", "model", "act", "loss", "optimizer", "schedule")
 _PATH = "data.path"
 _ABBREVIATIONS = {
     "learning_rate": "lr",
@@ -97,7 +97,7 @@ def varying(overrides: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _rank(group: str) -> int:
-    return _GROUPS.index(group) if group in _GROUPS else len(_GROUPS)
+    return PARTS.index(group) if group in PARTS else len(PARTS)
 
 
 def _names(key: str, params: Mapping[str, Any]) -> Iterator[str]:

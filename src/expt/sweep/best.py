@@ -7,8 +7,8 @@ from typing import Any
 from expt.errors import UserError
 from expt.record.values import format_value
 from expt.runs.best import Best, best_of
-from expt.runs.find import read_run
-from expt.sweep.plan import ENDED_WELL, Plan, PlannedJob
+from expt.sweep.jobs import ENDED_WELL, PlannedJob
+from expt.sweep.plan import SweepPlan
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Result:
         return self.metric == other.metric and (gain if self.larger_is_better else -gain) > 0
 
 
-def best_job(plan: Plan) -> tuple[PlannedJob, Best] | None:
+def best_job(plan: SweepPlan) -> tuple[PlannedJob, Best] | None:
     """Returns the best of the jobs that have ended well, those of earlier processes included.
 
     It is the one that `best@SWEEP` names; None if jobs can't be compared.
     """
-    ended = [(job, _record(job)) for job in plan.jobs if job.status in ENDED_WELL]
+    ended = [(job, job.result()) for job in plan.jobs if job.status in ENDED_WELL]
     readable = [(job, record) for job, record in ended if record is not None]
     try:
         best = best_of([record for _, record in readable])
@@ -52,7 +52,7 @@ def best_job(plan: Plan) -> tuple[PlannedJob, Best] | None:
     return readable[best.index][0], best
 
 
-def result_of(plan: Plan, job: PlannedJob, record: Mapping[str, Any]) -> Result | None:
+def result_of(plan: SweepPlan, job: PlannedJob, record: Mapping[str, Any]) -> Result | None:
     """Returns the result of a job of a plan; None if it has none that can be compared.
 
     Args:
@@ -68,16 +68,7 @@ def result_of(plan: Plan, job: PlannedJob, record: Mapping[str, Any]) -> Result 
     return Result(job, metric, value, larger_is_better=larger)
 
 
-def _record(job: PlannedJob) -> Mapping[str, Any] | None:
-    """Returns the content of a job's run.json, or of that of the run that stands in for it."""
-    directory = job.directory if job.reused is None else job.directory.parent / job.reused
-    try:
-        return read_run(directory, directory).record
-    except UserError:  # it was deleted or damaged meanwhile
-        return None
-
-
-def _deciding(plan: Plan, record: Mapping[str, Any]) -> str | None:
+def _deciding(plan: SweepPlan, record: Mapping[str, Any]) -> str | None:
     """Returns the metric by which jobs are compared.
 
     It is the monitored one, unless that is a loss that varies among the jobs.

@@ -3,94 +3,34 @@
 import os
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
-from expt.config.compose import Composed, Job
-from expt.config.frozen import CONFIG_FILE, read_frozen
-from expt.config.sources import Code, code_of
+from expt.config.compose import Composed
+from expt.config.frozen import ConfigWriter
+from expt.config.sources import code_of
 from expt.errors import UserError
 from expt.runs.directories import held
 from expt.runs.environment import process
-from expt.runs.find import folder_above, read_run
+from expt.runs.find import read_run
 from expt.runs.naming import distinctive, run_name, sweep_name, varying
-from expt.runs.order import newest, records_in
 from expt.runs.place import claim
 from expt.runs.records import (
-    SWEEP_FILE,
     JobStatus,
-    RunRecord,
     SweepRecord,
-    check_complete,
-    damaged,
-    read_sweep,
     write_sweep,
 )
 from expt.runs.run import Membership
 from expt.runs.secrets import redacted
 from expt.runs.taken_names import take_names
-
-__all__ = ["JobStatus"]
-
-ENDED_WELL = (JobStatus.FINISHED, JobStatus.REUSED)
-UNDER_WAY = (JobStatus.PENDING, JobStatus.RUNNING)
+from expt.sweep.jobs import ENDED_WELL, PlannedJob
 
 
 @dataclass
-class PlannedJob:
-    """A job and how it stands.
-
-    Attributes:
-        directory: Of its run, which holds the frozen config from the beginning.
-        job: The frozen config.
-        run_hash: Of config, data and code.
-        variant: Its values of what varies in the sweep, the seed left out.
-        status: How it stands.
-        error: Why it failed.
-        reused: The directory of the earlier run that stands in for it; read back, from that of
-            the sweep.
-        code: What it is to run; None if it was planned before that was recorded.
-        run_name: The name of its run for people; empty if it was planned before runs had any.
-    """
-
-    directory: Path
-    job: Job
-    run_hash: str
-    variant: str = ""
-    status: JobStatus = JobStatus.PENDING
-    error: str | None = None
-    reused: str | None = None
-    code: Code | None = None
-    run_name: str = ""
-
-    @property
-    def name(self) -> str:
-        """The name of its run, such as `mlp-relu-s0`."""
-        return self.run_name or self.directory.name
-
-    @property
-    def reason(self) -> str:
-        """Why it failed, in a line."""
-        return (self.error or "").partition("\n")[0]
-
-    def record(self) -> RunRecord | None:
-        """Returns the content of its run.json, if the run has begun.
-
-        Raises:
-            UserError: It is damaged.
-        """
-        if not (self.directory / "run.json").is_file():
-            return None
-        return read_run(self.directory, self.directory).record
-
-
-@dataclass
-class Plan:
+class SweepPlan:
     """A sweep's jobs, kept in a file that is replaced atomically with each change.
 
     Attributes:
@@ -101,40 +41,67 @@ class Plan:
     """
 
     directory: Path
-    jobs: Sequence[PlannedJob]
+    jobs: list[PlannedJob]
     facts: dict[str, Any]
 
     @classmethod
-    def make(cls, directory: Path, composed: Sequence[Composed], hashes: Sequence[str]) -> "Plan":
+    def make(
+        cls,
+        directory: Path,
+        composed: Sequence[Composed],
+        hashes: Sequence[str],
+        varied: Sequence[str] | None = None,
+    ) -> "SweepPlan":
         """Plans jobs; nothing is written yet.
 
         Args:
             directory: The sweep's.
             composed: The jobs.
             hashes: The run hash of each.
+            varied: The keys that vary, if there are jobs to come; else the jobs show them.
 
         Raises:
             UserError: Two jobs have the same directory, or one is not directly in the sweep's.
         """
-        variants = _variants([one.job.overrides for one in composed])
-        jobs: list[PlannedJob] = []
+        overrides = [one.job.overrides for one in composed]
+        facts = {
+            "id": uuid.uuid4().hex,
+            "name": redacted(str(composed[0].job.config["name"])),
+            "varied": varying(overrides) if varied is None else list(varied),
+            "started": time.time(),
+            "status": "RUNNING",
+        }
+        plan = cls(directory, [], {**facts, "process": process()})
+        variants = _variants(overrides) if varied is None else None
+        plan._plan_jobs(composed, hashes, variants)
+        return plan
+
+    def append(self, composed: Sequence[Composed], hashes: Sequence[str]) -> list[PlannedJob]:
+        """Plans more jobs and returns them; nothing is written yet.
+
+        Raises:
+            UserError: As for `make`.
+        """
+        return self._plan_jobs(composed, hashes, None)
+
+    def _plan_jobs(
+        self, composed: Sequence[Composed], hashes: Sequence[str], variants: Sequence[str] | None
+    ) -> list[PlannedJob]:
+        """Adds jobs; without their variants, these are the values of the keys that vary."""
+        if variants is None:
+            variants = [_variant_of(one.job.overrides, self.facts["varied"]) for one in composed]
+        places, first = {job.directory for job in self.jobs}, len(self.jobs)
         for one, run_hash, variant in zip(composed, hashes, variants, strict=True):
-            place = directory / one.subdirectory
-            if not _is_inside(place, directory) or place in [job.directory for job in jobs]:
+            place = self.directory / one.subdirectory
+            if not is_inside(place, self.directory) or place in places:
                 raise UserError(
                     f"hydra.sweep.subdir={one.subdirectory}: expected a folder in the sweep's for "
                     "each job alone; ${hydra.job.num} tells them apart."
                 )
+            places.add(place)
             code = code_of(one.job.config)
-            jobs.append(PlannedJob(place, one.job, run_hash, variant, code=code))
-        facts = {
-            "id": uuid.uuid4().hex,
-            "name": redacted(str(composed[0].job.config["name"])),
-            "varied": varying([one.job.overrides for one in composed]),
-            "started": time.time(),
-            "status": "RUNNING",
-        }
-        return cls(directory, jobs, {**facts, "process": process()})
+            self.jobs.append(PlannedJob(place, one.job, run_hash, variant, code=code))
+        return self.jobs[first:]
 
     @property
     def name(self) -> str:
@@ -152,57 +119,63 @@ class Plan:
         return self.jobs[0].job.output_dir
 
     def membership(self, job: PlannedJob) -> Membership:
-        """Returns what a job's run tells of the sweep."""
+        """Returns what a job's run records of the sweep."""
         varied = tuple(self.facts.get("varied") or ())
         return Membership(
             self.facts["id"], self.name, self.experiment, job.variant, varied, job.name
         )
 
     def count(self, *statuses: JobStatus) -> int:
-        """Returns how many jobs stand so."""
+        """Returns how many jobs have one of some statuses."""
         return sum(job.status in statuses for job in self.jobs)
 
+    def to_do(self, *, retry_failed: bool) -> list[PlannedJob]:
+        """Returns the jobs that have not ended yet, or are tried again."""
+        done = ENDED_WELL if retry_failed else (*ENDED_WELL, JobStatus.FAILED)
+        return [job for job in self.jobs if job.status not in done]
+
     def note(self, job: PlannedJob, status: JobStatus, error: str | None = None) -> None:
-        """Changes how a job stands."""
+        """Changes the status of a job."""
         job.status, job.error = status, error
         self._write()
 
     def update(self, **facts: Any) -> None:
-        """Changes what is known of the sweep."""
+        """Changes facts of the sweep."""
         self.facts |= facts
         self._write()
 
     def freeze(self, composed: Sequence[Composed]) -> None:
-        """Writes the jobs' configs into their directories, and the file.
+        """Writes the configs of the last jobs into their directories, and the file.
 
         Args:
-            composed: The jobs that the plan was made of.
+            composed: The jobs that the plan was made of, or those that were appended.
         """
-        for job, one in zip(self.jobs, composed, strict=True):
-            file = job.directory / CONFIG_FILE
-            file.parent.mkdir(parents=True, exist_ok=True)
-            OmegaConf.save(one.config, file)
-            OmegaConf.save(list(one.job.overrides), file.with_name("overrides.yaml"))
-        place = claim(self.output_dir, self.directory)
-        self._take_names()
-        self.update(place=place, output_dir=str(self.output_dir))
+        jobs = self.jobs[len(self.jobs) - len(composed) :]
+        writer = ConfigWriter()
+        for job, one in zip(jobs, composed, strict=True):
+            writer.write(job.directory, one.config, one.job.overrides)
+        if "place" not in self.facts:
+            place = claim(self.output_dir, self.directory)
+            names = [sweep_name(self.facts["varied"])]
+            (self.facts["sweep_name"],) = take_names(self.output_dir, self.experiment, names)
+            self.facts |= {"place": place, "output_dir": str(self.output_dir)}
+        self._name(jobs)
+        self._write()
 
-    def _take_names(self) -> None:
-        """Gives the sweep and its jobs names; a job that is reused has its run's."""
+    def _name(self, jobs: Sequence[PlannedJob]) -> None:
+        """Gives jobs names; a job that is reused has its run's."""
         varied = self.facts["varied"]
-        (name,) = take_names(self.output_dir, self.experiment, [sweep_name(varied)])
-        self.facts["sweep_name"] = name
         by_experiment: dict[str, list[PlannedJob]] = {}
-        for job in self.jobs:
+        for job in jobs:
             if job.reused is None:
                 by_experiment.setdefault(str(job.job.config["name"]), []).append(job)
             else:
                 record = read_run(Path(job.reused), self.output_dir).record
                 job.run_name = str(record.get("run_name", ""))
-        for experiment, jobs in by_experiment.items():
-            wanted = [run_name(one.job, distinctive(one.job, varied), varied) for one in jobs]
+        for experiment, named in by_experiment.items():
+            wanted = [run_name(one.job, distinctive(one.job, varied), varied) for one in named]
             names = take_names(self.output_dir, experiment, wanted)
-            for job, name in zip(jobs, names, strict=True):
+            for job, name in zip(named, names, strict=True):
                 job.run_name = name
 
     def held(self) -> AbstractContextManager[None]:
@@ -231,83 +204,11 @@ class Plan:
         write_sweep(self.directory, SweepRecord.of(content))
 
 
-def read_plan(directory: Path) -> Plan:
-    """Reads the plan of a sweep.
-
-    Args:
-        directory: The sweep's.
-
-    Raises:
-        UserError: The plan, or the config of a job, is damaged.
-    """
-    content = read_content(directory)
-    outputs, jobs = folder_above(directory.resolve(), content.place), []
-    for entry in content.jobs:
-        place = directory / entry.directory
-        if not _is_inside(place, directory):
-            raise UserError(
-                f"{directory / SWEEP_FILE} is damaged: {entry.directory} leads elsewhere."
-            )
-        frozen = read_frozen(place, {**_of_process(place), **entry.to_mapping()})
-        jobs.append(
-            PlannedJob(
-                place,
-                replace(frozen, moved_to=outputs),
-                entry.run_hash,
-                entry.variant,
-                entry.status,
-                entry.error,
-                entry.reused,
-                _code(entry.code, content.codes),
-                entry.run_name or "",
-            )
-        )
-    facts = content.to_mapping()
-    return Plan(directory, jobs, {k: v for k, v in facts.items() if k not in ("jobs", "codes")})
-
-
-def _of_process(directory: Path) -> dict[str, Any]:
-    """Returns what a job's run, if it has begun, recorded of the process that trained it."""
-    try:
-        record = read_run(directory, directory).record.to_mapping()
-    except UserError:
-        return {}
-    return {key: record[key] for key in ("machine", "environment") if key in record}
-
-
-def _code(code: str | None, codes: Mapping[str, Mapping[str, str]]) -> Code | None:
-    """Returns a job's code; the jobs of a sweep have a few among them."""
-    return None if code is None or code not in codes else Code(code, codes[code])
-
-
-def newest_plan(output_dir: Path) -> Path | None:
-    """Returns the directory of the sweep that was planned last, wherever in the folder it lies.
-
-    Raises:
-        UserError: A plan is damaged that may be newer.
-    """
-    file = newest(records_in(output_dir, SWEEP_FILE), output_dir)
-    return None if file is None else file.parent
-
-
-def read_content(directory: Path) -> SweepRecord:
-    """Reads what a sweep's file says, without the configs of its jobs.
-
-    Raises:
-        UserError: It is damaged.
-    """
-    record = read_sweep(directory)
-    check_complete(directory, record)
-    if not record.jobs:
-        raise damaged(directory / SWEEP_FILE, "jobs")
-    return record
-
-
 def _is_seed(override: str) -> bool:
     return override.lstrip("+").startswith("seed=")
 
 
-def _is_inside(place: Path, directory: Path) -> bool:
+def is_inside(place: Path, directory: Path) -> bool:
     """Whether a job's directory is directly in the sweep's."""
     return place.parent == directory and place.name != ".."
 
@@ -318,3 +219,12 @@ def _variants(overrides: Sequence[Sequence[str]]) -> list[str]:
     return [
         ",".join(one for one in job if one not in common and not _is_seed(one)) for job in overrides
     ]
+
+
+def _variant_of(overrides: Sequence[str], varied: Sequence[str]) -> str:
+    """Returns those of a job's overrides whose key varies, but for the seed's."""
+    return ",".join(
+        one
+        for one in overrides
+        if one.lstrip("+~").partition("=")[0] in varied and not _is_seed(one)
+    )

@@ -17,8 +17,10 @@ from rich.text import Text
 from expt.record.journal import FILE_NAME
 from expt.record.lines import Line, fitted, fitting_width
 from expt.record.values import format_seconds, format_value
+from expt.runs.records import JobStatus
 from expt.sweep.best import Result, result_of
-from expt.sweep.plan import ENDED_WELL, JobStatus, Plan, PlannedJob
+from expt.sweep.jobs import ENDED_WELL, PlannedJob
+from expt.sweep.plan import SweepPlan
 
 _STYLES = {JobStatus.FAILED: "red", JobStatus.KILLED: "yellow"}
 _SECONDS_BETWEEN_REFRESHES = 0.5
@@ -28,7 +30,9 @@ _TAIL = 4096  # bytes that hold the last line of a journal
 class View:
     """Shows how a sweep goes. Each job that ends is a line that stays."""
 
-    def __init__(self, plan: Plan, console: Console, workers: int, seconds: float | None) -> None:
+    def __init__(
+        self, plan: SweepPlan, console: Console, workers: int, seconds: float | None
+    ) -> None:
         """Shows nothing yet.
 
         Args:

@@ -1,0 +1,89 @@
+"""Reads the plan of a sweep from its sweep.json and the frozen configs of its jobs."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from expt.config.frozen import read_frozen
+from expt.config.sources import Code
+from expt.errors import UserError
+from expt.runs.find import folder_above, read_run
+from expt.runs.order import newest, records_in
+from expt.runs.records import SWEEP_FILE, SweepRecord, check_complete, damaged, read_sweep
+from expt.sweep.jobs import PlannedJob
+from expt.sweep.plan import SweepPlan, is_inside
+
+
+def read_plan(directory: Path) -> SweepPlan:
+    """Reads the plan of a sweep.
+
+    Args:
+        directory: The sweep's.
+
+    Raises:
+        UserError: The plan, or the config of a job, is damaged.
+    """
+    content = read_content(directory)
+    outputs, jobs = folder_above(directory.resolve(), content.place), []
+    for entry in content.jobs:
+        place = directory / entry.directory
+        if not is_inside(place, directory):
+            raise UserError(
+                f"{directory / SWEEP_FILE} is damaged: {entry.directory} leads elsewhere."
+            )
+        frozen = read_frozen(place, {**_of_process(place), **entry.to_mapping()})
+        jobs.append(
+            PlannedJob(
+                place,
+                replace(frozen, moved_to=outputs),
+                entry.run_hash,
+                entry.variant,
+                entry.status,
+                entry.error,
+                entry.reused,
+                _code(entry.code, content.codes),
+                entry.run_name or "",
+            )
+        )
+    facts = content.to_mapping()
+    return SweepPlan(
+        directory, jobs, {k: v for k, v in facts.items() if k not in ("jobs", "codes")}
+    )
+
+
+def _of_process(directory: Path) -> dict[str, Any]:
+    """Returns what a job's run, if it has begun, recorded of the process that trained it."""
+    try:
+        record = read_run(directory, directory).record.to_mapping()
+    except UserError:
+        return {}
+    return {key: record[key] for key in ("machine", "environment") if key in record}
+
+
+def _code(code: str | None, codes: Mapping[str, Mapping[str, str]]) -> Code | None:
+    """Returns a job's code; the jobs of a sweep have a few among them."""
+    return None if code is None or code not in codes else Code(code, codes[code])
+
+
+def newest_plan(output_dir: Path) -> Path | None:
+    """Returns the directory of the sweep that was planned last, wherever in the folder it lies.
+
+    Raises:
+        UserError: A plan is damaged that may be newer.
+    """
+    file = newest(records_in(output_dir, SWEEP_FILE), output_dir)
+    return None if file is None else file.parent
+
+
+def read_content(directory: Path) -> SweepRecord:
+    """Reads what a sweep's file says, without the configs of its jobs.
+
+    Raises:
+        UserError: It is damaged.
+    """
+    record = read_sweep(directory)
+    check_complete(directory, record)
+    if not record.jobs:
+        raise damaged(directory / SWEEP_FILE, "jobs")
+    return record

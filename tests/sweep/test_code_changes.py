@@ -1,0 +1,151 @@
+"""A sweep's jobs and the code that they were planned with; nothing is trained."""
+
+import importlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from expt.config import sources
+from expt.config.compose import Composed
+from expt.config.hashes import run_hash
+from expt.config.sources import Code, code_of
+from expt.errors import UserError
+from expt.sweep.code_changes import check_planned, use_current_code
+from expt.sweep.finished_runs import reuse_finished
+from expt.sweep.launchers import worker
+from expt.sweep.plan import SweepPlan
+from expt.sweep.plan_reader import read_plan
+from sweep.sweep_helpers import composed
+
+Change = Callable[[str], None]
+
+
+@pytest.fixture
+def change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Change]:
+    """Changes a user's loss; the process then is a new one."""
+    monkeypatch.setenv("EXPT_ALLOW", "planned_losses")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def forget() -> None:
+        sources._sources.clear()
+        sources._walked.cache_clear()
+        importlib.invalidate_caches()
+        sys.modules.pop("planned_losses", None)
+
+    def write(text: str) -> None:
+        (tmp_path / "planned_losses.py").write_text(text)
+        forget()
+
+    write("def loss(targets, outputs): return outputs\n")
+    yield write
+    forget()
+
+
+@pytest.fixture
+def made(change: Change) -> list[Composed]:  # noqa: ARG001
+    return composed("loss=mse,mae", "loss._target_=planned_losses.loss", "act=relu,tanh")
+
+
+def make_plan(folder: Path, made: list[Composed]) -> SweepPlan:
+    hashes = [run_hash(one.job.config, "data", code_of(one.job.config).hash) for one in made]
+    return SweepPlan.make(folder / "sweep", made, hashes)
+
+
+def test_the_plan_keeps_the_code_of_its_jobs(made: list[Composed], tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, made)
+    plan.freeze(made)
+    codes = [job.code for job in read_plan(plan.directory).jobs]
+    assert codes == [code_of(one.job.config) for one in made]
+    written = json.loads((plan.directory / "sweep.json").read_text())
+    assert len(written["codes"]) == 1  # of all, once
+
+
+def test_a_worker_with_other_code_refuses_the_job(
+    made: list[Composed], change: Change, tmp_path: Path
+) -> None:
+    job = make_plan(tmp_path, made).jobs[0]
+    check_planned(job.job, job.code)
+    change("def loss(targets, outputs): return -outputs\n")
+    with pytest.raises(UserError, match=r"since the sweep was planned: planned_losses\. .*--allow"):
+        check_planned(job.job, job.code)
+    checked = worker.check(job.job, False, job.code)
+    assert (checked.is_users, "planned_losses" in str(checked.error)) == (True, True)
+    check_planned(job.job, None)  # planned before code was recorded
+
+
+def test_an_edit_does_not_matter_to_a_worker_that_has_read_the_module(
+    made: list[Composed], tmp_path: Path
+) -> None:
+    job = make_plan(tmp_path, made).jobs[0]
+    (tmp_path / "planned_losses.py").write_text("def loss(targets, outputs): return -outputs\n")
+    check_planned(job.job, job.code)
+
+
+class TestResume:
+    CHANGED: ClassVar[str] = "def loss(targets, outputs): return -outputs\n"
+
+    def test_other_code_is_refused(
+        self, made: list[Composed], change: Change, tmp_path: Path
+    ) -> None:
+        plan = make_plan(tmp_path, made)
+        before = [job.code for job in plan.jobs]
+        assert use_current_code(plan, plan.jobs, allow=False) is None
+        change(self.CHANGED)
+        with pytest.raises(UserError, match=r"planned: planned_losses\. .*sweep --allow-code-ch"):
+            use_current_code(plan, plan.jobs, allow=False)
+        assert use_current_code(plan, plan.jobs[:1], allow=True) == (
+            "continuing with changed planned_losses."
+        )
+        assert plan.jobs[0].code == code_of(made[0].job.config) != before[0]
+        assert [job.code for job in plan.jobs[1:]] == before[1:]
+        plan.freeze(made)
+        assert [job.code for job in read_plan(plan.directory).jobs] == [
+            job.code for job in plan.jobs
+        ]
+
+    def test_a_comment_does_not_matter(
+        self, made: list[Composed], change: Change, tmp_path: Path
+    ) -> None:
+        plan = make_plan(tmp_path, made)
+        change("# mine\ndef loss(targets, outputs):\n    return outputs\n")
+        assert use_current_code(plan, plan.jobs, allow=False) is None
+
+    def test_a_sweep_planned_without_its_code_continues_with_a_warning(
+        self, made: list[Composed], tmp_path: Path
+    ) -> None:
+        plan = make_plan(tmp_path, made)
+        plan.freeze(made)
+        file = plan.directory / "sweep.json"
+        written = json.loads(file.read_text())
+        del written["codes"]
+        for job in written["jobs"]:
+            del job["code"]
+        file.write_text(json.dumps(written))
+        old = read_plan(plan.directory)
+        note = use_current_code(old, old.jobs, allow=False)
+        assert note == (
+            "the sweep was planned without its code; whether that has changed is unknown."
+        )
+        assert [job.code for job in old.jobs] == [job.code for job in plan.jobs]
+
+
+def leave(folder: Path, **record: Any) -> None:
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"status": "FINISHED", "started": 100.0, **record}))
+
+
+def test_runs_of_other_code_are_not_reused(made: list[Composed], tmp_path: Path) -> None:
+    config, now = made[0].job.config, code_of(made[0].job.config)
+    outputs = tmp_path / "outputs"
+    other = Code.of_modules({**now.modules, "planned_losses": "0" * 16})
+    leave(outputs / "other", run_hash=run_hash(config, "data", other.hash))
+    leave(outputs / "mixed", run_hash=run_hash(config, "data", now.after(other, 7).hash))
+    leave(outputs / "unknown", run_hash=run_hash(config, "data", now.after(None, 7).hash))
+    assert reuse_finished(make_plan(tmp_path, made).jobs, outputs) == []
+    leave(outputs / "same", run_hash=run_hash(config, "data", now.hash))
+    plan = make_plan(tmp_path, made)
+    assert reuse_finished(plan.jobs, outputs) == [plan.jobs[0]]

@@ -1,0 +1,68 @@
+"""An interrupted sweep is not continued with other data than its first runs had."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from expt.errors import UserError
+from expt.sweep.data_changes import check_data
+from expt.sweep.plan import SweepPlan
+from expt.train.data_loading import DataLoader
+from recorded_runs import record_run
+from sweep.sweep_helpers import composed, planned
+
+ROWS = [f"{i % 7},{i % 5},{'cat' if i % 3 else 'dog'}" for i in range(60)]
+COMPLETE: dict[str, Any] = {
+    "status": "FINISHED",
+    "started": 1.0,
+    "parameters": 1,
+    "versions": {},
+    **dict.fromkeys(("run_name", "run_hash", "variant_hash"), ""),
+}
+
+
+def write(folder: Path, rows: list[str]) -> str:
+    (folder / "known.csv").write_text("\n".join(["a,b,kind", *rows]) + "\n")
+    return f"data.path={folder / 'known.csv'}"
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> SweepPlan:
+    """Two jobs, of which the first has been trained."""
+    given = ("data=csv", "data.target=kind", write(tmp_path, ROWS))
+    plan = planned(tmp_path / "sweep", composed(*given, "act=relu,tanh"))
+    record = record_run(tmp_path, *given).record
+    data = {**record["data"], "skipped": 0, "examples": {}}
+    begin(plan, {**COMPLETE, **record, "data": data})
+    return plan
+
+
+def begin(plan: SweepPlan, record: dict[str, Any]) -> None:
+    (plan.jobs[0].directory / "run.json").write_text(json.dumps(record))
+
+
+def test_the_same_data_is_continued_with(plan: SweepPlan) -> None:
+    check_data(plan, plan.jobs[1:], DataLoader())
+
+
+def test_data_that_has_changed_is_refused(plan: SweepPlan, tmp_path: Path) -> None:
+    write(tmp_path, ROWS[::-1])
+    with pytest.raises(UserError, match=r"the data has changed since .*sweep began: its finger"):
+        check_data(plan, plan.jobs[1:], DataLoader())
+    write(tmp_path, [row.replace("cat", "ant") for row in ROWS])
+    with pytest.raises(UserError, match=r"its classes are ant, dog and were cat, dog"):
+        check_data(plan, plan.jobs[1:], DataLoader())
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"status": "FINISHED", "started": 1}'])
+def test_a_damaged_record_is_no_change(plan: SweepPlan, tmp_path: Path, content: str) -> None:
+    write(tmp_path, ROWS[::-1])
+    (plan.jobs[0].directory / "run.json").write_text(content)
+    check_data(plan, plan.jobs[1:], DataLoader())
+
+
+def test_data_that_is_gone_fails_its_jobs_alone(plan: SweepPlan, tmp_path: Path) -> None:
+    (tmp_path / "known.csv").unlink()
+    check_data(plan, plan.jobs[1:], DataLoader())
