@@ -2,7 +2,6 @@
 
 import logging
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,11 +10,24 @@ from typing import Any
 
 import pytest
 
+import ready_processes
+
 # As a user's shell: no store of their own, no allowed packages.
 for _name in ("MLFLOW_TRACKING_URI", "EXPT_ALLOW", "HYDRA_FULL_ERROR"):
     os.environ.pop(_name, None)
 # Tests that compute before they start TensorFlow as a run does share its process with others.
 os.environ["TF_NUM_INTRAOP_THREADS"] = "2"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Lets the workers of pytest-xdist share a server of ready processes."""
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        os.environ[ready_processes.ADDRESS] = ready_processes.start_server()
+
+
+def pytest_unconfigure() -> None:
+    """Ends the server that this process has started."""
+    ready_processes.stop_server()
 
 
 @dataclass(frozen=True)
@@ -40,13 +52,12 @@ def run_command() -> Command:
         environment: dict[str, str] | None = None,
         command: str = "run",
     ) -> Finished:
-        done = subprocess.run(
+        done = ready_processes.run(
             [sys.executable, "-m", f"expt.{command}", *arguments],
             cwd=folder,
             env={**os.environ, **(environment or {})},
             capture_output=True,
             text=True,
-            check=False,
             timeout=300,
         )
         return Finished(done.returncode, done.stdout, done.stderr)

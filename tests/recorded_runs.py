@@ -24,11 +24,11 @@ def record_run(folder: Path, *overrides: str, is_older: bool = False) -> FoundRu
     directory = folder / "run"
     (directory / ".hydra").mkdir(parents=True)
     (job, *_), _ = compose_jobs([f"output_dir={folder}", *overrides], None, multirun=False)
-    (directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(job.config))
+    (directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(job.config.to_mapping()))
     dataset, hashes = DataLoader()(job), None
     data: dict[str, Any] = {
         "name": dataset.name,
-        "source": job.config["data"]["_target_"],
+        "source": job.config.data["_target_"],
         "task": task_of(job, dataset.task),
         "fingerprint": dataset.content_fingerprint,
         "preparation": dataset.preparation,

@@ -41,12 +41,11 @@ def main() -> int:
     commands = [command for command in COMMANDS if args.only in command.folder]
     with tempfile.TemporaryDirectory() as folder:
         keep = args.keep or Path(folder)
-        sides = [keep / f"{side}-{_state(getattr(args, side))}" for side in ("old", "new")]
+        sides = (keep / f"old-{_state(args.old)}", keep / f"new-{_state(args.new)}")
         for checkout, side in zip((args.old, args.new), sides, strict=True):
             print(f"recording {side.name}", flush=True)
             record(commands, checkout.resolve(), side, args.jobs)
-        old, new = sides
-        different = _compare(commands, old, new, most=None if args.all else _MOST_SHOWN)
+        different = _compare(commands, *sides, None if args.all else _MOST_SHOWN)
     print(f"{len(commands)} commands: {len(commands) - different} equal, {different} different")
     return 1 if different else 0
 

@@ -64,8 +64,8 @@ def interrupted(first: Command, directory: str, step: int, number: int) -> Comma
 
 _A, _B = f"{RUNS}/a", f"{RUNS}/b"
 _LONG = (
-    *("data=digits", "model.units=[8]", "data.batch_size=256", "loop.epochs=60", "recorder=[]"),
-    *("loop.image_every=null", "model.dropout=0.2", "schedule=cosine"),
+    *("data=digits", "model.units=[8]", "data.batch_size=256", "loop.epochs=60"),
+    *(*ALONE, "model.dropout=0.2", "schedule=cosine"),
 )
 _GRID = ("data=iris", "model.units=[4]", "loop.epochs=3", "loop.image_every=null")
 

@@ -9,14 +9,13 @@ from scripts.same_results.stated import ADDED, RENAMED
 _MEASURED = {
     *("time", "started", "ended", "training_seconds", "peak_memory", "seconds", "date_saved"),
     *("process", "place", "id", "run_id", "experiment_id", "complete", "mlflow_run"),
-    *("perf/steps_per_s", "perf/examples_per_s", "memory"),
+    *("perf/steps_per_s", "perf/examples_per_s", "memory", "directory_name"),
+    *("shared_object_id", "model_uuid", "model_id", "utc_time_created"),  # of Keras, of MLflow
 }
 """Keys whose values are times, processes and random ids: they are there or not."""
 _OF_CODE = {"run_hash", "variant_hash", "code", "codes", "code_hash", "traceback"}
 """Keys whose values follow from the names and the text of expt's modules."""
-_TAGS = re.compile(
-    r"expt\.id|code.*|.*hash|mlflow\.(parentRunId|source\..*|log-model.*)|mlflow\.note.*|expt\.copied"
-)
+_TAGS = re.compile(r"expt\.(id|described|model)|code|\w+_hash|mlflow\.parentRunId")
 _METRICS = re.compile(r"system/.*")
 _COLUMNS = re.compile(r"time|steps/s|memory|perf/.*|peak.*|training.*|started|code", re.IGNORECASE)
 
@@ -28,6 +27,7 @@ _REPLACED = (
     (re.compile(r"step_(\d{7})_[0-9a-f]{16}"), r"step_\1"),
     (re.compile(r"\bm-[0-9a-f]{32}|\b[0-9a-f]{32}\b"), "ID"),
     (re.compile(r"expt_[0-9a-f]{12}\b"), "expt_CODE"),
+    (re.compile(r"timestamp\+\d+\+[0-9a-f-]{36}"), "timestamp"),
     (
         re.compile(rf"{_NUMBER} (?:min )?(?:{_NUMBER} )?(?:steps/s|ms|s|min|h|MB|GB)\b( ago)?"),
         "# s",
@@ -154,7 +154,7 @@ def _text(text: str) -> str:
 def _differing(old: Any, new: Any, place: str) -> Iterator[str]:
     """Yields a line for each difference that is not stated."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        old = {RENAMED.get(key, key): value for key, value in old.items()}
+        old = {key if key in new else RENAMED.get(key, key): value for key, value in old.items()}
         for key in [*old, *(key for key in new if key not in old)]:
             inner = f"{place} > {key}"
             if key not in old:
@@ -167,7 +167,7 @@ def _differing(old: Any, new: Any, place: str) -> Iterator[str]:
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for number, pair in enumerate(zip(old, new, strict=True)):
             yield from _differing(*pair, f"{place} > {number}")
-    elif _renamed(old) != new:
+    elif new not in (old, _renamed(old)):
         yield f"{place}: {_short(old)} | {_short(new)}"
 
 

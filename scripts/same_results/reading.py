@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import yaml
 from PIL import Image
-from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event
 
 _IGNORED = re.compile(r".*\.lock|inputs\.npy|partial.*")
 _FOLDERS_IGNORED = {"conf", "my_project", "images", "arrays"}  # of the project, not of its runs
@@ -43,7 +43,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
 def _reader(file: Path) -> Callable[[Path], Any]:
     if file.name in _PRESENCE or "plugins" in file.parts:
         return lambda _: "there"
-    return _READERS.get(file.suffix, _digest_of)
+    return _READERS.get(file.suffix or file.name, _digest_of)
 
 
 def _digest_of(file: Path) -> str:
@@ -74,7 +74,7 @@ def _page(file: Path) -> str:
     return _digest(re.sub(r"[-+]?\d+(\.\d+)?(e-?\d+)?", "#", text).encode())
 
 
-def _image(file: Path) -> str:
+def _pixels(file: Path | io.BytesIO) -> str:
     pixels = np.asarray(Image.open(file))
     return f"{pixels.shape} {_digest(pixels.tobytes())}"
 
@@ -115,12 +115,33 @@ def _model(file: Path) -> dict[str, Any]:
 def _events(file: Path) -> dict[str, str]:
     """What TensorBoard shows, by tag and step; of the HParams tab, whether there is something."""
     found = {}
-    for event in LegacyEventFileLoader(str(file)).Load():
+    for content in _records(file.read_bytes()):
+        event: Any = Event.FromString(content)
         for value in event.summary.value:
             is_hparams = value.tag.startswith("_hparams_")
-            content = "there" if is_hparams else _digest(value.SerializeToString())
-            found[f"{value.tag} {event.step}"] = content
+            found[f"{value.tag} {event.step}"] = "there" if is_hparams else _shown(value)
     return found
+
+
+def _shown(value: Any) -> Any:
+    """A scalar, or a text, or an image without what PNG files say beside the pixels."""
+    if not value.HasField("tensor"):
+        return repr(value.simple_value)
+    texts = list(value.tensor.string_val)
+    if texts:
+        return [
+            _pixels(io.BytesIO(text)) if text[:4] == b"\x89PNG" else text.decode() for text in texts
+        ]
+    return str(value.tensor)
+
+
+def _records(content: bytes) -> Iterator[bytes]:
+    """The records of a TFRecord file, without importing TensorFlow: length, CRC, data, CRC."""
+    at = 0
+    while at < len(content):
+        end = at + 12 + int.from_bytes(content[at : at + 8], "little")
+        yield content[at + 12 : end]
+        at = end + 4
 
 
 def _database(file: Path) -> dict[str, Any]:
@@ -165,11 +186,12 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     ".json": _json,
     ".jsonl": _journal,
     ".yaml": lambda file: yaml.safe_load(file.read_text(encoding="utf-8")),
+    "MLmodel": lambda file: yaml.safe_load(file.read_text(encoding="utf-8")),
     ".csv": _text,
     ".md": _text,
     ".html": _page,
-    ".png": _image,
-    ".webp": _image,
+    ".png": _pixels,
+    ".webp": _pixels,
     ".npz": _arrays,
     ".keras": _model,
     ".db": _database,

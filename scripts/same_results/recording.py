@@ -17,6 +17,8 @@ from scripts.same_results.commands import Command, write_files
 from scripts.same_results.reading import read_folder
 
 PROJECT = Path(__file__).parents[2] / "tests" / "user_project"
+FORMAT = 2
+"""Of the records: those of another one are made anew."""
 _LONGEST = 300.0  # seconds
 _output = threading.Lock()
 
@@ -46,7 +48,8 @@ def record_file(folder: Path, command: Command) -> Path:
 def _record_chain(chain: Sequence[Command], checkout: Path, folder: Path) -> None:
     done = [_load(record_file(folder, command)) for command in chain]
     if all(
-        content is not None and content["arguments"] == list(command.arguments)
+        content is not None
+        and (content.get("format"), content["arguments"]) == (FORMAT, list(command.arguments))
         for content, command in zip(done, chain, strict=True)
     ):
         return
@@ -83,6 +86,7 @@ def _run(command: Command, checkout: Path, project: Path) -> dict[str, Any]:
         _signal_at(process, project / directory / "metrics.jsonl", step, command.number)
     out, error = process.communicate(timeout=_LONGEST)
     return {
+        "format": FORMAT,
         "arguments": list(command.arguments),
         "interrupted": command.interrupt is not None,
         "seconds": round(time.perf_counter() - began, 1),
@@ -107,7 +111,7 @@ def _environment(checkout: Path, project: Path) -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "HOME": str(project.parent),
         "LC_ALL": "C.UTF-8",
-        "COLUMNS": "120",
+        "COLUMNS": "80",
         "PYTHONPATH": str(checkout / "src"),
         "PYTHONDONTWRITEBYTECODE": "1",
         "EXPT_ALLOW": "my_project",

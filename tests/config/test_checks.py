@@ -1,5 +1,6 @@
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from expt.config.checks import (
     task_of,
 )
 from expt.config.compose import Job, compose_jobs
+from expt.config.schema import Config
 from expt.errors import UserError
 
 DEFAULT = compose_jobs([], None, multirun=False)[0][0]
@@ -21,17 +23,17 @@ DELETED = object()
 
 def job_with(**values: object) -> Job:
     """The default job with other values, `loop__steps=3` being `loop.steps`."""
-    config = copy.deepcopy(DEFAULT.config)
+    config = copy.deepcopy(DEFAULT.config.to_mapping())
     for key, value in values.items():
         *path, last = key.split("__")
-        node = config
+        node: Any = config
         for name in path:
             node = node[name]
         if value is DELETED:
             del node[last]
         else:
             node[last] = value
-    return Job(config, DEFAULT.choices, ())
+    return Job(Config.from_mapping(config), DEFAULT.choices, ())
 
 
 @pytest.mark.parametrize(

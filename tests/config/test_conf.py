@@ -9,11 +9,11 @@ from typing import Any
 import keras
 import pytest
 
-from expt.config.checks import PARTS, check
+from expt.config.checks import check
 from expt.config.compose import compose_jobs
 from expt.config.instantiate import part
 from expt.config.location import config_directory
-from expt.config.schema import Config, Loop
+from expt.config.schema import PARTS, Config, Loop
 from expt.errors import UserError
 
 YAMLS = sorted(config_directory().glob("*/*.yaml"))

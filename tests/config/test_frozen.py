@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def record_of(job: Job, **more: Any) -> dict[str, Any]:
 
 def make_frozen(directory: Path, job: Job) -> None:
     (directory / ".hydra").mkdir(parents=True)
-    (directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(job.config))
+    (directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(job.config.to_mapping()))
 
 
 def test_what_is_read_is_what_was_written(job: Job, tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_interpolations_stay_unless_they_are_changed(
 def test_the_changes_of_each_resume_are_in_it(job: Job, tmp_path: Path) -> None:
     make_frozen(tmp_path, job)
     resumed = [{"changes": {"loop.epochs": 40}}, {"changes": {}}, {"changes": {"loop.epochs": 60}}]
-    assert read_frozen(tmp_path, record_of(job, resumed=resumed)).config["loop"]["epochs"] == 60
+    assert read_frozen(tmp_path, record_of(job, resumed=resumed)).config.loop.epochs == 60
 
 
 @pytest.mark.parametrize(
@@ -70,8 +71,7 @@ def test_the_threads_of_an_older_run_are_those_that_it_recorded(
     file = tmp_path / ".hydra" / "config.yaml"
     file.write_text(re.sub(r"\n +threads: \d+", "", file.read_text()))
     read = read_frozen(tmp_path, record_of(job, **recorded))
-    assert read.config["loop"].pop("threads") == threads
-    assert read.config["loop"] == {k: v for k, v in job.config["loop"].items() if k != "threads"}
+    assert read.config.loop == replace(job.config.loop, threads=threads)
 
 
 @pytest.mark.parametrize(
@@ -102,18 +102,18 @@ def test_a_damaged_config_is_told(job: Job, tmp_path: Path, text: str) -> None:
 def test_values_and_options_are_changed(job: Job) -> None:
     changed, values = with_overrides(job, ["seed=3", "act=elu", "optimizer.learning_rate=0.5"])
     assert values == {"seed": 3, "optimizer.learning_rate": 0.5}
-    assert changed.config["seed"] == 3
-    assert changed.config["act"]["_target_"] == "keras.layers.ELU"
+    assert changed.config.seed == 3
+    assert changed.config.act["_target_"] == "keras.layers.ELU"
     assert changed.choices["act"] == "elu"
-    assert changed.config["model"] == job.config["model"]
+    assert changed.config.model == job.config.model
     assert changed.overrides == (*job.overrides, "seed=3", "act=elu", "optimizer.learning_rate=0.5")
-    assert job.config["seed"] == 0
+    assert job.config.seed == 0
 
 
 def test_text_that_hydras_grammar_refuses_is_set_as_typed(job: Job) -> None:
     changed, values = with_overrides(job, ["name=Größe (cm)", "output_dir=~/a b", "+data.path=1e5"])
     assert values == {"name": "Größe (cm)", "output_dir": "~/a b", "data.path": "1e5"}
-    assert changed.config["name"] == "Größe (cm)"
+    assert changed.config.name == "Größe (cm)"
     again, _ = with_overrides(job, changed.overrides[len(job.overrides) :])
     assert again.config == changed.config
 
@@ -125,8 +125,8 @@ def test_nothing_is_changed_without_overrides(job: Job) -> None:
 
 def test_a_list_of_options_is_taken_whole(job: Job) -> None:
     changed, _ = with_overrides(job, ["recorder=[tensorboard]", "metric=[accuracy]"])
-    assert list(changed.config["recorder"]) == ["tensorboard"]
-    assert list(changed.config["metric"]) == ["accuracy"]
+    assert list(changed.config.recorder) == ["tensorboard"]
+    assert list(changed.config.metric) == ["accuracy"]
 
 
 @pytest.mark.parametrize(
@@ -156,10 +156,10 @@ def test_a_folder_that_is_not_there_is_told(job: Job) -> None:
 
 def test_an_option_is_composed_with_its_own_values(job: Job) -> None:
     changed, _ = with_overrides(job, ["data=npz", "data.path=mine.npz", "seed=3"])
-    assert (changed.config["data"]["path"], changed.config["seed"]) == ("mine.npz", 3)
+    assert (changed.config.data["path"], changed.config.seed) == ("mine.npz", 3)
 
 
 def test_only_the_data_is_changed_for_an_evaluation(job: Job) -> None:
-    assert with_data(job, ["data.split_seed=5"], None).config["data"]["split_seed"] == 5
+    assert with_data(job, ["data.split_seed=5"], None).config.data["split_seed"] == 5
     with pytest.raises(UserError, match="only the data of a recorded run"):
         with_data(job, ["seed=1"], None)

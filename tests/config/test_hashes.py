@@ -5,10 +5,11 @@ import pytest
 
 from expt.config.compose import compose_jobs
 from expt.config.hashes import flatten, has_effect, run_hash, variant_hash
+from expt.config.schema import Config
 
 OVERRIDES = ["data=mnist", "model=cnn", "optimizer=momentum", "schedule=cosine"]
 CONFIG = compose_jobs(OVERRIDES, None, multirun=False)[0][0].config
-FLAT = flatten(CONFIG)
+FLAT = CONFIG.flat()
 WITHOUT_EFFECT = {
     "name",
     *(f"sweep.{key}" for key in ("workers", "timeout", "max_failures", "reuse", "zip")),
@@ -22,15 +23,21 @@ WITHOUT_EFFECT = {
     "recorder.mlflow._target_",
 }
 
+OTHER_MEMBERS = {
+    "loop.compile": "eager",
+    "loop.precision": "mixed_float16",
+    "loop.direction": "max",
+}
 
-def edited(key: str, value: object) -> dict[str, Any]:
-    config = copy.deepcopy(CONFIG)
+
+def edited(key: str, value: object) -> Config:
+    mapping = copy.deepcopy(CONFIG.to_mapping())
     *path, last = key.split(".")
-    node = config
+    node: Any = mapping
     for name in path:
         node = node[name]
     node[last] = value
-    return config
+    return Config.from_mapping(mapping)
 
 
 def test_what_has_no_effect_is_all_there() -> None:
@@ -51,6 +58,8 @@ def test_recorders_may_be_fewer() -> None:
 @pytest.mark.parametrize("key", sorted(FLAT.keys() - WITHOUT_EFFECT))
 @pytest.mark.parametrize("value", ["changed", None, 7.5, [7]])
 def test_all_else_matters(key: str, value: object) -> None:
+    if value is not None:
+        value = OTHER_MEMBERS.get(key, value)
     config = edited(key, value)
     if FLAT[key] == value:
         return
@@ -90,12 +99,18 @@ def test_declarations_matter_where_they_change_the_result(override: str, key: st
 
 
 def test_names_that_only_begin_alike_matter() -> None:
-    for key in ("names", "recorders", "output_directory"):
-        assert run_hash({**CONFIG, key: 1}, "data", "code") != run_hash(CONFIG, "data", "code")
+    for key in ("data.paths", "data.path_", "model.seed"):
+        assert run_hash(edited(key, 1), "data", "code") != run_hash(CONFIG, "data", "code")
+
+
+def in_reverse(value: Any) -> Any:
+    return dict(reversed(value.items())) if isinstance(value, dict) else value
 
 
 def test_the_order_of_keys_does_not_matter() -> None:
-    config = dict(reversed(CONFIG.items()))
+    mapping = {key: in_reverse(value) for key, value in in_reverse(CONFIG.to_mapping()).items()}
+    assert list(mapping["model"]) != list(CONFIG.model)
+    config = Config.from_mapping(mapping)
     assert run_hash(config, "data", "code") == run_hash(CONFIG, "data", "code")
 
 
@@ -104,6 +119,7 @@ def test_the_order_of_keys_does_not_matter() -> None:
     [
         *(("name", False), ("recorder.mlflow", False), ("loop.image_every", False)),
         *(("names", True), ("loop.epochs", True), ("data.path", False), ("data.paths", True)),
+        *(("recorders", True), ("output_directory", True)),
     ],
 )
 def test_which_keys_have_an_effect(key: str, expected: bool) -> None:

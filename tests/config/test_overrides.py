@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from expt.config.compose import compose_jobs
 from expt.config.grid import expand
 from expt.config.overrides import LISTS_OF_TEXTS, TEXTS, normalize
+from expt.config.schema import Config
 from expt.errors import UserError
 
 CSV = ("data=csv", "data.path=x.csv", "data.target=y")
@@ -26,7 +27,7 @@ def read(override: str, *, multirun: bool = False) -> Any:
     return OverridesParser.create().parse_override(normalized).value()
 
 
-def composed(*overrides: str) -> dict[str, Any]:
+def composed(*overrides: str) -> Config:
     (job,), _ = compose_jobs(list(overrides), None, multirun=False)
     return job.config
 
@@ -68,7 +69,7 @@ def composed(*overrides: str) -> dict[str, Any]:
     ],
 )
 def test_names_and_paths_are_text_as_typed(key: str, text: str) -> None:
-    config = OmegaConf.create(composed(*CSV, f"{key}={text}"))
+    config = OmegaConf.create(composed(*CSV, f"{key}={text}").to_mapping())
     assert OmegaConf.select(config, key) == text
 
 
@@ -149,7 +150,7 @@ def test_texts_of_tables_are_known() -> None:
     """A key of csv.yaml that takes text belongs to `TEXTS` or `LISTS_OF_TEXTS`."""
     other = {"task", "duplicates", "missing"}  # words
     other |= {"batch_size", "split_seed", "split"}  # numbers
-    options = {key for key, value in composed(*CSV)["data"].items() if not isinstance(value, bool)}
+    options = {key for key, value in composed(*CSV).data.items() if not isinstance(value, bool)}
     assert {f"data.{key}" for key in options - other - {"_target_"}} <= TEXTS | LISTS_OF_TEXTS
 
 
@@ -160,7 +161,7 @@ def test_a_separator_of_a_sweep_may_be_the_comma() -> None:
 def test_the_jobs_of_a_sweep_have_their_text() -> None:
     given = [*CSV, "data.target=Größe,petal width (cm)", "seed=0,1"]
     jobs, _ = compose_jobs(given, None, multirun=True)
-    found = [(job.config["data"]["target"], job.config["seed"]) for job in jobs]
+    found = [(job.config.data["target"], job.config.seed) for job in jobs]
     assert found == [(name, seed) for name in ("Größe", "petal width (cm)") for seed in (0, 1)]
     assert jobs[2].overrides[2:] == ("data.target='petal width (cm)'", "seed=0")
 

@@ -4,13 +4,14 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from expt.config import sources
 from expt.config.compose import compose_jobs
+from expt.config.schema import Config
 from expt.config.sources import Code, changed_modules, check_imported, code_of, part_modules
 from expt.errors import UserError
 
@@ -26,17 +27,22 @@ FILES = {
     **{f"mine/{name}.py": "x = 1\n" for name in ("act", "data", "metrics", "optimizers")},
     **{f"mine/{name}.py": "x = 1\n" for name in ("schedules", "steps", "recorders", "nested")},
 }
-CONFIG: dict[str, Any] = {
-    **DEFAULT,
-    "loss": {"_target_": "mine.losses.loss"},
-    "model": {"_target_": "mine.models.build", "_step_": "mine.steps.Learner"},
-    "act": {"_target_": "mine.act.act"},
-    "data": {"_target_": "mine.data.Data", "path": "x"},
-    "metric": {"mine": {"_target_": "mine.metrics.metric"}},
-    "optimizer": {"_target_": "mine.optimizers.Mine", "inner": [{"_target_": "mine.nested.Mine"}]},
-    "schedule": {"_target_": "mine.schedules.Mine"},
-    "recorder": {"mine": {"_target_": "mine.recorders.MineRecorder"}},
-}
+CONFIG = Config.from_mapping(
+    {
+        **DEFAULT.to_mapping(),
+        "loss": {"_target_": "mine.losses.loss"},
+        "model": {"_target_": "mine.models.build", "_step_": "mine.steps.Learner"},
+        "act": {"_target_": "mine.act.act"},
+        "data": {"_target_": "mine.data.Data", "path": "x"},
+        "metric": {"mine": {"_target_": "mine.metrics.metric"}},
+        "optimizer": {
+            "_target_": "mine.optimizers.Mine",
+            "inner": [{"_target_": "mine.nested.Mine"}],
+        },
+        "schedule": {"_target_": "mine.schedules.Mine"},
+        "recorder": {"mine": {"_target_": "mine.recorders.MineRecorder"}},
+    }
+)
 Write = Callable[..., None]
 
 
@@ -186,10 +192,10 @@ def test_what_is_no_python_is_named_with_its_line(write: Write, content: bytes, 
 def test_installed_packages_are_versions(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     imports = "import numpy, keras.layers, tensorflow as tf, json, sys, rich.text, nothing.there\n"
     write(**{"mine/losses.py": imports})
-    assert own(code_of({**DEFAULT, "loss": CONFIG["loss"]})) == {"mine.losses"}
+    assert own(code_of(replace(DEFAULT, loss=CONFIG.loss))) == {"mine.losses"}
     monkeypatch.setenv("EXPT_ALLOW", "mine,rich.text")
     forget()
-    assert "rich.text" in own(code_of({**DEFAULT, "loss": CONFIG["loss"]}))
+    assert "rich.text" in own(code_of(replace(DEFAULT, loss=CONFIG.loss)))
 
 
 @pytest.mark.usefixtures("write")

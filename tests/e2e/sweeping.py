@@ -18,6 +18,7 @@ import psutil
 import pytest
 from mlflow_helpers import client_of
 
+import ready_processes
 from resume.interrupting import journal
 
 PROJECT = Path(__file__).parent / "sweep_project"
@@ -37,7 +38,7 @@ def started(
     folder: Path, *arguments: str, command: str = "run"
 ) -> "Iterator[subprocess.Popen[str]]":
     """Starts a command in a project; whatever is left of it at the end is killed."""
-    process = subprocess.Popen(
+    process = ready_processes.Popen(
         [sys.executable, "-m", f"expt.{command}", *arguments],
         cwd=folder,
         env={**os.environ, "EXPT_ALLOW": "troubled"},

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import ready_processes
 from conftest import Command, Train
 from expt.record.journal import read_journal
 
@@ -104,7 +105,7 @@ def test_any_text_reaches_the_config(tmp_path: Path) -> None:
     options = [f"data.{key}={text}" for key, text in typed.items()]
     given = ["data=csv", "act=größe", *options, "output_dir=~/x", "--cfg", "job"]
     environment = {**os.environ, "HOME": str(tmp_path)}
-    done = subprocess.run(
+    done = ready_processes.run(
         # The flags stand between the overrides and behind them.
         [sys.executable, "-m", "expt.run", *given[:2], "--config-dir=~/my conf", *given[2:]],
         cwd=tmp_path,
@@ -161,7 +162,7 @@ def test_sweep_runs_every_job_and_tells_of_the_failed_one(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"]
 )
 def test_signal_closes_the_run_as_killed(number: int, code: int, tmp_path: Path) -> None:
-    process = subprocess.Popen(
+    process = ready_processes.Popen(
         [sys.executable, "-m", "expt.run", "loop.epochs=100000", "recorder=tensorboard"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,

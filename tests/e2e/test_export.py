@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+import ready_processes
 from conftest import Command
 from exports.export_helpers import READERS
 
@@ -38,7 +39,7 @@ export.main()
 
 def export(*arguments: str, folder: Path, code: str = "") -> subprocess.CompletedProcess[str]:
     start = ["-c", code] if code else ["-m", "expt.export"]
-    return subprocess.run(
+    return ready_processes.run(
         [sys.executable, *start, *arguments],
         cwd=folder,
         capture_output=True,

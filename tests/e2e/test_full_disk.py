@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import ready_processes
 from conftest import Command
 from expt.record.journal import read_journal
 from expt.train.checkpoint import checkpoint_files, read_checkpoint
@@ -35,7 +36,7 @@ class SmallDisk:
     def run(self, command: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Runs a command on it."""
         limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (self.file_size, -1))
-        return subprocess.run(
+        return ready_processes.run(
             [sys.executable, "-m", f"expt.{command}", *arguments],
             cwd=self.folder,
             capture_output=True,

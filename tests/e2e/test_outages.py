@@ -29,6 +29,7 @@ from mlflow_helpers import (
 )
 from record_helpers import make_run
 
+import ready_processes
 from conftest import Command
 from expt.record.mlflow.recorder import MLflowRecorder, store_uri
 from expt.runs.run import Run, Status
@@ -197,7 +198,7 @@ def test_a_run_whose_server_is_gone_for_good_is_completed_by_sync(
     server: Server, tmp_path: Path, run_command: Command
 ) -> None:
     command = [sys.executable, "-m", "expt.run", "loop.epochs=300", "loop.image_every=100ep"]
-    with subprocess.Popen(
+    with ready_processes.Popen(
         command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
         directory = until_in_mlflow(tmp_path)

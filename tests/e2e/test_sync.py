@@ -21,6 +21,7 @@ from mlflow_helpers import (
     until_in_mlflow,
 )
 
+import ready_processes
 from conftest import Command
 from expt import sync
 from expt.config.compose import Job
@@ -346,7 +347,7 @@ def test_a_run_killed_at_any_instant_is_closed_and_completed(
 ) -> None:
     command = [sys.executable, "-m", "expt.run", "loop.epochs=3000", "loop.image_every=5ep"]
     pipe = subprocess.DEVNULL
-    with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe) as process:
+    with ready_processes.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe) as process:
         try:
             directory = until_in_mlflow(tmp_path)
             store, run_id = store_uri(tmp_path / "outputs"), _record(directory)["mlflow"]["run_id"]

@@ -6,13 +6,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import ready_processes
+
 
 def start(overrides: Sequence[str], directory: Path, root: Path) -> "subprocess.Popen[str]":
     """Starts a run, or resumes the one that the directory holds."""
     command = ["expt.run", f"hydra.run.dir={directory}", *overrides]
     if (directory / "run.json").exists():
         command = ["expt.resume", str(directory), "output_dir=outputs"]
-    return subprocess.Popen(
+    return ready_processes.Popen(
         [sys.executable, "-m", *command],
         cwd=root,
         stdout=subprocess.PIPE,

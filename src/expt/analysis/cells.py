@@ -9,6 +9,7 @@ from expt.analysis.statistics import Summary
 from expt.analysis.table import Comparison
 from expt.analysis.values import as_text, bytes_text, decimals, plain, seconds_text, shortened
 from expt.analysis.variants import COSTS, Variant
+from expt.parts.numbers import is_number
 
 BEST_MARK = "★"
 MISSING = "–"
@@ -102,7 +103,7 @@ def count_text(variant: Variant) -> str:
 def _parameter(key: str, variants: Sequence[Variant]) -> Column:
     values = [variant.params[key] for variant in variants]
     numbers = None
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+    if all(is_number(value) for value in values):
         numbers = values
     cells = [MISSING if value is None else shortened(as_text(value)) for value in values]
     return Column(plain(key), cells, numbers, is_text=numbers is None)

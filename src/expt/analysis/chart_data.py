@@ -13,7 +13,6 @@ from expt.analysis.grouping import (
     Dependence,
     by_rank,
     find_dependences,
-    is_number,
     measured_values,
     pair_means,
 )
@@ -22,6 +21,7 @@ from expt.analysis.statistics import Summary
 from expt.analysis.table import Comparison
 from expt.analysis.values import as_text, decimals, plain
 from expt.analysis.variants import Variant, is_larger_better, label_parts
+from expt.parts.numbers import is_number
 
 # Bounds of what one page holds, whatever the number of runs.
 _MOST_CURVES = 20

@@ -9,6 +9,7 @@ from expt.analysis.statistics import Summary, summarize
 from expt.analysis.table import Comparison
 from expt.analysis.values import as_text
 from expt.analysis.variants import Verdict, is_larger_better, verdict_on
+from expt.parts.numbers import is_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,7 @@ def _groups(comparison: Comparison, key: str) -> dict[str, tuple[Any, _Blocks]]:
 
 
 def _place(value: Any) -> tuple[int, float, str]:
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if is_number(value):
         return 0, float(value), ""
     return 1, 0.0, as_text(value)
 

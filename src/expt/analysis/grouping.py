@@ -10,6 +10,7 @@ from expt.analysis.statistics import Summary
 from expt.analysis.table import Comparison
 from expt.analysis.values import as_text
 from expt.analysis.variants import Variant, is_larger_better, short_names
+from expt.parts.numbers import is_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +95,6 @@ def pair_means(comparison: Comparison, down: str, across: str, leading: str) -> 
         ]
         for row in measured_values(comparison, down)
     ]
-
-
-def is_number(value: object) -> bool:
-    """Returns whether a parameter's value is a number, which true and false are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def by_rank(comparison: Comparison) -> list[Variant]:

@@ -13,7 +13,6 @@ from expt.analysis.grouping import (
     Dependence,
     by_rank,
     find_dependences,
-    is_number,
     measured_values,
     pair_means,
 )
@@ -21,6 +20,7 @@ from expt.analysis.reading import BEST
 from expt.analysis.table import Comparison
 from expt.analysis.values import as_text, decimals, plain
 from expt.analysis.variants import is_larger_better, labels
+from expt.parts.numbers import is_number
 from expt.runs.find import file_name
 
 if TYPE_CHECKING:

@@ -3,17 +3,13 @@
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from expt.config import schema
 from expt.config.cadence import Cadence, parse_seconds
 from expt.config.compose import Job
-from expt.config.full_keys import meant
-from expt.config.hashes import flatten
 from expt.config.instantiate import ACCUMULATION_KEY, DECAY_KEY, HORIZON_KEY, check_target, targets
 from expt.config.location import config_directory, options
 from expt.config.outputs import (
@@ -24,11 +20,12 @@ from expt.config.outputs import (
     is_probabilities,
 )
 from expt.config.paths import expanded
+from expt.config.schema import PARTS, Config, Loop, Sweep
 from expt.errors import UserError, hint
 from expt.parts.models.arguments import check_arguments
+from expt.parts.numbers import is_count, is_number
 
 _MOST_THREADS = 256
-PARTS = ("data", "model", "act", "loss", "optimizer", "schedule")
 # The keys by which parts declare what must be known without making them.
 TASKS_KEY = "_tasks_"
 """The tasks that a loss or metric is for."""
@@ -54,7 +51,7 @@ def _is_range(value: object) -> bool:
     return (
         isinstance(value, list)
         and len(value) == 2
-        and all(bound is None or _is_number(bound) for bound in value)
+        and all(bound is None or is_number(bound) for bound in value)
     )
 
 
@@ -81,28 +78,28 @@ def check(job: Job) -> None:
         UserError: Something is wrong; the message says what, and how to mend it.
     """
     config = job.config
-    _check_parts(config)
-    _check_present(config)
-    if not config["name"].strip():
-        raise UserError(f"name={config['name']}: expected the name of an MLflow experiment.")
-    _check_known(config)
-    _check_loop(config)
-    _check_sweep(config["sweep"])
-    _check_numbers(config)
-    _check_model(config["model"])
-    _check_optimizer(config["optimizer"])
-    _check_homes(config["data"])
+    for where, node in part_nodes(config).items():
+        _check_part(where, node)
+    if not config.name.strip():
+        raise UserError(f"name={config.name}: expected the name of an MLflow experiment.")
+    _check_seed(config.seed)
+    _check_loop(config.loop)
+    _check_sweep(config.sweep)
+    _check_data(config.data)
+    _check_model(config.model)
+    _check_optimizer(config.optimizer)
+    _check_schedule(config.schedule)
     _check_output_directory(job.output_dir)
 
 
-def batches_per_step(config: Mapping[str, Any]) -> int:
+def batches_per_step(config: Config) -> int:
     """Returns of how many batches the mean gradient makes one step."""
-    return config["optimizer"].get(ACCUMULATION_KEY) or 1
+    return config.optimizer.get(ACCUMULATION_KEY) or 1
 
 
 def task_of(job: Job, data_task: str) -> str:
     """Returns what is learned: what the model is for, else what the data's targets ask for."""
-    return str(job.config["model"].get(TASK_KEY, data_task))
+    return str(job.config.model.get(TASK_KEY, data_task))
 
 
 def check_task(job: Job, data_task: str) -> None:
@@ -112,14 +109,14 @@ def check_task(job: Job, data_task: str) -> None:
         UserError: The loss is not for this task, or no such metric is computed.
     """
     task, loss = task_of(job, data_task), job.choices.get("loss", "loss")
-    if not suits(job.config["loss"], task):
-        group = "model" if TASK_KEY in job.config["model"] else "data"
+    if not suits(job.config.loss, task):
+        group = "model" if TASK_KEY in job.config.model else "data"
         fitting = [name for name in options("loss") if suits(_option("loss", name), task)]
         raise UserError(
             f"loss={loss} is not for {task}, which is the task of "
             f"{group}={job.choices.get(group, group)}. Losses for {task}: {', '.join(fitting)}."
         )
-    if STEP_KEY not in job.config["model"]:
+    if STEP_KEY not in job.config.model:
         check_watched(job, ("loss", *metrics_for(job, task)))
 
 
@@ -133,7 +130,7 @@ def check_watched(job: Job, reported: Sequence[str]) -> None:
     Raises:
         UserError: It is not.
     """
-    watched, valid = job.config["loop"]["watch"], [f"val/{name}" for name in reported]
+    watched, valid = job.config.loop.watch, [f"val/{name}" for name in reported]
     if watched is not None and watched not in valid:
         raise UserError(
             f"loop.watch={watched}: no such metric is computed. {hint(watched, valid)} "
@@ -143,7 +140,7 @@ def check_watched(job: Job, reported: Sequence[str]) -> None:
 
 def metrics_for(job: Job, task: str) -> dict[str, Mapping[str, Any]]:
     """Returns the nodes of the config's metrics that are for a task, by name."""
-    return {name: node for name, node in job.config["metric"].items() if suits(node, task)}
+    return {name: node for name, node in job.config.metric.items() if suits(node, task)}
 
 
 def suits(node: Mapping[str, Any], task: str) -> bool:
@@ -151,30 +148,16 @@ def suits(node: Mapping[str, Any], task: str) -> bool:
     return task in node.get(TASKS_KEY, [task])
 
 
-def _check_known(config: Mapping[str, Any]) -> None:
-    """Checks that nothing was added, as `+x=1` does, where the schema leaves no room for it."""
-    for prefix, node, known in (
-        ("", config, schema.Config),
-        ("loop.", config["loop"], schema.Loop),
-        ("sweep.", config["sweep"], schema.Sweep),
-    ):
-        names = [field.name for field in fields(known)]
-        for key in node:
-            if key not in names:
-                question = meant(f"{prefix}{key}", node[key], flatten(config))
-                valid = question or hint(str(key), names)
-                raise UserError(f"{prefix}{key}: there is no such key. {valid}")
-
-
-def part_nodes(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def part_nodes(config: Config) -> dict[str, Mapping[str, Any]]:
     """Returns the nodes of a config's parts by their places.
 
     Raises:
         UserError: Something else stands there, or a part declares what can't be.
     """
-    nodes: dict[str, Any] = {group: config.get(group) for group in PARTS}
-    for group in ("metric", "recorder"):
-        nodes |= {f"{group}.{name}": node for name, node in config.get(group, {}).items()}
+    groups = (*PARTS, "sweeper", "launcher")
+    nodes: dict[str, Any] = {group: getattr(config, group) for group in groups}
+    nodes |= {f"metric.{name}": node for name, node in config.metric.items()}
+    nodes |= {f"recorder.{name}": node for name, node in config.recorder.items()}
     for where, node in nodes.items():
         if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
             group = where.partition(".")[0]
@@ -194,68 +177,52 @@ def _option(group: str, name: str) -> Mapping[str, Any]:
     return node
 
 
-def _check_present(config: Mapping[str, Any]) -> None:
-    """Checks that nothing needed was deleted, as `~seed` does."""
-    needed = ["name", "seed", "output_dir", "optimizer.learning_rate"]
-    needed += [f"loop.{field.name}" for field in fields(schema.Loop)]
-    present = flatten(config)
-    for key in needed:
-        if key not in present:
-            raise UserError(f"{key} is needed and has no value; give one: {key}=…")
-
-
-def _check_parts(config: Mapping[str, Any]) -> None:
-    for where, node in part_nodes(config).items():
-        for place, target in targets(node, where):
-            check_target(target, place)
-        if where.startswith("metric.") and _is_reserved(where.removeprefix("metric.")):
-            raise UserError(
-                f"{where}: the step itself gives a value of this name; call the metric otherwise."
-            )
-        if STEP_KEY in node:
-            check_target(node[STEP_KEY], f"{where}.{STEP_KEY}")
+def _check_part(where: str, node: Mapping[str, Any]) -> None:
+    for place, target in targets(node, where):
+        check_target(target, place)
+    if where.startswith("metric.") and _is_reserved(where.removeprefix("metric.")):
+        raise UserError(
+            f"{where}: the step itself gives a value of this name; call the metric otherwise."
+        )
+    if STEP_KEY in node:
+        check_target(node[STEP_KEY], f"{where}.{STEP_KEY}")
 
 
 def _is_reserved(metric: str) -> bool:
     return metric in ("loss", "grad_norm", "learning_rate") or metric.endswith("_loss")
 
 
-def _check_loop(config: Mapping[str, Any]) -> None:
-    loop = config["loop"]
-    _at_least("seed", config["seed"], 0)
-    if config["seed"] >= 2**32:
-        raise UserError(f"seed={config['seed']}: expected a number below 2**32.")
-    _at_least("loop.epochs", loop["epochs"], 1)
-    _at_least("loop.keep_checkpoints", loop["keep_checkpoints"], 1)
-    _at_least("loop.threads", loop["threads"], 1)
-    if loop["threads"] > _MOST_THREADS:
+def _check_seed(seed: int) -> None:
+    _at_least("seed", seed, 0)
+    if seed >= 2**32:
+        raise UserError(f"seed={seed}: expected a number below 2**32.")
+
+
+def _check_loop(loop: Loop) -> None:
+    for key in ("epochs", "keep_checkpoints", "threads"):
+        _at_least(f"loop.{key}", getattr(loop, key), 1)
+    if loop.threads > _MOST_THREADS:
         raise UserError(
-            f"loop.threads={loop['threads']}: expected at most {_MOST_THREADS}; the default, 2, "
+            f"loop.threads={loop.threads}: expected at most {_MOST_THREADS}; the default, 2, "
             "suits most models."
         )
-    if loop["steps"] is not None:
-        _at_least("loop.steps", loop["steps"], 1)
-    for key in ("batches", "patience", "profile"):
-        if loop[key] is not None:
-            _at_least(f"loop.{key}", loop[key], 1)
-    if not 0 <= loop["min_change"] < float("inf"):
-        raise UserError(f"loop.min_change={loop['min_change']}: expected a number of at least 0.")
-    if loop["target_loss"] is not None and not math.isfinite(loop["target_loss"]):
-        raise UserError(f"loop.target_loss={loop['target_loss']}: expected a number, or null.")
-    for key, parse in (
-        ("eval_every", Cadence.parse),
-        ("image_every", Cadence.parse),
-        ("save_every", Cadence.parse),
-        ("time_limit", parse_seconds),
-    ):
-        _check_parsed(f"loop.{key}", loop[key], parse)
+    for key in ("steps", "batches", "patience", "profile"):
+        if getattr(loop, key) is not None:
+            _at_least(f"loop.{key}", getattr(loop, key), 1)
+    if not 0 <= loop.min_change < math.inf:
+        raise UserError(f"loop.min_change={loop.min_change}: expected a number of at least 0.")
+    if loop.target_loss is not None and not math.isfinite(loop.target_loss):
+        raise UserError(f"loop.target_loss={loop.target_loss}: expected a number, or null.")
+    for key in ("eval_every", "image_every", "save_every"):
+        _check_parsed(f"loop.{key}", getattr(loop, key), Cadence.parse)
+    _check_parsed("loop.time_limit", loop.time_limit, parse_seconds)
 
 
-def _check_sweep(sweep: Mapping[str, Any]) -> None:
+def _check_sweep(sweep: Sweep) -> None:
     for key in ("workers", "max_failures"):
-        if sweep[key] is not None:
-            _at_least(f"sweep.{key}", sweep[key], 1)
-    _check_parsed("sweep.timeout", sweep["timeout"], parse_seconds)
+        if getattr(sweep, key) is not None:
+            _at_least(f"sweep.{key}", getattr(sweep, key), 1)
+    _check_parsed("sweep.timeout", sweep.timeout, parse_seconds)
 
 
 def _check_parsed(key: str, value: object, parse: Callable[[object], object]) -> None:
@@ -265,32 +232,34 @@ def _check_parsed(key: str, value: object, parse: Callable[[object], object]) ->
         raise UserError(f"{key}: {error}.") from error
 
 
-def _check_numbers(config: Mapping[str, Any]) -> None:
-    """Checks the arguments that most parts of a group share."""
+def _check_data(data: Mapping[str, Any]) -> None:
+    """Checks the arguments that most sources share."""
     for key, least in (("batch_size", 1), ("split_seed", 0)):
-        if key in config["data"]:
-            _at_least(f"data.{key}", config["data"][key], least)
-    horizon = config["schedule"].get(HORIZON_KEY)
+        if key in data:
+            _at_least(f"data.{key}", data[key], least)
+    for key in ("path", "data_dir"):  # ~user must be a user; the source expands it
+        if isinstance(data.get(key), str):
+            expanded(data[key], f"data.{key}=")
+
+
+def _check_schedule(schedule: Mapping[str, Any]) -> None:
+    horizon = schedule.get(HORIZON_KEY)
     if horizon is not None:
         _at_least(f"schedule.{HORIZON_KEY}", horizon, 1)
 
 
 def _check_model(node: Mapping[str, Any]) -> None:
-    """Checks the arguments of a model; one of the user's own may share those names."""
-    dropout = node.get("dropout", 0.0)
-    if not _is_number(dropout) or not 0 <= dropout < 1:
-        raise UserError(f"model.dropout={dropout}: expected a number from 0 to below 1.")
-    units = node.get("units", [])
-    if not isinstance(units, list) or not all(_is_count(width) for width in units):
-        raise UserError(f"model.units={units}: expected a list of widths, such as [128, 128].")
     module, _, name = node["_target_"].rpartition(".")
-    if module.startswith("expt.parts.models."):
-        check_arguments(name, {key: node[key] for key in node if not key.startswith("_")})
+    arguments = {key: value for key, value in node.items() if not key.startswith("_")}
+    check_arguments(name if module.startswith("expt.parts.models.") else None, arguments)
 
 
 def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
+    if "learning_rate" not in optimizer:
+        key = "optimizer.learning_rate"
+        raise UserError(f"{key} is needed and has no value; give one: {key}=…")
     rate = optimizer["learning_rate"]
-    if not _is_number(rate) or not 0 < rate < float("inf"):
+    if not is_number(rate) or not 0 < rate < math.inf:
         raise UserError(f"optimizer.learning_rate={rate}: expected a positive number.")
     num_batches = optimizer.get(ACCUMULATION_KEY)
     if num_batches is not None:
@@ -300,15 +269,8 @@ def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
         raise UserError(f"optimizer.{DECAY_KEY}={given}: expected true or false.")
     for key in ("clipnorm", "global_clipnorm", "clipvalue"):
         most = optimizer.get(key)  # Keras ignores those that are not positive
-        if most is not None and not (_is_number(most) and most > 0):
+        if most is not None and not (is_number(most) and most > 0):
             raise UserError(f"optimizer.{key}={most}: expected a positive number, or null.")
-
-
-def _check_homes(data: Mapping[str, Any]) -> None:
-    """Checks that `~user` in a path names a user; the data's source expands it."""
-    for key in ("path", "data_dir"):
-        if isinstance(data.get(key), str):
-            expanded(data[key], f"data.{key}=")
 
 
 def _check_output_directory(path: Path) -> None:
@@ -320,13 +282,5 @@ def _check_output_directory(path: Path) -> None:
 
 
 def _at_least(key: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    if not is_count(value, least):
         raise UserError(f"{key}={value}: expected a whole number of at least {least}.")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

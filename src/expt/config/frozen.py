@@ -9,14 +9,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from expt.config import schema
 from expt.config.checks import STEP_KEY, part_nodes
-from expt.config.compose import Job, check_config_dir, compose_jobs
+from expt.config.compose import Job, compose_jobs
 from expt.config.full_keys import meant
 from expt.config.hydra_errors import full_keys, hydras_errors_as_ours
+from expt.config.hydra_setup import check_config_dir
 from expt.config.location import options
 from expt.config.overrides import normalize
-from expt.config.schema import THREADS
+from expt.config.schema import THREADS, Config, schema
 from expt.errors import UserError, hint, nearest
 
 CONFIG_FILE = Path(".hydra") / "config.yaml"
@@ -39,7 +39,7 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
     """
     file = directory / CONFIG_FILE
     try:
-        loaded = OmegaConf.merge(OmegaConf.structured(schema.Config), OmegaConf.load(file))
+        loaded = OmegaConf.merge(schema(), OmegaConf.load(file))
         if OmegaConf.is_missing(loaded.loop, "threads"):
             loaded.loop.threads = _threads_of_older(record)
         config = OmegaConf.to_container(
@@ -49,22 +49,21 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
     except Exception as error:
         raise UserError(f"{file} can't be read: {' '.join(str(error).split())}") from error
     assert isinstance(config, dict)
-    frozen = {str(key): value for key, value in config.items()}
     try:
+        frozen = Config.from_mapping({str(key): value for key, value in config.items()})
         part_nodes(frozen)
-        if STEP_KEY in frozen["model"]:
-            frozen["model"][STEP_KEY] = present_name(frozen["model"][STEP_KEY])
     except UserError as error:
         raise UserError(f"{file} is damaged: {error}") from error
+    if STEP_KEY in frozen.model:
+        learner = present_name(frozen.model[STEP_KEY])
+        frozen = frozen.with_values({f"model.{STEP_KEY}": learner})
     try:
-        job = Job(frozen, dict(record["choices"]), tuple(record["overrides"]))
         changes = [entry["changes"] for entry in record.get("resumed", [])]
-        for key, value in (item for change in changes for item in change.items()):
-            group, _, name = key.partition(".")
-            job.config[group][name] = value
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        for change in changes:
+            frozen = frozen.with_values(change)
+        return Job(frozen, dict(record["choices"]), tuple(record["overrides"]))
+    except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{directory / 'run.json'} is damaged: {error!r}.") from error
-    return job
 
 
 def present_name(target: Any) -> Any:
@@ -100,15 +99,40 @@ def write_frozen(directory: Path, job: Job, source: Path) -> None:
     """
     raw = OmegaConf.load(source / CONFIG_FILE)
     written = _with_interpolations(
-        job.config,
+        job.config.to_mapping(),
         OmegaConf.to_container(raw, resolve=True, enum_to_str=True),
         OmegaConf.to_container(raw, resolve=False, enum_to_str=True),
     )
-    file = directory / CONFIG_FILE
-    file.parent.mkdir()
-    file.write_text(OmegaConf.to_yaml(OmegaConf.create(written)), encoding="utf-8")
-    overrides = OmegaConf.to_yaml(OmegaConf.create(list(job.overrides)))
-    (file.parent / "overrides.yaml").write_text(overrides, encoding="utf-8")
+    assert isinstance(written, dict)
+    ConfigWriter().write(directory, written, job.overrides)
+
+
+class ConfigWriter:
+    """Writes frozen configs into the directories of runs; equal nodes become YAML once."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+
+    def write(self, directory: Path, config: Mapping[str, Any], overrides: Sequence[str]) -> None:
+        """Writes `.hydra/config.yaml` and `.hydra/overrides.yaml`, as Hydra does.
+
+        Args:
+            directory: The run's; it is made if need be.
+            config: Plain values, their interpolations as they were written.
+            overrides: What the user typed for this job.
+        """
+        file = directory / CONFIG_FILE
+        file.parent.mkdir(parents=True, exist_ok=True)
+        nodes = [self._text({key: value}) for key, value in config.items()]
+        file.write_text("".join(nodes), encoding="utf-8")
+        typed = [self._text([override]) for override in overrides] or ["[]\n"]
+        file.with_name("overrides.yaml").write_text("".join(typed), encoding="utf-8")
+
+    def _text(self, node: Any) -> str:
+        key = repr(node)
+        if key not in self._texts:
+            self._texts[key] = OmegaConf.to_yaml(OmegaConf.create(node))
+        return self._texts[key]
 
 
 def _with_interpolations(value: Any, resolved: Any, raw: Any) -> Any:
@@ -148,7 +172,7 @@ def with_overrides(
                 "each."
             )
     of_groups = [override for override in parsed if options(override.key_or_group)]
-    config, choices = dict(job.config), dict(job.choices)
+    config, choices = job.config.to_mapping(), dict(job.choices)
     if of_groups:
         changed_groups = [override.key_or_group for override in of_groups]
         given = [
@@ -160,19 +184,19 @@ def with_overrides(
         for group in changed_groups:
             if group not in config:
                 raise UserError(f"{group}=…: a preset can't be put upon a recorded config.")
-            config[group] = composed.config[group]
+            config[group] = composed.config.to_mapping()[group]
             if group in composed.choices:
                 choices[group] = composed.choices[group]
     of_values = [override for override in parsed if override not in of_groups]
     with hydras_errors_as_ours(overrides):
-        merged = OmegaConf.merge(OmegaConf.structured(schema.Config), config)
+        merged = OmegaConf.merge(schema(), config)
         assert isinstance(merged, DictConfig)
         for override in of_values:
             _set(merged, override)
         container = OmegaConf.to_container(merged, resolve=True, enum_to_str=True)
     assert isinstance(container, dict)
     changed = Job(
-        {str(key): value for key, value in container.items()},
+        Config.from_mapping({str(key): value for key, value in container.items()}),
         choices,
         (*job.overrides, *overrides),
         job.moved_to,

@@ -1,13 +1,11 @@
 """The groups of `conf/`: their defaults, and which of them take one option or several."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
 from functools import cache
 from typing import Any
 
 import yaml
 
-from expt.config import schema
 from expt.config.location import config_directory, options
 from expt.errors import UserError
 
@@ -35,38 +33,6 @@ def default_option(group: str) -> str | None:
     """Returns the option that a group has by default; None for one without, or with several."""
     option = _defaults().get(group)
     return option if isinstance(option, str) else None
-
-
-def check_deletions(overrides: Sequence[str]) -> None:
-    """Checks that nothing is deleted that every config has, as `~loop` or `~sweep.zip` would.
-
-    Args:
-        overrides: As typed.
-
-    Raises:
-        UserError: Something is.
-    """
-    for override in overrides:
-        key = override.removeprefix("~").partition("=")[0]
-        if not override.startswith("~") or key not in _needed():
-            continue
-        if key == "sweep":
-            expected = "its keys are set one by one, such as sweep.workers=2"
-        elif takes_several(key):
-            expected = f"{key}=[] leaves out all of its options"
-        else:
-            expected = f"give it another value: {key}=…"
-        raise UserError(f"{override}: {key} can't be deleted; {expected}.")
-
-
-@cache
-def _needed() -> frozenset[str]:
-    """Returns the keys of everything in the config that is not a part's."""
-    nested = {"loop": schema.Loop, "sweep": schema.Sweep}
-    return frozenset(
-        {field.name for field in fields(schema.Config)}
-        | {f"{name}.{field.name}" for name, node in nested.items() for field in fields(node)}
-    )
 
 
 def check_choices(choices: Mapping[str, Any], overrides: Sequence[str]) -> None:

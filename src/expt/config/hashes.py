@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 # What changes where and how a run is recorded, but not its numbers.
 _WITHOUT_EFFECT = (
@@ -11,6 +11,8 @@ _WITHOUT_EFFECT = (
     "output_dir",
     "recorder",
     "sweep",
+    "sweeper",
+    "launcher",
     "data.path",
     "loop.image_every",
     "loop.save_every",
@@ -19,7 +21,14 @@ _WITHOUT_EFFECT = (
 )
 
 
-def run_hash(config: Mapping[str, Any], data_fingerprint: str, code: str) -> str:
+class Flat(Protocol):
+    """A config; its own class comes with Hydra, without which runs are listed."""
+
+    def flat(self, *, declarations: bool = False) -> dict[str, Any]:
+        """Returns the values by full key."""
+
+
+def run_hash(config: Flat, data_fingerprint: str, code: str) -> str:
     """Returns a hash over everything in the config that can change the result, data and code.
 
     Paths, recorders and names are left out; the data's content replaces its path. The versions of
@@ -30,14 +39,13 @@ def run_hash(config: Mapping[str, Any], data_fingerprint: str, code: str) -> str
         data_fingerprint: Of its data set.
         code: The hash of the modules that it runs.
     """
-    text = json.dumps(identity(config, data_fingerprint, code), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return _digest(identity(config, data_fingerprint, code))
 
 
-def identity(config: Mapping[str, Any], data_fingerprint: str, code: str) -> dict[str, Any]:
+def identity(config: Flat, data_fingerprint: str, code: str) -> dict[str, Any]:
     """Returns all that the run hash is over, by full key; `data` is the fingerprint."""
-    relevant = flatten(config, declarations=True)
-    relevant = {key: value for key, value in relevant.items() if has_effect(key)}
+    values = config.flat(declarations=True)
+    relevant = {key: value for key, value in values.items() if has_effect(key)}
     return {**relevant, "data": data_fingerprint, "code": code}
 
 
@@ -46,10 +54,15 @@ def has_effect(key: str) -> bool:
     return not any(key == name or key.startswith(f"{name}.") for name in _WITHOUT_EFFECT)
 
 
-def variant_hash(config: Mapping[str, Any], data_fingerprint: str, code: str) -> str:
+def variant_hash(config: Flat, data_fingerprint: str, code: str) -> str:
     """Returns the run hash without the seed: equal for the repeats of one variant."""
-    without_seed = {key: value for key, value in config.items() if key != "seed"}
-    return run_hash(without_seed, data_fingerprint, code)
+    values = identity(config, data_fingerprint, code)
+    del values["seed"]
+    return _digest(values)
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def flatten(

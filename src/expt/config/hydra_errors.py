@@ -19,14 +19,15 @@ from expt.config.full_keys import meant, meant_option, takes_list
 from expt.config.groups import takes_several
 from expt.config.hashes import flatten
 from expt.config.location import options
+from expt.config.own_groups import GROUPS, refused
 from expt.config.quoting import quoted, tokens
+from expt.config.schema import PARTS
 from expt.errors import UserError, hint, nearest
 
 _CONVERSION = re.compile(
     r"Value '(?P<value>.*)' of type '.*' could not be converted to (?P<type>\w+)"
 )
 _SEVERAL = re.compile(r"Ambiguous value for argument '(?P<key>[^=']+)=(?P<values>.*)'\n")
-_PARTS = ("data", "model", "act", "loss", "optimizer", "schedule")
 _PAIRS = {"[": "]", "{": "}", "(": ")"}
 _TYPE_NAMES = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 
@@ -87,6 +88,8 @@ def _unclosed(override: str) -> str | None:
 
 def _missing_config(error: MissingConfigException) -> str:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
+    if group.startswith("hydra/") and group.removeprefix("hydra/") in GROUPS:
+        return refused(group.removeprefix("hydra/"), option)
     valid = error.options or options(group)
     if not group or not valid:
         return str(error)
@@ -121,7 +124,7 @@ def _unknown(key: str, parent: Any, overrides: Sequence[str]) -> str:
     if question is not None:
         return f"{known} {question}"
     known += f" {hint(last, public)}"
-    if prefix in _PARTS and near is None:
+    if prefix in PARTS and near is None:
         known += f" An argument that the yaml does not list is added so: +{key}=…"
     return known
 

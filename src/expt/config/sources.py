@@ -22,6 +22,7 @@ from expt.config.checks import STEP_KEY
 from expt.config.hashes import has_effect
 from expt.config.instantiate import ALLOW_VARIABLE, is_allowed_by_user, mappings
 from expt.config.modules import find_module, is_library, read_source
+from expt.config.schema import Config
 from expt.config.syntax import canonical, imported, imported_by_call
 from expt.errors import UserError
 
@@ -32,10 +33,18 @@ _TRAINING = "expt.train.session"  # it imports all that trains, but for what the
 _WITHOUT_EFFECT = (
     *("expt.errors", "expt.record", "expt.runs"),
     *("expt.config.compose", "expt.config.full_keys", "expt.config.groups", "expt.config.hashes"),
-    *("expt.config.location", "expt.config.modules", "expt.config.params", "expt.config.paths"),
+    *("expt.config.hydra_help", "expt.config.hydra_job", "expt.config.hydra_setup"),
+    *("expt.config.location", "expt.config.modules", "expt.config.own_groups"),
+    *("expt.config.params", "expt.config.paths", "expt.config.shared_composition"),
     *("expt.config.schema", "expt.config.sources", "expt.config.syntax"),
     *("expt.train.checkpoint", "expt.train.layer_table", "expt.train.profile"),
-    *("expt.train.recorders", "expt.train.resume", "expt.train.run_record"),
+    *(
+        "expt.train.messages",
+        "expt.train.recorders",
+        "expt.train.resume",
+        "expt.train.run_record",
+        "expt.train.start",
+    ),
     *("expt.train.saveable", "expt.train.saved_model", "expt.train.signals", "expt.train.timing"),
 )
 # Whose versions are recorded even if their source lies in a folder of the user's.
@@ -86,7 +95,7 @@ class Code:
         return Code(_digest(json.dumps([before, step, self.hash])), self.modules)
 
 
-def code_of(config: Mapping[str, Any]) -> Code:
+def code_of(config: Config) -> Code:
     """Returns the code that a config's run executes.
 
     Each module is read once in a process, before it is imported; `check_imported` makes sure that
@@ -98,17 +107,17 @@ def code_of(config: Mapping[str, Any]) -> Code:
     Raises:
         UserError: A module can't be read, or its source is no Python.
     """
-    roots = [module for place, module in _named(config) if has_effect(place)]
+    roots = [module for place, module in _named(config.to_mapping()) if has_effect(place)]
     return Code.of_modules(_walk([_TRAINING, *roots]))
 
 
-def part_modules(config: Mapping[str, Any], groups: Iterable[str]) -> dict[str, str]:
+def part_modules(config: Config, groups: Iterable[str]) -> dict[str, str]:
     """Returns the hashes of the modules that some groups of a config name, and what they import.
 
     Raises:
         UserError: As `code_of`.
     """
-    nodes = {group: config[group] for group in groups}
+    nodes = {group: getattr(config, group) for group in groups}
     return _walk(module for _, module in _named(nodes))
 
 

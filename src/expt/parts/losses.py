@@ -11,11 +11,12 @@ product of an example's weight and that of its class. A user's loss may return s
 
 import math
 from collections.abc import Sequence
-from typing import TypeAlias, TypeGuard
+from typing import TypeAlias
 
 import tensorflow as tf
 
 from expt.errors import UserError
+from expt.parts.numbers import is_number
 
 _EPSILON = 1e-12
 
@@ -319,7 +320,7 @@ def _weighted(
     num_classes = outputs.shape[-1]
     is_list = isinstance(class_weights, Sequence) and len(class_weights) == num_classes
     if not is_list or not all(
-        _is_number(weight) and 0 < weight < math.inf for weight in class_weights
+        is_number(weight) and 0 < weight < math.inf for weight in class_weights
     ):
         raise UserError(
             f"loss.class_weights={class_weights}: expected a list of {num_classes} positive "
@@ -330,11 +331,7 @@ def _weighted(
 
 def _check(option: str, value: object, *, from_zero: bool = False, below: float = math.inf) -> None:
     """Checks an option that is a number above 0, or from 0 on, and below a bound."""
-    if not _is_number(value) or not 0 <= value < below or (value == 0 and not from_zero):
+    if not is_number(value) or not 0 <= value < below or (value == 0 and not from_zero):
         least = "from 0 on" if from_zero else "above 0"
         most = f" and below {below}" if below < math.inf else ""
         raise UserError(f"loss.{option}={value}: expected a number {least}{most}.")
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)

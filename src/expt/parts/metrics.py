@@ -9,6 +9,7 @@ of a user's own that has no such argument counts all examples alike.
 import tensorflow as tf
 
 from expt.errors import UserError, hint
+from expt.parts.numbers import is_count
 
 _AVERAGES = ("macro", "micro", "weighted", "binary")
 
@@ -41,7 +42,7 @@ def top_k(
         weights: As in `accuracy`.
     """
     num_classes = outputs.shape[-1]
-    if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= num_classes:
+    if not is_count(k) or k > num_classes:
         raise UserError(
             f"metric.top_k.k={k}: expected a whole number from 1 to {num_classes}, the number of "
             "classes."

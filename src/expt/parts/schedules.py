@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras.optimizers.schedules import LearningRateSchedule
 
 from expt.errors import UserError
+from expt.parts.numbers import is_number
 
 
 def constant(learning_rate: float, total_steps: int) -> float:  # noqa: ARG001
@@ -247,7 +248,7 @@ def plateau(
     _check_fraction("factor", factor)
     if not isinstance(patience, int) or patience < 1:
         raise UserError(f"schedule.patience={patience}: expected a whole number of at least 1.")
-    if not _is_number(min_change) or min_change < 0:
+    if not is_number(min_change) or min_change < 0:
         raise UserError(f"schedule.min_change={min_change}: expected a number of at least 0.")
     _check_fraction("least_fraction", least_fraction)
     return Plateau(learning_rate, factor, patience, min_change, least_fraction)
@@ -391,20 +392,16 @@ def _are_rising_fractions(values: object) -> bool:
     return (
         isinstance(values, list | tuple)
         and len(values) > 0
-        and all(_is_number(value) and 0 <= value <= 1 for value in values)
+        and all(is_number(value) and 0 <= value <= 1 for value in values)
         and all(value < later for value, later in itertools.pairwise(values))
     )
 
 
 def _check_fraction(name: str, value: float) -> None:
-    if not _is_number(value) or not 0 <= value <= 1:
+    if not is_number(value) or not 0 <= value <= 1:
         raise UserError(f"schedule.{name}={value}: expected a number from 0 to 1.")
 
 
 def _check_positive(name: str, value: float) -> None:
-    if not _is_number(value) or not 0 < value < math.inf:
+    if not is_number(value) or not 0 < value < math.inf:
         raise UserError(f"schedule.{name}={value}: expected a number above 0.")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -11,11 +11,11 @@ import yaml
 from expt.config.compose import Job
 from expt.config.hashes import flatten, has_effect
 from expt.config.location import config_directory
-from expt.runs.planned import given
+from expt.config.quoting import given
+from expt.config.schema import PARTS
 
 _LONGEST = 60
 _PRESETS = ("experiment", "debug")
-_GROUPS = ("data", "model", "act", "loss", "optimizer", "schedule")
 _PATH = "data.path"
 _ABBREVIATIONS = {
     "learning_rate": "lr",
@@ -39,7 +39,7 @@ def distinctive(job: Job, varied: Collection[str] = ()) -> list[str]:
         job: The composed config.
         varied: The keys that vary in its sweep.
     """
-    params = {**job.choices, **flatten(job.config)}
+    params = {**job.choices, **job.config.flat()}
     defaults = _default_choices()
     groups = [key for key in job.choices if key in varied or job.choices[key] != defaults.get(key)]
     keys = [*given(job.overrides), *_preset_keys(job), *varied]
@@ -61,7 +61,7 @@ def run_name(job: Job, keys: Sequence[str], varied: Collection[str] = ()) -> str
         keys: What is `distinctive` of it.
         varied: The keys that vary in its sweep.
     """
-    params = {**job.choices, **flatten(job.config)}
+    params = {**job.choices, **job.config.flat()}
     presets = [job.choices[name] for name in _PRESETS if name in job.choices]
     if presets:  # the preset's name stands for all that it chooses
         own = {*given(job.overrides), *varied}
@@ -97,7 +97,7 @@ def varying(overrides: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _rank(group: str) -> int:
-    return _GROUPS.index(group) if group in _GROUPS else len(_GROUPS)
+    return PARTS.index(group) if group in PARTS else len(PARTS)
 
 
 def _names(key: str, params: Mapping[str, Any]) -> Iterator[str]:
@@ -146,7 +146,7 @@ def _read_file(file: Path) -> Mapping[str, Any]:
 
 
 def _option(job: Job, group: str) -> str:
-    path = job.config["data"].get("path") if group == "data" else None
+    path = job.config.data.get("path") if group == "data" else None
     return Path(str(path)).stem if path else job.choices[group]
 
 

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from expt.config.compose import Composed
-from expt.config.frozen import CONFIG_FILE
+from expt.config.frozen import ConfigWriter
 from expt.config.sources import code_of
 from expt.errors import UserError
 from expt.runs.directories import held
@@ -153,11 +151,9 @@ class SweepPlan:
             composed: The jobs that the plan was made of, or those that were appended.
         """
         jobs = self.jobs[len(self.jobs) - len(composed) :]
+        writer = ConfigWriter()
         for job, one in zip(jobs, composed, strict=True):
-            file = job.directory / CONFIG_FILE
-            file.parent.mkdir(parents=True, exist_ok=True)
-            OmegaConf.save(one.config, file)
-            OmegaConf.save(list(one.job.overrides), file.with_name("overrides.yaml"))
+            writer.write(job.directory, one.config, one.job.overrides)
         if "place" not in self.facts:
             place = claim(self.output_dir, self.directory)
             names = [sweep_name(self.facts["varied"])]

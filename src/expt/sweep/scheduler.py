@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from expt.errors import RunError, Terminated
+from expt.record.log_files import log_to
 from expt.record.mlflow.recorder import restoring
 from expt.record.mlflow.store import DELETED
 from expt.record.phases import Phases, command_phases, lap_seconds
@@ -26,7 +27,6 @@ from expt.sweep.plan import SweepPlan
 from expt.sweep.preflight import LONGEST_CHECK, check_task, result_of_check
 from expt.sweep.summary import exit_code, print_outcome, show_comparison
 from expt.sweep.view import View
-from expt.train.launch import log_to
 from expt.train.signals import Interruption, deferred_signals
 
 _log = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ from expt.sweep.preflight import check_kinds
 from expt.sweep.scheduler import run_jobs
 from expt.sweep.summary import exit_code, print_outcome
 from expt.train.data_loading import DataLoader
-from expt.train.launch import print_code_note, print_where_to_look
+from expt.train.messages import print_code_note, print_where_to_look
 
 
 def run_sweep(

@@ -6,12 +6,11 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
 
-from expt.config.schema import THREADS
+from expt.config.schema import THREADS, Config
 from expt.errors import UserError
 from expt.runs.cores import schedulable_cores
 from expt.train.keras_settings import apply_settings, prepare_keras
@@ -26,10 +25,9 @@ _ARGUMENTS = re.compile(r"\n\s*Arguments received by ")
 _OF_TENSORFLOW = re.compile(r"\{\{.*?\}\}\s*|\s*\[Op:.*", re.DOTALL)
 
 
-def start_for(config: Mapping[str, Any]) -> None:
+def start_for(config: Config) -> None:
     """Starts TensorFlow as the frozen config of a job says; see `start_tensorflow`."""
-    loop = config["loop"]
-    start_tensorflow(config["seed"], loop["precision"], loop["threads"])
+    start_tensorflow(config.seed, config.loop.precision.value, config.loop.threads)
 
 
 def start_tensorflow(

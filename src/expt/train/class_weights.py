@@ -18,7 +18,7 @@ def class_weights(job: Job, dataset: Dataset) -> list[float] | None:
     Raises:
         UserError: The loss asks for something else, or a class is missing.
     """
-    loss = job.config["loss"]
+    loss = job.config.loss
     given = loss.get(CLASS_WEIGHTS)
     is_balanced = given == BALANCED and task_of(job, dataset.task) == "classification"
     if isinstance(given, str) and not is_balanced and loss["_target_"].startswith(_OWN_LOSSES):

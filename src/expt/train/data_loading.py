@@ -55,8 +55,8 @@ class DataLoader:
             UserError: The config is wrong, the data is missing or damaged, or they don't fit.
         """
         source = self._source(job)
-        batches = (job.config["loop"]["batches"] or 0) * batches_per_step(job.config)
-        key = json.dumps([job.config["data"], batches], sort_keys=True)
+        batches = (job.config.loop.batches or 0) * batches_per_step(job.config)
+        key = json.dumps([job.config.data, batches], sort_keys=True)
         if key not in self._loaded:
             dataset = _with_exact_inputs(call(source.load, "data").counted())
             note = shared_note(dataset) if self._compares_splits else None
@@ -87,9 +87,9 @@ class DataLoader:
 
     def _source(self, job: Job) -> Source:
         check(job)
-        reserve_threads(job.config["loop"]["threads"])
+        reserve_threads(job.config.loop.threads)
         code_of(job.config)  # reads the modules before the data source is imported
-        make_source = part(job.config["data"], "data")
+        make_source = part(job.config.data, "data")
         takes_it = "preparation" in inspect.signature(make_source.func).parameters
         supplied = {"preparation": self._preparation} if takes_it and self._preparation else {}
         source: Source = call(make_source, "data", **supplied)
@@ -155,7 +155,7 @@ def _check_targets(job: Job, dataset: Dataset) -> None:
     Raises:
         UserError: A target is outside.
     """
-    declared, task = job.config["loss"].get(TARGETS_KEY), task_of(job, dataset.task)
+    declared, task = job.config.loss.get(TARGETS_KEY), task_of(job, dataset.task)
     if declared is None or task not in ("regression", "reconstruction"):
         return
     least, most = (
@@ -212,5 +212,5 @@ def _check_resolution(job: Job, dataset: Dataset) -> None:
     task = task_of(job, dataset.task)
     if task == "generation":
         check_resolution(dataset, "inputs")
-    if task == "regression" and (dataset.target_scale is None or TARGETS_KEY in job.config["loss"]):
+    if task == "regression" and (dataset.target_scale is None or TARGETS_KEY in job.config.loss):
         check_resolution(dataset, "targets")

@@ -24,14 +24,14 @@ def make_model(job: Job, dataset: Dataset) -> Any:
     """
     config, task = job.config, task_of(job, dataset.task)
     made = call(
-        part(config["model"], "model"),
+        part(config.model, "model"),
         "model",
         input_shape=dataset.input_shape,
         num_outputs=dataset.num_outputs,
-        act=_Activation(part(config["act"], "act"), config["act"].get(INITIALIZER_KEY)),
+        act=_Activation(part(config.act, "act"), config.act.get(INITIALIZER_KEY)),
     )
     if not isinstance(made, keras.Model):
-        if STEP_KEY in config["model"]:  # such as a pair of models
+        if STEP_KEY in config.model:  # such as a pair of models
             return made
         raise UserError(
             f"model: {config['model']['_target_']} returned {type(made).__name__}; expected a "

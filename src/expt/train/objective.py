@@ -174,10 +174,10 @@ def make_objective(job: Job, dataset: Dataset) -> Objective:
     Metrics of classes are functions of logits; those of values see predictions.
     """
     config, task = job.config, task_of(job, dataset.task)
-    node, weights = config["loss"], class_weights(job, dataset)
+    node, weights = config.loss, class_weights(job, dataset)
     loss = part(node if weights is None else {**node, CLASS_WEIGHTS: weights}, "loss")
     scale = output_scale(job, dataset, task)
-    link = model_outputs(config["loss"], task).link
+    link = model_outputs(config.loss, task).link
     predict = link_function(link)
     metrics = {
         name: _make_metric(name, node, dataset, link)
@@ -205,7 +205,7 @@ def _make_metric(
 
 def output_scale(job: Job, dataset: Dataset, task: str) -> Scale | None:
     """The scale of the targets; a loss that is for a range of values sees them as they are."""
-    if TARGETS_KEY in job.config["loss"]:
+    if TARGETS_KEY in job.config.loss:
         return None
     scales = {"regression": dataset.target_scale, "reconstruction": dataset.input_scale}
     return scales.get(task)

@@ -21,12 +21,12 @@ def make_schedule(job: Job, total_steps: int) -> Any:
     Raises:
         UserError: The schedule refuses its arguments.
     """
-    node = job.config["schedule"]
+    node = job.config.schedule
     horizon = node.get(HORIZON_KEY) or total_steps
     schedule = call(
         part(node, "schedule"),
         "schedule",
-        learning_rate=job.config["optimizer"]["learning_rate"],
+        learning_rate=job.config.optimizer["learning_rate"],
         total_steps=horizon,
     )
     if horizon >= total_steps or not callable(schedule) or hasattr(schedule, "consider"):
@@ -36,7 +36,7 @@ def make_schedule(job: Job, total_steps: int) -> Any:
 
 def make_optimizers(job: Job, schedule: Any) -> MakeOptimizer:
     """Returns the function that makes an optimizer for the variables of a network."""
-    scales_loss = job.config["loop"]["precision"] == "mixed_float16"
+    scales_loss = job.config.loop.precision == "mixed_float16"
 
     def make(variables: Sequence[Any]) -> keras.optimizers.Optimizer:
         if not variables:
@@ -45,9 +45,9 @@ def make_optimizers(job: Job, schedule: Any) -> MakeOptimizer:
                 "expected at least one layer with weights and trainable=True. A finished run is "
                 "evaluated without training by python -m expt.evaluate."
             )
-        made = part(job.config["optimizer"], "optimizer")
+        made = part(job.config.optimizer, "optimizer")
         optimizer = call(made, "optimizer", learning_rate=schedule)
-        if job.config["optimizer"].get(DECAY_KEY) is False:
+        if job.config.optimizer.get(DECAY_KEY) is False:
             optimizer.exclude_from_weight_decay(var_list=undecayed(variables))
         if scales_loss:
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)

@@ -63,7 +63,7 @@ class Program:
     @property
     def outputs(self) -> ModelOutputs:
         """What the model's outputs are."""
-        return model_outputs(self.job.config["loss"], self.task)
+        return model_outputs(self.job.config.loss, self.task)
 
     def check(self) -> Sequence[str]:
         """Takes one batch through the model, forwards and backwards; changes nothing.
@@ -87,7 +87,7 @@ class Program:
 
     def make_evaluate(self, split: Split) -> Evaluate:
         """Returns the compiled function that evaluates the networks on a split."""
-        return self.learner.make_evaluate(split, self.job.config["loop"]["compile"])
+        return self.learner.make_evaluate(split, self.job.config.loop.compile)
 
 
 def make_program(job: Job, dataset: Dataset) -> Program:
@@ -103,10 +103,10 @@ def make_program(job: Job, dataset: Dataset) -> Program:
     make_learner = learner_class(job, task)
     learner = make_learner(model, make_objective(job, dataset), make_optimizers(job, schedule))
     check_watched(job, learner.reported)
-    metric = config["loop"]["watch"] or learner.watched
-    direction = config["loop"]["direction"] or config["metric"].get(
-        metric.removeprefix("val/"), {}
-    ).get(DIRECTION_KEY)
+    metric = config.loop.watch or learner.watched
+    direction = config.loop.direction or config.metric.get(metric.removeprefix("val/"), {}).get(
+        DIRECTION_KEY
+    )
     driven = [schedule] if hasattr(schedule, "consider") else []
     monitor = Monitor(metric, larger_is_better=direction == "max")
     return Program(job, dataset, task, timeline, learner, monitor, driven)
@@ -114,7 +114,7 @@ def make_program(job: Job, dataset: Dataset) -> Program:
 
 def learner_class(job: Job, task: str) -> type[Learner]:
     """Returns the kind of training: the one that the model declares, or that of the task."""
-    declared = job.config["model"].get(STEP_KEY)
+    declared = job.config.model.get(STEP_KEY)
     if declared is not None:
         return cast("type[Learner]", part({"_target_": declared}, f"model.{STEP_KEY}").func)
     return Reconstruction if task == "reconstruction" else Supervised

@@ -44,7 +44,7 @@ class Sinks:
         Raises:
             UserError: A recorder refuses its arguments.
         """
-        nodes = {**job.config["recorder"], "images": _IMAGES}
+        nodes = {**job.config.recorder, "images": _IMAGES}
         return [
             self._sink(name, node)
             for name, node in nodes.items()

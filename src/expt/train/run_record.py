@@ -58,7 +58,7 @@ def new_run(
         "data": _of_data(job, dataset),
         "class_weights": class_weights(job, dataset),
         **_of_model(learner),
-        "watched": job.config["loop"]["watch"] or learner.watched,
+        "watched": job.config.loop.watch or learner.watched,
         "git": git_state(Path.cwd()),
         **_of_process(),
         "status": Status.RUNNING,
@@ -76,7 +76,7 @@ def new_run(
 
 
 def _name(job: Job, keys: Sequence[str]) -> str:
-    (name,) = take_names(job.output_dir, job.config["name"], [run_name(job, keys)])
+    (name,) = take_names(job.output_dir, job.config.name, [run_name(job, keys)])
     return name
 
 
@@ -98,7 +98,7 @@ def resumed_run(
     entry = {
         "step": step,
         "time": time.time(),
-        "from": earlier.record["status"],
+        "from": earlier.record.status,
         "changes": dict(earlier.changes),
         **({} if note is None else {"note": note}),
     }
@@ -108,14 +108,14 @@ def resumed_run(
             "changed": [] if before is None else changed_modules(before.modules, code.modules),
         }
     record = {
-        **earlier.record,
+        **earlier.record.to_mapping(),
         **Copies().settle(earlier.record, directory, job.output_dir),
         **_of_config(job, dataset, code.after(before, step)),
-        "data": {**earlier.record["data"], **_identity_of(dataset)},
+        "data": {**earlier.record.data.to_mapping(), **_identity_of(dataset)},
         **_of_process(),
         "status": Status.RUNNING,
         "closed": False,
-        "resumed": [*earlier.record.get("resumed", []), entry],
+        "resumed": [*earlier.record.resumed, entry],
     }
     for outcome in ("ended", "error", "traceback"):
         record.pop(outcome, None)
@@ -130,7 +130,7 @@ def _run(job: Job, directory: Path, record: dict[str, Any]) -> Run:
     return Run(
         directory,
         job.output_dir,
-        redacted_values(job.config),
+        redacted_values(job.config.to_mapping()),
         redacted_values(make_params(job)),
         redacted_values(record),
     )
@@ -138,15 +138,15 @@ def _run(job: Job, directory: Path, record: dict[str, Any]) -> Run:
 
 def _of_config(job: Job, dataset: Dataset, code: Code) -> dict[str, Any]:
     return {
-        "name": job.config["name"],
+        "name": job.config.name,
         "output_dir": str(job.output_dir),
-        "seed": job.config["seed"],
+        "seed": job.config.seed,
         "run_hash": run_hash(job.config, dataset.fingerprint, code.hash),
         "variant_hash": variant_hash(job.config, dataset.fingerprint, code.hash),
         "code": code.to_mapping(),
         "params": make_params(job),
         "larger_is_better": [
-            name for name, node in job.config["metric"].items() if node.get(DIRECTION_KEY) == "max"
+            name for name, node in job.config.metric.items() if node.get(DIRECTION_KEY) == "max"
         ],
     }
 
@@ -154,7 +154,7 @@ def _of_config(job: Job, dataset: Dataset, code: Code) -> dict[str, Any]:
 def _of_data(job: Job, dataset: Dataset) -> dict[str, Any]:
     return {
         "name": dataset.name,
-        "source": job.config["data"]["_target_"],
+        "source": job.config.data["_target_"],
         "task": task_of(job, dataset.task),
         **_identity_of(dataset),
         "skipped": dataset.skipped,

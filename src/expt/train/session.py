@@ -94,7 +94,7 @@ def run_job(
         code = code_of(job.config)
         if earlier is not None:
             check_code(earlier, code, directory)
-            check_unchanged(earlier.record["data"], dataset, os.path.relpath(directory))
+            check_unchanged(earlier.record.data, dataset, os.path.relpath(directory))
         phases, checkpoint = Phases(console), None
         with phases("building the model"):
             program = make_program(job, dataset)
@@ -189,7 +189,7 @@ class _Functions:
 
 
 def _compile(program: Program, first_step: int) -> _Functions:
-    loop, timeline = program.job.config["loop"], program.timeline
+    loop, timeline = program.job.config.loop, program.timeline
     pipeline = program.make_pipeline(first_step)
     with as_user_errors("the step can't be compiled"):
         return _Functions(
@@ -198,8 +198,8 @@ def _compile(program: Program, first_step: int) -> _Functions:
                 pipeline,
                 timeline.batch_size,
                 CAPACITY,
-                loop["compile"],
-                loop["target_loss"],
+                loop.compile,
+                loop.target_loss,
             ),
             program.make_evaluate(program.dataset.validation),
             program.make_evaluate(program.dataset.test),
@@ -207,17 +207,17 @@ def _compile(program: Program, first_step: int) -> _Functions:
 
 
 def _make_state(program: Program) -> State:
-    loop = program.job.config["loop"]
+    loop = program.job.config.loop
     return State(
         variables=state_variables(program.learner, program.schedules),
         progress=Progress(),
         best=BestWeights(program.learner.networks, program.monitor),
         stopping=EarlyStopping(
             program.monitor,
-            patience=loop["patience"],
-            min_change=loop["min_change"],
-            seconds=parse_seconds(loop["time_limit"]),
-            target_loss=loop["target_loss"],
+            patience=loop.patience,
+            min_change=loop.min_change,
+            seconds=parse_seconds(loop.time_limit),
+            target_loss=loop.target_loss,
         ),
     )
 
@@ -232,7 +232,7 @@ def _train(
     interruption: Interruption,
 ) -> None:
     """Trains, keeps checkpoints and the best model whatever ends training, and tests it."""
-    learner, loop, best = program.learner, program.job.config["loop"], state.best
+    learner, loop, best = program.learner, program.job.config.loop, state.best
     evaluation = Evaluation(
         functions.evaluate,
         partial(averages_in_place, learner.networks, learner.optimizers),
@@ -243,9 +243,9 @@ def _train(
     given = program.outputs
     draw = partial(draw_validation, program.dataset, program.task, given.kind)
     run_block = functions.run_block
-    if loop["profile"] is not None:
-        run_block = profiled(run_block, loop["profile"], run.directory / "train")
-    before, started = run.record.get("training_seconds") or 0.0, time.perf_counter()
+    if loop.profile is not None:
+        run_block = profiled(run_block, loop.profile, run.directory / "train")
+    before, started = run.record.training_seconds or 0.0, time.perf_counter()
 
     def keep_best() -> None:
         run.update(training_seconds=before + time.perf_counter() - started)
@@ -284,7 +284,7 @@ def _train(
         )
     _test(program, functions, run, recorder, state.progress)
     lowest = state.stopping.lowest_loss
-    if loop["target_loss"] is not None and lowest >= loop["target_loss"]:
+    if loop.target_loss is not None and lowest >= loop.target_loss:
         raise RunError(
             f"the training loss did not fall below loop.target_loss={loop['target_loss']} within "
             f"{state.progress.step} steps; its lowest was {lowest:.4g}."

@@ -71,16 +71,16 @@ class Timeline:
 
 def make_timeline(job: Job, dataset: Dataset) -> Timeline:
     """Returns how long the job trains and when it evaluates and draws."""
-    loop = job.config["loop"]
+    loop = job.config.loop
     num_batches = batches_per_step(job.config)
     steps_per_epoch = dataset.steps_per_epoch // num_batches
     return Timeline(
-        seed=job.config["seed"],
-        total_steps=loop["steps"] or loop["epochs"] * steps_per_epoch,
+        seed=job.config.seed,
+        total_steps=loop.steps or loop.epochs * steps_per_epoch,
         steps_per_epoch=steps_per_epoch,
         num_examples=len(dataset.train),
         batch_size=num_batches * dataset.batch_size,
-        eval_every=Cadence.parse(loop["eval_every"]),
-        image_every=Cadence.parse(loop["image_every"]),
-        save_every=Cadence.parse(loop["save_every"]),
+        eval_every=Cadence.parse(loop.eval_every),
+        image_every=Cadence.parse(loop.image_every),
+        save_every=Cadence.parse(loop.save_every),
     )

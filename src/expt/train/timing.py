@@ -14,7 +14,7 @@ _SECONDS = 0.3  # of steps that are measured
 
 def estimate_seconds(program: Program) -> float:
     """Returns about how long a job takes: compiling, its steps, its evaluations."""
-    timeline, mode = program.timeline, program.job.config["loop"]["compile"]
+    timeline, mode = program.timeline, program.job.config.loop.compile
     begun = time.perf_counter()
     run_block = make_run_block(
         program.learner.step, program.make_pipeline(), timeline.batch_size, CAPACITY, mode

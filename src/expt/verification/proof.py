@@ -1,8 +1,7 @@
 """A config shortened to what a proof needs: every kind of event, several times, in few steps."""
 
-import copy
 import random
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -10,6 +9,7 @@ import yaml
 from expt.config.cadence import Cadence
 from expt.config.checks import batches_per_step
 from expt.config.compose import Job
+from expt.config.schema import Config
 from expt.config.sources import code_of
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
@@ -18,7 +18,7 @@ from expt.train.timeline import Timeline, make_timeline
 _FILE = "proof.yaml"
 _STEPS = 24
 _EVAL_EVERY = 5
-_ENDING = ("patience", "time_limit", "target_loss")  # what could end it before its last step
+_ENDING = ("patience", "time_limit", "target_loss")
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,14 @@ class Proof:
     @property
     def total_steps(self) -> int:
         """The steps of a whole training."""
-        return int(self.job.config["loop"]["steps"])
+        assert self.job.config.loop.steps is not None
+        return self.job.config.loop.steps
 
     def write(self, folder: Path) -> None:
         """Writes the proof for the processes."""
-        (folder / _FILE).write_text(yaml.safe_dump(asdict(self)), encoding="utf-8")
+        job = vars(self.job) | {"config": self.job.config.to_mapping()}
+        text = yaml.safe_dump({**vars(self), "job": job})
+        (folder / _FILE).write_text(text, encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> "Proof":
@@ -56,7 +59,8 @@ class Proof:
         written = yaml.safe_load((folder / _FILE).read_text(encoding="utf-8"))
         for fields, name in ((written, "left_out"), (written["job"], "overrides")):
             fields[name] = tuple(fields[name])  # YAML has lists alone
-        return cls(**written | {"job": Job(**written["job"])})
+        job = written["job"] | {"config": Config.from_mapping(written["job"]["config"])}
+        return cls(**written | {"job": Job(**job)})
 
 
 def make_proof(job: Job, dataset: Dataset, folder: Path) -> Proof:
@@ -77,16 +81,18 @@ def make_proof(job: Job, dataset: Dataset, folder: Path) -> Proof:
     if steps < 2:
         raise UserError(f"loop.steps={total}: expected at least 2, one before an interruption.")
     batches = max(2, steps * 2 // 5) * batches_per_step(job.config)
-    config, loop = copy.deepcopy(job.config), job.config["loop"]
-    shortened = {
-        "steps": steps,
-        "eval_every": _eval_every(loop["eval_every"], steps),
-        "save_every": 1,
-        "image_every": None,
-        "profile": None,
-        **dict.fromkeys(_ENDING),
-    }
-    config |= {"loop": {**loop, **shortened}, "recorder": {}, "output_dir": str(folder)}
+    loop = replace(
+        job.config.loop,
+        steps=steps,
+        eval_every=_eval_every(job.config.loop.eval_every, steps),
+        save_every=1,
+        image_every=None,
+        profile=None,
+        patience=None,  # nothing may end it before its last step
+        time_limit=None,
+        target_loss=None,
+    )
+    config = replace(job.config, loop=loop, recorder={}, output_dir=str(folder))
     shortened_job = replace(job, config=config)
     timeline = make_timeline(shortened_job, dataset.limited(batches))
     return Proof(
@@ -95,7 +101,7 @@ def make_proof(job: Job, dataset: Dataset, folder: Path) -> Proof:
         batches,
         dict(code_of(shortened_job.config).modules),
         _interruption(timeline),
-        tuple(f"loop.{key}" for key in _ENDING if loop[key] is not None),
+        tuple(f"loop.{key}" for key in _ENDING if getattr(job.config.loop, key) is not None),
     )
 
 

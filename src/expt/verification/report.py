@@ -39,7 +39,7 @@ _HIDDEN = (
 
 def intention(proof: Proof) -> Iterator[str]:
     """Yields the lines on what is done."""
-    loop = proof.job.config["loop"]
+    loop = proof.job.config.loop
     yield (
         f"{proof.total_steps} steps on {proof.batches} batches of the data, evaluated every "
         f"{loop['eval_every']}: whole, once more, and interrupted after step {proof.interrupt_at} "

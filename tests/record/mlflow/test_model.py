@@ -131,8 +131,14 @@ def log(train_here: Any, tmp_path_factory: pytest.TempPathFactory) -> Log:
         trained = train_here([*RUNS[name](data), *model, "loop.steps=2"], folder)
         config = trained.directory / CONFIG_FILE
         config.parent.mkdir()
-        config.write_text(yaml.safe_dump(trained.job.config))
-        run = Run(trained.directory, store, trained.job.config, {}, {**trained.record, "id": name})
+        config.write_text(yaml.safe_dump(trained.job.config.to_mapping()))
+        run = Run(
+            trained.directory,
+            store,
+            trained.job.config.to_mapping(),
+            {},
+            {**trained.record, "id": name},
+        )
         end(run)
         RunMirror(run, True, lambda _seconds: None).finish()
         place = place_of(run)

@@ -131,7 +131,8 @@ def test_an_experiment_is_one_of_training_and_keeps_another_kind(run: Run) -> No
     client.set_experiment_tag(experiment_id, kind, "regression")
     _finish(run)
     assert client.get_experiment(experiment_id).tags == {kind: "regression"}
-    older = client.create_experiment("older")
+    artifacts = (run.output_dir / "mlartifacts").as_uri()
+    older = client.create_experiment("older", artifact_location=artifacts)
     run.record.pop("mlflow")
     run.config = {**run.config, "name": "older"}
     _finish(run)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from expt.errors import UserError, hint
+from expt.parts.numbers import is_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +57,10 @@ class Augmentation:
         for key, value in values.items():
             if key not in known:
                 raise UserError(f"data.augment.{key}: there is no such key. {hint(key, known)}")
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
             is_right, expected = {
                 "flip": (isinstance(value, bool), "true or false"),
-                "crop": (is_number and 0 < value <= 1, "a fraction above 0 and at most 1"),
-                "mixup": (is_number and 0 <= value < np.inf, "a number of at least 0"),
+                "crop": (is_number(value) and 0 < value <= 1, "a fraction above 0 and at most 1"),
+                "mixup": (is_number(value) and 0 <= value < np.inf, "a number of at least 0"),
             }.get(key, (type(value) is int and 0 <= value < 10_000, "a whole number of pixels"))
             if not is_right:
                 raise UserError(f"data.augment.{key}={value}: expected {expected}.")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from expt.errors import UserError
 from expt.parts.data.image_decoding import Color, UnusableError, decode_image
+from expt.parts.numbers import is_count
 
 _COLORS: Mapping[str, Color] = {"black": (0, 0, 0), "white": (255, 255, 255)}
 
@@ -60,7 +61,7 @@ class ImagePreparation:
         flags = ("can_resize", "can_recolour")
         background = mapping.get("background")
         is_right = (
-            all(is_positive(mapping.get(key)) for key in numbers)
+            all(is_count(mapping.get(key)) for key in numbers)
             and mapping["channels"] in (1, 3)
             and all(isinstance(mapping.get(key), bool) for key in flags)
             and (background is None or _is_color(background))
@@ -136,8 +137,3 @@ def _is_color(value: object) -> TypeGuard[Color]:
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 3:
         return False
     return all(type(level) is int and 0 <= level <= 255 for level in value)
-
-
-def is_positive(value: object) -> bool:
-    """Whether a value is a whole number above zero."""
-    return type(value) is int and value > 0

@@ -14,9 +14,10 @@ from expt.parts.data.image_checks import CheckedFiles, check_files, read_content
 from expt.parts.data.image_decoding import UnusableError, decode_image, pillow_warnings
 from expt.parts.data.image_files import ImageFiles
 from expt.parts.data.image_listing import TEST, TRAIN, VALIDATION, Listing, list_folder
-from expt.parts.data.image_preparation import ImagePreparation, is_positive, parse_background
+from expt.parts.data.image_preparation import ImagePreparation, parse_background
 from expt.parts.data.reading import check_choice, told_of
 from expt.parts.data.splitting import USUAL_SPLIT, Shares, split_indices, unused_note
+from expt.parts.numbers import is_count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +133,7 @@ class ImageFolder:
         size = self.image_size
         if size is not None:
             is_list = isinstance(size, Sequence) and not isinstance(size, str)
-            if not is_list or len(size) != 2 or not all(map(is_positive, size)):
+            if not is_list or len(size) != 2 or not all(map(is_count, size)):
                 raise UserError(
                     f"data.image_size={size}: expected [height, width] in pixels, or null."
                 )

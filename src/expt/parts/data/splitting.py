@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import UserError
+from expt.parts.numbers import is_number
 
 Indices = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
 """The indices of the train, validation and test examples."""
@@ -37,10 +38,7 @@ class Shares:
             UserError: It is not three numbers above 0 whose sum is 1.
         """
         given = list(split) if isinstance(split, list | tuple) else []
-        if len(given) != 3 or not all(
-            isinstance(share, int | float) and not isinstance(share, bool) and 0 < share < 1
-            for share in given
-        ):
+        if len(given) != 3 or not all(is_number(share) and 0 < share < 1 for share in given):
             raise UserError(
                 f"data.split={_written(split)}: expected three numbers between 0 and 1, the shares "
                 "of the train, the validation and the test split, such as [0.7,0.15,0.15]."

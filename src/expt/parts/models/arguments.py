@@ -5,21 +5,28 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from expt.errors import UserError, hint
+from expt.parts.numbers import is_count, is_number
 
 
-def check_arguments(model: str, arguments: Mapping[str, Any]) -> None:
-    """Checks the arguments of one of the framework's models.
+def check_arguments(model: str | None, arguments: Mapping[str, Any]) -> None:
+    """Checks the arguments of a model: `units` and `dropout` of any, others of the framework's.
 
     Args:
-        model: The name of the function that builds it, such as `resnet`.
+        model: The name of the function that builds it, such as `resnet`; None if it is the user's.
         arguments: By name; those that are left out have their defaults.
 
     Raises:
         UserError: One is out of its range.
     """
-    if model in _CHECKS:
+    check_widths(**_given(arguments, "units"))
+    check_fractions(**_given(arguments, "dropout"))
+    if model is not None and model in _CHECKS:
         _CHECKS[model](**arguments)
-        check_penalties(**{key: arguments[key] for key in ("l1", "l2") if key in arguments})
+        check_penalties(**_given(arguments, "l1", "l2"))
+
+
+def _given(arguments: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: arguments[name] for name in names if name in arguments}
 
 
 def _resnet(*, depth: Any = 20, width: Any = 16, **_others: Any) -> None:
@@ -38,11 +45,9 @@ def _vit(
     depth: Any = 4,
     heads: Any = 4,
     mlp_ratio: Any = 2,
-    dropout: Any = 0.0,
     **_others: Any,
 ) -> None:
     check_counts(patch_size=patch_size, width=width, depth=depth, heads=heads, mlp_ratio=mlp_ratio)
-    check_fractions(dropout=dropout)
     check_divides("heads", heads, width, f"model.width={width}")
 
 
@@ -50,33 +55,20 @@ def _cnn(
     *,
     filters: Any = (),
     kernel_size: Any = 3,
-    units: Any = (),
-    dropout: Any = 0.0,
     normalization: Any = None,
     **_others: Any,
 ) -> None:
-    check_widths(filters=filters, units=units)
+    check_widths(filters=filters)
     check_counts(kernel_size=kernel_size)
-    check_fractions(dropout=dropout)
     check_normalization(normalization, ["batch"])
 
 
-def _mlp(
-    *,
-    units: Any = (),
-    dropout: Any = 0.0,
-    normalization: Any = None,
-    residual: Any = False,
-    **_others: Any,
-) -> None:
-    check_widths(units=units)
-    check_fractions(dropout=dropout)
+def _mlp(*, normalization: Any = None, residual: Any = False, **_others: Any) -> None:
     check_normalization(normalization, ["batch", "layer"])
     check_switches(residual=residual)
 
 
-def _autoencoder(*, units: Any = (), latent: Any = 16, **_others: Any) -> None:
-    check_widths(units=units)
+def _autoencoder(*, latent: Any = 16, **_others: Any) -> None:
     check_counts(latent=latent)
 
 
@@ -85,12 +77,10 @@ def _gan(
     latent_size: Any = 32,
     generator_units: Any = (),
     discriminator_units: Any = (),
-    dropout: Any = 0.0,
     **_others: Any,
 ) -> None:
     check_widths(generator_units=generator_units, discriminator_units=discriminator_units)
     check_counts(latent_size=latent_size)
-    check_fractions(dropout=dropout)
 
 
 _CHECKS: Mapping[str, Callable[..., None]] = {
@@ -106,24 +96,24 @@ _CHECKS: Mapping[str, Callable[..., None]] = {
 def check_counts(**counts: object) -> None:
     """Raises a UserError unless every value, by its key in the model, is a number of at least 1."""
     for key, count in counts.items():
-        if not _is_count(count):
+        if not is_count(count):
             raise UserError(f"model.{key}={count}: expected a whole number of at least 1.")
 
 
 def check_widths(**lists: object) -> None:
     """Raises a UserError unless every value, by its key in the model, is a list of such numbers."""
     for key, widths in lists.items():
-        if not isinstance(widths, list | tuple) or not all(_is_count(width) for width in widths):
+        if not isinstance(widths, list | tuple) or not all(is_count(width) for width in widths):
             raise UserError(
                 f"model.{key}={widths}: expected a list of whole numbers of at least 1, "
-                "such as [128, 64]."
+                "such as [128, 128]."
             )
 
 
 def check_fractions(**fractions: Any) -> None:
     """Raises a UserError unless every value, by its key in the model, is a number in [0, 1)."""
     for key, fraction in fractions.items():
-        if not _is_number(fraction) or not 0 <= fraction < 1:
+        if not is_number(fraction) or not 0 <= fraction < 1:
             raise UserError(f"model.{key}={fraction}: expected a number from 0 to below 1.")
 
 
@@ -138,7 +128,7 @@ def check_normalization(normalization: object, valid: Iterable[str]) -> None:
 def check_penalties(**penalties: Any) -> None:
     """Raises a UserError unless every value, by its key in the model, is a number of at least 0."""
     for key, value in penalties.items():
-        if not _is_number(value) or not 0 <= value < math.inf:
+        if not is_number(value) or not 0 <= value < math.inf:
             raise UserError(f"model.{key}={value}: expected a number of at least 0.")
 
 
@@ -154,11 +144,3 @@ def check_switches(**switches: object) -> None:
     for key, value in switches.items():
         if not isinstance(value, bool):
             raise UserError(f"model.{key}={value}: expected true or false.")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -10,7 +10,8 @@ from expt.config.instantiate import HORIZON_KEY
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.journal import FILE_NAME, read_journal
-from expt.runs.run import Earlier, Status
+from expt.runs.records import RunRecord, Status
+from expt.runs.run import Earlier
 from expt.train.checkpoint import DamagedError, checkpoint_files, read_checkpoint
 from expt.train.timeline import Timeline, make_timeline
 
@@ -36,9 +37,9 @@ def check_extension(job: Job, dataset: Dataset, directory: Path, earlier: Earlie
     check_horizon(job, dataset, earlier)
     timeline, (step, reason) = make_timeline(job, dataset), _done(directory, earlier.record)
     check_length(timeline, step, reason, earlier)
-    is_finished = earlier.record["status"] == Status.FINISHED
+    is_finished = earlier.record.status is Status.FINISHED
     if is_finished and timeline.total_steps <= step:
-        raise UserError(_too_short(timeline, step, earlier, job.config["loop"]["steps"]))
+        raise UserError(_too_short(timeline, step, earlier, job.config.loop.steps))
 
 
 def check_length(timeline: Timeline, step: int, reason: str | None, earlier: Earlier) -> None:
@@ -82,7 +83,7 @@ def check_horizon(job: Job, dataset: Dataset, earlier: Earlier) -> None:
 def lengths(job: Job, dataset: Dataset, earlier: Earlier) -> tuple[int, int]:
     """Returns over how many steps the schedule of a resumed run went until now, and will go."""
     former, now = (
-        each.config["schedule"].get(HORIZON_KEY) or make_timeline(each, dataset).total_steps
+        each.config.schedule.get(HORIZON_KEY) or make_timeline(each, dataset).total_steps
         for each in (with_values(job, earlier.previous), job)
     )
     return former, now
@@ -90,17 +91,13 @@ def lengths(job: Job, dataset: Dataset, earlier: Earlier) -> tuple[int, int]:
 
 def with_values(job: Job, values: Mapping[str, Any]) -> Job:
     """Returns a job with other values of some full keys."""
-    config = dict(job.config)
-    for key, value in values.items():
-        group, _, name = key.partition(".")
-        config[group] = {**config[group], name: value}
-    return replace(job, config=config)
+    return replace(job, config=job.config.with_values(values))
 
 
-def _done(directory: Path, record: Mapping[str, Any]) -> tuple[int, str | None]:
+def _done(directory: Path, record: RunRecord) -> tuple[int, str | None]:
     """Returns the last step that a run's files have, and why training ended early, if it did."""
-    if record["status"] == Status.FINISHED:
-        return record["final"]["step"], record.get("stopped")
+    if record.status is Status.FINISHED and record.final is not None:
+        return record.final.step or 0, record.stopped
     journal, last_step = directory / FILE_NAME, 0
     if journal.exists():
         last_step = max((line["step"] for line in read_journal(journal)), default=0)

@@ -186,7 +186,7 @@ def checkpoints(
                 sink.drain()
         to_disk(directory / FILE_NAME)
 
-    folder, keep = directory / CHECKPOINTS, job.config["loop"]["keep_checkpoints"]
+    folder, keep = directory / CHECKPOINTS, job.config.loop.keep_checkpoints
     writer = make_writer(folder, keep, prepare)
     of_run = identity(job.config, dataset.fingerprint, code)
     saved = 0
