@@ -10,8 +10,8 @@ import socket
 import subprocess
 import sys
 import threading
+from io import BufferedRWPair
 from pathlib import Path
-from typing import IO
 
 from expt.sweep.launchers import Began, Ended, Event, Task
 
@@ -79,7 +79,7 @@ class RemoteLauncher:
             pass
 
 
-def _send(stream: IO[bytes], message: object) -> None:
+def _send(stream: BufferedRWPair, message: object) -> None:
     pickle.dump(message, stream)
     stream.flush()
 

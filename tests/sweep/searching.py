@@ -7,13 +7,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from expt.config.compose import Composed, Job
+from expt.config.compose import Composition, Job
 from expt.record.phases import Phases
 from expt.runs.records import JobStatus
 from expt.sweep.growth import Search
@@ -21,7 +20,6 @@ from expt.sweep.jobs import JobOutcome, PlannedJob
 from expt.sweep.launchers import Began, Ended, Event, Launcher, Task, worker
 from expt.sweep.start import run_sweep
 from expt.train.data_loading import DataLoader
-from sweep.sweep_helpers import composed
 
 ACTIVATIONS = ("relu", "tanh", "elu")
 
@@ -63,13 +61,10 @@ class Rounds:
         return next(one for one in best if one.startswith(prefix))
 
 
-def compose(jobs: Sequence[Sequence[str]], first: int) -> list[Composed]:
-    made = [composed(*job)[0] for job in jobs]
-    return [replace(one, subdirectory=str(number)) for number, one in enumerate(made, first)]
-
-
 def search(fixed: Sequence[str], load: DataLoader) -> Search:
-    return Search(Rounds(fixed), compose, load, ["act", "loss", "seed"], {"fixed": list(fixed)})
+    compose = Composition(fixed, None, multirun=True).compose
+    varied, arguments = ["act", "loss", "seed"], {"fixed": list(fixed)}
+    return Search(Rounds(fixed), compose, load, varied, arguments)
 
 
 def make_search(arguments: Mapping[str, Any], load: DataLoader) -> Search:
@@ -79,7 +74,7 @@ def make_search(arguments: Mapping[str, Any], load: DataLoader) -> Search:
 def accuracy(job: Job) -> float:
     """What a pretended job achieves: elu is the best, with the focal loss."""
     value = {"relu": 0.5, "tanh": 0.6, "elu": 0.7}[job.choices["act"]]
-    return value + 0.1 * (job.choices["loss"] == "focal") + 0.01 * job.config["seed"]
+    return value + 0.1 * (job.choices["loss"] == "focal") + 0.01 * job.config.seed
 
 
 def train(job: Job, directory: Path) -> JobOutcome:
@@ -153,7 +148,7 @@ def run(directory: Path, launcher: Launcher, *fixed: str) -> tuple[int, str]:
     overrides = ["recorder=[]", f"output_dir={directory.parent}", *fixed]
     shown, load = io.StringIO(), DataLoader()
     found = search(overrides, load)
-    jobs = compose(found.sweeper.ask() or (), 0)
+    jobs = list(found.compose(found.sweeper.ask() or (), 0))
     data = [load(one.job).fingerprint for one in jobs]
     phases = Phases(Console(file=shown, width=200))
     code = run_sweep(directory, jobs, data, launcher, phases, found)

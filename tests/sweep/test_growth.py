@@ -13,7 +13,7 @@ from rich.console import Console
 
 from expt.errors import RunError
 from expt.record.phases import Phases
-from expt.sweep import start
+from expt.sweep import scheduler, start
 from expt.sweep.launchers.worker import CheckedJob
 from sweep import searching
 from sweep.remote_launcher import RemoteLauncher
@@ -25,6 +25,12 @@ ROUNDS = [
     *("act=elu,loss=focal,seed=1", "act=elu,loss=focal,seed=2"),
 ]
 pytestmark = pytest.mark.usefixtures("restored_log")
+
+
+@pytest.fixture(autouse=True)
+def _no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than all the rest."""
+    monkeypatch.setattr(scheduler, "show_comparison", lambda *_: None)
 
 
 def content(directory: Path) -> dict[str, Any]:
@@ -126,7 +132,8 @@ def test_a_launcher_shares_no_files_with_the_scheduler_but_those_of_the_runs(
         launcher.close()
     written = content(directory)
     assert (code, [job["status"] for job in written["jobs"]]) == (0, ["FINISHED"] * 7)
-    records = [json.loads((directory / str(n) / "run.json").read_text()) for n in range(7)]
+    places = [directory / job["directory"] for job in written["jobs"]]
+    records = [json.loads((place / "run.json").read_text()) for place in places]
     values = [record["best"]["val/accuracy"] for record in records]
     first = [f"act={act}" for act in searching.ACTIVATIONS]
     best = first[max(range(3), key=lambda n: values[n])]
