@@ -19,6 +19,7 @@ from expt.config.hydra_setup import file_name
 
 Plain = dict[str, Any]
 
+_OVERRIDES = "overrides of the job"
 _DIRNAME = "${hydra.job.override_dirname}"
 _FILE_NAME = f"${{expt_file_name:{_DIRNAME}}}"
 _REFERENCES = re.compile(
@@ -130,13 +131,9 @@ class SharedComposition:
         try:
             for override in overrides:
                 OmegaConf.update(own, override.key_or_group, override.value(), merge=True)
-            resolved = OmegaConf.to_container(
-                own, resolve=True, throw_on_missing=True, enum_to_str=True
-            )
+            return config, resolved(own)
         except (OmegaConfBaseException, ValueError):
             return None
-        assert isinstance(resolved, dict)
-        return config, {str(key): value for key, value in resolved.items()}
 
     def _value(self, override: Override) -> _Value | None:
         line = str(override.input_line)
@@ -170,10 +167,30 @@ class SharedComposition:
 
 
 def plain(config: DictConfig) -> Plain:
-    """Returns the values of a config, its interpolations as they were written."""
-    container = OmegaConf.to_container(config, resolve=False, enum_to_str=True)
+    """Returns a job's own config, its interpolations as they were written."""
+    container = OmegaConf.to_container(_own(config), resolve=False, enum_to_str=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
+
+
+def resolved(config: DictConfig) -> Plain:
+    """Returns a job's own config, its interpolations resolved within it."""
+    container = OmegaConf.to_container(
+        _own(config), resolve=True, throw_on_missing=True, enum_to_str=True
+    )
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def in_config(overrides: Sequence[str], config: Plain) -> tuple[str, ...]:
+    """Returns overrides of which interpolations are resolved in a config, as Hydra shows them."""
+    if not any("${" in override for override in overrides):
+        return tuple(overrides)
+    return tuple(OmegaConf.create({**config, _OVERRIDES: list(overrides)})[_OVERRIDES])
+
+
+def _own(config: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
 def _replaced(node: Plain, path: Sequence[str], value: Any) -> Plain:
