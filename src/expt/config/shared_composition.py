@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from expt.config.hydra_setup import file_name
@@ -75,18 +75,17 @@ class SharedComposition:
     def __init__(self, composed: DictConfig, choices: dict[str, str]) -> None:
         """Takes a config that Hydra has composed, with Hydra's own node."""
         self.choices = choices
-        self._own = OmegaConf.masked_copy(
-            composed, [str(key) for key in composed if key != "hydra"]
-        )
+        self._own = copy.deepcopy(composed)
+        with open_dict(self._own):
+            del self._own["hydra"]
         self._plain = plain(self._own)
         # Values are tried here, one upon the other: what a key's value becomes depends on its type.
         self._scratch = copy.deepcopy(self._own)
         self._has_references = _mentions(self._plain, "${")
         self._missing = frozenset(_missing(self._plain))
         self._values: dict[str, _Value | None] = {}
-        self._subdirectory = str(
-            OmegaConf.to_container(composed.hydra.sweep, resolve=False)["subdir"]
-        )
+        sweep: Any = OmegaConf.to_container(composed.hydra.sweep, resolve=False)
+        self._subdirectory = str(sweep["subdir"])
 
     def with_values(self, overrides: Sequence[Override]) -> tuple[Plain, Plain] | None:
         """Returns the job's own config with some values: as composed, and resolved.
