@@ -260,6 +260,7 @@ class TestExpt:
                 "expt.train.program",
                 "expt.train.data_loading",
                 "expt.config.checks",
+                "expt.config.declarations",
             ),
             *(
                 "expt.train.step",

@@ -18,7 +18,7 @@ from functools import lru_cache
 from importlib.machinery import ModuleSpec
 from typing import Any
 
-from expt.config.checks import STEP_KEY
+from expt.config.declarations import STEP_KEY
 from expt.config.hashes import has_effect
 from expt.config.instantiate import ALLOW_VARIABLE, is_allowed_by_user, mappings
 from expt.config.modules import find_module, is_library, read_source
