@@ -32,7 +32,13 @@ _TRAINING = "expt.train.session"  # it imports all that trains, but for what the
 # not followed. The values of a config count by themselves.
 _WITHOUT_EFFECT = (
     *("expt.errors", "expt.record", "expt.runs"),
-    *("expt.config.compose", "expt.config.full_keys", "expt.config.groups", "expt.config.hashes"),
+    *(
+        "expt.config.compose",
+        "expt.config.flatten",
+        "expt.config.full_keys",
+        "expt.config.groups",
+        "expt.config.hashes",
+    ),
     *("expt.config.location", "expt.config.modules", "expt.config.params", "expt.config.paths"),
     *("expt.config.schema", "expt.config.sources", "expt.config.syntax"),
     *("expt.train.checkpoint", "expt.train.layer_table", "expt.train.profile"),

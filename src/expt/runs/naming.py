@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from expt.config.compose import Job
+from expt.config.flatten import flatten
 from expt.config.groups import default_option, option_values, top_level
-from expt.config.hashes import flatten, has_effect
+from expt.config.hashes import has_effect
 from expt.config.schema import PARTS
 from expt.runs.planned import given
 
