@@ -67,7 +67,8 @@ def part_nodes(config: Config) -> dict[str, Mapping[str, Any]]:
     Raises:
         UserError: A node is not a part, or a declaration has a wrong value.
     """
-    nodes: dict[str, Any] = {group: getattr(config, group) for group in PARTS}
+    groups = (*PARTS, "sweeper", "launcher")
+    nodes: dict[str, Any] = {group: getattr(config, group) for group in groups}
     nodes |= {f"metric.{name}": node for name, node in config.metric.items()}
     nodes |= {f"recorder.{name}": node for name, node in config.recorder.items()}
     for where, node in nodes.items():

@@ -9,8 +9,8 @@ from expt.config.compose import Job
 from expt.config.flatten import flatten
 from expt.config.groups import default_option, option_values, top_level
 from expt.config.hashes import has_effect
+from expt.config.quoting import given
 from expt.config.schema import PARTS
-from expt.runs.planned import given
 
 _LONGEST = 60
 _PRESETS = ("experiment", "debug")
