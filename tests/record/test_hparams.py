@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from record_helpers import make_run
 
+from expt.config.quoting import given
 from expt.record.hparams import hparams
-from expt.runs.planned import Entry, given, read_entries
 from expt.runs.run import Run
 
 OF_ALL = {

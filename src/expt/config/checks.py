@@ -154,7 +154,8 @@ def part_nodes(config: Config) -> dict[str, Mapping[str, Any]]:
     Raises:
         UserError: Something else stands there, or a part declares what can't be.
     """
-    nodes: dict[str, Any] = {group: getattr(config, group) for group in PARTS}
+    groups = (*PARTS, "sweeper", "launcher")
+    nodes: dict[str, Any] = {group: getattr(config, group) for group in groups}
     nodes |= {f"metric.{name}": node for name, node in config.metric.items()}
     nodes |= {f"recorder.{name}": node for name, node in config.recorder.items()}
     for where, node in nodes.items():

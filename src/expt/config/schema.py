@@ -27,6 +27,10 @@ else:  # to OmegaConf, which would convert them or refuse them in its own words
 THREADS = 2
 """How many threads an operation takes where no config says; the default of `loop.threads`."""
 
+_SWEEPER = "expt.sweep.sweepers.grid.GridSweeper"
+_LAUNCHER = "expt.sweep.launchers.local.make_local_launcher"
+# Those of sweeps that were planned before there was a choice; the defaults of `conf/`.
+
 
 class Compile(StrEnum):
     """How a block of steps runs."""
@@ -117,6 +121,8 @@ class Config(_Node):
     loop: Loop
     recorder: dict[str, Any] = field(default_factory=dict)  # parts by name
     sweep: Sweep
+    sweeper: Part = field(default_factory=lambda: {"_target_": _SWEEPER})
+    launcher: Part = field(default_factory=lambda: {"_target_": _LAUNCHER})
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "Config":

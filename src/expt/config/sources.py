@@ -33,10 +33,18 @@ _TRAINING = "expt.train.session"  # it imports all that trains, but for what the
 _WITHOUT_EFFECT = (
     *("expt.errors", "expt.record", "expt.runs"),
     *("expt.config.compose", "expt.config.full_keys", "expt.config.groups", "expt.config.hashes"),
-    *("expt.config.location", "expt.config.modules", "expt.config.params", "expt.config.paths"),
+    *("expt.config.hydra_help", "expt.config.hydra_job", "expt.config.hydra_setup"),
+    *("expt.config.location", "expt.config.modules", "expt.config.own_groups"),
+    *("expt.config.params", "expt.config.paths", "expt.config.shared_composition"),
     *("expt.config.schema", "expt.config.sources", "expt.config.syntax"),
     *("expt.train.checkpoint", "expt.train.layer_table", "expt.train.profile"),
-    *("expt.train.recorders", "expt.train.resume", "expt.train.run_record"),
+    *(
+        "expt.train.messages",
+        "expt.train.recorders",
+        "expt.train.resume",
+        "expt.train.run_record",
+        "expt.train.start",
+    ),
     *("expt.train.saveable", "expt.train.saved_model", "expt.train.signals", "expt.train.timing"),
 )
 # Whose versions are recorded even if their source lies in a folder of the user's.

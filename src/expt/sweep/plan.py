@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from expt.config.compose import Composed
-from expt.config.frozen import CONFIG_FILE
+from expt.config.frozen import ConfigWriter
 from expt.config.sources import code_of
 from expt.errors import UserError
 from expt.runs.directories import held
@@ -28,7 +26,7 @@ from expt.runs.records import (
 from expt.runs.run import Membership
 from expt.runs.secrets import redacted
 from expt.runs.taken_names import take_names
-from expt.sweep.jobs import PlannedJob
+from expt.sweep.jobs import ENDED_WELL, PlannedJob
 
 
 @dataclass
@@ -131,6 +129,11 @@ class SweepPlan:
         """Returns how many jobs have one of some statuses."""
         return sum(job.status in statuses for job in self.jobs)
 
+    def to_do(self, *, retry_failed: bool) -> list[PlannedJob]:
+        """Returns the jobs that have not ended yet, or are tried again."""
+        done = ENDED_WELL if retry_failed else (*ENDED_WELL, JobStatus.FAILED)
+        return [job for job in self.jobs if job.status not in done]
+
     def note(self, job: PlannedJob, status: JobStatus, error: str | None = None) -> None:
         """Changes the status of a job."""
         job.status, job.error = status, error
@@ -148,11 +151,9 @@ class SweepPlan:
             composed: The jobs that the plan was made of, or those that were appended.
         """
         jobs = self.jobs[len(self.jobs) - len(composed) :]
+        writer = ConfigWriter()
         for job, one in zip(jobs, composed, strict=True):
-            file = job.directory / CONFIG_FILE
-            file.parent.mkdir(parents=True, exist_ok=True)
-            OmegaConf.save(one.config, file)
-            OmegaConf.save(list(one.job.overrides), file.with_name("overrides.yaml"))
+            writer.write(job.directory, one.config, one.job.overrides)
         if "place" not in self.facts:
             place = claim(self.output_dir, self.directory)
             names = [sweep_name(self.facts["varied"])]

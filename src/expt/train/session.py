@@ -94,7 +94,7 @@ def run_job(
         code = code_of(job.config)
         if earlier is not None:
             check_code(earlier, code, directory)
-            check_unchanged(earlier.record["data"], dataset, os.path.relpath(directory))
+            check_unchanged(earlier.record.data, dataset, os.path.relpath(directory))
         phases, checkpoint = Phases(console), None
         with phases("building the model"):
             program = make_program(job, dataset)
@@ -245,7 +245,7 @@ def _train(
     run_block = functions.run_block
     if loop.profile is not None:
         run_block = profiled(run_block, loop.profile, run.directory / "train")
-    before, started = run.record.get("training_seconds") or 0.0, time.perf_counter()
+    before, started = run.record.training_seconds or 0.0, time.perf_counter()
 
     def keep_best() -> None:
         run.update(training_seconds=before + time.perf_counter() - started)

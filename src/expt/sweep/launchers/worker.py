@@ -14,6 +14,7 @@ from rich.console import Console
 from expt.config.compose import Job
 from expt.config.sources import Code
 from expt.errors import Terminated, UserError
+from expt.record.log_files import LOG_FILE, log_to_file
 from expt.record.streams import keep_streams_open
 from expt.runs.environment import forget_peak_memory
 from expt.runs.records import JobStatus, RunRecord
@@ -23,7 +24,6 @@ from expt.sweep.code_changes import check_planned
 from expt.sweep.jobs import JobOutcome
 from expt.train.backend import reserve_threads, start_for, start_tensorflow
 from expt.train.data_loading import DataLoader
-from expt.train.launch import LOG_FILE, log_to_file
 from expt.train.recorders import Sinks
 
 _log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from expt.train.launch import describe_outcome, print_git_trouble, print_notes
+from expt.train.messages import describe_outcome, print_git_trouble, print_notes
 
 RECORD: dict[str, Any] = {
     "status": "FINISHED",
