@@ -67,14 +67,15 @@ def train_job(
     (job,), _ = compose_jobs(given, None, multirun=False)
     dataset = DataLoader()(job)
     start_for(job.config)
-    from expt.train.session import run_job
+    from expt.train.session import Session
 
     directory.mkdir(parents=True, exist_ok=resume)
     record = json.loads((directory / "run.json").read_text()) if resume else None
     sinks = [] if interrupt_at is None else [SignalAt(interrupt_at)]
     try:
         earlier = None if record is None else Earlier(record, {})
-        record = run_job(job, dataset, directory, sinks, Console(quiet=True), earlier)
+        session = Session(job, dataset, directory, sinks, Console(quiet=True), earlier)
+        record = session.run()
     except KeyboardInterrupt:
         assert interrupt_at is not None
     return Trained(directory, record or {}, job, dataset)
