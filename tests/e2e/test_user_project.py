@@ -173,12 +173,14 @@ def _run(
 def _run_ready(
     settings: str, command: str, folder: Path, environment: Mapping[str, str]
 ) -> "subprocess.CompletedProcess[str]":
-    """Runs a command of Python's in a process that has its imports done."""
-    python, *arguments = shlex.split(command)
-    assert python == "python"
-    exported = [shlex.split(line)[1].partition("=") for line in settings.splitlines()]
+    """Does as `_run`; a command of expt runs in a process that has its imports done."""
+    before, is_of_expt, after = command.partition("python -m ")
+    if not is_of_expt:
+        return _run(settings, command, folder, environment)
+    words = [word for word in shlex.split(settings + before) if word != "export"]
+    exported = [word.partition("=") for word in words]
     return ready_processes.run(
-        [sys.executable, *arguments],
+        [sys.executable, "-m", *shlex.split(after)],
         cwd=folder,
         # The variable names the sources of the tests, which are those of the checkout.
         env={**environment, **{name: value for name, _, value in exported}, **_PYTHONPATH},
