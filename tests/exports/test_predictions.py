@@ -21,8 +21,8 @@ from sklearn.datasets import load_diabetes, load_digits
 from contracts import example_data
 from contracts.contract import options_of
 from exports.export_helpers import FORMATS, READERS
-from expt.config.checks import TARGETS_KEY, task_of
 from expt.config.compose import compose_jobs
+from expt.config.declarations import TARGETS_KEY, task_of
 from expt.config.location import config_directory
 from expt.config.outputs import model_outputs
 from expt.exports.comparison import in_float32
