@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, get_args
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
+from expt.config.flatten import flatten
 from expt.config.full_keys import meant
 from expt.config.groups import takes_several
-from expt.config.hashes import flatten
 from expt.errors import UserError, hint
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ class Config(_Node):
     metric: dict[str, Any] = field(default_factory=dict)  # parts by name
     loop: Loop
     recorder: dict[str, Any] = field(default_factory=dict)  # parts by name
+    hook: dict[str, Any] = field(default_factory=dict)  # parts by name
     sweep: Sweep
     sweeper: Part = field(default_factory=lambda: {"_target_": _SWEEPER})
     launcher: Part = field(default_factory=lambda: {"_target_": _LAUNCHER})

@@ -7,8 +7,8 @@ from pathlib import Path
 import yaml
 
 from expt.config.cadence import Cadence
-from expt.config.checks import batches_per_step
 from expt.config.compose import Job
+from expt.config.declarations import batches_per_step
 from expt.config.schema import Config
 from expt.config.sources import code_of
 from expt.errors import UserError
@@ -92,7 +92,7 @@ def make_proof(job: Job, dataset: Dataset, folder: Path) -> Proof:
         time_limit=None,
         target_loss=None,
     )
-    config = replace(job.config, loop=loop, recorder={}, output_dir=str(folder))
+    config = replace(job.config, loop=loop, recorder={}, hook={}, output_dir=str(folder))
     shortened_job = replace(job, config=config)
     timeline = make_timeline(shortened_job, dataset.limited(batches))
     return Proof(
