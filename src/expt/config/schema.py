@@ -28,7 +28,7 @@ THREADS = 2
 """How many threads an operation takes where no config says; the default of `loop.threads`."""
 
 _SWEEPER = "expt.sweep.sweepers.grid.GridSweeper"
-_LAUNCHER = "expt.sweep.launchers.local.make_local_launcher"
+_LAUNCHER = "expt.sweep.launchers.local.LocalLauncher"
 # Those of sweeps that were planned before there was a choice; the defaults of `conf/`.
 
 
