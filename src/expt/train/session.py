@@ -286,7 +286,7 @@ def _train(
     lowest = state.stopping.lowest_loss
     if loop.target_loss is not None and lowest >= loop.target_loss:
         raise RunError(
-            f"the training loss did not fall below loop.target_loss={loop['target_loss']} within "
+            f"the training loss did not fall below loop.target_loss={loop.target_loss} within "
             f"{state.progress.step} steps; its lowest was {lowest:.4g}."
         )
 
