@@ -24,7 +24,7 @@ def test_defaults_are_those_of_the_config() -> None:
         ("loop=[]", r"Did you mean loop=default\?$"),
         ("experiment=[losses,gan]", r"Did you mean experiment=losses\?$"),
         ("debug=[eager]", r"Did you mean debug=eager\?$"),
-        ("hydra/launcher=[workers]", r"Did you mean hydra/launcher=workers\?$"),
+        ("hydra/launcher=[local]", r"launcher=\[local\]: .* Did you mean launcher=local\?$"),
     ],
 )
 @pytest.mark.parametrize("multirun", [False, True])

@@ -137,7 +137,7 @@ def csv(folder: Path) -> tuple[list[str], Path, Callable[[FoundRun], Array]]:
 
     def prepared(run: FoundRun) -> Array:
         (names,) = re.findall(
-            "^the columns (.*), in this order; 1 or 0 for a=b$", describe_inputs(run.record["data"])
+            "^the columns (.*), in this order; 1 or 0 for a=b$", describe_inputs(run.record.data)
         )
         columns = [name.partition("=") for name in names.split(", ")]
         assert [name for name, _, _ in columns] == ["size", "kind", "kind"]

@@ -37,7 +37,7 @@ def digest(overrides: Sequence[str], operations: int) -> str:
     dataset = DataLoader()(job)
     loop = job.config.loop
     start_tensorflow(0, threads=loop.threads, operations=operations)
-    from expt.train.block import make_run_block
+    from expt.train.executors.block import make_run_block
     from expt.train.input.pipeline import make_pipeline
     from expt.train.program import make_program
     from expt.train.state import state_variables

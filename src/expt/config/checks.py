@@ -10,6 +10,7 @@ from expt.config.cadence import Cadence, parse_seconds
 from expt.config.compose import Job
 from expt.config.declarations import STEP_KEY, TASK_KEY, metrics_for, part_nodes, suits, task_of
 from expt.config.groups import option_values
+from expt.config.hooks import check_hooks
 from expt.config.instantiate import ACCUMULATION_KEY, DECAY_KEY, HORIZON_KEY, check_target, targets
 from expt.config.location import options
 from expt.config.paths import expanded
@@ -39,6 +40,7 @@ def check(job: Job) -> None:
     _check_model(config.model)
     _check_optimizer(config.optimizer)
     _check_schedule(config.schedule)
+    check_hooks(config.hook)
     _check_output_directory(job.output_dir)
 
 

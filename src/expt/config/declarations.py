@@ -71,6 +71,7 @@ def part_nodes(config: Config) -> dict[str, Mapping[str, Any]]:
     nodes: dict[str, Any] = {group: getattr(config, group) for group in groups}
     nodes |= {f"metric.{name}": node for name, node in config.metric.items()}
     nodes |= {f"recorder.{name}": node for name, node in config.recorder.items()}
+    nodes |= {f"hook.{name}": node for name, node in config.hook.items()}
     for where, node in nodes.items():
         if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
             group = where.partition(".")[0]

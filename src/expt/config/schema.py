@@ -105,6 +105,7 @@ class Config:
     metric: dict[str, Any] = field(default_factory=dict)  # parts by name
     loop: Loop
     recorder: dict[str, Any] = field(default_factory=dict)  # parts by name
+    hook: dict[str, Any] = field(default_factory=dict)  # parts by name
     sweep: Sweep
     sweeper: Part = field(default_factory=lambda: {"_target_": _SWEEPER})
     launcher: Part = field(default_factory=lambda: {"_target_": _LAUNCHER})

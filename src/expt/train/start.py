@@ -185,9 +185,9 @@ def train_here(
     try:
         with phases("starting TensorFlow", at_once=True):
             start_for(job.config)
-            from expt.train.session import run_job
+            from expt.train.session import Session
 
-        record = run_job(job, dataset, directory, sinks, console, earlier)
+        record = Session(job, dataset, directory, sinks, console, earlier).run()
     except (KeyboardInterrupt, Terminated):
         if (directory / "run.json").exists():
             where = shlex.quote(os.path.relpath(directory))
