@@ -171,11 +171,11 @@ def _measure(side: str, row: Row) -> dict[str, float]:
 
 
 def _measure_expt(job: Any, dataset: Any, sinks: Any) -> dict[str, float]:
-    from expt.train.session import run_job
+    from expt.train.session import Session
 
     directory = Path(tempfile.mkdtemp(dir=Path.cwd()))
     started = time.perf_counter()
-    record = run_job(job, dataset, directory, sinks(job), Console(quiet=True))
+    record = Session(job, dataset, directory, sinks(job), Console(quiet=True)).run()
     whole = time.perf_counter() - started
     steps, seconds = record["final"]["step"], record["training_seconds"]
     return {"steps_per_s": steps / seconds, "whole": steps / whole}

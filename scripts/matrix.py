@@ -109,13 +109,13 @@ def _train(overrides: Sequence[str], folder: Path) -> tuple[dict[str, Any], floa
     (job,), _ = compose_jobs(given, None, multirun=False)
     dataset, sinks = DataLoader()(job), Sinks()
     start_tensorflow(job.config["seed"])
-    from expt.train.session import run_job
+    from expt.train.session import Session
 
     baseline = _baseline(job, dataset)
     start_tensorflow(job.config["seed"])
     directory = Path(tempfile.mkdtemp(dir=folder))
     try:
-        return run_job(job, dataset, directory, sinks(job), Console(quiet=True)), baseline
+        return Session(job, dataset, directory, sinks(job), Console(quiet=True)).run(), baseline
     finally:
         sinks.stop()
 

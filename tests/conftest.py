@@ -112,10 +112,10 @@ def train_here() -> Train:
         (job, *_), _ = compose_jobs(given, None, multirun=False)  # of a sweep, its first
         dataset, sinks = DataLoader()(job), Sinks()
         start_for(job.config)
-        from expt.train.session import run_job
+        from expt.train.session import Session
 
         try:
-            record = run_job(job, dataset, directory, sinks(job), Console(quiet=True))
+            record = Session(job, dataset, directory, sinks(job), Console(quiet=True)).run()
         finally:
             sinks.stop()
         return Trained(directory, record, job, dataset)

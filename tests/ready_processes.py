@@ -84,12 +84,13 @@ def start_server() -> str:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(address)
     listener.listen(64)
-    _Server.process = subprocess.Popen(
-        [sys.executable, str(SERVER), address, str(listener.fileno())],
-        stdin=subprocess.PIPE,  # its end is the server's
-        stderr=subprocess.DEVNULL,  # what TensorFlow prints while it is imported
-        pass_fds=[listener.fileno()],
-    )
+    with open(f"{folder}/errors", "w") as errors:  # noqa: PTH123
+        _Server.process = subprocess.Popen(
+            [sys.executable, str(SERVER), address, str(listener.fileno())],
+            stdin=subprocess.PIPE,  # its end is the server's
+            stderr=errors,
+            pass_fds=[listener.fileno()],
+        )
     listener.close()
     return address
 
@@ -127,9 +128,14 @@ class _Fork:
         return self.status
 
     def _receive(self) -> Any:
-        message = self._connection.recv(_LARGEST)
+        try:
+            message = self._connection.recv(_LARGEST)
+        except ConnectionError:
+            message = b""
         if not message:
-            raise RuntimeError("the server of ready processes has ended")
+            assert _Server.address is not None
+            errors = Path(_Server.address).with_name("errors").read_text()
+            raise RuntimeError(f"the server of ready processes has ended: {errors}")
         return pickle.loads(message)  # noqa: S301  of our own server
 
 

@@ -13,20 +13,21 @@ import pickle
 import resource
 import runpy
 import selectors
+import shutil
 import signal
 import socket
 import sys
 import tempfile
 import time
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-MODULES = (
-    *("tensorflow", "keras", "mlflow", "matplotlib.pyplot", "pandas", "sklearn", "tensorboard"),
-    *("expt.train.job", "expt.train.rehearsal"),
-)
+from mlflow_template import copy_new_databases
+from ready_autograph import convert, record
+
+MODULES = ("tensorflow", "keras", "mlflow", "matplotlib.pyplot", "pandas")
 _LARGEST = 2**17  # bytes of a request
 
 
@@ -109,11 +110,15 @@ def main() -> None:
     address, descriptor = sys.argv[1], int(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    sys.path.append(str(Path(__file__).parent))
     _import_all()
+    remove_files = _learn_from_a_run(Path(address).parent)
+    gc.collect()
+    gc.freeze()
     served = _Server(socket.socket(fileno=descriptor)).serve()
     if served is None:
-        Path(address).unlink()
-        Path(address).parent.rmdir()
+        remove_files()
+        shutil.rmtree(Path(address).parent)
     else:
         _become(address, *served)
 
@@ -128,8 +133,51 @@ def _import_all() -> None:
         importlib.import_module(module)
     os.environ.clear()
     os.environ.update(before)
-    gc.collect()
-    gc.freeze()
+
+
+def _learn_from_a_run(folder: Path) -> Callable[[], None]:
+    """Lets a fork train and record a run, and prepares what that had to prepare for itself."""
+    recorded = folder / "prepared"
+    number = os.fork()
+    if number == 0:
+        _train(folder, recorded)
+    os.waitpid(number, 0)
+    converted, modules = pickle.loads(recorded.read_bytes())  # noqa: S301  of our own process
+    for module in modules:
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
+    copy_new_databases(folder / "template.db")
+    return convert(converted)
+
+
+def _train(folder: Path, recorded: Path) -> NoReturn:
+    """Records what a run imports and what it lets AutoGraph convert; makes MLflow's tables."""
+    os.chdir(folder)
+    before = set(sys.modules)
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    converted = record()
+    copy_new_databases(folder / "template.db")
+    sys.argv = ["run", "loop.epochs=1", "recorder=tensorboard"]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    with contextlib.suppress(SystemExit):
+        runpy.run_module("expt.run", run_name="__main__")
+    _use_mlflow()
+    modules = sorted(
+        name for name in set(sys.modules) - before if "autograph_generated" not in name
+    )
+    recorded.write_bytes(pickle.dumps((converted(), modules)))
+    os._exit(0)
+
+
+def _use_mlflow() -> None:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient("sqlite:///mlflow.db")
+    run = client.create_run(client.create_experiment("any"))
+    client.log_metric(run.info.run_id, "any", 1)
+    client.search_runs([run.info.experiment_id])
+    client.log_text(run.info.run_id, "any", "any.txt")
 
 
 def _become(address: str, request: Mapping[str, Any], files: Sequence[int]) -> None:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from expt.config.compose import compose_jobs
 from expt.train.backend import start_tensorflow
-from expt.train.block import make_run_block
 from expt.train.data_loading import DataLoader
+from expt.train.executors.block import make_run_block
 from expt.train.input.pipeline import make_pipeline
 from expt.train.program import make_program
 from expt.train.timeline import make_timeline

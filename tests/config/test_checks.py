@@ -136,7 +136,7 @@ def test_a_good_value_passes(key: str, values: list[object]) -> None:
         ("metric__mine", ["mae", None], r"metric\.mine=.*accuracy.*mae.*rmse"),
         ("act", [None, "relu", {}], r"act=.*gelu.*relu"),
         ("model___step_", ["os.system"], r"model\._step_\._target_=os\.system: not allowed"),
-        ("model___step_", ["expt.train.loop.train"], r"model\._step_.*not allowed"),
+        ("model___step_", ["expt.train.trainer.train"], r"model\._step_.*not allowed"),
         ("act___target_", ["os.system"], r"act\._target_=os\.system: not allowed"),
         ("metric__mine", [{"_target_": "os.getcwd"}], r"metric\.mine\._target_=os\.getcwd: not"),
         ("model__units", [[{"_target_": "os.getcwd"}]], r"model\.units\.0\._target_=os\.getcwd"),

@@ -61,14 +61,14 @@ def test_what_every_config_has_cannot_be_deleted(
 def test_an_option_of_several_and_an_argument_of_a_part_can_be_deleted() -> None:
     typed = ["~metric.mae", "~recorder.mlflow", "~data.split_seed"]
     (job,), _ = compose_jobs(typed, None, multirun=False)
-    assert list(job.config["metric"]) == ["accuracy", "rmse"]
-    assert list(job.config["recorder"]) == ["tensorboard"]
-    assert "split_seed" not in job.config["data"]
+    assert list(job.config.metric) == ["accuracy", "rmse"]
+    assert list(job.config.recorder) == ["tensorboard"]
+    assert "split_seed" not in job.config.data
 
 
 def test_groups_of_several_take_lists() -> None:
     (job,), _ = compose_jobs(["metric=[f1,auc]", "recorder=[mlflow]"], None, multirun=False)
-    assert (list(job.config["metric"]), list(job.config["recorder"])) == (["f1", "auc"], ["mlflow"])
+    assert (list(job.config.metric), list(job.config.recorder)) == (["f1", "auc"], ["mlflow"])
 
 
 def test_a_preset_may_not_choose_a_list_either(tmp_path: Path) -> None:

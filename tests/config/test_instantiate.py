@@ -19,7 +19,7 @@ FORBIDDEN = [
     "expt.train.program.make_program",
     "expt.partsy.mse",
     "expt.train.objective.make_objective",
-    "expt.train.loop.train",
+    "expt.train.trainer.train",
     "expt.train.learners.supervised.make_train_step",
     "expt.train.learners.adversarial.tf",
     "expt.train.state.Path",

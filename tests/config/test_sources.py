@@ -255,18 +255,9 @@ class TestExpt:
 
     def test_all_that_computes_counts(self) -> None:
         assert set(code_of(DEFAULT).modules) >= {
-            *(
-                "expt.train.session",
-                "expt.train.program",
-                "expt.train.data_loading",
-                "expt.config.checks",
-            ),
-            *(
-                "expt.train.step",
-                "expt.train.block",
-                "expt.train.loop",
-                "expt.train.input.pipeline",
-            ),
+            *("expt.train.session", "expt.train.program", "expt.train.data_loading"),
+            *("expt.train.step", "expt.train.trainer", "expt.config.checks"),
+            *("expt.train.executors.single", "expt.train.executors.block"),
             *("expt.train.input.order", "expt.train.input.pipeline", "expt.train.evaluation"),
             *("expt.train.state", "expt.train.monitor"),
             *("expt.train.input.batch", "expt.train.input.augment", "expt.train.objective"),

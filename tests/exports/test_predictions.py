@@ -74,7 +74,7 @@ def made(task: str, loss: str, folder: Path, *more: str) -> tuple[keras.Model, A
     (job,), _ = compose_jobs([*for_task(task, folder), f"loss={loss}", *more], None, multirun=False)
     dataset = DataLoader()(job)
     network = make_program(job, dataset).learner.model
-    link = model_outputs(job.config["loss"], task_of(job, dataset.task)).link
+    link = model_outputs(job.config.loss, task_of(job, dataset.task)).link
     inputs = np.asarray(dataset.test.first(5))
     if task == "generation":
         inputs = np.random.default_rng(0).normal(size=(5, *network.input_shape[1:]))
@@ -227,6 +227,6 @@ def test_a_run_that_saved_its_model_without_a_link_predicts_the_same(
     without_link(model).save(run.directory / "model.keras")
     del run.record["model_outputs"]
     for key in ("_predicts_", "_probabilities_"):
-        trained.job.config["loss"].pop(key, None)
+        trained.job.config.loss.pop(key, None)
     older = load_predictor(run.model_file, run, trained.job)
     np.testing.assert_array_equal(make_predict(older)(inputs), expected)

@@ -16,7 +16,7 @@ from sklearn import metrics as reference
 from expt.config.location import config_directory, options
 from expt.errors import UserError
 from expt.parts import metrics
-from expt.train.block import compiled
+from expt.train.compilation import compiled
 from expt.train.objective import log_odds, of_log_odds, takes_weights
 
 Array = NDArray[Any]

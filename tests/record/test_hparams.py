@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from record_helpers import make_run
 
+from expt.config.quoting import given
 from expt.record.hparams import hparams
-from expt.runs.planned import Entry, given, read_entries
 from expt.runs.run import Run
+from expt.runs.sweeps import planned_jobs
 
 OF_ALL = {
     *("act", "data", "loss", "model", "optimizer", "schedule"),
@@ -78,7 +79,8 @@ def test_a_plan_that_varies_nothing(tmp_path: Path) -> None:
 
 def test_entries(tmp_path: Path) -> None:
     sweep = _sweep(tmp_path / "sweep", {"0_a": ["act=relu"]})
-    assert read_entries(sweep) == {"0_a": Entry(["act=relu"], "PENDING", None, None)}
+    ((name, job),) = planned_jobs(sweep).items()
+    assert (name, job.overrides, job.status) == ("0_a", ["act=relu"], "PENDING")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ def test_entries(tmp_path: Path) -> None:
 def test_a_damaged_plan_tells_nothing(content: str | None, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "sweep.json").write_text(content)
-    assert read_entries(tmp_path) == {}
+    assert planned_jobs(tmp_path) == {}
 
 
 def test_what_overrides_give() -> None:

@@ -51,14 +51,14 @@ def train(
     (job,), _ = compose_jobs(given, None, multirun=False)
     dataset = DataLoader()(job)
     start_for(job.config)
-    from expt.train.session import run_job
+    from expt.train.session import Session
 
     directory.mkdir(parents=True, exist_ok=resume)
     record = json.loads((directory / "run.json").read_text()) if resume else None
     sinks = [] if interrupt_at is None else [SignalAt(interrupt_at)]
     try:
         earlier = None if record is None else Earlier(record, {})
-        run_job(job, dataset, directory, sinks, Console(quiet=True), earlier)
+        Session(job, dataset, directory, sinks, Console(quiet=True), earlier).run()
     except KeyboardInterrupt:
         assert interrupt_at is not None
     return directory

@@ -7,7 +7,7 @@ import pytest
 from expt.errors import UserError
 from expt.runs.find import find_run
 from expt.runs.names import all_named, name_of
-from expt.runs.order import SWEEP_FILE
+from expt.runs.records import SWEEP_FILE
 
 
 def write_run(directory: Path, **fields: Any) -> Path:

@@ -38,7 +38,7 @@ class Deadly(DataLoader):
 def test_jobs_whose_process_dies_before_they_begin_fail_and_the_sweep_ends(tmp_path: Path) -> None:
     jobs = composed("act=relu,tanh,elu", "recorder=[]", f"output_dir={tmp_path}")
     plan, told = planned(tmp_path / "sweep", jobs), io.StringIO()
-    workers = LocalLauncher([{}], 1, Deadly())
+    workers = LocalLauncher(num_jobs=3, num_workers=1, load=Deadly())
     assert run_jobs(plan, workers, Console(file=told, width=200)) == 1
     assert [job.status for job in plan.jobs] == ["FAILED"] * 3
     assert all(job.error for job in plan.jobs)

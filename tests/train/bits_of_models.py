@@ -35,16 +35,16 @@ def digest(overrides: Sequence[str], operations: int) -> str:
 
     (job,), _ = compose_jobs([*overrides, f"loop.steps={STEPS}"], None, multirun=False)
     dataset = DataLoader()(job)
-    loop = job.config["loop"]
-    start_tensorflow(0, threads=loop["threads"], operations=operations)
-    from expt.train.block import make_run_block
+    loop = job.config.loop
+    start_tensorflow(0, threads=loop.threads, operations=operations)
+    from expt.train.executors.block import make_run_block
     from expt.train.input.pipeline import make_pipeline
     from expt.train.program import make_program
     from expt.train.state import state_variables
 
     timeline = make_timeline(job, dataset)
     parts, pipeline = make_program(job, dataset), make_pipeline(timeline, dataset)
-    mode = loop["compile"]
+    mode = loop.compile
     block = make_run_block(parts.learner.step, pipeline, timeline.batch_size, STEPS, mode)
     scalars = block(0, timeline.indices(0, STEPS))
     values, _ = parts.learner.make_evaluate(dataset.validation, mode)()

@@ -12,7 +12,7 @@ import tensorflow as tf
 from expt.parts.losses import binary_crossentropy, crossentropy
 from expt.parts.metrics import accuracy, f1
 from expt.parts.models.dense import mlp
-from expt.train.block import compiled
+from expt.train.compilation import compiled
 from expt.train.input.batch import Batch
 from expt.train.learners.adversarial import Adversarial
 from expt.train.learners.supervised import Reconstruction, Supervised

@@ -87,6 +87,6 @@ def test_evaluation_takes_the_recorded_ones(tmp_path: Path) -> None:
     job = compose_one(BALANCED)
     recorded = FoundRun(tmp_path, {"class_weights": [0.5, 2.0]}, tmp_path)
     changed = _with_recorded_weights(job, recorded)
-    assert changed.config["loss"]["class_weights"] == [0.5, 2.0]
-    assert job.config["loss"]["class_weights"] == "balanced"
+    assert changed.config.loss["class_weights"] == [0.5, 2.0]
+    assert job.config.loss["class_weights"] == "balanced"
     assert _with_recorded_weights(job, FoundRun(tmp_path, {}, tmp_path)) is job

@@ -16,7 +16,7 @@ from expt.parts.data.dataset import Dataset, Split
 from expt.parts.losses import crossentropy
 from expt.parts.metrics import accuracy
 from expt.parts.models.dense import mlp
-from expt.train.block import RunBlock, make_run_block
+from expt.train.executors.block import RunBlock, make_run_block
 from expt.train.input.batch import Batch
 from expt.train.input.pipeline import make_pipeline
 from expt.train.learners.supervised import Supervised
@@ -88,8 +88,6 @@ def make_timeline(dataset: Dataset, total_steps: int = TOTAL_STEPS, seed: int = 
         num_examples=len(dataset.train),
         batch_size=dataset.batch_size,
         eval_every=Cadence.parse(None),
-        image_every=Cadence.parse(None),
-        save_every=Cadence.parse(None),
     )
 
 

@@ -19,7 +19,7 @@ WHOLE = Split(
     RANDOM.normal(size=(30, 2)).astype(np.float32), np.arange(30, dtype=np.int32), np.ones(30, "f")
 )
 NEVER = Cadence.parse(None)
-PLAN = Timeline(0, 5, 2, 10, 4, NEVER, NEVER, NEVER)
+PLAN = Timeline(0, 5, 2, 10, 4, NEVER)
 
 
 def dataset(order: Any = None, split: Split = WHOLE) -> Dataset:

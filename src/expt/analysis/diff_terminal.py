@@ -36,10 +36,10 @@ def show_difference(console: Console, first: FoundRun, second: FoundRun) -> None
         "data": record_rows(first, second, ["data"]),
         "machine": record_rows(first, second, ["machine", "environment"]),
     }
-    if first.record.get("git") is None and second.record.get("git") is None:
+    if first.record.git is None and second.record.git is None:
         del parts["git"]
         console.print("git: neither was started in a checkout", highlight=False)
-    unknown = [name for name, run in (("A", first), ("B", second)) if not run.record.get("code")]
+    unknown = [name for name, run in (("A", first), ("B", second)) if run.record.code is None]
     if unknown:
         del parts["code"]
         text = f"code: not recorded by {' and '.join(unknown)}, whether it differs is unknown"

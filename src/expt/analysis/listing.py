@@ -9,25 +9,26 @@ from typing import Any
 
 from expt.analysis.filters import filtered
 from expt.errors import UserError, hint
-from expt.runs.atomic import read_json
 from expt.runs.best import best_of
-from expt.runs.kinds import wrong_place
 from expt.runs.leading import best_values, watched_metric
 from expt.runs.life import status_of
 from expt.runs.names import name_of
-from expt.runs.order import RUN_FILE, SWEEP_FILE, order_of, place_ids, records_in
+from expt.runs.order import order_of, place_ids, records_in
+from expt.runs.records import (
+    RUN_FILE,
+    SWEEP_FILE,
+    JobRecord,
+    JobStatus,
+    RunRecord,
+    Status,
+    SweepRecord,
+    read_run,
+    read_sweep,
+)
 from expt.runs.sweeps import planned_jobs, reused_run
 
 _UNREADABLE = "UNREADABLE"
-_KINDS: Mapping[str, Any] = {
-    "status": str,
-    "started": float,
-    **dict.fromkeys(("ended", "training_seconds"), (None, float)),
-    **dict.fromkeys(("params", "choices", "best", "process", "data"), (None, dict)),
-    **dict.fromkeys(("name", "watched"), (None, str)),
-    "larger_is_better": (None, [str]),
-}
-_DONE = ("FINISHED", "REUSED")
+_DONE = (JobStatus.FINISHED, JobStatus.REUSED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class Row:
         seconds: How long it took, or takes by now; None if that is not known.
         metric: The metric of the best value.
         value: The best value, of a sweep that of its best run; None if there is none.
-        record: What a run recorded; empty of a sweep.
+        record: What a run recorded; None of a sweep, and of a job that has not begun.
         jobs: Of a sweep its jobs, the newest first; None of a run.
     """
 
@@ -59,7 +60,7 @@ class Row:
     seconds: float | None = None
     metric: str | None = None
     value: float | None = None
-    record: Mapping[str, Any] = field(default_factory=dict)
+    record: RunRecord | None = None
     jobs: Sequence["Row"] | None = None
 
     @property
@@ -123,17 +124,18 @@ def _read(output_dir: Path) -> list[Row]:
 
 
 def _run(directory: Path, ids: frozenset[str] | None) -> Row:
-    record = _record(directory / RUN_FILE)
-    if record is None:
+    try:
+        record = read_run(directory)
+    except UserError:
         return _unreadable(directory, RUN_FILE)
     return Row(
         directory=directory,
         name=name_of(record, directory),
         status=status_of(record),
-        experiment=record.get("name") or "",
-        params=record.get("params") or record.get("choices") or {},
+        experiment=record.name or "",
+        params=record.params or record.choices,
         order=order_of(record, ids),
-        started=record["started"],
+        started=record.started,
         seconds=_seconds(record),
         record=record,
     )
@@ -141,47 +143,40 @@ def _run(directory: Path, ids: frozenset[str] | None) -> Row:
 
 def _sweep(directory: Path, runs: Sequence[Row], ids: frozenset[str] | None) -> Row:
     known = {run.directory.name: run for run in runs}
-    planned = [_job(directory, job, known) for job in planned_jobs(directory)]
+    planned = [_job(directory, job, known) for job in planned_jobs(directory).values()]
     names = {job.directory.name for job in planned}
     jobs = [*planned, *(run for run in runs if run.directory.name not in names)]
     jobs.sort(key=lambda job: job.order, reverse=True)
     experiment = next((job.experiment for job in jobs if job.experiment), "")
-    record = _record(directory / SWEEP_FILE)
-    if record is None and (directory / SWEEP_FILE).is_file():
-        return replace(_unreadable(directory, SWEEP_FILE), experiment=experiment, jobs=jobs)
-    if record is None:  # the earliest sweeps have no plan
-        record = {"status": "FINISHED", "started": min(run.started or 0.0 for run in runs)}
+    try:
+        record = read_sweep(directory)
+    except UserError:
+        if (directory / SWEEP_FILE).is_file():
+            return replace(_unreadable(directory, SWEEP_FILE), experiment=experiment, jobs=jobs)
+        # The earliest sweeps have no plan.
+        started = min(run.started or 0.0 for run in runs)
+        record = SweepRecord(status=Status.FINISHED, started=started)
     return Row(
         directory=directory,
-        name=name_of(record, directory, SWEEP_FILE),
+        name=name_of(record, directory),
         status=status_of(record),
-        experiment=record.get("name") or experiment,
+        experiment=record.name or experiment,
         order=order_of(record, ids),
-        started=record["started"],
+        started=record.started,
         seconds=_seconds(record),
         jobs=jobs,
     )
 
 
-def _job(sweep: Path, job: Mapping[str, Any], runs: Mapping[str, Row]) -> Row:
+def _job(sweep: Path, job: JobRecord, runs: Mapping[str, Row]) -> Row:
     """Returns the run of a job, or that of an earlier time, or what is planned."""
-    if job["directory"] in runs:
-        return runs[job["directory"]]
-    earlier = None if job.get("reused") is None else reused_run(sweep.resolve(), job["reused"])
+    if job.directory in runs:
+        return runs[job.directory]
+    earlier = None if job.reused is None else reused_run(sweep.resolve(), job.reused)
     if earlier is not None:
         return replace(_run(earlier, None), status="REUSED", order=(0, 0.0))
-    directory = sweep / job["directory"]
-    name = job.get("run_name") or directory.name
-    return Row(directory=directory, name=name, status=job["status"])
-
-
-def _record(file: Path) -> dict[str, Any] | None:
-    """Reads a run's or a sweep's record; None if it is missing or damaged."""
-    with suppress(UserError):
-        record = read_json(file)
-        if isinstance(record, dict) and wrong_place(record, _KINDS) is None:
-            return record
-    return None
+    name = job.run_name or job.directory
+    return Row(directory=sweep / job.directory, name=name, status=job.status)
 
 
 def _unreadable(directory: Path, file: str) -> Row:
@@ -191,13 +186,13 @@ def _unreadable(directory: Path, file: str) -> Row:
     return Row(directory=directory, name=directory.name, status=_UNREADABLE, order=(0, changed))
 
 
-def _seconds(record: Mapping[str, Any]) -> float | None:
+def _seconds(record: RunRecord | SweepRecord) -> float | None:
     """The time between a resumed run's processes does not count: there, only training does."""
-    if record.get("resumed"):
-        return record.get("training_seconds")
-    if record.get("ended") is not None:
-        return float(record["ended"] - record["started"])
-    return time.time() - record["started"] if status_of(record) == "RUNNING" else None
+    if isinstance(record, RunRecord) and record.resumed:
+        return record.training_seconds
+    if record.ended is not None:
+        return record.ended - record.started
+    return time.time() - record.started if status_of(record) is Status.RUNNING else None
 
 
 def _with_jobs(row: Row, kept: set[int]) -> Row | None:
@@ -215,7 +210,7 @@ def _with_best(rows: Sequence[Row], metric: str | None) -> Sequence[Row]:
     """
     if metric is not None:
         runs = [job for row in rows for job in (row.jobs or [row])]
-        known = {name for run in runs for name in best_values(run.record)}
+        known = {n for run in runs if run.record is not None for n in best_values(run.record)}
         if (metric := metric.removeprefix("best/")) not in known:
             raise UserError(f"--metric {metric}: no run has its best value. {hint(metric, known)}")
     return [_valued(row, metric) for row in rows]
@@ -223,11 +218,14 @@ def _with_best(rows: Sequence[Row], metric: str | None) -> Sequence[Row]:
 
 def _valued(row: Row, metric: str | None) -> Row:
     if row.jobs is None:
+        if row.record is None:
+            return replace(row, metric=metric)
         metric = metric or watched_metric(row.record)
         return replace(row, metric=metric, value=best_values(row.record).get(metric or ""))
     value = None
     with suppress(UserError):  # of runs that can't be compared none is the best
-        found = best_of([job.record for job in reversed(row.jobs)], metric)
+        records = (job.record for job in reversed(row.jobs))
+        found = best_of([record for record in records if record is not None], metric)
         metric, value = found.metric, found.value  # of all jobs the same one
     return replace(row, metric=metric, value=value, jobs=[_valued(job, metric) for job in row.jobs])
 

@@ -13,7 +13,7 @@ from expt.config.flags import parse_output_dir
 from expt.errors import UserError
 from expt.runs.best import find_best, is_best
 from expt.runs.names import all_named, directory_of, suggestion
-from expt.runs.order import SWEEP_FILE
+from expt.runs.records import SWEEP_FILE
 from expt.runs.sweeps import newest_sweep, sweep_name
 
 

@@ -10,6 +10,7 @@ import yaml
 
 from expt.config.cadence import Cadence, parse_seconds
 from expt.config.compose import Job
+from expt.config.hooks import check_hooks
 from expt.config.instantiate import ACCUMULATION_KEY, DECAY_KEY, HORIZON_KEY, check_target, targets
 from expt.config.location import config_directory, options
 from expt.config.outputs import (
@@ -89,6 +90,7 @@ def check(job: Job) -> None:
     _check_model(config.model)
     _check_optimizer(config.optimizer)
     _check_schedule(config.schedule)
+    check_hooks(config.hook)
     _check_output_directory(job.output_dir)
 
 
@@ -158,6 +160,7 @@ def part_nodes(config: Config) -> dict[str, Mapping[str, Any]]:
     nodes: dict[str, Any] = {group: getattr(config, group) for group in groups}
     nodes |= {f"metric.{name}": node for name, node in config.metric.items()}
     nodes |= {f"recorder.{name}": node for name, node in config.recorder.items()}
+    nodes |= {f"hook.{name}": node for name, node in config.hook.items()}
     for where, node in nodes.items():
         if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
             group = where.partition(".")[0]

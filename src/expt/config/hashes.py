@@ -3,10 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from expt.config.schema import Config  # with Hydra; runs are listed without it
+from typing import Any, Protocol
 
 # What changes where and how a run is recorded, but not its numbers.
 _WITHOUT_EFFECT = (
@@ -24,7 +21,14 @@ _WITHOUT_EFFECT = (
 )
 
 
-def run_hash(config: "Config", data_fingerprint: str, code: str) -> str:
+class Flat(Protocol):
+    """A config; its own class comes with Hydra, without which runs are listed."""
+
+    def flat(self, *, declarations: bool = False) -> dict[str, Any]:
+        """Returns the values by full key."""
+
+
+def run_hash(config: Flat, data_fingerprint: str, code: str) -> str:
     """Returns a hash over everything in the config that can change the result, data and code.
 
     Paths, recorders and names are left out; the data's content replaces its path. The versions of
@@ -38,7 +42,7 @@ def run_hash(config: "Config", data_fingerprint: str, code: str) -> str:
     return _digest(identity(config, data_fingerprint, code))
 
 
-def identity(config: "Config", data_fingerprint: str, code: str) -> dict[str, Any]:
+def identity(config: Flat, data_fingerprint: str, code: str) -> dict[str, Any]:
     """Returns all that the run hash is over, by full key; `data` is the fingerprint."""
     values = config.flat(declarations=True)
     relevant = {key: value for key, value in values.items() if has_effect(key)}
@@ -50,7 +54,7 @@ def has_effect(key: str) -> bool:
     return not any(key == name or key.startswith(f"{name}.") for name in _WITHOUT_EFFECT)
 
 
-def variant_hash(config: "Config", data_fingerprint: str, code: str) -> str:
+def variant_hash(config: Flat, data_fingerprint: str, code: str) -> str:
     """Returns the run hash without the seed: equal for the repeats of one variant."""
     values = identity(config, data_fingerprint, code)
     del values["seed"]

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from expt.config.schema import Config  # which reads options itself
 
 
 def config_directory() -> Path:
@@ -20,9 +23,7 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (config_directory() / group).glob("*.yaml"))
 
 
-def replaced_options(
-    config: Mapping[str, Any], choices: Mapping[str, str], config_dir: Path
-) -> list[str]:
+def replaced_options(config: "Config", choices: Mapping[str, str], config_dir: Path) -> list[str]:
     """Returns a sentence for each option of a config that a user's folder has in another version.
 
     Args:
@@ -34,7 +35,7 @@ def replaced_options(
     for file in sorted(config_dir.glob("*/*.yaml")):
         own = config_directory() / file.relative_to(config_dir)
         group, option = file.parent.name, file.stem
-        several = config.get(group)  # such as metric=[accuracy,f1]
+        several = getattr(config, group, None)  # such as metric=[accuracy,f1]
         is_used = choices.get(group) == option or (
             group not in choices and isinstance(several, Mapping) and option in several
         )

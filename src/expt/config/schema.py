@@ -120,6 +120,7 @@ class Config(_Node):
     metric: dict[str, Any] = field(default_factory=dict)  # parts by name
     loop: Loop
     recorder: dict[str, Any] = field(default_factory=dict)  # parts by name
+    hook: dict[str, Any] = field(default_factory=dict)  # parts by name
     sweep: Sweep
     sweeper: Part = field(default_factory=lambda: {"_target_": _SWEEPER})
     launcher: Part = field(default_factory=lambda: {"_target_": _LAUNCHER})

@@ -37,14 +37,9 @@ _WITHOUT_EFFECT = (
     *("expt.config.location", "expt.config.modules", "expt.config.own_groups"),
     *("expt.config.params", "expt.config.paths", "expt.config.shared_composition"),
     *("expt.config.schema", "expt.config.sources", "expt.config.syntax"),
-    *("expt.train.checkpoint", "expt.train.layer_table", "expt.train.profile"),
-    *(
-        "expt.train.messages",
-        "expt.train.recorders",
-        "expt.train.resume",
-        "expt.train.run_record",
-        "expt.train.start",
-    ),
+    *("expt.train.checkpoint", "expt.train.hooks.checkpoints", "expt.train.hooks.images"),
+    *("expt.train.hooks.profile", "expt.train.layer_table", "expt.train.messages"),
+    *("expt.train.recorders", "expt.train.resume", "expt.train.run_record", "expt.train.start"),
     *("expt.train.saveable", "expt.train.saved_model", "expt.train.signals", "expt.train.timing"),
 )
 # Whose versions are recorded even if their source lies in a folder of the user's.

@@ -39,7 +39,7 @@ def export(run: FoundRun, name: str, path: Path, phases: Phases) -> tuple[Job, s
         UserError: The path can't be written, or the format can't hold the model.
         RunError: The model can't be converted.
     """
-    file, job = run.model_file, read_frozen(run.directory, run.record)
+    file, job = run.model_file, read_frozen(run.directory, run.record.to_mapping())
     phases.end()
     print_code_note(phases.console, use_note(run.record, job.config, evaluates=False))
     with _put(path) as partial, phases("starting TensorFlow", at_once=True):

@@ -51,7 +51,7 @@ def evaluate_run(run: FoundRun, loaded: LoadedData, scored: Scored, phases: Phas
         "examples": len(scored.examples),
         "left_out": scored.left_out,
         "notes": list(scored.notes),
-        "step": run.record["best"]["step"],
+        "step": run.best_step,
         "time": time.time(),
         "metrics": values,
     }
@@ -59,8 +59,8 @@ def evaluate_run(run: FoundRun, loaded: LoadedData, scored: Scored, phases: Phas
         result["code"] = code_note
     path = _write(run, name, result)
     with phases("recording in MLflow"):
-        recorded = log_evaluation(run, name, result["step"], values)
-    _print(run.record["run_name"], result, path, recorded)
+        recorded = log_evaluation(run, name, run.best_step, values)
+    _print(run.record.run_name, result, path, recorded)
 
 
 def _evaluate(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from expt.config.outputs import ModelOutputs
 from expt.errors import UserError
+from expt.runs.records import DataRecord
 
 FORMATS = (".csv", ".npz", ".npy")
 _MOST_NAMED = 8
@@ -44,13 +45,13 @@ def check_outputs(path: Path, inputs: Path, *, force: bool = False) -> None:
         raise UserError(f"{path}: there is no folder {path.absolute().parent}.")
 
 
-def describe_outputs(data: Mapping[str, Any], given: ModelOutputs) -> str:
+def describe_outputs(data: DataRecord, given: ModelOutputs) -> str:
     """Says what a run's model gives, from what run.json records of its data."""
-    names = data["class_names"]
-    if data["task"] == "classification":
+    names = data.class_names
+    if data.task == "classification":
         more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
         return f"{_KINDS[given.kind]} of the classes {', '.join(names[:_MOST_NAMED])}{more}"
-    if data["task"] == "regression":
+    if data.task == "regression":
         return "values in the unit of the targets"
     return "values in the unit of the training's inputs"
 

@@ -11,8 +11,8 @@ import yaml
 from expt.config.compose import Job
 from expt.config.hashes import flatten, has_effect
 from expt.config.location import config_directory
+from expt.config.quoting import given
 from expt.config.schema import PARTS
-from expt.runs.planned import given
 
 _LONGEST = 60
 _PRESETS = ("experiment", "debug")

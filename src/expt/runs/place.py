@@ -1,10 +1,9 @@
 """The identity of a folder of runs, and the numbers that it gives to runs and sweeps in turn."""
 
 import errno
-import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,11 @@ from typing import Any
 
 from filelock import FileLock
 
-from expt.runs.order import PLACE_FILE, RUN_FILE, SWEEP_FILE, records_in
+from expt.errors import UserError
+from expt.runs import records
+from expt.runs.atomic import read_json, write_json
+from expt.runs.order import PLACE_FILE, records_in
+from expt.runs.records import RUN_FILE, SWEEP_FILE, read_record
 
 _LOCK = ".place.lock"
 _SECONDS_TO_WAIT = 60.0
@@ -98,12 +101,12 @@ def relative(directory: Path, output_dir: Path) -> str:
 def read_place(output_dir: Path) -> Place | None:
     """Reads what a folder says of itself; None if that is missing or damaged."""
     try:
-        content = json.loads((output_dir / PLACE_FILE).read_text(encoding="utf-8"))
+        content = read_json(output_dir / PLACE_FILE)
         number, earlier = content["number"], content["earlier"]
         if type(number) is not int or number < 0 or not isinstance(earlier, list):
             return None
         return Place(str(content["id"]), str(content["path"]), number, tuple(map(str, earlier)))
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    except (UserError, LookupError, TypeError):
         return None
 
 
@@ -135,24 +138,19 @@ def _recovered(output_dir: Path) -> Place:
     """A place of which the file is missing or damaged; numbers continue after those in records."""
     number, ids = 0, dict[str, None]()
     for place in _recorded(output_dir):
-        with suppress(TypeError, ValueError, LookupError):
-            number = max(number, int(place["number"]))
-            ids[str(place["id"])] = None
+        number = max(number, place.number)
+        ids[place.id] = None
     return Place(uuid.uuid4().hex, str(output_dir.resolve()), number, tuple(ids))
 
 
-def _recorded(output_dir: Path) -> Iterator[Mapping[str, Any]]:
+def _recorded(output_dir: Path) -> Iterator[records.Place]:
     for name in (RUN_FILE, SWEEP_FILE):
         for file in records_in(output_dir, name):
-            with suppress(OSError, ValueError, AttributeError, RecursionError):
-                yield json.loads(file.read_text(encoding="utf-8")).get("place") or {}
+            with suppress(UserError):
+                if (place := read_record(file).place) is not None:
+                    yield place
 
 
 def _write(output_dir: Path, place: Place) -> None:
     content = {"id": place.id, "path": place.path, "number": place.number}
-    partial = output_dir / f"partial{PLACE_FILE}"
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(json.dumps({**content, "earlier": place.earlier}) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(output_dir / PLACE_FILE)
+    write_json(output_dir / PLACE_FILE, {**content, "earlier": place.earlier}, indent=None)

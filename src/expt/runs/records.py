@@ -104,9 +104,9 @@ class MLflowIds(Part):
 class Process(Part):
     """The process that trains a run or a sweep; `started` is compared, since ids are reused."""
 
-    host: Any = None
-    id: Any = None
-    started: Any = None
+    host: str | None = None
+    id: int | None = None
+    started: Seconds | None = None
 
 
 class Origin(Part):
@@ -151,7 +151,7 @@ class DataRecord(Part):
     skipped: Count = 0
     preparation: dict[str, Any] | None = None
     notes: Texts = []
-    input_shape: Shape = []
+    input_shape: list[Count] = []
     feature_names: Texts | None = None
     class_names: Texts = []
     input_scale: ScaleOfData | None = None
@@ -272,6 +272,16 @@ class Record(Part, Mapping[str, Any]):
     copied_from: Origin | None = None
     mlflow: MLflowIds | None = None
 
+    @property
+    def label(self) -> str | None:
+        """The name for people; None of records that are older than such names."""
+        return None
+
+    @property
+    def first_directory_name(self) -> str | None:
+        """What its directory was called when it began; None if that was not recorded."""
+        return None if self.place is None else Path(self.place.directory).name
+
     def updated(self, changes: Mapping[str, Any]) -> Self:
         """Returns the record with other values; they are checked."""
         return type(self).of({**self.to_mapping(), **changes})
@@ -344,7 +354,7 @@ class RunRecord(Record):
     sweep: SweepOfRun | None = None
     overrides: Texts = []
     choices: dict[str, str] = {}
-    data: DataRecord | None = None
+    data: DataRecord = Field(default_factory=DataRecord)
     class_weights: list[Seconds] | None = None
     parameters: Count | None = None
     model_input_shape: Shape | None = None
@@ -367,6 +377,16 @@ class RunRecord(Record):
     peak_memory: Count | None = None
     resumed: list[ResumedRecord] = []
     notes: Texts = []
+
+    @property
+    def label(self) -> str | None:
+        """The name for people; None of runs that are older than such names."""
+        return self.run_name or None
+
+    @property
+    def first_directory_name(self) -> str | None:
+        """What its directory was called when it began; None if that was not recorded."""
+        return super().first_directory_name or self.directory_name or self.label
 
 
 class JobRecord(Part):
@@ -410,13 +430,18 @@ class SweepRecord(Record):
         jobs: The plan.
     """
 
-    needed = ("id", "started", "status", "jobs")
+    needed = ("id", "jobs")
 
     varied: Texts | None = None
     sweep_name: str | None = None
     is_complete: bool | None = None
     codes: dict[str, dict[str, str]] = {}
     jobs: list[JobRecord] = []
+
+    @property
+    def label(self) -> str | None:
+        """The name for people; None of sweeps that are older than such names."""
+        return self.sweep_name or None
 
 
 _Record = TypeVar("_Record", RunRecord, SweepRecord)
@@ -428,21 +453,25 @@ def read_run(directory: Path) -> RunRecord:
     Raises:
         UserError: It is not there, is damaged, or was written by a newer version.
     """
-    file = directory / RUN_FILE
-    record = _read(file, RunRecord, "run")
-    for key in ("status", "started"):
-        if key not in record.model_fields_set:
-            raise damaged(file, key)
-    return record
+    return _read(directory / RUN_FILE, RunRecord)
 
 
 def read_sweep(directory: Path) -> SweepRecord:
-    """Reads a sweep's sweep.json; that of an early version may lack most of it.
+    """Reads a sweep's sweep.json.
 
     Raises:
         UserError: It is not there, is damaged, or was written by a newer version.
     """
-    return _read(directory / SWEEP_FILE, SweepRecord, "sweep")
+    return _read(directory / SWEEP_FILE, SweepRecord)
+
+
+def read_record(file: Path) -> RunRecord | SweepRecord:
+    """Reads a run.json or a sweep.json.
+
+    Raises:
+        UserError: It is not there, is damaged, or was written by a newer version.
+    """
+    return read_run(file.parent) if file.name == RUN_FILE else read_sweep(file.parent)
 
 
 def check_complete(directory: Path, record: RunRecord | SweepRecord) -> None:
@@ -475,10 +504,10 @@ def write_sweep(directory: Path, record: SweepRecord) -> None:
     _write(directory / SWEEP_FILE, record)
 
 
-def _read(file: Path, kind: type[_Record], what: str) -> _Record:
+def _read(file: Path, kind: type[_Record]) -> _Record:
     content = read_json(file)
-    if not isinstance(content, dict) or (what == "run" and "status" not in content):
-        raise UserError(f"{file} is not the record of a {what}.")
+    if not isinstance(content, dict):
+        raise UserError(f"{file} is not the record of a {file.stem}.")
     version = content.pop(_VERSION_KEY, 1)
     if type(version) is not int or version < 1:
         raise damaged(file, _VERSION_KEY)
@@ -488,10 +517,14 @@ def _read(file: Path, kind: type[_Record], what: str) -> _Record:
             f"up to {SCHEMA_VERSION}): update expt."
         )
     try:
-        return kind.model_validate(content)
+        record = kind.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         raise damaged(file, ".".join(map(str, first["loc"]))) from error
+    for key in ("status", "started"):
+        if key not in content:
+            raise damaged(file, key)
+    return record
 
 
 def _write(file: Path, record: Record) -> None:

@@ -9,8 +9,7 @@ from expt.record.mlflow.copies import Copies, settled_sweep
 from expt.record.mlflow.recorder import make_follower, prepare
 from expt.record.process import FollowingProcess
 from expt.runs.life import is_alive
-from expt.runs.planned import PLAN_FILE
-from expt.runs.records import RunRecord
+from expt.runs.records import SWEEP_FILE, RunRecord
 from expt.runs.run import Run, Status
 from expt.runs.secrets import redacted_values
 from expt.sweep.jobs import PlannedJob
@@ -106,7 +105,7 @@ class SweepMirror:
         try:
             self._plan.update(mlflow=place)
         except OSError as error:
-            _log.warning("%s can't be written: %s", PLAN_FILE, error)
+            _log.warning("%s can't be written: %s", SWEEP_FILE, error)
 
     def _start(self) -> FollowingProcess:
         self._process = FollowingProcess("mlflow", prepare, niceness=0)

@@ -115,7 +115,8 @@ def result_of_check(event: Ended, *, is_overdue: bool) -> worker.CheckedJob:
 
 def _size(job: PlannedJob) -> str:
     """Returns a text that is equal for jobs that take about as long."""
-    return json.dumps([job.job.config[key] for key in ("data", "model", "loop")], sort_keys=True)
+    config = job.job.config.to_mapping()
+    return json.dumps([config[key] for key in ("data", "model", "loop")], sort_keys=True)
 
 
 def _refuse(checked: Sequence[tuple[PlannedJob, worker.CheckedJob]]) -> None:

@@ -1,12 +1,11 @@
 """The result of a sweep in a few values: its best job, and how many jobs there are of each kind."""
 
-from collections.abc import Mapping
 from typing import Any
 
+from expt.config.quoting import given
 from expt.runs.leading import best_values, larger_is_better, leading_metric
 from expt.runs.naming import varying
-from expt.runs.planned import given
-from expt.runs.records import JobStatus
+from expt.runs.records import JobStatus, RunRecord
 from expt.sweep.jobs import ENDED_WELL, PlannedJob
 from expt.sweep.plan import SweepPlan
 
@@ -26,16 +25,16 @@ def results(plan: SweepPlan) -> dict[str, Any]:
     if best is None:
         return {"metrics": numbers, "params": {}}
     job, record = best
-    final = record.get("final") or {}
+    final = {} if record.final is None else record.final.values
     metrics = {f"best/{name}": value for name, value in best_values(record).items()}
     metrics |= {name: value for name, value in final.items() if name.startswith("test/")}
     values, varied = given(job.job.overrides), varying([one.job.overrides for one in plan.jobs])
     params = {f"best.{key}": values[key] for key in varied if key in values}
-    name = str(record.get("run_name") or job.name)
+    name = record.label or job.name
     return {"metrics": {**metrics, **numbers}, "params": {"best.run": name, **params}}
 
 
-def _best(plan: SweepPlan) -> tuple[PlannedJob, Mapping[str, Any]] | None:
+def _best(plan: SweepPlan) -> tuple[PlannedJob, RunRecord] | None:
     records = [(job, job.result()) for job in plan.jobs if job.status in ENDED_WELL]
     found = [(job, record) for job, record in records if record is not None]
     leading = leading_metric([record for _, record in found])

@@ -19,7 +19,7 @@ from expt.sweep.finished_runs import reuse_finished
 from expt.sweep.growth import Growth, MakeSearch, Search, search_arguments, search_facts
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.launchers import Launcher
-from expt.sweep.launchers.local import make_local_launcher
+from expt.sweep.launchers.local import LocalLauncher
 from expt.sweep.mirror import settle
 from expt.sweep.plan import SweepPlan
 from expt.sweep.plan_reader import read_plan
@@ -137,9 +137,7 @@ def start_launcher(job: Job, num_jobs: int | None, load: DataLoader) -> Launcher
         load: Loads their data; a copy goes to each worker.
     """
     num_workers, threads = job.config["sweep"]["workers"], job.config["loop"]["threads"]
-    return make_local_launcher(
-        num_jobs=num_jobs, num_workers=num_workers, load=load, threads=threads
-    )
+    return LocalLauncher(num_jobs=num_jobs, num_workers=num_workers, load=load, threads=threads)
 
 
 def _print_plan(

@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from expt.parts.data.dataset import Split
-from expt.train.block import compiled
+from expt.train.compilation import compiled
 from expt.train.input.batch import mean_loss
 from expt.train.input.pipeline import is_streamed, read_in_order
 from expt.train.objective import Objective, measure, output_type, outputs_of, penalty_of

@@ -16,6 +16,7 @@ from expt.config.paths import expanded
 from expt.record.console import BEST
 from expt.record.values import format_seconds, format_value
 from expt.runs.git import git_state, git_trouble
+from expt.runs.records import RunRecord
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def print_git_trouble(console: Console) -> None:
         console.print(trouble, highlight=False, markup=False, soft_wrap=True)
 
 
-def describe_outcome(record: Mapping[str, Any], directory: Path, seconds: float) -> list[str]:
+def describe_outcome(record: RunRecord, directory: Path, seconds: float) -> list[str]:
     """Returns lines on how a run came out: how long it took, its last values, its best model.
 
     Args:
@@ -59,19 +60,22 @@ def describe_outcome(record: Mapping[str, Any], directory: Path, seconds: float)
         directory: Of the run.
         seconds: How long the command took, its start and end included.
     """
-    final, best = record["final"], record["best"]
-    began = record["resumed"][-1]["time"] if "resumed" in record else record["started"]
-    training = format_seconds(record["ended"] - began)
+    final, best = record.final, record.best
+    assert final is not None  # it is finished
+    assert best is not None
+    assert record.ended is not None
+    began = record.resumed[-1].time if record.resumed else record.started
+    training = format_seconds(record.ended - began)
     took = f"{format_seconds(seconds)} (training {training})"
-    lines = [f"{record['status']} after {final['step']:,} steps in {took}"]
-    if record["stopped"]:
-        lines.append(f"stopped early: {record['stopped']}")
-    if best["step"] != final["step"]:
-        lines.append(f"last  step {final['step']:,}  {_values(final, 'val/')}")
+    lines = [f"{record.status} after {final.step:,} steps in {took}"]
+    if record.stopped:
+        lines.append(f"stopped early: {record.stopped}")
+    if best.step != final.step:
+        lines.append(f"last  step {final.step:,}  {_values(final.values, 'val/')}")
     lines.append(
-        f"{BEST} best  step {best['step']:,}  {_values(best, 'val/')}  (by {best['watched']})"
+        f"{BEST} best  step {best.step:,}  {_values(best.values, 'val/')}  (by {best.watched})"
     )
-    lines.append(f"{BEST} test  {_values(final, 'test/')}")
+    lines.append(f"{BEST} test  {_values(final.values, 'test/')}")
     model = os.path.relpath(directory / "model.keras")
     return [*lines, f"{BEST} model {model}"]
 

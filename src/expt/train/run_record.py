@@ -98,7 +98,7 @@ def resumed_run(
     entry = {
         "step": step,
         "time": time.time(),
-        "from": earlier.record["status"],
+        "from": earlier.record.status,
         "changes": dict(earlier.changes),
         **({} if note is None else {"note": note}),
     }
@@ -108,14 +108,14 @@ def resumed_run(
             "changed": [] if before is None else changed_modules(before.modules, code.modules),
         }
     record = {
-        **earlier.record,
+        **earlier.record.to_mapping(),
         **Copies().settle(earlier.record, directory, job.output_dir),
         **_of_config(job, dataset, code.after(before, step)),
-        "data": {**earlier.record["data"], **_identity_of(dataset)},
+        "data": {**earlier.record.data.to_mapping(), **_identity_of(dataset)},
         **_of_process(),
         "status": Status.RUNNING,
         "closed": False,
-        "resumed": [*earlier.record.get("resumed", []), entry],
+        "resumed": [*earlier.record.resumed, entry],
     }
     for outcome in ("ended", "error", "traceback"):
         record.pop(outcome, None)

@@ -25,7 +25,7 @@ from expt.record.recorder import Recorder
 from expt.runs.changed_code import rerun_note
 from expt.runs.directories import allocate, discard
 from expt.runs.find import FoundRun
-from expt.runs.planned import PLAN_FILE
+from expt.runs.records import SWEEP_FILE
 from expt.runs.run import Earlier
 from expt.train.backend import start_for
 from expt.train.data_loading import DataLoader
@@ -124,7 +124,7 @@ def chosen_directory(composition: Composition) -> Path | None:
     if not any(override.startswith(f"{key}=") for override in composition.overrides):
         return None
     directory = expanded(composition.hydra[kind].dir, f"{key}=")
-    if (directory / PLAN_FILE).exists() or any(directory.rglob("run.json")):
+    if (directory / SWEEP_FILE).exists() or any(directory.rglob("run.json")):
         raise UserError(
             f"{directory} already holds a run or a sweep; no two share a directory. Choose another "
             "one, or leave it to expt."
@@ -149,7 +149,7 @@ def run_directory(
     finally:
         if any(directory.rglob("run.json")):
             print_where_to_look(console, output_dir)
-        elif not keep and not (directory / PLAN_FILE).exists():
+        elif not keep and not (directory / SWEEP_FILE).exists():
             discard(directory, root=output_dir)
 
 
@@ -185,9 +185,9 @@ def train_here(
     try:
         with phases("starting TensorFlow", at_once=True):
             start_for(job.config)
-            from expt.train.session import run_job
+            from expt.train.session import Session
 
-        record = run_job(job, dataset, directory, sinks, console, earlier)
+        record = Session(job, dataset, directory, sinks, console, earlier).run()
     except (KeyboardInterrupt, Terminated):
         if (directory / "run.json").exists():
             where = shlex.quote(os.path.relpath(directory))

@@ -10,12 +10,14 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from expt.config.cadence import parse_seconds
 from expt.errors import UserError
 from expt.train.checkpoint import Checkpoint
 from expt.train.learners.learner import Learner
 from expt.train.monitor import BestWeights, EarlyStopping
+from expt.train.program import Program
 
-_MOST_TOLD = 5
+_MOST_LISTED = 5
 
 
 @dataclass
@@ -94,6 +96,23 @@ class State:
         self.stopping.restore_seen(facts["stopping"])
 
 
+def make_state(program: Program) -> State:
+    """Returns the state of a program before its first step."""
+    loop, monitor = program.job.config.loop, program.monitor
+    return State(
+        variables=state_variables(program.learner, program.schedules),
+        progress=Progress(),
+        best=BestWeights(program.learner.networks, monitor),
+        stopping=EarlyStopping(
+            monitor,
+            patience=loop.patience,
+            min_change=loop.min_change,
+            seconds=parse_seconds(loop.time_limit),
+            target_loss=loop.target_loss,
+        ),
+    )
+
+
 def state_variables(learner: Learner, schedules: Sequence[Any]) -> dict[str, Any]:
     """Returns every variable that steps and evaluations change, by a unique name.
 
@@ -129,10 +148,12 @@ def _check_same(arrays: Mapping[str, NDArray[Any]], variables: Mapping[str, Any]
         if there.get(name) != here.get(name)
     ]
     if differing:
-        more = f"; and {len(differing) - _MOST_TOLD} more" if len(differing) > _MOST_TOLD else ""
+        more = (
+            f"; and {len(differing) - _MOST_LISTED} more" if len(differing) > _MOST_LISTED else ""
+        )
         raise UserError(
             "the checkpoint is of another model or optimizer: "
-            f"{'; '.join(differing[:_MOST_TOLD])}{more}. Has the model's code changed since?"
+            f"{'; '.join(differing[:_MOST_LISTED])}{more}. Has the model's code changed since?"
         )
 
 

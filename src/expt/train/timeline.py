@@ -14,7 +14,7 @@ from expt.train.input.order import batch_indices
 
 @dataclass(frozen=True)
 class Timeline:
-    """How long to train and when to do what. Steps are counted from 1.
+    """The steps of a run, counted from 1, and its evaluations.
 
     Attributes:
         seed: Of the order of the data.
@@ -23,8 +23,6 @@ class Timeline:
         num_examples: Size of the train split.
         batch_size: Examples a step.
         eval_every: When to evaluate; also at the end, even if never else.
-        image_every: When to draw; also before the first step and at the end, unless never.
-        save_every: When to save a checkpoint; one at the end is none of the plan's business.
     """
 
     seed: int
@@ -33,8 +31,6 @@ class Timeline:
     num_examples: int
     batch_size: int
     eval_every: Cadence
-    image_every: Cadence
-    save_every: Cadence
 
     def epoch_of(self, step: int) -> int:
         """The epoch, counted from 1, in which a step takes place."""
@@ -44,25 +40,10 @@ class Timeline:
         """Whether the validation split is evaluated after a step."""
         return step == self.total_steps or self.eval_every.is_due(step, self.steps_per_epoch)
 
-    def draws_after(self, step: int) -> bool:
-        """Whether images are drawn after a step; 0 is before the first."""
-        at_end = step == self.total_steps and self.draws_at_end
-        return at_end or self.image_every.is_due(step, self.steps_per_epoch)
-
-    @property
-    def draws_at_end(self) -> bool:
-        """Whether images are drawn after the last step."""
-        return self.image_every.count is not None
-
-    def saves_after(self, step: int) -> bool:
-        """Whether a checkpoint is saved after a step."""
-        return self.save_every.is_due(step, self.steps_per_epoch)
-
-    def steps_to_border(self, step: int) -> int:
-        """How many steps from here to the next at which something is due."""
-        cadences = (self.eval_every, self.image_every, self.save_every)
-        due = (cadence.next_due(step, self.steps_per_epoch) for cadence in cadences)
-        return int(min(self.total_steps, *due)) - step
+    def next_evaluation(self, step: int) -> int:
+        """The first step after `step` that an evaluation follows."""
+        due = self.eval_every.next_due(step, self.steps_per_epoch)
+        return int(min(self.total_steps, due))
 
     def indices(self, step: int, count: int) -> NDArray[np.int32]:
         """Which examples the `count` steps after `step` see."""
@@ -70,7 +51,7 @@ class Timeline:
 
 
 def make_timeline(job: Job, dataset: Dataset) -> Timeline:
-    """Returns how long the job trains and when it evaluates and draws."""
+    """Returns how long the job trains and when it evaluates."""
     loop = job.config.loop
     num_batches = batches_per_step(job.config)
     steps_per_epoch = dataset.steps_per_epoch // num_batches
@@ -81,6 +62,4 @@ def make_timeline(job: Job, dataset: Dataset) -> Timeline:
         num_examples=len(dataset.train),
         batch_size=num_batches * dataset.batch_size,
         eval_every=Cadence.parse(loop.eval_every),
-        image_every=Cadence.parse(loop.image_every),
-        save_every=Cadence.parse(loop.save_every),
     )

@@ -5,8 +5,7 @@ Importing this imports TensorFlow; `start_tensorflow` comes first.
 
 import time
 
-from expt.train.block import make_run_block
-from expt.train.loop import CAPACITY
+from expt.train.executors.single import CAPACITY, compile_block
 from expt.train.program import Program
 
 _SECONDS = 0.3  # of steps that are measured
@@ -14,11 +13,9 @@ _SECONDS = 0.3  # of steps that are measured
 
 def estimate_seconds(program: Program) -> float:
     """Returns about how long a job takes: compiling, its steps, its evaluations."""
-    timeline, mode = program.timeline, program.job.config.loop.compile
+    timeline, draws = program.timeline, program.job.config.loop.image_every is not None
     begun = time.perf_counter()
-    run_block = make_run_block(
-        program.learner.step, program.make_pipeline(), timeline.batch_size, CAPACITY, mode
-    )
+    run_block = compile_block(program)
     evaluate = program.make_evaluate(program.dataset.validation)
     evaluate()
     compiling = time.perf_counter() - begun
@@ -34,5 +31,5 @@ def estimate_seconds(program: Program) -> float:
         stepping += time.perf_counter() - begun
         steps += count
     cadence = timeline.eval_every.next_due(0, timeline.steps_per_epoch)
-    evaluations = 1 + int(timeline.draws_after(0)) + timeline.total_steps / cadence
+    evaluations = 1 + int(draws) + timeline.total_steps / cadence
     return compiling + timeline.total_steps * stepping / steps + evaluations * evaluating

@@ -92,7 +92,7 @@ def make_proof(job: Job, dataset: Dataset, folder: Path) -> Proof:
         time_limit=None,
         target_loss=None,
     )
-    config = replace(job.config, loop=loop, recorder={}, output_dir=str(folder))
+    config = replace(job.config, loop=loop, recorder={}, hook={}, output_dir=str(folder))
     shortened_job = replace(job, config=config)
     timeline = make_timeline(shortened_job, dataset.limited(batches))
     return Proof(

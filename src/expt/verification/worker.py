@@ -97,11 +97,11 @@ def _train(proof: Proof, dataset: Dataset, folder: Path, name: str) -> None:
             signal.raise_signal(signal.SIGINT)
 
     _start(proof.job)
-    from expt.train.session import run_job
+    from expt.train.session import Session
 
     writer = partial(ShowingWriter, show)
     try:
-        run_job(proof.job, dataset, directory, [], Console(quiet=True), earlier, writer)
+        Session(proof.job, dataset, directory, [], Console(quiet=True), earlier, writer).run()
     except KeyboardInterrupt:
         if name != INTERRUPTED:
             raise

@@ -115,7 +115,7 @@ def train(
         sweep: The sweep that the job belongs to.
         code: The code that the job was planned with; a run may continue with it.
     """
-    from expt.train.session import run_job
+    from expt.train.session import Session
 
     before = None if earlier is None else Earlier(earlier, {}, allows_code_change=True)
     try:
@@ -126,7 +126,7 @@ def train(
         forget_peak_memory()
         with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
             sinks, console = _Worker.sinks(job), Console(file=nowhere)
-            record = run_job(job, dataset, directory, sinks, console, before, sweep=sweep)
+            record = Session(job, dataset, directory, sinks, console, before, sweep=sweep).run()
         return JobOutcome(JobStatus.FINISHED, record=record)
     except (KeyboardInterrupt, Terminated):
         return JobOutcome(JobStatus.KILLED)

@@ -1,49 +1,32 @@
 """The grid: all combinations of the values, but for those of the keys in `sweep.zip`."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Protocol
 
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-
-from expt.config.grid import expand
-from expt.config.overrides import normalize
 from expt.sweep.jobs import JobOutcome, PlannedJob
+
+
+class Combinations(Protocol):
+    """The part of a composition that the grid needs."""
+
+    def combinations(self) -> list[list[str]]:
+        """Returns the overrides of all jobs."""
 
 
 class GridSweeper:
     """Asks once, for all jobs."""
 
-    def __init__(
-        self,
-        *,
-        overrides: Sequence[str],
-        zipped: Any = None,
-        params: Mapping[str, str] | None = None,
-    ) -> None:
-        """Makes a sweeper; nothing is expanded yet.
-
-        Args:
-            overrides: As typed, such as `["act=relu,tanh", "seed=0"]`.
-            zipped: The keys whose values go in step, as in `sweep.zip`.
-            params: More values by key, such as `{"act": "relu,tanh"}`; what is typed wins.
-        """
-        given = [f"{key}={value}" for key, value in (params or {}).items()]
-        self._overrides = [*normalize(given, multirun=True), *overrides]
-        self._zipped = zipped
+    def __init__(self, *, composition: Combinations) -> None:
+        """Makes a sweeper of the values that the command line and the config give."""
+        self._composition = composition
         self._has_asked = False
 
-    def ask(self) -> list[list[str]] | None:
-        """Returns the overrides of all jobs, then None.
-
-        Hydra must be initialized: a glob chooses among the options that it finds.
-        """
+    def ask(self) -> Sequence[Sequence[str]] | None:
+        """Returns the overrides of all jobs, then None."""
         if self._has_asked:
             return None
         self._has_asked = True
-        loader = GlobalHydra.instance().config_loader()
-        parser = OverridesParser.create(config_loader=loader)
-        return expand(parser.parse_overrides(self._overrides), self._zipped)
+        return self._composition.combinations()
 
     def tell(self, job: PlannedJob, outcome: JobOutcome) -> None:
         """Does nothing: no job depends on another one."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split
-from expt.train.block import compiled
+from expt.train.compilation import compiled
 from expt.train.evaluation import Evaluate, on_host
 from expt.train.input.batch import Batch, mean_loss
 from expt.train.loss_checks import check_loss

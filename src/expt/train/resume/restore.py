@@ -1,10 +1,10 @@
-"""What a run keeps so that it can be continued, and what a continued run begins from."""
+"""What a resumed run continues from: its last checkpoint, checked against its config and data."""
 
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,13 @@ from expt.config.compose import Job
 from expt.config.frozen import present_name
 from expt.config.hashes import identity
 from expt.config.instantiate import ACCUMULATION_KEY, HORIZON_KEY
-from expt.errors import Terminated, UserError
+from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.journal import FILE_NAME, read_journal
-from expt.record.recorder import Background, Recorder
-from expt.record.replay import IMAGES
 from expt.runs.changed_code import known_hashes
 from expt.runs.kinds import wrong_place
 from expt.runs.run import EXTENSIONS, Earlier
-from expt.train.checkpoint import Checkpoint, CheckpointWriter, newest_checkpoint, to_disk
+from expt.train.checkpoint import Checkpoint, newest_checkpoint
 from expt.train.optimizer import make_schedule
 from expt.train.resume.checks import (
     CHECKPOINTS,
@@ -31,7 +29,7 @@ from expt.train.resume.checks import (
     lengths,
     with_values,
 )
-from expt.train.state import Progress, State
+from expt.train.state import State
 from expt.train.timeline import Timeline, make_timeline
 
 _log = logging.getLogger(__name__)
@@ -51,14 +49,49 @@ _FACTS: Mapping[str, Any] = {
     },
 }
 
-MakeWriter = Callable[[Path, int, Callable[[], None]], CheckpointWriter]
-"""Makes what writes a run's checkpoints; its arguments are those of `CheckpointWriter`."""
+
+@dataclass(frozen=True)
+class Resumption:
+    """What a resumed run continues from.
+
+    Attributes:
+        job: As it is continued.
+        dataset: Its data.
+        earlier: What the previous process left.
+        checkpoint: The state to continue from; None to begin anew.
+    """
+
+    job: Job
+    dataset: Dataset
+    earlier: Earlier
+    checkpoint: Checkpoint | None
+
+    @property
+    def step(self) -> int:
+        """The last step that is done."""
+        return 0 if self.checkpoint is None else self.checkpoint.step
+
+    def restore(self, state: State, timeline: Timeline) -> str | None:
+        """Brings a new state to that of the checkpoint.
+
+        Returns:
+            A sentence on how the learning rate changes because the run's length has changed; None
+            if it does not.
+
+        Raises:
+            UserError: The checkpoint is of another model, or there is nothing left to train.
+        """
+        if self.checkpoint is None:
+            return None
+        state.restore(self.checkpoint)
+        if STOPPING & self.earlier.changes.keys():
+            state.progress.reason = None
+        check_length(timeline, self.step, state.progress.reason, self.earlier)
+        return rate_change(self.job, self.dataset, self.earlier, self.step)
 
 
-def last_checkpoint(
-    job: Job, dataset: Dataset, directory: Path, earlier: Earlier
-) -> Checkpoint | None:
-    """Returns the checkpoint to continue from; None to begin anew.
+def last_checkpoint(job: Job, dataset: Dataset, directory: Path, earlier: Earlier) -> Resumption:
+    """Returns what a run continues from.
 
     The code that it was written by is one that the run's record names; whether it may be another
     one now is decided by that record.
@@ -72,7 +105,7 @@ def last_checkpoint(
             last_step = max(last_step, record["step"])
     checkpoint = newest_checkpoint(directory / CHECKPOINTS, last_step)
     if checkpoint is None:
-        return None
+        return Resumption(job, dataset, earlier, None)
     if any(name.endswith(_ACCUMULATOR) for name in checkpoint.arrays):
         raise UserError(
             f"{directory} was trained by an earlier version of expt, in which a step was one batch "
@@ -111,7 +144,7 @@ def last_checkpoint(
             f"the checkpoint of step {checkpoint.step} in {directory} is of another config: "
             f"{'; '.join(differing)}."
         )
-    return checkpoint
+    return Resumption(job, dataset, earlier, checkpoint)
 
 
 def rate_change(job: Job, dataset: Dataset, earlier: Earlier, step: int) -> str | None:
@@ -151,63 +184,3 @@ def rate_change(job: Job, dataset: Dataset, earlier: Earlier, step: int) -> str 
 
 def _rate(schedule: Any, step: int) -> float:
     return float(schedule(step)) if callable(schedule) else float(schedule)
-
-
-def clear_stop_reason(progress: Progress, timeline: Timeline, earlier: Earlier) -> None:
-    """Lets a run that ended for a reason go on if what that was is changed now.
-
-    Raises:
-        UserError: There is nothing to go on for.
-    """
-    if STOPPING & earlier.changes.keys():
-        progress.reason = None
-    check_length(timeline, progress.step, progress.reason, earlier)
-
-
-@contextmanager
-def checkpoints(
-    job: Job,
-    dataset: Dataset,
-    directory: Path,
-    state: State,
-    sinks: Sequence[Recorder],
-    make_writer: MakeWriter,
-    code: str,
-) -> Iterator[Callable[[], None]]:
-    """Yields the function that saves the state; saves it at the end and when interrupted, too.
-
-    The state is copied when the writer is due, and at the best step so far, whose file is kept.
-    What is made only before a checkpoint must be safe when that is: the journal, and pictures.
-    """
-
-    def prepare() -> None:
-        for sink in sinks:
-            if isinstance(sink, Background) and sink.name == IMAGES:
-                sink.drain()
-        to_disk(directory / FILE_NAME)
-
-    folder, keep = directory / CHECKPOINTS, job.config.loop.keep_checkpoints
-    writer = make_writer(folder, keep, prepare)
-    of_run = identity(job.config, dataset.fingerprint, code)
-    saved = 0
-
-    def save() -> None:
-        nonlocal saved
-        if state.progress.step != saved:
-            saved = state.progress.step
-            writer.write(state.checkpoint(of_run))
-
-    def save_if_due() -> None:
-        if writer.is_due() or state.best.step == state.progress.step:
-            save()
-
-    try:
-        yield save_if_due
-        save()
-        writer.flush()
-    except (KeyboardInterrupt, Terminated):
-        save()
-        writer.flush()
-        raise
-    finally:
-        writer.close()

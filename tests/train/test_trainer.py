@@ -1,6 +1,5 @@
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,24 +9,26 @@ import pytest
 from numpy.typing import NDArray
 
 from expt.config.cadence import Cadence
+from expt.parts.data.dataset import Dataset
 from expt.parts.data.synthetic import Linear
 from expt.parts.losses import mse
 from expt.parts.metrics import mae
 from expt.parts.models.dense import linear
 from expt.record.recorder import Image, Record, Scalars
 from expt.runs.run import Run, Status
-from expt.train import loop
-from expt.train.block import RunBlock, make_run_block
-from expt.train.evaluation import make_evaluate
+from expt.train.executors import single
+from expt.train.executors.block import RunBlock
+from expt.train.executors.single import CAPACITY, NonFiniteLossError, SingleExecutor
+from expt.train.hooks import Every, Moment
 from expt.train.input.order import batch_indices
-from expt.train.input.pipeline import make_pipeline
-from expt.train.loop import CAPACITY, Evaluation, NonFiniteLossError, train
+from expt.train.learners.supervised import Supervised
 from expt.train.monitor import BestWeights, EarlyStopping, Monitor
 from expt.train.objective import Objective, of_one_type
-from expt.train.profile import profiled
-from expt.train.state import Progress, averages_in_place
-from expt.train.step import make_train_step
+from expt.train.program import Program
+from expt.train.state import Progress, State
 from expt.train.timeline import Timeline
+from expt.train.trainer import train
+from train.train_helpers import built
 
 STEPS_PER_EPOCH, BATCH_SIZE = 4, 5
 LOSS = Monitor("val/loss")
@@ -110,6 +111,8 @@ class Fake:
         self.set_monitor(LOSS)
         self.schedules: list[Any] = []
         self.run: RunBlock = self.run_block
+        self.image_every = self.save_every = Cadence(None)
+        self.hooks: list[Every] = []
 
     def set_monitor(self, watch: Monitor, **stopping: Any) -> None:
         self.best = BestWeights([self.model], watch)
@@ -135,12 +138,13 @@ class Fake:
         loss = self.losses(self.step) if self.step else float("nan")
         return {"loss": loss, "mae": 2 * loss}, np.full((3, 1), self.step, np.float32)
 
-    def draw(self, step: int, outputs: NDArray[np.float32]) -> Iterator[Image]:
-        assert (outputs == step).all()
-        yield Image(step, self.now, "val/picture", lambda: np.zeros((1, 1, 3), np.uint8))
+    def draw(self, moment: Moment) -> None:
+        assert (moment.evaluation.predictions == moment.step).all()
+        pixels = np.zeros((1, 1, 3), np.uint8)
+        moment.recorder.write(Image(moment.step, self.now, "val/picture", lambda: pixels))
 
     @contextmanager
-    def averages(self) -> Iterator[None]:
+    def averages(self, _networks: Any, _optimizers: Any) -> Iterator[None]:
         """An average is the trained weights and a half."""
         trained = self.model.get_weights()
         self.model.set_weights([weights + 0.5 for weights in trained])
@@ -148,21 +152,25 @@ class Fake:
         self.model.set_weights(trained)
 
     def train(self, check_signals: Callable[[], None] = lambda: None) -> Progress:
-        watch = self.best.monitor
-        evaluation = Evaluation(self.evaluate, self.averages, watch, self.best, self.schedules)
-        progress = self.progress
-        train(
-            self.timeline,
-            progress,
-            self.run,
-            evaluation,
-            self.stopping,
-            self.recorder,
-            self.draw,
-            lambda: self.saved.append(progress.step),
-            check_signals,
+        learner = SimpleNamespace(
+            model=self.model, networks=[self.model], optimizers=[None], reported=["loss", "mae"]
         )
-        return progress
+        program: Any = SimpleNamespace(
+            timeline=self.timeline,
+            monitor=self.best.monitor,
+            schedules=self.schedules,
+            learner=learner,
+            dataset=SimpleNamespace(validation=None, test=None),
+            make_evaluate=lambda _split: lambda: self.evaluate(),
+        )
+        self.executor = SingleExecutor(program)
+        hooks = [
+            *self.hooks,
+            Every(self.image_every, self.draw, at_start=True, at_end=True),
+            Every(self.save_every, lambda moment: self.saved.append(moment.step)),
+        ]
+        train(self.executor, hooks, self.recorder, check_signals)
+        return self.progress
 
     def block_lengths(self) -> list[int]:
         return [len(indices) for indices in self.indices]
@@ -188,12 +196,16 @@ def make_fake(monkeypatch: pytest.MonkeyPatch) -> MakeFake:
             num_examples=STEPS_PER_EPOCH * BATCH_SIZE + 2,
             batch_size=BATCH_SIZE,
             eval_every=Cadence.parse(eval_every),
-            image_every=Cadence.parse(image_every),
-            save_every=Cadence.parse(save_every),
         )
         fake = Fake(timeline, losses, seconds)
+        fake.image_every, fake.save_every = Cadence.parse(image_every), Cadence.parse(save_every)
         clock = SimpleNamespace(time=lambda: fake.now, perf_counter=lambda: fake.now)
-        monkeypatch.setattr(loop, "time", clock)
+        monkeypatch.setattr(single, "time", clock)
+        monkeypatch.setattr(single, "compile_block", lambda _program, _first: fake.run)
+        monkeypatch.setattr(single, "averages_in_place", fake.averages)
+        monkeypatch.setattr(
+            single, "make_state", lambda _: State({}, fake.progress, fake.best, fake.stopping)
+        )
         return fake
 
     return make
@@ -492,6 +504,8 @@ def test_schedules_are_told_the_watched_metric(make_fake: MakeFake) -> None:
     told: list[tuple[float, bool]] = []
 
     class Told:
+        variables = ()
+
         def consider(self, value: float, larger_is_better: bool) -> None:
             told.append((value, larger_is_better))
 
@@ -544,56 +558,136 @@ def test_weights_that_are_not_finite_are_named_though_the_loss_is(
     assert fake.best.step == 4
 
 
-def test_a_block_that_a_profile_cuts_loses_no_step(make_fake: MakeFake, tmp_path: Any) -> None:
+def test_a_hook_cuts_blocks_and_loses_no_step(make_fake: MakeFake) -> None:
+    called: list[int] = []
     fake = make_fake("5ep", None, total_steps=40, seconds=lambda _: 0.03)
-    fake.run = profiled(fake.run_block, 3, tmp_path)
+    fake.hooks = [Every(Cadence(3), lambda moment: called.append(moment.step))]
     fake.train()
-    assert 3 in fake.block_lengths()
+    assert called == list(range(3, 40, 3))
+    assert max(fake.block_lengths()) == 3
     assert fake.recorder.steps("train/loss") == list(range(1, 41))
     assert fake.recorder.steps("val/loss") == [20, 40]
     order = batch_indices(3, 0, 40, fake.timeline.num_examples, BATCH_SIZE)
     np.testing.assert_array_equal(np.concatenate(fake.indices), order)
 
 
-def make_line(mode: str, optimizer: Any, stopping: EarlyStopping) -> tuple[Any, InMemory, Any]:
+@pytest.mark.parametrize("eval_every", [None, 5])
+def test_a_hook_stops_training_which_is_evaluated_drawn_and_saved_there(
+    make_fake: MakeFake, eval_every: object
+) -> None:
+    def stop(moment: Moment) -> None:
+        if moment.values["train/loss"] < 0.15:
+            moment.stop("low enough")
+            moment.stop("no second reason")
+
+    fake = make_fake(eval_every, 100, total_steps=40, save_every=5)
+    ends: list[int] = []
+    fake.hooks = [
+        Every(Cadence(100), lambda moment: ends.append(moment.step), at_end=True),
+        Every(Cadence(5), stop),
+    ]
+    outcome = fake.train()
+    assert (outcome.step, outcome.reason) == (10, "low enough")
+    assert fake.recorder.steps("train/loss") == list(range(1, 11))
+    assert fake.recorder.steps("val/loss") == ([10] if eval_every is None else [5, 10])
+    assert fake.recorder.image_steps() == [0, 10]
+    assert fake.saved == [5, 10]
+    assert ends == [10]
+    assert fake.best.step == 10
+
+
+def test_a_hook_that_stops_at_the_planned_end_stops_nothing(make_fake: MakeFake) -> None:
+    fake = make_fake()
+    fake.hooks = [Every(Cadence(10), lambda moment: moment.stop("too late"))]
+    outcome = fake.train()
+    assert (outcome.step, outcome.reason) == (10, None)
+
+
+def test_hooks_share_one_evaluation_a_step(make_fake: MakeFake) -> None:
+    """The run's own where one is due; else one that is not recorded."""
+    seen: list[dict[str, float]] = []
+    fake = make_fake("1ep", 6, total_steps=8)
+    look = Every(Cadence(2), lambda moment: seen.append(dict(moment.evaluation.values)))
+    fake.hooks = [look, look]
+    fake.train()
+    assert [values["val/loss"] for values in seen[::2]] == pytest.approx(
+        [1 / 2, 1 / 4, 1 / 6, 1 / 8]
+    )
+    assert seen[::2] == seen[1::2]
+    assert fake.evaluated == [0, 2, 4, 6, 8]
+    assert fake.recorder.steps("val/loss") == [4, 8]
+
+
+def test_a_hook_logs_numbers_and_images_at_its_steps(make_fake: MakeFake) -> None:
+    def log(moment: Moment) -> None:
+        moment.log({"weights/norm": moment.step / 2})
+        pixels = np.full((2, 3, 3), moment.step, np.uint8)
+        moment.log_image("weights/all", pixels)
+        pixels[:] = 0
+
+    fake = make_fake(None, None, total_steps=8)
+    fake.hooks = [Every(Cadence.parse("1ep"), log)]
+    fake.train()
+    assert fake.recorder.rows("weights/norm") == [(4, 1, 2.0), (8, 2, 4.0)]
+    images = [record for record in fake.recorder.records if isinstance(record, Image)]
+    assert [(image.step, image.name) for image in images] == [
+        (4, "weights/all"),
+        (8, "weights/all"),
+    ]
+    assert [int(image.pixels().min()) for image in images] == [4, 8]
+    assert "weights/norm" not in fake.progress.values
+
+
+@pytest.mark.parametrize(
+    "name", ["norm", "/norm", "weights/", "train/loss", "val/mae", "test/loss", "perf/steps_per_s"]
+)
+def test_a_hook_can_not_log_what_the_run_itself_records(make_fake: MakeFake, name: str) -> None:
+    fake = make_fake()
+    fake.hooks = [Every(Cadence(2), lambda moment: moment.log({name: 1.0}))]
+    with pytest.raises(ValueError, match=f"'{name}'"):
+        fake.train()
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((2, 2, 3)), np.zeros((2, 2), np.uint8)])
+def test_a_hook_logs_pixels_alone(make_fake: MakeFake, pixels: Any) -> None:
+    fake = make_fake()
+    fake.hooks = [Every(Cadence(2), lambda moment: moment.log_image("weights/all", pixels))]
+    with pytest.raises(ValueError, match=r"weights/all.*expected uint8"):
+        fake.train()
+
+
+def make_executor(settings: Mapping[str, Any], dataset: Dataset, learner: Any) -> SingleExecutor:
+    """The executor of a learner that no config describes."""
+    loop = {
+        "patience": None,
+        "min_change": 0.0,
+        "time_limit": None,
+        "target_loss": None,
+        **settings,
+    }
+    job: Any = SimpleNamespace(config=SimpleNamespace(loop=SimpleNamespace(**loop)))
+    timeline = Timeline(0, 70, dataset.steps_per_epoch, 70, 10, Cadence.parse("2ep"))
+    return SingleExecutor(Program(job, dataset, "regression", timeline, learner, LOSS, []))
+
+
+def make_line(mode: str, optimizer: Any) -> tuple[Any, InMemory, BestWeights]:
     """Trains a line on points of one; returns the model, what was recorded, and the best."""
     dataset = Linear(
         weights=[1.477], bias=0.089, noise=0.01, num_examples=100, batch_size=10
     ).load()
     keras.utils.set_random_seed(0)
-    model = linear((1,), 1, keras.layers.ReLU)
-    optimizer.build(model.trainable_variables)
+    model, recorder = linear((1,), 1, keras.layers.ReLU), InMemory()
     objective = Objective(of_one_type(mse), {"mae": of_one_type(mae)}, lambda outputs: outputs)
-    step = make_train_step(model, objective.loss, optimizer, objective.metrics)
-    timeline = Timeline(
-        0, 70, 7, 70, 10, Cadence.parse("2ep"), Cadence.parse(None), Cadence.parse(None)
-    )
-    recorder, best = InMemory(), BestWeights([model], LOSS)
-    evaluation = Evaluation(
-        make_evaluate(model, objective, dataset.validation, mode),
-        partial(averages_in_place, [model], [optimizer]),
-        LOSS,
-        best,
-    )
-    progress = Progress()
-    train(
-        timeline,
-        progress,
-        make_run_block(step, make_pipeline(timeline, dataset), 10, CAPACITY, mode),
-        evaluation,
-        stopping,
-        recorder,
-        lambda _step, _outputs: [],
-        lambda: None,
-        lambda: None,
-    )
-    assert progress.values["val/loss"] == recorder.rows("val/loss")[-1][2]
-    return model, recorder, best
+    learner = Supervised(model, objective, built(lambda: optimizer))
+    executor = make_executor({"compile": mode}, dataset, learner)
+    train(executor, [], recorder)
+    assert executor.state.progress.values["val/loss"] == recorder.rows("val/loss")[-1][2]
+    return model, recorder, executor.state.best
 
 
 @pytest.mark.parametrize("mode", ["graph", "eager"])
 def test_it_finds_the_line_that_the_points_are_on(mode: str) -> None:
-    model, recorder, _ = make_line(mode, keras.optimizers.SGD(0.1), EarlyStopping(LOSS))
+    model, recorder, _ = make_line(mode, keras.optimizers.SGD(0.1))
     w, b = (weights.item() for weights in model.get_weights())
     assert (w, b) == pytest.approx((1.477, 0.089), abs=0.01)
     assert recorder.rows("val/loss")[-1][2] < 4e-4
@@ -618,23 +712,20 @@ def test_outputs_for_images_leave_random_layers_as_they_were() -> None:
     layer = RandomInEvaluation()
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1), layer])
     objective = Objective(of_one_type(mse), {}, lambda outputs: outputs)
-    evaluation = Evaluation(
-        make_evaluate(model, objective, dataset.validation, "graph"),
-        partial(averages_in_place, [model], [keras.optimizers.SGD(0.1)]),
-        LOSS,
-        BestWeights([model], LOSS),
-    )
+    learner = Supervised(model, objective, built(lambda: keras.optimizers.SGD(0.1)))
+    executor = make_executor({"compile": "graph"}, dataset, learner)
     state = layer.seeds.state.numpy()
-    outputs = evaluation.outputs()
+    predictions = executor.validation().predictions
     np.testing.assert_array_equal(layer.seeds.state.numpy(), state)
-    np.testing.assert_array_equal(evaluation.run(1)[1], outputs)
+    _, recorded = learner.make_evaluate(dataset.validation, "graph")()
+    np.testing.assert_array_equal(recorded, predictions)
     assert (layer.seeds.state.numpy() != state).any()
 
 
 def test_averages_do_not_change_how_it_trains() -> None:
-    plain, recorder, _ = make_line("graph", keras.optimizers.SGD(0.1), EarlyStopping(LOSS))
+    plain, recorder, _ = make_line("graph", keras.optimizers.SGD(0.1))
     averaging = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.95)
-    model, averaged, best = make_line("graph", averaging, EarlyStopping(LOSS))
+    model, averaged, best = make_line("graph", averaging)
     assert averaged.rows("train/loss") == recorder.rows("train/loss")
     for one, other in zip(model.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)

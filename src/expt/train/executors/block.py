@@ -1,12 +1,12 @@
 """Blocks: many steps in one call of one compiled function."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from expt.train.compilation import compiled
 from expt.train.input.pipeline import InputPipeline, reading_error
 from expt.train.step import Step
 
@@ -17,13 +17,6 @@ It gives an array [steps] for each scalar; the arrays are shorter than the indic
 stopped being finite, or the loss reached its target: that step is the last. Steps are counted
 from 0.
 """
-
-
-def compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
-    """Compiles a function as `loop.compile` says: `graph`, `xla` or `eager` (not at all)."""
-    if mode == "eager":
-        return function
-    return tf.function(function, jit_compile=mode == "xla")  # type: ignore[no-any-return]
 
 
 def make_run_block(

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split
-from expt.train.block import make_run_block
+from expt.train.executors.block import make_run_block
 from expt.train.input.batch import Batch
 from expt.train.input.pipeline import InputPipeline
 from train.train_helpers import (
