@@ -23,16 +23,17 @@ from expt.train.data_loading import DataLoader
 
 @contextmanager
 def _timed(what: str) -> Iterator[None]:
-    started = time.perf_counter()
+    started, processor = time.perf_counter(), time.process_time()
     yield
-    print(f"{time.perf_counter() - started:7.2f} s  {what}", flush=True)
+    seconds, processor = time.perf_counter() - started, time.process_time() - processor
+    print(f"{seconds:7.2f} s, {processor:6.2f} s of a processor  {what}", flush=True)
 
 
 def main() -> None:
     """Plans a sweep in a temporary folder."""
     number, *overrides = sys.argv[1:] or ["10000"]
-    started, load = time.perf_counter(), DataLoader()
-    with TemporaryDirectory() as folder:
+    load = DataLoader()
+    with TemporaryDirectory() as folder, _timed("in all"):
         values = overrides or [f"seed=range({number})"]
         with _timed("composing"):
             jobs = Composition([*values, f"output_dir={folder}"], multirun=True).jobs()
@@ -48,9 +49,8 @@ def main() -> None:
         with _timed("writing"):
             plan.directory.mkdir(parents=True)
             plan.freeze(jobs)
-        seconds = time.perf_counter() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{seconds:7.2f} s  in all, {len(jobs):,} jobs; {memory:.2f} GiB resident at most")
+    print(f"{len(jobs):,} jobs, {memory:.2f} GiB resident at most")
 
 
 if __name__ == "__main__":
