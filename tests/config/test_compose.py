@@ -4,14 +4,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from expt.config.compose import (
-    Job,
-    compose_jobs,
-    compose_whole,
-    directory_override,
-    is_multirun,
-    prepare_hydra,
-)
+from expt.config.compose import Composition, Job, compose_jobs, is_multirun
+from expt.config.hydra_setup import prepare_hydra
 from expt.errors import UserError
 
 
@@ -39,7 +33,7 @@ def expand(*overrides: str) -> list[tuple[str, ...]]:
             ["optimizer.lr", "mean 'learning_rate'?", "amsgrad, beta_1, beta_2, clipnorm"],
         ),
         ("model.unit=[3]", ["model.unit", "mean 'units'?", "dropout"]),
-        ("sede=1", ["sede", "mean 'seed'?", "act, data, loop, loss"]),
+        ("sede=1", ["sede", "mean 'seed'?", "act, data, launcher, loop, loss"]),
         ("acct=relu", ["acct", "mean 'act'?"]),
         ("loop.epoch=3", ["loop.epoch", "mean 'epochs'?", "compile", "eval_every", "steps"]),
         ("loop.epochs=abc", ["loop.epochs", "abc"]),
@@ -143,7 +137,7 @@ def test_a_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_folders_of_a_sweeps_jobs_have_no_quotes() -> None:
-    (_, second), _ = compose_whole(["name=a,Größe (cm)"], None, multirun=True)
+    _, second = Composition(["name=a,Größe (cm)"], None, multirun=True).jobs()
     assert second.subdirectory == "1_name=Größe__cm_"
 
 
@@ -192,39 +186,6 @@ def test_a_users_folder_cannot_replace_the_primary_config(tmp_path: Path) -> Non
 def test_without_their_folder_a_users_options_are_unknown() -> None:
     with pytest.raises(UserError, match="act=my_act"):
         compose_one("act=my_act")
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/plain",
-        "/a b/c",
-        "/it's",
-        "/it''s",
-        '/say "hi"',
-        "/a,b",
-        "/a=b",
-        "/[a]{b}(c)",
-        "/~a#b:c",
-        "/äß/数",
-        "/a$b",
-        "/$",
-        "/${seed}",
-        "/a\\b",
-        "/a\\'b",
-        "/a\\${seed}",
-        "/a\\",
-    ],
-)
-def test_a_directory_override_survives_hydras_grammar(path: str) -> None:
-    _, hydra = compose_jobs([directory_override("hydra.run.dir", Path(path))], None, multirun=False)
-    assert hydra.run.dir == path
-
-
-def test_a_directory_override_of_a_sweep_is_not_split_into_jobs() -> None:
-    override = directory_override("hydra.sweep.dir", Path("/a b,c=d"))
-    jobs, hydra = compose_jobs([override], None, multirun=True)
-    assert (len(jobs), hydra.sweep.dir) == (1, "/a b,c=d")
 
 
 def test_choices_are_the_options_taken_from_groups() -> None:

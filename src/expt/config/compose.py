@@ -20,12 +20,14 @@ from expt.config.overrides import normalize, parsed
 from expt.config.own_groups import GROUPS, as_own_groups, check_hydras_own
 from expt.config.paths import expanded
 from expt.config.quoting import unquoted
-from expt.config.schema import Config
+from expt.config.schema import Config, check_deletions
 from expt.config.shared_composition import (
     SharedComposition,
+    in_config,
     is_independent,
     is_value,
     plain,
+    resolved,
 )
 from expt.errors import UserError
 
@@ -97,7 +99,9 @@ class Composition:
         multirun = multirun or "hydra.mode=MULTIRUN" in overrides
         self.config_dir, self._modes = config_dir, ["hydra.mode=MULTIRUN"] if multirun else []
         self.overrides = as_own_groups(normalize(overrides, multirun), config_dir)
+        check_deletions(self.overrides)
         self._shared: dict[tuple[str, ...], SharedComposition] = {}
+        check_deletions(self.overrides)
         with hydras_errors_as_ours(self.overrides):
             fixed = [
                 one for one in self.overrides if not (multirun and parsed(one).is_sweep_override())
@@ -168,13 +172,10 @@ class Composition:
             config, subdirectory = shared.with_values(values), shared.subdirectory(number, varied)
         if config is None or subdirectory is None:
             return _frozen(self._composed(overrides), number, varied)
-        of_job = [one for one in overrides if not parsed(one).is_hydra_override()]
-        as_written, resolved = config
-        return Composed(
-            Job(Config.from_mapping(resolved), shared.choices, tuple(of_job)),
-            as_written,
-            subdirectory,
-        )
+        own = [one for one in overrides if not parsed(one).is_hydra_override()]
+        as_written, values_of_job = config
+        job = Job(Config.from_mapping(values_of_job), shared.choices, in_config(own, values_of_job))
+        return Composed(job, as_written, subdirectory)
 
     def _separated(self, overrides: Sequence[Override]) -> tuple[list[Override], list[Override]]:
         """Returns the overrides that set values, and the others."""
@@ -229,10 +230,7 @@ def _frozen(composed: DictConfig, number: int | None = None, varied: str = "") -
         number: Of the job in its sweep, from 0.
         varied: Those of its overrides that not all jobs have; they name its directory.
     """
-    own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-    resolved = OmegaConf.to_container(own, resolve=True, throw_on_missing=True, enum_to_str=True)
-    assert isinstance(resolved, dict)
-    config = Config.from_mapping({str(key): value for key, value in resolved.items()})
+    config = Config.from_mapping(resolved(composed))
     job = Job(config, _choices(composed), tuple(composed.hydra.overrides.task))
     subdirectory = ""
     if number is not None:
@@ -241,7 +239,7 @@ def _frozen(composed: DictConfig, number: int | None = None, varied: str = "") -
             if varied:
                 composed.hydra.job.override_dirname = varied
         subdirectory = str(composed.hydra.sweep.subdir)
-    return Composed(job, plain(own), subdirectory)
+    return Composed(job, plain(composed), subdirectory)
 
 
 def _choices(composed: DictConfig) -> dict[str, str]:

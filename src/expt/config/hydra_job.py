@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from hydra.core.utils import configure_log, env_override
 from hydra.types import RunMode
@@ -31,7 +32,8 @@ def hydra_job(composed: Composed, node: DictConfig, directory: Path) -> Iterator
         node.mode = RunMode.RUN
         node.run.dir = _without_interpolation(directory)
         node.runtime.output_dir = absolute
-    ConfigWriter().write(directory, composed.config, composed.job.overrides)
+    typed: Any = OmegaConf.to_container(node.overrides.task, resolve=False)
+    ConfigWriter().write(directory, composed.config, typed)
     plain = OmegaConf.to_container(node, resolve=False, enum_to_str=True)
     text = OmegaConf.to_yaml(OmegaConf.create({"hydra": plain}))
     (directory / CONFIG_FILE).with_name("hydra.yaml").write_text(text, encoding="utf-8")

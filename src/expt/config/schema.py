@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, get_args
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
+from expt.config.flatten import flatten
 from expt.config.full_keys import meant
 from expt.config.groups import takes_several
-from expt.config.hashes import flatten
 from expt.errors import UserError, hint
 
 if TYPE_CHECKING:

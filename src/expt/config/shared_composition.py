@@ -12,13 +12,14 @@ from enum import Enum
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from expt.config.hydra_setup import file_name
 
 Plain = dict[str, Any]
 
+_OVERRIDES = "overrides of the job"
 _DIRNAME = "${hydra.job.override_dirname}"
 _FILE_NAME = f"${{expt_file_name:{_DIRNAME}}}"
 _REFERENCES = re.compile(
@@ -74,18 +75,17 @@ class SharedComposition:
     def __init__(self, composed: DictConfig, choices: dict[str, str]) -> None:
         """Takes a config that Hydra has composed, with Hydra's own node."""
         self.choices = choices
-        self._own = OmegaConf.masked_copy(
-            composed, [str(key) for key in composed if key != "hydra"]
-        )
+        self._own = copy.deepcopy(composed)
+        with open_dict(self._own):
+            del self._own["hydra"]
         self._plain = plain(self._own)
         # Values are tried here, one upon the other: what a key's value becomes depends on its type.
         self._scratch = copy.deepcopy(self._own)
         self._has_references = _mentions(self._plain, "${")
         self._missing = frozenset(_missing(self._plain))
         self._values: dict[str, _Value | None] = {}
-        self._subdirectory = str(
-            OmegaConf.to_container(composed, resolve=False)["hydra"]["sweep"]["subdir"]  # type: ignore[index, call-overload]
-        )
+        sweep: Any = OmegaConf.to_container(composed.hydra.sweep, resolve=False)
+        self._subdirectory = str(sweep["subdir"])
 
     def with_values(self, overrides: Sequence[Override]) -> tuple[Plain, Plain] | None:
         """Returns the job's own config with some values: as composed, and resolved.
@@ -130,13 +130,9 @@ class SharedComposition:
         try:
             for override in overrides:
                 OmegaConf.update(own, override.key_or_group, override.value(), merge=True)
-            resolved = OmegaConf.to_container(
-                own, resolve=True, throw_on_missing=True, enum_to_str=True
-            )
+            return config, resolved(own)
         except (OmegaConfBaseException, ValueError):
             return None
-        assert isinstance(resolved, dict)
-        return config, {str(key): value for key, value in resolved.items()}
 
     def _value(self, override: Override) -> _Value | None:
         line = str(override.input_line)
@@ -170,10 +166,30 @@ class SharedComposition:
 
 
 def plain(config: DictConfig) -> Plain:
-    """Returns the values of a config, its interpolations as they were written."""
-    container = OmegaConf.to_container(config, resolve=False, enum_to_str=True)
+    """Returns a job's own config, its interpolations as they were written."""
+    container = OmegaConf.to_container(_own(config), resolve=False, enum_to_str=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
+
+
+def resolved(config: DictConfig) -> Plain:
+    """Returns a job's own config, its interpolations resolved within it."""
+    container = OmegaConf.to_container(
+        _own(config), resolve=True, throw_on_missing=True, enum_to_str=True
+    )
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def in_config(overrides: Sequence[str], config: Plain) -> tuple[str, ...]:
+    """Returns overrides of which interpolations are resolved in a config, as Hydra shows them."""
+    if not any("${" in override for override in overrides):
+        return tuple(overrides)
+    return tuple(OmegaConf.create({**config, _OVERRIDES: list(overrides)})[_OVERRIDES])
+
+
+def _own(config: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
 def _replaced(node: Plain, path: Sequence[str], value: Any) -> Plain:

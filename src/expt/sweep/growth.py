@@ -1,6 +1,6 @@
 """Adds jobs to the plan of a sweep that is running, as its sweeper asks for them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from expt.sweep.plan import SweepPlan
 from expt.sweep.sweepers import Sweeper
 from expt.train.data_loading import DataLoader
 
-Compose = Callable[[Sequence[Sequence[str]], int], Sequence[Composed]]
+Compose = Callable[[Sequence[Sequence[str]], int], Iterable[Composed]]
 """Composes jobs, from the overrides of each and the number of the first in its sweep."""
 
 _KEY = "search"  # in sweep.json
@@ -90,7 +90,7 @@ class Growth:
         if not asked:
             return []
         try:
-            return self._append(plan, self._compose(asked, len(plan.jobs)))
+            return self._append(plan, list(self._compose(asked, len(plan.jobs))))
         except UserError as error:
             raise RunError(f"The sweeper asked for a job that can't be trained. {error}") from error
 
@@ -108,7 +108,7 @@ class Growth:
             for one in composed
         ]
         jobs = plan.append(composed, [run_hash(*each) for each in known])
-        if plan.jobs[0].job.config["sweep"]["reuse"]:
+        if plan.jobs[0].job.config.sweep.reuse:
             reuse_finished(jobs, plan.output_dir)
         plan.freeze(composed)
         return jobs

@@ -188,4 +188,4 @@ def run_of_sweep(plan: SweepPlan) -> Run:
 
 
 def _is_followed(job: PlannedJob) -> bool:
-    return any(map(is_mlflow, job.job.config["recorder"].values()))
+    return any(map(is_mlflow, job.job.config.recorder.values()))

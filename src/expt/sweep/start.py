@@ -60,7 +60,7 @@ def run_sweep(
     varied = None if search is None else search.varied
     plan = SweepPlan.make(directory, composed, [run_hash(*each) for each in known], varied)
     plan.facts |= {} if search is None else search_facts(search)
-    reused = reuse_finished(plan.jobs, plan.output_dir) if config["sweep"]["reuse"] else ()
+    reused = reuse_finished(plan.jobs, plan.output_dir) if config.sweep.reuse else ()
     kinds = {
         number: variant_hash(*known[number])
         for number, job in enumerate(plan.jobs)
@@ -136,7 +136,7 @@ def start_launcher(job: Job, num_jobs: int | None, load: DataLoader) -> Launcher
         num_jobs: How many there are; None if more may come.
         load: Loads their data; a copy goes to each worker.
     """
-    num_workers, threads = job.config["sweep"]["workers"], job.config["loop"]["threads"]
+    num_workers, threads = job.config.sweep.workers, job.config.loop.threads
     return LocalLauncher(num_jobs=num_jobs, num_workers=num_workers, load=load, threads=threads)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-from expt.config.checks import INITIALIZER_KEY, STEP_KEY, task_of
 from expt.config.compose import Job
+from expt.config.declarations import INITIALIZER_KEY, STEP_KEY, task_of
 from expt.config.instantiate import call, part
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
