@@ -42,7 +42,7 @@ def intention(proof: Proof) -> Iterator[str]:
     loop = proof.job.config.loop
     yield (
         f"{proof.total_steps} steps on {proof.batches} batches of the data, evaluated every "
-        f"{loop['eval_every']}: whole, once more, and interrupted after step {proof.interrupt_at} "
+        f"{loop.eval_every}: whole, once more, and interrupted after step {proof.interrupt_at} "
         "and resumed; each in a process of its own"
     )
     if proof.left_out:
