@@ -519,8 +519,7 @@ def _read(file: Path, kind: type[_Record]) -> _Record:
     try:
         record = kind.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise damaged(file, ".".join(map(str, first["loc"]))) from error
+        raise damaged(file, wrong_place(error)) from error
     for key in ("status", "started"):
         if key not in content:
             raise damaged(file, key)
@@ -529,6 +528,12 @@ def _read(file: Path, kind: type[_Record]) -> _Record:
 
 def _write(file: Path, record: Record) -> None:
     write_json(file, {_VERSION_KEY: SCHEMA_VERSION, **record.to_mapping()})
+
+
+def wrong_place(error: ValidationError) -> str:
+    """Returns where the first value is that is missing or wrong, such as `data.name`."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return ".".join(map(str, first["loc"]))
 
 
 def damaged(file: Path, place: str) -> UserError:
