@@ -17,7 +17,8 @@ from expt.runs.leading import (
 )
 from expt.runs.life import status_of
 from expt.runs.order import by_age, records_in
-from expt.runs.records import RUN_FILE, SWEEP_FILE, RunRecord, Status
+from expt.runs.record_parts import Status
+from expt.runs.records import RUN_FILE, SWEEP_FILE, RunRecord
 from expt.runs.sweeps import find_sweep, newest_sweep, runs_of, sweep_name
 
 BEST = "best"

@@ -19,7 +19,8 @@ from expt.runs.order import (
     place_ids,
     records_in,
 )
-from expt.runs.records import RUN_FILE, SWEEP_FILE, Place, RunRecord, check_complete, damaged
+from expt.runs.record_parts import Place
+from expt.runs.records import RUN_FILE, SWEEP_FILE, RunRecord, check_complete, damaged
 
 WORDS = ("latest", "best")
 """What stands for a run without naming it."""

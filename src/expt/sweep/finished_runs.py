@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from expt.runs.order import order_of, place_ids, records_in
-from expt.runs.records import JobStatus
+from expt.runs.record_parts import JobStatus
 from expt.runs.run import Status
 from expt.sweep.jobs import PlannedJob
 

@@ -17,7 +17,8 @@ from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.journal import FILE_NAME, read_journal
 from expt.runs.changed_code import known_hashes
-from expt.runs.records import Count, Part, Seconds, wrong_place
+from expt.runs.record_parts import Count, Part, Seconds
+from expt.runs.records import wrong_place
 from expt.runs.run import EXTENSIONS, Earlier
 from expt.train.checkpoint import Checkpoint, newest_checkpoint
 from expt.train.optimizer import make_schedule
