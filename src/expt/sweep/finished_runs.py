@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from expt.runs.order import order_of, place_ids, records_in
+from expt.runs.chronology import order_of, place_ids, records_in
 from expt.runs.record_parts import JobStatus
 from expt.runs.run import Status
 from expt.sweep.jobs import PlannedJob

@@ -14,7 +14,7 @@ from filelock import FileLock
 from expt.errors import UserError
 from expt.runs import record_parts
 from expt.runs.atomic import read_json, write_json
-from expt.runs.order import PLACE_FILE, records_in
+from expt.runs.chronology import PLACE_FILE, records_in
 from expt.runs.records import RUN_FILE, SWEEP_FILE, read_record
 
 _LOCK = ".place.lock"
