@@ -199,11 +199,12 @@ class Popen(subprocess.Popen[Any]):
     def _internal_poll(self, *arguments: Any, **more: Any) -> int | None:
         if self._ready is None:
             return super()._internal_poll(*arguments, **more)  # type: ignore[misc,no-any-return]
-        if self.returncode is None and self._waitpid_lock.acquire(blocking=False):
+        lock = vars(self)["_waitpid_lock"]
+        if self.returncode is None and lock.acquire(blocking=False):
             try:
                 self._take(self._ready.wait(0))
             finally:
-                self._waitpid_lock.release()
+                lock.release()
         return self.returncode
 
     def _try_wait(self, flags: int) -> tuple[int, int]:
@@ -295,8 +296,9 @@ def fork_what_is_spawned() -> Callable[[], None]:
     before = vars(context)["_Popen"]
 
     def put_back() -> None:
-        multiprocessing_util.spawnv_passfds, context._Popen = _real_spawn, before
+        setattr(multiprocessing_util, "spawnv_passfds", _real_spawn)  # noqa: B010
+        setattr(context, "_Popen", before)  # noqa: B010
 
-    multiprocessing_util.spawnv_passfds = _SpawnedPopen.fork
-    context._Popen = staticmethod(_SpawnedPopen)
+    setattr(multiprocessing_util, "spawnv_passfds", _SpawnedPopen.fork)  # noqa: B010
+    setattr(context, "_Popen", staticmethod(_SpawnedPopen))  # noqa: B010
     return put_back
