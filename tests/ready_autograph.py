@@ -49,11 +49,11 @@ def convert(recorded: bytes) -> Callable[[], None]:
         api._TRANSPILER.transform(function, context)
     loader.atexit = importlib.import_module("atexit")
 
-    def remove_all() -> None:
+    def remove_files() -> None:
         for remove in removers:
             remove()
 
-    return remove_all
+    return remove_files
 
 
 _kept: list[types.FunctionType] = []
