@@ -10,6 +10,7 @@ starts itself (workers of a sweep, what mirrors a run in MLflow) are forks, too.
 Tests of the start, of what is imported, and of messages before TensorFlow take `subprocess`.
 """
 
+import contextlib
 import inspect
 import multiprocessing.context
 import os
@@ -19,11 +20,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import popen_spawn_posix
 from multiprocessing import util as multiprocessing_util
 from pathlib import Path
 from typing import Any, ClassVar
+
+import psutil
 
 SERVER = Path(__file__).with_name("ready_server.py")
 ADDRESS = "EXPT_TESTS_READY_SERVER"
@@ -101,6 +104,21 @@ def stop_server() -> None:
         assert _Server.process.stdin is not None
         _Server.process.stdin.close()
         _Server.process.wait()
+
+
+def descendants(process: int) -> list[psutil.Process]:
+    """Returns the processes that a process and those below it have started, forks included."""
+    with _Server.connect() as connection:
+        connection.send(pickle.dumps("who lives?"))
+        parents: dict[int, int] = pickle.loads(connection.recv(_LARGEST))  # noqa: S301
+    found, numbers = [], [process]
+    for number in numbers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            below = [child.pid for child in psutil.Process(number).children()]
+            below += [fork for fork, parent in parents.items() if parent == number]
+            found += [psutil.Process(child) for child in below]
+            numbers += below
+    return found
 
 
 def processor_seconds() -> float:
@@ -268,5 +286,17 @@ def fork_what_is_started(address: str) -> None:
     """Lets the server of this process, a fork, also fork what this process starts."""
     _Server.address, _Server.signature = address, _signature(os.environ)
     subprocess.Popen = _InnerPopen  # type: ignore[misc]
+    fork_what_is_spawned()
+
+
+def fork_what_is_spawned() -> Callable[[], None]:
+    """Lets `multiprocessing` fork where it starts processes afresh; returns what ends that."""
+    context = multiprocessing.context.SpawnProcess
+    before = vars(context)["_Popen"]
+
+    def put_back() -> None:
+        multiprocessing_util.spawnv_passfds, context._Popen = _real_spawn, before
+
     multiprocessing_util.spawnv_passfds = _SpawnedPopen.fork
-    multiprocessing.context.SpawnProcess._Popen = staticmethod(_SpawnedPopen)
+    context._Popen = staticmethod(_SpawnedPopen)
+    return put_back

@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from expt.config.checks import task_of
 from expt.config.compose import compose_jobs
+from expt.config.declarations import task_of
 from expt.parts.data.example_hashes import ExampleHashes
 from expt.runs.find import FoundRun
 from expt.train.data_loading import DataLoader

@@ -1,5 +1,6 @@
 """Compares two records of a command, but for what must differ, and what is stated to differ."""
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -167,8 +168,16 @@ def _differing(old: Any, new: Any, place: str) -> Iterator[str]:
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for number, pair in enumerate(zip(old, new, strict=True)):
             yield from _differing(*pair, f"{place} > {number}")
+    elif _is_lines(old) and _is_lines(new):
+        before = [_renamed(line) for line in old]
+        changed = (line for line in difflib.ndiff(before, new) if line[0] in "-+")
+        yield from (f"{place} {line[0]} {line[2:]}" for line in changed)
     elif new not in (old, _renamed(old)):
         yield f"{place}: {_short(old)} | {_short(new)}"
+
+
+def _is_lines(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(line, str) for line in value)
 
 
 def _renamed(value: Any) -> Any:

@@ -8,5 +8,5 @@ RENAMED: dict[str, str] = {
 }
 """Texts of the old version, and what the new one writes in their place."""
 
-ADDED: tuple[re.Pattern[str], ...] = ()
+ADDED: tuple[re.Pattern[str], ...] = (re.compile(r"(run|sweep)\.json > schema_version$"),)
 """Places that only the new version has."""

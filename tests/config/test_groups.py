@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from expt.config.compose import compose_jobs
-from expt.config.groups import default_option, groups, takes_several
+from expt.config.groups import default_option, groups, option_values, takes_several
 from expt.errors import UserError
 
 
@@ -78,3 +78,11 @@ def test_a_preset_may_not_choose_a_list_either(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match=r"act: a preset or a config chooses a list .*/act: relu"):
         compose_jobs(["experiment=mine"], str(tmp_path), multirun=False)
+
+
+def test_the_values_of_the_frameworks_own_options() -> None:
+    assert option_values("act", "relu") == {
+        "_target_": "keras.layers.ReLU",
+        "_initializer_": "he_normal",
+    }
+    assert option_values("act", "mine") == option_values("act", None) == {}

@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from expt.config import location
-from expt.config.compose import compose_jobs
 
 
 def test_the_folder_holds_the_configs() -> None:
@@ -42,9 +41,9 @@ def test_options_that_a_users_folder_replaces_are_named(tmp_path: Path) -> None:
         file = tmp_path / place
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
-    (job,), _ = compose_jobs(["metric=[accuracy,f1]"], None, multirun=False)
+    config = {"optimizer": {"learning_rate": 0.5}, "metric": {"accuracy": {}, "f1": {}}}
     choices = {"optimizer": "adam", "act": "mine", "loss": "mse"}
-    assert location.replaced_options(job.config, choices, tmp_path) == [
+    assert location.replaced_options(config, choices, tmp_path) == [
         f"metric=f1: {tmp_path}/metric/f1.yaml is used instead of expt's own option.",
         f"optimizer=adam: {tmp_path}/optimizer/adam.yaml is used instead of expt's own option.",
     ]

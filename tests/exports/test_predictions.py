@@ -21,8 +21,8 @@ from sklearn.datasets import load_diabetes, load_digits
 from contracts import example_data
 from contracts.contract import options_of
 from exports.export_helpers import FORMATS, READERS
-from expt.config.checks import TARGETS_KEY, task_of
 from expt.config.compose import compose_jobs
+from expt.config.declarations import TARGETS_KEY, task_of
 from expt.config.location import config_directory
 from expt.config.outputs import model_outputs
 from expt.exports.comparison import in_float32
@@ -137,7 +137,7 @@ def csv(folder: Path) -> tuple[list[str], Path, Callable[[FoundRun], Array]]:
 
     def prepared(run: FoundRun) -> Array:
         (names,) = re.findall(
-            "^the columns (.*), in this order; 1 or 0 for a=b$", describe_inputs(run.record["data"])
+            "^the columns (.*), in this order; 1 or 0 for a=b$", describe_inputs(run.record.data)
         )
         columns = [name.partition("=") for name in names.split(", ")]
         assert [name for name, _, _ in columns] == ["size", "kind", "kind"]

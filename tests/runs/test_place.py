@@ -30,7 +30,7 @@ def number(folder: Path) -> int:
 
 def write_record(folder: Path, place: Any, name: str = "run.json") -> None:
     folder.mkdir(parents=True)
-    (folder / name).write_text(json.dumps({"place": place}))
+    (folder / name).write_text(json.dumps({"status": "FINISHED", "started": 1.0, "place": place}))
 
 
 def test_numbers_rise_and_name_the_directory_in_the_folder(outputs: Path) -> None:

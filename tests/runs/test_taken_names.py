@@ -22,7 +22,7 @@ def test_a_lost_or_damaged_file_is_made_anew_from_the_records(tmp_path: Path) ->
     ):
         folder = tmp_path / kind / "day" / "one"
         folder.mkdir(parents=True)
-        (folder / file).write_text(json.dumps(record))
+        (folder / file).write_text(json.dumps({"status": "FINISHED", "started": 1.0, **record}))
     damaged = tmp_path / "runs" / "day" / "two"
     damaged.mkdir()
     (damaged / "run.json").write_text("{")

@@ -1,9 +1,7 @@
 """Scheduling a plan whose workers can't even start; tests/e2e/test_sweep.py trains real jobs."""
 
 import io
-import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,18 +12,7 @@ from expt.sweep.scheduler import run_jobs
 from expt.train.data_loading import DataLoader
 from sweep.sweep_helpers import composed, planned
 
-
-@pytest.fixture(autouse=True)
-def _log_is_left_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    yield
-    for handler in root.handlers[:]:
-        root.removeHandler(handler)
-        handler.close()
-    for handler in before:
-        root.addHandler(handler)
-    root.setLevel(level)
+pytestmark = pytest.mark.usefixtures("restored_log")
 
 
 class Deadly(DataLoader):

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from expt.analysis.values import as_text, plain
-from expt.config.hashes import flatten
+from expt.config.flatten import flatten
 from expt.config.quoting import unquoted
 from expt.errors import UserError
 from expt.record.journal import FILE_NAME, complete_size, read_journal

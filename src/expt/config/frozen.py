@@ -9,8 +9,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from expt.config.checks import STEP_KEY, part_nodes
 from expt.config.compose import Job, compose_jobs
+from expt.config.declarations import STEP_KEY, part_nodes
 from expt.config.full_keys import meant
 from expt.config.hydra_errors import full_keys, hydras_errors_as_ours
 from expt.config.hydra_setup import check_config_dir

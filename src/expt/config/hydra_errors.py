@@ -15,9 +15,9 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from expt.config.flatten import flatten
 from expt.config.full_keys import meant, meant_option, takes_list
 from expt.config.groups import takes_several
-from expt.config.hashes import flatten
 from expt.config.location import options
 from expt.config.own_groups import GROUPS, refused
 from expt.config.quoting import quoted, tokens

@@ -2,10 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from expt.config.schema import Config  # which reads options itself
+from typing import Any
 
 
 def config_directory() -> Path:
@@ -23,11 +20,13 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (config_directory() / group).glob("*.yaml"))
 
 
-def replaced_options(config: "Config", choices: Mapping[str, str], config_dir: Path) -> list[str]:
+def replaced_options(
+    config: Mapping[str, Any], choices: Mapping[str, str], config_dir: Path
+) -> list[str]:
     """Returns a sentence for each option of a config that a user's folder has in another version.
 
     Args:
-        config: The composed one.
+        config: The composed `Config`.
         choices: The option taken from each group.
         config_dir: A `conf/` folder of the user's own, whose options come before the framework's.
     """
@@ -35,7 +34,7 @@ def replaced_options(config: "Config", choices: Mapping[str, str], config_dir: P
     for file in sorted(config_dir.glob("*/*.yaml")):
         own = config_directory() / file.relative_to(config_dir)
         group, option = file.parent.name, file.stem
-        several = getattr(config, group, None)  # such as metric=[accuracy,f1]
+        several = config.get(group)  # such as metric=[accuracy,f1]
         is_used = choices.get(group) == option or (
             group not in choices and isinstance(several, Mapping) and option in several
         )

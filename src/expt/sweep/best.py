@@ -74,7 +74,7 @@ def _deciding(plan: SweepPlan, record: Mapping[str, Any]) -> str | None:
     It is the monitored one, unless that is a loss that varies among the jobs.
     """
     watched: str | None = record.get("watched")
-    losses = [job.job.config["loss"] for job in plan.jobs]
+    losses = [job.job.config.loss for job in plan.jobs]
     if watched != "val/loss" or all(loss == losses[0] for loss in losses):
         return watched
     return next((f"val/{name}" for name in record["larger_is_better"]), None)

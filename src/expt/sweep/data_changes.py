@@ -48,4 +48,4 @@ def _recorded(job: PlannedJob) -> DataRecord | None:
 
 def _data_of(job: PlannedJob) -> str:
     """Returns a text that is the same for jobs that have the same data."""
-    return json.dumps([job.job.config["data"], job.job.config["loop"]["batches"]], sort_keys=True)
+    return json.dumps([job.job.config.data, job.job.config.loop.batches], sort_keys=True)

@@ -1,8 +1,6 @@
 """Adds jobs to the plan of a sweep that is running, as its sweeper asks for them."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 from expt.config.compose import Composed
 from expt.config.hashes import run_hash, variant_hash
@@ -12,37 +10,7 @@ from expt.runs.records import JobStatus
 from expt.sweep.finished_runs import reuse_finished
 from expt.sweep.jobs import JobOutcome, PlannedJob
 from expt.sweep.plan import SweepPlan
-from expt.sweep.sweepers import Sweeper
-from expt.train.data_loading import DataLoader
-
-Compose = Callable[[Sequence[Sequence[str]], int], Sequence[Composed]]
-"""Composes jobs, from the overrides of each and the number of the first in its sweep."""
-
-_KEY = "search"  # in sweep.json
-_DONE_KEY = "is_done"
-
-
-@dataclass(frozen=True)
-class Search:
-    """Where the later jobs of a sweep come from.
-
-    Attributes:
-        sweeper: Asks for them.
-        compose: Composes them.
-        load: Checks them and loads their data.
-        varied: The keys that the sweeper varies.
-        arguments: Kept in sweep.json, so that a resumed sweep can make the search again.
-    """
-
-    sweeper: Sweeper
-    compose: Compose
-    load: DataLoader
-    varied: Sequence[str]
-    arguments: Mapping[str, Any]
-
-
-MakeSearch = Callable[[Mapping[str, Any], DataLoader], Search]
-"""Makes a search again, from its arguments."""
+from expt.sweep.search import DONE_KEY, KEY, Search
 
 
 class Growth:
@@ -86,11 +54,11 @@ class Growth:
         asked = self._sweeper.ask()
         if asked is None or (is_idle and not asked):
             self.is_done = True
-            plan.update(**{_KEY: {**plan.facts[_KEY], _DONE_KEY: True}})
+            plan.update(**{KEY: {**plan.facts[KEY], DONE_KEY: True}})
         if not asked:
             return []
         try:
-            return self._append(plan, self._compose(asked, len(plan.jobs)))
+            return self._append(plan, list(self._compose(asked, len(plan.jobs))))
         except UserError as error:
             raise RunError(f"The sweeper asked for a job that can't be trained. {error}") from error
 
@@ -108,7 +76,7 @@ class Growth:
             for one in composed
         ]
         jobs = plan.append(composed, [run_hash(*each) for each in known])
-        if plan.jobs[0].job.config["sweep"]["reuse"]:
+        if plan.jobs[0].job.config.sweep.reuse:
             reuse_finished(jobs, plan.output_dir)
         plan.freeze(composed)
         return jobs
@@ -116,14 +84,3 @@ class Growth:
     def _kind(self, job: PlannedJob) -> str:
         data = self._load(job.job).fingerprint
         return variant_hash(job.job.config, data, code_of(job.job.config).hash)
-
-
-def search_facts(search: Search) -> dict[str, Any]:
-    """Returns the facts of a plan from which its search can be made again."""
-    return {_KEY: {**search.arguments, _DONE_KEY: False}}
-
-
-def search_arguments(plan: SweepPlan) -> dict[str, Any] | None:
-    """Returns the arguments of a plan's search; None if its sweeper has no more jobs."""
-    facts = dict(plan.facts.get(_KEY) or {_DONE_KEY: True})
-    return None if facts.pop(_DONE_KEY, False) else facts

@@ -1,12 +1,11 @@
 """The limits of a sweep, and the deadlines of its running tasks."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
 from expt.config.cadence import parse_seconds
+from expt.config.schema import Config
 
 
 @dataclass(frozen=True)
@@ -22,10 +21,9 @@ class Limits:
     max_failures: int | None
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> "Limits":
+    def of(cls, config: Config) -> "Limits":
         """Reads them from a job's config."""
-        sweep = config["sweep"]
-        return cls(parse_seconds(sweep["timeout"]), sweep["max_failures"])
+        return cls(parse_seconds(config.sweep.timeout), config.sweep.max_failures)
 
 
 class Deadlines:

@@ -66,7 +66,7 @@ class SweepPlan:
         overrides = [one.job.overrides for one in composed]
         facts = {
             "id": uuid.uuid4().hex,
-            "name": redacted(str(composed[0].job.config["name"])),
+            "name": redacted(str(composed[0].job.config.name)),
             "varied": varying(overrides) if varied is None else list(varied),
             "started": time.time(),
             "status": "RUNNING",
@@ -111,7 +111,7 @@ class SweepPlan:
     @property
     def experiment(self) -> str:
         """The MLflow experiment of the sweep's own run."""
-        return str(self.jobs[0].job.config["name"])
+        return str(self.jobs[0].job.config.name)
 
     @property
     def output_dir(self) -> Path:
@@ -168,7 +168,7 @@ class SweepPlan:
         by_experiment: dict[str, list[PlannedJob]] = {}
         for job in jobs:
             if job.reused is None:
-                by_experiment.setdefault(str(job.job.config["name"]), []).append(job)
+                by_experiment.setdefault(str(job.job.config.name), []).append(job)
             else:
                 record = read_run(Path(job.reused), self.output_dir).record
                 job.run_name = str(record.get("run_name", ""))

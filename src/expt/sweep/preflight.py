@@ -95,7 +95,7 @@ def _results(
 
 def check_task(job: PlannedJob, *, is_measured: bool) -> Task:
     """Returns the task that trains one batch of a job, and measures its speed if asked to."""
-    threads = job.job.config["loop"]["threads"]
+    threads = job.job.config.loop.threads
     return Task(worker.check, (job.job, is_measured, job.code), threads=threads)
 
 

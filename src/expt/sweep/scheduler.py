@@ -168,7 +168,7 @@ class Scheduler:
     def _submit(self, job: PlannedJob) -> None:
         member = self._plan.membership(job)
         arguments = (job.job, job.directory, job.record(), member, job.code)
-        task = Task(worker.train, arguments, threads=job.job.config["loop"]["threads"])
+        task = Task(worker.train, arguments, threads=job.job.config.loop.threads)
         self._jobs[task.number] = job
         self._launcher.submit(task)
 

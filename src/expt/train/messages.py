@@ -39,7 +39,11 @@ def print_replaced(console: Console, jobs: Sequence[Job], config_dir: str | None
     if config_dir is None:
         return
     folder = expanded(config_dir, "--config-dir ")
-    notes = (note for job in jobs for note in replaced_options(job.config, job.choices, folder))
+    notes = (
+        note
+        for job in jobs
+        for note in replaced_options(job.config.to_mapping(), job.choices, folder)
+    )
     for note in dict.fromkeys(notes):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import keras
 
-from expt.config.checks import DIRECTION_KEY, task_of
 from expt.config.compose import Job
+from expt.config.declarations import DIRECTION_KEY, task_of
 from expt.config.hashes import run_hash, variant_hash
 from expt.config.params import make_params
 from expt.config.sources import Code, changed_modules

@@ -195,7 +195,7 @@ def load_model(file: Path, job: Job) -> Any:
     import keras
 
     for group in ("model", "act"):
-        target = job.config[group]["_target_"]
+        target = getattr(job.config, group)["_target_"]
         check_target(target, group)
         importlib.import_module(target.rpartition(".")[0])
     try:

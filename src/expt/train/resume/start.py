@@ -61,7 +61,7 @@ def resume_run(
     print_code_note(console, resume_note(run.record, modules))
     with phases("loading data"):
         dataset = DataLoader()(changed)
-        check_unchanged(run.record["data"], dataset, _shown(run))
+        check_unchanged(run.record.data, dataset, _shown(run))
         check_extension(changed, dataset, run.directory, earlier)
     log_to(run.directory / LOG_FILE)
     exit_code = train_here(changed, dataset, run.directory, sinks(changed), console, earlier)
