@@ -1,17 +1,16 @@
 """Reuse of finished runs for the jobs of a sweep: `sweep.reuse`."""
 
-import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from expt.config.hashes import run_hash
 from expt.config.sources import Code, changed_modules
-from expt.runs.changed_code import listed
+from expt.errors import UserError
+from expt.runs.changed_code import listed, recorded_code
 from expt.runs.order import order_of, place_ids, records_in
-from expt.runs.records import JobStatus
-from expt.runs.run import Status
+from expt.runs.records import JobStatus, RunRecord, Status, read_run
 from expt.sweep.jobs import PlannedJob
 
 
@@ -63,20 +62,18 @@ def _finished(output_dir: Path) -> Iterator[tuple[str, _Finished]]:
     """Yields the run hash of each finished run, and the run; damaged records are left out."""
     ids = place_ids(output_dir)
     for file in records_in(output_dir):
-        try:
-            record = json.loads(file.read_text(encoding="utf-8"))
-            if record["status"] == Status.FINISHED:
+        with suppress(UserError):
+            record = read_run(file.parent)
+            if record.status is Status.FINISHED and record.run_hash:
                 run = _Finished(file.parent, order_of(record, ids), _code(record))
-                yield str(record["run_hash"]), run
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            continue
+                yield record.run_hash, run
 
 
-def _code(record: dict[str, Any]) -> Code | None:
-    if record.get("code") is None:
+def _code(record: RunRecord) -> Code | None:
+    recorded = recorded_code(record)
+    if recorded is None:
         return None
-    code = Code.of_modules(record["code"]["modules"])
-    return code if code.hash == record["code"]["hash"] else None
+    return recorded if recorded == Code.of_modules(recorded.modules) else None
 
 
 def _note(jobs: Sequence[tuple[PlannedJob, str]], finished: dict[str, _Finished]) -> str | None:
