@@ -20,7 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import popen_spawn_posix
 from multiprocessing import util as multiprocessing_util
 from pathlib import Path
@@ -286,5 +286,17 @@ def fork_what_is_started(address: str) -> None:
     """Lets the server of this process, a fork, also fork what this process starts."""
     _Server.address, _Server.signature = address, _signature(os.environ)
     subprocess.Popen = _InnerPopen  # type: ignore[misc]
+    fork_what_is_spawned()
+
+
+def fork_what_is_spawned() -> Callable[[], None]:
+    """Lets `multiprocessing` fork where it starts processes afresh; returns what ends that."""
+    context = multiprocessing.context.SpawnProcess
+    before = vars(context)["_Popen"]
+
+    def put_back() -> None:
+        multiprocessing_util.spawnv_passfds, context._Popen = _real_spawn, before
+
     multiprocessing_util.spawnv_passfds = _SpawnedPopen.fork
-    multiprocessing.context.SpawnProcess._Popen = staticmethod(_SpawnedPopen)
+    context._Popen = staticmethod(_SpawnedPopen)
+    return put_back

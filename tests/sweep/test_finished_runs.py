@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from expt.config.compose import Composed
-from expt.runs.records import JobStatus
+from expt.runs.record_parts import JobStatus
 from expt.sweep.finished_runs import reuse_finished
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.plan import SweepPlan

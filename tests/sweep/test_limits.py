@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from expt.runs.records import JobStatus
+from expt.runs.record_parts import JobStatus
 from expt.sweep.jobs import JobOutcome
 from expt.sweep.launchers import Began, Ended, Event, Task
 from expt.sweep.plan import SweepPlan

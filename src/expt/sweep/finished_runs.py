@@ -9,8 +9,9 @@ from expt.config.hashes import run_hash
 from expt.config.sources import Code, changed_modules
 from expt.errors import UserError
 from expt.runs.changed_code import listed, recorded_code
-from expt.runs.order import order_of, place_ids, records_in
-from expt.runs.records import JobStatus, RunRecord, Status, read_run
+from expt.runs.chronology import order_of, place_ids, records_in
+from expt.runs.record_parts import JobStatus, Status
+from expt.runs.records import RunRecord, read_run
 from expt.sweep.jobs import PlannedJob
 
 

@@ -10,6 +10,7 @@ import psutil
 import pytest
 from mlflow_helpers import until
 
+import ready_processes
 from expt.sweep.launchers import Began, Ended, Task, local
 from expt.sweep.launchers.local import LocalLauncher
 from expt.train.data_loading import DataLoader
@@ -181,11 +182,11 @@ def test_what_is_stopped_can_end_in_its_own_way(tmp_path: Path) -> None:
 @pytest.mark.parametrize("is_at_it", [True, False], ids=["in a call", "at its start"])
 def test_closing_waits_for_nothing(tmp_path: Path, is_at_it: bool) -> None:
     file = tmp_path / "never"
-    before = psutil.Process().children()
+    before = set(ready_processes.descendants(os.getpid()))
     workers = start()
     workers.submit(Task(called.wait_for, (file,), number=1))
     workers.submit(Task(called.wait_for, (file,), number=2))
     if is_at_it:
         until(file.with_suffix(".process").exists)
     workers.close()
-    assert psutil.Process().children() == before
+    assert set(ready_processes.descendants(os.getpid())) == before

@@ -33,11 +33,8 @@ def checked(
     given = [f"{key}={'null' if value is None else value}" for key, value in changes.items()]
     (former,), _ = compose_jobs(before, None, multirun=False)
     (job,), _ = compose_jobs([*before, *given], None, multirun=False)
-    previous = {}
-    for key in changes:
-        group, _, name = key.partition(".")
-        if name in former.config[group]:
-            previous[key] = former.config[group][name]
+    values = former.config.flat()
+    previous = {key: values[key] for key in changes if key in values}
     finished = {"status": "FINISHED", "final": {"step": 3 * STEPS}, "stopped": None}
     check_extension(job, digits, directory, Earlier(finished | record, changes, previous))
 

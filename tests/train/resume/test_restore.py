@@ -32,8 +32,8 @@ def continued(digits: Dataset, step: int, *overrides: str, **changes: Any) -> st
     changes = {name.replace("__", "."): value for name, value in changes.items()}
     given = [f"{key}={'null' if value is None else value}" for key, value in changes.items()]
     (job,), _ = compose_jobs(["loop.epochs=2", *overrides, *given], None, multirun=False)
-    config = before.config
-    previous = {key: config[key.partition(".")[0]].get(key.partition(".")[2]) for key in changes}
+    values = before.config.flat()
+    previous = {key: values.get(key) for key in changes}
     return rate_change(job, digits, Earlier({}, changes, previous), step)
 
 
