@@ -77,7 +77,7 @@ class Growth:
         ]
         jobs = plan.append(composed, [run_hash(*each) for each in known])
         if plan.jobs[0].job.config.sweep.reuse:
-            reuse_finished(jobs, plan.output_dir)
+            reuse_finished(jobs, [data for _, data, _ in known], plan.output_dir)
         plan.freeze(composed)
         return jobs
 
