@@ -13,7 +13,7 @@ test: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .venv/installed: requirements.lock pyproject.toml
 	$(SHOW) "creating .venv" -- $(PYTHON) -m venv .venv

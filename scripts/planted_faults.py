@@ -5,15 +5,18 @@
 The faults are in `planted_faults.yaml`: for each a name, its layer, and its place: a file, a text
 that occurs in it exactly once, what replaces that text, and the tests that fail then. A fault that
 was planted before the code was rearranged has two places, `old` and `new`; `new` holds only what
-differs. The revision is checked out in a temporary folder, and the working tree is left alone.
+differs. The revision is checked out in a temporary folder, with an environment in which it is the
+expt that is installed, and the working tree is left alone.
 """
 
 import argparse
 import os
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
+import venv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,29 +86,41 @@ def read_faults(tree: str) -> list[Fault]:
 
 @contextmanager
 def checked_out(revision: str) -> Iterator[Path]:
-    """Yields a temporary checkout of a revision."""
+    """Yields a temporary checkout of a revision, with a virtual environment in `.venv`."""
     with tempfile.TemporaryDirectory(prefix="planted-faults-") as temporary:
         folder = Path(temporary) / "checkout"
         worktree = ["git", "-C", str(ROOT), "worktree"]
         subprocess.run([*worktree, "add", "--quiet", "--detach", str(folder), revision], check=True)
         try:
+            _make_environment(folder)
             yield folder
         finally:
             subprocess.run([*worktree, "remove", "--force", str(folder)], check=True)
 
 
+def _make_environment(folder: Path) -> None:
+    """Makes an environment of the checkout and this environment's packages.
+
+    PYTHONPATH would not do: some tests set it for their processes, which would then import the
+    working tree, to which an editable installation leads by a .pth file. Those of a folder that is
+    itself listed in a .pth file have no effect.
+    """
+    place = folder / ".venv"
+    venv.create(place, symlinks=True)
+    names = {"base": str(place), "platbase": str(place)}
+    listed = [str(folder / "src"), *{sysconfig.get_path(name) for name in ("purelib", "platlib")}]
+    pth = Path(sysconfig.get_path("purelib", "venv", names), "checkout.pth")
+    pth.write_text("\n".join(listed) + "\n", encoding="utf-8")
+
+
 def run_tests(folder: Path, tests: Sequence[str], *more: str) -> tuple[int, list[str]]:
     """Runs tests of a checkout; returns pytest's exit code and the lines that it ends with."""
-    paths = [str(folder / "src"), os.environ.get("PYTHONPATH", "")]
+    python = str(folder / ".venv" / "bin" / "python")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *more, *tests],
+        [python, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *more, *tests],
         cwd=folder,
         # Compiled files are told apart by size and second, which two faults may share.
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=False,

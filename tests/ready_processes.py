@@ -10,6 +10,7 @@ starts itself (workers of a sweep, what mirrors a run in MLflow) are forks, too.
 Tests of the start, of what is imported, and of messages before TensorFlow take `subprocess`.
 """
 
+import contextlib
 import inspect
 import multiprocessing.context
 import os
@@ -19,11 +20,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import popen_spawn_posix
 from multiprocessing import util as multiprocessing_util
 from pathlib import Path
 from typing import Any, ClassVar
+
+import psutil
 
 SERVER = Path(__file__).with_name("ready_server.py")
 ADDRESS = "EXPT_TESTS_READY_SERVER"
@@ -84,12 +88,13 @@ def start_server() -> str:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(address)
     listener.listen(64)
-    _Server.process = subprocess.Popen(
-        [sys.executable, str(SERVER), address, str(listener.fileno())],
-        stdin=subprocess.PIPE,  # its end is the server's
-        stderr=subprocess.DEVNULL,  # what TensorFlow prints while it is imported
-        pass_fds=[listener.fileno()],
-    )
+    with open(f"{folder}/errors", "w") as errors:  # noqa: PTH123
+        _Server.process = subprocess.Popen(
+            [sys.executable, str(SERVER), address, str(listener.fileno())],
+            stdin=subprocess.PIPE,  # its end is the server's
+            stderr=errors,
+            pass_fds=[listener.fileno()],
+        )
     listener.close()
     return address
 
@@ -100,6 +105,21 @@ def stop_server() -> None:
         assert _Server.process.stdin is not None
         _Server.process.stdin.close()
         _Server.process.wait()
+
+
+def descendants(process: int) -> list[psutil.Process]:
+    """Returns the processes that a process and those below it have started, forks included."""
+    with _Server.connect() as connection:
+        connection.send(pickle.dumps("who lives?"))
+        parents: dict[int, int] = pickle.loads(connection.recv(_LARGEST))  # noqa: S301
+    found, numbers = [], [process]
+    for number in numbers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            below = [child.pid for child in psutil.Process(number).children()]
+            below += [fork for fork, parent in parents.items() if parent == number]
+            found += [psutil.Process(child) for child in below]
+            numbers += below
+    return found
 
 
 def processor_seconds() -> float:
@@ -127,9 +147,14 @@ class _Fork:
         return self.status
 
     def _receive(self) -> Any:
-        message = self._connection.recv(_LARGEST)
+        try:
+            message = self._connection.recv(_LARGEST)
+        except ConnectionError:
+            message = b""
         if not message:
-            raise RuntimeError("the server of ready processes has ended")
+            assert _Server.address is not None
+            errors = Path(_Server.address).with_name("errors").read_text()
+            raise RuntimeError(f"the server of ready processes has ended: {errors}")
         return pickle.loads(message)  # noqa: S301  of our own server
 
 
@@ -175,11 +200,12 @@ class Popen(subprocess.Popen[Any]):
     def _internal_poll(self, *arguments: Any, **more: Any) -> int | None:
         if self._ready is None:
             return super()._internal_poll(*arguments, **more)  # type: ignore[misc,no-any-return]
-        if self.returncode is None and self._waitpid_lock.acquire(blocking=False):
+        lock: threading.Lock = vars(self)["_waitpid_lock"]
+        if self.returncode is None and lock.acquire(blocking=False):
             try:
                 self._take(self._ready.wait(0))
             finally:
-                self._waitpid_lock.release()
+                lock.release()
         return self.returncode
 
     def _try_wait(self, flags: int) -> tuple[int, int]:
@@ -262,5 +288,18 @@ def fork_what_is_started(address: str) -> None:
     """Lets the server of this process, a fork, also fork what this process starts."""
     _Server.address, _Server.signature = address, _signature(os.environ)
     subprocess.Popen = _InnerPopen  # type: ignore[misc]
-    multiprocessing_util.spawnv_passfds = _SpawnedPopen.fork
-    multiprocessing.context.SpawnProcess._Popen = staticmethod(_SpawnedPopen)
+    fork_what_is_spawned()
+
+
+def fork_what_is_spawned() -> Callable[[], None]:
+    """Lets `multiprocessing` fork where it starts processes afresh; returns what ends that."""
+    context: Any = multiprocessing.context.SpawnProcess
+    util: Any = multiprocessing_util
+    before = vars(context)["_Popen"]
+
+    def put_back() -> None:
+        util.spawnv_passfds, context._Popen = _real_spawn, before
+
+    util.spawnv_passfds = _SpawnedPopen.fork
+    context._Popen = staticmethod(_SpawnedPopen)
+    return put_back

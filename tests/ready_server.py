@@ -13,20 +13,22 @@ import pickle
 import resource
 import runpy
 import selectors
+import shutil
 import signal
 import socket
+import struct
 import sys
 import tempfile
 import time
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-MODULES = (
-    *("tensorflow", "keras", "mlflow", "matplotlib.pyplot", "pandas", "sklearn", "tensorboard"),
-    *("expt.train.job", "expt.train.rehearsal"),
-)
+from mlflow_template import copy_new_databases
+from ready_autograph import convert, record
+
+MODULES = ("tensorflow", "keras", "mlflow", "matplotlib.pyplot", "pandas")
 _LARGEST = 2**17  # bytes of a request
 
 
@@ -36,6 +38,7 @@ class _Server:
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
         self._clients: dict[int, socket.socket] = {}
+        self._parents: dict[int, int] = {}  # who has asked for a process that lives
         self._selector = selectors.DefaultSelector()
         self._ended, waker = os.pipe()
         for end in (self._ended, waker):
@@ -49,7 +52,8 @@ class _Server:
         while True:
             for key, _ in self._selector.select():
                 if key.fileobj == 0:
-                    return self._end()
+                    self._end()
+                    return None
                 if key.fileobj == self._ended:
                     self._tell_of_ended()
                 elif (request := self._answer()) is not None:
@@ -58,17 +62,21 @@ class _Server:
     def _answer(self) -> tuple[Mapping[str, Any], Sequence[int]] | None:
         client, _ = self._listener.accept()
         message, files, _, _ = socket.recv_fds(client, _LARGEST, 16)
-        if not message:  # it only waited for the imports
+        request = pickle.loads(message) if message else None  # noqa: S301  of the test suite
+        if not isinstance(request, dict):  # it waited for the imports, or asks who lives
+            _send(client, self._parents)
             client.close()
             return None
         number = os.fork()
         if number == 0:
             self._close()
             client.close()
-            return pickle.loads(message), files  # noqa: S301  of the test suite
+            return request, files
         for file in files:
             os.close(file)
         self._clients[number] = client
+        credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        self._parents[number] = struct.unpack("3i", credentials)[0]
         _send(client, number)
         return None
 
@@ -83,6 +91,7 @@ class _Server:
             if number == 0:
                 break
             client = self._clients.pop(number)
+            del self._parents[number]
             used = resource.getrusage(resource.RUSAGE_CHILDREN)
             _send(client, (status, used.ru_utime + used.ru_stime))
             client.close()
@@ -109,11 +118,15 @@ def main() -> None:
     address, descriptor = sys.argv[1], int(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    sys.path.append(str(Path(__file__).parent))
     _import_all()
+    remove_files = _learn_from_a_run(Path(address).parent)
+    gc.collect()
+    gc.freeze()
     served = _Server(socket.socket(fileno=descriptor)).serve()
     if served is None:
-        Path(address).unlink()
-        Path(address).parent.rmdir()
+        remove_files()
+        shutil.rmtree(Path(address).parent)
     else:
         _become(address, *served)
 
@@ -128,8 +141,51 @@ def _import_all() -> None:
         importlib.import_module(module)
     os.environ.clear()
     os.environ.update(before)
-    gc.collect()
-    gc.freeze()
+
+
+def _learn_from_a_run(folder: Path) -> Callable[[], None]:
+    """Lets a fork train and record a run, and prepares what that had to prepare for itself."""
+    recorded = folder / "prepared"
+    number = os.fork()
+    if number == 0:
+        _train(folder, recorded)
+    os.waitpid(number, 0)
+    converted, modules = pickle.loads(recorded.read_bytes())  # noqa: S301  of our own process
+    for module in modules:
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
+    copy_new_databases(folder / "template.db")
+    return convert(converted)
+
+
+def _train(folder: Path, recorded: Path) -> NoReturn:
+    """Records what a run imports and what it lets AutoGraph convert; makes MLflow's tables."""
+    os.chdir(folder)
+    before = set(sys.modules)
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    converted = record()
+    copy_new_databases(folder / "template.db")
+    sys.argv = ["run", "loop.epochs=1", "recorder=tensorboard"]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    with contextlib.suppress(SystemExit):
+        runpy.run_module("expt.run", run_name="__main__")
+    _use_mlflow()
+    modules = sorted(
+        name for name in set(sys.modules) - before if "autograph_generated" not in name
+    )
+    recorded.write_bytes(pickle.dumps((converted(), modules)))
+    os._exit(0)
+
+
+def _use_mlflow() -> None:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient("sqlite:///mlflow.db")
+    run = client.create_run(client.create_experiment("any"))
+    client.log_metric(run.info.run_id, "any", 1)
+    client.search_runs([run.info.experiment_id])
+    client.log_text(run.info.run_id, "any", "any.txt")
 
 
 def _become(address: str, request: Mapping[str, Any], files: Sequence[int]) -> None:
@@ -178,7 +234,11 @@ def _forget() -> None:
     phases._lap[0] = time.monotonic()
     # What is printed while TensorFlow starts goes to the log with what its import prints.
     messages = iter([backend.stderr_logged])
-    backend._start_messages_logged = lambda: next(messages, contextlib.nullcontext)()
+
+    def logged_once() -> contextlib.AbstractContextManager[None]:
+        return next(messages, contextlib.nullcontext)()
+
+    setattr(backend, "_start_messages_logged", logged_once)  # noqa: B010
 
 
 def _run(arguments: Sequence[str]) -> None:

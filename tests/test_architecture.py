@@ -173,15 +173,14 @@ def test_there_are_no_cycles(whole: bool) -> None:
     TopologicalSorter(graph).prepare()
 
 
-def test_hydra_is_known_to_the_rooms_of_configs_and_sweeps_and_one_command_alone() -> None:
+def test_hydra_is_known_to_the_configs_alone() -> None:
     knowing = {
         module
         for module in FILES
         if {name.partition(".")[0] for name in imports(module)} & {"hydra", "omegaconf"}
     }
-    assert "expt.sweep.launcher" in knowing
-    outside = {module for module in knowing if room(module) not in ("expt.config", "expt.sweep")}
-    assert outside == {"expt.run"}
+    assert "expt.config.compose" in knowing
+    assert {module for module in knowing if room(module) != "expt.config"} == set()
 
 
 def test_gradients_are_taken_in_the_steps_and_the_checks_before_them_alone() -> None:

@@ -3,8 +3,9 @@
 from rich.console import Console
 
 from expt.analysis.arguments import make_parser
+from expt.analysis.filters import split_arguments
 from expt.analysis.output import write_files
-from expt.analysis.selection import select, split_arguments
+from expt.analysis.selection import select
 from expt.analysis.table import compare
 from expt.analysis.terminal import show
 from expt.cli import program, run_command

@@ -14,7 +14,7 @@ from expt.analysis.run_argument import add_run_argument, take_finished_run
 from expt.cli import program, run_command
 from expt.config.flags import take_options
 from expt.prediction.evaluation import evaluate_run
-from expt.train.launch import print_replaced
+from expt.train.messages import print_replaced
 from expt.train.saved_model import load_data
 from expt.train.scoring import choose_examples
 

@@ -47,8 +47,8 @@ def _run(arguments: list[str]) -> int:
     path = choose_path(run, args.format, args.to, force=args.force)
     job, agreement = export(run, args.format, path, phases)
     print(f"{args.format} written to {path} ({size_text(path)})")
-    print(f"it takes {describe_inputs(run.record['data'])}")
-    print(f"it gives {describe_outputs(run.record['data'], recorded_outputs(run, job))}")
+    print(f"it takes {describe_inputs(run.record.data)}")
+    print(f"it gives {describe_outputs(run.record.data, recorded_outputs(run, job))}")
     print(agreement)
     return 0
 

@@ -2,10 +2,10 @@
 
 import argparse
 
+from expt.analysis.filters import split_arguments
 from expt.analysis.listing import flattened, list_jobs, list_rows
 from expt.analysis.listing_terminal import print_rows
 from expt.analysis.run_argument import shown_sweep
-from expt.analysis.selection import split_arguments
 from expt.cli import program, run_command
 from expt.config.flags import parse
 from expt.errors import UserError

@@ -11,7 +11,7 @@ from expt.config.compose import compose_jobs, is_multirun
 from expt.config.flags import parse
 from expt.errors import UserError
 from expt.train.data_loading import DataLoader
-from expt.train.launch import print_replaced
+from expt.train.messages import print_replaced
 from expt.verification.processes import Outcome, train_all
 from expt.verification.proof import make_proof
 from expt.verification.report import intention, judge

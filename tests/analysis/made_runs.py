@@ -105,5 +105,6 @@ def write_plan(sweep: Path, **jobs: Mapping[str, Any]) -> Path:
         (sweep / name / ".hydra").mkdir(parents=True, exist_ok=True)
         entry = {"directory": name, "overrides": ["act=relu"], "error": None, "reused": None}
         entries.append(entry | dict(told))
-    (sweep / "sweep.json").write_text(json.dumps({"jobs": entries}))
+    record = {"status": "RUNNING", "started": 1_000.0, "jobs": entries}
+    (sweep / "sweep.json").write_text(json.dumps(record))
     return sweep

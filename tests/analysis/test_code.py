@@ -31,16 +31,14 @@ def values(comparison: Comparison, key: str = CODE) -> list[Any]:
 
 def test_runs_of_different_code_are_kept_apart_and_it_is_shown(tmp_path: Path) -> None:
     one, other = (
-        code(mine_losses="1", expt_train_job="8"),
-        code(mine_losses="2", expt_train_job="9"),
+        code(mine_losses="1", expt_step="8"),
+        code(mine_losses="2", expt_step="9"),
     )
     found = compared(tmp_path, one, one, other)
     assert sorted(len(variant.runs) for variant in found.variants) == [1, 2]
     assert found.parameters == [CODE]
     assert len(set(values(found))) == 2
-    expected = (
-        "The runs have different code: mine.losses (2 states), expt.train.session (2 states)."
-    )
+    expected = "The runs have different code: mine.losses (2 states), expt.step (2 states)."
     assert expected in found.notes
 
 

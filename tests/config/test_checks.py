@@ -4,15 +4,7 @@ from typing import Any
 
 import pytest
 
-from expt.config.checks import (
-    TASKS_KEY,
-    check,
-    check_task,
-    check_watched,
-    metrics_for,
-    suits,
-    task_of,
-)
+from expt.config.checks import check, check_task, check_watched
 from expt.config.compose import Job, compose_jobs
 from expt.config.schema import Config
 from expt.errors import UserError
@@ -185,13 +177,6 @@ def test_a_loss_for_another_task_is_refused_with_those_that_fit() -> None:
     check_task(job_with(loss___tasks_=["regression"]), "regression")
 
 
-def test_a_part_suits_the_tasks_that_it_declares_or_else_all() -> None:
-    assert suits({}, "regression")
-    assert suits({TASKS_KEY: ["classification", "regression"]}, "regression")
-    assert not suits({TASKS_KEY: ["classification"]}, "regression")
-    assert not suits({TASKS_KEY: []}, "regression")
-
-
 @pytest.mark.parametrize(
     "override",
     [
@@ -224,21 +209,6 @@ def test_whatever_is_typed_wrong_is_told_by_its_key(override: str) -> None:
 
     with pytest.raises(UserError, match=override.partition("=")[0].replace(".", r"\.")):
         compose_and_check()
-
-
-@pytest.mark.parametrize(
-    ("model", "task"),
-    [("mlp", "regression"), ("autoencoder", "reconstruction"), ("gan", "generation")],
-)
-def test_a_models_task_comes_before_the_datas(model: str, task: str) -> None:
-    (job,), _ = compose_jobs([f"model={model}"], None, multirun=False)
-    assert task_of(job, "regression") == task
-
-
-def test_metrics_are_those_for_the_task() -> None:
-    assert list(metrics_for(DEFAULT, "classification")) == ["accuracy"]
-    assert list(metrics_for(DEFAULT, "reconstruction")) == ["mae", "rmse"]
-    assert list(metrics_for(DEFAULT, "generation")) == []
 
 
 def test_what_is_watched_must_be_reported() -> None:

@@ -135,6 +135,6 @@ def test_a_presets_values_and_those_of_the_command_line(
     second = "optimizer" if any("optimizer" in one for one in given) else "seed"
     losses = {"relu": "crossentropy", "elu": "crossentropy", "tanh": "mse", "gelu": "mse"}
     assert [
-        (job.choices["act"], job.choices.get(second, job.config["seed"])) for job in jobs
+        (job.choices["act"], job.choices.get(second, job.config.seed)) for job in jobs
     ] == expected
     assert all(job.choices["loss"] == losses[job.choices["act"]] for job in jobs)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from expt.config.compose import compose_jobs
-from expt.config.groups import default_option, groups, takes_several
+from expt.config.groups import default_option, groups, option_values, takes_several
 from expt.errors import UserError
 
 
@@ -24,7 +24,7 @@ def test_defaults_are_those_of_the_config() -> None:
         ("loop=[]", r"Did you mean loop=default\?$"),
         ("experiment=[losses,gan]", r"Did you mean experiment=losses\?$"),
         ("debug=[eager]", r"Did you mean debug=eager\?$"),
-        ("hydra/launcher=[workers]", r"Did you mean hydra/launcher=workers\?$"),
+        ("hydra/launcher=[local]", r"launcher=\[local\]: .* Did you mean launcher=local\?$"),
     ],
 )
 @pytest.mark.parametrize("multirun", [False, True])
@@ -61,14 +61,14 @@ def test_what_every_config_has_cannot_be_deleted(
 def test_an_option_of_several_and_an_argument_of_a_part_can_be_deleted() -> None:
     typed = ["~metric.mae", "~recorder.mlflow", "~data.split_seed"]
     (job,), _ = compose_jobs(typed, None, multirun=False)
-    assert list(job.config["metric"]) == ["accuracy", "rmse"]
-    assert list(job.config["recorder"]) == ["tensorboard"]
-    assert "split_seed" not in job.config["data"]
+    assert list(job.config.metric) == ["accuracy", "rmse"]
+    assert list(job.config.recorder) == ["tensorboard"]
+    assert "split_seed" not in job.config.data
 
 
 def test_groups_of_several_take_lists() -> None:
     (job,), _ = compose_jobs(["metric=[f1,auc]", "recorder=[mlflow]"], None, multirun=False)
-    assert (list(job.config["metric"]), list(job.config["recorder"])) == (["f1", "auc"], ["mlflow"])
+    assert (list(job.config.metric), list(job.config.recorder)) == (["f1", "auc"], ["mlflow"])
 
 
 def test_a_preset_may_not_choose_a_list_either(tmp_path: Path) -> None:
@@ -78,3 +78,11 @@ def test_a_preset_may_not_choose_a_list_either(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match=r"act: a preset or a config chooses a list .*/act: relu"):
         compose_jobs(["experiment=mine"], str(tmp_path), multirun=False)
+
+
+def test_the_values_of_the_frameworks_own_options() -> None:
+    assert option_values("act", "relu") == {
+        "_target_": "keras.layers.ReLU",
+        "_initializer_": "he_normal",
+    }
+    assert option_values("act", "mine") == option_values("act", None) == {}

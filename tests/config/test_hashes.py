@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from expt.config.compose import compose_jobs
-from expt.config.hashes import flatten, has_effect, run_hash, variant_hash
+from expt.config.hashes import has_effect, run_hash, variant_hash
 from expt.config.schema import Config
 
 OVERRIDES = ["data=mnist", "model=cnn", "optimizer=momentum", "schedule=cosine"]
@@ -128,8 +128,3 @@ def test_which_keys_have_an_effect(key: str, expected: bool) -> None:
 
 def test_a_run_and_its_variant_differ() -> None:
     assert run_hash(CONFIG, "data", "code") != variant_hash(CONFIG, "data", "code")
-
-
-def test_flatten_joins_keys_keeps_lists_and_leaves_declarations_out() -> None:
-    config = {"a": {"_target_": "t", "_tasks_": ["x"], "b": {"c": [1, 2]}}, "d": None}
-    assert flatten(config) == {"a._target_": "t", "a.b.c": [1, 2], "d": None}

@@ -161,7 +161,7 @@ def test_a_separator_of_a_sweep_may_be_the_comma() -> None:
 def test_the_jobs_of_a_sweep_have_their_text() -> None:
     given = [*CSV, "data.target=Größe,petal width (cm)", "seed=0,1"]
     jobs, _ = compose_jobs(given, None, multirun=True)
-    found = [(job.config["data"]["target"], job.config["seed"]) for job in jobs]
+    found = [(job.config.data["target"], job.config.seed) for job in jobs]
     assert found == [(name, seed) for name in ("Größe", "petal width (cm)") for seed in (0, 1)]
     assert jobs[2].overrides[2:] == ("data.target='petal width (cm)'", "seed=0")
 

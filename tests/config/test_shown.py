@@ -1,7 +1,7 @@
 import pytest
 import yaml
 
-from expt.config.compose import compose_whole, is_multirun
+from expt.config.compose import Composition
 from expt.config.shown import show
 from expt.errors import UserError
 
@@ -13,9 +13,8 @@ def shown(
     package: str | None = None,
     resolve: bool = False,
 ) -> list[str]:
-    composed, hydra = compose_whole(list(overrides), None, multirun)
-    options = {"is_sweep": is_multirun(hydra), "resolve": resolve}
-    return "\n".join(show(composed, hydra, kind, package, **options)).splitlines()
+    composition = Composition(overrides, None, multirun)
+    return "\n".join(show(composition, kind, package, resolve=resolve)).splitlines()
 
 
 def test_a_run_is_shown_as_yaml() -> None:

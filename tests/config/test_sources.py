@@ -258,6 +258,7 @@ class TestExpt:
             *("expt.train.session", "expt.train.program", "expt.train.data_loading"),
             *("expt.train.step", "expt.train.trainer", "expt.config.checks"),
             *("expt.train.executors.single", "expt.train.executors.block"),
+            "expt.config.declarations",
             *("expt.train.input.order", "expt.train.input.pipeline", "expt.train.evaluation"),
             *("expt.train.state", "expt.train.monitor"),
             *("expt.train.input.batch", "expt.train.input.augment", "expt.train.objective"),

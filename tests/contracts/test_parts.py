@@ -34,27 +34,30 @@ def for_task(task: str, folder: Path) -> list[str]:
     return [*SMALL]
 
 
-@pytest.mark.parametrize("option", options_of("act"))
-def test_act(train_here: Train, tmp_path: Path, option: str) -> None:
-    keep_contract(train_here, [f"act={option}", *SMALL], tmp_path)
+def default_loss(task: str) -> str:
+    return "crossentropy" if task == "classification" else "mse"
 
 
-@pytest.mark.parametrize(("option", "task"), tasks_of("loss"))
-def test_loss(train_here: Train, tmp_path: Path, option: str, task: str) -> None:
-    keep_contract(train_here, [*for_task(task, tmp_path), f"loss={option}"], tmp_path)
+def combinations() -> list[tuple[str, ...]]:
+    """Every loss with each of its tasks, beside them every other part: all of each, none alone."""
+    others = [options_of(group) for group in ("act", "optimizer", "schedule")]
+    losses = sorted(tasks_of("loss"), key=lambda pair: pair[1] == "generation")
+    assert sum(task != "generation" for _, task in losses) >= max(map(len, others))
+    return [
+        (*pair, *(options[number % len(options)] for options in others))
+        for number, pair in enumerate(losses)
+    ]
 
 
-@pytest.mark.parametrize(("option", "task"), tasks_of("metric"))
-def test_metric(train_here: Train, tmp_path: Path, option: str, task: str) -> None:
-    keep_contract(train_here, [*for_task(task, tmp_path), f"metric=[{option}]"], tmp_path)
-
-
-@pytest.mark.parametrize("option", options_of("optimizer"))
-def test_optimizer(train_here: Train, tmp_path: Path, option: str) -> None:
-    keep_contract(train_here, [f"optimizer={option}", *SMALL], tmp_path)
-
-
-@pytest.mark.parametrize("option", options_of("schedule"))
-def test_schedule(train_here: Train, tmp_path: Path, option: str) -> None:
-    given = [f"schedule={option}", "loop.eval_every=1", *SMALL]
+@pytest.mark.parametrize(("loss", "task", "act", "optimizer", "schedule"), combinations())
+def test_parts(
+    train_here: Train, tmp_path: Path, loss: str, task: str, act: str, optimizer: str, schedule: str
+) -> None:
+    """Metrics are beside the loss that is usual for their task."""
+    given = [*for_task(task, tmp_path), f"loss={loss}"]
+    if task != "generation":
+        parts = [f"act={act}", f"optimizer={optimizer}", f"schedule={schedule}"]
+        metrics = [option for option, of in tasks_of("metric") if of == task]
+        chosen = ",".join(metrics if loss == default_loss(task) else metrics[:1])
+        given += [*parts, "loop.eval_every=1", f"metric=[{chosen}]"]
     keep_contract(train_here, given, tmp_path)

@@ -35,10 +35,18 @@ def new_project(folder: Path) -> Path:
 
 @contextmanager
 def started(
-    folder: Path, *arguments: str, command: str = "run"
+    folder: Path, *arguments: str, command: str = "run", is_fresh: bool = False
 ) -> "Iterator[subprocess.Popen[str]]":
-    """Starts a command in a project; whatever is left of it at the end is killed."""
-    process = ready_processes.Popen(
+    """Starts a command in a project; whatever is left of it at the end is killed.
+
+    Args:
+        folder: That of the project.
+        *arguments: Of the command.
+        command: Its name.
+        is_fresh: Whether its process has nothing imported yet, nor have those that it starts.
+    """
+    start = subprocess.Popen if is_fresh else ready_processes.Popen
+    process = start(
         [sys.executable, "-m", f"expt.{command}", *arguments],
         cwd=folder,
         env={**os.environ, "EXPT_ALLOW": "troubled"},
@@ -55,9 +63,11 @@ def started(
         process.stdout.close()
 
 
-def finish(folder: Path, *arguments: str, command: str = "run") -> tuple[int, str]:
+def finish(
+    folder: Path, *arguments: str, command: str = "run", is_fresh: bool = False
+) -> tuple[int, str]:
     """Runs a command in a project; returns its exit code and all that it printed."""
-    with started(folder, *arguments, command=command) as process:
+    with started(folder, *arguments, command=command, is_fresh=is_fresh) as process:
         output, _ = process.communicate(timeout=LONGEST)
         return process.returncode, output
 

@@ -23,7 +23,7 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 from conftest import Command
 from e2e.ui_helpers import Interface, interface
 from expt.analysis.cells import BEST_MARK
-from expt.runs.planned import SUMMARY
+from expt.runs.layout import SUMMARY
 
 _FLAGS = (
     "--no-sandbox",

@@ -189,7 +189,7 @@ def test_signal_closes_the_run_as_killed(number: int, code: int, tmp_path: Path)
 def test_processes_started_at_once_share_a_new_store(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "expt.run", "loop.epochs=1", "loop.image_every=null"]
     processes = [
-        ready_processes.Popen(
+        subprocess.Popen(
             command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         for _ in range(3)

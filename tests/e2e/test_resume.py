@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from resume.stores import assert_stores_agree, journal_values
 
 # Large enough that a run lasts for seconds, and that a save takes some time.
 SLOW = (
-    "model.units=[600,600]",
+    "model.units=[400,400]",
     "model.dropout=0.2",
     "schedule=cosine",
-    "loop.epochs=20",
+    "loop.epochs=12",
     "loop.save_every=10",
+    "loop.image_every=4ep",
 )
+_SECONDS_BETWEEN_LOOKS = 0.005  # that nobody needs a core for
 QUICK = ("recorder=[]", "loop.image_every=null", "model.units=[8]", "loop.epochs=4")
 
 
@@ -37,6 +40,7 @@ def wait_for_step(process: "subprocess.Popen[str]", directory: Path, step: int) 
     path = directory / "metrics.jsonl"
     while not path.exists() or f'{{"step": {step}, ' not in path.read_text():
         assert process.poll() is None, process.communicate()
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
 @pytest.fixture(scope="module")
@@ -86,11 +90,12 @@ def test_killed_with_signal_9_and_resumed_it_is_the_same(tmp_path: Path, whole: 
     assert kill(process, directory, 0, in_save=True) == "killed in a save"
     assert record_of(directory)["status"] == "RUNNING"
     process = start(SLOW, directory, tmp_path)
-    wait_for_step(process, directory, 150)
+    wait_for_step(process, directory, 80)
     assert kill(process, directory, 0, in_save=False) != "ended"
     process = start(SLOW, directory, tmp_path)
     while record_of(directory)["status"] != "FINISHED":  # then the sinks take the rest
         assert process.poll() is None, process.communicate()
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
     assert kill(process, directory, 0, in_save=False) != "ended"
     assert not record_of(directory)["closed"]
     process = start(SLOW, directory, tmp_path)

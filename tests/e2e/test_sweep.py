@@ -9,6 +9,7 @@ import psutil
 import pytest
 from mlflow_helpers import assert_store_equals_files
 
+import ready_processes
 from conftest import Command
 from e2e.sweeping import (
     TINY,
@@ -41,7 +42,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project after a sweep that nothing disturbs."""
     folder = new_project(tmp_path_factory.mktemp("whole"))
     (folder / "well").touch()
-    code, output = finish(folder, *SLOW)
+    code, output = finish(folder, *SLOW, is_fresh=True)
     assert code == 0, output
     (folder / "output").write_text(output)
     return folder
@@ -114,7 +115,7 @@ def test_a_job_equals_the_same_run_alone(whole: Path, tmp_path: Path) -> None:
 def test_a_finished_sweep_is_not_trained_again(whole: Path) -> None:
     before = (sweep_of(whole) / "sweep.json").read_bytes()
     cpu = sum(psutil.Process().cpu_times()[2:4])
-    code, output = finish(whole, "latest", command="resume")
+    code, output = finish(whole, "latest", command="resume", is_fresh=True)
     assert code == 0
     first, best, report = output.splitlines()[-3:]
     assert first == "4 of 4 jobs finished"
@@ -142,7 +143,8 @@ def test_ctrl_c_closes_all_and_the_sweep_is_resumed_as_it_was_planned(
     folder = new_project(tmp_path)
     with started(folder, *SLOW) as process:
         until(lambda: is_training(folder), process)
-        workers = psutil.Process(process.pid).children(recursive=True)
+        workers = ready_processes.descendants(process.pid)
+        assert len(workers) >= 2
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
@@ -178,7 +180,8 @@ def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
     stuck = sweep_arguments("loss=troubled", "loss.trouble=none,stuck", "recorder=mlflow")
     with started(folder, *stuck, "sweep.workers=1") as process:
         until((folder / "stuck.process").exists, process)
-        workers = psutil.Process(process.pid).children(recursive=True)
+        workers = ready_processes.descendants(process.pid)
+        assert len(workers) >= 2
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
         began = time.monotonic()

@@ -1,26 +1,30 @@
 """The guide "Your own parts" of the README, followed word for word outside of the repository."""
 
 import csv
+import functools
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import ready_processes
 from expt.record.journal import read_journal
 
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "tests/user_project"
 _INDENT = " " * 4
 _SETTING = "export "
+_PYTHONPATH = {k: v for k, v in os.environ.items() if k == "PYTHONPATH"}
 
 
 @dataclass
@@ -125,10 +129,20 @@ class Followed:
         return sorted(records, key=lambda record: str(record["folder"]))
 
 
-@pytest.fixture(scope="module", params=["checkout", "wheel"])
-def followed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Followed:
-    folder = tmp_path_factory.mktemp(request.param)
-    python = Path(sys.executable) if request.param == "checkout" else _install_wheel(folder)
+@pytest.fixture(scope="module")
+def follow(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Followed]:
+    """Follows the guide with an expt of some kind, once."""
+    return functools.cache(lambda kind: _follow(kind, tmp_path_factory.mktemp(kind)))
+
+
+# Not itself one of the module: it would be made anew when pytest changes between its parameters.
+@pytest.fixture(params=["checkout", "wheel"])
+def followed(request: pytest.FixtureRequest, follow: Callable[[str], Followed]) -> Followed:
+    return follow(request.param)
+
+
+def _follow(kind: str, folder: Path) -> Followed:
+    python = Path(sys.executable) if kind == "checkout" else _install_wheel(folder)
     project = folder / "project"
     shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("__pycache__"))
     settings, done = "", {}
@@ -136,16 +150,44 @@ def followed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         if command.startswith(_SETTING):
             settings += f"{command}\n"
             continue
-        done[command] = subprocess.run(
-            ["sh", "-c", settings + command],
-            cwd=project,
-            env=_environment(python),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
+        run = _run_ready if kind == "checkout" else _run
+        done[command] = run(settings, command, project, _environment(python))
     return Followed(project, python, done)
+
+
+def _run(
+    settings: str, command: str, folder: Path, environment: Mapping[str, str]
+) -> "subprocess.CompletedProcess[str]":
+    """Runs a command as a user's shell does."""
+    return subprocess.run(
+        ["sh", "-c", settings + command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def _run_ready(
+    settings: str, command: str, folder: Path, environment: Mapping[str, str]
+) -> "subprocess.CompletedProcess[str]":
+    """Does as `_run`; a command of expt runs in a process that has its imports done."""
+    before, is_of_expt, after = command.partition("python -m ")
+    if not is_of_expt:
+        return _run(settings, command, folder, environment)
+    words = [word for word in shlex.split(settings + before) if word != "export"]
+    exported = [word.partition("=") for word in words]
+    return ready_processes.run(
+        [sys.executable, "-m", *shlex.split(after)],
+        cwd=folder,
+        # The variable names the sources of the tests, which are those of the checkout.
+        env={**environment, **{name: value for name, _, value in exported}, **_PYTHONPATH},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 def test_the_code_that_runs_is_that_of_the_environment(followed: Followed) -> None:

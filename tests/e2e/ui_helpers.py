@@ -14,7 +14,6 @@ from typing import Any
 
 import psutil
 
-import ready_processes
 from servers.process_helpers import descendants, free_port
 
 _LAST_LINE = "Ctrl-C stops"
@@ -29,7 +28,7 @@ class Interface:
     """
 
     def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
-        self.process = ready_processes.Popen(
+        self.process = subprocess.Popen(
             [sys.executable, "-m", "expt.ui", *arguments],
             cwd=folder,
             env={**os.environ, **environment},

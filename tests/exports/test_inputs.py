@@ -5,6 +5,7 @@ import pytest
 from expt.exports.inputs import describe_inputs
 from expt.parts.data.encoding import Column, Encoder
 from expt.parts.data.number_formats import NumberFormat
+from expt.runs.record_parts import DataRecord
 
 COLUMNS = (Column("size", number=NumberFormat()), Column("on", categories=("no", "yes")))
 TABLE = Encoder(COLUMNS, separator=",", impute=False).to_mapping()
@@ -21,4 +22,4 @@ TABLE = Encoder(COLUMNS, separator=",", impute=False).to_mapping()
     ],
 )
 def test_it_says_what_a_model_takes(preparation: Any, shape: list[int], words: str) -> None:
-    assert describe_inputs({"preparation": preparation, "input_shape": shape}) == words
+    assert describe_inputs(DataRecord(preparation=preparation, input_shape=shape)) == words

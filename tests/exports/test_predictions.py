@@ -6,6 +6,7 @@ kind is exported; what a saved model gives is compared with a formula in NumPy f
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from sklearn.datasets import load_diabetes, load_digits
 from contracts import example_data
 from contracts.contract import options_of
 from exports.export_helpers import FORMATS, READERS
-from expt.config.checks import TARGETS_KEY, task_of
 from expt.config.compose import compose_jobs
+from expt.config.declarations import TARGETS_KEY, task_of
 from expt.config.location import config_directory
 from expt.config.outputs import model_outputs
 from expt.exports.comparison import in_float32
@@ -30,6 +31,7 @@ from expt.exports.inputs import describe_inputs
 from expt.parts.models.links import with_link, without_link
 from expt.prediction.inputs import read_inputs
 from expt.runs.find import FoundRun, read_run
+from expt.runs.records import RunRecord
 from expt.train.data_loading import DataLoader
 from expt.train.inference import make_predict
 from expt.train.program import make_program
@@ -74,7 +76,7 @@ def made(task: str, loss: str, folder: Path, *more: str) -> tuple[keras.Model, A
     (job,), _ = compose_jobs([*for_task(task, folder), f"loss={loss}", *more], None, multirun=False)
     dataset = DataLoader()(job)
     network = make_program(job, dataset).learner.model
-    link = model_outputs(job.config["loss"], task_of(job, dataset.task)).link
+    link = model_outputs(job.config.loss, task_of(job, dataset.task)).link
     inputs = np.asarray(dataset.test.first(5))
     if task == "generation":
         inputs = np.random.default_rng(0).normal(size=(5, *network.input_shape[1:]))
@@ -137,7 +139,7 @@ def csv(folder: Path) -> tuple[list[str], Path, Callable[[FoundRun], Array]]:
 
     def prepared(run: FoundRun) -> Array:
         (names,) = re.findall(
-            "^the columns (.*), in this order; 1 or 0 for a=b$", describe_inputs(run.record["data"])
+            "^the columns (.*), in this order; 1 or 0 for a=b$", describe_inputs(run.record.data)
         )
         columns = [name.partition("=") for name in names.split(", ")]
         assert [name for name, _, _ in columns] == ["size", "kind", "kind"]
@@ -225,8 +227,10 @@ def test_a_run_that_saved_its_model_without_a_link_predicts_the_same(
     inputs = trained.dataset.test.first(7)
     expected = make_predict(model)(inputs)
     without_link(model).save(run.directory / "model.keras")
-    del run.record["model_outputs"]
+    values = run.record.to_mapping()
+    del values["model_outputs"]
+    run = replace(run, record=RunRecord.of(values))
     for key in ("_predicts_", "_probabilities_"):
-        trained.job.config["loss"].pop(key, None)
+        trained.job.config.loss.pop(key, None)
     older = load_predictor(run.model_file, run, trained.job)
     np.testing.assert_array_equal(make_predict(older)(inputs), expected)

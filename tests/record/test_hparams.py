@@ -3,11 +3,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
 from record_helpers import make_run
 
+from expt.config.quoting import given
 from expt.record.hparams import hparams
-from expt.runs.planned import Entry, given, read_entries
 from expt.runs.run import Run
 
 OF_ALL = {
@@ -34,7 +33,8 @@ def _sweep(folder: Path, jobs: Mapping[str, list[str]]) -> Path:
     }
     plan = [{"directory": name, "overrides": job, **entry} for name, job in jobs.items()]
     folder.mkdir()
-    (folder / "sweep.json").write_text(json.dumps({"jobs": plan}))
+    record = {"status": "RUNNING", "started": 1.0, "jobs": plan}
+    (folder / "sweep.json").write_text(json.dumps(record))
     return folder
 
 
@@ -74,20 +74,6 @@ def test_a_run_beside_a_plan_that_does_not_name_it_is_one_of_its_own(tmp_path: P
 def test_a_plan_that_varies_nothing(tmp_path: Path) -> None:
     sweep = _sweep(tmp_path / "sweep", {"0_a": ["loop.steps=1"]})
     assert set(hparams(_run(sweep / "0_a", ["loop.steps=1"], {}))) == OF_ALL
-
-
-def test_entries(tmp_path: Path) -> None:
-    sweep = _sweep(tmp_path / "sweep", {"0_a": ["act=relu"]})
-    assert read_entries(sweep) == {"0_a": Entry(["act=relu"], "PENDING", None, None)}
-
-
-@pytest.mark.parametrize(
-    "content", [None, "", "[", "[]", "{}", '{"jobs": 3}', '{"jobs": [3]}', '{"jobs": [{}]}']
-)
-def test_a_damaged_plan_tells_nothing(content: str | None, tmp_path: Path) -> None:
-    if content is not None:
-        (tmp_path / "sweep.json").write_text(content)
-    assert read_entries(tmp_path) == {}
 
 
 def test_what_overrides_give() -> None:

@@ -108,7 +108,7 @@ def test_one_that_shows_signs_of_life_is_waited_for(
 ) -> None:
     """Even if the run was stopped: a healthy store is never reported incomplete."""
     process, run = _make(), make_run(tmp_path)
-    run.record["recovers"] = status is Status.KILLED
+    run.record |= {"recovers": status is Status.KILLED}
     process.open(run)
     _until_followed(run)
     process._child._deadline = 0.0

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from conftest import Trained
 from expt.config.compose import compose_jobs
 from expt.record.journal import read_journal
 from expt.record.recorder import Record, Scalars
@@ -45,7 +46,22 @@ def train(
     *,
     resume: bool = False,
 ) -> Path:
-    """Trains a job in this process, from its beginning or from what the folder holds."""
+    """Trains a job in this process, from its beginning or from what the folder holds.
+
+    Returns:
+        The directory of its run.
+    """
+    return train_job(overrides, folder, interrupt_at, resume=resume).directory
+
+
+def train_job(
+    overrides: Sequence[str],
+    folder: Path,
+    interrupt_at: int | None = None,
+    *,
+    resume: bool = False,
+) -> Trained:
+    """As `train`, for whoever needs more than the directory."""
     directory = folder / "run"
     given = ["recorder=[]", "loop.image_every=null", f"output_dir={folder}", *overrides]
     (job,), _ = compose_jobs(given, None, multirun=False)
@@ -58,10 +74,11 @@ def train(
     sinks = [] if interrupt_at is None else [SignalAt(interrupt_at)]
     try:
         earlier = None if record is None else Earlier(record, {})
-        Session(job, dataset, directory, sinks, Console(quiet=True), earlier).run()
+        session = Session(job, dataset, directory, sinks, Console(quiet=True), earlier)
+        record = session.run()
     except KeyboardInterrupt:
         assert interrupt_at is not None
-    return directory
+    return Trained(directory, record or {}, job, dataset)
 
 
 def final_state(directory: Path) -> Checkpoint:

@@ -1,4 +1,7 @@
-"""Every option of the catalogue: interrupted at a step and resumed is as if never interrupted."""
+"""Every option of the catalogue: interrupted at a step and resumed is as if never interrupted.
+
+These runs keep the contract of the options (`contracts.contract`), too.
+"""
 
 import random
 import zlib
@@ -7,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from contracts.contract import SMALL, options_of
+from contracts.contract import SMALL, assert_kept, options_of
 from contracts.example_data import FILES
 from contracts.test_wholes import FOR_DATA, FOR_MODEL
-from resume.interrupting import assert_same, final_state, train
+from resume.interrupting import assert_same, final_state, train, train_job
 
 STEPS = 12
 # The graphs of these take long to make, thrice; and many of their layers are alike.
@@ -51,14 +54,18 @@ OTHERS = {
 
 
 def check(overrides: Sequence[str], folder: Path, steps: int = STEPS) -> None:
-    """Compares a run with one that is interrupted at a step drawn from the overrides."""
+    """Compares a run with one that is interrupted at a step drawn from the overrides.
+
+    The run keeps the contract, too: what it saves gives its numbers again.
+    """
     name = "".join(overrides)
     at = random.Random(zlib.crc32(name.encode())).randrange(1, steps)  # noqa: S311
     given = [f"loop.steps={steps}", "loop.eval_every=5", f"loop.save_every={at}", *overrides]
-    expected = train(given, folder / "whole")
+    whole = train_job(given, folder / "whole")
+    assert_kept(whole)
     interrupted = train(given, folder / "parts", interrupt_at=at)
     assert final_state(interrupted).step == at
-    assert_same(train(given, folder / "parts", resume=True), expected)
+    assert_same(train(given, folder / "parts", resume=True), whole.directory)
 
 
 @pytest.mark.parametrize("option", options_of("model"))

@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from expt.errors import UserError
 from expt.runs.best import best_of, find_best, is_best
 from expt.runs.leading import best_values
+from expt.runs.records import RunRecord, write_run
 
-Record = dict[str, Any]
 
-
-def make_record(values: Mapping[str, float], **fields: Any) -> Record:
-    return {
+def make_record(values: Mapping[str, float], **fields: Any) -> RunRecord:
+    record = {
         "status": "FINISHED",
         "started": 1.0,
         "best": {"step": 3, "watched": "val/loss", **values},
@@ -26,19 +25,20 @@ def make_record(values: Mapping[str, float], **fields: Any) -> Record:
         "data": {"name": "digits", "task": "classification"},
         **fields,
     }
+    return RunRecord.of(record)
 
 
-def losses(*values: float) -> list[Record]:
+def losses(*values: float) -> list[RunRecord]:
     return [make_record({"val/loss": value, "val/accuracy": value}) for value in values]
 
 
-def write(directory: Path, record: Record) -> Path:
+def write(directory: Path, record: RunRecord) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "run.json").write_text(json.dumps(record))
+    write_run(directory, record)
     return directory
 
 
-def write_sweep(directory: Path, records: Sequence[Record], **fields: Any) -> Path:
+def write_sweep(directory: Path, records: Sequence[RunRecord], **fields: Any) -> Path:
     for number, record in enumerate(records):
         write(directory / str(number), record)
     jobs = [{"directory": str(n), "status": "FINISHED"} for n in range(len(records))]
@@ -58,7 +58,7 @@ class TestRecords:
         assert (best.index, best.metric, best.value) == (0, "val/accuracy", 0.3)
 
     def test_a_full_name_may_say_that_more_is_better(self) -> None:
-        records = [{**one, "larger_is_better": ["val/loss"]} for one in losses(0.1, 0.2)]
+        records = [one.updated({"larger_is_better": ["val/loss"]}) for one in losses(0.1, 0.2)]
         assert best_of(records).index == 1
 
     @settings(max_examples=30, deadline=None)
@@ -85,8 +85,8 @@ class TestRecords:
 
     def test_what_is_not_finished_does_not_count(self) -> None:
         records = losses(0.3, 0.1, 0.2)
-        records[1]["status"] = "KILLED"
-        records[2]["best"] = None
+        records[1] = records[1].updated({"status": "KILLED"})
+        records[2] = records[2].updated({"best": None})
         assert (best_of(records).index, best_of(records).count) == (0, 1)
         with pytest.raises(UserError, match="no run is finished"):
             best_of(records[1:])
@@ -103,7 +103,7 @@ class TestRecords:
             {"params": {"loss": "crossentropy", "data.target": "price"}},
         ],
     )
-    def test_other_data_is_not_compared(self, fields: Record) -> None:
+    def test_other_data_is_not_compared(self, fields: dict[str, Any]) -> None:
         records = [*losses(0.1), make_record({"val/loss": 0.2}, **fields)]
         with pytest.raises(UserError, match="different data or tasks"):
             best_of(records)

@@ -28,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         directory.mkdir(parents=True)
         record = {"status": "FINISHED", "started": 1.0, "run_name": name}
         (directory / "run.json").write_text(json.dumps(record))
-    plan = {"sweep_name": "seed", "started": 1.0}
+    plan = {"sweep_name": "seed", "status": "RUNNING", "started": 1.0}
     (tmp_path / "outputs/sweeps/day/09_b/sweep.json").write_text(json.dumps(plan))
     monkeypatch.chdir(tmp_path)
     return tmp_path

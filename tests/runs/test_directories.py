@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from expt.runs.directories import HeldError, allocate, held
-from expt.runs.planned import PLAN_FILE
+from expt.runs.records import SWEEP_FILE
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def job(tmp_path: Path) -> Path:
     """The directory of a sweep's job."""
     directory = tmp_path / "sweep" / "0_act=relu"
     directory.mkdir(parents=True)
-    (directory.parent / PLAN_FILE).touch()
+    (directory.parent / SWEEP_FILE).touch()
     return directory
 
 

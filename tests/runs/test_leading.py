@@ -3,17 +3,24 @@ from typing import Any
 
 import pytest
 
-from expt.runs.leading import best_values, is_comparable, larger_is_better, leading_metric
+from expt.runs.leading import (
+    best_values,
+    is_comparable,
+    is_larger_better,
+    larger_is_better,
+    leading_metric,
+)
+from expt.runs.records import RunRecord
 
 
-def _record(loss: str = "mse", **values: float) -> dict[str, Any]:
+def _record(loss: str = "mse", **values: Any) -> RunRecord:
     best = {"step": 3, "watched": "val/loss", "val/loss": 0.5, **values}
-    return {"best": best, "params": {"loss": loss, "act": "relu"}}
+    return RunRecord.of({"best": best, "params": {"loss": loss, "act": "relu"}})
 
 
 def test_the_metric_that_chose_most_models_leads() -> None:
-    others = [_record(), _record(), _record()]
-    others[0]["best"] |= {"watched": "val/accuracy", "val/accuracy": 0.9}
+    chosen: dict[str, Any] = {"watched": "val/accuracy", "val/accuracy": 0.9}
+    others = [_record(**chosen), _record(), _record()]
     assert leading_metric(others) == "val/loss"
     assert leading_metric(others[:1]) == "val/accuracy"
     assert leading_metric([]) is None
@@ -34,14 +41,17 @@ def test_different_losses_without_another_metric() -> None:
 
 
 def test_values_are_finite_numbers_of_metrics() -> None:
-    record = {
-        "best": {"step": 3, "val/loss": math.nan, "val/a": math.inf, "val/b": 1, "val/c": "x"}
-    }
-    assert best_values(record) == {"val/b": 1.0}
-    assert best_values({}) == {}
+    values: dict[str, Any] = {"val/loss": math.nan, "val/a": math.inf, "val/b": 1, "val/c": "x"}
+    assert best_values(_record(**values)) == {"val/b": 1.0}
+    assert best_values(RunRecord()) == {}
 
 
 def test_the_direction_is_of_the_metric_or_of_its_full_name() -> None:
-    records = [{"larger_is_better": ["accuracy", "val/gain"]}, {}]
+    records = [RunRecord(larger_is_better=["accuracy", "val/gain"]), RunRecord()]
     larger = [larger_is_better(name, records) for name in ("val/accuracy", "val/gain", "test/gain")]
     assert larger == [True, True, False]
+
+
+def test_a_direction_is_that_of_a_best_value_too() -> None:
+    found = [is_larger_better(f"best/{name}", {"accuracy"}) for name in ("val/accuracy", "val/mae")]
+    assert found == [True, False]

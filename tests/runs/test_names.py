@@ -7,7 +7,7 @@ import pytest
 from expt.errors import UserError
 from expt.runs.find import find_run
 from expt.runs.names import all_named, name_of
-from expt.runs.order import SWEEP_FILE
+from expt.runs.records import RunRecord, SweepRecord
 
 
 def write_run(directory: Path, **fields: Any) -> Path:
@@ -65,11 +65,12 @@ def test_damaged_records_have_no_names(tmp_path: Path) -> None:
     for name, content in (("b", "{"), ("c", "[]")):
         (write_run(tmp_path / "runs/day" / name) / "run.json").write_text(content)
     write_run(tmp_path / "runs/day/d", run_name=7)
-    assert {one.name for one in all_named(tmp_path)} == {"cnn", "d"}
+    write_run(tmp_path / "runs/day/e")
+    assert {one.name for one in all_named(tmp_path)} == {"cnn", "e"}
 
 
 def test_the_name_of_a_sweep() -> None:
-    record = {"run_name": "a", "sweep_name": "b"}
-    assert name_of(record, Path("c")) == "a"
-    assert name_of(record, Path("c"), SWEEP_FILE) == "b"
-    assert name_of({"run_name": ""}, Path("c")) == "c"
+    assert name_of(RunRecord(run_name="a"), Path("c")) == "a"
+    assert name_of(SweepRecord(sweep_name="b"), Path("c")) == "b"
+    assert name_of(RunRecord(run_name=""), Path("c")) == "c"
+    assert name_of(SweepRecord(), Path("c")) == "c"

@@ -9,6 +9,7 @@ from expt.config.frozen import read_frozen, with_data
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.runs.find import FoundRun
+from expt.runs.record_parts import DataRecord
 from expt.runs.recorded_data import check_unchanged, data_change, feature_names
 from expt.train.data_loading import DataLoader
 from recorded_runs import record_run
@@ -25,7 +26,8 @@ def write(file: Path, header: str = HEADER, rows: Any = ROWS) -> str:
 
 def load(run: FoundRun, *overrides: str) -> Dataset:
     """Loads data as resume does: nothing of the record is used to prepare it."""
-    return DataLoader()(with_data(read_frozen(run.directory, run.record), overrides, None))
+    job = read_frozen(run.directory, run.record.to_mapping())
+    return DataLoader()(with_data(job, overrides, None))
 
 
 def replaced(old: str, new: str) -> list[str]:
@@ -39,9 +41,9 @@ def run(tmp_path: Path, request: pytest.FixtureRequest) -> FoundRun:
 
 
 def test_the_same_data_is_unchanged(run: FoundRun, tmp_path: Path) -> None:
-    assert data_change(run.record["data"], load(run)) is None
+    assert data_change(run.record.data, load(run)) is None
     moved = load(run, write(tmp_path / "moved.csv"))
-    check_unchanged(run.record["data"], moved, "here")
+    check_unchanged(run.record.data, moved, "here")
 
 
 @pytest.mark.parametrize(
@@ -66,11 +68,11 @@ def test_a_change_is_named(
     run: FoundRun, tmp_path: Path, header: str, rows: Any, change: str
 ) -> None:
     dataset = load(run, write(tmp_path / "known.csv", header, rows))
-    found = data_change(run.record["data"], dataset)
+    found = data_change(run.record.data, dataset)
     assert found is not None
     assert found.startswith(change)
     with pytest.raises(UserError, match=r"the data has changed since here began: .*--rerun here"):
-        check_unchanged(run.record["data"], dataset, "here")
+        check_unchanged(run.record.data, dataset, "here")
 
 
 def test_another_weight_of_equal_values_is_named(tmp_path: Path) -> None:
@@ -78,15 +80,15 @@ def test_another_weight_of_equal_values_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "known.csv", f"{HEADER},v", rows)
     run = record_run(tmp_path, *GIVEN, path, "data.ignore=[v]")
     dataset = load(run, "data.weight=v", "data.ignore=[w]")
-    assert data_change(run.record["data"], dataset) == (
+    assert data_change(run.record.data, dataset) == (
         "its columns that are no features are kind (target), v (weight) and were kind (target), w "
         "(weight)"
     )
 
 
 def test_features_of_older_tables_are_those_of_their_encoding(run: FoundRun) -> None:
-    assert list(feature_names(run.record["data"])) == ["a", "b", "size=x", "size=y"]
-    assert feature_names({"preparation": {"kind": "array"}}) == ()
+    assert list(feature_names(run.record.data)) == ["a", "b", "size=x", "size=y"]
+    assert feature_names(DataRecord(preparation={"kind": "array"})) == ()
 
 
 def test_many_names_are_counted(tmp_path: Path) -> None:
@@ -95,7 +97,7 @@ def test_many_names_are_counted(tmp_path: Path) -> None:
     given = ("data=csv", "data.target=kind", "data.batch_size=8")
     run = record_run(tmp_path, *given, write(tmp_path / "known.csv", header, rows))
     renamed = write(tmp_path / "known.csv", header.replace("c39", "z"), rows)
-    change = data_change(run.record["data"], load(run, renamed))
+    change = data_change(run.record.data, load(run, renamed))
     assert change is not None
     assert "(40 in all)" in change
     assert "c20" not in change

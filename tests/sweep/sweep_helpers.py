@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from expt.config.compose import Composed, compose_whole
+from expt.config.compose import Composed, Composition
 from expt.sweep.plan import SweepPlan
 
 
 def composed(*overrides: str) -> list[Composed]:
     """Composes the jobs of a sweep."""
-    return compose_whole(list(overrides), None, multirun=True)[0]
+    return Composition(list(overrides), None, multirun=True).jobs()
 
 
 def planned(directory: Path, jobs: Sequence[Composed]) -> SweepPlan:

@@ -16,8 +16,8 @@ import pytest
 
 from expt.config.compose import Composed
 from expt.errors import UserError
-from expt.runs.planned import PLAN_FILE
-from expt.runs.records import JobStatus
+from expt.runs.record_parts import JobStatus
+from expt.runs.records import SWEEP_FILE
 from expt.sweep.plan import SweepPlan
 from expt.sweep.plan_reader import newest_plan, read_plan
 from sweep.sweep_helpers import composed, planned
@@ -63,7 +63,7 @@ def test_jobs_of_an_older_sweep_have_the_threads_that_their_runs_recorded(direct
     }
     (places[1] / "run.json").write_text(json.dumps(recorded))
     (places[2] / "run.json").write_text("{")  # told when it is needed
-    threads = [job.job.config["loop"]["threads"] for job in read_plan(directory).jobs]
+    threads = [job.job.config.loop.threads for job in read_plan(directory).jobs]
     assert threads == [2, 1, 2, 2]
 
 
@@ -92,11 +92,11 @@ def test_configs_are_frozen_when_it_is_written(directory: Path) -> None:
     job = read_plan(directory).jobs[2]
     assert job.directory.name == "2_act=tanh,seed=0"
     assert re.fullmatch(r"mlp-tanh-ep2-s0(-\d+)?", job.name)
-    assert (job.job.choices["act"], job.job.config["loop"]["epochs"]) == ("tanh", 2)
+    assert (job.job.choices["act"], job.job.config.loop.epochs) == ("tanh", 2)
     assert job.job.overrides == ("act=tanh", "seed=0", "loop.epochs=2", "name=study")
     config = job.directory / ".hydra/config.yaml"
     config.write_text(config.read_text().replace("epochs: 2", "epochs: 3"))
-    assert read_plan(directory).jobs[2].job.config["loop"]["epochs"] == 3  # that file is the truth
+    assert read_plan(directory).jobs[2].job.config.loop.epochs == 3  # that file is the truth
 
 
 def test_nothing_is_written_before_it_is_frozen(jobs: Sequence[Composed], tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_nothing_is_written_before_it_is_frozen(jobs: Sequence[Composed], tmp_pa
 
 
 def test_readers_never_see_a_part_of_it(directory: Path) -> None:
-    plan, file, is_done = read_plan(directory), directory / PLAN_FILE, threading.Event()
+    plan, file, is_done = read_plan(directory), directory / SWEEP_FILE, threading.Event()
     seen: set[str] = set()
 
     def read() -> None:
@@ -124,11 +124,11 @@ def test_readers_never_see_a_part_of_it(directory: Path) -> None:
 
 
 def test_a_change_that_cannot_be_written_leaves_the_file_as_it_was(directory: Path) -> None:
-    plan, before = read_plan(directory), (directory / PLAN_FILE).read_bytes()
-    (directory / f"partial-{PLAN_FILE}").mkdir()  # so that none can be opened, by root neither
+    plan, before = read_plan(directory), (directory / SWEEP_FILE).read_bytes()
+    (directory / f"partial-{SWEEP_FILE}").mkdir()  # so that none can be opened, by root neither
     with pytest.raises(OSError, match="partial"):
         plan.note(plan.jobs[0], JobStatus.RUNNING)
-    assert (directory / PLAN_FILE).read_bytes() == before
+    assert (directory / SWEEP_FILE).read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def _drop(key: str) -> Callable[[dict[str, Any]], Any]:
 def test_a_damaged_one_is_refused(
     directory: Path, damage: Callable[[dict[str, Any]], Any], told: str
 ) -> None:
-    file = directory / PLAN_FILE
+    file = directory / SWEEP_FILE
     content = json.loads(file.read_text())
     damage(content)
     file.write_text(json.dumps(content))
@@ -239,8 +239,8 @@ def test_a_damaged_one_is_refused(
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"\xff", b"[" * 100_000])
 def test_what_is_no_plan_is_refused(directory: Path, content: bytes) -> None:
-    (directory / PLAN_FILE).write_bytes(content)
-    with pytest.raises(UserError, match=PLAN_FILE):
+    (directory / SWEEP_FILE).write_bytes(content)
+    with pytest.raises(UserError, match=SWEEP_FILE):
         read_plan(directory)
 
 
@@ -297,7 +297,7 @@ def test_the_newest_is_that_with_the_largest_number(tmp_path: Path) -> None:
         (tmp_path / name).mkdir(parents=True)
         place = {"id": "here", "directory": name, "number": told.pop("number", None)}
         content = {**told, "place": place if place["number"] else None}
-        (tmp_path / name / PLAN_FILE).write_text(json.dumps(content))
+        (tmp_path / name / SWEEP_FILE).write_text(json.dumps(content))
     (tmp_path / "sweeps/2026-01-11/00-00-00_without").mkdir(parents=True)
     assert newest_plan(tmp_path) == tmp_path / "elsewhere/mine"
     shutil.rmtree(tmp_path / "elsewhere")
@@ -310,6 +310,6 @@ def test_passwords_are_not_written(tmp_path: Path) -> None:
         "hydra.sweep.subdir=${hydra.job.num}",
     )
     planned(tmp_path / "sweep", composed(*given))
-    text = (tmp_path / "sweep" / PLAN_FILE).read_text()
+    text = (tmp_path / "sweep" / SWEEP_FILE).read_text()
     assert "hidden" not in text
     assert "http://***@host/a" in text

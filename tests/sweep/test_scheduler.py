@@ -1,31 +1,18 @@
 """Scheduling a plan whose workers can't even start; tests/e2e/test_sweep.py trains real jobs."""
 
 import io
-import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from expt.sweep.launchers.local import LocalLauncher
-from expt.sweep.scheduler import Limits, run_jobs
+from expt.sweep.scheduler import run_jobs
 from expt.train.data_loading import DataLoader
 from sweep.sweep_helpers import composed, planned
 
-
-@pytest.fixture(autouse=True)
-def _log_is_left_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    yield
-    for handler in root.handlers[:]:
-        root.removeHandler(handler)
-        handler.close()
-    for handler in before:
-        root.addHandler(handler)
-    root.setLevel(level)
+pytestmark = pytest.mark.usefixtures("restored_log")
 
 
 class Deadly(DataLoader):
@@ -38,8 +25,8 @@ class Deadly(DataLoader):
 def test_jobs_whose_process_dies_before_they_begin_fail_and_the_sweep_ends(tmp_path: Path) -> None:
     jobs = composed("act=relu,tanh,elu", "recorder=[]", f"output_dir={tmp_path}")
     plan, told = planned(tmp_path / "sweep", jobs), io.StringIO()
-    workers = LocalLauncher([{}], 1, Deadly())
-    assert run_jobs(plan, Limits(None, None), workers, Console(file=told, width=200)) == 1
+    workers = LocalLauncher(num_jobs=3, num_workers=1, load=Deadly())
+    assert run_jobs(plan, workers, Console(file=told, width=200)) == 1
     assert [job.status for job in plan.jobs] == ["FAILED"] * 3
     assert all(job.error for job in plan.jobs)
     assert plan.facts["status"] == "FAILED"

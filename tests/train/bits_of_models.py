@@ -35,8 +35,8 @@ def digest(overrides: Sequence[str], operations: int) -> str:
 
     (job,), _ = compose_jobs([*overrides, f"loop.steps={STEPS}"], None, multirun=False)
     dataset = DataLoader()(job)
-    loop = job.config["loop"]
-    start_tensorflow(0, threads=loop["threads"], operations=operations)
+    loop = job.config.loop
+    start_tensorflow(0, threads=loop.threads, operations=operations)
     from expt.train.executors.block import make_run_block
     from expt.train.input.pipeline import make_pipeline
     from expt.train.program import make_program
@@ -44,7 +44,7 @@ def digest(overrides: Sequence[str], operations: int) -> str:
 
     timeline = make_timeline(job, dataset)
     parts, pipeline = make_program(job, dataset), make_pipeline(timeline, dataset)
-    mode = loop["compile"]
+    mode = loop.compile
     block = make_run_block(parts.learner.step, pipeline, timeline.batch_size, STEPS, mode)
     scalars = block(0, timeline.indices(0, STEPS))
     values, _ = parts.learner.make_evaluate(dataset.validation, mode)()

@@ -24,8 +24,8 @@ def test_everything_happens_several_times(tmp_path: Path) -> None:
     assert timeline.total_steps == 24
     assert timeline.epoch_of(24) == 3
     assert sum(map(timeline.evaluates_after, steps)) == 5
-    loop = proof.job.config["loop"]
-    assert (loop["save_every"], loop["image_every"], loop["profile"]) == (1, None, None)
+    loop = proof.job.config.loop
+    assert (loop.save_every, loop.image_every, loop.profile) == (1, None, None)
     assert proof.left_out == ()
 
 
@@ -54,7 +54,7 @@ def test_the_seed_draws_where_it_is_interrupted(tmp_path: Path) -> None:
 
 def test_what_the_user_has_smaller_stays(tmp_path: Path) -> None:
     proof = proof_of(["loop.steps=7", "loop.eval_every=1"], tmp_path)
-    assert (proof.total_steps, proof.job.config["loop"]["eval_every"]) == (7, 1)
+    assert (proof.total_steps, proof.job.config.loop.eval_every) == (7, 1)
     assert proof_of(["loop.epochs=1"], tmp_path).total_steps == 6
     assert proof_of(["loop.steps=2"], tmp_path).interrupt_at == 1
 
@@ -62,7 +62,7 @@ def test_what_the_user_has_smaller_stays(tmp_path: Path) -> None:
 def test_what_would_end_it_is_left_out(tmp_path: Path) -> None:
     proof = proof_of(["loop.patience=1", "loop.target_loss=0.1"], tmp_path)
     assert proof.left_out == ("loop.patience", "loop.target_loss")
-    assert proof.job.config["loop"]["patience"] is proof.job.config["loop"]["target_loss"] is None
+    assert proof.job.config.loop.patience is proof.job.config.loop.target_loss is None
 
 
 def test_a_single_step_is_too_few(tmp_path: Path) -> None:
@@ -75,4 +75,4 @@ def test_processes_read_what_was_written(tmp_path: Path) -> None:
     proof.write(tmp_path)
     read = Proof.read(tmp_path)
     assert read == proof
-    assert read.job.config["optimizer"]["learning_rate"] == 1e-05
+    assert read.job.config.optimizer["learning_rate"] == 1e-05

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from expt.analysis.differences import (
+    DiffRow,
     Parting,
-    Row,
     code_rows,
     config_rows,
     final_rows,
@@ -36,10 +36,10 @@ def show_difference(console: Console, first: FoundRun, second: FoundRun) -> None
         "data": record_rows(first, second, ["data"]),
         "machine": record_rows(first, second, ["machine", "environment"]),
     }
-    if first.record.get("git") is None and second.record.get("git") is None:
+    if first.record.git is None and second.record.git is None:
         del parts["git"]
         console.print("git: neither was started in a checkout", highlight=False)
-    unknown = [name for name, run in (("A", first), ("B", second)) if not run.record.get("code")]
+    unknown = [name for name, run in (("A", first), ("B", second)) if run.record.code is None]
     if unknown:
         del parts["code"]
         text = f"code: not recorded by {' and '.join(unknown)}, whether it differs is unknown"
@@ -78,7 +78,7 @@ def _parting_cells(found: Sequence[Parting]) -> Iterator[tuple[str, str, str, st
             yield name, str(one.step), number_text(one.first), number_text(one.second)
 
 
-def _with_difference(row: Row) -> tuple[str, str, str, str]:
+def _with_difference(row: DiffRow) -> tuple[str, str, str, str]:
     try:
         change = f"{float(row.second) - float(row.first):+.4g}"
     except ValueError:

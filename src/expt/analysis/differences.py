@@ -16,6 +16,7 @@ from expt.errors import UserError
 from expt.record.journal import FILE_NAME
 from expt.record.replay import read_scalars
 from expt.runs.find import FoundRun
+from expt.runs.records import RunRecord
 
 _DIFF_FILE = "git.diff"
 _FILE_OF_DIFF = re.compile(r"^diff --git a/(.*) b/\1$", re.MULTILINE)
@@ -24,7 +25,7 @@ _NONE = "–"
 
 
 @dataclass(frozen=True)
-class Row:
+class DiffRow:
     """One value of both runs, as text.
 
     Attributes:
@@ -57,41 +58,46 @@ class Parting:
     second: float = math.nan
 
 
-def config_rows(first: FoundRun, second: FoundRun) -> list[Row]:
+def config_rows(first: FoundRun, second: FoundRun) -> list[DiffRow]:
     """Returns the values of the configs that differ."""
     return _differing(_config(first), _config(second))
 
 
-def module_rows(first: FoundRun, second: FoundRun) -> list[Row]:
+def module_rows(first: FoundRun, second: FoundRun) -> list[DiffRow]:
     """Returns the modules whose code differs, and where a run continued with other code.
 
     Runs recorded before their code was have none.
     """
-    codes = [(run.record.get("code") or {}).get("modules", {}) for run in (first, second)]
+    codes = [{} if r.record.code is None else r.record.code.modules for r in (first, second)]
     rows = _differing(*({name: state[:8] for name, state in code.items()} for code in codes))
     changes = [_code_changes(run.record) for run in (first, second)]
     for step in sorted({step for each in changes for step in each}):
-        rows.append(Row(f"changed at step {step}", *(each.get(step, _NONE) for each in changes)))
+        rows.append(
+            DiffRow(f"changed at step {step}", *(each.get(step, _NONE) for each in changes))
+        )
     return rows
 
 
-def _code_changes(record: Mapping[str, Any]) -> dict[int, str]:
+def _code_changes(record: RunRecord) -> dict[int, str]:
     """Returns which modules changed between a run's processes, by step."""
     return {
-        entry["step"]: plain(", ".join(entry["code"]["changed"]) or "from code not recorded")
-        for entry in record.get("resumed") or ()
-        if entry.get("code")
+        entry.step: plain(", ".join(entry.code.changed) or "from code not recorded")
+        for entry in record.resumed
+        if entry.code is not None and entry.step is not None
     }
 
 
-def code_rows(first: FoundRun, second: FoundRun) -> list[Row]:
+def code_rows(first: FoundRun, second: FoundRun) -> list[DiffRow]:
     """Returns what differs of the commits, and of the files that differed from them.
 
     Runs that were started outside of a git checkout have no commit.
     """
-    states = [run.record.get("git") or {} for run in (first, second)]
+    states = [{} if r.record.git is None else r.record.git.to_mapping() for r in (first, second)]
     rows = _differing(
-        *({key: git[key] for key in ("commit", "dirty") if key in git} for git in states)
+        *(
+            {key: value for key, value in state.items() if key in ("commit", "dirty")}
+            for state in states
+        )
     )
     diffs = [_files_of_diff(run.directory) for run in (first, second)]
     names = {name: None for diff in diffs for name in diff}
@@ -100,20 +106,20 @@ def code_rows(first: FoundRun, second: FoundRun) -> list[Row]:
             texts = [_lines_changed(diff.get(name)) for diff in diffs]
             if texts[0] == texts[1]:
                 texts = [f"{text}, others" for text in texts]
-            rows.append(Row(plain(name), *texts))
+            rows.append(DiffRow(plain(name), *texts))
     return rows
 
 
-def record_rows(first: FoundRun, second: FoundRun, keys: Sequence[str]) -> list[Row]:
+def record_rows(first: FoundRun, second: FoundRun, keys: Sequence[str]) -> list[DiffRow]:
     """Returns what differs of some parts of run.json, such as `versions`."""
     found = [
-        {name: value for key in keys for name, value in _flat(run.record.get(key, {}), key)}
-        for run in (first, second)
+        {name: value for key in keys for name, value in _flat(record.get(key, {}), key)}
+        for record in (first.record.to_mapping(), second.record.to_mapping())
     ]
     return _differing(*found)
 
 
-def final_rows(first: FoundRun, second: FoundRun) -> list[Row]:
+def final_rows(first: FoundRun, second: FoundRun) -> list[DiffRow]:
     """Returns all last and best values of both, whether they differ or not."""
     runs = [read_compared(run.directory) for run in (first, second)]
     names = sorted(
@@ -174,7 +180,7 @@ def _parting(name: str, one: _Series, other: _Series) -> Parting:
 def _config(run: FoundRun) -> dict[str, Any]:
     """The config as written, with names of classes; over it what run.json has resolved."""
     written = flat_config(run.directory)
-    params = run.record.get("params") or run.record.get("choices") or {}
+    params = run.record.params or run.record.choices
     if not written and not params:
         raise UserError(f"{run.directory} has no config: neither in run.json nor in .hydra/.")
     return {key: value for key, value in {**written, **params}.items() if key not in _LEFT_OUT}
@@ -186,17 +192,20 @@ def _flat(value: Any, name: str) -> list[tuple[str, Any]]:
     return [(name, value)]
 
 
-def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Row]:
+def _differing(*sides: Mapping[str, Any]) -> list[DiffRow]:
+    first, second = sides
     return [
-        Row(plain(key), *(as_text(one[key]) if key in one else _NONE for one in (first, second)))
+        DiffRow(
+            plain(key), *(as_text(one[key]) if key in one else _NONE for one in (first, second))
+        )
         for key in dict.fromkeys([*first, *second])
         if key not in first or key not in second or first[key] != second[key]
     ]
 
 
-def _of_both(name: str, values: Sequence[Any]) -> Row:
+def _of_both(name: str, values: Sequence[Any]) -> DiffRow:
     texts = [_NONE if value is None else as_text(value) for value in values]
-    return Row(plain(name), *texts)
+    return DiffRow(plain(name), *texts)
 
 
 def _files_of_diff(directory: Path) -> dict[str, str]:

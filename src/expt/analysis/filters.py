@@ -1,9 +1,11 @@
 """Filters by which a user chooses runs: `act=relu,tanh`, `name=losses`, `status=FAILED`."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from expt.analysis.values import as_text
+from expt.config.flags import parse_output_dir
 from expt.config.quoting import split_at_commas, unquoted
 from expt.errors import UserError, hint, nearest
 
@@ -78,3 +80,17 @@ def _normal(value: Any) -> str:
         return as_text(float(text))
     except ValueError:
         return text.replace(" ", "") if text.startswith("[") else text
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[Path, list[str], list[str]]:
+    """Separates the output directory, names and filters; a job's folder may have a `=`."""
+    output_dir, names, filters = Path("outputs"), list[str](), list[str]()
+    for text in arguments:
+        key, equals, value = text.partition("=")
+        if key == "output_dir" and equals:
+            output_dir = parse_output_dir(value)
+        elif equals and "/" not in key and not Path(text).is_dir():
+            filters.append(text)
+        else:
+            names.append(text)
+    return output_dir, names, filters

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from expt.analysis.reading import UNREADABLE, ComparedRun, read_compared
 from expt.analysis.values import plain
-from expt.runs.planned import Entry, given, read_entries
-from expt.runs.sweeps import reused_run
+from expt.config.quoting import given
+from expt.runs.record_parts import JobRecord, JobStatus
+from expt.runs.records import RUN_FILE
+from expt.runs.sweeps import planned_jobs, reused_run
 
-_RUN_FILE, _HYDRA = "run.json", ".hydra"
+_HYDRA = ".hydra"
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,11 @@ class JobPlace:
 
     Attributes:
         directory: It.
-        entry: What the sweep's plan tells of a job without a run of its own, if there is a plan.
+        entry: What the sweep's plan says of a job without a run of its own, if there is a plan.
     """
 
     directory: Path
-    entry: Entry | None = None
+    entry: JobRecord | None = None
 
     @property
     def is_reused(self) -> bool:
@@ -35,7 +37,7 @@ class JobPlace:
     def run(self) -> Path | None:
         """The directory of its run, or of the one that stands in for it; None without either."""
         if self.entry is None:
-            return self.directory if (self.directory / _RUN_FILE).is_file() else None
+            return self.directory if (self.directory / RUN_FILE).is_file() else None
         if self.entry.reused is None:
             return None
         return reused_run(self.directory.parent.resolve(), self.entry.reused)
@@ -46,16 +48,16 @@ class JobPlace:
             return read_compared(self.run)
         if self.entry is None:
             return None
-        status, reason = self.entry.status, self.entry.error
+        status, reason = str(self.entry.status), self.entry.error
         if self.entry.reused is not None:
             status = UNREADABLE
             reason = f"the run that stands in for it is not there: {self.entry.reused}"
-        elif status not in ("FAILED", "KILLED"):
+        elif self.entry.status not in (JobStatus.FAILED, JobStatus.KILLED):
             return None
         return ComparedRun(
             directory=self.directory,
             status=status,
-            name=plain(self.entry.name or self.directory.name),
+            name=plain(self.entry.run_name or self.directory.name),
             reason=None if reason is None else plain(reason),
             params=given(self.entry.overrides),
         )
@@ -63,15 +65,15 @@ class JobPlace:
 
 def jobs_in(folder: Path) -> Iterator[JobPlace]:
     """Yields the jobs in a folder, runs of their own among them, in no order."""
-    plans: dict[Path, dict[str, Entry]] = {}
+    plans: dict[Path, dict[str, JobRecord]] = {}
     for place, folders, files in os.walk(folder):
         directory = Path(place)
-        if _RUN_FILE in files:
+        if RUN_FILE in files:
             yield JobPlace(directory)
         elif _HYDRA in folders:
             sweep = directory.parent
             if sweep not in plans:
-                plans[sweep] = read_entries(sweep)
+                plans[sweep] = planned_jobs(sweep)
             yield JobPlace(directory, plans[sweep].get(directory.name))
         else:
             continue

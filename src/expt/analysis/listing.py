@@ -9,29 +9,21 @@ from typing import Any
 
 from expt.analysis.filters import filtered
 from expt.errors import UserError, hint
-from expt.runs.atomic import read_json
 from expt.runs.best import best_of
-from expt.runs.kinds import wrong_place
+from expt.runs.chronology import order_of, place_ids, records_in
 from expt.runs.leading import best_values, watched_metric
-from expt.runs.life import status_of
+from expt.runs.liveness import status_of
 from expt.runs.names import name_of
-from expt.runs.order import RUN_FILE, SWEEP_FILE, order_of, place_ids, records_in
+from expt.runs.record_parts import JobRecord, JobStatus, Status
+from expt.runs.records import RUN_FILE, SWEEP_FILE, RunRecord, SweepRecord, read_run, read_sweep
 from expt.runs.sweeps import planned_jobs, reused_run
 
 _UNREADABLE = "UNREADABLE"
-_KINDS: Mapping[str, Any] = {
-    "status": str,
-    "started": float,
-    **dict.fromkeys(("ended", "training_seconds"), (None, float)),
-    **dict.fromkeys(("params", "choices", "best", "process", "data"), (None, dict)),
-    **dict.fromkeys(("name", "watched"), (None, str)),
-    "larger_is_better": (None, [str]),
-}
-_DONE = ("FINISHED", "REUSED")
+_DONE = (JobStatus.FINISHED, JobStatus.REUSED)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ListRow:
     """A run or a sweep.
 
     Attributes:
@@ -45,7 +37,7 @@ class Row:
         seconds: How long it took, or takes by now; None if that is not known.
         metric: The metric of the best value.
         value: The best value, of a sweep that of its best run; None if there is none.
-        record: What a run recorded; empty of a sweep.
+        record: What a run recorded; None of a sweep, and of a job that has not begun.
         jobs: Of a sweep its jobs, the newest first; None of a run.
     """
 
@@ -59,8 +51,8 @@ class Row:
     seconds: float | None = None
     metric: str | None = None
     value: float | None = None
-    record: Mapping[str, Any] = field(default_factory=dict)
-    jobs: Sequence["Row"] | None = None
+    record: RunRecord | None = None
+    jobs: Sequence["ListRow"] | None = None
 
     @property
     def num_done(self) -> int:
@@ -75,7 +67,7 @@ class Row:
 
 def list_rows(
     output_dir: Path, filters: Sequence[str] = (), metric: str | None = None
-) -> Sequence[Row]:
+) -> Sequence[ListRow]:
     """Lists the runs and sweeps in a folder, the newest first.
 
     Args:
@@ -101,17 +93,19 @@ def list_rows(
     return _with_best(rows, metric)
 
 
-def list_jobs(sweep: Path, filters: Sequence[str] = (), metric: str | None = None) -> Sequence[Row]:
+def list_jobs(
+    sweep: Path, filters: Sequence[str] = (), metric: str | None = None
+) -> Sequence[ListRow]:
     """Lists the jobs of a sweep, the newest first; see `list_rows`."""
     row = _sweep(sweep, [_run(file.parent, None) for file in records_in(sweep)], None)
     (row,) = _with_best([row], metric)
     return filtered(row.jobs or (), filters)
 
 
-def _read(output_dir: Path) -> list[Row]:
+def _read(output_dir: Path) -> list[ListRow]:
     ids = place_ids(output_dir)
-    singles: list[Row] = []
-    sweeps = {file.parent: list[Row]() for file in records_in(output_dir, SWEEP_FILE)}
+    singles: list[ListRow] = []
+    sweeps = {file.parent: list[ListRow]() for file in records_in(output_dir, SWEEP_FILE)}
     for file in records_in(output_dir):
         run, above = _run(file.parent, ids), file.parent.parent
         if above in sweeps or above.parent.parent.name == "sweeps":  # early ones have no file
@@ -122,92 +116,86 @@ def _read(output_dir: Path) -> list[Row]:
     return sorted(rows, key=lambda row: row.order, reverse=True)
 
 
-def _run(directory: Path, ids: frozenset[str] | None) -> Row:
-    record = _record(directory / RUN_FILE)
-    if record is None:
+def _run(directory: Path, ids: frozenset[str] | None) -> ListRow:
+    try:
+        record = read_run(directory)
+    except UserError:
         return _unreadable(directory, RUN_FILE)
-    return Row(
+    return ListRow(
         directory=directory,
         name=name_of(record, directory),
         status=status_of(record),
-        experiment=record.get("name") or "",
-        params=record.get("params") or record.get("choices") or {},
+        experiment=record.name or "",
+        params=record.params or record.choices,
         order=order_of(record, ids),
-        started=record["started"],
+        started=record.started,
         seconds=_seconds(record),
         record=record,
     )
 
 
-def _sweep(directory: Path, runs: Sequence[Row], ids: frozenset[str] | None) -> Row:
+def _sweep(directory: Path, runs: Sequence[ListRow], ids: frozenset[str] | None) -> ListRow:
     known = {run.directory.name: run for run in runs}
-    planned = [_job(directory, job, known) for job in planned_jobs(directory)]
+    planned = [_job(directory, job, known) for job in planned_jobs(directory).values()]
     names = {job.directory.name for job in planned}
     jobs = [*planned, *(run for run in runs if run.directory.name not in names)]
     jobs.sort(key=lambda job: job.order, reverse=True)
     experiment = next((job.experiment for job in jobs if job.experiment), "")
-    record = _record(directory / SWEEP_FILE)
-    if record is None and (directory / SWEEP_FILE).is_file():
-        return replace(_unreadable(directory, SWEEP_FILE), experiment=experiment, jobs=jobs)
-    if record is None:  # the earliest sweeps have no plan
-        record = {"status": "FINISHED", "started": min(run.started or 0.0 for run in runs)}
-    return Row(
+    try:
+        record = read_sweep(directory)
+    except UserError:
+        if (directory / SWEEP_FILE).is_file():
+            return replace(_unreadable(directory, SWEEP_FILE), experiment=experiment, jobs=jobs)
+        # The earliest sweeps have no plan.
+        started = min(run.started or 0.0 for run in runs)
+        record = SweepRecord(status=Status.FINISHED, started=started)
+    return ListRow(
         directory=directory,
-        name=name_of(record, directory, SWEEP_FILE),
+        name=name_of(record, directory),
         status=status_of(record),
-        experiment=record.get("name") or experiment,
+        experiment=record.name or experiment,
         order=order_of(record, ids),
-        started=record["started"],
+        started=record.started,
         seconds=_seconds(record),
         jobs=jobs,
     )
 
 
-def _job(sweep: Path, job: Mapping[str, Any], runs: Mapping[str, Row]) -> Row:
+def _job(sweep: Path, job: JobRecord, runs: Mapping[str, ListRow]) -> ListRow:
     """Returns the run of a job, or that of an earlier time, or what is planned."""
-    if job["directory"] in runs:
-        return runs[job["directory"]]
-    earlier = None if job.get("reused") is None else reused_run(sweep.resolve(), job["reused"])
+    if job.directory in runs:
+        return runs[job.directory]
+    earlier = None if job.reused is None else reused_run(sweep.resolve(), job.reused)
     if earlier is not None:
         return replace(_run(earlier, None), status="REUSED", order=(0, 0.0))
-    directory = sweep / job["directory"]
-    name = job.get("run_name") or directory.name
-    return Row(directory=directory, name=name, status=job["status"])
+    name = job.run_name or job.directory
+    return ListRow(directory=sweep / job.directory, name=name, status=job.status)
 
 
-def _record(file: Path) -> dict[str, Any] | None:
-    """Reads a run's or a sweep's record; None if it is missing or damaged."""
-    with suppress(UserError):
-        record = read_json(file)
-        if isinstance(record, dict) and wrong_place(record, _KINDS) is None:
-            return record
-    return None
-
-
-def _unreadable(directory: Path, file: str) -> Row:
+def _unreadable(directory: Path, file: str) -> ListRow:
     changed = 0.0
     with suppress(OSError):
         changed = (directory / file).stat().st_mtime
-    return Row(directory=directory, name=directory.name, status=_UNREADABLE, order=(0, changed))
+    return ListRow(directory=directory, name=directory.name, status=_UNREADABLE, order=(0, changed))
 
 
-def _seconds(record: Mapping[str, Any]) -> float | None:
+def _seconds(record: RunRecord | SweepRecord) -> float | None:
     """The time between a resumed run's processes does not count: there, only training does."""
-    if record.get("resumed"):
-        return record.get("training_seconds")
-    if record.get("ended") is not None:
-        return float(record["ended"] - record["started"])
-    return time.time() - record["started"] if status_of(record) == "RUNNING" else None
+    if isinstance(record, RunRecord) and record.resumed:
+        return record.training_seconds
+    if record.ended is not None:
+        return record.ended - record.started
+    return time.time() - record.started if status_of(record) is Status.RUNNING else None
 
 
-def _with_jobs(row: Row, kept: set[int]) -> Row | None:
+def _with_jobs(row: ListRow, kept: set[int]) -> ListRow | None:
     if row.jobs is None:
         return row if id(row) in kept else None
     jobs = [job for job in row.jobs if id(job) in kept]
     return replace(row, jobs=jobs) if jobs else None
 
 
-def _with_best(rows: Sequence[Row], metric: str | None) -> Sequence[Row]:
+def _with_best(rows: Sequence[ListRow], metric: str | None) -> Sequence[ListRow]:
     """Adds the best values.
 
     Raises:
@@ -215,24 +203,27 @@ def _with_best(rows: Sequence[Row], metric: str | None) -> Sequence[Row]:
     """
     if metric is not None:
         runs = [job for row in rows for job in (row.jobs or [row])]
-        known = {name for run in runs for name in best_values(run.record)}
+        known = {n for run in runs if run.record is not None for n in best_values(run.record)}
         if (metric := metric.removeprefix("best/")) not in known:
             raise UserError(f"--metric {metric}: no run has its best value. {hint(metric, known)}")
     return [_valued(row, metric) for row in rows]
 
 
-def _valued(row: Row, metric: str | None) -> Row:
+def _valued(row: ListRow, metric: str | None) -> ListRow:
     if row.jobs is None:
+        if row.record is None:
+            return replace(row, metric=metric)
         metric = metric or watched_metric(row.record)
         return replace(row, metric=metric, value=best_values(row.record).get(metric or ""))
     value = None
     with suppress(UserError):  # of runs that can't be compared none is the best
-        found = best_of([job.record for job in reversed(row.jobs)], metric)
+        records = (job.record for job in reversed(row.jobs))
+        found = best_of([record for record in records if record is not None], metric)
         metric, value = found.metric, found.value  # of all jobs the same one
     return replace(row, metric=metric, value=value, jobs=[_valued(job, metric) for job in row.jobs])
 
 
-def flattened(rows: Sequence[Row]) -> Iterator[Row]:
+def flattened(rows: Sequence[ListRow]) -> Iterator[ListRow]:
     """Yields rows, each sweep followed by its jobs, whose names are indented."""
     for row in rows:
         yield row

@@ -6,7 +6,7 @@ from pathlib import Path
 from expt.analysis.files import WRITERS, write_note
 from expt.analysis.selection import select
 from expt.analysis.table import Comparison, compare
-from expt.runs.planned import NOTE, REPORT
+from expt.runs.layout import NOTE, REPORT
 
 
 def write_files(comparison: Comparison, targets: Mapping[str, Path], title: str) -> Iterator[Path]:

@@ -11,32 +11,24 @@ from typing import Any
 import yaml
 
 from expt.analysis.values import as_text, plain
-from expt.config.hashes import flatten
+from expt.config.flatten import flatten
 from expt.config.quoting import unquoted
 from expt.errors import UserError
 from expt.record.journal import FILE_NAME, complete_size, read_journal
-from expt.runs.find import read_run
-from expt.runs.kinds import wrong_place
-from expt.runs.life import status_of
+from expt.runs.leading import BEST_PREFIX, watched_metric
+from expt.runs.liveness import status_of
+from expt.runs.names import name_of
+from expt.runs.record_parts import CodeRecord, GitRecord, Place, Status
+from expt.runs.records import RunRecord, read_run
 
 UNREADABLE = "UNREADABLE"
 """The status of a run whose record is damaged."""
 
-BEST = "best/"
-"""What the name of a metric begins with where it is that of the kept model, the best one."""
+BEST = BEST_PREFIX
 
 CONFIG_FILE = Path(".hydra") / "config.yaml"
 _TAILS = (1 << 16, 1 << 20)  # bytes from a journal's end in which its last values are looked for
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_OF_COMPARED: Mapping[str, Any] = {
-    **dict.fromkeys(("name", "run_name", "variant_hash", "error", "watched"), (None, str)),
-    **dict.fromkeys(("choices", "params", "best", "final", "git", "data"), (None, dict)),
-    **dict.fromkeys(("overrides", "larger_is_better"), (None, [str])),
-    **dict.fromkeys(("seed", "parameters", "peak_memory"), (None, int)),
-    "training_seconds": (None, float),
-    "code": (None, {"hash": str, "modules": {str: str}}),
-    "resumed": (None, [{"step": (None, int), "code": (None, dict)}]),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +81,7 @@ class ComparedRun:
 def read_compared(directory: Path) -> ComparedRun:
     """Reads a run; one that is damaged is returned as UNREADABLE."""
     try:
-        record = read_run(directory, directory).record
-        wrong = wrong_place(record, _OF_COMPARED)
-        if wrong is not None:
-            raise UserError(f"{directory / 'run.json'} is damaged: {wrong!r} is wrong.")
+        record = read_run(directory)
     except (UserError, OSError) as error:
         return ComparedRun(
             directory=directory,
@@ -101,42 +90,39 @@ def read_compared(directory: Path) -> ComparedRun:
             reason=plain(str(error)),
         )
     status = status_of(record)
-    config = {} if "params" in record else _config(directory)
-    final, reason = record.get("final"), _reason(record, status)
-    if final is None:
-        final, trouble = last_values(directory, record.get("watched") or "val/loss")
-        reason = reason or trouble
+    config = {} if record.params is not None else _config(directory)
+    reason = _reason(record, status)
+    if record.final is None:
+        values, trouble = last_values(directory, record.watched or "val/loss")
+        step, reason = values.get("step"), reason or trouble
+    else:
+        step, values = record.final.step, dict(record.final.values)
     params = _params(record, config)
-    watched = (
-        (record.get("best") or {}).get("watched")
-        or record.get("watched")
-        or params.get("loop.watch")
-    )
+    watched = watched_metric(record) or params.get("loop.watch")
     return ComparedRun(
         directory=directory,
         status=status,
-        name=plain(record.get("run_name") or directory.name),
+        name=plain(name_of(record, directory)),
         reason=reason,
-        started=float(record["started"]),
-        place=_place(record.get("place")),
-        experiment=record.get("name") or "",
-        variant=record.get("variant_hash") or _without_seed(params),
-        seed=record.get("seed"),
+        started=record.started,
+        place=_place(record.place),
+        experiment=record.name or "",
+        variant=record.variant_hash or _without_seed(params),
+        seed=record.seed,
         params=params,
         overridden=frozenset(
-            intern(override.lstrip("+~").partition("=")[0])
-            for override in record.get("overrides") or ()
+            intern(override.lstrip("+~").partition("=")[0]) for override in record.overrides
         ),
         watched=watched if isinstance(watched, str) else None,
         larger_is_better=_larger_is_better(record, config, watched, params.get("loop.direction")),
-        step=final.get("step"),
+        step=step,
         metrics={
-            **_numbers(final, ""),
-            **_numbers(record.get("best") or {}, BEST),
+            **_numbers(values, ""),
+            **({} if record.best is None else _numbers(record.best.values, BEST)),
         },
-        costs=_costs(record, final.get("step")),
-        commit=_commit(record.get("git") or {}),
-        code=_modules(record.get("code") or {}),
+        costs=_costs(record, step),
+        commit=_commit(record.git),
+        code=_modules(record.code),
         code_changed_at=_code_changes(record),
     )
 
@@ -192,18 +178,17 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
         return {}
 
 
-def _params(record: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    params = record.get("params")
+def _params(record: RunRecord, config: Mapping[str, Any]) -> dict[str, Any]:
+    params = record.params
     if params is None:
         values = {k: v for k, v in _flat(config).items() if not k.endswith("_target_")}
-        params = {**(record.get("choices") or {}), **values}
-    for override in record.get("overrides") or ():  # model=custom model._target_=…
+        params = {**record.choices, **values}
+    for override in record.overrides:  # model=custom model._target_=…
         key, _, value = override.partition("=")
         if key.endswith("_target_"):
             params = {**params, key: unquoted(value)}
-    fingerprint = (record.get("data") or {}).get("fingerprint")
-    if isinstance(fingerprint, str):
-        params = {**params, "data.fingerprint": fingerprint[:8]}
+    if record.data.fingerprint:
+        params = {**params, "data.fingerprint": record.data.fingerprint[:8]}
     return {intern(key): _interned(value) for key, value in params.items()}
 
 
@@ -217,9 +202,9 @@ def _without_seed(params: Mapping[str, Any]) -> str:
 
 
 def _larger_is_better(
-    record: Mapping[str, Any], config: Mapping[str, Any], watched: object, direction: object
+    record: RunRecord, config: Mapping[str, Any], watched: object, direction: object
 ) -> frozenset[str]:
-    names = record.get("larger_is_better")
+    names = record.larger_is_better
     if names is None:
         nodes = config.get("metric")
         names = [
@@ -233,16 +218,16 @@ def _larger_is_better(
     return frozenset(map(intern, names))
 
 
-def _place(place: Mapping[str, Any] | None) -> tuple[str | None, int]:
-    return (None, 0) if place is None else (intern(place["id"]), place["number"])
+def _place(place: Place | None) -> tuple[str | None, int]:
+    return (None, 0) if place is None else (intern(place.id), place.number)
 
 
-def _reason(record: Mapping[str, Any], status: str) -> str | None:
-    if status == "FINISHED":
+def _reason(record: RunRecord, status: str) -> str | None:
+    if status == Status.FINISHED:
         return None
-    if status == "KILLED" and record["status"] == "RUNNING":
+    if status == Status.KILLED and record.status is Status.RUNNING:
         return "its process ended without closing the run"
-    error = str(record.get("error") or "").strip()
+    error = (record.error or "").strip()
     return plain(error.splitlines()[0]) if error else None
 
 
@@ -257,21 +242,21 @@ def _numbers(values: Mapping[str, Any], prefix: str) -> dict[str, float]:
     }
 
 
-def _costs(record: Mapping[str, Any], step: object) -> dict[str, float]:
+def _costs(record: RunRecord, step: object) -> dict[str, float]:
     """The time between a resumed run's processes is no cost: there, only training counts."""
-    training, ended = record.get("training_seconds"), record.get("ended")
-    whole = None if ended is None else ended - record["started"]
+    training = record.training_seconds
+    whole = None if record.ended is None else record.ended - record.started
     found = {
         "steps_per_s": step / training if isinstance(step, int) and training else None,
-        "seconds": training if record.get("resumed") else whole,
-        "parameters": record.get("parameters"),
-        "peak_memory": record.get("peak_memory"),
+        "seconds": training if record.resumed else whole,
+        "parameters": record.parameters,
+        "peak_memory": record.peak_memory,
     }
     return {name: float(value) for name, value in found.items() if value is not None}
 
 
-def _modules(code: Mapping[str, Any]) -> Mapping[str, str]:
-    return _shared(tuple(code.get("modules", {}).items()))
+def _modules(code: CodeRecord | None) -> Mapping[str, str]:
+    return {} if code is None else _shared(tuple(code.modules.items()))
 
 
 @lru_cache(maxsize=1024)
@@ -280,12 +265,11 @@ def _shared(modules: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
     return dict(modules)
 
 
-def _code_changes(record: Mapping[str, Any]) -> tuple[int, ...]:
-    entries = record.get("resumed") or ()
-    return tuple(entry["step"] for entry in entries if entry.get("code") and entry.get("step"))
+def _code_changes(record: RunRecord) -> tuple[int, ...]:
+    return tuple(one.step for one in record.resumed if one.code is not None and one.step)
 
 
-def _commit(git: Mapping[str, Any]) -> str | None:
-    if "commit" not in git:
+def _commit(git: GitRecord | None) -> str | None:
+    if git is None or git.commit is None:
         return None
-    return plain(str(git["commit"])) + ("+" if git.get("dirty") else "")
+    return plain(git.commit) + ("+" if git.dirty else "")

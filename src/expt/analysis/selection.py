@@ -9,26 +9,11 @@ from expt.analysis.filters import filtered
 from expt.analysis.jobs import JobPlace, jobs_in
 from expt.analysis.reading import ComparedRun
 from expt.analysis.values import plain
-from expt.config.flags import parse_output_dir
 from expt.errors import UserError
 from expt.runs.best import find_best, is_best
 from expt.runs.names import all_named, directory_of, suggestion
-from expt.runs.order import SWEEP_FILE
+from expt.runs.records import SWEEP_FILE
 from expt.runs.sweeps import newest_sweep, sweep_name
-
-
-def split_arguments(arguments: Sequence[str]) -> tuple[Path, list[str], list[str]]:
-    """Separates the output directory, names and filters; a job's folder may have a `=`."""
-    output_dir, names, filters = Path("outputs"), list[str](), list[str]()
-    for text in arguments:
-        key, equals, value = text.partition("=")
-        if key == "output_dir" and equals:
-            output_dir = parse_output_dir(value)
-        elif equals and "/" not in key and not Path(text).is_dir():
-            filters.append(text)
-        else:
-            names.append(text)
-    return output_dir, names, filters
 
 
 @dataclass(frozen=True)

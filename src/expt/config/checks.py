@@ -6,77 +6,27 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from expt.config.cadence import Cadence, parse_seconds
 from expt.config.compose import Job
+from expt.config.declarations import STEP_KEY, TASK_KEY, metrics_for, part_nodes, suits, task_of
+from expt.config.groups import option_values
 from expt.config.hooks import check_hooks
 from expt.config.instantiate import ACCUMULATION_KEY, DECAY_KEY, HORIZON_KEY, check_target, targets
-from expt.config.location import config_directory, options
-from expt.config.outputs import (
-    EXPECTED_LINKS,
-    PREDICTS_KEY,
-    PROBABILITIES_KEY,
-    is_links,
-    is_probabilities,
-)
+from expt.config.location import options
 from expt.config.paths import expanded
-from expt.config.schema import PARTS, Config, Loop, Sweep
+from expt.config.schema import Loop, Sweep
 from expt.errors import UserError, hint
 from expt.parts.models.arguments import check_arguments
 from expt.parts.numbers import is_count, is_number
 
 _MOST_THREADS = 256
-# The keys by which parts declare what must be known without making them.
-TASKS_KEY = "_tasks_"
-"""The tasks that a loss or metric is for."""
-TARGETS_KEY = "_targets_"
-"""The range of values that a loss is defined for: [least, most], null without a bound."""
-TAKES_KEY = "_takes_"
-"""What a metric is given of class outputs in place of logits: log_odds."""
-DIRECTION_KEY = "_direction_"
-"""`max` for a metric that is better when it is larger."""
-INITIALIZER_KEY = "_initializer_"
-"""The initializer of the weights before an activation that suits it: a name or a part."""
-TASK_KEY = "_task_"
-"""The task of a model that is not for the data's own: reconstruction or generation."""
-STEP_KEY = "_step_"
-"""The kind of training that a model needs: a `Learner` class."""
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_range(value: object) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 2
-        and all(bound is None or is_number(bound) for bound in value)
-    )
-
-
-_DECLARATIONS: Mapping[str, tuple[Callable[[object], bool], str]] = {
-    TASKS_KEY: (lambda value: isinstance(value, list), "a list of tasks"),
-    TARGETS_KEY: (_is_range, "[least, most], null where there is no bound"),
-    PREDICTS_KEY: (is_links, EXPECTED_LINKS),
-    PROBABILITIES_KEY: (is_probabilities, "true, false, or options with their values"),
-    TAKES_KEY: (lambda value: value == "log_odds", "log_odds"),
-    DIRECTION_KEY: (_is_text, "min or max"),
-    INITIALIZER_KEY: (
-        lambda value: _is_text(value) or (isinstance(value, dict) and "_target_" in value),
-        "an initializer's name, or its _target_ and arguments",
-    ),
-    TASK_KEY: (_is_text, "a task's name"),
-    STEP_KEY: (_is_text, "a learner's class"),
-}
 
 
 def check(job: Job) -> None:
     """Checks everything that can be known before the data is loaded.
 
     Raises:
-        UserError: Something is wrong; the message says what, and how to mend it.
+        UserError: Something is wrong; the message says what, and how to fix it.
     """
     config = job.config
     for where, node in part_nodes(config).items():
@@ -94,18 +44,8 @@ def check(job: Job) -> None:
     _check_output_directory(job.output_dir)
 
 
-def batches_per_step(config: Config) -> int:
-    """Returns of how many batches the mean gradient makes one step."""
-    return config.optimizer.get(ACCUMULATION_KEY) or 1
-
-
-def task_of(job: Job, data_task: str) -> str:
-    """Returns what is learned: what the model is for, else what the data's targets ask for."""
-    return str(job.config.model.get(TASK_KEY, data_task))
-
-
 def check_task(job: Job, data_task: str) -> None:
-    """Checks the loss and the watched metric against the task.
+    """Checks the loss and the monitored metric against the task.
 
     Raises:
         UserError: The loss is not for this task, or no such metric is computed.
@@ -113,7 +53,7 @@ def check_task(job: Job, data_task: str) -> None:
     task, loss = task_of(job, data_task), job.choices.get("loss", "loss")
     if not suits(job.config.loss, task):
         group = "model" if TASK_KEY in job.config.model else "data"
-        fitting = [name for name in options("loss") if suits(_option("loss", name), task)]
+        fitting = [name for name in options("loss") if suits(option_values("loss", name), task)]
         raise UserError(
             f"loss={loss} is not for {task}, which is the task of "
             f"{group}={job.choices.get(group, group)}. Losses for {task}: {', '.join(fitting)}."
@@ -123,14 +63,14 @@ def check_task(job: Job, data_task: str) -> None:
 
 
 def check_watched(job: Job, reported: Sequence[str]) -> None:
-    """Checks that the metric that the config watches is one of those that evaluation gives.
+    """Checks that evaluation reports the metric that the config monitors.
 
     Args:
-        job: The config.
-        reported: Names without the split, such as `loss`.
+        job: The frozen config.
+        reported: The metrics' names without the split, such as `loss`.
 
     Raises:
-        UserError: It is not.
+        UserError: `loop.watch` is not among them.
     """
     watched, valid = job.config.loop.watch, [f"val/{name}" for name in reported]
     if watched is not None and watched not in valid:
@@ -138,45 +78,6 @@ def check_watched(job: Job, reported: Sequence[str]) -> None:
             f"loop.watch={watched}: no such metric is computed. {hint(watched, valid)} "
             "metric=[…] adds others."
         )
-
-
-def metrics_for(job: Job, task: str) -> dict[str, Mapping[str, Any]]:
-    """Returns the nodes of the config's metrics that are for a task, by name."""
-    return {name: node for name, node in job.config.metric.items() if suits(node, task)}
-
-
-def suits(node: Mapping[str, Any], task: str) -> bool:
-    """Whether a loss or metric is for a task; one that declares none is for all."""
-    return task in node.get(TASKS_KEY, [task])
-
-
-def part_nodes(config: Config) -> dict[str, Mapping[str, Any]]:
-    """Returns the nodes of a config's parts by their places.
-
-    Raises:
-        UserError: Something else stands there, or a part declares what can't be.
-    """
-    nodes: dict[str, Any] = {group: getattr(config, group) for group in PARTS}
-    nodes |= {f"metric.{name}": node for name, node in config.metric.items()}
-    nodes |= {f"recorder.{name}": node for name, node in config.recorder.items()}
-    nodes |= {f"hook.{name}": node for name, node in config.hook.items()}
-    for where, node in nodes.items():
-        if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
-            group = where.partition(".")[0]
-            raise UserError(
-                f"{where}={node}: expected one of the group's options: {', '.join(options(group))}."
-            )
-        for key, (is_right, expected) in _DECLARATIONS.items():
-            if key in node and not is_right(node[key]):
-                raise UserError(f"{where}.{key}={node[key]}: expected {expected}.")
-    return nodes
-
-
-def _option(group: str, name: str) -> Mapping[str, Any]:
-    text = (config_directory() / group / f"{name}.yaml").read_text(encoding="utf-8")
-    node = yaml.safe_load(text)
-    assert isinstance(node, dict)
-    return node
 
 
 def _check_part(where: str, node: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from hydra.core.global_hydra import GlobalHydra
 from hydra.plugins.completion_plugin import DefaultCompletionPlugin
 
-from expt.config.compose import composing
+from expt.config.hydra_setup import composing
 
 
 def complete_override(words: list[str], word: str, config_dir: str | None) -> list[str]:

@@ -1,38 +1,35 @@
 """From overrides to composed configs."""
 
-import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.plugins import Plugins
-from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from expt.config.grid import expand
 from expt.config.groups import check_choices
 from expt.config.hydra_errors import hydras_errors_as_ours
+from expt.config.hydra_setup import compose_with_hydra, composing
 from expt.config.instantiate import mappings, targets
-from expt.config.location import config_directory
-from expt.config.overrides import normalize
+from expt.config.overrides import normalize, parsed
+from expt.config.own_groups import GROUPS, as_own_groups, check_hydras_own
 from expt.config.paths import expanded
-from expt.config.quoting import quoted, unquoted
-from expt.config.schema import Config, check_deletions, register
-from expt.errors import UserError
-
-_FILE_NAME_LENGTH = 100
-_FILE_NAME_BYTES = 200
-_HYDRAS_OWN = re.compile(
-    r"hydra(\._internal\.core_plugins|_plugins)\.[\w.]+\.\w+(Launcher|Sweeper)"
+from expt.config.quoting import unquoted
+from expt.config.schema import Config, check_deletions
+from expt.config.shared_composition import (
+    SharedComposition,
+    in_config,
+    is_independent,
+    is_value,
+    plain,
+    resolved,
 )
+from expt.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -59,34 +56,6 @@ class Job:
             return self.moved_to
         return expanded(self.config.output_dir, "output_dir=").absolute()
 
-    @classmethod
-    def from_hydra(cls, config: DictConfig, hydra: DictConfig) -> "Job":
-        """Freezes a config composed by Hydra.
-
-        Args:
-            config: The config without Hydra's own node.
-            hydra: Hydra's own node.
-        """
-        container = OmegaConf.to_container(
-            config, resolve=True, throw_on_missing=True, enum_to_str=True
-        )
-        assert isinstance(container, dict)
-        choices = {
-            group: option
-            for group, option in hydra.runtime.choices.items()
-            if isinstance(option, str) and "/" not in group
-        }
-        return cls(
-            config=Config.from_mapping({str(key): value for key, value in container.items()}),
-            choices=choices,
-            overrides=tuple(hydra.overrides.task),
-        )
-
-    @classmethod
-    def current(cls, config: DictConfig) -> "Job":
-        """Freezes the config that Hydra has just handed to the task function."""
-        return cls.from_hydra(config, cast("DictConfig", HydraConfig.get()))
-
 
 @dataclass(frozen=True)
 class Composed:
@@ -94,122 +63,175 @@ class Composed:
 
     Attributes:
         job: Resolved and frozen.
-        config: The config without Hydra's own node, its interpolations as they stand.
+        config: Its config before interpolations are resolved, as plain values.
         subdirectory: Of a sweep's directory, where the job goes.
     """
 
     job: Job
-    config: DictConfig
-    subdirectory: str
+    config: dict[str, Any]
+    subdirectory: str = ""
 
-    @classmethod
-    def of(
-        cls, composed: DictConfig, number: int | None = None, varied: Sequence[str] = ()
-    ) -> "Composed":
-        """Freezes a config composed by Hydra.
+
+class Composition:
+    """What a command line asks for: one job, or the jobs of a sweep.
+
+    Attributes:
+        overrides: The command line's, as Hydra's grammar takes them.
+        config_dir: A `conf/` folder of the user's own.
+        hydra: Hydra's own node of the config.
+        is_sweep: Whether `-m` was given, or a config asks for a sweep by `hydra.mode`.
+    """
+
+    def __init__(
+        self, overrides: Sequence[str], config_dir: str | None = None, multirun: bool = False
+    ) -> None:
+        """Composes the job, or what the jobs of the sweep have in common.
 
         Args:
-            composed: The config with Hydra's own node.
-            number: Of the job in its sweep, from 0.
-            varied: Those of its overrides that not all jobs have; they name its directory.
+            overrides: As typed, such as `["act=relu,tanh", "seed=0"]`.
+            config_dir: A `conf/` folder of the user's own, whose options come before the
+                framework's.
+            multirun: Whether `-m` was given.
+
+        Raises:
+            UserError: Something in the overrides or the configs is wrong.
         """
+        multirun = multirun or "hydra.mode=MULTIRUN" in overrides
+        self.config_dir, self._modes = config_dir, ["hydra.mode=MULTIRUN"] if multirun else []
+        self.overrides = as_own_groups(normalize(overrides, multirun), config_dir)
+        check_deletions(self.overrides)
+        self._shared: dict[tuple[str, ...], SharedComposition] = {}
+        with hydras_errors_as_ours(self.overrides):
+            fixed = [
+                one for one in self.overrides if not (multirun and parsed(one).is_sweep_override())
+            ]
+            with composing(config_dir):
+                loader = GlobalHydra.instance().config_loader()
+                self._groups = frozenset(loader.list_groups(""))
+            self._fixed, self._config = fixed, self._composed(fixed)
+        self.hydra: DictConfig = self._config.hydra
+        self.is_sweep = is_multirun(self.hydra)
+
+    def jobs(self) -> list[Composed]:
+        """Composes the job, or all jobs of the sweep: every combination of the values.
+
+        Raises:
+            UserError: One of them is wrong.
+        """
+        if self.is_sweep:
+            return list(self.compose(self.combinations()))
+        return [self.first_job()]
+
+    def first_job(self) -> Composed:
+        """Composes the job, or the first one of the sweep.
+
+        Raises:
+            UserError: A value of it is missing or can't be resolved.
+        """
+        if self.is_sweep:
+            return next(self.compose(self.combinations()))
+        with hydras_errors_as_ours(self.overrides):
+            return _frozen(self._config)
+
+    @property
+    def sweeper(self) -> dict[str, Any]:
+        """The config of the part that chooses the jobs of a sweep."""
+        node: Any = OmegaConf.to_container(self._config.sweeper, resolve=True)
+        return dict(node)
+
+    @property
+    def fixed_overrides(self) -> list[str]:
+        """The overrides that all jobs of a sweep have: those of one value."""
+        return list(self._fixed)
+
+    @property
+    def swept_keys(self) -> list[str]:
+        """The keys that have several values, or a range of them."""
+        swept = [override for override in self.overrides if override not in self._fixed]
+        keys = [override.lstrip("+").partition("=")[0] for override in swept]
+        return list(dict.fromkeys([*(self.hydra.sweeper.get("params") or {}), *keys]))
+
+    def combinations(self) -> list[list[str]]:
+        """Returns the overrides of each job of a sweep's grid, in Hydra's order.
+
+        Raises:
+            UserError: The values can't be combined so.
+        """
+        params = self.hydra.sweeper.get("params") or {}
+        given = [f"{key}={value}" for key, value in params.items()]
+        with hydras_errors_as_ours(self.overrides), composing(self.config_dir):
+            parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+            values = parser.parse_overrides([*normalize(given, multirun=True), *self.overrides])
+            return expand(values, self._config.sweep.zip)
+
+    def compose(self, jobs: Sequence[Sequence[str]], first: int = 0) -> Iterator[Composed]:
+        """Composes some jobs of a sweep, one after another.
+
+        Args:
+            jobs: The overrides of each.
+            first: The number of the first one in the sweep.
+
+        Raises:
+            UserError: One of them is wrong.
+        """
+        common = set(jobs[0]).intersection(*jobs) if jobs else set()
+        for number, overrides in enumerate(jobs, first):
+            varied = [_plain_text(one) for one in overrides if one not in common]
+            with hydras_errors_as_ours(self.overrides):
+                composed = self._job(overrides, number, ",".join(varied))
+            yield composed
+
+    def _job(self, overrides: Sequence[str], number: int, varied: str) -> Composed:
+        values, rest = self._separated([parsed(override) for override in overrides])
+        config = subdirectory = None
+        if varied and is_independent(values, rest, self._groups):
+            shared = self._shared_by([str(one.input_line) for one in rest])
+            config, subdirectory = shared.with_values(values), shared.subdirectory(number, varied)
+        if config is None or subdirectory is None:
+            return _frozen(self._composed(overrides), number, varied)
+        own = [one for one in overrides if not parsed(one).is_hydra_override()]
+        as_written, values_of_job = config
+        job = Job(Config.from_mapping(values_of_job), shared.choices, in_config(own, values_of_job))
+        return Composed(job, as_written, subdirectory)
+
+    def _separated(self, overrides: Sequence[Override]) -> tuple[list[Override], list[Override]]:
+        """Returns the overrides that set values, and the others."""
+        separated: tuple[list[Override], list[Override]] = ([], [])
+        for override in overrides:
+            separated[0 if is_value(override, self._groups) else 1].append(override)
+        return separated
+
+    def _shared_by(self, overrides: Sequence[str]) -> SharedComposition:
+        """Returns the composition of the jobs that have some overrides, beside values."""
+        key = tuple(overrides)
+        if key not in self._shared:
+            is_known = list(overrides) == self._fixed
+            composed = self._config if is_known else self._composed(overrides)
+            self._shared[key] = SharedComposition(composed, _choices(composed))
+        return self._shared[key]
+
+    def _composed(self, overrides: Sequence[str]) -> DictConfig:
+        composed = compose_with_hydra([*overrides, *self._modes], self.config_dir)
         typed: Any = OmegaConf.to_container(composed.hydra.overrides)
         check_choices(composed.hydra.runtime.choices, [*typed["task"], *typed["hydra"]])
-        own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-        job, subdirectory = Job.from_hydra(own, composed.hydra), ""
-        if number is not None:
-            with open_dict(composed):
-                composed.hydra.job.id = composed.hydra.job.num = number
-                if varied:
-                    composed.hydra.job.override_dirname = ",".join(map(_plain, varied))
-            subdirectory = str(composed.hydra.sweep.subdir)
-        return cls(job, own, subdirectory)
-
-
-def prepare_hydra(config_dir: str | None) -> None:
-    """Registers with Hydra what `conf/` refers to, the schema and one resolver, and the folders.
-
-    Args:
-        config_dir: A `conf/` folder of the user's own, whose options come before the framework's.
-
-    Raises:
-        UserError: It is not there, or holds more than options.
-    """
-    check_config_dir(config_dir)
-    _UsersFolder.folder = None if config_dir is None else _config_dir(config_dir).resolve()
-    Plugins.instance().register(_UsersFolder)
-    register()
-    OmegaConf.register_new_resolver("expt_file_name", _file_name, replace=True)
+        check_hydras_own(composed.hydra.runtime.choices)
+        _refuse_code(composed.hydra)
+        return composed
 
 
 def compose_jobs(
-    overrides: list[str], config_dir: str | None, multirun: bool
+    overrides: Sequence[str], config_dir: str | None, multirun: bool
 ) -> tuple[list[Job], DictConfig]:
     """Composes the job, or with `multirun` all the jobs, that the overrides ask for.
 
-    See `compose_whole`, which gives more of each.
-    """
-    composed, hydra = compose_whole(overrides, config_dir, multirun)
-    return [one.job for one in composed], hydra
-
-
-Begin = Callable[[Job, int, DictConfig], None]
-"""Is told of the first job of a sweep, how many there are, and Hydra's own node of the config."""
-
-
-def compose_whole(
-    overrides: list[str], config_dir: str | None, multirun: bool, begin: Begin | None = None
-) -> tuple[list[Composed], DictConfig]:
-    """Composes the job, or with `multirun` all the jobs, that the overrides ask for.
-
-    Args:
-        overrides: As typed, such as `["act=relu,tanh", "seed=0"]`.
-        config_dir: A `conf/` folder of the user's own, whose options come before the framework's.
-        multirun: Whether `-m` was given; a config may also ask for it by `hydra.mode`.
-        begin: Is called once the first job of a sweep is composed; the others take a while.
-
     Returns:
-        The jobs in the order in which Hydra launches them, and Hydra's own node of the config.
+        The jobs in their order, and Hydra's own node of the config.
 
     Raises:
         UserError: Something in the overrides or the configs is wrong.
     """
-    multirun = multirun or "hydra.mode=MULTIRUN" in overrides
-    overrides = normalize(overrides, multirun)
-    check_deletions(overrides)
-    with hydras_errors_as_ours(overrides), composing(config_dir):
-        modes = ["hydra.mode=MULTIRUN"] if multirun else []
-        if not multirun:
-            config = compose("config", [*overrides, *modes], return_hydra_config=True)
-            _refuse_code(config.hydra)
-            if not is_multirun(config.hydra):
-                return [Composed.of(config)], config.hydra
-        fixed = [override for override in overrides if not _sweeps(override)]
-        config = compose("config", [*fixed, *modes], return_hydra_config=True)
-        _refuse_code(config.hydra)
-        expanded, composed = _expand(overrides, config), []
-        common = set(expanded[0]).intersection(*expanded)
-        for number, one in enumerate(expanded):
-            whole = compose("config", [*one, *modes], return_hydra_config=True)
-            varied = [override for override in one if override not in common]
-            composed.append(Composed.of(whole, number, varied))
-            if number == 0 and begin is not None:
-                begin(composed[0].job, len(expanded), config.hydra)
-        return composed, config.hydra
-
-
-def _refuse_code(hydra: DictConfig) -> None:
-    """Refuses a config that would make Hydra itself call something: callbacks, logging factories.
-
-    Launchers and sweepers are Hydra's or its plugins'.
-    """
-    node = OmegaConf.to_container(hydra, resolve=False)
-    for place, target in targets(node, "hydra"):
-        if not _HYDRAS_OWN.fullmatch(target):
-            raise UserError(f"{place}._target_={target}: not allowed.")
-    for place, mapping in mappings(node, "hydra"):
-        if "()" in mapping:  # how Python's logging config names a factory
-            raise UserError(f"{place}: the key () is not allowed.")
+    composition = Composition(overrides, config_dir, multirun)
+    return [one.job for one in composition.jobs()], composition.hydra
 
 
 def is_multirun(hydra: DictConfig) -> bool:
@@ -217,79 +239,46 @@ def is_multirun(hydra: DictConfig) -> bool:
     return hydra.mode is RunMode.MULTIRUN
 
 
-def _sweeps(override: str) -> bool:
-    return OverridesParser.create().parse_override(override).is_sweep_override()
+def _frozen(composed: DictConfig, number: int | None = None, varied: str = "") -> Composed:
+    """Freezes a config composed by Hydra.
 
-
-def _expand(overrides: list[str], config: DictConfig) -> list[list[str]]:
-    """Returns the overrides of each job, as the grid's sweeper expands them.
-
-    Another sweeper finds its jobs as it goes; then only what is fixed can be checked beforehand.
+    Args:
+        composed: The config with Hydra's own node.
+        number: Of the job in its sweep, from 0.
+        varied: Those of its overrides that not all jobs have; they name its directory.
     """
-    sweeper = config.hydra.sweeper
-    if not sweeper._target_.endswith(("BasicSweeper", "GridSweeper")):
-        return [[override for override in overrides if not _sweeps(override)]]
-    params = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
-    loader = GlobalHydra.instance().config_loader()
-    parsed = OverridesParser.create(config_loader=loader).parse_overrides(
-        [*normalize(params, multirun=True), *overrides]
-    )
-    return expand(parsed, config.sweep.zip)
+    config = Config.from_mapping(resolved(composed))
+    job = Job(config, _choices(composed), tuple(composed.hydra.overrides.task))
+    subdirectory = ""
+    if number is not None:
+        with open_dict(composed):
+            composed.hydra.job.id = composed.hydra.job.num = number
+            if varied:
+                composed.hydra.job.override_dirname = varied
+        subdirectory = str(composed.hydra.sweep.subdir)
+    return Composed(job, plain(composed), subdirectory)
 
 
-class _UsersFolder(SearchPathPlugin):
-    """Lets the options of a user's own `conf/` folder come before the framework's."""
-
-    folder: ClassVar[Path | None] = None
-
-    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        if self.folder is not None:
-            search_path.prepend("user", f"file://{self.folder}", SearchPathQuery("main"))
-
-
-@contextmanager
-def composing(config_dir: str | None) -> Iterator[None]:
-    """Readies Hydra for composing; see `prepare_hydra`."""
-    prepare_hydra(config_dir)
-    with initialize_config_dir(str(config_directory()), version_base="1.3", job_name="run"):
-        yield
+def _choices(composed: DictConfig) -> dict[str, str]:
+    """Returns the option taken from each group that says what is trained."""
+    return {
+        group: option
+        for group, option in composed.hydra.runtime.choices.items()
+        if isinstance(option, str) and "/" not in group and group not in GROUPS
+    }
 
 
-def check_config_dir(config_dir: str | None) -> None:
-    """Checks that a user's own `conf/` folder is there and holds options only.
-
-    Raises:
-        UserError: It is not, or does not.
-    """
-    if config_dir is not None and not _config_dir(config_dir).is_dir():
-        raise UserError(f"--config-dir {config_dir}: there is no such folder.")
-    if config_dir is not None and (_config_dir(config_dir) / "config.yaml").is_file():
-        raise UserError(
-            f"--config-dir {config_dir}: it holds a config.yaml, which can't replace expt's own. "
-            "Move what it sets to experiment/NAME.yaml and choose that by experiment=NAME."
-        )
+def _refuse_code(hydra: DictConfig) -> None:
+    """Refuses a config that would make Hydra itself call something: callbacks, log factories."""
+    node = OmegaConf.to_container(hydra, resolve=False)
+    for place, target in targets(node, "hydra"):
+        raise UserError(f"{place}._target_={target}: not allowed.")
+    for place, mapping in mappings(node, "hydra"):
+        if "()" in mapping:  # how Python's logging config names a factory
+            raise UserError(f"{place}: the key () is not allowed.")
 
 
-def _config_dir(config_dir: str) -> Path:
-    return expanded(config_dir, "--config-dir ")
-
-
-def directory_override(key: str, directory: Path) -> str:
-    """Returns the override that sets a directory of Hydra's, whatever the path's characters."""
-    without_interpolation = re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + r"\${", str(directory))
-    return f"{key}={quoted(without_interpolation)}"
-
-
-def _plain(override: str) -> str:
+def _plain_text(override: str) -> str:
     """Returns an override without quotes around its value."""
     key, equals, value = override.partition("=")
     return f"{key}{equals}{unquoted(value)}"
-
-
-def _file_name(text: str) -> str:
-    """Makes a short file name of a job's overrides; what is cut off or replaced is in `.hydra/`.
-
-    File systems count bytes, of which a letter can have four.
-    """
-    name = re.sub(r"[^\w.,=+-]", "_", text)[:_FILE_NAME_LENGTH]
-    return name.encode()[:_FILE_NAME_BYTES].decode(errors="ignore")

@@ -9,10 +9,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from expt.config.checks import STEP_KEY, part_nodes
-from expt.config.compose import Job, check_config_dir, compose_jobs
+from expt.config.compose import Job, compose_jobs
+from expt.config.declarations import STEP_KEY, part_nodes
 from expt.config.full_keys import meant
 from expt.config.hydra_errors import full_keys, hydras_errors_as_ours
+from expt.config.hydra_setup import check_config_dir
 from expt.config.location import options
 from expt.config.overrides import normalize
 from expt.config.schema import THREADS, Config, schema
@@ -102,11 +103,36 @@ def write_frozen(directory: Path, job: Job, source: Path) -> None:
         OmegaConf.to_container(raw, resolve=True, enum_to_str=True),
         OmegaConf.to_container(raw, resolve=False, enum_to_str=True),
     )
-    file = directory / CONFIG_FILE
-    file.parent.mkdir()
-    file.write_text(OmegaConf.to_yaml(OmegaConf.create(written)), encoding="utf-8")
-    overrides = OmegaConf.to_yaml(OmegaConf.create(list(job.overrides)))
-    (file.parent / "overrides.yaml").write_text(overrides, encoding="utf-8")
+    assert isinstance(written, dict)
+    ConfigWriter().write(directory, written, job.overrides)
+
+
+class ConfigWriter:
+    """Writes frozen configs into the directories of runs; equal nodes become YAML once."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+
+    def write(self, directory: Path, config: Mapping[str, Any], overrides: Sequence[str]) -> None:
+        """Writes `.hydra/config.yaml` and `.hydra/overrides.yaml`, as Hydra does.
+
+        Args:
+            directory: The run's; it is made if need be.
+            config: Plain values, their interpolations as they were written.
+            overrides: What the user typed for this job.
+        """
+        file = directory / CONFIG_FILE
+        file.parent.mkdir(parents=True, exist_ok=True)
+        nodes = [self._text({key: value}) for key, value in config.items()]
+        file.write_text("".join(nodes), encoding="utf-8")
+        typed = [self._text([override]) for override in overrides] or ["[]\n"]
+        file.with_name("overrides.yaml").write_text("".join(typed), encoding="utf-8")
+
+    def _text(self, node: Any) -> str:
+        key = repr(node)
+        if key not in self._texts:
+            self._texts[key] = OmegaConf.to_yaml(OmegaConf.create(node))
+        return self._texts[key]
 
 
 def _with_interpolations(value: Any, resolved: Any, raw: Any) -> Any:

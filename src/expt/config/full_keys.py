@@ -3,10 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
-import yaml
-
-from expt.config.groups import default_option, groups, top_level
-from expt.config.location import config_directory, options
+from expt.config.groups import default_option, groups, option_values, top_level
+from expt.config.location import options
 from expt.config.overrides import LISTS_OF_TEXTS
 
 _LONG_NAMES = {
@@ -89,11 +87,10 @@ def _values_in_options() -> Mapping[str, Mapping[str | None, object]]:
     """The values that the options of groups have, by full key and option."""
     found: dict[str, dict[str | None, object]] = {}
     for group in groups():
+        if default_option(group) is None:
+            continue  # presets, or parts by name
         for option in options(group):
-            text = (config_directory() / group / f"{option}.yaml").read_text(encoding="utf-8")
-            if text.startswith("# @package"):
-                continue  # a preset, or one of several
-            for key, value in (yaml.safe_load(text) or {}).items():
+            for key, value in option_values(group, option).items():
                 if not key.startswith("_"):
                     found.setdefault(f"{group}.{key}", {})[option] = value
     of_sweep = top_level()["sweep"].items()

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import Override
 
 from expt.config.overrides import normalize
@@ -26,9 +25,9 @@ def expand(overrides: Sequence[Override], zipped: Any) -> list[list[str]]:
     """
     axes: dict[str, list[list[str]]] = {}
     for override in overrides:
-        [jobs] = BasicSweeper.split_arguments([override], None)
         # Hydra's functions, such as choice, drop the quotes of their values.
-        axes[override.get_key_element()] = [normalize(job, multirun=False) for job in jobs]
+        texts = normalize(_values(override), multirun=False)
+        axes[override.get_key_element()] = [[text] for text in texts]
     typed = {key.lstrip("+"): key for key in axes}
     for group in _groups(zipped):
         keys = [typed.get(key, key) for key in group]
@@ -48,6 +47,23 @@ def expand(overrides: Sequence[Override], zipped: Any) -> list[list[str]]:
                 "once."
             )
     return jobs
+
+
+def _values(override: Override) -> list[str]:
+    """Returns the override of each value.
+
+    Raises:
+        UserError: They are those of an interval, which has no end of them.
+    """
+    key = override.get_key_element()
+    if not override.is_sweep_override():
+        return [f"{key}={override.get_value_element_as_str()}"]
+    if not override.is_discrete_sweep():
+        raise UserError(
+            f"{override.input_line}: a grid can't have every number of an interval. Expected "
+            f"single values, such as {key}=0.1,0.2 or {key}=range(1,5)."
+        )
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
 
 
 def _groups(zipped: Any) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -13,9 +14,18 @@ from expt.errors import UserError
 @cache
 def top_level() -> Mapping[str, Any]:
     """Returns the content of the framework's `config.yaml`."""
-    loaded = yaml.safe_load((config_directory() / "config.yaml").read_text(encoding="utf-8"))
-    assert isinstance(loaded, dict)
-    return loaded
+    return _read(config_directory() / "config.yaml")
+
+
+@cache
+def option_values(group: str, option: str | None) -> Mapping[str, Any]:
+    """Returns the content of one of the framework's options; empty for any other."""
+    return _read(config_directory() / group / f"{option}.yaml") if option in options(group) else {}
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    values: Mapping[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    return values
 
 
 @cache

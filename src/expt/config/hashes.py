@@ -11,6 +11,8 @@ _WITHOUT_EFFECT = (
     "output_dir",
     "recorder",
     "sweep",
+    "sweeper",
+    "launcher",
     "data.path",
     "loop.image_every",
     "loop.save_every",
@@ -61,22 +63,3 @@ def variant_hash(config: Flat, data_fingerprint: str, code: str) -> str:
 
 def _digest(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def flatten(
-    config: Mapping[str, Any], prefix: str = "", *, declarations: bool = False
-) -> dict[str, Any]:
-    """Returns `{"optimizer.learning_rate": 0.001, …}`, lists whole.
-
-    Declarations, such as `_tasks_`, are left out unless they are asked for.
-    """
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if key.startswith("_") and key != "_target_" and not declarations:
-            continue
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{name}.", declarations=declarations)
-        else:
-            flat[name] = value
-    return flat

@@ -15,10 +15,11 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from expt.config.flatten import flatten
 from expt.config.full_keys import meant, meant_option, takes_list
 from expt.config.groups import takes_several
-from expt.config.hashes import flatten
 from expt.config.location import options
+from expt.config.own_groups import GROUPS, refused
 from expt.config.quoting import quoted, tokens
 from expt.config.schema import PARTS
 from expt.errors import UserError, hint, nearest
@@ -87,6 +88,8 @@ def _unclosed(override: str) -> str | None:
 
 def _missing_config(error: MissingConfigException) -> str:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
+    if group.startswith("hydra/") and group.removeprefix("hydra/") in GROUPS:
+        return refused(group.removeprefix("hydra/"), option)
     valid = error.options or options(group)
     if not group or not valid:
         return str(error)

@@ -1,9 +1,43 @@
-"""Hydra's own flags: which of them expt.run takes, and which go together."""
+"""The command line of expt.run: Hydra's own flags, which of them are taken, and a few more."""
 
 from argparse import Namespace
 from collections.abc import Sequence
 
+from hydra._internal.utils import get_args_parser
+
+from expt.config.flags import parse
+from expt.config.overrides import normalize
+from expt.config.paths import expanded
 from expt.errors import UserError
+
+
+def parse_run_arguments(program: str, arguments: Sequence[str]) -> Namespace:
+    """Returns the flags and overrides of a command line.
+
+    Args:
+        program: How the command is called.
+        arguments: As typed.
+
+    Raises:
+        UserError: A flag is refused, or does not go with another one.
+    """
+    parser = get_args_parser()
+    parser.prog = program
+    parser.add_argument("--rerun", metavar="RUN")  # the help is in conf/config.yaml
+    parser.add_argument("--metric")
+    args = parse(parser, arguments)
+    check_flags(args)
+    if not asks_for_help(args):
+        _check_rerun(args)
+    if args.config_dir is not None:
+        args.config_dir = str(expanded(args.config_dir, "--config-dir "))
+    args.overrides = normalize(args.overrides, args.multirun)
+    return args
+
+
+def asks_for_help(args: Namespace) -> bool:
+    """Whether a command line asks for something that Hydra itself prints."""
+    return bool(args.help or args.hydra_help or args.info or args.shell_completion)
 
 
 def check_flags(args: Namespace) -> None:
@@ -28,6 +62,13 @@ def check_flags(args: Namespace) -> None:
         raise UserError("--package: expected --cfg with it, as in --cfg job --package loop.")
     if args.resolve and not (args.cfg or args.help):
         raise UserError("--resolve: expected --cfg or --help with it, as in --cfg job --resolve.")
+
+
+def _check_rerun(args: Namespace) -> None:
+    if args.metric is not None and args.rerun is None:
+        raise UserError(f"--metric {args.metric}: expected only with --rerun best.")
+    if args.rerun is not None and (args.multirun or args.cfg):
+        raise UserError("--rerun: expected no -m and no --cfg with it; overrides are possible.")
 
 
 def _check_completion(overrides: Sequence[str]) -> None:

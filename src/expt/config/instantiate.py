@@ -25,6 +25,7 @@ _OWN = re.compile(
     r"expt\.parts(\.[a-z]\w*)+\.[A-Za-z]\w*"
     r"|expt\.record\.[a-z]\w*\.[A-Z]\w*Recorder"
     r"|expt\.train\.learners\.[a-z]\w*\.[A-Z]\w*"
+    r"|expt\.sweep\.(launchers|sweepers)\.[a-z]\w*\.[A-Za-z]\w*"
 )
 # Classes of Keras that do no more than they say. Lambda and TFSMLayer run what they are given.
 _KERAS = re.compile(

@@ -26,7 +26,7 @@ def replaced_options(
     """Returns a sentence for each option of a config that a user's folder has in another version.
 
     Args:
-        config: The composed one.
+        config: The composed `Config`.
         choices: The option taken from each group.
         config_dir: A `conf/` folder of the user's own, whose options come before the framework's.
     """

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
-from expt.config.location import config_directory
+from expt.config.groups import option_values
 from expt.errors import UserError
 
 PREDICTS_KEY = "_predicts_"
@@ -87,7 +85,4 @@ def _declared(loss: Mapping[str, Any], key: str, default: Any) -> Any:
     target = str(loss.get("_target_"))
     if key in loss or not target.startswith(_OWN_LOSSES):
         return loss.get(key, default)
-    file = config_directory() / "loss" / f"{target.removeprefix(_OWN_LOSSES)}.yaml"
-    if not file.is_file():
-        return default
-    return yaml.safe_load(file.read_text(encoding="utf-8")).get(key, default)
+    return option_values("loss", target.removeprefix(_OWN_LOSSES)).get(key, default)

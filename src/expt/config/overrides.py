@@ -10,7 +10,7 @@ before a comma, keep their meaning.
 
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -117,10 +117,20 @@ def _is(override: Override, text: str) -> bool:
     return not override.is_sweep_override() and override.value() == text
 
 
-@lru_cache(maxsize=4096)  # a sweep's jobs share their overrides, and Hydra expands them again
+@lru_cache(maxsize=2**15)  # a sweep's jobs share their overrides
+def parsed(override: str) -> Override:
+    """Returns what Hydra reads; raises its error if its grammar refuses it."""
+    return _parser().parse_override(override)
+
+
+@cache  # Hydra looks at the signatures of its functions for each one
+def _parser() -> OverridesParser:
+    return OverridesParser.create()
+
+
 def _parse(override: str) -> Override | None:
     """Returns what Hydra reads; None if its grammar refuses it."""
     try:
-        return OverridesParser.create().parse_override(override)
+        return parsed(override)
     except HydraException:
         return None

@@ -3,6 +3,7 @@
 from typing import Any
 
 from expt.config.compose import Job
+from expt.config.own_groups import GROUPS
 
 
 def make_params(job: Job) -> dict[str, Any]:
@@ -13,6 +14,8 @@ def make_params(job: Job) -> dict[str, Any]:
     values = {
         key: value
         for key, value in job.config.flat().items()
-        if not key.endswith("_target_") and key not in ("name", "output_dir")
+        if not key.endswith("_target_")
+        and key not in ("name", "output_dir")
+        and key.partition(".")[0] not in GROUPS
     }
     return {**job.choices, **values}

@@ -1,6 +1,7 @@
 """The quotes in which Hydra's override grammar takes any text, and the commas outside of them."""
 
 import re
+from collections.abc import Sequence
 
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _TOKEN = re.compile(
@@ -28,6 +29,12 @@ def unquoted(text: str) -> str:
         return text
     quote = text[0]
     return re.sub(rf"(\\+)({quote}|$)", lambda m: m[1][: len(m[1]) // 2] + m[2], text[1:-1])
+
+
+def given(overrides: Sequence[str]) -> dict[str, str]:
+    """Returns what overrides give, by key."""
+    pairs = (override.lstrip("+~").partition("=") for override in overrides)
+    return {key: unquoted(value) for key, _, value in pairs}
 
 
 def split_at_commas(text: str) -> list[str]:

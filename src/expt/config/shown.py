@@ -1,11 +1,11 @@
 """What `--cfg` shows: the composed config of a run, or of the jobs of a sweep."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from expt.config.compose import Composed
+from expt.config.compose import Composed, Composition
 from expt.errors import UserError, hint
 
 _HELP = ("hydra_help", "help")
@@ -13,30 +13,23 @@ _MISSING = object()
 
 
 def show(
-    composed: Sequence[Composed],
-    hydra: DictConfig,
-    kind: str,
-    package: str | None,
-    *,
-    is_sweep: bool,
-    resolve: bool,
+    composition: Composition, kind: str, package: str | None, *, resolve: bool
 ) -> Iterator[str]:
     """Yields lines of YAML: a list of the jobs, the first one's config, the others' differences.
 
     Args:
-        composed: The run, or the jobs of the sweep in their order.
-        hydra: Hydra's own node of the config.
+        composition: The run, or the sweep.
         kind: `job` without Hydra's node, `hydra` for that alone, or `all`.
         package: The full key of the node to be shown alone.
-        is_sweep: Whether the jobs are those of a sweep.
         resolve: Whether to resolve interpolations.
 
     Raises:
         UserError: There is no node of that key.
     """
     package = None if package == "_global_" else package
-    nodes = [_selected(_node(one, hydra, kind, resolve=resolve), package) for one in composed]
-    if is_sweep:
+    composed, of_hydra = composition.jobs(), _of_hydra(composition.hydra, kind)
+    nodes = [_selected(_node(one, of_hydra, kind, resolve=resolve), package) for one in composed]
+    if composition.is_sweep:
         yield f"# {len(composed)} jobs" if len(composed) > 1 else "# 1 job"
         yield from (f"# {_title(number, one)}" for number, one in enumerate(composed))
     if package and isinstance(nodes[0], dict | list):
@@ -53,18 +46,22 @@ def _title(number: int, one: Composed) -> str:
     return f"job {number}: {' '.join(one.job.overrides) or 'the defaults'}"
 
 
-def _node(one: Composed, hydra: DictConfig, kind: str, *, resolve: bool) -> dict[str, Any]:
+def _node(
+    one: Composed, of_hydra: Mapping[str, Any], kind: str, *, resolve: bool
+) -> Mapping[str, Any]:
     """Returns the plain content of what is shown of a job."""
-    own = OmegaConf.to_container(one.config, resolve=resolve, enum_to_str=True)
-    assert isinstance(own, dict)
-    node = {str(key): value for key, value in own.items()}
-    if kind == "job":
-        return node
-    of_hydra = OmegaConf.to_container(hydra, resolve=False, enum_to_str=True)
-    assert isinstance(of_hydra, dict)
-    if kind == "all":
-        return {"hydra": of_hydra, **node}
-    return {"hydra": {key: value for key, value in of_hydra.items() if key not in _HELP}}
+    if kind == "hydra":
+        return {"hydra": of_hydra}
+    own = one.job.config.to_mapping() if resolve else one.config
+    return own if kind == "job" else {"hydra": of_hydra, **own}
+
+
+def _of_hydra(hydra: DictConfig, kind: str) -> dict[str, Any]:
+    """Returns the plain content of Hydra's own node."""
+    node = OmegaConf.to_container(hydra, resolve=False, enum_to_str=True)
+    assert isinstance(node, dict)
+    hidden = _HELP if kind == "hydra" else ()
+    return {str(key): value for key, value in node.items() if key not in hidden}
 
 
 def _selected(node: Any, package: str | None) -> Any:
@@ -87,6 +84,8 @@ def _selected(node: Any, package: str | None) -> Any:
 
 def _different(node: Any, first: Any) -> Any:
     """Returns the part of a node that differs from the first job's."""
+    if node is first:  # as jobs of a sweep share what does not vary
+        return _MISSING
     if not isinstance(node, Mapping) or not isinstance(first, Mapping):
         return _MISSING if node == first else node
     parts = {key: _different(value, first.get(key, _MISSING)) for key, value in node.items()}

@@ -18,7 +18,7 @@ from functools import lru_cache
 from importlib.machinery import ModuleSpec
 from typing import Any
 
-from expt.config.checks import STEP_KEY
+from expt.config.declarations import STEP_KEY
 from expt.config.hashes import has_effect
 from expt.config.instantiate import ALLOW_VARIABLE, is_allowed_by_user, mappings
 from expt.config.modules import find_module, is_library, read_source
@@ -32,12 +32,15 @@ _TRAINING = "expt.train.session"  # it imports all that trains, but for what the
 # not followed. The values of a config count by themselves.
 _WITHOUT_EFFECT = (
     *("expt.errors", "expt.record", "expt.runs"),
-    *("expt.config.compose", "expt.config.full_keys", "expt.config.groups", "expt.config.hashes"),
-    *("expt.config.location", "expt.config.modules", "expt.config.params", "expt.config.paths"),
+    *("expt.config.compose", "expt.config.flatten", "expt.config.full_keys"),
+    *("expt.config.groups", "expt.config.hashes"),
+    *("expt.config.hydra_help", "expt.config.hydra_job", "expt.config.hydra_setup"),
+    *("expt.config.location", "expt.config.modules", "expt.config.own_groups"),
+    *("expt.config.params", "expt.config.paths", "expt.config.shared_composition"),
     *("expt.config.schema", "expt.config.sources", "expt.config.syntax"),
     *("expt.train.checkpoint", "expt.train.hooks.checkpoints", "expt.train.hooks.images"),
-    *("expt.train.hooks.profile", "expt.train.layer_table"),
-    *("expt.train.recorders", "expt.train.resume", "expt.train.run_record"),
+    *("expt.train.hooks.profile", "expt.train.layer_table", "expt.train.messages"),
+    *("expt.train.recorders", "expt.train.resume", "expt.train.run_record", "expt.train.start"),
     *("expt.train.saveable", "expt.train.saved_model", "expt.train.signals", "expt.train.timing"),
 )
 # Whose versions are recorded even if their source lies in a folder of the user's.

@@ -1,17 +1,16 @@
 """What an exported model takes, in words: the preparation of raw data is not part of it."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 from expt.parts.data.encoding import Encoder
+from expt.runs.record_parts import DataRecord
 
 _MOST_NAMED = 8
 
 
-def describe_inputs(data: Mapping[str, Any]) -> str:
+def describe_inputs(data: DataRecord) -> str:
     """Says what a run's model takes, from what run.json records of its data."""
-    preparation = data.get("preparation") or {}
+    preparation = data.preparation or {}
     kind, divisor = preparation.get("kind"), preparation.get("divisor", 1.0)
     if kind == "table":
         encoder = Encoder.from_mapping(preparation)
@@ -19,10 +18,10 @@ def describe_inputs(data: Mapping[str, Any]) -> str:
         more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
         text = f"the columns {', '.join(names[:_MOST_NAMED])}{more}, in this order"
         return text if encoder.are_numbers.all() else f"{text}; 1 or 0 for a=b"
-    shape = " x ".join(map(str, data["input_shape"]))
+    shape = " x ".join(map(str, data.input_shape))
     if kind == "image":
         return f"pixels of {shape} divided by 255"
     if kind == "array" and divisor != 1:
         return f"values of {shape} divided by {divisor:g}"
-    numbers = "value" if math.prod(data["input_shape"]) == 1 else "values"
+    numbers = "value" if math.prod(data.input_shape) == 1 else "values"
     return f"{numbers} of {shape} as they are"

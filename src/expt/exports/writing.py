@@ -15,7 +15,7 @@ from expt.record.phases import Phases
 from expt.runs.changed_code import use_note
 from expt.runs.find import FoundRun
 from expt.train.backend import start_tensorflow, stderr_logged
-from expt.train.launch import print_code_note
+from expt.train.messages import print_code_note
 from expt.train.saved_model import load_predictor
 
 FORMATS = {"saved_model": "saved_model", "onnx": "model.onnx", "tflite": "model.tflite"}
@@ -39,7 +39,7 @@ def export(run: FoundRun, name: str, path: Path, phases: Phases) -> tuple[Job, s
         UserError: The path can't be written, or the format can't hold the model.
         RunError: The model can't be converted.
     """
-    file, job = run.model_file, read_frozen(run.directory, run.record)
+    file, job = run.model_file, read_frozen(run.directory, run.record.to_mapping())
     phases.end()
     print_code_note(phases.console, use_note(run.record, job.config, evaluates=False))
     with _put(path) as partial, phases("starting TensorFlow", at_once=True):

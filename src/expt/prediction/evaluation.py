@@ -1,6 +1,5 @@
 """Evaluates a finished run's best model, and records the result beside the run and in MLflow."""
 
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -15,10 +14,11 @@ from expt.parts.data.dataset import Dataset, Split
 from expt.record.mlflow.recorder import log_evaluation
 from expt.record.phases import Phases, lap_seconds
 from expt.record.values import format_seconds, format_value
+from expt.runs.atomic import write_json
 from expt.runs.changed_code import use_note
 from expt.runs.find import FoundRun, file_name
 from expt.train.backend import as_user_errors, start_for
-from expt.train.launch import print_code_note, print_notes
+from expt.train.messages import print_code_note, print_notes
 from expt.train.saved_model import LoadedData, load_predictor
 from expt.train.scoring import Scored
 
@@ -51,7 +51,7 @@ def evaluate_run(run: FoundRun, loaded: LoadedData, scored: Scored, phases: Phas
         "examples": len(scored.examples),
         "left_out": scored.left_out,
         "notes": list(scored.notes),
-        "step": run.record["best"]["step"],
+        "step": run.best_step,
         "time": time.time(),
         "metrics": values,
     }
@@ -59,8 +59,8 @@ def evaluate_run(run: FoundRun, loaded: LoadedData, scored: Scored, phases: Phas
         result["code"] = code_note
     path = _write(run, name, result)
     with phases("recording in MLflow"):
-        recorded = log_evaluation(run, name, result["step"], values)
-    _print(run.record["run_name"], result, path, recorded)
+        recorded = log_evaluation(run, name, run.best_step, values)
+    _print(run.record.run_name, result, path, recorded)
 
 
 def _evaluate(
@@ -80,9 +80,7 @@ def _write(run: FoundRun, name: str, result: Mapping[str, Any]) -> Path:
     folder = run.directory / "evaluations"
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.json"
-    partial = path.with_name(f"partial-{path.name}")
-    partial.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_json(path, result)
     return path
 
 

@@ -43,8 +43,8 @@ def read_inputs(run: FoundRun, path: Path) -> Inputs:
         UserError: The file is missing, damaged, or not of the kind that the model takes.
     """
     path = Path(os.path.expanduser(path))  # noqa: PTH111  never raises
-    shape = tuple(run.record["model_input_shape"])
-    preparation = preparation_of(run.record)
+    shape = run.model_input_shape
+    preparation = preparation_of(run.record.to_mapping())
     if str(path) != STANDARD_INPUT and not path.exists():
         raise UserError(f"{path}: there is no such file or folder.")
     if path.is_dir() or path.suffix.lower() in EXTENSIONS:
@@ -60,7 +60,7 @@ def read_inputs(run: FoundRun, path: Path) -> Inputs:
 
 
 def _batches(run: FoundRun, path: Path, inputs: NDArray[np.floating[Any]]) -> Batches:
-    shape = tuple(run.record["model_input_shape"])
+    shape = run.model_input_shape
     if inputs.shape[1:] != shape:
         raise UserError(
             f"{path}: its inputs have the shape {inputs.shape}; the model of {run.directory.name} "

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from expt.config.outputs import ModelOutputs
 from expt.errors import UserError
+from expt.runs.atomic import replacing
+from expt.runs.record_parts import DataRecord
 
 FORMATS = (".csv", ".npz", ".npy")
 _MOST_NAMED = 8
@@ -44,13 +46,13 @@ def check_outputs(path: Path, inputs: Path, *, force: bool = False) -> None:
         raise UserError(f"{path}: there is no folder {path.absolute().parent}.")
 
 
-def describe_outputs(data: Mapping[str, Any], given: ModelOutputs) -> str:
+def describe_outputs(data: DataRecord, given: ModelOutputs) -> str:
     """Says what a run's model gives, from what run.json records of its data."""
-    names = data["class_names"]
-    if data["task"] == "classification":
+    names = data.class_names
+    if data.task == "classification":
         more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
         return f"{_KINDS[given.kind]} of the classes {', '.join(names[:_MOST_NAMED])}{more}"
-    if data["task"] == "regression":
+    if data.task == "regression":
         return "values in the unit of the targets"
     return "values in the unit of the training's inputs"
 
@@ -71,17 +73,16 @@ def write(
         outputs: The predictions as one array.
         label: Which of the columns holds predicted classes; None for values.
     """
-    partial = path.with_name(f"partial-{path.name}")
-    if path.suffix == ".csv":
-        import pandas as pd
+    with replacing(path) as partial:
+        if path.suffix == ".csv":
+            import pandas as pd
 
-        pd.DataFrame({**about, **table}).to_csv(partial, index=False)
-    elif path.suffix == ".npy":
-        np.save(partial, outputs)
-    else:
-        arrays: dict[str, Any] = {"predictions": outputs}
-        if label is not None:
-            arrays["classes"] = table[label]
-        arrays |= {f"{name}s": np.asarray(values) for name, values in about.items()}
-        np.savez(partial, **arrays)
-    partial.replace(path)
+            pd.DataFrame({**about, **table}).to_csv(partial, index=False)
+        elif path.suffix == ".npy":
+            np.save(partial, outputs)
+        else:
+            arrays: dict[str, Any] = {"predictions": outputs}
+            if label is not None:
+                arrays["classes"] = table[label]
+            arrays |= {f"{name}s": np.asarray(values) for name, values in about.items()}
+            np.savez(partial, **arrays)

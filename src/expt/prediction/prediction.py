@@ -14,7 +14,7 @@ from expt.runs.changed_code import use_note
 from expt.runs.find import FoundRun
 from expt.serving.outputs import as_columns, label_column
 from expt.train.backend import as_user_errors, start_tensorflow
-from expt.train.launch import print_code_note, print_notes
+from expt.train.messages import print_code_note, print_notes
 from expt.train.saved_model import load_predictor, recorded_outputs
 
 
@@ -33,16 +33,16 @@ def predict_file(run: FoundRun, source: Path, target: Path, phases: Phases) -> s
     Raises:
         UserError: The inputs are wrong, or the model can't be loaded or can't predict for them.
     """
-    file, job = run.model_file, read_frozen(run.directory, run.record)
+    file, job = run.model_file, read_frozen(run.directory, run.record.to_mapping())
     phases.begin("reading the inputs")
     inputs = read_inputs(run, source)
     phases.end()
     print_notes(phases.console, inputs.notes)
     print_code_note(phases.console, use_note(run.record, job.config, evaluates=False))
     outputs = _predict(job, run, file, inputs.batches, phases)
-    data, given = run.record["data"], recorded_outputs(run, job)
-    table = as_columns(data, given.kind, outputs)
-    label = label_column(data, given.kind) if data["task"] == "classification" else None
+    data, given = run.record.data, recorded_outputs(run, job)
+    table = as_columns(data.to_mapping(), given.kind, outputs)
+    label = label_column(data.to_mapping(), given.kind) if data.task == "classification" else None
     write(target, inputs.about, table, outputs, label)
     return f"{len(outputs)} predictions written to {target}: {describe_outputs(data, given)}"
 

@@ -27,7 +27,7 @@ def read_table_inputs(run: FoundRun, path: Path) -> TableInputs:
     Raises:
         UserError: The run was not trained on a table, or the file is no such table.
     """
-    preparation = run.record["data"].get("preparation") or {}
+    preparation = run.record.data.preparation or {}
     if preparation.get("kind") != "table":
         raise UserError(
             f"{path}: {run.directory.name} has no record of a table's columns, so it was not "

@@ -66,10 +66,10 @@ class ConsoleRecorder:
     def open(self, run: Run) -> None:
         """Prints where the run goes and starts the display."""
         place = os.path.relpath(run.directory)
-        begins = f", from step {run.record['resumed'][-1]['step']:,}" if run.is_resumed else ""
-        line = f"run {run.record['run_name']} in {place}{begins}"
+        begins = f", from step {run.record.resumed[-1].step:,}" if run.is_resumed else ""
+        line = f"run {run.record.run_name} in {place}{begins}"
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
-        if skipped := run.record["data"]["skipped"]:
+        if skipped := run.record.data.skipped:
             self._console.print(f"{skipped} examples could not be read and are left out")
         if self._console.is_interactive:
             self._progress = Progress(

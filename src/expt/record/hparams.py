@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from expt.runs.planned import given, read_entries
+from expt.config.quoting import given
+from expt.runs.naming import varying
 from expt.runs.run import Run
+from expt.runs.sweeps import planned_jobs
 
 MISSING = "none"
 """The value of a parameter that a run's parts don't have."""
@@ -24,9 +26,9 @@ def hparams(run: Run) -> dict[str, bool | int | float | str]:
     every run, and besides what varies in the run's sweep, or was given for a run that is in none.
     Parallel coordinates have no line for a run that lacks a value, so a missing one is explicit.
     """
-    own = given(run.record.get("overrides", ()))
+    own = given(run.record.overrides)
     varied = _varied(run.directory)
-    keys = [*_OF_ALL, *run.record.get("choices", ()), *(own if varied is None else varied)]
+    keys = [*_OF_ALL, *run.record.choices, *(own if varied is None else varied)]
     values = {**own, **run.params}
     return {
         key: _plain(values.get(key, MISSING))
@@ -37,12 +39,8 @@ def hparams(run: Run) -> dict[str, bool | int | float | str]:
 
 def _varied(directory: Path) -> Iterable[str] | None:
     """The keys that differ between the jobs of a run's sweep; None if it is in none."""
-    entries = read_entries(directory.parent)
-    if directory.name not in entries:
-        return None
-    jobs = [given(entry.overrides) for entry in entries.values()]
-    keys = dict.fromkeys(key for job in jobs for key in job)
-    return [key for key in keys if len({job.get(key) for job in jobs}) > 1]
+    jobs = planned_jobs(directory.parent)
+    return varying([job.overrides for job in jobs.values()]) if directory.name in jobs else None
 
 
 def _plain(value: Any) -> bool | int | float | str:

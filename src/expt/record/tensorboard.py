@@ -84,11 +84,11 @@ class TensorBoardRecorder:
 
     def _write_best(self) -> None:
         """Writes one point per metric: HParams show the last one of each tag."""
-        best = self._run.record.get("best")
+        best = self._run.record.best
         if best is not None:
-            names = ("step", *(name for name in best if "/" in name))
-            values = {f"{BEST}best/{name}": best[name] for name in names}
-            self._write_scalars(Scalars.single(best["step"], 0, values))
+            found = {"step": best.step, **best.values}
+            values = {f"{BEST}best/{name}": value for name, value in found.items()}
+            self._write_scalars(Scalars.single(best.step, 0, values))
 
     def _file(self, folder: str) -> "_EventFile":
         if folder not in self._files:
@@ -101,7 +101,7 @@ class TensorBoardRecorder:
 
         run, file = self._run, self._file(_VALIDATION)
         # Names are unique within an experiment; trials of one id would share a row.
-        name = f"{run.record['name']}/{run.record['run_name']}"
+        name = f"{run.record.name}/{run.record.run_name}"
         texts = (
             hparams_pb(hparams(run), trial_id=name),
             text_pb("config", _as_markdown(run.config)),

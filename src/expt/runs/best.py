@@ -1,31 +1,29 @@
 """The best of some runs, by the values that were recorded of their kept models."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from expt.errors import UserError, hint
+from expt.runs.chronology import by_age, records_in
 from expt.runs.find import FoundRun, read_run
-from expt.runs.kinds import wrong_place
-from expt.runs.leading import best_values, is_comparable, larger_is_better, leading_metric
-from expt.runs.life import status_of
-from expt.runs.order import RUN_FILE, SWEEP_FILE, by_age, records_in
+from expt.runs.leading import (
+    BEST_PREFIX,
+    best_values,
+    is_comparable,
+    larger_is_better,
+    leading_metric,
+)
+from expt.runs.liveness import status_of
+from expt.runs.record_parts import Status
+from expt.runs.records import RUN_FILE, SWEEP_FILE, RunRecord
 from expt.runs.sweeps import find_sweep, newest_sweep, runs_of, sweep_name
 
 BEST = "best"
 _OF_A_SWEEP = f"{BEST}@"
-_PREFIX = f"{BEST}/"  # what the metrics of the kept model begin with in comparisons
 _MOST_NAMED = 5  # data sets in a message
-_KINDS: Mapping[str, Any] = {
-    "status": str,
-    **dict.fromkeys(("best", "params", "choices"), (None, dict)),
-    "larger_is_better": (None, [str]),
-    "watched": (None, str),
-    "data": (None, {**dict.fromkeys(("name", "task"), (None, str))}),
-}
 
 
 @dataclass(frozen=True)
@@ -104,11 +102,11 @@ def find_best(name: str, output_dir: Path, metric: str | None = None) -> BestRun
     return BestRun(compared[best.index], best, where, len(runs) - best.count)
 
 
-def best_of(records: Sequence[Mapping[str, Any]], metric: str | None = None) -> Best:
+def best_of(records: Sequence[RunRecord], metric: str | None = None) -> Best:
     """Finds the best of the runs that are finished.
 
     Args:
-        records: What their run.json hold; of equally good ones, the first counts.
+        records: Theirs; of equally good ones, the first counts.
         metric: See `find_best`.
 
     Raises:
@@ -126,13 +124,9 @@ def best_of(records: Sequence[Mapping[str, Any]], metric: str | None = None) -> 
     return Best(index, chosen, measured[index], len(measured))
 
 
-def is_usable(record: Mapping[str, Any]) -> bool:
+def is_usable(record: RunRecord) -> bool:
     """Whether a run can be the best one: it is finished, and has values of a kept model."""
-    return (
-        wrong_place(record, _KINDS) is None
-        and status_of(record) == "FINISHED"
-        and bool(best_values(record))
-    )
+    return status_of(record) is Status.FINISHED and bool(best_values(record))
 
 
 def _by_age(directories: Sequence[Path], output_dir: Path) -> list[FoundRun]:
@@ -145,13 +139,13 @@ def _by_age(directories: Sequence[Path], output_dir: Path) -> list[FoundRun]:
     return found
 
 
-def _data_of(record: Mapping[str, Any]) -> tuple[object, ...]:
+def _data_of(record: RunRecord) -> tuple[object, ...]:
     """What must be equal in runs for their metrics to be comparable."""
-    data, params = record.get("data") or {}, record.get("params") or {}
-    return data.get("name"), data.get("task"), params.get("data.target")
+    data, params = record.data, record.params or {}
+    return data.name or None, data.task or None, params.get("data.target")
 
 
-def _check_data(records: Sequence[Mapping[str, Any]]) -> None:
+def _check_data(records: Sequence[RunRecord]) -> None:
     kinds = dict.fromkeys(_data_of(record) for record in records)
     if len(kinds) > 1:
         texts = sorted(" ".join(str(one) for one in kind if one is not None) for kind in kinds)
@@ -162,11 +156,11 @@ def _check_data(records: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
-def _metric(records: Sequence[Mapping[str, Any]], given: str | None) -> str:
+def _metric(records: Sequence[RunRecord], given: str | None) -> str:
     """Returns the metric that decides: as comparisons choose the one that leads."""
     known = list(dict.fromkeys(key for record in records for key in best_values(record)))
     if given is not None:
-        given = given.removeprefix(_PREFIX)
+        given = given.removeprefix(BEST_PREFIX)
         if given not in known:
             raise UserError(f"--metric {given}: no run has its best value. {hint(given, known)}")
         return given

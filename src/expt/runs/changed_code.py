@@ -4,11 +4,11 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from expt.config.schema import Config
 from expt.config.sources import Code, changed_modules, part_modules
 from expt.errors import UserError
+from expt.runs.records import RunRecord
 from expt.runs.run import Earlier
 
 ALLOW_OPTION = "--allow-code-change"
@@ -19,16 +19,15 @@ _OF_MODEL = ("model", "act")
 _OF_EVALUATION = (*_OF_MODEL, "loss", "metric", "data")
 
 
-def recorded_code(record: Mapping[str, Any]) -> Code | None:
+def recorded_code(record: RunRecord) -> Code | None:
     """Returns the code in a run.json; None if the run was recorded before code was."""
-    code = record.get("code")
-    return None if code is None else Code.from_mapping(code)
+    return None if record.code is None else Code(record.code.hash, record.code.modules)
 
 
-def known_hashes(record: Mapping[str, Any]) -> list[str]:
+def known_hashes(record: RunRecord) -> list[str]:
     """Returns the hashes of the code that a run had, the last one last."""
-    earlier = [entry["code"]["from"] for entry in record.get("resumed") or () if entry.get("code")]
-    now = (record.get("code") or {}).get("hash")
+    earlier = [entry.code.before for entry in record.resumed if entry.code is not None]
+    now = None if record.code is None else record.code.hash
     return [str(code or _UNKNOWN) for code in (*earlier, now)]
 
 
@@ -59,7 +58,7 @@ def check_code(earlier: Earlier, code: Code, directory: Path) -> list[str]:
     return changed
 
 
-def resume_note(record: Mapping[str, Any], changed: Sequence[str]) -> str | None:
+def resume_note(record: RunRecord, changed: Sequence[str]) -> str | None:
     """Returns a sentence for a run that continues with changed code, or with code unknown so far.
 
     Args:
@@ -71,14 +70,14 @@ def resume_note(record: Mapping[str, Any], changed: Sequence[str]) -> str | None
     return f"continuing with changed {listed(changed)}." if changed else None
 
 
-def rerun_note(record: Mapping[str, Any], code: Code) -> str | None:
+def rerun_note(record: RunRecord, code: Code) -> str | None:
     """Returns a sentence if a new run of a recorded config runs modules that have changed."""
     before = recorded_code(record)
     changed = [] if before is None else _changed_of_both(before.modules, code.modules)
     return f"changed since the recorded run: {listed(changed)}." if changed else None
 
 
-def use_note(record: Mapping[str, Any], config: Config, *, evaluates: bool) -> str | None:
+def use_note(record: RunRecord, config: Config, *, evaluates: bool) -> str | None:
     """Returns a sentence if parts that a finished run's model still uses have changed.
 
     Args:

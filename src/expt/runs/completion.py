@@ -8,7 +8,7 @@ from expt.config.flags import take_options
 from expt.errors import UserError, hint
 from expt.runs.find import WORDS
 from expt.runs.names import all_named
-from expt.runs.order import SWEEP_FILE
+from expt.runs.records import SWEEP_FILE
 
 _BASH = r"""_expt_complete() {
     local line=${COMP_LINE:0:COMP_POINT} breaks= sign found

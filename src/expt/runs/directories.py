@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from expt.errors import UserError
-from expt.runs.planned import PLAN_FILE
+from expt.runs.records import SWEEP_FILE
 
 _LOCK = ".lock"
 
@@ -34,13 +34,13 @@ def held(directory: Path, *, by_its_sweep: bool = False) -> Iterator[None]:
         HeldError: One is at it.
     """
     sweep = directory.parent
-    in_a_sweep = (sweep / PLAN_FILE).is_file() and not by_its_sweep
+    in_a_sweep = (sweep / SWEEP_FILE).is_file() and not by_its_sweep
     with ExitStack() as locks:
         for place in [sweep, directory] if in_a_sweep else [directory]:
             try:
                 locks.enter_context(FileLock(place / _LOCK, timeout=0))
             except Timeout as error:
-                what = "sweep" if (place / PLAN_FILE).is_file() else "run"
+                what = "sweep" if (place / SWEEP_FILE).is_file() else "run"
                 raise HeldError(f"{place}: another process is training this {what}.") from error
         yield
 

@@ -6,21 +6,21 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from expt.errors import UserError
 from expt.runs import records
-from expt.runs.life import status_of
-from expt.runs.names import all_named, directory_of, suggestion
-from expt.runs.order import (
+from expt.runs.chronology import (
     PLACE_FILE,
-    RUN_FILE,
-    SWEEP_FILE,
     is_at_home,
     newest,
     place_ids,
     records_in,
 )
-from expt.runs.records import Place, RunRecord, check_complete, damaged
+from expt.runs.liveness import status_of
+from expt.runs.names import all_named, directory_of, suggestion
+from expt.runs.record_parts import Place
+from expt.runs.records import RUN_FILE, SWEEP_FILE, RunRecord, check_complete, damaged
 
 WORDS = ("latest", "best")
 """What stands for a run without naming it."""
@@ -68,6 +68,16 @@ class FoundRun:
             if getattr(self.record, key) is None:
                 raise damaged(self.directory / RUN_FILE, key)
         return file
+
+    @property
+    def model_input_shape(self) -> tuple[Any, ...]:
+        """The shape of an input of the saved model, the batch left out."""
+        return tuple(self.record.model_input_shape or ())
+
+    @property
+    def best_step(self) -> int:
+        """The step at which the model was saved."""
+        return 0 if self.record.best is None else self.record.best.step
 
     def check_record(self) -> None:
         """Checks that the record has what going on with the run, or using its model, takes.

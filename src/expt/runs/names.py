@@ -1,17 +1,15 @@
 """The names of runs and sweeps that people read and type, such as `cnn-relu-lr0.01-s0`."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from expt.errors import UserError, nearest
-from expt.runs.atomic import read_json
-from expt.runs.order import RUN_FILE, SWEEP_FILE, is_at_home, records_in
+from expt.runs.chronology import is_at_home, records_in
+from expt.runs.records import RUN_FILE, Record, read_record
 
-_KEYS = {RUN_FILE: "run_name", SWEEP_FILE: "sweep_name"}
 _MOST_CANDIDATES = 5  # directories in a message
 
 
@@ -30,10 +28,9 @@ class Named:
     is_at_home: bool
 
 
-def name_of(record: Mapping[str, Any], directory: Path, file: str = RUN_FILE) -> str:
-    """Returns the name of a run, or with `file=SWEEP_FILE` of a sweep."""
-    name = record.get(_KEYS[file])
-    return name if isinstance(name, str) and name else directory.name
+def name_of(record: Record, directory: Path) -> str:
+    """Returns the name of a run or a sweep; its directory's if the record has none."""
+    return record.label or directory.name
 
 
 def all_named(output_dir: Path, file: str = RUN_FILE) -> list[Named]:
@@ -41,9 +38,9 @@ def all_named(output_dir: Path, file: str = RUN_FILE) -> list[Named]:
     found = []
     for path in records_in(output_dir, file):
         # A damaged one does not keep others from being found.
-        with suppress(UserError, AttributeError):
-            record, directory = read_json(path), path.parent
-            name = name_of(record, directory, file)
+        with suppress(UserError):
+            record, directory = read_record(path), path.parent
+            name = name_of(record, directory)
             found.append(Named(directory, name, is_at_home(record, directory)))
     return found
 

@@ -2,17 +2,15 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from expt.config.compose import Job
-from expt.config.hashes import flatten, has_effect
-from expt.config.location import config_directory
+from expt.config.flatten import flatten
+from expt.config.groups import default_option, option_values, top_level
+from expt.config.hashes import has_effect
+from expt.config.quoting import given
 from expt.config.schema import PARTS
-from expt.runs.planned import given
 
 _LONGEST = 60
 _PRESETS = ("experiment", "debug")
@@ -40,8 +38,11 @@ def distinctive(job: Job, varied: Collection[str] = ()) -> list[str]:
         varied: The keys that vary in its sweep.
     """
     params = {**job.choices, **job.config.flat()}
-    defaults = _default_choices()
-    groups = [key for key in job.choices if key in varied or job.choices[key] != defaults.get(key)]
+    groups = [
+        group
+        for group, option in job.choices.items()
+        if group in varied or option != default_option(group)
+    ]
     keys = [*given(job.overrides), *_preset_keys(job), *varied]
     values = [
         name
@@ -111,7 +112,7 @@ def _names(key: str, params: Mapping[str, Any]) -> Iterator[str]:
 
 def _preset_keys(job: Job) -> Iterator[str]:
     for group in _PRESETS:
-        values = dict(_read(group, job.choices.get(group)))
+        values = dict(option_values(group, job.choices.get(group)))
         values.pop("defaults", None)
         yield from flatten(values)
 
@@ -120,29 +121,8 @@ def _default(job: Job, key: str) -> Any:
     """Returns the value that `conf/` gives a key; None if it gives none."""
     group, _, rest = key.partition(".")
     if group in job.choices:
-        return flatten(_read(group, job.choices[group])).get(rest)
-    return flatten(_read("", "config")).get(key) or flatten(_read(group, "default")).get(rest)
-
-
-@lru_cache(maxsize=1)
-def _default_choices() -> dict[str, str]:
-    entries = _read("", "config")["defaults"]
-    pairs = (entry for entry in entries if isinstance(entry, dict))
-    return {str(key): str(option) for pair in pairs for key, option in pair.items()}
-
-
-def _read(group: str, option: str | None) -> Mapping[str, Any]:
-    """Reads one of the framework's own options; empty for a user's."""
-    return {} if option is None else _read_file(config_directory() / group / f"{option}.yaml")
-
-
-@lru_cache(maxsize=256)
-def _read_file(file: Path) -> Mapping[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        return flatten(option_values(group, job.choices[group])).get(rest)
+    return flatten(top_level()).get(key) or flatten(option_values(group, "default")).get(rest)
 
 
 def _option(job: Job, group: str) -> str:

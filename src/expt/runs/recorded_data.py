@@ -1,44 +1,45 @@
 """Whether data is that of a recorded run."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.parts.data.encoding import Encoder
+from expt.runs.record_parts import DataRecord
 
 _MOST_NAMED = 12
 
 
-def data_change(recorded: Mapping[str, Any], dataset: Dataset) -> str | None:
+def data_change(recorded: DataRecord, dataset: Dataset) -> str | None:
     """Returns how data differs from that of a run, as a clause; None if it does not.
 
     Args:
-        recorded: The `data` of the run's run.json. Fingerprints of older runs are of contents
+        recorded: What the run recorded of its data. Fingerprints of older runs are of contents
             alone, so that names are compared here, too.
         dataset: The data.
     """
+    others = recorded.other_columns
     pairs = {
-        "classes are": (recorded["class_names"], dataset.class_names),
+        "classes are": (recorded.class_names, dataset.class_names),
         "features are": (feature_names(recorded) or dataset.feature_names, dataset.feature_names),
         "columns that are no features are": (
-            _described(recorded.get("other_columns", dataset.other_columns)),
+            _described(dataset.other_columns if others is None else others),
             _described(dataset.other_columns),
         ),
     }
     for what, (before, now) in pairs.items():
         if list(before) != list(now):
             return f"its {what} {names_listed(now)} and were {names_listed(before)}"
-    if not dataset.has_fingerprint(recorded["fingerprint"]):
-        return f"its fingerprint is {dataset.fingerprint} and was {recorded['fingerprint']}"
+    if not dataset.has_fingerprint(recorded.fingerprint):
+        return f"its fingerprint is {dataset.fingerprint} and was {recorded.fingerprint}"
     return None
 
 
-def check_unchanged(recorded: Mapping[str, Any], dataset: Dataset, run: str) -> None:
+def check_unchanged(recorded: DataRecord, dataset: Dataset, run: str) -> None:
     """Checks that a run can be continued with data.
 
     Args:
-        recorded: The `data` of the run's run.json.
+        recorded: What the run recorded of its data.
         dataset: The data.
         run: The run's directory, for the message.
 
@@ -53,15 +54,15 @@ def check_unchanged(recorded: Mapping[str, Any], dataset: Dataset, run: str) -> 
         )
 
 
-def feature_names(recorded: Mapping[str, Any]) -> Sequence[str]:
+def feature_names(recorded: DataRecord) -> Sequence[str]:
     """Returns the names of the features that a run was trained on; none if they are not known.
 
     Args:
-        recorded: The `data` of the run's run.json.
+        recorded: What the run recorded of its data.
     """
-    if names := recorded.get("feature_names"):
-        return list(names)
-    preparation = recorded.get("preparation") or {}
+    if recorded.feature_names:
+        return recorded.feature_names
+    preparation = recorded.preparation or {}
     if preparation.get("kind") != "table":
         return ()
     return Encoder.from_mapping(preparation).feature_names

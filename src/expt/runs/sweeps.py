@@ -1,22 +1,15 @@
 """Sweeps on disk: which one a user means, and the runs that belong to one."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from expt.errors import UserError
-from expt.runs.atomic import read_json
+from expt.runs.chronology import records_in, sweeps_by_age
 from expt.runs.find import folder_above
-from expt.runs.kinds import wrong_place
 from expt.runs.names import all_named, directory_of, name_of, suggestion
-from expt.runs.order import RUN_FILE, SWEEP_FILE, records_in, sweeps_by_age
-
-_JOBS: Mapping[str, Any] = {
-    "jobs": [
-        {"directory": str, "status": str, **dict.fromkeys(("run_name", "reused"), (None, str))}
-    ]
-}
+from expt.runs.record_parts import JobRecord, JobStatus
+from expt.runs.records import RUN_FILE, SWEEP_FILE, read_sweep
 
 
 def find_sweep(name: str, output_dir: Path) -> Path:
@@ -64,10 +57,9 @@ def newest_sweep(output_dir: Path) -> Path | None:
 def sweep_name(directory: Path) -> str:
     """Returns a sweep's name; that of its directory if its record is missing or damaged."""
     try:
-        record = read_json(directory / SWEEP_FILE)
+        return name_of(read_sweep(directory), directory)
     except UserError:
         return directory.name
-    return name_of(record, directory, SWEEP_FILE) if isinstance(record, dict) else directory.name
 
 
 def runs_of(folder: Path) -> list[Path]:
@@ -79,15 +71,12 @@ def runs_of(folder: Path) -> list[Path]:
     return list(dict.fromkeys(directory.resolve() for directory in _runs_of(folder)))
 
 
-def planned_jobs(sweep: Path) -> list[dict[str, Any]]:
-    """Returns the jobs in a sweep's plan; none if there is no plan, or a damaged one."""
+def planned_jobs(sweep: Path) -> dict[str, JobRecord]:
+    """Returns a sweep's jobs by directory name; none if there is no plan, or a damaged one."""
     try:
-        content = read_json(sweep / SWEEP_FILE)
+        return {job.directory: job for job in read_sweep(sweep).jobs}
     except UserError:
-        return []
-    if not isinstance(content, dict) or wrong_place(content, _JOBS) is not None:
-        return []
-    return list(content["jobs"])
+        return {}
 
 
 def reused_run(sweep: Path, reused: str) -> Path | None:
@@ -114,7 +103,8 @@ def reused_run(sweep: Path, reused: str) -> Path | None:
 def _has_begun(sweep: Path) -> bool:
     """Whether a job has a run, or has failed before it had one, or an earlier run stands in."""
     return next(records_in(sweep), None) is not None or any(
-        job["status"] in ("FAILED", "KILLED") or job.get("reused") for job in planned_jobs(sweep)
+        job.status in (JobStatus.FAILED, JobStatus.KILLED) or job.reused
+        for job in planned_jobs(sweep).values()
     )
 
 
@@ -122,7 +112,7 @@ def _runs_of(folder: Path) -> Iterator[Path]:
     for file in records_in(folder):
         yield file.parent
     sweep = folder.resolve()
-    for job in planned_jobs(sweep):
-        earlier = None if job.get("reused") is None else reused_run(sweep, job["reused"])
+    for job in planned_jobs(sweep).values():
+        earlier = None if job.reused is None else reused_run(sweep, job.reused)
         if earlier is not None:
             yield earlier

@@ -11,11 +11,10 @@ from urllib.parse import quote, urlencode
 
 from expt.errors import UserError
 from expt.record.replay import image_keys
-from expt.runs.atomic import read_json
+from expt.runs.chronology import by_age, records_in
 from expt.runs.find import FoundRun, read_run
-from expt.runs.kinds import wrong_place
-from expt.runs.order import by_age, records_in
-from expt.runs.planned import PLAN_FILE, read_mlflow_place
+from expt.runs.records import SweepRecord, read_sweep
+from expt.runs.sweeps import sweep_name
 from expt.servers.mlflow_views import best_first, make_view, newest_first
 
 _log = logging.getLogger(__name__)
@@ -25,10 +24,6 @@ _VIEW = "mlflow.sharedViewState."
 _SECONDS = 5.0
 _FIRST_IMAGES = ("val/mistakes", "val/predictions")
 _MOST_READ = 100  # runs that decide on the columns
-_READ: Mapping[str, Any] = {
-    **dict.fromkeys(("best", "final", "params", "choices"), (None, dict)),
-    **dict.fromkeys(("larger_is_better", "distinctive", "overrides"), (None, [str])),
-}
 
 
 def all_runs(address: str, latest: Sequence[FoundRun], output_dir: Path) -> str:
@@ -46,7 +41,7 @@ def all_runs(address: str, latest: Sequence[FoundRun], output_dir: Path) -> str:
     found = _readable([file.parent for file in files], output_dir)
     runs = [run for run in found if _experiment_of([run]) == experiment]
     order = newest_first()
-    view = make_view("newest first", order, _whole(runs), _images(runs))
+    view = make_view("newest first", order, [run.record for run in runs], _images(runs))
     chosen = _view(address, experiment, "expt", view, order)
     return f"{_page(address, experiment)}?{_query({**_TRAINING, **chosen})}"
 
@@ -59,9 +54,9 @@ def of_sweep(address: str, folder: Path, runs: Sequence[FoundRun]) -> Iterator[s
         folder: The sweep's.
         runs: The runs of its jobs.
     """
-    place, experiment = read_mlflow_place(folder), _experiment_of(runs)
+    place, experiment = _sweep_ids(folder), _experiment_of(runs)
     if experiment is not None:
-        records = _whole(runs)
+        records = [run.record for run in runs]
         order = best_first(_search(folder, place), records)
         key, name = _key_and_name(folder)
         view = make_view(name, order, records, _images(runs))
@@ -111,12 +106,22 @@ def _search(folder: Path, place: tuple[str, str] | None) -> str:
 
 def _key_and_name(folder: Path) -> tuple[str, str]:
     """The key of a sweep's view, and its name in the menu."""
-    content: Any = {}
-    with suppress(UserError, OSError):
-        content = read_json(folder / PLAN_FILE)
-    content = content if isinstance(content, dict) else {}
-    identity, name = str(content.get("id") or folder.name), content.get("sweep_name")
-    return f"expt-{identity}", f"{name or folder.name}: best first"
+    record = _sweep_record(folder)
+    identity = None if record is None else record.id
+    return f"expt-{identity or folder.name}", f"{sweep_name(folder)}: best first"
+
+
+def _sweep_record(folder: Path) -> SweepRecord | None:
+    with suppress(UserError):
+        return read_sweep(folder)
+    return None
+
+
+def _sweep_ids(folder: Path) -> tuple[str, str] | None:
+    """The ids of the experiment and of the sweep's own run in MLflow, if they are known."""
+    record = _sweep_record(folder)
+    ids = None if record is None else record.mlflow
+    return None if ids is None or ids.experiment_id is None else (ids.experiment_id, ids.run_id)
 
 
 def _page(address: str, experiment: str) -> str:
@@ -125,8 +130,8 @@ def _page(address: str, experiment: str) -> str:
 
 def _experiment_of(runs: Sequence[FoundRun]) -> str | None:
     """The MLflow experiment that the first of some runs that has one is in."""
-    found = ((run.record.get("mlflow") or {}).get("experiment_id") for run in runs)
-    return next((str(experiment) for experiment in found if experiment is not None), None)
+    found = (run.record.mlflow for run in runs)
+    return next((ids.experiment_id for ids in found if ids and ids.experiment_id is not None), None)
 
 
 def _readable(directories: Sequence[Path], output_dir: Path) -> Iterator[FoundRun]:
@@ -151,11 +156,6 @@ def _images(runs: Iterable[FoundRun]) -> dict[str, int]:
         names = [*found] or names
     names.sort(key=lambda name: (*(name != one for one in _FIRST_IMAGES), name))
     return {name: max(steps[name], default=0) for name in names}
-
-
-def _whole(runs: Iterable[FoundRun]) -> list[Mapping[str, Any]]:
-    """The records of runs in which all that a view is made of can be read."""
-    return [run.record for run in runs if wrong_place(run.record, _READ) is None]
 
 
 def _query(values: Mapping[str, Any]) -> str:

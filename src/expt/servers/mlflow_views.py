@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from expt.runs.leading import best_values, larger_is_better, leading_metric
-from expt.runs.planned import given
+from expt.config.quoting import given
+from expt.runs.leading import BEST_PREFIX, best_values, larger_is_better, leading_metric
+from expt.runs.records import RunRecord
 
-BEST = "best/"
 _MOST_METRICS, _MOST_PARAMS = 3, 5  # what has room beside the names, at a width of 1400 pixels
 _NAME, _NAME_WIDTH = "attributes.`Run Name`", 270  # pixels
 _WIDTH = 110
@@ -39,24 +39,24 @@ def newest_first() -> dict[str, Any]:
     return {"searchFilter": "", "orderByKey": "attributes.`start_time`", "orderByAsc": False}
 
 
-def best_first(search: str, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def best_first(search: str, records: Sequence[RunRecord]) -> dict[str, Any]:
     """Returns the order of the runs that a search finds, the best one first.
 
     Args:
         search: In MLflow's syntax.
-        records: The contents of the runs' run.json.
+        records: The runs'.
     """
     leading = leading_metric(records)
     if leading is None:
         return {**newest_first(), "searchFilter": search}
-    key, larger = f"metrics.`{BEST}{leading}`", larger_is_better(leading, records)
+    key, larger = f"metrics.`{BEST_PREFIX}{leading}`", larger_is_better(leading, records)
     return {"searchFilter": search, "orderByKey": key, "orderByAsc": not larger}
 
 
 def make_view(
     name: str,
     order: Mapping[str, Any],
-    records: Sequence[Mapping[str, Any]],
+    records: Sequence[RunRecord],
     images: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Returns a view as MLflow keeps it: the state of its page, under a name.
@@ -64,7 +64,7 @@ def make_view(
     Args:
         name: Is shown in the menu of views.
         order: As `best_first` or `newest_first` returns it.
-        records: The contents of the runs' run.json.
+        records: The runs'.
         images: The names of the runs' images, each with the step that is shown.
     """
     leading = leading_metric(records)
@@ -84,7 +84,7 @@ def make_view(
             _section("val", cardHeight=_CARD_HEIGHT),
             _section("test"),
             _section("train"),
-            _section(f"{BEST}val"),
+            _section(f"{BEST_PREFIX}val"),
             _section("best", display=False),
             _section("System metrics", display=False),
         ],
@@ -94,44 +94,45 @@ def make_view(
     return {"name": name, "createdAt": now, "updatedAt": now, "state": json.dumps(state)}
 
 
-def varying(records: Sequence[Mapping[str, Any]]) -> list[str]:
+def varying(records: Sequence[RunRecord]) -> list[str]:
     """Returns the params that differ between runs: options first, the seed last."""
     keys = dict.fromkeys(
         key
         for record in records
         for key in (
-            *(record.get("choices") or ()),
-            *(record.get("distinctive") or given(record.get("overrides") or ())),
+            *record.choices,
+            *(record.distinctive or given(record.overrides)),
         )
     )
     ordered = [*(key for key in keys if key not in _LAST), *_LAST]
     return [key for key in ordered if len({_param(record, key) for record in records}) > 1]
 
 
-def _param(record: Mapping[str, Any], key: str) -> str:
-    return str((record.get("params") or {}).get(key))
+def _param(record: RunRecord, key: str) -> str:
+    return str((record.params or {}).get(key))
 
 
-def _metrics(records: Sequence[Mapping[str, Any]], leading: str | None) -> list[str]:
+def _metrics(records: Sequence[RunRecord], leading: str | None) -> list[str]:
     """The columns: the best value, the test of the same metric, other best values."""
     if leading is None:
         return []
-    tests = {name for record in records for name in record.get("final") or ()}
+    tests = {name for record in records if record.final for name in record.final.values}
     others = Counter(name for record in records for name in best_values(record)).most_common()
     test = f"test/{leading.rpartition('/')[2]}"
-    found = [BEST + leading, *([test] if test in tests else []), *(BEST + k for k, _ in others)]
+    best = [BEST_PREFIX + name for name in (leading, *(name for name, _ in others))]
+    found = [best[0], *([test] if test in tests else []), *best[1:]]
     return [*dict.fromkeys(found)][:_MOST_METRICS]
 
 
 def _charts(
-    records: Sequence[Mapping[str, Any]], leading: str | None, images: Mapping[str, int]
+    records: Sequence[RunRecord], leading: str | None, images: Mapping[str, int]
 ) -> list[dict[str, Any]]:
     """The first charts; MLflow adds those of the other metrics behind them.
 
     In the first row are the curve of the metric that decides, its best values and an image.
     """
     curves = dict.fromkeys([name for record in records for name in best_values(record)])
-    first = [] if leading is None else [_chart(leading, _LINE), _chart(BEST + leading, _BAR)]
+    first = [] if leading is None else [_chart(leading, _LINE), _chart(BEST_PREFIX + leading, _BAR)]
     # Without a step, MLflow shows that there is no image.
     shown = [_chart(name, {**_IMAGE, "step": step}) for name, step in images.items()]
     return [

@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from expt.errors import UserError
-from expt.runs.atomic import read_json
 from expt.runs.best import find_best, is_best
+from expt.runs.chronology import order_of, place_ids, records_in
 from expt.runs.find import find_run
 from expt.runs.leading import best_values, larger_is_better, watched_metric
-from expt.runs.order import SWEEP_FILE, order_of, place_ids, records_in
-from expt.runs.planned import read_entries
+from expt.runs.names import name_of
+from expt.runs.records import SWEEP_FILE, RunRecord, read_run, read_sweep
+from expt.runs.sweeps import planned_jobs
 
 MOST = 40
 """TensorBoard's Scalars, Images and Text tabs show nothing if there are more runs than this."""
@@ -108,8 +108,8 @@ class Folder:
     ) -> list[ShownRun]:
         """The runs in the order of the jobs, those of earlier runs that stand in for one too."""
         in_order: dict[Path, ShownRun] = {}
-        for name, entry in read_entries(sweep).items():
-            directory = sweep / name if entry.reused is None else (sweep / entry.reused).resolve()
+        for name, job in planned_jobs(sweep).items():
+            directory = sweep / name if job.reused is None else (sweep / job.reused).resolve()
             run = runs.get(directory) or self._run(directory / "run.json", ids)
             if run is not None:
                 in_order[directory] = run
@@ -203,14 +203,14 @@ def _as_found(runs: Sequence[ShownRun], name: str, output_dir: Path) -> ShownRun
 def _read_run(file: Path, ids: frozenset[str] | None) -> ShownRun | None:
     """None if the record is damaged."""
     try:
-        record: Mapping[str, Any] = read_json(file)
-        name = str(record.get("run_name") or file.parent.name)
+        record = read_run(file.parent)
+        name = name_of(record, file.parent)
         return ShownRun(file.parent, name, order_of(record, ids), _score(record))
-    except (UserError, LookupError, TypeError, ValueError, AttributeError):
+    except UserError:
         return None
 
 
-def _score(record: Mapping[str, Any]) -> float | None:
+def _score(record: RunRecord) -> float | None:
     metric = watched_metric(record)
     value = best_values(record).get(metric or "")
     if metric is None or value is None:
@@ -221,9 +221,9 @@ def _score(record: Mapping[str, Any]) -> float | None:
 def _read_sweep(sweep: Path, ids: frozenset[str] | None) -> tuple[str, tuple[int, float] | None]:
     """The sweep's name and when it began; None if that was not recorded."""
     try:
-        record = read_json(sweep / SWEEP_FILE)
-        return str(record.get("sweep_name") or sweep.name), order_of(record, ids)
-    except (UserError, LookupError, TypeError, ValueError, AttributeError):
+        record = read_sweep(sweep)
+        return name_of(record, sweep), order_of(record, ids)
+    except UserError:
         return sweep.name, None
 
 

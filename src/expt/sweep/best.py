@@ -7,7 +7,6 @@ from typing import Any
 from expt.errors import UserError
 from expt.record.values import format_value
 from expt.runs.best import Best, best_of
-from expt.runs.find import read_run
 from expt.sweep.jobs import ENDED_WELL, PlannedJob
 from expt.sweep.plan import SweepPlan
 
@@ -44,7 +43,7 @@ def best_job(plan: SweepPlan) -> tuple[PlannedJob, Best] | None:
 
     It is the one that `best@SWEEP` names; None if jobs can't be compared.
     """
-    ended = [(job, _record(job)) for job in plan.jobs if job.status in ENDED_WELL]
+    ended = [(job, job.result()) for job in plan.jobs if job.status in ENDED_WELL]
     readable = [(job, record) for job, record in ended if record is not None]
     try:
         best = best_of([record for _, record in readable])
@@ -69,22 +68,13 @@ def result_of(plan: SweepPlan, job: PlannedJob, record: Mapping[str, Any]) -> Re
     return Result(job, metric, value, larger_is_better=larger)
 
 
-def _record(job: PlannedJob) -> Mapping[str, Any] | None:
-    """Returns the content of a job's run.json, or of that of the run that stands in for it."""
-    directory = job.directory if job.reused is None else job.directory.parent / job.reused
-    try:
-        return read_run(directory, directory).record
-    except UserError:  # it was deleted or damaged meanwhile
-        return None
-
-
 def _deciding(plan: SweepPlan, record: Mapping[str, Any]) -> str | None:
     """Returns the metric by which jobs are compared.
 
     It is the monitored one, unless that is a loss that varies among the jobs.
     """
     watched: str | None = record.get("watched")
-    losses = [job.job.config["loss"] for job in plan.jobs]
+    losses = [job.job.config.loss for job in plan.jobs]
     if watched != "val/loss" or all(loss == losses[0] for loss in losses):
         return watched
     return next((f"val/{name}" for name in record["larger_is_better"]), None)

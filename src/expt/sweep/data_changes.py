@@ -3,13 +3,13 @@
 import json
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 from expt.errors import UserError
-from expt.runs.find import read_run
+from expt.runs.record_parts import DataRecord
 from expt.runs.recorded_data import data_change
+from expt.runs.records import check_complete, read_run
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.plan import SweepPlan
 from expt.train.data_loading import DataLoader
@@ -38,16 +38,15 @@ def check_data(plan: SweepPlan, jobs: Sequence[PlannedJob], load: DataLoader) ->
             )
 
 
-def _recorded(job: PlannedJob) -> Mapping[str, Any] | None:
+def _recorded(job: PlannedJob) -> DataRecord | None:
     """Returns the data that a job's run began with; None if it has not begun, or is damaged."""
     with suppress(UserError):
-        run = read_run(job.directory, job.directory)
-        run.check_record()
-        data: Mapping[str, Any] = run.record["data"]
-        return data
+        record = read_run(job.directory)
+        check_complete(job.directory, record)
+        return record.data
     return None
 
 
 def _data_of(job: PlannedJob) -> str:
     """Returns a text that is the same for jobs that have the same data."""
-    return json.dumps([job.job.config["data"], job.job.config["loop"]["batches"]], sort_keys=True)
+    return json.dumps([job.job.config.data, job.job.config.loop.batches], sort_keys=True)

@@ -1,14 +1,17 @@
 """The jobs of a sweep: how each is planned, its status and its outcome."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from expt.config.compose import Job
 from expt.config.sources import Code
+from expt.errors import UserError
 from expt.runs.find import read_run
-from expt.runs.records import JobStatus, RunRecord
+from expt.runs.record_parts import JobStatus
+from expt.runs.records import RunRecord
 
 ENDED_WELL = (JobStatus.FINISHED, JobStatus.REUSED)
 UNDER_WAY = (JobStatus.PENDING, JobStatus.RUNNING)
@@ -34,18 +37,18 @@ class JobOutcome:
 
 @dataclass
 class PlannedJob:
-    """A job and how it stands.
+    """A job and its status.
 
     Attributes:
         directory: Of its run, which holds the frozen config from the beginning.
         job: The frozen config.
         run_hash: Of config, data and code.
         variant: Its values of what varies in the sweep, the seed left out.
-        status: How it stands.
+        status: Its status.
         error: Why it failed.
-        reused: The directory of the earlier run that stands in for it; read back, from that of
+        reused: The directory of the finished run that is reused for it; read back, from that of
             the sweep.
-        code: What it is to run; None if it was planned before that was recorded.
+        code: The code that it was planned with; None if that was not recorded.
         run_name: The name of its run for people; empty if it was planned before runs had any.
     """
 
@@ -66,7 +69,7 @@ class PlannedJob:
 
     @property
     def reason(self) -> str:
-        """Why it failed, in a line."""
+        """The first line of the error."""
         return (self.error or "").partition("\n")[0]
 
     def record(self) -> RunRecord | None:
@@ -78,3 +81,14 @@ class PlannedJob:
         if not (self.directory / "run.json").is_file():
             return None
         return read_run(self.directory, self.directory).record
+
+    def result(self) -> RunRecord | None:
+        """Returns the record of the job's run, or of the finished run that is reused for it.
+
+        Returns:
+            None if there is no record, or if it is damaged.
+        """
+        place = self.directory if self.reused is None else self.directory.parent / self.reused
+        with suppress(UserError, OSError):
+            return read_run(place, place).record
+        return None

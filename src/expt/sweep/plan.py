@@ -9,26 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from expt.config.compose import Composed
-from expt.config.frozen import CONFIG_FILE
+from expt.config.frozen import ConfigWriter
 from expt.config.sources import code_of
 from expt.errors import UserError
 from expt.runs.directories import held
 from expt.runs.environment import process
 from expt.runs.find import read_run
+from expt.runs.folder_identity import claim
 from expt.runs.naming import distinctive, run_name, sweep_name, varying
-from expt.runs.place import claim
-from expt.runs.records import (
-    JobStatus,
-    SweepRecord,
-    write_sweep,
-)
+from expt.runs.record_parts import JobStatus
+from expt.runs.records import SweepRecord, write_sweep
 from expt.runs.run import Membership
 from expt.runs.secrets import redacted
-from expt.runs.taken_names import take_names
-from expt.sweep.jobs import PlannedJob
+from expt.runs.unique_names import take_names
+from expt.sweep.jobs import ENDED_WELL, PlannedJob
 
 
 @dataclass
@@ -68,7 +63,7 @@ class SweepPlan:
         overrides = [one.job.overrides for one in composed]
         facts = {
             "id": uuid.uuid4().hex,
-            "name": redacted(str(composed[0].job.config["name"])),
+            "name": redacted(str(composed[0].job.config.name)),
             "varied": varying(overrides) if varied is None else list(varied),
             "started": time.time(),
             "status": "RUNNING",
@@ -113,7 +108,7 @@ class SweepPlan:
     @property
     def experiment(self) -> str:
         """The MLflow experiment of the sweep's own run."""
-        return str(self.jobs[0].job.config["name"])
+        return str(self.jobs[0].job.config.name)
 
     @property
     def output_dir(self) -> Path:
@@ -130,6 +125,11 @@ class SweepPlan:
     def count(self, *statuses: JobStatus) -> int:
         """Returns how many jobs have one of some statuses."""
         return sum(job.status in statuses for job in self.jobs)
+
+    def to_do(self, *, retry_failed: bool) -> list[PlannedJob]:
+        """Returns the jobs that have not ended yet, or are tried again."""
+        done = ENDED_WELL if retry_failed else (*ENDED_WELL, JobStatus.FAILED)
+        return [job for job in self.jobs if job.status not in done]
 
     def note(self, job: PlannedJob, status: JobStatus, error: str | None = None) -> None:
         """Changes the status of a job."""
@@ -148,11 +148,9 @@ class SweepPlan:
             composed: The jobs that the plan was made of, or those that were appended.
         """
         jobs = self.jobs[len(self.jobs) - len(composed) :]
+        writer = ConfigWriter()
         for job, one in zip(jobs, composed, strict=True):
-            file = job.directory / CONFIG_FILE
-            file.parent.mkdir(parents=True, exist_ok=True)
-            OmegaConf.save(one.config, file)
-            OmegaConf.save(list(one.job.overrides), file.with_name("overrides.yaml"))
+            writer.write(job.directory, one.config, one.job.overrides)
         if "place" not in self.facts:
             place = claim(self.output_dir, self.directory)
             names = [sweep_name(self.facts["varied"])]
@@ -167,7 +165,7 @@ class SweepPlan:
         by_experiment: dict[str, list[PlannedJob]] = {}
         for job in jobs:
             if job.reused is None:
-                by_experiment.setdefault(str(job.job.config["name"]), []).append(job)
+                by_experiment.setdefault(str(job.job.config.name), []).append(job)
             else:
                 record = read_run(Path(job.reused), self.output_dir).record
                 job.run_name = str(record.get("run_name", ""))

@@ -6,11 +6,15 @@ from statistics import fmean
 
 from expt.errors import RunError, UserError
 from expt.record.phases import Phases
+from expt.record.values import format_seconds
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.launchers import Began, Ended, Launcher, Task, worker
+from expt.sweep.limits import Deadlines
 from expt.sweep.plan import SweepPlan
 from expt.train.signals import deferred_signals
 
+LONGEST_CHECK = 600.0
+"""Seconds that the check of a job may take: data that is large is loaded, a model compiled."""
 _TICK = 0.2  # seconds
 
 
@@ -41,8 +45,7 @@ def check_kinds(
     checks = {}
     for place, number in enumerate(numbers):
         is_measured = sizes.index(sizes[place]) == place
-        job, code = plan.jobs[number].job, plan.jobs[number].code
-        task = Task(worker.check, (job, is_measured, code), threads=job.config["loop"]["threads"])
+        task = check_task(plan.jobs[number], is_measured=is_measured)
         checks[task.number] = number
         launcher.submit(task)
     results = _results(checks, launcher, phases)
@@ -71,18 +74,43 @@ def _results(
         The results by the numbers of the jobs.
     """
     results: dict[int, worker.CheckedJob] = {}
+    deadlines = Deadlines()
     starting = f"starting TensorFlow in {launcher.num_slots} workers"
     with phases(starting, at_once=True), deferred_signals() as interruption:
         while len(results) < len(checks):
             interruption.check()
             event = launcher.next_event(_TICK)
-            if isinstance(event, Began) and not results:
-                phases.begin(f"checking {len(checks)} kinds of jobs")
+            if isinstance(event, Began):
+                deadlines.begin(event.number, LONGEST_CHECK)
+                if not results:
+                    phases.begin(f"checking {len(checks)} kinds of jobs")
             if isinstance(event, Ended):
-                dead = worker.CheckedJob(event.death, is_users=False)
-                results[checks[event.number]] = event.value or dead
+                is_overdue = deadlines.end(event.number)
+                results[checks[event.number]] = result_of_check(event, is_overdue=is_overdue)
                 phases.update(f"checking {len(checks)} kinds of jobs: {len(results)} checked")
+            for number in deadlines.overdue():
+                launcher.cancel(number)
     return results
+
+
+def check_task(job: PlannedJob, *, is_measured: bool) -> Task:
+    """Returns the task that trains one batch of a job, and measures its speed if asked to."""
+    threads = job.job.config.loop.threads
+    return Task(worker.check, (job.job, is_measured, job.code), threads=threads)
+
+
+def result_of_check(event: Ended, *, is_overdue: bool) -> worker.CheckedJob:
+    """Returns the result of a check, also if its process died or took too long."""
+    if event.value is not None:
+        result: worker.CheckedJob = event.value
+        return result
+    if is_overdue:
+        return worker.CheckedJob(
+            f"its check took longer than {format_seconds(LONGEST_CHECK)}: loading the data, "
+            "building the model or training the first batch does not end. Expected a few seconds; "
+            "look for a loop or a lock in the job's own parts, or data that is not reachable."
+        )
+    return worker.CheckedJob(event.death, is_users=False)
 
 
 def _size(job: PlannedJob) -> str:

@@ -1,16 +1,12 @@
 """The result of a sweep in a few values: its best job, and how many jobs there are of each kind."""
 
-from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-from expt.errors import UserError
-from expt.runs.find import read_run
+from expt.config.quoting import given
 from expt.runs.leading import best_values, larger_is_better, leading_metric
 from expt.runs.naming import varying
-from expt.runs.planned import given
-from expt.runs.records import JobStatus
+from expt.runs.record_parts import JobStatus
+from expt.runs.records import RunRecord
 from expt.sweep.jobs import ENDED_WELL, PlannedJob
 from expt.sweep.plan import SweepPlan
 
@@ -30,17 +26,17 @@ def results(plan: SweepPlan) -> dict[str, Any]:
     if best is None:
         return {"metrics": numbers, "params": {}}
     job, record = best
-    final = record.get("final") or {}
+    final = {} if record.final is None else record.final.values
     metrics = {f"best/{name}": value for name, value in best_values(record).items()}
     metrics |= {name: value for name, value in final.items() if name.startswith("test/")}
     values, varied = given(job.job.overrides), varying([one.job.overrides for one in plan.jobs])
     params = {f"best.{key}": values[key] for key in varied if key in values}
-    name = str(record.get("run_name") or job.name)
+    name = record.label or job.name
     return {"metrics": {**metrics, **numbers}, "params": {"best.run": name, **params}}
 
 
-def _best(plan: SweepPlan) -> tuple[PlannedJob, Mapping[str, Any]] | None:
-    records = [(job, _record(job, plan.directory)) for job in plan.jobs if job.status in ENDED_WELL]
+def _best(plan: SweepPlan) -> tuple[PlannedJob, RunRecord] | None:
+    records = [(job, job.result()) for job in plan.jobs if job.status in ENDED_WELL]
     found = [(job, record) for job, record in records if record is not None]
     leading = leading_metric([record for _, record in found])
     measured = [pair for pair in found if leading in best_values(pair[1])]
@@ -48,11 +44,3 @@ def _best(plan: SweepPlan) -> tuple[PlannedJob, Mapping[str, Any]] | None:
         return None
     choose = max if larger_is_better(leading, [record for _, record in found]) else min
     return choose(measured, key=lambda pair: best_values(pair[1])[leading])
-
-
-def _record(job: PlannedJob, sweep: Path) -> Mapping[str, Any] | None:
-    """The record of a job's run, or of the earlier run that stands in for it."""
-    place = job.directory if job.reused is None else sweep / job.reused
-    with suppress(UserError, OSError):
-        return read_run(place, place).record
-    return None

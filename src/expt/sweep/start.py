@@ -9,24 +9,26 @@ from rich.console import Console
 
 from expt.config.compose import Composed, Job
 from expt.config.hashes import run_hash, variant_hash
+from expt.config.instantiate import call, part
 from expt.config.sources import code_of
 from expt.record.phases import Phases
 from expt.record.values import format_seconds
-from expt.runs.records import JobStatus
+from expt.runs.record_parts import JobStatus
 from expt.sweep.code_changes import use_current_code
 from expt.sweep.data_changes import check_data
 from expt.sweep.finished_runs import reuse_finished
+from expt.sweep.growth import Growth
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.launchers import Launcher
-from expt.sweep.launchers.local import make_local_launcher
 from expt.sweep.mirror import settle
 from expt.sweep.plan import SweepPlan
 from expt.sweep.plan_reader import read_plan
 from expt.sweep.preflight import check_kinds
-from expt.sweep.scheduler import Limits, run_jobs, to_do
+from expt.sweep.scheduler import run_jobs
+from expt.sweep.search import Search, make_search, search_arguments, search_facts
 from expt.sweep.summary import exit_code, print_outcome
 from expt.train.data_loading import DataLoader
-from expt.train.launch import print_code_note, print_where_to_look
+from expt.train.messages import print_code_note, print_where_to_look
 
 
 def run_sweep(
@@ -35,6 +37,7 @@ def run_sweep(
     data: Sequence[str],
     launcher: Launcher,
     phases: Phases,
+    search: Search | None = None,
 ) -> int:
     """Plans a new sweep, checks its jobs and trains them.
 
@@ -44,6 +47,7 @@ def run_sweep(
         data: The fingerprint of each job's data.
         launcher: An idle one.
         phases: Shown before the first job starts; the sweep is shown on their console.
+        search: Where more jobs come from; None if these are all.
 
     Returns:
         The exit code.
@@ -54,8 +58,13 @@ def run_sweep(
     config, console = composed[0].job.config, phases.console
     codes = [code_of(one.job.config).hash for one in composed]
     known = list(zip((one.job.config for one in composed), data, codes, strict=True))
-    plan = SweepPlan.make(directory, composed, [run_hash(*each) for each in known])
-    reused = reuse_finished(plan.jobs, plan.output_dir) if config["sweep"]["reuse"] else ()
+    varied = None if search is None else search.varied
+    plan = SweepPlan.make(directory, composed, [run_hash(*each) for each in known], varied)
+    plan.facts |= {} if search is None else search_facts(search)
+    reused: Sequence[PlannedJob] = ()
+    if config.sweep.reuse:
+        reused, note = reuse_finished(plan.jobs, data, plan.output_dir)
+        _print_reuse_note(note, console)
     kinds = {
         number: variant_hash(*known[number])
         for number, job in enumerate(plan.jobs)
@@ -67,7 +76,8 @@ def run_sweep(
         plan.freeze(composed)
         _print_reused(reused, console)
         _print_plan(plan, len(kinds), launcher.num_slots, seconds, console)
-        return run_jobs(plan, Limits.of(config), launcher, console, seconds=seconds)
+        growth = None if search is None else Growth(search)
+        return run_jobs(plan, launcher, console, growth=growth, seconds=seconds)
 
 
 def resume_sweep(
@@ -78,7 +88,7 @@ def resume_sweep(
     Args:
         directory: The sweep's.
         phases: Shown before the first job starts; the sweep is shown on their console.
-        retry_failed: Whether jobs that have failed are tried again, too.
+        retry_failed: Whether failed jobs are tried again, too.
         allow_code_change: Whether the jobs may run other code than was planned.
 
     Returns:
@@ -91,41 +101,49 @@ def resume_sweep(
     with plan.held():
         settle(plan)
         plan = read_plan(directory)  # as the one that held it before has left it
-        waiting = to_do(plan, retry_failed=retry_failed)
-        if not waiting and plan.facts.get("is_complete"):
+        waiting, arguments = plan.to_do(retry_failed=retry_failed), search_arguments(plan)
+        if not waiting and arguments is None and plan.facts.get("is_complete"):
             phases.end()
             print_outcome(plan, console)
             return exit_code(plan)
         note = use_current_code(plan, waiting, allow=allow_code_change)
         print_code_note(console, note)
-        first = (waiting or plan.jobs)[0].job
         load = DataLoader()
         phases.begin("loading data")
         check_data(plan, waiting, load)
+        growth = None
+        if arguments is not None:
+            growth = Growth(make_search(arguments, load), is_resumed=True)
         phases.end()
-        launcher = start_launcher(first, len(waiting), load.shared())
+        first, num_jobs = (waiting or plan.jobs)[0].job, None if growth else len(waiting)
+        launcher = start_launcher(first, num_jobs, load.shared())
         try:
             _print_plan(plan, len(waiting), launcher.num_slots, None, console)
-            limits = Limits.of(first.config)
-            code = run_jobs(plan, limits, launcher, console, retry_failed=retry_failed)
+            code = run_jobs(plan, launcher, console, growth=growth, retry_failed=retry_failed)
         finally:
             launcher.close()
     print_where_to_look(console, plan.output_dir)
     return code
 
 
-def start_launcher(job: Job, num_jobs: int, load: DataLoader) -> Launcher:
+def start_launcher(job: Job, num_jobs: int | None, load: DataLoader) -> Launcher:
     """Starts the launcher of a sweep.
 
     Args:
         job: The first of the sweep's jobs.
-        num_jobs: How many there are.
+        num_jobs: How many there are; None if more may come.
         load: Loads their data; a copy goes to each worker.
     """
-    num_workers, threads = job.config["sweep"]["workers"], job.config["loop"]["threads"]
-    return make_local_launcher(
-        num_jobs=num_jobs, num_workers=num_workers, load=load, threads=threads
+    config = job.config
+    launcher: Launcher = call(
+        part(config.launcher, "launcher"),
+        "launcher",
+        num_jobs=num_jobs,
+        num_workers=config.sweep.workers,
+        load=load,
+        threads=config.loop.threads,
     )
+    return launcher
 
 
 def _print_plan(
@@ -137,6 +155,11 @@ def _print_plan(
     where = os.path.relpath(plan.directory)
     line = f"sweep {plan.name} in {where}: {', '.join(parts)}"
     console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_reuse_note(note: str | None, console: Console) -> None:
+    if note is not None:
+        console.print(f"reuse: {note}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_reused(jobs: Sequence[PlannedJob], console: Console) -> None:

@@ -21,8 +21,8 @@ from expt.record.mlflow.recorder import restoring
 from expt.record.mlflow.store import DeletedError, prepare_mlflow, repair_store, store_uri
 from expt.runs.directories import HeldError, held
 from expt.runs.find import FoundRun, read_run
-from expt.runs.life import is_alive
-from expt.runs.planned import PLAN_FILE
+from expt.runs.liveness import is_alive
+from expt.runs.records import SWEEP_FILE
 from expt.runs.run import Run, Status
 from expt.sweep.mirror import is_followed, run_of_sweep
 from expt.sweep.plan_reader import read_content, read_plan
@@ -99,7 +99,7 @@ class Synchronization:
             for directory in directories:
                 self(directory, close_first)
         for sweep in dict.fromkeys(directory.resolve().parent for directory in directories):
-            if (sweep / PLAN_FILE).is_file():
+            if (sweep / SWEEP_FILE).is_file():
                 self.complete_sweep(sweep)
         self.summarize()
         return self.counts
@@ -167,7 +167,7 @@ class Synchronization:
 
     def _close(self, run: FoundRun, directory: Path) -> None:
         """Closes a run whose process has died, as KILLED."""
-        if run.record["status"] != Status.RUNNING:
+        if run.record.status is not Status.RUNNING:
             return
         alive = is_alive(run.record)
         if alive:
@@ -178,7 +178,7 @@ class Synchronization:
             self._end(directory, "running", text)
         else:
             last = _last_of(run.directory / FILE_NAME)
-            ended = last[0]["time"] if last else run.record["started"]
+            ended = last[0]["time"] if last else run.record.started
             closed = Run(run.directory, run.output_dir, {}, {}, run.record)
             closed.update(status=Status.KILLED, ended=ended, error=_DIED)
             self.counts["closed"] += 1
@@ -190,7 +190,7 @@ class Synchronization:
         if self._is_complete(run, directory):
             self._end(directory, "complete", None)
             return
-        job = read_frozen(run.directory, run.record)
+        job = read_frozen(run.directory, run.record.to_mapping())
         if not any(map(is_mlflow, job.config.recorder.values())):
             self._end(directory, "without", None)
             return
@@ -251,7 +251,7 @@ class Synchronization:
         if changes:
             _last_of(run.directory / FILE_NAME)  # a damaged run stays as it is
         sweep = run.directory.parent
-        if (sweep / PLAN_FILE).is_file():
+        if (sweep / SWEEP_FILE).is_file():
             settled_sweep(self._copies, sweep, run.output_dir)
         if changes:
             Run(run.directory, run.output_dir, {}, {}, run.record).update(**changes)

@@ -1,7 +1,7 @@
 """The class weights of a loss that a config leaves to the data."""
 
-from expt.config.checks import task_of
 from expt.config.compose import Job
+from expt.config.declarations import task_of
 from expt.errors import UserError
 from expt.parts.data.class_balance import balanced_weights
 from expt.parts.data.dataset import Dataset

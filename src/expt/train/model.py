@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-from expt.config.checks import INITIALIZER_KEY, STEP_KEY, task_of
 from expt.config.compose import Job
+from expt.config.declarations import INITIALIZER_KEY, STEP_KEY, task_of
 from expt.config.instantiate import call, part
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
@@ -34,7 +34,7 @@ def make_model(job: Job, dataset: Dataset) -> Any:
         if STEP_KEY in config.model:  # such as a pair of models
             return made
         raise UserError(
-            f"model: {config['model']['_target_']} returned {type(made).__name__}; expected a "
+            f"model: {config.model['_target_']} returned {type(made).__name__}; expected a "
             "keras.Model."
         )
     model = built(made, dataset.input_shape)

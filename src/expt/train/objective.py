@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from expt.config.checks import TAKES_KEY, TARGETS_KEY, batches_per_step, metrics_for, task_of
 from expt.config.compose import Job
+from expt.config.declarations import TAKES_KEY, TARGETS_KEY, batches_per_step, metrics_for, task_of
 from expt.config.instantiate import part
 from expt.config.outputs import model_outputs
 from expt.parts.data.dataset import Dataset

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from expt.config.checks import DIRECTION_KEY, STEP_KEY, check_watched, task_of
+from expt.config.checks import check_watched
 from expt.config.compose import Job
+from expt.config.declarations import DIRECTION_KEY, STEP_KEY, task_of
 from expt.config.instantiate import part
 from expt.config.outputs import ModelOutputs, model_outputs
 from expt.parts.data.dataset import Dataset, Split

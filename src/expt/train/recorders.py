@@ -5,8 +5,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from expt.config.checks import metrics_for
 from expt.config.compose import Job
+from expt.config.declarations import metrics_for
 from expt.config.instantiate import call, part
 from expt.record.console import ConsoleRecorder, Expected, ShownWhileClosing
 from expt.record.journal import Journal

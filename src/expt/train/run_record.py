@@ -8,8 +8,8 @@ from typing import Any
 
 import keras
 
-from expt.config.checks import DIRECTION_KEY, task_of
 from expt.config.compose import Job
+from expt.config.declarations import DIRECTION_KEY, task_of
 from expt.config.hashes import run_hash, variant_hash
 from expt.config.params import make_params
 from expt.config.sources import Code, changed_modules
@@ -21,12 +21,12 @@ from expt.record.layers import write_layers
 from expt.record.mlflow.copies import Copies
 from expt.runs.changed_code import recorded_code
 from expt.runs.environment import environment, machine, process, versions
+from expt.runs.folder_identity import claim
 from expt.runs.git import git_diff, git_state
 from expt.runs.naming import distinctive, run_name
-from expt.runs.place import claim
 from expt.runs.run import Earlier, Membership, Run, Status
 from expt.runs.secrets import redacted, redacted_values
-from expt.runs.taken_names import take_names
+from expt.runs.unique_names import take_names
 from expt.train.backend import devices, threads_in_effect
 from expt.train.class_weights import class_weights
 from expt.train.layer_table import layer_table
@@ -98,7 +98,7 @@ def resumed_run(
     entry = {
         "step": step,
         "time": time.time(),
-        "from": earlier.record["status"],
+        "from": earlier.record.status,
         "changes": dict(earlier.changes),
         **({} if note is None else {"note": note}),
     }
@@ -108,14 +108,14 @@ def resumed_run(
             "changed": [] if before is None else changed_modules(before.modules, code.modules),
         }
     record = {
-        **earlier.record,
+        **earlier.record.to_mapping(),
         **Copies().settle(earlier.record, directory, job.output_dir),
         **_of_config(job, dataset, code.after(before, step)),
-        "data": {**earlier.record["data"], **_identity_of(dataset)},
+        "data": {**earlier.record.data.to_mapping(), **_identity_of(dataset)},
         **_of_process(),
         "status": Status.RUNNING,
         "closed": False,
-        "resumed": [*earlier.record.get("resumed", []), entry],
+        "resumed": [*earlier.record.resumed, entry],
     }
     for outcome in ("ended", "error", "traceback"):
         record.pop(outcome, None)

@@ -17,6 +17,7 @@ from expt.parts.data.dataset import Dataset
 from expt.parts.data.preparation import ArrayPreparation
 from expt.parts.data.scale import Scale
 from expt.runs.find import FoundRun
+from expt.runs.record_parts import ScaleOfData
 from expt.runs.recorded_data import data_change, feature_names, names_listed
 from expt.train.class_weights import CLASS_WEIGHTS
 from expt.train.data_loading import DataLoader
@@ -57,13 +58,13 @@ def load_data(
     Raises:
         UserError: The data is missing or damaged, or is not of the kind the model was made for.
     """
-    trained = run.record["data"]
-    job = with_data(read_frozen(run.directory, run.record), overrides, config_dir)
+    trained = run.record.data
+    job = with_data(read_frozen(run.directory, run.record.to_mapping()), overrides, config_dir)
     job = _with_recorded_weights(job, run)
     batches = job.config.loop.batches
     job = replace(job, config=job.config.with_values({"loop.batches": None}))
-    same_source = job.config.data["_target_"] == trained["source"]
-    load = DataLoader(trained.get("preparation") if same_source else None, compares_splits=False)
+    same_source = job.config.data["_target_"] == trained.source
+    load = DataLoader(trained.preparation if same_source else None, compares_splits=False)
     is_whole = False
     try:
         dataset = load(job)
@@ -78,8 +79,8 @@ def load_data(
         job,
         replace(
             dataset,
-            input_scale=_parse_scale(trained.get("input_scale")),
-            target_scale=_parse_scale(trained.get("target_scale")),
+            input_scale=_parse_scale(trained.input_scale),
+            target_scale=_parse_scale(trained.target_scale),
         ),
         is_own=any(data_change(trained, form) is None for form in forms),
         is_whole=is_whole,
@@ -88,7 +89,7 @@ def load_data(
 
 def _with_recorded_weights(job: Job, run: FoundRun) -> Job:
     """Returns a job with the class weights of the run's training, not those of the data."""
-    weights = run.record.get(CLASS_WEIGHTS)
+    weights = run.record.class_weights
     if weights is None:
         return job
     return replace(job, config=job.config.with_values({f"loss.{CLASS_WEIGHTS}": weights}))
@@ -96,7 +97,7 @@ def _with_recorded_weights(job: Job, run: FoundRun) -> Job:
 
 def _load_whole(run: FoundRun, load: DataLoader, job: Job, error: UserError) -> Dataset:
     """Loads data that can't be loaded in splits, unless that is not why it can't be loaded."""
-    dataset = load.whole(job, run.record["data"]["class_names"])
+    dataset = load.whole(job, run.record.data.class_names)
     if dataset is None:
         raise error
     _check_fit(run, dataset)
@@ -109,17 +110,17 @@ def _check_fit(run: FoundRun, dataset: Dataset) -> None:
     Raises:
         UserError: It is not.
     """
-    trained = run.record["data"]
-    if list(dataset.input_shape) != trained["input_shape"]:
+    trained = run.record.data
+    if list(dataset.input_shape) != trained.input_shape:
         raise UserError(
             f"data={dataset.name}: its inputs have the shape {dataset.input_shape}; the model of "
-            f"{run.directory.name} takes {tuple(trained['input_shape'])}."
+            f"{run.directory.name} takes {tuple(trained.input_shape)}."
         )
     _check_levels(run, dataset)
-    if list(dataset.class_names) != trained["class_names"]:
+    if list(dataset.class_names) != trained.class_names:
         raise UserError(
             f"data={dataset.name}: its classes are {names_listed(dataset.class_names)}; those of "
-            f"the model of {run.directory.name} are {names_listed(trained['class_names'])}."
+            f"the model of {run.directory.name} are {names_listed(trained.class_names)}."
         )
     known = feature_names(trained)
     if known and dataset.feature_names and list(known) != list(dataset.feature_names):
@@ -136,7 +137,7 @@ def _check_levels(run: FoundRun, dataset: Dataset) -> None:
     Raises:
         UserError: They were taken as they are in one and divided by their maximum in the other.
     """
-    recorded, given = run.record["data"].get("preparation"), dataset.preparation
+    recorded, given = run.record.data.preparation, dataset.preparation
     if not dataset.has_images or recorded is None or given is None:
         return
     if recorded == given or all(one.get("divisor") == 1 for one in (recorded, given)):
@@ -158,10 +159,10 @@ def _are_scaled(preparation: Mapping[str, Any]) -> bool:
 
 def recorded_outputs(run: FoundRun, job: Job) -> ModelOutputs:
     """Returns what a run's predictions are; of runs recorded before, what its loss declares."""
-    recorded = run.record.get("model_outputs")
+    recorded = run.record.model_outputs
     if recorded is None:
-        return model_outputs(job.config.loss, run.record["data"]["task"])
-    return ModelOutputs(recorded["kind"], recorded["link"])
+        return model_outputs(job.config.loss, run.record.data.task)
+    return ModelOutputs(recorded.kind, recorded.link)
 
 
 def load_predictor(file: Path, run: FoundRun, job: Job) -> Any:
@@ -194,7 +195,7 @@ def load_model(file: Path, job: Job) -> Any:
     import keras
 
     for group in ("model", "act"):
-        target = job.config[group]["_target_"]
+        target = getattr(job.config, group)["_target_"]
         check_target(target, group)
         importlib.import_module(target.rpartition(".")[0])
     try:
@@ -211,22 +212,22 @@ def check_shapes(model: Any, run: FoundRun) -> None:
     Raises:
         UserError: It is of another run, or the record is damaged.
     """
-    data, shapes = run.record["data"], {}
+    data, shapes = run.record.data, {}
     for name in ("input", "output"):
         shape = getattr(model, f"{name}_shape", None)
         shapes[name] = list(shape[1:]) if isinstance(shape, tuple) else None
-        recorded = run.record.get(f"model_{name}_shape")
+        recorded = getattr(run.record, f"model_{name}_shape")
         if recorded is not None and shapes[name] != recorded:
             raise UserError(
                 f"{run.model_file} is of another run: its {name}s have the shape {shapes[name]}, "
                 f"those of this run's model {recorded}."
             )
-    if data["task"] == "classification" and shapes["output"] != [len(data["class_names"])]:
+    if data.task == "classification" and shapes["output"] != [len(data.class_names)]:
         raise UserError(
-            f"{run.directory / 'run.json'} is damaged: it names {len(data['class_names'])} "
+            f"{run.directory / 'run.json'} is damaged: it names {len(data.class_names)} "
             f"classes; the model's outputs have the shape {shapes['output']}."
         )
 
 
-def _parse_scale(mapping: Mapping[str, Any] | None) -> Scale | None:
-    return None if mapping is None else Scale.from_mapping(mapping)
+def _parse_scale(recorded: ScaleOfData | None) -> Scale | None:
+    return None if recorded is None else Scale.from_mapping(recorded.to_mapping())

@@ -15,7 +15,6 @@ from expt.runs.find import FoundRun
 from expt.train.saved_model import LoadedData
 
 ALL = "all"
-_HASHES = "example_hashes"
 
 
 @dataclass(frozen=True)
@@ -84,13 +83,13 @@ def _of_own(dataset: Dataset, name: str) -> Scored:
 
 
 def _recorded_hashes(run: FoundRun) -> ExampleHashes | None:
-    kind: Any = run.record["data"].get(_HASHES)
+    kind: Any = run.record.data.example_hashes
     return None if kind is None else ExampleHashes.read(run.directory, kind)
 
 
 def _unchecked(run: FoundRun, dataset: Dataset, chosen: list[Split], name: str | None) -> Scored:
     """Scores the whole of data of which nobody knows whether the run was trained on it."""
-    is_older = _HASHES not in run.record["data"]
+    is_older = "example_hashes" not in run.record.data.model_fields_set
     reason = (
         "it was recorded before runs kept hashes of their examples"
         if is_older

@@ -187,4 +187,4 @@ def test_the_configs_say_the_usual_shares(data: str) -> None:
         "tfds": ["data.name=x"],
     }
     (job,), _ = compose_jobs([f"data={data}", *names.get(data, [])], None, multirun=False)
-    assert job.config["data"]["split"] == list(USUAL_SPLIT)
+    assert job.config.data["split"] == list(USUAL_SPLIT)

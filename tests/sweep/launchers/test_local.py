@@ -10,7 +10,8 @@ import psutil
 import pytest
 from mlflow_helpers import until
 
-from expt.sweep.launchers import Began, Ended, Task
+import ready_processes
+from expt.sweep.launchers import Began, Ended, Task, local
 from expt.sweep.launchers.local import LocalLauncher
 from expt.train.data_loading import DataLoader
 from sweep import called
@@ -18,12 +19,19 @@ from sweep import called
 _LONGEST = 120.0  # seconds
 
 
+def start(num_workers: int | None = 1, num_jobs: int | None = 4) -> LocalLauncher:
+    return LocalLauncher(num_jobs=num_jobs, num_workers=num_workers, load=DataLoader())
+
+
 @pytest.fixture(scope="module")
 def workers() -> Iterator[LocalLauncher]:
     """A single one, so that what comes after what is known."""
-    made = LocalLauncher([{"MARKED": "yes"}], 3, DataLoader())
-    yield made
-    made.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "environments", lambda *_: [{"MARKED": "yes"}])
+        patch.setattr(local, "usable_cores", lambda: 3)
+        made = start()
+        yield made
+        made.close()
 
 
 def ends(workers: LocalLauncher, count: int) -> dict[int, Ended]:
@@ -159,7 +167,7 @@ def test_once_held_the_call_under_way_ends_and_no_more_begin(
 
 
 def test_what_is_stopped_can_end_in_its_own_way(tmp_path: Path) -> None:
-    workers = LocalLauncher([{}], 1, DataLoader())
+    workers = start()
     file = tmp_path / "never"
     for number in range(8):
         workers.submit(Task(called.wait_for, (file,), number=number))
@@ -174,11 +182,11 @@ def test_what_is_stopped_can_end_in_its_own_way(tmp_path: Path) -> None:
 @pytest.mark.parametrize("is_at_it", [True, False], ids=["in a call", "at its start"])
 def test_closing_waits_for_nothing(tmp_path: Path, is_at_it: bool) -> None:
     file = tmp_path / "never"
-    before = psutil.Process().children()
-    workers = LocalLauncher([{}], 1, DataLoader())
+    before = set(ready_processes.descendants(os.getpid()))
+    workers = start()
     workers.submit(Task(called.wait_for, (file,), number=1))
     workers.submit(Task(called.wait_for, (file,), number=2))
     if is_at_it:
         until(file.with_suffix(".process").exists)
     workers.close()
-    assert psutil.Process().children() == before
+    assert set(ready_processes.descendants(os.getpid())) == before

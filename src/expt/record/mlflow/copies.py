@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from expt.record.mlflow.store import database, is_embedded
-from expt.runs.order import RUN_FILE, records_in
-from expt.runs.place import Place, relative, settled
-from expt.runs.planned import PLAN_FILE
+from expt.runs.chronology import records_in
+from expt.runs.folder_identity import FolderIdentity, relative, settled
+from expt.runs.records import RUN_FILE, SWEEP_FILE
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class _Found:
     name: str
     place: Mapping[str, Any]
 
-    def rank(self, here: Place) -> tuple[bool, bool, float]:
+    def rank(self, here: FolderIdentity) -> tuple[bool, bool, float]:
         """Sorts the original before its copies.
 
         It is where it was recorded, or if none is, it has its first name, or its files are older:
@@ -79,7 +79,7 @@ class Copies:
         record: Mapping[str, Any],
         directory: Path,
         output_dir: Path,
-        here: Place,
+        here: FolderIdentity,
         name: str,
     ) -> bool:
         """Whether the original is still there: beside the copy, or where it was recorded."""
@@ -113,13 +113,13 @@ def identity_of(record: Mapping[str, Any]) -> str:
 
 def settled_sweep(copies: Copies, directory: Path, output_dir: Path) -> None:
     """Lets the sweep.json of a sweep that was moved or copied say so."""
-    file = directory / PLAN_FILE
+    file = directory / SWEEP_FILE
     content = json.loads(file.read_text(encoding="utf-8"))
-    changes = copies.settle(content, directory, output_dir, PLAN_FILE)
+    changes = copies.settle(content, directory, output_dir, SWEEP_FILE)
     if "id" in changes:
         changes["is_complete"] = False  # in MLflow
     if changes:
-        partial_file = directory / f"partial-{PLAN_FILE}"
+        partial_file = directory / f"partial-{SWEEP_FILE}"
         text = json.dumps({**content, **changes}, indent=2)
         partial_file.write_text(text + "\n", encoding="utf-8")
         partial_file.replace(file)
@@ -137,7 +137,7 @@ def _membership(record: Mapping[str, Any], directory: Path) -> dict[str, Any]:
     """The sweep that a job is in, if it was copied with the job and is another one by now."""
     sweep = record.get("sweep")
     try:
-        content = json.loads((directory.parent / PLAN_FILE).read_text(encoding="utf-8"))
+        content = json.loads((directory.parent / SWEEP_FILE).read_text(encoding="utf-8"))
         if sweep is None or content["id"] == sweep["id"]:
             return {}
         name = str(content.get("sweep_name") or directory.parent.name)

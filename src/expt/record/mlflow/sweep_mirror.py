@@ -18,7 +18,7 @@ from expt.record.mlflow.store import (
     seconds_to_open,
 )
 from expt.record.mlflow.values import outdated, shortest
-from expt.runs.planned import NOTE, SUMMARY
+from expt.runs.layout import NOTE, SUMMARY
 from expt.runs.run import Run, Status
 from expt.runs.secrets import redacted_values
 

@@ -6,7 +6,7 @@ import queue
 import signal
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -15,27 +15,12 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from expt.config.schema import THREADS
 from expt.runs.cores import usable_cores
+from expt.runs.parent_process import end_with_parent
 from expt.sweep.launchers import Began, Ended, Event, Task, worker
 from expt.sweep.launchers.devices import environments, gpus
 from expt.train.data_loading import DataLoader
 
 _GROWTH = 2 * 2**30  # bytes that a process may take more than after its first task
-
-
-def make_local_launcher(
-    *, num_jobs: int, num_workers: int | None, load: DataLoader, threads: int
-) -> "LocalLauncher":
-    """Starts worker processes, one for each GPU or core unless there are fewer jobs.
-
-    Args:
-        num_jobs: How many jobs there are.
-        num_workers: How many of them run at once; None for as many as there are GPUs or cores.
-        load: Loads their data; a copy goes to each worker.
-        threads: The threads of a TensorFlow operation in the first job.
-    """
-    devices = gpus()
-    number = min(num_workers or len(devices) or usable_cores(), num_jobs)
-    return LocalLauncher(environments(number, devices), usable_cores(), load, threads)
 
 
 class LocalLauncher:
@@ -48,19 +33,24 @@ class LocalLauncher:
 
     def __init__(
         self,
-        environments: Sequence[Mapping[str, str]],
-        num_cores: int,
+        *,
+        num_jobs: int | None,
+        num_workers: int | None,
         load: DataLoader,
         threads: int = THREADS,
     ) -> None:
-        """Starts the processes.
+        """Starts the processes, one for each GPU or core unless there are fewer jobs.
 
         Args:
-            environments: What is added to the environment of each process.
-            num_cores: How many they share.
+            num_jobs: How many jobs there are; None if more may come.
+            num_workers: How many of them run at once; None for as many as there are GPUs or cores.
             load: Loads the data of jobs; each process has a copy.
             threads: Of a TensorFlow operation, unless a task needs another number.
         """
+        devices, num_cores = gpus(), usable_cores()
+        number = num_workers or len(devices) or num_cores
+        self._num_slots = number if num_jobs is None else min(number, num_jobs)
+        self._operations = max(1, num_cores // max(1, self._num_slots))
         self._load, self._first_threads = load, threads
         # What libraries leave there would stay, for the processes are killed and do not exit.
         self._temporary = tempfile.TemporaryDirectory(prefix="expt-sweep-")
@@ -70,15 +60,13 @@ class LocalLauncher:
         self._running: dict[int, tuple[int, int]] = {}  # number of the task and process id by slot
         self._futures: dict[int, ProcessFuture[Any]] = {}  # of the last call by slot
         self._lock = threading.Lock()
-        self._num_slots = len(environments)
-        self._operations = max(1, num_cores // max(1, self._num_slots))
         self._threads = [
             threading.Thread(
                 target=self._serve,
                 args=(slot, {**environment, "TMPDIR": self._temporary.name}),
                 daemon=True,
             )
-            for slot, environment in enumerate(environments)
+            for slot, environment in enumerate(environments(self._num_slots, devices))
         ]
         for thread in self._threads:
             thread.start()
@@ -197,15 +185,10 @@ class LocalLauncher:
 def _begin(threads: int, operations: int, environment: Mapping[str, str], load: DataLoader) -> None:
     """Prepares a process; it ends with its parent."""
     os.setsid()  # a Ctrl-C is for the parent, which passes it on once
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    worker.prepare(threads, operations, environment, load)
-
-
-def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
-    parent.join()
-    os.kill(os.getpid(), signal.SIGKILL)
+    end_with_parent(parent.join)
+    worker.prepare(threads, operations, environment, load)
 
 
 def _send(process: int, number: signal.Signals) -> None:

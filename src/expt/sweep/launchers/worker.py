@@ -14,16 +14,17 @@ from rich.console import Console
 from expt.config.compose import Job
 from expt.config.sources import Code
 from expt.errors import Terminated, UserError
+from expt.record.log_files import LOG_FILE, log_to_file
 from expt.record.streams import keep_streams_open
 from expt.runs.environment import forget_peak_memory
-from expt.runs.records import JobStatus, RunRecord
+from expt.runs.record_parts import JobStatus
+from expt.runs.records import RunRecord
 from expt.runs.run import Earlier, Membership
 from expt.runs.secrets import install_log_redaction, redacted
 from expt.sweep.code_changes import check_planned
 from expt.sweep.jobs import JobOutcome
 from expt.train.backend import reserve_threads, start_for, start_tensorflow
 from expt.train.data_loading import DataLoader
-from expt.train.launch import LOG_FILE, log_to_file
 from expt.train.recorders import Sinks
 
 _log = logging.getLogger(__name__)

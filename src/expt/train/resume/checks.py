@@ -10,7 +10,9 @@ from expt.config.instantiate import HORIZON_KEY
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.journal import FILE_NAME, read_journal
-from expt.runs.run import Earlier, Status
+from expt.runs.record_parts import Status
+from expt.runs.records import RunRecord
+from expt.runs.run import Earlier
 from expt.train.checkpoint import DamagedError, checkpoint_files, read_checkpoint
 from expt.train.timeline import Timeline, make_timeline
 
@@ -36,7 +38,7 @@ def check_extension(job: Job, dataset: Dataset, directory: Path, earlier: Earlie
     check_horizon(job, dataset, earlier)
     timeline, (step, reason) = make_timeline(job, dataset), _done(directory, earlier.record)
     check_length(timeline, step, reason, earlier)
-    is_finished = earlier.record["status"] == Status.FINISHED
+    is_finished = earlier.record.status is Status.FINISHED
     if is_finished and timeline.total_steps <= step:
         raise UserError(_too_short(timeline, step, earlier, job.config.loop.steps))
 
@@ -93,10 +95,10 @@ def with_values(job: Job, values: Mapping[str, Any]) -> Job:
     return replace(job, config=job.config.with_values(values))
 
 
-def _done(directory: Path, record: Mapping[str, Any]) -> tuple[int, str | None]:
+def _done(directory: Path, record: RunRecord) -> tuple[int, str | None]:
     """Returns the last step that a run's files have, and why training ended early, if it did."""
-    if record["status"] == Status.FINISHED:
-        return record["final"]["step"], record.get("stopped")
+    if record.status is Status.FINISHED and record.final is not None:
+        return record.final.step or 0, record.stopped
     journal, last_step = directory / FILE_NAME, 0
     if journal.exists():
         last_step = max((line["step"] for line in read_journal(journal)), default=0)

@@ -3,7 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from expt.runs.taken_names import NAMES_FILE, take_names
+from expt.runs.unique_names import NAMES_FILE, take_names
 
 
 def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_a_lost_or_damaged_file_is_made_anew_from_the_records(tmp_path: Path) ->
     ):
         folder = tmp_path / kind / "day" / "one"
         folder.mkdir(parents=True)
-        (folder / file).write_text(json.dumps(record))
+        (folder / file).write_text(json.dumps({"status": "FINISHED", "started": 1.0, **record}))
     damaged = tmp_path / "runs" / "day" / "two"
     damaged.mkdir()
     (damaged / "run.json").write_text("{")
@@ -38,7 +38,7 @@ def test_without_a_folder_nothing_is_written(tmp_path: Path) -> None:
 
 def test_processes_at_once_get_different_names(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from expt.runs.taken_names import take_names;"
+        "import sys; from pathlib import Path; from expt.runs.unique_names import take_names;"
         "print(*[take_names(Path(sys.argv[1]), 'e', ['mlp'])[0] for _ in range(20)])"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]

@@ -1,23 +1,19 @@
 """The order in which runs and sweeps began, by what was recorded and not by clocks or names."""
 
-import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from expt.errors import UserError
 from expt.runs.atomic import read_json
-from expt.runs.kinds import wrong_place
+from expt.runs.records import RUN_FILE, SWEEP_FILE, Record, read_record
 
-RUN_FILE, SWEEP_FILE = "run.json", "sweep.json"
 PLACE_FILE = ".place.json"
 """The file in a folder of runs that says which folder it is."""
 
 _ARTIFACTS = "mlartifacts"  # MLflow's: thousands of files, and no run among them
-PLACE: Mapping[str, Any] = {"id": str, "directory": str, "number": int}
-"""The kind of `place` in a record."""
 
 _Item = TypeVar("_Item")
 _Order = tuple[int, float]
@@ -37,36 +33,34 @@ def records_in(folder: Path, name: str = RUN_FILE) -> Iterator[Path]:
 def place_ids(output_dir: Path) -> frozenset[str] | None:
     """Returns the ids that a folder of runs has, or had before it was copied; None if unknown."""
     try:
-        content = json.loads((output_dir / PLACE_FILE).read_text(encoding="utf-8"))
+        content = read_json(output_dir / PLACE_FILE)
         return frozenset((str(content["id"]), *map(str, content["earlier"])))
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    except (UserError, LookupError, TypeError):
         return None
 
 
-def order_of(record: Mapping[str, Any], ids: frozenset[str] | None) -> _Order:
+def order_of(record: Record, ids: frozenset[str] | None) -> _Order:
     """Returns a sort key of a run or a sweep among those in a folder.
 
     Numbers of the folder count first. What has none began before there were numbers, or comes
     from another folder; there the time when it started decides.
 
     Args:
-        record: The content of its run.json or sweep.json.
+        record: Its record.
         ids: The folder's, as `place_ids` returns them.
     """
-    place = record.get("place")
-    if place and wrong_place(place, PLACE) is None and (ids is None or place["id"] in ids):
-        return place["number"], float(record["started"])
-    return 0, float(record["started"])
+    place = record.place
+    if place is None or (ids is not None and place.id not in ids):
+        return 0, record.started
+    return place.number, record.started
 
 
-def is_at_home(record: Mapping[str, Any], directory: Path) -> bool:
+def is_at_home(record: Record, directory: Path) -> bool:
     """Whether a run or a sweep lies where it began; a copy beside the original does not."""
-    place = record.get("place")
-    if not isinstance(place, Mapping):
-        began_as = record.get("directory_name", record.get("run_name", directory.name))
-        return bool(began_as == directory.name)
-    parts = Path(str(place.get("directory"))).parts
-    return directory.resolve().parts[-len(parts) :] == parts and "copied_from" not in record
+    if record.place is None:
+        return (record.first_directory_name or directory.name) == directory.name
+    parts = Path(record.place.directory).parts
+    return directory.resolve().parts[-len(parts) :] == parts and record.copied_from is None
 
 
 @dataclass(frozen=True)
@@ -140,9 +134,9 @@ def in_order(
 
 def _dated(file: Path, ids: frozenset[str] | None) -> Dated:
     try:
-        record = read_json(file)
+        record = read_record(file)
         return Dated(file, (*order_of(record, ids), is_at_home(record, file.parent)))
-    except (UserError, LookupError, TypeError, ValueError, AttributeError):
+    except UserError:
         try:
             changed = file.stat().st_mtime
         except OSError:

@@ -8,11 +8,12 @@ import psutil
 import pytest
 
 from expt.runs.environment import process
-from expt.runs.life import is_alive, status_of
+from expt.runs.liveness import is_alive, status_of
+from expt.runs.records import RunRecord
 
 
-def record(**changes: Any) -> dict[str, Any]:
-    return {"status": "RUNNING", "process": process() | changes}
+def record(**changes: Any) -> RunRecord:
+    return RunRecord.of({"status": "RUNNING", "process": process() | changes})
 
 
 def test_this_process_lives() -> None:
@@ -42,7 +43,7 @@ def test_a_killed_process_is_dead_before_and_after_it_is_waited_for() -> None:
         [sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True
     ) as child:
         assert child.stdout is not None
-        told = {"status": "RUNNING", "process": json.loads(child.stdout.readline())}
+        told = RunRecord.of({"process": json.loads(child.stdout.readline())})
         assert is_alive(told) is True
         child.kill()
         while child.stdout.read():  # its end closes the pipe
@@ -59,23 +60,23 @@ def test_a_killed_process_is_dead_before_and_after_it_is_waited_for() -> None:
     [
         {},
         {"process": None},
-        {"process": 7},
         {"process": {}},
         {"process": {**process(), "host": "elsewhere"}},
-        {"process": {**process(), "id": "7"}},
+        {"process": {**process(), "id": None}},
         {"process": {**process(), "started": None}},
     ],
 )
 def test_what_cannot_be_told(given: dict[str, Any]) -> None:
-    assert is_alive(given) is None
-    assert status_of({"status": "RUNNING", **given}) == "RUNNING"
+    assert is_alive(RunRecord.of(given)) is None
+    assert status_of(RunRecord.of({"status": "RUNNING", **given})) == "RUNNING"
 
 
 @pytest.mark.parametrize("number", [-1, 10**6 * 9, 2**70])
 def test_numbers_that_no_process_has(number: int) -> None:
-    assert is_alive({"process": {"host": platform.node(), "id": number, "started": 0.0}}) is False
+    there = {"host": platform.node(), "id": number, "started": 0.0}
+    assert is_alive(RunRecord.of({"process": there})) is False
 
 
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
 def test_a_closed_run_keeps_its_status(status: str) -> None:
-    assert status_of({**record(started=0.0), "status": status}) == status
+    assert status_of(record(started=0.0).updated({"status": status})) == status

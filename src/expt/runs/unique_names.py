@@ -1,8 +1,6 @@
 """Names of runs and sweeps, unique within their experiment in a folder of runs."""
 
 import errno
-import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import count
@@ -10,7 +8,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from expt.runs.order import RUN_FILE, SWEEP_FILE, records_in
+from expt.errors import UserError
+from expt.runs.atomic import read_json, write_json
+from expt.runs.chronology import records_in
+from expt.runs.records import RUN_FILE, SWEEP_FILE, read_record
 from expt.runs.secrets import redacted
 
 NAMES_FILE = ".names.json"
@@ -58,9 +59,9 @@ def _take(taken: set[str], wanted: Sequence[str]) -> list[str]:
 
 def _known(output_dir: Path) -> dict[str, set[str]]:
     try:
-        content = json.loads((output_dir / NAMES_FILE).read_text(encoding="utf-8"))
+        content = read_json(output_dir / NAMES_FILE)
         return {str(experiment): set(map(str, names)) for experiment, names in content.items()}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+    except (UserError, TypeError, AttributeError):
         known: dict[str, set[str]] = {}
         for experiment, name in _recorded(output_dir):
             known.setdefault(experiment, set()).add(name)
@@ -68,17 +69,14 @@ def _known(output_dir: Path) -> dict[str, set[str]]:
 
 
 def _recorded(output_dir: Path) -> Iterator[tuple[str, str]]:
-    for file_name, key in ((RUN_FILE, "run_name"), (SWEEP_FILE, "sweep_name")):
+    for file_name in (RUN_FILE, SWEEP_FILE):
         for file in records_in(output_dir, file_name):
-            with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
-                record = json.loads(file.read_text(encoding="utf-8"))
-                yield str(record["name"]), str(record[key])
+            with suppress(UserError):
+                record = read_record(file)
+                if record.name is not None and record.label is not None:
+                    yield record.name, record.label
 
 
 def _write(output_dir: Path, known: dict[str, set[str]]) -> None:
-    partial = output_dir / f"partial{NAMES_FILE}"
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump({experiment: sorted(names) for experiment, names in known.items()}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(output_dir / NAMES_FILE)
+    content = {experiment: sorted(names) for experiment, names in known.items()}
+    write_json(output_dir / NAMES_FILE, content, indent=None)

@@ -1,0 +1,37 @@
+"""Hydra's own help: `--help`, `--hydra-help`, `--info`, and completion for fish."""
+
+from argparse import Namespace
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
+
+from expt.config.compose import Composition
+from expt.config.hydra_setup import composing
+
+_CONFIG = "config"
+
+
+def show_help(args: Namespace) -> int:
+    """Prints what a command line of expt.run asks of Hydra; of a sweep, about its first job.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: An override is wrong.
+    """
+    if not args.shell_completion:
+        composition = Composition(args.overrides, args.config_dir, args.multirun)
+        args.overrides = list(composition.first_job().job.overrides)
+    with composing(args.config_dir):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        if args.help:
+            hydra.app_help(_CONFIG, get_args_parser(), args)
+        elif args.hydra_help:
+            hydra.hydra_help(_CONFIG, get_args_parser(), args)
+        elif args.info:
+            hydra.show_info(args.info, _CONFIG, args.overrides)
+        else:
+            hydra.shell_completion(_CONFIG, args.overrides)
+    return 0

@@ -1,0 +1,46 @@
+"""What Hydra's own node of a config says about a run: its files, logging, environment, folder."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import configure_log, env_override
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from expt.config.compose import Composed
+from expt.config.frozen import CONFIG_FILE, ConfigWriter
+
+
+@contextmanager
+def hydra_job(composed: Composed, node: DictConfig, directory: Path) -> Iterator[None]:
+    """Does for a run what Hydra does for the jobs that it starts.
+
+    The run's directory gets `.hydra/`, and a log as `hydra.job_logging` says. In the context,
+    `hydra.job.env_set` and `hydra.job.chdir` hold.
+
+    Args:
+        composed: The run's job.
+        node: Hydra's own node of its config.
+        directory: The run's, which exists.
+    """
+    absolute = _without_interpolation(directory.absolute())
+    with read_write(node), open_dict(node):
+        node.mode = RunMode.RUN
+        node.run.dir = _without_interpolation(directory)
+        node.runtime.output_dir = absolute
+    typed: Any = OmegaConf.to_container(node.overrides.task, resolve=False)
+    ConfigWriter().write(directory, composed.config, typed)
+    plain = OmegaConf.to_container(node, resolve=False, enum_to_str=True)
+    text = OmegaConf.to_yaml(OmegaConf.create({"hydra": plain}))
+    (directory / CONFIG_FILE).with_name("hydra.yaml").write_text(text, encoding="utf-8")
+    configure_log(node.job_logging, node.verbose)
+    with env_override(node.job.env_set), chdir(directory) if node.job.chdir else nullcontext():
+        yield
+
+
+def _without_interpolation(path: Path) -> str:
+    return re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", os.fspath(path))

@@ -1,0 +1,215 @@
+"""Jobs that differ in values alone share what Hydra composes of the rest.
+
+Hydra first merges the chosen options, then sets the overridden values in the order in which they
+were given. Setting a value whose key exists is repeated here; for all else Hydra composes.
+"""
+
+import copy
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from expt.config.hydra_setup import file_name
+
+Plain = dict[str, Any]
+
+_OVERRIDES = "overrides of the job"
+_DIRNAME = "${hydra.job.override_dirname}"
+_FILE_NAME = f"${{expt_file_name:{_DIRNAME}}}"
+_REFERENCES = re.compile(
+    rf"\$\{{hydra\.job\.(?:num|id)\}}|{re.escape(_FILE_NAME)}|{re.escape(_DIRNAME)}"
+)
+"""What of a job's own a template of its directory may refer to, to be known without Hydra."""
+
+
+def is_value(override: Override, groups: frozenset[str]) -> bool:
+    """Whether an override sets a value of the job's own config, as `seed=1` does.
+
+    Args:
+        override: Of one job, without several values.
+        groups: The names of all groups.
+    """
+    key = override.key_or_group
+    is_change = not (override.is_delete() or override.is_add() or override.is_force_add())
+    is_own = "/" not in key and key not in groups and key.partition(".")[0] != "hydra"
+    is_plain = is_change and is_own and override.package is None
+    return is_plain and not isinstance(override.value(), dict)
+
+
+def is_independent(
+    values: Sequence[Override], others: Sequence[Override], groups: frozenset[str]
+) -> bool:
+    """Whether values may be set after all other overrides, and in any order."""
+    keys = [f"{override.key_or_group}." for override in values]
+    other_keys = [  # Hydra itself takes the choices of groups first
+        f"{override.key_or_group}."
+        for override in others
+        if override.key_or_group not in groups or isinstance(override.value(), dict)
+    ]
+    return len(set(keys)) == len(keys) and not any(
+        key.startswith(other) or other.startswith(key) for key in keys for other in other_keys
+    )
+
+
+@dataclass(frozen=True)
+class _Value:
+    """What an override puts where, with the types that the schema gives."""
+
+    path: tuple[str, ...]
+    value: Any
+
+
+class SharedComposition:
+    """A composed config in which values are set as Hydra sets them.
+
+    Attributes:
+        choices: The option taken from each group.
+    """
+
+    def __init__(self, composed: DictConfig, choices: dict[str, str]) -> None:
+        """Takes a config that Hydra has composed, with Hydra's own node."""
+        self.choices = choices
+        self._own = copy.deepcopy(composed)
+        with open_dict(self._own):
+            del self._own["hydra"]
+        self._plain = plain(self._own)
+        # Values are tried here, one upon the other: what a key's value becomes depends on its type.
+        self._scratch = copy.deepcopy(self._own)
+        self._has_references = _mentions(self._plain, "${")
+        self._missing = frozenset(_missing(self._plain))
+        self._values: dict[str, _Value | None] = {}
+        sweep: Any = OmegaConf.to_container(composed.hydra.sweep, resolve=False)
+        self._subdirectory = str(sweep["subdir"])
+
+    def with_values(self, overrides: Sequence[Override]) -> tuple[Plain, Plain] | None:
+        """Returns the job's own config with some values: as composed, and resolved.
+
+        Nodes that no override changes are shared with other jobs.
+
+        Args:
+            overrides: Those for which `is_value` holds, each of another key.
+
+        Returns:
+            None where the result is not known to be Hydra's, or is an error.
+        """
+        values = [self._value(override) for override in overrides]
+        if any(value is None for value in values):
+            return None
+        changes = [value for value in values if value is not None]
+        config = self._plain
+        for change in changes:
+            config = _replaced(config, change.path, change.value)
+        if self._missing - {change.path for change in changes}:
+            return None
+        if self._has_references or any(_mentions(change.value, "${") for change in changes):
+            return self._resolved(config, overrides)
+        return config, config
+
+    def subdirectory(self, number: int, varied: str) -> str | None:
+        """Returns where a job goes in its sweep's directory; None if only Hydra knows.
+
+        Args:
+            number: Of the job, from 0.
+            varied: Its overrides that not all jobs have.
+        """
+        rest = _REFERENCES.sub("", self._subdirectory)
+        if re.search(r"[$\\]|^\?\?\?$", rest) or re.search(r"[$\\]", varied):
+            return None
+        names = {_DIRNAME: varied, _FILE_NAME: file_name(varied)}
+        return _REFERENCES.sub(
+            lambda reference: names.get(reference[0], str(number)), self._subdirectory
+        )
+
+    def _resolved(self, config: Plain, overrides: Sequence[Override]) -> tuple[Plain, Plain] | None:
+        own = copy.deepcopy(self._own)
+        try:
+            for override in overrides:
+                OmegaConf.update(own, override.key_or_group, override.value(), merge=True)
+            return config, resolved(own)
+        except (OmegaConfBaseException, ValueError):
+            return None
+
+    def _value(self, override: Override) -> _Value | None:
+        line = str(override.input_line)
+        if line not in self._values:
+            self._values[line] = self._find(override)
+        return self._values[line]
+
+    def _find(self, override: Override) -> _Value | None:
+        """Sets a value once to see what it becomes."""
+        path = tuple(override.key_or_group.split("."))
+        node: Any = self._plain
+        for key in path[:-1]:
+            node = node.get(key) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or path[-1] not in node or isinstance(node[path[-1]], dict):
+            return None
+        given = override.value()
+        try:
+            OmegaConf.update(self._scratch, override.key_or_group, given, merge=True)
+            if _mentions(given, "${"):
+                return _Value(path, given)
+            changed: Any = self._scratch
+            for key in path:
+                changed = changed[key]
+        except (OmegaConfBaseException, ValueError, TypeError):
+            return None  # Hydra raises its own error
+        if isinstance(changed, ListConfig):
+            changed = OmegaConf.to_container(changed, resolve=False, enum_to_str=True)
+        if isinstance(changed, Enum):
+            changed = changed.name
+        return None if _missing(changed) else _Value(path, changed)
+
+
+def plain(config: DictConfig) -> Plain:
+    """Returns a job's own config, its interpolations as they were written."""
+    container = OmegaConf.to_container(_own(config), resolve=False, enum_to_str=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def resolved(config: DictConfig) -> Plain:
+    """Returns a job's own config, its interpolations resolved within it."""
+    container = OmegaConf.to_container(
+        _own(config), resolve=True, throw_on_missing=True, enum_to_str=True
+    )
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def in_config(overrides: Sequence[str], config: Plain) -> tuple[str, ...]:
+    """Returns overrides of which interpolations are resolved in a config, as Hydra shows them."""
+    if not any("${" in override for override in overrides):
+        return tuple(overrides)
+    return tuple(OmegaConf.create({**config, _OVERRIDES: list(overrides)})[_OVERRIDES])
+
+
+def _own(config: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def _replaced(node: Plain, path: Sequence[str], value: Any) -> Plain:
+    first, *rest = path
+    return {**node, first: _replaced(node[first], rest, value) if rest else value}
+
+
+def _mentions(node: Any, text: str) -> bool:
+    if isinstance(node, Mapping):
+        return any(_mentions(value, text) for value in node.values())
+    if isinstance(node, list):
+        return any(_mentions(value, text) for value in node)
+    return isinstance(node, str) and text in node
+
+
+def _missing(node: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Returns where values are missing; within a list, where the list is."""
+    if isinstance(node, Mapping):
+        return [one for key, value in node.items() for one in _missing(value, (*path, str(key)))]
+    if isinstance(node, list):
+        return [path for value in node if _missing(value)]
+    return [path] if node == "???" else []

@@ -1,0 +1,25 @@
+"""Log files of runs and sweeps."""
+
+import logging
+from pathlib import Path
+
+from expt.record.streams import StderrHandler
+
+LOG_FILE = "run.log"
+"""The log of a run, in its directory."""
+
+
+def log_to(file: Path) -> None:
+    """Sends log records to a file and warnings to stderr, as Hydra does for the runs it starts."""
+    log_to_file(file)
+    to_console = StderrHandler()
+    to_console.setLevel(logging.WARNING)
+    to_console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logging.getLogger().addHandler(to_console)
+
+
+def log_to_file(file: Path) -> None:
+    """Sends log records to a file alone."""
+    to_file = logging.FileHandler(file, encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[to_file], force=True)

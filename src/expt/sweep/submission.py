@@ -1,0 +1,80 @@
+"""From the composition of a sweep to its start: all jobs are composed, checked and hashed."""
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import closing
+
+from expt.config.compose import Composed, Composition
+from expt.config.hashes import run_hash
+from expt.config.sources import code_of
+from expt.record.exits import exit_code, print_error
+from expt.record.phases import Phases
+from expt.runs.directories import allocate
+from expt.sweep.launchers import Launcher
+from expt.sweep.search import Search, first_jobs
+from expt.sweep.start import run_sweep, start_launcher
+from expt.train.data_loading import DataLoader
+from expt.train.messages import print_git_trouble, print_notes, print_replaced
+from expt.train.start import chosen_directory, run_directory
+
+
+def start_sweep(composition: Composition, phases: Phases) -> int:
+    """Plans a new sweep and trains its jobs.
+
+    Args:
+        composition: What the command line asks for.
+        phases: Shown before the first job starts; the sweep is shown on their console.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: A job is wrong; none was begun, and nothing is left of the sweep.
+    """
+    load = DataLoader()
+    overrides, search = first_jobs(composition, load)
+    composing = composition.compose(overrides)
+    first = next(composing)
+    phases.begin("loading data")
+    load(first.job)
+    phases.begin(f"composing {len(overrides)} jobs")
+    # The workers start, which takes seconds, while the other jobs are composed.
+    num_jobs = len(overrides) if search is None else None
+    with closing(start_launcher(first.job, num_jobs, load.shared())) as launcher:
+        jobs = [first, *composing]
+        return _start(composition, jobs, load, launcher, phases, search)
+
+
+def _start(
+    composition: Composition,
+    jobs: Sequence[Composed],
+    load: DataLoader,
+    launcher: Launcher,
+    phases: Phases,
+    search: Search | None,
+) -> int:
+    """Checks all jobs and loads their data; only then makes a directory and trains them."""
+    phases.begin("loading data")
+    fingerprints, hashes, notes = [], [], dict[str, None]()
+    for one in jobs:
+        dataset = load(one.job)
+        notes |= dict.fromkeys(dataset.notes)
+        fingerprints.append(dataset.fingerprint)
+        code = code_of(one.job.config).hash
+        hashes.append(run_hash(one.job.config, dataset.fingerprint, code))
+    phases.end()
+    console, output_dir = phases.console, jobs[0].job.output_dir
+    print_replaced(console, [one.job for one in jobs], composition.config_dir)
+    directory = chosen_directory(composition)
+    is_chosen = directory is not None
+    if directory is None:
+        name = hashlib.sha256("".join(hashes).encode()).hexdigest()
+        directory = allocate(output_dir / "sweeps", name[:8])
+    with run_directory(directory, output_dir, console, keep=is_chosen):
+        print_git_trouble(console)
+        print_notes(console, list(notes))
+        try:
+            return run_sweep(directory.absolute(), jobs, fingerprints, launcher, phases, search)
+        except Exception as error:  # noqa: BLE001  is printed before where the records are
+            print_error(error)
+            return exit_code(error)

@@ -1,0 +1,100 @@
+"""Lines that commands print around a training: notes before it, the outcome after it."""
+
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from expt.config.compose import Job
+from expt.config.location import replaced_options
+from expt.config.paths import expanded
+from expt.record.console import BEST
+from expt.record.values import format_seconds, format_value
+from expt.runs.git import git_state, git_trouble
+from expt.runs.records import RunRecord
+
+_log = logging.getLogger(__name__)
+
+
+def print_notes(console: Console, notes: Sequence[str]) -> None:
+    """Prints what a user should know of how the data was read."""
+    for note in notes:
+        console.print(f"data: {note}", highlight=False, markup=False, soft_wrap=True)
+
+
+def print_code_note(console: Console, note: str | None) -> None:
+    """Prints what a user should know of how the code has changed, if it has."""
+    if note is not None:
+        console.print(f"code: {note}", highlight=False, markup=False, soft_wrap=True)
+        _log.info("code: %s", note)
+
+
+def print_replaced(console: Console, jobs: Sequence[Job], config_dir: str | None) -> None:
+    """Prints which of the framework's options a user's own folder replaces in some jobs."""
+    if config_dir is None:
+        return
+    folder = expanded(config_dir, "--config-dir ")
+    notes = (
+        note
+        for job in jobs
+        for note in replaced_options(job.config.to_mapping(), job.choices, folder)
+    )
+    for note in dict.fromkeys(notes):
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_git_trouble(console: Console) -> None:
+    """Prints once why the state of the checkout, which there is, can't be recorded."""
+    trouble = git_trouble(git_state(Path.cwd()))
+    if trouble is not None:
+        _log.info("%s", trouble)
+        console.print(trouble, highlight=False, markup=False, soft_wrap=True)
+
+
+def describe_outcome(record: RunRecord, directory: Path, seconds: float) -> list[str]:
+    """Returns lines on how a run came out: how long it took, its last values, its best model.
+
+    Args:
+        record: The content of its run.json.
+        directory: Of the run.
+        seconds: How long the command took, its start and end included.
+    """
+    final, best = record.final, record.best
+    assert final is not None  # it is finished
+    assert best is not None
+    assert record.ended is not None
+    began = record.resumed[-1].time if record.resumed else record.started
+    training = format_seconds(record.ended - began)
+    took = f"{format_seconds(seconds)} (training {training})"
+    lines = [f"{record.status} after {final.step:,} steps in {took}"]
+    if record.stopped:
+        lines.append(f"stopped early: {record.stopped}")
+    if best.step != final.step:
+        lines.append(f"last  step {final.step:,}  {_values(final.values, 'val/')}")
+    lines.append(
+        f"{BEST} best  step {best.step:,}  {_values(best.values, 'val/')}  (by {best.watched})"
+    )
+    lines.append(f"{BEST} test  {_values(final.values, 'test/')}")
+    model = os.path.relpath(directory / "model.keras")
+    return [*lines, f"{BEST} model {model}"]
+
+
+def _values(values: Mapping[str, Any], split: str) -> str:
+    return "  ".join(
+        f"{name} {format_value(value)}" for name, value in values.items() if name.startswith(split)
+    )
+
+
+def print_where_to_look(console: Console, output_dir: Path) -> None:
+    """Prints the command that shows the records; it works whether or not Python is on the path."""
+    python, folder = Path(sys.executable), os.path.relpath(output_dir)
+    on_path = str(python.parent) in os.environ.get("PATH", "").split(os.pathsep)
+    program = python.name if on_path else os.path.relpath(python)
+    options = [] if folder == "outputs" else [f"output_dir={folder}"]
+    line = shlex.join([program, "-m", "expt.ui", *options])
+    console.print(f"{line} starts TensorBoard and MLflow", highlight=False, soft_wrap=True)

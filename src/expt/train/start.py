@@ -1,0 +1,202 @@
+"""Starts training in this process: a new run, or a recorded one anew."""
+
+import logging
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from expt.config.compose import Composition, Job
+from expt.config.frozen import read_frozen, with_overrides, write_frozen
+from expt.config.hashes import run_hash
+from expt.config.hydra_job import hydra_job
+from expt.config.paths import expanded
+from expt.config.sources import code_of
+from expt.errors import Terminated, UserError
+from expt.parts.data.dataset import Dataset
+from expt.record.exits import exit_code, print_error
+from expt.record.log_files import LOG_FILE, log_to
+from expt.record.phases import Phases, command_phases, lap_seconds
+from expt.record.recorder import Recorder
+from expt.runs.changed_code import rerun_note
+from expt.runs.directories import allocate, discard
+from expt.runs.find import FoundRun
+from expt.runs.records import SWEEP_FILE
+from expt.runs.run import Earlier
+from expt.train.backend import start_for
+from expt.train.data_loading import DataLoader
+from expt.train.messages import (
+    describe_outcome,
+    print_code_note,
+    print_git_trouble,
+    print_notes,
+    print_replaced,
+    print_where_to_look,
+)
+from expt.train.recorders import Sinks
+
+_log = logging.getLogger(__name__)
+
+
+def start_run(composition: Composition, phases: Phases) -> int:
+    """Trains a new run.
+
+    Args:
+        composition: What the command line asks for.
+        phases: Shown until training starts; progress is shown on their console.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: The config or the data is wrong; nothing is left behind.
+    """
+    composed, sinks = composition.first_job(), Sinks()
+    job = composed.job
+    phases.begin("loading data")
+    dataset, code = DataLoader()(job), code_of(job.config)
+    phases.end()
+    print_replaced(phases.console, [job], composition.config_dir)
+    directory = chosen_directory(composition)
+    is_chosen = directory is not None
+    if directory is None:
+        name = run_hash(job.config, dataset.fingerprint, code.hash)
+        directory = allocate(job.output_dir / "runs", name[:8])
+    with run_directory(directory, job.output_dir, phases.console, keep=is_chosen):
+        directory.mkdir(parents=True, exist_ok=True)
+        with hydra_job(composed, composition.hydra, directory):
+            code_number = train_here(job, dataset, directory, sinks(job), phases.console)
+        # Not after an interruption: the run is closed, or a second Ctrl-C wants out at once.
+        sinks.stop()
+    return code_number
+
+
+def start_rerun(
+    found: FoundRun, overrides: Sequence[str], config_dir: str | None, phases: Phases
+) -> int:
+    """Trains a recorded run's frozen config as a new run, whatever `conf/` says by now.
+
+    Args:
+        found: The recorded run.
+        overrides: Changes of its config.
+        config_dir: A `conf/` folder of the user's own.
+        phases: As for `start_run`.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: As for `start_run`, or the record is damaged.
+    """
+    found.check_record()
+    frozen, sinks = read_frozen(found.directory, found.record), Sinks()
+    is_chosen = any(override.startswith("output_dir=") for override in overrides)
+    if Path(frozen.config.output_dir).is_absolute() and not is_chosen:
+        frozen = replace(frozen, moved_to=found.output_dir)  # not where it was moved from
+    job, _ = with_overrides(frozen, overrides, config_dir)
+    phases.begin("loading data")
+    dataset, code = DataLoader()(job), code_of(job.config)
+    phases.end()
+    print_replaced(phases.console, [job], config_dir)
+    name = run_hash(job.config, dataset.fingerprint, code.hash)
+    directory = allocate(job.output_dir / "runs", name[:8])
+    with run_directory(directory, job.output_dir, phases.console, keep=False):
+        write_frozen(directory, job, found.directory)
+        log_to(directory / LOG_FILE)
+        print_code_note(phases.console, rerun_note(found.record, code))
+        code_number = train_here(job, dataset, directory, sinks(job), phases.console)
+        sinks.stop()
+    return code_number
+
+
+def chosen_directory(composition: Composition) -> Path | None:
+    """Returns where `hydra.run.dir` or `hydra.sweep.dir` puts a run or sweep, if the user chose it.
+
+    Raises:
+        UserError: A run or sweep is there.
+    """
+    kind = "sweep" if composition.is_sweep else "run"
+    key = f"hydra.{kind}.dir"
+    if not any(override.startswith(f"{key}=") for override in composition.overrides):
+        return None
+    directory = expanded(composition.hydra[kind].dir, f"{key}=")
+    if (directory / SWEEP_FILE).exists() or any(directory.rglob("run.json")):
+        raise UserError(
+            f"{directory} already holds a run or a sweep; no two share a directory. Choose another "
+            "one, or leave it to expt."
+        )
+    return directory
+
+
+@contextmanager
+def run_directory(
+    directory: Path, output_dir: Path, console: Console, *, keep: bool
+) -> Iterator[None]:
+    """Prints at the end where the records are; removes a directory in which no run began.
+
+    Args:
+        directory: Of a run or a sweep.
+        output_dir: The folder of all runs.
+        console: Where to print.
+        keep: Whether the directory stays all the same.
+    """
+    try:
+        yield
+    finally:
+        if any(directory.rglob("run.json")):
+            print_where_to_look(console, output_dir)
+        elif not keep and not (directory / SWEEP_FILE).exists():
+            discard(directory, root=output_dir)
+
+
+def train_here(
+    job: Job,
+    dataset: Dataset,
+    directory: Path,
+    sinks: Sequence[Recorder],
+    console: Console,
+    earlier: Earlier | None = None,
+) -> int:
+    """Trains one job in this process; errors are printed, not raised.
+
+    Args:
+        job: The frozen config; it must have been checked.
+        dataset: Its data.
+        directory: Where the run goes, or is.
+        sinks: Where to record, beside the journal.
+        console: Where to show how it goes.
+        earlier: What is known of a run to be continued.
+
+    Returns:
+        The exit code that the outcome stands for.
+    """
+    command_phases().end()
+    command_phases().start_log()
+    if earlier is None:
+        print_git_trouble(console)
+    print_notes(console, dataset.notes)
+    for note in dataset.notes:
+        _log.info("data: %s", note)
+    phases = Phases(console)
+    try:
+        with phases("starting TensorFlow", at_once=True):
+            start_for(job.config)
+            from expt.train.session import Session
+
+        record = Session(job, dataset, directory, sinks, console, earlier).run()
+    except (KeyboardInterrupt, Terminated):
+        if (directory / "run.json").exists():
+            where = shlex.quote(os.path.relpath(directory))
+            line = f"To continue: python -m expt.resume {where}"
+            console.print(line, highlight=False, soft_wrap=True)
+        raise
+    except Exception as error:  # noqa: BLE001
+        print_error(error)
+        return exit_code(error)
+    for line in describe_outcome(record, directory, lap_seconds()):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    return 0

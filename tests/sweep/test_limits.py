@@ -1,0 +1,118 @@
+"""The limits of a sweep, with a launcher whose tasks end as a test says."""
+
+import io
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from expt.runs.record_parts import JobStatus
+from expt.sweep.jobs import JobOutcome
+from expt.sweep.launchers import Began, Ended, Event, Task
+from expt.sweep.plan import SweepPlan
+from expt.sweep.scheduler import run_jobs
+from sweep.sweep_helpers import composed, planned
+
+FAILED = JobOutcome(JobStatus.FAILED, "LookupError: no such word")
+LONGEST = 20.0  # seconds, of a test
+DEATH = "its process was killed by SIGKILL"
+
+
+class ScriptedLauncher:
+    """Runs one task at a time.
+
+    Args:
+        results: For each task what its function returns, how its process dies, or None: it runs
+            until it is cancelled.
+    """
+
+    num_slots = 1
+
+    def __init__(self, results: Sequence[JobOutcome | str | None]) -> None:
+        self._results, self._events = deque(results), deque[Event]()
+        self._endless: int | None = None
+        self._end = time.monotonic() + LONGEST
+        self._is_holding = False
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._events and self._endless is None
+
+    def submit(self, task: Task) -> None:
+        if self._is_holding:
+            return
+        self._events.append(Began(task.number))
+        result = self._results.popleft()
+        if result is None:
+            self._endless = task.number
+        elif isinstance(result, str):
+            self._events.append(Ended(task.number, death=result))
+        else:
+            self._events.append(Ended(task.number, result))
+
+    def next_event(self, seconds: float) -> Event | None:
+        del seconds
+        if time.monotonic() > self._end:
+            pytest.fail("the endless task was not cancelled")
+        return self._events.popleft() if self._events else None
+
+    def cancel(self, number: int) -> None:
+        if number == self._endless:
+            self._endless = None
+            self._events.append(Ended(number, death=DEATH))
+
+    def hold(self) -> None:
+        self._is_holding = True
+
+    stop = hold
+
+    def close(self) -> None:
+        """Nothing is left to be closed."""
+
+
+@pytest.fixture(autouse=True)
+def _log_is_left_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield
+    for handler in root.handlers[:]:
+        root.removeHandler(handler)
+        handler.close()
+    for handler in before:
+        root.addHandler(handler)
+    root.setLevel(level)
+
+
+def run(
+    folder: Path, limit: str, *results: JobOutcome | str | None
+) -> tuple[SweepPlan, list[str | None]]:
+    """Runs a sweep of three jobs; returns its plan, and why each job failed."""
+    jobs = composed("act=relu,tanh,elu", "recorder=[]", f"output_dir={folder}", limit)
+    plan = planned(folder / "sweep", jobs)
+    console = Console(file=io.StringIO(), width=200)
+    assert run_jobs(plan, ScriptedLauncher(results), console) == 1
+    assert plan.facts["status"] == "FAILED"
+    return plan, [job.error for job in plan.jobs]
+
+
+def test_a_job_that_takes_too_long_is_cancelled_and_fails(tmp_path: Path) -> None:
+    plan, errors = run(tmp_path, "sweep.timeout=0.05s", FAILED, None, FAILED)
+    assert [job.status for job in plan.jobs] == [JobStatus.FAILED] * 3
+    overdue = "it took longer than sweep.timeout=0.05 seconds"
+    assert errors == [FAILED.error, overdue, FAILED.error]
+
+
+def test_a_job_whose_process_dies_in_time_fails_for_that_reason(tmp_path: Path) -> None:
+    _, errors = run(tmp_path, "sweep.timeout=10min", FAILED, DEATH, FAILED)
+    assert errors == [FAILED.error, DEATH, FAILED.error]
+
+
+def test_after_so_many_failures_no_more_jobs_begin(tmp_path: Path) -> None:
+    plan, errors = run(tmp_path, "sweep.max_failures=2", FAILED, DEATH)
+    statuses = [JobStatus.FAILED, JobStatus.FAILED, JobStatus.PENDING]
+    assert [job.status for job in plan.jobs] == statuses
+    assert errors == [FAILED.error, DEATH, None]
