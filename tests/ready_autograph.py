@@ -48,7 +48,12 @@ def convert(recorded: bytes) -> Callable[[], None]:
         _kept.append(function)  # the cache is a weak one
         api._TRANSPILER.transform(function, context)
     loader.atexit = importlib.import_module("atexit")
-    return lambda: [remove() for remove in removers] and None
+
+    def remove_files() -> None:
+        for remove in removers:
+            remove()
+
+    return remove_files
 
 
 _kept: list[types.FunctionType] = []

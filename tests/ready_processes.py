@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import popen_spawn_posix
 from multiprocessing import util as multiprocessing_util
@@ -199,11 +200,12 @@ class Popen(subprocess.Popen[Any]):
     def _internal_poll(self, *arguments: Any, **more: Any) -> int | None:
         if self._ready is None:
             return super()._internal_poll(*arguments, **more)  # type: ignore[misc,no-any-return]
-        if self.returncode is None and self._waitpid_lock.acquire(blocking=False):
+        lock: threading.Lock = vars(self)["_waitpid_lock"]
+        if self.returncode is None and lock.acquire(blocking=False):
             try:
                 self._take(self._ready.wait(0))
             finally:
-                self._waitpid_lock.release()
+                lock.release()
         return self.returncode
 
     def _try_wait(self, flags: int) -> tuple[int, int]:
@@ -291,12 +293,13 @@ def fork_what_is_started(address: str) -> None:
 
 def fork_what_is_spawned() -> Callable[[], None]:
     """Lets `multiprocessing` fork where it starts processes afresh; returns what ends that."""
-    context = multiprocessing.context.SpawnProcess
+    context: Any = multiprocessing.context.SpawnProcess
+    util: Any = multiprocessing_util
     before = vars(context)["_Popen"]
 
     def put_back() -> None:
-        multiprocessing_util.spawnv_passfds, context._Popen = _real_spawn, before
+        util.spawnv_passfds, context._Popen = _real_spawn, before
 
-    multiprocessing_util.spawnv_passfds = _SpawnedPopen.fork
+    util.spawnv_passfds = _SpawnedPopen.fork
     context._Popen = staticmethod(_SpawnedPopen)
     return put_back

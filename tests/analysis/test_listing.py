@@ -162,7 +162,7 @@ class TestLines:
         assert [line.split("  outputs")[0].rstrip() for line in lines] == [
             "name      experiment  status    jobs             best  metric      started   took"
             "  directory",
-            "late      other       FINISHED                 0.5125  val/loss  5 min ago    4 s",
+            "late      other       FINISHED                 0.5125  val/loss  5 min ago  4.0 s",
             "act       default     FAILED    1/3, 1 failed  0.2375  val/loss  6 min ago   40 s",
             "  mlp-s1  default     FAILED                                     6 min ago   52 s",
             "  mlp-s0  default     FINISHED                 0.2375  val/loss  6 min ago   53 s",

@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 
 from expt.errors import UserError
+from expt.runs.record_parts import JobStatus, Status
 from expt.runs.records import (
     RUN_FILE,
     SCHEMA_VERSION,
     SWEEP_FILE,
-    JobStatus,
     RunRecord,
-    Status,
     SweepRecord,
     check_complete,
     read_run,

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from expt.config.compose import Composition, Job
 from expt.record.phases import Phases
-from expt.runs.records import JobStatus
+from expt.runs.record_parts import JobStatus
 from expt.sweep.jobs import JobOutcome, PlannedJob
 from expt.sweep.launchers import Began, Ended, Event, Launcher, Task, worker
 from expt.sweep.search import first_jobs

@@ -15,7 +15,7 @@ from record_helpers import Witness
 
 from expt.config.compose import Composed
 from expt.record import process
-from expt.runs.records import JobStatus
+from expt.runs.record_parts import JobStatus
 from expt.sweep import mirror
 from expt.sweep.mirror import SweepMirror
 from expt.sweep.plan import SweepPlan

@@ -16,7 +16,8 @@ import pytest
 
 from expt.config.compose import Composed
 from expt.errors import UserError
-from expt.runs.records import SWEEP_FILE, JobStatus
+from expt.runs.record_parts import JobStatus
+from expt.runs.records import SWEEP_FILE
 from expt.sweep.plan import SweepPlan
 from expt.sweep.plan_reader import newest_plan, read_plan
 from sweep.sweep_helpers import composed, planned

@@ -10,21 +10,12 @@ from typing import Any
 from expt.analysis.filters import filtered
 from expt.errors import UserError, hint
 from expt.runs.best import best_of
+from expt.runs.chronology import order_of, place_ids, records_in
 from expt.runs.leading import best_values, watched_metric
-from expt.runs.life import status_of
+from expt.runs.liveness import status_of
 from expt.runs.names import name_of
-from expt.runs.order import order_of, place_ids, records_in
-from expt.runs.records import (
-    RUN_FILE,
-    SWEEP_FILE,
-    JobRecord,
-    JobStatus,
-    RunRecord,
-    Status,
-    SweepRecord,
-    read_run,
-    read_sweep,
-)
+from expt.runs.record_parts import JobRecord, JobStatus, Status
+from expt.runs.records import RUN_FILE, SWEEP_FILE, RunRecord, SweepRecord, read_run, read_sweep
 from expt.runs.sweeps import planned_jobs, reused_run
 
 _UNREADABLE = "UNREADABLE"

@@ -11,8 +11,8 @@ from expt.analysis.reading import ComparedRun
 from expt.analysis.replicates import replicate_of
 from expt.analysis.statistics import MetricSummary, summarize
 from expt.analysis.values import as_text, plain
+from expt.runs.chronology import in_order
 from expt.runs.leading import is_larger_better
-from expt.runs.order import in_order
 
 COSTS = {
     "steps_per_s": "steps/s",

@@ -101,7 +101,6 @@ class Composition:
         self.overrides = as_own_groups(normalize(overrides, multirun), config_dir)
         check_deletions(self.overrides)
         self._shared: dict[tuple[str, ...], SharedComposition] = {}
-        check_deletions(self.overrides)
         with hydras_errors_as_ours(self.overrides):
             fixed = [
                 one for one in self.overrides if not (multirun and parsed(one).is_sweep_override())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from expt.config.outputs import ModelOutputs
 from expt.errors import UserError
 from expt.runs.atomic import replacing
-from expt.runs.records import DataRecord
+from expt.runs.record_parts import DataRecord
 
 FORMATS = (".csv", ".npz", ".npy")
 _MOST_NAMED = 8

@@ -6,7 +6,7 @@ from expt.config.compose import Composed
 from expt.config.hashes import run_hash, variant_hash
 from expt.config.sources import code_of
 from expt.errors import RunError, UserError
-from expt.runs.records import JobStatus
+from expt.runs.record_parts import JobStatus
 from expt.sweep.finished_runs import reuse_finished
 from expt.sweep.jobs import JobOutcome, PlannedJob
 from expt.sweep.plan import SweepPlan
@@ -77,7 +77,7 @@ class Growth:
         ]
         jobs = plan.append(composed, [run_hash(*each) for each in known])
         if plan.jobs[0].job.config.sweep.reuse:
-            reuse_finished(jobs, plan.output_dir)
+            reuse_finished(jobs, [data for _, data, _ in known], plan.output_dir)
         plan.freeze(composed)
         return jobs
 

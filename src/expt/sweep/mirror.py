@@ -11,7 +11,7 @@ from expt.config.params import make_params
 from expt.record.mlflow.copies import Copies, settled_sweep
 from expt.record.mlflow.recorder import make_follower, prepare
 from expt.record.process import FollowingProcess
-from expt.runs.life import is_alive
+from expt.runs.liveness import is_alive
 from expt.runs.records import SWEEP_FILE, RunRecord
 from expt.runs.run import Run, Status
 from expt.runs.secrets import redacted_values

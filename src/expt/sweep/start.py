@@ -13,7 +13,7 @@ from expt.config.instantiate import call, part
 from expt.config.sources import code_of
 from expt.record.phases import Phases
 from expt.record.values import format_seconds
-from expt.runs.records import JobStatus
+from expt.runs.record_parts import JobStatus
 from expt.sweep.code_changes import use_current_code
 from expt.sweep.data_changes import check_data
 from expt.sweep.finished_runs import reuse_finished
@@ -61,7 +61,10 @@ def run_sweep(
     varied = None if search is None else search.varied
     plan = SweepPlan.make(directory, composed, [run_hash(*each) for each in known], varied)
     plan.facts |= {} if search is None else search_facts(search)
-    reused = reuse_finished(plan.jobs, plan.output_dir) if config.sweep.reuse else ()
+    reused: Sequence[PlannedJob] = ()
+    if config.sweep.reuse:
+        reused, note = reuse_finished(plan.jobs, data, plan.output_dir)
+        _print_reuse_note(note, console)
     kinds = {
         number: variant_hash(*known[number])
         for number, job in enumerate(plan.jobs)
@@ -152,6 +155,11 @@ def _print_plan(
     where = os.path.relpath(plan.directory)
     line = f"sweep {plan.name} in {where}: {', '.join(parts)}"
     console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_reuse_note(note: str | None, console: Console) -> None:
+    if note is not None:
+        console.print(f"reuse: {note}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_reused(jobs: Sequence[PlannedJob], console: Console) -> None:

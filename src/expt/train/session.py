@@ -116,7 +116,7 @@ class Session:
         if self.earlier is not None:
             check_code(self.earlier, code, self.directory)
             where = os.path.relpath(self.directory)
-            check_unchanged(self.earlier.record["data"], self.dataset, where)
+            check_unchanged(self.earlier.record.data, self.dataset, where)
         with phases("building the model"):
             program = make_program(self.job, self.dataset)
             hooks = make_hooks(self.job)

@@ -8,6 +8,7 @@ import pytest
 from expt.config.compose import compose_jobs
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
+from expt.runs.records import RunRecord
 from expt.runs.run import Earlier
 from expt.train.checkpoint import Checkpoint, write_checkpoint
 from expt.train.data_loading import DataLoader
@@ -36,7 +37,9 @@ def checked(
     values = former.config.flat()
     previous = {key: values[key] for key in changes if key in values}
     finished = {"status": "FINISHED", "final": {"step": 3 * STEPS}, "stopped": None}
-    check_extension(job, digits, directory, Earlier(finished | record, changes, previous))
+    check_extension(
+        job, digits, directory, Earlier(RunRecord.of(finished | record), changes, previous)
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from expt.record.mlflow.store import database, is_embedded
-from expt.runs.order import records_in
-from expt.runs.place import FolderIdentity, relative, settled
+from expt.runs.chronology import records_in
+from expt.runs.folder_identity import FolderIdentity, relative, settled
 from expt.runs.records import RUN_FILE, SWEEP_FILE
 
 

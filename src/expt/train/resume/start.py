@@ -15,7 +15,7 @@ from expt.record.log_files import LOG_FILE, log_to
 from expt.record.phases import Phases
 from expt.runs.changed_code import check_code, resume_note
 from expt.runs.find import FoundRun
-from expt.runs.life import is_alive
+from expt.runs.liveness import is_alive
 from expt.runs.recorded_data import check_unchanged
 from expt.runs.records import RunRecord
 from expt.runs.run import EXTENSIONS, Earlier, Status

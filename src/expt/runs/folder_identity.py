@@ -12,9 +12,9 @@ from typing import Any
 from filelock import FileLock
 
 from expt.errors import UserError
-from expt.runs import records
+from expt.runs import record_parts
 from expt.runs.atomic import read_json, write_json
-from expt.runs.order import PLACE_FILE, records_in
+from expt.runs.chronology import PLACE_FILE, records_in
 from expt.runs.records import RUN_FILE, SWEEP_FILE, read_record
 
 _LOCK = ".place.lock"
@@ -145,7 +145,7 @@ def _recovered(output_dir: Path) -> FolderIdentity:
     return FolderIdentity(uuid.uuid4().hex, str(output_dir.resolve()), number, tuple(ids))
 
 
-def _recorded(output_dir: Path) -> Iterator[records.Place]:
+def _recorded(output_dir: Path) -> Iterator[record_parts.Place]:
     for name in (RUN_FILE, SWEEP_FILE):
         for file in records_in(output_dir, name):
             with suppress(UserError):
