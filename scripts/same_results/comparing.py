@@ -198,7 +198,8 @@ def _differing(old: Any, new: Any, place: str) -> Iterator[str]:
     elif _is_lines(old) and _is_lines(new):
         before = [_renamed(line) for line in old]
         changed = (line for line in difflib.ndiff(before, new) if line[0] in "-+")
-        yield from (f"{place} {line[0]} {line[2:]}" for line in changed)
+        texts = (f"{place} {line[0]} {line[2:]}" for line in changed)
+        yield from (text for text in texts if not any(one.search(text) for one in ADDED))
     elif new not in (old, _renamed(old)):
         yield f"{place}: {_short(old)} | {_short(new)}"
 

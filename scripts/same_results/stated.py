@@ -11,6 +11,9 @@ RENAMED: dict[str, str] = {
 ADDED: tuple[re.Pattern[str], ...] = (
     re.compile(r"(run|sweep)\.json > schema_version$"),
     re.compile(r"(config\.yaml'*|config 0 > 0) > (sweeper|launcher|hook)$"),  # groups
+    # The same, as --cfg and --help print them.
+    re.compile(r"^out \+ +(hook|sweeper|launcher):"),
+    re.compile(r"^out \+ +_target_: expt\.sweep\.(sweepers|launchers)\."),
 )
 """Places that only the new version has."""
 

@@ -11,6 +11,8 @@ from hypothesis.strategies import SearchStrategy
 
 from expt.config import compose
 from expt.config.compose import Composed, Composition, _frozen
+from expt.config.hydra_errors import hydras_errors_as_ours
+from expt.config.hydra_setup import compose_with_hydra
 from expt.errors import UserError
 
 _WORDS = st.sampled_from(
@@ -66,7 +68,7 @@ def _by_hydra(composition: Composition, jobs: Sequence[Sequence[str]]) -> list[C
     composed = []
     for number, job in enumerate(jobs):
         varied = ",".join(compose._plain_text(one) for one in job if one not in common)
-        with compose.hydras_errors_as_ours(composition.overrides):
+        with hydras_errors_as_ours(composition.overrides):
             composed.append(_frozen(composition._composed(job), number, varied))
     return composed
 
@@ -96,7 +98,7 @@ def test_jobs_are_what_hydra_composes(jobs: list[list[str]]) -> None:
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The overrides of each composition by Hydra."""
     found: list[list[str]] = []
-    original = compose.compose_with_hydra
+    original = compose_with_hydra
 
     def counted(overrides: list[str], config_dir: str | None) -> Any:
         found.append(overrides[:-1])  # without the mode

@@ -120,6 +120,16 @@ def test_a_run_is_followed_to_its_end(status: Status, run: Run) -> None:
     assert str(_finish(run, status)) == ""
 
 
+def test_the_directory_is_absolute_wherever_the_command_was_started(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = run.directory.absolute()
+    monkeypatch.chdir(tmp_path)
+    run.directory = directory.relative_to(tmp_path)
+    _finish(run)
+    assert _assert_equal(run).data.tags["run_directory"] == str(directory)
+
+
 def test_params_are_the_choices_and_what_differs_and_tags_have_all_values(run: Run) -> None:
     run.params = {**run.params, "data": "digits", "model.dropout": 0.5}
     run.record |= {"choices": {"act": "relu", "data": "digits"}, "distinctive": ["model.dropout"]}
