@@ -188,7 +188,7 @@ class Session:
 @contextmanager
 def _best_model_kept(executor: Executor, run: Run) -> Iterator[None]:
     """Saves the best model at the end, whatever ends training, and leaves its weights in place."""
-    before, started = run.record.get("training_seconds") or 0.0, time.perf_counter()
+    before, started = run.record.training_seconds or 0.0, time.perf_counter()
     best, program = executor.state.best, executor.program
 
     def keep_best() -> None:

@@ -45,12 +45,12 @@ def resume_run(
     """
     run.check_record()
     _refuse_alive(run)
-    job = read_frozen(run.directory, run.record)
+    job = read_frozen(run.directory, run.record.to_mapping())
     if run.directory.is_relative_to(run.output_dir):
         job = replace(job, moved_to=run.output_dir)
     changed, earlier = _changed(job, run.record, overrides)
-    was_closed = run.record.get("closed") is not False  # else it died while sinks took the rest
-    if run.record["status"] == Status.FINISHED and was_closed and not earlier.changes:
+    was_closed = run.record.closed is not False  # else it died while sinks took the rest
+    if run.record.status is Status.FINISHED and was_closed and not earlier.changes:
         phases.end()
         print(f"{_shown(run)} is finished; loop.epochs=… extends it")
         return 0
@@ -71,13 +71,14 @@ def resume_run(
 
 
 def _refuse_alive(run: FoundRun) -> None:
-    if run.record["status"] != Status.RUNNING or is_alive(run.record) is False:
+    if run.record.status is not Status.RUNNING or is_alive(run.record) is False:
         return
-    process = run.record.get("process", {})
-    if is_alive(run.record):
-        raise UserError(f"{_shown(run)} is being trained by process {process['id']}.")
+    process = run.record.process
+    if process is not None and is_alive(run.record):
+        raise UserError(f"{_shown(run)} is being trained by process {process.id}.")
+    host = "unknown" if process is None else process.host
     raise UserError(
-        f"{_shown(run)} is RUNNING on the host {process.get('host', 'unknown')}, and whether it "
+        f"{_shown(run)} is RUNNING on the host {host}, and whether it "
         f"still is can't be told from here. If it is not: python -m expt.sync {_shown(run)}"
     )
 
