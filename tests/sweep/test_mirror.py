@@ -26,6 +26,7 @@ class Stuck(Witness):
     """Never answers for a run whose record asks for that."""
 
     def close(self, record: Any) -> str | None:
+        self._listener.busy(0.5 if record.get("hangs") else 60.0)  # as before each request
         if record.get("hangs"):
             threading.Event().wait()
         return super().close(record)
@@ -42,7 +43,6 @@ def plan(tmp_path: Path, jobs: Sequence[Composed], monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(mirror, "make_follower", Stuck)
     monkeypatch.setattr(mirror, "prepare", gc.collect)
     monkeypatch.setattr(mirror, "_SECONDS_BETWEEN_STARTS", 0.0)
-    monkeypatch.setattr(process, "_SECONDS_TO_START", 8.0)
     monkeypatch.setattr(process, "_SECONDS_WITHOUT_A_SIGN", 1.0)
     plan = planned(tmp_path / "sweep", jobs)
     plan.update(status="RUNNING", ended=None)
