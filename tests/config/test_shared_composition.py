@@ -82,7 +82,7 @@ def _result(function: Any) -> Any:
 
 @given(jobs=_jobs())
 @settings(  # shrinking would compose for minutes
-    max_examples=20,
+    max_examples=12,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate],
