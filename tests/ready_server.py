@@ -52,7 +52,8 @@ class _Server:
         while True:
             for key, _ in self._selector.select():
                 if key.fileobj == 0:
-                    return self._end()
+                    self._end()
+                    return None
                 if key.fileobj == self._ended:
                     self._tell_of_ended()
                 elif (request := self._answer()) is not None:
@@ -223,8 +224,9 @@ def _forget() -> None:
     import numpy as np
 
     from expt.record import phases
-    from expt.train import backend
+    from expt.train import backend as module
 
+    backend: Any = module
     for stream in (sys.stdout, sys.stderr):
         assert hasattr(stream, "reconfigure")
         stream.reconfigure(line_buffering=stream is sys.stderr or os.isatty(stream.fileno()))
