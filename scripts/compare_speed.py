@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ import numpy as np
 from PIL import Image
 
 from expt.config.compose import compose_jobs
-from expt.config.hashes import flatten, run_hash, variant_hash
+from expt.config.hashes import run_hash, variant_hash
+from expt.config.schema import Config
 
 _ACTIVATIONS = ("relu", "tanh", "gelu", "elu", "sigmoid")
 _SEEDS = 10
@@ -83,9 +85,12 @@ def make_runs(outputs: Path, count: int, steps: int) -> None:
     variants = ((rate, act) for rate in rates for act in _ACTIVATIONS)
     jobs = ((rate, act, seed) for rate, act in variants for seed in range(_SEEDS))
     for number, (rate, act, seed) in enumerate(itertools.islice(jobs, count)):
-        config = {**job.config, "seed": seed}
-        config["act"] = {**config["act"], "_target_": act}
-        config["optimizer"] = {**config["optimizer"], "learning_rate": rate}
+        config = replace(
+            job.config,
+            seed=seed,
+            act={**job.config.act, "_target_": act},
+            optimizer={**job.config.optimizer, "learning_rate": rate},
+        )
         overrides = [f"act={act}", f"optimizer.learning_rate={rate}", f"seed={seed}"]
         directory = sweep / f"{number}_{','.join(overrides)}"
         directory.mkdir(parents=True)
@@ -98,19 +103,19 @@ def make_runs(outputs: Path, count: int, steps: int) -> None:
 
 
 def record(
-    config: dict[str, Any], choices: dict[str, str], overrides: list[str], started: float
+    config: Config, choices: dict[str, str], overrides: list[str], started: float
 ) -> dict[str, Any]:
     """Returns a run.json with all that a real one has."""
     loss = float(_RANDOM.uniform(0.05, 0.15)) + (choices["act"] == "sigmoid") * 0.05
     val = {"val/loss": loss, "val/accuracy": 1 - loss / 3}
     train = {"train/loss": loss / 2, "train/accuracy": 0.99, "train/grad_norm": 0.3}
-    values = {k: v for k, v in flatten(config).items() if not k.endswith("_target_")}
+    values = {k: v for k, v in config.flat().items() if not k.endswith("_target_")}
     return {
         "id": "0" * 32,
         "run_name": overrides[0],
         "name": "default",
         "output_dir": "outputs",
-        "seed": config["seed"],
+        "seed": config.seed,
         "run_hash": run_hash(config, "data", "code"),
         "variant_hash": variant_hash(config, "data", "code"),
         "params": {**choices, **values},

@@ -25,6 +25,7 @@ from expt.config.compose import compose_jobs
 from expt.config.location import config_directory, options
 from expt.config.outputs import model_outputs
 from expt.errors import RunError
+from expt.runs.records import RunRecord
 from expt.train.backend import start_tensorflow
 from expt.train.data_loading import DataLoader
 from expt.train.recorders import Sinks
@@ -97,7 +98,7 @@ def _outcome(overrides: Sequence[str], folder: Path) -> tuple[str, bool]:
     return f"loss {loss:.4f}, of the mean {baseline:.4f}", loss < 0.9 * baseline
 
 
-def _train(overrides: Sequence[str], folder: Path) -> tuple[dict[str, Any], float]:
+def _train(overrides: Sequence[str], folder: Path) -> tuple[RunRecord, float]:
     """Trains one job; returns its record and what to compare it with."""
     given = [
         f"loop.epochs={_EPOCHS}",
@@ -108,11 +109,11 @@ def _train(overrides: Sequence[str], folder: Path) -> tuple[dict[str, Any], floa
     ]
     (job,), _ = compose_jobs(given, None, multirun=False)
     dataset, sinks = DataLoader()(job), Sinks()
-    start_tensorflow(job.config["seed"])
+    start_tensorflow(job.config.seed)
     from expt.train.session import Session
 
     baseline = _baseline(job, dataset)
-    start_tensorflow(job.config["seed"])
+    start_tensorflow(job.config.seed)
     directory = Path(tempfile.mkdtemp(dir=folder))
     try:
         return Session(job, dataset, directory, sinks(job), Console(quiet=True)).run(), baseline

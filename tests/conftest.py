@@ -94,7 +94,7 @@ class Trained:
     """A job run in this process."""
 
     directory: Path
-    record: dict[str, Any]
+    record: Any  # a RunRecord, without importing it here
     job: Any
     dataset: Any
 

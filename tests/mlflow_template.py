@@ -28,7 +28,7 @@ def copy_new_databases(template: Path) -> None:
             _copy(engine, template, is_from_file=True)
 
     utils._initialize_tables = copy
-    sqlalchemy_store._initialize_tables = copy
+    setattr(sqlalchemy_store, "_initialize_tables", copy)  # noqa: B010
 
 
 def _copy(engine: Any, file: Path, *, is_from_file: bool) -> None:

@@ -235,7 +235,11 @@ def _forget() -> None:
     phases._lap[0] = time.monotonic()
     # What is printed while TensorFlow starts goes to the log with what its import prints.
     messages = iter([backend.stderr_logged])
-    backend._start_messages_logged = lambda: next(messages, contextlib.nullcontext)()
+
+    def logged_once() -> contextlib.AbstractContextManager[None]:
+        return next(messages, contextlib.nullcontext)()
+
+    setattr(backend, "_start_messages_logged", logged_once)  # noqa: B010
 
 
 def _run(arguments: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from expt.config.compose import compose_jobs
 from expt.config.declarations import task_of
 from expt.parts.data.example_hashes import ExampleHashes
 from expt.runs.find import FoundRun
+from expt.runs.records import RunRecord
 from expt.train.data_loading import DataLoader
 
 
@@ -48,7 +49,7 @@ def record_run(folder: Path, *overrides: str, is_older: bool = False) -> FoundRu
     if hashes is not None:
         hashes.write(directory)
     record = {"choices": job.choices, "overrides": list(job.overrides), "data": data}
-    return FoundRun(directory, record, folder)
+    return FoundRun(directory, RunRecord.of(record), folder)
 
 
 Recorded = Callable[..., FoundRun]

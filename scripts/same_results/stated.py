@@ -8,5 +8,13 @@ RENAMED: dict[str, str] = {
 }
 """Texts of the old version, and what the new one writes in their place."""
 
-ADDED: tuple[re.Pattern[str], ...] = (re.compile(r"(run|sweep)\.json > schema_version$"),)
+ADDED: tuple[re.Pattern[str], ...] = (
+    re.compile(r"(run|sweep)\.json > schema_version$"),
+    re.compile(r"(config\.yaml'*|config 0 > 0) > (sweeper|launcher|hook)$"),  # groups
+)
 """Places that only the new version has."""
+
+REMOVED: tuple[re.Pattern[str], ...] = (
+    re.compile(r"multirun\.yaml$"),  # of Hydra, which drives no sweep any more
+)
+"""Places that only the old version has."""

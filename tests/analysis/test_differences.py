@@ -8,8 +8,8 @@ from rich.console import Console
 from analysis.made_runs import write_journal, write_run
 from expt.analysis.diff_terminal import show_difference
 from expt.analysis.differences import (
+    DiffRow,
     Parting,
-    Row,
     code_rows,
     config_rows,
     final_rows,
@@ -51,7 +51,10 @@ def with_journals(folder: Path, *records: list[dict[str, Any]]) -> list[FoundRun
 class TestMadeOf:
     def test_config(self, tmp_path: Path) -> None:
         runs = pair(tmp_path, {}, {"params": {"act": "tanh", "act.alpha": 0.5}})
-        assert config_rows(*runs) == [Row("act", "relu", "tanh"), Row("act.alpha", "–", "0.5")]
+        assert config_rows(*runs) == [
+            DiffRow("act", "relu", "tanh"),
+            DiffRow("act.alpha", "–", "0.5"),
+        ]
 
     def test_modules(self, tmp_path: Path) -> None:
         one = {"mine.losses": "1" * 16, "mine.models": "2" * 16, "mine.old": "3" * 16}
@@ -66,9 +69,9 @@ class TestMadeOf:
             },
         )
         assert module_rows(*runs) == [
-            Row("mine.losses", "1" * 8, "4" * 8),
-            Row("mine.old", "3" * 8, "–"),
-            Row("changed at step 19", "–", "mine.models, mine.old"),
+            DiffRow("mine.losses", "1" * 8, "4" * 8),
+            DiffRow("mine.old", "3" * 8, "–"),
+            DiffRow("changed at step 19", "–", "mine.models, mine.old"),
         ]
         assert module_rows(runs[0], runs[0]) == []
 
@@ -82,7 +85,7 @@ class TestMadeOf:
 
     def test_null_is_told_apart_from_a_key_that_is_not_there(self, tmp_path: Path) -> None:
         runs = pair(tmp_path, {"params": {"loss.weights": None}}, {})
-        assert config_rows(*runs) == [Row("loss.weights", "null", "–")]
+        assert config_rows(*runs) == [DiffRow("loss.weights", "null", "–")]
 
     def test_targets_and_names_come_from_the_file(self, tmp_path: Path) -> None:
         runs = pair(tmp_path, {}, {})
@@ -90,36 +93,36 @@ class TestMadeOf:
             (run.directory / ".hydra").mkdir()
             file = run.directory / ".hydra" / "config.yaml"
             file.write_text(f"name: n\noutput_dir: {target}\nmodel:\n  _target_: {target}\n")
-        assert config_rows(*runs) == [Row("model._target_", "my.a", "my.b")]
+        assert config_rows(*runs) == [DiffRow("model._target_", "my.a", "my.b")]
 
     def test_git(self, tmp_path: Path) -> None:
         states = [{"git": {"commit": "c", "dirty": dirty}} for dirty in (False, True)]
         first, second = pair(tmp_path, *states)
         (second.directory / "git.diff").write_text(DIFF.format(1))
         assert code_rows(first, second) == [
-            Row("dirty", "false", "true"),
-            Row("new.py", "as in the commit", "not known to git"),
-            Row("same.py", "as in the commit", "+1 -0 lines"),
-            Row("other.py", "as in the commit", "+1 -1 lines"),
+            DiffRow("dirty", "false", "true"),
+            DiffRow("new.py", "as in the commit", "not known to git"),
+            DiffRow("same.py", "as in the commit", "+1 -0 lines"),
+            DiffRow("other.py", "as in the commit", "+1 -1 lines"),
         ]
         (first.directory / "git.diff").write_text(DIFF.format(2))
         assert code_rows(first, second)[1:] == [
-            Row("other.py", "+1 -1 lines, others", "+1 -1 lines, others")
+            DiffRow("other.py", "+1 -1 lines, others", "+1 -1 lines, others")
         ]
 
     def test_records(self, tmp_path: Path) -> None:
         versions = [{"versions": {"numpy": v, "keras": "3"}} for v in ("2.1", "2.2")]
         first, second = pair(tmp_path, *versions)
-        assert record_rows(first, second, ["versions"]) == [Row("versions.numpy", "2.1", "2.2")]
+        assert record_rows(first, second, ["versions"]) == [DiffRow("versions.numpy", "2.1", "2.2")]
         assert record_rows(first, second, ["data"]) == []
 
     def test_final_numbers(self, tmp_path: Path) -> None:
         runs = pair(tmp_path, {}, {"values": {"val/loss": 0.25}, "status": "FAILED"})
         rows = {row.name: row for row in final_rows(*runs)}
-        assert rows["status"] == Row("status", "FINISHED", "FAILED")
-        assert rows["val/loss"] == Row("val/loss", "0.5", "0.25")
-        assert rows["val/accuracy"] == Row("val/accuracy", "0.9", "–")
-        assert rows["best/val/loss"] == Row("best/val/loss", "0.5", "0.25")
+        assert rows["status"] == DiffRow("status", "FINISHED", "FAILED")
+        assert rows["val/loss"] == DiffRow("val/loss", "0.5", "0.25")
+        assert rows["val/accuracy"] == DiffRow("val/accuracy", "0.9", "–")
+        assert rows["best/val/loss"] == DiffRow("best/val/loss", "0.5", "0.25")
 
 
 class TestParting:

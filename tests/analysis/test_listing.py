@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from analysis.made_runs import write_run
-from expt.analysis.listing import Row, flattened, list_jobs, list_rows
+from expt.analysis.listing import ListRow, flattened, list_jobs, list_rows
 from expt.analysis.listing_terminal import age_text, list_lines
 from expt.errors import UserError
 
@@ -149,8 +149,10 @@ def test_a_folder_without_runs() -> None:
         list_rows(OUTPUTS)
 
 
-def row(name: str, **fields: Any) -> Row:
-    return Row(directory=Path(f"outputs/runs/day/{name}"), name=name, status="FINISHED", **fields)
+def row(name: str, **fields: Any) -> ListRow:
+    return ListRow(
+        directory=Path(f"outputs/runs/day/{name}"), name=name, status="FINISHED", **fields
+    )
 
 
 class TestLines:
@@ -160,7 +162,7 @@ class TestLines:
         assert [line.split("  outputs")[0].rstrip() for line in lines] == [
             "name      experiment  status    jobs             best  metric      started   took"
             "  directory",
-            "late      other       FINISHED                 0.5125  val/loss  5 min ago    4 s",
+            "late      other       FINISHED                 0.5125  val/loss  5 min ago  4.0 s",
             "act       default     FAILED    1/3, 1 failed  0.2375  val/loss  6 min ago   40 s",
             "  mlp-s1  default     FAILED                                     6 min ago   52 s",
             "  mlp-s0  default     FINISHED                 0.2375  val/loss  6 min ago   53 s",
@@ -202,7 +204,7 @@ class TestLines:
         assert age_text(seconds) == text
 
 
-def flattened_rows() -> list[Row]:
+def flattened_rows() -> list[ListRow]:
     return list(flattened(list_rows(OUTPUTS)))
 
 

@@ -70,7 +70,7 @@ class TestTerminal:
         mean, deviation = np.mean(VALUES["relu"]), np.std(VALUES["relu"], ddof=1)
         assert best.split()[1:4] == ["act=relu", f"{mean:.3f}", "±"]
         assert re.search(rf"{deviation:.3f}  3/4 +–  +–  best ", best)
-        assert best.split()[-6:] == ["25", "4", "s", "1,000", "500", "MB"]
+        assert best.split()[-6:] == ["25", "4.0", "s", "1,000", "500", "MB"]
         assert re.search(r"act=tanh .* 1\.00  inconclusive", text)
         assert re.search(r"act=gelu .* \+0\.\d{3} ± 0\.\d{3} +<?0\.00\d  worse", text)
         assert re.search(r"FAILED  x  step 50  val/loss 0.5 .*\n        ValueError: why *\n", text)

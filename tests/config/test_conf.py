@@ -54,7 +54,8 @@ def composed(path: Path) -> Any:
     override = f"{group}=[{option}]" if group in IN_LISTS else f"{group}={option}"
     (job,), _ = compose_jobs([override, *OPEN.get(override, [])], None, multirun=False)
     check(job)
-    return job.config[group][option] if group in IN_LISTS else job.config[group]
+    node = getattr(job.config, group)
+    return node[option] if group in IN_LISTS else node
 
 
 def make(node: Any, group: str) -> None:
@@ -83,4 +84,4 @@ def test_a_misspelt_argument_would_be_found(path: Path) -> None:
 
 @pytest.mark.parametrize("path", LOOPS, ids=name_of)
 def test_a_loop_gives_every_key_of_the_schema(path: Path) -> None:
-    assert set(composed(path)) == {field.name for field in fields(Loop)}
+    assert set(vars(composed(path))) == {field.name for field in fields(Loop)}

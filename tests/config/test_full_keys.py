@@ -3,11 +3,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expt.config.compose import compose_jobs
-from expt.config.flatten import flatten
 from expt.config.full_keys import meant, meant_option, takes_list
 from expt.errors import UserError
 
-DEFAULT = tuple(flatten(compose_jobs([], None, multirun=False)[0][0].config))
+DEFAULT = tuple(compose_jobs([], None, multirun=False)[0][0].config.flat())
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def is_classifier(option: str) -> bool:
     return "_task_:" not in text
 
 
-@pytest.mark.parametrize("option", list(filter(is_classifier, options_of("model"))))
+@pytest.mark.parametrize("option", [one for one in options_of("model") if is_classifier(one)])
 def test_model_learns_a_batch_by_heart(
     train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
 ) -> None:

@@ -5,7 +5,7 @@ import pytest
 from expt.exports.inputs import describe_inputs
 from expt.parts.data.encoding import Column, Encoder
 from expt.parts.data.number_formats import NumberFormat
-from expt.runs.records import DataRecord
+from expt.runs.record_parts import DataRecord
 
 COLUMNS = (Column("size", number=NumberFormat()), Column("on", categories=("no", "yes")))
 TABLE = Encoder(COLUMNS, separator=",", impute=False).to_mapping()

@@ -7,11 +7,12 @@ import pytest
 from expt.errors import UserError
 from expt.exports.writing import FORMATS, choose_path
 from expt.runs.find import FoundRun
+from expt.runs.records import RunRecord
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> FoundRun:
-    return FoundRun(tmp_path / "run", {}, tmp_path)
+    return FoundRun(tmp_path / "run", RunRecord(), tmp_path)
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -14,6 +14,7 @@ from expt.parts.data.encoding import Column, Encoder
 from expt.parts.data.number_formats import NumberFormat
 from expt.prediction.inputs import Inputs, read_inputs
 from expt.runs.find import FoundRun
+from expt.runs.records import RunRecord
 
 PRICE = Column("price", number=NumberFormat(decimal=",", thousands=".", suffix="€"))
 COLOUR = Column("colour", categories=("blue", "red"))
@@ -26,7 +27,7 @@ EXPECTED = [[1234.5, 0, 1, 1], [2.5, 1, 0, 2]]
 def run(folder: Path, preparation: Any = None) -> FoundRun:
     given = ENCODER.to_mapping() if preparation is None else preparation
     record = {"model_input_shape": [4], "data": {"preparation": given}}
-    return FoundRun(folder, record, folder)
+    return FoundRun(folder, RunRecord.of(record), folder)
 
 
 def read(folder: Path, path: str | Path, preparation: Any = None) -> Inputs:

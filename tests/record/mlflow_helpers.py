@@ -21,6 +21,7 @@ from expt.record.journal import Journal, read_journal
 from expt.record.mlflow.store import prepare_mlflow
 from expt.record.recorder import Image, Scalars
 from expt.record.replay import read_images
+from expt.runs.records import RunRecord
 from expt.runs.run import Run, Status
 
 Metrics = Counter[tuple[str, int, str, int]]
@@ -211,7 +212,7 @@ def write_image(run: Run, step: int, name: str = "val/predictions") -> None:
     )
 
 
-def end(run: Run, status: Status = Status.FINISHED) -> dict[str, Any]:
+def end(run: Run, status: Status = Status.FINISHED) -> RunRecord:
     """Ends a run as far as run.json tells; returns its content."""
     run.update(status=status, ended=run.record["started"] + 60.25)
     return run.record

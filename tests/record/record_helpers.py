@@ -8,6 +8,7 @@ from typing import Any
 
 from expt.record.layers import write_layers
 from expt.record.process import Listener
+from expt.runs.records import RunRecord
 from expt.runs.run import Run
 
 
@@ -34,7 +35,7 @@ def make_run(directory: Path, **changes: Any) -> Run:
     row = {"name": "dense", "type": "Dense", "output_shape": [None, 2], "parameters": 10}
     write_layers(directory, [row])
     params = {"act": "relu", "seed": 3, "model.units": [1, 2], "loop.steps": None}
-    return Run(directory, directory, config, params, record)
+    return Run(directory, directory, config, params, RunRecord.of(record))
 
 
 class Witness:
@@ -55,7 +56,7 @@ class Witness:
         self._looks += 1
         self._run.update(looks=self._looks)
 
-    def close(self, record: dict[str, Any]) -> str | None:
+    def close(self, record: RunRecord) -> str | None:
         self._run.update(closed_as=str(record["status"]))
         behaviour = record.get("behaviour")
         if behaviour == "hang":

@@ -9,6 +9,7 @@ import pytest
 from expt.record.journal import Journal, read_journal
 from expt.record.recorder import Fanout, Image, Record, Scalars
 from expt.record.repeated import NotTwice
+from expt.runs.records import RunRecord
 from expt.runs.run import Run, Status
 
 
@@ -42,7 +43,7 @@ def evaluation(step: int, speed: float = 1.0) -> Scalars:
 
 
 def make_run(directory: Path, **options: Any) -> Run:
-    return Run(directory, directory, {}, {}, {}, **options)
+    return Run(directory, directory, {}, {}, RunRecord(), **options)
 
 
 def lines(directory: Path) -> list[tuple[int, list[str]]]:

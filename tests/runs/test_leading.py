@@ -19,7 +19,7 @@ def _record(loss: str = "mse", **values: Any) -> RunRecord:
 
 
 def test_the_metric_that_chose_most_models_leads() -> None:
-    chosen = {"watched": "val/accuracy", "val/accuracy": 0.9}
+    chosen: dict[str, Any] = {"watched": "val/accuracy", "val/accuracy": 0.9}
     others = [_record(**chosen), _record(), _record()]
     assert leading_metric(others) == "val/loss"
     assert leading_metric(others[:1]) == "val/accuracy"
@@ -41,7 +41,7 @@ def test_different_losses_without_another_metric() -> None:
 
 
 def test_values_are_finite_numbers_of_metrics() -> None:
-    values = {"val/loss": math.nan, "val/a": math.inf, "val/b": 1, "val/c": "x"}
+    values: dict[str, Any] = {"val/loss": math.nan, "val/a": math.inf, "val/b": 1, "val/c": "x"}
     assert best_values(_record(**values)) == {"val/b": 1.0}
     assert best_values(RunRecord()) == {}
 

@@ -9,8 +9,8 @@ from expt.config.frozen import read_frozen, with_data
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.runs.find import FoundRun
+from expt.runs.record_parts import DataRecord
 from expt.runs.recorded_data import check_unchanged, data_change, feature_names
-from expt.runs.records import DataRecord
 from expt.train.data_loading import DataLoader
 from recorded_runs import record_run
 

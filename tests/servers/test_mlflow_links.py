@@ -15,6 +15,7 @@ import pytest
 from expt.record.images import ImageRecorder
 from expt.record.recorder import Image
 from expt.runs.find import FoundRun
+from expt.runs.records import RunRecord
 from expt.runs.run import Run
 from expt.servers import mlflow_links
 from expt.servers.mlflow_links import all_runs, of_sweep, publish
@@ -51,7 +52,7 @@ def _make(directory: Path, act: str, seed: int, accuracy: float, loss: str = "ms
     }
     directory.mkdir(parents=True)
     (directory / "run.json").write_text(json.dumps(record))
-    return FoundRun(directory, record, directory.parents[2])
+    return FoundRun(directory, RunRecord.of(record), directory.parents[2])
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def sweep(tmp_path: Path) -> Path:
 
 def _draw(run: FoundRun, name: str, *steps: int) -> None:
     recorder = ImageRecorder()
-    recorder.open(Run(run.directory, run.output_dir, {}, {}, {}))
+    recorder.open(Run(run.directory, run.output_dir, {}, {}, RunRecord()))
     for step in steps:
         recorder.write(Image(step=step, time=1.0, name=name, draw=lambda: PIXELS))
 

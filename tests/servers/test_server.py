@@ -12,7 +12,7 @@ import pytest
 from mlflow_helpers import until
 
 from expt.errors import RunError
-from expt.servers.server import Program, running
+from expt.servers.server import ServerProgram, running
 from servers.process_helpers import descendants, free_port, is_alive, is_taken
 
 _FOLDER = Path(__file__).parent
@@ -25,8 +25,8 @@ with running([program({port})]) as servers:
 """
 
 
-def program(port: int, name: str = "Test") -> Program:
-    return Program(
+def program(port: int, name: str = "Test") -> ServerProgram:
+    return ServerProgram(
         name=name,
         module="forking_server",
         arguments=[str(port)],

@@ -6,18 +6,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from expt.config.compose import Composition, Job
 from expt.record.phases import Phases
-from expt.runs.records import JobStatus
-from expt.sweep.growth import Search
+from expt.runs.record_parts import JobStatus
 from expt.sweep.jobs import JobOutcome, PlannedJob
 from expt.sweep.launchers import Began, Ended, Event, Launcher, Task, worker
+from expt.sweep.search import first_jobs
 from expt.sweep.start import run_sweep
 from expt.train.data_loading import DataLoader
 
@@ -27,8 +26,8 @@ ACTIVATIONS = ("relu", "tanh", "elu")
 class Rounds:
     """Tries activations, then losses with the best of them, then seeds with the best of both."""
 
-    def __init__(self, fixed: Sequence[str]) -> None:
-        self._fixed = list(fixed)
+    def __init__(self, *, composition: Composition) -> None:
+        self._fixed = composition.fixed_overrides
         self._asked: list[tuple[str, ...]] = []
         self._values: dict[tuple[str, ...], float] = {}
 
@@ -59,16 +58,6 @@ class Rounds:
         tried = [job for job in self._asked if any(one.startswith(prefix) for one in job)]
         best = max(tried, key=lambda job: self._values[job])
         return next(one for one in best if one.startswith(prefix))
-
-
-def search(fixed: Sequence[str], load: DataLoader) -> Search:
-    compose = Composition(fixed, None, multirun=True).compose
-    varied, arguments = ["act", "loss", "seed"], {"fixed": list(fixed)}
-    return Search(Rounds(fixed), compose, load, varied, arguments)
-
-
-def make_search(arguments: Mapping[str, Any], load: DataLoader) -> Search:
-    return search(arguments["fixed"], load)
 
 
 def accuracy(job: Job) -> float:
@@ -145,15 +134,20 @@ class Pretending:
 
 def run(directory: Path, launcher: Launcher, *fixed: str) -> tuple[int, str]:
     """Runs a search; returns the exit code and what was printed."""
-    overrides = ["recorder=[]", f"output_dir={directory.parent}", *fixed]
+    target = f"sweeper._target_={Rounds.__module__}.{Rounds.__name__}"
+    space = ["act=relu,tanh,elu", "loss=mse,focal", "seed=1,2"]
+    overrides = [target, *space, "recorder=[]", f"output_dir={directory.parent}", *fixed]
     shown, load = io.StringIO(), DataLoader()
-    found = search(overrides, load)
-    jobs = list(found.compose(found.sweeper.ask() or (), 0))
+    composition = Composition(overrides, None, multirun=True)
+    asked, search = first_jobs(composition, load)
+    jobs = list(composition.compose(asked))
     data = [load(one.job).fingerprint for one in jobs]
     phases = Phases(Console(file=shown, width=200))
-    code = run_sweep(directory, jobs, data, launcher, phases, found)
+    code = run_sweep(directory, jobs, data, launcher, phases, search)
     return code, shown.getvalue()
 
 
 if __name__ == "__main__":
+    from sweep.searching import run  # the sweeper's module has this name
+
     run(Path(sys.argv[1]), Pretending(dies_at=int(sys.argv[2])))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from expt.config.compose import Composed
-from expt.runs.records import JobStatus
+from expt.runs.record_parts import JobStatus
 from expt.sweep.best import best_job
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.plan import SweepPlan

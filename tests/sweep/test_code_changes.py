@@ -141,11 +141,22 @@ def leave(folder: Path, **record: Any) -> None:
 def test_runs_of_other_code_are_not_reused(made: list[Composed], tmp_path: Path) -> None:
     config, now = made[0].job.config, code_of(made[0].job.config)
     outputs = tmp_path / "outputs"
+    plan, data = make_plan(tmp_path, made), ["data"] * len(made)
+    mixed, unknown = (now.after(code, 7) for code in (Code.of_modules({"a": "1"}), None))
+    for name, code in {"mixed": mixed, "unknown": unknown}.items():
+        leave(outputs / name, run_hash=run_hash(config, "data", code.hash), code=code.to_mapping())
+    assert reuse_finished(plan.jobs, data, outputs) == ([], None)
     other = Code.of_modules({**now.modules, "planned_losses": "0" * 16})
-    leave(outputs / "other", run_hash=run_hash(config, "data", other.hash))
-    leave(outputs / "mixed", run_hash=run_hash(config, "data", now.after(other, 7).hash))
-    leave(outputs / "unknown", run_hash=run_hash(config, "data", now.after(None, 7).hash))
-    assert reuse_finished(make_plan(tmp_path, made).jobs, outputs) == []
-    leave(outputs / "same", run_hash=run_hash(config, "data", now.hash))
-    plan = make_plan(tmp_path, made)
-    assert reuse_finished(plan.jobs, outputs) == [plan.jobs[0]]
+    for number in (0, 1):
+        hashed = run_hash(made[number].job.config, "data", other.hash)
+        leave(outputs / f"other{number}", run_hash=hashed, code=other.to_mapping())
+    reused, note = reuse_finished(plan.jobs, data, outputs)
+    assert reused == []
+    assert note == (
+        "2 jobs have finished runs that other code has trained, not reused: planned_losses changed "
+        "since. Restore that code to reuse them; else these jobs are trained."
+    )
+    leave(outputs / "same", run_hash=run_hash(config, "data", now.hash), code=now.to_mapping())
+    reused, note = reuse_finished(plan.jobs, data, outputs)
+    assert reused == [plan.jobs[0]]
+    assert str(note).startswith("1 job has a finished run that other code has trained")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from expt.config.compose import Composed
-from expt.runs.records import JobStatus
+from expt.runs.record_parts import JobStatus
 from expt.sweep.finished_runs import reuse_finished
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.plan import SweepPlan
@@ -33,6 +33,12 @@ def leave(folder: Path, **record: Any) -> Path:
     return folder
 
 
+def reused(jobs: list[PlannedJob], output_dir: Path) -> list[PlannedJob]:
+    found, note = reuse_finished(jobs, ["data"] * len(jobs), output_dir)
+    assert note is None
+    return found
+
+
 def statuses(jobs: list[PlannedJob]) -> list[str]:
     return [job.status for job in jobs]
 
@@ -42,7 +48,7 @@ def test_the_newest_finished_run_stands_in(jobs: list[PlannedJob], tmp_path: Pat
     leave(output_dir / "runs/2026-01-01/a", started=100)
     newest = leave(output_dir / "sweeps/2026-01-02/s/0_act=tanh", started=300.5)
     leave(output_dir / "runs/2026-01-01/b", started=200)
-    assert reuse_finished(jobs, output_dir) == [jobs[1]]
+    assert reused(jobs, output_dir) == [jobs[1]]
     assert statuses(jobs) == ["PENDING", "REUSED", "PENDING"]
     assert [job.reused for job in jobs] == [None, str(newest), None]
 
@@ -51,14 +57,14 @@ def test_the_newest_finished_run_stands_in(jobs: list[PlannedJob], tmp_path: Pat
 def test_no_other_run_does(jobs: list[PlannedJob], tmp_path: Path, status: str) -> None:
     leave(tmp_path / "runs/day/a", status=status)
     leave(tmp_path / "runs/day/b", run_hash="dd")
-    assert reuse_finished(jobs, tmp_path) == []
+    assert reused(jobs, tmp_path) == []
     assert statuses(jobs) == ["PENDING"] * 3
 
 
 def test_jobs_with_one_hash_share_a_run(jobs: list[PlannedJob], tmp_path: Path) -> None:
     jobs[0].run_hash = "bb"
     run = leave(tmp_path / "runs/day/a")
-    assert reuse_finished(jobs, tmp_path) == jobs[:2]
+    assert reused(jobs, tmp_path) == jobs[:2]
     assert {job.reused for job in jobs[:2]} == {str(run)}
 
 
@@ -81,9 +87,9 @@ def test_a_damaged_record_stands_in_for_nothing(
 ) -> None:
     (leave(tmp_path / "runs/day/damaged") / "run.json").write_bytes(damage)
     run = leave(tmp_path / "runs/day/whole")
-    assert [job.reused for job in reuse_finished(jobs, tmp_path)] == [str(run)]
+    assert [job.reused for job in reused(jobs, tmp_path)] == [str(run)]
 
 
 def test_without_runs_all_are_trained(jobs: list[PlannedJob], tmp_path: Path) -> None:
-    assert reuse_finished(jobs, tmp_path / "nowhere") == []
+    assert reused(jobs, tmp_path / "nowhere") == []
     assert statuses(jobs) == [JobStatus.PENDING] * 3

@@ -17,7 +17,7 @@ from expt.sweep import scheduler, start
 from expt.sweep.launchers.worker import CheckedJob
 from sweep import searching
 from sweep.remote_launcher import RemoteLauncher
-from sweep.searching import Pretending, Rounds, make_search, run
+from sweep.searching import Pretending, Rounds, run
 
 ROUNDS = [
     *("act=relu", "act=tanh", "act=elu"),
@@ -28,8 +28,9 @@ pytestmark = pytest.mark.usefixtures("restored_log")
 
 
 @pytest.fixture(autouse=True)
-def _no_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes longer than all the rest."""
+def _prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sweeper is a user's own; there is no report, which takes longer than all the rest."""
+    monkeypatch.setenv("EXPT_ALLOW", "sweep")
     monkeypatch.setattr(scheduler, "show_comparison", lambda *_: None)
 
 
@@ -75,13 +76,12 @@ def test_a_sweep_that_was_killed_in_any_round_is_resumed_from_its_plan(
     launcher = Pretending()
     monkeypatch.setattr(start, "start_launcher", lambda *_: launcher)
     phases = Phases(Console(file=io.StringIO(), width=200))
-    options: Any = {"retry_failed": False, "make_search": make_search}
-    assert start.resume_sweep(directory, phases, **options) == 0
+    assert start.resume_sweep(directory, phases, retry_failed=False) == 0
     written = content(directory)
     assert asked([job["overrides"] for job in written["jobs"]]) == ROUNDS
     assert {job["status"] for job in written["jobs"]} == {"FINISHED"}
     assert asked(launcher.trained) == ROUNDS[trained:]
-    assert start.resume_sweep(directory, phases, **options) == 0  # there is nothing left
+    assert start.resume_sweep(directory, phases, retry_failed=False) == 0  # there is nothing left
     assert len(launcher.trained) == len(ROUNDS) - trained
 
 

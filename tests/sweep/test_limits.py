@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from expt.sweep.jobs import JobOutcome, JobStatus
+from expt.runs.record_parts import JobStatus
+from expt.sweep.jobs import JobOutcome
 from expt.sweep.launchers import Began, Ended, Event, Task
 from expt.sweep.plan import SweepPlan
 from expt.sweep.scheduler import run_jobs

@@ -16,7 +16,8 @@ import pytest
 
 from expt.config.compose import Composed
 from expt.errors import UserError
-from expt.runs.records import SWEEP_FILE, JobStatus
+from expt.runs.record_parts import JobStatus
+from expt.runs.records import SWEEP_FILE
 from expt.sweep.plan import SweepPlan
 from expt.sweep.plan_reader import newest_plan, read_plan
 from sweep.sweep_helpers import composed, planned
@@ -62,7 +63,7 @@ def test_jobs_of_an_older_sweep_have_the_threads_that_their_runs_recorded(direct
     }
     (places[1] / "run.json").write_text(json.dumps(recorded))
     (places[2] / "run.json").write_text("{")  # told when it is needed
-    threads = [job.job.config["loop"]["threads"] for job in read_plan(directory).jobs]
+    threads = [job.job.config.loop.threads for job in read_plan(directory).jobs]
     assert threads == [2, 1, 2, 2]
 
 
@@ -91,11 +92,11 @@ def test_configs_are_frozen_when_it_is_written(directory: Path) -> None:
     job = read_plan(directory).jobs[2]
     assert job.directory.name == "2_act=tanh,seed=0"
     assert re.fullmatch(r"mlp-tanh-ep2-s0(-\d+)?", job.name)
-    assert (job.job.choices["act"], job.job.config["loop"]["epochs"]) == ("tanh", 2)
+    assert (job.job.choices["act"], job.job.config.loop.epochs) == ("tanh", 2)
     assert job.job.overrides == ("act=tanh", "seed=0", "loop.epochs=2", "name=study")
     config = job.directory / ".hydra/config.yaml"
     config.write_text(config.read_text().replace("epochs: 2", "epochs: 3"))
-    assert read_plan(directory).jobs[2].job.config["loop"]["epochs"] == 3  # that file is the truth
+    assert read_plan(directory).jobs[2].job.config.loop.epochs == 3  # that file is the truth
 
 
 def test_nothing_is_written_before_it_is_frozen(jobs: Sequence[Composed], tmp_path: Path) -> None:

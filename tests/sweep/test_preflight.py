@@ -1,3 +1,4 @@
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -6,8 +7,10 @@ import pytest
 from rich.console import Console
 
 from expt.config.hashes import variant_hash
+from expt.errors import UserError
 from expt.record.phases import Phases
-from expt.sweep.launchers import Ended, Launcher, Task
+from expt.sweep import preflight
+from expt.sweep.launchers import Began, Ended, Event, Launcher, Task
 from expt.sweep.launchers.worker import CheckedJob
 from expt.sweep.preflight import check_kinds
 from sweep.sweep_helpers import composed, planned
@@ -64,3 +67,44 @@ def test_each_job_counts_with_the_seconds_of_its_size(tmp_path: Path) -> None:
     workers = _Measured(lambda config: float(config["loop"]["epochs"]))
     assert check_kinds(plan, kinds, cast("Launcher", workers), PHASES) == 2.5
     assert workers.checked == [jobs[number].job.overrides for number in (0, 2, 4, 6)]
+
+
+class _Hanging:
+    """Workers of which one never ends the check of a job, unless that is cancelled."""
+
+    num_slots = 2
+
+    def __init__(self, hanging: str) -> None:
+        self._hanging = hanging
+        self._events: list[Event] = []
+        self.cancelled: list[int] = []
+
+    def submit(self, task: Task) -> None:
+        self._events.append(Began(task.number))
+        if self._hanging not in task.arguments[0].overrides:
+            self._events.append(Ended(task.number, CheckedJob(seconds=1.0)))
+
+    def next_event(self, seconds: float) -> Event | None:
+        if not self._events:
+            time.sleep(min(seconds, 0.01))
+        return self._events.pop(0) if self._events else None
+
+    def cancel(self, number: int) -> None:
+        self.cancelled.append(number)
+        self._events.append(Ended(number, death="its process was killed by SIGKILL"))
+
+
+def test_a_check_that_hangs_is_ended_and_its_kind_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "LONGEST_CHECK", 0.1)
+    jobs = composed("act=relu,tanh,elu")
+    plan = planned(tmp_path, jobs)
+    kinds = {number: str(number) for number in range(3)}
+    workers = _Hanging("act=tanh")
+    with pytest.raises(UserError) as caught:
+        check_kinds(plan, kinds, cast("Launcher", workers), PHASES)
+    assert len(workers.cancelled) == 1
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "1 of 3 kinds of jobs can't be trained; none was begun."
+    assert lines[1].startswith("act=tanh: its check took longer than ")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from expt.runs.records import JobStatus
+from expt.runs.record_parts import JobStatus
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.plan import SweepPlan
 from expt.sweep.results import results

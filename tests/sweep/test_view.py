@@ -12,7 +12,7 @@ from rich.console import Console
 
 from expt.config.compose import Composed
 from expt.record.journal import FILE_NAME
-from expt.runs.records import JobStatus
+from expt.runs.record_parts import JobStatus
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.plan import SweepPlan
 from expt.sweep.view import View

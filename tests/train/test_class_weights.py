@@ -14,6 +14,7 @@ from expt.errors import UserError
 from expt.parts.data.class_balance import balanced_weights
 from expt.parts.data.dataset import Dataset, Split
 from expt.runs.find import FoundRun
+from expt.runs.records import RunRecord
 from expt.train.class_weights import class_weights
 from expt.train.data_loading import DataLoader
 from expt.train.saved_model import _with_recorded_weights
@@ -85,8 +86,8 @@ def test_another_text_is_refused_before_training() -> None:
 
 def test_evaluation_takes_the_recorded_ones(tmp_path: Path) -> None:
     job = compose_one(BALANCED)
-    recorded = FoundRun(tmp_path, {"class_weights": [0.5, 2.0]}, tmp_path)
+    recorded = FoundRun(tmp_path, RunRecord.of({"class_weights": [0.5, 2.0]}), tmp_path)
     changed = _with_recorded_weights(job, recorded)
     assert changed.config.loss["class_weights"] == [0.5, 2.0]
     assert job.config.loss["class_weights"] == "balanced"
-    assert _with_recorded_weights(job, FoundRun(tmp_path, {}, tmp_path)) is job
+    assert _with_recorded_weights(job, FoundRun(tmp_path, RunRecord(), tmp_path)) is job

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from expt.runs.records import RunRecord
 from expt.train.messages import describe_outcome, print_git_trouble, print_notes
 
 RECORD: dict[str, Any] = {
@@ -49,7 +50,7 @@ def test_the_outcome_separates_last_values_from_those_of_the_best_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert describe_outcome(RECORD, tmp_path / "run", 90.0) == [
+    assert describe_outcome(RunRecord.of(RECORD), tmp_path / "run", 90.0) == [
         "FINISHED after 81,102 steps in 1 min 30 s (training 1 min 15 s)",
         "last  step 81,102  val/loss 0.25  val/accuracy 0.9722",
         "★ best  step 570  val/loss 0.125  val/accuracy 0.9  (by val/loss)",
@@ -60,7 +61,7 @@ def test_the_outcome_separates_last_values_from_those_of_the_best_model(
 
 def test_the_last_values_are_not_repeated_where_they_are_the_best(tmp_path: Path) -> None:
     best = {**RECORD["best"], "step": 81102}
-    lines = describe_outcome({**RECORD, "best": best}, tmp_path, 90.0)
+    lines = describe_outcome(RunRecord.of({**RECORD, "best": best}), tmp_path, 90.0)
     assert not [line for line in lines if line.startswith("last")]
 
 
@@ -69,6 +70,6 @@ def test_a_continued_run_that_stopped_early_says_why_and_how_long_it_was_continu
 ) -> None:
     reason = "val/loss has not improved for 3 evaluations"
     record = {**RECORD, "resumed": [{"time": 1070.0}], "stopped": reason}
-    lines = describe_outcome(record, tmp_path, 9.0)
+    lines = describe_outcome(RunRecord.of(record), tmp_path, 9.0)
     assert lines[0].endswith("in 9.0 s (training 5.0 s)")
     assert lines[1] == f"stopped early: {reason}"

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from expt.analysis.multiple import Difference
 from expt.analysis.reading import BEST
-from expt.analysis.statistics import Summary
+from expt.analysis.statistics import MetricSummary
 from expt.analysis.table import Comparison
-from expt.analysis.values import as_text, bytes_text, decimals, plain, seconds_text, shortened
+from expt.analysis.values import as_text, bytes_text, decimals, plain, shortened
 from expt.analysis.variants import COSTS, Variant
 from expt.parts.numbers import is_number
+from expt.record.values import format_seconds
 
 BEST_MARK = "★"
 MISSING = "–"
@@ -18,7 +19,7 @@ _NOT_SHOWN = "train/"  # of a single batch; files have them
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column of text.
 
     Attributes:
@@ -36,19 +37,21 @@ class Column:
     importance: int = 0
 
 
-def columns(comparison: Comparison) -> list[Column]:
+def columns(comparison: Comparison) -> list[TableColumn]:
     """Returns all columns, in the order in which they are shown, with a row a variant."""
     variants = comparison.variants
     return [
-        Column("", [BEST_MARK if variant.is_best else "" for variant in variants], is_text=True),
+        TableColumn(
+            "", [BEST_MARK if variant.is_best else "" for variant in variants], is_text=True
+        ),
         *(_parameter(key, variants) for key in comparison.parameters),
         *results(comparison, variants),
     ]
 
 
-def results(comparison: Comparison, variants: Sequence[Variant]) -> list[Column]:
+def results(comparison: Comparison, variants: Sequence[Variant]) -> list[TableColumn]:
     """Returns the columns of what came out of some variants: metrics, tests and costs."""
-    found, leading = list[Column](), comparison.leading
+    found, leading = list[TableColumn](), comparison.leading
     if leading is not None:
         found += _leading(variants, leading)
         others = [name for name in comparison.metrics[1:] if not name.startswith(_NOT_SHOWN)]
@@ -58,7 +61,7 @@ def results(comparison: Comparison, variants: Sequence[Variant]) -> list[Column]
             found.append(_metric(name, variants, importance))
     texts: Mapping[str, tuple[Callable[[float], str], int]] = {
         "steps_per_s": (lambda value: f"{value:,.0f}" if value >= 100 else f"{value:.3g}", 8),
-        "seconds": (seconds_text, 6),
+        "seconds": (format_seconds, 6),
         "parameters": (lambda value: f"{value:,.0f}", 9),
         "peak_memory": (bytes_text, 10),
     }
@@ -66,7 +69,7 @@ def results(comparison: Comparison, variants: Sequence[Variant]) -> list[Column]
         numbers = [variant.costs.get(name) for variant in variants]
         if any(number is not None for number in numbers):
             cells = [MISSING if number is None else text(number) for number in numbers]
-            found.append(Column(COSTS[name], cells, numbers, importance=importance))
+            found.append(TableColumn(COSTS[name], cells, numbers, importance=importance))
     return found
 
 
@@ -100,32 +103,32 @@ def count_text(variant: Variant) -> str:
     return str(counted) if counted == whole else f"{counted}/{whole}"
 
 
-def _parameter(key: str, variants: Sequence[Variant]) -> Column:
+def _parameter(key: str, variants: Sequence[Variant]) -> TableColumn:
     values = [variant.params[key] for variant in variants]
     numbers = None
     if all(is_number(value) for value in values):
         numbers = values
     cells = [MISSING if value is None else shortened(as_text(value)) for value in values]
-    return Column(plain(key), cells, numbers, is_text=numbers is None)
+    return TableColumn(plain(key), cells, numbers, is_text=numbers is None)
 
 
-def _leading(variants: Sequence[Variant], leading: str) -> list[Column]:
+def _leading(variants: Sequence[Variant], leading: str) -> list[TableColumn]:
     summaries = [variant.summaries.get(leading) for variant in variants]
     deviations = [None if one is None else one.deviation for one in summaries]
     places = decimals([one.mean for one in summaries if one is not None])
     return [
-        Column(
+        TableColumn(
             f"{metric_title(leading)}, mean ± 95 %",
             [MISSING if one is None else _with_interval(one, places) for one in summaries],
             [None if one is None else one.mean for one in summaries],
         ),
-        Column(
+        TableColumn(
             "std",
             [MISSING if one is None else f"{one:.{places}f}" for one in deviations],
             deviations,
             importance=4,
         ),
-        Column(
+        TableColumn(
             "n",
             [count_text(v) for v in variants],
             [len(v.counted) for v in variants],
@@ -135,36 +138,36 @@ def _leading(variants: Sequence[Variant], leading: str) -> list[Column]:
     ]
 
 
-def _against_best(variants: Sequence[Variant], places: int) -> list[Column]:
+def _against_best(variants: Sequence[Variant], places: int) -> list[TableColumn]:
     found = [variant.difference for variant in variants]
     corrected = [None if one is None else one.corrected for one in found]
     return [
-        Column(
+        TableColumn(
             "difference ± 95 %",
             [MISSING if one is None else difference_text(one, places) for one in found],
             [None if one is None else one.value for one in found],
             importance=1,
         ),
-        Column(
+        TableColumn(
             "p, Holm",
             [MISSING if p is None else _p_digits(p) for p in corrected],
             corrected,
             importance=2,
         ),
-        Column("verdict", [variant.verdict or MISSING for variant in variants], is_text=True),
+        TableColumn("verdict", [variant.verdict or MISSING for variant in variants], is_text=True),
     ]
 
 
-def _with_interval(summary: Summary, places: int) -> str:
+def _with_interval(summary: MetricSummary, places: int) -> str:
     text = f"{summary.mean:.{places}f}"
     if summary.half_width is None:
         return text
     return f"{text} ± {summary.half_width:.{places}f}"
 
 
-def _metric(name: str, variants: Sequence[Variant], importance: int) -> Column:
+def _metric(name: str, variants: Sequence[Variant], importance: int) -> TableColumn:
     summaries = [variant.summaries.get(name) for variant in variants]
     means = [None if one is None else one.mean for one in summaries]
     places = decimals([mean for mean in means if mean is not None])
     cells = [MISSING if mean is None else f"{mean:.{places}f}" for mean in means]
-    return Column(metric_title(name), cells, means, importance=importance)
+    return TableColumn(metric_title(name), cells, means, importance=importance)

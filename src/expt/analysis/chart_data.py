@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from expt.analysis.cells import metric_title, p_text
-from expt.analysis.curves import Curve, curves
+from expt.analysis.curves import MetricCurve, curves
 from expt.analysis.grouping import (
     Dependence,
     by_rank,
@@ -17,11 +17,12 @@ from expt.analysis.grouping import (
     pair_means,
 )
 from expt.analysis.reading import BEST
-from expt.analysis.statistics import Summary
+from expt.analysis.statistics import MetricSummary
 from expt.analysis.table import Comparison
 from expt.analysis.values import as_text, decimals, plain
-from expt.analysis.variants import Variant, is_larger_better, label_parts
+from expt.analysis.variants import Variant, label_parts
 from expt.parts.numbers import is_number
+from expt.runs.leading import is_larger_better
 
 # Bounds of what one page holds, whatever the number of runs.
 _MOST_CURVES = 20
@@ -111,12 +112,12 @@ def _by_importance(names: Iterable[str], leading: str) -> list[str]:
     return sorted(plain_names, key=rank)[:_MOST_METRICS]
 
 
-def _is_flat(curve: Curve) -> bool:
+def _is_flat(curve: MetricCurve) -> bool:
     """Whether there is nothing to see: a single point, or a constant learning rate."""
     return bool(curve.mean.min() == curve.mean.max())
 
 
-def _curve(curve: Curve, has_band: bool) -> dict[str, Any]:
+def _curve(curve: MetricCurve, has_band: bool) -> dict[str, Any]:
     """A curve with at most `_MOST_POINTS` points, its last one among them."""
     count = len(curve.steps)
     kept = np.unique(np.linspace(0, count - 1, min(count, _MOST_POINTS)).round().astype(int))
@@ -196,7 +197,7 @@ def numbers(values: Iterable[float]) -> list[float | None]:
     return [float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None for value in values]
 
 
-def _of_summary(summary: Summary) -> list[float | int | None]:
+def _of_summary(summary: MetricSummary) -> list[float | int | None]:
     half = math.nan if summary.half_width is None else summary.half_width
     return [*numbers([summary.mean, half]), summary.count]
 

@@ -21,7 +21,7 @@ Points = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
-class Curve:
+class MetricCurve:
     """A variant's mean by step.
 
     Attributes:
@@ -37,7 +37,7 @@ class Curve:
     high: NDArray[np.float64]
 
 
-def curves(variant: Variant, metrics: Sequence[str]) -> dict[str, Curve]:
+def curves(variant: Variant, metrics: Sequence[str]) -> dict[str, MetricCurve]:
     """Returns the curves of a variant's counted runs, of the metrics that any of them recorded."""
     paths = [run.directory / FILE_NAME for run in variant.counted[:_MOST_RUNS]]
     runs = [read_points(path, metrics) for path in paths]
@@ -103,7 +103,7 @@ def _parsed(lines: Sequence[bytes], metric: str) -> Points:
     return steps, values
 
 
-def average(points: Sequence[Points]) -> Curve:
+def average(points: Sequence[Points]) -> MetricCurve:
     """Averages runs on the steps of the longest; between its steps a run is interpolated."""
     grid = max((steps for steps, _ in points), key=lambda steps: (steps[-1], len(steps)))
     values = np.stack([np.interp(grid, *run, left=np.nan, right=np.nan) for run in points])
@@ -118,4 +118,4 @@ def average(points: Sequence[Points]) -> Curve:
     )
     half = np.where(count > 1, half, np.nan)
     mean = np.where(count > 0, mean, np.nan)
-    return Curve(grid, mean, mean - half, mean + half)
+    return MetricCurve(grid, mean, mean - half, mean + half)

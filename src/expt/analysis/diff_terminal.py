@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from expt.analysis.differences import (
+    DiffRow,
     Parting,
-    Row,
     code_rows,
     config_rows,
     final_rows,
@@ -78,7 +78,7 @@ def _parting_cells(found: Sequence[Parting]) -> Iterator[tuple[str, str, str, st
             yield name, str(one.step), number_text(one.first), number_text(one.second)
 
 
-def _with_difference(row: Row) -> tuple[str, str, str, str]:
+def _with_difference(row: DiffRow) -> tuple[str, str, str, str]:
     try:
         change = f"{float(row.second) - float(row.first):+.4g}"
     except ValueError:

@@ -25,7 +25,7 @@ _NONE = "–"
 
 
 @dataclass(frozen=True)
-class Row:
+class DiffRow:
     """One value of both runs, as text.
 
     Attributes:
@@ -58,12 +58,12 @@ class Parting:
     second: float = math.nan
 
 
-def config_rows(first: FoundRun, second: FoundRun) -> list[Row]:
+def config_rows(first: FoundRun, second: FoundRun) -> list[DiffRow]:
     """Returns the values of the configs that differ."""
     return _differing(_config(first), _config(second))
 
 
-def module_rows(first: FoundRun, second: FoundRun) -> list[Row]:
+def module_rows(first: FoundRun, second: FoundRun) -> list[DiffRow]:
     """Returns the modules whose code differs, and where a run continued with other code.
 
     Runs recorded before their code was have none.
@@ -72,7 +72,9 @@ def module_rows(first: FoundRun, second: FoundRun) -> list[Row]:
     rows = _differing(*({name: state[:8] for name, state in code.items()} for code in codes))
     changes = [_code_changes(run.record) for run in (first, second)]
     for step in sorted({step for each in changes for step in each}):
-        rows.append(Row(f"changed at step {step}", *(each.get(step, _NONE) for each in changes)))
+        rows.append(
+            DiffRow(f"changed at step {step}", *(each.get(step, _NONE) for each in changes))
+        )
     return rows
 
 
@@ -85,7 +87,7 @@ def _code_changes(record: RunRecord) -> dict[int, str]:
     }
 
 
-def code_rows(first: FoundRun, second: FoundRun) -> list[Row]:
+def code_rows(first: FoundRun, second: FoundRun) -> list[DiffRow]:
     """Returns what differs of the commits, and of the files that differed from them.
 
     Runs that were started outside of a git checkout have no commit.
@@ -104,11 +106,11 @@ def code_rows(first: FoundRun, second: FoundRun) -> list[Row]:
             texts = [_lines_changed(diff.get(name)) for diff in diffs]
             if texts[0] == texts[1]:
                 texts = [f"{text}, others" for text in texts]
-            rows.append(Row(plain(name), *texts))
+            rows.append(DiffRow(plain(name), *texts))
     return rows
 
 
-def record_rows(first: FoundRun, second: FoundRun, keys: Sequence[str]) -> list[Row]:
+def record_rows(first: FoundRun, second: FoundRun, keys: Sequence[str]) -> list[DiffRow]:
     """Returns what differs of some parts of run.json, such as `versions`."""
     found = [
         {name: value for key in keys for name, value in _flat(record.get(key, {}), key)}
@@ -117,7 +119,7 @@ def record_rows(first: FoundRun, second: FoundRun, keys: Sequence[str]) -> list[
     return _differing(*found)
 
 
-def final_rows(first: FoundRun, second: FoundRun) -> list[Row]:
+def final_rows(first: FoundRun, second: FoundRun) -> list[DiffRow]:
     """Returns all last and best values of both, whether they differ or not."""
     runs = [read_compared(run.directory) for run in (first, second)]
     names = sorted(
@@ -190,17 +192,20 @@ def _flat(value: Any, name: str) -> list[tuple[str, Any]]:
     return [(name, value)]
 
 
-def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Row]:
+def _differing(*sides: Mapping[str, Any]) -> list[DiffRow]:
+    first, second = sides
     return [
-        Row(plain(key), *(as_text(one[key]) if key in one else _NONE for one in (first, second)))
+        DiffRow(
+            plain(key), *(as_text(one[key]) if key in one else _NONE for one in (first, second))
+        )
         for key in dict.fromkeys([*first, *second])
         if key not in first or key not in second or first[key] != second[key]
     ]
 
 
-def _of_both(name: str, values: Sequence[Any]) -> Row:
+def _of_both(name: str, values: Sequence[Any]) -> DiffRow:
     texts = [_NONE if value is None else as_text(value) for value in values]
-    return Row(plain(name), *texts)
+    return DiffRow(plain(name), *texts)
 
 
 def _files_of_diff(directory: Path) -> dict[str, str]:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from expt.analysis.multiple import Difference, differences_to
-from expt.analysis.statistics import Summary, summarize
+from expt.analysis.statistics import MetricSummary, summarize
 from expt.analysis.table import Comparison
 from expt.analysis.values import as_text
-from expt.analysis.variants import Verdict, is_larger_better, verdict_on
+from expt.analysis.variants import Verdict, verdict_on
 from expt.parts.numbers import is_number
+from expt.runs.leading import is_larger_better
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,7 @@ class Level:
     """
 
     value: Any
-    summary: Summary
+    summary: MetricSummary
     difference: Difference | None
     verdict: Verdict
 

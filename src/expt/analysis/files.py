@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from expt.analysis.cells import Column, columns
+from expt.analysis.cells import TableColumn, columns
 from expt.analysis.effects import Effect, effects
 from expt.analysis.multiple import Difference
 from expt.analysis.reading import ComparedRun
@@ -86,7 +86,7 @@ WRITERS: Mapping[str, Callable[[Comparison, Path, str], None]] = {
 """By the name of the option that asks for it."""
 
 
-def _table(shown: Sequence[Column], most: int | None = None) -> list[str]:
+def _table(shown: Sequence[TableColumn], most: int | None = None) -> list[str]:
     """Returns the lines of a table with the first variants."""
     rows = list(zip(*(column.cells for column in shown), strict=True))
     return [

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from expt.analysis.effects import Effect, effects
-from expt.analysis.statistics import Summary
+from expt.analysis.statistics import MetricSummary
 from expt.analysis.table import Comparison
 from expt.analysis.values import as_text
-from expt.analysis.variants import Variant, is_larger_better, short_names
+from expt.analysis.variants import Variant, short_names
 from expt.parts.numbers import is_number
+from expt.runs.leading import is_larger_better
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class Dependence:
 
     key: str
     values: Sequence[Any]
-    settings: Mapping[str, Mapping[int, Summary]]
+    settings: Mapping[str, Mapping[int, MetricSummary]]
     means: Sequence[float]
     effect: Effect | None
 
@@ -50,7 +51,7 @@ def _find_dependence(comparison: Comparison, key: str, effect: Effect | None) ->
     assert comparison.leading is not None
     values = measured_values(comparison, key)
     places = {as_text(value): place for place, value in enumerate(values)}
-    settings: dict[str, dict[int, Summary]] = {}
+    settings: dict[str, dict[int, MetricSummary]] = {}
     names = short_names(comparison.parameters)
     for variant in by_rank(comparison):
         others = [

@@ -9,7 +9,8 @@ from pathlib import Path
 from expt.analysis.reading import UNREADABLE, ComparedRun, read_compared
 from expt.analysis.values import plain
 from expt.config.quoting import given
-from expt.runs.records import RUN_FILE, JobRecord, JobStatus
+from expt.runs.record_parts import JobRecord, JobStatus
+from expt.runs.records import RUN_FILE
 from expt.runs.sweeps import planned_jobs, reused_run
 
 _HYDRA = ".hydra"

@@ -10,21 +10,12 @@ from typing import Any
 from expt.analysis.filters import filtered
 from expt.errors import UserError, hint
 from expt.runs.best import best_of
+from expt.runs.chronology import order_of, place_ids, records_in
 from expt.runs.leading import best_values, watched_metric
-from expt.runs.life import status_of
+from expt.runs.liveness import status_of
 from expt.runs.names import name_of
-from expt.runs.order import order_of, place_ids, records_in
-from expt.runs.records import (
-    RUN_FILE,
-    SWEEP_FILE,
-    JobRecord,
-    JobStatus,
-    RunRecord,
-    Status,
-    SweepRecord,
-    read_run,
-    read_sweep,
-)
+from expt.runs.record_parts import JobRecord, JobStatus, Status
+from expt.runs.records import RUN_FILE, SWEEP_FILE, RunRecord, SweepRecord, read_run, read_sweep
 from expt.runs.sweeps import planned_jobs, reused_run
 
 _UNREADABLE = "UNREADABLE"
@@ -32,7 +23,7 @@ _DONE = (JobStatus.FINISHED, JobStatus.REUSED)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ListRow:
     """A run or a sweep.
 
     Attributes:
@@ -61,7 +52,7 @@ class Row:
     metric: str | None = None
     value: float | None = None
     record: RunRecord | None = None
-    jobs: Sequence["Row"] | None = None
+    jobs: Sequence["ListRow"] | None = None
 
     @property
     def num_done(self) -> int:
@@ -76,7 +67,7 @@ class Row:
 
 def list_rows(
     output_dir: Path, filters: Sequence[str] = (), metric: str | None = None
-) -> Sequence[Row]:
+) -> Sequence[ListRow]:
     """Lists the runs and sweeps in a folder, the newest first.
 
     Args:
@@ -102,17 +93,19 @@ def list_rows(
     return _with_best(rows, metric)
 
 
-def list_jobs(sweep: Path, filters: Sequence[str] = (), metric: str | None = None) -> Sequence[Row]:
+def list_jobs(
+    sweep: Path, filters: Sequence[str] = (), metric: str | None = None
+) -> Sequence[ListRow]:
     """Lists the jobs of a sweep, the newest first; see `list_rows`."""
     row = _sweep(sweep, [_run(file.parent, None) for file in records_in(sweep)], None)
     (row,) = _with_best([row], metric)
     return filtered(row.jobs or (), filters)
 
 
-def _read(output_dir: Path) -> list[Row]:
+def _read(output_dir: Path) -> list[ListRow]:
     ids = place_ids(output_dir)
-    singles: list[Row] = []
-    sweeps = {file.parent: list[Row]() for file in records_in(output_dir, SWEEP_FILE)}
+    singles: list[ListRow] = []
+    sweeps = {file.parent: list[ListRow]() for file in records_in(output_dir, SWEEP_FILE)}
     for file in records_in(output_dir):
         run, above = _run(file.parent, ids), file.parent.parent
         if above in sweeps or above.parent.parent.name == "sweeps":  # early ones have no file
@@ -123,12 +116,12 @@ def _read(output_dir: Path) -> list[Row]:
     return sorted(rows, key=lambda row: row.order, reverse=True)
 
 
-def _run(directory: Path, ids: frozenset[str] | None) -> Row:
+def _run(directory: Path, ids: frozenset[str] | None) -> ListRow:
     try:
         record = read_run(directory)
     except UserError:
         return _unreadable(directory, RUN_FILE)
-    return Row(
+    return ListRow(
         directory=directory,
         name=name_of(record, directory),
         status=status_of(record),
@@ -141,7 +134,7 @@ def _run(directory: Path, ids: frozenset[str] | None) -> Row:
     )
 
 
-def _sweep(directory: Path, runs: Sequence[Row], ids: frozenset[str] | None) -> Row:
+def _sweep(directory: Path, runs: Sequence[ListRow], ids: frozenset[str] | None) -> ListRow:
     known = {run.directory.name: run for run in runs}
     planned = [_job(directory, job, known) for job in planned_jobs(directory).values()]
     names = {job.directory.name for job in planned}
@@ -156,7 +149,7 @@ def _sweep(directory: Path, runs: Sequence[Row], ids: frozenset[str] | None) -> 
         # The earliest sweeps have no plan.
         started = min(run.started or 0.0 for run in runs)
         record = SweepRecord(status=Status.FINISHED, started=started)
-    return Row(
+    return ListRow(
         directory=directory,
         name=name_of(record, directory),
         status=status_of(record),
@@ -168,7 +161,7 @@ def _sweep(directory: Path, runs: Sequence[Row], ids: frozenset[str] | None) -> 
     )
 
 
-def _job(sweep: Path, job: JobRecord, runs: Mapping[str, Row]) -> Row:
+def _job(sweep: Path, job: JobRecord, runs: Mapping[str, ListRow]) -> ListRow:
     """Returns the run of a job, or that of an earlier time, or what is planned."""
     if job.directory in runs:
         return runs[job.directory]
@@ -176,14 +169,14 @@ def _job(sweep: Path, job: JobRecord, runs: Mapping[str, Row]) -> Row:
     if earlier is not None:
         return replace(_run(earlier, None), status="REUSED", order=(0, 0.0))
     name = job.run_name or job.directory
-    return Row(directory=sweep / job.directory, name=name, status=job.status)
+    return ListRow(directory=sweep / job.directory, name=name, status=job.status)
 
 
-def _unreadable(directory: Path, file: str) -> Row:
+def _unreadable(directory: Path, file: str) -> ListRow:
     changed = 0.0
     with suppress(OSError):
         changed = (directory / file).stat().st_mtime
-    return Row(directory=directory, name=directory.name, status=_UNREADABLE, order=(0, changed))
+    return ListRow(directory=directory, name=directory.name, status=_UNREADABLE, order=(0, changed))
 
 
 def _seconds(record: RunRecord | SweepRecord) -> float | None:
@@ -195,14 +188,14 @@ def _seconds(record: RunRecord | SweepRecord) -> float | None:
     return time.time() - record.started if status_of(record) is Status.RUNNING else None
 
 
-def _with_jobs(row: Row, kept: set[int]) -> Row | None:
+def _with_jobs(row: ListRow, kept: set[int]) -> ListRow | None:
     if row.jobs is None:
         return row if id(row) in kept else None
     jobs = [job for job in row.jobs if id(job) in kept]
     return replace(row, jobs=jobs) if jobs else None
 
 
-def _with_best(rows: Sequence[Row], metric: str | None) -> Sequence[Row]:
+def _with_best(rows: Sequence[ListRow], metric: str | None) -> Sequence[ListRow]:
     """Adds the best values.
 
     Raises:
@@ -216,7 +209,7 @@ def _with_best(rows: Sequence[Row], metric: str | None) -> Sequence[Row]:
     return [_valued(row, metric) for row in rows]
 
 
-def _valued(row: Row, metric: str | None) -> Row:
+def _valued(row: ListRow, metric: str | None) -> ListRow:
     if row.jobs is None:
         if row.record is None:
             return replace(row, metric=metric)
@@ -230,7 +223,7 @@ def _valued(row: Row, metric: str | None) -> Row:
     return replace(row, metric=metric, value=value, jobs=[_valued(job, metric) for job in row.jobs])
 
 
-def flattened(rows: Sequence[Row]) -> Iterator[Row]:
+def flattened(rows: Sequence[ListRow]) -> Iterator[ListRow]:
     """Yields rows, each sweep followed by its jobs, whose names are indented."""
     for row in rows:
         yield row

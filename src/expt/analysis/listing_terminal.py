@@ -6,9 +6,9 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from expt.analysis.listing import Row
-from expt.analysis.values import plain, seconds_text
-from expt.record.values import format_value
+from expt.analysis.listing import ListRow
+from expt.analysis.values import plain
+from expt.record.values import format_seconds, format_value
 
 _GAP = "  "
 _SHORTEST_NAME = 20
@@ -21,7 +21,7 @@ _RIGHT = ("best", "started", "took")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
-def print_rows(rows: Sequence[Row], most: int) -> None:
+def print_rows(rows: Sequence[ListRow], most: int) -> None:
     """Prints the first rows, cut to the width of a terminal, and how many there are besides."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in list_lines(rows[:most], width):
@@ -30,7 +30,9 @@ def print_rows(rows: Sequence[Row], most: int) -> None:
         print(f"{len(rows) - most} more, older ones; -n 0 lists all")
 
 
-def list_lines(rows: Sequence[Row], width: int | None, now: float | None = None) -> Iterator[str]:
+def list_lines(
+    rows: Sequence[ListRow], width: int | None, now: float | None = None
+) -> Iterator[str]:
     """Yields the lines of a table.
 
     Args:
@@ -67,7 +69,7 @@ def age_text(seconds: float) -> str:
     return f"{max(seconds, 0):.0f} s ago"
 
 
-def _cells(row: Row, now: float) -> Sequence[str]:
+def _cells(row: ListRow, now: float) -> Sequence[str]:
     return (
         plain(row.name),
         plain(row.experiment),
@@ -76,12 +78,12 @@ def _cells(row: Row, now: float) -> Sequence[str]:
         "" if row.value is None else format_value(row.value),
         "" if row.value is None else plain(row.metric or ""),
         "" if row.started is None else age_text(now - row.started),
-        "" if row.seconds is None else seconds_text(row.seconds),
+        "" if row.seconds is None else format_seconds(row.seconds),
         plain(os.path.relpath(row.directory)),
     )
 
 
-def _jobs_text(row: Row) -> str:
+def _jobs_text(row: ListRow) -> str:
     if row.jobs is None:
         return ""
     done, count = row.num_done, len(row.jobs)

@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from expt.analysis.cells import Column, columns
+from expt.analysis.cells import TableColumn, columns
 from expt.analysis.chart_data import chart_data
 from expt.analysis.pictures import PictureRow, picture_rows
 from expt.analysis.table import Comparison
@@ -77,7 +77,7 @@ def _asset(environment: Environment, name: str) -> str:
     return environment.loader.get_source(environment, name)[0]
 
 
-def _rows(comparison: Comparison, shown: Sequence[Column]) -> list[dict[str, object]]:
+def _rows(comparison: Comparison, shown: Sequence[TableColumn]) -> list[dict[str, object]]:
     """Returns what the template shows of each variant."""
     return [
         {
@@ -120,7 +120,7 @@ def _breakable(title: str) -> Markup:
     return Markup("<wbr>").join(re.split(r"(?<=[./])(?=\S)", whole))
 
 
-def _sort_key(column: Column, index: int) -> str:
+def _sort_key(column: TableColumn, index: int) -> str:
     if column.numbers is None:
         return column.cells[index]
     number = column.numbers[index]

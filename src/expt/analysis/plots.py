@@ -19,9 +19,10 @@ from expt.analysis.grouping import (
 from expt.analysis.reading import BEST
 from expt.analysis.table import Comparison
 from expt.analysis.values import as_text, decimals, plain
-from expt.analysis.variants import is_larger_better, labels
+from expt.analysis.variants import labels
 from expt.parts.numbers import is_number
 from expt.runs.find import file_name
+from expt.runs.leading import is_larger_better
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

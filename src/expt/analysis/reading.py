@@ -16,9 +16,10 @@ from expt.config.quoting import unquoted
 from expt.errors import UserError
 from expt.record.journal import FILE_NAME, complete_size, read_journal
 from expt.runs.leading import BEST_PREFIX, watched_metric
-from expt.runs.life import status_of
+from expt.runs.liveness import status_of
 from expt.runs.names import name_of
-from expt.runs.records import CodeRecord, GitRecord, Place, RunRecord, Status, read_run
+from expt.runs.record_parts import CodeRecord, GitRecord, Place, Status
+from expt.runs.records import RunRecord, read_run
 
 UNREADABLE = "UNREADABLE"
 """The status of a run whose record is damaged."""

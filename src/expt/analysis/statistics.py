@@ -17,7 +17,7 @@ Group = Mapping[Any, float]
 
 
 @dataclass(frozen=True)
-class Summary:
+class MetricSummary:
     """Repeats of one measurement.
 
     Attributes:
@@ -43,7 +43,7 @@ class Summary:
         return None if self.half_width is None else self.mean + self.half_width
 
 
-def summarize(values: Sequence[float]) -> Summary:
+def summarize(values: Sequence[float]) -> MetricSummary:
     """Returns mean, standard deviation and interval of at least one finite value.
 
     The interval is mean ± t · s / √n, where t is the quantile of Student's distribution with n - 1
@@ -51,10 +51,10 @@ def summarize(values: Sequence[float]) -> Summary:
     """
     mean = math.fsum(values) / len(values)
     if len(values) == 1:
-        return Summary(mean, None, None, 1)
+        return MetricSummary(mean, None, None, 1)
     deviation = math.sqrt(variance(values))
     half_width = critical_t(len(values) - 1) * deviation / math.sqrt(len(values))
-    return Summary(mean, deviation, half_width, len(values))
+    return MetricSummary(mean, deviation, half_width, len(values))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The comparison itself: runs grouped by variant, with only what varies between them."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,9 +9,10 @@ from expt.analysis.code import label_code
 from expt.analysis.notes import make_notes
 from expt.analysis.reading import BEST, ComparedRun
 from expt.analysis.replicates import DEFAULT_REPLICATES, check_replicates, variant_of
-from expt.analysis.variants import COSTS, Variant, is_larger_better, judge, make_variant
+from expt.analysis.variants import COSTS, Variant, judge, make_variant
 from expt.analysis.varying import varying_parameters
 from expt.errors import UserError, hint
+from expt.runs.leading import decisive_metric, is_larger_better
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,18 +145,18 @@ def _default_leading(
         return next(iter([*watched_now, *known]), None), None
     ((watched, _),) = counts.most_common(1)
     losses_differ = any(key == "loss" or key.startswith("loss.") for key in parameters)
+    best = [m.removeprefix(BEST) for run in runs for m in run.metrics if m.startswith(BEST)]
+    leading = decisive_metric(best, (run.watched for run in runs), losses_differ)
+    assert leading is not None  # there is the watched one at least
     if losses_differ and watched.endswith("/loss"):
-        others = [m for run in runs for m in run.metrics if m.startswith(f"{BEST}val/")]
-        other = next((name for name in others if not name.endswith("/loss")), None)
-        if other is not None:
-            return other, (
-                f"{watched} is not the same quantity for different losses, so {other} leads; "
-                "--metric chooses another one."
-            )
-        return BEST + watched, f"{watched} is not the same quantity for different losses."
+        note = f"{watched} is not the same quantity for different losses"
+        if leading == watched:
+            return BEST + leading, f"{note}."
+        return BEST + leading, f"{note}, so {BEST}{leading} leads; --metric chooses another one."
     if len(counts) > 1:
-        return BEST + watched, f"The runs watch different metrics: {', '.join(sorted(counts))}."
-    return BEST + watched, None
+        note = f"The runs watch different metrics: {', '.join(sorted(counts))}."
+        return BEST + leading, note
+    return BEST + leading, None
 
 
 def _order(metrics: Sequence[str], leading: str | None) -> list[str]:
@@ -176,7 +177,7 @@ def _sorted(
     variants: list[Variant],
     sort: str | None,
     leading: str | None,
-    larger: Iterable[str],
+    larger: Collection[str],
     parameters: Sequence[str],
     known: Sequence[str],
 ) -> list[Variant]:

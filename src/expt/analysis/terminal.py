@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from expt.analysis.cells import BEST_MARK, Column, results
+from expt.analysis.cells import BEST_MARK, TableColumn, results
 from expt.analysis.reading import ComparedRun
 from expt.analysis.table import Comparison, measured_only
 from expt.analysis.values import plain, shortened
@@ -70,7 +70,7 @@ def _print_table(console: Console, comparison: Comparison) -> list[str]:
         for variant, name in zip(variants, names, strict=False)
     ]
     found = results(comparison, variants)
-    name = Column("  variant" if any(names) else "", marked, is_text=True)
+    name = TableColumn("  variant" if any(names) else "", marked, is_text=True)
     shown, left_out = _fitting([name, *found], console.width)
     is_stacked = sum(map(_width, shown)) - _GAP > console.width or bool(
         {column.title for column in left_out} & set(_DECISIVE)
@@ -94,7 +94,7 @@ def _print_table(console: Console, comparison: Comparison) -> list[str]:
     return [column.title for column in left_out]
 
 
-def _line(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> str:
+def _line(cells: Sequence[str], columns: Sequence[TableColumn], widths: Sequence[int]) -> str:
     padded = []
     for cell, column, width in zip(cells, columns, widths, strict=True):
         blanks = " " * (width - cell_len(cell))
@@ -107,7 +107,7 @@ def _style(variant: Variant) -> str:
     return "bold green" if variant.verdict is Verdict.BEST else ""
 
 
-def _heading(column: Column) -> list[str]:
+def _heading(column: TableColumn) -> list[str]:
     """A heading in lines about as wide as the cells."""
     width = max(map(cell_len, column.cells), default=0)
     if cell_len(column.title) <= width:
@@ -126,7 +126,9 @@ def _heading(column: Column) -> list[str]:
     return lines
 
 
-def _fitting(found: Sequence[Column], width: int) -> tuple[list[Column], list[Column]]:
+def _fitting(
+    found: Sequence[TableColumn], width: int
+) -> tuple[list[TableColumn], list[TableColumn]]:
     """Returns the columns for which there is room, and those that are left out."""
     shown, left_out = list(found), []
     while sum(map(_width, shown)) - _GAP > width:
@@ -139,7 +141,7 @@ def _fitting(found: Sequence[Column], width: int) -> tuple[list[Column], list[Co
     return shown, [column for column in found if column in left_out]
 
 
-def _without_interval(column: Column) -> Column:
+def _without_interval(column: TableColumn) -> TableColumn:
     return replace(
         column,
         title=column.title.removesuffix(", mean ± 95 %"),
@@ -147,7 +149,7 @@ def _without_interval(column: Column) -> Column:
     )
 
 
-def _width(column: Column) -> int:
+def _width(column: TableColumn) -> int:
     return max(map(cell_len, [*_heading(column), *column.cells])) + _GAP
 
 

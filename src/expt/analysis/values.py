@@ -37,15 +37,6 @@ def decimals(values: Sequence[float]) -> int:
     return min(max(3 - math.floor(math.log10(largest)), 0), 8)
 
 
-def seconds_text(seconds: float) -> str:
-    """Returns a time span, such as `3.2 s`, `4 min 10 s` or `2 h 5 min`."""
-    if seconds < 100:
-        return f"{seconds:.3g} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, left = divmod(minutes, 60)
-    return f"{hours} h {left} min" if hours else f"{minutes} min {rest} s"
-
-
 def bytes_text(count: float) -> str:
     """Returns a size, such as `812 MB`."""
     return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -1,17 +1,18 @@
 """Variants: the runs that are replicates of each other, and their differences to the best one."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean
 from typing import Any
 
 from expt.analysis.multiple import Difference, differences_to
-from expt.analysis.reading import BEST, ComparedRun
+from expt.analysis.reading import ComparedRun
 from expt.analysis.replicates import replicate_of
-from expt.analysis.statistics import Summary, summarize
+from expt.analysis.statistics import MetricSummary, summarize
 from expt.analysis.values import as_text, plain
-from expt.runs.order import in_order
+from expt.runs.chronology import in_order
+from expt.runs.leading import is_larger_better
 
 COSTS = {
     "steps_per_s": "steps/s",
@@ -50,7 +51,7 @@ class Variant:
     params: Mapping[str, Any]
     runs: Sequence[ComparedRun]
     counted: Sequence[ComparedRun]
-    summaries: Mapping[str, Summary]
+    summaries: Mapping[str, MetricSummary]
     costs: Mapping[str, float]
     replicates: Sequence[str]
     difference: Difference | None = None
@@ -105,7 +106,7 @@ def make_variant(
 
 
 def judge(
-    variants: Sequence[Variant], leading: str | None, larger: Iterable[str], margin: float | None
+    variants: Sequence[Variant], leading: str | None, larger: Collection[str], margin: float | None
 ) -> None:
     """Marks the best variant, and compares the others with it.
 
@@ -140,12 +141,6 @@ def verdict_on(difference: Difference | None, margin: float | None) -> Verdict:
         return Verdict.WORSE
     is_within = margin is not None and difference.is_within(margin)
     return Verdict.EQUIVALENT if is_within else Verdict.INCONCLUSIVE
-
-
-def is_larger_better(metric: str, larger: Iterable[str]) -> bool:
-    """Whether larger values of a metric, by its full name, are better."""
-    plain = metric.removeprefix(BEST)
-    return plain in larger or plain.rpartition("/")[2] in larger
 
 
 def labels(variants: Sequence[Variant]) -> list[str]:

@@ -6,7 +6,8 @@ from expt.analysis.cells import p_text
 from expt.analysis.reading import BEST
 from expt.analysis.table import Comparison
 from expt.analysis.values import as_text, decimals, plain
-from expt.analysis.variants import Variant, Verdict, is_larger_better, short_names
+from expt.analysis.variants import Variant, Verdict, short_names
+from expt.runs.leading import is_larger_better
 
 _DATA = {"data", "data.path", "data.target"}
 _LONGEST = 70  # letters of a variant's name

@@ -101,7 +101,6 @@ class Composition:
         self.overrides = as_own_groups(normalize(overrides, multirun), config_dir)
         check_deletions(self.overrides)
         self._shared: dict[tuple[str, ...], SharedComposition] = {}
-        check_deletions(self.overrides)
         with hydras_errors_as_ours(self.overrides):
             fixed = [
                 one for one in self.overrides if not (multirun and parsed(one).is_sweep_override())
@@ -133,6 +132,24 @@ class Composition:
             return next(self.compose(self.combinations()))
         with hydras_errors_as_ours(self.overrides):
             return _frozen(self._config)
+
+    @property
+    def sweeper(self) -> dict[str, Any]:
+        """The config of the part that chooses the jobs of a sweep."""
+        node: Any = OmegaConf.to_container(self._config.sweeper, resolve=True)
+        return dict(node)
+
+    @property
+    def fixed_overrides(self) -> list[str]:
+        """The overrides that all jobs of a sweep have: those of one value."""
+        return list(self._fixed)
+
+    @property
+    def swept_keys(self) -> list[str]:
+        """The keys that have several values, or a range of them."""
+        swept = [override for override in self.overrides if override not in self._fixed]
+        keys = [override.lstrip("+").partition("=")[0] for override in swept]
+        return list(dict.fromkeys([*(self.hydra.sweeper.get("params") or {}), *keys]))
 
     def combinations(self) -> list[list[str]]:
         """Returns the overrides of each job of a sweep's grid, in Hydra's order.

@@ -4,7 +4,7 @@ Parts are plain mappings: their keys are their constructor's argument names, and
 `conf/`. Everything else has a type, so that a wrong type or an unknown key is refused by name.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, get_args
@@ -28,7 +28,7 @@ THREADS = 2
 """How many threads an operation takes where no config says; the default of `loop.threads`."""
 
 _SWEEPER = "expt.sweep.sweepers.grid.GridSweeper"
-_LAUNCHER = "expt.sweep.launchers.local.make_local_launcher"
+_LAUNCHER = "expt.sweep.launchers.local.LocalLauncher"
 # Those of sweeps that were planned before there was a choice; the defaults of `conf/`.
 
 
@@ -55,23 +55,8 @@ class Direction(StrEnum):
     max = "max"
 
 
-class _Node(Mapping[str, Any]):
-    """A node that can still be read like a mapping, until all its readers use attributes."""
-
-    def __getitem__(self, key: str) -> Any:
-        if key not in self.__dataclass_fields__:  # type: ignore[attr-defined]
-            raise KeyError(key)
-        return getattr(self, key)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.__dataclass_fields__)  # type: ignore[attr-defined]
-
-    def __len__(self) -> int:
-        return len(self.__dataclass_fields__)  # type: ignore[attr-defined]
-
-
 @dataclass(frozen=True, kw_only=True)
-class Loop(_Node):
+class Loop:
     """The training loop."""
 
     epochs: int
@@ -94,7 +79,7 @@ class Loop(_Node):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sweep(_Node):
+class Sweep:
     """The limits of a sweep."""
 
     workers: int | None
@@ -105,7 +90,7 @@ class Sweep(_Node):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(_Node):
+class Config:
     """The top level."""
 
     name: str
@@ -232,6 +217,6 @@ def _typed(kind: Any, value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, _Node):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}  # type: ignore[arg-type]
+    if isinstance(value, Config | Loop | Sweep):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
     return value.value if isinstance(value, StrEnum) else value

@@ -118,7 +118,8 @@ class SharedComposition:
             number: Of the job, from 0.
             varied: Its overrides that not all jobs have.
         """
-        if re.search(r"[$\\]|^\?\?\?$", _REFERENCES.sub("", self._subdirectory)):
+        rest = _REFERENCES.sub("", self._subdirectory)
+        if re.search(r"[$\\]|^\?\?\?$", rest) or re.search(r"[$\\]", varied):
             return None
         names = {_DIRNAME: varied, _FILE_NAME: file_name(varied)}
         return _REFERENCES.sub(

@@ -3,7 +3,7 @@
 import math
 
 from expt.parts.data.encoding import Encoder
-from expt.runs.records import DataRecord
+from expt.runs.record_parts import DataRecord
 
 _MOST_NAMED = 8
 

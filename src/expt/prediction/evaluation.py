@@ -1,6 +1,5 @@
 """Evaluates a finished run's best model, and records the result beside the run and in MLflow."""
 
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from expt.parts.data.dataset import Dataset, Split
 from expt.record.mlflow.recorder import log_evaluation
 from expt.record.phases import Phases, lap_seconds
 from expt.record.values import format_seconds, format_value
+from expt.runs.atomic import write_json
 from expt.runs.changed_code import use_note
 from expt.runs.find import FoundRun, file_name
 from expt.train.backend import as_user_errors, start_for
@@ -80,9 +80,7 @@ def _write(run: FoundRun, name: str, result: Mapping[str, Any]) -> Path:
     folder = run.directory / "evaluations"
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.json"
-    partial = path.with_name(f"partial-{path.name}")
-    partial.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_json(path, result)
     return path
 
 

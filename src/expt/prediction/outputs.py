@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from expt.config.outputs import ModelOutputs
 from expt.errors import UserError
-from expt.runs.records import DataRecord
+from expt.runs.atomic import replacing
+from expt.runs.record_parts import DataRecord
 
 FORMATS = (".csv", ".npz", ".npy")
 _MOST_NAMED = 8
@@ -72,17 +73,16 @@ def write(
         outputs: The predictions as one array.
         label: Which of the columns holds predicted classes; None for values.
     """
-    partial = path.with_name(f"partial-{path.name}")
-    if path.suffix == ".csv":
-        import pandas as pd
+    with replacing(path) as partial:
+        if path.suffix == ".csv":
+            import pandas as pd
 
-        pd.DataFrame({**about, **table}).to_csv(partial, index=False)
-    elif path.suffix == ".npy":
-        np.save(partial, outputs)
-    else:
-        arrays: dict[str, Any] = {"predictions": outputs}
-        if label is not None:
-            arrays["classes"] = table[label]
-        arrays |= {f"{name}s": np.asarray(values) for name, values in about.items()}
-        np.savez(partial, **arrays)
-    partial.replace(path)
+            pd.DataFrame({**about, **table}).to_csv(partial, index=False)
+        elif path.suffix == ".npy":
+            np.save(partial, outputs)
+        else:
+            arrays: dict[str, Any] = {"predictions": outputs}
+            if label is not None:
+                arrays["classes"] = table[label]
+            arrays |= {f"{name}s": np.asarray(values) for name, values in about.items()}
+            np.savez(partial, **arrays)

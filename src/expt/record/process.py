@@ -115,6 +115,7 @@ class _Followed:
     """A run that a child follows, and how that ended."""
 
     run: Run
+    is_ending: bool = False
     is_failing: bool = False
     is_done: threading.Event = field(default_factory=threading.Event)
     failure: str | None = None
@@ -147,6 +148,15 @@ class FollowingProcess:
         """Whether it is gone, so that another one must follow the next run."""
         return not self._thread.is_alive()
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether an ended run waits for it, and it has shown no sign of life for too long."""
+        is_waited_for = any(
+            followed.is_ending and not followed.is_done.is_set()
+            for followed in list(self._followed.values())
+        )
+        return is_waited_for and time.monotonic() > self._deadline
+
     def follow(self, run: Run, make_follower: MakeFollower) -> None:
         """Lets it follow a run, with what `make_follower` makes there."""
         key = str(run.directory)
@@ -158,6 +168,8 @@ class FollowingProcess:
 
     def end(self, run: Run) -> None:
         """Lets it take the rest of a run whose record tells now how it ended."""
+        self._followed[str(run.directory)].is_ending = True
+        self._deadline = max(self._deadline, time.monotonic() + _SECONDS_WITHOUT_A_SIGN)
         self._send(("close", str(run.directory), run.record))
 
     def is_failing(self, run: Run) -> bool:
@@ -176,9 +188,13 @@ class FollowingProcess:
         while (seconds := min(self._deadline, begun + longest) - time.monotonic()) > 0:
             if followed.is_done.wait(seconds):
                 return followed.failure
+        self.kill()
+        return "no answer within some seconds"
+
+    def kill(self) -> None:
+        """Ends it at once; what it has not recorded is known then."""
         self._process.kill()
         self._thread.join()  # no word of it may reach the next run
-        return "no answer within some seconds"
 
     def stop(self) -> None:
         """Ends it."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expt.errors import UserError, hint
+from expt.runs.chronology import by_age, records_in
 from expt.runs.find import FoundRun, read_run
 from expt.runs.leading import (
     BEST_PREFIX,
@@ -15,9 +16,9 @@ from expt.runs.leading import (
     larger_is_better,
     leading_metric,
 )
-from expt.runs.life import status_of
-from expt.runs.order import by_age, records_in
-from expt.runs.records import RUN_FILE, SWEEP_FILE, RunRecord, Status
+from expt.runs.liveness import status_of
+from expt.runs.record_parts import Status
+from expt.runs.records import RUN_FILE, SWEEP_FILE, RunRecord
 from expt.runs.sweeps import find_sweep, newest_sweep, runs_of, sweep_name
 
 BEST = "best"

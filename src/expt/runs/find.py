@@ -10,16 +10,17 @@ from typing import Any
 
 from expt.errors import UserError
 from expt.runs import records
-from expt.runs.life import status_of
-from expt.runs.names import all_named, directory_of, suggestion
-from expt.runs.order import (
+from expt.runs.chronology import (
     PLACE_FILE,
     is_at_home,
     newest,
     place_ids,
     records_in,
 )
-from expt.runs.records import RUN_FILE, SWEEP_FILE, Place, RunRecord, check_complete, damaged
+from expt.runs.liveness import status_of
+from expt.runs.names import all_named, directory_of, suggestion
+from expt.runs.record_parts import Place
+from expt.runs.records import RUN_FILE, SWEEP_FILE, RunRecord, check_complete, damaged
 
 WORDS = ("latest", "best")
 """What stands for a run without naming it."""

@@ -37,16 +37,31 @@ def leading_metric(records: Sequence[RunRecord]) -> str | None:
         records: The runs'.
     """
     known = list(dict.fromkeys(name for record in records for name in best_values(record)))
-    counts = Counter(metric for record in records if (metric := watched_metric(record)) in known)
+    return decisive_metric(
+        known, map(watched_metric, records), len(set(map(_loss_of, records))) > 1
+    )
+
+
+def decisive_metric(
+    known: Sequence[str], watched: Iterable[str | None], losses_differ: bool
+) -> str | None:
+    """Returns which of some metrics decides; see `leading_metric`.
+
+    Args:
+        known: The metrics of the runs' best models.
+        watched: The metric that chose each of these.
+        losses_differ: Whether the runs have different losses.
+    """
+    counts = Counter(metric for metric in watched if metric in known)
     leading = counts.most_common(1)[0][0] if counts else next(iter(known), None)
-    if leading is None or is_comparable(leading, records):
+    if leading is None or not (losses_differ and _is_loss(leading)):
         return leading
-    return next((name for name in known if is_comparable(name, records)), leading)
+    return next((name for name in known if not _is_loss(name)), leading)
 
 
 def is_comparable(metric: str, records: Iterable[RunRecord]) -> bool:
     """Whether a metric is the same quantity in some runs, as a loss is only where they share it."""
-    return metric.rpartition("/")[2] != _LOSS or len(set(map(_loss_of, records))) <= 1
+    return not _is_loss(metric) or len(set(map(_loss_of, records))) <= 1
 
 
 def larger_is_better(metric: str, records: Iterable[RunRecord]) -> bool:
@@ -63,6 +78,10 @@ def is_larger_better(metric: str, larger: Collection[str]) -> bool:
     """
     plain = metric.removeprefix(BEST_PREFIX)
     return plain in larger or plain.rpartition("/")[2] in larger
+
+
+def _is_loss(metric: str) -> bool:
+    return metric.rpartition("/")[2] == _LOSS
 
 
 def _loss_of(record: RunRecord) -> str:

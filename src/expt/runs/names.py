@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expt.errors import UserError, nearest
-from expt.runs.order import is_at_home, records_in
+from expt.runs.chronology import is_at_home, records_in
 from expt.runs.records import RUN_FILE, Record, read_record
 
 _MOST_CANDIDATES = 5  # directories in a message

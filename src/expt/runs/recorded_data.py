@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.parts.data.encoding import Encoder
-from expt.runs.records import DataRecord
+from expt.runs.record_parts import DataRecord
 
 _MOST_NAMED = 12
 

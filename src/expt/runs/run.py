@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from expt.runs.records import RunRecord, Status, write_run
+from expt.runs.record_parts import Status
+from expt.runs.records import RunRecord, write_run
 
 __all__ = ["Earlier", "Membership", "Run", "Status"]
 

@@ -4,8 +4,8 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -56,9 +56,7 @@ def install_log_redaction() -> None:
 
 
 def _make_redact() -> Callable[[str], str]:
-    """The secrets are read anew each time: the environment may change."""
-    secrets = sorted(_secrets(), key=len, reverse=True)
-    pattern = re.compile("|".join(map(re.escape, secrets))) if secrets else None
+    pattern = _pattern(tuple(os.environ.items()))  # read anew each time: it may change
 
     def redact(text: str) -> str:
         text = _URL_USER.sub(rf"\g<1>{_HIDDEN}@", text)
@@ -68,10 +66,17 @@ def _make_redact() -> Callable[[str], str]:
     return redact
 
 
-def _secrets() -> set[str]:
-    """Returns the secrets of the environment, as they are and as formats write them."""
+@lru_cache(maxsize=1)
+def _pattern(environment: tuple[tuple[str, str], ...]) -> re.Pattern[str] | None:
+    """Returns what matches every secret of an environment."""
+    secrets = sorted(_secrets(environment), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, secrets))) if secrets else None
+
+
+def _secrets(environment: Iterable[tuple[str, str]]) -> set[str]:
+    """Returns the secrets of an environment, as they are and as formats write them."""
     found: set[str] = set()
-    for name, value in os.environ.items():
+    for name, value in environment:
         if looks_secret(name):
             # A key may have lines, each of which tells something.
             found.update(line.strip() for line in (value, *value.splitlines()))

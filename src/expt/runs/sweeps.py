@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from expt.errors import UserError
+from expt.runs.chronology import records_in, sweeps_by_age
 from expt.runs.find import folder_above
 from expt.runs.names import all_named, directory_of, name_of, suggestion
-from expt.runs.order import records_in, sweeps_by_age
-from expt.runs.records import RUN_FILE, SWEEP_FILE, JobRecord, JobStatus, read_sweep
+from expt.runs.record_parts import JobRecord, JobStatus
+from expt.runs.records import RUN_FILE, SWEEP_FILE, read_sweep
 
 
 def find_sweep(name: str, output_dir: Path) -> Path:

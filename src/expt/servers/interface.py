@@ -10,7 +10,7 @@ from expt.record.mlflow.store import database, is_embedded, repair_store
 from expt.servers.network import choose_port, in_address, is_local, public_host
 from expt.servers.pages import Pages
 from expt.servers.programs import make_mlflow, make_tensorboard
-from expt.servers.server import Program, running
+from expt.servers.server import ServerProgram, running
 from expt.servers.store import folder_of_store
 from expt.servers.view import View
 
@@ -84,5 +84,5 @@ def _elsewhere() -> str | None:
     return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
 
 
-def _address(program: Program) -> str:
+def _address(program: ServerProgram) -> str:
     return f"http://{in_address(public_host(program.host))}:{program.port}"

@@ -11,8 +11,8 @@ from urllib.parse import quote, urlencode
 
 from expt.errors import UserError
 from expt.record.replay import image_keys
+from expt.runs.chronology import by_age, records_in
 from expt.runs.find import FoundRun, read_run
-from expt.runs.order import by_age, records_in
 from expt.runs.records import SweepRecord, read_sweep
 from expt.runs.sweeps import sweep_name
 from expt.servers.mlflow_views import best_first, make_view, newest_first

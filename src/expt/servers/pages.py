@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expt.errors import UserError
+from expt.runs.chronology import sweeps_by_age
 from expt.runs.find import FoundRun, find_run, read_run
 from expt.runs.layout import REPORT, SUMMARY
-from expt.runs.order import sweeps_by_age
 from expt.servers.mlflow_links import all_runs, of_sweep
 from expt.servers.tensorboard_links import sweep_line, tensorboard_lines
 from expt.servers.view import View

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from expt.record.mlflow.store import artifacts_uri, home, is_embedded, store_uri
 from expt.servers.network import in_address, is_local, names_of
-from expt.servers.server import Program
+from expt.servers.server import ServerProgram
 
 _SECONDS_BETWEEN_RELOADS = "5"
 _LOCAL_NAMES = ("localhost", "localhost:*", "127.0.0.1", "127.0.0.1:*", "[[]::1]", "[[]::1]:*")
 
 
-def make_tensorboard(folder: Path, host: str, port: int) -> Program:
+def make_tensorboard(folder: Path, host: str, port: int) -> ServerProgram:
     """Makes TensorBoard with all steps and images of the runs in a folder."""
     options = {
         "--logdir": str(folder),
@@ -21,7 +21,7 @@ def make_tensorboard(folder: Path, host: str, port: int) -> Program:
         "--samples_per_plugin": "images=1000,scalars=1000000",
         "--reload_interval": _SECONDS_BETWEEN_RELOADS,
     }
-    return Program(
+    return ServerProgram(
         name="TensorBoard",
         module="expt.servers.board",
         arguments=_flat(options),
@@ -31,7 +31,7 @@ def make_tensorboard(folder: Path, host: str, port: int) -> Program:
     )
 
 
-def make_mlflow(output_dir: Path, host: str, port: int) -> Program:
+def make_mlflow(output_dir: Path, host: str, port: int) -> ServerProgram:
     """Makes MLflow's server over the store at MLFLOW_TRACKING_URI, else over the embedded one."""
     options = {"--host": host, "--port": str(port), "--workers": "1"}
     environment = {
@@ -56,7 +56,7 @@ def make_mlflow(output_dir: Path, host: str, port: int) -> Program:
     }.items():
         given = [os.environ[name]] if os.environ.get(name) else []
         environment[name] = ",".join([*given, *values])
-    return Program(
+    return ServerProgram(
         name="MLflow",
         module="mlflow",
         arguments=["server", *arguments],

@@ -23,7 +23,7 @@ _LAST_LINES, _LAST_BYTES = 20, 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Program:
+class ServerProgram:
     """What serves, and where.
 
     Attributes:
@@ -46,7 +46,7 @@ class Program:
 
 
 @contextmanager
-def running(programs: Sequence[Program]) -> Iterator["Servers"]:
+def running(programs: Sequence[ServerProgram]) -> Iterator["Servers"]:
     """Starts servers, waits until all answer, and stops them with all their processes.
 
     Raises:
@@ -141,7 +141,7 @@ class Servers:
 class _Server:
     """One of them: the leader of a group of processes that listens to a pipe of this one."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: ServerProgram) -> None:
         self._program = program
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  it has no name, and goes with us
         self._process = subprocess.Popen(

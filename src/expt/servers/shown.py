@@ -6,10 +6,10 @@ from pathlib import Path
 
 from expt.errors import UserError
 from expt.runs.best import find_best, is_best
+from expt.runs.chronology import order_of, place_ids, records_in
 from expt.runs.find import find_run
 from expt.runs.leading import best_values, larger_is_better, watched_metric
 from expt.runs.names import name_of
-from expt.runs.order import order_of, place_ids, records_in
 from expt.runs.records import SWEEP_FILE, RunRecord, read_run, read_sweep
 from expt.runs.sweeps import planned_jobs
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from expt.errors import UserError
 from expt.record.mlflow.store import database
+from expt.runs.chronology import PLACE_FILE, records_in
 from expt.runs.find import read_run
-from expt.runs.order import PLACE_FILE, records_in
 
 
 def folder_of_store(folder: Path) -> Path:

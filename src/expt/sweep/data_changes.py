@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from expt.errors import UserError
+from expt.runs.record_parts import DataRecord
 from expt.runs.recorded_data import data_change
-from expt.runs.records import DataRecord, check_complete, read_run
+from expt.runs.records import check_complete, read_run
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.plan import SweepPlan
 from expt.train.data_loading import DataLoader

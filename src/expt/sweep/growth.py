@@ -1,48 +1,16 @@
 """Adds jobs to the plan of a sweep that is running, as its sweeper asks for them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 from expt.config.compose import Composed
 from expt.config.hashes import run_hash, variant_hash
 from expt.config.sources import code_of
 from expt.errors import RunError, UserError
-from expt.runs.records import JobStatus
+from expt.runs.record_parts import JobStatus
 from expt.sweep.finished_runs import reuse_finished
 from expt.sweep.jobs import JobOutcome, PlannedJob
 from expt.sweep.plan import SweepPlan
-from expt.sweep.sweepers import Sweeper
-from expt.train.data_loading import DataLoader
-
-Compose = Callable[[Sequence[Sequence[str]], int], Iterable[Composed]]
-"""Composes jobs, from the overrides of each and the number of the first in its sweep."""
-
-_KEY = "search"  # in sweep.json
-_DONE_KEY = "is_done"
-
-
-@dataclass(frozen=True)
-class Search:
-    """Where the later jobs of a sweep come from.
-
-    Attributes:
-        sweeper: Asks for them.
-        compose: Composes them.
-        load: Checks them and loads their data.
-        varied: The keys that the sweeper varies.
-        arguments: Kept in sweep.json, so that a resumed sweep can make the search again.
-    """
-
-    sweeper: Sweeper
-    compose: Compose
-    load: DataLoader
-    varied: Sequence[str]
-    arguments: Mapping[str, Any]
-
-
-MakeSearch = Callable[[Mapping[str, Any], DataLoader], Search]
-"""Makes a search again, from its arguments."""
+from expt.sweep.search import DONE_KEY, KEY, Search
 
 
 class Growth:
@@ -86,7 +54,7 @@ class Growth:
         asked = self._sweeper.ask()
         if asked is None or (is_idle and not asked):
             self.is_done = True
-            plan.update(**{_KEY: {**plan.facts[_KEY], _DONE_KEY: True}})
+            plan.update(**{KEY: {**plan.facts[KEY], DONE_KEY: True}})
         if not asked:
             return []
         try:
@@ -109,21 +77,10 @@ class Growth:
         ]
         jobs = plan.append(composed, [run_hash(*each) for each in known])
         if plan.jobs[0].job.config.sweep.reuse:
-            reuse_finished(jobs, plan.output_dir)
+            reuse_finished(jobs, [data for _, data, _ in known], plan.output_dir)
         plan.freeze(composed)
         return jobs
 
     def _kind(self, job: PlannedJob) -> str:
         data = self._load(job.job).fingerprint
         return variant_hash(job.job.config, data, code_of(job.job.config).hash)
-
-
-def search_facts(search: Search) -> dict[str, Any]:
-    """Returns the facts of a plan from which its search can be made again."""
-    return {_KEY: {**search.arguments, _DONE_KEY: False}}
-
-
-def search_arguments(plan: SweepPlan) -> dict[str, Any] | None:
-    """Returns the arguments of a plan's search; None if its sweeper has no more jobs."""
-    facts = dict(plan.facts.get(_KEY) or {_DONE_KEY: True})
-    return None if facts.pop(_DONE_KEY, False) else facts

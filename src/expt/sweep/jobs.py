@@ -10,7 +10,8 @@ from expt.config.compose import Job
 from expt.config.sources import Code
 from expt.errors import UserError
 from expt.runs.find import read_run
-from expt.runs.records import JobStatus, RunRecord
+from expt.runs.record_parts import JobStatus
+from expt.runs.records import RunRecord
 
 ENDED_WELL = (JobStatus.FINISHED, JobStatus.REUSED)
 UNDER_WAY = (JobStatus.PENDING, JobStatus.RUNNING)

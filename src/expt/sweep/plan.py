@@ -16,16 +16,13 @@ from expt.errors import UserError
 from expt.runs.directories import held
 from expt.runs.environment import process
 from expt.runs.find import read_run
+from expt.runs.folder_identity import claim
 from expt.runs.naming import distinctive, run_name, sweep_name, varying
-from expt.runs.place import claim
-from expt.runs.records import (
-    JobStatus,
-    SweepRecord,
-    write_sweep,
-)
+from expt.runs.record_parts import JobStatus
+from expt.runs.records import SweepRecord, write_sweep
 from expt.runs.run import Membership
 from expt.runs.secrets import redacted
-from expt.runs.taken_names import take_names
+from expt.runs.unique_names import take_names
 from expt.sweep.jobs import ENDED_WELL, PlannedJob
 
 

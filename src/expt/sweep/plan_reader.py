@@ -8,8 +8,8 @@ from typing import Any
 from expt.config.frozen import read_frozen
 from expt.config.sources import Code
 from expt.errors import UserError
+from expt.runs.chronology import newest, records_in
 from expt.runs.find import folder_above, read_run
-from expt.runs.order import newest, records_in
 from expt.runs.records import SWEEP_FILE, SweepRecord, check_complete, damaged, read_sweep
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.plan import SweepPlan, is_inside

@@ -5,7 +5,8 @@ from typing import Any
 from expt.config.quoting import given
 from expt.runs.leading import best_values, larger_is_better, leading_metric
 from expt.runs.naming import varying
-from expt.runs.records import JobStatus, RunRecord
+from expt.runs.record_parts import JobStatus
+from expt.runs.records import RunRecord
 from expt.sweep.jobs import ENDED_WELL, PlannedJob
 from expt.sweep.plan import SweepPlan
 

@@ -16,7 +16,7 @@ from expt.record.mlflow.recorder import restoring
 from expt.record.mlflow.store import DELETED
 from expt.record.phases import Phases, command_phases, lap_seconds
 from expt.runs.environment import process
-from expt.runs.records import JobStatus
+from expt.runs.record_parts import JobStatus
 from expt.runs.run import Run, Status
 from expt.sweep.growth import Growth
 from expt.sweep.jobs import ENDED_WELL, JobOutcome, PlannedJob

@@ -9,22 +9,23 @@ from rich.console import Console
 
 from expt.config.compose import Composed, Job
 from expt.config.hashes import run_hash, variant_hash
+from expt.config.instantiate import call, part
 from expt.config.sources import code_of
 from expt.record.phases import Phases
 from expt.record.values import format_seconds
-from expt.runs.records import JobStatus
+from expt.runs.record_parts import JobStatus
 from expt.sweep.code_changes import use_current_code
 from expt.sweep.data_changes import check_data
 from expt.sweep.finished_runs import reuse_finished
-from expt.sweep.growth import Growth, MakeSearch, Search, search_arguments, search_facts
+from expt.sweep.growth import Growth
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.launchers import Launcher
-from expt.sweep.launchers.local import LocalLauncher
 from expt.sweep.mirror import settle
 from expt.sweep.plan import SweepPlan
 from expt.sweep.plan_reader import read_plan
 from expt.sweep.preflight import check_kinds
 from expt.sweep.scheduler import run_jobs
+from expt.sweep.search import Search, make_search, search_arguments, search_facts
 from expt.sweep.summary import exit_code, print_outcome
 from expt.train.data_loading import DataLoader
 from expt.train.messages import print_code_note, print_where_to_look
@@ -60,7 +61,10 @@ def run_sweep(
     varied = None if search is None else search.varied
     plan = SweepPlan.make(directory, composed, [run_hash(*each) for each in known], varied)
     plan.facts |= {} if search is None else search_facts(search)
-    reused = reuse_finished(plan.jobs, plan.output_dir) if config.sweep.reuse else ()
+    reused: Sequence[PlannedJob] = ()
+    if config.sweep.reuse:
+        reused, note = reuse_finished(plan.jobs, data, plan.output_dir)
+        _print_reuse_note(note, console)
     kinds = {
         number: variant_hash(*known[number])
         for number, job in enumerate(plan.jobs)
@@ -77,12 +81,7 @@ def run_sweep(
 
 
 def resume_sweep(
-    directory: Path,
-    phases: Phases,
-    *,
-    retry_failed: bool,
-    allow_code_change: bool = False,
-    make_search: MakeSearch | None = None,
+    directory: Path, phases: Phases, *, retry_failed: bool, allow_code_change: bool = False
 ) -> int:
     """Continues a sweep.
 
@@ -91,7 +90,6 @@ def resume_sweep(
         phases: Shown before the first job starts; the sweep is shown on their console.
         retry_failed: Whether failed jobs are tried again, too.
         allow_code_change: Whether the jobs may run other code than was planned.
-        make_search: Makes the search of a sweep whose sweeper has more jobs.
 
     Returns:
         The exit code.
@@ -114,7 +112,7 @@ def resume_sweep(
         phases.begin("loading data")
         check_data(plan, waiting, load)
         growth = None
-        if arguments is not None and make_search is not None:
+        if arguments is not None:
             growth = Growth(make_search(arguments, load), is_resumed=True)
         phases.end()
         first, num_jobs = (waiting or plan.jobs)[0].job, None if growth else len(waiting)
@@ -136,8 +134,16 @@ def start_launcher(job: Job, num_jobs: int | None, load: DataLoader) -> Launcher
         num_jobs: How many there are; None if more may come.
         load: Loads their data; a copy goes to each worker.
     """
-    num_workers, threads = job.config.sweep.workers, job.config.loop.threads
-    return LocalLauncher(num_jobs=num_jobs, num_workers=num_workers, load=load, threads=threads)
+    config = job.config
+    launcher: Launcher = call(
+        part(config.launcher, "launcher"),
+        "launcher",
+        num_jobs=num_jobs,
+        num_workers=config.sweep.workers,
+        load=load,
+        threads=config.loop.threads,
+    )
+    return launcher
 
 
 def _print_plan(
@@ -149,6 +155,11 @@ def _print_plan(
     where = os.path.relpath(plan.directory)
     line = f"sweep {plan.name} in {where}: {', '.join(parts)}"
     console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_reuse_note(note: str | None, console: Console) -> None:
+    if note is not None:
+        console.print(f"reuse: {note}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_reused(jobs: Sequence[PlannedJob], console: Console) -> None:

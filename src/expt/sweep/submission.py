@@ -11,6 +11,7 @@ from expt.record.exits import exit_code, print_error
 from expt.record.phases import Phases
 from expt.runs.directories import allocate
 from expt.sweep.launchers import Launcher
+from expt.sweep.search import Search, first_jobs
 from expt.sweep.start import run_sweep, start_launcher
 from expt.train.data_loading import DataLoader
 from expt.train.messages import print_git_trouble, print_notes, print_replaced
@@ -30,16 +31,18 @@ def start_sweep(composition: Composition, phases: Phases) -> int:
     Raises:
         UserError: A job is wrong; none was begun, and nothing is left of the sweep.
     """
-    overrides, load = composition.combinations(), DataLoader()
+    load = DataLoader()
+    overrides, search = first_jobs(composition, load)
     composing = composition.compose(overrides)
     first = next(composing)
     phases.begin("loading data")
     load(first.job)
     phases.begin(f"composing {len(overrides)} jobs")
     # The workers start, which takes seconds, while the other jobs are composed.
-    with closing(start_launcher(first.job, len(overrides), load.shared())) as launcher:
+    num_jobs = len(overrides) if search is None else None
+    with closing(start_launcher(first.job, num_jobs, load.shared())) as launcher:
         jobs = [first, *composing]
-        return _start(composition, jobs, load, launcher, phases)
+        return _start(composition, jobs, load, launcher, phases, search)
 
 
 def _start(
@@ -48,6 +51,7 @@ def _start(
     load: DataLoader,
     launcher: Launcher,
     phases: Phases,
+    search: Search | None,
 ) -> int:
     """Checks all jobs and loads their data; only then makes a directory and trains them."""
     phases.begin("loading data")
@@ -70,7 +74,7 @@ def _start(
         print_git_trouble(console)
         print_notes(console, list(notes))
         try:
-            return run_sweep(directory.absolute(), jobs, fingerprints, launcher, phases)
+            return run_sweep(directory.absolute(), jobs, fingerprints, launcher, phases, search)
         except Exception as error:  # noqa: BLE001  is printed before where the records are
             print_error(error)
             return exit_code(error)

@@ -13,7 +13,7 @@ from expt.record.console import BEST
 from expt.record.phases import Phases
 from expt.record.values import format_seconds, format_value
 from expt.runs.layout import REPORT, SUMMARY
-from expt.runs.records import JobStatus
+from expt.runs.record_parts import JobStatus
 from expt.sweep.best import best_job
 from expt.sweep.jobs import ENDED_WELL
 from expt.sweep.plan import SweepPlan

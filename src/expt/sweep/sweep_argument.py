@@ -5,8 +5,8 @@ from pathlib import Path
 
 from expt.analysis.run_argument import shown_sweep
 from expt.runs.best import is_best
+from expt.runs.chronology import newest
 from expt.runs.find import newest_run
-from expt.runs.order import newest
 from expt.runs.records import SWEEP_FILE
 from expt.runs.sweeps import sweep_named
 from expt.sweep.plan_reader import newest_plan

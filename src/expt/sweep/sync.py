@@ -21,7 +21,7 @@ from expt.record.mlflow.recorder import restoring
 from expt.record.mlflow.store import DeletedError, prepare_mlflow, repair_store, store_uri
 from expt.runs.directories import HeldError, held
 from expt.runs.find import FoundRun, read_run
-from expt.runs.life import is_alive
+from expt.runs.liveness import is_alive
 from expt.runs.records import SWEEP_FILE
 from expt.runs.run import Run, Status
 from expt.sweep.mirror import is_followed, run_of_sweep

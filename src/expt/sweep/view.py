@@ -17,7 +17,7 @@ from rich.text import Text
 from expt.record.journal import FILE_NAME
 from expt.record.lines import Line, fitted, fitting_width
 from expt.record.values import format_seconds, format_value
-from expt.runs.records import JobStatus
+from expt.runs.record_parts import JobStatus
 from expt.sweep.best import Result, result_of
 from expt.sweep.jobs import ENDED_WELL, PlannedJob
 from expt.sweep.plan import SweepPlan

@@ -116,7 +116,7 @@ def _fix_threads(count: int) -> None:
             raise UserError(
                 f"loop.threads={count}: TensorFlow has started in this process with "
                 f"loop.threads={threads_in_effect()}, which can't be changed any more. Train runs "
-                "that differ in it in processes of their own, as hydra/launcher=workers does."
+                "that differ in it in processes of their own, as a sweep does."
             ) from error
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import RunError
+from expt.runs.atomic import synchronize
 
 _log = logging.getLogger(__name__)
 
@@ -193,17 +194,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, prepare: Callable[[],
     prepare()
     path = folder / f"step_{checkpoint.step:07d}_{digest}.npz"
     partial.replace(path)
-    to_disk(folder)
+    synchronize(folder)
     return path
-
-
-def to_disk(path: Path) -> None:
-    """Waits until a file, or the names in a folder, are safe from the end of the machine."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def checkpoint_files(folder: Path) -> Iterator[Path]:

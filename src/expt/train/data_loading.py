@@ -48,10 +48,11 @@ class DataLoader:
         Raises:
             UserError: The config is wrong, the data is missing or damaged, or they don't fit.
         """
-        source = self._source(job)
+        _check(job)
         batches = (job.config.loop.batches or 0) * batches_per_step(job.config)
         key = json.dumps([job.config.data, batches], sort_keys=True)
         if key not in self._loaded:
+            source = self._source(job)
             dataset = _with_exact_inputs(call(source.load, "data").counted())
             note = shared_note(dataset) if self._compares_splits else None
             if note is not None:
@@ -72,6 +73,7 @@ class DataLoader:
         Raises:
             UserError: As for a call.
         """
+        _check(job)
         source = self._source(job)
         if not isinstance(source, Unsplit):
             return None
@@ -80,9 +82,6 @@ class DataLoader:
         return dataset
 
     def _source(self, job: Job) -> Source:
-        check(job)
-        reserve_threads(job.config.loop.threads)
-        code_of(job.config)  # reads the modules before the data source is imported
         make_source = part(job.config.data, "data")
         takes_it = "preparation" in inspect.signature(make_source.func).parameters
         supplied = {"preparation": self._preparation} if takes_it and self._preparation else {}
@@ -100,6 +99,13 @@ class DataLoader:
             if sum(_size(split) for _, split in dataset.splits()) <= _SENT
         }
         return loader
+
+
+def _check(job: Job) -> None:
+    """Checks what can be checked without the data, and readies the process for it."""
+    check(job)
+    reserve_threads(job.config.loop.threads)
+    code_of(job.config)  # reads the modules before the data source is imported
 
 
 def _with_exact_inputs(dataset: Dataset) -> Dataset:

@@ -34,7 +34,7 @@ def make_model(job: Job, dataset: Dataset) -> Any:
         if STEP_KEY in config.model:  # such as a pair of models
             return made
         raise UserError(
-            f"model: {config['model']['_target_']} returned {type(made).__name__}; expected a "
+            f"model: {config.model['_target_']} returned {type(made).__name__}; expected a "
             "keras.Model."
         )
     model = built(made, dataset.input_shape)

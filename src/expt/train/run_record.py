@@ -21,12 +21,12 @@ from expt.record.layers import write_layers
 from expt.record.mlflow.copies import Copies
 from expt.runs.changed_code import recorded_code
 from expt.runs.environment import environment, machine, process, versions
+from expt.runs.folder_identity import claim
 from expt.runs.git import git_diff, git_state
 from expt.runs.naming import distinctive, run_name
-from expt.runs.place import claim
 from expt.runs.run import Earlier, Membership, Run, Status
 from expt.runs.secrets import redacted, redacted_values
-from expt.runs.taken_names import take_names
+from expt.runs.unique_names import take_names
 from expt.train.backend import devices, threads_in_effect
 from expt.train.class_weights import class_weights
 from expt.train.layer_table import layer_table

@@ -79,7 +79,7 @@ def _has_users_code(job: Job) -> bool:
     return any(
         not target.startswith(_OWN)
         for group in ("model", "act")
-        for _, target in targets(job.config[group], group)
+        for _, target in targets(getattr(job.config, group), group)
     )
 
 

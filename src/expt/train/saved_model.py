@@ -17,8 +17,8 @@ from expt.parts.data.dataset import Dataset
 from expt.parts.data.preparation import ArrayPreparation
 from expt.parts.data.scale import Scale
 from expt.runs.find import FoundRun
+from expt.runs.record_parts import ScaleOfData
 from expt.runs.recorded_data import data_change, feature_names, names_listed
-from expt.runs.records import ScaleOfData
 from expt.train.class_weights import CLASS_WEIGHTS
 from expt.train.data_loading import DataLoader
 
@@ -195,7 +195,7 @@ def load_model(file: Path, job: Job) -> Any:
     import keras
 
     for group in ("model", "act"):
-        target = job.config[group]["_target_"]
+        target = getattr(job.config, group)["_target_"]
         check_target(target, group)
         importlib.import_module(target.rpartition(".")[0])
     try:

@@ -27,6 +27,7 @@ from expt.record.journal import FILE_NAME
 from expt.record.phases import Phases
 from expt.record.recorder import Background, BestModel, Recorder, Scalars
 from expt.record.replay import IMAGES
+from expt.runs.atomic import synchronize
 from expt.runs.changed_code import check_code
 from expt.runs.directories import held
 from expt.runs.environment import peak_memory
@@ -34,7 +35,7 @@ from expt.runs.recorded_data import check_unchanged
 from expt.runs.records import RunRecord
 from expt.runs.run import Earlier, Membership, Run, Status
 from expt.runs.secrets import redacted
-from expt.train.checkpoint import CheckpointWriter, to_disk
+from expt.train.checkpoint import CheckpointWriter
 from expt.train.executors import Executor
 from expt.train.executors.single import SingleExecutor
 from expt.train.hooks import Every, make_hooks
@@ -115,7 +116,7 @@ class Session:
         if self.earlier is not None:
             check_code(self.earlier, code, self.directory)
             where = os.path.relpath(self.directory)
-            check_unchanged(self.earlier.record["data"], self.dataset, where)
+            check_unchanged(self.earlier.record.data, self.dataset, where)
         with phases("building the model"):
             program = make_program(self.job, self.dataset)
             hooks = make_hooks(self.job)
@@ -178,7 +179,7 @@ class Session:
         for sink in self.sinks:
             if isinstance(sink, Background) and sink.name == IMAGES:
                 sink.drain()
-        to_disk(self.directory / FILE_NAME)
+        synchronize(self.directory / FILE_NAME)
 
     def _print(self, line: str) -> None:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from expt.config.cadence import parse_seconds
 from expt.errors import UserError
+from expt.runs.atomic import replacing
 from expt.train.checkpoint import Checkpoint
 from expt.train.learners.learner import Learner
 from expt.train.monitor import BestWeights, EarlyStopping
@@ -163,13 +164,8 @@ def _kind(shape: Sequence[int], dtype: Any) -> str:
 
 def save_model(model: keras.Model, path: Path) -> None:
     """Saves a model as a `.keras` file, atomically: there is the whole file or the one before."""
-    partial = path.with_name(f"partial-{path.name}")
-    try:
+    with replacing(path) as partial:
         model.save(partial)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    partial.replace(path)
 
 
 @contextmanager

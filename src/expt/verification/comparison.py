@@ -13,7 +13,7 @@ from expt.verification.worker import DATA_FILE, RUN
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BitwiseComparison:
     """How a training compares with the whole one.
 
     Attributes:
@@ -40,7 +40,7 @@ class Comparison:
         return self.data is None and self.journal is None and self.state is None
 
 
-def compare(folder: Path, whole: str, other: str, of_run: str) -> Comparison:
+def compare(folder: Path, whole: str, other: str, of_run: str) -> BitwiseComparison:
     """Compares what two processes of a proof left.
 
     Args:
@@ -52,7 +52,7 @@ def compare(folder: Path, whole: str, other: str, of_run: str) -> Comparison:
     states = read_states(folder / other)
     last = states[max(states)]
     journals = [_journal(folder / name / RUN) for name in (whole, of_run)]
-    return Comparison(
+    return BitwiseComparison(
         steps=len(states),
         tensors=len(last.tensors),
         values=sum(size for _, size in last.tensors.values()),

@@ -7,7 +7,7 @@ from typing import Any
 
 from expt.errors import RunError, UserError
 from expt.parts.data.dataset import Dataset
-from expt.verification.comparison import Comparison, compare
+from expt.verification.comparison import BitwiseComparison, compare
 from expt.verification.data import describe_splits, differing_splits
 from expt.verification.processes import Outcome
 from expt.verification.proof import Proof
@@ -42,7 +42,7 @@ def intention(proof: Proof) -> Iterator[str]:
     loop = proof.job.config.loop
     yield (
         f"{proof.total_steps} steps on {proof.batches} batches of the data, evaluated every "
-        f"{loop['eval_every']}: whole, once more, and interrupted after step {proof.interrupt_at} "
+        f"{loop.eval_every}: whole, once more, and interrupted after step {proof.interrupt_at} "
         "and resumed; each in a process of its own"
     )
     if proof.left_out:
@@ -99,7 +99,7 @@ def _raise_failure(outcomes: Mapping[str, Outcome]) -> None:
             raise (UserError if outcome.code == 2 else RunError)(outcome.error)
 
 
-def _on(title: str, compared: Comparison) -> Iterator[str]:
+def _on(title: str, compared: BitwiseComparison) -> Iterator[str]:
     if compared.is_same:
         yield (
             f"same bits: {title}: the data, {compared.records} records of the journal, and "
@@ -112,7 +112,7 @@ def _on(title: str, compared: Comparison) -> Iterator[str]:
         yield f"  {what:<8} {getattr(compared, what) or 'the same'}"
 
 
-def _causes(compared: Comparison, folder: Path, *, is_repeat: bool = False) -> list[str]:
+def _causes(compared: BitwiseComparison, folder: Path, *, is_repeat: bool = False) -> list[str]:
     """Returns the lines on why something differs."""
     if compared.data is not None:
         return list(_DATA)

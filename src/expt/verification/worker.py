@@ -1,10 +1,7 @@
 """One process of a proof: `python -m expt.verification.worker FOLDER NAME`."""
 
 import json
-import os
 import signal
-import sys
-import threading
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -18,6 +15,8 @@ from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.exits import run_main
 from expt.runs.changed_code import listed
+from expt.runs.parent_process import end_with_parent
+from expt.runs.records import read_run
 from expt.runs.run import Earlier
 from expt.train.backend import start_for
 from expt.train.checkpoint import Checkpoint
@@ -41,15 +40,9 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     folder, name = arguments
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     work(Path(folder), name)
     return 0
-
-
-def _end_with_parent() -> None:
-    """Ends this process once the one that started it is gone, which holds the pipe."""
-    os.read(sys.stdin.fileno(), 1)  # a buffered read would hold a lock that the exit needs
-    os._exit(1)
 
 
 def work(folder: Path, name: str) -> None:
@@ -87,7 +80,7 @@ def _train(proof: Proof, dataset: Dataset, folder: Path, name: str) -> None:
     earlier = None
     if name == RESUMED:
         directory = folder / INTERRUPTED / RUN
-        earlier = Earlier(json.loads((directory / "run.json").read_text(encoding="utf-8")), {})
+        earlier = Earlier(read_run(directory), {})
     else:
         directory.mkdir()
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from expt.record.mlflow.copies import Copies, settled_sweep
-from expt.runs.place import claim, settled
+from expt.runs.folder_identity import claim, settled
 
 _RUN = "runs/2026-11-27/10-00-00Z_abc"
 

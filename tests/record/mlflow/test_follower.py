@@ -10,6 +10,7 @@ from record_helpers import make_run
 from expt.errors import RunError
 from expt.record.mlflow.added import Added
 from expt.record.mlflow.follower import MirrorFollower, reason
+from expt.runs.records import RunRecord
 from expt.runs.run import Run
 
 
@@ -68,7 +69,7 @@ def test_a_run_is_copied_once_and_finished(tmp_path: Path, now: list[float]) -> 
     now[0] += 1
     follower.advance()
     record: dict[str, Any] = {"status": "FINISHED"}
-    assert follower.close(record) is None
+    assert follower.close(RunRecord.of(record)) is None
     assert store.calls == ["make", "advance", "advance", "advance", "finish"]
     assert store.made_as_new == [True]
     assert run.record is record
@@ -121,7 +122,7 @@ def test_closing_tries_once_with_a_store_that_is_down(tmp_path: Path) -> None:
     store.is_down = True
     follower = _follow(store, make_run(tmp_path))
     follower.advance()
-    assert follower.close({"status": "FINISHED"}) == "the line is cut"
+    assert follower.close(RunRecord.of({"status": "FINISHED"})) == "the line is cut"
     assert len(store.made_as_new) == 2
     assert len(store.told) == 1
 
@@ -131,7 +132,7 @@ def test_closing_tries_again_with_a_store_that_answered(tmp_path: Path) -> None:
     follower = _follow(store, make_run(tmp_path))
     follower.advance()
     store.num_failures = 1
-    assert follower.close({"status": "FINISHED"}) is None
+    assert follower.close(RunRecord.of({"status": "FINISHED"})) is None
     assert store.calls == ["make", "advance", "make", "advance", "finish"]
     assert store.made_as_new == [True, False]
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from contracts.example_data import FILES
 from expt.config.frozen import CONFIG_FILE
 from expt.record.mlflow.store import store_uri
+from expt.runs.records import RunRecord
 from expt.runs.run import Run
 
 # MLflow's own, when its pyfunc module is imported.
@@ -57,7 +58,7 @@ class Logged:
     model: Any
 
     @property
-    def record(self) -> dict[str, Any]:
+    def record(self) -> RunRecord:
         """The content of its run.json."""
         return self.run.record
 
@@ -137,7 +138,7 @@ def log(train_here: Any, tmp_path_factory: pytest.TempPathFactory) -> Log:
             store,
             trained.job.config.to_mapping(),
             {},
-            {**trained.record, "id": name},
+            trained.record.updated({"id": name}),
         )
         end(run)
         RunMirror(run, True, lambda _seconds: None).finish()
@@ -174,7 +175,7 @@ def copied(logged: Logged, directory: Path, without: str = "") -> Run:
     others = ("mlflow", "id", without)
     record = {key: value for key, value in logged.record.items() if key not in others}
     record["run_name"] = directory.name
-    run = Run(directory, logged.run.output_dir, {"name": "copies"}, {}, record)
+    run = Run(directory, logged.run.output_dir, {"name": "copies"}, {}, RunRecord.of(record))
     RunMirror(run, True, lambda _seconds: None).finish()
     return run
 
@@ -250,7 +251,7 @@ def test_unknown_categories_are_reported_or_refused_as_by_predict(
         log("table").model.predict(TABLE.drop(columns="day"))
 
 
-def raw_inputs(record: dict[str, Any], count: int = 5) -> NDArray[Any]:
+def raw_inputs(record: RunRecord, count: int = 5) -> NDArray[Any]:
     """Values such as the training had, as they are before any preparation."""
     data, shape = record["data"], (count, *record["model_input_shape"])
     preparation = data["preparation"] or {}

@@ -23,6 +23,7 @@ from expt.errors import RunError
 from expt.record.mlflow.recorder import log_evaluation, store_uri
 from expt.record.mlflow.store import prepare_mlflow
 from expt.runs.find import FoundRun
+from expt.runs.records import RunRecord
 from expt.runs.run import Run, Status
 
 # MLflow's own, when its pyfunc module is imported.
@@ -50,6 +51,13 @@ def _copy(run: Run, *, is_new: bool = False) -> Any:
 
     client_of(store_uri(run.output_dir))
     return RunMirror(run, is_new, lambda _seconds: None)
+
+
+def _forget_place(run: Run) -> None:
+    """Leaves a record as it is before the run is known to MLflow."""
+    values = run.record.to_mapping()
+    del values["mlflow"]
+    run.record = RunRecord.of(values)
 
 
 def _finish(run: Run, status: Status = Status.FINISHED) -> Any:
@@ -133,7 +141,7 @@ def test_an_experiment_is_one_of_training_and_keeps_another_kind(run: Run) -> No
     assert client.get_experiment(experiment_id).tags == {kind: "regression"}
     artifacts = (run.output_dir / "mlartifacts").as_uri()
     older = client.create_experiment("older", artifact_location=artifacts)
-    run.record.pop("mlflow")
+    _forget_place(run)
     run.config = {**run.config, "name": "older"}
     _finish(run)
     assert client.get_experiment(older).tags == {kind: "custom_model_development"}
@@ -205,7 +213,7 @@ def test_what_is_there_is_not_sent_again_even_where_the_store_would_not_notice(r
     client, run_id = client_of(store_uri(run.output_dir)), run.record["mlflow"]["run_id"]
     before = stored_metrics(client, run_id)
     (run.directory / "metrics.jsonl").unlink()
-    run.record["started"] += 5
+    run.record = run.record.updated({"started": run.record.started + 5})
     write_scalars(run, range(1, 11), special=True)
     assert _finish(run).values == 0
     assert stored_metrics(client, run_id) == before
@@ -216,18 +224,19 @@ def test_a_run_whose_creation_was_not_answered_is_found(knows_id: bool, run: Run
     _copy(run, is_new=True)
     first = run.record["mlflow"]["run_id"]
     if not knows_id:
-        del run.record["mlflow"]
+        _forget_place(run)
     assert not _finish(run).run
     assert run.record["mlflow"]["run_id"] == first
 
 
 def test_runs_made_by_a_repeated_request_are_removed(run: Run) -> None:
     _copy(run, is_new=True)
-    kept = run.record.pop("mlflow")["run_id"]
-    run.record["started"] += 1  # so that it comes second
+    kept = run.record["mlflow"]["run_id"]
+    _forget_place(run)
+    run.record = run.record.updated({"started": run.record.started + 1})  # so that it comes second
     _copy(run, is_new=True)
-    run.record["started"] -= 1
-    del run.record["mlflow"]
+    run.record = run.record.updated({"started": run.record.started - 1})
+    _forget_place(run)
     write_scalars(run, range(1, 3))
     _finish(run)
     assert run.record["mlflow"]["run_id"] == kept

@@ -8,6 +8,7 @@ import pytest
 from expt.config.compose import compose_jobs
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
+from expt.runs.records import RunRecord
 from expt.runs.run import Earlier
 from expt.train.checkpoint import Checkpoint, write_checkpoint
 from expt.train.data_loading import DataLoader
@@ -33,13 +34,12 @@ def checked(
     given = [f"{key}={'null' if value is None else value}" for key, value in changes.items()]
     (former,), _ = compose_jobs(before, None, multirun=False)
     (job,), _ = compose_jobs([*before, *given], None, multirun=False)
-    previous = {}
-    for key in changes:
-        group, _, name = key.partition(".")
-        if name in former.config[group]:
-            previous[key] = former.config[group][name]
+    values = former.config.flat()
+    previous = {key: values[key] for key in changes if key in values}
     finished = {"status": "FINISHED", "final": {"step": 3 * STEPS}, "stopped": None}
-    check_extension(job, digits, directory, Earlier(finished | record, changes, previous))
+    check_extension(
+        job, digits, directory, Earlier(RunRecord.of(finished | record), changes, previous)
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from expt.config.compose import compose_jobs
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.journal import read_journal
+from expt.runs.records import RunRecord
 from expt.runs.run import Earlier
 from expt.train.checkpoint import Checkpoint, CheckpointWriter
 from expt.train.data_loading import DataLoader
@@ -32,9 +33,9 @@ def continued(digits: Dataset, step: int, *overrides: str, **changes: Any) -> st
     changes = {name.replace("__", "."): value for name, value in changes.items()}
     given = [f"{key}={'null' if value is None else value}" for key, value in changes.items()]
     (job,), _ = compose_jobs(["loop.epochs=2", *overrides, *given], None, multirun=False)
-    config = before.config
-    previous = {key: config[key.partition(".")[0]].get(key.partition(".")[2]) for key in changes}
-    return rate_change(job, digits, Earlier({}, changes, previous), step)
+    values = before.config.flat()
+    previous = {key: values.get(key) for key in changes}
+    return rate_change(job, digits, Earlier(RunRecord(), changes, previous), step)
 
 
 def test_the_rate_of_a_longer_schedule_jumps(digits: Dataset) -> None:
@@ -119,4 +120,4 @@ def test_a_run_whose_steps_were_single_batches_is_not_continued(
         '{"step": 7, "epoch": 1, "time": 1.0, "train/loss": 1}\n'
     )
     with pytest.raises(UserError, match=r"a step was one batch .* --rerun"):
-        last_checkpoint(job, digits, tmp_path, Earlier({}, {}))
+        last_checkpoint(job, digits, tmp_path, Earlier(RunRecord(), {}))

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from expt.record.mlflow.store import database, is_embedded
-from expt.runs.order import records_in
-from expt.runs.place import Place, relative, settled
+from expt.runs.chronology import records_in
+from expt.runs.folder_identity import FolderIdentity, relative, settled
 from expt.runs.records import RUN_FILE, SWEEP_FILE
 
 
@@ -29,7 +29,7 @@ class _Found:
     name: str
     place: Mapping[str, Any]
 
-    def rank(self, here: Place) -> tuple[bool, bool, float]:
+    def rank(self, here: FolderIdentity) -> tuple[bool, bool, float]:
         """Sorts the original before its copies.
 
         It is where it was recorded, or if none is, it has its first name, or its files are older:
@@ -79,7 +79,7 @@ class Copies:
         record: Mapping[str, Any],
         directory: Path,
         output_dir: Path,
-        here: Place,
+        here: FolderIdentity,
         name: str,
     ) -> bool:
         """Whether the original is still there: beside the copy, or where it was recorded."""

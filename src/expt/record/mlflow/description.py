@@ -96,7 +96,7 @@ def _tags(run: Run) -> dict[str, str]:
     record = run.record
     git = record.get("git") or {}
     tags = {
-        "run_directory": str(run.directory),
+        "run_directory": str(run.directory.absolute()),
         "run_hash": record["run_hash"],
         "variant_hash": record["variant_hash"],
         "variant": (record.get("sweep") or {}).get("variant"),

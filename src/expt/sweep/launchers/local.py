@@ -15,6 +15,7 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from expt.config.schema import THREADS
 from expt.runs.cores import usable_cores
+from expt.runs.parent_process import end_with_parent
 from expt.sweep.launchers import Began, Ended, Event, Task, worker
 from expt.sweep.launchers.devices import environments, gpus
 from expt.train.data_loading import DataLoader
@@ -184,15 +185,10 @@ class LocalLauncher:
 def _begin(threads: int, operations: int, environment: Mapping[str, str], load: DataLoader) -> None:
     """Prepares a process; it ends with its parent."""
     os.setsid()  # a Ctrl-C is for the parent, which passes it on once
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    worker.prepare(threads, operations, environment, load)
-
-
-def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
-    parent.join()
-    os.kill(os.getpid(), signal.SIGKILL)
+    end_with_parent(parent.join)
+    worker.prepare(threads, operations, environment, load)
 
 
 def _send(process: int, number: signal.Signals) -> None:

@@ -17,7 +17,8 @@ from expt.errors import Terminated, UserError
 from expt.record.log_files import LOG_FILE, log_to_file
 from expt.record.streams import keep_streams_open
 from expt.runs.environment import forget_peak_memory
-from expt.runs.records import JobStatus, RunRecord
+from expt.runs.record_parts import JobStatus
+from expt.runs.records import RunRecord
 from expt.runs.run import Earlier, Membership
 from expt.runs.secrets import install_log_redaction, redacted
 from expt.sweep.code_changes import check_planned

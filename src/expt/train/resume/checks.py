@@ -10,7 +10,8 @@ from expt.config.instantiate import HORIZON_KEY
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.journal import FILE_NAME, read_journal
-from expt.runs.records import RunRecord, Status
+from expt.runs.record_parts import Status
+from expt.runs.records import RunRecord
 from expt.runs.run import Earlier
 from expt.train.checkpoint import DamagedError, checkpoint_files, read_checkpoint
 from expt.train.timeline import Timeline, make_timeline

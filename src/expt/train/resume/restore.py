@@ -3,11 +3,11 @@
 import json
 import logging
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from expt.config.compose import Job
 from expt.config.frozen import present_name
@@ -17,7 +17,8 @@ from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.journal import FILE_NAME, read_journal
 from expt.runs.changed_code import known_hashes
-from expt.runs.kinds import wrong_place
+from expt.runs.record_parts import Count, Part, Seconds
+from expt.runs.records import wrong_place
 from expt.runs.run import EXTENSIONS, Earlier
 from expt.train.checkpoint import Checkpoint, newest_checkpoint
 from expt.train.optimizer import make_schedule
@@ -35,19 +36,32 @@ from expt.train.timeline import Timeline, make_timeline
 _log = logging.getLogger(__name__)
 _ACCUMULATOR = "_gradient_accumulator"  # what Keras calls the variables of its own accumulation
 _THREADS = "loop.threads"
-# The kinds of what a checkpoint tells besides its arrays. Metrics may be infinite, or no numbers.
-_FACTS: Mapping[str, Any] = {
-    "best_step": (None, int),
-    "identity": dict,
-    "progress": {"values": {str: Real}, "reason": (None, str)},
-    "best": {str: Real},
-    "stopping": {
-        "lowest_loss": Real,
-        "best": (None, Real),
-        "without_improvement": int,
-        "seconds": float,
-    },
-}
+
+
+class _Progress(Part):
+    """How far training was; metrics may be infinite, or no numbers."""
+
+    values: dict[str, float]
+    reason: str | None = None
+
+
+class _Stopping(Part):
+    """The state of early stopping."""
+
+    lowest_loss: float
+    best: float | None = None
+    without_improvement: Count
+    seconds: Seconds
+
+
+class _Facts(Part):
+    """What a checkpoint holds besides its arrays."""
+
+    best_step: Count | None = None
+    identity: dict[str, Any]
+    progress: _Progress
+    best: dict[str, float]
+    stopping: _Stopping
 
 
 @dataclass(frozen=True)
@@ -113,12 +127,14 @@ def last_checkpoint(job: Job, dataset: Dataset, directory: Path, earlier: Earlie
             "is one update. To train its config anew: python -m expt.run --rerun "
             f"{directory}"
         )
-    wrong = wrong_place(checkpoint.facts, _FACTS)
-    if wrong is not None:
+    try:
+        _Facts.of(checkpoint.facts)
+    except ValidationError as error:
         raise UserError(
-            f"the checkpoint of step {checkpoint.step} in {directory} is damaged: {wrong!r} is "
-            "missing or wrong. Without its file, the one before it is used."
-        )
+            f"the checkpoint of step {checkpoint.step} in {directory} is damaged: "
+            f"{wrong_place(error)!r} is missing or wrong. Without its file, the one before it is "
+            "used."
+        ) from error
     there = {key: present_name(value) for key, value in checkpoint.facts["identity"].items()}
     known = known_hashes(earlier.record)
     here = json.loads(json.dumps(identity(job.config, dataset.fingerprint, known[-1])))

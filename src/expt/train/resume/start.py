@@ -15,7 +15,7 @@ from expt.record.log_files import LOG_FILE, log_to
 from expt.record.phases import Phases
 from expt.runs.changed_code import check_code, resume_note
 from expt.runs.find import FoundRun
-from expt.runs.life import is_alive
+from expt.runs.liveness import is_alive
 from expt.runs.recorded_data import check_unchanged
 from expt.runs.records import RunRecord
 from expt.runs.run import EXTENSIONS, Earlier, Status
@@ -61,7 +61,7 @@ def resume_run(
     print_code_note(console, resume_note(run.record, modules))
     with phases("loading data"):
         dataset = DataLoader()(changed)
-        check_unchanged(run.record["data"], dataset, _shown(run))
+        check_unchanged(run.record.data, dataset, _shown(run))
         check_extension(changed, dataset, run.directory, earlier)
     log_to(run.directory / LOG_FILE)
     exit_code = train_here(changed, dataset, run.directory, sinks(changed), console, earlier)

@@ -3,7 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from expt.runs.taken_names import NAMES_FILE, take_names
+from expt.runs.unique_names import NAMES_FILE, take_names
 
 
 def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_without_a_folder_nothing_is_written(tmp_path: Path) -> None:
 
 def test_processes_at_once_get_different_names(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from expt.runs.taken_names import take_names;"
+        "import sys; from pathlib import Path; from expt.runs.unique_names import take_names;"
         "print(*[take_names(Path(sys.argv[1]), 'e', ['mlp'])[0] for _ in range(20)])"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]

@@ -4,7 +4,8 @@ import platform
 
 import psutil
 
-from expt.runs.records import Record, Status
+from expt.runs.record_parts import Status
+from expt.runs.records import Record
 
 _CLOCK_SLACK = 1.0  # seconds by which two readings of a start may differ
 

@@ -12,9 +12,9 @@ from typing import Any
 from filelock import FileLock
 
 from expt.errors import UserError
-from expt.runs import records
+from expt.runs import record_parts
 from expt.runs.atomic import read_json, write_json
-from expt.runs.order import PLACE_FILE, records_in
+from expt.runs.chronology import PLACE_FILE, records_in
 from expt.runs.records import RUN_FILE, SWEEP_FILE, read_record
 
 _LOCK = ".place.lock"
@@ -23,7 +23,7 @@ _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @dataclass(frozen=True)
-class Place:
+class FolderIdentity:
     """A folder of runs.
 
     Attributes:
@@ -79,7 +79,7 @@ def claim(output_dir: Path, directory: Path) -> dict[str, Any] | None:
     }
 
 
-def settled(output_dir: Path) -> Place:
+def settled(output_dir: Path) -> FolderIdentity:
     """Returns the place that a folder is now, after noting whether it was moved or copied."""
     try:
         with FileLock(output_dir / _LOCK, timeout=_SECONDS_TO_WAIT):
@@ -98,19 +98,21 @@ def relative(directory: Path, output_dir: Path) -> str:
     return Path(os.path.relpath(directory.resolve(), output_dir.resolve())).as_posix()
 
 
-def read_place(output_dir: Path) -> Place | None:
+def read_place(output_dir: Path) -> FolderIdentity | None:
     """Reads what a folder says of itself; None if that is missing or damaged."""
     try:
         content = read_json(output_dir / PLACE_FILE)
         number, earlier = content["number"], content["earlier"]
         if type(number) is not int or number < 0 or not isinstance(earlier, list):
             return None
-        return Place(str(content["id"]), str(content["path"]), number, tuple(map(str, earlier)))
+        return FolderIdentity(
+            str(content["id"]), str(content["path"]), number, tuple(map(str, earlier))
+        )
     except (UserError, LookupError, TypeError):
         return None
 
 
-def _present(output_dir: Path) -> Place:
+def _present(output_dir: Path) -> FolderIdentity:
     """The place as it is now: the recorded one, moved here, or a copy with an id of its own."""
     here, place = str(output_dir.resolve()), read_place(output_dir)
     if place is None:
@@ -118,11 +120,11 @@ def _present(output_dir: Path) -> Place:
     if place.path == here:
         return place
     if _is_elsewhere(place, output_dir):
-        return Place(uuid.uuid4().hex, here, place.number, (*place.earlier, place.id))
+        return FolderIdentity(uuid.uuid4().hex, here, place.number, (*place.earlier, place.id))
     return replace(place, path=here)
 
 
-def _is_elsewhere(place: Place, output_dir: Path) -> bool:
+def _is_elsewhere(place: FolderIdentity, output_dir: Path) -> bool:
     """Whether the folder that a copied file describes is still there, and is another one."""
     there = Path(place.path)
     try:
@@ -134,16 +136,16 @@ def _is_elsewhere(place: Place, output_dir: Path) -> bool:
     return other is not None and other.id == place.id
 
 
-def _recovered(output_dir: Path) -> Place:
+def _recovered(output_dir: Path) -> FolderIdentity:
     """A place of which the file is missing or damaged; numbers continue after those in records."""
     number, ids = 0, dict[str, None]()
     for place in _recorded(output_dir):
         number = max(number, place.number)
         ids[place.id] = None
-    return Place(uuid.uuid4().hex, str(output_dir.resolve()), number, tuple(ids))
+    return FolderIdentity(uuid.uuid4().hex, str(output_dir.resolve()), number, tuple(ids))
 
 
-def _recorded(output_dir: Path) -> Iterator[records.Place]:
+def _recorded(output_dir: Path) -> Iterator[record_parts.Place]:
     for name in (RUN_FILE, SWEEP_FILE):
         for file in records_in(output_dir, name):
             with suppress(UserError):
@@ -151,6 +153,6 @@ def _recorded(output_dir: Path) -> Iterator[records.Place]:
                     yield place
 
 
-def _write(output_dir: Path, place: Place) -> None:
+def _write(output_dir: Path, place: FolderIdentity) -> None:
     content = {"id": place.id, "path": place.path, "number": place.number}
     write_json(output_dir / PLACE_FILE, {**content, "earlier": place.earlier}, indent=None)

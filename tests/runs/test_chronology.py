@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expt.errors import UserError
+from expt.runs.chronology import PLACE_FILE, in_order, sweeps_by_age
 from expt.runs.find import find_run, newest_run, read_run
-from expt.runs.order import PLACE_FILE, in_order, sweeps_by_age
 
 HERE = "the place"
 

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from expt.runs.environment import process
-from expt.runs.life import is_alive, status_of
+from expt.runs.liveness import is_alive, status_of
 from expt.runs.records import RunRecord
 
 

@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from expt.errors import UserError
 from expt.runs.atomic import read_json, write_json
-from expt.runs.order import records_in
+from expt.runs.chronology import records_in
 from expt.runs.records import RUN_FILE, SWEEP_FILE, read_record
 from expt.runs.secrets import redacted
 

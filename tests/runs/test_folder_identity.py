@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from expt.runs import place as module
-from expt.runs.order import PLACE_FILE
-from expt.runs.place import claim, read_place, settled
+from expt.runs import folder_identity as module
+from expt.runs.chronology import PLACE_FILE
+from expt.runs.folder_identity import claim, read_place, settled
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_outside_of_a_folder_that_is_not_there_none_is_made(tmp_path: Path) -> N
 
 def test_processes_never_get_the_same(outputs: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from expt.runs.place import claim\n"
+        "import sys; from pathlib import Path; from expt.runs.folder_identity import claim\n"
         "for _ in range(20): print(claim(Path(sys.argv[1]), Path(sys.argv[1]) / 'a')['number'])"
     )
 
