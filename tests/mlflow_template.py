@@ -10,8 +10,9 @@ from typing import Any
 def copy_new_databases(template: Path) -> None:
     """Lets MLflow copy a file for each new SQLite database; the first one becomes that file."""
     from mlflow.store.db import utils
-    from mlflow.store.model_registry import sqlalchemy_store
+    from mlflow.store.model_registry import sqlalchemy_store as module
 
+    sqlalchemy_store: Any = module
     make: Callable[[Any], None] = utils._initialize_tables
 
     def copy(engine: Any) -> None:

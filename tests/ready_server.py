@@ -224,8 +224,9 @@ def _forget() -> None:
     import numpy as np
 
     from expt.record import phases
-    from expt.train import backend
+    from expt.train import backend as module
 
+    backend: Any = module
     for stream in (sys.stdout, sys.stderr):
         assert hasattr(stream, "reconfigure")
         stream.reconfigure(line_buffering=stream is sys.stderr or os.isatty(stream.fileno()))
