@@ -33,7 +33,7 @@ def expand(*overrides: str) -> list[tuple[str, ...]]:
             ["optimizer.lr", "mean 'learning_rate'?", "amsgrad, beta_1, beta_2, clipnorm"],
         ),
         ("model.unit=[3]", ["model.unit", "mean 'units'?", "dropout"]),
-        ("sede=1", ["sede", "mean 'seed'?", "act, data, launcher, loop, loss"]),
+        ("sede=1", ["sede", "mean 'seed'?", "act, data, hook, launcher, loop"]),
         ("acct=relu", ["acct", "mean 'act'?"]),
         ("loop.epoch=3", ["loop.epoch", "mean 'epochs'?", "compile", "eval_every", "steps"]),
         ("loop.epochs=abc", ["loop.epochs", "abc"]),

@@ -10,7 +10,7 @@ from expt.errors import UserError
 def test_defaults_are_those_of_the_config() -> None:
     assert {"act", "data", "loss", "metric", "model"} <= set(groups())
     assert (default_option("act"), default_option("metric")) == ("relu", None)
-    assert [group for group in groups() if takes_several(group)] == ["metric", "recorder"]
+    assert [group for group in groups() if takes_several(group)] == ["hook", "metric", "recorder"]
 
 
 @pytest.mark.parametrize(

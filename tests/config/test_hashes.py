@@ -21,6 +21,8 @@ WITHOUT_EFFECT = {
     "loop.profile",
     "recorder.tensorboard._target_",
     "recorder.mlflow._target_",
+    "sweeper._target_",
+    "launcher._target_",
 }
 
 OTHER_MEMBERS = {

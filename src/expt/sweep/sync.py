@@ -22,7 +22,7 @@ from expt.record.mlflow.store import DeletedError, prepare_mlflow, repair_store,
 from expt.runs.directories import HeldError, held
 from expt.runs.find import FoundRun, read_run
 from expt.runs.liveness import is_alive
-from expt.runs.records import SWEEP_FILE
+from expt.runs.records import SWEEP_FILE, RunRecord
 from expt.runs.run import Run, Status
 from expt.sweep.mirror import is_followed, run_of_sweep
 from expt.sweep.plan_reader import read_content, read_plan
@@ -194,9 +194,9 @@ class Synchronization:
         if not any(map(is_mlflow, job.config.recorder.values())):
             self._end(directory, "without", None)
             return
-        origin = self._settle(run)
+        record, origin = self._settle(run)
         config, params = job.config.to_mapping(), make_params(job)
-        whole = Run(run.directory, run.output_dir, config, params, run.record, is_resumed=True)
+        whole = Run(run.directory, run.output_dir, config, params, record, is_resumed=True)
         try:
             added = str(self._mirror(whole))
         except DeletedError as error:  # which the user did; no failure unless it is asked for
@@ -241,8 +241,8 @@ class Synchronization:
                 self._stored[output_dir] = {}
         return self._stored[output_dir]
 
-    def _settle(self, run: FoundRun) -> dict[str, Any] | None:
-        """Notes where a run lies by now; returns what it is a copy of, if that is new."""
+    def _settle(self, run: FoundRun) -> tuple[RunRecord, dict[str, Any] | None]:
+        """Records where a run lies by now; returns the record, and a new copy's origin."""
         if run.output_dir not in self._stores:
             self._stores.add(run.output_dir)
             for place in repair_store(run.output_dir):
@@ -253,9 +253,10 @@ class Synchronization:
         sweep = run.directory.parent
         if (sweep / SWEEP_FILE).is_file():
             settled_sweep(self._copies, sweep, run.output_dir)
+        settled = Run(run.directory, run.output_dir, {}, {}, run.record)
         if changes:
-            Run(run.directory, run.output_dir, {}, {}, run.record).update(**changes)
-        return changes.get("copied_from")
+            settled.update(**changes)
+        return settled.record, changes.get("copied_from")
 
     def _end(self, directory: Path, outcome: str, text: str | None) -> None:
         self._done.add(directory)
