@@ -34,11 +34,11 @@ def assert_kept(run: Any) -> None:
     assert all(np.isfinite(value) for value in final.values())
 
     from expt.parts.models.links import without_link
-    from expt.runs.find import read_run
+    from expt.runs.find import load_run
     from expt.train.inference import make_saved_evaluate
     from expt.train.saved_model import load_predictor
 
-    found = read_run(run.directory, run.directory)
+    found = load_run(run.directory, run.directory)
     model = without_link(load_predictor(found.model_file, found, run.job))
     values, _ = make_saved_evaluate(run.job, run.dataset, model, run.dataset.test)()
     reported = {f"test/{name}": value for name, value in values.items()}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from record_helpers import Witness
+from record_helpers import Witness, extra
 
 from expt.config.compose import Composed
 from expt.record import process
@@ -100,12 +100,12 @@ def test_runs_of_a_process_that_died_are_mirrored_by_another_one(plan: SweepPlan
     mirrored = SweepMirror(plan)
     mirrored.look(plan.jobs[0])
     run = mirrored._runs[plan.jobs[0].directory.name].run
-    until(lambda: run.record.get("looks", 0), mirrored)
-    first = run.record["opened_in"]
-    assert run.record["was_resumed"] is False
+    until(lambda: extra(run.record, "looks"), mirrored)
+    first = extra(run.record, "opened_in")
+    assert extra(run.record, "was_resumed") is False
     os.kill(first, signal.SIGKILL)
-    until(lambda: run.record.get("opened_in") != first, mirrored)
-    assert run.record["was_resumed"] is True  # it compares what is there
+    until(lambda: extra(run.record, "opened_in") != first, mirrored)
+    assert extra(run.record, "was_resumed") is True  # it compares what is there
     end_all(plan, mirrored)
     plan.update(status="FINISHED", ended=time.time())
     assert mirrored.finish() is None

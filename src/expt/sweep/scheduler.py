@@ -17,6 +17,7 @@ from expt.record.mlflow.store import DELETED
 from expt.record.phases import Phases, command_phases, lap_seconds
 from expt.runs.environment import process
 from expt.runs.record_parts import JobStatus
+from expt.runs.records import RunRecord
 from expt.runs.run import Run, Status
 from expt.sweep.growth import Growth
 from expt.sweep.jobs import ENDED_WELL, JobOutcome, PlannedJob
@@ -146,7 +147,7 @@ class Scheduler:
         """Finds the jobs to do; the runs of the others may not be complete in MLflow yet."""
         for job in self._plan.to_do(retry_failed=retry_failed):
             record = job.record()
-            if record is not None and record["status"] == Status.FINISHED:
+            if record is not None and record.status == Status.FINISHED:
                 self._note(job, JobStatus.FINISHED)  # the sweep was killed before it saw that
         jobs = self._plan.to_do(retry_failed=retry_failed)
         places = {job.directory for job in jobs}
@@ -191,7 +192,7 @@ class Scheduler:
             self._launcher.submit(task)
         for job in jobs:
             if job.status is JobStatus.REUSED:
-                self._growth.tell(job, JobOutcome(job.status, record=job.result() or {}))
+                self._growth.tell(job, JobOutcome(job.status, record=job.result() or RunRecord()))
         return bool(jobs)
 
     def _handle(self, event: Event | None) -> None:
@@ -244,7 +245,7 @@ class Scheduler:
             self._hold()
         if outcome.status is not JobStatus.FINISHED:
             self._correct(job, outcome.status, outcome.error)
-        job.run_hash = outcome.record.get("run_hash", job.run_hash)  # a resumed run's may differ
+        job.run_hash = outcome.record.run_hash or job.run_hash  # a resumed run's may differ
         self._note(job, outcome.status, outcome.error)
         if self._growth is not None and outcome.status is not JobStatus.KILLED:
             self._growth.tell(job, outcome)
@@ -266,7 +267,7 @@ class Scheduler:
     def _correct(self, job: PlannedJob, status: JobStatus, error: str | None) -> None:
         """Closes the run of a job whose process could not do so."""
         record = job.record()
-        if record is None or record["status"] == status:
+        if record is None or record.status is Status(status):
             return
         run = Run(job.directory, self._plan.output_dir, {}, {}, record)
         try:
