@@ -94,7 +94,7 @@ class Trained:
     """A job run in this process."""
 
     directory: Path
-    record: Any  # a RunRecord, without importing it here
+    record: "RunRecord"
     job: Any
     dataset: Any
 
