@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from scripts.same_results.commands import Command, write_files
+from scripts.same_results.commands import Command
+from scripts.same_results.data import write_files
 from scripts.same_results.reading import read_folder
 
 PROJECT = Path(__file__).parents[2] / "tests" / "user_project"

@@ -28,30 +28,18 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog=program("resume"),
-        description="Finishes an interrupted run from its last checkpoint, in place, or what is "
-        "left of a sweep. loop.epochs=60 extends a finished run; a schedule then goes over the "
-        "whole length, unless schedule.total_steps=… keeps the former one.",
+        description="Finishes an interrupted run from its last checkpoint, or what is left of a "
+        "sweep. loop.epochs=60 extends a finished run; a schedule then covers the whole length, "
+        "unless schedule.total_steps=… keeps the former one.",
     )
-    parser.add_argument(
-        "run",
-        metavar="RUN",
-        help=f"{RUN_HELP}; or a sweep's directory or name",
-    )
+    parser.add_argument("run", metavar="RUN", help=f"{RUN_HELP}; or a sweep's directory or name")
     add_metric_option(parser)
+    parser.add_argument("--retry-failed", action="store_true", help="a sweep's failed jobs, too")
     parser.add_argument(
-        "--retry-failed", action="store_true", help="of a sweep: jobs that have failed, too"
+        ALLOW_OPTION, action="store_true", help="continue with code that has changed"
     )
-    parser.add_argument(
-        ALLOW_OPTION,
-        action="store_true",
-        help="continue although the code has changed; run.json then says from which step on",
-    )
-    parser.add_argument(
-        "overrides",
-        nargs="*",
-        metavar="KEY=VALUE",
-        help=f"{', '.join(f'{key}=…' for key in EXTENSIONS)}; output_dir=… (default outputs)",
-    )
+    keys = ", ".join(f"{key}=…" for key in (*EXTENSIONS, "output_dir"))
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=keys)
     args = parse(parser, arguments)
     options, overrides = take_options(args.overrides, {"output_dir": "outputs"})
     phases, output_dir = command_phases(), Path(options["output_dir"])
@@ -59,8 +47,8 @@ def _run(arguments: list[str]) -> int:
     sweep = take_sweep(args.run, output_dir)
     allowed = args.allow_code_change
     if sweep is None:
-        found = take_run(args.run, output_dir, args.metric)
-        return resume_run(found, overrides, phases, allow_code_change=allowed)
+        run = take_run(args.run, output_dir, args.metric)
+        return resume_run(run, overrides, phases, allow_code_change=allowed)
     if overrides:
         raise UserError(f"{overrides[0]}: the jobs of a sweep are resumed as they were planned.")
     from expt.sweep.start import resume_sweep

@@ -323,13 +323,12 @@ def test_a_mistake_in_the_sweeps_own_keys_is_told(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_sweeper_that_gives_its_jobs_in_batches_is_refused(tmp_path: Path) -> None:
-    batches = ("hydra/sweeper=basic", "hydra.sweeper.max_batch_size=1", "recorder=[]")
+def test_a_sweeper_of_hydra_is_refused_before_anything_is_begun(tmp_path: Path) -> None:
     folder = new_project(tmp_path)
-    code, told = finish(folder, *sweep_arguments("act=relu,tanh", "sweep.workers=1", *batches))
+    code, told = finish(folder, *sweep_arguments("act=relu,tanh", "hydra/sweeper=basic"))
     assert code == 2, told
-    assert "error: hydra/sweeper: it gives its jobs in several batches" in told
-    assert statuses(folder) == ["FINISHED"]
+    assert "error: hydra/sweeper=basic: expt has sweepers of its own." in told
+    assert not (folder / "outputs").exists()
 
 
 def test_two_sweeps_of_four_workers_share_one_store(tmp_path: Path) -> None:

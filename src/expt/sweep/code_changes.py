@@ -1,7 +1,5 @@
 """The code of a sweep's jobs: what was planned is what must be trained."""
 
-import os
-import shlex
 from collections.abc import Sequence
 
 from expt.config.compose import Job
@@ -53,7 +51,7 @@ def use_current_code(plan: SweepPlan, jobs: Sequence[PlannedJob], *, allow: bool
     changed = {name for planned, now in known for name in _changed(planned, now)}
     names = listed(sorted(changed, key=lambda name: (name.startswith("expt."), name)))
     if changed and not allow:
-        where = shlex.quote(os.path.relpath(plan.directory))
+        where = plan.quoted
         raise UserError(
             f"the code has changed since {where} was planned: {names}. Restore it, or plan a new "
             "sweep. To train the jobs that are left with the changed code, which their records "

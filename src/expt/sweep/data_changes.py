@@ -1,8 +1,6 @@
 """The data of a sweep's jobs: that of its first runs must be that of its last ones."""
 
 import json
-import os
-import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -33,7 +31,7 @@ def check_data(plan: SweepPlan, jobs: Sequence[PlannedJob], load: DataLoader) ->
             change = data_change(known[key], load(job.job)) if key in known else None
         if change is not None:
             raise UserError(
-                f"the data has changed since {shlex.quote(os.path.relpath(plan.directory))} "
+                f"the data has changed since {plan.quoted} "
                 f"began: {change}. Restore it, or begin a new sweep."
             )
 

@@ -1,6 +1,7 @@
 """The plan of a sweep: its jobs, composed and frozen before the first starts; sweep.json."""
 
 import os
+import shlex
 import time
 import uuid
 from collections.abc import Sequence
@@ -103,6 +104,11 @@ class SweepPlan:
     def name(self) -> str:
         """The sweep's name for people, such as `act-loss`."""
         return str(self.facts.get("sweep_name") or self.directory.name)
+
+    @property
+    def quoted(self) -> str:
+        """The sweep's directory as an argument of a command line."""
+        return shlex.quote(os.path.relpath(self.directory))
 
     @property
     def experiment(self) -> str:

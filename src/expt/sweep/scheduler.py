@@ -1,8 +1,6 @@
 """The scheduler of a sweep: which job runs when, its status, and the sweep's limits."""
 
 import logging
-import os
-import shlex
 import time
 from collections import deque
 from dataclasses import replace
@@ -114,10 +112,9 @@ class Scheduler:
             while not self._launcher.is_idle:
                 self._handle(self._launcher.next_event(_TICK))
         if self._disk_error is not None:
-            where = shlex.quote(os.path.relpath(plan.directory))
             raise RunError(
                 f"{self._disk_error} No more jobs were begun. Free some space, then continue "
-                f"with: python -m expt.resume {where}"
+                f"with: python -m expt.resume {plan.quoted}"
             )
         is_whole = self._growth is None or self._growth.is_done
         if is_whole and plan.count(*ENDED_WELL) == len(plan.jobs):
@@ -137,8 +134,7 @@ class Scheduler:
         self._update(is_complete=failure is None)
         print_outcome(plan, console, lap_seconds())
         if failure is not None:
-            where = shlex.quote(os.path.relpath(plan.directory))
-            way = f"To complete it: python -m expt.resume {where}"
+            way = f"To complete it: python -m expt.resume {plan.quoted}"
             if DELETED in failure:
                 way = restoring(plan.directory)
             _log.warning("mlflow: incomplete: %s. %s", failure, way)

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shlex
 from dataclasses import replace
 
 from rich.console import Console
@@ -81,8 +80,7 @@ def print_outcome(plan: SweepPlan, console: Console, seconds: float | None = Non
     for job in others:
         table.add_row(job.status, Text(job.name), Text(job.reason))
     console.print(table, highlight=False)
-    where = shlex.quote(os.path.relpath(plan.directory))
     if any(job.status is not JobStatus.FAILED for job in others):
-        show(f"To continue: python -m expt.resume {where}")
+        show(f"To continue: python -m expt.resume {plan.quoted}")
     if any(job.status is JobStatus.FAILED for job in others):
-        show(f"To retry the failed jobs: python -m expt.resume --retry-failed {where}")
+        show(f"To retry the failed jobs: python -m expt.resume --retry-failed {plan.quoted}")
