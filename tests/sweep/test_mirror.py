@@ -16,6 +16,7 @@ from record_helpers import Witness, extra
 from expt.config.compose import Composed
 from expt.record import process
 from expt.runs.record_parts import JobStatus
+from expt.runs.records import RunRecord
 from expt.sweep import mirror
 from expt.sweep.mirror import SweepMirror
 from expt.sweep.plan import SweepPlan
@@ -25,9 +26,10 @@ from sweep.sweep_helpers import composed, planned
 class Stuck(Witness):
     """Never answers for a run whose record asks for that."""
 
-    def close(self, record: Any) -> str | None:
-        self._listener.busy(0.5 if record.get("hangs") else 60.0)  # as before each request
-        if record.get("hangs"):
+    def close(self, record: RunRecord) -> str | None:
+        hangs = extra(record, "hangs")
+        self._listener.busy(0.5 if hangs else 60.0)  # as before each request
+        if hangs:
             threading.Event().wait()
         return super().close(record)
 
