@@ -197,9 +197,9 @@ class Synchronization:
         if not any(map(is_mlflow, job.config.recorder.values())):
             self._end(directory, "without", None)
             return
-        origin = self._settle(run)
         config, params = job.config.to_mapping(), make_params(job)
         whole = Run(run.directory, run.output_dir, config, params, run.record, is_resumed=True)
+        origin = self._settle(whole)
         try:
             added = str(self._mirror(whole))
         except DeletedError as error:  # which the user did; no failure unless it is asked for
@@ -244,7 +244,7 @@ class Synchronization:
                 self._stored[output_dir] = {}
         return self._stored[output_dir]
 
-    def _settle(self, run: FoundRun) -> dict[str, Any] | None:
+    def _settle(self, run: Run) -> dict[str, Any] | None:
         """Notes where a run lies by now; returns what it is a copy of, if that is new."""
         if run.output_dir not in self._stores:
             self._stores.add(run.output_dir)
@@ -258,7 +258,7 @@ class Synchronization:
             with suppress(UserError):  # a damaged sweep.json: completing the sweep reports it
                 settled_sweep(self._copies, sweep, run.output_dir)
         if changes:
-            Run(run.directory, run.output_dir, {}, {}, run.record).update(**changes)
+            run.update(**changes)
         return changes.get("copied_from")
 
     def _end(self, directory: Path, outcome: str, text: str | None) -> None:
