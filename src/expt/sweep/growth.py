@@ -33,7 +33,11 @@ class Growth:
         if self._is_resumed:
             self._sweeper.restore(plan.jobs)
         for job in ended:
-            self.tell(job, JobOutcome(job.status, job.error, job.result() or RunRecord()))
+            self.report(job)
+
+    def report(self, job: PlannedJob) -> None:
+        """Reports a job that has ended, with the record of its run or of the reused one."""
+        self.tell(job, JobOutcome(job.status, job.error, job.result() or RunRecord()))
 
     def tell(self, job: PlannedJob, outcome: JobOutcome) -> None:
         """Reports the outcome of a job to the sweeper."""

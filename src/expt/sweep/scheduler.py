@@ -15,7 +15,6 @@ from expt.record.mlflow.store import DELETED
 from expt.record.phases import Phases, command_phases, lap_seconds
 from expt.runs.environment import process
 from expt.runs.record_parts import JobStatus
-from expt.runs.records import RunRecord
 from expt.runs.run import Run, Status
 from expt.sweep.growth import Growth
 from expt.sweep.jobs import ENDED_WELL, JobOutcome, PlannedJob
@@ -188,7 +187,7 @@ class Scheduler:
             self._launcher.submit(task)
         for job in jobs:
             if job.status is JobStatus.REUSED:
-                self._growth.tell(job, JobOutcome(job.status, record=job.result() or RunRecord()))
+                self._growth.report(job)
         return bool(jobs)
 
     def _handle(self, event: Event | None) -> None:
