@@ -177,7 +177,10 @@ def _measure_expt(job: Any, dataset: Any, sinks: Any) -> dict[str, float]:
     started = time.perf_counter()
     record = Session(job, dataset, directory, sinks(job), Console(quiet=True)).run()
     whole = time.perf_counter() - started
-    steps, seconds = record["final"]["step"], record["training_seconds"]
+    assert record.final is not None
+    assert record.final.step is not None
+    assert record.training_seconds is not None
+    steps, seconds = record.final.step, record.training_seconds
     return {"steps_per_s": steps / seconds, "whole": steps / whole}
 
 

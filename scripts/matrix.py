@@ -86,7 +86,7 @@ def _outcome(overrides: Sequence[str], folder: Path) -> tuple[str, bool]:
         record, baseline = _train(overrides, folder)
     except RunError as error:
         return f"failed: {error}", False
-    final = record["final"]
+    final = record.final.to_mapping() if record.final else {}
     for metric, bar in _BARS.items():
         if f"test/{metric}" in final:
             value = final[f"test/{metric}"]

@@ -6,11 +6,14 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import ready_processes
+
+if TYPE_CHECKING:
+    from expt.runs.records import RunRecord
 
 # As a user's shell: no store of their own, no allowed packages.
 for _name in ("MLFLOW_TRACKING_URI", "EXPT_ALLOW", "HYDRA_FULL_ERROR"):
@@ -94,9 +97,15 @@ class Trained:
     """A job run in this process."""
 
     directory: Path
-    record: Any  # a RunRecord, without importing it here
+    record: "RunRecord"
     job: Any
     dataset: Any
+
+    @property
+    def final(self) -> dict[str, Any]:
+        """Its last step and the values there."""
+        assert self.record.final is not None
+        return self.record.final.to_mapping()
 
 
 Train = Callable[[Sequence[str], Path], Trained]

@@ -238,7 +238,7 @@ def test_a_whole_run(train_here: Any, table: Path, tmp_path: Path) -> None:
     for step, values in expected["val"].items():
         found = {name: evaluated[step][f"val/{name}"] for name in values}
         assert found == pytest.approx(values, rel=1e-4)
-    final = {name: run.record["final"][f"test/{name}"] for name in ("loss", "accuracy")}
+    final = {name: run.final[f"test/{name}"] for name in ("loss", "accuracy")}
     assert final == pytest.approx(expected["test"], rel=1e-4)
 
     saved = keras.models.load_model(run.directory / "model.keras")

@@ -18,7 +18,7 @@ from expt.analysis.differences import (
     record_rows,
 )
 from expt.errors import UserError
-from expt.runs.find import FoundRun, read_run
+from expt.runs.find import FoundRun, load_run
 
 DIFF = """\
 # not known to git: new.py
@@ -36,7 +36,7 @@ diff --git a/other.py b/other.py
 
 def pair(folder: Path, first: dict[str, Any], second: dict[str, Any]) -> list[FoundRun]:
     return [
-        read_run(write_run(folder / name, **fields), folder)
+        load_run(write_run(folder / name, **fields), folder)
         for name, fields in (("a", first), ("b", second))
     ]
 

@@ -30,7 +30,7 @@ def write(place: str, started: float, name: str, loss: float, **fields: Any) -> 
 
 def test_latest_and_best_are_said(capsys: pytest.CaptureFixture[str]) -> None:
     runs = take_runs(["latest", "best", "best@seed", "cnn-s1"], Path("outputs"))
-    assert [run.record["run_name"] for run in runs] == ["cnn-s1", "cnn-s0", "cnn-s0", "cnn-s1"]
+    assert [run.record.run_name for run in runs] == ["cnn-s1", "cnn-s0", "cnn-s0", "cnn-s1"]
     reason = "val/loss 0.2125, the best of 2 in the sweep seed"
     assert capsys.readouterr().out.splitlines() == [
         "latest: outputs/sweeps/day/09_b/1 (cnn-s1)",

@@ -36,7 +36,7 @@ def test_model_learns_a_batch_by_heart(
     monkeypatch.setenv("EXPT_ALLOW", "contracts.user_parts")
     given = [f"model={option}", *FOR_MODEL.get(option, [])]
     run = train_here(["debug=overfit", *given, *TO_LEARN.get(option, [])], tmp_path)
-    assert run.record["stopped"] == "train/loss fell below 0.01"
+    assert run.record.stopped == "train/loss fell below 0.01"
     assert_kept(run)
 
 

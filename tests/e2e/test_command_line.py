@@ -255,7 +255,7 @@ _PERF = ("perf/steps_per_s", "perf/examples_per_s")
 
 def test_default_reaches_the_promised_accuracy(train_here: Train, tmp_path: Path) -> None:
     trained = train_here([], tmp_path)
-    assert trained.record["final"]["val/accuracy"] >= 0.96
+    assert trained.final["val/accuracy"] >= 0.96
 
 
 def test_linear_data_gives_back_its_weights(train_here: Train, tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_linear_data_gives_back_its_weights(train_here: Train, tmp_path: Path) -
 @pytest.mark.parametrize("mode", ["graph", "xla", "eager"])
 def test_every_way_to_compile_trains_alike(mode: str, train_here: Train, tmp_path: Path) -> None:
     trained = train_here([f"loop.compile={mode}", "loop.steps=25"], tmp_path)
-    assert trained.record["final"]["val/loss"] == pytest.approx(1.27391, abs=1e-4)
+    assert trained.final["val/loss"] == pytest.approx(1.27391, abs=1e-4)
 
 
 def test_wheel_carries_the_configs(tmp_path: Path) -> None:

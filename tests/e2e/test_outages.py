@@ -21,6 +21,7 @@ from mlflow_helpers import (
     assert_store_equals_files,
     client_of,
     end,
+    id_of,
     stored_metrics,
     until,
     until_in_mlflow,
@@ -69,8 +70,8 @@ def recorder() -> Iterator[MLflowRecorder]:
 
 
 def _until_stored(run: Run, uri: str, count: int) -> None:
-    until(lambda: "mlflow" in run.record)
-    client, run_id = client_of(uri), run.record["mlflow"]["run_id"]
+    until(lambda: run.record.mlflow is not None)
+    client, run_id = client_of(uri), id_of(run)
     until(lambda: stored_metrics(client, run_id).total() == count)
 
 
@@ -149,7 +150,7 @@ def test_a_resumed_run_goes_on_where_the_store_is(
     recorder.open(run)
     write_scalars(run, range(1_011, 1_021))
     _until_stored(run, server.uri, 2_040)
-    stored = client_of(server.uri).get_run(run.record["mlflow"]["run_id"])
+    stored = client_of(server.uri).get_run(id_of(run))
     assert stored.info.status == "RUNNING"
     _close(recorder, run)
     assert_store_equals_files(run.directory, server.uri)
@@ -182,7 +183,7 @@ def test_a_locked_database_does_not_hold_up_the_end(
 ) -> None:
     recorder.open(run)
     write_scalars(run, range(1, 11))
-    until(lambda: "mlflow" in run.record)
+    until(lambda: run.record.mlflow is not None)
     _until_stored(run, store_uri(run.output_dir), 20)
     with closing(sqlite3.connect(run.output_dir / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")

@@ -30,7 +30,7 @@ from expt.exports.comparison import in_float32
 from expt.exports.inputs import describe_inputs
 from expt.parts.models.links import with_link, without_link
 from expt.prediction.inputs import read_inputs
-from expt.runs.find import FoundRun, read_run
+from expt.runs.find import FoundRun, load_run
 from expt.runs.records import RunRecord
 from expt.train.data_loading import DataLoader
 from expt.train.inference import make_predict
@@ -194,7 +194,7 @@ def test_exports_predict_for_raw_inputs_of_every_kind(
     (folder := tmp_path / "files").mkdir()
     given, file, prepared = source(folder)
     trained = train_here([*given, "loop.steps=2", "model.units=[8]"], tmp_path)
-    run = read_run(trained.directory, tmp_path)
+    run = load_run(trained.directory, tmp_path)
     model = load_predictor(run.model_file, run, trained.job)
     expected = predicted(model, run, file)
     inputs = prepared(run).astype(model.inputs[0].dtype)
@@ -222,7 +222,7 @@ def test_a_run_that_saved_its_model_without_a_link_predicts_the_same(
 ) -> None:
     """As runs did before; their run.json has no `model_outputs`, and their config no link."""
     trained = train_here([*given, "loop.steps=2", "model.units=[8]"], tmp_path)
-    run = read_run(trained.directory, tmp_path)
+    run = load_run(trained.directory, tmp_path)
     model = load_predictor(run.model_file, run, trained.job)
     inputs = trained.dataset.test.first(7)
     expected = make_predict(model)(inputs)

@@ -197,7 +197,7 @@ def write_scalars(run: Run, steps: range, *, special: bool = False) -> None:
     if special:
         values[:3] = np.nan, np.inf, -np.inf
     numbers = np.asarray(steps)
-    times = run.record["started"] + numbers / 1024
+    times = run.record.started + numbers / 1024
     journal.write(Scalars(numbers, numbers, times, {"train/loss": values, "train/mae": -values}))
     journal.close(Status.RUNNING)
 
@@ -207,12 +207,16 @@ def write_image(run: Run, step: int, name: str = "val/predictions") -> None:
     pixels = np.full((8, 8, 3), step % 256, np.uint8)
     recorder = ImageRecorder()
     recorder.open(run)
-    recorder.write(
-        Image(step=step, time=run.record["started"] + step, name=name, draw=lambda: pixels)
-    )
+    recorder.write(Image(step=step, time=run.record.started + step, name=name, draw=lambda: pixels))
+
+
+def id_of(run: Run) -> str:
+    """Returns the id of a run's, or a sweep's, run in MLflow."""
+    assert run.record.mlflow is not None
+    return run.record.mlflow.run_id
 
 
 def end(run: Run, status: Status = Status.FINISHED) -> RunRecord:
     """Ends a run as far as run.json tells; returns its content."""
-    run.update(status=status, ended=run.record["started"] + 60.25)
+    run.update(status=status, ended=run.record.started + 60.25)
     return run.record

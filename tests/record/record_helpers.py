@@ -38,6 +38,11 @@ def make_run(directory: Path, **changes: Any) -> Run:
     return Run(directory, directory, config, params, RunRecord.of(record))
 
 
+def extra(record: RunRecord, name: str) -> Any:
+    """Returns a value that only tests put into a record; None if it is not there."""
+    return (record.model_extra or {}).get(name)
+
+
 class Witness:
     """A follower that tells through run.json what reached it, and in which process."""
 
@@ -48,7 +53,7 @@ class Witness:
         self._run, self._looks = run, 0
         print("what a library prints must not disturb the answers")
         self._listener.tell(logging.WARNING, "a word of warning")
-        if run.record.get("recovers"):
+        if extra(run.record, "recovers"):
             self._listener.tell(logging.INFO, "all is well again")
         run.update(opened_in=os.getpid(), config=dict(run.config), was_resumed=run.is_resumed)
 
@@ -57,8 +62,8 @@ class Witness:
         self._run.update(looks=self._looks)
 
     def close(self, record: RunRecord) -> str | None:
-        self._run.update(closed_as=str(record["status"]))
-        behaviour = record.get("behaviour")
+        self._run.update(closed_as=str(record.status))
+        behaviour = extra(record, "behaviour")
         if behaviour == "hang":
             threading.Event().wait()
         if behaviour == "work":  # longer than it may be silent, but with signs of life

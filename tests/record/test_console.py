@@ -122,7 +122,7 @@ class _Noted:
         self._calls = calls
 
     def open(self, run: Run) -> None:
-        self._calls.append(f"open {run.record['status']}")
+        self._calls.append(f"open {run.record.status}")
 
     def write(self, record: Record) -> None:
         self._calls.append(f"write {type(record).__name__}")

@@ -19,7 +19,8 @@ def _run(directory: Path, overrides: list[str], params: Mapping[str, Any]) -> Ru
     directory.mkdir(parents=True)
     run = make_run(directory)
     run.params = {"act": "relu", "loss": "mse", "seed": 3, "data.batch_size": 64, **params}
-    run.record |= {"overrides": overrides, "choices": {"act": "relu", "loss": "mse"}}
+    choices = {"act": "relu", "loss": "mse"}
+    run.record = run.record.updated({"overrides": overrides, "choices": choices})
     return run
 
 

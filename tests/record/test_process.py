@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from record_helpers import Witness, make_run
+from record_helpers import Witness, extra, make_run
 
 from expt.record.process import SeparateProcess
 from expt.runs.run import Run, Status
@@ -27,7 +27,7 @@ def _make() -> SeparateProcess:
 
 def _until_followed(run: Run, looks: int = 1) -> None:
     deadline = time.monotonic() + 60
-    while run.record.get("looks", 0) < looks:
+    while (extra(run.record, "looks") or 0) < looks:
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -50,9 +50,9 @@ def test_runs_are_followed_in_another_process_and_its_facts_come_back(
         process.open(run)
         _until_followed(run, looks=2)
         _close(process, run, Status.FINISHED)
-        assert run.record["opened_in"] not in (os.getpid(), None)
-        assert run.record["was_resumed"] is is_resumed
-        assert run.record["closed_as"] == "FINISHED"
+        assert extra(run.record, "opened_in") not in (os.getpid(), None)
+        assert extra(run.record, "was_resumed") is is_resumed
+        assert extra(run.record, "closed_as") == "FINISHED"
     process.stop()
     told = [(record.levelno, record.getMessage()) for record in caplog.records]
     assert told == [(logging.WARNING, "witness: a word of warning")] * 2
@@ -75,9 +75,9 @@ def test_signals_for_the_group_leave_the_follower_alone(tmp_path: Path) -> None:
     process.open(run)
     _until_followed(run)
     for number in (signal.SIGINT, signal.SIGTERM):
-        os.kill(run.record["opened_in"], number)
+        os.kill(extra(run.record, "opened_in"), number)
     _close(process, run, Status.KILLED)
-    assert run.record["closed_as"] == "KILLED"
+    assert extra(run.record, "closed_as") == "KILLED"
     process.stop()
 
 
@@ -97,8 +97,8 @@ def test_one_that_hangs_is_given_up_after_seconds_and_the_next_run_gets_another(
     other = make_run(tmp_path)
     process.open(other)
     _close(process, other, Status.FINISHED)
-    assert other.record["closed_as"] == "FINISHED"
-    assert other.record["opened_in"] != run.record["opened_in"]
+    assert extra(other.record, "closed_as") == "FINISHED"
+    assert extra(other.record, "opened_in") != extra(run.record, "opened_in")
     process.stop()
 
 
@@ -108,7 +108,7 @@ def test_one_that_shows_signs_of_life_is_waited_for(
 ) -> None:
     """Even if the run was stopped: a healthy store is never reported incomplete."""
     process, run = _make(), make_run(tmp_path)
-    run.record |= {"recovers": status is Status.KILLED}
+    run.record = run.record.updated({"recovers": status is Status.KILLED})
     process.open(run)
     _until_followed(run)
     process._child._deadline = 0.0
@@ -136,13 +136,13 @@ def test_one_that_died_is_told_of_and_the_next_run_gets_another(
     process, run = _make(), make_run(tmp_path)
     process.open(run)
     _until_followed(run)
-    os.kill(run.record["opened_in"], signal.SIGKILL)
+    os.kill(extra(run.record, "opened_in"), signal.SIGKILL)
     assert _close(process, run, Status.FINISHED) < 2
     assert "witness: incomplete: its process has ended" in caplog.messages[-1]
     other = make_run(tmp_path)
     process.open(other)
     _close(process, other, Status.FINISHED)
-    assert other.record["closed_as"] == "FINISHED"
+    assert extra(other.record, "closed_as") == "FINISHED"
     process.stop()
 
 
@@ -151,15 +151,15 @@ def test_it_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
 import gc
 import time
 from pathlib import Path
-from record_helpers import Witness, make_run
+from record_helpers import Witness, extra, make_run
 from expt.record.process import SeparateProcess
 process = SeparateProcess(Witness, "witness", str, gc.collect)
 run = make_run(Path({str(tmp_path)!r}))
 process.open(run)
 while "looks" not in run.record: time.sleep(0.01)
 run.update(status="FINISHED", behaviour="hang")
-print(run.record["opened_in"], flush=True)
-process.close(run.record["status"])
+print(extra(run.record, "opened_in"), flush=True)
+process.close(extra(run.record, "status"))
 """
     command, pipe = [sys.executable, "-c", code], subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as parent:

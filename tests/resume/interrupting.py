@@ -14,6 +14,7 @@ from conftest import Trained
 from expt.config.compose import compose_jobs
 from expt.record.journal import read_journal
 from expt.record.recorder import Record, Scalars
+from expt.runs.records import RunRecord, read_run
 from expt.runs.run import Earlier, Run, Status
 from expt.train.backend import start_for
 from expt.train.checkpoint import Checkpoint, newest_checkpoint
@@ -70,7 +71,7 @@ def train_job(
     from expt.train.session import Session
 
     directory.mkdir(parents=True, exist_ok=resume)
-    record = json.loads((directory / "run.json").read_text()) if resume else None
+    record = read_run(directory) if resume else None
     sinks = [] if interrupt_at is None else [SignalAt(interrupt_at)]
     try:
         earlier = None if record is None else Earlier(record, {})
@@ -78,7 +79,7 @@ def train_job(
         record = session.run()
     except KeyboardInterrupt:
         assert interrupt_at is not None
-    return Trained(directory, record or {}, job, dataset)
+    return Trained(directory, record or RunRecord(), job, dataset)
 
 
 def final_state(directory: Path) -> Checkpoint:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from expt.errors import UserError
 from expt.runs.chronology import PLACE_FILE, in_order, sweeps_by_age
-from expt.runs.find import find_run, newest_run, read_run
+from expt.runs.find import find_run, load_run, newest_run
 
 HERE = "the place"
 
@@ -111,7 +111,7 @@ def test_a_damaged_record_that_may_be_newer_is_an_error(outputs: Path) -> None:
 def test_a_damaged_place_is_reported(place: Any, tmp_path: Path) -> None:
     directory = write(tmp_path, "runs/day/a", place=place)
     with pytest.raises(UserError, match=r"run\.json is damaged: 'place"):
-        read_run(directory, tmp_path)
+        load_run(directory, tmp_path)
 
 
 def test_the_folder_of_a_run_is_found_by_the_folders_id(outputs: Path) -> None:
@@ -119,9 +119,9 @@ def test_the_folder_of_a_run_is_found_by_the_folders_id(outputs: Path) -> None:
     inner.mkdir(parents=True)
     (inner / PLACE_FILE).write_text(json.dumps({"id": "inner", "earlier": []}))
     run = write(outputs, "runs/with/inner/mine/a", 1)
-    assert read_run(run, Path("nowhere")).output_dir == outputs  # it was made before inner/ was
+    assert load_run(run, Path("nowhere")).output_dir == outputs  # it was made before inner/ was
     other = write(outputs, "runs/with/inner/mine/b")
-    assert read_run(other, Path("nowhere")).output_dir == inner
+    assert load_run(other, Path("nowhere")).output_dir == inner
 
 
 def test_sweeps_are_ordered_alike_and_early_ones_by_their_runs(outputs: Path) -> None:

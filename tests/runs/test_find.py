@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from expt.errors import UserError
-from expt.runs.find import file_name, find_run, read_run
+from expt.runs.find import file_name, find_run, load_run
 
 ID = "0123456789abcdef" * 2
 
@@ -41,7 +41,7 @@ def with_model(directory: Path, **fields: Any) -> Path:
 class TestNames:
     def test_a_directory(self, tmp_path: Path) -> None:
         directory = write_run(tmp_path / "runs" / "day" / "run", note=7)
-        assert find_run(str(directory), Path("nowhere")).record["note"] == 7
+        assert find_run(str(directory), Path("nowhere")).record.model_extra == {"note": 7}
         assert find_run("runs/day/run", tmp_path).directory == directory
 
     def test_latest_is_the_one_that_started_last(self, tmp_path: Path) -> None:
@@ -103,37 +103,37 @@ class TestRecords:
     def test_damaged_ones_are_told_by_their_file(self, content: bytes, tmp_path: Path) -> None:
         (tmp_path / "run.json").write_bytes(content)
         with pytest.raises(UserError, match=r"run\.json "):
-            read_run(tmp_path, tmp_path)
+            load_run(tmp_path, tmp_path)
 
 
 class TestModel:
     def test_it_is_in_the_runs_directory(self, tmp_path: Path) -> None:
         directory = with_model(tmp_path / "run")
-        assert read_run(directory, tmp_path).model_file == directory / "model.keras"
+        assert load_run(directory, tmp_path).model_file == directory / "model.keras"
 
     def test_so_it_is_by_way_of_a_link_to_the_run(self, tmp_path: Path) -> None:
         directory = with_model(tmp_path / "run")
         (tmp_path / "link").symlink_to(directory)
-        assert read_run(tmp_path / "link", tmp_path).model_file == directory / "model.keras"
+        assert load_run(tmp_path / "link", tmp_path).model_file == directory / "model.keras"
 
     def test_a_link_that_leads_outside_is_refused(self, tmp_path: Path) -> None:
         other, directory = with_model(tmp_path / "other"), with_model(tmp_path / "run")
         (directory / "model.keras").unlink()
         (directory / "model.keras").symlink_to(other / "model.keras")
         with pytest.raises(UserError, match="leads outside"):
-            _ = read_run(directory, tmp_path).model_file
+            _ = load_run(directory, tmp_path).model_file
 
     def test_what_is_no_file_is_none(self, tmp_path: Path) -> None:
         directory = write_run(tmp_path / "run", status="FAILED")
         (directory / "model.keras").mkdir()
         with pytest.raises(UserError, match=r"has no model\.keras: the run is FAILED"):
-            _ = read_run(directory, tmp_path).model_file
+            _ = load_run(directory, tmp_path).model_file
 
     def test_a_run_that_died_is_not_told_as_running(self, tmp_path: Path) -> None:
         process = {"host": os.uname().nodename, "id": os.getpid(), "started": 0.0}
         directory = write_run(tmp_path / "run", status="RUNNING", process=process)
         with pytest.raises(UserError, match="the run is KILLED"):
-            _ = read_run(directory, tmp_path).model_file
+            _ = load_run(directory, tmp_path).model_file
 
     @pytest.mark.parametrize(
         "fields",
@@ -147,7 +147,7 @@ class TestModel:
     ) -> None:
         directory = with_model(tmp_path / "run", **fields)
         with pytest.raises(UserError, match=r"run\.json is damaged: '[\w.]+' is missing or wrong"):
-            _ = read_run(directory, tmp_path).model_file
+            _ = load_run(directory, tmp_path).model_file
 
 
 @pytest.mark.parametrize(

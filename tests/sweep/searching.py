@@ -14,6 +14,7 @@ from rich.console import Console
 from expt.config.compose import Composition, Job
 from expt.record.phases import Phases
 from expt.runs.record_parts import JobStatus
+from expt.runs.records import RunRecord
 from expt.sweep.jobs import JobOutcome, PlannedJob
 from expt.sweep.launchers import Began, Ended, Event, Launcher, Task, worker
 from expt.sweep.search import first_jobs
@@ -48,7 +49,7 @@ class Rounds:
         return jobs
 
     def tell(self, job: PlannedJob, outcome: JobOutcome) -> None:
-        best = outcome.record.get("best") or {}
+        best = {} if outcome.record.best is None else outcome.record.best.values
         self._values[job.job.overrides] = best.get("val/accuracy", 0.0)
 
     def restore(self, jobs: Sequence[PlannedJob]) -> None:
@@ -78,7 +79,7 @@ def train(job: Job, directory: Path) -> JobOutcome:
         "closed": True,
     }
     (directory / "run.json").write_text(json.dumps(record))
-    return JobOutcome(JobStatus.FINISHED, record=record)
+    return JobOutcome(JobStatus.FINISHED, record=RunRecord.of(record))
 
 
 class Pretending:

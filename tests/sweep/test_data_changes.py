@@ -33,7 +33,7 @@ def plan(tmp_path: Path) -> SweepPlan:
     """Two jobs, of which the first has been trained."""
     given = ("data=csv", "data.target=kind", write(tmp_path, ROWS))
     plan = planned(tmp_path / "sweep", composed(*given, "act=relu,tanh"))
-    record = record_run(tmp_path, *given).record
+    record = record_run(tmp_path, *given).record.to_mapping()
     data = {**record["data"], "skipped": 0, "examples": {}}
     begin(plan, {**COMPLETE, **record, "data": data})
     return plan

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from record_helpers import Witness
+from record_helpers import Witness, extra
 
 from expt.config.compose import Composed
 from expt.record import process
 from expt.runs.record_parts import JobStatus
+from expt.runs.records import RunRecord
 from expt.sweep import mirror
 from expt.sweep.mirror import SweepMirror
 from expt.sweep.plan import SweepPlan
@@ -25,9 +26,10 @@ from sweep.sweep_helpers import composed, planned
 class Stuck(Witness):
     """Never answers for a run whose record asks for that."""
 
-    def close(self, record: Any) -> str | None:
-        self._listener.busy(0.5 if record.get("hangs") else 60.0)  # as before each request
-        if record.get("hangs"):
+    def close(self, record: RunRecord) -> str | None:
+        hangs = extra(record, "hangs")
+        self._listener.busy(0.5 if hangs else 60.0)  # as before each request
+        if hangs:
             threading.Event().wait()
         return super().close(record)
 
@@ -100,12 +102,12 @@ def test_runs_of_a_process_that_died_are_mirrored_by_another_one(plan: SweepPlan
     mirrored = SweepMirror(plan)
     mirrored.look(plan.jobs[0])
     run = mirrored._runs[plan.jobs[0].directory.name].run
-    until(lambda: run.record.get("looks", 0), mirrored)
-    first = run.record["opened_in"]
-    assert run.record["was_resumed"] is False
+    until(lambda: extra(run.record, "looks"), mirrored)
+    first = extra(run.record, "opened_in")
+    assert extra(run.record, "was_resumed") is False
     os.kill(first, signal.SIGKILL)
-    until(lambda: run.record.get("opened_in") != first, mirrored)
-    assert run.record["was_resumed"] is True  # it compares what is there
+    until(lambda: extra(run.record, "opened_in") != first, mirrored)
+    assert extra(run.record, "was_resumed") is True  # it compares what is there
     end_all(plan, mirrored)
     plan.update(status="FINISHED", ended=time.time())
     assert mirrored.finish() is None

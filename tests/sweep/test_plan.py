@@ -296,7 +296,7 @@ def test_the_newest_is_that_with_the_largest_number(tmp_path: Path) -> None:
     for name, told in places.items():
         (tmp_path / name).mkdir(parents=True)
         place = {"id": "here", "directory": name, "number": told.pop("number", None)}
-        content = {**told, "place": place if place["number"] else None}
+        content = {"status": "FINISHED", **told, "place": place if place["number"] else None}
         (tmp_path / name / SWEEP_FILE).write_text(json.dumps(content))
     (tmp_path / "sweeps/2026-01-11/00-00-00_without").mkdir(parents=True)
     assert newest_plan(tmp_path) == tmp_path / "elsewhere/mine"

@@ -13,6 +13,7 @@ from rich.console import Console
 from expt.config.compose import Composed
 from expt.record.journal import FILE_NAME
 from expt.runs.record_parts import JobStatus
+from expt.runs.records import RunRecord
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.plan import SweepPlan
 from expt.sweep.view import View
@@ -68,7 +69,7 @@ class Shown:
     ) -> None:
         job = self.plan.jobs[number]
         job.status, job.error = status, error
-        self.view.end(job, record)
+        self.view.end(job, RunRecord.of(record))
 
     def text(self) -> str:
         """What was written since it was asked for last, without the terminal's codes."""

@@ -102,7 +102,7 @@ def test_a_run_is_the_same_whatever_keras_json_says(
     tmp_path: Path, run_command: Any, train_here: Callable[..., Any], content: str
 ) -> None:
     given = ["model=cnn", "loop.steps=2", "recorder=[]", "loop.image_every=null"]
-    expected = train_here(given, tmp_path / "here").record["final"]
+    expected = train_here(given, tmp_path / "here").final
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras" / "keras.json").write_text(content)
     environment = {"HOME": str(tmp_path), "KERAS_BACKEND": "torch"}

@@ -451,7 +451,7 @@ class TestOlderRuns:
 
 
 def test_a_stream_that_was_not_hashed_says_so(run: FoundRun, tmp_path: Path) -> None:
-    data = {**run.record["data"], "example_hashes": None}
+    data = {**run.record.data.to_mapping(), "example_hashes": None}
     streamed = replace(run, record=run.record.updated({"data": data}))
     found = scored(streamed, table(tmp_path / "new.csv", NEW))
     assert "its inputs were a stream that can't be hashed" in found.notes[0]

@@ -253,7 +253,7 @@ class _ForwardedRun(Run):
     """A run whose run.json is kept by the parent."""
 
     def update(self, **values: Any) -> None:
-        self.record |= values
+        self.record = self.record.updated(values)
         _answer("update", str(self.directory), values)
 
 

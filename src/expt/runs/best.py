@@ -8,7 +8,7 @@ from pathlib import Path
 
 from expt.errors import UserError, hint
 from expt.runs.chronology import by_age, records_in
-from expt.runs.find import FoundRun, read_run
+from expt.runs.find import FoundRun, load_run
 from expt.runs.leading import (
     BEST_PREFIX,
     best_values,
@@ -135,7 +135,7 @@ def _by_age(directories: Sequence[Path], output_dir: Path) -> list[FoundRun]:
     found = []
     for one in dated:
         with suppress(UserError):
-            found.append(read_run(one.file.parent, output_dir))
+            found.append(load_run(one.file.parent, output_dir))
     return found
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from expt.errors import UserError
-from expt.runs import records
 from expt.runs.chronology import (
     PLACE_FILE,
     is_at_home,
@@ -20,7 +19,7 @@ from expt.runs.chronology import (
 from expt.runs.liveness import status_of
 from expt.runs.names import all_named, directory_of, suggestion
 from expt.runs.record_parts import Place
-from expt.runs.records import RUN_FILE, SWEEP_FILE, RunRecord, check_complete, damaged
+from expt.runs.records import RUN_FILE, SWEEP_FILE, RunRecord, check_complete, damaged, read_run
 
 WORDS = ("latest", "best")
 """What stands for a run without naming it."""
@@ -42,11 +41,6 @@ class FoundRun:
     directory: Path
     record: RunRecord
     output_dir: Path
-
-    def __post_init__(self) -> None:
-        """Takes mappings, too, until all code makes records."""
-        if not isinstance(self.record, RunRecord):
-            object.__setattr__(self, "record", RunRecord.of(self.record))
 
     @property
     def model_file(self) -> Path:
@@ -106,7 +100,7 @@ def find_run(name: str, output_dir: Path) -> FoundRun:
     # Those of os.path never raise, whatever the name is.
     for directory in (Path(os.path.expanduser(name)), output_dir / name):  # noqa: PTH111
         if os.path.isfile(directory / RUN_FILE):  # noqa: PTH113
-            return read_run(directory, output_dir)
+            return load_run(directory, output_dir)
     if _MLFLOW_ID.fullmatch(name):
         found = [run for run in _readable_runs(output_dir) if _mlflow_id(run) == name]
         if found:  # a copy names the original's, until it is continued
@@ -115,7 +109,7 @@ def find_run(name: str, output_dir: Path) -> FoundRun:
     known = all_named(output_dir)
     named = directory_of(name, known, output_dir)
     if named is not None:
-        return read_run(named, output_dir)
+        return load_run(named, output_dir)
     raise UserError(
         f"{name}: there is no run. Expected a run's directory (one that holds a run.json), "
         f"'latest', 'best', or the name or MLflow id of a run in {output_dir}."
@@ -123,8 +117,8 @@ def find_run(name: str, output_dir: Path) -> FoundRun:
     )
 
 
-def read_run(directory: Path, output_dir: Path) -> FoundRun:
-    """Reads a run's run.json.
+def load_run(directory: Path, output_dir: Path) -> FoundRun:
+    """Reads the run in a directory.
 
     Args:
         directory: The run's.
@@ -133,7 +127,7 @@ def read_run(directory: Path, output_dir: Path) -> FoundRun:
     Raises:
         UserError: It is damaged.
     """
-    record = records.read_run(directory)
+    record = read_run(directory)
     directory = directory.resolve()
     above = folder_above(directory, record.place, output_dir)
     return FoundRun(directory, record, above or output_dir.resolve())
@@ -174,7 +168,7 @@ def newest_run(output_dir: Path) -> FoundRun | None:
         UserError: Its record is damaged, or one is that may be newer.
     """
     file = newest(records_in(output_dir), output_dir)
-    return None if file is None else read_run(file.parent, output_dir)
+    return None if file is None else load_run(file.parent, output_dir)
 
 
 def _mlflow_id(run: FoundRun) -> str | None:
@@ -185,4 +179,4 @@ def _readable_runs(output_dir: Path) -> Iterator[FoundRun]:
     """A damaged run does not keep others from being found."""
     for file in records_in(output_dir):
         with suppress(UserError):
-            yield read_run(file.parent, output_dir)
+            yield load_run(file.parent, output_dir)

@@ -162,7 +162,7 @@ class GitRecord(Part):
     """The commit of the code, and whether files differ from it; or why that is not known."""
 
     commit: str | None = None
-    dirty: bool = False
+    dirty: bool | None = None
     error: str | None = None
 
 

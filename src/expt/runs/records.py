@@ -6,7 +6,7 @@ is one that older versions did not write, or that belongs to a moment which has 
 
 # ruff: noqa: RUF012  pydantic copies mutable defaults
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
@@ -35,7 +35,6 @@ from expt.runs.record_parts import (
     Status,
     SweepOfRun,
     Texts,
-    plain_values,
 )
 
 RUN_FILE, SWEEP_FILE = "run.json", "sweep.json"
@@ -46,7 +45,7 @@ SCHEMA_VERSION = 2
 _VERSION_KEY = "schema_version"
 
 
-class Record(Part, Mapping[str, Any]):
+class Record(Part):
     """What a run or a sweep has in common.
 
     Attributes:
@@ -86,22 +85,6 @@ class Record(Part, Mapping[str, Any]):
     def updated(self, changes: Mapping[str, Any]) -> Self:
         """Returns the record with other values; they are checked."""
         return type(self).of({**self.to_mapping(), **changes})
-
-    # Until all code reads attributes, a record is a mapping of what JSON holds, too.
-
-    def __getitem__(self, key: str) -> Any:
-        if key not in self.model_fields_set:
-            raise KeyError(key)
-        return plain_values(getattr(self, key))
-
-    def __iter__(self) -> Iterator[str]:  # type: ignore[override]
-        return iter(self.to_mapping())
-
-    def __len__(self) -> int:
-        return len(self.model_fields_set)
-
-    def __or__(self, changes: Mapping[str, Any]) -> Self:
-        return self.updated(changes)
 
 
 class RunRecord(Record):

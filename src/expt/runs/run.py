@@ -9,7 +9,7 @@ from typing import Any
 from expt.runs.record_parts import Status
 from expt.runs.records import RunRecord, write_run
 
-__all__ = ["Earlier", "Membership", "Run", "Status"]
+__all__ = ["Earlier", "Membership", "Run", "Status", "SweepAsRun"]
 
 EXTENSIONS = (
     *("loop.epochs", "loop.steps", "loop.patience", "loop.time_limit"),
@@ -45,6 +45,18 @@ class Membership:
         return values
 
 
+class SweepAsRun(RunRecord):
+    """The record of a sweep as if it were a run, for its run in MLflow; no file holds it.
+
+    Attributes:
+        number_of_jobs: How many jobs the sweep has.
+        results: The `metrics` and `params` that compare them; None if there are none.
+    """
+
+    number_of_jobs: int
+    results: dict[str, dict[str, Any]] | None = None
+
+
 @dataclass
 class Run:
     """One run, as recorders see it.
@@ -68,11 +80,6 @@ class Run:
     recorded: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def __post_init__(self) -> None:
-        """Takes mappings, too, until all code makes records."""
-        if not isinstance(self.record, RunRecord):
-            self.record = RunRecord.of(self.record)
-
     def update(self, **fields: Any) -> None:
         """Adds to run.json, from any thread. The file is replaced atomically."""
         with self._lock:
@@ -95,8 +102,3 @@ class Earlier:
     changes: Mapping[str, Any]
     previous: Mapping[str, Any] = field(default_factory=dict)
     allows_code_change: bool = False
-
-    def __post_init__(self) -> None:
-        """Takes mappings, too, until all code makes records."""
-        if not isinstance(self.record, RunRecord):
-            object.__setattr__(self, "record", RunRecord.of(self.record))

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from expt.errors import UserError
 from expt.record.replay import image_keys
 from expt.runs.chronology import by_age, records_in
-from expt.runs.find import FoundRun, read_run
+from expt.runs.find import FoundRun, load_run
 from expt.runs.records import SweepRecord, read_sweep
 from expt.runs.sweeps import sweep_name
 from expt.servers.mlflow_views import best_first, make_view, newest_first
@@ -137,7 +137,7 @@ def _experiment_of(runs: Sequence[FoundRun]) -> str | None:
 def _readable(directories: Sequence[Path], output_dir: Path) -> Iterator[FoundRun]:
     for directory in directories:
         with suppress(UserError, OSError):
-            yield read_run(directory, output_dir)
+            yield load_run(directory, output_dir)
 
 
 def _images(runs: Iterable[FoundRun]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from expt.errors import UserError
 from expt.runs.chronology import sweeps_by_age
-from expt.runs.find import FoundRun, find_run, read_run
+from expt.runs.find import FoundRun, find_run, load_run
 from expt.runs.layout import REPORT, SUMMARY
 from expt.servers.mlflow_links import all_runs, of_sweep
 from expt.servers.tensorboard_links import sweep_line, tensorboard_lines
@@ -65,7 +65,7 @@ class Pages:
             found = []
             for file in sorted(folder.glob("*/run.json")):
                 with suppress(UserError):
-                    found.append(read_run(file.parent, self.output_dir))
+                    found.append(load_run(file.parent, self.output_dir))
             if found:
                 return found
         return []

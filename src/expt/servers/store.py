@@ -6,7 +6,7 @@ from pathlib import Path
 from expt.errors import UserError
 from expt.record.mlflow.store import database
 from expt.runs.chronology import PLACE_FILE, records_in
-from expt.runs.find import read_run
+from expt.runs.find import load_run
 
 
 def folder_of_store(folder: Path) -> Path:
@@ -22,6 +22,6 @@ def folder_of_store(folder: Path) -> Path:
         return folder
     for file in records_in(folder):
         with suppress(UserError):  # a damaged run; the next one will do
-            above = read_run(file.parent, folder).output_dir
+            above = load_run(file.parent, folder).output_dir
             return above if folder.resolve().is_relative_to(above) else folder
     return folder

@@ -1,12 +1,11 @@
 """The best job of a sweep: so far, and at the end."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from expt.errors import UserError
 from expt.record.values import format_value
 from expt.runs.best import Best, best_of
+from expt.runs.records import RunRecord
 from expt.sweep.jobs import ENDED_WELL, PlannedJob
 from expt.sweep.plan import SweepPlan
 
@@ -52,7 +51,7 @@ def best_job(plan: SweepPlan) -> tuple[PlannedJob, Best] | None:
     return readable[best.index][0], best
 
 
-def result_of(plan: SweepPlan, job: PlannedJob, record: Mapping[str, Any]) -> Result | None:
+def result_of(plan: SweepPlan, job: PlannedJob, record: RunRecord) -> Result | None:
     """Returns the result of a job of a plan; None if it has none that can be compared.
 
     Args:
@@ -61,20 +60,20 @@ def result_of(plan: SweepPlan, job: PlannedJob, record: Mapping[str, Any]) -> Re
         record: The content of its run.json; empty if there is none.
     """
     metric = _deciding(plan, record)
-    value = (record.get("best") or {}).get(metric)
-    if metric is None or value is None:
+    if metric is None or record.best is None or record.best.values.get(metric) is None:
         return None
-    larger = metric.rpartition("/")[2] in record["larger_is_better"]
+    value = record.best.values[metric]
+    larger = metric.rpartition("/")[2] in (record.larger_is_better or ())
     return Result(job, metric, value, larger_is_better=larger)
 
 
-def _deciding(plan: SweepPlan, record: Mapping[str, Any]) -> str | None:
+def _deciding(plan: SweepPlan, record: RunRecord) -> str | None:
     """Returns the metric by which jobs are compared.
 
     It is the monitored one, unless that is a loss that varies among the jobs.
     """
-    watched: str | None = record.get("watched")
+    watched = record.watched
     losses = [job.job.config.loss for job in plan.jobs]
     if watched != "val/loss" or all(loss == losses[0] for loss in losses):
         return watched
-    return next((f"val/{name}" for name in record["larger_is_better"]), None)
+    return next((f"val/{name}" for name in record.larger_is_better or ()), None)

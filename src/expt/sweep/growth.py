@@ -7,6 +7,7 @@ from expt.config.hashes import run_hash, variant_hash
 from expt.config.sources import code_of
 from expt.errors import RunError, UserError
 from expt.runs.record_parts import JobStatus
+from expt.runs.records import RunRecord
 from expt.sweep.finished_runs import reuse_finished
 from expt.sweep.jobs import JobOutcome, PlannedJob
 from expt.sweep.plan import SweepPlan
@@ -32,7 +33,11 @@ class Growth:
         if self._is_resumed:
             self._sweeper.restore(plan.jobs)
         for job in ended:
-            self.tell(job, JobOutcome(job.status, job.error, job.result() or {}))
+            self.report(job)
+
+    def report(self, job: PlannedJob) -> None:
+        """Reports a job that has ended, with the record of its run or of the reused one."""
+        self.tell(job, JobOutcome(job.status, job.error, job.result() or RunRecord()))
 
     def tell(self, job: PlannedJob, outcome: JobOutcome) -> None:
         """Reports the outcome of a job to the sweeper."""

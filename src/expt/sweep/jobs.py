@@ -1,17 +1,14 @@
 """The jobs of a sweep: how each is planned, its status and its outcome."""
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from expt.config.compose import Job
 from expt.config.sources import Code
 from expt.errors import UserError
-from expt.runs.find import read_run
 from expt.runs.record_parts import JobStatus
-from expt.runs.records import RunRecord
+from expt.runs.records import RunRecord, read_run
 
 ENDED_WELL = (JobStatus.FINISHED, JobStatus.REUSED)
 UNDER_WAY = (JobStatus.PENDING, JobStatus.RUNNING)
@@ -31,7 +28,7 @@ class JobOutcome:
 
     status: JobStatus
     error: str | None = None
-    record: Mapping[str, Any] = field(default_factory=dict)
+    record: RunRecord = field(default_factory=RunRecord)
     is_disk_full: bool = False
 
 
@@ -80,7 +77,7 @@ class PlannedJob:
         """
         if not (self.directory / "run.json").is_file():
             return None
-        return read_run(self.directory, self.directory).record
+        return read_run(self.directory)
 
     def result(self) -> RunRecord | None:
         """Returns the record of the job's run, or of the finished run that is reused for it.
@@ -90,5 +87,5 @@ class PlannedJob:
         """
         place = self.directory if self.reused is None else self.directory.parent / self.reused
         with suppress(UserError, OSError):
-            return read_run(place, place).record
+            return read_run(place)
         return None

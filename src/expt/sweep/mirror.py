@@ -12,8 +12,9 @@ from expt.record.mlflow.copies import Copies, settled_sweep
 from expt.record.mlflow.recorder import make_follower, prepare
 from expt.record.process import FollowingProcess
 from expt.runs.liveness import is_alive
+from expt.runs.record_parts import plain_values
 from expt.runs.records import SWEEP_FILE, RunRecord
-from expt.runs.run import Run, Status
+from expt.runs.run import Run, Status, SweepAsRun
 from expt.runs.secrets import redacted_values
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.plan import SweepPlan
@@ -29,7 +30,7 @@ class _FollowedRun(Run):
     """A run whose file another process keeps: what the copy adds waits in the record."""
 
     def update(self, **values: Any) -> None:
-        self.record |= values
+        self.record = self.record.updated(values)
 
 
 @dataclass
@@ -73,7 +74,7 @@ class SweepMirror:
         if job.directory.name in self._runs or not _is_followed(job):
             return
         record = job.record()
-        if record is not None and record["status"] == Status.RUNNING:
+        if record is not None and record.status == Status.RUNNING:
             alive = is_alive(record)
             if alive is not False:  # else a previous process left it so
                 self._follow(job, record, is_known_alive=alive is True)
@@ -81,7 +82,7 @@ class SweepMirror:
     def end(self, job: PlannedJob) -> None:
         """Lets the mirror of a job that has ended, and has a run, be completed."""
         record = job.record()
-        if record is None or record.get("closed"):
+        if record is None or record.closed:
             return
         if not _is_followed(job):
             self._close(job, {})
@@ -89,7 +90,8 @@ class SweepMirror:
         if job.directory.name not in self._runs:
             self._follow(job, record)
         mirrored = self._runs[job.directory.name]
-        mirrored.run.record |= record  # beside what the mirror has added meanwhile
+        ended = record.to_mapping()  # beside what the mirror has added meanwhile
+        mirrored.run.record = mirrored.run.record.updated(ended)
         mirrored.is_ending = True
         if self._process is not None:
             self._process.end(mirrored.run)
@@ -119,9 +121,11 @@ class SweepMirror:
                 self._start()
         if self._process is None:
             return None
-        self._sweep.record |= {key: self._plan.facts[key] for key in ("status", "ended")}
-        new = {"results": results(self._plan), "number_of_jobs": len(self._plan.jobs)}
-        self._sweep.record |= new
+        self._sweep.update(
+            **{key: self._plan.facts[key] for key in ("status", "ended")},
+            results=results(self._plan),
+            number_of_jobs=len(self._plan.jobs),
+        )
         self._process.end(self._sweep)
         failure = self._process.wait(self._sweep, inf)
         if self._process.has_ended:
@@ -135,7 +139,7 @@ class SweepMirror:
 
     def _note_place(self) -> None:
         """Writes into the plan where the sweep's own run is, once that is known."""
-        place = None if self._process is None else self._sweep.record.get("mlflow")
+        place = None if self._process is None else plain_values(self._sweep.record.mlflow)
         if place is None or place == self._plan.facts.get("mlflow"):
             return
         try:
@@ -163,7 +167,7 @@ class SweepMirror:
         return process
 
     def _follow(self, job: PlannedJob, record: RunRecord, *, is_known_alive: bool = True) -> None:
-        is_resumed = "resumed" in record or record["status"] != Status.RUNNING
+        is_resumed = bool(record.resumed) or record.status != Status.RUNNING
         run = _FollowedRun(
             job.directory,
             self._plan.output_dir,
@@ -189,7 +193,7 @@ class SweepMirror:
                 continue
             del self._runs[name]
             if failure is None:
-                self._close(mirrored.job, {"mlflow": mirrored.run.record.get("mlflow")})
+                self._close(mirrored.job, {"mlflow": mirrored.run.record.mlflow})
             self._failure = failure or self._failure
 
     def _close(self, job: PlannedJob, values: dict[str, Any]) -> None:
@@ -230,7 +234,7 @@ def run_of_sweep(plan: SweepPlan) -> Run:
         plan.output_dir,
         {"name": plan.experiment},
         {},
-        RunRecord.of(
+        SweepAsRun.of(
             {
                 **plan.facts,
                 "name": plan.name,

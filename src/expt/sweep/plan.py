@@ -16,11 +16,10 @@ from expt.config.sources import code_of
 from expt.errors import UserError
 from expt.runs.directories import held
 from expt.runs.environment import process
-from expt.runs.find import read_run
 from expt.runs.folder_identity import claim
 from expt.runs.naming import distinctive, run_name, sweep_name, varying
 from expt.runs.record_parts import JobStatus
-from expt.runs.records import SweepRecord, write_sweep
+from expt.runs.records import SweepRecord, read_run, write_sweep
 from expt.runs.run import Membership
 from expt.runs.secrets import redacted
 from expt.runs.unique_names import take_names
@@ -173,8 +172,7 @@ class SweepPlan:
             if job.reused is None:
                 by_experiment.setdefault(str(job.job.config.name), []).append(job)
             else:
-                record = read_run(Path(job.reused), self.output_dir).record
-                job.run_name = str(record.get("run_name", ""))
+                job.run_name = read_run(Path(job.reused)).run_name
         for experiment, named in by_experiment.items():
             wanted = [run_name(one.job, distinctive(one.job, varied), varied) for one in named]
             names = take_names(self.output_dir, experiment, wanted)

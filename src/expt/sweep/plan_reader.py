@@ -9,8 +9,15 @@ from expt.config.frozen import read_frozen
 from expt.config.sources import Code
 from expt.errors import UserError
 from expt.runs.chronology import newest, records_in
-from expt.runs.find import folder_above, read_run
-from expt.runs.records import SWEEP_FILE, SweepRecord, check_complete, damaged, read_sweep
+from expt.runs.find import folder_above
+from expt.runs.records import (
+    SWEEP_FILE,
+    SweepRecord,
+    check_complete,
+    damaged,
+    read_run,
+    read_sweep,
+)
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.plan import SweepPlan, is_inside
 
@@ -55,7 +62,7 @@ def read_plan(directory: Path) -> SweepPlan:
 def _of_process(directory: Path) -> dict[str, Any]:
     """Returns what a job's run, if it has begun, recorded of the process that trained it."""
     try:
-        record = read_run(directory, directory).record.to_mapping()
+        record = read_run(directory).to_mapping()
     except UserError:
         return {}
     return {key: record[key] for key in ("machine", "environment") if key in record}

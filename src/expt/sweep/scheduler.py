@@ -142,7 +142,7 @@ class Scheduler:
         """Finds the jobs to do; the runs of the others may not be complete in MLflow yet."""
         for job in self._plan.to_do(retry_failed=retry_failed):
             record = job.record()
-            if record is not None and record["status"] == Status.FINISHED:
+            if record is not None and record.status == Status.FINISHED:
                 self._note(job, JobStatus.FINISHED)  # the sweep was killed before it saw that
         jobs = self._plan.to_do(retry_failed=retry_failed)
         places = {job.directory for job in jobs}
@@ -187,7 +187,7 @@ class Scheduler:
             self._launcher.submit(task)
         for job in jobs:
             if job.status is JobStatus.REUSED:
-                self._growth.tell(job, JobOutcome(job.status, record=job.result() or {}))
+                self._growth.report(job)
         return bool(jobs)
 
     def _handle(self, event: Event | None) -> None:
@@ -240,7 +240,7 @@ class Scheduler:
             self._hold()
         if outcome.status is not JobStatus.FINISHED:
             self._correct(job, outcome.status, outcome.error)
-        job.run_hash = outcome.record.get("run_hash", job.run_hash)  # a resumed run's may differ
+        job.run_hash = outcome.record.run_hash or job.run_hash  # a resumed run's may differ
         self._note(job, outcome.status, outcome.error)
         if self._growth is not None and outcome.status is not JobStatus.KILLED:
             self._growth.tell(job, outcome)
@@ -262,7 +262,7 @@ class Scheduler:
     def _correct(self, job: PlannedJob, status: JobStatus, error: str | None) -> None:
         """Closes the run of a job whose process could not do so."""
         record = job.record()
-        if record is None or record["status"] == status:
+        if record is None or record.status is Status(status):
             return
         run = Run(job.directory, self._plan.output_dir, {}, {}, record)
         try:

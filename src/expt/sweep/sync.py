@@ -4,6 +4,7 @@ import os
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +15,16 @@ from expt.config.frozen import read_frozen
 from expt.config.params import make_params
 from expt.errors import RunError, UserError
 from expt.record.journal import FILE_NAME, read_journal
-from expt.record.mlflow.completeness import COMPLETE_KEY, completion, stored_runs
+from expt.record.mlflow.completeness import completion, stored_runs
 from expt.record.mlflow.copies import Copies, settled_sweep
 from expt.record.mlflow.follower import reason
 from expt.record.mlflow.recorder import restoring
 from expt.record.mlflow.store import DeletedError, prepare_mlflow, repair_store, store_uri
 from expt.runs.directories import HeldError, held
-from expt.runs.find import FoundRun, read_run
+from expt.runs.find import FoundRun, load_run
 from expt.runs.liveness import is_alive
-from expt.runs.records import SWEEP_FILE, RunRecord
+from expt.runs.record_parts import MLflowIds, plain_values
+from expt.runs.records import SWEEP_FILE
 from expt.runs.run import Run, Status
 from expt.sweep.mirror import is_followed, run_of_sweep
 from expt.sweep.plan_reader import read_content, read_plan
@@ -83,7 +85,7 @@ class Synchronization:
         self._copies = Copies()
         self._stores: set[Path] = set()  # the folders of which the store was looked at
         self._sweeps: set[Path] = set()  # of which a run was completed
-        self._places: list[tuple[Path, dict[str, Any]]] = []  # in the stores, as run.json has them
+        self._places: list[tuple[Path, MLflowIds]] = []  # in the stores, as run.json has them
         self._stored: dict[Path, dict[str, str]] = {}
 
     def run(self, directories: list[Path]) -> Counter[str]:
@@ -113,12 +115,12 @@ class Synchronization:
         if directory in self._done:
             return
         try:
-            run = read_run(directory, self.output_dir)
+            run = load_run(directory, self.output_dir)
             with held(run.directory):
-                run = read_run(directory, self.output_dir)
+                run = load_run(directory, self.output_dir)
                 if close_first:
                     self._close(run, directory)
-                    if place := run.record.get("mlflow"):
+                    if place := run.record.mlflow:
                         self._places.append((run.output_dir, place))
                 else:
                     self._complete(run, directory)
@@ -131,7 +133,7 @@ class Synchronization:
         """Closes a sweep whose process has died, and its run in MLflow, if there is news of it."""
         try:
             content = read_content(directory)
-            has_died = content["status"] == Status.RUNNING and is_alive(content) is False
+            has_died = content.status is Status.RUNNING and is_alive(content) is False
             if not (has_died or directory in self._sweeps or self.restore):
                 return
             plan = read_plan(directory)
@@ -142,7 +144,7 @@ class Synchronization:
                 if is_followed(plan) and plan.facts.get("ended") is not None:
                     sweep = run_of_sweep(plan)
                     self._mirror(sweep)
-                    plan.update(mlflow=sweep.record["mlflow"])
+                    plan.update(mlflow=plain_values(sweep.record.mlflow))
         except DeletedError as error:
             self._print(directory, f"{error}. {restoring(directory)}")
         # A store lets through whatever its drivers raise.
@@ -173,7 +175,8 @@ class Synchronization:
         if alive:
             self._end(directory, "running", "is running; left alone")
         elif alive is None and run.directory not in self.named:
-            host = (run.record.get("process") or {}).get("host", "another host")
+            process = run.record.process
+            host = (process and process.host) or "another host"
             text = f"was running on {host}, which can't be asked; to close it, name its directory"
             self._end(directory, "running", text)
         else:
@@ -194,9 +197,9 @@ class Synchronization:
         if not any(map(is_mlflow, job.config.recorder.values())):
             self._end(directory, "without", None)
             return
-        record, origin = self._settle(run)
         config, params = job.config.to_mapping(), make_params(job)
-        whole = Run(run.directory, run.output_dir, config, params, record, is_resumed=True)
+        whole = Run(run.directory, run.output_dir, config, params, run.record, is_resumed=True)
+        origin = self._settle(whole)
         try:
             added = str(self._mirror(whole))
         except DeletedError as error:  # which the user did; no failure unless it is asked for
@@ -222,13 +225,13 @@ class Synchronization:
 
     def _is_complete(self, run: FoundRun, directory: Path) -> bool:
         """Whether nothing has changed since a run was complete; a named one is always compared."""
-        kept = (run.record.get("mlflow") or {}).get(COMPLETE_KEY)
+        kept = None if run.record.mlflow is None else run.record.mlflow.complete
         if kept is None or self.restore or directory.resolve() in self.named:
             return False
         if self._copies.settle(run.record, run.directory, run.output_dir):
             return False  # it was moved or copied
         now = completion(run.directory, run.record, self._stored_in(run.output_dir))
-        return now is not None and now == str(kept)
+        return now is not None and now == kept
 
     def _stored_in(self, output_dir: Path) -> dict[str, str]:
         """Returns what a store holds of all runs of its folder, read once."""
@@ -241,8 +244,8 @@ class Synchronization:
                 self._stored[output_dir] = {}
         return self._stored[output_dir]
 
-    def _settle(self, run: FoundRun) -> tuple[RunRecord, dict[str, Any] | None]:
-        """Records where a run lies by now; returns the record, and a new copy's origin."""
+    def _settle(self, run: Run) -> dict[str, Any] | None:
+        """Notes where a run lies by now; returns what it is a copy of, if that is new."""
         if run.output_dir not in self._stores:
             self._stores.add(run.output_dir)
             for place in repair_store(run.output_dir):
@@ -252,11 +255,11 @@ class Synchronization:
             _last_of(run.directory / FILE_NAME)  # a damaged run stays as it is
         sweep = run.directory.parent
         if (sweep / SWEEP_FILE).is_file():
-            settled_sweep(self._copies, sweep, run.output_dir)
-        settled = Run(run.directory, run.output_dir, {}, {}, run.record)
+            with suppress(UserError):  # a damaged sweep.json: completing the sweep reports it
+                settled_sweep(self._copies, sweep, run.output_dir)
         if changes:
-            settled.update(**changes)
-        return settled.record, changes.get("copied_from")
+            run.update(**changes)
+        return changes.get("copied_from")
 
     def _end(self, directory: Path, outcome: str, text: str | None) -> None:
         self._done.add(directory)

@@ -3,10 +3,8 @@
 import json
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -18,6 +16,7 @@ from expt.record.journal import FILE_NAME
 from expt.record.lines import Line, fitted, fitting_width
 from expt.record.values import format_seconds, format_value
 from expt.runs.record_parts import JobStatus
+from expt.runs.records import RunRecord
 from expt.sweep.best import Result, result_of
 from expt.sweep.jobs import ENDED_WELL, PlannedJob
 from expt.sweep.plan import SweepPlan
@@ -67,7 +66,7 @@ class View:
         """A job has begun."""
         self._began[job.directory] = time.monotonic()
 
-    def end(self, job: PlannedJob, record: Mapping[str, Any]) -> None:
+    def end(self, job: PlannedJob, record: RunRecord) -> None:
         """A job has ended; prints a line.
 
         Args:
@@ -127,16 +126,17 @@ class View:
             return Group(head, jobs)
         return Group(head, jobs, Text(f"best so far: {self._best}"))
 
-    def _consider(self, job: PlannedJob, record: Mapping[str, Any]) -> None:
+    def _consider(self, job: PlannedJob, record: RunRecord) -> None:
         """Takes note of the best value; what can't be compared with the others' is left out."""
         found = result_of(self._plan, job, record)
         if found is not None and found.is_better_than(self._best):
             self._best = found
 
 
-def _results(record: Mapping[str, Any]) -> Line:
+def _results(record: RunRecord) -> Line:
     """Returns the values of a job's best model; those of the test split fit in last."""
-    best, final = record.get("best") or {}, record.get("final") or {}
+    best = {} if record.best is None else record.best.values
+    final = {} if record.final is None else record.final.values
     validation = [f"{k} {format_value(v)}" for k, v in best.items() if k.startswith("val/")]
     test = [f"{k} {format_value(v)}" for k, v in final.items() if k.startswith("test/")]
     ranks = [0, *range(3, 2 + len(validation))]

@@ -24,6 +24,7 @@ from expt.runs.environment import environment, machine, process, versions
 from expt.runs.folder_identity import claim
 from expt.runs.git import git_diff, git_state
 from expt.runs.naming import distinctive, run_name
+from expt.runs.records import RunRecord
 from expt.runs.run import Earlier, Membership, Run, Status
 from expt.runs.secrets import redacted, redacted_values
 from expt.runs.unique_names import take_names
@@ -132,7 +133,7 @@ def _run(job: Job, directory: Path, record: dict[str, Any]) -> Run:
         job.output_dir,
         redacted_values(job.config.to_mapping()),
         redacted_values(make_params(job)),
-        redacted_values(record),
+        RunRecord.of(redacted_values(record)),
     )
 
 

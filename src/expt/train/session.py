@@ -160,7 +160,8 @@ class Session:
         """Yields all hooks of the run; checkpoints are last, when all else of a step is done."""
         loop = self.job.config.loop
         folder, keep = self.directory / CHECKPOINTS, loop.keep_checkpoints
-        of_run = identity(self.job.config, self.dataset.fingerprint, run.record["code"]["hash"])
+        assert run.record.code is not None
+        of_run = identity(self.job.config, self.dataset.fingerprint, run.record.code.hash)
         images = Every(
             Cadence.parse(loop.image_every),
             DrawImages(executor.program),

@@ -93,7 +93,7 @@ def start_rerun(
         UserError: As for `start_run`, or the record is damaged.
     """
     found.check_record()
-    frozen, sinks = read_frozen(found.directory, found.record), Sinks()
+    frozen, sinks = read_frozen(found.directory, found.record.to_mapping()), Sinks()
     is_chosen = any(override.startswith("output_dir=") for override in overrides)
     if Path(frozen.config.output_dir).is_absolute() and not is_chosen:
         frozen = replace(frozen, moved_to=found.output_dir)  # not where it was moved from

@@ -15,6 +15,8 @@ from mlflow_helpers import client_of
 from expt.record.mlflow import completeness as mlflow_complete
 from expt.record.mlflow.completeness import completion, stored_runs
 from expt.record.mlflow.store import store_uri
+from expt.runs.record_parts import MLflowIds
+from expt.runs.records import RunRecord
 
 RECORD: dict[str, Any] = {"status": "FINISHED", "ended": 3.0, "best": {"val/loss": float("nan")}}
 
@@ -40,7 +42,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
 
 
 def kept(outputs: Path, record: dict[str, Any]) -> str | None:
-    return completion(outputs / "run", record, stored_runs(outputs, [record["mlflow"]]))
+    given = RunRecord.of(record)
+    return completion(outputs / "run", given, stored_runs(outputs, [ids(record)]))
+
+
+def ids(record: dict[str, Any]) -> MLflowIds:
+    return MLflowIds.of(record["mlflow"])
 
 
 def test_the_hash_is_that_of_the_record_as_it_is_read_back(
@@ -109,14 +116,14 @@ def test_what_is_deleted_or_unknown_is_never_complete(
     outputs, record = made
     shutil.copyfile(outputs / "mlflow.db", tmp_path / "mlflow.db")
     assert kept(outputs, {**record, "mlflow": {"run_id": "0" * 32, "experiment_id": "1"}}) is None
-    assert stored_runs(tmp_path / "nowhere", [record["mlflow"]]) == {}
+    assert stored_runs(tmp_path / "nowhere", [ids(record)]) == {}
     with closing(connect(tmp_path / "mlflow.db")) as store, store:
         store.execute("UPDATE runs SET lifecycle_stage = 'deleted'")
-    assert stored_runs(tmp_path, [record["mlflow"]]) == {}
+    assert stored_runs(tmp_path, [ids(record)]) == {}
     with closing(connect(tmp_path / "mlflow.db")) as store, store:
         store.execute("UPDATE runs SET lifecycle_stage = 'active'")
         store.execute("UPDATE experiments SET lifecycle_stage = 'deleted'")
-    assert stored_runs(tmp_path, [record["mlflow"]]) == {}
+    assert stored_runs(tmp_path, [ids(record)]) == {}
 
 
 def test_other_code_may_copy_more(

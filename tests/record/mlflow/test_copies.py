@@ -9,6 +9,7 @@ import pytest
 
 from expt.record.mlflow.copies import Copies, settled_sweep
 from expt.runs.folder_identity import claim, settled
+from expt.runs.records import read_run, write_run
 
 _RUN = "runs/2026-11-27/10-00-00Z_abc"
 
@@ -32,6 +33,7 @@ def write(outputs: Path, within: str, identity: str, name: str = "run.json", **f
         "id": identity,
         "run_name": directory.name,
         "started": 100.0,
+        "status": "FINISHED",
         "output_dir": str(outputs),
         "mlflow": {"run_id": identity * 32, "experiment_id": "1"},
         "place": claim(outputs, directory),
@@ -48,9 +50,9 @@ def read(directory: Path, name: str = "run.json") -> dict[str, Any]:
 def settle(outputs: Path, within: str) -> dict[str, Any]:
     """What changes in a run's record; it is written, as commands do."""
     directory = outputs / within
-    record = read(directory)
+    record = read_run(directory)
     changes = Copies().settle(record, directory, outputs)
-    (directory / "run.json").write_text(json.dumps(record | changes))
+    write_run(directory, record.updated(changes))
     return changes
 
 

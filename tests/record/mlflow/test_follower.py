@@ -2,7 +2,6 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import pytest
 from record_helpers import make_run
@@ -68,8 +67,8 @@ def test_a_run_is_copied_once_and_finished(tmp_path: Path, now: list[float]) -> 
     follower.advance()
     now[0] += 1
     follower.advance()
-    record: dict[str, Any] = {"status": "FINISHED"}
-    assert follower.close(RunRecord.of(record)) is None
+    record = RunRecord.of({"status": "FINISHED"})
+    assert follower.close(record) is None
     assert store.calls == ["make", "advance", "advance", "advance", "finish"]
     assert store.made_as_new == [True]
     assert run.record is record

@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from mlflow_helpers import client_of, end
+from mlflow_helpers import client_of, end, id_of
 from numpy.typing import NDArray
 
 from contracts.example_data import FILES
 from expt.config.frozen import CONFIG_FILE
 from expt.record.mlflow.store import store_uri
+from expt.runs.record_parts import ScaleOfData
 from expt.runs.records import RunRecord
 from expt.runs.run import Run
 
@@ -108,9 +109,10 @@ RUNS: dict[str, Callable[[Path], list[str]]] = {
 
 def place_of(run: Run) -> str:
     """Where a store keeps the model of a run."""
-    ids = run.record["mlflow"]
+    ids = run.record.mlflow
+    assert ids is not None
     (model,) = client_of(store_uri(run.output_dir)).search_logged_models(
-        [ids["experiment_id"]], f"source_run_id = '{ids['run_id']}'"
+        [ids.experiment_id], f"source_run_id = '{ids.run_id}'"
     )
     return str(model.artifact_location)
 
@@ -173,7 +175,7 @@ def copied(logged: Logged, directory: Path, without: str = "") -> Run:
     from expt.record.mlflow.run_mirror import RunMirror
 
     others = ("mlflow", "id", without)
-    record = {key: value for key, value in logged.record.items() if key not in others}
+    record = {key: value for key, value in logged.record.to_mapping().items() if key not in others}
     record["run_name"] = directory.name
     run = Run(directory, logged.run.output_dir, {"name": "copies"}, {}, RunRecord.of(record))
     RunMirror(run, True, lambda _seconds: None).finish()
@@ -253,12 +255,13 @@ def test_unknown_categories_are_reported_or_refused_as_by_predict(
 
 def raw_inputs(record: RunRecord, count: int = 5) -> NDArray[Any]:
     """Values such as the training had, as they are before any preparation."""
-    data, shape = record["data"], (count, *record["model_input_shape"])
-    preparation = data["preparation"] or {}
-    if (divisor := preparation.get("divisor", 1)) != 1 and shape[1:] == tuple(data["input_shape"]):
+    data, shape = record.data, (count, *(size or 0 for size in record.model_input_shape or ()))
+    preparation = data.preparation or {}
+    if (divisor := preparation.get("divisor", 1)) != 1 and shape[1:] == tuple(data.input_shape):
         return RANDOM.integers(0, divisor, shape, endpoint=True).astype(np.uint8)
-    scale = data["input_scale"] or {"mean": 0, "deviation": 1}
-    return np.asarray(scale["mean"] + scale["deviation"] * RANDOM.normal(size=shape), np.float32)
+    scale = data.input_scale or ScaleOfData(mean=[0.0], deviation=[1.0])
+    values = np.asarray(scale.mean) + np.asarray(scale.deviation) * RANDOM.normal(size=shape)
+    return values.astype(np.float32)
 
 
 @pytest.mark.parametrize("name", [name for name in RUNS if name not in TABLES])
@@ -290,7 +293,7 @@ def test_vectors_are_served_from_tables_too(
     raw = raw_inputs(logged.record)
     np.save(tmp_path / "raw.npy", raw)
     expected = predict(logged, tmp_path / "raw.npy")
-    frame = pd.DataFrame(raw, columns=logged.record["data"]["feature_names"] or None)
+    frame = pd.DataFrame(raw, columns=logged.record.data.feature_names or None)
     assert_same(logged.served("text/csv", frame.to_csv(index=False)), expected)
     if name == "iris":
         assert_same(logged.model.predict(frame[frame.columns[::-1]].assign(more=0)), expected)
@@ -349,7 +352,7 @@ def test_modules_that_define_layers_are_imported_or_named(
 def test_the_command_of_mlflow_needs_no_expt(log: Log, predict: Predict, tmp_path: Path) -> None:
     """As on a machine that serves."""
     logged, path = log("table"), tmp_path / "rows.csv"
-    uri = f"runs:/{logged.record['mlflow']['run_id']}/model"
+    uri = f"runs:/{id_of(logged.run)}/model"
     TABLE[TABLE.columns[::-1]].to_csv(path, index=False)
     expected = predict(logged, path)
     typed = tmp_path / "rows.json"

@@ -12,6 +12,7 @@ from mlflow_helpers import (
     assert_store_equals_files,
     client_of,
     end,
+    id_of,
     stored_images,
     stored_metrics,
     write_image,
@@ -132,7 +133,8 @@ def test_the_directory_is_absolute_wherever_the_command_was_started(
 
 def test_params_are_the_choices_and_what_differs_and_tags_have_all_values(run: Run) -> None:
     run.params = {**run.params, "data": "digits", "model.dropout": 0.5}
-    run.record |= {"choices": {"act": "relu", "data": "digits"}, "distinctive": ["model.dropout"]}
+    choices = {"act": "relu", "data": "digits"}
+    run.update(choices=choices, distinctive=["model.dropout"])
     _finish(run)
     data = _assert_equal(run).data
     assert data.params == {"act": "relu", "data": "digits", "model.dropout": "0.5", "seed": "3"}
@@ -144,7 +146,8 @@ def test_params_are_the_choices_and_what_differs_and_tags_have_all_values(run: R
 def test_an_experiment_is_one_of_training_and_keeps_another_kind(run: Run) -> None:
     _finish(run)
     client = client_of(store_uri(run.output_dir))
-    experiment_id, kind = run.record["mlflow"]["experiment_id"], "mlflow.experimentKind"
+    assert run.record.mlflow is not None
+    experiment_id, kind = run.record.mlflow.experiment_id, "mlflow.experimentKind"
     assert client.get_experiment(experiment_id).tags == {kind: "custom_model_development"}
     client.set_experiment_tag(experiment_id, kind, "regression")
     _finish(run)
@@ -171,7 +174,7 @@ def test_speed_and_the_kept_models_values_are_there_once(run: Run) -> None:
         "best/val/loss": 0.5,
         "best/val/accuracy": 0.75,
     }
-    client, run_id = client_of(store_uri(run.output_dir)), run.record["mlflow"]["run_id"]
+    client, run_id = client_of(store_uri(run.output_dir)), id_of(run)
     (stored,) = client.get_metric_history(run_id, "best/val/loss")
     assert stored.step == 0  # else MLflow draws a point, not a bar
     assert str(_finish(run)) == ""
@@ -184,7 +187,7 @@ def test_the_best_values_of_a_resumed_run_are_the_latest_whatever_the_clock_says
     best = {"step": 4, "watched": "val/loss", "val/loss": 0.5, "val/accuracy": 0.75}
     run.update(best=best)
     _finish(run, Status.KILLED)
-    run.update(best={**best, "step": 9, "val/loss": 0.25}, started=run.record["started"] + later)
+    run.update(best={**best, "step": 9, "val/loss": 0.25}, started=run.record.started + later)
     assert _finish(run).values == 2
     assert _assert_equal(run).data.metrics["best/val/loss"] == 0.25
     assert str(_finish(run)) == ""
@@ -220,7 +223,7 @@ def test_what_is_there_is_not_sent_again_even_where_the_store_would_not_notice(r
     """Values are the same though their times differ: a journal lost with the machine's memory."""
     write_scalars(run, range(1, 11), special=True)
     _finish(run)
-    client, run_id = client_of(store_uri(run.output_dir)), run.record["mlflow"]["run_id"]
+    client, run_id = client_of(store_uri(run.output_dir)), id_of(run)
     before = stored_metrics(client, run_id)
     (run.directory / "metrics.jsonl").unlink()
     run.record = run.record.updated({"started": run.record.started + 5})
@@ -232,16 +235,16 @@ def test_what_is_there_is_not_sent_again_even_where_the_store_would_not_notice(r
 @pytest.mark.parametrize("knows_id", [False, True])
 def test_a_run_whose_creation_was_not_answered_is_found(knows_id: bool, run: Run) -> None:
     _copy(run, is_new=True)
-    first = run.record["mlflow"]["run_id"]
+    first = id_of(run)
     if not knows_id:
         _forget_place(run)
     assert not _finish(run).run
-    assert run.record["mlflow"]["run_id"] == first
+    assert id_of(run) == first
 
 
 def test_runs_made_by_a_repeated_request_are_removed(run: Run) -> None:
     _copy(run, is_new=True)
-    kept = run.record["mlflow"]["run_id"]
+    kept = id_of(run)
     _forget_place(run)
     run.record = run.record.updated({"started": run.record.started + 1})  # so that it comes second
     _copy(run, is_new=True)
@@ -249,13 +252,13 @@ def test_runs_made_by_a_repeated_request_are_removed(run: Run) -> None:
     _forget_place(run)
     write_scalars(run, range(1, 3))
     _finish(run)
-    assert run.record["mlflow"]["run_id"] == kept
+    assert id_of(run) == kept
     _assert_equal(run)
 
 
 def test_a_run_that_the_user_deleted_stays_deleted(run: Run) -> None:
     _finish(run)
-    client_of(store_uri(run.output_dir)).delete_run(run.record["mlflow"]["run_id"])
+    client_of(store_uri(run.output_dir)).delete_run(id_of(run))
     with pytest.raises(RunError, match="deleted"):
         _copy(run)
 
@@ -265,7 +268,7 @@ def test_another_store_gets_a_run_of_its_own(
 ) -> None:
     write_scalars(run, range(1, 4))
     _finish(run)
-    first = run.record["mlflow"]["run_id"]
+    first = id_of(run)
     monkeypatch.setenv(
         "MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copyfile(database, tmp_path / 'other.db')}"
     )
@@ -274,7 +277,7 @@ def test_another_store_gets_a_run_of_its_own(
     _assert_equal(run)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert str(_finish(run)) == ""
-    assert run.record["mlflow"]["run_id"] == first
+    assert id_of(run) == first
 
 
 def test_a_resumed_run_runs_again_and_tells_what_was_changed(run: Run) -> None:
@@ -290,7 +293,7 @@ def test_a_resumed_run_runs_again_and_tells_what_was_changed(run: Run) -> None:
     code = {"hash": "b" * 16, "modules": {"mine.losses": "c" * 16}}
     run.update(status=Status.RUNNING, resumed=entries, code=code)
     copy = _copy(run)
-    client, run_id = client_of(store_uri(run.output_dir)), run.record["mlflow"]["run_id"]
+    client, run_id = client_of(store_uri(run.output_dir)), id_of(run)
     assert client.get_run(run_id).info.status == "RUNNING"
     write_scalars(run, range(6, 10))
     end(run)
@@ -329,7 +332,8 @@ def test_a_better_model_of_a_run_that_went_on_is_added(run: Run) -> None:
         assert _finish(run).model
         assert not _finish(run).model
     client = client_of(store_uri(run.output_dir))
-    models = client.search_logged_models([run.record["mlflow"]["experiment_id"]])
+    assert run.record.mlflow is not None
+    models = client.search_logged_models([run.record.mlflow.experiment_id])
     assert [model.status for model in models] == ["READY", "READY"]
     # MLflow takes the first of them for runs:/ID/model.
     assert models[0].tags["expt.model"] == hashlib.sha256(b"a better one").hexdigest()
@@ -340,7 +344,7 @@ def test_a_picture_that_is_half_there_is_replaced(suffix: str, run: Run) -> None
     for step in (1, 2, 12):
         write_image(run, step)
     _finish(run)
-    client, run_id = client_of(store_uri(run.output_dir)), run.record["mlflow"]["run_id"]
+    client, run_id = client_of(store_uri(run.output_dir)), id_of(run)
     artifacts = Path(client.get_run(run_id).info.artifact_uri.removeprefix("file://"))
     (removed,) = artifacts.glob(f"images/*+step+2+*{suffix}")
     removed.unlink()
@@ -376,7 +380,7 @@ def test_an_evaluation_is_added_or_a_dead_server_told(
     assert not log_evaluation(_found(run), "digits-val", 3, {"loss": 0.5})
     _finish(run)
     assert log_evaluation(_found(run), "digits-val", 3, {"loss": 0.5})
-    data = _copy(run)._client.get_run(run.record["mlflow"]["run_id"]).data
+    data = _copy(run)._client.get_run(id_of(run)).data
     assert data.metrics["with/digits-val/loss"] == 0.5
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:carp-fish@127.0.0.1:9")
     with pytest.raises(RunError, match=r"does not answer \(Connection refused\)"):
@@ -385,11 +389,11 @@ def test_an_evaluation_is_added_or_a_dead_server_told(
 
 def test_an_evaluation_of_a_deleted_or_removed_run_says_what_helps(run: Run) -> None:
     _finish(run)
-    client, run_id = client_of(store_uri(run.output_dir)), run.record["mlflow"]["run_id"]
+    client, run_id = client_of(store_uri(run.output_dir)), id_of(run)
     client.delete_run(run_id)
     with pytest.raises(RunError, match=r"was deleted in MLflow\. .* expt\.sync --restore "):
         log_evaluation(_found(run), "digits-val", 3, {"loss": 0.5})
-    run.record["mlflow"]["run_id"] = "f" * 32
+    run.update(mlflow={"run_id": "f" * 32})
     with pytest.raises(RunError, match=r"To make the run anew: python -m expt\.sync "):
         log_evaluation(_found(run), "digits-val", 3, {"loss": 0.5})
 

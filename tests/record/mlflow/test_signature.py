@@ -9,13 +9,14 @@ from mlflow.types.schema import AnyType
 from expt.parts.data.encoding import Column, Encoder
 from expt.parts.data.number_formats import NumberFormat
 from expt.record.mlflow.signature import make_example, make_signature
+from expt.runs.records import RunRecord
 from expt.serving.frames import as_text_table
 
 PLAIN = NumberFormat()
 
 
-def record(shape: list[int], preparation: Any, **data: Any) -> dict[str, Any]:
-    return {
+def record(shape: list[int], preparation: Any, **data: Any) -> RunRecord:
+    content = {
         "model_input_shape": shape,
         "model_output_shape": data.pop("output_shape", [1]),
         "model_output_dtype": data.pop("dtype", "float32"),
@@ -29,6 +30,7 @@ def record(shape: list[int], preparation: Any, **data: Any) -> dict[str, Any]:
             **data,
         },
     }
+    return RunRecord.of(content)
 
 
 def types(*columns: Column, impute: bool = False) -> list[str]:
@@ -124,10 +126,9 @@ def test_an_example_of_arrays_has_their_shape_and_names() -> None:
 
 
 def test_runs_of_earlier_versions_say_what_their_model_takes() -> None:
-    old = record([4], None)
-    del old["model_outputs"]
+    old = record([4], None).updated({"model_outputs": None})
     signature = make_signature(old)
     assert signature.inputs.inputs[0].shape == (-1, 4)
     assert make_example(old) is None
-    del old["model_output_shape"]
-    assert make_signature(old).outputs is None
+    older = old.updated({"model_output_shape": None})
+    assert make_signature(older).outputs is None

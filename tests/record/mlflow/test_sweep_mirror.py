@@ -4,17 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow_helpers import client_of
+from mlflow_helpers import client_of, id_of
 from record_helpers import make_run
 
 from expt.record.mlflow.recorder import store_uri
-from expt.runs.run import Run
+from expt.runs.run import Run, SweepAsRun
 
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Run:
     run = make_run(tmp_path)
-    run.record |= {"id": "5678", "name": "act-lr", "number_of_jobs": 3, "ended": 1_795_400_060.25}
+    facts = {"id": "5678", "name": "act-lr", "number_of_jobs": 3, "ended": 1_795_400_060.25}
+    run.record = SweepAsRun.of({**run.record.to_mapping(), **facts})
     return run
 
 
@@ -23,16 +24,16 @@ def _finish(sweep: Run, status: str, metrics: dict[str, float], params: dict[str
     client_of(store_uri(sweep.output_dir))
     from expt.record.mlflow.sweep_mirror import SweepMirror
 
-    sweep.record |= {"status": status, "results": {"metrics": metrics, "params": params}}
+    sweep.update(status=status, results={"metrics": metrics, "params": params})
     for _ in range(2):
         SweepMirror(sweep, lambda _seconds: None).finish()
     client = client_of(store_uri(sweep.output_dir))
-    return client.get_run(sweep.record["mlflow"]["run_id"])
+    return client.get_run(id_of(sweep))
 
 
 def _times(sweep: Run, name: str) -> int:
     client = client_of(store_uri(sweep.output_dir))
-    return len(client.get_metric_history(sweep.record["mlflow"]["run_id"], name))
+    return len(client.get_metric_history(id_of(sweep), name))
 
 
 def test_results_are_those_of_the_end_whatever_was_trained_again(sweep: Run) -> None:

@@ -27,9 +27,8 @@ from expt.record.mlflow.store import (
     store_uri,
 )
 from expt.record.replay import IMAGES
-
-COMPLETE_KEY = "complete"
-"""In the `mlflow` of a run.json: the hash."""
+from expt.runs.record_parts import MLflowIds
+from expt.runs.records import RunRecord
 
 _FILES = (FILE_NAME, LAYERS_FILE, "git.diff", "model.keras", ".hydra/config.yaml")
 _VOLATILE = ("closed", "mlflow")  # of run.json: they change after the copy is complete
@@ -53,7 +52,7 @@ _QUERIES = (
 )
 
 
-def completion(directory: Path, record: Mapping[str, Any], stored: Mapping[str, str]) -> str | None:
+def completion(directory: Path, record: RunRecord, stored: Mapping[str, str]) -> str | None:
     """Returns the hash of a run's files and its copy; None if the store has no such run.
 
     Args:
@@ -61,15 +60,15 @@ def completion(directory: Path, record: Mapping[str, Any], stored: Mapping[str, 
         record: The content of its run.json.
         stored: What `stored_runs` returned.
     """
-    of_store = stored.get(str((record.get("mlflow") or {}).get("run_id")))
+    of_store = None if record.mlflow is None else stored.get(record.mlflow.run_id)
     if of_store is None:
         return None
-    kept = {key: value for key, value in record.items() if key not in _VOLATILE}
+    kept = {key: value for key, value in record.to_mapping().items() if key not in _VOLATILE}
     kept = json.loads(json.dumps(kept, default=str))  # as it is read back
     return _digest([kept, list(_stats(directory)), of_store, _code()])
 
 
-def stored_runs(output_dir: Path, places: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def stored_runs(output_dir: Path, places: Sequence[MLflowIds]) -> dict[str, str]:
     """Returns a hash of what the store holds of each run that was not deleted, by its id there.
 
     Artifacts are part of it in an embedded store; a server would need a request for each folder.
@@ -81,9 +80,11 @@ def stored_runs(output_dir: Path, places: Sequence[Mapping[str, Any]]) -> dict[s
     Raises:
         Exception: The store can't be read; whatever its drivers raise.
     """
-    run_ids = [str(place["run_id"]) for place in places]
+    run_ids = [place.run_id for place in places]
     if not is_embedded(output_dir):
-        experiment_ids = {str(place["experiment_id"]) for place in places}
+        experiment_ids = {
+            place.experiment_id for place in places if place.experiment_id is not None
+        }
         return _served(store_uri(output_dir), sorted(experiment_ids), set(run_ids))
     return _embedded(database(output_dir), run_ids) if database(output_dir).is_file() else {}
 

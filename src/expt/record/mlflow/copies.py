@@ -1,18 +1,27 @@
 """Runs and sweeps that lie elsewhere than their records say: they were moved, or are copies."""
 
-import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from expt.errors import UserError
 from expt.record.mlflow.store import database, is_embedded
 from expt.runs.chronology import records_in
 from expt.runs.folder_identity import FolderIdentity, relative, settled
-from expt.runs.records import RUN_FILE, SWEEP_FILE
+from expt.runs.record_parts import Place
+from expt.runs.records import (
+    RUN_FILE,
+    SWEEP_FILE,
+    RunRecord,
+    SweepRecord,
+    read_record,
+    read_sweep,
+    write_sweep,
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,7 @@ class _Found:
 
     directory: Path
     name: str
-    place: Mapping[str, Any]
+    place: Place | None
 
     def rank(self, here: FolderIdentity) -> tuple[bool, bool, float]:
         """Sorts the original before its copies.
@@ -35,8 +44,12 @@ class _Found:
         It is where it was recorded, or if none is, it has its first name, or its files are older:
         moving a folder leaves the times of what is in it, copying makes new files.
         """
-        claims = self.place.get("id") in here.ids
-        is_here = claims and self.directory == Path(here.path, str(self.place.get("directory")))
+        place = self.place
+        is_here = (
+            place is not None
+            and place.id in here.ids
+            and self.directory == Path(here.path, place.directory)
+        )
         changed = 0.0
         with suppress(OSError):
             changed = (self.directory / ".hydra" / "config.yaml").stat().st_ctime
@@ -50,7 +63,7 @@ class Copies:
     _known: dict[tuple[Path, str], dict[str, list[_Found]]] = field(default_factory=dict)
 
     def settle(
-        self, record: Mapping[str, Any], directory: Path, output_dir: Path, name: str = RUN_FILE
+        self, record: RunRecord | SweepRecord, directory: Path, output_dir: Path
     ) -> dict[str, Any]:
         """Returns what changes in a record because of where it lies by now.
 
@@ -61,99 +74,95 @@ class Copies:
             record: The content of its run.json or sweep.json.
             directory: Where it lies.
             output_dir: The folder of all runs.
-            name: Which of these two files it is.
         """
-        here, place = settled(output_dir), record.get("place") or {}
+        here, place = settled(output_dir), record.place
         within = relative(directory, output_dir)
         changes: dict[str, Any] = {}
-        if (place.get("id"), place.get("directory")) != (here.id, within):
-            number = place.get("number", 0) if place.get("id") in here.ids else 0
+        if place is None or (place.id, place.directory) != (here.id, within):
+            number = place.number if place is not None and place.id in here.ids else 0
             changes["place"] = {"id": here.id, "directory": within, "number": number}
             changes["output_dir"] = str(output_dir.absolute())
-            if self._is_copy(record, directory, output_dir, here, name):
+            if self._is_copy(record, directory, output_dir, here):
                 changes |= {"id": uuid.uuid4().hex, "mlflow": None, "copied_from": _origin(record)}
         return changes | _membership(record, directory)
 
     def _is_copy(
         self,
-        record: Mapping[str, Any],
+        record: RunRecord | SweepRecord,
         directory: Path,
         output_dir: Path,
         here: FolderIdentity,
-        name: str,
     ) -> bool:
         """Whether the original is still there: beside the copy, or where it was recorded."""
-        place, directory = record.get("place") or {}, directory.resolve()
-        alike = self._alike(output_dir.resolve(), name, record)
+        place, directory = record.place, directory.resolve()
+        alike = self._alike(output_dir.resolve(), record)
         if alike and min(alike, key=partial(_Found.rank, here=here)).directory != directory:
             return True
         has_store = is_embedded(output_dir) and database(output_dir).is_file()
-        if place.get("id") in (here.ids if has_store else {here.id}):
+        if place is not None and place.id in (here.ids if has_store else {here.id}):
             return False  # with a folder that was copied whole, the store was copied too
-        recorded = Path(str(record.get("output_dir", output_dir)))
+        recorded = Path(record.output_dir or output_dir)
         if not recorded.is_dir() or recorded.samefile(output_dir):
             return False
         return any(
-            found.directory != directory for found in self._alike(recorded.resolve(), name, record)
+            found.directory != directory for found in self._alike(recorded.resolve(), record)
         )
 
-    def _alike(self, folder: Path, name: str, record: Mapping[str, Any]) -> list[_Found]:
+    def _alike(self, folder: Path, record: RunRecord | SweepRecord) -> list[_Found]:
         """The records in a folder that are this one's."""
+        name = RUN_FILE if isinstance(record, RunRecord) else SWEEP_FILE
         known = self._known.setdefault((folder, name), {})
         if not known:
             for identity, found in _read(folder, name):
                 known.setdefault(identity, []).append(found)
-        return known.get(identity_of(record), [])
+        return known.get(_identity_of(record), [])
 
 
-def identity_of(record: Mapping[str, Any]) -> str:
+def _identity_of(record: RunRecord | SweepRecord) -> str:
     """Returns what a run or a sweep and its copies have in common."""
-    return str(record.get("id") or [record.get("run_name"), record.get("started")])
+    return record.id or str([record.label, record.started])
 
 
 def settled_sweep(copies: Copies, directory: Path, output_dir: Path) -> None:
-    """Lets the sweep.json of a sweep that was moved or copied say so."""
-    file = directory / SWEEP_FILE
-    content = json.loads(file.read_text(encoding="utf-8"))
-    changes = copies.settle(content, directory, output_dir, SWEEP_FILE)
+    """Writes into the sweep.json of a sweep that it was moved or copied, if it was.
+
+    Raises:
+        UserError: The sweep.json is damaged.
+    """
+    record = read_sweep(directory)
+    changes = copies.settle(record, directory, output_dir)
     if "id" in changes:
         changes["is_complete"] = False  # in MLflow
     if changes:
-        partial_file = directory / f"partial-{SWEEP_FILE}"
-        text = json.dumps({**content, **changes}, indent=2)
-        partial_file.write_text(text + "\n", encoding="utf-8")
-        partial_file.replace(file)
+        write_sweep(directory, record.updated(changes))
 
 
-def _origin(record: Mapping[str, Any]) -> dict[str, Any]:
+def _origin(record: RunRecord | SweepRecord) -> dict[str, Any]:
     return {
-        "id": record.get("id"),
-        "directory": (record.get("place") or {}).get("directory"),
-        "mlflow": (record.get("mlflow") or {}).get("run_id"),
+        "id": record.id,
+        "directory": record.place and record.place.directory,
+        "mlflow": record.mlflow and record.mlflow.run_id,
     }
 
 
-def _membership(record: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+def _membership(record: RunRecord | SweepRecord, directory: Path) -> dict[str, Any]:
     """The sweep that a job is in, if it was copied with the job and is another one by now."""
-    sweep = record.get("sweep")
-    try:
-        content = json.loads((directory.parent / SWEEP_FILE).read_text(encoding="utf-8"))
-        if sweep is None or content["id"] == sweep["id"]:
-            return {}
-        name = str(content.get("sweep_name") or directory.parent.name)
-        return {"sweep": {**sweep, "id": str(content["id"]), "name": name}}
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    sweep = record.sweep if isinstance(record, RunRecord) else None
+    if sweep is None:
         return {}
+    try:
+        of_folder = read_sweep(directory.parent)
+    except UserError:
+        return {}
+    if of_folder.id is None or of_folder.id == sweep.id:
+        return {}
+    name = of_folder.label or directory.parent.name
+    return {"sweep": {**sweep.to_mapping(), "id": of_folder.id, "name": name}}
 
 
 def _read(folder: Path, name: str) -> Iterator[tuple[str, _Found]]:
     for file in records_in(folder, name):
-        with suppress(OSError, ValueError, AttributeError, TypeError, RecursionError):
-            record = json.loads(file.read_text(encoding="utf-8"))
-            directory = file.parent.resolve()
-            place = record.get("place") or {}
-            run_name = record.get("run_name", directory.name)
-            first_name = str(record.get("directory_name", run_name))
-            if place.get("directory") is not None:
-                first_name = Path(str(place["directory"])).name
-            yield identity_of(record), _Found(directory, first_name, place)
+        with suppress(UserError):
+            record, directory = read_record(file), file.parent.resolve()
+            first_name = record.first_directory_name or directory.name
+            yield _identity_of(record), _Found(directory, first_name, record.place)

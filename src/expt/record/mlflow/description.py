@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import yaml
@@ -10,6 +10,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 
 from expt.record.layers import LAYERS_FILE
+from expt.runs.record_parts import DataRecord, GitRecord
+from expt.runs.records import RunRecord
 from expt.runs.run import Run
 from expt.runs.secrets import redacted, redacted_values
 
@@ -48,7 +50,7 @@ def describe(client: MlflowClient, stored: Any, run: Run, busy: Callable[[], Non
         busy()
         client.log_text(run_id, text, name)
     busy()
-    client.log_inputs(run_id, datasets=[_dataset(run.record["data"])])
+    client.log_inputs(run_id, datasets=[_dataset(run.record.data)])
     # A param can't be changed; the new value of a resumed run is a tag beside it.
     changed = {f"resumed.{k}": v for k, v in values.items() if k in known and differs(known[k], v)}
     # The last one says that all are there.
@@ -74,10 +76,10 @@ def _shown(run: Run) -> list[str]:
     The pages of MLflow show all params of a run beside each image. The other values are tags that
     can be searched for.
     """
-    distinctive = run.record.get("distinctive")
+    distinctive = run.record.distinctive
     if distinctive is None:  # an older run
         return list(run.params)
-    options = [group for group in run.record.get("choices", ()) if group not in _PLAIN_GROUPS]
+    options = [group for group in run.record.choices if group not in _PLAIN_GROUPS]
     keys = dict.fromkeys([*options, *distinctive, *_ALWAYS_SHOWN])
     return [key for key in keys if key in run.params]
 
@@ -94,43 +96,43 @@ def _texts(run: Run) -> dict[str, str]:
 
 def _tags(run: Run) -> dict[str, str]:
     record = run.record
-    git = record.get("git") or {}
+    git = record.git or GitRecord()
     tags = {
         "run_directory": str(run.directory.absolute()),
-        "run_hash": record["run_hash"],
-        "variant_hash": record["variant_hash"],
-        "variant": (record.get("sweep") or {}).get("variant"),
-        "seed": record.get("seed"),
-        "task": record["data"]["task"],
-        "parameters": record["parameters"],
-        "mlflow.source.git.commit": git.get("commit"),
-        "git.dirty": git.get("dirty"),
-        "code": (record.get("code") or {}).get("hash"),
+        "run_hash": record.run_hash,
+        "variant_hash": record.variant_hash,
+        "variant": record.sweep and record.sweep.variant,
+        "seed": record.seed,
+        "task": record.data.task,
+        "parameters": record.parameters,
+        "mlflow.source.git.commit": git.commit,
+        "git.dirty": git.dirty,
+        "code": record.code and record.code.hash,
         "resumed.code": _code_changes(record),
-        **{f"version.{name}": version for name, version in record["versions"].items()},
+        **{f"version.{name}": version for name, version in record.versions.items()},
         # MLflow's list of runs opens with those of this type unfolded below their parent, so that
         # the list, and its charts, show a sweep's jobs and not the sweep alone.
-        **(_UNFOLDED if record.get("sweep") else {}),
+        **(_UNFOLDED if record.sweep else {}),
     }
     return {key: str(value) for key, value in tags.items() if value is not None}
 
 
-def _code_changes(record: Mapping[str, Any]) -> str | None:
+def _code_changes(record: RunRecord) -> str | None:
     """From which steps on a run continued with changed modules."""
     changes = [
-        f"from step {entry['step']}: {', '.join(entry['code']['changed']) or 'unknown'}"
-        for entry in record.get("resumed") or ()
-        if entry.get("code")
+        f"from step {entry.step}: {', '.join(entry.code.changed) or 'unknown'}"
+        for entry in record.resumed
+        if entry.code
     ]
     return "; ".join(changes) or None
 
 
-def _dataset(data: Mapping[str, Any]) -> DatasetInput:
+def _dataset(data: DataRecord) -> DatasetInput:
     dataset = Dataset(
-        name=data["name"],
-        digest=data["fingerprint"],
+        name=data.name,
+        digest=data.fingerprint,
         source_type="code",
-        source=yaml.safe_dump({"expt": data["name"]}),
-        profile=yaml.safe_dump(dict(data["examples"])),
+        source=yaml.safe_dump({"expt": data.name}),
+        profile=yaml.safe_dump(data.examples),
     )
     return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", "training")])

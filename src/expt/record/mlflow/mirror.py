@@ -10,7 +10,7 @@ from typing import Protocol
 from expt.record.mlflow.added import Added
 from expt.record.mlflow.run_mirror import RunMirror
 from expt.record.mlflow.sweep_mirror import SweepMirror
-from expt.runs.run import Run
+from expt.runs.run import Run, SweepAsRun
 
 
 class Mirror(Protocol):
@@ -31,7 +31,7 @@ def open_mirror(
     """Finds or creates the MLflow run of a run, or of a sweep.
 
     Args:
-        run: A run, or a sweep as if it were one: then its record has a `number_of_jobs`.
+        run: A run, or a sweep as if it were one: then its record is a `SweepAsRun`.
         busy: Called before a request with how many seconds it may take.
         is_new: Whether no earlier process or try can have created it.
         restore: Whether to restore what was deleted in MLflow.
@@ -39,7 +39,7 @@ def open_mirror(
     Raises:
         DeletedError: The run or its experiment was deleted, and is not to be restored.
     """
-    if "number_of_jobs" in run.record:
+    if isinstance(run.record, SweepAsRun):
         return SweepMirror(run, busy, restore=restore)
     return RunMirror(run, is_new, busy, restore=restore)
 

@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from mlflow.utils.environment import _PythonEnv
 
 from expt.record.mlflow.shipped_code import shipped_code
 from expt.record.mlflow.signature import is_served, make_example, make_signature
+from expt.runs.record_parts import plain_values
+from expt.runs.records import RunRecord
 from expt.serving.pyfunc import MODEL_FILE, RECORD_FILE
 
 MODEL_TAG = "expt.model"
@@ -44,7 +46,7 @@ def log_model(
     stored: Any,
     file: Path,
     digest: str,
-    record: Mapping[str, Any],
+    record: RunRecord,
     busy: Callable[[float], None],
 ) -> bool:
     """Adds the model to a run, unless it is there; what an earlier try left half is removed.
@@ -77,7 +79,7 @@ def log_model(
         tags={MODEL_TAG: digest},
         params=dict(stored.data.params),
     )
-    step = (record.get("best") or {}).get("step", 0)
+    step = 0 if record.best is None else record.best.step
     client.log_outputs(run_id, [LoggedModelOutput(created.model_id, step=step)])
     description = Model(
         artifact_path=created.artifact_location,
@@ -95,7 +97,7 @@ def log_model(
     return True
 
 
-def _write(folder: Path, description: Model, file: Path, record: Mapping[str, Any]) -> None:
+def _write(folder: Path, description: Model, file: Path, record: RunRecord) -> None:
     """Writes an MLflow model directory around a `.keras` file."""
     data = folder / _DATA
     data.mkdir()
@@ -130,9 +132,7 @@ def _modules_of(file: Path) -> list[str]:
     return sorted(name for name in modules if name.split(".")[0] not in ("builtins", "keras"))
 
 
-def _add_served(
-    folder: Path, description: Model, record: Mapping[str, Any], modules: list[str]
-) -> None:
+def _add_served(folder: Path, description: Model, record: RunRecord, modules: list[str]) -> None:
     """Adds the flavor that takes raw values, with its code, its record and an example."""
     code = shipped_code()
     code.write(folder / _CODE)
@@ -143,9 +143,13 @@ def _add_served(
         code=_CODE,
         python_env=_PYTHON_ENV,
     )
-    kept: dict[str, Any] = {key: record[key] for key in ("model_input_shape", "model_outputs")}
-    kept["data"] = {key: record["data"].get(key) for key in _OF_DATA}
-    kept["modules"] = modules
+    data = record.data.to_mapping()
+    kept = {
+        "model_input_shape": record.model_input_shape,
+        "model_outputs": plain_values(record.model_outputs),
+        "data": {key: data.get(key) for key in _OF_DATA},
+        "modules": modules,
+    }
     (folder / _DATA / RECORD_FILE).write_text(json.dumps(kept, indent=2), encoding="utf-8")
     if (example := make_example(record)) is not None:
         _write_example(folder, description, example)

@@ -68,9 +68,9 @@ def log_evaluation(run: FoundRun, name: str, step: int, values: Mapping[str, flo
     Raises:
         RunError: The store does not take them.
     """
-    output_dir, place = run.output_dir, run.record.get("mlflow")
+    output_dir, place = run.output_dir, run.record.mlflow
     is_missing = is_embedded(output_dir) and not database(output_dir).exists()
-    if not place or is_missing:
+    if place is None or is_missing:
         return False
     if "id" in Copies().settle(run.record, run.directory, output_dir):
         _log.warning(
@@ -89,9 +89,9 @@ def log_evaluation(run: FoundRun, name: str, step: int, values: Mapping[str, flo
     metrics = [Metric(f"{EVALUATION}/{name}/{key}", v, now, step) for key, v in values.items()]
     try:
         client = MlflowClient(store_uri(output_dir))
-        if is_deleted(client.get_run(place["run_id"])):
-            raise DeletedError(f"the run {place['run_id']}")
-        client.log_batch(place["run_id"], metrics=metrics)
+        if is_deleted(client.get_run(place.run_id)):
+            raise DeletedError(f"the run {place.run_id}")
+        client.log_batch(place.run_id, metrics=metrics)
     # MLflow lets through whatever its database's driver raises.
     except Exception as error:
         text = f"mlflow: the evaluation could not be added: {reason(error)}."

@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from expt.record.journal import FILE_NAME, complete_size, read_journal
 from expt.record.mlflow.added import Added
-from expt.record.mlflow.completeness import COMPLETE_KEY, completion, stored_runs
+from expt.record.mlflow.completeness import completion, stored_runs
 from expt.record.mlflow.description import describe, digest
 from expt.record.mlflow.images import MLflowImages
 from expt.record.mlflow.model import MODEL_TAG, log_model
@@ -68,7 +68,7 @@ class RunMirror:
         self.added = Added()
         self._run, self._tell_busy, self._restores = run, busy, restore
         record = run.record
-        self._id = record.get("id") or digest([record["run_name"], record["started"]])[:32]
+        self._id = record.id or digest([record.run_name, record.started])[:32]
         # Creating a database, an experiment or a run is a race between processes.
         with FileLock(run.output_dir / LOCK, timeout=10 * request_seconds()):
             self._busy(seconds_to_open(run.output_dir))
@@ -79,10 +79,11 @@ class RunMirror:
         info = self._stored.info
         self._run_id, self._closed = info.run_id, (info.status, info.end_time)
         place = {"run_id": info.run_id, "experiment_id": info.experiment_id}
-        if {**(record.get("mlflow") or {}), **place} != record.get("mlflow"):
+        known = {} if record.mlflow is None else record.mlflow.to_mapping()
+        if {**known, **place} != known:
             run.update(mlflow=place)
         describe(self._client, self._stored, run, self._busy)
-        if record["status"] == Status.RUNNING != info.status:
+        if record.status == Status.RUNNING != info.status:
             self._client.update_run(self._run_id, status=Status.RUNNING)
         self._position = 0
         self._present: Counter[tuple[str, int, float | None]] = Counter()
@@ -113,15 +114,16 @@ class RunMirror:
         """
         record = self._run.record
         self.added.images += self._images.send(self._busy, is_last=True)
-        if record["status"] != Status.KILLED:
+        if record.status != Status.KILLED:
             self._send_model()
-        moment = int(record["ended"] * 1000)
+        assert record.ended is not None
+        moment = int(record.ended * 1000)
         self._send([*outdated(final_values(record), self._latest.values(), moment)])
         self._busy()
         for double in self._named_alike():
             if double.info.run_id != self._run_id and not double.data.metrics:
                 self._client.delete_run(double.info.run_id)
-        closed = (str(record["status"]), moment)
+        closed = (str(record.status), moment)
         if closed != self._closed:
             self._client.set_terminated(self._run_id, *closed)
             self._closed, self.added.status = closed, closed[0]
@@ -129,7 +131,8 @@ class RunMirror:
 
     def _remember(self) -> None:
         """Keeps in run.json that the copy is complete, so that nobody need compare it again."""
-        run, place = self._run, self._run.record["mlflow"]
+        run, place = self._run, self._run.record.mlflow
+        assert place is not None
         self._busy()
         try:
             hashed = completion(run.directory, run.record, stored_runs(run.output_dir, [place]))
@@ -137,8 +140,8 @@ class RunMirror:
         except Exception as error:  # noqa: BLE001
             _log.info("mlflow: whether %s is complete is not kept: %s", run.directory, error)
             return
-        if hashed != place.get(COMPLETE_KEY):
-            run.update(mlflow={**place, COMPLETE_KEY: hashed})
+        if hashed != place.complete:
+            run.update(mlflow={**place.to_mapping(), "complete": hashed})
 
     def _busy(self, more_seconds: float = 0.0) -> None:
         self._tell_busy(request_seconds() + more_seconds)
@@ -148,10 +151,10 @@ class RunMirror:
 
     def _find(self) -> Any | None:
         """Finds the run by its id in run.json, else by its tag: an answer may have been lost."""
-        stored, run_id = None, (self._run.record.get("mlflow") or {}).get("run_id")
-        if run_id is not None:
+        stored, place = None, self._run.record.mlflow
+        if place is not None:
             try:
-                stored = self._client.get_run(run_id)
+                stored = self._client.get_run(place.run_id)
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
@@ -176,13 +179,13 @@ class RunMirror:
         self.added.run = True
         record = self._run.record
         tags = {ID_TAG: self._id, **SOURCE, **copied_tag(record)}
-        if (sweep := record.get("sweep")) is not None:
-            place = self._find_experiment(sweep["experiment"])
-            tags[PARENT_TAG] = find_sweep(self._client, place, sweep, record["started"])
+        if (sweep := record.sweep) is not None:
+            place = self._find_experiment(sweep.experiment or self._run.config["name"])
+            tags[PARENT_TAG] = find_sweep(self._client, place, sweep.id, sweep.name, record.started)
         return self._client.create_run(
             self._experiment_id,
-            run_name=record["run_name"],
-            start_time=int(record["started"] * 1000),
+            run_name=record.run_name,
+            start_time=int(record.started * 1000),
             tags=tags,
         )
 

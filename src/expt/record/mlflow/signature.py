@@ -2,7 +2,6 @@
 
 import datetime
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,8 @@ from numpy.typing import NDArray
 
 from expt.parts.data.encoding import Column, Encoder
 from expt.parts.data.number_formats import NumberFormat
+from expt.runs.record_parts import Shape
+from expt.runs.records import RunRecord
 from expt.serving.arrays import preparation_of
 from expt.serving.outputs import as_columns
 
@@ -20,35 +21,35 @@ _LARGEST_EXAMPLE = 10_000  # numbers; it is kept as JSON text
 _BOOLEANS = ("true", "false")
 
 
-def is_served(record: Mapping[str, Any]) -> bool:
+def is_served(record: RunRecord) -> bool:
     """Whether a saved model's outputs are predictions; those of earlier versions are not."""
-    return record.get("model_outputs") is not None
+    return record.model_outputs is not None
 
 
-def make_signature(record: Mapping[str, Any]) -> ModelSignature:
+def make_signature(record: RunRecord) -> ModelSignature:
     """Returns the signature of a run's model.
 
     A table has its columns, by name. Other data has no inputs in the signature: MLflow would refuse
     every type of numbers but one, and take a DataFrame's columns by position; the model itself
     checks what it is given.
     """
-    if not is_served(record):
+    if record.model_outputs is None:
         return ModelSignature(_tensor(record, "input"), _tensor(record, "output"))
-    preparation = preparation_of(record)
+    preparation = preparation_of(record.to_mapping())
     inputs = None
     if preparation.get("kind") == "table":
         encoder = Encoder.from_mapping(preparation)
         inputs = Schema([_column(column, encoder) for column in encoder.columns])
-    if record["data"]["task"] not in ("classification", "regression"):
+    if record.data.task not in ("classification", "regression"):
         return ModelSignature(inputs, _tensor(record, "output"))
-    outputs = np.zeros((1, *record["model_output_shape"]), _dtype(record, "output"))
-    columns = as_columns(record["data"], record["model_outputs"]["kind"], outputs)
+    outputs = np.zeros((1, *_sizes(record.model_output_shape)), _dtype(record, "output"))
+    columns = as_columns(record.data.to_mapping(), record.model_outputs.kind, outputs)
     return ModelSignature(
         inputs, Schema([ColSpec(_type(values), name) for name, values in columns.items()])
     )
 
 
-def make_example(record: Mapping[str, Any]) -> dict[str, Any] | list[Any] | None:
+def make_example(record: RunRecord) -> dict[str, Any] | list[Any] | None:
     """Returns one raw input, from what is recorded of the training's; None if it would be large.
 
     Numbers are the mean of the training's where that is recorded, else zero.
@@ -58,10 +59,11 @@ def make_example(record: Mapping[str, Any]) -> dict[str, Any] | list[Any] | None
     """
     if not is_served(record):
         return None
-    preparation, shape = preparation_of(record), tuple(record["model_input_shape"])
-    means = (record["data"].get("input_scale") or {}).get("mean")
+    preparation = preparation_of(record.to_mapping())
+    means = None if record.data.input_scale is None else record.data.input_scale.mean
     if preparation.get("kind") == "table":
         return _table_example(Encoder.from_mapping(preparation), means)
+    shape = _sizes(record.model_input_shape)
     if math.prod(shape) > _LARGEST_EXAMPLE:
         return None
     trained_on = preparation.get("trained_on") or {}
@@ -69,20 +71,27 @@ def make_example(record: Mapping[str, Any]) -> dict[str, Any] | list[Any] | None
     values = np.zeros((1, *shape), trained_on.get("dtype", default))
     if len(shape) == 1 and means is not None and values.dtype.kind == "f":
         values[:] = means
-    names = record["data"].get("feature_names")
+    names = record.data.feature_names
     data: list[Any] = values.tolist()
     return {"columns": names, "data": data} if names else data
 
 
-def _tensor(record: Mapping[str, Any], end: str) -> Schema | None:
+def _sizes(shape: Shape | None) -> tuple[int, ...]:
+    """Returns a recorded shape of known sizes."""
+    sizes = tuple(size for size in shape or () if size is not None)
+    assert len(sizes) == len(shape or ())
+    return sizes
+
+
+def _tensor(record: RunRecord, end: str) -> Schema | None:
     """Describes an end of the model itself; runs of earlier versions know the inputs' shape."""
-    shape = record.get(f"model_{end}_shape")
+    shape = getattr(record, f"model_{end}_shape")
     return None if shape is None else Schema([TensorSpec(_dtype(record, end), (-1, *shape))])
 
 
-def _dtype(record: Mapping[str, Any], end: str) -> np.dtype[Any]:
+def _dtype(record: RunRecord, end: str) -> np.dtype[Any]:
     """Returns float64 for values that float32 would round; else float32, which all models take."""
-    is_double = record.get(f"model_{end}_dtype") == "float64"
+    is_double = getattr(record, f"model_{end}_dtype") == "float64"
     return np.dtype(np.float64 if is_double else np.float32)
 
 

@@ -19,7 +19,8 @@ from expt.record.mlflow.store import (
 )
 from expt.record.mlflow.values import outdated, shortest
 from expt.runs.layout import NOTE, SUMMARY
-from expt.runs.run import Run, Status
+from expt.runs.records import RunRecord
+from expt.runs.run import Run, Status, SweepAsRun
 from expt.runs.secrets import redacted_values
 
 ID_TAG = "expt.id"
@@ -39,9 +40,9 @@ class SweepMirror:
         """Finds or creates it.
 
         Args:
-            run: The sweep as if it were a run: its record has its `id`, `name`, `started` and
-                `number_of_jobs`, and in the end `status`, `ended` and `results`; its directory
-                may have a summary by then. It gets the ids of its run and of the experiment.
+            run: The sweep as if it were a run. In the end its record has `status`, `ended` and
+                `results`; its directory may have a summary by then. It gets the ids of its run
+                and of the experiment.
             busy: Called before a request with how many seconds it may take.
             restore: Whether to restore its run or experiment if that was deleted in the store.
 
@@ -50,14 +51,16 @@ class SweepMirror:
         """
         self.added = Added()
         self._run, self._tell_busy = run, busy
-        record = run.record
+        record = _record_of(run)
         with FileLock(run.output_dir / LOCK, timeout=10 * request_seconds()):
             self._busy(seconds_to_open(run.output_dir))
             self._client = open_store(run.output_dir)
             experiment_id = find_experiment(
                 self._client, run.config["name"], run.output_dir, restore=restore
             )
-            self._run_id = find_sweep(self._client, experiment_id, record, record["started"])
+            self._run_id = find_sweep(
+                self._client, experiment_id, str(record.id), str(record.name), record.started
+            )
             stored = self._client.get_run(self._run_id)
             if is_deleted(stored):
                 if not restore:
@@ -68,14 +71,14 @@ class SweepMirror:
         for key, value in copied_tag(record).items():
             self._set_tag(key, value)
         self._set_tag("sweep_directory", str(run.directory))
-        self._set_tag("jobs", str(record["number_of_jobs"]))
+        self._set_tag("jobs", str(record.number_of_jobs))
 
     def advance(self) -> None:
         """Adds nothing: there is news only at the end."""
 
     def finish(self) -> None:
         """Adds the summary, if there is one, the results, and how the sweep ended."""
-        folder, record = self._run.directory / SUMMARY, self._run.record
+        folder, record = self._run.directory / SUMMARY, _record_of(self._run)
         for file in sorted(file for file in folder.rglob("*") if file.is_file()):
             place = (SUMMARY / file.relative_to(folder)).parent
             self._busy()
@@ -84,10 +87,11 @@ class SweepMirror:
             text = (folder / NOTE).read_text(encoding="utf-8")
             is_short = len(text) <= _NOTE_LENGTH
             self._set_tag(_NOTE_TAG, text if is_short else f"See {SUMMARY / NOTE}.")
-        ended = int(record["ended"] * 1000)
-        self._log_results(record.get("results") or {}, ended)
+        assert record.ended is not None
+        ended = int(record.ended * 1000)
+        self._log_results(record.results or {}, ended)
         self._busy()
-        self._client.set_terminated(self._run_id, str(record["status"]), ended)
+        self._client.set_terminated(self._run_id, str(record.status), ended)
 
     def _log_results(self, results: Mapping[str, Any], moment: int) -> None:
         """Logs the results unless they are there.
@@ -106,7 +110,7 @@ class SweepMirror:
         values = {key: shortest(value) for key, value in results.get("metrics", {}).items()}
         metrics = [*outdated(values, stored, moment)]
         params = {k: str(v) for k, v in redacted_values(results.get("params", {})).items()}
-        if self._run.record["status"] == Status.KILLED:
+        if self._run.record.status is Status.KILLED:
             params = {}
         new = [Param(k, v) for k, v in params.items() if k not in data.params]
         changed = [
@@ -126,34 +130,40 @@ class SweepMirror:
         self._tell_busy(request_seconds() + more_seconds)
 
 
-def copied_tag(record: Mapping[str, Any]) -> dict[str, str]:
+def _record_of(run: Run) -> SweepAsRun:
+    assert isinstance(run.record, SweepAsRun)
+    return run.record
+
+
+def copied_tag(record: RunRecord) -> dict[str, str]:
     """Returns the tag of a run or sweep that began as a copy: the id of the original's run."""
-    origin = record.get("copied_from") or {}
-    original = origin.get("mlflow") or origin.get("id")
+    origin = record.copied_from
+    original = None if origin is None else origin.mlflow or origin.id
     return {COPIED_TAG: str(original)} if original else {}
 
 
-def find_sweep(client: Any, experiment_id: str, sweep: Mapping[str, Any], started: float) -> str:
+def find_sweep(client: Any, experiment_id: str, sweep_id: str, name: str, started: float) -> str:
     """Finds or creates the run of a sweep; only one process may do this at a time.
 
     Args:
         client: Of the store.
         experiment_id: Where to look.
-        sweep: Its `id` and `name`.
-        started: Seconds since 1970.
+        sweep_id: The sweep's own id, which its run has as a tag.
+        name: The name of its run, if that is created.
+        started: Seconds since 1970, likewise.
 
     Returns:
         The id of the run in the store, which may have been deleted there.
     """
-    tag = f"tags.`{ID_TAG}` = '{sweep['id']}'"
+    tag = f"tags.`{ID_TAG}` = '{sweep_id}'"
     for view in (ViewType.ACTIVE_ONLY, ViewType.DELETED_ONLY):
         found = client.search_runs([experiment_id], tag, view)
         if found:
             return str(found[0].info.run_id)
     created = client.create_run(
         experiment_id,
-        run_name=sweep["name"],
+        run_name=name,
         start_time=int(started * 1000),
-        tags={ID_TAG: sweep["id"], **SOURCE},
+        tags={ID_TAG: sweep_id, **SOURCE},
     )
     return str(created.info.run_id)

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 from mlflow.entities import Metric
+
+from expt.runs.records import RunRecord
 
 EVALUATION = "with"
 """What the metrics of a later evaluation begin with; their charts come after all others."""
@@ -20,12 +21,12 @@ def metric_name(name: str) -> str:
     return _SYSTEM + name.removeprefix(_MEASURED) if name.startswith(_MEASURED) else name
 
 
-def final_values(record: Mapping[str, Any]) -> dict[str, float]:
+def final_values(record: RunRecord) -> dict[str, float]:
     """Returns the values of a run's end: the metrics of the kept model, its step, the memory."""
-    best, memory = record.get("best") or {}, record.get("peak_memory")
+    best = {} if record.best is None else record.best.to_mapping()
     values = {f"best/{k}": shortest(v) for k, v in best.items() if k == "step" or "/" in k}
-    if memory is not None:
-        values[f"{_SYSTEM}peak_memory_megabytes"] = round(memory / _BYTES_A_MEGABYTE, 1)
+    if record.peak_memory is not None:
+        values[f"{_SYSTEM}peak_memory_megabytes"] = round(record.peak_memory / _BYTES_A_MEGABYTE, 1)
     return values
 
 
