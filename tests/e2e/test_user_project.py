@@ -223,7 +223,7 @@ def test_every_command_prints_what_the_guide_shows(followed: Followed) -> None:
 
 
 def test_the_preset_trains_the_users_own_parts(followed: Followed) -> None:
-    record, _ = followed.records("runs")
+    record, *_ = followed.records("runs")
     assert record["status"] == "FINISHED"
     assert record["name"] == "spirals"
     assert record["data"]["class_names"] == ["red", "green", "blue"]
@@ -249,7 +249,7 @@ def test_the_preset_trains_the_users_own_parts(followed: Followed) -> None:
 
 
 def test_evaluation_and_predictions_are_of_that_run(followed: Followed) -> None:
-    record, _ = followed.records("runs")
+    record, *_ = followed.records("runs")
     (file,) = (record["folder"] / "evaluations").iterdir()
     evaluated = json.loads(file.read_text())
     assert evaluated["metrics"].keys() == {"loss", "accuracy", "certainty"}
@@ -277,7 +277,7 @@ def test_sweep_varies_the_users_own_keys(followed: Followed) -> None:
 
 
 def test_a_model_named_on_the_command_line_is_trained(followed: Followed) -> None:
-    _, record = followed.records("runs")
+    *_, record = followed.records("runs")
     assert record["status"] == "FINISHED"
     assert record["data"]["name"] == "digits"
     # Two layers of 3, each beside the 64 pixels, then ten logits.

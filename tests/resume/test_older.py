@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from expt.config.hashes import identity
-from expt.train.resume import restore
 from resume.interrupting import assert_same, train
 
 GIVEN = ("model.units=[8]", "loop.steps=12")
@@ -20,8 +19,10 @@ def test_a_run_without_threads_continues_and_a_line_says_with_how_many(
         return {key: value for key, value in made.items() if key != "loop.threads"}
 
     expected = train(GIVEN, tmp_path / "whole")
+    from expt.train import session  # imports TensorFlow
+
     with monkeypatch.context() as patched:
-        patched.setattr(restore, "identity", older)
+        patched.setattr(session, "identity", older)
         train(GIVEN, tmp_path / "older", interrupt_at=7)
     train(GIVEN, tmp_path / "older", resume=True)
     (message,) = [m for m in caplog.messages if "loop.threads" in m]

@@ -34,6 +34,7 @@ def make_sweep(
     plan = [{"overrides": [], "status": "FINISHED", "error": None, **job} for job in jobs]
     place = {"id": "here", "directory": directory.name, "number": number}
     content = {"sweep_name": name, "started": float(number), "place": place, "jobs": plan}
+    content["status"] = "FINISHED"
     (directory / "sweep.json").write_text(json.dumps(content))
     for job in range(num_jobs):
         best = {"step": 1, "watched": "val/accuracy", "val/accuracy": job / num_jobs}

@@ -49,6 +49,9 @@ def sweep(tmp_path: Path) -> Path:
     return sweeps / "11-00-00_bbbbbbbb"
 
 
+_ENDED = {"status": "FINISHED", "started": 1e6}
+
+
 def _lines(output_dir: Path, mlflow: str | None = _MLFLOW) -> list[tuple[str, str]]:
     with TemporaryDirectory() as folder:
         return list(Pages(output_dir, _BOARD, mlflow, View(Path(folder), output_dir)).lines())
@@ -57,7 +60,7 @@ def _lines(output_dir: Path, mlflow: str | None = _MLFLOW) -> list[tuple[str, st
 def test_pages_of_the_latest_run_and_of_the_newest_sweep(sweep: Path, tmp_path: Path) -> None:
     _make_run(tmp_path / "runs/2026-11-22/09-00-00_dddddddd", 300.0, "3")
     place = {"experiment_id": "1", "run_id": "b" * 32}
-    (sweep / "sweep.json").write_text(json.dumps({"mlflow": place}))
+    (sweep / "sweep.json").write_text(json.dumps({**_ENDED, "mlflow": place}))
     report = sweep / "summary" / "report.html"
     report.parent.mkdir()
     report.touch()
@@ -82,7 +85,9 @@ def test_sweep_that_tells_no_run_of_its_own(plan: str, sweep: Path, tmp_path: Pa
 
 
 def test_without_mlflow(sweep: Path, tmp_path: Path) -> None:
-    (sweep / "sweep.json").write_text('{"mlflow": {"experiment_id": "1", "run_id": "b"}}')
+    (sweep / "sweep.json").write_text(
+        json.dumps({**_ENDED, "mlflow": {"experiment_id": "1", "run_id": "b"}})
+    )
     assert _lines(tmp_path, None) == [
         *_OF_ALL,
         ("MLflow", "not started: no run is recorded there (recorder=mlflow)"),

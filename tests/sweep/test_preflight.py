@@ -29,7 +29,7 @@ class _Measured:
 
     def submit(self, task: Task) -> None:
         job, is_measured, _code = task.arguments
-        assert task.threads == job.config["loop"]["threads"]
+        assert task.threads == job.config.loop.threads
         self.checked.append(job.overrides)
         seconds = self._seconds(job.config) if is_measured else None
         self._ended.append(Ended(task.number, CheckedJob(seconds=seconds)))
@@ -64,7 +64,7 @@ def test_each_job_counts_with_the_seconds_of_its_size(tmp_path: Path) -> None:
     jobs = composed("loop.epochs=1,4", "act=relu,tanh", "seed=0,1")
     plan = planned(tmp_path, jobs)
     kinds = {number: variant_hash(one.job.config, "d", "c") for number, one in enumerate(jobs)}
-    workers = _Measured(lambda config: float(config["loop"]["epochs"]))
+    workers = _Measured(lambda config: float(config.loop.epochs))
     assert check_kinds(plan, kinds, cast("Launcher", workers), PHASES) == 2.5
     assert workers.checked == [jobs[number].job.overrides for number in (0, 2, 4, 6)]
 
