@@ -60,7 +60,7 @@ def sweep(tmp_path: Path) -> Path:
     folder = tmp_path / "sweeps/2026-11-23/11-00-00_bbbbbbbb"
     folder.mkdir(parents=True)
     place = {"experiment_id": "7", "run_id": "b" * 32}
-    content = {"id": "c" * 8, "sweep_name": "act", "mlflow": place}
+    content: dict[str, Any] = {"id": "c" * 8, "sweep_name": "act", "mlflow": place}
     content |= {"status": "FINISHED", "started": 1.0}
     (folder / "sweep.json").write_text(json.dumps(content))
     return folder

@@ -1,12 +1,13 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from rich.console import Console
 
 from expt.config.hashes import variant_hash
+from expt.config.schema import Config
 from expt.errors import UserError
 from expt.record.phases import Phases
 from expt.sweep import preflight
@@ -19,11 +20,11 @@ PHASES = Phases(Console(quiet=True))
 
 
 class _Measured:
-    """LocalLauncher that measure what a job is said to take."""
+    """A launcher whose checks measure what a job is said to take."""
 
     num_slots = 1
 
-    def __init__(self, seconds: Callable[[dict[str, Any]], float]) -> None:
+    def __init__(self, seconds: Callable[[Config], float]) -> None:
         self.checked: list[tuple[str, ...]] = []
         self._seconds, self._ended = seconds, list[Ended]()
 
