@@ -40,7 +40,9 @@ export.main()
 
 def export(*arguments: str, folder: Path, code: str = "") -> subprocess.CompletedProcess[str]:
     start = ["-c", code] if code else ["-m", "expt.export"]
-    return ready_processes.run(
+    # A ready process has imported TensorFlow, of which the spy asks.
+    run = subprocess.run if _SPY in code else ready_processes.run
+    return run(
         [sys.executable, *start, *arguments],
         cwd=folder,
         capture_output=True,
