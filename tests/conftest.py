@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ os.environ["TF_NUM_INTRAOP_THREADS"] = "2"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Lets the workers of pytest-xdist share a server of ready processes."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As in a shell's job in the background; what the tests start would ignore Ctrl-C, too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
         os.environ[ready_processes.ADDRESS] = ready_processes.start_server()
 
