@@ -18,7 +18,7 @@ from expt.record import process
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord
 from expt.sweep import mirror
-from expt.sweep.mirror import SweepMirror
+from expt.sweep.mirror import JobMirrors
 from expt.sweep.plan import SweepPlan
 from sweep.sweep_helpers import composed, planned
 
@@ -68,7 +68,7 @@ def read(plan: SweepPlan, number: int) -> dict[str, Any]:
     return content
 
 
-def until(is_so: Any, mirrored: SweepMirror) -> None:
+def until(is_so: Any, mirrored: JobMirrors) -> None:
     deadline = time.monotonic() + 60
     while not is_so():
         assert time.monotonic() < deadline
@@ -76,7 +76,7 @@ def until(is_so: Any, mirrored: SweepMirror) -> None:
         time.sleep(0.02)
 
 
-def end_all(plan: SweepPlan, mirrored: SweepMirror, numbers: Sequence[int] = (0, 1, 2)) -> None:
+def end_all(plan: SweepPlan, mirrored: JobMirrors, numbers: Sequence[int] = (0, 1, 2)) -> None:
     for number in numbers:
         write(plan, number, "FINISHED", hangs=read(plan, number).get("hangs"))
         plan.note(plan.jobs[number], JobStatus.FINISHED)
@@ -86,7 +86,7 @@ def end_all(plan: SweepPlan, mirrored: SweepMirror, numbers: Sequence[int] = (0,
 def test_a_stuck_request_delays_its_own_run_alone(plan: SweepPlan) -> None:
     for number in range(3):
         write(plan, number, "RUNNING", hangs=number == 0)
-    mirrored = SweepMirror(plan)
+    mirrored = JobMirrors(plan)
     for job in plan.jobs:
         mirrored.look(job)
     end_all(plan, mirrored)
@@ -99,7 +99,7 @@ def test_a_stuck_request_delays_its_own_run_alone(plan: SweepPlan) -> None:
 def test_runs_of_a_process_that_died_are_mirrored_by_another_one(plan: SweepPlan) -> None:
     for number in range(3):
         write(plan, number, "RUNNING")
-    mirrored = SweepMirror(plan)
+    mirrored = JobMirrors(plan)
     mirrored.look(plan.jobs[0])
     run = mirrored._runs[plan.jobs[0].directory.name].run
     until(lambda: extra(run.record, "looks"), mirrored)
@@ -117,7 +117,7 @@ def test_runs_of_a_process_that_died_are_mirrored_by_another_one(plan: SweepPlan
 def test_a_process_that_dies_at_the_end_is_replaced(plan: SweepPlan) -> None:
     for number in range(3):
         write(plan, number, "RUNNING")
-    mirrored = SweepMirror(plan)
+    mirrored = JobMirrors(plan)
     assert mirrored._process is not None
     end_all(plan, mirrored)
     mirrored._process.kill()

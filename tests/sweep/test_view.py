@@ -16,7 +16,7 @@ from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.plan import SweepPlan
-from expt.sweep.view import View
+from expt.sweep.view import SweepView
 from sweep.sweep_helpers import composed
 
 WATCHED_LOSS: dict[str, Any] = {"watched": "val/loss", "larger_is_better": ["accuracy"]}
@@ -51,7 +51,7 @@ class Shown:
         console = Console(
             file=self._text, force_terminal=is_terminal, width=width, color_system=None
         )
-        self.view = View(self.plan, console, workers, seconds)
+        self.view = SweepView(self.plan, console, workers, seconds)
 
     def begin(self, number: int) -> PlannedJob:
         job = self.plan.jobs[number]

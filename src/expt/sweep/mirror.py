@@ -50,7 +50,7 @@ class _Mirrored:
     num_tries: int = 1
 
 
-class SweepMirror:
+class JobMirrors:
     """Mirrors the runs of a plan's jobs, as far as their recorders ask for it, and the sweep.
 
     MLflow takes seconds to import, and one writer alone keeps no other waiting for the database:

@@ -20,11 +20,11 @@ from expt.sweep.growth import Growth
 from expt.sweep.jobs import ENDED_WELL, JobOutcome, PlannedJob
 from expt.sweep.launchers import Began, Ended, Event, Launcher, Task, worker
 from expt.sweep.limits import Deadlines, Limits
-from expt.sweep.mirror import SweepMirror
+from expt.sweep.mirror import JobMirrors
 from expt.sweep.plan import SweepPlan
 from expt.sweep.preflight import LONGEST_CHECK, check_task, result_of_check
 from expt.sweep.summary import exit_code, print_outcome, show_comparison
-from expt.sweep.view import View
+from expt.sweep.view import SweepView
 from expt.train.signals import Interruption, deferred_signals
 
 _log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def run_jobs(
     log_to(plan.directory / _LOG_FILE)
     command_phases().start_log()
     with deferred_signals() as interruption:
-        view = View(plan, console, launcher.num_slots, seconds)
+        view = SweepView(plan, console, launcher.num_slots, seconds)
         scheduler = Scheduler(plan, launcher, view, growth)
         try:
             scheduler.run(interruption, retry_failed)
@@ -76,12 +76,12 @@ class Scheduler:
     """Handles all events of a sweep, on one thread."""
 
     def __init__(
-        self, plan: SweepPlan, launcher: Launcher, view: View, growth: Growth | None
+        self, plan: SweepPlan, launcher: Launcher, view: SweepView, growth: Growth | None
     ) -> None:
         self._plan, self._launcher, self._view = plan, launcher, view
         self._growth = growth
         self._limits = Limits.of(plan.jobs[0].job.config)
-        self._mirror = SweepMirror(plan)
+        self._mirror = JobMirrors(plan)
         self._status = Status.FAILED
         self._disk_error: str | None = None
         self._waiting: deque[PlannedJob] = deque()

@@ -26,7 +26,7 @@ _SECONDS_BETWEEN_REFRESHES = 0.5
 _TAIL = 4096  # bytes that hold the last line of a journal
 
 
-class View:
+class SweepView:
     """Shows how a sweep goes. Each job that ends is a line that stays."""
 
     def __init__(
