@@ -156,10 +156,10 @@ from expt.record.process import SeparateProcess
 process = SeparateProcess(Witness, "witness", str, gc.collect)
 run = make_run(Path({str(tmp_path)!r}))
 process.open(run)
-while "looks" not in run.record: time.sleep(0.01)
+while extra(run.record, "looks") is None: time.sleep(0.01)
 run.update(status="FINISHED", behaviour="hang")
 print(extra(run.record, "opened_in"), flush=True)
-process.close(extra(run.record, "status"))
+process.close(run.record.status)
 """
     command, pipe = [sys.executable, "-c", code], subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as parent:
