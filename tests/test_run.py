@@ -8,6 +8,7 @@ import hydra
 import pytest
 import yaml
 
+import ready_processes
 from expt import run
 from expt.config import hydra_setup
 from expt.config.compose import Composition
@@ -79,10 +80,12 @@ def test_a_sweep_of_values_is_composed_once(
         (["-sc", "install=fish"], ["fish"]),
     ],
 )
-def test_help_is_hydras(
-    arguments: list[str], printed: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_help_is_hydras(arguments: list[str], printed: list[str], tmp_path: Path) -> None:
+    """In a process of its own: Hydra configures the logging of the whole process."""
     given = [argument.replace("CONF", str(tmp_path)) for argument in arguments]
-    assert run._run(given) == 0
-    out = capsys.readouterr().out
-    assert [text for text in printed if text.replace("CONF", str(tmp_path)) not in out] == []
+    done = ready_processes.run(
+        [sys.executable, "-m", "expt.run", *given], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = [text.replace("CONF", str(tmp_path)) for text in printed]
+    assert [text for text in shown if text not in done.stdout] == []
