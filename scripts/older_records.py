@@ -1,6 +1,6 @@
 """Records runs and sweeps with an older checkout, as data for tests/e2e/test_older_records.py.
 
-    git worktree add --detach OLD before-14
+    git worktree add --detach OLD 16e19fb
     python scripts/older_records.py OLD [--into tests/older_records/project]
 
 The records are those that the checkout's own commands write, in a temporary folder. Afterwards the

@@ -1,10 +1,9 @@
 """The limits of a sweep, with a launcher whose tasks end as a test says."""
 
 import io
-import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,9 @@ from expt.sweep.launchers import Began, Ended, Event, Task
 from expt.sweep.plan import SweepPlan
 from expt.sweep.scheduler import run_jobs
 from sweep.sweep_helpers import composed, planned
+
+pytestmark = pytest.mark.usefixtures("restored_log")
+
 
 FAILED = JobOutcome(JobStatus.FAILED, "LookupError: no such word")
 LONGEST = 20.0  # seconds, of a test
@@ -72,19 +74,6 @@ class ScriptedLauncher:
 
     def close(self) -> None:
         """Nothing is left to be closed."""
-
-
-@pytest.fixture(autouse=True)
-def _log_is_left_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    yield
-    for handler in root.handlers[:]:
-        root.removeHandler(handler)
-        handler.close()
-    for handler in before:
-        root.addHandler(handler)
-    root.setLevel(level)
 
 
 def run(

@@ -93,5 +93,5 @@ def _check(keys: Sequence[str], axes: dict[str, list[list[str]]]) -> None:
             )
     numbers = {key: len(axes[key]) for key in keys}
     if len(set(numbers.values())) > 1:
-        told = ", ".join(f"{key} has {number}" for key, number in numbers.items())
-        raise UserError(f"sweep.zip={list(keys)}: expected as many values of each; {told}.")
+        counts = ", ".join(f"{key} has {number}" for key, number in numbers.items())
+        raise UserError(f"sweep.zip={list(keys)}: expected as many values of each; {counts}.")

@@ -11,7 +11,6 @@ from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord, read_run
 
 ENDED_WELL = (JobStatus.FINISHED, JobStatus.REUSED)
-UNDER_WAY = (JobStatus.PENDING, JobStatus.RUNNING)
 
 
 @dataclass(frozen=True)

@@ -124,8 +124,10 @@ def _refuse(checked: Sequence[tuple[PlannedJob, worker.CheckedJob]]) -> None:
     wrong = [(job, result) for job, result in checked if result.error is not None]
     if not wrong:
         return
-    told = "\n".join(f"{job.variant or job.name}: {result.error}" for job, result in wrong)
-    text = f"{len(wrong)} of {len(checked)} kinds of jobs can't be trained; none was begun.\n{told}"
+    reasons = "\n".join(f"{job.variant or job.name}: {result.error}" for job, result in wrong)
+    text = (
+        f"{len(wrong)} of {len(checked)} kinds of jobs can't be trained; none was begun.\n{reasons}"
+    )
     if all(result.is_users for _, result in wrong):
         raise UserError(text)
     raise RunError(text)

@@ -108,16 +108,16 @@ class SweepView:
         plan = self._plan
         done, failed = plan.count(*ENDED_WELL), plan.count(JobStatus.FAILED)
         left = self.seconds_left()
-        told = [
+        parts = [
             f"{done}/{len(plan.jobs)} done",
             f"{plan.count(JobStatus.RUNNING)} running",
             f"{failed} failed",
         ]
         if left is not None:
-            told.append(f"about {format_seconds(round(left))} left")
+            parts.append(f"about {format_seconds(round(left))} left")
         head = Table.grid(padding=(0, 2))
         bar = ProgressBar(len(plan.jobs), done + failed, width=24)
-        head.add_row(bar, Text(" · ".join(told)))
+        head.add_row(bar, Text(" · ".join(parts)))
         jobs = Table.grid(padding=(0, 2))
         for job in plan.jobs:
             if job.status is JobStatus.RUNNING:

@@ -22,5 +22,5 @@ class Sweeper(Protocol):
     def restore(self, jobs: Sequence[PlannedJob]) -> None:
         """Takes all jobs that an interrupted sweep has planned, before anything is asked.
 
-        The outcomes of those that have ended are told next, the others' once they end.
+        `tell` takes the outcomes of those that have ended next, the others' once they end.
         """
