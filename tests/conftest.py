@@ -45,6 +45,17 @@ def pytest_unconfigure() -> None:
 _FOLDERS_OF_SLOW_FILES = {"e2e", "resume", "contracts"}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _forked_children() -> None:
+    """Lets the code under test fork the processes that it starts, in place of imports in each."""
+    if sys.platform == "linux":
+        from expt.record import process
+        from expt.verification import processes
+
+        ready_processes.fork_what_modules_start(process, processes)
+        ready_processes.fork_what_is_spawned()
+
+
 @dataclass(frozen=True)
 class Finished:
     """A process that has ended."""
