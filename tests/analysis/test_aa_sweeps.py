@@ -1,4 +1,4 @@
-"""The simulation itself, of few tables."""
+"""Tests of the simulation in scripts/aa_sweeps.py, with few tables."""
 
 import runpy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Runs of different code in one comparison."""
+"""Tests of comparisons of runs with different code."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ LOSS, MODEL = "mine.losses", "mine.models"
 
 
 def code(**modules: str) -> dict[str, Any]:
-    """A run's code, and the hash of its variant, in which the code is."""
+    """Returns the fields of a run with some code; the hash of its variant includes the code."""
     named = {name.replace("_", "."): state for name, state in modules.items()}
     return {"code": {"hash": str(named), "modules": named}, "variant_hash": f"relu {named}"}
 
@@ -38,7 +38,7 @@ def test_runs_of_different_code_are_kept_apart_and_it_is_shown(tmp_path: Path) -
     assert sorted(len(variant.runs) for variant in found.variants) == [1, 2]
     assert found.parameters == [CODE]
     assert len(set(values(found))) == 2
-    expected = "The runs have different code: mine.losses (2 states), expt.step (2 states)."
+    expected = "The runs used different code: mine.losses (2 versions), expt.step (2 versions)."
     assert expected in found.notes
 
 
@@ -79,5 +79,6 @@ def test_code_that_was_not_recorded_may_be_any(tmp_path: Path) -> None:
     old = {"variant_hash": "old"}
     found = compared(tmp_path, code(mine_losses="1"), old)
     assert sorted(values(found)) == ["not recorded", "unchanged"]
-    assert "1 run was recorded without code; whether it is the others' is unknown." in found.notes
+    expected = "1 run has no record of the code, so it may differ from that of the others."
+    assert expected in found.notes
     assert compared(tmp_path / "all", old, old).parameters == []

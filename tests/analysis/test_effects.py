@@ -16,7 +16,7 @@ Value = Callable[[Mapping[str, Any], int], float]
 
 
 def grid(folder: Path, value: Value, *, lacking: tuple[tuple[str, float], ...] = ()) -> Comparison:
-    """Two activations, three learning rates, two seeds."""
+    """Writes and compares runs of two activations, three learning rates and two seeds."""
     for act in ("relu", "tanh"):
         for rate in (0.001, 0.01, 0.1):
             for seed in (0, 1):
@@ -52,7 +52,7 @@ def accuracy(params: Mapping[str, Any], seed: int) -> float:
 
 
 def test_values_are_paired_within_the_values_of_the_others(tmp_path: Path) -> None:
-    """Pooled over them, the learning rates would hide what the activation does."""
+    """Without blocks, the learning rates would hide the effect of the activation."""
     found = by_key(grid(tmp_path, accuracy))
     assert list(found) == ["optimizer.learning_rate", "act"]  # the larger effect comes first
     act = found["act"]

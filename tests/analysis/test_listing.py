@@ -30,7 +30,7 @@ def write_sweep(directory: Path, *jobs: dict[str, Any], **fields: Any) -> Path:
 
 
 def write_all() -> None:
-    """An early run, a sweep of three jobs of which one has not begun, and a late run."""
+    """Writes an early run, a sweep of three jobs (one not started), and a late run."""
     values = {"val/loss": 0.5125, "val/accuracy": 0.9}
     write_run(OUTPUTS / "runs/day/08_a", values=values, started=10.0, ended=13.5, run_name="early")
     pending = {"status": "PENDING", "run_name": "mlp-s2"}

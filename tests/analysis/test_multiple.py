@@ -1,4 +1,4 @@
-"""Differences to a best group that the same data chose."""
+"""Tests of the corrected comparison with the best group, against references in SciPy."""
 
 from itertools import combinations
 
@@ -15,7 +15,7 @@ Matrix = NDArray[np.float64]
 
 
 def groups_of(values: Matrix, is_paired: bool = True) -> list[dict[int, float]]:
-    """One group a row; without pairs no two values have the same replicate."""
+    """Returns a group for each row; if not paired, no two groups share a replicate."""
     width = values.shape[1]
     return [
         {(0 if is_paired else row * width) + column: float(value) for column, value in enumerate(v)}
@@ -39,7 +39,7 @@ def table(num_groups: int, num_replicates: int, seed: int = 0, spread: float = 0
 
 
 def reference(values: Matrix, is_paired: bool) -> list[tuple[float, float, float, float] | None]:
-    """Own p, corrected p and interval of each group by SciPy alone, step by step."""
+    """Returns the own p, corrected p and interval of each group, computed with SciPy alone."""
     count, size = values.shape
     if is_paired:
         residuals = values - values.mean(1, keepdims=True) - values.mean(0) + values.mean()
@@ -104,7 +104,7 @@ def test_every_number_is_scipys(count: int, size: int, is_paired: bool) -> None:
 
 @pytest.mark.parametrize("is_paired", [True, False])
 def test_equal_noise_in_blocks_is_the_error_of_the_analysis_of_variance(is_paired: bool) -> None:
-    """The F-test of SciPy, for groups without blocks, has the same mean square in it."""
+    """The references are SciPy's F-test, and least squares on a design matrix for blocks."""
     values = table(4, 6)
     noise = pooled_noise(groups_of(values, is_paired))
     assert noise is not None
@@ -125,7 +125,7 @@ def test_equal_noise_in_blocks_is_the_error_of_the_analysis_of_variance(is_paire
 
 @pytest.mark.parametrize("is_paired", [True, False])
 def test_two_groups_have_nothing_to_correct(is_paired: bool) -> None:
-    """Of two, which one is better is what a two-sided test asks."""
+    """A two-sided test already allows for either of two groups being the better one."""
     values = table(2, 4, seed=3)
     (found,) = filter(None, compared(values, is_paired))
     test = stats.ttest_rel(*values) if is_paired else stats.ttest_ind(*values, equal_var=False)
@@ -157,7 +157,7 @@ def test_a_large_difference_is_found_with_three_seeds() -> None:
 
 
 def test_one_noisy_group_is_not_declared_by_the_quiet_ones() -> None:
-    """With the noise pooled as if it were equal, it would be in more than every fifth table."""
+    """If the noise were pooled as equal, this would happen in more than every fifth table."""
     declared = 0
     for seed in range(200):
         values = np.random.default_rng(seed).normal(size=(20, 3))
@@ -262,7 +262,7 @@ class TestExtremes:
         assert differences_to(groups, 1) == [None, None]
 
     def test_equal_differences_are_not_certain(self) -> None:
-        """Three accuracies of 270 examples, apart by the same count."""
+        """The accuracies on 270 examples differ by the same number of examples for each seed."""
         values = np.array([[260, 262, 261], [258, 260, 259]]) / 270
         (found,) = filter(None, compared(values))
         assert found.test == "Welch"

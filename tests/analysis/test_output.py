@@ -1,4 +1,4 @@
-"""What people and programs read: the terminal, files, plots and the page."""
+"""Tests of the outputs of a comparison: terminal, files, plots, report, and summary of a sweep."""
 
 import base64
 import csv
@@ -24,7 +24,7 @@ from scipy import stats
 import expt.analysis
 from analysis.made_runs import write_image, write_journal, write_run, write_sweep
 from expt.analysis.files import write_csv, write_json, write_markdown, write_note
-from expt.analysis.output import summarise
+from expt.analysis.output import summarize_sweep
 from expt.analysis.page import write_page
 from expt.analysis.plots import draw_plots
 from expt.analysis.reading import read_compared
@@ -43,7 +43,7 @@ def comparison_of(folder: Path, **options: Any) -> Comparison:
 
 @pytest.fixture
 def comparison(tmp_path: Path) -> Comparison:
-    """Three variants of three seeds, and a failed run."""
+    """A comparison of three variants with three seeds each, and a failed run."""
     named = [({"act": act}, column) for act, column in VALUES.items()]
     write_sweep(tmp_path, named, "val/loss")
     write_run(tmp_path / "x", {"act": "relu"}, status="FAILED", error="ValueError: why", seed=7)
@@ -76,7 +76,7 @@ class TestTerminal:
         assert re.search(r"FAILED  x  step 50  val/loss 0.5 .*\n        ValueError: why *\n", text)
 
     def test_the_best_alone_has_a_colour(self, comparison: Comparison) -> None:
-        """What is not significant is not the same, and green would say so."""
+        """A second colour would suggest that a difference without significance means something."""
         console = Console(file=io.StringIO(), width=120, force_terminal=True)
         show(console, comparison, "title")
         assert isinstance(console.file, io.StringIO)
@@ -93,9 +93,10 @@ class TestTerminal:
     def test_lines_fit(self, comparison: Comparison, width: int) -> None:
         text = shown(comparison, width)
         lines = [line for line in text.splitlines() if "pytest-" not in line]
-        assert max(map(cell_len, lines)) <= width  # paths stay whole, to be copied
+        # Paths are longer: they stay whole, so that they can be copied.
+        assert max(map(cell_len, lines)) <= width
         assert "relu" in text
-        assert ("No room here for" in text) == (width < 160)
+        assert ("Not shown for lack of space" in text) == (width < 160)
 
     @pytest.mark.parametrize("width", [40, 60, 80, 120])
     def test_lines_fit_with_many_long_parameters(self, tmp_path: Path, width: int) -> None:
@@ -115,9 +116,8 @@ class TestTerminal:
         assert max(map(cell_len, lines)) <= width
         rows = [index for index, line in enumerate(lines) if line.startswith(("★ ", "  act="))]
         assert len(rows) == 12
-        assert all(
-            next_ - row <= 12 * 40 / width for row, next_ in pairwise(rows)
-        )  # no vertical letters
+        # A column squeezed to one character would take a line for each letter.
+        assert all(next_ - row <= 12 * 40 / width for row, next_ in pairwise(rows))
         assert text.count("inconclusive") >= 11
 
     def test_rows_without_the_metric_are_left_out_and_counted(self, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ class TestTerminal:
         write_run(tmp_path / "22-56-42_c5fb6b5d", **fields)
         text = shown(comparison_of(tmp_path), 80)
         assert "FAILED  cnn-relu-lr0.01-s0  step 50" in text
-        assert "22-56-42_c5fb6b5d" in text  # where it is
+        assert "22-56-42_c5fb6b5d" in text  # the directory
 
     def test_only_the_first_of_many_rows_are_shown(self, tmp_path: Path) -> None:
         for number in range(60):
@@ -211,7 +211,7 @@ class TestFiles:
         assert heading == f"| {' | '.join(titles)} |"
         assert best.startswith("| ★ | relu | ")
         assert rest[1].startswith("|  | gelu | ")
-        assert rest[-1] == "Not in the means: 1 FAILED."
+        assert rest[-1] == "Not included in the means: 1 FAILED."
 
     def test_note_has_the_first_of_many_variants(self, tmp_path: Path) -> None:
         for number in range(60):
@@ -219,7 +219,7 @@ class TestFiles:
         write_note(comparison_of(tmp_path), tmp_path / "x.md")
         lines = (tmp_path / "x.md").read_text().splitlines()
         assert sum(line.startswith("|") for line in lines) == 2 + 20
-        assert "There are 40 more variants, in table.md." in lines
+        assert "40 more variants are in table.md." in lines
 
     def test_nothing_finished(self, tmp_path: Path) -> None:
         write_run(tmp_path / "a", status="FAILED", final=None, best=None)
@@ -244,13 +244,13 @@ class TestPlots:
         found = {name: png for name, _, png in draw_plots(comparison_of(tmp_path))}
         assert list(found) == [
             "curves",
-            "effect_optimizer.learning_rate",  # whose effect is greater
+            "effect_optimizer.learning_rate",  # the larger effect
             "effect_act",
             "heatmap_optimizer.learning_rate_act",
         ]
         for png in found.values():
-            picture = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
-            assert picture.std() > 5
+            image = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
+            assert image.std() > 5  # not blank
 
     def test_names_are_text_and_lead_nowhere(self, tmp_path: Path) -> None:
         for folder, name in (("a", "../../a$x^{$"), ("b", EVIL)):
@@ -265,7 +265,7 @@ class TestPlots:
 
 
 class Page(HTMLParser):
-    """Takes note of what could load or run something, and of the text."""
+    """A parser that records the tags of a page with their attributes, and the text by tag."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -347,8 +347,8 @@ class TestPage:
     def test_the_rows(self, comparison: Comparison, tmp_path: Path) -> None:
         page = page_of(comparison, tmp_path)
         rows = [a.get("class") for tag, a in page.tags if tag == "tr" and "class" in a]
-        assert rows == ["best", "", ""]  # a difference that is not significant is no success
-        assert "val/" in page.texts["th"]  # a line may break after it
+        assert rows == ["best", "", ""]  # only the best variant is highlighted
+        assert "val/" in page.texts["th"]  # the heading may be broken after the slash
         assert "ValueError: why" in page.texts["td"]
 
 
@@ -378,7 +378,7 @@ class TestSummary:
     def test_all_of_it(self, tmp_path: Path) -> None:
         sweep, target = tmp_path / "sweep", tmp_path / "a" / "summary"
         write_sweep(sweep, [({"act": act}, column) for act, column in VALUES.items()], "val/loss")
-        written = summarise(sweep, target)
+        written = summarize_sweep(sweep, target)
         assert written == [
             target / name
             for name in ("note.md", "table.csv", "table.md", "plots/effect_act.png", "report.html")
@@ -391,7 +391,7 @@ class TestSummary:
 
     def test_a_sweep_of_failures(self, tmp_path: Path) -> None:
         write_run(tmp_path / "0", status="FAILED", error="ValueError: why", values={}, best=None)
-        names = [path.name for path in summarise(tmp_path, tmp_path / "summary")]
+        names = [path.name for path in summarize_sweep(tmp_path, tmp_path / "summary")]
         assert names == ["note.md", "table.csv", "table.md", "report.html"]
         assert "ValueError: why" in (tmp_path / "summary" / "table.md").read_text()
 

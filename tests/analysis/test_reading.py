@@ -37,7 +37,7 @@ def test_a_finished_run(tmp_path: Path) -> None:
         "parameters": 1000.0,
         "peak_memory": 5e8,
     }
-    assert (run.watched, run.commit) == ("val/loss", "abc+")
+    assert (run.monitor, run.commit) == ("val/loss", "abc+")
     assert run.larger_is_better == {"accuracy"}
 
 
@@ -48,7 +48,7 @@ def test_the_time_between_a_resumed_runs_processes_is_no_cost(tmp_path: Path) ->
 
 
 def older(directory: Path) -> Path:
-    """A run whose record has no `params` yet."""
+    """Writes a run of an older version, whose record has no `params`."""
     write_run(directory)
     record = json.loads((directory / "run.json").read_text())
     for key in ("params", "larger_is_better", "watched", "peak_memory"):
@@ -66,7 +66,7 @@ def test_older_records_have_their_parameters_in_the_config(tmp_path: Path) -> No
     assert expected.items() <= run.params.items()
     assert "act._target_" not in run.params
     assert run.larger_is_better == {"accuracy"}
-    assert run.watched == "val/loss"
+    assert run.monitor == "val/loss"
 
 
 @pytest.mark.parametrize("config", [None, "", "{", "[]", "1: 2", "a: &a [*a]"])
@@ -145,7 +145,7 @@ class TestUnfinished:
     def test_a_run_whose_process_has_died_is_killed(self, tmp_path: Path) -> None:
         run = read_compared(write_run(tmp_path, status="RUNNING", process=DEAD, final=None))
         assert run.status == "KILLED"
-        assert run.reason == "its process ended without closing the run"
+        assert run.reason == "the process ended without closing the run"
 
     def test_a_damaged_journal_is_told(self, tmp_path: Path) -> None:
         directory = write_run(tmp_path, status="FAILED", final=None)

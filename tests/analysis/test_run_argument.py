@@ -10,7 +10,7 @@ from expt.errors import UserError
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two runs and a sweep of two, in the working directory's outputs."""
+    """Creates a run and a sweep of two runs in the outputs of the working directory."""
     monkeypatch.chdir(tmp_path)
     write("runs/day/08_a", 1, "mlp", 0.5)
     write("sweeps/day/09_b/0", 3, "cnn-s0", 0.2125)
@@ -51,7 +51,7 @@ def test_a_runs_own_name_needs_no_line(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_metric_without_best_is_refused() -> None:
-    with pytest.raises(UserError, match="--metric val/loss: expected only with best"):
+    with pytest.raises(UserError, match="--metric val/loss: this option applies only to the runs"):
         take_run("latest", Path("outputs"), "val/loss")
 
 

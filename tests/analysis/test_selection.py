@@ -12,7 +12,7 @@ from expt.runs.sweeps import newest_sweep
 
 @pytest.fixture
 def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two sweeps and a run, in the working directory."""
+    """Creates two sweeps and a run in the working directory, and returns the output directory."""
     monkeypatch.chdir(tmp_path)
     output_dir = Path("outputs")
     for sweep, names in (("2026-01-01/09_a", ("0", "1")), ("2026-01-02/08_b", ("0", "1", "2"))):
@@ -92,7 +92,7 @@ def test_a_filter_finds_any_text(wanted: str, found: list[str], tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "filters", "told"),
+    ("arguments", "filters", "message"),
     [
         (("nowhere",), (), "nowhere: there is no such folder"),
         (("empty",), (), "empty: there are no runs"),
@@ -103,12 +103,12 @@ def test_a_filter_finds_any_text(wanted: str, found: list[str], tmp_path: Path) 
     ],
 )
 def test_what_is_not_there(
-    arguments: tuple[str, ...], filters: tuple[str, ...], told: str, outputs: Path
+    arguments: tuple[str, ...], filters: tuple[str, ...], message: str, outputs: Path
 ) -> None:
     Path("empty").mkdir()
     with pytest.raises(UserError) as caught:
         select(arguments, filters, outputs)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_many_values_are_not_all_named(outputs: Path) -> None:

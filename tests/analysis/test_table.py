@@ -48,7 +48,7 @@ class TestVariants:
         assert (len(variant.runs), len(variant.counted)) == (3, 2)
         assert variant.summaries["val/loss"].mean == pytest.approx(0.3)
         assert [run.status for run in comparison.unfinished] == ["FAILED", "UNREADABLE"]
-        assert "Not in the means: 1 FAILED, 1 UNREADABLE." in comparison.notes
+        assert "Not included in the means: 1 FAILED, 1 UNREADABLE." in comparison.notes
 
     def test_nothing_finished(self, tmp_path: Path) -> None:
         write_run(tmp_path / "a", status="FAILED", final=None, best=None)
@@ -72,7 +72,7 @@ class TestVariants:
     def test_states_of_the_code_are_counted(self, tmp_path: Path) -> None:
         for dirty in (False, True):
             write_run(tmp_path / str(dirty), git={"commit": "a", "dirty": dirty})
-        assert "The runs come from 2 states of the code (git)." in compare(read(tmp_path)).notes
+        assert "The runs come from 2 versions of the code (git)." in compare(read(tmp_path)).notes
 
 
 class TestVarying:
@@ -86,7 +86,7 @@ class TestVarying:
         assert self.varying(tmp_path, *rates) == ["optimizer.learning_rate"]
 
     def test_it_is_found_without_overrides(self, tmp_path: Path) -> None:
-        """A preset or a file of conf/ may have set it."""
+        """A preset or a file in conf/ may have set the value."""
         units: list[dict[str, Any]] = [{"model.units": [units]} for units in (8, 9)]
         assert self.varying(tmp_path, *units, overrides=[]) == ["model.units"]
 
@@ -132,7 +132,7 @@ class TestLeading:
             write_run(tmp_path / loss, {"loss": loss})
         comparison = compare(read(tmp_path))
         assert comparison.leading == "best/val/accuracy"
-        assert "not the same quantity" in comparison.notes[0]
+        assert "not comparable between different losses" in comparison.notes[0]
         assert compare(read(tmp_path), "val/loss").leading == "val/loss"
 
     def test_without_another_metric_the_loss_leads_with_a_note(self, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ class TestLeading:
             write_run(tmp_path / loss, {"loss": loss}, values={"val/loss": 0.5})
         comparison = compare(read(tmp_path))
         assert comparison.leading == "best/val/loss"
-        assert "not the same quantity" in comparison.notes[0]
+        assert "not comparable between different losses" in comparison.notes[0]
 
     def test_of_running_runs_it_is_the_watched_one(self, tmp_path: Path) -> None:
         write_run(tmp_path, status="RUNNING", best=None, values={"val/loss": 1, "a/b": 1})
@@ -233,7 +233,7 @@ class TestVerdicts:
 
     def test_no_noise_is_noted(self, tmp_path: Path) -> None:
         comparison = compare(read(sweep(tmp_path, [0.3, 0.3], [0.4, 0.4], [0.5, 0.5])))
-        assert any("without any noise" in note for note in comparison.notes)
+        assert any("Without any noise" in note for note in comparison.notes)
         assert [v.verdict for v in comparison.variants[1:]] == [Verdict.INCONCLUSIVE] * 2
 
 

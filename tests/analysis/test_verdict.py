@@ -31,14 +31,15 @@ def test_a_certain_result(tmp_path: Path) -> None:
     assert "(95 % interval 0.2" in text
     assert "p < 0.001" in text
     assert text.endswith(
-        "p and interval are corrected (Holm) for picking the best of 3 after seeing the data."
+        "The p-value and the interval are corrected (Holm) for picking the best of 3 after seeing "
+        "the data."
     )
 
 
 def test_an_uncertain_result(tmp_path: Path) -> None:
     accuracies(tmp_path, {"relu": GOOD, "tanh": CLOSE, "gelu": BAD})
     text = headline(comparison_of(tmp_path))
-    assert "Not certain: 1 of 2 others may be as good, 1 is significantly worse" in text
+    assert "Not certain: 1 of the 2 others may be as good, 1 is significantly worse" in text
     assert "the nearest is act=tanh, 0.0013 lower (95 % interval -0." in text
     assert "the same" not in text
 
@@ -109,6 +110,6 @@ def test_different_data_are_not_compared_without_a_warning(tmp_path: Path) -> No
     named = [({"data": data}, GOOD) for data in ("digits", "iris")]
     write_sweep(tmp_path, named, "val/accuracy")
     text = headline(comparison_of(tmp_path))
-    assert text.startswith("On different data, so the values can't be compared as such")
+    assert text.startswith("Not comparable, because the runs used different data")
     accuracies(tmp_path / "one", {"relu": GOOD, "tanh": CLOSE})
     assert headline(comparison_of(tmp_path / "one")).startswith("act=relu has the highest")

@@ -53,7 +53,7 @@ def filtered(runs: Sequence[_Run], filters: Sequence[str]) -> Sequence[_Run]:
                 f"{text}: no run has a parameter {key!r}.{question} Expected a parameter of the "
                 "runs, such as act, optimizer.learning_rate or seed; or name or status."
             )
-        # The whole text is an option too: a value such as [128,64] has commas of its own.
+        # The whole text is an option too, since a value such as [128,64] contains commas itself.
         options = {_normal(unquoted(one)) for one in (wanted, *split_at_commas(wanted))}
         kept = [run for run, value in zip(runs, values, strict=True) if value in options]
         if not kept:
