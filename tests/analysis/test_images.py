@@ -28,7 +28,7 @@ def pixels(source: str | None) -> Any:
         return np.asarray(image.convert("RGB"))
 
 
-def test_shown_first_is_the_last_common_step(tmp_path: Path) -> None:
+def test_the_last_common_step_is_shown_first(tmp_path: Path) -> None:
     write_sweep(tmp_path, ACTS, "val/loss")
     for name, steps in (("0_job", (5, 10, 15)), ("1_job", (99,)), ("2_job", (5, 10))):
         for step in steps:
@@ -49,7 +49,7 @@ def test_shown_first_is_the_last_common_step(tmp_path: Path) -> None:
             assert abs(int(shown[5, 5, 0]) - step) <= 2
 
 
-def test_without_a_common_step_each_has_its_last(tmp_path: Path) -> None:
+def test_without_a_common_step_each_run_shows_its_last(tmp_path: Path) -> None:
     write_sweep(tmp_path, [({"act": "relu"}, [0.1]), ({"act": "tanh"}, [0.3])], "val/loss")
     write_image(tmp_path / "0_job", "val/predictions", 4, (0, 0, 0))
     write_image(tmp_path / "1_job", "val/predictions", 6, (0, 0, 0))
@@ -58,7 +58,7 @@ def test_without_a_common_step_each_has_its_last(tmp_path: Path) -> None:
     assert [series.at(row.step) for series in row.series] == [4, 6]
 
 
-def test_of_one_variant_the_seeds_are_side_by_side(tmp_path: Path) -> None:
+def test_the_seeds_of_a_single_variant_are_side_by_side(tmp_path: Path) -> None:
     write_sweep(tmp_path, [({"act": "relu"}, [0.1] * 15)], "val/loss")
     for directory in list(tmp_path.iterdir()):
         write_image(directory, "val/predictions", 4, (0, 0, 0))
@@ -75,9 +75,7 @@ def test_damaged_files_have_no_source(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("drawn", "height"), [(100, 106), (596, 600), (600, 600), (0, 600)])
-def test_empty_rows_below_what_is_drawn_are_cut_off(
-    drawn: int, height: int, tmp_path: Path
-) -> None:
+def test_white_rows_at_the_bottom_are_cut_off(drawn: int, height: int, tmp_path: Path) -> None:
     write_image(write_run(tmp_path), "val/mistakes", 4, (255, 255, 255))
     path = tmp_path / "images" / "val_mistakes_0000004.png"
     image = Image.new("RGB", (500, 600), "white")
@@ -100,7 +98,7 @@ def test_many_steps_are_thinned_evenly_and_keep_both_ends(
 
 
 @pytest.mark.parametrize(("limit", "value"), [("_MOST_IMAGES", 3), ("_MOST_BYTES", 1)])
-def test_further_steps_are_there_as_far_as_there_is_room(
+def test_further_steps_are_added_up_to_the_limits(
     limit: str, value: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(images, limit, value)

@@ -29,14 +29,14 @@ def dataset(order: Any = None, split: Split = WHOLE) -> Dataset:
     return Dataset("toy", "classification", train, validation, test, 4, names)
 
 
-def test_the_same_data_is_the_same() -> None:
+def test_equal_data_has_no_difference() -> None:
     first, again = (describe_batches(PLAN, dataset(), 0) for _ in range(2))
     assert differing_batches(first, again) is None
     assert differing_batches(first, describe_batches(PLAN, dataset(), 3)) is None
     assert sum("step" in name for name in describe_batches(PLAN, dataset(), 3)) == 2
 
 
-def test_order_is_told_from_content() -> None:
+def test_different_order_is_distinguished_from_different_content() -> None:
     expected = describe_batches(PLAN, dataset(), 0)
     row = PLAN.indices(3, 1)[0]
     inputs = WHOLE.inputs.copy()  # type: ignore[union-attr]
@@ -84,7 +84,7 @@ def test_differences_between_splits_are_named(order: Any, expected: str) -> None
     assert found == expected
 
 
-def test_names_count() -> None:
+def test_different_names_of_columns_are_found() -> None:
     described = [
         describe_splits(replace(dataset(), feature_names=tuple(names))) for names in ("ab", "ba")
     ]

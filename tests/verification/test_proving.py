@@ -36,7 +36,7 @@ def _allowed(monkeypatch: pytest.MonkeyPatch) -> None:
         (*SMALL, "loop.compile=eager", "loop.steps=6"),
     ],
 )
-def test_the_same_bits(tmp_path: Path, overrides: Sequence[str]) -> None:
+def test_repeat_and_resume_have_the_same_bits(tmp_path: Path, overrides: Sequence[str]) -> None:
     report, is_same = prove(overrides, tmp_path)
     assert is_same
     repeat, resume = report.splitlines()
@@ -52,7 +52,7 @@ def test_the_same_bits(tmp_path: Path, overrides: Sequence[str]) -> None:
         ("numpy", "numpy_generator (NumpyGenerator) calls Python (PyFunc)"),
     ],
 )
-def test_what_a_resume_loses_is_named(tmp_path: Path, layer: str, cause: str) -> None:
+def test_state_that_a_resume_loses_is_named(tmp_path: Path, layer: str, cause: str) -> None:
     report, is_same = prove(
         [*LAYERS, f"+model.layers=[{layer}]", "data=iris", "loop.steps=9"], tmp_path
     )
@@ -69,7 +69,7 @@ def test_what_a_resume_loses_is_named(tmp_path: Path, layer: str, cause: str) ->
     assert "SeedGenerator" in causes[1]
 
 
-def test_what_a_repeat_does_not_give(tmp_path: Path) -> None:
+def test_the_resume_is_skipped_if_the_repeat_differs(tmp_path: Path) -> None:
     given = [*LAYERS, "+model.layers=[unseeded]", "data=iris", "loop.steps=6"]
     report, is_same = prove(given, tmp_path)
     assert not is_same
@@ -79,7 +79,7 @@ def test_what_a_repeat_does_not_give(tmp_path: Path) -> None:
     assert "numpy.random.default_rng()" in report
 
 
-def test_what_may_be_lost_is_noted(tmp_path: Path) -> None:
+def test_state_that_may_be_lost_is_noted(tmp_path: Path) -> None:
     given = [*LAYERS, "+model.layers=[constant,stateless]", "data=iris", "loop.steps=6"]
     report, is_same = prove(given, tmp_path)
     assert is_same
@@ -87,7 +87,7 @@ def test_what_may_be_lost_is_noted(tmp_path: Path) -> None:
     assert note.startswith("note: the layer stateless (Stateless) calls Python (PyFunc), whose ")
 
 
-def test_a_stream_that_reads_in_another_order(tmp_path: Path) -> None:
+def test_a_stream_in_random_order_is_named_as_the_cause(tmp_path: Path) -> None:
     report, is_same = prove([*DATA, "+data.streams=true", "loop.steps=6"], tmp_path)
     assert not is_same
     expected = "  data     the batch of step 1 has the same inputs in a different order"
@@ -96,7 +96,7 @@ def test_a_stream_that_reads_in_another_order(tmp_path: Path) -> None:
     assert "the layer" not in report
 
 
-def test_failures_are_told_as_of_runs(tmp_path: Path) -> None:
+def test_failures_are_raised_as_by_a_run(tmp_path: Path) -> None:
     failed, done = Outcome(2, "no such thing", 1.0), Outcome(0, "", 1.0)
     with pytest.raises(UserError, match=r"^no such thing$"):
         judge(tmp_path, None, None, {"interrupted": failed, "whole": failed})  # type: ignore[arg-type]

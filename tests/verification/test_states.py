@@ -45,13 +45,13 @@ def expected(tmp_path: Path) -> Path:
     return keep(tmp_path / "expected", *map(checkpoint, (1, 2, 3)))
 
 
-def test_states_that_are_the_same(tmp_path: Path, expected: Path) -> None:
+def test_equal_states_have_no_difference(tmp_path: Path, expected: Path) -> None:
     other = keep(tmp_path / "other", checkpoint(2), checkpoint(3))
     assert first_difference(expected, other) is None
     assert read_states(other).keys() == {2, 3}
 
 
-def test_the_first_step_and_tensor_are_named(tmp_path: Path, expected: Path) -> None:
+def test_the_first_step_and_tensor_that_differ_are_named(tmp_path: Path, expected: Path) -> None:
     name = "optimizer 0/0000 adam/iteration"
     changed = np.array([[0, 1, 2], [3.25, 4, 6]], np.float32)
     wrong = checkpoint(2, {name: np.array(9), "network 0/0000 dense/kernel": changed})
@@ -81,14 +81,14 @@ def test_every_bit_counts(
     assert message in difference
 
 
-def test_plain_values_count(tmp_path: Path, expected: Path) -> None:
+def test_differences_in_plain_values_are_found(tmp_path: Path, expected: Path) -> None:
     difference = first_difference(expected, keep(tmp_path / "other", checkpoint(1, best=0.5)))
     assert difference is not None
     assert "the best evaluation" in difference
     assert "0.5" in difference
 
 
-def test_large_states_are_told_without_their_values(
+def test_large_states_are_compared_without_their_values(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = sum(array.nbytes for array in ARRAYS.values())
@@ -101,7 +101,7 @@ def test_large_states_are_told_without_their_values(
     assert first_difference(one, other) == expected
 
 
-def test_a_writer_shows_what_it_is_given(tmp_path: Path) -> None:
+def test_the_writer_calls_the_function_for_every_checkpoint(tmp_path: Path) -> None:
     steps: list[int] = []
     writer = CallbackCheckpointWriter(
         lambda each: steps.append(each.step), tmp_path / "c", 1, lambda: None
