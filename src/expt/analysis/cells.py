@@ -57,7 +57,7 @@ def results(comparison: Comparison, variants: Sequence[Variant]) -> list[TableCo
     if leading is not None:
         found += _leading(variants, leading)
         others = [name for name in comparison.metrics[1:] if not name.startswith(_NOT_SHOWN)]
-        # The last value beside the best one, or the other way round, shows overfitting.
+        # Kept longer than other metrics: a gap between best and last value may be overfitting.
         same = [name for name in others if name.removeprefix(BEST) == leading.removeprefix(BEST)]
         for rank, name in enumerate(others):
             importance = 5 if name in same else 7 if name.startswith("test/") else 11 + rank

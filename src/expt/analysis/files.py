@@ -28,7 +28,7 @@ def write_csv(comparison: Comparison, path: Path, title: str) -> None:
 
     Numbers are written in full precision.
     """
-    del title  # a CSV file has no place for a title that every reader would skip
+    del title  # an argument of all writers; a CSV file has no title
     rows = [_flat(variant, comparison) for variant in comparison.variants]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

@@ -19,7 +19,7 @@ from expt.record.replay import IMAGES
 
 _MOST_RUNS = 12
 _MOST_STEPS = 16  # of a kind
-_MOST_IMAGES = 150  # more would take more than some seconds to encode
+_MOST_IMAGES = 150  # these already take some seconds to encode
 _LARGE_IMAGE = 16_000  # bytes; larger ones are also tried with a lossy encoding
 _MOST_BYTES = 2_500_000  # of all images
 _LONGEST_SIDE = 900  # pixels

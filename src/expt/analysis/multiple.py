@@ -119,7 +119,11 @@ def differences_to(
     pooled variance s² of `pooled_noise` and the pair's own `t_test`:
 
         error = max(s · √(1 / n₁ + 1 / n₂), own error)
-        corrected p = min(1, max(p of the pooled test · Holm's factor, own p · (1 or 2)))
+        corrected p = min(1, max(m · p of the pooled test, c · own p))
+        half of the interval = max(error · t(1 - 0.025 / m, f), own error · t(1 - 0.025 / c, own f))
+
+    where m is Holm's factor (see `_multipliers`), c is 2 or, if there is only one pair, 1, and f
+    are the degrees of freedom; t(q, f) is the q-quantile of Student's t distribution.
 
     Args:
         groups: The finite values of each group by replicate.
@@ -233,6 +237,8 @@ def _sums_of_squares(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Returns the sum of squared residuals of each group, and its share of the degrees of freedom.
 
+    The share is n - 1, or (n - 1) (k - 1) / k in blocks, where n is the size of the group.
+
     Args:
         groups: The k groups; with the same replicates if `is_blocked`.
         is_blocked: Whether to remove the effect of each replicate; see `pooled_noise`.
@@ -257,7 +263,7 @@ def _multipliers(
 
     With the p-values of all m pairs in ascending order, the adjusted values are (Holm 1979)
 
-        p̃[i] = max over j ≤ i of (m - j + 1) · p[j]
+        p̃[i] = max over j ≤ i of (m - j + 1) · p[j],  i = 1, …, m
 
     The factor of a pair is p̃ / p, so that the same factor applies to its confidence interval.
 

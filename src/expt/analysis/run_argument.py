@@ -87,6 +87,8 @@ def take_runs(names: Sequence[str], output_dir: Path, metric: str | None = None)
 def find_directory(name: str, output_dir: Path) -> Path:
     """Finds the directory of a run or sweep, or a folder of runs.
 
+    For `latest` and `best`, the run that they select is printed; see `take_run`.
+
     Args:
         name: The argument as typed.
         output_dir: The folder of all runs.

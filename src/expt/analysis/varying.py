@@ -33,7 +33,7 @@ def varying_parameters(
         ):
             continue
         values = [params.get(key) for params in first]
-        # Most keys are constant: comparing them as values first saves writing them all as text.
+        # Most keys are constant: comparing their values first avoids formatting them all.
         if all(value == values[0] for value in values) and all(key in params for params in first):
             continue
         texts = [as_text(params[key]) if key in params else None for params in first]

@@ -41,8 +41,8 @@ def headline(comparison: Comparison) -> str:
 
 
 def _warning(comparison: Comparison) -> str:
-    """Returns the start of a sentence that warns of different data sets; empty if there is one."""
-    # The tests run all the same: on two data sets they compare two different quantities.
+    """Returns the start of a sentence that warns of different data, or an empty text."""
+    # Such variants are still tested, but a metric on two data sets is not the same quantity.
     if not _DATA & set(comparison.parameters):
         return ""
     return "Not comparable, because the runs used different data (data=NAME selects one data set): "
@@ -83,7 +83,10 @@ def _capital(text: str) -> str:
 
 
 def _gap(variant: Variant, best: Variant, leading: str, places: int) -> str:
-    """Returns such as `0.0046 lower (95 % interval 0.0012 to 0.0080, p = 0.013)`."""
+    """Returns the difference to the best variant with its interval and p-value.
+
+    An example is `0.0046 lower (95 % interval 0.0012 to 0.0080, p = 0.013)`.
+    """
     value = variant.summaries[leading].mean - best.summaries[leading].mean
     # The means decide the number of decimals; a smaller difference would read "0.0000 lower".
     if value != 0 and round(abs(value), places) == 0:

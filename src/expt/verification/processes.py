@@ -37,7 +37,7 @@ class Outcome:
 
 
 def train_all(folder: Path, report: Callable[[str, Outcome], None]) -> dict[str, Outcome]:
-    """Runs all trainings of a verification, two at a time if there is no GPU.
+    """Runs all trainings of a verification, two at a time unless there is a GPU or a single core.
 
     They are the whole training, its repeat, the interrupted training, and the resumed one. If a
     process fails, the next one of its chain is not started.
