@@ -385,7 +385,7 @@ def test_bad_settings(conf_part: ConfPart, option: str, settings: dict[str, Any]
 def test_messages_say_what_is_expected() -> None:
     labels, logits = tf.constant([0]), tf.zeros((1, 3))
     with pytest.raises(
-        UserError, match=r"label_smoothing=1\.0: expected a number from 0 on and below 1\."
+        UserError, match=r"label_smoothing=1\.0: expected a number of at least 0 and below 1\."
     ):
         losses.crossentropy(labels, logits, label_smoothing=1.0)
     with pytest.raises(
