@@ -157,8 +157,8 @@ def test_float32_may_round_values_around_a_large_mean() -> None:
     def rounded(inputs: Array) -> Array:
         return outputs_of(model)(inputs).astype(np.float32).astype(np.float64)
 
-    assert 1e-4 < largest_difference(model, rounded, takes_float32=True) < 1e-3
-    assert "more than 1e-05" in describe_difference(model, model, rounded, takes_float32=True)
+    assert 1e-4 < largest_difference(model, rounded, has_float32_inputs=True) < 1e-3
+    assert "more than 1e-05" in describe_difference(model, model, rounded, has_float32_inputs=True)
     with pytest.raises(RunError, match=r"0\.0001 is accepted"):
         largest_difference(model, rounded)
 

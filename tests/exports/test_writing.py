@@ -38,5 +38,5 @@ def test_a_folder_of_something_else_is_not_overwritten(
 ) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("")
-    with pytest.raises(UserError, match=f"no earlier export as {name}, and is not overwritten"):
+    with pytest.raises(UserError, match=f"not a previous {name} export, and is not overwritten"):
         choose_path(run, name, str(tmp_path / "thesis"), force=True)

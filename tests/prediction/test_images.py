@@ -130,7 +130,7 @@ def test_sizes_and_colors_as_in_training(tmp_path: Path) -> None:
     recolouring = ImagePreparation(4, 5, 1, can_resize=False, can_recolour=True)
     message = refusal(file, recolouring.to_mapping())
     assert message.startswith(f"{file} can't be used: it has 6x7 pixels, and 4x5 are expected.")
-    assert "train with an option: data.image_size=[4,5] resizes all." in message
+    assert "train with this option: data.image_size=[4,5] resizes all." in message
     resizing = ImagePreparation(4, 5, 1, can_resize=True, can_recolour=True)
     expected = Image.fromarray(draw(1, 6, 7, 3)).convert("L")
     resized = np.asarray(expected.resize((5, 4), Image.Resampling.BILINEAR))
@@ -143,7 +143,7 @@ def test_transparency_as_in_training(tmp_path: Path) -> None:
     layers = np.dstack([draw(1), draw(1), draw(1), draw(2) // 128 * 255])
     file = save(tmp_path / "image.png", layers)
     message = refusal(file)
-    assert "it has transparent pixels. Convert it, or train with an option: data.backg" in message
+    assert "it has transparent pixels. Convert it, or train with this option: data.backg" in message
     white = ImagePreparation(4, 5, 1, can_resize=False, background=(255, 255, 255)).to_mapping()
     expected = np.where(layers[..., 3] == 255, draw(1), 255)
     np.testing.assert_array_equal(read(file, white)[0, ..., 0], expected / np.float32(255))

@@ -97,7 +97,9 @@ def test_pixels_of_any_type_are_prepared_as_the_trainings(given: Any, preparatio
 
 def test_arrays_that_are_no_inputs_are_refused() -> None:
     of_pixels = record((2, 3, 1), BYTES.to_mapping())
-    with pytest.raises(MlflowException, match=r"have the shape \(300, 3, 2, 1\); the model takes"):
+    with pytest.raises(
+        MlflowException, match=r"have the shape \(300, 3, 2, 1\); the model expects"
+    ):
         inputs_of(of_pixels, PIXELS.reshape(-1, 3, 2, 1))
     with pytest.raises(MlflowException, match="its inputs are int64 from -1 to"):
         inputs_of(of_pixels, PIXELS.astype(np.int64) - 1)
@@ -121,7 +123,7 @@ def test_features_are_taken_by_name_where_they_have_one() -> None:
         np.testing.assert_array_equal(given, values)
     with pytest.raises(MlflowException, match=r"'a', 'width' are not the features, which are "):
         inputs_of(named, frame.rename(columns={"length": "a"}))
-    with pytest.raises(MlflowException, match=r"are called '1.5', '20.0', as values are"):
+    with pytest.raises(MlflowException, match=r"are called '1.5', '20.0', which look like values"):
         inputs_of(unnamed, pd.DataFrame([[2.5, 10.0]], columns=["1.5", "20.0"]))
     with pytest.raises(MlflowException, match="have the type object; expected numbers"):
         inputs_of(unnamed, pd.DataFrame({"a": ["x"], "b": [1]}))

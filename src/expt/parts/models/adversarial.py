@@ -72,6 +72,7 @@ def gan(
 
     noise = keras.Input([latent_size])
     hidden = dense_layers(noise, act, generator_units, initializer=initializer)
+    # A sigmoid, since the values of real examples lie between 0 and 1.
     hidden = keras.layers.Dense(math.prod(input_shape), activation="sigmoid")(hidden)
     examples = keras.layers.Reshape(tuple(input_shape))(hidden)
     generator = keras.Model(noise, examples, name="generator")
@@ -79,6 +80,7 @@ def gan(
     examples = keras.Input(input_shape)
     hidden = dense_layers(
         keras.layers.Flatten()(examples),
+        # Leaky ReLU as in the source; `act` applies to the generator alone.
         functools.partial(keras.layers.LeakyReLU, negative_slope=0.2),
         discriminator_units,
         dropout=dropout,

@@ -35,6 +35,7 @@ def _given(arguments: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: arguments[name] for name in names if name in arguments}
 
 
+# The defaults below are those of the models, since a config may omit any key that has one.
 def _resnet(*, depth: Any = 20, width: Any = 16, **_others: Any) -> None:
     check_counts(depth=depth, width=width)
     if depth < 8 or depth % 6 != 2:
