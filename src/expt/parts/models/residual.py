@@ -67,7 +67,7 @@ def resnet(
     for stage in range(3):
         channels = width * 2**stage
         for block in range((depth - 2) // 6):
-            # The first stage keeps the size of the image and the channels of the convolution before.
+            # The first stage keeps the size and channels of the convolution before it.
             strides = 2 if stage > 0 and block == 0 else 1
             shortcut = hidden if strides == 1 else convolved(hidden, channels, 1, strides)
             hidden = act()(convolved(hidden, channels, strides=strides))
