@@ -189,7 +189,7 @@ def mean_square(option: str, scale: float, act: Any) -> float:
 @pytest.mark.parametrize("option", [o for o, of in INITIALIZERS.items() if of == "he_normal"])
 def test_he_normal_roughly_preserves_the_mean_square(conf_part: ConfPart, option: str) -> None:
     """It does so approximately, so that the mean square changes little over some layers."""
-    if option != "softplus":  # whose mean is not 0, so that its values do not say how it spreads
+    if option != "softplus":  # its mean is not 0, so the mean square is no measure of its spread
         assert mean_square(option, 2.0, conf_part(f"act/{option}")) == pytest.approx(1, abs=0.25)
 
 

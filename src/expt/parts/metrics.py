@@ -1,6 +1,6 @@
 """Metrics: functions that return one number for a whole batch or a whole split.
 
-They are never averaged over batches, since the mean of the batches' F1 scores, say, is not that of
+A metric is never averaged over batches: the mean of the batches' F1 scores is not the F1 score of
 the split. Arguments are in the order of the losses': targets, then outputs. Outputs are logits if
 the targets are labels, else predictions. `weights` is the weight of each example, as
 scikit-learn's `sample_weight`: a weight of 2 counts an example twice, a weight of 0 leaves it out.

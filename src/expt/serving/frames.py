@@ -26,9 +26,10 @@ _PLAIN = NumberFormat()
 def as_text_table(frame: "pd.DataFrame", encoder: Encoder) -> "pd.DataFrame":
     """Returns the columns that an encoder needs as `read_table` would read them from a CSV file.
 
-    Numbers are written with the column's decimal separator, but without its unit: whether 0.5 means
-    50 % is ambiguous. In a column of categories, a number or boolean becomes the category with the
-    same meaning, since pandas reads `007` as 7 and `TRUE` as True.
+    Numbers are written with the column's decimal separator. In a column with a unit they get none,
+    so that the encoder refuses them: whether 0.5 means 50 % is ambiguous. In a column of
+    categories, a number or boolean becomes the category with the same meaning, since pandas reads
+    `007` as 7 and `TRUE` as True.
 
     Args:
         frame: A DataFrame with at least the encoder's columns, in any order.

@@ -74,9 +74,9 @@ def in_single_precision(model: keras.Model) -> keras.Model:
         UserError: float32 cannot represent the differences between values of a feature or target.
     """
     input_scale, output_scale = scales_of(model)
-    for what, scale in (("input", input_scale), ("output", output_scale)):
+    for role, scale in (("input", input_scale), ("output", output_scale)):
         if scale is not None:
-            _check_single_precision(what, scale)
+            _check_single_precision(role, scale)
     if input_scale is None and output_scale is None:
         return model
     layers = without_link(model).layers
@@ -92,14 +92,14 @@ def rounding(scale: Scale) -> NDArray[np.float64]:
     return rounded
 
 
-def _check_single_precision(what: str, scale: Scale) -> None:
+def _check_single_precision(role: str, scale: Scale) -> None:
     with np.errstate(over="ignore", divide="ignore"):
         ends = [scale.deviation.astype(np.float32), (1 / scale.deviation).astype(np.float32)]
     lost = ~(rounding(scale) <= _MOST_ROUNDED) | ~np.isfinite(ends).all(axis=0)
     if lost.any():
         first = int(np.flatnonzero(lost)[0])
         raise UserError(
-            f"{what} number {first + 1} has the mean {scale.mean[first]:g} and the standard "
+            f"{role} number {first + 1} has the mean {scale.mean[first]:g} and the standard "
             f"deviation {scale.deviation[first]:g}: float32, in which this format computes, "
             "cannot represent its differences. The formats saved_model and onnx support float64."
         )
