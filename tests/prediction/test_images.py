@@ -94,7 +94,7 @@ def test_image_files_are_read_and_others_reported(tmp_path: Path) -> None:
     assert np.concatenate([*images.batches]).shape == (8, *SHAPE)
     (note,) = images.notes
     assert note.startswith(f"5 file(s) or folder(s) in {tmp_path} are left out: .hidden, f/")
-    assert "f/.c.png, f/.git, …. Files that end in .bmp, " in note
+    assert "f/.c.png, f/.git, …. Only files that end in .bmp, " in note
 
 
 def test_no_note_if_all_files_are_read(tmp_path: Path) -> None:

@@ -106,7 +106,9 @@ def test_blank_that_may_be_a_category_is_refused() -> None:
     """Such as NA for Namibia, with data.na_values=[]."""
     known: dict[str, Any] = {"na_values": (), "impute": True}
     assert categories(["NA", "DE", ""], "", "DE", "NA", **known) == ["NA", "DE", ""]
-    with pytest.raises(UserError, match=r"lacks a value, which may be the category 'NA' as pandas"):
+    with pytest.raises(
+        UserError, match=r"lacks a value, which may be the category 'NA' that pandas"
+    ):
         categories([np.nan, "DE"], "", "DE", "NA", **known)
 
 
