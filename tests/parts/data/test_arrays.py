@@ -346,7 +346,7 @@ BAD_ARRAYS: dict[str, tuple[Arrays, str]] = {
     "fewer targets": ({**rows(), "y": np.arange(39) % 2}, "x has 40 examples, y 39;"),
     "fewer weights": (
         {**rows(), "weights": np.ones(7)},
-        "x has 40 examples, y 40, weights 7; expected as many of each",
+        "x has 40 examples, y 40, weights 7; expected the same number",
     ),
     "NaN inputs": (changed("x", ([3, 4], 1), np.nan), "x has 2 value(s) that are NaN or ∞"),
     "infinite inputs": (changed("x", (3, 1), np.inf), "x has 1 value(s) that are NaN or ∞"),
@@ -361,7 +361,7 @@ BAD_ARRAYS: dict[str, tuple[Arrays, str]] = {
         {**parts("train", "test"), "x_test": np.full((12, 3), np.nan)},
         "x_test has 36 value(s) that are NaN",
     ),
-    "negative labels": (changed("y", 5, -3), "y has the label -3; expected class numbers from 0"),
+    "negative labels": (changed("y", 5, -3), "y has the label -3; expected labels from 0"),
     "labels from 1 on": (
         {**rows(), "y": rows()["y"] + 1},
         "the labels go up to 2, but class 0 has no example to train on",
@@ -405,7 +405,7 @@ BAD_ARRAYS: dict[str, tuple[Arrays, str]] = {
     "text inputs": ({**rows(), "x": np.full((40, 3), "a")}, "x has the type <U1; expected numbers"),
     "names of classes": (
         {**rows(), "y": np.array(["cat", "dog"])[rows()["y"]]},
-        "y has the type <U3; expected numbers. Names of classes become numbers by numpy.unique",
+        "y has the type <U3; expected numbers. numpy.unique(y, return_inverse=True) converts class",
     ),
     "dates": ({**rows(), "x": np.zeros((40, 3), "M8[s]")}, "x has the type datetime64[s]"),
     "other shapes in the test split": (
@@ -414,7 +414,7 @@ BAD_ARRAYS: dict[str, tuple[Arrays, str]] = {
     ),
     "other types of images": (
         {**parts("train", "test", make=pixels), "x_test": np.ones((12, 6, 5))},
-        "x_test: its inputs are float64 from 1 to 1; the model was trained on uint8 from",
+        "x_test: its inputs are float64 from 1 to 1, but the model was trained on uint8 from",
     ),
     "groups of another length": (
         {**rows(), "groups": np.arange(7)},
@@ -422,7 +422,7 @@ BAD_ARRAYS: dict[str, tuple[Arrays, str]] = {
     ),
     "groups that are missing": (
         {**rows(), "groups": np.where(np.arange(40) < 9, np.nan, np.arange(40))},
-        "groups has 9 missing value(s), which would be one group; give each",
+        "groups has 9 missing value(s), which would form one group; give each",
     ),
     "groups without a name": (
         {**rows(), "groups": np.array(["", "a"])[rows()["y"]]},
@@ -439,7 +439,7 @@ BAD_ARRAYS: dict[str, tuple[Arrays, str]] = {
             "x_train": np.arange(90, dtype=np.uint8).reshape(30, 3),
             "x_test": np.arange(36).reshape(12, 3) / 255,
         },
-        "x_test: its inputs are float64 from 0 to 0.137255; the model was trained on uint8",
+        "x_test: its inputs are float64 from 0 to 0.137255, but the model was trained on uint8",
     ),
     "weights that are all 0": ({**rows(), "weights": np.zeros(40)}, "weights of the train split"),
     "two examples": ({"x": np.ones((2, 1)), "y": np.ones(2)}, "2 examples are too few to split"),
@@ -466,7 +466,7 @@ def test_bad_arrays(tmp_path: Path, case: str, write: Write, stream: bool) -> No
         ({"class_names": ["cat"]}, "data.class_names=['cat']: expected a list of at least 2"),
         ({"class_names": ["cat", "cat"]}, "expected a list of at least 2 names, all different"),
         ({"class_names": "ab"}, "data.class_names=ab: expected a list"),
-        ({"augment": {"flip": True}}, "data.augment: flip, shift, crop and cutout are for images"),
+        ({"augment": {"flip": True}}, "data.augment: flip, shift, crop and cutout require images"),
         ({"augment": {"turn": 3}}, "data.augment.turn: there is no such key"),
         ({"stream": True}, "data.stream=true: data.path="),
     ],

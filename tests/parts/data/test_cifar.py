@@ -476,14 +476,14 @@ def test_damaged_pickles(
         ({"data": np.full((6, 3072), -1)}, "from 0 to 255"),
         ({"data": np.zeros((5, 3072), np.uint8)}, r"labels have the shape \(6,\).* each of 5"),
         ({"data": np.zeros((0, 3072), np.uint8), "labels": []}, r"images have the shape \(0, 32"),
-        ({"labels": [0, 1, 2, 3, 4, 10]}, "class numbers from 0 to 9"),
-        ({"labels": [0, 1, 2, 3, 4, -1]}, "class numbers from 0 to 9"),
-        ({"labels": [0, 1, 2, 3, 4, 0.5]}, "class numbers from 0 to 9"),
-        ({"labels": [0, 1, 2, 3, 4, 2**70]}, "class numbers from 0 to 9"),
-        ({"labels": [[0], [1, 2]]}, "labels is no list of numbers"),
+        ({"labels": [0, 1, 2, 3, 4, 10]}, "labels from 0 to 9"),
+        ({"labels": [0, 1, 2, 3, 4, -1]}, "labels from 0 to 9"),
+        ({"labels": [0, 1, 2, 3, 4, 0.5]}, "labels from 0 to 9"),
+        ({"labels": [0, 1, 2, 3, 4, 2**70]}, "labels from 0 to 9"),
+        ({"labels": [[0], [1, 2]]}, "labels is not a list of numbers"),
         ({"labels": [0, 1, 2, 3, 4]}, r"labels have the shape \(5,\)"),
-        ({"labels": "text"}, "class numbers from 0 to 9"),
-        ({"labels": None}, "class numbers from 0 to 9"),
+        ({"labels": "text"}, "labels from 0 to 9"),
+        ({"labels": None}, "labels from 0 to 9"),
     ],
 )
 def test_wrong_batches(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -500,7 +500,7 @@ def test_wrong_batches(tmp_path: Path, change: dict[str, Any], message: str) -> 
         (lambda content: content[:-1], "has 18437 bytes; expected a multiple of 3073"),
         (lambda content: content + b"\0", "has 18439 bytes; expected a multiple of 3073"),
         (lambda content: b"", "has 0 bytes"),  # noqa: ARG005
-        (lambda content: b"\x0a" + content[1:], "class numbers from 0 to 9"),
+        (lambda content: b"\x0a" + content[1:], "labels from 0 to 9"),
     ],
 )
 def test_damaged_binaries(tmp_path: Path, damage: Callable[[bytes], bytes], message: str) -> None:
@@ -526,7 +526,7 @@ def test_cifar10_is_not_cifar100(tmp_path: Path) -> None:
         ("x_train", lambda array: array.transpose(0, 3, 1, 2), "images have the shape"),
         ("x_test", lambda array: array[..., :1], "images have the shape"),
         ("x_test", lambda array: array / 255, "the type float64"),
-        ("y_train", lambda array: array + 10, "class numbers from 0 to 9"),
+        ("y_train", lambda array: array + 10, "labels from 0 to 9"),
         ("y_test", lambda array: array[:-1], r"labels have the shape \(11,\)"),
         ("y_test", lambda array: np.eye(10, dtype=np.uint8)[array], "labels have the shape"),
         ("y_test", lambda array: array.astype(object), "can't be read as an .npz"),

@@ -45,7 +45,7 @@ def test_an_index_that_pandas_wrote_is_refused_in_any_order() -> None:
 @pytest.mark.parametrize("name", ["year", "time", "grid", "paid", "humid", "Madrid", "width"])
 def test_other_columns_that_rise_by_one_are_noted(name: str) -> None:
     assert check_indices(table(name, lambda k: 1900 + k), [name], []) == [
-        f"'{name}' rises by one from row to row, as an index does; if it is one: "
+        f"'{name}' rises by one from row to row, like an index; to leave it out: "
         f"data.ignore=[{name}]."
     ]
     assert check_indices(table(name, lambda k: 1900 + 2 * k), [name], []) == []
@@ -53,7 +53,7 @@ def test_other_columns_that_rise_by_one_are_noted(name: str) -> None:
 
 def test_identifiers_in_another_order_are_noted() -> None:
     (note,) = check_indices(table("id", lambda k: 7 * k % 60), ["id"], [])
-    assert note.startswith("'id' has another whole number on every row")
+    assert note.startswith("'id' has a different whole number in every row")
 
 
 @pytest.mark.parametrize("text", [lambda k: k // 2, lambda k: k + 0.5, lambda k: f"r{k}"])
@@ -85,9 +85,7 @@ def test_units_and_dates_are_noted() -> None:
 
 def test_leading_zeros_of_numbers_are_noted() -> None:
     (note,) = notes("zip", lambda k: f"0{1000 + k % 7}")
-    assert note.startswith(
-        "'zip' is read as numbers, of which some have leading zeros, such as '01"
-    )
+    assert note.startswith("'zip' is read as numbers, but some have leading zeros, such as '01")
     assert note.endswith("data.categorical=[zip].")
     assert notes("zip", lambda k: f"0{1000 + k % 7}", categorical=True) == []
     assert notes("x", lambda k: f"0.{k}") == []
@@ -101,7 +99,7 @@ def test_categories_that_look_alike_are_noted() -> None:
 
 def test_categories_that_differ_in_numbers_alone_are_noted() -> None:
     (note,) = notes("x", lambda k: f"ca. {k % 20}")
-    assert note.startswith("'x' has 20 categories that differ in their numbers alone, such as 'ca.")
+    assert note.startswith("'x' has 20 categories that differ only in their numbers, such as 'ca.")
     assert notes("x", lambda k: f"ca. {k % 20}", categorical=True) == []
     assert notes("x", lambda k: f"zone {k % 5}") == []
 

@@ -40,7 +40,7 @@ def test_encodings_that_a_file_names(tmp_path: Path, encoding: str) -> None:
         (b"BZh91AY&SY", "bzip2"),
         (b"\xfd7zXZ\0\0", "compressed with xz"),
         (TEXT.encode("utf-16-le"), "UTF-16 text without a byte order mark"),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "no text"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "not text"),
         (TEXT.encode("cp1252"), "line 2 is not UTF-8 text"),
         (TEXT.encode("cp1252"), "Windows-1252"),
         (TEXT.encode("utf-16")[:-1], "is not UTF-16"),

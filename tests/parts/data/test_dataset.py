@@ -157,7 +157,7 @@ def test_target_values_must_be_finite() -> None:
 def test_targets_must_be_classes(which: str, label: int) -> None:
     split = images(6)
     broken = dataclasses.replace(split, targets=changed(split.targets, label))
-    with pytest.raises(UserError, match="not all class numbers from 0 to 2"):
+    with pytest.raises(UserError, match="not all labels from 0 to 2"):
         classification(**{which: broken})
 
 
@@ -343,7 +343,7 @@ def test_augmentation_of_images_is_for_images(key: str, value: Any) -> None:
     assert augmentation.changes_images
     assert classification(augmentation=augmentation).augmentation == augmentation
     rows = Split(np.zeros((6, 5), np.float32), np.zeros((6, 1), np.float32))
-    with pytest.raises(UserError, match=r"are for images; .* data=points have the shape"):
+    with pytest.raises(UserError, match=r"require images; .* data=points have the shape"):
         Dataset("points", "regression", rows, rows, rows, batch_size=1, augmentation=augmentation)
     mixed = Augmentation(mixup=0.2)
     Dataset("points", "regression", rows, rows, rows, batch_size=2, augmentation=mixed)

@@ -50,8 +50,8 @@ def test_unknown_categories_are_counted() -> None:
     encoded = one_column(("False", "True")).transform(given)
     assert encoded.inputs.tolist() == [[0, 1], [0, 0], [0, 0], [1, 0], [0, 0]]
     assert encoded.notes == (
-        "'x' has 3 of 5 values that the training did not have, and which count as none of its "
-        "categories: 'TRUE' (2; the training had 'True'), 'maybe' (1).",
+        "'x' has 3 of 5 values that did not occur in training and are encoded "
+        "as zeros: 'TRUE' (2; known: 'True'), 'maybe' (1).",
     )
 
 
@@ -59,8 +59,8 @@ def test_a_column_of_unknown_categories_is_refused() -> None:
     with pytest.raises(UserError) as error:
         one_column(("False", "True")).transform(table(x=["TRUE", "FALSE", "TRUE"]))
     assert str(error.value).startswith(
-        "'x' has no value that the training had, but 'TRUE' (2; the training had 'True'), "
-        "'FALSE' (1; the training had 'False'). Known: 'False', 'True'."
+        "'x' has no value that occurred in training, but 'TRUE' (2; known: 'True'), "
+        "'FALSE' (1; known: 'False'). Known: 'False', 'True'."
     )
 
 
@@ -126,7 +126,7 @@ def test_rewriting_that_breaks_the_meaning_is_reported(rewriting: str, rows: lis
     rewritten = [normalized(BREAKING[rewriting](text)) for text in rows]
     found = one_column(COLOURS).transform(table(x=[*COLOURS, *rewritten]))
     assert f"'x' has {len(rows)} of {len(rows) + 3} values" in found.notes[0]
-    with pytest.raises(UserError, match="'x' has no value that the training had"):
+    with pytest.raises(UserError, match="'x' has no value that occurred in training"):
         one_column(COLOURS).transform(table(x=rewritten))
 
 

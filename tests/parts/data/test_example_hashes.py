@@ -264,5 +264,5 @@ class TestFile:
         else:
             kept = {"cut": content[:-300], "empty": b"", "text": b"not a file of arrays"}
             file.write_bytes(kept[damage])
-        with pytest.raises(UserError, match=r"examples\.npz can't be read: .*was trained on; put"):
+        with pytest.raises(UserError, match=r"examples\.npz can't be read: .*trained on; restore"):
             ExampleHashes.read(tmp_path, "float64")

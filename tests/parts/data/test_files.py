@@ -259,7 +259,7 @@ def test_other_labels_in_the_published_number_are_noted(tmp_path: Path) -> None:
         arrays[f"x_{part}"] = np.arange(count).astype(np.uint8)[:, None, None]
     notes = MNIST(path=str(raw_idx(tmp_path, arrays)), batch_size=4).load().notes
     assert [note.partition(";")[0] for note in notes] == [
-        f"the {part} labels are as many as the published ones, but others or in another order"
+        f"the {part} labels differ from the published ones, or come in another order"
         for part in ("train", "test")
     ]
 
@@ -378,8 +378,8 @@ def test_npy_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "change", "message"),
     [
-        ("x_train", lambda array: array.reshape(30, 30), r"x_train of .*by x\.reshape"),
-        ("x_train", lambda array: array[:, 0, 0], "is a label; check that the files are not sw"),
+        ("x_train", lambda array: array.reshape(30, 30), r"x_train of .*x\.reshape"),
+        ("x_train", lambda array: array[:, 0, 0], "is a label; check whether the files are sw"),
         ("x_train", lambda array: array.astype(str), "the type <U3; expected images, numbers"),
         ("x_test", lambda array: array / 128 - 1, "pixels of float64 from -1 to 0.9"),
         ("x_test", lambda array: array / 128, "fractions from 0 to 1"),
@@ -392,8 +392,8 @@ def test_npy_is_refused(tmp_path: Path) -> None:
         ("y_train", lambda array: np.eye(10, dtype=np.uint8)[array], r"y\.argmax\(axis=1\)"),
         ("y_test", lambda array: array.astype(np.float32), r"float32; .* y\.astype\(int\)"),
         ("y_test", lambda array: array.astype(str), r"type <U3; .* y\.astype\(int\)"),
-        ("y_train", lambda array: array + 10, "from 10 to 19; expected class numbers from 0 to 9"),
-        ("y_test", lambda array: array.astype(np.int8) - 10, "expected class numbers from 0 to 9"),
+        ("y_train", lambda array: array + 10, "from 10 to 19; expected labels from 0 to 9"),
+        ("y_test", lambda array: array.astype(np.int8) - 10, "expected labels from 0 to 9"),
         ("x_train", lambda array: array[:-1], "29 .* 30"),
         ("y_train", lambda array: array[:-1], "30 .* 29"),
         ("x_test", lambda array: array.astype(np.int32) + 300, "from 0 to 255"),

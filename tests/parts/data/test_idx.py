@@ -73,8 +73,8 @@ def test_every_type_and_shape_is_read_as_numpy_reads_it(
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda content: content[:-1], "promises 76 bytes, and there are 75"),
-        (lambda content: content + bytes(1), "promises 76 bytes, and there are 77"),
+        (lambda content: content[:-1], "announces 76 bytes, but there are 75"),
+        (lambda content: content + bytes(1), "announces 76 bytes, but there are 77"),
         (lambda content: content[:9], "ends within its header"),
         (lambda content: content[:3], "begins with"),
         (lambda _: b"", "is empty"),
@@ -141,9 +141,9 @@ def test_files_of_other_names_are_named_and_not_taken(tmp_path: Path) -> None:
     for name in NAMES.values():
         (tmp_path / f"emnist-digits-{name}.gz").touch()
     (tmp_path / NAMES["x_train"]).touch()
-    with pytest.raises(UserError, match="other names there: emnist-digits-t10k-images") as error:
+    with pytest.raises(UserError, match="other names: emnist-digits-t10k-images") as error:
         find_idx_files(tmp_path, "mnist")
-    assert f"missing of these: {NAMES['y_train']}, {NAMES['x_test']}" in str(error.value)
+    assert f"missing: {NAMES['y_train']}, {NAMES['x_test']}" in str(error.value)
 
 
 @pytest.mark.parametrize("folder", ["raw", "MNIST/raw"])

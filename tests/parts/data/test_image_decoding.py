@@ -247,13 +247,13 @@ def test_a_palette_with_a_transparent_color(kind: str) -> None:
 def test_16_bits_that_may_be_12_are_refused(levels: NDArray[Any]) -> None:
     for content in (png(levels, 16), tiff(levels.astype("<u2"))):
         error = refused(content)
-        assert f"of 16 bits, are at most {levels.max()} of 65535" in error.fault
+        assert f"16-bit values are at most {levels.max()} of 65535" in error.fault
     for content in (
         png(np.dstack([levels] * 3), 16),
         png(np.dstack([levels, levels * 0 + 65535]), 16),
         tiff(np.dstack([levels] * 3).astype("<u2")),
     ):
-        assert "not certain which value is white" in refused(content).fault
+        assert "ambiguous which value is white" in refused(content).fault
 
 
 REFUSED = {
@@ -279,7 +279,7 @@ def test_what_is_not_certain_is_refused(message: str, content: bytes) -> None:
 def test_several_images_in_a_file_are_refused(kind: str) -> None:
     frames = [Image.fromarray(COLORS), Image.fromarray(255 - COLORS)]
     content = save(frames[0], kind, save_all=True, append_images=frames[1:])
-    assert refused(content).fault == "it holds 2 images; a file of one is expected"
+    assert refused(content).fault == "it holds 2 images; expected one"
 
 
 def test_the_first_of_several_images() -> None:

@@ -473,7 +473,7 @@ def test_what_was_refused_in_training_is_refused_later(tmp_path: Path) -> None:
     larger = load(tmp_path / "larger", preparation=known, image_size=[4, 5])
     assert larger.input_shape == (4, 5, 3)
     fill(tmp_path / "gray", 20, CLASSES, 4, 5)
-    with pytest.raises(UserError, match=r"it has gray pixels, and coloured ones are expected"):
+    with pytest.raises(UserError, match=r"it has gray pixels, but coloured ones are expected"):
         load(tmp_path / "gray", preparation=known)
     assert load(tmp_path / "gray", preparation=known, channels=3).input_shape == (4, 5, 3)
     transparent_folder(tmp_path / "clear")
@@ -621,24 +621,24 @@ BAD_FILES = [
     ("z.png", encoded("png", 4, 5, 3)[:-1], "cut off"),
     ("z.png", encoded("png", 4, 5, 3)[:-14], "cut off"),
     ("z.png", bad_checksum(encoded("png", 4, 5, 3)), "can't be decoded"),
-    ("z.png", encoded("png", 4, 5, 3).replace(b"IDAT", b"IDAU"), "or damaged"),
+    ("z.png", encoded("png", 4, 5, 3).replace(b"IDAT", b"IDAU"), "or it is damaged"),
     ("z.jpg", cut(encoded("jpg", 4, 5, 3)), "can't be decoded"),
     ("z.jpg", encoded("jpg", 4, 5, 3)[:-1], "can't be decoded"),
     ("z.gif", cut(encoded("gif", 40, 50, 3)), "can't be decoded"),
     ("z.bmp", cut(encoded("bmp", 4, 5, 3)), "can't be decoded"),
     ("z.png", b"", "it is empty"),
-    ("z.png", b"this is a text", "it is no BMP, GIF, JPEG, PNG, TIFF or WEBP file"),
-    ("z.png", encoded("ico", 4, 5, 3), "it is no BMP"),
+    ("z.png", b"this is a text", "it is not a BMP, GIF, JPEG, PNG, TIFF or WEBP file"),
+    ("z.png", encoded("ico", 4, 5, 3), "it is not a BMP"),
     ("z.ico", encoded("ico", 4, 5, 3), r"only \.bmp, \.gif, .*\.webp are read"),
     ("Thumbs.db", b"\0", "only .bmp"),
-    ("z.png", encoded("png", 6, 5, 3), r"6x5 pixels, and 4x5 are expected; data\.image_size"),
+    ("z.png", encoded("png", 6, 5, 3), r"6x5 pixels, but 4x5 are expected; data\.image_size"),
     (
         "z.png",
         encoded("png", 4, 5),
-        r"it has gray pixels, and coloured ones are expected; data\.channels",
+        r"it has gray pixels, but coloured ones are expected; data\.channels",
     ),
-    ("z.webp", cut(encoded("webp", 40, 50, 3)), "can't be decoded|or damaged"),
-    ("z.tif", cut(encoded("tiff", 4, 5, 3)), "can't be decoded|or damaged"),
+    ("z.webp", cut(encoded("webp", 40, 50, 3)), "can't be decoded|or it is damaged"),
+    ("z.tif", cut(encoded("tiff", 4, 5, 3)), "can't be decoded|or it is damaged"),
     ("z.png", huge_png(12_000), "can't be decoded .*decompression bomb"),
     ("z.png", huge_png(60_000), "can't be decoded .*decompression bomb"),
 ]
@@ -897,7 +897,7 @@ def test_a_file_that_changes_later_fails_the_run(
     if content is not None:
         file.write_bytes(content)
     assert train.read(np.arange(3)).shape == (3, 4, 5, 3)
-    with pytest.raises(RunError, match=f"{re.escape(str(file))} was fine when .*({message})"):
+    with pytest.raises(RunError, match=f"{re.escape(str(file))} was usable when .*({message})"):
         train.read(np.array([3]))
 
 
@@ -966,7 +966,7 @@ def test_a_class_has_one_name_however_its_letters_are_encoded(tmp_path: Path) ->
             for number in range(6):
                 pixels = np.full((4, 4), 40 * number, np.uint8)
                 Image.fromarray(pixels).save(place / f"{number}.png")
-    with pytest.raises(UserError, match=r"two folders called 'café', .* in two ways"):
+    with pytest.raises(UserError, match=r"two folders called 'café', .* encoded differently"):
         load(tmp_path / "all")
     assert load(tmp_path / "split").class_names == ("caf\u00e9", "tea")
 

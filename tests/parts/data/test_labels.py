@@ -76,7 +76,7 @@ def test_names_that_look_alike_are_noted() -> None:
 @pytest.mark.parametrize(
     ("texts", "options", "note"),
     [
-        (["a", "b"], {}, "task: classification, since 'y' has texts that are no numbers (2 diff"),
+        (["a", "b"], {}, "task: classification, since 'y' has texts that are not numbers (2 diff"),
         (["1", "2"], {}, "task: classification, since 'y' has only 2 different whole numbers. If "),
         (["1", "2.5"], {}, "task: regression, since 'y' has 2 different numbers. If they are nam"),
         (["5%", "6.5%"], {}, "'y' is read as numbers in %."),
@@ -103,12 +103,12 @@ def test_values_keep_every_digit() -> None:
 @pytest.mark.parametrize(
     ("texts", "task", "message"),
     [
-        (["a"] * 9, None, "data.target=y is 'a' on every row"),
+        (["a"] * 9, None, "data.target=y is 'a' in every row"),
         ([f"{k}.5" for k in range(9)], "classification", "data.target=y has 9 different numbers"),
         (["1,5", "2,5"] * 9, None, "data.decimal=','. If its values are names of classes: data.ta"),
         (["a", "b"], "regression", "'y' has 'a' on line 2, where numbers are expected"),
-        ([str(2**60 + k) for k in range(60)], None, "float64 loses the differences"),
-        ([str(2**60 + k) for k in range(60)], "regression", "float64 loses the differences"),
+        ([str(2**60 + k) for k in range(60)], None, "differences are lost in float64"),
+        ([str(2**60 + k) for k in range(60)], "regression", "differences are lost in float64"),
     ],
 )
 def test_bad_targets(texts: list[str], task: Any, message: str) -> None:

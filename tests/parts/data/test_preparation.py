@@ -91,7 +91,7 @@ def test_pixels_of_files_are_on_the_scale_of_the_arrays(
 
 def test_pixels_of_files_are_refused_where_the_scale_is_not_known() -> None:
     for train in (FRACTIONS * 2 - 1, PIXELS * 257, PIXELS > 9):
-        with pytest.raises(UserError, match="not certain what the pixels of an"):
+        with pytest.raises(UserError, match="how pixels of an image file relate"):
             ArrayPreparation(1.0, summarize(train)).pixel_scale()
 
 

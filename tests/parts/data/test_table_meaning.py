@@ -92,7 +92,9 @@ class TestUnitsAndOffsets:
         rows = [list(row) for row in columns(lambda k: k % 7, lambda k: k / 8)]
         for k, row in enumerate(rows):
             row[column] = 2**60 + k
-        with pytest.raises(UserError, match=f"'{'xny'[column]}' has numbers from .* float64 loses"):
+        with pytest.raises(
+            UserError, match=f"'{'xny'[column]}' has numbers from .* lost in float64"
+        ):
             load(tmp_path, "xny", rows)
 
 
@@ -199,7 +201,7 @@ class TestMissing:
     def test_missing_marks_may_be_classes(self, tmp_path: Path) -> None:
         rows = columns(lambda k: X[k], lambda k: ["NA", "EU", "AS"][k % 3])
         with pytest.raises(
-            UserError, match=r"'y' 30 \('NA' 30\).* data\.na_values=\[\] takes them"
+            UserError, match=r"'y' 30 \('NA' 30\).* data\.na_values=\[\] keeps them"
         ):
             load(tmp_path, "xny", rows)
         assert load(tmp_path, "xny", rows, na_values=[]).class_names == ("AS", "EU", "NA")

@@ -404,7 +404,7 @@ def body(line: str = "") -> str:
 BAD_TABLES: dict[str, tuple[str | list[list[str]], dict[str, Any], str]] = {
     "empty": ("", {}, "the file is empty; expected a header and rows"),
     "blank": ("\n\n", {}, "the file is empty; expected a header and rows"),
-    "a header alone": ("place,x,kind\n", {}, "there is a header and no rows"),
+    "a header alone": ("place,x,kind\n", {}, "there is a header but no rows"),
     "a short row": (body("30,1\n"), {}, "line 32 has 2 value(s), the header 3"),
     "a long row": (body("30,1,a,b\n"), {}, "line 32 has 4 value(s), the header 3"),
     "a row after a quoted line end": (
@@ -419,7 +419,7 @@ BAD_TABLES: dict[str, tuple[str | list[list[str]], dict[str, Any], str]] = {
     "no name": (
         body().replace("place", "", 1),
         {},
-        "column 1 has no name in the header, as an index that pandas wrote; name it, or leave",
+        "column 1 has no name in the header, like an index written by pandas; name it, or leave",
     ),
     "another separator": (
         body().replace(",", ";"),
@@ -508,7 +508,7 @@ BAD_TABLES: dict[str, tuple[str | list[list[str]], dict[str, Any], str]] = {
     "one class": (
         [[*row[:5], "cat"] for row in table()],
         {},
-        "data.target=kind is 'cat' on every row; expected at least two classes",
+        "data.target=kind is 'cat' in every row; expected at least two classes",
     ),
     "a rare class": (with_cells({(0, "kind"): "cow"}), {}, "class cow has 1 example(s)"),
     "text where values are asked for": (

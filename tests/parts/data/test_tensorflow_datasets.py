@@ -238,7 +238,7 @@ def test_features_that_do_not_fit(
 
 def test_no_pair_of_input_and_target(prepare: Prepare) -> None:
     data_dir = prepare({"train": 20}, image, supervised_keys=None)
-    with pytest.raises(UserError, match="does not say which of its features are input and target"):
+    with pytest.raises(UserError, match="does not declare which features are input and target"):
         load(data_dir)
 
 
@@ -258,7 +258,7 @@ def test_labels_that_were_kept_secret(prepare: Prepare) -> None:
     """Test splits of competitions have the label -1."""
     sizes = {"train": 20, "test": 4}
     data_dir = prepare(sizes, lambda n: {**image(n), "y": -1 if n >= 20 else n % 2})
-    with pytest.raises(UserError, match="targets of the test split are not all class numbers"):
+    with pytest.raises(UserError, match="targets of the test split are not all labels"):
         load(data_dir)
 
 
@@ -293,7 +293,7 @@ def test_no_module_is_imported_by_a_name_in_a_file(
     features = json.loads(file.read_text())
     features["featuresDict"]["features"]["x"]["pythonClassName"] = "harmful.Feature"
     file.write_text(json.dumps(features))
-    with pytest.raises(UserError, match=r"features\.json names code, harmful\.Feature"):
+    with pytest.raises(UserError, match=r"features\.json names foreign code, harmful\.Feature"):
         load(data_dir)
     assert "harmful" not in sys.modules
 

@@ -19,7 +19,7 @@ from expt.parts.data.preparation import ArrayPreparation, summarize, to_inputs
 from expt.parts.data.reading import (
     NO_CLASSES,
     check_choice,
-    located,
+    find_path,
     read_npy_folder,
     read_npz,
     to_weights,
@@ -162,7 +162,7 @@ class Npz:
             The splits by the suffix of their arrays, "" or "_train", "_val" and "_test"; and the
             groups, if given.
         """
-        path = located(self.path)
+        path = find_path(self.path)
 
         def choose(names: Sequence[str]) -> list[str]:
             with told_of(f"data.path={self.path}: "):

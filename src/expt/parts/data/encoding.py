@@ -34,8 +34,8 @@ class Column:
 
     Attributes:
         name: The name of the column.
-        categories: The values with a feature each, which is 1 in rows with that value, else 0; "" is
-            the category of missing values. None for a column of numbers, which is one feature.
+        categories: The values with a feature each, which is 1 in rows with that value, else 0; ""
+            is the category of missing values. None for a column of numbers, which is one feature.
         fill: The number that replaces a missing one; None if no number may be missing.
         number: The format of the numbers; None for categories.
     """

@@ -185,7 +185,7 @@ class ArrayPreparation:
     def _refusal(self, given: Summary, expected: str) -> UserError:
         return UserError(
             f"its inputs are {given}, but the model was trained on {self.trained_on}: the meaning "
-            f"of the values is ambiguous. Convert them; expected {expected}."
+            f"of the values is ambiguous. Expected {expected}; convert them."
         )
 
 

@@ -16,7 +16,7 @@ from expt.parts.data.labels import Targets, known_targets, make_targets
 from expt.parts.data.masks import counted_indices, masked_notes
 from expt.parts.data.missing import MissingValues
 from expt.parts.data.number_formats import NumberFormat, check_format_options, numbers
-from expt.parts.data.reading import NO_CLASSES, check_choice, located, to_weights, told_of
+from expt.parts.data.reading import NO_CLASSES, check_choice, find_path, to_weights, told_of
 from expt.parts.data.scale import Scale
 from expt.parts.data.splitting import (
     USUAL_SPLIT,
@@ -107,7 +107,7 @@ class Csv:
     def _load(self, class_names: Sequence[str], *, is_split: bool) -> Dataset:
         self._check_options()
         known = None if self.preparation is None else Encoder.from_mapping(self.preparation)
-        path = located(self.path)
+        path = find_path(self.path)
         with told_of(f"data.path={self.path}: "):
             rows = read_table(path, self.separator, self.na_values)
             features = self._features(list(rows.columns), known)
