@@ -71,9 +71,7 @@ def test_unknown_categories_are_logged_and_errors_are_mlflows(
     with caplog.at_level(logging.WARNING):
         assert inputs_of(of_table, FRAME.replace("b", "c"))[0].tolist() == [3, 0, 0]
     assert "'kind' has 1 of 3 values that did not occur in training" in caplog.text
-    with pytest.raises(
-        MlflowException, match="'kind' has no value that occurred in training"
-    ) as told:
+    with pytest.raises(MlflowException, match="'kind' has no value that occurred") as told:
         inputs_of(of_table, FRAME[:1].replace("b", "c"))
     assert told.value.error_code == "INVALID_PARAMETER_VALUE"
 

@@ -87,13 +87,13 @@ def test_whole_arrays_are_split_with_the_share_of_each_class(tmp_path: Path, wri
 
 
 @pytest.mark.parametrize("write", [npz, npy_folder])
-def test_given_splits_stay(tmp_path: Path, write: Write) -> None:
+def test_given_splits_are_kept(tmp_path: Path, write: Write) -> None:
     dataset = load(write(tmp_path, parts("train", "val", "test")))
     assert list(examples(dataset)) == [list(range(30)), list(range(10)), list(range(12))]
 
 
 @pytest.mark.parametrize("write", [npz, npy_folder])
-def test_validation_is_taken_from_train_where_it_lacks(tmp_path: Path, write: Write) -> None:
+def test_missing_validation_split_is_drawn_from_train(tmp_path: Path, write: Write) -> None:
     dataset = load(write(tmp_path, parts("train", "test")))
     train, validation, test = examples(dataset)
     assert sorted(train + validation) == list(range(30))
@@ -102,7 +102,7 @@ def test_validation_is_taken_from_train_where_it_lacks(tmp_path: Path, write: Wr
     assert test == list(range(12))
 
 
-def test_splits_depend_on_split_seed_alone(tmp_path: Path) -> None:
+def test_splits_depend_only_on_split_seed(tmp_path: Path) -> None:
     path = npz(tmp_path, rows())
     first = load(path, split_seed=1)
     np.random.seed(123)
@@ -113,7 +113,7 @@ def test_splits_depend_on_split_seed_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (2,)])
-def test_floats_are_values_to_predict(tmp_path: Path, shape: tuple[int, ...]) -> None:
+def test_float_targets_are_a_regression(tmp_path: Path, shape: tuple[int, ...]) -> None:
     arrays = values()
     arrays["y"] = np.stack([arrays["y"]] * (shape[0] if shape else 1), axis=1).reshape(40, *shape)
     dataset = load(npz(tmp_path, arrays))
@@ -144,7 +144,7 @@ def test_labels_may_be_any_whole_numbers(tmp_path: Path, convert: Any) -> None:
         assert split.targets.tolist() == [place % 2 for place in places]
 
 
-def test_an_explicit_task_wins(tmp_path: Path) -> None:
+def test_explicit_task_overrides_the_inferred_one(tmp_path: Path) -> None:
     dataset = load(npz(tmp_path, rows()), task="regression")
     assert (dataset.task, dataset.num_outputs) == ("regression", 1)
     assert dataset.train.targets.dtype == np.float64
@@ -162,7 +162,7 @@ def test_class_names(tmp_path: Path) -> None:
     [((6, 5), (6, 5, 1)), ((6, 5, 3), (6, 5, 3)), ((6, 5, 1), (6, 5, 1))],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_bytes_become_pixels(
+def test_uint8_images_become_pixels_from_0_to_1(
     tmp_path: Path, shape: tuple[int, ...], expected: tuple[int, ...], stream: bool
 ) -> None:
     arrays = pixels(40, *shape)
@@ -179,7 +179,7 @@ def test_bytes_become_pixels(
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.float16, np.float64, bool])
-def test_other_types_stay_as_they_are(tmp_path: Path, dtype: Any) -> None:
+def test_inputs_of_other_types_are_unchanged(tmp_path: Path, dtype: Any) -> None:
     arrays = pixels(40, 6, 5)
     arrays["x"] = arrays["x"].astype(dtype)
     dataset = load(npz(tmp_path, arrays))
@@ -188,7 +188,7 @@ def test_other_types_stay_as_they_are(tmp_path: Path, dtype: Any) -> None:
     assert dataset.train.first(28).max() == arrays["x"].astype(np.float32).max()
 
 
-def test_rows_of_bytes_are_no_images(tmp_path: Path) -> None:
+def test_rows_of_uint8_are_not_images(tmp_path: Path) -> None:
     dataset = load(npz(tmp_path, {**rows(), "x": np.full((40, 3), 200, np.uint8)}))
     assert dataset.train.first(1).tolist() == [[200, 200, 200]]
 
@@ -224,7 +224,7 @@ def test_inputs_are_scaled_by_the_train_split(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_constant_is_only_shifted(tmp_path: Path, stream: bool) -> None:
+def test_constant_feature_is_only_shifted(tmp_path: Path, stream: bool) -> None:
     arrays = rows()
     arrays["x"][:, 2] = 0.1
     scale = load(npy_folder(tmp_path, arrays), stream=stream).input_scale
@@ -234,7 +234,7 @@ def test_a_constant_is_only_shifted(tmp_path: Path, stream: bool) -> None:
 
 
 @pytest.mark.parametrize("write", [npz, npy_folder])
-def test_weights_go_with_their_examples(tmp_path: Path, write: Write) -> None:
+def test_weights_stay_with_their_examples(tmp_path: Path, write: Write) -> None:
     weights = np.arange(40) % 4
     dataset = load(write(tmp_path, {**rows(), "weights": weights}))
     for (_, split), places in zip(dataset.splits(), examples(dataset), strict=True):
@@ -243,7 +243,7 @@ def test_weights_go_with_their_examples(tmp_path: Path, write: Write) -> None:
         assert split.weights.tolist() == [place % 4 for place in places]
 
 
-def test_weights_of_the_train_split_alone(tmp_path: Path) -> None:
+def test_weights_may_be_given_for_the_train_split_only(tmp_path: Path) -> None:
     arrays = parts("train", "test")
     dataset = load(npz(tmp_path, {**arrays, "weights_train": np.arange(30.0)}))
     places = list(examples(dataset))
@@ -257,7 +257,7 @@ def test_weights_of_the_train_split_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("make", [rows, pixels, values])
 @pytest.mark.parametrize("given", [(), ("train", "test"), ("train", "val", "test")])
-def test_streams_equal_arrays_in_memory_bit_for_bit(
+def test_streams_have_the_same_bits_as_arrays_in_memory(
     tmp_path: Path, make: Callable[..., Arrays], given: tuple[str, ...]
 ) -> None:
     path = npy_folder(tmp_path, parts(*given, make=make) if given else make())
@@ -284,7 +284,7 @@ def test_streams_equal_arrays_in_memory_bit_for_bit(
             np.testing.assert_array_equal(scales[0].deviation, scales[1].deviation)
 
 
-def test_fingerprint_of_a_stream_is_of_content_and_order(
+def test_fingerprint_of_a_stream_depends_on_content_and_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = npy_folder(tmp_path, rows())
@@ -303,7 +303,7 @@ def test_fingerprint_of_a_stream_is_of_content_and_order(
     assert load(npy_folder(tmp_path, changed), stream=True).fingerprint != print_of
 
 
-def test_nothing_is_written(tmp_path: Path) -> None:
+def test_loading_writes_no_files(tmp_path: Path) -> None:
     path = npy_folder(tmp_path, rows())
     before = {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in path.iterdir()}
     for stream in (False, True):
@@ -448,7 +448,7 @@ BAD_ARRAYS: dict[str, tuple[Arrays, str]] = {
 
 @pytest.mark.parametrize("case", BAD_ARRAYS)
 @pytest.mark.parametrize(("write", "stream"), [(npz, False), (npy_folder, True)])
-def test_bad_arrays(tmp_path: Path, case: str, write: Write, stream: bool) -> None:
+def test_invalid_arrays_are_reported(tmp_path: Path, case: str, write: Write, stream: bool) -> None:
     arrays, message = BAD_ARRAYS[case]
     path = write(tmp_path, arrays)
     with pytest.raises(UserError) as error:
@@ -471,13 +471,15 @@ def test_bad_arrays(tmp_path: Path, case: str, write: Write, stream: bool) -> No
         ({"stream": True}, "data.stream=true: data.path="),
     ],
 )
-def test_bad_options(tmp_path: Path, changes: Mapping[str, Any], message: str) -> None:
+def test_invalid_options_are_reported(
+    tmp_path: Path, changes: Mapping[str, Any], message: str
+) -> None:
     with pytest.raises(UserError) as error:
         load(npz(tmp_path, rows()), **changes)
     assert message in str(error.value)
 
 
-def test_float_labels_are_no_classes(tmp_path: Path) -> None:
+def test_float_labels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"y has the type float64 .* expects whole numbers .* y\.astype"
     ):
@@ -485,13 +487,13 @@ def test_float_labels_are_no_classes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["nothing.npz", "no/such/folder", "x" * 300, "a\0b"])
-def test_a_path_to_nothing(tmp_path: Path, path: str) -> None:
+def test_missing_path_is_reported(tmp_path: Path, path: str) -> None:
     with pytest.raises(UserError, match=f"data.path={re.escape(str(tmp_path / path))}"):
         load(tmp_path / path)
 
 
 @pytest.mark.parametrize("path", [None, 5, ""])
-def test_a_path_that_is_none(path: Any) -> None:
+def test_invalid_path_is_reported(path: Any) -> None:
     with pytest.raises(UserError, match=f"data.path={path or ''}.*: expected the path"):
         Npz(path=path, batch_size=4).load()
 
@@ -507,7 +509,7 @@ def test_a_path_that_is_none(path: Any) -> None:
     ],
     ids=["half", "cut", "empty", "text", "one bit"],
 )
-def test_a_damaged_npz(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_damaged_npz_is_reported(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     path = npz(tmp_path, rows())
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserError, match=f"{re.escape(str(path))} can't be read as an .npz"):
@@ -526,14 +528,16 @@ def test_a_damaged_npz(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None
     ],
     ids=["half", "cut in the header", "empty", "text", "too large for memory"],
 )
-def test_a_damaged_npy(tmp_path: Path, damage: Callable[[bytes], bytes], stream: bool) -> None:
+def test_damaged_npy_is_reported(
+    tmp_path: Path, damage: Callable[[bytes], bytes], stream: bool
+) -> None:
     file = npy_folder(tmp_path, rows()) / "x.npy"
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(UserError, match=f"{re.escape(str(file))} can't be read as an array"):
         load(tmp_path, stream=stream)
 
 
-def test_an_npz_named_npy(tmp_path: Path) -> None:
+def test_npz_named_npy_is_reported(tmp_path: Path) -> None:
     npz(npy_folder(tmp_path, rows()), rows()).rename(tmp_path / "x.npy")
     with pytest.raises(UserError, match=r"can't be read as an array: it is an \.npz"):
         load(tmp_path)
@@ -549,7 +553,7 @@ def test_pickled_objects_are_refused(tmp_path: Path, stream: bool) -> None:
 
 
 @pytest.mark.parametrize("write", [npz, npy_folder])
-def test_groups_and_weights_go_with_their_examples(tmp_path: Path, write: Write) -> None:
+def test_groups_and_weights_stay_with_their_examples(tmp_path: Path, write: Write) -> None:
     groups = np.arange(40) // 3
     arrays = {**rows(), "weights": np.arange(40) % 4, "groups": groups.astype(str)}
     dataset = load(write(tmp_path, arrays))
@@ -565,7 +569,7 @@ def test_groups_and_weights_go_with_their_examples(tmp_path: Path, write: Write)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_examples_of_weight_0_have_no_part_in_scales(tmp_path: Path, stream: bool) -> None:
+def test_scales_ignore_examples_of_weight_0(tmp_path: Path, stream: bool) -> None:
     arrays = {**rows(), "weights": np.r_[np.zeros(10), np.ones(30)]}
     arrays["x"][:10] = 1e6
     dataset = load(npy_folder(tmp_path, arrays), stream=stream)
@@ -576,9 +580,7 @@ def test_examples_of_weight_0_have_no_part_in_scales(tmp_path: Path, stream: boo
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_dropped_duplicates_take_their_weights_and_groups_along(
-    tmp_path: Path, stream: bool
-) -> None:
+def test_weights_and_groups_of_dropped_duplicates_are_dropped(tmp_path: Path, stream: bool) -> None:
     arrays = {**rows(), "weights": np.arange(40.0) + 1, "groups": np.arange(40) // 2}
     order = np.r_[0:40, 5:25, 5:15]
     arrays = {name: array[order] for name, array in arrays.items()}
@@ -606,7 +608,7 @@ def test_duplicates_of_given_splits_are_dropped_within_each(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("factor", [1e-200, 1e-40, 1e-3, 1, 1e3, 1e38, 1e200])
-def test_ratios_of_weights_alone_count(tmp_path: Path, factor: float) -> None:
+def test_only_ratios_of_weights_matter(tmp_path: Path, factor: float) -> None:
     weights = (np.arange(40) + 1.0) * factor
     split = load(npz(tmp_path, {**rows(), "weights": weights})).train
     assert split.weights is not None
@@ -618,7 +620,7 @@ def test_ratios_of_weights_alone_count(tmp_path: Path, factor: float) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(-30, 30), st.booleans())
-def test_inputs_and_targets_keep_their_digits(exponent: int, is_stream: bool) -> None:
+def test_inputs_and_targets_keep_float64_precision(exponent: int, is_stream: bool) -> None:
     arrays = rows()
     arrays["x"] = (arrays["x"] - 5) * 10.0**exponent
     arrays["y"] = arrays["x"][:, 1] * 3
@@ -659,7 +661,7 @@ def test_milliseconds_stay_distinct(tmp_path: Path, dtype: Any) -> None:
     ids=["Fortran", "int64", "big-endian", "float16", "fractions"],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_recorded_preparation_makes_the_same_pixels(
+def test_recorded_preparation_converts_to_the_same_pixels(
     tmp_path: Path, convert: Callable[..., NDArray[Any]], stream: bool
 ) -> None:
     trained = load(npz(tmp_path, pixels()))

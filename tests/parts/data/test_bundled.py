@@ -66,7 +66,7 @@ def test_split_seed_changes_the_splits(make: Make) -> None:
 
 
 @pytest.mark.parametrize("make", SIZES)
-def test_batch_size(make: Make) -> None:
+def test_batch_size_is_passed_on(make: Make) -> None:
     assert make(batch_size=50).load().batch_size == 50
     with pytest.raises(UserError, match=r"data\.batch_size=2000"):
         make(batch_size=2000).load()
@@ -83,7 +83,7 @@ def test_digits() -> None:
         assert split.targets.dtype == np.int32
 
 
-def test_digits_puts_each_image_with_its_label_in_one_split() -> None:
+def test_each_digit_is_in_one_split_with_its_label() -> None:
     images, labels = load_digits(return_X_y=True)
     assert len(np.unique(images, axis=0)) == len(images)  # so that the next lines show something
     expected = sorted(zip(map(tuple, images / 16), labels, strict=True))
@@ -101,7 +101,7 @@ def test_digits_are_stratified() -> None:
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_tables_hold_scikit_learns_rows_with_their_classes(name: str) -> None:
+def test_tables_hold_the_rows_and_classes_of_scikit_learn(name: str) -> None:
     make, load, class_names = TABLES[name]
     dataset = make(batch_size=32).load()
     assert (dataset.name, dataset.task) == (name, "classification")
@@ -133,7 +133,7 @@ def test_diabetes() -> None:
 
 
 @pytest.mark.parametrize("make", [Diabetes, Iris, Wine, BreastCancer])
-def test_inputs_are_scaled_by_the_train_split_alone(make: Make) -> None:
+def test_input_scale_is_fitted_to_the_train_split_only(make: Make) -> None:
     dataset = make(batch_size=32).load()
     scale, inputs = dataset.input_scale, dataset.train.inputs
     assert scale is not None
@@ -144,7 +144,7 @@ def test_inputs_are_scaled_by_the_train_split_alone(make: Make) -> None:
     assert make(batch_size=32, standardize=False).load().input_scale is None
 
 
-def test_targets_are_scaled_by_the_train_split_alone() -> None:
+def test_target_scale_is_fitted_to_the_train_split_only() -> None:
     dataset = Diabetes(batch_size=32).load()
     assert dataset.target_scale is not None
     values = dataset.train.targets.astype(np.float64)
@@ -154,7 +154,7 @@ def test_targets_are_scaled_by_the_train_split_alone() -> None:
     assert Iris(batch_size=32).load().target_scale is None
 
 
-def test_digits_are_pixels_that_may_be_augmented() -> None:
+def test_digits_can_be_augmented() -> None:
     dataset = Digits(batch_size=64, augment={"shift": 1, "mixup": 0.2}).load()
     assert dataset.augmentation == Augmentation(shift=1, mixup=0.2)
     assert dataset.input_scale is None

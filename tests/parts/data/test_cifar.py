@@ -236,7 +236,7 @@ def test_coarse_labels(tmp_path: Path, make_files: Callable[[Source, Arrays], Fi
 
 
 @pytest.mark.parametrize("make_files", [python_files, binary_files])
-def test_names_that_did_not_come_along(
+def test_missing_class_names_are_the_published_ones(
     tmp_path: Path, make_files: Callable[[Source, Arrays], Files]
 ) -> None:
     for source, changes, count, some in (
@@ -253,7 +253,7 @@ def test_names_that_did_not_come_along(
         assert {number: names[number] for number in some} == some
 
 
-def test_one_seed_of_the_split(tmp_path: Path) -> None:
+def test_splits_depend_only_on_split_seed(tmp_path: Path) -> None:
     folder = write(tmp_path, binary_files(CIFAR10, make_arrays()))
     first = load(folder, split_seed=1)
     np.random.seed(123)
@@ -261,7 +261,7 @@ def test_one_seed_of_the_split(tmp_path: Path) -> None:
     assert load(folder, split_seed=2).fingerprint != first.fingerprint
 
 
-def test_fingerprint_is_that_of_the_pixels_alone(tmp_path: Path) -> None:
+def test_fingerprint_does_not_depend_on_the_format(tmp_path: Path) -> None:
     arrays = make_arrays()
     first = load(write(tmp_path / "python", python_files(CIFAR10, arrays))).fingerprint
     assert load(write(tmp_path / "binary", binary_files(CIFAR10, arrays))).fingerprint == first
@@ -356,14 +356,14 @@ def test_code_in_a_pickle_is_never_run(tmp_path: Path, name: str, where: str) ->
     assert marks == []
 
 
-def test_an_array_of_objects_is_refused(tmp_path: Path) -> None:
+def test_array_of_objects_is_refused(tmp_path: Path) -> None:
     files = python_files(CIFAR10, make_arrays())
     files["test_batch"] = pickle.dumps({"data": np.array([{}] * 3, object), "labels": [1, 2, 3]})
     with pytest.raises(UserError, match=r"can't be read as a pickle.*an array of the type O8"):
         load(write(tmp_path, files))
 
 
-def test_flags_of_a_type_are_not_taken_over(tmp_path: Path) -> None:
+def test_dtype_flags_of_a_pickle_are_ignored(tmp_path: Path) -> None:
     """NumPy itself would take the pixels for references to objects."""
     arrays = make_arrays()
     files = python_files(CIFAR10, arrays)
@@ -396,7 +396,7 @@ def test_only_the_missing_file_is_named(tmp_path: Path, missing: str, *, packed:
         load(path)
 
 
-def test_a_link_in_an_archive_is_not_followed(tmp_path: Path) -> None:
+def test_link_in_an_archive_is_not_followed(tmp_path: Path) -> None:
     files = binary_files(CIFAR10, make_arrays())
     del files["test_batch.bin"]
     file = pack(tmp_path / "x.tar", files, mode="w")
@@ -408,7 +408,7 @@ def test_a_link_in_an_archive_is_not_followed(tmp_path: Path) -> None:
         load(file)
 
 
-def test_nothing_is_written(tmp_path: Path) -> None:
+def test_loading_writes_no_files(tmp_path: Path) -> None:
     file = pack(tmp_path / "x.tar.gz", binary_files(CIFAR10, make_arrays()), "../../escaped")
     load(file)
     assert [path.name for path in tmp_path.rglob("*")] == ["x.tar.gz"]
@@ -428,7 +428,7 @@ def test_nothing_is_written(tmp_path: Path) -> None:
     ],
     ids=["half", "cut", "header", "empty", "text", "gzipped text", "gzipped nothing", "changed"],
 )
-def test_damaged_archives(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_damaged_archives_are_reported(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     file = pack(tmp_path / "x.tar.gz", python_files(CIFAR10, make_arrays()))
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(UserError, match=f"{re.escape(str(file))} can't be read"):
@@ -436,7 +436,7 @@ def test_damaged_archives(tmp_path: Path, damage: Callable[[bytes], bytes]) -> N
 
 
 @pytest.mark.parametrize("length", [0, 100, 1023])
-def test_an_archive_cut_without_compression(tmp_path: Path, length: int) -> None:
+def test_truncated_uncompressed_archive_is_reported(tmp_path: Path, length: int) -> None:
     file = pack(tmp_path / "x.tar", python_files(CIFAR10, make_arrays()), mode="w")
     file.write_bytes(file.read_bytes()[: 15_000 + length])
     with pytest.raises(UserError, match=r"can't be read|missing from"):
@@ -456,7 +456,7 @@ def test_an_archive_cut_without_compression(tmp_path: Path, length: int) -> None
     ],
 )
 @pytest.mark.parametrize("name", ["data_batch_1", "test_batch"])
-def test_damaged_pickles(
+def test_damaged_pickles_are_reported(
     tmp_path: Path, damage: Callable[[bytes], bytes], message: str, name: str
 ) -> None:
     files = python_files(CIFAR10, make_arrays())
@@ -486,7 +486,9 @@ def test_damaged_pickles(
         ({"labels": None}, "labels from 0 to 9"),
     ],
 )
-def test_wrong_batches(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+def test_malformed_batches_are_reported(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
     files = python_files(CIFAR10, make_arrays())
     batch = {"data": np.zeros((6, 3072), np.uint8), "labels": [0] * 6, **change}
     files["data_batch_4"] = pickle.dumps(batch)
@@ -503,7 +505,9 @@ def test_wrong_batches(tmp_path: Path, change: dict[str, Any], message: str) -> 
         (lambda content: b"\x0a" + content[1:], "labels from 0 to 9"),
     ],
 )
-def test_damaged_binaries(tmp_path: Path, damage: Callable[[bytes], bytes], message: str) -> None:
+def test_damaged_binaries_are_reported(
+    tmp_path: Path, damage: Callable[[bytes], bytes], message: str
+) -> None:
     files = binary_files(CIFAR10, make_arrays())
     files["data_batch_5.bin"] = damage(files["data_batch_5.bin"])
     with pytest.raises(UserError, match=rf"data_batch_5\.bin:? .*{message}"):
@@ -533,7 +537,7 @@ def test_cifar10_is_not_cifar100(tmp_path: Path) -> None:
         ("y_train", None, "the arrays y_train are missing"),
     ],
 )
-def test_wrong_npz(tmp_path: Path, key: str, change: Any, message: str) -> None:
+def test_malformed_npz_is_reported(tmp_path: Path, key: str, change: Any, message: str) -> None:
     arrays = make_arrays()
     array = arrays.pop(key)
     file = tmp_path / "cifar10.npz"
@@ -542,7 +546,7 @@ def test_wrong_npz(tmp_path: Path, key: str, change: Any, message: str) -> None:
         load(tmp_path)
 
 
-def test_an_npz_that_is_cut(tmp_path: Path) -> None:
+def test_truncated_npz_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "cifar10.npz"
     savez(file, **make_arrays())
     file.write_bytes(file.read_bytes()[:5000])
@@ -559,14 +563,14 @@ def test_an_npz_that_is_cut(tmp_path: Path) -> None:
         ("batches.meta.txt", b"a\nb\n"),
     ],
 )
-def test_wrong_names(tmp_path: Path, name: str, content: bytes) -> None:
+def test_malformed_class_names_are_reported(tmp_path: Path, name: str, content: bytes) -> None:
     files = (binary_files if name.endswith(".txt") else python_files)(CIFAR10, make_arrays())
     with pytest.raises(UserError, match=f"{re.escape(str(tmp_path / name))}"):
         load(write(tmp_path, {**files, name: content}))
 
 
 @pytest.mark.parametrize("num_validation", [-1, 0, 30, 5_000])
-def test_num_validation_out_of_range(tmp_path: Path, num_validation: int) -> None:
+def test_num_validation_out_of_range_is_reported(tmp_path: Path, num_validation: int) -> None:
     folder = write(tmp_path, binary_files(CIFAR10, make_arrays()))
     expected = rf"data\.num_validation={num_validation}: expected a number from 1 to below 30"
     with pytest.raises(UserError, match=expected):
@@ -574,12 +578,12 @@ def test_num_validation_out_of_range(tmp_path: Path, num_validation: int) -> Non
 
 
 @pytest.mark.parametrize("labels", ["Fine", "", None, "both"])
-def test_unknown_labels(tmp_path: Path, labels: Any) -> None:
+def test_unknown_labels_are_reported(tmp_path: Path, labels: Any) -> None:
     with pytest.raises(UserError, match=rf"data\.labels={labels}: expected one of fine, coarse"):
         load(tmp_path, CIFAR100, labels=labels)
 
 
 @pytest.mark.parametrize("path", ["", None, 5])
-def test_path_is_none(path: Any) -> None:
+def test_path_none_is_reported(path: Any) -> None:
     with pytest.raises(UserError, match=r"data\.path="):
         CIFAR10(path=path, batch_size=1).load()

@@ -37,7 +37,7 @@ def test_columns_that_number_the_rows_are_refused(name: str, text: Callable[[int
         check_indices(table(name, text), [name], [])
 
 
-def test_an_index_that_pandas_wrote_is_refused_in_any_order() -> None:
+def test_index_written_by_pandas_is_refused_in_any_order() -> None:
     with pytest.raises(UserError, match=r"data\.ignore=\['Unnamed: 0'\]"):
         check_indices(table("Unnamed: 0", lambda k: 7 * k % 60), ["Unnamed: 0"], [])
 
@@ -57,11 +57,11 @@ def test_identifiers_in_another_order_are_noted() -> None:
 
 
 @pytest.mark.parametrize("text", [lambda k: k // 2, lambda k: k + 0.5, lambda k: f"r{k}"])
-def test_repeated_numbers_fractions_and_text_are_no_index(text: Callable[[int], Any]) -> None:
+def test_repeated_numbers_fractions_and_text_are_not_an_index(text: Callable[[int], Any]) -> None:
     assert check_indices(table("id", text), ["id"], []) == []
 
 
-def test_names_and_columns_that_are_left_out_are_not_checked() -> None:
+def test_categorical_and_ignored_columns_are_not_checked() -> None:
     rows = table("id", lambda k: k)
     assert check_indices(rows, ["id"], ["id"]) == check_indices(rows, [], []) == []
 
@@ -97,14 +97,14 @@ def test_categories_that_look_alike_are_noted() -> None:
     ]
 
 
-def test_categories_that_differ_in_numbers_alone_are_noted() -> None:
+def test_categories_that_differ_only_in_numbers_are_noted() -> None:
     (note,) = notes("x", lambda k: f"ca. {k % 20}")
     assert note.startswith("'x' has 20 categories that differ only in their numbers, such as 'ca.")
     assert notes("x", lambda k: f"ca. {k % 20}", categorical=True) == []
     assert notes("x", lambda k: f"zone {k % 5}") == []
 
 
-def test_advice_can_be_typed() -> None:
+def test_advice_is_a_valid_override() -> None:
     with pytest.raises(UserError) as error:
         notes("petal width (cm)", lambda k: f"{k},5")
     assert "data.ignore=['petal width (cm)']" in str(error.value)

@@ -42,7 +42,7 @@ def counts(note: str | None) -> list[tuple[int, int, str]]:
     ]
 
 
-def test_examples_that_training_has_too_are_counted() -> None:
+def test_examples_shared_with_training_are_counted() -> None:
     data = dataset(NOISE[:20], NOISE[18:24], NOISE[[5, 25, 5, 26, 27]])
     note = shared_note(data)
     assert counts(note) == [(2, 6, "validation"), (2, 5, "test")]
@@ -63,7 +63,7 @@ def test_five_copies_of_noise_are_in_every_split() -> None:
     assert counts(shared_note(dataset(train, validation, test))) == expected
 
 
-def test_one_copy_of_each_is_no_note() -> None:
+def test_no_note_without_duplicates() -> None:
     assert shared_note(dataset(NOISE[:10], NOISE[10:20], NOISE[20:])) is None
     assert shared_note(dataset(NOISE[:10], NOISE[20:], NOISE[20:])) is None  # not in training
     assert shared_note(Diabetes(batch_size=4).load()) is None
@@ -87,7 +87,7 @@ def _inputs(data: Dataset) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["classes", "values"])
-def test_other_targets_are_counted(kind: str) -> None:
+def test_duplicates_with_other_targets_are_counted(kind: str) -> None:
     train: Any = (NOISE[[0, 1, 2, 2]], np.array([0, 1, 0, 1], np.int32))
     test: Any = (NOISE[[0, 1, 2, 3]], np.array([1, 1, 0, 0], np.int32))
     if kind == "values":
@@ -123,7 +123,7 @@ def test_splits_of_different_types_are_compared(types: tuple[Any, ...]) -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(6,), (3, 2), (3, 2, 1)])
-def test_streams_are_counted_as_arrays_are(dtype: Any, shape: tuple[int, ...]) -> None:
+def test_streams_are_counted_like_arrays(dtype: Any, shape: tuple[int, ...]) -> None:
     array = RANDOM.integers(0, 200, (40, 6)).astype(dtype).reshape(40, *shape)
     array[30:33] = array[:3]
     is_images = dtype == np.uint8 and len(shape) > 1
@@ -162,7 +162,7 @@ class KeyedStream(Stream):
     keys = np.array([[1, 2], [1, 3], [2, 2], [1, 2]], np.uint64)
 
 
-def test_streams_say_themselves_when_inputs_are_equal() -> None:
+def test_keys_of_a_custom_stream_are_used() -> None:
     targets = np.zeros(4, np.int32)
     kinds: list[Any] = [Stream(), KeyedStream()]
     nothing, keyed = (dataset(*[(kind, targets)] * 3) for kind in kinds)
@@ -184,7 +184,7 @@ def test_distinct_examples_are_the_first_of_each() -> None:
 @given(
     arrays(np.int8, st.tuples(st.integers(1, 30), st.integers(1, 3)), elements=st.integers(0, 2))
 )
-def test_distinct_rows_are_numpys(rows: NDArray[Any]) -> None:
+def test_distinct_rows_are_those_of_numpy(rows: NDArray[Any]) -> None:
     _, first = np.unique(rows, axis=0, return_index=True)
     for dtype in (np.float32, np.float64):
         split = Split(rows.astype(dtype), np.zeros(len(rows), np.int32))
@@ -214,13 +214,13 @@ STRUCTURED: dict[str, NDArray[Any]] = {
 
 @pytest.mark.parametrize("case", STRUCTURED)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_structured_rows_have_no_key_in_common(case: str, dtype: Any) -> None:
+def test_structured_rows_have_no_collisions(case: str, dtype: Any) -> None:
     keys = row_keys(STRUCTURED[case].astype(dtype))
     for word in keys.T:  # already one of the two keeps them apart
         assert len(np.unique(word)) == len(keys)
 
 
-def test_keys_are_of_the_numbers_alone() -> None:
+def test_keys_depend_only_on_the_numbers() -> None:
     rows = RANDOM.integers(0, 100, (50, 6)).astype(np.float32)
     expected = row_keys(rows)
     for same in (

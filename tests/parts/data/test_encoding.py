@@ -81,13 +81,13 @@ def test_whole_numbers_are_one_category(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["01", "1.5", "1,0", "1e0", "one"])
-def test_other_texts_are_not(text: str) -> None:
+def test_other_texts_are_different_categories(text: str) -> None:
     encoded = one_column(("1", "2")).transform(table(x=[text, "2"]))
     assert encoded.inputs.tolist() == [[0, 0], [0, 1]]
     assert f"{text!r} (1" in encoded.notes[0]
 
 
-def test_versions_and_codes_stay_apart() -> None:
+def test_versions_and_codes_are_different_categories() -> None:
     texts = ("007", "3.1", "3.10", "7", "x")
     assert categories_of(pd.Series(texts)) == texts
     assert one_column(texts).transform(table(x=list(texts))).inputs.tolist() == np.eye(5).tolist()
@@ -157,7 +157,7 @@ def test_missing_columns_are_listed_up_to_ten() -> None:
         one_column(("a",)).transform(table(**{f"c{k}": ["a"] for k in range(1000)}))
 
 
-def test_a_mapping_survives_json() -> None:
+def test_mapping_survives_json() -> None:
     how = NumberFormat("number", ",", ".", "$", "%")
     encoder = Encoder(
         (SMOKER, Column("x", fill=1.5, number=how), Column("d", number=NumberFormat("date"))),

@@ -108,7 +108,7 @@ def test_hashes_are_the_same_on_every_machine_and_in_every_version() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(order=st.permutations(range(60)), dtype=st.sampled_from(["float32", "float64"]))
-def test_any_order_of_the_examples_has_the_same(order: list[int], dtype: str) -> None:
+def test_hashes_do_not_depend_on_the_order_of_examples(order: list[int], dtype: str) -> None:
     split = Split(NOISE.astype(dtype), np.zeros((60, 1)))
     parts = [split.take(np.asarray(part)) for part in np.split(np.asarray(order), [40, 50])]
     dataset = toy(parts)
@@ -142,7 +142,7 @@ def test_every_source_recognizes_its_own_examples(tmp_path: Path, source: str) -
     assert_recognized(hashes_of(dataset), dataset, whole_of(dataset))
 
 
-def test_a_split_seed_shares_out_the_same_hashes(tmp_path: Path) -> None:
+def test_split_seed_distributes_the_same_hashes(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=NOISE, y=np.arange(60) % 2)
     first, second = (
         Npz(path=str(tmp_path / "x.npz"), batch_size=4, split_seed=seed).load() for seed in (0, 1)
@@ -214,7 +214,7 @@ class TestAcrossSources:
         assert sum(one.sum() for one in found.values()) == 40
 
 
-def test_a_users_own_stream_has_none_but_is_recognized(tmp_path: Path) -> None:
+def test_custom_stream_has_no_hashes_but_is_recognized(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=NOISE, y=np.arange(60) % 2)
     dataset = Npz(path=str(tmp_path / "x.npz"), batch_size=4).load().with_float32_inputs()
     train, validation, test = [
@@ -227,7 +227,7 @@ def test_a_users_own_stream_has_none_but_is_recognized(tmp_path: Path) -> None:
 
 
 class TestFile:
-    def test_what_is_read_is_what_was_written(self, tmp_path: Path) -> None:
+    def test_read_returns_what_was_written(self, tmp_path: Path) -> None:
         hashes = hashes_of(Diabetes(batch_size=8).load())
         hashes.write(tmp_path)
         read = ExampleHashes.read(tmp_path, hashes.kind)
@@ -236,7 +236,7 @@ class TestFile:
         }
         assert [file.name for file in tmp_path.iterdir()] == [FILE_NAME]
 
-    def test_it_is_compact_sorted_and_holds_no_objects(self, tmp_path: Path) -> None:
+    def test_file_is_compact_and_sorted_and_holds_no_objects(self, tmp_path: Path) -> None:
         whole = Split(np.arange(50_000, dtype=np.float32)[:, None], np.zeros((50_000, 1)))
         parts = [whole.take(part) for part in np.split(np.arange(50_000), [40_000, 45_000])]
         hashes_of(toy(parts)).write(tmp_path)

@@ -135,7 +135,7 @@ def test_the_same_pixels_in_any_type_are_the_same_inputs(
         np.testing.assert_array_equal(split.targets, expected.targets)
 
 
-def test_a_column_of_labels_is_read(tmp_path: Path) -> None:
+def test_labels_may_be_a_column(tmp_path: Path) -> None:
     arrays = make_arrays()
     first = load(npz_file(tmp_path, arrays)).fingerprint
     arrays["y_test"] = arrays["y_test"][:, None].astype(np.int64)
@@ -172,18 +172,18 @@ def test_predictions_prepare_the_same_pixels_alike(
 
 
 @pytest.mark.parametrize("path", ["", None, 5])
-def test_a_path_that_is_none(path: Any) -> None:
+def test_invalid_path_is_reported(path: Any) -> None:
     with pytest.raises(UserError, match=rf"data\.path={path}: expected the path"):
         MNIST(path=path, batch_size=4).load()
 
 
-def test_one_of_the_files_is_not_the_folder(tmp_path: Path) -> None:
+def test_path_of_a_single_idx_file_is_reported(tmp_path: Path) -> None:
     gzipped_idx(tmp_path, make_arrays())
     with pytest.raises(UserError, match=f"is one IDX file; .*: data.path={tmp_path}$"):
         load(tmp_path / f"{IDX_NAMES['x_train']}.gz")
 
 
-def test_swapped_images_and_labels(tmp_path: Path) -> None:
+def test_swapped_images_and_labels_are_reported(tmp_path: Path) -> None:
     arrays = make_arrays()
     arrays["x_train"], arrays["y_train"] = arrays["y_train"], arrays["x_train"]
     expected = f"{IDX_NAMES['x_train']} holds labels and .*{IDX_NAMES['y_train']} holds images"
@@ -252,7 +252,7 @@ def test_published_labels_of_the_other_part_are_noted(
     )
 
 
-def test_other_labels_in_the_published_number_are_noted(tmp_path: Path) -> None:
+def test_as_many_labels_as_published_but_different_are_noted(tmp_path: Path) -> None:
     arrays: dict[str, NDArray[Any]] = {}
     for part, count in (("train", 60_000), ("test", 10_000)):
         arrays[f"y_{part}"] = np.arange(count).astype(np.uint8) % 10
@@ -350,7 +350,7 @@ def test_npz_with_missing_arrays(tmp_path: Path, missing: list[str]) -> None:
     ids=["cut", "half", "one bit", "overwritten", "empty", "text", "the start of a zip"],
 )
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_not_an_npz(
+def test_file_that_is_not_an_npz_is_reported(
     tmp_path: Path, save: Callable[..., None], damage: Callable[[bytes], bytes]
 ) -> None:
     # Large enough that byte 2000 is one of an array, not of a header; few values, to compress well.
@@ -399,7 +399,7 @@ def test_npy_is_refused(tmp_path: Path) -> None:
         ("x_test", lambda array: array.astype(np.int32) + 300, "from 0 to 255"),
     ],
 )
-def test_wrong_arrays(
+def test_malformed_arrays_are_reported(
     tmp_path: Path, key: str, change: Callable[[NDArray[Any]], NDArray[Any]], message: str
 ) -> None:
     arrays = make_arrays()
@@ -409,7 +409,7 @@ def test_wrong_arrays(
 
 
 @pytest.mark.parametrize("num_validation", [-1, 0, 30, 31, 10_000])
-def test_num_validation_out_of_range(tmp_path: Path, num_validation: int) -> None:
+def test_num_validation_out_of_range_is_reported(tmp_path: Path, num_validation: int) -> None:
     expected = rf"data\.num_validation={num_validation}: expected a number from 1 to below 30"
     with pytest.raises(UserError, match=expected):
         load(npz_file(tmp_path, make_arrays()), num_validation=num_validation)

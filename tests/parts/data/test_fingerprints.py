@@ -73,7 +73,7 @@ CHANGES: dict[str, Callable[[Path], Dataset]] = {
 }
 
 
-def test_a_tables_fingerprint_changes(tmp_path: Path) -> None:
+def test_fingerprint_of_a_table_changes(tmp_path: Path) -> None:
     prints = {load(table(tmp_path)).fingerprint: "nothing changed"}
     for name, make in CHANGES.items():
         found = make(tmp_path).fingerprint
@@ -81,7 +81,7 @@ def test_a_tables_fingerprint_changes(tmp_path: Path) -> None:
         prints[found] = name
 
 
-def test_columns_of_equal_values_are_told_apart_by_their_names(tmp_path: Path) -> None:
+def test_fingerprint_changes_with_column_names(tmp_path: Path) -> None:
     header = ["a", "target", "v", "w", "g", "h"]
     rows = [[row[0], row[4], row[1], row[1], row[5], row[5]] for row in ROWS]
     file = table(tmp_path, header, rows)
@@ -94,7 +94,7 @@ def test_columns_of_equal_values_are_told_apart_by_their_names(tmp_path: Path) -
     assert len({dataset.content_fingerprint for dataset in prints}) == 1
 
 
-def test_a_tables_place_makes_no_difference(tmp_path: Path) -> None:
+def test_fingerprint_does_not_depend_on_the_path(tmp_path: Path) -> None:
     file = table(tmp_path)
     expected = load(file).fingerprint
     (tmp_path / "other").mkdir()
@@ -111,7 +111,7 @@ def npz(folder: Path, **options: Any) -> Dataset:
     return Npz(path=str(file), batch_size=4, **options).load()
 
 
-def test_arrays_with_other_classes_weights_or_groups_are_others(tmp_path: Path) -> None:
+def test_fingerprint_changes_with_classes_weights_and_groups(tmp_path: Path) -> None:
     ones = {"weights": np.ones(60)}
     prints = [
         npz(tmp_path),
@@ -127,7 +127,7 @@ def test_arrays_with_other_classes_weights_or_groups_are_others(tmp_path: Path) 
     assert npz(tmp_path, name="elsewhere").fingerprint == prints[0].fingerprint
 
 
-def test_folders_that_are_renamed_are_other_classes(tmp_path: Path) -> None:
+def test_fingerprint_changes_with_names_of_class_folders(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     image_folder(tmp_path / "one")
     source = ImageFolder(path=str(tmp_path / "one"), batch_size=4)
@@ -138,7 +138,7 @@ def test_folders_that_are_renamed_are_other_classes(tmp_path: Path) -> None:
     assert replace(source, path=str(tmp_path / "two")).load().fingerprint != expected
 
 
-def test_published_classes_have_their_names_in_it(
+def test_fingerprint_includes_published_class_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mnist(tmp_path)
@@ -150,7 +150,7 @@ def test_published_classes_have_their_names_in_it(
     assert first.fingerprint != second.fingerprint
 
 
-def test_class_names_that_come_with_cifar_are_in_it(tmp_path: Path) -> None:
+def test_fingerprint_includes_class_names_of_cifar_files(tmp_path: Path) -> None:
     def write(names: str) -> Dataset:
         folder = tmp_path / "cifar-10-batches-bin"
         folder.mkdir(exist_ok=True)
@@ -164,7 +164,7 @@ def test_class_names_that_come_with_cifar_are_in_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["Digits", "Iris", "Wine", "BreastCancer", "Diabetes"])
-def test_bundled_data_has_the_same_every_time(name: str) -> None:
+def test_fingerprint_of_bundled_data_is_constant(name: str) -> None:
     source = getattr(bundled, name)(batch_size=8)
     first = source.load()
     assert source.load().fingerprint == first.fingerprint
@@ -174,7 +174,7 @@ def test_bundled_data_has_the_same_every_time(name: str) -> None:
     assert replace(first, **names).fingerprint != first.fingerprint
 
 
-def test_generated_points_have_the_same_every_time() -> None:
+def test_fingerprint_of_generated_points_is_constant() -> None:
     source = synthetic.Linear(weights=[1.0], bias=0.0, noise=0.1, num_examples=40, batch_size=4)
     assert source.load().fingerprint == source.load().fingerprint
 

@@ -87,7 +87,7 @@ def test_every_type_and_shape_is_read_as_numpy_reads_it(
     ],
 )
 @pytest.mark.parametrize("is_compressed", [False, True])
-def test_other_files_are_named_as_what_they_are(
+def test_files_that_are_not_idx_are_reported_by_kind(
     tmp_path: Path, damage: Callable[[bytes], bytes], message: str, *, is_compressed: bool
 ) -> None:
     file = tmp_path / "values"
@@ -106,7 +106,7 @@ def test_other_files_are_named_as_what_they_are(
     ],
     ids=["cut", "cut in the header", "overwritten"],
 )
-def test_damaged_gzip(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_damaged_gzip_is_reported(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     file = tmp_path / "values.gz"
     file.write_bytes(damage(gzip.compress(written(EXAMPLE))))
     with pytest.raises(UserError, match=f"{re.escape(str(file))} can't be read"):
@@ -114,7 +114,7 @@ def test_damaged_gzip(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8b", b"PK\x03\x04", b"x,y\n1,2\n", bytes(8)])
-def test_what_is_no_idx(tmp_path: Path, content: bytes) -> None:
+def test_is_idx_rejects_other_files(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file").write_bytes(content)
     assert not is_idx(tmp_path / "file")
     assert not is_idx(tmp_path / "none")
@@ -137,7 +137,7 @@ def test_names_of_mirrors_are_found(tmp_path: Path, rename: Callable[[str], str]
     assert find_idx_files(tmp_path, "mnist") == expected
 
 
-def test_files_of_other_names_are_named_and_not_taken(tmp_path: Path) -> None:
+def test_files_of_other_names_are_reported_and_not_read(tmp_path: Path) -> None:
     for name in NAMES.values():
         (tmp_path / f"emnist-digits-{name}.gz").touch()
     (tmp_path / NAMES["x_train"]).touch()

@@ -100,7 +100,7 @@ def test_images_are_upright(kind: str, orientation: int) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
-def test_orientation_holds_for_16_bits_and_transparency(orientation: int) -> None:
+def test_orientation_applies_to_16_bits_and_transparency(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = np.ascontiguousarray(STORED[orientation](PIXELS))
@@ -113,7 +113,7 @@ def test_orientation_holds_for_16_bits_and_transparency(orientation: int) -> Non
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 255, 65535])
-def test_an_orientation_that_there_is_not_is_upright(orientation: int) -> None:
+def test_invalid_orientation_is_upright(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     found = decode_image(save(Image.fromarray(PIXELS), "PNG", exif=exif), None)
@@ -140,7 +140,7 @@ def _directory(*entries: bytes) -> bytes:
         _directory(struct.pack("<HHI4s", 0x0112, 5, 1, b"\x08\0\0\0")),  # a fraction
     ],
 )
-def test_broken_metadata_does_no_harm(exif: bytes) -> None:
+def test_broken_metadata_is_ignored(exif: bytes) -> None:
     content = save(Image.fromarray(PIXELS), "PNG")
     inserted = content[:33] + chunk(b"eXIf", exif) + content[33:]
     jpeg = save(Image.fromarray(PIXELS), "JPEG", quality=100)
@@ -165,7 +165,7 @@ BACKGROUNDS = [(255, 255, 255), (0, 0, 0), (90, 90, 90), (200, 30, 5)]
 
 @pytest.mark.parametrize("background", BACKGROUNDS)
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
-def test_transparent_colors_are_on_the_background(kind: str, background: Color) -> None:
+def test_transparent_colors_are_blended_with_the_background(kind: str, background: Color) -> None:
     layers = Image.fromarray(np.dstack([COLORS, ALPHA]))
     options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
     content = save(layers, kind, **options)
@@ -187,7 +187,7 @@ def test_transparent_gray_stays_gray_on_gray(background: Color) -> None:
     np.testing.assert_allclose(np.asarray(found.image.convert("RGB"), int), expected, atol=1)
 
 
-def test_hidden_colors_do_not_shine_through() -> None:
+def test_colors_of_fully_transparent_pixels_are_ignored() -> None:
     """Pixels that are wholly transparent have colours that no viewer shows."""
     first, second = (np.dstack([colors, ALPHA * 0]) for colors in (COLORS, 255 - COLORS))
     for background in BACKGROUNDS:
@@ -244,7 +244,7 @@ def test_a_palette_with_a_transparent_color(kind: str) -> None:
 
 
 @pytest.mark.parametrize("levels", [np.full((3, 4), 4095), np.arange(12).reshape(3, 4) * 300])
-def test_16_bits_that_may_be_12_are_refused(levels: NDArray[Any]) -> None:
+def test_16_bits_that_may_be_unscaled_12_are_refused(levels: NDArray[Any]) -> None:
     for content in (png(levels, 16), tiff(levels.astype("<u2"))):
         error = refused(content)
         assert f"16-bit values are at most {levels.max()} of 65535" in error.fault
@@ -270,7 +270,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("message", "content"), REFUSED.items(), ids=range(len(REFUSED)))
 @pytest.mark.filterwarnings("ignore:.*saving I mode")
-def test_what_is_not_certain_is_refused(message: str, content: bytes) -> None:
+def test_ambiguous_content_is_refused(message: str, content: bytes) -> None:
     with pytest.raises(UnusableError, match=message):
         decode_image(content, None)
 
@@ -282,7 +282,7 @@ def test_several_images_in_a_file_are_refused(kind: str) -> None:
     assert refused(content).fault == "it holds 2 images; expected one"
 
 
-def test_the_first_of_several_images() -> None:
+def test_first_frame_of_a_gif_is_decoded() -> None:
     """A PNG shows it wherever it can't move; a JPEG's others are smaller or for 3D."""
     frames = [Image.fromarray(COLORS), Image.fromarray(255 - COLORS)]
     moving = save(frames[0], "PNG", save_all=True, append_images=frames[1:])

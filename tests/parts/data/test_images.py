@@ -74,7 +74,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_class_folders_are_split(folder: Path) -> None:
+def test_images_of_class_folders_are_split(folder: Path) -> None:
     dataset = load(folder)
     assert (dataset.name, dataset.task) == ("image_folder", "classification")
     assert (dataset.class_names, dataset.input_shape) == (CLASSES, (4, 5, 3))
@@ -95,7 +95,7 @@ def test_class_folders_are_split(folder: Path) -> None:
     assert len(set(seen)) == 40
 
 
-def test_splits_depend_on_split_seed_alone(folder: Path) -> None:
+def test_splits_depend_only_on_split_seed(folder: Path) -> None:
     first = load(folder, split_seed=1)
     np.random.seed(123)
     assert load(folder, split_seed=1).fingerprint == first.fingerprint
@@ -105,7 +105,7 @@ def test_splits_depend_on_split_seed_alone(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("validation", ["val", "validation"])
-def test_folders_of_splits(tmp_path: Path, validation: str) -> None:
+def test_folders_of_splits_are_used(tmp_path: Path, validation: str) -> None:
     for part, count in (("train", 10), (validation, 3), ("test", 2)):
         fill(tmp_path / part, count)
     dataset = load(tmp_path)
@@ -149,7 +149,7 @@ def test_a_class_may_be_missing_from_test(tmp_path: Path) -> None:
     assert (len(dataset.train), len(dataset.validation)) == (26, 4)
 
 
-def test_hidden_files_and_papers_beside_the_classes_are_ignored(folder: Path) -> None:
+def test_hidden_files_and_documents_are_ignored(folder: Path) -> None:
     fingerprint = load(folder).fingerprint
     (folder / "cat" / ".DS_Store").write_bytes(b"\0")
     (folder / ".git").mkdir()
@@ -157,7 +157,7 @@ def test_hidden_files_and_papers_beside_the_classes_are_ignored(folder: Path) ->
     assert load(folder).fingerprint == fingerprint
 
 
-def test_the_order_is_not_that_of_the_file_system(
+def test_order_does_not_depend_on_the_file_system(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, scandir = load(folder), os.scandir
@@ -199,7 +199,7 @@ def test_files_are_paths_that_can_be_opened(folder: Path) -> None:
         np.testing.assert_array_equal(pixels / np.float32(255), image)
 
 
-def test_a_relative_path_holds_after_a_change_of_directory(
+def test_relative_path_stays_valid_after_chdir(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder.parent)
@@ -213,7 +213,7 @@ def test_home_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert len(load(Path("~")).train) == 28
 
 
-def test_names_of_any_letters(tmp_path: Path) -> None:
+def test_file_names_may_have_any_characters(tmp_path: Path) -> None:
     fill(tmp_path, 10, ("Müll", "猫 und mehr"))
     dataset = load(tmp_path)
     assert dataset.class_names == ("Müll", "猫 und mehr")
@@ -223,7 +223,7 @@ def test_names_of_any_letters(tmp_path: Path) -> None:
 # The fingerprint
 
 
-def test_fingerprint_does_not_depend_on_the_place(tmp_path: Path) -> None:
+def test_fingerprint_does_not_depend_on_the_path(tmp_path: Path) -> None:
     fill(tmp_path / "one")
     fill(tmp_path / "other")
     assert load(tmp_path / "one").fingerprint == load(tmp_path / "other").fingerprint
@@ -259,7 +259,7 @@ def test_fingerprint_changes(folder: Path, change: Callable[[Path], None]) -> No
     assert stream(second.train).fingerprint != stream(first.train).fingerprint
 
 
-def test_fingerprint_changes_with_what_is_made_of_the_files(folder: Path) -> None:
+def test_fingerprint_changes_with_the_preparation(folder: Path) -> None:
     fingerprints = {
         stream(load(folder, **changes).train).fingerprint
         for changes in ({}, {"channels": 1}, {"image_size": [8, 8]}, {"image_size": [8, 7]})
@@ -337,7 +337,7 @@ def test_standardize_is_exact(folder: Path) -> None:
     assert dataset.input_scale.mean.dtype == dataset.input_scale.deviation.dtype == np.float64
 
 
-def test_standardize_with_files_left_out(folder: Path) -> None:
+def test_standardize_ignores_skipped_files(folder: Path) -> None:
     for name in ("bird/000.png", "cat/022.png"):
         (folder / name).write_bytes(b"")
     dataset = load(folder, standardize=True, on_error="skip")
@@ -346,7 +346,7 @@ def test_standardize_with_files_left_out(folder: Path) -> None:
     np.testing.assert_allclose(dataset.input_scale.mean, expected.mean, rtol=1e-6)
 
 
-def test_standardize_of_a_constant(tmp_path: Path) -> None:
+def test_standardize_only_shifts_constant_channels(tmp_path: Path) -> None:
     for seed in range(20):
         save(tmp_path / CLASSES[seed % 2] / f"{seed}.png", np.full((4, 5), 51, np.uint8))
     scale = load(tmp_path, standardize=True).input_scale
@@ -366,7 +366,7 @@ def test_augment(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_files_of_all_kinds_train_as_their_8_bit_twins(tmp_path: Path, channels: int) -> None:
+def test_files_of_all_kinds_decode_like_8_bit_files(tmp_path: Path, channels: int) -> None:
     for index, write in enumerate([*GRAY.values()] * 2):
         for place in ("plain", "mixed"):
             file = tmp_path / place / CLASSES[index % 2] / f"{index:02}.png"
@@ -423,7 +423,7 @@ def test_background(tmp_path: Path, background: Any, color: tuple[int, int, int]
         np.testing.assert_array_equal(image, expected / np.float32(255))
 
 
-def test_the_background_is_a_part_of_the_fingerprint(tmp_path: Path) -> None:
+def test_fingerprint_changes_with_the_background(tmp_path: Path) -> None:
     transparent_folder(tmp_path)
     prints = {load(tmp_path, background=color).fingerprint for color in ("white", "black")}
     assert len(prints) == 2
@@ -450,7 +450,7 @@ def test_the_preparation_is_recorded(folder: Path) -> None:
     assert load(folder, **changes).preparation == expected
 
 
-def test_other_images_are_prepared_as_recorded(tmp_path: Path) -> None:
+def test_other_images_are_prepared_like_the_recorded_ones(tmp_path: Path) -> None:
     fill(tmp_path / "first", 20, CLASSES, 4, 5, 3)
     fill(tmp_path / "other", 20, CLASSES, 6, 7)
     changes: dict[str, Any] = {"image_size": [4, 5], "channels": 3}
@@ -463,7 +463,7 @@ def test_other_images_are_prepared_as_recorded(tmp_path: Path) -> None:
     assert load(tmp_path / "first", preparation=known, **changes).preparation == known
 
 
-def test_what_was_refused_in_training_is_refused_later(tmp_path: Path) -> None:
+def test_files_refused_in_training_are_refused_later(tmp_path: Path) -> None:
     """Unless an option says what to do with it."""
     fill(tmp_path / "first", 20, CLASSES, 4, 5, 3)
     known = load(tmp_path / "first").preparation
@@ -491,7 +491,7 @@ def test_what_was_refused_in_training_is_refused_later(tmp_path: Path) -> None:
         ("background", "black", r"\[255,255,255\]"),
     ],
 )
-def test_options_that_differ_from_the_record(
+def test_options_that_contradict_the_preparation_are_refused(
     folder: Path, key: str, value: Any, known: str
 ) -> None:
     recorded = load(folder, background="white").preparation
@@ -542,7 +542,7 @@ def test_native_decoding_gives_the_same_pixels(
             np.testing.assert_array_equal(pixels / np.float32(255), image)
 
 
-def test_what_is_plain_is_decoded_natively_to_the_same_pixels(tmp_path: Path) -> None:
+def test_plain_files_are_decoded_natively_to_the_same_pixels(tmp_path: Path) -> None:
     pixels, colors = draw(1, 9, 13), draw(2, 9, 13, 3)
     contents = [write(pixels) for write in GRAY.values()]
     contents += [oriented(pixels, number, kind) for number in STORED for kind in ("PNG", "JPEG")]
@@ -569,7 +569,9 @@ def test_what_is_plain_is_decoded_natively_to_the_same_pixels(tmp_path: Path) ->
         *(("RGB", "bmp", 3), ("P", "gif", 3), ("RGB", "tif", 3), ("RGB", "webp", 3)),
     ],
 )
-def test_what_is_not_native(tmp_path: Path, mode: str, extension: str, channels: int) -> None:
+def test_files_that_are_not_native(
+    tmp_path: Path, mode: str, extension: str, channels: int
+) -> None:
     for seed in range(20):
         save(tmp_path / CLASSES[seed % 2] / f"{seed}.png", draw(seed))
     assert stream(load(tmp_path, channels=3).train).is_native
@@ -645,7 +647,7 @@ BAD_FILES = [
 
 
 @pytest.mark.parametrize(("name", "content", "message"), BAD_FILES)
-def test_a_bad_file_is_reported_or_skipped(
+def test_unusable_file_is_reported_or_skipped(
     folder: Path, name: str, content: bytes, message: str
 ) -> None:
     fingerprint = load(folder).fingerprint
@@ -662,7 +664,7 @@ def test_a_bad_file_is_reported_or_skipped(
 
 
 @pytest.mark.parametrize(("name", "content", "message"), BAD_FILES[:13])
-def test_the_first_file_may_be_bad(folder: Path, name: str, content: bytes, message: str) -> None:
+def test_first_file_may_be_unusable(folder: Path, name: str, content: bytes, message: str) -> None:
     file = folder / "bird" / f"0{name}"
     file.write_bytes(content)
     with pytest.raises(UserError, match=message):
@@ -670,7 +672,7 @@ def test_the_first_file_may_be_bad(folder: Path, name: str, content: bytes, mess
     assert load(folder, on_error="skip").skipped == 1
 
 
-def test_the_first_bad_file_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_unusable_file_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_checks, "_FILES_AT_ONCE", 3)
     for name in ("cat/030.png", "bird/011.png", "cat/021.png"):
         (folder / name).write_bytes(b"")
@@ -679,7 +681,7 @@ def test_the_first_bad_file_is_told(folder: Path, monkeypatch: pytest.MonkeyPatc
             load(folder)
 
 
-def test_a_link_that_leads_nowhere(folder: Path) -> None:
+def test_broken_link_is_reported(folder: Path) -> None:
     (folder / "cat" / "z.png").symlink_to(folder / "gone.png")
     with pytest.raises(UserError, match=r"z\.png can't be used: it can't be read"):
         load(folder)
@@ -696,7 +698,7 @@ def test_other_sizes_and_colours_are_converted_by_options(folder: Path) -> None:
     assert sum(len(split) for _, split in dataset.splits()) == 41
 
 
-def test_chunks_make_no_difference(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_result_does_not_depend_on_chunks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "cat" / "z.png").write_bytes(b"")
     first = load(folder, on_error="skip", standardize=True)
     monkeypatch.setattr(image_checks, "_FILES_AT_ONCE", 3)
@@ -827,7 +829,9 @@ def validation_twice(folder: Path) -> None:
         (validation_twice, r"holds the folders train, val, validation; expected"),
     ],
 )
-def test_wrong_folders(tmp_path: Path, change: Callable[[Path], None], message: str) -> None:
+def test_malformed_folders_are_reported(
+    tmp_path: Path, change: Callable[[Path], None], message: str
+) -> None:
     folder = tmp_path / "images"
     fill(folder)
     change(folder)
@@ -837,7 +841,7 @@ def test_wrong_folders(tmp_path: Path, change: Callable[[Path], None], message: 
 
 
 @pytest.mark.parametrize("path", ["", None, 5, "no\0path"])
-def test_path_is_none(path: Any) -> None:
+def test_path_none_is_reported(path: Any) -> None:
     with pytest.raises(UserError, match=r"data\.path"):
         ImageFolder(path=path, batch_size=1).load()
 
@@ -852,19 +856,19 @@ def test_path_is_none(path: Any) -> None:
         *(("on_error", value) for value in ("ignore", "", None, True)),
     ],
 )
-def test_wrong_options(folder: Path, key: str, value: Any) -> None:
+def test_invalid_options_are_reported(folder: Path, key: str, value: Any) -> None:
     with pytest.raises(UserError, match=rf"data\.{key}={re.escape(str(value))}: expected"):
         load(folder, **{key: value})
 
 
-def test_no_class_goes_away_unseen(folder: Path) -> None:
+def test_class_without_usable_files_is_reported(folder: Path) -> None:
     for file in (folder / "cat").iterdir():
         file.write_bytes(b"")
     with pytest.raises(UserError, match="no file of the class 'cat' can be used for training"):
         load(folder, on_error="skip")
 
 
-def test_no_split_goes_away_unseen(folder: Path) -> None:
+def test_split_without_usable_files_is_reported(folder: Path) -> None:
     into_train(folder)
     (folder / "test" / "cat").mkdir(parents=True)
     (folder / "test" / "cat" / "0.png").write_bytes(b"")
@@ -872,7 +876,7 @@ def test_no_split_goes_away_unseen(folder: Path) -> None:
         load(folder, on_error="skip")
 
 
-def test_no_usable_file_at_all(folder: Path) -> None:
+def test_folder_without_usable_files_is_reported(folder: Path) -> None:
     for file in folder.glob("*/*.png"):
         file.write_bytes(b"")
     with pytest.raises(UserError, match="none of the files there can be decoded"):
@@ -888,7 +892,7 @@ def test_no_usable_file_at_all(folder: Path) -> None:
         (encoded("png", 6, 5, 3), "6x5 pixels"),
     ],
 )
-def test_a_file_that_changes_later_fails_the_run(
+def test_file_that_changes_after_loading_fails_the_run(
     folder: Path, content: bytes | None, message: str
 ) -> None:
     train = load(folder).train
@@ -917,7 +921,7 @@ print(json.dumps([peak_and_kept(path) for path in sys.argv[1:]]))
 """
 
 
-def test_memory_does_not_grow_with_the_files_but_for_their_names(tmp_path: Path) -> None:
+def test_memory_grows_only_with_the_names_of_files(tmp_path: Path) -> None:
     content = encoded("png", 16, 16, 3)
     counts = (20, 1000, 2000)  # the first imports what is imported late
     for count in counts:
@@ -954,7 +958,7 @@ def test_equal_images_in_two_splits_are_counted(tmp_path: Path) -> None:
     assert note.startswith("1 of 7 test examples ")
 
 
-def test_a_class_has_one_name_however_its_letters_are_encoded(tmp_path: Path) -> None:
+def test_class_names_do_not_depend_on_unicode_encoding(tmp_path: Path) -> None:
     for number, name in enumerate(("caf\u00e9", "cafe\u0301", "tea")):
         (tmp_path / "all" / name).mkdir(parents=True)
         for part, folder in (("train", "caf\u00e9"), ("test", "cafe\u0301")):

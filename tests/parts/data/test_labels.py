@@ -49,7 +49,7 @@ CLASSES = {
 
 @pytest.mark.parametrize("task", [None, "classification"])
 @pytest.mark.parametrize("case", CLASSES)
-def test_classes_are_as_they_are_written(case: str, task: Any) -> None:
+def test_class_names_are_the_texts_as_written(case: str, task: Any) -> None:
     texts, expected = CLASSES[case]
     made = targets(texts * 6, task)
     assert (made.task, made.class_names, named(made)) == ("classification", expected, texts * 6)
@@ -59,7 +59,7 @@ def test_classes_are_as_they_are_written(case: str, task: Any) -> None:
 
 @given(st.lists(st.from_regex(r"[0-9]{1,20}", fullmatch=True), min_size=2, max_size=6, unique=True))
 @settings(max_examples=30)
-def test_no_two_texts_become_one_class(names: list[str]) -> None:
+def test_different_texts_are_different_classes(names: list[str]) -> None:
     made = targets(names * 6)
     assert sorted(made.class_names) == sorted(names)
     assert named(made) == names * 6
@@ -87,12 +87,12 @@ def test_the_inferred_task_is_explained(texts: list[str], options: Any, note: st
     assert any(one.startswith(note) for one in targets(texts * 10, **options).notes)
 
 
-def test_a_given_task_is_not_explained() -> None:
+def test_explicit_task_is_not_explained() -> None:
     assert targets(["1", "2"] * 10, "regression").notes == ()
     assert targets(["1", "2"] * 10, "classification").notes == ()
 
 
-def test_values_keep_every_digit() -> None:
+def test_values_keep_float64_precision() -> None:
     texts = [str(1_700_000_000_000 + k) for k in range(60)]
     made = targets(texts)
     assert (made.task, made.values.shape) == ("regression", (60, 1))
@@ -111,7 +111,7 @@ def test_values_keep_every_digit() -> None:
         ([str(2**60 + k) for k in range(60)], "regression", "differences are lost in float64"),
     ],
 )
-def test_bad_targets(texts: list[str], task: Any, message: str) -> None:
+def test_invalid_targets_are_reported(texts: list[str], task: Any, message: str) -> None:
     with pytest.raises(UserError) as error:
         targets(texts, task)
     assert message in str(error.value)
@@ -122,7 +122,7 @@ def test_fractions_may_be_classes_if_the_config_says_so() -> None:
     assert made.class_names == ("0.5", "3.1", "3.10")
 
 
-class TestOfATrainedModel:
+class TestTrainedModel:
     @pytest.mark.parametrize(
         ("given", "known"),
         [
@@ -147,18 +147,18 @@ class TestOfATrainedModel:
             ([str(2**60 + 1)], (str(2**60), "1")),
         ],
     )
-    def test_unknown_labels(self, given: list[str], known: tuple[str, ...]) -> None:
+    def test_unknown_labels_are_reported(self, given: list[str], known: tuple[str, ...]) -> None:
         with pytest.raises(UserError, match="'y' has 1 labels that the model does not know"):
             known_targets(column(given), known, None)
 
-    def test_not_all_of_a_thousand_classes_are_listed(self) -> None:
+    def test_long_list_of_classes_is_shortened(self) -> None:
         known = tuple(f"c{k}" for k in range(1000))
         with pytest.raises(UserError) as error:
             known_targets(column([f"d{k}" for k in range(1000)]), known, None)
         assert "'d0', 'd1', 'd10', 'd100', 'd101' and 995 more" in str(error.value)
         assert len(str(error.value)) < 400
 
-    def test_few_whole_numbers_stay_values(self) -> None:
+    def test_few_whole_numbers_are_values_for_a_regression(self) -> None:
         made = known_targets(column(["1", "2"] * 30), (), NumberFormat())
         assert (made.task, made.values[:2].tolist()) == ("regression", [[1.0], [2.0]])
 

@@ -9,16 +9,16 @@ def test_names_that_look_alike_are_noted() -> None:
     assert similar_names_note(["no  risk", "no risk"], "classes") is not None
 
 
-def test_names_that_differ_are_not() -> None:
+def test_names_that_differ_are_not_noted() -> None:
     near = ["995279394541916024", "995279394541916030", "1e3", "1000", "-1", "1", "a", "b"]
     assert similar_names_note(near, "classes") is None
 
 
-def test_a_few_of_many_names_are_listed() -> None:
+def test_long_list_of_names_is_shortened() -> None:
     assert listed(["a", "b"]) == "a, b"
     assert listed([str(k) for k in range(1012)], 2) == "0, 1 and 1,010 more"
 
 
-def test_names_in_overrides_are_quoted_where_they_must_be() -> None:
+def test_names_in_overrides_are_quoted_where_necessary() -> None:
     assert as_item("größe_2") == "größe_2"
     assert as_item("petal width (cm)") == "'petal width (cm)'"

@@ -56,7 +56,7 @@ UNITS = {
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_the_same_unit_on_every_row(unit: str) -> None:
+def test_unit_of_every_row_is_stripped(unit: str) -> None:
     assert values(*[UNITS[unit].format(number) for number in NUMBERS]) == NUMBERS
 
 
@@ -77,7 +77,7 @@ def test_other_units_and_scripts(texts: tuple[str, ...], expected: list[float]) 
     assert values(*texts) == expected
 
 
-def test_numbers_of_another_unit_are_not_read() -> None:
+def test_numbers_with_another_unit_are_not_parsed() -> None:
     how = NumberFormat(suffix="%")
     for text in ("5", "5 kg", "%5", "5%%"):
         assert math.isnan(how.value(text))
@@ -92,7 +92,7 @@ def test_a_unit_is_described() -> None:
 
 
 @pytest.mark.parametrize(("decimal", "thousands"), [(".", ","), (",", "."), (".", " "), (",", "'")])
-def test_numbers_as_other_countries_write_them(decimal: str, thousands: str) -> None:
+def test_decimal_and_thousands_separators(decimal: str, thousands: str) -> None:
     given = [*NUMBERS, 1234.5, 1234567.0, -9876543.25]
     swapped = str.maketrans({",": thousands, ".": decimal})
     texts = [f"{number:,.2f}".translate(swapped) for number in given]
@@ -101,7 +101,7 @@ def test_numbers_as_other_countries_write_them(decimal: str, thousands: str) -> 
         find_format(column(*texts))
 
 
-def test_columns_with_points_beside_columns_with_decimal_commas() -> None:
+def test_columns_may_mix_decimal_points_and_commas() -> None:
     assert values("25.5", "3.25", decimal=",") == [25.5, 3.25]
     assert values("1.125", "0.125", decimal=",") == [1.125, 0.125]
     assert values("1.125", "1125.125", decimal=",") == [1.125, 1125.125]
@@ -163,7 +163,7 @@ UNCERTAIN = {
 
 
 @pytest.mark.parametrize("case", UNCERTAIN)
-def test_what_is_not_certain_is_refused(case: str) -> None:
+def test_ambiguous_content_is_refused(case: str) -> None:
     texts, message = UNCERTAIN[case]
     with pytest.raises(UserError) as error:
         find_format(column(*texts))
@@ -185,7 +185,7 @@ def test_what_is_not_certain_is_refused(case: str) -> None:
         ("<1", "1", "2", "3+"),
     ],
 )
-def test_names_are_names(texts: tuple[str, ...]) -> None:
+def test_texts_of_names_are_not_numbers(texts: tuple[str, ...]) -> None:
     assert find_format(column(*texts)) is None
 
 
@@ -198,14 +198,14 @@ def test_names_are_names(texts: tuple[str, ...]) -> None:
         ("1e-400", "2e-400"),
     ],
 )
-def test_numbers_that_float64_merges_are_refused(texts: tuple[str, ...]) -> None:
+def test_numbers_that_float64_cannot_tell_apart_are_refused(texts: tuple[str, ...]) -> None:
     with pytest.raises(UserError, match=f"'x' has numbers from {texts[0]!r} to {texts[1]!r}"):
         check_exactness(column(*texts), NumberFormat())
     assert values(*texts) is not None  # a prediction may have them
 
 
 @given(st.lists(st.floats(-1e12, 1e12), min_size=2, max_size=9), st.integers(-300, 290))
-def test_numbers_that_float64_holds_are_not_refused(given: list[float], power: int) -> None:
+def test_numbers_that_float64_can_tell_apart_are_accepted(given: list[float], power: int) -> None:
     check_exactness(
         column(
             *[
@@ -219,7 +219,7 @@ def test_numbers_that_float64_holds_are_not_refused(given: list[float], power: i
     )
 
 
-def test_large_numbers_that_differ_by_much_are_not_refused() -> None:
+def test_large_numbers_with_a_large_spread_are_accepted() -> None:
     texts = column("1700000000000000000", "1800000000000000001", "", "0")
     check_exactness(texts, NumberFormat())
     check_exactness(column("5", "5"), NumberFormat())
@@ -236,7 +236,7 @@ def test_missing_values_are_nan() -> None:
         numbers(column("1", "many", ""), NumberFormat())
 
 
-def test_a_format_survives_json() -> None:
+def test_format_survives_json() -> None:
     how = NumberFormat("number", ",", ".", "$", "%")
     assert NumberFormat.from_mapping(json.loads(json.dumps(how.to_mapping()))) == how
     for key, value in {"kind": "word", "decimal": 1, "thousands": 3, "prefix": None}.items():
@@ -245,7 +245,7 @@ def test_a_format_survives_json() -> None:
 
 
 @given(st.integers(-(10**25), 10**25))
-def test_a_whole_number_is_written_in_one_way(number: int) -> None:
+def test_whole_numbers_have_a_canonical_form(number: int) -> None:
     for text in (f"{number}", f"{number}.", f"{number}.0", f"{number:+}"):
         assert canonical(text) == str(number)
 
@@ -262,7 +262,7 @@ def test_zero_has_no_sign() -> None:
 @pytest.mark.parametrize(
     ("decimal", "thousands"), [(";", None), (".", "."), (",", ","), (".", "_"), (None, None)]
 )
-def test_bad_options(decimal: Any, thousands: Any) -> None:
+def test_invalid_options_are_reported(decimal: Any, thousands: Any) -> None:
     with pytest.raises(UserError, match=r"data\.(decimal|thousands)="):
         check_format_options(decimal, thousands)
 

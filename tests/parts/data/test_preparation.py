@@ -28,7 +28,7 @@ def test_the_same_pixels_of_any_type_are_the_same_inputs(dtype: str) -> None:
     np.testing.assert_array_equal(prepared(PIXELS, 1.0, given), PIXELS)
 
 
-def test_pixels_that_are_fractions_already_stay_so() -> None:
+def test_fractions_are_unchanged() -> None:
     np.testing.assert_array_equal(prepared(PIXELS.astype(np.uint8), 255.0, FRACTIONS), FRACTIONS)
     np.testing.assert_array_equal(prepared(FRACTIONS, 1.0, FRACTIONS[:3]), FRACTIONS[:3])
 
@@ -65,13 +65,13 @@ UNCERTAIN: dict[str, tuple[Any, float, Any]] = {
 
 
 @pytest.mark.parametrize("case", UNCERTAIN)
-def test_values_of_uncertain_meaning_are_refused(case: str) -> None:
+def test_ambiguous_values_are_refused(case: str) -> None:
     train, divisor, given = UNCERTAIN[case]
     with pytest.raises(UserError, match=r"inputs are \w+ from .* trained on \w+ from .* Expected"):
         prepared(train, divisor, given)
 
 
-def test_numbers_of_a_table_are_what_they_are() -> None:
+def test_numbers_of_a_table_are_unchanged() -> None:
     table = np.random.default_rng(1).normal(size=(30, 3))
     others: list[NDArray[Any]] = [np.eye(3), np.full((2, 3), 1e9), np.ones((1, 3), np.int8)]
     others.append(np.ones((1, 3), bool))
@@ -89,7 +89,7 @@ def test_pixels_of_files_are_on_the_scale_of_the_arrays(
     assert ArrayPreparation(divisor, summarize(train)).pixel_scale() == factor
 
 
-def test_pixels_of_files_are_refused_where_the_scale_is_not_known() -> None:
+def test_pixels_of_files_are_refused_if_the_scale_is_unknown() -> None:
     for train in (FRACTIONS * 2 - 1, PIXELS * 257, PIXELS > 9):
         with pytest.raises(UserError, match="how pixels of an image file relate"):
             ArrayPreparation(1.0, summarize(train)).pixel_scale()
@@ -112,7 +112,7 @@ def test_a_damaged_record_is_a_user_error(mapping: dict[str, Any]) -> None:
         ArrayPreparation.from_mapping(mapping)
 
 
-def test_float32_is_used_where_it_loses_nothing() -> None:
+def test_float32_is_used_where_it_is_exact() -> None:
     exact: list[NDArray[Any]] = [np.arange(5), np.array([0.5, 1e10]), np.array([True])]
     for array in exact:
         assert exact_float32(array).dtype == np.float32
@@ -127,11 +127,11 @@ ROWS = PIXELS.astype(np.uint8).reshape(20, 16)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int64", "float32", "float64"])
-def test_rows_of_pixels_may_be_of_any_type(dtype: str) -> None:
+def test_rows_of_pixels_may_have_any_dtype(dtype: str) -> None:
     np.testing.assert_array_equal(prepared(ROWS, 1.0, ROWS.astype(dtype)), ROWS)
 
 
-def test_rows_of_pixels_are_not_taken_for_fractions() -> None:
+def test_rows_of_pixels_are_not_mistaken_for_fractions() -> None:
     others: list[tuple[NDArray[Any], NDArray[Any]]] = [
         (ROWS, ROWS / 255),
         (ROWS / 255, ROWS),

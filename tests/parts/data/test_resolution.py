@@ -37,7 +37,7 @@ def dataset(inputs: Any, targets: NDArray[Any]) -> Dataset:
         (np.full((200, 3), 1e50), True),
     ],
 )
-def test_lost_spread(
+def test_features_that_float32_cannot_resolve_are_found(
     which: Literal["inputs", "targets"], values: NDArray[np.float64], is_lost: bool
 ) -> None:
     data = dataset(values, NORMAL) if which == "inputs" else dataset(NORMAL, values)

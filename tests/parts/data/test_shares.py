@@ -101,12 +101,12 @@ def test_the_splits_have_these_shares(name: str, tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("name", SOURCES)
-def test_other_shares_are_refused(name: str, tmp_path: Path, split: Any, told: str) -> None:
+def test_invalid_shares_are_refused(name: str, tmp_path: Path, split: Any, told: str) -> None:
     with pytest.raises(UserError, match=rf"^(data: )?data\.split=.*: .*{told}"):
         SOURCES[name](tmp_path, split=split).load()
 
 
-def test_shares_of_thirds_are_taken() -> None:
+def test_shares_of_thirds_are_accepted() -> None:
     assert Shares.parse([0.333333, 0.333333, 0.333334]).test == 0.333334
     assert Shares.parse(USUAL_SPLIT) == Shares(0.7, 0.15, 0.15)
 
@@ -142,7 +142,7 @@ def test_groups_are_split_by_the_shares() -> None:
 
 
 @pytest.mark.parametrize(("count", "expected"), [(10, [1, 4, 5]), (100, [2, 49, 49])])
-def test_points_leave_no_split_empty(count: int, expected: list[int]) -> None:
+def test_no_split_of_points_is_empty(count: int, expected: list[int]) -> None:
     data = Linear(
         weights=[1.0], bias=0, noise=0.1, num_examples=count, batch_size=1, split=[0.02, 0.49, 0.49]
     ).load()
@@ -180,7 +180,7 @@ def test_data_with_an_official_test_split_has_no_shares(data: str) -> None:
 
 
 @pytest.mark.parametrize("data", ["digits", "iris", "linear", "diabetes", "csv", "npz", "tfds"])
-def test_the_configs_say_the_usual_shares(data: str) -> None:
+def test_configs_have_the_default_shares(data: str) -> None:
     names = {
         "csv": ["data.path=x", "data.target=y"],
         "npz": ["data.path=x"],

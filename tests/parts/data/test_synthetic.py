@@ -46,7 +46,7 @@ def test_shapes() -> None:
     assert inputs.std() == pytest.approx(1, rel=0.2)
 
 
-def test_points_depend_on_split_seed_alone() -> None:
+def test_points_depend_only_on_split_seed() -> None:
     first = make(split_seed=4).load().fingerprint
     np.random.seed(123)
     assert make(split_seed=4).load().fingerprint == first
@@ -56,10 +56,10 @@ def test_points_depend_on_split_seed_alone() -> None:
 @pytest.mark.parametrize(
     "changes", [{"num_examples": 9}, {"weights": []}, {"noise": -0.1}, {"batch_size": 701}]
 )
-def test_refuses_what_makes_no_data(changes: dict[str, Any]) -> None:
+def test_invalid_options_are_reported(changes: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=f"{next(iter(changes))}="):
         make(**changes).load()
 
 
-def test_ten_examples_suffice() -> None:
+def test_ten_examples_are_enough() -> None:
     assert len(make(num_examples=10, batch_size=1).load().validation) >= 1

@@ -69,7 +69,7 @@ def with_cells(cells: Mapping[tuple[int, str], str]) -> list[list[str]]:
     return rows
 
 
-def test_columns_become_inputs_in_their_order(tmp_path: Path) -> None:
+def test_columns_become_inputs_in_order(tmp_path: Path) -> None:
     dataset = load(write(tmp_path, table()))
     assert (dataset.name, dataset.task, dataset.skipped) == ("csv", "classification", 0)
     assert dataset.class_names == ("cat", "dog")
@@ -91,13 +91,13 @@ def test_columns_become_inputs_in_their_order(tmp_path: Path) -> None:
         assert [dataset.class_names[k] for k in split.targets] == [table_rows[r][-1] for r in rows]
 
 
-def test_classes_are_shared_among_the_splits(tmp_path: Path) -> None:
+def test_splits_are_stratified_by_class(tmp_path: Path) -> None:
     rows = [[str(row), "ab"[row % 10 == 0]] for row in range(200)]
     dataset = load(write(tmp_path, rows, ["place", "kind"]))
     assert [int(split.targets.sum()) for _, split in dataset.splits()] == [14, 3, 3]
 
 
-def test_splits_depend_on_split_seed_alone(tmp_path: Path) -> None:
+def test_splits_depend_only_on_split_seed(tmp_path: Path) -> None:
     path = write(tmp_path, table())
     first = load(path, split_seed=1)
     np.random.seed(123)
@@ -137,12 +137,12 @@ def test_the_task_is_inferred(
 
 
 @pytest.mark.parametrize("task", ["regression", "classification"])
-def test_an_explicit_task_wins(tmp_path: Path, task: str) -> None:
+def test_explicit_task_overrides_the_inferred_one(tmp_path: Path, task: str) -> None:
     rows = [[str(row), str(row % 2)] for row in range(60)]
     assert load(write(tmp_path, rows, ["place", "kind"]), task=task).task == task
 
 
-def test_scales_are_of_numbers_and_of_the_train_split_alone(tmp_path: Path) -> None:
+def test_scale_is_fitted_to_numbers_of_the_train_split(tmp_path: Path) -> None:
     dataset = load(write(tmp_path, table()), target="price")
     inputs = inputs_of(dataset)[0].astype(np.float64)
     scale, target_scale = dataset.input_scale, dataset.target_scale
@@ -163,7 +163,7 @@ def test_scales_are_of_numbers_and_of_the_train_split_alone(tmp_path: Path) -> N
     assert plain.target_scale is None
 
 
-def test_a_category_first_seen_later_is_all_zeros(tmp_path: Path) -> None:
+def test_category_missing_from_the_train_split_is_all_zeros(tmp_path: Path) -> None:
     train, validation, test = rows_of(load(write(tmp_path, table())))
     late = {(validation[0], "colour"): "aqua", (test[0], "colour"): "violet"}
     dataset = load(write(tmp_path, with_cells(late)))
@@ -176,12 +176,12 @@ def test_a_category_first_seen_later_is_all_zeros(tmp_path: Path) -> None:
     assert inputs_of(early)[0][0, 2:6].tolist() == [1, 0, 0, 0]  # aqua comes before blue
 
 
-def test_columns_are_left_out(tmp_path: Path) -> None:
+def test_ignored_columns_are_left_out(tmp_path: Path) -> None:
     dataset = load(write(tmp_path, table()), ignore=["colour", "on", "price"])
     assert dataset.input_shape == (2,)
 
 
-def test_numbers_may_be_taken_as_names(tmp_path: Path) -> None:
+def test_numbers_may_be_categories(tmp_path: Path) -> None:
     rows = [[str(row), str(row % 3), "ab"[row % 2]] for row in range(60)]
     path = write(tmp_path, rows, ["place", "zone", "kind"])
     assert load(path).input_shape == (2,)
@@ -191,7 +191,7 @@ def test_numbers_may_be_taken_as_names(tmp_path: Path) -> None:
         assert inputs[:, 1:].argmax(axis=1).tolist() == [place % 3 for place in places]
 
 
-def test_a_column_of_weights(tmp_path: Path) -> None:
+def test_column_of_weights(tmp_path: Path) -> None:
     rows = [[str(row), str(row % 5), "ab"[row % 2]] for row in range(60)]
     dataset = load(write(tmp_path, rows, ["place", "often", "kind"]), weight="often")
     assert dataset.input_shape == (1,)
@@ -204,7 +204,7 @@ def test_a_column_of_weights(tmp_path: Path) -> None:
     assert dataset.notes[-1].startswith("12 of 60 examples have the weight 0 and are left out of")
 
 
-def test_rows_of_weight_0_have_no_part_in_scales(tmp_path: Path) -> None:
+def test_scales_ignore_rows_of_weight_0(tmp_path: Path) -> None:
     rows = [[str(row), "1", str(3 * row)] for row in range(60)]
     junk = [["-99999", "0", "1e9"] for _ in range(15)]
     header = ["place", "often", "price"]
@@ -242,7 +242,7 @@ def test_missing_numbers_become_the_train_splits_mean(tmp_path: Path) -> None:
     assert dataset.skipped == 0
 
 
-def test_a_missing_text_is_a_category_of_its_own(tmp_path: Path) -> None:
+def test_missing_text_is_a_separate_category(tmp_path: Path) -> None:
     places = rows_of(load(write(tmp_path, table())))
     cells = {(rows[0], "colour"): "" for rows in places}
     dataset = load(write(tmp_path, with_cells(cells)), missing="impute")
@@ -256,7 +256,7 @@ def test_a_missing_text_is_a_category_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["error", "drop", "impute"])
-def test_the_encoder_gives_the_same_inputs_without_the_target(tmp_path: Path, missing: str) -> None:
+def test_encoder_does_not_need_the_target(tmp_path: Path, missing: str) -> None:
     path = write(tmp_path, with_cells({} if missing == "error" else {(5, "size"): ""}))
     dataset = load(path, missing=missing)
     assert dataset.preparation is not None
@@ -279,7 +279,7 @@ def encoder_of(folder: Path, **changes: Any) -> Encoder:
     return Encoder.from_mapping(mapping)
 
 
-def test_another_table_is_encoded_as_the_first(tmp_path: Path) -> None:
+def test_another_table_is_encoded_like_the_first(tmp_path: Path) -> None:
     known = load(write(tmp_path, table())).preparation
     rows = [[*row[:2], "aqua" if k % 3 else "red", *row[3:], ""] for k, row in enumerate(table())]
     path = write(tmp_path, rows, [*HEADER, "more"])  # empty, and of no interest
@@ -315,7 +315,9 @@ def test_the_encoder_reads_the_separator_of_training(tmp_path: Path) -> None:
         ("", "the file is empty"),
     ],
 )
-def test_bad_tables_to_predict_for(tmp_path: Path, content: str, message: str) -> None:
+def test_invalid_tables_for_prediction_are_reported(
+    tmp_path: Path, content: str, message: str
+) -> None:
     encoder = encoder_of(tmp_path)
     path = text(tmp_path, content)
     with pytest.raises(UserError) as error:
@@ -323,7 +325,7 @@ def test_bad_tables_to_predict_for(tmp_path: Path, content: str, message: str) -
     assert message in str(error.value)
 
 
-def test_a_table_to_predict_for_must_be_there(tmp_path: Path) -> None:
+def test_missing_table_for_prediction_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nothing\.csv: it can't be read as CSV"):
         encoder_of(tmp_path).read(tmp_path / "nothing.csv")
 
@@ -384,7 +386,7 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert len(Encoder.from_mapping(dataset.preparation).read("~/table.csv")) == 60
 
 
-def test_nothing_is_written(tmp_path: Path) -> None:
+def test_loading_writes_no_files(tmp_path: Path) -> None:
     path = write(tmp_path, table())
     before = path.stat().st_mtime_ns, path.read_bytes()
     load(path)
@@ -537,7 +539,7 @@ BAD_TABLES: dict[str, tuple[str | list[list[str]], dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", BAD_TABLES)
-def test_bad_tables(tmp_path: Path, case: str) -> None:
+def test_invalid_tables_are_reported(tmp_path: Path, case: str) -> None:
     content, changes, message = BAD_TABLES[case]
     path = text(tmp_path, content) if isinstance(content, str) else write(tmp_path, content)
     with pytest.raises(UserError) as error:
@@ -558,12 +560,12 @@ def test_other_encodings(tmp_path: Path, content: bytes, line: int) -> None:
         load(text(tmp_path, content))
 
 
-def test_a_folder_is_no_table(tmp_path: Path) -> None:
+def test_folder_is_not_a_table(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"data.path={re.escape(str(tmp_path))}: it can't be read"):
         load(tmp_path)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no such file or folder"):
         load(tmp_path / "nothing.csv")
 

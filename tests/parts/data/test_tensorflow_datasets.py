@@ -100,7 +100,7 @@ def numbers(inputs: Any) -> list[int]:
     return [round(float(value) * 255) for value in inputs[:, 0, 0, 0]]
 
 
-def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     source = TFDS(name="mnist", batch_size=4)
     assert source.task is None
@@ -194,7 +194,7 @@ def test_versions_and_configs(prepare: Prepare) -> None:
     assert len(load(data_dir).train) == 32
 
 
-def test_what_is_not_there(prepare: Prepare) -> None:
+def test_missing_data_set_is_reported(prepare: Prepare) -> None:
     data_dir = prepare({"train": 20}, image)
     expected = (
         rf"it is not in data\.data_dir={re.escape(str(data_dir))}, which has tiny.*tfds build"
@@ -208,7 +208,7 @@ def test_what_is_not_there(prepare: Prepare) -> None:
 @pytest.mark.parametrize(
     "name", ["", "../tiny", "a b", "huggingface:tiny", "tiny/x=1", "/tiny", None]
 )
-def test_what_is_no_name(prepare: Prepare, name: Any) -> None:
+def test_invalid_name_is_reported(prepare: Prepare, name: Any) -> None:
     with pytest.raises(UserError, match=rf"data\.name={name}: expected the name of a data set"):
         load(prepare({"train": 4}, image), name)
 
@@ -227,7 +227,7 @@ def test_what_is_no_name(prepare: Prepare, name: Any) -> None:
         ),
     ],
 )
-def test_features_that_do_not_fit(
+def test_unsupported_features_are_reported(
     prepare: Prepare, make_features: Callable[[Any], Any], change: Examples, message: str
 ) -> None:
     features = make_features(pytest.importorskip("tensorflow_datasets").features)
@@ -236,25 +236,25 @@ def test_features_that_do_not_fit(
         load(data_dir)
 
 
-def test_no_pair_of_input_and_target(prepare: Prepare) -> None:
+def test_data_set_without_supervised_keys_is_reported(prepare: Prepare) -> None:
     data_dir = prepare({"train": 20}, image, supervised_keys=None)
     with pytest.raises(UserError, match="does not declare which features are input and target"):
         load(data_dir)
 
 
-def test_no_train_split(prepare: Prepare) -> None:
+def test_missing_train_split_is_reported(prepare: Prepare) -> None:
     data_dir = prepare({"test": 20}, image)
     with pytest.raises(UserError, match="has the splits test; expected train"):
         load(data_dir)
 
 
-def test_a_class_with_too_few_examples(prepare: Prepare) -> None:
+def test_class_with_too_few_examples_is_reported(prepare: Prepare) -> None:
     data_dir = prepare({"train": 6}, image)
     with pytest.raises(UserError, match=r"data\.name=tiny: class 0 has 3 example"):
         load(data_dir, batch_size=1)
 
 
-def test_labels_that_were_kept_secret(prepare: Prepare) -> None:
+def test_withheld_labels_are_reported(prepare: Prepare) -> None:
     """Test splits of competitions have the label -1."""
     sizes = {"train": 20, "test": 4}
     data_dir = prepare(sizes, lambda n: {**image(n), "y": -1 if n >= 20 else n % 2})
@@ -273,7 +273,7 @@ def test_labels_that_were_kept_secret(prepare: Prepare) -> None:
         ("features.json", b"{}"),
     ],
 )
-def test_damaged_files(prepare: Prepare, pattern: str, content: bytes | None) -> None:
+def test_damaged_files_are_reported(prepare: Prepare, pattern: str, content: bytes | None) -> None:
     data_dir = prepare({"train": 20}, image)
     (file,) = (data_dir / "tiny" / "1.0.0").glob(pattern)
     file.unlink()
@@ -283,7 +283,7 @@ def test_damaged_files(prepare: Prepare, pattern: str, content: bytes | None) ->
         load(data_dir)
 
 
-def test_no_module_is_imported_by_a_name_in_a_file(
+def test_module_named_in_a_file_is_not_imported(
     prepare: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data_dir = prepare({"train": 20}, image)
@@ -298,7 +298,7 @@ def test_no_module_is_imported_by_a_name_in_a_file(
     assert "harmful" not in sys.modules
 
 
-def test_data_that_is_too_small_to_be_split_is_loaded_whole(prepare: Prepare) -> None:
+def test_data_too_small_to_split_is_loaded_whole(prepare: Prepare) -> None:
     data_dir = prepare({"train": 2, "test": 1}, image)
     with pytest.raises(UserError, match="expected at least 5 of each class"):
         load(data_dir)
