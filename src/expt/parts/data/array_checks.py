@@ -69,6 +69,7 @@ def _is_missing(groups: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _check_array(name: str, array: NDArray[Any]) -> None:
+    # Checked first: the other checks compute with the values.
     if array.dtype.kind not in "buif":
         advice = ""
         if name.startswith("y") and array.dtype.kind in "US":

@@ -113,6 +113,7 @@ class Npz:
                 )
                 for part, split in raw.items()
             }
+            # Before the split, or a duplicate could be in two splits.
             kept = {part: self._kept(split) for part, split in wholes.items()}
             num_dropped = sum(len(wholes[part]) - len(kept[part]) for part in kept)
             wholes = {part: split.take(kept[part]) for part, split in wholes.items()}
@@ -170,6 +171,7 @@ class Npz:
 
         if path.is_dir():
             arrays = read_npy_folder(path, choose, is_mapped=self.stream)
+        # Members of an .npz can't be memory-mapped, compressed or not.
         elif self.stream:
             raise UserError(
                 f"data.stream=true: data.path={self.path} is a file; expected a folder with the "
@@ -194,6 +196,7 @@ class Npz:
     def _inputs(
         self, array: Any, part: str, preparation: ArrayPreparation
     ) -> NDArray[np.floating[Any]] | Stream:
+        # Every part is compared with the train part: files are often saved by different scripts.
         with told_of(f"x{part}: "):
             divisor = preparation.divisor_for(summarize(array), has_images=array.ndim > 2)
         if preparation.divisor != 1 and array.ndim == 3:
@@ -287,6 +290,7 @@ def _select_arrays(names: Sequence[str]) -> list[str]:
 
 def _inferred_task(raw: Mapping[str, Split]) -> Task:
     part, split = next(iter(raw.items()))
+    # By dtype, not by values: floats such as 1.0 and 2.0 may be ratings to predict.
     if split.targets.dtype.kind == "f":
         return "regression"
     if is_column(split.targets):

@@ -89,6 +89,7 @@ class Augmentation:
             UserError: If inputs are not images, could become blank as a whole, or come in batches
                 of one, which leaves none to mix with.
         """
+        # Checked before training: mixing an example with itself would change nothing, silently.
         if self.mixup > 0 and batch_size == 1:
             raise UserError(
                 f"data.augment.mixup={self.mixup} mixes the examples of a batch; a batch of "

@@ -214,6 +214,7 @@ def _split(
         standardize_targets: Whether to fit a scale for the targets.
         **known: Further arguments of `Dataset`.
     """
+    # After the split: statistics of validation and test examples must not leak into training.
     stratify = whole.targets if task == "classification" else None
     indices = split_indices(len(whole), seed, stratify, Shares.parse(split))
     train, validation, test = (whole.take(part) for part in indices)

@@ -213,6 +213,7 @@ def _read(
             for part in ("train", "test")
         )
         return train, test, class_names
+    # The folder or archive may be of the Python or of the binary version: its files decide.
     contents = {} if place is None else _contents(place, layout)
     files = (*layout.train, layout.test)
     is_binary = not contents.keys() & set(files)
@@ -437,6 +438,7 @@ def _check(
     return images.astype(np.uint8, copy=False), labels.astype(np.int32)
 
 
+# An empty or non-integer array is out of range, which spares the callers further checks.
 def _in_range(values: NDArray[Any], below: int) -> bool:
     is_whole = np.issubdtype(values.dtype, np.integer)
     return bool(is_whole and values.size and values.min() >= 0 and values.max() < below)

@@ -71,6 +71,7 @@ def fit_column(
             values = numbers(texts, how)
             fill = float(values.iloc[train].mean()) if impute else None
             return Column(name, fill=fill, number=how)
+    # Each category is an input: hundreds of names would be memorized, not learned.
     num_values = present.nunique()
     if num_values > _MOST_CATEGORIES or num_values > len(texts) / 2:
         raise UserError(

@@ -144,6 +144,7 @@ class Dataset:
     other_columns: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    # Checked here, once for all sources, a user's own included.
     def __post_init__(self) -> None:
         for name, split in self.splits():
             if len(split) == 0 or len(split) != len(split.targets):
@@ -187,6 +188,7 @@ class Dataset:
         weights = split.weights
         if weights is None:
             return
+        # A sum of 0 would make every weighted mean of the split 0/0.
         is_right = weights.shape == (len(split),) and np.isfinite(weights).all()
         if not is_right or weights.min() < 0 or weights.sum() == 0:
             raise UserError(
@@ -231,6 +233,7 @@ class Dataset:
 
         It does not depend on the path of the data.
         """
+        # As JSON, which quotes names: joined texts of different names could be the same.
         names = (self.class_names, self.feature_names, sorted(self.other_columns.items()))
         text = json.dumps([self.content_fingerprint, *names])
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -56,6 +56,7 @@ class Column:
         """
         categories, number = mapping["categories"], mapping["number"]
         fill = None if mapping["fill"] is None else float(mapping["fill"])
+        # run.json may have been edited; a wrong encoding would change predictions silently.
         if (categories is None) == (number is None):
             raise ValueError("a column has categories or numbers")
         if fill is not None and not math.isfinite(fill):
@@ -179,6 +180,7 @@ class Encoder:
                 f"the columns {listed([repr(name) for name in absent])} are missing; it has "
                 f"{listed([repr(name) for name in table.columns])}."
             )
+        # By name, not by position: another table may have more columns, in another order.
         encoded = [self._features(table[column.name], column) for column in self.columns]
         features = np.concatenate([one.inputs for one in encoded], axis=1)
         return Encoded(features, tuple(note for one in encoded for note in one.notes))
@@ -242,6 +244,7 @@ def _one_hot(texts: "pd.Series[str]", column: Column) -> Encoded:
 
     categories = column.categories or ()
     known = {text: canonical(text) for text in texts.unique()}
+    # Each distinct text is converted once; get_indexer returns -1 for unknown categories.
     codes = pd.Index(categories, dtype=object).get_indexer(pd.Index(texts.map(known), dtype=object))
     one_hot = (codes[:, None] == np.arange(len(categories))).astype(np.float64)
     unknown = texts[codes < 0]
@@ -279,6 +282,7 @@ def _described(text: str, count: int, categories: Sequence[str]) -> str:
 def _near(text: str, categories: Sequence[str]) -> str | None:
     if len(text) > _LONGEST_COMPARED:
         return None
+    # Without case, since that is the most frequent difference.
     by_fold = {category.casefold(): category for category in categories}
     close = difflib.get_close_matches(text.casefold(), by_fold, n=1, cutoff=0.8)
     return by_fold[close[0]] if close else None

@@ -208,6 +208,7 @@ class _Part:
                 f"data.path: {images.place} holds labels and {labels.place} holds images; swap "
                 "their names."
             )
+        # Swapped files are reported as such above, before a message about shapes would hide it.
         levels, classes = _images(images), _labels(labels, num_classes)
         if len(levels) != len(classes):
             raise UserError(

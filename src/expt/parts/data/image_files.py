@@ -78,6 +78,7 @@ class ImageFiles:
             RunError: If a file can no longer be read or decoded.
         """
         # A RunError, not a UserError: all files were usable when the data was loaded.
+        # One array for the batch, divided in place: no second copy of its pixels.
         pixels = np.empty((len(indices), *self.shape[1:]), np.float32)
         for row, name in enumerate(self.files(indices).tolist()):
             file = Path(os.fsdecode(name))

@@ -67,6 +67,7 @@ def list_folder(path: str, class_names: tuple[str, ...] = ()) -> Listing:
     """
     if not isinstance(path, str) or not path:
         raise UserError(f"data.path={path}: expected the path of a folder.")
+    # Absolute, so that the stream can read its files after a change of the working directory.
     folder = Path(os.path.expanduser(path)).absolute()  # noqa: PTH111  never raises
     folders, files = _entries(folder)
     # A folder `train` that holds no folders is a class: someone may classify vehicles.
@@ -108,6 +109,7 @@ def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, bool]]:
     """
     for name, is_folder in _scan(folder):
         entry, is_image = folder / name, _is_image(name)
+        # Hidden images and folders are reported as left out; other hidden files are noise.
         if _is_hidden(name):
             if is_folder or is_image:
                 yield entry, False
@@ -124,6 +126,7 @@ def _list_parts(folder: Path, parts: Sequence[str], class_names: tuple[str, ...]
             f"{folder} holds the folders {', '.join(parts)}; expected train and at most one each "
             "of val (or validation) and test beside it."
         )
+    # The train folder defines the classes and their labels; the others may lack some.
     class_names = class_names or _class_names(folder / "train", _entries(folder / "train")[0])
     found_files, numbers = [], []
     for part in sorted(parts, key=_PARTS.__getitem__):
@@ -184,6 +187,7 @@ def _list_classes(
         if label not in class_names:
             raise UserError(f"{place}: train has no class {name!r}. It has {listed(class_names)}.")
         inner, files = _entries(place)
+        # A folder inside a class is more likely a mistake in the layout than a part of the class.
         if inner or not files:
             what = f"a folder, {inner[0]}" if inner else "no files"
             raise UserError(f"{place} holds {what}; expected the images of the class.")

@@ -89,6 +89,8 @@ class ImageFolder:
     def _load(self, found: Listing, *, is_split: bool) -> Dataset:
         augmentation = Augmentation.parse(self.augment)
         self._check_options()
+        # Two passes over the files: the form may come from the first usable file, and all files
+        # are checked against it.
         with pillow_warnings():
             form = self._find_form(found)
             checked = check_files(
@@ -108,6 +110,7 @@ class ImageFolder:
             is_native=checked.is_native,
             pixel_keys=checked.keys,
         )
+        # All splits share one list of names, of which each keeps its indices.
         train, validation, test = (Split(images.take(i), listing.labels[i]) for i in indices)
         num_pixels = len(train) * form.height * form.width
         return Dataset(
@@ -131,6 +134,7 @@ class ImageFolder:
     def _check_options(self) -> None:
         Shares.parse(self.split)
         size = self.image_size
+        # A text is a sequence of two as well: data.image_size=32.
         if size is not None:
             is_list = isinstance(size, Sequence) and not isinstance(size, str)
             if not is_list or len(size) != 2 or not all(map(is_count, size)):
@@ -160,6 +164,8 @@ class ImageFolder:
             "channels": form.channels,
             "background": form.background or background,
         }
+        # An option that repeats the recorded value is no error: the same command line should work
+        # for training and evaluation.
         for key, value in given.items():
             if value is not None and value != known[key]:
                 raise UserError(
@@ -206,6 +212,7 @@ class ImageFolder:
         """Checks that skipping unusable files left images in every class and every split."""
         labels = usable.labels[usable.parts == TRAIN]
         counts = np.bincount(labels, minlength=len(usable.class_names))
+        # Each class needs training images; validation and test may lack some, as given splits may.
         if not counts.all():
             raise UserError(
                 f"data.path={self.path}: no file of the class "
@@ -233,6 +240,7 @@ class ImageFolder:
         """Returns the indices of each split; splits without a folder are drawn from train."""
         given = [kept[listing.parts[kept] == part] for part in range(3)]
         train = given[TRAIN]
+        # Shares are of the train images, also where one of the two other splits has a folder.
         if all(len(indices) for indices in given):
             return given
         names = np.asarray(listing.class_names)  # names, not labels, for the message of an error

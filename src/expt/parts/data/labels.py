@@ -71,6 +71,7 @@ def make_targets(
         if task is None:
             task, reason = _inferred(texts, None if found is None else how.parse(texts))
             reasons.append(reason)
+    # Labels come from the whole column, before the split, so that all splits share them.
     if task == "classification":
         class_names = _class_names(texts)
         alike = similar_names_note(class_names, "classes")
@@ -145,6 +146,7 @@ def _class_names(texts: "pd.Series[str]") -> tuple[str, ...]:
     bare = [plain.bare(name) for name in names]
     if any(number is None for number in bare):
         return tuple(names)
+    # Fractions are classes only if the config says so, and then such as versions or ratings.
     fractions = [name for name in names if not plain.value(name).is_integer()]
     if fractions and len(names) > len(texts) // _FEWEST_OF_A_CLASS:
         raise UserError(

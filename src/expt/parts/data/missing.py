@@ -35,6 +35,7 @@ class MissingValues:
     ) -> "MissingValues":
         """Finds the rows that lack a value in one of the needed columns."""
         blank = table[list(needed)] == ""
+        # Spellings are listed too: a category called `NA` is a frequent surprise.
         texts = table.attrs.get("missing_texts", {})
         counts = [
             f"{name!r} {count:,}{_as_written(texts.get(name, {}))}"

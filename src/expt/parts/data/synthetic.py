@@ -49,6 +49,7 @@ class Linear:
             )
         if self.noise < 0:
             raise UserError(f"data.noise={self.noise}: expected a number of at least 0.")
+        # Inputs are rounded to float32 first, so that the targets are exact for what models see.
         random = np.random.default_rng(self.split_seed)
         inputs = random.standard_normal((self.num_examples, len(self.weights)))
         x = inputs.astype(np.float32)

@@ -112,6 +112,7 @@ class Csv:
             rows = read_table(path, self.separator, self.na_values)
             features = self._features(list(rows.columns), known)
             categorical = self._named("categorical")
+            # On all rows: without those that are dropped, an index would have gaps.
             rising = [] if known else check_indices(rows, features, categorical)
             missing = self._missing(rows, features)
             table, duplicates = self._without_duplicates(rows[~missing.rows], features)
@@ -263,11 +264,13 @@ class Csv:
         """Draws the indices of each split."""
         is_inferred = targets.task == "classification" and self.task is None
         stratify, shares = None, Shares.parse(self.split)
+        # Names, not labels, so that an error about a class can name it.
         if targets.task == "classification":
             stratify = np.asarray(targets.class_names, object)[targets.values]
         with told_of(advice=NO_CLASSES if is_inferred else ""):
             if self.group is None:
                 return split_indices(len(table), self.split_seed, stratify, shares)
+            # As text: groups are compared for equality only.
             groups = table[self._named("group")[0]].to_numpy(object)
             return group_split_indices(groups, self.split_seed, stratify, shares)
 

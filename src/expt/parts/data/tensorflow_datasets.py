@@ -189,6 +189,7 @@ def _find(name: str, data_dir: str) -> Path:
             f"data.name={name}: it has the configs {', '.join(sorted(configs))}; choose one with "
             f"data.name={wanted}/{min(configs)}."
         )
+    # An empty config: data sets without configs lie directly in NAME/VERSION.
     config = config or ("" if "" in configs else min(configs))
     fitting = [folder for folder in found if folder.parent == root / wanted / config]
     fitting = [folder for folder in fitting if version in (None, folder.name)]
