@@ -40,7 +40,7 @@ def load(path: Path, **changes: Any) -> Dataset:
 
 
 def rows(count: int = 40, seed: int = 0) -> dict[str, NDArray[Any]]:
-    """Rows of which the first number tells the example, of two classes in turn."""
+    """Returns rows whose first number is the index of the example, with alternating labels."""
     inputs = np.random.default_rng(seed).normal(5, 3, (count, 3))
     inputs[:, 0] = np.arange(count)
     return {"x": inputs, "y": np.arange(count) % 2}
@@ -63,7 +63,7 @@ def parts(*names: str, make: Callable[[int], Arrays] = rows) -> dict[str, NDArra
 
 
 def examples(dataset: Dataset) -> Iterator[list[int]]:
-    """Which examples each split has, by their first number."""
+    """Yields the indices of each split's examples, which are their first numbers."""
     for _, split in dataset.splits():
         yield split.first(len(split)).reshape(len(split), -1)[:, 0].astype(int).tolist()
 
@@ -97,7 +97,7 @@ def test_missing_validation_split_is_drawn_from_train(tmp_path: Path, write: Wri
     dataset = load(write(tmp_path, parts("train", "test")))
     train, validation, test = examples(dataset)
     assert sorted(train + validation) == list(range(30))
-    assert len(validation) in (4, 5)  # 15 %
+    assert len(validation) in (4, 5)  # 15 % of 30 is 4.5
     assert {place % 2 for place in validation} == {0, 1}
     assert test == list(range(12))
 
@@ -105,6 +105,7 @@ def test_missing_validation_split_is_drawn_from_train(tmp_path: Path, write: Wri
 def test_splits_depend_only_on_split_seed(tmp_path: Path) -> None:
     path = npz(tmp_path, rows())
     first = load(path, split_seed=1)
+    # NumPy's global generator must not influence the split.
     np.random.seed(123)
     assert load(path, split_seed=1).fingerprint == first.fingerprint
     assert [set(places) for places in examples(load(path, split_seed=2))] != [
@@ -153,7 +154,7 @@ def test_explicit_task_overrides_the_inferred_one(tmp_path: Path) -> None:
 def test_class_names(tmp_path: Path) -> None:
     path = npz(tmp_path, rows())
     assert load(path, class_names=["cat", "dog"]).class_names == ("cat", "dog")
-    dataset = load(path, class_names=["cat", "dog", "cow"])  # which has no example
+    dataset = load(path, class_names=["cat", "dog", "cow"])  # there are no cows
     assert dataset.num_outputs == 3
 
 
@@ -174,6 +175,7 @@ def test_uint8_images_become_pixels_from_0_to_1(
     inputs = dataset.validation.first(6)
     places = np.round(inputs.reshape(6, -1)[:, 0] * 255).astype(int)
     assert inputs.dtype == np.float32
+    # In Python numbers, as a reference that is independent of NumPy's float32 division.
     reference = [[value / 255 for value in row.ravel().tolist()] for row in arrays["x"][places]]
     np.testing.assert_allclose(inputs.reshape(6, -1), reference, rtol=1e-7)
 
@@ -212,6 +214,7 @@ def test_inputs_are_scaled_by_the_train_split(
     expected: bool,
     stream: bool,
 ) -> None:
+    # Small chunks, so that the scale is fitted in several pieces.
     monkeypatch.setattr(preparation, "_VALUES_AT_ONCE", 100)
     dataset = load(npy_folder(tmp_path, make()), standardize=standardize, stream=stream)
     if not expected:
@@ -247,7 +250,7 @@ def test_weights_may_be_given_for_the_train_split_only(tmp_path: Path) -> None:
     arrays = parts("train", "test")
     dataset = load(npz(tmp_path, {**arrays, "weights_train": np.arange(30.0)}))
     places = list(examples(dataset))
-    assert sum(len(some) for some in places[:2]) == 29  # of weight 0 is the first
+    assert sum(len(some) for some in places[:2]) == 29  # the first example has weight 0
     assert dataset.train.weights is not None
     assert dataset.validation.weights is not None
     assert dataset.train.weights.tolist() == places[0]
@@ -268,6 +271,7 @@ def test_streams_have_the_same_bits_as_arrays_in_memory(
         assert isinstance(other.inputs, MappedInputs)
         assert isinstance(other.inputs.array, np.memmap)
         assert one.inputs.shape == other.inputs.shape
+        # Shuffled, repeated and empty indices.
         indices = order[order < len(one)]
         for some in (indices, np.repeat(indices, 2), indices[:0]):
             np.testing.assert_array_equal(one.read(some), other.read(some), strict=True)
@@ -292,7 +296,7 @@ def test_fingerprint_of_a_stream_depends_on_content_and_order(
     print_of = first.fingerprint
     assert load(path, stream=True).fingerprint == print_of
     assert load(path, stream=True, split_seed=1).fingerprint != print_of
-    monkeypatch.setattr(preparation, "_VALUES_AT_ONCE", 10)  # smaller pieces, the same whole
+    monkeypatch.setattr(preparation, "_VALUES_AT_ONCE", 10)  # smaller chunks, the same content
     assert load(path, stream=True).fingerprint == print_of
     inputs = first.train.inputs
     assert isinstance(inputs, MappedInputs)
@@ -315,6 +319,9 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     npz(tmp_path, rows())
     monkeypatch.setenv("HOME", str(tmp_path))
     assert len(load(Path("~/arrays.npz")).test) == 6
+
+
+# What is refused
 
 
 def changed(key: str, index: Any, value: Any, make: Callable[[], Arrays] = rows) -> Arrays:
@@ -561,6 +568,7 @@ def test_groups_and_weights_stay_with_their_examples(tmp_path: Path, write: Writ
     kept = [place for place in range(40) if place % 4]
     assert sorted(place for some in places for place in some) == kept
     found = [{place // 3 for place in some} for some in places]
+    # No group is counted twice, so none is in two splits.
     assert sum(map(len, found)) == len({place // 3 for place in kept})
     for (_, split), some in zip(dataset.splits(), places, strict=True):
         assert split.weights is not None
@@ -571,7 +579,7 @@ def test_groups_and_weights_stay_with_their_examples(tmp_path: Path, write: Writ
 @pytest.mark.parametrize("stream", [False, True])
 def test_scales_ignore_examples_of_weight_0(tmp_path: Path, stream: bool) -> None:
     arrays = {**rows(), "weights": np.r_[np.zeros(10), np.ones(30)]}
-    arrays["x"][:10] = 1e6
+    arrays["x"][:10] = 1e6  # would dominate the mean if it counted
     dataset = load(npy_folder(tmp_path, arrays), stream=stream)
     assert sum(len(split) for _, split in dataset.splits()) == 30
     assert "10 of 40 examples have the weight 0 and are left out" in dataset.notes[-1]
@@ -582,9 +590,9 @@ def test_scales_ignore_examples_of_weight_0(tmp_path: Path, stream: bool) -> Non
 @pytest.mark.parametrize("stream", [False, True])
 def test_weights_and_groups_of_dropped_duplicates_are_dropped(tmp_path: Path, stream: bool) -> None:
     arrays = {**rows(), "weights": np.arange(40.0) + 1, "groups": np.arange(40) // 2}
-    order = np.r_[0:40, 5:25, 5:15]
+    order = np.r_[0:40, 5:25, 5:15]  # up to three copies of an example
     arrays = {name: array[order] for name, array in arrays.items()}
-    arrays["y"][-1] = 1 - arrays["y"][-1]  # the same inputs, another target
+    arrays["y"][-1] = 1 - arrays["y"][-1]  # equal inputs with another target are no duplicate
     dataset = load(npy_folder(tmp_path, arrays), duplicates="drop", stream=stream)
     places = list(examples(dataset))
     assert sorted(place for some in places for place in some) == sorted([*range(40), 14])
@@ -609,10 +617,12 @@ def test_duplicates_of_given_splits_are_dropped_within_each(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("factor", [1e-200, 1e-40, 1e-3, 1, 1e3, 1e38, 1e200])
 def test_only_ratios_of_weights_matter(tmp_path: Path, factor: float) -> None:
+    # Most of these factors are beyond the range of float32.
     weights = (np.arange(40) + 1.0) * factor
     split = load(npz(tmp_path, {**rows(), "weights": weights})).train
     assert split.weights is not None
     places = split.read(np.arange(28))[:, 0]
+    # The first number is the index, from which the expected weight follows.
     np.testing.assert_allclose(
         split.weights / split.weights.sum(), (places + 1) / (places + 1).sum(), rtol=1e-5
     )
@@ -640,6 +650,7 @@ def test_inputs_and_targets_keep_float64_precision(exponent: int, is_stream: boo
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64, np.float64, ">i8"])
 def test_milliseconds_stay_distinct(tmp_path: Path, dtype: Any) -> None:
+    # float32 would round these to multiples of 131,072.
     times = 1_700_000_000_000 + np.arange(40) * 10
     arrays = {"x": times[:, None].astype(dtype), "y": times.astype(dtype)}
     dataset = load(npz(tmp_path, arrays), task="regression")

@@ -28,7 +28,7 @@ TABLES: dict[str, tuple[Make, Callable[..., Any], tuple[str, ...]]] = {
 
 
 def joined(dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The inputs, flattened, and the targets of all splits."""
+    """Returns the flattened inputs and the targets of all splits."""
     splits = [split for _, split in dataset.splits()]
     inputs = np.concatenate([split.first(len(split)) for split in splits])
     return inputs.reshape(len(inputs), -1), np.concatenate([split.targets for split in splits])
@@ -48,7 +48,7 @@ def test_splits_are_70_15_and_15_percent(make: Make, split_seed: int) -> None:
 @pytest.mark.parametrize("make", SIZES)
 def test_splits_are_the_same_every_time(make: Make) -> None:
     first = make(batch_size=8, split_seed=3).load()
-    np.random.seed(123)  # the global state has no say
+    np.random.seed(123)  # the global generator must not influence the split
     second = make(batch_size=8, split_seed=3).load()
     for (_, one), (_, other) in zip(first.splits(), second.splits(), strict=True):
         np.testing.assert_array_equal(one.first(99999), other.first(99999))
@@ -85,7 +85,7 @@ def test_digits() -> None:
 
 def test_each_digit_is_in_one_split_with_its_label() -> None:
     images, labels = load_digits(return_X_y=True)
-    assert len(np.unique(images, axis=0)) == len(images)  # so that the next lines show something
+    assert len(np.unique(images, axis=0)) == len(images)  # otherwise the next lines prove nothing
     expected = sorted(zip(map(tuple, images / 16), labels, strict=True))
     inputs, targets = joined(Digits(batch_size=64).load())
     assert sorted(zip(map(tuple, inputs.astype(float)), targets, strict=True)) == expected

@@ -39,7 +39,7 @@ FINE, COARSE = ([f"{kind} {n}" for n in range(count)] for kind, count in (("f", 
 
 
 def make_arrays(classes: int = 10) -> dict[str, NDArray[Any]]:
-    """30 train and 12 test images; the first pixel tells them apart."""
+    """Returns 30 train and 12 test images; the first pixel is the image's index."""
     random = np.random.default_rng(0)
     arrays: dict[str, NDArray[Any]] = {}
     for part, count in (("train", 30), ("test", 12)):
@@ -52,7 +52,7 @@ def make_arrays(classes: int = 10) -> dict[str, NDArray[Any]]:
 
 
 def rows(images: NDArray[Any]) -> NDArray[Any]:
-    """Each image's red plane, then its green, then its blue one."""
+    """Returns a row per image: its red, its green and its blue plane."""
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)).reshape(len(images), -1)
 
 
@@ -60,7 +60,7 @@ PurePickler: Any = pickle._Pickler
 
 
 class Python2Pickler(PurePickler):  # type: ignore[misc]
-    """Writes strings as Python 2 did."""
+    """A pickler that writes strings like Python 2, as in the published files."""
 
     dispatch = dict(PurePickler.dispatch)  # noqa: RUF012
 
@@ -75,6 +75,7 @@ def pickle2(value: Any) -> bytes:
     stream = io.BytesIO()
     Python2Pickler(stream, protocol=2).dump(value)
     content = stream.getvalue()
+    # Python 3 would write bytes by a call of _codecs.encode.
     assert b"_codecs" not in content
     return content.replace(b"numpy._core", b"numpy.core")
 
@@ -89,7 +90,7 @@ DUMPS: dict[str, Dump] = {
 
 
 def batches(source: Source, arrays: Arrays) -> dict[str, tuple[NDArray[Any], ...]]:
-    """Images and labels of each file."""
+    """Returns the images and labels of each file."""
     if source is CIFAR100:
         return {
             part: tuple(arrays[f"{key}_{part}"] for key in ("x", "coarse", "y"))
@@ -148,6 +149,7 @@ def load(path: Path, source: Source = CIFAR10, **changes: Any) -> Dataset:
 
 
 def indices(images: Any) -> list[int]:
+    # The order of images can be read off the first pixels, see make_arrays.
     return [round(float(value) * 255) for value in images[:, 0, 0, 0]]
 
 
@@ -169,7 +171,7 @@ def check(dataset: Dataset, arrays: Arrays, labels: str = "y") -> None:
         np.testing.assert_array_equal(split.targets, arrays[f"{labels}_{part}"][order])
 
 
-# Every format
+# Formats
 
 
 @pytest.mark.parametrize("source", [CIFAR10, CIFAR100])
@@ -256,6 +258,7 @@ def test_missing_class_names_are_the_published_ones(
 def test_splits_depend_only_on_split_seed(tmp_path: Path) -> None:
     folder = write(tmp_path, binary_files(CIFAR10, make_arrays()))
     first = load(folder, split_seed=1)
+    # NumPy's global generator must not influence the split.
     np.random.seed(123)
     assert load(folder, split_seed=1).fingerprint == first.fingerprint
     assert load(folder, split_seed=2).fingerprint != first.fingerprint
@@ -314,7 +317,7 @@ marks: list[str] = []
 
 
 class Calls:
-    """Has a function called with an argument when it is unpickled."""
+    """An object whose unpickling calls a function."""
 
     def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
         self.reduced = (function, arguments)
@@ -345,6 +348,7 @@ def harmful(file: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("name", harmful(Path("x")))
 @pytest.mark.parametrize("where", ["data_batch_2", "batches.meta"])
 def test_code_in_a_pickle_is_never_run(tmp_path: Path, name: str, where: str) -> None:
+    # Each pickle would either create a file or append to a list.
     marks.clear()
     mark = tmp_path / "mark"
     files = python_files(CIFAR10, make_arrays())
@@ -364,16 +368,16 @@ def test_array_of_objects_is_refused(tmp_path: Path) -> None:
 
 
 def test_dtype_flags_of_a_pickle_are_ignored(tmp_path: Path) -> None:
-    """NumPy itself would take the pixels for references to objects."""
     arrays = make_arrays()
     files = python_files(CIFAR10, arrays)
+    # With these flags, NumPy itself would treat the pixels as pointers to objects.
     sizes = b"J\xff\xff\xff\xff" * 2
     assert files["test_batch"].count(sizes + b"K\0") == 1
     files["test_batch"] = files["test_batch"].replace(sizes + b"K\0", sizes + b"K\x3f")
     check(load(write(tmp_path, files)), arrays)
 
 
-# What is missing or damaged
+# Missing and damaged files
 
 
 @pytest.mark.parametrize("source", [CIFAR10, CIFAR100])
@@ -409,6 +413,7 @@ def test_link_in_an_archive_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_loading_writes_no_files(tmp_path: Path) -> None:
+    # Archives are read in memory, so that a path that leads out of the folder does no harm.
     file = pack(tmp_path / "x.tar.gz", binary_files(CIFAR10, make_arrays()), "../../escaped")
     load(file)
     assert [path.name for path in tmp_path.rglob("*")] == ["x.tar.gz"]

@@ -1,4 +1,4 @@
-"""What is refused or noted of a table's columns."""
+"""Columns of a table that are refused or noted."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""CSV files in the encodings, sizes and spellings that programs write."""
+"""CSV files in the encodings, sizes and spellings that programs produce."""
 
 import gzip
 import io

@@ -43,7 +43,7 @@ def regression(inputs: Any, targets: Any) -> Dataset:
 
 @dataclass(frozen=True)
 class Streamed:
-    """Inputs that count how many of them were read."""
+    """A stream that counts how many inputs were read."""
 
     inputs: NDArray[np.float32]
     fingerprint: str = "abc"
@@ -85,7 +85,7 @@ def test_properties_of_a_classification() -> None:
     ]
     assert dataset.input_shape == (4, 4, 1)
     assert dataset.num_outputs == 3
-    assert dataset.steps_per_epoch == 3  # the two examples left over make no step
+    assert dataset.steps_per_epoch == 3  # the two remaining examples are not a full batch
     assert dataset.has_images
 
 
@@ -120,12 +120,14 @@ def test_fingerprint_depends_only_on_the_arrays() -> None:
     dataset = classification()
     assert classification().fingerprint == dataset.fingerprint
     assert classification(name="others", batch_size=2).fingerprint == dataset.fingerprint
+    # The same values in another memory layout.
     transposed = np.asfortranarray(dataset.train.inputs)
     same = dataclasses.replace(dataset.train, inputs=transposed)
     assert classification(train=same).fingerprint == dataset.fingerprint
 
 
 def test_fingerprint_changes_with_shapes_and_splits() -> None:
+    # The same bytes in three shapes: the shape must be hashed as well.
     targets = np.zeros((4, 1))
     prints = {
         regression(np.zeros((4, 6)), targets).fingerprint,
@@ -224,6 +226,7 @@ def test_creating_a_dataset_does_not_read_streams() -> None:
     assert dataset.input_shape == (4, 4, 1)
     assert dataset.has_images
     assert isinstance(dataset.limited(1).train.inputs, Streamed)
+    # The shape is checked without reading.
     wrong = streamed(Split(np.zeros((6, 5), np.float32), np.zeros(6, np.int32)))
     with pytest.raises(UserError, match="inputs of the val split have the shape"):
         classification(validation=wrong)
@@ -280,6 +283,7 @@ def test_examples_of_weight_0_are_left_out() -> None:
 def test_scale_has_mean_and_std_of_each_column() -> None:
     values = np.random.default_rng(0).normal([3, -50], [0.1, 20], (200, 2)).astype(np.float32)
     scale = Scale.fit(values)
+    # The definition, in Python numbers, as an independent reference.
     columns = [[float(value) for value in column] for column in values.T]
     means = [sum(column) / 200 for column in columns]
     variances = [
@@ -305,6 +309,7 @@ def test_scale_is_exact_in_any_unit_and_around_any_mean(exponent: int, shift: fl
 
 
 def test_scale_only_shifts_constants() -> None:
+    # A spread of 0.5 around 1e15 is near the resolution of float64, but not a constant.
     values = np.column_stack([np.full(200, 0.1), 1e15 + np.arange(200) % 2])
     scale = Scale.fit(values)
     assert (scale.mean[0], scale.deviation[0]) == (0.1, 1.0)
@@ -345,6 +350,7 @@ def test_image_augmentation_requires_images(key: str, value: Any) -> None:
     rows = Split(np.zeros((6, 5), np.float32), np.zeros((6, 1), np.float32))
     with pytest.raises(UserError, match=r"require images; .* data=points have the shape"):
         Dataset("points", "regression", rows, rows, rows, batch_size=1, augmentation=augmentation)
+    # mixup alone works for any shape.
     mixed = Augmentation(mixup=0.2)
     Dataset("points", "regression", rows, rows, rows, batch_size=2, augmentation=mixed)
 
@@ -408,6 +414,6 @@ def test_limited_takes_the_same_few_examples_of_each_split() -> None:
     whole, taken = dataset.train.first(11), limited.train.first(6)
     places = np.array([np.flatnonzero((whole == one).all((1, 2, 3))).item() for one in taken])
     assert len(set(places)) == 6
-    assert list(places) != list(range(6))
+    assert list(places) != list(range(6))  # a random sample, not the first examples
     np.testing.assert_array_equal(limited.train.targets, dataset.train.targets[places])
     np.testing.assert_array_equal(limited.train.weights, places % 3)

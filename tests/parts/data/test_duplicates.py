@@ -1,4 +1,4 @@
-"""Examples that are in two splits are counted; rows are equal where their numbers are."""
+"""Duplicates across splits are counted, and rows are equal exactly if their numbers are."""
 
 import itertools
 import re
@@ -22,7 +22,10 @@ NOISE = RANDOM.standard_normal((30, 4))
 
 
 def dataset(train: Any, validation: Any, test: Any) -> Dataset:
-    """Each argument is inputs, or inputs and targets, which else are those of one class."""
+    """Makes a data set of three splits, each given as inputs or as (inputs, targets).
+
+    The targets are all of class 0 if they are not given.
+    """
     splits = []
     for part in (train, validation, test):
         inputs, targets = part if isinstance(part, tuple) else (part, None)
@@ -53,6 +56,7 @@ def test_examples_shared_with_training_are_counted() -> None:
 
 def test_five_copies_of_noise_are_in_every_split() -> None:
     whole = np.repeat(RANDOM.standard_normal((100, 3)), 5, axis=0)
+    # Counted by Python's sets of bytes, as a reference.
     train, validation, test = (whole[part] for part in split_indices(500, 0))
     kept = set(map(bytes, train))
     expected = [
@@ -76,6 +80,7 @@ def test_iris_has_one_pair() -> None:
         for pair in itertools.combinations(np.concatenate(list(_inputs(data))).tolist(), 2)
         if pair[0] == pair[1]
     ]
+    # The pair is noted only if it is in training and in another split.
     places = [pair[0] in inputs.tolist() for inputs in _inputs(data)]
     note = counts(shared_note(data))
     assert len(note) == (places[0] and sum(places) > 1)
@@ -100,7 +105,7 @@ def test_duplicates_with_other_targets_are_counted(kind: str) -> None:
     others = shared_note(dataset(train, validation, (test[0][:1], test[1][:1])))
     assert others is not None
     assert "(1 of them with another target)" in others
-    assert "drop" not in others  # which keeps rows of different targets
+    assert "drop" not in others  # duplicates=drop keeps rows with different targets
 
 
 def test_zeros_of_both_signs_are_equal() -> None:
@@ -116,7 +121,7 @@ def test_zeros_of_both_signs_are_equal() -> None:
 
 @pytest.mark.parametrize("types", list(itertools.product([np.float32, np.float64], repeat=3)))
 def test_splits_of_different_types_are_compared(types: tuple[Any, ...]) -> None:
-    whole = np.round(NOISE * 4)  # exact in both
+    whole = np.round(NOISE * 4)  # exact in both dtypes
     parts = (whole[:10].astype(types[0]), NOISE[20:].astype(types[1]), whole[5:15].astype(types[2]))
     assert counts(shared_note(dataset(*parts))) == [(5, 10, "test")]
 
@@ -141,7 +146,7 @@ def test_streams_are_counted_like_arrays(dtype: Any, shape: tuple[int, ...]) -> 
 
 
 class Stream:
-    """Inputs of a source that does not say when they are equal."""
+    """A custom stream without keys, whose inputs can't be compared."""
 
     shape = (4, 2)
     fingerprint = "none"
@@ -157,7 +162,7 @@ class Stream:
 
 
 class KeyedStream(Stream):
-    """Inputs of a source that has keys, such as digests of files."""
+    """A custom stream with keys, such as digests of files."""
 
     keys = np.array([[1, 2], [1, 3], [2, 2], [1, 2]], np.uint64)
 
@@ -172,7 +177,7 @@ def test_keys_of_a_custom_stream_are_used() -> None:
 
 def test_distinct_examples_are_the_first_of_each() -> None:
     inputs = NOISE[[0, 1, 0, 2, 1, 0]]
-    targets = np.array([0, 1, 0, 1, 0, 0], np.int32)  # 1 is in two classes
+    targets = np.array([0, 1, 0, 1, 0, 0], np.int32)  # the input at 1 has two labels
     assert distinct_indices(Split(inputs, targets)).tolist() == [0, 1, 3, 4]
     values = targets[:, None] * 0.1
     assert distinct_indices(Split(inputs, values)).tolist() == [0, 1, 3, 4]
@@ -192,10 +197,11 @@ def test_distinct_rows_are_those_of_numpy(rows: NDArray[Any]) -> None:
 
 
 def grid(values: NDArray[Any], columns: int) -> NDArray[Any]:
-    """Returns every row of so many of the values."""
+    """Returns all rows of `columns` values, shape [values^columns, columns]."""
     return np.stack(np.meshgrid(*[values] * columns), axis=-1).reshape(-1, columns)
 
 
+# Regular rows are the hard case of a hash that is a sum of products: terms may cancel.
 PERMUTED = np.array(list(itertools.permutations(range(8))))
 STRUCTURED: dict[str, NDArray[Any]] = {
     "digits": grid(np.arange(10), 5),
@@ -216,7 +222,7 @@ STRUCTURED: dict[str, NDArray[Any]] = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_structured_rows_have_no_collisions(case: str, dtype: Any) -> None:
     keys = row_keys(STRUCTURED[case].astype(dtype))
-    for word in keys.T:  # already one of the two keeps them apart
+    for word in keys.T:  # each of the two words alone is without collisions
         assert len(np.unique(word)) == len(keys)
 
 
@@ -229,6 +235,7 @@ def test_keys_depend_only_on_the_numbers() -> None:
         np.repeat(rows, 2, axis=0)[::2],
     ):
         np.testing.assert_array_equal(row_keys(same), expected)
+    # Other types are hashed as float64.
     doubles = row_keys(rows.astype(np.float64))
     for other in (rows.astype(np.int64), rows.astype(np.uint8), rows.astype(">f8")):
         np.testing.assert_array_equal(row_keys(other), doubles)

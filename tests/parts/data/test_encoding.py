@@ -1,4 +1,4 @@
-"""How another table is encoded for a model: the same, or with a word on what differs."""
+"""Encoding of another table for a trained model: identical, or with a note on the differences."""
 
 import json
 import unicodedata

@@ -1,4 +1,4 @@
-"""Hashes recognize what a run was trained on, whatever file and source it is read from."""
+"""Hashes recognize the examples of a run, whatever file and source they are read from."""
 
 import struct
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ NOISE = RANDOM.standard_normal((60, 4))
 
 @dataclass(frozen=True)
 class OwnStream:
-    """A stream of a user's source."""
+    """The stream of a custom source."""
 
     inputs: Any
     fingerprint: str = "own"
@@ -67,7 +67,7 @@ def whole_of(dataset: Dataset) -> Split:
 
 
 def assert_recognized(hashes: ExampleHashes, dataset: Dataset, whole: Split) -> None:
-    """Checks that as many examples of each split are found as the data has."""
+    """Asserts that every example of the whole is found in exactly one split."""
     found = hashes.find(whole)
     for name, split in dataset.splits():
         assert found[name].sum() == len(split)
@@ -75,7 +75,7 @@ def assert_recognized(hashes: ExampleHashes, dataset: Dataset, whole: Split) -> 
 
 
 def splitmix64(number: int) -> int:
-    """Returns what S. Vigna's splitmix64.c does, made odd."""
+    """Returns the next number of S. Vigna's splitmix64.c, made odd."""
     z = number * GOLDEN % 2**64
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
     z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
@@ -86,7 +86,7 @@ GOLDEN = 0x9E3779B97F4A7C15
 
 
 def expected_key(row: list[float], form: str) -> list[int]:
-    """Hashes a row with Python's whole numbers."""
+    """Hashes a row with Python integers, as a reference."""
     sums = [0, 0]
     for place, value in enumerate(row):
         word = int.from_bytes(struct.pack(form, value), "little")
@@ -98,7 +98,7 @@ def expected_key(row: list[float], form: str) -> list[int]:
 
 
 def test_hashes_are_the_same_on_every_machine_and_in_every_version() -> None:
-    """Runs keep them: another hash would take all that they were trained on for new."""
+    # Runs store hashes: with another algorithm, all their examples would seem new.
     rows = NOISE.astype(np.float32)
     for form, dtype in (("<f", np.float32), ("<d", np.float64)):
         expected = [expected_key(row, form) for row in rows.astype(dtype).tolist()]
@@ -136,7 +136,7 @@ def test_every_source_recognizes_its_own_examples(tmp_path: Path, source: str) -
     given = [f"data={source}", *FILES[source](tmp_path)]
     (job,), _ = compose_jobs(given, None, multirun=False)
     dataset = DataLoader()(job)
-    if source == "cifar100":  # the file has images twice
+    if source == "cifar100":  # the example file repeats images, so splits share some
         assert hashes_of(dataset).find(dataset.train)["train"].all()
         return
     assert_recognized(hashes_of(dataset), dataset, whole_of(dataset))
@@ -154,7 +154,7 @@ def test_split_seed_distributes_the_same_hashes(tmp_path: Path) -> None:
 
 
 class TestAcrossSources:
-    """What was trained on from one kind of file is recognized in another."""
+    """Examples of one kind of file are recognized in another kind."""
 
     def test_rows_of_a_table_and_an_array(self, tmp_path: Path) -> None:
         np.savez(tmp_path / "x.npz", x=NOISE, y=np.arange(60) % 2)
@@ -174,7 +174,7 @@ class TestAcrossSources:
         assert_recognized(hashes_of(in_memory), in_memory, whole_of(on_disk))
 
     def test_float32_and_values_that_it_rounds(self, tmp_path: Path) -> None:
-        """One row more makes all inputs float64, of which the training's were float32."""
+        # One more row, which float32 would round, makes all inputs float64.
         exact = NOISE.astype(np.float32).astype(np.float64)
         np.savez(tmp_path / "x.npz", x=exact, y=np.arange(60) % 2)
         np.savez(tmp_path / "more.npz", x=np.r_[exact, NOISE[:1]], y=np.arange(61) % 2)
@@ -184,7 +184,8 @@ class TestAcrossSources:
         assert (trained.train.dtype.name, more.train.dtype.name) == ("float32", "float64")
         found = hashes_of(trained).find(whole_of(more))
         for name, split in trained.splits():
-            assert len(split) <= found[name].sum() <= len(split) + 1  # the row's rounded value
+            # The additional row may match by its rounded value.
+            assert len(split) <= found[name].sum() <= len(split) + 1
 
     @pytest.mark.parametrize("channels", [1, 3])
     def test_image_files_and_arrays(self, tmp_path: Path, channels: int) -> None:

@@ -33,7 +33,7 @@ SWAPPED = (("train", "test"), ("test", "train"))
 
 
 def make_arrays() -> dict[str, NDArray[Any]]:
-    """30 train and 12 test images of 6x5 pixels; the first pixel is the image's number."""
+    """Returns 30 train and 12 test images of 6x5 pixels; the first pixel is the image's index."""
     random = np.random.default_rng(0)
     arrays: dict[str, NDArray[Any]] = {}
     for part, count in (("train", 30), ("test", 12)):
@@ -83,6 +83,7 @@ def load(path: Path, **changes: Any) -> Dataset:
 
 
 def indices(split: Split) -> list[int]:
+    # The order of examples can be read off the first pixels, see make_arrays.
     return [round(float(value) * 255) for value in split.first(len(split))[:, 0, 0, 0]]
 
 
@@ -145,6 +146,7 @@ def test_labels_may_be_a_column(tmp_path: Path) -> None:
 def test_labels_of_a_wide_idx_type_are_read(tmp_path: Path) -> None:
     arrays = make_arrays()
     first = load(raw_idx(tmp_path, arrays)).fingerprint
+    # Type 0x0C is int32, where the published files have bytes.
     header = bytes([0, 0, 0x0C, 1]) + struct.pack(">I", 12)
     (tmp_path / IDX_NAMES["y_test"]).write_bytes(header + arrays["y_test"].astype(">i4").tobytes())
     assert load(tmp_path).fingerprint == first
@@ -163,6 +165,7 @@ def test_predictions_prepare_the_same_pixels_alike(
     dataset = load(npz_file(tmp_path, arrays))
     assert dataset.preparation is not None
     np.save(tmp_path / "asked.npy", pixels[asked])
+    # Bytes are ambiguous for a model of fractions: they may be levels or fractions cut to 0 and 1.
     if (in_training, asked) == (np.float64, np.uint8):
         with pytest.raises(UserError, match="trained on float64 from 0 to 1"):
             read_array(tmp_path / "asked.npy", (6, 5, 1), dataset.preparation)
@@ -225,6 +228,7 @@ def test_published_labels_of_another_data_set_are_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: type[MNIST], files_of: str
 ) -> None:
     arrays = make_arrays()
+    # The published labels are not here, so the made ones are declared to be the published ones.
     for part in ("train", "test"):
         digest = hashlib.sha256(arrays[f"y_{part}"].tobytes()).hexdigest()
         monkeypatch.setitem(files._PUBLISHED, digest, (files_of, part))
@@ -254,6 +258,7 @@ def test_published_labels_of_the_other_part_are_noted(
 
 def test_as_many_labels_as_published_but_different_are_noted(tmp_path: Path) -> None:
     arrays: dict[str, NDArray[Any]] = {}
+    # Images of one pixel, so that 70,000 of them stay small.
     for part, count in (("train", 60_000), ("test", 10_000)):
         arrays[f"y_{part}"] = np.arange(count).astype(np.uint8) % 10
         arrays[f"x_{part}"] = np.arange(count).astype(np.uint8)[:, None, None]
@@ -267,6 +272,7 @@ def test_as_many_labels_as_published_but_different_are_noted(tmp_path: Path) -> 
 def test_validation_split_depends_on_split_seed_alone(tmp_path: Path) -> None:
     path = npz_file(tmp_path, make_arrays())
     first = load(path, split_seed=1)
+    # NumPy's global generator must not influence the split.
     np.random.seed(123)
     assert load(path, split_seed=1).fingerprint == first.fingerprint
     other = load(path, split_seed=2)
@@ -353,7 +359,7 @@ def test_npz_with_missing_arrays(tmp_path: Path, missing: list[str]) -> None:
 def test_file_that_is_not_an_npz_is_reported(
     tmp_path: Path, save: Callable[..., None], damage: Callable[[bytes], bytes]
 ) -> None:
-    # Large enough that byte 2000 is one of an array, not of a header; few values, to compress well.
+    # Large enough that byte 2000 belongs to an array, not to a header; few values compress well.
     file = tmp_path / "mnist.npz"
     arrays = make_arrays()
     images = np.random.default_rng(1).integers(4, size=(30, 28, 28), dtype=np.uint8)

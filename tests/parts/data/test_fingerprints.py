@@ -1,4 +1,4 @@
-"""What a data set's fingerprint changes with, source by source, and what it does not."""
+"""The changes that a data set's fingerprint depends on, source by source, and those it ignores."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def swapped(row: list[str], one: int, other: int) -> list[str]:
 
 
 CHANGES: dict[str, Callable[[Path], Dataset]] = {
-    # Each keeps the order of what it renames, so that the numbers stay what they are.
+    # Renaming keeps the alphabetical order, so that the labels and inputs stay the same.
     "class renamed": lambda folder: load(table(folder, rows=in_rows("cat", "ant"))),
     "category renamed": lambda folder: load(table(folder, rows=in_rows("small", "tiny"))),
     "column renamed": lambda folder: load(table(folder, renamed("b", "bb"))),
@@ -83,6 +83,7 @@ def test_fingerprint_of_a_table_changes(tmp_path: Path) -> None:
 
 def test_fingerprint_changes_with_column_names(tmp_path: Path) -> None:
     header = ["a", "target", "v", "w", "g", "h"]
+    # Columns v and w are equal, and g and h: only their names can make a difference.
     rows = [[row[0], row[4], row[1], row[1], row[5], row[5]] for row in ROWS]
     file = table(tmp_path, header, rows)
     prints = [
@@ -99,7 +100,7 @@ def test_fingerprint_does_not_depend_on_the_path(tmp_path: Path) -> None:
     expected = load(file).fingerprint
     (tmp_path / "other").mkdir()
     copy = Path(shutil.copy(file, tmp_path / "other" / "renamed.csv"))
-    os.utime(copy, (1, 1))
+    os.utime(copy, (1, 1))  # the time of the file does not count either
     assert load(copy).fingerprint == expected
     assert load(copy, ignore=["patient"], separator=",").fingerprint == expected
 
@@ -179,7 +180,7 @@ def test_fingerprint_of_generated_points_is_constant() -> None:
     assert source.load().fingerprint == source.load().fingerprint
 
 
-def test_names_do_not_run_into_each_other() -> None:
+def test_fingerprint_separates_names() -> None:
     dataset = synthetic.Linear(
         weights=[1.0], bias=0.0, noise=0.1, num_examples=40, batch_size=4
     ).load()

@@ -36,7 +36,7 @@ def written(array: NDArray[Any]) -> bytes:
 
 
 def independently_read(content: bytes) -> NDArray[Any]:
-    """Reads with NumPy's structured header alone, as the format's description says."""
+    """Reads an IDX file by the description of the format, as a reference."""
     magic = np.frombuffer(content, ">u4", 1)[0]
     letters = {code: name for name, code in CODES.items()}[int(magic) >> 8]
     rank = int(magic) & 255

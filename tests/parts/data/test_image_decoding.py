@@ -155,7 +155,7 @@ def test_broken_metadata_is_ignored(exif: bytes) -> None:
 
 
 def over(colors: NDArray[Any], alpha: NDArray[Any], background: Color) -> Pixels:
-    """Colours, shape [..., 3], over a background: the definition."""
+    """Blends colours, shape [..., 3], with a background by their alpha, as a reference."""
     share = alpha[..., None] / 255
     return np.floor(colors * share + np.asarray(background) * (1 - share) + 0.5).astype(np.uint8)
 
@@ -188,7 +188,7 @@ def test_transparent_gray_stays_gray_on_gray(background: Color) -> None:
 
 
 def test_colors_of_fully_transparent_pixels_are_ignored() -> None:
-    """Pixels that are wholly transparent have colours that no viewer shows."""
+    # The same image for a viewer, with different colours stored under the transparent pixels.
     first, second = (np.dstack([colors, ALPHA * 0]) for colors in (COLORS, 255 - COLORS))
     for background in BACKGROUNDS:
         one, other = (
@@ -200,7 +200,7 @@ def test_colors_of_fully_transparent_pixels_are_ignored() -> None:
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
 @pytest.mark.parametrize("background", [(255, 255, 255), (0, 0, 0)])
-def test_a_gray_that_is_transparent(bits: int, background: Color) -> None:
+def test_transparent_gray_level(bits: int, background: Color) -> None:
     levels = np.arange(2 ** min(bits, 4), dtype=np.uint16).reshape(1, -1) * (2**bits // 16 or 1)
     shown = levels * 255 // (2**bits - 1) if bits <= 8 else levels >> 8
     for key in {1, levels.shape[1] - 1}:
@@ -211,7 +211,7 @@ def test_a_gray_that_is_transparent(bits: int, background: Color) -> None:
         np.testing.assert_array_equal(decoded(content, background), expected)
 
 
-def test_a_color_that_is_transparent() -> None:
+def test_transparent_color() -> None:
     key = struct.pack(">HHH", *COLORS[2, 3].tolist())
     content = png(COLORS, 8, chunk(b"tRNS", key))
     assert "transparent" in refused(content).fault
@@ -222,15 +222,15 @@ def test_a_color_that_is_transparent() -> None:
     assert "16 bits a channel and a transparent colour" in refused(deep, (0, 0, 0)).fault
 
 
-def test_a_transparent_color_that_no_pixel_has() -> None:
+def test_transparent_color_that_no_pixel_has() -> None:
     content = png(PIXELS // 2, 8, chunk(b"tRNS", struct.pack(">H", 200)))
     found = decode_image(content, None)
     np.testing.assert_array_equal(found.image, PIXELS // 2)
-    assert not found.is_plain  # since TensorFlow's decoder could add a channel
+    assert not found.is_plain  # TensorFlow's decoder could add an alpha channel
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF"])
-def test_a_palette_with_a_transparent_color(kind: str) -> None:
+def test_palette_with_a_transparent_color(kind: str) -> None:
     image = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4), "L").convert("P")
     image.putpalette([level for index in range(256) for level in (index, 2 * index % 256, 9)])
     content = save(image, kind, transparency=5)
@@ -245,6 +245,7 @@ def test_a_palette_with_a_transparent_color(kind: str) -> None:
 
 @pytest.mark.parametrize("levels", [np.full((3, 4), 4095), np.arange(12).reshape(3, 4) * 300])
 def test_16_bits_that_may_be_unscaled_12_are_refused(levels: NDArray[Any]) -> None:
+    # Pillow keeps the values of gray 16-bit images, so that the message can show the largest.
     for content in (png(levels, 16), tiff(levels.astype("<u2"))):
         error = refused(content)
         assert f"16-bit values are at most {levels.max()} of 65535" in error.fault
@@ -282,8 +283,9 @@ def test_several_images_in_a_file_are_refused(kind: str) -> None:
     assert refused(content).fault == "it holds 2 images; expected one"
 
 
-def test_first_frame_of_a_gif_is_decoded() -> None:
-    """A PNG shows it wherever it can't move; a JPEG's others are smaller or for 3D."""
+def test_first_image_of_an_animated_png_or_mpo_is_decoded() -> None:
+    # Viewers without animation show the first frame of a PNG; the other images of an MPO file
+    # are previews or for 3D.
     frames = [Image.fromarray(COLORS), Image.fromarray(255 - COLORS)]
     moving = save(frames[0], "PNG", save_all=True, append_images=frames[1:])
     np.testing.assert_array_equal(decoded(moving), COLORS)

@@ -41,7 +41,7 @@ def save(file: Path, pixels: Pixels, **options: Any) -> Path:
 
 
 def fill(folder: Path, count: int = 20, classes: Sequence[str] = CLASSES, *shape: int) -> None:
-    """Saves as many images of each class; the file's number is the seed of its pixels."""
+    """Saves `count` images of each class; the name of a file is the seed of its pixels."""
     for number, name in enumerate(classes):
         for index in range(count):
             seed = number * count + index
@@ -58,7 +58,7 @@ def stream(split: Split) -> ImageFiles:
 
 
 def names(split: Split) -> list[str]:
-    """The paths of a split's files from the folder."""
+    """Returns the paths of a split's files relative to the folder."""
     images = stream(split)
     files = images.files(np.arange(len(split))).tolist()
     return [str(Path(os.fsdecode(file)).relative_to(images.folder)) for file in files]
@@ -97,6 +97,7 @@ def test_images_of_class_folders_are_split(folder: Path) -> None:
 
 def test_splits_depend_only_on_split_seed(folder: Path) -> None:
     first = load(folder, split_seed=1)
+    # NumPy's global generator must not influence the split.
     np.random.seed(123)
     assert load(folder, split_seed=1).fingerprint == first.fingerprint
     other = load(folder, split_seed=2)
@@ -162,6 +163,7 @@ def test_order_does_not_depend_on_the_file_system(
 ) -> None:
     first, scandir = load(folder), os.scandir
 
+    # os.scandir is also a context manager.
     class Reversed(list[Any]):
         def __enter__(self) -> "Reversed":
             return self
@@ -220,7 +222,7 @@ def test_file_names_may_have_any_characters(tmp_path: Path) -> None:
     assert read(dataset.test).shape[0] == len(dataset.test)
 
 
-# The fingerprint
+# Fingerprints
 
 
 def test_fingerprint_does_not_depend_on_the_path(tmp_path: Path) -> None:
@@ -269,7 +271,7 @@ def test_fingerprint_changes_with_the_preparation(folder: Path) -> None:
     assert train.take(np.array([0, 1])).fingerprint != train.take(np.array([1, 0])).fingerprint
 
 
-# What the files are made into
+# Inputs made of the files
 
 
 @pytest.mark.parametrize("extension", ["png", "bmp", "gif", "jpg", "jpeg", "PNG", "JPG"])
@@ -277,6 +279,7 @@ def test_fingerprint_changes_with_the_preparation(folder: Path) -> None:
 def test_every_format(tmp_path: Path, extension: str, channels: int) -> None:
     shape = (6, 7) if channels == 1 else (6, 7, 3)
     for seed in range(20):
+        # Few levels, so that GIF's palette of 256 colours loses little.
         pixels = draw(seed, *shape) // 32 * 32
         save(tmp_path / CLASSES[seed % 2] / f"{seed}.{extension}", pixels)
     dataset = load(tmp_path, channels=channels)
@@ -311,7 +314,7 @@ def test_image_size_resizes_bilinearly(tmp_path: Path) -> None:
     assert not stream(dataset.train).is_native
     tall = dataset.train.take(np.flatnonzero(dataset.train.targets == 1))
     for name, image in zip(names(tall), read(tall), strict=True):
-        # A triangle over twice the pixels, as one shrinks to half: its weights are 1, 3, 3, 1.
+        # Shrinking to half is a triangle filter over four pixels with the weights 1, 3, 3, 1.
         pixels = draw(int(Path(name).stem), 12, 6, 3).astype(float)
         middle = [
             sum(w * pixels[2 * row - 1 + k] for k, w in enumerate((1, 3, 3, 1))) / 8
@@ -323,6 +326,7 @@ def test_image_size_resizes_bilinearly(tmp_path: Path) -> None:
 
 def test_image_size_of_all_files_resizes_nothing(folder: Path) -> None:
     dataset = load(folder, image_size=(4, 5))
+    # TensorFlow may still decode such files, since nothing is to be resized.
     assert stream(dataset.train).is_native
     np.testing.assert_array_equal(read(dataset.train), read(load(folder).train))
 
@@ -362,7 +366,7 @@ def test_augment(folder: Path) -> None:
         load(folder, augment={"flop": True})
 
 
-# The same pixels in other files
+# The same pixels in other kinds of files
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -398,7 +402,7 @@ def test_upright_images_have_one_size(tmp_path: Path) -> None:
 
 
 def transparent_folder(folder: Path) -> None:
-    """Squares on what is transparent, whose hidden colour is black in one class."""
+    """Saves images of a red square on a transparent area."""
     for index in range(20):
         layers = np.zeros((4, 5, 4), np.uint8)
         layers[1:3, 1:3] = (200, 10, 10, 255)
@@ -429,7 +433,7 @@ def test_fingerprint_changes_with_the_background(tmp_path: Path) -> None:
     assert len(prints) == 2
 
 
-# Images for a model that was trained before
+# Images for a trained model
 
 
 def test_the_preparation_is_recorded(folder: Path) -> None:
@@ -464,7 +468,7 @@ def test_other_images_are_prepared_like_the_recorded_ones(tmp_path: Path) -> Non
 
 
 def test_files_refused_in_training_are_refused_later(tmp_path: Path) -> None:
-    """Unless an option says what to do with it."""
+    """An option for the conversion lifts the refusal."""
     fill(tmp_path / "first", 20, CLASSES, 4, 5, 3)
     known = load(tmp_path / "first").preparation
     fill(tmp_path / "larger", 20, CLASSES, 6, 7, 3)
@@ -530,7 +534,7 @@ def test_native_decoding_gives_the_same_pixels(
     tmp_path: Path, mode: str, options: dict[str, Any]
 ) -> None:
     for seed in range(20):
-        file = tmp_path / CLASSES[seed % 2] / f"{seed}.png"  # the content decides, not the name
+        file = tmp_path / CLASSES[seed % 2] / f"{seed}.png"  # decoders look at the content
         file.parent.mkdir(exist_ok=True)
         Image.fromarray(draw(seed, 13, 17, 3)).convert(mode).save(file, **options)
     for channels in (None, 3):
@@ -559,7 +563,7 @@ def test_plain_files_are_decoded_natively_to_the_same_pixels(tmp_path: Path) -> 
             expected = np.asarray(found.image.convert({1: "L", 3: "RGB"}[channels]))
             native = as_tensorflow(bytes(file), channels)
             np.testing.assert_array_equal(native, expected.reshape(native.shape))
-    assert num_plain > 15
+    assert num_plain > 15  # or nothing would have been compared
 
 
 @pytest.mark.parametrize(
@@ -579,7 +583,7 @@ def test_files_that_are_not_native(
     assert not stream(load(tmp_path, channels=channels).train).is_native
 
 
-# What is wrong
+# Errors
 
 
 def encode(pixels: Pixels) -> bytes:
@@ -593,12 +597,12 @@ def cut(content: bytes) -> bytes:
 
 
 def bad_checksum(content: bytes) -> bytes:
-    """Changes the checksum of a PNG's pixels; its end is 12 bytes long."""
+    """Changes the checksum of a PNG's pixels, which is before the end chunk of 12 bytes."""
     return content[:-14] + bytes([content[-14] ^ 1]) + content[-13:]
 
 
 def huge_png(side: int) -> bytes:
-    """A PNG that says it has many pixels, in few bytes."""
+    """Returns a small PNG whose header claims many pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(kind + data))
@@ -658,6 +662,7 @@ def test_unusable_file_is_reported_or_skipped(
     assert "data.on_error=skip" in str(e.value)
     dataset = load(folder, on_error="skip")
     assert dataset.skipped == 1
+    # As if the file were not there.
     assert dataset.fingerprint == fingerprint
     (note,) = dataset.notes
     assert f"1 file(s) can't be used and are left out: cat/{name} (" in note
@@ -673,6 +678,7 @@ def test_first_file_may_be_unusable(folder: Path, name: str, content: bytes, mes
 
 
 def test_first_unusable_file_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Chunks run in threads; the first file by name must be reported, not the first one found.
     monkeypatch.setattr(image_checks, "_FILES_AT_ONCE", 3)
     for name in ("cat/030.png", "bird/011.png", "cat/021.png"):
         (folder / name).write_bytes(b"")
@@ -709,7 +715,7 @@ def test_result_does_not_depend_on_chunks(folder: Path, monkeypatch: pytest.Monk
 
 def test_harmless_warnings_are_not_shown(folder: Path) -> None:
     content = encoded("jpg", 4, 5, 3)
-    exif = b"Exif\0\0II*\0\x08\0\0\0\x05\0"  # it says five entries, and has none
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x05\0"  # announces five entries, but has none
     segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
     (folder / "cat" / "z.jpg").write_bytes(content[:2] + segment + content[2:])
     with warnings.catch_warnings(record=True) as shown:
@@ -900,12 +906,13 @@ def test_file_that_changes_after_loading_fails_the_run(
     file.unlink()
     if content is not None:
         file.write_bytes(content)
+    # Other files can still be read.
     assert train.read(np.arange(3)).shape == (3, 4, 5, 3)
     with pytest.raises(RunError, match=f"{re.escape(str(file))} was usable when .*({message})"):
         train.read(np.array([3]))
 
 
-# Alone in a process: what others allocate meanwhile must not count.
+# In a fresh process: allocations of other tests must not count.
 _MEASURE = """
 import json, sys, tracemalloc
 from expt.parts.data.images import ImageFolder
@@ -923,7 +930,7 @@ print(json.dumps([peak_and_kept(path) for path in sys.argv[1:]]))
 
 def test_memory_grows_only_with_the_names_of_files(tmp_path: Path) -> None:
     content = encoded("png", 16, 16, 3)
-    counts = (20, 1000, 2000)  # the first imports what is imported late
+    counts = (20, 1000, 2000)  # the first load only triggers late imports
     for count in counts:
         for name in CLASSES:
             folder = tmp_path / str(count) / name
@@ -936,7 +943,7 @@ def test_memory_grows_only_with_the_names_of_files(tmp_path: Path) -> None:
     )
     _, (peak, kept, num_train), (twice_peak, twice_kept, _) = json.loads(done.stdout)
     assert num_train > 500
-    assert (twice_kept - kept) / 1000 < 90  # bytes a file; its 16 x 16 x 3 pixels alone are 768
+    assert (twice_kept - kept) / 1000 < 90  # bytes per file; its 16 x 16 x 3 pixels would be 768
     assert (twice_peak - peak) / 1000 < 200
 
 
@@ -952,13 +959,14 @@ def test_equal_images_in_two_splits_are_counted(tmp_path: Path) -> None:
                 Image.fromarray(pixels).save(tmp_path / part / name / f"{number}.png")
     assert shared_note(load(tmp_path)) is None
     with Image.open(tmp_path / "train" / "a" / "0.png") as image:
-        image.save(tmp_path / "test" / "a" / "1.bmp")  # the same pixels in another file
+        image.save(tmp_path / "test" / "a" / "1.bmp")  # the same pixels in another format
     note = shared_note(load(tmp_path))
     assert note is not None
     assert note.startswith("1 of 7 test examples ")
 
 
 def test_class_names_do_not_depend_on_unicode_encoding(tmp_path: Path) -> None:
+    # é as one character, and as e with a combining accent: the same name on the screen.
     for number, name in enumerate(("caf\u00e9", "cafe\u0301", "tea")):
         (tmp_path / "all" / name).mkdir(parents=True)
         for part, folder in (("train", "caf\u00e9"), ("test", "cafe\u0301")):

@@ -1,4 +1,4 @@
-"""Splits as one split: the same examples, in memory or on disk."""
+"""Concatenated splits hold the same examples, in memory or on disk."""
 
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ def test_splits_without_weights_get_weight_1(given_weights: list[Any], expected:
 
 
 def test_joined_image_files_are_image_files(tmp_path: Path) -> None:
-    """They are then read by TensorFlow, several times faster."""
+    """Only a stream of image files can be decoded by TensorFlow, several times faster."""
     image_folder(tmp_path)
     dataset = ImageFolder(path=str(tmp_path), batch_size=4).load()
     whole = joined([split for _, split in dataset.splits()])

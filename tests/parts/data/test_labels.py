@@ -1,4 +1,4 @@
-"""Labels are text as it is written; values are numbers as they are written."""
+"""Class names are texts as written; values are numbers of any format."""
 
 from typing import Any
 
@@ -129,7 +129,7 @@ class TestTrainedModel:
             (["2", "1"], ("1", "2")),
             (["2.0", "1."], ("1", "2")),
             (["2", "1"], ("1.0", "2.0")),
-            (["b", "b"], ("a", "b", "c")),  # not all classes need to be there
+            (["b", "b"], ("a", "b", "c")),  # classes may be absent
         ],
     )
     def test_labels_of_another_table(self, given: list[str], known: tuple[str, ...]) -> None:

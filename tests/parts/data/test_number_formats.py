@@ -1,4 +1,4 @@
-"""Text that means numbers is read as such, or refused; it never becomes hundreds of names."""
+"""Text that means numbers is parsed or refused; it never becomes hundreds of categories."""
 
 import datetime
 import json
@@ -30,7 +30,7 @@ def column(*texts: str) -> "pd.Series[str]":
 
 
 def values(*texts: str, **options: Any) -> list[float] | None:
-    """The numbers of a column; None if it is of names."""
+    """Returns the numbers of a column; None if its texts are names."""
     how = find_format(column(*texts), **options)
     return None if how is None else numbers(column(*texts), how).tolist()
 
@@ -105,7 +105,7 @@ def test_columns_may_mix_decimal_points_and_commas() -> None:
     assert values("25.5", "3.25", decimal=",") == [25.5, 3.25]
     assert values("1.125", "0.125", decimal=",") == [1.125, 0.125]
     assert values("1.125", "1125.125", decimal=",") == [1.125, 1125.125]
-    with pytest.raises(UserError, match=r"data\.thousands='\.'"):  # or decimals
+    with pytest.raises(UserError, match=r"data\.thousands='\.'"):  # may be decimals as well
         find_format(column(*[f"{k}.125" for k in range(1, 30)]), decimal=",")
 
 
@@ -201,7 +201,7 @@ def test_texts_of_names_are_not_numbers(texts: tuple[str, ...]) -> None:
 def test_numbers_that_float64_cannot_tell_apart_are_refused(texts: tuple[str, ...]) -> None:
     with pytest.raises(UserError, match=f"'x' has numbers from {texts[0]!r} to {texts[1]!r}"):
         check_exactness(column(*texts), NumberFormat())
-    assert values(*texts) is not None  # a prediction may have them
+    assert values(*texts) is not None  # prediction accepts them, training does not
 
 
 @given(st.lists(st.floats(-1e12, 1e12), min_size=2, max_size=9), st.integers(-300, 290))

@@ -1,4 +1,4 @@
-"""Raw arrays become the inputs that training made of the same values, or are refused."""
+"""Raw arrays are converted to the same inputs as in training, or refused."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ FRACTIONS = (PIXELS / 255).astype(np.float32)
 
 
 def prepared(train: NDArray[Any], divisor: float, given: NDArray[Any]) -> NDArray[Any]:
-    """Prepares arrays as a run trained on others would, from what it recorded."""
+    """Converts arrays by the preparation that a run trained on others has recorded."""
     recorded = json.loads(json.dumps(ArrayPreparation(divisor, summarize(train)).to_mapping()))
     known = ArrayPreparation.from_mapping(recorded)
     return to_inputs(given, known.divisor_for(summarize(given), has_images=given.ndim > 2))

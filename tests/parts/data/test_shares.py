@@ -1,4 +1,4 @@
-"""`data.split`: the shares, for every source that splits its data itself."""
+"""The option `data.split`, for every source that splits its data."""
 
 from pathlib import Path
 from typing import Any
@@ -169,7 +169,7 @@ def test_given_splits_are_used_as_they_are(tmp_path: Path) -> None:
     assert sizes == [20, 6, 8]
     assert told.startswith(note)
     assert load("some.npz") == ([17, 3, 8], [])
-    assert load("some.npz", split=shares) == ([14, 6, 8], [])  # 0.3 of the train examples
+    assert load("some.npz", split=shares) == ([14, 6, 8], [])  # 0.3 of 20 train examples
 
 
 @pytest.mark.parametrize("data", ["mnist", "fashion_mnist", "cifar10", "cifar100"])

@@ -15,7 +15,7 @@ SHARES = np.array([0.70, 0.15, 0.15])
 
 
 def check_parts(parts: Indices, labels: NDArray[Any]) -> None:
-    """Checks that the splits are disjoint, complete and have every class."""
+    """Asserts that the splits are disjoint and complete, and that each has every class."""
     np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(len(labels)))
     for part in parts:
         np.testing.assert_array_equal(np.unique(labels[part]), np.unique(labels))
@@ -48,7 +48,7 @@ def test_names_stratify_like_numbers() -> None:
 @pytest.mark.parametrize("stratify", [None, np.arange(60) % 2])
 def test_splits_depend_only_on_the_seed(stratify: np.ndarray | None) -> None:
     first = np.concatenate(split_indices(60, 1, stratify))
-    np.random.seed(123)  # the global state has no say
+    np.random.seed(123)  # the global generator must not influence the split
     np.testing.assert_array_equal(np.concatenate(split_indices(60, 1, stratify)), first)
     assert not np.array_equal(np.concatenate(split_indices(60, 2, stratify)), first)
 
@@ -93,14 +93,15 @@ def test_every_class_has_its_share_in_each_split(sizes: list[int], seed: int) ->
     for part, share in zip(parts, SHARES, strict=True):
         counts = np.bincount(labels[part])
         np.testing.assert_allclose(counts, share * np.array(sizes), atol=2.01)
-    # The one example that a small class needs in each split can be more than its share.
+    # A small class has at least one example in each split, which can be more than its share.
     least = sum(max(1.0, 0.15 * size) for size in sizes)
     assert abs(len(parts[1]) - len(parts[2])) <= 1
     assert 0.15 * len(labels) - 1.5 <= len(parts[2]) <= least + 1.5
 
 
 def test_rounding_errors_of_classes_do_not_add_up() -> None:
-    labels = np.repeat(np.arange(32), [5, *[16] * 31])  # of 16, 15 % are 2.4
+    # 15 % of 16 are 2.4: rounded alike, 31 classes would lose 12 examples of each split.
+    labels = np.repeat(np.arange(32), [5, *[16] * 31])
     for seed in range(20):
         sizes = [len(part) for part in split_indices(len(labels), seed, labels)]
         np.testing.assert_allclose(sizes, SHARES * len(labels), atol=2)
@@ -152,7 +153,7 @@ def test_groups_are_not_divided(sizes: list[int], seed: int, shuffled: bool) -> 
     names = [set(groups[part].tolist()) for part in parts]
     assert all(names)
     assert sum(map(len, names)) == len(sizes)
-    # No split is further from its share than the largest group can bring it.
+    # A split misses its share by at most about the size of the largest group.
     counts = np.array([len(part) for part in parts])
     np.testing.assert_allclose(counts, SHARES * len(groups), atol=max(sizes) + 2)
 
@@ -191,8 +192,9 @@ def test_three_groups_are_one_for_each_split() -> None:
         assert len(parts[0]) == 90
 
 
-def test_splits_of_groups_depend_on_the_seed_alone() -> None:
-    groups = np.repeat(np.arange(30), 1 + np.arange(30))  # no two of the same size
+def test_splits_of_groups_depend_only_on_the_seed() -> None:
+    # All groups differ in size: sorted by size alone, every seed would have the same order.
+    groups = np.repeat(np.arange(30), 1 + np.arange(30))
     first = np.concatenate(group_split_indices(groups, 1))
     np.random.seed(123)
     np.testing.assert_array_equal(np.concatenate(group_split_indices(groups, 1)), first)
@@ -207,6 +209,7 @@ def test_too_few_groups_are_reported(count: int) -> None:
 
 
 def test_class_missing_from_the_train_split_is_reported() -> None:
+    # Each class is one group, so two of the three classes can't be in the train split.
     groups = np.repeat(["a", "b", "c"], 20)
     with pytest.raises(UserError, match=r"class (a|b|c) is in no group of the train split"):
         group_split_indices(groups, 0, groups)

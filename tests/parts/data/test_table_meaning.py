@@ -1,4 +1,4 @@
-"""What a table means is what is trained on, however it is written; and what is lost is said."""
+"""Tables with the same meaning have the same inputs however they are written; losses are noted."""
 
 import csv
 import unicodedata
@@ -36,7 +36,7 @@ def columns(texts: Callable[[int], Any], labels: Callable[[int], Any]) -> Rows:
 
 
 def standardized(dataset: Dataset) -> NDArray[np.float64]:
-    """What the first layer of a model makes of the train split's inputs."""
+    """Returns the inputs of the train split as the model's first layer standardizes them."""
     scale = dataset.input_scale
     assert scale is not None
     return (dataset.train.first(COUNT).astype(np.float64) - scale.mean) / scale.deviation
@@ -75,7 +75,8 @@ class TestUnitsAndOffsets:
         plain = load(folder, "xny", columns(lambda k: X[k], lambda k: X[k]), task="regression")
         given = columns(lambda k: X[k] + offset, lambda k: X[k] + offset)
         shifted = load(folder, "xny", given, task="regression")
-        rounding = 1e-9 + np.spacing(float(abs(offset))) / 250  # of the mean; 250 < deviation
+        # The mean is rounded to float64; the standard deviation of the values is above 250.
+        rounding = 1e-9 + np.spacing(float(abs(offset))) / 250
         for values in (standardized, standardized_targets):
             np.testing.assert_allclose(values(shifted), values(plain), atol=rounding)
         assert len(np.unique(shifted.train.targets)) == len(np.unique(plain.train.targets))
@@ -90,6 +91,7 @@ class TestUnitsAndOffsets:
     @pytest.mark.parametrize("column", [0, 2])
     def test_differences_beyond_float64_are_refused(self, tmp_path: Path, column: int) -> None:
         rows = [list(row) for row in columns(lambda k: k % 7, lambda k: k / 8)]
+        # float64 resolves 256 at 2^60.
         for k, row in enumerate(rows):
             row[column] = 2**60 + k
         with pytest.raises(UserError, match=f"'{'xny'[column]}' has numbers .* lost in float64"):
@@ -150,6 +152,7 @@ class TestLabelsAndCategories:
         expected = self.codes(tmp_path, str)
         count = 0
 
+        # A file may mix spellings, for instance after two exports were merged.
         def every_other(text: str) -> str:
             nonlocal count
             count += 1
@@ -163,6 +166,7 @@ class TestLabelsAndCategories:
         expected = load(tmp_path, "xny", columns(lambda k: X[k], lambda k: "abc"[k % 3]))
         renamed = load(tmp_path, "xny", columns(lambda k: X[k], lambda k: ["1", "2", "3"][k % 3]))
         assert renamed.class_names == ("1", "2", "3")
+        # The numbers are the same; only the names differ.
         assert renamed.content_fingerprint == expected.content_fingerprint
         assert renamed.fingerprint != expected.fingerprint
 

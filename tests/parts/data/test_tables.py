@@ -21,7 +21,7 @@ HEADER = ["place", "size", "colour", "on", "price", "kind"]
 
 
 def table(count: int = 60) -> list[list[str]]:
-    """Rows of which the first number tells the row."""
+    """Returns rows whose first number is the index of the row."""
     random = np.random.default_rng(0)
     return [
         [
@@ -58,7 +58,7 @@ def inputs_of(dataset: Dataset) -> list[NDArray[np.floating[Any]]]:
 
 
 def rows_of(dataset: Dataset) -> list[list[int]]:
-    """Which rows each split has; the first column is their number."""
+    """Returns the indices of each split's rows, which are in the first column."""
     return [inputs[:, 0].astype(int).tolist() for inputs in inputs_of(dataset)]
 
 
@@ -100,6 +100,7 @@ def test_splits_are_stratified_by_class(tmp_path: Path) -> None:
 def test_splits_depend_only_on_split_seed(tmp_path: Path) -> None:
     path = write(tmp_path, table())
     first = load(path, split_seed=1)
+    # NumPy's global generator must not influence the split.
     np.random.seed(123)
     assert load(path, split_seed=1).fingerprint == first.fingerprint
     assert load(path, split_seed=1).preparation == first.preparation
@@ -116,7 +117,7 @@ def test_splits_depend_only_on_split_seed(tmp_path: Path) -> None:
         (["-1", "1"], "classification", ("-1", "1")),
         (["0.5", "1.5"], "regression", ()),
         ([str(k) for k in range(60)], "regression", ()),
-        ([str(k) for k in range(16)], "regression", ()),  # fewer than four rows of each
+        ([str(k) for k in range(16)], "regression", ()),  # fewer than four rows per value
     ],
     ids=lambda given: ",".join(given)[:12] if isinstance(given, list) else "",
 )
@@ -149,6 +150,7 @@ def test_scale_is_fitted_to_numbers_of_the_train_split(tmp_path: Path) -> None:
     assert scale is not None
     assert target_scale is not None
     numbers = [0, 1]
+    # Columns of numbers are scaled, one-hot columns are not.
     np.testing.assert_allclose(scale.mean[numbers], inputs.mean(0)[numbers], rtol=1e-6)
     np.testing.assert_allclose(scale.deviation[numbers], inputs.std(0)[numbers], rtol=1e-6)
     assert scale.mean[2:].tolist() == [0] * 7
@@ -164,6 +166,7 @@ def test_scale_is_fitted_to_numbers_of_the_train_split(tmp_path: Path) -> None:
 
 
 def test_category_missing_from_the_train_split_is_all_zeros(tmp_path: Path) -> None:
+    # Changing a cell does not change the splits, so they can be found out first.
     train, validation, test = rows_of(load(write(tmp_path, table())))
     late = {(validation[0], "colour"): "aqua", (test[0], "colour"): "violet"}
     dataset = load(write(tmp_path, with_cells(late)))
@@ -173,7 +176,7 @@ def test_category_missing_from_the_train_split_is_all_zeros(tmp_path: Path) -> N
     assert (later[1:, 2:5].sum(axis=1) == 1).all()
     early = load(write(tmp_path, with_cells({(train[0], "colour"): "aqua"})))
     assert early.input_shape == (9,)
-    assert inputs_of(early)[0][0, 2:6].tolist() == [1, 0, 0, 0]  # aqua comes before blue
+    assert inputs_of(early)[0][0, 2:6].tolist() == [1, 0, 0, 0]  # aqua is sorted before blue
 
 
 def test_ignored_columns_are_left_out(tmp_path: Path) -> None:
@@ -205,6 +208,7 @@ def test_column_of_weights(tmp_path: Path) -> None:
 
 
 def test_scales_ignore_rows_of_weight_0(tmp_path: Path) -> None:
+    # Rows of weight 0 hold values that would dominate any scale.
     rows = [[str(row), "1", str(3 * row)] for row in range(60)]
     junk = [["-99999", "0", "1e9"] for _ in range(15)]
     header = ["place", "often", "price"]
@@ -230,6 +234,7 @@ def test_rows_with_missing_values_are_dropped(tmp_path: Path, mark: str) -> None
 
 
 def test_missing_numbers_become_the_train_splits_mean(tmp_path: Path) -> None:
+    # One missing value in each split, and a second one in training, written differently.
     places = rows_of(load(write(tmp_path, table())))
     cells = {(rows[0], "size"): "" for rows in places} | {(places[0][1], "size"): "NA"}
     dataset = load(write(tmp_path, with_cells(cells)), missing="impute")
@@ -250,6 +255,7 @@ def test_missing_text_is_a_separate_category(tmp_path: Path) -> None:
     for inputs in inputs_of(dataset):
         assert inputs[0, 2:6].tolist() == [1, 0, 0, 0]
         assert (inputs[1:, 2] == 0).all()
+    # Without a missing text in training there is no such category.
     later = load(write(tmp_path, with_cells({(places[1][0], "colour"): ""})), missing="impute")
     assert later.input_shape == (8,)
     assert inputs_of(later)[1][0, 2:5].tolist() == [0, 0, 0]
@@ -263,7 +269,7 @@ def test_encoder_does_not_need_the_target(tmp_path: Path, missing: str) -> None:
     encoder = Encoder.from_mapping(json.loads(json.dumps(dataset.preparation)))
     assert encoder.to_mapping() == dataset.preparation
     for inputs, rows in zip(inputs_of(dataset), rows_of(dataset), strict=True):
-        # Without the target, with a column more, in another order.
+        # Without the target, with an additional column, in another order.
         given = [[table()[row][k] for k in (4, 2, 1, 0, 3)] + ["x"] for row in rows]
         for cells, row in zip(given, rows, strict=True):
             cells[2] = "" if row == 5 and missing == "impute" else cells[2]
@@ -282,7 +288,7 @@ def encoder_of(folder: Path, **changes: Any) -> Encoder:
 def test_another_table_is_encoded_like_the_first(tmp_path: Path) -> None:
     known = load(write(tmp_path, table())).preparation
     rows = [[*row[:2], "aqua" if k % 3 else "red", *row[3:], ""] for k, row in enumerate(table())]
-    path = write(tmp_path, rows, [*HEADER, "more"])  # empty, and of no interest
+    path = write(tmp_path, rows, [*HEADER, "more"])  # an unknown, empty column is ignored
     dataset = load(path, preparation=known)
     assert dataset.preparation == known
     for inputs, places in zip(inputs_of(dataset), rows_of(dataset), strict=True):
@@ -371,6 +377,7 @@ def test_quoted_values_may_hold_separators_line_ends_and_quotes(tmp_path: Path) 
 def test_large_tables_are_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, table())
     expected = load(path).fingerprint
+    # Line numbers must stay right across pieces, too.
     monkeypatch.setattr(csv_files, "_ROWS_AT_ONCE", 7)
     assert load(path).fingerprint == expected
     with pytest.raises(UserError, match="'size' has '12a' on line 57"):
@@ -395,8 +402,11 @@ def test_loading_writes_no_files(tmp_path: Path) -> None:
 
 
 def many(name: Callable[[int], str], count: int = 60) -> list[list[str]]:
-    """Rows with a text of their own as colour."""
+    """Returns rows whose colour is `name` of their index."""
     return [[*row[:2], name(k), *row[3:]] for k, row in enumerate(table(count))]
+
+
+# What is refused
 
 
 def body(line: str = "") -> str:
@@ -579,6 +589,7 @@ def test_loading_does_not_import_tensorflow(tmp_path: Path) -> None:
     import subprocess
 
     path = write(tmp_path, table())
+    # In a fresh process: this one may have imported TensorFlow for other tests.
     code = (
         "import sys; from expt.parts.data.tables import Csv; "
         f"Csv(path={str(path)!r}, target='kind', batch_size=4).load(); "

@@ -17,7 +17,7 @@ from expt.parts.data.tensorflow_datasets import TFDS
 Prepare = Callable[..., Path]
 Examples = Mapping[str, Any]
 
-pytestmark = pytest.mark.filterwarnings("default")  # the package's own
+pytestmark = pytest.mark.filterwarnings("default")  # the package itself raises warnings
 
 
 def image(number: int) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def row(number: int) -> dict[str, Any]:
 
 @pytest.fixture
 def prepare(tmp_path: Path) -> Prepare:
-    """Writes a data set as the package does, without a network."""
+    """Returns a function that prepares a data set with the package itself, without a network."""
     tfds: Any = pytest.importorskip("tensorflow_datasets")
 
     def write(
@@ -200,7 +200,7 @@ def test_missing_data_set_is_reported(prepare: Prepare) -> None:
         rf"it is not in data\.data_dir={re.escape(str(data_dir))}, which has tiny.*tfds build"
     )
     with pytest.raises(UserError, match=expected):
-        load(data_dir, "mnist")  # the package knows it, and would ask the network
+        load(data_dir, "mnist")  # the package knows this name and would download it
     with pytest.raises(UserError, match="which has no data sets"):
         load(data_dir / "not" / "there")
 
@@ -255,7 +255,7 @@ def test_class_with_too_few_examples_is_reported(prepare: Prepare) -> None:
 
 
 def test_withheld_labels_are_reported(prepare: Prepare) -> None:
-    """Test splits of competitions have the label -1."""
+    # Data sets of competitions have the label -1 in their test split.
     sizes = {"train": 20, "test": 4}
     data_dir = prepare(sizes, lambda n: {**image(n), "y": -1 if n >= 20 else n % 2})
     with pytest.raises(UserError, match="targets of the test split are not all labels"):
