@@ -61,6 +61,7 @@ def test_split_seed_changes_the_splits(make: Make) -> None:
     first, second = (make(batch_size=8, split_seed=seed).load() for seed in (0, 1))
     assert first.fingerprint != second.fingerprint
     for (_, one), (_, other) in zip(first.splits(), second.splits(), strict=True):
+        # Sorted, since another order of the same examples would not be another split.
         one_sorted, other_sorted = (np.sort(s.first(99999), axis=0) for s in (one, other))
         assert not np.array_equal(one_sorted, other_sorted)
 
@@ -86,6 +87,7 @@ def test_digits() -> None:
 def test_each_digit_is_in_one_split_with_its_label() -> None:
     images, labels = load_digits(return_X_y=True)
     assert len(np.unique(images, axis=0)) == len(images)  # otherwise the next lines prove nothing
+    # Sorted pairs of image and label: the splits hold the same ones, in another order.
     expected = sorted(zip(map(tuple, images / 16), labels, strict=True))
     inputs, targets = joined(Digits(batch_size=64).load())
     assert sorted(zip(map(tuple, inputs.astype(float)), targets, strict=True)) == expected
@@ -126,6 +128,7 @@ def test_diabetes() -> None:
     assert (dataset.name, dataset.input_shape, dataset.num_outputs) == ("diabetes", (10,), 1)
     for _, split in dataset.splits():
         assert split.first(1).dtype == split.targets.dtype == np.float64
+    # In the original units, such as years of age.
     rows, progression = load_diabetes(return_X_y=True, scaled=False)
     expected = np.column_stack([rows, progression])
     inputs, targets = joined(dataset)

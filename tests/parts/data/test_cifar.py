@@ -33,6 +33,7 @@ ARCHIVES = {
     CIFAR10: ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz"),
     CIFAR100: ("cifar-100-python.tar.gz", "cifar-100-binary.tar.gz"),
 }
+# File names as published.
 FIRST = {CIFAR10: "data_batch_1", CIFAR100: "train"}
 TEST = {CIFAR10: "test_batch", CIFAR100: "test"}
 FINE, COARSE = ([f"{kind} {n}" for n in range(count)] for kind, count in (("f", 100), ("c", 20)))
@@ -247,6 +248,7 @@ def test_missing_class_names_are_the_published_ones(
         (CIFAR100, {"labels": "coarse"}, 20, {0: "aquatic_mammals", 19: "vehicles_2"}),
     ):
         files = make_files(source, make_arrays(count))
+        # Without the files of class names, as in some copies.
         named = {name: content for name, content in files.items() if "meta" not in name}
         named = {name: content for name, content in named.items() if "names" not in name}
         folder = write(tmp_path / f"{source.name}_{count}", named)
@@ -268,6 +270,7 @@ def test_fingerprint_does_not_depend_on_the_format(tmp_path: Path) -> None:
     arrays = make_arrays()
     first = load(write(tmp_path / "python", python_files(CIFAR10, arrays))).fingerprint
     assert load(write(tmp_path / "binary", binary_files(CIFAR10, arrays))).fingerprint == first
+    # One bit of one pixel.
     arrays["x_test"][3, 2, 1, 0] ^= 1
     assert load(write(tmp_path / "binary", binary_files(CIFAR10, arrays))).fingerprint != first
 

@@ -16,6 +16,7 @@ ROWS = np.arange(60)
 
 
 def table(name: str, text: Callable[[int], Any], count: int = 60) -> pd.DataFrame:
+    # The index is the line in a file, of which the header is line 1.
     texts = [str(text(k)) for k in range(count)]
     return pd.DataFrame({name: texts}, index=range(2, 2 + count), dtype="str")
 
@@ -42,6 +43,7 @@ def test_index_written_by_pandas_is_refused_in_any_order() -> None:
         check_indices(table("Unnamed: 0", lambda k: 7 * k % 60), ["Unnamed: 0"], [])
 
 
+# Most of these names contain or end in "id", but not as a word.
 @pytest.mark.parametrize("name", ["year", "time", "grid", "paid", "humid", "Madrid", "width"])
 def test_other_columns_that_rise_by_one_are_noted(name: str) -> None:
     assert check_indices(table(name, lambda k: 1900 + k), [name], []) == [
@@ -52,6 +54,7 @@ def test_other_columns_that_rise_by_one_are_noted(name: str) -> None:
 
 
 def test_identifiers_in_another_order_are_noted() -> None:
+    # 7 and 60 have no common factor, so every number occurs once.
     (note,) = check_indices(table("id", lambda k: 7 * k % 60), ["id"], [])
     assert note.startswith("'id' has a different whole number in every row")
 
@@ -88,7 +91,7 @@ def test_leading_zeros_of_numbers_are_noted() -> None:
     assert note.startswith("'zip' is read as numbers, but some have leading zeros, such as '01")
     assert note.endswith("data.categorical=[zip].")
     assert notes("zip", lambda k: f"0{1000 + k % 7}", categorical=True) == []
-    assert notes("x", lambda k: f"0.{k}") == []
+    assert notes("x", lambda k: f"0.{k}") == []  # the zero of a fraction is no leading zero
 
 
 def test_categories_that_look_alike_are_noted() -> None:
@@ -101,7 +104,7 @@ def test_categories_that_differ_only_in_numbers_are_noted() -> None:
     (note,) = notes("x", lambda k: f"ca. {k % 20}")
     assert note.startswith("'x' has 20 categories that differ only in their numbers, such as 'ca.")
     assert notes("x", lambda k: f"ca. {k % 20}", categorical=True) == []
-    assert notes("x", lambda k: f"zone {k % 5}") == []
+    assert notes("x", lambda k: f"zone {k % 5}") == []  # few enough to be names
 
 
 def test_advice_is_a_valid_override() -> None:

@@ -113,6 +113,7 @@ def test_hashes_do_not_depend_on_the_order_of_examples(order: list[int], dtype: 
     parts = [split.take(np.asarray(part)) for part in np.split(np.asarray(order), [40, 50])]
     dataset = toy(parts)
     assert_recognized(hashes_of(dataset), dataset, split)
+    # A difference that float32 barely resolves makes other inputs.
     others = hashes_of(dataset).find(Split(NOISE + 1e-6, split.targets))
     assert not any(found.any() for found in others.values())
 
@@ -130,6 +131,7 @@ def test_targets_and_weights_make_no_difference(target: str, weight: float | Non
 
 @pytest.mark.parametrize("source", [name for name in FILES if name != "tfds"])
 def test_every_source_recognizes_its_own_examples(tmp_path: Path, source: str) -> None:
+    # Through the config, so that new sources are covered without a change here.
     from expt.config.compose import compose_jobs
     from expt.train.data_loading import DataLoader
 
@@ -212,11 +214,13 @@ class TestAcrossSources:
         (tmp_path / "cat" / "0.png").unlink()
         Image.fromarray(images(1, 8, 8, 3)[0]).save(tmp_path / "dog" / "new.png")
         found = hashes.find(whole_of(source.load()))
+        # All 40 images are found, and the new one is not.
         assert sum(one.sum() for one in found.values()) == 40
 
 
 def test_custom_stream_has_no_hashes_but_is_recognized(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=NOISE, y=np.arange(60) % 2)
+    # A custom stream has no dtype, so its inputs are float32.
     dataset = Npz(path=str(tmp_path / "x.npz"), batch_size=4).load().with_float32_inputs()
     train, validation, test = [
         replace(split, inputs=OwnStream(split.read(np.arange(len(split)))))
@@ -241,6 +245,7 @@ class TestFile:
         whole = Split(np.arange(50_000, dtype=np.float32)[:, None], np.zeros((50_000, 1)))
         parts = [whole.take(part) for part in np.split(np.arange(50_000), [40_000, 45_000])]
         hashes_of(toy(parts)).write(tmp_path)
+        # 8 bytes per example, and the headers.
         assert (tmp_path / FILE_NAME).stat().st_size < 50_000 * 8 + 2_000
         with np.load(tmp_path / FILE_NAME, allow_pickle=False) as archive:
             for name, count in (("train", 40_000), ("val", 5_000), ("test", 5_000)):

@@ -74,6 +74,7 @@ CHANGES: dict[str, Callable[[Path], Dataset]] = {
 
 
 def test_fingerprint_of_a_table_changes(tmp_path: Path) -> None:
+    # Not only different from the original: each change has a fingerprint that no other has.
     prints = {load(table(tmp_path)).fingerprint: "nothing changed"}
     for name, make in CHANGES.items():
         found = make(tmp_path).fingerprint
@@ -184,6 +185,7 @@ def test_fingerprint_separates_names() -> None:
     dataset = synthetic.Linear(
         weights=[1.0], bias=0.0, noise=0.1, num_examples=40, batch_size=4
     ).load()
+    # Names whose plain concatenation would be the same text.
     names: list[dict[str, Any]] = [
         {"feature_names": ("a, b",)},
         {"feature_names": ("a", "b")},
@@ -195,6 +197,7 @@ def test_fingerprint_separates_names() -> None:
 
 
 def test_older_fingerprints_are_recognized(tmp_path: Path) -> None:
+    # Older runs recorded the fingerprint of the contents, without names.
     dataset = load(table(tmp_path))
     assert dataset.has_fingerprint(dataset.fingerprint)
     assert dataset.has_fingerprint(dataset.content_fingerprint)

@@ -64,7 +64,7 @@ def test_every_type_and_shape_is_read_as_numpy_reads_it(
     file.write_bytes(gzip.compress(content, 1) if is_compressed else content)
     values = read_idx(file)
     assert values.dtype == array.dtype
-    assert values.dtype.isnative
+    assert values.dtype.isnative  # although the file is big-endian
     np.testing.assert_array_equal(values, array)
     np.testing.assert_array_equal(values, independently_read(content))
     assert is_idx(file)
@@ -78,6 +78,7 @@ def test_every_type_and_shape_is_read_as_numpy_reads_it(
         (lambda content: content[:9], "ends within its header"),
         (lambda content: content[:3], "begins with"),
         (lambda _: b"", "is empty"),
+        # An unknown type, no dimensions, and a little-endian magic number.
         (lambda content: bytes([0, 0, 0x0A]) + content[3:], "begins with"),
         (lambda content: bytes([0, 0, 8, 0]) + content[4:], "begins with"),
         (lambda content: content[3::-1] + content[4:], "begins with"),
@@ -138,6 +139,7 @@ def test_names_of_mirrors_are_found(tmp_path: Path, rename: Callable[[str], str]
 
 
 def test_files_of_other_names_are_reported_and_not_read(tmp_path: Path) -> None:
+    # Files of another data set are a hint, not a replacement.
     for name in NAMES.values():
         (tmp_path / f"emnist-digits-{name}.gz").touch()
     (tmp_path / NAMES["x_train"]).touch()
@@ -147,7 +149,8 @@ def test_files_of_other_names_are_reported_and_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["raw", "MNIST/raw"])
-def test_a_folder_below_is_named(tmp_path: Path, folder: str) -> None:
+def test_subfolder_with_idx_files_is_suggested(tmp_path: Path, folder: str) -> None:
+    # torchvision unpacks MNIST to MNIST/raw.
     (tmp_path / folder).mkdir(parents=True)
     (tmp_path / folder / NAMES["x_train"]).touch()
     with pytest.raises(UserError, match=f"IDX files in data.path={tmp_path / folder}$"):

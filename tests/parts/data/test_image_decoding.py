@@ -58,6 +58,7 @@ def test_the_same_pixels_are_the_same_in_every_file(name: str) -> None:
 @given(st_numpy.arrays(np.uint8, (3, 4)), st.sampled_from(sorted(GRAY)))
 @settings(max_examples=60, deadline=None)
 def test_pixels_of_any_value_are_the_same_or_refused(pixels: Pixels, name: str) -> None:
+    # 16-bit values that may be unscaled 12-bit ones are refused.
     is_dark = "16" in name and pixels.max() < 16
     with suppress(UnusableError) if is_dark else nullcontext():
         found = decode_image(GRAY[name](pixels), None)
@@ -90,6 +91,7 @@ def test_colors(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG"])
 @pytest.mark.filterwarnings("error")
 def test_images_are_upright(kind: str, orientation: int) -> None:
+    # A smooth gradient, which JPEG's compression hardly changes.
     smooth = np.add.outer(np.arange(16), 2 * np.arange(24)).astype(np.uint8) * 3
     found = decode_image(oriented(smooth, orientation, kind), None)
     tolerance = 3 if kind == "JPEG" else 0
@@ -135,13 +137,14 @@ def _directory(*entries: bytes) -> bytes:
         _directory() + b"\x05\0",
         b"II*\0\x08\0\0\0\x05\0",
         _directory(struct.pack("<HHI4s", 0x0112, 2, 4, b"up\0\0")),  # a text
-        _directory(struct.pack("<HHII", 0x0112, 3, 9, 10_000)),  # nine numbers, far behind
-        _directory(struct.pack("<HHI4s", 0x0112, 99, 1, b"\x06\0\0\0")),  # of no known type
+        _directory(struct.pack("<HHII", 0x0112, 3, 9, 10_000)),  # nine numbers beyond the end
+        _directory(struct.pack("<HHI4s", 0x0112, 99, 1, b"\x06\0\0\0")),  # an unknown type
         _directory(struct.pack("<HHI4s", 0x0112, 5, 1, b"\x08\0\0\0")),  # a fraction
     ],
 )
 def test_broken_metadata_is_ignored(exif: bytes) -> None:
     content = save(Image.fromarray(PIXELS), "PNG")
+    # After the signature and the header chunk, which are 8 and 25 bytes.
     inserted = content[:33] + chunk(b"eXIf", exif) + content[33:]
     jpeg = save(Image.fromarray(PIXELS), "JPEG", quality=100)
     segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 8) + b"Exif\0\0" + exif
@@ -201,6 +204,7 @@ def test_colors_of_fully_transparent_pixels_are_ignored() -> None:
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
 @pytest.mark.parametrize("background", [(255, 255, 255), (0, 0, 0)])
 def test_transparent_gray_level(bits: int, background: Color) -> None:
+    # tRNS names one gray level as transparent, in the depth of the file.
     levels = np.arange(2 ** min(bits, 4), dtype=np.uint16).reshape(1, -1) * (2**bits // 16 or 1)
     shown = levels * 255 // (2**bits - 1) if bits <= 8 else levels >> 8
     for key in {1, levels.shape[1] - 1}:

@@ -498,6 +498,7 @@ def test_files_refused_in_training_are_refused_later(tmp_path: Path) -> None:
 def test_options_that_contradict_the_preparation_are_refused(
     folder: Path, key: str, value: Any, known: str
 ) -> None:
+    # The images are opaque, but the option is recorded all the same.
     recorded = load(folder, background="white").preparation
     message = rf"data\.{key}={re.escape(str(value))}: the model was trained with {known}; expected"
     with pytest.raises(UserError, match=message):
@@ -578,6 +579,7 @@ def test_files_that_are_not_native(
 ) -> None:
     for seed in range(20):
         save(tmp_path / CLASSES[seed % 2] / f"{seed}.png", draw(seed))
+    # One file that TensorFlow decodes differently is enough to decode all with Pillow.
     assert stream(load(tmp_path, channels=3).train).is_native
     Image.fromarray(draw(5)).convert(mode).save(tmp_path / "cat" / f"z.{extension}")
     assert not stream(load(tmp_path, channels=channels).train).is_native

@@ -24,6 +24,7 @@ def mapped(inputs: Any, dtype: Any = np.float64) -> MappedInputs:
 
 def splits(*is_mapped: bool, weights: Any = None, inputs: Any = INPUTS) -> list[Split]:
     parts = np.split(inputs, [12, 20])
+    # The target of an example is its index.
     numbers = np.split(np.arange(30, dtype=np.int32), [12, 20])
     given_weights = weights or [None] * 3
     return [
@@ -48,6 +49,7 @@ def test_joined_reads_the_inputs_of_all_splits(
     assert len(whole) == 30
     chosen, order = np.asarray(indices, np.intp), np.asarray(taken)
     np.testing.assert_array_equal(whole.read(chosen), INPUTS[chosen])
+    # Taken twice, in an order that mixes the splits.
     part = whole.take(order).take(np.arange(25))
     np.testing.assert_array_equal(part.read(np.arange(25)), INPUTS[order[:25]])
     np.testing.assert_array_equal(part.targets, order[:25])
@@ -67,6 +69,7 @@ def test_fingerprint_depends_on_content_and_order() -> None:
 
 
 def test_dtype_holds_the_inputs_of_all_splits() -> None:
+    # One split fits into float32, the other does not.
     one, other = mapped(INPUTS[:4].astype("f"), np.float32), mapped(INPUTS[4:6])
     whole = joined([Split(inputs, np.zeros(inputs.shape[0], np.int32)) for inputs in (one, other)])
     assert whole.dtype == np.float64

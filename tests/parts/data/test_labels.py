@@ -14,6 +14,7 @@ from expt.parts.data.number_formats import NumberFormat
 
 
 def column(texts: list[str]) -> "pd.Series[str]":
+    # The index is the line in a file, of which the header is line 1.
     return pd.Series(texts, index=range(2, 2 + len(texts)), name="y", dtype="str")
 
 
@@ -25,12 +26,14 @@ def named(made: Targets) -> list[str]:
     return [made.class_names[code] for code in made.values]
 
 
+# By name: the texts, and the classes in the order of their labels.
 CLASSES = {
     "leading zeros": (["01", "1", "007", "7"], ("01", "1", "007", "7")),
     "ids": (
         ["995279394541916030", "88", "995279394541916024", "170794150009"],
         ("88", "170794150009", "995279394541916024", "995279394541916030"),
     ),
+    # As float64 these would be one number.
     "neighbours beyond 2^53": (
         [str(2**60 + 2), str(2**60), str(2**60 + 1)],
         (str(2**60), str(2**60 + 1), str(2**60 + 2)),
@@ -43,6 +46,7 @@ CLASSES = {
     "capitals": (["no", "NO"], ("NO", "no")),
     "age groups": (["25-34", "18-24", "65+"], ("18-24", "25-34", "65+")),
     "missing marks": (["NA", "None", "x"], ("NA", "None", "x")),
+    # Python's int() refuses texts of more than 4,300 digits.
     "many zeros": (["0" * 5000 + "1", "2"], ("0" * 5000 + "1", "2")),
 }
 
@@ -63,6 +67,7 @@ def test_different_texts_are_different_classes(names: list[str]) -> None:
     made = targets(names * 6)
     assert sorted(made.class_names) == sorted(names)
     assert named(made) == names * 6
+    # Labels are in the order of the numbers.
     assert [int(name) for name in made.class_names] == sorted(map(int, names))
 
 
@@ -143,6 +148,7 @@ class TestTrainedModel:
         [
             (["01"], ("1", "2")),
             (["A"], ("a", "b")),
+            # Ambiguous: both 2 and 2. are classes.
             (["2.0"], ("1", "1.0", "2", "2.")),
             ([str(2**60 + 1)], (str(2**60), "1")),
         ],
@@ -159,6 +165,7 @@ class TestTrainedModel:
         assert len(str(error.value)) < 400
 
     def test_few_whole_numbers_are_values_for_a_regression(self) -> None:
+        # Inferred anew, these would be classes.
         made = known_targets(column(["1", "2"] * 30), (), NumberFormat())
         assert (made.task, made.values[:2].tolist()) == ("regression", [[1.0], [2.0]])
 

@@ -26,6 +26,7 @@ NO_NAN = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def column(*texts: str) -> "pd.Series[str]":
+    # The index is the line in a file, of which the header is line 1.
     return pd.Series(list(texts), index=range(2, 2 + len(texts)), name="x", dtype="str")
 
 
@@ -68,6 +69,7 @@ def test_unit_of_every_row_is_stripped(unit: str) -> None:
         (("GBP 5", "GBP 6"), [5.0, 6.0]),
         (("5 USD", "6 USD"), [5.0, 6.0]),
         (("1e3 kg", "2 kg"), [1000.0, 2.0]),
+        # Full-width digits, a full-width per cent sign, and Arabic digits.
         (("\uff11\uff12", "\uff0d\uff13"), [12.0, -3.0]),
         (("5\uff05", "7\uff05"), [5.0, 7.0]),
         (("\u0661\u0662", "\u0663"), [12.0, 3.0]),
@@ -97,6 +99,7 @@ def test_decimal_and_thousands_separators(decimal: str, thousands: str) -> None:
     swapped = str.maketrans({",": thousands, ".": decimal})
     texts = [f"{number:,.2f}".translate(swapped) for number in given]
     assert values(*texts, decimal=decimal, thousands=thousands) == given
+    # Without the options, the message suggests them.
     with pytest.raises(UserError, match=r"data\.(decimal|thousands)="):
         find_format(column(*texts))
 
@@ -129,7 +132,8 @@ def test_times_are_seconds() -> None:
     assert values("12:30", "1:05:10.5", "-0:30") == [45000.0, 3910.5, -1800.0]
 
 
-UNCERTAIN = {
+# By name: the texts of a column, and a part of the message.
+AMBIGUOUS = {
     "bounds": (["<5", "<0.1", ">3"], "bounds"),
     "parentheses": (["(5)", "(6.5)"], "parentheses"),
     "days and months": (["03/04/2020", "05/06/2021"], "YYYY-MM-DD"),
@@ -162,9 +166,9 @@ UNCERTAIN = {
 }
 
 
-@pytest.mark.parametrize("case", UNCERTAIN)
+@pytest.mark.parametrize("case", AMBIGUOUS)
 def test_ambiguous_content_is_refused(case: str) -> None:
-    texts, message = UNCERTAIN[case]
+    texts, message = AMBIGUOUS[case]
     with pytest.raises(UserError) as error:
         find_format(column(*texts))
     assert message in str(error.value)
@@ -177,6 +181,7 @@ def test_ambiguous_content_is_refused(case: str) -> None:
         ("red", "blue"),
         ("True", "False"),
         ("A1", "B2", "C3"),
+        # Python and NumPy parse these as numbers.
         ("nan", "inf"),
         ("0x10", "0x11"),
         ("1_000", "2_000"),
@@ -211,7 +216,7 @@ def test_numbers_that_float64_can_tell_apart_are_accepted(given: list[float], po
             *[
                 f"{number!r}e{power}".replace("e+", "e")
                 for number in given
-                if "e" not in repr(number)
+                if "e" not in repr(number)  # a text can't have two exponents
             ]
             or ["1"]
         ),
@@ -220,6 +225,7 @@ def test_numbers_that_float64_can_tell_apart_are_accepted(given: list[float], po
 
 
 def test_large_numbers_with_a_large_spread_are_accepted() -> None:
+    # Rounding changes the last digit, but not noticeably their differences.
     texts = column("1700000000000000000", "1800000000000000001", "", "0")
     check_exactness(texts, NumberFormat())
     check_exactness(column("5", "5"), NumberFormat())
@@ -246,6 +252,7 @@ def test_format_survives_json() -> None:
 
 @given(st.integers(-(10**25), 10**25))
 def test_whole_numbers_have_a_canonical_form(number: int) -> None:
+    # Exact for any size, so not by way of float.
     for text in (f"{number}", f"{number}.", f"{number}.0", f"{number:+}"):
         assert canonical(text) == str(number)
 

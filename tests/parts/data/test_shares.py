@@ -74,17 +74,19 @@ def test_the_splits_have_these_shares(name: str, tmp_path: Path) -> None:
     make = SOURCES[name]
     usual, other = make(tmp_path).load(), make(tmp_path, split=[0.5, 0.2, 0.3]).load()
     sizes = np.array([len(split) for _, split in other.splits()])
+    # Groups of four rows are not divided.
     slack = 4 if name == "grouped_csv" else 1.01
     np.testing.assert_allclose(sizes, sizes.sum() * np.array([0.5, 0.2, 0.3]), atol=slack)
     assert sizes.sum() == sum(len(split) for _, split in usual.splits())
     assert other.fingerprint != usual.fingerprint
+    # The default, written out, changes nothing.
     explicit = make(tmp_path, split=[0.7, 0.15, 0.15]).load()
     assert explicit.fingerprint == usual.fingerprint
     assert other.notes == usual.notes
 
 
 @pytest.mark.parametrize(
-    ("split", "told"),
+    ("split", "message"),
     [
         ([0.8, 0.2], "expected three numbers between 0 and 1"),
         ([0.7, 0.1, 0.1, 0.1], "expected three numbers between 0 and 1"),
@@ -101,8 +103,8 @@ def test_the_splits_have_these_shares(name: str, tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("name", SOURCES)
-def test_invalid_shares_are_refused(name: str, tmp_path: Path, split: Any, told: str) -> None:
-    with pytest.raises(UserError, match=rf"^(data: )?data\.split=.*: .*{told}"):
+def test_invalid_shares_are_refused(name: str, tmp_path: Path, split: Any, message: str) -> None:
+    with pytest.raises(UserError, match=rf"^(data: )?data\.split=.*: .*{message}"):
         SOURCES[name](tmp_path, split=split).load()
 
 
@@ -130,6 +132,7 @@ def test_each_split_has_each_class_and_no_example_is_lost(
 
 
 def test_a_small_class_keeps_an_example_for_training() -> None:
+    # 2 % of 15 examples is less than one, but training needs each class.
     labels = np.repeat([0, 1, 2], 5)
     for indices in split_indices(15, 0, labels, Shares(0.02, 0.49, 0.49)):
         assert set(labels[indices]) == {0, 1, 2}
@@ -165,9 +168,9 @@ def test_given_splits_are_used_as_they_are(tmp_path: Path) -> None:
 
     note = "data.split=[0.5,0.3,0.2] has no effect: the data comes in train, validation and test"
     assert load("all.npz") == ([20, 6, 8], [])
-    sizes, (told,) = load("all.npz", split=shares)
+    sizes, (found,) = load("all.npz", split=shares)
     assert sizes == [20, 6, 8]
-    assert told.startswith(note)
+    assert found.startswith(note)
     assert load("some.npz") == ([17, 3, 8], [])
     assert load("some.npz", split=shares) == ([14, 6, 8], [])  # 0.3 of 20 train examples
 

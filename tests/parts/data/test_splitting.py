@@ -108,6 +108,7 @@ def test_rounding_errors_of_classes_do_not_add_up() -> None:
 
 
 def test_splits_are_those_of_scikit_learn_if_complete() -> None:
+    # Existing runs must keep their splits.
     labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [50, 30, 20]))
     for seed, stratify in ((0, labels), (3, labels), (3, None)):
         train, rest = train_test_split(
@@ -129,7 +130,7 @@ def test_one_of_many_rare_classes_is_named_and_the_others_counted() -> None:
     labels = np.array([f"name {number // 2}" for number in range(2000)])
     with pytest.raises(UserError, match=r"class name 0 has 2 .* and 999 more classes") as error:
         split_indices(2000, 0, labels)
-    assert len(str(error.value)) < 200
+    assert len(str(error.value)) < 200  # the other classes are counted, not listed
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

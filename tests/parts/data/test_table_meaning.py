@@ -191,6 +191,7 @@ class TestLabelsAndCategories:
 
     def test_categories_that_only_later_splits_have_are_counted(self, tmp_path: Path) -> None:
         train = load(tmp_path, "xny", columns(lambda k: k, parity))
+        # The row number, of an example that is not in training.
         (row,) = train.validation.first(1)[:, :1].astype(int)[0]
         dataset = load(tmp_path, "xny", columns(lambda k: "new" if k == row else parity(k), parity))
         assert any(
@@ -236,6 +237,7 @@ class TestMissing:
 class TestAnotherTable:
     def test_regression_stays_a_regression(self, tmp_path: Path) -> None:
         known = load(tmp_path, "xny", columns(lambda k: X[k], lambda k: X[k] / 8)).preparation
+        # Inferred anew, 0 and 1 would be classes.
         rows = columns(lambda k: X[k], lambda k: k % 2)
         dataset = load(tmp_path, "xny", rows, preparation=known)
         assert (dataset.task, dataset.class_names) == ("regression", ())
@@ -263,4 +265,4 @@ class TestAnotherTable:
         with pytest.raises(UserError) as error:
             load(tmp_path, names, [["1"] * 300] * 9, target="z")
         assert "data.target=z: there is no such column." in str(error.value)
-        assert len(str(error.value)) < 600
+        assert len(str(error.value)) < 600  # of 300 columns

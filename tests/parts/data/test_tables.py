@@ -426,8 +426,8 @@ BAD_TABLES: dict[str, tuple[str | list[list[str]], dict[str, Any], str]] = {
     ),
     "an open quotation": (body('30,1,"a\n'), {}, "line 32 can't be read as CSV"),
     "text behind a quotation": (body('30,1,"a"b\n'), {}, "line 32 can't be read as CSV"),
-    "the same name twice": ("x,x,kind\n1,2,a\n", {}, "the header has 'x' more than once"),
-    "the same name but for spaces": ("x, x,kind\n1,2,a\n", {}, "has 'x' more than once"),
+    "the same name twice": ("x,x,kind\n1,2,a\n", {}, "the header repeats 'x'; expected"),
+    "the same name but for spaces": ("x, x,kind\n1,2,a\n", {}, "the header repeats 'x'"),
     "no name": (
         body().replace("place", "", 1),
         {},

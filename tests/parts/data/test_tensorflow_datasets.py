@@ -118,6 +118,7 @@ def test_images(prepare: Prepare) -> None:
         inputs = split.first(len(split))
         assert inputs.dtype == np.float32
         assert split.targets.dtype == np.int32
+        # The package shuffles examples when it writes the files.
         assert sorted(numbers(inputs)) == list(range(first, first + size))
         for number, pixels, label in zip(numbers(inputs), inputs, split.targets, strict=True):
             np.testing.assert_array_equal(pixels, image(number)["x"] / np.float32(255))
@@ -143,12 +144,14 @@ def test_missing_splits_are_drawn_from_train(
     assert sorted(everything) == list(range(sum(expected)))
     assert load(data_dir).fingerprint == dataset.fingerprint
     other = load(data_dir, split_seed=1)
+    # The seed has an effect only where a split is drawn.
     assert (other.fingerprint == dataset.fingerprint) == (len(sizes) == 4)
 
 
 def test_several_files_are_read_in_order(prepare: Prepare) -> None:
     data_dir = prepare({"train": 40}, image, num_files=8)
     assert len(list(data_dir.rglob("*.tfrecord*"))) == 8
+    # Reading files in parallel would mix their examples differently each time.
     assert len({load(data_dir).fingerprint for _ in range(3)}) == 1
 
 
@@ -178,6 +181,7 @@ def test_options(prepare: Prepare) -> None:
 
 
 def test_versions_and_configs(prepare: Prepare) -> None:
+    # 1.10 is newer than 1.9, though it comes first in alphabetical order.
     for version, count in (("1.9.0", 21), ("1.10.0", 22)):
         for config in ("one", "two"):
             sizes = {"train": count + (config == "two") * 10, "validation": 5, "test": 4}
@@ -190,6 +194,7 @@ def test_versions_and_configs(prepare: Prepare) -> None:
     for name in ("tiny/three", "tiny/one:2.0.0"):
         with pytest.raises(UserError, match=rf"data\.name={name}: there is no such .*one/1\.10\.0"):
             load(data_dir, name)
+    # With a single config left, it need not be named.
     shutil.rmtree(data_dir / "tiny" / "one")
     assert len(load(data_dir).train) == 32
 
@@ -287,6 +292,7 @@ def test_module_named_in_a_file_is_not_imported(
     prepare: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data_dir = prepare({"train": 20}, image)
+    # Importing this module would end the test.
     (data_dir / "harmful.py").write_text("raise SystemExit('ran')")
     monkeypatch.syspath_prepend(data_dir)
     file = data_dir / "tiny" / "1.0.0" / "features.json"

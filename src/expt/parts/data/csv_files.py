@@ -223,8 +223,8 @@ def _column_names(header: Sequence[str]) -> list[str]:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise UserError(
-            f"the header has {listed([repr(name) for name in repeated])} more than once; expected "
-            "a different name for each column."
+            f"the header repeats {listed([repr(name) for name in repeated])}; expected a different "
+            "name for each column."
         )
     return names
 

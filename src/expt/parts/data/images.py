@@ -89,8 +89,7 @@ class ImageFolder:
     def _load(self, found: Listing, *, is_split: bool) -> Dataset:
         augmentation = Augmentation.parse(self.augment)
         self._check_options()
-        # Two passes over the files: the form may come from the first usable file, and all files
-        # are checked against it.
+        # The form may come from the first usable file; then all files are checked against it.
         with pillow_warnings():
             form = self._find_form(found)
             checked = check_files(
@@ -134,7 +133,7 @@ class ImageFolder:
     def _check_options(self) -> None:
         Shares.parse(self.split)
         size = self.image_size
-        # A text is a sequence of two as well: data.image_size=32.
+        # The text '32' is a sequence of length two as well.
         if size is not None:
             is_list = isinstance(size, Sequence) and not isinstance(size, str)
             if not is_list or len(size) != 2 or not all(map(is_count, size)):
