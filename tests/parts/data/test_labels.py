@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expt.errors import UserError
-from expt.parts.data.labels import Targets, known_targets, make_targets
+from expt.parts.data.labels import Targets, parse_known_targets, parse_targets
 from expt.parts.data.number_formats import NumberFormat
 
 
@@ -19,7 +19,7 @@ def column(texts: list[str]) -> "pd.Series[str]":
 
 
 def targets(texts: list[str], task: Any = None, **options: Any) -> Targets:
-    return make_targets(column(texts), task, **options)
+    return parse_targets(column(texts), task, **options)
 
 
 def named(made: Targets) -> list[str]:
@@ -138,7 +138,7 @@ class TestTrainedModel:
         ],
     )
     def test_labels_of_another_table(self, given: list[str], known: tuple[str, ...]) -> None:
-        made = known_targets(column(given), known, None)
+        made = parse_known_targets(column(given), known, None)
         expected = [float(name) if name[0].isdigit() else name for name in given]
         found = [float(name) if name[0].isdigit() else name for name in named(made)]
         assert (made.task, made.class_names, found) == ("classification", known, expected)
@@ -155,22 +155,22 @@ class TestTrainedModel:
     )
     def test_unknown_labels_are_reported(self, given: list[str], known: tuple[str, ...]) -> None:
         with pytest.raises(UserError, match="'y' has 1 labels that the model does not know"):
-            known_targets(column(given), known, None)
+            parse_known_targets(column(given), known, None)
 
     def test_long_list_of_classes_is_shortened(self) -> None:
         known = tuple(f"c{k}" for k in range(1000))
         with pytest.raises(UserError) as error:
-            known_targets(column([f"d{k}" for k in range(1000)]), known, None)
+            parse_known_targets(column([f"d{k}" for k in range(1000)]), known, None)
         assert "'d0', 'd1', 'd10', 'd100', 'd101' and 995 more" in str(error.value)
         assert len(str(error.value)) < 400
 
     def test_few_whole_numbers_are_values_for_a_regression(self) -> None:
         # Inferred anew, these would be classes.
-        made = known_targets(column(["1", "2"] * 30), (), NumberFormat())
+        made = parse_known_targets(column(["1", "2"] * 30), (), NumberFormat())
         assert (made.task, made.values[:2].tolist()) == ("regression", [[1.0], [2.0]])
 
     def test_values_have_the_unit_of_the_training(self) -> None:
         how = NumberFormat(decimal=",", suffix="%")
-        assert known_targets(column(["52,5 %"]), (), how).values.tolist() == [[52.5]]
+        assert parse_known_targets(column(["52,5 %"]), (), how).values.tolist() == [[52.5]]
         with pytest.raises(UserError, match=r"'y' has '0\.525' on line 2, where numbers in %"):
-            known_targets(column(["0.525"]), (), how)
+            parse_known_targets(column(["0.525"]), (), how)

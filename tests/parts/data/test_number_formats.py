@@ -17,7 +17,7 @@ from expt.parts.data.number_formats import (
     canonical,
     check_exactness,
     check_format_options,
-    numbers,
+    parse_numbers,
 )
 from expt.parts.data.number_recognition import find_format
 
@@ -33,7 +33,7 @@ def column(*texts: str) -> "pd.Series[str]":
 def values(*texts: str, **options: Any) -> list[float] | None:
     """Returns the numbers of a column; None if its texts are names."""
     how = find_format(column(*texts), **options)
-    return None if how is None else numbers(column(*texts), how).tolist()
+    return None if how is None else parse_numbers(column(*texts), how).tolist()
 
 
 @given(st.lists(NO_NAN, min_size=1, max_size=30))
@@ -236,10 +236,10 @@ def test_large_numbers_with_a_large_spread_are_accepted() -> None:
 
 
 def test_missing_values_are_nan() -> None:
-    found = numbers(column("1", "", "3"), NumberFormat())
+    found = parse_numbers(column("1", "", "3"), NumberFormat())
     assert (found.iloc[0], math.isnan(found.iloc[1]), found.iloc[2]) == (1.0, True, 3.0)
     with pytest.raises(UserError, match="'x' has 'many' on line 3"):
-        numbers(column("1", "many", ""), NumberFormat())
+        parse_numbers(column("1", "many", ""), NumberFormat())
 
 
 def test_format_survives_json() -> None:
@@ -276,4 +276,4 @@ def test_invalid_options_are_reported(decimal: Any, thousands: Any) -> None:
 
 def test_large_columns_are_parsed_at_once() -> None:
     given = np.random.default_rng(0).normal(size=1000)
-    np.testing.assert_array_equal(numbers(column(*map(str, given)), NumberFormat()), given)
+    np.testing.assert_array_equal(parse_numbers(column(*map(str, given)), NumberFormat()), given)

@@ -15,7 +15,7 @@ from expt.parts.data.arrays import Npz
 from expt.parts.data.bundled import BreastCancer, Diabetes, Digits, Iris, Wine
 from expt.parts.data.images import ImageFolder
 from expt.parts.data.splitting import (
-    USUAL_SPLIT,
+    DEFAULT_SPLIT,
     Shares,
     group_split_indices,
     split_indices,
@@ -110,7 +110,7 @@ def test_invalid_shares_are_refused(name: str, tmp_path: Path, split: Any, messa
 
 def test_shares_of_thirds_are_accepted() -> None:
     assert Shares.parse([0.333333, 0.333333, 0.333334]).test == 0.333334
-    assert Shares.parse(USUAL_SPLIT) == Shares(0.7, 0.15, 0.15)
+    assert Shares.parse(DEFAULT_SPLIT) == Shares(0.7, 0.15, 0.15)
 
 
 @given(
@@ -190,4 +190,4 @@ def test_configs_have_the_default_shares(data: str) -> None:
         "tfds": ["data.name=x"],
     }
     (job,), _ = compose_jobs([f"data={data}", *names.get(data, [])], None, multirun=False)
-    assert job.config.data["split"] == list(USUAL_SPLIT)
+    assert job.config.data["split"] == list(DEFAULT_SPLIT)

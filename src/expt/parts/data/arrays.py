@@ -14,7 +14,7 @@ from expt.parts.data.dataset import Dataset, Split, Stream, Task
 from expt.parts.data.duplicates import distinct_indices
 from expt.parts.data.joined import joined
 from expt.parts.data.mapped import MappedInputs, fit_scale, is_pixels
-from expt.parts.data.masks import counted_indices, masked_notes
+from expt.parts.data.masks import nonzero_weight_indices, zero_weight_notes
 from expt.parts.data.preparation import ArrayPreparation, summarize, to_inputs
 from expt.parts.data.reading import (
     NO_CLASSES,
@@ -27,7 +27,7 @@ from expt.parts.data.reading import (
 )
 from expt.parts.data.scale import Scale
 from expt.parts.data.splitting import (
-    USUAL_SPLIT,
+    DEFAULT_SPLIT,
     Shares,
     group_split_indices,
     split_indices,
@@ -71,7 +71,7 @@ class Npz:
     batch_size: int
     task: Task | None = None
     split_seed: int = 0
-    split: Sequence[float] = USUAL_SPLIT
+    split: Sequence[float] = DEFAULT_SPLIT
     stream: bool = False
     standardize: bool | None = None
     standardize_targets: bool = True
@@ -102,7 +102,7 @@ class Npz:
         raw, groups = self._read()
         with told_of(f"data.path={self.path}: "):
             check_arrays(raw, groups)
-            task = self.task or _inferred_task(raw)
+            task = self.task or _infer_task(raw)
             targets, class_names = self._targets(raw, task)
             preparation = self._preparation(raw)
             wholes = {
@@ -114,18 +114,20 @@ class Npz:
                 for part, split in raw.items()
             }
             # Before the split, or a duplicate could be in two splits.
-            kept = {part: self._kept(split) for part, split in wholes.items()}
+            kept = {part: self._find_kept(split) for part, split in wholes.items()}
             num_dropped = sum(len(wholes[part]) - len(kept[part]) for part in kept)
             wholes = {part: split.take(kept[part]) for part, split in wholes.items()}
             if groups is not None:
                 groups = groups[kept[""]]
             if is_split:
-                chosen = self._chosen(wholes, task, groups, shares)
+                chosen = self._draw_splits(wholes, task, groups, shares)
             else:
                 whole = joined(list(wholes.values()))
                 chosen = [(whole, np.arange(len(whole)))] * 3
         # Before scales are fitted: examples of weight 0 may hold arbitrary values.
-        counted = [(split, counted_indices(split.weights, indices)) for split, indices in chosen]
+        counted = [
+            (split, nonzero_weight_indices(split.weights, indices)) for split, indices in chosen
+        ]
         lists = (counted, chosen) if is_split else (counted[:1], chosen[:1])
         sizes = [[len(indices) for _, indices in some] for some in lists]
         # Scales are fitted through the source: a stream is read in the order of its file.
@@ -148,12 +150,12 @@ class Npz:
             preparation=preparation.to_mapping(),
             notes=(
                 *_notes(raw, None if self.task else task, num_dropped),
-                *masked_notes(sizes[0], sum(sizes[1])),
+                *zero_weight_notes(sizes[0], sum(sizes[1])),
                 *(unused_note(self.split) if is_split and "_val" in raw else ()),
             ),
         )
 
-    def _kept(self, whole: Split) -> NDArray[np.intp]:
+    def _find_kept(self, whole: Split) -> NDArray[np.intp]:
         return distinct_indices(whole) if self.duplicates == "drop" else np.arange(len(whole))
 
     def _read(self) -> tuple[dict[str, Split], NDArray[Any] | None]:
@@ -237,7 +239,7 @@ class Npz:
             )
         return {part: values.astype(np.int32) for part, values in labels.items()}, named
 
-    def _chosen(
+    def _draw_splits(
         self,
         wholes: Mapping[str, Split],
         task: Task,
@@ -288,7 +290,7 @@ def _select_arrays(names: Sequence[str]) -> list[str]:
     return [*needed, *(name for name in beside if name in names)]
 
 
-def _inferred_task(raw: Mapping[str, Split]) -> Task:
+def _infer_task(raw: Mapping[str, Split]) -> Task:
     part, split = next(iter(raw.items()))
     # By dtype, not by values: floats such as 1.0 and 2.0 may be ratings to predict.
     if split.targets.dtype.kind == "f":

@@ -14,7 +14,7 @@ from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split, Task
 from expt.parts.data.preparation import ArrayPreparation, Summary, exact_float32
 from expt.parts.data.scale import Scale
-from expt.parts.data.splitting import USUAL_SPLIT, Shares, split_indices
+from expt.parts.data.splitting import DEFAULT_SPLIT, Shares, split_indices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Digits:
 
     batch_size: int
     split_seed: int = 0
-    split: Sequence[float] = USUAL_SPLIT
+    split: Sequence[float] = DEFAULT_SPLIT
     augment: Mapping[str, Any] = field(default_factory=dict)
     task: Task = "classification"
 
@@ -65,7 +65,7 @@ class _Table:
 
     batch_size: int
     split_seed: int = 0
-    split: Sequence[float] = USUAL_SPLIT
+    split: Sequence[float] = DEFAULT_SPLIT
     standardize: bool = True
     task: Task = "classification"
 
@@ -168,7 +168,7 @@ class Diabetes:
 
     batch_size: int
     split_seed: int = 0
-    split: Sequence[float] = USUAL_SPLIT
+    split: Sequence[float] = DEFAULT_SPLIT
     standardize: bool = True
     standardize_targets: bool = True
     task: Task = "regression"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from expt.errors import UserError
 from expt.parts.data.encoding import Column, Encoder, categories_of
 from expt.parts.data.names import as_item, similar_names_note
-from expt.parts.data.number_formats import NumberFormat, check_exactness, numbers, shortened
+from expt.parts.data.number_formats import NumberFormat, check_exactness, parse_numbers, shortened
 from expt.parts.data.number_recognition import find_format
 from expt.parts.data.reading import told_of
 
@@ -68,7 +68,7 @@ def fit_column(
         how = None if is_text else find_format(present, numbers_as.decimal, numbers_as.thousands)
         if how is not None:
             check_exactness(texts, how)
-            values = numbers(texts, how)
+            values = parse_numbers(texts, how)
             fill = float(values.iloc[train].mean()) if impute else None
             return Column(name, fill=fill, number=how)
     # Each category is an input: hundreds of names would be memorized, not learned.

@@ -81,19 +81,19 @@ def read_table(
     chunks: list[pd.DataFrame] = []
     missing: dict[str, Counter[str]] = {}
     try:
-        with _opened(file) as content, _any_cell_size():
+        with _open_file(file) as content, _any_cell_size():
             stream = io.TextIOWrapper(content, encoding=_encoding(content), newline="")
             records = _records(stream, separator)
             header = _column_names(next(records, (1, []))[1])
             while chunk := list(itertools.islice(records, _ROWS_AT_ONCE)):
                 lines += [line for line, _ in chunk]
                 columns = zip(header, zip(*[row for _, row in chunk], strict=True), strict=True)
-                cleaned = {name: _cleaned(name, cells, named, missing) for name, cells in columns}
+                cleaned = {name: _clean(name, cells, named, missing) for name, cells in columns}
                 chunks.append(pd.DataFrame(cleaned, dtype=object))
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{_place_of(error, file)} is not {error.encoding.upper()} text ({error.reason}); save "
-            "the file as CSV in UTF-8. Spreadsheets often use Windows-1252 instead."
+            f"{_find_place(error, file)} is not {error.encoding.upper()} text ({error.reason}); "
+            "save the file as CSV in UTF-8. Spreadsheets often use Windows-1252 instead."
         ) from error
     except OSError as error:
         raise UserError(f"it can't be read as CSV: {error}") from error
@@ -134,7 +134,7 @@ def other_separator(header: str, separator: str) -> str:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[io.BufferedReader]:
+def _open_file(file: Path) -> Iterator[io.BufferedReader]:
     if str(file) == STANDARD_INPUT:
         # A copy, since the text wrapper around it closes what it wraps.
         yield io.BufferedReader(io.BytesIO(sys.stdin.buffer.read()))
@@ -229,7 +229,7 @@ def _column_names(header: Sequence[str]) -> list[str]:
     return names
 
 
-def _cleaned(
+def _clean(
     name: str,
     cells: Sequence[str],
     na_values: Collection[str] | None,
@@ -253,7 +253,7 @@ def _cleaned(
     return [known[text] for text in cells]
 
 
-def _place_of(error: UnicodeDecodeError, file: Path) -> str:
+def _find_place(error: UnicodeDecodeError, file: Path) -> str:
     # The error counts bytes of the chunk that was decoded, so the line must be looked for again.
     if str(file) == STANDARD_INPUT or error.encoding != "utf-8":
         return "the text"

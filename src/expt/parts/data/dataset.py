@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.augmentation import Augmentation, is_image
-from expt.parts.data.masks import counted_indices, masked_notes
+from expt.parts.data.masks import nonzero_weight_indices, zero_weight_notes
 from expt.parts.data.scale import Scale
 
 Task = Literal["classification", "regression"]
@@ -95,7 +95,7 @@ class Split:
 
     def counted(self) -> "Split":
         """Returns the split without the examples of weight 0, unless all have that weight."""
-        indices = counted_indices(self.weights, np.arange(len(self)))
+        indices = nonzero_weight_indices(self.weights, np.arange(len(self)))
         return self if len(indices) == len(self) else self.take(indices)
 
 
@@ -274,7 +274,7 @@ class Dataset:
         alone has no loss.
         """
         splits = [split.counted() for split in self._in_order]
-        notes = masked_notes(map(len, splits), sum(map(len, self._in_order)))
+        notes = zero_weight_notes(map(len, splits), sum(map(len, self._in_order)))
         if not notes:
             return self
         train, validation, test = splits

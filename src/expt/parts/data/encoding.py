@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from expt.errors import UserError
 from expt.parts.data.csv_files import expand_path, read_table
 from expt.parts.data.names import listed
-from expt.parts.data.number_formats import NumberFormat, canonical, numbers, shortened
+from expt.parts.data.number_formats import NumberFormat, canonical, parse_numbers, shortened
 from expt.parts.data.reading import told_of
 from expt.parts.data.scale import Scale
 
@@ -190,7 +190,7 @@ class Encoder:
             place = f"{texts.index.name or 'line'} {texts.index[texts == ''][0]}"
             raise UserError(f"{place} has no value of {column.name!r}; expected one.")
         if column.categories is None:
-            values = numbers(texts, column.number or NumberFormat())
+            values = parse_numbers(texts, column.number or NumberFormat())
             filled = values if column.fill is None else values.fillna(column.fill)
             return Encoded(np.asarray(filled, np.float64)[:, None], ())
         return _one_hot(texts, column)
@@ -252,7 +252,9 @@ def _one_hot(texts: "pd.Series[str]", column: Column) -> Encoded:
         return Encoded(one_hot, ())
     # A few new values are expected in practice. If all are new, the column is a wrong one or is
     # written differently, and zeros everywhere would silently ruin the predictions.
-    named = listed([_described(text, n, categories) for text, n in _counts(unknown)], _MOST_NAMED)
+    named = listed(
+        [_describe_unknown(text, n, categories) for text, n in _count_texts(unknown)], _MOST_NAMED
+    )
     if not (codes[texts != ""] >= 0).any():
         raise UserError(
             f"{column.name!r} has no value that occurred in training, but {named}. Known: "
@@ -266,20 +268,20 @@ def _one_hot(texts: "pd.Series[str]", column: Column) -> Encoded:
     return Encoded(one_hot, (note,))
 
 
-def _counts(texts: "pd.Series[str]") -> list[tuple[str, int]]:
+def _count_texts(texts: "pd.Series[str]") -> list[tuple[str, int]]:
     """Returns the distinct texts with their counts, most frequent first."""
     counts = Counter(texts).items()
     return sorted(counts, key=lambda item: (-item[1], item[0]))
 
 
-def _described(text: str, count: int, categories: Sequence[str]) -> str:
+def _describe_unknown(text: str, count: int, categories: Sequence[str]) -> str:
     """Returns an unknown value with its count and the most similar known category, if any."""
-    near = _near(text, categories)
+    near = _find_similar(text, categories)
     hint = f"; known: {shortened(near)}" if near else ""
     return f"{shortened(text) if text else 'a missing one'} ({count:,}{hint})"
 
 
-def _near(text: str, categories: Sequence[str]) -> str | None:
+def _find_similar(text: str, categories: Sequence[str]) -> str | None:
     if len(text) > _LONGEST_COMPARED:
         return None
     # Without case, since that is the most frequent difference.

@@ -110,12 +110,14 @@ def decode_image(content: bytes, background: Color | None) -> DecodedImage:
         UnusableError: If the content is damaged, has another format, or its pixels are ambiguous.
     """
     image = _load(content)
-    depth = _depth(image, content)
-    orientation = _orientation(image)
+    depth = _find_depth(image, content)
+    orientation = _read_orientation(image)
     is_plain = image.format in ("JPEG", "PNG") and image.mode != "CMYK" and depth <= 8
     is_plain = is_plain and orientation == 1 and "transparency" not in image.info
     try:
-        opaque, is_composed = _opaque(_with_8_bits(image, content, depth), background)
+        opaque, is_composed = _remove_transparency(
+            _reduce_to_8_bits(image, content, depth), background
+        )
     except _DECODING_ERRORS as error:
         raise UnusableError(f"it can't be decoded ({error})") from error
     if orientation != 1:
@@ -152,7 +154,7 @@ def _load(content: bytes) -> Image.Image:
     return image
 
 
-def _orientation(image: Image.Image) -> int:
+def _read_orientation(image: Image.Image) -> int:
     """Returns the EXIF orientation; 1 (upright) if it is missing or invalid."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
@@ -161,7 +163,7 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and value in _TURNS else 1
 
 
-def _depth(image: Image.Image, content: bytes) -> int:
+def _find_depth(image: Image.Image, content: bytes) -> int:
     """Returns the number of bits per channel.
 
     Raises:
@@ -190,7 +192,7 @@ def _depth(image: Image.Image, content: bytes) -> int:
     return int(depth)
 
 
-def _with_8_bits(image: Image.Image, content: bytes, depth: int) -> Image.Image:
+def _reduce_to_8_bits(image: Image.Image, content: bytes, depth: int) -> Image.Image:
     """Reduces an image to 8 bits per channel; its `info` may hold a transparent colour.
 
     Raises:
@@ -229,7 +231,7 @@ def _too_dark(most: int) -> UnusableError:
     )
 
 
-def _opaque(image: Image.Image, background: Color | None) -> tuple[Image.Image, bool]:
+def _remove_transparency(image: Image.Image, background: Color | None) -> tuple[Image.Image, bool]:
     """Returns an image on its background, as L or RGB, and whether any pixel was transparent."""
     is_gray = image.mode in _GRAY_MODES
     if not image.has_transparency_data:

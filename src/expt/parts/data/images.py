@@ -16,7 +16,7 @@ from expt.parts.data.image_files import ImageFiles
 from expt.parts.data.image_listing import TEST, TRAIN, VALIDATION, Listing, list_folder
 from expt.parts.data.image_preparation import ImagePreparation, parse_background
 from expt.parts.data.reading import check_choice, told_of
-from expt.parts.data.splitting import USUAL_SPLIT, Shares, split_indices, unused_note
+from expt.parts.data.splitting import DEFAULT_SPLIT, Shares, split_indices, unused_note
 from expt.parts.numbers import is_count
 
 
@@ -63,7 +63,7 @@ class ImageFolder:
     on_error: str = "error"
     duplicates: Literal["keep", "drop"] = "keep"
     split_seed: int = 0
-    split: Sequence[float] = USUAL_SPLIT
+    split: Sequence[float] = DEFAULT_SPLIT
     standardize: bool = False
     augment: Mapping[str, Any] = field(default_factory=dict)
     preparation: Mapping[str, Any] | None = None
@@ -98,8 +98,8 @@ class ImageFolder:
         listing = found.take(np.flatnonzero(checked.is_usable))
         if is_split:
             self._check_rest(found, listing)
-        kept = self._kept(listing, checked)
-        indices = self._split(listing, kept) if is_split else [kept] * 3
+        kept = self._find_kept(listing, checked)
+        indices = self._draw_splits(listing, kept) if is_split else [kept] * 3
         images = ImageFiles(
             folder=str(listing.folder),
             names=listing.names,
@@ -126,7 +126,7 @@ class ImageFolder:
             preparation=form.to_mapping(),
             notes=(
                 *_notes(checked, len(listing.names) - len(kept)),
-                *(unused_note(self.split) if is_split and _is_given(listing) else ()),
+                *(unused_note(self.split) if is_split and _has_all_splits(listing) else ()),
             ),
         )
 
@@ -148,7 +148,7 @@ class ImageFolder:
         check_choice("on_error", self.on_error, ("error", "skip"))
         check_choice("duplicates", self.duplicates, ("keep", "drop"))
 
-    def _recorded_form(self, preparation: Mapping[str, Any]) -> ImagePreparation:
+    def _restore_form(self, preparation: Mapping[str, Any]) -> ImagePreparation:
         """Returns the trained model's preparation; options may only let it accept more files.
 
         Raises:
@@ -169,7 +169,7 @@ class ImageFolder:
             if value is not None and value != known[key]:
                 raise UserError(
                     f"data.{key}={getattr(self, key)}: the model was trained with "
-                    f"{_written(known[key])}; expected the same, or null."
+                    f"{_format_value(known[key])}; expected the same, or null."
                 )
         return replace(
             form,
@@ -185,7 +185,7 @@ class ImageFolder:
             UserError: If the first file can't be decoded, or none can with `on_error: skip`.
         """
         if self.preparation is not None:
-            return self._recorded_form(self.preparation)
+            return self._restore_form(self.preparation)
         background = parse_background(self.background)
         for name in listing.names.tolist():
             try:
@@ -224,7 +224,7 @@ class ImageFolder:
                 "data.on_error=error reports why."
             )
 
-    def _kept(self, listing: "Listing", checked: CheckedFiles) -> NDArray[np.intp]:
+    def _find_kept(self, listing: "Listing", checked: CheckedFiles) -> NDArray[np.intp]:
         """Returns the indices of the usable files to keep, without duplicates if so configured."""
         if self.duplicates == "keep":
             return np.arange(len(listing.names))
@@ -235,7 +235,7 @@ class ImageFolder:
         _, first = np.unique(rows, axis=0, return_index=True)
         return np.sort(first)
 
-    def _split(self, listing: "Listing", kept: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    def _draw_splits(self, listing: "Listing", kept: NDArray[np.intp]) -> list[NDArray[np.intp]]:
         """Returns the indices of each split; splits without a folder are drawn from train."""
         given = [kept[listing.parts[kept] == part] for part in range(3)]
         train = given[TRAIN]
@@ -254,7 +254,7 @@ class ImageFolder:
         return given
 
 
-def _is_given(listing: "Listing") -> bool:
+def _has_all_splits(listing: "Listing") -> bool:
     """Whether all three splits have a folder."""
     return len(np.unique(listing.parts)) == 3
 
@@ -271,6 +271,6 @@ def _notes(checked: CheckedFiles, num_dropped: int) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _written(value: object) -> str:
+def _format_value(value: object) -> str:
     """Formats an option's value as a user writes it in an override, without spaces."""
     return str(list(value) if isinstance(value, tuple) else value).replace(" ", "")

@@ -31,10 +31,10 @@ def joined(splits: Sequence[Split]) -> Split:
                 for split in splits
             ]
         )
-    return Split(_joined_inputs(splits, inputs), targets, weights)
+    return Split(_join_inputs(splits, inputs), targets, weights)
 
 
-def _joined_inputs(splits: Sequence[Split], inputs: Sequence[Any]) -> Any:
+def _join_inputs(splits: Sequence[Split], inputs: Sequence[Any]) -> Any:
     if all(isinstance(one, np.ndarray) for one in inputs):
         return np.concatenate(inputs)
     first = inputs[0]

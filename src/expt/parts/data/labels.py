@@ -14,7 +14,7 @@ from expt.parts.data.number_formats import (
     NumberFormat,
     canonical,
     check_exactness,
-    numbers,
+    parse_numbers,
     shortened,
 )
 from expt.parts.data.number_recognition import find_format
@@ -46,7 +46,7 @@ class Targets:
     notes: tuple[str, ...] = ()
 
 
-def make_targets(
+def parse_targets(
     texts: "pd.Series[str]", task: Task | None, decimal: str = ".", thousands: str | None = None
 ) -> Targets:
     """Parses a column of targets without missing values.
@@ -69,15 +69,15 @@ def make_targets(
             found = find_format(texts, decimal, thousands)
         how = found or how
         if task is None:
-            task, reason = _inferred(texts, None if found is None else how.parse(texts))
+            task, reason = _infer_task(texts, None if found is None else how.parse(texts))
             reasons.append(reason)
     # Labels come from the whole column, before the split, so that all splits share them.
     if task == "classification":
         class_names = _class_names(texts)
         alike = similar_names_note(class_names, "classes")
         notes = (*reasons, *([alike] if alike else []))
-        return Targets(task, _codes(texts, class_names), class_names, None, notes)
-    values = numbers(texts, how)
+        return Targets(task, _to_labels(texts, class_names), class_names, None, notes)
+    values = parse_numbers(texts, how)
     with told_of(advice=advice):
         check_exactness(texts, how)
     if how.describe():
@@ -85,7 +85,7 @@ def make_targets(
     return Targets("regression", values.to_numpy()[:, None], (), how, tuple(reasons))
 
 
-def known_targets(
+def parse_known_targets(
     texts: "pd.Series[str]", class_names: tuple[str, ...], number: NumberFormat | None
 ) -> Targets:
     """Parses a column of targets for a trained model.
@@ -99,12 +99,12 @@ def known_targets(
         UserError: If a class is unknown, or a text can't be parsed as a value.
     """
     if class_names:
-        return Targets("classification", _codes(texts, class_names), class_names)
+        return Targets("classification", _to_labels(texts, class_names), class_names)
     how = number or NumberFormat()
-    return Targets("regression", numbers(texts, how).to_numpy()[:, None], (), how)
+    return Targets("regression", parse_numbers(texts, how).to_numpy()[:, None], (), how)
 
 
-def _inferred(texts: "pd.Series[str]", values: NDArray[np.float64] | None) -> tuple[Task, str]:
+def _infer_task(texts: "pd.Series[str]", values: NDArray[np.float64] | None) -> tuple[Task, str]:
     """Infers the task and returns it with a note on the reason.
 
     Args:
@@ -159,7 +159,7 @@ def _class_names(texts: "pd.Series[str]") -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: (exact[name], name)))
 
 
-def _codes(texts: "pd.Series[str]", class_names: tuple[str, ...]) -> NDArray[np.int32]:
+def _to_labels(texts: "pd.Series[str]", class_names: tuple[str, ...]) -> NDArray[np.int32]:
     import pandas as pd
 
     index = pd.Index(class_names, dtype=object)

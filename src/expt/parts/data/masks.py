@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Indices = NDArray[np.intp]
 
 
-def counted_indices(weights: NDArray[np.float32] | None, indices: Indices) -> Indices:
+def nonzero_weight_indices(weights: NDArray[np.float32] | None, indices: Indices) -> Indices:
     """Returns those of `indices` whose example has a weight above 0, or all if none has.
 
     Args:
@@ -25,7 +25,7 @@ def counted_indices(weights: NDArray[np.float32] | None, indices: Indices) -> In
     return indices[is_counted] if is_counted.any() else indices
 
 
-def masked_notes(counted: Iterable[int], whole: int) -> tuple[str, ...]:
+def zero_weight_notes(counted: Iterable[int], whole: int) -> tuple[str, ...]:
     """Returns a note with the number of examples of weight 0; empty if there are none.
 
     Args:

@@ -38,7 +38,7 @@ class MissingValues:
         # Spellings are listed too: a category called `NA` is a frequent surprise.
         texts = table.attrs.get("missing_texts", {})
         counts = [
-            f"{name!r} {count:,}{_as_written(texts.get(name, {}))}"
+            f"{name!r} {count:,}{_format_spellings(texts.get(name, {}))}"
             for name, count in blank.sum().items()
             if count
         ]
@@ -110,6 +110,6 @@ class MissingValues:
         return note
 
 
-def _as_written(texts: dict[str, int]) -> str:
+def _format_spellings(texts: dict[str, int]) -> str:
     named = [f"{shortened(text)} {count:,}" for text, count in texts.items()]
     return f" ({listed(named, 3)})" if named else ""

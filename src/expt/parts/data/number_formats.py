@@ -171,7 +171,7 @@ _PARSERS: Mapping[str, Callable[[NumberFormat, str], float]] = {
 }
 
 
-def numbers(texts: "pd.Series[str]", how: NumberFormat) -> "pd.Series[float]":
+def parse_numbers(texts: "pd.Series[str]", how: NumberFormat) -> "pd.Series[float]":
     """Parses a column of numbers; missing values become NaN.
 
     Raises:
@@ -181,11 +181,11 @@ def numbers(texts: "pd.Series[str]", how: NumberFormat) -> "pd.Series[float]":
 
     values = how.parse(texts)
     if (np.isnan(values) & (texts != "").to_numpy()).any():
-        refuse_first(texts, how)
+        raise_first_mismatch(texts, how)
     return pd.Series(values, index=texts.index, name=texts.name)
 
 
-def refuse_first(texts: "pd.Series[str]", how: NumberFormat) -> None:
+def raise_first_mismatch(texts: "pd.Series[str]", how: NumberFormat) -> None:
     """Raises an error about the first text that doesn't match a format.
 
     Raises:

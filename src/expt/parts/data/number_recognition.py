@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from expt.errors import UserError
-from expt.parts.data.number_formats import NumberFormat, refuse_first, shortened, to_ascii
+from expt.parts.data.number_formats import NumberFormat, raise_first_mismatch, shortened, to_ascii
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,7 +133,7 @@ def find_format(
     if shares[best] >= _MOSTLY:
         wrong = [text for text in unique if math.isnan(best.value(text))]
         _refuse_ambiguous(texts, wrong, best)
-        refuse_first(texts, best)
+        raise_first_mismatch(texts, best)
     _refuse_ambiguous(texts, unique, plain)
     _refuse_like_numbers(texts, unique)
     return None

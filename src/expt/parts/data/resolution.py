@@ -31,7 +31,7 @@ def check_resolution(dataset: Dataset, which: Literal["inputs", "targets"]) -> N
     if not len(lost):
         return
     if which == "targets":
-        what = "the target" if dataset.num_outputs == 1 else f"target {_listed(dataset, lost)}"
+        what = "the target" if dataset.num_outputs == 1 else f"target {_list_names(dataset, lost)}"
         raise UserError(
             f"data={dataset.name}: {what} can't be learned in its own unit: rounding to float32 "
             "changes its spread by more than 1 %. Standardize targets with "
@@ -39,7 +39,7 @@ def check_resolution(dataset: Dataset, which: Literal["inputs", "targets"]) -> N
             "constant from them."
         )
     raise UserError(
-        f"data={dataset.name}: the inputs {_listed(dataset, lost)} can't be used as they are: "
+        f"data={dataset.name}: the inputs {_list_names(dataset, lost)} can't be used as they are: "
         "rounding to float32 changes their spread by more than 1 %. Standardize them with "
         "data.standardize=true, or subtract a constant from them."
     )
@@ -86,7 +86,7 @@ def _lost(split: Split, which: Literal["inputs", "targets"]) -> NDArray[np.bool_
     return lost_in_float32(pieces(), Scale.fit_chunks(pieces))
 
 
-def _listed(dataset: Dataset, indices: NDArray[np.intp]) -> str:
+def _list_names(dataset: Dataset, indices: NDArray[np.intp]) -> str:
     names = dataset.feature_names
     shown = [repr(names[i]) if names else f"number {i + 1}" for i in indices[:_MOST_NAMED]]
     more = len(indices) - len(shown)

@@ -41,20 +41,20 @@ class Shares:
         given = list(split) if isinstance(split, list | tuple) else []
         if len(given) != 3 or not all(is_number(share) and 0 < share < 1 for share in given):
             raise UserError(
-                f"data.split={_written(split)}: expected three numbers between 0 and 1, the shares "
-                "of the train, the validation and the test split, such as [0.7,0.15,0.15]."
+                f"data.split={_format_shares(split)}: expected three numbers between 0 and 1, the "
+                "shares of the train, the validation and the test split, such as [0.7,0.15,0.15]."
             )
         if not math.isclose(sum(given), 1, abs_tol=1e-6):
             raise UserError(
-                f"data.split={_written(split)}: its sum is {sum(given):.6g}; expected 1. "
-                f"Did you mean {_written([round(share / sum(given), 4) for share in given])}?"
+                f"data.split={_format_shares(split)}: its sum is {sum(given):.6g}; expected 1. "
+                f"Did you mean {_format_shares([round(share / sum(given), 4) for share in given])}?"
             )
         return cls(*map(float, given))
 
 
-USUAL_SPLIT = (0.7, 0.15, 0.15)
+DEFAULT_SPLIT = (0.7, 0.15, 0.15)
 """The default shares of the train, validation and test splits."""
-_USUAL = Shares(*USUAL_SPLIT)
+_DEFAULT = Shares(*DEFAULT_SPLIT)
 
 
 def unused_note(split: object) -> tuple[str, ...]:
@@ -65,21 +65,21 @@ def unused_note(split: object) -> tuple[str, ...]:
     Raises:
         UserError: If the value is not a valid `data.split`.
     """
-    if Shares.parse(split) == _USUAL:
+    if Shares.parse(split) == _DEFAULT:
         return ()
     return (
-        f"data.split={_written(split)} has no effect: the data comes in train, validation and test "
-        "splits, which are used as they are.",
+        f"data.split={_format_shares(split)} has no effect: the data comes in train, validation "
+        "and test splits, which are used as they are.",
     )
 
 
-def _written(split: object) -> str:
+def _format_shares(split: object) -> str:
     """Formats shares as a user writes them in an override, without spaces."""
     return str(list(split) if isinstance(split, list | tuple) else split).replace(" ", "")
 
 
 def split_indices(
-    count: int, seed: int, stratify: NDArray[Any] | None = None, shares: Shares = _USUAL
+    count: int, seed: int, stratify: NDArray[Any] | None = None, shares: Shares = _DEFAULT
 ) -> Indices:
     """Draws the indices of the examples of each split.
 
@@ -114,7 +114,7 @@ def group_split_indices(
     groups: NDArray[Any],
     seed: int,
     stratify: NDArray[Any] | None = None,
-    shares: Shares = _USUAL,
+    shares: Shares = _DEFAULT,
 ) -> Indices:
     """Draws splits as `split_indices` does, without dividing any group between splits.
 

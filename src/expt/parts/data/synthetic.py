@@ -7,7 +7,7 @@ import numpy as np
 
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split, Task
-from expt.parts.data.splitting import USUAL_SPLIT, Shares
+from expt.parts.data.splitting import DEFAULT_SPLIT, Shares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Linear:
     num_examples: int
     batch_size: int
     split_seed: int = 0
-    split: Sequence[float] = USUAL_SPLIT
+    split: Sequence[float] = DEFAULT_SPLIT
     task: Task = "regression"
 
     def load(self) -> Dataset:

@@ -12,14 +12,14 @@ from expt.parts.data.columns import check_indices, column_notes, fit_column
 from expt.parts.data.csv_files import normalized, other_separator, read_table
 from expt.parts.data.dataset import Dataset, Split, Task
 from expt.parts.data.encoding import Encoder
-from expt.parts.data.labels import Targets, known_targets, make_targets
-from expt.parts.data.masks import counted_indices, masked_notes
+from expt.parts.data.labels import Targets, parse_known_targets, parse_targets
+from expt.parts.data.masks import nonzero_weight_indices, zero_weight_notes
 from expt.parts.data.missing import MissingValues
-from expt.parts.data.number_formats import NumberFormat, check_format_options, numbers
+from expt.parts.data.number_formats import NumberFormat, check_format_options, parse_numbers
 from expt.parts.data.reading import NO_CLASSES, check_choice, find_path, to_weights, told_of
 from expt.parts.data.scale import Scale
 from expt.parts.data.splitting import (
-    USUAL_SPLIT,
+    DEFAULT_SPLIT,
     Indices,
     Shares,
     group_split_indices,
@@ -74,7 +74,7 @@ class Csv:
     batch_size: int
     task: Task | None = None
     split_seed: int = 0
-    split: Sequence[float] = USUAL_SPLIT
+    split: Sequence[float] = DEFAULT_SPLIT
     separator: str = ","
     decimal: str = "."
     thousands: str | None = None
@@ -111,10 +111,10 @@ class Csv:
         with told_of(f"data.path={self.path}: "):
             rows = read_table(path, self.separator, self.na_values)
             features = self._features(list(rows.columns), known)
-            categorical = self._named("categorical")
+            categorical = self._columns_of("categorical")
             # On all rows: without those that are dropped, an index would have gaps.
             rising = [] if known else check_indices(rows, features, categorical)
-            missing = self._missing(rows, features)
+            missing = self._find_missing(rows, features)
             table, duplicates = self._without_duplicates(rows[~missing.rows], features)
             with told_of(advice=missing.advice):
                 targets = self._targets(table, known, class_names)
@@ -123,10 +123,10 @@ class Csv:
                 is_known, labels = known is not None, rows[self._target]
                 notes.append(missing.dropped_note(labels, targets, is_known=is_known))
             weights = self._weights(table)
-            splits = self._split(table, targets) if is_split else (np.arange(len(table)),) * 3
+            splits = self._draw_splits(table, targets) if is_split else (np.arange(len(table)),) * 3
             # Rows of weight 0 may hold arbitrary values, so no column or scale is fitted to them.
-            counted = [counted_indices(weights, indices) for indices in splits]
-            encoder = known or self._encoder(table, features, counted[0], targets)
+            counted = [nonzero_weight_indices(weights, indices) for indices in splits]
+            encoder = known or self._fit_encoder(table, features, counted[0], targets)
             if known is None:
                 notes += column_notes(table, encoder, categorical)
             encoded = encoder.transform(table)
@@ -148,7 +148,7 @@ class Csv:
             preparation=encoder.to_mapping(),
             feature_names=encoder.feature_names,
             other_columns=self._other_columns(),
-            notes=(*notes, *encoded.notes, *masked_notes(sizes, len(table))),
+            notes=(*notes, *encoded.notes, *zero_weight_notes(sizes, len(table))),
         )
 
     def _check_options(self) -> None:
@@ -165,7 +165,7 @@ class Csv:
     def _target(self) -> str:
         return normalized(str(self.target))
 
-    def _named(self, key: str) -> list[str]:
+    def _columns_of(self, key: str) -> list[str]:
         """Returns the normalized names of the columns that an option lists."""
         # An override such as data.ignore=1 arrives as a number.
         given = getattr(self, key)
@@ -204,13 +204,15 @@ class Csv:
             if isinstance(given, str) or not isinstance(given, Sequence):
                 raise UserError(f"data.{key}={given}: expected a list, such as [{names[0]}].")
         for key in ("target", "weight", "group", "ignore", "categorical"):
-            for name in self._named(key):
+            for name in self._columns_of(key):
                 if name not in names:
                     raise UserError(
                         f"data.{key}={name}: there is no such column. {hint(name, names)}"
                     )
         apart = [
-            name for key in ("target", "weight", "group", "ignore") for name in self._named(key)
+            name
+            for key in ("target", "weight", "group", "ignore")
+            for name in self._columns_of(key)
         ]
         twice = next((name for name in apart if apart.count(name) > 1), None)
         if twice is not None:
@@ -220,13 +222,13 @@ class Csv:
             )
         return apart
 
-    def _missing(self, table: "pd.DataFrame", features: Sequence[str]) -> MissingValues:
+    def _find_missing(self, table: "pd.DataFrame", features: Sequence[str]) -> MissingValues:
         """Finds the rows to drop for missing values.
 
         Raises:
             UserError: If there are such rows and `missing` is not `drop`, or no others are left.
         """
-        needed = [self._target, *self._named("weight"), *self._named("group")]
+        needed = [self._target, *self._columns_of("weight"), *self._columns_of("group")]
         # Targets, weights and groups can't be imputed: any value would be a wrong claim.
         if self.missing != "impute":
             needed = [*features, *needed]
@@ -237,17 +239,17 @@ class Csv:
 
     def _other_columns(self) -> dict[str, str]:
         keys = ("target", "weight", "group")
-        return {key: names[0] for key in keys if (names := self._named(key))}
+        return {key: names[0] for key in keys if (names := self._columns_of(key))}
 
     def _targets(
         self, table: "pd.DataFrame", known: Encoder | None, class_names: Sequence[str]
     ) -> Targets:
         texts = table[self._target]
         if known is not None:
-            return known_targets(texts, known.class_names, known.target)
+            return parse_known_targets(texts, known.class_names, known.target)
         if class_names:
-            return known_targets(texts, tuple(class_names), None)
-        return make_targets(texts, self.task, self.decimal, self.thousands)
+            return parse_known_targets(texts, tuple(class_names), None)
+        return parse_targets(texts, self.task, self.decimal, self.thousands)
 
     def _without_duplicates(
         self, table: "pd.DataFrame", features: Sequence[str]
@@ -260,7 +262,7 @@ class Csv:
         note = f"{number:,} duplicates of other rows were dropped."
         return (table[~again], [note]) if number else (table, [])
 
-    def _split(self, table: "pd.DataFrame", targets: Targets) -> Indices:
+    def _draw_splits(self, table: "pd.DataFrame", targets: Targets) -> Indices:
         """Draws the indices of each split."""
         is_inferred = targets.task == "classification" and self.task is None
         stratify, shares = None, Shares.parse(self.split)
@@ -271,14 +273,14 @@ class Csv:
             if self.group is None:
                 return split_indices(len(table), self.split_seed, stratify, shares)
             # As text: groups are compared for equality only.
-            groups = table[self._named("group")[0]].to_numpy(object)
+            groups = table[self._columns_of("group")[0]].to_numpy(object)
             return group_split_indices(groups, self.split_seed, stratify, shares)
 
     def _weights(self, table: "pd.DataFrame") -> NDArray[np.float32] | None:
         if not self.weight:
             return None
-        texts = table[self._named("weight")[0]]
-        values = numbers(texts, NumberFormat(decimal=self.decimal, thousands=self.thousands))
+        texts = table[self._columns_of("weight")[0]]
+        values = parse_numbers(texts, NumberFormat(decimal=self.decimal, thousands=self.thousands))
         if (values < 0).any():
             line, value = values.index[values < 0][0], values[values < 0].iloc[0]
             raise UserError(
@@ -286,7 +288,7 @@ class Csv:
             )
         return to_weights(values.to_numpy(np.float64))
 
-    def _encoder(
+    def _fit_encoder(
         self,
         table: "pd.DataFrame",
         features: Sequence[str],
@@ -294,7 +296,7 @@ class Csv:
         targets: Targets,
     ) -> Encoder:
         """Fits the encoding of the columns to the train split."""
-        categorical = set(self._named("categorical"))
+        categorical = set(self._columns_of("categorical"))
         impute = self.missing == "impute"
         columns = [
             fit_column(

@@ -19,7 +19,7 @@ from expt.parts.data.joined import joined
 from expt.parts.data.preparation import ArrayPreparation, Summary, exact_float32
 from expt.parts.data.reading import told_of
 from expt.parts.data.scale import Scale
-from expt.parts.data.splitting import USUAL_SPLIT, Shares, split_indices, unused_note
+from expt.parts.data.splitting import DEFAULT_SPLIT, Shares, split_indices, unused_note
 
 _NAME = re.compile(r"(?P<name>[a-z]\w*)(/(?P<config>\w[\w.-]*))?(:(?P<version>\d[\w.]*))?")
 _PARTS = ("train", "validation", "test")
@@ -51,7 +51,7 @@ class TFDS:
     batch_size: int
     data_dir: str = "data/tfds"
     split_seed: int = 0
-    split: Sequence[float] = USUAL_SPLIT
+    split: Sequence[float] = DEFAULT_SPLIT
     standardize: bool | None = None
     standardize_targets: bool = True
     augment: Mapping[str, Any] = field(default_factory=dict)
