@@ -74,7 +74,7 @@ def test_unknown_categories_are_reported(tmp_path: Path) -> None:
     inputs = read(tmp_path, tmp_path / "new.csv")
     (note,) = inputs.notes
     assert "'colour' has 1 of 2 values" in note
-    assert "'Red' (1; the training had 'red')" in note
+    assert "'Red' (1; known: 'red')" in note
     assert np.concatenate(list(inputs.batches))[0, 1:3].tolist() == [0, 0]
 
 
@@ -106,7 +106,7 @@ def test_values_unknown_in_training_are_refused(
 def test_column_without_known_values_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "new.csv"
     path.write_text(ROWS.replace("red", "RED").replace("blue", "BLUE"), encoding="utf-8")
-    with pytest.raises(UserError, match="'colour' has no value that the training had"):
+    with pytest.raises(UserError, match="'colour' has no value that occurred in training"):
         read(tmp_path, path)
 
 

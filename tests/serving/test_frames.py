@@ -137,10 +137,10 @@ def test_unknown_categories_are_counted_and_a_column_of_them_is_refused() -> Non
     frame = pd.DataFrame({"a": ["red", "Red", "pink", "pink"]})
     (note,) = made.transform(as_text_table(frame, made)).notes
     assert note == (
-        "'a' has 3 of 4 values that the training did not have, and which count as none of its "
-        "categories: 'pink' (2), 'Red' (1; the training had 'red')."
+        "'a' has 3 of 4 values that did not occur in training and are encoded "
+        "as zeros: 'pink' (2), 'Red' (1; known: 'red')."
     )
-    with pytest.raises(UserError, match="'a' has no value that the training had, but 'pink'"):
+    with pytest.raises(UserError, match="'a' has no value that occurred in training, but 'pink'"):
         inputs(frame[1:], made)
 
 

@@ -243,9 +243,9 @@ def test_unknown_categories_are_reported_or_refused_as_by_predict(
     frame.to_csv(tmp_path / "rows.csv", index=False)
     with caplog.at_level(logging.WARNING):
         given = log("table").model.predict(frame)
-    assert f"'colour' has {ROWS - 1} of {ROWS} values that the training did not have" in caplog.text
+    assert f"'colour' has {ROWS - 1} of {ROWS} values that did not occur in training" in caplog.text
     assert_same(given, predict(log("table"), tmp_path / "rows.csv"))
-    with pytest.raises(MlflowException, match="'colour' has no value that the training had"):
+    with pytest.raises(MlflowException, match="'colour' has no value that occurred in training"):
         log("table").model.predict(frame[1:])
     with pytest.raises(MlflowException, match=r"'share' has '50' on row 1, where numbers in %"):
         log("table").model.predict(TABLE.assign(share=50))
