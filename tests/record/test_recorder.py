@@ -67,7 +67,7 @@ def test_failing_sink_is_reported_once_and_stops_nothing(
             background.write(_record(step))
         background.close(Status.FINISHED)
     warnings = [record.getMessage() for record in caplog.records]
-    assert warnings == [f"sink: recording stopped: no {fails_at}. The journal keeps everything."]
+    assert warnings == [f"sink: recording stopped: no {fails_at}. The journal is complete."]
     assert sink.calls[-1] == fails_at
 
     background.open(run)
@@ -115,7 +115,7 @@ def test_a_killed_run_does_not_wait_for_a_busy_sink(
         background.stop()
     assert [record.getMessage() for record in caplog.records] == [
         "sink: still busy 0.05 s after the run was stopped; it may lack the last records. "
-        "The journal keeps everything."
+        "The journal is complete."
     ]
     assert sink.calls == ["open"]
     sink.go.set()

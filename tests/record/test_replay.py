@@ -132,7 +132,7 @@ def test_damaged_and_foreign_files_are_left_out_with_a_warning(
     warnings = "\n".join(sorted(record.getMessage() for record in caplog.records))
     assert len(caplog.records) == 5
     for name in ("val_x_0000002", "foreign", "other", "text", "folder"):
-        assert f"{name}.png is left out: it " in warnings
+        assert f"{name}.png is skipped: it " in warnings
     assert "it has no 'step'" in warnings
 
 
