@@ -394,7 +394,7 @@ def test_an_evaluation_of_a_deleted_or_removed_run_says_what_helps(run: Run) -> 
     with pytest.raises(RunError, match=r"was deleted in MLflow\. .* expt\.sync --restore "):
         log_evaluation(_found(run), "digits-val", 3, {"loss": 0.5})
     run.update(mlflow={"run_id": "f" * 32})
-    with pytest.raises(RunError, match=r"To make the run anew: python -m expt\.sync "):
+    with pytest.raises(RunError, match=r"To create the MLflow run again: python -m expt\.sync "):
         log_evaluation(_found(run), "digits-val", 3, {"loss": 0.5})
 
 

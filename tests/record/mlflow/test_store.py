@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from expt.errors import RunError
-from expt.record.mlflow.moved import relocate
+from expt.record.mlflow.relocation import relocate
 from expt.record.mlflow.store import (
     artifacts_uri,
     find_experiment,
