@@ -16,7 +16,7 @@ from expt.runs.run import Run, Status
 
 @pytest.fixture(autouse=True)
 def _follower_can_be_found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["src", str(Path(__file__).parent)]))
 
 
 def _make() -> SeparateProcess:

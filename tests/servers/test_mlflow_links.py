@@ -18,7 +18,7 @@ from expt.runs.find import FoundRun
 from expt.runs.records import RunRecord
 from expt.runs.run import Run
 from expt.servers import mlflow_links
-from expt.servers.mlflow_links import all_runs, of_sweep, publish
+from expt.servers.mlflow_links import all_runs_page, save_view, sweep_pages
 
 _ADDRESS = "http://127.0.0.1:5000"
 PIXELS = np.zeros((2, 2, 3), np.uint8)
@@ -34,7 +34,7 @@ def views(monkeypatch: pytest.MonkeyPatch) -> Views:
         kept[key] = experiment, {**json.loads(view["state"]), "name": view["name"]}
         return True
 
-    monkeypatch.setattr(mlflow_links, "publish", keep)
+    monkeypatch.setattr(mlflow_links, "save_view", keep)
     return kept
 
 
@@ -81,7 +81,7 @@ def test_image_cards_show_the_last_image_that_all_runs_have_without_params(
         _draw(run, "val/predictions", 0, 20, 40, last)
         _draw(run, "val/confusion", 0, last)
     _draw(runs[1], "val/mistakes", 60)
-    list(of_sweep(_ADDRESS, sweep, runs))
+    list(sweep_pages(_ADDRESS, sweep, runs))
     _, state = views[f"expt-{'c' * 8}"]
     cards = [card for card in state["compareRunCharts"] if card["type"] == "IMAGE"]
     assert [(card["imageKeys"], card["step"]) for card in cards] == [
@@ -99,7 +99,7 @@ def test_a_sweep_opens_best_first_with_values_and_what_varies(sweep: Path, views
     ]
     page = f"{_ADDRESS}/#/experiments/7/runs"
     chosen = f"viewStateShareKey=expt-{'c' * 8}"
-    assert [*of_sweep(_ADDRESS, sweep, runs)] == [
+    assert [*sweep_pages(_ADDRESS, sweep, runs)] == [
         f"{page}?workflowType=machine_learning&{chosen}",
         f"{page}?workflowType=machine_learning&compareRunsMode=CHART&{chosen}",
         f"{page}/{'b' * 32}?workflowType=machine_learning",
@@ -126,7 +126,7 @@ def test_a_sweep_opens_best_first_with_values_and_what_varies(sweep: Path, views
 
 def test_different_losses_are_not_compared_by_their_values(sweep: Path, views: Views) -> None:
     runs = [_make(sweep / loss, "a", 0, 0.5, loss) for loss in ("mse", "crossentropy")]
-    assert [*of_sweep(_ADDRESS, sweep, runs)]
+    assert [*sweep_pages(_ADDRESS, sweep, runs)]
     _, state = views[f"expt-{'c' * 8}"]
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`best/val/accuracy`", False)
 
@@ -139,7 +139,7 @@ def test_all_runs_open_newest_first_and_not_folded_below_their_sweeps(
     damaged.parent.mkdir()
     damaged.write_text('{"status": "FINISHED", "started": 1.0, "best": 3}')
     address = f"{_ADDRESS}/#/experiments/7/runs?workflowType=machine_learning"
-    assert all_runs(_ADDRESS, latest, tmp_path) == f"{address}&viewStateShareKey=expt"
+    assert all_runs_page(_ADDRESS, latest, tmp_path) == f"{address}&viewStateShareKey=expt"
     _, state = views["expt"]
     assert state["orderByKey"] not in ("", "attributes.start_time")  # else MLflow folds them
     assert "params.`act`" in state["selectedColumns"]
@@ -149,8 +149,8 @@ def test_all_runs_open_newest_first_and_not_folded_below_their_sweeps(
 def test_without_a_view_the_address_itself_sorts(
     sweep: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mlflow_links, "publish", lambda *_: False)
-    page, *_ = of_sweep(_ADDRESS, sweep, [_make(sweep / "0", "a", 0, 0.5)])
+    monkeypatch.setattr(mlflow_links, "save_view", lambda *_: False)
+    page, *_ = sweep_pages(_ADDRESS, sweep, [_make(sweep / "0", "a", 0, 0.5)])
     assert parse_qs(urlsplit(page.replace("#/", "")).query) == {
         "workflowType": ["machine_learning"],
         "searchFilter": [f"tags.`mlflow.parentRunId` = '{'b' * 32}'"],
@@ -160,7 +160,7 @@ def test_without_a_view_the_address_itself_sorts(
 
 
 def test_nothing_recorded_in_mlflow(tmp_path: Path) -> None:
-    assert all_runs(_ADDRESS, [], tmp_path) == (
+    assert all_runs_page(_ADDRESS, [], tmp_path) == (
         f"{_ADDRESS}/#/experiments?workflowType=machine_learning"
     )
 
@@ -195,7 +195,7 @@ def test_a_view_is_kept_as_a_tag_of_the_experiment(
     answer: int, server: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_Server, "answer", answer)
-    is_kept = publish(f"http://127.0.0.1:{server.server_port}", "7", "expt", {"name": "a view"})
+    is_kept = save_view(f"http://127.0.0.1:{server.server_port}", "7", "expt", {"name": "a view"})
     assert is_kept == (answer == 200)
     ((path, content),) = _Server.requests
     assert path == "/api/2.0/mlflow/experiments/set-experiment-tag"
@@ -206,4 +206,4 @@ def test_a_view_is_kept_as_a_tag_of_the_experiment(
 def test_a_server_that_does_not_answer_keeps_no_view() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    assert not publish(f"http://127.0.0.1:{port}", "7", "expt", {})
+    assert not save_view(f"http://127.0.0.1:{port}", "7", "expt", {})

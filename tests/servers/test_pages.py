@@ -27,7 +27,7 @@ _OF_ALL = [
 
 @pytest.fixture(autouse=True)
 def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mlflow_links, "publish", lambda *_: True)
+    monkeypatch.setattr(mlflow_links, "save_view", lambda *_: True)
 
 
 def _make_run(directory: Path, started: float, experiment: str | None) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from expt.servers.network import choose_port, names_of
+from expt.servers.network import choose_port, host_names
 from expt.servers.programs import make_mlflow
 
 _HOSTS, _ORIGINS = "MLFLOW_SERVER_ALLOWED_HOSTS", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"
@@ -38,7 +38,7 @@ def test_open_server_knows_its_own_names_and_those_of_the_user(
     hosts, origins = environment[_HOSTS].split(","), environment[_ORIGINS].split(",")
     assert {"runs.example", "127.0.0.1:*"} <= set(hosts)
     assert not {"*", "*:5000"} & {*hosts, *origins}
-    for name in names_of(host):
+    for name in host_names(host):
         named = f"[{name}]:5000" if ":" in name else f"{name}:5000"
         assert named in hosts
         assert f"http://{named}" in origins

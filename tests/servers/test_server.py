@@ -64,7 +64,7 @@ def test_one_that_fails_ends_the_other_and_tells_its_last_lines() -> None:
         with pytest.raises(RunError) as told:
             servers.wait(lambda: None)
     lines = str(told.value).splitlines()
-    assert lines[0] == "Faulty has ended. Its last lines:"
+    assert lines[0] == "Faulty has ended. The end of its log:"
     assert lines[1].startswith("listening beside")
     assert lines[2:] == ["no more memory"]
     until(lambda: not any(map(is_alive, started)))

@@ -100,6 +100,7 @@ class ConsoleRecorder:
             is_best = self._update_best(self._last[self._expected.monitor])
             line = self._line(step, where, is_best)
             self._means = _Means()
+            # The log has every evaluation in full; only the terminal is thinned and shortened.
             _log.info("%s", "  ".join(text for _, text in line))
             self._print(self._lines.add(line, is_best))
 
@@ -122,6 +123,7 @@ class ConsoleRecorder:
         if self._progress is None or self._task is None or not is_due:
             return
         self._last_refresh = now
+        # A narrow terminal has room only for the losses.
         names = self._names(self._expected.metrics if self._is_wide() else ["loss"])
         shown = [f"{name} {format_value(self._last[name])}" for name in names]
         self._progress.update(
@@ -138,6 +140,7 @@ class ConsoleRecorder:
         for name in self._names(self._expected.metrics):
             rank = 0 if name.startswith("val/") or name == "train/loss" else 2
             value = format_value(self._last[name])
+            # The last batch's value is noisy, so the mean since the last evaluation comes first.
             if name in self._means.counts:
                 line.append((rank, f"{name} mean {format_value(self._means[name]):<{_DIGITS}}"))
                 line.append((3, f"last {value:<{_DIGITS}}"))

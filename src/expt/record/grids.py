@@ -110,6 +110,7 @@ def _titles(
     pairs = [
         (names[p], value, names[t]) for p, value, t in zip(predicted, values, targets, strict=True)
     ]
+    # If one title is too long for a line, all titles of the grid have two.
     short = [f"{name}{value} (true {true})" for name, value, true in pairs]
     if all(width_of(title) <= _CELL for title in short):
         return short
@@ -196,6 +197,7 @@ def confusion_matrix(
     """
     num_classes = len(class_names)
     counts = np.zeros((num_classes, num_classes), np.int64)
+    # Not `counts[...] += 1`, which adds only once per cell.
     np.add.at(counts, (targets, predictions.argmax(axis=-1)), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     labels = [one_line(name) for name in class_names] if num_classes <= 20 else []
@@ -250,6 +252,7 @@ def _label_matrix(
             column = upright(name, BLACK)
             place = (left + middle - column.width // 2, top - 4 - column.height)
             canvas.paste(column, place)
+    # Zeros are not written: most cells of a good model are zero.
     for row, column in zip(*np.nonzero(counts), strict=True):
         place = (left + (column + 0.5) * cell, top + (row + 0.5) * cell)
         color = "white" if shares[row, column] > 0.3 else BLACK

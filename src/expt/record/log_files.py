@@ -22,4 +22,5 @@ def log_to_file(file: Path) -> None:
     """Sends log records to a file only; previous handlers are removed."""
     to_file = logging.FileHandler(file, encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    # `force`, since a worker logs one run after another, each to its own file.
     logging.basicConfig(level=logging.INFO, handlers=[to_file], force=True)

@@ -87,6 +87,7 @@ class Phases:
             return
         if at_once:
             self._print_line()
+        # A thread prints the lines, since the main thread may be inside a long import or call.
         self._over = threading.Event()
         seconds = _SECONDS_BETWEEN_LINES if at_once else _SECONDS_UNTIL_SHOWN
         arguments = (self._over, seconds)

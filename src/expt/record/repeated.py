@@ -78,6 +78,7 @@ class NotTwice:
             previous = self._next
             if previous is None or previous["step"] != step:
                 return count
+            # A record of the same step with other metrics is another record, an evaluation say.
             if not scalars.values.keys() <= previous.keys():
                 return count
             self._compare(scalars, count, previous)

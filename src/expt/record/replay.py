@@ -32,6 +32,7 @@ def read_scalars(path: Path, end: int | None = None) -> Iterator[Scalars]:
     Raises:
         UserError: The journal can't be read, or is damaged before its last line.
     """
+    # A Scalars has the same metrics at all steps; evaluations have others than training steps.
     for _, group in itertools.groupby(read_journal(path, end=end), key=tuple):
         while records := list(itertools.islice(group, _MOST_RECORDS)):
             # A damaged digit may make a number too large for float32, which becomes infinite.

@@ -100,6 +100,7 @@ class Copies:
         here: FolderIdentity,
     ) -> bool:
         """Whether the original still exists, in the same folder or at its recorded place."""
+        # In the same folder, the best ranked directory is the original and all others are copies.
         place, directory = record.place, directory.resolve()
         alike = self._alike(output_dir.resolve(), record)
         if alike and min(alike, key=partial(_Found.rank, here=here)).directory != directory:
@@ -107,6 +108,7 @@ class Copies:
         has_store = is_embedded(output_dir) and database(output_dir).is_file()
         if place is not None and place.id in (here.ids if has_store else {here.id}):
             return False  # the whole folder was copied, and with it the store of its runs
+        # The record comes from another folder: it is a copy if that folder still has it.
         recorded = Path(record.output_dir or output_dir)
         if not recorded.is_dir() or recorded.samefile(output_dir):
             return False
@@ -157,6 +159,7 @@ def _membership(record: RunRecord | SweepRecord, directory: Path) -> dict[str, A
     sweep = record.sweep if isinstance(record, RunRecord) else None
     if sweep is None:
         return {}
+    # The sweep.json of a copied sweep has a new id once `settled_sweep` has updated it.
     try:
         of_folder = read_sweep(directory.parent)
     except UserError:

@@ -39,6 +39,7 @@ class MLflowRecorder(SeparateProcess):
 
 def prepare() -> None:
     """Imports MLflow and the modules of the mirror, which takes seconds."""
+    # Imported here, so that the training process can import this module without MLflow.
     prepare_mlflow()
     import expt.record.mlflow.mirror  # noqa: F401
 
@@ -72,6 +73,7 @@ def log_evaluation(run: FoundRun, name: str, step: int, values: Mapping[str, flo
     is_missing = is_embedded(output_dir) and not database(output_dir).exists()
     if place is None or is_missing:
         return False
+    # The ids in the run.json of a copy are those of the original, whose values must not change.
     if "id" in Copies().settle(run.record, run.directory, output_dir):
         _log.warning(
             "mlflow: the run is a copy of another run and has no MLflow run yet, so the evaluation "

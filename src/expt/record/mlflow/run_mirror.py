@@ -73,6 +73,7 @@ class RunMirror:
         self.added = Added()
         self._run, self._on_request, self._restores = run, extend_deadline, restore
         record = run.record
+        # Runs of earlier versions have no id.
         self._id = record.id or digest([record.run_name, record.started])[:32]
         # Creating a database, an experiment or a run is a race between processes.
         with FileLock(run.output_dir / LOCK, timeout=10 * request_seconds()):
@@ -85,6 +86,7 @@ class RunMirror:
         self._run_id, self._closed = info.run_id, (info.status, info.end_time)
         place = {"run_id": info.run_id, "experiment_id": info.experiment_id}
         known = {} if record.mlflow is None else record.mlflow.to_mapping()
+        # Kept if unchanged, because an update would discard the hash of a complete copy.
         if {**known, **place} != known:
             run.update(mlflow=place)
         describe(self._client, self._stored, run, self._extend_deadline)
@@ -102,6 +104,7 @@ class RunMirror:
         path = self._run.directory / FILE_NAME
         end = complete_size(path)
         if self._position < end:
+            # Metrics of many lines share a request, whose cost is mostly per request.
             metrics: list[Metric] = []
             for record in read_journal(path, self._position, end):
                 metrics += self._missing(record)
@@ -201,6 +204,7 @@ class RunMirror:
     def _compare(self) -> None:
         """Reads which values and images the run in the store already has."""
         size = complete_size(self._run.directory / FILE_NAME)
+        # An answer has the whole history of a metric, so its duration depends on the journal.
         for key in self._stored.data.metrics:
             self._extend_deadline(size / _READING_SPEED)
             for metric in self._client.get_metric_history(self._run_id, key):

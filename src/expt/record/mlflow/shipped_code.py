@@ -44,6 +44,7 @@ def shipped_code() -> ShippedCode:
     texts = {_path(module): _read(module) for module in sorted(_closure(_ENTRY))}
     digest = hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest()[:12]
     package = f"{_PACKAGE}_{digest}"
+    # Paths and imports get the new name; only its first occurrence in a path is the package.
     files = {
         path.replace(_PACKAGE, package, 1): _IMPORT.sub(rf"\g<1>{package}", text)
         for path, text in texts.items()

@@ -72,6 +72,7 @@ class SweepMirror:
                     raise DeletedError(f"the run {self._run_id} of the sweep")
                 restore_run(self._client, stored)
         run.update(mlflow={"run_id": self._run_id, "experiment_id": experiment_id})
+        # A resumed sweep was closed by its previous process.
         self._client.update_run(self._run_id, status="RUNNING")
         for key, value in copied_tag(record).items():
             self._set_tag(key, value)
@@ -90,6 +91,7 @@ class SweepMirror:
             self._client.log_artifact(self._run_id, str(file), place.as_posix())
         if (folder / NOTE).is_file():
             text = (folder / NOTE).read_text(encoding="utf-8")
+            # MLflow cuts longer tags, which would break a table in the middle of a row.
             is_short = len(text) <= _NOTE_LENGTH
             self._set_tag(_NOTE_TAG, text if is_short else f"See {SUMMARY / NOTE}.")
         assert record.ended is not None
@@ -107,6 +109,7 @@ class SweepMirror:
         """
         self._extend_deadline()
         data = self._client.get_run(self._run_id).data
+        # The whole history, since `data.metrics` has the latest values without their steps.
         stored = [
             metric
             for key in results.get("metrics", {}).keys() & data.metrics.keys()
@@ -162,6 +165,7 @@ def find_sweep(client: Any, experiment_id: str, sweep_id: str, name: str, starte
         The id of the run in the store, where it may be marked as deleted.
     """
     tag = f"tags.`{ID_TAG}` = '{sweep_id}'"
+    # Deleted runs too, so that a deleted run is reported or restored, and not replaced.
     for view in (ViewType.ACTIVE_ONLY, ViewType.DELETED_ONLY):
         found = client.search_runs([experiment_id], tag, view)
         if found:

@@ -24,6 +24,7 @@ def metric_name(name: str) -> str:
 def final_values(record: RunRecord) -> dict[str, float]:
     """Returns the final values of a run: the best model's metrics and step, and the peak memory."""
     best = {} if record.best is None else record.best.to_mapping()
+    # Separate names, since the latest value of a curve, which MLflow shows, is not the best one.
     values = {f"best/{k}": shortest(v) for k, v in best.items() if k == "step" or "/" in k}
     if record.peak_memory is not None:
         values[f"{_SYSTEM}peak_memory_megabytes"] = round(record.peak_memory / _BYTES_A_MEGABYTE, 1)
