@@ -44,7 +44,7 @@ def _record(step: int) -> Scalars:
     return Scalars.single(step, 1, {"train/loss": 1.0})
 
 
-def test_fanout_reaches_all_and_closes_all_though_one_raises() -> None:
+def test_fanout_closes_all_recorders_even_if_one_raises() -> None:
     first, broken, last = Memory(), Memory("close FAILED"), Memory()
     fanout = Fanout([first, broken, last])
     fanout.write(_record(1))
@@ -102,7 +102,7 @@ class Busy(Memory):
         super().write(record)
 
 
-def test_a_killed_run_does_not_wait_for_a_busy_sink(
+def test_killed_run_does_not_wait_for_a_busy_sink(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder_module, "_KILLED_SECONDS", 0.05)
@@ -123,7 +123,7 @@ def test_a_killed_run_does_not_wait_for_a_busy_sink(
     assert sink.calls == ["open", "write 1", "close KILLED"]
 
 
-def test_a_killed_run_waits_for_a_sink_that_is_nearly_done(
+def test_killed_run_waits_for_a_sink_that_is_nearly_done(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     sink = Busy()
@@ -145,7 +145,7 @@ class Patient(Busy):
 
 
 @pytest.mark.parametrize(("sink", "status"), [(Busy(), "FINISHED"), (Patient(), "KILLED")])
-def test_a_finished_run_waits_for_a_busy_sink_and_a_killed_one_for_some(
+def test_finished_run_waits_for_a_busy_sink(
     sink: Busy, status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder_module, "_KILLED_SECONDS", 0.0)
@@ -158,7 +158,7 @@ def test_a_finished_run_waits_for_a_busy_sink_and_a_killed_one_for_some(
     background.stop()
 
 
-def test_png_holds_what_the_picture_is() -> None:
+def test_png_has_name_step_and_time() -> None:
     image = Image(12, 1_795_400_000.123456789, "val/α", lambda: np.zeros((2, 3, 3), np.uint8))
     with PillowImage.open(io.BytesIO(image.png())) as picture:
         texts = dict(picture.info)

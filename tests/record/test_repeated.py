@@ -66,7 +66,7 @@ def first_part(directory: Path) -> Run:
 
 @pytest.mark.parametrize("checkpoint", range(7))
 @pytest.mark.parametrize("length", [1, 2, 5])
-def test_nothing_is_recorded_twice_and_nothing_is_missing(
+def test_no_record_is_duplicated_or_missing(
     tmp_path: Path, checkpoint: int, length: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     run, kept = first_part(tmp_path), Kept()
@@ -87,7 +87,7 @@ def test_nothing_is_recorded_twice_and_nothing_is_missing(
     assert caplog.text == ""
 
 
-def test_what_differs_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_difference_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = first_part(tmp_path)
     recorder = NotTwice(Kept(), step=3)
     recorder.open(run)
@@ -99,7 +99,7 @@ def test_what_differs_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert "train/loss of step 6 is" in caplog.text
 
 
-def test_a_test_after_the_last_checkpoint_is_not_repeated(tmp_path: Path) -> None:
+def test_test_values_after_the_last_checkpoint_are_not_duplicated(tmp_path: Path) -> None:
     journal = Journal()
     journal.open(make_run(tmp_path))
     tested = Scalars.single(3, 1, {"test/loss": 0.5})
@@ -116,7 +116,7 @@ def test_a_test_after_the_last_checkpoint_is_not_repeated(tmp_path: Path) -> Non
     assert kept.steps() == [4, 5]
 
 
-def test_an_evaluation_that_was_not_made_before_is_recorded(tmp_path: Path) -> None:
+def test_new_evaluation_of_a_repeated_step_is_recorded(tmp_path: Path) -> None:
     run, kept = first_part(tmp_path), Kept()
     recorder = NotTwice(kept, step=3)
     recorder.open(run)
@@ -126,7 +126,7 @@ def test_an_evaluation_that_was_not_made_before_is_recorded(tmp_path: Path) -> N
     assert kept.steps() == [5, 7]
 
 
-def test_pictures_that_have_files_are_left_out(tmp_path: Path) -> None:
+def test_images_that_have_files_are_skipped(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     pictures = [Image(s, 1.5, "val/p", lambda: np.zeros((2, 2, 3), np.uint8)) for s in (3, 6)]
@@ -139,7 +139,7 @@ def test_pictures_that_have_files_are_left_out(tmp_path: Path) -> None:
     assert kept.records == [pictures[1]]
 
 
-def test_a_new_run_passes_everything_on(tmp_path: Path) -> None:
+def test_new_run_passes_all_records_on(tmp_path: Path) -> None:
     kept = Kept()
     recorder = NotTwice(kept, step=0)
     recorder.open(make_run(tmp_path))

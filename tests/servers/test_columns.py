@@ -35,7 +35,7 @@ def _values(session: SessionStartInfo) -> dict[str, Plain]:
     return {key: _plain(value) for key, value in session.hparams.items()}
 
 
-def test_a_missing_value_is_explicit_and_a_column_of_one_kind() -> None:
+def test_missing_values_are_explicit_and_columns_have_one_type() -> None:
     sessions = unify_parameters(
         {
             "a/val": _session({"seed": 0, "loop.steps": 9, "model.residual": True}),
@@ -73,14 +73,14 @@ def test_all_runs_have_the_same_keys_and_columns_one_type(hparams: list[dict[str
     assert api_pb2.DATA_TYPE_UNSET not in {info.type for info in infos}
 
 
-def test_trials_are_called_as_runs_are_and_no_two_share_a_row() -> None:
+def test_trials_have_unique_names_of_runs() -> None:
     runs = ["act-seed/relu-s0", "act-seed/tanh-s0", "loss/relu-s0", "mlp/val"]
     sessions = unify_parameters({run: _session({}) for run in runs})
     names = [session.group_name for session in sessions.values()]
     assert names == ["act-seed/relu-s0", "tanh-s0", "loss/relu-s0", "mlp"]
 
 
-def test_what_varies_in_the_newest_sweep_is_first_and_what_varies_in_none_is_no_column() -> None:
+def test_parameters_that_vary_in_the_newest_sweep_come_first() -> None:
     same: dict[str, Plain] = {"act": "relu", "loss": "mse"}
     runs = {
         f"old/{seed}": _session({**same, "data": "iris", "seed": seed, "z": seed}, 1.0)
@@ -98,7 +98,7 @@ def test_what_varies_in_the_newest_sweep_is_first_and_what_varies_in_none_is_no_
     assert all(info.differs for info in experiment.hparam_infos)
 
 
-def test_of_runs_in_no_sweep_what_differs() -> None:
+def test_columns_of_single_runs_are_the_differing_parameters() -> None:
     runs = {
         f"{name}/val": _session({"data": name, "act": "relu", "seed": 0})
         for name in ("iris", "digits")
@@ -107,7 +107,7 @@ def test_of_runs_in_no_sweep_what_differs() -> None:
     assert [info.name for info in experiment.hparam_infos] == ["data"]
 
 
-def test_of_one_run_all_columns() -> None:
+def test_columns_of_one_run_are_all_parameters() -> None:
     experiment = make_experiment(unify_parameters({"a/val": _session({"seed": 0, "act": "x"})}), {})
     assert [info.name for info in experiment.hparam_infos] == ["act", "seed"]
     interval = experiment.hparam_infos[1].domain_interval
@@ -115,7 +115,7 @@ def test_of_one_run_all_columns() -> None:
 
 
 @pytest.mark.parametrize("num_varying", [5, 7])
-def test_only_so_many_are_shown_at_once_as_tensorboard_does(num_varying: int) -> None:
+def test_five_parameters_are_shown_by_default(num_varying: int) -> None:
     keys = [f"key{i}" for i in range(num_varying)]
     runs = {f"sweep/{i}": _session({**dict.fromkeys(keys, i), "a": 1}) for i in range(2)}
     infos = make_experiment(unify_parameters(runs), {}).hparam_infos
@@ -123,7 +123,7 @@ def test_only_so_many_are_shown_at_once_as_tensorboard_does(num_varying: int) ->
     assert [info.differs for info in infos] == [index < 5 for index in range(num_varying + 1)]
 
 
-def test_metrics_have_their_names_and_the_best_values_of_most_runs_are_first() -> None:
+def test_metrics_have_full_names_and_best_values_come_first() -> None:
     best = ["summary/best/step", "summary/best/val/accuracy", "summary/best/val/loss"]
     tags = [*best, "accuracy", "loss", "perf/steps_per_s", "test/accuracy", "test/loss"]
     other = ["summary/best/val/rmse", "loss"]

@@ -19,7 +19,7 @@ def _entry(name: str, number: int, num_jobs: int | None) -> Entry:
 
 
 @given(st.lists(st.none() | st.integers(1, 60), max_size=30))
-def test_never_more_than_the_tabs_show_and_the_newest_sweep_first(sizes: list[int | None]) -> None:
+def test_selection_fits_the_tabs_and_starts_with_the_newest_sweep(sizes: list[int | None]) -> None:
     entries = [_entry(str(i), -i, size) for i, size in enumerate(sizes)]
     selected = select_newest(entries)
     assert sum(entry.num_lines for entry in selected) <= MAX_RUNS
@@ -32,19 +32,19 @@ def test_never_more_than_the_tabs_show_and_the_newest_sweep_first(sizes: list[in
     assert all(entry.num_lines > room for entry in entries if entry.name not in names)
 
 
-def test_of_a_sweep_that_is_too_large_the_best_are_kept_in_their_order() -> None:
+def test_large_sweep_is_limited_to_its_best_runs() -> None:
     (kept,) = select_newest([_entry("sweep", 0, 50)])
     assert [run.name for run in kept.runs] == [str(i) for i in range(10, 50)]
     assert kept.num_omitted == 10
 
 
-def test_of_a_sweep_without_results_the_newest_are_kept() -> None:
+def test_large_sweep_without_results_is_limited_to_its_newest_runs() -> None:
     runs = [EntryRun(Path(str(i)), str(i), (i, 0.0)) for i in range(50)]
     (kept,) = select_newest([Entry("sweep", Path("sweep"), runs, (0, 0.0), is_sweep=True)])
     assert [run.name for run in kept.runs] == [str(i) for i in range(10, 50)]
 
 
-def test_sweeps_and_runs_newest_first_by_their_names(tmp_path: Path) -> None:
+def test_entries_are_named_and_sorted_newest_first(tmp_path: Path) -> None:
     earlier = make_run(tmp_path / "runs/day/a", 1, "relu-s0")
     make_sweep(tmp_path / "sweeps/day/b", 2, 2, "act-seed", reused=earlier)
     make_run(tmp_path / "runs/day/c", 9)
@@ -57,7 +57,7 @@ def test_sweeps_and_runs_newest_first_by_their_names(tmp_path: Path) -> None:
     assert [run.name for run in found[1].runs] == ["job-0", "job-1", "relu-s0"]
 
 
-def test_names_that_others_have_get_numbers_by_age(tmp_path: Path) -> None:
+def test_duplicate_names_get_numbers_by_age(tmp_path: Path) -> None:
     for number, day in enumerate(("b", "a", "c"), start=1):
         make_run(tmp_path / f"runs/{day}/x", number, "relu/s0")
     make_sweep(tmp_path / "sweeps/day/y", 9, 1, "relu_s0")
@@ -65,7 +65,7 @@ def test_names_that_others_have_get_numbers_by_age(tmp_path: Path) -> None:
     assert names == ["relu_s0-4", "relu_s0-3", "relu_s0-2", "relu_s0"]
 
 
-def test_early_sweeps_and_damaged_runs_and_those_without_event_files(tmp_path: Path) -> None:
+def test_early_sweeps_are_found_and_damaged_runs_skipped(tmp_path: Path) -> None:
     for number in (1, 2):
         make_run(tmp_path / f"sweeps/day/sweep/{number}_job", number)
     (make_run(tmp_path / "runs/day/damaged", 3) / "run.json").write_text("{")
@@ -77,7 +77,7 @@ def test_early_sweeps_and_damaged_runs_and_those_without_event_files(tmp_path: P
     assert [run.name for run in sweep.runs] == ["1_job", "2_job"]
 
 
-def test_records_are_read_again_when_they_change(tmp_path: Path) -> None:
+def test_changed_records_are_read_again(tmp_path: Path) -> None:
     directory = make_run(tmp_path / "runs/day/a", 1, "first")
     reader = EntryReader(tmp_path)
     assert [entry.name for entry in reader.read()] == ["first"]
@@ -86,7 +86,7 @@ def test_records_are_read_again_when_they_change(tmp_path: Path) -> None:
     assert [entry.name for entry in reader.read()] == ["another"]
 
 
-def test_what_is_named(tmp_path: Path) -> None:
+def test_named_entries_are_selected(tmp_path: Path) -> None:
     make_run(tmp_path / "runs/day/a", 1, "relu-s0")
     sweep = make_sweep(tmp_path / "sweeps/day/b", 2, 3, "act-seed")
     entries = EntryReader(tmp_path).read()
@@ -101,7 +101,7 @@ def test_what_is_named(tmp_path: Path) -> None:
         select_named(entries, ["sigmoid"], tmp_path)
 
 
-def test_of_what_is_named_as_much_as_fits(tmp_path: Path) -> None:
+def test_named_sweeps_are_limited_to_what_fits(tmp_path: Path) -> None:
     entries = [_entry("a", 3, 30), _entry("b", 2, 30), _entry("c", 1, None)]
     first, second = select_named(entries, ["a", "b", "c"], tmp_path)
     assert (first.num_omitted, second.num_omitted, len(second.runs)) == (0, 20, 10)

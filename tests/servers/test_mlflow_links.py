@@ -93,7 +93,7 @@ def test_image_cards_show_the_last_image_that_all_runs_have_without_params(
     assert [card["type"] for card in state["compareRunCharts"][:3]] == ["LINE", "BAR", "IMAGE"]
 
 
-def test_a_sweep_opens_best_first_with_values_and_what_varies(sweep: Path, views: Views) -> None:
+def test_view_of_a_sweep_is_sorted_and_has_varying_params(sweep: Path, views: Views) -> None:
     runs = [
         _make(sweep / f"{seed}", act, seed, 0.5 + seed / 10) for seed, act in enumerate(["a", "b"])
     ]
@@ -124,14 +124,14 @@ def test_a_sweep_opens_best_first_with_values_and_what_varies(sweep: Path, views
     }
 
 
-def test_different_losses_are_not_compared_by_their_values(sweep: Path, views: Views) -> None:
+def test_values_of_different_losses_are_not_compared(sweep: Path, views: Views) -> None:
     runs = [_make(sweep / loss, "a", 0, 0.5, loss) for loss in ("mse", "crossentropy")]
     assert [*sweep_pages(_ADDRESS, sweep, runs)]
     _, state = views[f"expt-{'c' * 8}"]
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`best/val/accuracy`", False)
 
 
-def test_all_runs_open_newest_first_and_not_folded_below_their_sweeps(
+def test_all_runs_are_sorted_newest_first_and_not_folded(
     tmp_path: Path, sweep: Path, views: Views
 ) -> None:
     latest = [_make(sweep / "0", "a", 0, 0.5), _make(sweep / "1", "b", 1, 0.6)]
@@ -146,7 +146,7 @@ def test_all_runs_open_newest_first_and_not_folded_below_their_sweeps(
     assert "metrics.`best/val/loss`" in state["selectedColumns"]
 
 
-def test_without_a_view_the_address_itself_sorts(
+def test_url_has_the_order_if_the_view_is_not_saved(
     sweep: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mlflow_links, "save_view", lambda *_: False)
@@ -159,7 +159,7 @@ def test_without_a_view_the_address_itself_sorts(
     }
 
 
-def test_nothing_recorded_in_mlflow(tmp_path: Path) -> None:
+def test_page_without_any_run_in_mlflow(tmp_path: Path) -> None:
     assert all_runs_page(_ADDRESS, [], tmp_path) == (
         f"{_ADDRESS}/#/experiments?workflowType=machine_learning"
     )
@@ -191,7 +191,7 @@ def server() -> Iterator[HTTPServer]:
 
 
 @pytest.mark.parametrize("answer", [200, 401])
-def test_a_view_is_kept_as_a_tag_of_the_experiment(
+def test_view_is_saved_as_a_tag_of_the_experiment(
     answer: int, server: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_Server, "answer", answer)
@@ -203,7 +203,7 @@ def test_a_view_is_kept_as_a_tag_of_the_experiment(
     assert content == {"experiment_id": "7", "key": key, "value": '{"name": "a view"}'}
 
 
-def test_a_server_that_does_not_answer_keeps_no_view() -> None:
+def test_view_is_not_saved_if_the_server_does_not_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     assert not save_view(f"http://127.0.0.1:{port}", "7", "expt", {})

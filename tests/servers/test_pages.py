@@ -78,7 +78,7 @@ def test_pages_of_the_latest_run_and_of_the_newest_sweep(sweep: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("plan", ["{", "[]", "{}", '{"mlflow": null}', '{"mlflow": {}}'])
-def test_sweep_that_tells_no_run_of_its_own(plan: str, sweep: Path, tmp_path: Path) -> None:
+def test_sweep_without_a_recorded_mlflow_run(plan: str, sweep: Path, tmp_path: Path) -> None:
     (sweep / "sweep.json").write_text(plan)
     _, _, address = (text for _, text in _lines(tmp_path)[-3:])
     assert "&compareRunsMode=CHART&" in address
@@ -96,7 +96,7 @@ def test_without_mlflow(sweep: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_runs_that_tell_no_experiment(tmp_path: Path) -> None:
+def test_runs_without_a_recorded_experiment(tmp_path: Path) -> None:
     _make_run(tmp_path / "runs/2026-11-22/09-00-00_dddddddd", 300.0, None)
     (tmp_path / "sweeps/2026-11-23/11-00-00_bbbbbbbb/0_seed=0").mkdir(parents=True)
     damaged = tmp_path / "sweeps/2026-11-23/11-00-00_bbbbbbbb/0_seed=0/run.json"

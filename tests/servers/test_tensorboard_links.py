@@ -27,7 +27,7 @@ def test_curves_of_loss_and_accuracy_are_pinned() -> None:
     assert (images, parameters) == (f"{_BOARD}/#images", f"{_BOARD}/#hparams")
 
 
-def test_what_is_left_out_is_counted() -> None:
+def test_omitted_runs_are_counted() -> None:
     entry = limit_runs(_sweep("act-seed", 50), 40)
     *_, best, others, command = (text for _, text in tensorboard_lines(_BOARD, [entry], 60))
     assert best == "act-seed: the best 40 of its 50 runs"

@@ -50,7 +50,7 @@ def ids(record: dict[str, Any]) -> MLflowIds:
     return MLflowIds.of(record["mlflow"])
 
 
-def test_the_hash_is_that_of_the_record_as_it_is_read_back(
+def test_hash_is_the_same_for_a_record_that_is_read_back(
     made: tuple[Path, dict[str, Any]],
 ) -> None:
     outputs, record = made
@@ -62,7 +62,7 @@ def test_the_hash_is_that_of_the_record_as_it_is_read_back(
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "model.keras", "images/a.png"])
-def test_a_changed_file_changes_the_hash(made: tuple[Path, dict[str, Any]], name: str) -> None:
+def test_changed_file_changes_the_hash(made: tuple[Path, dict[str, Any]], name: str) -> None:
     outputs, record = made
     before, file = kept(outputs, record), outputs / "run" / name
     times = file.stat().st_atime_ns, file.stat().st_mtime_ns
@@ -88,7 +88,7 @@ CHANGES: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_in_the_store_changes_the_hash(
+def test_change_in_the_store_changes_the_hash(
     made: tuple[Path, dict[str, Any]], tmp_path: Path, change: str
 ) -> None:
     outputs, record = made[0], made[1]
@@ -103,14 +103,14 @@ def test_a_change_in_the_store_changes_the_hash(
     assert kept(outputs, record) == before
 
 
-def test_a_users_own_tag_does_not(made: tuple[Path, dict[str, Any]]) -> None:
+def test_tag_of_a_user_does_not_change_the_hash(made: tuple[Path, dict[str, Any]]) -> None:
     outputs, record = made
     before = kept(outputs, record)
     client_of(store_uri(outputs)).set_tag(record["mlflow"]["run_id"], "mine", "y")
     assert kept(outputs, record) == before
 
 
-def test_what_is_deleted_or_unknown_is_never_complete(
+def test_deleted_or_unknown_run_is_never_complete(
     made: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     outputs, record = made
@@ -126,7 +126,7 @@ def test_what_is_deleted_or_unknown_is_never_complete(
     assert stored_runs(tmp_path, [ids(record)]) == {}
 
 
-def test_other_code_may_copy_more(
+def test_changed_code_changes_the_hash(
     made: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outputs, record = made

@@ -194,7 +194,7 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_is_served_as_it_is_predicted_for(
+def test_served_table_has_the_same_predictions_as_predict(
     name: str, log: Log, predict: Predict, tmp_path: Path
 ) -> None:
     logged, path = log(name), tmp_path / "rows.csv"
@@ -219,7 +219,7 @@ def test_a_table_is_served_as_it_is_predicted_for(
         assert_same(logged.served("application/json", json.dumps(content)), expected)
 
 
-def test_a_tables_signature_and_example_name_its_columns_and_outputs(log: Log) -> None:
+def test_signature_and_example_of_a_table_name_its_columns(log: Log) -> None:
     signature = log("table").model.metadata.signature
     assert signature.inputs.input_names() == list(TABLE.columns)
     outputs = {column.name: column.type.name for column in signature.outputs.inputs}
@@ -234,7 +234,7 @@ def test_a_tables_signature_and_example_name_its_columns_and_outputs(log: Log) -
     assert len(log("table").model.predict(example)) == 1
 
 
-def test_unknown_categories_are_reported_or_refused_as_by_predict(
+def test_unknown_categories_are_handled_as_by_predict(
     log: Log, predict: Predict, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     from mlflow.exceptions import MlflowException
@@ -265,7 +265,7 @@ def raw_inputs(record: RunRecord, count: int = 5) -> NDArray[Any]:
 
 
 @pytest.mark.parametrize("name", [name for name in RUNS if name not in TABLES])
-def test_arrays_of_every_source_are_served_as_they_are_predicted_for(
+def test_served_arrays_have_the_same_predictions_as_predict(
     name: str, log: Log, predict: Predict, tmp_path: Path
 ) -> None:
     logged = log(name)
@@ -286,7 +286,7 @@ def test_arrays_of_every_source_are_served_as_they_are_predicted_for(
 
 
 @pytest.mark.parametrize("name", ["iris", "npz", "linear"])
-def test_vectors_are_served_from_tables_too(
+def test_vectors_can_be_served_from_tables(
     name: str, log: Log, predict: Predict, tmp_path: Path
 ) -> None:
     logged = log(name)
@@ -299,7 +299,7 @@ def test_vectors_are_served_from_tables_too(
         assert_same(logged.model.predict(frame[frame.columns[::-1]].assign(more=0)), expected)
 
 
-def test_the_keras_flavor_is_kept(log: Log) -> None:
+def test_keras_flavor_can_be_loaded(log: Log) -> None:
     import mlflow.keras
 
     logged = log("iris")
@@ -308,7 +308,7 @@ def test_the_keras_flavor_is_kept(log: Log) -> None:
     np.testing.assert_allclose(outputs, logged.model.predict(raw).iloc[:, 1:], rtol=1e-5)
 
 
-def test_a_run_of_an_earlier_version_has_the_model_alone(log: Log, tmp_path: Path) -> None:
+def test_run_of_an_earlier_version_has_only_the_model(log: Log, tmp_path: Path) -> None:
     import mlflow
 
     shutil.copyfile(log("iris").directory / "model.keras", tmp_path / "model.keras")
@@ -320,7 +320,7 @@ def test_a_run_of_an_earlier_version_has_the_model_alone(log: Log, tmp_path: Pat
     assert model.predict(raw_inputs(run.record).astype(spec.type)).shape == (5, 3)
 
 
-def test_modules_that_define_layers_are_imported_or_named(
+def test_error_names_missing_modules_that_define_layers(
     log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import keras
@@ -349,7 +349,7 @@ def test_modules_that_define_layers_are_imported_or_named(
         mlflow.pyfunc.load_model(place)
 
 
-def test_the_command_of_mlflow_needs_no_expt(log: Log, predict: Predict, tmp_path: Path) -> None:
+def test_mlflow_serves_the_model_without_expt(log: Log, predict: Predict, tmp_path: Path) -> None:
     """As on a machine that serves."""
     logged, path = log("table"), tmp_path / "rows.csv"
     uri = f"runs:/{id_of(logged.run)}/model"

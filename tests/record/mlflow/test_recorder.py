@@ -54,7 +54,7 @@ def _copy(run: Run, *, is_new: bool = False) -> Any:
     return RunMirror(run, is_new, lambda _seconds: None)
 
 
-def _forget_place(run: Run) -> None:
+def _remove_place(run: Run) -> None:
     """Leaves a record as it is before the run is known to MLflow."""
     values = run.record.to_mapping()
     del values["mlflow"]
@@ -86,7 +86,7 @@ def _failing(function: Callable[..., Any], *, after: bool) -> Callable[..., Any]
     return fail
 
 
-def test_address_is_the_users_or_the_embedded_store(
+def test_store_is_the_users_or_the_embedded_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert store_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
@@ -121,7 +121,7 @@ def test_a_run_is_followed_to_its_end(status: Status, run: Run) -> None:
     assert str(_finish(run, status)) == ""
 
 
-def test_the_directory_is_absolute_wherever_the_command_was_started(
+def test_directory_tag_is_absolute(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = run.directory.absolute()
@@ -131,7 +131,7 @@ def test_the_directory_is_absolute_wherever_the_command_was_started(
     assert _assert_equal(run).data.tags["run_directory"] == str(directory)
 
 
-def test_params_are_the_choices_and_what_differs_and_tags_have_all_values(run: Run) -> None:
+def test_params_are_few_and_tags_have_all_values(run: Run) -> None:
     run.params = {**run.params, "data": "digits", "model.dropout": 0.5}
     choices = {"act": "relu", "data": "digits"}
     run.update(choices=choices, distinctive=["model.dropout"])
@@ -143,7 +143,7 @@ def test_params_are_the_choices_and_what_differs_and_tags_have_all_values(run: R
     assert str(_finish(run)) == ""
 
 
-def test_an_experiment_is_one_of_training_and_keeps_another_kind(run: Run) -> None:
+def test_experiment_is_marked_as_training_unless_it_has_a_kind(run: Run) -> None:
     _finish(run)
     client = client_of(store_uri(run.output_dir))
     assert run.record.mlflow is not None
@@ -154,13 +154,13 @@ def test_an_experiment_is_one_of_training_and_keeps_another_kind(run: Run) -> No
     assert client.get_experiment(experiment_id).tags == {kind: "regression"}
     artifacts = (run.output_dir / "mlartifacts").as_uri()
     older = client.create_experiment("older", artifact_location=artifacts)
-    _forget_place(run)
+    _remove_place(run)
     run.config = {**run.config, "name": "older"}
     _finish(run)
     assert client.get_experiment(older).tags == {kind: "custom_model_development"}
 
 
-def test_speed_and_the_kept_models_values_are_there_once(run: Run) -> None:
+def test_speed_and_best_values_are_stored_once(run: Run) -> None:
     journal = b'{"step": 4, "epoch": 1, "time": 1795400001.0, "perf/steps_per_s": 250.0}\n'
     (run.directory / "metrics.jsonl").write_bytes(journal)
     best = {"step": 4, "watched": "val/loss", "val/loss": 0.5, "val/accuracy": 0.75}
@@ -196,7 +196,7 @@ def test_the_best_values_of_a_resumed_run_are_the_latest_whatever_the_clock_says
     assert _assert_equal(run).data.metrics["best/val/loss"] == 0.5
 
 
-def test_long_params_are_cut_and_many_are_sent(run: Run) -> None:
+def test_long_params_are_cut_and_many_are_sent_in_batches(run: Run) -> None:
     run.params = {f"key{number}": "x" * 7_000 for number in range(150)}
     _finish(run)
     params = _assert_equal(run).data.params
@@ -205,7 +205,7 @@ def test_long_params_are_cut_and_many_are_sent(run: Run) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_values_whose_answer_was_lost_are_neither_doubled_nor_missing(
+def test_no_value_is_duplicated_or_missing_after_a_lost_answer(
     after: bool, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = _copy(run, is_new=True)
@@ -219,7 +219,7 @@ def test_values_whose_answer_was_lost_are_neither_doubled_nor_missing(
     _assert_equal(run)
 
 
-def test_what_is_there_is_not_sent_again_even_where_the_store_would_not_notice(run: Run) -> None:
+def test_stored_values_are_not_sent_again(run: Run) -> None:
     """Values are the same though their times differ: a journal lost with the machine's memory."""
     write_scalars(run, range(1, 11), special=True)
     _finish(run)
@@ -233,37 +233,37 @@ def test_what_is_there_is_not_sent_again_even_where_the_store_would_not_notice(r
 
 
 @pytest.mark.parametrize("knows_id", [False, True])
-def test_a_run_whose_creation_was_not_answered_is_found(knows_id: bool, run: Run) -> None:
+def test_run_is_found_after_a_lost_answer(knows_id: bool, run: Run) -> None:
     _copy(run, is_new=True)
     first = id_of(run)
     if not knows_id:
-        _forget_place(run)
+        _remove_place(run)
     assert not _finish(run).run
     assert id_of(run) == first
 
 
-def test_runs_made_by_a_repeated_request_are_removed(run: Run) -> None:
+def test_duplicate_runs_of_a_repeated_request_are_removed(run: Run) -> None:
     _copy(run, is_new=True)
     kept = id_of(run)
-    _forget_place(run)
+    _remove_place(run)
     run.record = run.record.updated({"started": run.record.started + 1})  # so that it comes second
     _copy(run, is_new=True)
     run.record = run.record.updated({"started": run.record.started - 1})
-    _forget_place(run)
+    _remove_place(run)
     write_scalars(run, range(1, 3))
     _finish(run)
     assert id_of(run) == kept
     _assert_equal(run)
 
 
-def test_a_run_that_the_user_deleted_stays_deleted(run: Run) -> None:
+def test_deleted_run_stays_deleted(run: Run) -> None:
     _finish(run)
     client_of(store_uri(run.output_dir)).delete_run(id_of(run))
     with pytest.raises(RunError, match="deleted"):
         _copy(run)
 
 
-def test_another_store_gets_a_run_of_its_own(
+def test_another_store_gets_another_run(
     run: Run, tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_scalars(run, range(1, 4))
@@ -280,7 +280,7 @@ def test_another_store_gets_a_run_of_its_own(
     assert id_of(run) == first
 
 
-def test_a_resumed_run_runs_again_and_tells_what_was_changed(run: Run) -> None:
+def test_resumed_run_is_running_and_has_tags_of_changed_values(run: Run) -> None:
     write_scalars(run, range(1, 6))
     _finish(run, Status.KILLED)
     run.is_resumed = True
@@ -311,7 +311,7 @@ def test_a_resumed_run_runs_again_and_tells_what_was_changed(run: Run) -> None:
 
 @pytest.mark.parametrize("lost", ["create_logged_model", "log_outputs", "finalize_logged_model"])
 @pytest.mark.parametrize("after", [False, True])
-def test_a_model_is_there_once_whatever_request_was_lost(
+def test_model_is_stored_once_after_any_lost_request(
     lost: str, after: bool, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (run.directory / "model.keras").write_bytes(b"a model")
@@ -325,7 +325,7 @@ def test_a_model_is_there_once_whatever_request_was_lost(
     _assert_equal(run)
 
 
-def test_a_better_model_of_a_run_that_went_on_is_added(run: Run) -> None:
+def test_better_model_of_a_resumed_run_is_added(run: Run) -> None:
     file = run.directory / "model.keras"
     for content in (b"a model", b"a better one"):
         file.write_bytes(content)
@@ -340,7 +340,7 @@ def test_a_better_model_of_a_run_that_went_on_is_added(run: Run) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp"])
-def test_a_picture_that_is_half_there_is_replaced(suffix: str, run: Run) -> None:
+def test_incomplete_image_is_replaced(suffix: str, run: Run) -> None:
     for step in (1, 2, 12):
         write_image(run, step)
     _finish(run)
@@ -355,7 +355,7 @@ def test_a_picture_that_is_half_there_is_replaced(suffix: str, run: Run) -> None
     assert sum(stored_images(client, run_id).values()) == 6
 
 
-def test_secrets_stay_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_not_stored(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUB_TOKEN", "swordfish")
     run.config = {**run.config, "data": {"path": "http://me:carp-fish@host/x?swordfish"}}
     run.params = {**run.params, "data.path": "http://me:carp-fish@host/x?swordfish"}
@@ -374,7 +374,7 @@ def _found(run: Run) -> FoundRun:
     return FoundRun(run.directory, run.record, run.output_dir)
 
 
-def test_an_evaluation_is_added_or_a_dead_server_told(
+def test_evaluation_is_added_or_the_error_is_raised(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not log_evaluation(_found(run), "digits-val", 3, {"loss": 0.5})
@@ -387,7 +387,7 @@ def test_an_evaluation_is_added_or_a_dead_server_told(
         log_evaluation(_found(run), "digits-val", 3, {"loss": 0.5})
 
 
-def test_an_evaluation_of_a_deleted_or_removed_run_says_what_helps(run: Run) -> None:
+def test_error_of_an_evaluation_of_a_deleted_run_has_the_remedy(run: Run) -> None:
     _finish(run)
     client, run_id = client_of(store_uri(run.output_dir)), id_of(run)
     client.delete_run(run_id)
@@ -398,7 +398,7 @@ def test_an_evaluation_of_a_deleted_or_removed_run_says_what_helps(run: Run) -> 
         log_evaluation(_found(run), "digits-val", 3, {"loss": 0.5})
 
 
-def test_a_number_that_is_none_differs_from_every_other() -> None:
+def test_nan_is_equal_only_to_nan() -> None:
     prepare_mlflow()
     from mlflow.entities import Metric
 

@@ -11,7 +11,7 @@ LIGHT = {"keras", "mlflow", "numpy", "pandas"}
 """What may be imported beside the standard library: what requirements.txt has."""
 
 
-def test_it_has_a_name_of_its_own_and_needs_what_the_requirements_name_alone() -> None:
+def test_package_is_renamed_and_imports_only_its_requirements() -> None:
     code = shipped_code()
     package = code.entry.split(".")[0]
     assert package != "expt"
@@ -31,7 +31,7 @@ def test_it_has_a_name_of_its_own_and_needs_what_the_requirements_name_alone() -
     assert imported - set(sys.stdlib_module_names) == {package, *LIGHT}
 
 
-def test_it_is_imported_without_expt_and_beside_it(tmp_path: Path) -> None:
+def test_package_is_importable_without_and_beside_expt(tmp_path: Path) -> None:
     code = shipped_code()
     code.write(tmp_path / "code")
     (tmp_path / "without").mkdir()
@@ -47,7 +47,7 @@ def test_it_is_imported_without_expt_and_beside_it(tmp_path: Path) -> None:
     assert done.stdout.split() == ["False", "False"]
 
 
-def test_the_process_that_writes_models_does_without_tensorflow() -> None:
+def test_writing_a_model_does_not_import_tensorflow() -> None:
     script = (
         "import sys; from expt.record.mlflow.recorder import prepare; prepare();"
         "import expt.record.mlflow.mirror;"

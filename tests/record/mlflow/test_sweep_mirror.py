@@ -36,7 +36,7 @@ def _times(sweep: Run, name: str) -> int:
     return len(client.get_metric_history(id_of(sweep), name))
 
 
-def test_results_are_those_of_the_end_whatever_was_trained_again(sweep: Run) -> None:
+def test_results_are_those_of_the_end_after_a_retry(sweep: Run) -> None:
     first = {"best/val/loss": 0.1 + 0.2, "jobs": 3, "jobs_failed": 0}
     killed = _finish(sweep, "KILLED", first, {"best.act": "relu"})
     assert killed.info.run_name == "act-lr"

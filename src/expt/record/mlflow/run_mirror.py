@@ -1,4 +1,4 @@
-"""The MLflow run of a run, which is made equal to the run's files."""
+"""The mirror of a run, which makes its MLflow run equal to its files."""
 
 import hashlib
 import logging

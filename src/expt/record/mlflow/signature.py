@@ -22,7 +22,7 @@ _BOOLEANS = ("true", "false")
 
 
 def is_served(record: RunRecord) -> bool:
-    """Whether a saved model's outputs are predictions; not so in earlier versions of expt."""
+    """Whether a saved model's outputs are predictions; models of earlier versions have others."""
     return record.model_outputs is not None
 
 
