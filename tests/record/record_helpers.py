@@ -51,7 +51,7 @@ class Witness:
 
     def open(self, run: Run) -> None:
         self._run, self._looks = run, 0
-        print("what a library prints must not disturb the answers")
+        print("output of a library must not mix with the answers")
         self._listener.log(logging.WARNING, "a word of warning")
         if extra(run.record, "recovers"):
             self._listener.log(logging.INFO, "all is well again")

@@ -15,6 +15,7 @@ from expt.runs.run import Run, Status
 
 
 def gain(value: float, over: float | None) -> float:
+    # Of a loss: smaller is better.
     return float("inf") if over is None else over - value
 
 
@@ -29,6 +30,7 @@ def block(first: int, values: Mapping[str, Sequence[float]]) -> Scalars:
 
 
 def _shown(tmp_path: Path, *, terminal: bool, width: int = 80, best: float | None = None) -> str:
+    """Returns the output of a run of four steps with one evaluation."""
     output = io.StringIO()
     console = Console(
         file=output,
@@ -109,12 +111,13 @@ def test_log_has_every_evaluation_in_full(tmp_path: Path, caplog: pytest.LogCapt
     recorder.close(Status.FINISHED)
     assert len(caplog.messages) == 400
     lines = output.getvalue().splitlines()
+    # The line of the run, every 20th evaluation, and the first one.
     assert len(lines) == 1 + 21
     assert "step 400" in lines[-1]
 
 
-class _Noted:
-    """A sink that notes its calls."""
+class _CallSink:
+    """A sink that records its calls."""
 
     def __init__(self, calls: list[str]) -> None:
         self._calls = calls
@@ -138,7 +141,7 @@ def test_closing_of_a_sink_is_shown(tmp_path: Path) -> None:
         yield
         calls.append("</>")
 
-    recorder = Fanout([ShownWhileClosing(_Noted(calls), "MLflow", show)])
+    recorder = Fanout([ShownWhileClosing(_CallSink(calls), "MLflow", show)])
     recorder.open(make_run(tmp_path))
     recorder.write(Scalars.single(1, 1, {"val/loss": 1.0}))
     recorder.close(Status.KILLED)

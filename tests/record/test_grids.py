@@ -33,7 +33,7 @@ def test_only_wrong_predictions_are_marked() -> None:
     pixels = grids.prediction_grid(images, targets, _scores(predicted.tolist()), NAMES)
     marked = [index for index in range(25) if _frame_is_red(_cell(pixels, index))]
     assert marked == [3, 24]
-    # Titles: something is written above each image, in red above the wrong ones.
+    # Each image has a title above it, which is red if the prediction is wrong.
     for index in range(25):
         title = _cell(pixels, index)[:TITLE].reshape(-1, 3)
         is_red = (title[:, 0].astype(int) - title[:, 1] > 100).any()
@@ -62,7 +62,7 @@ def test_worst_mistakes_come_first() -> None:
         images.astype(np.float32), targets[1:], outputs[1:], NAMES, are_probabilities=False
     )
     grays = [int(_cell(pixels, index)[TITLE + 50, 50, 0]) for index in range(4)]
-    assert grays == [0, 127, 255, 255]  # in the order given, and white where there is none
+    assert grays == [0, 127, 255, 255]  # the given order, and white beyond the last image
     assert [_frame_is_red(_cell(pixels, index)) for index in range(4)] == [True, True, True, False]
 
 
@@ -140,6 +140,7 @@ def test_reconstructions_are_below_their_inputs(size: int, channels: int) -> Non
         gray = int(values[index] * 255)
         assert _gray_at(pixels, row, column) == gray
         assert _gray_at(pixels, row + 1, column) == int((values[index] + 0.5) * 255)
+    # Unused cells of the last rows are white.
     for index in range(shown, 5 * (num_rows // 2)):
         row, column = 2 * (index // 5), index % 5
         assert (_cell(pixels, 5 * row + column) == 255).all()
@@ -203,7 +204,7 @@ def _is_text(pixels: grids.Pixels) -> bool:
 
 
 def test_labels_of_a_confusion_matrix_fit() -> None:
-    """Long names stand upright above their columns; counts are no wider than their cells."""
+    """Long names are vertical above their columns, and counts are within their cells."""
     names = ["setosa", "versicolor", "virginica"]
     targets = np.zeros(3, np.int32)
     pixels = grids.confusion_matrix(targets, np.eye(3, dtype=np.float32), names)

@@ -21,7 +21,7 @@ NAMES = ("a", "b", "c")
 
 
 class Reads:
-    """A stream that notes what is read."""
+    """A stream that records the indices of the examples that are read."""
 
     def __init__(self, array: Any) -> None:
         self._array, self.read_indices, self.fingerprint = array, list[list[int]](), "f"
@@ -79,6 +79,7 @@ def test_images_of_classification(size: int, is_stream: bool) -> None:
 
 def test_examples_are_read_only_when_they_are_drawn() -> None:
     dataset, outputs = make_dataset((4, 4, 1), is_stream=True), scores()
+    # Reading a large data set before it is needed would delay training.
     stream = dataset.validation.inputs
     assert isinstance(stream, Reads)
     images = list(draw_validation(dataset, "classification", "score", 1, outputs))
@@ -161,7 +162,7 @@ def test_generated_table_has_no_image() -> None:
 def test_integers_up_to_255_are_drawn_like_fractions() -> None:
     levels = np.rint(RANDOM.uniform(size=(30, 4, 4, 1)) * 255)
     levels.flat[:2] = 0, 255
-    pictures = []
+    drawings = []
     for inputs in ((levels / 255).astype(np.float32), levels.astype(np.float32)):
         split = Split(inputs, np.arange(30, dtype=np.int32) % 3)
         preparation = ArrayPreparation(1.0, summarize(inputs)).to_mapping()
@@ -173,9 +174,9 @@ def test_integers_up_to_255_are_drawn_like_fractions() -> None:
             class_names=NAMES,
             preparation=preparation,
         )
-        pictures.append(drawn(dataset, "classification", np.eye(3, dtype=np.float32)[[0] * 30]))
-    for name in pictures[0]:
-        np.testing.assert_array_equal(pictures[0][name], pictures[1][name])
+        drawings.append(drawn(dataset, "classification", np.eye(3, dtype=np.float32)[[0] * 30]))
+    for name in drawings[0]:
+        np.testing.assert_array_equal(drawings[0][name], drawings[1][name])
 
 
 def test_images_are_written_as_files(tmp_path: Path) -> None:
@@ -207,6 +208,7 @@ def test_file_is_complete_or_missing(tmp_path: Path, monkeypatch: pytest.MonkeyP
         patched.setattr(Path, "write_bytes", write_half)
         with pytest.raises(OSError, match="no space"):
             recorder.write(image)
+    # The previous file is intact, and the incomplete one is removed by the next process.
     assert file.read_bytes() == image.png()
     assert len(list((tmp_path / "images").iterdir())) == 2
     recorder.open(make_run(tmp_path))

@@ -78,18 +78,18 @@ LINES = [
     b'{"step": 3, "epoch": 2, "time": 1795400001.0, "train/loss": 2.0, "train/\xce\xb1": 9.0}\n',
 ]
 WHOLE = b"".join(LINES)
-# The file is written anew for every example.
+# The folder is shared by all examples, each of which writes the file again.
 on_one_file = settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
 def _read(path: Path, start: int = 0, end: int | None = None) -> tuple[list[str], str]:
-    """Returns the records as text, for not a number equals nothing, and the error."""
+    """Returns the records as text, since NaN is not equal to itself, and the error."""
     records: list[str] = []
     try:
         for record in read_journal(path, start, end):
-            records.append(repr(record))  # noqa: PERF401  those before the error count
+            records.append(repr(record))  # noqa: PERF401  to keep those before an error
     except UserError as error:
         return records, str(error)
     return records, ""
@@ -124,12 +124,13 @@ def test_error_for_a_changed_byte_names_its_line(
     line = WHOLE[:position].count(b"\n")
     found, error = _read(_file(tmp_path, bytes(changed)))
     assert found[:line] == expected[:line]
+    # The change is an error, or gives another valid record, or makes the rest one incomplete line.
     if error:
         assert len(found) == line
         assert f"{FILE_NAME} is damaged in line {line + 1}: " in error
     elif len(found) > line:
         assert found[line + 1 :] == expected[line + 1 :]
-    else:  # from there on it is one torn line
+    else:
         assert changed[len(b"".join(LINES[:line])) :].count(b"\n") <= 1
 
 
@@ -219,6 +220,7 @@ def test_incomplete_line_is_removed_before_appending(torn: bytes, tmp_path: Path
 
 
 def test_full_device_raises_at_every_write(tmp_path: Path) -> None:
+    # Every write to this device fails like one to a full disk.
     (tmp_path / FILE_NAME).symlink_to("/dev/full")
     journal, record = Journal(), Scalars.single(1, 1, {"train/loss": 1.0})
     journal.open(make_run(tmp_path))
@@ -256,12 +258,12 @@ def test_partial_writes_are_completed(tmp_path: Path, monkeypatch: pytest.Monkey
     file = journal._file
     assert file is not None
 
-    class Slow:
+    class PartialWriter:
         def write(self, data: memoryview) -> int:
             assert file is not None
             return file.write(data[:5])
 
-    monkeypatch.setattr(journal, "_file", Slow())
+    monkeypatch.setattr(journal, "_file", PartialWriter())
     journal.write(Scalars.single(1, 1, {"train/loss": 1.0, "train/x": 2.0}))
     monkeypatch.undo()
     journal.close(Status.FINISHED)
@@ -297,7 +299,7 @@ for start in range(1, 10_000, 100):
 
 @pytest.fixture(params=["limit", "disk"])
 def small_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path, int]]:
-    """A folder and, where no small disk may be mounted on it, a limit for files."""
+    """A folder on a small disk; or, where none can be mounted, any folder and a limit of bytes."""
     folder, is_mounted = tmp_path / "small", False
     folder.mkdir()
     if request.param == "disk" and os.geteuid() == 0:
@@ -317,17 +319,18 @@ def test_full_disk_leaves_complete_lines_and_the_journal_continues_afterwards(
     filler.write_bytes(b"x" * 12_000)
     done = subprocess.run(
         [sys.executable, "-c", FILL, str(folder), str(limit)],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(["src", str(Path(__file__).parent)])},
         capture_output=True,
         text=True,
         check=True,
     )
     reason = "File too large" if limit else "No space left on device"
-    assert f"metrics.jsonl can't be written: {reason}. What was recorded" in done.stdout
+    assert f"metrics.jsonl can't be written: {reason}. The records before" in done.stdout
     steps = [record["step"] for record in read_journal(path)]
     assert steps == list(range(1, len(steps) + 1))
     assert len(steps) > 500
     assert complete_size(path) == path.stat().st_size
+    # With some space again, the journal can be continued.
     filler.unlink()
     _written(folder, Scalars.single(len(steps) + 1, 1, {"train/loss": 1.0}))
     assert [record["step"] for record in read_journal(path)] == [*steps, len(steps) + 1]

@@ -11,10 +11,11 @@ def test_least_important_parts_of_a_line_are_dropped() -> None:
     assert fitted(LINE, None) == fitted(LINE, len(whole)) == whole
     assert fitted(LINE, len(whole) - 1) == "epoch 3/30  val/loss 0.5  12 steps/s"
     assert fitted(LINE, 30) == "epoch 3/30  val/loss 0.5"
-    assert fitted(LINE, 5) == "epoch 3/30  val/loss 0.5"  # never less
+    assert fitted(LINE, 5) == "epoch 3/30  val/loss 0.5"  # parts of rank 0 are always kept
 
 
 def shown(evaluations: int, bests: set[int]) -> list[int]:
+    """Returns the numbers of the evaluations that are printed."""
     lines, numbers = ThinnedLines(evaluations), list[int]()
     for number in range(1, evaluations + 1):
         numbers += [int(line[0][1]) for line in lines.add([(0, str(number))], number in bests)]

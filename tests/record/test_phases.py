@@ -14,7 +14,7 @@ from expt.record.phases import Phases
 
 
 class Watched(io.StringIO):
-    """A stream that says when something was written to it."""
+    """A stream with an event that is set by the first write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,9 +61,9 @@ def test_phase_ends_the_previous_one_and_is_logged_with_its_time(
     shown = Phases(Console(file=io.StringIO()), is_logged=False)
     with caplog.at_level(logging.INFO, logger="expt.record.phases"):
         with shown("composing the config"):
-            shown.begin("composing the config")  # the same one
+            shown.begin("composing the config")  # continues the phase
             shown.begin("loading data")
-        assert caplog.messages == []  # there is no file yet
+        assert caplog.messages == []  # logging is not set up yet
         shown.start_log()
         with shown("compiling"):
             pass
@@ -92,8 +92,8 @@ def test_phase_on_a_terminal_is_a_line_that_vanishes() -> None:
     text = stream.getvalue()
     assert "data: a note\n" in text
     after = text.rpartition("loading data …")[2]
-    assert "\x1b[2K" in after  # the line is cleared
-    assert "\x1b[?25h" in after  # and the cursor shown
+    assert "\x1b[2K" in after  # clears the line
+    assert "\x1b[?25h" in after  # shows the cursor
 
 
 def run(code: str) -> str:

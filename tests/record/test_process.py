@@ -20,8 +20,9 @@ def _follower_is_importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _make() -> SeparateProcess:
+    # `gc.collect` stands for `prepare`: any function that pickle finds by name will do.
     return SeparateProcess(
-        Witness, "witness", lambda run, _failure: f"Mend {run.directory.name}.", gc.collect
+        Witness, "witness", lambda run, _failure: f"Fix {run.directory.name}.", gc.collect
     )
 
 
@@ -33,7 +34,7 @@ def _wait_until_followed(run: Run, looks: int = 1) -> None:
 
 
 def _close(process: SeparateProcess, run: Run, status: Status) -> float:
-    """Closes a run as the loop does, and returns the seconds that it took."""
+    """Closes a run as the training loop does, and returns the duration in seconds."""
     begun = time.monotonic()
     run.update(status=status)
     process.close(status)
@@ -54,8 +55,8 @@ def test_follower_runs_in_another_process_and_updates_the_record(
         assert extra(run.record, "was_resumed") is is_resumed
         assert extra(run.record, "closed_as") == "FINISHED"
     process.stop()
-    told = [(record.levelno, record.getMessage()) for record in caplog.records]
-    assert told == [(logging.WARNING, "witness: a word of warning")] * 2
+    logged = [(record.levelno, record.getMessage()) for record in caplog.records]
+    assert logged == [(logging.WARNING, "witness: a word of warning")] * 2
 
 
 def test_incomplete_run_is_reported_with_the_remedy(
@@ -66,7 +67,7 @@ def test_incomplete_run_is_reported_with_the_remedy(
     run.update(behaviour="refuse")
     _close(process, run, Status.FINISHED)
     process.stop()
-    text = f"witness: incomplete: it would not. Mend {tmp_path.name}."
+    text = f"witness: incomplete: it would not. Fix {tmp_path.name}."
     assert caplog.messages[-1] == text
 
 
@@ -90,7 +91,7 @@ def test_hanging_child_is_killed_and_replaced_for_the_next_run(
     process, run = _make(), make_run(tmp_path)
     process.open(run)
     _wait_until_followed(run)
-    process._child._deadline = 0.0  # it has long started
+    process._child._deadline = 0.0  # the time allowed for its start is over
     run.update(behaviour="hang")
     assert least < _close(process, run, status) < most
     assert "witness: incomplete: no answer" in caplog.messages[-1]
@@ -106,7 +107,7 @@ def test_hanging_child_is_killed_and_replaced_for_the_next_run(
 def test_close_waits_for_a_child_that_extends_its_deadline(
     status: Status, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Even if the run was stopped: a healthy store is never reported incomplete."""
+    """Even if the run was stopped, so that a healthy store is never reported as incomplete."""
     process, run = _make(), make_run(tmp_path)
     run.record = run.record.updated({"recovers": status is Status.KILLED})
     process.open(run)
@@ -166,4 +167,4 @@ process.close(run.record.status)
         assert parent.stdout is not None
         assert int(parent.stdout.readline()) != parent.pid
         parent.kill()
-        parent.communicate(timeout=10)  # both must have closed their end of the pipe
+        parent.communicate(timeout=10)  # returns once parent and child have closed the pipe

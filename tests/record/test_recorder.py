@@ -15,7 +15,7 @@ from expt.runs.run import Run, Status
 
 
 class Memory:
-    """Keeps its calls; raises at the one whose name it is given."""
+    """A recorder that stores its calls in memory, and raises at the call `fails_at`."""
 
     def __init__(self, fails_at: str = "") -> None:
         self.calls: list[str] = []
@@ -70,6 +70,7 @@ def test_failing_sink_is_reported_once_and_stops_nothing(
     assert warnings == [f"sink: recording stopped: no {fails_at}. The journal is complete."]
     assert sink.calls[-1] == fails_at
 
+    # The next run starts with a new attempt.
     background.open(run)
     background.write(_record(7))
     background.close(Status.KILLED)
@@ -91,7 +92,7 @@ def test_background_keeps_the_order_on_one_other_thread(tmp_path: Path) -> None:
 
 
 class Busy(Memory):
-    """Is busy with each record until it is let go."""
+    """A sink that blocks at each record until `go` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,6 +119,7 @@ def test_killed_run_does_not_wait_for_a_busy_sink(
         "The journal is complete."
     ]
     assert sink.calls == ["open"]
+    # The records are written nevertheless, if the process lives long enough.
     sink.go.set()
     background._thread.join(60)
     assert sink.calls == ["open", "write 1", "close KILLED"]
@@ -139,13 +141,13 @@ def test_killed_run_waits_for_a_sink_that_is_nearly_done(
 
 
 class Patient(Busy):
-    """One that decides itself how long closing takes."""
+    """A busy sink that limits the duration of closing itself."""
 
     limits_closing = True
 
 
 @pytest.mark.parametrize(("sink", "status"), [(Busy(), "FINISHED"), (Patient(), "KILLED")])
-def test_finished_run_waits_for_a_busy_sink(
+def test_close_waits_for_a_busy_sink(
     sink: Busy, status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder_module, "_KILLED_SECONDS", 0.0)
@@ -160,8 +162,8 @@ def test_finished_run_waits_for_a_busy_sink(
 
 def test_png_has_name_step_and_time() -> None:
     image = Image(12, 1_795_400_000.123456789, "val/α", lambda: np.zeros((2, 3, 3), np.uint8))
-    with PillowImage.open(io.BytesIO(image.png())) as picture:
-        texts = dict(picture.info)
+    with PillowImage.open(io.BytesIO(image.png())) as decoded:
+        texts = dict(decoded.info)
     assert (texts["name"], texts["step"]) == ("val/α", "12")
     assert float(texts["time"]) == image.time
 

@@ -107,6 +107,7 @@ def test_images_are_read_in_order(tmp_path: Path) -> None:
 def test_pixels_are_read_on_demand(tmp_path: Path) -> None:
     _record(tmp_path, Image(1, 0.5, "val/x", lambda: PIXELS))
     (found,) = read_images(tmp_path)
+    # Another content shows that the file had not been read yet.
     _record(tmp_path, Image(1, 0.5, "val/x", lambda: PIXELS + 1))
     np.testing.assert_array_equal(found.pixels(), PIXELS + 1)
 
@@ -124,7 +125,7 @@ def test_damaged_and_foreign_files_are_skipped_with_a_warning(
     damaged.write_bytes(damaged.read_bytes()[:-30])
     PillowImage.fromarray(PIXELS).save(folder / "foreign.png")
     PillowImage.fromarray(PIXELS).save(folder / "other.png", format="JPEG")
-    (folder / "text.png").write_text("no picture")
+    (folder / "text.png").write_text("not an image")
     (folder / "folder.png").mkdir()
     (folder / "partial-val_x_0000004.png").write_bytes(b"")
     with caplog.at_level(logging.WARNING):

@@ -19,7 +19,7 @@ def test_no_two_allocations_share_a_directory(tmp_path: Path) -> None:
     assert all(directory.is_dir() for directory in directories)
 
 
-def test_allocation_in_a_read_only_place_is_a_user_error(tmp_path: Path) -> None:
+def test_allocation_below_a_file_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="output_dir"):
         allocate(tmp_path / "file", "abcd1234")
@@ -46,6 +46,7 @@ def test_run_json_is_complete_at_every_moment(tmp_path: Path) -> None:
 
     thread = threading.Thread(target=write)
     thread.start()
+    # An incomplete file would not be valid JSON.
     while not done.is_set():
         json.loads((tmp_path / "run.json").read_text())
     thread.join()

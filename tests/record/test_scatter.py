@@ -11,12 +11,12 @@ BLUE = (31, 119, 180)
 
 
 def _dots(pixels: np.ndarray) -> np.ndarray:
-    """Rows and columns of everything blue."""
+    """Returns the rows and columns of all blue pixels."""
     return np.argwhere((pixels == BLUE).all(axis=-1))
 
 
 def _frame(pixels: np.ndarray) -> tuple[int, int, int, int]:
-    """Top, bottom, left and right of the only panel, found by its long gray lines."""
+    """Returns top, bottom, left and right of a single panel, found by its long gray lines."""
     gray = (pixels == 150).all(axis=-1)
     rows, columns = np.flatnonzero(gray.sum(axis=1) > 200), np.flatnonzero(gray.sum(axis=0) > 200)
     return rows[0], rows[-1], columns[0], columns[-1]
@@ -24,7 +24,7 @@ def _frame(pixels: np.ndarray) -> tuple[int, int, int, int]:
 
 @pytest.mark.parametrize(("low", "high"), [(-1, 2), (-3.6e6, -3.2e6), (1e-8, 2e-7), (1e9, 1e9 + 1)])
 def test_perfect_predictions_are_on_the_line_and_fill_the_panel(low: float, high: float) -> None:
-    """Wherever the values are: zero need not be among them."""
+    """For any range of values, with or without zero."""
     targets = np.linspace(low, high, 40)[:, None]
     pixels = predicted_against_true(targets, targets)
     top, bottom, left, right = _frame(pixels)
@@ -40,7 +40,7 @@ def test_point_is_at_its_value() -> None:
     targets, outputs = np.array([[0.0], [10.0]]), np.array([[10.0], [0.0]])
     pixels = predicted_against_true(targets, outputs)
     top, bottom, left, right = _frame(pixels)
-    inset = 400 * 0.5 / 11  # a twentieth of the span around the values
+    inset = 400 * 0.5 / 11  # 5 % of the range of values on either side
     expected = {(round(top + inset), round(left + inset))}
     expected |= {(round(bottom - inset), round(right - inset))}
     assert {tuple(dot) for dot in _dots(pixels)} >= expected
@@ -93,7 +93,7 @@ def test_labels_have_the_necessary_digits(low: float, high: float, expected: lis
 
 
 def test_labels_are_not_cut_off() -> None:
-    """The first columns and the last stay white, however long the numbers."""
+    """The first and the last columns of pixels are white even if the numbers are long."""
     targets = np.linspace(-3.6e6, -3.2e6, 9)[:, None]
     pixels = predicted_against_true(targets, targets)
     assert (pixels[:, :2] == 255).all()
@@ -105,11 +105,11 @@ def test_each_target_has_a_separate_panel_and_axes(monkeypatch: pytest.MonkeyPat
     drawn: list[tuple[list[float], str, int]] = []
     panel = scatter._panel
 
-    def note(true: np.ndarray, predicted: np.ndarray, title: str, size: int) -> np.ndarray:
+    def record_panel(true: np.ndarray, predicted: np.ndarray, title: str, size: int) -> np.ndarray:
         drawn.append((true.tolist(), title, size))
         return panel(true, predicted, title, size)
 
-    monkeypatch.setattr(scatter, "_panel", note)
+    monkeypatch.setattr(scatter, "_panel", record_panel)
     targets = np.array([[1.0, 1000.0, 0.001], [2.0, 3000.0, 0.004]])
     pixels = predicted_against_true(targets, targets)
     assert drawn == [

@@ -17,7 +17,7 @@ from rich.table import Table
 from expt.record.exits import run_main
 
 def work(arguments):
-    for number in range(3000):  # more than a pipe holds
+    for number in range(3000):  # more than the buffer of a pipe holds
         print("line", number)
         print("line", number, file=sys.stderr, flush=True)
     table = Table("mean ± 95 %", "file…")
@@ -65,7 +65,7 @@ def test_files_do_not_get_the_descriptors_of_closed_streams(closed: str, tmp_pat
     assert b"Traceback" not in done.stderr
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has a full device")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full exists only on Linux")
 def test_output_to_a_full_disk_is_dropped(tmp_path: Path) -> None:
     with open("/dev/full", "wb") as full:  # noqa: PTH123
         done = subprocess.run(
@@ -106,13 +106,13 @@ def test_characters_that_an_encoding_lacks_are_replaced(
 def test_log_records_go_to_the_current_stderr(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A live display on a terminal replaces it, and would be torn by what is written past it."""
+    """A live display replaces stderr, and output that bypasses it would break the display."""
     handler = StderrHandler(io.StringIO())
     for _ in range(2):
         stream = io.StringIO()
         monkeypatch.setattr(sys, "stderr", stream)
-        handler.handle(logging.makeLogRecord({"msg": "a word of warning"}))
-        assert stream.getvalue() == "a word of warning\n"
+        handler.handle(logging.makeLogRecord({"msg": "a warning"}))
+        assert stream.getvalue() == "a warning\n"
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def _image(step: int) -> Image:
 
 
 def _killed(folder: Path) -> Run:
-    """Leaves what a killed process does: it had no time to tell TensorBoard of steps 4 to 6."""
+    """Writes the files of a killed process, whose event files lack steps 4 to 6."""
     run, board = make_run(folder), TensorBoardRecorder()
     recorder = Fanout([Journal(), ImageRecorder()])
     recorder.open(run)
@@ -132,7 +132,7 @@ def _killed(folder: Path) -> Run:
 
 
 def _resume(run: Run) -> None:
-    """Records as a process that resumes at step 6; its last picture is one that there is."""
+    """Records like a process that resumes at step 6; its last image already has a file."""
     recorder = TensorBoardRecorder()
     recorder.open(run)
     for record in (_block(7, 9), _evaluation(9), _image(9), _image(6)):
@@ -189,7 +189,7 @@ def test_rebuilding_ignores_records_of_this_process(
     run = _killed(tmp_path)
     journal = Journal()
     journal.open(run)
-    journal.write(_block(7, 9))  # before the board is opened on its own thread
+    journal.write(_block(7, 9))  # before the recorder is opened on its thread
     journal.close(Status.KILLED)
     _resume(run)
     assert _points(tmp_path) == _expected(9)
@@ -219,7 +219,7 @@ def test_crash_while_files_are_replaced_duplicates_no_point(
     def crash(path: Path, *arguments: Path) -> None:
         calls.append(path)
         if len(calls) > 1:
-            raise KeyboardInterrupt  # and what would be tidied up then is not, either
+            raise KeyboardInterrupt  # the clean-up calls this function too, and fails as well
         original(path, *arguments)
 
     with monkeypatch.context() as patched:
@@ -227,7 +227,7 @@ def test_crash_while_files_are_replaced_duplicates_no_point(
         recorder = TensorBoardRecorder()
         with pytest.raises(KeyboardInterrupt):
             recorder.open(run)
-    if step == "replace":  # the first file was exchanged, and is whole
+    if step == "replace":  # the first file was replaced and is complete
         assert len(_events(tmp_path / "val").Scalars("perf/steps_per_s")) == 2
     for (place, tag), expected in zip(PLACES, _expected(6), strict=True):
         events = _events(tmp_path / place)

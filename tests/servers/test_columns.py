@@ -119,7 +119,7 @@ def test_five_parameters_are_shown_by_default(num_varying: int) -> None:
     keys = [f"key{i}" for i in range(num_varying)]
     runs = {f"sweep/{i}": _session({**dict.fromkeys(keys, i), "a": 1}) for i in range(2)}
     infos = make_experiment(unify_parameters(runs), {}).hparam_infos
-    assert [info.name for info in infos] == [*keys, "a"]  # which does not cost a place
+    assert [info.name for info in infos] == [*keys, "a"]  # `a` does not vary and is last
     assert [info.differs for info in infos] == [index < 5 for index in range(num_varying + 1)]
 
 

@@ -1,4 +1,4 @@
-"""Which runs and sweeps TensorBoard shows, and by which names."""
+"""The selection of the runs and sweeps that TensorBoard shows, and their names."""
 
 import json
 from pathlib import Path
@@ -72,6 +72,7 @@ def test_early_sweeps_are_found_and_damaged_runs_skipped(tmp_path: Path) -> None
     directory = tmp_path / "runs/day/without"
     directory.mkdir()
     (directory / "run.json").write_text('{"status": "FINISHED", "started": 4.0}')
+    # The last run has no event files, so it is not an entry either.
     (sweep,) = EntryReader(tmp_path).read()
     assert (sweep.name, sweep.is_sweep) == ("sweep", True)
     assert [run.name for run in sweep.runs] == ["1_job", "2_job"]

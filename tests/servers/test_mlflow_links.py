@@ -1,4 +1,4 @@
-"""Which views of MLflow the links open, and what they do where a server keeps none."""
+"""URLs of MLflow's pages, and their views, if a server can save views and if it can't."""
 
 import json
 import socket
@@ -27,7 +27,7 @@ Views = dict[str, tuple[str, dict[str, Any]]]
 
 @pytest.fixture
 def views(monkeypatch: pytest.MonkeyPatch) -> Views:
-    """What a server has been given, by key: the experiment and the state."""
+    """The experiment and the state of each view that was saved, by its key."""
     kept: Views = {}
 
     def keep(_address: str, experiment: str, key: str, view: dict[str, Any]) -> bool:
@@ -141,7 +141,10 @@ def test_all_runs_are_sorted_newest_first_and_not_folded(
     address = f"{_ADDRESS}/#/experiments/7/runs?workflowType=machine_learning"
     assert all_runs_page(_ADDRESS, latest, tmp_path) == f"{address}&viewStateShareKey=expt"
     _, state = views["expt"]
-    assert state["orderByKey"] not in ("", "attributes.start_time")  # else MLflow folds them
+    assert state["orderByKey"] not in (
+        "",
+        "attributes.start_time",
+    )  # MLflow folds jobs for these keys
     assert "params.`act`" in state["selectedColumns"]
     assert "metrics.`best/val/loss`" in state["selectedColumns"]
 

@@ -1,4 +1,4 @@
-"""Which pages are named."""
+"""The pages that are printed."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def _make_run(directory: Path, started: float, experiment: str | None) -> None:
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
-    """The newest sweep, beside an older one, and one in which no run has begun."""
+    """The newest sweep with runs, beside an older one and a newer one without any run."""
     sweeps = tmp_path / "sweeps/2026-11-23"
     _make_run(sweeps / "10-00-00_aaaaaaaa/0_seed=0", 100.0, "1")
     _make_run(sweeps / "11-00-00_bbbbbbbb/0_seed=0", 200.0, None)

@@ -1,4 +1,4 @@
-"""How the servers are started."""
+"""The command lines and environments of the servers."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Servers as processes: ready when they answer, gone with whoever started them."""
+"""Servers in child processes: they are ready when they answer, and end with their parent."""
 
 import http.client
 import os
@@ -61,9 +61,9 @@ def test_failed_server_ends_the_others_and_its_log_is_shown() -> None:
     with running([program(free_port()), program(port, "Faulty")]) as servers:
         started = set(descendants(os.getpid())) - before
         _ask_to_fail(port)
-        with pytest.raises(RunError) as told:
+        with pytest.raises(RunError) as raised:
             servers.wait(lambda: None)
-    lines = str(told.value).splitlines()
+    lines = str(raised.value).splitlines()
     assert lines[0] == "Faulty has ended. The end of its log:"
     assert lines[1].startswith("listening beside")
     assert lines[2:] == ["no more memory"]

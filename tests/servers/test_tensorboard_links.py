@@ -1,4 +1,4 @@
-"""What is printed of TensorBoard's pages."""
+"""URLs of TensorBoard's pages, and the lines that are printed."""
 
 import json
 from pathlib import Path

@@ -49,7 +49,7 @@ def test_view_of_a_sweep_has_only_validation(output_dir: Path, folder: Path) -> 
 def test_refresh_follows_new_and_removed_runs(output_dir: Path, folder: Path) -> None:
     view = View(folder, output_dir)
     (output_dir / "runs/day/a/val/events.out.tfevents.1").replace(
-        output_dir / "runs/day/a/val/events.out.tfevents.8"  # as a run that is resumed does
+        output_dir / "runs/day/a/val/events.out.tfevents.8"  # as a resumed run does
     )
     shutil.rmtree(output_dir / "sweeps/day/b/1_job")
     make_run(output_dir / "runs/day/c", 9, "tanh-s0")
@@ -68,7 +68,7 @@ def test_view_has_only_named_runs(output_dir: Path, folder: Path) -> None:
     view = View(folder, output_dir, ["job-1"])
     assert _files(folder) == {f"job-1/{split}/events.out.tfevents.4" for split in ("train", "val")}
     shutil.rmtree(output_dir / "sweeps/day/b/1_job")
-    view.refresh()  # it is a mistake at the start only
+    view.refresh()  # a missing run is an error only at the start
     with pytest.raises(UserError, match="job-1"):
         View(folder, output_dir, ["job-1"])
 

@@ -30,6 +30,7 @@ def hparams(run: Run) -> dict[str, bool | int | float | str]:
     own = given(run.record.overrides)
     varied = _varied(run.directory)
     keys = [*_COMMON, *run.record.choices, *(own if varied is None else varied)]
+    # Some overrides have no param: `~probe` removes one.
     values = {**own, **run.params}
     return {
         key: _plain(values.get(key, MISSING)) for key in dict.fromkeys(keys) if key not in _HIDDEN

@@ -1,4 +1,4 @@
-"""Copies of runs, sweeps and whole folders are told from what was moved."""
+"""Copied runs, sweeps and folders are distinguished from moved ones."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ _RUN = "runs/2026-11-27/10-00-00Z_abc"
 
 @pytest.fixture
 def outputs(tmp_path: Path) -> Path:
-    """A folder with a run, and a sweep of one job."""
+    """A folder of a run and a sweep with one job."""
     outputs = tmp_path / "outputs"
     write(outputs, _RUN, "1")
     write(outputs, "sweeps/day/s", "2", "sweep.json")
@@ -48,7 +48,7 @@ def read(directory: Path, name: str = "run.json") -> dict[str, Any]:
 
 
 def settle(outputs: Path, within: str) -> dict[str, Any]:
-    """What changes in a run's record; it is written, as commands do."""
+    """Returns the changes of a run's record, and writes them as commands do."""
     directory = outputs / within
     record = read_run(directory)
     changes = Copies().settle(record, directory, outputs)
@@ -57,6 +57,7 @@ def settle(outputs: Path, within: str) -> dict[str, Any]:
 
 
 def copy(outputs: Path, within: str, to: Path) -> None:
+    # `copyfile`, like most tools, does not keep the times of files.
     shutil.copytree(outputs / within, to, copy_function=shutil.copyfile)
 
 

@@ -1,4 +1,4 @@
-"""A run's copy in a store, made in this process; tests/e2e has it behind the recorder's own."""
+"""The mirror of a run in this process; tests/e2e has tests with the recorder's child process."""
 
 import functools
 import hashlib
@@ -27,13 +27,13 @@ from expt.runs.find import FoundRun
 from expt.runs.records import RunRecord
 from expt.runs.run import Run, Status
 
-# MLflow's own, when its pyfunc module is imported.
+# A warning of MLflow when its pyfunc module is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store; making one takes seconds."""
+    """The file of an empty store, which tests copy since creating one takes seconds."""
     folder = tmp_path_factory.mktemp("store")
     client_of(store_uri(folder)).search_experiments()
     return folder / "mlflow.db"
@@ -48,6 +48,7 @@ def run(tmp_path: Path, database: Path) -> Run:
 
 
 def _copy(run: Run, *, is_new: bool = False) -> Any:
+    """Returns a new mirror of a run, as another process has it."""
     from expt.record.mlflow.run_mirror import RunMirror
 
     client_of(store_uri(run.output_dir))
@@ -55,14 +56,14 @@ def _copy(run: Run, *, is_new: bool = False) -> Any:
 
 
 def _remove_place(run: Run) -> None:
-    """Leaves a record as it is before the run is known to MLflow."""
+    """Removes the MLflow ids from a record, as if the answer with them was lost."""
     values = run.record.to_mapping()
     del values["mlflow"]
     run.record = RunRecord.of(values)
 
 
 def _finish(run: Run, status: Status = Status.FINISHED) -> Any:
-    """Copies an ended run in one go; returns what the store lacked."""
+    """Ends and mirrors a run; returns the parts that the store lacked."""
     end(run, status)
     copy = _copy(run)
     copy.advance()
@@ -75,7 +76,7 @@ def _assert_equal(run: Run) -> Any:
 
 
 def _failing(function: Callable[..., Any], *, after: bool) -> Callable[..., Any]:
-    """A request that is lost, or whose answer is lost after it was carried out."""
+    """Returns a request that is lost, or is carried out and its answer lost if `after`."""
 
     @functools.wraps(function)
     def fail(*arguments: Any, **options: Any) -> None:
@@ -97,13 +98,13 @@ def test_store_is_the_users_or_the_embedded_one(
 @pytest.mark.parametrize("status", [Status.FINISHED, Status.FAILED, Status.KILLED])
 def test_a_run_is_followed_to_its_end(status: Status, run: Run) -> None:
     copy = _copy(run, is_new=True)
-    write_scalars(run, range(1, 800))  # more values than a request holds
+    write_scalars(run, range(1, 800))  # more values than fit into a request
     write_image(run, 7)
     copy.advance()
     write_scalars(run, range(800, 805), special=True)
     write_image(run, 804)
     with (run.directory / "metrics.jsonl").open("ab") as journal:
-        journal.write(b'{"step": 805, "epoch": 1, "ti')  # not yet written to its end
+        journal.write(b'{"step": 805, "epoch": 1, "ti')  # an incomplete line
     copy.advance()
     copy.advance()
     (run.directory / "model.keras").write_bytes(b"a model")
@@ -176,7 +177,7 @@ def test_speed_and_best_values_are_stored_once(run: Run) -> None:
     }
     client, run_id = client_of(store_uri(run.output_dir)), id_of(run)
     (stored,) = client.get_metric_history(run_id, "best/val/loss")
-    assert stored.step == 0  # else MLflow draws a point, not a bar
+    assert stored.step == 0  # for any other step, MLflow draws a point instead of a bar
     assert str(_finish(run)) == ""
 
 
@@ -191,7 +192,8 @@ def test_the_best_values_of_a_resumed_run_are_the_latest_whatever_the_clock_says
     assert _finish(run).values == 2
     assert _assert_equal(run).data.metrics["best/val/loss"] == 0.25
     assert str(_finish(run)) == ""
-    run.update(best=best)  # resumed with a longer history of the first values
+    # Back to the first values, which the store already has in its history.
+    run.update(best=best)
     assert _finish(run).values == 2
     assert _assert_equal(run).data.metrics["best/val/loss"] == 0.5
 
@@ -220,7 +222,7 @@ def test_no_value_is_duplicated_or_missing_after_a_lost_answer(
 
 
 def test_stored_values_are_not_sent_again(run: Run) -> None:
-    """Values are the same though their times differ: a journal lost with the machine's memory."""
+    """Values are compared without their times, which differ after a lost journal is recomputed."""
     write_scalars(run, range(1, 11), special=True)
     _finish(run)
     client, run_id = client_of(store_uri(run.output_dir)), id_of(run)
@@ -246,7 +248,7 @@ def test_duplicate_runs_of_a_repeated_request_are_removed(run: Run) -> None:
     _copy(run, is_new=True)
     kept = id_of(run)
     _remove_place(run)
-    run.record = run.record.updated({"started": run.record.started + 1})  # so that it comes second
+    run.record = run.record.updated({"started": run.record.started + 1})  # to be sorted second
     _copy(run, is_new=True)
     run.record = run.record.updated({"started": run.record.started - 1})
     _remove_place(run)
@@ -335,7 +337,7 @@ def test_better_model_of_a_resumed_run_is_added(run: Run) -> None:
     assert run.record.mlflow is not None
     models = client.search_logged_models([run.record.mlflow.experiment_id])
     assert [model.status for model in models] == ["READY", "READY"]
-    # MLflow takes the first of them for runs:/ID/model.
+    # MLflow resolves runs:/ID/model to the first of them.
     assert models[0].tags["expt.model"] == hashlib.sha256(b"a better one").hexdigest()
 
 

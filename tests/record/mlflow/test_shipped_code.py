@@ -1,4 +1,4 @@
-"""The code of a model can be imported alone, whatever else is in the process."""
+"""The code in a model can be imported without expt, and beside any version of it."""
 
 import ast
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 from expt.record.mlflow.shipped_code import shipped_code
 
 LIGHT = {"keras", "mlflow", "numpy", "pandas"}
-"""What may be imported beside the standard library: what requirements.txt has."""
+"""The libraries that the code may import: those in the model's requirements.txt."""
 
 
 def test_package_is_renamed_and_imports_only_its_requirements() -> None:

@@ -1,4 +1,4 @@
-"""What a model's signature and its example say, for every kind of record."""
+"""The signature and the input example of models, for all kinds of data."""
 
 from typing import Any
 
@@ -34,9 +34,9 @@ def record(shape: list[int], preparation: Any, **data: Any) -> RunRecord:
 
 
 def types(*columns: Column, impute: bool = False) -> list[str]:
-    made = Encoder(columns, ",", impute).to_mapping()
+    encoder = Encoder(columns, ",", impute).to_mapping()
     width = sum(len(column.feature_names) for column in columns)
-    inputs = make_signature(record([width], made)).inputs
+    inputs = make_signature(record([width], encoder)).inputs
     assert [column.name for column in inputs.inputs] == [column.name for column in columns]
     assert all(column.required for column in inputs.inputs)
     return [
@@ -83,7 +83,7 @@ def test_outputs_have_names_and_the_type_of_the_model() -> None:
 
 
 def test_example_of_a_table_is_formatted_like_the_training_data() -> None:
-    made = Encoder(
+    encoder = Encoder(
         (
             Column("size", number=PLAIN),
             Column("colour", categories=("", "red")),
@@ -95,7 +95,7 @@ def test_example_of_a_table_is_formatted_like_the_training_data() -> None:
         impute=True,
     )
     scale = {"mean": [1.23456789, 0, 0, 52.5, 18_262.2, 3_690.0], "deviation": [1] * 6}
-    example = make_example(record([6], made.to_mapping(), input_scale=scale))
+    example = make_example(record([6], encoder.to_mapping(), input_scale=scale))
     assert example == {
         "columns": ["size", "colour", "share", "day", "at"],
         "data": [[1.23457, "red", "52,5%", "2020-01-01", "1:01:30"]],
@@ -103,9 +103,9 @@ def test_example_of_a_table_is_formatted_like_the_training_data() -> None:
     import pandas as pd
 
     frame = pd.DataFrame(example["data"], columns=example["columns"])
-    (inputs,) = made.transform(as_text_table(frame, made)).inputs
+    (inputs,) = encoder.transform(as_text_table(frame, encoder)).inputs
     assert inputs.tolist() == [1.23457, 0, 1, 52.5, 18_262, 3_690]
-    unknown = make_example(record([6], made.to_mapping()))
+    unknown = make_example(record([6], encoder.to_mapping()))
     assert isinstance(unknown, dict)
     assert unknown["data"] == [[0.0, "red", "0%", "1970-01-01", "0:00:00"]]
 

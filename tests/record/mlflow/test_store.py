@@ -1,4 +1,4 @@
-"""Where the embedded store is, whatever its folder is called and wherever that was moved."""
+"""The embedded store, in folders with special names and after moves and copies."""
 
 import os
 import shutil
@@ -25,12 +25,13 @@ from expt.record.mlflow.store import (
 )
 from expt.servers.programs import make_mlflow
 
+# Characters that have a meaning in URIs.
 NAMES = ["two words#&=größe'", "a?b", "a%20b", "x?uri=true&y"]
 
 
 @pytest.fixture(scope="module")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of a store that was made in a folder of its own; making one takes seconds."""
+    """The file of an empty store, which tests copy since creating one takes seconds."""
     folder = tmp_path_factory.mktemp("store")
     prepare_mlflow()
     open_store(folder)
@@ -39,7 +40,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def outputs(tmp_path: Path, empty_store: Path) -> Path:
-    """A folder of runs whose store, made there, has a run with an artifact and a model."""
+    """A folder of runs with a store that has a run with an artifact and a model."""
     return make_store(tmp_path / "outputs", empty_store)
 
 
@@ -64,7 +65,7 @@ def files(folder: Path) -> list[str]:
 
 
 def addresses(database: Path) -> set[str]:
-    """All addresses of files that a store holds, whichever table they are in."""
+    """Returns all URIs of files in any table of a store."""
     found = set()
     with closing(sqlite3.connect(database)) as connection:
         tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -124,7 +125,10 @@ def test_copied_store_does_not_change_the_original(outputs: Path, tmp_path: Path
 
 
 def test_store_with_artifacts_in_two_folders_is_repaired(outputs: Path, tmp_path: Path) -> None:
-    """Its experiments are of two places, and those of a server over it end with their ids."""
+    """The store was used after a move by a version of expt without relocation, and by a server.
+
+    Its experiments point to two folders, and those that the server created end with their ids.
+    """
     moved = outputs.rename(tmp_path / "moved")
     with closing(sqlite3.connect(moved / "mlflow.db")) as connection, connection:
         for number, location in enumerate((artifacts_uri(moved), f"{artifacts_uri(outputs)}/7"), 6):
@@ -175,7 +179,7 @@ def test_moved_store_that_is_read_only_raises(
 
 
 def test_user_without_a_home_can_open_a_store(tmp_path: Path, empty_store: Path) -> None:
-    """As in a container, where a user may be a number that no file knows."""
+    """In a container, a user may have a number that is not in the password database."""
     shutil.copyfile(empty_store, tmp_path / "mlflow.db")
     code = (
         "import pwd, sys; from pathlib import Path; import expt.record.mlflow.store as store\n"
