@@ -26,8 +26,9 @@ Pixels = NDArray[np.uint8]
 """The pixels of an image: uint8, shape [height, width, 3]."""
 
 _SIDE = 5  # images per row, and rows at most
-# In pixels: the side of an image, the height of a line of text, and the gap between images.
-_CELL, _LINE, _MARGIN = 112, 18, 6
+_CELL = 112  # pixels: the side of an image
+_LINE = 18  # pixels: the height of a line of text
+_MARGIN = 6  # pixels between images
 _LARGEST_LABEL = 160  # pixels of the name of a class beside a confusion matrix
 
 
