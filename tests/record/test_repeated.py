@@ -13,8 +13,8 @@ from expt.runs.records import RunRecord
 from expt.runs.run import Run, Status
 
 
-class Kept:
-    """Keeps what it is given."""
+class Memory:
+    """A recorder that stores records in memory."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
@@ -54,7 +54,7 @@ def lines(directory: Path) -> list[tuple[int, list[str]]]:
 
 
 def first_part(directory: Path) -> Run:
-    """An earlier process recorded up to step 6; its last checkpoint may be of any step."""
+    """Writes the journal of a previous process, up to step 6; returns the resumed run."""
     journal = Journal()
     journal.open(make_run(directory))
     for record in (block(1, 3), evaluation(3), block(4, 6), evaluation(6)):
@@ -66,10 +66,10 @@ def first_part(directory: Path) -> Run:
 
 @pytest.mark.parametrize("checkpoint", range(7))
 @pytest.mark.parametrize("length", [1, 2, 5])
-def test_nothing_is_recorded_twice_and_nothing_is_missing(
+def test_no_record_is_duplicated_or_missing(
     tmp_path: Path, checkpoint: int, length: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run, kept = first_part(tmp_path), Kept()
+    run, kept = first_part(tmp_path), Memory()
     recorder = NotTwice(Fanout([Journal(), kept]), checkpoint)
     recorder.open(run)
     step = checkpoint
@@ -83,23 +83,24 @@ def test_nothing_is_recorded_twice_and_nothing_is_missing(
     loss, measured = ["train/loss"], ["val/loss", "perf/steps_per_s"]
     expected = [(s, names) for s in range(1, 10) for names in (loss, measured)]
     assert lines(tmp_path) == [e for e in expected if e[1] is loss or e[0] % 3 == 0]
+    # Sinks get only the new steps, whatever the checkpoint and the length of blocks.
     assert kept.steps() == [7, 8, 9, 9]
     assert caplog.text == ""
 
 
-def test_what_differs_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_difference_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = first_part(tmp_path)
-    recorder = NotTwice(Kept(), step=3)
+    recorder = NotTwice(Memory(), step=3)
     recorder.open(run)
     with caplog.at_level(logging.WARNING):
         recorder.write(block(4, 5))
         recorder.write(block(6, 6, shift=1e-3))
         recorder.write(block(6, 6, shift=1.0))
     assert len(caplog.records) == 1
-    assert "train/loss of step 6 is" in caplog.text
+    assert "train/loss at step 6 is" in caplog.text
 
 
-def test_a_test_after_the_last_checkpoint_is_not_repeated(tmp_path: Path) -> None:
+def test_test_values_after_the_last_checkpoint_are_not_duplicated(tmp_path: Path) -> None:
     journal = Journal()
     journal.open(make_run(tmp_path))
     tested = Scalars.single(3, 1, {"test/loss": 0.5})
@@ -107,7 +108,7 @@ def test_a_test_after_the_last_checkpoint_is_not_repeated(tmp_path: Path) -> Non
         journal.write(record)
     journal.close(Status.KILLED)
     size = (tmp_path / "metrics.jsonl").stat().st_size
-    kept = Kept()
+    kept = Memory()
     recorder = NotTwice(kept, step=3)
     recorder.open(make_run(tmp_path, is_resumed=True, recorded=size))
     recorder.write(tested)
@@ -116,8 +117,8 @@ def test_a_test_after_the_last_checkpoint_is_not_repeated(tmp_path: Path) -> Non
     assert kept.steps() == [4, 5]
 
 
-def test_an_evaluation_that_was_not_made_before_is_recorded(tmp_path: Path) -> None:
-    run, kept = first_part(tmp_path), Kept()
+def test_new_evaluation_of_a_repeated_step_is_recorded(tmp_path: Path) -> None:
+    run, kept = first_part(tmp_path), Memory()
     recorder = NotTwice(kept, step=3)
     recorder.open(run)
     recorder.write(block(4, 5))
@@ -126,21 +127,21 @@ def test_an_evaluation_that_was_not_made_before_is_recorded(tmp_path: Path) -> N
     assert kept.steps() == [5, 7]
 
 
-def test_pictures_that_have_files_are_left_out(tmp_path: Path) -> None:
+def test_images_that_have_files_are_skipped(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
-    pictures = [Image(s, 1.5, "val/p", lambda: np.zeros((2, 2, 3), np.uint8)) for s in (3, 6)]
-    (folder / "val_p_0000003.png").write_bytes(pictures[0].png())
-    kept = Kept()
+    images = [Image(s, 1.5, "val/p", lambda: np.zeros((2, 2, 3), np.uint8)) for s in (3, 6)]
+    (folder / "val_p_0000003.png").write_bytes(images[0].png())
+    kept = Memory()
     recorder = NotTwice(kept, step=0)
     recorder.open(make_run(tmp_path, is_resumed=True))
-    for picture in pictures:
-        recorder.write(picture)
-    assert kept.records == [pictures[1]]
+    for image in images:
+        recorder.write(image)
+    assert kept.records == [images[1]]
 
 
-def test_a_new_run_passes_everything_on(tmp_path: Path) -> None:
-    kept = Kept()
+def test_new_run_passes_all_records_on(tmp_path: Path) -> None:
+    kept = Memory()
     recorder = NotTwice(kept, step=0)
     recorder.open(make_run(tmp_path))
     given = [block(1, 3), evaluation(3)]

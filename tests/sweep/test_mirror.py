@@ -28,7 +28,7 @@ class Stuck(Witness):
 
     def close(self, record: RunRecord) -> str | None:
         hangs = extra(record, "hangs")
-        self._listener.busy(0.5 if hangs else 60.0)  # as before each request
+        self._listener.extend_deadline(0.5 if hangs else 60.0)  # as before each request
         if hangs:
             threading.Event().wait()
         return super().close(record)
@@ -45,7 +45,7 @@ def plan(tmp_path: Path, jobs: Sequence[Composed], monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(mirror, "make_follower", Stuck)
     monkeypatch.setattr(mirror, "prepare", gc.collect)
     monkeypatch.setattr(mirror, "_SECONDS_BETWEEN_STARTS", 0.0)
-    monkeypatch.setattr(process, "_SECONDS_WITHOUT_A_SIGN", 1.0)
+    monkeypatch.setattr(process, "_SECONDS_WITHOUT_ANSWER", 1.0)
     plan = planned(tmp_path / "sweep", jobs)
     plan.update(status="RUNNING", ended=None)
     return plan

@@ -1,4 +1,7 @@
-"""A resumed run computes some steps anew: what is recorded of them is not doubled."""
+"""A recorder that skips records which a previous process of the run has already written.
+
+A resumed run repeats the steps between its last checkpoint and the end of the previous process.
+"""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -16,11 +19,10 @@ _log = logging.getLogger(__name__)
 
 
 class NotTwice:
-    """Passes on to a recorder what an earlier process of the run has not recorded yet.
+    """A recorder that passes on only the records that are not in the run's files yet.
 
-    Between its last checkpoint and its end, the earlier process recorded steps that are now
-    computed again. They must come out the same, bit for bit; the first number that does not is
-    told by a warning.
+    The values of repeated steps must be equal bit for bit; the first one that differs is logged
+    as a warning.
     """
 
     _repeated: Iterator[Mapping[str, Any]]
@@ -31,21 +33,21 @@ class NotTwice:
         """Wraps a recorder.
 
         Args:
-            recorder: Where new records go.
-            step: The step from which training continues.
+            recorder: The recorder of new records.
+            step: The step of the checkpoint from which training continues.
         """
         self._recorder, self._step = recorder, step
-        self._has_told = False
+        self._has_warned = False
 
     def open(self, run: Run) -> None:
-        """Opens the recorder, and the journal to compare with."""
+        """Opens the recorder and the journal of the previous processes."""
         self._repeated = self._after_checkpoint(run) if run.recorded else iter(())
         self._next = next(self._repeated, None)
         self._images = set(image_keys(run.directory)) if run.is_resumed else set()
         self._recorder.open(run)
 
     def write(self, record: Record) -> None:
-        """Passes on what is new of a record."""
+        """Passes on the new part of a record."""
         if isinstance(record, Image) and (record.name, record.step) in self._images:
             return
         if isinstance(record, Scalars) and self._next is not None:
@@ -60,35 +62,39 @@ class NotTwice:
         self._recorder.close(status)
 
     def _after_checkpoint(self, run: Run) -> Iterator[Mapping[str, Any]]:
-        """Yields what the earlier process recorded after the checkpoint was saved."""
+        """Yields the records that were written after the checkpoint was saved."""
+        # Up to `recorded`, the journal's size at the start: this process appends to the same file.
         for record in read_journal(run.directory / FILE_NAME, end=run.recorded):
-            is_test = any(name.startswith("test/") for name in record)  # comes after the last save
+            # Test values are recorded after the last checkpoint, whatever their step.
+            is_test = any(name.startswith("test/") for name in record)
             if record["step"] > self._step or is_test:
                 yield record
 
     def _count_repeated(self, scalars: Scalars) -> int:
-        """How many of the first records are in the journal already."""
+        """Returns how many of the first records the journal already has."""
         for count, step in enumerate(scalars.steps.tolist()):
             while self._next is not None and self._next["step"] < step:
                 self._next = next(self._repeated, None)
-            earlier = self._next
-            if earlier is None or earlier["step"] != step:
+            previous = self._next
+            if previous is None or previous["step"] != step:
                 return count
-            if not scalars.values.keys() <= earlier.keys():
+            # A record of the same step with other metrics is another record, an evaluation say.
+            if not scalars.values.keys() <= previous.keys():
                 return count
-            self._compare(scalars, count, earlier)
+            self._compare(scalars, count, previous)
             self._next = next(self._repeated, None)
         return len(scalars.steps)
 
-    def _compare(self, scalars: Scalars, index: int, earlier: Mapping[str, Any]) -> None:
+    def _compare(self, scalars: Scalars, index: int, previous: Mapping[str, Any]) -> None:
         for name, column in scalars.values.items():
-            before = np.float32(earlier[name])
+            before = np.float32(previous[name])
             is_same = np.array_equal(column[index], before, equal_nan=True)
-            if not is_same and not name.startswith("perf/") and not self._has_told:
-                self._has_told = True
+            # Speeds (`perf/`) are measurements, which never repeat.
+            if not is_same and not name.startswith("perf/") and not self._has_warned:
+                self._has_warned = True
                 _log.warning(
-                    "the resumed run does not repeat the earlier one: %s of step %d is %s now and "
-                    "was %s. What was recorded stays. python -m expt.verify shows why.",
+                    "the resumed run does not repeat the previous one: %s at step %d is %s and "
+                    "was %s. The recorded values are kept. To find out why: python -m expt.verify",
                     name,
                     scalars.steps[index],
                     column[index],

@@ -1,19 +1,19 @@
-"""What a mirror added to MLflow."""
+"""A summary of what a mirror has added to MLflow."""
 
 from dataclasses import dataclass
 
 
 @dataclass
 class Added:
-    """What MLflow lacked of a run or a sweep.
+    """The parts of a run or a sweep that MLflow lacked and that were added.
 
     Attributes:
-        run: Whether there was no run in the store.
-        restored: Whether the run was restored.
-        values: The number of values.
-        images: The number of images.
+        run: Whether the run was created.
+        restored: Whether the run was restored after its deletion in MLflow.
+        values: The number of values added.
+        images: The number of images added.
         model: Whether the best model was added.
-        status: The status, if the run has been closed, or closed otherwise than it was.
+        status: The final status, if it was set or changed.
     """
 
     run: bool = False
