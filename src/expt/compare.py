@@ -1,4 +1,4 @@
-"""`python -m expt.compare [DIR…] [KEY=VALUE…]`: what varied between runs, and what came out."""
+"""`python -m expt.compare [DIR…] [KEY=VALUE…]`: compares the settings and results of runs."""
 
 from rich.console import Console
 

@@ -37,14 +37,14 @@ def _run(arguments: list[str]) -> int:
         found = take_run(args.rerun, Path(options["output_dir"]), args.metric)
         return start_rerun(found, args.overrides, args.config_dir, phases)
     if not args.cfg:
-        phases.begin("composing the config")
+        phases.begin("composing the config")  # not with --cfg, which prints nothing but YAML
     composition = Composition(args.overrides, args.config_dir, args.multirun)
     if args.cfg:
         print(*show(composition, args.cfg, args.package, resolve=args.resolve), sep="\n")
         return 0
     if not composition.is_sweep:
         return start_run(composition, phases)
-    from expt.sweep.submission import start_sweep  # takes a moment to import
+    from expt.sweep.submission import start_sweep  # slow, and needed for sweeps only
 
     return start_sweep(composition, phases)
 

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expt.config.compose import compose_jobs
-from expt.config.full_keys import meant, meant_option, takes_list
+from expt.config.full_keys import meant, suggest_group, is_list_key
 from expt.errors import UserError
 
 DEFAULT = tuple(compose_jobs([], None, multirun=False)[0][0].config.flat())
@@ -54,15 +54,15 @@ def test_the_last_part_of_every_key_leads_to_it(key: str) -> None:
 
 
 def test_an_option_without_its_group_is_completed() -> None:
-    assert meant_option("tanh") == "Did you mean act=tanh?"
-    assert meant_option("linear") == "Did you mean act=linear or data=linear or model=linear?"
-    assert meant_option("nonsense") is None
+    assert suggest_group("tanh") == "Did you mean act=tanh?"
+    assert suggest_group("linear") == "Did you mean act=linear or data=linear or model=linear?"
+    assert suggest_group("nonsense") is None
 
 
 def test_keys_of_lists_are_known() -> None:
-    assert takes_list("model.units")
-    assert takes_list("data.ignore")
-    assert not takes_list("seed")
+    assert is_list_key("model.units")
+    assert is_list_key("data.ignore")
+    assert not is_list_key("seed")
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,14 @@ from pathlib import Path
 import pytest
 
 from expt.config.compose import compose_jobs
-from expt.config.groups import default_option, groups, option_values, takes_several
+from expt.config.groups import default_option, groups, option_values, is_list_group
 from expt.errors import UserError
 
 
 def test_defaults_are_those_of_the_config() -> None:
     assert {"act", "data", "loss", "metric", "model"} <= set(groups())
     assert (default_option("act"), default_option("metric")) == ("relu", None)
-    assert [group for group in groups() if takes_several(group)] == ["hook", "metric", "recorder"]
+    assert [group for group in groups() if is_list_group(group)] == ["hook", "metric", "recorder"]
 
 
 @pytest.mark.parametrize(

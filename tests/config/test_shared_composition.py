@@ -11,7 +11,7 @@ from hypothesis.strategies import SearchStrategy
 
 from expt.config import compose
 from expt.config.compose import Composed, Composition, _frozen
-from expt.config.hydra_errors import hydras_errors_as_ours
+from expt.config.hydra_errors import convert_hydra_errors
 from expt.config.hydra_setup import compose_with_hydra
 from expt.errors import UserError
 
@@ -67,9 +67,9 @@ def _by_hydra(composition: Composition, jobs: Sequence[Sequence[str]]) -> list[C
     common = set(jobs[0]).intersection(*jobs)
     composed = []
     for number, job in enumerate(jobs):
-        varied = ",".join(compose._plain_text(one) for one in job if one not in common)
-        with hydras_errors_as_ours(composition.overrides):
-            composed.append(_frozen(composition._composed(job), number, varied))
+        varied = ",".join(compose._unquote_value(one) for one in job if one not in common)
+        with convert_hydra_errors(composition.overrides):
+            composed.append(_freeze(composition._compose(job), number, varied))
     return composed
 
 

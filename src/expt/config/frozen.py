@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from expt.config.compose import Job, compose_jobs
 from expt.config.declarations import STEP_KEY, part_nodes
 from expt.config.full_keys import meant
-from expt.config.hydra_errors import full_keys, hydras_errors_as_ours
+from expt.config.hydra_errors import convert_hydra_errors, full_keys
 from expt.config.hydra_setup import check_config_dir
 from expt.config.location import options
 from expt.config.overrides import normalize
@@ -163,7 +163,7 @@ def with_overrides(
     """
     check_config_dir(config_dir)
     overrides = normalize(overrides, multirun=False)
-    with hydras_errors_as_ours(overrides):
+    with convert_hydra_errors(overrides):
         parsed = OverridesParser.create().parse_overrides(overrides)
     for override in parsed:
         if override.is_delete() or override.is_sweep_override():
@@ -188,7 +188,7 @@ def with_overrides(
             if group in composed.choices:
                 choices[group] = composed.choices[group]
     of_values = [override for override in parsed if override not in of_groups]
-    with hydras_errors_as_ours(overrides):
+    with convert_hydra_errors(overrides):
         merged = OmegaConf.merge(schema(), config)
         assert isinstance(merged, DictConfig)
         for override in of_values:

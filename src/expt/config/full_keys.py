@@ -49,12 +49,12 @@ def meant(key: str, value: str | None, chosen: Iterable[str] = ()) -> str | None
     return f"Did you mean {' or '.join(texts[:_MOST_NAMED])}?" if texts else None
 
 
-def takes_list(key: str) -> bool:
+def is_list_key(key: str) -> bool:
     """Whether an option's value of a full key is a list."""
     return key in LISTS_OF_TEXTS or any(map(_is_list, _values_in_options().get(key, {}).values()))
 
 
-def meant_option(option: str) -> str | None:
+def suggest_group(option: str) -> str | None:
     """Returns a question that names the groups that have an option of a name."""
     found = [group for group in groups() if option in options(group)]
     return f"Did you mean {' or '.join(f'{group}={option}' for group in found)}?" if found else None

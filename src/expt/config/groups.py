@@ -34,7 +34,7 @@ def groups() -> tuple[str, ...]:
     return tuple(path.name for path in sorted(config_directory().iterdir()) if options(path.name))
 
 
-def takes_several(group: str) -> bool:
+def is_list_group(group: str) -> bool:
     """Whether a group takes a list of options, as `metric=[accuracy,f1]`."""
     return isinstance(_defaults().get(group), list)
 
@@ -57,7 +57,7 @@ def check_choices(choices: Mapping[str, Any], overrides: Sequence[str]) -> None:
     """
     deleted = {one[1:].partition("=")[0] for one in overrides if one.startswith("~")}
     for group in _defaults():
-        if group not in choices and not takes_several(group) and group not in deleted:
+        if group not in choices and not is_list_group(group) and group not in deleted:
             raise UserError(_refused(group, overrides))
 
 

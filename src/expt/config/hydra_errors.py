@@ -16,8 +16,8 @@ from omegaconf.errors import (
 )
 
 from expt.config.flatten import flatten
-from expt.config.full_keys import meant, meant_option, takes_list
-from expt.config.groups import takes_several
+from expt.config.full_keys import is_list_key, meant, suggest_group
+from expt.config.groups import is_list_group
 from expt.config.location import options
 from expt.config.own_groups import GROUPS, refused
 from expt.config.quoting import quoted, tokens
@@ -33,7 +33,7 @@ _TYPE_NAMES = {"Integer": "a whole number", "Float": "a number", "Boolean": "tru
 
 
 @contextmanager
-def hydras_errors_as_ours(overrides: list[str]) -> Iterator[None]:
+def convert_hydra_errors(overrides: list[str]) -> Iterator[None]:
     """Turns what Hydra and OmegaConf raise while they compose into errors for users.
 
     Args:
@@ -64,7 +64,7 @@ def hydras_errors_as_ours(overrides: list[str]) -> Iterator[None]:
 def _unparsed(error: OverrideParseException) -> str:
     given, reason = f"{error.override!r} is not of the form key=value", _unclosed(error.override)
     if reason is None and "=" not in error.override:
-        return f"{given}. {meant_option(error.override) or 'Expected such as act=tanh.'}"
+        return f"{given}. {suggest_group(error.override) or 'Expected such as act=tanh.'}"
     return f"{given}: {reason or error}"
 
 
@@ -99,7 +99,7 @@ def _missing_config(error: MissingConfigException) -> str:
 def several_values(key: str, values: str) -> str:
     """Describes several values where one is expected, and how they may be meant."""
     sweep = f"{key}={values} with -m, to train a job with each"
-    if takes_several(key) or takes_list(key):
+    if is_list_group(key) or is_list_key(key):
         return f"{key}={values}: expected a list. Did you mean {key}=[{values}], or {sweep}?"
     list_too = f" A list is written {key}=[{values}]." if "." in key else ""
     return f"{key}={values}: expected one value. Did you mean {sweep}?{list_too}"

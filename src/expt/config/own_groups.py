@@ -17,7 +17,7 @@ _INSTEAD = {
 }
 
 
-def as_own_groups(overrides: Sequence[str], config_dir: str | None) -> list[str]:
+def replace_hydra_groups(overrides: Sequence[str], config_dir: str | None) -> list[str]:
     """Returns overrides of which those of Hydra's launcher and sweeper are of expt's.
 
     Args:
@@ -30,7 +30,7 @@ def as_own_groups(overrides: Sequence[str], config_dir: str | None) -> list[str]
     return [_as_own_group(override, config_dir) for override in overrides]
 
 
-def check_hydras_own(choices: Mapping[str, Any]) -> None:
+def check_no_hydra_plugins(choices: Mapping[str, Any]) -> None:
     """Checks that no preset chooses a launcher or sweeper of Hydra's, which would not be used.
 
     Args:

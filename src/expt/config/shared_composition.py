@@ -182,7 +182,7 @@ def resolved(config: DictConfig) -> Plain:
     return {str(key): value for key, value in container.items()}
 
 
-def in_config(overrides: Sequence[str], config: Plain) -> tuple[str, ...]:
+def resolve_overrides(overrides: Sequence[str], config: Plain) -> tuple[str, ...]:
     """Returns overrides of which interpolations are resolved in a config, as Hydra shows them."""
     if not any("${" in override for override in overrides):
         return tuple(overrides)
