@@ -98,6 +98,6 @@ def test_a_time_is_seconds_minutes_or_hours(value: object, seconds: float | None
     ],
 )
 def test_all_else_is_no_time(value: object) -> None:
-    with pytest.raises(ValueError, match=r"is not a time.*90.*90s, 10min, 2h") as caught:
+    with pytest.raises(ValueError, match=r"is not a duration.*90.*90s, 10min, 2h") as caught:
         parse_seconds(value)
     assert repr(value) in str(caught.value)

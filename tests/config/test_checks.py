@@ -98,7 +98,7 @@ def test_a_good_value_passes(key: str, values: list[object]) -> None:
         (
             "loop__time_limit",
             [0, -5, "5m", "0s", "", True, [1], float("nan"), float("inf")],
-            r"loop\.time_limit: .*is not a time.*90s, 10min, 2h",
+            r"loop\.time_limit: .*is not a duration.*90s, 10min, 2h",
         ),
         *(
             (f"optimizer__{key}", [0, -1.0, "1", True], rf"optimizer\.{key}=.*positive number")

@@ -179,7 +179,7 @@ def test_a_users_option_replaces_the_frameworks_of_the_same_name(tmp_path: Path)
 
 def test_a_users_folder_cannot_replace_the_primary_config(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("seed: 7\n")
-    with pytest.raises(UserError, match=r"it holds a config.yaml.*experiment/NAME.yaml"):
+    with pytest.raises(UserError, match=r"the folder has a config.yaml.*experiment/NAME.yaml"):
         compose_one(config_dir=tmp_path)
 
 

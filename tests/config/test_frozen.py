@@ -140,7 +140,7 @@ def test_a_list_of_options_is_taken_whole(job: Job) -> None:
         ("seed=1,2", "one value each"),
         ("~seed", "KEY=VALUE only"),
         ("nonsense", "not of the form key=value"),
-        ("experiment=gan", "a preset can't be put upon a recorded config"),
+        ("experiment=gan", "a preset can't be applied to a recorded config"),
         ("seed.x=1", "there is no such key"),
     ],
 )

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expt.config.compose import compose_jobs
-from expt.config.full_keys import meant, suggest_group, is_list_key
+from expt.config.full_keys import is_list_key, meant, suggest_group
 from expt.errors import UserError
 
 DEFAULT = tuple(compose_jobs([], None, multirun=False)[0][0].config.flat())
@@ -72,7 +72,10 @@ def test_keys_of_lists_are_known() -> None:
         (["lr=0.1"], r"Did you mean optimizer\.learning_rate=0\.1\?$"),
         (["model.act=tanh"], r"Did you mean act=tanh\?$"),
         (["tanh"], r"'tanh' is not of the form key=value. Did you mean act=tanh\?$"),
-        (["nonsense"], r"'nonsense' is not of the form key=value. Expected such as act=tanh.$"),
+        (
+            ["nonsense"],
+            r"'nonsense' is not of the form key=value. Expected, for example, act=tanh.$",
+        ),
         (["act=relu,tanh"], r"act=relu,tanh: expected one value. Did you mean act=relu,tanh with "),
         (["model.units=8,4"], r"expected a list. Did you mean model\.units=\[8,4\], or .* with -m"),
         (["metric=f1,auc"], r"expected a list. Did you mean metric=\[f1,auc\], or .* with -m"),

@@ -40,7 +40,7 @@ def test_a_value_given_again_replaces_the_earlier_one() -> None:
 
 
 def test_two_jobs_that_are_the_same_are_refused() -> None:
-    with pytest.raises(UserError, match=r"act=relu seed=0: 2 jobs of the sweep would be this one"):
+    with pytest.raises(UserError, match=r"act=relu seed=0: the sweep has 2 jobs with these values"):
         expanded(["act=relu,tanh", "seed=0,1,0"])
 
 
@@ -92,8 +92,8 @@ def test_a_key_in_step_may_be_one_that_is_added() -> None:
         ([1, 2], ["sweep.zip=[1, 2]", "[act,loss]"]),
         ([["act"], "loss"], ["sweep.zip=[['act'], 'loss']", "[act,loss]"]),
         ([["act", 3]], ["sweep.zip=[['act', 3]]", "[act,loss]"]),
-        (["act", "act"], ["act is there twice"]),
-        ([["act", "loss"], ["seed", "act"]], ["act is there twice"]),
+        (["act", "act"], ["act occurs twice"]),
+        ([["act", "loss"], ["seed", "act"]], ["act occurs twice"]),
     ],
 )
 def test_what_cannot_go_in_step_is_told(zipped: Any, told: list[str]) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from expt.config.compose import compose_jobs
-from expt.config.groups import default_option, groups, option_values, is_list_group
+from expt.config.groups import default_option, groups, is_list_group, option_values
 from expt.errors import UserError
 
 
@@ -36,17 +36,23 @@ def test_a_list_for_one_option_is_refused(override: str, told: str, multirun: bo
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("~sweep", "sweep can't be deleted; its keys are set one by one, such as sweep.workers=2."),
-        ("~sweep.zip", "sweep.zip can't be deleted; give it another value: sweep.zip=…."),
-        ("~loop", "loop can't be deleted; give it another value: loop=…."),
-        ("~loop.epochs=20", "loop.epochs can't be deleted; give it another value: loop.epochs=…."),
-        ("~data", "data can't be deleted; give it another value: data=…."),
-        ("~loss=mse", "loss can't be deleted; give it another value: loss=…."),
-        ("~metric", "metric can't be deleted; metric=[] leaves out all of its options."),
-        ("~recorder", "recorder can't be deleted; recorder=[] leaves out all of its options."),
-        ("~seed", "seed can't be deleted; give it another value: seed=…."),
-        ("~name", "name can't be deleted; give it another value: name=…."),
-        ("~output_dir", "output_dir can't be deleted; give it another value: output_dir=…."),
+        (
+            "~sweep",
+            "sweep can't be deleted; set its keys one by one instead, such as sweep.workers=2.",
+        ),
+        ("~sweep.zip", "sweep.zip can't be deleted; set another value instead: sweep.zip=…."),
+        ("~loop", "loop can't be deleted; set another value instead: loop=…."),
+        (
+            "~loop.epochs=20",
+            "loop.epochs can't be deleted; set another value instead: loop.epochs=….",
+        ),
+        ("~data", "data can't be deleted; set another value instead: data=…."),
+        ("~loss=mse", "loss can't be deleted; set another value instead: loss=…."),
+        ("~metric", "metric can't be deleted; metric=[] selects none of its options."),
+        ("~recorder", "recorder can't be deleted; recorder=[] selects none of its options."),
+        ("~seed", "seed can't be deleted; set another value instead: seed=…."),
+        ("~name", "name can't be deleted; set another value instead: name=…."),
+        ("~output_dir", "output_dir can't be deleted; set another value instead: output_dir=…."),
     ],
 )
 @pytest.mark.parametrize("multirun", [False, True])

@@ -8,11 +8,11 @@ from expt.errors import UserError
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ("--package loop", "--package: expected --cfg with it"),
-        ("--resolve", "--resolve: expected --cfg or --help with it"),
-        ("--run -m", "--run and --multirun: expected one of them"),
-        ("--cfg job --info", "--cfg and --info: expected one of them"),
-        ("--config-name x", "--config-name: expected no such flag"),
+        ("--package loop", "--package requires --cfg"),
+        ("--resolve", "--resolve requires --cfg or --help"),
+        ("--run -m", "--run and --multirun: expected only one of these flags"),
+        ("--cfg job --info", "--cfg and --info: expected only one of these flags"),
+        ("--config-name x", "--config-name is not supported"),
         ("--shell-completion", "expected install, uninstall, query with one of bash, zsh, fish"),
         ("--shell-completion install=csh", "--shell-completion install=csh: expected install"),
     ],

@@ -173,7 +173,7 @@ def test_the_jobs_of_a_sweep_have_their_text() -> None:
         ("data.ignore=[1,true", r"\[ is not closed by \]"),
         ("data.augment={flip: true", r"\{ is not closed by \}"),
         ("act=choice(relu,tanh", r"\( is not closed by \)"),
-        ("seed='3", "' does not close"),
+        ("seed='3", "' is not closed at the end"),
         ("model.units=[1,2],[3", r"\[ is not closed by \]"),
         ("dätä.target=x", "not of the form key=value"),
         ("data.target", "not of the form key=value"),

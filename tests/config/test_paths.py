@@ -36,7 +36,5 @@ def test_a_file_whose_name_begins_so_is_found(home: Path) -> None:
 
 @pytest.mark.parametrize("path", ["", " ", "\t"])
 def test_an_empty_path_is_refused(path: str) -> None:
-    with pytest.raises(
-        UserError, match=r"^output_dir=\s*: expected a path, which must not be empty"
-    ):
+    with pytest.raises(UserError, match=r"^output_dir=\s*: expected a path that is not empty"):
         expanded(path, "output_dir=")

@@ -136,6 +136,6 @@ def test_an_archive_without_a_config_is_told(tmp_path: Path) -> None:
 def test_a_config_that_unpacks_to_gigabytes_is_not_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("expt.config.saved_layers._MOST_BYTES", 1_000)
+    monkeypatch.setattr("expt.config.saved_layers._MAX_BYTES", 1_000)
     with pytest.raises(UserError, match="too large"):
         check_saved_layers(with_config(tmp_path, b" " * 1_001))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from expt.config import compose
-from expt.config.compose import Composed, Composition, _frozen
+from expt.config.compose import Composed, Composition, _freeze
 from expt.config.hydra_errors import convert_hydra_errors
 from expt.config.hydra_setup import compose_with_hydra
 from expt.errors import UserError

@@ -37,7 +37,7 @@ def test_jobs_are_listed_before_the_first_config_and_the_differences() -> None:
     tanh = {"_target_": "keras.layers.Activation", "activation": "tanh"}
     tanh["_initializer_"] = "glorot_uniform"
     assert others == [{"seed": 1}, {"act": tanh}, {"seed": 1, "act": tanh}]
-    assert "# job 3: act=tanh seed=1 loop.epochs=5; what differs from job 0" in lines
+    assert "# job 3: act=tanh seed=1 loop.epochs=5; differences from job 0" in lines
 
 
 def test_a_package_is_shown_alone() -> None:

@@ -49,7 +49,7 @@ Write = Callable[..., None]
 def forget() -> None:
     """As in a process that begins."""
     sources._sources.clear()
-    sources._walked.cache_clear()
+    sources._hash_modules_cached.cache_clear()
     importlib.invalidate_caches()
     for name in [name for name in sys.modules if name.partition(".")[0] in ("mine", "beside")]:
         del sys.modules[name]
@@ -176,7 +176,7 @@ def test_a_compiled_module_counts_by_its_bytes(write: Write) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"x = 1\ndef f(:\n", r"losses\.py, line 2: .*The run would import mine\.losses"),
+        (b"x = 1\ndef f(:\n", r"losses\.py, line 2: .*The run imports this module, mine\.losses"),
         (b"x = 1\n  y = 2\n", r"losses\.py, line 2: unexpected indent"),
         (b"x = '\xff'\n", r"losses\.py"),
         (b"# coding: klingon\n", r"losses\.py.*klingon"),

@@ -1,4 +1,4 @@
-"""Hydra's errors in the users' words."""
+"""Conversion of the errors of Hydra and OmegaConf to errors for users."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from expt.config.flatten import flatten
 from expt.config.full_keys import is_list_key, meant, suggest_group
 from expt.config.groups import is_list_group
 from expt.config.location import options
-from expt.config.own_groups import GROUPS, refused
+from expt.config.own_groups import GROUPS, describe_plugin
 from expt.config.quoting import quoted, tokens
 from expt.config.schema import PARTS
 from expt.errors import UserError, hint, nearest
@@ -34,27 +34,29 @@ _TYPE_NAMES = {"Integer": "a whole number", "Float": "a number", "Boolean": "tru
 
 @contextmanager
 def convert_hydra_errors(overrides: list[str]) -> Iterator[None]:
-    """Turns what Hydra and OmegaConf raise while they compose into errors for users.
+    """Re-raises the errors of Hydra and OmegaConf as `UserError`, in a `with` block.
 
     Args:
-        overrides: What the user typed.
+        overrides: The overrides that are composed in the block.
 
     Raises:
-        UserError: Something in the overrides or the configs is wrong.
+        UserError: The overrides or the configs are invalid.
     """
     try:
         yield
     except MissingConfigException as error:
         raise UserError(_missing_config(error)) from error
     except MissingMandatoryValue as error:
-        raise UserError(f"{error.full_key} has no value; give one: {error.full_key}=…") from error
+        key = error.full_key
+        raise UserError(f"{key} is required but has no value. Set it with {key}=…") from error
     except OverrideParseException as error:
         raise UserError(_unparsed(error)) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_composition(error, overrides)) from error
     except ValueError as error:
         raise UserError(_value(error, overrides)) from error
-    except (TypeError, AttributeError) as error:  # of a list where an option's name must stand
+    # Hydra fails with these where a list or a mapping replaces the name of an option.
+    except (TypeError, AttributeError) as error:
         given = " ".join(overrides)
         raise UserError(
             f"{given}: Hydra can't compose this ({error}). Expected GROUP=OPTION and KEY=VALUE."
@@ -64,12 +66,12 @@ def convert_hydra_errors(overrides: list[str]) -> Iterator[None]:
 def _unparsed(error: OverrideParseException) -> str:
     given, reason = f"{error.override!r} is not of the form key=value", _unclosed(error.override)
     if reason is None and "=" not in error.override:
-        return f"{given}. {suggest_group(error.override) or 'Expected such as act=tanh.'}"
+        return f"{given}. {suggest_group(error.override) or 'Expected, for example, act=tanh.'}"
     return f"{given}: {reason or error}"
 
 
 def _unclosed(override: str) -> str | None:
-    """Describes the bracket or quotation mark of a value that has no counterpart, if any."""
+    """Describes the bracket or quotation mark that a value does not close, if any."""
     key, _, value = override.partition("=")
     value, unclosed = value.strip(), list[str]()
     for token in tokens(value):
@@ -80,7 +82,7 @@ def _unclosed(override: str) -> str | None:
     if unclosed:
         reason = f"{unclosed[-1]} is not closed by {_PAIRS[unclosed[-1]]}"
     elif value.startswith(("'", '"')):
-        reason = f"{value[0]} does not close at the end of the value"
+        reason = f"{value[0]} is not closed at the end of the value"
     else:
         return None
     return f'{reason}. If the value is text, quote it: "{key}={quoted(value)}".'
@@ -89,7 +91,7 @@ def _unclosed(override: str) -> str | None:
 def _missing_config(error: MissingConfigException) -> str:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
     if group.startswith("hydra/") and group.removeprefix("hydra/") in GROUPS:
-        return refused(group.removeprefix("hydra/"), option)
+        return describe_plugin(group.removeprefix("hydra/"), option)
     valid = error.options or options(group)
     if not group or not valid:
         return str(error)
@@ -97,16 +99,16 @@ def _missing_config(error: MissingConfigException) -> str:
 
 
 def several_values(key: str, values: str) -> str:
-    """Describes several values where one is expected, and how they may be meant."""
+    """Describes the error of several values where one is expected, with corrections."""
     sweep = f"{key}={values} with -m, to train a job with each"
     if is_list_group(key) or is_list_key(key):
         return f"{key}={values}: expected a list. Did you mean {key}=[{values}], or {sweep}?"
-    list_too = f" A list is written {key}=[{values}]." if "." in key else ""
+    list_too = f" For a list: {key}=[{values}]." if "." in key else ""
     return f"{key}={values}: expected one value. Did you mean {sweep}?{list_too}"
 
 
 def _unknown(key: str, parent: Any, overrides: Sequence[str]) -> str:
-    """Describes a key that is not in the config, with what it may be meant to be."""
+    """Describes the error of a key that is not in the config, with suggestions."""
     prefix, _, last = key.rpartition(".")
     valid = [str(name) for name in parent if name != "hydra"]
     public = [name for name in valid if not name.startswith("_")]
@@ -116,8 +118,8 @@ def _unknown(key: str, parent: Any, overrides: Sequence[str]) -> str:
     known = f"{key}{given}: there is no key {last!r} {where}."
     if key == "data.split" and "num_validation" in valid:
         return (
-            f"{known} The test split is the official one of the data set; data.num_validation=… "
-            "says how many of its training examples are held out for validation."
+            f"{known} The test split is the official one of the data set. To set the number of "
+            "training examples that are held out for validation: data.num_validation=…"
         )
     near = nearest(last, public) if prefix else None
     question = None if near else meant(key, typed.get(key), full_keys(parent))
@@ -125,12 +127,12 @@ def _unknown(key: str, parent: Any, overrides: Sequence[str]) -> str:
         return f"{known} {question}"
     known += f" {hint(last, public)}"
     if prefix in PARTS and near is None:
-        known += f" An argument that the yaml does not list is added so: +{key}=…"
+        known += f" To add an argument that the yaml does not list: +{key}=…"
     return known
 
 
 def full_keys(node: Any) -> list[str]:
-    """Returns the full keys of the whole config that a node is a part of."""
+    """Returns the full keys of the whole config that contains a node."""
     root = node
     while root._get_parent() is not None:
         root = root._get_parent()
@@ -140,7 +142,7 @@ def full_keys(node: Any) -> list[str]:
 
 
 def _value(error: ValueError, overrides: list[str]) -> str:
-    """Names the group that was given no name; Hydra does not say which one it was."""
+    """Describes the error of a group whose value is not a name, which Hydra's message omits."""
     for override in OverridesParser.create().parse_overrides(overrides):
         valid = options(override.key_or_group)
         if valid and not isinstance(override.value(), str | list):
@@ -163,5 +165,5 @@ def _composition(error: Exception, overrides: Sequence[str]) -> str:
     if match := _CONVERSION.fullmatch(message):
         return f"{key}={match['value']}: expected {_TYPE_NAMES.get(match['type'], match['type'])}."
     if "is not Optional" in message:
-        return f"{key}=null: expected a value."
+        return f"{key}=null: expected a value other than null."
     return f"{key}: {message}."

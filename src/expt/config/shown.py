@@ -1,4 +1,4 @@
-"""What `--cfg` shows: the composed config of a run, or of the jobs of a sweep."""
+"""The output of `--cfg`: the composed config of a run, or of the jobs of a sweep."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,16 +15,19 @@ _MISSING = object()
 def show(
     composition: Composition, kind: str, package: str | None, *, resolve: bool
 ) -> Iterator[str]:
-    """Yields lines of YAML: a list of the jobs, the first one's config, the others' differences.
+    """Yields the lines of a config as YAML.
+
+    For a sweep, these are a list of its jobs as comments, the config of the first job, and a YAML
+    document with the differences from the first job for each other job.
 
     Args:
-        composition: The run, or the sweep.
-        kind: `job` without Hydra's node, `hydra` for that alone, or `all`.
-        package: The full key of the node to be shown alone.
+        composition: The composition of the run or sweep.
+        kind: `job` for the config without its `hydra` node, `hydra` for that node alone, or `all`.
+        package: The full key of a node that is shown alone; None shows the whole config.
         resolve: Whether to resolve interpolations.
 
     Raises:
-        UserError: There is no node of that key.
+        UserError: The config is invalid, or there is no node at `package`.
     """
     package = None if package == "_global_" else package
     composed, of_hydra = composition.jobs(), _of_hydra(composition.hydra, kind)
@@ -38,18 +41,18 @@ def show(
     for number, one in enumerate(composed[1:], 1):
         different = _different(nodes[number], nodes[0])
         if different is not _MISSING:
-            yield f"---\n# {_title(number, one)}; what differs from job 0"
+            yield f"---\n# {_title(number, one)}; differences from job 0"
             yield from _lines(different)
 
 
 def _title(number: int, one: Composed) -> str:
-    return f"job {number}: {' '.join(one.job.overrides) or 'the defaults'}"
+    return f"job {number}: {' '.join(one.job.overrides) or 'defaults'}"
 
 
 def _node(
     one: Composed, of_hydra: Mapping[str, Any], kind: str, *, resolve: bool
 ) -> Mapping[str, Any]:
-    """Returns the plain content of what is shown of a job."""
+    """Returns the plain values of a job that are shown."""
     if kind == "hydra":
         return {"hydra": of_hydra}
     own = one.job.config.to_mapping() if resolve else one.config
@@ -57,7 +60,7 @@ def _node(
 
 
 def _of_hydra(hydra: DictConfig, kind: str) -> dict[str, Any]:
-    """Returns the plain content of Hydra's own node."""
+    """Returns the plain values of the `hydra` node."""
     node = OmegaConf.to_container(hydra, resolve=False, enum_to_str=True)
     assert isinstance(node, dict)
     hidden = _HELP if kind == "hydra" else ()
@@ -65,10 +68,10 @@ def _of_hydra(hydra: DictConfig, kind: str) -> dict[str, Any]:
 
 
 def _selected(node: Any, package: str | None) -> Any:
-    """Returns what is at a full key.
+    """Returns the node at a full key.
 
     Raises:
-        UserError: Nothing is.
+        UserError: There is no node at the key.
     """
     place = ""
     for key in package.split(".") if package else ():
@@ -83,8 +86,11 @@ def _selected(node: Any, package: str | None) -> Any:
 
 
 def _different(node: Any, first: Any) -> Any:
-    """Returns the part of a node that differs from the first job's."""
-    if node is first:  # as jobs of a sweep share what does not vary
+    """Returns the values of a node that differ from those of the first job.
+
+    Keys that only the first job has are null. Equal nodes return `_MISSING`.
+    """
+    if node is first:  # jobs of a sweep share the nodes that no override changes
         return _MISSING
     if not isinstance(node, Mapping) or not isinstance(first, Mapping):
         return _MISSING if node == first else node
