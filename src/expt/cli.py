@@ -53,7 +53,7 @@ def main() -> None:
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command not in COMMANDS:
         run_command(_run_without_command)
-    del sys.argv[1]
+    del sys.argv[1]  # the command reads its arguments as under python -m expt.COMMAND
     show_start(command, sys.argv[1:])  # before the imports, which take up to a second
     import_module(f"expt.{command}").main()
 

@@ -44,6 +44,7 @@ def _nearest(given: str, names: list[str]) -> str | None:
     close = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
     if close:
         return close[0]
+    # Initials and parts of a name have too few letters in common with it for difflib's ratio.
     by_initials = [n for n in names if "".join(word[:1] for word in n.split("_")) == given]
     by_part = [n for n in names if len(given) > 2 and (given in n or n in given)]
     return next(iter(by_initials + by_part), None)

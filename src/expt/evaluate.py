@@ -50,7 +50,7 @@ def _run(arguments: list[str]) -> int:
     phases.begin("loading data")
     loaded = load_data(run, overrides, args.config_dir, split)
     scored = choose_examples(run, loaded, split)
-    phases.end()
+    phases.end()  # a phase on display would mix with the lines below
     print_replaced(phases.console, [loaded.job], args.config_dir)
     evaluate_run(run, loaded, scored, phases)
     return 0

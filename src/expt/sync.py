@@ -40,6 +40,7 @@ def _run(arguments: list[str]) -> int:
     options, names = take_options(args.directories, {"output_dir": "outputs"})
     output_dir = Path(options["output_dir"])
     names = [str(find_directory(name, output_dir)) for name in names]
+    # Restoring all runs would undo deletions that the user meant.
     if args.restore and not names:
         raise UserError("--restore: expected the directories of the runs or sweeps to restore.")
     directories = find_runs(names or [str(output_dir)], is_default=not names)

@@ -39,7 +39,7 @@ class Cadence:
     def next_due(self, step: int, steps_per_epoch: int) -> float:
         """Returns the first step after `step` at which an event is due; infinity if never."""
         if self.count is None:
-            return float("inf")
+            return float("inf")  # an int has no infinity, so the return type is float
         every = self.count * (steps_per_epoch if self.in_epochs else 1)
         return (step // every + 1) * every
 

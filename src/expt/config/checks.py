@@ -33,6 +33,7 @@ def check(job: Job) -> None:
             and how to fix it.
     """
     config = job.config
+    # Parts come first, because the checks below read their nodes as mappings.
     for where, node in part_nodes(config).items():
         _check_part(where, node)
     if not config.name.strip():
@@ -101,6 +102,7 @@ def _check_part(where: str, node: Mapping[str, Any]) -> None:
 
 
 def _is_reserved(metric: str) -> bool:
+    # Learners log the parts of their loss as NAME_loss, such as discriminator_loss.
     return metric in ("loss", "grad_norm", "learning_rate") or metric.endswith("_loss")
 
 
@@ -121,7 +123,7 @@ def _check_loop(loop: Loop) -> None:
     for key in ("steps", "batches", "patience", "profile"):
         if getattr(loop, key) is not None:
             _check_count(f"loop.{key}", getattr(loop, key), 1)
-    if not 0 <= loop.min_change < math.inf:
+    if not 0 <= loop.min_change < math.inf:  # NaN fails this comparison, too
         raise UserError(f"loop.min_change={loop.min_change}: expected a number of at least 0.")
     if loop.target_loss is not None and not math.isfinite(loop.target_loss):
         raise UserError(f"loop.target_loss={loop.target_loss}: expected a number, or null.")
@@ -165,6 +167,7 @@ def _check_schedule(schedule: Mapping[str, Any]) -> None:
 def _check_model(node: Mapping[str, Any]) -> None:
     module, _, name = node["_target_"].rpartition(".")
     arguments = {key: value for key, value in node.items() if not key.startswith("_")}
+    # The arguments of a user's model can have other meanings than those of expt's models.
     check_arguments(name if module.startswith("expt.parts.models.") else None, arguments)
 
 
@@ -188,6 +191,7 @@ def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
 
 
 def _check_output_directory(path: Path) -> None:
+    # The run creates missing folders, so the nearest existing one must be writable.
     existing = next(p for p in (path, *path.parents) if p.exists())
     if not existing.is_dir():
         raise UserError(f"output_dir={path}: {existing} is a file, not a folder.")

@@ -97,12 +97,15 @@ class Composition:
         Raises:
             UserError: The overrides or the configs are invalid.
         """
+        # Hydra's other spelling of -m. It must be known before the overrides are normalized, since
+        # commas in text separate values only in a sweep.
         multirun = multirun or "hydra.mode=MULTIRUN" in overrides
         self.config_dir, self._modes = config_dir, ["hydra.mode=MULTIRUN"] if multirun else []
         self.overrides = replace_hydra_groups(normalize(overrides, multirun), config_dir)
         check_deletions(self.overrides)
         self._shared: dict[tuple[str, ...], SharedComposition] = {}
         with convert_hydra_errors(self.overrides):
+            # Hydra raises an error for several values of a key outside of its own multirun.
             fixed = [
                 one for one in self.overrides if not (multirun and parsed(one).is_sweep_override())
             ]
@@ -161,7 +164,9 @@ class Composition:
         params = self.hydra.sweeper.get("params") or {}
         given = [f"{key}={value}" for key, value in params.items()]
         with convert_hydra_errors(self.overrides), composing(self.config_dir):
+            # With a config loader, the parser can expand glob(*) to the options of a group.
             parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+            # The command line comes last, so that its values replace those of a preset.
             values = parser.parse_overrides([*normalize(given, multirun=True), *self.overrides])
             return expand(values, self._config.sweep.zip)
 
@@ -261,7 +266,7 @@ def _freeze(composed: DictConfig, number: int | None = None, varied: str = "") -
     if number is not None:
         with open_dict(composed):
             composed.hydra.job.id = composed.hydra.job.num = number
-            if varied:
+            if varied:  # Hydra would name the directory after all overrides of the job
                 composed.hydra.job.override_dirname = varied
         subdirectory = str(composed.hydra.sweep.subdir)
     return Composed(job, plain(composed), subdirectory)
@@ -272,6 +277,7 @@ def _choices(composed: DictConfig) -> dict[str, str]:
     return {
         group: option
         for group, option in composed.hydra.runtime.choices.items()
+        # A name with a slash is a group of Hydra itself, such as hydra/job_logging.
         if isinstance(option, str) and "/" not in group and group not in GROUPS
     }
 

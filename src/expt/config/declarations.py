@@ -74,6 +74,7 @@ def part_nodes(config: Config) -> dict[str, Mapping[str, Any]]:
     nodes |= {f"recorder.{name}": node for name, node in config.recorder.items()}
     nodes |= {f"hook.{name}": node for name, node in config.hook.items()}
     for where, node in nodes.items():
+        # A node is None after ~model or model=null, and a number after optimizer=0.1.
         if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
             group = where.partition(".")[0]
             raise UserError(
@@ -87,7 +88,7 @@ def part_nodes(config: Config) -> dict[str, Mapping[str, Any]]:
 
 def batches_per_step(config: Config) -> int:
     """Returns the number of batches whose gradients are averaged for one step."""
-    return config.optimizer.get(ACCUMULATION_KEY) or 1
+    return config.optimizer.get(ACCUMULATION_KEY) or 1  # null means no accumulation
 
 
 def task_of(job: Job, data_task: str) -> str:

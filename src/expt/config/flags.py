@@ -35,6 +35,7 @@ def parse(
         match = _FLAG.fullmatch(argument)
         if match is None or _is_known(parser, argument):
             continue
+        # In "--epochs 5", the value is the next argument.
         following = [one for one in arguments[number + 1 : number + 2] if "=" not in one]
         value = match["value"]
         if value is None and following and not following[0].startswith("-"):
@@ -42,6 +43,7 @@ def parse(
         question = _suggest(match["key"].replace("-", "_"), value, keys)
         if question is not None:
             raise UserError(f"{argument}: expected KEY=VALUE, without dashes. {question}")
+    # `parse_args` would reject positional arguments on both sides of a flag.
     return parser.parse_intermixed_args(arguments)
 
 

@@ -18,6 +18,7 @@ def flatten(
     """
     flat: dict[str, Any] = {}
     for key, value in config.items():
+        # _target_ is kept: it decides what is built, while declarations only describe it.
         if key.startswith("_") and key != "_target_" and not declarations:
             continue
         name = f"{prefix}{key}"

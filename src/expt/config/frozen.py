@@ -40,6 +40,7 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
     file = directory / CONFIG_FILE
     try:
         loaded = OmegaConf.merge(schema(), OmegaConf.load(file))
+        # Merging into the schema leaves keys missing that are newer than the run.
         if OmegaConf.is_missing(loaded.loop, "threads"):
             loaded.loop.threads = _threads_of_older(record)
         config = OmegaConf.to_container(
@@ -58,6 +59,7 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
         learner = present_name(frozen.model[STEP_KEY])
         frozen = frozen.with_values({f"model.{STEP_KEY}": learner})
     try:
+        # A resume records its overrides in run.json, and leaves the config of the start as it was.
         changes = [entry["changes"] for entry in record.get("resumed", [])]
         for change in changes:
             frozen = frozen.with_values(change)
@@ -128,6 +130,7 @@ class ConfigWriter:
         """
         file = directory / CONFIG_FILE
         file.parent.mkdir(parents=True, exist_ok=True)
+        # Converting node by node lets jobs share the YAML of the nodes that do not vary.
         nodes = [self._to_yaml({key: value}) for key, value in config.items()]
         file.write_text("".join(nodes), encoding="utf-8")
         typed = [self._to_yaml([override]) for override in overrides] or ["[]\n"]
@@ -196,6 +199,7 @@ def with_overrides(
                 choices[group] = composed.choices[group]
     of_values = [override for override in parsed if override not in of_groups]
     with convert_hydra_errors(overrides):
+        # The schema converts values to their types, and raises errors for those of other types.
         merged = OmegaConf.merge(schema(), config)
         assert isinstance(merged, DictConfig)
         for override in of_values:

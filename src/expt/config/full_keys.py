@@ -68,6 +68,7 @@ def _full_keys(key: str, chosen: Iterable[str]) -> Iterator[tuple[str, str]]:
     """
     last = key.rpartition(".")[2].lower().replace("-", "_")
     names = [last, _SYNONYMS.get(last, last)]
+    # "data" and "seed" are full keys themselves.
     top = [name for name in dict.fromkeys(names) if name in groups() or name in top_level()]
     known = top or [full for full in chosen if full.rpartition(".")[2] in names]
     known = [full for full in known if full not in (key, "defaults", "hydra")]

@@ -24,7 +24,7 @@ def expand(overrides: Sequence[Override], zipped: Any) -> list[list[str]]:
             values, or two jobs are equal.
     """
     axes: dict[str, list[list[str]]] = {}
-    for override in overrides:
+    for override in overrides:  # a later override of a key replaces a former one
         # Normalized again, because Hydra's functions, such as choice, drop the quotes of values.
         texts = normalize(_values(override), multirun=False)
         axes[override.get_key_element()] = [[text] for text in texts]
@@ -74,6 +74,7 @@ def _groups(zipped: Any) -> list[list[str]]:
             "[[act,loss],[model.units,seed]]."
         )
     keys = Counter(key for group in groups for key in group)
+    # Each key has one axis of the grid, which can be paired with others only once.
     if twice := [key for key, number in keys.items() if number > 1]:
         raise UserError(f"sweep.zip={zipped}: {twice[0]} occurs twice; expected each key once.")
     return [list(group) for group in groups if group]

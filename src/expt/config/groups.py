@@ -60,6 +60,7 @@ def check_choices(choices: Mapping[str, Any], overrides: Sequence[str]) -> None:
     Raises:
         UserError: A list is chosen for such a group.
     """
+    # ~experiment deletes a preset's group, which then has no choice either.
     deleted = {one[1:].partition("=")[0] for one in overrides if one.startswith("~")}
     for group in _defaults():
         if group not in choices and not is_list_group(group) and group not in deleted:
@@ -89,5 +90,5 @@ def _defaults() -> Mapping[str, Any]:
 
 def _entries() -> Iterator[Mapping[str, Any]]:
     for entry in top_level()["defaults"]:
-        if isinstance(entry, dict):
+        if isinstance(entry, dict):  # "schema" and "_self_" are plain strings
             yield {key.removeprefix("override "): value for key, value in entry.items()}

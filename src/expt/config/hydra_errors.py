@@ -24,6 +24,7 @@ from expt.config.quoting import quoted, tokens
 from expt.config.schema import PARTS
 from expt.errors import UserError, hint, nearest
 
+# Hydra and OmegaConf have no error classes or attributes for these, so their texts are matched.
 _CONVERSION = re.compile(
     r"Value '(?P<value>.*)' of type '.*' could not be converted to (?P<type>\w+)"
 )
@@ -92,7 +93,7 @@ def _missing_config(error: MissingConfigException) -> str:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
     if group.startswith("hydra/") and group.removeprefix("hydra/") in GROUPS:
         return describe_plugin(group.removeprefix("hydra/"), option)
-    valid = error.options or options(group)
+    valid = error.options or options(group)  # Hydra's include those of the user's folder
     if not group or not valid:
         return str(error)
     return f"{group}={option}: there is no such option. {hint(option, valid)}"
@@ -116,11 +117,13 @@ def _unknown(key: str, parent: Any, overrides: Sequence[str]) -> str:
     typed = {name.lstrip("+~"): value for name, _, value in (o.partition("=") for o in overrides)}
     given = f"={typed[key]}" if key in typed else ""
     known = f"{key}{given}: there is no key {last!r} {where}."
+    # Data sources with an official test split have num_validation instead of split.
     if key == "data.split" and "num_validation" in valid:
         return (
             f"{known} The test split is the official one of the data set. To set the number of "
             "training examples that are held out for validation: data.num_validation=…"
         )
+    # A key at the top level is more likely a short form, such as epochs for loop.epochs.
     near = nearest(last, public) if prefix else None
     question = None if near else meant(key, typed.get(key), full_keys(parent))
     if question is not None:
@@ -155,6 +158,7 @@ def _value(error: ValueError, overrides: list[str]) -> str:
 def _composition(error: Exception, overrides: Sequence[str]) -> str:
     if match := _SEVERAL.match(str(error)):
         return several_values(match["key"], match["values"])
+    # Hydra wraps OmegaConf's errors, which alone have the key.
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if not isinstance(cause, OmegaConfBaseException) or cause.full_key is None:
         return str(error)

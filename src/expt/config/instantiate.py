@@ -73,10 +73,12 @@ def part(node: Mapping[str, Any], where: str) -> functools.partial[Any]:
         if not _is_declaration(key) and key not in of_framework
     }
     try:
+        # With _convert_="all", parts get plain lists and dicts instead of OmegaConf's containers.
         made = hydra.utils.instantiate(arguments, _partial_=True, _convert_="all")
     except HydraException as error:
         _check_name(str(node["_target_"]), where)
         raise UserError(f"{where}: {_first_cause(error)}") from error
+    # Checked before the call, because the TypeError of a call suggests no valid name.
     _check_arguments(made, where)
     return functools.partial(made.func, **made.keywords)
 

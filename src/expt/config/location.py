@@ -38,6 +38,7 @@ def replaced_options(
         is_used = choices.get(group) == option or (
             group not in choices and isinstance(several, Mapping) and option in several
         )
+        # A copy with the same content changes nothing, and needs no note.
         if is_used and own.is_file() and own.read_bytes() != file.read_bytes():
             notes.append(f"{group}={option}: {file} is used instead of expt's own option.")
     return notes

@@ -12,7 +12,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from pkgutil import get_importer
 
-_LIBRARY_FOLDERS = {"site-packages", "dist-packages"}
+_LIBRARY_FOLDERS = {"site-packages", "dist-packages"}  # Debian's Python uses the latter
 _STANDARD = tuple(
     os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib")
 )
@@ -36,6 +36,7 @@ def find_module(name: str) -> ModuleSpec | None:
 
 
 def _find(name: str, path: Iterable[str] | None) -> ModuleSpec | None:
+    # An imported module runs the source that it was loaded from, even if finders now find another.
     loaded = getattr(sys.modules.get(name), "__spec__", None)
     if isinstance(loaded, ModuleSpec):
         return loaded
@@ -95,7 +96,7 @@ def read_source(spec: ModuleSpec) -> str | bytes | None:
     get_source = getattr(spec.loader, "get_source", None)
     try:
         source = get_source(spec.name) if get_source else None
-    except ImportError as error:
+    except ImportError as error:  # loaders raise it for a file that they can't read
         raise OSError(str(error)) from error
     if source is not None:
         return str(source)

@@ -55,6 +55,7 @@ def model_outputs(loss: Mapping[str, Any], task: str) -> ModelOutputs:
     link = declared.get(task) if isinstance(declared, Mapping) else declared
     if task != "classification":
         return ModelOutputs("value", link)
+    # Neither softplus nor a missing link bounds the outputs to [0, 1].
     is_probability = link in ("softmax", "sigmoid") and _has_probabilities(loss)
     return ModelOutputs("probability" if is_probability else "score", link)
 
@@ -77,6 +78,7 @@ def is_probabilities(value: object) -> bool:
 
 def _has_probabilities(loss: Mapping[str, Any]) -> bool:
     declared = _declared(loss, PROBABILITIES_KEY, default=False)
+    # An argument that the node lacks is taken to have its declared value.
     if isinstance(declared, Mapping):
         return all(loss.get(option, value) == value for option, value in declared.items())
     return bool(declared)

@@ -15,6 +15,7 @@ def make_params(job: Job) -> dict[str, Any]:
     values = {
         key: value
         for key, value in job.config.flat().items()
+        # The choices name the parts more briefly than their targets do.
         if not key.endswith("_target_")
         and key not in ("name", "output_dir")
         and key.partition(".")[0] not in GROUPS

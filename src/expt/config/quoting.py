@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+# Quotes count only around a whole value or item of a list: the apostrophe in "it's" is text.
 _TOKEN = re.compile(
     rf"\\.|(?<![^,\[({{:])\s*(?:{_QUOTED.pattern})(?=\s*(?:[,\])}}]|$))|.", re.DOTALL
 )
@@ -12,6 +13,7 @@ _TOKEN = re.compile(
 def quoted(text: str) -> str:
     """Quotes a text for Hydra's override grammar, where backslashes escape only before quotes."""
     quote = '"' if "'" in text and '"' not in text else "'"
+    # Backslashes are doubled before a quote and at the end, where the closing quote follows.
     escaped = re.sub(
         rf"(\\*)({quote}|$)", lambda m: m[1] * 2 + (f"\\{quote}" if m[2] else ""), text
     )

@@ -116,7 +116,7 @@ class SharedComposition:
         for change in changes:
             config = _replaced(config, change.path, change.value)
         if self._missing - {change.path for change in changes}:
-            return None
+            return None  # Hydra raises the error
         if self._has_references or any(_mentions(change.value, "${") for change in changes):
             return self._resolved(config, overrides)
         return config, config
@@ -131,6 +131,7 @@ class SharedComposition:
         Returns:
             The directory, or None if only Hydra can resolve its template.
         """
+        # Other interpolations, escapes and a missing template are left to Hydra.
         rest = _REFERENCES.sub("", self._subdirectory)
         if re.search(r"[$\\]|^\?\?\?$", rest) or re.search(r"[$\\]", varied):
             return None
@@ -140,6 +141,7 @@ class SharedComposition:
         )
 
     def _resolved(self, config: Plain, overrides: Sequence[Override]) -> tuple[Plain, Plain] | None:
+        # An interpolation may refer to any of the values, so the whole config is resolved again.
         own = copy.deepcopy(self._own)
         try:
             for override in overrides:
@@ -165,7 +167,7 @@ class SharedComposition:
         given = override.value()
         try:
             OmegaConf.update(self._scratch, override.key_or_group, given, merge=True)
-            if _mentions(given, "${"):
+            if _mentions(given, "${"):  # resolved later, in the config of the job
                 return _Value(path, given)
             changed: Any = self._scratch
             for key in path:

@@ -29,12 +29,13 @@ def show(
     Raises:
         UserError: The config is invalid, or there is no node at `package`.
     """
-    package = None if package == "_global_" else package
+    package = None if package == "_global_" else package  # Hydra's name of the top level
     composed, of_hydra = composition.jobs(), _of_hydra(composition.hydra, kind)
     nodes = [_selected(_node(one, of_hydra, kind, resolve=resolve), package) for one in composed]
     if composition.is_sweep:
         yield f"# {len(composed)} jobs" if len(composed) > 1 else "# 1 job"
         yield from (f"# {_title(number, one)}" for number, one in enumerate(composed))
+    # With this header, as Hydra prints it, the text can be saved as the yaml of an option.
     if package and isinstance(nodes[0], dict | list):
         yield f"# @package {package}"
     yield from _lines(nodes[0])
@@ -63,7 +64,7 @@ def _of_hydra(hydra: DictConfig, kind: str) -> dict[str, Any]:
     """Returns the plain values of the `hydra` node."""
     node = OmegaConf.to_container(hydra, resolve=False, enum_to_str=True)
     assert isinstance(node, dict)
-    hidden = _HELP if kind == "hydra" else ()
+    hidden = _HELP if kind == "hydra" else ()  # Hydra hides and shows the long help texts alike
     return {str(key): value for key, value in node.items() if key not in hidden}
 
 
