@@ -12,10 +12,10 @@ from pathlib import Path
 from expt.analysis.run_argument import take_run
 from expt.cli import COMMANDS, program, run_command
 from expt.config.compose import Composition
+from expt.config.display import show
 from expt.config.flags import take_options
 from expt.config.hydra_flags import asks_for_help, parse_run_arguments
 from expt.config.hydra_help import show_help
-from expt.config.shown import show
 from expt.runs.completion import shell_completion
 from expt.train.start import start_rerun, start_run
 

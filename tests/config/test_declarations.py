@@ -1,16 +1,22 @@
 import pytest
 
 from expt.config.compose import compose_jobs
-from expt.config.declarations import TASKS_KEY, batches_per_step, metrics_for, suits, task_of
+from expt.config.declarations import (
+    TASKS_KEY,
+    batches_per_step,
+    metrics_for,
+    supports_task,
+    task_of,
+)
 
 DEFAULT = compose_jobs([], None, multirun=False)[0][0]
 
 
 def test_a_part_suits_the_tasks_that_it_declares_or_else_all() -> None:
-    assert suits({}, "regression")
-    assert suits({TASKS_KEY: ["classification", "regression"]}, "regression")
-    assert not suits({TASKS_KEY: ["classification"]}, "regression")
-    assert not suits({TASKS_KEY: []}, "regression")
+    assert supports_task({}, "regression")
+    assert supports_task({TASKS_KEY: ["classification", "regression"]}, "regression")
+    assert not supports_task({TASKS_KEY: ["classification"]}, "regression")
+    assert not supports_task({TASKS_KEY: []}, "regression")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expt.config.syntax import canonical, imported, imported_by_call
+from expt.config.syntax import canonical_text, find_dynamic_imports, find_imports
 
 SOURCE = '''
 """Losses."""
@@ -32,7 +32,7 @@ class Smooth:
 
 
 def canon(source: str) -> str:
-    return canonical(ast.parse(textwrap.dedent(source)))
+    return canonical_text(ast.parse(textwrap.dedent(source)))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_it_is_the_same_for_all_versions_of_python(monkeypatch: pytest.MonkeyPat
     assert isinstance(function, ast.FunctionDef)
     vars(function)["type_params"] = []  # of Python 3.12
     monkeypatch.setattr(ast.FunctionDef, "_fields", (*function._fields, "type_params"))
-    with_more = canonical(ast.Module([function], []))
+    with_more = canonical_text(ast.Module([function], []))
     assert with_more == canon("def f(a, *, b=None): return a")
     assert with_more == (
         "FunctionDef(name='f',args=arguments(args[arg(arg='a',)]kwonlyargs[arg(arg='b',)]"
@@ -138,10 +138,10 @@ def test_two_sources_are_the_same_exactly_if_python_sees_the_same(
     source = "".join(f"{name} = {value}\n" for name, value in statements)
     tree = ast.parse(source)
     commented = "".join(f"# {n}\n{n}  =  ({v})  # {n}\n\n" for n, v in statements)
-    assert canon(commented) == canonical(tree) == canon(ast.unparse(tree))
+    assert canon(commented) == canonical_text(tree) == canon(ast.unparse(tree))
     others = data.draw(st.lists(st.tuples(NAMES, EXPRESSIONS), max_size=4))
     other = ast.parse("".join(f"{name} = {value}\n" for name, value in others))
-    assert (canonical(other) == canonical(tree)) is (ast.dump(other) == ast.dump(tree))
+    assert (canonical_text(other) == canonical_text(tree)) is (ast.dump(other) == ast.dump(tree))
 
 
 @pytest.mark.parametrize(
@@ -166,16 +166,16 @@ def test_two_sources_are_the_same_exactly_if_python_sees_the_same(
 )
 def test_all_imports_are_found(source: str, names: set[str]) -> None:
     tree = ast.parse(source)
-    assert set(imported(tree, "pkg.sub.module", is_package=False)) == names
+    assert set(find_imports(tree, "pkg.sub.module", is_package=False)) == names
 
 
 def test_a_packages_imports_are_relative_to_itself() -> None:
     tree = ast.parse("from .c import d\n__all__ = ['e', *others]")
-    assert set(imported(tree, "pkg", is_package=True)) == {"pkg.c", "pkg.c.d", "pkg.e"}
+    assert set(find_imports(tree, "pkg", is_package=True)) == {"pkg.c", "pkg.c.d", "pkg.e"}
 
 
 def test_imports_by_calls_with_a_plain_name_are_found() -> None:
     tree = ast.parse(
         "importlib.import_module('a.b')\nx = [__import__('c')]\nimport_module(f'{x}.d')\nf('e')"
     )
-    assert set(imported_by_call(tree)) == {"a.b", "c"}
+    assert set(find_dynamic_imports(tree)) == {"a.b", "c"}

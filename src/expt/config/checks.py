@@ -11,7 +11,14 @@ from typing import Any
 
 from expt.config.cadence import Cadence, parse_seconds
 from expt.config.compose import Job
-from expt.config.declarations import STEP_KEY, TASK_KEY, metrics_for, part_nodes, suits, task_of
+from expt.config.declarations import (
+    STEP_KEY,
+    TASK_KEY,
+    metrics_for,
+    part_nodes,
+    supports_task,
+    task_of,
+)
 from expt.config.groups import option_values
 from expt.config.hooks import check_hooks
 from expt.config.instantiate import ACCUMULATION_KEY, DECAY_KEY, HORIZON_KEY, check_target, targets
@@ -60,9 +67,11 @@ def check_task(job: Job, data_task: str) -> None:
         UserError: The loss does not support the task, or the monitored metric is not computed.
     """
     task, loss = task_of(job, data_task), job.choices.get("loss", "loss")
-    if not suits(job.config.loss, task):
+    if not supports_task(job.config.loss, task):
         group = "model" if TASK_KEY in job.config.model else "data"
-        fitting = [name for name in options("loss") if suits(option_values("loss", name), task)]
+        fitting = [
+            name for name in options("loss") if supports_task(option_values("loss", name), task)
+        ]
         raise UserError(
             f"loss={loss} does not support {task}, the task of "
             f"{group}={job.choices.get(group, group)}. Losses for {task}: {', '.join(fitting)}."

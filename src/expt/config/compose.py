@@ -14,10 +14,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from expt.config.grid import expand
 from expt.config.groups import check_choices
 from expt.config.hydra_errors import convert_hydra_errors
+from expt.config.hydra_groups import GROUPS, check_no_hydra_plugins, replace_hydra_groups
 from expt.config.hydra_setup import compose_with_hydra, composing
 from expt.config.instantiate import mappings, targets
 from expt.config.overrides import normalize, parsed
-from expt.config.own_groups import GROUPS, check_no_hydra_plugins, replace_hydra_groups
 from expt.config.paths import expanded
 from expt.config.quoting import unquoted
 from expt.config.schema import Config, check_deletions
@@ -25,9 +25,9 @@ from expt.config.shared_composition import (
     SharedComposition,
     is_independent,
     is_value,
-    plain,
     resolve_overrides,
-    resolved,
+    to_plain,
+    to_resolved,
 )
 from expt.errors import UserError
 
@@ -260,7 +260,7 @@ def _freeze(composed: DictConfig, number: int | None = None, varied: str = "") -
         number: The number of the job in its sweep, from 0; None for a single run.
         varied: The job's overrides that not all jobs share; its directory is named after them.
     """
-    config = Config.from_mapping(resolved(composed))
+    config = Config.from_mapping(to_resolved(composed))
     job = Job(config, _choices(composed), tuple(composed.hydra.overrides.task))
     subdirectory = ""
     if number is not None:
@@ -269,7 +269,7 @@ def _freeze(composed: DictConfig, number: int | None = None, varied: str = "") -
             if varied:  # Hydra would name the directory after all overrides of the job
                 composed.hydra.job.override_dirname = varied
         subdirectory = str(composed.hydra.sweep.subdir)
-    return Composed(job, plain(composed), subdirectory)
+    return Composed(job, to_plain(composed), subdirectory)
 
 
 def _choices(composed: DictConfig) -> dict[str, str]:

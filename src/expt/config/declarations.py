@@ -74,7 +74,7 @@ def part_nodes(config: Config) -> dict[str, Mapping[str, Any]]:
     nodes |= {f"recorder.{name}": node for name, node in config.recorder.items()}
     nodes |= {f"hook.{name}": node for name, node in config.hook.items()}
     for where, node in nodes.items():
-        # A node is None after ~model or model=null, and a number after optimizer=0.1.
+        # A node is None after model=null, and can be any value after metric.accuracy=1.
         if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
             group = where.partition(".")[0]
             raise UserError(
@@ -98,9 +98,9 @@ def task_of(job: Job, data_task: str) -> str:
 
 def metrics_for(job: Job, task: str) -> dict[str, Mapping[str, Any]]:
     """Returns the nodes of the metrics that support a task, by metric name."""
-    return {name: node for name, node in job.config.metric.items() if suits(node, task)}
+    return {name: node for name, node in job.config.metric.items() if supports_task(node, task)}
 
 
-def suits(node: Mapping[str, Any], task: str) -> bool:
+def supports_task(node: Mapping[str, Any], task: str) -> bool:
     """Whether a loss or metric supports a task; without a declaration it supports all."""
     return task in node.get(TASKS_KEY, [task])

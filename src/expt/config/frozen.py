@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from expt.config.compose import Job, compose_jobs
 from expt.config.declarations import STEP_KEY, part_nodes
 from expt.config.full_keys import meant
-from expt.config.hydra_errors import convert_hydra_errors, full_keys
+from expt.config.hydra_errors import convert_hydra_errors, list_full_keys
 from expt.config.hydra_setup import check_config_dir
 from expt.config.location import options
 from expt.config.overrides import normalize
@@ -224,7 +224,7 @@ def _set(config: DictConfig, override: Override) -> None:
     if last not in known and not override.is_add():
         public = [name for name in known if not name.startswith("_")]
         value = str(override.input_line).partition("=")[2]
-        question = None if nearest(last, public) else meant(key, value, full_keys(config))
+        question = None if nearest(last, public) else meant(key, value, list_full_keys(config))
         raise UserError(f"{key}: there is no such key. {question or hint(last, public)}")
     OmegaConf.update(config, key, override.value(), force_add=override.is_add())
 

@@ -18,8 +18,8 @@ from omegaconf.errors import (
 from expt.config.flatten import flatten
 from expt.config.full_keys import is_list_key, meant, suggest_group
 from expt.config.groups import is_list_group
+from expt.config.hydra_groups import GROUPS, describe_plugin
 from expt.config.location import options
-from expt.config.own_groups import GROUPS, describe_plugin
 from expt.config.quoting import quoted, tokens
 from expt.config.schema import PARTS
 from expt.errors import UserError, hint, nearest
@@ -46,16 +46,16 @@ def convert_hydra_errors(overrides: list[str]) -> Iterator[None]:
     try:
         yield
     except MissingConfigException as error:
-        raise UserError(_missing_config(error)) from error
+        raise UserError(_describe_missing_option(error)) from error
     except MissingMandatoryValue as error:
         key = error.full_key
         raise UserError(f"{key} is required but has no value. Set it with {key}=…") from error
     except OverrideParseException as error:
-        raise UserError(_unparsed(error)) from error
+        raise UserError(_describe_parse_error(error)) from error
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_composition(error, overrides)) from error
+        raise UserError(_describe_composition_error(error, overrides)) from error
     except ValueError as error:
-        raise UserError(_value(error, overrides)) from error
+        raise UserError(_describe_value_error(error, overrides)) from error
     # Hydra fails with these where a list or a mapping replaces the name of an option.
     except (TypeError, AttributeError) as error:
         given = " ".join(overrides)
@@ -64,14 +64,17 @@ def convert_hydra_errors(overrides: list[str]) -> Iterator[None]:
         ) from error
 
 
-def _unparsed(error: OverrideParseException) -> str:
-    given, reason = f"{error.override!r} is not of the form key=value", _unclosed(error.override)
+def _describe_parse_error(error: OverrideParseException) -> str:
+    given, reason = (
+        f"{error.override!r} is not of the form key=value",
+        _describe_unclosed(error.override),
+    )
     if reason is None and "=" not in error.override:
         return f"{given}. {suggest_group(error.override) or 'Expected, for example, act=tanh.'}"
     return f"{given}: {reason or error}"
 
 
-def _unclosed(override: str) -> str | None:
+def _describe_unclosed(override: str) -> str | None:
     """Describes the bracket or quotation mark that a value does not close, if any."""
     key, _, value = override.partition("=")
     value, unclosed = value.strip(), list[str]()
@@ -89,7 +92,7 @@ def _unclosed(override: str) -> str | None:
     return f'{reason}. If the value is text, quote it: "{key}={quoted(value)}".'
 
 
-def _missing_config(error: MissingConfigException) -> str:
+def _describe_missing_option(error: MissingConfigException) -> str:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
     if group.startswith("hydra/") and group.removeprefix("hydra/") in GROUPS:
         return describe_plugin(group.removeprefix("hydra/"), option)
@@ -99,7 +102,7 @@ def _missing_config(error: MissingConfigException) -> str:
     return f"{group}={option}: there is no such option. {hint(option, valid)}"
 
 
-def several_values(key: str, values: str) -> str:
+def describe_several_values(key: str, values: str) -> str:
     """Describes the error of several values where one is expected, with corrections."""
     sweep = f"{key}={values} with -m, to train a job with each"
     if is_list_group(key) or is_list_key(key):
@@ -108,7 +111,7 @@ def several_values(key: str, values: str) -> str:
     return f"{key}={values}: expected one value. Did you mean {sweep}?{list_too}"
 
 
-def _unknown(key: str, parent: Any, overrides: Sequence[str]) -> str:
+def _describe_unknown_key(key: str, parent: Any, overrides: Sequence[str]) -> str:
     """Describes the error of a key that is not in the config, with suggestions."""
     prefix, _, last = key.rpartition(".")
     valid = [str(name) for name in parent if name != "hydra"]
@@ -125,7 +128,7 @@ def _unknown(key: str, parent: Any, overrides: Sequence[str]) -> str:
         )
     # A key at the top level is more likely a short form, such as epochs for loop.epochs.
     near = nearest(last, public) if prefix else None
-    question = None if near else meant(key, typed.get(key), full_keys(parent))
+    question = None if near else meant(key, typed.get(key), list_full_keys(parent))
     if question is not None:
         return f"{known} {question}"
     known += f" {hint(last, public)}"
@@ -134,7 +137,7 @@ def _unknown(key: str, parent: Any, overrides: Sequence[str]) -> str:
     return known
 
 
-def full_keys(node: Any) -> list[str]:
+def list_full_keys(node: Any) -> list[str]:
     """Returns the full keys of the whole config that contains a node."""
     root = node
     while root._get_parent() is not None:
@@ -144,7 +147,7 @@ def full_keys(node: Any) -> list[str]:
     return list(flatten({str(k): v for k, v in container.items() if k != "hydra"}))
 
 
-def _value(error: ValueError, overrides: list[str]) -> str:
+def _describe_value_error(error: ValueError, overrides: list[str]) -> str:
     """Describes the error of a group whose value is not a name, which Hydra's message omits."""
     for override in OverridesParser.create().parse_overrides(overrides):
         valid = options(override.key_or_group)
@@ -155,16 +158,16 @@ def _value(error: ValueError, overrides: list[str]) -> str:
     return str(error)
 
 
-def _composition(error: Exception, overrides: Sequence[str]) -> str:
+def _describe_composition_error(error: Exception, overrides: Sequence[str]) -> str:
     if match := _SEVERAL.match(str(error)):
-        return several_values(match["key"], match["values"])
+        return describe_several_values(match["key"], match["values"])
     # Hydra wraps OmegaConf's errors, which alone have the key.
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if not isinstance(cause, OmegaConfBaseException) or cause.full_key is None:
         return str(error)
     key = cause.full_key
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
-        return _unknown(key, cause.parent_node, overrides)
+        return _describe_unknown_key(key, cause.parent_node, overrides)
     message = str(cause).splitlines()[0]
     if match := _CONVERSION.fullmatch(message):
         return f"{key}={match['value']}: expected {_TYPE_NAMES.get(match['type'], match['type'])}."

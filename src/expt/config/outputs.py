@@ -49,7 +49,7 @@ def model_outputs(loss: Mapping[str, Any], task: str) -> ModelOutputs:
     """
     if task == "generation":  # the loss is of the discriminator, the saved model the generator
         return ModelOutputs("value", None)
-    declared = _declared(loss, PREDICTS_KEY, {"classification": "softmax"})
+    declared = _get_declaration(loss, PREDICTS_KEY, {"classification": "softmax"})
     if not is_links(declared):
         raise UserError(f"loss.{PREDICTS_KEY}={declared}: expected {EXPECTED_LINKS}.")
     link = declared.get(task) if isinstance(declared, Mapping) else declared
@@ -77,14 +77,14 @@ def is_probabilities(value: object) -> bool:
 
 
 def _has_probabilities(loss: Mapping[str, Any]) -> bool:
-    declared = _declared(loss, PROBABILITIES_KEY, default=False)
+    declared = _get_declaration(loss, PROBABILITIES_KEY, default=False)
     # An argument that the node lacks is taken to have its declared value.
     if isinstance(declared, Mapping):
         return all(loss.get(option, value) == value for option, value in declared.items())
     return bool(declared)
 
 
-def _declared(loss: Mapping[str, Any], key: str, default: Any) -> Any:
+def _get_declaration(loss: Mapping[str, Any], key: str, default: Any) -> Any:
     """Returns a declaration of a loss.
 
     Configs of runs that are older than the declaration lack it; for a loss of expt, it is then read

@@ -3,7 +3,7 @@
 from typing import Any
 
 from expt.config.compose import Job
-from expt.config.own_groups import GROUPS
+from expt.config.hydra_groups import GROUPS
 
 
 def make_params(job: Job) -> dict[str, Any]:

@@ -86,12 +86,12 @@ class SharedComposition:
         self._own = copy.deepcopy(composed)
         with open_dict(self._own):
             del self._own["hydra"]
-        self._plain = plain(self._own)
+        self._plain = to_plain(self._own)
         # OmegaConf converts a value to the type of its key. Values are set here one after another
         # to find their converted form, and what else this changes is never read.
         self._scratch = copy.deepcopy(self._own)
-        self._has_references = _mentions(self._plain, "${")
-        self._missing = frozenset(_missing(self._plain))
+        self._has_references = _contains_text(self._plain, "${")
+        self._missing = frozenset(_missing_paths(self._plain))
         self._values: dict[str, _Value | None] = {}
         sweep: Any = OmegaConf.to_container(composed.hydra.sweep, resolve=False)
         self._subdirectory = str(sweep["subdir"])
@@ -108,16 +108,16 @@ class SharedComposition:
             The config with unresolved and with resolved interpolations, or None if only Hydra can
             compose it or report the error.
         """
-        values = [self._value(override) for override in overrides]
+        values = [self._converted(override) for override in overrides]
         if any(value is None for value in values):
             return None
         changes = [value for value in values if value is not None]
         config = self._plain
         for change in changes:
-            config = _replaced(config, change.path, change.value)
+            config = _with_value(config, change.path, change.value)
         if self._missing - {change.path for change in changes}:
             return None  # Hydra raises the error
-        if self._has_references or any(_mentions(change.value, "${") for change in changes):
+        if self._has_references or any(_contains_text(change.value, "${") for change in changes):
             return self._resolved(config, overrides)
         return config, config
 
@@ -146,17 +146,17 @@ class SharedComposition:
         try:
             for override in overrides:
                 OmegaConf.update(own, override.key_or_group, override.value(), merge=True)
-            return config, resolved(own)
+            return config, to_resolved(own)
         except (OmegaConfBaseException, ValueError):
             return None
 
-    def _value(self, override: Override) -> _Value | None:
+    def _converted(self, override: Override) -> _Value | None:
         line = str(override.input_line)
         if line not in self._values:
-            self._values[line] = self._find(override)
+            self._values[line] = self._convert(override)
         return self._values[line]
 
-    def _find(self, override: Override) -> _Value | None:
+    def _convert(self, override: Override) -> _Value | None:
         """Returns the converted value of an override; None if only Hydra can set it."""
         path = tuple(override.key_or_group.split("."))
         node: Any = self._plain
@@ -167,7 +167,7 @@ class SharedComposition:
         given = override.value()
         try:
             OmegaConf.update(self._scratch, override.key_or_group, given, merge=True)
-            if _mentions(given, "${"):  # resolved later, in the config of the job
+            if _contains_text(given, "${"):  # resolved later, in the config of the job
                 return _Value(path, given)
             changed: Any = self._scratch
             for key in path:
@@ -178,24 +178,24 @@ class SharedComposition:
             changed = OmegaConf.to_container(changed, resolve=False, enum_to_str=True)
         if isinstance(changed, Enum):
             changed = changed.name
-        return None if _missing(changed) else _Value(path, changed)
+        return None if _missing_paths(changed) else _Value(path, changed)
 
 
-def plain(config: DictConfig) -> Plain:
+def to_plain(config: DictConfig) -> Plain:
     """Returns a config as plain values with unresolved interpolations, without its `hydra` node."""
-    container = OmegaConf.to_container(_own(config), resolve=False, enum_to_str=True)
+    container = OmegaConf.to_container(_without_hydra(config), resolve=False, enum_to_str=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
 
 
-def resolved(config: DictConfig) -> Plain:
+def to_resolved(config: DictConfig) -> Plain:
     """Returns a config as plain values with resolved interpolations, without its `hydra` node.
 
     Raises:
         OmegaConfBaseException: A value is missing, or an interpolation can't be resolved.
     """
     container = OmegaConf.to_container(
-        _own(config), resolve=True, throw_on_missing=True, enum_to_str=True
+        _without_hydra(config), resolve=True, throw_on_missing=True, enum_to_str=True
     )
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
@@ -208,27 +208,29 @@ def resolve_overrides(overrides: Sequence[str], config: Plain) -> tuple[str, ...
     return tuple(OmegaConf.create({**config, _OVERRIDES: list(overrides)})[_OVERRIDES])
 
 
-def _own(config: DictConfig) -> DictConfig:
+def _without_hydra(config: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
-def _replaced(node: Plain, path: Sequence[str], value: Any) -> Plain:
+def _with_value(node: Plain, path: Sequence[str], value: Any) -> Plain:
     first, *rest = path
-    return {**node, first: _replaced(node[first], rest, value) if rest else value}
+    return {**node, first: _with_value(node[first], rest, value) if rest else value}
 
 
-def _mentions(node: Any, text: str) -> bool:
+def _contains_text(node: Any, text: str) -> bool:
     if isinstance(node, Mapping):
-        return any(_mentions(value, text) for value in node.values())
+        return any(_contains_text(value, text) for value in node.values())
     if isinstance(node, list):
-        return any(_mentions(value, text) for value in node)
+        return any(_contains_text(value, text) for value in node)
     return isinstance(node, str) and text in node
 
 
-def _missing(node: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+def _missing_paths(node: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """Returns the paths of missing values, `???`; for those inside a list, the path of the list."""
     if isinstance(node, Mapping):
-        return [one for key, value in node.items() for one in _missing(value, (*path, str(key)))]
+        return [
+            one for key, value in node.items() for one in _missing_paths(value, (*path, str(key)))
+        ]
     if isinstance(node, list):
-        return [path for value in node if _missing(value)]
+        return [path for value in node if _missing_paths(value)]
     return [path] if node == "???" else []

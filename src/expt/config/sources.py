@@ -23,7 +23,7 @@ from expt.config.hashes import has_effect
 from expt.config.instantiate import ALLOW_VARIABLE, is_allowed_by_user, mappings
 from expt.config.modules import find_module, is_library, read_source
 from expt.config.schema import Config
-from expt.config.syntax import canonical, imported, imported_by_call
+from expt.config.syntax import canonical_text, find_dynamic_imports, find_imports
 from expt.errors import UserError
 
 _OWN = "expt"
@@ -36,7 +36,7 @@ _WITHOUT_EFFECT = (
     *("expt.config.compose", "expt.config.flatten", "expt.config.full_keys"),
     *("expt.config.groups", "expt.config.hashes"),
     *("expt.config.hydra_help", "expt.config.hydra_job", "expt.config.hydra_setup"),
-    *("expt.config.location", "expt.config.modules", "expt.config.own_groups"),
+    *("expt.config.location", "expt.config.modules", "expt.config.hydra_groups"),
     *("expt.config.params", "expt.config.paths", "expt.config.shared_composition"),
     *("expt.config.schema", "expt.config.sources", "expt.config.syntax"),
     *("expt.train.checkpoint", "expt.train.hooks.checkpoints", "expt.train.hooks.images"),
@@ -268,11 +268,11 @@ def _analyze(name: str, file: str | None, spec: ModuleSpec) -> tuple[str | None,
             f"{place}: {reason}. The run imports this module, {name}; fix it first."
         ) from error
     is_package = spec.submodule_search_locations is not None
-    text = canonical(tree)
-    imports = list(imported(tree, name, is_package=is_package))
+    text = canonical_text(tree)
+    imports = list(find_imports(tree, name, is_package=is_package))
     # Searching the text first saves a walk over all expressions of most modules.
     if "import_module" in source or "__import__" in source:
-        imports += imported_by_call(tree)
+        imports += find_dynamic_imports(tree)
     return (_digest(text) if text else None), tuple(dict.fromkeys(imports))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 _WITHOUT_MEANING = {"ctx", "kind", "type_comment", "type_ignores"}
 
 
-def canonical(tree: ast.Module) -> str:
+def canonical_text(tree: ast.Module) -> str:
     """Returns a text that is equal for sources that differ only in layout, comments or docstrings.
 
     The text is empty for a module without statements.
@@ -54,7 +54,7 @@ def _item(value: object) -> ast.AST | str:
     return value if isinstance(value, ast.AST) else f"{value!a},"
 
 
-def imported(tree: ast.Module, module: str, *, is_package: bool) -> Iterator[str]:
+def find_imports(tree: ast.Module, module: str, *, is_package: bool) -> Iterator[str]:
     """Yields the full names that a module may import, at its top level or inside functions.
 
     `from package import name` yields `package` and `package.name`, which need not be a module.
@@ -78,7 +78,7 @@ def imported(tree: ast.Module, module: str, *, is_package: bool) -> Iterator[str
             yield from (f"{module}.{name}" for name in _exported(node))
 
 
-def imported_by_call(tree: ast.Module) -> Iterator[str]:
+def find_dynamic_imports(tree: ast.Module) -> Iterator[str]:
     """Yields the names that calls such as `importlib.import_module("name")` import."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and node.args:

@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from expt.config.compose import Composition
-from expt.config.shown import show
+from expt.config.display import show
 from expt.errors import UserError
 
 

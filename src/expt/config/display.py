@@ -30,45 +30,46 @@ def show(
         UserError: The config is invalid, or there is no node at `package`.
     """
     package = None if package == "_global_" else package  # Hydra's name of the top level
-    composed, of_hydra = composition.jobs(), _of_hydra(composition.hydra, kind)
-    nodes = [_selected(_node(one, of_hydra, kind, resolve=resolve), package) for one in composed]
+    composed, hydra = composition.jobs(), _hydra_node(composition.hydra, kind)
+    nodes = [_select(_job_node(one, hydra, kind, resolve=resolve), package) for one in composed]
     if composition.is_sweep:
         yield f"# {len(composed)} jobs" if len(composed) > 1 else "# 1 job"
         yield from (f"# {_title(number, one)}" for number, one in enumerate(composed))
     # With this header, as Hydra prints it, the text can be saved as the yaml of an option.
     if package and isinstance(nodes[0], dict | list):
         yield f"# @package {package}"
-    yield from _lines(nodes[0])
+    yield from _yaml_lines(nodes[0])
     for number, one in enumerate(composed[1:], 1):
-        different = _different(nodes[number], nodes[0])
+        different = _differences(nodes[number], nodes[0])
         if different is not _MISSING:
             yield f"---\n# {_title(number, one)}; differences from job 0"
-            yield from _lines(different)
+            yield from _yaml_lines(different)
 
 
 def _title(number: int, one: Composed) -> str:
     return f"job {number}: {' '.join(one.job.overrides) or 'defaults'}"
 
 
-def _node(
-    one: Composed, of_hydra: Mapping[str, Any], kind: str, *, resolve: bool
+def _job_node(
+    one: Composed, hydra: Mapping[str, Any], kind: str, *, resolve: bool
 ) -> Mapping[str, Any]:
     """Returns the plain values of a job that are shown."""
     if kind == "hydra":
-        return {"hydra": of_hydra}
+        return {"hydra": hydra}
     own = one.job.config.to_mapping() if resolve else one.config
-    return own if kind == "job" else {"hydra": of_hydra, **own}
+    return own if kind == "job" else {"hydra": hydra, **own}
 
 
-def _of_hydra(hydra: DictConfig, kind: str) -> dict[str, Any]:
+def _hydra_node(hydra: DictConfig, kind: str) -> dict[str, Any]:
     """Returns the plain values of the `hydra` node."""
     node = OmegaConf.to_container(hydra, resolve=False, enum_to_str=True)
     assert isinstance(node, dict)
-    hidden = _HELP if kind == "hydra" else ()  # Hydra hides and shows the long help texts alike
+    # As in Hydra, --cfg hydra hides the long help texts, and --cfg all shows them.
+    hidden = _HELP if kind == "hydra" else ()
     return {str(key): value for key, value in node.items() if key not in hidden}
 
 
-def _selected(node: Any, package: str | None) -> Any:
+def _select(node: Any, package: str | None) -> Any:
     """Returns the node at a full key.
 
     Raises:
@@ -86,7 +87,7 @@ def _selected(node: Any, package: str | None) -> Any:
     return node
 
 
-def _different(node: Any, first: Any) -> Any:
+def _differences(node: Any, first: Any) -> Any:
     """Returns the values of a node that differ from those of the first job.
 
     Keys that only the first job has are null. Equal nodes return `_MISSING`.
@@ -95,13 +96,13 @@ def _different(node: Any, first: Any) -> Any:
         return _MISSING
     if not isinstance(node, Mapping) or not isinstance(first, Mapping):
         return _MISSING if node == first else node
-    parts = {key: _different(value, first.get(key, _MISSING)) for key, value in node.items()}
+    parts = {key: _differences(value, first.get(key, _MISSING)) for key, value in node.items()}
     gone = {key: None for key in first if key not in node}
     parts = {key: value for key, value in (parts | gone).items() if value is not _MISSING}
     return parts or _MISSING
 
 
-def _lines(node: Any) -> list[str]:
+def _yaml_lines(node: Any) -> list[str]:
     if not isinstance(node, dict | list):
         return [str(node)]
     return OmegaConf.to_yaml(OmegaConf.create(node)).splitlines()
