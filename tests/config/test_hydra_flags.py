@@ -6,7 +6,7 @@ from expt.errors import UserError
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ("--package loop", "--package requires --cfg"),
         ("--resolve", "--resolve requires --cfg or --help"),
@@ -17,8 +17,8 @@ from expt.errors import UserError
         ("--shell-completion install=csh", "--shell-completion install=csh: expected install"),
     ],
 )
-def test_flags_that_do_not_fit_are_refused(arguments: str, told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_invalid_flags_are_rejected(arguments: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         check_flags(get_args_parser().parse_intermixed_args(arguments.split()))
 
 
@@ -31,5 +31,5 @@ def test_flags_that_do_not_fit_are_refused(arguments: str, told: str) -> None:
         "--shell-completion query=zsh",
     ],
 )
-def test_flags_that_fit_pass(arguments: str) -> None:
+def test_valid_flags_pass(arguments: str) -> None:
     check_flags(get_args_parser().parse_intermixed_args(arguments.split()))
