@@ -91,10 +91,10 @@ def check_watched(job: Job, reported: Sequence[str]) -> None:
     Raises:
         UserError: `loop.watch` is not a reported metric of the validation split.
     """
-    watched, valid = job.config.loop.watch, [f"val/{name}" for name in reported]
-    if watched is not None and watched not in valid:
+    monitored, valid = job.config.loop.watch, [f"val/{name}" for name in reported]
+    if monitored is not None and monitored not in valid:
         raise UserError(
-            f"loop.watch={watched}: no such metric is computed. {hint(watched, valid)} "
+            f"loop.watch={monitored}: no such metric is computed. {hint(monitored, valid)} "
             "To add metrics, set metric=[…]."
         )
 
