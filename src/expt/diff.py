@@ -1,4 +1,4 @@
-"""`python -m expt.diff A B`: what differs between two runs, and where their metrics part."""
+"""`python -m expt.diff A B`: the differences between two runs, and where their metrics diverge."""
 
 import argparse
 from pathlib import Path
@@ -20,14 +20,14 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog=program("diff"),
-        description="Tells what differs between two runs: config, code, packages, data, the first "
-        "step where their metrics part, and the final numbers.",
+        description="Shows the differences between two runs: config, code, packages, data, the "
+        "first step at which their metrics diverge, and the final values.",
     )
     parser.add_argument(
         "runs",
         nargs="*",
         metavar="A B",
-        help=f"two runs, each of them {RUN_HELP}; output_dir=… (default outputs)",
+        help=f"two runs, each given as {RUN_HELP}; output_dir=… (default: outputs)",
     )
     add_metric_option(parser)
     args = parse(parser, arguments, ["output_dir"])
@@ -35,8 +35,8 @@ def _run(arguments: list[str]) -> int:
     if len(names) != 2:
         given = " ".join(names) or "nothing"
         raise UserError(
-            f"expected two runs, A and B: directories, names, latest, best, or MLflow ids; {given} "
-            "was given."
+            f"expected two runs, A and B, each a directory, a name, latest, best or an MLflow run "
+            f"id; got {given}."
         )
     first, second = take_runs(names, Path(options["output_dir"]), args.metric)
     show_difference(Console(), first, second)

@@ -27,19 +27,19 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog=program("evaluate"),
-        description="Evaluates a finished run's best model; the result is written beside the run "
-        "and into its MLflow run. Of data that is not the run's own, or has changed since, "
-        "examples are left out that the run was trained on or that its best model was chosen by.",
+        description="Evaluates the best model of a finished run, and records the result in its "
+        "directory and in MLflow. From other data, or data that has changed, it leaves out the "
+        "examples that the run was trained on or its best model was selected by.",
     )
     add_run_argument(parser)
     parser.add_argument(
         "overrides",
         nargs="*",
         metavar="KEY=VALUE",
-        help="split=train|val|test|all (default: test of the run's own data, all of other data, "
-        "not split); data=…, data.KEY=… for other data; output_dir=… (default outputs)",
+        help="split=train|val|test|all (default: test for the run's own data, all for other data, "
+        "which is not split); data=…, data.KEY=… for other data; output_dir=… (default: outputs)",
     )
-    parser.add_argument("--config-dir", help="a conf/ folder of your own")
+    parser.add_argument("--config-dir", help="your own conf/ folder")
     args = parser.parse_intermixed_args(arguments)
     options, overrides = take_options(args.overrides, {"split": "", "output_dir": "outputs"})
     is_named = any(override.startswith("split=") for override in args.overrides)
@@ -50,7 +50,7 @@ def _run(arguments: list[str]) -> int:
     phases.begin("loading data")
     loaded = load_data(run, overrides, args.config_dir, split)
     scored = choose_examples(run, loaded, split)
-    phases.end()
+    phases.end()  # a phase on display would mix with the lines below
     print_replaced(phases.console, [loaded.job], args.config_dir)
     evaluate_run(run, loaded, scored, phases)
     return 0

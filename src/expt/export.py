@@ -1,4 +1,4 @@
-"""`python -m expt.export RUN FORMAT [--to PATH]`: a finished run's model for other programs."""
+"""`python -m expt.export RUN FORMAT [--to PATH]`: exports the model of a finished run."""
 
 import sys
 
@@ -26,17 +26,19 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog=program("export"),
-        description="Writes a finished run's best model in another format, and checks that it "
-        "gives the same outputs.",
+        description="Exports the best model of a finished run to another format, and checks that "
+        "the exported model returns the same outputs.",
     )
     add_run_argument(parser)
     parser.add_argument("format", metavar="FORMAT", help=" | ".join(FORMATS))
     parser.add_argument(
-        "options", nargs="*", metavar="KEY=VALUE", help="output_dir=… (default outputs)"
+        "options", nargs="*", metavar="KEY=VALUE", help="output_dir=… (default: outputs)"
     )
-    parser.add_argument("--to", metavar="PATH", help="default: exports/ in the run's directory")
     parser.add_argument(
-        "--force", action="store_true", help="overwrite an earlier export that --to names"
+        "--to", metavar="PATH", help="output path (default: exports/ in the run's directory)"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="overwrite a previous export at the path of --to"
     )
     args = parse(parser, arguments, ["output_dir"])
     output_dir = take_output_dir(args.options)
@@ -47,8 +49,8 @@ def _run(arguments: list[str]) -> int:
     path = choose_path(run, args.format, args.to, force=args.force)
     job, agreement = export(run, args.format, path, phases)
     print(f"{args.format} written to {path} ({size_text(path)})")
-    print(f"it takes {describe_inputs(run.record.data)}")
-    print(f"it gives {describe_outputs(run.record.data, recorded_outputs(run, job))}")
+    print(f"inputs: {describe_inputs(run.record.data)}")
+    print(f"outputs: {describe_outputs(run.record.data, recorded_outputs(run, job))}")
     print(agreement)
     return 0
 

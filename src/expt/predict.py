@@ -1,4 +1,4 @@
-"""`python -m expt.predict RUN INPUTS OUTPUTS`: a finished run's predictions for a file."""
+"""`python -m expt.predict RUN INPUTS OUTPUTS`: writes a finished run's predictions for a file."""
 
 import sys
 
@@ -25,8 +25,8 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog=program("predict"),
-        description="Predicts with a finished run's best model: for classes their probabilities, "
-        "or scores where the loss trains none; else values.",
+        description="Predicts with the best model of a finished run: probabilities of classes "
+        "(scores if the loss does not train probabilities), or values.",
     )
     add_run_argument(parser)
     parser.add_argument(
@@ -39,9 +39,9 @@ def _run(arguments: list[str]) -> int:
         "outputs",
         metavar="OUTPUTS",
         type=expanded,
-        help="a .csv (for classes: a column of them, called as the table's target or class, and "
-        "probability NAME or score NAME of each; for values a column called as the target), .npz "
-        "(arrays predictions and classes) or .npy (the predictions alone)",
+        help="a .csv (for classification: a column of classes, named after the target or class, "
+        "and a column probability NAME or score NAME per class; for values: a column named after "
+        "the target), .npz (arrays predictions and classes) or .npy (predictions only)",
     )
     parser.add_argument("--force", action="store_true", help="overwrite OUTPUTS if it exists")
     parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="output_dir=…")

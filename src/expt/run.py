@@ -12,10 +12,10 @@ from pathlib import Path
 from expt.analysis.run_argument import take_run
 from expt.cli import COMMANDS, program, run_command
 from expt.config.compose import Composition
+from expt.config.display import show
 from expt.config.flags import take_options
 from expt.config.hydra_flags import asks_for_help, parse_run_arguments
 from expt.config.hydra_help import show_help
-from expt.config.shown import show
 from expt.runs.completion import shell_completion
 from expt.train.start import start_rerun, start_run
 
@@ -37,14 +37,14 @@ def _run(arguments: list[str]) -> int:
         found = take_run(args.rerun, Path(options["output_dir"]), args.metric)
         return start_rerun(found, args.overrides, args.config_dir, phases)
     if not args.cfg:
-        phases.begin("composing the config")
+        phases.begin("composing the config")  # not with --cfg, which prints nothing but YAML
     composition = Composition(args.overrides, args.config_dir, args.multirun)
     if args.cfg:
         print(*show(composition, args.cfg, args.package, resolve=args.resolve), sep="\n")
         return 0
     if not composition.is_sweep:
         return start_run(composition, phases)
-    from expt.sweep.submission import start_sweep  # takes a moment to import
+    from expt.sweep.submission import start_sweep  # slow, and needed for sweeps only
 
     return start_sweep(composition, phases)
 

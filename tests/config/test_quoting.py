@@ -9,14 +9,14 @@ TEXTS = st.text(st.sampled_from("ab'\"\\,[](){}= $:ö"), max_size=8)
 
 
 @given(TEXTS)
-def test_quoted_text_is_that_text_for_hydra_and_for_us(text: str) -> None:
+def test_quoted_text_is_read_back(text: str) -> None:
     assert is_quoted(quoted(text))
     assert unquoted(quoted(text)) == text
     assert OverridesParser.create().parse_override(f"x={quoted(text)}").value() == text
 
 
 @pytest.mark.parametrize("text", ["plain", "'open", "'a' b 'c'", "'a\\'", "'", "", "'a\""])
-def test_other_text_stays_as_it_is(text: str) -> None:
+def test_unquoted_text_is_unchanged(text: str) -> None:
     assert not is_quoted(text)
     assert unquoted(text) == text
 
@@ -37,7 +37,5 @@ def test_other_text_stays_as_it_is(text: str) -> None:
         ("a,,b", ["a", "", "b"]),
     ],
 )
-def test_text_is_split_at_the_commas_outside_quotes_and_brackets(
-    text: str, pieces: list[str]
-) -> None:
+def test_text_is_split_at_commas_outside_quotes_and_brackets(text: str, pieces: list[str]) -> None:
     assert split_at_commas(text) == pieces

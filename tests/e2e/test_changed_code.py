@@ -207,4 +207,4 @@ def test_source_that_is_no_python_is_named_with_its_line(
     edit("scale.py", "FACTOR = (\n")
     done = run_here(*QUICK, *LOSS, folder=project)
     assert done.code == 2
-    assert "scale.py, line 1: '(' was never closed. The run would import" in done.error
+    assert "scale.py, line 1: '(' was never closed. The run imports" in done.error

@@ -85,8 +85,8 @@ def test_an_earlier_export_is_replaced(name: str, place: str, run: Path) -> None
     done = export(str(run), name, folder=run.parent)
     assert (done.returncode, done.stderr) == (0, "")
     where, taken, given, difference = done.stdout.splitlines()[-4:]  # below slow phases
-    assert taken.startswith("it takes ")
-    assert given == "it gives probabilities of the classes 0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
+    assert taken.startswith("inputs: ")
+    assert given == "outputs: probabilities of the classes 0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
     assert re.fullmatch(rf"{name} written to {re.escape(str(path))} \(\d+ kB\)", where)
     assert re.search(r" \d\.\de[-+]\d\d of their scale$", difference)
     assert set(path.parent.iterdir()) == before

@@ -305,7 +305,7 @@ def test_a_kind_that_cannot_be_trained_is_told_before_any_is(tmp_path: Path) -> 
     ("given", "told"),
     [
         ("sweep.workers=0", "sweep.workers=0"),
-        ("sweep.timeout=abc", "sweep.timeout: 'abc' is not a time"),
+        ("sweep.timeout=abc", "sweep.timeout: 'abc' is not a duration"),
         ("sweep.max_failures=-1", "sweep.max_failures=-1"),
         ("sweep.reuse=perhaps", "sweep.reuse"),
         ("sweep.zip=[act,seed]", "act has no values"),
@@ -327,7 +327,7 @@ def test_a_sweeper_of_hydra_is_refused_before_anything_is_begun(tmp_path: Path) 
     folder = new_project(tmp_path)
     code, told = finish(folder, *sweep_arguments("act=relu,tanh", "hydra/sweeper=basic"))
     assert code == 2, told
-    assert "error: hydra/sweeper=basic: expt has sweepers of its own." in told
+    assert "error: hydra/sweeper=basic: expt has its own sweepers" in told
     assert not (folder / "outputs").exists()
 
 

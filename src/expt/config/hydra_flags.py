@@ -1,4 +1,4 @@
-"""The command line of expt.run: Hydra's own flags, which of them are taken, and a few more."""
+"""Parsing of the command line of `expt.run`: some of Hydra's flags, `--rerun` and `--metric`."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -12,18 +12,18 @@ from expt.errors import UserError
 
 
 def parse_run_arguments(program: str, arguments: Sequence[str]) -> Namespace:
-    """Returns the flags and overrides of a command line.
+    """Parses the flags and overrides of a command line.
 
     Args:
-        program: How the command is called.
-        arguments: As typed.
+        program: The call of the command, such as `expt run`, for usage messages.
+        arguments: The command line as typed.
 
     Raises:
-        UserError: A flag is refused, or does not go with another one.
+        UserError: A flag is not supported, or can't be combined with another one.
     """
     parser = get_args_parser()
     parser.prog = program
-    parser.add_argument("--rerun", metavar="RUN")  # the help is in conf/config.yaml
+    parser.add_argument("--rerun", metavar="RUN")  # conf/config.yaml has the help text
     parser.add_argument("--metric")
     args = parse(parser, arguments)
     check_flags(args)
@@ -36,39 +36,41 @@ def parse_run_arguments(program: str, arguments: Sequence[str]) -> Namespace:
 
 
 def asks_for_help(args: Namespace) -> bool:
-    """Whether a command line asks for something that Hydra itself prints."""
+    """Whether a command line asks for a text that Hydra itself prints."""
     return bool(args.help or args.hydra_help or args.info or args.shell_completion)
 
 
 def check_flags(args: Namespace) -> None:
-    """Checks a command line of expt.run.
+    """Checks the flags of `expt.run`.
 
     Raises:
-        UserError: A flag skips the checks or unpickles a file, or two exclude each other.
+        UserError: A flag is not supported, or can't be combined with another one.
     """
+    # Another config would skip the schema and the checks, and Hydra's rerun unpickles a file, which
+    # can run any code.
     for flag in ("config_path", "config_name", "experimental_rerun"):
         if getattr(args, flag) is not None:
             raise UserError(
-                f"--{flag.replace('_', '-')}: expected no such flag. --config-dir adds options of "
-                "your own; --rerun RUN trains a recorded config anew."
+                f"--{flag.replace('_', '-')} is not supported. Use --config-dir to add your own "
+                "options, or --rerun RUN to train the config of a recorded run again."
             )
     for group in (("run", "multirun"), ("run", "cfg", "info")):
         names = [name for name in group if getattr(args, name)]
         if len(names) > 1:
-            raise UserError(f"--{' and --'.join(names)}: expected one of them.")
+            raise UserError(f"--{' and --'.join(names)}: expected only one of these flags.")
     if args.shell_completion:
         _check_completion(args.overrides)
     if args.package is not None and not args.cfg:
-        raise UserError("--package: expected --cfg with it, as in --cfg job --package loop.")
+        raise UserError("--package requires --cfg, as in --cfg job --package loop.")
     if args.resolve and not (args.cfg or args.help):
-        raise UserError("--resolve: expected --cfg or --help with it, as in --cfg job --resolve.")
+        raise UserError("--resolve requires --cfg or --help, as in --cfg job --resolve.")
 
 
 def _check_rerun(args: Namespace) -> None:
     if args.metric is not None and args.rerun is None:
-        raise UserError(f"--metric {args.metric}: expected only with --rerun best.")
+        raise UserError(f"--metric {args.metric} requires --rerun best.")
     if args.rerun is not None and (args.multirun or args.cfg):
-        raise UserError("--rerun: expected no -m and no --cfg with it; overrides are possible.")
+        raise UserError("--rerun can't be combined with -m or --cfg; expected only overrides.")
 
 
 def _check_completion(overrides: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Hydra's own help: `--help`, `--hydra-help`, `--info`, and completion for fish."""
+"""Texts that Hydra itself prints: `--help`, `--hydra-help`, `--info`, and completion for fish."""
 
 from argparse import Namespace
 
@@ -12,13 +12,15 @@ _CONFIG = "config"
 
 
 def show_help(args: Namespace) -> int:
-    """Prints what a command line of expt.run asks of Hydra; of a sweep, about its first job.
+    """Prints the text that a command line of `expt.run` requests from Hydra.
+
+    For a sweep, the text is about its first job.
 
     Returns:
         The exit code.
 
     Raises:
-        UserError: An override is wrong.
+        UserError: An override is invalid.
     """
     if not args.shell_completion:
         composition = Composition(args.overrides, args.config_dir, args.multirun)

@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from expt.config.compose import Composition
-from expt.config.shown import show
+from expt.config.display import show
 from expt.errors import UserError
 
 
@@ -17,13 +17,13 @@ def shown(
     return "\n".join(show(composition, kind, package, resolve=resolve)).splitlines()
 
 
-def test_a_run_is_shown_as_yaml() -> None:
+def test_run_is_shown_as_yaml() -> None:
     config = yaml.safe_load("\n".join(shown("act=tanh", "seed=3")))
     assert (config["seed"], config["act"]["activation"]) == (3, "tanh")
     assert "hydra" not in config
 
 
-def test_jobs_are_listed_before_the_first_config_and_the_differences() -> None:
+def test_sweep_shows_jobs_first_config_and_differences() -> None:
     lines = shown("act=relu,tanh", "seed=0,1", "loop.epochs=5", multirun=True)
     assert lines[:5] == [
         "# 4 jobs",
@@ -37,10 +37,10 @@ def test_jobs_are_listed_before_the_first_config_and_the_differences() -> None:
     tanh = {"_target_": "keras.layers.Activation", "activation": "tanh"}
     tanh["_initializer_"] = "glorot_uniform"
     assert others == [{"seed": 1}, {"act": tanh}, {"seed": 1, "act": tanh}]
-    assert "# job 3: act=tanh seed=1 loop.epochs=5; what differs from job 0" in lines
+    assert "# job 3: act=tanh seed=1 loop.epochs=5; differences from job 0" in lines
 
 
-def test_a_package_is_shown_alone() -> None:
+def test_package_is_shown_alone() -> None:
     lines = shown("model.units=[4],[8]", "seed=0,1", multirun=True, package="model")
     assert lines[5:7] == ["# @package model", "_target_: expt.parts.models.dense.mlp"]
     first, *others = yaml.safe_load_all("\n".join(lines))
@@ -50,22 +50,22 @@ def test_a_package_is_shown_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("package", "told"),
+    ("package", "message"),
     [("lop", "--package lop: .*'loop'"), ("loop.epoch", "no key 'epoch' in 'loop'.*'epochs'")],
 )
-def test_an_unknown_package_is_refused(package: str, told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_unknown_package_is_rejected(package: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         shown("act=relu,tanh", multirun=True, package=package)
 
 
-def test_keys_that_only_the_first_job_has_are_shown_as_null() -> None:
+def test_keys_of_first_job_only_are_shown_as_null() -> None:
     lines = shown("model=mlp,linear", multirun=True, package="model")
     *_, other = yaml.safe_load_all("\n".join(lines))
     assert other["_target_"].endswith("linear")
     assert (other["units"], other["dropout"]) == (None, None)
 
 
-def test_hydras_own_node_is_shown_once() -> None:
+def test_hydra_node_is_shown_once() -> None:
     lines = shown("act=relu,tanh", multirun=True, kind="hydra")
     (config,) = yaml.safe_load_all("\n".join(lines))
     assert list(config) == ["hydra"]
@@ -76,7 +76,7 @@ def test_hydras_own_node_is_shown_once() -> None:
     assert (list(whole)[:2], other) == (["hydra", "name"], {"seed": 1})
 
 
-def test_interpolations_stay_unless_they_are_resolved() -> None:
+def test_interpolations_are_resolved_on_request() -> None:
     given = ("name=${output_dir}-x", "output_dir=here")
     assert yaml.safe_load("\n".join(shown(*given)))["name"] == "${output_dir}-x"
     assert yaml.safe_load("\n".join(shown(*given, resolve=True)))["name"] == "here-x"
