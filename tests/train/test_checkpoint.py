@@ -110,7 +110,7 @@ def test_the_newest_whole_one_is_used(tmp_path: Path, caplog: pytest.LogCaptureF
     newest = newest_checkpoint(tmp_path, last_step=1)
     assert newest is not None
     assert newest.step == 1
-    assert f"the journal lacks steps before {files[1]}" in caplog.text
+    assert f"{files[1]} is newer than the journal" in caplog.text
     assert newest_checkpoint(tmp_path / "nowhere", last_step=1) is None
 
 

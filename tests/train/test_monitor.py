@@ -167,7 +167,7 @@ def test_the_best_is_brought_back_from_a_checkpoint() -> None:
     best.consider(7, {"val/loss": 0.5})
     fill(model, 4.0)
     copy = BestWeights([model], LOSS)
-    copy.restore_seen(best.step, best.values, best.arrays())
+    copy.load(best.step, best.values, best.arrays())
     copy.consider(8, {"val/loss": 0.6})
     assert (copy.step, copy.values) == (7, {"val/loss": 0.5})
     copy.restore()
@@ -178,7 +178,7 @@ def test_before_the_first_evaluation_there_is_nothing_to_bring_back() -> None:
     model = make_model()
     best = BestWeights([model], LOSS)
     assert best.arrays() == {}
-    best.restore_seen(None, {}, {})
+    best.load(None, {}, {})
     best.consider(1, {"val/loss": 9.0})
     assert best.step == 1
 
@@ -191,11 +191,11 @@ def test_stopping_goes_on_counting_where_it_was(monkeypatch: pytest.MonkeyPatch)
     for loss in (1.0, 1.5):
         assert first.after_evaluation({"val/loss": loss}) is None
     clock.now += 45
-    seen = first.seen()
+    state = first.state_dict()
 
     clock.now = 5000.0
     second = EarlyStopping(LOSS, patience=3, seconds=60)
-    second.restore_seen(seen)
+    second.load_state_dict(state)
     assert second.lowest_loss == 2.0
     clock.now += 14
     assert second.after_block([3.0]) is None

@@ -9,7 +9,7 @@ from expt.train.input.batch import mean_loss, mixed
 from expt.train.objective import (
     measure,
     of_log_odds,
-    of_one_type,
+    with_targets_cast,
     penalty_of,
     takes_weights,
 )
@@ -41,13 +41,17 @@ def branching(targets: Any, outputs: Any, *, least: float = 0.0) -> Any:
     ],
 )
 def test_weights_are_for_those_that_take_them(metric: Any, expected: bool) -> None:
-    for function in (metric, of_one_type(metric), of_log_odds(of_one_type(metric), None)):
+    for function in (
+        metric,
+        with_targets_cast(metric),
+        of_log_odds(with_targets_cast(metric), None),
+    ):
         assert takes_weights(function) is expected
 
 
 def test_measure_gives_weights_to_those_that_take_them() -> None:
     targets, outputs = tf.constant([[1.0], [2.0]]), tf.constant([[0.0], [0.0]])
-    given = {"mae": of_one_type(metrics.mae), "mine": of_one_type(plain)}
+    given = {"mae": with_targets_cast(metrics.mae), "mine": with_targets_cast(plain)}
     values = measure(given, targets, outputs, tf.constant([1.0, 3.0]))
     assert {name: float(value) for name, value in values.items()} == {"mae": 1.75, "mine": 1.5}
     values = measure(given, targets, outputs, None)
@@ -57,7 +61,7 @@ def test_measure_gives_weights_to_those_that_take_them() -> None:
 @pytest.mark.parametrize("least", [0.0, 10.0])
 def test_branches_on_tensors_are_compiled(least: float) -> None:
     """Of what a config binds arguments to, too."""
-    metric = of_one_type(functools.partial(branching, least=least))
+    metric = with_targets_cast(functools.partial(branching, least=least))
     value = tf.function(metric)(tf.constant([2.0]), tf.constant([4.0]))
     assert float(value) == (2.0 if least == 0 else 4.0)
 

@@ -10,7 +10,7 @@ from expt.parts.losses import binary_crossentropy, crossentropy, hinge, mse
 from expt.parts.metrics import mae
 from expt.train.input.batch import Batch
 from expt.train.objective import Objective
-from expt.train.preflight import preflight, unchanged
+from expt.train.preflight import preflight, preserve_states
 
 RANDOM = np.random.default_rng(0)
 INPUTS = tf.constant(RANDOM.standard_normal((4, 3)), tf.float32)
@@ -55,7 +55,9 @@ def test_outputs_of_another_rank_are_told() -> None:
 
 
 def test_a_loss_that_takes_the_mean_itself_is_told() -> None:
-    with pytest.raises(UserError, match=r"loss: it gave the shape \(\).*one value for each, \(4,"):
+    with pytest.raises(
+        UserError, match=r"loss: it returned the shape \(\).*one value per example, \(4,"
+    ):
         check(make_model(), lambda t, o: tf.reduce_mean(mse(t, o)))
 
 
@@ -77,7 +79,7 @@ def test_a_loss_that_is_not_finite_is_told(value: float) -> None:
 
 def test_a_metric_that_gives_no_single_number_is_named() -> None:
     check(make_model(), mae=mae)
-    with pytest.raises(UserError, match=r"metric\.each: it gave the shape \(4,\).*one number"):
+    with pytest.raises(UserError, match=r"metric\.each: it returned the shape \(4,\).*one number"):
         check(make_model(), mae=mae, each=mse)
 
 
@@ -118,7 +120,7 @@ def test_variables_come_back_when_it_fails() -> None:
 def test_unchanged_takes_several_networks() -> None:
     networks = [make_model(keras.layers.BatchNormalization()) for _ in range(2)]
     before = [variable.numpy() for network in networks for variable in network.variables]
-    with unchanged(networks):
+    with preserve_states(networks):
         for network in networks:
             network(INPUTS, training=True)
     after = [variable.numpy() for network in networks for variable in network.variables]
@@ -181,7 +183,9 @@ def test_a_metric_that_takes_no_weights_is_noted() -> None:
     batch = Batch(INPUTS, tf.zeros((4, 2)), tf.ones(4))
     given = {"mae": mae, "mine": lambda t, o: tf.reduce_mean(o - t)}
     notes = preflight(make_model(), Objective(mse, given, tf.identity), batch, (4, 2), "toy")
-    assert notes == ["metric.mine counts all examples alike: it has no argument `weights`."]
+    assert notes == [
+        "metric.mine ignores the weights of the examples: it has no argument `weights`."
+    ]
     assert check_notes(given) == []
 
 
@@ -192,5 +196,5 @@ def check_notes(given: Any) -> list[str]:
 
 
 def test_weights_of_another_shape_are_refused() -> None:
-    with pytest.raises(UserError, match=r"loss: it gave weights of the shape \(\)"):
+    with pytest.raises(UserError, match=r"loss: it returned weights of the shape \(\)"):
         check(make_model(), lambda t, o: (mse(t, o), tf.constant(1.0)))

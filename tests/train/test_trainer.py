@@ -23,7 +23,7 @@ from expt.train.hooks import Every, Moment
 from expt.train.input.order import batch_indices
 from expt.train.learners.supervised import Supervised
 from expt.train.monitor import BestWeights, EarlyStopping, Monitor
-from expt.train.objective import Objective, of_one_type
+from expt.train.objective import Objective, with_targets_cast
 from expt.train.program import Program
 from expt.train.state import Progress, State
 from expt.train.timeline import Timeline
@@ -677,7 +677,9 @@ def make_line(mode: str, optimizer: Any) -> tuple[Any, InMemory, BestWeights]:
     ).load()
     keras.utils.set_random_seed(0)
     model, recorder = linear((1,), 1, keras.layers.ReLU), InMemory()
-    objective = Objective(of_one_type(mse), {"mae": of_one_type(mae)}, lambda outputs: outputs)
+    objective = Objective(
+        with_targets_cast(mse), {"mae": with_targets_cast(mae)}, lambda outputs: outputs
+    )
     learner = Supervised(model, objective, built(lambda: optimizer))
     executor = make_executor({"compile": mode}, dataset, learner)
     train(executor, [], recorder)
@@ -711,7 +713,7 @@ def test_outputs_for_images_leave_random_layers_as_they_were() -> None:
     dataset = Linear(weights=[1.0], bias=0.0, noise=0.1, num_examples=20, batch_size=2).load()
     layer = RandomInEvaluation()
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1), layer])
-    objective = Objective(of_one_type(mse), {}, lambda outputs: outputs)
+    objective = Objective(with_targets_cast(mse), {}, lambda outputs: outputs)
     learner = Supervised(model, objective, built(lambda: keras.optimizers.SGD(0.1)))
     executor = make_executor({"compile": "graph"}, dataset, learner)
     state = layer.seeds.state.numpy()

@@ -162,8 +162,8 @@ def test_what_fits_passes_the_check_and_is_not_changed() -> None:
 @pytest.mark.parametrize(
     ("pair", "told"),
     [
-        (linear_pair(width=5), r"it generates the shape \(8, 5\); data=toy has \(8, 4\)"),
-        (linear_pair(logits=2), r"discriminator gave the shape \(8, 2\).*expected.*\(8, 1\)"),
+        (linear_pair(width=5), r"generator returned the shape \(8, 5\).*data=toy needs \(8, 4\)"),
+        (linear_pair(logits=2), r"discriminator returned the shape \(8, 2\).*expected.*\(8, 1\)"),
     ],
 )
 def test_networks_of_another_shape_are_told(pair: LinearPair, told: str) -> None:
@@ -174,7 +174,7 @@ def test_networks_of_another_shape_are_told(pair: LinearPair, told: str) -> None
 @pytest.mark.parametrize(
     ("loss", "told"),
     [
-        (lambda t, o: mse(t, o)[0], r"loss: it gave the shape \(\)"),
+        (lambda t, o: mse(t, o)[0], r"loss: it returned the shape \(\)"),
         (lambda t, o: mse(t, o) * np.inf, "loss: it is not finite"),
         (lambda t, o: mse(t, tf.stop_gradient(o)), "does not depend on .*kernel"),
     ],
