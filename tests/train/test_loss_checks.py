@@ -150,7 +150,7 @@ BROADCAST: dict[str, tuple[Callable[[tf.Tensor, tf.Tensor], Any], Any, Any]] = {
 def test_shapes_that_are_broadcast_are_refused(name: str) -> None:
     loss, targets, outputs = BROADCAST[name]
     assert tuple(loss(targets, outputs).shape) == (6,)  # as one value for each example
-    shapes = re.escape(f"shape {tuple(targets.shape)} and outputs {tuple(outputs.shape)}")
+    shapes = re.escape(f"shape {tuple(targets.shape)} and the outputs {tuple(outputs.shape)}")
     with pytest.raises(UserError, match=rf"^loss: it compares .* all examples.*{shapes}"):
         check_loss(loss, targets, outputs)
 

@@ -9,9 +9,9 @@ from expt.train.input.batch import mean_loss, mixed
 from expt.train.objective import (
     measure,
     of_log_odds,
-    with_targets_cast,
     penalty_of,
     takes_weights,
+    with_targets_cast,
 )
 
 

@@ -51,7 +51,7 @@ def test_what_is_in_effect_can_be_asked_for_again() -> None:
 def test_another_number_is_refused_once_tensorflow_has_started() -> None:
     start_tensorflow(0)
     with pytest.raises(
-        UserError, match=r"loop.threads=7: .* with loop.threads=2, .* processes of their own"
+        UserError, match=r"loop.threads=7: .* with loop.threads=2, .* separate processes"
     ):
         start_tensorflow(0, threads=7)
     assert threads_in_effect() == THREADS

@@ -81,7 +81,7 @@ class CheckpointWriter:
         self._thread.start()
 
     def is_due(self) -> bool:
-        """Returns whether `write` would start writing at once, or would raise an earlier failure."""
+        """Returns whether `write` would write at once, or would raise an earlier failure."""
         with self._changed:
             is_ready = self._is_idle() and time.monotonic() >= self._next_write
             return is_ready or self._failure is not None
@@ -210,7 +210,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, prepare: Callable[[],
 
 
 def checkpoint_files(folder: Path) -> Iterator[Path]:
-    """Yields the checkpoint files of a folder, the newest first, without checking their contents."""
+    """Yields the checkpoint files of a folder, the newest first; their contents are not checked."""
     found = (file for file in folder.glob("step_*.npz") if _NAME.fullmatch(file.name))
     files = [file for file in found if file.is_file()]
     yield from sorted(files, key=step_of, reverse=True)

@@ -205,6 +205,6 @@ def _broadcast_message(where: str, targets: tf.Tensor, outputs: tf.Tensor) -> st
     return (
         f"{where}: it compares each output with the targets of all examples of the batch. That "
         "happens if shapes such as (n,) and (n, 1) are broadcast to (n, n). The targets have the "
-        f"shape {tuple(targets.shape)} and the outputs {tuple(outputs.shape)}. Expected the same "
-        "number of axes: add one to the targets with targets[:, None]."
+        f"shape {tuple(targets.shape)} and the outputs {tuple(outputs.shape)}. Give both the same "
+        "number of axes before they are combined, for example with targets[:, None]."
     )

@@ -80,7 +80,7 @@ class BestWeights:
         return self._named(self._weights)
 
     def variables(self) -> dict[str, Any]:
-        """Returns the variables of the networks, by the names that `arrays` uses for their values."""
+        """Returns the networks' variables, by the names that `arrays` uses for their values."""
         return self._named([network.weights for network in self.networks])
 
     def _named(self, weights: Sequence[Sequence[Any]]) -> dict[str, Any]:

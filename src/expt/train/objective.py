@@ -101,7 +101,7 @@ def output_type(model: keras.Model) -> tf.DType:
 
 
 def takes_weights_like(metric: Function) -> Callable[[Function], Function]:
-    """Returns a decorator for wrappers of a metric: they take weights exactly if the metric does."""
+    """Returns a decorator for wrappers of a metric, which take weights exactly if it does."""
 
     # `functools.wraps` would keep the signature, but AutoGraph fails on a function that it has
     # wrapped around a partial.

@@ -165,7 +165,7 @@ def _kind(shape: Sequence[int], dtype: Any) -> str:
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Saves a model as a `.keras` file, atomically: the previous file stays until it is replaced."""
+    """Saves a model as a `.keras` file atomically: a failure leaves the previous file intact."""
     with replacing(path) as partial:
         model.save(partial)
 
@@ -174,7 +174,7 @@ def save_model(model: keras.Model, path: Path) -> None:
 def averages_in_place(
     networks: Sequence[keras.Model], optimizers: Sequence[keras.optimizers.Optimizer]
 ) -> Iterator[None]:
-    """Replaces the weights by their moving averages within the block, for optimizers with `use_ema`.
+    """Replaces weights by their moving averages within the block, for optimizers with `use_ema`.
 
     The averages are the result of such a run, so they are evaluated and saved. The trained weights
     are restored at the end. Weights of other optimizers stay as they are.

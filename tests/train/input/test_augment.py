@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from expt.parts.data.augmentation import Augmentation
-from expt.train.input.augment import augmented
+from expt.train.input.augment import augment
 from expt.train.input.batch import Batch
 from train.train_helpers import Array
 
@@ -28,7 +28,7 @@ def make_images(shape: tuple[int, ...], size: int = 300) -> Array:
 def changed(images: NDArray[Any], seed: int = 0, step: int = 0, **how: Any) -> Batch:
     targets = tf.range(len(images))
     batch = Batch(tf.constant(images), targets)
-    return augmented(batch, Augmentation(**how), seed, tf.constant(step))
+    return augment(batch, Augmentation(**how), seed, tf.constant(step))
 
 
 def images_of(images: Array, seed: int = 0, step: int = 0, **how: Any) -> Array:
@@ -154,7 +154,7 @@ def test_augmentation_before_standardisation_is_as_after_it(how: dict[str, Any])
 
     def change(inputs: NDArray[np.float64], fill: Any) -> NDArray[np.float64]:
         batch = Batch(tf.constant(inputs), tf.range(50))
-        found: NDArray[np.float64] = augmented(batch, Augmentation(**how), 3, step, fill).inputs
+        found: NDArray[np.float64] = augment(batch, Augmentation(**how), 3, step, fill).inputs
         return np.asarray(found)
 
     after = (change(images, MEAN) - MEAN) / DEVIATION
@@ -166,7 +166,7 @@ def test_a_cutout_is_the_sources_own() -> None:
     images = make_images((8, 6, 3), 100)
     batch = Batch(tf.constant(images), tf.range(100))
     fill = tf.constant(MEAN, tf.float32)
-    found = augmented(batch, Augmentation(cutout=4), 0, tf.constant(0), fill).inputs.numpy()
+    found = augment(batch, Augmentation(cutout=4), 0, tf.constant(0), fill).inputs.numpy()
     masks = [mask for _, mask in squares(8, 6, 4)]
     for image, after in zip((images - MEAN) / DEVIATION, (found - MEAN) / DEVIATION, strict=True):
         expected = [np.where(mask[..., None], 0.0, image) for mask in masks]
@@ -192,7 +192,7 @@ def test_inputs_keep_their_type_and_precision(
 
     def change(inputs: Any, fill: Any) -> Any:
         batch = Batch(tf.constant(inputs), tf.range(30))
-        return augmented(batch, Augmentation(**how), 0, tf.constant(0), fill).inputs.numpy()
+        return augment(batch, Augmentation(**how), 0, tf.constant(0), fill).inputs.numpy()
 
     found = change(images, fill)
     assert (found.dtype, found.shape) == (dtype, images.shape)
@@ -314,7 +314,7 @@ def test_values_are_mixed_themselves() -> None:
     inputs = make_images((4,), 60)
     targets = np.stack([inputs.sum(axis=1), 1e12 * inputs[:, 0]], axis=1).astype(np.float64)
     batch = Batch(tf.constant(inputs.astype(np.float64)), tf.constant(targets))
-    mixed = augmented(batch, Augmentation(mixup=1.0), 0, tf.constant(0))
+    mixed = augment(batch, Augmentation(mixup=1.0), 0, tf.constant(0))
     assert mixed.targets.dtype == tf.float64
     assert mixed.mixed_targets is None
     assert mixed.mixed_share is None
@@ -330,7 +330,7 @@ def test_each_target_counts_as_much_as_its_example() -> None:
     inputs = np.arange(40, dtype=np.float32)[:, None]
     weights = np.random.default_rng(0).uniform(0.1, 10, 40).astype(np.float32)
     batch = Batch(tf.constant(inputs), tf.range(40), tf.constant(weights))
-    mixed = augmented(batch, Augmentation(mixup=1.0), 0, tf.constant(0))
+    mixed = augment(batch, Augmentation(mixup=1.0), 0, tf.constant(0))
     assert mixed.mixed_targets is not None
     assert mixed.mixed_share is not None
     assert mixed.weights is not None
@@ -345,7 +345,7 @@ def test_masked_examples_are_mixed_into_no_others() -> None:
     inputs, weights = np.ones((20, 3), np.float32), np.ones(20, np.float32)
     inputs[::3], weights[::3] = 1000, 0
     batch = Batch(tf.constant(inputs), tf.range(20), tf.constant(weights))
-    mixed = augmented(batch, Augmentation(mixup=1.0), 0, tf.constant(0))
+    mixed = augment(batch, Augmentation(mixup=1.0), 0, tf.constant(0))
     np.testing.assert_array_equal(mixed.inputs, inputs)
     np.testing.assert_array_equal(mixed.weights, weights)
     assert mixed.mixed_share is not None
@@ -378,7 +378,7 @@ def test_a_graph_gives_the_same_bits(shape: tuple[int, ...], how: dict[str, Any]
 
     def change(step: tf.Tensor) -> tf.Tensor:
         targets = tf.range(len(images))
-        return augmented(Batch(tf.constant(images), targets), Augmentation(**how), 3, step).inputs
+        return augment(Batch(tf.constant(images), targets), Augmentation(**how), 3, step).inputs
 
     in_graph: Callable[[tf.Tensor], tf.Tensor] = tf.function(change)
     for step in (0, 1, 100_000):

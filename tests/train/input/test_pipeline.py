@@ -13,7 +13,7 @@ from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.images import ImageFolder
 from expt.parts.data.scale import Scale
-from expt.train.input.augment import augmented
+from expt.train.input.augment import augment
 from expt.train.input.batch import Batch
 from expt.train.input.pipeline import first_batch, is_streamed, make_pipeline, read_in_order
 from train.train_helpers import (
@@ -70,7 +70,7 @@ def test_batches_are_augmented_by_their_step(is_stream: bool) -> None:
     plain = batches_of(weighted(make_dataset((6, 5, 1))), first_step=4, count=3)
     found = batches_of(streamed(IMAGES) if is_stream else IMAGES, first_step=4, count=3)
     for step, (batch, before) in enumerate(zip(found, plain, strict=True), start=4):
-        expected = augmented(before, AUGMENTATION, 3, tf.constant(step))
+        expected = augment(before, AUGMENTATION, 3, tf.constant(step))
         for one, other in zip(batch, expected, strict=True):
             np.testing.assert_array_equal(one, other)
 

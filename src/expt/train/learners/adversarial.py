@@ -22,7 +22,7 @@ from expt.train.step import make_adversarial_step
 
 _MOST_EXAMPLES = 2_000
 _PROJECTIONS = 128
-# Of the noise in evaluations: with the same noise at every step, values differ by the weights alone.
+# Of the noise in evaluations: with the same noise at every step, only the weights make a difference.
 _SEED = 0
 
 
@@ -101,7 +101,7 @@ class Adversarial:
         At most the first 2,000 examples of the split are used.
         """
         real = tf.constant(split.first(_MOST_EXAMPLES), tf.float32)
-        noise, directions = _draw(self.model, real)
+        noise, directions = _draw_noise_and_directions(self.model, real)
 
         def evaluate() -> tuple[dict[str, tf.Tensor], tf.Tensor]:
             generated = tf.cast(self.model(noise, training=False), tf.float32)
@@ -129,7 +129,7 @@ class Adversarial:
         """
         del objective
         real = tf.constant(split.first(_MOST_EXAMPLES), tf.float32)
-        noise, directions = _draw(model, real)
+        noise, directions = _draw_noise_and_directions(model, real)
 
         def evaluate() -> tuple[dict[str, float], NDArray[np.float32]]:
             generated = tf.cast(model(noise, training=False), tf.float32)
@@ -151,7 +151,9 @@ def _one_tensor(outputs: Any, network: str) -> tf.Tensor:
     return outputs
 
 
-def _draw(generator: keras.Model, real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _draw_noise_and_directions(
+    generator: keras.Model, real: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the noise for the generator, and the directions for the distance."""
     # Outside of the compiled function, because XLA draws other random numbers for the same seed.
     noise = tf.random.stateless_normal((real.shape[0], generator.input_shape[-1]), (_SEED, 0))
