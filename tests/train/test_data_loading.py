@@ -83,12 +83,12 @@ class TestDataLoader:
             ((*LINEAR, "metric=[]", "loop.watch=val/mae"), "watch=val/mae.*Valid: val/loss"),
             (
                 ("data=linear", "model=linear", "loss=poisson", "data.bias=-3"),
-                "loss=poisson is for targets from 0 to inf; those of the train split of "
-                "data=linear go from -",
+                "loss=poisson needs targets from 0 to inf; those of the train split of "
+                "data=linear range from -",
             ),
             (
                 ("data=linear", "model=linear", "loss=binary_crossentropy", "data.bias=30"),
-                "binary_crossentropy is for targets from 0 to 1; those of the train split",
+                "binary_crossentropy needs targets from 0 to 1; those of the train split",
             ),
         ],
     )
@@ -119,5 +119,5 @@ class TestDataLoader:
         targets[3] = -0.5
         spoilt = replace(dataset, test=replace(dataset.test, targets=targets))
         monkeypatch.setattr("expt.parts.data.bundled.Diabetes.load", lambda _: spoilt)
-        with pytest.raises(UserError, match=r"those of the test split .* go from -0\.5 to"):
+        with pytest.raises(UserError, match=r"those of the test split .* range from -0\.5 to"):
             DataLoader()(job)

@@ -82,7 +82,7 @@ def test_a_damaged_file_is_passed_over(
     keras_settings.apply_settings()
     assert "KERAS_HOME" not in os.environ
     assert caplog.messages == [
-        "expt trains with Keras on TensorFlow, float32 and channels_last, in spite of "
+        "expt uses Keras with TensorFlow, float32 and channels_last, and ignores "
         f"{home / 'keras.json'}, which is damaged."
     ]
 
@@ -108,6 +108,6 @@ def test_a_run_is_the_same_whatever_keras_json_says(
     environment = {"HOME": str(tmp_path), "KERAS_BACKEND": "torch"}
     done = run_command(*given, folder=tmp_path, environment=environment)
     assert done.code == 0, done.error
-    assert done.error.count("in spite of KERAS_BACKEND=torch and ") == 1
+    assert done.error.count("and ignores KERAS_BACKEND=torch and ") == 1
     (record,) = (tmp_path / "outputs").rglob("run.json")
     assert json.loads(record.read_text())["final"] == expected

@@ -161,7 +161,7 @@ def test_examples_that_depend_on_each_other_are_noted_and_not_refused() -> None:
         return losses.mse(targets, (outputs - tf.reduce_mean(outputs, axis=0)) / spread)
 
     (note,) = check_loss(standardised, VALUES, OUTPUTS)
-    assert "another value within a batch than alone" in note
+    assert "depends on the other examples of its batch" in note
 
 
 @pytest.mark.parametrize("shape", [(6, 1), (6, 3), (6, 2, 2, 1)])

@@ -574,7 +574,7 @@ class TestCustom:
             ("named", "its output is a dict with one tensor; expected the tensor itself"),
             ("listed", "its output is a list with one tensor; expected the tensor itself"),
             ("nothing", "its call returns None; expected the outputs, as one tensor"),
-            ("two_inputs", "it has 2 inputs, of the shapes .* A model is given the examples as"),
+            ("two_inputs", "it has 2 inputs, of the shapes .* Examples are passed to a model as"),
             ("listed_input", "its input is a list with one tensor; expected the tensor itself"),
             ("named_input", "its input is a dict with one tensor; expected the tensor itself"),
             (
@@ -591,7 +591,7 @@ class TestCustom:
                 r"it takes inputs of the shape \(batch, 8, 8, 1\); those of data=toy have "
                 r"\(batch, 3\)",
             ),
-            ("labels", "its outputs are of the type int32, through which no gradient goes"),
+            ("labels", "its outputs are of the type int32, which has no gradient"),
             ("of_text", r"it takes text; the inputs of data=toy are numbers"),
             (
                 "vectorized",
@@ -600,9 +600,9 @@ class TestCustom:
             ("looked_up", r"it takes text \(its first layer is the StringLookup words\)"),
             (
                 "integers",
-                "it takes int32, and those of data=toy have fractions, such as .* be cut off",
+                "it takes int32, but the inputs of data=toy have fractions, such as .* be cut off",
             ),
-            ("embedded", "it looks inputs up in an Embedding, and those of data=toy have fraction"),
+            ("embedded", "it looks inputs up in an Embedding, but the inputs of data=toy"),
         ],
     )
     @pytest.mark.parametrize("scale", [None, TARGET_SCALE])
@@ -621,7 +621,7 @@ class TestCustom:
         learner = program_of(*self.overrides(name), "loss=mse", dataset=dataset).learner
         learner.check(first_batch(dataset), dataset)
         standardized = replace(dataset, input_scale=Scale.fit(inputs))
-        with pytest.raises(UserError, match=r"is standardised before.*data\.standardize=false"):
+        with pytest.raises(UserError, match=r"toy are standardised, .*data\.standardize=false"):
             program_of(*self.overrides(name), "loss=mse", dataset=standardized)
 
     @pytest.mark.parametrize("name", ["unbuilt", "subclassed"])

@@ -156,7 +156,7 @@ class TestChangedData:
             assert not rows_of(found.examples) - rows_of(fresh)
             assert not rows_of(found.examples) & rows_of(trained.train)
             assert found.label.startswith(f"{name}-new-")
-            assert ("none of training data" in found.notes[0]) == (name == "train")
+            assert ("not those of training data" in found.notes[0]) == (name == "train")
             total += len(found.examples)
         assert total == 9 + 30
 
@@ -185,7 +185,7 @@ class TestChangedData:
 
     def test_nothing_is_left(self, run: FoundRun, trained: Dataset, tmp_path: Path) -> None:
         path = table(tmp_path / "known.csv", [ROWS[self._trained(trained)]])
-        with pytest.raises(UserError, match=r"nothing is left to score.* of 1 and chose"):
+        with pytest.raises(UserError, match=r"nothing is left to score.* of 1 and its best"):
             scored(run, path)
 
     def test_rows_of_weight_0_are_neither_trained_on_nor_scored(self, tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ class TestSmallData:
     def test_a_split_of_it_is_refused_with_the_way(self, run: FoundRun, tmp_path: Path) -> None:
         path = table(tmp_path / "few.csv", NEW[:3])
         with pytest.raises(
-            UserError, match=r"class dog has 1 example.* Without a split: split=all"
+            UserError, match=r"class dog has 1 example.* To use all of the data: split=all"
         ):
             scored(run, path, split="test")
 
@@ -415,7 +415,7 @@ def test_columns_in_another_order_are_refused(tmp_path: Path) -> None:
     given = ("data=csv", "data.target=target", f"data.path={tmp_path / 'iris.csv'}")
     assert len(scored(run, *given).examples) < 25
     frame[frame.columns[[1, 0, 2, 3, 4]]].to_csv(tmp_path / "iris.csv", index=False)
-    with pytest.raises(UserError, match=r"its features are sepal width .* bring them into"):
+    with pytest.raises(UserError, match=r"its features are sepal width .* Rename and reorder"):
         scored(run, *given)
 
 
@@ -436,12 +436,12 @@ class TestOlderRuns:
         found = scored(older, table(tmp_path / "known.csv", ROWS[::-1]))
         assert len(found.examples) == 60
         assert re.fullmatch("all-unchecked-[0-9a-f]{8}", found.label)
-        assert "may have been trained on some of them" in found.notes[0]
+        assert "It is unknown whether the run was trained on some of them" in found.notes[0]
         assert "recorded before runs kept hashes" in found.notes[0]
 
     def test_a_split_made_anew_is_refused(self, older: FoundRun, tmp_path: Path) -> None:
         path = table(tmp_path / "known.csv", ROWS[::-1])
-        with pytest.raises(UserError, match=r"split=test: .* is not known.*: split=all"):
+        with pytest.raises(UserError, match=r"split=test: .* is unknown.*: split=all"):
             scored(older, path, split="test")
 
     def test_classes_that_were_renamed_are_refused(self, older: FoundRun, tmp_path: Path) -> None:

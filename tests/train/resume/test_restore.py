@@ -14,7 +14,7 @@ from expt.runs.records import RunRecord
 from expt.runs.run import Earlier
 from expt.train.checkpoint import Checkpoint, CheckpointWriter
 from expt.train.data_loading import DataLoader
-from expt.train.resume.restore import last_checkpoint, rate_change
+from expt.train.resume.restore import describe_rate_change, last_checkpoint
 from resume.interrupting import journal
 from resume.interrupting import train as train_run
 
@@ -35,7 +35,7 @@ def continued(digits: Dataset, step: int, *overrides: str, **changes: Any) -> st
     (job,), _ = compose_jobs(["loop.epochs=2", *overrides, *given], None, multirun=False)
     values = before.config.flat()
     previous = {key: values.get(key) for key in changes}
-    return rate_change(job, digits, Earlier(RunRecord(), changes, previous), step)
+    return describe_rate_change(job, digits, Earlier(RunRecord(), changes, previous), step)
 
 
 def test_the_rate_of_a_longer_schedule_jumps(digits: Dataset) -> None:
@@ -43,14 +43,16 @@ def test_the_rate_of_a_longer_schedule_jumps(digits: Dataset) -> None:
     last = 0.25 * (1 + np.cos(np.pi * 37 / 38))
     assert said is not None
     assert f"from {last:.4g} at step 38 to 0.25 at step 39" in said
-    assert said.startswith("schedule=cosine now goes over 76 steps, and no longer over 38")
-    assert "schedule.total_steps=38 would keep" in said
+    assert said.startswith("schedule=cosine now has 76 steps instead of 38")
+    assert said.endswith(
+        "To keep the former schedule, and then its last rate: schedule.total_steps=38"
+    )
 
 
 def test_the_rate_of_an_interrupted_run_changes_too(digits: Dataset) -> None:
     said = continued(digits, 19, "schedule=exponential", loop__steps=20)
     assert said is not None
-    assert "now goes over 20 steps, and no longer over 38" in said
+    assert "now has 20 steps instead of 38" in said
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_a_kept_schedule_can_be_given_up(digits: Dataset) -> None:
         loop__epochs=4,
     )
     assert said is not None
-    assert "now goes over 76 steps, and no longer over 20" in said
+    assert "now has 76 steps instead of 20" in said
 
 
 def test_no_other_length_is_taken(digits: Dataset) -> None:

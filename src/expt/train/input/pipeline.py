@@ -24,7 +24,7 @@ class InputPipeline:
 
     Attributes:
         batch: A function of the indices of examples, int32 of shape [batch], and the number of the
-            step, int32 counted from 0. Returns the augment batch. Runs in the step's graph.
+            step, int32 counted from 0. Returns the augmented batch. Runs in the step's graph.
         reads_ahead: Whether batches are read ahead. They are read in the order of the steps then,
             and must be requested one step after the other.
         fits_xla: Whether XLA can compile `batch`. It can't compile reading ahead, and would draw

@@ -22,7 +22,7 @@ from expt.train.step import make_adversarial_step
 
 _MOST_EXAMPLES = 2_000
 _PROJECTIONS = 128
-# Of the noise in evaluations: with the same noise at every step, only the weights make a difference.
+# Of the noise in evaluations, which is the same at every step, so that only the weights matter.
 _SEED = 0
 
 
