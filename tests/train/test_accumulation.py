@@ -59,7 +59,7 @@ def trained(
     return rows, [variable.numpy() for variable in variables]
 
 
-def assert_alike(one: Any, other: Any) -> None:
+def assert_close(one: Any, other: Any) -> None:
     for row, expected in zip(one[0], other[0], strict=True):
         assert row == pytest.approx(expected, rel=1e-4, abs=1e-6)
     for array, expected in zip(one[1], other[1], strict=True):
@@ -76,17 +76,17 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_it_is_the_step_on_the_whole_batch(name: str, is_weighted: bool) -> None:
+def test_accumulated_step_equals_step_on_whole_batch(name: str, is_weighted: bool) -> None:
     def make(num_parts: int) -> Supervised:
         objective = Objective(crossentropy, METRICS, tf.identity, num_parts=num_parts)
         return Supervised(classifier(), objective, built(OPTIMIZERS[name]))
 
     given = batches(is_weighted)
-    assert_alike(trained(make, PARTS, given), trained(make, 1, given))
+    assert_close(trained(make, PARTS, given), trained(make, 1, given))
 
 
 @pytest.mark.parametrize("is_weighted", [False, True])
-def test_parts_count_by_the_weights_of_their_classes(is_weighted: bool) -> None:
+def test_parts_are_weighted_by_their_class_weights(is_weighted: bool) -> None:
     weighing = functools.partial(crossentropy, class_weights=[0.1, 1.0, 5.0])
 
     def make(num_parts: int) -> Supervised:
@@ -94,20 +94,20 @@ def test_parts_count_by_the_weights_of_their_classes(is_weighted: bool) -> None:
         return Supervised(classifier(), objective, built(OPTIMIZERS["averages"]))
 
     given = batches(is_weighted)
-    assert_alike(trained(make, PARTS, given), trained(make, 1, given))
+    assert_close(trained(make, PARTS, given), trained(make, 1, given))
 
 
 @pytest.mark.parametrize("mode", ["xla", "eager"])
-def test_however_it_is_compiled(mode: str) -> None:
+def test_accumulated_step_is_the_same_in_each_compile_mode(mode: str) -> None:
     def make(num_parts: int) -> Supervised:
         objective = Objective(crossentropy, METRICS, tf.identity, num_parts=num_parts)
         return Supervised(classifier(), objective, built(OPTIMIZERS["averages"]))
 
     given = batches(is_weighted=True)
-    assert_alike(trained(make, PARTS, given, mode), trained(make, 1, given))
+    assert_close(trained(make, PARTS, given, mode), trained(make, 1, given))
 
 
-def test_reconstruction() -> None:
+def test_accumulated_reconstruction_step_equals_step_on_whole_batch() -> None:
     def make(num_parts: int) -> Reconstruction:
         keras.utils.set_random_seed(1)
         model = mlp([4], 4, lambda: keras.layers.Activation("tanh"), units=(2,))
@@ -117,10 +117,10 @@ def test_reconstruction() -> None:
         return Reconstruction(model, objective, built(OPTIMIZERS["averages"]))
 
     given = batches(is_weighted=False)
-    assert_alike(trained(make, PARTS, given), trained(make, 1, given))
+    assert_close(trained(make, PARTS, given), trained(make, 1, given))
 
 
-def test_an_overflow_in_one_part_skips_the_step_and_nothing_else() -> None:
+def test_overflow_in_one_part_skips_the_whole_step_only() -> None:
     """As with PyTorch's GradScaler: the whole step is left out, and the scale halved."""
 
     def make(num_parts: int) -> Supervised:
@@ -145,7 +145,9 @@ def test_an_overflow_in_one_part_skips_the_step_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("is_weighted", [False, True])
-def test_both_networks_of_a_pair(monkeypatch: pytest.MonkeyPatch, is_weighted: bool) -> None:
+def test_accumulated_adversarial_step_equals_step_on_whole_batch(
+    monkeypatch: pytest.MonkeyPatch, is_weighted: bool
+) -> None:
     """With the same noise for each example, which is drawn part by part."""
     noise = tf.constant(RANDOM.standard_normal((PARTS * SIZE, 3)), tf.float32)
     position = tf.Variable(0)
@@ -167,4 +169,4 @@ def test_both_networks_of_a_pair(monkeypatch: pytest.MonkeyPatch, is_weighted: b
         return Adversarial(pair, objective, built(OPTIMIZERS["averages"]))
 
     given = batches(is_weighted)
-    assert_alike(trained(make, PARTS, given, "eager"), trained(make, 1, given, "eager"))
+    assert_close(trained(make, PARTS, given, "eager"), trained(make, 1, given, "eager"))

@@ -43,7 +43,7 @@ def steps_in(folder: Path) -> list[int]:
     return [step_of(file) for file in checkpoint_files(folder)]
 
 
-def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
+def test_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
     given = make_checkpoint(7, best_step=3)
     file = write_checkpoint(tmp_path / "checkpoints", given, nothing)
     read = read_checkpoint(file)
@@ -62,7 +62,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(st.data())
-def test_a_changed_byte_or_a_cut_is_noticed(written: Path, data: st.DataObject) -> None:
+def test_changed_or_truncated_file_is_detected(written: Path, data: st.DataObject) -> None:
     content = bytearray(written.read_bytes())
     place = data.draw(st.integers(0, len(content) - 1))
     if data.draw(st.booleans(), label="cut"):
@@ -76,7 +76,7 @@ def test_a_changed_byte_or_a_cut_is_noticed(written: Path, data: st.DataObject) 
         read_checkpoint(damaged)
 
 
-def test_no_code_in_a_file_is_run(tmp_path: Path) -> None:
+def test_reading_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
     class Hostile:
         def __reduce__(self) -> tuple[object, ...]:
             return os.mkdir, (str(tmp_path / "done"),)
@@ -95,7 +95,7 @@ def test_no_code_in_a_file_is_run(tmp_path: Path) -> None:
     assert not (tmp_path / "done").exists()
 
 
-def test_the_newest_whole_one_is_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_newest_intact_checkpoint_is_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     files = [write_checkpoint(tmp_path, make_checkpoint(s), nothing) for s in (1, 2, 30)]
     (tmp_path / "partial-checkpoint.npz").write_bytes(b"half")
     (tmp_path / "step_of_something.npz").write_bytes(b"else")
@@ -114,7 +114,7 @@ def test_the_newest_whole_one_is_used(tmp_path: Path, caplog: pytest.LogCaptureF
     assert newest_checkpoint(tmp_path / "nowhere", last_step=1) is None
 
 
-def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
+def test_newest_and_best_checkpoints_are_kept(tmp_path: Path) -> None:
     writer = CheckpointWriter(tmp_path / "checkpoints", keep=2, prepare=nothing)
     for step in range(1, 7):
         writer.write(make_checkpoint(step, best_step=2 if step > 1 else 1))
@@ -124,7 +124,7 @@ def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("best_step", "kept"), [(None, [4, 1]), (2, [4, 2, 1]), (4, [4, 1])])
-def test_of_those_that_wait_the_newest_and_the_best_are_written(
+def test_newest_and_best_of_the_waiting_checkpoints_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, best_step: int | None, kept: list[int]
 ) -> None:
     began, may_go_on = threading.Event(), threading.Event()
@@ -146,7 +146,7 @@ def test_of_those_that_wait_the_newest_and_the_best_are_written(
     assert steps_in(tmp_path) == kept
 
 
-def test_one_is_due_when_it_would_be_written_at_once(
+def test_checkpoint_is_due_when_it_would_be_written_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_SECONDS_BETWEEN_WRITES", 3600.0)
@@ -163,7 +163,7 @@ def test_one_is_due_when_it_would_be_written_at_once(
     writer.close()
 
 
-def test_a_write_that_fails_is_told_and_leaves_what_was_there(
+def test_failed_write_is_raised_and_keeps_the_previous_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = CheckpointWriter(tmp_path, keep=1, prepare=nothing)
@@ -178,7 +178,7 @@ def test_a_write_that_fails_is_told_and_leaves_what_was_there(
     with pytest.raises(RunError, match="No space left on device"):
         writer.flush()
     assert writer.is_due()
-    with pytest.raises(RunError, match="make space"):
+    with pytest.raises(RunError, match="Free some space, then continue with: "):
         writer.write(make_checkpoint(3))
     writer.close()
     assert [file.name for file in tmp_path.iterdir()] == [
@@ -187,7 +187,7 @@ def test_a_write_that_fails_is_told_and_leaves_what_was_there(
     assert steps_in(tmp_path) == [1]
 
 
-def test_it_is_prepared_and_on_the_disk_before_it_has_its_name(
+def test_checkpoint_is_on_the_disk_before_it_gets_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = list[tuple[str, bool]]()
@@ -209,14 +209,14 @@ def test_it_is_prepared_and_on_the_disk_before_it_has_its_name(
     ]
 
 
-def test_many_files_are_ordered_by_step(tmp_path: Path) -> None:
+def test_checkpoint_files_are_ordered_by_step(tmp_path: Path) -> None:
     file = write_checkpoint(tmp_path, make_checkpoint(1), nothing)
     for step in (10_000_000, 999, 20):
         shutil.copy(file, file.with_name(file.name.replace("0000001", f"{step:07d}")))
     assert steps_in(tmp_path) == [10_000_000, 999, 20, 1]
 
 
-def test_a_step_that_is_saved_again_has_one_file(tmp_path: Path) -> None:
+def test_step_that_is_saved_again_has_one_file(tmp_path: Path) -> None:
     for best_step in (1, 2):  # by another process
         writer = CheckpointWriter(tmp_path, keep=2, prepare=nothing)
         writer.write(make_checkpoint(5, best_step))

@@ -30,18 +30,18 @@ def linear(num_outputs: int = 2, **options: Any) -> Any:
 
 @pytest.mark.parametrize("size", [1, 511, 512, 513, 1500])
 @pytest.mark.parametrize("mode", ["graph", "eager"])
-def test_it_is_numpys_on_the_whole_split(size: int, mode: str) -> None:
+def test_evaluation_equals_numpy_on_the_whole_split(size: int, mode: str) -> None:
     check_against_numpy(Split(X[:size], Y[:size]), mode)
 
 
-def test_xla_gives_the_same() -> None:
+def test_xla_evaluation_equals_numpy() -> None:
     check_against_numpy(Split(X[:513], Y[:513]), "xla")
 
 
 @pytest.mark.parametrize(
     ("size", "mode"), [(1, "graph"), (512, "graph"), (513, "graph"), (513, "eager"), (513, "xla")]
 )
-def test_a_stream_gives_the_same(size: int, mode: str) -> None:
+def test_streamed_evaluation_equals_numpy(size: int, mode: str) -> None:
     check_against_numpy(Split(ArrayStream(X[:size], is_slow=True), Y[:size]), mode)
 
 
@@ -75,7 +75,7 @@ def check_against_numpy(split: Split, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["graph", "eager"])
-def test_a_stream_gives_the_bits_of_memory(mode: str) -> None:
+def test_stream_and_memory_have_bit_equal_evaluations(mode: str) -> None:
     model, split = linear(), Split(X[:1100], Y[:1100])
     values, outputs = make_evaluate(model, REGRESS, split, mode)()
     stream = replace(split, inputs=ArrayStream(X[:1100]))
@@ -84,7 +84,7 @@ def test_a_stream_gives_the_bits_of_memory(mode: str) -> None:
     assert of_stream == pytest.approx(values, rel=1e-6)
 
 
-def test_classes() -> None:
+def test_classification_metrics_equal_numpy() -> None:
     model, labels = linear(), (Y[:700, 0] > 0).astype(np.int32)
     split = Split(X[:700], labels)
     objective = Objective(crossentropy, {"accuracy": accuracy}, tf.identity)
@@ -95,7 +95,7 @@ def test_classes() -> None:
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_loss_and_metrics_are_of_outputs_and_the_link_makes_predictions(is_stream: bool) -> None:
+def test_loss_and_metrics_receive_outputs_and_link_makes_predictions(is_stream: bool) -> None:
     targets = RANDOM.uniform(size=(600, 2)).astype(np.float32)
     split = Split(ArrayStream(X[:600]) if is_stream else X[:600], targets)
     model = linear()
@@ -111,7 +111,7 @@ def test_loss_and_metrics_are_of_outputs_and_the_link_makes_predictions(is_strea
 
 @pytest.mark.parametrize("is_stream", [False, True])
 @pytest.mark.parametrize("size", [10, 513])
-def test_a_reconstruction_is_compared_with_the_inputs(size: int, is_stream: bool) -> None:
+def test_reconstruction_is_compared_with_the_inputs(size: int, is_stream: bool) -> None:
     split = Split(ArrayStream(X[:size]) if is_stream else X[:size], np.zeros(size, np.int32))
     model = linear(3)
     values, outputs = make_evaluate(model, REGRESS, split, "graph", reconstructs=True)()
@@ -124,7 +124,7 @@ def test_a_reconstruction_is_compared_with_the_inputs(size: int, is_stream: bool
 
 @pytest.mark.parametrize("is_stream", [False, True])
 @pytest.mark.parametrize("size", [10, 600])
-def test_penalties_on_weights_count_once(size: int, is_stream: bool) -> None:
+def test_weight_penalties_are_counted_once(size: int, is_stream: bool) -> None:
     model = linear(
         kernel_regularizer=keras.regularizers.L2(0.5),
         bias_initializer="ones",
@@ -141,7 +141,9 @@ def test_penalties_on_weights_count_once(size: int, is_stream: bool) -> None:
 
 @pytest.mark.parametrize("is_stream", [False, True])
 @pytest.mark.parametrize("mode", ["graph", "eager"])
-def test_it_sees_the_weights_of_now_and_changes_nothing(mode: str, is_stream: bool) -> None:
+def test_evaluation_uses_current_weights_and_changes_no_variable(
+    mode: str, is_stream: bool
+) -> None:
     inputs = keras.Input((3,))
     hidden = keras.layers.Dropout(0.5)(keras.layers.BatchNormalization()(inputs))
     model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
@@ -166,7 +168,7 @@ def test_inputs_may_have_any_shape(is_stream: bool) -> None:
     np.testing.assert_allclose(outputs, model(images).numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_large_inputs_go_through_in_smaller_batches() -> None:
+def test_large_inputs_are_evaluated_in_smaller_batches() -> None:
     sizes: list[int] = []
 
     class Noted(keras.layers.Layer):  # type: ignore[misc]
@@ -205,7 +207,7 @@ class Added(keras.layers.Layer):  # type: ignore[misc]
 )
 @pytest.mark.parametrize("is_stream", [False, True])
 @pytest.mark.parametrize("mode", ["graph", "eager", "xla"])
-def test_what_layers_add_counts_as_in_training(
+def test_losses_added_by_layers_count_as_in_training(
     layer: Any, penalty: Any, is_stream: bool, mode: str
 ) -> None:
     """On 700 examples, which are a batch of 512 and a smaller one."""

@@ -40,7 +40,7 @@ def branching(targets: Any, outputs: Any, *, least: float = 0.0) -> Any:
         (functools.partial(of_options, weights=2.0), False),
     ],
 )
-def test_weights_are_for_those_that_take_them(metric: Any, expected: bool) -> None:
+def test_takes_weights_is_true_for_metrics_with_the_argument(metric: Any, expected: bool) -> None:
     for function in (
         metric,
         with_targets_cast(metric),
@@ -49,7 +49,7 @@ def test_weights_are_for_those_that_take_them(metric: Any, expected: bool) -> No
         assert takes_weights(function) is expected
 
 
-def test_measure_gives_weights_to_those_that_take_them() -> None:
+def test_measure_passes_weights_to_metrics_that_take_them() -> None:
     targets, outputs = tf.constant([[1.0], [2.0]]), tf.constant([[0.0], [0.0]])
     given = {"mae": with_targets_cast(metrics.mae), "mine": with_targets_cast(plain)}
     values = measure(given, targets, outputs, tf.constant([1.0, 3.0]))
@@ -59,7 +59,7 @@ def test_measure_gives_weights_to_those_that_take_them() -> None:
 
 
 @pytest.mark.parametrize("least", [0.0, 10.0])
-def test_branches_on_tensors_are_compiled(least: float) -> None:
+def test_python_branches_on_tensors_are_compiled(least: float) -> None:
     """Of what a config binds arguments to, too."""
     metric = with_targets_cast(functools.partial(branching, least=least))
     value = tf.function(metric)(tf.constant([2.0]), tf.constant([4.0]))
@@ -67,6 +67,6 @@ def test_branches_on_tensors_are_compiled(least: float) -> None:
 
 
 @pytest.mark.parametrize("function", [measure, takes_weights, penalty_of, mean_loss, mixed])
-def test_autograph_converts_what_runs_in_graphs(function: Any) -> None:
+def test_autograph_can_convert_functions_that_run_in_graphs(function: Any) -> None:
     """Or it would warn at every run; it knows no assignment expressions, for example."""
     tf.autograph.to_graph(function)

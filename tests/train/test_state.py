@@ -24,7 +24,7 @@ def make_model() -> Any:
     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
 
 
-def test_a_saved_model_gives_the_same_outputs(tmp_path: Path) -> None:
+def test_saved_model_has_the_same_outputs(tmp_path: Path) -> None:
     model, inputs = make_model(), np.ones((3, 2), np.float32)
     save_model(model, tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -32,7 +32,7 @@ def test_a_saved_model_gives_the_same_outputs(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
 
 
-def test_a_save_that_fails_leaves_the_file_before(
+def test_failed_save_keeps_the_previous_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, model = tmp_path / "model.keras", make_model()
@@ -72,7 +72,7 @@ def train(model: Any, optimizer: Any) -> Callable[[], list[Any]]:
 
 
 @pytest.mark.parametrize("under_a_loss_scale", [False, True])
-def test_averages_are_numpys_and_trained_weights_come_back(under_a_loss_scale: bool) -> None:
+def test_averages_equal_numpy_and_trained_weights_are_restored(under_a_loss_scale: bool) -> None:
     model, optimizer = make_model(), averaging()
     outer = scaled(optimizer) if under_a_loss_scale else optimizer
     train_on = train(model, outer)
@@ -93,7 +93,7 @@ def test_averages_are_numpys_and_trained_weights_come_back(under_a_loss_scale: b
     assert not np.allclose(expected[0], trained[0], rtol=1e-3)
 
 
-def test_without_averages_nothing_is_replaced() -> None:
+def test_weights_are_not_replaced_without_averages() -> None:
     model, optimizer = make_model(), keras.optimizers.Adam(0.1)
     trained = train(model, optimizer)()
     with averages_in_place([model], [optimizer]):
@@ -101,7 +101,7 @@ def test_without_averages_nothing_is_replaced() -> None:
             np.testing.assert_array_equal(variable.numpy(), weights)
 
 
-def test_trained_weights_come_back_after_an_exception() -> None:
+def test_trained_weights_are_restored_after_an_exception() -> None:
     model, optimizer = make_model(), averaging()
     train_on = train(model, optimizer)
     train_on()
@@ -112,7 +112,7 @@ def test_trained_weights_come_back_after_an_exception() -> None:
         np.testing.assert_array_equal(variable.numpy(), weights)
 
 
-def test_each_network_has_its_own_averages() -> None:
+def test_each_network_has_separate_averages() -> None:
     networks = [make_model(), make_model(), make_model()]
     optimizers = [averaging(), keras.optimizers.Adam(0.1), averaging()]
     trained = []
@@ -128,7 +128,7 @@ def test_each_network_has_its_own_averages() -> None:
     assert changed == [True, False, True]
 
 
-def test_frozen_weights_and_statistics_stay() -> None:
+def test_frozen_weights_and_statistics_are_not_replaced() -> None:
     layers = keras.layers
     model = keras.Sequential(
         [
@@ -148,7 +148,7 @@ def test_frozen_weights_and_statistics_stay() -> None:
             np.testing.assert_array_equal(variable.numpy(), value)
 
 
-def test_before_the_first_update_the_weights_are_their_own_average() -> None:
+def test_weights_are_not_replaced_before_the_first_update() -> None:
     """A loss scale skips the updates whose gradients overflow, at first often several."""
     model, optimizer = make_model(), averaging()
     outer = scaled(optimizer, initial_scale=float("inf"))

@@ -223,7 +223,7 @@ def make_fake(monkeypatch: pytest.MonkeyPatch) -> MakeFake:
         (10, 10, [10], [0, 10]),
     ],
 )
-def test_cadences_are_kept(
+def test_hooks_and_evaluations_run_at_their_cadences(
     make_fake: MakeFake,
     eval_every: object,
     image_every: object,
@@ -238,7 +238,7 @@ def test_cadences_are_kept(
 
 
 @pytest.mark.parametrize("begun", [1, 3, 4])
-def test_a_resumed_run_draws_nothing_before_its_first_step(make_fake: MakeFake, begun: int) -> None:
+def test_resumed_run_draws_no_images_before_its_first_step(make_fake: MakeFake, begun: int) -> None:
     fake = make_fake(image_every=100)
     fake.progress.step = fake.step = begun
     fake.model.set_weights([np.array(begun)])
@@ -246,7 +246,7 @@ def test_a_resumed_run_draws_nothing_before_its_first_step(make_fake: MakeFake, 
     assert fake.recorder.image_steps() == [10]
 
 
-def test_the_evaluation_before_the_first_step_is_no_evaluation_of_the_run(
+def test_evaluation_before_the_first_step_is_not_part_of_the_run(
     make_fake: MakeFake,
 ) -> None:
     """It may be NaN, is not recorded, and counts neither for the best nor for patience."""
@@ -260,7 +260,7 @@ def test_the_evaluation_before_the_first_step_is_no_evaluation_of_the_run(
 
 
 @pytest.mark.parametrize(("save_every", "saved"), [(3, [3, 6, 9]), ("1ep", [4, 8]), (None, [])])
-def test_it_is_saved_after_all_else_that_is_due(
+def test_checkpoint_is_saved_after_all_other_hooks(
     make_fake: MakeFake, save_every: object, saved: list[int]
 ) -> None:
     fake = make_fake(save_every=save_every, eval_every=1, image_every=1)
@@ -284,7 +284,7 @@ class Saved(list[int]):
 
 
 @pytest.mark.parametrize("begun", [0, 3, 4, 9])
-def test_it_begins_where_progress_is(make_fake: MakeFake, begun: int) -> None:
+def test_training_starts_at_the_step_in_progress(make_fake: MakeFake, begun: int) -> None:
     fake = make_fake()
     fake.progress.step = fake.step = begun
     fake.train()
@@ -294,7 +294,7 @@ def test_it_begins_where_progress_is(make_fake: MakeFake, begun: int) -> None:
 
 
 @pytest.mark.parametrize("progress", [Progress(10), Progress(4, reason="enough")])
-def test_what_has_ended_is_not_trained_on(make_fake: MakeFake, progress: Progress) -> None:
+def test_finished_run_is_not_trained_further(make_fake: MakeFake, progress: Progress) -> None:
     fake = make_fake()
     fake.progress, reason = progress, progress.reason
     fake.train()
@@ -304,7 +304,7 @@ def test_what_has_ended_is_not_trained_on(make_fake: MakeFake, progress: Progres
 
 @pytest.mark.parametrize("seconds", [1e-6, 0.0625, 9.0])
 @pytest.mark.parametrize("eval_every", [None, "1ep", 7])
-def test_every_step_is_taken_and_recorded_once(
+def test_every_step_is_trained_and_recorded_once(
     make_fake: MakeFake, eval_every: object, seconds: float
 ) -> None:
     fake = make_fake(eval_every, total_steps=30, seconds=lambda _: seconds)
@@ -319,7 +319,7 @@ def test_every_step_is_taken_and_recorded_once(
     np.testing.assert_array_equal(np.concatenate(fake.indices), order)
 
 
-def test_an_evaluation_has_its_steps_epoch(make_fake: MakeFake) -> None:
+def test_evaluation_has_the_epoch_of_its_step(make_fake: MakeFake) -> None:
     fake = make_fake()
     fake.train()
     steps, epochs, errors = zip(*fake.recorder.rows("val/mae"), strict=True)
@@ -327,7 +327,7 @@ def test_an_evaluation_has_its_steps_epoch(make_fake: MakeFake) -> None:
     assert errors == pytest.approx([2 / 4, 2 / 8, 2 / 10])
 
 
-def test_times_are_spread_over_a_block(make_fake: MakeFake) -> None:
+def test_times_are_interpolated_within_a_block(make_fake: MakeFake) -> None:
     fake = make_fake(total_steps=40)
     fake.train()
     times: list[float] = []
@@ -339,7 +339,7 @@ def test_times_are_spread_over_a_block(make_fake: MakeFake) -> None:
     assert times[0] == pytest.approx(1000.0625)
 
 
-def test_a_signal_is_heeded_between_blocks(make_fake: MakeFake) -> None:
+def test_signal_is_checked_between_blocks(make_fake: MakeFake) -> None:
     fake = make_fake()
     checks = 0
 
@@ -367,14 +367,14 @@ def test_blocks_last_about_half_a_second(make_fake: MakeFake, seconds: float, la
     assert set(lengths[1:-1] or lengths[1:]) == {later}
 
 
-def test_the_speed_is_that_since_the_last_evaluation_and_without_it(make_fake: MakeFake) -> None:
+def test_speed_excludes_evaluations(make_fake: MakeFake) -> None:
     fake = make_fake("1ep", total_steps=8, seconds=lambda step: 0.25 if step <= 4 else 0.125)
     fake.train()
     assert fake.recorder.rows("perf/steps_per_s") == [(4, 1, 4.0), (8, 2, 8.0)]
     assert fake.recorder.rows("perf/examples_per_s") == [(4, 1, 20.0), (8, 2, 40.0)]
 
 
-def test_the_last_values_come_back(make_fake: MakeFake) -> None:
+def test_progress_has_the_last_values(make_fake: MakeFake) -> None:
     outcome = make_fake().train()
     assert (outcome.step, outcome.reason) == (10, None)
     assert outcome.values == pytest.approx(
@@ -390,7 +390,7 @@ def test_the_last_values_come_back(make_fake: MakeFake) -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("at", [1, 5, 8, 10])
-def test_a_loss_that_is_not_finite_stops_it_at_that_step(
+def test_loss_that_is_not_finite_ends_training_at_that_step(
     make_fake: MakeFake, bad: float, at: int
 ) -> None:
     fake = make_fake(losses=lambda step: 1 / step if step < at else bad)
@@ -411,7 +411,7 @@ def test_a_loss_that_is_not_finite_stops_it_at_that_step(
     ("val_losses", "best_step"),
     [([3, 1, 2], 8), ([1, 2, 3], 4), ([np.nan, 2, 3], 8), ([3, 2, 1], 10), ([5, np.nan, 6], 4)],
 )
-def test_best_is_the_lowest_validation_loss(
+def test_best_step_has_the_lowest_validation_loss(
     make_fake: MakeFake,
     monkeypatch: pytest.MonkeyPatch,
     val_losses: Sequence[float],
@@ -431,7 +431,7 @@ def test_best_is_the_lowest_validation_loss(
     assert fake.model.get_weights() == [best_step + 0.5]
 
 
-def test_an_evaluation_for_images_alone_is_no_candidate(make_fake: MakeFake) -> None:
+def test_evaluation_for_images_does_not_count_for_the_best(make_fake: MakeFake) -> None:
     fake = make_fake(eval_every=None, image_every=3, losses=lambda step: float(step))
     fake.train()
     assert fake.evaluated == [0, 3, 6, 9, 10]
@@ -442,7 +442,7 @@ def falls_until(step_of_best: int) -> Callable[[int], float]:
     return lambda step: abs(step - step_of_best) + 1.0
 
 
-def test_patience_ends_it_at_an_evaluation(make_fake: MakeFake) -> None:
+def test_patience_ends_training_at_an_evaluation(make_fake: MakeFake) -> None:
     fake = make_fake(2, 3, total_steps=40, losses=falls_until(6))
     fake.set_monitor(LOSS, patience=3)
     outcome = fake.train()
@@ -455,7 +455,7 @@ def test_patience_ends_it_at_an_evaluation(make_fake: MakeFake) -> None:
     assert fake.recorder.image_steps() == [0, 3, 6, 9, 12]
 
 
-def test_another_metric_may_be_watched_upwards(make_fake: MakeFake) -> None:
+def test_other_metric_can_be_monitored_upwards(make_fake: MakeFake) -> None:
     fake = make_fake(2, None, total_steps=40, losses=lambda step: -abs(step - 6) + 9.0)
     fake.set_monitor(Monitor("val/mae", larger_is_better=True), patience=1)
     outcome = fake.train()
@@ -464,7 +464,9 @@ def test_another_metric_may_be_watched_upwards(make_fake: MakeFake) -> None:
 
 
 @pytest.mark.parametrize("image_every", [None, 1000, 5])
-def test_where_it_stops_it_evaluates_and_draws(make_fake: MakeFake, image_every: object) -> None:
+def test_last_step_is_evaluated_and_drawn_after_an_early_stop(
+    make_fake: MakeFake, image_every: object
+) -> None:
     """Between two cadences; it draws unless it never does."""
     fake = make_fake(None, image_every, total_steps=40, seconds=lambda _: 0.25)
     fake.set_monitor(LOSS, target_loss=0.15)
@@ -478,7 +480,7 @@ def test_where_it_stops_it_evaluates_and_draws(make_fake: MakeFake, image_every:
     assert fake.recorder.steps("train/loss") == list(range(1, outcome.step + 1))
 
 
-def test_a_limit_of_time_ends_it(make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_limit_ends_training(make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = make_fake(None, None, total_steps=40, seconds=lambda _: 1.0)
     monkeypatch.setattr("expt.train.monitor.time.monotonic", lambda: fake.now)
     fake.set_monitor(LOSS, seconds=13.0, _started=fake.now)
@@ -490,7 +492,7 @@ def test_a_limit_of_time_ends_it(make_fake: MakeFake, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     "stopping", [{"patience": 1}, {"target_loss": 0.101}, {"patience": 1, "target_loss": 0.101}]
 )
-def test_a_reason_at_the_planned_end_is_none(make_fake: MakeFake, stopping: dict[str, Any]) -> None:
+def test_no_stop_reason_at_the_planned_end(make_fake: MakeFake, stopping: dict[str, Any]) -> None:
     losses: Callable[[int], float] = lambda step: 0.1 if step == 10 else 5.0  # noqa: E731
     fake = make_fake("10ep" if "target_loss" in stopping else 9, 10, losses=losses)
     fake.set_monitor(LOSS, **stopping)
@@ -500,7 +502,7 @@ def test_a_reason_at_the_planned_end_is_none(make_fake: MakeFake, stopping: dict
     assert fake.recorder.steps("val/loss")[-1:] == [10]
 
 
-def test_schedules_are_told_the_watched_metric(make_fake: MakeFake) -> None:
+def test_schedules_receive_the_monitored_metric(make_fake: MakeFake) -> None:
     told: list[tuple[float, bool]] = []
 
     class Told:
@@ -519,7 +521,7 @@ def test_schedules_are_told_the_watched_metric(make_fake: MakeFake) -> None:
 
 
 @pytest.mark.parametrize("name", ["discriminator_loss", "loss"])
-def test_any_loss_that_is_not_finite_is_named(make_fake: MakeFake, name: str) -> None:
+def test_each_loss_that_is_not_finite_is_named(make_fake: MakeFake, name: str) -> None:
     fake = make_fake()
     other = {"loss": "discriminator_loss", "discriminator_loss": "loss"}[name]
 
@@ -540,7 +542,7 @@ def test_any_loss_that_is_not_finite_is_named(make_fake: MakeFake, name: str) ->
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_weights_that_are_not_finite_are_named_though_the_loss_is(
+def test_weights_that_are_not_finite_are_named_if_the_loss_is_finite(
     make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch, bad: float
 ) -> None:
     """As when an activation turns NaN into 0."""
@@ -558,7 +560,7 @@ def test_weights_that_are_not_finite_are_named_though_the_loss_is(
     assert fake.best.step == 4
 
 
-def test_a_hook_cuts_blocks_and_loses_no_step(make_fake: MakeFake) -> None:
+def test_hook_splits_blocks_without_losing_steps(make_fake: MakeFake) -> None:
     called: list[int] = []
     fake = make_fake("5ep", None, total_steps=40, seconds=lambda _: 0.03)
     fake.hooks = [Every(Cadence(3), lambda moment: called.append(moment.step))]
@@ -572,7 +574,7 @@ def test_a_hook_cuts_blocks_and_loses_no_step(make_fake: MakeFake) -> None:
 
 
 @pytest.mark.parametrize("eval_every", [None, 5])
-def test_a_hook_stops_training_which_is_evaluated_drawn_and_saved_there(
+def test_step_at_which_a_hook_stops_is_evaluated_drawn_and_saved(
     make_fake: MakeFake, eval_every: object
 ) -> None:
     def stop(moment: Moment) -> None:
@@ -596,14 +598,14 @@ def test_a_hook_stops_training_which_is_evaluated_drawn_and_saved_there(
     assert fake.best.step == 10
 
 
-def test_a_hook_that_stops_at_the_planned_end_stops_nothing(make_fake: MakeFake) -> None:
+def test_stop_at_the_planned_end_has_no_effect(make_fake: MakeFake) -> None:
     fake = make_fake()
     fake.hooks = [Every(Cadence(10), lambda moment: moment.stop("too late"))]
     outcome = fake.train()
     assert (outcome.step, outcome.reason) == (10, None)
 
 
-def test_hooks_share_one_evaluation_a_step(make_fake: MakeFake) -> None:
+def test_hooks_share_one_evaluation_per_step(make_fake: MakeFake) -> None:
     """The run's own where one is due; else one that is not recorded."""
     seen: list[dict[str, float]] = []
     fake = make_fake("1ep", 6, total_steps=8)
@@ -618,7 +620,7 @@ def test_hooks_share_one_evaluation_a_step(make_fake: MakeFake) -> None:
     assert fake.recorder.steps("val/loss") == [4, 8]
 
 
-def test_a_hook_logs_numbers_and_images_at_its_steps(make_fake: MakeFake) -> None:
+def test_hook_logs_scalars_and_images(make_fake: MakeFake) -> None:
     def log(moment: Moment) -> None:
         moment.log({"weights/norm": moment.step / 2})
         pixels = np.full((2, 3, 3), moment.step, np.uint8)
@@ -641,7 +643,7 @@ def test_a_hook_logs_numbers_and_images_at_its_steps(make_fake: MakeFake) -> Non
 @pytest.mark.parametrize(
     "name", ["norm", "/norm", "weights/", "train/loss", "val/mae", "test/loss", "perf/steps_per_s"]
 )
-def test_a_hook_can_not_log_what_the_run_itself_records(make_fake: MakeFake, name: str) -> None:
+def test_hook_can_not_log_metrics_of_the_run(make_fake: MakeFake, name: str) -> None:
     fake = make_fake()
     fake.hooks = [Every(Cadence(2), lambda moment: moment.log({name: 1.0}))]
     with pytest.raises(ValueError, match=f"'{name}'"):
@@ -649,7 +651,7 @@ def test_a_hook_can_not_log_what_the_run_itself_records(make_fake: MakeFake, nam
 
 
 @pytest.mark.parametrize("pixels", [np.zeros((2, 2, 3)), np.zeros((2, 2), np.uint8)])
-def test_a_hook_logs_pixels_alone(make_fake: MakeFake, pixels: Any) -> None:
+def test_hook_can_log_only_rgb_pixels_as_images(make_fake: MakeFake, pixels: Any) -> None:
     fake = make_fake()
     fake.hooks = [Every(Cadence(2), lambda moment: moment.log_image("weights/all", pixels))]
     with pytest.raises(ValueError, match=r"weights/all.*expected uint8"):
@@ -688,7 +690,7 @@ def make_line(mode: str, optimizer: Any) -> tuple[Any, InMemory, BestWeights]:
 
 
 @pytest.mark.parametrize("mode", ["graph", "eager"])
-def test_it_finds_the_line_that_the_points_are_on(mode: str) -> None:
+def test_training_fits_a_line(mode: str) -> None:
     model, recorder, _ = make_line(mode, keras.optimizers.SGD(0.1))
     w, b = (weights.item() for weights in model.get_weights())
     assert (w, b) == pytest.approx((1.477, 0.089), abs=0.01)
@@ -708,7 +710,7 @@ class RandomInEvaluation(keras.layers.Layer):  # type: ignore[misc]
         return inputs + keras.random.normal(keras.ops.shape(inputs), seed=self.seeds)
 
 
-def test_outputs_for_images_leave_random_layers_as_they_were() -> None:
+def test_evaluation_for_images_does_not_change_random_layers() -> None:
     """`loop.image_every` has no part in a run's identity, so it must not change its numbers."""
     dataset = Linear(weights=[1.0], bias=0.0, noise=0.1, num_examples=20, batch_size=2).load()
     layer = RandomInEvaluation()
@@ -724,7 +726,7 @@ def test_outputs_for_images_leave_random_layers_as_they_were() -> None:
     assert (layer.seeds.state.numpy() != state).any()
 
 
-def test_averages_do_not_change_how_it_trains() -> None:
+def test_weight_averages_do_not_change_training() -> None:
     plain, recorder, _ = make_line("graph", keras.optimizers.SGD(0.1))
     averaging = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.95)
     model, averaged, best = make_line("graph", averaging)

@@ -37,7 +37,7 @@ def images_of(images: Array, seed: int = 0, step: int = 0, **how: Any) -> Array:
     return found
 
 
-def test_nothing_asked_for_changes_nothing() -> None:
+def test_default_augmentation_changes_nothing() -> None:
     images = make_images((8, 8, 1))
     batch = changed(images, flip=False, shift=0, crop=1.0, cutout=0, mixup=0.0)
     np.testing.assert_array_equal(batch.inputs, images)
@@ -46,7 +46,7 @@ def test_nothing_asked_for_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_flip_mirrors_half_of_the_images(shape: tuple[int, ...]) -> None:
+def test_flip_mirrors_half_of_the_images(shape: tuple[int, ...]) -> None:
     images = make_images(shape)
     mirrored = []
     for before, after in zip(images, images_of(images, flip=True), strict=True):
@@ -63,7 +63,7 @@ def shifted(image: Array, down: int, right: int) -> Array:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_shift_moves_along_both_axes_and_both_ways(shape: tuple[int, ...]) -> None:
+def test_shift_moves_images_along_both_axes_in_both_directions(shape: tuple[int, ...]) -> None:
     images, moves = make_images(shape), list(product(range(-2, 3), repeat=2))
     found = []
     for before, after in zip(images, images_of(images, shift=2), strict=True):
@@ -73,7 +73,7 @@ def test_a_shift_moves_along_both_axes_and_both_ways(shape: tuple[int, ...]) -> 
     assert set(found) == set(moves)
 
 
-def test_a_shift_may_be_larger_than_the_image() -> None:
+def test_shift_may_be_larger_than_the_image() -> None:
     found = images_of(make_images((3, 2, 1)), shift=5)
     assert np.isfinite(found).all()
     assert (found == 0).all(axis=(1, 2, 3)).any()
@@ -88,7 +88,7 @@ def ramps(shape: tuple[int, ...], size: int) -> Array:
 
 @pytest.mark.parametrize("shape", [(8, 8), (5, 9), (9, 4)])
 @pytest.mark.parametrize("crop", [0.5, 0.8])
-def test_a_crop_is_a_part_of_the_image_enlarged(shape: tuple[int, ...], crop: float) -> None:
+def test_crop_is_an_enlarged_part_of_the_image(shape: tuple[int, ...], crop: float) -> None:
     """What was linear stays linear: its slope is the side that was cut out."""
     height, width = shape
     found = images_of(ramps(shape, 400), crop=crop)
@@ -116,7 +116,7 @@ def test_a_crop_is_a_part_of_the_image_enlarged(shape: tuple[int, ...], crop: fl
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_crop_has_no_values_that_the_image_has_not(shape: tuple[int, ...]) -> None:
+def test_crop_has_no_values_outside_the_range_of_the_image(shape: tuple[int, ...]) -> None:
     images = make_images(shape)
     for before, after in zip(images, images_of(images, crop=0.5), strict=True):
         assert before.min() - 1e-6 <= after.min()
@@ -134,7 +134,7 @@ def squares(height: int, width: int, side: int) -> Iterator[tuple[tuple[int, int
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("side", [1, 2, 3])
-def test_a_cutout_is_a_square_about_any_pixel(shape: tuple[int, ...], side: int) -> None:
+def test_cutout_is_a_square_around_any_pixel(shape: tuple[int, ...], side: int) -> None:
     images, centres = make_images(shape, size=600), set()
     masks = {mask.tobytes(): centre for centre, mask in squares(shape[0], shape[1], side)}
     for before, after in zip(images, images_of(images, cutout=side), strict=True):
@@ -148,7 +148,7 @@ MEAN, DEVIATION = np.array([0.2, 0.5, 0.9]), np.array([0.1, 0.3, 2.0])
 
 
 @pytest.mark.parametrize("how", [*({key: value} for key, value in ALL.items()), ALL])
-def test_augmentation_before_standardisation_is_as_after_it(how: dict[str, Any]) -> None:
+def test_augmentation_before_and_after_standardisation_are_equal(how: dict[str, Any]) -> None:
     """The sources standardise first, and then blank with zeros; here the model standardises."""
     images, step = make_images((9, 7, 3), 50).astype(np.float64), tf.constant(4)
 
@@ -161,7 +161,7 @@ def test_augmentation_before_standardisation_is_as_after_it(how: dict[str, Any])
     np.testing.assert_allclose(after, change((images - MEAN) / DEVIATION, 0.0), atol=1e-12)
 
 
-def test_a_cutout_is_the_sources_own() -> None:
+def test_cutout_equals_that_of_its_source() -> None:
     """Against NumPy: standardised images with a square of zeros."""
     images = make_images((8, 6, 3), 100)
     batch = Batch(tf.constant(images), tf.range(100))
@@ -202,12 +202,12 @@ def test_inputs_keep_their_type_and_precision(
 
 
 @each_operation
-def test_a_batch_may_be_of_one_example(how: dict[str, Any]) -> None:
+def test_batch_may_have_one_example(how: dict[str, Any]) -> None:
     assert np.isfinite(images_of(make_images((6, 7, 3), 1), **how)).all()
 
 
 @pytest.mark.parametrize("side", [12, 17, 9999])
-def test_a_cutout_may_be_larger_than_the_image(side: int) -> None:
+def test_cutout_may_be_larger_than_the_image(side: int) -> None:
     images = make_images((6, 7, 1), 60)
     found = images_of(images, cutout=side)
     assert ((found == 0) | (found == images)).all()
@@ -242,7 +242,7 @@ BOUNDS = [1e-30, 1e-6, 0.01, 0.1, 0.3, 0.4, 0.48, 0.5, 0.52, 0.6, 0.7, 0.9, 0.99
 
 
 @pytest.mark.parametrize("alpha", [1e-6, 1e-3, 0.01, 0.1, 0.2, 1, 10, 1000])
-def test_the_share_has_the_beta_distribution(alpha: float) -> None:
+def test_mixup_share_has_the_beta_distribution(alpha: float) -> None:
     """The fractions below some bounds, and between 0.4 and 0.6, are within five deviations.
 
     That of a fraction p of n draws is √(p(1 - p)/n): the seed is fixed, and of a million such
@@ -269,13 +269,13 @@ def test_a_small_alpha_mixes_almost_nothing_half_and_half() -> None:
 
 @given(st.floats(5e-324, 1.7e308))
 @settings(max_examples=40)
-def test_every_alpha_gives_shares(alpha: float) -> None:
+def test_every_alpha_yields_valid_shares(alpha: float) -> None:
     found = shares_of(alpha, 200)
     assert ((found >= 0) & (found <= 1)).all()
     assert abs(found.mean() - 0.5) < 0.2  # five deviations where all are 0 or 1
 
 
-def test_an_alpha_may_be_a_whole_number() -> None:
+def test_alpha_may_be_an_integer() -> None:
     np.testing.assert_array_equal(shares_of(2, 50), shares_of(2.0, 50))
 
 
@@ -291,7 +291,7 @@ def test_mixing_equal_inputs_changes_no_bit(alpha: float) -> None:
     np.testing.assert_array_equal(changed(inputs, mixup=alpha).inputs, inputs)
 
 
-def test_a_share_of_all_gives_the_partners_bits() -> None:
+def test_share_of_1_yields_the_bits_of_the_partner() -> None:
     inputs = np.random.default_rng(0).standard_normal((300, 4)) * np.logspace(-20, 20, 300)[:, None]
     batch = changed(inputs, mixup=1e-6)
     assert batch.mixed_targets is not None
@@ -309,7 +309,7 @@ def test_mixup_never_mixes_an_example_with_itself(size: int) -> None:
     assert (batch.mixed_targets.numpy() != batch.targets.numpy()).all()
 
 
-def test_values_are_mixed_themselves() -> None:
+def test_mixup_mixes_targets_that_are_values() -> None:
     """As the paper's ỹ: an absolute error between two targets would have no minimum at the mix."""
     inputs = make_images((4,), 60)
     targets = np.stack([inputs.sum(axis=1), 1e12 * inputs[:, 0]], axis=1).astype(np.float64)
@@ -325,7 +325,7 @@ def test_values_are_mixed_themselves() -> None:
     np.testing.assert_allclose(mixed.targets[:, 1], 1e12 * found[:, 0], rtol=1e-6)
 
 
-def test_each_target_counts_as_much_as_its_example() -> None:
+def test_mixup_weights_each_target_as_its_example() -> None:
     """Σ (1 - λ) w_i l(y_i) + λ w_j l(y_j), over the weights, for a loss of 1 or 0."""
     inputs = np.arange(40, dtype=np.float32)[:, None]
     weights = np.random.default_rng(0).uniform(0.1, 10, 40).astype(np.float32)
@@ -341,7 +341,7 @@ def test_each_target_counts_as_much_as_its_example() -> None:
     np.testing.assert_allclose(mixed.weights * (1 - in_loss), (1 - share) * weights, rtol=1e-3)
 
 
-def test_masked_examples_are_mixed_into_no_others() -> None:
+def test_masked_examples_are_not_mixed_into_others() -> None:
     inputs, weights = np.ones((20, 3), np.float32), np.ones(20, np.float32)
     inputs[::3], weights[::3] = 1000, 0
     batch = Batch(tf.constant(inputs), tf.range(20), tf.constant(weights))
@@ -354,7 +354,7 @@ def test_masked_examples_are_mixed_into_no_others() -> None:
 
 
 @each_operation
-def test_seed_and_step_alone_decide(how: dict[str, Any]) -> None:
+def test_augmentation_depends_only_on_seed_and_step(how: dict[str, Any]) -> None:
     images = make_images((6, 7, 3), size=40)
     first = images_of(images, 5, 9, **how)
     tf.random.set_seed(1)
@@ -364,7 +364,7 @@ def test_seed_and_step_alone_decide(how: dict[str, Any]) -> None:
 
 
 @each_operation
-def test_each_example_is_changed_in_its_own_way(how: dict[str, Any]) -> None:
+def test_each_example_is_changed_differently(how: dict[str, Any]) -> None:
     image = make_images((6, 7, 3), size=1)
     batch = np.concatenate([np.repeat(image, 20, axis=0), np.repeat(image / 2, 20, axis=0)])
     found = images_of(batch, **how)
@@ -373,7 +373,9 @@ def test_each_example_is_changed_in_its_own_way(how: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("how", [*({key: value} for key, value in ALL.items()), ALL])
-def test_a_graph_gives_the_same_bits(shape: tuple[int, ...], how: dict[str, Any]) -> None:
+def test_graph_and_eager_augmentation_are_bit_equal(
+    shape: tuple[int, ...], how: dict[str, Any]
+) -> None:
     images = make_images(shape, size=10)
 
     def change(step: tf.Tensor) -> tf.Tensor:
@@ -386,7 +388,7 @@ def test_a_graph_gives_the_same_bits(shape: tuple[int, ...], how: dict[str, Any]
         np.testing.assert_array_equal(in_graph(tf.constant(step)), plain)
 
 
-def test_operations_draw_numbers_of_their_own() -> None:
+def test_operations_draw_independent_random_numbers() -> None:
     """What one does at a step says nothing of what another does."""
     images = make_images((8, 8, 1))
     flipped = images_of(images, flip=True)
