@@ -1,4 +1,4 @@
-"""A step whose gradient is computed in parts is the step on the whole batch."""
+"""Tests that a step with accumulated gradients equals the step on the whole batch."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ METRICS = {"accuracy": accuracy, "f1": f1}
 
 
 def batches(is_weighted: bool) -> list[Batch]:
-    """The batches of some steps; with weights, one part counts for nothing, and a whole batch."""
+    """Returns one batch per step; the weights of one part, and of one whole batch, are 0."""
     found = []
     for number in range(STEPS):
         weights = RANDOM.uniform(size=PARTS * SIZE).astype(np.float32)
@@ -51,7 +51,7 @@ def classifier() -> keras.Model:
 def trained(
     make_learner: Callable[[int], Any], num_parts: int, given: Sequence[Batch], mode: str = "graph"
 ) -> tuple[list[dict[str, float]], list[Any]]:
-    """The scalars of each step, and every variable after the last."""
+    """Returns the scalars of each step, and all variables after the last step."""
     learner = make_learner(num_parts)
     step = compiled(learner.step, mode)
     rows = [{name: float(value) for name, value in step(batch).items()} for batch in given]
@@ -121,7 +121,7 @@ def test_accumulated_reconstruction_step_equals_step_on_whole_batch() -> None:
 
 
 def test_overflow_in_one_part_skips_the_whole_step_only() -> None:
-    """As with PyTorch's GradScaler: the whole step is left out, and the scale halved."""
+    """As PyTorch's GradScaler does, the whole step is skipped and the scale is halved."""
 
     def make(num_parts: int) -> Supervised:
         objective = Objective(crossentropy, METRICS, tf.identity, num_parts=num_parts)
@@ -148,7 +148,7 @@ def test_overflow_in_one_part_skips_the_whole_step_only() -> None:
 def test_accumulated_adversarial_step_equals_step_on_whole_batch(
     monkeypatch: pytest.MonkeyPatch, is_weighted: bool
 ) -> None:
-    """With the same noise for each example, which is drawn part by part."""
+    """Each example gets the same noise in both, although noise is drawn part by part."""
     noise = tf.constant(RANDOM.standard_normal((PARTS * SIZE, 3)), tf.float32)
     position = tf.Variable(0)
 

@@ -18,7 +18,7 @@ def make_model() -> Any:
 
 
 def drawn(seed: int) -> tuple[list[list[float]], list[str], Any]:
-    """What a job begins with: weights, names, and what its layers draw first."""
+    """Returns the initial weights, the variable names, and the first outputs of a new job."""
     start_tensorflow(seed)
     model = make_model()
     outputs = model(np.ones((5, 4), np.float32), training=True)
@@ -63,12 +63,12 @@ def test_tensorflow_starts_without_output(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_devices_beside_the_cpu_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     gpus = [tf.config.PhysicalDevice(f"/physical_device:GPU:{n}", "GPU") for n in range(2)]
-    told = {gpus[0].name: {"device_name": "Tesla"}, gpus[1].name: {}}
+    details = {gpus[0].name: {"device_name": "Tesla"}, gpus[1].name: {}}
     assert not [name for name in devices() if "CPU" in name]
     cpus = tf.config.list_physical_devices("CPU")
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda: [*cpus, *gpus])
     monkeypatch.setattr(
-        tf.config.experimental, "get_device_details", lambda device: told[device.name]
+        tf.config.experimental, "get_device_details", lambda device: details[device.name]
     )
     assert devices() == ["Tesla", "/physical_device:GPU:1"]
 

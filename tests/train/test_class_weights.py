@@ -1,4 +1,4 @@
-"""`loss.class_weights=balanced`: the weights, and who uses them. No TensorFlow."""
+"""Tests of `loss.class_weights=balanced`; without TensorFlow."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def compose_one(*overrides: str) -> Job:
 
 
 def dataset(train: list[int], names: str = "abc", weights: Any = None) -> Dataset:
-    """Data whose validation and test splits have other shares of each class."""
+    """Returns data whose splits have different class frequencies."""
     weights = None if weights is None else np.asarray(weights, np.float32)
     first, second, third = (
         Split(np.zeros((len(labels), 2), np.float32), np.asarray(labels, np.int32), of_split)
@@ -67,14 +67,14 @@ def test_balanced_weights_are_used_if_the_config_requests_them(loss: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("train", "names", "told"),
+    ("train", "names", "message"),
     [
         ([0, 2], "abc", "no example of class b, whose weight would be infinite"),
         ([0], "abcd", "no example of class b and of 2 other classes"),
     ],
 )
-def test_class_without_examples_is_named(train: list[int], names: str, told: str) -> None:
-    with pytest.raises(UserError, match=f"^loss.class_weights=balanced: .*{told}"):
+def test_class_without_examples_is_named(train: list[int], names: str, message: str) -> None:
+    with pytest.raises(UserError, match=f"^loss.class_weights=balanced: .*{message}"):
         class_weights(compose_one(BALANCED), dataset(train, names))
 
 

@@ -63,7 +63,7 @@ class TestDataLoader:
         assert not np.array_equal(one, other)
 
     @pytest.mark.parametrize(
-        ("overrides", "told"),
+        ("overrides", "message"),
         [
             (("loop.epochs=0",), r"loop\.epochs=0"),
             (("loss=crossentropy", "data=linear"), "loss=crossentropy is not for regression"),
@@ -93,9 +93,9 @@ class TestDataLoader:
         ],
     )
     def test_data_that_does_not_fit_is_an_error(
-        self, overrides: tuple[str, ...], told: str
+        self, overrides: tuple[str, ...], message: str
     ) -> None:
-        with pytest.raises(UserError, match=told):
+        with pytest.raises(UserError, match=message):
             DataLoader()(compose_one(*overrides))
 
     @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ class TestDataLoader:
     def test_split_with_targets_out_of_range_is_named(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The training targets alone would pass."""
+        """Only the targets of the test split are out of range."""
         load, job = DataLoader(), compose_one("data=diabetes", "loss=poisson")
         dataset = load(job)
         targets = dataset.test.targets.copy()

@@ -17,7 +17,7 @@ from train.train_helpers import ArrayStream
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((1500, 3)).astype(np.float32)
-# Spread out, so that a mean of the batches' means would be another number.
+# With a large spread, so that the mean of the batch means differs from the mean.
 Y = (RANDOM.standard_normal((1500, 2)) * np.linspace(0.1, 5, 1500)[:, None]).astype(np.float32)
 REGRESS = Objective(mse, {"mae": mae, "rmse": rmse}, tf.identity)
 LOSS_ALONE = Objective(mse, {}, tf.identity)
@@ -210,7 +210,7 @@ class Added(keras.layers.Layer):  # type: ignore[misc]
 def test_losses_added_by_layers_count_as_in_training(
     layer: Any, penalty: Any, is_stream: bool, mode: str
 ) -> None:
-    """On 700 examples, which are a batch of 512 and a smaller one."""
+    """700 examples are a batch of 512 and a smaller one."""
     inputs = keras.Input((3,))
     model = keras.Model(inputs, layer()(keras.layers.Dense(2, kernel_regularizer="l2")(inputs)))
     split = Split(ArrayStream(X[:700]) if is_stream else X[:700], Y[:700])

@@ -28,7 +28,7 @@ DAMAGED = {
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A new user's home, in a process that has prepared nothing."""
+    """Returns the home folder of a new user, in a process that has not prepared Keras."""
     for name in ("_overridden", "_homes"):
         monkeypatch.setattr(keras_settings, name, [])
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -63,8 +63,8 @@ def test_other_backend_is_overridden_also_for_child_processes(
 
 def test_overridden_settings_are_named(home: Path) -> None:
     (home / "keras.json").write_text(json.dumps(ODD))
-    (told,) = prepare()
-    assert told == (
+    (warning,) = prepare()
+    assert warning == (
         "backend=torch, floatx=float64, epsilon=0.001, image_data_format=channels_first in "
         f"{home / 'keras.json'}"
     )

@@ -1,4 +1,4 @@
-"""Mistakes in losses and metrics, and all that is none."""
+"""Tests that mistakes in losses and metrics are found, and correct ones pass."""
 
 import functools
 import re
@@ -49,7 +49,7 @@ TRIED = {
 )
 @pytest.mark.parametrize("labels", [LABELS, tf.zeros(6, tf.int32), LABELS[:1]])
 def test_classification_losses_pass(option: str, name: str, labels: tf.Tensor) -> None:
-    """Whatever a model gives at first; of one class, and of one example."""
+    """They pass for any outputs, and for batches of one class or one example."""
     outputs = tf.constant(TRIED[name][: len(labels)], tf.float32)
     assert check_loss(made(option), labels, outputs) == []
 

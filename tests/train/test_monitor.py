@@ -95,7 +95,7 @@ def test_best_weights_are_copied() -> None:
 
 
 def stops_at(stopping: EarlyStopping, values: Sequence[float]) -> int | None:
-    """Which evaluation ends the run, counted from 1."""
+    """Returns the number of the evaluation that ends the run, counted from 1."""
     for number, value in enumerate(values, start=1):
         if stopping.after_evaluation({stopping.monitor.metric: value, "val/other": -number}):
             return number
@@ -124,7 +124,7 @@ def test_patience_ends_training(
 
 
 def test_an_improvement_must_exceed_min_change() -> None:
-    """And is over the best that counted, so that many small ones do count in the end."""
+    """It is measured from the last improvement, so that several small changes add up."""
     stopping = EarlyStopping(LOSS, patience=3, min_change=0.5)
     assert stops_at(stopping, [4, 3.75, 3.5, 3.25, 3, 2.75]) is None
     assert stops_at(EarlyStopping(LOSS, patience=3, min_change=0.5), [4, 3.75, 3.5, 3.5]) == 4

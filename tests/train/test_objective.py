@@ -20,12 +20,12 @@ def plain(targets: Any, outputs: Any) -> Any:
 
 
 def of_options(targets: Any, outputs: Any, *, weights: Any) -> Any:
-    """Its weights are the config's own: those of outputs, for example."""
+    """A metric whose argument `weights` has another meaning and is set by the config."""
     return tf.reduce_mean((targets - outputs) * weights)
 
 
 def branching(targets: Any, outputs: Any, *, least: float = 0.0) -> Any:
-    """Needs AutoGraph, as a user's function may."""
+    """A metric with a Python branch on a tensor, which needs AutoGraph."""
     if tf.reduce_mean(outputs) > least:
         outputs = targets
     return tf.reduce_mean(outputs)
@@ -60,7 +60,7 @@ def test_measure_passes_weights_to_metrics_that_take_them() -> None:
 
 @pytest.mark.parametrize("least", [0.0, 10.0])
 def test_python_branches_on_tensors_are_compiled(least: float) -> None:
-    """Of what a config binds arguments to, too."""
+    """Also of partials, which bind the arguments in the config."""
     metric = with_targets_cast(functools.partial(branching, least=least))
     value = tf.function(metric)(tf.constant([2.0]), tf.constant([4.0]))
     assert float(value) == (2.0 if least == 0 else 4.0)
@@ -68,5 +68,5 @@ def test_python_branches_on_tensors_are_compiled(least: float) -> None:
 
 @pytest.mark.parametrize("function", [measure, takes_weights, penalty_of, mean_loss, mixed])
 def test_autograph_can_convert_functions_that_run_in_graphs(function: Any) -> None:
-    """Or it would warn at every run; it knows no assignment expressions, for example."""
+    """AutoGraph warns in every run otherwise; it does not support assignment expressions."""
     tf.autograph.to_graph(function)

@@ -1,4 +1,4 @@
-"""Training in half precision: what layers compute in is small, what is reported is not."""
+"""Tests of training with mixed precision."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -29,7 +29,7 @@ def adam(scale: float | None) -> Any:
 
 @pytest.fixture(params=[("mixed_float16", 2.0**15), ("mixed_bfloat16", None)])
 def precision(request: pytest.FixtureRequest) -> Iterator[Callable[[], Any]]:
-    """Sets a precision; gives what makes its optimizers."""
+    """Sets a dtype policy, and yields the function that makes its optimizer."""
     policy, scale = request.param
     start_tensorflow(seed=0, precision=policy)
     yield partial(adam, scale)
@@ -82,7 +82,7 @@ def test_overflow_skips_one_update_and_training_continues() -> None:
         for one, other in zip(training.learner.model.get_weights(), before, strict=True):
             np.testing.assert_array_equal(one, other)
         assert int(optimizer.inner_optimizer.iterations) == 0
-        # The scale halves with each overflow until gradients fit.
+        # Each overflow halves the scale, until the gradients fit.
         rows = training.run_blocks([16, 15])
         assert np.isfinite(rows["loss"]).all()
         assert np.isfinite(rows["grad_norm"][-1])

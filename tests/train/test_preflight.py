@@ -29,7 +29,7 @@ def check(model: Any, loss: Any = mse, num_outputs: int = 2, **metrics: Any) -> 
 
 
 class Unused(keras.layers.Layer):  # type: ignore[misc]
-    """Has a trainable variable and makes no use of it."""
+    """A layer with a trainable variable that it does not use."""
 
     def build(self, input_shape: Any) -> None:
         del input_shape
@@ -190,7 +190,7 @@ def test_metric_without_weights_is_noted() -> None:
 
 
 def check_notes(given: Any) -> list[str]:
-    """Without weights there is nothing to note."""
+    """Returns the notes for a batch without weights."""
     batch = Batch(INPUTS, tf.zeros((4, 2)))
     return preflight(make_model(), Objective(mse, given, tf.identity), batch, (4, 2), "toy")
 

@@ -54,7 +54,7 @@ def started() -> None:
 
 
 def table(**changes: Any) -> Dataset:
-    """A regression whose inputs and targets are far from 0 and from each other."""
+    """Returns regression data whose inputs and targets have large, different means."""
     inputs = (RANDOM.standard_normal((40, 3)) * [1, 20, 300] + [5, -7, 1e4]).astype(np.float32)
     targets = (RANDOM.standard_normal((40, 2)) * [3, 50] + [100, 2000]).astype(np.float32)
     split = Split(inputs, targets)
@@ -170,7 +170,7 @@ def test_activation_selects_the_initial_weights(
 
 
 def test_each_layer_has_a_separate_initializer() -> None:
-    """A user's model gives it to layers of equal shapes, as README has it."""
+    """A user's model passes it to layers of equal shapes, as in the README."""
     act = _Activation(keras.layers.ReLU, {"_target_": "keras.initializers.HeNormal"})
     seen = [act.initializer, act.initializer]
     one, other = (initializer((50, 50)).numpy() for initializer in seen)
@@ -197,7 +197,7 @@ def test_monitored_metric_has_its_direction(
 
 
 def test_monitored_metric_unknown_to_the_learner_is_an_error(digits: Dataset) -> None:
-    """Which metrics those are is known only once the learner is made."""
+    """The metrics of a learner are known only after it has been built."""
     with pytest.raises(UserError, match=r"watch=val/accuracy.*Valid: val/discrim.*val/distance"):
         program_of(*GAN, "loop.watch=val/accuracy", dataset=digits)
 
@@ -212,11 +212,11 @@ def test_program_lists_schedules_driven_by_validation(
         else (program_of(f"schedule={schedule}", dataset=digits))
     )
     assert len(parts.schedules) == driven
-    for told in parts.schedules:
+    for plateau in parts.schedules:
         (optimizer,) = parts.learner.optimizers
         before = float(optimizer.learning_rate)
-        told.consider(1.0, larger_is_better=False)
-        told.consider(1.0, larger_is_better=False)
+        plateau.consider(1.0, larger_is_better=False)
+        plateau.consider(1.0, larger_is_better=False)
         assert float(optimizer.learning_rate) == pytest.approx(before / 2)
 
 
@@ -229,7 +229,7 @@ def test_networks_of_a_pair_share_one_schedule(digits: Dataset) -> None:
 
 
 class TestStandardised:
-    """A model takes inputs, and gives outputs, in the data's own units."""
+    """The inputs and outputs of a model are in the units of the data."""
 
     DATASET = table(input_scale=INPUT_SCALE, target_scale=TARGET_SCALE)
 
@@ -275,7 +275,7 @@ class TestStandardised:
         )
 
     def test_loss_with_a_target_range_uses_raw_targets(self) -> None:
-        """Their order of magnitude is what such a loss is about."""
+        """Such a loss depends on the order of magnitude of its targets."""
         job = compose_one("model=linear", "loss=poisson", "data=diabetes")
         learner = make_program(job, self.DATASET).learner
         assert [layer.name for layer in learner.model.layers if "standard" in layer.name] == [
@@ -347,7 +347,7 @@ class TestStandardised:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (("optimizer=momentum", "optimizer.momentum=3"), "optimizer: .*momentum"),
         (("+optimizer.beta_3=1",), "optimizer: .*beta_3"),
@@ -362,9 +362,9 @@ class TestStandardised:
     ],
 )
 def test_part_that_does_not_accept_its_arguments_is_named(
-    digits: Dataset, overrides: tuple[str, ...], told: str
+    digits: Dataset, overrides: tuple[str, ...], message: str
 ) -> None:
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         program_of(*overrides, dataset=digits)
 
 
@@ -627,7 +627,7 @@ class TestCustom:
     @pytest.mark.parametrize("name", ["unbuilt", "subclassed"])
     @pytest.mark.parametrize("scale", [None, INPUT_SCALE])
     def test_unbuilt_model_trains_or_is_an_error(self, name: str, scale: Scale | None) -> None:
-        """It must not run to the end with the weights it began with."""
+        """It must not run to the end with its initial weights."""
         dataset = table(input_scale=scale)
         try:
             learner = program_of(*self.overrides(name), "loss=mse", dataset=dataset).learner
@@ -642,7 +642,7 @@ class TestCustom:
 
 
 def test_program_uses_the_objective_of_the_config(digits: Dataset) -> None:
-    """What evaluates is the very objective of the config."""
+    """The evaluation uses the objective of the config."""
     job = compose_one("model.units=[]")
     learner, objective = make_program(job, digits).learner, make_objective(job, digits)
     assert isinstance(objective, Objective)
@@ -651,7 +651,7 @@ def test_program_uses_the_objective_of_the_config(digits: Dataset) -> None:
 
 
 def frozen(input_shape: Any, num_outputs: int, act: Any) -> Any:
-    """A model of a user's own that is given weights elsewhere."""
+    """A user's model without trainable weights."""
     del act
     inputs = keras.Input(input_shape)
     dense = keras.layers.Dense(num_outputs, trainable=False)

@@ -56,7 +56,7 @@ def test_layer_that_can_not_be_saved_or_loaded_is_named(model: str) -> None:
 
 
 def random_state() -> Any:
-    """The state of NumPy's global generator, comparable."""
+    """Returns the state of NumPy's global generator in a form that can be compared."""
     state: Any = np.random.get_state()
     return state[1].tolist(), state[2:]
 
@@ -110,7 +110,7 @@ def test_layer_of_a_package_that_is_not_allowed_is_named(
 
 
 def test_models_of_expt_are_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The contract tests do, and large ones take seconds."""
+    """The contract tests save them, and saving large ones takes seconds."""
     job = job_of("model=cnn", "act=prelu")
     dataset = DataLoader()(job)
     start_for(job.config)

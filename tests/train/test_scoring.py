@@ -1,4 +1,4 @@
-"""What an evaluation scores: never, of data that has changed, what the run was trained on."""
+"""Tests that an evaluation of changed data leaves out what the run was trained on."""
 
 import re
 from collections import Counter
@@ -82,7 +82,7 @@ class TestUnchangedData:
         assert (found.label, len(found.examples)) == ("test", 9)
 
     def test_data_of_a_run_with_limited_batches_is_unchanged(self, tmp_path: Path) -> None:
-        """The fingerprint is that of two batches a split; the test split is the whole one."""
+        """The fingerprint is that of two batches per split; the test split is scored completely."""
         path = table(tmp_path / "known.csv", ROWS)
         run = record_run(tmp_path, *TABLE, path, "loop.batches=1")
         assert (scored(run).label, len(scored(run).examples)) == ("test", 9)
@@ -104,7 +104,7 @@ class TestChangedData:
     def test_scored_examples_were_never_trained_on(
         self, run: FoundRun, trained: Dataset, tmp_path: Path, data: st.DataObject
     ) -> None:
-        """Rows in any order, with any of them removed, and new ones added."""
+        """Rows are reordered, removed and added."""
         kept = data.draw(st.permutations(range(60)))[: data.draw(st.integers(0, 60))]
         added = data.draw(st.lists(st.integers(0, 29), min_size=1, unique=True))
         rows = [*(ROWS[number] for number in kept), *(NEW[number] for number in added)]
@@ -203,7 +203,7 @@ class TestChangedData:
 
 
 class TestSmallData:
-    """Of which no split could be drawn."""
+    """Tests of data that is too small to be split."""
 
     @pytest.mark.parametrize("rows", [NEW[:1], NEW[1:3], [NEW[0], NEW[3]], NEW[:8]])
     def test_small_table_is_scored_completely(
@@ -277,7 +277,7 @@ class TestArrays:
             scored(run, npz(tmp_path / "x.npz", x=self.X[:1], y=np.array([3])))
 
     def test_given_splits(self, tmp_path: Path) -> None:
-        """One of two given splits changes: the other one was trained on as a whole."""
+        """One of two given splits has changed; the run was trained on all of the other one."""
         names: dict[str, Any] = {
             f"x_{name}": self.X[k::3] for k, name in enumerate(("train", "val", "test"))
         }
@@ -290,7 +290,7 @@ class TestArrays:
         changed = {**names, "x_test": np.r_[new, self.X[:2]], "y_test": self.Y[:7]}
         path = npz(tmp_path / "changed.npz", **changed)
         found = scored(run, path, split="test")
-        # The second of the two, number 1, is one of the val array.
+        # The second of the two, number 1, is in the array of the validation split.
         assert (len(found.examples), found.left_out) == (5, {"train": 1, "val": 1})
         assert len(scored(run, path).examples) == 5
         with pytest.raises(UserError, match="the train split of data=npz: nothing is left"):
@@ -333,7 +333,7 @@ class TestImages:
 
     def test_added_image_is_the_only_new_example(self, run: FoundRun, tmp_path: Path) -> None:
         assert (scored(run).label, len(scored(run).examples)) == ("test", 6)
-        # The first by its name, so that all others have another number.
+        # Its name sorts first, so that the numbers of all others change.
         Image.fromarray(images(1, 8, 8, 3)[0]).save(tmp_path / "known" / "cat" / "+.png")
         found = scored(run)
         assert (len(found.examples), found.left_out) == (7, {"train": 28, "val": 6})
@@ -420,7 +420,7 @@ def test_columns_in_another_order_are_an_error(tmp_path: Path) -> None:
 
 
 class TestOlderRuns:
-    """They keep no hashes, and fingerprints of contents alone."""
+    """Tests of runs of older versions, without hashes and with fingerprints of contents alone."""
 
     @pytest.fixture
     def older(self, tmp_path: Path) -> FoundRun:

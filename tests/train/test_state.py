@@ -60,7 +60,7 @@ def scaled(optimizer: Any, initial_scale: float = 1024.0) -> Any:
 
 
 def train(model: Any, optimizer: Any) -> Callable[[], list[Any]]:
-    """Builds; returns what takes a step and gives the trained weights after it."""
+    """Builds the optimizer; returns a function that trains a step and returns the weights."""
     optimizer.build(model.trainable_variables)
     step = make_train_step(model, mse, optimizer, {})
 
@@ -79,7 +79,7 @@ def test_averages_equal_numpy_and_trained_weights_are_restored(under_a_loss_scal
     expected: list[Any] = []
     for _ in range(7):
         trained = train_on()
-        # From the first update on: the average begins with its weights.
+        # The average starts with the weights after the first update.
         expected = [
             MOMENTUM * average + (1 - MOMENTUM) * weights
             for average, weights in zip(expected or trained, trained, strict=True)
@@ -149,7 +149,7 @@ def test_frozen_weights_and_statistics_are_not_replaced() -> None:
 
 
 def test_weights_are_not_replaced_before_the_first_update() -> None:
-    """A loss scale skips the updates whose gradients overflow, at first often several."""
+    """With loss scaling, the first updates are often skipped because gradients overflow."""
     model, optimizer = make_model(), averaging()
     outer = scaled(optimizer, initial_scale=float("inf"))
     trained = train(model, outer)()

@@ -27,7 +27,7 @@ def make_step(model: Any, optimizer: Any) -> Any:
 
 
 def reference(weights: list[Any], l2: float) -> tuple[float, Any, Any]:
-    """The loss of the linear model and its gradients, in NumPy."""
+    """Returns the loss of the linear model and its gradients, computed with NumPy."""
     w, b = weights
     error = X @ w + b - Y
     loss = float(np.mean(error**2) + l2 * np.sum(w**2))
@@ -71,7 +71,7 @@ def test_learning_rate_is_that_of_the_update() -> None:
 
 @pytest.mark.parametrize("is_scaled", [False, True])
 def test_learning_rate_of_adafactor_is_the_applied_one(is_scaled: bool) -> None:
-    """min(α, 1 / √t), which times the root mean square of the weights is the size of a step."""
+    """min(α, 1 / √t); the size of a step is this times the root mean square of the weights."""
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, use_bias=False)])
     optimizer = keras.optimizers.Adafactor(0.6, epsilon_1=1e-16)
     step = make_step(
@@ -94,7 +94,7 @@ def test_loss_scaling_changes_neither_scalars_nor_update(initial_scale: float) -
         keras.optimizers.SGD(0.1), initial_scale=initial_scale, dynamic_growth_steps=2
     )
     steps = make_step(plain, keras.optimizers.SGD(0.1)), make_step(scaled, optimizer)
-    # The scale grows on the way.
+    # The scale grows during the test.
     for _ in range(5):
         expected, found = ({k: float(v) for k, v in step(BATCH).items()} for step in steps)
         assert found == pytest.approx(expected, rel=1e-5)
@@ -201,7 +201,7 @@ def test_losses_and_metrics_receive_float32() -> None:
 
 
 def layered() -> keras.Model:
-    """A model whose forward pass changes variables of all kinds."""
+    """Returns a model whose forward pass changes all kinds of variables."""
     keras.utils.set_random_seed(5)
     return keras.Sequential(
         [
@@ -240,7 +240,7 @@ def test_gradients_is_a_pure_function() -> None:
     assert int(optimizer.iterations) == 0
     for one, other in zip(first[1:], again[1:], strict=True):
         assert_equal(one, other)
-    # Other states give other dropout, so other gradients.
+    # With other states, dropout and hence the gradients differ.
     other = step.gradients(weights, PAIR, first.states)
     assert any((a != b).numpy().any() for a, b in zip(first.means, other.means, strict=True))
     step.update(first)
@@ -250,7 +250,7 @@ def test_gradients_is_a_pure_function() -> None:
 
 @pytest.mark.parametrize("is_compiled", [False, True])
 def test_step_equals_a_plain_gradient_tape(is_compiled: bool) -> None:
-    """With what a forward pass changes: averages, random states, and kernels in their places."""
+    """Including what a forward pass changes: averages, random states and kernels."""
     model, plain, steps = layered(), layered(), 3
     optimizers = [keras.optimizers.SGD(0.1) for _ in range(2)]
     for network, optimizer in zip((model, plain), optimizers, strict=True):

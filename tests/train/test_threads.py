@@ -1,4 +1,4 @@
-"""Results don't depend on the number of cores: operations are divided among a fixed number."""
+"""Tests that results do not depend on the number of cores, but on `loop.threads`."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from expt.errors import UserError
 from expt.train import backend
 from expt.train.backend import reserve_threads, start_tensorflow, threads_in_effect
 
-SCRIPT = Path(__file__).with_name("bits_of_models.py")
+SCRIPT = Path(__file__).with_name("model_digests.py")
 
 
 def test_default_number_of_threads_is_that_of_the_config() -> None:
@@ -24,7 +24,7 @@ def test_default_number_of_threads_is_that_of_the_config() -> None:
 
 
 def test_every_model_has_equal_bits_on_any_number_of_cores() -> None:
-    """On one core with one operation at once, as on all; a worker of a sweep differs no more."""
+    """One core with one operation at a time differs more from a single run than a sweep's worker."""
     cores = len(os.sched_getaffinity(0))
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_NUM_")}
     processes = [
@@ -36,8 +36,8 @@ def test_every_model_has_equal_bits_on_any_number_of_cores() -> None:
         )
         for given in ((1, 1), (cores, cores))
     ]
-    told = [process.communicate(timeout=300)[0] for process in processes]
-    one, other = map(json.loads, told)
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    one, other = map(json.loads, outputs)
     assert len(one) == len(set(one.values())) >= 9
     assert one == other
 

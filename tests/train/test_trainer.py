@@ -35,7 +35,7 @@ LOSS = Monitor("val/loss")
 
 
 class InMemory:
-    """Keeps all that it is given."""
+    """A recorder that keeps all records in memory."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
@@ -50,7 +50,7 @@ class InMemory:
         pass
 
     def rows(self, name: str) -> list[tuple[int, int, float]]:
-        """Step, epoch and value of every record that has this metric."""
+        """Returns step, epoch and value of every record of a metric."""
         return [
             row
             for record in self.records
@@ -71,7 +71,7 @@ class InMemory:
 
 
 class Weights:
-    """All that the loop and `BestWeights` ask of a network."""
+    """A fake network with the members that training and `BestWeights` use."""
 
     def __init__(self) -> None:
         self._weights: list[Any] = []
@@ -95,7 +95,7 @@ class Weights:
 
 
 class Fake:
-    """Trains and evaluates nothing, on a clock of its own; the weights are the step's number."""
+    """A fake program with a fake clock; its only weight is the number of the step."""
 
     def __init__(
         self, timeline: Timeline, losses: Callable[[int], float], seconds: Callable[[int], float]
@@ -145,7 +145,7 @@ class Fake:
 
     @contextmanager
     def averages(self, _networks: Any, _optimizers: Any) -> Iterator[None]:
-        """An average is the trained weights and a half."""
+        """A fake for weight averages: the trained weights plus a half."""
         trained = self.model.get_weights()
         self.model.set_weights([weights + 0.5 for weights in trained])
         yield
@@ -249,7 +249,7 @@ def test_resumed_run_draws_no_images_before_its_first_step(make_fake: MakeFake, 
 def test_evaluation_before_the_first_step_is_not_part_of_the_run(
     make_fake: MakeFake,
 ) -> None:
-    """It may be NaN, is not recorded, and counts neither for the best nor for patience."""
+    """It may be NaN, is not recorded, and counts neither for the best step nor for patience."""
     fake = make_fake(5, 100, total_steps=20, losses=lambda step: step + 1.0)
     fake.set_monitor(LOSS, patience=2)
     outcome = fake.train()
@@ -270,7 +270,7 @@ def test_checkpoint_is_saved_after_all_other_hooks(
 
 
 class Saved(list[int]):
-    """Notes the steps of saves, at which everything must be recorded."""
+    """A list of the steps of checkpoints; asserts that everything has been recorded by then."""
 
     def __init__(self, fake: "Fake") -> None:
         super().__init__()
@@ -397,8 +397,8 @@ def test_loss_that_is_not_finite_ends_training_at_that_step(
     with pytest.raises(NonFiniteLossError) as caught:
         fake.train()
     epoch = (at - 1) // STEPS_PER_EPOCH + 1
-    told = f"train/loss became {bad} at step {at} (epoch {epoch}; grad_norm {2 * bad}, "
-    assert told in str(caught.value)
+    expected = f"train/loss became {bad} at step {at} (epoch {epoch}; grad_norm {2 * bad}, "
+    assert expected in str(caught.value)
     assert "learning_rate 0.125)" in str(caught.value)
     assert "optimizer.learning_rate" in str(caught.value)
     rows = fake.recorder.rows("train/loss")
@@ -425,7 +425,7 @@ def test_best_step_has_the_lowest_validation_loss(
     fake.train()
     assert fake.best.step == best_step
     assert fake.best.values == {"val/loss": by_step[best_step]}
-    # Averages are what is evaluated, so they are what is kept; training goes on without them.
+    # The evaluated averages are kept; training continues with the trained weights.
     assert fake.model.get_weights() == [10]
     fake.best.restore()
     assert fake.model.get_weights() == [best_step + 0.5]
@@ -467,7 +467,7 @@ def test_other_metric_can_be_monitored_upwards(make_fake: MakeFake) -> None:
 def test_last_step_is_evaluated_and_drawn_after_an_early_stop(
     make_fake: MakeFake, image_every: object
 ) -> None:
-    """Between two cadences; it draws unless it never does."""
+    """Between two cadences; images are drawn unless their cadence is never."""
     fake = make_fake(None, image_every, total_steps=40, seconds=lambda _: 0.25)
     fake.set_monitor(LOSS, target_loss=0.15)
     outcome = fake.train()
@@ -503,19 +503,19 @@ def test_no_stop_reason_at_the_planned_end(make_fake: MakeFake, stopping: dict[s
 
 
 def test_schedules_receive_the_monitored_metric(make_fake: MakeFake) -> None:
-    told: list[tuple[float, bool]] = []
+    received: list[tuple[float, bool]] = []
 
     class Told:
         variables = ()
 
         def consider(self, value: float, larger_is_better: bool) -> None:
-            told.append((value, larger_is_better))
+            received.append((value, larger_is_better))
 
     fake = make_fake("1ep", 3)
     fake.set_monitor(Monitor("val/mae", larger_is_better=True))
     fake.schedules = [Told()]
     fake.train()
-    values, directions = zip(*told, strict=True)
+    values, directions = zip(*received, strict=True)
     assert values == pytest.approx((2 / 4, 2 / 8, 2 / 10))
     assert directions == (True, True, True)
 
@@ -545,7 +545,7 @@ def test_each_loss_that_is_not_finite_is_named(make_fake: MakeFake, name: str) -
 def test_weights_that_are_not_finite_are_named_if_the_loss_is_finite(
     make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch, bad: float
 ) -> None:
-    """As when an activation turns NaN into 0."""
+    """This happens when an activation turns NaN into 0."""
     fake = make_fake()
     weights_of = fake.model.set_weights
     monkeypatch.setattr(
@@ -606,7 +606,7 @@ def test_stop_at_the_planned_end_has_no_effect(make_fake: MakeFake) -> None:
 
 
 def test_hooks_share_one_evaluation_per_step(make_fake: MakeFake) -> None:
-    """The run's own where one is due; else one that is not recorded."""
+    """It is that of the run if one is due, else one that is not recorded."""
     seen: list[dict[str, float]] = []
     fake = make_fake("1ep", 6, total_steps=8)
     look = Every(Cadence(2), lambda moment: seen.append(dict(moment.evaluation.values)))
@@ -659,7 +659,7 @@ def test_hook_can_log_only_rgb_pixels_as_images(make_fake: MakeFake, pixels: Any
 
 
 def make_executor(settings: Mapping[str, Any], dataset: Dataset, learner: Any) -> SingleExecutor:
-    """The executor of a learner that no config describes."""
+    """Returns an executor for a learner that is not made from a config."""
     loop = {
         "patience": None,
         "min_change": 0.0,
@@ -673,7 +673,7 @@ def make_executor(settings: Mapping[str, Any], dataset: Dataset, learner: Any) -
 
 
 def make_line(mode: str, optimizer: Any) -> tuple[Any, InMemory, BestWeights]:
-    """Trains a line on points of one; returns the model, what was recorded, and the best."""
+    """Fits a line to points; returns the model, the records, and the best weights."""
     dataset = Linear(
         weights=[1.477], bias=0.089, noise=0.01, num_examples=100, batch_size=10
     ).load()
@@ -700,7 +700,7 @@ def test_training_fits_a_line(mode: str) -> None:
 
 
 class RandomInEvaluation(keras.layers.Layer):  # type: ignore[misc]
-    """Adds noise whether the model trains or not, as a sampling layer does."""
+    """Adds noise also in evaluation, as a sampling layer does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -711,7 +711,7 @@ class RandomInEvaluation(keras.layers.Layer):  # type: ignore[misc]
 
 
 def test_evaluation_for_images_does_not_change_random_layers() -> None:
-    """`loop.image_every` has no part in a run's identity, so it must not change its numbers."""
+    """`loop.image_every` is not part of a run's identity, so it must not change its results."""
     dataset = Linear(weights=[1.0], bias=0.0, noise=0.1, num_examples=20, batch_size=2).load()
     layer = RandomInEvaluation()
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1), layer])
@@ -733,7 +733,7 @@ def test_weight_averages_do_not_change_training() -> None:
     assert averaged.rows("train/loss") == recorder.rows("train/loss")
     for one, other in zip(model.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    # The averages lag behind.
+    # The averages lag behind the weights.
     assert averaged.rows("val/loss")[0][2] > 2 * recorder.rows("val/loss")[0][2]
     best.restore()
     for found, average in zip(

@@ -69,7 +69,7 @@ def test_second_process_continues_where_the_first_ended(data: Dataset) -> None:
 
 
 def test_dropout_differs_at_every_step() -> None:
-    """The same batch at a learning rate of nothing: only dropout differs."""
+    """The batch is the same and the learning rate is 0, so that only dropout differs."""
     training = Training(DATA, make_model=partial(small_mlp, dropout=0.5))
     training.learner.optimizers[0].learning_rate = 0.0
     losses = training.run(0, np.tile(np.arange(8, dtype=np.int32), (6, 1)))["loss"]
@@ -79,7 +79,7 @@ def test_dropout_differs_at_every_step() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_block_ends_at_the_step_whose_loss_is_not_finite(mode: str) -> None:
     def far_off(dataset: Dataset) -> Any:
-        """A model whose outputs overflow for the last example alone."""
+        """Returns a model whose outputs overflow only for the last example."""
         inputs = keras.Input(dataset.input_shape)
         return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Rescaling(1e30)(inputs)))
 
@@ -116,7 +116,7 @@ def test_other_scalars_may_be_infinite(mode: str) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_loss_below_the_target_ends_a_block(mode: str) -> None:
-    """At that very step, or a repeat on a faster machine would not give the same bits."""
+    """At that very step, or a repeated run on a faster machine would have other results."""
 
     def step(batch: Batch) -> dict[str, Any]:
         return {"loss": 5.0 - batch.inputs[0]}
@@ -147,7 +147,7 @@ def test_block_is_traced_once_before_the_first_step(mode: str) -> None:
     training, untrained = Training(DATA, mode), Training(DATA, "eager")
     traced = training.executions
     assert traced >= 1
-    # Tracing itself trained nothing.
+    # Tracing does not train.
     assert_same_bits(training, untrained)
     for length in (1, 7, CAPACITY, 2):
         training.run_blocks([length])

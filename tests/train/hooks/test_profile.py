@@ -21,7 +21,7 @@ def moment(step: int, total_steps: int = 20) -> Any:
 
 
 def call(hook: Every, *steps: int, total_steps: int = 20) -> None:
-    """Calls a hook at those of the steps at which it is due."""
+    """Calls a hook at the given steps if it is due there."""
     for step in steps:
         at = moment(step, total_steps)
         if hook.is_due(at):

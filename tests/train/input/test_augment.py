@@ -21,7 +21,7 @@ each_operation = pytest.mark.parametrize("how", [{key: value} for key, value in 
 
 
 def make_images(shape: tuple[int, ...], size: int = 300) -> Array:
-    """No pixel is 0, and no image its own mirror image."""
+    """Returns images without pixels of 0, none of which equals its mirror image."""
     return np.random.default_rng(0).uniform(0.1, 1, (size, *shape)).astype(np.float32)
 
 
@@ -56,7 +56,7 @@ def test_flip_mirrors_half_of_the_images(shape: tuple[int, ...]) -> None:
 
 
 def shifted(image: Array, down: int, right: int) -> Array:
-    """An image moved by up to two pixels; zeros move in."""
+    """Returns an image shifted by up to two pixels and filled with zeros."""
     height, width, _ = image.shape
     padded = np.pad(image, ((2, 2), (2, 2), (0, 0)))
     return padded[2 - down : 2 - down + height, 2 - right : 2 - right + width]
@@ -80,7 +80,7 @@ def test_shift_may_be_larger_than_the_image() -> None:
 
 
 def ramps(shape: tuple[int, ...], size: int) -> Array:
-    """Images whose three channels are a pixel's row, its column, and 1."""
+    """Returns images whose channels are the row of a pixel, its column, and 1."""
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     image = np.stack([rows, columns, np.ones(shape[:2])], axis=-1).astype(np.float32)
     return np.repeat(image[None], size, axis=0)
@@ -89,7 +89,7 @@ def ramps(shape: tuple[int, ...], size: int) -> Array:
 @pytest.mark.parametrize("shape", [(8, 8), (5, 9), (9, 4)])
 @pytest.mark.parametrize("crop", [0.5, 0.8])
 def test_crop_is_an_enlarged_part_of_the_image(shape: tuple[int, ...], crop: float) -> None:
-    """What was linear stays linear: its slope is the side that was cut out."""
+    """A linear ramp stays linear; its slope is the side of the crop."""
     height, width = shape
     found = images_of(ramps(shape, 400), crop=crop)
     corners = [found[:, row, column, :2] for row, column in ((0, 0), (0, -1), (-1, 0), (-1, -1))]
@@ -103,7 +103,7 @@ def test_crop_is_an_enlarged_part_of_the_image(shape: tuple[int, ...], crop: flo
     for image, side, first in zip(found, sides, corners[0], strict=True):
         np.testing.assert_allclose(image[..., 0], first[0] + side[0] * down, atol=1e-4)
         np.testing.assert_allclose(image[..., 1], first[1] + side[1] * right, atol=1e-4)
-    # Its place is anywhere in the image and never outside.
+    # The crop is anywhere in the image, and never extends beyond it.
     assert (found[..., 2] > 1 - 1e-5).all()
     room = (1 - sides) * [height - 1, width - 1]
     places = corners[0] / np.maximum(room, 1e-6)
@@ -124,7 +124,7 @@ def test_crop_has_no_values_outside_the_range_of_the_image(shape: tuple[int, ...
 
 
 def squares(height: int, width: int, side: int) -> Iterator[tuple[tuple[int, int], Any]]:
-    """Each pixel as a centre, and the mask of the square about it."""
+    """Yields each pixel, and the mask of the square around it."""
     for row, column in product(range(height), range(width)):
         mask = np.zeros((height, width), bool)
         top, left = row - side // 2, column - side // 2
@@ -149,7 +149,7 @@ MEAN, DEVIATION = np.array([0.2, 0.5, 0.9]), np.array([0.1, 0.3, 2.0])
 
 @pytest.mark.parametrize("how", [*({key: value} for key, value in ALL.items()), ALL])
 def test_augmentation_before_and_after_standardisation_are_equal(how: dict[str, Any]) -> None:
-    """The sources standardise first, and then blank with zeros; here the model standardises."""
+    """The sources standardise first and then fill with zeros; here the model standardises."""
     images, step = make_images((9, 7, 3), 50).astype(np.float64), tf.constant(4)
 
     def change(inputs: NDArray[np.float64], fill: Any) -> NDArray[np.float64]:
@@ -162,7 +162,7 @@ def test_augmentation_before_and_after_standardisation_are_equal(how: dict[str, 
 
 
 def test_cutout_equals_that_of_its_source() -> None:
-    """Against NumPy: standardised images with a square of zeros."""
+    """Compared with NumPy: standardised images with a square of zeros."""
     images = make_images((8, 6, 3), 100)
     batch = Batch(tf.constant(images), tf.range(100))
     fill = tf.constant(MEAN, tf.float32)
@@ -186,7 +186,7 @@ def test_without_standardisation_pixels_are_blanked_with_0(key: str) -> None:
 def test_inputs_keep_their_type_and_precision(
     how: dict[str, Any], dtype: Any, shape: tuple[int, ...]
 ) -> None:
-    """Values that float32 would make one: 10^9 and a thousandth of what augmentation sees."""
+    """The values would be equal in float32: 10^9 plus a thousandth of the other images."""
     images = make_images(shape, 30).astype(dtype)
     fill = tf.constant(np.full(shape[-1], 0.5), dtype)
 
@@ -231,7 +231,7 @@ def test_mixup_mixes_inputs_and_pairs_their_targets(shape: tuple[int, ...], size
 
 
 def shares_of(alpha: float, size: int, step: int = 0) -> NDArray[np.float64]:
-    """The shares that a batch of so many examples is mixed with."""
+    """Returns the shares with which the examples of a batch are mixed."""
     shares = changed(np.zeros((size, 1), np.float32), step=step, mixup=alpha).mixed_share
     assert shares is not None
     found: NDArray[np.float64] = shares.numpy().astype(np.float64)
@@ -310,7 +310,7 @@ def test_mixup_never_mixes_an_example_with_itself(size: int) -> None:
 
 
 def test_mixup_mixes_targets_that_are_values() -> None:
-    """As the paper's ỹ: an absolute error between two targets would have no minimum at the mix."""
+    """As ỹ in the paper: a mix of two absolute errors has no minimum at the mixed target."""
     inputs = make_images((4,), 60)
     targets = np.stack([inputs.sum(axis=1), 1e12 * inputs[:, 0]], axis=1).astype(np.float64)
     batch = Batch(tf.constant(inputs.astype(np.float64)), tf.constant(targets))
@@ -318,7 +318,7 @@ def test_mixup_mixes_targets_that_are_values() -> None:
     assert mixed.targets.dtype == tf.float64
     assert mixed.mixed_targets is None
     assert mixed.mixed_share is None
-    # Linear in the inputs before, so linear in the mixed inputs.
+    # The targets are linear in the inputs, also after mixing.
     found = mixed.inputs.numpy()
     assert not np.allclose(found, inputs)
     np.testing.assert_allclose(mixed.targets[:, 0], found.sum(axis=1), rtol=1e-6)
@@ -389,7 +389,7 @@ def test_graph_and_eager_augmentation_are_bit_equal(
 
 
 def test_operations_draw_independent_random_numbers() -> None:
-    """What one does at a step says nothing of what another does."""
+    """The changes by one operation are independent of those by another."""
     images = make_images((8, 8, 1))
     flipped = images_of(images, flip=True)
     is_flipped = (flipped != images).any(axis=(1, 2, 3))

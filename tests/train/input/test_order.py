@@ -19,7 +19,7 @@ def test_epoch_is_a_permutation_cut_into_full_batches(num_examples: int, batch_s
 
 @pytest.mark.parametrize("cuts", [[], [1], [3], [3, 6, 9], [2, 5], [1, 2, 3, 4, 5, 6], [11]])
 def test_order_does_not_depend_on_blocks(cuts: list[int]) -> None:
-    """Four epochs of three steps each."""
+    """There are four epochs of three steps each."""
     whole = batch_indices(0, 0, 12, 10, 3)
     borders = [0, *cuts, 12]
     blocks = [batch_indices(0, start, stop - start, 10, 3) for start, stop in pairwise(borders)]
@@ -52,5 +52,5 @@ def test_remainder_differs_between_epochs() -> None:
 
 
 def test_order_is_the_same_in_all_versions() -> None:
-    """Else an old run could not be resumed or repeated."""
+    """Runs of older versions could not be resumed or repeated otherwise."""
     assert batch_indices(0, 0, 4, 6, 3).tolist() == [[3, 2, 5], [4, 0, 1], [1, 4, 3], [0, 2, 5]]

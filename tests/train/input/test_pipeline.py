@@ -33,7 +33,7 @@ IMAGES = weighted(make_dataset((6, 5, 1), augmentation=AUGMENTATION))
 
 
 def batches_of(dataset: Dataset, first_step: int = 0, count: int = 13) -> list[Batch]:
-    """Two epochs of six steps, and one step more."""
+    """Returns the batches of two epochs of six steps, and of one further step."""
     timeline = make_timeline(dataset, total_steps=first_step + count)
     pipeline = make_pipeline(timeline, dataset, first_step)
     steps = range(first_step, first_step + count)
@@ -182,7 +182,7 @@ FORMS = [
 def test_image_files_are_decoded_to_equal_pixels_everywhere(
     tmp_path: Path, extension: str, mode: str, channels: int | None
 ) -> None:
-    """Training, evaluation and pictures must not see different images."""
+    """Training, evaluation and figures must use equal pixels."""
     write_images(tmp_path, extension, mode)
     dataset = ImageFolder(path=str(tmp_path), batch_size=4, channels=channels).load()
     timeline = make_timeline(dataset, total_steps=3)

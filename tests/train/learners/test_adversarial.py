@@ -50,13 +50,13 @@ def linear_pair(latent: int = LATENT, width: int = WIDTH, logits: int = 1) -> Li
 
 
 def made(pair: Any, objective: Objective = BINARY, rates: tuple[float, ...] = (0.1, 0.5)) -> Any:
-    """An adversarial learner whose networks learn by plain gradient descent."""
+    """Returns an adversarial learner that trains with plain gradient descent."""
     remaining = list(rates)
     return Adversarial(pair, objective, built(lambda: keras.optimizers.SGD(remaining.pop(0))))
 
 
 def next_noise(learner: Any, size: int) -> Any:
-    """The noise that the learner's next step draws."""
+    """Returns the noise that the next step of the learner will draw."""
     copy = keras.random.SeedGenerator(0)
     copy.state.assign(learner.random_states[0])
     return keras.random.normal((size, LATENT), seed=copy).numpy()
@@ -160,27 +160,27 @@ def test_pair_that_fits_passes_the_check_unchanged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pair", "told"),
+    ("pair", "message"),
     [
         (linear_pair(width=5), r"generator returned the shape \(8, 5\).*data=toy needs \(8, 4\)"),
         (linear_pair(logits=2), r"discriminator returned the shape \(8, 2\).*expected.*\(8, 1\)"),
     ],
 )
-def test_networks_with_wrong_shapes_are_an_error(pair: LinearPair, told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_networks_with_wrong_shapes_are_an_error(pair: LinearPair, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         check(made(pair), make_dataset((4,)))
 
 
 @pytest.mark.parametrize(
-    ("loss", "told"),
+    ("loss", "message"),
     [
         (lambda t, o: mse(t, o)[0], r"loss: it returned the shape \(\)"),
         (lambda t, o: mse(t, o) * np.inf, "loss: it is not finite"),
         (lambda t, o: mse(t, tf.stop_gradient(o)), "does not depend on .*kernel"),
     ],
 )
-def test_loss_that_does_not_fit_is_an_error(loss: Any, told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_loss_that_does_not_fit_is_an_error(loss: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         check(made(linear_pair(), Objective(loss, {}, tf.identity)), make_dataset((4,)))
 
 
@@ -203,7 +203,7 @@ def test_adversarial_evaluation_equals_numpy_and_is_repeatable(mode: str) -> Non
         rel=1e-4,
     )
     assert generated.shape == (50, 4)
-    # Affine images of the same noise, whatever the weights.
+    # Both are affine transformations of the same noise.
     learner.model.set_weights([2 * w, b])
     doubled = evaluate()[1]
     np.testing.assert_allclose(doubled - b, 2 * (generated - b), rtol=1e-4, atol=1e-5)
@@ -241,7 +241,7 @@ def test_distance_of_equal_samples_is_0_in_any_order() -> None:
 
 @pytest.mark.parametrize("width", [1, 5])
 def test_distance_of_a_shift_is_that_of_its_projections(width: int) -> None:
-    """Along a unit vector u a shift c moves everything by u·c, whose mean square is |c|²/width."""
+    """A shift c is u·c along a unit vector u; the mean square over u is |c|² / width."""
     sample = RANDOM.standard_normal((30, width)).astype(np.float32)
     shift = RANDOM.standard_normal(width).astype(np.float32)
     found = distance_between(sample, sample + shift)

@@ -66,7 +66,7 @@ def test_reconstruction_learns_its_inputs() -> None:
     model = linear()
     w, b = model.get_weights()
     error = X @ w + b - X
-    # Class numbers, as of images, and mixed examples' targets are of no use to it.
+    # Labels and mixed targets are ignored.
     batch = Batch(tf.constant(X), tf.range(8), None, tf.range(8), tf.ones(8))
     scalars = made(Reconstruction, model, VALUES).step(batch)
     assert float(scalars["loss"]) == pytest.approx(np.mean(error**2), rel=1e-5)
@@ -116,7 +116,7 @@ def test_parts_that_fit_pass_the_check(
 
 
 @pytest.mark.parametrize(
-    ("learner", "objective", "dataset", "told"),
+    ("learner", "objective", "dataset", "message"),
     [
         (Supervised, CLASSIFY, make_dataset((3,)), r"\(8, 2\); data=toy needs \(8, 3\)"),
         (Supervised, VALUES, regression(), r"\(4, 2\); data=toy needs \(4, 3\)"),
@@ -124,14 +124,14 @@ def test_parts_that_fit_pass_the_check(
     ],
 )
 def test_outputs_of_wrong_shape_are_an_error(
-    learner: Any, objective: Objective, dataset: Dataset, told: str
+    learner: Any, objective: Objective, dataset: Dataset, message: str
 ) -> None:
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         made(learner, linear(2), objective).check(first_batch(dataset), dataset)
 
 
 def test_evaluation_and_step_have_the_same_loss() -> None:
-    """With a penalty, at a learning rate of 0, on one batch that is the whole split."""
+    """With a penalty, a learning rate of 0, and the whole split as one batch."""
     model = small_mlp(make_dataset((3,)), l2=0.1)
     optimizer = built(lambda: keras.optimizers.SGD(0.0))
     learner = Supervised(model, Objective(crossentropy, {}, tf.identity), optimizer)

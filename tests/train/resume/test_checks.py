@@ -1,4 +1,4 @@
-"""Which changes leave a resumed run steps to train; nothing here imports TensorFlow."""
+"""Tests of the changes that leave a resumed run steps to train; without TensorFlow."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def checked(
     changes: dict[str, Any],
     **record: Any,
 ) -> None:
-    """Checks changes to a run; it is finished after three epochs, unless the record differs."""
+    """Checks changes to a run, which has finished three epochs unless the record differs."""
     given = [f"{key}={'null' if value is None else value}" for key, value in changes.items()]
     (former,), _ = compose_jobs(before, None, multirun=False)
     (job,), _ = compose_jobs([*before, *given], None, multirun=False)
@@ -43,7 +43,7 @@ def checked(
 
 
 @pytest.mark.parametrize(
-    ("before", "changes", "told"),
+    ("before", "changes", "message"),
     [
         (
             [],
@@ -64,9 +64,9 @@ def checked(
     ],
 )
 def test_finished_run_without_steps_left_is_an_error(
-    digits: Dataset, tmp_path: Path, before: list[str], changes: dict[str, Any], told: str
+    digits: Dataset, tmp_path: Path, before: list[str], changes: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         checked(digits, tmp_path, ["loop.epochs=3", *before], changes)
 
 

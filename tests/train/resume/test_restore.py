@@ -1,4 +1,4 @@
-"""What a continued run says of its learning rate, and which runs are not continued."""
+"""Tests of the notes on learning rates, and of runs that can't be resumed."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def digits() -> Dataset:
 
 
 def continued(digits: Dataset, step: int, *overrides: str, **changes: Any) -> str | None:
-    """What is said of a run of two epochs that is continued after a step."""
+    """Returns the note for a run of two epochs that is continued after a step."""
     (before,), _ = compose_jobs(["loop.epochs=2", *overrides], None, multirun=False)
     changes = {name.replace("__", "."): value for name, value in changes.items()}
     given = [f"{key}={'null' if value is None else value}" for key, value in changes.items()]
@@ -94,7 +94,7 @@ def test_other_schedule_length_is_an_error(digits: Dataset) -> None:
 
 
 def test_extended_run_trains_with_the_kept_schedule(tmp_path: Path) -> None:
-    """The whole way: trained, extended with the former length, and journalled."""
+    """A run is trained, extended with the former schedule length, and read from its journal."""
     given = ["schedule=cosine", "model.units=[4]", "schedule.total_steps=8", "loop.eval_every=null"]
     run = train_run([*given, "loop.steps=12"], tmp_path)
     rates = [record["train/learning_rate"] for record in journal(run) if "train/loss" in record]
