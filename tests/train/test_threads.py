@@ -24,7 +24,7 @@ def test_default_number_of_threads_is_that_of_the_config() -> None:
 
 
 def test_every_model_has_equal_bits_on_any_number_of_cores() -> None:
-    """One core with one operation at a time differs more from a single run than a sweep's worker."""
+    """One core and one operation at a time differ more from a single run than a worker does."""
     cores = len(os.sched_getaffinity(0))
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_NUM_")}
     processes = [

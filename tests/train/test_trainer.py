@@ -719,7 +719,7 @@ def test_evaluation_for_images_does_not_change_random_layers() -> None:
     learner = Supervised(model, objective, built(lambda: keras.optimizers.SGD(0.1)))
     executor = make_executor({"compile": "graph"}, dataset, learner)
     state = layer.seeds.state.numpy()
-    predictions = executor.validation().predictions
+    predictions = executor.evaluate_validation().predictions
     np.testing.assert_array_equal(layer.seeds.state.numpy(), state)
     _, recorded = learner.make_evaluate(dataset.validation, "graph")()
     np.testing.assert_array_equal(recorded, predictions)

@@ -89,8 +89,10 @@ class DataLoader:
     def _source(self, job: Job) -> Source:
         make_source = part(job.config.data, "data")
         # Sources without the argument, such as a user's own, prepare their inputs in one way only.
-        takes_it = "preparation" in inspect.signature(make_source.func).parameters
-        supplied = {"preparation": self._preparation} if takes_it and self._preparation else {}
+        accepts_preparation = "preparation" in inspect.signature(make_source.func).parameters
+        supplied = (
+            {"preparation": self._preparation} if accepts_preparation and self._preparation else {}
+        )
         source: Source = call(make_source, "data", **supplied)
         # Before loading, if the source knows its task: loading may take long.
         if source.task is not None:
