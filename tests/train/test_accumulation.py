@@ -44,6 +44,7 @@ def batches(is_weighted: bool) -> list[Batch]:
 
 
 def classifier() -> keras.Model:
+    # Both learners of a test must start with the same weights.
     keras.utils.set_random_seed(1)
     return mlp([4], 3, lambda: keras.layers.Activation("tanh"), units=(5,), l2=0.01)
 

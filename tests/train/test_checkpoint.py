@@ -31,12 +31,13 @@ def make_checkpoint(step: int, best_step: int | None = None) -> Checkpoint:
         "optimizer 0/0000 adam/iteration": np.array(step, np.int64),
         "random/0000 seed": np.array([1, step], np.uint32),
     }
+    # NaN is no JSON, but Python writes and reads it; a diverged run must be resumable.
     facts = {"progress": {"values": {"train/loss": float("nan")}, "reason": None}}
     return Checkpoint(step, best_step, arrays, facts)
 
 
-def nothing() -> None:
-    """There is nothing to prepare."""
+def prepare_nothing() -> None:
+    """The `prepare` of a checkpoint without files to flush."""
 
 
 def steps_in(folder: Path) -> list[int]:
@@ -45,7 +46,7 @@ def steps_in(folder: Path) -> list[int]:
 
 def test_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
     given = make_checkpoint(7, best_step=3)
-    file = write_checkpoint(tmp_path / "checkpoints", given, nothing)
+    file = write_checkpoint(tmp_path / "checkpoints", given, prepare_nothing)
     read = read_checkpoint(file)
     assert (read.step, read.best_step) == (7, 3)
     assert str(read.facts["progress"]) == str(given.facts["progress"])
@@ -58,7 +59,7 @@ def test_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("written")
-    return write_checkpoint(folder, make_checkpoint(7), nothing)
+    return write_checkpoint(folder, make_checkpoint(7), prepare_nothing)
 
 
 @given(st.data())
@@ -81,6 +82,7 @@ def test_reading_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
         def __reduce__(self) -> tuple[object, ...]:
             return os.mkdir, (str(tmp_path / "done"),)
 
+    # An object array is pickled; the checksum in the file name matches.
     hostile = np.empty(1, object)
     hostile[0] = Hostile()
     partial = tmp_path / "file.npz"
@@ -96,7 +98,10 @@ def test_reading_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
 
 
 def test_newest_intact_checkpoint_is_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    files = [write_checkpoint(tmp_path, make_checkpoint(s), nothing) for s in (1, 2, 30)]
+    files = [
+        write_checkpoint(tmp_path, make_checkpoint(s), prepare_prepare_nothing) for s in (1, 2, 30)
+    ]
+    # Files that are no checkpoints are ignored.
     (tmp_path / "partial-checkpoint.npz").write_bytes(b"half")
     (tmp_path / "step_of_something.npz").write_bytes(b"else")
     newest = newest_checkpoint(tmp_path, last_step=30)
@@ -115,7 +120,7 @@ def test_newest_intact_checkpoint_is_used(tmp_path: Path, caplog: pytest.LogCapt
 
 
 def test_newest_and_best_checkpoints_are_kept(tmp_path: Path) -> None:
-    writer = CheckpointWriter(tmp_path / "checkpoints", keep=2, prepare=nothing)
+    writer = CheckpointWriter(tmp_path / "checkpoints", keep=2, prepare=prepare_nothing)
     for step in range(1, 7):
         writer.write(make_checkpoint(step, best_step=2 if step > 1 else 1))
         writer.flush()
@@ -127,22 +132,23 @@ def test_newest_and_best_checkpoints_are_kept(tmp_path: Path) -> None:
 def test_newest_and_best_of_the_waiting_checkpoints_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, best_step: int | None, kept: list[int]
 ) -> None:
-    began, may_go_on = threading.Event(), threading.Event()
+    began, may_continue = threading.Event(), threading.Event()
     write = write_checkpoint
 
     def slow_write(folder: Path, checkpoint: Checkpoint, prepare: Callable[[], None]) -> Path:
         began.set()
-        assert may_go_on.wait(30)
+        assert may_continue.wait(30)
         return write(folder, checkpoint, prepare)
 
     monkeypatch.setattr(module, "write_checkpoint", slow_write)
-    writer = CheckpointWriter(tmp_path, keep=9, prepare=nothing)
+    writer = CheckpointWriter(tmp_path, keep=9, prepare=prepare_nothing)
     writer.write(make_checkpoint(1))
     assert began.wait(30)
     for step in (2, 3, 4):
         writer.write(make_checkpoint(step, best_step))
-    may_go_on.set()
-    writer.close()  # does not wait for the second to be over
+    may_continue.set()
+    # Closing does not wait for the second between writes to pass.
+    writer.close()
     assert steps_in(tmp_path) == kept
 
 
@@ -150,7 +156,7 @@ def test_checkpoint_is_due_when_it_would_be_written_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_SECONDS_BETWEEN_WRITES", 3600.0)
-    writer = CheckpointWriter(tmp_path, keep=1, prepare=nothing)
+    writer = CheckpointWriter(tmp_path, keep=1, prepare=prepare_nothing)
     assert writer.is_due()
     writer.write(make_checkpoint(1))
     assert not writer.is_due()
@@ -166,7 +172,7 @@ def test_checkpoint_is_due_when_it_would_be_written_at_once(
 def test_failed_write_is_raised_and_keeps_the_previous_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer = CheckpointWriter(tmp_path, keep=1, prepare=nothing)
+    writer = CheckpointWriter(tmp_path, keep=1, prepare=prepare_nothing)
     writer.write(make_checkpoint(1))
     writer.flush()
 
@@ -177,6 +183,7 @@ def test_failed_write_is_raised_and_keeps_the_previous_file(
     writer.write(make_checkpoint(2))
     with pytest.raises(RunError, match="No space left on device"):
         writer.flush()
+    # Due, so that the next write raises the failure on the training thread.
     assert writer.is_due()
     with pytest.raises(RunError, match="Free some space, then continue with: "):
         writer.write(make_checkpoint(3))
@@ -210,15 +217,16 @@ def test_checkpoint_is_on_the_disk_before_it_gets_its_name(
 
 
 def test_checkpoint_files_are_ordered_by_step(tmp_path: Path) -> None:
-    file = write_checkpoint(tmp_path, make_checkpoint(1), nothing)
+    file = write_checkpoint(tmp_path, make_checkpoint(1), prepare_nothing)
     for step in (10_000_000, 999, 20):
         shutil.copy(file, file.with_name(file.name.replace("0000001", f"{step:07d}")))
     assert steps_in(tmp_path) == [10_000_000, 999, 20, 1]
 
 
 def test_step_that_is_saved_again_has_one_file(tmp_path: Path) -> None:
-    for best_step in (1, 2):  # by another process
-        writer = CheckpointWriter(tmp_path, keep=2, prepare=nothing)
+    # The second time by another process, with other contents and hence another name.
+    for best_step in (1, 2):
+        writer = CheckpointWriter(tmp_path, keep=2, prepare=prepare_nothing)
         writer.write(make_checkpoint(5, best_step))
         writer.close()
     newest = newest_checkpoint(tmp_path, last_step=5)

@@ -130,6 +130,7 @@ def test_weight_penalties_are_counted_once(size: int, is_stream: bool) -> None:
         bias_initializer="ones",
         bias_regularizer="l1",
     )
+    # Nested, since a nested model reports the penalties of its layers once more.
     nested = keras.Sequential([keras.Input((3,)), model])
     split = Split(ArrayStream(X[:size]) if is_stream else X[:size], Y[:size])
     values, outputs = make_evaluate(nested, LOSS_ALONE, split, "graph")()
@@ -154,6 +155,7 @@ def test_evaluation_uses_current_weights_and_changes_no_variable(
     assert evaluate()[0] == first
     for variable, value in zip(model.variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
+    # The function is traced by now, and must not have captured the old value.
     model.trainable_variables[-1].assign([100.0, 100.0])
     assert evaluate()[0]["loss"] > 1000
 
@@ -178,10 +180,12 @@ def test_large_inputs_are_evaluated_in_smaller_batches() -> None:
 
     inputs = keras.Input((1024, 1024))
     model = keras.Model(inputs, Noted()(inputs))
+    # Building the model called the layer with an unknown batch size.
     sizes.clear()
     split = Split(np.zeros((5, 1024, 1024), np.float32), np.zeros((5, 1), np.float32))
     _, outputs = make_evaluate(model, LOSS_ALONE, split, "eager")()
     assert outputs.shape == (5, 1)
+    # 2 ** 21 numbers are two inputs of this size.
     assert max(sizes) == 2
 
 

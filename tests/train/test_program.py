@@ -118,6 +118,7 @@ def test_learner_is_the_one_that_the_model_declares(
 def test_schedule_sets_the_learning_rate_of_the_optimizer(digits: Dataset) -> None:
     overrides = ("schedule=cosine", "optimizer=sgd", "optimizer.learning_rate=0.5")
     (optimizer,) = program_of(*overrides, dataset=digits, total_steps=2).learner.optimizers
+    # Half a cosine over two steps: its ends and its middle.
     assert rates(optimizer, 3) == pytest.approx([0.5, 0.25, 0.0])
 
 
@@ -165,6 +166,7 @@ def test_activation_selects_the_initial_weights(
     digits: Dataset, act: str, initializer: str, model: str
 ) -> None:
     network = program_of(f"act={act}", f"model={model}", dataset=digits).learner.model
+    # Without the last layer, which has no activation.
     hidden = [layer for layer in network.layers if hasattr(layer, "kernel")][:-1]
     assert {type(layer.kernel_initializer).__name__ for layer in hidden} == {initializer}
 
@@ -215,6 +217,7 @@ def test_program_lists_schedules_driven_by_validation(
     for plateau in parts.schedules:
         (optimizer,) = parts.learner.optimizers
         before = float(optimizer.learning_rate)
+        # The second value is no improvement, which exhausts a patience of 1.
         plateau.consider(1.0, larger_is_better=False)
         plateau.consider(1.0, larger_is_better=False)
         assert float(optimizer.learning_rate) == pytest.approx(before / 2)
@@ -267,6 +270,7 @@ class TestStandardised:
         values, predictions = learner.make_evaluate(self.DATASET.validation, "graph")()
         assert values == pytest.approx(expected, rel=1e-4)
         np.testing.assert_allclose(predictions, error + targets, rtol=1e-4)
+        # All three splits are equal, so that the values must be, too.
         saved = make_saved_evaluate(job, self.DATASET, learner.model, self.DATASET.test)
         assert saved()[0] == pytest.approx(expected, rel=1e-4)
         scalars = learner.step(Batch(tf.constant(inputs), tf.constant(targets)))
@@ -282,6 +286,7 @@ class TestStandardised:
             "standardised"
         ]
         inputs, targets = self.DATASET.train.first(40), self.DATASET.train.targets
+        # The link of the Poisson loss is the softplus.
         rates = np.log1p(np.exp(learner.model(inputs).numpy().astype(np.float64)))
         values, predictions = learner.make_evaluate(self.DATASET.validation, "graph")()
         np.testing.assert_allclose(predictions, rates, rtol=1e-3, atol=1e-5)
@@ -319,6 +324,7 @@ class TestStandardised:
 
     @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
     def test_large_raw_values_do_not_overflow_in_half_precision(self, policy: str) -> None:
+        # The largest float16 is 65,504.
         inputs = (RANDOM.standard_normal((40, 3)) * 1e5 + 1e6).astype(np.float32)
         targets = (RANDOM.standard_normal((40, 2)) * 1e4 + 1e7).astype(np.float32)
         split = Split(inputs, targets)

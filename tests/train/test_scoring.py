@@ -112,6 +112,7 @@ class TestChangedData:
         seen = rows_of(trained.train) | rows_of(trained.validation)
         names = {row: name for name, split in trained.splits() for row in rows_of(split)}
         inputs = rows_of(found.examples)
+        # Counters intersect as multisets: no scored row is one of those that were seen.
         assert not inputs & seen
         assert sum(found.left_out.values()) + len(found.examples) == len(rows)
         of_test = sum(names.get(row) == "test" for row in inputs)
@@ -158,6 +159,7 @@ class TestChangedData:
             assert found.label.startswith(f"{name}-new-")
             assert ("not those of training data" in found.notes[0]) == (name == "train")
             total += len(found.examples)
+        # The run's test split and the new rows, divided among the new splits.
         assert total == 9 + 30
 
     def test_new_data_is_scored_completely(self, run: FoundRun, tmp_path: Path) -> None:

@@ -125,6 +125,7 @@ def test_each_network_has_separate_averages() -> None:
             not np.array_equal(network.trainable_variables[0].numpy(), weights[0])
             for network, weights in zip(networks, trained, strict=True)
         ]
+    # The second optimizer keeps no averages.
     assert changed == [True, False, True]
 
 
@@ -151,6 +152,7 @@ def test_frozen_weights_and_statistics_are_not_replaced() -> None:
 def test_weights_are_not_replaced_before_the_first_update() -> None:
     """With loss scaling, the first updates are often skipped because gradients overflow."""
     model, optimizer = make_model(), averaging()
+    # An infinite scale makes the first gradients overflow.
     outer = scaled(optimizer, initial_scale=float("inf"))
     trained = train(model, outer)()
     assert int(optimizer.iterations) == 0

@@ -63,6 +63,7 @@ def test_learning_rate_is_that_of_the_update() -> None:
     for _ in range(4):
         w, b = model.get_weights()
         _, _, db = reference([w, b], 0.0)
+        # The applied rate is found from the change of the bias and its gradient.
         reported.append(float(step(BATCH)["learning_rate"]))
         applied.append(float(((b - model.get_weights()[1]) / db)[0]))
     assert reported == pytest.approx([0.1, 0.01, 0.01, 0.5])
@@ -81,7 +82,8 @@ def test_learning_rate_of_adafactor_is_the_applied_one(is_scaled: bool) -> None:
         (before,) = model.get_weights()
         rate = float(step(BATCH)["learning_rate"])
         assert rate == pytest.approx(min(0.6, number**-0.5))
-        if number == 1:  # whose direction is of ones
+        # Only in the first step are all components of the direction ±1.
+        if number == 1:
             change = np.abs(model.get_weights()[0] - before)
             np.testing.assert_allclose(change, rate * np.sqrt(np.mean(before**2)), rtol=1e-4)
 
@@ -106,6 +108,7 @@ def test_layers_run_in_training_mode() -> None:
     inputs = keras.Input((3,))
     normed = keras.layers.BatchNormalization()(inputs)
     model = keras.Model(inputs, keras.layers.Dense(1)(normed))
+    # Batch normalisation updates its statistics only in training mode.
     before = [variable.numpy() for variable in model.non_trainable_variables]
     make_step(model, keras.optimizers.SGD(0.1))(BATCH)
     after = [variable.numpy() for variable in model.non_trainable_variables]
@@ -182,6 +185,7 @@ def test_metrics_of_mixed_examples_use_the_label_with_the_larger_share() -> None
 
 
 def test_losses_and_metrics_receive_float32() -> None:
+    # Set during construction only: a layer keeps the policy that it was made with.
     keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
     try:
         model = make_model()

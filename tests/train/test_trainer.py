@@ -123,6 +123,7 @@ class Fake:
         self.firsts.append(first)
         self.indices.append(indices)
         losses: list[float] = []
+        # Ends at a loss that is not finite, as a compiled block does.
         while len(losses) < len(indices) and np.isfinite(losses[-1:]).all():
             self.step += 1
             self.now += self.seconds(self.step)
@@ -132,8 +133,10 @@ class Fake:
         return {"loss": loss, "grad_norm": loss * 2, "learning_rate": np.full_like(loss, 0.125)}
 
     def evaluate(self) -> tuple[dict[str, float], NDArray[np.float32]]:
+        # Long, so that a test fails if evaluations count as training time.
         self.now += 100.0
         self.evaluated.append(self.step)
+        # The averages must be in place.
         assert self.model.get_weights() == [self.step + 0.5]
         loss = self.losses(self.step) if self.step else float("nan")
         return {"loss": loss, "mae": 2 * loss}, np.full((3, 1), self.step, np.float32)
@@ -193,6 +196,7 @@ def make_fake(monkeypatch: pytest.MonkeyPatch) -> MakeFake:
             seed=3,
             total_steps=total_steps,
             steps_per_epoch=STEPS_PER_EPOCH,
+            # Two examples are left over in each epoch.
             num_examples=STEPS_PER_EPOCH * BATCH_SIZE + 2,
             batch_size=BATCH_SIZE,
             eval_every=Cadence.parse(eval_every),
@@ -250,6 +254,7 @@ def test_evaluation_before_the_first_step_is_not_part_of_the_run(
     make_fake: MakeFake,
 ) -> None:
     """It may be NaN, is not recorded, and counts neither for the best step nor for patience."""
+    # Rising losses: one at step 0, if it counted, would be the best.
     fake = make_fake(5, 100, total_steps=20, losses=lambda step: step + 1.0)
     fake.set_monitor(LOSS, patience=2)
     outcome = fake.train()
@@ -363,6 +368,7 @@ def test_blocks_last_about_half_a_second(make_fake: MakeFake, seconds: float, la
     fake = make_fake(eval_every=None, total_steps=1600, seconds=lambda _: seconds)
     fake.train()
     lengths = fake.block_lengths()
+    # The first block is short, since no speed is known; the last one is what is left.
     assert lengths[0] <= 8
     assert set(lengths[1:-1] or lengths[1:]) == {later}
 
@@ -432,6 +438,7 @@ def test_best_step_has_the_lowest_validation_loss(
 
 
 def test_evaluation_for_images_does_not_count_for_the_best(make_fake: MakeFake) -> None:
+    # Rising losses: the evaluations for images are better than that of the last step.
     fake = make_fake(eval_every=None, image_every=3, losses=lambda step: float(step))
     fake.train()
     assert fake.evaluated == [0, 3, 6, 9, 10]
@@ -472,6 +479,7 @@ def test_last_step_is_evaluated_and_drawn_after_an_early_stop(
     fake.set_monitor(LOSS, target_loss=0.15)
     outcome = fake.train()
     assert outcome.reason == "train/loss fell below 0.15"
+    # 1 / 7 is below the target; the fake block does not end there, but at its length.
     assert 7 <= outcome.step < 12
     assert fake.recorder.steps("val/loss") == [outcome.step]
     drawn = {None: [], 1000: [0, outcome.step], 5: sorted({0, 5, outcome.step})}[image_every]  # type: ignore[index]
@@ -505,7 +513,7 @@ def test_no_stop_reason_at_the_planned_end(make_fake: MakeFake, stopping: dict[s
 def test_schedules_receive_the_monitored_metric(make_fake: MakeFake) -> None:
     received: list[tuple[float, bool]] = []
 
-    class Told:
+    class RecordingSchedule:
         variables = ()
 
         def consider(self, value: float, larger_is_better: bool) -> None:
@@ -513,7 +521,7 @@ def test_schedules_receive_the_monitored_metric(make_fake: MakeFake) -> None:
 
     fake = make_fake("1ep", 3)
     fake.set_monitor(Monitor("val/mae", larger_is_better=True))
-    fake.schedules = [Told()]
+    fake.schedules = [RecordingSchedule()]
     fake.train()
     values, directions = zip(*received, strict=True)
     assert values == pytest.approx((2 / 4, 2 / 8, 2 / 10))
@@ -580,6 +588,7 @@ def test_step_at_which_a_hook_stops_is_evaluated_drawn_and_saved(
     def stop(moment: Moment) -> None:
         if moment.values["train/loss"] < 0.15:
             moment.stop("low enough")
+            # The first reason is kept.
             moment.stop("no second reason")
 
     fake = make_fake(eval_every, 100, total_steps=40, save_every=5)
@@ -625,6 +634,7 @@ def test_hook_logs_scalars_and_images(make_fake: MakeFake) -> None:
         moment.log({"weights/norm": moment.step / 2})
         pixels = np.full((2, 3, 3), moment.step, np.uint8)
         moment.log_image("weights/all", pixels)
+        # A hook may reuse its array.
         pixels[:] = 0
 
     fake = make_fake(None, None, total_steps=8)
@@ -637,6 +647,7 @@ def test_hook_logs_scalars_and_images(make_fake: MakeFake) -> None:
         (8, "weights/all"),
     ]
     assert [int(image.pixels().min()) for image in images] == [4, 8]
+    # Otherwise the same hook could not log it again.
     assert "weights/norm" not in fake.progress.values
 
 
@@ -721,6 +732,7 @@ def test_evaluation_for_images_does_not_change_random_layers() -> None:
     state = layer.seeds.state.numpy()
     predictions = executor.evaluate_validation().predictions
     np.testing.assert_array_equal(layer.seeds.state.numpy(), state)
+    # An evaluation of the run draws the same noise afterwards, and advances the state.
     _, recorded = learner.make_evaluate(dataset.validation, "graph")()
     np.testing.assert_array_equal(recorded, predictions)
     assert (layer.seeds.state.numpy() != state).any()

@@ -91,6 +91,7 @@ def test_block_ends_at_the_step_whose_loss_is_not_finite(mode: str) -> None:
     indices[3, -1] = 49
     loss = training.run(0, indices)["loss"]
     assert np.isfinite(loss).tolist() == [True, True, True, False]
+    # The step itself is trained; those after it are not.
     assert int(training.learner.optimizers[0].iterations) == 4
 
 
@@ -180,4 +181,5 @@ def test_short_block_of_large_batches_needs_little_memory(mode: str) -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
+    # Padded to the capacity, the indices alone would take 16 MB.
     assert peak < 1_000_000

@@ -85,12 +85,14 @@ def test_blank_pixels_are_0_after_standardisation(is_stream: bool) -> None:
     )
     (before,) = batches_of(plain, count=1)
     (after,) = batches_of(streamed(with_cutout) if is_stream else with_cutout, count=1)
+    # The pipeline fills with the mean of each channel, which the model maps to 0.
     changed = (after.inputs != before.inputs).numpy().any(axis=-1)
     assert changed.any(axis=(1, 2)).all()
     np.testing.assert_array_equal(after.inputs[changed], np.tile(scale.mean, (changed.sum(), 1)))
 
 
 def test_mixup_accepts_float64_inputs() -> None:
+    # In float32, all of these inputs would be equal.
     split = Split(1e12 + np.arange(50.0)[:, None], np.arange(50.0)[:, None])
     scale, mixup = Scale.fit(split.first(50)), Augmentation(mixup=1.0)
     data = Dataset("x", "regression", split, split, split, 8, input_scale=scale, augmentation=mixup)

@@ -57,6 +57,7 @@ def made(pair: Any, objective: Objective = BINARY, rates: tuple[float, ...] = (0
 
 def next_noise(learner: Any, size: int) -> Any:
     """Returns the noise that the next step of the learner will draw."""
+    # A copy, since drawing from the learner's own generator would advance it.
     copy = keras.random.SeedGenerator(0)
     copy.state.assign(learner.random_states[0])
     return keras.random.normal((size, LATENT), seed=copy).numpy()
@@ -84,12 +85,13 @@ def test_both_networks_are_updated_from_the_weights_before_the_step(
         scalars = step(Batch(tf.constant(real), tf.zeros(6), weights))
 
         assert list(scalars) == NAMES
-        telling = -(np.log(of_real) + np.log(1 - of_fake)) / 2
+        discriminator_losses = -(np.log(of_real) + np.log(1 - of_fake)) / 2
         assert float(scalars["loss"]) == pytest.approx(np.sum(share * -np.log(of_fake)), rel=1e-4)
         assert float(scalars["discriminator_loss"]) == pytest.approx(
-            np.sum(share * telling), rel=1e-4
+            np.sum(share * discriminator_losses), rel=1e-4
         )
-        to_fake = share * (of_fake - 1) @ v.T  # of the generator's loss, by its examples
+        # The gradient of the generator's loss with respect to the generated examples.
+        to_fake = share * (of_fake - 1) @ v.T
         dw, db = noise.T @ to_fake, to_fake.sum(axis=0)
         to_real, to_fake = share * (of_real - 1) / 2, share * of_fake / 2
         dv, dc = real.T @ to_real + fake.T @ to_fake, (to_real + to_fake).sum(axis=0)
@@ -139,6 +141,7 @@ def test_adversarial_training_does_not_depend_on_blocks(is_stream: bool) -> None
     assert list(rows) == NAMES
     assert_same_rows(trainings[1].run_blocks([1, 5, 3]), rows)
     assert_same_bits(*trainings)
+    # The noise differs at every step.
     assert len(set(rows["loss"].tolist())) == 9
 
 
