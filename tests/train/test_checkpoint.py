@@ -31,7 +31,7 @@ def make_checkpoint(step: int, best_step: int | None = None) -> Checkpoint:
         "optimizer 0/0000 adam/iteration": np.array(step, np.int64),
         "random/0000 seed": np.array([1, step], np.uint32),
     }
-    # NaN is no JSON, but Python writes and reads it; a diverged run must be resumable.
+    # NaN is not valid JSON, but Python's json module writes and reads it.
     facts = {"progress": {"values": {"train/loss": float("nan")}, "reason": None}}
     return Checkpoint(step, best_step, arrays, facts)
 
@@ -98,9 +98,7 @@ def test_reading_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
 
 
 def test_newest_intact_checkpoint_is_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    files = [
-        write_checkpoint(tmp_path, make_checkpoint(s), prepare_prepare_nothing) for s in (1, 2, 30)
-    ]
+    files = [write_checkpoint(tmp_path, make_checkpoint(s), prepare_nothing) for s in (1, 2, 30)]
     # Files that are no checkpoints are ignored.
     (tmp_path / "partial-checkpoint.npz").write_bytes(b"half")
     (tmp_path / "step_of_something.npz").write_bytes(b"else")

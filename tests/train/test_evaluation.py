@@ -130,7 +130,7 @@ def test_weight_penalties_are_counted_once(size: int, is_stream: bool) -> None:
         bias_initializer="ones",
         bias_regularizer="l1",
     )
-    # Nested, since a nested model reports the penalties of its layers once more.
+    # Nested, so that the penalties are those of an inner model.
     nested = keras.Sequential([keras.Input((3,)), model])
     split = Split(ArrayStream(X[:size]) if is_stream else X[:size], Y[:size])
     values, outputs = make_evaluate(nested, LOSS_ALONE, split, "graph")()
