@@ -70,7 +70,7 @@ def content(folder: Path) -> dict[str, str]:
         ("data=npz data.path=cut.npz", "can't be read"),
         (
             "data=npz data.path=good.npz data.batch_size=8 loss=poisson",
-            "loss=poisson is for targets from 0",
+            "loss=poisson needs targets from 0",
         ),
         ("data=image_folder data.path=sizes", "5.png"),
         ("data=image_folder data.path=cut", "7.png"),

@@ -291,7 +291,7 @@ def test_a_kind_that_cannot_be_trained_is_told_before_any_is(tmp_path: Path) -> 
     assert code == 2, output
     assert "Traceback" not in output
     assert "2 of 3 kinds of jobs can't be trained; none was begun." in output
-    assert "loss.trouble=shape: loss: it gave the shape" in output
+    assert "loss.trouble=shape: loss: it returned the shape" in output
     assert "loss.trouble=infinite: loss: it is not finite" in output
     assert not (folder / "outputs").exists()
 

@@ -19,7 +19,7 @@ def small_mlp(num_outputs: int = 2, **options: Any) -> Any:
     return mlp((4,), num_outputs, keras.layers.ReLU, **{"units": (5,), **options})
 
 
-def test_each_layer_has_a_row() -> None:
+def test_each_layer_has_one_row() -> None:
     inputs = keras.Input((4, 3), name="sequence")
     hidden = keras.layers.Dense(5, name="wide")(inputs)
     outputs = keras.layers.Flatten(name="flat")(hidden)
@@ -51,7 +51,7 @@ def make_pair() -> list[Any]:
     ],
     ids=["mlp", "residual", "cnn", "standardised", "pair"],
 )
-def test_no_parameter_is_missing_or_counted_twice(make: Callable[[], list[Any]]) -> None:
+def test_parameters_of_all_rows_add_up_to_those_of_the_model(make: Callable[[], list[Any]]) -> None:
     networks = make()
     rows = layer_table(networks)
     total = sum(network.count_params() for network in networks)
@@ -74,7 +74,7 @@ def test_layers_of_a_pair_are_named_by_their_network() -> None:
     assert networks == {"generator", "discriminator"}
 
 
-def test_a_layer_outside_of_a_graph_has_no_shape() -> None:
+def test_layer_outside_of_a_graph_has_no_shape() -> None:
     class Free(keras.Model):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()

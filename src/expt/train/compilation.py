@@ -1,4 +1,4 @@
-"""Compiling functions of tensors."""
+"""Compilation of functions with TensorFlow."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,12 @@ import tensorflow as tf
 
 
 def compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
-    """Compiles a function as `loop.compile` says: `graph`, `xla` or `eager` (not at all)."""
+    """Returns a compiled function.
+
+    Args:
+        function: A function of tensors.
+        mode: `graph`, `xla`, or `eager`, which returns the function itself.
+    """
     if mode == "eager":
         return function
     return tf.function(function, jit_compile=mode == "xla")  # type: ignore[no-any-return]

@@ -1,6 +1,9 @@
-"""The program of a job: all that is built from its config and its data, before it is compiled.
+"""The program of a job: everything that is built from its config and data set to train it.
 
-Importing this imports TensorFlow; `start_tensorflow` comes first.
+Training, the preflight of a sweep, `verify` and timing estimates all build it here, so that they
+see the same model, input pipeline and evaluation.
+
+Importing this module imports TensorFlow; call `start_tensorflow` before.
 """
 
 from collections.abc import Sequence
@@ -27,30 +30,35 @@ from expt.train.timeline import Timeline, make_timeline
 
 
 class DrivenByValidation(Protocol):
-    """A learning rate schedule that depends on how validation goes.
+    """A learning rate schedule that depends on the validation results, such as plateau decay.
 
     Attributes:
-        variables: Its state, for checkpoints.
+        variables: The state of the schedule; it is saved in checkpoints.
     """
 
     variables: Sequence[Any]
 
     def consider(self, value: float, larger_is_better: bool) -> None:
-        """Updates the learning rate after an evaluation, from the monitored metric."""
+        """Updates the learning rate after an evaluation.
+
+        Args:
+            value: The value of the monitored metric.
+            larger_is_better: The direction of the monitored metric.
+        """
 
 
 @dataclass(frozen=True)
 class Program:
-    """All that trains for one config and one data set; executors compile and run it.
+    """The model, data and functions that train one config; an executor compiles and runs them.
 
     Attributes:
-        job: The frozen config.
-        dataset: Its data.
-        task: The learning task.
-        timeline: The steps, and when evaluations and checkpoints are due.
-        learner: The networks with their step, loss and optimizers.
-        monitor: The metric that chooses the best model.
-        schedules: The learning rate schedules that validation drives; often none.
+        job: The job, with its frozen config.
+        dataset: The data set of the job.
+        task: The learning task, such as `classification`.
+        timeline: The steps and epochs, and the steps after which evaluations are due.
+        learner: The networks with their training step, loss and optimizers.
+        monitor: The metric that selects the best model.
+        schedules: The learning rate schedules that depend on validation; usually none.
     """
 
     job: Job
@@ -63,27 +71,28 @@ class Program:
 
     @property
     def outputs(self) -> ModelOutputs:
-        """What the model's outputs are."""
+        """The kind of the model's outputs, and the link that turns them into predictions."""
         return model_outputs(self.job.config.loss, self.task)
 
     def check(self) -> Sequence[str]:
-        """Takes one batch through the model, forwards and backwards; changes nothing.
+        """Checks the parts on one batch, forward and backward; all variables keep their values.
 
         Returns:
-            What a user should know, a sentence each.
+            Notes for the user, one sentence each.
 
         Raises:
-            UserError: The parts don't fit each other or the data, such as a shape, a missing
-                gradient or a loss that is not finite; or the model can't be saved.
+            UserError: The parts do not fit each other or the data (a wrong shape, a missing
+                gradient, a loss that is not finite), or the model can't be saved.
         """
         with as_user_errors("the first batch can't be trained on"):
             batch = first_batch(self.dataset)
+            # The `check` of a user's learner may return None when it has no notes.
             notes = self.learner.check(batch, self.dataset) or ()
         check_saveable(self.learner.model, self.job, batch.inputs)
         return notes
 
     def make_pipeline(self, first_step: int = 0) -> InputPipeline:
-        """Makes the input pipeline of training, from a step counted from 0."""
+        """Returns the input pipeline of training, starting at `first_step`, counted from 0."""
         return make_pipeline(self.timeline, self.dataset, first_step)
 
     def make_evaluate(self, split: Split) -> Evaluate:
@@ -92,10 +101,10 @@ class Program:
 
 
 def make_program(job: Job, dataset: Dataset) -> Program:
-    """Builds the program of a job, the optimizers' variables included.
+    """Builds the program of a job, including the variables of its model and optimizers.
 
     Raises:
-        UserError: A part refuses its arguments, or does not fit the data.
+        UserError: A part does not accept its arguments, or does not fit the data.
     """
     config, task = job.config, task_of(job, dataset.task)
     timeline = make_timeline(job, dataset)
@@ -114,7 +123,7 @@ def make_program(job: Job, dataset: Dataset) -> Program:
 
 
 def learner_class(job: Job, task: str) -> type[Learner]:
-    """Returns the kind of training: the one that the model declares, or that of the task."""
+    """Returns the learner that the model declares, or the default learner of the task."""
     declared = job.config.model.get(STEP_KEY)
     if declared is not None:
         return cast("type[Learner]", part({"_target_": declared}, f"model.{STEP_KEY}").func)

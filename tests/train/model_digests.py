@@ -1,6 +1,6 @@
-"""A process that takes steps with every model: `python bits_of_models.py CORES OPERATIONS`.
+"""Trains every model for some steps: `python model_digests.py CORES OPERATIONS`.
 
-It prints a JSON object of digests of all that the steps changed, and of an evaluation.
+Prints a JSON object of one digest per model, of all variables and of an evaluation.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ CASES: dict[str, Sequence[str]] = {
 
 
 def digest(overrides: Sequence[str], operations: int) -> str:
-    """Returns a digest of all numbers after some steps."""
+    """Returns a digest of the scalars, the state and an evaluation after some steps."""
     from expt.config.compose import compose_jobs
     from expt.train.backend import start_tensorflow
     from expt.train.data_loading import DataLoader
