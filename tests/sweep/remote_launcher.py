@@ -13,7 +13,7 @@ import threading
 from io import BufferedRWPair
 from pathlib import Path
 
-from expt.sweep.launchers import Began, Ended, Event, Task
+from expt.sweep.launchers import Event, Task, TaskEnded, TaskStarted
 
 _HELPERS = Path(__file__).parents[1]
 
@@ -52,7 +52,7 @@ class RemoteLauncher:
             event = self._events.get(timeout=seconds)
         except queue.Empty:
             return None
-        self._running -= isinstance(event, Ended)
+        self._running -= isinstance(event, TaskEnded)
         return event
 
     def cancel(self, number: int) -> None:
@@ -96,8 +96,8 @@ def _work(port: int) -> None:
                 task: Task = pickle.load(stream)  # noqa: S301  from the test
             except EOFError:
                 return
-            _send(stream, Began(task.number))
-            _send(stream, Ended(task.number, task.function(*task.arguments)))
+            _send(stream, TaskStarted(task.number))
+            _send(stream, TaskEnded(task.number, task.function(*task.arguments)))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from expt.record.phases import Phases
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord
 from expt.sweep.jobs import JobOutcome, PlannedJob
-from expt.sweep.launchers import Began, Ended, Event, Launcher, Task, worker
+from expt.sweep.launchers import Event, Launcher, Task, TaskEnded, TaskStarted, worker
 from expt.sweep.search import first_jobs
 from expt.sweep.start import run_sweep
 from expt.train.data_loading import DataLoader
@@ -107,7 +107,7 @@ class Pretending:
         return not self._events
 
     def submit(self, task: Task) -> None:
-        self._events.append(Began(task.number))
+        self._events.append(TaskStarted(task.number))
         job, directory = task.arguments[:2]
         if task.function is worker.check:
             self.checked.append(job.overrides)
@@ -117,7 +117,7 @@ class Pretending:
         else:
             self.trained.append(job.overrides)
             value = train(job, directory)
-        self._events.append(Ended(task.number, value))
+        self._events.append(TaskEnded(task.number, value))
 
     def next_event(self, seconds: float) -> Event | None:
         del seconds

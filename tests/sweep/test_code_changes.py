@@ -95,10 +95,10 @@ class TestResume:
         before = [job.code for job in plan.jobs]
         assert use_current_code(plan, plan.jobs, allow=False) is None
         change(self.CHANGED)
-        with pytest.raises(UserError, match=r"planned: planned_losses\. .*sweep --allow-code-ch"):
+        with pytest.raises(UserError, match=r"(?s)planned: planned_losses\. .*sweep --allow-code"):
             use_current_code(plan, plan.jobs, allow=False)
         assert use_current_code(plan, plan.jobs[:1], allow=True) == (
-            "continuing with changed planned_losses."
+            "continuing with changed code: planned_losses."
         )
         assert plan.jobs[0].code == code_of(made[0].job.config) != before[0]
         assert [job.code for job in plan.jobs[1:]] == before[1:]
@@ -128,7 +128,7 @@ class TestResume:
         old = read_plan(plan.directory)
         note = use_current_code(old, old.jobs, allow=False)
         assert note == (
-            "the sweep was planned without its code; whether that has changed is unknown."
+            "the sweep has no record of its code, so changes since then can't be detected."
         )
         assert [job.code for job in old.jobs] == [job.code for job in plan.jobs]
 
@@ -153,10 +153,10 @@ def test_runs_of_other_code_are_not_reused(made: list[Composed], tmp_path: Path)
     reused, note = reuse_finished(plan.jobs, data, outputs)
     assert reused == []
     assert note == (
-        "2 jobs have finished runs that other code has trained, not reused: planned_losses changed "
-        "since. Restore that code to reuse them; else these jobs are trained."
+        "2 jobs have finished runs trained with different code, not reused: planned_losses changed "
+        "since then. Restore that code to reuse them; otherwise these jobs are trained again."
     )
     leave(outputs / "same", run_hash=run_hash(config, "data", now.hash), code=now.to_mapping())
     reused, note = reuse_finished(plan.jobs, data, outputs)
     assert reused == [plan.jobs[0]]
-    assert str(note).startswith("1 job has a finished run that other code has trained")
+    assert str(note).startswith("1 job has a finished run trained with different code")

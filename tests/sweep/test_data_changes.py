@@ -49,7 +49,7 @@ def test_the_same_data_is_continued_with(plan: SweepPlan) -> None:
 
 def test_data_that_has_changed_is_refused(plan: SweepPlan, tmp_path: Path) -> None:
     write(tmp_path, ROWS[::-1])
-    with pytest.raises(UserError, match=r"the data has changed since .*sweep began: its finger"):
+    with pytest.raises(UserError, match=r"the data has changed since .*sweep started: its finger"):
         check_data(plan, plan.jobs[1:], DataLoader())
     write(tmp_path, [row.replace("cat", "ant") for row in ROWS])
     with pytest.raises(UserError, match=r"its classes are ant, dog and were cat, dog"):

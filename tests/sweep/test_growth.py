@@ -114,7 +114,7 @@ def test_a_job_that_cannot_be_composed_ends_the_sweep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Rounds, "_best", lambda *_: "act=reluu")
-    with pytest.raises(RunError, match=r"The sweeper asked for a job .*reluu"):
+    with pytest.raises(RunError, match=r"The sweeper has proposed a job .*reluu"):
         run(tmp_path / "sweep", Pretending())
     written = content(tmp_path / "sweep")
     assert (written["status"], len(written["jobs"])) == ("FAILED", 3)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from expt.runs.record_parts import JobStatus
 from expt.sweep.jobs import JobOutcome
-from expt.sweep.launchers import Began, Ended, Event, Task
+from expt.sweep.launchers import Event, Task, TaskEnded, TaskStarted
 from expt.sweep.plan import SweepPlan
 from expt.sweep.scheduler import run_jobs
 from sweep.sweep_helpers import composed, planned
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("restored_log")
 
 FAILED = JobOutcome(JobStatus.FAILED, "LookupError: no such word")
 LONGEST = 20.0  # seconds, of a test
-DEATH = "its process was killed by SIGKILL"
+KILLED_WORKER = "its process was killed by SIGKILL"
 
 
 class ScriptedLauncher:
@@ -47,14 +47,14 @@ class ScriptedLauncher:
     def submit(self, task: Task) -> None:
         if self._is_holding:
             return
-        self._events.append(Began(task.number))
+        self._events.append(TaskStarted(task.number))
         result = self._results.popleft()
         if result is None:
             self._endless = task.number
         elif isinstance(result, str):
-            self._events.append(Ended(task.number, death=result))
+            self._events.append(TaskEnded(task.number, error=result))
         else:
-            self._events.append(Ended(task.number, result))
+            self._events.append(TaskEnded(task.number, result))
 
     def next_event(self, seconds: float) -> Event | None:
         del seconds
@@ -65,7 +65,7 @@ class ScriptedLauncher:
     def cancel(self, number: int) -> None:
         if number == self._endless:
             self._endless = None
-            self._events.append(Ended(number, death=DEATH))
+            self._events.append(TaskEnded(number, error=KILLED_WORKER))
 
     def hold(self) -> None:
         self._is_holding = True
@@ -96,12 +96,12 @@ def test_a_job_that_takes_too_long_is_cancelled_and_fails(tmp_path: Path) -> Non
 
 
 def test_a_job_whose_process_dies_in_time_fails_for_that_reason(tmp_path: Path) -> None:
-    _, errors = run(tmp_path, "sweep.timeout=10min", FAILED, DEATH, FAILED)
-    assert errors == [FAILED.error, DEATH, FAILED.error]
+    _, errors = run(tmp_path, "sweep.timeout=10min", FAILED, KILLED_WORKER, FAILED)
+    assert errors == [FAILED.error, KILLED_WORKER, FAILED.error]
 
 
 def test_after_so_many_failures_no_more_jobs_begin(tmp_path: Path) -> None:
-    plan, errors = run(tmp_path, "sweep.max_failures=2", FAILED, DEATH)
+    plan, errors = run(tmp_path, "sweep.max_failures=2", FAILED, KILLED_WORKER)
     statuses = [JobStatus.FAILED, JobStatus.FAILED, JobStatus.PENDING]
     assert [job.status for job in plan.jobs] == statuses
-    assert errors == [FAILED.error, DEATH, None]
+    assert errors == [FAILED.error, KILLED_WORKER, None]

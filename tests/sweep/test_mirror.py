@@ -79,7 +79,7 @@ def until(is_so: Any, mirrored: JobMirrors) -> None:
 def end_all(plan: SweepPlan, mirrored: JobMirrors, numbers: Sequence[int] = (0, 1, 2)) -> None:
     for number in numbers:
         write(plan, number, "FINISHED", hangs=read(plan, number).get("hangs"))
-        plan.note(plan.jobs[number], JobStatus.FINISHED)
+        plan.set_status(plan.jobs[number], JobStatus.FINISHED)
         mirrored.end(plan.jobs[number])
 
 
@@ -88,7 +88,7 @@ def test_a_stuck_request_delays_its_own_run_alone(plan: SweepPlan) -> None:
         write(plan, number, "RUNNING", hangs=number == 0)
     mirrored = JobMirrors(plan)
     for job in plan.jobs:
-        mirrored.look(job)
+        mirrored.follow(job)
     end_all(plan, mirrored)
     until(lambda: read(plan, 1).get("closed") and read(plan, 2).get("closed"), mirrored)
     plan.update(status="FINISHED", ended=time.time())
@@ -100,7 +100,7 @@ def test_runs_of_a_process_that_died_are_mirrored_by_another_one(plan: SweepPlan
     for number in range(3):
         write(plan, number, "RUNNING")
     mirrored = JobMirrors(plan)
-    mirrored.look(plan.jobs[0])
+    mirrored.follow(plan.jobs[0])
     run = mirrored._runs[plan.jobs[0].directory.name].run
     until(lambda: extra(run.record, "looks"), mirrored)
     first = extra(run.record, "opened_in")

@@ -27,7 +27,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from expt.sweep.plan_reader import read_plan
-with read_plan(Path(sys.argv[1])).held():
+with read_plan(Path(sys.argv[1])).locked():
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -69,8 +69,8 @@ def test_jobs_of_an_older_sweep_have_the_threads_that_their_runs_recorded(direct
 
 def test_it_is_read_back_as_it_was_written(jobs: Sequence[Composed], tmp_path: Path) -> None:
     plan = planned(tmp_path / "sweep", jobs)
-    plan.note(plan.jobs[1], JobStatus.RUNNING)
-    plan.note(plan.jobs[2], JobStatus.FAILED, "it diverged at step 3")
+    plan.set_status(plan.jobs[1], JobStatus.RUNNING)
+    plan.set_status(plan.jobs[2], JobStatus.FAILED, "it diverged at step 3")
     plan.update(status="KILLED", ended=12.5)
     read = read_plan(tmp_path / "sweep")
     assert read.jobs == plan.jobs
@@ -115,7 +115,7 @@ def test_readers_never_see_a_part_of_it(directory: Path) -> None:
     reader = threading.Thread(target=read)
     reader.start()
     for number in range(200):
-        plan.note(plan.jobs[0], JobStatus.RUNNING if number % 2 else JobStatus.PENDING)
+        plan.set_status(plan.jobs[0], JobStatus.RUNNING if number % 2 else JobStatus.PENDING)
     is_done.set()
     reader.join()
     assert seen <= {"PENDING", "RUNNING"}  # a torn file would have ended the thread
@@ -127,7 +127,7 @@ def test_a_change_that_cannot_be_written_leaves_the_file_as_it_was(directory: Pa
     plan, before = read_plan(directory), (directory / SWEEP_FILE).read_bytes()
     (directory / f"partial-{SWEEP_FILE}").mkdir()  # so that none can be opened, by root neither
     with pytest.raises(OSError, match="partial"):
-        plan.note(plan.jobs[0], JobStatus.RUNNING)
+        plan.set_status(plan.jobs[0], JobStatus.RUNNING)
     assert (directory / SWEEP_FILE).read_bytes() == before
 
 
@@ -179,7 +179,7 @@ def test_each_job_has_a_directory_of_its_own_in_that_of_the_sweep(
     made = [
         replace(one, subdirectory=place) for one, place in zip(jobs, subdirectories, strict=False)
     ]
-    with pytest.raises(UserError, match=f"hydra.sweep.subdir={shown}: expected a folder"):
+    with pytest.raises(UserError, match=f"hydra.sweep.subdir={shown}: expected a different folder"):
         SweepPlan.make(tmp_path / "sweep", made, ["hash"] * len(made))
     assert list(tmp_path.iterdir()) == []
 
@@ -217,10 +217,10 @@ def _drop(key: str) -> Callable[[dict[str, Any]], Any]:
         (_drop("run_hash"), "'jobs.1.run_hash'"),
         (_drop("variant"), "'jobs.1.variant'"),
         (_drop("status"), "'jobs.1.status'"),
-        (_set("job.directory", "../outside"), "../outside leads elsewhere"),
-        (_set("job.directory", ".."), ".. leads elsewhere"),
-        (_set("job.directory", ""), "leads elsewhere"),
-        (_set("job.directory", "/etc"), "/etc leads elsewhere"),
+        (_set("job.directory", "../outside"), "../outside is outside the sweep"),
+        (_set("job.directory", ".."), ".. is outside the sweep"),
+        (_set("job.directory", ""), "is outside the sweep"),
+        (_set("job.directory", "/etc"), "/etc is outside the sweep"),
         (_set("job.directory", "gone"), "gone/.hydra/config.yaml can't be read"),
     ],
 )
@@ -277,11 +277,11 @@ def test_one_process_alone_holds_it(directory: Path) -> None:
         assert other.stdin is not None
         assert other.stdout.readline() == "held\n"
         plan = read_plan(directory)
-        with pytest.raises(UserError, match="another process is training this sweep"), plan.held():
+        with pytest.raises(UserError, match="sweep is locked by another process"), plan.locked():
             pass
         other.stdin.close()
         assert other.wait(60) == 0
-    with plan.held():
+    with plan.locked():
         pass
 
 

@@ -11,7 +11,7 @@ from expt.config.schema import Config
 from expt.errors import UserError
 from expt.record.phases import Phases
 from expt.sweep import preflight
-from expt.sweep.launchers import Began, Ended, Event, Launcher, Task
+from expt.sweep.launchers import Event, Launcher, Task, TaskEnded, TaskStarted
 from expt.sweep.launchers.worker import CheckedJob
 from expt.sweep.preflight import check_kinds
 from sweep.sweep_helpers import composed, planned
@@ -26,16 +26,16 @@ class _Measured:
 
     def __init__(self, seconds: Callable[[Config], float]) -> None:
         self.checked: list[tuple[str, ...]] = []
-        self._seconds, self._ended = seconds, list[Ended]()
+        self._seconds, self._ended = seconds, list[TaskEnded]()
 
     def submit(self, task: Task) -> None:
         job, is_measured, _code = task.arguments
         assert task.threads == job.config.loop.threads
         self.checked.append(job.overrides)
         seconds = self._seconds(job.config) if is_measured else None
-        self._ended.append(Ended(task.number, CheckedJob(seconds=seconds)))
+        self._ended.append(TaskEnded(task.number, CheckedJob(seconds=seconds)))
 
-    def next_event(self, _seconds: float) -> Ended:
+    def next_event(self, _seconds: float) -> TaskEnded:
         return self._ended.pop()
 
 
@@ -81,9 +81,9 @@ class _Hanging:
         self.cancelled: list[int] = []
 
     def submit(self, task: Task) -> None:
-        self._events.append(Began(task.number))
+        self._events.append(TaskStarted(task.number))
         if self._hanging not in task.arguments[0].overrides:
-            self._events.append(Ended(task.number, CheckedJob(seconds=1.0)))
+            self._events.append(TaskEnded(task.number, CheckedJob(seconds=1.0)))
 
     def next_event(self, seconds: float) -> Event | None:
         if not self._events:
@@ -92,13 +92,13 @@ class _Hanging:
 
     def cancel(self, number: int) -> None:
         self.cancelled.append(number)
-        self._events.append(Ended(number, death="its process was killed by SIGKILL"))
+        self._events.append(TaskEnded(number, error="its process was killed by SIGKILL"))
 
 
 def test_a_check_that_hangs_is_ended_and_its_kind_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preflight, "LONGEST_CHECK", 0.1)
+    monkeypatch.setattr(preflight, "CHECK_TIMEOUT", 0.1)
     jobs = composed("act=relu,tanh,elu")
     plan = planned(tmp_path, jobs)
     kinds = {number: str(number) for number in range(3)}
@@ -107,5 +107,5 @@ def test_a_check_that_hangs_is_ended_and_its_kind_named(
         check_kinds(plan, kinds, cast("Launcher", workers), PHASES)
     assert len(workers.cancelled) == 1
     lines = str(caught.value).splitlines()
-    assert lines[0] == "1 of 3 kinds of jobs can't be trained; none was begun."
+    assert lines[0] == "1 of 3 kinds of jobs can't be trained; no job was started."
     assert lines[1].startswith("act=tanh: its check took longer than ")

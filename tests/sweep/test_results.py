@@ -36,7 +36,7 @@ def _end(job: PlannedJob, place: Path, loss: float, accuracy: float) -> None:
 
 
 def test_nothing_ended_well(plan: SweepPlan) -> None:
-    plan.note(plan.jobs[1], JobStatus.FAILED, "it diverged")
+    plan.set_status(plan.jobs[1], JobStatus.FAILED, "it diverged")
     assert results(plan) == {
         "metrics": {"jobs": 4, "jobs_finished": 0, "jobs_failed": 1},
         "params": {},
@@ -49,12 +49,12 @@ def test_the_best_of_different_losses_is_chosen_by_another_metric(
     values = [(0.01, 0.5), (0.9, 0.75), (0.02, 1.0)]
     for job, (loss, accuracy) in zip(plan.jobs, values, strict=False):
         _end(job, job.directory, loss, accuracy)
-        plan.note(job, JobStatus.FINISHED)
+        plan.set_status(job, JobStatus.FINISHED)
     (plan.jobs[0].directory / "run.json").write_text("{")  # damaged, and left out
     elsewhere = tmp_path / "earlier"
     plan.jobs[3].reused = str(elsewhere)
     _end(plan.jobs[3], elsewhere, 0.8, 0.625)
-    plan.note(plan.jobs[3], JobStatus.REUSED)
+    plan.set_status(plan.jobs[3], JobStatus.REUSED)
     found = results(plan)
     assert found["metrics"] == {
         "best/val/loss": 0.02,

@@ -15,7 +15,7 @@ from expt.runs.records import SWEEP_FILE
 _LOCK = ".lock"
 
 
-class HeldError(UserError):
+class LockedError(UserError):
     """Another process is at a run, or at the sweep that it is a job of."""
 
 
@@ -31,7 +31,7 @@ def held(directory: Path, *, by_its_sweep: bool = False) -> Iterator[None]:
         by_its_sweep: Whether it is a run, and its sweep itself asks.
 
     Raises:
-        HeldError: One is at it.
+        LockedError: One is at it.
     """
     sweep = directory.parent
     in_a_sweep = (sweep / SWEEP_FILE).is_file() and not by_its_sweep
@@ -41,7 +41,7 @@ def held(directory: Path, *, by_its_sweep: bool = False) -> Iterator[None]:
                 locks.enter_context(FileLock(place / _LOCK, timeout=0))
             except Timeout as error:
                 what = "sweep" if (place / SWEEP_FILE).is_file() else "run"
-                raise HeldError(f"{place}: another process is training this {what}.") from error
+                raise LockedError(f"{place}: another process is training this {what}.") from error
         yield
 
 

@@ -11,7 +11,7 @@ import pytest
 from mlflow_helpers import until
 
 import ready_processes
-from expt.sweep.launchers import Began, Ended, Task, local
+from expt.sweep.launchers import Task, TaskEnded, TaskStarted, local
 from expt.sweep.launchers.local import LocalLauncher
 from expt.train.data_loading import DataLoader
 from sweep import called
@@ -34,13 +34,13 @@ def workers() -> Iterator[LocalLauncher]:
         made.close()
 
 
-def ends(workers: LocalLauncher, count: int) -> dict[int, Ended]:
+def ends(workers: LocalLauncher, count: int) -> dict[int, TaskEnded]:
     """The ends of some calls by their numbers, each after its beginning."""
-    began, ended, deadline = set[int](), dict[int, Ended](), time.monotonic() + _LONGEST
+    began, ended, deadline = set[int](), dict[int, TaskEnded](), time.monotonic() + _LONGEST
     while len(ended) < count:
         assert time.monotonic() < deadline
         event = workers.next_event(0.1)
-        if isinstance(event, Began):
+        if isinstance(event, TaskStarted):
             began.add(event.number)
         elif event is not None:
             assert event.number in began
@@ -63,7 +63,7 @@ def test_results_come_with_their_numbers(workers: LocalLauncher) -> None:
     ended = ends(workers, 5)
     assert [ended[10 + n].value for n in range(5)] == [100, 101, 102, 103, 104]
     assert list(ended) == [10, 11, 12, 13, 14]
-    assert all(event.death is None for event in ended.values())
+    assert all(event.error is None for event in ended.values())
     assert workers.is_idle
     assert workers.next_event(0.0) is None
 
@@ -85,7 +85,7 @@ def test_the_process_is_one_of_its_own_with_all_threads_and_tensorflow(
 
 
 @pytest.mark.parametrize(
-    ("function", "death"),
+    ("function", "error"),
     [
         (called.fail, "LookupError: no such thing"),
         (called.leave, "SystemExit: no more"),
@@ -93,14 +93,14 @@ def test_the_process_is_one_of_its_own_with_all_threads_and_tensorflow(
     ],
 )
 def test_what_keeps_a_call_from_a_result_is_told_and_its_process_lives(
-    workers: LocalLauncher, function: object, death: str
+    workers: LocalLauncher, function: object, error: str
 ) -> None:
     assert callable(function)
     before = value(workers)
     workers.submit(Task(function, number=1))
     (event,) = ends(workers, 1).values()
     assert event.value is None
-    assert death in str(event.death)
+    assert error in str(event.error)
     assert value(workers) == before
 
 
@@ -127,8 +127,8 @@ def test_a_process_that_is_killed_takes_its_call_alone(
     assert process == before["process"]
     os.kill(process, signal.SIGKILL)
     ended = ends(workers, 2)
-    assert ended[1] == Ended(1, death="its process was killed by SIGKILL")
-    assert ended[2] == Ended(2, value=2)
+    assert ended[1] == TaskEnded(1, error="its process was killed by SIGKILL")
+    assert ended[2] == TaskEnded(2, value=2)
     after = value(workers)
     assert after["process"] != before["process"]
     assert {**after, "process": 0, "session": 0} == {**before, "process": 0, "session": 0}
@@ -144,8 +144,8 @@ def test_a_cancelled_task_is_ended_at_once_and_no_other(
     workers.cancel(2)  # waits
     workers.cancel(1)
     ended = ends(workers, 2)
-    assert ended[1] == Ended(1, death="its process was killed by SIGKILL")
-    assert ended[2] == Ended(2, value="found")
+    assert ended[1] == TaskEnded(1, error="its process was killed by SIGKILL")
+    assert ended[2] == TaskEnded(2, value="found")
     assert not psutil.pid_exists(int((tmp_path / "never.process").read_text()))
 
 
@@ -162,7 +162,7 @@ def test_once_held_the_call_under_way_ends_and_no_more_begin(
     workers.hold()
     assert not workers.is_idle
     file.touch()
-    assert ends(workers, 1) == {1: Ended(1, value="found")}
+    assert ends(workers, 1) == {1: TaskEnded(1, value="found")}
     assert workers.is_idle
 
 
@@ -173,7 +173,7 @@ def test_what_is_stopped_can_end_in_its_own_way(tmp_path: Path) -> None:
         workers.submit(Task(called.wait_for, (file,), number=number))
     until(file.with_suffix(".process").exists)
     workers.stop()
-    assert ends(workers, 1) == {0: Ended(0, value="terminated")}
+    assert ends(workers, 1) == {0: TaskEnded(0, value="terminated")}
     workers.close()
     assert workers.next_event(0.0) is None  # what waits is dropped; it would take forever
     assert not psutil.pid_exists(int(file.with_suffix(".process").read_text()))
