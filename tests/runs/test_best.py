@@ -88,7 +88,7 @@ class TestRecords:
         records[1] = records[1].updated({"status": "KILLED"})
         records[2] = records[2].updated({"best": None})
         assert (best_of(records).index, best_of(records).count) == (0, 1)
-        with pytest.raises(UserError, match="no run is finished"):
+        with pytest.raises(UserError, match="no run has finished"):
             best_of(records[1:])
 
     def test_what_is_not_finite_does_not_count(self) -> None:
@@ -147,7 +147,7 @@ class TestFolders:
         with pytest.raises(UserError, match=r"^best: there are no runs in"):
             find_best("best", tmp_path)
         write_sweep(tmp_path / "sweeps/day/1", [make_record({}, status="FAILED")])
-        with pytest.raises(UserError, match=r"^best: the sweep 1: no run is finished"):
+        with pytest.raises(UserError, match=r"^best: the sweep 1: no run has finished"):
             find_best("best", tmp_path)
 
 

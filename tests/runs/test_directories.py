@@ -19,7 +19,7 @@ def job(tmp_path: Path) -> Path:
 
 
 def test_a_run_is_held_by_one_alone(tmp_path: Path) -> None:
-    with held(tmp_path), pytest.raises(LockedError, match="training this run"), held(tmp_path):
+    with held(tmp_path), pytest.raises(LockedError, match="run is locked"), held(tmp_path):
         pytest.fail("held twice")
     with held(tmp_path):
         pass
@@ -27,11 +27,11 @@ def test_a_run_is_held_by_one_alone(tmp_path: Path) -> None:
 
 def test_a_job_is_its_sweeps_as_long_as_that_is_held(job: Path) -> None:
     with held(job.parent):
-        with pytest.raises(LockedError, match="training this sweep"), held(job):
+        with pytest.raises(LockedError, match="sweep is locked"), held(job):
             pytest.fail("held while its sweep is")
         with held(job, by_its_sweep=True):
             pass
-    with held(job), pytest.raises(LockedError, match="training this sweep"), held(job.parent):
+    with held(job), pytest.raises(LockedError, match="sweep is locked"), held(job.parent):
         pytest.fail("the sweep was held while a job was")
 
 

@@ -120,7 +120,7 @@ class TestModel:
         other, directory = with_model(tmp_path / "other"), with_model(tmp_path / "run")
         (directory / "model.keras").unlink()
         (directory / "model.keras").symlink_to(other / "model.keras")
-        with pytest.raises(UserError, match="leads outside"):
+        with pytest.raises(UserError, match="outside of the run's directory"):
             _ = load_run(directory, tmp_path).model_file
 
     def test_what_is_no_file_is_none(self, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from expt.runs import folder_identity as module
 from expt.runs.chronology import PLACE_FILE
-from expt.runs.folder_identity import claim, read_place, settled
+from expt.runs.folder_identity import claim, read_identity, settled
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def write_record(folder: Path, place: Any, name: str = "run.json") -> None:
 
 def test_numbers_rise_and_name_the_directory_in_the_folder(outputs: Path) -> None:
     first = claim(outputs, outputs / "runs/day/a")
-    assert first == {"id": read_place(outputs).id, "directory": "runs/day/a", "number": 1}  # type: ignore[union-attr]
+    assert first == {"id": read_identity(outputs).id, "directory": "runs/day/a", "number": 1}  # type: ignore[union-attr]
     assert [number(outputs) for _ in range(3)] == [2, 3, 4]
     outside = claim(outputs, outputs.parent / "else")
     assert outside is not None
@@ -79,7 +79,7 @@ def test_a_lost_or_damaged_file_is_made_anew_from_the_records(
     if content is not None:
         (outputs / PLACE_FILE).write_bytes(content)
     assert number(outputs) == 42
-    place = read_place(outputs)
+    place = read_identity(outputs)
     assert place is not None
     assert "old" in place.ids
 
@@ -126,7 +126,7 @@ def test_a_full_disk_is_an_error(outputs: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_moved_folder_stays_the_same_one(outputs: Path) -> None:
     number(outputs)
-    before = read_place(outputs)
+    before = read_identity(outputs)
     assert before is not None
     moved = outputs.rename(outputs.with_name("moved"))
     after = settled(moved)

@@ -32,7 +32,7 @@ class TestDiff:
     def test_before_the_first_commit_there_is_none(self, tmp_path: Path) -> None:
         git(tmp_path, "init", "--quiet")
         assert git_diff(tmp_path) is None
-        text = "the repository has no commit yet. To have one recorded: git commit"
+        text = "the repository has no commits yet. To create one: git commit"
         assert git_state(tmp_path) == {"error": text}
 
     def test_nothing_changed(self, checkout: Path) -> None:

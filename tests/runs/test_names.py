@@ -39,7 +39,7 @@ def test_a_name_comes_before_that_of_a_directory(tmp_path: Path) -> None:
 def test_a_name_in_two_experiments_needs_a_directory(tmp_path: Path) -> None:
     for number in range(7):
         write_run(tmp_path / f"runs/day/{number}", run_name="cnn", name=f"experiment {number}")
-    with pytest.raises(UserError, match=r"^cnn: 7 in .* have this name: ") as raised:
+    with pytest.raises(UserError, match=r"^cnn: this name is ambiguous, 7 .* have it: ") as raised:
         find_run("cnn", tmp_path)
     assert str(raised.value).count("runs/day/") == 5
     assert "runs/day/4 and 2 more. Expected the directory of one" in str(raised.value)

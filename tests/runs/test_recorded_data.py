@@ -71,7 +71,9 @@ def test_a_change_is_named(
     found = data_change(run.record.data, dataset)
     assert found is not None
     assert found.startswith(change)
-    with pytest.raises(UserError, match=r"the data has changed since here began: .*--rerun here"):
+    with pytest.raises(
+        UserError, match=r"(?s)the data has changed since here began: .*--rerun here"
+    ):
         check_unchanged(run.record.data, dataset, "here")
 
 
@@ -81,8 +83,7 @@ def test_another_weight_of_equal_values_is_named(tmp_path: Path) -> None:
     run = record_run(tmp_path, *GIVEN, path, "data.ignore=[v]")
     dataset = load(run, "data.weight=v", "data.ignore=[w]")
     assert data_change(run.record.data, dataset) == (
-        "its columns that are no features are kind (target), v (weight) and were kind (target), w "
-        "(weight)"
+        "its other columns are kind (target), v (weight) and were kind (target), w (weight)"
     )
 
 

@@ -110,8 +110,8 @@ def test_a_wrong_value_is_named(fields: dict[str, Any], place: str, tmp_path: Pa
     with pytest.raises(UserError) as raised:
         read_run(put(tmp_path, RUN | fields))
     assert str(raised.value) == (
-        f"{tmp_path / RUN_FILE} is damaged: {place!r} is missing or wrong. Put a copy of the file "
-        "in its place if there is one."
+        f"{tmp_path / RUN_FILE} is damaged: {place!r} is missing or wrong. Restore the file from "
+        "a backup, if there is one."
     )
 
 

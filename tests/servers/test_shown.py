@@ -97,7 +97,7 @@ def test_what_is_named(tmp_path: Path) -> None:
     (latest,) = named(everything, ["latest"], tmp_path)
     assert (latest.name, latest.is_sweep, latest.num_lines) == ("job-2", False, 2)
     assert named(everything, ["job-2"], tmp_path) == [latest]
-    with pytest.raises(UserError, match="sigmoid: there is no run"):
+    with pytest.raises(UserError, match="sigmoid: there is no such run"):
         named(everything, ["sigmoid"], tmp_path)
 
 

@@ -121,7 +121,7 @@ def resume_sweep(
         if arguments is not None:
             growth = Growth(make_search(arguments, load), is_resumed=True)
         phases.end()
-        # If only mirrors are incomplete, there are no waiting jobs, and any job selects the launcher.
+        # Without waiting jobs, only mirrors are incomplete; any job then selects the launcher.
         first, num_jobs = (waiting or plan.jobs)[0].job, None if growth else len(waiting)
         launcher = start_launcher(first, num_jobs, load.shared())
         try:
