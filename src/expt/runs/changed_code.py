@@ -48,8 +48,8 @@ def check_code(earlier: Earlier, code: Code, directory: Path) -> list[str]:
     """
     before = recorded_code(earlier.record)
     changed = [] if before is None else changed_modules(before.modules, code.modules)
-    # With changed code, the result is a mixture that no single version of the code can repeat. Hence
-    # the explicit option, and a different hash of the run.
+    # With changed code, no single version of the code can repeat the result. Hence the explicit
+    # option, and a different hash of the run.
     if changed and not earlier.allows_code_change:
         where = shlex.quote(os.path.relpath(directory))
         raise UserError(
