@@ -1,4 +1,4 @@
-"""The mirrors of a sweep's runs survive a process that gets stuck or dies; MLflow is not there."""
+"""Tests that mirrors of runs survive a stuck or dead process, with a stand-in for MLflow."""
 
 import gc
 import json
@@ -24,11 +24,11 @@ from sweep.sweep_helpers import composed, planned
 
 
 class Stuck(Witness):
-    """Never answers for a run whose record asks for that."""
+    """A follower that never returns for a run with `hangs` in its record."""
 
     def close(self, record: RunRecord) -> str | None:
         hangs = extra(record, "hangs")
-        self._listener.busy(0.5 if hangs else 60.0)  # as before each request
+        self._listener.busy(0.5 if hangs else 60.0)  # as MLflow's follower does before each request
         if hangs:
             threading.Event().wait()
         return super().close(record)
@@ -83,7 +83,7 @@ def end_all(plan: SweepPlan, mirrored: JobMirrors, numbers: Sequence[int] = (0, 
         mirrored.end(plan.jobs[number])
 
 
-def test_a_stuck_request_delays_its_own_run_alone(plan: SweepPlan) -> None:
+def test_stuck_request_delays_only_its_own_run(plan: SweepPlan) -> None:
     for number in range(3):
         write(plan, number, "RUNNING", hangs=number == 0)
     mirrored = JobMirrors(plan)
@@ -96,7 +96,7 @@ def test_a_stuck_request_delays_its_own_run_alone(plan: SweepPlan) -> None:
     assert [read(plan, number).get("closed", False) for number in range(3)] == [False, True, True]
 
 
-def test_runs_of_a_process_that_died_are_mirrored_by_another_one(plan: SweepPlan) -> None:
+def test_runs_of_dead_process_are_mirrored_by_new_process(plan: SweepPlan) -> None:
     for number in range(3):
         write(plan, number, "RUNNING")
     mirrored = JobMirrors(plan)
@@ -107,14 +107,16 @@ def test_runs_of_a_process_that_died_are_mirrored_by_another_one(plan: SweepPlan
     assert extra(run.record, "was_resumed") is False
     os.kill(first, signal.SIGKILL)
     until(lambda: extra(run.record, "opened_in") != first, mirrored)
-    assert extra(run.record, "was_resumed") is True  # it compares what is there
+    assert (
+        extra(run.record, "was_resumed") is True
+    )  # so that it compares with the values already there
     end_all(plan, mirrored)
     plan.update(status="FINISHED", ended=time.time())
     assert mirrored.finish() is None
     assert [read(plan, number)["closed"] for number in range(3)] == [True] * 3
 
 
-def test_a_process_that_dies_at_the_end_is_replaced(plan: SweepPlan) -> None:
+def test_process_that_dies_at_the_end_is_replaced(plan: SweepPlan) -> None:
     for number in range(3):
         write(plan, number, "RUNNING")
     mirrored = JobMirrors(plan)

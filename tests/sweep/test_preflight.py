@@ -19,8 +19,8 @@ from sweep.sweep_helpers import composed, planned
 PHASES = Phases(Console(quiet=True))
 
 
-class _Measured:
-    """A launcher whose checks measure what a job is said to take."""
+class _MeasuringLauncher:
+    """A launcher whose checks report given durations."""
 
     num_slots = 1
 
@@ -49,29 +49,29 @@ class _Measured:
         "data.path=a.csv,b.csv",
     ],
 )
-def test_jobs_of_one_kind_may_differ_in_what_changes_no_number(
+def test_jobs_of_one_kind_may_differ_in_values_without_effect(
     override: str, tmp_path: Path
 ) -> None:
     jobs = composed("data=csv", "data.target=y", "data.path=a.csv", override)
     plan = planned(tmp_path, jobs)
     kinds = {number: variant_hash(one.job.config, "d", "c") for number, one in enumerate(jobs)}
     assert len(set(kinds.values())) == 1
-    workers = _Measured(lambda _: 3.0)
+    workers = _MeasuringLauncher(lambda _: 3.0)
     assert check_kinds(plan, kinds, cast("Launcher", workers), PHASES) == 3.0
     assert workers.checked == [jobs[0].job.overrides]
 
 
-def test_each_job_counts_with_the_seconds_of_its_size(tmp_path: Path) -> None:
+def test_estimate_is_mean_over_jobs_by_size(tmp_path: Path) -> None:
     jobs = composed("loop.epochs=1,4", "act=relu,tanh", "seed=0,1")
     plan = planned(tmp_path, jobs)
     kinds = {number: variant_hash(one.job.config, "d", "c") for number, one in enumerate(jobs)}
-    workers = _Measured(lambda config: float(config.loop.epochs))
+    workers = _MeasuringLauncher(lambda config: float(config.loop.epochs))
     assert check_kinds(plan, kinds, cast("Launcher", workers), PHASES) == 2.5
     assert workers.checked == [jobs[number].job.overrides for number in (0, 2, 4, 6)]
 
 
-class _Hanging:
-    """Workers of which one never ends the check of a job, unless that is cancelled."""
+class _HangingLauncher:
+    """A launcher that never finishes the check of one job unless it is cancelled."""
 
     num_slots = 2
 
@@ -95,14 +95,14 @@ class _Hanging:
         self._events.append(TaskEnded(number, error="its process was killed by SIGKILL"))
 
 
-def test_a_check_that_hangs_is_ended_and_its_kind_named(
+def test_hanging_check_is_cancelled_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preflight, "CHECK_TIMEOUT", 0.1)
     jobs = composed("act=relu,tanh,elu")
     plan = planned(tmp_path, jobs)
     kinds = {number: str(number) for number in range(3)}
-    workers = _Hanging("act=tanh")
+    workers = _HangingLauncher("act=tanh")
     with pytest.raises(UserError) as caught:
         check_kinds(plan, kinds, cast("Launcher", workers), PHASES)
     assert len(workers.cancelled) == 1
