@@ -48,10 +48,8 @@ def test_each_round_uses_results_of_previous_round(tmp_path: Path) -> None:
     launcher = FakeLauncher()
     code, shown = run(tmp_path / "sweep", launcher)
     assert asked(launcher.trained) == ROUNDS
-    assert asked(launcher.checked) == [
-        *ROUNDS[:5],
-        ROUNDS[5],
-    ]  # jobs that differ only in their seeds are of one kind
+    # The last two jobs differ only in their seeds, so they are of one kind.
+    assert asked(launcher.checked) == [*ROUNDS[:5], ROUNDS[5]]
     assert code == 0
     written = content(tmp_path / "sweep")
     assert asked([job["overrides"] for job in written["jobs"]]) == ROUNDS
@@ -84,9 +82,8 @@ def test_sweep_killed_in_any_round_is_resumed_from_plan(
     assert asked([job["overrides"] for job in written["jobs"]]) == ROUNDS
     assert {job["status"] for job in written["jobs"]} == {"FINISHED"}
     assert asked(launcher.trained) == ROUNDS[trained:]
-    assert (
-        start.resume_sweep(directory, phases, retry_failed=False) == 0
-    )  # nothing is left to train
+    # Once more, when nothing is left to train.
+    assert start.resume_sweep(directory, phases, retry_failed=False) == 0
     assert len(launcher.trained) == len(ROUNDS) - trained
 
 

@@ -107,9 +107,8 @@ def test_runs_of_dead_process_are_mirrored_by_new_process(plan: SweepPlan) -> No
     assert extra(run.record, "was_resumed") is False
     os.kill(first, signal.SIGKILL)
     until(lambda: extra(run.record, "opened_in") != first, mirrored)
-    assert (
-        extra(run.record, "was_resumed") is True
-    )  # so that it compares with the values already there
+    # A resumed run is compared with the values that are already mirrored.
+    assert extra(run.record, "was_resumed") is True
     end_all(plan, mirrored)
     plan.update(status="FINISHED", ended=time.time())
     assert mirrored.finish() is None

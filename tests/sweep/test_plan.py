@@ -96,9 +96,8 @@ def test_configs_are_frozen_with_plan(directory: Path) -> None:
     assert job.job.overrides == ("act=tanh", "seed=0", "loop.epochs=2", "name=study")
     config = job.directory / ".hydra/config.yaml"
     config.write_text(config.read_text().replace("epochs: 2", "epochs: 3"))
-    assert (
-        read_plan(directory).jobs[2].job.config.loop.epochs == 3
-    )  # the frozen config is what is read
+    # Only the frozen config is read.
+    assert read_plan(directory).jobs[2].job.config.loop.epochs == 3
 
 
 def test_nothing_is_written_before_freezing(jobs: Sequence[Composed], tmp_path: Path) -> None:
@@ -127,9 +126,8 @@ def test_readers_never_see_partial_file(directory: Path) -> None:
 
 def test_failed_write_leaves_old_file(directory: Path) -> None:
     plan, before = read_plan(directory), (directory / SWEEP_FILE).read_bytes()
-    (
-        directory / f"partial-{SWEEP_FILE}"
-    ).mkdir()  # a folder can't be opened for writing, not even by root
+    # Not even root can open a folder for writing; permissions would not keep it from a file.
+    (directory / f"partial-{SWEEP_FILE}").mkdir()
     with pytest.raises(OSError, match="partial"):
         plan.set_status(plan.jobs[0], JobStatus.RUNNING)
     assert (directory / SWEEP_FILE).read_bytes() == before
