@@ -255,7 +255,7 @@ def test_where_there_is_no_run_it_is_told(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"there (is|are) no run"):
+    with pytest.raises(UserError, match=r"there (is no such|are no) run"):
         sync._run(arguments)
 
 

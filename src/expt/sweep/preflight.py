@@ -44,6 +44,7 @@ def check_kinds(
         KeyboardInterrupt: Ctrl-C was pressed.
         Terminated: SIGTERM was received.
     """
+    # In reverse order, so that the first job of each kind is the one that remains.
     first = {kind: number for number, kind in sorted(kinds.items(), reverse=True)}
     numbers = sorted(first.values())
     sizes = [_size(plan.jobs[number]) for number in numbers]

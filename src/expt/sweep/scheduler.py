@@ -115,7 +115,7 @@ class Scheduler:
             self._stop()
             raise
         finally:
-            # Also after an error: interrupted jobs write a checkpoint and close their runs first.
+            # Interrupted jobs still write a checkpoint and close their runs.
             while not self._launcher.is_idle:
                 self._handle(self._launcher.next_event(_POLL_SECONDS))
         if self._disk_error is not None:
