@@ -60,7 +60,7 @@ def order_of(record: Record, ids: frozenset[str] | None) -> _Order:
     return place.number, record.started
 
 
-def is_at_home(record: Record, directory: Path) -> bool:
+def is_original(record: Record, directory: Path) -> bool:
     """Whether a run or a sweep is where it was started, and is not a copy within the folder."""
     if record.place is None:
         return (record.first_directory_name or directory.name) == directory.name
@@ -145,7 +145,7 @@ def in_order(
 def _date_record(file: Path, ids: frozenset[str] | None) -> DatedRecord:
     try:
         record = read_record(file)
-        return DatedRecord(file, (*order_of(record, ids), is_at_home(record, file.parent)))
+        return DatedRecord(file, (*order_of(record, ids), is_original(record, file.parent)))
     except UserError:
         # Shows whether the damaged record may be the latest one; see `newest`.
         try:

@@ -11,7 +11,7 @@ from typing import Any
 from expt.errors import UserError
 from expt.runs.chronology import (
     PLACE_FILE,
-    is_at_home,
+    is_original,
     newest,
     place_ids,
     records_in,
@@ -106,7 +106,7 @@ def find_run(name: str, output_dir: Path) -> FoundRun:
     if _MLFLOW_ID.fullmatch(name):
         found = [run for run in _readable_runs(output_dir) if _mlflow_id(run) == name]
         if found:  # a copied run has the id of its original until it is resumed
-            return max(found, key=lambda run: is_at_home(run.record, run.directory))
+            return max(found, key=lambda run: is_original(run.record, run.directory))
         raise UserError(f"{name}: no run in {output_dir} has this MLflow run id.")
     known = all_named(output_dir)
     named = directory_of(name, known, output_dir)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expt.errors import UserError, nearest
-from expt.runs.chronology import is_at_home, records_in
+from expt.runs.chronology import is_original, records_in
 from expt.runs.records import RUN_FILE, Record, read_record
 
 _MOST_CANDIDATES = 5  # directories in a message
@@ -20,12 +20,12 @@ class NamedRecord:
     Attributes:
         directory: Directory of the run or sweep.
         name: The recorded name; the name of the directory if the record has none.
-        is_at_home: Whether it is in its original place, and not a copy within the folder.
+        is_original: Whether it is in its original place, and not a copy within the folder.
     """
 
     directory: Path
     name: str
-    is_at_home: bool
+    is_original: bool
 
 
 def name_of(record: Record, directory: Path) -> str:
@@ -41,7 +41,7 @@ def all_named(output_dir: Path, file: str = RUN_FILE) -> list[NamedRecord]:
         with suppress(UserError):
             record, directory = read_record(path), path.parent
             name = name_of(record, directory)
-            found.append(NamedRecord(directory, name, is_at_home(record, directory)))
+            found.append(NamedRecord(directory, name, is_original(record, directory)))
     return found
 
 
@@ -59,7 +59,7 @@ def directory_of(name: str, known: Sequence[NamedRecord], output_dir: Path) -> P
     # Recorded names win over names of directories, and originals over their copies.
     found = [one for one in known if one.name == name]
     found = found or [one for one in known if one.directory.name == name]
-    found = [one for one in found if one.is_at_home] or found
+    found = [one for one in found if one.is_original] or found
     if len(found) > 1:
         places = sorted(os.path.relpath(one.directory) for one in found)
         more = len(places) - _MOST_CANDIDATES

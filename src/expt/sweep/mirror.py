@@ -220,7 +220,7 @@ def is_followed(plan: SweepPlan) -> bool:
     return any(map(_is_followed, plan.jobs))
 
 
-def settle(plan: SweepPlan) -> None:
+def update_places(plan: SweepPlan) -> None:
     """Updates the records of a sweep and its runs if they have been moved or copied.
 
     A copied sweep gets new ids, so that it is mirrored to separate MLflow runs with all values.

@@ -20,7 +20,7 @@ from expt.sweep.finished_runs import reuse_finished
 from expt.sweep.growth import Growth
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.launchers import Launcher
-from expt.sweep.mirror import settle
+from expt.sweep.mirror import update_places
 from expt.sweep.plan import SweepPlan
 from expt.sweep.plan_reader import read_plan
 from expt.sweep.preflight import check_kinds
@@ -103,7 +103,7 @@ def resume_sweep(
     """
     plan, console = read_plan(directory), phases.console
     with plan.locked():
-        settle(plan)
+        update_places(plan)
         # Read again: the process that held the lock before may have changed the plan.
         plan = read_plan(directory)
         waiting, arguments = plan.unfinished(retry_failed=retry_failed), search_arguments(plan)
