@@ -118,7 +118,7 @@ def test_allowed_it_is_recorded_and_shown(project: Path, edit: Edit, run_here: C
     allow = ("run", "loop.epochs=3", "--allow-code-change")
     done = run_here(*allow, folder=project, command="resume")
     assert done.code == 0, done.error
-    assert "code: continuing with changed changing.scale.\n" in done.out
+    assert "code: continuing with changed code: changing.scale.\n" in done.out
     record = record_of(project / "run")
     (entry,) = record["resumed"]
     assert entry["code"] == {"from": first["code"]["hash"], "changed": ["changing.scale"]}
@@ -165,7 +165,7 @@ def test_a_run_recorded_without_its_code_continues_with_a_warning(
     extend = ("run", "loop.epochs=3")
     done = run_here(*extend, folder=project, command="resume")
     assert done.code == 0, done.error
-    assert "code: the run was recorded without its code; whether" in done.out
+    assert "code: the run has no record of its code, so" in done.out
     new = record_of(run)
     (entry,) = new["resumed"]
     assert (entry["step"], entry["code"]) == (38, {"from": None, "changed": []})
@@ -192,7 +192,7 @@ def test_rerun_and_evaluate_say_what_has_changed(
     edit("scale.py", "FACTOR = 2.0\n")
     done = run_here("run", folder=project, command="evaluate")
     assert done.code == 0, done.error
-    note = "changed since the run: changing.scale; results may differ from the run's own."
+    note = "changed since the run: changing.scale; results may differ from those of the run."
     assert f"code: {note}\n" in done.out
     (file,) = (project / "run/evaluations").iterdir()
     assert json.loads(file.read_text())["code"] == note

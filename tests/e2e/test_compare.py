@@ -119,7 +119,7 @@ class TestDiff:
         [
             (("latest",), "expected two runs"),
             ((), "expected two runs"),
-            (("latest", "nowhere"), "nowhere: there is no run"),
+            (("latest", "nowhere"), "nowhere: there is no such run"),
             (("latest", "latest", "output_dir=empty"), "there are no runs in empty"),
         ],
     )

@@ -123,7 +123,7 @@ def test_a_wrong_export_is_not_kept(run: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["nothing", "onnx"], ["nothing: there is no run", "'latest'"]),
+        (["nothing", "onnx"], ["nothing: there is no such run", "'latest'"]),
         (["latest", "onnx", "output_dir=nowhere"], ["there are no runs in nowhere"]),
         (["latest", "tf-lite"], ["tf-lite: ", "Did you mean 'tflite'?", "onnx, saved_model"]),
         (["latest", "tflite", "--to", "here"], ["--to here: it exists"]),

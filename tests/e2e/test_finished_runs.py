@@ -80,7 +80,7 @@ def test_another_source_of_the_same_kind(folder: Path, run_here: Command) -> Non
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("nowhere",), "nowhere: there is no run"),
+        (("nowhere",), "nowhere: there is no such run"),
         (("0" * 32,), "no run in outputs has this MLflow run id"),
         (("latest", "output_dir=empty"), "latest: there are no runs in empty"),
         (("latest", "split=tset"), "split=tset: there is no such split. Did you mean 'test'?"),

@@ -197,7 +197,7 @@ def test_mlflow_is_completed(project: Path, run_here: Command) -> None:
     assert f"{RUNS}/finished: added the model\n1 run: 1 completed\n" in done.out
     assert_in_mlflow(directory, project, run_id)
     done = run_here(str(directory), folder=project, command="sync")
-    assert done.out == f"{RUNS}/finished: complete\n1 run: 1 complete already\n"
+    assert done.out == f"{RUNS}/finished: complete\n1 run: 1 already complete\n"
 
 
 def test_an_interrupted_run_is_resumed(project: Path, run_here: Command) -> None:

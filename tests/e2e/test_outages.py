@@ -217,5 +217,5 @@ def test_a_run_whose_server_is_gone_for_good_is_completed_by_sync(
     assert "the model, the status FINISHED" in done.out
     assert_store_equals_files(directory, server.uri)
     again = run_command(folder=tmp_path, command="sync")
-    assert (again.code, again.out) == (0, "1 run: 1 complete already\n")
+    assert (again.code, again.out) == (0, "1 run: 1 already complete\n")
     assert_store_equals_files(directory, server.uri)

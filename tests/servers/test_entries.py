@@ -98,7 +98,7 @@ def test_named_entries_are_selected(tmp_path: Path) -> None:
     (latest,) = select_named(entries, ["latest"], tmp_path)
     assert (latest.name, latest.is_sweep, latest.num_lines) == ("job-2", False, 2)
     assert select_named(entries, ["job-2"], tmp_path) == [latest]
-    with pytest.raises(UserError, match="sigmoid: there is no run"):
+    with pytest.raises(UserError, match="sigmoid: there is no such run"):
         select_named(entries, ["sigmoid"], tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Plans of sweeps that nobody trains."""
+"""Helpers that make plans of sweeps without training them."""
 
 from collections.abc import Sequence
 from pathlib import Path

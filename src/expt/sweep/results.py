@@ -1,4 +1,4 @@
-"""The result of a sweep in a few values: its best job, and how many jobs there are of each kind."""
+"""Summary values of a sweep for its own MLflow run: its best job, and counts of its jobs."""
 
 from typing import Any
 
@@ -12,10 +12,11 @@ from expt.sweep.plan import SweepPlan
 
 
 def results(plan: SweepPlan) -> dict[str, Any]:
-    """Returns the `metrics` and `params` that a sweep's own run has at its end.
+    """Returns the summary of a sweep for its own MLflow run.
 
-    The metrics are the numbers of jobs and, of the best job, the values of its kept model and of
-    its test; the params are that job's name and values of what varies.
+    Returns:
+        `metrics`: the numbers of jobs, and the values of the best job's kept model and test
+        split. `params`: the name of the best job, and its values of the keys that vary.
     """
     numbers: dict[str, float] = {
         "jobs": len(plan.jobs),
@@ -36,6 +37,8 @@ def results(plan: SweepPlan) -> dict[str, Any]:
 
 
 def _best(plan: SweepPlan) -> tuple[PlannedJob, RunRecord] | None:
+    """Returns the best job and its record; None if no job has a value of the leading metric."""
+    # By the same rule as comparisons and `best@SWEEP`, so that all of them name the same job.
     records = [(job, job.result()) for job in plan.jobs if job.status in ENDED_WELL]
     found = [(job, record) for job, record in records if record is not None]
     leading = leading_metric([record for _, record in found])

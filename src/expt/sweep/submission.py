@@ -1,4 +1,4 @@
-"""From the composition of a sweep to its start: all jobs are composed, checked and hashed."""
+"""Starts the sweep of a command line, after composing, checking and hashing all jobs."""
 
 import hashlib
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ def start_sweep(composition: Composition, phases: Phases) -> int:
     """Plans a new sweep and trains its jobs.
 
     Args:
-        composition: What the command line asks for.
-        phases: Shown before the first job starts; the sweep is shown on their console.
+        composition: The composition of the command line's arguments.
+        phases: Show the progress before the first job starts. Their console also shows the sweep.
 
     Returns:
         The exit code.
 
     Raises:
-        UserError: A job is wrong; none was begun, and nothing is left of the sweep.
+        UserError: A job is wrong. No job was started, and no files of the sweep are left.
     """
     load = DataLoader()
     overrides, search = first_jobs(composition, load)
@@ -38,7 +38,7 @@ def start_sweep(composition: Composition, phases: Phases) -> int:
     phases.begin("loading data")
     load(first.job)
     phases.begin(f"composing {len(overrides)} jobs")
-    # The workers start, which takes seconds, while the other jobs are composed.
+    # Importing TensorFlow takes the workers seconds, so they start while other jobs are composed.
     num_jobs = len(overrides) if search is None else None
     with closing(start_launcher(first.job, num_jobs, load.shared())) as launcher:
         jobs = [first, *composing]
@@ -53,7 +53,7 @@ def _start(
     phases: Phases,
     search: Search | None,
 ) -> int:
-    """Checks all jobs and loads their data; only then makes a directory and trains them."""
+    """Checks all jobs and their data, and only then makes the directory and trains the jobs."""
     phases.begin("loading data")
     fingerprints, hashes, notes = [], [], dict[str, None]()
     for one in jobs:
@@ -75,6 +75,6 @@ def _start(
         print_notes(console, list(notes))
         try:
             return run_sweep(directory.absolute(), jobs, fingerprints, launcher, phases, search)
-        except Exception as error:  # noqa: BLE001  is printed before where the records are
+        except Exception as error:  # noqa: BLE001  printed here, above the paths of the records
             print_error(error)
             return exit_code(error)

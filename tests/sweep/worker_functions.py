@@ -1,4 +1,4 @@
-"""What worker processes are given to do in tests; pickle finds it here by name."""
+"""Functions that tests run in worker processes, at module level so that they can be pickled."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ def add(a: int, b: int) -> int:
 
 
 def describe() -> dict[str, object]:
-    """Tells what the process is like."""
+    """Returns the settings of this process."""
     import tensorflow as tf
 
     from expt.train.backend import threads_in_effect
@@ -33,17 +33,17 @@ def fail() -> None:
 
 
 def return_a_lock() -> object:
-    """Returns what can't be pickled."""
+    """Returns an object that can't be pickled."""
     return threading.Lock()
 
 
 def leave() -> None:
-    """Ends as a script does."""
+    """Exits as a script does."""
     sys.exit("no more")
 
 
 def wait_for(file: Path) -> str:
-    """Waits for a file, unless it is terminated before; leaves the process's id beside it."""
+    """Waits for a file or for SIGTERM, and writes the id of this process to a file beside it."""
     terminated: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _frame: terminated.append(number))
     partial = file.with_suffix(".partial")
