@@ -39,7 +39,7 @@ DECAY_KEY = "decay_all"
 """Of an optimizer: whether weight decay is of all variables; without it, the optimizer decides."""
 HORIZON_KEY = "total_steps"
 """Of a schedule: over how many steps it goes; null is the whole run."""
-_FRAMEWORKS = {"optimizer": (ACCUMULATION_KEY, DECAY_KEY), "schedule": (HORIZON_KEY,)}
+FRAMEWORK_KEYS = {"optimizer": (ACCUMULATION_KEY, DECAY_KEY), "schedule": (HORIZON_KEY,)}
 """Keys of parts that are no arguments, but for the framework itself."""
 
 
@@ -62,7 +62,7 @@ def part(node: Mapping[str, Any], where: str) -> functools.partial[Any]:
     for place, mapping in mappings(node, where):
         if "_args_" in mapping:
             raise UserError(f"{place}: _args_ is not allowed; give arguments by their names.")
-    of_framework = _FRAMEWORKS.get(where, ())
+    of_framework = FRAMEWORK_KEYS.get(where, ())
     arguments = {
         key: value
         for key, value in node.items()
