@@ -39,9 +39,12 @@ def read_comments(file: Path) -> Comments:
     entries = list(_entries(root)) if root is not None else []
     first_line = min((key.start_mark.line for _, key, _ in entries), default=len(lines))
     comments = Comments(header=_above(lines, first_line))
+    last_line = -1
     for name, key, value in entries:
         comment = _on_line(lines, key, value)
-        if not comment and key.start_mark.line != first_line:
+        is_first_of_line = key.start_mark.line not in (first_line, last_line)
+        last_line = key.start_mark.line
+        if not comment and is_first_of_line:
             comment = _above(lines, key.start_mark.line)
         if comment:
             comments.keys[name] = comment

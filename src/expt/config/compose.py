@@ -133,6 +133,19 @@ class Composition:
         with hydras_errors_as_ours(self.overrides):
             return _frozen(self._config)
 
+    def first_choices_and_values(self) -> tuple[dict[str, str], dict[str, Any]]:
+        """Returns the options and plain values of the first job, for help.
+
+        Interpolations are as written, and values that the user has to give may be missing.
+
+        Raises:
+            UserError: A value of a sweep is wrong.
+        """
+        if self.is_sweep:
+            composed = self.first_job()
+            return composed.job.choices, composed.config
+        return _choices(self._config), plain(self._config)
+
     @property
     def sweeper(self) -> dict[str, Any]:
         """The config of the part that chooses the jobs of a sweep."""

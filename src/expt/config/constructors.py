@@ -21,6 +21,7 @@ _TYPE_SENTENCE = re.compile(
 )
 _DEFAULT_SENTENCE = re.compile(r"\s*Defaults? (?:to|is) `[^`]*`\.?", re.IGNORECASE)
 
+Definition = ast.ClassDef | ast.FunctionDef
 Name = tuple[str, ast.stmt]
 """The module that defines a name, and the statement."""
 
@@ -64,11 +65,11 @@ def read_constructor(target: str) -> Constructor | None:
     """
     module, _, name = target.rpartition(".")
     found = find_name(module, name) if module else None
-    if found is None or not isinstance(found[1], ast.ClassDef | ast.FunctionDef):
+    if found is None or not isinstance(found[1], Definition):
         return None
-    module, node = found
+    module, node = found[0], found[1]
     spec = find_module(module)
-    arguments = {}
+    arguments: dict[str, Argument] = {}
     for place, one in _with_bases(module, node):
         for argument, value in _arguments(place, one).items():
             known = arguments.get(argument, Argument())
@@ -119,17 +120,16 @@ def _defined(statement: ast.stmt) -> set[str]:
     return set()
 
 
-def _with_bases(module: str, node: ast.stmt) -> Iterator[tuple[str, ast.stmt]]:
+def _with_bases(module: str, node: Definition) -> Iterator[tuple[str, Definition]]:
     yield module, node
     for base in node.bases if isinstance(node, ast.ClassDef) else ():
         found = find_name(module, base.id) if isinstance(base, ast.Name) else None
-        if found is not None:
-            yield from _with_bases(*found)
+        if found is not None and isinstance(found[1], ast.ClassDef):
+            yield from _with_bases(found[0], found[1])
 
 
-def _arguments(module: str, node: ast.stmt) -> dict[str, Argument]:
+def _arguments(module: str, node: Definition) -> dict[str, Argument]:
     """Returns the arguments of a function, or of a class as far as itself says."""
-    assert isinstance(node, ast.ClassDef | ast.FunctionDef)
     entries = _entries(_docstring(module, node))
     annotations: dict[str, ast.expr | None] = {}
     if isinstance(node, ast.FunctionDef):
@@ -145,7 +145,7 @@ def _arguments(module: str, node: ast.stmt) -> dict[str, Argument]:
     return {name: Argument(entries.get(name, ""), annotations.get(name), module) for name in names}
 
 
-def _docstring(module: str, node: ast.ClassDef | ast.FunctionDef) -> str:
+def _docstring(module: str, node: Definition) -> str:
     """Returns a docstring with its `{{name}}` replaced by the text that an imported module defines.
 
     So does Keras, when it is imported, with the arguments that all of its optimizers have.

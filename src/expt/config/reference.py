@@ -28,14 +28,21 @@ from expt.config.instantiate import ACCUMULATION_KEY, DECAY_KEY, HORIZON_KEY
 from expt.config.location import config_directory
 from expt.config.type_names import type_name
 
-_FRAMEWORK_TYPES = {
-    ("hook", EVERY_KEY): "int, str or null",
-    ("optimizer", ACCUMULATION_KEY): "int or null",
-    ("optimizer", DECAY_KEY): "bool",
-    ("schedule", HORIZON_KEY): "int or null",
+_OF_FRAMEWORK = {
+    ("hook", EVERY_KEY): (
+        "int, str or null",
+        "How often the hook is called: a number of steps (`500`) or of epochs (`1ep`).",
+    ),
+    ("optimizer", ACCUMULATION_KEY): ("int or null", ""),
+    ("optimizer", DECAY_KEY): ("bool", ""),
+    ("schedule", HORIZON_KEY): ("int or null", ""),
 }
-"""The keys that the framework takes off a part: no constructor has them, or another meaning."""
+"""The type, and where no comment says it the meaning, of keys that the framework takes off a part.
+
+No constructor has them as an argument, or it has one of another meaning.
+"""
 _SCHEMA = "expt.config.schema"
+_PRESETS = ("experiment", "debug")
 _TYPED_NODES = {"loop": "Loop", "sweep": "Sweep", "": "Config"}
 _NO_PARTS = ("defaults", "hydra")
 _CLASS_IN_TEXT = re.compile(r"`([A-Z]\w+)`")
@@ -135,7 +142,7 @@ def read_option(group: str, file: Path) -> Option:
     comments = read_comments(file)
     target = str(values.get("_target_", ""))
     constructor = _typed_node(group) if group in _TYPED_NODES else read_constructor(target)
-    is_preset = not target and group not in _TYPED_NODES
+    is_preset = group in _PRESETS
     return Option(
         group,
         file.stem,
@@ -185,16 +192,16 @@ def _keys(
             continue
         argument = constructor.arguments.get(key, Argument()) if constructor else Argument()
         name, has_keys = f"{prefix}{key}", isinstance(value, dict) and bool(value)
-        is_comment_first = constructor is None or constructor.is_of_library or group == "loop"
-        meanings = [_entry(argument, constructor), comments.keys.get(name, "")]
-        kind = _FRAMEWORK_TYPES.get((group, name))
-        if kind is not None:
-            meanings = meanings[1:]
-        elif is_comment_first:
-            meanings.reverse()
-        meaning = _in_yaml(next(filter(None, meanings), ""))
+        kind, usual = _OF_FRAMEWORK.get((group, name), ("", ""))
+        comment, entry = comments.keys.get(name, ""), _entry(argument, constructor)
+        if kind:
+            meaning = comment or usual
+        elif constructor is None or constructor.is_of_library:
+            meaning = comment or entry  # a comment is about expt's use of a library's argument
+        else:
+            meaning = entry or comment
         default = "" if has_keys else yaml_text(value)
-        yield Key(name, kind or type_name(argument, value), default, meaning, has_keys)
+        yield Key(name, kind or type_name(argument, value), default, _in_yaml(meaning), has_keys)
         if has_keys:
             yield from _keys(group, value, comments, _inner(argument, value), f"{name}.")
 

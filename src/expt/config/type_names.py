@@ -75,7 +75,7 @@ def _of_item(node: ast.expr, module: str) -> Iterator[str]:
 
 def _of_value_text(node: ast.expr) -> str:
     value = node.value if isinstance(node, ast.Constant) else ast.unparse(node)
-    return "null" if value is None else f"`{value}`"
+    return "null" if value is None else f"`{value!s}`"
 
 
 def _of_name(name: str, module: str) -> Iterator[str]:
@@ -93,7 +93,7 @@ def _of_name(name: str, module: str) -> Iterator[str]:
     elif isinstance(statement, ast.ClassDef) and _is_enum(statement):
         for one in statement.body:
             if isinstance(one, ast.Assign) and isinstance(one.value, ast.Constant):
-                yield f"`{one.value.value}`"
+                yield f"`{one.value.value!s}`"
     else:
         yield _ANY
 
