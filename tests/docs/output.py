@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 
 _ANY = "…"
+# A terminal replaces these by what comes next: "starting TensorFlow … 4 s".
+_PROGRESS = re.compile(r"[a-z][^…]* …(?: [\d.]+ s)?")
 
 
 def is_shown(shown: Sequence[str], printed: str) -> bool:
@@ -35,5 +37,7 @@ def _of_line(line: str) -> str:
 
 
 def _normalized(printed: str) -> str:
+    """Returns what stays on a terminal, with plain spaces."""
     lines = [line.rstrip() for line in printed.replace("\N{NO-BREAK SPACE}", " ").splitlines()]
-    return "".join(f"{line}\n" for line in "\n".join(lines).strip("\n").splitlines())
+    kept = [line for line in lines if not _PROGRESS.fullmatch(line)]
+    return "".join(f"{line}\n" for line in "\n".join(kept).strip("\n").splitlines())

@@ -100,6 +100,7 @@ def test_a_page_that_breaks_the_rules(text: str, message: str, tmp_path: Path) -
         (["a", "…", "c"], "a\nc\n", True),
         (["a", "", "b"], "a\n\nb\n", True),
         (["a", "b"], "b\na\n", False),
+        (["a"], "loading data …\nstarting TensorFlow … 2 s\na\n", True),
     ],
 )
 def test_what_is_shown_is_compared(shown: list[str], printed: str, expected: bool) -> None:
