@@ -33,7 +33,8 @@ def _pattern(shown: Sequence[str]) -> str:
 
 
 def _of_line(line: str) -> str:
-    return ".*?".join(map(re.escape, line.split(_ANY)))
+    """Returns the pattern of a line; the columns of a table may be wider than they are shown."""
+    return re.sub(r"(?:\\ )+", " +", ".*?".join(map(re.escape, line.split(_ANY))))
 
 
 def _normalized(printed: str) -> str:

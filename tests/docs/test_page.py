@@ -96,6 +96,8 @@ def test_a_page_that_breaks_the_rules(text: str, message: str, tmp_path: Path) -
         (["a … c"], "a b c\n", True),
         (["a … c"], "a b\n", False),
         (["in …s"], "in 1.5s\n", True),
+        (["a  b"], "a     b\n", True),
+        (["a  b"], "ab\n", False),
         (["a.c"], "abc\n", False),
         (["a", "…", "c"], "a\nc\n", True),
         (["a", "", "b"], "a\n\nb\n", True),
