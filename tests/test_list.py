@@ -20,7 +20,7 @@ def test_the_first_lines_and_how_many_more(folder: Path, run_here: Command) -> N
     heading, *lines = done.out.splitlines()
     assert heading.split()[:2] == ["name", "status"]
     assert [line.split()[0] for line in lines] == ["2", "1", "2"]
-    assert lines[-1] == "2 more, older ones; -n 0 lists all"
+    assert lines[-1] == "2 older ones are not shown; to list all, add -n 0"
     assert len(run_here("-n", "0", folder=folder, command="list").out.splitlines()) == 5
 
 

@@ -1,4 +1,4 @@
-"""Runs of different code in one comparison."""
+"""Tests of comparisons of runs with different code."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ LOSS, MODEL = "mine.losses", "mine.models"
 
 
 def code(**modules: str) -> dict[str, Any]:
-    """A run's code, and the hash of its variant, in which the code is."""
+    """Returns the fields of a run with some code; the hash of its variant includes the code."""
     named = {name.replace("_", "."): state for name, state in modules.items()}
     return {"code": {"hash": str(named), "modules": named}, "variant_hash": f"relu {named}"}
 
@@ -29,7 +29,7 @@ def values(comparison: Comparison, key: str = CODE) -> list[Any]:
     return [variant.params[key] for variant in comparison.variants]
 
 
-def test_runs_of_different_code_are_kept_apart_and_it_is_shown(tmp_path: Path) -> None:
+def test_runs_of_different_code_are_separate_variants_with_a_note(tmp_path: Path) -> None:
     one, other = (
         code(mine_losses="1", expt_step="8"),
         code(mine_losses="2", expt_step="9"),
@@ -38,30 +38,30 @@ def test_runs_of_different_code_are_kept_apart_and_it_is_shown(tmp_path: Path) -
     assert sorted(len(variant.runs) for variant in found.variants) == [1, 2]
     assert found.parameters == [CODE]
     assert len(set(values(found))) == 2
-    expected = "The runs have different code: mine.losses (2 states), expt.step (2 states)."
+    expected = "The runs used different code: mine.losses (2 versions), expt.step (2 versions)."
     assert expected in found.notes
 
 
-def test_of_the_same_code_nothing_is_said(tmp_path: Path) -> None:
+def test_equal_code_adds_no_parameter_and_no_note(tmp_path: Path) -> None:
     found = compared(tmp_path, code(mine_losses="1"), code(mine_losses="1"))
     assert (len(found.variants), found.parameters) == (1, [])
     assert not [note for note in found.notes if "code" in note]
 
 
-def test_parts_in_other_modules_are_no_other_code(tmp_path: Path) -> None:
+def test_parts_in_different_modules_are_not_different_code(tmp_path: Path) -> None:
     one = {"params": {"act": "relu"}, **code(mine_a="1", mine_losses="1")}
     other = {"params": {"act": "tanh"}, **code(mine_b="1", mine_losses="1")}
     found = compared(tmp_path, one, other)
     assert found.parameters == ["act"]
 
 
-def test_a_confounded_comparison_shows_both(tmp_path: Path) -> None:
+def test_a_parameter_and_code_that_differ_together_are_both_shown(tmp_path: Path) -> None:
     one = {"params": {"act": "relu"}, **code(mine_losses="1")}
     other = {"params": {"act": "tanh"}, **code(mine_losses="2")}
     assert compared(tmp_path, one, other).parameters == ["act", CODE]
 
 
-def test_a_run_whose_code_changed_meanwhile_is_a_variant_of_its_own(tmp_path: Path) -> None:
+def test_a_run_resumed_with_changed_code_is_a_separate_variant(tmp_path: Path) -> None:
     change = {"from": "0", "changed": [LOSS]}
     mixed = {
         **code(mine_losses="2"),
@@ -75,9 +75,10 @@ def test_a_run_whose_code_changed_meanwhile_is_a_variant_of_its_own(tmp_path: Pa
     assert sum(value.endswith(" from step 38") for value in values(found)) == 1
 
 
-def test_code_that_was_not_recorded_may_be_any(tmp_path: Path) -> None:
+def test_runs_without_recorded_code_are_a_separate_variant_with_a_note(tmp_path: Path) -> None:
     old = {"variant_hash": "old"}
     found = compared(tmp_path, code(mine_losses="1"), old)
     assert sorted(values(found)) == ["not recorded", "unchanged"]
-    assert "1 run was recorded without code; whether it is the others' is unknown." in found.notes
+    expected = "1 run has no record of the code, so it may differ from that of the others."
+    assert expected in found.notes
     assert compared(tmp_path / "all", old, old).parameters == []

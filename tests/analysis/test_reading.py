@@ -24,7 +24,7 @@ metric:
 """
 
 
-def test_a_finished_run(tmp_path: Path) -> None:
+def test_a_finished_run_is_read_from_run_json(tmp_path: Path) -> None:
     git = {"commit": "abc", "dirty": True}
     run = read_compared(write_run(tmp_path / "run", {"act": "tanh"}, seed=4, git=git))
     assert (run.status, run.reason, run.seed, run.step) == ("FINISHED", None, 4, 50)
@@ -37,18 +37,18 @@ def test_a_finished_run(tmp_path: Path) -> None:
         "parameters": 1000.0,
         "peak_memory": 5e8,
     }
-    assert (run.watched, run.commit) == ("val/loss", "abc+")
+    assert (run.monitor, run.commit) == ("val/loss", "abc+")
     assert run.larger_is_better == {"accuracy"}
 
 
-def test_the_time_between_a_resumed_runs_processes_is_no_cost(tmp_path: Path) -> None:
+def test_the_time_between_interruption_and_resume_is_not_counted(tmp_path: Path) -> None:
     resumed = [{"time": 5000.0, "changes": {}}]
     run = read_compared(write_run(tmp_path, resumed=resumed, ended=6000.0))
     assert run.costs["seconds"] == 2.0
 
 
 def older(directory: Path) -> Path:
-    """A run whose record has no `params` yet."""
+    """Writes a run of an older version, whose record has no `params`."""
     write_run(directory)
     record = json.loads((directory / "run.json").read_text())
     for key in ("params", "larger_is_better", "watched", "peak_memory"):
@@ -57,7 +57,7 @@ def older(directory: Path) -> Path:
     return directory
 
 
-def test_older_records_have_their_parameters_in_the_config(tmp_path: Path) -> None:
+def test_parameters_of_older_records_come_from_the_config(tmp_path: Path) -> None:
     directory = older(tmp_path)
     (directory / ".hydra").mkdir()
     (directory / ".hydra" / "config.yaml").write_text(CONFIG)
@@ -66,11 +66,13 @@ def test_older_records_have_their_parameters_in_the_config(tmp_path: Path) -> No
     assert expected.items() <= run.params.items()
     assert "act._target_" not in run.params
     assert run.larger_is_better == {"accuracy"}
-    assert run.watched == "val/loss"
+    assert run.monitor == "val/loss"
 
 
 @pytest.mark.parametrize("config", [None, "", "{", "[]", "1: 2", "a: &a [*a]"])
-def test_without_a_config_the_choices_remain(config: str | None, tmp_path: Path) -> None:
+def test_without_a_config_only_the_choices_are_parameters(
+    config: str | None, tmp_path: Path
+) -> None:
     directory = older(tmp_path)
     if config is not None:
         (directory / ".hydra").mkdir()
@@ -88,7 +90,7 @@ def test_a_target_given_on_the_command_line_is_a_parameter(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("direction", "larger"), [("max", {"accuracy", "val/cost"}), ("min", {"accuracy"})]
 )
-def test_a_direction_is_that_of_the_watched_metric(
+def test_an_explicit_direction_applies_to_the_monitored_metric(
     direction: str, larger: set[str], tmp_path: Path
 ) -> None:
     best = {"step": 1, "watched": "val/cost", "val/cost": 2.0}
@@ -106,7 +108,7 @@ def test_a_direction_is_that_of_the_watched_metric(
         b'{"status": "FINISHED", "started": 1, "seed": "x"}',
     ],
 )
-def test_what_is_damaged_is_said_to_be(content: bytes, tmp_path: Path) -> None:
+def test_a_damaged_record_is_unreadable(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_bytes(content)
     run = read_compared(tmp_path)
     assert run.status == "UNREADABLE"
@@ -123,11 +125,11 @@ def test_what_is_damaged_is_said_to_be(content: bytes, tmp_path: Path) -> None:
         {"params": {"act": {"nested": [1]}, "loop.direction": 7}},
     ],
 )
-def test_odd_values_harm_nothing(fields: dict[str, Any], tmp_path: Path) -> None:
+def test_values_of_unexpected_types_raise_no_error(fields: dict[str, Any], tmp_path: Path) -> None:
     assert read_compared(write_run(tmp_path, **fields)).status in ("FINISHED", "UNREADABLE")
 
 
-def test_values_that_are_not_finite_are_none(tmp_path: Path) -> None:
+def test_values_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
     final = {"step": 9, "val/loss": float("nan"), "val/accuracy": 0.25}
     run = read_compared(write_run(tmp_path, final=final, best=None))
     assert run.metrics == {"val/accuracy": 0.25}
@@ -142,12 +144,12 @@ class TestUnfinished:
         assert (run.status, run.reason, run.step) == ("FAILED", "ValueError: no", 2)
         assert (run.metrics["train/loss"], run.metrics["val/loss"]) == (2.0, 1.0)
 
-    def test_a_run_whose_process_has_died_is_killed(self, tmp_path: Path) -> None:
+    def test_a_run_whose_process_died_is_killed(self, tmp_path: Path) -> None:
         run = read_compared(write_run(tmp_path, status="RUNNING", process=DEAD, final=None))
         assert run.status == "KILLED"
-        assert run.reason == "its process ended without closing the run"
+        assert run.reason == "the process ended without closing the run"
 
-    def test_a_damaged_journal_is_told(self, tmp_path: Path) -> None:
+    def test_a_damaged_journal_is_the_reason(self, tmp_path: Path) -> None:
         directory = write_run(tmp_path, status="FAILED", final=None)
         write_journal(directory, [{"step": 1, "train/loss": 3.0}])
         with (directory / "metrics.jsonl").open("a") as file:
@@ -163,7 +165,7 @@ class TestUnfinished:
             file.writelines(json.dumps({"epoch": 1, "time": 1.0, **r}) + "\n" for r in records)
         assert last_values(tmp_path, "val/loss")[0]["step"] == 1999
 
-    def test_a_wanted_metric_is_looked_for_farther_back(self, tmp_path: Path) -> None:
+    def test_more_of_the_journal_is_read_to_find_a_wanted_metric(self, tmp_path: Path) -> None:
         records = [{"step": step, "train/loss": 1.0} for step in range(2, 4000)]
         write_journal(tmp_path, [{"step": 1, "val/loss": 7.0}, *records])
         assert last_values(tmp_path, "val/loss")[0]["val/loss"] == 7.0

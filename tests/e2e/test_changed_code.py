@@ -144,7 +144,7 @@ def test_allowed_it_is_recorded_and_shown(project: Path, edit: Edit, run_here: C
         "before", "run", "whole", "--csv", str(table), folder=project, command="compare"
     )
     assert compared.code == 0, compared.error
-    assert "The runs have different code: changing.scale (2 states)." in compared.out
+    assert "The runs used different code: changing.scale (2 versions)." in compared.out
     with table.open(newline="") as file:
         assert len({row["code"] for row in csv.DictReader(file)}) == 3
 

@@ -124,8 +124,8 @@ def test_differences_are_shown(project: Path, run_here: Command) -> None:
     assert (done.code, done.error) == (0, "")
     assert "the same: config, code, packages, data, machine\n" in done.out
     lines = [" ".join(line.split()) for line in done.out.splitlines()]
-    assert "train/loss same at 60 common steps" in lines
-    assert "val/accuracy same at 15 common steps" in lines
+    assert "train/loss equal at 60 common steps" in lines
+    assert "val/accuracy equal at 15 common steps" in lines
     assert "status FINISHED KILLED" in lines
     assert "train/loss 0.21374062 0.67102355 +0.4573" in lines
 

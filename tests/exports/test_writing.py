@@ -1,4 +1,4 @@
-"""Where an export may go; the exports themselves are tested in tests/exports and tests/e2e."""
+"""Paths of exports; tests/e2e tests the command."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def run(tmp_path: Path) -> FoundRun:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_an_earlier_export_is_overwritten_by_force_alone(
+def test_previous_export_is_overwritten_only_by_force(
     run: FoundRun, tmp_path: Path, name: str
 ) -> None:
     path = tmp_path / "there"
@@ -33,10 +33,10 @@ def test_an_earlier_export_is_overwritten_by_force_alone(
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_folder_of_something_else_is_not_overwritten(
+def test_folder_that_is_no_export_is_not_overwritten(
     run: FoundRun, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("")
-    with pytest.raises(UserError, match=f"no earlier export as {name}, and is not overwritten"):
+    with pytest.raises(UserError, match=f"not a previous {name} export, and is not overwritten"):
         choose_path(run, name, str(tmp_path / "thesis"), force=True)

@@ -13,7 +13,7 @@ ConfPart = Callable[[str], functools.partial[Any]]
 
 @pytest.fixture
 def conf_part() -> ConfPart:
-    """Gives a part as the project's own config has it: `conf_part("act/relu")()` is a layer."""
+    """Returns parts as conf/ configures them: `conf_part("act/relu")()` is a layer."""
 
     def make(option: str) -> functools.partial[Any]:
         text = (config_directory() / f"{option}.yaml").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A proof whose processes are calls in this one."""
+"""A verification without processes: its trainings run one after the other in this process."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ ALLOW = {"EXPT_ALLOW": "verification"}
 
 
 def prove(overrides: Sequence[str], folder: Path) -> tuple[str, bool]:
-    """Returns what is told, and whether all bits are the same."""
+    """Verifies a config; returns the report, and whether all bits are the same."""
     (job,), _ = compose_jobs(list(overrides), None, multirun=False)
     dataset = DataLoader()(job)
     proof = make_proof(job, dataset, folder)

@@ -1,4 +1,8 @@
-"""What a comparison needs of a run, read from its run.json; else from its config and journal."""
+"""Reading of a run for a comparison.
+
+Almost everything is in run.json. For runs of older versions, and for runs that are not finished,
+the rest is read from the config and from the end of the journal.
+"""
 
 import math
 from collections.abc import Mapping
@@ -22,39 +26,43 @@ from expt.runs.record_parts import CodeRecord, GitRecord, Place, Status
 from expt.runs.records import RunRecord, read_run
 
 UNREADABLE = "UNREADABLE"
-"""The status of a run whose record is damaged."""
+"""The status of a run whose run.json can't be read."""
 
 BEST = BEST_PREFIX
+"""The prefix of metrics of the best checkpoint."""
 
 CONFIG_FILE = Path(".hydra") / "config.yaml"
-_TAILS = (1 << 16, 1 << 20)  # bytes from a journal's end in which its last values are looked for
+_TAILS = (1 << 16, 1 << 20)  # bytes at the end of a journal that are searched for the last values
+# The loader in C is several times faster than the one in Python; some builds of PyYAML lack it.
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedRun:
-    """One run.
+    """The data of one run that a comparison uses.
 
     Attributes:
-        directory: Its directory.
-        name: What people call it, such as `cnn-relu-lr0.01-s0`; older ones by their directory.
+        directory: The directory of the run.
         status: FINISHED, FAILED, KILLED, RUNNING or UNREADABLE.
-        reason: Why it is not finished, or can't be read; None if there is nothing to tell.
-        started: Seconds since 1970.
-        place: The id of the folder of runs that numbered it, and its number there.
-        experiment: Its `name`.
-        variant: Equal for the runs that differ by their seed alone.
-        seed: Its seed.
-        params: Its parameters by full key; a group's option under the group's name.
+        name: The name, such as `cnn-relu-lr0.01-s0`; for older runs, that of the directory.
+        reason: The reason why the run is not finished or can't be read; None if there is none.
+        started: The start in seconds since 1970.
+        place: The id of the folder of runs that numbered the run, and its number there.
+        experiment: The MLflow experiment, the config key `name`.
+        variant: A text that is equal for runs that differ only by their seed.
+        seed: The seed.
+        params: The parameters by full key; the option of a group is under the group's name.
         overridden: The keys that were given on the command line.
-        watched: The metric that chose its best model, such as `val/loss`.
-        larger_is_better: Names of metrics, such as `accuracy`, or `val/loss` if it is only that.
+        monitor: The metric that selected the best checkpoint, such as `val/loss`.
+        larger_is_better: The names of the metrics for which larger values are better, such as
+            `accuracy`, or a full name such as `val/score` if it holds only for that one.
         step: The last recorded step.
-        metrics: The last values, and the kept model's with `best/` before their names.
-        costs: `steps_per_s`, `seconds`, `parameters`, `peak_memory` (bytes), as far as known.
-        commit: The code's, with a `+` if files differed from it.
-        code: The hash of each of its modules; none if that was not recorded.
-        code_changed_at: The steps from which it continued with other code.
+        metrics: The last values by full name, and those of the best checkpoint with the prefix
+            `best/`.
+        costs: The known ones of `steps_per_s`, `seconds`, `parameters` and `peak_memory` (bytes).
+        commit: The git commit, with a `+` if there were uncommitted changes.
+        code: The hash of each module that the run used; empty if the code was not recorded.
+        code_changed_at: The steps at which the run was resumed with changed code.
     """
 
     directory: Path
@@ -68,7 +76,7 @@ class ComparedRun:
     seed: int | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     overridden: frozenset[str] = frozenset()
-    watched: str | None = None
+    monitor: str | None = None
     larger_is_better: frozenset[str] = frozenset()
     step: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -79,7 +87,7 @@ class ComparedRun:
 
 
 def read_compared(directory: Path) -> ComparedRun:
-    """Reads a run; one that is damaged is returned as UNREADABLE."""
+    """Reads a run; if its run.json is damaged, the result has the status UNREADABLE."""
     try:
         record = read_run(directory)
     except (UserError, OSError) as error:
@@ -92,13 +100,14 @@ def read_compared(directory: Path) -> ComparedRun:
     status = status_of(record)
     config = {} if record.params is not None else _config(directory)
     reason = _reason(record, status)
+    # The final values are written when training ends. Until then, the journal has the latest ones.
     if record.final is None:
-        values, trouble = last_values(directory, record.watched or "val/loss")
-        step, reason = values.get("step"), reason or trouble
+        values, problem = last_values(directory, record.watched or "val/loss")
+        step, reason = values.get("step"), reason or problem
     else:
         step, values = record.final.step, dict(record.final.values)
     params = _params(record, config)
-    watched = watched_metric(record) or params.get("loop.watch")
+    monitor = watched_metric(record) or params.get("loop.watch")
     return ComparedRun(
         directory=directory,
         status=status,
@@ -113,8 +122,8 @@ def read_compared(directory: Path) -> ComparedRun:
         overridden=frozenset(
             intern(override.lstrip("+~").partition("=")[0]) for override in record.overrides
         ),
-        watched=watched if isinstance(watched, str) else None,
-        larger_is_better=_larger_is_better(record, config, watched, params.get("loop.direction")),
+        monitor=monitor if isinstance(monitor, str) else None,
+        larger_is_better=_larger_is_better(record, config, monitor, params.get("loop.direction")),
         step=step,
         metrics={
             **_numbers(values, ""),
@@ -128,10 +137,16 @@ def read_compared(directory: Path) -> ComparedRun:
 
 
 def last_values(directory: Path, wanted: str) -> tuple[dict[str, Any], str | None]:
-    """Returns the last values in a run's journal, and what is wrong with it, if anything.
+    """Returns the last values in a run's journal, and the problem if the journal can't be read.
 
-    Only the journal's end is read: a little of it, or more if the wanted metric is not in that.
+    Args:
+        directory: The directory of the run.
+        wanted: The metric that the result should contain, if the journal has it near its end.
+
+    Returns:
+        The last value of each key, and an error message or None.
     """
+    # Journals may be large: only the end is read, and more of it if the metric is not found there.
     path, values = directory / FILE_NAME, dict[str, Any]()
     try:
         end = complete_size(path)
@@ -147,12 +162,12 @@ def last_values(directory: Path, wanted: str) -> tuple[dict[str, Any], str | Non
 
 
 def flat_config(directory: Path) -> dict[str, Any]:
-    """Returns a run's config as it is written, by full key; empty if it can't be read."""
+    """Returns the config file of a run by full key; empty if it can't be read."""
     return _flat(_config(directory))
 
 
 def _line_start(path: Path, start: int) -> int:
-    """The first byte of a line from some byte on."""
+    """Returns the position of the first line that begins at or after a position, in bytes."""
     if start == 0:
         return 0
     with path.open("rb") as file:
@@ -162,7 +177,8 @@ def _line_start(path: Path, start: int) -> int:
 
 
 def _config(directory: Path) -> dict[str, Any]:
-    """A config as it is written. Runs recorded before run.json had `params` need it."""
+    """Returns the config file of a run; empty if it can't be read."""
+    # A comparison needs it only for runs from before run.json had `params`.
     try:
         text = (directory / CONFIG_FILE).read_text(encoding="utf-8")
         config = yaml.load(text, Loader=_YAML_LOADER)  # noqa: S506  one of the safe loaders
@@ -174,7 +190,8 @@ def _config(directory: Path) -> dict[str, Any]:
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return flatten(config)
-    except (AttributeError, TypeError, RecursionError):  # keys that are no texts
+    # A YAML file written by hand may have keys that are not strings, or contain itself.
+    except (AttributeError, TypeError, RecursionError):
         return {}
 
 
@@ -183,7 +200,8 @@ def _params(record: RunRecord, config: Mapping[str, Any]) -> dict[str, Any]:
     if params is None:
         values = {k: v for k, v in _flat(config).items() if not k.endswith("_target_")}
         params = {**record.choices, **values}
-    for override in record.overrides:  # model=custom model._target_=…
+    # The class of a custom part is known from the overrides alone: model=custom model._target_=…
+    for override in record.overrides:
         key, _, value = override.partition("=")
         if key.endswith("_target_"):
             params = {**params, key: unquoted(value)}
@@ -193,7 +211,7 @@ def _params(record: RunRecord, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _interned(value: Any) -> Any:
-    """Thousands of runs have the same texts."""
+    # Thousands of runs have the same texts, which would otherwise be stored once for each.
     return intern(value) if isinstance(value, str) else value
 
 
@@ -202,8 +220,13 @@ def _without_seed(params: Mapping[str, Any]) -> str:
 
 
 def _larger_is_better(
-    record: RunRecord, config: Mapping[str, Any], watched: object, direction: object
+    record: RunRecord, config: Mapping[str, Any], monitor: object, direction: object
 ) -> frozenset[str]:
+    """Returns the metrics for which larger values are better.
+
+    They are those that run.json lists, or for older runs the `_direction_` of each metric's config.
+    An explicit `loop.direction` overrides both for the monitored metric.
+    """
     names = record.larger_is_better
     if names is None:
         nodes = config.get("metric")
@@ -212,9 +235,9 @@ def _larger_is_better(
             for name, node in (nodes.items() if isinstance(nodes, Mapping) else ())
             if isinstance(node, Mapping) and node.get("_direction_") == "max"
         ]
-    if isinstance(watched, str) and direction is not None:
-        names = [name for name in names if name != watched.rpartition("/")[2]]
-        names += [watched] if direction == "max" else []
+    if isinstance(monitor, str) and direction is not None:
+        names = [name for name in names if name != monitor.rpartition("/")[2]]
+        names += [monitor] if direction == "max" else []
     return frozenset(map(intern, names))
 
 
@@ -225,8 +248,9 @@ def _place(place: Place | None) -> tuple[str | None, int]:
 def _reason(record: RunRecord, status: str) -> str | None:
     if status == Status.FINISHED:
         return None
+    # A process that was killed outright, or lost its machine, could not record its end.
     if status == Status.KILLED and record.status is Status.RUNNING:
-        return "its process ended without closing the run"
+        return "the process ended without closing the run"
     error = (record.error or "").strip()
     return plain(error.splitlines()[0]) if error else None
 
@@ -243,7 +267,8 @@ def _numbers(values: Mapping[str, Any], prefix: str) -> dict[str, float]:
 
 
 def _costs(record: RunRecord, step: object) -> dict[str, float]:
-    """The time between a resumed run's processes is no cost: there, only training counts."""
+    """Returns the known costs of a run; times in seconds, memory in bytes."""
+    # A run may be resumed days later: the time in between is no cost, so only training counts.
     training = record.training_seconds
     whole = None if record.ended is None else record.ended - record.started
     found = {
@@ -261,7 +286,7 @@ def _modules(code: CodeRecord | None) -> Mapping[str, str]:
 
 @lru_cache(maxsize=1024)
 def _shared(modules: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
-    """Thousands of runs have the same modules."""
+    """Returns the same mapping for equal modules, which thousands of runs have in common."""
     return dict(modules)
 
 

@@ -1,4 +1,4 @@
-"""Writes a finished run's best model in another format, and compares its outputs."""
+"""Export of a finished run's best model, with a comparison of its outputs."""
 
 import os
 import tempfile
@@ -19,30 +19,31 @@ from expt.train.messages import print_code_note
 from expt.train.saved_model import load_predictor
 
 FORMATS = {"saved_model": "saved_model", "onnx": "model.onnx", "tflite": "model.tflite"}
-"""The formats, and how their file or folder is called in a run's `exports/`."""
+"""The formats, and the names of their file or folder in a run's `exports/`."""
 _PACKAGES = {"onnx": ("onnx", "onnxruntime", "tf2onnx")}
 
 
 def export(run: FoundRun, name: str, path: Path, phases: Phases) -> tuple[Job, str]:
-    """Writes a run's best model in a format; after an error nothing is left.
+    """Writes a run's best model in a format; after an error no file is left.
 
     Args:
         run: A finished run.
         name: The format.
-        path: Where to write it; see `choose_path`.
-        phases: Show what lasts.
+        path: The file or folder to write; see `choose_path`.
+        phases: Shows the progress.
 
     Returns:
-        The run's job, and how far the outputs are from the run's predictions, as a sentence.
+        The run's job, and a description of the difference from the run's predictions.
 
     Raises:
-        UserError: The path can't be written, or the format can't hold the model.
-        RunError: The model can't be converted.
+        UserError: The path cannot be written, or the format does not support the model.
+        RunError: The model cannot be converted, or the export's outputs differ.
     """
     file, job = run.model_file, read_frozen(run.directory, run.record.to_mapping())
     phases.end()
     print_code_note(phases.console, use_note(run.record, job.config, evaluates=False))
-    with _put(path) as partial, phases("starting TensorFlow", at_once=True):
+    # The path is checked before TensorFlow is started, which takes seconds.
+    with _staged(path) as partial, phases("starting TensorFlow", at_once=True):
         start_tensorflow(seed=0, threads=job.config.loop.threads)
         phases.begin(f"converting the model to {name}")
         with stderr_logged():
@@ -50,13 +51,13 @@ def export(run: FoundRun, name: str, path: Path, phases: Phases) -> tuple[Job, s
 
 
 def check_format(name: str) -> None:
-    """Checks that a format exists and can be written here.
+    """Checks that a format exists and that its packages are installed.
 
     Raises:
-        UserError: There is no such format, or a package that it needs is not installed.
+        UserError: There is no such format, or a package that it needs is missing.
     """
     if name not in FORMATS:
-        raise UserError(f"{name}: there is no such format. {hint(name, FORMATS)}")
+        raise UserError(f"{name}: unknown format. {hint(name, FORMATS)}")
     missing = [package for package in _PACKAGES.get(name, ()) if find_spec(package) is None]
     if missing:
         raise UserError(
@@ -66,52 +67,59 @@ def check_format(name: str) -> None:
 
 
 def choose_path(run: FoundRun, name: str, chosen: str | None, *, force: bool) -> Path:
-    """Where the export goes: the place of an earlier one, or what the user chose, if free.
+    """Returns the path of the export, by default in the run's `exports/`.
+
+    Args:
+        run: The run.
+        name: The format.
+        chosen: The path that the user chose; None for the default, which is overwritten.
+        force: Whether a previous export at the chosen path may be overwritten.
 
     Raises:
-        UserError: What the user chose exists, and may not be overwritten.
+        UserError: The chosen path exists, and may not be overwritten or is no export.
     """
     if chosen is None:
         return run.directory / "exports" / FORMATS[name]
     path = expanded(chosen, "--to ").absolute()
     if os.path.lexists(path) and not force:
         raise UserError(
-            f"--to {chosen}: it exists already. Choose another path, or overwrite an earlier "
+            f"--to {chosen}: it exists already. Choose another path, or overwrite a previous "
             "export with --force."
         )
-    # A folder is removed with all that is in it, so it must be what such an export makes.
+    # Overwriting removes a folder with all its contents, so --force applies to exports alone.
     is_export = (path / "saved_model.pb").is_file() if name == "saved_model" else not path.is_dir()
     if os.path.lexists(path) and not is_export:
         raise UserError(
-            f"--to {chosen}: it is no earlier export as {name}, and is not overwritten. Choose "
+            f"--to {chosen}: it is not a previous {name} export, and is not overwritten. Choose "
             "another path."
         )
     return path
 
 
 @contextmanager
-def _put(path: Path) -> Iterator[Path]:
-    """Gives a path to write to, which then becomes the given one; after an error nothing is left.
+def _staged(path: Path) -> Iterator[Path]:
+    """Yields a temporary path, which replaces the given one on success and is removed on error.
 
     Raises:
-        UserError: The folder can't be written to.
+        UserError: The folder cannot be written to.
     """
+    # In the nearest existing folder, so that the last step is a move within one file system.
     above = next(folder for folder in path.parents if folder.exists())
     try:
         staging = tempfile.TemporaryDirectory(prefix="partial-", dir=above)
     except OSError as error:
-        raise UserError(f"{path} can't be written: {above}: {error.strerror}.") from error
+        raise UserError(f"{path} cannot be written: {above}: {error.strerror}.") from error
     with staging:
         partial = Path(staging.name) / path.name
         yield partial
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():  # a folder can't be replaced in one move
+        if path.is_dir():  # os.replace does not replace a folder that has contents
             path.rename(partial.with_name("replaced"))
         partial.replace(path)
 
 
 def _convert(job: Job, run: FoundRun, file: Path, name: str, path: Path) -> str:
-    """Writes a saved model in a format; returns how far it is from the run's predictions."""
+    """Writes a saved model in a format, and returns a description of its difference."""
     from expt.exports import onnx, saved_model, tflite
     from expt.exports.comparison import describe_difference, in_float32
 
@@ -123,13 +131,13 @@ def _convert(job: Job, run: FoundRun, file: Path, name: str, path: Path) -> str:
         exported = exporter.load(path)
     except UserError:
         raise
-    except Exception as error:  # a converter lets through whatever it meets
+    except Exception as error:  # converters raise errors of any class
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise RunError(f"{name}: the model can't be converted: {reason[0]}") from error
-    return describe_difference(saved, model, exported, takes_float32=name == "tflite")
+        raise RunError(f"{name}: the model cannot be converted: {reason[0]}") from error
+    return describe_difference(saved, model, exported, has_float32_inputs=name == "tflite")
 
 
 def size_text(path: Path) -> str:
-    """Returns the size of a file, or of all files in a folder, in kilobytes."""
+    """Returns the size of a file, or of all files in a folder, in kilobytes, as text."""
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return f"{sum(file.stat().st_size for file in files) / 1000:,.0f} kB"

@@ -1,4 +1,4 @@
-"""A config shortened to what a proof needs: every kind of event, several times, in few steps."""
+"""The plan of a verification: a shortened job in which every kind of event occurs several times."""
 
 import random
 from dataclasses import dataclass, replace
@@ -18,20 +18,21 @@ from expt.train.timeline import Timeline, make_timeline
 _FILE = "proof.yaml"
 _STEPS = 24
 _EVAL_EVERY = 5
+# Options that end a training early. An early end would leave nothing to resume.
 _ENDING = ("patience", "time_limit", "target_loss")
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What the processes of a proof do.
+    """The plan of a verification, shared by its processes.
 
     Attributes:
-        job: The user's, shortened.
-        fingerprint: Of the user's whole data.
-        batches: To how many batches of examples each split is cut, so that an epoch is short.
-        modules: The hash of each module that the job runs.
-        interrupt_at: After which step one of the processes is interrupted.
-        left_out: Keys of the user's config that are not in effect.
+        job: The shortened job.
+        fingerprint: The fingerprint of the whole data set.
+        batches: The number of batches to which each split is cut, so that epochs are short.
+        modules: The hash of each module that the job uses.
+        interrupt_at: The step after which one of the trainings is interrupted.
+        left_out: The keys of the user's config that the verification ignores.
     """
 
     job: Job
@@ -43,43 +44,48 @@ class Proof:
 
     @property
     def total_steps(self) -> int:
-        """The steps of a whole training."""
+        """The number of steps of the whole training."""
         assert self.job.config.loop.steps is not None
         return self.job.config.loop.steps
 
     def write(self, folder: Path) -> None:
-        """Writes the proof for the processes."""
+        """Writes the plan to a folder, from which the processes read it."""
         job = vars(self.job) | {"config": self.job.config.to_mapping()}
         text = yaml.safe_dump({**vars(self), "job": job})
         (folder / _FILE).write_text(text, encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> "Proof":
-        """Reads what `write` wrote."""
+        """Reads a plan that `write` has written."""
         written = yaml.safe_load((folder / _FILE).read_text(encoding="utf-8"))
         for fields, name in ((written, "left_out"), (written["job"], "overrides")):
-            fields[name] = tuple(fields[name])  # YAML has lists alone
+            fields[name] = tuple(fields[name])  # YAML has lists only
         job = written["job"] | {"config": Config.from_mapping(written["job"]["config"])}
         return cls(**written | {"job": Job(**job)})
 
 
 def make_proof(job: Job, dataset: Dataset, folder: Path) -> Proof:
-    """Shortens a job.
+    """Plans the verification of a job.
 
-    Epochs, evaluations and checkpoints come several times within its steps.
+    The job is shortened to at most 24 steps on a part of the data, in which epochs, evaluations and
+    checkpoints occur several times.
 
     Args:
-        job: The user's; it must have been checked.
-        dataset: Its data.
-        folder: Where the runs go.
+        job: The user's job, already checked.
+        dataset: The data set of the job.
+        folder: The folder of the verification.
 
     Raises:
-        UserError: The job has a single step, so there is none to be interrupted after.
+        UserError: The job has only one step, so that it can't be interrupted.
     """
     total = make_timeline(job, dataset).total_steps
     steps = min(total, _STEPS)
     if steps < 2:
-        raise UserError(f"loop.steps={total}: expected at least 2, one before an interruption.")
+        raise UserError(
+            f"loop.steps={total}: expected at least 2 steps, one before and one after the "
+            "interruption."
+        )
+    # An epoch has about two fifths of the steps, so that several epochs begin.
     batches = max(2, steps * 2 // 5) * batches_per_step(job.config)
     loop = replace(
         job.config.loop,
@@ -88,7 +94,7 @@ def make_proof(job: Job, dataset: Dataset, folder: Path) -> Proof:
         save_every=1,
         image_every=None,
         profile=None,
-        patience=None,  # nothing may end it before its last step
+        patience=None,
         time_limit=None,
         target_loss=None,
     )
@@ -106,7 +112,7 @@ def make_proof(job: Job, dataset: Dataset, folder: Path) -> Proof:
 
 
 def _eval_every(users: object, steps: int) -> int:
-    """The user's cadence if it is in steps and more frequent."""
+    """Returns the user's cadence if it is in steps and short enough, else a short one, in steps."""
     cadence, most = Cadence.parse(users), max(1, min(_EVAL_EVERY, steps // 4))
     if cadence.count is None or cadence.in_epochs:
         return most
@@ -114,7 +120,11 @@ def _eval_every(users: object, steps: int) -> int:
 
 
 def _interruption(timeline: Timeline) -> int:
-    """Draws the step: as far as there is one in the middle, and in mid-epoch."""
+    """Draws the step after which to interrupt, with a generator seeded by the config's seed.
+
+    As far as possible, the step is within an epoch, in the middle third, and without an evaluation.
+    """
+    # An interruption at the end of an epoch, or right after an evaluation, would be the easy case.
     steps = list(range(1, timeline.total_steps))
     third = timeline.total_steps / 3
     for condition in (
@@ -123,4 +133,4 @@ def _interruption(timeline: Timeline) -> int:
         lambda step: not timeline.evaluates_after(step),
     ):
         steps = [step for step in steps if condition(step)] or steps
-    return random.Random(timeline.seed).choice(steps)  # noqa: S311  no secret depends on it
+    return random.Random(timeline.seed).choice(steps)  # noqa: S311  no secret depends on this

@@ -1,4 +1,4 @@
-"""The link is the last layer of a saved model, and comes off again."""
+"""The link function is the last layer of a saved model, and can be removed again."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +32,7 @@ def identity(dtype: str | None = None) -> keras.Model:
 
 
 @pytest.mark.parametrize("link", LINKS)
-def test_a_saved_model_gives_predictions_and_its_network_raw_outputs(
+def test_saved_model_returns_predictions_and_its_network_outputs(
     link: str | None, tmp_path: Path
 ) -> None:
     network = identity()
@@ -45,13 +45,13 @@ def test_a_saved_model_gives_predictions_and_its_network_raw_outputs(
     assert (has_link(model), link_of(model)) == (link is not None, link)
 
 
-def test_a_network_without_a_link_is_itself() -> None:
+def test_network_without_a_link_is_unchanged() -> None:
     network = identity()
     assert with_link(network, None) is network
     assert without_link(network) is network
 
 
-def test_a_link_shares_the_weights_of_the_network() -> None:
+def test_link_shares_the_weights_of_the_network() -> None:
     network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     model = with_link(network, "sigmoid")
     assert without_link(model) is network
@@ -89,7 +89,7 @@ def test_scales_are_found_below_a_link_and_become_float32() -> None:
     np.testing.assert_allclose(single(X), model(X), rtol=1e-5, atol=1e-9)
 
 
-def test_a_users_own_softmax_is_no_link() -> None:
+def test_custom_softmax_layer_is_no_link() -> None:
     layers = keras.layers
     own = keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.Softmax(name="link")])
     assert not has_link(own)
