@@ -84,7 +84,7 @@ def test_first_sentences_fit_on_a_few_lines_of_help() -> None:
 @pytest.mark.parametrize(
     ("group", "option", "name", "kind", "default", "meaning"),
     [
-        ("model", "cnn", "filters", "list of int", "[32, 64]", "Channels of each stage."),
+        ("model", "cnn", "filters", "list of int", "[32, 64]", "channels of each stage"),
         ("data", "csv", "missing", "`error`, `drop` or `impute`", "error", "`error` reports"),
         ("data", "csv", "task", "`classification`, `regression` or null", "null", "infer"),
         ("data", "digits", "augment.flip", "bool", "false", "mirrored"),
@@ -92,7 +92,7 @@ def test_first_sentences_fit_on_a_few_lines_of_help() -> None:
         ("loop", "default", "eval_every", "int, str or null", "1ep", "validation"),
         ("optimizer", "adam", "clipnorm", "float or null", "null", "norm"),
         ("optimizer", "adam", "gradient_accumulation_steps", "int or null", "null", "Batches"),
-        ("schedule", "cosine", "total_steps", "int or null", "null", "of the run"),
+        ("schedule", "cosine", "total_steps", "int or null", "null", "steps"),
         ("hook", "weight_norm", "every", "int, str or null", "1ep", "epochs"),
         ("act", "prelu", "alpha_initializer.value", "float", "0.25", "slope"),
     ],
