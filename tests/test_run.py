@@ -71,7 +71,8 @@ def test_sweep_of_values_is_composed_once(
 @pytest.mark.parametrize(
     ("arguments", "printed"),
     [
-        (["--help", "act=tanh"], ["Config (change with key=value)", "activation: tanh"]),
+        (["--help", "act=tanh"], ["act=tanh: ", "  act.activation: tanh"]),
+        (["--help"], ["Groups and their options", "  model.units: [128, 128]  "]),
         (["--help", "-m", "seed=7,8", "--resolve"], ["seed: 7"]),
         (["--hydra-help"], ["Hydra (1.3", "--config-dir"]),
         (["--info", "searchpath", "--config-dir", "CONF"], ["| user ", "file://CONF", "| main "]),

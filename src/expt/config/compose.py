@@ -137,6 +137,19 @@ class Composition:
         with convert_hydra_errors(self.overrides):
             return _freeze(self._config)
 
+    def first_choices_and_values(self) -> tuple[dict[str, str], dict[str, Any]]:
+        """Returns the options and plain values of the first job, for help.
+
+        Interpolations are as written, and values that the user has to give may be missing.
+
+        Raises:
+            UserError: A value of a sweep is wrong.
+        """
+        if self.is_sweep:
+            composed = self.first_job()
+            return composed.job.choices, composed.config
+        return _choices(self._config), to_plain(self._config)
+
     @property
     def sweeper(self) -> dict[str, Any]:
         """The config of the sweeper."""

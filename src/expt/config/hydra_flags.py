@@ -1,6 +1,6 @@
 """Parsing of the command line of `expt.run`: some of Hydra's flags, `--rerun` and `--metric`."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
 from hydra._internal.utils import get_args_parser
@@ -9,6 +9,9 @@ from expt.config.flags import parse
 from expt.config.overrides import normalize
 from expt.config.paths import expanded
 from expt.errors import UserError
+
+REFUSED_FLAGS = ("config_path", "config_name", "experimental_rerun")
+"""Flags of Hydra that would skip the checks or unpickle a file."""
 
 
 def parse_run_arguments(program: str, arguments: Sequence[str]) -> Namespace:
@@ -21,11 +24,7 @@ def parse_run_arguments(program: str, arguments: Sequence[str]) -> Namespace:
     Raises:
         UserError: A flag is not supported, or can't be combined with another one.
     """
-    parser = get_args_parser()
-    parser.prog = program
-    parser.add_argument("--rerun", metavar="RUN")  # conf/config.yaml has the help text
-    parser.add_argument("--metric")
-    args = parse(parser, arguments)
+    args = parse(make_run_parser(program), arguments)
     check_flags(args)
     if not asks_for_help(args):
         _check_rerun(args)
@@ -33,6 +32,15 @@ def parse_run_arguments(program: str, arguments: Sequence[str]) -> Namespace:
         args.config_dir = str(expanded(args.config_dir, "--config-dir "))
     args.overrides = normalize(args.overrides, args.multirun)
     return args
+
+
+def make_run_parser(program: str) -> ArgumentParser:
+    """Returns the parser of expt.run: Hydra's, with a few more flags."""
+    parser = get_args_parser()
+    parser.prog = program
+    parser.add_argument("--rerun", metavar="RUN")  # the help is in conf/config.yaml
+    parser.add_argument("--metric")
+    return parser
 
 
 def asks_for_help(args: Namespace) -> bool:
@@ -48,7 +56,7 @@ def check_flags(args: Namespace) -> None:
     """
     # Another config would skip the schema and the checks, and Hydra's rerun unpickles a file, which
     # can run any code.
-    for flag in ("config_path", "config_name", "experimental_rerun"):
+    for flag in REFUSED_FLAGS:
         if getattr(args, flag) is not None:
             raise UserError(
                 f"--{flag.replace('_', '-')} is not supported. Use --config-dir to add your own "

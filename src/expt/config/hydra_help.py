@@ -1,4 +1,4 @@
-"""Texts that Hydra itself prints: `--help`, `--hydra-help`, `--info`, and completion for fish."""
+"""Texts that `expt.run` prints in place of training: its help, and Hydra's information."""
 
 from argparse import Namespace
 
@@ -6,13 +6,14 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 
 from expt.config.compose import Composition
+from expt.config.help import help_text
 from expt.config.hydra_setup import composing
 
 _CONFIG = "config"
 
 
 def show_help(args: Namespace) -> int:
-    """Prints the text that a command line of `expt.run` requests from Hydra.
+    """Prints `--help`, or Hydra's `--hydra-help`, `--info` and completion for fish.
 
     For a sweep, the text is about its first job.
 
@@ -24,13 +25,14 @@ def show_help(args: Namespace) -> int:
     """
     if not args.shell_completion:
         composition = Composition(args.overrides, args.config_dir, args.multirun)
+        if args.help:
+            print(help_text(composition, args))
+            return 0
         args.overrides = list(composition.first_job().job.overrides)
     with composing(args.config_dir):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
-        if args.help:
-            hydra.app_help(_CONFIG, get_args_parser(), args)
-        elif args.hydra_help:
+        if args.hydra_help:
             hydra.hydra_help(_CONFIG, get_args_parser(), args)
         elif args.info:
             hydra.show_info(args.info, _CONFIG, args.overrides)

@@ -43,7 +43,7 @@ DECAY_KEY = "decay_all"
 """Key of an optimizer: whether all variables decay; absent means the optimizer's own choice."""
 HORIZON_KEY = "total_steps"
 """Key of a schedule: its length in steps; null means the length of the run."""
-_FRAMEWORK_KEYS = {"optimizer": (ACCUMULATION_KEY, DECAY_KEY), "schedule": (HORIZON_KEY,)}
+FRAMEWORK_KEYS = {"optimizer": (ACCUMULATION_KEY, DECAY_KEY), "schedule": (HORIZON_KEY,)}
 """Keys in the nodes of parts that expt itself uses, and that are not arguments of the target."""
 
 
@@ -66,7 +66,7 @@ def part(node: Mapping[str, Any], where: str) -> functools.partial[Any]:
     for place, mapping in mappings(node, where):
         if "_args_" in mapping:
             raise UserError(f"{place}: _args_ is not allowed; pass arguments by name.")
-    of_framework = _FRAMEWORK_KEYS.get(where, ())
+    of_framework = FRAMEWORK_KEYS.get(where, ())
     arguments = {
         key: value
         for key, value in node.items()
