@@ -34,7 +34,7 @@ Edit = Callable[[str, str], None]
 def forget() -> None:
     """As in a process that begins."""
     sources._sources.clear()
-    sources._walked.cache_clear()
+    sources._hash_modules_cached.cache_clear()
     importlib.invalidate_caches()
     for name in [name for name in sys.modules if name.partition(".")[0] == "changing"]:
         del sys.modules[name]

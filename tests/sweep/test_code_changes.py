@@ -32,7 +32,7 @@ def change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Change]:
 
     def forget() -> None:
         sources._sources.clear()
-        sources._walked.cache_clear()
+        sources._hash_modules_cached.cache_clear()
         importlib.invalidate_caches()
         sys.modules.pop("planned_losses", None)
 

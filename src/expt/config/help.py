@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 
 from expt.config.compose import Composition
-from expt.config.groups import takes_several
+from expt.config.groups import is_list_group
 from expt.config.hydra_setup import composing
 from expt.config.location import config_directory
 from expt.config.paths import expanded
@@ -83,7 +83,7 @@ class _Parts:
     def lines(self, group: str) -> Iterator[str]:
         """Yields what is chosen of a group, with its keys."""
         node = self.values.get(group)
-        if takes_several(group):
+        if is_list_group(group):
             chosen = dict(node or {})
         else:
             chosen = {self._choices[group]: node} if group in self._choices else {}
@@ -91,7 +91,7 @@ class _Parts:
             option = self._option(group, name)
             meaning = _meaning(option)
             yield from _wrapped(f"{group}={name}: {meaning}".rstrip(": "), "    ")
-            prefix = f"{group}.{name}." if takes_several(group) else f"{group}."
+            prefix = f"{group}.{name}." if is_list_group(group) else f"{group}."
             known = {f"{prefix}{key.name}": key.meaning for key in option.keys} if option else {}
             yield from _rows(_flat(inner or {}, prefix), known)
             yield ""

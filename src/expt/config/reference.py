@@ -22,7 +22,7 @@ from expt.config.constructors import (
     without_type_and_default,
 )
 from expt.config.flatten import flatten
-from expt.config.groups import default_option, takes_several, top_level
+from expt.config.groups import default_option, is_list_group, top_level
 from expt.config.hooks import EVERY_KEY
 from expt.config.instantiate import ACCUMULATION_KEY, DECAY_KEY, HORIZON_KEY
 from expt.config.location import config_directory
@@ -94,7 +94,7 @@ class Option:
     @property
     def node(self) -> str:
         """Where its keys are in the config, such as `model` or `metric.f1`."""
-        return f"{self.group}.{self.name}" if takes_several(self.group) else self.group
+        return f"{self.group}.{self.name}" if is_list_group(self.group) else self.group
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ def _sets(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _default(group: str) -> tuple[str, ...]:
-    if takes_several(group):
+    if is_list_group(group):
         entries = [entry for entry in top_level()["defaults"] if isinstance(entry, dict)]
         return tuple(next(entry[group] for entry in entries if group in entry))
     option = default_option(group)
