@@ -75,7 +75,7 @@ class TestDataLoader:
             (("data.split_seed=-1",), "split_seed.*-1"),
             ((*LINEAR, "data.num_examples=abc"), "num_examples.*abc"),
             ((*LINEAR, "data.weights=3"), "weights.*3"),
-            (("model=autoencoder",), "crossentropy does not support reconstruction.*model=autoencoder"),
+            (("model=autoencoder",), "crossentropy does not support reconstr.*model=autoencoder"),
             (("model=gan", "loss=mae"), "loss=mae does not support generation.*model=gan.*mse"),
             (("loop.watch=val/acuracy",), "watch=val/acuracy.*Did you mean 'val/accuracy'"),
             (("loop.watch=accuracy",), "loop.watch=accuracy.*val/accuracy"),
