@@ -10,7 +10,7 @@ import pytest
 import expt
 from expt import cli
 from expt.cli import program
-from expt.config.flags import take_options
+from expt.config.flags import split_options
 from expt.errors import UserError
 
 
@@ -118,7 +118,7 @@ def test_console_script_exists() -> None:
 
 
 def test_options_are_separated_from_overrides() -> None:
-    taken = take_options(["split=val", "data.path=x", "split"], {"split": "test", "to": "x"})
+    taken = split_options(["split=val", "data.path=x", "split"], {"split": "test", "to": "x"})
     assert taken == ({"split": "val", "to": "x"}, ["data.path=x", "split"])
 
 
@@ -137,16 +137,16 @@ def test_output_dir_is_read_as_in_config(
     typed: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    options, _ = take_options([f"output_dir={typed}"], {"output_dir": "outputs"})
+    options, _ = split_options([f"output_dir={typed}"], {"output_dir": "outputs"})
     assert options["output_dir"] == folder.replace("HOME", str(tmp_path))
 
 
 def test_output_dir_of_unknown_user_is_rejected() -> None:
     with pytest.raises(UserError, match="output_dir=~nobody-here/x: there is no user"):
-        take_options(["output_dir=~nobody-here/x"], {"output_dir": "outputs"})
+        split_options(["output_dir=~nobody-here/x"], {"output_dir": "outputs"})
 
 
 @pytest.mark.parametrize("typed", ["", " ", "''", "null", "NULL"])
 def test_empty_output_dir_is_rejected(typed: str) -> None:
     with pytest.raises(UserError, match=r"output_dir=.*: expected"):
-        take_options([f"output_dir={typed}"], {"output_dir": "outputs"})
+        split_options([f"output_dir={typed}"], {"output_dir": "outputs"})

@@ -7,7 +7,7 @@ from expt.analysis.filters import split_arguments
 from expt.analysis.output import write_files
 from expt.analysis.selection import select
 from expt.analysis.table import compare
-from expt.analysis.terminal import show
+from expt.analysis.terminal import print_comparison
 from expt.cli import program, run_command
 from expt.config.flags import parse
 
@@ -33,7 +33,7 @@ def _run(arguments: list[str]) -> int:
     )
     title = selection.title
     console = Console()
-    show(console, comparison, title)
+    print_comparison(console, comparison, title)
     targets = {kind: path for kind in _FILE_OPTIONS if (path := getattr(args, kind)) is not None}
     for path in write_files(comparison, targets, title):
         console.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)

@@ -10,9 +10,9 @@ if __name__ == "__main__":  # before the other imports, which take up to a secon
 import argparse
 from pathlib import Path
 
-from expt.analysis.run_argument import add_run_argument, take_finished_run
+from expt.analysis.run_argument import add_run_argument, resolve_finished_run
 from expt.cli import program, run_command
-from expt.config.flags import take_options
+from expt.config.flags import split_options
 from expt.prediction.evaluation import evaluate_run
 from expt.train.messages import print_replaced
 from expt.train.saved_model import load_data
@@ -41,12 +41,12 @@ def _run(arguments: list[str]) -> int:
     )
     parser.add_argument("--config-dir", help="your own conf/ folder")
     args = parser.parse_intermixed_args(arguments)
-    options, overrides = take_options(args.overrides, {"split": "", "output_dir": "outputs"})
+    options, overrides = split_options(args.overrides, {"split": "", "output_dir": "outputs"})
     is_named = any(override.startswith("split=") for override in args.overrides)
     split = options["split"] if is_named else None
     phases = command_phases()
     phases.begin("reading the run")
-    run = take_finished_run(args, Path(options["output_dir"]))
+    run = resolve_finished_run(args, Path(options["output_dir"]))
     phases.begin("loading data")
     loaded = load_data(run, overrides, args.config_dir, split)
     scored = choose_examples(run, loaded, split)

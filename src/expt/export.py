@@ -9,11 +9,11 @@ if __name__ == "__main__":  # before the other imports, which take up to a secon
 
 import argparse
 
-from expt.analysis.run_argument import add_run_argument, take_finished_run
+from expt.analysis.run_argument import add_run_argument, resolve_finished_run
 from expt.cli import program, run_command
 from expt.config.flags import parse, take_output_dir
+from expt.exports.export import FORMATS, check_format, choose_path, export, size_text
 from expt.exports.inputs import describe_inputs
-from expt.exports.writing import FORMATS, check_format, choose_path, export, size_text
 from expt.prediction.outputs import describe_outputs
 from expt.train.saved_model import recorded_outputs
 
@@ -45,7 +45,7 @@ def _run(arguments: list[str]) -> int:
     check_format(args.format)
     phases = command_phases()
     phases.begin("reading the run")
-    run = take_finished_run(args, output_dir)
+    run = resolve_finished_run(args, output_dir)
     path = choose_path(run, args.format, args.to, force=args.force)
     job, agreement = export(run, args.format, path, phases)
     print(f"{args.format} written to {path} ({size_text(path)})")

@@ -3,9 +3,9 @@
 import argparse
 
 from expt.analysis.filters import split_arguments
-from expt.analysis.listing import flattened, list_jobs, list_rows
+from expt.analysis.listing import flatten_rows, list_jobs, list_rows
 from expt.analysis.listing_terminal import print_rows
-from expt.analysis.run_argument import shown_sweep
+from expt.analysis.run_argument import format_sweep
 from expt.cli import program, run_command
 from expt.config.flags import parse
 from expt.errors import UserError
@@ -37,12 +37,12 @@ def _run(arguments: list[str]) -> int:
     output_dir, names, filters = split_arguments(args.selection)
     if not names:
         rows = list_rows(output_dir, filters, args.metric)
-        rows = list(flattened(rows)) if args.jobs else rows
+        rows = list(flatten_rows(rows)) if args.jobs else rows
     else:
         if len(names) > 1:
             raise UserError(f"{' '.join(names)}: expected one sweep, or none to list all sweeps.")
         directory = find_sweep(names[0], output_dir)
-        print(shown_sweep(directory))
+        print(format_sweep(directory))
         rows = list_jobs(directory, filters, args.metric)
     print_rows(rows, args.n or len(rows))
     return 0

@@ -10,9 +10,9 @@ if __name__ == "__main__":  # before the other imports, which take up to a secon
 import argparse
 from pathlib import Path
 
-from expt.analysis.run_argument import RUN_HELP, add_metric_option, take_run
+from expt.analysis.run_argument import RUN_HELP, add_metric_option, resolve_run
 from expt.cli import program, run_command
-from expt.config.flags import parse, take_options
+from expt.config.flags import parse, split_options
 from expt.errors import UserError
 from expt.runs.changed_code import ALLOW_OPTION
 from expt.runs.run import EXTENSIONS
@@ -41,13 +41,13 @@ def _run(arguments: list[str]) -> int:
     keys = ", ".join(f"{key}=…" for key in (*EXTENSIONS, "output_dir"))
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=keys)
     args = parse(parser, arguments)
-    options, overrides = take_options(args.overrides, {"output_dir": "outputs"})
+    options, overrides = split_options(args.overrides, {"output_dir": "outputs"})
     phases, output_dir = command_phases(), Path(options["output_dir"])
     phases.begin("reading the run")
     sweep = take_sweep(args.run, output_dir)
     allowed = args.allow_code_change
     if sweep is None:
-        run = take_run(args.run, output_dir, args.metric)
+        run = resolve_run(args.run, output_dir, args.metric)
         return resume_run(run, overrides, phases, allow_code_change=allowed)
     if overrides:
         raise UserError(f"{overrides[0]}: a sweep resumes as planned; expected no overrides.")

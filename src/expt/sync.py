@@ -7,7 +7,7 @@ from rich.console import Console
 
 from expt.analysis.run_argument import find_directory
 from expt.cli import program, run_command
-from expt.config.flags import parse, take_options
+from expt.config.flags import parse, split_options
 from expt.errors import UserError
 from expt.sweep.sync import Synchronization, find_runs
 
@@ -37,7 +37,7 @@ def _run(arguments: list[str]) -> int:
         "deleted in MLflow",
     )
     args = parse(parser, arguments, ["output_dir"])
-    options, names = take_options(args.directories, {"output_dir": "outputs"})
+    options, names = split_options(args.directories, {"output_dir": "outputs"})
     output_dir = Path(options["output_dir"])
     names = [str(find_directory(name, output_dir)) for name in names]
     # Restoring all runs would undo deletions that the user meant.

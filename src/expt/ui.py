@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from expt.cli import program, run_command
-from expt.config.flags import parse, take_options
+from expt.config.flags import parse, split_options
 from expt.errors import UserError
 from expt.servers.interface import MLFLOW_PORT, TENSORBOARD_PORT, serve
 from expt.servers.view import View
@@ -36,7 +36,7 @@ def _run(arguments: list[str]) -> int:
         help_text = f"port to listen on (default: {usual}, or a free port if that is in use)"
         parser.add_argument(f"--{name}-port", type=int, metavar="N", help=help_text)
     args = parse(parser, arguments, ["output_dir"])
-    options, names = take_options(args.options, {"output_dir": "outputs"})
+    options, names = split_options(args.options, {"output_dir": "outputs"})
     output_dir = Path(options["output_dir"])
     if not any(output_dir.rglob("run.json")):
         raise UserError(

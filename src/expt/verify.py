@@ -12,9 +12,9 @@ from expt.config.flags import parse
 from expt.errors import UserError
 from expt.train.data_loading import DataLoader
 from expt.train.messages import print_replaced
+from expt.verification.plan import make_plan
 from expt.verification.processes import Outcome, train_all
-from expt.verification.proof import make_proof
-from expt.verification.report import intention, judge
+from expt.verification.report import describe_plan, make_report
 
 
 def main() -> None:
@@ -41,11 +41,11 @@ def _run(arguments: list[str]) -> int:
 
     with TemporaryDirectory(prefix="expt-verify-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
-        proof = make_proof(job, dataset, folder)
+        proof = make_plan(job, dataset, folder)
         proof.write(folder)
-        for line in intention(proof):
+        for line in describe_plan(proof):
             print(line, flush=True)
-        lines, is_same = judge(folder, dataset, proof, train_all(folder, _print_outcome))
+        lines, is_same = make_report(folder, dataset, proof, train_all(folder, _print_outcome))
     for line in lines:
         print(line)
     return 0 if is_same else 1

@@ -8,8 +8,8 @@ from scipy import stats
 
 from analysis.made_runs import write_journal, write_run, write_sweep
 from expt.analysis.chart_data import chart_data
+from expt.analysis.compared_run import read_compared
 from expt.analysis.effects import effects
-from expt.analysis.reading import read_compared
 from expt.analysis.table import Comparison, compare
 
 

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from analysis.made_runs import write_journal, write_run, write_sweep
+from expt.analysis.compared_run import read_compared
 from expt.analysis.curves import average, curves, read_points
-from expt.analysis.reading import read_compared
 from expt.analysis.table import compare
 
 

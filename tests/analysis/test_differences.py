@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from analysis.made_runs import write_journal, write_run
-from expt.analysis.diff_terminal import show_difference
+from expt.analysis.diff_terminal import print_difference
 from expt.analysis.differences import (
     DiffRow,
     Divergence,
@@ -80,7 +80,7 @@ class TestRows:
         for run in runs:
             write_journal(run.directory, [])
         shown = io.StringIO()
-        show_difference(Console(file=shown, width=200), *runs)
+        print_difference(Console(file=shown, width=200), *runs)
         assert "code: not recorded by A, so it may differ" in shown.getvalue()
 
     def test_null_differs_from_a_missing_key(self, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ class TestDivergences:
 
 def shown(runs: list[FoundRun]) -> str:
     console = Console(file=io.StringIO(), width=120)
-    show_difference(console, *runs)
+    print_difference(console, *runs)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from analysis.made_runs import write_run
+from expt.analysis.compared_run import read_compared
 from expt.analysis.effects import Effect, effects
-from expt.analysis.reading import read_compared
 from expt.analysis.table import Comparison, compare
 from expt.analysis.variants import Verdict
 

@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw
 
 from analysis.made_runs import write_image, write_run, write_sweep
 from expt.analysis import images
+from expt.analysis.compared_run import read_compared
 from expt.analysis.images import image_rows
-from expt.analysis.reading import read_compared
 from expt.analysis.table import Comparison, compare
 
 ACTS = [({"act": "relu"}, [0.1, 0.2]), ({"act": "tanh"}, [0.3])]

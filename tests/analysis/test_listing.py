@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from analysis.made_runs import write_run
-from expt.analysis.listing import ListRow, flattened, list_jobs, list_rows
+from expt.analysis.listing import ListRow, flatten_rows, list_jobs, list_rows
 from expt.analysis.listing_terminal import age_text, list_lines
 from expt.errors import UserError
 
@@ -205,7 +205,7 @@ class TestLines:
 
 
 def flattened_rows() -> list[ListRow]:
-    return list(flattened(list_rows(OUTPUTS)))
+    return list(flatten_rows(list_rows(OUTPUTS)))
 
 
 def test_the_list_command_imports_no_slow_library() -> None:

@@ -23,13 +23,13 @@ from scipy import stats
 
 import expt.analysis
 from analysis.made_runs import write_image, write_journal, write_run, write_sweep
+from expt.analysis.compared_run import read_compared
 from expt.analysis.files import write_csv, write_json, write_markdown, write_note
 from expt.analysis.output import summarize_sweep
 from expt.analysis.page import write_page
 from expt.analysis.plots import draw_plots
-from expt.analysis.reading import read_compared
 from expt.analysis.table import Comparison, compare
-from expt.analysis.terminal import show
+from expt.analysis.terminal import print_comparison
 from expt.analysis.verdict import headline
 
 EVIL = "<script>alert(1)</script>\x1b[31m|$x^{$"
@@ -54,7 +54,7 @@ def comparison(tmp_path: Path) -> Comparison:
 
 def shown(comparison: Comparison, width: int, title: str = "title") -> str:
     console = Console(file=io.StringIO(), width=width)
-    show(console, comparison, title)
+    print_comparison(console, comparison, title)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -78,7 +78,7 @@ class TestTerminal:
     def test_only_the_best_variant_is_coloured(self, comparison: Comparison) -> None:
         """A second colour would suggest that a difference without significance means something."""
         console = Console(file=io.StringIO(), width=120, force_terminal=True)
-        show(console, comparison, "title")
+        print_comparison(console, comparison, "title")
         assert isinstance(console.file, io.StringIO)
         rows = [
             line for line in console.file.getvalue().splitlines() if "act=" in line and "±" in line

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from expt.analysis.run_argument import find_directory, take_run, take_runs
+from expt.analysis.run_argument import find_directory, resolve_run, resolve_runs
 from expt.errors import UserError
 
 
@@ -31,7 +31,7 @@ def write(place: str, started: float, name: str, loss: float, **fields: Any) -> 
 def test_the_runs_that_latest_and_best_select_are_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    runs = take_runs(["latest", "best", "best@seed", "cnn-s1"], Path("outputs"))
+    runs = resolve_runs(["latest", "best", "best@seed", "cnn-s1"], Path("outputs"))
     assert [run.record.run_name for run in runs] == ["cnn-s1", "cnn-s0", "cnn-s0", "cnn-s1"]
     reason = "val/loss 0.2125, the best of 2 in the sweep seed"
     assert capsys.readouterr().out.splitlines() == [
@@ -43,23 +43,23 @@ def test_the_runs_that_latest_and_best_select_are_printed(
 
 def test_the_number_of_runs_left_out_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     write("sweeps/day/09_b/2", 5, "cnn-s2", 0.1, status="FAILED")
-    take_run("best", Path("outputs"))
+    resolve_run("best", Path("outputs"))
     assert capsys.readouterr().out.endswith("the best of 2 in the sweep seed; 1 left out\n")
 
 
 def test_nothing_is_printed_for_a_run_named_directly(capsys: pytest.CaptureFixture[str]) -> None:
-    assert take_run("mlp", Path("outputs")).directory.name == "08_a"
+    assert resolve_run("mlp", Path("outputs")).directory.name == "08_a"
     assert capsys.readouterr().out == ""
 
 
 def test_a_metric_without_best_is_an_error() -> None:
     with pytest.raises(UserError, match="--metric val/loss: this option applies only to the runs"):
-        take_run("latest", Path("outputs"), "val/loss")
+        resolve_run("latest", Path("outputs"), "val/loss")
 
 
 def test_control_characters_in_a_name_are_replaced(capsys: pytest.CaptureFixture[str]) -> None:
     write("runs/day/10_c", 9, "\x1b[31mred", 0.5)
-    take_run("latest", Path("outputs"))
+    resolve_run("latest", Path("outputs"))
     assert (
         capsys.readouterr().out
         == "latest: outputs/runs/day/10_c (\N{REPLACEMENT CHARACTER}[31mred)\n"

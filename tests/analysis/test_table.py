@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from analysis.made_runs import write_run, write_sweep
-from expt.analysis.reading import ComparedRun, read_compared
+from expt.analysis.compared_run import ComparedRun, read_compared
 from expt.analysis.table import compare, measured_only
 from expt.analysis.variants import Verdict
 from expt.errors import UserError

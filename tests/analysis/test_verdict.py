@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from analysis.made_runs import write_run, write_sweep
-from expt.analysis.reading import read_compared
+from expt.analysis.compared_run import read_compared
 from expt.analysis.table import Comparison, compare
 from expt.analysis.verdict import headline
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from expt.config.checks import check, check_task, check_watched
+from expt.config.checks import check, check_monitored_metric, check_task
 from expt.config.compose import Job, compose_jobs
 from expt.config.schema import Config
 from expt.errors import UserError
@@ -212,10 +212,10 @@ def test_error_names_key_of_any_invalid_value(override: str) -> None:
 
 
 def test_monitored_metric_must_be_reported() -> None:
-    check_watched(DEFAULT, ["loss"])
-    check_watched(job_with(loop__watch="val/distance"), ["loss", "distance"])
+    check_monitored_metric(DEFAULT, ["loss"])
+    check_monitored_metric(job_with(loop__watch="val/distance"), ["loss", "distance"])
     with pytest.raises(UserError, match=r"watch=val/distanc:.*'val/distance'.*val/loss"):
-        check_watched(job_with(loop__watch="val/distanc"), ["loss", "distance"])
+        check_monitored_metric(job_with(loop__watch="val/distanc"), ["loss", "distance"])
 
 
 def test_target_loss_can_be_negative() -> None:

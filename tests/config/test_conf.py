@@ -11,7 +11,7 @@ import pytest
 
 from expt.config.checks import check
 from expt.config.compose import compose_jobs
-from expt.config.instantiate import part
+from expt.config.instantiate import bind_part
 from expt.config.location import config_directory
 from expt.config.schema import PARTS, Config, Loop
 from expt.errors import UserError
@@ -60,7 +60,7 @@ def composed(path: Path) -> Any:
 
 
 def make(node: Any, group: str) -> None:
-    made, supplied = part(node, group), SUPPLIED[group]
+    made, supplied = bind_part(node, group), SUPPLIED[group]
     inspect.signature(made.func).bind(**{**made.keywords, **supplied})
     if group in MADE:
         made(**supplied)

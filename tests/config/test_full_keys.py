@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expt.config.compose import compose_jobs
-from expt.config.full_keys import is_list_key, meant, suggest_group
+from expt.config.full_keys import is_list_key, suggest_group, suggest_key
 from expt.errors import UserError
 
 DEFAULT = tuple(compose_jobs([], None, multirun=False)[0][0].config.flat())
@@ -29,19 +29,19 @@ DEFAULT = tuple(compose_jobs([], None, multirun=False)[0][0].config.flat())
     ],
 )
 def test_short_key_is_completed(key: str, expected: str) -> None:
-    assert meant(key, "3", DEFAULT) == f"Did you mean {expected}=3?"
-    assert meant(key, None) == f"Did you mean {expected}=…?"
+    assert suggest_key(key, "3", DEFAULT) == f"Did you mean {expected}=3?"
+    assert suggest_key(key, None) == f"Did you mean {expected}=…?"
 
 
 def test_key_of_other_options_is_suggested_with_them() -> None:
     message = "Did you mean model.width=3 with model=resnet, vit?"
-    assert meant("width", "3", DEFAULT) == message
-    assert meant("width", "3", ["model.width"]) == "Did you mean model.width=3?"
+    assert suggest_key("width", "3", DEFAULT) == message
+    assert suggest_key("width", "3", ["model.width"]) == "Did you mean model.width=3?"
 
 
 @pytest.mark.parametrize("key", ["nonsense", "defaults", "hydra", "", "seed", "_target_"])
 def test_unknown_key_has_no_suggestion(key: str) -> None:
-    assert meant(key, "3", DEFAULT) is None
+    assert suggest_key(key, "3", DEFAULT) is None
 
 
 @settings(max_examples=30, deadline=None)
@@ -50,7 +50,7 @@ def test_last_part_of_every_key_is_completed(key: str) -> None:
     last = key.partition(".")[2]
     if "." in last or last in (*DEFAULT, "min_change"):
         return  # nested, or a key of the top level
-    assert f"{key}=1" in (meant(last, "1", DEFAULT) or "")
+    assert f"{key}=1" in (suggest_key(last, "1", DEFAULT) or "")
 
 
 def test_option_without_group_is_completed() -> None:

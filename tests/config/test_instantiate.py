@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from expt.config.instantiate import ALLOW_VARIABLE, call, check_target, part, targets
+from expt.config.instantiate import ALLOW_VARIABLE, bind_part, call_part, check_target, targets
 from expt.errors import UserError
 
 FORBIDDEN = [
@@ -56,7 +56,7 @@ def test_disallowed_target_is_rejected_without_import(target: str) -> None:
     with pytest.raises(UserError, match=r"(?s)act\._target_=.*not allowed"):
         check_target(target, "act")
     with pytest.raises(UserError, match="not allowed"):
-        part({"_target_": target}, "act")
+        bind_part({"_target_": target}, "act")
     assert set(sys.modules) == before
 
 
@@ -64,13 +64,13 @@ def test_disallowed_target_is_rejected_without_import(target: str) -> None:
 @pytest.mark.parametrize("target", OUTSIDE)
 def test_target_cannot_leave_allowed_modules(target: str) -> None:
     with pytest.raises(UserError):
-        part({"_target_": target}, "loss")
+        bind_part({"_target_": target}, "loss")
 
 
 @pytest.mark.parametrize("target", NOT_PARTS)
 def test_target_that_is_not_part_is_rejected(target: str) -> None:
     with pytest.raises(UserError):
-        part({"_target_": target}, "recorder.mine")
+        bind_part({"_target_": target}, "recorder.mine")
 
 
 def test_nested_target_cannot_run_program(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_nested_target_cannot_run_program(tmp_path: Path) -> None:
     arguments = [".", "-c", f"alias.x=!touch {proof}", "x"]
     nested = {"_target_": "expt.runs.environment._git", "_args_": arguments}
     with pytest.raises(UserError):
-        part({"_target_": "keras.optimizers.SGD", "learning_rate": nested}, "optimizer")
+        bind_part({"_target_": "keras.optimizers.SGD", "learning_rate": nested}, "optimizer")
     assert not proof.exists()
 
 
@@ -94,7 +94,7 @@ def test_nested_target_cannot_run_program(tmp_path: Path) -> None:
 )
 def test_nested_targets_are_rejected(hidden: Any) -> None:
     with pytest.raises(UserError, match=r"act\.activation.*os\.system.*not allowed"):
-        part({"_target_": "keras.layers.Activation", "activation": hidden}, "act")
+        bind_part({"_target_": "keras.layers.Activation", "activation": hidden}, "act")
 
 
 def test_targets_yields_keys_of_all_targets() -> None:
@@ -112,13 +112,13 @@ def test_targets_yields_keys_of_all_targets() -> None:
 )
 def test_error_names_missing_target(target: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        part({"_target_": target}, "loss")
+        bind_part({"_target_": target}, "loss")
 
 
 def test_error_suggests_nearest_argument() -> None:
     node = {"_target_": "expt.parts.models.dense.mlp", "unit": [3]}
     with pytest.raises(UserError, match=r"model\.unit: mlp.*Did you mean 'units'\?.*dropout"):
-        part(node, "model")
+        bind_part(node, "model")
 
 
 def test_arguments_are_bound_and_declarations_are_not() -> None:
@@ -128,7 +128,7 @@ def test_arguments_are_bound_and_declarations_are_not() -> None:
         "_tasks_": ["regression"],
         "_anything_": 1,
     }
-    made = part(node, "act")
+    made = bind_part(node, "act")
     assert made.keywords == {"negative_slope": 0.3}
     assert made().negative_slope == pytest.approx(0.3)
     assert node["_tasks_"] == ["regression"]
@@ -136,7 +136,7 @@ def test_arguments_are_bound_and_declarations_are_not() -> None:
 
 def test_positional_arguments_are_rejected() -> None:
     try:
-        made = part({"_target_": "keras.optimizers.SGD", "_args_": [0.5]}, "optimizer")
+        made = bind_part({"_target_": "keras.optimizers.SGD", "_args_": [0.5]}, "optimizer")
     except UserError:
         return
     assert float(made().learning_rate) == 0.5
@@ -145,13 +145,13 @@ def test_positional_arguments_are_rejected() -> None:
 def test_nested_parts_are_instantiated() -> None:
     initializer = {"_target_": "keras.initializers.Constant", "value": 3.0}
     node = {"_target_": "keras.layers.Dense", "units": 2, "kernel_initializer": initializer}
-    layer = part(node, "model")()
+    layer = bind_part(node, "model")()
     layer.build((None, 4))
     assert layer.kernel.numpy().tolist() == [[3.0, 3.0]] * 4
 
 
 def test_lists_remain_lists() -> None:
-    made = part({"_target_": "expt.parts.models.dense.mlp", "units": [1, 2]}, "model")
+    made = bind_part({"_target_": "expt.parts.models.dense.mlp", "units": [1, 2]}, "model")
     assert type(made.keywords["units"]) is list
 
 
@@ -179,18 +179,18 @@ class TestAllow:
     ) -> None:
         monkeypatch.delenv(ALLOW_VARIABLE, raising=False)
         with pytest.raises(UserError, match="EXPT_ALLOW=users_own"):
-            part(self.NODE, "loss")
+            bind_part(self.NODE, "loss")
         assert "users_own" not in sys.modules
 
     @pytest.mark.parametrize("value", ["users_own", "other, users_own ,", "users_own.losses"])
     def test_environment_allows_package(self, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
         monkeypatch.setenv(ALLOW_VARIABLE, value)
-        assert part(self.NODE, "loss")(None, None) == 2.0
+        assert bind_part(self.NODE, "loss")(None, None) == 2.0
 
     def test_arguments_are_checked(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(ALLOW_VARIABLE, "users_own")
         with pytest.raises(UserError, match=r"loss\.detla: huber.*'delta'"):
-            part({"_target_": "users_own.losses.huber", "detla": 2.0}, "loss")
+            bind_part({"_target_": "users_own.losses.huber", "detla": 2.0}, "loss")
 
     @pytest.mark.parametrize(
         ("value", "target"),
@@ -209,11 +209,11 @@ class TestAllow:
     ) -> None:
         monkeypatch.setenv(ALLOW_VARIABLE, value)
         with pytest.raises(UserError):
-            part({"_target_": target}, "loss")
+            bind_part({"_target_": target}, "loss")
 
 
 def test_value_can_be_any_text() -> None:
-    made = part({"_target_": "keras.layers.ReLU", "name": "my_args_layer"}, "act")
+    made = bind_part({"_target_": "keras.layers.ReLU", "name": "my_args_layer"}, "act")
     assert made.keywords == {"name": "my_args_layer"}
 
 
@@ -225,8 +225,8 @@ def test_learners_are_allowed_targets(name: str) -> None:
 
 
 def test_call_passes_supplied_arguments() -> None:
-    made = part({"_target_": "keras.layers.LeakyReLU", "negative_slope": 0.25}, "act")
-    assert call(made, "act", name="mine").name == "mine"
+    made = bind_part({"_target_": "keras.layers.LeakyReLU", "negative_slope": 0.25}, "act")
+    assert call_part(made, "act", name="mine").name == "mine"
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_call_passes_supplied_arguments() -> None:
 )
 def test_error_of_target_names_its_key(node: Any, supplied: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        call(part(node, "act"), "act", **supplied)
+        call_part(bind_part(node, "act"), "act", **supplied)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, UserError])
@@ -252,4 +252,4 @@ def test_call_propagates_other_errors(error: type[BaseException]) -> None:
         raise error("as it is")
 
     with pytest.raises(error, match=r"^as it is$"):
-        call(fail, "act")
+        call_part(fail, "act")

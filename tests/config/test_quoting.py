@@ -3,22 +3,22 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expt.config.quoting import is_quoted, quoted, split_at_commas, unquoted
+from expt.config.quoting import is_quoted, quote, split_at_commas, unquote
 
 TEXTS = st.text(st.sampled_from("ab'\"\\,[](){}= $:ö"), max_size=8)
 
 
 @given(TEXTS)
 def test_quoted_text_is_read_back(text: str) -> None:
-    assert is_quoted(quoted(text))
-    assert unquoted(quoted(text)) == text
-    assert OverridesParser.create().parse_override(f"x={quoted(text)}").value() == text
+    assert is_quoted(quote(text))
+    assert unquote(quote(text)) == text
+    assert OverridesParser.create().parse_override(f"x={quote(text)}").value() == text
 
 
 @pytest.mark.parametrize("text", ["plain", "'open", "'a' b 'c'", "'a\\'", "'", "", "'a\""])
 def test_unquoted_text_is_unchanged(text: str) -> None:
     assert not is_quoted(text)
-    assert unquoted(text) == text
+    assert unquote(text) == text
 
 
 @pytest.mark.parametrize(

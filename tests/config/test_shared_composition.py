@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from expt.config import compose
-from expt.config.compose import Composed, Composition, _freeze
+from expt.config.compose import ComposedJob, Composition, _freeze
 from expt.config.hydra_errors import convert_hydra_errors
 from expt.config.hydra_setup import compose_with_hydra
 from expt.errors import UserError
@@ -62,7 +62,7 @@ def _jobs(draw: Any) -> list[list[str]]:
     ]
 
 
-def _by_hydra(composition: Composition, jobs: Sequence[Sequence[str]]) -> list[Composed]:
+def _by_hydra(composition: Composition, jobs: Sequence[Sequence[str]]) -> list[ComposedJob]:
     """Composes each job with Hydra."""
     common = set(jobs[0]).intersection(*jobs)
     composed = []

@@ -25,15 +25,15 @@ _WITHOUT_ONNX = "import sys; sys.modules['tf2onnx'] = None" + _SPY
 # Exports a copy with other weights. TensorFlow is left to the command to start.
 _WRONG = """
 from expt import export
-from expt.exports import writing
-load = writing.load_predictor
+from expt.exports import export
+load = export.load_predictor
 def load_and_break(file, run, job):
     import keras
     from expt.exports import tflite
     write = tflite.write
     tflite.write = lambda model, path: write(keras.models.clone_model(model), path)
     return load(file, run, job)
-writing.load_predictor = load_and_break
+export.load_predictor = load_and_break
 export.main()
 """
 

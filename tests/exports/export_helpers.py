@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from expt.exports import onnx, saved_model, tflite
 from expt.parts.data.scale import Scale
-from expt.parts.models.standardization import scales_of, standardized
+from expt.parts.models.standardization import get_scales, with_standardization
 from expt.parts.models.transformer import vit
 from parts.models.model_helpers import Act
 
@@ -34,7 +34,7 @@ def table() -> keras.Model:
     """A model that standardizes its inputs and returns values in the unit of the targets."""
     network = keras.Sequential([keras.Input((4,)), layers.Dense(8, "relu"), layers.Dense(2)])
     targets = Scale(np.array([10.0, -4.0]), np.array([2.0, 3.0]))
-    return unsettled(standardized(network, Scale(MEAN, DEVIATION), targets))
+    return unsettled(with_standardization(network, Scale(MEAN, DEVIATION), targets))
 
 
 def cnn() -> keras.Model:
@@ -85,7 +85,7 @@ def unsettled(model: keras.Model) -> keras.Model:
 def inputs_for(model: keras.Model, size: int) -> Array:
     random = np.random.default_rng(size)
     normal = random.normal(size=(size, *model.input_shape[1:]))
-    raw = scales_of(model)[0] is not None
+    raw = get_scales(model)[0] is not None
     return np.asarray(MEAN + DEVIATION * normal if raw else normal, model.inputs[0].dtype)
 
 

@@ -22,7 +22,7 @@ from expt.errors import RunError, UserError
 from expt.exports.comparison import describe_difference, in_float32, largest_difference
 from expt.parts.data.scale import Scale
 from expt.parts.models.links import with_link
-from expt.parts.models.standardization import standardized
+from expt.parts.models.standardization import with_standardization
 
 layers = keras.layers
 
@@ -152,7 +152,7 @@ def test_rounding_of_a_mixed_precision_run_is_reported() -> None:
 def test_float32_may_round_values_around_a_large_mean() -> None:
     """TensorFlow Lite cannot avoid it; the other formats can."""
     network = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
-    model = standardized(network, None, Scale(np.array([1e4]), np.array([1.0])))
+    model = with_standardization(network, None, Scale(np.array([1e4]), np.array([1.0])))
 
     def rounded(inputs: Array) -> Array:
         return outputs_of(model)(inputs).astype(np.float32).astype(np.float64)

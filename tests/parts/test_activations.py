@@ -11,7 +11,7 @@ import yaml
 from numpy.typing import NDArray
 from scipy import special
 
-from expt.config.instantiate import part
+from expt.config.instantiate import bind_part
 from expt.config.location import config_directory, options
 
 Array = NDArray[np.float64]
@@ -225,7 +225,7 @@ def test_declared_initializer(option: str) -> None:
         assert declared == expected
         assert keras.initializers.get(declared)([4, 3]).shape == (4, 3)
     else:
-        kernel = part(declared, "act")()([300, 200]).numpy()
+        kernel = bind_part(declared, "act")()([300, 200]).numpy()
         assert kernel.var() == pytest.approx(expected / 300, rel=0.03)
         assert np.abs(kernel).max() < 3 * kernel.std()
 

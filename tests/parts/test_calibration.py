@@ -13,7 +13,7 @@ import yaml
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from expt.config.instantiate import part
+from expt.config.instantiate import bind_part
 from expt.config.location import config_directory, options
 from expt.config.outputs import model_outputs
 from expt.parts.models.links import link_function
@@ -46,7 +46,7 @@ def best_predictions(loss: dict[str, Any], shares: list[float]) -> NDArray[np.fl
     """The predictions with the lowest mean loss over examples with these shares of classes."""
     if loss.get("class_weights") is not None:
         loss = loss | {"class_weights": loss["class_weights"][: len(shares)]}
-    function, classes = part(loss, "loss"), tf.range(len(shares))
+    function, classes = bind_part(loss, "loss"), tf.range(len(shares))
 
     def value_and_gradient(logits: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         watched = tf.constant(logits)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from expt.config.compose import compose_jobs
 from expt.config.location import options
-from expt.parts.weight_decay import undecayed
+from expt.parts.weight_decay import variables_without_decay
 from expt.train.data_loading import DataLoader
 from expt.train.program import make_program
 
@@ -24,7 +24,9 @@ def left_out(inputs: Any, *stack: Any) -> set[str]:
     for layer in stack:
         outputs = layer(outputs)
     variables = keras.Model(inputs, outputs).trainable_variables
-    names = {"/".join(variable.path.split("/")[-2:]) for variable in undecayed(variables)}
+    names = {
+        "/".join(variable.path.split("/")[-2:]) for variable in variables_without_decay(variables)
+    }
     assert len(names) < len(variables), "nothing decays"
     return names
 
@@ -83,13 +85,18 @@ def test_word_embeddings_decay_and_position_embeddings_do_not() -> None:
     )
     for layer in (words, positions):
         layer.build([None, 5])
-    assert undecayed([words.embeddings, positions.embeddings]) == [positions.embeddings]
+    assert variables_without_decay([words.embeddings, positions.embeddings]) == [
+        positions.embeddings
+    ]
 
 
 def test_attention_has_biases_that_are_matrices() -> None:
     attention = layers.MultiHeadAttention(2, 3)
     attention.build([None, 5, 6], [None, 5, 6])
-    found = [variable.path.split("/")[-1] for variable in undecayed(attention.trainable_variables)]
+    found = [
+        variable.path.split("/")[-1]
+        for variable in variables_without_decay(attention.trainable_variables)
+    ]
     assert found == ["bias"] * 4
     assert len(attention.trainable_variables) == 8
 

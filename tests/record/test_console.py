@@ -9,7 +9,7 @@ import pytest
 from record_helpers import make_run
 from rich.console import Console
 
-from expt.record.console import ConsoleRecorder, Expected, ShownWhileClosing
+from expt.record.console import ClosingPhase, ConsoleRecorder, RunLength
 from expt.record.recorder import Fanout, Record, Scalars
 from expt.runs.run import Run, Status
 
@@ -19,8 +19,8 @@ def gain(value: float, over: float | None) -> float:
     return float("inf") if over is None else over - value
 
 
-def expected(evaluations: int = 2, best: float | None = None) -> Expected:
-    return Expected(40, 2, evaluations, ["loss", "accuracy"], "val/loss", gain, best)
+def expected(evaluations: int = 2, best: float | None = None) -> RunLength:
+    return RunLength(40, 2, evaluations, ["loss", "accuracy"], "val/loss", gain, best)
 
 
 def block(first: int, values: Mapping[str, Sequence[float]]) -> Scalars:
@@ -141,7 +141,7 @@ def test_closing_of_a_sink_is_shown(tmp_path: Path) -> None:
         yield
         calls.append("</>")
 
-    recorder = Fanout([ShownWhileClosing(_CallSink(calls), "MLflow", show)])
+    recorder = Fanout([ClosingPhase(_CallSink(calls), "MLflow", show)])
     recorder.open(make_run(tmp_path))
     recorder.write(Scalars.single(1, 1, {"val/loss": 1.0}))
     recorder.close(Status.KILLED)

@@ -5,7 +5,7 @@ from typing import Any
 
 from record_helpers import make_run
 
-from expt.config.quoting import given
+from expt.config.quoting import values_by_key
 from expt.record.hparams import hparams
 from expt.runs.run import Run
 
@@ -79,5 +79,13 @@ def test_plan_in_which_nothing_varies(tmp_path: Path) -> None:
 
 
 def test_values_of_overrides() -> None:
-    assert given(["a=b=c", "+d.e=1", "++f=", "~g"]) == {"a": "b=c", "d.e": "1", "f": "", "g": ""}
-    assert given(["a='petal width (cm)'", 'b="it\'s"']) == {"a": "petal width (cm)", "b": "it's"}
+    assert values_by_key(["a=b=c", "+d.e=1", "++f=", "~g"]) == {
+        "a": "b=c",
+        "d.e": "1",
+        "f": "",
+        "g": "",
+    }
+    assert values_by_key(["a='petal width (cm)'", 'b="it\'s"']) == {
+        "a": "petal width (cm)",
+        "b": "it's",
+    }

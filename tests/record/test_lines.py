@@ -1,17 +1,17 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expt.record.lines import Line, ThinnedLines, fitted
+from expt.record.lines import Line, ThinnedLines, fit_to_width
 
 LINE: Line = [(0, "epoch 3/30"), (2, "step 57"), (0, "val/loss 0.5"), (1, "12 steps/s")]
 
 
 def test_least_important_parts_of_a_line_are_dropped() -> None:
     whole = "epoch 3/30  step 57  val/loss 0.5  12 steps/s"
-    assert fitted(LINE, None) == fitted(LINE, len(whole)) == whole
-    assert fitted(LINE, len(whole) - 1) == "epoch 3/30  val/loss 0.5  12 steps/s"
-    assert fitted(LINE, 30) == "epoch 3/30  val/loss 0.5"
-    assert fitted(LINE, 5) == "epoch 3/30  val/loss 0.5"  # parts of rank 0 are always kept
+    assert fit_to_width(LINE, None) == fit_to_width(LINE, len(whole)) == whole
+    assert fit_to_width(LINE, len(whole) - 1) == "epoch 3/30  val/loss 0.5  12 steps/s"
+    assert fit_to_width(LINE, 30) == "epoch 3/30  val/loss 0.5"
+    assert fit_to_width(LINE, 5) == "epoch 3/30  val/loss 0.5"  # parts of rank 0 are always kept
 
 
 def shown(evaluations: int, bests: set[int]) -> list[int]:

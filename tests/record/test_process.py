@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from record_helpers import Witness, extra, make_run
 
-from expt.record.process import SeparateProcess
+from expt.record.process import ProcessRecorder
 from expt.runs.run import Run, Status
 
 
@@ -19,9 +19,9 @@ def _follower_is_importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["src", str(Path(__file__).parent)]))
 
 
-def _make() -> SeparateProcess:
+def _make() -> ProcessRecorder:
     # `gc.collect` stands for `prepare`: any function that pickle finds by name will do.
-    return SeparateProcess(
+    return ProcessRecorder(
         Witness, "witness", lambda run, _failure: f"Fix {run.directory.name}.", gc.collect
     )
 
@@ -33,7 +33,7 @@ def _wait_until_followed(run: Run, looks: int = 1) -> None:
         time.sleep(0.01)
 
 
-def _close(process: SeparateProcess, run: Run, status: Status) -> float:
+def _close(process: ProcessRecorder, run: Run, status: Status) -> float:
     """Closes a run as the training loop does, and returns the duration in seconds."""
     begun = time.monotonic()
     run.update(status=status)

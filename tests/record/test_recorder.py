@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 from record_helpers import make_run
 
 from expt.record import recorder as recorder_module
-from expt.record.recorder import Background, Fanout, Image, Record, Scalars
+from expt.record.recorder import BackgroundRecorder, Fanout, Image, Record, Scalars
 from expt.runs.run import Run, Status
 
 
@@ -59,7 +59,7 @@ def test_failing_sink_is_reported_once_and_stops_nothing(
     fails_at: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     sink = Memory(fails_at)
-    background = Background("sink", sink)
+    background = BackgroundRecorder("sink", sink)
     run = make_run(tmp_path)
     with caplog.at_level(logging.WARNING):
         background.open(run)
@@ -81,7 +81,7 @@ def test_failing_sink_is_reported_once_and_stops_nothing(
 
 def test_background_keeps_the_order_on_one_other_thread(tmp_path: Path) -> None:
     sink = Memory()
-    background = Background("sink", sink)
+    background = BackgroundRecorder("sink", sink)
     background.open(make_run(tmp_path))
     for step in range(200):
         background.write(_record(step))
@@ -108,7 +108,7 @@ def test_killed_run_does_not_wait_for_a_busy_sink(
 ) -> None:
     monkeypatch.setattr(recorder_module, "_KILLED_SECONDS", 0.05)
     sink = Busy()
-    background = Background("sink", sink)
+    background = BackgroundRecorder("sink", sink)
     background.open(make_run(tmp_path))
     background.write(_record(1))
     with caplog.at_level(logging.WARNING):
@@ -129,7 +129,7 @@ def test_killed_run_waits_for_a_sink_that_is_nearly_done(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     sink = Busy()
-    background = Background("sink", sink)
+    background = BackgroundRecorder("sink", sink)
     background.open(make_run(tmp_path))
     background.write(_record(1))
     assert not background.drain(0)
@@ -151,7 +151,7 @@ def test_close_waits_for_a_busy_sink(
     sink: Busy, status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder_module, "_KILLED_SECONDS", 0.0)
-    background = Background("sink", sink)
+    background = BackgroundRecorder("sink", sink)
     background.open(make_run(tmp_path))
     background.write(_record(1))
     threading.Timer(0.05, sink.go.set).start()

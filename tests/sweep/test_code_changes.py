@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from expt.config import sources
-from expt.config.compose import Composed
+from expt.config.compose import ComposedJob
 from expt.config.hashes import run_hash
 from expt.config.sources import Code, code_of
 from expt.errors import UserError
@@ -46,16 +46,16 @@ def change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Change]:
 
 
 @pytest.fixture
-def made(change: Change) -> list[Composed]:  # noqa: ARG001
+def made(change: Change) -> list[ComposedJob]:  # noqa: ARG001
     return composed("loss=mse,mae", "loss._target_=planned_losses.loss", "act=relu,tanh")
 
 
-def make_plan(folder: Path, made: list[Composed]) -> SweepPlan:
+def make_plan(folder: Path, made: list[ComposedJob]) -> SweepPlan:
     hashes = [run_hash(one.job.config, "data", code_of(one.job.config).hash) for one in made]
     return SweepPlan.make(folder / "sweep", made, hashes)
 
 
-def test_plan_stores_code_of_jobs(made: list[Composed], tmp_path: Path) -> None:
+def test_plan_stores_code_of_jobs(made: list[ComposedJob], tmp_path: Path) -> None:
     plan = make_plan(tmp_path, made)
     plan.freeze(made)
     codes = [job.code for job in read_plan(plan.directory).jobs]
@@ -65,7 +65,7 @@ def test_plan_stores_code_of_jobs(made: list[Composed], tmp_path: Path) -> None:
 
 
 def test_worker_with_changed_code_refuses_job(
-    made: list[Composed], change: Change, tmp_path: Path
+    made: list[ComposedJob], change: Change, tmp_path: Path
 ) -> None:
     job = make_plan(tmp_path, made).jobs[0]
     check_planned(job.job, job.code)
@@ -78,7 +78,7 @@ def test_worker_with_changed_code_refuses_job(
 
 
 def test_worker_ignores_edit_of_module_that_it_has_read(
-    made: list[Composed], tmp_path: Path
+    made: list[ComposedJob], tmp_path: Path
 ) -> None:
     job = make_plan(tmp_path, made).jobs[0]
     (tmp_path / "planned_losses.py").write_text("def loss(targets, outputs): return -outputs\n")
@@ -89,7 +89,7 @@ class TestResume:
     CHANGED: ClassVar[str] = "def loss(targets, outputs): return -outputs\n"
 
     def test_changed_code_is_refused(
-        self, made: list[Composed], change: Change, tmp_path: Path
+        self, made: list[ComposedJob], change: Change, tmp_path: Path
     ) -> None:
         plan = make_plan(tmp_path, made)
         before = [job.code for job in plan.jobs]
@@ -108,14 +108,14 @@ class TestResume:
         ]
 
     def test_changed_comment_is_accepted(
-        self, made: list[Composed], change: Change, tmp_path: Path
+        self, made: list[ComposedJob], change: Change, tmp_path: Path
     ) -> None:
         plan = make_plan(tmp_path, made)
         change("# mine\ndef loss(targets, outputs):\n    return outputs\n")
         assert use_current_code(plan, plan.jobs, allow=False) is None
 
     def test_sweep_without_recorded_code_continues_with_note(
-        self, made: list[Composed], tmp_path: Path
+        self, made: list[ComposedJob], tmp_path: Path
     ) -> None:
         plan = make_plan(tmp_path, made)
         plan.freeze(made)
@@ -138,7 +138,7 @@ def leave(folder: Path, **record: Any) -> None:
     (folder / "run.json").write_text(json.dumps({"status": "FINISHED", "started": 100.0, **record}))
 
 
-def test_runs_with_different_code_are_not_reused(made: list[Composed], tmp_path: Path) -> None:
+def test_runs_with_different_code_are_not_reused(made: list[ComposedJob], tmp_path: Path) -> None:
     config, now = made[0].job.config, code_of(made[0].job.config)
     outputs = tmp_path / "outputs"
     plan, data = make_plan(tmp_path, made), ["data"] * len(made)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from expt.config.compose import Composed
+from expt.config.compose import ComposedJob
 from expt.runs.record_parts import JobStatus
 from expt.sweep.finished_runs import reuse_finished
 from expt.sweep.jobs import PlannedJob
@@ -16,12 +16,12 @@ from sweep.sweep_helpers import composed
 
 
 @pytest.fixture(scope="module")
-def made() -> Sequence[Composed]:
+def made() -> Sequence[ComposedJob]:
     return composed("act=relu,tanh,elu")
 
 
 @pytest.fixture
-def jobs(made: Sequence[Composed], tmp_path: Path) -> list[PlannedJob]:
+def jobs(made: Sequence[ComposedJob], tmp_path: Path) -> list[PlannedJob]:
     return list(SweepPlan.make(tmp_path / "sweep", made, ["aa", "bb", "cc"]).jobs)
 
 

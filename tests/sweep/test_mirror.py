@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from record_helpers import Witness, extra
 
-from expt.config.compose import Composed
+from expt.config.compose import ComposedJob
 from expt.record import process
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord
@@ -36,12 +36,12 @@ class Stuck(Witness):
 
 
 @pytest.fixture(scope="module")
-def jobs() -> Sequence[Composed]:
+def jobs() -> Sequence[ComposedJob]:
     return composed("act=relu,tanh,elu", "recorder=mlflow")
 
 
 @pytest.fixture
-def plan(tmp_path: Path, jobs: Sequence[Composed], monkeypatch: pytest.MonkeyPatch) -> SweepPlan:
+def plan(tmp_path: Path, jobs: Sequence[ComposedJob], monkeypatch: pytest.MonkeyPatch) -> SweepPlan:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["src", "tests", "tests/record"]))
     monkeypatch.setattr(mirror, "make_follower", Stuck)
     monkeypatch.setattr(mirror, "prepare", gc.collect)

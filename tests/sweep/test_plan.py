@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from expt.config.compose import Composed
+from expt.config.compose import ComposedJob
 from expt.errors import UserError
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import SWEEP_FILE
@@ -34,12 +34,12 @@ with read_plan(Path(sys.argv[1])).locked():
 
 
 @pytest.fixture(scope="module")
-def jobs() -> Sequence[Composed]:
+def jobs() -> Sequence[ComposedJob]:
     return composed(*GIVEN)
 
 
 @pytest.fixture(scope="module")
-def written(jobs: Sequence[Composed], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def written(jobs: Sequence[ComposedJob], tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("written") / "sweep"
     planned(directory, jobs)
     return directory
@@ -67,7 +67,7 @@ def test_jobs_of_older_sweep_have_recorded_threads(directory: Path) -> None:
     assert threads == [2, 1, 2, 2]
 
 
-def test_written_plan_is_read_back(jobs: Sequence[Composed], tmp_path: Path) -> None:
+def test_written_plan_is_read_back(jobs: Sequence[ComposedJob], tmp_path: Path) -> None:
     plan = planned(tmp_path / "sweep", jobs)
     plan.set_status(plan.jobs[1], JobStatus.RUNNING)
     plan.set_status(plan.jobs[2], JobStatus.FAILED, "it diverged at step 3")
@@ -100,7 +100,7 @@ def test_configs_are_frozen_with_plan(directory: Path) -> None:
     assert read_plan(directory).jobs[2].job.config.loop.epochs == 3
 
 
-def test_nothing_is_written_before_freezing(jobs: Sequence[Composed], tmp_path: Path) -> None:
+def test_nothing_is_written_before_freezing(jobs: Sequence[ComposedJob], tmp_path: Path) -> None:
     SweepPlan.make(tmp_path / "sweep", jobs, ["hash"] * len(jobs))
     assert list(tmp_path.iterdir()) == []
 
@@ -152,7 +152,7 @@ def test_failed_write_leaves_old_file(directory: Path) -> None:
     ],
 )
 def test_variants_are_varied_overrides_without_seed(
-    jobs: Sequence[Composed], overrides: list[str], variants: list[str], tmp_path: Path
+    jobs: Sequence[ComposedJob], overrides: list[str], variants: list[str], tmp_path: Path
 ) -> None:
     made = [
         replace(one, job=replace(one.job, overrides=tuple(given.split())))
@@ -176,7 +176,7 @@ def test_variants_are_varied_overrides_without_seed(
     ],
 )
 def test_each_job_needs_a_different_directory_in_the_sweep(
-    jobs: Sequence[Composed], tmp_path: Path, subdirectories: list[str], shown: str
+    jobs: Sequence[ComposedJob], tmp_path: Path, subdirectories: list[str], shown: str
 ) -> None:
     made = [
         replace(one, subdirectory=place) for one, place in zip(jobs, subdirectories, strict=False)

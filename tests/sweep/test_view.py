@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from expt.config.compose import Composed
+from expt.config.compose import ComposedJob
 from expt.record.journal import FILE_NAME
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord
@@ -24,12 +24,12 @@ MONITORED_ACCURACY: dict[str, Any] = {"watched": "val/accuracy", "larger_is_bett
 
 
 @pytest.fixture(scope="module")
-def jobs() -> Sequence[Composed]:
+def jobs() -> Sequence[ComposedJob]:
     return composed("act=relu,tanh", "seed=0,1")
 
 
 @pytest.fixture(scope="module")
-def two_losses() -> Sequence[Composed]:
+def two_losses() -> Sequence[ComposedJob]:
     return composed("loss=crossentropy,mse")
 
 
@@ -39,7 +39,7 @@ class Shown:
     def __init__(
         self,
         folder: Path,
-        jobs: Sequence[Composed],
+        jobs: Sequence[ComposedJob],
         *,
         is_terminal: bool = False,
         seconds: float | None = None,
@@ -86,7 +86,7 @@ class Shown:
         return self.text()
 
 
-def test_each_ended_job_is_one_line(tmp_path: Path, jobs: Sequence[Composed]) -> None:
+def test_each_ended_job_is_one_line(tmp_path: Path, jobs: Sequence[ComposedJob]) -> None:
     shown = Shown(tmp_path, jobs)
     shown.view.start()
     final = {"step": 60, "train/loss": 0.5, "val/loss": 0.25, "test/accuracy": 0.9375}
@@ -111,7 +111,7 @@ def test_each_ended_job_is_one_line(tmp_path: Path, jobs: Sequence[Composed]) ->
     assert shown.text() == ""
 
 
-def test_line_is_shortened_on_narrow_terminal(tmp_path: Path, jobs: Sequence[Composed]) -> None:
+def test_line_is_shortened_on_narrow_terminal(tmp_path: Path, jobs: Sequence[ComposedJob]) -> None:
     shown = Shown(tmp_path, jobs, is_terminal=True, width=60)
     shown.begin(0)
     best = {"val/loss": 0.125, "val/accuracy": 0.5}
@@ -121,14 +121,16 @@ def test_line_is_shortened_on_narrow_terminal(tmp_path: Path, jobs: Sequence[Com
     )
 
 
-def test_long_line_is_not_wrapped(tmp_path: Path, jobs: Sequence[Composed]) -> None:
+def test_long_line_is_not_wrapped(tmp_path: Path, jobs: Sequence[ComposedJob]) -> None:
     shown = Shown(tmp_path, jobs)
     shown.begin(0)
     shown.end(0, JobStatus.FAILED, "word " * 100)
     assert shown.text().count("\n") == 1
 
 
-def test_live_view_shows_progress_of_running_jobs(tmp_path: Path, jobs: Sequence[Composed]) -> None:
+def test_live_view_shows_progress_of_running_jobs(
+    tmp_path: Path, jobs: Sequence[ComposedJob]
+) -> None:
     shown = Shown(tmp_path, jobs, is_terminal=True, seconds=100.0)
     shown.view.start()
     first, second = shown.begin(0), shown.begin(1)
@@ -157,7 +159,7 @@ def test_live_view_shows_progress_of_running_jobs(tmp_path: Path, jobs: Sequence
 
 @pytest.mark.parametrize("content", ["", "\n", "{}\n", "[]\n", '{"step": 1', "\xff\n"])
 def test_job_without_journal_records_is_starting(
-    tmp_path: Path, jobs: Sequence[Composed], content: str
+    tmp_path: Path, jobs: Sequence[ComposedJob], content: str
 ) -> None:
     shown = Shown(tmp_path, jobs, is_terminal=True)
     shown.view.start()
@@ -166,7 +168,7 @@ def test_job_without_journal_records_is_starting(
     shown.view.stop()
 
 
-def test_refresh_is_limited(tmp_path: Path, jobs: Sequence[Composed]) -> None:
+def test_refresh_is_limited(tmp_path: Path, jobs: Sequence[ComposedJob]) -> None:
     shown = Shown(tmp_path, jobs, is_terminal=True)
     shown.view.start()
     shown.refreshed()
@@ -177,7 +179,7 @@ def test_refresh_is_limited(tmp_path: Path, jobs: Sequence[Composed]) -> None:
 
 
 def test_time_left_is_estimated_from_finished_jobs(
-    tmp_path: Path, jobs: Sequence[Composed], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, jobs: Sequence[ComposedJob], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
     monkeypatch.setattr("time.monotonic", lambda: now)
@@ -203,7 +205,7 @@ def best(shown: Shown) -> str:
     return found[-1] if found else ""
 
 
-def test_smallest_loss_is_best(tmp_path: Path, jobs: Sequence[Composed]) -> None:
+def test_smallest_loss_is_best(tmp_path: Path, jobs: Sequence[ComposedJob]) -> None:
     shown = Shown(tmp_path, jobs, is_terminal=True)
     shown.view.start()
     assert best(shown) == ""
@@ -217,7 +219,7 @@ def test_smallest_loss_is_best(tmp_path: Path, jobs: Sequence[Composed]) -> None
     shown.view.stop()
 
 
-def test_largest_value_may_be_best(tmp_path: Path, jobs: Sequence[Composed]) -> None:
+def test_largest_value_may_be_best(tmp_path: Path, jobs: Sequence[ComposedJob]) -> None:
     shown = Shown(tmp_path, jobs, is_terminal=True)
     shown.view.start()
     for number, accuracy in enumerate((0.5, 0.75, 0.25)):
@@ -227,7 +229,9 @@ def test_largest_value_may_be_best(tmp_path: Path, jobs: Sequence[Composed]) -> 
     shown.view.stop()
 
 
-def test_different_losses_are_not_compared(tmp_path: Path, two_losses: Sequence[Composed]) -> None:
+def test_different_losses_are_not_compared(
+    tmp_path: Path, two_losses: Sequence[ComposedJob]
+) -> None:
     shown = Shown(tmp_path, two_losses, is_terminal=True)
     shown.view.start()
     for number, (loss, accuracy) in enumerate(((2.0, 0.75), (0.01, 0.5))):
@@ -239,7 +243,7 @@ def test_different_losses_are_not_compared(tmp_path: Path, two_losses: Sequence[
 
 
 def test_no_best_job_without_comparable_metric(
-    tmp_path: Path, two_losses: Sequence[Composed]
+    tmp_path: Path, two_losses: Sequence[ComposedJob]
 ) -> None:
     shown = Shown(tmp_path, two_losses, is_terminal=True)
     shown.view.start()

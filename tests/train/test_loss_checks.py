@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 import yaml
 
-from expt.config.instantiate import part
+from expt.config.instantiate import bind_part
 from expt.config.location import config_directory, options
 from expt.errors import UserError
 from expt.parts import losses, metrics
@@ -31,7 +31,7 @@ def declared(option: str) -> dict[str, Any]:
 
 
 def made(option: str) -> Any:
-    return part(declared(option), "loss")
+    return bind_part(declared(option), "loss")
 
 
 TRIED = {

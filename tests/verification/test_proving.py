@@ -7,7 +7,7 @@ import pytest
 
 from expt.errors import RunError, UserError
 from expt.verification.processes import Outcome
-from expt.verification.report import judge
+from expt.verification.report import make_report
 from verification.proving import ALLOW, DATA, LAYERS, prove
 
 SMALL = ("data=iris", "model.units=[8]")
@@ -99,7 +99,7 @@ def test_a_stream_in_random_order_is_named_as_the_cause(tmp_path: Path) -> None:
 def test_failures_are_raised_as_by_a_run(tmp_path: Path) -> None:
     failed, done = Outcome(2, "no such thing", 1.0), Outcome(0, "", 1.0)
     with pytest.raises(UserError, match=r"^no such thing$"):
-        judge(tmp_path, None, None, {"interrupted": failed, "whole": failed})  # type: ignore[arg-type]
+        make_report(tmp_path, None, None, {"interrupted": failed, "whole": failed})  # type: ignore[arg-type]
     message = "the repeat training failed, but the whole training did not: no"
     with pytest.raises(RunError, match=message):
-        judge(tmp_path, None, None, {"whole": done, "repeat": failed})  # type: ignore[arg-type]
+        make_report(tmp_path, None, None, {"whole": done, "repeat": failed})  # type: ignore[arg-type]

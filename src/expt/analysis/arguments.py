@@ -4,7 +4,7 @@ import argparse
 import math
 
 from expt.analysis.replicates import DEFAULT_REPLICATES
-from expt.config.paths import expanded
+from expt.config.paths import expand_path
 
 
 def make_parser(program: str) -> argparse.ArgumentParser:
@@ -51,16 +51,16 @@ def make_parser(program: str) -> argparse.ArgumentParser:
         help="the largest difference in the metric that does not matter in practice, such as "
         "0.005: a variant whose interval lies within ±MARGIN is equivalent to the best",
     )
-    parser.add_argument("--csv", type=expanded, metavar="FILE", help="write one row per variant")
-    parser.add_argument("--markdown", type=expanded, metavar="FILE", help="write the table")
+    parser.add_argument("--csv", type=expand_path, metavar="FILE", help="write one row per variant")
+    parser.add_argument("--markdown", type=expand_path, metavar="FILE", help="write the table")
     parser.add_argument(
-        "--json", type=expanded, metavar="FILE", help="write all variants with their runs"
+        "--json", type=expand_path, metavar="FILE", help="write all variants with their runs"
     )
     parser.add_argument(
-        "--plots", type=expanded, metavar="DIR", help="write curves and effects as PNG files"
+        "--plots", type=expand_path, metavar="DIR", help="write curves and effects as PNG files"
     )
     parser.add_argument(
-        "--html", type=expanded, metavar="FILE", help="write a report: table, charts and images"
+        "--html", type=expand_path, metavar="FILE", help="write a report: table, charts and images"
     )
     return parser
 

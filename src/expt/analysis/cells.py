@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from expt.analysis.compared_run import BEST
 from expt.analysis.multiple import Difference
-from expt.analysis.reading import BEST
 from expt.analysis.statistics import MetricSummary
 from expt.analysis.table import Comparison
 from expt.analysis.values import as_text, bytes_text, decimals, plain, shortened

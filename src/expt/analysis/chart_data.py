@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from expt.analysis.cells import metric_title, p_text
+from expt.analysis.compared_run import BEST
 from expt.analysis.curves import MetricCurve, curves
 from expt.analysis.grouping import (
     Dependence,
@@ -16,7 +17,6 @@ from expt.analysis.grouping import (
     measured_values,
     pair_means,
 )
-from expt.analysis.reading import BEST
 from expt.analysis.statistics import MetricSummary
 from expt.analysis.table import Comparison
 from expt.analysis.values import as_text, decimals, plain

@@ -23,7 +23,7 @@ from expt.errors import UserError
 from expt.runs.find import FoundRun
 
 
-def show_difference(console: Console, first: FoundRun, second: FoundRun) -> None:
+def print_difference(console: Console, first: FoundRun, second: FoundRun) -> None:
     """Prints the differences between two runs, part by part.
 
     Parts without a difference are named in one line.

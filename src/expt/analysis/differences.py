@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from expt.analysis.reading import BEST, flat_config, read_compared
+from expt.analysis.compared_run import BEST, flat_config, read_compared
 from expt.analysis.values import as_text, plain
 from expt.errors import UserError
 from expt.record.journal import FILE_NAME

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from expt.analysis.cells import TableColumn, columns
+from expt.analysis.compared_run import ComparedRun
 from expt.analysis.effects import Effect, effects
 from expt.analysis.multiple import Difference
-from expt.analysis.reading import ComparedRun
 from expt.analysis.table import Comparison, measured_only
 from expt.analysis.terminal import last_text, where
 from expt.analysis.values import as_text, to_json

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 from expt.analysis.values import as_text
 from expt.config.flags import parse_output_dir
-from expt.config.quoting import split_at_commas, unquoted
+from expt.config.quoting import split_at_commas, unquote
 from expt.errors import UserError, hint, nearest
 
 _MOST_NAMED = 20  # values in a message
@@ -54,7 +54,7 @@ def filtered(runs: Sequence[_Run], filters: Sequence[str]) -> Sequence[_Run]:
                 "runs, such as act, optimizer.learning_rate or seed; or name or status."
             )
         # The whole text is an option too, since a value such as [128,64] contains commas itself.
-        options = {_normal(unquoted(one)) for one in (wanted, *split_at_commas(wanted))}
+        options = {_normal(unquote(one)) for one in (wanted, *split_at_commas(wanted))}
         kept = [run for run, value in zip(runs, values, strict=True) if value in options]
         if not kept:
             present = sorted({value for value in values if value is not None})

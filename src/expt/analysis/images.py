@@ -12,8 +12,8 @@ from PIL import Image as PillowImage
 from PIL import ImageChops
 
 from expt.analysis.chart_data import short_labels
+from expt.analysis.compared_run import ComparedRun
 from expt.analysis.grouping import by_rank
-from expt.analysis.reading import ComparedRun
 from expt.analysis.table import Comparison
 from expt.record.replay import IMAGES
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from expt.analysis.reading import UNREADABLE, ComparedRun, read_compared
+from expt.analysis.compared_run import UNREADABLE, ComparedRun, read_compared
 from expt.analysis.values import plain
-from expt.config.quoting import given
+from expt.config.quoting import values_by_key
 from expt.runs.record_parts import JobRecord, JobStatus
 from expt.runs.records import RUN_FILE
 from expt.runs.sweeps import planned_jobs, reused_run
@@ -62,7 +62,7 @@ class JobPlace:
             status=status,
             name=plain(self.entry.run_name or self.directory.name),
             reason=None if reason is None else plain(reason),
-            params=given(self.entry.overrides),
+            params=values_by_key(self.entry.overrides),
         )
 
 

@@ -242,7 +242,7 @@ def _with_value(row: ListRow, metric: str | None) -> ListRow:
     return replace(row, metric=metric, value=value, jobs=jobs)
 
 
-def flattened(rows: Sequence[ListRow]) -> Iterator[ListRow]:
+def flatten_rows(rows: Sequence[ListRow]) -> Iterator[ListRow]:
     """Yields the rows, each sweep followed by its jobs with indented names."""
     for row in rows:
         yield row

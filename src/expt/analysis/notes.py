@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from expt.analysis.compared_run import ComparedRun
 from expt.analysis.multiple import pooled_noise
-from expt.analysis.reading import ComparedRun
 from expt.analysis.replicates import replicate_of
 from expt.analysis.statistics import variance
 from expt.analysis.variants import Variant, labels

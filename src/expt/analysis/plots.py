@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from expt.analysis.cells import metric_title
+from expt.analysis.compared_run import BEST
 from expt.analysis.curves import curves
 from expt.analysis.grouping import (
     Dependence,
@@ -19,7 +20,6 @@ from expt.analysis.grouping import (
     measured_values,
     pair_means,
 )
-from expt.analysis.reading import BEST
 from expt.analysis.table import Comparison
 from expt.analysis.values import as_text, decimals, plain
 from expt.analysis.variants import labels

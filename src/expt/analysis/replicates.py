@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from expt.analysis.reading import ComparedRun
+from expt.analysis.compared_run import ComparedRun
 from expt.analysis.values import as_text
 from expt.config.hashes import has_effect
 from expt.errors import UserError, nearest

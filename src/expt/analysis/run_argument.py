@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from expt.analysis.values import plain
-from expt.config.paths import expanded
+from expt.config.paths import expand_path
 from expt.errors import UserError
 from expt.record.values import format_value
 from expt.runs.best import BestRun, find_best, is_best
@@ -39,7 +39,7 @@ def add_metric_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def take_run(name: str, output_dir: Path, metric: str | None = None) -> FoundRun:
+def resolve_run(name: str, output_dir: Path, metric: str | None = None) -> FoundRun:
     """Finds the run that an argument names; prints which one `latest` or `best` is.
 
     Args:
@@ -50,10 +50,10 @@ def take_run(name: str, output_dir: Path, metric: str | None = None) -> FoundRun
     Raises:
         UserError: There is no such run, no best one, or `--metric` does not apply.
     """
-    return take_runs([name], output_dir, metric)[0]
+    return resolve_runs([name], output_dir, metric)[0]
 
 
-def take_finished_run(args: argparse.Namespace, output_dir: Path) -> FoundRun:
+def resolve_finished_run(args: argparse.Namespace, output_dir: Path) -> FoundRun:
     """Finds the run that the argument RUN names, and checks that it has a saved model.
 
     Args:
@@ -63,13 +63,15 @@ def take_finished_run(args: argparse.Namespace, output_dir: Path) -> FoundRun:
     Raises:
         UserError: There is no such run, or it has no saved model.
     """
-    run = take_run(args.run, output_dir, args.metric)
+    run = resolve_run(args.run, output_dir, args.metric)
     _ = run.model_file  # raises UserError if there is none, before TensorFlow is imported
     return run
 
 
-def take_runs(names: Sequence[str], output_dir: Path, metric: str | None = None) -> list[FoundRun]:
-    """Finds the runs that several arguments name; see `take_run`."""
+def resolve_runs(
+    names: Sequence[str], output_dir: Path, metric: str | None = None
+) -> list[FoundRun]:
+    """Finds the runs that several arguments name; see `resolve_run`."""
     if metric is not None and not any(map(is_best, names)):
         raise UserError(
             f"--metric {metric}: this option applies only to the runs best and best@SWEEP."
@@ -87,7 +89,7 @@ def take_runs(names: Sequence[str], output_dir: Path, metric: str | None = None)
 def find_directory(name: str, output_dir: Path) -> Path:
     """Finds the directory of a run or sweep, or a folder of runs.
 
-    For `latest` and `best`, the run that they select is printed; see `take_run`.
+    For `latest` and `best`, the run that they select is printed; see `resolve_run`.
 
     Args:
         name: The argument as typed.
@@ -96,11 +98,11 @@ def find_directory(name: str, output_dir: Path) -> Path:
     Raises:
         UserError: There is no such run, sweep or folder.
     """
-    folder = expanded(name)
+    folder = expand_path(name)
     if folder.is_dir():
         return folder
     sweep = None if is_best(name) else sweep_named(name, output_dir)
-    return take_run(name, output_dir).directory if sweep is None else sweep
+    return resolve_run(name, output_dir).directory if sweep is None else sweep
 
 
 def shown(run: FoundRun) -> str:
@@ -108,7 +110,7 @@ def shown(run: FoundRun) -> str:
     return _with_name(run.directory, name_of(run.record, run.directory))
 
 
-def shown_sweep(directory: Path) -> str:
+def format_sweep(directory: Path) -> str:
     """Returns the relative directory of a sweep, followed by its name if that is different."""
     return _with_name(directory, sweep_name(directory))
 

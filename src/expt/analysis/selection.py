@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from expt.analysis.compared_run import ComparedRun
 from expt.analysis.filters import filtered
 from expt.analysis.jobs import JobPlace, jobs_in
-from expt.analysis.reading import ComparedRun
 from expt.analysis.values import plain
 from expt.errors import UserError
 from expt.runs.best import find_best, is_best

@@ -5,9 +5,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from expt.analysis.code import label_code
+from expt.analysis.code_labels import label_code
+from expt.analysis.compared_run import BEST, ComparedRun
 from expt.analysis.notes import make_notes
-from expt.analysis.reading import BEST, ComparedRun
 from expt.analysis.replicates import DEFAULT_REPLICATES, check_replicates, variant_of
 from expt.analysis.variants import COSTS, Variant, judge, make_variant
 from expt.analysis.varying import varying_parameters

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from expt.analysis.cells import BEST_MARK, TableColumn, results
-from expt.analysis.reading import ComparedRun
+from expt.analysis.compared_run import ComparedRun
 from expt.analysis.table import Comparison, measured_only
 from expt.analysis.values import plain, shortened
 from expt.analysis.variants import Variant, Verdict, label_parts
@@ -24,7 +24,7 @@ _MOST_NAMED = 4  # columns
 _STYLES = {"FAILED": "red", "KILLED": "yellow", "UNREADABLE": "red", "RUNNING": "cyan"}
 
 
-def show(console: Console, comparison: Comparison, title: str) -> None:
+def print_comparison(console: Console, comparison: Comparison, title: str) -> None:
     """Prints the result in words, the table, the unfinished runs, and the notes.
 
     Args:

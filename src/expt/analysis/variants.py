@@ -6,8 +6,8 @@ from enum import StrEnum
 from statistics import fmean
 from typing import Any
 
+from expt.analysis.compared_run import ComparedRun
 from expt.analysis.multiple import Difference, differences_to
-from expt.analysis.reading import ComparedRun
 from expt.analysis.replicates import replicate_of
 from expt.analysis.statistics import MetricSummary, summarize
 from expt.analysis.values import as_text, plain

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from expt.analysis.reading import ComparedRun
+from expt.analysis.compared_run import ComparedRun
 from expt.analysis.replicates import DEFAULT_REPLICATES, FINGERPRINT
 from expt.analysis.values import as_text
 from expt.config.hashes import has_effect

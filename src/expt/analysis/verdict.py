@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from expt.analysis.cells import p_text
-from expt.analysis.reading import BEST
+from expt.analysis.compared_run import BEST
 from expt.analysis.table import Comparison
 from expt.analysis.values import as_text, decimals, plain
 from expt.analysis.variants import Variant, Verdict, short_names

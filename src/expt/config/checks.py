@@ -23,7 +23,7 @@ from expt.config.groups import option_values
 from expt.config.hooks import check_hooks
 from expt.config.instantiate import ACCUMULATION_KEY, DECAY_KEY, HORIZON_KEY, check_target, targets
 from expt.config.location import options
-from expt.config.paths import expanded
+from expt.config.paths import expand_path
 from expt.config.schema import Loop, Sweep
 from expt.errors import UserError, hint
 from expt.parts.models.arguments import check_arguments
@@ -78,10 +78,10 @@ def check_task(job: Job, data_task: str) -> None:
         )
     # A learner of another kind chooses its own metrics, which are known once it is built.
     if STEP_KEY not in job.config.model:
-        check_watched(job, ("loss", *metrics_for(job, task)))
+        check_monitored_metric(job, ("loss", *metrics_for(job, task)))
 
 
-def check_watched(job: Job, reported: Sequence[str]) -> None:
+def check_monitored_metric(job: Job, reported: Sequence[str]) -> None:
     """Checks that evaluation reports the monitored metric, `loop.watch`.
 
     Args:
@@ -164,7 +164,7 @@ def _check_data(data: Mapping[str, Any]) -> None:
     # which is recorded, keeps it as typed.
     for key in ("path", "data_dir"):
         if isinstance(data.get(key), str):
-            expanded(data[key], f"data.{key}=")
+            expand_path(data[key], f"data.{key}=")
 
 
 def _check_schedule(schedule: Mapping[str, Any]) -> None:

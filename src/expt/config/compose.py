@@ -17,9 +17,9 @@ from expt.config.hydra_errors import convert_hydra_errors
 from expt.config.hydra_groups import GROUPS, check_no_hydra_plugins, replace_hydra_groups
 from expt.config.hydra_setup import compose_with_hydra, composing
 from expt.config.instantiate import mappings, targets
-from expt.config.overrides import normalize, parsed
-from expt.config.paths import expanded
-from expt.config.quoting import unquoted
+from expt.config.overrides import normalize, parse_override
+from expt.config.paths import expand_path
+from expt.config.quoting import unquote
 from expt.config.schema import Config, check_deletions
 from expt.config.shared_composition import (
     SharedComposition,
@@ -54,11 +54,11 @@ class Job:
         """The absolute path of the folder of all runs."""
         if self.moved_to is not None:
             return self.moved_to
-        return expanded(self.config.output_dir, "output_dir=").absolute()
+        return expand_path(self.config.output_dir, "output_dir=").absolute()
 
 
 @dataclass(frozen=True)
-class Composed:
+class ComposedJob:
     """A job with the config as it was written.
 
     Attributes:
@@ -107,7 +107,9 @@ class Composition:
         with convert_hydra_errors(self.overrides):
             # Hydra raises an error for several values of a key outside of its own multirun.
             fixed = [
-                one for one in self.overrides if not (multirun and parsed(one).is_sweep_override())
+                one
+                for one in self.overrides
+                if not (multirun and parse_override(one).is_sweep_override())
             ]
             with composing(config_dir):
                 loader = GlobalHydra.instance().config_loader()
@@ -116,7 +118,7 @@ class Composition:
         self.hydra: DictConfig = self._config.hydra
         self.is_sweep = is_multirun(self.hydra)
 
-    def jobs(self) -> list[Composed]:
+    def jobs(self) -> list[ComposedJob]:
         """Composes the job, or all jobs of the sweep's grid.
 
         Raises:
@@ -126,7 +128,7 @@ class Composition:
             return list(self.compose(self.combinations()))
         return [self.first_job()]
 
-    def first_job(self) -> Composed:
+    def first_job(self) -> ComposedJob:
         """Composes the job, or the first job of the sweep.
 
         Raises:
@@ -183,7 +185,7 @@ class Composition:
             values = parser.parse_overrides([*normalize(given, multirun=True), *self.overrides])
             return expand(values, self._config.sweep.zip)
 
-    def compose(self, jobs: Sequence[Sequence[str]], first: int = 0) -> Iterator[Composed]:
+    def compose(self, jobs: Sequence[Sequence[str]], first: int = 0) -> Iterator[ComposedJob]:
         """Composes jobs of a sweep one after another.
 
         Args:
@@ -201,8 +203,8 @@ class Composition:
                 composed = self._compose_job(overrides, number, ",".join(varied))
             yield composed
 
-    def _compose_job(self, overrides: Sequence[str], number: int, varied: str) -> Composed:
-        values, rest = self._separate([parsed(override) for override in overrides])
+    def _compose_job(self, overrides: Sequence[str], number: int, varied: str) -> ComposedJob:
+        values, rest = self._separate([parse_override(override) for override in overrides])
         config = subdirectory = None
         # Hydra takes about 0.1 s to compose a job, so jobs that differ in values alone reuse one
         # composition. Anything that it can't reproduce exactly is composed by Hydra.
@@ -211,14 +213,14 @@ class Composition:
             config, subdirectory = shared.with_values(values), shared.subdirectory(number, varied)
         if config is None or subdirectory is None:
             return _freeze(self._compose(overrides), number, varied)
-        own = [one for one in overrides if not parsed(one).is_hydra_override()]
+        own = [one for one in overrides if not parse_override(one).is_hydra_override()]
         as_written, values_of_job = config
         job = Job(
             Config.from_mapping(values_of_job),
             shared.choices,
             resolve_overrides(own, values_of_job),
         )
-        return Composed(job, as_written, subdirectory)
+        return ComposedJob(job, as_written, subdirectory)
 
     def _separate(self, overrides: Sequence[Override]) -> tuple[list[Override], list[Override]]:
         """Separates the overrides that set values from the others."""
@@ -265,7 +267,7 @@ def is_multirun(hydra: DictConfig) -> bool:
     return hydra.mode is RunMode.MULTIRUN
 
 
-def _freeze(composed: DictConfig, number: int | None = None, varied: str = "") -> Composed:
+def _freeze(composed: DictConfig, number: int | None = None, varied: str = "") -> ComposedJob:
     """Freezes a config composed by Hydra.
 
     Args:
@@ -282,7 +284,7 @@ def _freeze(composed: DictConfig, number: int | None = None, varied: str = "") -
             if varied:  # Hydra would name the directory after all overrides of the job
                 composed.hydra.job.override_dirname = varied
         subdirectory = str(composed.hydra.sweep.subdir)
-    return Composed(job, to_plain(composed), subdirectory)
+    return ComposedJob(job, to_plain(composed), subdirectory)
 
 
 def _choices(composed: DictConfig) -> dict[str, str]:
@@ -314,4 +316,4 @@ def _check_calls_nothing(hydra: DictConfig) -> None:
 def _unquote_value(override: str) -> str:
     """Returns an override without quotes around its value."""
     key, equals, value = override.partition("=")
-    return f"{key}{equals}{unquoted(value)}"
+    return f"{key}{equals}{unquote(value)}"

@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from expt.config.compose import Composed, Composition
+from expt.config.compose import ComposedJob, Composition
 from expt.errors import UserError, hint
 
 _HELP = ("hydra_help", "help")
@@ -46,12 +46,12 @@ def show(
             yield from _yaml_lines(different)
 
 
-def _title(number: int, one: Composed) -> str:
+def _title(number: int, one: ComposedJob) -> str:
     return f"job {number}: {' '.join(one.job.overrides) or 'defaults'}"
 
 
 def _job_node(
-    one: Composed, hydra: Mapping[str, Any], kind: str, *, resolve: bool
+    one: ComposedJob, hydra: Mapping[str, Any], kind: str, *, resolve: bool
 ) -> Mapping[str, Any]:
     """Returns the plain values of a job that are shown."""
     if kind == "hydra":

@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from expt.config.paths import expanded
-from expt.config.quoting import unquoted
+from expt.config.paths import expand_path
+from expt.config.quoting import unquote
 from expt.errors import UserError, hint
 
 _FOLDER = "output_dir"
@@ -47,7 +47,7 @@ def parse(
     return parser.parse_intermixed_args(arguments)
 
 
-def take_options(
+def split_options(
     arguments: Sequence[str], defaults: Mapping[str, str]
 ) -> tuple[dict[str, str], list[str]]:
     """Separates a command's own `KEY=VALUE` arguments from overrides of the config.
@@ -69,7 +69,7 @@ def take_options(
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if equals and key in options:
-            options[key] = str(parse_output_dir(value)) if key == _FOLDER else unquoted(value)
+            options[key] = str(parse_output_dir(value)) if key == _FOLDER else unquote(value)
         else:
             overrides.append(argument)
     return options, overrides
@@ -81,7 +81,7 @@ def take_output_dir(arguments: Sequence[str]) -> Path:
     Raises:
         UserError: There is another argument, or the path is not valid.
     """
-    options, others = take_options(arguments, {_FOLDER: "outputs"})
+    options, others = split_options(arguments, {_FOLDER: "outputs"})
     if others:
         raise UserError(f"{others[0]}: {hint(others[0], [f'{_FOLDER}=…'])}")
     return Path(options[_FOLDER])
@@ -95,7 +95,7 @@ def parse_output_dir(value: str) -> Path:
     """
     if value.strip().lower() == "null":
         raise UserError(f"{_FOLDER}={value}: expected the folder of all runs, such as outputs.")
-    return expanded(unquoted(value), f"{_FOLDER}=")
+    return expand_path(unquote(value), f"{_FOLDER}=")
 
 
 def _suggest(key: str, value: str | None, keys: Sequence[str] | None) -> str | None:
@@ -103,10 +103,10 @@ def _suggest(key: str, value: str | None, keys: Sequence[str] | None) -> str | N
     if keys is not None:
         return f"Did you mean {shown}?" if key in keys else None
     # Imported here, because they import Hydra and yaml, and most command lines have no error.
-    from expt.config.full_keys import meant
+    from expt.config.full_keys import suggest_key
     from expt.config.groups import groups, top_level
 
-    return f"Did you mean {shown}?" if key in (*groups(), *top_level()) else meant(key, value)
+    return f"Did you mean {shown}?" if key in (*groups(), *top_level()) else suggest_key(key, value)
 
 
 def _is_known(parser: argparse.ArgumentParser, argument: str) -> bool:

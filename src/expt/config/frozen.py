@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from expt.config.compose import Job, compose_jobs
 from expt.config.declarations import STEP_KEY, part_nodes
-from expt.config.full_keys import meant
+from expt.config.full_keys import suggest_key
 from expt.config.hydra_errors import convert_hydra_errors, list_full_keys
 from expt.config.hydra_setup import check_config_dir
 from expt.config.location import options
@@ -56,7 +56,7 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
     except UserError as error:
         raise UserError(f"{file} is damaged: {error}") from error
     if STEP_KEY in frozen.model:
-        learner = present_name(frozen.model[STEP_KEY])
+        learner = current_name(frozen.model[STEP_KEY])
         frozen = frozen.with_values({f"model.{STEP_KEY}": learner})
     try:
         # A resume records its overrides in run.json, and leaves the config of the start as it was.
@@ -68,7 +68,7 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
         raise UserError(f"{directory / 'run.json'} is damaged: {error!r}.") from error
 
 
-def present_name(target: Any) -> Any:
+def current_name(target: Any) -> Any:
     """Returns the current name of a recorded target; returns damaged values unchanged."""
     return _RENAMED.get(target, target) if isinstance(target, str) else target
 
@@ -224,7 +224,9 @@ def _set(config: DictConfig, override: Override) -> None:
     if last not in known and not override.is_add():
         public = [name for name in known if not name.startswith("_")]
         value = str(override.input_line).partition("=")[2]
-        question = None if nearest(last, public) else meant(key, value, list_full_keys(config))
+        question = (
+            None if nearest(last, public) else suggest_key(key, value, list_full_keys(config))
+        )
         raise UserError(f"{key}: there is no such key. {question or hint(last, public)}")
     OmegaConf.update(config, key, override.value(), force_add=override.is_add())
 

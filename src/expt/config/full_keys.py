@@ -33,7 +33,7 @@ _SYNONYMS = {
 _MAX_SUGGESTIONS = 3
 
 
-def meant(key: str, value: str | None, chosen: Iterable[str] = ()) -> str | None:
+def suggest_key(key: str, value: str | None, chosen: Iterable[str] = ()) -> str | None:
     """Returns a question that suggests the full keys for a short or wrong key.
 
     Args:

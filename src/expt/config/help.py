@@ -15,7 +15,7 @@ from expt.config.compose import Composition
 from expt.config.groups import is_list_group
 from expt.config.hydra_setup import composing
 from expt.config.location import config_directory
-from expt.config.paths import expanded
+from expt.config.paths import expand_path
 from expt.config.reference import Option, first_sentence, read_option, read_top_level, yaml_text
 
 _WIDTH = 100
@@ -76,7 +76,7 @@ class _Parts:
         self, choices: Mapping[str, str], values: Mapping[str, Any], config_dir: str | None
     ) -> None:
         self._choices, self.values = choices, values
-        own = [] if config_dir is None else [expanded(config_dir, "--config-dir ")]
+        own = [] if config_dir is None else [expand_path(config_dir, "--config-dir ")]
         self._folders = [*own, config_directory()]
         self.groups = _groups(config_dir)
 

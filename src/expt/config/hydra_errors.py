@@ -16,11 +16,11 @@ from omegaconf.errors import (
 )
 
 from expt.config.flatten import flatten
-from expt.config.full_keys import is_list_key, meant, suggest_group
+from expt.config.full_keys import is_list_key, suggest_group, suggest_key
 from expt.config.groups import is_list_group
 from expt.config.hydra_groups import GROUPS, describe_plugin
 from expt.config.location import options
-from expt.config.quoting import quoted, tokens
+from expt.config.quoting import quote, tokens
 from expt.config.schema import PARTS
 from expt.errors import UserError, hint, nearest
 
@@ -89,7 +89,7 @@ def _describe_unclosed(override: str) -> str | None:
         reason = f"{value[0]} is not closed at the end of the value"
     else:
         return None
-    return f'{reason}. If the value is text, quote it: "{key}={quoted(value)}".'
+    return f'{reason}. If the value is text, quote it: "{key}={quote(value)}".'
 
 
 def _describe_missing_option(error: MissingConfigException) -> str:
@@ -128,7 +128,7 @@ def _describe_unknown_key(key: str, parent: Any, overrides: Sequence[str]) -> st
         )
     # A key at the top level is more likely a short form, such as epochs for loop.epochs.
     near = nearest(last, public) if prefix else None
-    question = None if near else meant(key, typed.get(key), list_full_keys(parent))
+    question = None if near else suggest_key(key, typed.get(key), list_full_keys(parent))
     if question is not None:
         return f"{known} {question}"
     known += f" {hint(last, public)}"

@@ -7,7 +7,7 @@ from hydra._internal.utils import get_args_parser
 
 from expt.config.flags import parse
 from expt.config.overrides import normalize
-from expt.config.paths import expanded
+from expt.config.paths import expand_path
 from expt.errors import UserError
 
 REFUSED_FLAGS = ("config_path", "config_name", "experimental_rerun")
@@ -29,7 +29,7 @@ def parse_run_arguments(program: str, arguments: Sequence[str]) -> Namespace:
     if not asks_for_help(args):
         _check_rerun(args)
     if args.config_dir is not None:
-        args.config_dir = str(expanded(args.config_dir, "--config-dir "))
+        args.config_dir = str(expand_path(args.config_dir, "--config-dir "))
     args.overrides = normalize(args.overrides, args.multirun)
     return args
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from expt.config.location import options
-from expt.config.paths import expanded
+from expt.config.paths import expand_path
 from expt.errors import UserError, hint
 
 GROUPS = ("sweeper", "launcher")
@@ -75,6 +75,8 @@ def _replace_group(override: str, config_dir: str | None) -> str:
 
 def _options(group: str, config_dir: str | None) -> list[str]:
     own = (
-        [] if config_dir is None else expanded(config_dir, "--config-dir ").glob(f"{group}/*.yaml")
+        []
+        if config_dir is None
+        else expand_path(config_dir, "--config-dir ").glob(f"{group}/*.yaml")
     )
     return sorted({*options(group), *(Path(file).stem for file in own)})

@@ -11,12 +11,12 @@ from hydra.core.utils import configure_log, env_override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from expt.config.compose import Composed
+from expt.config.compose import ComposedJob
 from expt.config.frozen import CONFIG_FILE, ConfigWriter
 
 
 @contextmanager
-def hydra_job(composed: Composed, node: DictConfig, directory: Path) -> Iterator[None]:
+def hydra_job(composed: ComposedJob, node: DictConfig, directory: Path) -> Iterator[None]:
     """Sets up a run as `hydra.main`, which expt does not use, sets up its jobs.
 
     Writes `.hydra/` into the run's directory and configures logging by `hydra.job_logging`. Inside

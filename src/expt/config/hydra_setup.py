@@ -13,7 +13,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
 from expt.config.location import config_directory
-from expt.config.paths import expanded
+from expt.config.paths import expand_path
 from expt.config.schema import register
 from expt.errors import UserError
 
@@ -74,7 +74,7 @@ def check_config_dir(config_dir: str | None) -> None:
 
 
 def _config_dir(config_dir: str) -> Path:
-    return expanded(config_dir, "--config-dir ")
+    return expand_path(config_dir, "--config-dir ")
 
 
 class _UsersFolder(SearchPathPlugin):

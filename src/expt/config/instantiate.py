@@ -47,7 +47,7 @@ FRAMEWORK_KEYS = {"optimizer": (ACCUMULATION_KEY, DECAY_KEY), "schedule": (HORIZ
 """Keys in the nodes of parts that expt itself uses, and that are not arguments of the target."""
 
 
-def part(node: Mapping[str, Any], where: str) -> functools.partial[Any]:
+def bind_part(node: Mapping[str, Any], where: str) -> functools.partial[Any]:
     """Returns a node's target as a partial, with the node's other keys bound as arguments.
 
     The arguments that expt supplies, such as an input shape, are passed when the partial is called.
@@ -83,8 +83,8 @@ def part(node: Mapping[str, Any], where: str) -> functools.partial[Any]:
     return functools.partial(made.func, **made.keywords)
 
 
-def call(made: Callable[..., Any], where: str, **supplied: Any) -> Any:
-    """Calls a partial that `part` returned, with the arguments that expt supplies.
+def call_part(made: Callable[..., Any], where: str, **supplied: Any) -> Any:
+    """Calls a partial that `bind_part` returned, with the arguments that expt supplies.
 
     Raises:
         UserError: The target raised a TypeError or a ValueError.

@@ -20,7 +20,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from expt.config.quoting import is_quoted, quoted, split_at_commas
+from expt.config.quoting import is_quoted, quote, split_at_commas
 from expt.errors import UserError
 
 TEXTS = frozenset(
@@ -102,10 +102,10 @@ def _as_text(text: str, *, has_null: bool = False) -> str:
     """Quotes a text unless Hydra reads it as the same text."""
     if not text or is_quoted(text.strip()) or (has_null and text.strip().lower() == "null"):
         return text
-    parsed, meant = _parse(f"x={text}"), _ESCAPED.sub(r"\1", text)
-    if parsed is not None and (_CALL.fullmatch(text) or _is(parsed, meant)):
+    parse_override, meant = _parse(f"x={text}"), _ESCAPED.sub(r"\1", text)
+    if parse_override is not None and (_CALL.fullmatch(text) or _is(parse_override, meant)):
         return text
-    return quoted(meant)
+    return quote(meant)
 
 
 def _as_list_of_texts(text: str) -> str:
@@ -118,7 +118,7 @@ def _as_list_of_texts(text: str) -> str:
 def _as_text_if_rejected(text: str) -> str:
     if _SYNTAX.match(text) or _parse(f"x={text}") is not None:
         return text
-    return quoted(_ESCAPED.sub(r"\1", text))
+    return quote(_ESCAPED.sub(r"\1", text))
 
 
 def _is(override: Override, text: str) -> bool:
@@ -126,7 +126,7 @@ def _is(override: Override, text: str) -> bool:
 
 
 @lru_cache(maxsize=2**15)  # the jobs of a sweep share most of their overrides
-def parsed(override: str) -> Override:
+def parse_override(override: str) -> Override:
     """Parses an override with Hydra's grammar.
 
     Raises:
@@ -143,6 +143,6 @@ def _parser() -> OverridesParser:
 def _parse(override: str) -> Override | None:
     """Parses an override; returns None if Hydra's grammar rejects it."""
     try:
-        return parsed(override)
+        return parse_override(override)
     except HydraException:
         return None

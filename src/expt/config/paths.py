@@ -6,7 +6,7 @@ from pathlib import Path
 from expt.errors import UserError
 
 
-def expanded(path: str | Path, key: str = "") -> Path:
+def expand_path(path: str | Path, key: str = "") -> Path:
     """Returns a path with `~` or `~user` expanded.
 
     Args:

@@ -10,7 +10,7 @@ _TOKEN = re.compile(
 )
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """Quotes a text for Hydra's override grammar, where backslashes escape only before quotes."""
     quote = '"' if "'" in text and '"' not in text else "'"
     # Backslashes are doubled before a quote and at the end, where the closing quote follows.
@@ -25,7 +25,7 @@ def is_quoted(text: str) -> bool:
     return _QUOTED.fullmatch(text) is not None
 
 
-def unquoted(text: str) -> str:
+def unquote(text: str) -> str:
     """Returns the text inside a quoted value; returns any other text unchanged."""
     if not is_quoted(text):
         return text
@@ -33,10 +33,10 @@ def unquoted(text: str) -> str:
     return re.sub(rf"(\\+)({quote}|$)", lambda m: m[1][: len(m[1]) // 2] + m[2], text[1:-1])
 
 
-def given(overrides: Sequence[str]) -> dict[str, str]:
+def values_by_key(overrides: Sequence[str]) -> dict[str, str]:
     """Returns the values of overrides by key, without quotes and without `+` or `~`."""
     pairs = (override.lstrip("+~").partition("=") for override in overrides)
-    return {key: unquoted(value) for key, _, value in pairs}
+    return {key: unquote(value) for key, _, value in pairs}
 
 
 def split_at_commas(text: str) -> list[str]:

@@ -14,7 +14,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from expt.config.flatten import flatten
-from expt.config.full_keys import meant
+from expt.config.full_keys import suggest_key
 from expt.config.groups import is_list_group
 from expt.errors import UserError, hint
 
@@ -285,7 +285,7 @@ def _check_keys(
     names = [one.name for one in known]
     for name, value in values.items():
         if name not in names:
-            valid = meant(f"{prefix}{name}", value, flatten(config)) or hint(str(name), names)
+            valid = suggest_key(f"{prefix}{name}", value, flatten(config)) or hint(str(name), names)
             raise UserError(f"{prefix}{name}: there is no such key. {valid}")
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from expt.errors import RunError, UserError
 from expt.parts.data.scale import Scale
-from expt.parts.models.standardization import rounding, scales_of
+from expt.parts.models.standardization import get_scales, rounding_error
 
 # Relative to the predictions' scale. Sums in another order differ by some 1e-6, a wrong operation
 # by far more. Above _AGREEMENT the user is informed, above _LARGEST_DIFFERENCE the export fails.
@@ -102,10 +102,10 @@ def largest_difference(
         RunError: The export fails to run, or its outputs differ from the model's.
     """
     largest, accepted = _differences(model, exported, has_float32_inputs), _LARGEST_DIFFERENCE
-    output_scale = scales_of(model)[1]
+    output_scale = get_scales(model)[1]
     # float32 cannot represent values around a mean that is large compared with the deviation.
     if has_float32_inputs and output_scale is not None:
-        accepted += float(rounding(output_scale).max())
+        accepted += float(rounding_error(output_scale).max())
     if not largest <= accepted:  # true for NaN, too
         raise RunError(
             f"the export's outputs differ from the model's by {largest:.2g} of their scale; "
@@ -121,7 +121,7 @@ def _differences(
 ) -> float:
     random = np.random.default_rng(0)
     differences = []
-    input_scale, output_scale = scales_of(model)
+    input_scale, output_scale = get_scales(model)
     for size in _BATCH_SIZES:
         inputs = _draw_inputs(model, input_scale, size, random)
         if has_float32_inputs:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.exports import saved_model
-from expt.parts.data.reading import told_of
+from expt.parts.data.reading import error_context
 from expt.parts.models.standardization import in_single_precision
 
 # The part of a converter's error that names the unsupported operation.
@@ -34,7 +34,7 @@ def write(model: keras.Model, path: Path) -> None:
         UserError: The model needs operations that TensorFlow Lite lacks, or values that float32
             cannot represent.
     """
-    with told_of("tflite: "):
+    with error_context("tflite: "):
         model = in_single_precision(model)
     with tempfile.TemporaryDirectory() as folder:
         with _exact_softplus(model):

@@ -10,7 +10,7 @@ _LEFT_OUT = re.compile(
 )
 
 
-def undecayed(variables: Iterable[Any]) -> list[Any]:
+def variables_without_decay(variables: Iterable[Any]) -> list[Any]:
     """Returns the variables that common recipes exclude from weight decay.
 
     These are vectors and scalars; and, by name, biases (matrices in attention layers, position

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError, hint
 from expt.parts.data.image_decoding import EXTENSIONS
-from expt.parts.data.reading import UNREADABLE, read_npz, told_of
+from expt.parts.data.reading import UNREADABLE, error_context, read_npz
 from expt.serving.arrays import prepare
 
 ARRAYS = (".npy", ".npz")
@@ -34,7 +34,7 @@ def read_array(
             ambiguous.
     """
     values = _raw(path)
-    with told_of(f"{path}: "):
+    with error_context(f"{path}: "):
         return prepare(values, shape, preparation)
 
 

@@ -14,7 +14,7 @@ from expt.parts.data.image_decoding import EXTENSIONS, UnusableError, pillow_war
 from expt.parts.data.image_listing import list_images
 from expt.parts.data.image_preparation import ImagePreparation
 from expt.parts.data.preparation import ArrayPreparation
-from expt.parts.data.reading import told_of
+from expt.parts.data.reading import error_context
 
 BATCH_SIZE = 256
 """Examples per batch of a prediction, which bounds its memory."""
@@ -74,7 +74,7 @@ def _form(
     scale = 1.0
     if preparation.get("kind") == "array":
         # Training arrays may be bytes or fractions; pixels of files are always bytes.
-        with told_of(f"{path}: "):
+        with error_context(f"{path}: "):
             scale = ArrayPreparation.from_mapping(preparation).pixel_scale()
     # Without resizing, since the run has no record of how its images would be resized.
     form = ImagePreparation(*shape, can_resize=False)

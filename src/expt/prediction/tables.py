@@ -5,7 +5,7 @@ from pathlib import Path
 
 from expt.errors import UserError
 from expt.parts.data.encoding import Encoded, Encoder
-from expt.parts.data.reading import told_of
+from expt.parts.data.reading import error_context
 from expt.runs.find import FoundRun
 
 
@@ -41,5 +41,5 @@ def read_table_inputs(run: FoundRun, path: Path) -> TableInputs:
         )
     encoder = Encoder.from_mapping(preparation)
     table = encoder.read(path)
-    with told_of(f"{path}: "):
+    with error_context(f"{path}: "):
         return TableInputs(encoder.transform(table), table.index.to_list())

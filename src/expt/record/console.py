@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from expt.record.lines import Line, ThinnedLines, fitted, fitting_width
+from expt.record.lines import Line, ThinnedLines, fit_to_width, terminal_width
 from expt.record.recorder import Record, Recorder, Scalars
 from expt.record.values import format_value
 from expt.runs.run import Run, Status
@@ -19,14 +19,14 @@ from expt.runs.run import Run, Status
 _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_REFRESHES = 0.1
 _WIDE = 130  # columns of a terminal that has room for all metrics beside the bar
-BEST = "★"
+BEST_MARK = "★"
 """The mark of an evaluation that is the best one so far."""
 
 _DIGITS = 7  # columns of a number, so that the lines are aligned
 
 
 @dataclass(frozen=True)
-class Expected:
+class RunLength:
     """The length of a run, and the metrics that its lines show.
 
     Attributes:
@@ -55,7 +55,7 @@ class ConsoleRecorder:
     printed; the log has all. On a terminal, lines are shortened to its width.
     """
 
-    def __init__(self, console: Console, expected: Expected) -> None:
+    def __init__(self, console: Console, expected: RunLength) -> None:
         self._console, self._expected = console, expected
         self._progress: Progress | None = None
         self._task: TaskID | None = None
@@ -147,7 +147,7 @@ class ConsoleRecorder:
             else:
                 line.append((rank, f"{name} {value:<{_DIGITS}}"))
         line += [(4, speed) for speed in self._speed()]
-        return [*line, (0, BEST)] if is_best else line
+        return [*line, (0, BEST_MARK)] if is_best else line
 
     def _names(self, metrics: Sequence[str]) -> list[str]:
         names = [f"{split}/{metric}" for split in ("train", "val") for metric in metrics]
@@ -159,14 +159,14 @@ class ConsoleRecorder:
 
     def _print(self, lines: Sequence[Line]) -> None:
         for line in lines:
-            text = fitted(line, fitting_width(self._console))
+            text = fit_to_width(line, terminal_width(self._console))
             self._console.print(text, highlight=False, soft_wrap=True)
 
     def _is_wide(self) -> bool:
         return self._console.width >= _WIDE
 
 
-class ShownWhileClosing:
+class ClosingPhase:
     """A sink whose closing is shown as a phase, such as `completing MLflow …`.
 
     Args:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from expt.config.quoting import given
+from expt.config.quoting import values_by_key
 from expt.runs.naming import varying
 from expt.runs.run import Run
 from expt.runs.sweeps import planned_jobs
@@ -27,7 +27,7 @@ def hparams(run: Run) -> dict[str, bool | int | float | str]:
     overrides instead. Missing values are `MISSING`, since parallel coordinates have no line for a
     run that lacks a value.
     """
-    own = given(run.record.overrides)
+    own = values_by_key(run.record.overrides)
     varied = _varied(run.directory)
     keys = [*_COMMON, *run.record.choices, *(own if varied is None else varied)]
     # Some overrides have no param: `~probe` removes one.

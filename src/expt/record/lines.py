@@ -11,7 +11,7 @@ Line = list[tuple[int, str]]
 """The parts of a line, each with its rank; parts of the highest rank are dropped first."""
 
 
-def fitted(line: Line, width: int | None) -> str:
+def fit_to_width(line: Line, width: int | None) -> str:
     """Returns a line as text, without its least important parts if they do not fit.
 
     Args:
@@ -27,7 +27,7 @@ def fitted(line: Line, width: int | None) -> str:
     raise AssertionError
 
 
-def fitting_width(console: Console) -> int | None:
+def terminal_width(console: Console) -> int | None:
     """Returns the width of a terminal in columns; None for a file or a pipe, without a limit."""
     return console.width if console.is_terminal else None
 

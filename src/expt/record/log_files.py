@@ -9,7 +9,7 @@ LOG_FILE = "run.log"
 """The name of a run's log file in its directory."""
 
 
-def log_to(file: Path) -> None:
+def log_to_file_and_stderr(file: Path) -> None:
     """Sends log records to a file, and warnings and errors to stderr too."""
     log_to_file(file)
     to_console = StderrHandler()

@@ -64,7 +64,7 @@ class Follower(Protocol):
 MakeFollower = Callable[[Listener], Follower]
 
 
-class SeparateProcess:
+class ProcessRecorder:
     """A recorder that works in a child process, from the files that the run writes.
 
     The child starts with this object, so that its imports overlap with other work, and serves any
@@ -92,12 +92,12 @@ class SeparateProcess:
     ) -> None:
         self._make_follower, self._remedy = make_follower, remedy
         self._name, self._prepare = name, prepare
-        self._child = FollowingProcess(name, prepare)
+        self._child = FollowerProcess(name, prepare)
 
     def open(self, run: Run) -> None:
         """Asks the child to follow the run; this process writes what the child adds to run.json."""
         if self._child.has_ended:
-            self._child = FollowingProcess(self._name, self._prepare)
+            self._child = FollowerProcess(self._name, self._prepare)
         self._run = run
         self._child.follow(run, self._make_follower)
 
@@ -131,7 +131,7 @@ class _FollowedRun:
     failure: str | None = None
 
 
-class FollowingProcess:
+class FollowerProcess:
     """A child process that follows any number of runs, and the pipes to it.
 
     Args:

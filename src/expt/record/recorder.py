@@ -162,7 +162,7 @@ class Fanout:
                 Fanout(remaining).close(status)
 
 
-class Background:
+class BackgroundRecorder:
     """A recorder that runs a sink on a separate thread, so that it can't delay or stop training.
 
     If a sink raises, a warning is logged once and the sink gets no more records of that run; the

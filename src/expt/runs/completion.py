@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from expt.config.flags import take_options
+from expt.config.flags import split_options
 from expt.errors import UserError, hint
 from expt.runs.find import WORDS
 from expt.runs.names import all_named
@@ -127,7 +127,7 @@ def complete(line: str, commands: Collection[str]) -> list[str]:
 
 
 def _arguments(command: str, words: list[str], word: str) -> list[str]:
-    options, words = take_options(words, {"output_dir": "outputs"})
+    options, words = split_options(words, {"output_dir": "outputs"})
     output_dir, before = Path(options["output_dir"]), words[-1:]
     if before == ["--rerun"]:
         return _runs(output_dir, word)

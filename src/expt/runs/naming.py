@@ -9,7 +9,7 @@ from expt.config.compose import Job
 from expt.config.flatten import flatten
 from expt.config.groups import default_option, option_values, top_level
 from expt.config.hashes import has_effect
-from expt.config.quoting import given
+from expt.config.quoting import values_by_key
 from expt.config.schema import PARTS
 
 _LONGEST = 60  # characters; names are also used in paths and tables
@@ -43,7 +43,7 @@ def distinctive(job: Job, varied: Collection[str] = ()) -> list[str]:
         for group, option in job.choices.items()
         if group in varied or option != default_option(group)
     ]
-    keys = [*given(job.overrides), *_preset_keys(job), *varied]
+    keys = [*values_by_key(job.overrides), *_preset_keys(job), *varied]
     values = [
         name
         for key in dict.fromkeys(keys)
@@ -65,7 +65,7 @@ def run_name(job: Job, keys: Sequence[str], varied: Collection[str] = ()) -> str
     params = {**job.choices, **job.config.flat()}
     presets = [job.choices[name] for name in _PRESETS if name in job.choices]
     if presets:  # the name of the preset represents all values that it sets
-        own = {*given(job.overrides), *varied}
+        own = {*values_by_key(job.overrides), *varied}
         keys = [key for key in keys if key not in _PRESETS and key in own]
     elif "model" not in keys:
         keys = ["model", *keys] if keys else ["data", "model"]
@@ -92,7 +92,7 @@ def varying(overrides: Sequence[Sequence[str]]) -> list[str]:
     Args:
         overrides: Overrides of each job.
     """
-    jobs = [given(one) for one in overrides]
+    jobs = [values_by_key(one) for one in overrides]
     keys = dict.fromkeys(key for job in jobs for key in job)
     return [key for key in keys if len({job.get(key) for job in jobs}) > 1]
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from expt.config.quoting import given
+from expt.config.quoting import values_by_key
 from expt.runs.leading import BEST_PREFIX, best_values, larger_is_better, leading_metric
 from expt.runs.records import RunRecord
 
@@ -102,7 +102,7 @@ def varying(records: Sequence[RunRecord]) -> list[str]:
         for key in (
             *record.choices,
             # Runs of earlier versions have no `distinctive`.
-            *(record.distinctive or given(record.overrides)),
+            *(record.distinctive or values_by_key(record.overrides)),
         )
     )
     ordered = [*(key for key in keys if key not in _LAST), *_LAST]

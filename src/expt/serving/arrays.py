@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import UserError
-from expt.parts.data.names import listed
+from expt.parts.data.names import join_names
 from expt.parts.data.preparation import BYTES, ArrayPreparation, summarize, to_inputs
 
 if TYPE_CHECKING:
@@ -88,18 +88,19 @@ def from_frame(frame: "pd.DataFrame", names: Sequence[str]) -> NDArray[Any]:
     if names and set(names) <= set(given):
         return np.asarray(frame[list(names)])
     if any(isinstance(name, str) for name in given):
+        found = join_names([repr(name) for name in given])
         if names:
+            expected = join_names([repr(name) for name in names])
             raise UserError(
-                f"the columns {listed([repr(name) for name in given])} are not the features, which "
-                f"are {listed([repr(name) for name in names])}; expected columns of these names, "
-                "in any order."
+                f"the columns {found} are not the features, which are {expected}; expected columns "
+                "of these names, in any order."
             )
         # Names that are numbers are the first row of a file that was read as if it had a header;
         # pandas' own default names 0, 1, … are not.
         if all(map(_is_number, given)) and given != [str(n) for n in range(len(given))]:
             raise UserError(
-                f"the columns are called {listed([repr(name) for name in given])}, which look like "
-                "values; expected a header in the first line of a CSV file."
+                f"the columns are called {found}, which look like values; expected a header in the "
+                "first line of a CSV file."
             )
     return np.asarray(frame)
 

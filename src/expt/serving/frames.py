@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from expt.errors import UserError
-from expt.parts.data.csv_files import is_missing, normalized
+from expt.parts.data.csv_files import is_missing, normalize_text
 from expt.parts.data.encoding import Column, Encoder
-from expt.parts.data.names import listed
-from expt.parts.data.number_formats import NumberFormat, canonical, shortened
+from expt.parts.data.names import join_names
+from expt.parts.data.number_formats import NumberFormat, quote_shortened, to_canonical
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ def as_text_table(frame: "pd.DataFrame", encoder: Encoder) -> "pd.DataFrame":
 
     if not len(frame):
         raise UserError("there are no rows; expected at least one.")
-    named = None if encoder.na_values is None else {normalized(v) for v in encoder.na_values}
+    named = None if encoder.na_values is None else {normalize_text(v) for v in encoder.na_values}
     columns = {
         column.name: _texts(frame[column.name].tolist(), column, named)
         for column in encoder.columns
@@ -66,7 +66,7 @@ def _text(value: Any, column: Column, na_values: set[str] | None) -> str:
     if isinstance(value, np.bool_ | np.number):
         value = value.item()
     if isinstance(value, str):
-        text = normalized(value)
+        text = normalize_text(value)
         return "" if is_missing(text, na_values) else text
     if _is_blank(value):
         return _blank(column)
@@ -100,7 +100,8 @@ def _blank(column: Column) -> str:
     blank = [text for text in column.categories or () if text and is_missing(text, None)]
     if blank:
         raise UserError(
-            f"{column.name!r} lacks a value, which may be the category {shortened(blank[0])} that "
+            f"{column.name!r} lacks a value, which may be the category "
+            f"{quote_shortened(blank[0])} that "
             "pandas read as missing; expected texts (pandas.read_csv(…, keep_default_na=False))."
         )
     return ""
@@ -122,9 +123,9 @@ def _category(value: bool | float | decimal.Decimal, column: Column) -> str:
     if len(meant) > 1:
         raise UserError(
             f"{column.name!r} has the {type(value).__name__} {value}, which may be any of the "
-            f"categories {listed([shortened(text) for text in meant])}; expected texts."
+            f"categories {join_names([quote_shortened(text) for text in meant])}; expected texts."
         )
-    return meant[0] if meant else canonical(_exact(value))
+    return meant[0] if meant else to_canonical(_exact(value))
 
 
 def _exact(value: bool | float | decimal.Decimal) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-ABOUT = ("file", "line")
+INPUT_COLUMNS = ("file", "line")
 """Columns of a file of predictions that identify the input of each prediction."""
 
 
@@ -44,7 +44,7 @@ def label_column(data: Mapping[str, Any], kind: str) -> str:
     """
     target = _target(data)
     numbers = [f"{kind} {name}" for name in data["class_names"]]
-    return "class" if target is None or target in (*ABOUT, *numbers) else target
+    return "class" if target is None or target in (*INPUT_COLUMNS, *numbers) else target
 
 
 def _value_names(data: Mapping[str, Any], count: int) -> list[str]:
@@ -54,7 +54,7 @@ def _value_names(data: Mapping[str, Any], count: int) -> list[str]:
     if data["task"] == "regression":
         names = [] if target is None else [target]
     # Numbers, where names are missing, repeated, or equal to those of other columns.
-    if len(names) != count or len({*names, *ABOUT}) != count + len(ABOUT):
+    if len(names) != count or len({*names, *INPUT_COLUMNS}) != count + len(INPUT_COLUMNS):
         return [f"value {number}" for number in range(count)]
     return names
 

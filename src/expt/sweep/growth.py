@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from expt.config.compose import Composed
+from expt.config.compose import ComposedJob
 from expt.config.hashes import run_hash, variant_hash
 from expt.config.sources import code_of
 from expt.errors import RunError, UserError
@@ -87,7 +87,7 @@ class Growth:
                 kinds.setdefault(self._kind(job), []).append(job)
         return list(kinds.values())
 
-    def _append(self, plan: SweepPlan, composed: Sequence[Composed]) -> list[PlannedJob]:
+    def _append(self, plan: SweepPlan, composed: Sequence[ComposedJob]) -> list[PlannedJob]:
         """Plans composed jobs, marks those that can be reused, and freezes them."""
         known = [
             (one.job.config, self._load(one.job).fingerprint, code_of(one.job.config).hash)

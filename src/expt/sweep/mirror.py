@@ -8,9 +8,9 @@ from math import inf
 from typing import Any
 
 from expt.config.params import make_params
-from expt.record.mlflow.copies import Copies, settled_sweep
+from expt.record.mlflow.copies import Copies, update_sweep_place
 from expt.record.mlflow.recorder import make_follower, prepare
-from expt.record.process import FollowingProcess
+from expt.record.process import FollowerProcess
 from expt.runs.liveness import is_alive
 from expt.runs.record_parts import plain_values
 from expt.runs.records import SWEEP_FILE, RunRecord
@@ -70,7 +70,7 @@ class JobMirrors:
         self._plan = plan
         self._failure: str | None = None
         self._runs: dict[str, _Mirrored] = {}  # incomplete ones, by directory name
-        self._process: FollowingProcess | None = None
+        self._process: FollowerProcess | None = None
         self._sweep = run_of_sweep(plan)
         if is_followed(plan):
             self._start()
@@ -155,14 +155,14 @@ class JobMirrors:
         except OSError as error:
             _log.warning("%s can't be written: %s", SWEEP_FILE, error)
 
-    def _start(self) -> FollowingProcess:
+    def _start(self) -> FollowerProcess:
         """Starts a mirroring process, which takes over all incomplete runs.
 
         The first one of the ended runs is moved to the end: it may be the run whose request got
         stuck, and would hold up all others again.
         """
         self._started = time.monotonic()
-        self._process = process = FollowingProcess("mlflow", prepare, niceness=0)
+        self._process = process = FollowerProcess("mlflow", prepare, niceness=0)
         process.follow(self._sweep, make_follower)
         ending = [name for name, mirrored in self._runs.items() if mirrored.is_ending]
         if ending:
@@ -226,7 +226,7 @@ def update_places(plan: SweepPlan) -> None:
     A copied sweep gets new ids, so that it is mirrored to separate MLflow runs with all values.
     """
     copies = Copies()
-    settled_sweep(copies, plan.directory, plan.output_dir)
+    update_sweep_place(copies, plan.directory, plan.output_dir)
     for job in plan.jobs:
         record = job.record()
         if record is None:

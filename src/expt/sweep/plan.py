@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expt.config.compose import Composed
+from expt.config.compose import ComposedJob
 from expt.config.frozen import ConfigWriter
 from expt.config.sources import code_of
 from expt.errors import UserError
@@ -49,7 +49,7 @@ class SweepPlan:
     def make(
         cls,
         directory: Path,
-        composed: Sequence[Composed],
+        composed: Sequence[ComposedJob],
         hashes: Sequence[str],
         varied: Sequence[str] | None = None,
     ) -> "SweepPlan":
@@ -78,7 +78,7 @@ class SweepPlan:
         plan._plan_jobs(composed, hashes, variants)
         return plan
 
-    def append(self, composed: Sequence[Composed], hashes: Sequence[str]) -> list[PlannedJob]:
+    def append(self, composed: Sequence[ComposedJob], hashes: Sequence[str]) -> list[PlannedJob]:
         """Adds jobs without writing the plan, and returns them.
 
         Args:
@@ -91,7 +91,7 @@ class SweepPlan:
         return self._plan_jobs(composed, hashes, None)
 
     def _plan_jobs(
-        self, composed: Sequence[Composed], hashes: Sequence[str], variants: Sequence[str] | None
+        self, composed: Sequence[ComposedJob], hashes: Sequence[str], variants: Sequence[str] | None
     ) -> list[PlannedJob]:
         """Adds jobs; `variants=None` makes their variants from the values of the varied keys."""
         if variants is None:
@@ -163,7 +163,7 @@ class SweepPlan:
         self.facts |= facts
         self._write()
 
-    def freeze(self, composed: Sequence[Composed]) -> None:
+    def freeze(self, composed: Sequence[ComposedJob]) -> None:
         """Names new jobs, writes their configs into their directories, and writes the plan.
 
         From then on, later edits of `conf/` do not affect the jobs.

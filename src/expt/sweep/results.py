@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from expt.config.quoting import given
+from expt.config.quoting import values_by_key
 from expt.runs.leading import best_values, larger_is_better, leading_metric
 from expt.runs.naming import varying
 from expt.runs.record_parts import JobStatus
@@ -30,7 +30,10 @@ def results(plan: SweepPlan) -> dict[str, Any]:
     final = {} if record.final is None else record.final.values
     metrics = {f"best/{name}": value for name, value in best_values(record).items()}
     metrics |= {name: value for name, value in final.items() if name.startswith("test/")}
-    values, varied = given(job.job.overrides), varying([one.job.overrides for one in plan.jobs])
+    values, varied = (
+        values_by_key(job.job.overrides),
+        varying([one.job.overrides for one in plan.jobs]),
+    )
     params = {f"best.{key}": values[key] for key in varied if key in values}
     name = record.label or job.name
     return {"metrics": {**metrics, **numbers}, "params": {"best.run": name, **params}}

@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Console
 
 from expt.errors import RunError, Terminated
-from expt.record.log_files import log_to
-from expt.record.mlflow.recorder import restoring
+from expt.record.log_files import log_to_file_and_stderr
+from expt.record.mlflow.recorder import restore_advice
 from expt.record.mlflow.store import DELETED
 from expt.record.phases import Phases, command_phases, lap_seconds
 from expt.runs.environment import process
@@ -60,7 +60,7 @@ def run_jobs(
         KeyboardInterrupt: Ctrl-C was pressed. All runs have been closed as KILLED.
         Terminated: SIGTERM was received. All runs have been closed as KILLED.
     """
-    log_to(plan.directory / _LOG_FILE)
+    log_to_file_and_stderr(plan.directory / _LOG_FILE)
     command_phases().start_log()
     with deferred_signals() as interruption:
         view = SweepView(plan, console, launcher.num_slots, seconds)
@@ -143,7 +143,7 @@ class Scheduler:
         if failure is not None:
             way = f"To complete it: python -m expt.resume {plan.quoted}"
             if DELETED in failure:
-                way = restoring(plan.directory)
+                way = restore_advice(plan.directory)
             _log.warning("mlflow: incomplete: %s. %s", failure, way)
 
     def _prepare(self, retry_failed: bool) -> None:

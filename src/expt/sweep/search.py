@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from expt.config.compose import Composed, Composition
-from expt.config.instantiate import call, part
+from expt.config.compose import ComposedJob, Composition
+from expt.config.instantiate import bind_part, call_part
 from expt.errors import UserError
 from expt.sweep.plan import SweepPlan
 from expt.sweep.sweepers import Sweeper
 from expt.train.data_loading import DataLoader
 
-Compose = Callable[[Sequence[Sequence[str]], int], Iterable[Composed]]
+Compose = Callable[[Sequence[Sequence[str]], int], Iterable[ComposedJob]]
 """Composes jobs from the overrides of each job and the index of the first one in the sweep."""
 
 KEY, DONE_KEY = "search", "is_done"
@@ -76,8 +76,8 @@ def make_search(arguments: Mapping[str, Any], load: DataLoader) -> Search:
 
 
 def _make_sweeper(composition: Composition) -> Sweeper:
-    sweeper: Sweeper = call(
-        part(composition.sweeper, "sweeper"), "sweeper", composition=composition
+    sweeper: Sweeper = call_part(
+        bind_part(composition.sweeper, "sweeper"), "sweeper", composition=composition
     )
     return sweeper
 

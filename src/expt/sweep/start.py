@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from expt.config.compose import Composed, Job
+from expt.config.compose import ComposedJob, Job
 from expt.config.hashes import run_hash, variant_hash
-from expt.config.instantiate import call, part
+from expt.config.instantiate import bind_part, call_part
 from expt.config.sources import code_of
 from expt.record.phases import Phases
 from expt.record.values import format_seconds
@@ -33,7 +33,7 @@ from expt.train.messages import print_code_note, print_where_to_look
 
 def run_sweep(
     directory: Path,
-    composed: Sequence[Composed],
+    composed: Sequence[ComposedJob],
     data: Sequence[str],
     launcher: Launcher,
     phases: Phases,
@@ -142,8 +142,8 @@ def start_launcher(job: Job, num_jobs: int | None, load: DataLoader) -> Launcher
         load: Loads the data of jobs; each worker gets a copy.
     """
     config = job.config
-    launcher: Launcher = call(
-        part(config.launcher, "launcher"),
+    launcher: Launcher = call_part(
+        bind_part(config.launcher, "launcher"),
         "launcher",
         num_jobs=num_jobs,
         num_workers=config.sweep.workers,

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import closing
 
-from expt.config.compose import Composed, Composition
+from expt.config.compose import ComposedJob, Composition
 from expt.config.hashes import run_hash
 from expt.config.sources import code_of
 from expt.record.exits import exit_code, print_error
@@ -47,7 +47,7 @@ def start_sweep(composition: Composition, phases: Phases) -> int:
 
 def _start(
     composition: Composition,
-    jobs: Sequence[Composed],
+    jobs: Sequence[ComposedJob],
     load: DataLoader,
     launcher: Launcher,
     phases: Phases,

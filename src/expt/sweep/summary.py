@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from expt.record.console import BEST
+from expt.record.console import BEST_MARK
 from expt.record.phases import Phases
 from expt.record.values import format_seconds, format_value
 from expt.runs.layout import REPORT, SUMMARY
@@ -38,12 +38,12 @@ def _show_comparison(plan: SweepPlan, phases: Phases) -> None:
     from expt.analysis.output import write_summary
     from expt.analysis.selection import select
     from expt.analysis.table import compare
-    from expt.analysis.terminal import show
+    from expt.analysis.terminal import print_comparison
 
     selection = select([str(plan.directory)], [], plan.output_dir)
     comparison = compare(selection.runs, notes=selection.notes)
     phases.end()
-    show(phases.console, replace(comparison, unfinished=()), selection.title)
+    print_comparison(phases.console, replace(comparison, unfinished=()), selection.title)
     phases.begin("drawing the report")
     write_summary(comparison, plan.directory / SUMMARY, selection.title)
 
@@ -70,7 +70,7 @@ def print_outcome(plan: SweepPlan, console: Console, seconds: float | None = Non
     show(f"{len(plan.jobs) - len(others)} of {len(plan.jobs)} jobs finished{took}")
     if (found := best_job(plan)) is not None:
         job, best = found
-        show(f"{BEST} best single job  {job.name}  {best.metric} {format_value(best.value)}")
+        show(f"{BEST_MARK} best single job  {job.name}  {best.metric} {format_value(best.value)}")
     report = plan.directory / SUMMARY / REPORT
     if report.is_file():
         show(f"report  {os.path.relpath(report)}")

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from expt.analysis.run_argument import shown_sweep
+from expt.analysis.run_argument import format_sweep
 from expt.runs.best import is_best
 from expt.runs.chronology import newest
 from expt.runs.find import newest_run
@@ -43,5 +43,5 @@ def take_sweep(name: str, output_dir: Path) -> Path | None:
     sweep = plan if last.name == SWEEP_FILE else last.parent.parent
     if sweep is None or not (sweep / SWEEP_FILE).is_file():
         return None
-    print(f"latest: {shown_sweep(sweep)}", flush=True)
+    print(f"latest: {format_sweep(sweep)}", flush=True)
     return sweep.resolve()

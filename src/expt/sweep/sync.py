@@ -15,10 +15,11 @@ from expt.config.frozen import read_frozen
 from expt.config.params import make_params
 from expt.errors import RunError, UserError
 from expt.record.journal import FILE_NAME, read_journal
-from expt.record.mlflow.completeness import completion, stored_runs
-from expt.record.mlflow.copies import Copies, settled_sweep
+from expt.record.mlflow.additions import Additions
+from expt.record.mlflow.completeness import completion_hash, stored_runs
+from expt.record.mlflow.copies import Copies, update_sweep_place
 from expt.record.mlflow.follower import reason
-from expt.record.mlflow.recorder import restoring
+from expt.record.mlflow.recorder import restore_advice
 from expt.record.mlflow.store import DeletedError, prepare_mlflow, repair_store, store_uri
 from expt.runs.directories import LockedError, held
 from expt.runs.find import FoundRun, load_run
@@ -31,7 +32,7 @@ from expt.sweep.plan_reader import read_content, read_plan
 from expt.train.recorders import is_mlflow
 
 if TYPE_CHECKING:
-    from expt.record.mlflow.added import Added
+    pass
 
 _DIED = "the process ended without closing the run"
 
@@ -172,7 +173,7 @@ class Synchronization:
                     self._mirror(sweep)
                     plan.update(mlflow=plain_values(sweep.record.mlflow))
         except DeletedError as error:
-            self._print(directory, f"{error}. {restoring(directory)}")
+            self._print(directory, f"{error}. {restore_advice(directory)}")
         # MLflow's stores pass on any exception of their database drivers.
         except Exception as error:  # noqa: BLE001
             self.counts["failed"] += 1
@@ -230,7 +231,7 @@ class Synchronization:
         try:
             added = str(self._mirror(whole))
         except DeletedError as error:  # deleted by the user on purpose, so not a failure
-            self._count(directory, "deleted", f"{error}. {restoring(run.directory)}")
+            self._count(directory, "deleted", f"{error}. {restore_advice(run.directory)}")
         # MLflow's stores pass on any exception of their database drivers.
         except Exception as error:  # noqa: BLE001
             self._count(directory, "failed", reason(error))
@@ -244,7 +245,7 @@ class Synchronization:
                 text = f"a copy of {origin['directory'] or 'another run'}; {text}"
             self._count(directory, "completed" if added else "complete", text)
 
-    def _mirror(self, run: Run) -> "Added":
+    def _mirror(self, run: Run) -> "Additions":
         """Mirrors a run or a sweep to MLflow, and returns a summary of the additions."""
         prepare_mlflow()
         from expt.record.mlflow.mirror import mirror
@@ -261,7 +262,7 @@ class Synchronization:
             return False
         if self._copies.settle(run.record, run.directory, run.output_dir):
             return False  # it was moved or copied
-        now = completion(run.directory, run.record, self._stored_in(run.output_dir))
+        now = completion_hash(run.directory, run.record, self._stored_in(run.output_dir))
         return now is not None and now == kept
 
     def _stored_in(self, output_dir: Path) -> dict[str, str]:
@@ -291,7 +292,7 @@ class Synchronization:
         sweep = run.directory.parent
         if (sweep / SWEEP_FILE).is_file():
             with suppress(UserError):  # `complete_sweep` reports a damaged sweep.json
-                settled_sweep(self._copies, sweep, run.output_dir)
+                update_sweep_place(self._copies, sweep, run.output_dir)
         if changes:
             run.update(**changes)
         return changes.get("copied_from")

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from expt.record.journal import FILE_NAME
-from expt.record.lines import Line, fitted, fitting_width
+from expt.record.lines import Line, fit_to_width, terminal_width
 from expt.record.values import format_seconds, format_value
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord
@@ -81,7 +81,7 @@ class SweepView:
         line: Line = [(0, f"{done}/{len(self._plan.jobs)} {job.status} {job.name}")]
         line += [(0, job.reason)] if job.reason else _result_columns(record)
         self._console.print(
-            fitted([*line, (1, format_seconds(seconds))], fitting_width(self._console)),
+            fit_to_width([*line, (1, format_seconds(seconds))], terminal_width(self._console)),
             style=_STYLES.get(job.status, ""),
             highlight=False,
             markup=False,

@@ -16,13 +16,13 @@ import numpy as np
 from expt.config.checks import check, check_task
 from expt.config.compose import Job
 from expt.config.declarations import TARGETS_KEY, batches_per_step, metrics_for, task_of
-from expt.config.instantiate import ACCUMULATION_KEY, call, part
+from expt.config.instantiate import ACCUMULATION_KEY, bind_part, call_part
 from expt.config.sources import code_of
 from expt.errors import UserError, hint
 from expt.parts.data.dataset import Dataset, Split
-from expt.parts.data.duplicates import shared_note
+from expt.parts.data.duplicates import duplicates_note
 from expt.parts.data.resolution import check_resolution
-from expt.parts.data.source import Source, Unsplit
+from expt.parts.data.source import Source, WholeSource
 from expt.train.backend import reserve_threads
 from expt.train.class_weights import class_weights
 
@@ -57,8 +57,8 @@ class DataLoader:
         key = json.dumps([job.config.data, batches], sort_keys=True)
         if key not in self._loaded:
             source = self._source(job)
-            dataset = _with_exact_inputs(call(source.load, "data").counted())
-            note = shared_note(dataset) if self._compares_splits else None
+            dataset = _with_exact_inputs(call_part(source.load, "data").counted())
+            note = duplicates_note(dataset) if self._compares_splits else None
             if note is not None:
                 dataset = replace(dataset, notes=(*dataset.notes, note))
             self._loaded[key] = dataset.limited(batches) if batches else dataset
@@ -80,20 +80,20 @@ class DataLoader:
         """
         _check(job)
         source = self._source(job)
-        if not isinstance(source, Unsplit):
+        if not isinstance(source, WholeSource):
             return None
-        dataset = _with_exact_inputs(call(partial(source.load_whole, class_names), "data"))
+        dataset = _with_exact_inputs(call_part(partial(source.load_whole, class_names), "data"))
         _check_fit(job, dataset)
         return dataset
 
     def _source(self, job: Job) -> Source:
-        make_source = part(job.config.data, "data")
+        make_source = bind_part(job.config.data, "data")
         # Sources without the argument, such as a user's own, prepare their inputs in one way only.
         accepts_preparation = "preparation" in inspect.signature(make_source.func).parameters
         supplied = (
             {"preparation": self._preparation} if accepts_preparation and self._preparation else {}
         )
-        source: Source = call(make_source, "data", **supplied)
+        source: Source = call_part(make_source, "data", **supplied)
         # Before loading, if the source knows its task: loading may take long.
         if source.task is not None:
             check_task(job, source.task)

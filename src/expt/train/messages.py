@@ -12,8 +12,8 @@ from rich.console import Console
 
 from expt.config.compose import Job
 from expt.config.location import replaced_options
-from expt.config.paths import expanded
-from expt.record.console import BEST
+from expt.config.paths import expand_path
+from expt.record.console import BEST_MARK
 from expt.record.values import format_seconds, format_value
 from expt.runs.git import git_state, git_trouble
 from expt.runs.records import RunRecord
@@ -38,7 +38,7 @@ def print_replaced(console: Console, jobs: Sequence[Job], config_dir: str | None
     """Prints which options of expt the user's own config folder replaces in the jobs."""
     if config_dir is None:
         return
-    folder = expanded(config_dir, "--config-dir ")
+    folder = expand_path(config_dir, "--config-dir ")
     notes = (
         note
         for job in jobs
@@ -78,11 +78,11 @@ def describe_outcome(record: RunRecord, directory: Path, seconds: float) -> list
     if best.step != final.step:
         lines.append(f"last  step {final.step:,}  {_values(final.values, 'val/')}")
     lines.append(
-        f"{BEST} best  step {best.step:,}  {_values(best.values, 'val/')}  (by {best.watched})"
+        f"{BEST_MARK} best  step {best.step:,}  {_values(best.values, 'val/')}  (by {best.watched})"
     )
-    lines.append(f"{BEST} test  {_values(final.values, 'test/')}")
+    lines.append(f"{BEST_MARK} test  {_values(final.values, 'test/')}")
     model = os.path.relpath(directory / "model.keras")
-    return [*lines, f"{BEST} model {model}"]
+    return [*lines, f"{BEST_MARK} model {model}"]
 
 
 def _values(values: Mapping[str, Any], split: str) -> str:

@@ -8,10 +8,10 @@ import keras
 
 from expt.config.compose import Job
 from expt.config.declarations import INITIALIZER_KEY, STEP_KEY, task_of
-from expt.config.instantiate import call, part
+from expt.config.instantiate import bind_part, call_part
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
-from expt.parts.models.standardization import standardized
+from expt.parts.models.standardization import with_standardization
 from expt.train.model_checks import build_model, check_model
 from expt.train.objective import output_scale
 
@@ -26,12 +26,12 @@ def make_model(job: Job, dataset: Dataset) -> Any:
         UserError: The model does not accept its arguments, or does not fit the data.
     """
     config, task = job.config, task_of(job, dataset.task)
-    made = call(
-        part(config.model, "model"),
+    made = call_part(
+        bind_part(config.model, "model"),
         "model",
         input_shape=dataset.input_shape,
         num_outputs=dataset.num_outputs,
-        act=_Activation(part(config.act, "act"), config.act.get(INITIALIZER_KEY)),
+        act=_Activation(bind_part(config.act, "act"), config.act.get(INITIALIZER_KEY)),
     )
     if not isinstance(made, keras.Model):
         # The learner that `_step_` names knows what to do with it.
@@ -44,7 +44,7 @@ def make_model(job: Job, dataset: Dataset) -> Any:
     model = build_model(made, dataset.input_shape)
     reconstructs = task == "reconstruction"
     check_model(model, dataset, dataset.input_shape if reconstructs else (dataset.num_outputs,))
-    return standardized(model, dataset.input_scale, output_scale(job, dataset, task))
+    return with_standardization(model, dataset.input_scale, output_scale(job, dataset, task))
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class _Activation:
     declared: str | Mapping[str, Any] | None
 
     def __call__(self) -> Any:
-        return call(self.make, "act")
+        return call_part(self.make, "act")
 
     @property
     def initializer(self) -> Any:
@@ -69,4 +69,4 @@ class _Activation:
             return self.declared
         # A new one each time, since one initializer returns equal weights for equal shapes.
         where = f"act.{INITIALIZER_KEY}"
-        return call(part(self.declared, where), where)
+        return call_part(bind_part(self.declared, where), where)

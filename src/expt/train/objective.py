@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from expt.config.compose import Job
 from expt.config.declarations import TAKES_KEY, TARGETS_KEY, batches_per_step, metrics_for, task_of
-from expt.config.instantiate import part
+from expt.config.instantiate import bind_part
 from expt.config.outputs import model_outputs
 from expt.parts.data.dataset import Dataset
 from expt.parts.data.scale import Scale
@@ -195,7 +195,7 @@ def make_objective(job: Job, dataset: Dataset) -> Objective:
     """
     config, task = job.config, task_of(job, dataset.task)
     node, weights = config.loss, class_weights(job, dataset)
-    loss = part(node if weights is None else {**node, CLASS_WEIGHTS: weights}, "loss")
+    loss = bind_part(node if weights is None else {**node, CLASS_WEIGHTS: weights}, "loss")
     scale = output_scale(job, dataset, task)
     link = model_outputs(config.loss, task).link
     predict = link_function(link)
@@ -219,7 +219,7 @@ def _make_metric(
 ) -> Function:
     if node.get("positive") is not None and dataset.class_names:
         node = {**node, "positive": class_number(dataset, node["positive"], f"metric.{name}")}
-    metric = with_targets_cast(part(node, f"metric.{name}"))
+    metric = with_targets_cast(bind_part(node, f"metric.{name}"))
     return of_log_odds(metric, link) if TAKES_KEY in node else metric
 
 

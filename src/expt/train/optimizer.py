@@ -6,10 +6,10 @@ from typing import Any
 import keras
 
 from expt.config.compose import Job
-from expt.config.instantiate import DECAY_KEY, HORIZON_KEY, call, part
+from expt.config.instantiate import DECAY_KEY, HORIZON_KEY, bind_part, call_part
 from expt.errors import UserError
 from expt.parts.horizon import Held
-from expt.parts.weight_decay import undecayed
+from expt.parts.weight_decay import variables_without_decay
 
 MakeOptimizer = Callable[[Sequence[Any]], keras.optimizers.Optimizer]
 """Returns the optimizer of the config, built for a list of variables."""
@@ -28,8 +28,8 @@ def make_schedule(job: Job, total_steps: int) -> Any:
     """
     node = job.config.schedule
     horizon = node.get(HORIZON_KEY) or total_steps
-    schedule = call(
-        part(node, "schedule"),
+    schedule = call_part(
+        bind_part(node, "schedule"),
         "schedule",
         learning_rate=job.config.optimizer["learning_rate"],
         total_steps=horizon,
@@ -56,10 +56,10 @@ def make_optimizers(job: Job, schedule: Any) -> MakeOptimizer:
                 "least one layer with weights and trainable=True. To evaluate a finished run "
                 "without training: python -m expt.evaluate"
             )
-        made = part(job.config.optimizer, "optimizer")
-        optimizer = call(made, "optimizer", learning_rate=schedule)
+        made = bind_part(job.config.optimizer, "optimizer")
+        optimizer = call_part(made, "optimizer", learning_rate=schedule)
         if job.config.optimizer.get(DECAY_KEY) is False:
-            optimizer.exclude_from_weight_decay(var_list=undecayed(variables))
+            optimizer.exclude_from_weight_decay(var_list=variables_without_decay(variables))
         # Around the optimizer with its exclusions, which must be set before it is built.
         if scales_loss:
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)

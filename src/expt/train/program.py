@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from expt.config.checks import check_watched
+from expt.config.checks import check_monitored_metric
 from expt.config.compose import Job
 from expt.config.declarations import DIRECTION_KEY, STEP_KEY, task_of
-from expt.config.instantiate import part
+from expt.config.instantiate import bind_part
 from expt.config.outputs import ModelOutputs, model_outputs
 from expt.parts.data.dataset import Dataset, Split
 from expt.train.backend import as_user_errors
@@ -112,7 +112,7 @@ def make_program(job: Job, dataset: Dataset) -> Program:
     schedule = make_schedule(job, timeline.total_steps)
     make_learner = learner_class(job, task)
     learner = make_learner(model, make_objective(job, dataset), make_optimizers(job, schedule))
-    check_watched(job, learner.reported)
+    check_monitored_metric(job, learner.reported)
     metric = config.loop.watch or learner.watched
     direction = config.loop.direction or config.metric.get(metric.removeprefix("val/"), {}).get(
         DIRECTION_KEY
@@ -126,5 +126,5 @@ def learner_class(job: Job, task: str) -> type[Learner]:
     """Returns the learner that the model declares, or the default learner of the task."""
     declared = job.config.model.get(STEP_KEY)
     if declared is not None:
-        return cast("type[Learner]", part({"_target_": declared}, f"model.{STEP_KEY}").func)
+        return cast("type[Learner]", bind_part({"_target_": declared}, f"model.{STEP_KEY}").func)
     return Reconstruction if task == "reconstruction" else Supervised

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from expt.config.compose import Job
 from expt.config.declarations import metrics_for
-from expt.config.instantiate import call, part
-from expt.record.console import ConsoleRecorder, Expected, ShownWhileClosing
+from expt.config.instantiate import bind_part, call_part
+from expt.record.console import ClosingPhase, ConsoleRecorder, RunLength
 from expt.record.journal import Journal
 from expt.record.phases import Phases
-from expt.record.process import SeparateProcess
-from expt.record.recorder import Background, Fanout, Recorder
-from expt.record.repeated import NotTwice
+from expt.record.process import ProcessRecorder
+from expt.record.recorder import BackgroundRecorder, Fanout, Recorder
+from expt.record.skip_recorded import SkipRecorded
 
 if TYPE_CHECKING:
     from expt.train.program import Program  # imports Keras
@@ -36,8 +36,8 @@ class Sinks:
 
     def __init__(self, *, with_mlflow: bool = True) -> None:
         self._with_mlflow = with_mlflow
-        self._made: dict[str, Background] = {}
-        self._processes: list[SeparateProcess] = []
+        self._made: dict[str, BackgroundRecorder] = {}
+        self._processes: list[ProcessRecorder] = []
 
     def __call__(self, job: Job) -> list[Recorder]:
         """Returns the sinks of a job, starting those that do not exist yet.
@@ -56,14 +56,14 @@ class Sinks:
             if self._with_mlflow or not is_mlflow(node)
         ]
 
-    def _sink(self, name: str, node: Mapping[str, Any]) -> Background:
+    def _sink(self, name: str, node: Mapping[str, Any]) -> BackgroundRecorder:
         # Jobs of a sweep may configure a recorder differently, and must not share it then.
         key = json.dumps(node, sort_keys=True)
         if key not in self._made:
-            sink = call(part(node, f"recorder.{name}"), f"recorder.{name}")
-            if isinstance(sink, SeparateProcess):
+            sink = call_part(bind_part(node, f"recorder.{name}"), f"recorder.{name}")
+            if isinstance(sink, ProcessRecorder):
                 self._processes.append(sink)
-            self._made[key] = Background(name, sink)
+            self._made[key] = BackgroundRecorder(name, sink)
         return self._made[key]
 
     def stop(self) -> None:
@@ -82,7 +82,7 @@ def is_mlflow(node: Mapping[str, Any]) -> bool:
 def make_recorder(
     sinks: Sequence[Recorder],
     phases: Phases,
-    expected: Expected,
+    expected: RunLength,
     first_step: int,
 ) -> Recorder:
     """Returns one recorder that writes to the journal, the sinks and the console.
@@ -93,14 +93,14 @@ def make_recorder(
         expected: The length and the metrics of the run, for the display of progress.
         first_step: The step from which training continues; 0 for a new run.
     """
-    shown = [ShownWhileClosing(sink, _title(sink), phases) for sink in sinks]
+    shown = [ClosingPhase(sink, _title(sink), phases) for sink in sinks]
     # The journal is first: sinks can be rebuilt from it, but not the other way around. The console
     # is outside, since progress is shown for the repeated steps of a resumed run too.
-    journal = NotTwice(Fanout([Journal(), *shown]), first_step)
+    journal = SkipRecorded(Fanout([Journal(), *shown]), first_step)
     return Fanout([journal, ConsoleRecorder(phases.console, expected)])
 
 
-def expected_progress(program: "Program", best: float | None) -> Expected:
+def expected_progress(program: "Program", best: float | None) -> RunLength:
     """Returns the length of a run, and the metrics that the console shows.
 
     Args:
@@ -113,7 +113,7 @@ def expected_progress(program: "Program", best: float | None) -> Expected:
     shown = ["loss", *metrics_for(program.job, program.task)][:2]
     shown.append(monitor.metric.removeprefix("val/"))
     every = timeline.eval_every.next_due(0, timeline.steps_per_epoch)
-    return Expected(
+    return RunLength(
         steps=timeline.total_steps,
         epochs=timeline.epoch_of(timeline.total_steps),
         evaluations=math.ceil(timeline.total_steps / every),
@@ -125,5 +125,5 @@ def expected_progress(program: "Program", best: float | None) -> Expected:
 
 
 def _title(sink: Recorder) -> str:
-    name = sink.name if isinstance(sink, Background) else type(sink).__name__
+    name = sink.name if isinstance(sink, BackgroundRecorder) else type(sink).__name__
     return {"mlflow": "MLflow", "tensorboard": "TensorBoard"}.get(name, name)

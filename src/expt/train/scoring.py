@@ -11,9 +11,9 @@ import numpy as np
 
 from expt.errors import UserError, hint
 from expt.parts.data.dataset import Dataset, Split
-from expt.parts.data.duplicates import shared_note
+from expt.parts.data.duplicates import duplicates_note
 from expt.parts.data.example_hashes import ExampleHashes
-from expt.parts.data.joined import joined
+from expt.parts.data.joined import concatenate_splits
 from expt.runs.find import FoundRun
 from expt.train.saved_model import LoadedData
 
@@ -74,7 +74,7 @@ def choose_examples(run: FoundRun, loaded: LoadedData, name: str | None) -> Scor
 
 
 def _of_own(dataset: Dataset, name: str) -> Scored:
-    shared = shared_note(dataset)
+    shared = duplicates_note(dataset)
     notes = () if shared is None else (shared,)
     if name != ALL:
         return Scored(dict(dataset.splits())[name], name, name, notes)
@@ -83,7 +83,7 @@ def _of_own(dataset: Dataset, name: str) -> Scored:
         f"the {len(dataset.validation):,} that selected its best model, so scores are better than "
         "for new data."
     )
-    whole = joined([split for _, split in dataset.splits()])
+    whole = concatenate_splits([split for _, split in dataset.splits()])
     return Scored(whole, name, name, (note,))
 
 
@@ -111,7 +111,7 @@ def _unchecked(run: FoundRun, dataset: Dataset, chosen: list[Split], name: str |
             f"changed. It is unknown whether the run was trained on examples of its {name} split, "
             f"since {reason}. Restore the data, or score all examples: split={ALL}"
         )
-    whole = joined(chosen)
+    whole = concatenate_splits(chosen)
     note = (
         f"all {len(whole):,} examples are scored. It is unknown whether the run was trained on "
         f"some of them, since {reason}. If it was, scores are better than for new data."
@@ -143,7 +143,7 @@ def _new_ones(
             "Expected examples with other inputs, or the original data. To predict for any "
             "examples: python -m expt.predict"
         )
-    examples, label = joined(chosen), name
+    examples, label = concatenate_splits(chosen), name
     if not is_new.all():
         examples, label = examples.take(np.flatnonzero(is_new)), f"{name}-new"
     note = _note(which, len(is_new), left_out, int((found["test"] & is_new).sum()), name)

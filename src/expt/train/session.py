@@ -25,7 +25,7 @@ from expt.parts.data.dataset import Dataset
 from expt.parts.models.links import with_link
 from expt.record.journal import FILE_NAME
 from expt.record.phases import Phases
-from expt.record.recorder import Background, BestModel, Recorder, Scalars
+from expt.record.recorder import BackgroundRecorder, BestModel, Recorder, Scalars
 from expt.record.replay import IMAGES
 from expt.runs.atomic import synchronize
 from expt.runs.changed_code import check_code
@@ -197,7 +197,7 @@ class Session:
         # After a power cut, a checkpoint must not be ahead of them: a resumed run records nothing
         # of the steps before its checkpoint.
         for sink in self.sinks:
-            if isinstance(sink, Background) and sink.name == IMAGES:
+            if isinstance(sink, BackgroundRecorder) and sink.name == IMAGES:
                 sink.drain()
         synchronize(self.directory / FILE_NAME)
 

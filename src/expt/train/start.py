@@ -14,12 +14,12 @@ from expt.config.compose import Composition, Job
 from expt.config.frozen import read_frozen, with_overrides, write_frozen
 from expt.config.hashes import run_hash
 from expt.config.hydra_job import hydra_job
-from expt.config.paths import expanded
+from expt.config.paths import expand_path
 from expt.config.sources import code_of
 from expt.errors import Terminated, UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.exits import exit_code, print_error
-from expt.record.log_files import LOG_FILE, log_to
+from expt.record.log_files import LOG_FILE, log_to_file_and_stderr
 from expt.record.phases import Phases, command_phases, lap_seconds
 from expt.record.recorder import Recorder
 from expt.runs.changed_code import rerun_note
@@ -110,7 +110,7 @@ def start_rerun(
     directory = allocate(job.output_dir / "runs", name[:8])
     with run_directory(directory, job.output_dir, phases.console, keep=False):
         write_frozen(directory, job, found.directory)
-        log_to(directory / LOG_FILE)
+        log_to_file_and_stderr(directory / LOG_FILE)
         print_code_note(phases.console, rerun_note(found.record, code))
         code_number = train_here(job, dataset, directory, sinks(job), phases.console)
         sinks.stop()
@@ -127,7 +127,7 @@ def chosen_directory(composition: Composition) -> Path | None:
     key = f"hydra.{kind}.dir"
     if not any(override.startswith(f"{key}=") for override in composition.overrides):
         return None
-    directory = expanded(composition.hydra[kind].dir, f"{key}=")
+    directory = expand_path(composition.hydra[kind].dir, f"{key}=")
     # In subfolders too: the directories of a sweep's runs are below that of the sweep.
     if (directory / SWEEP_FILE).exists() or any(directory.rglob("run.json")):
         raise UserError(

@@ -9,8 +9,8 @@ from expt.errors import RunError, UserError
 from expt.parts.data.dataset import Dataset
 from expt.verification.comparison import BitwiseComparison, compare
 from expt.verification.data import describe_splits, differing_splits
+from expt.verification.plan import VerificationPlan
 from expt.verification.processes import Outcome
-from expt.verification.proof import Proof
 from expt.verification.worker import (
     DATA_FILE,
     INSPECTION_FILE,
@@ -37,7 +37,7 @@ _HIDDEN = (
 )
 
 
-def intention(proof: Proof) -> Iterator[str]:
+def describe_plan(proof: VerificationPlan) -> Iterator[str]:
     """Yields the lines that announce the trainings of a verification."""
     loop = proof.job.config.loop
     yield (
@@ -49,8 +49,8 @@ def intention(proof: Proof) -> Iterator[str]:
         yield f"Ignored, since it could end the training early: {', '.join(proof.left_out)}."
 
 
-def judge(
-    folder: Path, dataset: Dataset, proof: Proof, outcomes: Mapping[str, Outcome]
+def make_report(
+    folder: Path, dataset: Dataset, proof: VerificationPlan, outcomes: Mapping[str, Outcome]
 ) -> tuple[list[str], bool]:
     """Compares the trainings of a verification.
 

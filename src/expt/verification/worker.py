@@ -23,7 +23,7 @@ from expt.train.checkpoint import Checkpoint
 from expt.train.data_loading import DataLoader
 from expt.train.timeline import make_timeline
 from expt.verification.data import describe_batches, describe_splits
-from expt.verification.proof import Proof
+from expt.verification.plan import VerificationPlan
 from expt.verification.states import CallbackCheckpointWriter, StateLog
 
 WHOLE, REPEAT, INTERRUPTED, RESUMED = "whole", "repeat", "interrupted", "resumed"
@@ -57,7 +57,7 @@ def work(folder: Path, name: str) -> None:
         UserError: The data or the code differs from that of the plan, or the parts of the config
             are incompatible.
     """
-    proof, own = Proof.read(folder), folder / name
+    proof, own = VerificationPlan.read(folder), folder / name
     own.mkdir()
     whole = DataLoader()(proof.job)
     if whole.fingerprint != proof.fingerprint:
@@ -76,7 +76,7 @@ def work(folder: Path, name: str) -> None:
         _write(own / INSPECTION_FILE, _inspect(proof, dataset))
 
 
-def _train(proof: Proof, dataset: Dataset, folder: Path, name: str) -> None:
+def _train(proof: VerificationPlan, dataset: Dataset, folder: Path, name: str) -> None:
     """Trains in the same way as a run, and logs the state after each step."""
     directory, log = folder / name / RUN, StateLog(folder / name)
     earlier = None
@@ -103,7 +103,7 @@ def _train(proof: Proof, dataset: Dataset, folder: Path, name: str) -> None:
             raise
 
 
-def _inspect(proof: Proof, dataset: Dataset) -> Mapping[str, Any]:
+def _inspect(proof: VerificationPlan, dataset: Dataset) -> Mapping[str, Any]:
     _start(proof.job)
     from expt.verification.inspection import inspect_step
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from expt.errors import UserError
-from expt.parts.data.csv_files import normalized, read_table
+from expt.parts.data.csv_files import normalize_text, read_table
 
 TEXT = "name,x\ncafé,1\nthé,2\n"
 
@@ -103,15 +103,18 @@ def test_blank_line_of_a_single_column_is_a_missing_value(tmp_path: Path) -> Non
     ],
 )
 def test_texts_that_look_alike_are_equal(tmp_path: Path, text: str) -> None:
-    assert normalized(text) == "café"
+    assert normalize_text(text) == "café"
     table = read_table(file(tmp_path, f"{text},x\n{text},1\n"), ",")
     assert table.columns.to_list() == ["café", "x"]
     assert table["café"].to_list() == ["café"]
 
 
 def test_inner_spaces_are_normalized_but_case_is_kept() -> None:
-    assert normalized("no\u00a0risk") == normalized("no risk")
-    assert len({normalized(text) for text in ("TRUE", "True", "no risk", "norisk", "01", "1")}) == 6
+    assert normalize_text("no\u00a0risk") == normalize_text("no risk")
+    assert (
+        len({normalize_text(text) for text in ("TRUE", "True", "no risk", "norisk", "01", "1")})
+        == 6
+    )
 
 
 def test_missing_values_are_counted_by_spelling(tmp_path: Path) -> None:

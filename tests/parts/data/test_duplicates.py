@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from expt.parts.data.bundled import Diabetes, Iris
 from expt.parts.data.dataset import Dataset, Split
-from expt.parts.data.duplicates import distinct_indices, row_keys, shared_note
+from expt.parts.data.duplicates import distinct_indices, duplicates_note, row_keys
 from expt.parts.data.mapped import MappedInputs
 from expt.parts.data.splitting import split_indices
 
@@ -47,7 +47,7 @@ def counts(note: str | None) -> list[tuple[int, int, str]]:
 
 def test_examples_shared_with_training_are_counted() -> None:
     data = dataset(NOISE[:20], NOISE[18:24], NOISE[[5, 25, 5, 26, 27]])
-    note = shared_note(data)
+    note = duplicates_note(data)
     assert counts(note) == [(2, 6, "validation"), (2, 5, "test")]
     assert note is not None
     assert "another target" not in note
@@ -64,13 +64,13 @@ def test_five_copies_of_noise_are_in_every_split() -> None:
         for part, name in ((validation, "validation"), (test, "test"))
     ]
     assert expected[1][0] > 60
-    assert counts(shared_note(dataset(train, validation, test))) == expected
+    assert counts(duplicates_note(dataset(train, validation, test))) == expected
 
 
 def test_no_note_without_duplicates() -> None:
-    assert shared_note(dataset(NOISE[:10], NOISE[10:20], NOISE[20:])) is None
-    assert shared_note(dataset(NOISE[:10], NOISE[20:], NOISE[20:])) is None  # not in training
-    assert shared_note(Diabetes(batch_size=4).load()) is None
+    assert duplicates_note(dataset(NOISE[:10], NOISE[10:20], NOISE[20:])) is None
+    assert duplicates_note(dataset(NOISE[:10], NOISE[20:], NOISE[20:])) is None  # not in training
+    assert duplicates_note(Diabetes(batch_size=4).load()) is None
 
 
 def test_iris_has_one_pair() -> None:
@@ -82,7 +82,7 @@ def test_iris_has_one_pair() -> None:
     ]
     # The pair is noted only if it is in training and in another split.
     places = [pair[0] in inputs.tolist() for inputs in _inputs(data)]
-    note = counts(shared_note(data))
+    note = counts(duplicates_note(data))
     assert len(note) == (places[0] and sum(places) > 1)
     assert all(number == 1 for number, _, _ in note)
 
@@ -98,11 +98,11 @@ def test_duplicates_with_other_targets_are_counted(kind: str) -> None:
     if kind == "values":
         train, test = ((x, y[:, None] * 0.5) for x, y in (train, test))
     validation = (NOISE[9:10], test[1][:1])
-    note = shared_note(dataset(train, validation, test))
+    note = duplicates_note(dataset(train, validation, test))
     assert note is not None
     assert note.startswith("3 of 4 test examples have the same inputs as a training example (1 of")
     assert "data.duplicates=drop" in note
-    others = shared_note(dataset(train, validation, (test[0][:1], test[1][:1])))
+    others = duplicates_note(dataset(train, validation, (test[0][:1], test[1][:1])))
     assert others is not None
     assert "(1 of them with another target)" in others
     assert "drop" not in others  # duplicates=drop keeps rows with different targets
@@ -113,7 +113,7 @@ def test_zeros_of_both_signs_are_equal() -> None:
         zeros: NDArray[Any] = np.zeros((2, 3), dtype)
         values = zeros.astype(float)[:, :1]
         data = dataset((zeros, values), (NOISE[:1, :3], values[:1]), (-zeros, -values))
-        note = shared_note(data)
+        note = duplicates_note(data)
         assert counts(note) == [(2, 2, "test")]
         assert note is not None
         assert "another target" not in note
@@ -123,7 +123,7 @@ def test_zeros_of_both_signs_are_equal() -> None:
 def test_splits_of_different_types_are_compared(types: tuple[Any, ...]) -> None:
     whole = np.round(NOISE * 4)  # exact in both dtypes
     parts = (whole[:10].astype(types[0]), NOISE[20:].astype(types[1]), whole[5:15].astype(types[2]))
-    assert counts(shared_note(dataset(*parts))) == [(5, 10, "test")]
+    assert counts(duplicates_note(dataset(*parts))) == [(5, 10, "test")]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, np.float64])
@@ -140,9 +140,9 @@ def test_streams_are_counted_like_arrays(dtype: Any, shape: tuple[int, ...]) -> 
     )
     order = [np.arange(20), np.arange(20, 30), np.arange(30, 40)]
     streamed = dataset(*(stream.take(part) for part in order))
-    assert counts(shared_note(streamed)) == [(3, 10, "test")]
+    assert counts(duplicates_note(streamed)) == [(3, 10, "test")]
     memory = dataset(*(stream.read(part) for part in order))
-    assert shared_note(memory) == shared_note(streamed)
+    assert duplicates_note(memory) == duplicates_note(streamed)
 
 
 class Stream:
@@ -171,8 +171,8 @@ def test_keys_of_a_custom_stream_are_used() -> None:
     targets = np.zeros(4, np.int32)
     kinds: list[Any] = [Stream(), KeyedStream()]
     nothing, keyed = (dataset(*[(kind, targets)] * 3) for kind in kinds)
-    assert shared_note(nothing) is None
-    assert counts(shared_note(keyed)) == [(4, 4, "validation"), (4, 4, "test")]
+    assert duplicates_note(nothing) is None
+    assert counts(duplicates_note(keyed)) == [(4, 4, "validation"), (4, 4, "test")]
 
 
 def test_distinct_examples_are_the_first_of_each() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expt.errors import UserError
-from expt.parts.data.csv_files import normalized
+from expt.parts.data.csv_files import normalize_text
 from expt.parts.data.encoding import Column, Encoder, categories_of
 from expt.parts.data.number_formats import NumberFormat
 
@@ -115,9 +115,9 @@ BREAKING: dict[str, Callable[[str], str]] = {
 @given(rows=st.lists(st.sampled_from(COLOURS), min_size=1, max_size=8))
 @settings(max_examples=20)
 def test_rewriting_that_keeps_the_meaning_keeps_the_inputs(rewriting: str, rows: list[str]) -> None:
-    encoder = one_column(tuple(sorted(map(normalized, COLOURS))))
+    encoder = one_column(tuple(sorted(map(normalize_text, COLOURS))))
     expected = encoder.transform(table(x=rows))
-    rewritten = [normalized(KEEPING[rewriting](text)) for text in rows]
+    rewritten = [normalize_text(KEEPING[rewriting](text)) for text in rows]
     found = encoder.transform(table(x=rewritten))
     np.testing.assert_array_equal(found.inputs, expected.inputs)
     assert found.notes == ()
@@ -127,7 +127,7 @@ def test_rewriting_that_keeps_the_meaning_keeps_the_inputs(rewriting: str, rows:
 @given(rows=st.lists(st.sampled_from(COLOURS), min_size=1, max_size=8))
 @settings(max_examples=20)
 def test_rewriting_that_breaks_the_meaning_is_reported(rewriting: str, rows: list[str]) -> None:
-    rewritten = [normalized(BREAKING[rewriting](text)) for text in rows]
+    rewritten = [normalize_text(BREAKING[rewriting](text)) for text in rows]
     # Next to known values unknown ones are noted; alone they are refused.
     found = one_column(COLOURS).transform(table(x=[*COLOURS, *rewritten]))
     assert f"'x' has {len(rows)} of {len(rows) + 3} values" in found.notes[0]

@@ -19,7 +19,7 @@ from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.duplicates import row_keys
 from expt.parts.data.example_hashes import FILE_NAME, ExampleHashes
 from expt.parts.data.images import ImageFolder
-from expt.parts.data.joined import joined
+from expt.parts.data.joined import concatenate_splits
 from expt.parts.data.tables import Csv
 
 RANDOM = np.random.default_rng(0)
@@ -63,7 +63,7 @@ def toy(parts: list[Split]) -> Dataset:
 
 
 def whole_of(dataset: Dataset) -> Split:
-    return joined([split for _, split in dataset.splits()])
+    return concatenate_splits([split for _, split in dataset.splits()])
 
 
 def assert_recognized(hashes: ExampleHashes, dataset: Dataset, whole: Split) -> None:

@@ -950,7 +950,7 @@ def test_memory_grows_only_with_the_names_of_files(tmp_path: Path) -> None:
 
 
 def test_equal_images_in_two_splits_are_counted(tmp_path: Path) -> None:
-    from expt.parts.data.duplicates import shared_note
+    from expt.parts.data.duplicates import duplicates_note
 
     random = np.random.default_rng(0)
     for part, count in (("train", 6), ("val", 2), ("test", 3)):
@@ -959,10 +959,10 @@ def test_equal_images_in_two_splits_are_counted(tmp_path: Path) -> None:
             for number in range(count):
                 pixels = random.integers(0, 256, (4, 4), np.uint8)
                 Image.fromarray(pixels).save(tmp_path / part / name / f"{number}.png")
-    assert shared_note(load(tmp_path)) is None
+    assert duplicates_note(load(tmp_path)) is None
     with Image.open(tmp_path / "train" / "a" / "0.png") as image:
         image.save(tmp_path / "test" / "a" / "1.bmp")  # the same pixels in another format
-    note = shared_note(load(tmp_path))
+    note = duplicates_note(load(tmp_path))
     assert note is not None
     assert note.startswith("1 of 7 test examples ")
 

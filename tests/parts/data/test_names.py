@@ -1,4 +1,4 @@
-from expt.parts.data.names import as_item, listed, similar_names_note
+from expt.parts.data.names import as_item, join_names, similar_names_note
 
 
 def test_names_that_look_alike_are_noted() -> None:
@@ -15,8 +15,8 @@ def test_names_that_differ_are_not_noted() -> None:
 
 
 def test_long_list_of_names_is_shortened() -> None:
-    assert listed(["a", "b"]) == "a, b"
-    assert listed([str(k) for k in range(1012)], 2) == "0, 1 and 1,010 more"
+    assert join_names(["a", "b"]) == "a, b"
+    assert join_names([str(k) for k in range(1012)], 2) == "0, 1 and 1,010 more"
 
 
 def test_names_in_overrides_are_quoted_where_necessary() -> None:

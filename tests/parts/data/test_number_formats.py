@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from expt.errors import UserError
 from expt.parts.data.number_formats import (
     NumberFormat,
-    canonical,
     check_exactness,
     check_format_options,
     parse_numbers,
+    to_canonical,
 )
 from expt.parts.data.number_recognition import find_format
 
@@ -254,16 +254,16 @@ def test_format_survives_json() -> None:
 def test_whole_numbers_have_a_canonical_form(number: int) -> None:
     # Exact for any size, so not by way of float.
     for text in (f"{number}", f"{number}.", f"{number}.0", f"{number:+}"):
-        assert canonical(text) == str(number)
+        assert to_canonical(text) == str(number)
 
 
 @pytest.mark.parametrize("text", ["007", "01", "00", "-01", "3.10", "0.50", "1e3", "1.01", "", "a"])
 def test_leading_zeros_and_fractions_are_kept(text: str) -> None:
-    assert canonical(text) == text
+    assert to_canonical(text) == text
 
 
 def test_zero_has_no_sign() -> None:
-    assert canonical("-0") == canonical("+0.0") == "0"
+    assert to_canonical("-0") == to_canonical("+0.0") == "0"
 
 
 @pytest.mark.parametrize(

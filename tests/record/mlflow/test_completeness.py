@@ -13,7 +13,7 @@ import pytest
 from mlflow_helpers import client_of
 
 from expt.record.mlflow import completeness as mlflow_complete
-from expt.record.mlflow.completeness import completion, stored_runs
+from expt.record.mlflow.completeness import completion_hash, stored_runs
 from expt.record.mlflow.store import store_uri
 from expt.runs.record_parts import MLflowIds
 from expt.runs.records import RunRecord
@@ -43,7 +43,7 @@ def mirrored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
 
 def hash_of(outputs: Path, record: dict[str, Any]) -> str | None:
     given = RunRecord.of(record)
-    return completion(outputs / "run", given, stored_runs(outputs, [ids(record)]))
+    return completion_hash(outputs / "run", given, stored_runs(outputs, [ids(record)]))
 
 
 def ids(record: dict[str, Any]) -> MLflowIds:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from expt.record.mlflow.copies import Copies, settled_sweep
+from expt.record.mlflow.copies import Copies, update_sweep_place
 from expt.runs.folder_identity import claim, settled
 from expt.runs.records import read_run, write_run
 
@@ -149,7 +149,7 @@ def test_jobs_of_a_copied_sweep_belong_to_the_copy(outputs: Path) -> None:
     copy(outputs, "sweeps/day/s", outputs / "sweeps/day/again")
     copies = Copies()
     for name in ("s", "again"):
-        settled_sweep(copies, outputs / "sweeps/day" / name, outputs)
+        update_sweep_place(copies, outputs / "sweeps/day" / name, outputs)
     assert read(outputs / "sweeps/day/s", "sweep.json")["id"] == "2"
     plan = read(outputs / "sweeps/day/again", "sweep.json")
     assert plan["id"] != "2"

@@ -7,7 +7,7 @@ import pytest
 from record_helpers import make_run
 
 from expt.errors import RunError
-from expt.record.mlflow.added import Added
+from expt.record.mlflow.additions import Additions
 from expt.record.mlflow.follower import MirrorFollower, reason
 from expt.runs.records import RunRecord
 from expt.runs.run import Run
@@ -21,7 +21,7 @@ class Store:
         self.opened_as_new: list[bool] = []
         self.calls: list[str] = []
         self.logged: list[tuple[int, str]] = []
-        self.added = Added()
+        self.added = Additions()
 
     def open_mirror(self, _run: Run, is_new: bool) -> "Store":
         self.opened_as_new.append(is_new)

@@ -12,18 +12,18 @@ from expt.parts.data.array_checks import check_arrays, is_column, to_labels, to_
 from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split, Stream, Task
 from expt.parts.data.duplicates import distinct_indices
-from expt.parts.data.joined import joined
+from expt.parts.data.joined import concatenate_splits
 from expt.parts.data.mapped import MappedInputs, fit_scale, is_pixels
 from expt.parts.data.masks import nonzero_weight_indices, zero_weight_notes
 from expt.parts.data.preparation import ArrayPreparation, summarize, to_inputs
 from expt.parts.data.reading import (
     NO_CLASSES,
     check_choice,
+    error_context,
     find_path,
     read_npy_folder,
     read_npz,
     to_weights,
-    told_of,
 )
 from expt.parts.data.scale import Scale
 from expt.parts.data.splitting import (
@@ -100,7 +100,7 @@ class Npz:
         check_choice("duplicates", self.duplicates, ("keep", "drop"))
         augmentation, shares = Augmentation.parse(self.augment), Shares.parse(self.split)
         raw, groups = self._read()
-        with told_of(f"data.path={self.path}: "):
+        with error_context(f"data.path={self.path}: "):
             check_arrays(raw, groups)
             task = self.task or _infer_task(raw)
             targets, class_names = self._targets(raw, task)
@@ -122,7 +122,7 @@ class Npz:
             if is_split:
                 chosen = self._draw_splits(wholes, task, groups, shares)
             else:
-                whole = joined(list(wholes.values()))
+                whole = concatenate_splits(list(wholes.values()))
                 chosen = [(whole, np.arange(len(whole)))] * 3
         # Before scales are fitted: examples of weight 0 may hold arbitrary values.
         counted = [
@@ -168,7 +168,7 @@ class Npz:
         path = find_path(self.path)
 
         def choose(names: Sequence[str]) -> list[str]:
-            with told_of(f"data.path={self.path}: "):
+            with error_context(f"data.path={self.path}: "):
                 return _select_arrays(names)
 
         if path.is_dir():
@@ -199,7 +199,7 @@ class Npz:
         self, array: Any, part: str, preparation: ArrayPreparation
     ) -> NDArray[np.floating[Any]] | Stream:
         # Every part is compared with the train part: files are often saved by different scripts.
-        with told_of(f"x{part}: "):
+        with error_context(f"x{part}: "):
             divisor = preparation.divisor_for(summarize(array), has_images=array.ndim > 2)
         if preparation.divisor != 1 and array.ndim == 3:
             array = array[..., None]  # fractions need the channel axis that pixels got
@@ -252,7 +252,7 @@ class Npz:
             return [(split, np.arange(len(split))) for split in given]
         whole = next(iter(wholes.values()))
         stratify = whole.targets if task == "classification" else None
-        with told_of(advice="" if stratify is None or self.task else NO_CLASSES):
+        with error_context(advice="" if stratify is None or self.task else NO_CLASSES):
             if groups is None:
                 indices = split_indices(len(whole), self.split_seed, stratify, shares)
             else:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from expt.errors import UserError
 from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split, Task
-from expt.parts.data.joined import joined
+from expt.parts.data.joined import concatenate_splits
 from expt.parts.data.preparation import BYTES
 from expt.parts.data.reading import check_choice, read_npz
 from expt.parts.data.scale import Scale
@@ -139,7 +139,7 @@ class CIFAR10:
     def load_whole(self, _class_names: Sequence[str], /) -> Dataset:
         """Reads the files and joins train and test images. The classes are those of the files."""
         *parts, names = _read(self.path, self.name, self._layout, self._class_names)
-        whole = joined([Split(_pixels(images), labels) for images, labels in parts])
+        whole = concatenate_splits([Split(_pixels(images), labels) for images, labels in parts])
         return Dataset(
             name=self.name,
             task=self.task,

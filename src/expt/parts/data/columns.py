@@ -11,9 +11,14 @@ from numpy.typing import NDArray
 from expt.errors import UserError
 from expt.parts.data.encoding import Column, Encoder, categories_of
 from expt.parts.data.names import as_item, similar_names_note
-from expt.parts.data.number_formats import NumberFormat, check_exactness, parse_numbers, shortened
+from expt.parts.data.number_formats import (
+    NumberFormat,
+    check_exactness,
+    parse_numbers,
+    quote_shortened,
+)
 from expt.parts.data.number_recognition import find_format
-from expt.parts.data.reading import told_of
+from expt.parts.data.reading import error_context
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +68,7 @@ def fit_column(
         f" Fix it, or leave the column out: data.ignore=[{item}]; if its values are names: "
         f"data.categorical=[{item}]."
     )
-    with told_of(advice=advice):
+    with error_context(advice=advice):
         # All splits decide the format: a text in the test split would otherwise fail later.
         how = None if is_text else find_format(present, numbers_as.decimal, numbers_as.thousands)
         if how is not None:
@@ -138,7 +143,8 @@ def column_notes(
             if column.number.kind == "number" and zeros is not None:
                 yield (
                     f"{name!r} is read as numbers, but some have leading zeros, such as "
-                    f"{shortened(zeros)}; if they are names: data.categorical=[{as_item(name)}]."
+                    f"{quote_shortened(zeros)}; if they are names: "
+                    f"data.categorical=[{as_item(name)}]."
                 )
             continue
         categories = [category for category in column.categories or () if category]
@@ -147,8 +153,8 @@ def column_notes(
         if name not in categorical and _differ_in_numbers_alone(categories):
             yield (
                 f"{name!r} has {len(categories)} categories that differ only in their numbers, "
-                f"such as {shortened(categories[0])}; if the numbers are values, remove the text "
-                "around them."
+                f"such as {quote_shortened(categories[0])}; if the numbers are values, remove the "
+                "text around them."
             )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from expt.errors import UserError
-from expt.parts.data.names import listed
+from expt.parts.data.names import join_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,7 @@ def read_table(
         raise UserError(
             f"data.separator={separator!r}: expected one character, such as ',' or '\\t'."
         )
-    named = None if na_values is None else {normalized(str(value)) for value in na_values}
+    named = None if na_values is None else {normalize_text(str(value)) for value in na_values}
     lines: list[int] = []
     chunks: list[pd.DataFrame] = []
     missing: dict[str, Counter[str]] = {}
@@ -104,7 +104,7 @@ def read_table(
     return table
 
 
-def normalized(text: str) -> str:
+def normalize_text(text: str) -> str:
     """Strips a text and replaces characters that look alike by one of them.
 
     The result is in Unicode's normal form C, with plain spaces for non-breaking ones and without
@@ -217,13 +217,14 @@ def _width_advice(header: Sequence[str], separator: str) -> str:
 
 
 def _column_names(header: Sequence[str]) -> list[str]:
-    names = [normalized(name) for name in header]
+    names = [normalize_text(name) for name in header]
     if not names:
         raise UserError("the file is empty; expected a header and rows.")
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise UserError(
-            f"the header repeats {listed([repr(name) for name in repeated])}; expected a different "
+            f"the header repeats "
+            f"{join_names([repr(name) for name in repeated])}; expected a different "
             "name for each column."
         )
     return names
@@ -244,7 +245,7 @@ def _clean(
         missing: The counts by column and text; updated in place.
     """
     # Each different text once: columns of categories or small numbers have few of them.
-    known = {text: normalized(text) for text in set(cells)}
+    known = {text: normalize_text(text) for text in set(cells)}
     for text, value in known.items():
         if is_missing(value, na_values):
             known[text] = ""

@@ -12,7 +12,7 @@ _WORDS_AT_ONCE = 2**22
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio, the constant of splitmix64
 
 
-def shared_note(dataset: Dataset) -> str | None:
+def duplicates_note(dataset: Dataset) -> str | None:
     """Returns a note on validation and test examples that have the inputs of a training example.
 
     Returns:

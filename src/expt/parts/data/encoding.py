@@ -16,9 +16,14 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.csv_files import expand_path, read_table
-from expt.parts.data.names import listed
-from expt.parts.data.number_formats import NumberFormat, canonical, parse_numbers, shortened
-from expt.parts.data.reading import told_of
+from expt.parts.data.names import join_names
+from expt.parts.data.number_formats import (
+    NumberFormat,
+    parse_numbers,
+    quote_shortened,
+    to_canonical,
+)
+from expt.parts.data.reading import error_context
 from expt.parts.data.scale import Scale
 
 if TYPE_CHECKING:
@@ -164,7 +169,7 @@ class Encoder:
         Raises:
             UserError: If the file can't be read as a table; the message starts with its path.
         """
-        with told_of(f"{path}: "):
+        with error_context(f"{path}: "):
             return read_table(expand_path(path), self.separator, self.na_values)
 
     def transform(self, table: "pd.DataFrame") -> Encoded:
@@ -177,8 +182,8 @@ class Encoder:
         absent = [column.name for column in self.columns if column.name not in table.columns]
         if absent:
             raise UserError(
-                f"the columns {listed([repr(name) for name in absent])} are missing; it has "
-                f"{listed([repr(name) for name in table.columns])}."
+                f"the columns {join_names([repr(name) for name in absent])} are missing; it has "
+                f"{join_names([repr(name) for name in table.columns])}."
             )
         # By name, not by position: another table may have more columns, in another order.
         encoded = [self._features(table[column.name], column) for column in self.columns]
@@ -236,14 +241,14 @@ def _texts(values: object) -> tuple[str, ...]:
 
 def categories_of(texts: "pd.Series[str]") -> tuple[str, ...]:
     """Returns the sorted categories of a column; whole numbers in canonical form, `1` for `1.0`."""
-    return tuple(sorted(set(map(canonical, texts.unique()))))
+    return tuple(sorted(set(map(to_canonical, texts.unique()))))
 
 
 def _one_hot(texts: "pd.Series[str]", column: Column) -> Encoded:
     import pandas as pd
 
     categories = column.categories or ()
-    known = {text: canonical(text) for text in texts.unique()}
+    known = {text: to_canonical(text) for text in texts.unique()}
     # Each distinct text is converted once; get_indexer returns -1 for unknown categories.
     codes = pd.Index(categories, dtype=object).get_indexer(pd.Index(texts.map(known), dtype=object))
     one_hot = (codes[:, None] == np.arange(len(categories))).astype(np.float64)
@@ -252,13 +257,14 @@ def _one_hot(texts: "pd.Series[str]", column: Column) -> Encoded:
         return Encoded(one_hot, ())
     # A few new values are expected in practice. If all are new, the column is a wrong one or is
     # written differently, and zeros everywhere would silently ruin the predictions.
-    named = listed(
+    named = join_names(
         [_describe_unknown(text, n, categories) for text, n in _count_texts(unknown)], _MOST_NAMED
     )
     if not (codes[texts != ""] >= 0).any():
         raise UserError(
             f"{column.name!r} has no value that occurred in training, but {named}. Known: "
-            f"{listed([shortened(category) for category in categories])}. Expected values as "
+            f"{join_names([quote_shortened(category) for category in categories])}. Expected "
+            f"values as "
             "written in the training data; case matters."
         )
     note = (
@@ -277,8 +283,8 @@ def _count_texts(texts: "pd.Series[str]") -> list[tuple[str, int]]:
 def _describe_unknown(text: str, count: int, categories: Sequence[str]) -> str:
     """Returns an unknown value with its count and the most similar known category, if any."""
     near = _find_similar(text, categories)
-    hint = f"; known: {shortened(near)}" if near else ""
-    return f"{shortened(text) if text else 'a missing one'} ({count:,}{hint})"
+    hint = f"; known: {quote_shortened(near)}" if near else ""
+    return f"{quote_shortened(text) if text else 'a missing one'} ({count:,}{hint})"
 
 
 def _find_similar(text: str, categories: Sequence[str]) -> str | None:

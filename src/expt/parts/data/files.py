@@ -14,7 +14,7 @@ from expt.errors import UserError
 from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split, Task
 from expt.parts.data.idx import find_idx_files, is_idx, read_idx
-from expt.parts.data.joined import joined
+from expt.parts.data.joined import concatenate_splits
 from expt.parts.data.preparation import ArrayPreparation, Summary
 from expt.parts.data.reading import read_npz
 
@@ -91,7 +91,7 @@ class MNIST:
     def load_whole(self, _class_names: Sequence[str], /) -> Dataset:
         """Reads the files and joins train and test images. The classes are those of the source."""
         parts = self._parts()
-        whole = joined([part.split() for part in parts.values()])
+        whole = concatenate_splits([part.split() for part in parts.values()])
         return Dataset(
             name=self.name,
             task=self.task,

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import UserError
-from expt.parts.data.csv_files import normalized
+from expt.parts.data.csv_files import normalize_text
 from expt.parts.data.image_decoding import EXTENSIONS
 from expt.parts.data.image_files import Names
-from expt.parts.data.names import listed
-from expt.parts.data.reading import told_of
+from expt.parts.data.names import join_names
+from expt.parts.data.reading import error_context
 
 TRAIN, VALIDATION, TEST = range(3)
 _LAYOUT = (
@@ -151,7 +151,7 @@ def _class_names(folder: Path, found: Sequence[str]) -> tuple[str, ...]:
     Raises:
         UserError: If two names differ only in their Unicode encoding.
     """
-    names = tuple(map(normalized, found))
+    names = tuple(map(normalize_text, found))
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UserError(
@@ -183,9 +183,11 @@ def _list_classes(
     names, labels = [], []
     for name in found:
         place = folder / prefix / name
-        label = normalized(name)
+        label = normalize_text(name)
         if label not in class_names:
-            raise UserError(f"{place}: train has no class {name!r}. It has {listed(class_names)}.")
+            raise UserError(
+                f"{place}: train has no class {name!r}. It has {join_names(class_names)}."
+            )
         inner, files = _entries(place)
         # A folder inside a class is more likely a mistake in the layout than a part of the class.
         if inner or not files:
@@ -206,7 +208,7 @@ def _check_stray(folder: Path, files: Sequence[str]) -> None:
 
 def _entries(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Returns the names of the visible folders and of the other visible entries of a folder."""
-    with told_of("data.path: "):
+    with error_context("data.path: "):
         found = _scan(folder)
     entries = [(name, is_folder) for name, is_folder in found if not _is_hidden(name)]
     folders = tuple(name for name, is_folder in entries if is_folder)

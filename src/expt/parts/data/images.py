@@ -15,7 +15,7 @@ from expt.parts.data.image_decoding import UnusableError, decode_image, pillow_w
 from expt.parts.data.image_files import ImageFiles
 from expt.parts.data.image_listing import TEST, TRAIN, VALIDATION, Listing, list_folder
 from expt.parts.data.image_preparation import ImagePreparation, parse_background
-from expt.parts.data.reading import check_choice, told_of
+from expt.parts.data.reading import check_choice, error_context
 from expt.parts.data.splitting import DEFAULT_SPLIT, Shares, split_indices, unused_note
 from expt.parts.numbers import is_count
 
@@ -243,7 +243,7 @@ class ImageFolder:
         if all(len(indices) for indices in given):
             return given
         names = np.asarray(listing.class_names)  # names, not labels, for the message of an error
-        with told_of(f"data.path={self.path}: "):
+        with error_context(f"data.path={self.path}: "):
             labels = names[listing.labels[train]]
             drawn = split_indices(len(train), self.split_seed, labels, Shares.parse(self.split))
         held_out = [part for part in (VALIDATION, TEST) if not len(given[part])]

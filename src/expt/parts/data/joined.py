@@ -13,7 +13,7 @@ from expt.parts.data.dataset import Split
 from expt.parts.data.image_files import ImageFiles
 
 
-def joined(splits: Sequence[Split]) -> Split:
+def concatenate_splits(splits: Sequence[Split]) -> Split:
     """Concatenates splits; streamed inputs stay on disk.
 
     If some splits have weights and others none, the examples of the latter get the weight 1.

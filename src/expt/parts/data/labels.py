@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.dataset import Task
-from expt.parts.data.names import listed, similar_names_note
+from expt.parts.data.names import join_names, similar_names_note
 from expt.parts.data.number_formats import (
     NumberFormat,
-    canonical,
     check_exactness,
     parse_numbers,
-    shortened,
+    quote_shortened,
+    to_canonical,
 )
 from expt.parts.data.number_recognition import find_format
-from expt.parts.data.reading import told_of
+from expt.parts.data.reading import error_context
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +65,7 @@ def parse_targets(
     how, reasons = NumberFormat(decimal=decimal, thousands=thousands), []
     advice = "" if task else " If its values are names of classes: data.task=classification."
     if task != "classification":
-        with told_of(advice=advice):
+        with error_context(advice=advice):
             found = find_format(texts, decimal, thousands)
         how = found or how
         if task is None:
@@ -78,7 +78,7 @@ def parse_targets(
         notes = (*reasons, *([alike] if alike else []))
         return Targets(task, _to_labels(texts, class_names), class_names, None, notes)
     values = parse_numbers(texts, how)
-    with told_of(advice=advice):
+    with error_context(advice=advice):
         check_exactness(texts, how)
     if how.describe():
         reasons.append(f"{texts.name!r} is read as {how.describe()}.")
@@ -139,7 +139,8 @@ def _class_names(texts: "pd.Series[str]") -> tuple[str, ...]:
     names = sorted(texts.unique())
     if len(names) < 2:
         raise UserError(
-            f"data.target={texts.name} is {shortened(names[0])} in every row; expected at least "
+            f"data.target={texts.name} is "
+            f"{quote_shortened(names[0])} in every row; expected at least "
             "two classes."
         )
     plain = NumberFormat()
@@ -151,7 +152,7 @@ def _class_names(texts: "pd.Series[str]") -> tuple[str, ...]:
     if fractions and len(names) > len(texts) // _FEWEST_OF_A_CLASS:
         raise UserError(
             f"data.target={texts.name} has {len(names):,} different numbers, such as "
-            f"{shortened(fractions[0])}; expected several rows of each class. For values: "
+            f"{quote_shortened(fractions[0])}; expected several rows of each class. For values: "
             "data.task=regression."
         )
     # As Decimal, which orders numbers of any size exactly; equal ones are ordered as text.
@@ -165,16 +166,16 @@ def _to_labels(texts: "pd.Series[str]", class_names: tuple[str, ...]) -> NDArray
     index = pd.Index(class_names, dtype=object)
     codes = index.get_indexer(pd.Index(texts, dtype=object))
     if (codes < 0).any():
-        by_number = {canonical(name): place for place, name in enumerate(class_names)}
+        by_number = {to_canonical(name): place for place, name in enumerate(class_names)}
         # 1.0 can only mean the class 1 if no two classes are the same number.
         if len(by_number) == len(class_names):
-            found = [by_number.get(canonical(text), -1) for text in texts]
+            found = [by_number.get(to_canonical(text), -1) for text in texts]
             codes = np.where(codes < 0, found, codes)
     if (codes < 0).any():
         unknown = sorted(set(texts[codes < 0]))
         raise UserError(
             f"{texts.name!r} has {int((codes < 0).sum()):,} labels that the model does not know: "
-            f"{listed([shortened(text) for text in unknown], 5)}. It knows "
-            f"{listed([shortened(name) for name in class_names])}."
+            f"{join_names([quote_shortened(text) for text in unknown], 5)}. It knows "
+            f"{join_names([quote_shortened(name) for name in class_names])}."
         )
     return codes.astype(np.int32)

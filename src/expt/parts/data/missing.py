@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from expt.errors import UserError
 from expt.parts.data.csv_files import MISSING
 from expt.parts.data.labels import Targets
-from expt.parts.data.names import listed
-from expt.parts.data.number_formats import shortened
+from expt.parts.data.names import join_names
+from expt.parts.data.number_formats import quote_shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,7 @@ class MissingValues:
             for name, count in blank.sum().items()
             if count
         ]
-        return cls(blank.any(axis=1), listed(counts), na_values)
+        return cls(blank.any(axis=1), join_names(counts), na_values)
 
     def refuse(self) -> None:
         """Raises an error that names the missing values and the options to handle them.
@@ -50,7 +50,8 @@ class MissingValues:
         Raises:
             UserError: Always.
         """
-        written = f"the empty text and {listed([shortened(str(v)) for v in self.na_values or ()])}"
+        texts = [quote_shortened(str(value)) for value in self.na_values or ()]
+        written = f"the empty text and {join_names(texts)}"
         if self.na_values is None:
             written = f"empty values and {', '.join(filter(None, MISSING))}"
         elif not self.na_values:
@@ -95,21 +96,21 @@ class MissingValues:
         gone = [name for name, count in whole.items() if name and count == dropped[name]]
         if gone and not is_known:
             raise UserError(
-                f"data.missing=drop would leave no row of the class(es) {listed(gone)}: all of "
+                f"data.missing=drop would leave no row of the class(es) {join_names(gone)}: all of "
                 "their rows lack values. data.missing=impute keeps the rows, and data.ignore=[…] "
                 f"leaves columns out; missing by column: {self.by_column}."
             )
         by_class = [
-            f"{shortened(name)} {count:,} of {whole[name]:,}"
+            f"{quote_shortened(name)} {count:,} of {whole[name]:,}"
             for name, count in dropped.most_common()
             if name
         ]
-        note += f" By class: {listed(by_class)}." if by_class else ""
+        note += f" By class: {join_names(by_class)}." if by_class else ""
         if labels.attrs.get("missing_texts", {}).get(labels.name):
             note += " If texts that count as missing are classes: data.na_values=[]."
         return note
 
 
 def _format_spellings(texts: dict[str, int]) -> str:
-    named = [f"{shortened(text)} {count:,}" for text, count in texts.items()]
-    return f" ({listed(named, 3)})" if named else ""
+    named = [f"{quote_shortened(text)} {count:,}" for text, count in texts.items()]
+    return f" ({join_names(named, 3)})" if named else ""

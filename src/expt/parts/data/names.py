@@ -4,13 +4,13 @@ import decimal
 import re
 from collections.abc import Iterable, Sequence
 
-from expt.parts.data.number_formats import shortened
+from expt.parts.data.number_formats import quote_shortened
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
 _MOST_NAMED = 10
 
 
-def listed(texts: Sequence[str], most: int = _MOST_NAMED) -> str:
+def join_names(texts: Sequence[str], most: int = _MOST_NAMED) -> str:
     """Joins texts with commas; those beyond the first `most` are only counted."""
     more = f" and {len(texts) - most:,} more" if len(texts) > most else ""
     return ", ".join(texts[:most]) + more
@@ -31,11 +31,13 @@ def similar_names_note(names: Iterable[str], noun: str) -> str | None:
     by_key: dict[str | decimal.Decimal, list[str]] = {}
     for name in names:
         by_key.setdefault(_key(name), []).append(name)
-    alike = [" and ".join(map(shortened, group)) for group in by_key.values() if len(group) > 1]
+    alike = [
+        " and ".join(map(quote_shortened, group)) for group in by_key.values() if len(group) > 1
+    ]
     if not alike:
         return None
     # Only noted, not merged: names that look alike may well be different classes.
-    return f"{listed(alike, 3)} are different {noun}, as they are written."
+    return f"{join_names(alike, 3)} are different {noun}, as they are written."
 
 
 def _key(name: str) -> str | decimal.Decimal:

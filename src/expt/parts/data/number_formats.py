@@ -195,7 +195,8 @@ def raise_first_mismatch(texts: "pd.Series[str]", how: NumberFormat) -> None:
     expected = how.describe() or "numbers"
     place = f"{texts.index.name or 'line'} {texts.index[wrong][0]}"
     raise UserError(
-        f"{texts.name!r} has {shortened(texts[wrong].iloc[0])} on {place}, where {expected} are "
+        f"{texts.name!r} has "
+        f"{quote_shortened(texts[wrong].iloc[0])} on {place}, where {expected} are "
         f"expected ({int(wrong.sum())} such value(s) of {len(texts)})."
     )
 
@@ -226,7 +227,7 @@ def check_exactness(texts: "pd.Series[str]", how: NumberFormat) -> None:
         lost = max(abs(r - rounded[0] - s) for r, s in zip(rounded, shifts, strict=True))
         is_lost = lost > decimals.Decimal(_RESOLUTION) * reach
     if is_lost:
-        named = " to ".join(shortened(different[exact.index(f(exact))]) for f in (min, max))
+        named = " to ".join(quote_shortened(different[exact.index(f(exact))]) for f in (min, max))
         raise UserError(
             f"{texts.name!r} has numbers from {named}, whose differences are lost in float64; "
             "subtract a constant from them or change their unit."
@@ -246,7 +247,7 @@ def check_format_options(decimal: object, thousands: object) -> None:
         raise UserError(f"data.thousands={thousands!r}: expected one of {others}, or null.")
 
 
-def canonical(text: str) -> str:
+def to_canonical(text: str) -> str:
     """Returns the canonical form of a whole number, `1` for `1.0`; other texts are unchanged.
 
     Numbers with leading zeros, such as `007`, are names. Fractions may be versions: `3.1` is not
@@ -267,7 +268,7 @@ def to_ascii(text: str) -> str:
     return "".join(str(int(c)) if c.isdecimal() else c for c in text)
 
 
-def shortened(text: str) -> str:
+def quote_shortened(text: str) -> str:
     """Quotes a text for a message, shortened to 40 characters."""
     return repr(text if len(text) <= 40 else f"{text[:37]}…")
 

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from expt.errors import UserError
-from expt.parts.data.number_formats import NumberFormat, raise_first_mismatch, shortened, to_ascii
+from expt.parts.data.number_formats import (
+    NumberFormat,
+    quote_shortened,
+    raise_first_mismatch,
+    to_ascii,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,7 +194,7 @@ def _refuse_ambiguous(texts: "pd.Series[str]", unique: Sequence[str], plain: Num
         if (are_such | (are_plain & is_mixed)).mean() >= _MOSTLY:
             example = unique[int(are_such.argmax())]
             raise UserError(
-                f"{texts.name!r} has texts such as {shortened(example)} on line "
+                f"{texts.name!r} has texts such as {quote_shortened(example)} on line "
                 f"{texts.index[texts == example][0]}: {ambiguous.description}."
             )
 
@@ -201,6 +206,7 @@ def _refuse_like_numbers(texts: "pd.Series[str]", unique: Sequence[str]) -> None
     are_like = [bool(re.match(r"[^\w\s]{0,2}\s*\d", text)) for text in unique]
     if sum(are_like) >= _MOSTLY * len(unique):
         raise UserError(
-            f"{texts.name!r} has {len(unique)} different texts such as {shortened(unique[0])} and "
-            f"{shortened(unique[-1])}, which look like numbers but can't be parsed."
+            f"{texts.name!r} has {len(unique)} different texts such as "
+            f"{quote_shortened(unique[0])} and "
+            f"{quote_shortened(unique[-1])}, which look like numbers but can't be parsed."
         )

@@ -51,7 +51,7 @@ def check_choice(key: str, value: object, choices: Sequence[object]) -> None:
 
 
 @contextmanager
-def told_of(place: str = "", advice: str = "") -> Iterator[None]:
+def error_context(place: str = "", advice: str = "") -> Iterator[None]:
     """Adds a prefix and advice to the message of a `UserError` that is raised inside the block.
 
     Args:

@@ -28,7 +28,7 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class Unsplit(Protocol):
+class WholeSource(Protocol):
     """A source that can also load its data without splitting it, for evaluating a trained model."""
 
     # The parameter is positional-only, so that implementations may call it `_class_names`.

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError, hint
 from expt.parts.data.columns import check_indices, column_notes, fit_column
-from expt.parts.data.csv_files import normalized, other_separator, read_table
+from expt.parts.data.csv_files import normalize_text, other_separator, read_table
 from expt.parts.data.dataset import Dataset, Split, Task
 from expt.parts.data.encoding import Encoder
 from expt.parts.data.labels import Targets, parse_known_targets, parse_targets
 from expt.parts.data.masks import nonzero_weight_indices, zero_weight_notes
 from expt.parts.data.missing import MissingValues
 from expt.parts.data.number_formats import NumberFormat, check_format_options, parse_numbers
-from expt.parts.data.reading import NO_CLASSES, check_choice, find_path, to_weights, told_of
+from expt.parts.data.reading import NO_CLASSES, check_choice, error_context, find_path, to_weights
 from expt.parts.data.scale import Scale
 from expt.parts.data.splitting import (
     DEFAULT_SPLIT,
@@ -108,7 +108,7 @@ class Csv:
         self._check_options()
         known = None if self.preparation is None else Encoder.from_mapping(self.preparation)
         path = find_path(self.path)
-        with told_of(f"data.path={self.path}: "):
+        with error_context(f"data.path={self.path}: "):
             rows = read_table(path, self.separator, self.na_values)
             features = self._features(list(rows.columns), known)
             categorical = self._columns_of("categorical")
@@ -116,7 +116,7 @@ class Csv:
             rising = [] if known else check_indices(rows, features, categorical)
             missing = self._find_missing(rows, features)
             table, duplicates = self._without_duplicates(rows[~missing.rows], features)
-            with told_of(advice=missing.advice):
+            with error_context(advice=missing.advice):
                 targets = self._targets(table, known, class_names)
             notes = [*targets.notes, *duplicates, *rising]
             if num_missing := int(missing.rows.sum()):
@@ -163,14 +163,14 @@ class Csv:
 
     @property
     def _target(self) -> str:
-        return normalized(str(self.target))
+        return normalize_text(str(self.target))
 
     def _columns_of(self, key: str) -> list[str]:
         """Returns the normalized names of the columns that an option lists."""
         # An override such as data.ignore=1 arrives as a number.
         given = getattr(self, key)
         names = [given] if isinstance(given, str) or not isinstance(given, Sequence) else given
-        return [normalized(str(name)) for name in names if name is not None]
+        return [normalize_text(str(name)) for name in names if name is not None]
 
     def _features(self, names: Sequence[str], known: Encoder | None) -> list[str]:
         """Returns the columns that become inputs."""
@@ -269,7 +269,7 @@ class Csv:
         # Names, not labels, so that an error about a class can name it.
         if targets.task == "classification":
             stratify = np.asarray(targets.class_names, object)[targets.values]
-        with told_of(advice=NO_CLASSES if is_inferred else ""):
+        with error_context(advice=NO_CLASSES if is_inferred else ""):
             if self.group is None:
                 return split_indices(len(table), self.split_seed, stratify, shares)
             # As text: groups are compared for equality only.

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from expt.errors import UserError
 from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split
-from expt.parts.data.joined import joined
+from expt.parts.data.joined import concatenate_splits
 from expt.parts.data.preparation import ArrayPreparation, Summary, exact_float32
-from expt.parts.data.reading import told_of
+from expt.parts.data.reading import error_context
 from expt.parts.data.scale import Scale
 from expt.parts.data.splitting import DEFAULT_SPLIT, Shares, split_indices, unused_note
 
@@ -96,7 +96,7 @@ class TFDS:
         if is_split:
             splits = self._split(splits, shares)
         else:
-            splits = dict.fromkeys(_PARTS, joined(list(splits.values())))
+            splits = dict.fromkeys(_PARTS, concatenate_splits(list(splits.values())))
         train = splits["train"]
         standardize = not has_images if self.standardize is None else self.standardize
         is_scaled = not class_names and self.standardize_targets
@@ -158,7 +158,7 @@ class TFDS:
             return splits
         train = splits["train"]
         labels = train.targets if train.targets.ndim == 1 else None
-        with told_of(f"data.name={self.name}: "):
+        with error_context(f"data.name={self.name}: "):
             indices = split_indices(len(train), self.split_seed, labels, shares)
         drawn = {part: np.sort(indices[_PARTS.index(part)]) for part in missing}
         rest = np.setdiff1d(np.arange(len(train)), np.concatenate(list(drawn.values())))

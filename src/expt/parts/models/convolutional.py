@@ -8,11 +8,11 @@ import keras
 from expt.errors import UserError
 from expt.parts.models.arguments import check_arguments
 from expt.parts.models.layers import (
+    add_normalization,
     check_image,
     dense_layers,
     make_initializer,
     make_regularizer,
-    normalized,
 )
 
 
@@ -74,7 +74,7 @@ def cnn(
             kernel_initializer=make_initializer(act, initializer),
             kernel_regularizer=regularizer,
         )
-        hidden = act()(normalized(convolution(hidden), normalization))
+        hidden = act()(add_normalization(convolution(hidden), normalization))
         hidden = keras.layers.MaxPooling2D()(hidden)
     hidden = dense_layers(
         keras.layers.Flatten()(hidden),

@@ -53,7 +53,7 @@ def make_regularizer(*, l1: float = 0.0, l2: float = 0.0) -> Any:
     return keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
 
 
-def normalized(hidden: Any, normalization: str | None) -> Any:
+def add_normalization(hidden: Any, normalization: str | None) -> Any:
     """Adds `batch` or `layer` normalization, or nothing for None."""
     if normalization == "batch":
         return keras.layers.BatchNormalization(momentum=_BATCH_MOMENTUM)(hidden)
@@ -62,7 +62,7 @@ def normalized(hidden: Any, normalization: str | None) -> Any:
     return hidden
 
 
-def dropped(hidden: Any, dropout: float) -> Any:
+def add_dropout(hidden: Any, dropout: float) -> Any:
     """Adds a dropout layer if the fraction is above 0."""
     return keras.layers.Dropout(dropout)(hidden) if dropout > 0 else hidden
 
@@ -104,7 +104,7 @@ def dense_layers(
             kernel_initializer=make_initializer(act, initializer),
             kernel_regularizer=regularizer,
         )
-        hidden = dropped(act()(normalized(dense(hidden), normalization)), dropout)
+        hidden = add_dropout(act()(add_normalization(dense(hidden), normalization)), dropout)
         if residual:
             if shortcut.shape[-1] != width:
                 projection = keras.layers.Dense(

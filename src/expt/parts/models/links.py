@@ -56,7 +56,7 @@ def has_link(model: keras.Model) -> bool:
     )
 
 
-def link_of(model: keras.Model) -> str | None:
+def get_link(model: keras.Model) -> str | None:
     """Returns the name of a model's link function; None if it has none."""
     name = model.layers[-1].activation.__name__ if has_link(model) else "linear"
     return None if name == "linear" else str(name)

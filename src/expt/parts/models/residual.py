@@ -6,7 +6,12 @@ from typing import Any
 import keras
 
 from expt.parts.models.arguments import check_arguments
-from expt.parts.models.layers import check_image, make_initializer, make_regularizer, normalized
+from expt.parts.models.layers import (
+    add_normalization,
+    check_image,
+    make_initializer,
+    make_regularizer,
+)
 
 
 def resnet(
@@ -60,7 +65,7 @@ def resnet(
             kernel_initializer=make_initializer(act, initializer),
             kernel_regularizer=regularizer,
         )
-        return normalized(convolution(hidden), "batch")
+        return add_normalization(convolution(hidden), "batch")
 
     inputs = keras.Input(input_shape)
     hidden = act()(convolved(inputs, width))

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.scale import Scale
-from expt.parts.models.links import link_of, with_link, without_link
+from expt.parts.models.links import get_link, with_link, without_link
 
 _CENTRED, _STANDARDISED, _UNSTANDARDISED = "centred", "standardised", "unstandardised"
 # Largest rounding error of float32 that is accepted, as a fraction of the standard deviation.
 _MOST_ROUNDED = 1e-3
 
 
-def standardized(
+def with_standardization(
     network: keras.Model,
     input_scale: Scale | None,
     output_scale: Scale | None,
@@ -55,7 +55,7 @@ def standardized(
     return keras.Model(inputs, outputs, name=f"standardised_{network.name}")
 
 
-def scales_of(model: keras.Model) -> tuple[Scale | None, Scale | None]:
+def get_scales(model: keras.Model) -> tuple[Scale | None, Scale | None]:
     """Returns the scales of a model's inputs and outputs, None where it does not standardize."""
     layers = {layer.name: layer for layer in without_link(model).layers}
     input_scale = output_scale = None
@@ -73,7 +73,7 @@ def in_single_precision(model: keras.Model) -> keras.Model:
     Raises:
         UserError: float32 cannot represent the differences between values of a feature or target.
     """
-    input_scale, output_scale = scales_of(model)
+    input_scale, output_scale = get_scales(model)
     for role, scale in (("input", input_scale), ("output", output_scale)):
         if scale is not None:
             _check_single_precision(role, scale)
@@ -81,10 +81,12 @@ def in_single_precision(model: keras.Model) -> keras.Model:
         return model
     layers = without_link(model).layers
     (network,) = (layer for layer in layers if isinstance(layer, keras.Model))
-    return with_link(standardized(network, input_scale, output_scale, "float32"), link_of(model))
+    return with_link(
+        with_standardization(network, input_scale, output_scale, "float32"), get_link(model)
+    )
 
 
-def rounding(scale: Scale) -> NDArray[np.float64]:
+def rounding_error(scale: Scale) -> NDArray[np.float64]:
     """Returns the rounding error of float32 at each mean, as a fraction of the std."""
     rounded: NDArray[np.float64] = (
         np.finfo(np.float32).eps / 2 * np.abs(scale.mean) / scale.deviation
@@ -95,7 +97,7 @@ def rounding(scale: Scale) -> NDArray[np.float64]:
 def _check_single_precision(role: str, scale: Scale) -> None:
     with np.errstate(over="ignore", divide="ignore"):
         ends = [scale.deviation.astype(np.float32), (1 / scale.deviation).astype(np.float32)]
-    lost = ~(rounding(scale) <= _MOST_ROUNDED) | ~np.isfinite(ends).all(axis=0)
+    lost = ~(rounding_error(scale) <= _MOST_ROUNDED) | ~np.isfinite(ends).all(axis=0)
     if lost.any():
         first = int(np.flatnonzero(lost)[0])
         raise UserError(

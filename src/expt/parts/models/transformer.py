@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from expt.parts.models.arguments import check_arguments, check_divides
-from expt.parts.models.layers import check_image, dropped, make_initializer
+from expt.parts.models.layers import add_dropout, check_image, make_initializer
 
 
 def vit(
@@ -60,19 +60,19 @@ def vit(
     check_divides("patch_size", patch_size, math.gcd(*input_shape[:2]), size)
 
     inputs = keras.Input(input_shape)
-    hidden = dropped(_embedded(inputs, patch_size, width), dropout)
+    hidden = add_dropout(_embedded(inputs, patch_size, width), dropout)
     for _ in range(depth):
         normed = keras.layers.LayerNormalization()(hidden)
         attention = keras.layers.MultiHeadAttention(heads, width // heads, dropout=dropout)
-        attended = dropped(attention(normed, normed), dropout)
+        attended = add_dropout(attention(normed, normed), dropout)
         hidden = keras.layers.Add()([hidden, attended])
 
         normed = keras.layers.LayerNormalization()(hidden)
         wide = keras.layers.Dense(
             width * mlp_ratio, kernel_initializer=make_initializer(act, initializer)
         )
-        mixed = keras.layers.Dense(width)(dropped(act()(wide(normed)), dropout))
-        hidden = keras.layers.Add()([hidden, dropped(mixed, dropout)])
+        mixed = keras.layers.Dense(width)(add_dropout(act()(wide(normed)), dropout))
+        hidden = keras.layers.Add()([hidden, add_dropout(mixed, dropout)])
     hidden = keras.layers.LayerNormalization()(hidden)
     hidden = keras.layers.GlobalAveragePooling1D()(hidden)
     return keras.Model(inputs, keras.layers.Dense(num_outputs)(hidden), name="vit")

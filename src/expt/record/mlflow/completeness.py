@@ -52,7 +52,7 @@ _QUERIES = (
 )
 
 
-def completion(directory: Path, record: RunRecord, stored: Mapping[str, str]) -> str | None:
+def completion_hash(directory: Path, record: RunRecord, stored: Mapping[str, str]) -> str | None:
     """Returns a hash of a run's files and of its copy; None if the store has no such run.
 
     Args:

@@ -132,7 +132,7 @@ def _identity_of(record: RunRecord | SweepRecord) -> str:
     return record.id or str([record.label, record.started])
 
 
-def settled_sweep(copies: Copies, directory: Path, output_dir: Path) -> None:
+def update_sweep_place(copies: Copies, directory: Path, output_dir: Path) -> None:
     """Updates the sweep.json of a sweep if the sweep was moved or copied.
 
     Raises:
@@ -159,7 +159,7 @@ def _membership(record: RunRecord | SweepRecord, directory: Path) -> dict[str, A
     sweep = record.sweep if isinstance(record, RunRecord) else None
     if sweep is None:
         return {}
-    # The sweep.json of a copied sweep has a new id once `settled_sweep` has updated it.
+    # The sweep.json of a copied sweep has a new id once `update_sweep_place` has updated it.
     try:
         of_folder = read_sweep(directory.parent)
     except UserError:

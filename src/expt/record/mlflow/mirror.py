@@ -8,7 +8,7 @@ killed.
 from collections.abc import Callable
 from typing import Protocol
 
-from expt.record.mlflow.added import Added
+from expt.record.mlflow.additions import Additions
 from expt.record.mlflow.run_mirror import RunMirror
 from expt.record.mlflow.sweep_mirror import SweepMirror
 from expt.runs.run import Run, SweepAsRun
@@ -21,7 +21,7 @@ class Mirror(Protocol):
         added: The parts that this mirror has added to MLflow.
     """
 
-    added: Added
+    added: Additions
 
     def advance(self) -> None:
         """Adds what the files have and MLflow lacks."""
@@ -53,7 +53,7 @@ def open_mirror(
     return RunMirror(run, is_new, extend_deadline, restore=restore)
 
 
-def mirror(run: Run, *, restore: bool = False) -> Added:
+def mirror(run: Run, *, restore: bool = False) -> Additions:
     """Makes the MLflow run of a finished run or sweep equal to its directory.
 
     Args:

@@ -19,14 +19,14 @@ from expt.record.mlflow.store import (
     prepare_mlflow,
 )
 from expt.record.mlflow.store import store_uri as store_uri
-from expt.record.process import Listener, SeparateProcess
+from expt.record.process import Listener, ProcessRecorder
 from expt.runs.find import FoundRun
 from expt.runs.run import Run
 
 _log = logging.getLogger(__name__)
 
 
-class MLflowRecorder(SeparateProcess):
+class MLflowRecorder(ProcessRecorder):
     """A recorder for an MLflow store: the one at MLFLOW_TRACKING_URI, or one in `outputs/`.
 
     It works in a separate process, since MLflow takes seconds to import, and most of a core to
@@ -100,19 +100,19 @@ def log_evaluation(run: FoundRun, name: str, step: int, values: Mapping[str, flo
         if getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST":
             text += f" To create the MLflow run again: python -m expt.sync {_shown(run.directory)}"
         elif isinstance(error, DeletedError):
-            text += f" {restoring(run.directory)}"
+            text += f" {restore_advice(run.directory)}"
         raise RunError(text) from error
     return True
 
 
-def restoring(directory: Path) -> str:
+def restore_advice(directory: Path) -> str:
     """Returns the advice on how to restore the deleted MLflow run of a run or a sweep."""
     return f"To restore it: python -m expt.sync --restore {_shown(directory)}"
 
 
 def _remedy(run: Run, failure: str) -> str:
     if DELETED in failure:
-        return restoring(run.directory)
+        return restore_advice(run.directory)
     return (
         "The journal is complete. To complete the MLflow run: "
         f"python -m expt.sync {_shown(run.directory)}"

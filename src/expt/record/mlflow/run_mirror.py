@@ -11,8 +11,8 @@ from mlflow.entities import Metric, ViewType
 from mlflow.exceptions import MlflowException
 
 from expt.record.journal import FILE_NAME, complete_size, read_journal
-from expt.record.mlflow.added import Added
-from expt.record.mlflow.completeness import completion, stored_runs
+from expt.record.mlflow.additions import Additions
+from expt.record.mlflow.completeness import completion_hash, stored_runs
 from expt.record.mlflow.description import describe, digest
 from expt.record.mlflow.images import MLflowImages
 from expt.record.mlflow.model import MODEL_TAG, log_model
@@ -70,7 +70,7 @@ class RunMirror:
         Raises:
             DeletedError: The run or the experiment was deleted, and `restore` is false.
         """
-        self.added = Added()
+        self.added = Additions()
         self._run, self._on_request, self._restores = run, extend_deadline, restore
         record = run.record
         # Runs of earlier versions have no id.
@@ -144,7 +144,9 @@ class RunMirror:
         assert place is not None
         self._extend_deadline()
         try:
-            hashed = completion(run.directory, run.record, stored_runs(run.output_dir, [place]))
+            hashed = completion_hash(
+                run.directory, run.record, stored_runs(run.output_dir, [place])
+            )
         # The copy is complete nevertheless; without the mark, it is only compared once more.
         except Exception as error:  # noqa: BLE001
             _log.info("mlflow: %s can't be marked as complete: %s", run.directory, error)

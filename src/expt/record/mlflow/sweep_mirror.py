@@ -6,7 +6,7 @@ from typing import Any
 from filelock import FileLock
 from mlflow.entities import Param, RunTag, ViewType
 
-from expt.record.mlflow.added import Added
+from expt.record.mlflow.additions import Additions
 from expt.record.mlflow.store import (
     LOCK,
     DeletedError,
@@ -53,7 +53,7 @@ class SweepMirror:
         Raises:
             DeletedError: The run or the experiment was deleted, and `restore` is false.
         """
-        self.added = Added()
+        self.added = Additions()
         self._run, self._on_request = run, extend_deadline
         record = _record_of(run)
         # Creating a database, an experiment or a run is a race between processes.

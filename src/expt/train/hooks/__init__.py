@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from expt.config.cadence import Cadence
 from expt.config.compose import Job
 from expt.config.hooks import EVERY_KEY
-from expt.config.instantiate import call, part
+from expt.config.instantiate import bind_part, call_part
 from expt.record.recorder import Image, Recorder, Scalars
 from expt.train.executors import Evaluated, Executor
 from expt.train.timeline import Timeline
@@ -194,6 +194,6 @@ def make_hooks(job: Job) -> list[Every]:
     made = []
     for name, node in job.config.hook.items():
         arguments = {key: value for key, value in node.items() if key != EVERY_KEY}
-        hook = call(part(arguments, f"hook.{name}"), f"hook.{name}")
+        hook = call_part(bind_part(arguments, f"hook.{name}"), f"hook.{name}")
         made.append(Every(Cadence.parse(node[EVERY_KEY]), hook))
     return made

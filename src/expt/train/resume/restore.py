@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from expt.config.compose import Job
-from expt.config.frozen import present_name
+from expt.config.frozen import current_name
 from expt.config.hashes import identity
 from expt.config.instantiate import ACCUMULATION_KEY, HORIZON_KEY
 from expt.errors import UserError
@@ -145,7 +145,7 @@ def last_checkpoint(job: Job, dataset: Dataset, directory: Path, earlier: Earlie
             f"{wrong_place(error)!r} is missing or wrong. To use the checkpoint before it, remove "
             "its file."
         ) from error
-    there = {key: present_name(value) for key, value in checkpoint.facts["identity"].items()}
+    there = {key: current_name(value) for key, value in checkpoint.facts["identity"].items()}
     known = known_hashes(earlier.record)
     # Through JSON, as the checkpoint's was, so that tuples compare as lists.
     here = json.loads(json.dumps(identity(job.config, dataset.fingerprint, known[-1])))

@@ -8,10 +8,10 @@ from typing import Any
 from expt.config.checks import check
 from expt.config.compose import Job
 from expt.config.frozen import read_frozen, with_overrides
-from expt.config.full_keys import meant
+from expt.config.full_keys import suggest_key
 from expt.config.sources import code_of
 from expt.errors import UserError
-from expt.record.log_files import LOG_FILE, log_to
+from expt.record.log_files import LOG_FILE, log_to_file_and_stderr
 from expt.record.phases import Phases
 from expt.runs.changed_code import check_code, resume_note
 from expt.runs.find import FoundRun
@@ -65,7 +65,7 @@ def resume_run(
         dataset = DataLoader()(changed)
         check_unchanged(run.record.data, dataset, _relative_path(run))
         check_extension(changed, dataset, run.directory, earlier)
-    log_to(run.directory / LOG_FILE)
+    log_to_file_and_stderr(run.directory / LOG_FILE)
     exit_code = train_here(changed, dataset, run.directory, sinks(changed), console, earlier)
     sinks.stop()
     print_where_to_look(console, run.output_dir)
@@ -110,7 +110,7 @@ def _with_overrides(job: Job, record: RunRecord, overrides: Sequence[str]) -> tu
 
 def _refusal(override: str, config: Mapping[str, Any]) -> str:
     key, _, value = override.partition("=")
-    question = None if key in config or "." in key else meant(key, value, config)
+    question = None if key in config or "." in key else suggest_key(key, value, config)
     if question is not None:
         return f"there is no such key. {question}"
     return (

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from analysis.made_runs import write_run
-from expt.analysis.code import CODE
-from expt.analysis.reading import read_compared
+from expt.analysis.code_labels import CODE
+from expt.analysis.compared_run import read_compared
 from expt.analysis.table import Comparison, compare
 
 LOSS, MODEL = "mine.losses", "mine.models"

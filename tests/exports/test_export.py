@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from expt.errors import UserError
-from expt.exports.writing import FORMATS, choose_path
+from expt.exports.export import FORMATS, choose_path
 from expt.runs.find import FoundRun
 from expt.runs.records import RunRecord
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from expt.config.compose import Job
 from expt.config.frozen import read_frozen
-from expt.config.paths import expanded
+from expt.config.paths import expand_path
 from expt.errors import RunError, UserError, hint
 from expt.record.phases import Phases
 from expt.runs.changed_code import use_note
@@ -80,7 +80,7 @@ def choose_path(run: FoundRun, name: str, chosen: str | None, *, force: bool) ->
     """
     if chosen is None:
         return run.directory / "exports" / FORMATS[name]
-    path = expanded(chosen, "--to ").absolute()
+    path = expand_path(chosen, "--to ").absolute()
     if os.path.lexists(path) and not force:
         raise UserError(
             f"--to {chosen}: it exists already. Choose another path, or overwrite a previous "

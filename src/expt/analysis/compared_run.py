@@ -16,7 +16,7 @@ import yaml
 
 from expt.analysis.values import as_text, plain
 from expt.config.flatten import flatten
-from expt.config.quoting import unquoted
+from expt.config.quoting import unquote
 from expt.errors import UserError
 from expt.record.journal import FILE_NAME, complete_size, read_journal
 from expt.runs.leading import BEST_PREFIX, watched_metric
@@ -204,7 +204,7 @@ def _params(record: RunRecord, config: Mapping[str, Any]) -> dict[str, Any]:
     for override in record.overrides:
         key, _, value = override.partition("=")
         if key.endswith("_target_"):
-            params = {**params, key: unquoted(value)}
+            params = {**params, key: unquote(value)}
     if record.data.fingerprint:
         params = {**params, "data.fingerprint": record.data.fingerprint[:8]}
     return {intern(key): _interned(value) for key, value in params.items()}

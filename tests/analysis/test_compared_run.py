@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from analysis.made_runs import write_journal, write_run
-from expt.analysis.reading import last_values, read_compared
+from expt.analysis.compared_run import last_values, read_compared
 
 DEAD = {"host": os.uname().nodename, "id": os.getpid(), "started": 0.0}
 CONFIG = """\

@@ -7,12 +7,12 @@ from expt.config.compose import compose_jobs
 from expt.errors import UserError
 from expt.train.data_loading import DataLoader
 from expt.train.timeline import make_timeline
-from expt.verification.proof import Proof, make_proof
+from expt.verification.plan import VerificationPlan, make_plan
 
 
-def proof_of(overrides: Sequence[str], folder: Path) -> Proof:
+def proof_of(overrides: Sequence[str], folder: Path) -> VerificationPlan:
     (job,), _ = compose_jobs(["data=iris", *overrides], None, multirun=False)
-    return make_proof(job, DataLoader()(job), folder)
+    return make_plan(job, DataLoader()(job), folder)
 
 
 def test_epochs_and_evaluations_occur_several_times(tmp_path: Path) -> None:
@@ -73,6 +73,6 @@ def test_a_single_step_is_an_error(tmp_path: Path) -> None:
 def test_a_written_proof_is_read_back_unchanged(tmp_path: Path) -> None:
     proof = proof_of(["optimizer.learning_rate=1e-05", "act=tanh"], tmp_path)
     proof.write(tmp_path)
-    read = Proof.read(tmp_path)
+    read = VerificationPlan.read(tmp_path)
     assert read == proof
     assert read.job.config.optimizer["learning_rate"] == 1e-05

@@ -8,7 +8,7 @@ import pytest
 
 from expt.record.journal import Journal, read_journal
 from expt.record.recorder import Fanout, Image, Record, Scalars
-from expt.record.repeated import NotTwice
+from expt.record.skip_recorded import SkipRecorded
 from expt.runs.records import RunRecord
 from expt.runs.run import Run, Status
 
@@ -70,7 +70,7 @@ def test_no_record_is_duplicated_or_missing(
     tmp_path: Path, checkpoint: int, length: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     run, kept = first_part(tmp_path), Memory()
-    recorder = NotTwice(Fanout([Journal(), kept]), checkpoint)
+    recorder = SkipRecorded(Fanout([Journal(), kept]), checkpoint)
     recorder.open(run)
     step = checkpoint
     while step < 9:
@@ -90,7 +90,7 @@ def test_no_record_is_duplicated_or_missing(
 
 def test_difference_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = first_part(tmp_path)
-    recorder = NotTwice(Memory(), step=3)
+    recorder = SkipRecorded(Memory(), step=3)
     recorder.open(run)
     with caplog.at_level(logging.WARNING):
         recorder.write(block(4, 5))
@@ -109,7 +109,7 @@ def test_test_values_after_the_last_checkpoint_are_not_duplicated(tmp_path: Path
     journal.close(Status.KILLED)
     size = (tmp_path / "metrics.jsonl").stat().st_size
     kept = Memory()
-    recorder = NotTwice(kept, step=3)
+    recorder = SkipRecorded(kept, step=3)
     recorder.open(make_run(tmp_path, is_resumed=True, recorded=size))
     recorder.write(tested)
     assert kept.records == []
@@ -119,7 +119,7 @@ def test_test_values_after_the_last_checkpoint_are_not_duplicated(tmp_path: Path
 
 def test_new_evaluation_of_a_repeated_step_is_recorded(tmp_path: Path) -> None:
     run, kept = first_part(tmp_path), Memory()
-    recorder = NotTwice(kept, step=3)
+    recorder = SkipRecorded(kept, step=3)
     recorder.open(run)
     recorder.write(block(4, 5))
     recorder.write(evaluation(5))
@@ -133,7 +133,7 @@ def test_images_that_have_files_are_skipped(tmp_path: Path) -> None:
     images = [Image(s, 1.5, "val/p", lambda: np.zeros((2, 2, 3), np.uint8)) for s in (3, 6)]
     (folder / "val_p_0000003.png").write_bytes(images[0].png())
     kept = Memory()
-    recorder = NotTwice(kept, step=0)
+    recorder = SkipRecorded(kept, step=0)
     recorder.open(make_run(tmp_path, is_resumed=True))
     for image in images:
         recorder.write(image)
@@ -142,7 +142,7 @@ def test_images_that_have_files_are_skipped(tmp_path: Path) -> None:
 
 def test_new_run_passes_all_records_on(tmp_path: Path) -> None:
     kept = Memory()
-    recorder = NotTwice(kept, step=0)
+    recorder = SkipRecorded(kept, step=0)
     recorder.open(make_run(tmp_path))
     given = [block(1, 3), evaluation(3)]
     for record in given:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass
-class Added:
+class Additions:
     """The parts of a run or a sweep that MLflow lacked and that were added.
 
     Attributes:

@@ -23,7 +23,7 @@ _ENDING = ("patience", "time_limit", "target_loss")
 
 
 @dataclass(frozen=True)
-class Proof:
+class VerificationPlan:
     """The plan of a verification, shared by its processes.
 
     Attributes:
@@ -55,7 +55,7 @@ class Proof:
         (folder / _FILE).write_text(text, encoding="utf-8")
 
     @classmethod
-    def read(cls, folder: Path) -> "Proof":
+    def read(cls, folder: Path) -> "VerificationPlan":
         """Reads a plan that `write` has written."""
         written = yaml.safe_load((folder / _FILE).read_text(encoding="utf-8"))
         for fields, name in ((written, "left_out"), (written["job"], "overrides")):
@@ -64,7 +64,7 @@ class Proof:
         return cls(**written | {"job": Job(**job)})
 
 
-def make_proof(job: Job, dataset: Dataset, folder: Path) -> Proof:
+def make_plan(job: Job, dataset: Dataset, folder: Path) -> VerificationPlan:
     """Plans the verification of a job.
 
     The job is shortened to at most 24 steps on a part of the data, in which epochs, evaluations and
@@ -101,7 +101,7 @@ def make_proof(job: Job, dataset: Dataset, folder: Path) -> Proof:
     config = replace(job.config, loop=loop, recorder={}, hook={}, output_dir=str(folder))
     shortened_job = replace(job, config=config)
     timeline = make_timeline(shortened_job, dataset.limited(batches))
-    return Proof(
+    return VerificationPlan(
         shortened_job,
         dataset.fingerprint,
         batches,

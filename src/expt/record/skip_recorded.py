@@ -18,7 +18,7 @@ from expt.runs.run import Run, Status
 _log = logging.getLogger(__name__)
 
 
-class NotTwice:
+class SkipRecorded:
     """A recorder that passes on only the records that are not in the run's files yet.
 
     The values of repeated steps must be equal bit for bit; the first one that differs is logged

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from expt.analysis.reading import ComparedRun
+from expt.analysis.compared_run import ComparedRun
 from expt.analysis.values import plain
 
 CODE = "code"
