@@ -67,7 +67,7 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Loop:
-    """The training loop. A cadence is a number of steps (`500`) or epochs (`1ep`), or null for never.
+    """The training loop; a cadence is a number of steps (`500`) or epochs (`1ep`), or null.
 
     A duration is a number of seconds (`90`) or a number with a unit (`"90s"`, `"10min"`, `"2h"`).
 
@@ -76,8 +76,8 @@ class Loop:
         steps: Training length in optimizer steps; None uses `epochs`.
         batches: Size that each split is cut to, in batches per optimizer step, for quick trials;
             None keeps whole splits.
-        compile: How a block of steps runs: `graph`, `xla` (faster for dense models in long runs, far
-            slower for convolutions on CPUs) or `eager` (plain Python, for debugging).
+        compile: How a block of steps runs: `graph`, `xla` (faster for dense models in long runs,
+            far slower for convolutions on CPUs) or `eager` (plain Python, for debugging).
         threads: Number of threads that TensorFlow divides one operation among; another number
             rounds sums differently.
         precision: The dtype policy of the model: `float32`, `mixed_float16` or `mixed_bfloat16`.
