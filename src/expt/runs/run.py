@@ -9,7 +9,7 @@ from typing import Any
 from expt.runs.record_parts import Status
 from expt.runs.records import RunRecord, write_run
 
-__all__ = ["PreviousRun", "Membership", "Run", "Status", "SweepAsRun"]
+__all__ = ["Membership", "PreviousRun", "Run", "Status", "SweepAsRun"]
 
 RESUMABLE_KEYS = (
     *("loop.epochs", "loop.steps", "loop.patience", "loop.time_limit"),
