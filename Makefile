@@ -4,16 +4,23 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --disable-pip-version-check
 SHOW := @$(PYTHON) scripts/announced.py
 
-.PHONY: run test lock
+.PHONY: run test check docs lock
 
 run: .venv/installed
 	$(BIN)/python -m expt.run loss=crossentropy act=relu
 
-test: .venv/installed
+test: check
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+check: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+# Warnings are errors, those of links without a target too.
+docs: .venv/installed
+	$(BIN)/sphinx-build -W --keep-going -n -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
 
 .venv/installed: requirements.lock pyproject.toml
 	$(SHOW) "creating .venv" -- $(PYTHON) -m venv .venv

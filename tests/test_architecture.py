@@ -1,4 +1,4 @@
-"""The layers of docs/architecture.md, read off the source."""
+"""The layers of docs/architecture.md, checked against the imports in the source."""
 
 import ast
 import subprocess
@@ -29,7 +29,7 @@ LAYERS = (
     ("sweep",),
     ("cli",),
 )
-"""The packages from the bottom to the top; the commands are above all of them."""
+"""The packages from the bottom layer to the top; the commands are above all of them."""
 PACKAGES = [name for layer in LAYERS for name in layer]
 
 
@@ -40,7 +40,7 @@ def tree(module: str) -> ast.Module:
 
 @cache
 def imports(module: str) -> frozenset[str]:
-    """Every module that a module imports, inside functions too."""
+    """Returns the modules that a module imports, inside functions too."""
     found: set[str] = set()
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.Import):
@@ -53,25 +53,27 @@ def imports(module: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def room(module: str) -> str:
-    """The room of a module; those at top level are rooms of their own."""
+def package_of(module: str) -> str:
+    """Returns the package of a module; a module at the top level is its own package."""
     return ".".join(module.split(".")[:2])
 
 
-def modules_in(*rooms: str) -> list[str]:
-    return [module for module in FILES if room(module) in {f"expt.{name}" for name in rooms}]
+def modules_in(*packages: str) -> list[str]:
+    return [
+        module for module in FILES if package_of(module) in {f"expt.{name}" for name in packages}
+    ]
 
 
 def own(names: frozenset[str]) -> set[str]:
     return {name for name in names if name.partition(".")[0] == "expt"}
 
 
-def test_the_source_is_found() -> None:
+def test_source_is_found() -> None:
     assert {"expt.run", "expt.train.step", "expt.parts.data.dataset"} <= FILES.keys()
     assert own(imports("expt.train.trainer")) >= {"expt.record.recorder", "expt.train.hooks"}
 
 
-def test_parts_know_nothing_but_themselves() -> None:
+def test_parts_import_only_parts() -> None:
     for module in modules_in("parts"):
         allowed = {
             "expt.parts.data": {
@@ -115,14 +117,14 @@ def test_parts_know_nothing_but_themselves() -> None:
 
 
 def height(module: str) -> int:
-    """Returns the layer of a module, counted from the bottom; commands have the topmost."""
+    """Returns the layer of a module, counted from the bottom; commands are above all layers."""
     name = module.split(".")[1] if "." in module else "errors"  # expt itself has its version
     return next((i for i, layer in enumerate(LAYERS) if name in layer), len(LAYERS))
 
 
 def upward(module: str, imported: frozenset[str]) -> set[str]:
-    """Returns which imports of a module do not point downwards or into its own package."""
-    inner = {name for name in own(imported) if room(name) != room(module)}
+    """Returns the imports of a module that point neither downwards nor into its own package."""
+    inner = {name for name in own(imported) if package_of(name) != package_of(module)}
     return {name for name in inner if height(name) >= height(module)}
 
 
@@ -131,7 +133,7 @@ def test_imports_point_downwards() -> None:
     assert found == {}
 
 
-def test_every_package_has_its_layer_and_commands_alone_have_none() -> None:
+def test_every_package_has_layer() -> None:
     top = {module.split(".")[1] for module in FILES if "." in module}
     assert top - set(PACKAGES) == {
         *("__main__", "run", "resume", "list", "compare", "diff", "evaluate", "predict"),
@@ -148,24 +150,24 @@ def test_every_package_has_its_layer_and_commands_alone_have_none() -> None:
         ("expt.exports.onnx", "expt.prediction.arrays"),
     ],
 )
-def test_an_upward_import_is_noticed(module: str, planted: str) -> None:
+def test_upward_import_is_detected(module: str, planted: str) -> None:
     assert upward(module, imports(module) | {planted}) == {planted}
 
 
-def test_sweeps_are_known_to_commands_alone() -> None:
+def test_only_commands_import_sweep() -> None:
     knowing = {
         module
         for module in FILES
-        if room(module) != "expt.sweep"
-        and any(room(name) == "expt.sweep" for name in own(imports(module)))
+        if package_of(module) != "expt.sweep"
+        and any(package_of(name) == "expt.sweep" for name in own(imports(module)))
     }
     assert knowing == {"expt.run", "expt.resume", "expt.sync"}
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_there_are_no_cycles(whole: bool) -> None:
-    """Neither between modules nor between rooms."""
-    name_of = str if whole else room
+def test_imports_have_no_cycles(whole: bool) -> None:
+    """There are none between modules, and none between packages."""
+    name_of = str if whole else package_of
     graph: dict[str, set[str]] = {}
     for module in FILES:
         known = {name_of(name) for name in own(imports(module))} - {name_of(module)}
@@ -173,17 +175,17 @@ def test_there_are_no_cycles(whole: bool) -> None:
     TopologicalSorter(graph).prepare()
 
 
-def test_hydra_is_known_to_the_configs_alone() -> None:
+def test_only_config_imports_hydra() -> None:
     knowing = {
         module
         for module in FILES
         if {name.partition(".")[0] for name in imports(module)} & {"hydra", "omegaconf"}
     }
     assert "expt.config.compose" in knowing
-    assert {module for module in knowing if room(module) != "expt.config"} == set()
+    assert {module for module in knowing if package_of(module) != "expt.config"} == set()
 
 
-def test_gradients_are_taken_in_the_steps_and_the_checks_before_them_alone() -> None:
+def test_only_steps_and_checks_use_gradient_tape() -> None:
     taking = {
         module
         for module in FILES
@@ -205,8 +207,8 @@ def test_gradients_are_taken_in_the_steps_and_the_checks_before_them_alone() -> 
         *("expt.config.checks", "expt.parts.data.files", "expt.runs.find"),
     ],
 )
-def test_it_starts_without_the_slow_libraries(module: str) -> None:
-    """A mistake is told in a second."""
+def test_module_imports_no_slow_library(module: str) -> None:
+    """Errors must be reported within a second."""
     slow = {"tensorflow", "keras", "mlflow", "sklearn", "matplotlib"}
     code = f"import sys, {module}; print(sorted({slow} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

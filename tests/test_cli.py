@@ -10,12 +10,12 @@ import pytest
 import expt
 from expt import cli
 from expt.cli import program
-from expt.config.flags import take_options
+from expt.config.flags import split_options
 from expt.errors import UserError
 
 
 def call(arguments: list[str], started: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Returns the exit code of a command line."""
+    """Runs a command line and returns its exit code."""
     monkeypatch.setattr(cli, "run_command", lambda answer: sys.exit(_code(answer)))
     monkeypatch.setattr(sys, "argv", [started, *arguments])
     with pytest.raises(SystemExit) as ended:
@@ -44,7 +44,7 @@ def test_help_lists_all_commands(
     assert max(map(len, lines)) <= 80
 
 
-def test_every_command_is_a_module_and_every_command_is_listed() -> None:
+def test_commands_are_modules_and_are_listed() -> None:
     folder = Path(expt.__file__).parent
     commands = {
         file.stem for file in folder.glob("*.py") if "run_command(_run)" in file.read_text()
@@ -57,20 +57,22 @@ def test_every_command_is_a_module_and_every_command_is_listed() -> None:
     ("typed", "near"),
     [("rnu", "'run'"), ("compar", "'compare'"), ("train", None), ("act=relu", None)],
 )
-def test_an_unknown_command(
+def test_unknown_command_is_rejected(
     typed: str,
     near: str | None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert call([typed], "expt", monkeypatch) == 2
-    told = capsys.readouterr().err
-    assert told.startswith(f"{typed}: there is no such command. ")
-    assert ("Did you mean" in told) == (near is not None)
-    assert near is None or f"Did you mean {near}?" in told
+    message = capsys.readouterr().err
+    assert message.startswith(f"{typed}: there is no such command. ")
+    assert ("Did you mean" in message) == (near is not None)
+    assert near is None or f"Did you mean {near}?" in message
 
 
-def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert call(["--version"], "expt", monkeypatch) == 0
     assert capsys.readouterr().out == f"expt {expt.__version__}\n"
 
@@ -79,7 +81,7 @@ def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     ("started", "expected"),
     [("/venv/bin/expt", "expt list"), ("/site/expt/__main__.py", "python -m expt list")],
 )
-def test_a_command_gets_its_arguments_and_its_name(
+def test_command_gets_arguments_and_name(
     started: str,
     expected: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -99,14 +101,14 @@ def test_a_command_gets_its_arguments_and_its_name(
         *(("/site/expt/__main__.py", "python -m expt run"), ("/run.py", "python -m expt.run")),
     ],
 )
-def test_how_a_command_was_called(
+def test_program_is_name_of_call(
     started: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", [started, "x"])
     assert program("run") == expected
 
 
-def test_the_console_script_is_there() -> None:
+def test_console_script_exists() -> None:
     content = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
     (name, place), *others = content["project"]["scripts"].items()
     module, _, function = place.partition(":")
@@ -116,7 +118,7 @@ def test_the_console_script_is_there() -> None:
 
 
 def test_options_are_separated_from_overrides() -> None:
-    taken = take_options(["split=val", "data.path=x", "split"], {"split": "test", "to": "x"})
+    taken = split_options(["split=val", "data.path=x", "split"], {"split": "test", "to": "x"})
     assert taken == ({"split": "val", "to": "x"}, ["data.path=x", "split"])
 
 
@@ -131,20 +133,20 @@ def test_options_are_separated_from_overrides() -> None:
         ("'~/x y'", "HOME/x y"),
     ],
 )
-def test_a_folder_is_read_as_in_a_config(
+def test_output_dir_is_read_as_in_config(
     typed: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    options, _ = take_options([f"output_dir={typed}"], {"output_dir": "outputs"})
+    options, _ = split_options([f"output_dir={typed}"], {"output_dir": "outputs"})
     assert options["output_dir"] == folder.replace("HOME", str(tmp_path))
 
 
-def test_a_folder_below_an_unknown_home_is_refused() -> None:
+def test_output_dir_of_unknown_user_is_rejected() -> None:
     with pytest.raises(UserError, match="output_dir=~nobody-here/x: there is no user"):
-        take_options(["output_dir=~nobody-here/x"], {"output_dir": "outputs"})
+        split_options(["output_dir=~nobody-here/x"], {"output_dir": "outputs"})
 
 
 @pytest.mark.parametrize("typed", ["", " ", "''", "null", "NULL"])
-def test_no_folder_is_refused(typed: str) -> None:
+def test_empty_output_dir_is_rejected(typed: str) -> None:
     with pytest.raises(UserError, match=r"output_dir=.*: expected"):
-        take_options([f"output_dir={typed}"], {"output_dir": "outputs"})
+        split_options([f"output_dir={typed}"], {"output_dir": "outputs"})

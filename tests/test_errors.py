@@ -31,24 +31,24 @@ KEYS = ["act", "beta_1", "epochs", "learning_rate", "output_dir", "seed"]
         ("target", ["Target ", "Other"], "Target "),
     ],
 )
-def test_the_nearest_name(given: str, valid: list[str], expected: str | None) -> None:
+def test_nearest(given: str, valid: list[str], expected: str | None) -> None:
     assert nearest(given, valid) == expected
     assert nearest(given, iter(valid)) == expected
 
 
-def test_a_hint_names_the_nearest_and_all_that_is_valid_in_order() -> None:
+def test_hint_has_nearest_and_sorted_valid_names() -> None:
     assert hint("rellu", ["tanh", "relu"]) == "Did you mean 'relu'? Valid: relu, tanh."
     assert hint("xyz", iter(["b", "a"])) == "Valid: a, b."
     assert hint("x", []) == "Valid: none."
 
 
-def test_a_hint_names_some_of_very_many() -> None:
+def test_hint_shortens_long_lists() -> None:
     names = [f"c{k:04}" for k in range(2000)]
     found = hint("c0777x", names)
     assert found.startswith("Did you mean 'c0777'? Valid: c0000, c0001, ")
     assert found.endswith("c0024, … (2,000 in all).")
 
 
-def test_termination_is_not_caught_with_errors() -> None:
+def test_terminated_is_not_an_exception() -> None:
     assert not issubclass(Terminated, Exception)
     assert issubclass(UserError, Exception)

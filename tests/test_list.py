@@ -15,16 +15,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_first_lines_and_how_many_more(folder: Path, run_here: Command) -> None:
+def test_list_shows_first_lines_and_number_of_others(folder: Path, run_here: Command) -> None:
     done = run_here("-n", "2", folder=folder, command="list")
     heading, *lines = done.out.splitlines()
     assert heading.split()[:2] == ["name", "status"]
     assert [line.split()[0] for line in lines] == ["2", "1", "2"]
-    assert lines[-1] == "2 more, older ones; -n 0 lists all"
+    assert lines[-1] == "2 older ones are not shown; to list all, add -n 0"
     assert len(run_here("-n", "0", folder=folder, command="list").out.splitlines()) == 5
 
 
-def test_jobs(folder: Path, run_here: Command) -> None:
+def test_list_shows_jobs(folder: Path, run_here: Command) -> None:
     lines = run_here("--jobs", folder=folder, command="list").out.splitlines()
     assert [line.split()[0] for line in lines[4:]] == ["09_b", "s2", "s1", "s0"]
     for name in ("latest", "outputs/sweeps/day/09_b"):
@@ -35,7 +35,7 @@ def test_jobs(folder: Path, run_here: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["x"], "x: there is no such sweep"),
         (["a", "b"], "a b: expected one sweep"),
@@ -43,6 +43,8 @@ def test_jobs(folder: Path, run_here: Command) -> None:
         (["output_dir=nowhere"], "output_dir=nowhere: there are no runs"),
     ],
 )
-def test_mistakes(arguments: list[str], told: str, folder: Path, run_here: Command) -> None:
+def test_invalid_arguments_are_rejected(
+    arguments: list[str], message: str, folder: Path, run_here: Command
+) -> None:
     done = run_here(*arguments, folder=folder, command="list")
-    assert (done.code, told in done.error) == (2, True)
+    assert (done.code, message in done.error) == (2, True)

@@ -1,4 +1,4 @@
-"""What changes a table's units, names or order, and not its meaning, changes no result."""
+"""Invariance of results under changes of a table's units, names and order."""
 
 import csv
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ STEPS = 120
 
 
 def outcome(folder: Path, columns: Mapping[str, Any], *overrides: str) -> dict[str, float]:
-    """Trains on a table whose last column is the target; returns what validation gives."""
+    """Trains on a table whose last column is the target, and returns the validation metrics."""
     path = folder / "table.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -64,25 +64,27 @@ def regression(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     ],
     ids=["farad", "large inputs", "large targets", "offsets"],
 )
-def test_units_and_offsets(
+def test_units_and_offsets_do_not_change_results(
     tmp_path: Path, regression: dict[str, float], a: NDArray[np.float64], y: NDArray[np.float64]
 ) -> None:
     found = outcome(tmp_path, {"a": a, "b": B, "y": y}, *REGRESSION)
     assert found == pytest.approx(regression, abs=1e-3)
 
 
-def test_units_in_the_text(tmp_path: Path, regression: dict[str, float]) -> None:
+def test_units_in_text_do_not_change_results(tmp_path: Path, regression: dict[str, float]) -> None:
     columns = {"a": [f"{a} kg" for a in A.tolist()], "b": B, "y": Y}
     found = outcome(tmp_path, columns, *REGRESSION)
     assert found == regression
 
 
-def test_columns_in_another_order(tmp_path: Path, regression: dict[str, float]) -> None:
+def test_order_of_columns_does_not_change_results(
+    tmp_path: Path, regression: dict[str, float]
+) -> None:
     found = outcome(tmp_path, {"b": B, "a": A, "y": Y}, *REGRESSION)
     assert found["r2"] == pytest.approx(regression["r2"], abs=0.02)
 
 
-def test_classes_of_other_names(tmp_path: Path) -> None:
+def test_names_of_classes_do_not_change_results(tmp_path: Path) -> None:
     expected = outcome(tmp_path, {"a": A, "b": B, "kind": KIND})
     assert expected["accuracy"] > 0.9
     numbers = np.where(KIND == "cat", "01", "1")  # in the same order

@@ -1,9 +1,9 @@
-"""A whole run with most options on, against a re-implementation in NumPy.
+"""A run with most options on, compared with a reimplementation in NumPy.
 
-From the file on: the table, its standardisation, the order of batches, the net, the loss with
-label smoothing, class weights and penalties, accumulation, clipping, the schedule, AdamW with its
-decay, averages of the weights, evaluations, the best model and its test. Two things are taken from
-expt: which rows are in which split, and the initial weights.
+The reimplementation covers reading the table, standardization, the order of the batches, the model,
+the loss with label smoothing, class weights and penalties, gradient accumulation, clipping, the
+schedule, AdamW with weight decay, the average of the weights, the evaluations, the best model and
+its test. Only the split of the rows and the initial weights are taken from expt.
 """
 
 import csv
@@ -57,7 +57,7 @@ def write_table(path: Path) -> None:
 
 
 def read_table(path: Path) -> tuple[Array, NDArray[np.int64]]:
-    """Numbers as they are, a column for each kind, and the numbers of the sorted classes."""
+    """Returns the inputs, with kinds one-hot encoded, and the labels of the sorted classes."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     one_hot = [[float(row["kind"] == kind) for kind in KINDS] for row in rows]
@@ -70,19 +70,19 @@ def read_table(path: Path) -> tuple[Array, NDArray[np.int64]]:
 
 
 def shares_of(targets: NDArray[np.int64]) -> Array:
-    """How much each example counts in the loss of a batch, by the weight of its class."""
+    """Returns the share of each example in the loss of a batch, by the weight of its class."""
     shares: Array = CLASS_WEIGHTS[targets] / CLASS_WEIGHTS[targets].sum()
     return shares
 
 
 @dataclass
 class Net:
-    """tanh layers and logits, with the gradients of the whole loss; weights W, b, W, b, …"""
+    """An MLP with tanh layers and logits; its weights are W, b, W, b, …"""
 
     weights: list[Array]
 
     def outputs(self, inputs: Array) -> list[Array]:
-        """The inputs, the hidden activations and the logits."""
+        """Returns the inputs, the hidden activations and the logits."""
         values = [inputs]
         for kernel, bias in zip(self.weights[::2], self.weights[1::2], strict=True):
             affine = values[-1] @ kernel + bias
@@ -118,7 +118,7 @@ class Net:
 
 @dataclass
 class AdamW:
-    """With decay of kernels alone, and an average of the weights."""
+    """AdamW that decays only kernels, with an exponential moving average of the weights."""
 
     net: Net
     step: int = 0
@@ -146,7 +146,7 @@ class AdamW:
 
 
 def rate_of(step: int, total: int) -> float:
-    """Of a step counted from 0."""
+    """Returns the learning rate of a step, counted from 0."""
     num_warmup = round(WARMUP * total)
     if step < num_warmup:
         return RATE * (step + 1) / num_warmup
@@ -158,10 +158,10 @@ Splits = dict[str, tuple[Array, NDArray[np.int64]]]
 
 
 def reference(splits: Splits, start: list[Array]) -> dict[str, Any]:
-    """Trains in NumPy; returns what a journal and a run's directory hold."""
+    """Trains in NumPy, and returns the values that a run records."""
     inputs, targets = splits["train"]
     mean, deviation = inputs.mean(axis=0), inputs.std(axis=0)
-    mean[1:4], deviation[1:4] = 0, 1  # of the category
+    mean[1:4], deviation[1:4] = 0, 1  # one-hot columns are not standardized
     scaled = {name: ((x - mean) / deviation, y) for name, (x, y) in splits.items()}
     inputs, targets = scaled["train"]
     size = PARTS * BATCH
@@ -197,7 +197,7 @@ def reference(splits: Splits, start: list[Array]) -> dict[str, Any]:
 
 
 def rows_of(dataset: Any, inputs: Array) -> dict[str, NDArray[np.int64]]:
-    """Which rows of the table are in which split, in the order of the split."""
+    """Returns the row numbers of the table in each split, in the order of the split."""
     by_values = {tuple(row): number for number, row in enumerate(inputs.round(6).tolist())}
     return {
         name: np.array([by_values[tuple(row)] for row in split.inputs.round(6).tolist()])
@@ -212,7 +212,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_whole_run(train_here: Any, table: Path, tmp_path: Path) -> None:
+def test_run_matches_numpy_reference(train_here: Any, table: Path, tmp_path: Path) -> None:
     run = train_here([*OPTIONS, f"data.path={table}"], tmp_path)
     (job,), _ = compose_jobs([*OPTIONS, f"data.path={table}"], None, multirun=False)
     start_tensorflow(SEED)

@@ -1,4 +1,4 @@
-"""What the command line of expt.run leads to, in this process; tests/e2e has the rest."""
+"""The command line of expt.run, in this process; tests/e2e runs it in others."""
 
 import sys
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from expt.record.phases import end_phase
 
 @pytest.fixture
 def composed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The overrides of each composition by Hydra."""
+    """Records the overrides of each composition by Hydra."""
     calls: list[list[str]] = []
     compose = hydra_setup.__dict__["compose"]  # Hydra's own
 
@@ -37,7 +37,7 @@ def _is_driven_by_expt(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     end_phase()
 
 
-def test_a_run_is_composed_once_and_trained(
+def test_run_is_composed_once_and_trained(
     composed: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Composition] = []
@@ -58,7 +58,7 @@ def test_a_run_is_composed_once_and_trained(
     assert composed == [["act=tanh", "seed=3"]]
 
 
-def test_a_sweep_of_values_is_composed_once(
+def test_sweep_of_values_is_composed_once(
     composed: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run._run(["-m", "seed=range(50)", "model.units=[8],[9]", "--cfg", "job"]) == 0
@@ -71,7 +71,8 @@ def test_a_sweep_of_values_is_composed_once(
 @pytest.mark.parametrize(
     ("arguments", "printed"),
     [
-        (["--help", "act=tanh"], ["Config (change with key=value)", "activation: tanh"]),
+        (["--help", "act=tanh"], ["act=tanh: ", "  act.activation: tanh"]),
+        (["--help"], ["Groups and their options", "  model.units: [128, 128]  "]),
         (["--help", "-m", "seed=7,8", "--resolve"], ["seed: 7"]),
         (["--hydra-help"], ["Hydra (1.3", "--config-dir"]),
         (["--info", "searchpath", "--config-dir", "CONF"], ["| user ", "file://CONF", "| main "]),

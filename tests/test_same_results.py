@@ -1,4 +1,4 @@
-"""What counts as a difference between two versions, in scripts/same_results."""
+"""The differences between two versions that scripts/same_results reports."""
 
 import copy
 import sys
@@ -20,7 +20,7 @@ RUN, GAN, SWEEP = "runs/interrupted", "runs/gan", "sweeps/interrupted"
 
 @pytest.fixture(scope="module")
 def recorded() -> dict[str, Any]:
-    """The records of an older version, as those of a command."""
+    """Returns the records of an older version in the form of a command's results."""
     lines = ["starting TensorFlow …", "starting TensorFlow … 2 s", "FINISHED in 3 s: loss 0.25"]
     files = {
         f"{name}/{path}": content
@@ -39,11 +39,11 @@ def compare(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return differences(old, new, interrupted=False, resumed=False)
 
 
-def test_the_same_is_equal(recorded: dict[str, Any], other: dict[str, Any]) -> None:
+def test_equal_records_have_no_differences(recorded: dict[str, Any], other: dict[str, Any]) -> None:
     assert compare(recorded, other) == []
 
 
-def test_times_ids_and_hashes_of_code_may_differ(
+def test_times_ids_and_code_hashes_are_ignored(
     recorded: dict[str, Any], other: dict[str, Any]
 ) -> None:
     other["out"] = ["starting TensorFlow …", "FINISHED in 1 min 4.5 s: loss 0.25"]
@@ -79,7 +79,7 @@ def _set(*keys: Any) -> Callable[[dict[str, Any]], None]:
         (_set("files", f"{SWEEP}/sweep.json", "varied", ["act"]), "varied"),
     ],
 )
-def test_else_it_is_a_difference(
+def test_other_changes_are_differences(
     recorded: dict[str, Any],
     other: dict[str, Any],
     change: Callable[[dict[str, Any]], None],
@@ -91,7 +91,7 @@ def test_else_it_is_a_difference(
     assert all(place in line for line in found)
 
 
-def test_a_stated_renaming_is_none(
+def test_declared_renaming_is_not_a_difference(
     recorded: dict[str, Any], other: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other["files"][f"{GAN}/.hydra/config.yaml"]["model"]["_step_"] = "a.new.Name"

@@ -1,4 +1,4 @@
-"""`python -m expt COMMAND …`."""
+"""The entry point of `python -m expt COMMAND …`."""
 
 from expt.cli import main
 

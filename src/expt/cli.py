@@ -1,4 +1,4 @@
-"""The table of commands, and `expt COMMAND …`, which runs each of them under one name."""
+"""The table of commands, and the entry point of `expt COMMAND …`."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -16,27 +16,32 @@ COMMANDS: Mapping[str, str] = {
     "run": "train one run, or with -m a sweep",
     "resume": "finish an interrupted run or sweep, or extend a finished run",
     "list": "list runs and sweeps, newest first",
-    "compare": "compare runs: what varied, and what came out",
-    "diff": "show what differs between two runs",
-    "ui": "start TensorBoard and MLflow over all runs",
-    "evaluate": "evaluate a finished run on any data",
+    "compare": "compare runs: their settings and their results",
+    "diff": "show the differences between two runs",
+    "ui": "start TensorBoard and MLflow for all runs",
+    "evaluate": "evaluate the model of a finished run on any data",
     "predict": "write a finished run's predictions for a file",
-    "export": "write a finished run's model in another format",
-    "verify": "prove that a config repeats and resumes bit for bit",
-    "sync": "complete MLflow from the journals",
-    "completion": "print the script that completes commands in bash or zsh",
+    "export": "export the model of a finished run to another format",
+    "verify": "check that a config repeats and resumes bit for bit",
+    "sync": "bring MLflow up to date from the journals",
+    "completion": "print the completion script for bash or zsh",
 }
-"""The commands, each of which is a module of its name, with a line on what it does."""
+"""The summary of each command by its name, which is also the name of its module."""
 
 
 def run_command(function: Callable[[list[str]], int]) -> NoReturn:
-    """Runs a command on the process's arguments and exits with its code; see `run_main`."""
+    """Runs a command with the arguments of the process, and exits with the code it returns.
+
+    Args:
+        function: Takes the arguments and returns the exit code.
+    """
+    # Keras reads its settings once, when it is imported, and users' modules may import it.
     prepare_keras()
     run_main(function)
 
 
 def program(command: str) -> str:
-    """Returns how a command was called, for its help: `expt run` or `python -m expt.run`."""
+    """Returns the call of a command for help texts: `expt run` or `python -m expt.run`."""
     started = Path(sys.argv[0]).name
     if started == "__main__.py":
         return f"python -m expt {command}"
@@ -47,14 +52,14 @@ def main() -> None:
     """Runs the command that the first argument names."""
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command not in COMMANDS:
-        run_command(_answer)
-    del sys.argv[1]
+        run_command(_run_without_command)
+    del sys.argv[1]  # the command reads its arguments as under python -m expt.COMMAND
     show_start(command, sys.argv[1:])  # before the imports, which take up to a second
     import_module(f"expt.{command}").main()
 
 
-def _answer(arguments: list[str]) -> int:
-    """Answers where no command is named."""
+def _run_without_command(arguments: list[str]) -> int:
+    """Prints the version or the help, or raises an error for an unknown command."""
     program = _program()
     given = arguments[0] if arguments else "--help"
     if given == "--version":
@@ -66,7 +71,7 @@ def _answer(arguments: list[str]) -> int:
         question = f"Did you mean {near!r}? " if near else ""
         raise UserError(
             f"{given}: there is no such command. {question}Valid: {', '.join(COMMANDS)}. "
-            f"{program} --help explains them."
+            f"For a description of each, run {program} --help."
         )
     return 0
 
@@ -80,8 +85,8 @@ def _help(program: str) -> str:
             "",
             *lines,
             "",
-            f"{program} COMMAND --help explains a command.",
-            f"{program} --version prints the version.",
+            f"Run {program} COMMAND --help for the help of a command,",
+            f"or {program} --version for the version.",
         ]
     )
 

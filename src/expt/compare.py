@@ -1,4 +1,4 @@
-"""`python -m expt.compare [DIR…] [KEY=VALUE…]`: what varied between runs, and what came out."""
+"""`python -m expt.compare [DIR…] [KEY=VALUE…]`: compares the settings and results of runs."""
 
 from rich.console import Console
 
@@ -7,11 +7,11 @@ from expt.analysis.filters import split_arguments
 from expt.analysis.output import write_files
 from expt.analysis.selection import select
 from expt.analysis.table import compare
-from expt.analysis.terminal import show
+from expt.analysis.terminal import print_comparison
 from expt.cli import program, run_command
 from expt.config.flags import parse
 
-_WRITTEN = ("csv", "markdown", "json", "plots", "html")
+_FILE_OPTIONS = ("csv", "markdown", "json", "plots", "html")
 
 
 def main() -> None:
@@ -33,8 +33,8 @@ def _run(arguments: list[str]) -> int:
     )
     title = selection.title
     console = Console()
-    show(console, comparison, title)
-    targets = {kind: path for kind in _WRITTEN if (path := getattr(args, kind)) is not None}
+    print_comparison(console, comparison, title)
+    targets = {kind: path for kind in _FILE_OPTIONS if (path := getattr(args, kind)) is not None}
     for path in write_files(comparison, targets, title):
         console.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)
     return 0

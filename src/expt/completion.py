@@ -1,4 +1,4 @@
-"""`python -m expt.completion bash|zsh`: prints the script that completes commands in a shell."""
+"""`python -m expt.completion bash|zsh`: prints the completion script for a shell."""
 
 import argparse
 
@@ -16,10 +16,12 @@ def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog=called,
         description="Prints the script that completes commands, overrides and names of runs in a "
-        f'shell. For your ~/.bashrc or ~/.zshrc: eval "$({called} bash)", or zsh',
+        f'shell. To enable it, add eval "$({called} bash)" to ~/.bashrc, or '
+        f'eval "$({called} zsh)" to ~/.zshrc.',
     )
     parser.add_argument("shell", metavar="SHELL", help="bash or zsh")
-    parser.add_argument("line", nargs="?", help=argparse.SUPPRESS)  # of `query`, for the scripts
+    # The scripts themselves call `completion query LINE`; users have no need to.
+    parser.add_argument("line", nargs="?", help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
     if args.shell == "query":
         return answer(args.line or "", COMMANDS)

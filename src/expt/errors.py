@@ -1,32 +1,40 @@
-"""What a user is told when something is wrong."""
+"""Exceptions for users, and suggestions of valid names for their messages."""
 
 import difflib
 from collections.abc import Iterable
 
-_MOST_NAMED = 25  # a wide table has thousands of columns
+_MAX_LISTED = 25  # a wide table has thousands of columns
 
 
 class UserError(Exception):
-    """A bad config or bad input: told before any training, without a traceback; exit code 2."""
+    """An invalid config or input, reported before training and without a traceback; exit code 2.
+
+    A message says what was given, what was expected, and how to fix it.
+    """
 
 
 class RunError(Exception):
-    """A run that failed for a reason worth one clear sentence; exit code 1."""
+    """A failure of a run whose message is enough, without a traceback; exit code 1."""
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived; like KeyboardInterrupt, it is not an error of the program."""
+    """The process received SIGTERM; exit code 143.
+
+    Like `KeyboardInterrupt`, it is not an `Exception`, so handlers of errors let it pass.
+    """
 
 
 def nearest(given: str, valid: Iterable[str]) -> str | None:
-    """Returns the valid name that the given one was most likely meant to be.
+    """Returns the valid name that is most similar to a given one, or None if none is similar.
 
-    Case does not count, unless names differ in nothing else. A name is also near when the given
-    one is made of its words' initials (`lr` for `learning_rate`) or is a part of it.
+    Upper and lower case are distinguished only between names that differ in nothing else. A name
+    also matches its words' initials (`lr` for `learning_rate`), and a name that is a part of it or
+    that it is a part of.
     """
     spelled = list(valid)
     if given in spelled:
         return given
+    # Reversed, so that the first of several names that differ in case alone wins.
     by_lower_case = {name.lower(): name for name in reversed(spelled)}
     near = _nearest(given.lower(), [name.lower() for name in spelled])
     return None if near is None else by_lower_case[near]
@@ -36,19 +44,20 @@ def _nearest(given: str, names: list[str]) -> str | None:
     close = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
     if close:
         return close[0]
+    # Initials and parts of a name have too few letters in common with it for difflib's ratio.
     by_initials = [n for n in names if "".join(word[:1] for word in n.split("_")) == given]
     by_part = [n for n in names if len(given) > 2 and (given in n or n in given)]
     return next(iter(by_initials + by_part), None)
 
 
 def hint(given: str, valid: Iterable[str]) -> str:
-    """Returns a sentence that names the nearest valid choice, if any, and the others.
+    """Returns sentences with the nearest valid name, if any, and the valid names.
 
-    Of many, it names the first and says how many there are.
+    Of more than 25 names, it lists the first 25 in alphabetical order and the total number.
     """
     names = sorted(valid)
     near = nearest(given, names)
     question = f"Did you mean {near!r}? " if near else ""
-    shown = ", ".join(names[:_MOST_NAMED])
-    more = f", … ({len(names):,} in all)" if len(names) > _MOST_NAMED else ""
+    shown = ", ".join(names[:_MAX_LISTED])
+    more = f", … ({len(names):,} in all)" if len(names) > _MAX_LISTED else ""
     return f"{question}Valid: {shown or 'none'}{more}."

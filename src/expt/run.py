@@ -9,13 +9,13 @@ if __name__ == "__main__":  # before the other imports, which take up to a secon
 
 from pathlib import Path
 
-from expt.analysis.run_argument import take_run
+from expt.analysis.run_argument import resolve_run
 from expt.cli import COMMANDS, program, run_command
 from expt.config.compose import Composition
-from expt.config.flags import take_options
+from expt.config.display import show
+from expt.config.flags import split_options
 from expt.config.hydra_flags import asks_for_help, parse_run_arguments
 from expt.config.hydra_help import show_help
-from expt.config.shown import show
 from expt.runs.completion import shell_completion
 from expt.train.start import start_rerun, start_run
 
@@ -33,18 +33,18 @@ def _run(arguments: list[str]) -> int:
         return show_help(args)
     phases = command_phases()
     if args.rerun is not None:
-        options, _ = take_options(args.overrides, {"output_dir": "outputs"})
-        found = take_run(args.rerun, Path(options["output_dir"]), args.metric)
+        options, _ = split_options(args.overrides, {"output_dir": "outputs"})
+        found = resolve_run(args.rerun, Path(options["output_dir"]), args.metric)
         return start_rerun(found, args.overrides, args.config_dir, phases)
     if not args.cfg:
-        phases.begin("composing the config")
+        phases.begin("composing the config")  # not with --cfg, which prints nothing but YAML
     composition = Composition(args.overrides, args.config_dir, args.multirun)
     if args.cfg:
         print(*show(composition, args.cfg, args.package, resolve=args.resolve), sep="\n")
         return 0
     if not composition.is_sweep:
         return start_run(composition, phases)
-    from expt.sweep.submission import start_sweep  # takes a moment to import
+    from expt.sweep.submission import start_sweep  # slow, and needed for sweeps only
 
     return start_sweep(composition, phases)
 

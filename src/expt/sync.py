@@ -1,4 +1,4 @@
-"""`python -m expt.sync [DIR…]`: closes runs that died, and completes MLflow from their files."""
+"""`python -m expt.sync [DIR…]`: brings MLflow up to date from the files of runs."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ from rich.console import Console
 
 from expt.analysis.run_argument import find_directory
 from expt.cli import program, run_command
-from expt.config.flags import parse, take_options
+from expt.config.flags import parse, split_options
 from expt.errors import UserError
 from expt.sweep.sync import Synchronization, find_runs
 
@@ -20,26 +20,27 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog=program("sync"),
-        description="Completes MLflow's runs from the journals, and closes runs whose process "
-        "has died.",
+        description="Brings MLflow up to date from the journals of runs, and closes runs whose "
+        "process has died.",
     )
     parser.add_argument(
         "directories",
         metavar="DIR",
         nargs="*",
-        help="runs and sweeps by directory or name, latest, best, or folders that hold some "
-        "(default: output_dir=outputs)",
+        help="runs and sweeps by directory or name, latest, best, or folders that contain runs or "
+        "sweeps (default: output_dir=outputs)",
     )
     parser.add_argument(
         "--restore",
         action="store_true",
-        help="of the named directories: what was deleted in MLflow, with the experiment if that "
-        "was deleted",
+        help="restore the runs of the given directories, and their experiments, if they were "
+        "deleted in MLflow",
     )
     args = parse(parser, arguments, ["output_dir"])
-    options, names = take_options(args.directories, {"output_dir": "outputs"})
+    options, names = split_options(args.directories, {"output_dir": "outputs"})
     output_dir = Path(options["output_dir"])
     names = [str(find_directory(name, output_dir)) for name in names]
+    # Restoring all runs would undo deletions that the user meant.
     if args.restore and not names:
         raise UserError("--restore: expected the directories of the runs or sweeps to restore.")
     directories = find_runs(names or [str(output_dir)], is_default=not names)

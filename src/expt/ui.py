@@ -1,11 +1,11 @@
-"""`python -m expt.ui`: starts TensorBoard and MLflow over the records of all runs."""
+"""`python -m expt.ui`: starts TensorBoard and MLflow for the records of all runs."""
 
 import argparse
 import tempfile
 from pathlib import Path
 
 from expt.cli import program, run_command
-from expt.config.flags import parse, take_options
+from expt.config.flags import parse, split_options
 from expt.errors import UserError
 from expt.servers.interface import MLFLOW_PORT, TENSORBOARD_PORT, serve
 from expt.servers.view import View
@@ -19,28 +19,31 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog=program("ui"),
-        description="Starts TensorBoard and MLflow over the records of all runs; Ctrl-C stops "
-        "both.",
+        description="Starts TensorBoard and MLflow for the records of all runs. Ctrl-C stops both.",
     )
     parser.add_argument(
         "options",
         nargs="*",
         metavar="RUN_OR_SWEEP | output_dir=DIR",
-        help="what TensorBoard shows, by directory or name, or latest, best (the newest sweep and "
-        "what else fits into its 40 lines); the folder of all runs (outputs), or a sweep",
+        help="runs or sweeps that TensorBoard shows, by directory or name, or latest, best "
+        "(default: the newest sweep and the newest runs, up to 40 lines in all); output_dir is the "
+        "folder of all runs (default: outputs), or a sweep",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen (%(default)s)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s)"
+    )
     for name, usual in (("tensorboard", TENSORBOARD_PORT), ("mlflow", MLFLOW_PORT)):
-        help_text = f"its port ({usual}, or a free one if that is taken)"
+        help_text = f"port to listen on (default: {usual}, or a free port if that is in use)"
         parser.add_argument(f"--{name}-port", type=int, metavar="N", help=help_text)
     args = parse(parser, arguments, ["output_dir"])
-    options, names = take_options(args.options, {"output_dir": "outputs"})
+    options, names = split_options(args.options, {"output_dir": "outputs"})
     output_dir = Path(options["output_dir"])
     if not any(output_dir.rglob("run.json")):
         raise UserError(
-            f"output_dir={output_dir}: there are no runs. Train one with python -m expt.run, or "
-            "say where they are: output_dir=DIR."
+            f"output_dir={output_dir}: this folder contains no runs. Train one with "
+            "python -m expt.run, or name another folder with output_dir=DIR."
         )
+    # TensorBoard shows at most 40 lines by default, so it reads a folder of links to some runs.
     with tempfile.TemporaryDirectory(prefix="expt-ui-") as folder:
         view = View(Path(folder), output_dir, names)
         serve(view, output_dir, args.host, args.tensorboard_port, args.mlflow_port)

@@ -1,4 +1,4 @@
-"""`python -m expt.verify [overrides]`: proves that repeats and resumed runs give the same bits."""
+"""`python -m expt.verify [overrides]`: checks that a config repeats and resumes bit for bit."""
 
 import argparse
 from pathlib import Path
@@ -11,10 +11,10 @@ from expt.config.compose import compose_jobs, is_multirun
 from expt.config.flags import parse
 from expt.errors import UserError
 from expt.train.data_loading import DataLoader
-from expt.train.messages import print_replaced
+from expt.train.messages import print_replaced_options
+from expt.verification.plan import make_plan
 from expt.verification.processes import Outcome, train_all
-from expt.verification.proof import make_proof
-from expt.verification.report import intention, judge
+from expt.verification.report import describe_plan, make_report
 
 
 def main() -> None:
@@ -25,33 +25,33 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog=program("verify"),
-        description="Trains a config briefly: twice, and once interrupted and resumed. Tells "
-        "whether all bits are the same, or what differs first and why; exit code 0 or 1.",
+        description="Trains a config briefly, twice without and once with an interruption. Reports "
+        "whether all bits are equal, or the first difference and its cause; exit code 0 or 1.",
     )
-    parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="as of expt.run")
-    parser.add_argument("--config-dir", help="a conf/ folder of your own")
+    parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="as for expt.run")
+    parser.add_argument("--config-dir", help="your own conf/ folder")
     parser.add_argument("-m", "--multirun", action="store_true", help=argparse.SUPPRESS)
     args = parse(parser, arguments)
     jobs, hydra_node = compose_jobs(args.overrides, args.config_dir, args.multirun)
     if is_multirun(hydra_node):
-        raise UserError("a sweep can't be verified; expected one value for each key, and no -m.")
+        raise UserError("a sweep can't be verified: expected one value for each key, and no -m.")
     (job,) = jobs
-    print_replaced(Console(), jobs, args.config_dir)
+    print_replaced_options(Console(), jobs, args.config_dir)
     dataset = DataLoader()(job)
 
     with TemporaryDirectory(prefix="expt-verify-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
-        proof = make_proof(job, dataset, folder)
+        proof = make_plan(job, dataset, folder)
         proof.write(folder)
-        for line in intention(proof):
+        for line in describe_plan(proof):
             print(line, flush=True)
-        lines, is_same = judge(folder, dataset, proof, train_all(folder, _tell))
+        lines, is_same = make_report(folder, dataset, proof, train_all(folder, _print_outcome))
     for line in lines:
         print(line)
     return 0 if is_same else 1
 
 
-def _tell(name: str, outcome: Outcome) -> None:
+def _print_outcome(name: str, outcome: Outcome) -> None:
     ended = "done" if outcome.code == 0 else "failed"
     print(f"  {name:<12} {ended} after {outcome.seconds:.0f} s", flush=True)
 

@@ -1,4 +1,4 @@
-"""Run directories written as a run leaves them, with numbers of the tests' choice."""
+"""Writers of run directories that look like those of real runs, with chosen values."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -30,11 +30,11 @@ def write_run(
     """Writes the run.json of a finished run.
 
     Args:
-        directory: The run's.
-        params: What differs from the defaults.
-        seed: Its seed.
-        values: The metrics; those of the validation split are the best ones too.
-        fields: What else differs in the record.
+        directory: The directory of the run.
+        params: The parameters that differ from the defaults.
+        seed: The seed.
+        values: The last values by full name; validation metrics have the same best values.
+        fields: Further fields of the record, which replace the defaults.
     """
     given = {**DEFAULTS, **(params or {})}
     numbers = {"val/loss": 0.5, "val/accuracy": 0.9} if values is None else dict(values)
@@ -67,7 +67,7 @@ def write_run(
 def write_sweep(
     folder: Path, variants: Sequence[tuple[Mapping[str, Any], Sequence[float]]], metric: str
 ) -> Path:
-    """Writes a sweep: of each variant the parameters, and a value of the metric for each seed."""
+    """Writes a sweep, given the parameters of each variant and a value of a metric per seed."""
     jobs = [
         (params, seed, value) for params, column in variants for seed, value in enumerate(column)
     ]
@@ -78,13 +78,13 @@ def write_sweep(
 
 
 def write_journal(directory: Path, records: Sequence[Mapping[str, Any]], end: str = "") -> None:
-    """Writes a journal; the records need a step and values."""
+    """Writes a journal; each record needs a step and values."""
     lines = [json.dumps({"epoch": 1, "time": 1.0, **record}) + "\n" for record in records]
     (directory / "metrics.jsonl").write_text("".join(lines) + end)
 
 
 def write_image(directory: Path, name: str, step: int, color: tuple[int, int, int]) -> None:
-    """Writes a grid of one colour."""
+    """Writes an image of one colour."""
     (directory / "images").mkdir(exist_ok=True)
     texts = PngInfo()
     for key, text in (("name", name), ("step", str(step)), ("time", "1.0")):
@@ -94,17 +94,17 @@ def write_image(directory: Path, name: str, step: int, color: tuple[int, int, in
 
 
 def write_plan(sweep: Path, **jobs: Mapping[str, Any]) -> Path:
-    """Writes a sweep's plan, and the directories of its jobs as they are before they begin.
+    """Writes the plan of a sweep, and the directories of its jobs as they are before the start.
 
     Args:
-        sweep: Its directory.
-        jobs: What the plan tells of each, by its directory's name; most of all its status.
+        sweep: The directory of the sweep.
+        jobs: The fields of each job's entry, at least its status, by the name of its directory.
     """
     entries = []
-    for name, told in jobs.items():
+    for name, fields in jobs.items():
         (sweep / name / ".hydra").mkdir(parents=True, exist_ok=True)
         entry = {"directory": name, "overrides": ["act=relu"], "error": None, "reused": None}
-        entries.append(entry | dict(told))
+        entries.append(entry | dict(fields))
     record = {"status": "RUNNING", "started": 1_000.0, "jobs": entries}
     (sweep / "sweep.json").write_text(json.dumps(record))
     return sweep

@@ -1,4 +1,4 @@
-"""The simulation itself, of few tables."""
+"""Tests of the simulation in scripts/aa_sweeps.py, with few tables."""
 
 import runpy
 from pathlib import Path
@@ -27,14 +27,14 @@ def test_a_worse_variant_is_found(script: dict[str, Any]) -> None:
     assert script["declared"](shape, 50, seed=0)[1] > 0.9
 
 
-def test_every_noise_can_be_drawn(script: dict[str, Any]) -> None:
+def test_all_kinds_of_noise_can_be_simulated(script: dict[str, Any]) -> None:
     for noise in script["NOISES"]:
         shape = script["Shape"](3, 2, True, noise)
         uncorrected, corrected = script["declared"](shape, 5, seed=0)
         assert 0 <= corrected <= uncorrected <= 1
 
 
-def test_the_tables_are_printed(script: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_main_prints_the_tables(script: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert script["main"](["--tables", "2"]) == 0
     text = capsys.readouterr().out
     assert "| normal, 10 variants, n = 3 | paired |" in text

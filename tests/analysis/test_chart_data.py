@@ -8,8 +8,8 @@ from scipy import stats
 
 from analysis.made_runs import write_journal, write_run, write_sweep
 from expt.analysis.chart_data import chart_data
+from expt.analysis.compared_run import read_compared
 from expt.analysis.effects import effects
-from expt.analysis.reading import read_compared
 from expt.analysis.table import Comparison, compare
 
 
@@ -47,7 +47,7 @@ def data(tmp_path: Path) -> dict[str, Any]:
     return found
 
 
-def test_variants_are_ranked_and_named_by_what_differs(data: dict[str, Any]) -> None:
+def test_variants_are_ranked_and_labelled_by_their_differences(data: dict[str, Any]) -> None:
     assert data["metric"] == "best val/loss"
     assert data["largerIsBetter"] is False
     assert data["variants"] == [
@@ -58,7 +58,7 @@ def test_variants_are_ranked_and_named_by_what_differs(data: dict[str, Any]) -> 
     ]
 
 
-def test_charts_are_of_metrics_that_change_validation_first(data: dict[str, Any]) -> None:
+def test_metrics_that_change_have_charts_validation_first(data: dict[str, Any]) -> None:
     shown = [(chart["metric"], chart["isLog"], chart["hasBand"]) for chart in data["charts"]]
     assert shown == [
         ("val/loss", True, True),
@@ -68,7 +68,7 @@ def test_charts_are_of_metrics_that_change_validation_first(data: dict[str, Any]
     assert [chart["largerIsBetter"] for chart in data["charts"]] == [False, True, False]
 
 
-def test_curves_are_the_means_of_seeds_with_scipys_interval(data: dict[str, Any]) -> None:
+def test_curves_are_means_over_seeds_with_the_interval_of_scipy(data: dict[str, Any]) -> None:
     best = data["charts"][0]["curves"][0]
     at_one, at_two = [1.0, 2.0], [0.5, 1.5]  # the first two jobs
     intervals = [stats.t.interval(0.95, 1, np.mean(v), stats.sem(v)) for v in (at_one, at_two)]
@@ -78,7 +78,7 @@ def test_curves_are_the_means_of_seeds_with_scipys_interval(data: dict[str, Any]
     assert data["charts"][2]["curves"][0] == {"steps": [1, 2], "mean": [2.0, 1.0]}
 
 
-def test_effects_keep_the_other_parameters_apart(data: dict[str, Any]) -> None:
+def test_effects_have_a_line_for_each_setting_of_other_parameters(data: dict[str, Any]) -> None:
     rate, act = data["effects"]  # the stronger one first
     assert (rate["title"], rate["isNumeric"], rate["numbers"]) == (RATE, True, [0.01, 0.1])
     assert (act["values"], act["isNumeric"]) == (["relu", "tanh"], False)
@@ -93,7 +93,7 @@ def test_effects_keep_the_other_parameters_apart(data: dict[str, Any]) -> None:
     assert rate["isPaired"]
 
 
-def test_differences_to_the_best_value_are_those_of_the_statistics(tmp_path: Path) -> None:
+def test_differences_to_the_best_value_equal_those_of_effects(tmp_path: Path) -> None:
     cells = {"relu": [0.30, 0.32, 0.31], "tanh": [0.40, 0.43, 0.42]}
     named = [
         ({"act": act, RATE: rate}, [value / rate for value in values])
@@ -116,7 +116,7 @@ def test_differences_to_the_best_value_are_those_of_the_statistics(tmp_path: Pat
     )
 
 
-def test_means_of_an_effect_are_over_the_settings_that_have_all_values(tmp_path: Path) -> None:
+def test_means_of_an_effect_use_only_settings_with_all_values(tmp_path: Path) -> None:
     cells = {("relu", 0.1): 1.0, ("tanh", 0.1): 2.0, ("gelu", 0.1): 9.0, ("relu", 0.01): 3.0}
     cells |= {("tanh", 0.01): 5.0}  # gelu failed there
     named = [({"act": act, RATE: rate}, [value]) for (act, rate), value in cells.items()]
@@ -127,7 +127,7 @@ def test_means_of_an_effect_are_over_the_settings_that_have_all_values(tmp_path:
     assert effects[RATE]["means"] == [4, 1.5]
 
 
-def test_without_such_settings_they_are_over_all_runs(tmp_path: Path) -> None:
+def test_without_complete_settings_means_use_all_runs(tmp_path: Path) -> None:
     cells = {("relu", 0.1): 1.0, ("tanh", 0.2): 2.0, ("tanh", 0.3): 4.0}
     named = [({"act": act, RATE: rate}, [value]) for (act, rate), value in cells.items()]
     write_sweep(tmp_path, named, "val/loss")
@@ -135,14 +135,14 @@ def test_without_such_settings_they_are_over_all_runs(tmp_path: Path) -> None:
     assert (effects["act"]["means"], effects["act"]["isPaired"]) == ([1, 3], False)
 
 
-def test_heat_maps_are_means_of_pairs(data: dict[str, Any]) -> None:
+def test_heat_maps_show_means_of_pairs(data: dict[str, Any]) -> None:
     (found,) = data["heatMaps"]
     assert (found["down"], found["across"]) == (RATE, "act")
     assert (found["rows"], found["columns"]) == (["0.01", "0.1"], ["relu", "tanh"])
     np.testing.assert_allclose(found["means"], [[0.53, 0.64], [0.32, 0.41]])
 
 
-def test_it_stays_small_whatever_the_number_of_runs_and_steps(tmp_path: Path) -> None:
+def test_data_stays_small_with_many_runs_and_steps(tmp_path: Path) -> None:
     for number in range(40):
         params = {RATE: 0.01 * (number + 1), "act": f"{'x' * 200}{number}"}
         run = write_run(tmp_path / str(number), params, values={"val/loss": number + 1.0})
@@ -157,7 +157,7 @@ def test_it_stays_small_whatever_the_number_of_runs_and_steps(tmp_path: Path) ->
     assert max(len(variant["label"]) for variant in data["variants"]) == 80
 
 
-def test_nothing_measured(tmp_path: Path) -> None:
+def test_without_a_metric_the_data_is_empty(tmp_path: Path) -> None:
     write_run(tmp_path / "a", status="FAILED", final=None, best=None)
     data = chart_data(comparison_of(tmp_path))
     assert data == {"variants": [], "charts": [], "effects": [], "heatMaps": []}

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from analysis.made_runs import write_run
+from expt.analysis.compared_run import read_compared
 from expt.analysis.effects import Effect, effects
-from expt.analysis.reading import read_compared
 from expt.analysis.table import Comparison, compare
 from expt.analysis.variants import Verdict
 
@@ -16,7 +16,7 @@ Value = Callable[[Mapping[str, Any], int], float]
 
 
 def grid(folder: Path, value: Value, *, lacking: tuple[tuple[str, float], ...] = ()) -> Comparison:
-    """Two activations, three learning rates, two seeds."""
+    """Writes and compares runs of two activations, three learning rates and two seeds."""
     for act in ("relu", "tanh"):
         for rate in (0.001, 0.01, 0.1):
             for seed in (0, 1):
@@ -51,8 +51,8 @@ def accuracy(params: Mapping[str, Any], seed: int) -> float:
     )
 
 
-def test_values_are_paired_within_the_values_of_the_others(tmp_path: Path) -> None:
-    """Pooled over them, the learning rates would hide what the activation does."""
+def test_values_are_compared_with_the_other_parameters_equal(tmp_path: Path) -> None:
+    """Without blocks, the learning rates would hide the effect of the activation."""
     found = by_key(grid(tmp_path, accuracy))
     assert list(found) == ["optimizer.learning_rate", "act"]  # the larger effect comes first
     act = found["act"]
@@ -74,14 +74,14 @@ def test_values_are_paired_within_the_values_of_the_others(tmp_path: Path) -> No
     assert relu.summary.mean == pytest.approx(np.mean(columns[0]))
 
 
-def test_numbers_are_in_order(tmp_path: Path) -> None:
+def test_numeric_values_are_in_ascending_order(tmp_path: Path) -> None:
     found = by_key(grid(tmp_path, accuracy))["optimizer.learning_rate"]
     assert [level.value for level in found.levels] == [0.001, 0.01, 0.1]
     assert found.best.value == 0.01
     assert found.span == pytest.approx(0.5, abs=0.01)
 
 
-def test_only_blocks_with_every_value_count(tmp_path: Path) -> None:
+def test_only_complete_blocks_count(tmp_path: Path) -> None:
     """The rate that makes everything worse was never tried with tanh."""
     found = by_key(grid(tmp_path, accuracy, lacking=(("tanh", 0.1),)))
     act = found["act"]
@@ -90,13 +90,13 @@ def test_only_blocks_with_every_value_count(tmp_path: Path) -> None:
     assert found["optimizer.learning_rate"].num_blocks == 2
 
 
-def test_without_a_common_block_there_is_no_effect(tmp_path: Path) -> None:
+def test_without_a_complete_block_there_is_no_effect(tmp_path: Path) -> None:
     """Each activation has its own learning rates."""
     lacking = (("tanh", 0.1), ("tanh", 0.01), ("relu", 0.001))
     assert by_key(grid(tmp_path, accuracy, lacking=lacking)) == {}
 
 
-def test_the_values_of_all_parameters_are_corrected_for(tmp_path: Path) -> None:
+def test_the_correction_covers_the_pairs_of_all_parameters(tmp_path: Path) -> None:
     """One pair of activations and three of learning rates."""
     comparison = grid(tmp_path, lambda params, seed: noise(params, seed) + 0.5)
     act = by_key(comparison)["act"]
@@ -104,6 +104,6 @@ def test_the_values_of_all_parameters_are_corrected_for(tmp_path: Path) -> None:
     assert difference.corrected == pytest.approx(min(1, 4 * difference.p))
 
 
-def test_nothing_measured_has_no_effects(tmp_path: Path) -> None:
+def test_without_a_metric_there_are_no_effects(tmp_path: Path) -> None:
     write_run(tmp_path / "a", status="FAILED", final=None, best=None)
     assert effects(compare([read_compared(tmp_path / "a")])) == []

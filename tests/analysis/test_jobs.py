@@ -1,4 +1,4 @@
-"""Sweeps that are not done, or that earlier runs are part of."""
+"""Tests of unfinished sweeps, and of sweeps that reuse previous runs."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from analysis.made_runs import write_plan, write_run
-from expt.analysis.output import summarise
+from expt.analysis.output import summarize_sweep
 from expt.analysis.selection import select
 from expt.analysis.table import Comparison, compare
 from expt.errors import UserError
@@ -28,7 +28,7 @@ def compared(name: str | Path, *filters: str) -> Comparison:
     return compare(selection.runs, notes=selection.notes)
 
 
-def test_a_sweep_under_way() -> None:
+def test_jobs_of_a_running_sweep_that_have_not_started_are_counted() -> None:
     write_run(SWEEP / "a", seed=0)
     write_run(SWEEP / "b", seed=1, status="RUNNING", final=None, best=None)
     waiting = {"status": "PENDING"}
@@ -37,32 +37,32 @@ def test_a_sweep_under_way() -> None:
     found = compared(SWEEP)
     assert [len(variant.counted) for variant in found.variants] == [1]
     assert [run.directory.name for run in found.unfinished] == ["b"]
-    assert "3 jobs have not begun." in found.notes
+    assert "3 jobs have not started." in found.notes
 
 
-def test_jobs_that_ended_before_their_runs_began() -> None:
+def test_jobs_that_failed_before_their_run_began_are_listed() -> None:
     reason = "its process was killed by SIGKILL"
     plan = {"status": "FAILED", "error": reason, "overrides": ["act=tanh", "seed=1"]}
     write_run(SWEEP / "a")
     write_plan(SWEEP, a={"status": "FINISHED"}, b=plan, c={"status": "KILLED"})
     found = compared(SWEEP)
-    told = [(run.directory.name, run.status, run.reason) for run in found.unfinished]
-    assert told == [("b", "FAILED", reason), ("c", "KILLED", None)]
+    listed = [(run.directory.name, run.status, run.reason) for run in found.unfinished]
+    assert listed == [("b", "FAILED", reason), ("c", "KILLED", None)]
     assert len(found.variants) == 1
-    assert "Not in the means: 1 FAILED, 1 KILLED." in found.notes
+    assert "Not included in the means: 1 FAILED, 1 KILLED." in found.notes
     (failed,) = compared(SWEEP, "act=tanh").unfinished
     assert failed.reason == reason
 
 
-def test_a_sweep_in_which_all_have_failed() -> None:
+def test_a_sweep_whose_jobs_all_failed_is_summarized() -> None:
     write_plan(SWEEP, a={"status": "FAILED", "error": "why"})
     assert newest_sweep(Path("outputs")) == SWEEP
     assert [run.reason for run in compared("latest").unfinished] == ["why"]
-    summarise(SWEEP, Path("summary"))
+    summarize_sweep(SWEEP, Path("summary"))
     assert "why" in Path("summary/table.md").read_text()
 
 
-def test_a_sweep_that_has_not_begun() -> None:
+def test_a_sweep_that_has_not_started_has_no_runs() -> None:
     write_plan(SWEEP, a={"status": "PENDING"})
     assert newest_sweep(Path("outputs")) is None
     with pytest.raises(UserError, match="there are no runs"):
@@ -70,7 +70,7 @@ def test_a_sweep_that_has_not_begun() -> None:
 
 
 @pytest.mark.parametrize("kind", ["absolute", "from the sweep"])
-def test_an_earlier_run_stands_in_for_a_job(kind: str, folder: Path) -> None:
+def test_a_reused_run_counts_as_the_run_of_its_job(kind: str, folder: Path) -> None:
     write_run(EARLIER, {"act": "tanh"}, seed=0, values={"val/loss": 0.25})
     write_run(SWEEP / "a", {"act": "tanh"}, seed=1, values={"val/loss": 0.75})
     named = folder / EARLIER if kind == "absolute" else Path("../..", *EARLIER.parts[2:])
@@ -79,7 +79,7 @@ def test_an_earlier_run_stands_in_for_a_job(kind: str, folder: Path) -> None:
         (variant,) = found.variants
         assert variant.values("val/loss") == {("0",): 0.25, ("1",): 0.75}
         assert not found.unfinished
-        assert "1 run is of an earlier time, reused by the sweep." in found.notes
+        assert "1 previous run was reused by the sweep." in found.notes
     assert newest_sweep(Path("outputs")) == SWEEP
     whole = compared("outputs")
     assert whole.num_runs == 2  # each once
@@ -89,7 +89,7 @@ def test_an_earlier_run_stands_in_for_a_job(kind: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("original_stays", [False, True])
-def test_it_stands_in_too_where_the_folder_was_moved_or_copied_to(
+def test_a_reused_run_is_found_in_a_moved_or_copied_folder(
     original_stays: bool, folder: Path
 ) -> None:
     write_run(EARLIER, {"act": "tanh"}, values={"val/loss": 0.25})
@@ -106,7 +106,7 @@ def test_it_stands_in_too_where_the_folder_was_moved_or_copied_to(
 
 
 @pytest.mark.parametrize("where", ["gone", "outside", "a link outside"])
-def test_what_stands_in_must_be_a_run_of_the_same_outputs(where: str, folder: Path) -> None:
+def test_a_reused_run_outside_of_the_outputs_is_unreadable(where: str, folder: Path) -> None:
     write_run(SWEEP / "a")
     write_run(folder / "outside")
     Path("outputs/link").symlink_to(folder / "outside")
@@ -117,10 +117,10 @@ def test_what_stands_in_must_be_a_run_of_the_same_outputs(where: str, folder: Pa
     assert lost.status == "UNREADABLE"
     assert lost.reason is not None
     assert str(named[where]) in lost.reason
-    assert "stands in" in lost.reason
+    assert "is missing" in lost.reason
 
 
-def test_without_a_plan_jobs_that_have_not_begun_are_counted() -> None:
+def test_without_a_plan_jobs_that_have_not_started_are_counted() -> None:
     write_run(SWEEP / "a")
     (SWEEP / "b" / ".hydra").mkdir(parents=True)
-    assert "1 job has not begun." in compared(SWEEP).notes
+    assert "1 job has not started." in compared(SWEEP).notes

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from analysis.made_runs import write_run
-from expt.analysis.listing import ListRow, flattened, list_jobs, list_rows
+from expt.analysis.listing import ListRow, flatten_rows, list_jobs, list_rows
 from expt.analysis.listing_terminal import age_text, list_lines
 from expt.errors import UserError
 
@@ -30,7 +30,7 @@ def write_sweep(directory: Path, *jobs: dict[str, Any], **fields: Any) -> Path:
 
 
 def write_all() -> None:
-    """An early run, a sweep of three jobs of which one has not begun, and a late run."""
+    """Writes an early run, a sweep of three jobs (one not started), and a late run."""
     values = {"val/loss": 0.5125, "val/accuracy": 0.9}
     write_run(OUTPUTS / "runs/day/08_a", values=values, started=10.0, ended=13.5, run_name="early")
     pending = {"status": "PENDING", "run_name": "mlp-s2"}
@@ -65,7 +65,7 @@ def test_runs_and_sweeps_are_listed_newest_first() -> None:
     )
 
 
-def test_the_folders_numbers_come_before_clocks() -> None:
+def test_the_numbers_of_a_folder_order_runs_before_their_start_times() -> None:
     for number, started in ((1, 9.0), (2, 1.0)):
         place = {"id": "x", "directory": "runs/day/a", "number": number}
         write_run(OUTPUTS / f"runs/day/{number}", started=started, place=place)
@@ -83,18 +83,18 @@ def test_the_folders_numbers_come_before_clocks() -> None:
         (["name=default", "status=FINISHED"], ["early"]),
     ],
 )
-def test_filters(filters: list[str], expected: list[str]) -> None:
+def test_filters_select_runs_and_sweeps(filters: list[str], expected: list[str]) -> None:
     write_all()
     assert names(list_rows(OUTPUTS, filters)) == expected
 
 
-def test_a_sweep_is_listed_with_the_jobs_that_pass() -> None:
+def test_a_sweep_is_listed_with_the_jobs_that_pass_the_filters() -> None:
     write_all()
     (sweep,) = list_rows(OUTPUTS, ["act=tanh"])
     assert names(sweep.jobs) == ["mlp-s0"]
 
 
-def test_an_unknown_filter_or_metric() -> None:
+def test_unknown_filters_and_metrics_are_errors_with_a_suggestion() -> None:
     write_all()
     with pytest.raises(UserError, match=r"actt=tanh: no run has a parameter.*'act'"):
         list_rows(OUTPUTS, ["actt=tanh"])
@@ -107,7 +107,7 @@ def test_the_metric_can_be_chosen() -> None:
     assert [row.value for row in list_rows(OUTPUTS, metric="best/val/accuracy")] == [0.9, 0.75, 0.9]
 
 
-def test_jobs_of_different_losses_show_what_is_comparable() -> None:
+def test_jobs_with_different_losses_show_a_comparable_metric() -> None:
     for number, (loss, accuracy) in enumerate((("mse", 0.7), ("mae", 0.8))):
         values = {"val/loss": 0.1, "val/accuracy": accuracy}
         write_run(SWEEP / str(number), {"loss": loss}, values=values, started=float(number))
@@ -120,7 +120,7 @@ def test_jobs_of_different_losses_show_what_is_comparable() -> None:
     ]
 
 
-def test_an_earlier_run_that_stands_in_for_a_job() -> None:
+def test_a_reused_run_is_listed_as_the_run_of_its_job() -> None:
     earlier = write_run(OUTPUTS / "runs/day/08_a", run_name="early", values={"val/loss": 0.125})
     reused = {"status": "REUSED", "reused": f"../../../{earlier.relative_to(OUTPUTS)}"}
     write_sweep(SWEEP, reused)
@@ -129,7 +129,7 @@ def test_an_earlier_run_that_stands_in_for_a_job() -> None:
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"status": "FINISHED"}', '{"started": "x"}'])
-def test_damaged_records_are_listed_as_such(content: str) -> None:
+def test_damaged_records_are_listed_as_unreadable(content: str) -> None:
     write_all()
     (OUTPUTS / "runs/day/10_c/run.json").write_text(content)
     (SWEEP / "sweep.json").write_text(content)
@@ -137,14 +137,14 @@ def test_damaged_records_are_listed_as_such(content: str) -> None:
     assert statuses == {"10_c": "UNREADABLE", "09_b": "UNREADABLE", "early": "FINISHED"}
 
 
-def test_a_sweep_from_before_there_were_plans() -> None:
+def test_a_sweep_without_a_plan_is_listed() -> None:
     for number in range(2):
         write_run(SWEEP / str(number), started=float(number + 1))
     (sweep,) = list_rows(OUTPUTS)
     assert (sweep.name, sweep.num_done, sweep.started) == ("09_b", 2, 1.0)
 
 
-def test_a_folder_without_runs() -> None:
+def test_a_folder_without_runs_is_an_error() -> None:
     with pytest.raises(UserError, match="output_dir=outputs: there are no runs"):
         list_rows(OUTPUTS)
 
@@ -156,7 +156,7 @@ def row(name: str, **fields: Any) -> ListRow:
 
 
 class TestLines:
-    def test_the_table(self) -> None:
+    def test_the_table_has_aligned_columns(self) -> None:
         write_all()
         lines = list(list_lines(flattened_rows(), None, now=400.0))
         assert [line.split("  outputs")[0].rstrip() for line in lines] == [
@@ -178,7 +178,7 @@ class TestLines:
         assert "x" * 100 in list(list_lines(rows, None))[1]
 
     @pytest.mark.parametrize("width", [50, 60, 80])
-    def test_less_important_columns_give_way(self, width: int) -> None:
+    def test_less_important_columns_are_left_out_where_space_is_limited(self, width: int) -> None:
         values = {"started": 0.0, "seconds": 7200.0, "metric": "val/accuracy", "value": 0.5}
         rows = [row("x" * 60, experiment=name, **values) for name in ("a" * 12, "b" * 12)]
         lines = list(list_lines(rows, width, now=10.0))
@@ -186,11 +186,11 @@ class TestLines:
         assert lines[0].split()[0] == "name"
         assert {"status", "best", "started"} <= set(lines[0].split())
 
-    def test_directories_are_shown_where_there_is_room(self) -> None:
+    def test_directories_are_shown_if_they_fit(self) -> None:
         assert "directory" not in next(iter(list_lines([row("a" * 50)], 80)))
         assert "outputs/runs/day/a" in list(list_lines([row("a")], 80))[1]
 
-    def test_what_could_steer_the_terminal_is_left_out(self) -> None:
+    def test_control_characters_are_removed(self) -> None:
         assert "\x1b" not in "".join(list_lines([row("\x1b[31m", experiment="\x1b")], None))
 
     @pytest.mark.parametrize(
@@ -200,15 +200,15 @@ class TestLines:
             *((7200, "2 h ago"), (172800, "2 d ago"), (-5, "0 s ago")),
         ],
     )
-    def test_ages(self, seconds: float, text: str) -> None:
+    def test_ages_use_a_fitting_unit(self, seconds: float, text: str) -> None:
         assert age_text(seconds) == text
 
 
 def flattened_rows() -> list[ListRow]:
-    return list(flattened(list_rows(OUTPUTS)))
+    return list(flatten_rows(list_rows(OUTPUTS)))
 
 
-def test_it_starts_without_any_library_that_takes_time() -> None:
+def test_the_list_command_imports_no_slow_library() -> None:
     slow = {"numpy", "hydra", "yaml", "rich", "tensorflow", "mlflow"}
     code = f"import sys, expt.list; print(sorted({slow} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Differences to a best group that the same data chose."""
+"""Tests of the corrected comparison with the best group, against references in SciPy."""
 
 from itertools import combinations
 
@@ -15,7 +15,7 @@ Matrix = NDArray[np.float64]
 
 
 def groups_of(values: Matrix, is_paired: bool = True) -> list[dict[int, float]]:
-    """One group a row; without pairs no two values have the same replicate."""
+    """Returns a group for each row; if not paired, no two groups share a replicate."""
     width = values.shape[1]
     return [
         {(0 if is_paired else row * width) + column: float(value) for column, value in enumerate(v)}
@@ -39,7 +39,7 @@ def table(num_groups: int, num_replicates: int, seed: int = 0, spread: float = 0
 
 
 def reference(values: Matrix, is_paired: bool) -> list[tuple[float, float, float, float] | None]:
-    """Own p, corrected p and interval of each group by SciPy alone, step by step."""
+    """Returns the own p, corrected p and interval of each group, computed with SciPy alone."""
     count, size = values.shape
     if is_paired:
         residuals = values - values.mean(1, keepdims=True) - values.mean(0) + values.mean()
@@ -88,7 +88,7 @@ def reference(values: Matrix, is_paired: bool) -> list[tuple[float, float, float
 
 @pytest.mark.parametrize("is_paired", [True, False])
 @pytest.mark.parametrize(("count", "size"), [(2, 2), (2, 5), (3, 3), (10, 3), (20, 2), (6, 10)])
-def test_every_number_is_scipys(count: int, size: int, is_paired: bool) -> None:
+def test_results_equal_those_of_scipy(count: int, size: int, is_paired: bool) -> None:
     values = table(count, size, seed=count)
     for found, expected in zip(
         compared(values, is_paired), reference(values, is_paired), strict=True
@@ -103,8 +103,8 @@ def test_every_number_is_scipys(count: int, size: int, is_paired: bool) -> None:
 
 
 @pytest.mark.parametrize("is_paired", [True, False])
-def test_equal_noise_in_blocks_is_the_error_of_the_analysis_of_variance(is_paired: bool) -> None:
-    """The F-test of SciPy, for groups without blocks, has the same mean square in it."""
+def test_pooled_noise_equals_the_error_of_an_analysis_of_variance(is_paired: bool) -> None:
+    """The references are SciPy's F-test, and least squares on a design matrix for blocks."""
     values = table(4, 6)
     noise = pooled_noise(groups_of(values, is_paired))
     assert noise is not None
@@ -124,8 +124,8 @@ def test_equal_noise_in_blocks_is_the_error_of_the_analysis_of_variance(is_paire
 
 
 @pytest.mark.parametrize("is_paired", [True, False])
-def test_two_groups_have_nothing_to_correct(is_paired: bool) -> None:
-    """Of two, which one is better is what a two-sided test asks."""
+def test_two_groups_are_not_corrected(is_paired: bool) -> None:
+    """A two-sided test already allows for either of two groups being the better one."""
     values = table(2, 4, seed=3)
     (found,) = filter(None, compared(values, is_paired))
     test = stats.ttest_rel(*values) if is_paired else stats.ttest_ind(*values, equal_var=False)
@@ -135,7 +135,7 @@ def test_two_groups_have_nothing_to_correct(is_paired: bool) -> None:
         assert found.corrected == pytest.approx(found.p, rel=1e-9)
 
 
-def test_of_ten_equal_groups_the_uncorrected_test_declares_what_the_corrected_does_not() -> None:
+def test_ten_equal_groups_differ_only_in_the_uncorrected_test() -> None:
     declared, uncorrected = 0, 0
     for seed in range(100):
         values = np.random.default_rng(seed).normal(size=(10, 3))
@@ -156,8 +156,8 @@ def test_a_large_difference_is_found_with_three_seeds() -> None:
     assert found >= 45
 
 
-def test_one_noisy_group_is_not_declared_by_the_quiet_ones() -> None:
-    """With the noise pooled as if it were equal, it would be in more than every fifth table."""
+def test_one_noisy_group_among_quiet_ones_is_rarely_significant() -> None:
+    """If the noise were pooled as equal, this would happen in more than every fifth table."""
     declared = 0
     for seed in range(200):
         values = np.random.default_rng(seed).normal(size=(20, 3))
@@ -184,7 +184,7 @@ def test_the_interval_excludes_zero_exactly_if_the_difference_is_significant(
 
 @settings(max_examples=30, deadline=None)
 @given(SHAPES, st.randoms(use_true_random=False))
-def test_the_order_of_groups_and_replicates_does_not_matter(
+def test_the_order_of_groups_and_replicates_changes_nothing(
     shape: tuple[int, int, int, bool], random: np.random.Generator
 ) -> None:
     count, size, seed, is_paired = shape
@@ -204,7 +204,7 @@ def test_the_order_of_groups_and_replicates_does_not_matter(
 
 @settings(max_examples=30, deadline=None)
 @given(SHAPES, st.floats(1e-3, 1e3), st.floats(-100, 100))
-def test_shift_and_scale_change_the_unit_alone(
+def test_shift_and_scale_change_only_the_unit(
     shape: tuple[int, int, int, bool], scale: float, shift: float
 ) -> None:
     count, size, seed, is_paired = shape
@@ -220,7 +220,7 @@ def test_shift_and_scale_change_the_unit_alone(
 
 @settings(max_examples=20, deadline=None)
 @given(SHAPES)
-def test_a_loss_is_an_accuracy_with_the_other_sign(shape: tuple[int, int, int, bool]) -> None:
+def test_changing_the_sign_mirrors_the_differences(shape: tuple[int, int, int, bool]) -> None:
     count, size, seed, is_paired = shape
     values = table(count, size, seed)
     best = int(np.argmax(values.mean(axis=1)))
@@ -235,7 +235,7 @@ def test_a_loss_is_an_accuracy_with_the_other_sign(shape: tuple[int, int, int, b
             assert second.corrected == pytest.approx(first.corrected)
 
 
-def test_pairs_tested_elsewhere_are_corrected_for() -> None:
+def test_additional_pairs_make_the_correction_stricter() -> None:
     values = table(3, 4, spread=3)
     for alone, among in zip(compared(values), compared(values, others=10), strict=True):
         if alone is not None and among is not None:
@@ -251,30 +251,30 @@ class TestExtremes:
         assert second[:2] == [None, None]
         assert second[2] is not None
 
-    def test_one_group(self) -> None:
+    def test_a_single_group_is_not_tested(self) -> None:
         assert differences_to([{0: 1.0, 1: 2.0}], 0) == [None]
 
-    def test_without_any_spread_nothing_is_known_of_the_noise(self) -> None:
+    def test_without_any_spread_nothing_is_tested(self) -> None:
         assert differences_to([{0: 1.0, 1: 1.0}, {0: 2.0, 1: 2.0}], 1) == [None, None]
 
-    def test_rounding_is_no_spread(self) -> None:
+    def test_rounding_errors_are_not_noise(self) -> None:
         groups = [{0: 1.0, 1: 1.0 + 1e-15}, {0: 2.0, 1: 2.0 + 1e-15}]
         assert differences_to(groups, 1) == [None, None]
 
-    def test_equal_differences_are_not_certain(self) -> None:
-        """Three accuracies of 270 examples, apart by the same count."""
+    def test_equal_differences_of_all_pairs_are_not_significant(self) -> None:
+        """The accuracies on 270 examples differ by the same number of examples for each seed."""
         values = np.array([[260, 262, 261], [258, 260, 259]]) / 270
         (found,) = filter(None, compared(values))
         assert found.test == "Welch"
         assert not found.is_significant
 
-    def test_constants_beside_noise_are_compared_by_the_noise(self) -> None:
+    def test_constant_groups_are_tested_with_the_pooled_noise(self) -> None:
         values = np.array([[1.0, 1.0, 1.0], [0.9, 0.9, 0.9], [0.5, 0.9, 1.0]])
         found = compared(values)
         assert found[1] is not None
         assert not found[1].is_significant
 
-    def test_one_variant_lacks_a_seed(self) -> None:
+    def test_a_group_without_one_replicate_is_not_paired(self) -> None:
         values = table(4, 4, spread=2)
         groups = groups_of(values)
         del groups[3][0]
@@ -283,13 +283,13 @@ class TestExtremes:
         tests = [None if one is None else one.test for one in found]
         assert sorted(test for test in tests if test) == ["Welch", "paired", "paired"] or best == 3
 
-    def test_thousands_of_groups(self) -> None:
+    def test_more_than_a_thousand_groups_are_tested(self) -> None:
         values = table(1100, 2)
         found = [one for one in compared(values) if one is not None]
         assert len(found) == 1099
         assert all(one.p <= one.corrected for one in found)
 
-    def test_within_a_margin(self) -> None:
+    def test_equivalence_requires_the_whole_interval_within_the_margin(self) -> None:
         found = Difference(
             value=0.0, low=-0.1, high=0.2, test="paired", p=1.0, corrected=1.0, count=3
         )

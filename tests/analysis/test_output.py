@@ -1,4 +1,4 @@
-"""What people and programs read: the terminal, files, plots and the page."""
+"""Tests of the outputs of a comparison: terminal, files, plots, report, and summary of a sweep."""
 
 import base64
 import csv
@@ -23,13 +23,13 @@ from scipy import stats
 
 import expt.analysis
 from analysis.made_runs import write_image, write_journal, write_run, write_sweep
+from expt.analysis.compared_run import read_compared
 from expt.analysis.files import write_csv, write_json, write_markdown, write_note
-from expt.analysis.output import summarise
+from expt.analysis.output import summarize_sweep
 from expt.analysis.page import write_page
 from expt.analysis.plots import draw_plots
-from expt.analysis.reading import read_compared
 from expt.analysis.table import Comparison, compare
-from expt.analysis.terminal import show
+from expt.analysis.terminal import print_comparison
 from expt.analysis.verdict import headline
 
 EVIL = "<script>alert(1)</script>\x1b[31m|$x^{$"
@@ -43,7 +43,7 @@ def comparison_of(folder: Path, **options: Any) -> Comparison:
 
 @pytest.fixture
 def comparison(tmp_path: Path) -> Comparison:
-    """Three variants of three seeds, and a failed run."""
+    """A comparison of three variants with three seeds each, and a failed run."""
     named = [({"act": act}, column) for act, column in VALUES.items()]
     write_sweep(tmp_path, named, "val/loss")
     write_run(tmp_path / "x", {"act": "relu"}, status="FAILED", error="ValueError: why", seed=7)
@@ -54,13 +54,13 @@ def comparison(tmp_path: Path) -> Comparison:
 
 def shown(comparison: Comparison, width: int, title: str = "title") -> str:
     console = Console(file=io.StringIO(), width=width)
-    show(console, comparison, title)
+    print_comparison(console, comparison, title)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
 
 class TestTerminal:
-    def test_all_is_there(self, comparison: Comparison) -> None:
+    def test_result_table_and_unfinished_runs_are_printed(self, comparison: Comparison) -> None:
         text = shown(comparison, 200)
         assert text.splitlines()[0].startswith(
             "act=relu has the lowest val/loss (best checkpoint): "
@@ -75,10 +75,10 @@ class TestTerminal:
         assert re.search(r"act=gelu .* \+0\.\d{3} ± 0\.\d{3} +<?0\.00\d  worse", text)
         assert re.search(r"FAILED  x  step 50  val/loss 0.5 .*\n        ValueError: why *\n", text)
 
-    def test_the_best_alone_has_a_colour(self, comparison: Comparison) -> None:
-        """What is not significant is not the same, and green would say so."""
+    def test_only_the_best_variant_is_coloured(self, comparison: Comparison) -> None:
+        """A second colour would suggest that a difference without significance means something."""
         console = Console(file=io.StringIO(), width=120, force_terminal=True)
-        show(console, comparison, "title")
+        print_comparison(console, comparison, "title")
         assert isinstance(console.file, io.StringIO)
         rows = [
             line for line in console.file.getvalue().splitlines() if "act=" in line and "±" in line
@@ -90,15 +90,18 @@ class TestTerminal:
         assert "act=relu" in coloured[0]
 
     @pytest.mark.parametrize("width", [60, 80, 100, 160])
-    def test_lines_fit(self, comparison: Comparison, width: int) -> None:
+    def test_lines_fit_the_width(self, comparison: Comparison, width: int) -> None:
         text = shown(comparison, width)
         lines = [line for line in text.splitlines() if "pytest-" not in line]
-        assert max(map(cell_len, lines)) <= width  # paths stay whole, to be copied
+        # Paths are longer: they stay whole, so that they can be copied.
+        assert max(map(cell_len, lines)) <= width
         assert "relu" in text
-        assert ("No room here for" in text) == (width < 160)
+        assert ("Not shown for lack of space" in text) == (width < 160)
 
     @pytest.mark.parametrize("width", [40, 60, 80, 120])
-    def test_lines_fit_with_many_long_parameters(self, tmp_path: Path, width: int) -> None:
+    def test_lines_with_many_long_parameters_fit_the_width(
+        self, tmp_path: Path, width: int
+    ) -> None:
         for number in range(12):
             params = {
                 "act": "leaky_relu_with_a_long_name" if number % 2 else "活性化関数" * 3,
@@ -115,9 +118,8 @@ class TestTerminal:
         assert max(map(cell_len, lines)) <= width
         rows = [index for index, line in enumerate(lines) if line.startswith(("★ ", "  act="))]
         assert len(rows) == 12
-        assert all(
-            next_ - row <= 12 * 40 / width for row, next_ in pairwise(rows)
-        )  # no vertical letters
+        # A column squeezed to one character would take a line for each letter.
+        assert all(next_ - row <= 12 * 40 / width for row, next_ in pairwise(rows))
         assert text.count("inconclusive") >= 11
 
     def test_rows_without_the_metric_are_left_out_and_counted(self, tmp_path: Path) -> None:
@@ -127,7 +129,7 @@ class TestTerminal:
         assert "1 more variant has no finished run with val/accuracy and is left out." in text
         assert "autoencoder" not in text
 
-    def test_runs_have_their_names(self, tmp_path: Path) -> None:
+    def test_unfinished_runs_are_printed_with_name_and_directory(self, tmp_path: Path) -> None:
         fields: dict[str, Any] = {
             "status": "FAILED",
             "error": "ValueError: why",
@@ -136,16 +138,16 @@ class TestTerminal:
         write_run(tmp_path / "22-56-42_c5fb6b5d", **fields)
         text = shown(comparison_of(tmp_path), 80)
         assert "FAILED  cnn-relu-lr0.01-s0  step 50" in text
-        assert "22-56-42_c5fb6b5d" in text  # where it is
+        assert "22-56-42_c5fb6b5d" in text  # the directory
 
-    def test_only_the_first_of_many_rows_are_shown(self, tmp_path: Path) -> None:
+    def test_only_the_first_of_many_rows_are_printed(self, tmp_path: Path) -> None:
         for number in range(60):
             write_run(tmp_path / str(number), {"optimizer.learning_rate": float(number)})
         text = shown(comparison_of(tmp_path), 150)
         assert "10 more variants" in text
         assert len(text.splitlines()) < 62
 
-    def test_nothing_steers_the_terminal(self, tmp_path: Path) -> None:
+    def test_control_characters_and_markup_are_not_interpreted(self, tmp_path: Path) -> None:
         write_run(tmp_path / "a", {"act": f"[bold]{EVIL}"}, error=EVIL, status="FAILED")
         write_run(tmp_path / "b")
         write_run(tmp_path / "c", {"act": f"[bold]{EVIL}"})
@@ -156,7 +158,9 @@ class TestTerminal:
 
 
 class TestFiles:
-    def test_csv_has_every_number(self, comparison: Comparison, tmp_path: Path) -> None:
+    def test_csv_has_all_numbers_in_full_precision(
+        self, comparison: Comparison, tmp_path: Path
+    ) -> None:
         write_csv(comparison, tmp_path / "x.csv", "title")
         with (tmp_path / "x.csv").open(newline="") as file:
             rows = {row["act"]: row for row in csv.DictReader(file)}
@@ -177,7 +181,9 @@ class TestFiles:
         assert rows["relu"]["best"] == "1"
         assert float(gelu["peak_memory"]) == 5e8
 
-    def test_json_has_the_runs_too(self, comparison: Comparison, tmp_path: Path) -> None:
+    def test_json_has_variants_runs_and_effects(
+        self, comparison: Comparison, tmp_path: Path
+    ) -> None:
         write_json(comparison, tmp_path / "x.json", "title")
         content = json.loads((tmp_path / "x.json").read_text())
         assert content["metric"] == "best/val/loss"
@@ -193,7 +199,9 @@ class TestFiles:
         assert [run["counts"] for run in relu["runs"]] == [True, True, True, False]
         assert relu["metrics"]["val/loss"]["n"] == 3
 
-    def test_markdown(self, comparison: Comparison, tmp_path: Path) -> None:
+    def test_markdown_has_result_table_and_failures(
+        self, comparison: Comparison, tmp_path: Path
+    ) -> None:
         write_markdown(comparison, tmp_path / "x.md", "a|title")
         lines = (tmp_path / "x.md").read_text().splitlines()
         assert lines[0] == "# a\\|title"
@@ -202,7 +210,9 @@ class TestFiles:
         assert len({line.count("|") for line in lines[4:9]}) == 1
         assert any("FAILED" in line for line in lines)
 
-    def test_note_has_the_columns_that_decide(self, comparison: Comparison, tmp_path: Path) -> None:
+    def test_note_has_the_most_important_columns(
+        self, comparison: Comparison, tmp_path: Path
+    ) -> None:
         write_note(comparison, tmp_path / "x.md")
         first, _, heading, _, best, *rest = (tmp_path / "x.md").read_text().splitlines()
         assert first.startswith("act=relu has the lowest val/loss ")
@@ -211,7 +221,7 @@ class TestFiles:
         assert heading == f"| {' | '.join(titles)} |"
         assert best.startswith("| ★ | relu | ")
         assert rest[1].startswith("|  | gelu | ")
-        assert rest[-1] == "Not in the means: 1 FAILED."
+        assert rest[-1] == "Not included in the means: 1 FAILED."
 
     def test_note_has_the_first_of_many_variants(self, tmp_path: Path) -> None:
         for number in range(60):
@@ -219,9 +229,9 @@ class TestFiles:
         write_note(comparison_of(tmp_path), tmp_path / "x.md")
         lines = (tmp_path / "x.md").read_text().splitlines()
         assert sum(line.startswith("|") for line in lines) == 2 + 20
-        assert "There are 40 more variants, in table.md." in lines
+        assert "40 more variants are in table.md." in lines
 
-    def test_nothing_finished(self, tmp_path: Path) -> None:
+    def test_outputs_are_written_without_a_finished_run(self, tmp_path: Path) -> None:
         write_run(tmp_path / "a", status="FAILED", final=None, best=None)
         found = comparison_of(tmp_path)
         for write in (write_csv, write_json, write_markdown):
@@ -232,7 +242,7 @@ class TestFiles:
 
 
 class TestPlots:
-    def test_which_there_are(self, tmp_path: Path) -> None:
+    def test_curves_effects_and_heat_maps_are_drawn(self, tmp_path: Path) -> None:
         grid = [
             ({"act": act, "optimizer.learning_rate": rate}, [rate + 0.1, rate + 0.2])
             for act in ("relu", "tanh")
@@ -244,28 +254,28 @@ class TestPlots:
         found = {name: png for name, _, png in draw_plots(comparison_of(tmp_path))}
         assert list(found) == [
             "curves",
-            "effect_optimizer.learning_rate",  # whose effect is greater
+            "effect_optimizer.learning_rate",  # the larger effect
             "effect_act",
             "heatmap_optimizer.learning_rate_act",
         ]
         for png in found.values():
-            picture = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
-            assert picture.std() > 5
+            image = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
+            assert image.std() > 5  # not blank
 
-    def test_names_are_text_and_lead_nowhere(self, tmp_path: Path) -> None:
+    def test_file_names_of_plots_are_safe(self, tmp_path: Path) -> None:
         for folder, name in (("a", "../../a$x^{$"), ("b", EVIL)):
             write_run(tmp_path / folder, {"act": name, name: name})
         names = [name for name, _, _ in draw_plots(comparison_of(tmp_path))]
         assert len(names) > 1
         assert all(re.fullmatch(r"[\w.+-]+", name) for name in names)
 
-    def test_one_run_alone(self, tmp_path: Path) -> None:
+    def test_a_single_run_has_only_curves(self, tmp_path: Path) -> None:
         write_journal(write_run(tmp_path), [{"step": 1, "val/loss": 1.0}])
         assert [name for name, _, _ in draw_plots(comparison_of(tmp_path))] == ["curves"]
 
 
 class Page(HTMLParser):
-    """Takes note of what could load or run something, and of the text."""
+    """A parser that records the tags of a page with their attributes, and the text by tag."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -290,7 +300,9 @@ def digest_of(content: str) -> str:
 
 
 class TestPage:
-    def test_it_needs_nothing_beside_itself(self, comparison: Comparison, tmp_path: Path) -> None:
+    def test_the_report_loads_nothing_from_outside(
+        self, comparison: Comparison, tmp_path: Path
+    ) -> None:
         write_image(tmp_path / "0_job", "val/predictions", 4, (0, 0, 0))
         page = page_of(comparison, tmp_path)
         sources = [a["src"] for tag, a in page.tags if tag == "img" and "src" in a]
@@ -300,7 +312,7 @@ class TestPage:
         assert all("src" not in attributes for tag, attributes in page.tags if tag == "script")
         assert "http://" not in (tmp_path / "x.html").read_text()
 
-    def test_only_its_own_scripts_and_styles_count(
+    def test_the_policy_allows_only_the_scripts_and_styles_of_the_report(
         self, comparison: Comparison, tmp_path: Path
     ) -> None:
         page = page_of(comparison, tmp_path)
@@ -314,7 +326,7 @@ class TestPage:
             f"script-src {digest_of(library)} {digest_of(script)}"
         )
 
-    def test_the_library_is_there_with_its_licence(
+    def test_the_chart_library_is_included_with_its_licence(
         self, comparison: Comparison, tmp_path: Path
     ) -> None:
         folder = Path(expt.analysis.__file__).parent / "vendor" / "uplot"
@@ -325,7 +337,7 @@ class TestPage:
         assert f"uPlot (v{version[1]})" in library.splitlines()[0]
         assert "MIT" in (folder / "LICENSE").read_text()
 
-    def test_whatever_a_record_holds_is_text(self, tmp_path: Path) -> None:
+    def test_recorded_values_are_escaped(self, tmp_path: Path) -> None:
         write_run(tmp_path / "a", {"act": EVIL, f'"{EVIL}': 1}, error=EVIL, status="FAILED")
         evil = tmp_path / "<b onclick=x>"
         write_run(evil, {"act": f'" onload="{EVIL}'})
@@ -339,16 +351,18 @@ class TestPage:
         assert not any(key.startswith("on") for _, a in text.tags for key in a)
         assert EVIL[:20] not in (tmp_path / "x.html").read_text()
 
-    def test_the_headline_comes_first(self, comparison: Comparison, tmp_path: Path) -> None:
+    def test_the_first_sentence_of_the_headline_is_bold(
+        self, comparison: Comparison, tmp_path: Path
+    ) -> None:
         page = page_of(comparison, tmp_path)
         first, end, rest = headline(comparison).partition(". ")
         assert page.texts["strong"] == [first + end, f"{rest}", "\n"]
 
-    def test_the_rows(self, comparison: Comparison, tmp_path: Path) -> None:
+    def test_only_the_best_row_is_highlighted(self, comparison: Comparison, tmp_path: Path) -> None:
         page = page_of(comparison, tmp_path)
         rows = [a.get("class") for tag, a in page.tags if tag == "tr" and "class" in a]
-        assert rows == ["best", "", ""]  # a difference that is not significant is no success
-        assert "val/" in page.texts["th"]  # a line may break after it
+        assert rows == ["best", "", ""]  # only the best variant is highlighted
+        assert "val/" in page.texts["th"]  # the heading may be broken after the slash
         assert "ValueError: why" in page.texts["td"]
 
 
@@ -360,7 +374,7 @@ class TestPage:
         (("--plots", "x"), {"tensorflow", "keras", "mlflow", "sklearn", "matplotlib.pyplot"}),
     ],
 )
-def test_it_runs_without_the_slow_libraries(
+def test_compare_runs_without_slow_libraries(
     arguments: tuple[str, ...], slow: set[str], tmp_path: Path
 ) -> None:
     write_journal(write_run(tmp_path / "outputs" / "a"), [{"step": 1, "val/loss": 1.0}])
@@ -375,10 +389,10 @@ def test_it_runs_without_the_slow_libraries(
 
 
 class TestSummary:
-    def test_all_of_it(self, tmp_path: Path) -> None:
+    def test_the_summary_of_a_sweep_has_all_files(self, tmp_path: Path) -> None:
         sweep, target = tmp_path / "sweep", tmp_path / "a" / "summary"
         write_sweep(sweep, [({"act": act}, column) for act, column in VALUES.items()], "val/loss")
-        written = summarise(sweep, target)
+        written = summarize_sweep(sweep, target)
         assert written == [
             target / name
             for name in ("note.md", "table.csv", "table.md", "plots/effect_act.png", "report.html")
@@ -389,9 +403,9 @@ class TestSummary:
         assert "★ | relu" in (target / "table.md").read_text()
         assert json.loads(Page((target / "report.html").read_text()).texts["script"][0])["effects"]
 
-    def test_a_sweep_of_failures(self, tmp_path: Path) -> None:
+    def test_a_sweep_without_a_finished_run_is_summarized(self, tmp_path: Path) -> None:
         write_run(tmp_path / "0", status="FAILED", error="ValueError: why", values={}, best=None)
-        names = [path.name for path in summarise(tmp_path, tmp_path / "summary")]
+        names = [path.name for path in summarize_sweep(tmp_path, tmp_path / "summary")]
         assert names == ["note.md", "table.csv", "table.md", "report.html"]
         assert "ValueError: why" in (tmp_path / "summary" / "table.md").read_text()
 

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from expt.analysis.run_argument import find_directory, take_run, take_runs
+from expt.analysis.run_argument import find_directory, resolve_run, resolve_runs
 from expt.errors import UserError
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two runs and a sweep of two, in the working directory's outputs."""
+    """Creates a run and a sweep of two runs in the outputs of the working directory."""
     monkeypatch.chdir(tmp_path)
     write("runs/day/08_a", 1, "mlp", 0.5)
     write("sweeps/day/09_b/0", 3, "cnn-s0", 0.2125)
@@ -28,8 +28,10 @@ def write(place: str, started: float, name: str, loss: float, **fields: Any) -> 
     (directory / "run.json").write_text(json.dumps(record))
 
 
-def test_latest_and_best_are_said(capsys: pytest.CaptureFixture[str]) -> None:
-    runs = take_runs(["latest", "best", "best@seed", "cnn-s1"], Path("outputs"))
+def test_the_runs_that_latest_and_best_select_are_printed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    runs = resolve_runs(["latest", "best", "best@seed", "cnn-s1"], Path("outputs"))
     assert [run.record.run_name for run in runs] == ["cnn-s1", "cnn-s0", "cnn-s0", "cnn-s1"]
     reason = "val/loss 0.2125, the best of 2 in the sweep seed"
     assert capsys.readouterr().out.splitlines() == [
@@ -39,25 +41,25 @@ def test_latest_and_best_are_said(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-def test_how_many_are_left_out_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_number_of_runs_left_out_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     write("sweeps/day/09_b/2", 5, "cnn-s2", 0.1, status="FAILED")
-    take_run("best", Path("outputs"))
+    resolve_run("best", Path("outputs"))
     assert capsys.readouterr().out.endswith("the best of 2 in the sweep seed; 1 left out\n")
 
 
-def test_a_runs_own_name_needs_no_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert take_run("mlp", Path("outputs")).directory.name == "08_a"
+def test_nothing_is_printed_for_a_run_named_directly(capsys: pytest.CaptureFixture[str]) -> None:
+    assert resolve_run("mlp", Path("outputs")).directory.name == "08_a"
     assert capsys.readouterr().out == ""
 
 
-def test_a_metric_without_best_is_refused() -> None:
-    with pytest.raises(UserError, match="--metric val/loss: expected only with best"):
-        take_run("latest", Path("outputs"), "val/loss")
+def test_a_metric_without_best_is_an_error() -> None:
+    with pytest.raises(UserError, match="--metric val/loss: this option applies only to the runs"):
+        resolve_run("latest", Path("outputs"), "val/loss")
 
 
-def test_a_records_name_does_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_in_a_name_are_replaced(capsys: pytest.CaptureFixture[str]) -> None:
     write("runs/day/10_c", 9, "\x1b[31mred", 0.5)
-    take_run("latest", Path("outputs"))
+    resolve_run("latest", Path("outputs"))
     assert (
         capsys.readouterr().out
         == "latest: outputs/runs/day/10_c (\N{REPLACEMENT CHARACTER}[31mred)\n"
@@ -71,5 +73,5 @@ def test_a_records_name_does_not_steer_the_terminal(capsys: pytest.CaptureFixtur
         *(("mlp", "outputs/runs/day/08_a"), ("best", "outputs/sweeps/day/09_b/0")),
     ],
 )
-def test_directories_of_runs_and_sweeps(name: str, place: str) -> None:
+def test_directories_of_runs_sweeps_and_folders_are_found(name: str, place: str) -> None:
     assert find_directory(name, Path("outputs")).resolve() == Path(place).resolve()

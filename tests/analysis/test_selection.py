@@ -12,7 +12,7 @@ from expt.runs.sweeps import newest_sweep
 
 @pytest.fixture
 def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two sweeps and a run, in the working directory."""
+    """Creates two sweeps and a run in the working directory, and returns the output directory."""
     monkeypatch.chdir(tmp_path)
     output_dir = Path("outputs")
     for sweep, names in (("2026-01-01/09_a", ("0", "1")), ("2026-01-02/08_b", ("0", "1", "2"))):
@@ -31,19 +31,19 @@ def names(*arguments: str, filters: tuple[str, ...] = (), outputs: Path) -> list
 NEWEST = [f"sweeps/2026-01-02/08_b/{name}_x={name}" for name in (0, 1, 2)]
 
 
-def test_it_is_the_newest_sweep(outputs: Path) -> None:
+def test_the_newest_sweep_is_the_default(outputs: Path) -> None:
     assert names(outputs=outputs) == names("latest", outputs=outputs) == NEWEST
     assert newest_sweep(outputs) == outputs / "sweeps/2026-01-02/08_b"
 
 
-def test_without_a_sweep_it_is_all(tmp_path: Path) -> None:
+def test_without_a_sweep_all_runs_are_selected(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "day" / "a")
     (tmp_path / "sweeps" / "day" / "empty").mkdir(parents=True)
     assert names(outputs=tmp_path) == ["runs/day/a"]
     assert newest_sweep(tmp_path) is None
 
 
-def test_directories(outputs: Path) -> None:
+def test_directories_select_each_run_once(outputs: Path) -> None:
     run = NEWEST[0]
     assert names(str(outputs / run), outputs=outputs) == [run]
     assert names(run, f"{outputs}/sweeps/2026-01-02", outputs=outputs) == NEWEST  # each once
@@ -67,7 +67,7 @@ def test_directories(outputs: Path) -> None:
         (("status=FINISHED",), 3),
     ],
 )
-def test_filters(filters: tuple[str, ...], count: int, outputs: Path) -> None:
+def test_filters_select_runs(filters: tuple[str, ...], count: int, outputs: Path) -> None:
     selection = select((), filters, outputs)
     assert len(selection.runs) == count
     assert all(text in selection.title for text in filters)
@@ -84,7 +84,9 @@ def test_filters(filters: tuple[str, ...], count: int, outputs: Path) -> None:
         ("f(x,y),Größe", ["Größe", "f(x,y)"]),
     ],
 )
-def test_a_filter_finds_any_text(wanted: str, found: list[str], tmp_path: Path) -> None:
+def test_a_filter_matches_values_with_special_characters(
+    wanted: str, found: list[str], tmp_path: Path
+) -> None:
     for number, name in enumerate(("a,b", "Größe", "petal width (cm)", "f(x,y)")):
         write_run(tmp_path / str(number), {"data.target": name})
     runs = select([str(tmp_path)], [f"data.target={wanted}"], tmp_path).runs
@@ -92,7 +94,7 @@ def test_a_filter_finds_any_text(wanted: str, found: list[str], tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "filters", "told"),
+    ("arguments", "filters", "message"),
     [
         (("nowhere",), (), "nowhere: there is no such folder"),
         (("empty",), (), "empty: there are no runs"),
@@ -102,29 +104,29 @@ def test_a_filter_finds_any_text(wanted: str, found: list[str], tmp_path: Path) 
         ((), ("status=FAILED",), "Valid: FINISHED."),
     ],
 )
-def test_what_is_not_there(
-    arguments: tuple[str, ...], filters: tuple[str, ...], told: str, outputs: Path
+def test_missing_folders_keys_and_values_are_errors(
+    arguments: tuple[str, ...], filters: tuple[str, ...], message: str, outputs: Path
 ) -> None:
     Path("empty").mkdir()
     with pytest.raises(UserError) as caught:
         select(arguments, filters, outputs)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_many_values_are_not_all_named(outputs: Path) -> None:
+def test_an_error_lists_only_the_first_values(outputs: Path) -> None:
     for number in range(30):
         write_run(outputs / "many" / str(number), {"act": f"act{number}"})
     with pytest.raises(UserError, match=r"\(and 10 more\)\.$"):
         select(("many",), ("act=none",), outputs)
 
 
-def test_no_outputs_at_all(tmp_path: Path) -> None:
+def test_a_missing_output_directory_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there are no runs"):
         select((), (), tmp_path / "outputs")
 
 
 @pytest.mark.parametrize(("name", "title"), [("act-seed", "act-seed ({})"), (None, "{}")])
-def test_the_title_is_the_sweeps_name_and_directory(
+def test_the_title_has_the_name_and_directory_of_the_sweep(
     name: str | None, title: str, tmp_path: Path
 ) -> None:
     sweep = write_plan(tmp_path / "sweep", a={"status": "FINISHED"})

@@ -15,7 +15,7 @@ def seeded(values: list[float], start: int = 0) -> dict[int, float]:
 
 @pytest.mark.parametrize("count", [2, 3, 10, 50])
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_mean_and_interval_are_scipys(count: int, scale: float) -> None:
+def test_mean_and_interval_equal_those_of_scipy(count: int, scale: float) -> None:
     values = np.random.default_rng(count).normal(3.0, 0.2, count) * scale
     found = summarize(values.tolist())
     low, high = stats.t.interval(0.95, count - 1, values.mean(), stats.sem(values))
@@ -31,7 +31,7 @@ def test_a_single_value_has_no_interval() -> None:
 
 
 @pytest.mark.parametrize("count", [2, 3, 8])
-def test_same_seeds_are_paired(count: int) -> None:
+def test_equal_seeds_are_paired(count: int) -> None:
     random = np.random.default_rng(count)
     effect_of_seed = random.normal(0, 1, count)
     these, those = effect_of_seed + random.normal(0.1, 0.05, (2, count))
@@ -46,7 +46,7 @@ def test_same_seeds_are_paired(count: int) -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [(3, 5), (2, 2)])
-def test_other_seeds_are_welchs(first: int, second: int) -> None:
+def test_different_seeds_are_compared_by_welchs_test(first: int, second: int) -> None:
     random = np.random.default_rng(first)
     these, those = random.normal(0, 1, first), random.normal(1, 3, second)
     found = t_test(seeded(these.tolist()), seeded(those.tolist(), start=1))
@@ -67,7 +67,7 @@ def test_tiny_variances_do_not_underflow() -> None:
     assert found.p == pytest.approx(expected.pvalue, rel=1e-9)
 
 
-def test_pairing_finds_what_the_seeds_hide() -> None:
+def test_pairing_removes_the_effect_of_the_seed() -> None:
     these, those = seeded([1.0, 2.0, 3.0, 4.0]), [1.11, 2.1, 3.09, 4.1]
     paired, welch = t_test(these, seeded(those)), t_test(these, seeded(those, start=1))
     assert paired is not None
@@ -75,18 +75,18 @@ def test_pairing_finds_what_the_seeds_hide() -> None:
     assert paired.p < 0.05 < welch.p
 
 
-def test_one_repeat_is_not_tested() -> None:
+def test_a_single_replicate_is_not_tested() -> None:
     assert t_test(seeded([1.0]), seeded([2.0, 3.0])) is None
     assert t_test(seeded([2.0, 3.0]), seeded([1.0])) is None
 
 
-def test_equal_values_are_no_difference() -> None:
+def test_equal_values_have_p_one() -> None:
     found = t_test(seeded([1.0, 2.0]), seeded([1.0, 2.0]))
     assert found is not None
     assert found.p == 1.0
 
 
-def test_differences_without_spread_show_no_noise() -> None:
+def test_equal_differences_of_all_pairs_are_compared_by_welchs_test() -> None:
     """Two accuracies of 270 examples are often apart by the same count."""
     these, those = [200 / 270, 206 / 270], [202 / 270, 208 / 270]
     found = t_test(seeded(these), seeded(those))
@@ -95,7 +95,7 @@ def test_differences_without_spread_show_no_noise() -> None:
     assert found.p == pytest.approx(stats.ttest_ind(these, those, equal_var=False).pvalue)
 
 
-def test_constants_have_no_error() -> None:
+def test_constant_values_have_no_standard_error() -> None:
     found = t_test(seeded([1.0, 1.0]), seeded([2.0, 2.0]))
     assert found is not None
     assert (found.difference, found.error) == (-1.0, 0.0)
@@ -103,6 +103,6 @@ def test_constants_have_no_error() -> None:
 
 @settings(max_examples=30)
 @given(st.floats(1, 200), st.floats(1e-6, 0.9))
-def test_critical_values_are_scipys(freedom: float, level: float) -> None:
+def test_critical_values_equal_those_of_scipy(freedom: float, level: float) -> None:
     assert critical_t(freedom, level) == pytest.approx(stats.t.isf(level / 2, freedom), rel=1e-6)
     assert math.isfinite(critical_t(freedom, level))

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from analysis.made_runs import write_run, write_sweep
-from expt.analysis.reading import ComparedRun, read_compared
+from expt.analysis.compared_run import ComparedRun, read_compared
 from expt.analysis.table import compare, measured_only
 from expt.analysis.variants import Verdict
 from expt.errors import UserError
@@ -27,7 +27,7 @@ def sweep(folder: Path, *columns: Sequence[float], metric: str = "val/loss") -> 
 
 
 class TestVariants:
-    def test_seeds_are_grouped(self, tmp_path: Path) -> None:
+    def test_seeds_are_grouped_into_variants(self, tmp_path: Path) -> None:
         comparison = compare(read(sweep(tmp_path, [0.4, 0.2, 0.3], [0.5, 0.9])))
         assert comparison.parameters == ["act"]
         assert comparison.leading == "best/val/loss"
@@ -48,20 +48,20 @@ class TestVariants:
         assert (len(variant.runs), len(variant.counted)) == (3, 2)
         assert variant.summaries["val/loss"].mean == pytest.approx(0.3)
         assert [run.status for run in comparison.unfinished] == ["FAILED", "UNREADABLE"]
-        assert "Not in the means: 1 FAILED, 1 UNREADABLE." in comparison.notes
+        assert "Not included in the means: 1 FAILED, 1 UNREADABLE." in comparison.notes
 
-    def test_nothing_finished(self, tmp_path: Path) -> None:
+    def test_without_a_finished_run_there_is_no_best_variant(self, tmp_path: Path) -> None:
         write_run(tmp_path / "a", status="FAILED", final=None, best=None)
         (variant,) = compare(read(tmp_path)).variants
         assert not variant.is_best
         assert compare(read(tmp_path)).best is None
 
-    def test_nothing_readable(self, tmp_path: Path) -> None:
+    def test_unreadable_runs_have_no_variant(self, tmp_path: Path) -> None:
         (tmp_path / "run.json").write_text("{")
         comparison = compare(read(tmp_path))
         assert (comparison.variants, comparison.leading) == ([], None)
 
-    def test_a_repeated_seed_counts_once_and_it_is_the_newest(self, tmp_path: Path) -> None:
+    def test_only_the_newest_run_of_a_repeated_seed_counts(self, tmp_path: Path) -> None:
         sweep(tmp_path, [0.4, 0.2])
         write_run(tmp_path / "again", {"act": "relu"}, values={"val/loss": 0.6}, started=200.0)
         comparison = compare(read(tmp_path))
@@ -69,10 +69,10 @@ class TestVariants:
         assert variant.values("val/loss") == {("0",): 0.6, ("1",): 0.2}
         assert any(note.startswith("1 run repeats the seed") for note in comparison.notes)
 
-    def test_states_of_the_code_are_counted(self, tmp_path: Path) -> None:
+    def test_versions_of_the_code_are_counted(self, tmp_path: Path) -> None:
         for dirty in (False, True):
             write_run(tmp_path / str(dirty), git={"commit": "a", "dirty": dirty})
-        assert "The runs come from 2 states of the code (git)." in compare(read(tmp_path)).notes
+        assert "The runs come from 2 versions of the code (git)." in compare(read(tmp_path)).notes
 
 
 class TestVarying:
@@ -81,72 +81,76 @@ class TestVarying:
             write_run(folder / str(number), each, **fields)
         return compare(read(folder)).parameters
 
-    def test_what_does_not_vary_is_left_out(self, tmp_path: Path) -> None:
+    def test_constant_parameters_are_left_out(self, tmp_path: Path) -> None:
         rates: list[dict[str, Any]] = [{"optimizer.learning_rate": rate} for rate in (0.1, 0.2)]
         assert self.varying(tmp_path, *rates) == ["optimizer.learning_rate"]
 
-    def test_it_is_found_without_overrides(self, tmp_path: Path) -> None:
-        """A preset or a file of conf/ may have set it."""
+    def test_parameters_that_vary_are_found_without_overrides(self, tmp_path: Path) -> None:
+        """A preset or a file in conf/ may have set the value."""
         units: list[dict[str, Any]] = [{"model.units": [units]} for units in (8, 9)]
         assert self.varying(tmp_path, *units, overrides=[]) == ["model.units"]
 
-    def test_what_has_no_effect_is_left_out(self, tmp_path: Path) -> None:
+    def test_parameters_without_effect_are_left_out(self, tmp_path: Path) -> None:
         pairs: list[dict[str, Any]] = [{"act": "relu"}, {"act": "tanh", "loop.image_every": "1ep"}]
         assert self.varying(tmp_path, *pairs) == ["act"]
 
-    def test_what_follows_from_an_option_is_left_out(self, tmp_path: Path) -> None:
+    def test_parameters_that_follow_from_an_option_are_left_out(self, tmp_path: Path) -> None:
         options: list[dict[str, Any]] = [
             {"optimizer": "adam"},
             {"optimizer": "sgd", "optimizer.learning_rate": 0.01},
         ]
         assert self.varying(tmp_path, *options, overrides=[]) == ["optimizer"]
 
-    def test_unless_it_was_given(self, tmp_path: Path) -> None:
+    def test_parameters_given_on_the_command_line_are_kept(self, tmp_path: Path) -> None:
         options: list[dict[str, Any]] = [
             {"optimizer": "adam"},
             {"optimizer": "sgd", "optimizer.learning_rate": 0.01},
         ]
         assert self.varying(tmp_path, *options) == ["optimizer", "optimizer.learning_rate"]
 
-    def test_a_key_that_some_options_lack(self, tmp_path: Path) -> None:
+    def test_a_parameter_that_some_options_lack_is_found(self, tmp_path: Path) -> None:
         options: list[dict[str, Any]] = [
             {"act": "relu"},
             *({"act": "elu", "act.alpha": alpha} for alpha in (1, 2)),
         ]
         assert self.varying(tmp_path, *options, overrides=[]) == ["act", "act.alpha"]
 
-    def test_other_data_under_one_name_is_told_apart(self, tmp_path: Path) -> None:
+    def test_different_data_of_the_same_name_is_distinguished(self, tmp_path: Path) -> None:
         for name in "ab":
             write_run(tmp_path / name, variant_hash=name, data={"fingerprint": name * 32})
         assert compare(read(tmp_path)).parameters == ["data.fingerprint"]
 
 
 class TestLeading:
-    def test_it_is_the_watched_metric_of_the_kept_model(self, tmp_path: Path) -> None:
+    def test_the_default_is_the_monitored_metric_of_the_best_checkpoint(
+        self, tmp_path: Path
+    ) -> None:
         best = {"step": 1, "watched": "val/accuracy", "val/accuracy": 0.9}
         write_run(tmp_path, best=best)
         assert compare(read(tmp_path)).leading == "best/val/accuracy"
 
-    def test_different_losses_are_not_compared(self, tmp_path: Path) -> None:
+    def test_different_losses_are_not_compared_with_each_other(self, tmp_path: Path) -> None:
         for loss in ("mse", "crossentropy"):
             write_run(tmp_path / loss, {"loss": loss})
         comparison = compare(read(tmp_path))
         assert comparison.leading == "best/val/accuracy"
-        assert "not the same quantity" in comparison.notes[0]
+        assert "not comparable between different losses" in comparison.notes[0]
         assert compare(read(tmp_path), "val/loss").leading == "val/loss"
 
-    def test_without_another_metric_the_loss_leads_with_a_note(self, tmp_path: Path) -> None:
+    def test_without_another_metric_the_loss_decides_with_a_note(self, tmp_path: Path) -> None:
         for loss in ("mse", "crossentropy"):
             write_run(tmp_path / loss, {"loss": loss}, values={"val/loss": 0.5})
         comparison = compare(read(tmp_path))
         assert comparison.leading == "best/val/loss"
-        assert "not the same quantity" in comparison.notes[0]
+        assert "not comparable between different losses" in comparison.notes[0]
 
-    def test_of_running_runs_it_is_the_watched_one(self, tmp_path: Path) -> None:
+    def test_without_a_best_checkpoint_the_last_value_of_the_monitored_metric_decides(
+        self, tmp_path: Path
+    ) -> None:
         write_run(tmp_path, status="RUNNING", best=None, values={"val/loss": 1, "a/b": 1})
         assert compare(read(tmp_path)).leading == "val/loss"
 
-    def test_an_unknown_one_is_told(self, tmp_path: Path) -> None:
+    def test_an_unknown_metric_is_an_error_with_a_suggestion(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="Did you mean 'val/accuracy'"):
             compare(read(sweep(tmp_path, [0.5])), "val/acuracy")
 
@@ -161,7 +165,7 @@ class TestOrder:
         comparison = compare(read(tmp_path), "val/accuracy")
         assert comparison.best is comparison.variants[0]
 
-    def test_other_columns(self, tmp_path: Path) -> None:
+    def test_variants_are_sorted_by_parameters_and_costs(self, tmp_path: Path) -> None:
         sweep(tmp_path, [0.5], [0.3], [0.4])
         assert acts(tmp_path, "val/loss", sort="act") == ["gelu", "relu", "tanh"]
         assert acts(tmp_path, "val/accuracy", sort="val/loss") == ["tanh", "gelu", "relu"]
@@ -185,7 +189,7 @@ class TestOrder:
 
 
 class TestVerdicts:
-    def test_against_the_best(self, tmp_path: Path) -> None:
+    def test_variants_are_compared_with_the_best(self, tmp_path: Path) -> None:
         sweep(tmp_path, [0.30, 0.41, 0.50], [0.31, 0.40, 0.51], [0.91, 1.02, 1.1])
         relu, tanh, gelu = compare(read(tmp_path)).variants
         assert (relu.verdict, relu.is_best, relu.difference) == (Verdict.BEST, True, None)
@@ -196,20 +200,18 @@ class TestVerdicts:
         assert gelu.difference is not None
         assert gelu.difference.low > 0  # a larger loss
 
-    def test_other_seeds_are_not_paired(self, tmp_path: Path) -> None:
+    def test_different_seeds_are_not_paired(self, tmp_path: Path) -> None:
         _, tanh = compare(read(sweep(tmp_path, [0.3, 0.4, 0.5], [0.6, 0.7]))).variants
         assert tanh.difference is not None
         assert tanh.difference.test == "Welch"
 
-    def test_one_seed_is_not_tested(self, tmp_path: Path) -> None:
+    def test_a_single_seed_is_not_tested(self, tmp_path: Path) -> None:
         comparison = compare(read(sweep(tmp_path, [0.3], [0.6])))
         assert comparison.variants[1].difference is None
         assert comparison.variants[1].verdict is Verdict.INCONCLUSIVE
         assert any(note.startswith("A variant with a single value") for note in comparison.notes)
 
-    def test_a_margin_makes_the_inconclusive_equivalent_and_nothing_else(
-        self, tmp_path: Path
-    ) -> None:
+    def test_a_margin_changes_only_inconclusive_verdicts(self, tmp_path: Path) -> None:
         sweep(tmp_path, [0.300, 0.410, 0.500], [0.301, 0.411, 0.499], [0.91, 1.02, 1.1])
         found = {}
         for margin in (None, 0.001, 0.05, 9.0):
@@ -219,21 +221,21 @@ class TestVerdicts:
         assert found[None] == found[0.001] == inconclusive
         assert found[0.05] == found[9.0] == [Verdict.BEST, Verdict.EQUIVALENT, Verdict.WORSE]
 
-    def test_the_choice_of_the_best_is_noted(self, tmp_path: Path) -> None:
+    def test_a_note_explains_the_correction(self, tmp_path: Path) -> None:
         sweep(tmp_path, [0.3, 0.4, 0.6], [0.5, 0.7, 0.8], [0.9, 1.0, 1.3])
         notes = " ".join(compare(read(tmp_path)).notes)
         assert "The best of 3 was picked after seeing the data" in notes
         assert "all 3 pairs (Holm)" in notes
         assert "paired by seed" in notes
 
-    def test_a_noisy_variant_that_hides_the_others_is_named(self, tmp_path: Path) -> None:
+    def test_a_note_names_a_variant_that_is_much_noisier(self, tmp_path: Path) -> None:
         sweep(tmp_path, [0.30, 0.31, 0.32], [0.40, 0.42, 0.41], [1.0, 9.0, 4.0])
         notes = " ".join(compare(read(tmp_path)).notes)
         assert "act=gelu varies 404 times as much" in notes
 
-    def test_no_noise_is_noted(self, tmp_path: Path) -> None:
+    def test_a_note_says_that_there_is_no_noise(self, tmp_path: Path) -> None:
         comparison = compare(read(sweep(tmp_path, [0.3, 0.3], [0.4, 0.4], [0.5, 0.5])))
-        assert any("without any noise" in note for note in comparison.notes)
+        assert any("Without any noise" in note for note in comparison.notes)
         assert [v.verdict for v in comparison.variants[1:]] == [Verdict.INCONCLUSIVE] * 2
 
 
@@ -253,7 +255,7 @@ class TestReplicates:
                 )
         return read(folder)
 
-    def test_splits_are_replicates(self, tmp_path: Path) -> None:
+    def test_splits_can_be_replicates(self, tmp_path: Path) -> None:
         comparison = compare(self.splits(tmp_path), replicates=("seed", "data.split_seed"))
         assert comparison.parameters == ["act"]
         relu, tanh = comparison.variants
@@ -264,17 +266,17 @@ class TestReplicates:
         assert tanh.difference.p == pytest.approx(stats.ttest_rel(first, second).pvalue)
         assert tanh.difference.test == "paired"
 
-    def test_otherwise_they_are_variants(self, tmp_path: Path) -> None:
+    def test_by_default_splits_are_variants(self, tmp_path: Path) -> None:
         comparison = compare(self.splits(tmp_path))
         assert comparison.parameters == ["act", "data.split_seed"]
         assert len(comparison.variants) == 4
 
-    def test_seeds_are_a_parameter_where_they_are_no_replicates(self, tmp_path: Path) -> None:
+    def test_seeds_are_a_parameter_if_they_are_not_replicates(self, tmp_path: Path) -> None:
         comparison = compare(self.splits(tmp_path), replicates=("data.split_seed",))
         assert comparison.parameters == ["act", "seed"]
         assert {len(variant.counted) for variant in comparison.variants} == {2}
 
-    def test_an_unknown_key_is_refused(self, tmp_path: Path) -> None:
+    def test_an_unknown_replicate_key_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"Did you mean 'data\.split_seed'"):
             compare(self.splits(tmp_path), replicates=("seed", "data.split_sed"))
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from analysis.made_runs import write_run, write_sweep
-from expt.analysis.reading import read_compared
+from expt.analysis.compared_run import read_compared
 from expt.analysis.table import Comparison, compare
 from expt.analysis.verdict import headline
 
@@ -23,7 +23,7 @@ def accuracies(folder: Path, columns: Mapping[str, Sequence[float]]) -> Path:
 GOOD, CLOSE, BAD = [0.970, 0.974, 0.972], [0.969, 0.975, 0.968], [0.70, 0.71, 0.72]
 
 
-def test_a_certain_result(tmp_path: Path) -> None:
+def test_a_significant_result(tmp_path: Path) -> None:
     accuracies(tmp_path, {"relu": GOOD, "tanh": BAD, "gelu": [value - 0.1 for value in BAD]})
     text = headline(comparison_of(tmp_path))
     assert text.startswith("act=relu has the highest val/accuracy: 0.9720 ± 0.0050 (n = 3). ")
@@ -31,25 +31,26 @@ def test_a_certain_result(tmp_path: Path) -> None:
     assert "(95 % interval 0.2" in text
     assert "p < 0.001" in text
     assert text.endswith(
-        "p and interval are corrected (Holm) for picking the best of 3 after seeing the data."
+        "The p-value and the interval are corrected (Holm) for picking the best of 3 after seeing "
+        "the data."
     )
 
 
-def test_an_uncertain_result(tmp_path: Path) -> None:
+def test_a_result_that_is_not_significant(tmp_path: Path) -> None:
     accuracies(tmp_path, {"relu": GOOD, "tanh": CLOSE, "gelu": BAD})
     text = headline(comparison_of(tmp_path))
-    assert "Not certain: 1 of 2 others may be as good, 1 is significantly worse" in text
+    assert "Not certain: 1 of the 2 others may be as good, 1 is significantly worse" in text
     assert "the nearest is act=tanh, 0.0013 lower (95 % interval -0." in text
     assert "the same" not in text
 
 
-def test_a_margin(tmp_path: Path) -> None:
+def test_a_result_within_the_margin_is_equivalent(tmp_path: Path) -> None:
     accuracies(tmp_path, {"relu": GOOD, "tanh": CLOSE})
     text = headline(comparison_of(tmp_path, margin=0.05))
     assert "act=tanh is equivalent within ±0.05, 0.0013 lower" in text
 
 
-def test_of_two_nothing_was_picked(tmp_path: Path) -> None:
+def test_two_variants_need_no_correction(tmp_path: Path) -> None:
     accuracies(tmp_path, {"relu": GOOD, "tanh": BAD})
     text = headline(comparison_of(tmp_path))
     assert "act=tanh is significantly worse, 0.2620 lower (95 % interval" in text
@@ -64,7 +65,7 @@ def test_smaller_losses_are_better(tmp_path: Path) -> None:
     assert "act=tanh is significantly worse, 0.4000 higher (95 % interval 0.1" in text
 
 
-def test_the_best_checkpoint_is_named(tmp_path: Path) -> None:
+def test_a_metric_of_the_best_checkpoint_is_named_so(tmp_path: Path) -> None:
     accuracies(tmp_path, {"relu": GOOD, "tanh": BAD})
     text = headline(comparison_of(tmp_path, "best/val/accuracy"))
     assert text.startswith("act=relu has the highest val/accuracy (best checkpoint): 0.9720")
@@ -75,19 +76,19 @@ def test_single_runs_are_not_tested(tmp_path: Path) -> None:
     assert "unknown: a test needs at least two replicates" in headline(comparison_of(tmp_path))
 
 
-def test_one_variant(tmp_path: Path) -> None:
+def test_a_single_variant_is_summarized(tmp_path: Path) -> None:
     accuracies(tmp_path, {"relu": GOOD})
     expected = "One variant: val/accuracy 0.9720 ± 0.0050, n = 3."
     assert headline(comparison_of(tmp_path)) == expected
 
 
-def test_nothing_finished(tmp_path: Path) -> None:
+def test_without_a_finished_run_there_is_no_result(tmp_path: Path) -> None:
     write_run(tmp_path / "a", status="FAILED", final=None, best=None)
     comparison = compare([read_compared(tmp_path / "a")])
     assert headline(comparison) == "No finished run has a metric to compare."
 
 
-def test_the_nearest_is_named_by_what_differs_from_the_best(tmp_path: Path) -> None:
+def test_the_nearest_variant_is_named_by_its_differences_to_the_best(tmp_path: Path) -> None:
     grid = [
         ({"act": act, "optimizer.learning_rate": rate}, [base + rate, base + rate + 0.01])
         for act, base in (("relu", 0.8), ("tanh", 0.5))
@@ -105,10 +106,10 @@ def test_long_names_are_clipped(tmp_path: Path, length: int) -> None:
     assert len(headline(comparison_of(tmp_path))) < 400
 
 
-def test_different_data_are_not_compared_without_a_warning(tmp_path: Path) -> None:
+def test_different_data_is_compared_with_a_warning(tmp_path: Path) -> None:
     named = [({"data": data}, GOOD) for data in ("digits", "iris")]
     write_sweep(tmp_path, named, "val/accuracy")
     text = headline(comparison_of(tmp_path))
-    assert text.startswith("On different data, so the values can't be compared as such")
+    assert text.startswith("Not comparable, because the runs used different data")
     accuracies(tmp_path / "one", {"relu": GOOD, "tanh": CLOSE})
     assert headline(comparison_of(tmp_path / "one")).startswith("act=relu has the highest")

@@ -16,14 +16,14 @@ from expt.config.cadence import Cadence, parse_seconds
         ("20ep", Cadence(20, in_epochs=True)),
     ],
 )
-def test_it_is_steps_epochs_or_never(value: object, cadence: Cadence) -> None:
+def test_cadence_is_parsed(value: object, cadence: Cadence) -> None:
     assert Cadence.parse(value) == cadence
 
 
 @pytest.mark.parametrize(
     "value", [0, -1, 1.5, True, False, "5min", "0", "0ep", "ep", "-1ep", "1 ep", "1eps", "", [1]]
 )
-def test_all_else_is_refused_by_name(value: object) -> None:
+def test_invalid_cadence_is_rejected(value: object) -> None:
     with pytest.raises(ValueError, match=r"is not a cadence.*500.*1ep.*null") as caught:
         Cadence.parse(value)
     assert repr(value) in str(caught.value)
@@ -41,7 +41,7 @@ def test_all_else_is_refused_by_name(value: object) -> None:
         (None, []),
     ],
 )
-def test_it_is_due_at_its_multiples(value: object, due: list[int]) -> None:
+def test_cadence_is_due_at_its_multiples(value: object, due: list[int]) -> None:
     cadence = Cadence.parse(value)
     assert [step for step in range(1, 14) if cadence.is_due(step, steps_per_epoch=3)] == due
     for step in range(13):
@@ -67,7 +67,7 @@ def test_it_is_due_at_its_multiples(value: object, due: list[int]) -> None:
         (100_000.0, 100_000.0),
     ],
 )
-def test_a_time_is_seconds_minutes_or_hours(value: object, seconds: float | None) -> None:
+def test_duration_is_parsed(value: object, seconds: float | None) -> None:
     assert parse_seconds(value) == seconds
 
 
@@ -97,7 +97,7 @@ def test_a_time_is_seconds_minutes_or_hours(value: object, seconds: float | None
         "3s s",
     ],
 )
-def test_all_else_is_no_time(value: object) -> None:
-    with pytest.raises(ValueError, match=r"is not a time.*90.*90s, 10min, 2h") as caught:
+def test_invalid_duration_is_rejected(value: object) -> None:
+    with pytest.raises(ValueError, match=r"is not a duration.*90.*90s, 10min, 2h") as caught:
         parse_seconds(value)
     assert repr(value) in str(caught.value)

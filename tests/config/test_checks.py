@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from expt.config.checks import check, check_task, check_watched
+from expt.config.checks import check, check_monitored_metric, check_task
 from expt.config.compose import Job, compose_jobs
 from expt.config.schema import Config
 from expt.errors import UserError
@@ -14,7 +14,7 @@ DELETED = object()
 
 
 def job_with(**values: object) -> Job:
-    """The default job with other values, `loop__steps=3` being `loop.steps`."""
+    """Returns the default job with other values; `loop__steps=3` sets `loop.steps`."""
     config = copy.deepcopy(DEFAULT.config.to_mapping())
     for key, value in values.items():
         *path, last = key.split("__")
@@ -36,7 +36,7 @@ def job_with(**values: object) -> Job:
         ["model=cnn", "recorder=[]", "metric=[]"],
     ],
 )
-def test_a_good_choice_passes(overrides: list[str]) -> None:
+def test_valid_options_pass(overrides: list[str]) -> None:
     (job,), _ = compose_jobs(overrides, None, multirun=False)
     check(job)
 
@@ -62,13 +62,13 @@ def test_a_good_choice_passes(overrides: list[str]) -> None:
         ("data__batch_size", [1, 10_000]),
     ],
 )
-def test_a_good_value_passes(key: str, values: list[object]) -> None:
+def test_valid_values_pass(key: str, values: list[object]) -> None:
     for value in values:
         check(job_with(**{key: value}))
 
 
 @pytest.mark.parametrize(
-    ("key", "values", "told"),
+    ("key", "values", "message"),
     [
         ("seed", [-1], r"seed=-1.*at least 0"),
         ("loop__epochs", [0, -3], r"loop\.epochs=.*at least 1"),
@@ -98,7 +98,7 @@ def test_a_good_value_passes(key: str, values: list[object]) -> None:
         (
             "loop__time_limit",
             [0, -5, "5m", "0s", "", True, [1], float("nan"), float("inf")],
-            r"loop\.time_limit: .*is not a time.*90s, 10min, 2h",
+            r"loop\.time_limit: .*is not a duration.*90s, 10min, 2h",
         ),
         *(
             (f"optimizer__{key}", [0, -1.0, "1", True], rf"optimizer\.{key}=.*positive number")
@@ -134,32 +134,32 @@ def test_a_good_value_passes(key: str, values: list[object]) -> None:
         ("model__units", [[{"_target_": "os.getcwd"}]], r"model\.units\.0\._target_=os\.getcwd"),
     ],
 )
-def test_a_bad_value_is_named(key: str, values: list[object], told: str) -> None:
+def test_error_names_invalid_value(key: str, values: list[object], message: str) -> None:
     for value in values:
-        with pytest.raises(UserError, match=told):
+        with pytest.raises(UserError, match=message):
             check(job_with(**{key: value}))
 
 
-def test_a_seed_is_no_more_than_libraries_hold() -> None:
+def test_seed_is_limited_to_32_bits() -> None:
     with pytest.raises(UserError, match="seed=4294967296"):
         check(job_with(seed=2**32))
 
 
 @pytest.mark.parametrize("key", ["seed", "output_dir", "optimizer__learning_rate"])
-def test_a_deleted_key_that_is_needed_is_named(key: str) -> None:
-    """As `~seed` deletes it."""
+def test_error_names_missing_required_key(key: str) -> None:
+    """`~seed` would delete the key."""
     with pytest.raises(UserError, match=key.rpartition("__")[2]):
         check(job_with(**{key: DELETED}))
 
 
-def test_a_path_below_an_unknown_home_is_refused() -> None:
+def test_path_in_home_of_unknown_user_is_rejected() -> None:
     check(job_with(data__path="~/data/mnist", data__data_dir="~"))
     for key in ("data.path", "data.data_dir", "output_dir"):
         with pytest.raises(UserError, match=f"{key}=~nobody-here/x: there is no user"):
             check(job_with(**{key.replace(".", "__"): "~nobody-here/x"}))
 
 
-def test_an_output_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
+def test_file_as_output_dir_is_rejected(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     for output_dir in (file, file / "deeper" / "still"):
@@ -169,7 +169,7 @@ def test_an_output_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-def test_a_loss_for_another_task_is_refused_with_those_that_fit() -> None:
+def test_error_lists_losses_that_support_task() -> None:
     (job,), _ = compose_jobs(["data=diabetes"], None, multirun=False)
     with pytest.raises(UserError, match=r"loss=crossentropy.*regression.*data=diabetes.*mse"):
         check_task(job, "regression")
@@ -201,7 +201,7 @@ def test_a_loss_for_another_task_is_refused_with_those_that_fit() -> None:
         "loop.profile=all",
     ],
 )
-def test_whatever_is_typed_wrong_is_told_by_its_key(override: str) -> None:
+def test_error_names_key_of_any_invalid_value(override: str) -> None:
     def compose_and_check() -> None:
         (job,), _ = compose_jobs([override], None, multirun=False)
         check(job)
@@ -211,15 +211,15 @@ def test_whatever_is_typed_wrong_is_told_by_its_key(override: str) -> None:
         compose_and_check()
 
 
-def test_what_is_watched_must_be_reported() -> None:
-    check_watched(DEFAULT, ["loss"])
-    check_watched(job_with(loop__watch="val/distance"), ["loss", "distance"])
+def test_monitored_metric_must_be_reported() -> None:
+    check_monitored_metric(DEFAULT, ["loss"])
+    check_monitored_metric(job_with(loop__watch="val/distance"), ["loss", "distance"])
     with pytest.raises(UserError, match=r"watch=val/distanc:.*'val/distance'.*val/loss"):
-        check_watched(job_with(loop__watch="val/distanc"), ["loss", "distance"])
+        check_monitored_metric(job_with(loop__watch="val/distanc"), ["loss", "distance"])
 
 
-def test_a_loss_that_may_be_negative_may_have_such_a_target() -> None:
-    """That of counts can be."""
+def test_target_loss_can_be_negative() -> None:
+    """The Poisson loss can be negative."""
     (job,), _ = compose_jobs(
         ["data=diabetes", "loss=poisson", "loop.target_loss=-300"], None, multirun=False
     )
@@ -227,15 +227,15 @@ def test_a_loss_that_may_be_negative_may_have_such_a_target() -> None:
 
 
 @pytest.mark.parametrize("name", ["loss", "grad_norm", "learning_rate"])
-def test_a_metric_cannot_take_the_name_of_what_the_step_gives(name: str) -> None:
-    """Its values would stand in the place of the loss, by which the best model is chosen."""
+def test_metric_name_of_logged_value_is_rejected(name: str) -> None:
+    """The metric would replace the loss, by which the best model is chosen."""
     metric = {"_target_": "expt.parts.metrics.accuracy"}
     with pytest.raises(UserError, match=rf"metric\.{name}"):
         check(job_with(**{f"metric__{name}": metric}))
 
 
 @pytest.mark.parametrize("value", ["two", "2.5", "1", "-2", "true"])
-def test_accumulation_over_no_number_of_steps_is_told(value: str) -> None:
+def test_invalid_accumulation_is_rejected(value: str) -> None:
     overrides = [f"optimizer.gradient_accumulation_steps={value}"]
     (job,), _ = compose_jobs(overrides, None, multirun=False)
     with pytest.raises(UserError, match=r"^optimizer\.gradient_accumulation_steps="):
@@ -243,7 +243,7 @@ def test_accumulation_over_no_number_of_steps_is_told(value: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", " ", "\n"])
-def test_an_empty_name_or_folder_is_refused(name: str) -> None:
+def test_empty_name_or_folder_is_rejected(name: str) -> None:
     with pytest.raises(UserError, match=r"^name=\s*: expected the name of an MLflow experiment"):
         check(job_with(name=name))
     with pytest.raises(UserError, match=r"^output_dir=\s*: expected a path"):
@@ -251,7 +251,7 @@ def test_an_empty_name_or_folder_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (["model=resnet", "model.depth=21"], r"model\.depth=21: .* 6n \+ 2 layers; valid: 8, 14,"),
         (["model=resnet", "model.width=0"], r"model\.width=0: expected a whole number of at"),
@@ -264,7 +264,9 @@ def test_an_empty_name_or_folder_is_refused(name: str) -> None:
         (["model=gan", "model.latent_size=x"], r"model\.latent_size=x: expected a whole number"),
     ],
 )
-def test_a_models_argument_is_checked_before_it_is_built(overrides: list[str], told: str) -> None:
+def test_model_arguments_are_checked_before_model_is_built(
+    overrides: list[str], message: str
+) -> None:
     (job,), _ = compose_jobs(overrides, None, multirun=False)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         check(job)

@@ -22,7 +22,7 @@ def expand(*overrides: str) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
         ("act=rellu", ["act=rellu", "mean 'relu'?", "hard_swish, leaky_relu", "tanh"]),
         ("data=nope", ["data=nope", "fashion_mnist, image_folder, iris, linear, mnist"]),
@@ -50,20 +50,20 @@ def expand(*overrides: str) -> list[tuple[str, ...]]:
         ("act=relu,tanh", ["act=relu,tanh", "with -m"]),
     ],
 )
-def test_a_mistake_is_named_with_what_is_valid(override: str, told: list[str]) -> None:
+def test_error_names_mistake_and_valid_names(override: str, message: list[str]) -> None:
     with pytest.raises(UserError) as caught:
         compose_one(override)
-    assert [text for text in told if text not in str(caught.value)] == [], caught.value
+    assert [text for text in message if text not in str(caught.value)] == [], caught.value
 
 
 @pytest.mark.parametrize("multirun", [False, True])
-def test_a_missing_config_directory_is_named(tmp_path: Path, multirun: bool) -> None:
+def test_error_names_missing_config_dir(tmp_path: Path, multirun: bool) -> None:
     missing = tmp_path / "nowhere"
     with pytest.raises(UserError, match=r"--config-dir .*nowhere"):
         compose_jobs([], str(missing), multirun)
 
 
-def test_a_mistake_in_one_job_of_a_sweep_is_named() -> None:
+def test_error_names_mistake_in_one_job_of_sweep() -> None:
     with pytest.raises(UserError, match=r"act=rellu.*'relu'"):
         expand("seed=0,1", "act=relu,rellu")
     with pytest.raises(UserError, match=r"seed.*abc"):
@@ -92,20 +92,20 @@ def test_a_mistake_in_one_job_of_a_sweep_is_named() -> None:
         (["model.units=[1],[2,3]"], [("model.units=[1]",), ("model.units=[2,3]",)]),
     ],
 )
-def test_a_sweep_expands_in_hydras_order(
+def test_sweep_expands_in_order_of_hydra(
     overrides: list[str], expanded: list[tuple[str, ...]]
 ) -> None:
     assert expand(*overrides) == expanded
 
 
-def test_each_job_of_a_sweep_is_composed_with_its_own_values() -> None:
+def test_each_job_of_sweep_has_its_values() -> None:
     jobs, _ = compose_jobs(["act=relu,tanh", "seed=0,1"], None, multirun=True)
     composed = [(job.choices["act"], job.config.seed) for job in jobs]
     assert composed == [("relu", 0), ("relu", 1), ("tanh", 0), ("tanh", 1)]
     assert jobs[2].config.act["activation"] == "tanh"
 
 
-def test_a_config_can_ask_for_a_sweep_by_itself(tmp_path: Path) -> None:
+def test_preset_can_start_sweep(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "seeds.yaml").write_text(
         "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params: {seed: '4,5'}\n"
@@ -115,7 +115,7 @@ def test_a_config_can_ask_for_a_sweep_by_itself(tmp_path: Path) -> None:
     assert [job.config.seed for job in jobs] == [4, 5]
 
 
-def test_the_values_of_a_configs_sweep_may_be_any_text(tmp_path: Path) -> None:
+def test_swept_values_of_preset_can_be_any_text(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "names.yaml").write_text(
         "# @package _global_\nhydra:\n  sweeper:\n    params: {name: 'Größe (cm),1e5'}\n",
@@ -125,7 +125,7 @@ def test_the_values_of_a_configs_sweep_may_be_any_text(tmp_path: Path) -> None:
     assert [job.config.name for job in jobs] == ["Größe (cm)", "1e5"]
 
 
-def test_a_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "my conf" / "act").mkdir(parents=True)
     (tmp_path / "my conf" / "act" / "größe.yaml").write_text(
@@ -136,17 +136,17 @@ def test_a_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert (job.output_dir, job.config.output_dir) == (tmp_path / "a b", "~/a b")
 
 
-def test_the_folders_of_a_sweeps_jobs_have_no_quotes() -> None:
+def test_job_directories_have_no_quotes() -> None:
     _, second = Composition(["name=a,Größe (cm)"], None, multirun=True).jobs()
     assert second.subdirectory == "1_name=Größe__cm_"
 
 
-def test_one_run_is_no_sweep() -> None:
+def test_single_run_is_not_sweep() -> None:
     assert not is_multirun(compose_jobs([], None, multirun=False)[1])
 
 
 @pytest.mark.parametrize("folder", ["my conf", "it's", "a,b=[c]"])
-def test_a_users_own_folder_adds_options(tmp_path: Path, folder: str) -> None:
+def test_config_dir_adds_options(tmp_path: Path, folder: str) -> None:
     own = tmp_path / folder
     (own / "act").mkdir(parents=True)
     (own / "act" / "my_act.yaml").write_text(
@@ -158,7 +158,7 @@ def test_a_users_own_folder_adds_options(tmp_path: Path, folder: str) -> None:
         compose_one("act=my_akt", config_dir=own)
 
 
-def test_a_users_option_replaces_the_frameworks_of_the_same_name(tmp_path: Path) -> None:
+def test_option_of_user_replaces_option_of_same_name(tmp_path: Path) -> None:
     for group, option, text in (
         ("optimizer", "adam", "_target_: keras.optimizers.Adam\nlearning_rate: 0.5\n"),
         ("experiment", "mine", "# @package _global_\ndefaults: [{override /loss: mae}]\n"),
@@ -177,18 +177,18 @@ def test_a_users_option_replaces_the_frameworks_of_the_same_name(tmp_path: Path)
     assert compose_one("optimizer=adam").config.optimizer["learning_rate"] == 0.001
 
 
-def test_a_users_folder_cannot_replace_the_primary_config(tmp_path: Path) -> None:
+def test_config_dir_cannot_replace_primary_config(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("seed: 7\n")
-    with pytest.raises(UserError, match=r"it holds a config.yaml.*experiment/NAME.yaml"):
+    with pytest.raises(UserError, match=r"the folder has a config.yaml.*experiment/NAME.yaml"):
         compose_one(config_dir=tmp_path)
 
 
-def test_without_their_folder_a_users_options_are_unknown() -> None:
+def test_options_of_user_need_config_dir() -> None:
     with pytest.raises(UserError, match="act=my_act"):
         compose_one("act=my_act")
 
 
-def test_choices_are_the_options_taken_from_groups() -> None:
+def test_choices_are_chosen_options() -> None:
     job = compose_one("act=tanh", "loss=mse", "seed=3", "metric=[mae]")
     assert job.choices == {
         "data": "digits",
@@ -202,7 +202,7 @@ def test_choices_are_the_options_taken_from_groups() -> None:
     assert job.overrides == ("act=tanh", "loss=mse", "seed=3", "metric=[mae]")
 
 
-def test_defaults_are_the_documented_ones() -> None:
+def test_defaults_are_as_documented() -> None:
     config = compose_one().config
     assert (config.name, config.seed, config.output_dir) == ("expt", 0, "outputs")
     assert config.model["_target_"] == "expt.parts.models.dense.mlp"
@@ -213,7 +213,7 @@ def test_defaults_are_the_documented_ones() -> None:
     assert set(config.recorder) == {"tensorboard", "mlflow"}
 
 
-def test_a_job_is_plain_resolved_values() -> None:
+def test_job_has_plain_resolved_values() -> None:
     job = compose_one("name=seed-${seed}", "seed=7", "loop.compile=xla")
     assert job.config.name == "seed-7"
     assert job.config.loop.compile == "xla"
@@ -237,7 +237,7 @@ def test_a_job_is_plain_resolved_values() -> None:
         ("价" * 300, "价" * 66),  # 200 bytes
     ],
 )
-def test_overrides_become_short_file_names(text: str, name: str) -> None:
+def test_file_names_of_overrides_are_short(text: str, name: str) -> None:
     prepare_hydra(None)
     assert OmegaConf.create({"text": text, "name": "${expt_file_name:${text}}"}).name == name
 
@@ -249,7 +249,7 @@ def test_overrides_become_short_file_names(text: str, name: str) -> None:
         "_target_: os.system\n",
     ],
 )
-def test_a_config_cannot_make_hydra_itself_call_something(text: str, tmp_path: Path) -> None:
+def test_config_cannot_make_hydra_call_anything(text: str, tmp_path: Path) -> None:
     (tmp_path / "hydra/job_logging").mkdir(parents=True)
     (tmp_path / "hydra/job_logging/evil.yaml").write_text(f"# @package hydra.job_logging\n{text}")
     for multirun in (False, True):

@@ -1,4 +1,4 @@
-"""The contract of every yaml of every group: a new one is found and tested by itself."""
+"""Contract tests of every yaml of every group; new files are found automatically."""
 
 import inspect
 from dataclasses import fields
@@ -11,7 +11,7 @@ import pytest
 
 from expt.config.checks import check
 from expt.config.compose import compose_jobs
-from expt.config.instantiate import part
+from expt.config.instantiate import bind_part
 from expt.config.location import config_directory
 from expt.config.schema import PARTS, Config, Loop
 from expt.errors import UserError
@@ -19,7 +19,7 @@ from expt.errors import UserError
 YAMLS = sorted(config_directory().glob("*/*.yaml"))
 IN_LISTS = ("metric", "recorder")
 PRESETS = ("experiment", "debug")
-# What stands open in a yaml, for the user to give.
+# Overrides for the values that a yaml leaves to the user.
 OPEN = {
     "data=csv": ["data.path=x", "data.target=y"],
     "data=npz": ["data.path=x"],
@@ -29,7 +29,7 @@ OPEN = {
 }
 LOOPS = [path for path in YAMLS if path.parent.name == "loop"]
 OF_PARTS = [path for path in YAMLS if path.parent.name in (*PARTS, *IN_LISTS)]
-# What the framework supplies to what a yaml names.
+# The arguments that expt supplies to the targets of each group.
 SUPPLIED: dict[str, dict[str, Any]] = {
     "data": {},
     "model": {"input_shape": (8, 8, 1), "num_outputs": 3, "act": keras.layers.ReLU},
@@ -40,7 +40,8 @@ SUPPLIED: dict[str, dict[str, Any]] = {
     "metric": {"targets": None, "outputs": None},
     "recorder": {},
 }
-# Losses and metrics take tensors, and recorders start processes: their signature must do.
+# Only the signatures of the other groups are checked: losses and metrics take tensors, and
+# recorders start processes.
 MADE = ("data", "model", "act", "optimizer", "schedule")
 
 
@@ -59,29 +60,29 @@ def composed(path: Path) -> Any:
 
 
 def make(node: Any, group: str) -> None:
-    made, supplied = part(node, group), SUPPLIED[group]
+    made, supplied = bind_part(node, group), SUPPLIED[group]
     inspect.signature(made.func).bind(**{**made.keywords, **supplied})
     if group in MADE:
         made(**supplied)
 
 
-def test_every_group_is_in_the_schema() -> None:
+def test_schema_has_every_group() -> None:
     groups = {path.parent.name for path in YAMLS} - set(PRESETS)
     assert groups <= {field.name for field in fields(Config)}
     assert {path.parent.name for path in OF_PARTS} == set(SUPPLIED)
 
 
 @pytest.mark.parametrize("path", OF_PARTS, ids=name_of)
-def test_a_part_composes_and_its_arguments_fit(path: Path) -> None:
+def test_part_composes_and_accepts_its_arguments(path: Path) -> None:
     make(composed(path), path.parent.name)
 
 
 @pytest.mark.parametrize("path", OF_PARTS, ids=name_of)
-def test_a_misspelt_argument_would_be_found(path: Path) -> None:
+def test_misspelt_argument_is_rejected(path: Path) -> None:
     with pytest.raises((UserError, TypeError, ValueError), match="no_such_argument"):
         make({**composed(path), "no_such_argument": 1}, path.parent.name)
 
 
 @pytest.mark.parametrize("path", LOOPS, ids=name_of)
-def test_a_loop_gives_every_key_of_the_schema(path: Path) -> None:
+def test_loop_sets_every_key_of_schema(path: Path) -> None:
     assert set(vars(composed(path))) == {field.name for field in fields(Loop)}

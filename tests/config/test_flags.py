@@ -8,7 +8,7 @@ from expt.errors import UserError
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ("--epochs 5", r"--epochs: expected KEY=VALUE, without dashes\. .* loop\.epochs=5\?"),
         ("--lr=0.1", r"--lr=0.1: .* Did you mean optimizer\.learning_rate=0\.1\?"),
@@ -21,8 +21,8 @@ from expt.errors import UserError
         ("--epochs -m", r"Did you mean loop\.epochs=…\?"),
     ],
 )
-def test_a_key_with_dashes_is_answered_with_what_was_meant(arguments: str, told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_error_suggests_key_for_flag(arguments: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         parse(get_args_parser(), arguments.split())
 
 
@@ -38,12 +38,12 @@ def test_a_key_with_dashes_is_answered_with_what_was_meant(arguments: str, told:
         "-- name=x",
     ],
 )
-def test_other_command_lines_are_parsed_as_before(arguments: str) -> None:
+def test_other_command_lines_are_parsed(arguments: str) -> None:
     words = arguments.split()
     assert parse(get_args_parser(), words) == get_args_parser().parse_intermixed_args(words)
 
 
-def test_a_command_with_few_keys_names_those_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_error_suggests_keys_of_command_only(capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("options", nargs="*")
     with pytest.raises(UserError, match=r"Did you mean output_dir=x\?"):

@@ -26,12 +26,12 @@ def make_frozen(directory: Path, job: Job) -> None:
     (directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(job.config.to_mapping()))
 
 
-def test_what_is_read_is_what_was_written(job: Job, tmp_path: Path) -> None:
+def test_written_config_is_read_back(job: Job, tmp_path: Path) -> None:
     make_frozen(tmp_path, job)
     assert read_frozen(tmp_path, record_of(job)) == job
 
 
-def test_interpolations_stay_unless_they_are_changed(
+def test_unchanged_interpolations_are_kept(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PLACE", "somewhere")
@@ -48,7 +48,7 @@ def test_interpolations_stay_unless_they_are_changed(
     assert read_frozen(tmp_path / "two", record_of(changed)) == changed
 
 
-def test_the_changes_of_each_resume_are_in_it(job: Job, tmp_path: Path) -> None:
+def test_changes_of_resumes_are_applied(job: Job, tmp_path: Path) -> None:
     make_frozen(tmp_path, job)
     resumed = [{"changes": {"loop.epochs": 40}}, {"changes": {}}, {"changes": {"loop.epochs": 60}}]
     assert read_frozen(tmp_path, record_of(job, resumed=resumed)).config.loop.epochs == 60
@@ -64,7 +64,7 @@ def test_the_changes_of_each_resume_are_in_it(job: Job, tmp_path: Path) -> None:
         ({"environment": 7, "machine": {"cpus": "many"}}, 2),
     ],
 )
-def test_the_threads_of_an_older_run_are_those_that_it_recorded(
+def test_threads_of_older_run_are_read_from_record(
     job: Job, tmp_path: Path, recorded: dict[str, Any], threads: int
 ) -> None:
     make_frozen(tmp_path, job)
@@ -85,14 +85,14 @@ def test_the_threads_of_an_older_run_are_those_that_it_recorded(
         {"resumed": [{"changes": {"seed.x": 1}}]},
     ],
 )
-def test_a_damaged_record_is_told(job: Job, tmp_path: Path, damage: dict[str, Any]) -> None:
+def test_damaged_record_is_rejected(job: Job, tmp_path: Path, damage: dict[str, Any]) -> None:
     make_frozen(tmp_path, job)
     with pytest.raises(UserError, match=r"run\.json is damaged"):
         read_frozen(tmp_path, record_of(job, **damage))
 
 
 @pytest.mark.parametrize("text", ["a: [", "- 1", "7", "\x00", "a: ${nothing}", "b: ${oc.env:NONE}"])
-def test_a_damaged_config_is_told(job: Job, tmp_path: Path, text: str) -> None:
+def test_damaged_config_is_rejected(job: Job, tmp_path: Path, text: str) -> None:
     make_frozen(tmp_path, job)
     (tmp_path / ".hydra" / "config.yaml").write_text(text)
     with pytest.raises(UserError, match=r"config\.yaml"):
@@ -110,7 +110,7 @@ def test_values_and_options_are_changed(job: Job) -> None:
     assert job.config.seed == 0
 
 
-def test_text_that_hydras_grammar_refuses_is_set_as_typed(job: Job) -> None:
+def test_text_outside_of_hydra_grammar_is_set_as_typed(job: Job) -> None:
     changed, values = with_overrides(job, ["name=Größe (cm)", "output_dir=~/a b", "+data.path=1e5"])
     assert values == {"name": "Größe (cm)", "output_dir": "~/a b", "data.path": "1e5"}
     assert changed.config.name == "Größe (cm)"
@@ -123,7 +123,7 @@ def test_nothing_is_changed_without_overrides(job: Job) -> None:
     assert (changed.config, values) == (job.config, {})
 
 
-def test_a_list_of_options_is_taken_whole(job: Job) -> None:
+def test_list_of_options_replaces_whole_group(job: Job) -> None:
     changed, _ = with_overrides(job, ["recorder=[tensorboard]", "metric=[accuracy]"])
     assert list(changed.config.recorder) == ["tensorboard"]
     assert list(changed.config.metric) == ["accuracy"]
@@ -137,29 +137,29 @@ def test_a_list_of_options_is_taken_whole(job: Job) -> None:
         ("loop.epochs=many", r"loop\.epochs=many: expected a whole number"),
         ("loop.epochs=null", "expected a value"),
         ("act=none_such", "there is no such option"),
-        ("seed=1,2", "one value each"),
-        ("~seed", "KEY=VALUE only"),
+        ("seed=1,2", "KEY=VALUE with one value"),
+        ("~seed", "keys can't be deleted"),
         ("nonsense", "not of the form key=value"),
-        ("experiment=gan", "a preset can't be put upon a recorded config"),
+        ("experiment=gan", "a preset can't be applied to a recorded config"),
         ("seed.x=1", "there is no such key"),
     ],
 )
-def test_mistakes_are_told(job: Job, override: str, message: str) -> None:
+def test_invalid_overrides_are_rejected(job: Job, override: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         with_overrides(job, [override])
 
 
-def test_a_folder_that_is_not_there_is_told(job: Job) -> None:
+def test_missing_config_dir_is_rejected(job: Job) -> None:
     with pytest.raises(UserError, match="--config-dir nowhere: there is no such folder"):
         with_overrides(job, [], "nowhere")
 
 
-def test_an_option_is_composed_with_its_own_values(job: Job) -> None:
+def test_new_option_has_its_overridden_values(job: Job) -> None:
     changed, _ = with_overrides(job, ["data=npz", "data.path=mine.npz", "seed=3"])
     assert (changed.config.data["path"], changed.config.seed) == ("mine.npz", 3)
 
 
-def test_only_the_data_is_changed_for_an_evaluation(job: Job) -> None:
+def test_with_data_changes_only_data(job: Job) -> None:
     assert with_data(job, ["data.split_seed=5"], None).config.data["split_seed"] == 5
     with pytest.raises(UserError, match="only the data of a recorded run"):
         with_data(job, ["seed=1"], None)

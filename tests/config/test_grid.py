@@ -1,4 +1,4 @@
-"""The jobs of a sweep: products as Hydra makes them, and keys that go in step."""
+"""Expansion of a sweep's grid in Hydra's order, and zipped keys."""
 
 from pathlib import Path
 from typing import Any
@@ -29,23 +29,23 @@ def expanded(overrides: list[str], zipped: Any = None) -> list[list[str]]:
         [],
     ],
 )
-def test_a_product_has_the_order_of_hydras_own(overrides: list[str]) -> None:
+def test_grid_has_order_of_hydra(overrides: list[str]) -> None:
     parsed = OverridesParser.create().parse_overrides(overrides)
     (hydras,) = BasicSweeper.split_arguments(parsed, None)
     assert expand(parsed, None) == hydras
 
 
-def test_a_value_given_again_replaces_the_earlier_one() -> None:
+def test_later_values_of_key_replace_earlier_ones() -> None:
     assert expanded(["act=relu,tanh", "act=gelu,selu"]) == [["act=gelu"], ["act=selu"]]
 
 
-def test_two_jobs_that_are_the_same_are_refused() -> None:
-    with pytest.raises(UserError, match=r"act=relu seed=0: 2 jobs of the sweep would be this one"):
+def test_equal_jobs_are_rejected() -> None:
+    with pytest.raises(UserError, match=r"act=relu seed=0: the sweep has 2 jobs with these values"):
         expanded(["act=relu,tanh", "seed=0,1,0"])
 
 
 @pytest.mark.parametrize("zipped", [["act", "loss"], [["act", "loss"]]])
-def test_keys_in_step_are_pairs_within_the_product_of_the_others(zipped: Any) -> None:
+def test_zipped_keys_are_paired_within_grid(zipped: Any) -> None:
     assert expanded(GRID, OmegaConf.create(zipped)) == [
         ["act=relu", "loss=crossentropy", "seed=0"],
         ["act=relu", "loss=crossentropy", "seed=1"],
@@ -54,7 +54,7 @@ def test_keys_in_step_are_pairs_within_the_product_of_the_others(zipped: Any) ->
     ]
 
 
-def test_keys_in_step_stand_where_the_first_of_them_does() -> None:
+def test_zipped_keys_take_place_of_first() -> None:
     assert expanded(GRID, ["seed", "act"]) == [
         ["loss=crossentropy", "seed=0", "act=relu"],
         ["loss=crossentropy", "seed=1", "act=tanh"],
@@ -63,7 +63,7 @@ def test_keys_in_step_stand_where_the_first_of_them_does() -> None:
     ]
 
 
-def test_lists_of_keys_in_step_are_combined() -> None:
+def test_lists_of_zipped_keys_are_combined() -> None:
     overrides = ["act=relu,tanh", "loss=mse,mae", "seed=0,1,2", "name=a,b,c"]
     jobs = expanded(overrides, [["act", "loss"], ["seed", "name"]])
     assert jobs == [
@@ -73,13 +73,13 @@ def test_lists_of_keys_in_step_are_combined() -> None:
     ]
 
 
-def test_a_key_in_step_may_be_one_that_is_added() -> None:
+def test_added_key_can_be_zipped() -> None:
     jobs = expanded(["+optimizer.x=1,2", "++seed=0,1"], ["optimizer.x", "seed"])
     assert jobs == [["+optimizer.x=1", "++seed=0"], ["+optimizer.x=2", "++seed=1"]]
 
 
 @pytest.mark.parametrize(
-    ("zipped", "told"),
+    ("zipped", "message"),
     [
         (["act", "los"], ["['act', 'los']", "los has no values", "'loss'"]),
         (["act", "name"], ["name has no values", "name=…,…", "Valid: act, loss, seed"]),
@@ -92,20 +92,20 @@ def test_a_key_in_step_may_be_one_that_is_added() -> None:
         ([1, 2], ["sweep.zip=[1, 2]", "[act,loss]"]),
         ([["act"], "loss"], ["sweep.zip=[['act'], 'loss']", "[act,loss]"]),
         ([["act", 3]], ["sweep.zip=[['act', 3]]", "[act,loss]"]),
-        (["act", "act"], ["act is there twice"]),
-        ([["act", "loss"], ["seed", "act"]], ["act is there twice"]),
+        (["act", "act"], ["act occurs twice"]),
+        ([["act", "loss"], ["seed", "act"]], ["act occurs twice"]),
     ],
 )
-def test_what_cannot_go_in_step_is_told(zipped: Any, told: list[str]) -> None:
+def test_invalid_zip_is_rejected(zipped: Any, message: list[str]) -> None:
     depth = ["+depth=1,2,3"] if "depth" in str(zipped) else []
     with pytest.raises(UserError) as caught:
         expanded([*GRID, "name=x", *depth], zipped)
-    assert [text for text in told if text not in str(caught.value)] == [], caught.value
+    assert [text for text in message if text not in str(caught.value)] == [], caught.value
 
 
 @pytest.fixture
 def presets(tmp_path: Path) -> str:
-    """A `conf/` folder with a preset that sweeps two keys in step."""
+    """Returns a `conf/` folder with a preset that sweeps two zipped keys."""
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment/steps.yaml").write_text(
         "# @package _global_\n"
@@ -128,7 +128,7 @@ def presets(tmp_path: Path) -> str:
         ),
     ],
 )
-def test_a_presets_values_and_those_of_the_command_line(
+def test_command_line_replaces_swept_values_of_preset(
     presets: str, given: list[str], expected: list[tuple[Any, ...]]
 ) -> None:
     jobs, _ = compose_jobs(["experiment=steps", *given], presets, multirun=True)

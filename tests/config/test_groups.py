@@ -3,18 +3,18 @@ from pathlib import Path
 import pytest
 
 from expt.config.compose import compose_jobs
-from expt.config.groups import default_option, groups, option_values, takes_several
+from expt.config.groups import default_option, groups, is_list_group, option_values
 from expt.errors import UserError
 
 
-def test_defaults_are_those_of_the_config() -> None:
+def test_defaults_are_read_from_config() -> None:
     assert {"act", "data", "loss", "metric", "model"} <= set(groups())
     assert (default_option("act"), default_option("metric")) == ("relu", None)
-    assert [group for group in groups() if takes_several(group)] == ["hook", "metric", "recorder"]
+    assert [group for group in groups() if is_list_group(group)] == ["hook", "metric", "recorder"]
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
         ("act=[relu,tanh]", r"act=\[relu,tanh\]: expected one option, not a list\. Did you mean "),
         ("act=[relu,tanh]", "act=relu,tanh with -m, to train a job with each"),
@@ -28,37 +28,41 @@ def test_defaults_are_those_of_the_config() -> None:
     ],
 )
 @pytest.mark.parametrize("multirun", [False, True])
-def test_a_list_for_one_option_is_refused(override: str, told: str, multirun: bool) -> None:
-    with pytest.raises(UserError, match=told):
+def test_list_for_single_option_is_rejected(override: str, message: str, multirun: bool) -> None:
+    with pytest.raises(UserError, match=message):
         compose_jobs([override], None, multirun)
 
 
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("~sweep", "sweep can't be deleted; its keys are set one by one, such as sweep.workers=2."),
-        ("~sweep.zip", "sweep.zip can't be deleted; give it another value: sweep.zip=…."),
-        ("~loop", "loop can't be deleted; give it another value: loop=…."),
-        ("~loop.epochs=20", "loop.epochs can't be deleted; give it another value: loop.epochs=…."),
-        ("~data", "data can't be deleted; give it another value: data=…."),
-        ("~loss=mse", "loss can't be deleted; give it another value: loss=…."),
-        ("~metric", "metric can't be deleted; metric=[] leaves out all of its options."),
-        ("~recorder", "recorder can't be deleted; recorder=[] leaves out all of its options."),
-        ("~seed", "seed can't be deleted; give it another value: seed=…."),
-        ("~name", "name can't be deleted; give it another value: name=…."),
-        ("~output_dir", "output_dir can't be deleted; give it another value: output_dir=…."),
+        (
+            "~sweep",
+            "sweep can't be deleted; set its keys one by one instead, such as sweep.workers=2.",
+        ),
+        ("~sweep.zip", "sweep.zip can't be deleted; set another value instead: sweep.zip=…."),
+        ("~loop", "loop can't be deleted; set another value instead: loop=…."),
+        (
+            "~loop.epochs=20",
+            "loop.epochs can't be deleted; set another value instead: loop.epochs=….",
+        ),
+        ("~data", "data can't be deleted; set another value instead: data=…."),
+        ("~loss=mse", "loss can't be deleted; set another value instead: loss=…."),
+        ("~metric", "metric can't be deleted; metric=[] selects none of its options."),
+        ("~recorder", "recorder can't be deleted; recorder=[] selects none of its options."),
+        ("~seed", "seed can't be deleted; set another value instead: seed=…."),
+        ("~name", "name can't be deleted; set another value instead: name=…."),
+        ("~output_dir", "output_dir can't be deleted; set another value instead: output_dir=…."),
     ],
 )
 @pytest.mark.parametrize("multirun", [False, True])
-def test_what_every_config_has_cannot_be_deleted(
-    override: str, expected: str, multirun: bool
-) -> None:
+def test_required_key_cannot_be_deleted(override: str, expected: str, multirun: bool) -> None:
     with pytest.raises(UserError) as caught:
         compose_jobs([override], None, multirun)
     assert str(caught.value) == f"{override}: {expected}"
 
 
-def test_an_option_of_several_and_an_argument_of_a_part_can_be_deleted() -> None:
+def test_list_option_and_part_argument_can_be_deleted() -> None:
     typed = ["~metric.mae", "~recorder.mlflow", "~data.split_seed"]
     (job,), _ = compose_jobs(typed, None, multirun=False)
     assert list(job.config.metric) == ["accuracy", "rmse"]
@@ -66,12 +70,12 @@ def test_an_option_of_several_and_an_argument_of_a_part_can_be_deleted() -> None
     assert "split_seed" not in job.config.data
 
 
-def test_groups_of_several_take_lists() -> None:
+def test_list_groups_accept_lists() -> None:
     (job,), _ = compose_jobs(["metric=[f1,auc]", "recorder=[mlflow]"], None, multirun=False)
     assert (list(job.config.metric), list(job.config.recorder)) == (["f1", "auc"], ["mlflow"])
 
 
-def test_a_preset_may_not_choose_a_list_either(tmp_path: Path) -> None:
+def test_list_in_preset_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment/mine.yaml").write_text(
         "# @package _global_\ndefaults:\n  - override /act: [relu, tanh]\n"
@@ -80,7 +84,7 @@ def test_a_preset_may_not_choose_a_list_either(tmp_path: Path) -> None:
         compose_jobs(["experiment=mine"], str(tmp_path), multirun=False)
 
 
-def test_the_values_of_the_frameworks_own_options() -> None:
+def test_option_values() -> None:
     assert option_values("act", "relu") == {
         "_target_": "keras.layers.ReLU",
         "_initializer_": "he_normal",

@@ -42,24 +42,24 @@ def edited(key: str, value: object) -> Config:
     return Config.from_mapping(mapping)
 
 
-def test_what_has_no_effect_is_all_there() -> None:
+def test_keys_without_effect_exist() -> None:
     assert set(FLAT) >= WITHOUT_EFFECT
 
 
 @pytest.mark.parametrize("key", sorted(WITHOUT_EFFECT))
-def test_what_only_changes_where_a_run_is_recorded_does_not_matter(key: str) -> None:
+def test_recording_keys_do_not_change_hash(key: str) -> None:
     config = edited(key, "changed")
     assert run_hash(config, "data", "code") == run_hash(CONFIG, "data", "code")
     assert variant_hash(config, "data", "code") == variant_hash(CONFIG, "data", "code")
 
 
-def test_recorders_may_be_fewer() -> None:
+def test_removed_recorder_does_not_change_hash() -> None:
     assert run_hash(edited("recorder", {}), "data", "code") == run_hash(CONFIG, "data", "code")
 
 
 @pytest.mark.parametrize("key", sorted(FLAT.keys() - WITHOUT_EFFECT))
 @pytest.mark.parametrize("value", ["changed", None, 7.5, [7]])
-def test_all_else_matters(key: str, value: object) -> None:
+def test_other_keys_change_hash(key: str, value: object) -> None:
     if value is not None:
         value = OTHER_MEMBERS.get(key, value)
     config = edited(key, value)
@@ -71,12 +71,12 @@ def test_all_else_matters(key: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("hash_of", [run_hash, variant_hash])
-def test_the_datas_content_matters(hash_of: Any) -> None:
+def test_data_content_changes_hash(hash_of: Any) -> None:
     assert hash_of(CONFIG, "data", "code") != hash_of(CONFIG, "other data", "code")
 
 
 @pytest.mark.parametrize("hash_of", [run_hash, variant_hash])
-def test_the_code_matters(hash_of: Any) -> None:
+def test_code_changes_hash(hash_of: Any) -> None:
     assert hash_of(CONFIG, "data", "code") != hash_of(CONFIG, "data", "other code")
 
 
@@ -91,8 +91,8 @@ def test_the_code_matters(hash_of: Any) -> None:
         ("+loss._targets_=[0,1]", "_targets_"),
     ],
 )
-def test_declarations_matter_where_they_change_the_result(override: str, key: str) -> None:
-    """Initial weights, the best model, the kind of training … follow from them."""
+def test_declarations_change_hash(override: str, key: str) -> None:
+    """Declarations affect, for example, the initial weights and the choice of the best model."""
     ((one,), _), ((other,), _) = (
         compose_jobs(overrides, None, multirun=False) for overrides in ([], [override])
     )
@@ -100,7 +100,7 @@ def test_declarations_matter_where_they_change_the_result(override: str, key: st
     assert run_hash(one.config, "data", "code") != run_hash(other.config, "data", "code")
 
 
-def test_names_that_only_begin_alike_matter() -> None:
+def test_keys_with_same_prefix_change_hash() -> None:
     for key in ("data.paths", "data.path_", "model.seed"):
         assert run_hash(edited(key, 1), "data", "code") != run_hash(CONFIG, "data", "code")
 
@@ -109,7 +109,7 @@ def in_reverse(value: Any) -> Any:
     return dict(reversed(value.items())) if isinstance(value, dict) else value
 
 
-def test_the_order_of_keys_does_not_matter() -> None:
+def test_order_of_keys_does_not_change_hash() -> None:
     mapping = {key: in_reverse(value) for key, value in in_reverse(CONFIG.to_mapping()).items()}
     assert list(mapping["model"]) != list(CONFIG.model)
     config = Config.from_mapping(mapping)
@@ -124,9 +124,9 @@ def test_the_order_of_keys_does_not_matter() -> None:
         *(("recorders", True), ("output_directory", True)),
     ],
 )
-def test_which_keys_have_an_effect(key: str, expected: bool) -> None:
+def test_has_effect(key: str, expected: bool) -> None:
     assert has_effect(key) is expected
 
 
-def test_a_run_and_its_variant_differ() -> None:
+def test_run_hash_and_variant_hash_differ() -> None:
     assert run_hash(CONFIG, "data", "code") != variant_hash(CONFIG, "data", "code")

@@ -6,19 +6,19 @@ from expt.errors import UserError
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
-        ("--package loop", "--package: expected --cfg with it"),
-        ("--resolve", "--resolve: expected --cfg or --help with it"),
-        ("--run -m", "--run and --multirun: expected one of them"),
-        ("--cfg job --info", "--cfg and --info: expected one of them"),
-        ("--config-name x", "--config-name: expected no such flag"),
+        ("--package loop", "--package requires --cfg"),
+        ("--resolve", "--resolve requires --cfg or --help"),
+        ("--run -m", "--run and --multirun: expected only one of these flags"),
+        ("--cfg job --info", "--cfg and --info: expected only one of these flags"),
+        ("--config-name x", "--config-name is not supported"),
         ("--shell-completion", "expected install, uninstall, query with one of bash, zsh, fish"),
         ("--shell-completion install=csh", "--shell-completion install=csh: expected install"),
     ],
 )
-def test_flags_that_do_not_fit_are_refused(arguments: str, told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_invalid_flags_are_rejected(arguments: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         check_flags(get_args_parser().parse_intermixed_args(arguments.split()))
 
 
@@ -31,5 +31,5 @@ def test_flags_that_do_not_fit_are_refused(arguments: str, told: str) -> None:
         "--shell-completion query=zsh",
     ],
 )
-def test_flags_that_fit_pass(arguments: str) -> None:
+def test_valid_flags_pass(arguments: str) -> None:
     check_flags(get_args_parser().parse_intermixed_args(arguments.split()))

@@ -1,4 +1,4 @@
-"""What Hydra does around the jobs that it starts, done for a run of expt."""
+"""Set-up of a run as Hydra sets up its jobs."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ from expt.config.hydra_job import hydra_job
 
 @pytest.fixture(autouse=True)
 def _logging() -> Iterator[None]:
-    """Takes the handlers away that a run's logging adds."""
+    """Removes the handlers that the logging of a run adds."""
     root, level = logging.getLogger(), logging.getLogger().level
     before = list(root.handlers)
     yield
@@ -27,7 +27,7 @@ def _logging() -> Iterator[None]:
 
 
 def started(directory: Path, *overrides: str) -> Composition:
-    """Composes a run and does what is done around it, without a run within."""
+    """Composes a run, and sets it up without training."""
     composition = Composition(overrides)
     directory.mkdir(parents=True)
     with hydra_job(composition.first_job(), composition.hydra, directory):
@@ -35,7 +35,7 @@ def started(directory: Path, *overrides: str) -> Composition:
     return composition
 
 
-def test_the_files_are_hydras(tmp_path: Path) -> None:
+def test_files_are_those_of_hydra(tmp_path: Path) -> None:
     directory = tmp_path / "run"
     started(directory, "act=tanh", "name=${output_dir}-x", "hydra.verbose=false", "seed=3")
     config, hydra, overrides = (
@@ -52,14 +52,14 @@ def test_the_files_are_hydras(tmp_path: Path) -> None:
     assert node["runtime"]["output_dir"] == node["run"]["dir"] == str(directory)
 
 
-def test_the_log_is_in_the_runs_directory(tmp_path: Path) -> None:
+def test_log_is_in_run_directory(tmp_path: Path) -> None:
     started(tmp_path / "run", "hydra.verbose=[mine]")
     logging.getLogger("mine").debug("a detail")
     logging.getLogger("other").debug("not this one")
     assert (tmp_path / "run" / "run.log").read_text().splitlines()[-1].endswith("DEBUG a detail")
 
 
-def test_the_environment_and_the_working_directory_are_those_of_the_job(tmp_path: Path) -> None:
+def test_environment_and_working_directory_are_set(tmp_path: Path) -> None:
     composition = Composition(["+hydra.job.env_set.EXPT_TEST=here", "hydra.job.chdir=true"])
     before = Path.cwd()
     with hydra_job(composition.first_job(), composition.hydra, tmp_path):
@@ -74,7 +74,7 @@ def test_the_environment_and_the_working_directory_are_those_of_the_job(tmp_path
         *("äß/数", "a$b", "$", "${seed}", "a\\b", "a\\'b", "a\\${seed}"),
     ],
 )
-def test_a_directory_may_have_any_name(path: str, tmp_path: Path) -> None:
+def test_directory_can_have_any_name(path: str, tmp_path: Path) -> None:
     composition = started(tmp_path / path)
     assert composition.hydra.run.dir == composition.hydra.runtime.output_dir
     assert composition.hydra.run.dir == str(tmp_path / path)

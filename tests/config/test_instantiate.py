@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from expt.config.instantiate import ALLOW_VARIABLE, call, check_target, part, targets
+from expt.config.instantiate import ALLOW_VARIABLE, bind_part, call_part, check_target, targets
 from expt.errors import UserError
 
 FORBIDDEN = [
@@ -35,8 +35,8 @@ FORBIDDEN = [
     "keras.optimizers.SGD\nimport",
     "",
 ]
-# They begin like what is allowed, but lead elsewhere.
-ELSEWHERE = [
+# Targets that begin like allowed ones but lead to other code.
+OUTSIDE = [
     "expt.parts",
     "expt.parts.losses",
     "expt.parts.losses.tf",
@@ -46,39 +46,39 @@ ELSEWHERE = [
     "expt.record.images.partial",
     "expt.record.mlflow.recorder.FileLock",
 ]
-# They are in allowed modules, but are no parts: what they do is not for a config to ask for.
-NO_PARTS = ["expt.runs.directories.discard", "expt.runs.environment._git"]
+# Functions of expt that are not parts, and that a config must not call.
+NOT_PARTS = ["expt.runs.directories.remove_directory", "expt.runs.environment._git"]
 
 
 @pytest.mark.parametrize("target", FORBIDDEN)
-def test_what_is_not_allowed_is_refused_without_an_import(target: str) -> None:
+def test_disallowed_target_is_rejected_without_import(target: str) -> None:
     before = set(sys.modules)
     with pytest.raises(UserError, match=r"(?s)act\._target_=.*not allowed"):
         check_target(target, "act")
     with pytest.raises(UserError, match="not allowed"):
-        part({"_target_": target}, "act")
+        bind_part({"_target_": target}, "act")
     assert set(sys.modules) == before
 
 
 @pytest.mark.filterwarnings("ignore:Using '_target_. functools.partial' is deprecated")
-@pytest.mark.parametrize("target", ELSEWHERE)
-def test_no_path_leads_out_of_what_is_allowed(target: str) -> None:
+@pytest.mark.parametrize("target", OUTSIDE)
+def test_target_cannot_leave_allowed_modules(target: str) -> None:
     with pytest.raises(UserError):
-        part({"_target_": target}, "loss")
+        bind_part({"_target_": target}, "loss")
 
 
-@pytest.mark.parametrize("target", NO_PARTS)
-def test_what_is_no_part_is_refused(target: str) -> None:
+@pytest.mark.parametrize("target", NOT_PARTS)
+def test_target_that_is_not_part_is_rejected(target: str) -> None:
     with pytest.raises(UserError):
-        part({"_target_": target}, "recorder.mine")
+        bind_part({"_target_": target}, "recorder.mine")
 
 
-def test_a_nested_target_cannot_run_a_program(tmp_path: Path) -> None:
+def test_nested_target_cannot_run_program(tmp_path: Path) -> None:
     proof = tmp_path / "proof"
     arguments = [".", "-c", f"alias.x=!touch {proof}", "x"]
     nested = {"_target_": "expt.runs.environment._git", "_args_": arguments}
     with pytest.raises(UserError):
-        part({"_target_": "keras.optimizers.SGD", "learning_rate": nested}, "optimizer")
+        bind_part({"_target_": "keras.optimizers.SGD", "learning_rate": nested}, "optimizer")
     assert not proof.exists()
 
 
@@ -92,33 +92,33 @@ def test_a_nested_target_cannot_run_a_program(tmp_path: Path) -> None:
         {"_target_": "keras.layers.ReLU", "max_value": {"_target_": "os.system"}},
     ],
 )
-def test_nested_targets_are_refused_too(hidden: Any) -> None:
+def test_nested_targets_are_rejected(hidden: Any) -> None:
     with pytest.raises(UserError, match=r"act\.activation.*os\.system.*not allowed"):
-        part({"_target_": "keras.layers.Activation", "activation": hidden}, "act")
+        bind_part({"_target_": "keras.layers.Activation", "activation": hidden}, "act")
 
 
-def test_targets_yields_all_with_their_places() -> None:
+def test_targets_yields_keys_of_all_targets() -> None:
     node = {"_target_": "a", "x": {"_target_": "b"}, "y": [0, {"_target_": "c"}], "z": "_target_"}
     assert list(targets(node, "model")) == [("model", "a"), ("model.x", "b"), ("model.y.1", "c")]
 
 
 @pytest.mark.parametrize(
-    ("target", "told"),
+    ("target", "message"),
     [
         ("expt.parts.lossess.mse", "there is no module 'expt.parts.lossess'"),
         ("expt.parts.losses.msee", "msee"),
         ("keras.layers.RELU", "RELU"),
     ],
 )
-def test_what_is_not_found_is_named(target: str, told: str) -> None:
-    with pytest.raises(UserError, match=told):
-        part({"_target_": target}, "loss")
+def test_error_names_missing_target(target: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        bind_part({"_target_": target}, "loss")
 
 
-def test_an_unknown_argument_names_the_nearest() -> None:
+def test_error_suggests_nearest_argument() -> None:
     node = {"_target_": "expt.parts.models.dense.mlp", "unit": [3]}
     with pytest.raises(UserError, match=r"model\.unit: mlp.*Did you mean 'units'\?.*dropout"):
-        part(node, "model")
+        bind_part(node, "model")
 
 
 def test_arguments_are_bound_and_declarations_are_not() -> None:
@@ -128,36 +128,36 @@ def test_arguments_are_bound_and_declarations_are_not() -> None:
         "_tasks_": ["regression"],
         "_anything_": 1,
     }
-    made = part(node, "act")
+    made = bind_part(node, "act")
     assert made.keywords == {"negative_slope": 0.3}
     assert made().negative_slope == pytest.approx(0.3)
     assert node["_tasks_"] == ["regression"]
 
 
-def test_positional_arguments_are_not_lost_in_silence() -> None:
+def test_positional_arguments_are_rejected() -> None:
     try:
-        made = part({"_target_": "keras.optimizers.SGD", "_args_": [0.5]}, "optimizer")
+        made = bind_part({"_target_": "keras.optimizers.SGD", "_args_": [0.5]}, "optimizer")
     except UserError:
         return
     assert float(made().learning_rate) == 0.5
 
 
-def test_nested_parts_are_made() -> None:
+def test_nested_parts_are_instantiated() -> None:
     initializer = {"_target_": "keras.initializers.Constant", "value": 3.0}
     node = {"_target_": "keras.layers.Dense", "units": 2, "kernel_initializer": initializer}
-    layer = part(node, "model")()
+    layer = bind_part(node, "model")()
     layer.build((None, 4))
     assert layer.kernel.numpy().tolist() == [[3.0, 3.0]] * 4
 
 
-def test_lists_stay_lists() -> None:
-    made = part({"_target_": "expt.parts.models.dense.mlp", "units": [1, 2]}, "model")
+def test_lists_remain_lists() -> None:
+    made = bind_part({"_target_": "expt.parts.models.dense.mlp", "units": [1, 2]}, "model")
     assert type(made.keywords["units"]) is list
 
 
 @pytest.fixture
 def user_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Two packages of a user's, one's name beginning with the other's."""
+    """Creates two packages of a user, of which one's name is a prefix of the other's."""
     for name in ("users_own", "users_own_too"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").touch()
@@ -174,21 +174,23 @@ def user_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 class TestAllow:
     NODE: ClassVar = {"_target_": "users_own.losses.huber", "delta": 2.0}
 
-    def test_a_users_package_needs_leave(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_package_of_user_is_not_allowed_by_default(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.delenv(ALLOW_VARIABLE, raising=False)
         with pytest.raises(UserError, match="EXPT_ALLOW=users_own"):
-            part(self.NODE, "loss")
+            bind_part(self.NODE, "loss")
         assert "users_own" not in sys.modules
 
     @pytest.mark.parametrize("value", ["users_own", "other, users_own ,", "users_own.losses"])
-    def test_the_environment_gives_it(self, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    def test_environment_allows_package(self, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
         monkeypatch.setenv(ALLOW_VARIABLE, value)
-        assert part(self.NODE, "loss")(None, None) == 2.0
+        assert bind_part(self.NODE, "loss")(None, None) == 2.0
 
     def test_arguments_are_checked(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(ALLOW_VARIABLE, "users_own")
         with pytest.raises(UserError, match=r"loss\.detla: huber.*'delta'"):
-            part({"_target_": "users_own.losses.huber", "detla": 2.0}, "loss")
+            bind_part({"_target_": "users_own.losses.huber", "detla": 2.0}, "loss")
 
     @pytest.mark.parametrize(
         ("value", "target"),
@@ -202,33 +204,33 @@ class TestAllow:
             ("users_own", "users_own.loss.huber"),
         ],
     )
-    def test_it_gives_no_more(
+    def test_other_packages_are_not_allowed(
         self, monkeypatch: pytest.MonkeyPatch, value: str, target: str
     ) -> None:
         monkeypatch.setenv(ALLOW_VARIABLE, value)
         with pytest.raises(UserError):
-            part({"_target_": target}, "loss")
+            bind_part({"_target_": target}, "loss")
 
 
-def test_a_value_may_hold_any_text() -> None:
-    made = part({"_target_": "keras.layers.ReLU", "name": "my_args_layer"}, "act")
+def test_value_can_be_any_text() -> None:
+    made = bind_part({"_target_": "keras.layers.ReLU", "name": "my_args_layer"}, "act")
     assert made.keywords == {"name": "my_args_layer"}
 
 
 @pytest.mark.parametrize(
     "name", ["learners.supervised.Supervised", "learners.adversarial.Adversarial"]
 )
-def test_kinds_of_training_are_targets(name: str) -> None:
+def test_learners_are_allowed_targets(name: str) -> None:
     check_target(f"expt.train.{name}", "model._step_")
 
 
-def test_call_gives_what_was_made_its_arguments() -> None:
-    made = part({"_target_": "keras.layers.LeakyReLU", "negative_slope": 0.25}, "act")
-    assert call(made, "act", name="mine").name == "mine"
+def test_call_passes_supplied_arguments() -> None:
+    made = bind_part({"_target_": "keras.layers.LeakyReLU", "negative_slope": 0.25}, "act")
+    assert call_part(made, "act", name="mine").name == "mine"
 
 
 @pytest.mark.parametrize(
-    ("node", "supplied", "told"),
+    ("node", "supplied", "message"),
     [
         (
             {"_target_": "keras.layers.LeakyReLU", "negative_slope": -1},
@@ -239,15 +241,15 @@ def test_call_gives_what_was_made_its_arguments() -> None:
         ({"_target_": "expt.parts.losses.mse"}, {"targets": 1}, "^act: .*outputs"),
     ],
 )
-def test_a_refusal_is_told_with_its_place(node: Any, supplied: Any, told: str) -> None:
-    with pytest.raises(UserError, match=told):
-        call(part(node, "act"), "act", **supplied)
+def test_error_of_target_names_its_key(node: Any, supplied: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        call_part(bind_part(node, "act"), "act", **supplied)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, UserError])
-def test_call_passes_other_errors_on(error: type[BaseException]) -> None:
+def test_call_propagates_other_errors(error: type[BaseException]) -> None:
     def fail() -> None:
         raise error("as it is")
 
     with pytest.raises(error, match=r"^as it is$"):
-        call(fail, "act")
+        call_part(fail, "act")

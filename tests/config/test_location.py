@@ -5,12 +5,12 @@ import pytest
 from expt.config import location
 
 
-def test_the_folder_holds_the_configs() -> None:
+def test_config_directory_contains_configs() -> None:
     assert (location.config_directory() / "config.yaml").is_file()
 
 
 @pytest.mark.parametrize("is_wheel", [True, False])
-def test_a_wheel_carries_it_inside_the_package(
+def test_config_directory_is_inside_package_in_wheel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_wheel: bool
 ) -> None:
     package = tmp_path / "src" / "expt"
@@ -22,13 +22,13 @@ def test_a_wheel_carries_it_inside_the_package(
     assert location.config_directory() == (package / "conf" if is_wheel else tmp_path / "conf")
 
 
-def test_options_are_a_groups_file_names_sorted() -> None:
+def test_options_are_sorted_file_names() -> None:
     assert location.options("debug") == ["eager", "one_batch", "overfit", "profile"]
     assert location.options("loop") == ["default"]
     assert location.options("no_such_group") == []
 
 
-def test_options_that_a_users_folder_replaces_are_named(tmp_path: Path) -> None:
+def test_replaced_options_are_reported(tmp_path: Path) -> None:
     conf = location.config_directory()
     for place, text in (
         ("optimizer/adam.yaml", "learning_rate: 0.5\n"),

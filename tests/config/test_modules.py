@@ -1,4 +1,4 @@
-"""Modules that are found without an import."""
+"""Finding modules without importing them."""
 
 import sys
 from pathlib import Path
@@ -26,7 +26,7 @@ def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("spread.one", "spread/one.py"),
     ],
 )
-def test_a_module_is_found_and_nothing_imported(name: str, file: str, tmp_path: Path) -> None:
+def test_module_is_found_without_import(name: str, file: str, tmp_path: Path) -> None:
     spec = find_module(name)
     assert spec is not None
     assert spec.origin == str(tmp_path / file)
@@ -36,7 +36,7 @@ def test_a_module_is_found_and_nothing_imported(name: str, file: str, tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["spread", "whole.inner", "whole.inner.deep"])
-def test_a_folder_of_modules_has_no_source(name: str) -> None:
+def test_namespace_package_has_no_source(name: str) -> None:
     spec = find_module(name)
     assert spec is not None
     assert read_source(spec) is None
@@ -46,7 +46,7 @@ def test_a_folder_of_modules_has_no_source(name: str) -> None:
     "name",
     ["", ".", "nothing", "whole.nothing", "whole.two.nothing", "whole..two", "whole.inner.nothing"],
 )
-def test_what_is_not_there_is_not_found(name: str) -> None:
+def test_missing_module_is_not_found(name: str) -> None:
     assert find_module(name) is None
 
 

@@ -1,4 +1,4 @@
-"""What a saved model gives follows from its loss and the task."""
+"""The predictions of a saved model, which follow from its loss and the task."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ SOFTMAX = ModelOutputs("probability", "softmax")
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_every_loss_declares_what_it_predicts(name: str) -> None:
+def test_every_loss_declares_its_predictions(name: str) -> None:
     loss = LOSSES[name]
     assert PREDICTS_KEY in loss
     assert (PROBABILITIES_KEY in loss) or "classification" not in loss["_tasks_"]
@@ -34,7 +34,7 @@ def test_every_loss_declares_what_it_predicts(name: str) -> None:
         ("hinge", ModelOutputs("score", None)),
     ],
 )
-def test_classes(name: str, expected: ModelOutputs) -> None:
+def test_predictions_of_classes(name: str, expected: ModelOutputs) -> None:
     assert model_outputs(LOSSES[name], "classification") == expected
 
 
@@ -48,14 +48,12 @@ def test_classes(name: str, expected: ModelOutputs) -> None:
         ("huber", {"delta": 0.5}),
     ],
 )
-def test_options_by_which_the_best_outputs_are_no_probabilities(
-    name: str, changes: dict[str, Any]
-) -> None:
+def test_arguments_that_turn_probabilities_into_scores(name: str, changes: dict[str, Any]) -> None:
     changed = model_outputs(LOSSES[name] | changes, "classification")
     assert changed == ModelOutputs("score", model_outputs(LOSSES[name], "classification").link)
 
 
-def test_focal_without_focus_is_the_crossentropy() -> None:
+def test_focal_loss_without_focus_predicts_probabilities() -> None:
     assert model_outputs(LOSSES["focal"] | {"gamma": 0.0}, "classification") == SOFTMAX
 
 
@@ -73,18 +71,18 @@ def test_focal_without_focus_is_the_crossentropy() -> None:
         ("mse", "generation", None),
     ],
 )
-def test_values(name: str, task: str, link: str | None) -> None:
+def test_predictions_of_values(name: str, task: str, link: str | None) -> None:
     assert model_outputs(LOSSES[name], task) == ModelOutputs("value", link)
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_the_config_of_an_older_run_has_what_its_loss_declares_now(name: str) -> None:
+def test_older_config_uses_current_declarations(name: str) -> None:
     old = {k: v for k, v in LOSSES[name].items() if k not in (PREDICTS_KEY, PROBABILITIES_KEY)}
     for task in LOSSES[name]["_tasks_"]:
         assert model_outputs(old, task) == model_outputs(LOSSES[name], task)
 
 
-def test_a_loss_of_ones_own_predicts_what_it_declares() -> None:
+def test_loss_of_user_predicts_as_declared() -> None:
     own = {"_target_": "mine.losses.loss"}
     assert model_outputs(own, "classification") == ModelOutputs("score", "softmax")
     assert model_outputs(own, "regression") == ModelOutputs("value", None)
@@ -95,7 +93,7 @@ def test_a_loss_of_ones_own_predicts_what_it_declares() -> None:
     assert model_outputs(own | {PREDICTS_KEY: None}, "classification").link is None
 
 
-def test_what_is_no_link_is_refused_before_anything_is_loaded() -> None:
+def test_invalid_link_is_rejected_before_loading() -> None:
     for value in ("tanh", "[softmax]", "3", "{classes: softmax}", "{classification: tanh}"):
         (job,), _ = compose_jobs([f"loss._predicts_={value}"], None, multirun=False)
         with pytest.raises(UserError, match=r"loss\._predicts_=.*: expected one of softmax, sigm"):

@@ -15,14 +15,15 @@ from expt.errors import UserError
 
 CSV = ("data=csv", "data.path=x.csv", "data.target=y")
 PRINTABLE = st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"))
-# Quotes around the whole, an interpolation, Hydra's functions, its escapes, OmegaConf's ???.
-HAS_A_MEANING = re.compile(
+# Text that keeps its meaning in Hydra: quotes around the whole text, interpolations, function
+# calls, escapes, and OmegaConf's ???.
+HAS_MEANING_IN_HYDRA = re.compile(
     r"""\s*(['"].*['"]|\w+\s*\(.*\))\s*|.*\$\{.*|.*\\[\\()\[\]{}:=, ].*|\?\?\?""", re.DOTALL
 )
 
 
 def read(override: str, *, multirun: bool = False) -> Any:
-    """The value that Hydra reads once the override is normalized."""
+    """Returns the value that Hydra reads from the normalized override."""
     [normalized] = normalize([override], multirun)
     return OverridesParser.create().parse_override(normalized).value()
 
@@ -78,14 +79,14 @@ def test_names_and_paths_are_text_as_typed(key: str, text: str) -> None:
     | st.text(st.sampled_from("a1,'\"[]{}()=:~ \\$%.eE-_"), max_size=8)
 )
 @settings(max_examples=300, deadline=None)
-def test_whatever_is_typed_arrives_as_that_text(text: str) -> None:
-    assume(not HAS_A_MEANING.fullmatch(text) and text.strip().lower() != "null")
+def test_any_text_is_read_as_typed(text: str) -> None:
+    assume(not HAS_MEANING_IN_HYDRA.fullmatch(text) and text.strip().lower() != "null")
     assert read(f"data.target={text}") == text
 
 
 @given(st.lists(st.text(PRINTABLE, min_size=1, max_size=6), min_size=1, max_size=3))
 @settings(max_examples=100, deadline=None)
-def test_whatever_is_listed_arrives_as_that_text(names: list[str]) -> None:
+def test_any_list_of_texts_is_read_as_typed(names: list[str]) -> None:
     names = [name.strip() for name in names]
     assume(all(names) and not any(re.search(r"[\\,\[\](){}'\"]|\$\{", name) for name in names))
     assert read(f"data.ignore=[{', '.join(names)}]") == names
@@ -97,7 +98,7 @@ def test_whatever_is_listed_arrives_as_that_text(names: list[str]) -> None:
     st.booleans(),
 )
 @settings(max_examples=200, deadline=None)
-def test_what_is_normalized_stays(key: str, text: str, multirun: bool) -> None:
+def test_normalization_is_idempotent(key: str, text: str, multirun: bool) -> None:
     once = normalize([f"{key}={text}"], multirun)
     assert normalize(once, multirun) == once
 
@@ -115,7 +116,7 @@ def test_what_is_normalized_stays(key: str, text: str, multirun: bool) -> None:
     ],
 )
 @pytest.mark.parametrize("multirun", [False, True])
-def test_what_hydra_reads_as_it_is_meant_stays(override: str, multirun: bool) -> None:
+def test_valid_override_is_unchanged(override: str, multirun: bool) -> None:
     assert normalize([override], multirun) == [override]
 
 
@@ -140,25 +141,25 @@ def test_what_hydra_reads_as_it_is_meant_stays(override: str, multirun: bool) ->
         ("data.target=range(1,3)", ["1", "2"]),
     ],
 )
-def test_in_a_sweep_commas_separate_values(override: str, values: list[Any]) -> None:
+def test_commas_separate_values_in_sweep(override: str, values: list[Any]) -> None:
     parsed = OverridesParser.create().parse_overrides(normalize([override], multirun=True))
     jobs = [job for [job] in expand(parsed, zipped=None)]
     assert [read(job) for job in jobs] == values
 
 
-def test_texts_of_tables_are_known() -> None:
-    """A key of csv.yaml that takes text belongs to `TEXTS` or `LISTS_OF_TEXTS`."""
+def test_text_keys_of_csv_are_listed() -> None:
+    """Every key of csv.yaml with text must be in `TEXTS` or `LISTS_OF_TEXTS`."""
     other = {"task", "duplicates", "missing"}  # words
     other |= {"batch_size", "split_seed", "split"}  # numbers
     options = {key for key, value in composed(*CSV).data.items() if not isinstance(value, bool)}
     assert {f"data.{key}" for key in options - other - {"_target_"}} <= TEXTS | LISTS_OF_TEXTS
 
 
-def test_a_separator_of_a_sweep_may_be_the_comma() -> None:
+def test_comma_can_be_separator_in_sweep() -> None:
     assert read("data.separator=,", multirun=True) == ","
 
 
-def test_the_jobs_of_a_sweep_have_their_text() -> None:
+def test_jobs_of_sweep_have_texts_as_typed() -> None:
     given = [*CSV, "data.target=Größe,petal width (cm)", "seed=0,1"]
     jobs, _ = compose_jobs(given, None, multirun=True)
     found = [(job.config.data["target"], job.config.seed) for job in jobs]
@@ -173,14 +174,14 @@ def test_the_jobs_of_a_sweep_have_their_text() -> None:
         ("data.ignore=[1,true", r"\[ is not closed by \]"),
         ("data.augment={flip: true", r"\{ is not closed by \}"),
         ("act=choice(relu,tanh", r"\( is not closed by \)"),
-        ("seed='3", "' does not close"),
+        ("seed='3", "' is not closed at the end"),
         ("model.units=[1,2],[3", r"\[ is not closed by \]"),
         ("dätä.target=x", "not of the form key=value"),
         ("data.target", "not of the form key=value"),
         ("name='a\udcff'", r"name='a\\udcff'.* is not valid UTF-8"),
     ],
 )
-def test_a_mistake_in_hydras_grammar_is_an_error(override: str, message: str) -> None:
+def test_grammar_error_is_rejected(override: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         composed(override)
 
@@ -194,6 +195,6 @@ def test_a_mistake_in_hydras_grammar_is_an_error(override: str, message: str) ->
         ("loop.epochs=(3)", r"loop.epochs=\(3\): expected a whole number"),
     ],
 )
-def test_refused_text_is_judged_by_its_key(override: str, message: str) -> None:
+def test_text_of_wrong_type_is_rejected_by_key(override: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         composed(override)

@@ -4,7 +4,7 @@ from expt.config.compose import compose_jobs
 from expt.config.params import make_params
 
 
-def test_params_are_the_choices_and_every_value() -> None:
+def test_params_are_choices_and_values() -> None:
     (job,), _ = compose_jobs(["act=tanh", "model.units=[3,4]"], None, multirun=False)
     params: dict[str, Any] = make_params(job)
     assert params["act"] == "tanh"

@@ -1,4 +1,4 @@
-"""The figures that presets and comments take from their sources."""
+"""Values of presets and defaults, checked against the papers and libraries that they follow."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -15,8 +15,8 @@ def composed(*overrides: str) -> Any:
     return job
 
 
-def test_the_recipe_of_residual_nets() -> None:
-    """K. He et al., arXiv:1512.03385, section 4.2, but for what the preset says."""
+def test_resnet_preset_has_recipe_of_paper() -> None:
+    """K. He et al., arXiv:1512.03385, section 4.2, with the deviations that the preset states."""
     job = composed("experiment=cifar_resnet")
     config = job.config
     train = range(50_000 - config.data["num_validation"])
@@ -38,7 +38,7 @@ def test_the_recipe_of_residual_nets() -> None:
     assert config.data["augment"] == augment
 
 
-def test_the_fractions_of_pytorchs_one_cycle() -> None:
+def test_one_cycle_has_fractions_of_pytorch() -> None:
     """OneCycleLR(pct_start=0.3, div_factor=25, final_div_factor=1e4)."""
     schedule = composed("schedule=one_cycle").config.schedule
     assert schedule["warmup"] == 0.3
@@ -46,7 +46,7 @@ def test_the_fractions_of_pytorchs_one_cycle() -> None:
     assert schedule["final_fraction"] == pytest.approx(1 / 25 / 1e4)
 
 
-def test_the_step_that_starts_as_the_paper_says_for_lion() -> None:
+def test_lion_has_rate_and_betas_of_paper() -> None:
     """X. Chen et al., arXiv:2302.06675: a third to a tenth of AdamW's rate, and these betas."""
     lion, adamw = (composed(f"optimizer={name}").config.optimizer for name in ("lion", "adamw"))
     assert adamw["learning_rate"] / 10 <= lion["learning_rate"] <= adamw["learning_rate"] / 3

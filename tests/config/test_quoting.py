@@ -3,22 +3,22 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expt.config.quoting import is_quoted, quoted, split_at_commas, unquoted
+from expt.config.quoting import is_quoted, quote, split_at_commas, unquote
 
 TEXTS = st.text(st.sampled_from("ab'\"\\,[](){}= $:ö"), max_size=8)
 
 
 @given(TEXTS)
-def test_quoted_text_is_that_text_for_hydra_and_for_us(text: str) -> None:
-    assert is_quoted(quoted(text))
-    assert unquoted(quoted(text)) == text
-    assert OverridesParser.create().parse_override(f"x={quoted(text)}").value() == text
+def test_quoted_text_is_read_back(text: str) -> None:
+    assert is_quoted(quote(text))
+    assert unquote(quote(text)) == text
+    assert OverridesParser.create().parse_override(f"x={quote(text)}").value() == text
 
 
 @pytest.mark.parametrize("text", ["plain", "'open", "'a' b 'c'", "'a\\'", "'", "", "'a\""])
-def test_other_text_stays_as_it_is(text: str) -> None:
+def test_unquoted_text_is_unchanged(text: str) -> None:
     assert not is_quoted(text)
-    assert unquoted(text) == text
+    assert unquote(text) == text
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,5 @@ def test_other_text_stays_as_it_is(text: str) -> None:
         ("a,,b", ["a", "", "b"]),
     ],
 )
-def test_text_is_split_at_the_commas_outside_quotes_and_brackets(
-    text: str, pieces: list[str]
-) -> None:
+def test_text_is_split_at_commas_outside_quotes_and_brackets(text: str, pieces: list[str]) -> None:
     assert split_at_commas(text) == pieces

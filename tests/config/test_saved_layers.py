@@ -12,7 +12,7 @@ from expt.errors import UserError
 
 
 def with_object(folder: Path, entry: Any) -> Path:
-    """A .keras file whose config holds an entry among those of an honest layer."""
+    """Writes a .keras file whose config contains an object among those of a valid layer."""
     inner = {"name": "a", "layers": [{"module": "keras.layers", "class_name": "Dense"}, [entry]]}
     config = {"module": "keras", "class_name": "Sequential", "config": inner}
     return with_config(folder, json.dumps(config).encode())
@@ -57,7 +57,7 @@ def test_operations_and_functions_of_keras_pass(tmp_path: Path) -> None:
         entry("expt.parts.models.dense", "Anything", registered_name="expt>Anything"),
     ],
 )
-def test_what_is_allowed_passes(allowed: dict[str, Any], tmp_path: Path) -> None:
+def test_allowed_object_passes(allowed: dict[str, Any], tmp_path: Path) -> None:
     check_saved_layers(with_object(tmp_path, allowed))
 
 
@@ -82,14 +82,12 @@ def test_what_is_allowed_passes(allowed: dict[str, Any], tmp_path: Path) -> None
         entry(7, "X"),  # type: ignore[arg-type]
     ],
 )
-def test_what_is_not_allowed_is_refused(hostile: dict[str, Any], tmp_path: Path) -> None:
+def test_disallowed_object_is_rejected(hostile: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"model\.keras can't be loaded: it (names|has a)"):
         check_saved_layers(with_object(tmp_path, hostile))
 
 
-def test_a_users_package_is_theirs_to_allow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_package_of_user_can_be_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "trusted_layers"
     package.mkdir()
     (package / "__init__.py").write_text("")
@@ -104,7 +102,7 @@ def test_a_users_package_is_theirs_to_allow(
     assert "trusted_layers.wide" not in sys.modules
 
 
-def test_it_is_found_at_any_depth(tmp_path: Path) -> None:
+def test_disallowed_object_is_found_at_any_depth(tmp_path: Path) -> None:
     deep: Any = entry("os", "system")
     for _ in range(150):
         deep = {"config": [deep]}
@@ -113,29 +111,27 @@ def test_it_is_found_at_any_depth(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000])
-def test_a_damaged_config_is_told(content: bytes, tmp_path: Path) -> None:
+def test_damaged_config_is_rejected(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="damaged"):
         check_saved_layers(with_config(tmp_path, content))
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken"])
-def test_what_is_no_archive_is_told(content: bytes, tmp_path: Path) -> None:
+def test_file_that_is_not_archive_is_rejected(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "model.keras"
     file.write_bytes(content)
     with pytest.raises(UserError, match="damaged"):
         check_saved_layers(file)
 
 
-def test_an_archive_without_a_config_is_told(tmp_path: Path) -> None:
+def test_archive_without_config_is_rejected(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
         archive.writestr("other.json", "{}")
     with pytest.raises(UserError, match="damaged"):
         check_saved_layers(tmp_path / "model.keras")
 
 
-def test_a_config_that_unpacks_to_gigabytes_is_not_unpacked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("expt.config.saved_layers._MOST_BYTES", 1_000)
+def test_huge_config_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("expt.config.saved_layers._MAX_BYTES", 1_000)
     with pytest.raises(UserError, match="too large"):
         check_saved_layers(with_config(tmp_path, b" " * 1_001))

@@ -10,27 +10,27 @@ from expt.config.location import config_directory
 from expt.config.schema import Compile, Config, Direction, Loop, Precision
 
 
-def test_it_has_exactly_the_keys_of_the_table_of_contents() -> None:
+def test_schema_has_keys_of_config_yaml() -> None:
     contents = yaml.safe_load((config_directory() / "config.yaml").read_text(encoding="utf-8"))
     groups = {name for entry in contents["defaults"] if isinstance(entry, dict) for name in entry}
     groups -= {name for name in groups if name.startswith("override hydra/")}
     keys = set(contents) - {"defaults", "hydra"}
-    # An experiment or a debug option is a change to the other groups and no node of its own.
+    # Options of experiment and debug change the nodes of other groups, and have none themselves.
     assert {field.name for field in fields(Config)} == (groups - {"experiment", "debug"}) | keys
 
 
-def test_the_ways_to_compile_are_the_documented_ones() -> None:
+def test_compile_modes_are_as_documented() -> None:
     assert [mode.value for mode in Compile] == ["graph", "xla", "eager"]
     assert all(mode.name == mode.value for mode in Compile)
 
 
-def test_precisions_and_directions_are_the_documented_ones() -> None:
+def test_precisions_and_directions_are_as_documented() -> None:
     assert [kind.value for kind in Precision] == ["float32", "mixed_float16", "mixed_bfloat16"]
     assert [way.value for way in Direction] == ["min", "max"]
     assert all(kind.name == kind.value for kind in (*Precision, *Direction))
 
 
-def test_the_loops_yaml_has_exactly_its_keys() -> None:
+def test_loop_has_keys_of_yaml() -> None:
     path = config_directory() / "loop" / "default.yaml"
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert {field.name for field in fields(Loop)} == set(values)
@@ -66,7 +66,7 @@ def test_the_loops_yaml_has_exactly_its_keys() -> None:
         ("profile", 10),
     ],
 )
-def test_a_loop_takes(key: str, good: object) -> None:
+def test_loop_accepts(key: str, good: object) -> None:
     assert OmegaConf.merge(OmegaConf.structured(Loop), {key: good}) is not None
 
 
@@ -98,6 +98,6 @@ def test_a_loop_takes(key: str, good: object) -> None:
         (Config, {"recorder": 3}),
     ],
 )
-def test_a_wrong_type_or_key_is_refused(schema: Any, bad: dict[str, object]) -> None:
+def test_wrong_type_or_key_is_rejected(schema: Any, bad: dict[str, object]) -> None:
     with pytest.raises(OmegaConfBaseException):
         OmegaConf.merge(OmegaConf.structured(schema), bad)

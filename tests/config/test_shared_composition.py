@@ -1,4 +1,4 @@
-"""Values set in a shared composition give what Hydra composes, in every job."""
+"""Equality of jobs from a shared composition with those that Hydra composes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from expt.config import compose
-from expt.config.compose import Composed, Composition, _frozen
-from expt.config.hydra_errors import hydras_errors_as_ours
+from expt.config.compose import ComposedJob, Composition, _freeze
+from expt.config.hydra_errors import convert_hydra_errors
 from expt.config.hydra_setup import compose_with_hydra
 from expt.errors import UserError
 
@@ -54,7 +54,7 @@ _DROPOUT = "model={dropout:0.5}"
 
 @st.composite
 def _jobs(draw: Any) -> list[list[str]]:
-    """The overrides of a few jobs of the same keys."""
+    """Draws the overrides of two or three jobs with the same keys."""
     keys = draw(st.lists(st.sampled_from(sorted(_VALUES)), min_size=1, max_size=5))
     return [
         [f"{key}={draw(_VALUES[key])}".removesuffix("=") for key in keys]
@@ -62,14 +62,14 @@ def _jobs(draw: Any) -> list[list[str]]:
     ]
 
 
-def _by_hydra(composition: Composition, jobs: Sequence[Sequence[str]]) -> list[Composed]:
-    """Composes each job by Hydra alone."""
+def _by_hydra(composition: Composition, jobs: Sequence[Sequence[str]]) -> list[ComposedJob]:
+    """Composes each job with Hydra."""
     common = set(jobs[0]).intersection(*jobs)
     composed = []
     for number, job in enumerate(jobs):
-        varied = ",".join(compose._plain_text(one) for one in job if one not in common)
-        with hydras_errors_as_ours(composition.overrides):
-            composed.append(_frozen(composition._composed(job), number, varied))
+        varied = ",".join(compose._unquote_value(one) for one in job if one not in common)
+        with convert_hydra_errors(composition.overrides):
+            composed.append(_freeze(composition._compose(job), number, varied))
     return composed
 
 
@@ -81,14 +81,14 @@ def _result(function: Any) -> Any:
 
 
 @given(jobs=_jobs())
-@settings(  # shrinking would compose for minutes
+@settings(  # without shrinking, which would take minutes
     max_examples=12,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
 )
-def test_jobs_are_what_hydra_composes(jobs: list[list[str]]) -> None:
+def test_jobs_equal_those_of_hydra(jobs: list[list[str]]) -> None:
     composition = Composition([], multirun=True)
     expected = _result(lambda: _by_hydra(composition, jobs))
     assert _result(lambda: list(composition.compose(jobs))) == expected
@@ -96,7 +96,7 @@ def test_jobs_are_what_hydra_composes(jobs: list[list[str]]) -> None:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The overrides of each composition by Hydra."""
+    """Records the overrides of each composition by Hydra."""
     found: list[list[str]] = []
     original = compose_with_hydra
 
@@ -139,14 +139,14 @@ def test_hydra_composes_once_for_jobs_that_differ_in_values(
     assert calls == composed
 
 
-def test_jobs_share_what_no_override_changes() -> None:
+def test_jobs_share_unchanged_nodes() -> None:
     one, other = Composition(["seed=0,1", "model.units=[4]"], multirun=True).jobs()
     assert one.job.config.data is other.job.config.data
     assert (one.job.config.seed, other.job.config.seed) == (0, 1)
     assert one.job.config.model == other.job.config.model
 
 
-def test_a_folder_of_the_users_can_make_a_key_a_group(tmp_path: Path) -> None:
+def test_config_dir_can_turn_key_into_group(tmp_path: Path) -> None:
     (tmp_path / "name").mkdir()
     (tmp_path / "name" / "mine.yaml").write_text("# @package _global_\nseed: 9\n")
     jobs = Composition(["+name=mine", "seed=1,2"], str(tmp_path), multirun=True).jobs()

@@ -1,4 +1,4 @@
-"""Which modules a run's code is, and what changes it."""
+"""The modules that the code of a run consists of, and the changes that its hash reflects."""
 
 import importlib
 import subprocess
@@ -47,9 +47,9 @@ Write = Callable[..., None]
 
 
 def forget() -> None:
-    """As in a process that begins."""
+    """Clears all caches, as in a new process."""
     sources._sources.clear()
-    sources._walked.cache_clear()
+    sources._hash_modules_cached.cache_clear()
     importlib.invalidate_caches()
     for name in [name for name in sys.modules if name.partition(".")[0] in ("mine", "beside")]:
         del sys.modules[name]
@@ -57,7 +57,7 @@ def forget() -> None:
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
-    """Writes a project's files; the process that reads them then is a new one."""
+    """Returns a function that writes the files of a project and clears all caches."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("EXPT_ALLOW", "mine")
 
@@ -81,7 +81,7 @@ def own(code: Code) -> set[str]:
 
 
 @pytest.mark.usefixtures("write")
-def test_the_users_modules_and_what_they_import_count() -> None:
+def test_modules_of_user_and_their_imports_count() -> None:
     code = code_of(CONFIG)
     assert own(code) == {
         *("mine.losses", "mine.common", "mine.models", "mine.layers", "mine.layers.wide"),
@@ -101,7 +101,7 @@ COUNTED = [name for name in FILES if Path(name).stem not in ("unused", "recorder
 
 
 @pytest.mark.parametrize("file", COUNTED)
-def test_a_changed_statement_changes_the_code(write: Write, file: str) -> None:
+def test_changed_statement_changes_code(write: Write, file: str) -> None:
     before = code_of(CONFIG)
     write(**{file: f"{FILES[file]}\ny = 1\n"})
     after = code_of(CONFIG)
@@ -111,21 +111,21 @@ def test_a_changed_statement_changes_the_code(write: Write, file: str) -> None:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_comments_docstrings_and_layout_do_not(write: Write, file: str) -> None:
+def test_comments_docstrings_and_layout_do_not_change_code(write: Write, file: str) -> None:
     before = code_of(CONFIG)
     write(**{file: f'"""About it."""\n# And more.\n\n\n{FILES[file].replace(" = ", "  =  ")}'})
     assert code_of(CONFIG) == before
 
 
 @pytest.mark.parametrize("file", ["mine/unused.py", "mine/recorders.py", "mine/values.csv"])
-def test_what_changes_no_number_does_not(write: Write, file: str) -> None:
+def test_modules_without_effect_do_not_change_code(write: Write, file: str) -> None:
     before = code_of(CONFIG)
     write(**{file: "x = 2\n"})
     assert code_of(CONFIG) == before
 
 
-def test_modules_may_come_and_go(write: Write) -> None:
-    """Those that are imported if they are there."""
+def test_optional_modules_count_if_present(write: Write) -> None:
+    """A module may import another one only if it exists."""
     write(**{"mine/losses.py": "try:\n    from mine import fast\nexcept ImportError:\n    pass\n"})
     without = code_of(CONFIG)
     write(**{"mine/fast.py": "x = 1\n"})
@@ -150,8 +150,8 @@ def test_modules_may_come_and_go(write: Write) -> None:
         "from beside import x",
     ],
 )
-def test_all_ways_to_import_lead_on(write: Write, statement: str) -> None:
-    """Through folders without an `__init__`, and to modules beside the package."""
+def test_imports_of_all_forms_are_followed(write: Write, statement: str) -> None:
+    """Imports may lead through folders without `__init__.py`, and out of the package."""
     write(**{"mine/losses.py": statement, "mine/deep/er.py": "x = 1", "beside.py": "x = 1"})
     before = code_of(CONFIG)
     write(**{"mine/deep/er.py": "x = 2", "beside.py": "x = 2"})
@@ -159,12 +159,12 @@ def test_all_ways_to_import_lead_on(write: Write, statement: str) -> None:
     assert changed in ("mine.deep.er", "beside")
 
 
-def test_modules_that_import_each_other_are_read_once(write: Write) -> None:
+def test_circular_imports_are_read_once(write: Write) -> None:
     write(**{"mine/losses.py": "import mine.common", "mine/common.py": "import mine.losses"})
     assert {"mine.losses", "mine.common"} <= own(code_of(CONFIG))
 
 
-def test_a_compiled_module_counts_by_its_bytes(write: Write) -> None:
+def test_compiled_module_is_hashed_by_its_bytes(write: Write) -> None:
     suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
     fast = f"mine/fast{suffix}"
     write(**{"mine/losses.py": "from mine import fast", fast: b"\x7fELF one"})
@@ -174,22 +174,22 @@ def test_a_compiled_module_counts_by_its_bytes(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
-        (b"x = 1\ndef f(:\n", r"losses\.py, line 2: .*The run would import mine\.losses"),
+        (b"x = 1\ndef f(:\n", r"losses\.py, line 2: .*The run imports this module, mine\.losses"),
         (b"x = 1\n  y = 2\n", r"losses\.py, line 2: unexpected indent"),
         (b"x = '\xff'\n", r"losses\.py"),
         (b"# coding: klingon\n", r"losses\.py.*klingon"),
         (b"x = '\0'\n", r"losses\.py.*null"),
     ],
 )
-def test_what_is_no_python_is_named_with_its_line(write: Write, content: bytes, told: str) -> None:
+def test_error_names_line_of_invalid_source(write: Write, content: bytes, message: str) -> None:
     write(**{"mine/losses.py": content})
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         code_of(CONFIG)
 
 
-def test_installed_packages_are_versions(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installed_packages_are_not_hashed(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     imports = "import numpy, keras.layers, tensorflow as tf, json, sys, rich.text, nothing.there\n"
     write(**{"mine/losses.py": imports})
     assert own(code_of(replace(DEFAULT, loss=CONFIG.loss))) == {"mine.losses"}
@@ -199,8 +199,8 @@ def test_installed_packages_are_versions(write: Write, monkeypatch: pytest.Monke
 
 
 @pytest.mark.usefixtures("write")
-def test_a_module_is_what_it_was_when_the_process_read_it(tmp_path: Path) -> None:
-    """A worker that has imported it runs that, whatever is on disk by now."""
+def test_module_is_read_once_per_process(tmp_path: Path) -> None:
+    """A worker executes the module that it imported, even if the file changes afterwards."""
     before = code_of(CONFIG)
     (tmp_path / "mine/losses.py").write_text("def loss(t, o): return t\n")
     assert code_of(CONFIG) == before
@@ -210,10 +210,10 @@ def test_a_module_is_what_it_was_when_the_process_read_it(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("write")
-class TestWhatIsImported:
-    """It must be what was read."""
+class TestCheckImported:
+    """The imported modules must be the ones that were read."""
 
-    def test_a_change_after_the_import_does_not_matter(self, tmp_path: Path) -> None:
+    def test_change_after_import_is_accepted(self, tmp_path: Path) -> None:
         code = code_of(CONFIG)
         importlib.import_module("mine.losses")
         check_imported(code)
@@ -221,7 +221,7 @@ class TestWhatIsImported:
         check_imported(code)
 
     @pytest.mark.parametrize("file", ["mine/losses.py", "mine/common.py"])
-    def test_a_change_before_it_is_refused(self, tmp_path: Path, file: str) -> None:
+    def test_change_before_import_is_rejected(self, tmp_path: Path, file: str) -> None:
         code = code_of(CONFIG)
         (tmp_path / file).write_text("factor, loss = 3.0, None\n")
         importlib.import_module("mine.losses")
@@ -229,21 +229,21 @@ class TestWhatIsImported:
         with pytest.raises(UserError, match=f"{module} was changed while"):
             check_imported(code)
 
-    def test_a_comment_does_not_matter(self, tmp_path: Path) -> None:
+    def test_changed_comment_is_accepted(self, tmp_path: Path) -> None:
         code = code_of(CONFIG)
         (tmp_path / "mine/losses.py").write_text(f"# Mine.\n{FILES['mine/losses.py']}")
         check_imported(code)
 
-    def test_of_other_runs_it_does_not_matter(self, tmp_path: Path) -> None:
+    def test_modules_of_other_runs_are_not_checked(self, tmp_path: Path) -> None:
         code_of(CONFIG)
         (tmp_path / "mine/losses.py").write_text("def loss(t, o): return t\n")
         check_imported(code_of(DEFAULT))
 
 
 class TestExpt:
-    """The framework's own modules."""
+    """The modules of expt itself."""
 
-    def test_parts_count_if_they_are_used(self) -> None:
+    def test_used_parts_count(self) -> None:
         modules = code_of(DEFAULT).modules
         assert {"expt.parts.losses", "expt.parts.models.dense", "expt.parts.data.bundled"} <= set(
             modules
@@ -253,7 +253,7 @@ class TestExpt:
         assert "expt.train.learners.adversarial" in code_of(gan.config).modules
         assert "expt.train.learners.adversarial" not in modules
 
-    def test_all_that_computes_counts(self) -> None:
+    def test_modules_that_compute_count(self) -> None:
         assert set(code_of(DEFAULT).modules) >= {
             *("expt.train.session", "expt.train.program", "expt.train.data_loading"),
             *("expt.train.step", "expt.train.trainer", "expt.config.checks"),
@@ -266,18 +266,18 @@ class TestExpt:
             "expt.parts.models.standardization",
         }
 
-    def test_what_records_or_reports_does_not(self) -> None:
-        rooms = {".".join(name.split(".")[:2]) for name in code_of(DEFAULT).modules}
-        assert rooms <= {
+    def test_modules_that_record_do_not_count(self) -> None:
+        packages = {".".join(name.split(".")[:2]) for name in code_of(DEFAULT).modules}
+        assert packages <= {
             *("expt.config", "expt.parts", "expt.train"),
         }
 
-    def test_the_version_does_not(self) -> None:
-        """It is recorded among the packages'."""
+    def test_version_does_not_count(self) -> None:
+        """It is recorded with the versions of the packages."""
         assert "expt" not in code_of(DEFAULT).modules
 
-    def test_another_process_finds_the_same(self) -> None:
-        """Whatever the order of sets there."""
+    def test_hash_is_equal_in_other_process(self) -> None:
+        """The order of sets differs between processes."""
         script = (
             "from expt.config.compose import compose_jobs; from expt.config.sources import *; "
             "import sys; print(code_of(compose_jobs([], None, multirun=False)[0][0].config).hash, "
@@ -289,12 +289,12 @@ class TestExpt:
         assert done.stdout.split() == [code_of(DEFAULT).hash, "False"]
 
 
-class TestChangedDuringARun:
-    """The hash of a run that had one code and then another."""
+class TestChangedCode:
+    """The hash of a run whose code changed at some step."""
 
     ONE, TWO = Code.of_modules({"a": "1"}), Code.of_modules({"a": "2"})
 
-    def test_it_is_that_of_no_other_run(self) -> None:
+    def test_hash_differs_from_other_runs(self) -> None:
         hashes = {
             *(self.ONE.hash, self.TWO.hash, self.TWO.after(self.ONE, 5).hash),
             *(self.TWO.after(self.ONE, 6).hash, self.TWO.after(None, 5).hash),
@@ -306,17 +306,17 @@ class TestChangedDuringARun:
         assert len(hashes) == 7
         assert self.TWO.after(self.ONE, 5).modules == self.TWO.modules
 
-    def test_without_a_change_it_stays(self) -> None:
+    def test_equal_code_has_equal_hash(self) -> None:
         mixed = self.TWO.after(self.ONE, 5)
         assert self.ONE.after(self.ONE, 5) == self.ONE
         assert self.TWO.after(mixed, 9) == mixed
 
-    def test_a_run_that_begins_anew_has_the_new_code_alone(self) -> None:
+    def test_change_at_step_0_counts_new_code_only(self) -> None:
         assert self.TWO.after(self.ONE, 0) == self.TWO
         assert self.TWO.after(None, 0) == self.TWO
 
 
-def test_the_users_modules_are_named_before_expts() -> None:
+def test_changed_modules_of_user_come_first() -> None:
     before = {"expt.train.session": "1", "mine.b": "1", "mine.a": "1", "same": "1"}
     now = {"expt.train.session": "2", "mine.b": "2", "z.new": "1", "same": "1"}
     assert changed_modules(before, now) == ["mine.a", "mine.b", "z.new", "expt.train.session"]

@@ -1,4 +1,4 @@
-"""What counts of a module's source, and what it imports."""
+"""Canonical text and imports of a module's source."""
 
 import ast
 import textwrap
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expt.config.syntax import canonical, imported, imported_by_call
+from expt.config.syntax import canonical_text, find_dynamic_imports, find_imports
 
 SOURCE = '''
 """Losses."""
@@ -31,8 +31,8 @@ class Smooth:
 '''
 
 
-def canon(source: str) -> str:
-    return canonical(ast.parse(textwrap.dedent(source)))
+def canonical_of(source: str) -> str:
+    return canonical_text(ast.parse(textwrap.dedent(source)))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def canon(source: str) -> str:
     ],
 )
 def test_layout_comments_and_docstrings_do_not_count(one: str, other: str) -> None:
-    assert canon(one) == canon(other)
+    assert canonical_of(one) == canonical_of(other)
 
 
 @pytest.mark.parametrize(
@@ -82,34 +82,34 @@ def test_layout_comments_and_docstrings_do_not_count(one: str, other: str) -> No
         ("    def __call__", "    @property\n    def __call__"),
     ],
 )
-def test_what_runs_counts(before: str, after: str) -> None:
+def test_executed_code_counts(before: str, after: str) -> None:
     assert before in SOURCE
-    assert canon(SOURCE) != canon(SOURCE.replace(before, after))
+    assert canonical_of(SOURCE) != canonical_of(SOURCE.replace(before, after))
 
 
-def test_an_empty_module_has_no_text() -> None:
-    assert canon('"""Parts."""\n\n# none yet\n') == ""
+def test_text_of_empty_module_is_empty() -> None:
+    assert canonical_of('"""Parts."""\n\n# none yet\n') == ""
 
 
-def test_it_is_the_same_for_all_versions_of_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fields that are empty are left out: later versions have more of them."""
+def test_text_is_equal_in_all_python_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty fields are left out, because newer versions of Python have more of them."""
     function = ast.parse("def f(a, *, b=None): return a").body[0]
     assert isinstance(function, ast.FunctionDef)
     vars(function)["type_params"] = []  # of Python 3.12
     monkeypatch.setattr(ast.FunctionDef, "_fields", (*function._fields, "type_params"))
-    with_more = canonical(ast.Module([function], []))
-    assert with_more == canon("def f(a, *, b=None): return a")
+    with_more = canonical_text(ast.Module([function], []))
+    assert with_more == canonical_of("def f(a, *, b=None): return a")
     assert with_more == (
         "FunctionDef(name='f',args=arguments(args[arg(arg='a',)]kwonlyargs[arg(arg='b',)]"
         "kw_defaults[Constant()])body[Return(value=Name(id='a',))])"
     )
-    assert canon("x = 'é\u20ac\U0001fae8'") == (
+    assert canonical_of("x = 'é\u20ac\U0001fae8'") == (
         "Assign(targets[Name(id='x',)]value=Constant(value='\\xe9\\u20ac\\U0001fae8',))"
     )
 
 
-def test_a_long_sum_is_no_recursion() -> None:
-    assert canon("x = " + " + ".join(["1"] * 900)).count("BinOp(") == 899
+def test_long_sum_does_not_exceed_recursion_limit() -> None:
+    assert canonical_of("x = " + " + ".join(["1"] * 900)).count("BinOp(") == 899
 
 
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -132,16 +132,16 @@ EXPRESSIONS = st.recursive(
 
 @given(st.lists(st.tuples(NAMES, EXPRESSIONS), max_size=4), st.data())
 @settings(max_examples=50, deadline=None)
-def test_two_sources_are_the_same_exactly_if_python_sees_the_same(
+def test_texts_are_equal_if_and_only_if_trees_are_equal(
     statements: list[tuple[str, str]], data: st.DataObject
 ) -> None:
     source = "".join(f"{name} = {value}\n" for name, value in statements)
     tree = ast.parse(source)
     commented = "".join(f"# {n}\n{n}  =  ({v})  # {n}\n\n" for n, v in statements)
-    assert canon(commented) == canonical(tree) == canon(ast.unparse(tree))
+    assert canonical_of(commented) == canonical_text(tree) == canonical_of(ast.unparse(tree))
     others = data.draw(st.lists(st.tuples(NAMES, EXPRESSIONS), max_size=4))
     other = ast.parse("".join(f"{name} = {value}\n" for name, value in others))
-    assert (canonical(other) == canonical(tree)) is (ast.dump(other) == ast.dump(tree))
+    assert (canonical_text(other) == canonical_text(tree)) is (ast.dump(other) == ast.dump(tree))
 
 
 @pytest.mark.parametrize(
@@ -164,18 +164,18 @@ def test_two_sources_are_the_same_exactly_if_python_sees_the_same(
         ("if typing.TYPE_CHECKING:\n    import a", set()),
     ],
 )
-def test_all_imports_are_found(source: str, names: set[str]) -> None:
+def test_imports_are_found(source: str, names: set[str]) -> None:
     tree = ast.parse(source)
-    assert set(imported(tree, "pkg.sub.module", is_package=False)) == names
+    assert set(find_imports(tree, "pkg.sub.module", is_package=False)) == names
 
 
-def test_a_packages_imports_are_relative_to_itself() -> None:
+def test_imports_of_package_are_relative_to_it() -> None:
     tree = ast.parse("from .c import d\n__all__ = ['e', *others]")
-    assert set(imported(tree, "pkg", is_package=True)) == {"pkg.c", "pkg.c.d", "pkg.e"}
+    assert set(find_imports(tree, "pkg", is_package=True)) == {"pkg.c", "pkg.c.d", "pkg.e"}
 
 
-def test_imports_by_calls_with_a_plain_name_are_found() -> None:
+def test_dynamic_imports_are_found() -> None:
     tree = ast.parse(
         "importlib.import_module('a.b')\nx = [__import__('c')]\nimport_module(f'{x}.d')\nf('e')"
     )
-    assert set(imported_by_call(tree)) == {"a.b", "c"}
+    assert set(find_dynamic_imports(tree)) == {"a.b", "c"}

@@ -70,7 +70,7 @@ def content(folder: Path) -> dict[str, str]:
         ("data=npz data.path=cut.npz", "can't be read"),
         (
             "data=npz data.path=good.npz data.batch_size=8 loss=poisson",
-            "loss=poisson is for targets from 0",
+            "loss=poisson needs targets from 0",
         ),
         ("data=image_folder data.path=sizes", "5.png"),
         ("data=image_folder data.path=cut", "7.png"),
@@ -98,4 +98,4 @@ def test_what_can_be_skipped_is_counted(run_here: Command, folder: Path, tmp_pat
     small = ("data.batch_size=8", "loop.steps=2", "recorder=[]", "model.units=[4]")
     done = run_here(*given, *small, folder=tmp_path)
     assert (done.code, done.error) == (0, "")
-    assert "1 examples could not be read and are left out" in done.out
+    assert "1 examples could not be read and are skipped" in done.out

@@ -460,7 +460,7 @@ class TestCheckpoints:
 
         told, folder = survive(runs, "resume", damage)
         assert told.code == 0
-        assert "is damaged: its checksum is another one" in told.error
+        assert "is damaged: its checksum does not match its name" in told.error
         assert "from step 19" in told.out
         assert_same(folder / "run", runs.root / "finished")
 

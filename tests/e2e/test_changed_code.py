@@ -34,7 +34,7 @@ Edit = Callable[[str, str], None]
 def forget() -> None:
     """As in a process that begins."""
     sources._sources.clear()
-    sources._walked.cache_clear()
+    sources._hash_modules_cached.cache_clear()
     importlib.invalidate_caches()
     for name in [name for name in sys.modules if name.partition(".")[0] == "changing"]:
         del sys.modules[name]
@@ -118,7 +118,7 @@ def test_allowed_it_is_recorded_and_shown(project: Path, edit: Edit, run_here: C
     allow = ("run", "loop.epochs=3", "--allow-code-change")
     done = run_here(*allow, folder=project, command="resume")
     assert done.code == 0, done.error
-    assert "code: continuing with changed changing.scale.\n" in done.out
+    assert "code: continuing with changed code: changing.scale.\n" in done.out
     record = record_of(project / "run")
     (entry,) = record["resumed"]
     assert entry["code"] == {"from": first["code"]["hash"], "changed": ["changing.scale"]}
@@ -144,7 +144,7 @@ def test_allowed_it_is_recorded_and_shown(project: Path, edit: Edit, run_here: C
         "before", "run", "whole", "--csv", str(table), folder=project, command="compare"
     )
     assert compared.code == 0, compared.error
-    assert "The runs have different code: changing.scale (2 states)." in compared.out
+    assert "The runs used different code: changing.scale (2 versions)." in compared.out
     with table.open(newline="") as file:
         assert len({row["code"] for row in csv.DictReader(file)}) == 3
 
@@ -165,7 +165,7 @@ def test_a_run_recorded_without_its_code_continues_with_a_warning(
     extend = ("run", "loop.epochs=3")
     done = run_here(*extend, folder=project, command="resume")
     assert done.code == 0, done.error
-    assert "code: the run was recorded without its code; whether" in done.out
+    assert "code: the run has no record of its code, so" in done.out
     new = record_of(run)
     (entry,) = new["resumed"]
     assert (entry["step"], entry["code"]) == (38, {"from": None, "changed": []})
@@ -192,7 +192,7 @@ def test_rerun_and_evaluate_say_what_has_changed(
     edit("scale.py", "FACTOR = 2.0\n")
     done = run_here("run", folder=project, command="evaluate")
     assert done.code == 0, done.error
-    note = "changed since the run: changing.scale; results may differ from the run's own."
+    note = "changed since the run: changing.scale; results may differ from those of the run."
     assert f"code: {note}\n" in done.out
     (file,) = (project / "run/evaluations").iterdir()
     assert json.loads(file.read_text())["code"] == note
@@ -207,4 +207,4 @@ def test_source_that_is_no_python_is_named_with_its_line(
     edit("scale.py", "FACTOR = (\n")
     done = run_here(*QUICK, *LOSS, folder=project)
     assert done.code == 2
-    assert "scale.py, line 1: '(' was never closed. The run would import" in done.error
+    assert "scale.py, line 1: '(' was never closed. The run imports" in done.error

@@ -116,7 +116,7 @@ def test_a_run_recorded_by_an_earlier_version_is_resumed(
     write(tmp_path, KNOWN[::-1])
     found = evaluate(tmp_path, run_here)
     assert (found["split"], found["examples"]) == ("all", 300)
-    assert "may have been trained on some of them" in found["notes"][0]
+    assert "It is unknown whether the run was trained on some of them" in found["notes"][0]
 
     write(tmp_path, KNOWN)
     done = run_here("latest", "loop.epochs=3", folder=tmp_path, command="resume")

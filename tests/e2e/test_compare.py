@@ -62,7 +62,7 @@ def test_a_failed_run_is_shown(folder: Path, run_command: Command) -> None:
     done = run_command("outputs", folder=folder, command="compare")
     assert done.code == 0
     assert "5 runs, 3 variants" in done.out
-    assert "Not in the means: 1 FAILED." in done.out
+    assert "Not included in the means: 1 FAILED." in done.out
     assert "  NonFiniteLossError: train/loss became nan" in done.out
 
 
@@ -103,7 +103,7 @@ class TestDiff:
     def test_two_runs(self, folder: Path, run_command: Command) -> None:
         done = run_command(*self.sides(folder), folder=folder, command="diff")
         assert (done.code, done.error) == (0, "")
-        assert "they part at step 1" in done.out
+        assert "diverge at step 1" in done.out
         assert "leaky_relu" in done.out
         assert "act.negative_slope" in done.out
         assert "packages, data" in done.out
@@ -111,7 +111,7 @@ class TestDiff:
     def test_a_run_and_itself(self, folder: Path, run_command: Command) -> None:
         first, _ = self.sides(folder)
         done = run_command(first, first, folder=folder, command="diff")
-        assert "they never part" in done.out
+        assert "do not diverge" in done.out
         assert "the same: config" in done.out
 
     @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ class TestDiff:
         [
             (("latest",), "expected two runs"),
             ((), "expected two runs"),
-            (("latest", "nowhere"), "nowhere: there is no run"),
+            (("latest", "nowhere"), "nowhere: there is no such run"),
             (("latest", "latest", "output_dir=empty"), "there are no runs in empty"),
         ],
     )

@@ -25,15 +25,15 @@ _WITHOUT_ONNX = "import sys; sys.modules['tf2onnx'] = None" + _SPY
 # Exports a copy with other weights. TensorFlow is left to the command to start.
 _WRONG = """
 from expt import export
-from expt.exports import writing
-load = writing.load_predictor
+from expt.exports import export
+load = export.load_predictor
 def load_and_break(file, run, job):
     import keras
     from expt.exports import tflite
     write = tflite.write
     tflite.write = lambda model, path: write(keras.models.clone_model(model), path)
     return load(file, run, job)
-writing.load_predictor = load_and_break
+export.load_predictor = load_and_break
 export.main()
 """
 
@@ -85,8 +85,8 @@ def test_an_earlier_export_is_replaced(name: str, place: str, run: Path) -> None
     done = export(str(run), name, folder=run.parent)
     assert (done.returncode, done.stderr) == (0, "")
     where, taken, given, difference = done.stdout.splitlines()[-4:]  # below slow phases
-    assert taken.startswith("it takes ")
-    assert given == "it gives probabilities of the classes 0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
+    assert taken.startswith("inputs: ")
+    assert given == "outputs: probabilities of the classes 0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
     assert re.fullmatch(rf"{name} written to {re.escape(str(path))} \(\d+ kB\)", where)
     assert re.search(r" \d\.\de[-+]\d\d of their scale$", difference)
     assert set(path.parent.iterdir()) == before
@@ -123,7 +123,7 @@ def test_a_wrong_export_is_not_kept(run: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["nothing", "onnx"], ["nothing: there is no run", "'latest'"]),
+        (["nothing", "onnx"], ["nothing: there is no such run", "'latest'"]),
         (["latest", "onnx", "output_dir=nowhere"], ["there are no runs in nowhere"]),
         (["latest", "tf-lite"], ["tf-lite: ", "Did you mean 'tflite'?", "onnx, saved_model"]),
         (["latest", "tflite", "--to", "here"], ["--to here: it exists"]),

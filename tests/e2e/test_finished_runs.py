@@ -80,12 +80,12 @@ def test_another_source_of_the_same_kind(folder: Path, run_here: Command) -> Non
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("nowhere",), "nowhere: there is no run"),
+        (("nowhere",), "nowhere: there is no such run"),
         (("0" * 32,), "no run in outputs has this MLflow run id"),
         (("latest", "output_dir=empty"), "latest: there are no runs in empty"),
         (("latest", "split=tset"), "split=tset: there is no such split. Did you mean 'test'?"),
         (("latest", "data=iris"), "its inputs have the shape (4,)"),
-        (("latest", "data=diabetes"), "loss=crossentropy is not for regression"),
+        (("latest", "data=diabetes"), "loss=crossentropy does not support regression"),
         (("latest", "data.batchsize=3"), "data.batchsize: there is no key 'batchsize'"),
         (("latest", "model=cnn"), "model=cnn: only the data of a recorded run can be changed"),
         (("latest", "data=nope"), "data=nope: there is no such option"),

@@ -124,8 +124,8 @@ def test_differences_are_shown(project: Path, run_here: Command) -> None:
     assert (done.code, done.error) == (0, "")
     assert "the same: config, code, packages, data, machine\n" in done.out
     lines = [" ".join(line.split()) for line in done.out.splitlines()]
-    assert "train/loss same at 60 common steps" in lines
-    assert "val/accuracy same at 15 common steps" in lines
+    assert "train/loss equal at 60 common steps" in lines
+    assert "val/accuracy equal at 15 common steps" in lines
     assert "status FINISHED KILLED" in lines
     assert "train/loss 0.21374062 0.67102355 +0.4573" in lines
 
@@ -197,7 +197,7 @@ def test_mlflow_is_completed(project: Path, run_here: Command) -> None:
     assert f"{RUNS}/finished: added the model\n1 run: 1 completed\n" in done.out
     assert_in_mlflow(directory, project, run_id)
     done = run_here(str(directory), folder=project, command="sync")
-    assert done.out == f"{RUNS}/finished: complete\n1 run: 1 complete already\n"
+    assert done.out == f"{RUNS}/finished: complete\n1 run: 1 already complete\n"
 
 
 def test_an_interrupted_run_is_resumed(project: Path, run_here: Command) -> None:

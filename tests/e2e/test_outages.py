@@ -87,7 +87,7 @@ def _complete(run: Run) -> str:
     """Does what `expt.sync` does with a run; returns what was added."""
     from expt.record.mlflow.run_mirror import RunMirror
 
-    copy = RunMirror(run, is_new=False, busy=lambda _seconds: None)
+    copy = RunMirror(run, is_new=False, extend_deadline=lambda _seconds: None)
     copy.advance()
     copy.finish()
     return str(copy.added)
@@ -110,9 +110,9 @@ def test_a_server_that_comes_back_gets_everything(
     server.kill() if is_killed else server.signal(signal.SIGSTOP)
     write_scalars(run, range(2_001, 4_001))
     write_image(run, 4_000)
-    until(lambda: "Training goes on; the journal keeps everything" in caplog.text)
+    until(lambda: "Training continues; the journal is complete" in caplog.text)
     server.start() if is_killed else server.signal(signal.SIGCONT)
-    until(lambda: "recording goes on" in caplog.text)
+    until(lambda: "recording continues" in caplog.text)
     write_scalars(run, range(4_001, 4_101))
     (run.directory / "model.keras").write_bytes(b"a model")
     _close(recorder, run)
@@ -128,7 +128,7 @@ def test_a_server_that_is_gone_at_the_start_and_comes_later_gets_everything(
     server.kill()
     recorder.open(run)
     write_scalars(run, range(1, 11))
-    until(lambda: "does not answer (Connection refused). Training goes on" in caplog.text)
+    until(lambda: "does not answer (Connection refused). Training continues" in caplog.text)
     server.start()
     _until_stored(run, server.uri, 20)
     _close(recorder, run)
@@ -174,7 +174,7 @@ def test_a_server_that_hangs_does_not_hold_up_the_end(
     recorder.stop()
     told = caplog.messages[-1]
     assert "mlflow: incomplete: no answer" in told
-    assert f"`python -m expt.sync {os.path.relpath(run.directory)}` completes it" in told
+    assert f"the MLflow run: python -m expt.sync {os.path.relpath(run.directory)}" in told
     assert "swordfish" not in caplog.text
 
 
@@ -206,9 +206,9 @@ def test_a_run_whose_server_is_gone_for_good_is_completed_by_sync(
         server.kill()
         _, error = process.communicate(timeout=120)
     assert process.returncode == 0
-    assert error.count("Training goes on; the journal keeps everything") <= 1
+    assert error.count("Training continues; the journal is complete") <= 1
     assert error.count("mlflow: ") <= 2
-    assert f"`python -m expt.sync {directory.relative_to(tmp_path)}` completes it" in error
+    assert f"the MLflow run: python -m expt.sync {directory.relative_to(tmp_path)}" in error
     record = json.loads((directory / "run.json").read_text())
     assert record["status"] == "FINISHED"
     server.start()
@@ -217,5 +217,5 @@ def test_a_run_whose_server_is_gone_for_good_is_completed_by_sync(
     assert "the model, the status FINISHED" in done.out
     assert_store_equals_files(directory, server.uri)
     again = run_command(folder=tmp_path, command="sync")
-    assert (again.code, again.out) == (0, "1 run: 1 complete already\n")
+    assert (again.code, again.out) == (0, "1 run: 1 already complete\n")
     assert_store_equals_files(directory, server.uri)

@@ -14,8 +14,8 @@ import pytest
 from playwright.sync_api import Browser, FloatRect, Locator, Page, expect, sync_playwright
 
 from analysis.made_runs import write_image, write_journal, write_run
+from expt.analysis.compared_run import read_compared
 from expt.analysis.page import write_page
-from expt.analysis.reading import read_compared
 from expt.analysis.table import compare
 
 _FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")

@@ -266,7 +266,7 @@ def test_another_model_under_the_same_config_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["nowhere"], "there is no run"),
+        (["nowhere"], "there is no such run"),
         (["run", "act=tanh"], "a resumed run can't change what its steps do"),
         (["run", "loop.epochs=two"], "expected a whole number"),
         (["run", "loop.epochs=2"], "the run has done"),

@@ -217,7 +217,7 @@ class TestPaths:
         (recorded / "model.keras").rename(recorded.parent / "model.keras")
         (recorded / "model.keras").symlink_to(recorded.parent / "model.keras")
         done = run_command("recorded", folder=recorded.parent, command="evaluate")
-        _assert_refused(done, recorded.parent, told="leads outside of the run's directory")
+        _assert_refused(done, recorded.parent, told="outside of the run's directory")
 
 
 class TestSecrets:

@@ -56,7 +56,9 @@ def test_a_sweep_tells_and_leaves_how_it_went(whole: Path) -> None:
     lines = output.splitlines()
     (first,) = [line for line in lines if line.startswith("sweep ")]
     place = sweep_of(whole).relative_to(whole)
-    assert re.fullmatch(rf"sweep act in {place}: 4 jobs, 1 at once, about [\d.]+ (s|min.*)", first)
+    assert re.fullmatch(
+        rf"sweep act in {place}: 4 jobs, 1 at a time, about [\d.]+ (s|min.*)", first
+    )
     for number, job in enumerate(jobs_of(whole), 1):
         name = record_of(job)["run_name"]
         (line,) = [line for line in lines if line.startswith(f"{number}/4 FINISHED {name}  ")]
@@ -290,8 +292,8 @@ def test_a_kind_that_cannot_be_trained_is_told_before_any_is(tmp_path: Path) -> 
     code, output = finish(folder, *sweep)
     assert code == 2, output
     assert "Traceback" not in output
-    assert "2 of 3 kinds of jobs can't be trained; none was begun." in output
-    assert "loss.trouble=shape: loss: it gave the shape" in output
+    assert "2 of 3 kinds of jobs can't be trained; no job was started." in output
+    assert "loss.trouble=shape: loss: it returned the shape" in output
     assert "loss.trouble=infinite: loss: it is not finite" in output
     assert not (folder / "outputs").exists()
 
@@ -305,7 +307,7 @@ def test_a_kind_that_cannot_be_trained_is_told_before_any_is(tmp_path: Path) -> 
     ("given", "told"),
     [
         ("sweep.workers=0", "sweep.workers=0"),
-        ("sweep.timeout=abc", "sweep.timeout: 'abc' is not a time"),
+        ("sweep.timeout=abc", "sweep.timeout: 'abc' is not a duration"),
         ("sweep.max_failures=-1", "sweep.max_failures=-1"),
         ("sweep.reuse=perhaps", "sweep.reuse"),
         ("sweep.zip=[act,seed]", "act has no values"),
@@ -327,7 +329,7 @@ def test_a_sweeper_of_hydra_is_refused_before_anything_is_begun(tmp_path: Path) 
     folder = new_project(tmp_path)
     code, told = finish(folder, *sweep_arguments("act=relu,tanh", "hydra/sweeper=basic"))
     assert code == 2, told
-    assert "error: hydra/sweeper=basic: expt has sweepers of its own." in told
+    assert "error: hydra/sweeper=basic: expt has its own sweepers" in told
     assert not (folder / "outputs").exists()
 
 

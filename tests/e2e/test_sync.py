@@ -125,7 +125,7 @@ def test_a_run_that_mlflow_has_nothing_of_is_completed_once(
     added = f"added a new run, {count} values, 9 images, the model, the status FINISHED"
     assert _sync(capsys=capsys) == [f"{directory}: {added}", "1 run: 1 completed"]
     before = assert_store_equals_files(directory, store_uri(outputs))
-    assert _sync(capsys=capsys) == ["1 run: 1 complete already"]
+    assert _sync(capsys=capsys) == ["1 run: 1 already complete"]
     assert _sync(str(directory), capsys=capsys)[0] == f"{directory}: complete"
     after = assert_store_equals_files(directory, store_uri(outputs))
     assert after.to_dictionary() == before.to_dictionary()
@@ -146,7 +146,7 @@ def test_what_is_complete_is_not_compared_again(
         return make_params(job)
 
     monkeypatch.setattr(module, "make_params", noted)
-    assert _sync(capsys=capsys) == ["1 run: 1 complete already"]
+    assert _sync(capsys=capsys) == ["1 run: 1 already complete"]
     assert compared == []
     assert _sync(str(directory), capsys=capsys)[0] == f"{directory}: complete"
     assert len(compared) == 1
@@ -157,7 +157,7 @@ def test_what_is_complete_is_not_compared_again(
     client.set_terminated(run_id, "FAILED")
     assert _sync(capsys=capsys)[0] == f"{directory}: added the status FINISHED"
     count = len(compared)
-    assert _sync(capsys=capsys) == ["1 run: 1 complete already"]
+    assert _sync(capsys=capsys) == ["1 run: 1 already complete"]
     assert len(compared) == count == 3
 
 
@@ -186,7 +186,7 @@ def test_a_dead_run_is_closed_as_killed(
     assert record["error"] == "the process ended without closing the run"
     assert record["ended"] == list(read_journal(directory / "metrics.jsonl"))[-1]["time"]
     assert_store_equals_files(directory, store_uri(outputs))
-    assert _sync(capsys=capsys) == ["1 run: 1 complete already"]
+    assert _sync(capsys=capsys) == ["1 run: 1 already complete"]
 
 
 def test_a_run_that_died_before_its_first_line_is_closed_too(
@@ -203,7 +203,7 @@ def test_a_living_run_is_left_alone(directory: Path, capsys: pytest.CaptureFixtu
     _leave_running(directory, _process(os.getpid()))
     before = (directory / "run.json").read_bytes()
     told = _sync(str(directory), capsys=capsys)
-    assert told == [f"{directory}: is running; left alone", "1 run: 1 still running"]
+    assert told == [f"{directory}: still running; skipped", "1 run: 1 still running"]
     assert (directory / "run.json").read_bytes() == before
 
 
@@ -212,14 +212,14 @@ def test_a_run_that_is_being_closed_is_left_alone(
 ) -> None:
     with FileLock(directory / ".lock"):
         told = _sync(capsys=capsys)
-    assert told == [f"{directory}: is running; left alone", "1 run: 1 still running"]
+    assert told == [f"{directory}: still running; skipped", "1 run: 1 still running"]
 
 
 def test_another_hosts_run_is_closed_only_if_it_is_named(
     directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _leave_running(directory, {"host": "elsewhere", "id": 1, "started": 1.0})
-    assert "was running on elsewhere" in _sync(capsys=capsys)[0]
+    assert "may still be running on elsewhere" in _sync(capsys=capsys)[0]
     assert _record(directory)["status"] == "RUNNING"
     assert "closed as KILLED" in _sync(str(directory), capsys=capsys)[0]
     assert _record(directory)["status"] == "KILLED"
@@ -243,7 +243,7 @@ def test_a_damaged_run_does_not_keep_others_from_being_completed(
     journal.write_bytes(b"".join([*lines[:5], b"{}}\n", *lines[5:]]))
     (damaged[2] / ".hydra/config.yaml").unlink()
     told = _sync(capsys=capsys, code=1)
-    assert told[-1] == "4 runs: 1 completed, 3 not completed"
+    assert told[-1] == "4 runs: 1 completed, 3 with errors"
     for run in damaged:
         assert sum(line.startswith(f"{run}: ") for line in told) == 1
     assert "line 6" in "".join(line for line in told if line.startswith(str(damaged[1])))
@@ -255,7 +255,7 @@ def test_where_there_is_no_run_it_is_told(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"there (is|are) no run"):
+    with pytest.raises(UserError, match=r"there (is no such|are no) run"):
         sync._run(arguments)
 
 
@@ -292,7 +292,7 @@ def test_a_copied_run_and_its_original_have_a_run_each(
     assert stored[0].data.tags["expt.copied_from"] == stored[1].info.run_id
     assert "expt.copied_from" not in stored[1].data.tags
     assert _record(copy)["copied_from"]["mlflow"] == stored[1].info.run_id
-    assert _sync(capsys=capsys) == ["2 runs: 2 complete already"]
+    assert _sync(capsys=capsys) == ["2 runs: 2 already complete"]
 
 
 def test_a_moved_folder_of_runs_is_synced_where_it_is(
@@ -306,7 +306,7 @@ def test_a_moved_folder_of_runs_is_synced_where_it_is(
     (model,) = moved.glob("mlartifacts/models/*/artifacts")
     shutil.rmtree(model)
     told = _sync("output_dir=moved & odd?", capsys=capsys)
-    assert "artifacts were in file:///" in told[0]
+    assert "artifacts have moved here from file:///" in told[0]
     assert "9 images, the model" in told[1]
     after = assert_store_equals_files(moved / "runs" / NAME, store_uri(moved))
     assert after.info.run_id == before.info.run_id
@@ -359,4 +359,4 @@ def test_a_run_killed_at_any_instant_is_closed_and_completed(
     assert (done.code, done.error) == (0, "")
     assert "its process has died; closed as KILLED" in done.out
     assert_store_equals_files(directory, store)
-    assert run_command(folder=tmp_path, command="sync").out == "1 run: 1 complete already\n"
+    assert run_command(folder=tmp_path, command="sync").out == "1 run: 1 already complete\n"

@@ -146,7 +146,7 @@ def test_only_the_runs_that_are_named(folder: Path, run_command: Command) -> Non
         until(lambda: set(ask(f"{board}/data/runs")) == lines)
     done = run_command("nothing", folder=folder, command="ui")
     assert (done.code, done.out) == (2, "")
-    assert done.error.startswith("error: nothing: there is no run.")
+    assert done.error.startswith("error: nothing: there is no such run.")
 
 
 @pytest.mark.parametrize(

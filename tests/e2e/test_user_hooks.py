@@ -134,7 +134,7 @@ def test_one_ends_training(trained: Trained) -> None:
     ("given", "message"),
     [
         ("hook.stop_at.every=often", r"hook\.stop_at\.every: 'often' is not a cadence"),
-        ("~hook.stop_at.every", r"hook\.stop_at: it has no cadence\. Add every: 1ep"),
+        ("~hook.stop_at.every", r"hook\.stop_at has no cadence\. Add every: 1ep"),
         ("hook.stop_at._target_=os.system", r"hook\.stop_at\._target_=os\.system: not allowed"),
         ("+hook.stop_at.above=1", r"hook\.stop_at\.above: StopAt has no such argument"),
     ],

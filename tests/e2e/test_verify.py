@@ -24,8 +24,9 @@ def test_the_same_bits(run_command: Command, tmp_path: Path) -> None:
     )
     assert (done.code, done.error) == (0, "")
     intention, left_out, *ended, repeat, resume = done.out.splitlines()
-    assert intention.startswith("24 steps on 9 batches of the data, evaluated every 5: ")
-    assert left_out == "without loop.time_limit, which might end it before"
+    expected = "Training 24 steps on 9 batches of the data, evaluated every 5 steps: "
+    assert intention.startswith(expected)
+    assert left_out == "Ignored, since it could end the training early: loop.time_limit."
     assert {line.split()[0] for line in ended} == {"whole", "repeat", "interrupted", "resumed"}
     assert repeat.startswith("same bits: repeat: the data, 30 records of the journal, and ")
     assert repeat.endswith(" values after each of 24 steps")
@@ -50,8 +51,8 @@ def test_every_fault_is_named(run_command: Command, tmp_path: Path) -> None:
     assert [cause.split(",")[0] for cause in causes] == [
         "tensor_flow_generator (TensorFlowGenerator) changes the variable StateVar",
         "tensor_flow_generator_1 (TensorFlowGenerator) changes the variable StateVar",
-        "stateful_operation (StatefulOperation) draws by RandomUniform",
-        "within_function (WithinFunction) draws by RandomStandardNormal",
+        "stateful_operation (StatefulOperation) draws with RandomUniform",
+        "within_function (WithinFunction) draws with RandomStandardNormal",
         "numpy_generator (NumpyGenerator) calls Python (PyFunc)",
     ]
 
@@ -62,8 +63,8 @@ def test_data_in_random_order_is_named(run_command: Command, tmp_path: Path) -> 
     )
     assert (done.code, done.error) == (1, "")
     assert (
-        "different: the data: loaded once more, its splits have the same inputs, but shared out "
-        "otherwise\n  cause    the data source" in done.out
+        "different: the data: when loaded again, its splits have the same inputs, but distributed "
+        "differently\n  cause    the data source" in done.out
     )
 
 

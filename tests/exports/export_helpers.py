@@ -1,4 +1,4 @@
-"""Models to export, and other programs' ways to read what is written."""
+"""Models to export, and readers of exports as other programs use them."""
 
 import os
 import warnings
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from expt.exports import onnx, saved_model, tflite
 from expt.parts.data.scale import Scale
-from expt.parts.models.standardization import scales_of, standardized
+from expt.parts.models.standardization import get_scales, with_standardization
 from expt.parts.models.transformer import vit
 from parts.models.model_helpers import Act
 
@@ -31,14 +31,14 @@ ACTIVATIONS = (
 
 
 def table() -> keras.Model:
-    """Between raw values: standardised inputs, outputs in the unit of the targets."""
+    """A model that standardizes its inputs and returns values in the unit of the targets."""
     network = keras.Sequential([keras.Input((4,)), layers.Dense(8, "relu"), layers.Dense(2)])
     targets = Scale(np.array([10.0, -4.0]), np.array([2.0, 3.0]))
-    return unsettled(standardized(network, Scale(MEAN, DEVIATION), targets))
+    return unsettled(with_standardization(network, Scale(MEAN, DEVIATION), targets))
 
 
 def cnn() -> keras.Model:
-    """Layers that do something else in training, in a residual network."""
+    """A residual network with layers that behave differently in training."""
     inputs = keras.Input((8, 8, 1))
     hidden = layers.RandomFlip(seed=0)(inputs)
     hidden = layers.GaussianNoise(1.0, seed=0)(hidden)
@@ -65,7 +65,7 @@ def transformer() -> keras.Model:
 
 
 def activations() -> keras.Model:
-    """All side by side, so that none hides another."""
+    """All activations side by side, so that none hides another."""
     inputs = keras.Input((4,))
     hidden = layers.Dense(6)(inputs)
     each = [layers.Activation(name)(hidden) for name in ACTIVATIONS]
@@ -76,7 +76,7 @@ MODELS = (table, cnn, generator, transformer, activations)
 
 
 def unsettled(model: keras.Model) -> keras.Model:
-    """Moves all weights off the values they are made with, the statistics of batches too."""
+    """Moves all weights, also batch statistics, away from their initial values."""
     random = np.random.default_rng(0)
     model.set_weights([w + random.uniform(0.05, 0.5, w.shape) for w in model.get_weights()])
     return model
@@ -85,7 +85,7 @@ def unsettled(model: keras.Model) -> keras.Model:
 def inputs_for(model: keras.Model, size: int) -> Array:
     random = np.random.default_rng(size)
     normal = random.normal(size=(size, *model.input_shape[1:]))
-    raw = scales_of(model)[0] is not None
+    raw = get_scales(model)[0] is not None
     return np.asarray(MEAN + DEVIATION * normal if raw else normal, model.inputs[0].dtype)
 
 

@@ -22,7 +22,7 @@ from expt.errors import RunError, UserError
 from expt.exports.comparison import describe_difference, in_float32, largest_difference
 from expt.parts.data.scale import Scale
 from expt.parts.models.links import with_link
-from expt.parts.models.standardization import standardized
+from expt.parts.models.standardization import with_standardization
 
 layers = keras.layers
 
@@ -31,7 +31,7 @@ def outputs_of(model: keras.Model) -> Callable[[Array], Array]:
     return lambda inputs: np.asarray(model(inputs, training=False))
 
 
-def test_the_difference_is_relative_to_the_outputs_and_the_largest_of_two_batch_sizes() -> None:
+def test_difference_is_relative_and_the_largest_of_two_batch_sizes() -> None:
     model, sizes = cnn(), []
 
     def exported(inputs: Array) -> Array:
@@ -51,7 +51,7 @@ def test_other_outputs_are_refused(factor: float) -> None:
         largest_difference(model, lambda inputs: outputs_of(model)(inputs) * factor)
 
 
-def test_outputs_of_another_shape_are_refused() -> None:
+def test_outputs_of_a_different_shape_are_refused() -> None:
     model = table()
     with pytest.raises(RunError, match=r"shape \(1, 1\), the model's \(1, 2\)"):
         largest_difference(model, lambda inputs: outputs_of(model)(inputs)[:, :1])
@@ -63,7 +63,7 @@ def test_an_export_that_fails_is_refused() -> None:
 
 
 def drawn(model: keras.Model) -> Array:
-    """All that a model is compared on."""
+    """Returns all inputs on which a model is compared."""
     seen: list[Array] = []
 
     def exported(inputs: Array) -> Array:
@@ -74,7 +74,7 @@ def drawn(model: keras.Model) -> Array:
     return np.concatenate(seen)
 
 
-def test_inputs_are_drawn_where_the_training_data_were() -> None:
+def test_inputs_are_drawn_from_the_training_distribution() -> None:
     normal = (drawn(table()) - MEAN) / DEVIATION
     assert normal.shape == (6, 4)
     assert 0.5 < normal.std() < 1.5
@@ -82,7 +82,7 @@ def test_inputs_are_drawn_where_the_training_data_were() -> None:
     assert len(np.unique(normal)) == normal.size
 
 
-def test_other_inputs_are_drawn_from_0_to_1() -> None:
+def test_inputs_without_a_scale_are_drawn_from_0_to_1() -> None:
     pixels = drawn(cnn())
     assert pixels.shape == (6, 8, 8, 1)
     assert 0 <= pixels.min() < 0.1 < 0.9 < pixels.max() <= 1
@@ -90,7 +90,7 @@ def test_other_inputs_are_drawn_from_0_to_1() -> None:
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("make", [table, cnn, transformer], ids=lambda make: make.__name__)
-def test_a_mixed_precision_model_becomes_one_of_float32(
+def test_mixed_precision_model_becomes_float32(
     make: Callable[[], keras.Model], policy: str
 ) -> None:
     expected = make()
@@ -107,7 +107,7 @@ def test_a_mixed_precision_model_becomes_one_of_float32(
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_an_export_of_a_mixed_precision_model_is_of_float32(name: str, tmp_path: Path) -> None:
+def test_export_of_a_mixed_precision_model_is_float32(name: str, tmp_path: Path) -> None:
     keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
     try:
         model = in_float32(cnn())
@@ -120,12 +120,12 @@ def test_an_export_of_a_mixed_precision_model_is_of_float32(name: str, tmp_path:
     np.testing.assert_allclose(outputs, outputs_of(model)(inputs), rtol=1e-5, atol=1e-4)
 
 
-def test_a_float32_model_is_itself() -> None:
+def test_float32_model_is_returned_unchanged() -> None:
     model = table()
     assert in_float32(model) is model
 
 
-def test_what_an_export_lacks_is_said() -> None:
+def test_large_difference_is_explained() -> None:
     model = with_link(cnn(), "softmax")
     outputs = outputs_of(model)
     same = "largest difference from the run's predictions: 0.0e+00 of their scale"
@@ -134,7 +134,7 @@ def test_what_an_export_lacks_is_said() -> None:
     assert re.fullmatch(r".*: 5\.\de-05 of their scale\nmore than 1e-05: .* rounds .*", text)
 
 
-def test_an_export_of_mixed_precision_says_how_far_the_run_is_rounded() -> None:
+def test_rounding_of_a_mixed_precision_run_is_reported() -> None:
     keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
     try:
         saved = with_link(cnn(), None)
@@ -150,15 +150,15 @@ def test_an_export_of_mixed_precision_says_how_far_the_run_is_rounded() -> None:
 
 
 def test_float32_may_round_values_around_a_large_mean() -> None:
-    """Which TensorFlow Lite can't avoid; another format can."""
+    """TensorFlow Lite cannot avoid it; the other formats can."""
     network = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
-    model = standardized(network, None, Scale(np.array([1e4]), np.array([1.0])))
+    model = with_standardization(network, None, Scale(np.array([1e4]), np.array([1.0])))
 
     def rounded(inputs: Array) -> Array:
         return outputs_of(model)(inputs).astype(np.float32).astype(np.float64)
 
-    assert 1e-4 < largest_difference(model, rounded, takes_float32=True) < 1e-3
-    assert "more than 1e-05" in describe_difference(model, model, rounded, takes_float32=True)
+    assert 1e-4 < largest_difference(model, rounded, has_float32_inputs=True) < 1e-3
+    assert "more than 1e-05" in describe_difference(model, model, rounded, has_float32_inputs=True)
     with pytest.raises(RunError, match=r"0\.0001 is accepted"):
         largest_difference(model, rounded)
 
@@ -168,12 +168,12 @@ class Own(keras.Model):  # type: ignore[misc]
         return inputs
 
 
-def test_a_model_without_known_inputs_is_refused() -> None:
+def test_model_without_known_inputs_is_refused() -> None:
     with pytest.raises(UserError, match=r"model: Own can't be exported; expected a functional"):
         in_float32(Own())
 
 
-def test_a_model_of_two_outputs_is_refused() -> None:
+def test_model_with_two_outputs_is_refused() -> None:
     inputs = keras.Input((4,))
     model = keras.Model(inputs, [layers.Dense(1)(inputs), layers.Dense(2)(inputs)])
     with pytest.raises(UserError, match="one input and one output"):

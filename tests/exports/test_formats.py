@@ -1,4 +1,4 @@
-"""Every format, read back by what other programs read it with."""
+"""Every format, read back with the runtimes that other programs use."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ layers = keras.layers
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
-def test_an_export_gives_the_outputs_of_the_saved_model(
+def test_export_has_the_outputs_of_the_saved_model(
     make: Callable[[], keras.Model], name: str, tmp_path: Path
 ) -> None:
     made = make()
@@ -37,7 +37,7 @@ def test_an_export_gives_the_outputs_of_the_saved_model(
             )
 
 
-def test_the_tensors_of_an_onnx_file_have_plain_names_and_any_batch_size(tmp_path: Path) -> None:
+def test_onnx_tensors_have_plain_names_and_any_batch_size(tmp_path: Path) -> None:
     import onnx
 
     path = tmp_path / "model.onnx"
@@ -69,7 +69,7 @@ def test_a_missing_operation_is_named(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_softplus_is_exact_from_0_to_infinity(name: str, tmp_path: Path) -> None:
-    """As the link of rates, as an activation layer, and within a layer."""
+    """It occurs as a link function, as an activation layer, and within a layer."""
     inputs = keras.Input((8,))
     dense = layers.Dense(8, "softplus", kernel_initializer="identity")
     outputs = layers.Concatenate()([dense(inputs), layers.Activation("softplus")(inputs)])

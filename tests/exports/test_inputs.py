@@ -21,5 +21,5 @@ TABLE = Encoder(COLUMNS, separator=",", impute=False).to_mapping()
         (None, [4], "values of 4 as they are"),
     ],
 )
-def test_it_says_what_a_model_takes(preparation: Any, shape: list[int], words: str) -> None:
+def test_inputs_are_described(preparation: Any, shape: list[int], words: str) -> None:
     assert describe_inputs(DataRecord(preparation=preparation, input_shape=shape)) == words

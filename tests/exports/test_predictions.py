@@ -1,7 +1,7 @@
-"""Every export gives what `expt.predict` writes: for every loss, and for every kind of raw inputs.
+"""Exports return the predictions that `expt.predict` writes, for every loss and kind of inputs.
 
-What is exported differs between losses by the layers after the network alone, so one loss of each
-kind is exported; what a saved model gives is compared with a formula in NumPy for all of them.
+Exports of different losses differ only in the layers after the network, so one loss of each kind is
+exported. For all losses, the predictions of the saved model are compared with a formula in NumPy.
 """
 
 import re
@@ -42,7 +42,7 @@ Train = Callable[..., Any]
 
 
 def kinds_of_losses() -> dict[tuple[str, ...], list[str]]:
-    """The losses of each task, by what makes predictions of a network's outputs."""
+    """Returns the losses of each task, by the layers that turn outputs into predictions."""
     kinds: dict[tuple[str, ...], list[str]] = {}
     for name in options_of("loss"):
         loss = yaml.safe_load((config_directory() / "loss" / f"{name}.yaml").read_text())
@@ -72,7 +72,7 @@ def for_task(task: str, folder: Path) -> list[str]:
 
 
 def made(task: str, loss: str, folder: Path, *more: str) -> tuple[keras.Model, Array, str | None]:
-    """The model that a run with a loss saves, inputs that it takes, and its link."""
+    """Returns the model that a run with a loss saves, inputs for it, and its link."""
     (job,), _ = compose_jobs([*for_task(task, folder), f"loss={loss}", *more], None, multirun=False)
     dataset = DataLoader()(job)
     network = make_program(job, dataset).learner.model
@@ -88,7 +88,7 @@ def made(task: str, loss: str, folder: Path, *more: str) -> tuple[keras.Model, A
 
 
 def assert_agreeing(model: keras.Model, inputs: Array, expected: Array, folder: Path) -> None:
-    """Asserts that every export of a model gives the expected predictions."""
+    """Asserts that every export of a model returns the expected predictions."""
     for name, exporter in FORMATS.items():
         exporter.write(in_float32(model), folder / name)
         found = READERS[name](folder / name)(inputs)
@@ -97,7 +97,7 @@ def assert_agreeing(model: keras.Model, inputs: Array, expected: Array, folder: 
 
 
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)
-def test_exports_of_every_kind_of_loss_predict(kind: tuple[str, ...], tmp_path: Path) -> None:
+def test_exports_predict_for_every_kind_of_loss(kind: tuple[str, ...], tmp_path: Path) -> None:
     model, inputs, _ = made(kind[0], KINDS[kind][0], tmp_path)
     assert_agreeing(model, inputs, make_predict(model)(inputs), tmp_path)
 
@@ -105,9 +105,7 @@ def test_exports_of_every_kind_of_loss_predict(kind: tuple[str, ...], tmp_path: 
 @pytest.mark.parametrize(
     ("task", "loss"), [(kind[0], loss) for kind, losses in KINDS.items() for loss in losses]
 )
-def test_a_saved_model_gives_the_predictions_of_its_loss(
-    task: str, loss: str, tmp_path: Path
-) -> None:
+def test_saved_model_predicts_as_its_loss_declares(task: str, loss: str, tmp_path: Path) -> None:
     model, inputs, link = made(task, loss, tmp_path)
     raw = np.asarray(without_link(model)(inputs, training=False), np.float64)
     found = make_predict(model)(inputs)
@@ -202,7 +200,7 @@ def test_exports_predict_for_raw_inputs_of_every_kind(
 
 
 def predicted(model: keras.Model, run: FoundRun, file: Path) -> Array:
-    """What `expt.predict` writes."""
+    """Returns the predictions that `expt.predict` writes."""
     predict = make_predict(model)
     return np.concatenate([predict(batch) for batch in read_inputs(run, file).batches])
 
@@ -217,10 +215,10 @@ def predicted(model: keras.Model, run: FoundRun, file: Path) -> Array:
     ],
     ids=" ".join,
 )
-def test_a_run_that_saved_its_model_without_a_link_predicts_the_same(
+def test_run_of_a_previous_version_predicts_the_same(
     train_here: Train, tmp_path: Path, given: Sequence[str]
 ) -> None:
-    """As runs did before; their run.json has no `model_outputs`, and their config no link."""
+    """Its run.json has no `model_outputs`, and its config no link."""
     trained = train_here([*given, "loop.steps=2", "model.units=[8]"], tmp_path)
     run = load_run(trained.directory, tmp_path)
     model = load_predictor(run.model_file, run, trained.job)

@@ -1,4 +1,4 @@
-"""A problem that is not convex, with gradients in NumPy: a small net on noisy minibatches."""
+"""A non-convex problem with gradients in NumPy: a small network on noisy minibatches."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +23,7 @@ START: list[Array] = [
 
 
 def gradients(weights: list[Array], step: int) -> list[Array]:
-    """Of the cross-entropy of softmax(tanh(x·W + b)·V + c) on the step's batch."""
+    """Gradients of the cross-entropy of softmax(tanh(x·W + b)·V + c) on the step's batch."""
     w, b, v, c = (np.asarray(each, np.float64) for each in weights)
     x, y = INPUTS[step], TARGETS[step]
     hidden = np.tanh(x @ w + b)
@@ -36,7 +36,7 @@ def gradients(weights: list[Array], step: int) -> list[Array]:
 
 
 def loss(weights: list[Array]) -> float:
-    """The mean over all batches."""
+    """The mean cross-entropy over all batches."""
     w, b, v, c = weights
     logits = np.tanh(INPUTS @ w + b) @ v + c
     log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
@@ -58,7 +58,7 @@ def trained(
 
 
 def average(history: list[list[Any]], momentum: float) -> list[Array]:
-    """The exponential moving average of the weights after each step, begun with the first."""
+    """The exponential moving average of the weights after each step, starting with the first."""
     found = history[0]
     for weights in history[1:]:
         found = [momentum * a + (1 - momentum) * w for a, w in zip(found, weights, strict=True)]

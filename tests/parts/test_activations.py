@@ -11,7 +11,7 @@ import yaml
 from numpy.typing import NDArray
 from scipy import special
 
-from expt.config.instantiate import part
+from expt.config.instantiate import bind_part
 from expt.config.location import config_directory, options
 
 Array = NDArray[np.float64]
@@ -95,8 +95,8 @@ DERIVATIVES: dict[str, Callable[..., Array]] = {
     "swish": silu_derivative,
     "tanh": lambda x: 1 - np.tanh(x) ** 2,
 }
-# He's rule is for what lets about half of its inputs through, LeCun's makes selu normalise itself,
-# and Glorot's is for what is linear near zero. A number is the variance times the inputs.
+# He's rule suits activations that pass about half of their inputs, LeCun's makes selu normalize
+# itself, and Glorot's suits activations that are linear near zero. A number is the scale.
 INITIALIZERS: dict[str, str | float] = {
     **dict.fromkeys(VALUES, "he_normal"),
     "gelu": 2.16,
@@ -139,7 +139,7 @@ def test_derivatives(conf_part: ConfPart, option: str) -> None:
     np.testing.assert_allclose(tape.gradient(outputs, points), expected, rtol=1e-4, atol=1e-6)
 
 
-def test_leaky_relu_takes_its_slope_from_the_config(conf_part: ConfPart) -> None:
+def test_leaky_relu_has_the_slope_of_the_config(conf_part: ConfPart) -> None:
     act = conf_part("act/leaky_relu")
     slope = act.keywords["negative_slope"]
     assert 0 < slope < 1
@@ -180,32 +180,32 @@ def test_derivatives_at_kinks_are_between_those_on_both_sides(
 
 
 def mean_square(option: str, scale: float, act: Any) -> float:
-    """E[f(√c z)²] for z of N(0, 1), by Gauss' and Hermite's quadrature."""
+    """E[f(√c z)²] for z ~ N(0, 1), by Gauss-Hermite quadrature."""
     points, weights = np.polynomial.hermite_e.hermegauss(150)
     values = VALUES[option](np.sqrt(scale) * points, **arguments(act))
     return float(weights @ values**2 / weights.sum())
 
 
 @pytest.mark.parametrize("option", [o for o, of in INITIALIZERS.items() if of == "he_normal"])
-def test_he_normal_suits(conf_part: ConfPart, option: str) -> None:
-    """Not exactly, but so that little is lost or gained over some layers."""
-    if option != "softplus":  # whose mean is not 0, so that its values do not say how it spreads
+def test_he_normal_roughly_preserves_the_mean_square(conf_part: ConfPart, option: str) -> None:
+    """It does so approximately, so that the mean square changes little over some layers."""
+    if option != "softplus":  # its mean is not 0, so the mean square is no measure of its spread
         assert mean_square(option, 2.0, conf_part(f"act/{option}")) == pytest.approx(1, abs=0.25)
 
 
 @pytest.mark.parametrize("option", [o for o, of in INITIALIZERS.items() if isinstance(of, float)])
-def test_the_declared_scale_keeps_the_mean_square(conf_part: ConfPart, option: str) -> None:
+def test_declared_scale_preserves_the_mean_square(conf_part: ConfPart, option: str) -> None:
     act, scale = conf_part(f"act/{option}"), INITIALIZERS[option]
     assert isinstance(scale, float)
     assert mean_square(option, scale, act) == pytest.approx(1, abs=0.005)
 
 
-# What is bounded, and begins with Glorot's rule, takes its inputs closer to 0 by its nature.
+# Bounded activations, which start with Glorot's rule, shrink their inputs by nature.
 UNBOUNDED = [option for option, of in INITIALIZERS.items() if of != "glorot_uniform"]
 
 
 @pytest.mark.parametrize("option", UNBOUNDED)
-def test_the_signal_is_kept_over_twenty_layers(conf_part: ConfPart, option: str) -> None:
+def test_signal_is_preserved_over_twenty_layers(conf_part: ConfPart, option: str) -> None:
     act, random = conf_part(f"act/{option}"), np.random.default_rng(0)
     declared = INITIALIZERS[option]
     named = {"he_normal": 2.0, "lecun_normal": 1.0}
@@ -225,13 +225,13 @@ def test_declared_initializer(option: str) -> None:
         assert declared == expected
         assert keras.initializers.get(declared)([4, 3]).shape == (4, 3)
     else:
-        kernel = part(declared, "act")()([300, 200]).numpy()
+        kernel = bind_part(declared, "act")()([300, 200]).numpy()
         assert kernel.var() == pytest.approx(expected / 300, rel=0.03)
         assert np.abs(kernel).max() < 3 * kernel.std()
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 4, 5, 3)])
-def test_prelu_learns_a_slope_for_each_value_of_an_example(
+def test_prelu_learns_one_slope_per_value_of_an_example(
     conf_part: ConfPart, shape: tuple[int, ...]
 ) -> None:
     layer = conf_part("act/prelu")()
@@ -246,7 +246,7 @@ def test_prelu_learns_a_slope_for_each_value_of_an_example(
     np.testing.assert_allclose(gradient, np.minimum(values, 0).sum(axis=0), rtol=1e-5)
 
 
-def test_layers_of_prelu_learn_slopes_of_their_own(conf_part: ConfPart) -> None:
+def test_prelu_layers_learn_separate_slopes(conf_part: ConfPart) -> None:
     act = conf_part("act/prelu")
     first, second = act(), act()
     for layer in (first, second):

@@ -1,4 +1,4 @@
-"""The maths of the notes, through the project's own parts, against closed forms in NumPy."""
+"""Gradients that GradientTape computes through expt's parts, against closed forms in NumPy."""
 
 import functools
 from collections.abc import Callable
@@ -123,7 +123,7 @@ def test_chain_rule_of_a_two_layer_mlp(
     ):
         np.testing.assert_allclose(gradient, correct, rtol=1e-4, atol=1e-6)
 
-    # The project's own step, with a learning rate of 1, subtracts just these gradients.
+    # A training step with a learning rate of 1 subtracts exactly these gradients.
     optimizer = conf_part("optimizer/sgd")(learning_rate=1.0)
     optimizer.build(model.trainable_variables)
     scalars = make_train_step(model, loss, optimizer, {})(Batch(inputs, targets))
@@ -133,7 +133,7 @@ def test_chain_rule_of_a_two_layer_mlp(
     assert float(scalars["grad_norm"]) == pytest.approx(norm, rel=1e-4)
 
 
-def test_persistent_tape_is_read_twice(conf_part: ConfPart) -> None:
+def test_persistent_tape_can_be_read_twice(conf_part: ConfPart) -> None:
     # z = tanh(x)², dz/dx = 2 tanh(x) (1 - tanh(x)²), and the intermediate dh/dx.
     x = tf.constant([0.3, -1.2])
     with tf.GradientTape(persistent=True) as tape:

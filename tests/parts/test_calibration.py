@@ -1,7 +1,7 @@
 """Calibration of the classification losses, on synthetic data whose probabilities are known.
 
-A thousand examples have the same inputs, so a model can do no better than one vector of logits for
-all. What a loss declares to be probabilities must then be the classes' shares.
+All examples have the same inputs, so the best model returns one vector of logits. Predictions that
+a loss declares to be probabilities must then equal the shares of the classes.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ import yaml
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from expt.config.instantiate import part
+from expt.config.instantiate import bind_part
 from expt.config.location import config_directory, options
 from expt.config.outputs import model_outputs
 from expt.parts.models.links import link_function
@@ -31,7 +31,7 @@ def node(name: str) -> dict[str, Any]:
 LOSSES = {
     name: loss for name in options("loss") if "classification" in (loss := node(name))["_tasks_"]
 }
-# Options that move the best outputs off the shares, or back to them.
+# Options with which the best predictions differ from the shares, or equal them again.
 CHANGED: list[tuple[str, dict[str, Any]]] = [
     ("crossentropy", {"label_smoothing": 0.1}),
     ("binary_crossentropy", {"label_smoothing": 0.1}),
@@ -43,10 +43,10 @@ CHANGED: list[tuple[str, dict[str, Any]]] = [
 
 
 def best_predictions(loss: dict[str, Any], shares: list[float]) -> NDArray[np.float64]:
-    """What a model predicts whose mean loss over examples with these shares is the least."""
+    """The predictions with the lowest mean loss over examples with these shares of classes."""
     if loss.get("class_weights") is not None:
         loss = loss | {"class_weights": loss["class_weights"][: len(shares)]}
-    function, classes = part(loss, "loss"), tf.range(len(shares))
+    function, classes = bind_part(loss, "loss"), tf.range(len(shares))
 
     def value_and_gradient(logits: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         watched = tf.constant(logits)
@@ -66,12 +66,12 @@ def best_predictions(loss: dict[str, Any], shares: list[float]) -> NDArray[np.fl
 
 @pytest.mark.parametrize("shares", SHARES, ids=str)
 @pytest.mark.parametrize(("name", "changes"), [*((name, {}) for name in LOSSES), *CHANGED], ids=str)
-def test_what_is_called_a_probability_is_one(
+def test_declared_probabilities_are_calibrated(
     name: str, changes: dict[str, Any], shares: list[float]
 ) -> None:
     loss = LOSSES[name] | changes
     found = best_predictions(loss, shares)
     if model_outputs(loss, "classification").kind == "probability":
         np.testing.assert_allclose(found, shares, atol=1e-4)
-    else:  # nothing is called a score that is a probability
+    else:  # a calibrated loss must not be declared as a score
         assert np.abs(found - shares).max() > 0.004

@@ -8,7 +8,7 @@ from expt.parts.horizon import Held
 
 
 @pytest.mark.parametrize("make", [schedules.cosine, schedules.exponential, schedules.one_cycle])
-def test_the_rate_of_the_last_step_stays(make: object) -> None:
+def test_rate_is_constant_after_the_last_step(make: object) -> None:
     schedule = make(0.3, 20)  # type: ignore[operator]
     held, rates = Held(schedule, 19), [float(schedule(step)) for step in range(20)]
     iterations = keras.Variable(0, dtype="int64", trainable=False)
@@ -20,7 +20,7 @@ def test_the_rate_of_the_last_step_stays(make: object) -> None:
     assert rates[-1] > 0
 
 
-def test_an_optimizer_can_be_made_again_from_its_config() -> None:
+def test_optimizer_can_be_rebuilt_from_its_config() -> None:
     optimizer = keras.optimizers.SGD(Held(schedules.cosine_warmup(0.1, 20), 19))
     again = keras.optimizers.SGD.from_config(dict(optimizer.get_config()))
     assert again.get_config() == optimizer.get_config()

@@ -48,7 +48,7 @@ def mean(values: Array) -> Array:
 
 
 def of_errors(formula: Callable[..., Array]) -> Callable[..., Array]:
-    """A mean over errors; of class targets, those of probabilities."""
+    """Makes the mean of a formula over errors; for labels, over those of softmax probabilities."""
 
     def value(t: Array, o: Array, **settings: Any) -> Array:
         is_class = np.issubdtype(t.dtype, np.integer)
@@ -184,7 +184,7 @@ CASES = [
 
 
 def make(option: str, task: str) -> tuple[Any, Array]:
-    """Targets in the range that an option declares, some at its ends, and outputs."""
+    """Returns targets in the range that a loss declares, some at its ends, and outputs."""
     random, shape = np.random.default_rng(0), SHAPES[task]
     outputs = random.normal(scale=2, size=shape)
     if task == "classification":
@@ -205,7 +205,7 @@ def make(option: str, task: str) -> tuple[Any, Array]:
 
 
 def make_extremes(option: str, task: str) -> tuple[Any, Array]:
-    """Outputs of ±1e4 and 0 for each of some targets: every class, or ends of the range."""
+    """Returns outputs of ±1e4 and 0, each with every class or both ends of the range as target."""
     shape = SHAPES[task][1:]
     size = math.prod(shape)
     signs = np.array([np.ones(size), -np.ones(size), np.arange(size) % 2, np.zeros(size)])
@@ -292,7 +292,7 @@ def sides(function: Callable[[Array], Array], outputs: Array) -> tuple[Array, Ar
 def test_values_and_gradients_at_extremes(
     conf_part: ConfPart, option: str, task: str, settings: dict[str, Any], jit_compile: bool
 ) -> None:
-    """Logits of ±1e4, so that probabilities are 0 and 1; targets at the ends; equal values."""
+    """Logits are ±1e4, so that probabilities are 0 and 1; targets are at the ends of the range."""
     loss = functools.partial(conf_part(f"loss/{option}"), **settings)
     targets, outputs = make_extremes(option, task)
     value, gradient = value_and_gradient(loss, targets, outputs, jit_compile)
@@ -350,7 +350,7 @@ def test_far_from_zero_and_at_it(
     derivative: list[float] | None,
     jit_compile: bool,
 ) -> None:
-    """Where the formulas above overflow or cancel out."""
+    """These are values for which the formulas above overflow or cancel."""
     value, gradient = value_and_gradient(loss, [target], [output], jit_compile)
     np.testing.assert_allclose(value, [expected], rtol=1e-5, atol=1e-9)
     if derivative is not None:
@@ -363,7 +363,7 @@ def test_crossentropy_of_equal_logits_is_the_log_of_the_number_of_classes() -> N
 
 
 @pytest.mark.parametrize("dtype", [tf.int32, tf.int64, tf.uint8])
-def test_any_integers_are_classes(dtype: tf.DType) -> None:
+def test_labels_of_any_integer_type_are_accepted(dtype: tf.DType) -> None:
     labels, logits = make("mse", "classification")
     value = losses.mse(tf.constant(labels, dtype), tf.constant(logits, tf.float32))
     np.testing.assert_allclose(value, VALUES["mse"](labels, logits), rtol=1e-5)
@@ -373,7 +373,9 @@ def test_any_integers_are_classes(dtype: tf.DType) -> None:
     ("option", "settings"),
     [(option, settings) for option, bad in BAD_SETTINGS.items() for settings in bad],
 )
-def test_bad_settings(conf_part: ConfPart, option: str, settings: dict[str, Any]) -> None:
+def test_invalid_options_are_refused(
+    conf_part: ConfPart, option: str, settings: dict[str, Any]
+) -> None:
     loss = functools.partial(conf_part(f"loss/{option}"), **settings)
     targets, outputs = make(option, declared(option)["_tasks_"][0])
     ((name, value),) = settings.items()
@@ -382,10 +384,10 @@ def test_bad_settings(conf_part: ConfPart, option: str, settings: dict[str, Any]
         loss(tf.constant(targets), tf.constant(outputs, tf.float32))
 
 
-def test_messages_say_what_is_expected() -> None:
+def test_messages_state_the_expected_range() -> None:
     labels, logits = tf.constant([0]), tf.zeros((1, 3))
     with pytest.raises(
-        UserError, match=r"label_smoothing=1\.0: expected a number from 0 on and below 1\."
+        UserError, match=r"label_smoothing=1\.0: expected a number of at least 0 and below 1\."
     ):
         losses.crossentropy(labels, logits, label_smoothing=1.0)
     with pytest.raises(
@@ -398,7 +400,7 @@ def test_messages_say_what_is_expected() -> None:
         losses.quantile(logits, logits, quantile=1)
 
 
-def test_kl_needs_two_values() -> None:
+def test_kl_refuses_a_single_output() -> None:
     with pytest.raises(UserError, match=r"loss=kl: .* at least 2 values; .*binary_crossentropy"):
         losses.kl(tf.ones((4, 1)), tf.ones((4, 1)))
 
@@ -433,7 +435,7 @@ SCIKIT_LEARN: dict[str, tuple[str, Callable[..., float]]] = {
 
 @pytest.mark.parametrize("option", SCIKIT_LEARN)
 @pytest.mark.parametrize("weights", [[1.0] * 6, [0.5, 3, 0, 1, 7, 0], [0, 0, 0, 0, 1e-3, 0]])
-def test_the_weighted_mean_is_scikit_learns(
+def test_weighted_mean_equals_that_of_scikit_learn(
     conf_part: ConfPart, option: str, weights: list[float]
 ) -> None:
     task, expected = SCIKIT_LEARN[option]
@@ -453,10 +455,10 @@ def mean_of(loss: Any, targets: Any, outputs: Any, weights: Any) -> float:
 
 @pytest.mark.parametrize("option", ["crossentropy", "focal"])
 @pytest.mark.parametrize("weights", [None, [0.5, 3, 0, 1, 7, 0]])
-def test_class_weights_are_normalised_by_their_sum(
+def test_class_weights_are_normalized_by_their_sum(
     conf_part: ConfPart, option: str, weights: list[float] | None
 ) -> None:
-    """As torch.nn.CrossEntropyLoss(weight=…), and as scikit-learn's sample weights."""
+    """As in torch.nn.CrossEntropyLoss(weight=…) and with scikit-learn's sample weights."""
     loss = functools.partial(conf_part(f"loss/{option}"), class_weights=WEIGHTS)
     targets, outputs = make(option, "classification")
     both = np.array(WEIGHTS)[targets] * (np.ones(6) if weights is None else weights)
@@ -466,7 +468,7 @@ def test_class_weights_are_normalised_by_their_sum(
     if option == "crossentropy":
         expected = reference.log_loss(targets, softmax(outputs), sample_weight=both)
         assert found == pytest.approx(expected, rel=1e-5)
-    # Only ratios count, and equal weights are none.
+    # Only ratios matter, and equal weights have no effect.
     tenfold = functools.partial(loss, class_weights=[10 * weight for weight in WEIGHTS])
     assert mean_of(tenfold, targets, outputs, weights) == pytest.approx(found, rel=1e-5)
     equal = functools.partial(loss, class_weights=[3.0] * 4)
@@ -477,7 +479,7 @@ def test_class_weights_are_normalised_by_their_sum(
 
 
 @pytest.mark.parametrize("option", options("loss"))
-def test_a_weight_is_how_often_an_example_occurs(conf_part: ConfPart, option: str) -> None:
+def test_weight_equals_repetition_of_an_example(conf_part: ConfPart, option: str) -> None:
     loss, task = conf_part(f"loss/{option}"), declared(option)["_tasks_"][0]
     targets, outputs = make(option, task)
     counts = np.array([2, 0, 1, 3, 1, 2])
@@ -486,6 +488,6 @@ def test_a_weight_is_how_often_an_example_occurs(conf_part: ConfPart, option: st
     assert mean_of(loss, targets, outputs, counts) == pytest.approx(expected, rel=1e-5)
 
 
-def test_cosine_needs_two_values() -> None:
+def test_cosine_refuses_a_single_output() -> None:
     with pytest.raises(UserError, match=r"loss=cosine: .* at least 2 values; .*loss=mse"):
         losses.cosine(tf.ones((4, 1)), tf.ones((4, 1)))

@@ -16,8 +16,8 @@ from sklearn import metrics as reference
 from expt.config.location import config_directory, options
 from expt.errors import UserError
 from expt.parts import metrics
-from expt.train.compilation import compiled
-from expt.train.objective import log_odds, of_log_odds, takes_weights
+from expt.train.compilation import compile_function
+from expt.train.objective import log_odds, takes_weights, with_log_odds
 
 Array = NDArray[Any]
 Data = tuple[Array, Array]
@@ -40,7 +40,7 @@ def class_average(name: str) -> Callable[..., float]:
 
 
 def exact_log_odds(o: Array) -> Array:
-    """log p_k / (1 - p_k) of a softmax, of which nothing saturates."""
+    """log p_k / (1 - p_k) of a softmax, computed without saturation."""
     columns = range(o.shape[1])
     others = [logsumexp(np.delete(o.astype(np.float64), k, axis=1), axis=1) for k in columns]
     return np.asarray(o - np.array(others).T)
@@ -142,15 +142,15 @@ DATA: dict[str, Data] = {
 def compute(
     metric: Callable[..., Any], data: Data, mode: str = "graph", weights: Any = None
 ) -> float:
-    """Computes a metric as training does: AUC from log-odds."""
+    """Computes a metric as in training: AUC from log-odds."""
     targets, outputs = data
     is_class = np.issubdtype(targets.dtype, np.integer)
     if getattr(metric, "func", metric) is metrics.auc:
-        metric = of_log_odds(metric, "softmax")
+        metric = with_log_odds(metric, "softmax")
     if weights is not None:
         metric = functools.partial(metric, weights=tf.constant(weights, tf.float32))
     labels = tf.constant(targets, tf.int32 if is_class else tf.float32)
-    value = compiled(metric, mode)(labels, tf.constant(outputs, tf.float32))
+    value = compile_function(metric, mode)(labels, tf.constant(outputs, tf.float32))
     assert value.dtype == tf.float32
     assert value.shape == ()
     return float(value)
@@ -158,7 +158,9 @@ def compute(
 
 @pytest.mark.parametrize("option", options("metric"))
 def test_every_argument_is_tested_here(option: str) -> None:
-    assert option in VALUES, f"add what conf/metric/{option}.yaml is in scikit-learn to VALUES"
+    assert option in VALUES, (
+        f"add the scikit-learn equivalent of conf/metric/{option}.yaml to VALUES"
+    )
     arguments = {name for name in declared(option) if not name.startswith("_")}
     assert {name for of in BAD_SETTINGS.get(option, []) for name in of} == arguments
     of_two = BINARY if "average" in arguments else []
@@ -179,10 +181,10 @@ def test_values(
 
 
 @pytest.mark.parametrize(("option", "task", "settings"), CASES)
-def test_weights_are_how_often_examples_occur(
+def test_weights_equal_repetition_of_examples(
     conf_part: ConfPart, option: str, task: str, settings: dict[str, Any]
 ) -> None:
-    """So that those of weight 0 count nowhere, whatever they are."""
+    """In particular, examples of weight 0 do not count, whatever their values."""
     metric = functools.partial(conf_part(f"metric/{option}"), **settings)
     targets, outputs = (array.copy() for array in DATA[task])
     counts = np.random.default_rng(2).integers(0, 4, len(targets))
@@ -197,12 +199,12 @@ def test_weights_are_how_often_examples_occur(
 
 
 @pytest.mark.parametrize("option", options("metric"))
-def test_every_metric_takes_weights(conf_part: ConfPart, option: str) -> None:
+def test_every_metric_supports_weights(conf_part: ConfPart, option: str) -> None:
     assert takes_weights(conf_part(f"metric/{option}"))
 
 
 @pytest.mark.parametrize("option", options("metric"))
-def test_weights_that_are_all_0_give_a_number(conf_part: ConfPart, option: str) -> None:
+def test_weights_of_0_alone_give_a_finite_value(conf_part: ConfPart, option: str) -> None:
     data = DATA[declared(option)["_tasks_"][0]]
     assert np.isfinite(compute(conf_part(f"metric/{option}"), data, weights=np.zeros(len(data[0]))))
 
@@ -210,7 +212,7 @@ def test_weights_that_are_all_0_give_a_number(conf_part: ConfPart, option: str) 
 @pytest.mark.parametrize("weights", [None, np.linspace(0, 3, 50)])
 @pytest.mark.parametrize("settings", BINARY)
 @pytest.mark.parametrize("option", ["precision", "recall", "f1"])
-def test_the_value_of_one_of_two_classes(
+def test_binary_average_is_the_value_of_one_class(
     option: str, settings: dict[str, Any], weights: Any
 ) -> None:
     metric = functools.partial(getattr(metrics, option), **settings)
@@ -231,7 +233,7 @@ def test_the_declared_direction(conf_part: ConfPart, option: str) -> None:
 
 
 def tied(num_examples: int, num_classes: int, scale: float = 1) -> Data:
-    """Many examples, whose logits are one of nine rows; half are of their likeliest class."""
+    """Many examples with one of nine rows of logits; half belong to their likeliest class."""
     random = np.random.default_rng(1)
     logits = random.normal(scale=scale, size=(9, num_classes))[
         random.integers(9, size=num_examples)
@@ -241,7 +243,7 @@ def tied(num_examples: int, num_classes: int, scale: float = 1) -> Data:
 
 
 def with_missing_classes() -> Data:
-    """Of six classes 1 and 4 are in targets, and 0 to 3 in predictions."""
+    """Six classes, of which 1 and 4 occur in targets, and 0 to 3 in predictions."""
     labels, logits = classification()
     return np.where(labels < 3, 1, 4), logits - [0, 0, 0, 0, 99, 99]
 
@@ -268,8 +270,8 @@ def test_class_averages_of_unusual_data(option: str, average: str, name: str) ->
     assert compute(metric, UNUSUAL[name]) == pytest.approx(expected, rel=1e-5)
 
 
-def test_macro_average_leaves_out_classes_that_occur_nowhere() -> None:
-    # Of class 0: one of two right. Of class 1: one example, never predicted. No class 2 to 9.
+def test_macro_average_excludes_absent_classes() -> None:
+    # Class 0: one of two predictions is right. Class 1: one example, never predicted.
     data = np.array([0, 0, 1]), 5.0 * np.eye(10)[[0, 3, 0]]
     assert compute(metrics.recall, data) == pytest.approx((1 / 2 + 0 + 0) / 3)
     assert compute(metrics.precision, data) == pytest.approx((1 / 2 + 0 + 0) / 3)
@@ -304,7 +306,7 @@ def test_auc_by_hand(mode: str) -> None:
 
 @MODES
 def test_auc_does_not_saturate(mode: str) -> None:
-    """float32 probabilities of logits that are 17 apart or more are all 1: 0.846 came out."""
+    """float32 probabilities of logits 17 or more apart are all 1, which made this AUC 0.846."""
     gaps = np.array([18.0, 20, 22, 24, 26, 28, 30, 32, 34, 36])
     logits = np.stack([np.zeros(10), gaps], axis=1)
     labels = (gaps > 25).astype(int)
@@ -336,22 +338,20 @@ def test_log_odds() -> None:
 @pytest.mark.parametrize("num_examples", [1, 5])
 @pytest.mark.parametrize("num_classes", [2, 4])
 @MODES
-def test_auc_without_pairs_is_that_of_no_knowledge(
-    num_examples: int, num_classes: int, mode: str
-) -> None:
+def test_auc_without_pairs_is_one_half(num_examples: int, num_classes: int, mode: str) -> None:
     logits = classification(num_examples, num_classes)[1]
     assert compute(metrics.auc, (np.ones(num_examples, int), logits), mode) == 0.5
 
 
 @pytest.mark.parametrize("name", UNUSUAL)
-def test_top_1_is_the_accuracy_and_top_all_is_1(name: str) -> None:
+def test_top_1_is_accuracy_and_top_all_is_1(name: str) -> None:
     data = UNUSUAL[name]
     top_1 = compute(functools.partial(metrics.top_k, k=1), data)
     assert top_1 == compute(metrics.accuracy, data)
     assert compute(functools.partial(metrics.top_k, k=data[1].shape[1]), data) == 1
 
 
-def test_top_k_prefers_lower_classes_of_equal_logits() -> None:
+def test_top_k_prefers_lower_labels_among_equal_logits() -> None:
     data = np.array([0, 1, 2, 3]), np.zeros((4, 4))
     assert compute(functools.partial(metrics.top_k, k=3), data) == 0.75
 
@@ -360,7 +360,9 @@ def test_top_k_prefers_lower_classes_of_equal_logits() -> None:
     ("option", "settings"),
     [(option, settings) for option, bad in BAD_SETTINGS.items() for settings in bad],
 )
-def test_bad_settings(conf_part: ConfPart, option: str, settings: dict[str, Any]) -> None:
+def test_invalid_options_are_refused(
+    conf_part: ConfPart, option: str, settings: dict[str, Any]
+) -> None:
     metric = functools.partial(conf_part(f"metric/{option}"), **settings)
     ((name, value),) = settings.items()
     expected = {
@@ -383,7 +385,7 @@ def test_accuracy(labels: list[int], expected: float, dtype: tf.DType) -> None:
     assert float(value) == expected
 
 
-def test_rmse_is_of_the_whole_split_not_a_mean_over_examples() -> None:
+def test_rmse_is_that_of_the_whole_split() -> None:
     # The mean of the examples' own roots would be 1.5.
     data = np.zeros((2, 1)), np.array([[3.0], [0.0]])
     assert compute(metrics.rmse, data) == pytest.approx(np.sqrt(4.5))

@@ -1,4 +1,4 @@
-"""Every optimizer over a hundred steps of a net, against its rule in NumPy with float64."""
+"""Every optimizer over a hundred steps of a network, against its rule in NumPy with float64."""
 
 import functools
 from typing import Any
@@ -11,7 +11,7 @@ from parts import optimizer_problem as problem
 from parts.test_optimizers import CLIPS, EVERY_OPTION, Array, ConfPart, reference
 
 RATES = [0.5 + np.cos(np.pi * step / 100) / 2 for step in range(problem.NUM_STEPS)]
-"""Factors of a learning rate that falls."""
+"""A decaying learning rate."""
 
 
 class Falling(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
@@ -26,7 +26,7 @@ class Falling(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[
 
 
 def run(optimizer: Any) -> tuple[list[Array], list[Array]]:
-    """The weights after all steps, and their averages, if there are any."""
+    """Returns the weights after all steps, and their averages, if any."""
     variables = [keras.Variable(theta, dtype="float32") for theta in problem.START]
     optimizer.build(variables)
     apply = tf.function(lambda *gradients: optimizer.apply(gradients, variables))
@@ -43,7 +43,7 @@ def assert_close(found: list[Array], expected: list[Array]) -> None:
 
 
 @EVERY_OPTION
-def test_as_it_is(conf_part: ConfPart, option: str) -> None:
+def test_hundred_steps_with_defaults(conf_part: ConfPart, option: str) -> None:
     make = conf_part(f"optimizer/{option}")
     rule, rate = reference(option, make)
     history = problem.trained([rule() for _ in problem.START], [rate] * problem.NUM_STEPS)
@@ -52,7 +52,9 @@ def test_as_it_is(conf_part: ConfPart, option: str) -> None:
 
 
 @EVERY_OPTION
-def test_with_decay_clipping_averages_and_a_schedule(conf_part: ConfPart, option: str) -> None:
+def test_hundred_steps_with_decay_clipping_averages_and_schedule(
+    conf_part: ConfPart, option: str
+) -> None:
     make = functools.partial(conf_part(f"optimizer/{option}"), weight_decay=0.1)
     rule, rate = reference(option, make)
     updates, rates = [rule() for _ in problem.START], [rate * factor for factor in RATES]

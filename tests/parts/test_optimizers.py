@@ -21,7 +21,7 @@ Update = Callable[[Array, Array, float], Array]
 """The rule of one variable: new weights from weights, gradient and learning rate."""
 
 COMMON = ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "use_ema", "ema_momentum")
-"""The arguments of every optimizer that are not of its rule."""
+"""Arguments that every optimizer has besides those of its rule."""
 
 
 def sgd() -> Update:
@@ -243,7 +243,7 @@ def adafactor(
     return update
 
 
-def orthogonalised_momentum(
+def orthogonalized_momentum(
     momentum: float, nesterov: bool, ns_steps: int, rms_rate: float | None
 ) -> Update:
     """K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
@@ -257,7 +257,7 @@ def orthogonalised_momentum(
         nonlocal average
         average = momentum * average + gradient
         direction = gradient + momentum * average if nesterov else average
-        # The odd polynomial a s + b s³ + c s⁵ of the singular values s, again and again.
+        # The odd polynomial a s + b s³ + c s⁵ of the singular values s, applied repeatedly.
         left, values, right = np.linalg.svd(direction, full_matrices=False)
         values = values / np.linalg.norm(direction)
         for _ in range(ns_steps):
@@ -279,16 +279,16 @@ def muon(
     exclude_embeddings: bool,
     **numbers: Any,
 ) -> Update:
-    """Orthogonalised momentum for matrices; Adam for vectors and what is excluded."""
+    """Orthogonalized momentum for matrices; Adam for vectors and excluded variables."""
     assert exclude_embeddings
-    of_matrices = decaying(orthogonalised_momentum(**numbers), weight_decay)
-    of_others = decaying(adam(adam_beta_1, adam_beta_2, epsilon), adam_weight_decay)
+    matrix_rule = decaying(orthogonalized_momentum(**numbers), weight_decay)
+    other_rule = decaying(adam(adam_beta_1, adam_beta_2, epsilon), adam_weight_decay)
 
     def update(theta: Array, gradient: Array, rate: float) -> Array:
         if theta.ndim == 2 and not exclude_layers:
-            return of_matrices(theta, gradient, rate)
+            return matrix_rule(theta, gradient, rate)
         assert adam_lr_ratio == 1
-        return of_others(theta, gradient, rate)
+        return other_rule(theta, gradient, rate)
 
     return update
 
@@ -320,7 +320,7 @@ REFERENCES: dict[str, Callable[..., Update]] = {
 
 
 def reference(option: str, optimizer: functools.partial[Any]) -> tuple[Callable[[], Update], float]:
-    """What makes a variable's rule in NumPy, with the yaml's numbers, and its learning rate."""
+    """Returns a factory of a variable's rule in NumPy, with the yaml's values, and its rate."""
     assert option in REFERENCES, f"add the rule of conf/optimizer/{option}.yaml to REFERENCES"
     numbers = {name: value for name, value in optimizer.keywords.items() if name not in COMMON}
     rate, decay = numbers.pop("learning_rate"), optimizer.keywords["weight_decay"]
@@ -419,7 +419,7 @@ def test_arguments(conf_part: ConfPart, option: str, arguments: dict[str, Any]) 
 
 
 @EVERY_OPTION
-def test_an_option_lists_the_keys_of_all_last_and_in_one_order(option: str) -> None:
+def test_common_keys_come_last_and_in_the_same_order(option: str) -> None:
     text = (config_directory() / "optimizer" / f"{option}.yaml").read_text(encoding="utf-8")
     decays = {"adamw": 0.004, "muon": 0.004}
     expected = {
@@ -436,8 +436,8 @@ def test_an_option_lists_the_keys_of_all_last_and_in_one_order(option: str) -> N
 
 
 @EVERY_OPTION
-def test_gradients_of_zero_leave_weights_finite(conf_part: ConfPart, option: str) -> None:
-    # As those of a pixel that is always black, of a relu that never fires, and of both.
+def test_zero_gradients_leave_weights_finite(conf_part: ConfPart, option: str) -> None:
+    # Like those of a pixel that is always black, of a ReLU that is never active, and of both.
     gradient = np.outer([0.0, 0.1, 1.0], [0.0, 0.1, 1.0])
     variable = keras.Variable(np.ones([3, 3]), dtype="float32")
     optimizer = conf_part(f"optimizer/{option}")()
@@ -470,7 +470,7 @@ def test_clipping(conf_part: ConfPart, option: str, argument: str) -> None:
     assert_equal(found, history(rule, rate, 3, scale=scale, clip=CLIPS[argument])[-1])
 
 
-def test_only_one_kind_of_clipping(conf_part: ConfPart) -> None:
+def test_only_one_kind_of_clipping_is_accepted(conf_part: ConfPart) -> None:
     with pytest.raises(ValueError, match="Only one of `clipnorm`"):
         conf_part("optimizer/adam")(clipnorm=1.0, clipvalue=1.0)
 
@@ -497,7 +497,7 @@ def test_weight_decay(conf_part: ConfPart, option: str) -> None:
 
 
 @EVERY_OPTION
-def test_a_step_compiles_to_the_same(conf_part: ConfPart, option: str) -> None:
+def test_compiled_step_equals_eager_step(conf_part: ConfPart, option: str) -> None:
     make = conf_part(f"optimizer/{option}")
     optimizer = make()
     variables = [keras.Variable(theta, dtype="float32") for theta in START]
@@ -548,7 +548,7 @@ def test_train_steps_of_linear_regression(
         rate = 0.05
         if schedule is schedules.cosine:
             rate *= (1 + np.cos(np.pi * number / total_steps)) / 2
-        # What a step reports is of the weights before its update.
+        # The values that a step reports are those before its update.
         expected = {
             "loss": (errors**2).mean(),
             "mae": np.abs(errors).mean(),

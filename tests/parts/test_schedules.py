@@ -104,7 +104,7 @@ ARGUMENTS: list[tuple[str, dict[str, Any]]] = [
 
 
 def rates_of(schedule: Any, total_steps: int) -> Array:
-    """What the optimizer reads at each step of a run; a schedule may be a plain number."""
+    """The rates that the optimizer reads at each step of a run; a schedule may be a number."""
     if isinstance(schedule, float):
         return np.full(total_steps, schedule)
     return np.array([float(schedule(number)) for number in range(total_steps)])
@@ -123,7 +123,7 @@ def test_every_step(
     np.testing.assert_allclose(rates_of(schedule, total_steps), expected, rtol=1e-4, atol=1e-8)
 
 
-# The rates of the first and last step of a run of 200, as the docstrings and yamls promise them.
+# The rates of the first and last step of a run of 200, as documented.
 @pytest.mark.parametrize(
     ("option", "first", "last"),
     [
@@ -161,7 +161,7 @@ BEYOND: dict[str, Callable[[Array, int], Array]] = {
 
 
 @pytest.mark.parametrize("option", options("schedule"))
-def test_the_rates_after_the_last_step(conf_part: ConfPart, option: str) -> None:
+def test_rates_after_the_last_step(conf_part: ConfPart, option: str) -> None:
     assert option in BEYOND, f"add the rates of conf/schedule/{option}.yaml beyond a run to BEYOND"
     schedule = conf_part(f"schedule/{option}")(learning_rate=0.3, total_steps=50)
     steps = np.array([50, 51, 75, 1000])
@@ -170,7 +170,7 @@ def test_the_rates_after_the_last_step(conf_part: ConfPart, option: str) -> None
 
 
 def chained(total_steps: int, factor_of: Callable[[int], float]) -> Array:
-    """As PyTorch's schedulers go on: each step's rate is the last one's, times a factor."""
+    """The recursive form of PyTorch's schedulers: the rate is the last one's times a factor."""
     rates = [1.0]
     for step in range(1, total_steps):
         rates.append(rates[-1] * factor_of(step))
@@ -223,7 +223,7 @@ PYTORCHS: dict[str, tuple[dict[str, Any], Callable[[int], Array]]] = {
 
 
 @pytest.mark.parametrize("option", PYTORCHS)
-def test_pytorchs_formulas(conf_part: ConfPart, option: str) -> None:
+def test_rates_equal_those_of_pytorch(conf_part: ConfPart, option: str) -> None:
     arguments, rates = PYTORCHS[option]
     make = functools.partial(conf_part(f"schedule/{option}"), **arguments)
     found = rates_of(make(learning_rate=0.3, total_steps=40), 40)
@@ -242,9 +242,11 @@ def test_steps_after_the_last(conf_part: ConfPart, option: str, total_steps: int
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("option", sorted(set(options("schedule")) - {"constant"}))
-def test_compiled(conf_part: ConfPart, option: str, jit_compile: bool) -> None:
+def test_compiled_schedule_equals_eager_schedule(
+    conf_part: ConfPart, option: str, jit_compile: bool
+) -> None:
     schedule = conf_part(f"schedule/{option}")(learning_rate=0.1, total_steps=20)
-    # Keras hands over its own variable of the steps done.
+    # Keras passes its own variable of the steps done.
     iterations = keras.Variable(0, dtype="int64", trainable=False)
 
     @tf.function(jit_compile=jit_compile)  # type: ignore[untyped-decorator]
@@ -260,7 +262,7 @@ def test_compiled(conf_part: ConfPart, option: str, jit_compile: bool) -> None:
 
 
 @pytest.mark.parametrize("option", sorted(set(options("schedule")) - {"constant"}))
-def test_an_optimizer_can_be_made_again_from_its_config(conf_part: ConfPart, option: str) -> None:
+def test_optimizer_can_be_rebuilt_from_its_config(conf_part: ConfPart, option: str) -> None:
     schedule = conf_part(f"schedule/{option}")(learning_rate=0.1, total_steps=20)
     config = keras.optimizers.SGD(schedule).get_config()
     again = keras.optimizers.SGD.from_config(dict(config))
@@ -269,8 +271,8 @@ def test_an_optimizer_can_be_made_again_from_its_config(conf_part: ConfPart, opt
 
 
 @pytest.mark.parametrize("option", options("schedule"))
-def test_a_whole_number_as_learning_rate(conf_part: ConfPart, option: str) -> None:
-    # As `optimizer.learning_rate=1` gives it.
+def test_integer_learning_rate_is_accepted(conf_part: ConfPart, option: str) -> None:
+    # As from `optimizer.learning_rate=1`.
     make = conf_part(f"schedule/{option}")
     optimizer = keras.optimizers.SGD(make(learning_rate=1, total_steps=30))
     expected = make(learning_rate=1.0, total_steps=30)
@@ -279,7 +281,7 @@ def test_a_whole_number_as_learning_rate(conf_part: ConfPart, option: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("option", "key", "value", "told"),
+    ("option", "key", "value", "message"),
     [
         *(
             (option, "final_fraction", value, "from 0 to 1")
@@ -315,13 +317,13 @@ def test_a_whole_number_as_learning_rate(conf_part: ConfPart, option: str) -> No
         ("plateau", "least_fraction", 1.1, "from 0 to 1"),
     ],
 )
-def test_bad_arguments(
-    conf_part: ConfPart, option: str, key: str, value: object, told: str
+def test_invalid_arguments_are_refused(
+    conf_part: ConfPart, option: str, key: str, value: object, message: str
 ) -> None:
     with pytest.raises(UserError) as caught:
         conf_part(f"schedule/{option}")(learning_rate=0.1, total_steps=10, **{key: value})
     assert str(caught.value).startswith(f"schedule.{key}={value}: expected ")
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_plateau_lowers_the_rate_at_the_evaluation_that_ends_its_patience() -> None:
@@ -347,7 +349,7 @@ def test_plateau_lowers_the_rate_at_the_evaluation_that_ends_its_patience() -> N
 
 
 @pytest.mark.parametrize("larger_is_better", [False, True])
-def test_plateau_of_either_direction(larger_is_better: bool) -> None:
+def test_plateau_follows_the_direction_of_the_metric(larger_is_better: bool) -> None:
     schedule = schedules.plateau(1.0, 100, factor=0.1, patience=2, min_change=0.0)
     rates = []
     for value in [0.1, 0.2, 0.3, 0.4, 0.4, 0.4, 0.3]:
@@ -360,14 +362,14 @@ def test_plateau_of_either_direction(larger_is_better: bool) -> None:
 
 @pytest.mark.parametrize("larger_is_better", [False, True])
 @pytest.mark.parametrize("value", [0.1, 0.7])  # float32 rounds one up and the other down
-def test_an_equal_value_is_no_improvement(value: float, larger_is_better: bool) -> None:
+def test_equal_value_is_no_improvement(value: float, larger_is_better: bool) -> None:
     schedule = schedules.plateau(1.0, 100, factor=0.5, patience=1, min_change=0.0)
     for _ in range(2):
         schedule.consider(value, larger_is_better=larger_is_better)
     assert float(schedule(0)) == 0.5
 
 
-def test_plateau_has_a_least_rate() -> None:
+def test_plateau_has_a_lower_bound() -> None:
     schedule = schedules.plateau(0.5, 100, factor=0.1, patience=1, least_fraction=0.05)
     rates = []
     for _ in range(4):
@@ -376,14 +378,14 @@ def test_plateau_has_a_least_rate() -> None:
     assert rates == pytest.approx([0.5, 0.05, 0.025, 0.025])
 
 
-def test_plateau_counts_what_is_not_a_number_as_no_improvement() -> None:
+def test_plateau_counts_nan_as_no_improvement() -> None:
     schedule = schedules.plateau(1.0, 100, factor=0.5, patience=2)
     for value in [float("nan"), 1.0, float("nan"), float("inf")]:
         schedule.consider(value, larger_is_better=False)
     assert float(schedule(0)) == 0.5
 
 
-def test_the_state_of_a_plateau_is_in_its_variables() -> None:
+def test_state_of_a_plateau_is_in_its_variables() -> None:
     values = [3.0, 2.0, 2.5, 2.4, 2.3, 2.2, 1.0, 1.1, 1.2]
     for cut in range(len(values)):
         whole, first, second = (schedules.plateau(0.1, 9, patience=2) for _ in range(3))
@@ -401,7 +403,7 @@ def test_the_state_of_a_plateau_is_in_its_variables() -> None:
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_a_compiled_step_sees_the_plateau_without_a_new_trace(jit_compile: bool) -> None:
+def test_compiled_step_reads_the_plateau_without_retracing(jit_compile: bool) -> None:
     schedule = schedules.plateau(0.5, 10, factor=0.1, patience=1)
     optimizer = keras.optimizers.SGD(schedule)
     variable = keras.Variable(0.0)

@@ -1,4 +1,4 @@
-"""Which variables weight decay leaves out, by the names that Keras' layers give them."""
+"""The variables that weight decay excludes, by the names of Keras' layers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from expt.config.compose import compose_jobs
 from expt.config.location import options
-from expt.parts.weight_decay import undecayed
+from expt.parts.weight_decay import variables_without_decay
 from expt.train.data_loading import DataLoader
 from expt.train.program import make_program
 
@@ -19,12 +19,14 @@ IMAGES, WORDS = keras.Input([8, 8, 3]), keras.Input([5, 6])
 
 
 def left_out(inputs: Any, *stack: Any) -> set[str]:
-    """The variables that are left out, by layer and name."""
+    """Returns the excluded variables, by layer and name."""
     outputs = inputs
     for layer in stack:
         outputs = layer(outputs)
     variables = keras.Model(inputs, outputs).trainable_variables
-    names = {"/".join(variable.path.split("/")[-2:]) for variable in undecayed(variables)}
+    names = {
+        "/".join(variable.path.split("/")[-2:]) for variable in variables_without_decay(variables)
+    }
     assert len(names) < len(variables), "nothing decays"
     return names
 
@@ -70,26 +72,31 @@ class ClassToken(keras.Layer):  # type: ignore[misc]
         ),
     ],
 )
-def test_biases_normalisation_and_tokens_are_left_out(
+def test_biases_normalization_and_tokens_are_excluded(
     inputs: Any, stack: list[Any], expected: set[str]
 ) -> None:
     assert left_out(inputs, *stack) == expected
 
 
-def test_embeddings_of_words_decay_and_those_of_positions_do_not() -> None:
+def test_word_embeddings_decay_and_position_embeddings_do_not() -> None:
     words, positions = (
         layers.Embedding(9, 4, name="words"),
         layers.Embedding(5, 4, name="pos_embed"),
     )
     for layer in (words, positions):
         layer.build([None, 5])
-    assert undecayed([words.embeddings, positions.embeddings]) == [positions.embeddings]
+    assert variables_without_decay([words.embeddings, positions.embeddings]) == [
+        positions.embeddings
+    ]
 
 
 def test_attention_has_biases_that_are_matrices() -> None:
     attention = layers.MultiHeadAttention(2, 3)
     attention.build([None, 5, 6], [None, 5, 6])
-    found = [variable.path.split("/")[-1] for variable in undecayed(attention.trainable_variables)]
+    found = [
+        variable.path.split("/")[-1]
+        for variable in variables_without_decay(attention.trainable_variables)
+    ]
     assert found == ["bias"] * 4
     assert len(attention.trainable_variables) == 8
 
@@ -100,7 +107,7 @@ def load() -> DataLoader:
 
 
 def decayed(load: DataLoader, *overrides: str) -> dict[str, float]:
-    """By which factor one step with gradients of 0 multiplies each variable."""
+    """Returns the factor by which one step with zero gradients multiplies each variable."""
     (job,), _ = compose_jobs(list(overrides), None, multirun=False)
     keras.utils.set_random_seed(1)
     learner = make_program(job, load(job)).learner
@@ -111,12 +118,12 @@ def decayed(load: DataLoader, *overrides: str) -> dict[str, float]:
     return {variable.path: float(np.mean(variable.numpy())) for variable in variables}
 
 
-# Muon's matrices, and ftrl, which sets weights anew from its sums, do not stay without gradients.
+# Without gradients, Muon still changes matrices, and FTRL computes weights from its sums.
 PLAIN = sorted(set(options("optimizer")) - {"muon", "ftrl"})
 
 
 @pytest.mark.parametrize("option", PLAIN)
-def test_every_optimizer_leaves_them_out_unless_asked(load: DataLoader, option: str) -> None:
+def test_every_optimizer_excludes_them_by_default(load: DataLoader, option: str) -> None:
     given = [f"optimizer={option}", "optimizer.learning_rate=0.1", "optimizer.weight_decay=0.5"]
     small = ["model.units=[4]", "model.normalization=layer", "data=iris"]
     by_default = decayed(load, *given, *small)
@@ -127,20 +134,20 @@ def test_every_optimizer_leaves_them_out_unless_asked(load: DataLoader, option: 
     assert list(everything.values()) == pytest.approx([0.95] * len(everything))
 
 
-def test_muon_decays_neither_by_its_own_decay_nor_by_adams(load: DataLoader) -> None:
+def test_muon_excludes_them_from_both_of_its_decays(load: DataLoader) -> None:
     given = ["optimizer=muon", "optimizer.learning_rate=0.1", "data=iris", "model.units=[4]"]
     factors = decayed(load, *given, "optimizer.adam_weight_decay=0.5")
     assert [v for path, v in factors.items() if path.endswith("bias")] == pytest.approx([1.0, 1.0])
 
 
-def test_under_a_loss_scale_too(load: DataLoader) -> None:
+def test_they_are_excluded_with_a_loss_scale(load: DataLoader) -> None:
     given = ["optimizer=adamw", "optimizer.learning_rate=0.1", "optimizer.weight_decay=0.5"]
     factors = decayed(load, *given, "loop.precision=mixed_float16", "data=iris")
     assert sorted(set(factors.values())) == pytest.approx([0.95, 1.0])
 
 
-def test_a_config_from_before_the_option_decays_as_it_did(load: DataLoader) -> None:
-    """So that resuming an older run is exact."""
+def test_config_without_the_key_decays_all_variables(load: DataLoader) -> None:
+    """A run of a previous version is then resumed exactly."""
     given = ["optimizer=adamw", "optimizer.learning_rate=0.1", "optimizer.weight_decay=0.5"]
     factors = decayed(load, *given, "data=iris", "~optimizer.decay_all")
     assert list(factors.values()) == pytest.approx([0.95] * len(factors))

@@ -1,4 +1,4 @@
-"""Array files become the inputs that training made of the same values, or are refused."""
+"""Array files become the same inputs as in training, or are refused."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -71,7 +71,7 @@ def test_the_same_pixels_are_the_same_inputs(
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32])
-def test_numbers_taken_as_they_are_stay_so(tmp_path: Path, dtype: Any) -> None:
+def test_unscaled_numbers_stay_unscaled(tmp_path: Path, dtype: Any) -> None:
     path = npy(tmp_path, PIXELS.astype(dtype))
     np.testing.assert_array_equal(read_array(path, SHAPE, OF_NUMBERS), PIXELS)
     fractions = read_array(npy(tmp_path, FRACTIONS), SHAPE, OF_FRACTIONS)
@@ -93,7 +93,7 @@ def test_inputs_without_a_record_are_floats(tmp_path: Path) -> None:
         read_array(npy(tmp_path, PIXELS), SHAPE, {})
 
 
-def test_of_several_arrays_x_is_read(tmp_path: Path) -> None:
+def test_x_is_read_among_several_arrays(tmp_path: Path) -> None:
     several = npz(tmp_path, a=PIXELS * 0, x=PIXELS, y=np.arange(20))
     np.testing.assert_array_equal(read_array(several, SHAPE, OF_BYTES), FRACTIONS)
     only = npz(tmp_path, images=PIXELS)
@@ -107,7 +107,7 @@ def test_several_arrays_without_x_are_refused(tmp_path: Path, names: tuple[str, 
         read_array(path, SHAPE, OF_BYTES)
 
 
-def test_the_end_of_a_name_may_be_in_capitals(tmp_path: Path) -> None:
+def test_extension_may_be_uppercase(tmp_path: Path) -> None:
     path = npy(tmp_path, PIXELS, "INPUTS.NPY")
     np.testing.assert_array_equal(read_array(path, SHAPE, OF_BYTES), FRACTIONS)
 
@@ -130,7 +130,7 @@ REFUSED: dict[str, tuple[NDArray[Any], Mapping[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_not_certain_is_refused(tmp_path: Path, case: str) -> None:
+def test_ambiguous_arrays_are_refused(tmp_path: Path, case: str) -> None:
     given, preparation, message = REFUSED[case]
     path = npy(tmp_path, given)
     with pytest.raises(UserError) as error:

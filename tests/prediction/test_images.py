@@ -46,8 +46,8 @@ def refusal(path: Path, preparation: Mapping[str, Any] = GRAY_IMAGES) -> str:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_images_are_predicted_as_they_were_trained_on(tmp_path: Path, channels: int) -> None:
-    """Those of every kind, of which training, too, makes the same inputs as of their twins."""
+def test_images_are_prepared_as_in_training(tmp_path: Path, channels: int) -> None:
+    """Training, too, makes the same inputs of an image and its twin of another kind."""
     contents = {f"{number:02}": write(draw(number)) for number, write in enumerate(GRAY.values())}
     for number in range(8):
         content = oriented(draw(number), number + 1, "PNG")
@@ -73,13 +73,13 @@ def test_images_are_predicted_as_they_were_trained_on(tmp_path: Path, channels: 
 
 
 @pytest.mark.parametrize("orientation", STORED)
-def test_one_image_is_upright(tmp_path: Path, orientation: int) -> None:
+def test_single_image_is_rotated_upright(tmp_path: Path, orientation: int) -> None:
     file = tmp_path / "image.png"
     file.write_bytes(oriented(draw(1), orientation, "PNG"))
     np.testing.assert_array_equal(read(file), draw(1)[None, ..., None] / np.float32(255))
 
 
-def test_which_files_are_read(tmp_path: Path) -> None:
+def test_image_files_are_read_and_others_reported(tmp_path: Path) -> None:
     for name in ("a.PNG", "b.jfif", "c.tif", "d.TIFF", "e.webp", "f/g/h.jpeg", "f.bmp", "i.gif"):
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -94,15 +94,15 @@ def test_which_files_are_read(tmp_path: Path) -> None:
     assert np.concatenate([*images.batches]).shape == (8, *SHAPE)
     (note,) = images.notes
     assert note.startswith(f"5 file(s) or folder(s) in {tmp_path} are left out: .hidden, f/")
-    assert "f/.c.png, f/.git, …. Files that end in .bmp, " in note
+    assert "f/.c.png, f/.git, …. Only files that end in .bmp, " in note
 
 
-def test_nothing_is_noted_where_all_is_read(tmp_path: Path) -> None:
+def test_no_note_if_all_files_are_read(tmp_path: Path) -> None:
     save(tmp_path / "a.png", draw(1))
     assert read_images(tmp_path, SHAPE, GRAY_IMAGES).notes == ()
 
 
-def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+def test_links_are_followed_without_cycles(tmp_path: Path) -> None:
     save(tmp_path / "one" / "a.png", draw(1))
     save(tmp_path / "two" / "b.png", draw(2))
     (tmp_path / "one" / "two").symlink_to(tmp_path / "two")
@@ -112,7 +112,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     assert names(images, tmp_path) == ["one/a.png", "one/two/b.png"]
 
 
-def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+def test_file_name_that_is_invalid_utf8(tmp_path: Path) -> None:
     file = os.fsencode(tmp_path) + b"/\xff.png"
     with open(file, "wb") as opened:  # noqa: PTH123
         opened.write(GRAY["png L"](draw(1)))
@@ -125,12 +125,12 @@ def test_sizes_and_colors_as_in_training(tmp_path: Path) -> None:
     strict = ImagePreparation(4, 5, 1, can_resize=False, can_recolour=False)
     message = refusal(file, strict.to_mapping())
     assert message.startswith(
-        f"{file} can't be used: it has coloured pixels, and gray ones are expected."
+        f"{file} can't be used: it has coloured pixels, but gray ones are expected."
     )
     recolouring = ImagePreparation(4, 5, 1, can_resize=False, can_recolour=True)
     message = refusal(file, recolouring.to_mapping())
-    assert message.startswith(f"{file} can't be used: it has 6x7 pixels, and 4x5 are expected.")
-    assert "train with an option: data.image_size=[4,5] resizes all." in message
+    assert message.startswith(f"{file} can't be used: it has 6x7 pixels, but 4x5 are expected.")
+    assert "train with this option: data.image_size=[4,5] resizes all." in message
     resizing = ImagePreparation(4, 5, 1, can_resize=True, can_recolour=True)
     expected = Image.fromarray(draw(1, 6, 7, 3)).convert("L")
     resized = np.asarray(expected.resize((5, 4), Image.Resampling.BILINEAR))
@@ -143,7 +143,7 @@ def test_transparency_as_in_training(tmp_path: Path) -> None:
     layers = np.dstack([draw(1), draw(1), draw(1), draw(2) // 128 * 255])
     file = save(tmp_path / "image.png", layers)
     message = refusal(file)
-    assert "it has transparent pixels. Convert it, or train with an option: data.backg" in message
+    assert "it has transparent pixels. Convert it, or train with this option: data.backg" in message
     white = ImagePreparation(4, 5, 1, can_resize=False, background=(255, 255, 255)).to_mapping()
     expected = np.where(layers[..., 3] == 255, draw(1), 255)
     np.testing.assert_array_equal(read(file, white)[0, ..., 0], expected / np.float32(255))
@@ -182,20 +182,20 @@ def test_pixels_for_a_model_of_arrays(
     assert "transparent" in refusal(clear, preparation)
 
 
-def test_arrays_whose_pixels_are_not_certain(tmp_path: Path) -> None:
+def test_ambiguous_pixel_scale_is_refused(tmp_path: Path) -> None:
     file = save(tmp_path / "image.png", draw(1))
     message = refusal(file, arrays(1.0, "float64", 3.7, is_whole=False))
     assert message.startswith(f"{file}: the model was trained on arrays of float64 from 0 to 3.7")
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 5), (4, 5, 4), (4, 5, 2), (2, 4, 5, 3)])
-def test_models_that_take_no_images(tmp_path: Path, shape: tuple[int, ...]) -> None:
+def test_models_without_image_inputs_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
     file = save(tmp_path / "image.png", draw(1, 4, 5, 4))
     with pytest.raises(UserError, match=r"the model takes inputs of the shape .*, not images"):
         read(file, arrays(1.0, "float32", 1.0, is_whole=False), shape)
 
 
-# What is wrong
+# Invalid inputs and records
 
 
 def test_no_images(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The file of predictions: when it is written, and what its columns are called."""
+"""Files of predictions: when one is written, and the names of its columns."""
 
 import csv
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_inputs_and_folders_are_never_overwritten(
         check_outputs(tmp_path / "out.txt", inputs, force=force)
 
 
-def test_a_link_to_nothing_is_something_that_exists(inputs: Path, tmp_path: Path) -> None:
+def test_broken_link_counts_as_an_existing_file(inputs: Path, tmp_path: Path) -> None:
     (tmp_path / "link.csv").symlink_to(tmp_path / "nowhere")
     with pytest.raises(UserError, match="exists already"):
         check_outputs(tmp_path / "link.csv", inputs)
@@ -71,7 +71,7 @@ def of_classes(**more: Any) -> dict[str, Any]:
         ({"other_columns": {"target": "probability yes"}}, "class"),
     ],
 )
-def test_classes_are_in_a_column_of_the_targets_name(more: Any, expected: str) -> None:
+def test_class_column_has_the_name_of_the_target(more: Any, expected: str) -> None:
     data, outputs = of_classes(**more), np.array([[0.25, 0.75], [0.5, 0.5]])
     columns = as_columns(data, "probability", outputs)
     assert label_column(data, "probability") == expected
@@ -104,7 +104,7 @@ def test_classes_are_in_a_column_of_the_targets_name(more: Any, expected: str) -
         ({"task": "reconstruction"}, (1, 2, 1), ["value 0", "value 1"]),
     ],
 )
-def test_values_are_in_columns_of_their_names(
+def test_value_columns_have_the_names_of_the_values(
     data: dict[str, Any], shape: tuple[int, ...], expected: list[str]
 ) -> None:
     outputs = np.arange(2.0 * np.prod(shape)).reshape(2, *shape)

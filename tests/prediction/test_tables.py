@@ -1,4 +1,4 @@
-"""Predictions for tables: read as the training's, each with the line it is for."""
+"""Tables are read as in training, and each prediction has the line of its row."""
 
 import io
 import os
@@ -40,7 +40,7 @@ def check(inputs: Inputs) -> None:
 
 
 @pytest.mark.parametrize("name", ["new.csv", "new.CSV", "new.tsv", "new.txt", "new"])
-def test_files_of_any_name_are_read_as_the_training_was(tmp_path: Path, name: str) -> None:
+def test_table_may_have_any_file_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(ROWS, encoding="utf-8")
     inputs = read(tmp_path, tmp_path / name)
     check(inputs)
@@ -55,7 +55,7 @@ def test_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encodin
 
 
 def test_a_pipe(tmp_path: Path) -> None:
-    """As a shell makes one for `<(command)`."""
+    """Like that of a shell's `<(command)`."""
     reading, writing = os.pipe()
     os.write(writing, ROWS.encode())
     os.close(writing)
@@ -74,7 +74,7 @@ def test_unknown_categories_are_reported(tmp_path: Path) -> None:
     inputs = read(tmp_path, tmp_path / "new.csv")
     (note,) = inputs.notes
     assert "'colour' has 1 of 2 values" in note
-    assert "'Red' (1; the training had 'red')" in note
+    assert "'Red' (1; known: 'red')" in note
     assert np.concatenate(list(inputs.batches))[0, 1:3].tolist() == [0, 0]
 
 
@@ -89,7 +89,9 @@ def test_unknown_categories_are_reported(tmp_path: Path) -> None:
         ("colour", "color", "the columns 'colour' are missing; it has 'price', 'color', 'day'."),
     ],
 )
-def test_what_the_training_did_not_have(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_values_unknown_in_training_are_refused(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
     path = tmp_path / "new.csv"
     path.write_text(ROWS.replace(old, new), encoding="utf-8")
     if "1 of 2" in message:
@@ -101,14 +103,14 @@ def test_what_the_training_did_not_have(tmp_path: Path, old: str, new: str, mess
     assert message in str(error.value)
 
 
-def test_nothing_known_is_refused(tmp_path: Path) -> None:
+def test_column_without_known_values_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "new.csv"
     path.write_text(ROWS.replace("red", "RED").replace("blue", "BLUE"), encoding="utf-8")
-    with pytest.raises(UserError, match="'colour' has no value that the training had"):
+    with pytest.raises(UserError, match="'colour' has no value that occurred in training"):
         read(tmp_path, path)
 
 
-def test_few_rows_may_differ_by_less_than_training_resolves(tmp_path: Path) -> None:
+def test_few_rows_may_have_a_finer_resolution(tmp_path: Path) -> None:
     encoder = Encoder((Column("t", number=NumberFormat()),) * 4, ",", impute=False)
     path = tmp_path / "new.csv"
     path.write_text(f"t\n{2**60}\n{2**60 + 1}\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A real MLflow server that can be stopped, and what a store holds beside what a run's files do."""
+"""A real MLflow server that can be stopped, and comparison of a store with the files of a run."""
 
 import json
 import math
@@ -29,7 +29,7 @@ LARGEST = 1.7976931348623157e308
 
 
 class Server:
-    """An MLflow server on loopback, on a database of its own."""
+    """An MLflow server on loopback with a separate database."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -39,7 +39,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        """Starts it, on the same port and database each time."""
+        """Starts the server, with the same port and database each time."""
         options = {
             "--host": "127.0.0.1",
             "--port": str(self._port),
@@ -66,21 +66,21 @@ class Server:
             time.sleep(0.05)
 
     def signal(self, number: int) -> None:
-        """Sends a signal to all its processes."""
+        """Sends a signal to all processes of the server."""
         os.killpg(self._process.pid, number)
 
     @property
     def group(self) -> int:
-        """The number of its process group."""
+        """The id of the server's process group."""
         return self._process.pid
 
     def kill(self) -> None:
-        """Ends it at once."""
+        """Kills the server."""
         self.signal(signal.SIGKILL)
         self._process.wait()
 
     def is_ready(self) -> bool:
-        """Whether it answers."""
+        """Whether the server answers."""
         try:
             with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:  # noqa: S310
                 return bool(answer.status == 200)
@@ -89,7 +89,7 @@ class Server:
 
 
 def until(happened: Callable[[], object]) -> None:
-    """Waits until something has happened."""
+    """Waits until a condition is true, and fails after two minutes."""
     deadline = time.monotonic() + 120
     while not happened():
         assert time.monotonic() < deadline
@@ -116,7 +116,7 @@ def client_of(uri: str) -> Any:
 
 
 def journal_metrics(directory: Path) -> Metrics:
-    """The values of the journal under MLflow's names: name, step, value, milliseconds."""
+    """Returns the values of a journal as name in MLflow, step, value and milliseconds."""
     journal = directory / "metrics.jsonl"
     return Counter(
         (renamed(name), record["step"], _text(value), int(record["time"] * 1000))
@@ -127,17 +127,17 @@ def journal_metrics(directory: Path) -> Metrics:
 
 
 def renamed(name: str) -> str:
-    """What MLflow calls a metric of the journal."""
+    """Returns the MLflow name of a metric of the journal."""
     return name.replace("perf/", "system/", 1) if name.startswith("perf/") else name
 
 
 def is_final(name: str) -> bool:
-    """Whether a metric has one value, from the end of the run, which the journal lacks."""
+    """Whether a metric is a final value, which the journal does not have."""
     return name.startswith("best/") or name == "system/peak_memory_megabytes"
 
 
 def assert_final_values(metrics: Mapping[str, float], record: Mapping[str, Any]) -> None:
-    """Asserts that a run in a store has the values of the end of the run, and no others."""
+    """Asserts that a run in a store has exactly the final values of its record."""
     best = record.get("best") or {}
     expected = {f"best/{k}": float(str(np.float32(best[k]))) for k in best if k != "watched"}
     if record.get("peak_memory"):
@@ -146,7 +146,7 @@ def assert_final_values(metrics: Mapping[str, float], record: Mapping[str, Any])
 
 
 def stored_metrics(client: Any, run_id: str) -> Metrics:
-    """The values of a run in a store that its journal has, too."""
+    """Returns the values of a run in a store, except for final values."""
     return Counter(
         (metric.key, metric.step, _text(metric.value), metric.timestamp)
         for name in client.get_run(run_id).data.metrics
@@ -156,12 +156,12 @@ def stored_metrics(client: Any, run_id: str) -> Metrics:
 
 
 def _text(value: float) -> str:
-    """A value that is equal to itself even if it is not a number; MLflow knows no infinity."""
+    """Returns a value as text, since NaN is not equal to itself; MLflow has no infinity."""
     return repr(math.copysign(LARGEST, value) if math.isinf(value) else value)
 
 
 def stored_images(client: Any, run_id: str) -> Counter[tuple[str, int, str]]:
-    """Name, step and kind of the files of images of a run in a store."""
+    """Returns name, step and file extension of the images of a run in a store."""
     found: Counter[tuple[str, int, str]] = Counter()
     for file in client.list_artifacts(run_id, "images"):
         path = Path(file.path)
@@ -171,7 +171,7 @@ def stored_images(client: Any, run_id: str) -> Counter[tuple[str, int, str]]:
 
 
 def assert_store_equals_files(directory: Path, uri: str) -> Any:
-    """Asserts that MLflow holds what the run's files do, each once; returns the stored run."""
+    """Asserts that MLflow has the content of the run's files exactly once; returns its run."""
     client = client_of(uri)
     record = json.loads((directory / "run.json").read_text())
     run_id, experiment_id = record["mlflow"]["run_id"], record["mlflow"]["experiment_id"]
@@ -190,7 +190,7 @@ def assert_store_equals_files(directory: Path, uri: str) -> Any:
 
 
 def write_scalars(run: Run, steps: range, *, special: bool = False) -> None:
-    """Writes to the journal, two metrics a step."""
+    """Writes two metrics per step to the journal; with `special`, NaN and infinities too."""
     journal = Journal()
     journal.open(run)
     values = np.sin(np.arange(len(steps)) + steps.start).astype(np.float32)
@@ -203,7 +203,7 @@ def write_scalars(run: Run, steps: range, *, special: bool = False) -> None:
 
 
 def write_image(run: Run, step: int, name: str = "val/predictions") -> None:
-    """Writes a picture to images/."""
+    """Writes an image to `images/`."""
     pixels = np.full((8, 8, 3), step % 256, np.uint8)
     recorder = ImageRecorder()
     recorder.open(run)
@@ -211,12 +211,12 @@ def write_image(run: Run, step: int, name: str = "val/predictions") -> None:
 
 
 def id_of(run: Run) -> str:
-    """Returns the id of a run's, or a sweep's, run in MLflow."""
+    """Returns the id of the MLflow run of a run or a sweep."""
     assert run.record.mlflow is not None
     return run.record.mlflow.run_id
 
 
 def end(run: Run, status: Status = Status.FINISHED) -> RunRecord:
-    """Ends a run as far as run.json tells; returns its content."""
+    """Writes the end of a run into its run.json; returns the content."""
     run.update(status=status, ended=run.record.started + 60.25)
     return run.record

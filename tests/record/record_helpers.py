@@ -1,4 +1,4 @@
-"""What the recorders' tests share."""
+"""Helpers of the tests of recorders."""
 
 import logging
 import os
@@ -39,22 +39,22 @@ def make_run(directory: Path, **changes: Any) -> Run:
 
 
 def extra(record: RunRecord, name: str) -> Any:
-    """Returns a value that only tests put into a record; None if it is not there."""
+    """Returns a field that only tests add to a record; None if it is missing."""
     return (record.model_extra or {}).get(name)
 
 
 class Witness:
-    """A follower that tells through run.json what reached it, and in which process."""
+    """A follower that writes into run.json which calls reached it, and in which process."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
 
     def open(self, run: Run) -> None:
         self._run, self._looks = run, 0
-        print("what a library prints must not disturb the answers")
-        self._listener.tell(logging.WARNING, "a word of warning")
+        print("output of a library must not mix with the answers")
+        self._listener.log(logging.WARNING, "a word of warning")
         if extra(run.record, "recovers"):
-            self._listener.tell(logging.INFO, "all is well again")
+            self._listener.log(logging.INFO, "all is well again")
         run.update(opened_in=os.getpid(), config=dict(run.config), was_resumed=run.is_resumed)
 
     def advance(self) -> None:
@@ -66,8 +66,8 @@ class Witness:
         behaviour = extra(record, "behaviour")
         if behaviour == "hang":
             threading.Event().wait()
-        if behaviour == "work":  # longer than it may be silent, but with signs of life
+        if behaviour == "work":  # longer than the deadline, but extending it
             for _ in range(15):
-                self._listener.busy(5.0)
+                self._listener.extend_deadline(5.0)
                 threading.Event().wait(0.5)
         return "it would not" if behaviour == "refuse" else None

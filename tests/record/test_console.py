@@ -9,17 +9,18 @@ import pytest
 from record_helpers import make_run
 from rich.console import Console
 
-from expt.record.console import ConsoleRecorder, Expected, ShownWhileClosing
+from expt.record.console import ClosingPhase, ConsoleRecorder, RunLength
 from expt.record.recorder import Fanout, Record, Scalars
 from expt.runs.run import Run, Status
 
 
 def gain(value: float, over: float | None) -> float:
+    # Of a loss: smaller is better.
     return float("inf") if over is None else over - value
 
 
-def expected(evaluations: int = 2, best: float | None = None) -> Expected:
-    return Expected(40, 2, evaluations, ["loss", "accuracy"], "val/loss", gain, best)
+def expected(evaluations: int = 2, best: float | None = None) -> RunLength:
+    return RunLength(40, 2, evaluations, ["loss", "accuracy"], "val/loss", gain, best)
 
 
 def block(first: int, values: Mapping[str, Sequence[float]]) -> Scalars:
@@ -29,6 +30,7 @@ def block(first: int, values: Mapping[str, Sequence[float]]) -> Scalars:
 
 
 def _shown(tmp_path: Path, *, terminal: bool, width: int = 80, best: float | None = None) -> str:
+    """Returns the output of a run of four steps with one evaluation."""
     output = io.StringIO()
     console = Console(
         file=output,
@@ -56,7 +58,7 @@ def test_an_evaluation_is_a_line_with_the_means_since_the_last(tmp_path: Path) -
     )
 
 
-def test_means_begin_anew_after_an_evaluation(tmp_path: Path) -> None:
+def test_means_start_again_after_an_evaluation(tmp_path: Path) -> None:
     output = io.StringIO()
     recorder = ConsoleRecorder(Console(file=output), expected())
     recorder.open(make_run(tmp_path))
@@ -68,7 +70,7 @@ def test_means_begin_anew_after_an_evaluation(tmp_path: Path) -> None:
     assert means == ["8", "2"]
 
 
-def test_a_continued_run_knows_the_best_value_before(tmp_path: Path) -> None:
+def test_resumed_run_knows_the_previous_best_value(tmp_path: Path) -> None:
     assert "★" in _shown(tmp_path, terminal=False, best=0.3)
     assert "★" not in _shown(tmp_path, terminal=False, best=0.25)
 
@@ -94,14 +96,12 @@ def test_terminal_shows_a_bar_with_epoch_and_losses(width: int, tmp_path: Path) 
         ),
     ],
 )
-def test_lines_on_a_terminal_are_not_wider_than_it(width: int, line: str, tmp_path: Path) -> None:
+def test_lines_fit_the_width_of_the_terminal(width: int, line: str, tmp_path: Path) -> None:
     lines = [line.strip() for line in _shown(tmp_path, terminal=True, width=width).split("\n")]
     assert any(shown.endswith(line) for shown in lines)
 
 
-def test_the_log_has_every_evaluation_whole(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_log_has_every_evaluation_in_full(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     output = io.StringIO()
     recorder = ConsoleRecorder(Console(file=output, width=40), expected(evaluations=400))
     recorder.open(make_run(tmp_path))
@@ -111,12 +111,13 @@ def test_the_log_has_every_evaluation_whole(
     recorder.close(Status.FINISHED)
     assert len(caplog.messages) == 400
     lines = output.getvalue().splitlines()
+    # The line of the run, every 20th evaluation, and the first one.
     assert len(lines) == 1 + 21
     assert "step 400" in lines[-1]
 
 
-class _Noted:
-    """A sink that notes its calls."""
+class _CallSink:
+    """A sink that records its calls."""
 
     def __init__(self, calls: list[str]) -> None:
         self._calls = calls
@@ -131,7 +132,7 @@ class _Noted:
         self._calls.append(f"close {status}")
 
 
-def test_closing_a_sink_is_shown(tmp_path: Path) -> None:
+def test_closing_of_a_sink_is_shown(tmp_path: Path) -> None:
     calls: list[str] = []
 
     @contextmanager
@@ -140,7 +141,7 @@ def test_closing_a_sink_is_shown(tmp_path: Path) -> None:
         yield
         calls.append("</>")
 
-    recorder = Fanout([ShownWhileClosing(_Noted(calls), "MLflow", show)])
+    recorder = Fanout([ClosingPhase(_CallSink(calls), "MLflow", show)])
     recorder.open(make_run(tmp_path))
     recorder.write(Scalars.single(1, 1, {"val/loss": 1.0}))
     recorder.close(Status.KILLED)

@@ -20,4 +20,5 @@ def test_five_by_five_subplots_become_a_png() -> None:
     assert decoded.shape == (300, 300, 3)
     np.testing.assert_array_equal(decoded, image.pixels())
     assert len(np.unique(decoded[..., 0])) > 20
+    # pyplot would keep the figure in memory.
     assert not pyplot.get_fignums()

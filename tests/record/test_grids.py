@@ -25,7 +25,7 @@ def _scores(
     return (np.eye(10)[predicted] * confidence).astype(np.float32)
 
 
-def test_wrong_predictions_are_marked_and_right_ones_not() -> None:
+def test_only_wrong_predictions_are_marked() -> None:
     targets = np.arange(25, dtype=np.int32) % 10
     predicted = targets.copy()
     predicted[[3, 24]] = [0, 9]
@@ -33,7 +33,7 @@ def test_wrong_predictions_are_marked_and_right_ones_not() -> None:
     pixels = grids.prediction_grid(images, targets, _scores(predicted.tolist()), NAMES)
     marked = [index for index in range(25) if _frame_is_red(_cell(pixels, index))]
     assert marked == [3, 24]
-    # Titles: something is written above each image, in red above the wrong ones.
+    # Each image has a title above it, which is red if the prediction is wrong.
     for index in range(25):
         title = _cell(pixels, index)[:TITLE].reshape(-1, 3)
         is_red = (title[:, 0].astype(int) - title[:, 1] > 100).any()
@@ -42,7 +42,7 @@ def test_wrong_predictions_are_marked_and_right_ones_not() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_images_are_shown_in_place_with_their_values(channels: int) -> None:
+def test_images_have_their_place_and_their_values(channels: int) -> None:
     images = np.zeros((2, 8, 8, channels), np.float32)
     images[1, :4] = 1.0
     pixels = grids.image_grid(images, [" ", ""], [False, False])
@@ -62,11 +62,11 @@ def test_worst_mistakes_come_first() -> None:
         images.astype(np.float32), targets[1:], outputs[1:], NAMES, are_probabilities=False
     )
     grays = [int(_cell(pixels, index)[TITLE + 50, 50, 0]) for index in range(4)]
-    assert grays == [0, 127, 255, 255]  # in the order given, and white where there is none
+    assert grays == [0, 127, 255, 255]  # the given order, and white beyond the last image
     assert [_frame_is_red(_cell(pixels, index)) for index in range(4)] == [True, True, True, False]
 
 
-def test_no_more_than_25_mistakes_are_shown_and_equal_ones_keep_their_order() -> None:
+def test_at_most_25_mistakes_are_drawn_and_equal_ones_keep_their_order() -> None:
     targets, outputs = np.ones(40, np.int32), _scores([0] * 40)
     outputs[::2] = _scores([1])
     outputs[37, 0] = 20.0
@@ -75,7 +75,7 @@ def test_no_more_than_25_mistakes_are_shown_and_equal_ones_keep_their_order() ->
     assert grids.worst_mistakes(targets, outputs).tolist() == [37, *range(24)]
 
 
-def test_without_a_mistake_there_is_a_line_that_says_so() -> None:
+def test_grid_without_mistakes_has_a_note() -> None:
     targets = np.array([3, 1], np.int32)
     worst = grids.worst_mistakes(targets, _scores([3, 1]))
     assert worst.shape == (0,)
@@ -110,12 +110,12 @@ def test_titles_have_the_value_and_both_names(
     assert width_of(f"{shown[0]}%") <= CELL
 
 
-def test_pixels_that_are_no_numbers_are_black() -> None:
+def test_nan_pixels_are_black() -> None:
     images = np.full((1, 2, 2, 1), np.nan, np.float32)
     assert _gray_at(grids.image_grid(images, [" "], [False]), 0, 0) == 0
 
 
-def test_scores_of_any_size_have_an_order() -> None:
+def test_mistakes_are_sorted_for_scores_of_any_size() -> None:
     outputs = np.array([[1000, 0, -1000], [1e30, 0, 0]], np.float32)
     assert grids.worst_mistakes(np.array([1, 1], np.int32), outputs).tolist() == [1, 0]
 
@@ -126,7 +126,7 @@ def _gray_at(pixels: grids.Pixels, row: int, column: int) -> int:
 
 @pytest.mark.parametrize("size", [1, 3, 5, 7, 24, 25, 30])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_reconstructions_stand_below_their_inputs(size: int, channels: int) -> None:
+def test_reconstructions_are_below_their_inputs(size: int, channels: int) -> None:
     values = np.arange(1, size + 1, dtype=np.float32) / np.float32(64)
     inputs = np.ones((size, 4, 6, channels), np.float32)
     inputs *= values[:, None, None, None]
@@ -140,13 +140,14 @@ def test_reconstructions_stand_below_their_inputs(size: int, channels: int) -> N
         gray = int(values[index] * 255)
         assert _gray_at(pixels, row, column) == gray
         assert _gray_at(pixels, row + 1, column) == int((values[index] + 0.5) * 255)
+    # Unused cells of the last rows are white.
     for index in range(shown, 5 * (num_rows // 2)):
         row, column = 2 * (index // 5), index % 5
         assert (_cell(pixels, 5 * row + column) == 255).all()
         assert (_cell(pixels, 5 * row + 5 + column) == 255).all()
 
 
-def test_a_reconstructions_title_is_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_title_of_a_reconstruction_is_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
     titles: list[str] = []
     monkeypatch.setattr(grids, "image_grid", lambda _i, given, _m: titles.extend(given))
     inputs = np.zeros((6, 2, 2, 1), np.float32)
@@ -161,7 +162,7 @@ def test_a_reconstructions_title_is_its_error(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize(("size", "num_rows"), [(1, 1), (5, 1), (6, 2), (25, 5), (26, 6)])
 @pytest.mark.parametrize(("title", "num_lines"), [("", 0), ("one", 1), ("one\ntwo", 2)])
-def test_a_grid_has_as_many_rows_and_lines_as_it_needs(
+def test_grid_has_as_many_rows_and_lines_as_needed(
     size: int, num_rows: int, title: str, num_lines: int
 ) -> None:
     images = np.zeros((size, 3, 4, 1), np.float32)
@@ -177,7 +178,7 @@ def test_values_out_of_range_are_black_and_white() -> None:
     assert [_gray_at(pixels, 0, column) for column in (0, 1)] == [0, 255]
 
 
-def test_confusion_matrix_shades_what_occurs() -> None:
+def test_cells_of_a_confusion_matrix_are_shaded_by_count() -> None:
     targets = np.array([0, 0, 1, 1], np.int32)
     outputs = np.array([[1, 0], [0, 1], [0, 1], [0, 1]], np.float32)
     pixels = grids.confusion_matrix(targets, outputs, ["no", "yes"])
@@ -202,8 +203,8 @@ def _is_text(pixels: grids.Pixels) -> bool:
     return bool((pixels.max(axis=-1) < 100).any())
 
 
-def test_labels_of_a_confusion_matrix_have_room() -> None:
-    """Long names stand upright above their columns; counts are no wider than their cells."""
+def test_labels_of_a_confusion_matrix_fit() -> None:
+    """Long names are vertical above their columns, and counts are within their cells."""
     names = ["setosa", "versicolor", "virginica"]
     targets = np.zeros(3, np.int32)
     pixels = grids.confusion_matrix(targets, np.eye(3, dtype=np.float32), names)

@@ -21,7 +21,7 @@ NAMES = ("a", "b", "c")
 
 
 class Reads:
-    """A stream that notes what is read."""
+    """A stream that records the indices of the examples that are read."""
 
     def __init__(self, array: Any) -> None:
         self._array, self.read_indices, self.fingerprint = array, list[list[int]](), "f"
@@ -59,7 +59,7 @@ def scores(size: int = 30) -> Any:
 
 @pytest.mark.parametrize("size", [3, 25, 30])
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_classes_of_images(size: int, is_stream: bool) -> None:
+def test_images_of_classification(size: int, is_stream: bool) -> None:
     dataset, outputs = make_dataset((4, 4, 1), size, is_stream=is_stream), scores(size)
     split = dataset.validation
     inputs, targets, shown = split.first(size), split.targets, slice(0, 25)
@@ -77,8 +77,9 @@ def test_classes_of_images(size: int, is_stream: bool) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_only_what_is_shown_is_read_and_only_when_it_is_drawn() -> None:
+def test_examples_are_read_only_when_they_are_drawn() -> None:
     dataset, outputs = make_dataset((4, 4, 1), is_stream=True), scores()
+    # Reading a large data set before it is needed would delay training.
     stream = dataset.validation.inputs
     assert isinstance(stream, Reads)
     images = list(draw_validation(dataset, "classification", "score", 1, outputs))
@@ -89,12 +90,12 @@ def test_only_what_is_shown_is_read_and_only_when_it_is_drawn() -> None:
     assert stream.read_indices == [list(range(25)), worst.tolist()]
 
 
-def test_classes_of_a_table() -> None:
+def test_table_with_classes_has_a_confusion_matrix() -> None:
     assert list(drawn(make_dataset((4,)), "classification", scores())) == ["val/confusion"]
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 4, 3)])
-def test_values(shape: tuple[int, ...]) -> None:
+def test_regression_has_a_scatter_plot(shape: tuple[int, ...]) -> None:
     dataset = make_dataset(shape, task="regression")
     predictions = RANDOM.uniform(size=(30, 2)).astype(np.float32)
     found = drawn(dataset, "regression", predictions)
@@ -154,14 +155,14 @@ def test_generated_images(size: int) -> None:
     np.testing.assert_array_equal(found["val/generated"], expected)
 
 
-def test_a_generated_table_has_no_picture() -> None:
+def test_generated_table_has_no_image() -> None:
     assert drawn(make_dataset((4,)), "generation", np.zeros((30, 4), np.float32)) == {}
 
 
-def test_whole_numbers_up_to_255_are_drawn_as_fractions_are() -> None:
+def test_integers_up_to_255_are_drawn_like_fractions() -> None:
     levels = np.rint(RANDOM.uniform(size=(30, 4, 4, 1)) * 255)
     levels.flat[:2] = 0, 255
-    pictures = []
+    drawings = []
     for inputs in ((levels / 255).astype(np.float32), levels.astype(np.float32)):
         split = Split(inputs, np.arange(30, dtype=np.int32) % 3)
         preparation = ArrayPreparation(1.0, summarize(inputs)).to_mapping()
@@ -173,12 +174,12 @@ def test_whole_numbers_up_to_255_are_drawn_as_fractions_are() -> None:
             class_names=NAMES,
             preparation=preparation,
         )
-        pictures.append(drawn(dataset, "classification", np.eye(3, dtype=np.float32)[[0] * 30]))
-    for name in pictures[0]:
-        np.testing.assert_array_equal(pictures[0][name], pictures[1][name])
+        drawings.append(drawn(dataset, "classification", np.eye(3, dtype=np.float32)[[0] * 30]))
+    for name in drawings[0]:
+        np.testing.assert_array_equal(drawings[0][name], drawings[1][name])
 
 
-def test_pictures_become_files(tmp_path: Path) -> None:
+def test_images_are_written_as_files(tmp_path: Path) -> None:
     recorder, pixels = ImageRecorder(), RANDOM.integers(0, 255, (6, 5, 3), dtype=np.uint8)
     recorder.open(make_run(tmp_path))
     recorder.write(Image(40, 0.0, "val/predictions", lambda: pixels))
@@ -189,7 +190,7 @@ def test_pictures_become_files(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(PillowImage.open(file)), pixels)
 
 
-def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_is_complete_or_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder, image = (
         ImageRecorder(),
         Image(40, 0.0, "val/x", lambda: np.zeros((4, 4, 3), np.uint8)),
@@ -207,6 +208,7 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
         patched.setattr(Path, "write_bytes", write_half)
         with pytest.raises(OSError, match="no space"):
             recorder.write(image)
+    # The previous file is intact, and the incomplete one is removed by the next process.
     assert file.read_bytes() == image.png()
     assert len(list((tmp_path / "images").iterdir())) == 2
     recorder.open(make_run(tmp_path))

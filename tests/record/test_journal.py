@@ -27,7 +27,7 @@ def _written(tmp_path: Path, *records: Scalars) -> Path:
     return tmp_path / FILE_NAME
 
 
-def test_every_float32_reads_back_to_the_same_bits(tmp_path: Path) -> None:
+def test_float32_values_are_read_back_bit_for_bit(tmp_path: Path) -> None:
     bits = np.random.default_rng(0).integers(0, 2**32, 20_000, dtype=np.uint32)
     values = bits.view(np.float32)
     values = values[np.isfinite(values)]
@@ -39,7 +39,7 @@ def test_every_float32_reads_back_to_the_same_bits(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read.view(np.uint32), values.view(np.uint32))
 
 
-def test_line_is_the_documented_object(tmp_path: Path) -> None:
+def test_line_has_the_documented_fields(tmp_path: Path) -> None:
     path = _written(tmp_path, Scalars.single(120, 5, {"train/loss": 0.31, "val/accuracy": 1.0}))
     record = json.loads(path.read_text())
     assert list(record) == ["step", "epoch", "time", "train/loss", "val/accuracy"]
@@ -47,7 +47,7 @@ def test_line_is_the_documented_object(tmp_path: Path) -> None:
     assert '"train/loss": 0.31,' in path.read_text()
 
 
-def test_values_that_json_lacks_are_strings_that_float_reads(tmp_path: Path) -> None:
+def test_values_unknown_to_json_are_strings(tmp_path: Path) -> None:
     column = np.array([1.5, np.nan, np.inf, -np.inf], np.float32)
     steps = np.arange(4)
     path = _written(
@@ -78,18 +78,18 @@ LINES = [
     b'{"step": 3, "epoch": 2, "time": 1795400001.0, "train/loss": 2.0, "train/\xce\xb1": 9.0}\n',
 ]
 WHOLE = b"".join(LINES)
-# The file is written anew for every example.
+# The folder is shared by all examples, each of which writes the file again.
 on_one_file = settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
 def _read(path: Path, start: int = 0, end: int | None = None) -> tuple[list[str], str]:
-    """Returns the records as text, for not a number equals nothing, and the error."""
+    """Returns the records as text, since NaN is not equal to itself, and the error."""
     records: list[str] = []
     try:
         for record in read_journal(path, start, end):
-            records.append(repr(record))  # noqa: PERF401  those before the error count
+            records.append(repr(record))  # noqa: PERF401  to keep those before an error
     except UserError as error:
         return records, str(error)
     return records, ""
@@ -103,7 +103,7 @@ def _file(folder: Path, content: bytes) -> Path:
 
 @on_one_file
 @given(cut=st.integers(0, len(WHOLE)))
-def test_a_torn_journal_is_read_up_to_its_last_whole_line(tmp_path: Path, cut: int) -> None:
+def test_incomplete_last_line_is_ignored(tmp_path: Path, cut: int) -> None:
     expected, _ = _read(_file(tmp_path, WHOLE))
     assert len(expected) == len(LINES)
     path = _file(tmp_path, WHOLE[:cut])
@@ -115,19 +115,22 @@ def test_a_torn_journal_is_read_up_to_its_last_whole_line(tmp_path: Path, cut: i
 
 @on_one_file
 @given(position=st.integers(0, len(WHOLE) - 1), change=st.integers(1, 255))
-def test_a_changed_byte_is_told_with_its_line(tmp_path: Path, position: int, change: int) -> None:
+def test_error_for_a_changed_byte_names_its_line(
+    tmp_path: Path, position: int, change: int
+) -> None:
     expected, _ = _read(_file(tmp_path, WHOLE))
     changed = bytearray(WHOLE)
     changed[position] ^= change
     line = WHOLE[:position].count(b"\n")
     found, error = _read(_file(tmp_path, bytes(changed)))
     assert found[:line] == expected[:line]
+    # The change is an error, or gives another valid record, or makes the rest one incomplete line.
     if error:
         assert len(found) == line
         assert f"{FILE_NAME} is damaged in line {line + 1}: " in error
     elif len(found) > line:
         assert found[line + 1 :] == expected[line + 1 :]
-    else:  # from there on it is one torn line
+    else:
         assert changed[len(b"".join(LINES[:line])) :].count(b"\n") <= 1
 
 
@@ -139,7 +142,7 @@ def test_a_changed_byte_is_told_with_its_line(tmp_path: Path, position: int, cha
         st.sampled_from([*LINES, b"\n", b"[1]\n", b"1\n", b"{}\n", b'"\\ud800"\n', b"[" * 9_999])
     ).map(b"".join)
 )
-def test_no_content_raises_anything_else(tmp_path: Path, content: bytes) -> None:
+def test_any_content_raises_only_user_errors(tmp_path: Path, content: bytes) -> None:
     path = _file(tmp_path, content)
     _, error = _read(path)
     assert not error or "is damaged in line" in error
@@ -164,7 +167,7 @@ def test_no_content_raises_anything_else(tmp_path: Path, content: bytes) -> None
         "[" * 100_000,
     ],
 )
-def test_what_is_no_record_is_torn_at_the_end_and_damage_elsewhere(
+def test_invalid_record_is_ignored_at_the_end_and_an_error_elsewhere(
     damage: str, tmp_path: Path
 ) -> None:
     expected, _ = _read(_file(tmp_path, LINES[0]))
@@ -179,7 +182,7 @@ def test_what_is_no_record_is_torn_at_the_end_and_damage_elsewhere(
 
 
 @pytest.mark.parametrize("block", [1, 7, 100])
-def test_borders_of_reading_change_nothing(
+def test_block_size_does_not_change_the_records(
     block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = _file(tmp_path, WHOLE * 3 + b"torn")
@@ -200,14 +203,14 @@ def test_reading_starts_and_ends_at_a_byte(tmp_path: Path) -> None:
     assert _read(path, len(WHOLE)) == _read(path, 10**9) == ([], "")
 
 
-def test_no_file(tmp_path: Path) -> None:
+def test_missing_file(tmp_path: Path) -> None:
     assert complete_size(tmp_path / FILE_NAME) == 0
     with pytest.raises(UserError, match=r"metrics\.jsonl can't be read: No such file"):
         list(read_journal(tmp_path / FILE_NAME))
 
 
 @pytest.mark.parametrize("torn", [b"", b'{"step": 5, "ep', b'{"step": 5, "ep\n', b"\0\0\0"])
-def test_a_torn_line_is_cut_off_before_more_is_written(torn: bytes, tmp_path: Path) -> None:
+def test_incomplete_line_is_removed_before_appending(torn: bytes, tmp_path: Path) -> None:
     _file(tmp_path, WHOLE + torn)
     path = _written(tmp_path, Scalars.single(7, 2, {"train/loss": 1.0}))
     assert path.read_bytes().startswith(WHOLE)
@@ -216,7 +219,8 @@ def test_a_torn_line_is_cut_off_before_more_is_written(torn: bytes, tmp_path: Pa
     assert not error
 
 
-def test_a_full_device_is_told_and_told_again(tmp_path: Path) -> None:
+def test_full_device_raises_at_every_write(tmp_path: Path) -> None:
+    # Every write to this device fails like one to a full disk.
     (tmp_path / FILE_NAME).symlink_to("/dev/full")
     journal, record = Journal(), Scalars.single(1, 1, {"train/loss": 1.0})
     journal.open(make_run(tmp_path))
@@ -228,7 +232,7 @@ def test_a_full_device_is_told_and_told_again(tmp_path: Path) -> None:
     journal.close(Status.FAILED)
 
 
-def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+def test_file_that_cannot_be_opened_raises(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).mkdir()
     journal = Journal()
     with pytest.raises(RunError, match="Is a directory"):
@@ -236,9 +240,7 @@ def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     journal.close(Status.FAILED)
 
 
-def test_a_machine_that_cannot_keep_it_is_told_at_the_close(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_flush_raises_at_close(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: int) -> None:
         raise OSError(5, "Input/output error")
 
@@ -250,20 +252,18 @@ def test_a_machine_that_cannot_keep_it_is_told_at_the_close(
     journal.close(Status.FINISHED)
 
 
-def test_a_write_that_comes_in_parts_is_complete(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_partial_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal()
     journal.open(make_run(tmp_path))
     file = journal._file
     assert file is not None
 
-    class Slow:
+    class PartialWriter:
         def write(self, data: memoryview) -> int:
             assert file is not None
             return file.write(data[:5])
 
-    monkeypatch.setattr(journal, "_file", Slow())
+    monkeypatch.setattr(journal, "_file", PartialWriter())
     journal.write(Scalars.single(1, 1, {"train/loss": 1.0, "train/x": 2.0}))
     monkeypatch.undo()
     journal.close(Status.FINISHED)
@@ -299,7 +299,7 @@ for start in range(1, 10_000, 100):
 
 @pytest.fixture(params=["limit", "disk"])
 def small_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path, int]]:
-    """A folder and, where no small disk may be mounted on it, a limit for files."""
+    """A folder on a small disk; or, where none can be mounted, any folder and a limit of bytes."""
     folder, is_mounted = tmp_path / "small", False
     folder.mkdir()
     if request.param == "disk" and os.geteuid() == 0:
@@ -310,7 +310,7 @@ def small_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tupl
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_full_disk_leaves_whole_lines_and_the_journal_goes_on_after(
+def test_full_disk_leaves_complete_lines_and_the_journal_continues_afterwards(
     small_place: tuple[Path, int],
 ) -> None:
     folder, limit = small_place
@@ -319,17 +319,18 @@ def test_a_full_disk_leaves_whole_lines_and_the_journal_goes_on_after(
     filler.write_bytes(b"x" * 12_000)
     done = subprocess.run(
         [sys.executable, "-c", FILL, str(folder), str(limit)],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(["src", str(Path(__file__).parent)])},
         capture_output=True,
         text=True,
         check=True,
     )
     reason = "File too large" if limit else "No space left on device"
-    assert f"metrics.jsonl can't be written: {reason}. What was recorded" in done.stdout
+    assert f"metrics.jsonl can't be written: {reason}. The records before" in done.stdout
     steps = [record["step"] for record in read_journal(path)]
     assert steps == list(range(1, len(steps) + 1))
     assert len(steps) > 500
     assert complete_size(path) == path.stat().st_size
+    # With some space again, the journal can be continued.
     filler.unlink()
     _written(folder, Scalars.single(len(steps) + 1, 1, {"train/loss": 1.0}))
     assert [record["step"] for record in read_journal(path)] == [*steps, len(steps) + 1]

@@ -3,7 +3,7 @@ from pathlib import Path
 from expt.record.layers import read_layers, write_layers
 
 
-def test_the_table_has_a_row_for_each_layer_and_the_sum(tmp_path: Path) -> None:
+def test_table_has_a_row_per_layer_and_the_sum(tmp_path: Path) -> None:
     write_layers(
         tmp_path,
         [

@@ -1,35 +1,36 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expt.record.lines import Line, ThinnedLines, fitted
+from expt.record.lines import Line, ThinnedLines, fit_to_width
 
 LINE: Line = [(0, "epoch 3/30"), (2, "step 57"), (0, "val/loss 0.5"), (1, "12 steps/s")]
 
 
-def test_a_line_keeps_what_matters_most_where_it_does_not_fit() -> None:
+def test_least_important_parts_of_a_line_are_dropped() -> None:
     whole = "epoch 3/30  step 57  val/loss 0.5  12 steps/s"
-    assert fitted(LINE, None) == fitted(LINE, len(whole)) == whole
-    assert fitted(LINE, len(whole) - 1) == "epoch 3/30  val/loss 0.5  12 steps/s"
-    assert fitted(LINE, 30) == "epoch 3/30  val/loss 0.5"
-    assert fitted(LINE, 5) == "epoch 3/30  val/loss 0.5"  # never less
+    assert fit_to_width(LINE, None) == fit_to_width(LINE, len(whole)) == whole
+    assert fit_to_width(LINE, len(whole) - 1) == "epoch 3/30  val/loss 0.5  12 steps/s"
+    assert fit_to_width(LINE, 30) == "epoch 3/30  val/loss 0.5"
+    assert fit_to_width(LINE, 5) == "epoch 3/30  val/loss 0.5"  # parts of rank 0 are always kept
 
 
 def shown(evaluations: int, bests: set[int]) -> list[int]:
+    """Returns the numbers of the evaluations that are printed."""
     lines, numbers = ThinnedLines(evaluations), list[int]()
     for number in range(1, evaluations + 1):
         numbers += [int(line[0][1]) for line in lines.add([(0, str(number))], number in bests)]
     return numbers + [int(line[0][1]) for line in lines.rest()]
 
 
-def test_dozens_of_evaluations_get_a_line_each() -> None:
+def test_short_run_has_a_line_per_evaluation() -> None:
     assert shown(40, set()) == list(range(1, 41))
 
 
-def test_of_hundreds_it_is_every_so_many_and_the_last() -> None:
+def test_long_run_has_every_nth_evaluation_and_the_last() -> None:
     assert shown(210, set()) == [1, *range(11, 210, 11), 210]
 
 
-def test_new_bests_are_shown_but_not_each_of_those_that_follow_each_other() -> None:
+def test_only_the_latest_of_consecutive_bests_is_printed() -> None:
     numbers = shown(210, {3, 4, 25, 203})
     assert numbers[:6] == [1, 4, 11, 22, 25, 33]
     assert numbers[-4:] == [198, 203, 209, 210]
@@ -37,7 +38,7 @@ def test_new_bests_are_shown_but_not_each_of_those_that_follow_each_other() -> N
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(1, 3000), st.sets(st.integers(1, 3000)))
-def test_no_run_fills_the_screen_and_the_last_and_the_best_are_there(
+def test_lines_are_limited_and_include_the_best_and_the_last(
     evaluations: int, bests: set[int]
 ) -> None:
     bests = {number for number in bests if number <= evaluations}

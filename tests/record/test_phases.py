@@ -14,7 +14,7 @@ from expt.record.phases import Phases
 
 
 class Watched(io.StringIO):
-    """A stream that says when something was written to it."""
+    """A stream with an event that is set by the first write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ def plain(stream: io.StringIO) -> Phases:
     return Phases(Console(file=stream, width=20, force_terminal=False))
 
 
-def test_a_phase_that_is_known_to_take_long_is_a_line_at_once() -> None:
+def test_phase_known_to_be_long_is_printed_at_once() -> None:
     stream = io.StringIO()
     with plain(stream)("starting [TensorFlow]", at_once=True):
         assert stream.getvalue() == "starting [TensorFlow] …\n"
@@ -55,15 +55,15 @@ def test_a_long_phase_prints_lines_with_the_time(monkeypatch: pytest.MonkeyPatch
     assert re.fullmatch(r"(loading data … \d+ s\n)+", stream.getvalue())
 
 
-def test_one_phase_ends_the_one_before_and_each_is_logged_with_its_time(
+def test_phase_ends_the_previous_one_and_is_logged_with_its_time(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     shown = Phases(Console(file=io.StringIO()), is_logged=False)
     with caplog.at_level(logging.INFO, logger="expt.record.phases"):
         with shown("composing the config"):
-            shown.begin("composing the config")  # the same one
+            shown.begin("composing the config")  # continues the phase
             shown.begin("loading data")
-        assert caplog.messages == []  # there is no file yet
+        assert caplog.messages == []  # logging is not set up yet
         shown.start_log()
         with shown("compiling"):
             pass
@@ -81,7 +81,7 @@ def test_an_error_ends_the_phase() -> None:
     assert threading.active_count() == before
 
 
-def test_on_a_terminal_a_phase_is_a_line_that_vanishes() -> None:
+def test_phase_on_a_terminal_is_a_line_that_vanishes() -> None:
     stream = io.StringIO()
     console = Console(
         file=stream, force_terminal=True, force_interactive=True, width=80, color_system=None
@@ -92,8 +92,8 @@ def test_on_a_terminal_a_phase_is_a_line_that_vanishes() -> None:
     text = stream.getvalue()
     assert "data: a note\n" in text
     after = text.rpartition("loading data …")[2]
-    assert "\x1b[2K" in after  # the line is cleared
-    assert "\x1b[?25h" in after  # and the cursor shown
+    assert "\x1b[2K" in after  # clears the line
+    assert "\x1b[?25h" in after  # shows the cursor
 
 
 def run(code: str) -> str:
@@ -102,7 +102,7 @@ def run(code: str) -> str:
     return done.stdout
 
 
-def test_the_first_phase_needs_none_of_the_slow_imports() -> None:
+def test_first_phase_imports_no_slow_modules() -> None:
     slow = {"numpy", "hydra", "omegaconf", "sklearn", "tensorflow", "expt.train.data_loading"}
     code = (
         "import sys\nfrom expt.record.phases import show_start\nshow_start('run', [])\n"
@@ -112,7 +112,7 @@ def test_the_first_phase_needs_none_of_the_slow_imports() -> None:
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h", "--cfg=job", "-c", "--shell-completion"])
-def test_what_only_prints_a_text_prints_nothing_else(flag: str) -> None:
+def test_command_that_prints_a_text_shows_no_phase(flag: str) -> None:
     code = f"from expt.record.phases import show_start\nshow_start('run', ['act=relu', {flag!r}])"
     assert run(code) == ""
 

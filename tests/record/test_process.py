@@ -10,37 +10,38 @@ from pathlib import Path
 import pytest
 from record_helpers import Witness, extra, make_run
 
-from expt.record.process import SeparateProcess
+from expt.record.process import ProcessRecorder
 from expt.runs.run import Run, Status
 
 
 @pytest.fixture(autouse=True)
-def _follower_can_be_found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+def _follower_is_importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["src", str(Path(__file__).parent)]))
 
 
-def _make() -> SeparateProcess:
-    return SeparateProcess(
-        Witness, "witness", lambda run, _failure: f"Mend {run.directory.name}.", gc.collect
+def _make() -> ProcessRecorder:
+    # `gc.collect` stands for `prepare`: any function that pickle finds by name will do.
+    return ProcessRecorder(
+        Witness, "witness", lambda run, _failure: f"Fix {run.directory.name}.", gc.collect
     )
 
 
-def _until_followed(run: Run, looks: int = 1) -> None:
+def _wait_until_followed(run: Run, looks: int = 1) -> None:
     deadline = time.monotonic() + 60
     while (extra(run.record, "looks") or 0) < looks:
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-def _close(process: SeparateProcess, run: Run, status: Status) -> float:
-    """Closes a run as the loop does, and returns the seconds that it took."""
+def _close(process: ProcessRecorder, run: Run, status: Status) -> float:
+    """Closes a run as the training loop does, and returns the duration in seconds."""
     begun = time.monotonic()
     run.update(status=status)
     process.close(status)
     return time.monotonic() - begun
 
 
-def test_runs_are_followed_in_another_process_and_its_facts_come_back(
+def test_follower_runs_in_another_process_and_updates_the_record(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     process = _make()
@@ -48,17 +49,17 @@ def test_runs_are_followed_in_another_process_and_its_facts_come_back(
         run = make_run(tmp_path)
         run.is_resumed = is_resumed
         process.open(run)
-        _until_followed(run, looks=2)
+        _wait_until_followed(run, looks=2)
         _close(process, run, Status.FINISHED)
         assert extra(run.record, "opened_in") not in (os.getpid(), None)
         assert extra(run.record, "was_resumed") is is_resumed
         assert extra(run.record, "closed_as") == "FINISHED"
     process.stop()
-    told = [(record.levelno, record.getMessage()) for record in caplog.records]
-    assert told == [(logging.WARNING, "witness: a word of warning")] * 2
+    logged = [(record.levelno, record.getMessage()) for record in caplog.records]
+    assert logged == [(logging.WARNING, "witness: a word of warning")] * 2
 
 
-def test_what_was_not_recorded_is_told_with_the_remedy(
+def test_incomplete_run_is_reported_with_the_remedy(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     process, run = _make(), make_run(tmp_path)
@@ -66,14 +67,14 @@ def test_what_was_not_recorded_is_told_with_the_remedy(
     run.update(behaviour="refuse")
     _close(process, run, Status.FINISHED)
     process.stop()
-    text = f"witness: incomplete: it would not. Mend {tmp_path.name}."
+    text = f"witness: incomplete: it would not. Fix {tmp_path.name}."
     assert caplog.messages[-1] == text
 
 
-def test_signals_for_the_group_leave_the_follower_alone(tmp_path: Path) -> None:
+def test_child_ignores_signals_of_the_process_group(tmp_path: Path) -> None:
     process, run = _make(), make_run(tmp_path)
     process.open(run)
-    _until_followed(run)
+    _wait_until_followed(run)
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(extra(run.record, "opened_in"), number)
     _close(process, run, Status.KILLED)
@@ -84,13 +85,13 @@ def test_signals_for_the_group_leave_the_follower_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("status", "least", "most"), [(Status.FINISHED, 4.5, 7.0), (Status.KILLED, 2.5, 4.5)]
 )
-def test_one_that_hangs_is_given_up_after_seconds_and_the_next_run_gets_another(
+def test_hanging_child_is_killed_and_replaced_for_the_next_run(
     status: Status, least: float, most: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     process, run = _make(), make_run(tmp_path)
     process.open(run)
-    _until_followed(run)
-    process._child._deadline = 0.0  # it has long started
+    _wait_until_followed(run)
+    process._child._deadline = 0.0  # the time allowed for its start is over
     run.update(behaviour="hang")
     assert least < _close(process, run, status) < most
     assert "witness: incomplete: no answer" in caplog.messages[-1]
@@ -103,14 +104,14 @@ def test_one_that_hangs_is_given_up_after_seconds_and_the_next_run_gets_another(
 
 
 @pytest.mark.parametrize("status", [Status.FINISHED, Status.KILLED])
-def test_one_that_shows_signs_of_life_is_waited_for(
+def test_close_waits_for_a_child_that_extends_its_deadline(
     status: Status, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Even if the run was stopped: a healthy store is never reported incomplete."""
+    """Even if the run was stopped, so that a healthy store is never reported as incomplete."""
     process, run = _make(), make_run(tmp_path)
     run.record = run.record.updated({"recovers": status is Status.KILLED})
     process.open(run)
-    _until_followed(run)
+    _wait_until_followed(run)
     process._child._deadline = 0.0
     run.update(behaviour="work")
     assert _close(process, run, status) > 7
@@ -118,24 +119,24 @@ def test_one_that_shows_signs_of_life_is_waited_for(
     process.stop()
 
 
-def test_one_that_was_failing_when_its_run_was_stopped_is_given_up_soon(
+def test_failing_child_of_a_stopped_run_is_killed_soon(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     process, run = _make(), make_run(tmp_path)
     process.open(run)
-    _until_followed(run)
+    _wait_until_followed(run)
     run.update(behaviour="work")
     assert _close(process, run, Status.KILLED) < 4.5
     assert "incomplete: no answer" in caplog.messages[-1]
     process.stop()
 
 
-def test_one_that_died_is_told_of_and_the_next_run_gets_another(
+def test_dead_child_is_reported_and_replaced_for_the_next_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     process, run = _make(), make_run(tmp_path)
     process.open(run)
-    _until_followed(run)
+    _wait_until_followed(run)
     os.kill(extra(run.record, "opened_in"), signal.SIGKILL)
     assert _close(process, run, Status.FINISHED) < 2
     assert "witness: incomplete: its process has ended" in caplog.messages[-1]
@@ -146,7 +147,7 @@ def test_one_that_died_is_told_of_and_the_next_run_gets_another(
     process.stop()
 
 
-def test_it_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
+def test_child_ends_with_a_killed_parent(tmp_path: Path) -> None:
     code = f"""
 import gc
 import time
@@ -166,4 +167,4 @@ process.close(run.record.status)
         assert parent.stdout is not None
         assert int(parent.stdout.readline()) != parent.pid
         parent.kill()
-        parent.communicate(timeout=10)  # both must have closed their end of the pipe
+        parent.communicate(timeout=10)  # returns once parent and child have closed the pipe

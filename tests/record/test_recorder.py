@@ -10,12 +10,12 @@ from PIL import Image as PillowImage
 from record_helpers import make_run
 
 from expt.record import recorder as recorder_module
-from expt.record.recorder import Background, Fanout, Image, Record, Scalars
+from expt.record.recorder import BackgroundRecorder, Fanout, Image, Record, Scalars
 from expt.runs.run import Run, Status
 
 
 class Memory:
-    """Keeps its calls; raises at the one whose name it is given."""
+    """A recorder that stores its calls in memory, and raises at the call `fails_at`."""
 
     def __init__(self, fails_at: str = "") -> None:
         self.calls: list[str] = []
@@ -44,7 +44,7 @@ def _record(step: int) -> Scalars:
     return Scalars.single(step, 1, {"train/loss": 1.0})
 
 
-def test_fanout_reaches_all_and_closes_all_though_one_raises() -> None:
+def test_fanout_closes_all_recorders_even_if_one_raises() -> None:
     first, broken, last = Memory(), Memory("close FAILED"), Memory()
     fanout = Fanout([first, broken, last])
     fanout.write(_record(1))
@@ -59,7 +59,7 @@ def test_failing_sink_is_reported_once_and_stops_nothing(
     fails_at: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     sink = Memory(fails_at)
-    background = Background("sink", sink)
+    background = BackgroundRecorder("sink", sink)
     run = make_run(tmp_path)
     with caplog.at_level(logging.WARNING):
         background.open(run)
@@ -67,9 +67,10 @@ def test_failing_sink_is_reported_once_and_stops_nothing(
             background.write(_record(step))
         background.close(Status.FINISHED)
     warnings = [record.getMessage() for record in caplog.records]
-    assert warnings == [f"sink: recording stopped: no {fails_at}. The journal keeps everything."]
+    assert warnings == [f"sink: recording stopped: no {fails_at}. The journal is complete."]
     assert sink.calls[-1] == fails_at
 
+    # The next run starts with a new attempt.
     background.open(run)
     background.write(_record(7))
     background.close(Status.KILLED)
@@ -80,7 +81,7 @@ def test_failing_sink_is_reported_once_and_stops_nothing(
 
 def test_background_keeps_the_order_on_one_other_thread(tmp_path: Path) -> None:
     sink = Memory()
-    background = Background("sink", sink)
+    background = BackgroundRecorder("sink", sink)
     background.open(make_run(tmp_path))
     for step in range(200):
         background.write(_record(step))
@@ -91,7 +92,7 @@ def test_background_keeps_the_order_on_one_other_thread(tmp_path: Path) -> None:
 
 
 class Busy(Memory):
-    """Is busy with each record until it is let go."""
+    """A sink that blocks at each record until `go` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,12 +103,12 @@ class Busy(Memory):
         super().write(record)
 
 
-def test_a_killed_run_does_not_wait_for_a_busy_sink(
+def test_killed_run_does_not_wait_for_a_busy_sink(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder_module, "_KILLED_SECONDS", 0.05)
     sink = Busy()
-    background = Background("sink", sink)
+    background = BackgroundRecorder("sink", sink)
     background.open(make_run(tmp_path))
     background.write(_record(1))
     with caplog.at_level(logging.WARNING):
@@ -115,19 +116,20 @@ def test_a_killed_run_does_not_wait_for_a_busy_sink(
         background.stop()
     assert [record.getMessage() for record in caplog.records] == [
         "sink: still busy 0.05 s after the run was stopped; it may lack the last records. "
-        "The journal keeps everything."
+        "The journal is complete."
     ]
     assert sink.calls == ["open"]
+    # The records are written nevertheless, if the process lives long enough.
     sink.go.set()
     background._thread.join(60)
     assert sink.calls == ["open", "write 1", "close KILLED"]
 
 
-def test_a_killed_run_waits_for_a_sink_that_is_nearly_done(
+def test_killed_run_waits_for_a_sink_that_is_nearly_done(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     sink = Busy()
-    background = Background("sink", sink)
+    background = BackgroundRecorder("sink", sink)
     background.open(make_run(tmp_path))
     background.write(_record(1))
     assert not background.drain(0)
@@ -139,17 +141,17 @@ def test_a_killed_run_waits_for_a_sink_that_is_nearly_done(
 
 
 class Patient(Busy):
-    """One that decides itself how long closing takes."""
+    """A busy sink that limits the duration of closing itself."""
 
     limits_closing = True
 
 
 @pytest.mark.parametrize(("sink", "status"), [(Busy(), "FINISHED"), (Patient(), "KILLED")])
-def test_a_finished_run_waits_for_a_busy_sink_and_a_killed_one_for_some(
+def test_close_waits_for_a_busy_sink(
     sink: Busy, status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder_module, "_KILLED_SECONDS", 0.0)
-    background = Background("sink", sink)
+    background = BackgroundRecorder("sink", sink)
     background.open(make_run(tmp_path))
     background.write(_record(1))
     threading.Timer(0.05, sink.go.set).start()
@@ -158,10 +160,10 @@ def test_a_finished_run_waits_for_a_busy_sink_and_a_killed_one_for_some(
     background.stop()
 
 
-def test_png_holds_what_the_picture_is() -> None:
+def test_png_has_name_step_and_time() -> None:
     image = Image(12, 1_795_400_000.123456789, "val/α", lambda: np.zeros((2, 3, 3), np.uint8))
-    with PillowImage.open(io.BytesIO(image.png())) as picture:
-        texts = dict(picture.info)
+    with PillowImage.open(io.BytesIO(image.png())) as decoded:
+        texts = dict(decoded.info)
     assert (texts["name"], texts["step"]) == ("val/α", "12")
     assert float(texts["time"]) == image.time
 

@@ -46,7 +46,7 @@ def _assert_equal(found: Scalars, expected: Scalars) -> None:
         np.testing.assert_array_equal(found.values[name], column)
 
 
-def test_scalars_come_back_gathered(tmp_path: Path) -> None:
+def test_scalars_are_grouped_by_metrics(tmp_path: Path) -> None:
     training, more = _block(1, 30, "train/loss", "train/x"), _block(31, 50, "train/loss")
     training.values["train/x"][:3] = np.nan, np.inf, -np.inf
     evaluation = _block(30, 30, "val/loss")
@@ -57,12 +57,12 @@ def test_scalars_come_back_gathered(tmp_path: Path) -> None:
         _assert_equal(one, other)
 
 
-def test_blocks_of_the_same_metrics_become_one_of_limited_size(
+def test_groups_of_scalars_have_limited_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = _write(tmp_path, _block(1, 30, "train/loss"), _block(31, 50, "train/loss"))
     assert [len(found.steps) for found in read_scalars(path)] == [50]
-    monkeypatch.setattr(replay, "_LARGEST", 20)
+    monkeypatch.setattr(replay, "_MOST_RECORDS", 20)
     assert [len(found.steps) for found in read_scalars(path)] == [20, 20, 10]
     assert [step for found in read_scalars(path) for step in found.steps] == list(range(1, 51))
 
@@ -89,7 +89,7 @@ def _record(folder: Path, *images: Image) -> None:
         recorder.write(image)
 
 
-def test_pictures_come_back_in_order(tmp_path: Path) -> None:
+def test_images_are_read_in_order(tmp_path: Path) -> None:
     names = ((5, "val/x"), (5, "val/y"), (12_345_678, "val/x α"), (123_456_789, "a"))
     written = [
         Image(step, step + 1 / 3, name, partial(np.rot90, PIXELS, turns))
@@ -104,18 +104,19 @@ def test_pictures_come_back_in_order(tmp_path: Path) -> None:
     assert list(image_keys(tmp_path)) == [(i.name, i.step) for i in written]
 
 
-def test_pixels_are_read_when_they_are_asked_for(tmp_path: Path) -> None:
+def test_pixels_are_read_on_demand(tmp_path: Path) -> None:
     _record(tmp_path, Image(1, 0.5, "val/x", lambda: PIXELS))
     (found,) = read_images(tmp_path)
+    # Another content shows that the file had not been read yet.
     _record(tmp_path, Image(1, 0.5, "val/x", lambda: PIXELS + 1))
     np.testing.assert_array_equal(found.pixels(), PIXELS + 1)
 
 
-def test_no_folder_no_pictures(tmp_path: Path) -> None:
+def test_missing_folder_has_no_images(tmp_path: Path) -> None:
     assert list(read_images(tmp_path)) == []
 
 
-def test_damaged_and_foreign_files_are_left_out_with_a_warning(
+def test_damaged_and_foreign_files_are_skipped_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     _record(tmp_path, *(Image(step, 0.5, "val/x", lambda: PIXELS) for step in (1, 2, 3)))
@@ -124,7 +125,7 @@ def test_damaged_and_foreign_files_are_left_out_with_a_warning(
     damaged.write_bytes(damaged.read_bytes()[:-30])
     PillowImage.fromarray(PIXELS).save(folder / "foreign.png")
     PillowImage.fromarray(PIXELS).save(folder / "other.png", format="JPEG")
-    (folder / "text.png").write_text("no picture")
+    (folder / "text.png").write_text("not an image")
     (folder / "folder.png").mkdir()
     (folder / "partial-val_x_0000004.png").write_bytes(b"")
     with caplog.at_level(logging.WARNING):
@@ -132,7 +133,7 @@ def test_damaged_and_foreign_files_are_left_out_with_a_warning(
     warnings = "\n".join(sorted(record.getMessage() for record in caplog.records))
     assert len(caplog.records) == 5
     for name in ("val_x_0000002", "foreign", "other", "text", "folder"):
-        assert f"{name}.png is left out: it " in warnings
+        assert f"{name}.png is skipped: it " in warnings
     assert "it has no 'step'" in warnings
 
 
@@ -143,7 +144,7 @@ PNG = Image(7, 0.1, "val/x", lambda: PIXELS).png()
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
-def test_damage_never_gives_another_picture(tmp_path: Path, data: st.DataObject) -> None:
+def test_damaged_file_is_never_read_as_another_image(tmp_path: Path, data: st.DataObject) -> None:
     position = data.draw(st.integers(0, len(PNG) - 1))
     changed: Any = bytearray(PNG)
     if data.draw(st.booleans()):

@@ -7,35 +7,35 @@ import pytest
 from record_helpers import make_run
 
 from expt.errors import UserError
-from expt.runs.directories import allocate, discard
+from expt.runs.directories import create_directory, remove_directory
 from expt.runs.environment import machine, versions
 from expt.runs.git import git_state
 
 
 def test_no_two_allocations_share_a_directory(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        directories = list(pool.map(lambda _: allocate(tmp_path, "abcd1234"), range(40)))
+        directories = list(pool.map(lambda _: create_directory(tmp_path, "abcd1234"), range(40)))
     assert len(set(directories)) == 40
     assert all(directory.is_dir() for directory in directories)
 
 
-def test_allocation_where_nothing_can_be_made_is_the_users_error(tmp_path: Path) -> None:
+def test_allocation_below_a_file_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="output_dir"):
-        allocate(tmp_path / "file", "abcd1234")
+        create_directory(tmp_path / "file", "abcd1234")
 
 
-def test_discard_leaves_what_others_use(tmp_path: Path) -> None:
+def test_discard_keeps_directories_in_use(tmp_path: Path) -> None:
     root = tmp_path / "outputs"
-    first, second = allocate(root / "runs", "a"), allocate(root / "runs", "b")
-    discard(first, root)
+    first, second = create_directory(root / "runs", "a"), create_directory(root / "runs", "b")
+    remove_directory(first, root)
     assert second.is_dir()
-    discard(second, root)
+    remove_directory(second, root)
     assert not root.exists()
     assert tmp_path.is_dir()
 
 
-def test_run_json_is_whole_at_every_moment(tmp_path: Path) -> None:
+def test_run_json_is_complete_at_every_moment(tmp_path: Path) -> None:
     run, done = make_run(tmp_path), threading.Event()
     run.update()
 
@@ -46,6 +46,7 @@ def test_run_json_is_whole_at_every_moment(tmp_path: Path) -> None:
 
     thread = threading.Thread(target=write)
     thread.start()
+    # An incomplete file would not be valid JSON.
     while not done.is_set():
         json.loads((tmp_path / "run.json").read_text())
     thread.join()
@@ -53,7 +54,7 @@ def test_run_json_is_whole_at_every_moment(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("partial*"))
 
 
-def test_environment_is_told(tmp_path: Path) -> None:
+def test_environment_is_recorded(tmp_path: Path) -> None:
     assert {"python", "expt", "tensorflow", "keras", "mlflow"} <= set(versions())
     assert machine()["cpus"] >= 1
     assert git_state(tmp_path) is None

@@ -17,7 +17,7 @@ from rich.table import Table
 from expt.record.exits import run_main
 
 def work(arguments):
-    for number in range(3000):  # more than a pipe holds
+    for number in range(3000):  # more than the buffer of a pipe holds
         print("line", number)
         print("line", number, file=sys.stderr, flush=True)
     table = Table("mean ± 95 %", "file…")
@@ -36,7 +36,7 @@ def _recorded(file: Path) -> str:
 
 
 @pytest.mark.parametrize("streams", [("stdout",), ("stderr",), ("stdout", "stderr")])
-def test_work_ends_though_the_reader_of_its_output_has(
+def test_work_continues_after_the_reader_of_its_output_has_ended(
     streams: tuple[str, ...], tmp_path: Path
 ) -> None:
     reader, writer = os.pipe()
@@ -56,9 +56,7 @@ def test_work_ends_though_the_reader_of_its_output_has(
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
-def test_closed_streams_are_not_taken_by_the_files_that_are_opened(
-    closed: str, tmp_path: Path
-) -> None:
+def test_files_do_not_get_the_descriptors_of_closed_streams(closed: str, tmp_path: Path) -> None:
     command = f'"$0" -c "$1" "$2" {closed}'
     arguments = [sys.executable, _SCRIPT, str(tmp_path / "file")]
     done = subprocess.run(["sh", "-c", command, *arguments], check=False, capture_output=True)
@@ -67,8 +65,8 @@ def test_closed_streams_are_not_taken_by_the_files_that_are_opened(
     assert b"Traceback" not in done.stderr
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has a full device")
-def test_output_onto_a_full_disk_is_dropped(tmp_path: Path) -> None:
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full exists only on Linux")
+def test_output_to_a_full_disk_is_dropped(tmp_path: Path) -> None:
     with open("/dev/full", "wb") as full:  # noqa: PTH123
         done = subprocess.run(
             [sys.executable, "-c", _SCRIPT, str(tmp_path / "file")],
@@ -88,7 +86,7 @@ def test_output_onto_a_full_disk_is_dropped(tmp_path: Path) -> None:
         ("utf-8", ("mean ± 95 %", "file…", "0.5 ± 0.1", "größe 价格 ★")),
     ],
 )
-def test_characters_that_an_encoding_lacks_become_plain(
+def test_characters_that_an_encoding_lacks_are_replaced(
     encoding: str, shown: tuple[str, ...], tmp_path: Path
 ) -> None:
     done = subprocess.run(
@@ -105,16 +103,16 @@ def test_characters_that_an_encoding_lacks_become_plain(
     assert done.stderr.count(b"line") == 3000
 
 
-def test_log_records_go_to_the_standard_error_of_the_moment(
+def test_log_records_go_to_the_current_stderr(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A live display on a terminal replaces it, and would be torn by what is written past it."""
+    """A live display replaces stderr, and output that bypasses it would break the display."""
     handler = StderrHandler(io.StringIO())
     for _ in range(2):
         stream = io.StringIO()
         monkeypatch.setattr(sys, "stderr", stream)
-        handler.handle(logging.makeLogRecord({"msg": "a word of warning"}))
-        assert stream.getvalue() == "a word of warning\n"
+        handler.handle(logging.makeLogRecord({"msg": "a warning"}))
+        assert stream.getvalue() == "a warning\n"
 
 
 @pytest.mark.parametrize(
@@ -126,7 +124,7 @@ def test_log_records_go_to_the_standard_error_of_the_moment(
         ["compare", "--help"],
     ],
 )
-def test_a_reader_that_has_ended_is_no_error(arguments: list[str]) -> None:
+def test_ended_reader_is_not_an_error(arguments: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     module, *others = arguments

@@ -54,7 +54,7 @@ def test_training_is_beside_all_else_and_shares_its_tags(tmp_path: Path) -> None
     assert {path.parent.name for path in _event_files(tmp_path)} == {"train", "val"}
 
 
-def test_values_can_be_seen_before_the_close(tmp_path: Path) -> None:
+def test_values_are_visible_before_close(tmp_path: Path) -> None:
     recorder = TensorBoardRecorder()
     recorder.open(make_run(tmp_path))
     recorder.write(Scalars.single(1, 1, {"train/loss": 2.0}))
@@ -84,7 +84,7 @@ def test_hparams_session_starts_and_ends(status: Status, outcome: int, tmp_path:
     assert end.session_end_info.status == outcome
 
 
-def test_the_kept_models_metrics_are_there_at_the_end(tmp_path: Path) -> None:
+def test_metrics_of_the_best_model_are_written_at_close(tmp_path: Path) -> None:
     recorder, run = TensorBoardRecorder(), make_run(tmp_path)
     recorder.open(run)
     run.update(best={"step": 7, "watched": "val/loss", "val/loss": 0.25, "val/accuracy": 0.5})
@@ -117,7 +117,7 @@ def _image(step: int) -> Image:
 
 
 def _killed(folder: Path) -> Run:
-    """Leaves what a killed process does: it had no time to tell TensorBoard of steps 4 to 6."""
+    """Writes the files of a killed process, whose event files lack steps 4 to 6."""
     run, board = make_run(folder), TensorBoardRecorder()
     recorder = Fanout([Journal(), ImageRecorder()])
     recorder.open(run)
@@ -131,8 +131,8 @@ def _killed(folder: Path) -> Run:
     return replace(run, is_resumed=True, recorded=complete_size(folder / FILE_NAME))
 
 
-def _goes_on(run: Run) -> None:
-    """Records as a process that resumes at step 6; its last picture is one that there is."""
+def _resume(run: Run) -> None:
+    """Records like a process that resumes at step 6; its last image already has a file."""
     recorder = TensorBoardRecorder()
     recorder.open(run)
     for record in (_block(7, 9), _evaluation(9), _image(9), _image(6)):
@@ -158,10 +158,10 @@ def _event_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*events*") if path.is_file())
 
 
-def test_a_resumed_run_has_everything_once(tmp_path: Path) -> None:
+def test_resumed_run_has_every_point_once(tmp_path: Path) -> None:
     run = _killed(tmp_path)
     assert _points(tmp_path) == _expected(3)
-    _goes_on(run)
+    _resume(run)
     assert _points(tmp_path) == _expected(9)
     images = _events(tmp_path / "val").Images("val_grid")
     assert [(image.step, image.wall_time) for image in images] == [(s, s + 0.75) for s in (3, 6, 9)]
@@ -177,25 +177,25 @@ def test_event_files_of_earlier_versions_are_replaced(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "test"):
         folder.mkdir(exist_ok=True)
         copy(_event_files(tmp_path / "val")[0], folder / "events.out.tfevents.1.here.2")
-    _goes_on(run)
+    _resume(run)
     assert _points(tmp_path) == _expected(9)
     assert {path.parent.name for path in _event_files(tmp_path)} == {"train", "val"}
     assert not (tmp_path / "test").exists()
 
 
-def test_records_beyond_those_there_were_are_left_to_the_one_who_writes_them(
+def test_rebuilding_ignores_records_of_this_process(
     tmp_path: Path,
 ) -> None:
     run = _killed(tmp_path)
     journal = Journal()
     journal.open(run)
-    journal.write(_block(7, 9))  # before the board is opened on its own thread
+    journal.write(_block(7, 9))  # before the recorder is opened on its thread
     journal.close(Status.KILLED)
-    _goes_on(run)
+    _resume(run)
     assert _points(tmp_path) == _expected(9)
 
 
-def test_rebuilding_that_fails_leaves_the_files_as_they_were(tmp_path: Path) -> None:
+def test_failed_rebuilding_keeps_the_previous_files(tmp_path: Path) -> None:
     run = _killed(tmp_path)
     before = {path: path.read_bytes() for path in _event_files(tmp_path)}
     journal = tmp_path / FILE_NAME
@@ -205,12 +205,12 @@ def test_rebuilding_that_fails_leaves_the_files_as_they_were(tmp_path: Path) -> 
         TensorBoardRecorder().open(run)
     assert {path: path.read_bytes() for path in _event_files(tmp_path)} == before
     journal.write_bytes(whole)
-    _goes_on(run)
+    _resume(run)
     assert _points(tmp_path) == _expected(9)
 
 
 @pytest.mark.parametrize("step", ["unlink", "replace"])
-def test_a_crash_while_files_are_exchanged_doubles_nothing(
+def test_crash_while_files_are_replaced_duplicates_no_point(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, calls = _killed(tmp_path), list[Path]()
@@ -219,7 +219,7 @@ def test_a_crash_while_files_are_exchanged_doubles_nothing(
     def crash(path: Path, *arguments: Path) -> None:
         calls.append(path)
         if len(calls) > 1:
-            raise KeyboardInterrupt  # and what would be tidied up then is not, either
+            raise KeyboardInterrupt  # the clean-up calls this function too, and fails as well
         original(path, *arguments)
 
     with monkeypatch.context() as patched:
@@ -227,23 +227,23 @@ def test_a_crash_while_files_are_exchanged_doubles_nothing(
         recorder = TensorBoardRecorder()
         with pytest.raises(KeyboardInterrupt):
             recorder.open(run)
-    if step == "replace":  # the first file was exchanged, and is whole
+    if step == "replace":  # the first file was replaced and is complete
         assert len(_events(tmp_path / "val").Scalars("perf/steps_per_s")) == 2
     for (place, tag), expected in zip(PLACES, _expected(6), strict=True):
         events = _events(tmp_path / place)
         if tag in events.Tags()["scalars"]:
             steps = [point.step for point in events.Scalars(tag)]
             assert steps == [point[0] for point in expected][: len(steps)]
-    _goes_on(run)
+    _resume(run)
     assert _points(tmp_path) == _expected(9)
     assert len(_event_files(tmp_path)) == 2
 
 
-def test_an_open_tensorboard_shows_nothing_twice(tmp_path: Path) -> None:
+def test_running_tensorboard_shows_no_point_twice(tmp_path: Path) -> None:
     run = _killed(tmp_path)
     open_board = EventMultiplexer().AddRunsFromDirectory(str(tmp_path)).Reload()
     assert [point.step for point in open_board.Tensors("train", "loss")] == [1, 2, 3]
-    _goes_on(run)
+    _resume(run)
     open_board.AddRunsFromDirectory(str(tmp_path)).Reload()
     assert sorted(open_board.Runs()) == ["train", "val"]
     for (place, tag), expected in zip(PLACES, _expected(9), strict=True):

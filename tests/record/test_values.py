@@ -50,14 +50,14 @@ def test_values_have_four_significant_digits(value: float, text: str) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.floats(-1e300, 1e300))
-def test_what_is_shown_is_the_value_to_four_digits(value: float) -> None:
+def test_text_equals_the_value_to_four_digits(value: float) -> None:
     shown = float(format_value(value).replace(",", ""))
     assert math.isclose(shown, value, rel_tol=5.0001e-4, abs_tol=1e-322)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(-(10**14), 10**14))
-def test_whole_numbers_lose_no_digit(value: int) -> None:
+def test_integers_keep_all_digits(value: int) -> None:
     assert format_value(value) == f"{value:,}"
 
 
@@ -76,5 +76,5 @@ def test_whole_numbers_lose_no_digit(value: int) -> None:
         (200_000, "2 d 8 h"),
     ],
 )
-def test_times_have_two_units_at_most(seconds: float, text: str) -> None:
+def test_durations_have_at_most_two_units(seconds: float, text: str) -> None:
     assert format_seconds(seconds) == text

@@ -1,4 +1,4 @@
-"""A file is replaced as a whole or not at all."""
+"""Tests that files are replaced atomically."""
 
 import os
 from pathlib import Path
@@ -11,25 +11,25 @@ from expt.runs import atomic
 from expt.runs.atomic import read_json, replacing, write_json, write_text
 
 
-def test_json_is_read_back_and_ends_with_a_line_break(tmp_path: Path) -> None:
+def test_json_is_read_back_and_ends_with_newline(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"path": tmp_path, "n": 1})
     assert (tmp_path / "a.json").read_text().endswith("}\n")
     assert read_json(tmp_path / "a.json") == {"path": str(tmp_path), "n": 1}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000])
-def test_what_is_no_json(content: bytes, tmp_path: Path) -> None:
+def test_invalid_json_is_user_error(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(UserError, match=r"a\.json can't be read: "):
         read_json(tmp_path / "a.json")
 
 
-def test_a_missing_file(tmp_path: Path) -> None:
+def test_missing_file_is_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"b\.json can't be read: .*No such file"):
         read_json(tmp_path / "b.json")
 
 
-def test_file_and_folder_are_synchronized_in_this_order(
+def test_file_is_synchronized_before_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, seen = tmp_path / "a.txt", list[tuple[str, str | None]]()
@@ -43,7 +43,7 @@ def test_file_and_folder_are_synchronized_in_this_order(
     assert seen == [("partial-a.txt", "old"), (tmp_path.name, "new")]
 
 
-def test_an_error_leaves_the_old_file_and_nothing_else(
+def test_write_error_leaves_only_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "a.txt"
@@ -58,7 +58,7 @@ def test_an_error_leaves_the_old_file_and_nothing_else(
     assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("a.txt", "old")]
 
 
-def test_an_interruption_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
+def test_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     file = tmp_path / "a.npz"
     file.write_text("old")
 

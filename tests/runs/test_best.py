@@ -48,27 +48,27 @@ def write_sweep(directory: Path, records: Sequence[RunRecord], **fields: Any) ->
 
 
 class TestRecords:
-    def test_the_watched_metric_decides(self) -> None:
+    def test_monitored_metric_decides(self) -> None:
         best = best_of(losses(0.3, 0.1, 0.2))
         assert (best.index, best.metric, best.value, best.count) == (1, "val/loss", 0.1, 3)
 
     @pytest.mark.parametrize("metric", ["val/accuracy", "best/val/accuracy"])
-    def test_a_metric_of_which_more_is_better(self, metric: str) -> None:
+    def test_larger_is_better_metric(self, metric: str) -> None:
         best = best_of(losses(0.3, 0.1, 0.2), metric)
         assert (best.index, best.metric, best.value) == (0, "val/accuracy", 0.3)
 
-    def test_a_full_name_may_say_that_more_is_better(self) -> None:
+    def test_direction_may_be_given_by_full_name(self) -> None:
         records = [one.updated({"larger_is_better": ["val/loss"]}) for one in losses(0.1, 0.2)]
         assert best_of(records).index == 1
 
     @settings(max_examples=30, deadline=None)
     @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=8))
-    def test_it_is_never_worse_than_another(self, values: list[float]) -> None:
+    def test_best_is_never_worse_than_others(self, values: list[float]) -> None:
         best = best_of(losses(*values))
         assert best.value == min(values)
         assert best.index == values.index(best.value)
 
-    def test_where_losses_differ_another_metric_decides(self) -> None:
+    def test_other_metric_decides_if_losses_differ(self) -> None:
         records = [
             make_record({"val/loss": 0.9, "val/accuracy": 0.8}),
             make_record({"val/loss": 0.1, "val/accuracy": 0.7}, params={"loss": "mse"}),
@@ -78,20 +78,20 @@ class TestRecords:
         assert best_of(records, "val/loss").index == 1
 
     @pytest.mark.parametrize("key", ["loss", "loss.delta"])
-    def test_losses_without_another_metric_are_not_compared(self, key: str) -> None:
+    def test_different_losses_without_other_metric_are_refused(self, key: str) -> None:
         records = [make_record({"val/loss": 0.9}, params={key: value}) for value in (1, 2)]
         with pytest.raises(UserError, match=r"different losses.*--metric val/loss"):
             best_of(records)
 
-    def test_what_is_not_finished_does_not_count(self) -> None:
+    def test_unfinished_runs_are_ignored(self) -> None:
         records = losses(0.3, 0.1, 0.2)
         records[1] = records[1].updated({"status": "KILLED"})
         records[2] = records[2].updated({"best": None})
         assert (best_of(records).index, best_of(records).count) == (0, 1)
-        with pytest.raises(UserError, match="no run is finished"):
+        with pytest.raises(UserError, match="no run has finished"):
             best_of(records[1:])
 
-    def test_what_is_not_finite_does_not_count(self) -> None:
+    def test_nonfinite_values_are_ignored(self) -> None:
         record = make_record({"val/loss": math.nan, "val/mae": math.inf, "val/rmse": 2.0})
         assert best_values(record) == {"val/rmse": 2.0}
 
@@ -103,18 +103,18 @@ class TestRecords:
             {"params": {"loss": "crossentropy", "data.target": "price"}},
         ],
     )
-    def test_other_data_is_not_compared(self, fields: dict[str, Any]) -> None:
+    def test_runs_on_different_data_are_refused(self, fields: dict[str, Any]) -> None:
         records = [*losses(0.1), make_record({"val/loss": 0.2}, **fields)]
         with pytest.raises(UserError, match="different data or tasks"):
             best_of(records)
 
-    def test_a_metric_that_no_run_has(self) -> None:
+    def test_unknown_metric_is_user_error(self) -> None:
         with pytest.raises(UserError, match=r"--metric val/acc: .*Did you mean 'val/accuracy'"):
             best_of(losses(0.1), "val/acc")
 
 
 class TestFolders:
-    def test_it_is_that_of_the_newest_sweep(self, tmp_path: Path) -> None:
+    def test_best_is_searched_in_newest_sweep(self, tmp_path: Path) -> None:
         write(tmp_path / "runs/day/a", *losses(0.01))
         first = write_sweep(tmp_path / "sweeps/day/1", losses(0.3, 0.1), sweep_name="act")
         second = write_sweep(tmp_path / "sweeps/day/2", losses(0.2, 0.5), started=2.0)
@@ -126,7 +126,7 @@ class TestFolders:
         assert find_best("best@latest", tmp_path).run.directory == second / "0"
         assert find_best("best@runs", tmp_path).best.value == 0.01
 
-    def test_without_a_sweep_it_is_of_the_runs_on_the_newest_ones_data(
+    def test_without_sweep_runs_on_the_same_data_as_the_newest_are_compared(
         self, tmp_path: Path
     ) -> None:
         iris = {"name": "iris", "task": "classification"}
@@ -138,16 +138,16 @@ class TestFolders:
         assert (found.run.directory.name, found.best.count, found.left_out) == ("b", 2, 2)
         assert found.where == f"{tmp_path} on iris"
 
-    def test_a_damaged_run_is_left_out(self, tmp_path: Path) -> None:
+    def test_damaged_run_is_ignored(self, tmp_path: Path) -> None:
         sweep = write_sweep(tmp_path / "sweeps/day/1", losses(0.3, 0.1))
         (sweep / "1/run.json").write_text("{")
         assert find_best("best", tmp_path).run.directory == sweep / "0"
 
-    def test_there_may_be_none(self, tmp_path: Path) -> None:
+    def test_no_finished_run_is_user_error(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"^best: there are no runs in"):
             find_best("best", tmp_path)
         write_sweep(tmp_path / "sweeps/day/1", [make_record({}, status="FAILED")])
-        with pytest.raises(UserError, match=r"^best: the sweep 1: no run is finished"):
+        with pytest.raises(UserError, match=r"^best: the sweep 1: no run has finished"):
             find_best("best", tmp_path)
 
 
@@ -155,5 +155,5 @@ class TestFolders:
     ("name", "expected"),
     [("best", True), ("best@x", True), ("bestof", False), ("./best", False), ("latest", False)],
 )
-def test_which_names_ask_for_it(name: str, expected: bool) -> None:
+def test_is_best(name: str, expected: bool) -> None:
     assert is_best(name) is expected

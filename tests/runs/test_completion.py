@@ -1,4 +1,4 @@
-"""Completion: what Python answers, and what real shells make of it."""
+"""Tests of shell completion: the answers of expt, and their use by real shells."""
 
 import json
 import os
@@ -22,7 +22,7 @@ SOURCE = Path(__file__).parents[2] / "src"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run and a sweep of one, in the working directory's outputs."""
+    """A working directory whose outputs contain a run and a sweep with one job."""
     for place, name in (("runs/day/08_a", "mlp"), ("sweeps/day/09_b/0", "cnn-s0")):
         directory = tmp_path / "outputs" / place
         directory.mkdir(parents=True)
@@ -61,18 +61,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 @pytest.mark.usefixtures("folder")
-def test_what_a_word_may_become(line: str, expected: list[str]) -> None:
+def test_completions_of_last_word(line: str, expected: list[str]) -> None:
     assert sorted(complete(line, COMMANDS)) == sorted(expected)
 
 
 @pytest.mark.parametrize("arguments", [[], ["install=fish"], ["reinstall=bash"], ["bash"]])
-def test_other_shells_are_refused(arguments: list[str]) -> None:
+def test_unsupported_shells_are_user_errors(arguments: list[str]) -> None:
     with pytest.raises(UserError, match="bash"):
         shell_completion(arguments, COMMANDS, "expt run")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_pythons_own_completion_is_replaced_only_for_those_who_call_expt_by_it(
+def test_completion_of_python_is_replaced_only_if_expt_is_called_by_it(
     shell: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for started, names in (("expt", "expt"), ("__main__.py", "expt python python3")):
@@ -82,7 +82,7 @@ def test_pythons_own_completion_is_replaced_only_for_those_who_call_expt_by_it(
 
 
 class Terminal:
-    """An interactive shell; its prompt is `> `."""
+    """An interactive shell in a pseudo-terminal, with the prompt `> `."""
 
     def __init__(self, shell: str, folder: Path) -> None:
         flags = {"bash": ["--norc", "--noprofile"], "zsh": ["-f"]}[shell]
@@ -98,17 +98,17 @@ class Terminal:
         if self.process == 0:
             os.chdir(folder)
             os.execvpe(shell, [shell, *flags, "-i"], environment)  # noqa: S606
-        self._came = ""
+        self._output = ""
 
     def wait_for(self, text: str) -> str:
-        """Reads up to a text, and returns what came before it."""
+        """Reads the output up to a text, and returns the output before that text."""
         end = time.monotonic() + 60
-        while text not in self._came:
+        while text not in self._output:
             if not select.select([self._terminal], [], [], max(end - time.monotonic(), 0))[0]:
-                raise AssertionError(f"{text!r} did not come, but {self._came!r}")
-            self._came += os.read(self._terminal, 4096).decode()
-            self._came = re.sub(r"\x1b\[\?2004[hl]|[\a\b]", "", self._came)
-        before, _, self._came = self._came.partition(text)
+                raise AssertionError(f"expected {text!r}, got {self._output!r}")
+            self._output += os.read(self._terminal, 4096).decode()
+            self._output = re.sub(r"\x1b\[\?2004[hl]|[\a\b]", "", self._output)
+        before, _, self._output = self._output.partition(text)
         return before
 
     def type(self, text: str) -> None:
@@ -121,7 +121,7 @@ class Terminal:
 
 @pytest.fixture(params=["bash", "zsh"])
 def terminal(request: pytest.FixtureRequest, folder: Path) -> Iterator[Terminal]:
-    """A shell with completion as its user sets it up; `expt` is what a wheel would install."""
+    """A shell with completion set up as a user would do, and an `expt` as a wheel installs it."""
     shell: str = request.param
     if shutil.which(shell) is None and not os.environ.get("CI"):
         pytest.skip(f"{shell} is not installed")
@@ -143,7 +143,7 @@ def terminal(request: pytest.FixtureRequest, folder: Path) -> Iterator[Terminal]
     terminal.close()
 
 
-def test_a_tab_in_a_real_shell(terminal: Terminal) -> None:
+def test_tab_completes_in_real_shell(terminal: Terminal) -> None:
     for typed, added in (
         ("expt eval", "uate "),
         ("expt evaluate m", "lp "),
@@ -157,9 +157,11 @@ def test_a_tab_in_a_real_shell(terminal: Terminal) -> None:
     ):
         terminal.type(f"{typed}\t")
         terminal.wait_for(added.strip())
-        terminal.type("#")  # right behind what was added: a blank where the word is whole
-        between = terminal.wait_for("#")  # zsh draws the blank twice
-        if added == "ta.csv":  # the shell's own completion; bash leaves blanks to ours
+        terminal.type("#")  # marks the end of the completion, to see whether a space was added
+        between = terminal.wait_for("#")  # zsh draws the space twice
+        if (
+            added == "ta.csv"
+        ):  # completed by the shell itself; in bash, our function decides about spaces
             assert not between.strip(), typed
         else:
             assert set(between) == set(added[len(added.rstrip()) :]), typed

@@ -1,4 +1,4 @@
-"""The number of cores, with the quotas of containers."""
+"""Tests of the number of usable cores, with CPU quotas of containers."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ V1, V2 = "3:cpuset:/\n2:cpu,cpuacct:/docker/abc\n0::/\n", "0::/user.slice/job\n"
 
 @pytest.fixture
 def quota(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system of a machine of 64 cores; the tests say what control groups it has."""
+    """A machine with 64 cores and an empty file system, for control groups made by the tests."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
     monkeypatch.setattr(cores, "Path", lambda path: tmp_path / str(path).lstrip("/"))
 
@@ -47,25 +47,27 @@ def v1(folder: str, quota: int) -> dict[str, str]:
         ({"proc/self/cgroup": V2, "sys/fs/cgroup/user.slice/job/cpu.max": "300000 100000"}, 3),
         ({"proc/self/cgroup": V2, "sys/fs/cgroup/user.slice/cpu.max": "300000 100000"}, 3),
         ({"proc/self/cgroup": V1, **v1("", -1), **v1("/docker/abc", 400_000)}, 4),
-        ({"proc/self/cgroup": V1, **v1("", 400_000)}, 4),  # in the container
+        ({"proc/self/cgroup": V1, **v1("", 400_000)}, 4),  # as seen inside a container
         ({"proc/self/cgroup": V1, **v1("", 200_000), **v1("/docker/abc", 400_000)}, 2),
         ({"proc/self/cgroup": V1, **v1("", -1)}, 64),
         ({"proc/self/cgroup": "2:cpuset:/\n", **v1("", 400_000)}, 64),
     ],
 )
-def test_a_containers_quota_counts(tmp_path: Path, files: dict[str, str], expected: int) -> None:
+def test_quota_of_container_limits_usable_cores(
+    tmp_path: Path, files: dict[str, str], expected: int
+) -> None:
     put(tmp_path, files)
     assert usable_cores() == expected
 
 
 @pytest.mark.usefixtures("quota")
-def test_the_quota_is_no_matter_of_where_a_process_may_run(tmp_path: Path) -> None:
+def test_quota_does_not_limit_schedulable_cores(tmp_path: Path) -> None:
     put(tmp_path, {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "200000 100000\n"})
     assert schedulable_cores() == 64
 
 
 @pytest.mark.usefixtures("quota")
-def test_a_system_without_affinities_has_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_cores_count_without_cpu_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 10)
     assert schedulable_cores() == usable_cores() == 10
@@ -73,8 +75,8 @@ def test_a_system_without_affinities_has_all_cores(monkeypatch: pytest.MonkeyPat
     assert schedulable_cores() == usable_cores() == 1
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no affinities")
-def test_only_the_cores_that_this_process_may_use_count() -> None:
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="CPU affinity is not supported")
+def test_cpu_affinity_limits_usable_cores() -> None:
     allowed = os.sched_getaffinity(0)
     assert schedulable_cores() == len(allowed)
     try:

@@ -15,21 +15,21 @@ from expt.runs.environment import (
 )
 
 
-def test_the_machine() -> None:
-    told = machine()
-    assert set(told) == {"host", "platform", "cpu", "cpus", "cores", "memory"}
-    assert told["cpu"]
-    assert told["cpus"] == os.cpu_count()
-    assert told["memory"] == psutil.virtual_memory().total
+def test_machine() -> None:
+    recorded = machine()
+    assert set(recorded) == {"host", "platform", "cpu", "cpus", "cores", "memory"}
+    assert recorded["cpu"]
+    assert recorded["cpus"] == os.cpu_count()
+    assert recorded["memory"] == psutil.virtual_memory().total
 
 
-def test_the_process_is_this_one() -> None:
-    told = process()
-    assert (told["host"], told["id"]) == (machine()["host"], os.getpid())
-    assert 0 < time.time() - told["started"] < 24 * 3600
+def test_process_is_this_one() -> None:
+    recorded = process()
+    assert (recorded["host"], recorded["id"]) == (machine()["host"], os.getpid())
+    assert 0 < time.time() - recorded["started"] < 24 * 3600
 
 
-def test_peak_memory_rises_with_what_is_held_and_stays() -> None:
+def test_peak_memory_stays_after_memory_is_freed() -> None:
     before, now = peak_memory(), psutil.Process().memory_info().rss
     assert before is not None
     assert before >= 0.9 * now
@@ -42,7 +42,7 @@ def test_peak_memory_rises_with_what_is_held_and_stays() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /proc")
-def test_peak_memory_of_what_was_given_back_can_be_forgotten() -> None:
+def test_peak_memory_can_be_reset() -> None:
     held = bytes(100_000_000)
     before = peak_memory()
     del held
@@ -54,14 +54,16 @@ def test_peak_memory_of_what_was_given_back_can_be_forgotten() -> None:
     assert after < before - 50_000_000
 
 
-def test_peak_memory_is_not_the_parents() -> None:
+def test_peak_memory_excludes_that_of_parent_process() -> None:
     held = bytearray(b"1") * 300_000_000
     code = "from expt.runs.environment import peak_memory; print(peak_memory())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 1_000_000 < int(done.stdout) < len(held)
 
 
-def test_the_environment_is_what_matters_and_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_has_relevant_variables_without_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     given = {
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "XLA_FLAGS": "--a",
@@ -73,7 +75,7 @@ def test_the_environment_is_what_matters_and_no_secrets(monkeypatch: pytest.Monk
     hidden = {"NVIDIA_API_KEY": "short", "MY_TOKEN": "hunter22", "HOME": "/home/me", "TFX": "1"}
     for name, value in {**given, **hidden, "KERAS_URL": "http://a:b@c/hunter22"}.items():
         monkeypatch.setenv(name, value)
-    told = environment()
-    assert given.items() <= told.items()
-    assert not hidden.keys() & told.keys()
-    assert told["KERAS_URL"] == "http://***@c/***"
+    recorded = environment()
+    assert given.items() <= recorded.items()
+    assert not hidden.keys() & recorded.keys()
+    assert recorded["KERAS_URL"] == "http://***@c/***"

@@ -39,47 +39,49 @@ def with_model(directory: Path, **fields: Any) -> Path:
 
 
 class TestNames:
-    def test_a_directory(self, tmp_path: Path) -> None:
+    def test_run_is_found_by_directory(self, tmp_path: Path) -> None:
         directory = write_run(tmp_path / "runs" / "day" / "run", note=7)
         assert find_run(str(directory), Path("nowhere")).record.model_extra == {"note": 7}
         assert find_run("runs/day/run", tmp_path).directory == directory
 
-    def test_latest_is_the_one_that_started_last(self, tmp_path: Path) -> None:
+    def test_latest_is_run_started_last(self, tmp_path: Path) -> None:
         write_run(tmp_path / "runs" / "2026-01-01" / "10-00-00_a", started=1.0)
         write_run(tmp_path / "runs" / "2026-01-02" / "09-00-00_b", started=2.0)
         for job, started in (("0_x", 4.0), ("1_y", 3.0)):
             write_run(tmp_path / "sweeps" / "2026-01-02" / "09-30-00_c" / job, started=started)
         assert find_run("latest", tmp_path).directory.name == "0_x"
 
-    def test_an_mlflow_id(self, tmp_path: Path) -> None:
+    def test_run_is_found_by_mlflow_id(self, tmp_path: Path) -> None:
         write_run(tmp_path / "runs" / "day" / "a", mlflow={"run_id": "f" * 32})
         write_run(tmp_path / "runs" / "day" / "b", mlflow=None)
         write_run(tmp_path / "runs" / "day" / "c", mlflow={"run_id": ID})
         assert find_run(ID, tmp_path).directory.name == "c"
 
-    def test_a_damaged_run_hides_no_other(self, tmp_path: Path) -> None:
+    def test_damaged_run_does_not_hide_others(self, tmp_path: Path) -> None:
         (write_run(tmp_path / "runs" / "day" / "a") / "run.json").write_text("{")
         write_run(tmp_path / "runs" / "day" / "b", mlflow={"run_id": ID})
         assert find_run(ID, tmp_path).directory.name == "b"
-        with pytest.raises(UserError, match="no run in"):  # whatever is looked at first
+        with pytest.raises(UserError, match="no run in"):  # in either order of the search
             find_run("f" * 32, tmp_path)
 
     @pytest.mark.parametrize("name", ["latest", ID, "nowhere"])
-    def test_what_is_not_there(self, name: str, tmp_path: Path) -> None:
+    def test_missing_run_is_user_error(self, name: str, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=f"^{name}: "):
             find_run(name, tmp_path)
 
 
 class TestFolderOfAllRuns:
     @pytest.mark.parametrize("place", ["runs/day/run", "sweeps/day/sweep/0_job"])
-    def test_it_is_above_runs_or_sweeps(self, place: str, tmp_path: Path) -> None:
+    def test_it_is_parent_of_runs_or_sweeps(self, place: str, tmp_path: Path) -> None:
         directory = write_run(tmp_path / "mine" / place, output_dir="/elsewhere")
         assert find_run(str(directory), tmp_path / "given").output_dir == tmp_path / "mine"
 
     @pytest.mark.parametrize(
         "place", ["run", "runs/run", "runs/a/b/run", "sweeps/day/run", "x/y/z"]
     )
-    def test_else_the_given_one_and_never_the_records(self, place: str, tmp_path: Path) -> None:
+    def test_otherwise_it_is_the_given_one_and_never_the_recorded_one(
+        self, place: str, tmp_path: Path
+    ) -> None:
         directory = write_run(tmp_path / "mine" / place, output_dir=str(tmp_path / "evil"))
         given = tmp_path / "given"
         assert find_run(str(directory), given).output_dir == given
@@ -100,36 +102,38 @@ class TestRecords:
             b'{"status": "RUNNING", "started": 1, "process": 7}',
         ],
     )
-    def test_damaged_ones_are_told_by_their_file(self, content: bytes, tmp_path: Path) -> None:
+    def test_damaged_record_is_user_error_with_file_name(
+        self, content: bytes, tmp_path: Path
+    ) -> None:
         (tmp_path / "run.json").write_bytes(content)
         with pytest.raises(UserError, match=r"run\.json "):
             load_run(tmp_path, tmp_path)
 
 
 class TestModel:
-    def test_it_is_in_the_runs_directory(self, tmp_path: Path) -> None:
+    def test_model_is_in_run_directory(self, tmp_path: Path) -> None:
         directory = with_model(tmp_path / "run")
         assert load_run(directory, tmp_path).model_file == directory / "model.keras"
 
-    def test_so_it_is_by_way_of_a_link_to_the_run(self, tmp_path: Path) -> None:
+    def test_model_is_found_through_link_to_run(self, tmp_path: Path) -> None:
         directory = with_model(tmp_path / "run")
         (tmp_path / "link").symlink_to(directory)
         assert load_run(tmp_path / "link", tmp_path).model_file == directory / "model.keras"
 
-    def test_a_link_that_leads_outside_is_refused(self, tmp_path: Path) -> None:
+    def test_model_that_links_outside_of_run_is_refused(self, tmp_path: Path) -> None:
         other, directory = with_model(tmp_path / "other"), with_model(tmp_path / "run")
         (directory / "model.keras").unlink()
         (directory / "model.keras").symlink_to(other / "model.keras")
-        with pytest.raises(UserError, match="leads outside"):
+        with pytest.raises(UserError, match="outside of the run's directory"):
             _ = load_run(directory, tmp_path).model_file
 
-    def test_what_is_no_file_is_none(self, tmp_path: Path) -> None:
+    def test_model_that_is_no_file_is_user_error(self, tmp_path: Path) -> None:
         directory = write_run(tmp_path / "run", status="FAILED")
         (directory / "model.keras").mkdir()
         with pytest.raises(UserError, match=r"has no model\.keras: the run is FAILED"):
             _ = load_run(directory, tmp_path).model_file
 
-    def test_a_run_that_died_is_not_told_as_running(self, tmp_path: Path) -> None:
+    def test_dead_run_is_reported_as_killed(self, tmp_path: Path) -> None:
         process = {"host": os.uname().nodename, "id": os.getpid(), "started": 0.0}
         directory = write_run(tmp_path / "run", status="RUNNING", process=process)
         with pytest.raises(UserError, match="the run is KILLED"):
@@ -142,9 +146,7 @@ class TestModel:
             *({"data": {}}, {"data": {"name": ["digits"]}}),
         ],
     )
-    def test_a_record_that_lacks_something_is_told(
-        self, fields: dict[str, Any], tmp_path: Path
-    ) -> None:
+    def test_incomplete_record_is_user_error(self, fields: dict[str, Any], tmp_path: Path) -> None:
         directory = with_model(tmp_path / "run", **fields)
         with pytest.raises(UserError, match=r"run\.json is damaged: '[\w.]+' is missing or wrong"):
             _ = load_run(directory, tmp_path).model_file
@@ -159,6 +161,6 @@ class TestModel:
         ("价格" * 60, ("价格" * 17)[:33]),
     ],
 )
-def test_a_name_leads_to_no_other_folder(name: str, expected: str, tmp_path: Path) -> None:
+def test_file_name_has_no_path_separators(name: str, expected: str, tmp_path: Path) -> None:
     assert file_name(name) == expected
     assert (tmp_path / f"{file_name(name)}.json").parent == tmp_path

@@ -1,4 +1,4 @@
-"""Folders of runs: who they are, also when moved and copied, and the numbers that they give."""
+"""Tests of the identity of folders of runs, moved and copied ones too, and of their numbers."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 
 from expt.runs import folder_identity as module
 from expt.runs.chronology import PLACE_FILE
-from expt.runs.folder_identity import claim, read_place, settled
+from expt.runs.folder_identity import assign_number, current_identity, read_identity
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def outputs(tmp_path: Path) -> Path:
 
 
 def number(folder: Path) -> int:
-    claimed = claim(folder, folder / "runs" / "day" / "run")
+    claimed = assign_number(folder, folder / "runs" / "day" / "run")
     assert claimed is not None
     return int(claimed["number"])
 
@@ -33,21 +33,21 @@ def write_record(folder: Path, place: Any, name: str = "run.json") -> None:
     (folder / name).write_text(json.dumps({"status": "FINISHED", "started": 1.0, "place": place}))
 
 
-def test_numbers_rise_and_name_the_directory_in_the_folder(outputs: Path) -> None:
-    first = claim(outputs, outputs / "runs/day/a")
-    assert first == {"id": read_place(outputs).id, "directory": "runs/day/a", "number": 1}  # type: ignore[union-attr]
+def test_numbers_increase(outputs: Path) -> None:
+    first = assign_number(outputs, outputs / "runs/day/a")
+    assert first == {"id": read_identity(outputs).id, "directory": "runs/day/a", "number": 1}  # type: ignore[union-attr]
     assert [number(outputs) for _ in range(3)] == [2, 3, 4]
-    outside = claim(outputs, outputs.parent / "else")
+    outside = assign_number(outputs, outputs.parent / "else")
     assert outside is not None
     assert (outside["directory"], outside["number"]) == ("../else", 5)
 
 
-def test_outside_of_a_folder_that_is_not_there_none_is_made(tmp_path: Path) -> None:
-    assert claim(tmp_path / "outputs", tmp_path / "run") is None
+def test_missing_folder_is_not_created_for_run_outside(tmp_path: Path) -> None:
+    assert assign_number(tmp_path / "outputs", tmp_path / "run") is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_processes_never_get_the_same(outputs: Path) -> None:
+def test_processes_get_different_numbers(outputs: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from expt.runs.folder_identity import claim\n"
         "for _ in range(20): print(claim(Path(sys.argv[1]), Path(sys.argv[1]) / 'a')['number'])"
@@ -67,7 +67,7 @@ def test_processes_never_get_the_same(outputs: Path) -> None:
 @pytest.mark.parametrize(
     "content", [None, b"", b"{", b"[]", b'{"id": "a"}', b'{"id": 1, "path": "", "number": "x"}']
 )
-def test_a_lost_or_damaged_file_is_made_anew_from_the_records(
+def test_lost_or_damaged_file_is_recovered_from_records(
     content: bytes | None, outputs: Path
 ) -> None:
     write_record(outputs / "runs/day/a", {"id": "old", "directory": "runs/day/a", "number": 41})
@@ -79,12 +79,12 @@ def test_a_lost_or_damaged_file_is_made_anew_from_the_records(
     if content is not None:
         (outputs / PLACE_FILE).write_bytes(content)
     assert number(outputs) == 42
-    place = read_place(outputs)
+    place = read_identity(outputs)
     assert place is not None
     assert "old" in place.ids
 
 
-def test_a_crash_leaves_a_gap_and_no_number_twice(
+def test_crash_leaves_gap_but_no_duplicate_number(
     outputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert number(outputs) == 1
@@ -101,7 +101,7 @@ def test_a_crash_leaves_a_gap_and_no_number_twice(
     assert number(outputs) == 3
 
 
-def test_a_folder_that_cannot_be_written_to_gives_numbers_all_the_same(
+def test_read_only_folder_still_assigns_numbers(
     outputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_record(outputs / "runs/day/a", {"id": "old", "directory": "runs/day/a", "number": 41})
@@ -111,11 +111,11 @@ def test_a_folder_that_cannot_be_written_to_gives_numbers_all_the_same(
 
     monkeypatch.setattr(module, "_write", refuse)
     assert number(outputs) == 42
-    assert settled(outputs).number == 41
+    assert current_identity(outputs).number == 41
     assert not (outputs / PLACE_FILE).exists()
 
 
-def test_a_full_disk_is_an_error(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_error(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fill(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -124,32 +124,32 @@ def test_a_full_disk_is_an_error(outputs: Path, monkeypatch: pytest.MonkeyPatch)
         number(outputs)
 
 
-def test_a_moved_folder_stays_the_same_one(outputs: Path) -> None:
+def test_moved_folder_keeps_its_id(outputs: Path) -> None:
     number(outputs)
-    before = read_place(outputs)
+    before = read_identity(outputs)
     assert before is not None
     moved = outputs.rename(outputs.with_name("moved"))
-    after = settled(moved)
+    after = current_identity(moved)
     assert (after.id, after.path, after.number) == (before.id, str(moved), 1)
     assert number(moved) == 2
-    assert settled(moved) == settled(moved)
+    assert current_identity(moved) == current_identity(moved)
 
 
-def test_a_copied_folder_is_another_one_and_knows_where_it_came_from(outputs: Path) -> None:
+def test_copied_folder_gets_new_id_and_keeps_original_ids(outputs: Path) -> None:
     number(outputs)
-    original = settled(outputs)
+    original = current_identity(outputs)
     copy = Path(shutil.copytree(outputs, outputs.with_name("copy")))
-    place = settled(copy)
+    place = current_identity(copy)
     assert place.id != original.id
     assert place.ids == {place.id, original.id}
-    assert settled(copy) == place
-    assert settled(outputs) == original
+    assert current_identity(copy) == place
+    assert current_identity(outputs) == original
     assert (number(outputs), number(copy), number(copy)) == (2, 2, 3)
 
 
-def test_a_link_leads_to_the_same_folder(outputs: Path) -> None:
+def test_link_has_same_identity(outputs: Path) -> None:
     number(outputs)
     link = outputs.with_name("link")
     link.symlink_to(outputs)
-    assert settled(link) == settled(outputs)
+    assert current_identity(link) == current_identity(outputs)
     assert number(link) == 2

@@ -1,4 +1,4 @@
-"""The state of a checkout, and why it is not known where there is one."""
+"""Tests of the recorded state of a git repository, and of errors in reading it."""
 
 import subprocess
 from pathlib import Path
@@ -15,7 +15,7 @@ def git(folder: Path, *arguments: str) -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A repository with one commit of `code.py`, three lines and an empty one."""
+    """A repository with one commit of `code.py`, which has three lines and an empty one."""
     git(tmp_path, "init", "--quiet")
     (tmp_path / "code.py").write_text("a = 1\nb = 2\nc = 3\n\n")
     (tmp_path / ".gitignore").write_text("ignored/\n")
@@ -25,24 +25,24 @@ def checkout(tmp_path: Path) -> Path:
 
 
 class TestDiff:
-    def test_outside_of_a_checkout_there_is_none(self, tmp_path: Path) -> None:
+    def test_no_diff_outside_of_repository(self, tmp_path: Path) -> None:
         assert git_diff(tmp_path) is None
         assert git_state(tmp_path) is None
 
-    def test_before_the_first_commit_there_is_none(self, tmp_path: Path) -> None:
+    def test_no_diff_before_first_commit(self, tmp_path: Path) -> None:
         git(tmp_path, "init", "--quiet")
         assert git_diff(tmp_path) is None
-        text = "the repository has no commit yet. To have one recorded: git commit"
+        text = "the repository has no commits yet. To create one: git commit"
         assert git_state(tmp_path) == {"error": text}
 
-    def test_nothing_changed(self, checkout: Path) -> None:
+    def test_diff_is_empty_without_changes(self, checkout: Path) -> None:
         assert git_diff(checkout) == ""
         assert (git_state(checkout) or {})["dirty"] is False
 
     @pytest.mark.parametrize("end", ["\n", " \nd = 'ü'  \n\n"])
-    def test_it_brings_back_the_files_that_the_run_had(self, checkout: Path, end: str) -> None:
+    def test_applied_diff_restores_files(self, checkout: Path, end: str) -> None:
         (checkout / "code.py").write_text("a = 1\nb = 7\nc = 3\n \n")
-        git(checkout, "add", ".")  # staged or not
+        git(checkout, "add", ".")  # one change is staged, the other is not
         (checkout / "code.py").write_text("a = 1\nb = 7\nc = 3\n" + end)
         (checkout / "new.py").write_text("")
         wanted = (checkout / "code.py").read_text()
@@ -54,7 +54,7 @@ class TestDiff:
         git(checkout, "apply", "a.diff")
         assert (checkout / "code.py").read_text() == wanted
 
-    def test_it_is_the_whole_checkouts_from_any_folder(self, checkout: Path) -> None:
+    def test_diff_covers_whole_repository_from_any_folder(self, checkout: Path) -> None:
         (checkout / "code.py").write_text("")
         (checkout / "top.py").write_text("")
         inner = checkout / "package"
@@ -72,13 +72,13 @@ class TestDiff:
         assert "-a = 1" in diff
         assert "ignored" not in diff
 
-    def test_bytes_that_are_no_text(self, checkout: Path) -> None:
+    def test_binary_files(self, checkout: Path) -> None:
         (checkout / "code.py").write_bytes(b"a = '\xff'\n")
         assert "-b = 2" in (git_diff(checkout) or "")
         (checkout / "code.py").write_bytes(b"\0\1\2")
         assert "Binary files" in (git_diff(checkout) or "")
 
-    def test_a_long_one_is_cut_after_a_line(self, checkout: Path) -> None:
+    def test_long_diff_is_cut_at_end_of_line(self, checkout: Path) -> None:
         line = "ü" * 49
         (checkout / "code.py").write_text(f"{line}\n" * 20_000)
         diff = git_diff(checkout)
@@ -88,14 +88,14 @@ class TestDiff:
         assert last == f"+{line}"
         assert note.startswith("# cut off here")
 
-    def test_secrets_are_hidden(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_secrets_are_redacted(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MY_TOKEN", "hunter22")
         (checkout / "code.py").write_text("token = 'hunter22'\nurl = 'http://a:b@c'\n")
         diff = git_diff(checkout)
         assert diff is not None
         assert "+token = '***'\n+url = 'http://***@c'\n" in diff
 
-    def test_the_users_settings_change_nothing(self, checkout: Path) -> None:
+    def test_git_settings_of_user_have_no_effect(self, checkout: Path) -> None:
         (checkout / "code.py").write_text("a = 1\n")
         plain = git_diff(checkout)
         git(checkout, "config", "color.ui", "always")
@@ -104,30 +104,30 @@ class TestDiff:
 
 
 class TestTrouble:
-    def test_a_repository_of_another_user_is_reported_with_gits_remedy(
+    def test_repository_of_other_user_is_reported_with_fix(
         self, checkout: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
         monkeypatch.setenv("HOME", str(tmp_path / "home"))
         state = git_state(checkout)
-        told = git_trouble(state)
-        assert told is not None
-        assert "dubious ownership" in told
-        assert f"To allow it: git config --global --add safe.directory {checkout}" in told
+        warning = git_trouble(state)
+        assert warning is not None
+        assert "dubious ownership" in warning
+        assert f"To allow it: git config --global --add safe.directory {checkout}" in warning
         assert git_diff(checkout) is None
 
-    def test_where_git_is_not_installed(
+    def test_git_is_not_installed(
         self, checkout: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         (tmp_path / "outside").mkdir()
         monkeypatch.setenv("PATH", str(tmp_path / "outside"))
         assert "git is not installed" in (git_trouble(git_state(checkout)) or "")
 
-    def test_a_bare_repository_has_no_state_and_is_no_trouble(self, tmp_path: Path) -> None:
+    def test_bare_repository_has_no_state_and_no_warning(self, tmp_path: Path) -> None:
         git(tmp_path, "init", "--quiet", "--bare", "bare.git")
         assert git_state(tmp_path / "bare.git") is None
 
-    def test_a_submodule_has_its_own_commit(self, checkout: Path, tmp_path: Path) -> None:
+    def test_submodule_has_its_own_commit(self, checkout: Path, tmp_path: Path) -> None:
         inner = tmp_path / "checkout of another" / "inner"
         inner.parent.mkdir()
         git(inner.parent, "init", "--quiet")
@@ -138,27 +138,29 @@ class TestTrouble:
         (inner / "code.py").write_text("")
         assert (git_state(inner.parent) or {})["dirty"] is True
 
-    def test_a_checkout_whose_repository_is_gone(self, tmp_path: Path) -> None:
+    def test_working_tree_without_repository_is_reported(self, tmp_path: Path) -> None:
         (tmp_path / ".git").write_text("gitdir: /nowhere/.git/modules/x\n")
         assert "not a git repository: /nowhere" in (git_trouble(git_state(tmp_path)) or "")
 
-    def test_a_damaged_index(self, checkout: Path) -> None:
+    def test_damaged_index_is_reported(self, checkout: Path) -> None:
         (checkout / ".git/index").write_bytes(b"no index")
         assert "index" in (git_trouble(git_state(checkout)) or "")
         assert git_diff(checkout) is None
 
-    def test_git_that_does_not_answer(
+    def test_timeout_of_git_is_reported(
         self, checkout: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def wait(*arguments: object, timeout: float, **_: object) -> None:
             raise subprocess.TimeoutExpired(str(arguments), timeout)
 
         monkeypatch.setattr(subprocess, "run", wait)
-        told = git_trouble(git_state(checkout))
-        assert told == "git: the code's state is not recorded: git rev-parse took longer than 30 s."
+        warning = git_trouble(git_state(checkout))
+        assert (
+            warning == "git: the code's state is not recorded: git rev-parse took longer than 30 s."
+        )
         assert git_diff(checkout) is None
 
-    def test_where_all_is_well_there_is_none(self, checkout: Path) -> None:
+    def test_no_warning_without_error(self, checkout: Path) -> None:
         assert git_trouble(git_state(checkout)) is None
         assert git_trouble(None) is None
 

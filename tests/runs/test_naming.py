@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import pytest
 
 from expt.config.compose import Job, compose_jobs
-from expt.runs.naming import distinctive, run_name, sweep_name, varying
+from expt.runs.naming import distinctive_keys, run_name, sweep_name, varied_keys
 
 
 def _job(*overrides: str) -> Job:
@@ -12,7 +12,7 @@ def _job(*overrides: str) -> Job:
 
 
 def _name(job: Job, varied: Sequence[str] = ()) -> str:
-    return run_name(job, distinctive(job, varied), varied)
+    return run_name(job, distinctive_keys(job, varied), varied)
 
 
 @pytest.mark.parametrize(
@@ -46,40 +46,40 @@ def _name(job: Job, varied: Sequence[str] = ()) -> str:
         (("experiment=autoencoder", "act=tanh", "seed=1"), None, "autoencoder-tanh-s1"),
     ],
 )
-def test_a_name_has_what_differs_from_the_defaults(
+def test_name_contains_values_that_differ_from_defaults(
     overrides: Sequence[str], keys: list[str] | None, name: str
 ) -> None:
     job = _job(*overrides)
     if keys is not None:
-        assert sorted(distinctive(job)) == sorted(keys)
+        assert sorted(distinctive_keys(job)) == sorted(keys)
     assert _name(job) == name
 
 
-def test_what_a_preset_chooses_is_distinctive_though_not_in_the_name() -> None:
-    keys = distinctive(_job("experiment=autoencoder"))
+def test_values_of_preset_are_distinctive_but_not_in_name() -> None:
+    keys = distinctive_keys(_job("experiment=autoencoder"))
     assert {"experiment", "model", "loss"} <= set(keys)
     assert "loop.epochs" in keys
 
 
-def test_groups_come_first_and_in_one_order() -> None:
-    keys = distinctive(_job("seed=1", "loss=mse", "loop.epochs=2", "act=tanh", "model=cnn"))
+def test_groups_come_first_in_fixed_order() -> None:
+    keys = distinctive_keys(_job("seed=1", "loss=mse", "loop.epochs=2", "act=tanh", "model=cnn"))
     assert keys == ["model", "act", "loss", "seed", "loop.epochs"]
 
 
-def test_what_varies_in_a_sweep_is_named_though_it_is_a_default() -> None:
+def test_varied_defaults_are_in_name() -> None:
     job = _job("act=relu", "model=cnn", "optimizer.learning_rate=0.001", "seed=0")
     varied = ["act", "optimizer.learning_rate", "seed"]
     assert _name(job, varied) == "cnn-relu-lr0.001-s0"
 
 
-def test_every_distinctive_key_is_a_parameter() -> None:
+def test_distinctive_keys_are_params() -> None:
     from expt.config.params import make_params
 
     job = _job("experiment=gan", "loop.epochs=2", "seed=3", "optimizer.learning_rate=0.5")
-    assert set(distinctive(job)) <= set(make_params(job))
+    assert set(distinctive_keys(job)) <= set(make_params(job))
 
 
-def test_a_name_can_be_a_folder() -> None:
+def test_name_is_valid_folder_name() -> None:
     job = _job("data=csv", "data.path=x.csv", f"data.target='{'a/b ' * 40}'")
     name = _name(job)
     assert len(name) <= 60
@@ -101,8 +101,8 @@ def test_a_name_can_be_a_folder() -> None:
         ([["act=relu"]], [], "sweep"),
     ],
 )
-def test_a_sweep_is_named_after_what_varies(
+def test_sweep_is_named_after_varied_keys(
     jobs: list[list[str]], keys: list[str], name: str
 ) -> None:
-    assert varying(jobs) == keys
+    assert varied_keys(jobs) == keys
     assert sweep_name(keys) == name

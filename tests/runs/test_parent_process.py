@@ -11,7 +11,7 @@ BY_CALL = "import os; end_with_parent(lambda: os.read(0, 1), with_group=True)"
 
 
 @pytest.mark.parametrize("call", [BY_INPUT, BY_CALL])
-def test_a_process_dies_with_the_pipe_that_its_parent_holds(call: str) -> None:
+def test_process_ends_when_pipe_of_parent_is_closed(call: str) -> None:
     code = f"from expt.runs.parent_process import end_with_parent; {call}; print(flush=True)\n"
     with subprocess.Popen(
         [sys.executable, "-c", f"{code}import signal; signal.pause()"],
@@ -27,7 +27,7 @@ def test_a_process_dies_with_the_pipe_that_its_parent_holds(call: str) -> None:
         assert process.wait(60) == -signal.SIGKILL
 
 
-def test_its_group_dies_too() -> None:
+def test_process_group_ends_too() -> None:
     code = (
         "import subprocess, sys; from expt.runs.parent_process import end_with_parent\n"
         "subprocess.Popen([sys.executable, '-c', 'import signal; print(1, flush=True); "
@@ -47,5 +47,5 @@ def test_its_group_dies_too() -> None:
             os.close(reading)
             assert output.readline() == b"1\n"
             process.stdin.close()
-            assert output.read() == b""  # the child's end of the pipe closes only when it dies
+            assert output.read() == b""  # the pipe is closed only when the grandchild has ended
         assert process.wait(60) == -signal.SIGKILL

@@ -1,4 +1,4 @@
-"""Whether data is that of a recorded run, and what else it is if not."""
+"""Tests of the comparison of data with the data of a recorded run."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def write(file: Path, header: str = HEADER, rows: Any = ROWS) -> str:
 
 
 def load(run: FoundRun, *overrides: str) -> Dataset:
-    """Loads data as resume does: nothing of the record is used to prepare it."""
+    """Loads data as a resumed run does, without using the recorded preparation."""
     job = read_frozen(run.directory, run.record.to_mapping())
     return DataLoader()(with_data(job, overrides, None))
 
@@ -40,7 +40,7 @@ def run(tmp_path: Path, request: pytest.FixtureRequest) -> FoundRun:
     return record_run(tmp_path, *GIVEN, path, is_older=request.param == "older")
 
 
-def test_the_same_data_is_unchanged(run: FoundRun, tmp_path: Path) -> None:
+def test_same_data_is_unchanged(run: FoundRun, tmp_path: Path) -> None:
     assert data_change(run.record.data, load(run)) is None
     moved = load(run, write(tmp_path / "moved.csv"))
     check_unchanged(run.record.data, moved, "here")
@@ -64,34 +64,35 @@ def test_the_same_data_is_unchanged(run: FoundRun, tmp_path: Path) -> None:
         (HEADER, ROWS[:-1], "its fingerprint is "),
     ],
 )
-def test_a_change_is_named(
+def test_change_is_described(
     run: FoundRun, tmp_path: Path, header: str, rows: Any, change: str
 ) -> None:
     dataset = load(run, write(tmp_path / "known.csv", header, rows))
     found = data_change(run.record.data, dataset)
     assert found is not None
     assert found.startswith(change)
-    with pytest.raises(UserError, match=r"the data has changed since here began: .*--rerun here"):
+    with pytest.raises(
+        UserError, match=r"(?s)the data has changed since here began: .*--rerun here"
+    ):
         check_unchanged(run.record.data, dataset, "here")
 
 
-def test_another_weight_of_equal_values_is_named(tmp_path: Path) -> None:
+def test_other_weight_column_with_equal_values_is_described(tmp_path: Path) -> None:
     rows = [f"{row},{row[-1]}" for row in ROWS]
     path = write(tmp_path / "known.csv", f"{HEADER},v", rows)
     run = record_run(tmp_path, *GIVEN, path, "data.ignore=[v]")
     dataset = load(run, "data.weight=v", "data.ignore=[w]")
     assert data_change(run.record.data, dataset) == (
-        "its columns that are no features are kind (target), v (weight) and were kind (target), w "
-        "(weight)"
+        "its other columns are kind (target), v (weight) and were kind (target), w (weight)"
     )
 
 
-def test_features_of_older_tables_are_those_of_their_encoding(run: FoundRun) -> None:
+def test_features_of_older_tables_come_from_encoding(run: FoundRun) -> None:
     assert list(feature_names(run.record.data)) == ["a", "b", "size=x", "size=y"]
     assert feature_names(DataRecord(preparation={"kind": "array"})) == ()
 
 
-def test_many_names_are_counted(tmp_path: Path) -> None:
+def test_many_names_are_shortened(tmp_path: Path) -> None:
     header = ",".join([*(f"c{i}" for i in range(40)), "kind"])
     rows = [",".join([*(str(i * k % 7) for k in range(40)), "ab"[i % 2]]) for i in range(40)]
     given = ("data=csv", "data.target=kind", "data.batch_size=8")

@@ -1,4 +1,4 @@
-"""run.json and sweep.json: what is read is what was written, and what can't be read says why."""
+"""Tests of reading and writing run.json and sweep.json, with damaged files and older versions."""
 
 import json
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_values_are_typed(tmp_path: Path) -> None:
     assert (record.resumed[0].status, record.resumed[0].changes) == ("KILLED", {"loop.epochs": 9})
 
 
-def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+def test_written_records_are_read_back(tmp_path: Path) -> None:
     record = RunRecord.of({**RUN, "seed": 3, "final": {"step": 9, "test/loss": float("inf")}})
     write_run(tmp_path, record)
     assert content_of(tmp_path / RUN_FILE)["schema_version"] == SCHEMA_VERSION
@@ -56,7 +56,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert (sweep.jobs[0].status, sweep.varied) == (JobStatus.REUSED, ["act", "seed"])
 
 
-def test_keys_that_are_not_known_are_kept_and_none_is_added(tmp_path: Path) -> None:
+def test_unknown_keys_are_kept_and_none_is_added(tmp_path: Path) -> None:
     given = {**RUN, "data": {"name": "digits", "encoding": None}, "mine": {"a": [1]}}
     write_run(tmp_path, read_run(put(tmp_path, given)).updated({"closed": True}))
     expected = {"schema_version": SCHEMA_VERSION, **given, "closed": True}
@@ -64,20 +64,20 @@ def test_keys_that_are_not_known_are_kept_and_none_is_added(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("file", sorted(OLDER.rglob(RUN_FILE)), ids=str)
-def test_older_runs_are_read_whole(file: Path) -> None:
+def test_older_runs_are_complete(file: Path) -> None:
     record = read_run(file.parent)
     assert record.to_mapping() == content_of(file)
     check_complete(file.parent, record)
 
 
 @pytest.mark.parametrize("file", sorted(OLDER.rglob(SWEEP_FILE)), ids=str)
-def test_older_sweeps_are_read_whole(file: Path) -> None:
+def test_older_sweeps_are_complete(file: Path) -> None:
     record = read_sweep(file.parent)
     assert record.to_mapping() == content_of(file)
     check_complete(file.parent, record)
 
 
-def test_a_newer_schema_asks_for_an_update(tmp_path: Path) -> None:
+def test_newer_schema_is_user_error(tmp_path: Path) -> None:
     newer = SCHEMA_VERSION + 1
     expected = (
         rf"run\.json was written by a newer version of expt \(schema {newer}, this version reads "
@@ -106,18 +106,20 @@ def test_a_newer_schema_asks_for_an_update(tmp_path: Path) -> None:
         ({"resumed": [{"code": {"from": 7}}]}, "resumed.0.code.from"),
     ],
 )
-def test_a_wrong_value_is_named(fields: dict[str, Any], place: str, tmp_path: Path) -> None:
+def test_path_of_wrong_value_is_in_message(
+    fields: dict[str, Any], place: str, tmp_path: Path
+) -> None:
     with pytest.raises(UserError) as raised:
         read_run(put(tmp_path, RUN | fields))
     assert str(raised.value) == (
-        f"{tmp_path / RUN_FILE} is damaged: {place!r} is missing or wrong. Put a copy of the file "
-        "in its place if there is one."
+        f"{tmp_path / RUN_FILE} is damaged: {place!r} is missing or wrong. Restore the file from "
+        "a backup, if there is one."
     )
 
 
 @pytest.mark.parametrize("key", ["status", "started"])
 @pytest.mark.parametrize(("name", "read"), [(RUN_FILE, read_run), (SWEEP_FILE, read_sweep)])
-def test_a_record_without_status_or_start_is_none(
+def test_record_without_status_or_start_is_damaged(
     key: str, name: str, read: Any, tmp_path: Path
 ) -> None:
     content = {other: value for other, value in RUN.items() if other != key}
@@ -125,7 +127,7 @@ def test_a_record_without_status_or_start_is_none(
         read(put(tmp_path, content, name))
 
 
-def test_what_using_a_run_takes_is_checked_only_then(tmp_path: Path) -> None:
+def test_needed_values_are_checked_only_on_use(tmp_path: Path) -> None:
     file = next(OLDER.rglob("runs/finished/run.json"))
     content = content_of(file)
     for place in ("run_hash", "data.fingerprint", "best.watched"):
@@ -137,7 +139,7 @@ def test_what_using_a_run_takes_is_checked_only_then(tmp_path: Path) -> None:
             check_complete(tmp_path, record)
 
 
-def test_a_change_is_checked() -> None:
+def test_updated_values_are_checked() -> None:
     record = RunRecord.of(RUN)
     changed = record.updated({"mlflow": {"run_id": "1"}, "closed": False})
     assert changed.mlflow is not None

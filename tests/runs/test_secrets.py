@@ -17,7 +17,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """What a handler writes that was there before the redaction."""
+    """The output of a log handler that was added before the redaction was installed."""
     stream, factory = io.StringIO(), logging.getLogRecordFactory()
     handler = logging.StreamHandler(stream)
     logger = logging.getLogger("expt.tests")
@@ -55,36 +55,36 @@ def test_names_that_look_secret(name: str, monkeypatch: pytest.MonkeyPatch) -> N
         ),
     ],
 )
-def test_other_names(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_that_do_not_look_secret(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not looks_secret(name)
     monkeypatch.setenv(name, "/home/me")
     assert redacted("in /home/me/x") == "in /home/me/x"
 
 
-def test_short_values_are_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_values_are_not_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USE_TOKEN", "true")
     monkeypatch.setenv("EMPTY_TOKEN", "")
     assert redacted("true enough") == "true enough"
 
 
-def test_a_secret_within_another_leaves_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secret_inside_other_secret_is_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LONG_TOKEN", f"{PHRASE} battery")
     assert redacted(f"<{PHRASE} battery>") == "<***>"
 
 
-def test_a_secret_is_found_as_formats_write_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_encoded_secrets_are_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_PASSWORD", 'quo"ted\\pass/wörd')
     for written in (
         'quo"ted\\pass/wörd',
         '"quo\\"ted\\\\pass/w\\u00f6rd"',  # JSON
         repr('quo"ted\\pass/wörd'),
-        "x=quo%22ted%5Cpass%2Fw%C3%B6rd",  # in an address
+        "x=quo%22ted%5Cpass%2Fw%C3%B6rd",  # in a URL
     ):
         assert "***" in redacted(written)
         assert "ted" not in redacted(written)
 
 
-def test_every_line_of_a_key_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_line_of_private_key_is_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRIVATE_KEY", "-----BEGIN-----\nabcdefgh\nijklmnop\n-----END-----\n")
     assert redacted("+abcdefgh\n+ijklmnop\n") == "+***\n+***\n"
     assert redacted("-----BEGIN-----\nabcdefgh\nijklmnop\n-----END-----\n") == "***\n"
@@ -103,18 +103,18 @@ def test_every_line_of_a_key_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
         ("http://***@host", "http://***@host"),
     ],
 )  # fmt: skip
-def test_addresses(text: str, expected: str) -> None:
+def test_urls(text: str, expected: str) -> None:
     assert redacted(text) == expected
 
 
-def test_the_password_of_an_address_in_the_environment_is_a_secret_itself(
+def test_password_of_url_in_environment_is_secret(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://bob:pass%20word@host")
     assert redacted("pass%20word or pass word for bob") == "*** or *** for bob"
 
 
-def test_values_keep_their_shape() -> None:
+def test_structure_of_values_is_kept() -> None:
     value = {"a": [PHRASE, 1, None, {"b": f"x{PHRASE}"}], "c": (0.5, True, PHRASE), "d": "d"}
     before = repr(value)
     hidden = redacted_values(value)
@@ -122,13 +122,13 @@ def test_values_keep_their_shape() -> None:
     assert repr(value) == before
 
 
-def test_the_environment_of_the_moment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_current_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert redacted(PHRASE) == "***"
     monkeypatch.delenv("MY_API_KEY")
     assert redacted(PHRASE) == PHRASE
 
 
-def test_no_log_record_holds_a_secret(log: io.StringIO) -> None:
+def test_log_records_contain_no_secrets(log: io.StringIO) -> None:
     logger = logging.getLogger("expt.tests")
     logger.warning(f"{PHRASE} as text")
     logger.warning("%s as an argument, %d", PHRASE, 1)
@@ -136,7 +136,9 @@ def test_no_log_record_holds_a_secret(log: io.StringIO) -> None:
     try:
         raise ValueError(PHRASE)
     except ValueError:
-        logger.exception("its line: correct horse", stack_info=True)  # which the stack shows
+        logger.exception(
+            "its line: correct horse", stack_info=True
+        )  # the stack contains this source line
     logger.warning("%s in a wrong format %s", PHRASE)
     logger.warning("%d: nothing to hide", 7)
     text = log.getvalue()
@@ -146,20 +148,20 @@ def test_no_log_record_holds_a_secret(log: io.StringIO) -> None:
     assert "7: nothing to hide" in text
 
 
-def test_records_without_secrets_are_as_they_were(log: io.StringIO) -> None:
+def test_records_without_secrets_are_unchanged(log: io.StringIO) -> None:
     record = logging.getLogRecordFactory()("a", 20, "f", 1, "%d", (7,), None)
     assert (record.msg, record.args, record.exc_text) == ("%d", (7,), None)
     assert log.getvalue() == ""
 
 
-def test_installing_twice_is_installing_once(log: io.StringIO) -> None:
+def test_redaction_is_installed_only_once(log: io.StringIO) -> None:
     factory = logging.getLogRecordFactory()
     install_log_redaction()
     assert logging.getLogRecordFactory() is factory
     assert log.getvalue() == ""
 
 
-def test_the_traceback_object_stays(log: io.StringIO) -> None:
+def test_traceback_object_is_kept(log: io.StringIO) -> None:
     try:
         raise ValueError(PHRASE)
     except ValueError:

@@ -23,7 +23,7 @@ def write_sweep(directory: Path, *jobs: dict[str, Any], **fields: Any) -> Path:
     return directory
 
 
-def test_a_sweep_is_found_by_directory_name_and_latest(tmp_path: Path) -> None:
+def test_sweep_is_found_by_directory_name_and_latest(tmp_path: Path) -> None:
     first = write_sweep(tmp_path / "sweeps/day/08", sweep_name="act-lr", started=1.0)
     second = write_sweep(tmp_path / "sweeps/day/09", sweep_name="loss", started=2.0)
     for sweep in (first, second):
@@ -34,12 +34,12 @@ def test_a_sweep_is_found_by_directory_name_and_latest(tmp_path: Path) -> None:
     assert sweep_name(first) == "act-lr"
 
 
-def test_a_folder_of_runs_will_do(tmp_path: Path) -> None:
+def test_folder_of_runs_is_accepted(tmp_path: Path) -> None:
     write_run(tmp_path / "runs/day/a")
     assert find_sweep("runs", tmp_path) == tmp_path / "runs"
 
 
-def test_what_is_no_sweep(tmp_path: Path) -> None:
+def test_missing_sweep_is_user_error(tmp_path: Path) -> None:
     write_sweep(tmp_path / "sweeps/day/08", sweep_name="act-lr")
     with pytest.raises(UserError, match=r"^act-ls: .* Did you mean 'act-lr'\?$"):
         find_sweep("act-ls", tmp_path)
@@ -47,13 +47,13 @@ def test_what_is_no_sweep(tmp_path: Path) -> None:
         find_sweep("latest", tmp_path)
 
 
-def test_a_sweep_counts_as_the_newest_once_a_job_has_begun(tmp_path: Path) -> None:
+def test_newest_sweep_needs_a_started_job(tmp_path: Path) -> None:
     begun = write_sweep(tmp_path / "sweeps/day/1", {"status": "FAILED"}, started=1.0)
     write_sweep(tmp_path / "sweeps/day/2", {"status": "PENDING"}, started=2.0)
     assert newest_sweep(tmp_path) == begun
 
 
-def test_runs_that_stand_in_for_jobs_belong_to_a_sweep(tmp_path: Path) -> None:
+def test_reused_runs_belong_to_sweep(tmp_path: Path) -> None:
     earlier = write_run(tmp_path / "runs/day/a")
     outside = write_run(tmp_path.parent / f"{tmp_path.name}-outside" / "a")
     jobs = [

@@ -3,19 +3,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-from expt.runs.unique_names import NAMES_FILE, take_names
+from expt.runs.unique_names import NAMES_FILE, reserve_names
 
 
-def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
-    assert take_names(tmp_path, "digits", ["mlp", "mlp", "cnn"]) == ["mlp", "mlp-2", "cnn"]
-    assert take_names(tmp_path, "digits", ["mlp", "mlp-2"]) == ["mlp-3", "mlp-2-2"]
+def test_name_in_use_gets_a_number(tmp_path: Path) -> None:
+    assert reserve_names(tmp_path, "digits", ["mlp", "mlp", "cnn"]) == ["mlp", "mlp-2", "cnn"]
+    assert reserve_names(tmp_path, "digits", ["mlp", "mlp-2"]) == ["mlp-3", "mlp-2-2"]
 
 
-def test_another_experiment_has_names_of_its_own(tmp_path: Path) -> None:
-    assert take_names(tmp_path, "a", ["mlp"]) == take_names(tmp_path, "b", ["mlp"]) == ["mlp"]
+def test_experiments_have_separate_names(tmp_path: Path) -> None:
+    assert reserve_names(tmp_path, "a", ["mlp"]) == reserve_names(tmp_path, "b", ["mlp"]) == ["mlp"]
 
 
-def test_a_lost_or_damaged_file_is_made_anew_from_the_records(tmp_path: Path) -> None:
+def test_lost_or_damaged_file_is_recovered_from_records(tmp_path: Path) -> None:
     for kind, file, record in (
         ("runs", "run.json", {"name": "digits", "run_name": "mlp"}),
         ("sweeps", "sweep.json", {"name": "digits", "sweep_name": "act"}),
@@ -26,17 +26,17 @@ def test_a_lost_or_damaged_file_is_made_anew_from_the_records(tmp_path: Path) ->
     damaged = tmp_path / "runs" / "day" / "two"
     damaged.mkdir()
     (damaged / "run.json").write_text("{")
-    assert take_names(tmp_path, "digits", ["mlp", "act"]) == ["mlp-2", "act-2"]
+    assert reserve_names(tmp_path, "digits", ["mlp", "act"]) == ["mlp-2", "act-2"]
     (tmp_path / NAMES_FILE).write_text("[")
-    assert take_names(tmp_path, "digits", ["mlp"]) == ["mlp-2"]
+    assert reserve_names(tmp_path, "digits", ["mlp"]) == ["mlp-2"]
 
 
-def test_without_a_folder_nothing_is_written(tmp_path: Path) -> None:
-    assert take_names(tmp_path / "none", "digits", ["mlp", "mlp"]) == ["mlp", "mlp-2"]
+def test_nothing_is_written_without_folder(tmp_path: Path) -> None:
+    assert reserve_names(tmp_path / "none", "digits", ["mlp", "mlp"]) == ["mlp", "mlp-2"]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_processes_at_once_get_different_names(tmp_path: Path) -> None:
+def test_concurrent_processes_get_different_names(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from expt.runs.unique_names import take_names;"
         "print(*[take_names(Path(sys.argv[1]), 'e', ['mlp'])[0] for _ in range(20)])"

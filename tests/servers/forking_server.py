@@ -1,7 +1,7 @@
-"""A web server with a process of its own, as MLflow's is; run as a module.
+"""A web server that starts a child process, as MLflow's does; run as a module.
 
-It listens on the port that is its argument, and fails when it is asked for /fail, or at once if
-the port is 0.
+It listens on the port that its argument names, and fails at a request for /fail, or at once if the
+port is 0.
 """
 
 import http.server
@@ -18,7 +18,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the library's name
-        """Nothing."""
+        """Logs nothing."""
 
 
 def main() -> None:

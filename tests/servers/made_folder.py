@@ -1,4 +1,4 @@
-"""Folders of runs with event files, of which only the names matter."""
+"""Helpers that create folders of runs with empty event files."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def make_run(directory: Path, number: int, name: str | None = None, **record: Any) -> Path:
-    """A run that began as the so-manieth in its folder."""
+    """Creates a run; `number` is its position by age in its folder."""
     for folder in ("train", "val"):
         (directory / folder).mkdir(parents=True)
         (directory / folder / f"events.out.tfevents.{number}").touch()
@@ -24,7 +24,7 @@ def make_run(directory: Path, number: int, name: str | None = None, **record: An
 def make_sweep(
     directory: Path, number: int, num_jobs: int, name: str | None = None, reused: Path | None = None
 ) -> Path:
-    """A sweep whose runs have the numbers after its own; the last ones are the best."""
+    """Creates a sweep whose runs have the next numbers; the last ones are the best."""
     directory.mkdir(parents=True)
     jobs: list[dict[str, Any]] = [
         {"directory": f"{job}_job", "reused": None} for job in range(num_jobs)

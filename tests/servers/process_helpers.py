@@ -1,4 +1,4 @@
-"""Processes and ports: which there are, and which are left."""
+"""Helpers that list processes and ports."""
 
 import socket
 
@@ -27,7 +27,7 @@ def is_taken(port: int) -> bool:
 
 
 def listening(processes: list[psutil.Process]) -> set[tuple[str, int]]:
-    """The addresses and ports that processes listen on."""
+    """Returns the addresses and ports that processes listen on."""
     numbers = {process.pid for process in processes}
     return {
         (found.laddr.ip, found.laddr.port)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.plugin_data_pb2 import SessionStartInfo
 
-from expt.servers.columns import make_experiment, with_same_keys
+from expt.servers.columns import make_experiment, unify_parameters
 
 Plain = bool | float | str
 
@@ -35,8 +35,8 @@ def _values(session: SessionStartInfo) -> dict[str, Plain]:
     return {key: _plain(value) for key, value in session.hparams.items()}
 
 
-def test_a_missing_value_is_explicit_and_a_column_of_one_kind() -> None:
-    sessions = with_same_keys(
+def test_missing_values_are_explicit_and_columns_have_one_type() -> None:
+    sessions = unify_parameters(
         {
             "a/val": _session({"seed": 0, "loop.steps": 9, "model.residual": True}),
             "b/val": _session({"seed": 1, "loop.steps": "null"}),
@@ -61,7 +61,7 @@ _VALUES = st.booleans() | st.floats() | st.sampled_from(["", "relu", "none"])
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), _VALUES), min_size=1, max_size=5))
 def test_all_runs_have_the_same_keys_and_columns_one_type(hparams: list[dict[str, Plain]]) -> None:
     given_sessions = {f"run-{i}/val": _session(one) for i, one in enumerate(hparams)}
-    sessions = with_same_keys(given_sessions)
+    sessions = unify_parameters(given_sessions)
     keys = {key for one in hparams for key in one}
     assert all(set(session.hparams) == keys for session in sessions.values())
     for key in keys:
@@ -73,14 +73,14 @@ def test_all_runs_have_the_same_keys_and_columns_one_type(hparams: list[dict[str
     assert api_pb2.DATA_TYPE_UNSET not in {info.type for info in infos}
 
 
-def test_trials_are_called_as_runs_are_and_no_two_share_a_row() -> None:
+def test_trials_have_unique_names_of_runs() -> None:
     runs = ["act-seed/relu-s0", "act-seed/tanh-s0", "loss/relu-s0", "mlp/val"]
-    sessions = with_same_keys({run: _session({}) for run in runs})
+    sessions = unify_parameters({run: _session({}) for run in runs})
     names = [session.group_name for session in sessions.values()]
     assert names == ["act-seed/relu-s0", "tanh-s0", "loss/relu-s0", "mlp"]
 
 
-def test_what_varies_in_the_newest_sweep_is_first_and_what_varies_in_none_is_no_column() -> None:
+def test_parameters_that_vary_in_the_newest_sweep_come_first() -> None:
     same: dict[str, Plain] = {"act": "relu", "loss": "mse"}
     runs = {
         f"old/{seed}": _session({**same, "data": "iris", "seed": seed, "z": seed}, 1.0)
@@ -92,38 +92,38 @@ def test_what_varies_in_the_newest_sweep_is_first_and_what_varies_in_none_is_no_
         )
         for rate in (0.1, 0.01)
     }
-    experiment = make_experiment(with_same_keys(runs), {})
+    experiment = make_experiment(unify_parameters(runs), {})
     names = [info.name for info in experiment.hparam_infos]
     assert names == ["optimizer.learning_rate", "seed", "z"]
     assert all(info.differs for info in experiment.hparam_infos)
 
 
-def test_of_runs_in_no_sweep_what_differs() -> None:
+def test_columns_of_single_runs_are_the_differing_parameters() -> None:
     runs = {
         f"{name}/val": _session({"data": name, "act": "relu", "seed": 0})
         for name in ("iris", "digits")
     }
-    experiment = make_experiment(with_same_keys(runs), {})
+    experiment = make_experiment(unify_parameters(runs), {})
     assert [info.name for info in experiment.hparam_infos] == ["data"]
 
 
-def test_of_one_run_all_columns() -> None:
-    experiment = make_experiment(with_same_keys({"a/val": _session({"seed": 0, "act": "x"})}), {})
+def test_columns_of_one_run_are_all_parameters() -> None:
+    experiment = make_experiment(unify_parameters({"a/val": _session({"seed": 0, "act": "x"})}), {})
     assert [info.name for info in experiment.hparam_infos] == ["act", "seed"]
     interval = experiment.hparam_infos[1].domain_interval
     assert (interval.min_value, interval.max_value) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("num_varying", [5, 7])
-def test_only_so_many_are_shown_at_once_as_tensorboard_does(num_varying: int) -> None:
+def test_five_parameters_are_shown_by_default(num_varying: int) -> None:
     keys = [f"key{i}" for i in range(num_varying)]
     runs = {f"sweep/{i}": _session({**dict.fromkeys(keys, i), "a": 1}) for i in range(2)}
-    infos = make_experiment(with_same_keys(runs), {}).hparam_infos
-    assert [info.name for info in infos] == [*keys, "a"]  # which does not cost a place
+    infos = make_experiment(unify_parameters(runs), {}).hparam_infos
+    assert [info.name for info in infos] == [*keys, "a"]  # `a` does not vary and is last
     assert [info.differs for info in infos] == [index < 5 for index in range(num_varying + 1)]
 
 
-def test_metrics_have_their_names_and_the_best_values_of_most_runs_are_first() -> None:
+def test_metrics_have_full_names_and_best_values_come_first() -> None:
     best = ["summary/best/step", "summary/best/val/accuracy", "summary/best/val/loss"]
     tags = [*best, "accuracy", "loss", "perf/steps_per_s", "test/accuracy", "test/loss"]
     other = ["summary/best/val/rmse", "loss"]

@@ -1,4 +1,4 @@
-"""Which views of MLflow the links open, and what they do where a server keeps none."""
+"""URLs of MLflow's pages, and their views, if a server can save views and if it can't."""
 
 import json
 import socket
@@ -18,7 +18,7 @@ from expt.runs.find import FoundRun
 from expt.runs.records import RunRecord
 from expt.runs.run import Run
 from expt.servers import mlflow_links
-from expt.servers.mlflow_links import all_runs, of_sweep, publish
+from expt.servers.mlflow_links import all_runs_page, save_view, sweep_pages
 
 _ADDRESS = "http://127.0.0.1:5000"
 PIXELS = np.zeros((2, 2, 3), np.uint8)
@@ -27,14 +27,14 @@ Views = dict[str, tuple[str, dict[str, Any]]]
 
 @pytest.fixture
 def views(monkeypatch: pytest.MonkeyPatch) -> Views:
-    """What a server has been given, by key: the experiment and the state."""
+    """The experiment and the state of each view that was saved, by its key."""
     kept: Views = {}
 
     def keep(_address: str, experiment: str, key: str, view: dict[str, Any]) -> bool:
         kept[key] = experiment, {**json.loads(view["state"]), "name": view["name"]}
         return True
 
-    monkeypatch.setattr(mlflow_links, "publish", keep)
+    monkeypatch.setattr(mlflow_links, "save_view", keep)
     return kept
 
 
@@ -81,7 +81,7 @@ def test_image_cards_show_the_last_image_that_all_runs_have_without_params(
         _draw(run, "val/predictions", 0, 20, 40, last)
         _draw(run, "val/confusion", 0, last)
     _draw(runs[1], "val/mistakes", 60)
-    list(of_sweep(_ADDRESS, sweep, runs))
+    list(sweep_pages(_ADDRESS, sweep, runs))
     _, state = views[f"expt-{'c' * 8}"]
     cards = [card for card in state["compareRunCharts"] if card["type"] == "IMAGE"]
     assert [(card["imageKeys"], card["step"]) for card in cards] == [
@@ -93,13 +93,13 @@ def test_image_cards_show_the_last_image_that_all_runs_have_without_params(
     assert [card["type"] for card in state["compareRunCharts"][:3]] == ["LINE", "BAR", "IMAGE"]
 
 
-def test_a_sweep_opens_best_first_with_values_and_what_varies(sweep: Path, views: Views) -> None:
+def test_view_of_a_sweep_is_sorted_and_has_varying_params(sweep: Path, views: Views) -> None:
     runs = [
         _make(sweep / f"{seed}", act, seed, 0.5 + seed / 10) for seed, act in enumerate(["a", "b"])
     ]
     page = f"{_ADDRESS}/#/experiments/7/runs"
     chosen = f"viewStateShareKey=expt-{'c' * 8}"
-    assert [*of_sweep(_ADDRESS, sweep, runs)] == [
+    assert [*sweep_pages(_ADDRESS, sweep, runs)] == [
         f"{page}?workflowType=machine_learning&{chosen}",
         f"{page}?workflowType=machine_learning&compareRunsMode=CHART&{chosen}",
         f"{page}/{'b' * 32}?workflowType=machine_learning",
@@ -124,14 +124,14 @@ def test_a_sweep_opens_best_first_with_values_and_what_varies(sweep: Path, views
     }
 
 
-def test_different_losses_are_not_compared_by_their_values(sweep: Path, views: Views) -> None:
+def test_values_of_different_losses_are_not_compared(sweep: Path, views: Views) -> None:
     runs = [_make(sweep / loss, "a", 0, 0.5, loss) for loss in ("mse", "crossentropy")]
-    assert [*of_sweep(_ADDRESS, sweep, runs)]
+    assert [*sweep_pages(_ADDRESS, sweep, runs)]
     _, state = views[f"expt-{'c' * 8}"]
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`best/val/accuracy`", False)
 
 
-def test_all_runs_open_newest_first_and_not_folded_below_their_sweeps(
+def test_all_runs_are_sorted_newest_first_and_not_folded(
     tmp_path: Path, sweep: Path, views: Views
 ) -> None:
     latest = [_make(sweep / "0", "a", 0, 0.5), _make(sweep / "1", "b", 1, 0.6)]
@@ -139,18 +139,21 @@ def test_all_runs_open_newest_first_and_not_folded_below_their_sweeps(
     damaged.parent.mkdir()
     damaged.write_text('{"status": "FINISHED", "started": 1.0, "best": 3}')
     address = f"{_ADDRESS}/#/experiments/7/runs?workflowType=machine_learning"
-    assert all_runs(_ADDRESS, latest, tmp_path) == f"{address}&viewStateShareKey=expt"
+    assert all_runs_page(_ADDRESS, latest, tmp_path) == f"{address}&viewStateShareKey=expt"
     _, state = views["expt"]
-    assert state["orderByKey"] not in ("", "attributes.start_time")  # else MLflow folds them
+    assert state["orderByKey"] not in (
+        "",
+        "attributes.start_time",
+    )  # MLflow folds jobs for these keys
     assert "params.`act`" in state["selectedColumns"]
     assert "metrics.`best/val/loss`" in state["selectedColumns"]
 
 
-def test_without_a_view_the_address_itself_sorts(
+def test_url_has_the_order_if_the_view_is_not_saved(
     sweep: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mlflow_links, "publish", lambda *_: False)
-    page, *_ = of_sweep(_ADDRESS, sweep, [_make(sweep / "0", "a", 0, 0.5)])
+    monkeypatch.setattr(mlflow_links, "save_view", lambda *_: False)
+    page, *_ = sweep_pages(_ADDRESS, sweep, [_make(sweep / "0", "a", 0, 0.5)])
     assert parse_qs(urlsplit(page.replace("#/", "")).query) == {
         "workflowType": ["machine_learning"],
         "searchFilter": [f"tags.`mlflow.parentRunId` = '{'b' * 32}'"],
@@ -159,8 +162,8 @@ def test_without_a_view_the_address_itself_sorts(
     }
 
 
-def test_nothing_recorded_in_mlflow(tmp_path: Path) -> None:
-    assert all_runs(_ADDRESS, [], tmp_path) == (
+def test_page_without_any_run_in_mlflow(tmp_path: Path) -> None:
+    assert all_runs_page(_ADDRESS, [], tmp_path) == (
         f"{_ADDRESS}/#/experiments?workflowType=machine_learning"
     )
 
@@ -191,11 +194,11 @@ def server() -> Iterator[HTTPServer]:
 
 
 @pytest.mark.parametrize("answer", [200, 401])
-def test_a_view_is_kept_as_a_tag_of_the_experiment(
+def test_view_is_saved_as_a_tag_of_the_experiment(
     answer: int, server: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_Server, "answer", answer)
-    is_kept = publish(f"http://127.0.0.1:{server.server_port}", "7", "expt", {"name": "a view"})
+    is_kept = save_view(f"http://127.0.0.1:{server.server_port}", "7", "expt", {"name": "a view"})
     assert is_kept == (answer == 200)
     ((path, content),) = _Server.requests
     assert path == "/api/2.0/mlflow/experiments/set-experiment-tag"
@@ -203,7 +206,7 @@ def test_a_view_is_kept_as_a_tag_of_the_experiment(
     assert content == {"experiment_id": "7", "key": key, "value": '{"name": "a view"}'}
 
 
-def test_a_server_that_does_not_answer_keeps_no_view() -> None:
+def test_view_is_not_saved_if_the_server_does_not_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    assert not publish(f"http://127.0.0.1:{port}", "7", "expt", {})
+    assert not save_view(f"http://127.0.0.1:{port}", "7", "expt", {})

@@ -1,4 +1,4 @@
-"""Which pages are named."""
+"""The pages that are printed."""
 
 import json
 import os
@@ -27,7 +27,7 @@ _OF_ALL = [
 
 @pytest.fixture(autouse=True)
 def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mlflow_links, "publish", lambda *_: True)
+    monkeypatch.setattr(mlflow_links, "save_view", lambda *_: True)
 
 
 def _make_run(directory: Path, started: float, experiment: str | None) -> None:
@@ -40,7 +40,7 @@ def _make_run(directory: Path, started: float, experiment: str | None) -> None:
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
-    """The newest sweep, beside an older one, and one in which no run has begun."""
+    """The newest sweep with runs, beside an older one and a newer one without any run."""
     sweeps = tmp_path / "sweeps/2026-11-23"
     _make_run(sweeps / "10-00-00_aaaaaaaa/0_seed=0", 100.0, "1")
     _make_run(sweeps / "11-00-00_bbbbbbbb/0_seed=0", 200.0, None)
@@ -78,7 +78,7 @@ def test_pages_of_the_latest_run_and_of_the_newest_sweep(sweep: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("plan", ["{", "[]", "{}", '{"mlflow": null}', '{"mlflow": {}}'])
-def test_sweep_that_tells_no_run_of_its_own(plan: str, sweep: Path, tmp_path: Path) -> None:
+def test_sweep_without_a_recorded_mlflow_run(plan: str, sweep: Path, tmp_path: Path) -> None:
     (sweep / "sweep.json").write_text(plan)
     _, _, address = (text for _, text in _lines(tmp_path)[-3:])
     assert "&compareRunsMode=CHART&" in address
@@ -96,7 +96,7 @@ def test_without_mlflow(sweep: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_runs_that_tell_no_experiment(tmp_path: Path) -> None:
+def test_runs_without_a_recorded_experiment(tmp_path: Path) -> None:
     _make_run(tmp_path / "runs/2026-11-22/09-00-00_dddddddd", 300.0, None)
     (tmp_path / "sweeps/2026-11-23/11-00-00_bbbbbbbb/0_seed=0").mkdir(parents=True)
     damaged = tmp_path / "sweeps/2026-11-23/11-00-00_bbbbbbbb/0_seed=0/run.json"

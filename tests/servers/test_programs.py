@@ -1,16 +1,16 @@
-"""How the servers are started."""
+"""The command lines and environments of the servers."""
 
 from pathlib import Path
 
 import pytest
 
-from expt.servers.network import choose_port, names_of
+from expt.servers.network import choose_port, host_names
 from expt.servers.programs import make_mlflow
 
 _HOSTS, _ORIGINS = "MLFLOW_SERVER_ALLOWED_HOSTS", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"
 
 
-def test_store_is_told_where_no_list_of_processes_shows_it(
+def test_store_is_not_an_argument_but_an_environment_variable(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     store = "postgresql://somebody:open-sesame@127.0.0.1/runs"
@@ -30,7 +30,7 @@ def test_local_server_knows_no_other_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["192.0.2.4", "2001:db8::4", "0.0.0.0"])  # noqa: S104
-def test_open_server_knows_its_own_names_and_those_of_the_user(
+def test_public_server_allows_its_names_and_those_of_the_user(
     host: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv(_HOSTS, "runs.example")
@@ -38,13 +38,13 @@ def test_open_server_knows_its_own_names_and_those_of_the_user(
     hosts, origins = environment[_HOSTS].split(","), environment[_ORIGINS].split(",")
     assert {"runs.example", "127.0.0.1:*"} <= set(hosts)
     assert not {"*", "*:5000"} & {*hosts, *origins}
-    for name in names_of(host):
+    for name in host_names(host):
         named = f"[{name}]:5000" if ":" in name else f"{name}:5000"
         assert named in hosts
         assert f"http://{named}" in origins
 
 
-def test_port_that_is_free_is_taken() -> None:
+def test_free_port_is_chosen() -> None:
     port = choose_port("127.0.0.1", None, 0)
     assert choose_port("127.0.0.1", None, port) == port
     assert choose_port("127.0.0.1", port, 0) == port

@@ -1,4 +1,4 @@
-"""Servers as processes: ready when they answer, gone with whoever started them."""
+"""Servers in child processes: they are ready when they answer, and end with their parent."""
 
 import http.client
 import os
@@ -44,7 +44,7 @@ def _ask_to_fail(port: int) -> None:
         connection.getresponse()
 
 
-def test_all_answer_inside_and_none_is_left_after() -> None:
+def test_servers_answer_inside_the_block_and_are_gone_after_it() -> None:
     before = set(descendants(os.getpid()))
     ports = [free_port(), free_port()]
     with running([program(port) for port in ports]):
@@ -55,22 +55,22 @@ def test_all_answer_inside_and_none_is_left_after() -> None:
     assert not any(is_taken(port) for port in ports)
 
 
-def test_one_that_fails_ends_the_other_and_tells_its_last_lines() -> None:
+def test_failed_server_ends_the_others_and_its_log_is_shown() -> None:
     before = set(descendants(os.getpid()))
     port = free_port()
     with running([program(free_port()), program(port, "Faulty")]) as servers:
         started = set(descendants(os.getpid())) - before
         _ask_to_fail(port)
-        with pytest.raises(RunError) as told:
+        with pytest.raises(RunError) as raised:
             servers.wait(lambda: None)
-    lines = str(told.value).splitlines()
-    assert lines[0] == "Faulty has ended. Its last lines:"
+    lines = str(raised.value).splitlines()
+    assert lines[0] == "Faulty has ended. The end of its log:"
     assert lines[1].startswith("listening beside")
     assert lines[2:] == ["no more memory"]
     until(lambda: not any(map(is_alive, started)))
 
 
-def test_one_that_ends_before_it_answers_is_told() -> None:
+def test_server_that_ends_early_raises() -> None:
     with pytest.raises(RunError, match="no more memory"), running([program(0)]):
         pytest.fail("it never answered")
 

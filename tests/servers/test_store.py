@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from expt.servers.store import folder_of_store
+from expt.servers.store import store_folder
 
 PLACE = {"id": "abc", "directory": "x", "number": 1}
 
@@ -28,23 +28,23 @@ def outputs(tmp_path: Path) -> Path:
         *("sweeps", "sweeps/2026-11-27/some", "sweeps/2026-11-27/some/0_seed=0"),
     ],
 )
-def test_the_store_of_a_part_is_above_it(outputs: Path, within: str) -> None:
-    assert folder_of_store(outputs / within).resolve() == outputs.resolve()
+def test_store_of_a_subfolder_is_above_it(outputs: Path, within: str) -> None:
+    assert store_folder(outputs / within).resolve() == outputs.resolve()
 
 
-def test_a_folder_with_a_store_keeps_it(outputs: Path) -> None:
+def test_folder_with_a_store_is_returned(outputs: Path) -> None:
     sweep = outputs / "sweeps/2026-11-27/some"
     (sweep / "mlflow.db").touch()
-    assert folder_of_store(sweep) == sweep
+    assert store_folder(sweep) == sweep
 
 
-def test_a_folder_above_that_of_all_runs_is_itself(outputs: Path) -> None:
-    assert folder_of_store(outputs.parent) == outputs.parent
+def test_folder_above_all_runs_is_returned(outputs: Path) -> None:
+    assert store_folder(outputs.parent) == outputs.parent
 
 
-def test_a_damaged_run_does_not_hide_the_others(outputs: Path) -> None:
+def test_damaged_run_is_skipped(outputs: Path) -> None:
     (outputs / "sweeps/2026-11-27/some/0_seed=0/run.json").write_text("{")
     (outputs / "sweeps/2026-11-27/some/1_seed=1").mkdir()
     record = {"status": "FINISHED", "started": 1.0, "run_name": "two", "place": PLACE}
     (outputs / "sweeps/2026-11-27/some/1_seed=1/run.json").write_text(json.dumps(record))
-    assert folder_of_store(outputs / "sweeps/2026-11-27/some").resolve() == outputs.resolve()
+    assert store_folder(outputs / "sweeps/2026-11-27/some").resolve() == outputs.resolve()

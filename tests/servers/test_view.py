@@ -38,7 +38,7 @@ _ALL = {
 }
 
 
-def test_a_sweep_has_validation_alone(output_dir: Path, folder: Path) -> None:
+def test_view_of_a_sweep_has_only_validation(output_dir: Path, folder: Path) -> None:
     view = View(folder, output_dir)
     assert _files(folder) == _ALL
     target = (folder / "act-seed/job-0/events.out.tfevents.3").resolve()
@@ -46,10 +46,10 @@ def test_a_sweep_has_validation_alone(output_dir: Path, folder: Path) -> None:
     assert view.num_runs == 3
 
 
-def test_it_follows_what_begins_and_what_goes(output_dir: Path, folder: Path) -> None:
+def test_refresh_follows_new_and_removed_runs(output_dir: Path, folder: Path) -> None:
     view = View(folder, output_dir)
     (output_dir / "runs/day/a/val/events.out.tfevents.1").replace(
-        output_dir / "runs/day/a/val/events.out.tfevents.8"  # as a run that is resumed does
+        output_dir / "runs/day/a/val/events.out.tfevents.8"  # as a resumed run does
     )
     shutil.rmtree(output_dir / "sweeps/day/b/1_job")
     make_run(output_dir / "runs/day/c", 9, "tanh-s0")
@@ -64,11 +64,11 @@ def test_it_follows_what_begins_and_what_goes(output_dir: Path, folder: Path) ->
     assert not (folder / "act-seed/job-1").exists()
 
 
-def test_what_is_named_alone(output_dir: Path, folder: Path) -> None:
+def test_view_has_only_named_runs(output_dir: Path, folder: Path) -> None:
     view = View(folder, output_dir, ["job-1"])
     assert _files(folder) == {f"job-1/{split}/events.out.tfevents.4" for split in ("train", "val")}
     shutil.rmtree(output_dir / "sweeps/day/b/1_job")
-    view.refresh()  # it is a mistake at the start only
+    view.refresh()  # a missing run is an error only at the start
     with pytest.raises(UserError, match="job-1"):
         View(folder, output_dir, ["job-1"])
 

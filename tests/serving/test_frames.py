@@ -1,4 +1,4 @@
-"""A DataFrame gives the inputs that expt.predict makes of the same rows as a CSV file."""
+"""A DataFrame becomes the same inputs as a CSV file of the same rows in expt.predict."""
 
 import datetime
 import decimal
@@ -32,7 +32,7 @@ def numbers(values: Any, how: NumberFormat = PLAIN, *, fill: float | None = None
 
 
 def categories(values: Any, *known: str, **options: Any) -> Any:
-    """The known category of each value; none if it is unknown."""
+    """Returns the known category of each value; none if it is unknown."""
     made = encoder(Column("a", categories=known), **options)
     one_hot = inputs(pd.DataFrame({"a": values}), made)
     return [known[row.argmax()] if row.any() else None for row in one_hot]
@@ -95,22 +95,24 @@ def test_dates_and_times_are_texts_or_objects() -> None:
 @pytest.mark.parametrize(
     "blank", [None, np.nan, pd.NA, pd.NaT, "", " ", "NA", "?", "null"], ids=str
 )
-def test_missing_values_are_filled_in_or_refused(blank: Any) -> None:
+def test_missing_values_are_imputed_or_refused(blank: Any) -> None:
     assert numbers(pd.Series([1, blank], dtype=object), fill=7.0) == [1, 7]
     assert categories(["x", blank], "", "x", impute=True) == ["x", ""]
     with pytest.raises(UserError, match="row 2 has no value of 'a'; expected one"):
         categories(["x", blank], "x")
 
 
-def test_a_blank_that_pandas_may_have_made_of_a_category_is_refused() -> None:
-    """Namibia, where data.na_values=[]."""
+def test_blank_that_may_be_a_category_is_refused() -> None:
+    """Such as NA for Namibia, with data.na_values=[]."""
     known: dict[str, Any] = {"na_values": (), "impute": True}
     assert categories(["NA", "DE", ""], "", "DE", "NA", **known) == ["NA", "DE", ""]
-    with pytest.raises(UserError, match=r"lacks a value, which may be the category 'NA' as pandas"):
+    with pytest.raises(
+        UserError, match=r"lacks a value, which may be the category 'NA' that pandas"
+    ):
         categories([np.nan, "DE"], "", "DE", "NA", **known)
 
 
-def test_numbers_and_booleans_are_the_category_that_means_them() -> None:
+def test_numbers_and_booleans_match_categories_by_meaning() -> None:
     assert categories([7, 12, 12.0], "007", "12") == ["007", "12", "12"]
     assert categories([3.1, 2], "3.10", "2") == ["3.10", "2"]
     assert categories([True, False], "TRUE", "false") == ["TRUE", "false"]
@@ -120,7 +122,9 @@ def test_numbers_and_booleans_are_the_category_that_means_them() -> None:
 @pytest.mark.parametrize(
     ("value", "known"), [(7, ("007", "7")), (3.1, ("3.1", "3.10")), (True, ("TRUE", "True"))]
 )
-def test_what_may_be_several_categories_is_refused(value: Any, known: tuple[str, str]) -> None:
+def test_value_that_matches_several_categories_is_refused(
+    value: Any, known: tuple[str, str]
+) -> None:
     assert categories([known[0], known[1]], *known) == [*known]
     with pytest.raises(
         UserError, match=rf"{value}, which may be any of the categories '{known[0]}"
@@ -133,10 +137,10 @@ def test_unknown_categories_are_counted_and_a_column_of_them_is_refused() -> Non
     frame = pd.DataFrame({"a": ["red", "Red", "pink", "pink"]})
     (note,) = made.transform(as_text_table(frame, made)).notes
     assert note == (
-        "'a' has 3 of 4 values that the training did not have, and which count as none of its "
-        "categories: 'pink' (2), 'Red' (1; the training had 'red')."
+        "'a' has 3 of 4 values that did not occur in training and are encoded "
+        "as zeros: 'pink' (2), 'Red' (1; known: 'red')."
     )
-    with pytest.raises(UserError, match="'a' has no value that the training had, but 'pink'"):
+    with pytest.raises(UserError, match="'a' has no value that occurred in training, but 'pink'"):
         inputs(frame[1:], made)
 
 
@@ -154,7 +158,7 @@ def test_unknown_categories_are_counted_and_a_column_of_them_is_refused() -> Non
     ],
     ids=["boolean", "infinite", "text", "list", "bytes", "complex", "missing", "empty"],
 )
-def test_other_values_are_refused_with_their_row(frame: pd.DataFrame, message: str) -> None:
+def test_unsupported_values_are_refused_with_their_row(frame: pd.DataFrame, message: str) -> None:
     with pytest.raises(UserError, match=message):
         inputs(frame, encoder(Column("a", number=PLAIN)))
 
@@ -168,7 +172,7 @@ TEXTS = st.sampled_from(["red", "12", "12.0", "007", "3.10", "TRUE", "NA", "Grö
     st.booleans(),
 )
 @settings(max_examples=40, deadline=None)
-def test_a_csv_file_read_by_pandas_gives_what_the_file_gives(
+def test_csv_file_read_by_pandas_has_the_same_inputs(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Any], order: list[str], first: bool
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "rows.csv"

@@ -11,7 +11,7 @@ import ready_processes
 
 @pytest.fixture(scope="module", autouse=True)
 def _forked_workers() -> Iterator[None]:
-    """Lets worker processes be forked, which need not import TensorFlow each."""
+    """Forks worker processes instead of spawning them, so that each need not import TensorFlow."""
     if sys.platform != "linux":
         yield
         return

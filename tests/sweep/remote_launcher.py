@@ -1,6 +1,7 @@
-"""A launcher whose workers know nothing of its files: another folder, another temporary folder.
+"""A launcher whose worker shares no files with it, as if the worker were on another machine.
 
-Tasks and events go over a socket, as they would to another machine.
+Tasks and events are sent over a socket. The worker has its own working directory, home directory
+and temporary directory.
 """
 
 import os
@@ -13,18 +14,18 @@ import threading
 from io import BufferedRWPair
 from pathlib import Path
 
-from expt.sweep.launchers import Began, Ended, Event, Task
+from expt.sweep.launchers import Event, Task, TaskEnded, TaskStarted
 
 _HELPERS = Path(__file__).parents[1]
 
 
 class RemoteLauncher:
-    """One slot, whose worker has nothing of this process but the address of a socket."""
+    """A launcher with one worker, which only gets the port of a socket."""
 
     num_slots = 1
 
     def __init__(self, folder: Path) -> None:
-        """Starts the worker; the folder is its working directory, home and temporary folder."""
+        """Starts the worker with a folder as its working, home and temporary directory."""
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._running = 0
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -52,14 +53,14 @@ class RemoteLauncher:
             event = self._events.get(timeout=seconds)
         except queue.Empty:
             return None
-        self._running -= isinstance(event, Ended)
+        self._running -= isinstance(event, TaskEnded)
         return event
 
     def cancel(self, number: int) -> None:
         raise NotImplementedError
 
     def hold(self) -> None:
-        """Each task runs at once: none waits."""
+        """Does nothing: a submitted task starts immediately, so none is queued."""
 
     def stop(self) -> None:
         self._worker.terminate()
@@ -96,8 +97,8 @@ def _work(port: int) -> None:
                 task: Task = pickle.load(stream)  # noqa: S301  from the test
             except EOFError:
                 return
-            _send(stream, Began(task.number))
-            _send(stream, Ended(task.number, task.function(*task.arguments)))
+            _send(stream, TaskStarted(task.number))
+            _send(stream, TaskEnded(task.number, task.function(*task.arguments)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A sweeper that asks in rounds, jobs that pretend to be trained, and a sweep of them."""
+"""A sweeper that proposes jobs in rounds, and a launcher that only pretends to train them."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from expt.record.phases import Phases
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord
 from expt.sweep.jobs import JobOutcome, PlannedJob
-from expt.sweep.launchers import Began, Ended, Event, Launcher, Task, worker
+from expt.sweep.launchers import Event, Launcher, Task, TaskEnded, TaskStarted, worker
 from expt.sweep.search import first_jobs
 from expt.sweep.start import run_sweep
 from expt.train.data_loading import DataLoader
@@ -34,7 +34,7 @@ class Rounds:
 
     def ask(self) -> Sequence[Sequence[str]] | None:
         if len(self._values) < len(self._asked):
-            return []  # the next round needs all results of this one
+            return []  # the next round depends on all outcomes of this one
         asked = len(self._asked)
         if asked == 0:
             jobs = [[f"act={act}"] for act in ACTIVATIONS]
@@ -62,13 +62,13 @@ class Rounds:
 
 
 def accuracy(job: Job) -> float:
-    """What a pretended job achieves: elu is the best, with the focal loss."""
+    """Returns the pretended accuracy of a job; elu with the focal loss is the best."""
     value = {"relu": 0.5, "tanh": 0.6, "elu": 0.7}[job.choices["act"]]
     return value + 0.1 * (job.choices["loss"] == "focal") + 0.01 * job.config.seed
 
 
 def train(job: Job, directory: Path) -> JobOutcome:
-    """Leaves the record of a finished run."""
+    """Writes the record of a finished run without training."""
     best = {"step": 1, "watched": "val/accuracy", "val/accuracy": accuracy(job)}
     record = {
         "status": "FINISHED",
@@ -82,12 +82,12 @@ def train(job: Job, directory: Path) -> JobOutcome:
     return JobOutcome(JobStatus.FINISHED, record=RunRecord.of(record))
 
 
-class Pretending:
-    """A launcher that runs nothing: jobs end as they are said to, in the order of submission.
+class FakeLauncher:
+    """A launcher that trains nothing; jobs end in the order of submission.
 
     Args:
-        check: Returns the result of a job's check.
-        dies_at: The job, counted from 0, at whose end this process is killed.
+        check: Returns the result of the check of a job.
+        dies_at: Index of the job at which this process kills itself; None for never.
     """
 
     num_slots = 2
@@ -107,7 +107,7 @@ class Pretending:
         return not self._events
 
     def submit(self, task: Task) -> None:
-        self._events.append(Began(task.number))
+        self._events.append(TaskStarted(task.number))
         job, directory = task.arguments[:2]
         if task.function is worker.check:
             self.checked.append(job.overrides)
@@ -117,7 +117,7 @@ class Pretending:
         else:
             self.trained.append(job.overrides)
             value = train(job, directory)
-        self._events.append(Ended(task.number, value))
+        self._events.append(TaskEnded(task.number, value))
 
     def next_event(self, seconds: float) -> Event | None:
         del seconds
@@ -134,7 +134,7 @@ class Pretending:
 
 
 def run(directory: Path, launcher: Launcher, *fixed: str) -> tuple[int, str]:
-    """Runs a search; returns the exit code and what was printed."""
+    """Runs a search; returns the exit code and the console output."""
     target = f"sweeper._target_={Rounds.__module__}.{Rounds.__name__}"
     space = ["act=relu,tanh,elu", "loss=mse,focal", "seed=1,2"]
     overrides = [target, *space, "recorder=[]", f"output_dir={directory.parent}", *fixed]
@@ -149,6 +149,6 @@ def run(directory: Path, launcher: Launcher, *fixed: str) -> tuple[int, str]:
 
 
 if __name__ == "__main__":
-    from sweep.searching import run  # the sweeper's module has this name
+    from sweep.searching import run  # the sweeper is found under this module name, not __main__
 
-    run(Path(sys.argv[1]), Pretending(dies_at=int(sys.argv[2])))
+    run(Path(sys.argv[1]), FakeLauncher(dies_at=int(sys.argv[2])))

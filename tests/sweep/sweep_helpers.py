@@ -1,18 +1,18 @@
-"""Plans of sweeps that nobody trains."""
+"""Helpers that make plans of sweeps without training them."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from expt.config.compose import Composed, Composition
+from expt.config.compose import ComposedJob, Composition
 from expt.sweep.plan import SweepPlan
 
 
-def composed(*overrides: str) -> list[Composed]:
+def composed(*overrides: str) -> list[ComposedJob]:
     """Composes the jobs of a sweep."""
     return Composition(list(overrides), None, multirun=True).jobs()
 
 
-def planned(directory: Path, jobs: Sequence[Composed]) -> SweepPlan:
+def planned(directory: Path, jobs: Sequence[ComposedJob]) -> SweepPlan:
     """Plans jobs and freezes them."""
     plan = SweepPlan.make(directory, jobs, [f"hash {number}" for number, _ in enumerate(jobs)])
     plan.freeze(jobs)

@@ -1,4 +1,4 @@
-"""The best job of a sweep, read from the records of its runs."""
+"""Tests of the best job of a sweep."""
 
 import json
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from expt.config.compose import Composed
+from expt.config.compose import ComposedJob
 from expt.runs.record_parts import JobStatus
 from expt.sweep.best import best_job
 from expt.sweep.jobs import PlannedJob
@@ -15,7 +15,7 @@ from sweep.sweep_helpers import composed, planned
 
 
 @pytest.fixture(scope="module")
-def jobs() -> Sequence[Composed]:
+def jobs() -> Sequence[ComposedJob]:
     return composed("act=relu,tanh,elu")
 
 
@@ -41,7 +41,7 @@ def found(plan: SweepPlan) -> tuple[Path, float] | None:
     return None if best is None else (best[0].directory, best[1].value)
 
 
-def test_it_is_the_best_that_has_finished(tmp_path: Path, jobs: Sequence[Composed]) -> None:
+def test_best_job_is_a_finished_one(tmp_path: Path, jobs: Sequence[ComposedJob]) -> None:
     plan = planned(tmp_path, jobs)
     assert found(plan) is None
     end(plan.jobs[0], JobStatus.FINISHED, 0.5)
@@ -51,8 +51,8 @@ def test_it_is_the_best_that_has_finished(tmp_path: Path, jobs: Sequence[Compose
 
 
 @pytest.mark.parametrize("is_relative", [True, False])
-def test_a_run_that_is_reused_counts_with_its_own_record(
-    tmp_path: Path, jobs: Sequence[Composed], is_relative: bool
+def test_reused_run_counts_with_its_own_record(
+    tmp_path: Path, jobs: Sequence[ComposedJob], is_relative: bool
 ) -> None:
     plan = planned(tmp_path / "sweep", jobs)
     end(plan.jobs[0], JobStatus.FINISHED, 0.5)
@@ -62,7 +62,7 @@ def test_a_run_that_is_reused_counts_with_its_own_record(
     assert found(plan) == (plan.jobs[1].directory, 0.25)
 
 
-def test_a_damaged_record_is_left_out(tmp_path: Path, jobs: Sequence[Composed]) -> None:
+def test_damaged_record_is_ignored(tmp_path: Path, jobs: Sequence[ComposedJob]) -> None:
     plan = planned(tmp_path, jobs)
     end(plan.jobs[0], JobStatus.FINISHED, 0.5)
     end(plan.jobs[1], JobStatus.FINISHED, 0.25)

@@ -1,4 +1,4 @@
-"""A sweep's jobs and the code that they were planned with; nothing is trained."""
+"""Tests of changed code between planning and training of jobs; nothing is trained."""
 
 import importlib
 import json
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from expt.config import sources
-from expt.config.compose import Composed
+from expt.config.compose import ComposedJob
 from expt.config.hashes import run_hash
 from expt.config.sources import Code, code_of
 from expt.errors import UserError
@@ -26,13 +26,13 @@ Change = Callable[[str], None]
 
 @pytest.fixture
 def change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Change]:
-    """Changes a user's loss; the process then is a new one."""
+    """A function that changes the module of a custom loss, and clears all caches of modules."""
     monkeypatch.setenv("EXPT_ALLOW", "planned_losses")
     monkeypatch.syspath_prepend(tmp_path)
 
     def forget() -> None:
         sources._sources.clear()
-        sources._walked.cache_clear()
+        sources._hash_modules_cached.cache_clear()
         importlib.invalidate_caches()
         sys.modules.pop("planned_losses", None)
 
@@ -46,26 +46,26 @@ def change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Change]:
 
 
 @pytest.fixture
-def made(change: Change) -> list[Composed]:  # noqa: ARG001
+def made(change: Change) -> list[ComposedJob]:  # noqa: ARG001
     return composed("loss=mse,mae", "loss._target_=planned_losses.loss", "act=relu,tanh")
 
 
-def make_plan(folder: Path, made: list[Composed]) -> SweepPlan:
+def make_plan(folder: Path, made: list[ComposedJob]) -> SweepPlan:
     hashes = [run_hash(one.job.config, "data", code_of(one.job.config).hash) for one in made]
     return SweepPlan.make(folder / "sweep", made, hashes)
 
 
-def test_the_plan_keeps_the_code_of_its_jobs(made: list[Composed], tmp_path: Path) -> None:
+def test_plan_stores_code_of_jobs(made: list[ComposedJob], tmp_path: Path) -> None:
     plan = make_plan(tmp_path, made)
     plan.freeze(made)
     codes = [job.code for job in read_plan(plan.directory).jobs]
     assert codes == [code_of(one.job.config) for one in made]
     written = json.loads((plan.directory / "sweep.json").read_text())
-    assert len(written["codes"]) == 1  # of all, once
+    assert len(written["codes"]) == 1  # each distinct code is stored once
 
 
-def test_a_worker_with_other_code_refuses_the_job(
-    made: list[Composed], change: Change, tmp_path: Path
+def test_worker_with_changed_code_refuses_job(
+    made: list[ComposedJob], change: Change, tmp_path: Path
 ) -> None:
     job = make_plan(tmp_path, made).jobs[0]
     check_planned(job.job, job.code)
@@ -77,8 +77,8 @@ def test_a_worker_with_other_code_refuses_the_job(
     check_planned(job.job, None)  # planned before code was recorded
 
 
-def test_an_edit_does_not_matter_to_a_worker_that_has_read_the_module(
-    made: list[Composed], tmp_path: Path
+def test_worker_ignores_edit_of_module_that_it_has_read(
+    made: list[ComposedJob], tmp_path: Path
 ) -> None:
     job = make_plan(tmp_path, made).jobs[0]
     (tmp_path / "planned_losses.py").write_text("def loss(targets, outputs): return -outputs\n")
@@ -88,17 +88,17 @@ def test_an_edit_does_not_matter_to_a_worker_that_has_read_the_module(
 class TestResume:
     CHANGED: ClassVar[str] = "def loss(targets, outputs): return -outputs\n"
 
-    def test_other_code_is_refused(
-        self, made: list[Composed], change: Change, tmp_path: Path
+    def test_changed_code_is_refused(
+        self, made: list[ComposedJob], change: Change, tmp_path: Path
     ) -> None:
         plan = make_plan(tmp_path, made)
         before = [job.code for job in plan.jobs]
         assert use_current_code(plan, plan.jobs, allow=False) is None
         change(self.CHANGED)
-        with pytest.raises(UserError, match=r"planned: planned_losses\. .*sweep --allow-code-ch"):
+        with pytest.raises(UserError, match=r"(?s)planned: planned_losses\. .*sweep --allow-code"):
             use_current_code(plan, plan.jobs, allow=False)
         assert use_current_code(plan, plan.jobs[:1], allow=True) == (
-            "continuing with changed planned_losses."
+            "continuing with changed code: planned_losses."
         )
         assert plan.jobs[0].code == code_of(made[0].job.config) != before[0]
         assert [job.code for job in plan.jobs[1:]] == before[1:]
@@ -107,15 +107,15 @@ class TestResume:
             job.code for job in plan.jobs
         ]
 
-    def test_a_comment_does_not_matter(
-        self, made: list[Composed], change: Change, tmp_path: Path
+    def test_changed_comment_is_accepted(
+        self, made: list[ComposedJob], change: Change, tmp_path: Path
     ) -> None:
         plan = make_plan(tmp_path, made)
         change("# mine\ndef loss(targets, outputs):\n    return outputs\n")
         assert use_current_code(plan, plan.jobs, allow=False) is None
 
-    def test_a_sweep_planned_without_its_code_continues_with_a_warning(
-        self, made: list[Composed], tmp_path: Path
+    def test_sweep_without_recorded_code_continues_with_note(
+        self, made: list[ComposedJob], tmp_path: Path
     ) -> None:
         plan = make_plan(tmp_path, made)
         plan.freeze(made)
@@ -128,7 +128,7 @@ class TestResume:
         old = read_plan(plan.directory)
         note = use_current_code(old, old.jobs, allow=False)
         assert note == (
-            "the sweep was planned without its code; whether that has changed is unknown."
+            "the sweep has no record of its code, so changes since then can't be detected."
         )
         assert [job.code for job in old.jobs] == [job.code for job in plan.jobs]
 
@@ -138,7 +138,7 @@ def leave(folder: Path, **record: Any) -> None:
     (folder / "run.json").write_text(json.dumps({"status": "FINISHED", "started": 100.0, **record}))
 
 
-def test_runs_of_other_code_are_not_reused(made: list[Composed], tmp_path: Path) -> None:
+def test_runs_with_different_code_are_not_reused(made: list[ComposedJob], tmp_path: Path) -> None:
     config, now = made[0].job.config, code_of(made[0].job.config)
     outputs = tmp_path / "outputs"
     plan, data = make_plan(tmp_path, made), ["data"] * len(made)
@@ -153,10 +153,10 @@ def test_runs_of_other_code_are_not_reused(made: list[Composed], tmp_path: Path)
     reused, note = reuse_finished(plan.jobs, data, outputs)
     assert reused == []
     assert note == (
-        "2 jobs have finished runs that other code has trained, not reused: planned_losses changed "
-        "since. Restore that code to reuse them; else these jobs are trained."
+        "2 jobs have finished runs trained with different code, not reused: planned_losses changed "
+        "since then. Restore that code to reuse them; otherwise these jobs are trained again."
     )
     leave(outputs / "same", run_hash=run_hash(config, "data", now.hash), code=now.to_mapping())
     reused, note = reuse_finished(plan.jobs, data, outputs)
     assert reused == [plan.jobs[0]]
-    assert str(note).startswith("1 job has a finished run that other code has trained")
+    assert str(note).startswith("1 job has a finished run trained with different code")

@@ -1,4 +1,4 @@
-"""An interrupted sweep is not continued with other data than its first runs had."""
+"""Tests that a sweep is resumed only with the same data as before."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def write(folder: Path, rows: list[str]) -> str:
 
 @pytest.fixture
 def plan(tmp_path: Path) -> SweepPlan:
-    """Two jobs, of which the first has been trained."""
+    """A plan of two jobs, of which the first has been trained."""
     given = ("data=csv", "data.target=kind", write(tmp_path, ROWS))
     plan = planned(tmp_path / "sweep", composed(*given, "act=relu,tanh"))
     record = record_run(tmp_path, *given).record.to_mapping()
@@ -43,13 +43,13 @@ def begin(plan: SweepPlan, record: dict[str, Any]) -> None:
     (plan.jobs[0].directory / "run.json").write_text(json.dumps(record))
 
 
-def test_the_same_data_is_continued_with(plan: SweepPlan) -> None:
+def test_same_data_is_accepted(plan: SweepPlan) -> None:
     check_data(plan, plan.jobs[1:], DataLoader())
 
 
-def test_data_that_has_changed_is_refused(plan: SweepPlan, tmp_path: Path) -> None:
+def test_changed_data_is_refused(plan: SweepPlan, tmp_path: Path) -> None:
     write(tmp_path, ROWS[::-1])
-    with pytest.raises(UserError, match=r"the data has changed since .*sweep began: its finger"):
+    with pytest.raises(UserError, match=r"the data has changed since .*sweep started: its finger"):
         check_data(plan, plan.jobs[1:], DataLoader())
     write(tmp_path, [row.replace("cat", "ant") for row in ROWS])
     with pytest.raises(UserError, match=r"its classes are ant, dog and were cat, dog"):
@@ -57,12 +57,12 @@ def test_data_that_has_changed_is_refused(plan: SweepPlan, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '{"status": "FINISHED", "started": 1}'])
-def test_a_damaged_record_is_no_change(plan: SweepPlan, tmp_path: Path, content: str) -> None:
+def test_damaged_record_is_ignored(plan: SweepPlan, tmp_path: Path, content: str) -> None:
     write(tmp_path, ROWS[::-1])
     (plan.jobs[0].directory / "run.json").write_text(content)
     check_data(plan, plan.jobs[1:], DataLoader())
 
 
-def test_data_that_is_gone_fails_its_jobs_alone(plan: SweepPlan, tmp_path: Path) -> None:
+def test_missing_data_is_not_an_error_of_the_sweep(plan: SweepPlan, tmp_path: Path) -> None:
     (tmp_path / "known.csv").unlink()
     check_data(plan, plan.jobs[1:], DataLoader())

@@ -1,4 +1,4 @@
-"""Finished runs that stand in for jobs with the same run hash."""
+"""Tests of the reuse of finished runs for jobs with the same run hash."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from expt.config.compose import Composed
+from expt.config.compose import ComposedJob
 from expt.runs.record_parts import JobStatus
 from expt.sweep.finished_runs import reuse_finished
 from expt.sweep.jobs import PlannedJob
@@ -16,17 +16,17 @@ from sweep.sweep_helpers import composed
 
 
 @pytest.fixture(scope="module")
-def made() -> Sequence[Composed]:
+def made() -> Sequence[ComposedJob]:
     return composed("act=relu,tanh,elu")
 
 
 @pytest.fixture
-def jobs(made: Sequence[Composed], tmp_path: Path) -> list[PlannedJob]:
+def jobs(made: Sequence[ComposedJob], tmp_path: Path) -> list[PlannedJob]:
     return list(SweepPlan.make(tmp_path / "sweep", made, ["aa", "bb", "cc"]).jobs)
 
 
 def leave(folder: Path, **record: Any) -> Path:
-    """Leaves a run; returns its directory."""
+    """Writes the record of a run, and returns its directory."""
     folder.mkdir(parents=True)
     whole = {"run_hash": "bb", "status": "FINISHED", "started": 100.0, **record}
     (folder / "run.json").write_text(json.dumps(whole))
@@ -43,7 +43,7 @@ def statuses(jobs: list[PlannedJob]) -> list[str]:
     return [job.status for job in jobs]
 
 
-def test_the_newest_finished_run_stands_in(jobs: list[PlannedJob], tmp_path: Path) -> None:
+def test_newest_finished_run_is_reused(jobs: list[PlannedJob], tmp_path: Path) -> None:
     output_dir = tmp_path / "outputs"
     leave(output_dir / "runs/2026-01-01/a", started=100)
     newest = leave(output_dir / "sweeps/2026-01-02/s/0_act=tanh", started=300.5)
@@ -54,14 +54,16 @@ def test_the_newest_finished_run_stands_in(jobs: list[PlannedJob], tmp_path: Pat
 
 
 @pytest.mark.parametrize("status", ["RUNNING", "FAILED", "KILLED"])
-def test_no_other_run_does(jobs: list[PlannedJob], tmp_path: Path, status: str) -> None:
+def test_unfinished_or_different_runs_are_not_reused(
+    jobs: list[PlannedJob], tmp_path: Path, status: str
+) -> None:
     leave(tmp_path / "runs/day/a", status=status)
     leave(tmp_path / "runs/day/b", run_hash="dd")
     assert reused(jobs, tmp_path) == []
     assert statuses(jobs) == ["PENDING"] * 3
 
 
-def test_jobs_with_one_hash_share_a_run(jobs: list[PlannedJob], tmp_path: Path) -> None:
+def test_jobs_with_same_hash_reuse_the_same_run(jobs: list[PlannedJob], tmp_path: Path) -> None:
     jobs[0].run_hash = "bb"
     run = leave(tmp_path / "runs/day/a")
     assert reused(jobs, tmp_path) == jobs[:2]
@@ -82,7 +84,7 @@ def test_jobs_with_one_hash_share_a_run(jobs: list[PlannedJob], tmp_path: Path) 
         b'{"run_hash": "bb", "status": ["FINISHED"], "started": 900.0}',
     ],
 )
-def test_a_damaged_record_stands_in_for_nothing(
+def test_damaged_record_is_not_reused(
     jobs: list[PlannedJob], tmp_path: Path, damage: bytes
 ) -> None:
     (leave(tmp_path / "runs/day/damaged") / "run.json").write_bytes(damage)
@@ -90,6 +92,6 @@ def test_a_damaged_record_stands_in_for_nothing(
     assert [job.reused for job in reused(jobs, tmp_path)] == [str(run)]
 
 
-def test_without_runs_all_are_trained(jobs: list[PlannedJob], tmp_path: Path) -> None:
+def test_nothing_is_reused_without_runs(jobs: list[PlannedJob], tmp_path: Path) -> None:
     assert reused(jobs, tmp_path / "nowhere") == []
     assert statuses(jobs) == [JobStatus.PENDING] * 3

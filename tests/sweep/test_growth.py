@@ -1,4 +1,4 @@
-"""Sweeps whose sweeper asks in rounds and uses the results of the earlier ones."""
+"""Tests of sweeps whose sweeper proposes jobs in rounds, depending on previous outcomes."""
 
 import io
 import json
@@ -17,7 +17,7 @@ from expt.sweep import scheduler, start
 from expt.sweep.launchers.worker import CheckedJob
 from sweep import searching
 from sweep.remote_launcher import RemoteLauncher
-from sweep.searching import Pretending, Rounds, run
+from sweep.searching import FakeLauncher, Rounds, run
 
 ROUNDS = [
     *("act=relu", "act=tanh", "act=elu"),
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("restored_log")
 
 @pytest.fixture(autouse=True)
 def _prepared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sweeper is a user's own; there is no report, which takes longer than all the rest."""
+    """Allows the custom sweeper, and omits the report, which takes longer than all the rest."""
     monkeypatch.setenv("EXPT_ALLOW", "sweep")
     monkeypatch.setattr(scheduler, "show_comparison", lambda *_: None)
 
@@ -40,15 +40,16 @@ def content(directory: Path) -> dict[str, Any]:
 
 
 def asked(jobs: Sequence[Sequence[str]]) -> list[str]:
-    """The overrides that the sweeper chose for each job."""
+    """Returns the overrides that the sweeper has chosen for each job."""
     return [",".join(one for one in job if one.startswith(("act", "loss", "seed"))) for job in jobs]
 
 
-def test_each_round_uses_the_results_of_the_one_before(tmp_path: Path) -> None:
-    launcher = Pretending()
+def test_each_round_uses_results_of_previous_round(tmp_path: Path) -> None:
+    launcher = FakeLauncher()
     code, shown = run(tmp_path / "sweep", launcher)
     assert asked(launcher.trained) == ROUNDS
-    assert asked(launcher.checked) == [*ROUNDS[:5], ROUNDS[5]]  # seeds are of one kind
+    # The last two jobs differ only in their seeds, so they are of one kind.
+    assert asked(launcher.checked) == [*ROUNDS[:5], ROUNDS[5]]
     assert code == 0
     written = content(tmp_path / "sweep")
     assert asked([job["overrides"] for job in written["jobs"]]) == ROUNDS
@@ -64,7 +65,7 @@ def test_each_round_uses_the_results_of_the_one_before(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("trained", [2, 4, 6])
-def test_a_sweep_that_was_killed_in_any_round_is_resumed_from_its_plan(
+def test_sweep_killed_in_any_round_is_resumed_from_plan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: int
 ) -> None:
     directory = tmp_path / "sweep"
@@ -73,7 +74,7 @@ def test_a_sweep_that_was_killed_in_any_round_is_resumed_from_its_plan(
     assert done.returncode == -9
     planned = len(content(directory)["jobs"])
     assert planned == {2: 3, 4: 5, 6: 7}[trained]
-    launcher = Pretending()
+    launcher = FakeLauncher()
     monkeypatch.setattr(start, "start_launcher", lambda *_: launcher)
     phases = Phases(Console(file=io.StringIO(), width=200))
     assert start.resume_sweep(directory, phases, retry_failed=False) == 0
@@ -81,7 +82,8 @@ def test_a_sweep_that_was_killed_in_any_round_is_resumed_from_its_plan(
     assert asked([job["overrides"] for job in written["jobs"]]) == ROUNDS
     assert {job["status"] for job in written["jobs"]} == {"FINISHED"}
     assert asked(launcher.trained) == ROUNDS[trained:]
-    assert start.resume_sweep(directory, phases, retry_failed=False) == 0  # there is nothing left
+    # Once more, when nothing is left to train.
+    assert start.resume_sweep(directory, phases, retry_failed=False) == 0
     assert len(launcher.trained) == len(ROUNDS) - trained
 
 
@@ -92,7 +94,7 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path}
 
 
-def test_a_job_that_fails_its_check_fails_alone_and_the_sweeper_is_told(tmp_path: Path) -> None:
+def test_failed_check_fails_only_its_job_and_is_reported_to_sweeper(tmp_path: Path) -> None:
     def check(job: Any) -> CheckedJob:
         return (
             CheckedJob("its loss is not finite")
@@ -100,7 +102,7 @@ def test_a_job_that_fails_its_check_fails_alone_and_the_sweeper_is_told(tmp_path
             else CheckedJob(seconds=1.0)
         )
 
-    launcher = Pretending(check)
+    launcher = FakeLauncher(check)
     code, shown = run(tmp_path / "sweep", launcher)
     assert code == 1
     *_, mse, focal, _one, _two = content(tmp_path / "sweep")["jobs"]
@@ -110,17 +112,17 @@ def test_a_job_that_fails_its_check_fails_alone_and_the_sweeper_is_told(tmp_path
     assert "FAILED" in shown
 
 
-def test_a_job_that_cannot_be_composed_ends_the_sweep(
+def test_job_that_cannot_be_composed_ends_the_sweep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Rounds, "_best", lambda *_: "act=reluu")
-    with pytest.raises(RunError, match=r"The sweeper asked for a job .*reluu"):
-        run(tmp_path / "sweep", Pretending())
+    with pytest.raises(RunError, match=r"The sweeper has proposed a job .*reluu"):
+        run(tmp_path / "sweep", FakeLauncher())
     written = content(tmp_path / "sweep")
     assert (written["status"], len(written["jobs"])) == ("FAILED", 3)
 
 
-def test_a_launcher_shares_no_files_with_the_scheduler_but_those_of_the_runs(
+def test_launcher_and_scheduler_share_only_files_of_runs(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "elsewhere").mkdir()

@@ -1,4 +1,4 @@
-"""The limits of a sweep, with a launcher whose tasks end as a test says."""
+"""Tests of the limits of a sweep, with a launcher whose tasks have scripted results."""
 
 import io
 import time
@@ -11,7 +11,7 @@ from rich.console import Console
 
 from expt.runs.record_parts import JobStatus
 from expt.sweep.jobs import JobOutcome
-from expt.sweep.launchers import Began, Ended, Event, Task
+from expt.sweep.launchers import Event, Task, TaskEnded, TaskStarted
 from expt.sweep.plan import SweepPlan
 from expt.sweep.scheduler import run_jobs
 from sweep.sweep_helpers import composed, planned
@@ -20,16 +20,16 @@ pytestmark = pytest.mark.usefixtures("restored_log")
 
 
 FAILED = JobOutcome(JobStatus.FAILED, "LookupError: no such word")
-LONGEST = 20.0  # seconds, of a test
-DEATH = "its process was killed by SIGKILL"
+LONGEST = 20.0  # time limit of a test in seconds
+KILLED_WORKER = "its process was killed by SIGKILL"
 
 
 class ScriptedLauncher:
-    """Runs one task at a time.
+    """A launcher that ends tasks with given results, one at a time.
 
     Args:
-        results: For each task what its function returns, how its process dies, or None: it runs
-            until it is cancelled.
+        results: For each task, the return value of its function, the error of its worker process,
+            or None for a task that runs until it is cancelled.
     """
 
     num_slots = 1
@@ -47,14 +47,14 @@ class ScriptedLauncher:
     def submit(self, task: Task) -> None:
         if self._is_holding:
             return
-        self._events.append(Began(task.number))
+        self._events.append(TaskStarted(task.number))
         result = self._results.popleft()
         if result is None:
             self._endless = task.number
         elif isinstance(result, str):
-            self._events.append(Ended(task.number, death=result))
+            self._events.append(TaskEnded(task.number, error=result))
         else:
-            self._events.append(Ended(task.number, result))
+            self._events.append(TaskEnded(task.number, result))
 
     def next_event(self, seconds: float) -> Event | None:
         del seconds
@@ -65,7 +65,7 @@ class ScriptedLauncher:
     def cancel(self, number: int) -> None:
         if number == self._endless:
             self._endless = None
-            self._events.append(Ended(number, death=DEATH))
+            self._events.append(TaskEnded(number, error=KILLED_WORKER))
 
     def hold(self) -> None:
         self._is_holding = True
@@ -73,13 +73,13 @@ class ScriptedLauncher:
     stop = hold
 
     def close(self) -> None:
-        """Nothing is left to be closed."""
+        """Does nothing: there are no processes."""
 
 
 def run(
     folder: Path, limit: str, *results: JobOutcome | str | None
 ) -> tuple[SweepPlan, list[str | None]]:
-    """Runs a sweep of three jobs; returns its plan, and why each job failed."""
+    """Runs a sweep of three jobs; returns its plan and the error of each job."""
     jobs = composed("act=relu,tanh,elu", "recorder=[]", f"output_dir={folder}", limit)
     plan = planned(folder / "sweep", jobs)
     console = Console(file=io.StringIO(), width=200)
@@ -88,20 +88,20 @@ def run(
     return plan, [job.error for job in plan.jobs]
 
 
-def test_a_job_that_takes_too_long_is_cancelled_and_fails(tmp_path: Path) -> None:
+def test_job_over_time_limit_is_cancelled_and_fails(tmp_path: Path) -> None:
     plan, errors = run(tmp_path, "sweep.timeout=0.05s", FAILED, None, FAILED)
     assert [job.status for job in plan.jobs] == [JobStatus.FAILED] * 3
     overdue = "it took longer than sweep.timeout=0.05 seconds"
     assert errors == [FAILED.error, overdue, FAILED.error]
 
 
-def test_a_job_whose_process_dies_in_time_fails_for_that_reason(tmp_path: Path) -> None:
-    _, errors = run(tmp_path, "sweep.timeout=10min", FAILED, DEATH, FAILED)
-    assert errors == [FAILED.error, DEATH, FAILED.error]
+def test_job_whose_process_dies_in_time_fails_with_that_error(tmp_path: Path) -> None:
+    _, errors = run(tmp_path, "sweep.timeout=10min", FAILED, KILLED_WORKER, FAILED)
+    assert errors == [FAILED.error, KILLED_WORKER, FAILED.error]
 
 
-def test_after_so_many_failures_no_more_jobs_begin(tmp_path: Path) -> None:
-    plan, errors = run(tmp_path, "sweep.max_failures=2", FAILED, DEATH)
+def test_no_jobs_start_after_max_failures(tmp_path: Path) -> None:
+    plan, errors = run(tmp_path, "sweep.max_failures=2", FAILED, KILLED_WORKER)
     statuses = [JobStatus.FAILED, JobStatus.FAILED, JobStatus.PENDING]
     assert [job.status for job in plan.jobs] == statuses
-    assert errors == [FAILED.error, DEATH, None]
+    assert errors == [FAILED.error, KILLED_WORKER, None]

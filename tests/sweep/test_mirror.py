@@ -1,4 +1,4 @@
-"""The mirrors of a sweep's runs survive a process that gets stuck or dies; MLflow is not there."""
+"""Tests that mirrors of runs survive a stuck or dead process, with a stand-in for MLflow."""
 
 import gc
 import json
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from record_helpers import Witness, extra
 
-from expt.config.compose import Composed
+from expt.config.compose import ComposedJob
 from expt.record import process
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord
@@ -24,28 +24,29 @@ from sweep.sweep_helpers import composed, planned
 
 
 class Stuck(Witness):
-    """Never answers for a run whose record asks for that."""
+    """A follower that never returns for a run with `hangs` in its record."""
 
     def close(self, record: RunRecord) -> str | None:
         hangs = extra(record, "hangs")
-        self._listener.busy(0.5 if hangs else 60.0)  # as before each request
+        # As MLflow's follower does before each request.
+        self._listener.extend_deadline(0.5 if hangs else 60.0)
         if hangs:
             threading.Event().wait()
         return super().close(record)
 
 
 @pytest.fixture(scope="module")
-def jobs() -> Sequence[Composed]:
+def jobs() -> Sequence[ComposedJob]:
     return composed("act=relu,tanh,elu", "recorder=mlflow")
 
 
 @pytest.fixture
-def plan(tmp_path: Path, jobs: Sequence[Composed], monkeypatch: pytest.MonkeyPatch) -> SweepPlan:
+def plan(tmp_path: Path, jobs: Sequence[ComposedJob], monkeypatch: pytest.MonkeyPatch) -> SweepPlan:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["src", "tests", "tests/record"]))
     monkeypatch.setattr(mirror, "make_follower", Stuck)
     monkeypatch.setattr(mirror, "prepare", gc.collect)
     monkeypatch.setattr(mirror, "_SECONDS_BETWEEN_STARTS", 0.0)
-    monkeypatch.setattr(process, "_SECONDS_WITHOUT_A_SIGN", 1.0)
+    monkeypatch.setattr(process, "_SECONDS_WITHOUT_ANSWER", 1.0)
     plan = planned(tmp_path / "sweep", jobs)
     plan.update(status="RUNNING", ended=None)
     return plan
@@ -79,16 +80,16 @@ def until(is_so: Any, mirrored: JobMirrors) -> None:
 def end_all(plan: SweepPlan, mirrored: JobMirrors, numbers: Sequence[int] = (0, 1, 2)) -> None:
     for number in numbers:
         write(plan, number, "FINISHED", hangs=read(plan, number).get("hangs"))
-        plan.note(plan.jobs[number], JobStatus.FINISHED)
+        plan.set_status(plan.jobs[number], JobStatus.FINISHED)
         mirrored.end(plan.jobs[number])
 
 
-def test_a_stuck_request_delays_its_own_run_alone(plan: SweepPlan) -> None:
+def test_stuck_request_delays_only_its_own_run(plan: SweepPlan) -> None:
     for number in range(3):
         write(plan, number, "RUNNING", hangs=number == 0)
     mirrored = JobMirrors(plan)
     for job in plan.jobs:
-        mirrored.look(job)
+        mirrored.follow(job)
     end_all(plan, mirrored)
     until(lambda: read(plan, 1).get("closed") and read(plan, 2).get("closed"), mirrored)
     plan.update(status="FINISHED", ended=time.time())
@@ -96,25 +97,26 @@ def test_a_stuck_request_delays_its_own_run_alone(plan: SweepPlan) -> None:
     assert [read(plan, number).get("closed", False) for number in range(3)] == [False, True, True]
 
 
-def test_runs_of_a_process_that_died_are_mirrored_by_another_one(plan: SweepPlan) -> None:
+def test_runs_of_dead_process_are_mirrored_by_new_process(plan: SweepPlan) -> None:
     for number in range(3):
         write(plan, number, "RUNNING")
     mirrored = JobMirrors(plan)
-    mirrored.look(plan.jobs[0])
+    mirrored.follow(plan.jobs[0])
     run = mirrored._runs[plan.jobs[0].directory.name].run
     until(lambda: extra(run.record, "looks"), mirrored)
     first = extra(run.record, "opened_in")
     assert extra(run.record, "was_resumed") is False
     os.kill(first, signal.SIGKILL)
     until(lambda: extra(run.record, "opened_in") != first, mirrored)
-    assert extra(run.record, "was_resumed") is True  # it compares what is there
+    # A resumed run is compared with the values that are already mirrored.
+    assert extra(run.record, "was_resumed") is True
     end_all(plan, mirrored)
     plan.update(status="FINISHED", ended=time.time())
     assert mirrored.finish() is None
     assert [read(plan, number)["closed"] for number in range(3)] == [True] * 3
 
 
-def test_a_process_that_dies_at_the_end_is_replaced(plan: SweepPlan) -> None:
+def test_process_that_dies_at_the_end_is_replaced(plan: SweepPlan) -> None:
     for number in range(3):
         write(plan, number, "RUNNING")
     mirrored = JobMirrors(plan)

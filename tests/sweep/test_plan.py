@@ -1,4 +1,4 @@
-"""The plan of a sweep: written whole, read back, and refused if it is damaged."""
+"""Tests of plans of sweeps: writing, reading, damaged files, locks."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from expt.config.compose import Composed
+from expt.config.compose import ComposedJob
 from expt.errors import UserError
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import SWEEP_FILE
@@ -23,23 +23,23 @@ from expt.sweep.plan_reader import newest_plan, read_plan
 from sweep.sweep_helpers import composed, planned
 
 GIVEN = ("act=relu,tanh", "seed=0,1", "loop.epochs=2", "name=study")
-HOLD = """
+LOCK_PLAN = """
 import sys
 from pathlib import Path
 from expt.sweep.plan_reader import read_plan
-with read_plan(Path(sys.argv[1])).held():
-    print("held", flush=True)
+with read_plan(Path(sys.argv[1])).locked():
+    print("locked", flush=True)
     sys.stdin.read()
 """
 
 
 @pytest.fixture(scope="module")
-def jobs() -> Sequence[Composed]:
+def jobs() -> Sequence[ComposedJob]:
     return composed(*GIVEN)
 
 
 @pytest.fixture(scope="module")
-def written(jobs: Sequence[Composed], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def written(jobs: Sequence[ComposedJob], tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("written") / "sweep"
     planned(directory, jobs)
     return directory
@@ -50,7 +50,7 @@ def directory(written: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(written, tmp_path / "sweep"))
 
 
-def test_jobs_of_an_older_sweep_have_the_threads_that_their_runs_recorded(directory: Path) -> None:
+def test_jobs_of_older_sweep_have_recorded_threads(directory: Path) -> None:
     places = [job.directory for job in read_plan(directory).jobs]
     for place in places:
         file = place / ".hydra" / "config.yaml"
@@ -62,15 +62,15 @@ def test_jobs_of_an_older_sweep_have_the_threads_that_their_runs_recorded(direct
         "machine": {"cpus": 4},
     }
     (places[1] / "run.json").write_text(json.dumps(recorded))
-    (places[2] / "run.json").write_text("{")  # told when it is needed
+    (places[2] / "run.json").write_text("{")  # reported only when the record is needed
     threads = [job.job.config.loop.threads for job in read_plan(directory).jobs]
     assert threads == [2, 1, 2, 2]
 
 
-def test_it_is_read_back_as_it_was_written(jobs: Sequence[Composed], tmp_path: Path) -> None:
+def test_written_plan_is_read_back(jobs: Sequence[ComposedJob], tmp_path: Path) -> None:
     plan = planned(tmp_path / "sweep", jobs)
-    plan.note(plan.jobs[1], JobStatus.RUNNING)
-    plan.note(plan.jobs[2], JobStatus.FAILED, "it diverged at step 3")
+    plan.set_status(plan.jobs[1], JobStatus.RUNNING)
+    plan.set_status(plan.jobs[2], JobStatus.FAILED, "it diverged at step 3")
     plan.update(status="KILLED", ended=12.5)
     read = read_plan(tmp_path / "sweep")
     assert read.jobs == plan.jobs
@@ -87,8 +87,8 @@ def test_it_is_read_back_as_it_was_written(jobs: Sequence[Composed], tmp_path: P
     assert (member.varied, member.run_name) == (("act", "seed"), plan.jobs[3].run_name)
 
 
-def test_configs_are_frozen_when_it_is_written(directory: Path) -> None:
-    """What is composed later, or interpolates, can't change a job."""
+def test_configs_are_frozen_with_plan(directory: Path) -> None:
+    """Later changes of `conf/` can't change a job."""
     job = read_plan(directory).jobs[2]
     assert job.directory.name == "2_act=tanh,seed=0"
     assert re.fullmatch(r"mlp-tanh-ep2-s0(-\d+)?", job.name)
@@ -96,15 +96,16 @@ def test_configs_are_frozen_when_it_is_written(directory: Path) -> None:
     assert job.job.overrides == ("act=tanh", "seed=0", "loop.epochs=2", "name=study")
     config = job.directory / ".hydra/config.yaml"
     config.write_text(config.read_text().replace("epochs: 2", "epochs: 3"))
-    assert read_plan(directory).jobs[2].job.config.loop.epochs == 3  # that file is the truth
+    # Only the frozen config is read.
+    assert read_plan(directory).jobs[2].job.config.loop.epochs == 3
 
 
-def test_nothing_is_written_before_it_is_frozen(jobs: Sequence[Composed], tmp_path: Path) -> None:
+def test_nothing_is_written_before_freezing(jobs: Sequence[ComposedJob], tmp_path: Path) -> None:
     SweepPlan.make(tmp_path / "sweep", jobs, ["hash"] * len(jobs))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_readers_never_see_a_part_of_it(directory: Path) -> None:
+def test_readers_never_see_partial_file(directory: Path) -> None:
     plan, file, is_done = read_plan(directory), directory / SWEEP_FILE, threading.Event()
     seen: set[str] = set()
 
@@ -115,19 +116,20 @@ def test_readers_never_see_a_part_of_it(directory: Path) -> None:
     reader = threading.Thread(target=read)
     reader.start()
     for number in range(200):
-        plan.note(plan.jobs[0], JobStatus.RUNNING if number % 2 else JobStatus.PENDING)
+        plan.set_status(plan.jobs[0], JobStatus.RUNNING if number % 2 else JobStatus.PENDING)
     is_done.set()
     reader.join()
-    assert seen <= {"PENDING", "RUNNING"}  # a torn file would have ended the thread
+    assert seen <= {"PENDING", "RUNNING"}  # a partial file would have raised an error in the thread
     assert seen
     assert not list(directory.glob("partial*"))
 
 
-def test_a_change_that_cannot_be_written_leaves_the_file_as_it_was(directory: Path) -> None:
+def test_failed_write_leaves_old_file(directory: Path) -> None:
     plan, before = read_plan(directory), (directory / SWEEP_FILE).read_bytes()
-    (directory / f"partial-{SWEEP_FILE}").mkdir()  # so that none can be opened, by root neither
+    # Not even root can open a folder for writing; permissions would not keep it from a file.
+    (directory / f"partial-{SWEEP_FILE}").mkdir()
     with pytest.raises(OSError, match="partial"):
-        plan.note(plan.jobs[0], JobStatus.RUNNING)
+        plan.set_status(plan.jobs[0], JobStatus.RUNNING)
     assert (directory / SWEEP_FILE).read_bytes() == before
 
 
@@ -149,8 +151,8 @@ def test_a_change_that_cannot_be_written_leaves_the_file_as_it_was(directory: Pa
         ([""], [""]),
     ],
 )
-def test_variants_are_what_varies_but_for_the_seed(
-    jobs: Sequence[Composed], overrides: list[str], variants: list[str], tmp_path: Path
+def test_variants_are_varied_overrides_without_seed(
+    jobs: Sequence[ComposedJob], overrides: list[str], variants: list[str], tmp_path: Path
 ) -> None:
     made = [
         replace(one, job=replace(one.job, overrides=tuple(given.split())))
@@ -173,19 +175,19 @@ def test_variants_are_what_varies_but_for_the_seed(
         ([""], ""),
     ],
 )
-def test_each_job_has_a_directory_of_its_own_in_that_of_the_sweep(
-    jobs: Sequence[Composed], tmp_path: Path, subdirectories: list[str], shown: str
+def test_each_job_needs_a_different_directory_in_the_sweep(
+    jobs: Sequence[ComposedJob], tmp_path: Path, subdirectories: list[str], shown: str
 ) -> None:
     made = [
         replace(one, subdirectory=place) for one, place in zip(jobs, subdirectories, strict=False)
     ]
-    with pytest.raises(UserError, match=f"hydra.sweep.subdir={shown}: expected a folder"):
+    with pytest.raises(UserError, match=f"hydra.sweep.subdir={shown}: expected a different folder"):
         SweepPlan.make(tmp_path / "sweep", made, ["hash"] * len(made))
     assert list(tmp_path.iterdir()) == []
 
 
 def _set(key: str, value: Any) -> Callable[[dict[str, Any]], Any]:
-    """Sets a key of the content, or with a dot in it of the second job."""
+    """Returns a change that sets a key of the content, or with `job.` of its second job."""
 
     def change(content: dict[str, Any]) -> None:
         *job, name = key.split(".")
@@ -199,7 +201,7 @@ def _drop(key: str) -> Callable[[dict[str, Any]], Any]:
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "message"),
     [
         (_set("id", None), "'id'"),
         (_set("started", "yesterday"), "'started'"),
@@ -217,15 +219,15 @@ def _drop(key: str) -> Callable[[dict[str, Any]], Any]:
         (_drop("run_hash"), "'jobs.1.run_hash'"),
         (_drop("variant"), "'jobs.1.variant'"),
         (_drop("status"), "'jobs.1.status'"),
-        (_set("job.directory", "../outside"), "../outside leads elsewhere"),
-        (_set("job.directory", ".."), ".. leads elsewhere"),
-        (_set("job.directory", ""), "leads elsewhere"),
-        (_set("job.directory", "/etc"), "/etc leads elsewhere"),
+        (_set("job.directory", "../outside"), "../outside is outside the sweep"),
+        (_set("job.directory", ".."), ".. is outside the sweep"),
+        (_set("job.directory", ""), "is outside the sweep"),
+        (_set("job.directory", "/etc"), "/etc is outside the sweep"),
         (_set("job.directory", "gone"), "gone/.hydra/config.yaml can't be read"),
     ],
 )
-def test_a_damaged_one_is_refused(
-    directory: Path, damage: Callable[[dict[str, Any]], Any], told: str
+def test_damaged_plan_is_user_error(
+    directory: Path, damage: Callable[[dict[str, Any]], Any], message: str
 ) -> None:
     file = directory / SWEEP_FILE
     content = json.loads(file.read_text())
@@ -233,19 +235,19 @@ def test_a_damaged_one_is_refused(
     file.write_text(json.dumps(content))
     with pytest.raises(UserError) as caught:
         read_plan(directory)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert str(directory) in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"\xff", b"[" * 100_000])
-def test_what_is_no_plan_is_refused(directory: Path, content: bytes) -> None:
+def test_invalid_file_is_user_error(directory: Path, content: bytes) -> None:
     (directory / SWEEP_FILE).write_bytes(content)
     with pytest.raises(UserError, match=SWEEP_FILE):
         read_plan(directory)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         (".hydra/config.yaml", "seed: [", "config.yaml can't be read"),
         (".hydra/config.yaml", "seed: zero", "config.yaml can't be read"),
@@ -255,19 +257,19 @@ def test_what_is_no_plan_is_refused(directory: Path, content: bytes) -> None:
         ("run.json", '{"status": "KILLED"}', "'started' is missing or wrong"),
     ],
 )
-def test_a_damaged_job_is_refused(directory: Path, name: str, content: str, told: str) -> None:
+def test_damaged_job_is_user_error(directory: Path, name: str, content: str, message: str) -> None:
     (read_plan(directory).jobs[1].directory / name).write_text(content)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         [job.record() for job in read_plan(directory).jobs]
 
 
-def test_a_job_that_has_not_begun_has_no_record(directory: Path) -> None:
+def test_job_that_has_not_started_has_no_record(directory: Path) -> None:
     assert [job.record() for job in read_plan(directory).jobs] == [None] * 4
 
 
-def test_one_process_alone_holds_it(directory: Path) -> None:
+def test_plan_is_locked_by_one_process(directory: Path) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(directory)],
+        [sys.executable, "-c", LOCK_PLAN, str(directory)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -275,28 +277,28 @@ def test_one_process_alone_holds_it(directory: Path) -> None:
     ) as other:
         assert other.stdout is not None
         assert other.stdin is not None
-        assert other.stdout.readline() == "held\n"
+        assert other.stdout.readline() == "locked\n"
         plan = read_plan(directory)
-        with pytest.raises(UserError, match="another process is training this sweep"), plan.held():
+        with pytest.raises(UserError, match="sweep is locked by another process"), plan.locked():
             pass
         other.stdin.close()
         assert other.wait(60) == 0
-    with plan.held():
+    with plan.locked():
         pass
 
 
-def test_the_newest_is_that_with_the_largest_number(tmp_path: Path) -> None:
+def test_newest_plan_has_largest_number(tmp_path: Path) -> None:
     assert newest_plan(tmp_path) is None
     places = {
-        "sweeps/2026-01-10/08-00-00_b": {"started": 5.0},  # recorded before there were numbers
+        "sweeps/2026-01-10/08-00-00_b": {"started": 5.0},  # recorded by a version without numbers
         "sweeps/2026-01-10/07-59-59_c": {"started": 9.0, "number": 1},
         "elsewhere/mine": {"started": 2.0, "number": 3},
         "sweeps/2026-01-12/07-59-59_d": {"started": 3.0, "number": 2},
     }
-    for name, told in places.items():
+    for name, record in places.items():
         (tmp_path / name).mkdir(parents=True)
-        place = {"id": "here", "directory": name, "number": told.pop("number", None)}
-        content = {"status": "FINISHED", **told, "place": place if place["number"] else None}
+        place = {"id": "here", "directory": name, "number": record.pop("number", None)}
+        content = {"status": "FINISHED", **record, "place": place if place["number"] else None}
         (tmp_path / name / SWEEP_FILE).write_text(json.dumps(content))
     (tmp_path / "sweeps/2026-01-11/00-00-00_without").mkdir(parents=True)
     assert newest_plan(tmp_path) == tmp_path / "elsewhere/mine"
@@ -304,7 +306,7 @@ def test_the_newest_is_that_with_the_largest_number(tmp_path: Path) -> None:
     assert newest_plan(tmp_path) == tmp_path / "sweeps/2026-01-12/07-59-59_d"
 
 
-def test_passwords_are_not_written(tmp_path: Path) -> None:
+def test_passwords_are_redacted(tmp_path: Path) -> None:
     given = (
         "name='http://me:hidden@host/a','http://me:hidden@host/b'",
         "hydra.sweep.subdir=${hydra.job.num}",

@@ -1,4 +1,4 @@
-"""The result of a sweep in a few values."""
+"""Tests of the summary values of a sweep."""
 
 import json
 from pathlib import Path
@@ -35,26 +35,26 @@ def _end(job: PlannedJob, place: Path, loss: float, accuracy: float) -> None:
     (place / "run.json").write_text(json.dumps(record))
 
 
-def test_nothing_ended_well(plan: SweepPlan) -> None:
-    plan.note(plan.jobs[1], JobStatus.FAILED, "it diverged")
+def test_results_without_finished_jobs(plan: SweepPlan) -> None:
+    plan.set_status(plan.jobs[1], JobStatus.FAILED, "it diverged")
     assert results(plan) == {
         "metrics": {"jobs": 4, "jobs_finished": 0, "jobs_failed": 1},
         "params": {},
     }
 
 
-def test_the_best_of_different_losses_is_chosen_by_another_metric(
+def test_best_of_different_losses_is_chosen_by_other_metric(
     plan: SweepPlan, tmp_path: Path
 ) -> None:
     values = [(0.01, 0.5), (0.9, 0.75), (0.02, 1.0)]
     for job, (loss, accuracy) in zip(plan.jobs, values, strict=False):
         _end(job, job.directory, loss, accuracy)
-        plan.note(job, JobStatus.FINISHED)
-    (plan.jobs[0].directory / "run.json").write_text("{")  # damaged, and left out
+        plan.set_status(job, JobStatus.FINISHED)
+    (plan.jobs[0].directory / "run.json").write_text("{")  # damaged, thus ignored
     elsewhere = tmp_path / "earlier"
     plan.jobs[3].reused = str(elsewhere)
     _end(plan.jobs[3], elsewhere, 0.8, 0.625)
-    plan.note(plan.jobs[3], JobStatus.REUSED)
+    plan.set_status(plan.jobs[3], JobStatus.REUSED)
     found = results(plan)
     assert found["metrics"] == {
         "best/val/loss": 0.02,

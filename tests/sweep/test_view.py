@@ -1,4 +1,4 @@
-"""What a sweep shows: lines that stay, and above all a view that follows on a terminal."""
+"""Tests of the progress display of a sweep: permanent lines, and a live view in a terminal."""
 
 import io
 import json
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from expt.config.compose import Composed
+from expt.config.compose import ComposedJob
 from expt.record.journal import FILE_NAME
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord
@@ -19,27 +19,27 @@ from expt.sweep.plan import SweepPlan
 from expt.sweep.view import SweepView
 from sweep.sweep_helpers import composed
 
-WATCHED_LOSS: dict[str, Any] = {"watched": "val/loss", "larger_is_better": ["accuracy"]}
-WATCHED_ACCURACY: dict[str, Any] = {"watched": "val/accuracy", "larger_is_better": ["accuracy"]}
+MONITORED_LOSS: dict[str, Any] = {"watched": "val/loss", "larger_is_better": ["accuracy"]}
+MONITORED_ACCURACY: dict[str, Any] = {"watched": "val/accuracy", "larger_is_better": ["accuracy"]}
 
 
 @pytest.fixture(scope="module")
-def jobs() -> Sequence[Composed]:
+def jobs() -> Sequence[ComposedJob]:
     return composed("act=relu,tanh", "seed=0,1")
 
 
 @pytest.fixture(scope="module")
-def two_losses() -> Sequence[Composed]:
+def two_losses() -> Sequence[ComposedJob]:
     return composed("loss=crossentropy,mse")
 
 
 class Shown:
-    """A view and all that its console got."""
+    """A view, and the output on its console."""
 
     def __init__(
         self,
         folder: Path,
-        jobs: Sequence[Composed],
+        jobs: Sequence[ComposedJob],
         *,
         is_terminal: bool = False,
         seconds: float | None = None,
@@ -72,21 +72,21 @@ class Shown:
         self.view.end(job, RunRecord.of(record))
 
     def text(self) -> str:
-        """What was written since it was asked for last, without the terminal's codes."""
+        """Returns the output since the last call, without terminal codes."""
         text = self._text.getvalue()
         self._text.seek(0)
         self._text.truncate()
         return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
 
     def refreshed(self) -> str:
-        """What the live view shows now."""
+        """Updates the live view, and returns its content."""
         self.text()
         self.view._last_refresh = float("-inf")
         self.view.refresh()
         return self.text()
 
 
-def test_each_end_is_one_line(tmp_path: Path, jobs: Sequence[Composed]) -> None:
+def test_each_ended_job_is_one_line(tmp_path: Path, jobs: Sequence[ComposedJob]) -> None:
     shown = Shown(tmp_path, jobs)
     shown.view.start()
     final = {"step": 60, "train/loss": 0.5, "val/loss": 0.25, "test/accuracy": 0.9375}
@@ -95,7 +95,7 @@ def test_each_end_is_one_line(tmp_path: Path, jobs: Sequence[Composed]) -> None:
     shown.view.refresh()
     assert shown.text() == ""
     best = {"step": 40, "watched": "val/loss", "val/loss": 0.125, "val/accuracy": 0.5}
-    shown.end(0, final=final, best=best, **WATCHED_LOSS)
+    shown.end(0, final=final, best=best, **MONITORED_LOSS)
     line = shown.text()
     assert line.startswith(
         "1/4 FINISHED 0_act=relu,seed=0  best val/loss 0.125  val/accuracy 0.5  "
@@ -111,26 +111,26 @@ def test_each_end_is_one_line(tmp_path: Path, jobs: Sequence[Composed]) -> None:
     assert shown.text() == ""
 
 
-def test_on_a_narrow_terminal_a_line_has_what_fits(
-    tmp_path: Path, jobs: Sequence[Composed]
-) -> None:
+def test_line_is_shortened_on_narrow_terminal(tmp_path: Path, jobs: Sequence[ComposedJob]) -> None:
     shown = Shown(tmp_path, jobs, is_terminal=True, width=60)
     shown.begin(0)
     best = {"val/loss": 0.125, "val/accuracy": 0.5}
-    shown.end(0, final={"test/loss": 0.25}, best=best, **WATCHED_LOSS)
+    shown.end(0, final={"test/loss": 0.25}, best=best, **MONITORED_LOSS)
     assert re.fullmatch(
         r"1/4 FINISHED 0_act=relu,seed=0  best val/loss 0.125  0.\d s", shown.text().strip()
     )
 
 
-def test_a_long_line_is_not_broken(tmp_path: Path, jobs: Sequence[Composed]) -> None:
+def test_long_line_is_not_wrapped(tmp_path: Path, jobs: Sequence[ComposedJob]) -> None:
     shown = Shown(tmp_path, jobs)
     shown.begin(0)
     shown.end(0, JobStatus.FAILED, "word " * 100)
     assert shown.text().count("\n") == 1
 
 
-def test_on_a_terminal_it_is_seen_how_far_all_are(tmp_path: Path, jobs: Sequence[Composed]) -> None:
+def test_live_view_shows_progress_of_running_jobs(
+    tmp_path: Path, jobs: Sequence[ComposedJob]
+) -> None:
     shown = Shown(tmp_path, jobs, is_terminal=True, seconds=100.0)
     shown.view.start()
     first, second = shown.begin(0), shown.begin(1)
@@ -149,7 +149,7 @@ def test_on_a_terminal_it_is_seen_how_far_all_are(tmp_path: Path, jobs: Sequence
     assert re.search(r"1_act=relu,seed=1 +epoch 1 +step 20 *$", text)
     shown.end(0, JobStatus.FAILED, "no")
     assert "0/4 done · 1 running · 1 failed" in shown.refreshed()
-    shown.end(1, final={}, best={"val/loss": 0.5}, **WATCHED_LOSS)
+    shown.end(1, final={}, best={"val/loss": 0.5}, **MONITORED_LOSS)
     text = shown.refreshed()
     assert "1/4 done · 0 running · 1 failed" in text
     assert "best so far: val/loss 0.5  1_act=relu,seed=1" in text
@@ -158,8 +158,8 @@ def test_on_a_terminal_it_is_seen_how_far_all_are(tmp_path: Path, jobs: Sequence
 
 
 @pytest.mark.parametrize("content", ["", "\n", "{}\n", "[]\n", '{"step": 1', "\xff\n"])
-def test_a_journal_without_a_line_tells_nothing(
-    tmp_path: Path, jobs: Sequence[Composed], content: str
+def test_job_without_journal_records_is_starting(
+    tmp_path: Path, jobs: Sequence[ComposedJob], content: str
 ) -> None:
     shown = Shown(tmp_path, jobs, is_terminal=True)
     shown.view.start()
@@ -168,7 +168,7 @@ def test_a_journal_without_a_line_tells_nothing(
     shown.view.stop()
 
 
-def test_refreshing_often_writes_seldom(tmp_path: Path, jobs: Sequence[Composed]) -> None:
+def test_refresh_is_limited(tmp_path: Path, jobs: Sequence[ComposedJob]) -> None:
     shown = Shown(tmp_path, jobs, is_terminal=True)
     shown.view.start()
     shown.refreshed()
@@ -178,8 +178,8 @@ def test_refreshing_often_writes_seldom(tmp_path: Path, jobs: Sequence[Composed]
     shown.view.stop()
 
 
-def test_the_time_left_is_that_of_the_jobs_that_have_ended(
-    tmp_path: Path, jobs: Sequence[Composed], monkeypatch: pytest.MonkeyPatch
+def test_time_left_is_estimated_from_finished_jobs(
+    tmp_path: Path, jobs: Sequence[ComposedJob], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
     monkeypatch.setattr("time.monotonic", lambda: now)
@@ -188,10 +188,10 @@ def test_the_time_left_is_that_of_the_jobs_that_have_ended(
     shown.begin(0)
     now += 30
     shown.end(0, JobStatus.FAILED, "at once")
-    assert shown.view.seconds_left() is None  # a job that fails says nothing of others
+    assert shown.view.seconds_left() is None  # failed jobs are not used for the estimate
     shown.begin(1)
     now += 10
-    shown.end(1, final={}, best={}, **WATCHED_LOSS)
+    shown.end(1, final={}, best={}, **MONITORED_LOSS)
     assert shown.view.seconds_left() == 20
     shown.begin(2)
     now += 4
@@ -205,43 +205,45 @@ def best(shown: Shown) -> str:
     return found[-1] if found else ""
 
 
-def test_the_smallest_loss_is_the_best(tmp_path: Path, jobs: Sequence[Composed]) -> None:
+def test_smallest_loss_is_best(tmp_path: Path, jobs: Sequence[ComposedJob]) -> None:
     shown = Shown(tmp_path, jobs, is_terminal=True)
     shown.view.start()
     assert best(shown) == ""
     for number, loss in enumerate((0.5, 0.25, 0.75)):
         shown.begin(number)
-        shown.end(number, best={"val/loss": loss, "val/accuracy": loss}, **WATCHED_LOSS)
+        shown.end(number, best={"val/loss": loss, "val/accuracy": loss}, **MONITORED_LOSS)
     assert best(shown) == "val/loss 0.25  1_act=relu,seed=1"
     shown.begin(3)
-    shown.end(3, JobStatus.FAILED, "no", best={"val/loss": 0.1}, **WATCHED_LOSS)
+    shown.end(3, JobStatus.FAILED, "no", best={"val/loss": 0.1}, **MONITORED_LOSS)
     assert best(shown) == "val/loss 0.25  1_act=relu,seed=1"
     shown.view.stop()
 
 
-def test_the_largest_is_if_that_is_better(tmp_path: Path, jobs: Sequence[Composed]) -> None:
+def test_largest_value_may_be_best(tmp_path: Path, jobs: Sequence[ComposedJob]) -> None:
     shown = Shown(tmp_path, jobs, is_terminal=True)
     shown.view.start()
     for number, accuracy in enumerate((0.5, 0.75, 0.25)):
         shown.begin(number)
-        shown.end(number, best={"val/loss": 0.1, "val/accuracy": accuracy}, **WATCHED_ACCURACY)
+        shown.end(number, best={"val/loss": 0.1, "val/accuracy": accuracy}, **MONITORED_ACCURACY)
     assert best(shown) == "val/accuracy 0.75  1_act=relu,seed=1"
     shown.view.stop()
 
 
-def test_losses_that_vary_are_not_compared(tmp_path: Path, two_losses: Sequence[Composed]) -> None:
+def test_different_losses_are_not_compared(
+    tmp_path: Path, two_losses: Sequence[ComposedJob]
+) -> None:
     shown = Shown(tmp_path, two_losses, is_terminal=True)
     shown.view.start()
     for number, (loss, accuracy) in enumerate(((2.0, 0.75), (0.01, 0.5))):
         shown.begin(number)
         values = {"val/loss": loss, "val/accuracy": accuracy}
-        shown.end(number, best=values, **WATCHED_LOSS)
+        shown.end(number, best=values, **MONITORED_LOSS)
     assert best(shown) == "val/accuracy 0.75  0_loss=crossentropy"
     shown.view.stop()
 
 
-def test_without_another_metric_nothing_is_the_best(
-    tmp_path: Path, two_losses: Sequence[Composed]
+def test_no_best_job_without_comparable_metric(
+    tmp_path: Path, two_losses: Sequence[ComposedJob]
 ) -> None:
     shown = Shown(tmp_path, two_losses, is_terminal=True)
     shown.view.start()

@@ -1,4 +1,4 @@
-"""A step whose gradient is computed in parts is the step on the whole batch."""
+"""Tests that a step with accumulated gradients equals the step on the whole batch."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ import tensorflow as tf
 from expt.parts.losses import binary_crossentropy, crossentropy
 from expt.parts.metrics import accuracy, f1
 from expt.parts.models.dense import mlp
-from expt.train.compilation import compiled
+from expt.train.compilation import compile_function
 from expt.train.input.batch import Batch
 from expt.train.learners.adversarial import Adversarial
 from expt.train.learners.supervised import Reconstruction, Supervised
@@ -26,7 +26,7 @@ METRICS = {"accuracy": accuracy, "f1": f1}
 
 
 def batches(is_weighted: bool) -> list[Batch]:
-    """The batches of some steps; with weights, one part counts for nothing, and a whole batch."""
+    """Returns one batch per step; the weights of one part, and of one whole batch, are 0."""
     found = []
     for number in range(STEPS):
         weights = RANDOM.uniform(size=PARTS * SIZE).astype(np.float32)
@@ -44,6 +44,7 @@ def batches(is_weighted: bool) -> list[Batch]:
 
 
 def classifier() -> keras.Model:
+    # Both learners of a test must start with the same weights.
     keras.utils.set_random_seed(1)
     return mlp([4], 3, lambda: keras.layers.Activation("tanh"), units=(5,), l2=0.01)
 
@@ -51,15 +52,15 @@ def classifier() -> keras.Model:
 def trained(
     make_learner: Callable[[int], Any], num_parts: int, given: Sequence[Batch], mode: str = "graph"
 ) -> tuple[list[dict[str, float]], list[Any]]:
-    """The scalars of each step, and every variable after the last."""
+    """Returns the scalars of each step, and all variables after the last step."""
     learner = make_learner(num_parts)
-    step = compiled(learner.step, mode)
+    step = compile_function(learner.step, mode)
     rows = [{name: float(value) for name, value in step(batch).items()} for batch in given]
     variables = [v for each in (*learner.networks, *learner.optimizers) for v in each.variables]
     return rows, [variable.numpy() for variable in variables]
 
 
-def assert_alike(one: Any, other: Any) -> None:
+def assert_close(one: Any, other: Any) -> None:
     for row, expected in zip(one[0], other[0], strict=True):
         assert row == pytest.approx(expected, rel=1e-4, abs=1e-6)
     for array, expected in zip(one[1], other[1], strict=True):
@@ -76,17 +77,17 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_it_is_the_step_on_the_whole_batch(name: str, is_weighted: bool) -> None:
+def test_accumulated_step_equals_step_on_whole_batch(name: str, is_weighted: bool) -> None:
     def make(num_parts: int) -> Supervised:
         objective = Objective(crossentropy, METRICS, tf.identity, num_parts=num_parts)
         return Supervised(classifier(), objective, built(OPTIMIZERS[name]))
 
     given = batches(is_weighted)
-    assert_alike(trained(make, PARTS, given), trained(make, 1, given))
+    assert_close(trained(make, PARTS, given), trained(make, 1, given))
 
 
 @pytest.mark.parametrize("is_weighted", [False, True])
-def test_parts_count_by_the_weights_of_their_classes(is_weighted: bool) -> None:
+def test_parts_are_weighted_by_their_class_weights(is_weighted: bool) -> None:
     weighing = functools.partial(crossentropy, class_weights=[0.1, 1.0, 5.0])
 
     def make(num_parts: int) -> Supervised:
@@ -94,20 +95,20 @@ def test_parts_count_by_the_weights_of_their_classes(is_weighted: bool) -> None:
         return Supervised(classifier(), objective, built(OPTIMIZERS["averages"]))
 
     given = batches(is_weighted)
-    assert_alike(trained(make, PARTS, given), trained(make, 1, given))
+    assert_close(trained(make, PARTS, given), trained(make, 1, given))
 
 
 @pytest.mark.parametrize("mode", ["xla", "eager"])
-def test_however_it_is_compiled(mode: str) -> None:
+def test_accumulated_step_is_the_same_in_each_compile_mode(mode: str) -> None:
     def make(num_parts: int) -> Supervised:
         objective = Objective(crossentropy, METRICS, tf.identity, num_parts=num_parts)
         return Supervised(classifier(), objective, built(OPTIMIZERS["averages"]))
 
     given = batches(is_weighted=True)
-    assert_alike(trained(make, PARTS, given, mode), trained(make, 1, given))
+    assert_close(trained(make, PARTS, given, mode), trained(make, 1, given))
 
 
-def test_reconstruction() -> None:
+def test_accumulated_reconstruction_step_equals_step_on_whole_batch() -> None:
     def make(num_parts: int) -> Reconstruction:
         keras.utils.set_random_seed(1)
         model = mlp([4], 4, lambda: keras.layers.Activation("tanh"), units=(2,))
@@ -117,11 +118,11 @@ def test_reconstruction() -> None:
         return Reconstruction(model, objective, built(OPTIMIZERS["averages"]))
 
     given = batches(is_weighted=False)
-    assert_alike(trained(make, PARTS, given), trained(make, 1, given))
+    assert_close(trained(make, PARTS, given), trained(make, 1, given))
 
 
-def test_an_overflow_in_one_part_skips_the_step_and_nothing_else() -> None:
-    """As with PyTorch's GradScaler: the whole step is left out, and the scale halved."""
+def test_overflow_in_one_part_skips_the_whole_step_only() -> None:
+    """As PyTorch's GradScaler does, the whole step is skipped and the scale is halved."""
 
     def make(num_parts: int) -> Supervised:
         objective = Objective(crossentropy, METRICS, tf.identity, num_parts=num_parts)
@@ -145,8 +146,10 @@ def test_an_overflow_in_one_part_skips_the_step_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("is_weighted", [False, True])
-def test_both_networks_of_a_pair(monkeypatch: pytest.MonkeyPatch, is_weighted: bool) -> None:
-    """With the same noise for each example, which is drawn part by part."""
+def test_accumulated_adversarial_step_equals_step_on_whole_batch(
+    monkeypatch: pytest.MonkeyPatch, is_weighted: bool
+) -> None:
+    """Each example gets the same noise in both, although noise is drawn part by part."""
     noise = tf.constant(RANDOM.standard_normal((PARTS * SIZE, 3)), tf.float32)
     position = tf.Variable(0)
 
@@ -167,4 +170,4 @@ def test_both_networks_of_a_pair(monkeypatch: pytest.MonkeyPatch, is_weighted: b
         return Adversarial(pair, objective, built(OPTIMIZERS["averages"]))
 
     given = batches(is_weighted)
-    assert_alike(trained(make, PARTS, given, "eager"), trained(make, 1, given, "eager"))
+    assert_close(trained(make, PARTS, given, "eager"), trained(make, 1, given, "eager"))

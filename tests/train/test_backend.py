@@ -18,7 +18,7 @@ def make_model() -> Any:
 
 
 def drawn(seed: int) -> tuple[list[list[float]], list[str], Any]:
-    """What a job begins with: weights, names, and what its layers draw first."""
+    """Returns the initial weights, the variable names, and the first outputs of a new job."""
     start_tensorflow(seed)
     model = make_model()
     outputs = model(np.ones((5, 4), np.float32), training=True)
@@ -26,7 +26,7 @@ def drawn(seed: int) -> tuple[list[list[float]], list[str], Any]:
     return weights, [variable.path for variable in model.variables], outputs.numpy().tolist()
 
 
-def test_the_seed_alone_decides() -> None:
+def test_results_of_a_job_depend_only_on_the_seed() -> None:
     first = drawn(0)
     assert drawn(0) == first
     assert drawn(1)[0] != first[0]
@@ -35,7 +35,7 @@ def test_the_seed_alone_decides() -> None:
     assert drawn(0) == first
 
 
-def test_other_random_numbers_are_seeded_too() -> None:
+def test_python_and_numpy_random_numbers_are_seeded() -> None:
     def draw() -> tuple[float, float, float]:
         start_tensorflow(3)
         return random.random(), np.random.rand(), float(keras.random.normal(()))  # noqa: S311
@@ -43,7 +43,7 @@ def test_other_random_numbers_are_seeded_too() -> None:
     assert draw() == draw()
 
 
-def test_garbage_is_not_looked_for_among_what_the_imports_made() -> None:
+def test_imported_objects_are_excluded_from_garbage_collection() -> None:
     start_tensorflow(0)
     frozen = gc.get_freeze_count()
     assert frozen > 100_000
@@ -51,7 +51,7 @@ def test_garbage_is_not_looked_for_among_what_the_imports_made() -> None:
     assert gc.get_freeze_count() <= frozen  # an earlier job's objects can be garbage
 
 
-def test_tensorflow_starts_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorflow_starts_without_output(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     code = (
         "import sys; from expt.train.backend import start_tensorflow; start_tensorflow(0); "
@@ -61,14 +61,14 @@ def test_tensorflow_starts_without_a_word(monkeypatch: pytest.MonkeyPatch) -> No
     assert (done.stdout, done.stderr) == ("", "after\n")
 
 
-def test_what_computes_beside_the_cpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_beside_the_cpu_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     gpus = [tf.config.PhysicalDevice(f"/physical_device:GPU:{n}", "GPU") for n in range(2)]
-    told = {gpus[0].name: {"device_name": "Tesla"}, gpus[1].name: {}}
+    details = {gpus[0].name: {"device_name": "Tesla"}, gpus[1].name: {}}
     assert not [name for name in devices() if "CPU" in name]
     cpus = tf.config.list_physical_devices("CPU")
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda: [*cpus, *gpus])
     monkeypatch.setattr(
-        tf.config.experimental, "get_device_details", lambda device: told[device.name]
+        tf.config.experimental, "get_device_details", lambda device: details[device.name]
     )
     assert devices() == ["Tesla", "/physical_device:GPU:1"]
 
@@ -97,5 +97,5 @@ def test_what_computes_beside_the_cpu_is_named(monkeypatch: pytest.MonkeyPatch) 
         ("x" * 1000, "x" * 400 + "…"),
     ],
 )
-def test_the_reason_is_one_line(text: str, expected: str) -> None:
+def test_reason_of_an_error_is_one_line(text: str, expected: str) -> None:
     assert reason_of(ValueError(text)) == expected

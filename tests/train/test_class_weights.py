@@ -1,4 +1,4 @@
-"""`loss.class_weights=balanced`: the weights, and who uses them. No TensorFlow."""
+"""Tests of `loss.class_weights=balanced`; without TensorFlow."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def compose_one(*overrides: str) -> Job:
 
 
 def dataset(train: list[int], names: str = "abc", weights: Any = None) -> Dataset:
-    """Data whose validation and test splits have other shares of each class."""
+    """Returns data whose splits have different class frequencies."""
     weights = None if weights is None else np.asarray(weights, np.float32)
     first, second, third = (
         Split(np.zeros((len(labels), 2), np.float32), np.asarray(labels, np.int32), of_split)
@@ -41,7 +41,7 @@ def dataset(train: list[int], names: str = "abc", weights: Any = None) -> Datase
 
 @given(st.lists(st.integers(0, 2), max_size=40))
 @settings(max_examples=30, deadline=None)
-def test_they_are_those_of_scikit_learn(more: list[int]) -> None:
+def test_balanced_weights_equal_those_of_scikit_learn(more: list[int]) -> None:
     labels = [0, 1, 2, *more]
     expected = compute_class_weight("balanced", classes=np.arange(3), y=np.asarray(labels))
     found = balanced_weights(dataset(labels))
@@ -50,14 +50,14 @@ def test_they_are_those_of_scikit_learn(more: list[int]) -> None:
     np.testing.assert_allclose(totals, len(labels) / 3)
 
 
-def test_weights_of_examples_count() -> None:
+def test_class_counts_include_example_weights() -> None:
     labels, weights = [0, 0, 1, 2], [1.0, 3.0, 2.0, 0.5]
     found = balanced_weights(dataset(labels, weights=weights))
     np.testing.assert_allclose(found, 6.5 / 3 / np.array([4, 2, 0.5]))
 
 
 @pytest.mark.parametrize("loss", ["crossentropy", "focal"])
-def test_a_config_asks_for_them(loss: str) -> None:
+def test_balanced_weights_are_used_if_the_config_requests_them(loss: str) -> None:
     data = dataset([0, 0, 0, 1, 1, 2])
     found = class_weights(compose_one(f"loss={loss}", BALANCED), data)
     assert found == pytest.approx([6 / 9, 6 / 6, 6 / 3])
@@ -67,24 +67,24 @@ def test_a_config_asks_for_them(loss: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("train", "names", "told"),
+    ("train", "names", "message"),
     [
         ([0, 2], "abc", "no example of class b, whose weight would be infinite"),
         ([0], "abcd", "no example of class b and of 2 other classes"),
     ],
 )
-def test_a_class_without_examples_is_named(train: list[int], names: str, told: str) -> None:
-    with pytest.raises(UserError, match=f"^loss.class_weights=balanced: .*{told}"):
+def test_class_without_examples_is_named(train: list[int], names: str, message: str) -> None:
+    with pytest.raises(UserError, match=f"^loss.class_weights=balanced: .*{message}"):
         class_weights(compose_one(BALANCED), dataset(train, names))
 
 
-def test_another_text_is_refused_before_training() -> None:
+def test_other_text_as_class_weights_is_an_error() -> None:
     job = compose_one("loss.class_weights=balance")
     with pytest.raises(UserError, match="=balance: expected balanced, a list of 10 positive num"):
         DataLoader()(job)
 
 
-def test_evaluation_takes_the_recorded_ones(tmp_path: Path) -> None:
+def test_evaluation_uses_the_recorded_class_weights(tmp_path: Path) -> None:
     job = compose_one(BALANCED)
     recorded = FoundRun(tmp_path, RunRecord.of({"class_weights": [0.5, 2.0]}), tmp_path)
     changed = _with_recorded_weights(job, recorded)

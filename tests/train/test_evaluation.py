@@ -17,7 +17,7 @@ from train.train_helpers import ArrayStream
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((1500, 3)).astype(np.float32)
-# Spread out, so that a mean of the batches' means would be another number.
+# With a large spread, so that the mean of the batch means differs from the mean.
 Y = (RANDOM.standard_normal((1500, 2)) * np.linspace(0.1, 5, 1500)[:, None]).astype(np.float32)
 REGRESS = Objective(mse, {"mae": mae, "rmse": rmse}, tf.identity)
 LOSS_ALONE = Objective(mse, {}, tf.identity)
@@ -30,18 +30,18 @@ def linear(num_outputs: int = 2, **options: Any) -> Any:
 
 @pytest.mark.parametrize("size", [1, 511, 512, 513, 1500])
 @pytest.mark.parametrize("mode", ["graph", "eager"])
-def test_it_is_numpys_on_the_whole_split(size: int, mode: str) -> None:
+def test_evaluation_equals_numpy_on_the_whole_split(size: int, mode: str) -> None:
     check_against_numpy(Split(X[:size], Y[:size]), mode)
 
 
-def test_xla_gives_the_same() -> None:
+def test_xla_evaluation_equals_numpy() -> None:
     check_against_numpy(Split(X[:513], Y[:513]), "xla")
 
 
 @pytest.mark.parametrize(
     ("size", "mode"), [(1, "graph"), (512, "graph"), (513, "graph"), (513, "eager"), (513, "xla")]
 )
-def test_a_stream_gives_the_same(size: int, mode: str) -> None:
+def test_streamed_evaluation_equals_numpy(size: int, mode: str) -> None:
     check_against_numpy(Split(ArrayStream(X[:size], is_slow=True), Y[:size]), mode)
 
 
@@ -75,7 +75,7 @@ def check_against_numpy(split: Split, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["graph", "eager"])
-def test_a_stream_gives_the_bits_of_memory(mode: str) -> None:
+def test_stream_and_memory_have_bit_equal_evaluations(mode: str) -> None:
     model, split = linear(), Split(X[:1100], Y[:1100])
     values, outputs = make_evaluate(model, REGRESS, split, mode)()
     stream = replace(split, inputs=ArrayStream(X[:1100]))
@@ -84,7 +84,7 @@ def test_a_stream_gives_the_bits_of_memory(mode: str) -> None:
     assert of_stream == pytest.approx(values, rel=1e-6)
 
 
-def test_classes() -> None:
+def test_classification_metrics_equal_numpy() -> None:
     model, labels = linear(), (Y[:700, 0] > 0).astype(np.int32)
     split = Split(X[:700], labels)
     objective = Objective(crossentropy, {"accuracy": accuracy}, tf.identity)
@@ -95,7 +95,7 @@ def test_classes() -> None:
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_loss_and_metrics_are_of_outputs_and_the_link_makes_predictions(is_stream: bool) -> None:
+def test_loss_and_metrics_receive_outputs_and_link_makes_predictions(is_stream: bool) -> None:
     targets = RANDOM.uniform(size=(600, 2)).astype(np.float32)
     split = Split(ArrayStream(X[:600]) if is_stream else X[:600], targets)
     model = linear()
@@ -111,7 +111,7 @@ def test_loss_and_metrics_are_of_outputs_and_the_link_makes_predictions(is_strea
 
 @pytest.mark.parametrize("is_stream", [False, True])
 @pytest.mark.parametrize("size", [10, 513])
-def test_a_reconstruction_is_compared_with_the_inputs(size: int, is_stream: bool) -> None:
+def test_reconstruction_is_compared_with_the_inputs(size: int, is_stream: bool) -> None:
     split = Split(ArrayStream(X[:size]) if is_stream else X[:size], np.zeros(size, np.int32))
     model = linear(3)
     values, outputs = make_evaluate(model, REGRESS, split, "graph", reconstructs=True)()
@@ -124,12 +124,13 @@ def test_a_reconstruction_is_compared_with_the_inputs(size: int, is_stream: bool
 
 @pytest.mark.parametrize("is_stream", [False, True])
 @pytest.mark.parametrize("size", [10, 600])
-def test_penalties_on_weights_count_once(size: int, is_stream: bool) -> None:
+def test_weight_penalties_are_counted_once(size: int, is_stream: bool) -> None:
     model = linear(
         kernel_regularizer=keras.regularizers.L2(0.5),
         bias_initializer="ones",
         bias_regularizer="l1",
     )
+    # Nested, so that the penalties are those of an inner model.
     nested = keras.Sequential([keras.Input((3,)), model])
     split = Split(ArrayStream(X[:size]) if is_stream else X[:size], Y[:size])
     values, outputs = make_evaluate(nested, LOSS_ALONE, split, "graph")()
@@ -141,7 +142,9 @@ def test_penalties_on_weights_count_once(size: int, is_stream: bool) -> None:
 
 @pytest.mark.parametrize("is_stream", [False, True])
 @pytest.mark.parametrize("mode", ["graph", "eager"])
-def test_it_sees_the_weights_of_now_and_changes_nothing(mode: str, is_stream: bool) -> None:
+def test_evaluation_uses_current_weights_and_changes_no_variable(
+    mode: str, is_stream: bool
+) -> None:
     inputs = keras.Input((3,))
     hidden = keras.layers.Dropout(0.5)(keras.layers.BatchNormalization()(inputs))
     model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
@@ -152,6 +155,7 @@ def test_it_sees_the_weights_of_now_and_changes_nothing(mode: str, is_stream: bo
     assert evaluate()[0] == first
     for variable, value in zip(model.variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
+    # The function is traced by now, and must not have captured the old value.
     model.trainable_variables[-1].assign([100.0, 100.0])
     assert evaluate()[0]["loss"] > 1000
 
@@ -166,7 +170,7 @@ def test_inputs_may_have_any_shape(is_stream: bool) -> None:
     np.testing.assert_allclose(outputs, model(images).numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_large_inputs_go_through_in_smaller_batches() -> None:
+def test_large_inputs_are_evaluated_in_smaller_batches() -> None:
     sizes: list[int] = []
 
     class Noted(keras.layers.Layer):  # type: ignore[misc]
@@ -176,10 +180,12 @@ def test_large_inputs_go_through_in_smaller_batches() -> None:
 
     inputs = keras.Input((1024, 1024))
     model = keras.Model(inputs, Noted()(inputs))
+    # Building the model called the layer with an unknown batch size.
     sizes.clear()
     split = Split(np.zeros((5, 1024, 1024), np.float32), np.zeros((5, 1), np.float32))
     _, outputs = make_evaluate(model, LOSS_ALONE, split, "eager")()
     assert outputs.shape == (5, 1)
+    # 2 ** 21 numbers are two inputs of this size.
     assert max(sizes) == 2
 
 
@@ -205,10 +211,10 @@ class Added(keras.layers.Layer):  # type: ignore[misc]
 )
 @pytest.mark.parametrize("is_stream", [False, True])
 @pytest.mark.parametrize("mode", ["graph", "eager", "xla"])
-def test_what_layers_add_counts_as_in_training(
+def test_losses_added_by_layers_count_as_in_training(
     layer: Any, penalty: Any, is_stream: bool, mode: str
 ) -> None:
-    """On 700 examples, which are a batch of 512 and a smaller one."""
+    """700 examples are a batch of 512 and a smaller one."""
     inputs = keras.Input((3,))
     model = keras.Model(inputs, layer()(keras.layers.Dense(2, kernel_regularizer="l2")(inputs)))
     split = Split(ArrayStream(X[:700]) if is_stream else X[:700], Y[:700])

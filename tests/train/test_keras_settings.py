@@ -28,7 +28,7 @@ DAMAGED = {
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A new user's home, in a process that has prepared nothing."""
+    """Returns the home folder of a new user, in a process that has not prepared Keras."""
     for name in ("_overridden", "_homes"):
         monkeypatch.setattr(keras_settings, name, [])
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -43,7 +43,7 @@ def prepare() -> list[str]:
     return keras_settings._overridden
 
 
-def test_nothing_is_said_of_what_is_as_it_should_be(home: Path) -> None:
+def test_expected_settings_cause_no_warning(home: Path) -> None:
     assert prepare() == []
     defaults = {**ODD, "floatx": "float32", "epsilon": 1e-7, "backend": "tensorflow"}
     (home / "keras.json").write_text(json.dumps({**defaults, "image_data_format": "channels_last"}))
@@ -52,7 +52,7 @@ def test_nothing_is_said_of_what_is_as_it_should_be(home: Path) -> None:
     assert "KERAS_HOME" not in os.environ
 
 
-def test_another_backend_is_overridden_for_child_processes_too(
+def test_other_backend_is_overridden_also_for_child_processes(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "torch")
@@ -61,10 +61,10 @@ def test_another_backend_is_overridden_for_child_processes_too(
     assert os.environ["KERAS_BACKEND"] == "tensorflow"
 
 
-def test_other_settings_are_named(home: Path) -> None:
+def test_overridden_settings_are_named(home: Path) -> None:
     (home / "keras.json").write_text(json.dumps(ODD))
-    (told,) = prepare()
-    assert told == (
+    (warning,) = prepare()
+    assert warning == (
         "backend=torch, floatx=float64, epsilon=0.001, image_data_format=channels_first in "
         f"{home / 'keras.json'}"
     )
@@ -72,7 +72,7 @@ def test_other_settings_are_named(home: Path) -> None:
 
 
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
-def test_a_damaged_file_is_passed_over(
+def test_damaged_keras_json_is_ignored(
     home: Path, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     (home / "keras.json").write_text(content)
@@ -82,12 +82,12 @@ def test_a_damaged_file_is_passed_over(
     keras_settings.apply_settings()
     assert "KERAS_HOME" not in os.environ
     assert caplog.messages == [
-        "expt trains with Keras on TensorFlow, float32 and channels_last, in spite of "
+        "expt uses Keras with TensorFlow, float32 and channels_last, and ignores "
         f"{home / 'keras.json'}, which is damaged."
     ]
 
 
-def test_what_a_job_has_set_is_set_back_for_the_next() -> None:
+def test_settings_changed_by_a_job_are_reset_for_the_next() -> None:
     keras.config.set_floatx("float64")
     keras.config.set_epsilon(0.5)
     keras.config.set_image_data_format("channels_first")
@@ -98,7 +98,7 @@ def test_what_a_job_has_set_is_set_back_for_the_next() -> None:
 
 
 @pytest.mark.parametrize("content", [json.dumps(ODD), '{"floatx": 7}'], ids=["odd", "damaged"])
-def test_a_run_is_the_same_whatever_keras_json_says(
+def test_keras_json_does_not_change_a_run(
     tmp_path: Path, run_command: Any, train_here: Callable[..., Any], content: str
 ) -> None:
     given = ["model=cnn", "loop.steps=2", "recorder=[]", "loop.image_every=null"]
@@ -108,6 +108,6 @@ def test_a_run_is_the_same_whatever_keras_json_says(
     environment = {"HOME": str(tmp_path), "KERAS_BACKEND": "torch"}
     done = run_command(*given, folder=tmp_path, environment=environment)
     assert done.code == 0, done.error
-    assert done.error.count("in spite of KERAS_BACKEND=torch and ") == 1
+    assert done.error.count("and ignores KERAS_BACKEND=torch and ") == 1
     (record,) = (tmp_path / "outputs").rglob("run.json")
     assert json.loads(record.read_text())["final"] == expected

@@ -9,7 +9,7 @@ from expt.parts.data.scale import Scale
 from expt.parts.models.adversarial import gan
 from expt.parts.models.convolutional import cnn
 from expt.parts.models.dense import mlp
-from expt.parts.models.standardization import standardized
+from expt.parts.models.standardization import with_standardization
 from expt.train.layer_table import layer_table
 
 SCALE = Scale(np.zeros(4, np.float32), np.ones(4, np.float32))
@@ -19,7 +19,7 @@ def small_mlp(num_outputs: int = 2, **options: Any) -> Any:
     return mlp((4,), num_outputs, keras.layers.ReLU, **{"units": (5,), **options})
 
 
-def test_each_layer_has_a_row() -> None:
+def test_each_layer_has_one_row() -> None:
     inputs = keras.Input((4, 3), name="sequence")
     hidden = keras.layers.Dense(5, name="wide")(inputs)
     outputs = keras.layers.Flatten(name="flat")(hidden)
@@ -46,12 +46,12 @@ def make_pair() -> list[Any]:
         lambda: [small_mlp()],
         lambda: [small_mlp(units=(5, 6), normalization="batch", residual=True)],
         lambda: [cnn((8, 8, 1), 3, keras.layers.ReLU, filters=(4,), units=(5,))],
-        lambda: [standardized(small_mlp(num_outputs=4), SCALE, SCALE)],
+        lambda: [with_standardization(small_mlp(num_outputs=4), SCALE, SCALE)],
         make_pair,
     ],
     ids=["mlp", "residual", "cnn", "standardised", "pair"],
 )
-def test_no_parameter_is_missing_or_counted_twice(make: Callable[[], list[Any]]) -> None:
+def test_parameters_of_all_rows_add_up_to_those_of_the_model(make: Callable[[], list[Any]]) -> None:
     networks = make()
     rows = layer_table(networks)
     total = sum(network.count_params() for network in networks)
@@ -61,7 +61,7 @@ def test_no_parameter_is_missing_or_counted_twice(make: Callable[[], list[Any]])
 
 
 def test_layers_of_nested_models_are_named_by_their_path() -> None:
-    nested = standardized(small_mlp(), SCALE, None)
+    nested = with_standardization(small_mlp(), SCALE, None)
     rows = {row["name"]: row for row in layer_table([nested])}
     assert {"inputs", "standardised"} <= set(rows)
     (wide,) = (row for name, row in rows.items() if row["parameters"] == 4 * 5 + 5)
@@ -74,7 +74,7 @@ def test_layers_of_a_pair_are_named_by_their_network() -> None:
     assert networks == {"generator", "discriminator"}
 
 
-def test_a_layer_outside_of_a_graph_has_no_shape() -> None:
+def test_layer_outside_of_a_graph_has_no_shape() -> None:
     class Free(keras.Model):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()

@@ -1,4 +1,4 @@
-"""Mistakes in losses and metrics, and all that is none."""
+"""Tests that mistakes in losses and metrics are found, and correct ones pass."""
 
 import functools
 import re
@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 import yaml
 
-from expt.config.instantiate import part
+from expt.config.instantiate import bind_part
 from expt.config.location import config_directory, options
 from expt.errors import UserError
 from expt.parts import losses, metrics
@@ -31,7 +31,7 @@ def declared(option: str) -> dict[str, Any]:
 
 
 def made(option: str) -> Any:
-    return part(declared(option), "loss")
+    return bind_part(declared(option), "loss")
 
 
 TRIED = {
@@ -48,8 +48,8 @@ TRIED = {
     "option", [o for o in options("loss") if "classification" in declared(o)["_tasks_"]]
 )
 @pytest.mark.parametrize("labels", [LABELS, tf.zeros(6, tf.int32), LABELS[:1]])
-def test_losses_of_classes_pass(option: str, name: str, labels: tf.Tensor) -> None:
-    """Whatever a model gives at first; of one class, and of one example."""
+def test_classification_losses_pass(option: str, name: str, labels: tf.Tensor) -> None:
+    """They pass for any outputs, and for batches of one class or one example."""
     outputs = tf.constant(TRIED[name][: len(labels)], tf.float32)
     assert check_loss(made(option), labels, outputs) == []
 
@@ -59,7 +59,7 @@ def test_losses_of_classes_pass(option: str, name: str, labels: tf.Tensor) -> No
     "option", [o for o in options("loss") if "regression" in declared(o)["_tasks_"]]
 )
 @pytest.mark.parametrize("kind", ["usual", "equal", "one example"])
-def test_losses_of_values_pass(option: str, name: str, kind: str) -> None:
+def test_regression_losses_pass(option: str, name: str, kind: str) -> None:
     targets = RANDOM.dirichlet(np.ones(3), size=6)
     if kind == "equal":
         targets[:] = targets[0]
@@ -86,7 +86,7 @@ def test_unusual_losses_pass(name: str) -> None:
     assert check_loss(UNUSUAL[name], VALUES, tf.abs(OUTPUTS)) == []
 
 
-def test_margins_that_are_met_pass() -> None:
+def test_margin_losses_with_satisfied_margins_pass() -> None:
     loss = functools.partial(losses.hinge, margin=0.1)
     assert check_loss(loss, LABELS, 100 * tf.one_hot(LABELS, 3)) == []
 
@@ -105,7 +105,7 @@ NO_GRADIENT: dict[str, Callable[[tf.Tensor, tf.Tensor], Any]] = {
 
 
 @pytest.mark.parametrize("name", NO_GRADIENT)
-def test_a_gradient_that_is_0_everywhere_is_refused(name: str) -> None:
+def test_gradient_of_0_everywhere_is_an_error(name: str) -> None:
     with pytest.raises(UserError, match="gradient with respect to the outputs is 0 for all"):
         check_loss(NO_GRADIENT[name], VALUES, OUTPUTS)
 
@@ -121,7 +121,7 @@ WITHOUT_TARGETS: dict[str, Callable[[tf.Tensor, tf.Tensor], Any]] = {
 
 @pytest.mark.parametrize("name", WITHOUT_TARGETS)
 @pytest.mark.parametrize(("targets", "outputs"), [(VALUES, OUTPUTS), (LABELS, LOGITS)])
-def test_a_loss_without_its_targets_is_refused(name: str, targets: Any, outputs: Any) -> None:
+def test_loss_that_ignores_its_targets_is_an_error(name: str, targets: Any, outputs: Any) -> None:
     with pytest.raises(UserError, match="does not depend on the targets"):
         check_loss(WITHOUT_TARGETS[name], targets, outputs)
 
@@ -147,26 +147,26 @@ BROADCAST: dict[str, tuple[Callable[[tf.Tensor, tf.Tensor], Any], Any, Any]] = {
 
 
 @pytest.mark.parametrize("name", BROADCAST)
-def test_shapes_that_are_broadcast_are_refused(name: str) -> None:
+def test_broadcast_shapes_are_an_error(name: str) -> None:
     loss, targets, outputs = BROADCAST[name]
     assert tuple(loss(targets, outputs).shape) == (6,)  # as one value for each example
-    shapes = re.escape(f"shape {tuple(targets.shape)} and outputs {tuple(outputs.shape)}")
+    shapes = re.escape(f"shape {tuple(targets.shape)} and the outputs {tuple(outputs.shape)}")
     with pytest.raises(UserError, match=rf"^loss: it compares .* all examples.*{shapes}"):
         check_loss(loss, targets, outputs)
 
 
-def test_examples_that_depend_on_each_other_are_noted_and_not_refused() -> None:
+def test_loss_that_depends_on_other_examples_is_noted() -> None:
     def standardised(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         spread = tf.math.reduce_std(outputs, axis=0) + 0.1
         return losses.mse(targets, (outputs - tf.reduce_mean(outputs, axis=0)) / spread)
 
     (note,) = check_loss(standardised, VALUES, OUTPUTS)
-    assert "another value within a batch than alone" in note
+    assert "depends on the other examples of its batch" in note
 
 
 @pytest.mark.parametrize("shape", [(6, 1), (6, 3), (6, 2, 2, 1)])
 @pytest.mark.parametrize("metric", [metrics.mae, metrics.rmse, metrics.r2])
-def test_metrics_of_values_pass(metric: Any, shape: tuple[int, ...]) -> None:
+def test_regression_metrics_pass(metric: Any, shape: tuple[int, ...]) -> None:
     targets = tf.constant(RANDOM.normal(size=shape), tf.float32)
     for outputs in (targets, tf.zeros(shape), tf.ones(shape)):
         check_metric("one", metric, targets, outputs)
@@ -179,11 +179,11 @@ def test_metrics_of_values_pass(metric: Any, shape: tuple[int, ...]) -> None:
         lambda t, o: tf.sqrt(tf.reduce_mean(tf.square(t - o[:, 0]))),
     ],
 )
-def test_a_metric_that_broadcasts_is_refused(metric: Any) -> None:
+def test_metric_that_broadcasts_is_an_error(metric: Any) -> None:
     with pytest.raises(UserError, match=r"^metric\.mine: it compares each output with the targets"):
         check_metric("mine", metric, VALUES, OUTPUTS)
 
 
 @pytest.mark.parametrize("metric", [metrics.accuracy, metrics.f1, metrics.auc])
-def test_metrics_of_classes_are_not_judged(metric: Any) -> None:
+def test_classification_metrics_are_not_checked(metric: Any) -> None:
     check_metric("one", metric, LABELS, LOGITS)

@@ -26,7 +26,7 @@ RECORD: dict[str, Any] = {
 }
 
 
-def test_notes_are_printed_as_they_are() -> None:
+def test_notes_are_printed_without_markup() -> None:
     stream = io.StringIO()
     print_notes(Console(file=stream, width=20), ["a [bold]column[/bold] of 300 values", "1:2"])
     assert stream.getvalue() == "data: a [bold]column[/bold] of 300 values\ndata: 1:2\n"
@@ -46,7 +46,7 @@ def test_a_repository_that_git_refuses_to_read_is_reported(
     assert f"git config --global --add safe.directory {tmp_path}\n" in stream.getvalue()
 
 
-def test_the_outcome_separates_last_values_from_those_of_the_best_model(
+def test_outcome_separates_last_values_from_best_values(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -59,13 +59,13 @@ def test_the_outcome_separates_last_values_from_those_of_the_best_model(
     ]
 
 
-def test_the_last_values_are_not_repeated_where_they_are_the_best(tmp_path: Path) -> None:
+def test_last_values_are_not_repeated_if_they_are_the_best(tmp_path: Path) -> None:
     best = {**RECORD["best"], "step": 81102}
     lines = describe_outcome(RunRecord.of({**RECORD, "best": best}), tmp_path, 90.0)
     assert not [line for line in lines if line.startswith("last")]
 
 
-def test_a_continued_run_that_stopped_early_says_why_and_how_long_it_was_continued(
+def test_outcome_of_a_resumed_run_has_stop_reason_and_time_since_resume(
     tmp_path: Path,
 ) -> None:
     reason = "val/loss has not improved for 3 evaluations"

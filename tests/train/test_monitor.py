@@ -40,7 +40,7 @@ def fill(model: Any, value: float) -> None:
         (ACCURACY, math.inf, 1.0, -math.inf),
     ],
 )
-def test_a_gain_has_the_metrics_direction(
+def test_gain_follows_the_direction_of_the_metric(
     monitor: Monitor, value: float, over: float | None, gain: float
 ) -> None:
     assert monitor.gain(value, over) == gain
@@ -59,7 +59,7 @@ def test_a_gain_has_the_metrics_direction(
     ],
 )
 @pytest.mark.parametrize("monitor", [LOSS, ACCURACY])
-def test_it_keeps_the_weights_of_the_best_evaluation(
+def test_best_weights_are_those_of_the_best_evaluation(
     monitor: Monitor, losses: list[float], best_step: int
 ) -> None:
     values = [-loss if monitor.larger_is_better else loss for loss in losses]
@@ -80,14 +80,14 @@ def test_it_keeps_the_weights_of_the_best_evaluation(
 
 @pytest.mark.parametrize("loss", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("monitor", [LOSS, ACCURACY])
-def test_a_value_that_is_not_finite_is_never_best(monitor: Monitor, loss: float) -> None:
+def test_value_that_is_not_finite_is_never_best(monitor: Monitor, loss: float) -> None:
     best = BestWeights([make_model()], monitor)
     best.consider(1, {monitor.metric: loss})
     assert best.step is None
     assert best.values == {}
 
 
-def test_it_is_not_changed_by_what_comes_after() -> None:
+def test_best_weights_are_copied() -> None:
     best, values = BestWeights([make_model()], LOSS), {"val/loss": 1.0}
     best.consider(1, values)
     values["val/loss"] = 0.0
@@ -95,7 +95,7 @@ def test_it_is_not_changed_by_what_comes_after() -> None:
 
 
 def stops_at(stopping: EarlyStopping, values: Sequence[float]) -> int | None:
-    """Which evaluation ends the run, counted from 1."""
+    """Returns the number of the evaluation that ends the run, counted from 1."""
     for number, value in enumerate(values, start=1):
         if stopping.after_evaluation({stopping.monitor.metric: value, "val/other": -number}):
             return number
@@ -116,7 +116,7 @@ def stops_at(stopping: EarlyStopping, values: Sequence[float]) -> int | None:
     ],
 )
 @pytest.mark.parametrize("monitor", [LOSS, ACCURACY])
-def test_patience_ends_it(
+def test_patience_ends_training(
     monitor: Monitor, patience: int | None, losses: list[float], end: int | None
 ) -> None:
     values = [-loss if monitor.larger_is_better else loss for loss in losses]
@@ -124,20 +124,20 @@ def test_patience_ends_it(
 
 
 def test_an_improvement_must_exceed_min_change() -> None:
-    """And is over the best that counted, so that many small ones do count in the end."""
+    """It is measured from the last improvement, so that several small changes add up."""
     stopping = EarlyStopping(LOSS, patience=3, min_change=0.5)
     assert stops_at(stopping, [4, 3.75, 3.5, 3.25, 3, 2.75]) is None
     assert stops_at(EarlyStopping(LOSS, patience=3, min_change=0.5), [4, 3.75, 3.5, 3.5]) == 4
 
 
-def test_the_reason_is_told() -> None:
+def test_reason_to_stop_is_returned() -> None:
     stopping = EarlyStopping(ACCURACY, patience=1)
     stopping.after_evaluation({"val/accuracy": 0.5})
     reason = stopping.after_evaluation({"val/accuracy": 0.5})
     assert reason == "val/accuracy has not improved for 1 evaluations"
 
 
-def test_a_training_loss_below_the_target_ends_it() -> None:
+def test_training_loss_below_the_target_ends_training() -> None:
     stopping = EarlyStopping(LOSS, target_loss=0.5)
     assert stopping.lowest_loss == math.inf
     assert stopping.after_block([3.0, 0.75]) is None
@@ -148,7 +148,7 @@ def test_a_training_loss_below_the_target_ends_it() -> None:
     assert EarlyStopping(LOSS).after_block([0.0]) is None
 
 
-def test_the_time_is_counted_from_its_making(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_limit_counts_from_construction(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=time.monotonic())
     stopping = EarlyStopping(LOSS, seconds=90.0)
     monkeypatch.setattr(time, "monotonic", lambda: clock.now)
@@ -160,30 +160,30 @@ def test_the_time_is_counted_from_its_making(monkeypatch: pytest.MonkeyPatch) ->
     assert EarlyStopping(LOSS).after_block([1.0]) is None
 
 
-def test_the_best_is_brought_back_from_a_checkpoint() -> None:
+def test_best_weights_are_restored_from_a_checkpoint() -> None:
     model = make_model()
     best = BestWeights([model], LOSS)
     fill(model, 3.0)
     best.consider(7, {"val/loss": 0.5})
     fill(model, 4.0)
     copy = BestWeights([model], LOSS)
-    copy.restore_seen(best.step, best.values, best.arrays())
+    copy.load(best.step, best.values, best.arrays())
     copy.consider(8, {"val/loss": 0.6})
     assert (copy.step, copy.values) == (7, {"val/loss": 0.5})
     copy.restore()
     assert all((weights == 3.0).all() for weights in model.get_weights())
 
 
-def test_before_the_first_evaluation_there_is_nothing_to_bring_back() -> None:
+def test_no_best_weights_are_restored_before_the_first_evaluation() -> None:
     model = make_model()
     best = BestWeights([model], LOSS)
     assert best.arrays() == {}
-    best.restore_seen(None, {}, {})
+    best.load(None, {}, {})
     best.consider(1, {"val/loss": 9.0})
     assert best.step == 1
 
 
-def test_stopping_goes_on_counting_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_restored_early_stopping_continues_to_count(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=100.0)
     monkeypatch.setattr("expt.train.monitor.time.monotonic", lambda: clock.now)
     first = EarlyStopping(LOSS, patience=3, seconds=60, _started=clock.now)
@@ -191,11 +191,11 @@ def test_stopping_goes_on_counting_where_it_was(monkeypatch: pytest.MonkeyPatch)
     for loss in (1.0, 1.5):
         assert first.after_evaluation({"val/loss": loss}) is None
     clock.now += 45
-    seen = first.seen()
+    state = first.state_dict()
 
     clock.now = 5000.0
     second = EarlyStopping(LOSS, patience=3, seconds=60)
-    second.restore_seen(seen)
+    second.load_state_dict(state)
     assert second.lowest_loss == 2.0
     clock.now += 14
     assert second.after_block([3.0]) is None

@@ -8,10 +8,10 @@ from expt.parts import metrics
 from expt.train.input.batch import mean_loss, mixed
 from expt.train.objective import (
     measure,
-    of_log_odds,
-    of_one_type,
     penalty_of,
     takes_weights,
+    with_log_odds,
+    with_targets_cast,
 )
 
 
@@ -20,12 +20,12 @@ def plain(targets: Any, outputs: Any) -> Any:
 
 
 def of_options(targets: Any, outputs: Any, *, weights: Any) -> Any:
-    """Its weights are the config's own: those of outputs, for example."""
+    """A metric whose argument `weights` has another meaning and is set by the config."""
     return tf.reduce_mean((targets - outputs) * weights)
 
 
 def branching(targets: Any, outputs: Any, *, least: float = 0.0) -> Any:
-    """Needs AutoGraph, as a user's function may."""
+    """A metric with a Python branch on a tensor, which needs AutoGraph."""
     if tf.reduce_mean(outputs) > least:
         outputs = targets
     return tf.reduce_mean(outputs)
@@ -40,14 +40,18 @@ def branching(targets: Any, outputs: Any, *, least: float = 0.0) -> Any:
         (functools.partial(of_options, weights=2.0), False),
     ],
 )
-def test_weights_are_for_those_that_take_them(metric: Any, expected: bool) -> None:
-    for function in (metric, of_one_type(metric), of_log_odds(of_one_type(metric), None)):
+def test_takes_weights_is_true_for_metrics_with_the_argument(metric: Any, expected: bool) -> None:
+    for function in (
+        metric,
+        with_targets_cast(metric),
+        with_log_odds(with_targets_cast(metric), None),
+    ):
         assert takes_weights(function) is expected
 
 
-def test_measure_gives_weights_to_those_that_take_them() -> None:
+def test_measure_passes_weights_to_metrics_that_take_them() -> None:
     targets, outputs = tf.constant([[1.0], [2.0]]), tf.constant([[0.0], [0.0]])
-    given = {"mae": of_one_type(metrics.mae), "mine": of_one_type(plain)}
+    given = {"mae": with_targets_cast(metrics.mae), "mine": with_targets_cast(plain)}
     values = measure(given, targets, outputs, tf.constant([1.0, 3.0]))
     assert {name: float(value) for name, value in values.items()} == {"mae": 1.75, "mine": 1.5}
     values = measure(given, targets, outputs, None)
@@ -55,14 +59,14 @@ def test_measure_gives_weights_to_those_that_take_them() -> None:
 
 
 @pytest.mark.parametrize("least", [0.0, 10.0])
-def test_branches_on_tensors_are_compiled(least: float) -> None:
-    """Of what a config binds arguments to, too."""
-    metric = of_one_type(functools.partial(branching, least=least))
+def test_python_branches_on_tensors_are_compiled(least: float) -> None:
+    """Also of partials, which bind the arguments in the config."""
+    metric = with_targets_cast(functools.partial(branching, least=least))
     value = tf.function(metric)(tf.constant([2.0]), tf.constant([4.0]))
     assert float(value) == (2.0 if least == 0 else 4.0)
 
 
 @pytest.mark.parametrize("function", [measure, takes_weights, penalty_of, mean_loss, mixed])
-def test_autograph_converts_what_runs_in_graphs(function: Any) -> None:
-    """Or it would warn at every run; it knows no assignment expressions, for example."""
+def test_autograph_can_convert_functions_that_run_in_graphs(function: Any) -> None:
+    """AutoGraph warns in every run otherwise; it does not support assignment expressions."""
     tf.autograph.to_graph(function)

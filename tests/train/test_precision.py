@@ -1,4 +1,4 @@
-"""Training in half precision: what layers compute in is small, what is reported is not."""
+"""Tests of training with mixed precision."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -29,14 +29,14 @@ def adam(scale: float | None) -> Any:
 
 @pytest.fixture(params=[("mixed_float16", 2.0**15), ("mixed_bfloat16", None)])
 def precision(request: pytest.FixtureRequest) -> Iterator[Callable[[], Any]]:
-    """Sets a precision; gives what makes its optimizers."""
+    """Sets a dtype policy, and yields the function that makes its optimizer."""
     policy, scale = request.param
     start_tensorflow(seed=0, precision=policy)
     yield partial(adam, scale)
     start_tensorflow(seed=0)
 
 
-def test_the_precision_is_that_of_the_job() -> None:
+def test_precision_is_that_of_the_job() -> None:
     start_tensorflow(seed=0, precision="mixed_bfloat16")
     assert keras.mixed_precision.dtype_policy().name == "mixed_bfloat16"
     start_tensorflow(seed=0)
@@ -44,7 +44,7 @@ def test_the_precision_is_that_of_the_job() -> None:
 
 
 @pytest.mark.parametrize(("data", "make_model"), [(TABLE, small_mlp), (IMAGES, small_cnn)])
-def test_it_trains(
+def test_half_precision_training_updates_float32_weights(
     precision: Callable[[], Any], data: Dataset, make_model: Callable[[Dataset], Any]
 ) -> None:
     training = Training(data, make_model=make_model, optimizer=precision)
@@ -61,7 +61,7 @@ def test_it_trains(
     assert np.isfinite(list(values.values())).all()
 
 
-def test_its_numbers_are_those_of_float32_but_for_rounding(precision: Callable[[], Any]) -> None:
+def test_half_precision_scalars_are_close_to_float32(precision: Callable[[], Any]) -> None:
     rows = Training(TABLE, optimizer=precision).run_blocks([8])
     start_tensorflow(seed=0)
     expected = Training(TABLE, optimizer=partial(adam, None)).run_blocks([8])
@@ -70,7 +70,7 @@ def test_its_numbers_are_those_of_float32_but_for_rounding(precision: Callable[[
         assert not np.array_equal(rows[name], expected[name])
 
 
-def test_an_overflow_skips_an_update_and_training_goes_on() -> None:
+def test_overflow_skips_one_update_and_training_continues() -> None:
     start_tensorflow(seed=0, precision="mixed_float16")
     try:
         training = Training(TABLE, optimizer=partial(adam, 2.0**40))
@@ -82,7 +82,7 @@ def test_an_overflow_skips_an_update_and_training_goes_on() -> None:
         for one, other in zip(training.learner.model.get_weights(), before, strict=True):
             np.testing.assert_array_equal(one, other)
         assert int(optimizer.inner_optimizer.iterations) == 0
-        # The scale halves with each overflow until gradients fit.
+        # Each overflow halves the scale, until the gradients fit.
         rows = training.run_blocks([16, 15])
         assert np.isfinite(rows["loss"]).all()
         assert np.isfinite(rows["grad_norm"][-1])

@@ -10,7 +10,7 @@ from expt.parts.losses import binary_crossentropy, crossentropy, hinge, mse
 from expt.parts.metrics import mae
 from expt.train.input.batch import Batch
 from expt.train.objective import Objective
-from expt.train.preflight import preflight, unchanged
+from expt.train.preflight import preflight, preserve_states
 
 RANDOM = np.random.default_rng(0)
 INPUTS = tf.constant(RANDOM.standard_normal((4, 3)), tf.float32)
@@ -29,7 +29,7 @@ def check(model: Any, loss: Any = mse, num_outputs: int = 2, **metrics: Any) -> 
 
 
 class Unused(keras.layers.Layer):  # type: ignore[misc]
-    """Has a trainable variable and makes no use of it."""
+    """A layer with a trainable variable that it does not use."""
 
     def build(self, input_shape: Any) -> None:
         del input_shape
@@ -39,49 +39,51 @@ class Unused(keras.layers.Layer):  # type: ignore[misc]
         return inputs
 
 
-def test_what_fits_passes() -> None:
+def test_parts_that_fit_pass() -> None:
     check(make_model())
 
 
-def test_outputs_of_another_width_are_told() -> None:
+def test_outputs_of_wrong_width_are_an_error() -> None:
     with pytest.raises(UserError, match=r"\(4, 2\); data=toy needs \(4, 5\)\."):
         check(make_model(), num_outputs=5)
 
 
-def test_outputs_of_another_rank_are_told() -> None:
+def test_outputs_of_wrong_rank_are_an_error() -> None:
     model = make_model(keras.layers.RepeatVector(6))
     with pytest.raises(UserError, match=r"\(4, 6, 2\)"):
         check(model)
 
 
-def test_a_loss_that_takes_the_mean_itself_is_told() -> None:
-    with pytest.raises(UserError, match=r"loss: it gave the shape \(\).*one value for each, \(4,"):
+def test_loss_that_returns_the_mean_is_an_error() -> None:
+    with pytest.raises(
+        UserError, match=r"loss: it returned the shape \(\).*one value per example, \(4,"
+    ):
         check(make_model(), lambda t, o: tf.reduce_mean(mse(t, o)))
 
 
-def test_a_variable_without_a_gradient_is_named() -> None:
+def test_variable_without_gradient_is_named() -> None:
     with pytest.raises(UserError, match=r"does not depend on .*forgotten"):
         check(make_model(Unused(name="unused")))
 
 
-def test_a_loss_that_stops_the_gradient_is_told() -> None:
+def test_loss_that_stops_the_gradient_is_an_error() -> None:
     with pytest.raises(UserError, match=r"does not depend on .*kernel.*bias"):
         check(make_model(), lambda t, o: mse(t, tf.stop_gradient(o)))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_loss_that_is_not_finite_is_told(value: float) -> None:
+def test_loss_that_is_not_finite_is_an_error(value: float) -> None:
     with pytest.raises(UserError, match="loss: it is not finite"):
         check(make_model(), lambda t, o: mse(t, o) * value)
 
 
-def test_a_metric_that_gives_no_single_number_is_named() -> None:
+def test_metric_that_returns_several_numbers_is_named() -> None:
     check(make_model(), mae=mae)
-    with pytest.raises(UserError, match=r"metric\.each: it gave the shape \(4,\).*one number"):
+    with pytest.raises(UserError, match=r"metric\.each: it returned the shape \(4,\).*one number"):
         check(make_model(), mae=mae, each=mse)
 
 
-def test_metrics_get_outputs_as_they_are() -> None:
+def test_metrics_receive_unchanged_outputs() -> None:
     least: list[float] = []
 
     def noted(targets: Any, outputs: Any) -> float:
@@ -92,7 +94,7 @@ def test_metrics_get_outputs_as_they_are() -> None:
     assert least[0] < 0  # not those after the relu that makes predictions
 
 
-def test_it_changes_nothing() -> None:
+def test_preflight_changes_no_variable() -> None:
     model = make_model(
         keras.layers.BatchNormalization(),
         keras.layers.GaussianNoise(1.0),
@@ -106,7 +108,7 @@ def test_it_changes_nothing() -> None:
         np.testing.assert_array_equal(variable.numpy(), before[variable.path])
 
 
-def test_variables_come_back_when_it_fails() -> None:
+def test_variables_are_restored_after_a_failure() -> None:
     model = make_model(keras.layers.BatchNormalization())
     before = [variable.numpy() for variable in model.variables]
     with pytest.raises(UserError):
@@ -115,10 +117,10 @@ def test_variables_come_back_when_it_fails() -> None:
         np.testing.assert_array_equal(variable.numpy(), value)
 
 
-def test_unchanged_takes_several_networks() -> None:
+def test_preserve_states_accepts_several_networks() -> None:
     networks = [make_model(keras.layers.BatchNormalization()) for _ in range(2)]
     before = [variable.numpy() for network in networks for variable in network.variables]
-    with unchanged(networks):
+    with preserve_states(networks):
         for network in networks:
             network(INPUTS, training=True)
     after = [variable.numpy() for network in networks for variable in network.variables]
@@ -149,7 +151,7 @@ def check_classes(model: Any, loss: Any, link: str | None) -> None:
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("function", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("link", ["softmax", "sigmoid"])
-def test_probabilities_are_no_logits(end: str, function: str, link: str) -> None:
+def test_probabilities_instead_of_logits_are_an_error(end: str, function: str, link: str) -> None:
     loss = {"softmax": crossentropy, "sigmoid": binary_crossentropy}[link]
     with pytest.raises(UserError, match=rf"ends in a {function}, and the loss applies a {link} "):
         check_classes(ending(end, function), loss, link)
@@ -157,7 +159,7 @@ def test_probabilities_are_no_logits(end: str, function: str, link: str) -> None
     check_classes(ending(end, "relu"), loss, link)
 
 
-def test_a_softmax_is_found_behind_other_layers() -> None:
+def test_softmax_before_other_layers_is_found() -> None:
     inputs = keras.Input((3,))
     hidden = keras.layers.Reshape((3,))(keras.layers.Softmax()(keras.layers.Dense(3)(inputs)))
     with pytest.raises(UserError, match="ends in a softmax"):
@@ -165,32 +167,34 @@ def test_a_softmax_is_found_behind_other_layers() -> None:
 
 
 @pytest.mark.parametrize("initializer", ["zeros", "glorot_uniform"])
-def test_logits_that_are_all_alike_pass(initializer: str) -> None:
+def test_equal_logits_pass(initializer: str) -> None:
     layer = keras.layers.Dense(3, kernel_initializer=initializer)
     check_classes(keras.Sequential([keras.Input((3,)), layer]), crossentropy, "softmax")
 
 
-def test_dead_units_pass() -> None:
+def test_outputs_of_dead_units_pass() -> None:
     dead = keras.layers.Dense(
         4, activation="relu", bias_initializer=keras.initializers.Constant(-9)
     )
     check(make_model(dead))
 
 
-def test_a_metric_that_takes_no_weights_is_noted() -> None:
+def test_metric_without_weights_is_noted() -> None:
     batch = Batch(INPUTS, tf.zeros((4, 2)), tf.ones(4))
     given = {"mae": mae, "mine": lambda t, o: tf.reduce_mean(o - t)}
     notes = preflight(make_model(), Objective(mse, given, tf.identity), batch, (4, 2), "toy")
-    assert notes == ["metric.mine counts all examples alike: it has no argument `weights`."]
+    assert notes == [
+        "metric.mine ignores the weights of the examples: it has no argument `weights`."
+    ]
     assert check_notes(given) == []
 
 
 def check_notes(given: Any) -> list[str]:
-    """Without weights there is nothing to note."""
+    """Returns the notes for a batch without weights."""
     batch = Batch(INPUTS, tf.zeros((4, 2)))
     return preflight(make_model(), Objective(mse, given, tf.identity), batch, (4, 2), "toy")
 
 
-def test_weights_of_another_shape_are_refused() -> None:
-    with pytest.raises(UserError, match=r"loss: it gave weights of the shape \(\)"):
+def test_loss_weights_of_wrong_shape_are_an_error() -> None:
+    with pytest.raises(UserError, match=r"loss: it returned weights of the shape \(\)"):
         check(make_model(), lambda t, o: (mse(t, o), tf.constant(1.0)))

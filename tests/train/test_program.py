@@ -54,7 +54,7 @@ def started() -> None:
 
 
 def table(**changes: Any) -> Dataset:
-    """A regression whose inputs and targets are far from 0 and from each other."""
+    """Returns regression data whose inputs and targets have large, different means."""
     inputs = (RANDOM.standard_normal((40, 3)) * [1, 20, 300] + [5, -7, 1e4]).astype(np.float32)
     targets = (RANDOM.standard_normal((40, 2)) * [3, 50] + [100, 2000]).astype(np.float32)
     split = Split(inputs, targets)
@@ -79,7 +79,7 @@ def program_of(*overrides: str, dataset: Dataset, total_steps: int = 10) -> Prog
         ((*LINEAR, "metric=[accuracy]"), [], 2),
     ],
 )
-def test_parts_fit_the_data(
+def test_program_has_parts_that_fit_the_data(
     load: DataLoader, overrides: tuple[str, ...], metrics: list[str], parameters: int
 ) -> None:
     job = compose_one(*overrides)
@@ -105,7 +105,7 @@ def test_parts_fit_the_data(
         (GAN, Adversarial, 2),
     ],
 )
-def test_the_model_says_what_kind_of_training_it_needs(
+def test_learner_is_the_one_that_the_model_declares(
     digits: Dataset, overrides: tuple[str, ...], kind: type, networks: int
 ) -> None:
     learner = program_of(*overrides, dataset=digits).learner
@@ -115,9 +115,10 @@ def test_the_model_says_what_kind_of_training_it_needs(
     learner.check(first_batch(digits), digits)
 
 
-def test_the_schedule_sets_the_optimizers_learning_rate(digits: Dataset) -> None:
+def test_schedule_sets_the_learning_rate_of_the_optimizer(digits: Dataset) -> None:
     overrides = ("schedule=cosine", "optimizer=sgd", "optimizer.learning_rate=0.5")
     (optimizer,) = program_of(*overrides, dataset=digits, total_steps=2).learner.optimizers
+    # Half a cosine over two steps: its ends and its middle.
     assert rates(optimizer, 3) == pytest.approx([0.5, 0.25, 0.0])
 
 
@@ -129,7 +130,7 @@ def rates(optimizer: Any, count: int) -> list[float]:
     return found
 
 
-def test_a_schedule_lasts_the_whole_run_with_accumulation_too(digits: Dataset) -> None:
+def test_schedule_lasts_the_whole_run_with_accumulation(digits: Dataset) -> None:
     overrides = ["schedule=cosine", "optimizer=sgd", "optimizer.learning_rate=0.5"]
     plain = program_of(*overrides, dataset=digits, total_steps=12).learner.optimizers[0]
     expected = rates(plain, 12)
@@ -140,14 +141,12 @@ def test_a_schedule_lasts_the_whole_run_with_accumulation_too(digits: Dataset) -
 
 
 @pytest.mark.parametrize(("precision", "scales"), [("float32", False), ("mixed_float16", True)])
-def test_a_loss_is_scaled_where_it_could_underflow(
-    digits: Dataset, precision: str, scales: bool
-) -> None:
+def test_loss_is_scaled_for_float16(digits: Dataset, precision: str, scales: bool) -> None:
     (optimizer,) = program_of(f"loop.precision={precision}", dataset=digits).learner.optimizers
     assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer) is scales
 
 
-def test_the_activation_is_made_for_each_layer(digits: Dataset) -> None:
+def test_each_layer_has_a_separate_activation(digits: Dataset) -> None:
     model = program_of("act=leaky_relu", "model=cnn", dataset=digits).learner.model
     made = [layer for layer in model.layers if type(layer).__name__ == "LeakyReLU"]
     assert len(made) == 3
@@ -163,16 +162,17 @@ def test_the_activation_is_made_for_each_layer(digits: Dataset) -> None:
     ],
 )
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
-def test_the_activation_chooses_the_initial_weights(
+def test_activation_selects_the_initial_weights(
     digits: Dataset, act: str, initializer: str, model: str
 ) -> None:
     network = program_of(f"act={act}", f"model={model}", dataset=digits).learner.model
+    # Without the last layer, which has no activation.
     hidden = [layer for layer in network.layers if hasattr(layer, "kernel")][:-1]
     assert {type(layer.kernel_initializer).__name__ for layer in hidden} == {initializer}
 
 
-def test_a_declared_initializer_is_made_anew_for_each_layer() -> None:
-    """A user's model gives it to layers of equal shapes, as README has it."""
+def test_each_layer_has_a_separate_initializer() -> None:
+    """A user's model passes it to layers of equal shapes, as in the README."""
     act = _Activation(keras.layers.ReLU, {"_target_": "keras.initializers.HeNormal"})
     seen = [act.initializer, act.initializer]
     one, other = (initializer((50, 50)).numpy() for initializer in seen)
@@ -191,21 +191,21 @@ def test_a_declared_initializer_is_made_anew_for_each_layer() -> None:
         ((*GAN, "loop.watch=val/loss", "loop.direction=max"), ("val/loss", True)),
     ],
 )
-def test_the_watched_metric_has_its_direction(
+def test_monitored_metric_has_its_direction(
     digits: Dataset, overrides: tuple[str, ...], watch: tuple[str, bool]
 ) -> None:
     parts = program_of(*overrides, dataset=digits)
     assert (parts.monitor.metric, parts.monitor.larger_is_better) == watch
 
 
-def test_a_metric_that_the_learner_does_not_give_is_refused(digits: Dataset) -> None:
-    """Which metrics those are is known only once the learner is made."""
+def test_monitored_metric_unknown_to_the_learner_is_an_error(digits: Dataset) -> None:
+    """The metrics of a learner are known only after it has been built."""
     with pytest.raises(UserError, match=r"watch=val/accuracy.*Valid: val/discrim.*val/distance"):
         program_of(*GAN, "loop.watch=val/accuracy", dataset=digits)
 
 
 @pytest.mark.parametrize(("schedule", "driven"), [("constant", 0), ("cosine", 0), ("plateau", 1)])
-def test_schedules_that_validation_drives_are_told_of(
+def test_program_lists_schedules_driven_by_validation(
     digits: Dataset, schedule: str, driven: int
 ) -> None:
     parts = (
@@ -214,15 +214,16 @@ def test_schedules_that_validation_drives_are_told_of(
         else (program_of(f"schedule={schedule}", dataset=digits))
     )
     assert len(parts.schedules) == driven
-    for told in parts.schedules:
+    for plateau in parts.schedules:
         (optimizer,) = parts.learner.optimizers
         before = float(optimizer.learning_rate)
-        told.consider(1.0, larger_is_better=False)
-        told.consider(1.0, larger_is_better=False)
+        # The second value is no improvement, which exhausts a patience of 1.
+        plateau.consider(1.0, larger_is_better=False)
+        plateau.consider(1.0, larger_is_better=False)
         assert float(optimizer.learning_rate) == pytest.approx(before / 2)
 
 
-def test_a_pair_shares_its_schedule(digits: Dataset) -> None:
+def test_networks_of_a_pair_share_one_schedule(digits: Dataset) -> None:
     parts = program_of(*GAN, "schedule=plateau", "schedule.patience=1", dataset=digits)
     for _ in range(2):
         parts.schedules[0].consider(1.0, larger_is_better=False)
@@ -231,7 +232,7 @@ def test_a_pair_shares_its_schedule(digits: Dataset) -> None:
 
 
 class TestStandardised:
-    """A model takes inputs, and gives outputs, in the data's own units."""
+    """The inputs and outputs of a model are in the units of the data."""
 
     DATASET = table(input_scale=INPUT_SCALE, target_scale=TARGET_SCALE)
 
@@ -239,7 +240,7 @@ class TestStandardised:
         ("input_scale", "target_scale"),
         [(INPUT_SCALE, TARGET_SCALE), (INPUT_SCALE, None), (None, TARGET_SCALE), (None, None)],
     )
-    def test_a_saved_model_takes_raw_inputs(
+    def test_saved_model_takes_raw_inputs(
         self, tmp_path: Path, input_scale: Scale | None, target_scale: Scale | None
     ) -> None:
         dataset = table(input_scale=input_scale, target_scale=target_scale)
@@ -256,7 +257,7 @@ class TestStandardised:
         found = loaded(dataset.train.first(40)).numpy()
         np.testing.assert_allclose(found, expected, rtol=1e-4)
 
-    def test_the_loss_is_of_standardised_values_and_metrics_of_raw_ones(self) -> None:
+    def test_loss_uses_standardised_values_and_metrics_use_raw_values(self) -> None:
         job = compose_one("model=linear", "loss=mse", "data=diabetes")
         learner = make_program(job, self.DATASET).learner
         inputs, targets = self.DATASET.train.first(40), self.DATASET.train.targets
@@ -269,6 +270,7 @@ class TestStandardised:
         values, predictions = learner.make_evaluate(self.DATASET.validation, "graph")()
         assert values == pytest.approx(expected, rel=1e-4)
         np.testing.assert_allclose(predictions, error + targets, rtol=1e-4)
+        # All three splits are equal, so that the values must be, too.
         saved = make_saved_evaluate(job, self.DATASET, learner.model, self.DATASET.test)
         assert saved()[0] == pytest.approx(expected, rel=1e-4)
         scalars = learner.step(Batch(tf.constant(inputs), tf.constant(targets)))
@@ -276,14 +278,15 @@ class TestStandardised:
             expected, rel=1e-4
         )
 
-    def test_a_loss_for_a_range_sees_raw_targets(self) -> None:
-        """Their order of magnitude is what such a loss is about."""
+    def test_loss_with_a_target_range_uses_raw_targets(self) -> None:
+        """Such a loss depends on the order of magnitude of its targets."""
         job = compose_one("model=linear", "loss=poisson", "data=diabetes")
         learner = make_program(job, self.DATASET).learner
         assert [layer.name for layer in learner.model.layers if "standard" in layer.name] == [
             "standardised"
         ]
         inputs, targets = self.DATASET.train.first(40), self.DATASET.train.targets
+        # The link of the Poisson loss is the softplus.
         rates = np.log1p(np.exp(learner.model(inputs).numpy().astype(np.float64)))
         values, predictions = learner.make_evaluate(self.DATASET.validation, "graph")()
         np.testing.assert_allclose(predictions, rates, rtol=1e-3, atol=1e-5)
@@ -293,7 +296,7 @@ class TestStandardised:
         }
         assert {name: values[name] for name in expected} == pytest.approx(expected, rel=1e-3)
 
-    def test_a_reconstruction_is_compared_on_the_inputs_scale(self) -> None:
+    def test_reconstruction_loss_uses_the_scale_of_the_inputs(self) -> None:
         overrides = ("model=autoencoder", "model.units=[]", "model.latent=2", "loss=mse")
         learner = program_of(*overrides, dataset=self.DATASET).learner
         values, outputs = learner.make_evaluate(self.DATASET.validation, "graph")()
@@ -305,7 +308,7 @@ class TestStandardised:
         )
         assert values["mae"] == pytest.approx(np.abs(error).mean(), rel=1e-3)
 
-    def test_class_targets_have_no_scale(self, digits: Dataset) -> None:
+    def test_labels_have_no_scale(self, digits: Dataset) -> None:
         scale = Scale.fit(digits.train.inputs)  # type: ignore[arg-type]
         job, dataset = compose_one("loss=mse"), replace(digits, input_scale=scale)
         model = make_program(job, dataset).learner.model
@@ -320,7 +323,8 @@ class TestStandardised:
         np.testing.assert_allclose(found, expected, rtol=1e-4)
 
     @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-    def test_large_raw_values_pass_in_half_precision(self, policy: str) -> None:
+    def test_large_raw_values_do_not_overflow_in_half_precision(self, policy: str) -> None:
+        # The largest float16 is 65,504.
         inputs = (RANDOM.standard_normal((40, 3)) * 1e5 + 1e6).astype(np.float32)
         targets = (RANDOM.standard_normal((40, 2)) * 1e4 + 1e7).astype(np.float32)
         split = Split(inputs, targets)
@@ -349,7 +353,7 @@ class TestStandardised:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (("optimizer=momentum", "optimizer.momentum=3"), "optimizer: .*momentum"),
         (("+optimizer.beta_3=1",), "optimizer: .*beta_3"),
@@ -363,10 +367,10 @@ class TestStandardised:
         (("+metric.mine={_target_: expt.parts.metrics.mae, x: 1}",), r"metric\.mine\.x: mae"),
     ],
 )
-def test_a_part_that_refuses_its_arguments_is_named(
-    digits: Dataset, overrides: tuple[str, ...], told: str
+def test_part_that_does_not_accept_its_arguments_is_named(
+    digits: Dataset, overrides: tuple[str, ...], message: str
 ) -> None:
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         program_of(*overrides, dataset=digits)
 
 
@@ -380,7 +384,9 @@ def test_a_part_that_refuses_its_arguments_is_named(
     ],
 )
 @pytest.mark.parametrize("task", ["regression", "classification"])
-def test_what_a_loss_declares_makes_predictions(declared: str, predict: Any, task: str) -> None:
+def test_predictions_use_the_link_that_the_loss_declares(
+    declared: str, predict: Any, task: str
+) -> None:
     dataset = table() if task == "regression" else classes()
     job = compose_one("loss=mse", f"loss._predicts_={declared}")
     x = np.array([[-1, 2, 0.5]], np.float32)
@@ -388,7 +394,7 @@ def test_what_a_loss_declares_makes_predictions(declared: str, predict: Any, tas
     np.testing.assert_allclose(objective.predict(x), predict(x), rtol=1e-5)
 
 
-def test_metrics_of_values_are_of_predictions_and_those_of_classes_of_logits() -> None:
+def test_regression_metrics_use_predictions_and_classification_metrics_logits() -> None:
     x, targets = tf.constant([[-1, 2, 0.5]]), tf.constant([[0.5, 0.1, 0.9]])
     given = ("loss=binary_crossentropy", "+metric.mean={_target_: expt.parts.metrics.mae}")
     objective = make_objective(compose_one(*given), table())
@@ -399,7 +405,7 @@ def test_metrics_of_values_are_of_predictions_and_those_of_classes_of_logits() -
     assert float(objective.metrics["mean"](targets, x)) == pytest.approx(error, rel=1e-5)
 
 
-def test_what_is_generated_is_not_changed() -> None:
+def test_generated_examples_are_not_changed_by_a_link() -> None:
     x = np.array([[-1, 2, 0.5]], np.float32)
     found = make_objective(compose_one(*GAN), classes()).predict(x)
     np.testing.assert_array_equal(found, x)
@@ -548,13 +554,13 @@ class TestCustom:
     def overrides(self, name: str) -> tuple[str, ...]:
         return ("model=custom", f"model._target_=users_models.{name}")
 
-    def test_a_model_of_ones_own_is_made(self, digits: Dataset) -> None:
+    def test_users_model_is_built(self, digits: Dataset) -> None:
         overrides = (*self.overrides("from_layers"), "+model.width=3", "act=tanh")
         learner = program_of(*overrides, dataset=digits).learner
         assert learner.model.count_params() == 64 * 3 + 3 + 3 * 10 + 10
         learner.check(first_batch(digits), digits)
 
-    def test_what_is_no_model_is_named(self, digits: Dataset) -> None:
+    def test_model_part_that_returns_no_model_is_an_error(self, digits: Dataset) -> None:
         with pytest.raises(UserError, match=r"users_models\.no_model returned list; expected a"):
             program_of(*self.overrides("no_model"), dataset=digits)
 
@@ -574,13 +580,13 @@ class TestCustom:
             ("named", "its output is a dict with one tensor; expected the tensor itself"),
             ("listed", "its output is a list with one tensor; expected the tensor itself"),
             ("nothing", "its call returns None; expected the outputs, as one tensor"),
-            ("two_inputs", "it has 2 inputs, of the shapes .* A model is given the examples as"),
+            ("two_inputs", "it has 2 inputs, of the shapes .* Examples are passed to a model as"),
             ("listed_input", "its input is a list with one tensor; expected the tensor itself"),
             ("named_input", "its input is a dict with one tensor; expected the tensor itself"),
             (
                 "two_arguments",
-                r"it can't be called on one tensor of the shape \(batch, 3\), which is what a "
-                "model is given: missing a required argument: 'y'$",
+                r"it can't be called on one tensor of inputs, of the shape \(batch, 3\): "
+                "missing a required argument: 'y'$",
             ),
             (
                 "takes_a_dict",
@@ -591,7 +597,7 @@ class TestCustom:
                 r"it takes inputs of the shape \(batch, 8, 8, 1\); those of data=toy have "
                 r"\(batch, 3\)",
             ),
-            ("labels", "its outputs are of the type int32, through which no gradient goes"),
+            ("labels", "its outputs are of the type int32, which has no gradient"),
             ("of_text", r"it takes text; the inputs of data=toy are numbers"),
             (
                 "vectorized",
@@ -600,13 +606,13 @@ class TestCustom:
             ("looked_up", r"it takes text \(its first layer is the StringLookup words\)"),
             (
                 "integers",
-                "it takes int32, and those of data=toy have fractions, such as .* be cut off",
+                "it takes int32, but the inputs of data=toy have fractions, such as .* be cut off",
             ),
-            ("embedded", "it looks inputs up in an Embedding, and those of data=toy have fraction"),
+            ("embedded", "it looks inputs up in an Embedding, but the inputs of data=toy"),
         ],
     )
     @pytest.mark.parametrize("scale", [None, TARGET_SCALE])
-    def test_what_does_not_map_a_tensor_to_the_targets_shape_is_refused(
+    def test_model_with_wrong_inputs_or_outputs_is_an_error(
         self, name: str, found: str, scale: Scale | None
     ) -> None:
         dataset = table(target_scale=scale)
@@ -614,22 +620,20 @@ class TestCustom:
             program_of(*self.overrides(name), "loss=mse", dataset=dataset)
 
     @pytest.mark.parametrize("name", ["whole", "embedded", "integers"])
-    def test_a_model_of_whole_numbers_trains_on_such(self, name: str) -> None:
+    def test_model_of_integer_inputs_trains_on_whole_numbers(self, name: str) -> None:
         inputs = RANDOM.integers(0, 7, (40, 3)).astype(np.float32)
         split = Split(inputs, table().train.targets)
         dataset = Dataset("toy", "regression", split, split, split, batch_size=8)
         learner = program_of(*self.overrides(name), "loss=mse", dataset=dataset).learner
         learner.check(first_batch(dataset), dataset)
         standardized = replace(dataset, input_scale=Scale.fit(inputs))
-        with pytest.raises(UserError, match=r"is standardised before.*data\.standardize=false"):
+        with pytest.raises(UserError, match=r"toy are standardised, .*data\.standardize=false"):
             program_of(*self.overrides(name), "loss=mse", dataset=standardized)
 
     @pytest.mark.parametrize("name", ["unbuilt", "subclassed"])
     @pytest.mark.parametrize("scale", [None, INPUT_SCALE])
-    def test_a_model_without_its_variables_yet_trains_or_is_refused(
-        self, name: str, scale: Scale | None
-    ) -> None:
-        """It must not run to the end with the weights it began with."""
+    def test_unbuilt_model_trains_or_is_an_error(self, name: str, scale: Scale | None) -> None:
+        """It must not run to the end with its initial weights."""
         dataset = table(input_scale=scale)
         try:
             learner = program_of(*self.overrides(name), "loss=mse", dataset=dataset).learner
@@ -643,8 +647,8 @@ class TestCustom:
             assert not np.array_equal(one, other)
 
 
-def test_an_objectives_parts_are_used_as_they_are(digits: Dataset) -> None:
-    """What evaluates is the very objective of the config."""
+def test_program_uses_the_objective_of_the_config(digits: Dataset) -> None:
+    """The evaluation uses the objective of the config."""
     job = compose_one("model.units=[]")
     learner, objective = make_program(job, digits).learner, make_objective(job, digits)
     assert isinstance(objective, Objective)
@@ -653,14 +657,14 @@ def test_an_objectives_parts_are_used_as_they_are(digits: Dataset) -> None:
 
 
 def frozen(input_shape: Any, num_outputs: int, act: Any) -> Any:
-    """A model of a user's own that is given weights elsewhere."""
+    """A user's model without trainable weights."""
     del act
     inputs = keras.Input(input_shape)
     dense = keras.layers.Dense(num_outputs, trainable=False)
     return keras.Model(inputs, dense(keras.layers.Flatten()(inputs)))
 
 
-def test_a_model_that_nothing_can_train_is_refused(
+def test_model_without_trainable_variables_is_an_error(
     digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dense, "linear", frozen)
@@ -669,7 +673,7 @@ def test_a_model_that_nothing_can_train_is_refused(
         program_of("model=linear", dataset=digits)
 
 
-def test_the_positive_class_is_named() -> None:
+def test_positive_class_of_a_metric_is_named() -> None:
     split = Split(table().train.inputs, (np.arange(40) % 2).astype(np.int32))
     of_two = Dataset("toy", "classification", split, split, split, 8, ("ill", "well"))
     targets, logits = tf.constant([0, 0, 1, 1]), tf.constant([[1.0, 0], [0, 1], [0, 1], [0, 1]])
@@ -682,7 +686,7 @@ def test_the_positive_class_is_named() -> None:
         make_objective(job, of_two)
 
 
-def test_averages_of_two_classes_are_refused_for_others_before_training() -> None:
+def test_binary_average_with_more_classes_is_an_error() -> None:
     with pytest.raises(UserError, match=r"metric\.f1\.average=binary: data=digits has 10 classes"):
         DataLoader()(compose_one("metric=f1", "metric.f1.average=binary"))
     with pytest.raises(UserError, match=r"metric\.f1\.positive=x: data=breast_cancer has no class"):
@@ -704,7 +708,7 @@ def test_averages_of_two_classes_are_refused_for_others_before_training() -> Non
         ("hinge", lambda z: z[:, 1] - z[:, 0]),
     ],
 )
-def test_auc_ranks_by_what_the_loss_makes_of_logits(loss: str, scores: Any) -> None:
+def test_auc_ranks_by_the_probabilities_of_the_loss(loss: str, scores: Any) -> None:
     split = Split(table().train.inputs, (np.arange(40) % 2).astype(np.int32))
     of_two = Dataset("toy", "classification", split, split, split, 8, ("ill", "well"))
     logits = RANDOM.normal(scale=30, size=(40, 2)).astype(np.float32)

@@ -19,16 +19,16 @@ class TestSinks:
         yield sinks
         sinks.stop()
 
-    def test_they_are_made_once(self, sinks: Sinks) -> None:
+    def test_sinks_are_made_once(self, sinks: Sinks) -> None:
         first = sinks(compose_one("recorder=[tensorboard]"))
         again = sinks(compose_one("recorder=[tensorboard]", "seed=3"))
         assert len(first) == 2
         assert all(one is other for one, other in zip(first, again, strict=True))
 
-    def test_images_are_always_kept(self, sinks: Sinks) -> None:
+    def test_images_are_always_recorded(self, sinks: Sinks) -> None:
         assert len(sinks(compose_one("recorder=[]"))) == 1
 
-    def test_a_refused_argument_is_named(self, sinks: Sinks) -> None:
+    def test_argument_that_is_not_accepted_is_named(self, sinks: Sinks) -> None:
         job = compose_one("recorder=[tensorboard]", "+recorder.tensorboard.folder=x")
         with pytest.raises(UserError, match=r"recorder\.tensorboard\.folder"):
             sinks(job)

@@ -47,7 +47,7 @@ def users(model: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("model", REFUSED)
-def test_what_can_not_be_saved_and_loaded_is_refused_by_its_layer(model: str) -> None:
+def test_layer_that_can_not_be_saved_or_loaded_is_named(model: str) -> None:
     job = job_of(*users(model))
     start_for(job.config)
     with pytest.raises(UserError, match=f"^model: .*{REFUSED[model]}") as raised:
@@ -56,7 +56,7 @@ def test_what_can_not_be_saved_and_loaded_is_refused_by_its_layer(model: str) ->
 
 
 def random_state() -> Any:
-    """The state of NumPy's global generator, comparable."""
+    """Returns the state of NumPy's global generator in a form that can be compared."""
     state: Any = np.random.get_state()
     return state[1].tolist(), state[2:]
 
@@ -70,7 +70,7 @@ def random_state() -> Any:
         ["loop.precision=mixed_float16", *users("registered")],
     ],
 )
-def test_what_can_is_left_as_it_was(overrides: list[str]) -> None:
+def test_model_that_can_be_saved_is_unchanged(overrides: list[str]) -> None:
     job = job_of(*overrides)
     dataset = DataLoader()(job)
     start_for(job.config)
@@ -83,21 +83,21 @@ def test_what_can_is_left_as_it_was(overrides: list[str]) -> None:
         np.testing.assert_array_equal(variable.numpy(), value)
 
 
-def test_a_users_activation_is_tried_too() -> None:
+def test_users_activation_is_checked() -> None:
     job = job_of("act._target_=unsaveable.Unregistered")
     start_for(job.config)
     with pytest.raises(UserError, match=r"the layer .* \(Unregistered\): Could not locate class"):
         make_program(job, DataLoader()(job)).check()
 
 
-def test_a_generator_is_tried_with_noise() -> None:
+def test_generator_is_checked_with_noise() -> None:
     job = job_of("model=gan", "loss=binary_crossentropy", "act._target_=unsaveable.Forgetful")
     start_for(job.config)
     with pytest.raises(UserError, match=r"the layer .* \(Forgetful\) differs"):
         make_program(job_of(*job.overrides, "+act.factor=5"), DataLoader()(job)).check()
 
 
-def test_a_layer_of_a_package_that_is_not_allowed_is_named(
+def test_layer_of_a_package_that_is_not_allowed_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     job = job_of(*users("registered"))
@@ -109,8 +109,8 @@ def test_a_layer_of_a_package_that_is_not_allowed_is_named(
         check_saveable(model, job, first_batch(dataset).inputs)
 
 
-def test_the_frameworks_own_models_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The contract tests do, and large ones take seconds."""
+def test_models_of_expt_are_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The contract tests save them, and saving large ones takes seconds."""
     job = job_of("model=cnn", "act=prelu")
     dataset = DataLoader()(job)
     start_for(job.config)
@@ -119,7 +119,9 @@ def test_the_frameworks_own_models_are_not_tried(monkeypatch: pytest.MonkeyPatch
     check_saveable(model, job, first_batch(dataset).inputs)
 
 
-def test_a_run_of_such_a_model_leaves_nothing(run_here: Callable[..., Any], tmp_path: Path) -> None:
+def test_run_with_an_unsaveable_model_leaves_no_files(
+    run_here: Callable[..., Any], tmp_path: Path
+) -> None:
     done = run_here(*users("with_lambda"), folder=tmp_path)
     assert done.code == 2
     assert done.error.startswith("error: model: once saved, it can't be loaded: the layer double")

@@ -1,4 +1,4 @@
-"""What an evaluation scores: never, of data that has changed, what the run was trained on."""
+"""Tests that an evaluation of changed data leaves out what the run was trained on."""
 
 import re
 from collections import Counter
@@ -18,7 +18,7 @@ from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split
 from expt.runs.find import FoundRun
 from expt.train.saved_model import LoadedData, load_data
-from expt.train.scoring import Scored, choose_examples
+from expt.train.scoring import ScoredExamples, choose_examples
 from recorded_runs import record_run
 
 RANDOM = np.random.default_rng(0)
@@ -38,7 +38,7 @@ def table(file: Path, rows: Sequence[str], header: str = "a,b,kind") -> str:
     return f"data.path={file}"
 
 
-def scored(run: FoundRun, *overrides: str, split: str | None = None) -> Scored:
+def scored(run: FoundRun, *overrides: str, split: str | None = None) -> ScoredExamples:
     return choose_examples(run, load_data(run, overrides, None, split), split)
 
 
@@ -63,7 +63,7 @@ def trained(run: FoundRun) -> Dataset:
 
 class TestUnchangedData:
     @pytest.mark.parametrize("split", [None, "train", "val", "test"])
-    def test_its_splits_are_those_of_the_training(
+    def test_splits_of_unchanged_data_are_those_of_training(
         self, run: FoundRun, trained: Dataset, split: str | None
     ) -> None:
         found = scored(run, split=split)
@@ -72,24 +72,24 @@ class TestUnchangedData:
         assert (found.split, found.label, found.notes) == (split or "test",) * 2 + ((),)
         assert found.left_out == {}
 
-    def test_all_of_it_says_that_training_examples_are_in_it(self, run: FoundRun) -> None:
+    def test_split_all_is_noted_to_include_training_examples(self, run: FoundRun) -> None:
         found = scored(run, split="all")
         assert (len(found.examples), found.label) == (60, "all")
         assert "includes the 42 examples that the run was trained on and the 9" in found.notes[0]
 
-    def test_another_place_is_no_change(self, run: FoundRun, tmp_path: Path) -> None:
+    def test_moved_data_is_unchanged(self, run: FoundRun, tmp_path: Path) -> None:
         found = scored(run, table(tmp_path / "copy.csv", ROWS), "data.batch_size=4")
         assert (found.label, len(found.examples)) == ("test", 9)
 
-    def test_a_run_that_saw_a_part_of_it(self, tmp_path: Path) -> None:
-        """The fingerprint is that of two batches a split; the test split is the whole one."""
+    def test_data_of_a_run_with_limited_batches_is_unchanged(self, tmp_path: Path) -> None:
+        """The fingerprint is that of two batches per split; the test split is scored completely."""
         path = table(tmp_path / "known.csv", ROWS)
         run = record_run(tmp_path, *TABLE, path, "loop.batches=1")
         assert (scored(run).label, len(scored(run).examples)) == ("test", 9)
         found = scored(run, table(tmp_path / "more.csv", [*ROWS, *NEW]))
         assert (found.left_out, len(found.examples)) == ({"train": 8, "val": 8}, 74)
 
-    def test_there_is_no_such_split(self, run: FoundRun) -> None:
+    def test_unknown_split_is_an_error(self, run: FoundRun) -> None:
         with pytest.raises(UserError, match=r"split=tset: there is no such split\. Did you"):
             scored(run, split="tset")
 
@@ -101,10 +101,10 @@ class TestChangedData:
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
     @given(data=st.data())
-    def test_what_is_scored_was_never_trained_on(
+    def test_scored_examples_were_never_trained_on(
         self, run: FoundRun, trained: Dataset, tmp_path: Path, data: st.DataObject
     ) -> None:
-        """Rows in any order, with any of them removed, and new ones added."""
+        """Rows are reordered, removed and added."""
         kept = data.draw(st.permutations(range(60)))[: data.draw(st.integers(0, 60))]
         added = data.draw(st.lists(st.integers(0, 29), min_size=1, unique=True))
         rows = [*(ROWS[number] for number in kept), *(NEW[number] for number in added)]
@@ -112,6 +112,7 @@ class TestChangedData:
         seen = rows_of(trained.train) | rows_of(trained.validation)
         names = {row: name for name, split in trained.splits() for row in rows_of(split)}
         inputs = rows_of(found.examples)
+        # Counters intersect as multisets: no scored row is one of those that were seen.
         assert not inputs & seen
         assert sum(found.left_out.values()) + len(found.examples) == len(rows)
         of_test = sum(names.get(row) == "test" for row in inputs)
@@ -119,7 +120,7 @@ class TestChangedData:
         assert sum(found.left_out.values()) + of_test == len(kept)
 
     @pytest.mark.parametrize("change", ["sorted", "reversed", "one removed", "another column"])
-    def test_the_same_rows_score_as_the_test_split_did(
+    def test_reordered_rows_score_as_the_test_split(
         self, run: FoundRun, trained: Dataset, tmp_path: Path, change: str
     ) -> None:
         of_test = rows_of(trained.test)
@@ -143,7 +144,7 @@ class TestChangedData:
         values = [np.array([*map(float, row.split(",")[:2])]).tobytes() for row in ROWS]
         return next(k for k in range(60) if inputs[values[k]])
 
-    def test_a_split_that_is_named_is_that_of_the_new_data(
+    def test_named_split_is_that_of_the_new_data(
         self, run: FoundRun, trained: Dataset, tmp_path: Path
     ) -> None:
         path = table(tmp_path / "more.csv", [*ROWS, *NEW])
@@ -156,18 +157,19 @@ class TestChangedData:
             assert not rows_of(found.examples) - rows_of(fresh)
             assert not rows_of(found.examples) & rows_of(trained.train)
             assert found.label.startswith(f"{name}-new-")
-            assert ("none of training data" in found.notes[0]) == (name == "train")
+            assert ("not those of training data" in found.notes[0]) == (name == "train")
             total += len(found.examples)
+        # The run's test split and the new rows, divided among the new splits.
         assert total == 9 + 30
 
-    def test_new_data_is_scored_whole(self, run: FoundRun, tmp_path: Path) -> None:
+    def test_new_data_is_scored_completely(self, run: FoundRun, tmp_path: Path) -> None:
         found = scored(run, table(tmp_path / "new.csv", NEW))
         assert len(found.examples) == 30
         assert re.fullmatch("all-[0-9a-f]{8}", found.label)
         assert "all 30 examples are scored, and the run was trained on none" in found.notes[0]
         assert len(scored(run, f"data.path={tmp_path / 'new.csv'}", split="test").examples) == 5
 
-    def test_duplicates_of_what_was_trained_on_are_counted(
+    def test_duplicates_of_training_examples_are_counted(
         self, run: FoundRun, trained: Dataset, tmp_path: Path
     ) -> None:
         known = ROWS[self._trained(trained)]
@@ -175,17 +177,17 @@ class TestChangedData:
         assert (len(found.examples), found.left_out) == (30, {"train": 3, "val": 0})
         assert "3 are left out, since the run was trained on the inputs of 3" in found.notes[0]
 
-    def test_a_label_that_was_corrected_makes_no_row_new(
-        self, run: FoundRun, tmp_path: Path
-    ) -> None:
+    def test_row_with_a_corrected_label_is_not_new(self, run: FoundRun, tmp_path: Path) -> None:
         swapped = [
             row.replace("cat", "?").replace("dog", "cat").replace("?", "dog") for row in ROWS
         ]
         assert len(scored(run, table(tmp_path / "labels.csv", swapped)).examples) == 9
 
-    def test_nothing_is_left(self, run: FoundRun, trained: Dataset, tmp_path: Path) -> None:
+    def test_error_if_no_example_is_left(
+        self, run: FoundRun, trained: Dataset, tmp_path: Path
+    ) -> None:
         path = table(tmp_path / "known.csv", [ROWS[self._trained(trained)]])
-        with pytest.raises(UserError, match=r"nothing is left to score.* of 1 and chose"):
+        with pytest.raises(UserError, match=r"nothing is left to score.* of 1 and its best"):
             scored(run, path)
 
     def test_rows_of_weight_0_are_neither_trained_on_nor_scored(self, tmp_path: Path) -> None:
@@ -203,10 +205,10 @@ class TestChangedData:
 
 
 class TestSmallData:
-    """Of which no split could be drawn."""
+    """Tests of data that is too small to be split."""
 
     @pytest.mark.parametrize("rows", [NEW[:1], NEW[1:3], [NEW[0], NEW[3]], NEW[:8]])
-    def test_a_table_of_few_rows_is_scored_whole(
+    def test_small_table_is_scored_completely(
         self, run: FoundRun, tmp_path: Path, rows: Sequence[str]
     ) -> None:
         found = scored(run, table(tmp_path / "few.csv", rows))
@@ -214,21 +216,23 @@ class TestSmallData:
         expected = ["cat" in row for row in rows]
         assert (found.examples.targets == 0).tolist() == expected  # cat comes before dog
 
-    def test_columns_for_splits_alone_need_not_be_there(self, tmp_path: Path) -> None:
+    def test_column_that_only_defines_splits_may_be_missing(self, tmp_path: Path) -> None:
         rows = [f"{row},{i},{i // 3}" for i, row in enumerate(ROWS)]
         path = table(tmp_path / "known.csv", rows, "a,b,kind,id,patient")
         run = record_run(tmp_path, *TABLE, path, "data.group=patient", "data.ignore=[id]")
         found = scored(run, table(tmp_path / "new.csv", NEW))
         assert len(found.examples) == 30
 
-    def test_a_split_of_it_is_refused_with_the_way(self, run: FoundRun, tmp_path: Path) -> None:
+    def test_split_of_a_small_table_is_an_error_with_the_fix(
+        self, run: FoundRun, tmp_path: Path
+    ) -> None:
         path = table(tmp_path / "few.csv", NEW[:3])
         with pytest.raises(
-            UserError, match=r"class dog has 1 example.* Without a split: split=all"
+            UserError, match=r"class dog has 1 example.* To use all of the data: split=all"
         ):
             scored(run, path, split="test")
 
-    def test_what_else_is_wrong_is_said(self, run: FoundRun, tmp_path: Path) -> None:
+    def test_other_errors_of_small_data_are_reported(self, run: FoundRun, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="does not know: 'bird'"):
             scored(run, table(tmp_path / "few.csv", ["1,2,bird"]))
         with pytest.raises(UserError, match="the columns 'b' are missing"):
@@ -236,7 +240,7 @@ class TestSmallData:
         with pytest.raises(UserError, match="there is no such file"):
             scored(run, f"data.path={tmp_path / 'nothing.csv'}")
 
-    def test_a_regression(self, tmp_path: Path) -> None:
+    def test_small_regression_data_is_scored(self, tmp_path: Path) -> None:
         values = [f"{a:.4f},{b:.4f},{a + b:.4f}" for a, b in RANDOM.random((40, 2))]
         given = ("data=csv", "data.target=kind", "data.batch_size=8", "loss=mse")
         run = record_run(tmp_path, *given, table(tmp_path / "known.csv", values))
@@ -258,24 +262,24 @@ class TestArrays:
         path = npz(tmp_path / "known.npz", x=self.X, y=self.Y)
         return record_run(tmp_path, "data=npz", "data.batch_size=8", path)
 
-    def test_examples_in_another_order(self, run: FoundRun, tmp_path: Path) -> None:
+    def test_reordered_examples_are_recognised(self, run: FoundRun, tmp_path: Path) -> None:
         found = scored(run, npz(tmp_path / "x.npz", x=self.X[::-1], y=self.Y[::-1]))
         assert (len(found.examples), found.left_out) == (9, {"train": 42, "val": 9})
 
     @pytest.mark.parametrize("classes", [[0], [1], [2, 0]])
-    def test_few_examples_of_few_classes(
+    def test_few_examples_of_few_classes_are_scored(
         self, run: FoundRun, tmp_path: Path, classes: list[int]
     ) -> None:
         x = RANDOM.standard_normal((len(classes), 4))
         found = scored(run, npz(tmp_path / "x.npz", x=x, y=np.array(classes)))
         assert found.examples.targets.tolist() == classes
 
-    def test_an_unknown_class_is_refused(self, run: FoundRun, tmp_path: Path) -> None:
+    def test_unknown_class_is_an_error(self, run: FoundRun, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="the labels go up to 3"):
             scored(run, npz(tmp_path / "x.npz", x=self.X[:1], y=np.array([3])))
 
     def test_given_splits(self, tmp_path: Path) -> None:
-        """One of two given splits changes: the other one was trained on as a whole."""
+        """One of two given splits has changed; the run was trained on all of the other one."""
         names: dict[str, Any] = {
             f"x_{name}": self.X[k::3] for k, name in enumerate(("train", "val", "test"))
         }
@@ -288,7 +292,7 @@ class TestArrays:
         changed = {**names, "x_test": np.r_[new, self.X[:2]], "y_test": self.Y[:7]}
         path = npz(tmp_path / "changed.npz", **changed)
         found = scored(run, path, split="test")
-        # The second of the two, number 1, is one of the val array.
+        # The second of the two, number 1, is in the array of the validation split.
         assert (len(found.examples), found.left_out) == (5, {"train": 1, "val": 1})
         assert len(scored(run, path).examples) == 5
         with pytest.raises(UserError, match="the train split of data=npz: nothing is left"):
@@ -329,20 +333,18 @@ class TestImages:
         path = self.folder(tmp_path / "known")
         return record_run(tmp_path, "data=image_folder", "data.batch_size=8", path)
 
-    def test_an_image_is_added(self, run: FoundRun, tmp_path: Path) -> None:
+    def test_added_image_is_the_only_new_example(self, run: FoundRun, tmp_path: Path) -> None:
         assert (scored(run).label, len(scored(run).examples)) == ("test", 6)
-        # The first by its name, so that all others have another number.
+        # Its name sorts first, so that the numbers of all others change.
         Image.fromarray(images(1, 8, 8, 3)[0]).save(tmp_path / "known" / "cat" / "+.png")
         found = scored(run)
         assert (len(found.examples), found.left_out) == (7, {"train": 28, "val": 6})
 
-    def test_few_images_of_a_class(self, run: FoundRun, tmp_path: Path) -> None:
+    def test_few_images_of_one_class_are_scored(self, run: FoundRun, tmp_path: Path) -> None:
         found = scored(run, self.folder(tmp_path / "new", 2, ["dog"]))
         assert found.examples.targets.tolist() == [1, 1]
 
-    def test_a_class_that_is_unknown_or_renamed_is_refused(
-        self, run: FoundRun, tmp_path: Path
-    ) -> None:
+    def test_unknown_or_renamed_class_is_an_error(self, run: FoundRun, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="ant"):
             scored(run, self.folder(tmp_path / "new", 2, ["ant"]))
         with pytest.raises(UserError, match=r"ant.*cat, dog"):
@@ -361,7 +363,7 @@ class TestImages:
         assert (len(found.examples), found.left_out) == (10, {"train": 1, "val": 0})
 
 
-def test_published_files_with_other_test_images(tmp_path: Path) -> None:
+def test_published_files_with_other_test_images_are_scored(tmp_path: Path) -> None:
     given = ["data=mnist", *FILES["mnist"](tmp_path)]
     run = record_run(tmp_path, *given)
     assert (scored(run).label, len(scored(run).examples)) == ("test", 20)
@@ -379,7 +381,7 @@ def test_published_files_with_other_test_images(tmp_path: Path) -> None:
     assert len(scored(run).examples) == 3
 
 
-def test_cifar_files_with_few_images(tmp_path: Path) -> None:
+def test_cifar_files_with_few_images_are_scored(tmp_path: Path) -> None:
     run = record_run(tmp_path, "data=cifar10", *FILES["cifar10"](tmp_path))
     assert len(scored(run).examples) == 20
     few: dict[str, Any] = {"x_train": images(2, 32, 32, 3), "x_test": images(1, 32, 32, 3)}
@@ -391,7 +393,7 @@ def test_cifar_files_with_few_images(tmp_path: Path) -> None:
     assert found.examples.targets.tolist() == [3, 4, 5]
 
 
-def test_bundled_data_by_another_source(tmp_path: Path) -> None:
+def test_bundled_data_from_another_source_is_recognised(tmp_path: Path) -> None:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -405,7 +407,7 @@ def test_bundled_data_by_another_source(tmp_path: Path) -> None:
     assert found.label.startswith("all-new-")
 
 
-def test_columns_in_another_order_are_refused(tmp_path: Path) -> None:
+def test_columns_in_another_order_are_an_error(tmp_path: Path) -> None:
     from sklearn.datasets import load_iris
 
     run = record_run(tmp_path, "data=iris")
@@ -415,12 +417,12 @@ def test_columns_in_another_order_are_refused(tmp_path: Path) -> None:
     given = ("data=csv", "data.target=target", f"data.path={tmp_path / 'iris.csv'}")
     assert len(scored(run, *given).examples) < 25
     frame[frame.columns[[1, 0, 2, 3, 4]]].to_csv(tmp_path / "iris.csv", index=False)
-    with pytest.raises(UserError, match=r"its features are sepal width .* bring them into"):
+    with pytest.raises(UserError, match=r"its features are sepal width .* Rename and reorder"):
         scored(run, *given)
 
 
 class TestOlderRuns:
-    """They keep no hashes, and fingerprints of contents alone."""
+    """Tests of runs of older versions, without hashes and with fingerprints of contents alone."""
 
     @pytest.fixture
     def older(self, tmp_path: Path) -> FoundRun:
@@ -430,34 +432,34 @@ class TestOlderRuns:
         assert (scored(older).label, len(scored(older).examples)) == ("test", 9)
         assert len(scored(older, split="train").examples) == 42
 
-    def test_changed_data_is_scored_whole_with_a_warning(
+    def test_changed_data_is_scored_completely_with_a_warning(
         self, older: FoundRun, tmp_path: Path
     ) -> None:
         found = scored(older, table(tmp_path / "known.csv", ROWS[::-1]))
         assert len(found.examples) == 60
         assert re.fullmatch("all-unchecked-[0-9a-f]{8}", found.label)
-        assert "may have been trained on some of them" in found.notes[0]
+        assert "It is unknown whether the run was trained on some of them" in found.notes[0]
         assert "recorded before runs kept hashes" in found.notes[0]
 
-    def test_a_split_made_anew_is_refused(self, older: FoundRun, tmp_path: Path) -> None:
+    def test_split_of_changed_data_is_an_error(self, older: FoundRun, tmp_path: Path) -> None:
         path = table(tmp_path / "known.csv", ROWS[::-1])
-        with pytest.raises(UserError, match=r"split=test: .* is not known.*: split=all"):
+        with pytest.raises(UserError, match=r"split=test: .* is unknown.*: split=all"):
             scored(older, path, split="test")
 
-    def test_classes_that_were_renamed_are_refused(self, older: FoundRun, tmp_path: Path) -> None:
+    def test_renamed_classes_are_an_error(self, older: FoundRun, tmp_path: Path) -> None:
         renamed = [row.replace("cat", "ant").replace("dog", "bee") for row in ROWS]
         with pytest.raises(UserError, match="does not know: 'ant', 'bee'"):
             scored(older, table(tmp_path / "known.csv", renamed))
 
 
-def test_a_stream_that_was_not_hashed_says_so(run: FoundRun, tmp_path: Path) -> None:
+def test_stream_without_hashes_is_noted(run: FoundRun, tmp_path: Path) -> None:
     data = {**run.record.data.to_mapping(), "example_hashes": None}
     streamed = replace(run, record=run.record.updated({"data": data}))
     found = scored(streamed, table(tmp_path / "new.csv", NEW))
     assert "its inputs were a stream that can't be hashed" in found.notes[0]
 
 
-def test_hashes_that_are_lost_are_reported(run: FoundRun, tmp_path: Path) -> None:
+def test_lost_hashes_are_reported(run: FoundRun, tmp_path: Path) -> None:
     lost = replace(run, directory=tmp_path / "copy")
     (tmp_path / "copy" / ".hydra").mkdir(parents=True)
     config = run.directory / ".hydra" / "config.yaml"
@@ -467,6 +469,6 @@ def test_hashes_that_are_lost_are_reported(run: FoundRun, tmp_path: Path) -> Non
         scored(lost, table(tmp_path / "new.csv", NEW))
 
 
-def test_data_that_is_loaded_keeps_the_scales_of_the_training(run: FoundRun) -> None:
+def test_loaded_data_has_the_scales_of_training(run: FoundRun) -> None:
     loaded: LoadedData = load_data(run, [], None)
     assert loaded.dataset.input_scale is None  # as the record says

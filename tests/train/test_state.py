@@ -24,7 +24,7 @@ def make_model() -> Any:
     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
 
 
-def test_a_saved_model_gives_the_same_outputs(tmp_path: Path) -> None:
+def test_saved_model_has_the_same_outputs(tmp_path: Path) -> None:
     model, inputs = make_model(), np.ones((3, 2), np.float32)
     save_model(model, tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -32,7 +32,7 @@ def test_a_saved_model_gives_the_same_outputs(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
 
 
-def test_a_save_that_fails_leaves_the_file_before(
+def test_failed_save_keeps_the_previous_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, model = tmp_path / "model.keras", make_model()
@@ -60,7 +60,7 @@ def scaled(optimizer: Any, initial_scale: float = 1024.0) -> Any:
 
 
 def train(model: Any, optimizer: Any) -> Callable[[], list[Any]]:
-    """Builds; returns what takes a step and gives the trained weights after it."""
+    """Builds the optimizer; returns a function that trains a step and returns the weights."""
     optimizer.build(model.trainable_variables)
     step = make_train_step(model, mse, optimizer, {})
 
@@ -72,14 +72,14 @@ def train(model: Any, optimizer: Any) -> Callable[[], list[Any]]:
 
 
 @pytest.mark.parametrize("under_a_loss_scale", [False, True])
-def test_averages_are_numpys_and_trained_weights_come_back(under_a_loss_scale: bool) -> None:
+def test_averages_equal_numpy_and_trained_weights_are_restored(under_a_loss_scale: bool) -> None:
     model, optimizer = make_model(), averaging()
     outer = scaled(optimizer) if under_a_loss_scale else optimizer
     train_on = train(model, outer)
     expected: list[Any] = []
     for _ in range(7):
         trained = train_on()
-        # From the first update on: the average begins with its weights.
+        # The average starts with the weights after the first update.
         expected = [
             MOMENTUM * average + (1 - MOMENTUM) * weights
             for average, weights in zip(expected or trained, trained, strict=True)
@@ -93,7 +93,7 @@ def test_averages_are_numpys_and_trained_weights_come_back(under_a_loss_scale: b
     assert not np.allclose(expected[0], trained[0], rtol=1e-3)
 
 
-def test_without_averages_nothing_is_replaced() -> None:
+def test_weights_are_not_replaced_without_averages() -> None:
     model, optimizer = make_model(), keras.optimizers.Adam(0.1)
     trained = train(model, optimizer)()
     with averages_in_place([model], [optimizer]):
@@ -101,7 +101,7 @@ def test_without_averages_nothing_is_replaced() -> None:
             np.testing.assert_array_equal(variable.numpy(), weights)
 
 
-def test_trained_weights_come_back_after_an_exception() -> None:
+def test_trained_weights_are_restored_after_an_exception() -> None:
     model, optimizer = make_model(), averaging()
     train_on = train(model, optimizer)
     train_on()
@@ -112,7 +112,7 @@ def test_trained_weights_come_back_after_an_exception() -> None:
         np.testing.assert_array_equal(variable.numpy(), weights)
 
 
-def test_each_network_has_its_own_averages() -> None:
+def test_each_network_has_separate_averages() -> None:
     networks = [make_model(), make_model(), make_model()]
     optimizers = [averaging(), keras.optimizers.Adam(0.1), averaging()]
     trained = []
@@ -125,10 +125,11 @@ def test_each_network_has_its_own_averages() -> None:
             not np.array_equal(network.trainable_variables[0].numpy(), weights[0])
             for network, weights in zip(networks, trained, strict=True)
         ]
+    # The second optimizer keeps no averages.
     assert changed == [True, False, True]
 
 
-def test_frozen_weights_and_statistics_stay() -> None:
+def test_frozen_weights_and_statistics_are_not_replaced() -> None:
     layers = keras.layers
     model = keras.Sequential(
         [
@@ -148,9 +149,10 @@ def test_frozen_weights_and_statistics_stay() -> None:
             np.testing.assert_array_equal(variable.numpy(), value)
 
 
-def test_before_the_first_update_the_weights_are_their_own_average() -> None:
-    """A loss scale skips the updates whose gradients overflow, at first often several."""
+def test_weights_are_not_replaced_before_the_first_update() -> None:
+    """With loss scaling, the first updates are often skipped because gradients overflow."""
     model, optimizer = make_model(), averaging()
+    # An infinite scale makes the first gradients overflow.
     outer = scaled(optimizer, initial_scale=float("inf"))
     trained = train(model, outer)()
     assert int(optimizer.iterations) == 0

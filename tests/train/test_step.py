@@ -27,7 +27,7 @@ def make_step(model: Any, optimizer: Any) -> Any:
 
 
 def reference(weights: list[Any], l2: float) -> tuple[float, Any, Any]:
-    """The loss of the linear model and its gradients, in NumPy."""
+    """Returns the loss of the linear model and its gradients, computed with NumPy."""
     w, b = weights
     error = X @ w + b - Y
     loss = float(np.mean(error**2) + l2 * np.sum(w**2))
@@ -36,7 +36,7 @@ def reference(weights: list[Any], l2: float) -> tuple[float, Any, Any]:
 
 @pytest.mark.parametrize("l2", [0.0, 0.5])
 @pytest.mark.parametrize("is_compiled", [False, True])
-def test_it_is_gradient_descent(l2: float, is_compiled: bool) -> None:
+def test_step_is_gradient_descent(l2: float, is_compiled: bool) -> None:
     model = make_model(keras.regularizers.L2(l2) if l2 else None)
     step = make_step(model, keras.optimizers.SGD(0.1))
     if is_compiled:
@@ -55,7 +55,7 @@ def test_it_is_gradient_descent(l2: float, is_compiled: bool) -> None:
         np.testing.assert_allclose(model.get_weights()[1], b - 0.1 * db, rtol=1e-5, atol=1e-6)
 
 
-def test_the_learning_rate_follows_the_schedule_and_is_that_of_the_update() -> None:
+def test_learning_rate_is_that_of_the_update() -> None:
     model = make_model()
     rates = keras.optimizers.schedules.PiecewiseConstantDecay([0, 2], [0.1, 0.01, 0.5])
     step = make_step(model, keras.optimizers.SGD(rates))
@@ -63,6 +63,7 @@ def test_the_learning_rate_follows_the_schedule_and_is_that_of_the_update() -> N
     for _ in range(4):
         w, b = model.get_weights()
         _, _, db = reference([w, b], 0.0)
+        # The applied rate is found from the change of the bias and its gradient.
         reported.append(float(step(BATCH)["learning_rate"]))
         applied.append(float(((b - model.get_weights()[1]) / db)[0]))
     assert reported == pytest.approx([0.1, 0.01, 0.01, 0.5])
@@ -70,8 +71,8 @@ def test_the_learning_rate_follows_the_schedule_and_is_that_of_the_update() -> N
 
 
 @pytest.mark.parametrize("is_scaled", [False, True])
-def test_the_rate_of_adafactor_is_what_it_applies(is_scaled: bool) -> None:
-    """min(α, 1 / √t), which times the root mean square of the weights is the size of a step."""
+def test_learning_rate_of_adafactor_is_the_applied_one(is_scaled: bool) -> None:
+    """min(α, 1 / √t); the size of a step is this times the root mean square of the weights."""
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, use_bias=False)])
     optimizer = keras.optimizers.Adafactor(0.6, epsilon_1=1e-16)
     step = make_step(
@@ -81,20 +82,21 @@ def test_the_rate_of_adafactor_is_what_it_applies(is_scaled: bool) -> None:
         (before,) = model.get_weights()
         rate = float(step(BATCH)["learning_rate"])
         assert rate == pytest.approx(min(0.6, number**-0.5))
-        if number == 1:  # whose direction is of ones
+        # Only in the first step are all components of the direction ±1.
+        if number == 1:
             change = np.abs(model.get_weights()[0] - before)
             np.testing.assert_allclose(change, rate * np.sqrt(np.mean(before**2)), rtol=1e-4)
 
 
 @pytest.mark.parametrize("initial_scale", [1.0, 1024.0])
-def test_scaling_the_loss_changes_neither_numbers_nor_update(initial_scale: float) -> None:
+def test_loss_scaling_changes_neither_scalars_nor_update(initial_scale: float) -> None:
     plain, scaled = make_model(), make_model()
     scaled.set_weights(plain.get_weights())
     optimizer = keras.optimizers.LossScaleOptimizer(
         keras.optimizers.SGD(0.1), initial_scale=initial_scale, dynamic_growth_steps=2
     )
     steps = make_step(plain, keras.optimizers.SGD(0.1)), make_step(scaled, optimizer)
-    # The scale grows on the way.
+    # The scale grows during the test.
     for _ in range(5):
         expected, found = ({k: float(v) for k, v in step(BATCH).items()} for step in steps)
         assert found == pytest.approx(expected, rel=1e-5)
@@ -102,17 +104,18 @@ def test_scaling_the_loss_changes_neither_numbers_nor_update(initial_scale: floa
         np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
-def test_layers_know_that_they_train() -> None:
+def test_layers_run_in_training_mode() -> None:
     inputs = keras.Input((3,))
     normed = keras.layers.BatchNormalization()(inputs)
     model = keras.Model(inputs, keras.layers.Dense(1)(normed))
+    # Batch normalisation updates its statistics only in training mode.
     before = [variable.numpy() for variable in model.non_trainable_variables]
     make_step(model, keras.optimizers.SGD(0.1))(BATCH)
     after = [variable.numpy() for variable in model.non_trainable_variables]
     assert any((one != other).any() for one, other in zip(before, after, strict=True))
 
 
-def test_variables_that_are_frozen_stay() -> None:
+def test_frozen_variables_are_not_changed() -> None:
     inputs = keras.Input((3,))
     frozen = keras.layers.Dense(4, trainable=False)
     model = keras.Model(inputs, keras.layers.Dense(1)(frozen(inputs)))
@@ -121,7 +124,7 @@ def test_variables_that_are_frozen_stay() -> None:
     np.testing.assert_array_equal(frozen.kernel.numpy(), before)
 
 
-def test_examples_count_by_their_weights() -> None:
+def test_examples_are_weighted() -> None:
     model, weights = make_model(), RANDOM.uniform(size=8).astype(np.float32)
     weights[:3] = 0
     step = make_step(model, keras.optimizers.SGD(0.1))
@@ -135,7 +138,7 @@ def test_examples_count_by_their_weights() -> None:
     np.testing.assert_allclose(model.get_weights()[1], b - 0.1 * db, rtol=1e-5, atol=1e-6)
 
 
-def test_a_batch_of_masked_examples_changes_nothing() -> None:
+def test_batch_of_masked_examples_changes_no_variable() -> None:
     model = make_model()
     before = model.get_weights()
     scalars = make_step(model, keras.optimizers.SGD(0.1))(BATCH._replace(weights=tf.zeros(8)))
@@ -144,7 +147,7 @@ def test_a_batch_of_masked_examples_changes_nothing() -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_mixup_is_the_crossentropy_with_soft_labels() -> None:
+def test_mixup_loss_is_the_crossentropy_of_soft_labels() -> None:
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
     optimizer = keras.optimizers.SGD(0.1)
     optimizer.build(model.trainable_variables)
@@ -163,7 +166,7 @@ def test_mixup_is_the_crossentropy_with_soft_labels() -> None:
     np.testing.assert_allclose(model.get_weights()[0], w - 0.1 * dw, rtol=1e-4, atol=1e-6)
 
 
-def test_metrics_of_mixed_examples_compare_with_the_larger_share() -> None:
+def test_metrics_of_mixed_examples_use_the_label_with_the_larger_share() -> None:
     seen: list[Any] = []
 
     def metric(targets: Any, outputs: Any) -> Any:
@@ -181,7 +184,8 @@ def test_metrics_of_mixed_examples_compare_with_the_larger_share() -> None:
     assert seen == [[0, 1, 1, 0], [0, 1, 2, 3]]
 
 
-def test_losses_and_metrics_see_float32() -> None:
+def test_losses_and_metrics_receive_float32() -> None:
+    # Set during construction only: a layer keeps the policy that it was made with.
     keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
     try:
         model = make_model()
@@ -201,7 +205,7 @@ def test_losses_and_metrics_see_float32() -> None:
 
 
 def layered() -> keras.Model:
-    """A model whose forward pass changes variables of all kinds."""
+    """Returns a model whose forward pass changes all kinds of variables."""
     keras.utils.set_random_seed(5)
     return keras.Sequential(
         [
@@ -227,7 +231,7 @@ def assert_equal(one: list[Any], other: list[Any]) -> None:
 PAIR = Batch(tf.constant([[1.0, 2.0], [0.5, -1.0], [3.0, 0.0]]), tf.constant([[1.0], [2.0], [0.0]]))
 
 
-def test_gradients_are_a_function_that_changes_nothing() -> None:
+def test_gradients_is_a_pure_function() -> None:
     model, optimizer = layered(), keras.optimizers.SGD(0.1)
     step = make_step(model, optimizer)
     weights, states, before = (
@@ -240,7 +244,7 @@ def test_gradients_are_a_function_that_changes_nothing() -> None:
     assert int(optimizer.iterations) == 0
     for one, other in zip(first[1:], again[1:], strict=True):
         assert_equal(one, other)
-    # Other states give other dropout, so other gradients.
+    # With other states, dropout and hence the gradients differ.
     other = step.gradients(weights, PAIR, first.states)
     assert any((a != b).numpy().any() for a, b in zip(first.means, other.means, strict=True))
     step.update(first)
@@ -249,8 +253,8 @@ def test_gradients_are_a_function_that_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("is_compiled", [False, True])
-def test_the_step_is_that_of_a_plain_tape(is_compiled: bool) -> None:
-    """With what a forward pass changes: averages, random states, and kernels in their places."""
+def test_step_equals_a_plain_gradient_tape(is_compiled: bool) -> None:
+    """Including what a forward pass changes: averages, random states and kernels."""
     model, plain, steps = layered(), layered(), 3
     optimizers = [keras.optimizers.SGD(0.1) for _ in range(2)]
     for network, optimizer in zip((model, plain), optimizers, strict=True):

@@ -1,4 +1,4 @@
-"""Results don't depend on the number of cores: operations are divided among a fixed number."""
+"""Tests that results do not depend on the number of cores, but on `loop.threads`."""
 
 import json
 import os
@@ -15,16 +15,16 @@ from expt.errors import UserError
 from expt.train import backend
 from expt.train.backend import reserve_threads, start_tensorflow, threads_in_effect
 
-SCRIPT = Path(__file__).with_name("bits_of_models.py")
+SCRIPT = Path(__file__).with_name("model_digests.py")
 
 
-def test_the_default_is_that_of_the_config() -> None:
+def test_default_number_of_threads_is_that_of_the_config() -> None:
     text = (config_directory() / "loop" / "default.yaml").read_text(encoding="utf-8")
     assert yaml.safe_load(text)["threads"] == THREADS
 
 
-def test_every_model_gives_the_same_bits_on_any_number_of_cores() -> None:
-    """On one core with one operation at once, as on all; a worker of a sweep differs no more."""
+def test_every_model_has_equal_bits_on_any_number_of_cores() -> None:
+    """One core and one operation at a time differ more from a single run than a worker does."""
     cores = len(os.sched_getaffinity(0))
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_NUM_")}
     processes = [
@@ -36,28 +36,28 @@ def test_every_model_gives_the_same_bits_on_any_number_of_cores() -> None:
         )
         for given in ((1, 1), (cores, cores))
     ]
-    told = [process.communicate(timeout=300)[0] for process in processes]
-    one, other = map(json.loads, told)
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    one, other = map(json.loads, outputs)
     assert len(one) == len(set(one.values())) >= 9
     assert one == other
 
 
-def test_what_is_in_effect_can_be_asked_for_again() -> None:
+def test_number_of_threads_in_effect_can_be_set_again() -> None:
     start_tensorflow(0)
     assert threads_in_effect() == THREADS
     start_tensorflow(1, threads=THREADS)
 
 
-def test_another_number_is_refused_once_tensorflow_has_started() -> None:
+def test_other_number_of_threads_is_an_error_once_tensorflow_has_started() -> None:
     start_tensorflow(0)
     with pytest.raises(
-        UserError, match=r"loop.threads=7: .* with loop.threads=2, .* processes of their own"
+        UserError, match=r"loop.threads=7: .* with loop.threads=2, .* separate processes"
     ):
         start_tensorflow(0, threads=7)
     assert threads_in_effect() == THREADS
 
 
-def test_a_users_variable_has_no_effect_and_a_line_says_so_once(
+def test_users_thread_variable_has_no_effect_and_is_reported_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(backend, "_reserved", set())

@@ -25,7 +25,7 @@ def timeline_of(
     )
 
 
-def test_epochs_count_from_one() -> None:
+def test_epochs_are_counted_from_1() -> None:
     timeline = timeline_of()
     assert [timeline.epoch_of(step) for step in range(1, 11)] == [*[1] * 4, *[2] * 4, *[3] * 2]
 
@@ -50,7 +50,7 @@ def test_evaluations_are_due_at_their_cadence_and_at_the_end(cadence: Any, due: 
     assert found == due
 
 
-def test_indices_are_those_of_the_order() -> None:
+def test_indices_equal_batch_indices() -> None:
     np.testing.assert_array_equal(timeline_of().indices(3, 4), batch_indices(5, 3, 4, 17, 4))
 
 
@@ -81,7 +81,7 @@ def test_steps_win_over_epochs(
     assert (timeline.total_steps, timeline.steps_per_epoch) == (total_steps, 19)
 
 
-def test_a_timeline_has_the_configs_seed_cadence_and_sizes(digits: Dataset) -> None:
+def test_timeline_has_seed_cadence_and_sizes_of_the_config(digits: Dataset) -> None:
     timeline = make_timeline(compose_one("seed=7", "loop.eval_every=20"), digits)
     assert (timeline.seed, timeline.num_examples, timeline.batch_size) == (7, 1257, 64)
     assert timeline.eval_every == Cadence(20)

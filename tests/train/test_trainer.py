@@ -23,7 +23,7 @@ from expt.train.hooks import Every, Moment
 from expt.train.input.order import batch_indices
 from expt.train.learners.supervised import Supervised
 from expt.train.monitor import BestWeights, EarlyStopping, Monitor
-from expt.train.objective import Objective, of_one_type
+from expt.train.objective import Objective, with_targets_cast
 from expt.train.program import Program
 from expt.train.state import Progress, State
 from expt.train.timeline import Timeline
@@ -35,7 +35,7 @@ LOSS = Monitor("val/loss")
 
 
 class InMemory:
-    """Keeps all that it is given."""
+    """A recorder that keeps all records in memory."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
@@ -50,7 +50,7 @@ class InMemory:
         pass
 
     def rows(self, name: str) -> list[tuple[int, int, float]]:
-        """Step, epoch and value of every record that has this metric."""
+        """Returns step, epoch and value of every record of a metric."""
         return [
             row
             for record in self.records
@@ -71,7 +71,7 @@ class InMemory:
 
 
 class Weights:
-    """All that the loop and `BestWeights` ask of a network."""
+    """A fake network with the members that training and `BestWeights` use."""
 
     def __init__(self) -> None:
         self._weights: list[Any] = []
@@ -95,7 +95,7 @@ class Weights:
 
 
 class Fake:
-    """Trains and evaluates nothing, on a clock of its own; the weights are the step's number."""
+    """A fake program with a fake clock; its only weight is the number of the step."""
 
     def __init__(
         self, timeline: Timeline, losses: Callable[[int], float], seconds: Callable[[int], float]
@@ -123,6 +123,7 @@ class Fake:
         self.firsts.append(first)
         self.indices.append(indices)
         losses: list[float] = []
+        # Ends at a loss that is not finite, as a compiled block does.
         while len(losses) < len(indices) and np.isfinite(losses[-1:]).all():
             self.step += 1
             self.now += self.seconds(self.step)
@@ -132,8 +133,10 @@ class Fake:
         return {"loss": loss, "grad_norm": loss * 2, "learning_rate": np.full_like(loss, 0.125)}
 
     def evaluate(self) -> tuple[dict[str, float], NDArray[np.float32]]:
+        # Long, so that a test fails if evaluations count as training time.
         self.now += 100.0
         self.evaluated.append(self.step)
+        # The averages must be in place.
         assert self.model.get_weights() == [self.step + 0.5]
         loss = self.losses(self.step) if self.step else float("nan")
         return {"loss": loss, "mae": 2 * loss}, np.full((3, 1), self.step, np.float32)
@@ -145,7 +148,7 @@ class Fake:
 
     @contextmanager
     def averages(self, _networks: Any, _optimizers: Any) -> Iterator[None]:
-        """An average is the trained weights and a half."""
+        """A fake for weight averages: the trained weights plus a half."""
         trained = self.model.get_weights()
         self.model.set_weights([weights + 0.5 for weights in trained])
         yield
@@ -193,6 +196,7 @@ def make_fake(monkeypatch: pytest.MonkeyPatch) -> MakeFake:
             seed=3,
             total_steps=total_steps,
             steps_per_epoch=STEPS_PER_EPOCH,
+            # Two examples are left over in each epoch.
             num_examples=STEPS_PER_EPOCH * BATCH_SIZE + 2,
             batch_size=BATCH_SIZE,
             eval_every=Cadence.parse(eval_every),
@@ -223,7 +227,7 @@ def make_fake(monkeypatch: pytest.MonkeyPatch) -> MakeFake:
         (10, 10, [10], [0, 10]),
     ],
 )
-def test_cadences_are_kept(
+def test_hooks_and_evaluations_run_at_their_cadences(
     make_fake: MakeFake,
     eval_every: object,
     image_every: object,
@@ -238,7 +242,7 @@ def test_cadences_are_kept(
 
 
 @pytest.mark.parametrize("begun", [1, 3, 4])
-def test_a_resumed_run_draws_nothing_before_its_first_step(make_fake: MakeFake, begun: int) -> None:
+def test_resumed_run_draws_no_images_before_its_first_step(make_fake: MakeFake, begun: int) -> None:
     fake = make_fake(image_every=100)
     fake.progress.step = fake.step = begun
     fake.model.set_weights([np.array(begun)])
@@ -246,10 +250,11 @@ def test_a_resumed_run_draws_nothing_before_its_first_step(make_fake: MakeFake, 
     assert fake.recorder.image_steps() == [10]
 
 
-def test_the_evaluation_before_the_first_step_is_no_evaluation_of_the_run(
+def test_evaluation_before_the_first_step_is_not_part_of_the_run(
     make_fake: MakeFake,
 ) -> None:
-    """It may be NaN, is not recorded, and counts neither for the best nor for patience."""
+    """It may be NaN, is not recorded, and counts neither for the best step nor for patience."""
+    # Rising losses: one at step 0, if it counted, would be the best.
     fake = make_fake(5, 100, total_steps=20, losses=lambda step: step + 1.0)
     fake.set_monitor(LOSS, patience=2)
     outcome = fake.train()
@@ -260,7 +265,7 @@ def test_the_evaluation_before_the_first_step_is_no_evaluation_of_the_run(
 
 
 @pytest.mark.parametrize(("save_every", "saved"), [(3, [3, 6, 9]), ("1ep", [4, 8]), (None, [])])
-def test_it_is_saved_after_all_else_that_is_due(
+def test_checkpoint_is_saved_after_all_other_hooks(
     make_fake: MakeFake, save_every: object, saved: list[int]
 ) -> None:
     fake = make_fake(save_every=save_every, eval_every=1, image_every=1)
@@ -270,7 +275,7 @@ def test_it_is_saved_after_all_else_that_is_due(
 
 
 class Saved(list[int]):
-    """Notes the steps of saves, at which everything must be recorded."""
+    """A list of the steps of checkpoints; asserts that everything has been recorded by then."""
 
     def __init__(self, fake: "Fake") -> None:
         super().__init__()
@@ -284,7 +289,7 @@ class Saved(list[int]):
 
 
 @pytest.mark.parametrize("begun", [0, 3, 4, 9])
-def test_it_begins_where_progress_is(make_fake: MakeFake, begun: int) -> None:
+def test_training_starts_at_the_step_in_progress(make_fake: MakeFake, begun: int) -> None:
     fake = make_fake()
     fake.progress.step = fake.step = begun
     fake.train()
@@ -294,7 +299,7 @@ def test_it_begins_where_progress_is(make_fake: MakeFake, begun: int) -> None:
 
 
 @pytest.mark.parametrize("progress", [Progress(10), Progress(4, reason="enough")])
-def test_what_has_ended_is_not_trained_on(make_fake: MakeFake, progress: Progress) -> None:
+def test_finished_run_is_not_trained_further(make_fake: MakeFake, progress: Progress) -> None:
     fake = make_fake()
     fake.progress, reason = progress, progress.reason
     fake.train()
@@ -304,7 +309,7 @@ def test_what_has_ended_is_not_trained_on(make_fake: MakeFake, progress: Progres
 
 @pytest.mark.parametrize("seconds", [1e-6, 0.0625, 9.0])
 @pytest.mark.parametrize("eval_every", [None, "1ep", 7])
-def test_every_step_is_taken_and_recorded_once(
+def test_every_step_is_trained_and_recorded_once(
     make_fake: MakeFake, eval_every: object, seconds: float
 ) -> None:
     fake = make_fake(eval_every, total_steps=30, seconds=lambda _: seconds)
@@ -319,7 +324,7 @@ def test_every_step_is_taken_and_recorded_once(
     np.testing.assert_array_equal(np.concatenate(fake.indices), order)
 
 
-def test_an_evaluation_has_its_steps_epoch(make_fake: MakeFake) -> None:
+def test_evaluation_has_the_epoch_of_its_step(make_fake: MakeFake) -> None:
     fake = make_fake()
     fake.train()
     steps, epochs, errors = zip(*fake.recorder.rows("val/mae"), strict=True)
@@ -327,7 +332,7 @@ def test_an_evaluation_has_its_steps_epoch(make_fake: MakeFake) -> None:
     assert errors == pytest.approx([2 / 4, 2 / 8, 2 / 10])
 
 
-def test_times_are_spread_over_a_block(make_fake: MakeFake) -> None:
+def test_times_are_interpolated_within_a_block(make_fake: MakeFake) -> None:
     fake = make_fake(total_steps=40)
     fake.train()
     times: list[float] = []
@@ -339,7 +344,7 @@ def test_times_are_spread_over_a_block(make_fake: MakeFake) -> None:
     assert times[0] == pytest.approx(1000.0625)
 
 
-def test_a_signal_is_heeded_between_blocks(make_fake: MakeFake) -> None:
+def test_signal_is_checked_between_blocks(make_fake: MakeFake) -> None:
     fake = make_fake()
     checks = 0
 
@@ -363,18 +368,19 @@ def test_blocks_last_about_half_a_second(make_fake: MakeFake, seconds: float, la
     fake = make_fake(eval_every=None, total_steps=1600, seconds=lambda _: seconds)
     fake.train()
     lengths = fake.block_lengths()
+    # The first block is short, since no speed is known; the last one is what is left.
     assert lengths[0] <= 8
     assert set(lengths[1:-1] or lengths[1:]) == {later}
 
 
-def test_the_speed_is_that_since_the_last_evaluation_and_without_it(make_fake: MakeFake) -> None:
+def test_speed_excludes_evaluations(make_fake: MakeFake) -> None:
     fake = make_fake("1ep", total_steps=8, seconds=lambda step: 0.25 if step <= 4 else 0.125)
     fake.train()
     assert fake.recorder.rows("perf/steps_per_s") == [(4, 1, 4.0), (8, 2, 8.0)]
     assert fake.recorder.rows("perf/examples_per_s") == [(4, 1, 20.0), (8, 2, 40.0)]
 
 
-def test_the_last_values_come_back(make_fake: MakeFake) -> None:
+def test_progress_has_the_last_values(make_fake: MakeFake) -> None:
     outcome = make_fake().train()
     assert (outcome.step, outcome.reason) == (10, None)
     assert outcome.values == pytest.approx(
@@ -390,15 +396,15 @@ def test_the_last_values_come_back(make_fake: MakeFake) -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("at", [1, 5, 8, 10])
-def test_a_loss_that_is_not_finite_stops_it_at_that_step(
+def test_loss_that_is_not_finite_ends_training_at_that_step(
     make_fake: MakeFake, bad: float, at: int
 ) -> None:
     fake = make_fake(losses=lambda step: 1 / step if step < at else bad)
     with pytest.raises(NonFiniteLossError) as caught:
         fake.train()
     epoch = (at - 1) // STEPS_PER_EPOCH + 1
-    told = f"train/loss became {bad} at step {at} (epoch {epoch}; grad_norm {2 * bad}, "
-    assert told in str(caught.value)
+    expected = f"train/loss became {bad} at step {at} (epoch {epoch}; grad_norm {2 * bad}, "
+    assert expected in str(caught.value)
     assert "learning_rate 0.125)" in str(caught.value)
     assert "optimizer.learning_rate" in str(caught.value)
     rows = fake.recorder.rows("train/loss")
@@ -411,7 +417,7 @@ def test_a_loss_that_is_not_finite_stops_it_at_that_step(
     ("val_losses", "best_step"),
     [([3, 1, 2], 8), ([1, 2, 3], 4), ([np.nan, 2, 3], 8), ([3, 2, 1], 10), ([5, np.nan, 6], 4)],
 )
-def test_best_is_the_lowest_validation_loss(
+def test_best_step_has_the_lowest_validation_loss(
     make_fake: MakeFake,
     monkeypatch: pytest.MonkeyPatch,
     val_losses: Sequence[float],
@@ -425,13 +431,14 @@ def test_best_is_the_lowest_validation_loss(
     fake.train()
     assert fake.best.step == best_step
     assert fake.best.values == {"val/loss": by_step[best_step]}
-    # Averages are what is evaluated, so they are what is kept; training goes on without them.
+    # The evaluated averages are kept; training continues with the trained weights.
     assert fake.model.get_weights() == [10]
     fake.best.restore()
     assert fake.model.get_weights() == [best_step + 0.5]
 
 
-def test_an_evaluation_for_images_alone_is_no_candidate(make_fake: MakeFake) -> None:
+def test_evaluation_for_images_does_not_count_for_the_best(make_fake: MakeFake) -> None:
+    # Rising losses: the evaluations for images are better than that of the last step.
     fake = make_fake(eval_every=None, image_every=3, losses=lambda step: float(step))
     fake.train()
     assert fake.evaluated == [0, 3, 6, 9, 10]
@@ -442,7 +449,7 @@ def falls_until(step_of_best: int) -> Callable[[int], float]:
     return lambda step: abs(step - step_of_best) + 1.0
 
 
-def test_patience_ends_it_at_an_evaluation(make_fake: MakeFake) -> None:
+def test_patience_ends_training_at_an_evaluation(make_fake: MakeFake) -> None:
     fake = make_fake(2, 3, total_steps=40, losses=falls_until(6))
     fake.set_monitor(LOSS, patience=3)
     outcome = fake.train()
@@ -455,7 +462,7 @@ def test_patience_ends_it_at_an_evaluation(make_fake: MakeFake) -> None:
     assert fake.recorder.image_steps() == [0, 3, 6, 9, 12]
 
 
-def test_another_metric_may_be_watched_upwards(make_fake: MakeFake) -> None:
+def test_other_metric_can_be_monitored_upwards(make_fake: MakeFake) -> None:
     fake = make_fake(2, None, total_steps=40, losses=lambda step: -abs(step - 6) + 9.0)
     fake.set_monitor(Monitor("val/mae", larger_is_better=True), patience=1)
     outcome = fake.train()
@@ -464,12 +471,15 @@ def test_another_metric_may_be_watched_upwards(make_fake: MakeFake) -> None:
 
 
 @pytest.mark.parametrize("image_every", [None, 1000, 5])
-def test_where_it_stops_it_evaluates_and_draws(make_fake: MakeFake, image_every: object) -> None:
-    """Between two cadences; it draws unless it never does."""
+def test_last_step_is_evaluated_and_drawn_after_an_early_stop(
+    make_fake: MakeFake, image_every: object
+) -> None:
+    """Between two cadences; images are drawn unless their cadence is never."""
     fake = make_fake(None, image_every, total_steps=40, seconds=lambda _: 0.25)
     fake.set_monitor(LOSS, target_loss=0.15)
     outcome = fake.train()
     assert outcome.reason == "train/loss fell below 0.15"
+    # 1 / 7 is below the target; the fake block does not end there, but at its length.
     assert 7 <= outcome.step < 12
     assert fake.recorder.steps("val/loss") == [outcome.step]
     drawn = {None: [], 1000: [0, outcome.step], 5: sorted({0, 5, outcome.step})}[image_every]  # type: ignore[index]
@@ -478,7 +488,7 @@ def test_where_it_stops_it_evaluates_and_draws(make_fake: MakeFake, image_every:
     assert fake.recorder.steps("train/loss") == list(range(1, outcome.step + 1))
 
 
-def test_a_limit_of_time_ends_it(make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_limit_ends_training(make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = make_fake(None, None, total_steps=40, seconds=lambda _: 1.0)
     monkeypatch.setattr("expt.train.monitor.time.monotonic", lambda: fake.now)
     fake.set_monitor(LOSS, seconds=13.0, _started=fake.now)
@@ -490,7 +500,7 @@ def test_a_limit_of_time_ends_it(make_fake: MakeFake, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     "stopping", [{"patience": 1}, {"target_loss": 0.101}, {"patience": 1, "target_loss": 0.101}]
 )
-def test_a_reason_at_the_planned_end_is_none(make_fake: MakeFake, stopping: dict[str, Any]) -> None:
+def test_no_stop_reason_at_the_planned_end(make_fake: MakeFake, stopping: dict[str, Any]) -> None:
     losses: Callable[[int], float] = lambda step: 0.1 if step == 10 else 5.0  # noqa: E731
     fake = make_fake("10ep" if "target_loss" in stopping else 9, 10, losses=losses)
     fake.set_monitor(LOSS, **stopping)
@@ -500,26 +510,26 @@ def test_a_reason_at_the_planned_end_is_none(make_fake: MakeFake, stopping: dict
     assert fake.recorder.steps("val/loss")[-1:] == [10]
 
 
-def test_schedules_are_told_the_watched_metric(make_fake: MakeFake) -> None:
-    told: list[tuple[float, bool]] = []
+def test_schedules_receive_the_monitored_metric(make_fake: MakeFake) -> None:
+    received: list[tuple[float, bool]] = []
 
-    class Told:
+    class RecordingSchedule:
         variables = ()
 
         def consider(self, value: float, larger_is_better: bool) -> None:
-            told.append((value, larger_is_better))
+            received.append((value, larger_is_better))
 
     fake = make_fake("1ep", 3)
     fake.set_monitor(Monitor("val/mae", larger_is_better=True))
-    fake.schedules = [Told()]
+    fake.schedules = [RecordingSchedule()]
     fake.train()
-    values, directions = zip(*told, strict=True)
+    values, directions = zip(*received, strict=True)
     assert values == pytest.approx((2 / 4, 2 / 8, 2 / 10))
     assert directions == (True, True, True)
 
 
 @pytest.mark.parametrize("name", ["discriminator_loss", "loss"])
-def test_any_loss_that_is_not_finite_is_named(make_fake: MakeFake, name: str) -> None:
+def test_each_loss_that_is_not_finite_is_named(make_fake: MakeFake, name: str) -> None:
     fake = make_fake()
     other = {"loss": "discriminator_loss", "discriminator_loss": "loss"}[name]
 
@@ -540,10 +550,10 @@ def test_any_loss_that_is_not_finite_is_named(make_fake: MakeFake, name: str) ->
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_weights_that_are_not_finite_are_named_though_the_loss_is(
+def test_weights_that_are_not_finite_are_named_if_the_loss_is_finite(
     make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch, bad: float
 ) -> None:
-    """As when an activation turns NaN into 0."""
+    """This happens when an activation turns NaN into 0."""
     fake = make_fake()
     weights_of = fake.model.set_weights
     monkeypatch.setattr(
@@ -558,7 +568,7 @@ def test_weights_that_are_not_finite_are_named_though_the_loss_is(
     assert fake.best.step == 4
 
 
-def test_a_hook_cuts_blocks_and_loses_no_step(make_fake: MakeFake) -> None:
+def test_hook_splits_blocks_without_losing_steps(make_fake: MakeFake) -> None:
     called: list[int] = []
     fake = make_fake("5ep", None, total_steps=40, seconds=lambda _: 0.03)
     fake.hooks = [Every(Cadence(3), lambda moment: called.append(moment.step))]
@@ -572,12 +582,13 @@ def test_a_hook_cuts_blocks_and_loses_no_step(make_fake: MakeFake) -> None:
 
 
 @pytest.mark.parametrize("eval_every", [None, 5])
-def test_a_hook_stops_training_which_is_evaluated_drawn_and_saved_there(
+def test_step_at_which_a_hook_stops_is_evaluated_drawn_and_saved(
     make_fake: MakeFake, eval_every: object
 ) -> None:
     def stop(moment: Moment) -> None:
         if moment.values["train/loss"] < 0.15:
             moment.stop("low enough")
+            # The first reason is kept.
             moment.stop("no second reason")
 
     fake = make_fake(eval_every, 100, total_steps=40, save_every=5)
@@ -596,15 +607,15 @@ def test_a_hook_stops_training_which_is_evaluated_drawn_and_saved_there(
     assert fake.best.step == 10
 
 
-def test_a_hook_that_stops_at_the_planned_end_stops_nothing(make_fake: MakeFake) -> None:
+def test_stop_at_the_planned_end_has_no_effect(make_fake: MakeFake) -> None:
     fake = make_fake()
     fake.hooks = [Every(Cadence(10), lambda moment: moment.stop("too late"))]
     outcome = fake.train()
     assert (outcome.step, outcome.reason) == (10, None)
 
 
-def test_hooks_share_one_evaluation_a_step(make_fake: MakeFake) -> None:
-    """The run's own where one is due; else one that is not recorded."""
+def test_hooks_share_one_evaluation_per_step(make_fake: MakeFake) -> None:
+    """It is that of the run if one is due, else one that is not recorded."""
     seen: list[dict[str, float]] = []
     fake = make_fake("1ep", 6, total_steps=8)
     look = Every(Cadence(2), lambda moment: seen.append(dict(moment.evaluation.values)))
@@ -618,11 +629,12 @@ def test_hooks_share_one_evaluation_a_step(make_fake: MakeFake) -> None:
     assert fake.recorder.steps("val/loss") == [4, 8]
 
 
-def test_a_hook_logs_numbers_and_images_at_its_steps(make_fake: MakeFake) -> None:
+def test_hook_logs_scalars_and_images(make_fake: MakeFake) -> None:
     def log(moment: Moment) -> None:
         moment.log({"weights/norm": moment.step / 2})
         pixels = np.full((2, 3, 3), moment.step, np.uint8)
         moment.log_image("weights/all", pixels)
+        # A hook may reuse its array.
         pixels[:] = 0
 
     fake = make_fake(None, None, total_steps=8)
@@ -635,13 +647,14 @@ def test_a_hook_logs_numbers_and_images_at_its_steps(make_fake: MakeFake) -> Non
         (8, "weights/all"),
     ]
     assert [int(image.pixels().min()) for image in images] == [4, 8]
+    # Otherwise the same hook could not log it again.
     assert "weights/norm" not in fake.progress.values
 
 
 @pytest.mark.parametrize(
     "name", ["norm", "/norm", "weights/", "train/loss", "val/mae", "test/loss", "perf/steps_per_s"]
 )
-def test_a_hook_can_not_log_what_the_run_itself_records(make_fake: MakeFake, name: str) -> None:
+def test_hook_can_not_log_metrics_of_the_run(make_fake: MakeFake, name: str) -> None:
     fake = make_fake()
     fake.hooks = [Every(Cadence(2), lambda moment: moment.log({name: 1.0}))]
     with pytest.raises(ValueError, match=f"'{name}'"):
@@ -649,7 +662,7 @@ def test_a_hook_can_not_log_what_the_run_itself_records(make_fake: MakeFake, nam
 
 
 @pytest.mark.parametrize("pixels", [np.zeros((2, 2, 3)), np.zeros((2, 2), np.uint8)])
-def test_a_hook_logs_pixels_alone(make_fake: MakeFake, pixels: Any) -> None:
+def test_hook_can_log_only_rgb_pixels_as_images(make_fake: MakeFake, pixels: Any) -> None:
     fake = make_fake()
     fake.hooks = [Every(Cadence(2), lambda moment: moment.log_image("weights/all", pixels))]
     with pytest.raises(ValueError, match=r"weights/all.*expected uint8"):
@@ -657,7 +670,7 @@ def test_a_hook_logs_pixels_alone(make_fake: MakeFake, pixels: Any) -> None:
 
 
 def make_executor(settings: Mapping[str, Any], dataset: Dataset, learner: Any) -> SingleExecutor:
-    """The executor of a learner that no config describes."""
+    """Returns an executor for a learner that is not made from a config."""
     loop = {
         "patience": None,
         "min_change": 0.0,
@@ -671,13 +684,15 @@ def make_executor(settings: Mapping[str, Any], dataset: Dataset, learner: Any) -
 
 
 def make_line(mode: str, optimizer: Any) -> tuple[Any, InMemory, BestWeights]:
-    """Trains a line on points of one; returns the model, what was recorded, and the best."""
+    """Fits a line to points; returns the model, the records, and the best weights."""
     dataset = Linear(
         weights=[1.477], bias=0.089, noise=0.01, num_examples=100, batch_size=10
     ).load()
     keras.utils.set_random_seed(0)
     model, recorder = linear((1,), 1, keras.layers.ReLU), InMemory()
-    objective = Objective(of_one_type(mse), {"mae": of_one_type(mae)}, lambda outputs: outputs)
+    objective = Objective(
+        with_targets_cast(mse), {"mae": with_targets_cast(mae)}, lambda outputs: outputs
+    )
     learner = Supervised(model, objective, built(lambda: optimizer))
     executor = make_executor({"compile": mode}, dataset, learner)
     train(executor, [], recorder)
@@ -686,7 +701,7 @@ def make_line(mode: str, optimizer: Any) -> tuple[Any, InMemory, BestWeights]:
 
 
 @pytest.mark.parametrize("mode", ["graph", "eager"])
-def test_it_finds_the_line_that_the_points_are_on(mode: str) -> None:
+def test_training_fits_a_line(mode: str) -> None:
     model, recorder, _ = make_line(mode, keras.optimizers.SGD(0.1))
     w, b = (weights.item() for weights in model.get_weights())
     assert (w, b) == pytest.approx((1.477, 0.089), abs=0.01)
@@ -696,7 +711,7 @@ def test_it_finds_the_line_that_the_points_are_on(mode: str) -> None:
 
 
 class RandomInEvaluation(keras.layers.Layer):  # type: ignore[misc]
-    """Adds noise whether the model trains or not, as a sampling layer does."""
+    """Adds noise also in evaluation, as a sampling layer does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -706,30 +721,31 @@ class RandomInEvaluation(keras.layers.Layer):  # type: ignore[misc]
         return inputs + keras.random.normal(keras.ops.shape(inputs), seed=self.seeds)
 
 
-def test_outputs_for_images_leave_random_layers_as_they_were() -> None:
-    """`loop.image_every` has no part in a run's identity, so it must not change its numbers."""
+def test_evaluation_for_images_does_not_change_random_layers() -> None:
+    """`loop.image_every` is not part of a run's identity, so it must not change its results."""
     dataset = Linear(weights=[1.0], bias=0.0, noise=0.1, num_examples=20, batch_size=2).load()
     layer = RandomInEvaluation()
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1), layer])
-    objective = Objective(of_one_type(mse), {}, lambda outputs: outputs)
+    objective = Objective(with_targets_cast(mse), {}, lambda outputs: outputs)
     learner = Supervised(model, objective, built(lambda: keras.optimizers.SGD(0.1)))
     executor = make_executor({"compile": "graph"}, dataset, learner)
     state = layer.seeds.state.numpy()
-    predictions = executor.validation().predictions
+    predictions = executor.evaluate_validation().predictions
     np.testing.assert_array_equal(layer.seeds.state.numpy(), state)
+    # An evaluation of the run draws the same noise afterwards, and advances the state.
     _, recorded = learner.make_evaluate(dataset.validation, "graph")()
     np.testing.assert_array_equal(recorded, predictions)
     assert (layer.seeds.state.numpy() != state).any()
 
 
-def test_averages_do_not_change_how_it_trains() -> None:
+def test_weight_averages_do_not_change_training() -> None:
     plain, recorder, _ = make_line("graph", keras.optimizers.SGD(0.1))
     averaging = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.95)
     model, averaged, best = make_line("graph", averaging)
     assert averaged.rows("train/loss") == recorder.rows("train/loss")
     for one, other in zip(model.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    # The averages lag behind.
+    # The averages lag behind the weights.
     assert averaged.rows("val/loss")[0][2] > 2 * recorder.rows("val/loss")[0][2]
     best.restore()
     for found, average in zip(

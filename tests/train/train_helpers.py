@@ -1,4 +1,4 @@
-"""What the tests of training share: small data, streams, and a learner in training."""
+"""Helpers of the training tests: small data sets, streams, and a learner in training."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ CLASSIFY = Objective(crossentropy, {"accuracy": accuracy}, tf.identity)
 
 @dataclass(frozen=True, eq=False)
 class ArrayStream:
-    """A stream of an array's rows; the earlier a row, the longer reading takes."""
+    """A stream of the rows of an array; a slow one takes longer for batches with an odd start."""
 
     array: Array
     is_slow: bool = False
@@ -56,7 +56,7 @@ class ArrayStream:
 def make_dataset(
     shape: Sequence[int] = (4,), size: int = 50, batch_size: int = 8, **changes: Any
 ) -> Dataset:
-    """Three classes; the three splits are the same."""
+    """Returns a data set of three classes with three equal splits."""
     random = np.random.default_rng(0)
     inputs = random.uniform(size=(size, *shape)).astype(np.float32)
     split = Split(inputs, random.integers(0, 3, size).astype(np.int32))
@@ -65,7 +65,7 @@ def make_dataset(
 
 
 def weighted(dataset: Dataset) -> Dataset:
-    """The data with weights, some of them 0, in all splits."""
+    """Returns the data set with weights in all splits, some of them 0."""
     weights = np.random.default_rng(1).uniform(size=len(dataset.train)).astype(np.float32)
     weights[::3] = 0
     split = replace(dataset.train, weights=weights)
@@ -73,7 +73,7 @@ def weighted(dataset: Dataset) -> Dataset:
 
 
 def streamed(dataset: Dataset, is_slow: bool = False) -> Dataset:
-    """The data with its inputs streamed."""
+    """Returns the data set with streamed inputs."""
     inputs = dataset.train.inputs
     assert isinstance(inputs, np.ndarray)
     split = replace(dataset.train, inputs=ArrayStream(inputs, is_slow))
@@ -97,7 +97,7 @@ def small_mlp(dataset: Dataset, **options: Any) -> Any:
 
 
 def built(make: Callable[[], Any]) -> Callable[[Sequence[Any]], Any]:
-    """Makes a `MakeOptimizer` of what makes one optimizer."""
+    """Returns a `MakeOptimizer` that builds the optimizers of a factory."""
 
     def make_optimizer(variables: Sequence[Any]) -> Any:
         optimizer = make()
@@ -108,7 +108,7 @@ def built(make: Callable[[], Any]) -> Callable[[Sequence[Any]], Any]:
 
 
 class Training:
-    """A learner in training on a data set; it counts how often Python runs its step."""
+    """A learner in training on a data set; counts how often Python runs its step."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class Training:
         return scalars
 
     def run_blocks(self, lengths: Sequence[int]) -> dict[str, Array]:
-        """Trains on, block by block; returns what all of them gave."""
+        """Trains further blocks; returns the scalars of all of their steps."""
         blocks = []
         for length in lengths:
             blocks.append(self.run(self.step, self.timeline.indices(self.step, length)))
@@ -143,7 +143,7 @@ class Training:
         return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
     def variables(self) -> list[Any]:
-        """Weights, random states and the optimizers' variables."""
+        """Returns the weights, the random states and the variables of the optimizers."""
         found = [v for network in self.learner.networks for v in network.variables]
         return found + [v for optimizer in self.learner.optimizers for v in optimizer.variables]
 

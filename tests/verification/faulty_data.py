@@ -1,4 +1,4 @@
-"""Data of a user's that is in another order each time."""
+"""A user's data source that returns its examples in a different order on each load or read."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from expt.parts.data.dataset import Dataset, Split, Task
 
 @dataclass(frozen=True, eq=False)
 class RandomReads:
-    """A stream that gives the right examples in any order."""
+    """A stream that returns the right examples in a random order."""
 
     array: NDArray[np.float32]
 
@@ -34,7 +34,7 @@ class RandomReads:
 
 @dataclass(frozen=True, kw_only=True)
 class Points:
-    """Points in three dimensions; each load, or each read, is in another order."""
+    """Points in three dimensions; each load, or each read of a stream, has a different order."""
 
     streams: bool
     batch_size: int = 8

@@ -1,4 +1,4 @@
-"""Layers of a user's that can't be resumed, each for a reason of its own; and two that can."""
+"""A user's layers that can't be resumed, each for a different reason, and two that can."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ _registered = keras.saving.register_keras_serializable(package="verification")
 
 @_registered
 class TensorFlowGenerator(keras.layers.Layer):  # type: ignore[misc]
-    """Draws from a generator whose state Keras does not see."""
+    """Draws from a TensorFlow generator, whose state Keras does not track."""
 
     def __init__(self, **others: Any) -> None:
         super().__init__(**others)
@@ -24,7 +24,7 @@ class TensorFlowGenerator(keras.layers.Layer):  # type: ignore[misc]
 
 @_registered
 class StatefulOperation(keras.layers.Layer):  # type: ignore[misc]
-    """Draws by an operation that counts by itself."""
+    """Draws with an operation that has hidden state."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return inputs + tf.random.uniform(tf.shape(inputs))
@@ -32,7 +32,7 @@ class StatefulOperation(keras.layers.Layer):  # type: ignore[misc]
 
 @_registered
 class WithinFunction(keras.layers.Layer):  # type: ignore[misc]
-    """Draws within a loop of a compiled function of its own."""
+    """Draws with a stateful operation within a loop of a separate compiled function."""
 
     @tf.function  # type: ignore[untyped-decorator]
     def noise(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -46,7 +46,7 @@ class WithinFunction(keras.layers.Layer):  # type: ignore[misc]
 
 @_registered
 class NumpyGenerator(keras.layers.Layer):  # type: ignore[misc]
-    """Draws in Python."""
+    """Draws from a NumPy generator in Python."""
 
     def __init__(self, seed: int | None = 0, **others: Any) -> None:
         super().__init__(**others)
@@ -59,7 +59,7 @@ class NumpyGenerator(keras.layers.Layer):  # type: ignore[misc]
 
 @_registered
 class Unseeded(NumpyGenerator):
-    """Not even a repeat is the same."""
+    """Draws from a generator without a seed, so that even a repeat differs."""
 
     def __init__(self, **others: Any) -> None:
         super().__init__(None, **others)
@@ -67,7 +67,7 @@ class Unseeded(NumpyGenerator):
 
 @_registered
 class Stateless(keras.layers.Layer):  # type: ignore[misc]
-    """Calls Python that keeps nothing."""
+    """Calls a Python function without state."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         shift = tf.numpy_function(lambda: np.ones(1, np.float32), [], tf.float32)
@@ -76,7 +76,7 @@ class Stateless(keras.layers.Layer):  # type: ignore[misc]
 
 @_registered
 class Constant(keras.layers.Layer):  # type: ignore[misc]
-    """Has a table that Keras does not see, and that never changes."""
+    """Has a variable that Keras does not track, but that never changes."""
 
     def __init__(self, **others: Any) -> None:
         super().__init__(**others)

@@ -1,4 +1,4 @@
-"""A proof whose processes are calls in this one."""
+"""A verification without processes: its trainings run one after the other in this process."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 from expt.config.compose import compose_jobs
 from expt.errors import RunError, UserError
 from expt.train.data_loading import DataLoader
+from expt.verification.plan import make_plan
 from expt.verification.processes import Outcome
-from expt.verification.proof import make_proof
-from expt.verification.report import judge
+from expt.verification.report import make_report
 from expt.verification.worker import INTERRUPTED, REPEAT, RESUMED, WHOLE, work
 
 LAYERS = ("model=custom", "model._target_=verification.faulty_layers.build")
@@ -23,10 +23,10 @@ ALLOW = {"EXPT_ALLOW": "verification"}
 
 
 def prove(overrides: Sequence[str], folder: Path) -> tuple[str, bool]:
-    """Returns what is told, and whether all bits are the same."""
+    """Verifies a config; returns the report, and whether all bits are the same."""
     (job,), _ = compose_jobs(list(overrides), None, multirun=False)
     dataset = DataLoader()(job)
-    proof = make_proof(job, dataset, folder)
+    proof = make_plan(job, dataset, folder)
     proof.write(folder)
     outcomes: dict[str, Outcome] = {}
     for name in (WHOLE, REPEAT, INTERRUPTED, RESUMED):
@@ -36,5 +36,5 @@ def prove(overrides: Sequence[str], folder: Path) -> tuple[str, bool]:
         except (UserError, RunError) as error:
             outcomes[name] = Outcome(2 if isinstance(error, UserError) else 1, str(error), 0.0)
             break
-    lines, is_same = judge(folder, dataset, proof, outcomes)
+    lines, is_same = make_report(folder, dataset, proof, outcomes)
     return "\n".join(lines), is_same

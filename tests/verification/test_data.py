@@ -29,27 +29,27 @@ def dataset(order: Any = None, split: Split = WHOLE) -> Dataset:
     return Dataset("toy", "classification", train, validation, test, 4, names)
 
 
-def test_the_same_data_is_the_same() -> None:
+def test_equal_data_has_no_difference() -> None:
     first, again = (describe_batches(PLAN, dataset(), 0) for _ in range(2))
     assert differing_batches(first, again) is None
     assert differing_batches(first, describe_batches(PLAN, dataset(), 3)) is None
     assert sum("step" in name for name in describe_batches(PLAN, dataset(), 3)) == 2
 
 
-def test_order_is_told_from_content() -> None:
+def test_different_order_is_distinguished_from_different_content() -> None:
     expected = describe_batches(PLAN, dataset(), 0)
     row = PLAN.indices(3, 1)[0]
     inputs = WHOLE.inputs.copy()  # type: ignore[union-attr]
     inputs[row[[0, 1]]] = inputs[row[[1, 0]]]
-    told = differing_batches(
+    difference = differing_batches(
         expected, describe_batches(PLAN, dataset(split=replace(WHOLE, inputs=inputs)), 3)
     )
-    assert told == "the batch of step 4 has the same inputs in another order"
+    assert difference == "the batch of step 4 has the same inputs in a different order"
     inputs[row[2]] += 1
-    told = differing_batches(
+    difference = differing_batches(
         expected, describe_batches(PLAN, dataset(split=replace(WHOLE, inputs=inputs)), 3)
     )
-    assert told == "the batch of step 4 has other inputs"
+    assert difference == "the batch of step 4 has different inputs"
 
 
 def test_weights_and_other_splits_count() -> None:
@@ -57,8 +57,8 @@ def test_weights_and_other_splits_count() -> None:
     weights = np.ones(30, np.float32)
     weights[21] = 2
     changed = describe_batches(PLAN, dataset(split=replace(WHOLE, weights=weights)), 0)
-    told = differing_batches(expected, changed)
-    assert told == "the beginning of the test split has other targets"
+    difference = differing_batches(expected, changed)
+    assert difference == "the beginning of the test split has different targets"
 
 
 def shuffled(*parts: Any) -> Any:
@@ -66,25 +66,26 @@ def shuffled(*parts: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("order", "told"),
+    ("order", "expected"),
     [
-        (shuffled(np.arange(30)), "its splits have the same inputs, but shared out otherwise"),
+        (shuffled(np.arange(30)), "its splits have the same inputs, but distributed differently"),
         (
             np.concatenate([shuffled(np.arange(10)), np.arange(10, 30)]),
-            "the train split has the same inputs in another order",
+            "the train split has the same inputs in a different order",
         ),
         (
             np.concatenate([np.arange(20), np.arange(19, 29)]),
-            "the test split has other inputs",
+            "the test split has different inputs",
         ),
     ],
 )
-def test_splits(order: Any, told: str) -> None:
-    assert differing_splits(describe_splits(dataset()), describe_splits(dataset(order))) == told
+def test_differences_between_splits_are_named(order: Any, expected: str) -> None:
+    found = differing_splits(describe_splits(dataset()), describe_splits(dataset(order)))
+    assert found == expected
 
 
-def test_names_count() -> None:
+def test_different_names_of_columns_are_found() -> None:
     described = [
         describe_splits(replace(dataset(), feature_names=tuple(names))) for names in ("ab", "ba")
     ]
-    assert differing_splits(*described) == "the data has other names of classes or columns"
+    assert differing_splits(*described) == "the data has different names of classes or columns"

@@ -1,4 +1,4 @@
-"""Proofs whose processes are calls in this one: what is found, and what is told."""
+"""Tests of verifications without processes: the differences found, and the report on them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from expt.errors import RunError, UserError
 from expt.verification.processes import Outcome
-from expt.verification.report import judge
+from expt.verification.report import make_report
 from verification.proving import ALLOW, DATA, LAYERS, prove
 
 SMALL = ("data=iris", "model.units=[8]")
@@ -36,10 +36,10 @@ def _allowed(monkeypatch: pytest.MonkeyPatch) -> None:
         (*SMALL, "loop.compile=eager", "loop.steps=6"),
     ],
 )
-def test_the_same_bits(tmp_path: Path, overrides: Sequence[str]) -> None:
-    told, is_same = prove(overrides, tmp_path)
+def test_repeat_and_resume_have_the_same_bits(tmp_path: Path, overrides: Sequence[str]) -> None:
+    report, is_same = prove(overrides, tmp_path)
     assert is_same
-    repeat, resume = told.splitlines()
+    repeat, resume = report.splitlines()
     assert repeat.startswith("same bits: repeat: the data, ")
     assert resume.startswith("same bits: resume after step ")
 
@@ -48,16 +48,16 @@ def test_the_same_bits(tmp_path: Path, overrides: Sequence[str]) -> None:
     ("layer", "cause"),
     [
         ("generator", "tensor_flow_generator (TensorFlowGenerator) changes the variable StateVar"),
-        ("operation", "stateful_operation (StatefulOperation) draws by RandomUniform"),
+        ("operation", "stateful_operation (StatefulOperation) draws with RandomUniform"),
         ("numpy", "numpy_generator (NumpyGenerator) calls Python (PyFunc)"),
     ],
 )
-def test_what_a_resume_loses_is_named(tmp_path: Path, layer: str, cause: str) -> None:
-    told, is_same = prove(
+def test_state_that_a_resume_loses_is_named(tmp_path: Path, layer: str, cause: str) -> None:
+    report, is_same = prove(
         [*LAYERS, f"+model.layers=[{layer}]", "data=iris", "loop.steps=9"], tmp_path
     )
     assert not is_same
-    repeat, resume, data, journal, state, *causes = told.splitlines()
+    repeat, resume, data, journal, state, *causes = report.splitlines()
     assert repeat.startswith("same bits: repeat")
     assert resume.startswith("different: resume after step ")
     assert data == "  data     the same"
@@ -69,36 +69,37 @@ def test_what_a_resume_loses_is_named(tmp_path: Path, layer: str, cause: str) ->
     assert "SeedGenerator" in causes[1]
 
 
-def test_what_a_repeat_does_not_give(tmp_path: Path) -> None:
+def test_the_resume_is_skipped_if_the_repeat_differs(tmp_path: Path) -> None:
     given = [*LAYERS, "+model.layers=[unseeded]", "data=iris", "loop.steps=6"]
-    told, is_same = prove(given, tmp_path)
+    report, is_same = prove(given, tmp_path)
     assert not is_same
-    assert told.startswith("different: repeat\n  data     the same\n  journal  at step 1: ")
-    assert "not judged: resume" in told
-    assert "the layer unseeded (Unseeded) calls Python" in told
-    assert "numpy.random.default_rng()" in told
+    assert report.startswith("different: repeat\n  data     the same\n  journal  at step 1: ")
+    assert "skipped: resume" in report
+    assert "the layer unseeded (Unseeded) calls Python" in report
+    assert "numpy.random.default_rng()" in report
 
 
-def test_what_may_be_lost_is_noted(tmp_path: Path) -> None:
+def test_state_that_may_be_lost_is_noted(tmp_path: Path) -> None:
     given = [*LAYERS, "+model.layers=[constant,stateless]", "data=iris", "loop.steps=6"]
-    told, is_same = prove(given, tmp_path)
+    report, is_same = prove(given, tmp_path)
     assert is_same
-    (note,) = told.splitlines()[2:]
-    assert note.startswith("note: the layer stateless (Stateless) calls Python (PyFunc), and ")
+    (note,) = report.splitlines()[2:]
+    assert note.startswith("note: the layer stateless (Stateless) calls Python (PyFunc), whose ")
 
 
-def test_a_stream_that_reads_in_another_order(tmp_path: Path) -> None:
-    told, is_same = prove([*DATA, "+data.streams=true", "loop.steps=6"], tmp_path)
+def test_a_stream_in_random_order_is_named_as_the_cause(tmp_path: Path) -> None:
+    report, is_same = prove([*DATA, "+data.streams=true", "loop.steps=6"], tmp_path)
     assert not is_same
-    expected = "  data     the batch of step 1 has the same inputs in another order"
-    assert told.splitlines()[:2] == ["different: repeat", expected]
-    assert "cause    the data source" in told
-    assert "the layer" not in told
+    expected = "  data     the batch of step 1 has the same inputs in a different order"
+    assert report.splitlines()[:2] == ["different: repeat", expected]
+    assert "cause    the data source" in report
+    assert "the layer" not in report
 
 
-def test_failures_are_told_as_of_runs(tmp_path: Path) -> None:
+def test_failures_are_raised_as_by_a_run(tmp_path: Path) -> None:
     failed, done = Outcome(2, "no such thing", 1.0), Outcome(0, "", 1.0)
     with pytest.raises(UserError, match=r"^no such thing$"):
-        judge(tmp_path, None, None, {"interrupted": failed, "whole": failed})  # type: ignore[arg-type]
-    with pytest.raises(RunError, match="the repeat training failed, and the whole one did not: no"):
-        judge(tmp_path, None, None, {"whole": done, "repeat": failed})  # type: ignore[arg-type]
+        make_report(tmp_path, None, None, {"interrupted": failed, "whole": failed})  # type: ignore[arg-type]
+    message = "the repeat training failed, but the whole training did not: no"
+    with pytest.raises(RunError, match=message):
+        make_report(tmp_path, None, None, {"whole": done, "repeat": failed})  # type: ignore[arg-type]

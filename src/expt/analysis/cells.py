@@ -1,10 +1,10 @@
-"""The comparison as columns of text, which the terminal, Markdown and the page have in common."""
+"""The columns of the comparison table as text, shared by the terminal, Markdown and the report."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from expt.analysis.compared_run import BEST
 from expt.analysis.multiple import Difference
-from expt.analysis.reading import BEST
 from expt.analysis.statistics import MetricSummary
 from expt.analysis.table import Comparison
 from expt.analysis.values import as_text, bytes_text, decimals, plain, shortened
@@ -15,19 +15,21 @@ from expt.record.values import format_seconds
 BEST_MARK = "★"
 MISSING = "–"
 
-_NOT_SHOWN = "train/"  # of a single batch; files have them
+# The last training metrics are of a single batch, too noisy to compare; CSV and JSON have them.
+_NOT_SHOWN = "train/"
 
 
 @dataclass(frozen=True)
 class TableColumn:
-    """A column of text.
+    """A column of the table.
 
     Attributes:
-        title: What stands above it.
-        cells: One a variant.
-        numbers: What a reader may sort by; None for texts.
-        is_text: Whether it is set flush left.
-        importance: The smaller, the longer it is kept where there is little room; 0 is always.
+        title: The heading.
+        cells: One text per variant.
+        numbers: The sort keys, one per variant; None to sort by the cells.
+        is_text: Whether the column is aligned to the left, as text is.
+        importance: The rank of the column where space is limited: columns with large numbers are
+            dropped first, a column of importance 0 never.
     """
 
     title: str
@@ -38,7 +40,7 @@ class TableColumn:
 
 
 def columns(comparison: Comparison) -> list[TableColumn]:
-    """Returns all columns, in the order in which they are shown, with a row a variant."""
+    """Returns all columns in display order, with one row per variant."""
     variants = comparison.variants
     return [
         TableColumn(
@@ -50,11 +52,12 @@ def columns(comparison: Comparison) -> list[TableColumn]:
 
 
 def results(comparison: Comparison, variants: Sequence[Variant]) -> list[TableColumn]:
-    """Returns the columns of what came out of some variants: metrics, tests and costs."""
+    """Returns the columns of the results of some variants: metrics, tests and costs."""
     found, leading = list[TableColumn](), comparison.leading
     if leading is not None:
         found += _leading(variants, leading)
         others = [name for name in comparison.metrics[1:] if not name.startswith(_NOT_SHOWN)]
+        # Kept longer than other metrics: a gap between best and last value may be overfitting.
         same = [name for name in others if name.removeprefix(BEST) == leading.removeprefix(BEST)]
         for rank, name in enumerate(others):
             importance = 5 if name in same else 7 if name.startswith("test/") else 11 + rank
@@ -74,31 +77,32 @@ def results(comparison: Comparison, variants: Sequence[Variant]) -> list[TableCo
 
 
 def metric_title(name: str) -> str:
-    """Returns a metric's name as a heading: `best val/loss` for that of the kept model."""
+    """Returns a metric's name as a heading, such as `best val/loss` for the best checkpoint's."""
     return plain(f"best {name.removeprefix(BEST)}" if name.startswith(BEST) else name)
 
 
 def p_text(p: float) -> str:
-    """Returns a p-value as it stands in a sentence, such as `p = 0.013` or `p < 0.001`."""
+    """Returns a p-value for use in a sentence, such as `p = 0.013` or `p < 0.001`."""
     return "p < 0.001" if p < 0.001 else f"p = {_p_digits(p)}"
 
 
 def _p_digits(p: float) -> str:
-    """Returns three decimals, or four where three would round to 0.05, the level of the test."""
+    """Returns the digits of a p-value."""
     if p < 0.001:
         return "<0.001"
     if p >= 0.1:
         return f"{p:.2f}"
+    # 0.0496 and 0.0504 are on different sides of the level of the test; neither may read 0.050.
     return f"{p:.3f}" if f"{p:.3f}" != "0.050" else f"{p:.4f}"
 
 
 def difference_text(difference: Difference, places: int) -> str:
-    """Returns such as `-0.0046 ± 0.0034`."""
+    """Returns a difference with its interval, such as `-0.0046 ± 0.0034`."""
     return f"{difference.value:+.{places}f} ± {difference.half_width:.{places}f}"
 
 
 def count_text(variant: Variant) -> str:
-    """Returns how many runs count, and of how many if not all do."""
+    """Returns the number of counted runs, such as `3`, or `2/3` if one of three does not count."""
     counted, whole = len(variant.counted), len(variant.runs)
     return str(counted) if counted == whole else f"{counted}/{whole}"
 

@@ -1,4 +1,4 @@
-"""The numbers behind the report's charts: curves, effects of parameters, and heat maps."""
+"""The data of the report's charts: curves, effects of parameters, and heat maps."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from expt.analysis.cells import metric_title, p_text
+from expt.analysis.compared_run import BEST
 from expt.analysis.curves import MetricCurve, curves
 from expt.analysis.grouping import (
     Dependence,
@@ -16,28 +17,27 @@ from expt.analysis.grouping import (
     measured_values,
     pair_means,
 )
-from expt.analysis.reading import BEST
 from expt.analysis.statistics import MetricSummary
 from expt.analysis.table import Comparison
 from expt.analysis.values import as_text, decimals, plain
 from expt.analysis.variants import Variant, label_parts
 from expt.parts.numbers import is_number
-from expt.runs.leading import is_larger_better
+from expt.runs.leading import is_metric_larger_better
 
-# Bounds of what one page holds, whatever the number of runs.
+# These limits keep the report small enough for a browser, whatever the number of runs.
 _MOST_CURVES = 20
 _MOST_METRICS = 8
 _MOST_POINTS = 200  # of a curve
 _MOST_EFFECTS = 8
 _MOST_OPTIONS = 30  # values of a parameter
 _MOST_LINES = 60  # of an effect
-_MOST_IN_PAIRS = 4  # parameters of which there is a heat map for each pair
+_MOST_IN_PAIRS = 4  # parameters; each pair of them has a heat map
 _LONGEST_LABEL = 80
-_DIGITS = 6  # of a number in the page
+_DIGITS = 6  # of a number, more than a chart can show
 
 
 def chart_data(comparison: Comparison) -> dict[str, Any]:
-    """Returns what the page's script draws, as values that JSON can hold."""
+    """Returns the data that the report's scripts draw, as JSON values."""
     leading = comparison.leading
     if leading is None or not any(variant.counted for variant in comparison.variants):
         return {"variants": [], "charts": [], "effects": [], "heatMaps": []}
@@ -46,7 +46,7 @@ def chart_data(comparison: Comparison) -> dict[str, Any]:
     strongest = [dependence.key for dependence in dependences[:_MOST_IN_PAIRS]]
     return {
         "metric": metric_title(leading),
-        "largerIsBetter": is_larger_better(leading, comparison.larger_is_better),
+        "largerIsBetter": is_metric_larger_better(leading, comparison.larger_is_better),
         "variants": [
             {"label": label, "isBest": variant.is_best, "n": len(variant.counted)}
             for variant, label in zip(
@@ -64,7 +64,7 @@ def chart_data(comparison: Comparison) -> dict[str, Any]:
 
 
 def short_labels(variants: Sequence[Variant]) -> list[str]:
-    """Returns what differs between some variants, such as `act=relu, learning_rate=0.1`."""
+    """Returns a short label for each variant, such as `act=relu, learning_rate=0.1`."""
     texts = [", ".join(parts) for parts in label_parts(variants, is_short=True)]
     return [_clipped(text) or "all runs" for text in texts]
 
@@ -72,7 +72,7 @@ def short_labels(variants: Sequence[Variant]) -> list[str]:
 def _charts(
     comparison: Comparison, ranked: Sequence[Variant], leading: str
 ) -> list[dict[str, Any]]:
-    """A chart for each metric that has a curve, the leading one's first."""
+    """Returns a chart for each metric that has a curve, that of the leading metric first."""
     metrics = _by_importance({name for v in ranked for name in v.summaries}, leading)
     found = [curves(variant, metrics) for variant in ranked]
     charts = []
@@ -81,12 +81,12 @@ def _charts(
         there = [curve for curve in of_metric if curve is not None]
         if not there or (metric != leading and all(_is_flat(curve) for curve in there)):
             continue
-        # A value of training is that of one batch: the spread over seeds is mostly its noise.
+        # Training metrics are of one batch: their spread over seeds is mostly that of the batches.
         has_band = not metric.startswith("train/")
         charts.append(
             {
                 "metric": plain(metric),
-                "largerIsBetter": is_larger_better(metric, comparison.larger_is_better),
+                "largerIsBetter": is_metric_larger_better(metric, comparison.larger_is_better),
                 "isLog": metric.endswith("loss") and all((curve.mean > 0).all() for curve in there),
                 "hasBand": has_band and any(len(variant.counted) > 1 for variant in ranked),
                 "curves": [
@@ -98,7 +98,7 @@ def _charts(
 
 
 def _by_importance(names: Iterable[str], leading: str) -> list[str]:
-    """The leading metric, the other validation metrics, and then those of training."""
+    """Orders metrics: the leading one, the other validation metrics, then the training metrics."""
     plain_names = {name for name in names if not name.startswith((BEST, "test/"))} | {leading}
     ranks = {"val": 0, "train": 1}
     last = leading.rpartition("/")[2]
@@ -113,19 +113,19 @@ def _by_importance(names: Iterable[str], leading: str) -> list[str]:
 
 
 def _is_flat(curve: MetricCurve) -> bool:
-    """Whether there is nothing to see: a single point, or a constant learning rate."""
+    """Whether a curve is constant, such as a single point or a constant learning rate."""
     return bool(curve.mean.min() == curve.mean.max())
 
 
 def _curve(curve: MetricCurve, has_band: bool) -> dict[str, Any]:
-    """A curve with at most `_MOST_POINTS` points, its last one among them."""
+    """Returns a curve with at most `_MOST_POINTS` points, including the first and the last."""
     count = len(curve.steps)
     kept = np.unique(np.linspace(0, count - 1, min(count, _MOST_POINTS)).round().astype(int))
     found = {"steps": [round(step) for step in curve.steps[kept].tolist()]}
-    found["mean"] = numbers(curve.mean[kept].tolist())
+    found["mean"] = rounded(curve.mean[kept].tolist())
     if has_band and np.isfinite(curve.low).any():
-        found["low"] = numbers(curve.low[kept].tolist())
-        found["high"] = numbers(curve.high[kept].tolist())
+        found["low"] = rounded(curve.low[kept].tolist())
+        found["high"] = rounded(curve.high[kept].tolist())
     return found
 
 
@@ -137,10 +137,10 @@ def _effect(dependence: Dependence) -> dict[str, Any]:
         "isPaired": dependence.effect is not None,
         "values": [_clipped(as_text(value)) for value in values],
         "numbers": [float(value) if is_number(value) else None for value in values],
-        "means": numbers(dependence.means[:_MOST_OPTIONS]),
+        "means": rounded(dependence.means[:_MOST_OPTIONS]),
         "best": None
         if dependence.effect is None
-        else numbers([dependence.effect.best.summary.mean])[0],
+        else rounded([dependence.effect.best.summary.mean])[0],
         "differences": _differences(dependence)[:_MOST_OPTIONS],
         "lines": [
             {
@@ -157,7 +157,7 @@ def _effect(dependence: Dependence) -> dict[str, Any]:
 
 
 def _differences(dependence: Dependence) -> list[dict[str, Any] | None]:
-    """The difference of each value to the best one, paired within equal other parameters."""
+    """Returns the difference of each value to the best one, with the other parameters equal."""
     if dependence.effect is None:
         return []
     best = dependence.effect.best
@@ -167,7 +167,7 @@ def _differences(dependence: Dependence) -> list[dict[str, Any] | None]:
         if difference is None:
             found[as_text(level.value)] = None
             continue
-        low, high = numbers([difference.low, difference.high])
+        low, high = rounded([difference.low, difference.high])
         places = decimals([difference.value, difference.low, difference.high])
         interval = f"{difference.low:+.{places}f} to {difference.high:+.{places}f}"
         found[as_text(level.value)] = {
@@ -176,6 +176,7 @@ def _differences(dependence: Dependence) -> list[dict[str, Any] | None]:
             "label": f"difference to {_clipped(as_text(best.value))}",
             "text": f"{difference.value:+.{places}f} ({interval}), {p_text(difference.corrected)}",
         }
+    # An effect orders its values by themselves; the chart needs them in the order of the axis.
     return [found[as_text(value)] for value in dependence.values]
 
 
@@ -188,18 +189,18 @@ def _heat_map(comparison: Comparison, down: str, across: str, leading: str) -> d
         "across": plain(across),
         "rows": [_clipped(as_text(row)) for row in rows],
         "columns": [_clipped(as_text(column)) for column in columns],
-        "means": [numbers(row[:_MOST_OPTIONS]) for row in means[:_MOST_OPTIONS]],
+        "means": [rounded(row[:_MOST_OPTIONS]) for row in means[:_MOST_OPTIONS]],
     }
 
 
-def numbers(values: Iterable[float]) -> list[float | None]:
-    """Returns numbers with as many digits as a chart can show; None if not finite."""
+def rounded(values: Iterable[float]) -> list[float | None]:
+    """Rounds numbers to `_DIGITS` significant digits; None for those that are not finite."""
     return [float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None for value in values]
 
 
 def _of_summary(summary: MetricSummary) -> list[float | int | None]:
     half = math.nan if summary.half_width is None else summary.half_width
-    return [*numbers([summary.mean, half]), summary.count]
+    return [*rounded([summary.mean, half]), summary.count]
 
 
 def _clipped(text: str) -> str:

@@ -1,4 +1,7 @@
-"""A metric by step, from the journals: thinned while they are read, averaged over seeds."""
+"""Curves of metrics by step, read from the journals and averaged over seeds.
+
+A journal may have millions of lines, so it is thinned out while it is read.
+"""
 
 import json
 from collections.abc import Sequence
@@ -13,22 +16,23 @@ from expt.analysis.statistics import CONFIDENCE
 from expt.analysis.variants import Variant
 from expt.record.journal import FILE_NAME
 
-_POINTS = 200  # that a curve keeps at least, if it has them
-_MOST_RUNS = 200  # of a variant; more seeds make a band no more precise to the eye
+_POINTS = 200  # the least that a curve keeps, if it has them
+_MOST_RUNS = 200  # of a variant; more seeds do not change a band visibly
 
 Points = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Steps and values of one metric of one run, each of shape [points]."""
+"""The steps and the values of one metric of one run, each of shape [points]."""
 
 
 @dataclass(frozen=True)
 class MetricCurve:
-    """A variant's mean by step.
+    """The mean of a variant's runs by step, with its 95 % interval.
 
     Attributes:
-        steps: Shape [points].
-        mean: Over the runs that got as far, shape [points].
-        low: The 95 % interval's lower end, shape [points]; NaN where a single run got as far.
-        high: Its upper end.
+        steps: The steps, shape [points].
+        mean: The mean over the runs that reached the step, shape [points].
+        low: The lower end of the interval, shape [points]; NaN where fewer than two runs reached
+            the step.
+        high: The upper end of the interval, shape [points].
     """
 
     steps: NDArray[np.float64]
@@ -38,7 +42,7 @@ class MetricCurve:
 
 
 def curves(variant: Variant, metrics: Sequence[str]) -> dict[str, MetricCurve]:
-    """Returns the curves of a variant's counted runs, of the metrics that any of them recorded."""
+    """Returns the curves of a variant's counted runs, for the metrics that any of them recorded."""
     paths = [run.directory / FILE_NAME for run in variant.counted[:_MOST_RUNS]]
     runs = [read_points(path, metrics) for path in paths]
     return {
@@ -49,11 +53,17 @@ def curves(variant: Variant, metrics: Sequence[str]) -> dict[str, MetricCurve]:
 
 
 def read_points(path: Path, metrics: Sequence[str]) -> dict[str, Points]:
-    """Returns steps and values of some metrics, of a long journal some that are evenly spaced.
+    """Reads the points of some metrics from a journal, evenly spaced ones if it is long.
 
-    Lines are searched as bytes, and only those that are kept are parsed. Damaged lines are left
-    out.
+    Lines that are damaged or hold a value that is not finite are skipped. A journal that can't be
+    read yields no points.
+
+    Args:
+        path: The journal.
+        metrics: The full names of the metrics.
     """
+    # Parsing JSON takes most of the time, so lines are searched as bytes, and only those that are
+    # kept are parsed.
     thinned = {metric: _Thinned(f"{json.dumps(metric)}:".encode()) for metric in metrics}
     try:
         with path.open("rb") as file:
@@ -66,7 +76,11 @@ def read_points(path: Path, metrics: Sequence[str]) -> dict[str, Points]:
 
 
 class _Thinned:
-    """The lines with a needle: evenly spaced ones and the last, fewer than twice `_POINTS`."""
+    """Evenly spaced lines that contain a byte string, and the last such line.
+
+    Whenever twice `_POINTS` lines are kept, every second one is dropped and the distance between
+    kept lines doubles. The number of lines need not be known in advance, and memory is bounded.
+    """
 
     def __init__(self, needle: bytes) -> None:
         self._needle = needle
@@ -99,12 +113,25 @@ def _parsed(lines: Sequence[bytes], metric: str) -> Points:
             continue
         if np.isfinite(point).all():
             found.append(point)
+    # In order of the steps, as interpolation requires; of two records of a step the later counts.
     steps, values = np.array(sorted(dict(found).items()), np.float64).reshape(-1, 2).T
     return steps, values
 
 
 def average(points: Sequence[Points]) -> MetricCurve:
-    """Averages runs on the steps of the longest; between its steps a run is interpolated."""
+    """Averages the runs of a variant, with a pointwise 95 % t-interval.
+
+    At each step that n runs reached, the interval is x̄ ± t(0.975, n - 1) · s / √n, as in
+    `statistics.summarize`.
+
+    Args:
+        points: The points of each run, at least one run with at least one point.
+
+    Returns:
+        The curve on the steps of the longest run; the values of the others are interpolated
+        linearly.
+    """
+    # A run that stopped early has no value beyond its end: extending it would bias the mean.
     grid = max((steps for steps, _ in points), key=lambda steps: (steps[-1], len(steps)))
     values = np.stack([np.interp(grid, *run, left=np.nan, right=np.nan) for run in points])
     there = np.isfinite(values)

@@ -1,4 +1,4 @@
-"""What differs between two runs, on a terminal."""
+"""Terminal output of the differences between two runs."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -9,13 +9,13 @@ from rich.text import Text
 
 from expt.analysis.differences import (
     DiffRow,
-    Parting,
+    Divergence,
     code_rows,
     config_rows,
     final_rows,
+    find_divergences,
     module_rows,
     number_text,
-    partings,
     record_rows,
 )
 from expt.analysis.values import plain
@@ -23,8 +23,16 @@ from expt.errors import UserError
 from expt.runs.find import FoundRun
 
 
-def show_difference(console: Console, first: FoundRun, second: FoundRun) -> None:
-    """Prints the parts in turn; of those that are the same, their names alone."""
+def print_difference(console: Console, first: FoundRun, second: FoundRun) -> None:
+    """Prints the differences between two runs, part by part.
+
+    Parts without a difference are named in one line.
+
+    Args:
+        console: The terminal.
+        first: Run A.
+        second: Run B.
+    """
     for letter, run in (("A", first), ("B", second)):
         text = f"{letter}  {os.path.relpath(run.directory)}"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -38,11 +46,11 @@ def show_difference(console: Console, first: FoundRun, second: FoundRun) -> None
     }
     if first.record.git is None and second.record.git is None:
         del parts["git"]
-        console.print("git: neither was started in a checkout", highlight=False)
+        console.print("git: not recorded, neither run started in a checkout", highlight=False)
     unknown = [name for name, run in (("A", first), ("B", second)) if run.record.code is None]
     if unknown:
         del parts["code"]
-        text = f"code: not recorded by {' and '.join(unknown)}, whether it differs is unknown"
+        text = f"code: not recorded by {' and '.join(unknown)}, so it may differ"
         console.print(text, highlight=False)
     same = [name for name, rows in parts.items() if not rows]
     if same:
@@ -57,23 +65,24 @@ def show_difference(console: Console, first: FoundRun, second: FoundRun) -> None
 
 def _print_metrics(console: Console, first: FoundRun, second: FoundRun) -> None:
     try:
-        found = partings(first, second)
-    except UserError as error:  # the rest is worth showing
+        found = find_divergences(first, second)
+    except UserError as error:
+        # A damaged journal is no reason to hide the final values, which are in run.json.
         console.print(f"metrics: {plain(str(error))}", highlight=False, markup=False)
         return
     steps = [one.step for one in found if one.step is not None]
-    title = f"metrics: they part at step {min(steps)}" if steps else "metrics: they never part"
-    _print(console, title, ("", "step", "A", "B"), [*_parting_cells(found)])
+    title = f"metrics: diverge at step {min(steps)}" if steps else "metrics: do not diverge"
+    _print(console, title, ("", "step", "A", "B"), [*_divergence_cells(found)])
     if not found:
-        console.print("no metric was recorded by both", highlight=False)
+        console.print("no metric was recorded by both runs", highlight=False)
 
 
-def _parting_cells(found: Sequence[Parting]) -> Iterator[tuple[str, str, str, str]]:
+def _divergence_cells(found: Sequence[Divergence]) -> Iterator[tuple[str, str, str, str]]:
     for one in found:
         name = plain(one.metric)
         if one.step is None:
             count = f"{one.common} common {'step' if one.common == 1 else 'steps'}"
-            yield name, f"same at {count}" if one.common else "no step in common", "", ""
+            yield name, f"equal at {count}" if one.common else "no common step", "", ""
         else:
             yield name, str(one.step), number_text(one.first), number_text(one.second)
 
@@ -81,7 +90,7 @@ def _parting_cells(found: Sequence[Parting]) -> Iterator[tuple[str, str, str, st
 def _with_difference(row: DiffRow) -> tuple[str, str, str, str]:
     try:
         change = f"{float(row.second) - float(row.first):+.4g}"
-    except ValueError:
+    except ValueError:  # a status, or a value that one of the runs lacks
         change = ""
     return row.name, row.first, row.second, "" if change in ("+0", "-0") else change
 
@@ -94,6 +103,7 @@ def _print(
     table = Table(box=None, padding=(0, 2, 0, 2), header_style="bold", title_justify="left")
     for heading in headings:
         table.add_column(heading, overflow="fold")
+    # As Text, since rich would take a value such as [128,64] for markup.
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(Text(f"\n{title}", style="bold"))

@@ -1,4 +1,8 @@
-"""The effect of each parameter, compared within equal values of all the others."""
+"""The effect of each parameter with all other parameters equal.
+
+Each parameter is analysed as a randomized complete block design: its values are compared within
+blocks of equal other parameters and replicates, and the tests are those of `multiple`.
+"""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,19 +14,19 @@ from expt.analysis.table import Comparison
 from expt.analysis.values import as_text
 from expt.analysis.variants import Verdict, verdict_on
 from expt.parts.numbers import is_number
-from expt.runs.leading import is_larger_better
+from expt.runs.leading import is_metric_larger_better
 
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """One value of a parameter.
+    """One value of a parameter, a level in the terms of experimental design.
 
     Attributes:
         value: The value.
-        summary: The leading metric over the blocks.
-        difference: The difference to the best value, paired within blocks; None for the best one
-            itself, and where there is no test.
-        verdict: The verdict on it.
+        summary: The summary of the leading metric over the blocks.
+        difference: The difference to the best value, paired within blocks; None for the best value,
+            and where there is no test.
+        verdict: The verdict on the value.
     """
 
     value: Any
@@ -33,16 +37,17 @@ class Level:
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """What a parameter changes, all else being equal.
+    """The effect of one parameter on the leading metric, all else being equal.
 
-    A block is a combination of the other parameters' values with one replicate. Only blocks with a
-    run for each value are used, so that a value is not judged by what it was combined with.
+    A block is a combination of values of the other parameters with one replicate. Only complete
+    blocks are used, those with a run for each value of the parameter. Otherwise a value that was
+    combined only with good values of the others would look better than it is.
 
     Attributes:
-        key: The parameter's full key.
-        levels: Its values: numbers in ascending order, then texts.
-        num_blocks: The number of blocks.
-        num_left_out: The number of values of single runs that are in no complete block.
+        key: The full key of the parameter.
+        levels: The values of the parameter: numbers in ascending order, then texts.
+        num_blocks: The number of complete blocks.
+        num_left_out: The number of runs that are in no complete block.
     """
 
     key: str
@@ -66,10 +71,11 @@ _Blocks = Mapping[Hashable, float]
 
 
 def effects(comparison: Comparison) -> list[Effect]:
-    """Returns the effect of each parameter that varies, the largest span of means first.
+    """Returns the effects of the parameters that vary, in descending order of their span.
 
-    P-values and intervals are corrected for the pairs of values of all the parameters. A parameter
-    without a complete block has none: its values never occur with the same other ones.
+    P-values and intervals are corrected for the pairs of values of all parameters together. A
+    parameter without any complete block has no effect in the result: its values never occur with
+    equal values of the others.
     """
     found = {}
     for key in comparison.parameters:
@@ -78,6 +84,8 @@ def effects(comparison: Comparison) -> list[Effect]:
         if len(groups) > 1 and blocks:
             found[key] = groups, blocks
     counts = {key: len(groups) * (len(groups) - 1) // 2 for key, (groups, _) in found.items()}
+    # A reader looks for the smallest p-value in all charts of the report, so Holm's correction
+    # covers the pairs of all of them.
     total = sum(counts.values())
     made = [
         _effect(comparison, key, groups, blocks, total - counts[key])
@@ -87,7 +95,7 @@ def effects(comparison: Comparison) -> list[Effect]:
 
 
 def _groups(comparison: Comparison, key: str) -> dict[str, tuple[Any, _Blocks]]:
-    """Returns each value of a parameter by its text, with the leading metric by block."""
+    """Returns each value of a parameter with the leading metric by block; keyed by its text."""
     leading, found = comparison.leading, dict[str, tuple[Any, dict[Hashable, float]]]()
     if leading is None:
         return {}
@@ -108,7 +116,7 @@ def _place(value: Any) -> tuple[int, float, str]:
 
 
 def _complete(groups: Sequence[tuple[Any, _Blocks]]) -> list[Hashable]:
-    """Returns the blocks that all values have."""
+    """Returns the blocks that have a run for each value."""
     if not groups:
         return []
     (_, first), *others = groups
@@ -125,7 +133,9 @@ def _effect(
     assert comparison.leading is not None
     kept = [{block: values[block] for block in blocks} for _, values in groups.values()]
     summaries = [summarize(list(values.values())) for values in kept]
-    choose = max if is_larger_better(comparison.leading, comparison.larger_is_better) else min
+    choose = (
+        max if is_metric_larger_better(comparison.leading, comparison.larger_is_better) else min
+    )
     best = choose(range(len(kept)), key=lambda index: summaries[index].mean)
     differences = differences_to(kept, best, num_other_pairs)
     levels = [

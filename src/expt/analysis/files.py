@@ -1,4 +1,4 @@
-"""The comparison as CSV, Markdown and JSON."""
+"""Writers of a comparison as CSV, Markdown and JSON."""
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
@@ -6,24 +6,29 @@ from pathlib import Path
 from typing import Any
 
 from expt.analysis.cells import TableColumn, columns
+from expt.analysis.compared_run import ComparedRun
 from expt.analysis.effects import Effect, effects
 from expt.analysis.multiple import Difference
-from expt.analysis.reading import ComparedRun
 from expt.analysis.table import Comparison, measured_only
 from expt.analysis.terminal import last_text, where
 from expt.analysis.values import as_text, to_json
 from expt.analysis.variants import COSTS, Variant
 from expt.analysis.verdict import headline
 
-_OF_A_NOTE = 4  # importance, at most
+# MLflow shows the note as the description of the sweep, in a narrow column: a table of all columns
+# and variants would not fit there.
+_OF_A_NOTE = 4  # the largest importance of a column
 _MOST_NOTED = 20  # variants
 _OF_SUMMARIES = ("mean", "std", "low", "high", "n")
 _AGAINST_BEST = ("difference", "difference_low", "difference_high", "test", "p", "p_corrected")
 
 
 def write_csv(comparison: Comparison, path: Path, title: str) -> None:
-    """Writes a row a variant, with every metric and its uncertainty; numbers as they are."""
-    del title
+    """Writes one row per variant, with the summary of every metric.
+
+    Numbers are written in full precision.
+    """
+    del title  # an argument of all writers; a CSV file has no title
     rows = [_flat(variant, comparison) for variant in comparison.variants]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -32,7 +37,7 @@ def write_csv(comparison: Comparison, path: Path, title: str) -> None:
 
 
 def write_markdown(comparison: Comparison, path: Path, title: str) -> None:
-    """Writes the result in words, the table of people's numbers, and the notes."""
+    """Writes the result in words, the table with rounded numbers, and the notes."""
     comparison = measured_only(comparison)
     shown = _table(columns(comparison))
     lines = [f"# {_escaped(title)}", "", _escaped(headline(comparison)), "", *shown]
@@ -51,17 +56,17 @@ def write_markdown(comparison: Comparison, path: Path, title: str) -> None:
 
 
 def write_note(comparison: Comparison, path: Path) -> None:
-    """Writes the result in words and the table's head, as Markdown for a narrow place."""
+    """Writes the result in words and the top of the table, as Markdown for a narrow column."""
     comparison = measured_only(comparison)
     shown = [column for column in columns(comparison) if column.importance <= _OF_A_NOTE]
     more = len(comparison.variants) - _MOST_NOTED
-    notes = [f"There are {more} more variants, in table.md."] if more > 0 else []
+    notes = [f"{more} more variants are in table.md."] if more > 0 else []
     lines = [_escaped(headline(comparison)), "", *_table(shown, _MOST_NOTED)]
     _write_with_notes(lines, [*notes, *comparison.notes], path)
 
 
 def write_json(comparison: Comparison, path: Path, title: str) -> None:
-    """Writes all of it: variants with their runs, and the runs that are not finished."""
+    """Writes all variants with their runs, the effects, and the runs that are not finished."""
     content = {
         "title": title,
         "headline": headline(comparison),
@@ -83,11 +88,11 @@ WRITERS: Mapping[str, Callable[[Comparison, Path, str], None]] = {
     "markdown": write_markdown,
     "json": write_json,
 }
-"""By the name of the option that asks for it."""
+"""The writers by the name of the command-line option."""
 
 
 def _table(shown: Sequence[TableColumn], most: int | None = None) -> list[str]:
-    """Returns the lines of a table with the first variants."""
+    """Returns the lines of a table, limited to the first `most` variants if that is given."""
     rows = list(zip(*(column.cells for column in shown), strict=True))
     return [
         _row(column.title for column in shown),
@@ -97,8 +102,8 @@ def _table(shown: Sequence[TableColumn], most: int | None = None) -> list[str]:
 
 
 def _write_with_notes(lines: Sequence[str], notes: Sequence[str], path: Path) -> None:
-    told = [line for note in notes for line in ("", _escaped(note))]
-    path.write_text("\n".join([*lines, *told]) + "\n", encoding="utf-8")
+    paragraphs = [line for note in notes for line in ("", _escaped(note))]
+    path.write_text("\n".join([*lines, *paragraphs]) + "\n", encoding="utf-8")
 
 
 def _flat(variant: Variant, comparison: Comparison) -> dict[str, Any]:
@@ -182,6 +187,8 @@ def _row(cells: Any) -> str:
 
 
 def _escaped(text: str) -> str:
+    # A name with `|` would end a cell, and one with `*` or `_` lose these characters. The backslash
+    # comes first, so that the added ones are not escaped again.
     for letter in "\\`*_[]<>|":
         text = text.replace(letter, f"\\{letter}")
     return text

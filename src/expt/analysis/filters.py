@@ -1,4 +1,4 @@
-"""Filters by which a user chooses runs: `act=relu,tanh`, `name=losses`, `status=FAILED`."""
+"""Filters on runs, such as `act=relu,tanh`, `name=losses` or `status=FAILED`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,22 +6,22 @@ from typing import Any, Protocol, TypeVar
 
 from expt.analysis.values import as_text
 from expt.config.flags import parse_output_dir
-from expt.config.quoting import split_at_commas, unquoted
+from expt.config.quoting import split_at_commas, unquote
 from expt.errors import UserError, hint, nearest
 
 _MOST_NAMED = 20  # values in a message
 
 
 class Filterable(Protocol):
-    """A run, as far as filters look at it."""
+    """The properties of a run that filters use."""
 
     @property
     def experiment(self) -> str:
-        """The MLflow experiment, which `name` gives."""
+        """The MLflow experiment, which the filter `name` selects."""
 
     @property
     def status(self) -> str:
-        """Such as FINISHED."""
+        """The status, such as FINISHED."""
 
     @property
     def params(self) -> Mapping[str, Any]:
@@ -35,11 +35,12 @@ def filtered(runs: Sequence[_Run], filters: Sequence[str]) -> Sequence[_Run]:
     """Returns the runs that pass all filters.
 
     Args:
-        runs: The runs.
-        filters: `KEY=VALUE` or `KEY=VALUE,VALUE`: a parameter, `name` or `status`.
+        runs: The runs to filter.
+        filters: Filters `KEY=VALUE` or `KEY=VALUE,VALUE`, where KEY is a parameter, `name` or
+            `status`.
 
     Raises:
-        UserError: No run has the parameter, or the value.
+        UserError: No run has the parameter, or none has one of the values.
     """
     for text in filters:
         key, _, wanted = text.partition("=")
@@ -49,10 +50,11 @@ def filtered(runs: Sequence[_Run], filters: Sequence[str]) -> Sequence[_Run]:
             near = nearest(key, known)
             question = f" Did you mean {near!r}?" if near else ""
             raise UserError(
-                f"{text}: no run has a parameter {key!r}.{question} Expected one that the runs "
-                "have, such as act, optimizer.learning_rate or seed; or name, or status."
+                f"{text}: no run has a parameter {key!r}.{question} Expected a parameter of the "
+                "runs, such as act, optimizer.learning_rate or seed; or name or status."
             )
-        options = {_normal(unquoted(one)) for one in (wanted, *split_at_commas(wanted))}
+        # The whole text is an option too, since a value such as [128,64] contains commas itself.
+        options = {_normal(unquote(one)) for one in (wanted, *split_at_commas(wanted))}
         kept = [run for run, value in zip(runs, values, strict=True) if value in options]
         if not kept:
             present = sorted({value for value in values if value is not None})
@@ -74,7 +76,7 @@ def _value(run: Filterable, key: str) -> str | None:
 
 
 def _normal(value: Any) -> str:
-    """One text for all ways to write a value: `1e-3` and `0.001`, `[1, 2]` and `[1,2]`."""
+    """Returns one text for all spellings of a value: `1e-3` and `0.001`, `[1, 2]` and `[1,2]`."""
     text = as_text(value)
     try:
         return as_text(float(text))
@@ -83,7 +85,12 @@ def _normal(value: Any) -> str:
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[Path, list[str], list[str]]:
-    """Separates the output directory, names and filters; a job's folder may have a `=`."""
+    """Separates the arguments of a command.
+
+    Returns:
+        The output directory (default `outputs`), the names, and the filters.
+    """
+    # The folder of a job, such as 3_act=relu, contains an equals sign as filters do.
     output_dir, names, filters = Path("outputs"), list[str](), list[str]()
     for text in arguments:
         key, equals, value = text.partition("=")

@@ -1,4 +1,4 @@
-"""The measured variants in the order of their rank, and grouped by the values of a parameter."""
+"""The measured variants ranked by the leading metric, and grouped by the values of a parameter."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,21 +11,22 @@ from expt.analysis.table import Comparison
 from expt.analysis.values import as_text
 from expt.analysis.variants import Variant, short_names
 from expt.parts.numbers import is_number
-from expt.runs.leading import is_larger_better
+from expt.runs.leading import is_metric_larger_better
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dependence:
-    """How the leading metric depends on one parameter.
+    """The dependence of the leading metric on one parameter.
 
     Attributes:
-        key: The parameter.
-        values: Its values: numbers in order, then texts.
-        settings: For each setting of the other parameters, such as `act=relu, loss=mse`, the
-            metric's summary by the place of the value in `values`.
-        means: The mean for each value: of the effect if there is one, else over all settings.
+        key: The full key of the parameter.
+        values: The values of the parameter: numbers in ascending order, then texts.
+        settings: The summaries of the metric for each setting of the other parameters, such as
+            `act=relu, loss=mse`, by the index of the parameter's value in `values`.
+        means: The mean of the metric for each value: over complete blocks if there is an effect,
+            otherwise over all settings.
         effect: The effect of the parameter, all else being equal; None if its values never occur
-            with the same other ones.
+            with equal values of the others.
     """
 
     key: str
@@ -36,12 +37,12 @@ class Dependence:
 
     @property
     def span(self) -> float:
-        """How far apart the means are."""
+        """The distance between the largest and the smallest mean."""
         return max(self.means) - min(self.means)
 
 
 def find_dependences(comparison: Comparison) -> list[Dependence]:
-    """Returns those on all parameters with several measured values, the strongest first."""
+    """Returns the dependences on all parameters that vary, in descending order of their span."""
     found = {effect.key: effect for effect in effects(comparison)}
     made = [_find_dependence(comparison, key, found.get(key)) for key in comparison.parameters]
     return sorted((one for one in made if len(one.values) > 1), key=lambda one: -one.span)
@@ -74,7 +75,8 @@ def _find_dependence(comparison: Comparison, key: str, effect: Effect | None) ->
 
 
 def measured_values(comparison: Comparison, key: str) -> list[Any]:
-    """Returns the values of a parameter that measured variants have: numbers, then texts."""
+    """Returns the values of a parameter in the measured variants: numbers, then texts."""
+    # By text, since values such as lists can't be keys of a dictionary.
     found = {as_text(v.params[key]): v.params[key] for v in comparison.variants if v.counted}
     ordered = sorted(
         found.items(),
@@ -84,7 +86,17 @@ def measured_values(comparison: Comparison, key: str) -> list[Any]:
 
 
 def pair_means(comparison: Comparison, down: str, across: str, leading: str) -> list[list[float]]:
-    """Returns the mean over all runs for each pair of two parameters' values; NaN without any."""
+    """Returns the mean of a metric over all runs with each pair of values of two parameters.
+
+    Args:
+        comparison: The comparison.
+        down: The parameter whose values are the rows.
+        across: The parameter whose values are the columns.
+        leading: The metric.
+
+    Returns:
+        A row of means for each value of `down`; NaN where no run has the pair.
+    """
     cells: dict[tuple[str, str], list[float]] = {}
     for variant in comparison.variants:
         pair = as_text(variant.params[down]), as_text(variant.params[across])
@@ -99,10 +111,10 @@ def pair_means(comparison: Comparison, down: str, across: str, leading: str) -> 
 
 
 def by_rank(comparison: Comparison) -> list[Variant]:
-    """Returns the measured variants by their leading metric, whatever the table is sorted by."""
+    """Returns the measured variants, best first, regardless of the table's sort order."""
     leading = comparison.leading
     assert leading is not None
-    sign = -1 if is_larger_better(leading, comparison.larger_is_better) else 1
+    sign = -1 if is_metric_larger_better(leading, comparison.larger_is_better) else 1
     measured = [variant for variant in comparison.variants if variant.counted]
     return sorted(measured, key=lambda variant: sign * variant.summaries[leading].mean)
 

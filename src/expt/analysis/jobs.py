@@ -1,4 +1,4 @@
-"""The jobs in a folder: where each one's run is, and what became of those that have none."""
+"""The jobs in a folder, with the run of each job or the reason why there is none."""
 
 import os
 from collections.abc import Iterator
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from expt.analysis.reading import UNREADABLE, ComparedRun, read_compared
+from expt.analysis.compared_run import UNREADABLE, ComparedRun, read_compared
 from expt.analysis.values import plain
-from expt.config.quoting import given
+from expt.config.quoting import values_by_key
 from expt.runs.record_parts import JobRecord, JobStatus
 from expt.runs.records import RUN_FILE
 from expt.runs.sweeps import planned_jobs, reused_run
@@ -18,11 +18,12 @@ _HYDRA = ".hydra"
 
 @dataclass(frozen=True)
 class JobPlace:
-    """A job's directory.
+    """The directory of a single run or of a job of a sweep.
 
     Attributes:
-        directory: It.
-        entry: What the sweep's plan says of a job without a run of its own, if there is a plan.
+        directory: The directory.
+        entry: The job's entry in the plan of its sweep; None if the directory has a run.json, or
+            if there is no plan.
     """
 
     directory: Path
@@ -30,12 +31,12 @@ class JobPlace:
 
     @property
     def is_reused(self) -> bool:
-        """Whether an earlier run stands in for the job."""
+        """Whether the sweep reused a previous run instead of training the job."""
         return self.entry is not None and self.entry.reused is not None
 
     @cached_property
     def run(self) -> Path | None:
-        """The directory of its run, or of the one that stands in for it; None without either."""
+        """The directory of the job's run or of the previous run reused for it; None if neither."""
         if self.entry is None:
             return self.directory if (self.directory / RUN_FILE).is_file() else None
         if self.entry.reused is None:
@@ -43,7 +44,7 @@ class JobPlace:
         return reused_run(self.directory.parent.resolve(), self.entry.reused)
 
     def read(self) -> ComparedRun | None:
-        """Reads its run; None if the job has not begun."""
+        """Reads the run of the job; returns None if the job has not started."""
         if self.run is not None:
             return read_compared(self.run)
         if self.entry is None:
@@ -51,20 +52,22 @@ class JobPlace:
         status, reason = str(self.entry.status), self.entry.error
         if self.entry.reused is not None:
             status = UNREADABLE
-            reason = f"the run that stands in for it is not there: {self.entry.reused}"
+            reason = f"the previous run that the sweep reused is missing: {self.entry.reused}"
         elif self.entry.status not in (JobStatus.FAILED, JobStatus.KILLED):
             return None
+        # A job that failed before its run was recorded has no run.json. A comparison still lists
+        # it as not finished, with the reason from the plan.
         return ComparedRun(
             directory=self.directory,
             status=status,
             name=plain(self.entry.run_name or self.directory.name),
             reason=None if reason is None else plain(reason),
-            params=given(self.entry.overrides),
+            params=values_by_key(self.entry.overrides),
         )
 
 
 def jobs_in(folder: Path) -> Iterator[JobPlace]:
-    """Yields the jobs in a folder, runs of their own among them, in no order."""
+    """Yields all jobs and single runs in a folder, in no particular order."""
     plans: dict[Path, dict[str, JobRecord]] = {}
     for place, folders, files in os.walk(folder):
         directory = Path(place)
@@ -77,4 +80,5 @@ def jobs_in(folder: Path) -> Iterator[JobPlace]:
             yield JobPlace(directory, plans[sweep].get(directory.name))
         else:
             continue
+        # No run contains another one: its images and checkpoints need not be searched.
         folders.clear()

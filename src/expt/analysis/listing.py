@@ -1,4 +1,4 @@
-"""Runs and sweeps in a list, the newest first."""
+"""The list of runs and sweeps, newest first."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,8 +10,8 @@ from typing import Any
 from expt.analysis.filters import filtered
 from expt.errors import UserError, hint
 from expt.runs.best import best_of
-from expt.runs.chronology import order_of, place_ids, records_in
-from expt.runs.leading import best_values, watched_metric
+from expt.runs.chronology import place_ids, records_in, sort_key
+from expt.runs.leading import best_values, monitored_metric
 from expt.runs.liveness import status_of
 from expt.runs.names import name_of
 from expt.runs.record_parts import JobRecord, JobStatus, Status
@@ -24,21 +24,21 @@ _DONE = (JobStatus.FINISHED, JobStatus.REUSED)
 
 @dataclass(frozen=True, kw_only=True)
 class ListRow:
-    """A run or a sweep.
+    """A row of the list: a run, a sweep, or a job of a sweep.
 
     Attributes:
-        directory: Its directory.
-        name: Its name.
-        status: FINISHED, FAILED, KILLED, RUNNING, PENDING or UNREADABLE.
+        directory: The directory of the run or sweep.
+        name: The name of the run or sweep.
+        status: FINISHED, FAILED, KILLED, RUNNING, PENDING, REUSED or UNREADABLE.
         experiment: The MLflow experiment.
-        params: A run's parameters by full key.
-        order: A sort key: when it began.
-        started: Seconds since 1970; None before it begins.
-        seconds: How long it took, or takes by now; None if that is not known.
-        metric: The metric of the best value.
-        value: The best value, of a sweep that of its best run; None if there is none.
-        record: What a run recorded; None of a sweep, and of a job that has not begun.
-        jobs: Of a sweep its jobs, the newest first; None of a run.
+        params: The parameters of a run by full key; empty for a sweep.
+        order: A sort key that orders rows by their start.
+        started: The start in seconds since 1970; None if not started.
+        seconds: The duration in seconds, until now if still running; None if unknown.
+        metric: The metric of `value`.
+        value: The best value of a run, or that of the best run of a sweep; None if there is none.
+        record: The record of a run; None for a sweep, and for a job that has not started.
+        jobs: The jobs of a sweep, newest first; None for a run.
     """
 
     directory: Path
@@ -56,37 +56,38 @@ class ListRow:
 
     @property
     def num_done(self) -> int:
-        """How many jobs of a sweep are done."""
+        """The number of finished or reused jobs of a sweep."""
         return sum(job.status in _DONE for job in self.jobs or ())
 
     @property
     def num_failed(self) -> int:
-        """How many jobs of a sweep have failed, or were killed."""
+        """The number of jobs of a sweep that failed or were killed."""
         return sum(job.status in ("FAILED", "KILLED") for job in self.jobs or ())
 
 
 def list_rows(
     output_dir: Path, filters: Sequence[str] = (), metric: str | None = None
 ) -> Sequence[ListRow]:
-    """Lists the runs and sweeps in a folder, the newest first.
+    """Lists the runs and sweeps in a folder, newest first.
 
     Args:
         output_dir: The folder of all runs.
-        filters: As of comparisons. `status` is a run's or a sweep's; a sweep is listed with those
-            of its jobs that pass the others, if any does.
-        metric: The metric of the best values; None is the one that chose the best models.
+        filters: Filters as in `filters.filtered`. `status` applies to the rows, runs and sweeps;
+            the others apply to runs and jobs: a sweep is listed with the jobs that pass, if any.
+        metric: The metric of the best values; None for the metric that each run monitored.
 
     Raises:
-        UserError: There are no runs, or none passes.
+        UserError: There are no runs, none passes the filters, or no run has the metric.
     """
     rows = _read(output_dir)
     if not rows:
         raise UserError(
             f"output_dir={output_dir}: there are no runs. Train one with python -m expt.run, or "
-            "name their folder: output_dir=DIR."
+            "pass the folder that contains your runs: output_dir=DIR."
         )
     of_jobs = [one for one in filters if not one.startswith("status=")]
     runs = [job for row in rows for job in (row.jobs or [row])]
+    # By identity: rows hold mappings, so that they can't be members of a set.
     kept = {id(run) for run in filtered(runs, of_jobs)}
     rows = [one for row in rows if (one := _with_jobs(row, kept)) is not None]
     rows = list(filtered(rows, [one for one in filters if one.startswith("status=")]))
@@ -96,7 +97,16 @@ def list_rows(
 def list_jobs(
     sweep: Path, filters: Sequence[str] = (), metric: str | None = None
 ) -> Sequence[ListRow]:
-    """Lists the jobs of a sweep, the newest first; see `list_rows`."""
+    """Lists the jobs of a sweep, newest first.
+
+    Args:
+        sweep: The directory of the sweep.
+        filters: Filters as in `filters.filtered`.
+        metric: The metric of the best values; None for the monitored metric.
+
+    Raises:
+        UserError: No job passes the filters, or none has the metric.
+    """
     row = _sweep(sweep, [_run(file.parent, None) for file in records_in(sweep)], None)
     (row,) = _with_best([row], metric)
     return filtered(row.jobs or (), filters)
@@ -108,7 +118,8 @@ def _read(output_dir: Path) -> list[ListRow]:
     sweeps = {file.parent: list[ListRow]() for file in records_in(output_dir, SWEEP_FILE)}
     for file in records_in(output_dir):
         run, above = _run(file.parent, ids), file.parent.parent
-        if above in sweeps or above.parent.parent.name == "sweeps":  # early ones have no file
+        # The first versions wrote no sweep.json: their sweeps are recognised by the folder.
+        if above in sweeps or above.parent.parent.name == "sweeps":
             sweeps.setdefault(above, []).append(run)
         else:
             singles.append(run)
@@ -127,7 +138,7 @@ def _run(directory: Path, ids: frozenset[str] | None) -> ListRow:
         status=status_of(record),
         experiment=record.name or "",
         params=record.params or record.choices,
-        order=order_of(record, ids),
+        order=sort_key(record, ids),
         started=record.started,
         seconds=_seconds(record),
         record=record,
@@ -146,7 +157,7 @@ def _sweep(directory: Path, runs: Sequence[ListRow], ids: frozenset[str] | None)
     except UserError:
         if (directory / SWEEP_FILE).is_file():
             return replace(_unreadable(directory, SWEEP_FILE), experiment=experiment, jobs=jobs)
-        # The earliest sweeps have no plan.
+        # A sweep of the first versions, which wrote no sweep.json.
         started = min(run.started or 0.0 for run in runs)
         record = SweepRecord(status=Status.FINISHED, started=started)
     return ListRow(
@@ -154,7 +165,7 @@ def _sweep(directory: Path, runs: Sequence[ListRow], ids: frozenset[str] | None)
         name=name_of(record, directory),
         status=status_of(record),
         experiment=record.name or experiment,
-        order=order_of(record, ids),
+        order=sort_key(record, ids),
         started=record.started,
         seconds=_seconds(record),
         jobs=jobs,
@@ -162,7 +173,7 @@ def _sweep(directory: Path, runs: Sequence[ListRow], ids: frozenset[str] | None)
 
 
 def _job(sweep: Path, job: JobRecord, runs: Mapping[str, ListRow]) -> ListRow:
-    """Returns the run of a job, or that of an earlier time, or what is planned."""
+    """Returns the row of a job: its own run, the previous run reused for it, or its plan."""
     if job.directory in runs:
         return runs[job.directory]
     earlier = None if job.reused is None else reused_run(sweep.resolve(), job.reused)
@@ -173,6 +184,7 @@ def _job(sweep: Path, job: JobRecord, runs: Mapping[str, ListRow]) -> ListRow:
 
 
 def _unreadable(directory: Path, file: str) -> ListRow:
+    # The start can't be read from a damaged record: the time of the last change replaces it.
     changed = 0.0
     with suppress(OSError):
         changed = (directory / file).stat().st_mtime
@@ -180,7 +192,8 @@ def _unreadable(directory: Path, file: str) -> ListRow:
 
 
 def _seconds(record: RunRecord | SweepRecord) -> float | None:
-    """The time between a resumed run's processes does not count: there, only training does."""
+    """Returns the duration of a run or sweep in seconds; None if unknown."""
+    # A run may be resumed days later: the time in between is no part of it.
     if isinstance(record, RunRecord) and record.resumed:
         return record.training_seconds
     if record.ended is not None:
@@ -196,35 +209,41 @@ def _with_jobs(row: ListRow, kept: set[int]) -> ListRow | None:
 
 
 def _with_best(rows: Sequence[ListRow], metric: str | None) -> Sequence[ListRow]:
-    """Adds the best values.
+    """Returns the rows with their best values.
 
     Raises:
-        UserError: There is no such metric.
+        UserError: No run has the metric.
     """
     if metric is not None:
         runs = [job for row in rows for job in (row.jobs or [row])]
         known = {n for run in runs if run.record is not None for n in best_values(run.record)}
         if (metric := metric.removeprefix("best/")) not in known:
-            raise UserError(f"--metric {metric}: no run has its best value. {hint(metric, known)}")
-    return [_valued(row, metric) for row in rows]
+            raise UserError(
+                f"--metric {metric}: no run has a best value of this metric. {hint(metric, known)}"
+            )
+    return [_with_value(row, metric) for row in rows]
 
 
-def _valued(row: ListRow, metric: str | None) -> ListRow:
+def _with_value(row: ListRow, metric: str | None) -> ListRow:
     if row.jobs is None:
         if row.record is None:
             return replace(row, metric=metric)
-        metric = metric or watched_metric(row.record)
+        metric = metric or monitored_metric(row.record)
         return replace(row, metric=metric, value=best_values(row.record).get(metric or ""))
     value = None
-    with suppress(UserError):  # of runs that can't be compared none is the best
+    # Raised if the runs are not comparable, such as those of different data sets: a sweep without
+    # a best run is listed without a value.
+    with suppress(UserError):
         records = (job.record for job in reversed(row.jobs))
         found = best_of([record for record in records if record is not None], metric)
-        metric, value = found.metric, found.value  # of all jobs the same one
-    return replace(row, metric=metric, value=value, jobs=[_valued(job, metric) for job in row.jobs])
+        # The jobs below show the same metric as their sweep, even if they monitored others.
+        metric, value = found.metric, found.value
+    jobs = [_with_value(job, metric) for job in row.jobs]
+    return replace(row, metric=metric, value=value, jobs=jobs)
 
 
-def flattened(rows: Sequence[ListRow]) -> Iterator[ListRow]:
-    """Yields rows, each sweep followed by its jobs, whose names are indented."""
+def flatten_rows(rows: Sequence[ListRow]) -> Iterator[ListRow]:
+    """Yields the rows, each sweep followed by its jobs with indented names."""
     for row in rows:
         yield row
         for job in row.jobs or ():

@@ -1,4 +1,7 @@
-"""A list of runs and sweeps on a terminal; in plain text, since it must not take time."""
+"""Terminal output of the list of runs and sweeps.
+
+The table is formatted without rich, whose import would delay a command that people type often.
+"""
 
 import os
 import shutil
@@ -22,24 +25,30 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def print_rows(rows: Sequence[ListRow], most: int) -> None:
-    """Prints the first rows, cut to the width of a terminal, and how many there are besides."""
+    """Prints the first rows, cut to the width of the terminal, and the number of further rows.
+
+    Args:
+        rows: The rows, newest first.
+        most: The number of rows to print.
+    """
+    # A pipe gets everything: a script needs whole names and directories.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in list_lines(rows[:most], width):
         print(line)
     if len(rows) > most:
-        print(f"{len(rows) - most} more, older ones; -n 0 lists all")
+        print(f"{len(rows) - most} older ones are not shown; to list all, add -n 0")
 
 
 def list_lines(
     rows: Sequence[ListRow], width: int | None, now: float | None = None
 ) -> Iterator[str]:
-    """Yields the lines of a table.
+    """Yields the lines of the table, headings first.
 
     Args:
-        rows: The runs and sweeps; a job after its sweep is indented.
-        width: The terminal's: names are shortened to fit, and directories are shown if there
-            is room, and so are other columns of less importance. None shows all, as a pipe does.
-        now: The time to count from; the present one by default.
+        rows: The runs and sweeps, with jobs after their sweep.
+        width: The width of the terminal in characters. Where it is too small, less important
+            columns are left out and names are shortened. None shows everything.
+        now: The time to which ages refer, in seconds since 1970; default the current time.
     """
     now = time.time() if now is None else now
     table = [dict(zip(_HEADINGS, _cells(row, now), strict=True)) for row in rows]
@@ -48,7 +57,8 @@ def list_lines(
         for heading in _HEADINGS
         if heading in ("name", "experiment", "status") or any(cells[heading] for cells in table)
     ]
-    if len({row.experiment for row in rows}) == 1:  # names are unique within one
+    # Names are unique within an experiment, so that the column adds nothing if there is only one.
+    if len({row.experiment for row in rows}) == 1:
         shown.remove("experiment")
     widths = {head: max(len(head), *(len(cells[head]) for cells in table)) for head in shown}
     if width is not None and _total(widths) > width:
@@ -62,7 +72,12 @@ def list_lines(
 
 
 def age_text(seconds: float) -> str:
-    """Returns how long ago something was, such as `5 min ago`."""
+    """Returns an age as text, such as `5 min ago`.
+
+    Args:
+        seconds: The age in seconds.
+    """
+    # A unit is used from twice its size on: "1 h ago" would be too coarse for 80 minutes.
     for unit, size in (("d", _DAY), ("h", _HOUR), ("min", _MINUTE)):
         if seconds >= 2 * size:
             return f"{seconds / size:,.0f} {unit} ago"

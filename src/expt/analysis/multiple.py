@@ -1,21 +1,30 @@
-"""Differences to the best of several groups, where the same data chose the best.
+"""Tests of several groups against the best of them, where the best was picked from the same data.
 
-A t-test of one pair knows nothing of the other groups: of ten equal groups, the best and the worst
-differ "significantly" in every second table. Three things correct that.
+An uncorrected t-test of the best against the worst ignores that both were picked: among ten equal
+groups, they differ "significantly" in every second table. The tests here correct for that in three
+ways:
 
-1. Holm's correction covers *all* pairs of groups, k (k - 1) / 2, and not only the k - 1 that are
-   shown. Any group could have been the best; whichever it is, its pairs are among those that were
-   corrected for, as in Tukey's test (Holm 1979).
-2. The noise is pooled over the groups: the residual variance of a randomized complete block design
-   if all groups have the same replicates, else the variance within groups. Three seeds leave a pair
-   two to four degrees of freedom, and a table of ten groups about eighteen.
-3. Groups may differ in their noise. All of it is then attributed to the effective number of groups
-   that share it, ε · k: the variance is divided by ε and the degrees of freedom are multiplied by
-   it (ε as of Box 1954, from the groups' variances). Besides, a pair's standard error is never less
-   than that of its own t-test, and that test, paired or Welch's, has to be significant too, at half
-   the level if there are more than two groups.
+1. Holm's correction (Holm 1979) covers *all* k (k - 1) / 2 pairs of k groups, not only the k - 1
+   pairs that are shown. Any group could have been the best; whichever it is, its pairs are among
+   those corrected for. Tukey's test controls the error over all pairs for the same reason.
+2. The noise is pooled over the groups. Three seeds leave a single pair two to four degrees of
+   freedom, but a table of ten groups about eighteen.
+3. Groups with unequal noise are treated conservatively. The noise is attributed to the effective
+   number of groups that share it, ε · k (Box 1954): the pooled variance is divided by ε, and its
+   degrees of freedom are multiplied by ε. In addition, the standard error of a pair is never
+   smaller than that of its own t-test, and the pair's own test (paired or Welch's) has to be
+   significant as well, at half the level if there are more than two groups.
 
-`scripts/aa_sweeps.py` checks by simulation how often equal groups are declared different.
+`scripts/aa_sweeps.py` measures by simulation how often equal groups are declared different.
+
+References:
+    Box (1954), Some theorems on quadratic forms applied in the study of analysis of variance
+        problems, I, Annals of Mathematical Statistics 25, 290-302.
+    Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal of
+        Statistics 6, 65-70.
+    Montgomery, Design and Analysis of Experiments, the chapter on the randomized complete block
+        design.
+    Tukey (1953), The problem of multiple comparisons, unpublished manuscript.
 """
 
 import math
@@ -35,22 +44,25 @@ from expt.analysis.statistics import (
     t_test,
 )
 
-_MOST_RANKED = 1000  # groups; of more, Holm's first step is all of it: memory is quadratic
+# The p-values of all pairs take memory that is quadratic in the number of groups. With more groups
+# than this, every pair gets Holm's first and largest factor, which is Bonferroni's correction.
+_MOST_RANKED = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A group's difference to the best one.
+    """The difference between a group's mean and that of the best group.
 
     Attributes:
-        value: The group's mean minus the best one's.
-        low: The lower end of its interval, at the level at which Holm's method tests the pair: it
-            excludes 0 exactly if the difference is significant.
-        high: The interval's upper end.
+        value: The mean of the group minus the mean of the best group.
+        low: The lower end of the confidence interval. Its level is the one at which Holm's method
+            tests the pair, so that the interval excludes 0 exactly if the difference is
+            significant.
+        high: The upper end of the interval.
         test: The t-test of the pair alone: `paired` or `Welch`.
-        p: Its p-value, not corrected.
-        corrected: The p-value corrected for all pairs, and so for the choice of the best.
-        count: The number of replicates in the smaller group.
+        p: The p-value of that test, not corrected.
+        corrected: The p-value corrected for all pairs, and thereby for picking the best group.
+        count: The number of replicates in the smaller of the two groups.
     """
 
     value: float
@@ -63,27 +75,34 @@ class Difference:
 
     @property
     def is_significant(self) -> bool:
-        """Whether the difference is significant at 5 % after the correction."""
+        """Whether the difference is significant at the 5 % level after the correction."""
         return self.corrected < SIGNIFICANCE
 
     @property
     def half_width(self) -> float:
-        """Half of the interval."""
+        """Half of the width of the interval."""
         return (self.high - self.low) / 2
 
     def is_within(self, margin: float) -> bool:
-        """Whether the interval lies within ±margin."""
+        """Whether the whole interval lies within ±margin, the condition of equivalence.
+
+        This is the interval form of two one-sided tests (Schuirmann 1987, A comparison of the two
+        one-sided tests procedure and the power approach, Journal of Pharmacokinetics and
+        Biopharmaceutics 15, 657-680). The interval is the corrected 95 % one instead of the usual
+        90 %, which makes the rule stricter.
+        """
         return -margin <= self.low and self.high <= margin
 
 
 @dataclass(frozen=True)
 class Noise:
-    """The variance of single values around what their group and replicate predict.
+    """The residual variance of a table of groups.
 
     Attributes:
-        variance: The variance, pooled over the groups that share it.
-        freedom: Its degrees of freedom.
-        evenness: ε, the share of the groups that share the noise: 1 if all are equally noisy.
+        variance: The variance of a single value, pooled over the groups and divided by ε.
+        freedom: The degrees of freedom of the variance, multiplied by ε.
+        evenness: Box's ε, between 1 / k and 1: the share of the k groups that carry the noise. It
+            is 1 if all groups are equally noisy.
     """
 
     variance: float
@@ -94,16 +113,28 @@ class Noise:
 def differences_to(
     groups: Sequence[Group], best: int, num_other_pairs: int = 0
 ) -> list[Difference | None]:
-    """Compares each group with one of them that was chosen by its mean.
+    """Tests each group against the best one, corrected for having picked the best.
+
+    Two tests of a pair are combined, and the weaker result counts. With n₁ and n₂ replicates, the
+    pooled variance s² of `pooled_noise` and the pair's own `t_test`:
+
+        error = max(s · √(1 / n₁ + 1 / n₂), own error)
+        corrected p = min(1, max(m · p of the pooled test, c · own p))
+        half of the interval = max(error · t(1 - 0.025 / m, f), own error · t(1 - 0.025 / c, own f))
+
+    where m is Holm's factor (see `_multipliers`), c is 2 or, if there is only one pair, 1, and f
+    are the degrees of freedom; t(q, f) is the q-quantile of Student's t distribution.
 
     Args:
-        groups: The values of each by replicate, all finite.
-        best: The index of the chosen one.
-        num_other_pairs: Pairs that are tested elsewhere and corrected for too.
+        groups: The finite values of each group by replicate.
+        best: The index of the best group.
+        num_other_pairs: The number of pairs that are tested elsewhere in the same report and that
+            the correction has to cover too.
 
     Returns:
-        One for each group; None for the chosen one, for groups of fewer than two replicates (all,
-        if the chosen one has fewer), and if the replicates of no group differ.
+        A difference for each group. It is None for the best group, for groups with fewer than two
+        replicates, and for all groups if the best one has fewer than two replicates or if there is
+        no noise to measure.
     """
     found: list[Difference | None] = [None] * len(groups)
     tested = [index for index, group in enumerate(groups) if len(group) > 1]
@@ -112,6 +143,7 @@ def differences_to(
     if best not in tested or noise is None:
         return found
     multipliers = _multipliers(kept, noise, tested.index(best), num_other_pairs)
+    # Bonferroni's factor for the additional test; a table with a single pair picks nothing.
     own_factor = 1 if len(kept) == 2 and not num_other_pairs else 2
     for index, multiplier in zip(tested, multipliers, strict=True):
         own = t_test(groups[index], groups[best])
@@ -126,7 +158,9 @@ def differences_to(
 def _combined(
     own: TTest, own_factor: int, pooled: TTest, multiplier: float, count: int
 ) -> Difference:
-    """Both tests have to be significant: the larger p-value counts, and the wider interval."""
+    """Combines the two tests of a pair: the larger p-value and the wider interval count."""
+    # A p-value times a factor is below 5 % exactly if the interval at the level 5 % / factor
+    # excludes 0. The two maxima therefore always agree on the significance.
     half_width = max(
         one.error * critical_t(one.freedom, SIGNIFICANCE / factor)
         for one, factor in ((own, own_factor), (pooled, multiplier))
@@ -143,12 +177,29 @@ def _combined(
 
 
 def pooled_noise(groups: Sequence[Group]) -> Noise | None:
-    """Pools the noise of groups of at least two replicates; None if no replicates differ."""
+    """Pools the residual variance over groups with at least two replicates each.
+
+    If all k groups have the same n replicates, the residuals are those of a randomized complete
+    block design, which removes the effect that a replicate (a seed, a split) has on all groups:
+
+        r[i, j] = y[i, j] - ȳ[i, ·] - ȳ[·, j] + ȳ[·, ·],  freedom = (k - 1) (n - 1)
+
+    Otherwise they are the deviations from the group means, as in a one-way analysis of variance:
+
+        r[i, j] = y[i, j] - ȳ[i, ·],  freedom = Σ (n[i] - 1)
+
+    The pooled variance is s² = Σ r² / freedom. It is then corrected for groups of unequal noise by
+    Box's ε; see `Noise`.
+
+    Returns:
+        The noise, or None if there are fewer than two groups, or no replicates differ.
+    """
     if len(groups) < 2:
         return None
     largest = max(abs(value) for group in groups for value in group.values())
     is_complete = all(group.keys() == groups[0].keys() for group in groups)
-    # Without the second, of blocks: the differences of rounded values may all be equal by chance.
+    # The residuals of blocks may all be 0 by chance, if the values are rounded: the deviations from
+    # the group means are tried next.
     for is_blocked in (True, False) if is_complete else (False,):
         noise = _noise(*_sums_of_squares(groups, is_blocked))
         if math.sqrt(noise.variance) > NO_SPREAD * largest:
@@ -157,11 +208,24 @@ def pooled_noise(groups: Sequence[Group]) -> Noise | None:
 
 
 def _noise(squares: NDArray[np.float64], freedoms: NDArray[np.float64]) -> Noise:
+    """Pools the variances of groups, with Box's correction for unequal variances (Box 1954).
+
+    With s²[i] = squares[i] / freedoms[i], f = Σ freedoms and the pooled s² = Σ squares / f:
+
+        ε = s⁴ / (Σ freedoms[i] · E[i] / f),  E[i] = s⁴[i] · freedoms[i] / (freedoms[i] + 2)
+
+    E[i] is an unbiased estimate of σ⁴[i]. ε is clipped to its possible range, [1 / k, 1].
+
+    Args:
+        squares: The sum of squared residuals of each group, shape [k].
+        freedoms: The degrees of freedom of each group, shape [k].
+    """
     freedom = float(freedoms.sum())
     pooled = float(squares.sum()) / freedom
     if pooled == 0:
         return Noise(0.0, freedom, 1.0)
-    # The square of a variance estimate of f degrees of freedom is too large by 1 + 2 / f.
+    # For normal values, E[s⁴] = σ⁴ (1 + 2 / f): without this factor few replicates alone would
+    # look like unequal noise.
     relative = squares / freedoms / pooled
     mean_square = float((freedoms * relative**2 * freedoms / (freedoms + 2)).sum()) / freedom
     evenness = float(np.clip(1 / mean_square, 1 / len(squares), 1))
@@ -171,7 +235,17 @@ def _noise(squares: NDArray[np.float64], freedoms: NDArray[np.float64]) -> Noise
 def _sums_of_squares(
     groups: Sequence[Group], is_blocked: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns each group's sum of squared residuals, and its share of the degrees of freedom."""
+    """Returns the sum of squared residuals of each group, and its share of the degrees of freedom.
+
+    The share is n - 1, or (n - 1) (k - 1) / k in blocks, where n is the size of the group.
+
+    Args:
+        groups: The k groups; with the same replicates if `is_blocked`.
+        is_blocked: Whether to remove the effect of each replicate; see `pooled_noise`.
+
+    Returns:
+        Two arrays of shape [k].
+    """
     sizes = np.array([len(group) for group in groups], np.float64)
     if not is_blocked:
         values = [np.array(list(group.values())) for group in groups]
@@ -185,10 +259,22 @@ def _sums_of_squares(
 def _multipliers(
     groups: Sequence[Group], noise: Noise, best: int, num_other_pairs: int
 ) -> list[float]:
-    """Returns by what Holm multiplies each group's p-value against the best one.
+    """Returns Holm's factor for the p-value of each group against the best one.
 
-    Sorted by their p-values, the first of m pairs is multiplied by m, the next by m - 1 and so on;
-    no product is less than the one before.
+    With the p-values of all m pairs in ascending order, the adjusted values are (Holm 1979)
+
+        p̃[i] = max over j ≤ i of (m - j + 1) · p[j],  i = 1, …, m
+
+    The factor of a pair is p̃ / p, so that the same factor applies to its confidence interval.
+
+    Args:
+        groups: All tested groups.
+        noise: The pooled noise, from which the p-values are computed.
+        best: The index of the best group.
+        num_other_pairs: The number of additional pairs in m.
+
+    Returns:
+        A factor between 1 and m for each group; that of the best group has no meaning.
     """
     count = len(groups)
     num_pairs = count * (count - 1) // 2 + num_other_pairs
@@ -202,6 +288,8 @@ def _multipliers(
     products = np.maximum.accumulate(ordered * (num_pairs - np.arange(len(ordered))))
     row = p_values[best]
     ranks = np.minimum(np.searchsorted(ordered, row), len(ordered) - 1)
+    # A p-value underflows to 0 where groups differ by many standard errors; p̃ / p is then 0 / 0,
+    # and the largest factor is the safe one.
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.where(row > 0, products[ranks] / row, num_pairs)
     return [float(value) for value in np.clip(found, 1, num_pairs)]

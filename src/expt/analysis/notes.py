@@ -1,15 +1,16 @@
-"""What a reader of a comparison should know, a sentence each."""
+"""Notes on a comparison: how it was tested, and what limits its meaning."""
 
 from collections import Counter
 from collections.abc import Sequence
 
+from expt.analysis.compared_run import ComparedRun
 from expt.analysis.multiple import pooled_noise
-from expt.analysis.reading import ComparedRun
 from expt.analysis.replicates import replicate_of
 from expt.analysis.statistics import variance
 from expt.analysis.variants import Variant, labels
 
-_MUCH_NOISIER = 5.0  # in standard deviations; chance hardly ever makes as much of two seeds
+# A ratio of standard deviations. Equal noise hardly ever looks this unequal, even with two seeds.
+_MUCH_NOISIER = 5.0
 
 
 def make_notes(
@@ -18,51 +19,59 @@ def make_notes(
     leading: str | None,
     replicates: Sequence[str],
 ) -> list[str]:
-    """Returns what holds of these runs."""
+    """Returns the notes that apply to a comparison, one sentence or two each.
+
+    Args:
+        runs: All compared runs.
+        variants: The variants, with their differences to the best.
+        leading: The metric that decides; None if there is none.
+        replicates: The keys by which the runs of a variant differ.
+    """
     measured = [variant for variant in variants if variant.counted]
     return [
-        *_on_tests(measured, replicates),
-        *_on_noise(measured, leading),
-        *_on_single_replicates(measured, replicates),
-        *_on_repeats(variants, replicates),
-        *_on_unfinished(runs),
-        *_on_code(runs),
+        *_describe_tests(measured, replicates),
+        *_describe_noise(measured, leading),
+        *_describe_single_replicates(measured, replicates),
+        *_describe_repeats(variants, replicates),
+        *_describe_unfinished(runs),
+        *_describe_commits(runs),
     ]
 
 
-def joined(names: Sequence[str]) -> str:
-    """Returns names as a person lists them: `a`, `a and b`, `a, b and c`."""
+def join_names(names: Sequence[str]) -> str:
+    """Joins names as in a sentence: `a`, `a and b`, `a, b and c`."""
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def _on_tests(measured: Sequence[Variant], replicates: Sequence[str]) -> list[str]:
+def _describe_tests(measured: Sequence[Variant], replicates: Sequence[str]) -> list[str]:
     tests = {variant.difference.test for variant in measured if variant.difference}
     if not tests:
         return []
     count = sum(len(variant.counted) > 1 for variant in measured)
-    names = {"paired": f"paired by {joined(replicates)}", "Welch": "Welch's, unpaired"}
+    names = {"paired": f"paired by {join_names(replicates)}", "Welch": "Welch's, unpaired"}
     used = " and ".join(names[test] for test in sorted(tests, reverse=True))
     if count == 2:
-        return [f"The difference is tested by a t-test ({used}) at 5 %."]
+        return [f"The difference is tested with a t-test ({used}) at the 5 % level."]
     pairs = count * (count - 1) // 2
     return [
-        f"The best of {count} was picked after seeing the data: p and the 95 % intervals are "
-        f"corrected for all {pairs:,} pairs (Holm), with the noise pooled over the table and "
-        f"t-tests of each pair ({used}). Inconclusive does not mean the same."
+        f"The best of {count} was picked after seeing the data, so the p-values and 95 % intervals "
+        f"are corrected for all {pairs:,} pairs (Holm). The noise is pooled over the table, and "
+        f"each pair also has to pass its own t-test ({used}). Inconclusive does not mean equal."
     ]
 
 
-def _on_noise(measured: Sequence[Variant], leading: str | None) -> list[str]:
-    """One noisy variant hides the differences of the others, since the noise is pooled."""
+def _describe_noise(measured: Sequence[Variant], leading: str | None) -> list[str]:
+    """Returns a note if there is no noise, or if one variant is much noisier than the others."""
+    # The noise is pooled, so that one noisy variant hides the differences between the others.
     repeated = [v for v in measured if len(v.counted) > 1]
     if leading is None or len(repeated) < 3:
         return []
     groups = [variant.values(leading) for variant in repeated]
     if pooled_noise(groups) is None:
         return [
-            "The replicates of each variant are equal: without any noise to measure, nothing is "
-            "tested."
+            "The replicates of each variant have equal values. Without any noise to measure, no "
+            "difference can be tested."
         ]
     variances = [variance(list(group.values())) for group in groups]
     noisiest = max(range(len(groups)), key=variances.__getitem__)
@@ -73,21 +82,23 @@ def _on_noise(measured: Sequence[Variant], leading: str | None) -> list[str]:
     name = labels(repeated)[noisiest] or "One variant"
     much = f"{(variances[noisiest] / middle) ** 0.5:,.0f}" if middle else "infinitely many"
     return [
-        f"{name} varies {much} times as much as most others, which widens all intervals: without "
-        "it the others compare more precisely."
+        f"{name} varies {much} times as much as most others, which widens all intervals. Without "
+        "it, the comparison of the others would be more precise."
     ]
 
 
-def _on_single_replicates(measured: Sequence[Variant], replicates: Sequence[str]) -> list[str]:
+def _describe_single_replicates(
+    measured: Sequence[Variant], replicates: Sequence[str]
+) -> list[str]:
     if len(measured) < 2 or all(len(variant.counted) > 1 for variant in measured):
         return []
     return [
-        f"A variant with a single value of {joined(replicates)} shows no noise: it is compared "
-        "without a test."
+        f"A variant with a single value of {join_names(replicates)} has no measurable noise, so "
+        "it is compared without a test."
     ]
 
 
-def _on_repeats(variants: Sequence[Variant], replicates: Sequence[str]) -> list[str]:
+def _describe_repeats(variants: Sequence[Variant], replicates: Sequence[str]) -> list[str]:
     finished = [
         [replicate_of(run, replicates) for run in variant.runs if run.status == "FINISHED"]
         for variant in variants
@@ -97,19 +108,19 @@ def _on_repeats(variants: Sequence[Variant], replicates: Sequence[str]) -> list[
         return []
     verb = "run repeats" if repeats == 1 else "runs repeat"
     return [
-        f"{repeats} {verb} the {joined(replicates)} of another one of the same variant; the newest "
-        "of each counts."
+        f"{repeats} {verb} the {join_names(replicates)} of another run of the same variant; only "
+        "the newest of each counts."
     ]
 
 
-def _on_unfinished(runs: Sequence[ComparedRun]) -> list[str]:
+def _describe_unfinished(runs: Sequence[ComparedRun]) -> list[str]:
     counts = Counter(run.status for run in runs if run.status != "FINISHED")
-    told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-    return [f"Not in the means: {told}."] if told else []
+    text = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    return [f"Not included in the means: {text}."] if text else []
 
 
-def _on_code(runs: Sequence[ComparedRun]) -> list[str]:
+def _describe_commits(runs: Sequence[ComparedRun]) -> list[str]:
     commits = {run.commit for run in runs if run.commit is not None}
     if len(commits) < 2:
         return []
-    return [f"The runs come from {len(commits)} states of the code (git)."]
+    return [f"The runs come from {len(commits)} versions of the code (git)."]

@@ -1,4 +1,4 @@
-"""A comparison in all files that are asked for."""
+"""The output files of a comparison, and the summary of a sweep."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,19 +10,19 @@ from expt.runs.layout import NOTE, REPORT
 
 
 def write_files(comparison: Comparison, targets: Mapping[str, Path], title: str) -> Iterator[Path]:
-    """Writes a comparison; yields the files' names.
+    """Writes a comparison to files, and yields the path of each one after it is written.
 
     Args:
-        comparison: What to write.
-        targets: The files of `csv`, `markdown`, `json` and `html`, and the folder of `plots`;
-            what has none is not written.
-        title: What was compared.
+        comparison: The comparison.
+        targets: The paths of the files for `csv`, `markdown`, `json` and `html`, and of the folder
+            for `plots`. Kinds without a path are not written.
+        title: The title, which names the compared folders.
     """
     for kind, write in WRITERS.items():
         if kind in targets:
             write(comparison, _with_folder(targets[kind]), title)
             yield targets[kind]
-    # Not above: they import matplotlib and Pillow, which a table does without.
+    # Imported here, since matplotlib and Pillow would delay a command that prints a table.
     if "plots" in targets:
         from expt.analysis.plots import draw_plots
 
@@ -37,19 +37,19 @@ def write_files(comparison: Comparison, targets: Mapping[str, Path], title: str)
         yield targets["html"]
 
 
-def summarise(directory: Path, target: Path) -> list[Path]:
-    """Writes the summary of a sweep: its table, plots and the page with all of it.
+def summarize_sweep(directory: Path, target: Path) -> list[Path]:
+    """Writes the summary of a sweep: the table, plots, and the HTML report.
 
     Args:
-        directory: The sweep's.
-        target: The folder for `table.csv`, `table.md` and its head `note.md`, `plots/` and
-            `report.html`; `expt.ui` shows the page that is in `SUMMARY` of the sweep's directory.
+        directory: The directory of the sweep.
+        target: The folder for `table.csv`, `table.md`, `note.md` (the top of the table), `plots/`
+            and `report.html`.
 
     Returns:
-        The files.
+        The paths of the written files.
 
     Raises:
-        UserError: No job of the sweep has begun.
+        UserError: No job of the sweep has started.
     """
     selection = select([str(directory)], [], directory)
     comparison = compare(selection.runs, notes=selection.notes)
@@ -57,7 +57,7 @@ def summarise(directory: Path, target: Path) -> list[Path]:
 
 
 def write_summary(comparison: Comparison, target: Path, title: str) -> list[Path]:
-    """Writes what `summarise` does of a sweep that has been compared."""
+    """Writes the summary of a sweep that has already been compared; see `summarize_sweep`."""
     targets = {
         "csv": target / "table.csv",
         "markdown": target / "table.md",
@@ -69,6 +69,6 @@ def write_summary(comparison: Comparison, target: Path, title: str) -> list[Path
 
 
 def _with_folder(path: Path) -> Path:
-    """Makes the folder in which a file is to be."""
+    """Creates the parent folder of a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

@@ -1,4 +1,4 @@
-"""One HTML file with all of a comparison, which needs nothing beside itself."""
+"""The HTML report of a comparison: a single file with all data, scripts and images."""
 
 import base64
 import hashlib
@@ -12,28 +12,28 @@ from markupsafe import Markup
 
 from expt.analysis.cells import TableColumn, columns
 from expt.analysis.chart_data import chart_data
-from expt.analysis.pictures import PictureRow, picture_rows
+from expt.analysis.images import ImageRow, image_rows
 from expt.analysis.table import Comparison
 from expt.analysis.terminal import last_text, where
 from expt.analysis.verdict import headline
 
-_MOST_ROWS = 2000  # that a browser sorts at once
-_MOST_SHOWN_RUNS = 20  # directories shown of a variant
+_MOST_ROWS = 2000  # the most that a browser sorts without a delay
+_MOST_SHOWN_RUNS = 20  # of a variant, with their directories
 _STYLES = ("vendor/uplot/uPlot.min.css", "assets/page.css")
 _LIBRARIES = ("vendor/uplot/uPlot.iife.min.js",)
 _SCRIPTS = ("page.js", "table.js", "curves.js", "effects.js", "images.js")
 
 
 def write_page(comparison: Comparison, path: Path, title: str) -> None:
-    """Writes the page.
+    """Writes the report.
 
     Args:
-        comparison: What to show.
-        path: The file.
-        title: What was compared.
+        comparison: The comparison.
+        path: The path of the HTML file.
+        title: The title, which names the compared folders.
     """
-    # Whatever a record holds becomes text: the template escapes all, and the policy lets no other
-    # script run than the page's own.
+    # Records may come from other people and contain HTML. The template escapes every value, and the
+    # content security policy allows no scripts but the ones below, by their hashes.
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
@@ -47,10 +47,10 @@ def write_page(comparison: Comparison, path: Path, title: str) -> None:
     library = "\n".join(_asset(environment, name) for name in _LIBRARIES)
     script = "\n".join(_asset(environment, f"assets/{name}") for name in _SCRIPTS)
     shown = columns(comparison)
-    pictures = picture_rows(comparison)
+    images = image_rows(comparison)
     page = environment.get_template("assets/page.html").render(
         title=title,
-        # The first sentence, and the rest, which is set less heavily.
+        # The first sentence is set in bold.
         headline=headline(comparison).partition(". "),
         comparison=comparison,
         columns=shown,
@@ -60,8 +60,8 @@ def write_page(comparison: Comparison, path: Path, title: str) -> None:
             (run.status, run.name, where(run), run.step, last_text(run), run.reason)
             for run in comparison.unfinished[:_MOST_ROWS]
         ],
-        pictures=pictures,
-        data={**chart_data(comparison), "images": [_image_data(row) for row in pictures]},
+        images=images,
+        data={**chart_data(comparison), "images": [_image_data(row) for row in images]},
         written=time.strftime("%Y-%m-%d %H:%M"),
         policy=f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; "
         f"script-src '{_digest(library)}' '{_digest(script)}'",
@@ -78,7 +78,7 @@ def _asset(environment: Environment, name: str) -> str:
 
 
 def _rows(comparison: Comparison, shown: Sequence[TableColumn]) -> list[dict[str, object]]:
-    """Returns what the template shows of each variant."""
+    """Returns the rows of the table for the template, one per variant."""
     return [
         {
             "cells": [
@@ -100,22 +100,23 @@ def _rows(comparison: Comparison, shown: Sequence[TableColumn]) -> list[dict[str
     ]
 
 
-def _image_data(row: PictureRow) -> dict[str, object]:
-    """Returns a row's images by run and step, but for those that the page shows at first."""
+def _image_data(row: ImageRow) -> dict[str, object]:
+    """Returns the images of a row by run and step, for the script of the sliders."""
+    # The images shown at first are in the page already: None instead of a second copy.
     return {
         "steps": row.steps,
         "runs": [
             {
-                str(step): None if step == picture.at(row.step) else source or ""
-                for step, source in picture.sources.items()
+                str(step): None if step == series.at(row.step) else source or ""
+                for step, source in series.sources.items()
             }
-            for picture in row.pictures
+            for series in row.series
         ],
     }
 
 
 def _breakable(title: str) -> Markup:
-    """A heading that may continue in another line after a dot or a slash."""
+    """Returns a heading that may be broken into lines after a dot or a slash."""
     whole = title.replace(" %", "\N{NO-BREAK SPACE}%")
     return Markup("<wbr>").join(re.split(r"(?<=[./])(?=\S)", whole))
 

@@ -1,4 +1,7 @@
-"""Plots of a comparison, drawn with matplotlib into PNG files; it is imported when asked for."""
+"""Plots of a comparison as PNG files, drawn with matplotlib.
+
+matplotlib is imported inside functions, since commands that draw nothing should not wait for it.
+"""
 
 import io
 from collections.abc import Iterator
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from expt.analysis.cells import metric_title
+from expt.analysis.compared_run import BEST
 from expt.analysis.curves import curves
 from expt.analysis.grouping import (
     Dependence,
@@ -16,13 +20,12 @@ from expt.analysis.grouping import (
     measured_values,
     pair_means,
 )
-from expt.analysis.reading import BEST
 from expt.analysis.table import Comparison
 from expt.analysis.values import as_text, decimals, plain
 from expt.analysis.variants import labels
 from expt.parts.numbers import is_number
 from expt.runs.find import file_name
-from expt.runs.leading import is_larger_better
+from expt.runs.leading import is_metric_larger_better
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,13 +34,17 @@ if TYPE_CHECKING:
 _MOST_CURVES = 10
 _MOST_OPTIONS = 30  # values of a parameter in one plot
 _MOST_EFFECTS = 12
-_MOST_IN_PAIRS = 4  # parameters of which there is a heat map for each pair
+_MOST_IN_PAIRS = 4  # parameters; each pair of them has a heat map
 _LONGEST_LABEL = 64
 _DOTS_PER_INCH = 110
 
 
 def draw_plots(comparison: Comparison) -> Iterator[tuple[str, str, bytes]]:
-    """Yields name, title and PNG of each plot: curves, effects of parameters, heat maps."""
+    """Draws the learning curves, the effects of parameters, and heat maps of pairs of parameters.
+
+    Yields:
+        The name of the file without its ending, the title, and the PNG data of each plot.
+    """
     leading = comparison.leading
     if leading is None or not any(variant.counted for variant in comparison.variants):
         return
@@ -79,23 +86,25 @@ def _curves(comparison: Comparison, metric: str) -> bytes | None:
         axes.fill_between(found.steps, found.low, found.high, color=line.get_color(), alpha=0.15)
     if metric.endswith("loss") and all((found.mean > 0).all() for _, found in drawn):
         axes.set_yscale("log")
-        # An interval may reach down to zero and below, which this scale has no end for.
+        # An interval may reach below zero, which a log axis can't show.
         axes.set_ylim(bottom=min(found.mean.min() for _, found in drawn) / 2)
     more = len(variants) - len(drawn)
-    title = f"mean and 95 % band over seeds{f'; the best {len(drawn)} variants' if more else ''}"
+    best = f" of the best {len(drawn)} variants" if more else ""
+    title = f"mean and 95 % band over seeds{best}"
     axes.set(xlabel="step", ylabel=_clipped(plain(metric)), title=title)
     _legend(axes)
     return _png(figure)
 
 
 def _effect(dependence: Dependence, leading: str) -> bytes:
-    """A thin line for each setting of the other parameters, and the mean for each value."""
+    """Draws a thin line for each setting of the other parameters, and the mean for each value."""
     options = dependence.values
     figure, axes = _figure(min(4.6 + 0.35 * len(options), 12), 3.8)
     numeric = [value for value in options if is_number(value)]
     places: list[float] = list(range(len(options)))
     if len(numeric) == len(options):
         places = [float(value) for value in options]
+        # Values such as learning rates are usually chosen by factors and not by differences.
         if min(places) > 0 and max(places) / min(places) >= 10:
             axes.set_xscale("log")
     elif len(options) <= _MOST_OPTIONS:
@@ -109,7 +118,7 @@ def _effect(dependence: Dependence, leading: str) -> bytes:
         axes.plot([places[place] for place in across], means, ".-", color="#a0a8b0", linewidth=0.9)
     axes.plot(places, dependence.means, "o", color="#1f4e8c", markersize=8, zorder=3)
     axes.set(xlabel=_clipped(plain(dependence.key)), ylabel=_clipped(metric_title(leading)))
-    title = "lines: the other parameters are equal; points: means"
+    title = "lines: equal other parameters; points: means"
     axes.set_title(
         title if dependence.effect is not None else "the other parameters differ too", fontsize=9
     )
@@ -122,12 +131,14 @@ def _heat_map(comparison: Comparison, down: str, across: str, leading: str) -> b
     means = np.array(pair_means(comparison, down, across, leading))
     means = means[: len(rows), : len(columns)]
     figure, axes = _figure(min(3.4 + 0.85 * len(columns), 14), min(2.2 + 0.45 * len(rows), 12))
-    larger = is_larger_better(leading, comparison.larger_is_better)
+    larger = is_metric_larger_better(leading, comparison.larger_is_better)
+    # The best values are always the light ones, for losses as for accuracies.
     image = axes.imshow(means, aspect="auto", cmap="viridis" if larger else "viridis_r")
     axes.set_xticks(range(len(columns)), [_clipped(as_text(value), 14) for value in columns])
     axes.set_yticks(range(len(rows)), [_clipped(as_text(value), 24) for value in rows])
     axes.tick_params(axis="x", rotation=35 if len(columns) > 5 else 0)
     axes.grid(visible=False)
+    # The numbers of a larger map would overlap.
     if means.size <= 150:
         _write_numbers(axes, means, larger)
     axes.set(xlabel=_clipped(plain(across)), ylabel=_clipped(plain(down)))
@@ -141,6 +152,7 @@ def _write_numbers(axes: "Axes", means: Any, larger: bool) -> None:
     for (i, j), mean in np.ndenumerate(means):
         if np.isfinite(mean):
             share = (mean - least) / (most - least) if most > least else 0.5
+            # Text has to contrast with the colour below it.
             is_light = (share if larger else 1 - share) > 0.6
             color = "black" if is_light else "white"
             axes.text(j, i, f"{mean:.{places}f}", ha="center", va="center", color=color, fontsize=8)
@@ -148,7 +160,8 @@ def _write_numbers(axes: "Axes", means: Any, larger: bool) -> None:
 
 def _clipped(text: str, length: int = _LONGEST_LABEL) -> str:
     text = text if len(text) <= length else f"{text[: length - 1]}…"
-    return text.replace("$", r"\$")  # no formula
+    # matplotlib would typeset text between dollar signs as a formula, or fail to parse it.
+    return text.replace("$", r"\$")
 
 
 def _legend(axes: "Axes") -> None:
@@ -156,6 +169,7 @@ def _legend(axes: "Axes") -> None:
 
 
 def _figure(width: float, height: float) -> tuple["Figure", "Axes"]:
+    # Without pyplot, which selects a backend that may need a display and keeps figures in memory.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained")

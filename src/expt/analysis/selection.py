@@ -1,13 +1,13 @@
-"""Which runs are compared: sweeps, directories, an experiment's, those with certain values."""
+"""The selection of the runs to compare, by directory, name, experiment, or parameter values."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from expt.analysis.compared_run import ComparedRun
 from expt.analysis.filters import filtered
 from expt.analysis.jobs import JobPlace, jobs_in
-from expt.analysis.reading import ComparedRun
 from expt.analysis.values import plain
 from expt.errors import UserError
 from expt.runs.best import find_best, is_best
@@ -21,9 +21,9 @@ class Selection:
     """The runs to compare.
 
     Attributes:
-        title: Where they were found.
-        runs: They, in the order of their directories.
-        notes: What a reader should know of the jobs in the folders, a sentence each.
+        title: A title that names the folders and filters.
+        runs: The selected runs, in the order of their directories.
+        notes: Notes on the jobs in the folders, one sentence each.
     """
 
     title: str
@@ -32,28 +32,29 @@ class Selection:
 
 
 def select(names: Sequence[str], filters: Sequence[str], output_dir: Path) -> Selection:
-    """Finds runs and reads them.
+    """Finds and reads the runs to compare.
 
     Args:
-        names: Directories or names of runs and sweeps, folders that hold some, `best`, or
-            `latest`, the newest sweep. Without any it is the newest sweep; all of the output
-            directory if there is none, or if a filter gives an experiment's name.
-        filters: `KEY=VALUE` or `KEY=VALUE,VALUE`: a parameter, `name` or `status`.
+        names: Directories or names of runs and sweeps, folders that contain some, `best`, or
+            `latest` (the newest sweep). If empty, the newest sweep is selected, or all runs in
+            `output_dir` if there is no sweep or if a filter names an experiment.
+        filters: Filters as in `filters.filtered`.
         output_dir: The folder of all runs.
 
     Raises:
-        UserError: There are no such runs.
+        UserError: A name or filter selects no runs.
     """
     by_name = any(one.startswith("name=") for one in filters)
     folders = [_folder(name, output_dir) for name in names] or [_default(output_dir, by_name)]
     jobs: dict[str, JobPlace] = {}
     for folder in folders:
-        # Of a run that is there itself too, it is not told that it is reused.
+        # The same run may be found twice, as itself and as reused by a sweep. The last entry of
+        # the mapping below counts, so the reused ones come first and are replaced.
         found = sorted(jobs_in(folder), key=lambda job: (not job.is_reused, job.directory))
         if not any(map(_has_begun, found)):
             raise UserError(
-                f"{_shown(folder)}: there are no runs. Expected a run's directory (one that holds "
-                "a run.json), or a folder with some in it."
+                f"{_shown(folder)}: there are no runs. Expected the directory of a run (it has a "
+                "run.json) or a folder of runs."
             )
         jobs |= {os.path.abspath(job.run or job.directory): job for job in found}  # noqa: PTH100
     read = [job.read() for job in jobs.values()]
@@ -69,7 +70,7 @@ def select(names: Sequence[str], filters: Sequence[str], output_dir: Path) -> Se
 def _folder(name: str, output_dir: Path) -> Path:
     if name == "latest":
         return _default(output_dir, is_whole=False)
-    # Those of os.path never raise, whatever the name is.
+    # Unlike the methods of Path, those of os.path never raise, whatever characters a name has.
     for folder in (Path(os.path.expanduser(name)), output_dir / name):  # noqa: PTH111
         if os.path.isdir(folder):  # noqa: PTH112
             return folder
@@ -81,8 +82,8 @@ def _folder(name: str, output_dir: Path) -> Path:
         return named
     known = ("latest", "best", *(one.name for one in (*sweeps, *runs)))
     raise UserError(
-        f"{name}: there is no such folder. Expected the directory or the name of a run or a sweep, "
-        "a folder that holds some, 'latest', 'best', or a filter KEY=VALUE such as act=relu or "
+        f"{name}: there is no such folder. Expected the directory or name of a run or sweep, a "
+        "folder of runs, 'latest', 'best', or a filter KEY=VALUE such as act=relu or "
         f"status=FINISHED.{suggestion(name, known)}"
     )
 
@@ -108,8 +109,9 @@ def _has_begun(job: JobPlace) -> bool:
 def _notes(waiting: int, reused: int) -> list[str]:
     notes = []
     if waiting:
-        notes.append(f"{waiting} jobs have not begun." if waiting > 1 else "1 job has not begun.")
+        jobs = "jobs have" if waiting > 1 else "job has"
+        notes.append(f"{waiting} {jobs} not started.")
     if reused:
-        runs = f"{reused} runs are" if reused > 1 else "1 run is"
-        notes.append(f"{runs} of an earlier time, reused by the sweep.")
+        runs = "runs were" if reused > 1 else "run was"
+        notes.append(f"{reused} previous {runs} reused by the sweep.")
     return notes

@@ -1,35 +1,35 @@
-"""The comparison itself: runs grouped by variant, with only what varies between them."""
+"""The comparison of runs: variants, what varies between them, and the metric that decides."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from expt.analysis.code import label_code
+from expt.analysis.code_labels import label_code
+from expt.analysis.compared_run import BEST, ComparedRun
 from expt.analysis.notes import make_notes
-from expt.analysis.reading import BEST, ComparedRun
 from expt.analysis.replicates import DEFAULT_REPLICATES, check_replicates, variant_of
 from expt.analysis.variants import COSTS, Variant, judge, make_variant
 from expt.analysis.varying import varying_parameters
 from expt.errors import UserError, hint
-from expt.runs.leading import decisive_metric, is_larger_better
+from expt.runs.leading import choose_metric, is_metric_larger_better
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What came out of some runs.
+    """The result of a comparison of runs.
 
     Attributes:
-        parameters: The keys that vary.
-        leading: The metric that decides; None if no run has any.
-        larger_is_better: The names of the metrics of which larger values are better.
+        parameters: The keys of the parameters that vary between variants.
+        leading: The leading metric, the one that decides; None if no run has a metric.
+        larger_is_better: The names of the metrics for which larger values are better.
         metrics: The names of all metrics, the leading one first.
-        variants: In the order asked for.
+        variants: The variants in the requested order, best first by default.
         unfinished: The runs that are not FINISHED.
-        num_runs: How many runs there are.
+        num_runs: The number of compared runs.
         replicates: The keys by which the runs of a variant differ.
-        margin: The difference that is of no practical importance; None if none was given.
-        notes: What a reader should know, a sentence each.
+        margin: The largest difference that does not matter in practice; None if not given.
+        notes: Notes for the reader; see `notes.make_notes`.
     """
 
     parameters: Sequence[str]
@@ -45,7 +45,7 @@ class Comparison:
 
     @property
     def best(self) -> Variant | None:
-        """The best variant."""
+        """The best variant; None if no run has a metric."""
         return next((variant for variant in self.variants if variant.is_best), None)
 
     @property
@@ -55,7 +55,7 @@ class Comparison:
 
 
 def measured_only(comparison: Comparison) -> Comparison:
-    """Leaves out the variants without the leading metric, and adds a note of how many they are."""
+    """Removes the variants without the leading metric, and adds a note with their number."""
     measured = comparison.measured
     left_out = len(comparison.variants) - len(measured)
     if not left_out:
@@ -64,6 +64,7 @@ def measured_only(comparison: Comparison) -> Comparison:
         f"{left_out} more {'variant has' if left_out == 1 else 'variants have'} no finished run "
         f"with {comparison.leading} and {'is' if left_out == 1 else 'are'} left out."
     )
+    # A parameter may have varied only because of the removed variants.
     parameters = [
         key
         for key in comparison.parameters
@@ -89,38 +90,39 @@ def compare(
     """Compares runs.
 
     Args:
-        runs: At least one.
-        leading: The metric that decides, such as `val/accuracy`, its last value, or
-            `best/val/accuracy`, that of the kept model. None is the kept model's watched metric;
-            if that is a loss and the runs have different losses, the first other metric.
-        sort: A column to sort by: a metric, a parameter, or a cost; None is the leading metric.
-        notes: What else a reader should know.
+        runs: At least one run.
+        leading: The metric that decides: `val/accuracy` is the last value, `best/val/accuracy` that
+            of the best checkpoint. None selects the monitored metric of the best checkpoint; if
+            that is a loss and the runs have different losses, another metric of it.
+        sort: The column to sort by: a metric, a parameter, or a cost; None for the leading metric.
+        notes: Further notes for the reader.
         replicates: The keys by which the runs of a variant differ.
-        margin: The difference in the leading metric that is of no practical importance.
+        margin: The largest difference in the leading metric that does not matter in practice.
 
     Raises:
-        UserError: There is no such metric, column or key.
+        UserError: There is no such metric, column or parameter.
     """
     larger = frozenset(name for run in runs for name in run.larger_is_better)
     known = sorted({name for run in runs for name in run.metrics})
     if leading is not None and leading not in known:
         raise UserError(f"--metric {leading}: no run has this metric. {hint(leading, known)}")
     check_replicates(runs, replicates)
-    runs, on_code = label_code(runs)
+    runs, code_notes = label_code(runs)
     groups: dict[str, list[ComparedRun]] = {}
     for run in runs:
+        # Runs that can't be read, or never started, have no variant; they are only listed.
         if variant := variant_of(run, replicates):
             groups.setdefault(variant, []).append(run)
     parameters = varying_parameters(list(groups.values()), replicates)
-    told = list[str]()
+    all_notes = list[str]()
     if leading is None:
         leading, note = _default_leading(runs, known, parameters)
-        told += [note] if note else []
+        all_notes += [note] if note else []
     variants = [make_variant(group, parameters, leading, replicates) for group in groups.values()]
     metrics = _order(known, leading)
     judge(variants, leading, larger, margin)
     variants = _sorted(variants, sort, leading, larger, parameters, known)
-    told += [*make_notes(runs, variants, leading, replicates), *on_code, *notes]
+    all_notes += [*make_notes(runs, variants, leading, replicates), *code_notes, *notes]
     return Comparison(
         parameters=parameters,
         leading=leading,
@@ -131,36 +133,41 @@ def compare(
         num_runs=len(runs),
         replicates=tuple(replicates),
         margin=margin,
-        notes=told,
+        notes=all_notes,
     )
 
 
 def _default_leading(
     runs: Sequence[ComparedRun], known: Sequence[str], parameters: Sequence[str]
 ) -> tuple[str | None, str | None]:
-    """Returns the watched metric, and a note if another one leads in its stead."""
-    counts = Counter(run.watched for run in runs if run.watched and BEST + run.watched in known)
-    if not counts:  # nothing has been evaluated, or kept
-        watched_now = [run.watched for run in runs if run.watched in known]
-        return next(iter([*watched_now, *known]), None), None
-    ((watched, _),) = counts.most_common(1)
+    """Returns the metric that decides by default, and a note if the reader should know why."""
+    counts = Counter(run.monitor for run in runs if run.monitor and BEST + run.monitor in known)
+    # Without an evaluation there is no best checkpoint; last values are all that can be compared.
+    if not counts:
+        monitored = [run.monitor for run in runs if run.monitor in known]
+        return next(iter([*monitored, *known]), None), None
+    ((monitor, _),) = counts.most_common(1)
     losses_differ = any(key == "loss" or key.startswith("loss.") for key in parameters)
     best = [m.removeprefix(BEST) for run in runs for m in run.metrics if m.startswith(BEST)]
-    leading = decisive_metric(best, (run.watched for run in runs), losses_differ)
-    assert leading is not None  # there is the watched one at least
-    if losses_differ and watched.endswith("/loss"):
-        note = f"{watched} is not the same quantity for different losses"
-        if leading == watched:
+    leading = choose_metric(best, (run.monitor for run in runs), losses_differ)
+    assert leading is not None  # at least the monitored metric exists
+    # A cross-entropy of 0.1 is no better or worse than a squared error of 0.2.
+    if losses_differ and monitor.endswith("/loss"):
+        note = f"{monitor} is not comparable between different losses"
+        if leading == monitor:
             return BEST + leading, f"{note}."
-        return BEST + leading, f"{note}, so {BEST}{leading} leads; --metric chooses another one."
+        return (
+            BEST + leading,
+            f"{note}, so {BEST}{leading} decides; to choose another metric, use --metric.",
+        )
     if len(counts) > 1:
-        note = f"The runs watch different metrics: {', '.join(sorted(counts))}."
+        note = f"The runs monitor different metrics: {', '.join(sorted(counts))}."
         return BEST + leading, note
     return BEST + leading, None
 
 
 def _order(metrics: Sequence[str], leading: str | None) -> list[str]:
-    """The leading metric, then what is about the same, test, validation, train."""
+    """Orders metrics: the leading one, its other values, then test, validation and training."""
     if leading is None:
         return []
     same = leading.removeprefix(BEST)
@@ -181,7 +188,13 @@ def _sorted(
     parameters: Sequence[str],
     known: Sequence[str],
 ) -> list[Variant]:
-    """Best first; parameters and costs ascend; what has no value comes last."""
+    """Sorts variants: by a metric best first, by a parameter or cost in ascending order.
+
+    The speed is a cost of which more is better, so it descends. Variants without a value come last.
+
+    Raises:
+        UserError: There is no such column.
+    """
     column = {title: name for name, title in COSTS.items()}.get(sort or "", sort) or leading
     if sort is not None and column not in {*parameters, *COSTS, *known}:
         valid = [*parameters, *COSTS.values(), *known]
@@ -196,8 +209,11 @@ def _sorted(
             return variant.costs.get(column)
         return variant.summaries[column].mean if column in variant.summaries else None
 
-    descending = column == "steps_per_s" or (column in known and is_larger_better(column, larger))
+    descending = column == "steps_per_s" or (
+        column in known and is_metric_larger_better(column, larger)
+    )
 
+    # Numbers and texts can't be compared with each other: numbers come first.
     def key(variant: Variant) -> tuple[int, float, str]:
         found = value(variant)
         if isinstance(found, int | float):

@@ -1,4 +1,4 @@
-"""The comparison on a terminal, at any width."""
+"""Terminal output of a comparison, fitted to the width of the terminal."""
 
 import os
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from expt.analysis.cells import BEST_MARK, TableColumn, results
-from expt.analysis.reading import ComparedRun
+from expt.analysis.compared_run import ComparedRun
 from expt.analysis.table import Comparison, measured_only
 from expt.analysis.values import plain, shortened
 from expt.analysis.variants import Variant, Verdict, label_parts
@@ -18,13 +18,20 @@ from expt.analysis.verdict import headline
 
 _MOST_ROWS = 50
 _GAP = 2  # blanks between columns
-_DECISIVE = ("difference ± 95 %", "p, Holm", "n")  # rather than these, names get their own lines
+# Before one of these columns is dropped, the names of the variants move to separate lines.
+_DECISIVE = ("difference ± 95 %", "p, Holm", "n")
 _MOST_NAMED = 4  # columns
 _STYLES = {"FAILED": "red", "KILLED": "yellow", "UNREADABLE": "red", "RUNNING": "cyan"}
 
 
-def show(console: Console, comparison: Comparison, title: str) -> None:
-    """Prints the result in words, the table, what is not finished, and notes."""
+def print_comparison(console: Console, comparison: Comparison, title: str) -> None:
+    """Prints the result in words, the table, the unfinished runs, and the notes.
+
+    Args:
+        console: The terminal.
+        comparison: The comparison.
+        title: The title, which names the compared folders.
+    """
     num_runs, num_variants = comparison.num_runs, len(comparison.variants)
     _print(console, headline(comparison), style="bold")
     _print(console, f"{title}: {_count(num_runs, 'run')}, {_count(num_variants, 'variant')}")
@@ -35,18 +42,24 @@ def show(console: Console, comparison: Comparison, title: str) -> None:
         left_out = _print_table(console, comparison)
         more = len(comparison.variants) - _MOST_ROWS
         if more > 0:
-            notes.append(f"{_count(more, 'more variant')} are in --csv, --html and so on.")
+            verb = "is" if more == 1 else "are"
+            notes.append(
+                f"{_count(more, 'more variant')} {verb} not shown; --csv and --html write all."
+            )
         if left_out:
             named = ", ".join(left_out[:_MOST_NAMED])
             rest = len(left_out) - _MOST_NAMED
             named += f" and {_count(rest, 'more column')}" if rest > 0 else ""
-            notes.append(f"No room here for {named}: a wider terminal, --csv or --html shows them.")
+            notes.append(
+                f"Not shown for lack of space: {named}. Use a wider terminal, --csv or --html."
+            )
     if comparison.unfinished:
         console.print()
         _print_unfinished(console, comparison.unfinished)
         more = len(comparison.unfinished) - _MOST_ROWS
         if more > 0:
-            notes.append(f"{_count(more, 'more run')} are not finished.")
+            verb = "is" if more == 1 else "are"
+            notes.append(f"{_count(more, 'more run')} {verb} not finished.")
     if notes:
         console.print()
     for note in notes:
@@ -54,14 +67,14 @@ def show(console: Console, comparison: Comparison, title: str) -> None:
 
 
 def where(run: ComparedRun) -> str:
-    """Returns a run's directory as it can be typed here."""
+    """Returns the directory of a run, relative to the current directory."""
     return plain(os.path.relpath(run.directory))
 
 
 def _print_table(console: Console, comparison: Comparison) -> list[str]:
-    """Prints the first variants; returns the titles of the columns for which there is no room.
+    """Prints the first variants; returns the titles of the columns that are left out.
 
-    A variant's name has a column where all names fit into one, else a line above the numbers.
+    The names of the variants have a column where they fit, and otherwise separate lines.
     """
     variants = comparison.variants[:_MOST_ROWS]
     names = [" ".join(parts) for parts in label_parts(comparison.variants, is_short=True)]
@@ -103,12 +116,12 @@ def _line(cells: Sequence[str], columns: Sequence[TableColumn], widths: Sequence
 
 
 def _style(variant: Variant) -> str:
-    """Green is the best one alone; what is not significant looks like nothing in particular."""
+    # Only the best variant is coloured; a difference that is not significant must not stand out.
     return "bold green" if variant.verdict is Verdict.BEST else ""
 
 
 def _heading(column: TableColumn) -> list[str]:
-    """A heading in lines about as wide as the cells."""
+    """Breaks a heading into lines about as wide as the cells below it."""
     width = max(map(cell_len, column.cells), default=0)
     if cell_len(column.title) <= width:
         return [column.title]
@@ -129,10 +142,11 @@ def _heading(column: TableColumn) -> list[str]:
 def _fitting(
     found: Sequence[TableColumn], width: int
 ) -> tuple[list[TableColumn], list[TableColumn]]:
-    """Returns the columns for which there is room, and those that are left out."""
+    """Returns the columns that fit into a width, and those that are left out."""
     shown, left_out = list(found), []
     while sum(map(_width, shown)) - _GAP > width:
         last = max(shown, key=lambda column: column.importance)
+        # Nothing else can go: the last resort is to drop the intervals beside the means.
         if last.importance == 0:
             shown = [_without_interval(column) for column in shown]
             break
@@ -163,12 +177,12 @@ def _print_unfinished(console: Console, runs: Sequence[ComparedRun]) -> None:
         indent = (0, 0, 0, len(run.status) + _GAP)
         if run.reason:
             console.print(Padding(Text(run.reason, overflow="fold"), indent))
-        # A path stays whole, to be copied: the terminal breaks it.
+        # The terminal wraps the path, so that it can be copied as a whole.
         _print(console, " " * indent[3] + where(run), soft_wrap=True)
 
 
 def last_text(run: ComparedRun) -> str:
-    """Returns the last loss and metrics of a run that is not finished."""
+    """Returns the last metrics of an unfinished run, such as `val/loss 0.21 val/accuracy 0.93`."""
     wanted = [name for name in run.metrics if name.startswith("val/")] or [
         name for name in run.metrics if name == "train/loss"
     ]

@@ -1,4 +1,4 @@
-"""Variants: the runs that are replicates of each other, and their differences to the best one."""
+"""Variants: groups of runs that are replicates of each other, compared with the best of them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from enum import StrEnum
 from statistics import fmean
 from typing import Any
 
+from expt.analysis.compared_run import ComparedRun
 from expt.analysis.multiple import Difference, differences_to
-from expt.analysis.reading import ComparedRun
 from expt.analysis.replicates import replicate_of
 from expt.analysis.statistics import MetricSummary, summarize
 from expt.analysis.values import as_text, plain
-from expt.runs.chronology import in_order
-from expt.runs.leading import is_larger_better
+from expt.runs.chronology import sort_by_start
+from expt.runs.leading import is_metric_larger_better
 
 COSTS = {
     "steps_per_s": "steps/s",
@@ -20,11 +20,11 @@ COSTS = {
     "parameters": "parameters",
     "peak_memory": "memory",
 }
-"""What the costs are called where people read them."""
+"""The column titles of the costs."""
 
 
 class Verdict(StrEnum):
-    """The outcome of comparing something with the best one."""
+    """The outcome of comparing a variant, or a value of a parameter, with the best one."""
 
     BEST = "best"
     WORSE = "worse"
@@ -34,18 +34,19 @@ class Verdict(StrEnum):
 
 @dataclass(kw_only=True)
 class Variant:
-    """Runs that are replicates of each other.
+    """A group of runs that are replicates of each other.
 
     Attributes:
-        params: Those parameters that vary between variants.
-        runs: All of its runs.
-        counted: The FINISHED ones that have the leading metric; the newest of each replicate.
-        summaries: Of each metric, over the counted runs that have it.
-        costs: Means over the finished runs; of the peak memory the largest.
-        replicates: The keys by which its runs differ.
-        difference: The difference to the best variant; None for the best one itself, and where
-            there is no test, as of a single replicate.
-        verdict: None if no run counts.
+        params: The values of the parameters that vary between variants, by full key.
+        runs: All runs of the variant.
+        counted: The FINISHED runs that have the leading metric; of several runs of one replicate,
+            the newest.
+        summaries: The summary of each metric over the counted runs that have it.
+        costs: The means of the costs over the finished runs; for the peak memory, the maximum.
+        replicates: The keys by which the runs differ.
+        difference: The difference to the best variant; None for the best variant, and where there
+            is no test, as for a single replicate.
+        verdict: The verdict; None if no run counts.
     """
 
     params: Mapping[str, Any]
@@ -59,11 +60,11 @@ class Variant:
 
     @property
     def is_best(self) -> bool:
-        """Whether its mean of the leading metric is the best."""
+        """Whether the variant has the best mean of the leading metric."""
         return self.verdict is Verdict.BEST
 
     def values(self, metric: str) -> dict[tuple[str, ...], float]:
-        """Returns the counted runs' values by replicate."""
+        """Returns the values of a metric in the counted runs, by replicate."""
         return {
             replicate_of(run, self.replicates): run.metrics[metric]
             for run in self.counted
@@ -77,17 +78,20 @@ def make_variant(
     leading: str | None,
     replicates: Sequence[str],
 ) -> Variant:
-    """Groups runs that are replicates of each other.
+    """Makes a variant of runs that are replicates of each other.
 
     Args:
-        runs: At least one.
-        parameters: The keys of those that vary between variants.
+        runs: At least one run.
+        parameters: The keys of the parameters that vary between variants.
         leading: The metric that a run must have to count.
         replicates: The keys by which the runs differ.
     """
+    # Interrupted runs have fewer steps, so that their last values would bias the mean.
     finished = [run for run in runs if run.status == "FINISHED"]
     newest: dict[tuple[str, ...], ComparedRun] = {}
-    for run in in_order(finished, lambda run: (run.started, *run.place)):
+    # Two runs of one seed are the same experiment: counted twice, they would narrow the interval
+    # without adding information. Later runs overwrite earlier ones here.
+    for run in sort_by_start(finished, lambda run: (run.started, *run.place)):
         if leading in run.metrics:
             newest[replicate_of(run, replicates)] = run
     counted = list(newest.values())
@@ -100,7 +104,7 @@ def make_variant(
         runs=runs,
         counted=counted,
         summaries={name: summarize(column) for name, column in values.items()},
-        costs={name: _cost(name, finished) for name in COSTS if _have(name, finished)},
+        costs={name: _cost(name, finished) for name in COSTS if _any_has(name, finished)},
         replicates=replicates,
     )
 
@@ -108,18 +112,18 @@ def make_variant(
 def judge(
     variants: Sequence[Variant], leading: str | None, larger: Collection[str], margin: float | None
 ) -> None:
-    """Marks the best variant, and compares the others with it.
+    """Finds the best variant, and sets `verdict` and `difference` of all measured variants.
 
     Args:
-        variants: They get their `verdict` and `difference`.
+        variants: The variants, changed in place.
         leading: The metric that decides.
-        larger: The names of the metrics of which larger values are better.
-        margin: The difference that is of no practical importance; None if none was given.
+        larger: The names of the metrics for which larger values are better.
+        margin: The largest difference that does not matter in practice; None if not given.
     """
     measured = [variant for variant in variants if variant.counted]
     if leading is None or not measured:
         return
-    choose = max if is_larger_better(leading, larger) else min
+    choose = max if is_metric_larger_better(leading, larger) else min
     best = choose(measured, key=lambda variant: variant.summaries[leading].mean)
     groups = [variant.values(leading) for variant in measured]
     found = differences_to(groups, next(i for i, one in enumerate(measured) if one is best))
@@ -130,10 +134,11 @@ def judge(
 
 
 def verdict_on(difference: Difference | None, margin: float | None) -> Verdict:
-    """Returns the verdict on something that is not the best one.
+    """Returns the verdict on a variant, or a value of a parameter, that is not the best.
 
-    A difference that is not significant is inconclusive, unless its interval lies within the
-    margin.
+    A significant difference is WORSE, however small. A difference that is not significant is
+    EQUIVALENT if its interval lies within ±margin (see `Difference.is_within`), and otherwise
+    INCONCLUSIVE: the absence of significance is no evidence of equality.
     """
     if difference is None:
         return Verdict.INCONCLUSIVE
@@ -144,16 +149,16 @@ def verdict_on(difference: Difference | None, margin: float | None) -> Verdict:
 
 
 def labels(variants: Sequence[Variant]) -> list[str]:
-    """Returns what distinguishes some variants, such as `act=relu, loss=mse`, for each."""
+    """Returns a label for each variant that distinguishes it, such as `act=relu, loss=mse`."""
     return [", ".join(parts) for parts in label_parts(variants)]
 
 
 def label_parts(variants: Sequence[Variant], is_short: bool = False) -> list[list[str]]:
-    """Returns the values that distinguish some variants, such as `act=relu`, for each.
+    """Returns the parts of each variant's label, such as `act=relu`.
 
     Args:
-        variants: At least one, or none.
-        is_short: Whether a key is its last name where no other one ends like that.
+        variants: The variants; may be empty.
+        is_short: Whether to shorten keys to their last name where that is unique.
     """
     keys = [
         key
@@ -172,7 +177,7 @@ def label_parts(variants: Sequence[Variant], is_short: bool = False) -> list[lis
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Returns the last name of each key, or all of it where two keys end alike."""
+    """Returns the last name of each key, or the full key where two keys end alike."""
     last = [key.rpartition(".")[2] for key in keys]
     return {
         key: plain(name if last.count(name) == 1 else key)
@@ -180,10 +185,11 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _have(name: str, runs: Sequence[ComparedRun]) -> bool:
+def _any_has(name: str, runs: Sequence[ComparedRun]) -> bool:
     return any(name in run.costs for run in runs)
 
 
 def _cost(name: str, runs: Sequence[ComparedRun]) -> float:
     values = [run.costs[name] for run in runs if name in run.costs]
+    # A machine has to have room for the largest run, not for the average one.
     return max(values) if name == "peak_memory" else fmean(values)

@@ -1,13 +1,15 @@
-"""Which parameters tell variants apart."""
+"""The parameters that distinguish variants, which become the columns of the table."""
 
 from collections.abc import Sequence
 
-from expt.analysis.reading import ComparedRun
+from expt.analysis.compared_run import ComparedRun
 from expt.analysis.replicates import DEFAULT_REPLICATES, FINGERPRINT
 from expt.analysis.values import as_text
 from expt.config.hashes import has_effect
 
-_SHOWN_THOUGH_WITHOUT_EFFECT = ("data.path",)  # what another one holds may well have
+# Moving a file does not change a result, so a path is not hashed; but two paths of one comparison
+# usually are two data sets.
+_SHOWN_THOUGH_WITHOUT_EFFECT = ("data.path",)
 
 
 def varying_parameters(
@@ -15,9 +17,9 @@ def varying_parameters(
 ) -> list[str]:
     """Returns the keys of the parameters that differ between variants.
 
-    Left out is what may differ within a variant, so that it tells nothing, and what follows from
-    the option of a group that differs too (an optimizer's own default learning rate), unless it
-    was given on the command line.
+    Two kinds of parameters are left out: those that also differ within a variant, and those that
+    follow from a group's option that varies too, such as the default learning rate of an
+    optimizer. The latter are kept if they were given on the command line.
 
     Args:
         groups: The runs of each variant.
@@ -31,6 +33,7 @@ def varying_parameters(
         ):
             continue
         values = [params.get(key) for params in first]
+        # Most keys are constant: comparing their values first avoids formatting them all.
         if all(value == values[0] for value in values) and all(key in params for params in first):
             continue
         texts = [as_text(params[key]) if key in params else None for params in first]
@@ -42,6 +45,7 @@ def varying_parameters(
         for key, texts in columns.items()
         if key in overridden or not _follows(texts, columns.get(_group(key)))
     ]
+    # Two variants with the same row were trained on data of one name and different content.
     rows = {tuple(columns[key][index] for key in chosen) for index in range(len(groups))}
     if len(rows) < len(groups) and len({params.get(FINGERPRINT) for params in first}) > 1:
         chosen.append(FINGERPRINT)
@@ -59,7 +63,7 @@ def _is_constant_within(key: str, groups: Sequence[Sequence[ComparedRun]]) -> bo
 
 
 def _follows(texts: Sequence[str | None], options: Sequence[str | None] | None) -> bool:
-    """Whether each option of the group goes with one value only."""
+    """Whether each option of the group comes with one value only."""
     if options is None:
         return False
     seen: dict[str | None, str | None] = {}

@@ -1,20 +1,20 @@
-"""The result of a comparison in a few plain sentences."""
+"""The result of a comparison in a few sentences."""
 
 from collections.abc import Mapping, Sequence
 
 from expt.analysis.cells import p_text
-from expt.analysis.reading import BEST
+from expt.analysis.compared_run import BEST
 from expt.analysis.table import Comparison
 from expt.analysis.values import as_text, decimals, plain
 from expt.analysis.variants import Variant, Verdict, short_names
-from expt.runs.leading import is_larger_better
+from expt.runs.leading import is_metric_larger_better
 
 _DATA = {"data", "data.path", "data.target"}
-_LONGEST = 70  # letters of a variant's name
+_LONGEST = 70  # characters of a variant's name
 
 
 def headline(comparison: Comparison) -> str:
-    """Returns what is best, by how much and how certainly, in plain text."""
+    """Returns sentences on which variant is best, by how much, and how certain that is."""
     best, leading = comparison.best, comparison.leading
     if leading is None or best is None:
         return "No finished run has a metric to compare."
@@ -25,42 +25,47 @@ def headline(comparison: Comparison) -> str:
     mean, count = _mean(best, leading, places), len(best.counted)
     if not others:
         return f"One variant: {title} {mean}, n = {count}."
-    extreme = "highest" if is_larger_better(leading, comparison.larger_is_better) else "lowest"
+    extreme = (
+        "highest" if is_metric_larger_better(leading, comparison.larger_is_better) else "lowest"
+    )
     name = _name(best, others[0], others)
     start = f"{_warning(comparison)}{name} has the {extreme} {title}: {mean} (n = {count})."
     if all(variant.difference is None for variant in others):
         return (
             f"{start} Whether it is better than the others is unknown: a test needs at least two "
-            "replicates of each, and some spread between them."
+            "replicates of each variant, and some spread between them."
         )
     value = best.summaries[leading].mean
     nearest = min(others, key=lambda one: abs(one.summaries[leading].mean - value))
     gap = _gap(nearest, best, leading, places)
-    describe = _on_one if len(others) == 1 else _on_several
+    describe = _describe_one if len(others) == 1 else _describe_several
     return f"{start} {describe(comparison, others, _name(nearest, best, [best]), gap)}"
 
 
 def _warning(comparison: Comparison) -> str:
-    """Whatever the numbers say, values on different data are not the same quantity."""
+    """Returns the start of a sentence that warns of different data, or an empty text."""
+    # Such variants are still tested, but a metric on two data sets is not the same quantity.
     if not _DATA & set(comparison.parameters):
         return ""
-    return "On different data, so the values can't be compared as such (data=NAME chooses one): "
+    return "Not comparable, because the runs used different data (data=NAME selects one data set): "
 
 
-def _on_one(comparison: Comparison, others: Sequence[Variant], name: str, gap: str) -> str:
+def _describe_one(comparison: Comparison, others: Sequence[Variant], name: str, gap: str) -> str:
     return {
         Verdict.WORSE: f"{name} is significantly worse, {gap}.",
         Verdict.EQUIVALENT: f"{name} is equivalent within ±{comparison.margin}, {gap}.",
     }.get(others[0].verdict or Verdict.BEST, f"Not certain: {name} may be as good, {gap}.")
 
 
-def _on_several(comparison: Comparison, others: Sequence[Variant], name: str, gap: str) -> str:
+def _describe_several(
+    comparison: Comparison, others: Sequence[Variant], name: str, gap: str
+) -> str:
     counts = {verdict: sum(one.verdict is verdict for one in others) for verdict in Verdict}
     unclear, worse = counts[Verdict.INCONCLUSIVE], counts[Verdict.WORSE]
     equivalent = counts[Verdict.EQUIVALENT]
     parts = []
     if unclear:
-        parts.append(f"not certain: {unclear} of {len(others)} others may be as good")
+        parts.append(f"not certain: {unclear} of the {len(others)} others may be as good")
     if equivalent:
         verb = "is" if equivalent == 1 else "are"
         parts.append(f"{equivalent} {verb} equivalent within ±{comparison.margin}")
@@ -70,8 +75,8 @@ def _on_several(comparison: Comparison, others: Sequence[Variant], name: str, ga
         parts.append(f"{worse} {'is' if worse == 1 else 'are'} significantly worse")
     tested = 1 + sum(variant.difference is not None for variant in others)
     return (
-        f"{_capital(', '.join(parts))}; the nearest is {name}, {gap}. p and interval are corrected "
-        f"(Holm) for picking the best of {tested} after seeing the data."
+        f"{_capital(', '.join(parts))}; the nearest is {name}, {gap}. The p-value and the interval "
+        f"are corrected (Holm) for picking the best of {tested} after seeing the data."
     )
 
 
@@ -80,14 +85,19 @@ def _capital(text: str) -> str:
 
 
 def _gap(variant: Variant, best: Variant, leading: str, places: int) -> str:
-    """Returns such as `0.0046 lower (95 % interval 0.0012 to 0.0080, p = 0.013)`."""
+    """Returns the difference to the best variant with its interval and p-value.
+
+    An example is `0.0046 lower (95 % interval 0.0012 to 0.0080, p = 0.013)`.
+    """
     value = variant.summaries[leading].mean - best.summaries[leading].mean
+    # The means decide the number of decimals; a smaller difference would read "0.0000 lower".
     if value != 0 and round(abs(value), places) == 0:
         places = decimals([value])
     text = f"{abs(value):.{places}f} {'lower' if value < 0 else 'higher'}"
     found = variant.difference
     if found is None:
         return f"{text} (not tested)"
+    # "Lower" already says the sign, so the interval of a negative difference is mirrored.
     low, high = (found.low, found.high) if value >= 0 else (-found.high, -found.low)
     p = p_text(found.corrected)
     return f"{text} (95 % interval {low:.{places}f} to {high:.{places}f}, {p})"
@@ -101,7 +111,13 @@ def _mean(variant: Variant, leading: str, places: int) -> str:
 
 
 def _name(variant: Variant, fallback: Variant, others: Sequence[Variant]) -> str:
-    """Returns what distinguishes a variant from others, such as `act=relu`."""
+    """Returns the values that distinguish a variant from others, such as `act=relu`.
+
+    Args:
+        variant: The variant to name.
+        fallback: A variant whose parameters name this one if all of its own values are missing.
+        others: The variants to distinguish it from.
+    """
     keys = [
         key
         for key in variant.params

@@ -1,1 +1,4 @@
-"""Config: the schema, where conf/ is, checks and hashes. The only room that knows Hydra."""
+"""Composition, schema, checks, instantiation and hashes of configs.
+
+No other package imports Hydra or OmegaConf, so that a new version of either changes this one alone.
+"""

@@ -1,4 +1,7 @@
-"""Checks of a composed config that need neither TensorFlow nor the data."""
+"""Validation of a composed config, as far as it needs neither TensorFlow nor the data.
+
+An invalid config is thus reported within a second, before TensorFlow is imported.
+"""
 
 import math
 import os
@@ -8,27 +11,36 @@ from typing import Any
 
 from expt.config.cadence import Cadence, parse_seconds
 from expt.config.compose import Job
-from expt.config.declarations import STEP_KEY, TASK_KEY, metrics_for, part_nodes, suits, task_of
+from expt.config.declarations import (
+    STEP_KEY,
+    TASK_KEY,
+    metrics_for,
+    part_nodes,
+    supports_task,
+    task_of,
+)
 from expt.config.groups import option_values
 from expt.config.hooks import check_hooks
 from expt.config.instantiate import ACCUMULATION_KEY, DECAY_KEY, HORIZON_KEY, check_target, targets
 from expt.config.location import options
-from expt.config.paths import expanded
+from expt.config.paths import expand_path
 from expt.config.schema import Loop, Sweep
 from expt.errors import UserError, hint
 from expt.parts.models.arguments import check_arguments
 from expt.parts.numbers import is_count, is_number
 
-_MOST_THREADS = 256
+_MAX_THREADS = 256
 
 
 def check(job: Job) -> None:
-    """Checks everything that can be known before the data is loaded.
+    """Checks everything that can be checked before the data is loaded.
 
     Raises:
-        UserError: Something is wrong; the message says what, and how to fix it.
+        UserError: The config is invalid. The message names the key, the value, what was expected,
+            and how to fix it.
     """
     config = job.config
+    # Parts come first, because the checks below read their nodes as mappings.
     for where, node in part_nodes(config).items():
         _check_part(where, node)
     if not config.name.strip():
@@ -45,38 +57,45 @@ def check(job: Job) -> None:
 
 
 def check_task(job: Job, data_task: str) -> None:
-    """Checks the loss and the monitored metric against the task.
-
-    Raises:
-        UserError: The loss is not for this task, or no such metric is computed.
-    """
-    task, loss = task_of(job, data_task), job.choices.get("loss", "loss")
-    if not suits(job.config.loss, task):
-        group = "model" if TASK_KEY in job.config.model else "data"
-        fitting = [name for name in options("loss") if suits(option_values("loss", name), task)]
-        raise UserError(
-            f"loss={loss} is not for {task}, which is the task of "
-            f"{group}={job.choices.get(group, group)}. Losses for {task}: {', '.join(fitting)}."
-        )
-    if STEP_KEY not in job.config.model:
-        check_watched(job, ("loss", *metrics_for(job, task)))
-
-
-def check_watched(job: Job, reported: Sequence[str]) -> None:
-    """Checks that evaluation reports the metric that the config monitors.
+    """Checks that the loss and the monitored metric suit the task.
 
     Args:
-        job: The frozen config.
-        reported: The metrics' names without the split, such as `loss`.
+        job: The job.
+        data_task: The task of the data, such as `classification`; a model may replace it.
 
     Raises:
-        UserError: `loop.watch` is not among them.
+        UserError: The loss does not support the task, or the monitored metric is not computed.
     """
-    watched, valid = job.config.loop.watch, [f"val/{name}" for name in reported]
-    if watched is not None and watched not in valid:
+    task, loss = task_of(job, data_task), job.choices.get("loss", "loss")
+    if not supports_task(job.config.loss, task):
+        group = "model" if TASK_KEY in job.config.model else "data"
+        fitting = [
+            name for name in options("loss") if supports_task(option_values("loss", name), task)
+        ]
         raise UserError(
-            f"loop.watch={watched}: no such metric is computed. {hint(watched, valid)} "
-            "metric=[…] adds others."
+            f"loss={loss} does not support {task}, the task of "
+            f"{group}={job.choices.get(group, group)}. Losses for {task}: {', '.join(fitting)}."
+        )
+    # A learner of another kind chooses its own metrics, which are known once it is built.
+    if STEP_KEY not in job.config.model:
+        check_monitored_metric(job, ("loss", *metrics_for(job, task)))
+
+
+def check_monitored_metric(job: Job, reported: Sequence[str]) -> None:
+    """Checks that evaluation reports the monitored metric, `loop.watch`.
+
+    Args:
+        job: The job.
+        reported: The names of the reported metrics without the split, such as `loss`.
+
+    Raises:
+        UserError: `loop.watch` is not a reported metric of the validation split.
+    """
+    monitored, valid = job.config.loop.watch, [f"val/{name}" for name in reported]
+    if monitored is not None and monitored not in valid:
+        raise UserError(
+            f"loop.watch={monitored}: no such metric is computed. {hint(monitored, valid)} "
+            "To add metrics, set metric=[…]."
         )
 
 
@@ -85,34 +104,35 @@ def _check_part(where: str, node: Mapping[str, Any]) -> None:
         check_target(target, place)
     if where.startswith("metric.") and _is_reserved(where.removeprefix("metric.")):
         raise UserError(
-            f"{where}: the step itself gives a value of this name; call the metric otherwise."
+            f"{where}: training steps already log a value of this name. Rename the metric."
         )
     if STEP_KEY in node:
         check_target(node[STEP_KEY], f"{where}.{STEP_KEY}")
 
 
 def _is_reserved(metric: str) -> bool:
+    # Learners log the parts of their loss as NAME_loss, such as discriminator_loss.
     return metric in ("loss", "grad_norm", "learning_rate") or metric.endswith("_loss")
 
 
 def _check_seed(seed: int) -> None:
-    _at_least("seed", seed, 0)
-    if seed >= 2**32:
+    _check_count("seed", seed, 0)
+    if seed >= 2**32:  # NumPy's and Keras' global seeds have 32 bits
         raise UserError(f"seed={seed}: expected a number below 2**32.")
 
 
 def _check_loop(loop: Loop) -> None:
     for key in ("epochs", "keep_checkpoints", "threads"):
-        _at_least(f"loop.{key}", getattr(loop, key), 1)
-    if loop.threads > _MOST_THREADS:
+        _check_count(f"loop.{key}", getattr(loop, key), 1)
+    if loop.threads > _MAX_THREADS:
         raise UserError(
-            f"loop.threads={loop.threads}: expected at most {_MOST_THREADS}; the default, 2, "
+            f"loop.threads={loop.threads}: expected at most {_MAX_THREADS}. The default, 2, "
             "suits most models."
         )
     for key in ("steps", "batches", "patience", "profile"):
         if getattr(loop, key) is not None:
-            _at_least(f"loop.{key}", getattr(loop, key), 1)
-    if not 0 <= loop.min_change < math.inf:
+            _check_count(f"loop.{key}", getattr(loop, key), 1)
+    if not 0 <= loop.min_change < math.inf:  # NaN fails this comparison, too
         raise UserError(f"loop.min_change={loop.min_change}: expected a number of at least 0.")
     if loop.target_loss is not None and not math.isfinite(loop.target_loss):
         raise UserError(f"loop.target_loss={loop.target_loss}: expected a number, or null.")
@@ -124,7 +144,7 @@ def _check_loop(loop: Loop) -> None:
 def _check_sweep(sweep: Sweep) -> None:
     for key in ("workers", "max_failures"):
         if getattr(sweep, key) is not None:
-            _at_least(f"sweep.{key}", getattr(sweep, key), 1)
+            _check_count(f"sweep.{key}", getattr(sweep, key), 1)
     _check_parsed("sweep.timeout", sweep.timeout, parse_seconds)
 
 
@@ -136,54 +156,58 @@ def _check_parsed(key: str, value: object, parse: Callable[[object], object]) ->
 
 
 def _check_data(data: Mapping[str, Any]) -> None:
-    """Checks the arguments that most sources share."""
-    for key, least in (("batch_size", 1), ("split_seed", 0)):
+    """Checks the arguments that most data sources share."""
+    for key, minimum in (("batch_size", 1), ("split_seed", 0)):
         if key in data:
-            _at_least(f"data.{key}", data[key], least)
-    for key in ("path", "data_dir"):  # ~user must be a user; the source expands it
+            _check_count(f"data.{key}", data[key], minimum)
+    # Raises an error for an unknown ~user. The source expands the path itself, so that the config,
+    # which is recorded, keeps it as typed.
+    for key in ("path", "data_dir"):
         if isinstance(data.get(key), str):
-            expanded(data[key], f"data.{key}=")
+            expand_path(data[key], f"data.{key}=")
 
 
 def _check_schedule(schedule: Mapping[str, Any]) -> None:
     horizon = schedule.get(HORIZON_KEY)
     if horizon is not None:
-        _at_least(f"schedule.{HORIZON_KEY}", horizon, 1)
+        _check_count(f"schedule.{HORIZON_KEY}", horizon, 1)
 
 
 def _check_model(node: Mapping[str, Any]) -> None:
     module, _, name = node["_target_"].rpartition(".")
     arguments = {key: value for key, value in node.items() if not key.startswith("_")}
+    # The arguments of a user's model can have other meanings than those of expt's models.
     check_arguments(name if module.startswith("expt.parts.models.") else None, arguments)
 
 
 def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
     if "learning_rate" not in optimizer:
         key = "optimizer.learning_rate"
-        raise UserError(f"{key} is needed and has no value; give one: {key}=…")
+        raise UserError(f"{key} is required but has no value. Set it with {key}=…")
     rate = optimizer["learning_rate"]
     if not is_number(rate) or not 0 < rate < math.inf:
         raise UserError(f"optimizer.learning_rate={rate}: expected a positive number.")
     num_batches = optimizer.get(ACCUMULATION_KEY)
     if num_batches is not None:
-        _at_least(f"optimizer.{ACCUMULATION_KEY}", num_batches, 2)
+        _check_count(f"optimizer.{ACCUMULATION_KEY}", num_batches, 2)
     if not isinstance(optimizer.get(DECAY_KEY, False), bool):
         given = optimizer[DECAY_KEY]
         raise UserError(f"optimizer.{DECAY_KEY}={given}: expected true or false.")
     for key in ("clipnorm", "global_clipnorm", "clipvalue"):
-        most = optimizer.get(key)  # Keras ignores those that are not positive
-        if most is not None and not (is_number(most) and most > 0):
-            raise UserError(f"optimizer.{key}={most}: expected a positive number, or null.")
+        limit = optimizer.get(key)  # Keras silently ignores limits that are not positive
+        if limit is not None and not (is_number(limit) and limit > 0):
+            raise UserError(f"optimizer.{key}={limit}: expected a positive number, or null.")
 
 
 def _check_output_directory(path: Path) -> None:
+    # The run creates missing folders, so the nearest existing one must be writable.
     existing = next(p for p in (path, *path.parents) if p.exists())
     if not existing.is_dir():
         raise UserError(f"output_dir={path}: {existing} is a file, not a folder.")
     if not os.access(existing, os.W_OK):
-        raise UserError(f"output_dir={path}: {existing} can't be written to.")
+        raise UserError(f"output_dir={path}: {existing} is not writable.")
 
 
-def _at_least(key: str, value: object, least: int) -> None:
-    if not is_count(value, least):
-        raise UserError(f"{key}={value}: expected a whole number of at least {least}.")
+def _check_count(key: str, value: object, minimum: int) -> None:
+    if not is_count(value, minimum):
+        raise UserError(f"{key}={value}: expected a whole number of at least {minimum}.")

@@ -1,4 +1,4 @@
-"""How a command line's last override can be completed, as Hydra finds it."""
+"""Completion of the last override on a command line, as Hydra does it."""
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.plugins.completion_plugin import DefaultCompletionPlugin
@@ -7,14 +7,15 @@ from expt.config.hydra_setup import composing
 
 
 def complete_override(words: list[str], word: str, config_dir: str | None) -> list[str]:
-    """Returns what an override that is being typed may become.
+    """Returns the possible completions of an override.
 
     Args:
         words: The flags and overrides before it.
-        word: What is typed of it; of `act=relu,ta`, the last value is completed.
-        config_dir: A `conf/` folder of the user's own.
+        word: The override as typed so far; in `act=relu,ta`, the last value is completed.
+        config_dir: The user's `conf/` folder, if any.
     """
     key, equals, values = word.partition("=")
+    # Hydra completes single values only, so it is asked about the last one of several.
     done, comma, last = values.rpartition(",")
     with composing(config_dir):
         completion = DefaultCompletionPlugin(GlobalHydra.instance().config_loader())

@@ -1,4 +1,4 @@
-"""What the parts of a config declare: what must be known of them before they are made."""
+"""Declarations of parts: keys such as `_tasks_` that are needed before a part is instantiated."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,19 +18,19 @@ from expt.errors import UserError
 from expt.parts.numbers import is_number
 
 TASKS_KEY = "_tasks_"
-"""The tasks that a loss or metric supports."""
+"""List of the tasks that a loss or metric supports; absent means all."""
 TARGETS_KEY = "_targets_"
-"""The range of values that a loss is defined for: [least, most], null without a bound."""
+"""Range of targets that a loss is defined for: `[minimum, maximum]`, with null for no bound."""
 TAKES_KEY = "_takes_"
-"""The form of class outputs that a metric takes in place of logits: log_odds."""
+"""Form of class outputs that a metric takes instead of logits: `log_odds`."""
 DIRECTION_KEY = "_direction_"
-"""`max` for a metric that is better when it is larger."""
+"""`max` for a metric that is better when it is larger; absent means `min`."""
 INITIALIZER_KEY = "_initializer_"
-"""The initializer of the weights before an activation that suits it: a name or a part."""
+"""Initializer of the weights before an activation: a name, such as `he_normal`, or a part."""
 TASK_KEY = "_task_"
-"""The task of a model, in place of the data's own: reconstruction or generation."""
+"""Task of a model that replaces the task of the data: `reconstruction` or `generation`."""
 STEP_KEY = "_step_"
-"""The kind of training that a model needs: a `Learner` class."""
+"""Kind of training that a model needs: the full name of a `Learner` class."""
 
 
 def _is_text(value: object) -> bool:
@@ -47,25 +47,26 @@ def _is_range(value: object) -> bool:
 
 _DECLARATIONS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     TASKS_KEY: (lambda value: isinstance(value, list), "a list of tasks"),
-    TARGETS_KEY: (_is_range, "[least, most], null where there is no bound"),
+    TARGETS_KEY: (_is_range, "[minimum, maximum], with null for no bound"),
     PREDICTS_KEY: (is_links, EXPECTED_LINKS),
-    PROBABILITIES_KEY: (is_probabilities, "true, false, or options with their values"),
+    PROBABILITIES_KEY: (is_probabilities, "true, false, or arguments of the loss with values"),
     TAKES_KEY: (lambda value: value == "log_odds", "log_odds"),
     DIRECTION_KEY: (_is_text, "min or max"),
     INITIALIZER_KEY: (
         lambda value: _is_text(value) or (isinstance(value, dict) and "_target_" in value),
-        "an initializer's name, or its _target_ and arguments",
+        "the name of an initializer, or its _target_ and arguments",
     ),
-    TASK_KEY: (_is_text, "a task's name"),
-    STEP_KEY: (_is_text, "a learner's class"),
+    TASK_KEY: (_is_text, "the name of a task"),
+    STEP_KEY: (_is_text, "the full name of a Learner class"),
 }
+"""For each declaration, a check of its value and a description of valid values."""
 
 
 def part_nodes(config: Config) -> dict[str, Mapping[str, Any]]:
-    """Returns the nodes of a config's parts by their places.
+    """Returns the nodes of a config's parts by key, such as `model` or `metric.accuracy`.
 
     Raises:
-        UserError: A node is not a part, or a declaration has a wrong value.
+        UserError: A node is not a part, or the value of a declaration is invalid.
     """
     groups = (*PARTS, "sweeper", "launcher")
     nodes: dict[str, Any] = {group: getattr(config, group) for group in groups}
@@ -73,6 +74,7 @@ def part_nodes(config: Config) -> dict[str, Mapping[str, Any]]:
     nodes |= {f"recorder.{name}": node for name, node in config.recorder.items()}
     nodes |= {f"hook.{name}": node for name, node in config.hook.items()}
     for where, node in nodes.items():
+        # A node is None after model=null, and can be any value after metric.accuracy=1.
         if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
             group = where.partition(".")[0]
             raise UserError(
@@ -85,20 +87,20 @@ def part_nodes(config: Config) -> dict[str, Mapping[str, Any]]:
 
 
 def batches_per_step(config: Config) -> int:
-    """Returns the number of batches whose mean gradient makes one step."""
-    return config.optimizer.get(ACCUMULATION_KEY) or 1
+    """Returns the number of batches whose gradients are averaged for one step."""
+    return config.optimizer.get(ACCUMULATION_KEY) or 1  # null means no accumulation
 
 
 def task_of(job: Job, data_task: str) -> str:
-    """Returns the task: the one that the model declares, or else the data's."""
+    """Returns the task of a job: the one that the model declares, or else that of the data."""
     return str(job.config.model.get(TASK_KEY, data_task))
 
 
 def metrics_for(job: Job, task: str) -> dict[str, Mapping[str, Any]]:
-    """Returns the nodes of the metrics that support a task, by name."""
-    return {name: node for name, node in job.config.metric.items() if suits(node, task)}
+    """Returns the nodes of the metrics that support a task, by metric name."""
+    return {name: node for name, node in job.config.metric.items() if supports_task(node, task)}
 
 
-def suits(node: Mapping[str, Any], task: str) -> bool:
-    """Whether a loss or metric supports a task; one that declares none supports all."""
+def supports_task(node: Mapping[str, Any], task: str) -> bool:
+    """Whether a loss or metric supports a task; without a declaration it supports all."""
     return task in node.get(TASKS_KEY, [task])

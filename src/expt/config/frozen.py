@@ -1,4 +1,4 @@
-"""The frozen config of a recorded run, and changes to it."""
+"""Reading, changing and writing the frozen config of a recorded run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from expt.config.compose import Job, compose_jobs
 from expt.config.declarations import STEP_KEY, part_nodes
-from expt.config.full_keys import meant
-from expt.config.hydra_errors import full_keys, hydras_errors_as_ours
+from expt.config.full_keys import suggest_key
+from expt.config.hydra_errors import convert_hydra_errors, list_full_keys
 from expt.config.hydra_setup import check_config_dir
 from expt.config.location import options
 from expt.config.overrides import normalize
@@ -24,15 +24,15 @@ _RENAMED = {
     f"expt.train.{module}.{name}": f"expt.train.learners.{module}.{name}"
     for module, name in (("adversarial", "Adversarial"), ("supervised", "Supervised"))
 }
-"""Targets of older runs, and their names by now."""
+"""Current names of targets that moved since older runs were recorded."""
 
 
 def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
-    """Returns the job that a run recorded in a directory, as it was when last resumed.
+    """Returns the job of a recorded run, including the changes of later resumes.
 
     Args:
-        directory: The run's.
-        record: The content of its run.json.
+        directory: The run's directory.
+        record: The content of the run's run.json.
 
     Raises:
         UserError: The config or the record is missing or damaged.
@@ -40,12 +40,13 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
     file = directory / CONFIG_FILE
     try:
         loaded = OmegaConf.merge(schema(), OmegaConf.load(file))
+        # Merging into the schema leaves keys missing that are newer than the run.
         if OmegaConf.is_missing(loaded.loop, "threads"):
             loaded.loop.threads = _threads_of_older(record)
         config = OmegaConf.to_container(
             loaded, resolve=True, throw_on_missing=True, enum_to_str=True
         )
-    # OmegaConf lets through whatever the YAML parser raises.
+    # A damaged file can raise anything, because OmegaConf passes on the YAML parser's exceptions.
     except Exception as error:
         raise UserError(f"{file} can't be read: {' '.join(str(error).split())}") from error
     assert isinstance(config, dict)
@@ -55,9 +56,10 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
     except UserError as error:
         raise UserError(f"{file} is damaged: {error}") from error
     if STEP_KEY in frozen.model:
-        learner = present_name(frozen.model[STEP_KEY])
+        learner = current_name(frozen.model[STEP_KEY])
         frozen = frozen.with_values({f"model.{STEP_KEY}": learner})
     try:
+        # A resume records its overrides in run.json, and leaves the config of the start as it was.
         changes = [entry["changes"] for entry in record.get("resumed", [])]
         for change in changes:
             frozen = frozen.with_values(change)
@@ -66,19 +68,20 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
         raise UserError(f"{directory / 'run.json'} is damaged: {error!r}.") from error
 
 
-def present_name(target: Any) -> Any:
-    """Returns the present name of a recorded target; damaged values are returned as they are."""
+def current_name(target: Any) -> Any:
+    """Returns the current name of a recorded target; returns damaged values unchanged."""
     return _RENAMED.get(target, target) if isinstance(target, str) else target
 
 
 def _threads_of_older(record: Mapping[str, Any]) -> int:
-    """Returns how many threads an operation had in a run whose config does not say.
+    """Returns the number of threads per operation of a run that is older than `loop.threads`.
 
-    `loop.threads` is younger than such runs: workers of sweeps were given a number by a variable,
-    and other processes took as many as there were cores.
+    Such a run used the number in an environment variable if it belonged to a sweep, and otherwise
+    one thread per core. Another number would round sums differently, so that the run would not
+    resume bit for bit.
 
     Args:
-        record: The content of its run.json, as far as the run has begun.
+        record: The content of the run's run.json, which lacks keys if the run never started.
     """
     environment, machine = record.get("environment"), record.get("machine")
     given = environment.get("TF_NUM_INTRAOP_THREADS") if isinstance(environment, dict) else None
@@ -89,13 +92,14 @@ def _threads_of_older(record: Mapping[str, Any]) -> int:
 
 
 def write_frozen(directory: Path, job: Job, source: Path) -> None:
-    """Writes a changed config where Hydra writes that of a run that it composes.
+    """Writes the config of a job to `.hydra/` in a run's directory.
 
     Args:
-        directory: Where to write it; the run's.
-        job: What it resolves to.
-        source: The directory that the config comes from. Interpolations there stay: what comes
-            from the environment may be a secret.
+        directory: The run's directory.
+        job: The job, whose config was changed since it was read.
+        source: The directory of the run that the config was read from. Interpolations in its file
+            are kept where their value is unchanged, because values from the environment may be
+            secrets.
     """
     raw = OmegaConf.load(source / CONFIG_FILE)
     written = _with_interpolations(
@@ -108,35 +112,39 @@ def write_frozen(directory: Path, job: Job, source: Path) -> None:
 
 
 class ConfigWriter:
-    """Writes frozen configs into the directories of runs; equal nodes become YAML once."""
+    """A writer of frozen configs that caches the YAML of equal nodes.
+
+    The jobs of a sweep have most nodes in common, and OmegaConf is slow to convert them.
+    """
 
     def __init__(self) -> None:
-        self._texts: dict[str, str] = {}
+        self._yaml: dict[str, str] = {}
 
     def write(self, directory: Path, config: Mapping[str, Any], overrides: Sequence[str]) -> None:
         """Writes `.hydra/config.yaml` and `.hydra/overrides.yaml`, as Hydra does.
 
         Args:
-            directory: The run's; it is made if need be.
-            config: Plain values, their interpolations as they were written.
-            overrides: What the user typed for this job.
+            directory: The run's directory, which is created if it does not exist.
+            config: The config as plain values with unresolved interpolations.
+            overrides: The user's overrides for this job.
         """
         file = directory / CONFIG_FILE
         file.parent.mkdir(parents=True, exist_ok=True)
-        nodes = [self._text({key: value}) for key, value in config.items()]
+        # Converting node by node lets jobs share the YAML of the nodes that do not vary.
+        nodes = [self._to_yaml({key: value}) for key, value in config.items()]
         file.write_text("".join(nodes), encoding="utf-8")
-        typed = [self._text([override]) for override in overrides] or ["[]\n"]
+        typed = [self._to_yaml([override]) for override in overrides] or ["[]\n"]
         file.with_name("overrides.yaml").write_text("".join(typed), encoding="utf-8")
 
-    def _text(self, node: Any) -> str:
+    def _to_yaml(self, node: Any) -> str:
         key = repr(node)
-        if key not in self._texts:
-            self._texts[key] = OmegaConf.to_yaml(OmegaConf.create(node))
-        return self._texts[key]
+        if key not in self._yaml:
+            self._yaml[key] = OmegaConf.to_yaml(OmegaConf.create(node))
+        return self._yaml[key]
 
 
 def _with_interpolations(value: Any, resolved: Any, raw: Any) -> Any:
-    """Returns a value with the raw text wherever that resolves to the same."""
+    """Returns a value with the raw text wherever the raw text resolves to the same value."""
     if isinstance(value, dict) and isinstance(resolved, dict) and isinstance(raw, dict):
         return {
             key: _with_interpolations(item, resolved.get(key), raw.get(key))
@@ -148,32 +156,34 @@ def _with_interpolations(value: Any, resolved: Any, raw: Any) -> Any:
 def with_overrides(
     job: Job, overrides: Sequence[str], config_dir: str | None = None
 ) -> tuple[Job, dict[str, Any]]:
-    """Returns a job with changes.
+    """Returns a recorded job with some overrides applied to its config.
 
     Args:
-        job: A recorded one.
+        job: The recorded job.
         overrides: `GROUP=OPTION` for another option of a group, `KEY=VALUE` for a value.
-        config_dir: A `conf/` folder of the user's own.
+        config_dir: The user's `conf/` folder, if any.
 
     Returns:
-        The job, and the values that were given by their keys.
+        The changed job, and the values of the `KEY=VALUE` overrides by key.
 
     Raises:
-        UserError: An override is wrong.
+        UserError: An override is invalid.
     """
     check_config_dir(config_dir)
     overrides = normalize(overrides, multirun=False)
-    with hydras_errors_as_ours(overrides):
+    with convert_hydra_errors(overrides):
         parsed = OverridesParser.create().parse_overrides(overrides)
     for override in parsed:
         if override.is_delete() or override.is_sweep_override():
             raise UserError(
-                f"{override.input_line}: a recorded config is changed by KEY=VALUE only, one value "
-                "each."
+                f"{override.input_line}: expected KEY=VALUE with one value; a recorded config "
+                "can't be swept, and its keys can't be deleted."
             )
     of_groups = [override for override in parsed if options(override.key_or_group)]
     config, choices = job.config.to_mapping(), dict(job.choices)
     if of_groups:
+        # Hydra composes a new option of a group from the defaults, together with the values that
+        # are overridden inside the group. Only that node is then taken from its result.
         changed_groups = [override.key_or_group for override in of_groups]
         given = [
             str(override.input_line)
@@ -183,12 +193,13 @@ def with_overrides(
         (composed,), _ = compose_jobs(given, config_dir, multirun=False)
         for group in changed_groups:
             if group not in config:
-                raise UserError(f"{group}=…: a preset can't be put upon a recorded config.")
+                raise UserError(f"{group}=…: a preset can't be applied to a recorded config.")
             config[group] = composed.config.to_mapping()[group]
             if group in composed.choices:
                 choices[group] = composed.choices[group]
     of_values = [override for override in parsed if override not in of_groups]
-    with hydras_errors_as_ours(overrides):
+    with convert_hydra_errors(overrides):
+        # The schema converts values to their types, and raises errors for those of other types.
         merged = OmegaConf.merge(schema(), config)
         assert isinstance(merged, DictConfig)
         for override in of_values:
@@ -205,7 +216,7 @@ def with_overrides(
 
 
 def _set(config: DictConfig, override: Override) -> None:
-    """Sets one value; the key must be known, unless a + adds it."""
+    """Sets the value of one override, whose key must exist unless a `+` adds it."""
     key = override.key_or_group
     prefix, _, last = key.rpartition(".")
     node = OmegaConf.select(config, prefix) if prefix else config
@@ -213,26 +224,29 @@ def _set(config: DictConfig, override: Override) -> None:
     if last not in known and not override.is_add():
         public = [name for name in known if not name.startswith("_")]
         value = str(override.input_line).partition("=")[2]
-        question = None if nearest(last, public) else meant(key, value, full_keys(config))
+        question = (
+            None if nearest(last, public) else suggest_key(key, value, list_full_keys(config))
+        )
         raise UserError(f"{key}: there is no such key. {question or hint(last, public)}")
     OmegaConf.update(config, key, override.value(), force_add=override.is_add())
 
 
 def with_data(job: Job, overrides: Sequence[str], config_dir: str | None) -> Job:
-    """Returns a job with other data.
+    """Returns a recorded job with other data.
 
     Args:
-        job: A recorded one.
+        job: The recorded job.
         overrides: `data=OPTION` for another source, `data.KEY=VALUE` to change its keys.
-        config_dir: A `conf/` folder of the user's own.
+        config_dir: The user's `conf/` folder, if any.
 
     Raises:
-        UserError: An override is of something else, or wrong.
+        UserError: An override is invalid, or changes anything but the data.
     """
     for override in overrides:
         if not override.lstrip("+~").startswith(("data=", "data.")):
             raise UserError(
-                f"{override}: only the data of a recorded run can be changed: data=… or data.KEY=…"
+                f"{override}: only the data of a recorded run can be changed. Expected data=… or "
+                "data.KEY=…"
             )
     changed, _ = with_overrides(job, overrides, config_dir)
     return replace(job, config=changed.config, choices=changed.choices)

@@ -1,4 +1,4 @@
-"""The jobs of a sweep: every combination of its values, but for keys that go in step."""
+"""Expansion of a sweep's overrides into its grid of jobs, with paired keys of `sweep.zip`."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,26 +12,26 @@ from expt.errors import UserError, hint
 
 
 def expand(overrides: Sequence[Override], zipped: Any) -> list[list[str]]:
-    """Returns the overrides of each job; the values of the last key change first.
+    """Returns the overrides of each job of a grid; the values of the last key vary fastest.
 
     Args:
-        overrides: As Hydra has parsed them.
-        zipped: Keys whose values go in step, `["act", "loss"]`, or some lists of such keys: their
-            first values belong together, their second ones, and so on.
+        overrides: The overrides as parsed by Hydra.
+        zipped: The value of `sweep.zip`: keys whose values are paired like the arguments of `zip`,
+            such as `["act", "loss"]`, or a list of such lists; None or empty for none.
 
     Raises:
-        UserError: A zipped key is not swept, or has another number of values; two jobs are the
-            same.
+        UserError: `zipped` is malformed, a zipped key is not swept or has another number of
+            values, or two jobs are equal.
     """
     axes: dict[str, list[list[str]]] = {}
-    for override in overrides:
-        # Hydra's functions, such as choice, drop the quotes of their values.
+    for override in overrides:  # a later override of a key replaces a former one
+        # Normalized again, because Hydra's functions, such as choice, drop the quotes of values.
         texts = normalize(_values(override), multirun=False)
         axes[override.get_key_element()] = [[text] for text in texts]
-    typed = {key.lstrip("+"): key for key in axes}
+    typed = {key.lstrip("+"): key for key in axes}  # sweep.zip names keys without their +
     for group in _groups(zipped):
         keys = [typed.get(key, key) for key in group]
-        _check(keys, axes)
+        _check_zipped(keys, axes)
         first, *others = keys
         axes[first] = [
             [one for part in parts for one in part]
@@ -43,25 +43,25 @@ def expand(overrides: Sequence[Override], zipped: Any) -> list[list[str]]:
     for job, times in Counter(map(tuple, jobs)).items():
         if times > 1:
             raise UserError(
-                f"{' '.join(job)}: {times} jobs of the sweep would be this one; give each value "
+                f"{' '.join(job)}: the sweep has {times} jobs with these values. List each value "
                 "once."
             )
     return jobs
 
 
 def _values(override: Override) -> list[str]:
-    """Returns the override of each value.
+    """Returns one override for each value of an override.
 
     Raises:
-        UserError: They are those of an interval, which has no end of them.
+        UserError: The values are an interval, which is infinite.
     """
     key = override.get_key_element()
     if not override.is_sweep_override():
         return [f"{key}={override.get_value_element_as_str()}"]
     if not override.is_discrete_sweep():
         raise UserError(
-            f"{override.input_line}: a grid can't have every number of an interval. Expected "
-            f"single values, such as {key}=0.1,0.2 or {key}=range(1,5)."
+            f"{override.input_line}: a grid can't cover an interval. Expected single values, such "
+            f"as {key}=0.1,0.2 or {key}=range(1,5)."
         )
     return [f"{key}={value}" for value in override.sweep_string_iterator()]
 
@@ -74,8 +74,9 @@ def _groups(zipped: Any) -> list[list[str]]:
             "[[act,loss],[model.units,seed]]."
         )
     keys = Counter(key for group in groups for key in group)
+    # Each key has one axis of the grid, which can be paired with others only once.
     if twice := [key for key, number in keys.items() if number > 1]:
-        raise UserError(f"sweep.zip={zipped}: {twice[0]} is there twice; expected each key once.")
+        raise UserError(f"sweep.zip={zipped}: {twice[0]} occurs twice; expected each key once.")
     return [list(group) for group in groups if group]
 
 
@@ -83,15 +84,15 @@ def _is_list(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def _check(keys: Sequence[str], axes: dict[str, list[list[str]]]) -> None:
+def _check_zipped(keys: Sequence[str], axes: dict[str, list[list[str]]]) -> None:
     for key in keys:
         if key not in axes or len(axes[key]) < 2:
             swept = [name for name, values in axes.items() if len(values) > 1]
             raise UserError(
-                f"sweep.zip={list(keys)}: {key} has no values to go in step with the others; give "
-                f"some: {key}=…,…. {hint(key, swept)}"
+                f"sweep.zip={list(keys)}: {key} has no values to pair with those of the other "
+                f"keys. Set some with {key}=…,…. {hint(key, swept)}"
             )
     numbers = {key: len(axes[key]) for key in keys}
     if len(set(numbers.values())) > 1:
         counts = ", ".join(f"{key} has {number}" for key, number in numbers.items())
-        raise UserError(f"sweep.zip={list(keys)}: expected as many values of each; {counts}.")
+        raise UserError(f"sweep.zip={list(keys)}: expected equally many values; {counts}.")

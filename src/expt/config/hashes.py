@@ -1,11 +1,12 @@
-"""Hashes that tell whether two runs can have the same result."""
+"""Hashes that identify runs with the same result, and the values that they cover."""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-# What changes where and how a run is recorded, but not its numbers.
+# Keys that change where and how a run is recorded, but not its numbers. `data.path` is replaced by
+# the fingerprint of the data.
 _WITHOUT_EFFECT = (
     "name",
     "output_dir",
@@ -22,40 +23,53 @@ _WITHOUT_EFFECT = (
 
 
 class Flat(Protocol):
-    """A config; its own class comes with Hydra, without which runs are listed."""
+    """A config that can be flattened.
+
+    This protocol replaces `Config`, whose module imports Hydra, so that commands that only list
+    runs start without it.
+    """
 
     def flat(self, *, declarations: bool = False) -> dict[str, Any]:
-        """Returns the values by full key."""
+        """Returns the values by full key, with or without declarations of parts."""
 
 
 def run_hash(config: Flat, data_fingerprint: str, code: str) -> str:
-    """Returns a hash over everything in the config that can change the result, data and code.
+    """Returns a SHA-256 hash of everything that can change a run's result: config, data and code.
 
-    Paths, recorders and names are left out; the data's content replaces its path. The versions of
-    installed packages are recorded beside the hash, not in it.
+    Paths, recorders and names do not count, and the content of the data replaces its path. The
+    versions of installed packages are recorded beside the hash, but are not part of it.
 
     Args:
-        config: A job's.
-        data_fingerprint: Of its data set.
-        code: The hash of the modules that it runs.
+        config: The config of the run.
+        data_fingerprint: The fingerprint of the run's data set.
+        code: The hash of the code that the run executes.
+
+    Returns:
+        64 hexadecimal digits.
     """
     return _digest(identity(config, data_fingerprint, code))
 
 
 def identity(config: Flat, data_fingerprint: str, code: str) -> dict[str, Any]:
-    """Returns all that the run hash is over, by full key; `data` is the fingerprint."""
+    """Returns the values that the run hash covers, by full key.
+
+    Args:
+        config: The config of the run.
+        data_fingerprint: The fingerprint of the run's data set, returned as `data`.
+        code: The hash of the code that the run executes, returned as `code`.
+    """
     values = config.flat(declarations=True)
     relevant = {key: value for key, value in values.items() if has_effect(key)}
     return {**relevant, "data": data_fingerprint, "code": code}
 
 
 def has_effect(key: str) -> bool:
-    """Whether the value of a full key can change a run's numbers."""
+    """Whether the value of a full key can change the numbers of a run."""
     return not any(key == name or key.startswith(f"{name}.") for name in _WITHOUT_EFFECT)
 
 
 def variant_hash(config: Flat, data_fingerprint: str, code: str) -> str:
-    """Returns the run hash without the seed: equal for the repeats of one variant."""
+    """Returns the run hash without the seed, which is equal for all seeds of a variant."""
     values = identity(config, data_fingerprint, code)
     del values["seed"]
     return _digest(values)

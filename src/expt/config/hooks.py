@@ -1,4 +1,4 @@
-"""The nodes of hooks in a config."""
+"""Validation of the hooks in a config."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,19 +7,23 @@ from expt.config.cadence import Cadence
 from expt.errors import UserError
 
 EVERY_KEY = "every"
-"""Of a hook: its cadence; the other keys are its own arguments."""
+"""The key of a hook's cadence; the other keys of its node are its constructor's arguments."""
 
 
 def check_hooks(hooks: Mapping[str, Any]) -> None:
-    """Checks that each hook of a config, by its name, has a cadence.
+    """Checks that each hook of a config has a valid cadence.
+
+    Args:
+        hooks: The nodes of the hooks by name.
 
     Raises:
-        UserError: One has not.
+        UserError: The cadence of a hook is missing or invalid.
     """
     for name, node in hooks.items():
         if EVERY_KEY not in node:
             raise UserError(
-                f"hook.{name}: it has no cadence. Add {EVERY_KEY}: 1ep (epochs) or 100 (steps)."
+                f"hook.{name} has no cadence. Add {EVERY_KEY}: 1ep (epochs) or 100 (steps) to its "
+                "yaml."
             )
         try:
             Cadence.parse(node[EVERY_KEY])

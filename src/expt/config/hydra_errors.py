@@ -1,4 +1,4 @@
-"""Hydra's errors in the users' words."""
+"""Conversion of the errors of Hydra and OmegaConf to errors for users."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -16,14 +16,15 @@ from omegaconf.errors import (
 )
 
 from expt.config.flatten import flatten
-from expt.config.full_keys import meant, meant_option, takes_list
-from expt.config.groups import takes_several
+from expt.config.full_keys import is_list_key, suggest_group, suggest_key
+from expt.config.groups import is_list_group
+from expt.config.hydra_groups import GROUPS, describe_plugin
 from expt.config.location import options
-from expt.config.own_groups import GROUPS, refused
-from expt.config.quoting import quoted, tokens
+from expt.config.quoting import quote, tokens
 from expt.config.schema import PARTS
 from expt.errors import UserError, hint, nearest
 
+# Hydra and OmegaConf have no error classes or attributes for these, so their texts are matched.
 _CONVERSION = re.compile(
     r"Value '(?P<value>.*)' of type '.*' could not be converted to (?P<type>\w+)"
 )
@@ -33,43 +34,48 @@ _TYPE_NAMES = {"Integer": "a whole number", "Float": "a number", "Boolean": "tru
 
 
 @contextmanager
-def hydras_errors_as_ours(overrides: list[str]) -> Iterator[None]:
-    """Turns what Hydra and OmegaConf raise while they compose into errors for users.
+def convert_hydra_errors(overrides: list[str]) -> Iterator[None]:
+    """Re-raises the errors of Hydra and OmegaConf as `UserError`, in a `with` block.
 
     Args:
-        overrides: What the user typed.
+        overrides: The overrides that are composed in the block.
 
     Raises:
-        UserError: Something in the overrides or the configs is wrong.
+        UserError: The overrides or the configs are invalid.
     """
     try:
         yield
     except MissingConfigException as error:
-        raise UserError(_missing_config(error)) from error
+        raise UserError(_describe_missing_option(error)) from error
     except MissingMandatoryValue as error:
-        raise UserError(f"{error.full_key} has no value; give one: {error.full_key}=…") from error
+        key = error.full_key
+        raise UserError(f"{key} is required but has no value. Set it with {key}=…") from error
     except OverrideParseException as error:
-        raise UserError(_unparsed(error)) from error
+        raise UserError(_describe_parse_error(error)) from error
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_composition(error, overrides)) from error
+        raise UserError(_describe_composition_error(error, overrides)) from error
     except ValueError as error:
-        raise UserError(_value(error, overrides)) from error
-    except (TypeError, AttributeError) as error:  # of a list where an option's name must stand
+        raise UserError(_describe_value_error(error, overrides)) from error
+    # Hydra fails with these where a list or a mapping replaces the name of an option.
+    except (TypeError, AttributeError) as error:
         given = " ".join(overrides)
         raise UserError(
             f"{given}: Hydra can't compose this ({error}). Expected GROUP=OPTION and KEY=VALUE."
         ) from error
 
 
-def _unparsed(error: OverrideParseException) -> str:
-    given, reason = f"{error.override!r} is not of the form key=value", _unclosed(error.override)
+def _describe_parse_error(error: OverrideParseException) -> str:
+    given, reason = (
+        f"{error.override!r} is not of the form key=value",
+        _describe_unclosed(error.override),
+    )
     if reason is None and "=" not in error.override:
-        return f"{given}. {meant_option(error.override) or 'Expected such as act=tanh.'}"
+        return f"{given}. {suggest_group(error.override) or 'Expected, for example, act=tanh.'}"
     return f"{given}: {reason or error}"
 
 
-def _unclosed(override: str) -> str | None:
-    """Describes the bracket or quotation mark of a value that has no counterpart, if any."""
+def _describe_unclosed(override: str) -> str | None:
+    """Describes the bracket or quotation mark that a value does not close, if any."""
     key, _, value = override.partition("=")
     value, unclosed = value.strip(), list[str]()
     for token in tokens(value):
@@ -80,33 +86,33 @@ def _unclosed(override: str) -> str | None:
     if unclosed:
         reason = f"{unclosed[-1]} is not closed by {_PAIRS[unclosed[-1]]}"
     elif value.startswith(("'", '"')):
-        reason = f"{value[0]} does not close at the end of the value"
+        reason = f"{value[0]} is not closed at the end of the value"
     else:
         return None
-    return f'{reason}. If the value is text, quote it: "{key}={quoted(value)}".'
+    return f'{reason}. If the value is text, quote it: "{key}={quote(value)}".'
 
 
-def _missing_config(error: MissingConfigException) -> str:
+def _describe_missing_option(error: MissingConfigException) -> str:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
     if group.startswith("hydra/") and group.removeprefix("hydra/") in GROUPS:
-        return refused(group.removeprefix("hydra/"), option)
-    valid = error.options or options(group)
+        return describe_plugin(group.removeprefix("hydra/"), option)
+    valid = error.options or options(group)  # Hydra's include those of the user's folder
     if not group or not valid:
         return str(error)
     return f"{group}={option}: there is no such option. {hint(option, valid)}"
 
 
-def several_values(key: str, values: str) -> str:
-    """Describes several values where one is expected, and how they may be meant."""
+def describe_several_values(key: str, values: str) -> str:
+    """Describes the error of several values where one is expected, with corrections."""
     sweep = f"{key}={values} with -m, to train a job with each"
-    if takes_several(key) or takes_list(key):
+    if is_list_group(key) or is_list_key(key):
         return f"{key}={values}: expected a list. Did you mean {key}=[{values}], or {sweep}?"
-    list_too = f" A list is written {key}=[{values}]." if "." in key else ""
+    list_too = f" For a list: {key}=[{values}]." if "." in key else ""
     return f"{key}={values}: expected one value. Did you mean {sweep}?{list_too}"
 
 
-def _unknown(key: str, parent: Any, overrides: Sequence[str]) -> str:
-    """Describes a key that is not in the config, with what it may be meant to be."""
+def _describe_unknown_key(key: str, parent: Any, overrides: Sequence[str]) -> str:
+    """Describes the error of a key that is not in the config, with suggestions."""
     prefix, _, last = key.rpartition(".")
     valid = [str(name) for name in parent if name != "hydra"]
     public = [name for name in valid if not name.startswith("_")]
@@ -114,23 +120,25 @@ def _unknown(key: str, parent: Any, overrides: Sequence[str]) -> str:
     typed = {name.lstrip("+~"): value for name, _, value in (o.partition("=") for o in overrides)}
     given = f"={typed[key]}" if key in typed else ""
     known = f"{key}{given}: there is no key {last!r} {where}."
+    # Data sources with an official test split have num_validation instead of split.
     if key == "data.split" and "num_validation" in valid:
         return (
-            f"{known} The test split is the official one of the data set; data.num_validation=… "
-            "says how many of its training examples are held out for validation."
+            f"{known} The test split is the official one of the data set. To set the number of "
+            "training examples that are held out for validation: data.num_validation=…"
         )
+    # A key at the top level is more likely a short form, such as epochs for loop.epochs.
     near = nearest(last, public) if prefix else None
-    question = None if near else meant(key, typed.get(key), full_keys(parent))
+    question = None if near else suggest_key(key, typed.get(key), list_full_keys(parent))
     if question is not None:
         return f"{known} {question}"
     known += f" {hint(last, public)}"
     if prefix in PARTS and near is None:
-        known += f" An argument that the yaml does not list is added so: +{key}=…"
+        known += f" To add an argument that the yaml does not list: +{key}=…"
     return known
 
 
-def full_keys(node: Any) -> list[str]:
-    """Returns the full keys of the whole config that a node is a part of."""
+def list_full_keys(node: Any) -> list[str]:
+    """Returns the full keys of the whole config that contains a node."""
     root = node
     while root._get_parent() is not None:
         root = root._get_parent()
@@ -139,8 +147,8 @@ def full_keys(node: Any) -> list[str]:
     return list(flatten({str(k): v for k, v in container.items() if k != "hydra"}))
 
 
-def _value(error: ValueError, overrides: list[str]) -> str:
-    """Names the group that was given no name; Hydra does not say which one it was."""
+def _describe_value_error(error: ValueError, overrides: list[str]) -> str:
+    """Describes the error of a group whose value is not a name, which Hydra's message omits."""
     for override in OverridesParser.create().parse_overrides(overrides):
         valid = options(override.key_or_group)
         if valid and not isinstance(override.value(), str | list):
@@ -150,18 +158,19 @@ def _value(error: ValueError, overrides: list[str]) -> str:
     return str(error)
 
 
-def _composition(error: Exception, overrides: Sequence[str]) -> str:
+def _describe_composition_error(error: Exception, overrides: Sequence[str]) -> str:
     if match := _SEVERAL.match(str(error)):
-        return several_values(match["key"], match["values"])
+        return describe_several_values(match["key"], match["values"])
+    # Hydra wraps OmegaConf's errors, which alone have the key.
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if not isinstance(cause, OmegaConfBaseException) or cause.full_key is None:
         return str(error)
     key = cause.full_key
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
-        return _unknown(key, cause.parent_node, overrides)
+        return _describe_unknown_key(key, cause.parent_node, overrides)
     message = str(cause).splitlines()[0]
     if match := _CONVERSION.fullmatch(message):
         return f"{key}={match['value']}: expected {_TYPE_NAMES.get(match['type'], match['type'])}."
     if "is not Optional" in message:
-        return f"{key}=null: expected a value."
+        return f"{key}=null: expected a value other than null."
     return f"{key}: {message}."

@@ -1,74 +1,84 @@
-"""The command line of expt.run: Hydra's own flags, which of them are taken, and a few more."""
+"""Parsing of the command line of `expt.run`: some of Hydra's flags, `--rerun` and `--metric`."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
 from hydra._internal.utils import get_args_parser
 
 from expt.config.flags import parse
 from expt.config.overrides import normalize
-from expt.config.paths import expanded
+from expt.config.paths import expand_path
 from expt.errors import UserError
+
+REFUSED_FLAGS = ("config_path", "config_name", "experimental_rerun")
+"""Flags of Hydra that would skip the checks or unpickle a file."""
 
 
 def parse_run_arguments(program: str, arguments: Sequence[str]) -> Namespace:
-    """Returns the flags and overrides of a command line.
+    """Parses the flags and overrides of a command line.
 
     Args:
-        program: How the command is called.
-        arguments: As typed.
+        program: The call of the command, such as `expt run`, for usage messages.
+        arguments: The command line as typed.
 
     Raises:
-        UserError: A flag is refused, or does not go with another one.
+        UserError: A flag is not supported, or can't be combined with another one.
     """
-    parser = get_args_parser()
-    parser.prog = program
-    parser.add_argument("--rerun", metavar="RUN")  # the help is in conf/config.yaml
-    parser.add_argument("--metric")
-    args = parse(parser, arguments)
+    args = parse(make_run_parser(program), arguments)
     check_flags(args)
     if not asks_for_help(args):
         _check_rerun(args)
     if args.config_dir is not None:
-        args.config_dir = str(expanded(args.config_dir, "--config-dir "))
+        args.config_dir = str(expand_path(args.config_dir, "--config-dir "))
     args.overrides = normalize(args.overrides, args.multirun)
     return args
 
 
+def make_run_parser(program: str) -> ArgumentParser:
+    """Returns the parser of expt.run: Hydra's, with a few more flags."""
+    parser = get_args_parser()
+    parser.prog = program
+    parser.add_argument("--rerun", metavar="RUN")  # the help is in conf/config.yaml
+    parser.add_argument("--metric")
+    return parser
+
+
 def asks_for_help(args: Namespace) -> bool:
-    """Whether a command line asks for something that Hydra itself prints."""
+    """Whether a command line asks for a text that Hydra itself prints."""
     return bool(args.help or args.hydra_help or args.info or args.shell_completion)
 
 
 def check_flags(args: Namespace) -> None:
-    """Checks a command line of expt.run.
+    """Checks the flags of `expt.run`.
 
     Raises:
-        UserError: A flag skips the checks or unpickles a file, or two exclude each other.
+        UserError: A flag is not supported, or can't be combined with another one.
     """
-    for flag in ("config_path", "config_name", "experimental_rerun"):
+    # Another config would skip the schema and the checks, and Hydra's rerun unpickles a file, which
+    # can run any code.
+    for flag in REFUSED_FLAGS:
         if getattr(args, flag) is not None:
             raise UserError(
-                f"--{flag.replace('_', '-')}: expected no such flag. --config-dir adds options of "
-                "your own; --rerun RUN trains a recorded config anew."
+                f"--{flag.replace('_', '-')} is not supported. Use --config-dir to add your own "
+                "options, or --rerun RUN to train the config of a recorded run again."
             )
     for group in (("run", "multirun"), ("run", "cfg", "info")):
         names = [name for name in group if getattr(args, name)]
         if len(names) > 1:
-            raise UserError(f"--{' and --'.join(names)}: expected one of them.")
+            raise UserError(f"--{' and --'.join(names)}: expected only one of these flags.")
     if args.shell_completion:
         _check_completion(args.overrides)
     if args.package is not None and not args.cfg:
-        raise UserError("--package: expected --cfg with it, as in --cfg job --package loop.")
+        raise UserError("--package requires --cfg, as in --cfg job --package loop.")
     if args.resolve and not (args.cfg or args.help):
-        raise UserError("--resolve: expected --cfg or --help with it, as in --cfg job --resolve.")
+        raise UserError("--resolve requires --cfg or --help, as in --cfg job --resolve.")
 
 
 def _check_rerun(args: Namespace) -> None:
     if args.metric is not None and args.rerun is None:
-        raise UserError(f"--metric {args.metric}: expected only with --rerun best.")
+        raise UserError(f"--metric {args.metric} requires --rerun best.")
     if args.rerun is not None and (args.multirun or args.cfg):
-        raise UserError("--rerun: expected no -m and no --cfg with it; overrides are possible.")
+        raise UserError("--rerun can't be combined with -m or --cfg; expected only overrides.")
 
 
 def _check_completion(overrides: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Hydra's own help: `--help`, `--hydra-help`, `--info`, and completion for fish."""
+"""Texts that `expt.run` prints in place of training: its help, and Hydra's information."""
 
 from argparse import Namespace
 
@@ -6,29 +6,33 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 
 from expt.config.compose import Composition
+from expt.config.help import help_text
 from expt.config.hydra_setup import composing
 
 _CONFIG = "config"
 
 
 def show_help(args: Namespace) -> int:
-    """Prints what a command line of expt.run asks of Hydra; of a sweep, about its first job.
+    """Prints `--help`, or Hydra's `--hydra-help`, `--info` and completion for fish.
+
+    For a sweep, the text is about its first job.
 
     Returns:
         The exit code.
 
     Raises:
-        UserError: An override is wrong.
+        UserError: An override is invalid.
     """
     if not args.shell_completion:
         composition = Composition(args.overrides, args.config_dir, args.multirun)
+        if args.help:
+            print(help_text(composition, args))
+            return 0
         args.overrides = list(composition.first_job().job.overrides)
     with composing(args.config_dir):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
-        if args.help:
-            hydra.app_help(_CONFIG, get_args_parser(), args)
-        elif args.hydra_help:
+        if args.hydra_help:
             hydra.hydra_help(_CONFIG, get_args_parser(), args)
         elif args.info:
             hydra.show_info(args.info, _CONFIG, args.overrides)

@@ -1,4 +1,4 @@
-"""What Hydra's own node of a config says about a run: its files, logging, environment, folder."""
+"""Application of a config's `hydra` node to a run: files, logging, environment and folder."""
 
 import os
 import re
@@ -11,21 +11,21 @@ from hydra.core.utils import configure_log, env_override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from expt.config.compose import Composed
+from expt.config.compose import ComposedJob
 from expt.config.frozen import CONFIG_FILE, ConfigWriter
 
 
 @contextmanager
-def hydra_job(composed: Composed, node: DictConfig, directory: Path) -> Iterator[None]:
-    """Does for a run what Hydra does for the jobs that it starts.
+def hydra_job(composed: ComposedJob, node: DictConfig, directory: Path) -> Iterator[None]:
+    """Sets up a run as `hydra.main`, which expt does not use, sets up its jobs.
 
-    The run's directory gets `.hydra/`, and a log as `hydra.job_logging` says. In the context,
-    `hydra.job.env_set` and `hydra.job.chdir` hold.
+    Writes `.hydra/` into the run's directory and configures logging by `hydra.job_logging`. Inside
+    the `with` block, `hydra.job.env_set` and `hydra.job.chdir` are in effect.
 
     Args:
-        composed: The run's job.
-        node: Hydra's own node of its config.
-        directory: The run's, which exists.
+        composed: The job of the run.
+        node: The `hydra` node of the job's config.
+        directory: The run's directory, which must exist.
     """
     absolute = _without_interpolation(directory.absolute())
     with read_write(node), open_dict(node):
@@ -43,4 +43,5 @@ def hydra_job(composed: Composed, node: DictConfig, directory: Path) -> Iterator
 
 
 def _without_interpolation(path: Path) -> str:
+    # The name of a folder may contain "${", which OmegaConf would interpolate.
     return re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", os.fspath(path))

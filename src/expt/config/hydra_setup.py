@@ -1,4 +1,4 @@
-"""Readies Hydra's compose API: the folders of options, the schema, one resolver."""
+"""Set-up of Hydra's compose API: the folders of options, the schema and a resolver."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
 from expt.config.location import config_directory
-from expt.config.paths import expanded
+from expt.config.paths import expand_path
 from expt.config.schema import register
 from expt.errors import UserError
 
@@ -23,13 +23,13 @@ _FILE_NAME_BYTES = 200
 
 @contextmanager
 def composing(config_dir: str | None) -> Iterator[None]:
-    """Lets Hydra compose the configs of `conf/`.
+    """Initializes Hydra for composing the configs of `conf/` in a `with` block.
 
     Args:
-        config_dir: A `conf/` folder of the user's own, whose options come before the framework's.
+        config_dir: The user's `conf/` folder, whose options take precedence over those of expt.
 
     Raises:
-        UserError: It is not there, or holds more than options.
+        UserError: The folder does not exist, or has a config.yaml.
     """
     prepare_hydra(config_dir)
     with initialize_config_dir(str(config_directory()), version_base="1.3", job_name="run"):
@@ -37,15 +37,19 @@ def composing(config_dir: str | None) -> Iterator[None]:
 
 
 def compose_with_hydra(overrides: list[str], config_dir: str | None) -> DictConfig:
-    """Returns what Hydra composes of some overrides, with Hydra's own node."""
+    """Returns the config that Hydra composes from some overrides, with its `hydra` node."""
     with composing(config_dir):
         return compose("config", overrides, return_hydra_config=True)
 
 
 def prepare_hydra(config_dir: str | None) -> None:
-    """Registers with Hydra what `conf/` refers to, the schema and one resolver, and the folders.
+    """Registers the schema, the resolver and the user's folder with Hydra.
 
-    See `composing`.
+    Args:
+        config_dir: As for `composing`.
+
+    Raises:
+        UserError: As for `composing`.
     """
     check_config_dir(config_dir)
     _UsersFolder.folder = None if config_dir is None else _config_dir(config_dir).resolve()
@@ -55,27 +59,32 @@ def prepare_hydra(config_dir: str | None) -> None:
 
 
 def check_config_dir(config_dir: str | None) -> None:
-    """Checks that a user's own `conf/` folder is there and holds options only.
+    """Checks that the user's `conf/` folder exists and has no config.yaml.
 
     Raises:
-        UserError: It is not, or does not.
+        UserError: The folder does not exist, or has a config.yaml.
     """
     if config_dir is not None and not _config_dir(config_dir).is_dir():
         raise UserError(f"--config-dir {config_dir}: there is no such folder.")
     if config_dir is not None and (_config_dir(config_dir) / "config.yaml").is_file():
         raise UserError(
-            f"--config-dir {config_dir}: it holds a config.yaml, which can't replace expt's own. "
-            "Move what it sets to experiment/NAME.yaml and choose that by experiment=NAME."
+            f"--config-dir {config_dir}: the folder has a config.yaml, which can't replace that of "
+            "expt. Move its settings to experiment/NAME.yaml, and select it with experiment=NAME."
         )
 
 
 def _config_dir(config_dir: str) -> Path:
-    return expanded(config_dir, "--config-dir ")
+    return expand_path(config_dir, "--config-dir ")
 
 
 class _UsersFolder(SearchPathPlugin):
-    """Lets the options of a user's own `conf/` folder come before the framework's."""
+    """Hydra plugin that puts the user's `conf/` folder before that of expt.
 
+    Hydra appends the folder of its own `--config-dir` to the search path, where it could add
+    options but not replace any.
+    """
+
+    # Hydra instantiates plugins itself, without arguments.
     folder: ClassVar[Path | None] = None
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
@@ -84,9 +93,11 @@ class _UsersFolder(SearchPathPlugin):
 
 
 def file_name(text: str) -> str:
-    """Makes a short file name of a job's overrides; what is cut off or replaced is in `.hydra/`.
+    """Converts a job's overrides to a short file name of at most 100 characters and 200 bytes.
 
-    File systems count bytes, of which a letter can have four.
+    Characters that are not safe in file names become underscores. The exact overrides are recorded
+    in `.hydra/overrides.yaml`.
     """
     name = re.sub(r"[^\w.,=+-]", "_", text)[:_FILE_NAME_LENGTH]
+    # File systems limit names to 255 bytes, and a character takes up to four.
     return name.encode()[:_FILE_NAME_BYTES].decode(errors="ignore")

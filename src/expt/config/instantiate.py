@@ -1,4 +1,8 @@
-"""The one place where a config's `_target_` becomes a Python object."""
+"""Instantiation of parts: the only module that turns a `_target_` into a Python object.
+
+Targets are checked against an allow-list first, because Hydra's `instantiate` would call any
+function that a config names.
+"""
 
 import functools
 import inspect
@@ -15,73 +19,75 @@ from expt.config.modules import find_module
 from expt.errors import UserError, hint
 
 ALLOW_VARIABLE = "EXPT_ALLOW"
-"""The environment variable that names a user's own packages, separated by commas.
+"""The environment variable with the user's packages that configs may use, separated by commas.
 
-It can't be set in a config: a config from elsewhere must not be able to allow itself code.
+A config can't set it: a config from somewhere else must not be able to allow its own code.
 """
 
-# Public names that a module of parts defines, recorders, and kinds of training.
+# Public names of expt's parts, recorders, kinds of training, launchers and sweepers.
 _OWN = re.compile(
     r"expt\.parts(\.[a-z]\w*)+\.[A-Za-z]\w*"
     r"|expt\.record\.[a-z]\w*\.[A-Z]\w*Recorder"
     r"|expt\.train\.learners\.[a-z]\w*\.[A-Z]\w*"
     r"|expt\.sweep\.(launchers|sweepers)\.[a-z]\w*\.[A-Za-z]\w*"
 )
-# Classes of Keras that do no more than they say. Lambda and TFSMLayer run what they are given.
+# Keras classes that can't run code from a config. Lambda and TFSMLayer could.
 _KERAS = re.compile(
     r"keras\.(layers|optimizers|optimizers\.schedules|initializers|regularizers|constraints)"
     r"\.(?!Lambda$|TFSMLayer$)[A-Z]\w*"
 )
 
 ACCUMULATION_KEY = "gradient_accumulation_steps"
-"""Of an optimizer: of how many batches the mean gradient makes one step."""
+"""Key of an optimizer: the number of batches whose gradients are averaged for one step."""
 DECAY_KEY = "decay_all"
-"""Of an optimizer: whether weight decay is of all variables; without it, the optimizer decides."""
+"""Key of an optimizer: whether all variables decay; absent means the optimizer's own choice."""
 HORIZON_KEY = "total_steps"
-"""Of a schedule: over how many steps it goes; null is the whole run."""
-_FRAMEWORKS = {"optimizer": (ACCUMULATION_KEY, DECAY_KEY), "schedule": (HORIZON_KEY,)}
-"""Keys of parts that are no arguments, but for the framework itself."""
+"""Key of a schedule: its length in steps; null means the length of the run."""
+FRAMEWORK_KEYS = {"optimizer": (ACCUMULATION_KEY, DECAY_KEY), "schedule": (HORIZON_KEY,)}
+"""Keys in the nodes of parts that expt itself uses, and that are not arguments of the target."""
 
 
-def part(node: Mapping[str, Any], where: str) -> functools.partial[Any]:
-    """Returns what a node's `_target_` names, with the node's other keys bound as arguments.
+def bind_part(node: Mapping[str, Any], where: str) -> functools.partial[Any]:
+    """Returns a node's target as a partial, with the node's other keys bound as arguments.
 
-    What the framework supplies (an input shape, the activation …) is given when the result is
-    called. Keys with an underscore in front are declarations, not arguments; nor are those that the
-    framework handles itself, such as an optimizer's accumulation of gradients.
+    The arguments that expt supplies, such as an input shape, are passed when the partial is called.
+    Keys that begin with an underscore are declarations and are not bound, nor are the keys that
+    expt uses itself, such as `gradient_accumulation_steps` of an optimizer.
 
     Args:
-        node: A part's config.
-        where: The part's place in the config, such as `optimizer`, for messages.
+        node: The node of a part.
+        where: The key of the node, such as `optimizer`, for messages.
 
     Raises:
-        UserError: The target is not allowed or not found, or it takes no argument of that name.
+        UserError: The target is not allowed or not found, or has no argument of some name.
     """
     for place, target in targets(node, where):
         check_target(target, place)
     for place, mapping in mappings(node, where):
         if "_args_" in mapping:
-            raise UserError(f"{place}: _args_ is not allowed; give arguments by their names.")
-    of_framework = _FRAMEWORKS.get(where, ())
+            raise UserError(f"{place}: _args_ is not allowed; pass arguments by name.")
+    of_framework = FRAMEWORK_KEYS.get(where, ())
     arguments = {
         key: value
         for key, value in node.items()
         if not _is_declaration(key) and key not in of_framework
     }
     try:
+        # With _convert_="all", parts get plain lists and dicts instead of OmegaConf's containers.
         made = hydra.utils.instantiate(arguments, _partial_=True, _convert_="all")
     except HydraException as error:
         _check_name(str(node["_target_"]), where)
         raise UserError(f"{where}: {_first_cause(error)}") from error
+    # Checked before the call, because the TypeError of a call suggests no valid name.
     _check_arguments(made, where)
     return functools.partial(made.func, **made.keywords)
 
 
-def call(made: Callable[..., Any], where: str, **supplied: Any) -> Any:
-    """Calls what `part` returned, with what the framework supplies.
+def call_part(made: Callable[..., Any], where: str, **supplied: Any) -> Any:
+    """Calls a partial that `bind_part` returned, with the arguments that expt supplies.
 
     Raises:
-        UserError: It refuses its arguments.
+        UserError: The target raised a TypeError or a ValueError.
     """
     try:
         return made(**supplied)
@@ -94,14 +100,14 @@ def _is_declaration(key: str) -> bool:
 
 
 def targets(node: object, where: str) -> Iterator[tuple[str, str]]:
-    """Yields every `_target_` in a node, nested ones too, with its place."""
+    """Yields the full key of each mapping with a `_target_` in a node, and the target."""
     for place, mapping in mappings(node, where):
         if "_target_" in mapping:
             yield place, str(mapping["_target_"])
 
 
 def mappings(node: object, where: str) -> Iterator[tuple[str, Mapping[Any, Any]]]:
-    """Yields a node and every mapping nested in it, with its place."""
+    """Yields the full key and the content of a node and of each mapping nested in it."""
     if isinstance(node, Mapping):
         yield where, node
         for key, value in node.items():
@@ -114,11 +120,15 @@ def mappings(node: object, where: str) -> Iterator[tuple[str, Mapping[Any, Any]]
 def check_target(target: str, where: str) -> None:
     """Checks a target against the allow-list, without importing it.
 
-    A target is a module and one name in it, so that no path leads through a module's imports to
-    somewhere else.
+    A target consists of a module and one name in it, so that it can't reach other code through the
+    imports of an allowed module.
+
+    Args:
+        target: The full name of a class or function.
+        where: The key of its node, for messages.
 
     Raises:
-        UserError: The target's package is not allowed, or there is no such module.
+        UserError: The target is not allowed, or its module does not exist.
     """
     if _KERAS.fullmatch(target):
         return
@@ -126,26 +136,26 @@ def check_target(target: str, where: str) -> None:
     if not _OWN.fullmatch(target) and not is_allowed_by_user(target):
         package = target.partition(".")[0]
         raise UserError(
-            f"{where}._target_={target}: not allowed. Targets may be public names of expt.parts, "
-            "recorders, and Keras' layers, optimizers, initializers and regularizers; allow a "
-            f"package of your own with {ALLOW_VARIABLE}={package} in the environment."
+            f"{where}._target_={target}: not allowed. Expected a public name of expt.parts, a "
+            "recorder, or a layer, optimizer, initializer or regularizer of Keras. To allow your "
+            f"own package, set the environment variable {ALLOW_VARIABLE}={package}"
         )
     if not name or find_module(module) is None:
         raise UserError(
-            f"{where}._target_={target}: there is no module {module!r}. A target is a module and "
-            "the name of a function or class in it; is the folder that holds the package the "
-            "working directory, or the package installed?"
+            f"{where}._target_={target}: there is no module {module!r}. Expected a module and the "
+            "name of a function or class in it. Install the package, or run the command in the "
+            "folder that contains it."
         )
 
 
 def is_allowed_by_user(name: str) -> bool:
-    """Whether a module or target belongs to a package that the environment allows."""
+    """Whether a module or target belongs to a package in `EXPT_ALLOW`."""
     packages = (package.strip() for package in os.environ.get(ALLOW_VARIABLE, "").split(","))
     return any(package and f"{name}.".startswith(f"{package}.") for package in packages)
 
 
 def _check_name(target: str, where: str) -> None:
-    """Checks that a target's module, if it could be imported, has the name."""
+    """Checks that a target's module, if it was imported, has the target's name."""
     module, _, name = target.rpartition(".")
     if module in sys.modules and not hasattr(sys.modules[module], name):
         public = [other for other in vars(sys.modules[module]) if not other.startswith("_")]
@@ -153,6 +163,7 @@ def _check_name(target: str, where: str) -> None:
 
 
 def _check_arguments(made: functools.partial[Any], where: str) -> None:
+    # An allowed module may have imported the name from somewhere else.
     home = getattr(made.func, "__module__", "") or ""
     if not home.startswith(("expt.", "keras.")) and not is_allowed_by_user(home):
         raise UserError(f"{where}: the target is defined in {home!r}, which is not allowed.")
@@ -162,6 +173,7 @@ def _check_arguments(made: functools.partial[Any], where: str) -> None:
     for name in made.keywords:
         if name not in parameters:
             function = getattr(made.func, "__qualname__", made.func)
+            # Positional parameters, such as a loss's `targets`, are supplied by expt.
             keywords = [n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
             raise UserError(
                 f"{where}.{name}: {function} has no such argument. "

@@ -1,4 +1,8 @@
-"""Modules on disk: where they are and what their source is, without importing them."""
+"""Locations and sources of modules, without importing them.
+
+Importing a module runs its code, which must not happen before its name is checked and its source is
+hashed.
+"""
 
 import os
 import sys
@@ -8,21 +12,21 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from pkgutil import get_importer
 
-_LIBRARY_FOLDERS = {"site-packages", "dist-packages"}
+_LIBRARY_FOLDERS = {"site-packages", "dist-packages"}  # Debian's Python uses the latter
 _STANDARD = tuple(
     os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib")
 )
 
 
 def find_module(name: str) -> ModuleSpec | None:
-    """Returns where a module is; None if there is none of that name.
+    """Returns the spec of a module; None if there is no module of that name.
 
-    Unlike `importlib.util.find_spec`, it does not import the packages that hold the module.
+    Unlike `importlib.util.find_spec`, it does not import the packages that contain the module.
     """
     path: Iterable[str] | None = None
     spec, parts = None, name.split(".")
     for depth in range(1, len(parts) + 1):
-        if not parts[depth - 1] or (depth > 1 and path is None):  # a module has no modules in it
+        if not parts[depth - 1] or (depth > 1 and path is None):  # only packages have a path
             return None
         spec = _find(".".join(parts[:depth]), path)
         if spec is None:
@@ -32,6 +36,7 @@ def find_module(name: str) -> ModuleSpec | None:
 
 
 def _find(name: str, path: Iterable[str] | None) -> ModuleSpec | None:
+    # An imported module runs the source that it was loaded from, even if finders now find another.
     loaded = getattr(sys.modules.get(name), "__spec__", None)
     if isinstance(loaded, ModuleSpec):
         return loaded
@@ -47,7 +52,11 @@ def _find(name: str, path: Iterable[str] | None) -> ModuleSpec | None:
 
 
 def _find_in(name: str, folders: Iterable[str]) -> ModuleSpec | None:
-    """Does as PathFinder, which fails at folders without `__init__` in packages not imported."""
+    """Finds a module in folders, as `PathFinder` does.
+
+    `PathFinder` itself fails at folders without `__init__.py` whose parent package has not been
+    imported.
+    """
     found: list[str] = []
     for folder in folders:
         finder = get_importer(folder)
@@ -65,7 +74,7 @@ def _find_in(name: str, folders: Iterable[str]) -> ModuleSpec | None:
 
 
 def is_library(spec: ModuleSpec) -> bool:
-    """Whether a module belongs to Python or to an installed package, which have versions."""
+    """Whether a module belongs to Python or to an installed package, which both have versions."""
     if spec.origin in ("built-in", "frozen"):
         return True
     places = [spec.origin] if spec.has_location and spec.origin else []
@@ -77,17 +86,17 @@ def is_library(spec: ModuleSpec) -> bool:
 
 
 def read_source(spec: ModuleSpec) -> str | bytes | None:
-    """Returns a module's source, or the bytes of a compiled one; None for a folder of modules.
+    """Returns the source of a module, or the bytes of a compiled one; None for a namespace package.
 
     Raises:
-        OSError: It can't be read.
-        SyntaxError: Its encoding is unknown.
-        UnicodeDecodeError: It is not in its encoding.
+        OSError: The source can't be read.
+        SyntaxError: The encoding that the source declares is unknown.
+        UnicodeDecodeError: The source is not in the encoding that it declares.
     """
     get_source = getattr(spec.loader, "get_source", None)
     try:
         source = get_source(spec.name) if get_source else None
-    except ImportError as error:
+    except ImportError as error:  # loaders raise it for a file that they can't read
         raise OSError(str(error)) from error
     if source is not None:
         return str(source)

@@ -1,11 +1,15 @@
-"""Overrides as users type them, made into what Hydra's grammar accepts.
+"""Conversion of overrides as typed to overrides that Hydra's grammar accepts.
 
-A value that the grammar refuses is text, unless it begins as a list, a mapping, a quoted text or a
-call of one of Hydra's functions: those are mistakes. The values of `TEXTS` and `LISTS_OF_TEXTS` are
-text even where Hydra would read a number or a list: `data.target=1e5` is the column `1e5`. As a
-value of `TEXTS`, `null` is null and `'null'` is text; within a list, `null` is text. Everywhere,
-quotes around a whole value, `${…}`, calls of Hydra's functions and its escapes, such as a backslash
-before a comma, keep their meaning.
+Users type paths, column names and separators without Hydra's quotes. Therefore:
+
+- A value that the grammar rejects is quoted as text, unless it begins as a list, a mapping, a
+  quoted text or a call of one of Hydra's functions; those are errors.
+- The values of `TEXTS` and `LISTS_OF_TEXTS` are always text, even where Hydra would read a number
+  or a list: `data.target=1e5` is the column `1e5`.
+- As a value of `TEXTS`, `null` is null and `'null'` is text; inside a list, `null` is text.
+
+Quotes around a whole value, `${…}`, calls of Hydra's functions, and its escapes, such as a
+backslash before a comma, always keep their meaning.
 """
 
 import re
@@ -16,7 +20,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from expt.config.quoting import is_quoted, quoted, split_at_commas
+from expt.config.quoting import is_quoted, quote, split_at_commas
 from expt.errors import UserError
 
 TEXTS = frozenset(
@@ -25,12 +29,12 @@ TEXTS = frozenset(
         *("data.weight", "data.group", "data.separator", "data.decimal", "data.thousands"),
     }
 )
-"""Keys whose values are text as typed: names of columns, paths, separators."""
+"""Keys whose values are text as typed: column names, paths and separators."""
 
 LISTS_OF_TEXTS = frozenset(
     {"data.ignore", "data.categorical", "data.class_names", "data.na_values"}
 )
-"""Keys whose values are lists of such text."""
+"""Keys whose values are lists of text as typed."""
 
 Convert = Callable[[str], str]
 
@@ -42,16 +46,20 @@ _ESCAPED = re.compile(r"\\([\\()\[\]{}:=, \t])")
 
 
 def normalize(overrides: Sequence[str], multirun: bool) -> list[str]:
-    """Returns overrides that Hydra reads as they are meant; those that it reads so already stay.
+    """Returns overrides that Hydra's grammar accepts.
+
+    Overrides that the grammar already reads as intended, and those that remain invalid, are
+    returned unchanged.
 
     Args:
-        overrides: As typed.
-        multirun: Whether commas in text separate the values of a sweep. Without a sweep they are a
-            part of the text.
+        overrides: The overrides as typed.
+        multirun: Whether commas in text separate the values of a sweep; otherwise they are part of
+            the text.
 
     Raises:
-        UserError: An override has bytes that are no UTF-8; no record could hold them.
+        UserError: An override is not valid UTF-8.
     """
+    # Python decodes other bytes on the command line to surrogates, which no record can encode.
     for override in overrides:
         if any("\ud800" <= letter <= "\udfff" for letter in override):
             raise UserError(f"{override!a} is not valid UTF-8; expected KEY=VALUE in UTF-8.")
@@ -68,10 +76,10 @@ def _normalize(override: str, multirun: bool) -> str:
     elif name in LISTS_OF_TEXTS and value.lstrip().startswith("["):
         changed = _values(value, _as_list_of_texts)
     elif _parse(override) is None:
-        changed = _values(value, _as_text_if_refused)
+        changed = _values(value, _as_text_if_rejected)
     else:
         return override
-    # What is refused all the same stays: Hydra's error is about what the user typed.
+    # What the grammar still rejects stays as typed, because Hydra's error quotes it.
     return override if _parse(f"{key}={changed}") is None else f"{key}={changed}"
 
 
@@ -85,19 +93,19 @@ def _values(value: str, convert: Convert) -> str:
 
 def _text(value: str, multirun: bool, convert: Convert) -> str:
     is_sweep = multirun and (len(split_at_commas(value)) > 1 or _CHOICE.fullmatch(value))
-    # A sweep has no empty values: `data.separator=,` is the comma.
+    # The values of a sweep are not empty, so `data.separator=,` is the comma.
     is_sweep = is_sweep and all(piece.strip() for piece in split_at_commas(value))
     return _values(value, convert) if is_sweep else convert(value)
 
 
 def _as_text(text: str, *, has_null: bool = False) -> str:
-    """Quotes a text unless Hydra reads it as itself."""
+    """Quotes a text unless Hydra reads it as the same text."""
     if not text or is_quoted(text.strip()) or (has_null and text.strip().lower() == "null"):
         return text
-    parsed, meant = _parse(f"x={text}"), _ESCAPED.sub(r"\1", text)
-    if parsed is not None and (_CALL.fullmatch(text) or _is(parsed, meant)):
+    parse_override, meant = _parse(f"x={text}"), _ESCAPED.sub(r"\1", text)
+    if parse_override is not None and (_CALL.fullmatch(text) or _is(parse_override, meant)):
         return text
-    return quoted(meant)
+    return quote(meant)
 
 
 def _as_list_of_texts(text: str) -> str:
@@ -107,30 +115,34 @@ def _as_list_of_texts(text: str) -> str:
     return f"[{','.join(map(_as_text, pieces))}]"
 
 
-def _as_text_if_refused(text: str) -> str:
+def _as_text_if_rejected(text: str) -> str:
     if _SYNTAX.match(text) or _parse(f"x={text}") is not None:
         return text
-    return quoted(_ESCAPED.sub(r"\1", text))
+    return quote(_ESCAPED.sub(r"\1", text))
 
 
 def _is(override: Override, text: str) -> bool:
     return not override.is_sweep_override() and override.value() == text
 
 
-@lru_cache(maxsize=2**15)  # a sweep's jobs share their overrides
-def parsed(override: str) -> Override:
-    """Returns what Hydra reads; raises its error if its grammar refuses it."""
+@lru_cache(maxsize=2**15)  # the jobs of a sweep share most of their overrides
+def parse_override(override: str) -> Override:
+    """Parses an override with Hydra's grammar.
+
+    Raises:
+        HydraException: The grammar rejects the override.
+    """
     return _parser().parse_override(override)
 
 
-@cache  # Hydra looks at the signatures of its functions for each one
+@cache  # a new parser inspects the signatures of all of Hydra's functions
 def _parser() -> OverridesParser:
     return OverridesParser.create()
 
 
 def _parse(override: str) -> Override | None:
-    """Returns what Hydra reads; None if its grammar refuses it."""
+    """Parses an override; returns None if Hydra's grammar rejects it."""
     try:
-        return parsed(override)
+        return parse_override(override)
     except HydraException:
         return None

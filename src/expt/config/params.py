@@ -1,19 +1,21 @@
-"""The params of a run: what a person would compare of its config."""
+"""The parameters of a run, by which people compare runs."""
 
 from typing import Any
 
 from expt.config.compose import Job
-from expt.config.own_groups import GROUPS
+from expt.config.hydra_groups import GROUPS
 
 
 def make_params(job: Job) -> dict[str, Any]:
-    """Returns what a person would compare of a config: each group's option, and the values.
+    """Returns the parameters of a job: the option of each group, and the values by full key.
 
-    Targets, sinks and paths are left out; they are in the frozen config, which is recorded whole.
+    Targets, sweepers, launchers, `name` and `output_dir` are left out. The frozen config, which is
+    recorded as a whole, has them.
     """
     values = {
         key: value
         for key, value in job.config.flat().items()
+        # The choices name the parts more briefly than their targets do.
         if not key.endswith("_target_")
         and key not in ("name", "output_dir")
         and key.partition(".")[0] not in GROUPS

@@ -1,4 +1,4 @@
-"""Paths as users type them."""
+"""Expansion of paths that users type."""
 
 import os
 from pathlib import Path
@@ -6,23 +6,23 @@ from pathlib import Path
 from expt.errors import UserError
 
 
-def expanded(path: str | Path, key: str = "") -> Path:
-    """Returns a path with `~` and `~user` expanded.
+def expand_path(path: str | Path, key: str = "") -> Path:
+    """Returns a path with `~` or `~user` expanded.
 
     Args:
-        path: As typed.
-        key: What the user gave it as, such as `output_dir=`, for messages.
+        path: The path as typed.
+        key: The text that the user typed before it, such as `output_dir=`, for messages.
 
     Raises:
-        UserError: It is empty, or there is no such user.
+        UserError: The path is empty, or the user does not exist.
     """
     if not str(path).strip():
-        raise UserError(f"{key}{path}: expected a path, which must not be empty.")
-    place = os.path.expanduser(path)  # noqa: PTH111  pathlib's raises where there is no such user
+        raise UserError(f"{key}{path}: expected a path that is not empty.")
+    place = os.path.expanduser(path)  # noqa: PTH111  Path.expanduser raises for unknown users
     if str(place).startswith("~") and not os.path.lexists(place):
         user = str(place).partition(os.sep)[0]
         raise UserError(
-            f"{key}{path}: there is no user {user[1:]!r} on this machine. For a folder whose name "
-            f"begins with ~: ./{path}"
+            f"{key}{path}: there is no user {user[1:]!r} on this machine. If the name of the "
+            f"folder begins with ~, write ./{path}"
         )
     return Path(place)

@@ -1,4 +1,8 @@
-"""What a saved model may be made of: checked before Keras, which imports what a file names."""
+"""Validation of `.keras` files before Keras loads them.
+
+Keras imports the modules that a file names, so that loading a file from someone else could run any
+code.
+"""
 
 import builtins
 import json
@@ -12,8 +16,8 @@ from expt.config.instantiate import ALLOW_VARIABLE, check_target
 from expt.errors import UserError
 
 _CONFIG_FILE = "config.json"
-_MOST_BYTES = 256 * 1024**2  # of the config; a small file may unpack to any size
-# Keras writes objects by public names, or where these are missing by those of its own source.
+_MAX_BYTES = 256 * 1024**2  # of the unpacked config: a small archive could fill the memory
+# Keras records objects by their public names, or by their names in keras.src if they have none.
 _KERAS_CLASS = re.compile(
     r"keras\.(src\.)?"
     r"(activations|applications|constraints|dtype_policies|initializers|layers|losses|metrics"
@@ -24,17 +28,17 @@ _KERAS_FUNCTION = re.compile(
     r"keras\.(src\.)?(activations|constraints|initializers|losses|metrics|ops|regularizers)"
     r"(\.\w+)*"
 )
-# They run code, or load it, from what the file gives them.
+# Layers that run or load code from the file.
 _REFUSED = {"__lambda__", "Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
 
 
 def check_saved_layers(file: Path) -> None:
-    """Checks that a .keras file is made of nothing but Keras' own parts and allowed modules.
+    """Checks that a `.keras` file uses only parts of Keras and of allowed modules.
 
-    Nothing is imported for it.
+    The check itself imports nothing.
 
     Raises:
-        UserError: The file is damaged, or names something else.
+        UserError: The file is damaged, or uses a part that is not allowed.
     """
     for kind, entry in _objects(_read_config(file)):
         problem = _problem(kind, entry)
@@ -45,19 +49,21 @@ def check_saved_layers(file: Path) -> None:
 def _read_config(file: Path) -> Any:
     try:
         with zipfile.ZipFile(file) as archive:
-            if archive.getinfo(_CONFIG_FILE).file_size > _MOST_BYTES:
+            if archive.getinfo(_CONFIG_FILE).file_size > _MAX_BYTES:
                 raise UserError(f"{file} can't be loaded: its {_CONFIG_FILE} is too large.")
             return json.loads(archive.read(_CONFIG_FILE))
     except UserError:
         raise
-    # The archive's reader lets through whatever its parsers raise.
+    # A damaged archive can raise anything, because zipfile passes on its decompressors' exceptions.
     except Exception as error:
-        raise UserError(f"{file} can't be loaded: it is damaged, or no .keras file.") from error
+        raise UserError(
+            f"{file} can't be loaded: it is damaged, or is not a .keras file."
+        ) from error
 
 
 def _objects(config: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields every mapping that Keras may make an object of, however deep, with its class."""
-    left = [config]  # a list, for a hostile file may be nested deeper than Python recurses
+    """Yields the class name and the content of each mapping that Keras may deserialize."""
+    left = [config]  # no recursion: a hostile file may exceed Python's recursion limit
     while left:
         value = left.pop()
         if isinstance(value, dict):
@@ -69,16 +75,17 @@ def _objects(config: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _problem(kind: str, entry: dict[str, Any]) -> str | None:
-    """Returns what is wrong with an object's class, or the module that it is of."""
+    """Describes why an object is not allowed; returns None if it is allowed."""
     module, registered = entry.get("module"), entry.get("registered_name")
     name = str(entry.get("config")) if kind == "function" else kind
     if kind in _REFUSED:
-        return f"it has a {kind}, which would run code that the file brings along."
-    if module is None:  # found by its name among Keras' own and those registered by imports
+        return f"it has a {kind}, which would run code from the file."
+    if module is None:  # Keras then looks only among its own and registered objects
         return None
     module = str(module)
+    # Keras records its own functions as functions of `builtins`.
     if module == "builtins" and kind == "function" and not hasattr(builtins, name):
-        return None  # that is how Keras writes its own functions
+        return None
     if module.partition(".")[0] == "keras":
         pattern = _KERAS_FUNCTION if kind == "function" else _KERAS_CLASS
         if pattern.fullmatch(f"{module}.{name}") and registered in (None, name):
@@ -86,9 +93,8 @@ def _problem(kind: str, entry: dict[str, Any]) -> str | None:
     elif _is_allowed(f"{module}.{name}"):
         return None
     return (
-        f"it names {module}.{name}, which is not allowed. Saved models may be made of Keras' own "
-        f"parts, those of expt.parts, and of packages that {ALLOW_VARIABLE} names in the "
-        "environment."
+        f"it names {module}.{name}, which is not allowed. Expected parts of Keras, of expt.parts, "
+        f"or of a package in the environment variable {ALLOW_VARIABLE}."
     )
 
 

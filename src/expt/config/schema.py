@@ -1,7 +1,8 @@
-"""The config: its typed schema for Hydra, and the frozen values that the rest of expt reads.
+"""The typed config: Hydra's schema and the frozen values that the rest of expt reads.
 
-Parts are plain mappings: their keys are their constructor's argument names, and their values are in
-`conf/`. Everything else has a type, so that a wrong type or an unknown key is refused by name.
+Parts are plain mappings whose keys are the argument names of their constructors; `conf/` holds the
+values. Everything else is typed, so that an error about a wrong type or an unknown key names the
+key.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,27 +14,36 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from expt.config.flatten import flatten
-from expt.config.full_keys import meant
-from expt.config.groups import takes_several
+from expt.config.full_keys import suggest_key
+from expt.config.groups import is_list_group
 from expt.errors import UserError, hint
 
 if TYPE_CHECKING:
     Part = Mapping[str, Any]
     Every = int | str | None
     Duration = float | str | None
-else:  # to OmegaConf, which would convert them or refuse them in its own words
+else:
+    # OmegaConf would convert these values or raise its own errors; `checks` validates them instead.
     Part = Every = Duration = Any
 
 THREADS = 2
-"""How many threads an operation takes where no config says; the default of `loop.threads`."""
+"""Default of `loop.threads`, for configs without that key."""
 
+# Recorded sweeps that are older than the groups `sweeper` and `launcher` lack these keys. They ran
+# with what are now the defaults of `conf/`.
 _SWEEPER = "expt.sweep.sweepers.grid.GridSweeper"
 _LAUNCHER = "expt.sweep.launchers.local.LocalLauncher"
-# Those of sweeps that were planned before there was a choice; the defaults of `conf/`.
 
 
 class Compile(StrEnum):
-    """How a block of steps runs."""
+    """How a block of steps is executed.
+
+    Members:
+        graph: As a `tf.function`.
+        xla: As a `tf.function` compiled by XLA: faster for dense models, far slower for
+            convolutions on CPUs.
+        eager: Operation by operation, for debugging.
+    """
 
     graph = "graph"
     xla = "xla"
@@ -41,7 +51,7 @@ class Compile(StrEnum):
 
 
 class Precision(StrEnum):
-    """The number format that a model computes in; its weights are always float32."""
+    """The dtype policy of a model; its weights are always float32."""
 
     float32 = "float32"
     mixed_float16 = "mixed_float16"
@@ -49,7 +59,7 @@ class Precision(StrEnum):
 
 
 class Direction(StrEnum):
-    """Which way the monitored metric improves."""
+    """The direction in which the monitored metric improves."""
 
     min = "min"
     max = "max"
@@ -57,7 +67,38 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Loop:
-    """The training loop."""
+    """The training loop; a cadence is a number of steps (`500`) or epochs (`1ep`), or null.
+
+    A duration is a number of seconds (`90`) or a number with a unit (`"90s"`, `"10min"`, `"2h"`).
+
+    Attributes:
+        epochs: Training length in epochs; ignored if `steps` is set.
+        steps: Training length in optimizer steps; None uses `epochs`.
+        batches: Size that each split is cut to, in batches per optimizer step, for quick trials;
+            None keeps whole splits.
+        compile: How a block of steps runs: `graph`, `xla` (faster for dense models in long runs,
+            far slower for convolutions on CPUs) or `eager` (plain Python, for debugging).
+        threads: Number of threads that TensorFlow divides one operation among; another number
+            rounds sums differently.
+        precision: The dtype policy of the model: `float32`, `mixed_float16` or `mixed_bfloat16`.
+        eval_every: Cadence of validation, which also runs at the end of training.
+        image_every: Cadence of image grids, which are also drawn before training (step 0) and at
+            its end unless this is None.
+        save_every: Cadence of checkpoints, which are also saved on interruption and at the end.
+        keep_checkpoints: Number of newest checkpoints that are kept, besides that of the best step.
+        watch: Full name of the monitored metric, such as `val/accuracy`; None uses the default of
+            the kind of training, `val/loss` for supervised learning.
+        direction: Direction in which the monitored metric improves, `min` or `max`; None uses the
+            metric's own.
+        patience: Number of consecutive evaluations without improvement after which training stops;
+            None disables early stopping.
+        min_change: Amount that an improvement must exceed to reset `patience`, in units of the
+            monitored metric.
+        time_limit: Duration after which training stops; None sets no limit.
+        target_loss: Training loss below which training stops; a run that does not reach it fails.
+            None disables it.
+        profile: Number of steps that are traced for TensorBoard's profiler; None traces none.
+    """
 
     epochs: int
     steps: int | None
@@ -65,7 +106,7 @@ class Loop:
     compile: Compile
     threads: int
     precision: Precision
-    eval_every: Every  # a cadence: steps, epochs ("1ep") or null
+    eval_every: Every
     image_every: Every
     save_every: Every
     keep_checkpoints: int
@@ -73,25 +114,55 @@ class Loop:
     direction: Direction | None
     patience: int | None
     min_change: float
-    time_limit: Duration  # seconds, or a number with a unit ("10min")
+    time_limit: Duration
     target_loss: float | None
     profile: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """The limits of a sweep."""
+    """The config of a sweep's jobs as a whole.
+
+    Attributes:
+        workers: Number of jobs that train at once; None uses one per GPU, or else one per core.
+        timeout: Longest duration of a job, in seconds (`90`) or with a unit (`"10min"`); None sets
+            no limit.
+        max_failures: Number of failed jobs after which no further job starts; None sets no limit.
+        reuse: Whether to skip jobs whose result a finished run in `output_dir` already has, with
+            the same config, data and code.
+        zip: Keys whose values are paired instead of combined: one list of keys, or a list of such
+            lists; None combines all values.
+    """
 
     workers: int | None
     timeout: Duration
     max_failures: int | None
     reuse: bool
-    zip: Any  # keys, or lists of keys
+    zip: Any  # OmegaConf has no type for "a list, or a list of lists"; `grid` validates it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The top level."""
+    """The config of a job: one node per group, and the values at the top level.
+
+    Attributes:
+        name: Name of the MLflow experiment.
+        seed: Seed of the initial weights, dropout and the order of the data; in [0, 2**32).
+        output_dir: Folder of all runs, relative to the working directory unless absolute.
+        data: The data source.
+        model: The model.
+        act: The activation of the model's hidden layers.
+        loss: The training loss.
+        optimizer: The optimizer.
+        schedule: The learning-rate schedule.
+        metric: The metrics by name.
+        loop: The training loop.
+        recorder: The recorders by name, besides the journal and the console.
+        hook: The user's hooks by name.
+        sweep: Limits and options of a sweep's jobs.
+        sweeper: The part that proposes the jobs of a sweep.
+        launcher: The part that runs the jobs of a sweep.
+    """
 
     name: str
     seed: int
@@ -102,22 +173,22 @@ class Config:
     loss: Part
     optimizer: Part
     schedule: Part
-    metric: dict[str, Any] = field(default_factory=dict)  # parts by name
+    metric: dict[str, Any] = field(default_factory=dict)
     loop: Loop
-    recorder: dict[str, Any] = field(default_factory=dict)  # parts by name
-    hook: dict[str, Any] = field(default_factory=dict)  # parts by name
+    recorder: dict[str, Any] = field(default_factory=dict)
+    hook: dict[str, Any] = field(default_factory=dict)
     sweep: Sweep
     sweeper: Part = field(default_factory=lambda: {"_target_": _SWEEPER})
     launcher: Part = field(default_factory=lambda: {"_target_": _LAUNCHER})
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "Config":
-        """Returns the config of plain values; their types are those that OmegaConf has checked.
+        """Returns the config of plain values, whose types OmegaConf must have checked.
 
         Raises:
             UserError: A key is missing, as after `~seed`, or unknown, as after `+x=1`.
         """
-        # The checks of parts refuse a missing one like one of another type.
+        # A missing part becomes None here, because `part_nodes` reports it with the valid options.
         values: dict[str, Any] = {**dict.fromkeys(PARTS), **mapping}
         _check_keys(cls, values, "", mapping)
         for name, node in _NODES.items():
@@ -127,16 +198,27 @@ class Config:
         return cls(**values)
 
     def to_mapping(self) -> dict[str, Any]:
-        """Returns plain values for JSON, YAML and hashes; parts are not copied."""
+        """Returns plain values for JSON, YAML and hashes, without copying parts."""
         values: dict[str, Any] = _plain(self)
         return values
 
     def flat(self, *, declarations: bool = False) -> dict[str, Any]:
-        """Returns the values by full key, such as `loop.epochs`; see `flatten`."""
+        """Returns the values by full key, such as `loop.epochs`.
+
+        Args:
+            declarations: Whether to include declarations of parts, such as `_tasks_`.
+        """
         return flatten(self.to_mapping(), declarations=declarations)
 
     def with_values(self, values: Mapping[str, Any]) -> "Config":
-        """Returns the config with other values of some full keys; those of parts may be new."""
+        """Returns a copy with new values for some full keys.
+
+        Args:
+            values: New values by key, with at most one dot; a part may gain keys.
+
+        Raises:
+            UserError: A key outside parts is unknown.
+        """
         mapping = self.to_mapping()
         for key, value in values.items():
             group, _, name = key.partition(".")
@@ -145,14 +227,15 @@ class Config:
 
 
 PARTS = ("data", "model", "act", "loss", "optimizer", "schedule")
-"""The groups that have one part."""
+"""The groups of which a config has exactly one part."""
 _NODES: Mapping[str, type[Any]] = {"loop": Loop, "sweep": Sweep}
 
 
 def schema() -> DictConfig:
-    """Returns the schema that values are merged into."""
+    """Returns the OmegaConf schema that values are merged into."""
     root: DictConfig = OmegaConf.structured(Config)
-    OmegaConf.set_readonly(root, None)  # what is composed of a frozen dataclass can't be changed
+    # OmegaConf makes nodes of frozen dataclasses read-only, and overrides could not change them.
+    OmegaConf.set_readonly(root, None)
     for name, node in _NODES.items():
         root[name] = node
         OmegaConf.set_readonly(root[name], None)
@@ -160,34 +243,34 @@ def schema() -> DictConfig:
 
 
 def register() -> None:
-    """Makes the schema known to Hydra under the name that `conf/config.yaml` lists first."""
+    """Registers the schema with Hydra as `schema`, the first entry of `conf/config.yaml`."""
     ConfigStore.instance().store(name="schema", node=schema(), provider="schema")
 
 
 def check_deletions(overrides: Sequence[str]) -> None:
-    """Checks that no key is deleted that every config has, as by `~loop` or `~sweep.zip`.
+    """Checks that overrides delete no key that every config needs, as `~loop` would.
 
     Args:
-        overrides: As typed.
+        overrides: Overrides as typed.
 
     Raises:
-        UserError: Something is.
+        UserError: An override deletes such a key.
     """
     for override in overrides:
         key = override.removeprefix("~").partition("=")[0]
-        if not override.startswith("~") or key not in _needed():
+        if not override.startswith("~") or key not in _required_keys():
             continue
         if key == "sweep":
-            expected = "its keys are set one by one, such as sweep.workers=2"
-        elif takes_several(key):
-            expected = f"{key}=[] leaves out all of its options"
+            expected = "set its keys one by one instead, such as sweep.workers=2"
+        elif is_list_group(key):
+            expected = f"{key}=[] selects none of its options"
         else:
-            expected = f"give it another value: {key}=…"
+            expected = f"set another value instead: {key}=…"
         raise UserError(f"{override}: {key} can't be deleted; {expected}.")
 
 
-def _needed() -> set[str]:
-    """Returns the keys of everything in the config that is not a part's."""
+def _required_keys() -> set[str]:
+    """Returns the keys of the schema, without those inside parts."""
     nested = {f"{name}.{f.name}" for name, node in _NODES.items() for f in fields(node)}
     return nested | {f.name for f in fields(Config)}
 
@@ -195,21 +278,21 @@ def _needed() -> set[str]:
 def _check_keys(
     node: type[Any], values: Mapping[str, Any], prefix: str, config: Mapping[str, Any]
 ) -> None:
-    """Checks that a node's values have all its keys and no others."""
+    """Checks that a node's values have all keys of its dataclass and no others."""
     known = fields(node)
     for one in known:
         if one.name not in values and one.default_factory is MISSING:
             key = f"{prefix}{one.name}"
-            raise UserError(f"{key} is needed and has no value; give one: {key}=…")
+            raise UserError(f"{key} is required but has no value. Set it with {key}=…")
     names = [one.name for one in known]
     for name, value in values.items():
         if name not in names:
-            valid = meant(f"{prefix}{name}", value, flatten(config)) or hint(str(name), names)
+            valid = suggest_key(f"{prefix}{name}", value, flatten(config)) or hint(str(name), names)
             raise UserError(f"{prefix}{name}: there is no such key. {valid}")
 
 
 def _typed(kind: Any, value: Any) -> Any:
-    """Returns a value of a field, whose text is a member's name where the field is of an enum."""
+    """Converts the value of an enum field to its member; returns other values unchanged."""
     for one in get_args(kind) or (kind,):
         if isinstance(one, type) and issubclass(one, StrEnum) and value is not None:
             return one(value)

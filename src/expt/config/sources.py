@@ -1,10 +1,10 @@
-"""The code that a run's numbers come from: hashes of its modules, without importing them.
+"""Hashes of the code that a run executes, without importing it.
 
-Counted are the modules that the config's targets name, those of expt that train, and what these
-import, as far as it belongs to expt, to a package that the user has allowed, or else to no
-installed package. Comments, docstrings and layout make no difference. Installed packages count by
-their versions, which are recorded apart. What a module reads besides, such as data files, and
-modules whose names are made up while it runs, are not seen.
+The hash covers the modules that the config's targets name, the modules of expt that train, and the
+modules that these import, if they belong to expt, to a package in `EXPT_ALLOW`, or to no installed
+package. Comments, docstrings and formatting do not count. The versions of installed packages are
+recorded separately. Files that a module reads, and modules imported by names that are computed at
+run time, are not covered.
 """
 
 import ast
@@ -23,19 +23,20 @@ from expt.config.hashes import has_effect
 from expt.config.instantiate import ALLOW_VARIABLE, is_allowed_by_user, mappings
 from expt.config.modules import find_module, is_library, read_source
 from expt.config.schema import Config
-from expt.config.syntax import canonical, imported, imported_by_call
+from expt.config.syntax import canonical_text, find_dynamic_imports, find_imports
 from expt.errors import UserError
 
 _OWN = "expt"
-_TRAINING = "expt.train.session"  # it imports all that trains, but for what the config names
-# Modules of expt that change no number: they record, report, find and check. What they import is
-# not followed. The values of a config count by themselves.
+_TRAINING = "expt.train.session"  # imports everything that trains, except the config's targets
+# Modules of expt that can't change the numbers of a run: they record, report, find and check. Their
+# imports are not followed. Modules that read configs are among them, because the run hash covers
+# the values of the config.
 _WITHOUT_EFFECT = (
     *("expt.errors", "expt.record", "expt.runs"),
     *("expt.config.compose", "expt.config.flatten", "expt.config.full_keys"),
     *("expt.config.groups", "expt.config.hashes"),
     *("expt.config.hydra_help", "expt.config.hydra_job", "expt.config.hydra_setup"),
-    *("expt.config.location", "expt.config.modules", "expt.config.own_groups"),
+    *("expt.config.location", "expt.config.modules", "expt.config.hydra_groups"),
     *("expt.config.params", "expt.config.paths", "expt.config.shared_composition"),
     *("expt.config.schema", "expt.config.sources", "expt.config.syntax"),
     *("expt.train.checkpoint", "expt.train.hooks.checkpoints", "expt.train.hooks.images"),
@@ -43,18 +44,18 @@ _WITHOUT_EFFECT = (
     *("expt.train.recorders", "expt.train.resume", "expt.train.run_record", "expt.train.start"),
     *("expt.train.saveable", "expt.train.saved_model", "expt.train.signals", "expt.train.timing"),
 )
-# Whose versions are recorded even if their source lies in a folder of the user's.
+# Packages whose versions are recorded, even if they are installed from a folder of the user.
 _VERSIONED = {"hydra", "keras", "mlflow", "numpy", "omegaconf", "tensorboard", "tensorflow"}
 _DIGITS = 16
 
 
 @dataclass(frozen=True)
 class Code:
-    """The code of a run.
+    """The code that a run executes.
 
     Attributes:
-        hash: Equal for runs of the same code.
-        modules: The hash of each module that has any statement, by its full name.
+        hash: A hash of all modules, equal for runs with the same code.
+        modules: The hash of each module that has statements, by the module's full name.
     """
 
     hash: str
@@ -62,26 +63,27 @@ class Code:
 
     @classmethod
     def of_modules(cls, modules: Mapping[str, str]) -> "Code":
-        """Returns the code that a run has from its beginning to its end."""
+        """Returns the code of a run that executes the same modules from its start to its end."""
         return cls(_digest(json.dumps(modules, sort_keys=True)), dict(modules))
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "Code":
-        """Reads what `to_mapping` returned."""
+        """Restores the code from the result of `to_mapping`."""
         return cls(str(mapping["hash"]), dict(mapping["modules"]))
 
     def to_mapping(self) -> dict[str, Any]:
-        """Returns it for JSON."""
+        """Returns plain values for JSON."""
         return {"hash": self.hash, "modules": dict(self.modules)}
 
     def after(self, earlier: "Code | None", step: int) -> "Code":
-        """Returns the code of a run that had another one up to a step.
+        """Returns the code of a run that executed other code up to some step.
 
-        Its hash is that of no run which had one code all the time.
+        Its hash differs from that of every run which executed the same code throughout.
 
         Args:
-            earlier: The code before; None if it was not recorded.
-            step: The last step of the code before.
+            earlier: The code up to `step`; None if it was not recorded.
+            step: The last step that the earlier code executed; with 0, the earlier code does not
+                count.
         """
         if earlier is not None and earlier.modules == self.modules:
             return earlier
@@ -92,49 +94,53 @@ class Code:
 
 
 def code_of(config: Config) -> Code:
-    """Returns the code that a config's run executes.
+    """Returns the code that a run of a config executes.
 
-    Each module is read once in a process, before it is imported; `check_imported` makes sure that
-    what was imported is what was read.
+    A process reads each module once, before it is imported; `check_imported` verifies later that
+    the imported modules are the ones that were read.
 
     Args:
-        config: A job's; its targets must have been checked.
+        config: The config of a job, whose targets must have been checked.
 
     Raises:
-        UserError: A module can't be read, or its source is no Python.
+        UserError: A module can't be read, or its source is not valid Python.
     """
-    roots = [module for place, module in _named(config.to_mapping()) if has_effect(place)]
-    return Code.of_modules(_walk([_TRAINING, *roots]))
+    roots = [module for place, module in _target_modules(config.to_mapping()) if has_effect(place)]
+    return Code.of_modules(_hash_modules([_TRAINING, *roots]))
 
 
 def part_modules(config: Config, groups: Iterable[str]) -> dict[str, str]:
-    """Returns the hashes of the modules that some groups of a config name, and what they import.
+    """Returns the hashes of the modules that the targets of some groups need, by full name.
+
+    Args:
+        config: The config of a job, whose targets must have been checked.
+        groups: The names of the groups.
 
     Raises:
-        UserError: As `code_of`.
+        UserError: As for `code_of`.
     """
     nodes = {group: getattr(config, group) for group in groups}
-    return _walk(module for _, module in _named(nodes))
+    return _hash_modules(module for _, module in _target_modules(nodes))
 
 
 def changed_modules(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Returns the names of modules that differ, are new or are gone; the user's own first."""
+    """Returns the names of modules that were changed, added or removed; the user's come first."""
     names = {name for name in before.keys() | now.keys() if before.get(name) != now.get(name)}
     return sorted(names, key=lambda name: (_is_own(name), name))
 
 
 def check_imported(code: Code) -> None:
-    """Checks that the modules imported by now are those that were read.
+    """Checks that the modules imported so far are the ones that were read.
 
     Raises:
-        UserError: One was changed between the two.
+        UserError: A module was changed after it was read and before it was imported.
     """
     for source in _sources.values():
         if source.module in code.modules and not source.is_settled:
             if source.stamp != _stamp(source.file) and _hash_now(source) != source.hash:
                 raise UserError(
-                    f"{source.module} was changed while the run was being prepared; which code it "
-                    "would run is uncertain. Start it again."
+                    f"{source.module} was changed while the run was being prepared, so that it is "
+                    "not certain which code it would execute. Start the run again."
                 )
             source.is_settled = source.module in sys.modules
 
@@ -144,12 +150,13 @@ class _Source:
     """A module as it was read.
 
     Attributes:
-        module: Its full name.
-        file: Where it is, if it is a file.
-        hash: Of its statements; None without any.
-        imports: What it may import.
-        stamp: The file's time and size then.
-        is_settled: Whether the module is imported, and from what was read as far as is known.
+        module: The full name of the module.
+        file: The file of the module, if any.
+        hash: The hash of the module's statements; None if it has none.
+        imports: The full names of the modules that it may import.
+        stamp: The modification time (in ns) and the size (in bytes) of the file before it was read.
+        is_settled: Whether the module was imported, from the content that was read as far as is
+            known. Later changes of the file then have no effect on this process.
     """
 
     module: str
@@ -164,13 +171,13 @@ _sources: dict[tuple[str, str | None], _Source] = {}
 
 
 def _hash_now(source: _Source) -> str | None:
-    """Returns the hash of what a module's file holds by now."""
+    """Returns the hash of a module's current source."""
     spec = find_module(source.module)
-    return None if spec is None else _content(source.module, source.file, spec)[0]
+    return None if spec is None else _analyze(source.module, source.file, spec)[0]
 
 
-def _named(node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yields the modules that targets and declared steps name, with their places."""
+def _target_modules(node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields the full keys of targets and `_step_` declarations, and the modules that they name."""
     for key, value in node.items():
         for place, mapping in mappings(value, key):
             for target in (mapping.get("_target_"), mapping.get(STEP_KEY)):
@@ -178,24 +185,25 @@ def _named(node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                     yield place, target.rpartition(".")[0]
 
 
-def _walk(roots: Iterable[str]) -> dict[str, str]:
+def _hash_modules(roots: Iterable[str]) -> dict[str, str]:
+    # The result depends on these too, so that they are part of the key of the cache.
     where = (os.environ.get(ALLOW_VARIABLE, ""), *sys.path)
-    return dict(_walked(frozenset(roots), where))
+    return dict(_hash_modules_cached(frozenset(roots), where))
 
 
 @lru_cache(maxsize=64)
-def _walked(roots: frozenset[str], _where: tuple[str, ...]) -> dict[str, str]:
-    """Returns the hashes of modules and all they import, for one state of the search path."""
+def _hash_modules_cached(roots: frozenset[str], _where: tuple[str, ...]) -> dict[str, str]:
+    """Returns the hashes of modules and of all modules that they import, by full name."""
     found: dict[str, str] = {}
     specs: dict[str, ModuleSpec | None] = {}
     left, seen = [name for root in roots for name in _with_packages(root)], set[str]()
     while left:
         name = left.pop()
-        if name in seen or not _may_count(name):
+        if name in seen or not _is_candidate(name):
             continue
         seen.add(name)
         spec = specs.setdefault(name, find_module(name))
-        if spec is None or not _counts(name, spec):
+        if spec is None or not _is_counted(name, spec):
             continue
         source = _read(name, spec)
         if source.hash is not None:
@@ -210,7 +218,7 @@ def _walked(roots: frozenset[str], _where: tuple[str, ...]) -> dict[str, str]:
 
 
 def _with_packages(name: str) -> list[str]:
-    """Importing `a.b.c` imports `a` and `a.b`."""
+    """Returns `a`, `a.b` and `a.b.c` for `a.b.c`, which are all imported with it."""
     parts = name.split(".")
     return [".".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
 
@@ -219,9 +227,9 @@ def _is_own(name: str) -> bool:
     return name == _OWN or name.startswith(f"{_OWN}.")
 
 
-def _may_count(name: str) -> bool:
-    """Whether a module may count, by its name."""
-    if _is_own(name):  # that of the package itself holds its version
+def _is_candidate(name: str) -> bool:
+    """Whether the name of a module does not exclude it from the hash."""
+    if _is_own(name):  # expt/__init__.py has nothing but the version, which is recorded separately
         return name != _OWN and not any(
             name == one or name.startswith(f"{one}.") for one in _WITHOUT_EFFECT
         )
@@ -229,7 +237,7 @@ def _may_count(name: str) -> bool:
     return is_allowed_by_user(name) or not (top in sys.stdlib_module_names or top in _VERSIONED)
 
 
-def _counts(name: str, spec: ModuleSpec) -> bool:
+def _is_counted(name: str, spec: ModuleSpec) -> bool:
     return _is_own(name) or is_allowed_by_user(name) or not is_library(spec)
 
 
@@ -237,17 +245,17 @@ def _read(name: str, spec: ModuleSpec) -> _Source:
     file = spec.origin if spec.has_location else None
     known = _sources.get((name, file))
     if known is None:
-        stamp = _stamp(file)  # before the content: a change in between is found later
-        known = _Source(name, file, *_content(name, file, spec), stamp, name in sys.modules)
+        stamp = _stamp(file)  # before reading, so that `check_imported` finds a change in between
+        known = _Source(name, file, *_analyze(name, file, spec), stamp, name in sys.modules)
         _sources[name, file] = known
     return known
 
 
-def _content(name: str, file: str | None, spec: ModuleSpec) -> tuple[str | None, tuple[str, ...]]:
-    """Returns the hash of a module's statements, and what it may import."""
+def _analyze(name: str, file: str | None, spec: ModuleSpec) -> tuple[str | None, tuple[str, ...]]:
+    """Returns the hash of a module's statements, and the names of modules that it may import."""
     try:
         source = read_source(spec)
-        if not isinstance(source, str):  # compiled, or a folder of modules
+        if not isinstance(source, str):  # compiled, or a namespace package
             return None if source is None else _digest(source), ()
         tree = ast.parse(source)
     except OSError as error:
@@ -256,12 +264,15 @@ def _content(name: str, file: str | None, spec: ModuleSpec) -> tuple[str | None,
         line = getattr(error, "lineno", None)
         place = f"{file}, line {line}" if line else file
         reason = getattr(error, "msg", None) or str(error) or type(error).__name__
-        raise UserError(f"{place}: {reason}. The run would import {name}; correct it.") from error
+        raise UserError(
+            f"{place}: {reason}. The run imports this module, {name}; fix it first."
+        ) from error
     is_package = spec.submodule_search_locations is not None
-    text = canonical(tree)
-    imports = list(imported(tree, name, is_package=is_package))
+    text = canonical_text(tree)
+    imports = list(find_imports(tree, name, is_package=is_package))
+    # Searching the text first saves a walk over all expressions of most modules.
     if "import_module" in source or "__import__" in source:
-        imports += imported_by_call(tree)
+        imports += find_dynamic_imports(tree)
     return (_digest(text) if text else None), tuple(dict.fromkeys(imports))
 
 

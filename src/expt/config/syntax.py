@@ -1,4 +1,4 @@
-"""What a module's source does, and what it imports, read off its syntax tree."""
+"""Canonical text and imports of a module's source, from its syntax tree."""
 
 import ast
 from collections.abc import Iterator, Sequence
@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 _WITHOUT_MEANING = {"ctx", "kind", "type_comment", "type_ignores"}
 
 
-def canonical(tree: ast.Module) -> str:
-    """Returns a text that is equal for sources that differ by layout, comments and docstrings.
+def canonical_text(tree: ast.Module) -> str:
+    """Returns a text that is equal for sources that differ only in layout, comments or docstrings.
 
-    `ast.unparse` and `ast.dump` write one tree differently in different versions of Python; here
-    empty fields are left out, by which newer versions extend older ones. A module without
-    statements gives an empty text.
+    The text is empty for a module without statements.
     """
+    # `ast.unparse` and `ast.dump` return different texts in different versions of Python. Here,
+    # empty fields are left out, because newer versions add fields that are empty in older code.
     written: list[str] = []
     left: list[ast.AST | str] = [*_reversed(_statements(tree.body))]
-    while left:  # a list, for a long sum is nested deeper than Python recurses
+    while left:  # no recursion: a long sum is nested deeper than Python's recursion limit
         item = left.pop()
         if isinstance(item, str):
             written.append(item)
@@ -36,7 +36,7 @@ def canonical(tree: ast.Module) -> str:
 
 
 def _statements(values: Sequence[object]) -> list[object]:
-    """Leaves out what does nothing: docstrings, other constants on lines of their own, `pass`."""
+    """Removes statements without effect: docstrings, other constants on separate lines, `pass`."""
     return [value for value in values if not _does_nothing(value)]
 
 
@@ -54,16 +54,16 @@ def _item(value: object) -> ast.AST | str:
     return value if isinstance(value, ast.AST) else f"{value!a},"
 
 
-def imported(tree: ast.Module, module: str, *, is_package: bool) -> Iterator[str]:
-    """Yields the full names that a module may import, wherever the statement stands.
+def find_imports(tree: ast.Module, module: str, *, is_package: bool) -> Iterator[str]:
+    """Yields the full names that a module may import, at its top level or inside functions.
 
-    `from package import name` yields `package` and `package.name`, which may be a module or not.
-    What is imported for type checkers alone is left out, as it is when the module runs.
+    `from package import name` yields `package` and `package.name`, which need not be a module.
+    Imports under `if TYPE_CHECKING` are left out, because they are not executed.
 
     Args:
-        tree: Its source.
-        module: Its full name.
-        is_package: Whether the source is a package's `__init__`.
+        tree: The syntax tree of the module.
+        module: The full name of the module.
+        is_package: Whether the source is the `__init__.py` of a package.
     """
     package = module if is_package else module.rpartition(".")[0]
     for node in _statements_within(tree):
@@ -78,8 +78,8 @@ def imported(tree: ast.Module, module: str, *, is_package: bool) -> Iterator[str
             yield from (f"{module}.{name}" for name in _exported(node))
 
 
-def imported_by_call(tree: ast.Module) -> Iterator[str]:
-    """Yields what `importlib.import_module("name")` imports."""
+def find_dynamic_imports(tree: ast.Module) -> Iterator[str]:
+    """Yields the names that calls such as `importlib.import_module("name")` import."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and node.args:
             first, function = node.args[0], _name(node.func)
@@ -88,7 +88,7 @@ def imported_by_call(tree: ast.Module) -> Iterator[str]:
 
 
 def _statements_within(tree: ast.Module) -> Iterator[ast.AST]:
-    """Yields all statements, but for those that are for type checkers alone; no expressions."""
+    """Yields all statements except those under `if TYPE_CHECKING`, without their expressions."""
     left: list[ast.AST] = [tree]
     while left:
         node = left.pop()
@@ -101,11 +101,11 @@ def _statements_within(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def _base(node: ast.ImportFrom, package: str) -> str | None:
-    """Returns the package or module that a statement imports from, by its full name."""
+    """Returns the full name of the package or module that a statement imports from."""
     if not node.level:
         return node.module
     parts = package.split(".") if package else []
-    if node.level > len(parts):  # Python refuses it, too
+    if node.level > len(parts):  # importing the module raises ImportError
         return None
     parts = parts[: len(parts) - node.level + 1]
     return ".".join([*parts, node.module] if node.module else parts)
@@ -120,7 +120,7 @@ def _exported(node: ast.Assign) -> Iterator[str]:
 
 
 def _name(node: ast.AST) -> str | None:
-    """The last name of `a` or `a.b`."""
+    """Returns the last part of a name, such as `b` of `a.b`; None for other expressions."""
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else None

@@ -1,1 +1,1 @@
-"""A trained model for other programs: one file a format, with `write` and `load`."""
+"""Exports of a trained model for other programs: one module per format, with `write` and `load`."""

@@ -1,4 +1,7 @@
-"""What an exported model takes, in words: the preparation of raw data is not part of it."""
+"""Description of the inputs that an exported model expects.
+
+The preparation of raw data is not part of an exported model, so users must do it themselves.
+"""
 
 import math
 
@@ -9,7 +12,7 @@ _MOST_NAMED = 8
 
 
 def describe_inputs(data: DataRecord) -> str:
-    """Says what a run's model takes, from what run.json records of its data."""
+    """Describes the inputs of a run's model, from the record of its data in run.json."""
     preparation = data.preparation or {}
     kind, divisor = preparation.get("kind"), preparation.get("divisor", 1.0)
     if kind == "table":
@@ -17,6 +20,7 @@ def describe_inputs(data: DataRecord) -> str:
         names = encoder.feature_names
         more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
         text = f"the columns {', '.join(names[:_MOST_NAMED])}{more}, in this order"
+        # One-hot columns are named such as `color=red`.
         return text if encoder.are_numbers.all() else f"{text}; 1 or 0 for a=b"
     shape = " x ".join(map(str, data.input_shape))
     if kind == "image":

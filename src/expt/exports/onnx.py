@@ -1,7 +1,7 @@
-"""ONNX: a file that many runtimes read. Needs the packages of the extra `onnx`.
+"""ONNX, a file format that many runtimes read. Requires the extra `onnx`.
 
-Keras' own export makes inputs of the constants of a Normalization, and leaves the operations of
-gelu and celu out with no more than a line in a log.
+Keras' own ONNX export is not used: it turns the constants of a Normalization into inputs, and omits
+the operations of gelu and celu with only a log line.
 """
 
 import functools
@@ -20,23 +20,29 @@ from tensorflow.python.util import deprecation
 from expt.errors import UserError
 from expt.exports.saved_model import INPUT, input_spec
 
-_OPSET = 18
+_OPSET = 18  # version of ONNX's operator set
 
 
 def write(model: keras.Model, path: Path) -> None:
-    """Writes a model as it is in evaluation, for batches of any size.
+    """Writes a model in inference mode, for batches of any size.
+
+    Args:
+        model: A model with one input and one output.
+        path: The file to write.
 
     Raises:
-        UserError: The model needs operations that can't be converted.
+        UserError: The model needs operations that tf2onnx cannot convert.
     """
+    # Not at the top: the other formats work without these optional packages.
     import onnx
     import tf2onnx  # type: ignore[import-untyped]
 
-    _teach_missing_operations()
-    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # what it lacks is told below
+    _register_missing_operations()
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # missing operations raise below
     with deprecation.silence():
         call = tf.function(functools.partial(model.__call__, training=False), autograph=False)
         traced = call.get_concrete_function(input_spec(model))
+        # Variables become constants. Loops are not lowered, as in tf2onnx, which converts While.
         frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
         (given,), (result,) = frozen.inputs, frozen.outputs
         made, _ = tf2onnx.convert.from_graph_def(
@@ -47,20 +53,22 @@ def write(model: keras.Model, path: Path) -> None:
             opset=_OPSET,
             tensors_to_rename={given.name: INPUT, result.name: "output"},
         )
+    # tf2onnx copies an operation that it cannot convert, under its TensorFlow name.
     unknown = sorted({node.op_type for node in made.graph.node if not onnx.defs.has(node.op_type)})
     if unknown:
         raise UserError(
-            f"onnx: {', '.join(unknown)}, which the model needs, can't be converted. The format "
-            "saved_model has all operations."
+            f"onnx: the model needs {', '.join(unknown)}, which cannot be converted. The format "
+            "saved_model supports all operations."
         )
     for value in (*made.graph.input, *made.graph.output):
+        # A named dimension; tf2onnx writes an arbitrary name for each unknown size.
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     onnx.checker.check_model(made, full_check=True)
     onnx.save(made, path)
 
 
 def load(path: Path) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """Returns the function from inputs to outputs that a file holds."""
+    """Returns the exported model as a function from a batch of inputs to outputs."""
     import onnxruntime  # type: ignore[import-untyped]
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -74,8 +82,9 @@ def load(path: Path) -> Callable[[NDArray[Any]], NDArray[Any]]:
 
 
 @functools.cache
-def _teach_missing_operations() -> None:
+def _register_missing_operations() -> None:
     """Adds to tf2onnx what gelu and celu need: erfc(x) = 1 - erf(x) and expm1(x) = exp(x) - 1."""
+    # Cached, since tf2onnx keeps handlers in a global registry.
     from tf2onnx import utils
     from tf2onnx.handler import tf_op  # type: ignore[import-untyped]
 

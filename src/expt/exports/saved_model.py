@@ -1,4 +1,4 @@
-"""TensorFlow's SavedModel: a folder that TensorFlow Serving and TensorFlow itself read."""
+"""SavedModel, a folder that TensorFlow and TensorFlow Serving read."""
 
 import functools
 from collections.abc import Callable
@@ -10,10 +10,17 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 INPUT = "input"
+"""The name of the input tensor in every format."""
 
 
 def write(model: keras.Model, path: Path) -> None:
-    """Writes a model as it is in evaluation, for batches of any size."""
+    """Writes a model in inference mode, for batches of any size.
+
+    Args:
+        model: A model with one input and one output.
+        path: The folder to write.
+    """
+    # Not model.export, which names the input after the model's input tensor.
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint(
@@ -23,7 +30,7 @@ def write(model: keras.Model, path: Path) -> None:
 
 
 def load(path: Path) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """Returns the function from inputs to outputs that a folder holds."""
+    """Returns the exported model as a function from a batch of inputs to outputs."""
     loaded = tf.saved_model.load(path)
 
     def run(inputs: NDArray[Any]) -> NDArray[Any]:
@@ -35,6 +42,6 @@ def load(path: Path) -> Callable[[NDArray[Any]], NDArray[Any]]:
 
 
 def input_spec(model: keras.Model) -> tf.TensorSpec:
-    """Returns what a model takes: a batch of any size."""
+    """Returns the signature of a model's input: shape [any batch size, …], type and name."""
     (given,) = model.inputs
     return tf.TensorSpec((None, *given.shape[1:]), given.dtype, name=INPUT)

@@ -1,4 +1,4 @@
-"""TensorFlow Lite's file, for phones and small devices."""
+"""TensorFlow Lite, a file format for phones and small devices."""
 
 import re
 import tempfile
@@ -14,51 +14,56 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.exports import saved_model
-from expt.parts.data.reading import told_of
+from expt.parts.data.reading import error_context
 from expt.parts.models.standardization import in_single_precision
 
-# As the converter names the operation that an error is about.
+# The part of a converter's error that names the unsupported operation.
 _FAILED = re.compile(r'error: loc\([^"]*"(\w+):"')
 
 
 def write(model: keras.Model, path: Path) -> None:
-    """Writes a model as it is in evaluation, for batches of any size.
+    """Writes a model in inference mode, for batches of any size.
 
-    Inputs and outputs are float32: TensorFlow Lite has no arithmetic in float64.
+    Inputs and outputs are float32, since TensorFlow Lite has no arithmetic in float64.
+
+    Args:
+        model: A model with one input and one output.
+        path: The file to write.
 
     Raises:
-        UserError: The model needs operations that TensorFlow Lite alone does not have, or values
-            that float32 can't hold.
+        UserError: The model needs operations that TensorFlow Lite lacks, or values that float32
+            cannot represent.
     """
-    with told_of("tflite: "):
+    with error_context("tflite: "):
         model = in_single_precision(model)
     with tempfile.TemporaryDirectory() as folder:
         with _exact_softplus(model):
             saved_model.write(model, Path(folder))
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        # No TensorFlow operations, which need a runtime with TensorFlow's kernels.
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         try:
             content = converter.convert()
-        except Exception as error:  # its own class of errors is not public
+        except Exception as error:  # the converter's class of errors is not public
             missing = sorted(set(_FAILED.findall(str(error))))
             if not missing:
                 raise
             raise UserError(
                 f"tflite: TensorFlow Lite has no {', '.join(missing)}, which the model needs for "
-                "batches of any size. The formats onnx and saved_model may have it."
+                "batches of any size. The formats onnx and saved_model may support it."
             ) from error
     path.write_bytes(content)
 
 
 @contextmanager
 def _exact_softplus(model: keras.Model) -> Iterator[None]:
-    """Replaces softplus meanwhile, which TensorFlow Lite would compute as log(1 + exp(x)).
+    """Replaces softplus while the model is written.
 
-    That is infinite from 89 on, and 0 from -17 down.
+    TensorFlow Lite would compute log(1 + exp(x)), which is infinite from 89 on and 0 below -17.
     """
     layers = [
         layer
-        for layer in model._flatten_layers()  # Keras offers no other
+        for layer in model._flatten_layers()  # no public method visits nested models
         if getattr(layer, "activation", None) is keras.activations.softplus
     ]
     for layer in layers:
@@ -74,8 +79,8 @@ def _softplus(x: tf.Tensor) -> tf.Tensor:
     """Computes log(1 + exp(x)) as max(x, 0) + log(1 + u), u = exp(-|x|), to all digits.
 
     Source: D. Goldberg, "What Every Computer Scientist Should Know About Floating-Point
-    Arithmetic", ACM Computing Surveys 23, 1991, theorem 4: log(1 + u) = u log(v) / (v - 1), v being
-    1 + u as rounded.
+    Arithmetic", ACM Computing Surveys 23, 1991, theorem 4: log(1 + u) = u log(v) / (v - 1), where v
+    is 1 + u after rounding.
     """
     u = tf.exp(-tf.abs(x))
     v = 1.0 + u
@@ -83,9 +88,9 @@ def _softplus(x: tf.Tensor) -> tf.Tensor:
 
 
 def load(path: Path) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """Returns the function from inputs to outputs that a file holds."""
+    """Returns the exported model as a function from a batch of inputs to outputs."""
     with warnings.catch_warnings():
-        # Its successor is another package, and reads the same files.
+        # Its successor, LiteRT, is a separate package that reads the same files.
         warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated")
         interpreter = tf.lite.Interpreter(str(path))
     runner = interpreter.get_signature_runner()

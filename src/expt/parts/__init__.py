@@ -1,1 +1,1 @@
-"""The parts that configs choose from: only what Keras lacks."""
+"""Parts that a config chooses from, as far as Keras lacks them: losses, metrics, models, data."""

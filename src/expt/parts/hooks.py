@@ -1,4 +1,4 @@
-"""Hooks: what is logged besides, at a cadence of its own."""
+"""Hooks: code that runs during training at a cadence."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -8,18 +8,21 @@ import tensorflow as tf
 
 
 class LoggingMoment(Protocol):
-    """The part of a moment of training that these hooks need."""
+    """The attributes of a moment of training that these hooks need.
+
+    A protocol, since parts do not import the training package, which has the class.
+    """
 
     model: keras.Model
 
     def log(self, values: Mapping[str, float]) -> None:
-        """Records numbers at this step."""
+        """Records values by name at the current step."""
 
 
 class WeightNorm:
     """Logs `weights/norm`, the L2 norm √ Σ w² of all trainable weights of the model."""
 
     def __call__(self, moment: LoggingMoment) -> None:
-        """Logs the norm of the weights in training, not of their averages."""
+        """Logs the norm of the current weights, not of their moving averages."""
         weights = [variable.value for variable in moment.model.trainable_variables]
         moment.log({"weights/norm": float(tf.linalg.global_norm(weights))})

@@ -1,4 +1,4 @@
-"""A schedule that is shorter than its run."""
+"""A schedule that spans fewer steps than the run."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from keras.optimizers.schedules import LearningRateSchedule
 
 @keras.saving.register_keras_serializable(package="expt")
 class Held(LearningRateSchedule):  # type: ignore[misc]
-    """A schedule up to a last step, whose learning rate then stays.
+    """A schedule whose learning rate stays constant after a last step.
 
     α_t = schedule(min(t, last step)).
 
     Args:
-        schedule: Any schedule of Keras, or its serialized form.
-        last_step: Counted from 0.
+        schedule: A Keras schedule, or its serialized form.
+        last_step: The last step at which the rate changes, counted from 0.
     """
 
     def __init__(self, schedule: Any, last_step: int) -> None:
@@ -25,6 +25,7 @@ class Held(LearningRateSchedule):  # type: ignore[misc]
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
         """Returns the learning rate of a step, a scalar."""
+        # A schedule may be called with any type; an optimizer's iterations are int64.
         return self.schedule(tf.minimum(tf.cast(step, tf.int64), self.last_step))
 
     def get_config(self) -> dict[str, Any]:

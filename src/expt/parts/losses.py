@@ -1,12 +1,13 @@
-"""Losses: one value for each example; the mean over the batch is taken in one place, by the step.
+"""Losses: functions that return one value per example.
 
 A loss gets targets first and outputs second. Outputs of classifiers are logits of shape
 [batch, classes] with int32 targets of shape [batch]; other outputs have the shape of their float
-targets, [batch, …]. Values are averaged over all axes but the first.
+targets, [batch, …]. Values are averaged over all axes except the first. The mean over the batch is
+taken in one place, the training step, so that weights of examples and classes apply to every loss.
 
-With class weights a loss returns two tensors of shape [batch], the values and the weights of the
-examples' classes; the step and evaluations then divide Σ w_i l_i by Σ w_i, in which w is the
-product of an example's weight and that of its class. A user's loss may return such a pair, too.
+With class weights a loss returns two tensors of shape [batch]: the values, and the weights of the
+examples' classes. The step and evaluations then compute Σ w_i l_i / Σ w_i, where w_i is the product
+of the weight of an example and that of its class. A custom loss may return such a pair, too.
 """
 
 import math
@@ -18,10 +19,11 @@ import tensorflow as tf
 from expt.errors import UserError
 from expt.parts.numbers import is_number
 
+# Lower bound on a mean of squares, so that the norm of a vector of zeros can be divided by.
 _EPSILON = 1e-12
 
 Values: TypeAlias = "tf.Tensor | tuple[tf.Tensor, tf.Tensor]"
-"""A value for each example, shape [batch]; or values and how much each of them counts."""
+"""One value per example, shape [batch]; or a pair of values and weights, each of that shape."""
 
 
 def crossentropy(
@@ -31,24 +33,27 @@ def crossentropy(
     label_smoothing: float = 0.0,
     class_weights: Sequence[float] | None = None,
 ) -> Values:
-    """Cross-entropy of the softmax of logits: -Σ_k t_k log p_k, p = softmax(outputs).
+    """Softmax cross-entropy of logits: -Σ_k t_k log p_k, p = softmax(outputs).
 
-    Its gradient with respect to the logits is p - t; t is onehot(y) unless smoothed. Sources: I.
-    Goodfellow et al., "Deep Learning", 2016, section 6.2.2.3; C. Szegedy et al., "Rethinking the
+    t is onehot(y), or its smoothed form; the gradient with respect to the logits is p - t. Sources:
+    I. Goodfellow et al., "Deep Learning", 2016, section 6.2.2.3; C. Szegedy et al., "Rethinking the
     Inception Architecture for Computer Vision", arXiv:1512.00567, section 7.
 
     Args:
-        targets: Class numbers, shape [batch].
+        targets: Labels, shape [batch].
         outputs: Logits, shape [batch, classes].
-        label_smoothing: ε in t = (1 - ε) onehot(y) + ε / classes.
-        class_weights: How much the examples of each class count in the mean over a batch or
-            split, which is divided by the sum of the weights, as PyTorch and scikit-learn do:
-            only their ratios matter. A config may say `balanced`, which becomes the weights of
-            the train split before the loss is made. With label smoothing, too, the weight is
-            that of the example's own class.
+        label_smoothing: ε in t = (1 - ε) onehot(y) + ε / classes, from 0 to below 1.
+        class_weights: Positive weight of the examples of each class, or `balanced`. The mean over
+            a batch or split is divided by the sum of the weights, as in PyTorch and scikit-learn,
+            so that only their ratios matter. In a config, `balanced` stands for the weights
+            examples / (classes · examples of the class) of the train split. With label smoothing,
+            too, the weight is that of the example's own class.
 
     Returns:
-        Shape [batch], in nats; with class weights a pair of such, values and weights.
+        Losses in nats, shape [batch]; with class weights a pair of losses and weights.
+
+    Raises:
+        UserError: An option is out of its range.
     """
     _check("label_smoothing", label_smoothing, from_zero=True, below=1)
     if label_smoothing:
@@ -66,19 +71,23 @@ def focal(
     gamma: float = 2.0,
     class_weights: Sequence[float] | None = None,
 ) -> Values:
-    """Focal loss: -(1 - p_y)^γ log p_y, p = softmax(outputs): easy examples weigh less.
+    """Focal loss of logits, in which easy examples weigh less: -(1 - p_y)^γ log p_y.
 
-    Source: T. Lin et al., "Focal Loss for Dense Object Detection", arXiv:1708.02002, equation 5,
-    with the softmax in place of the sigmoid.
+    p = softmax(outputs). Source: T. Lin et al., "Focal Loss for Dense Object Detection",
+    arXiv:1708.02002, equation 5, with the softmax in place of the sigmoid.
 
     Args:
-        targets: Class numbers, shape [batch].
+        targets: Labels, shape [batch].
         outputs: Logits, shape [batch, classes].
-        gamma: γ; 0 gives the cross-entropy.
-        class_weights: As in `crossentropy`; the ratios of the source's α.
+        gamma: Focusing exponent γ, at least 0; 0 is the cross-entropy.
+        class_weights: Positive weight of the examples of each class, or `balanced`, as in
+            `crossentropy`; the source's α up to a factor.
 
     Returns:
-        Shape [batch]; with class weights a pair of such, values and weights.
+        Losses, shape [batch]; with class weights a pair of losses and weights.
+
+    Raises:
+        UserError: An option is out of its range.
     """
     _check("gamma", gamma, from_zero=True)
     one_hot, log_p = _one_hot(targets, outputs), tf.nn.log_softmax(outputs)
@@ -93,19 +102,22 @@ def focal(
 def binary_crossentropy(
     targets: tf.Tensor, outputs: tf.Tensor, *, label_smoothing: float = 0.0
 ) -> tf.Tensor:
-    """Binary cross-entropy: the mean over k of -t_k log p_k - (1 - t_k) log(1 - p_k).
+    """Sigmoid cross-entropy of logits: the mean over k of -t_k log p_k - (1 - t_k) log(1 - p_k).
 
-    p = sigmoid(outputs), and the gradient with respect to an output is p_k - t_k, divided by the
-    number of outputs. For class targets, t is one-hot: each class against the rest. Source: C.
-    Bishop, "Pattern Recognition and Machine Learning", 2006, section 4.3.2.
+    p = sigmoid(outputs), and the gradient with respect to output k is p_k - t_k, divided by the
+    number of outputs. For labels, t is one-hot: each class against the rest. Source: C. Bishop,
+    "Pattern Recognition and Machine Learning", 2006, section 4.3.2.
 
     Args:
-        targets: Values from 0 to 1, shape [batch, …], or class numbers, shape [batch].
+        targets: Values from 0 to 1, shape [batch, …], or labels, shape [batch].
         outputs: Logits, shape [batch, …] or [batch, classes].
-        label_smoothing: ε; t becomes (1 - ε) t + ε / 2.
+        label_smoothing: ε, from 0 to below 1; t becomes (1 - ε) t + ε / 2.
 
     Returns:
-        Shape [batch], in nats.
+        Losses in nats, shape [batch].
+
+    Raises:
+        UserError: `label_smoothing` is out of its range.
     """
     _check("label_smoothing", label_smoothing, from_zero=True, below=1)
     smoothed = _smoothed(_one_hot(targets, outputs), label_smoothing, 2)
@@ -119,46 +131,53 @@ def hinge(targets: tf.Tensor, outputs: tf.Tensor, *, margin: float = 1.0) -> tf.
     Vector Machines", JMLR 2, 2001.
 
     Args:
-        targets: Class numbers, shape [batch].
+        targets: Labels, shape [batch].
         outputs: Scores, shape [batch, classes].
-        margin: m, by which the score of an example's class has to exceed all others.
+        margin: m, by which the score of an example's class must exceed all others; above 0.
 
     Returns:
-        Shape [batch].
+        Losses, shape [batch].
+
+    Raises:
+        UserError: `margin` is not above 0.
     """
     _check("margin", margin)
     one_hot = _one_hot(targets, outputs)
-    of_class = tf.reduce_sum(one_hot * outputs, axis=-1)
-    of_others = tf.reduce_max(tf.where(one_hot > 0, outputs.dtype.min, outputs), axis=-1)
-    # max(0, m + x) in this form: a graph would add m to scores, which far from 0 rounds it away.
-    return tf.maximum(of_others - of_class, -margin) + margin
+    class_score = tf.reduce_sum(one_hot * outputs, axis=-1)
+    other_score = tf.reduce_max(tf.where(one_hot > 0, outputs.dtype.min, outputs), axis=-1)
+    # Not max(0, m + x): a graph would add m to the scores first, where rounding can lose it.
+    return tf.maximum(other_score - class_score, -margin) + margin
 
 
 def kl(targets: tf.Tensor, outputs: tf.Tensor, *, label_smoothing: float = 0.0) -> tf.Tensor:
     """Kullback-Leibler divergence: Σ_k t_k log(t_k / p_k), p = softmax(outputs), 0 log 0 = 0.
 
     The sum is over the last axis. The gradient with respect to the outputs is that of the
-    cross-entropy, p - t; the least value is 0. Source: T. Cover, J. Thomas, "Elements of
-    Information Theory", 2006, section 2.3.
+    cross-entropy, p - t; the minimum is 0. Source: T. Cover, J. Thomas, "Elements of Information
+    Theory", 2006, section 2.3.
 
     Args:
-        targets: Distributions over the last axis, shape [batch, …], each with the sum 1; or class
-            numbers, shape [batch], of which one-hot distributions are made.
+        targets: Distributions over the last axis, shape [batch, …], each with the sum 1; or labels,
+            shape [batch], which are made one-hot.
         outputs: Logits, shape [batch, …] or [batch, classes].
-        label_smoothing: ε; t becomes (1 - ε) t + ε / classes.
+        label_smoothing: ε, from 0 to below 1; t becomes (1 - ε) t + ε / classes.
 
     Returns:
-        Shape [batch], in nats.
+        Losses in nats, shape [batch].
+
+    Raises:
+        UserError: `label_smoothing` is out of its range, or the model has one output.
     """
     _check("label_smoothing", label_smoothing, from_zero=True, below=1)
     num_classes = outputs.shape[-1]
     if num_classes < 2:
         raise UserError(
             "loss=kl: the model has one output, and the softmax of one number is always 1. "
-            "Expected distributions over at least 2 values; for one value, take "
+            "Expected distributions over at least 2 values; for one value, use "
             "loss=binary_crossentropy."
         )
     smoothed = _smoothed(_one_hot(targets, outputs), label_smoothing, num_classes)
+    # xlogy is 0 for t = 0, where t log t would be NaN.
     summands = tf.math.xlogy(smoothed, smoothed) - smoothed * tf.nn.log_softmax(outputs)
     return _mean(tf.reduce_sum(summands, axis=-1))
 
@@ -166,15 +185,15 @@ def kl(targets: tf.Tensor, outputs: tf.Tensor, *, label_smoothing: float = 0.0) 
 def mse(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     """Mean squared error: the mean over k of (t_k - o_k)².
 
-    For class targets, t is one-hot and o = softmax(outputs), whose Jacobian is
-    ∂p_i/∂z_j = p_i (δ_ij - p_j).
+    For labels, t is one-hot and o = p = softmax(outputs), whose Jacobian with respect to the logits
+    z is ∂p_i/∂z_j = p_i (δ_ij - p_j).
 
     Args:
-        targets: Values, shape [batch, …], or class numbers, shape [batch].
+        targets: Values, shape [batch, …], or labels, shape [batch].
         outputs: Predictions, shape [batch, …], or logits, shape [batch, classes].
 
     Returns:
-        Shape [batch].
+        Losses, shape [batch].
     """
     return _mean(tf.square(_errors(targets, outputs)))
 
@@ -182,58 +201,78 @@ def mse(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
 def mae(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     """Mean absolute error: the mean over k of |t_k - o_k|.
 
-    Shapes, and what t and o are for class targets: as in `mse`.
+    For labels, t is one-hot and o = softmax(outputs).
+
+    Args:
+        targets: Values, shape [batch, …], or labels, shape [batch].
+        outputs: Predictions, shape [batch, …], or logits, shape [batch, classes].
+
+    Returns:
+        Losses, shape [batch].
     """
     return _mean(tf.abs(_errors(targets, outputs)))
 
 
 def huber(targets: tf.Tensor, outputs: tf.Tensor, *, delta: float = 1.0) -> tf.Tensor:
-    """Huber's loss: the mean over k of e_k² / 2 where |e_k| ≤ δ, else of δ (|e_k| - δ / 2).
+    """Huber loss: the mean over k of e_k² / 2 where |e_k| ≤ δ, else of δ (|e_k| - δ / 2).
 
-    e = t - o; for class targets as in `mse`. Source: P. Huber, "Robust Estimation of a Location
-    Parameter", Annals of Mathematical Statistics 35, 1964.
+    e = t - o; for labels, t is one-hot and o = softmax(outputs). Source: P. Huber, "Robust
+    Estimation of a Location Parameter", Annals of Mathematical Statistics 35, 1964.
 
     Args:
-        targets: As in `mse`.
-        outputs: As in `mse`.
-        delta: δ, the error from which on the loss grows linearly: in standard deviations of the
+        targets: Values, shape [batch, …], or labels, shape [batch].
+        outputs: Predictions, shape [batch, …], or logits, shape [batch, classes].
+        delta: δ, the error beyond which the loss is linear; above 0. In standard deviations of the
             targets where the data standardizes them (`data.standardize_targets`), so that 1.0
-            suits targets of any unit; else in the targets' unit.
+            suits targets in any unit; else in the targets' unit.
 
     Returns:
-        Shape [batch].
+        Losses, shape [batch].
+
+    Raises:
+        UserError: `delta` is not above 0.
     """
     _check("delta", delta)
     sizes = tf.abs(_errors(targets, outputs))
-    within = tf.minimum(sizes, delta)  # no square of a large error, which could overflow
+    within = tf.minimum(sizes, delta)  # the square of a large error could overflow
     return _mean(0.5 * tf.square(within) + delta * (sizes - within))
 
 
 def log_cosh(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     """Log-cosh loss: the mean over k of log cosh(t_k - o_k).
 
-    Near 0 it is half the square, far away the absolute value less log 2; the gradient with
-    respect to an output is tanh(o_k - t_k), divided by the number of outputs. Shapes, and what t
-    and o are for class targets: as in `mse`.
+    For small errors it is half the square, for large ones the absolute value minus log 2; the
+    gradient with respect to output k is tanh(o_k - t_k), divided by the number of outputs. For
+    labels, t is one-hot and o = softmax(outputs).
+
+    Args:
+        targets: Values, shape [batch, …], or labels, shape [batch].
+        outputs: Predictions, shape [batch, …], or logits, shape [batch, classes].
+
+    Returns:
+        Losses, shape [batch].
     """
     sizes = tf.abs(_errors(targets, outputs))
-    # cosh e = exp|e| (1 + exp(-2|e|)) / 2, of which nothing overflows in this form.
+    # log cosh e = |e| + log((1 + exp(-2|e|)) / 2), since cosh overflows float32 from 90 on.
     return _mean(sizes + tf.math.log1p(0.5 * tf.math.expm1(-2.0 * sizes)))
 
 
 def quantile(targets: tf.Tensor, outputs: tf.Tensor, *, quantile: float = 0.5) -> tf.Tensor:
-    """Pinball loss: the mean over k of max(q e_k, (q - 1) e_k), e = t - o.
+    """Quantile (pinball) loss: the mean over k of max(q e_k, (q - 1) e_k), e = t - o.
 
-    The outputs that make it least are the q-th quantiles of the targets. Source: R. Koenker, G.
-    Bassett, "Regression Quantiles", Econometrica 46, 1978.
+    The outputs that minimize it are the q-quantiles of the targets. Source: R. Koenker, G. Bassett,
+    "Regression Quantiles", Econometrica 46, 1978.
 
     Args:
         targets: Values, shape [batch, …].
         outputs: Predictions, shape [batch, …].
-        quantile: q; 0.5 gives half the mean absolute error.
+        quantile: q, between 0 and 1; with 0.5 the loss is half the mean absolute error.
 
     Returns:
-        Shape [batch].
+        Losses, shape [batch].
+
+    Raises:
+        UserError: `quantile` is out of its range.
     """
     _check("quantile", quantile, below=1)
     errors = _errors(targets, outputs)
@@ -241,20 +280,20 @@ def quantile(targets: tf.Tensor, outputs: tf.Tensor, *, quantile: float = 0.5) -
 
 
 def poisson(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """Negative log-likelihood of counts: the mean over k of λ_k - t_k log λ_k.
+    """Poisson loss, the negative log-likelihood of counts: the mean over k of λ_k - t_k log λ_k.
 
-    The rate is λ = softplus(outputs) = log(1 + exp(outputs)). The constant log t_k! is left out,
-    so the least value is not 0 and can be negative. Source: P. McCullagh, J. Nelder, "Generalized
-    Linear Models", 1989, chapter 6, where the rate is the exponential.
+    The rate is λ = softplus(outputs) = log(1 + exp(outputs)). The constant log t_k! is omitted, so
+    the minimum is not 0 and can be negative. Source: P. McCullagh, J. Nelder, "Generalized Linear
+    Models", 1989, chapter 6, where the rate is exp(outputs).
 
     Args:
-        targets: Counts, or other values from 0 on, shape [batch, …].
-        outputs: What the rates are the softplus of, shape [batch, …].
+        targets: Counts, or other values of at least 0, shape [batch, …].
+        outputs: Inputs of the softplus, shape [batch, …].
 
     Returns:
-        Shape [batch], in nats.
+        Losses in nats, shape [batch].
     """
-    # Below -20, log softplus(x) is x to all digits, and softplus(x) itself soon is 0.
+    # Below -20, log softplus(x) = x in float32, and softplus(x) itself underflows further down.
     log_rates = tf.where(
         outputs > -20.0, tf.math.log(tf.nn.softplus(tf.maximum(outputs, -20.0))), outputs
     )
@@ -262,11 +301,21 @@ def poisson(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
 
 
 def cosine(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """One less the cosine of the angle between t and o: 1 - t·o / (|t| |o|), from 0 to 2.
+    """Cosine distance, 1 minus the cosine similarity: 1 - t·o / (|t| |o|), from 0 to 2.
 
-    All axes but the first are one vector, of at least two values: of one value the cosine is its
-    sign, and the gradient 0 everywhere. A vector of zeros has no angle: its loss is 1. Shapes, and
-    what t and o are for class targets: as in `mse`.
+    All axes except the first form one vector, of at least two values: the cosine of one value is
+    its sign, and the gradient 0 everywhere. The loss of a vector of zeros, which has no angle, is
+    1. For labels, t is one-hot and o = softmax(outputs).
+
+    Args:
+        targets: Values, shape [batch, …], or labels, shape [batch].
+        outputs: Predictions, shape [batch, …], or logits, shape [batch, classes].
+
+    Returns:
+        Losses, shape [batch].
+
+    Raises:
+        UserError: The model has one output.
     """
     targets, outputs = _comparable(targets, outputs)
     if math.prod(outputs.shape[1:]) < 2:
@@ -282,19 +331,19 @@ def cosine(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
 
 
 def _mean(values: tf.Tensor) -> tf.Tensor:
-    """Averages over all axes but the first."""
+    """Averages over all axes except the first."""
     return tf.reduce_mean(values, axis=list(range(1, values.shape.rank)))
 
 
 def _one_hot(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """Makes class targets one-hot; leaves values as they are."""
+    """Returns labels as one-hot vectors, and other targets unchanged."""
     if targets.dtype.is_integer:
         return tf.one_hot(targets, outputs.shape[-1], dtype=outputs.dtype)
     return targets
 
 
 def _comparable(targets: tf.Tensor, outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Makes class targets one-hot and their logits probabilities; leaves values as they are."""
+    """Returns labels as one-hot vectors and their logits as probabilities; others unchanged."""
     probabilities = tf.nn.softmax(outputs) if targets.dtype.is_integer else outputs
     return _one_hot(targets, outputs), probabilities
 
@@ -314,9 +363,14 @@ def _weighted(
     outputs: tf.Tensor,
     class_weights: Sequence[float] | None,
 ) -> Values:
-    """Adds the weight of each example's class, if classes have weights."""
+    """Adds the weight of each example's class, if classes have weights.
+
+    Raises:
+        UserError: There is not one positive weight per class.
+    """
     if class_weights is None:
         return values
+    # Checked while tracing: on a GPU, tf.gather would return 0 for a label without a weight.
     num_classes = outputs.shape[-1]
     is_list = isinstance(class_weights, Sequence) and len(class_weights) == num_classes
     if not is_list or not all(
@@ -330,8 +384,12 @@ def _weighted(
 
 
 def _check(option: str, value: object, *, from_zero: bool = False, below: float = math.inf) -> None:
-    """Checks an option that is a number above 0, or from 0 on, and below a bound."""
+    """Checks that an option is a number above 0 (or at least 0) and below a bound.
+
+    Raises:
+        UserError: It is not.
+    """
     if not is_number(value) or not 0 <= value < below or (value == 0 and not from_zero):
-        least = "from 0 on" if from_zero else "above 0"
+        least = "of at least 0" if from_zero else "above 0"
         most = f" and below {below}" if below < math.inf else ""
         raise UserError(f"loss.{option}={value}: expected a number {least}{most}.")

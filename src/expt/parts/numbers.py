@@ -1,13 +1,16 @@
-"""What counts as a number among values that come from a config; true and false don't."""
+"""Checks of numbers that come from a config.
+
+Python's bool is a subclass of int, so that `true` would pass a plain isinstance check.
+"""
 
 from typing import TypeGuard
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a number, finite or not."""
+    """Whether a value is an int or float, finite or not, and no bool."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def is_count(value: object, least: int = 1) -> TypeGuard[int]:
-    """Whether a value is a whole number of at least `least`."""
+    """Whether a value is an int of at least `least`, and no bool."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -1,7 +1,10 @@
-"""Schedules: functions of the base learning rate α and the number T of steps of the run.
+"""Learning rate schedules: functions of the base learning rate α and the run's number of steps T.
 
-Steps are 0 to T - 1. A schedule that falls to zero by default gets there at step T, one after the
-last, so that no step is idle.
+Steps are 0 to T - 1. A schedule that falls to zero by default reaches it at step T, one after the
+last, so that every step changes the weights.
+
+In a config, `learning_rate` is `optimizer.learning_rate`, and `total_steps` is the number of steps
+of the run unless the schedule's node sets it.
 """
 
 import itertools
@@ -19,7 +22,15 @@ from expt.parts.numbers import is_number
 
 
 def constant(learning_rate: float, total_steps: int) -> float:  # noqa: ARG001
-    """The base learning rate at every step."""
+    """Constant schedule: α_t = α at every step.
+
+    Args:
+        learning_rate: α.
+        total_steps: T; not used.
+
+    Returns:
+        α.
+    """
     return float(learning_rate)
 
 
@@ -30,19 +41,19 @@ def step(
     boundaries: Sequence[float] = (0.5, 0.75),
     factor: float = 0.1,
 ) -> LearningRateSchedule:
-    """The base learning rate, multiplied by a factor at each boundary.
+    """Step decay: the base learning rate, multiplied by a factor at each boundary.
 
-    α_t = α φⁿ, with n the number of boundaries b for which t ≥ max(1, round(b T)). Source: K. He et
+    α_t = α φⁿ, where n is the number of boundaries b with t ≥ max(1, round(b T)). Source: K. He et
     al., "Deep Residual Learning for Image Recognition", arXiv:1512.03385, section 4.2.
 
     Args:
         learning_rate: α, the rate of the first step.
-        total_steps: T.
-        boundaries: Fractions of the run, rising.
-        factor: φ.
+        total_steps: T, the number of steps that the schedule spans; null is the run's.
+        boundaries: Fractions b of the run, from 0 to 1 in rising order.
+        factor: φ, by which the rate is multiplied at each boundary; above 0.
 
     Raises:
-        UserError: The boundaries are no fractions or don't rise, or the factor isn't positive.
+        UserError: `boundaries` are not rising fractions, or `factor` is not above 0.
     """
     if not _are_rising_fractions(boundaries):
         raise UserError(
@@ -50,7 +61,8 @@ def step(
             "such as [0.5, 0.75]."
         )
     _check_positive("factor", factor)
-    # Keras' boundaries are the last steps before a change.
+    # PiecewiseConstantDecay changes the rate after a boundary, not at it. A boundary that rounds to
+    # step 0 counts as step 1, so that the first step always has the base rate.
     ends = [max(1, round(boundary * total_steps)) - 1 for boundary in boundaries]
     rates = [float(learning_rate * factor**passed) for passed in range(len(ends) + 1)]
     return keras.optimizers.schedules.PiecewiseConstantDecay(ends, rates)
@@ -59,19 +71,19 @@ def step(
 def exponential(
     learning_rate: float, total_steps: int, *, final_fraction: float = 0.01
 ) -> LearningRateSchedule:
-    """From the base learning rate to a fraction of it at the last step, by equal factors.
+    """Exponential decay from the base learning rate to a fraction of it at the last step.
 
-    α_t = α f^(t / (T - 1)); it goes on falling after the last step. A run of one step has α.
-    Source: the definition of geometric interpolation; PyTorch's `ExponentialLR` has the factor of a
-    step, f^(1 / (T - 1)), for its argument.
+    α_t = α f^(t / (T - 1)), which continues to fall after the last step. A run of one step has α.
+    Source: geometric interpolation; the argument of PyTorch's `ExponentialLR` is the factor of one
+    step, f^(1 / (T - 1)).
 
     Args:
         learning_rate: α, the rate of the first step.
-        total_steps: T.
-        final_fraction: f, above 0.
+        total_steps: T, the number of steps that the schedule spans; null is the run's.
+        final_fraction: f, the rate of step T - 1 as a fraction of α; above 0, at most 1.
 
     Raises:
-        UserError: The fraction isn't one, or is 0.
+        UserError: `final_fraction` is out of its range.
     """
     _check_positive("final_fraction", final_fraction)
     _check_fraction("final_fraction", final_fraction)
@@ -83,18 +95,18 @@ def exponential(
 def cosine(
     learning_rate: float, total_steps: int, *, final_fraction: float = 0.0
 ) -> LearningRateSchedule:
-    """Half a cosine from the base learning rate down to a fraction of it at the run's end.
+    """Cosine decay from the base learning rate to a fraction of it at the end of the run.
 
     α_t = α (f + (1 - f) (1 + cos(π t / T)) / 2). Source: I. Loshchilov, F. Hutter, "SGDR",
     arXiv:1608.03983, equation 5.
 
     Args:
         learning_rate: α, the rate of the first step.
-        total_steps: T.
-        final_fraction: f, reached at step T.
+        total_steps: T, the number of steps that the schedule spans; null is the run's.
+        final_fraction: f, the rate at step T as a fraction of α, from 0 to 1.
 
     Raises:
-        UserError: The fraction isn't one.
+        UserError: `final_fraction` is out of its range.
     """
     _check_fraction("final_fraction", final_fraction)
     return keras.optimizers.schedules.CosineDecay(
@@ -105,21 +117,21 @@ def cosine(
 def cosine_warmup(
     learning_rate: float, total_steps: int, *, warmup: float = 0.1, final_fraction: float = 0.0
 ) -> LearningRateSchedule:
-    """A linear rise from zero to the base learning rate, then half a cosine down.
+    """Linear warm-up to the base learning rate, then cosine decay.
 
     With W = round(w T): α_t = α (t + 1) / W for t < W, then
-    α (f + (1 - f) (1 + cos(π (t - W) / (T - W))) / 2). Sources: for the rise, P. Goyal et al.,
+    α (f + (1 - f) (1 + cos(π (t - W) / (T - W))) / 2). Sources: for the warm-up, P. Goyal et al.,
     "Accurate, Large Minibatch SGD", arXiv:1706.02677, section 2.2; for the cosine, I. Loshchilov,
     F. Hutter, "SGDR", arXiv:1608.03983, equation 5.
 
     Args:
         learning_rate: α, the rate of steps W - 1 and W.
-        total_steps: T.
-        warmup: w, the fraction of the run in which the rate rises.
-        final_fraction: f, reached at step T.
+        total_steps: T, the number of steps that the schedule spans; null is the run's.
+        warmup: w, the length of the warm-up as a fraction of T, from 0 to 1.
+        final_fraction: f, the rate at step T as a fraction of α, from 0 to 1.
 
     Raises:
-        UserError: An argument isn't a fraction.
+        UserError: An option is out of its range.
     """
     return _after_warmup("cosine", learning_rate, total_steps, warmup, final_fraction)
 
@@ -127,19 +139,19 @@ def cosine_warmup(
 def linear_warmup(
     learning_rate: float, total_steps: int, *, warmup: float = 0.1, final_fraction: float = 0.0
 ) -> LearningRateSchedule:
-    """A linear rise from zero to the base learning rate, then a linear fall.
+    """Linear warm-up to the base learning rate, then linear decay.
 
     With W = round(w T): α_t = α (t + 1) / W for t < W, then α (1 - (1 - f) (t - W) / (T - W)).
     Source: J. Devlin et al., "BERT", arXiv:1810.04805, appendix A.2.
 
     Args:
         learning_rate: α, the rate of steps W - 1 and W.
-        total_steps: T.
-        warmup: w, the fraction of the run in which the rate rises.
-        final_fraction: f, reached at step T.
+        total_steps: T, the number of steps that the schedule spans; null is the run's.
+        warmup: w, the length of the warm-up as a fraction of T, from 0 to 1.
+        final_fraction: f, the rate at step T as a fraction of α, from 0 to 1.
 
     Raises:
-        UserError: An argument isn't a fraction.
+        UserError: An option is out of its range.
     """
     return _after_warmup("linear", learning_rate, total_steps, warmup, final_fraction)
 
@@ -152,24 +164,24 @@ def one_cycle(
     initial_fraction: float = 0.04,
     final_fraction: float = 4e-6,
 ) -> LearningRateSchedule:
-    """Half a cosine up to the base learning rate and another one down, far below the start.
+    """One-cycle policy: half a cosine up to the base learning rate, and another one down.
 
-    With P = round(w (T - 1)): from i α at step 0 to α at step P and f α at step T - 1, where the
-    way from a to b is a + (b - a) (1 - cos(π p)) / 2 for p from 0 to 1. If P is 0, as in a run of
-    one step, it starts at α. Sources: L. Smith, N. Topin, "Super-Convergence", arXiv:1708.07120,
-    for the cycle; PyTorch's `OneCycleLR` for its cosines and these fractions: w = `pct_start`,
-    i = 1/25 = 1/`div_factor`, f = i / 10⁴ = i/`final_div_factor`. Its peak is at w T - 1, which
-    may lie between two steps.
+    With P = round(w (T - 1)): from i α at step 0 to α at step P, then to f α at step T - 1, where
+    the rate between a and b is a + (b - a) (1 - cos(π p)) / 2 for p from 0 to 1. If P is 0, as in a
+    run of one step, the first rate is α. Sources: L. Smith, N. Topin, "Super-Convergence",
+    arXiv:1708.07120, for the cycle; PyTorch's `OneCycleLR` for the cosines and the default
+    fractions: w = `pct_start`, i = 1/25 = 1/`div_factor`, f = i / 10⁴ = i/`final_div_factor`.
+    PyTorch's peak is at w T - 1, which may lie between two steps.
 
     Args:
         learning_rate: α, the highest rate.
-        total_steps: T.
-        warmup: w, the fraction of the run in which the rate rises.
-        initial_fraction: i.
-        final_fraction: f.
+        total_steps: T, the number of steps that the schedule spans; null is the run's.
+        warmup: w, the length of the rise as a fraction of the run, from 0 to 1.
+        initial_fraction: i, the first rate as a fraction of α, from 0 to 1.
+        final_fraction: f, the last rate as a fraction of α, from 0 to 1.
 
     Raises:
-        UserError: An argument isn't a fraction.
+        UserError: An option is out of its range.
     """
     _check_fraction("warmup", warmup)
     _check_fraction("initial_fraction", initial_fraction)
@@ -190,23 +202,23 @@ def restarts(
     decay: float = 1.0,
     final_fraction: float = 0.0,
 ) -> LearningRateSchedule:
-    """Cosines one after another, each from a high learning rate down: warm restarts.
+    """Cosine decay with warm restarts: a sequence of cycles, each a cosine decay.
 
     Cycle i starts at step c_i and has α_t = α dⁱ (f + (1 - f) (1 + cos(π (t - c_i) / (c_{i+1} -
     c_i))) / 2), where c_i = round(T (1 + g + … + g^(i-1)) / (1 + g + … + g^(n-1))). Cycles shorter
-    than a step are left out. Source: I. Loshchilov, F. Hutter, "SGDR", arXiv:1608.03983, section 3,
+    than a step are skipped. Source: I. Loshchilov, F. Hutter, "SGDR", arXiv:1608.03983, section 3,
     where g is T_mult.
 
     Args:
         learning_rate: α, the rate of the first step.
-        total_steps: T.
-        num_cycles: n.
-        cycle_growth: g, how many times as long as the last one a cycle is.
-        decay: d, by which the rates of a cycle are those of the last one multiplied.
-        final_fraction: f, reached as the next cycle starts.
+        total_steps: T, the number of steps that the schedule spans; null is the run's.
+        num_cycles: n, the number of cycles, at least 1.
+        cycle_growth: g, the length of a cycle divided by that of the previous one; above 0.
+        decay: d, the rates of a cycle divided by those of the previous one; above 0.
+        final_fraction: f, the rate at the end of a cycle as a fraction of its first, from 0 to 1.
 
     Raises:
-        UserError: There is no cycle, or an argument isn't positive or isn't a fraction.
+        UserError: An option is out of its range.
     """
     if not isinstance(num_cycles, int) or num_cycles < 1:
         raise UserError(f"schedule.num_cycles={num_cycles}: expected a whole number of at least 1.")
@@ -231,18 +243,20 @@ def plateau(
     min_change: float = 0.0001,
     least_fraction: float = 0.001,
 ) -> "Plateau":
-    """The base learning rate, lowered whenever evaluations have stopped getting better.
+    """Reduce on plateau: lowers the learning rate when evaluations stop improving.
+
+    See `Plateau` for the rule and its source.
 
     Args:
         learning_rate: α, the rate of the first step.
-        total_steps: T; it has no effect.
-        factor: By which the rate is multiplied, between 0 and 1.
-        patience: How many evaluations in a row without an improvement lower the rate.
-        min_change: What a value must be better by than the best so far, to be an improvement.
-        least_fraction: The fraction of α below which the rate never falls.
+        total_steps: T; not used.
+        factor: By which the rate is multiplied; above 0, at most 1.
+        patience: Evaluations in a row without an improvement that lower the rate, at least 1.
+        min_change: Least difference from the best value that is an improvement, at least 0.
+        least_fraction: Lower bound on the rate as a fraction of α, from 0 to 1.
 
     Raises:
-        UserError: An argument is out of its range.
+        UserError: An option is out of its range.
     """
     _check_positive("factor", factor)
     _check_fraction("factor", factor)
@@ -255,10 +269,17 @@ def plateau(
 
 
 class Curve(NamedTuple):
-    """The way from one learning rate to another, which are reached at the first and last step."""
+    """A transition between two learning rates.
+
+    Attributes:
+        shape: `linear`, or `cosine`: half a cosine, flat at both ends.
+        first_step: The step with the first rate.
+        last_step: The step with the last rate.
+        first_rate: The learning rate at the first step.
+        last_rate: The learning rate at the last step.
+    """
 
     shape: str
-    """`linear` or `cosine` (half a cosine, flat at both ends)."""
     first_step: int
     last_step: int
     first_rate: float
@@ -267,13 +288,13 @@ class Curve(NamedTuple):
 
 @keras.saving.register_keras_serializable(package="expt")
 class Curves(LearningRateSchedule):  # type: ignore[misc]
-    """Curves one after another, each from its first step until the next one's, the last for ever.
+    """A piecewise schedule: each curve applies from its first step until that of the next one.
 
-    With p = (t - first step) / (last step - first step), at most 1, the rate is (1 - s) · first
-    rate + s · last rate, where s is p or (1 - cos(π p)) / 2.
+    With p = (t - first step) / (last step - first step), clipped to 0..1, the rate is (1 - s) ·
+    first rate + s · last rate, where s is p (linear) or (1 - cos(π p)) / 2 (cosine).
 
     Args:
-        curves: By rising first step; of those with the same one, the last is taken.
+        curves: In order of their first steps; of those with the same first step, the last applies.
     """
 
     def __init__(self, curves: Sequence[Curve]) -> None:
@@ -282,17 +303,17 @@ class Curves(LearningRateSchedule):  # type: ignore[misc]
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
         """Returns the learning rate of a step, a scalar."""
         step = tf.cast(step, tf.float32)
-        # One row of a table is read: the time that a step takes doesn't grow with their number.
+        # A table lookup and not a chain of conditions: its time does not grow with the curves.
         later = np.array([curve.first_step for curve in self.curves[1:]], np.float32)
         current = tf.reduce_sum(tf.cast(step >= later, tf.int32))
         is_cosine, first_step, num_steps, first_rate, last_rate = tf.unstack(
             tf.gather(self._table(), current)
         )
-        passed = tf.clip_by_value((step - first_step) / num_steps, 0.0, 1.0)
-        # (1 ± cos πp) / 2, without a difference in which float32 loses the small rates of the end.
-        rest = tf.where(is_cosine > 0, tf.cos(math.pi / 2 * passed) ** 2, 1 - passed)
-        share = tf.where(is_cosine > 0, tf.sin(math.pi / 2 * passed) ** 2, passed)
-        return first_rate * rest + last_rate * share
+        progress = tf.clip_by_value((step - first_step) / num_steps, 0.0, 1.0)
+        # (1 ± cos πp) / 2 as squares: in float32, the difference loses the small rates at the end.
+        first_share = tf.where(is_cosine > 0, tf.cos(math.pi / 2 * progress) ** 2, 1 - progress)
+        last_share = tf.where(is_cosine > 0, tf.sin(math.pi / 2 * progress) ** 2, progress)
+        return first_rate * first_share + last_rate * last_share
 
     def _table(self) -> Any:
         rows = [
@@ -314,16 +335,23 @@ class Curves(LearningRateSchedule):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable(package="expt")
 class Plateau(LearningRateSchedule):  # type: ignore[misc]
-    """A learning rate that falls when told that evaluations have stopped getting better.
+    """A learning rate that falls when evaluations stop improving.
 
-    The rate ← max(rate factor, α least_fraction) at the `patience`-th evaluation in a row that is
-    not better than the best by more than `min_change`; then the count starts anew. Source:
-    PyTorch's `ReduceLROnPlateau` with `threshold_mode="abs"`, which waits for one evaluation more
-    than its `patience`. A value that is not a number is never better.
+    rate ← max(rate · factor, α · least_fraction) at the `patience`-th evaluation in a row that does
+    not exceed the best value by more than `min_change`; the count then restarts. NaN is never an
+    improvement. Source: PyTorch's `ReduceLROnPlateau` with `threshold_mode="abs"`, which waits for
+    one evaluation more than its `patience`.
+
+    Args:
+        learning_rate: α, the rate of the first step.
+        factor: By which the rate is multiplied.
+        patience: Evaluations in a row without an improvement that lower the rate.
+        min_change: Least difference from the best value that is an improvement.
+        least_fraction: Lower bound on the rate as a fraction of α.
 
     Attributes:
-        variables: The state: rate, best value (not a number before the first) and count. The
-            compiled step reads the rate, so it can change without a new trace.
+        rate: The current learning rate, a variable.
+        variables: The state: rate, best value (NaN before the first evaluation) and count.
     """
 
     def __init__(
@@ -343,23 +371,24 @@ class Plateau(LearningRateSchedule):  # type: ignore[misc]
         }
         self._factor, self._least = factor, learning_rate * least_fraction
         self._patience, self._min_change = patience, min_change
+        # Variables, not numbers, which would be constants of the compiled step.
         self.rate = keras.Variable(learning_rate, trainable=False, dtype="float32", name="rate")
         self._best = keras.Variable(math.nan, trainable=False, dtype="float32", name="best")
         self._count = keras.Variable(0, trainable=False, dtype="int32", name="count")
         self.variables = [self.rate, self._best, self._count]
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:  # noqa: ARG002
-        """Returns the learning rate now, a scalar, whatever the step."""
+        """Returns the current learning rate, a scalar; it does not depend on the step."""
         return tf.convert_to_tensor(self.rate)
 
     def consider(self, value: float, larger_is_better: bool) -> None:
-        """Takes the watched value of an evaluation, and lowers the rate if it is time.
+        """Updates the state with an evaluation, and lowers the rate when patience has run out.
 
         Args:
-            value: Such as the validation loss.
-            larger_is_better: Whether it is a value like accuracy.
+            value: The monitored value, such as the validation loss.
+            larger_is_better: Whether larger values are better, as for accuracy.
         """
-        # Rounded as the best was, so that an equal value is no improvement.
+        # Rounded to float32 like the stored best value, or an equal value could be an improvement.
         rounded, best = float(np.float32(value)), float(self._best)
         improvement = rounded - best if larger_is_better else best - rounded
         if improvement > self._min_change or math.isnan(best):

@@ -1,28 +1,29 @@
-"""Which variables weight decay leaves out."""
+"""The variables that are excluded from weight decay."""
 
 import re
 from collections.abc import Iterable
 from typing import Any
 
+# By path, since Keras has no types of variables; paths are such as `dense_1/bias`.
 _LEFT_OUT = re.compile(
     r"(^|[/_])(bias|gamma|beta|alpha)$|(cls|class)_?token|pos(ition(al)?)?_?embed", re.IGNORECASE
 )
 
 
-def undecayed(variables: Iterable[Any]) -> list[Any]:
-    """Returns the variables that recipes leave out of weight decay.
+def variables_without_decay(variables: Iterable[Any]) -> list[Any]:
+    """Returns the variables that common recipes exclude from weight decay.
 
-    Those are vectors and scalars, and by their names biases (of attention they are matrices, of a
-    vision transformer's patches the embeddings of positions), the scales and offsets of
-    normalisation layers, the slopes of PReLU, class tokens and embeddings of positions. Kernels
-    decay, and embeddings of words or categories.
+    These are vectors and scalars; and, by name, biases (matrices in attention layers, position
+    embeddings in the patch layer of a vision transformer), the scales and offsets of normalization
+    layers, the slopes of PReLU, class tokens and position embeddings. Kernels decay, and so do
+    embeddings of words or categories.
 
     Sources: J. Devlin et al., "BERT", arXiv:1810.04805 (its code: no decay of biases and layer
-    norms); H. Touvron et al., "DeiT", arXiv:2012.12877 (its code, with timm's: nor of vectors,
-    class tokens and embeddings of positions); for PReLU, K. He et al., "Delving Deep into
+    norms); H. Touvron et al., "DeiT", arXiv:2012.12877 (its code and timm's: nor of vectors, class
+    tokens and position embeddings); for PReLU, K. He et al., "Delving Deep into
     Rectifiers", arXiv:1502.01852, section 2.1.
 
     Args:
-        variables: Keras variables.
+        variables: Keras variables, with paths.
     """
     return [v for v in variables if len(v.shape) < 2 or _LEFT_OUT.search(v.path)]

@@ -1,1 +1,1 @@
-"""Predictions of a finished run: raw inputs read as its training read them, outputs written."""
+"""Predictions and evaluations of a finished run, with raw inputs read as its training read them."""

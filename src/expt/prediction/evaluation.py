@@ -1,4 +1,4 @@
-"""Evaluates a finished run's best model, and records the result beside the run and in MLflow."""
+"""Evaluation of a finished run's best model, recorded in the run's directory and in MLflow."""
 
 import os
 import time
@@ -20,23 +20,26 @@ from expt.runs.find import FoundRun, file_name
 from expt.train.backend import as_user_errors, start_for
 from expt.train.messages import print_code_note, print_notes
 from expt.train.saved_model import LoadedData, load_predictor
-from expt.train.scoring import Scored
+from expt.train.scoring import ScoredExamples
 
 
-def evaluate_run(run: FoundRun, loaded: LoadedData, scored: Scored, phases: Phases) -> None:
-    """Evaluates a run's best model on examples; writes, records and prints the result.
+def evaluate_run(run: FoundRun, loaded: LoadedData, scored: ScoredExamples, phases: Phases) -> None:
+    """Evaluates a run's best model; writes, records and prints the result.
+
+    The result is `evaluations/DATA-SPLIT.json` in the run's directory, and metrics in MLflow.
 
     Args:
         run: A finished run.
-        loaded: The data, and the job that it was loaded for.
-        scored: The examples of it.
-        phases: Show what lasts.
+        loaded: The data set, and the job that it was loaded for.
+        scored: The examples of the data set to evaluate on.
+        phases: Shows the progress.
 
     Raises:
-        UserError: The model can't be loaded, or can't be evaluated on the data.
+        UserError: The model cannot be loaded, or cannot be evaluated on the data.
     """
     job, dataset = loaded.job, loaded.dataset
     code_note = use_note(run.record, job.config, evaluates=True)
+    # Notes come first: a wrong file is noticed before the seconds that TensorFlow takes to start.
     print_notes(phases.console, [*dataset.notes, *scored.notes])
     print_code_note(phases.console, code_note)
     with phases("starting TensorFlow", at_once=True):
@@ -66,9 +69,11 @@ def evaluate_run(run: FoundRun, loaded: LoadedData, scored: Scored, phases: Phas
 def _evaluate(
     job: Job, run: FoundRun, dataset: Dataset, split: Split, file: Path
 ) -> dict[str, float]:
+    # After TensorFlow was configured: these modules import it.
     from expt.parts.models.links import without_link
     from expt.train.inference import make_saved_evaluate
 
+    # Losses and metrics take outputs such as logits, as in training, not predictions.
     model = without_link(load_predictor(file, run, job))
     with as_user_errors(f"{file} can't be evaluated"):
         values, _ = make_saved_evaluate(job, dataset, model, split)()
@@ -76,7 +81,7 @@ def _evaluate(
 
 
 def _write(run: FoundRun, name: str, result: Mapping[str, Any]) -> Path:
-    """Writes a result atomically; an earlier one of the same data and split is replaced."""
+    """Writes a result atomically, replacing a previous one of the same data and split."""
     folder = run.directory / "evaluations"
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.json"

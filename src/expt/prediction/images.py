@@ -14,9 +14,11 @@ from expt.parts.data.image_decoding import EXTENSIONS, UnusableError, pillow_war
 from expt.parts.data.image_listing import list_images
 from expt.parts.data.image_preparation import ImagePreparation
 from expt.parts.data.preparation import ArrayPreparation
-from expt.parts.data.reading import told_of
+from expt.parts.data.reading import error_context
 
 BATCH_SIZE = 256
+"""Examples per batch of a prediction, which bounds its memory."""
+
 _MOST_NAMED = 3
 
 
@@ -25,9 +27,10 @@ class ImageInputs:
     """Image files as inputs.
 
     Attributes:
-        files: Their paths.
-        batches: Their pixels as the model takes them, a batch of files at a time.
-        notes: What a user should know of how they were read, a sentence each.
+        files: Paths of the files.
+        batches: Pixels as the model expects them, shape [files, height, width, channels], batch by
+            batch.
+        notes: Notes for the user on how the files were read, a sentence each.
     """
 
     files: Sequence[str]
@@ -36,22 +39,24 @@ class ImageInputs:
 
 
 def read_images(path: Path, shape: tuple[int, ...], preparation: Mapping[str, Any]) -> ImageInputs:
-    """Reads the images of a folder and of those in it, or one image.
+    """Reads the images of a folder and its subfolders, or one image.
 
     Args:
         path: The folder or the image.
-        shape: Of one input of the model.
-        preparation: How the run's training prepared its inputs: image files are prepared in the
-            same way. Where it had arrays, images become gray or colours as the model takes them.
+        shape: Shape of one input of the model.
+        preparation: The preparation of the run's training inputs, as recorded in run.json, which is
+            applied to image files. For a run that was trained on arrays, images are converted to
+            the channels that the model expects.
 
     Raises:
-        UserError: There are no images, one can't be decoded or has another form, or the model
-            takes no images.
+        UserError: There are no images, one cannot be decoded or has another size, or the model does
+            not take images.
     """
     form, divisor = _form(path, shape, preparation)
     files, left_out = list_images(path) if path.is_dir() else ([path], [])
     if not files:
         raise UserError(f"{path}: there are no images ({', '.join(EXTENSIONS)}).")
+    # A generator, so that files are read while the model predicts and not all at once.
     starts = range(0, len(files), BATCH_SIZE)
     batches = (_read(files[start : start + BATCH_SIZE], form, divisor) for start in starts)
     return ImageInputs([_text(file) for file in files], batches, _notes(path, left_out))
@@ -60,7 +65,7 @@ def read_images(path: Path, shape: tuple[int, ...], preparation: Mapping[str, An
 def _form(
     path: Path, shape: tuple[int, ...], preparation: Mapping[str, Any]
 ) -> tuple[ImagePreparation, np.float32]:
-    """Returns what images are brought to, and what their pixels are divided by."""
+    """Returns the form that images are converted to, and the divisor of their pixels."""
     if preparation.get("kind") == "image":
         form = ImagePreparation.from_mapping(preparation)
         return form, np.float32(form.divisor)
@@ -68,8 +73,10 @@ def _form(
         raise UserError(f"{path}: the model takes inputs of the shape {shape}, not images.")
     scale = 1.0
     if preparation.get("kind") == "array":
-        with told_of(f"{path}: "):
+        # Training arrays may be bytes or fractions; pixels of files are always bytes.
+        with error_context(f"{path}: "):
             scale = ArrayPreparation.from_mapping(preparation).pixel_scale()
+    # Without resizing, since the run has no record of how its images would be resized.
     form = ImagePreparation(*shape, can_resize=False)
     return form, np.float32(form.divisor / scale)
 
@@ -88,22 +95,23 @@ def _read_image(file: Path, form: ImagePreparation) -> NDArray[np.uint8]:
     except OSError as error:
         raise UserError(f"{file} can't be read: {error}") from error
     except UnusableError as error:
-        advice = f" Convert it, or train with an option: {error.remedy}." if error.remedy else ""
+        advice = f" Convert it, or train with this option: {error.remedy}." if error.remedy else ""
         raise UserError(f"{file} can't be used: {error.fault}.{advice}") from error
 
 
 def _notes(folder: Path, left_out: Sequence[Path]) -> tuple[str, ...]:
-    """Names the files that are not read."""
+    """Returns a note that names the files which were not read."""
     if not left_out:
         return ()
     names = ", ".join(_text(file.relative_to(folder)) for file in left_out[:_MOST_NAMED])
     more = ", …" if len(left_out) > _MOST_NAMED else ""
     return (
         f"{len(left_out)} file(s) or folder(s) in {_text(folder)} are left out: {names}{more}. "
-        f"Files that end in {', '.join(EXTENSIONS)} are read, unless they are hidden.",
+        f"Only files that end in {', '.join(EXTENSIONS)} are read, unless they are hidden.",
     )
 
 
 def _text(path: Path) -> str:
-    """Returns a path without what no text file can hold."""
+    """Returns a path as text, with invalid UTF-8 replaced."""
+    # A file name is bytes; surrogates in a str could not be written to the CSV of predictions.
     return os.fsencode(path).decode("utf-8", "replace")

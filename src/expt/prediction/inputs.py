@@ -1,4 +1,4 @@
-"""The inputs of a prediction, from a file or folder of any kind that the model's data can have."""
+"""Inputs of a prediction, from an array file, a table, an image or a folder of images."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,16 +19,17 @@ from expt.runs.find import FoundRun
 from expt.serving.arrays import preparation_of
 
 Batches = Iterator[NDArray[np.floating[Any]]]
+"""Arrays of shape [examples, …]."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What to predict for.
+    """Inputs of a prediction.
 
     Attributes:
-        about: Columns that say which input each prediction is for, such as `file` or `line`.
-        batches: The inputs as the model takes them.
-        notes: What a user should know of how they were read, a sentence each.
+        about: Columns that identify the input of each prediction, such as `file` or `line`.
+        batches: The inputs as the model expects them, batch by batch.
+        notes: Notes for the user on how the inputs were read, a sentence each.
     """
 
     about: Mapping[str, Sequence[Any]]
@@ -37,12 +38,17 @@ class Inputs:
 
 
 def read_inputs(run: FoundRun, path: Path) -> Inputs:
-    """Reads inputs as the run's training read its own.
+    """Reads inputs in the same way as the run's training read its data.
+
+    Args:
+        run: The run, whose record has the preparation of its data.
+        path: An array file, a table (`-` is the standard input), an image or a folder of images.
 
     Raises:
-        UserError: The file is missing, damaged, or not of the kind that the model takes.
+        UserError: The file is missing or damaged, or not of the kind that the model expects.
     """
-    path = Path(os.path.expanduser(path))  # noqa: PTH111  never raises
+    # Path.expanduser raises for an unknown ~user.
+    path = Path(os.path.expanduser(path))  # noqa: PTH111
     shape = run.model_input_shape
     preparation = preparation_of(run.record.to_mapping())
     if str(path) != STANDARD_INPUT and not path.exists():
@@ -50,7 +56,7 @@ def read_inputs(run: FoundRun, path: Path) -> Inputs:
     if path.is_dir() or path.suffix.lower() in EXTENSIONS:
         images = read_images(path, shape, preparation)
         return Inputs({"file": images.files}, images.batches, images.notes)
-    # Training reads a table whatever its file is called, such as .tsv.
+    # Training reads a table from a file of any name, such as .tsv.
     is_table = preparation.get("kind") == "table" and path.suffix.lower() not in ARRAYS
     if is_table or path.suffix.lower() == ".csv" or str(path) == STANDARD_INPUT:
         table = read_table_inputs(run, path)
@@ -64,7 +70,7 @@ def _batches(run: FoundRun, path: Path, inputs: NDArray[np.floating[Any]]) -> Ba
     if inputs.shape[1:] != shape:
         raise UserError(
             f"{path}: its inputs have the shape {inputs.shape}; the model of {run.directory.name} "
-            f"takes (examples, {', '.join(map(str, shape))})."
+            f"expects (examples, {', '.join(map(str, shape))})."
         )
     starts = range(0, len(inputs), BATCH_SIZE)
     return (inputs[start : start + BATCH_SIZE] for start in starts)

@@ -1,4 +1,4 @@
-"""The predictions as a file."""
+"""Files of predictions."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -14,30 +14,34 @@ from expt.runs.atomic import replacing
 from expt.runs.record_parts import DataRecord
 
 FORMATS = (".csv", ".npz", ".npy")
+"""Extensions of files of predictions."""
+
 _MOST_NAMED = 8
 _KINDS = {"probability": "probabilities", "score": "scores, not probabilities,"}
 
 
 def check_outputs(path: Path, inputs: Path, *, force: bool = False) -> None:
-    """Checks that a file for the predictions can be made.
+    """Checks that a file of predictions can be written, before any work is done.
 
     Args:
-        path: The file.
-        inputs: What the predictions are for, which is never overwritten.
-        force: Whether a file that exists may be overwritten.
+        path: The file of predictions.
+        inputs: The file of inputs, which is never overwritten.
+        force: Whether an existing file may be overwritten.
 
     Raises:
-        UserError: It exists, its ending is unknown, or its folder is missing.
+        UserError: The file exists, its extension is unknown, or its folder is missing.
     """
     if path.suffix not in FORMATS:
         raise UserError(f"{path}: expected a file that ends in {', '.join(FORMATS)}.")
     if path.is_dir():
         raise UserError(f"{path} is a folder; expected the name of a file.")
+    # By inode, since links and other spellings name the same file.
     if path.exists() and inputs.exists() and path.samefile(inputs):
         raise UserError(
             f"{path} holds the inputs, which are not overwritten; choose another name for the "
             "predictions."
         )
+    # lexists: a broken link is in the way, too.
     if os.path.lexists(path) and not force:
         raise UserError(
             f"{path} exists already. Choose another name, or overwrite the file with --force."
@@ -47,7 +51,7 @@ def check_outputs(path: Path, inputs: Path, *, force: bool = False) -> None:
 
 
 def describe_outputs(data: DataRecord, given: ModelOutputs) -> str:
-    """Says what a run's model gives, from what run.json records of its data."""
+    """Describes the outputs of a run's model, from the record of its data in run.json."""
     names = data.class_names
     if data.task == "classification":
         more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
@@ -67,15 +71,15 @@ def write(
     """Writes predictions atomically.
 
     Args:
-        path: Its ending says in which format.
-        about: Columns that say which input each prediction is for, such as `file`; may be empty.
-        table: The predictions as columns.
-        outputs: The predictions as one array.
-        label: Which of the columns holds predicted classes; None for values.
+        path: The file; its extension is the format.
+        about: Columns that identify the input of each prediction, such as `file`; may be empty.
+        table: The predictions by column, each of shape [examples].
+        outputs: The predictions as one array, shape [examples, …].
+        label: Name of the column of predicted classes; None for values.
     """
     with replacing(path) as partial:
         if path.suffix == ".csv":
-            import pandas as pd
+            import pandas as pd  # not at the top: arrays do not need it
 
             pd.DataFrame({**about, **table}).to_csv(partial, index=False)
         elif path.suffix == ".npy":

@@ -1,4 +1,4 @@
-"""Predicts with a finished run's best model, batch by batch, and writes the predictions."""
+"""Prediction with a finished run's best model."""
 
 from pathlib import Path
 
@@ -25,13 +25,13 @@ def predict_file(run: FoundRun, source: Path, target: Path, phases: Phases) -> s
         run: A finished run.
         source: The inputs; see `read_inputs`.
         target: The file to write; see `check_outputs`.
-        phases: Show what lasts.
+        phases: Shows the progress.
 
     Returns:
-        What was written, as a sentence.
+        A sentence about the file that was written.
 
     Raises:
-        UserError: The inputs are wrong, or the model can't be loaded or can't predict for them.
+        UserError: The inputs are wrong, the model cannot be loaded, or it fails on the inputs.
     """
     file, job = run.model_file, read_frozen(run.directory, run.record.to_mapping())
     phases.begin("reading the inputs")
@@ -50,8 +50,8 @@ def predict_file(run: FoundRun, source: Path, target: Path, phases: Phases) -> s
 def _predict(
     job: Job, run: FoundRun, file: Path, batches: Batches, phases: Phases
 ) -> NDArray[np.float32]:
-    """Returns the predictions for all batches, `(examples, outputs)`."""
-    first = next(batches)  # before TensorFlow starts: wrong inputs are reported at once
+    """Returns the predictions for all batches, shape [examples, …]."""
+    first = next(batches)  # before TensorFlow is started, so that wrong inputs raise at once
     with phases("starting TensorFlow", at_once=True):
         start_tensorflow(job.config.seed, threads=job.config.loop.threads)
         from expt.train.inference import make_predict

@@ -1,1 +1,1 @@
-"""Recording: one small protocol and its sinks."""
+"""Recording: the recorder protocol, and recorders for the journal, TensorBoard and MLflow."""

@@ -11,30 +11,32 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from expt.record.lines import Line, ThinnedLines, fitted, fitting_width
+from expt.record.lines import Line, ThinnedLines, fit_to_width, terminal_width
 from expt.record.recorder import Record, Recorder, Scalars
 from expt.record.values import format_value
 from expt.runs.run import Run, Status
 
 _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_REFRESHES = 0.1
-_WIDE = 130  # columns that hold every number beside the bar
-BEST = "★"
-_DIGITS = 7  # columns of a number in a line, so that lines are aligned
+_WIDE = 130  # columns of a terminal that has room for all metrics beside the bar
+BEST_MARK = "★"
+"""The mark of an evaluation that is the best one so far."""
+
+_DIGITS = 7  # columns of a number, so that the lines are aligned
 
 
 @dataclass(frozen=True)
-class Expected:
+class RunLength:
     """The length of a run, and the metrics that its lines show.
 
     Attributes:
-        steps: Of the whole run.
-        epochs: Of the whole run.
-        evaluations: Of the whole run.
-        metrics: Shown ones, without their split.
+        steps: The number of steps of the whole run.
+        epochs: The number of epochs of the whole run.
+        evaluations: The number of evaluations of the whole run.
+        metrics: The metrics to show, without their split.
         monitor: The full name of the metric that decides which evaluation is the best.
-        gain: By how much a value of it is better than another one, or than None.
-        best: Its best value before a continued run; None for a new one.
+        gain: Returns by how much a value of the monitor is better than another one, or than None.
+        best: The monitor's best value before the run was resumed; None for a new run.
     """
 
     steps: int
@@ -47,13 +49,13 @@ class Expected:
 
 
 class ConsoleRecorder:
-    """Shows a bar with the last batch's values, and above it a line for each evaluation.
+    """A progress bar with the last batch's values, below a line for each evaluation.
 
-    A run of hundreds of evaluations gets a line for one in so many, for new bests and for the
-    last; the log has all. On a terminal, lines show what fits into its width.
+    If a run has hundreds of evaluations, only every nth one, new best ones and the last one are
+    printed; the log has all. On a terminal, lines are shortened to its width.
     """
 
-    def __init__(self, console: Console, expected: Expected) -> None:
+    def __init__(self, console: Console, expected: RunLength) -> None:
         self._console, self._expected = console, expected
         self._progress: Progress | None = None
         self._task: TaskID | None = None
@@ -64,13 +66,13 @@ class ConsoleRecorder:
         self._last_refresh = 0.0
 
     def open(self, run: Run) -> None:
-        """Prints where the run goes and starts the display."""
+        """Prints the run's name and directory, and starts the display."""
         place = os.path.relpath(run.directory)
         begins = f", from step {run.record.resumed[-1].step:,}" if run.is_resumed else ""
         line = f"run {run.record.run_name} in {place}{begins}"
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
         if skipped := run.record.data.skipped:
-            self._console.print(f"{skipped} examples could not be read and are left out")
+            self._console.print(f"{skipped} examples could not be read and are skipped")
         if self._console.is_interactive:
             self._progress = Progress(
                 TextColumn("{task.description}"),
@@ -78,15 +80,15 @@ class ConsoleRecorder:
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[numbers]}"),
                 console=self._console,
-                auto_refresh=False,
+                auto_refresh=False,  # `_refresh` decides when the bar is drawn
                 transient=True,
-                redirect_stderr=sys.stderr.isatty(),  # not what goes into a file
+                redirect_stderr=sys.stderr.isatty(),  # a redirected stderr must stay in its file
             )
             self._task = self._progress.add_task("", total=self._expected.steps, numbers="")
             self._progress.start()
 
     def write(self, record: Record) -> None:
-        """Shows scalars: those of steps at most ten times a second, an evaluation as a line."""
+        """Refreshes the bar at most ten times a second, and prints a line for an evaluation."""
         if not isinstance(record, Scalars):
             return
         self._last |= record.last()
@@ -95,20 +97,21 @@ class ConsoleRecorder:
         where = f"epoch {epoch:>{len(str(self._expected.epochs))}}/{self._expected.epochs}"
         self._refresh(step, where)
         if self._expected.monitor in record.values:
-            is_best = self._note_best(self._last[self._expected.monitor])
+            is_best = self._update_best(self._last[self._expected.monitor])
             line = self._line(step, where, is_best)
             self._means = _Means()
+            # The log has every evaluation in full; only the terminal is thinned and shortened.
             _log.info("%s", "  ".join(text for _, text in line))
             self._print(self._lines.add(line, is_best))
 
     def close(self, status: Status) -> None:
-        """Ends the display."""
+        """Prints the remaining lines and ends the display."""
         del status
         self._print(self._lines.rest())
         if self._progress is not None:
             self._progress.stop()
 
-    def _note_best(self, value: float) -> bool:
+    def _update_best(self, value: float) -> bool:
         is_best = self._expected.gain(value, self._best) > 0
         if is_best:
             self._best = value
@@ -120,6 +123,7 @@ class ConsoleRecorder:
         if self._progress is None or self._task is None or not is_due:
             return
         self._last_refresh = now
+        # A narrow terminal has room only for the losses.
         names = self._names(self._expected.metrics if self._is_wide() else ["loss"])
         shown = [f"{name} {format_value(self._last[name])}" for name in names]
         self._progress.update(
@@ -131,18 +135,19 @@ class ConsoleRecorder:
         )
 
     def _line(self, step: int, where: str, is_best: bool) -> Line:
-        """Returns the parts of an evaluation's line, each with its rank; the last go first."""
+        """Returns the parts of an evaluation's line; parts of higher rank are dropped first."""
         line = [(0, where), (1, f"step {step:>{len(str(self._expected.steps))}}")]
         for name in self._names(self._expected.metrics):
             rank = 0 if name.startswith("val/") or name == "train/loss" else 2
             value = format_value(self._last[name])
+            # The last batch's value is noisy, so the mean since the last evaluation comes first.
             if name in self._means.counts:
                 line.append((rank, f"{name} mean {format_value(self._means[name]):<{_DIGITS}}"))
                 line.append((3, f"last {value:<{_DIGITS}}"))
             else:
                 line.append((rank, f"{name} {value:<{_DIGITS}}"))
         line += [(4, speed) for speed in self._speed()]
-        return [*line, (0, BEST)] if is_best else line
+        return [*line, (0, BEST_MARK)] if is_best else line
 
     def _names(self, metrics: Sequence[str]) -> list[str]:
         names = [f"{split}/{metric}" for split in ("train", "val") for metric in metrics]
@@ -154,20 +159,20 @@ class ConsoleRecorder:
 
     def _print(self, lines: Sequence[Line]) -> None:
         for line in lines:
-            text = fitted(line, fitting_width(self._console))
+            text = fit_to_width(line, terminal_width(self._console))
             self._console.print(text, highlight=False, soft_wrap=True)
 
     def _is_wide(self) -> bool:
         return self._console.width >= _WIDE
 
 
-class ShownWhileClosing:
-    """A sink; what is shown while it is completed is a line such as `completing MLflow …`.
+class ClosingPhase:
+    """A sink whose closing is shown as a phase, such as `completing MLflow …`.
 
     Args:
         sink: The sink.
-        title: Its name for people.
-        show: Shows a text while a block lasts.
+        title: The name of the sink in the phase.
+        show: Returns a context manager that shows a text.
     """
 
     def __init__(
@@ -180,18 +185,18 @@ class ShownWhileClosing:
         self._sink.open(run)
 
     def write(self, record: Record) -> None:
-        """Hands the record on."""
+        """Passes the record on to the sink."""
         self._sink.write(record)
 
     def close(self, status: Status) -> None:
-        """Closes the sink."""
+        """Closes the sink, and shows that meanwhile."""
         with self._show(f"completing {self._title}"):
             self._sink.close(status)
 
 
 @dataclass
 class _Means:
-    """Means of training metrics over the steps since the last evaluation."""
+    """The means of the training metrics over the steps since the last evaluation."""
 
     sums: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -199,6 +204,7 @@ class _Means:
     def add(self, scalars: Scalars) -> None:
         for name, values in scalars.values.items():
             if name.startswith("train/"):
+                # In float64: the sum of thousands of float32 values would lose digits.
                 self.sums[name] = self.sums.get(name, 0.0) + float(values.sum(dtype=float))
                 self.counts[name] = self.counts.get(name, 0) + len(values)
 

@@ -1,4 +1,4 @@
-"""Text in images: the font, how wide a text is, and how it is shortened."""
+"""Text in images: its font, its width, and its shortening."""
 
 from functools import lru_cache
 
@@ -14,17 +14,17 @@ def font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def width_of(text: str) -> float:
-    """Returns how many pixels wide a text is."""
+    """Returns the width of a text in pixels."""
     return float(font().getlength(text))
 
 
 def one_line(text: str) -> str:
-    """Returns a name without line breaks: a class may be called anything."""
+    """Returns a name without line breaks, which names of classes and columns may contain."""
     return " ".join(text.split())
 
 
 def fitted(text: str, width: float) -> str:
-    """Shortens a text until it is no wider than `width` pixels."""
+    """Returns a text, shortened until it is at most `width` pixels wide."""
     if width_of(text) <= width:
         return text
     while text and width_of(f"{text}…") > width:
@@ -33,7 +33,8 @@ def fitted(text: str, width: float) -> str:
 
 
 def upright(text: str, color: tuple[int, int, int]) -> Image.Image:
-    """Returns a text that reads from bottom to top, on white."""
+    """Returns an image of a text that reads from bottom to top, on white."""
+    # At least one pixel: Pillow can't paste an image of size 0.
     box = font().getbbox(text)
     image = Image.new("RGB", (max(1, round(box[2])), max(1, round(box[3]))), "white")
     ImageDraw.Draw(image).text((0, 0), text, fill=color, font=font())

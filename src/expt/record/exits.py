@@ -1,4 +1,4 @@
-"""How a process ends: errors on stderr, and the exit codes that they stand for."""
+"""The end of a command: errors on stderr, and exit codes."""
 
 import errno
 import logging
@@ -15,26 +15,27 @@ from expt.record.phases import end_phase
 from expt.record.streams import keep_streams_open
 from expt.runs.secrets import install_log_redaction, redacted
 
-_FULL_ERROR = "HYDRA_FULL_ERROR"  # asks for tracebacks
+_FULL_ERROR = "HYDRA_FULL_ERROR"  # the variable by which Hydra's users ask for tracebacks
 
 
 def run_main(function: Callable[[list[str]], int]) -> NoReturn:
-    """Runs a function on the process's arguments and exits with its code.
+    """Runs a function on the process's arguments and exits with the code that it returns.
 
-    0 done, 1 the run failed or some job of a sweep did, 2 a bad config or bad input, 130 Ctrl-C,
-    143 SIGTERM.
+    The exit codes are 0 for success, 1 if the run or some job of a sweep failed, 2 for a bad
+    config or bad input, 130 after Ctrl-C and 143 after SIGTERM.
     """
     keep_streams_open()
     signal.signal(signal.SIGTERM, _on_sigterm)
     install_log_redaction()
-    logging.raiseExceptions = False  # a log on a full disk must not print tracebacks
-    # A script has its own folder there; users' packages are in the working directory.
+    logging.raiseExceptions = False  # on a full disk, each log line would print a traceback
+    # The console script has its own folder as sys.path[0], unlike `python -m`, which has the
+    # working directory, where users keep their packages.
     sys.path.append(os.getcwd())  # noqa: PTH109  as Python itself writes it
     try:
         try:
             code = function(sys.argv[1:])
         finally:
-            end_phase()  # before anything is printed about an error
+            end_phase()  # a spinner would overwrite the error message
         sys.exit(code)
     except (UserError, RunError, OSError) as error:
         print_error(error)
@@ -48,7 +49,7 @@ def run_main(function: Callable[[list[str]], int]) -> NoReturn:
 
 
 def print_error(error: Exception) -> None:
-    """Prints an error to stderr: a sentence if it is one for users, else a traceback."""
+    """Prints an error to stderr: its message if it is meant for users, else its traceback."""
     if isinstance(error, UserError | RunError | OSError) and os.environ.get(_FULL_ERROR) != "1":
         text = f"error: {error}\n"
     else:
@@ -57,9 +58,9 @@ def print_error(error: Exception) -> None:
 
 
 def exit_code(error: Exception) -> int:
-    """Returns the exit code that an error stands for."""
+    """Returns the exit code for an error: 2 if the user's input is at fault, else 1."""
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-        return 2  # no file can be called what the user typed
+        return 2  # the user typed a name that is too long for a file
     return 2 if isinstance(error, UserError) else 1
 
 

@@ -1,4 +1,4 @@
-"""From a matplotlib figure to pixels: for any figure, though slow (tenths of a second)."""
+"""Rendering of matplotlib figures, which takes tenths of a second; `grids` takes milliseconds."""
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -7,14 +7,15 @@ from numpy.typing import NDArray
 
 
 def figure_to_pixels(figure: Figure) -> NDArray[np.uint8]:
-    """Renders a figure, for an `Image` record's `draw`.
+    """Renders a figure, for use in an `Image` record's `draw`.
 
-    It needs no display, and pyplot's list of open figures does not grow: make the figure with
-    `matplotlib.figure.Figure(figsize=…)` and `figure.subplots(5, 5)`.
+    Create the figure with `matplotlib.figure.Figure(figsize=…)` and `figure.subplots(5, 5)`.
+    Unlike with pyplot, it is then freed once it is no longer used, and needs no display.
 
     Returns:
-        uint8, shape [height, width, 3].
+        The pixels: uint8, shape [height, width, 3].
     """
+    # Agg draws in memory and is safe on a thread; pyplot's global state is not.
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3]

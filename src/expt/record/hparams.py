@@ -1,50 +1,50 @@
-"""The parameters that TensorBoard's HParams show of a run."""
+"""The parameters of a run in TensorBoard's HParams tab."""
 
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from expt.config.quoting import given
-from expt.runs.naming import varying
+from expt.config.quoting import values_by_key
+from expt.runs.naming import varied_keys
 from expt.runs.run import Run
 from expt.runs.sweeps import planned_jobs
 
 MISSING = "none"
-"""The value of a parameter that a run's parts don't have."""
+"""The value that stands for a parameter which a run does not have."""
 
-_OF_ALL = (
+_COMMON = (
     *("act", "data", "loss", "model", "optimizer", "schedule"),
     *("seed", "data.batch_size", "optimizer.learning_rate", "loop.epochs"),
 )
-_NOT_SHOWN = ("name", "output_dir", "recorder")
+_HIDDEN = ("name", "output_dir", "recorder")  # they do not change a run's result
 
 
 def hparams(run: Run) -> dict[str, bool | int | float | str]:
-    """Returns the parameters of a run that are worth a column.
+    """Returns the parameters of a run that have a column.
 
-    They are the option of each group, the seed and what is changed most often, the same keys for
-    every run, and besides what varies in the run's sweep, or was given for a run that is in none.
-    Parallel coordinates have no line for a run that lacks a value, so a missing one is explicit.
+    These are the options of all groups and some common parameters, the same for every run, and the
+    parameters that vary in the run's sweep. A run that is not in a sweep has those of its
+    overrides instead. Missing values are `MISSING`, since parallel coordinates have no line for a
+    run that lacks a value.
     """
-    own = given(run.record.overrides)
+    own = values_by_key(run.record.overrides)
     varied = _varied(run.directory)
-    keys = [*_OF_ALL, *run.record.choices, *(own if varied is None else varied)]
+    keys = [*_COMMON, *run.record.choices, *(own if varied is None else varied)]
+    # Some overrides have no param: `~probe` removes one.
     values = {**own, **run.params}
     return {
-        key: _plain(values.get(key, MISSING))
-        for key in dict.fromkeys(keys)
-        if key not in _NOT_SHOWN
+        key: _plain(values.get(key, MISSING)) for key in dict.fromkeys(keys) if key not in _HIDDEN
     }
 
 
 def _varied(directory: Path) -> Iterable[str] | None:
-    """The keys that differ between the jobs of a run's sweep; None if it is in none."""
+    """Returns the keys that differ between the jobs of a run's sweep; None if it is in none."""
     jobs = planned_jobs(directory.parent)
-    return varying([job.overrides for job in jobs.values()]) if directory.name in jobs else None
+    return varied_keys([job.overrides for job in jobs.values()]) if directory.name in jobs else None
 
 
 def _plain(value: Any) -> bool | int | float | str:
-    """Lists and None as text, as the command line takes them: HParams take neither."""
+    """Returns a value that HParams support: None and lists become text, as in an override."""
     if value is None:
         return "null"
     return value if isinstance(value, bool | int | float | str) else str(value)

@@ -1,4 +1,4 @@
-"""The run's pictures: which are drawn, and the folder of PNG files."""
+"""The images of a run's predictions, and the recorder that writes images as PNG files."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -22,28 +22,29 @@ _FIXED_EXAMPLES = 25
 def draw_validation(
     dataset: Dataset, task: str, kind: str, step: int, predictions: NDArray[np.floating[Any]]
 ) -> Iterator[Image]:
-    """Yields the pictures of a step, not yet drawn; the examples are the same at every step.
+    """Yields the images of a step, which are drawn later; they show the same examples at each step.
 
     Args:
-        dataset: Whose validation split the predictions are for.
-        task: What is learned.
-        kind: What predictions are: `probability` or `score` of each class, or `value`.
+        dataset: The data set.
+        task: `classification`, `regression`, `reconstruction` or `generation`.
+        kind: The meaning of predictions: `probability` or `score` of each class, or `value`.
         step: The optimizer step.
-        predictions: Those for the validation split, shape [examples, ...]; for generation what
-            was generated.
+        predictions: The predictions for the validation split, or the generated examples if the
+            task is generation; shape [examples, ...].
     """
-    pictures = _PICTURES[task](dataset, kind, predictions)
+    drawings = _DRAWINGS[task](dataset, kind, predictions)
     now = time.time()
-    for name, draw in pictures.items():
+    for name, draw in drawings.items():
         yield Image(step=step, time=now, name=f"val/{name}", draw=draw)
 
 
-Pictures = dict[str, Callable[[], grids.Pixels]]
+# The functions that draw the images, by name; they are called on the thread of a recorder.
+_Drawings = dict[str, Callable[[], grids.Pixels]]
 
 
 def _of_classification(
     dataset: Dataset, kind: str, predictions: NDArray[np.floating[Any]]
-) -> Pictures:
+) -> _Drawings:
     split, names = dataset.validation, dataset.class_names
     confusion = partial(grids.confusion_matrix, split.targets, predictions, names)
     if not dataset.has_images:
@@ -63,27 +64,31 @@ def _of_classification(
     }
 
 
-def _of_regression(dataset: Dataset, kind: str, predictions: NDArray[np.floating[Any]]) -> Pictures:
+def _of_regression(
+    dataset: Dataset, kind: str, predictions: NDArray[np.floating[Any]]
+) -> _Drawings:
     del kind
-    targets, named = dataset.validation.targets, dataset.other_columns.get("target")
-    names = [] if named is None else [named]
+    targets, column = dataset.validation.targets, dataset.other_columns.get("target")
+    names = [] if column is None else [column]
     return {"predicted_against_true": partial(predicted_against_true, targets, predictions, names)}
 
 
 def _of_reconstruction(
     dataset: Dataset, kind: str, predictions: NDArray[np.floating[Any]]
-) -> Pictures:
+) -> _Drawings:
     del kind
     inputs, shown = dataset.validation.first(_FIXED_EXAMPLES), predictions[:_FIXED_EXAMPLES]
     if dataset.has_images:
         inputs, shown = _as_pixels(dataset, inputs), _as_pixels(dataset, shown)
         return {"reconstructions": partial(grids.reconstruction_grid, inputs, shown)}
-    given, made = (array.reshape(len(array), -1) for array in (inputs, shown))
-    draw = partial(predicted_against_true, given, made, dataset.feature_names)
+    targets, outputs = (array.reshape(len(array), -1) for array in (inputs, shown))
+    draw = partial(predicted_against_true, targets, outputs, dataset.feature_names)
     return {"predicted_against_true": draw}
 
 
-def _of_generation(dataset: Dataset, kind: str, predictions: NDArray[np.floating[Any]]) -> Pictures:
+def _of_generation(
+    dataset: Dataset, kind: str, predictions: NDArray[np.floating[Any]]
+) -> _Drawings:
     del kind
     if not dataset.has_images:
         return {}
@@ -93,9 +98,10 @@ def _of_generation(dataset: Dataset, kind: str, predictions: NDArray[np.floating
 
 
 def _as_pixels(dataset: Dataset, images: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """Brings images to pixels from 0 to 1, where training took arrays of another range as they are.
+    """Returns images as pixels from 0 to 1.
 
-    Those from 0 to 1 stay; all others are shifted and scaled by the range of the training's.
+    Only arrays that training uses in their own range are changed, and only if that range is not
+    within 0 to 1: they are shifted and scaled by the range of the training split.
     """
     preparation = dataset.preparation or {}
     if preparation.get("kind") != "array" or preparation.get("divisor") != 1:
@@ -103,10 +109,11 @@ def _as_pixels(dataset: Dataset, images: NDArray[np.floating[Any]]) -> NDArray[n
     trained = ArrayPreparation.from_mapping(preparation).trained_on
     if trained.least >= 0 and trained.most <= 1:
         return images
+    # The bound avoids a division by zero if all training pixels are equal.
     return np.asarray((images - trained.least) / max(trained.most - trained.least, 1e-30))
 
 
-_PICTURES = {
+_DRAWINGS = {
     "classification": _of_classification,
     "regression": _of_regression,
     "reconstruction": _of_reconstruction,
@@ -115,22 +122,23 @@ _PICTURES = {
 
 
 class ImageRecorder:
-    """Writes each picture as `images/NAME_STEP.png`."""
+    """A recorder that writes each image as `images/NAME_STEP.png`."""
 
     def open(self, run: Run) -> None:
-        """Makes the folder; what a killed process left half written is removed."""
+        """Creates the folder, and removes incomplete files of a killed process."""
         self._folder = run.directory / IMAGES
         self._folder.mkdir(exist_ok=True)
         for partial_file in self._folder.glob(f"{PARTIAL}*"):
             partial_file.unlink()
 
     def write(self, record: Record) -> None:
-        """Writes a picture. A file is either whole or not there."""
+        """Writes an image; its file is complete as soon as it exists."""
         if isinstance(record, Image):
+            # Steps have leading zeros, so that file managers sort the images by step.
             name = f"{record.name.replace('/', '_')}_{record.step:07d}.png"
             partial_file = self._folder / f"{PARTIAL}{name}"
             partial_file.write_bytes(record.png())
             partial_file.replace(self._folder / name)
 
     def close(self, status: Status) -> None:
-        """Every file is already written."""
+        """Does nothing: every file is already written."""

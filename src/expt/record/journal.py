@@ -1,4 +1,7 @@
-"""The journal: metrics.jsonl, one JSON object a record, the truth from which all else follows."""
+"""The journal: `metrics.jsonl`, with one JSON object per record.
+
+It is the source of truth: TensorBoard and MLflow can be rebuilt from it.
+"""
 
 import contextlib
 import json
@@ -15,17 +18,17 @@ from expt.record.recorder import Record, Scalars
 from expt.runs.run import Run, Status
 
 FILE_NAME = "metrics.jsonl"
-_BLOCK = 1 << 20  # bytes read at once
-_TAIL = 1 << 13  # bytes that hold the last line, most of the time
-_LARGEST_STEP = 2**63 - 1
-_LATEST_TIME = 1e12  # seconds since 1970; what is later is no time but damage
+_BLOCK = 1 << 20  # bytes per read
+_TAIL = 1 << 13  # bytes; nearly always enough for the last line
+_LARGEST_STEP = 2**63 - 1  # of int64, which `Scalars.steps` holds
+_LATEST_TIME = 1e12  # seconds since 1970; a later time is a sign of damage
 
 
 class Journal:
-    """Writes each record as a line, in order, on the training thread.
+    """A recorder that writes each record of scalars as a line, on the training thread.
 
-    Values are written with the fewest digits that read back to the same float32. What JSON has no
-    number for stands as a string that `float` reads: "nan", "inf", "-inf".
+    Values have the fewest digits that are read back as the same float32. Values that JSON has no
+    number for are strings that `float` accepts: "nan", "inf", "-inf".
     """
 
     _path: Path
@@ -33,33 +36,35 @@ class Journal:
     _failure: str | None = None
 
     def open(self, run: Run) -> None:
-        """Opens the file for appending; the torn line that a killed process left is cut off.
+        """Opens the file for appending, and removes an incomplete last line of a killed process.
 
         Raises:
             RunError: The file can't be opened.
         """
         self._path, self._failure = run.directory / FILE_NAME, None
         try:
+            # Unbuffered, so that each record is with the kernel even if this process is killed.
             self._file = self._path.open("ab", buffering=0)
             self._cut()
         except OSError as error:
             raise self._failed(error) from error
 
     def write(self, record: Record) -> None:
-        """Writes scalars; after it returns they survive the end of this process.
+        """Writes scalars; once this returns, they survive a crash of the process.
 
         Raises:
-            RunError: The file can't be written to, now or at an earlier record. It ends with the
-                last line that went in whole.
+            RunError: This record or a previous one can't be written. The file ends with the last
+                complete line.
         """
         if not isinstance(record, Scalars):
             return
         if self._failure is not None:
-            # One more line would stand after a gap.
+            # A further line would hide that records are missing before it.
             raise RunError(self._failure)
         assert self._file is not None
         left = memoryview("".join(_lines(record)).encode())
         try:
+            # An unbuffered write may be partial, on a nearly full disk for example.
             while left:
                 left = left[self._file.write(left) :]
         except OSError as error:
@@ -70,10 +75,10 @@ class Journal:
                     self._cut()
 
     def close(self, status: Status) -> None:
-        """Closes the file; after it returns the journal survives the end of the machine.
+        """Closes the file; once this returns, the journal survives a crash of the machine.
 
         Raises:
-            RunError: The machine can't keep what was written, and nothing was told of it before.
+            RunError: The data can't be flushed to disk. Not raised if `write` has already failed.
         """
         del status
         file, self._file = self._file, None
@@ -95,9 +100,9 @@ class Journal:
     def _failed(self, error: OSError) -> RunError:
         directory = os.path.relpath(self._path.parent)
         self._failure = (
-            f"the journal {directory}/{FILE_NAME} can't be written: {error.strerror}. What was "
-            "recorded up to now stays readable. Once that is mended (a full disk: after making "
-            f"space), `python -m expt.resume {directory}` goes on."
+            f"the journal {directory}/{FILE_NAME} can't be written: {error.strerror}. The records "
+            "before this one are intact. Fix the cause (if the disk is full, free some space), "
+            f"then continue with: python -m expt.resume {directory}"
         )
         return RunError(self._failure)
 
@@ -112,6 +117,7 @@ def _lines(scalars: Scalars) -> Iterator[str]:
 
 
 def _texts(column: NDArray[np.float32]) -> list[str]:
+    # NumPy formats a float32 with the fewest digits; Python would format it as a float64.
     texts: list[str] = column.astype(str).tolist()
     if np.isfinite(column).all():
         return texts
@@ -119,13 +125,14 @@ def _texts(column: NDArray[np.float32]) -> list[str]:
 
 
 def complete_size(path: Path, end: int | None = None) -> int:
-    """Returns how many bytes of a journal are whole lines; 0 if there is no file.
+    """Returns the size in bytes of a journal's complete lines; 0 if there is no file.
 
-    A last line without its end, or one that can't be read, is torn: a killed process left it.
+    A last line without a newline, or one that can't be parsed, is incomplete: its process was
+    killed while it wrote.
 
     Args:
         path: The journal.
-        end: What is beyond this byte is left out; None is the file's end.
+        end: The number of bytes to consider; None considers the whole file.
 
     Raises:
         UserError: The file can't be read.
@@ -135,6 +142,7 @@ def complete_size(path: Path, end: int | None = None) -> int:
     with _opened(path) as file:
         size = file.seek(0, os.SEEK_END)
         size = size if end is None else min(end, size)
+        # Two newlines enclose the last line; the rest of a file, which may be large, is not read.
         tail, start = b"", size
         while start and tail.count(b"\n") < 2:
             length = min(max(_TAIL, len(tail)), start)
@@ -152,16 +160,16 @@ def complete_size(path: Path, end: int | None = None) -> int:
 
 
 def read_journal(path: Path, start: int = 0, end: int | None = None) -> Iterator[dict[str, Any]]:
-    """Yields the journal's records, values as floats; a torn last line is left out.
+    """Yields a journal's records, with values as floats; an incomplete last line is ignored.
 
     Args:
         path: The journal.
-        start: The byte to start from, where a line starts.
-        end: What is beyond this byte is left out; None is the file's end.
+        start: The byte to start from; must be the start of a line.
+        end: The number of bytes to consider; None considers the whole file.
 
     Raises:
-        UserError: The file can't be read, or a line that is not the last is damaged; what is
-            before that line has been yielded.
+        UserError: The file can't be read, or a line other than the last one is damaged; the
+            records before that line are yielded first.
     """
     with _opened(path) as file:
         remaining = complete_size(path, end) - file.seek(start)
@@ -172,6 +180,7 @@ def read_journal(path: Path, start: int = 0, end: int | None = None) -> Iterator
             if not newline:
                 continue
             lines = whole.split(b"\n")
+            # Parsing line by line is slower, and only needed to find the damaged line.
             try:
                 records = _parse_all(whole, len(lines))
             except _DAMAGE:
@@ -192,9 +201,9 @@ _DAMAGE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 
 
 def _parse_all(lines: bytes, count: int) -> list[dict[str, Any]]:
-    """Parses many lines at once, which is faster than one by one."""
+    """Parses many lines with one call of `json.loads`, which is faster than one call per line."""
     records = json.loads("[" + lines.decode().replace("\n", ",") + "]")
-    if len(records) != count:
+    if len(records) != count:  # a damaged line may hold several values, with commas between them
         raise ValueError(len(records))
     return [_checked(record) for record in records]
 
@@ -210,9 +219,9 @@ def _parse_each(
                 number += file.read(start).count(b"\n")
             shown = line[:60].decode(errors="replace")
             raise UserError(
-                f"the journal {path} is damaged in line {number}: {shown!r} is no record, which "
+                f"the journal {path} is damaged in line {number}: {shown!r} is not a record, which "
                 "is a JSON object with step, epoch, time and values. The lines before it can be "
-                "read; put a copy of the file in its place if there is one, or delete the line."
+                "read. Restore the file from a backup if there is one, else delete the line."
             ) from error
         yield record
 
@@ -223,6 +232,7 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 def _checked(record: dict[str, Any]) -> dict[str, Any]:
     for key in ("step", "epoch"):
+        # Not isinstance: `true` is an int to Python.
         if type(record[key]) is not int or not 0 <= record[key] <= _LARGEST_STEP:
             raise ValueError(key)
     if not 0 <= record["time"] <= _LATEST_TIME:

@@ -1,18 +1,19 @@
-"""The table of a model's layers, as a file beside the run."""
+"""The table of a model's layers in a run's directory."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+# Markdown, which TensorBoard's text tab renders as a table.
 LAYERS_FILE = "layers.md"
 
 
 def write_layers(directory: Path, layers: Sequence[Mapping[str, Any]]) -> None:
-    """Writes the table as Markdown; recorders show it to others.
+    """Writes the table as Markdown, for recorders to show.
 
     Args:
-        directory: The run's.
-        layers: A row each: name, type, output_shape and parameters.
+        directory: The run's directory.
+        layers: The rows: each has name, type, output_shape and parameters.
     """
     rows = [
         (row["name"], row["type"], _shape(row["output_shape"]), f"{row['parameters']:,}")
@@ -32,5 +33,5 @@ def read_layers(directory: Path) -> str:
 
 
 def _shape(shape: Sequence[int | None] | None) -> str:
-    """A shape without the batch's axis, such as `8x8x1`."""
+    """Returns a shape without the batch axis, such as `8x8x1`."""
     return "" if shape is None else "x".join(str(size) for size in shape[1:])

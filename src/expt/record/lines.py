@@ -1,22 +1,22 @@
-"""Lines of a terminal: what fits into its width, and which of many are worth one."""
+"""Lines of a terminal: shortening to its width, and a choice among many evaluations."""
 
 import math
 
 from rich.console import Console
 
-_ALL_SHOWN = 40  # evaluations that get a line each
-_SHOWN_OF_MORE = 20  # lines of a run with more evaluations; as many new bests may come on top
+_ALL_SHOWN = 40  # up to so many evaluations of a run, each has a line
+_SHOWN_OF_MORE = 20  # regular lines of a longer run; each may have a line of a best one before it
 
 Line = list[tuple[int, str]]
-"""The parts of a line with their ranks; those of the highest rank are left out first."""
+"""The parts of a line, each with its rank; parts of the highest rank are dropped first."""
 
 
-def fitted(line: Line, width: int | None) -> str:
-    """Returns a line as text, without its least important parts if they don't fit.
+def fit_to_width(line: Line, width: int | None) -> str:
+    """Returns a line as text, without its least important parts if they do not fit.
 
     Args:
-        line: Its parts.
-        width: The columns that there are; None is any number.
+        line: The parts of the line.
+        width: The available columns; None for no limit. Parts of rank 0 are never dropped.
     """
     left = line
     for rank in range(max(rank for rank, _ in line), -1, -1):
@@ -27,16 +27,16 @@ def fitted(line: Line, width: int | None) -> str:
     raise AssertionError
 
 
-def fitting_width(console: Console) -> int | None:
-    """Returns the columns of a terminal; None for a file or a pipe, whose lines may be long."""
+def terminal_width(console: Console) -> int | None:
+    """Returns the width of a terminal in columns; None for a file or a pipe, without a limit."""
     return console.width if console.is_terminal else None
 
 
 class ThinnedLines:
-    """Which of a run's evaluations get a line: all of some dozens, a part of more.
+    """A choice of the evaluations that get a line: all of a short run, every nth of a long one.
 
-    New bests among those left out are held back until the next line, since hundreds may follow
-    each other; the last of them is printed.
+    Early in training, hundreds of evaluations in a row may each be a new best. So only the latest
+    best one is kept, and printed before the next regular line.
     """
 
     def __init__(self, evaluations: int) -> None:
@@ -47,7 +47,7 @@ class ThinnedLines:
         self._last: Line | None = None
 
     def add(self, line: Line, is_best: bool) -> list[Line]:
-        """Returns the lines to print after one more evaluation."""
+        """Returns the lines to print after an evaluation: none, its own, or the held best too."""
         self._count += 1
         is_shown = self._count == 1 or self._count % self._stride == 0
         held, self._last = self._best, None if is_shown else line
@@ -58,7 +58,8 @@ class ThinnedLines:
         return [line] if held is None or is_best else [held, line]
 
     def rest(self) -> list[Line]:
-        """Returns the lines to print at the end: the best and the last, if they were left out."""
+        """Returns the lines to print at the end: the best and the last, if not yet printed."""
         lines = [line for line in (self._best, self._last) if line is not None]
         self._best = self._last = None
+        # The best one may also be the last one.
         return lines[:1] if lines[:1] == lines[1:] else lines

@@ -1,4 +1,4 @@
-"""Log files of runs and sweeps."""
+"""Logging of runs and sweeps to files."""
 
 import logging
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from expt.record.streams import StderrHandler
 
 LOG_FILE = "run.log"
-"""The log of a run, in its directory."""
+"""The name of a run's log file in its directory."""
 
 
-def log_to(file: Path) -> None:
-    """Sends log records to a file and warnings to stderr, as Hydra does for the runs it starts."""
+def log_to_file_and_stderr(file: Path) -> None:
+    """Sends log records to a file, and warnings and errors to stderr too."""
     log_to_file(file)
     to_console = StderrHandler()
     to_console.setLevel(logging.WARNING)
@@ -19,7 +19,8 @@ def log_to(file: Path) -> None:
 
 
 def log_to_file(file: Path) -> None:
-    """Sends log records to a file alone."""
+    """Sends log records to a file only; previous handlers are removed."""
     to_file = logging.FileHandler(file, encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    # `force`, since a worker logs one run after another, each to its own file.
     logging.basicConfig(level=logging.INFO, handlers=[to_file], force=True)

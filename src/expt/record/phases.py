@@ -1,7 +1,7 @@
 """The phases of a command, such as loading data: shown while they last, logged when they end.
 
-Importing this takes milliseconds, so that a command can show its first phase before its own
-imports, which take up to a second.
+Importing this module takes milliseconds, so that a command can show its first phase before its
+own imports, which take up to a second.
 """
 
 import atexit
@@ -23,32 +23,33 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _lap = [time.monotonic()]
-_SECONDS_UNTIL_SHOWN = 1.0  # of lines on what is no terminal: shorter phases need none
+# If the output is not a terminal, a phase has a line only if it lasts so long.
+_SECONDS_UNTIL_SHOWN = 1.0
 _SECONDS_BETWEEN_LINES = 2.0
-_SECONDS_UNTIL_TIMED = 2.0  # a clock beside what ends sooner is noise
+_SECONDS_UNTIL_TIMED = 2.0  # a line shows the elapsed time only beyond this
 _QUIET = (
     *("-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info"),
     *("-sc", "--shell-completion"),
 )
-"""Flags that ask for nothing but a text, which must be all that is printed."""
+"""Flags that ask for a text, often to be piped, so that nothing else may be printed."""
 
 _FIRST = {
     "run": "composing the config",
     **dict.fromkeys(("resume", "evaluate", "predict", "export"), "reading the run"),
 }
-"""The first phase of the commands that show one."""
+"""The first phase of each command that shows one."""
 
 
 class Phases:
-    """Shows what a command is doing: one phase at a time.
+    """A display of the current phase of a command.
 
-    On a terminal a phase is a line with a spinner that vanishes at its end. Elsewhere it is a plain
-    line, printed once the phase has lasted for a second, and again with the time every few
-    seconds, so that a log is never silent for long.
+    On a terminal, a phase is a line with a spinner that vanishes at its end. Elsewhere it is a
+    plain line, printed once the phase has lasted for a second, and again with the elapsed time
+    every few seconds, so that users of a log can see that the command is alive.
 
     Args:
-        console: Where to show them.
-        is_logged: Whether logging is set up; else `start_log` writes what has ended by then.
+        console: The console to print to.
+        is_logged: Whether logging is set up. If not, phases are kept and logged by `start_log`.
     """
 
     def __init__(self, console: "Console", *, is_logged: bool = True) -> None:
@@ -62,7 +63,7 @@ class Phases:
 
     @contextmanager
     def __call__(self, text: str, *, at_once: bool = False) -> Iterator[None]:
-        """Shows a phase while the block lasts; see `begin`."""
+        """Shows a phase while a `with` block runs; the arguments are those of `begin`."""
         self.begin(text, at_once=at_once)
         try:
             yield
@@ -70,12 +71,12 @@ class Phases:
             self.end()
 
     def begin(self, text: str, *, at_once: bool = False) -> None:
-        """Ends the phase before, if there is one, and begins another.
+        """Ends the current phase, if there is one, and begins another.
 
         Args:
-            text: What is being done, such as `loading data`; nothing changes if it is that of
-                the phase before.
-            at_once: Whether to print its line at once, since it is known to take seconds.
+            text: The activity, such as `loading data`. If it is that of the current phase, that
+                phase continues.
+            at_once: Whether to print the line without delay, for a phase known to take seconds.
         """
         if text == self._text:
             return
@@ -86,6 +87,7 @@ class Phases:
             return
         if at_once:
             self._print_line()
+        # A thread prints the lines, since the main thread may be inside a long import or call.
         self._over = threading.Event()
         seconds = _SECONDS_BETWEEN_LINES if at_once else _SECONDS_UNTIL_SHOWN
         arguments = (self._over, seconds)
@@ -93,11 +95,11 @@ class Phases:
         self._thread.start()
 
     def update(self, text: str) -> None:
-        """Changes the text of the phase, such as how much of it is done."""
+        """Changes the text of the current phase, for example to show its progress."""
         self._text = text
 
     def end(self) -> None:
-        """Ends the phase, if there is one."""
+        """Ends the current phase, if there is one."""
         if not self._text:
             return
         if self._live is not None:
@@ -111,19 +113,21 @@ class Phases:
             self.start_log()
 
     def start_log(self) -> None:
-        """Logs the phases that have ended, and from now on each at its end."""
+        """Logs the phases that have ended, and every later one at its end."""
         self._is_logged = True
         for text, seconds in self._ended:
             _log.info("%s: %.2f s", text, seconds)
         self._ended.clear()
 
     def _show_spinner(self) -> None:
+        # Imported here, to keep the import of this module fast where there is no terminal.
         from rich.live import Live
         from rich.spinner import Spinner
         from rich.text import Text
 
         spinner = Spinner("dots", style="cyan")
 
+        # A spinner that keeps its place in the animation: a new one per frame would not turn.
         def rendered() -> Spinner:
             spinner.update(text=Text(self._line()))
             return spinner
@@ -133,7 +137,7 @@ class Phases:
             get_renderable=rendered,
             transient=True,
             refresh_per_second=10,
-            redirect_stderr=sys.stderr.isatty(),  # not what goes into a file
+            redirect_stderr=sys.stderr.isatty(),  # a redirected stderr must stay in its file
         )
         self._live.start(refresh=True)
 
@@ -152,30 +156,31 @@ class Phases:
 
 @cache
 def command_phases() -> Phases:
-    """Returns the phases of this process's command."""
+    """Returns the display of this process's command."""
     from rich.console import Console
 
     return Phases(Console(), is_logged=False)
 
 
 def end_phase() -> None:
-    """Ends the phase of this process's command, if there is one."""
-    if command_phases.cache_info().currsize:  # else Rich would be imported for nothing
+    """Ends the current phase of this process's command, if there is one."""
+    if command_phases.cache_info().currsize:  # do not import Rich only to end nothing
         command_phases().end()
 
 
 def show_start(command: str, arguments: Sequence[str]) -> None:
-    """Shows the first phase of a command, before its imports.
+    """Shows the first phase of a command; called before the command's imports.
 
     Args:
-        command: Its name, such as `run`; some commands have no such phase.
-        arguments: The command line; if it only asks for help or the config, nothing is shown.
+        command: The name of the command, such as `run`. Commands without a first phase are
+            ignored.
+        arguments: The command line. If it only asks for help or the config, nothing is shown.
     """
     is_quiet = any(argument.partition("=")[0] in _QUIET for argument in arguments)
     if command not in _FIRST or is_quiet:
         return
     keep_streams_open()
-    atexit.register(end_phase)  # shows the cursor again, whatever ends the imports
+    atexit.register(end_phase)  # makes the cursor visible again if the imports fail
     sys.excepthook = _show_error
     command_phases().begin(_FIRST[command], at_once=True)
 
@@ -183,7 +188,7 @@ def show_start(command: str, arguments: Sequence[str]) -> None:
 def _show_error(
     kind: type[BaseException], error: BaseException, traceback: TracebackType | None
 ) -> None:
-    """Prints what ends the imports, Ctrl-C as the commands do."""
+    """Prints an exception that is raised during the imports; Ctrl-C as `exits.run_main` does."""
     end_phase()
     if issubclass(kind, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
@@ -192,6 +197,6 @@ def _show_error(
 
 
 def lap_seconds() -> float:
-    """Returns how long it is since the process began, its imports included, or the last lap."""
+    """Returns the seconds since the last call, or since this module was imported."""
     began, _lap[0] = _lap[0], time.monotonic()
     return _lap[0] - began

@@ -1,4 +1,7 @@
-"""Following runs' files from a process of its own: it takes no time from those that train."""
+"""A child process that reads the files of runs while they are written.
+
+Recording that takes long, such as MLflow's, happens there, so that it costs training no time.
+"""
 
 import logging
 import os
@@ -22,57 +25,63 @@ from expt.runs.secrets import install_log_redaction
 
 _log = logging.getLogger(__name__)
 _SECONDS_TO_START = 60.0
-_SECONDS_WITHOUT_A_SIGN = 5.0
-_SECONDS_WHEN_FAILING = 3.0  # of a run that was stopped
-_SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_WITHOUT_ANSWER = 5.0
+_SECONDS_WHEN_FAILING = 3.0  # to wait for a stopped run whose last report was a warning
+_POLL_SECONDS = 1.0
 _NICENESS = 5  # training comes first
 
 
 class Listener(Protocol):
-    """Whoever is told how following goes."""
+    """The receiver of a follower's reports."""
 
-    def busy(self, seconds: float) -> None:
-        """Something begins that takes at most so long if all is well."""
+    def extend_deadline(self, seconds: float) -> None:
+        """Announces an operation that takes at most `seconds` unless it hangs."""
 
-    def tell(self, level: int, text: str) -> None:
-        """Something for the log, at one of `logging`'s levels."""
+    def log(self, level: int, text: str) -> None:
+        """Logs a message at one of `logging`'s levels."""
 
 
 class Follower(Protocol):
-    """What lives in the child: it follows the files of one run after another."""
+    """The part that runs in the child process and reads the files of one run."""
 
     def open(self, run: Run) -> None:
-        """Begins to follow a run; quick."""
+        """Starts to follow a run; must return quickly."""
 
     def advance(self) -> None:
-        """Takes what is new; told of every failure, it raises none."""
+        """Records what is new in the run's files; reports failures to the listener, raises none."""
 
     def close(self, record: RunRecord) -> str | None:
-        """Takes the rest of a run whose run.json now holds `record`; says why if it can't."""
+        """Records the rest of an ended run.
+
+        Args:
+            record: The final content of its run.json.
+
+        Returns:
+            None, or the reason why the run's copy is incomplete.
+        """
 
 
 MakeFollower = Callable[[Listener], Follower]
 
 
-class SeparateProcess:
-    """A recorder whose follower lives in a child process and reads what the run writes down.
+class ProcessRecorder:
+    """A recorder that works in a child process, from the files that the run writes.
 
-    The child starts at once, so that its imports happen while this process does other things, and
-    serves any number of runs. Nothing waits for it but `close`, which does as long as the child
-    shows signs of life; a child that shows none is killed, and the next run gets a new one. So is
-    one that has reported a failure by the time its run is stopped, after a few seconds. The child
-    keeps nothing that the run's files don't have.
+    The child starts with this object, so that its imports overlap with other work, and serves any
+    number of runs. Only `close` waits for it, as long as the child keeps reporting progress. A
+    child that stops reporting is killed, and the next run gets a new one. If a run is stopped
+    while its last report was a warning, `close` waits a few seconds and then kills the child.
+    Killing is safe: the child holds no data that the run's files lack.
 
     Args:
-        make_follower: Makes the follower of a run, in the child; pickle must find it by name.
-        name: What the user is told the recorder is called.
-        remedy: Returns how the user completes a run that was not recorded to its end, from the
-            run and what failed.
-        prepare: Is called in the child at once; pickle must find it by name.
+        make_follower: Makes the follower of a run, in the child; must be picklable by name.
+        name: The recorder's name in messages.
+        remedy: Returns, for a run and a reason, the advice on how to complete its copy.
+        prepare: Called once in the child as it starts; must be picklable by name.
     """
 
     limits_closing = True
-    """Whoever closes this recorder can wait until that is done: it takes no longer than it must."""
+    """`Background` may wait for `close` without a time limit: `close` limits its own waiting."""
 
     def __init__(
         self,
@@ -83,21 +92,22 @@ class SeparateProcess:
     ) -> None:
         self._make_follower, self._remedy = make_follower, remedy
         self._name, self._prepare = name, prepare
-        self._child = FollowingProcess(name, prepare)
+        self._child = FollowerProcess(name, prepare)
 
     def open(self, run: Run) -> None:
-        """Lets the child follow the run; what it adds to run.json is added here."""
+        """Asks the child to follow the run; this process writes what the child adds to run.json."""
         if self._child.has_ended:
-            self._child = FollowingProcess(self._name, self._prepare)
+            self._child = FollowerProcess(self._name, self._prepare)
         self._run = run
         self._child.follow(run, self._make_follower)
 
     def write(self, record: Record) -> None:
-        """Nothing: the child reads it from the run's files."""
+        """Does nothing: the child reads the record from the run's files."""
 
     def close(self, status: Status) -> None:
-        """Waits until the child has taken the rest, or for a few seconds if it can't."""
+        """Waits until the child has recorded the rest of the run; warns if it could not."""
         self._child.end(self._run)
+        # Ctrl-C asks for a quick end, so a store that already fails is not retried at length.
         is_hopeless = status is Status.KILLED and self._child.is_failing(self._run)
         longest = _SECONDS_WHEN_FAILING if is_hopeless else inf
         failure = self._child.wait(self._run, longest)
@@ -106,13 +116,13 @@ class SeparateProcess:
             _log.warning("%s: incomplete: %s. %s", self._name, failure, remedy)
 
     def stop(self) -> None:
-        """Ends the child."""
+        """Ends the child process."""
         self._child.stop()
 
 
 @dataclass
-class _Followed:
-    """A run that a child follows, and how that ended."""
+class _FollowedRun:
+    """A run that the child follows, and whether that is done or has failed."""
 
     run: Run
     is_ending: bool = False
@@ -121,19 +131,20 @@ class _Followed:
     failure: str | None = None
 
 
-class FollowingProcess:
-    """A child process that follows any number of runs: the pipes to it, and what it tells.
+class FollowerProcess:
+    """A child process that follows any number of runs, and the pipes to it.
 
     Args:
-        name: What the user is told it is called.
-        prepare: Is called in the child at once; pickle must find it by name.
-        niceness: How far it stands back for others.
+        name: The name of the process in messages.
+        prepare: Called once in the child as it starts; must be picklable by name.
+        niceness: Added to the child's niceness; a higher value lowers its priority.
     """
 
     def __init__(self, name: str, prepare: Callable[[], object], niceness: int = _NICENESS) -> None:
         self._name = name
-        self._followed: dict[str, _Followed] = {}
+        self._followed: dict[str, _FollowedRun] = {}
         self._deadline = time.monotonic() + _SECONDS_TO_START
+        # A new interpreter: forking is not safe once TensorFlow runs threads in this process.
         self._process = subprocess.Popen(
             [sys.executable, "-m", "expt.record.process", str(niceness)],
             stdin=subprocess.PIPE,
@@ -145,12 +156,12 @@ class FollowingProcess:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it is gone, so that another one must follow the next run."""
+        """Whether the process has ended, so that the next run needs another one."""
         return not self._thread.is_alive()
 
     @property
     def is_stuck(self) -> bool:
-        """Whether an ended run waits for it, and it has shown no sign of life for too long."""
+        """Whether an ended run is not complete and the process has missed its deadline."""
         is_waited_for = any(
             followed.is_ending and not followed.is_done.is_set()
             for followed in list(self._followed.values())
@@ -158,33 +169,42 @@ class FollowingProcess:
         return is_waited_for and time.monotonic() > self._deadline
 
     def follow(self, run: Run, make_follower: MakeFollower) -> None:
-        """Lets it follow a run, with what `make_follower` makes there."""
+        """Asks the process to follow a run, with the follower that `make_follower` returns."""
         key = str(run.directory)
-        self._followed[key] = _Followed(run)
+        self._followed[key] = _FollowedRun(run)
         contents = (run.directory, run.output_dir, run.config, run.params, run.record)
         self._send(("open", key, (make_follower, (*contents, run.is_resumed, run.recorded))))
-        if self.has_ended:
+        if self.has_ended:  # the listener no longer marks new runs as failed
             self._fail_others()
 
     def end(self, run: Run) -> None:
-        """Lets it take the rest of a run whose record tells now how it ended."""
+        """Asks the process to record the rest of a run; `run.record` has its final status."""
         self._followed[str(run.directory)].is_ending = True
-        self._deadline = max(self._deadline, time.monotonic() + _SECONDS_WITHOUT_A_SIGN)
+        self._deadline = max(self._deadline, time.monotonic() + _SECONDS_WITHOUT_ANSWER)
         self._send(("close", str(run.directory), run.record))
 
     def is_failing(self, run: Run) -> bool:
-        """Whether the last report on a run was a warning: what follows it does not succeed now."""
+        """Whether the last report on a run was a warning, so that it can't be recorded for now."""
         return self._followed[str(run.directory)].is_failing
 
     def is_done(self, run: Run) -> bool:
-        """Whether all of an ended run is recorded, or it is known why it is not."""
+        """Whether an ended run is completely recorded, or has failed to be."""
         return self._followed[str(run.directory)].is_done.is_set()
 
     def wait(self, run: Run, longest: float) -> str | None:
-        """Returns None once all of an ended run is recorded, or why it is not."""
+        """Waits until an ended run is recorded; kills the process if it misses its deadline.
+
+        Args:
+            run: A run for which `end` was called.
+            longest: How many seconds to wait at most, even if the process reports progress.
+
+        Returns:
+            None if all of the run is recorded, else the reason why it is not.
+        """
         followed = self._followed[str(run.directory)]
         begun = time.monotonic()
-        self._deadline = max(self._deadline, begun + _SECONDS_WITHOUT_A_SIGN)
+        self._deadline = max(self._deadline, begun + _SECONDS_WITHOUT_ANSWER)
+        # The listener may move the deadline meanwhile, so it is read again after every wait.
         while (seconds := min(self._deadline, begun + longest) - time.monotonic()) > 0:
             if followed.is_done.wait(seconds):
                 return followed.failure
@@ -192,23 +212,24 @@ class FollowingProcess:
         return "no answer within some seconds"
 
     def kill(self) -> None:
-        """Ends it at once; what it has not recorded is known then."""
+        """Kills the process; runs that it has not completed are marked as failed."""
         self._process.kill()
-        self._thread.join()  # no word of it may reach the next run
+        self._thread.join()  # a late report must not be taken for one on the next run
 
     def stop(self) -> None:
-        """Ends it."""
-        self._hang_up()
+        """Ends the process by closing its input, and waits for that."""
+        self._close_stdin()
         self._thread.join()
 
-    def _hang_up(self) -> None:
+    def _close_stdin(self) -> None:
         assert self._process.stdin is not None
-        with suppress(OSError):  # of what a dead child has not read
+        with suppress(OSError):  # closing flushes, which fails if the child is dead
             self._process.stdin.close()
 
     def _send(self, message: Any) -> None:
         assert self._process.stdin is not None
-        with suppress(OSError, ValueError):  # it has ended; the listener knows
+        # A child that has ended is noticed by the listener; here the pipe is broken or closed.
+        with suppress(OSError, ValueError):
             pickle.dump(message, self._process.stdin)
             self._process.stdin.flush()
 
@@ -221,9 +242,9 @@ class FollowingProcess:
                     kind, key, value = pickle.load(answers)  # noqa: S301  from our own child
                 except (EOFError, pickle.UnpicklingError):
                     break
-                if kind == "busy":
+                if kind == "deadline":
                     self._deadline = time.monotonic() + value
-                elif kind == "tell":
+                elif kind == "log":
                     level, text = value
                     self._followed[key].is_failing = level >= logging.WARNING
                     _log.log(level, "%s: %s", self._name, text)
@@ -233,7 +254,7 @@ class FollowingProcess:
                     self._followed[key].failure = value
                     self._followed[key].is_done.set()
         self._process.wait()
-        self._hang_up()
+        self._close_stdin()
         self._fail_others()
 
     def _fail_others(self) -> None:
@@ -245,52 +266,55 @@ class FollowingProcess:
     def _update(self, run: Run, values: dict[str, Any]) -> None:
         try:
             run.update(**values)
-        except OSError as error:  # a full disk; the next update writes these, too
+        except OSError as error:  # a full disk; the next update writes these values too
             _log.info("%s: run.json can't be written: %s", self._name, error)
 
 
 class _ForwardedRun(Run):
-    """A run whose run.json is kept by the parent."""
+    """A run in the child, whose run.json only the parent writes.
+
+    Two writers would overwrite each other's fields, since the file is replaced as a whole.
+    """
 
     def update(self, **values: Any) -> None:
         self.record = self.record.updated(values)
         _answer("update", str(self.directory), values)
 
 
-class _Parent:
-    """The listener that a follower in the child knows."""
+class _ParentListener:
+    """The listener in the child, which forwards reports on one run to the parent."""
 
     def __init__(self, key: str) -> None:
         self._key = key
 
-    def busy(self, seconds: float) -> None:
-        _answer("busy", self._key, seconds)
+    def extend_deadline(self, seconds: float) -> None:
+        _answer("deadline", self._key, seconds)
 
-    def tell(self, level: int, text: str) -> None:
-        _answer("tell", self._key, (level, text))
+    def log(self, level: int, text: str) -> None:
+        _answer("log", self._key, (level, text))
 
 
 def _serve(niceness: int) -> None:
-    """Follows runs until the parent closes the pipe or is gone."""
-    # A Ctrl-C reaches the whole group; it is for the parent, which then closes the run.
+    """Follows runs until the parent closes the pipe or ends."""
+    # Ctrl-C signals the whole process group. Only the parent reacts, and then closes the run.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     install_log_redaction()
     os.nice(niceness)
     calls: queue.Queue[Any] = queue.Queue()
     threading.Thread(target=_receive, args=(calls,), daemon=True).start()
-    calls.get()()
+    calls.get()()  # the first message is `prepare`
     followers: dict[str, Follower] = {}
     while True:
         try:
-            method, key, argument = calls.get(timeout=_SECONDS_BETWEEN_LOOKS if followers else None)
+            method, key, argument = calls.get(timeout=_POLL_SECONDS if followers else None)
         except queue.Empty:
             for follower in followers.values():
                 follower.advance()
             continue
         if method == "open":
             make_follower, contents = argument
-            follower = followers[key] = make_follower(_Parent(key))
+            follower = followers[key] = make_follower(_ParentListener(key))
             follower.open(_ForwardedRun(*contents))
             follower.advance()
         else:
@@ -298,7 +322,10 @@ def _serve(niceness: int) -> None:
 
 
 def _receive(calls: "queue.Queue[Any]") -> None:
-    """Takes the parent's calls on a thread of its own; without a parent nothing is worth doing."""
+    """Queues the parent's messages, on a separate thread; ends the process with the parent.
+
+    A thread notices the closed pipe even while the main thread waits for a request to a store.
+    """
     try:
         while True:
             calls.put(pickle.load(sys.stdin.buffer))  # noqa: S301  from our own parent
@@ -314,11 +341,11 @@ def _answer(kind: str, key: str, value: Any) -> None:
         pickle.dump((kind, key, value), _answers)
         _answers.flush()
     except BrokenPipeError:
-        os._exit(0)  # the parent is gone, and nothing more is worth doing
+        os._exit(0)  # the parent has ended
 
 
 if __name__ == "__main__":
-    # What libraries print must not get among the answers.
+    # Output that libraries print to stdout must not mix with the pickled answers.
     _answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _serve(int(sys.argv[1]))

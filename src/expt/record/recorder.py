@@ -1,4 +1,4 @@
-"""The recorder protocol, what is recorded, and recorders made of recorders."""
+"""The recorder protocol, the types of records, and recorders that wrap other recorders."""
 
 import functools
 import io
@@ -20,21 +20,21 @@ from expt.runs.run import Run, Status
 
 _log = logging.getLogger(__name__)
 PARTIAL = "partial-"
-"""What the name of a file starts with until it is complete."""
+"""The prefix of a file's name until the file is complete."""
 
 _KILLED_SECONDS = 5.0
-"""How long a killed run waits for a sink."""
+"""How long a run that was stopped waits for a sink."""
 
 
 @dataclass(frozen=True)
 class Scalars:
-    """Numbers of some consecutive records.
+    """Metric values of consecutive records.
 
     Attributes:
         steps: Optimizer steps, shape [records].
-        epochs: The epoch, counted from 1, of each step, shape [records].
+        epochs: The epoch of each step, counted from 1, shape [records].
         times: Seconds since 1970, shape [records].
-        values: By full metric name, such as `train/loss`: shape [records].
+        values: The values of each metric, shape [records], by its full name, such as `train/loss`.
     """
 
     steps: NDArray[np.int64]
@@ -44,7 +44,7 @@ class Scalars:
 
     @classmethod
     def single(cls, step: int, epoch: int, values: Mapping[str, float]) -> "Scalars":
-        """Makes one record of this moment."""
+        """Returns a single record with the current time."""
         return cls(
             np.array([step]),
             np.array([epoch]),
@@ -53,63 +53,64 @@ class Scalars:
         )
 
     def last(self) -> dict[str, float]:
-        """The values of the last record."""
+        """Returns the values of the last record."""
         return {name: float(column[-1]) for name, column in self.values.items()}
 
 
 @dataclass
 class Image:
-    """A picture, drawn when the first sink asks for it, on that sink's thread.
+    """An image, drawn on demand on the thread of the first sink that reads it.
 
     Attributes:
-        step: The optimizer step it shows.
+        step: The optimizer step of the model that the image shows.
         time: Seconds since 1970.
-        name: Its full name, such as `val/predictions`.
-        draw: Makes the pixels: uint8, shape [height, width, 3].
+        name: The full name, such as `val/predictions`.
+        draw: Returns the pixels: uint8, shape [height, width, 3].
     """
 
     step: int
     time: float
     name: str
     draw: Callable[[], NDArray[np.uint8]]
+    # Reentrant, because `png` calls `pixels` while it holds the lock.
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _pixels: NDArray[np.uint8] | None = field(default=None, repr=False)
     _png: bytes | None = field(default=None, repr=False)
 
     def pixels(self) -> NDArray[np.uint8]:
-        """The pixels, drawn once."""
+        """Returns the pixels, drawn at the first call: uint8, shape [height, width, 3]."""
         with self._lock:
             if self._pixels is None:
                 self._pixels = self.draw()
             return self._pixels
 
     def png(self) -> bytes:
-        """The picture as a PNG file that holds name, step and time too, encoded once."""
+        """Returns the image as PNG with name, step and time as texts, encoded at the first call."""
         with self._lock:
             if self._png is None:
                 buffer, texts = io.BytesIO(), PngInfo()
                 texts.add_text("name", self.name)
                 texts.add_text("step", str(self.step))
                 texts.add_text("time", repr(float(self.time)))
-                picture = PillowImage.fromarray(self.pixels())
-                picture.save(buffer, format="PNG", compress_level=1, pnginfo=texts)
+                encoded = PillowImage.fromarray(self.pixels())
+                encoded.save(buffer, format="PNG", compress_level=1, pnginfo=texts)
                 self._png = buffer.getvalue()
             return self._png
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles the pixels rather than what draws them."""
+        """Pickles the pixels, since neither `draw` nor the lock can be pickled in general."""
         drawn = functools.partial(np.asarray, self.pixels())
         return Image, (self.step, self.time, self.name, drawn)
 
 
 @dataclass(frozen=True)
 class BestModel:
-    """The best model of a run, saved.
+    """The saved best model of a run.
 
     Attributes:
         path: The `.keras` file.
-        inputs: A few inputs that it takes.
-        outputs: What it gives for them: predictions.
+        inputs: A few example inputs, shape [examples, ...].
+        outputs: The model's predictions for `inputs`, shape [examples, ...].
     """
 
     path: Path
@@ -121,36 +122,37 @@ Record = Scalars | Image | BestModel
 
 
 class Recorder(Protocol):
-    """A place where records go. One that has no use for a kind of record leaves it out."""
+    """A destination of records. A recorder ignores the types of record that it can't store."""
 
     def open(self, run: Run) -> None:
-        """Begins a run."""
+        """Starts a run."""
 
     def write(self, record: Record) -> None:
-        """Takes one record; records come in the order of their steps."""
+        """Writes one record; records arrive in the order of their steps."""
 
     def close(self, status: Status) -> None:
-        """Ends the run; everything must be on its way out when this returns."""
+        """Ends the run; all records must be written or handed to the system when this returns."""
 
 
 @dataclass
 class Fanout:
-    """Gives every record to several recorders, in their order."""
+    """A recorder that passes every record on to several recorders, in their order."""
 
     recorders: Sequence[Recorder]
 
     def open(self, run: Run) -> None:
-        """Opens all."""
+        """Opens all recorders."""
         for recorder in self.recorders:
             recorder.open(run)
 
     def write(self, record: Record) -> None:
-        """Writes to all."""
+        """Writes the record to all recorders."""
         for recorder in self.recorders:
             recorder.write(record)
 
     def close(self, status: Status) -> None:
-        """Closes all, the last first, even if one of them raises."""
+        """Closes all recorders, the last one first, even if one of them raises."""
+        # The journal is the first recorder, so it is closed after the sinks that depend on it.
         remaining = list(self.recorders)
         try:
             while remaining:
@@ -160,13 +162,14 @@ class Fanout:
                 Fanout(remaining).close(status)
 
 
-class Background:
-    """Runs a sink on a thread of its own, so that it can't hold up training or stop it.
+class BackgroundRecorder:
+    """A recorder that runs a sink on a separate thread, so that it can't delay or stop training.
 
-    A sink that raises is reported once and gets nothing more of that run; the journal still has
-    everything. One sink serves run after run. One that is still busy seconds after its run was
-    killed is left to the end of the process, unless its `limits_closing` says that it ends by
-    itself as soon as there is nothing to wait for.
+    If a sink raises, a warning is logged once and the sink gets no more records of that run; the
+    journal is complete nevertheless. A sink is reused for later runs.
+
+    `close` waits only some seconds for the sink of a run that was stopped. It waits without a
+    limit for a sink with a true attribute `limits_closing`, which limits its closing itself.
     """
 
     def __init__(self, name: str, sink: Recorder) -> None:
@@ -179,7 +182,7 @@ class Background:
         self._thread.start()
 
     def open(self, run: Run) -> None:
-        """Lets the thread open the sink."""
+        """Queues the opening of the sink."""
         self._calls.put(functools.partial(self._open, run))
 
     def write(self, record: Record) -> None:
@@ -187,34 +190,35 @@ class Background:
         self._calls.put(functools.partial(self._sink.write, record))
 
     def close(self, status: Status) -> None:
-        """Waits until the sink has written everything and is closed; a few seconds if KILLED."""
+        """Waits until the sink has written all records and is closed; some seconds if KILLED."""
         self._calls.put(functools.partial(self._sink.close, status))
         is_limited = status == Status.KILLED and not getattr(self._sink, "limits_closing", False)
         if not self.drain(_KILLED_SECONDS if is_limited else None):
             self._is_late = True
             _log.warning(
                 "%s: still busy %g s after the run was stopped; it may lack the last records. "
-                "The journal keeps everything.",
+                "The journal is complete.",
                 self.name,
                 _KILLED_SECONDS,
             )
 
     def drain(self, seconds: float | None = None) -> bool:
-        """Waits until the sink has taken all that was queued, or time is up.
+        """Waits until the sink has processed all queued calls.
 
         Args:
-            seconds: How long to wait at most; None waits to the end.
+            seconds: The timeout; None waits without a limit.
 
         Returns:
             Whether the queue is empty.
         """
+        # `Queue.join` has no timeout, so this waits for the condition that it waits for.
         with self._calls.all_tasks_done:
             return self._calls.all_tasks_done.wait_for(
                 lambda: not self._calls.unfinished_tasks, seconds
             )
 
     def stop(self) -> None:
-        """Ends the thread once the queue is empty; a sink that was late is not waited for."""
+        """Ends the thread once the queue is empty; does not wait if `close` has timed out."""
         self._calls.put(None)
         if not self._is_late:
             self._thread.join()
@@ -225,7 +229,7 @@ class Background:
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
-            # Opening is the one call that a broken sink gets: the next run may fare better.
+            # A broken sink is opened again for the next run, whose records it may be able to write.
             if not self._is_broken or call.func == self._open:
                 self._attempt(call)
             self._calls.task_done()
@@ -233,10 +237,8 @@ class Background:
     def _attempt(self, call: Callable[[], None]) -> None:
         try:
             call()
-        # Whatever a sink raises, training goes on.
+        # No exception of a sink, whatever its type, may stop training.
         except Exception as error:  # noqa: BLE001
             self._is_broken = True
-            _log.warning(
-                "%s: recording stopped: %s. The journal keeps everything.", self.name, error
-            )
+            _log.warning("%s: recording stopped: %s. The journal is complete.", self.name, error)
             _log.info("%s failed", self.name, exc_info=error)

@@ -1,4 +1,4 @@
-"""Records read back from a run's files, for sinks that have to catch up."""
+"""Reading of records back from a run's files, for sinks that have to catch up."""
 
 import functools
 import itertools
@@ -16,25 +16,26 @@ from expt.record.recorder import PARTIAL, Image, Scalars
 
 _log = logging.getLogger(__name__)
 IMAGES = "images"
-"""The folder of a run's pictures."""
+"""The name of the folder of images in a run's directory."""
 
-_LARGEST = 1 << 14
-"""The most records in one `Scalars`."""
+_MOST_RECORDS = 1 << 14
+"""The maximum number of records in one `Scalars`, which bounds the memory of a long journal."""
 
 
 def read_scalars(path: Path, end: int | None = None) -> Iterator[Scalars]:
-    """Yields a journal's records, gathered as long as they have the same metrics.
+    """Yields a journal's records, consecutive ones with the same metrics in one `Scalars`.
 
     Args:
         path: The journal.
-        end: What is beyond this byte is left out; None is the file's end.
+        end: The number of bytes to read; None reads the whole file.
 
     Raises:
-        UserError: The journal is damaged elsewhere than at its end.
+        UserError: The journal can't be read, or is damaged before its last line.
     """
+    # A Scalars has the same metrics at all steps; evaluations have others than training steps.
     for _, group in itertools.groupby(read_journal(path, end=end), key=tuple):
-        while records := list(itertools.islice(group, _LARGEST)):
-            # A damaged digit can make a number that float32 lacks: then it is infinite.
+        while records := list(itertools.islice(group, _MOST_RECORDS)):
+            # A damaged digit may make a number too large for float32, which becomes infinite.
             with np.errstate(over="ignore"):
                 yield Scalars(
                     np.array([record["step"] for record in records]),
@@ -50,26 +51,26 @@ def read_scalars(path: Path, end: int | None = None) -> Iterator[Scalars]:
 
 @dataclass
 class StoredImage(Image):
-    """A picture of which there is a file; it is read when a sink asks for it, and not kept."""
+    """An image that has a file, which is read at each use and not kept in memory."""
 
     path: Path = Path()
 
     def pixels(self) -> NDArray[np.uint8]:
-        """The pixels, read."""
+        """Returns the pixels of the file: uint8, shape [height, width, 3]."""
         return self.draw()
 
     def png(self) -> bytes:
-        """The file as it is."""
+        """Returns the content of the file."""
         return self.path.read_bytes()
 
 
 def read_images(directory: Path) -> Iterator[StoredImage]:
-    """Yields a run's pictures, as far as they have files, in the order of their steps and names.
+    """Yields the stored images of a run, in the order of their steps and names.
 
-    What is damaged, or no picture of a run, is left out with a warning.
+    A file that is damaged or that no run has written is skipped with a warning.
 
     Args:
-        directory: The run's.
+        directory: The run's directory.
     """
     folder = directory / IMAGES
     files = (file for file in folder.glob("*.png") if not file.name.startswith(PARTIAL))
@@ -78,28 +79,29 @@ def read_images(directory: Path) -> Iterator[StoredImage]:
 
 
 def image_keys(directory: Path) -> Iterator[tuple[str, int]]:
-    """Yields name and step of each picture that `read_images` yields."""
+    """Yields the name and the step of each image that `read_images` yields."""
     for image in read_images(directory):
         yield image.name, image.step
 
 
 def read_image(path: Path) -> StoredImage | None:
-    """Returns the picture of a file; None, with a warning, if it is damaged or not a run's."""
+    """Returns the image in a file; None, with a warning, if it is damaged or not a run's."""
     try:
-        with PillowImage.open(path, formats=["PNG"]) as picture:
-            texts = picture.info
+        # `verify` checks the file without decoding its pixels.
+        with PillowImage.open(path, formats=["PNG"]) as stored:
+            texts = stored.info
             step, moment, name = int(texts["step"]), float(texts["time"]), str(texts["name"])
-            picture.verify()
+            stored.verify()
     except KeyError as error:
-        _log.warning("%s is left out: it is no picture of a run, it has no %s.", path, error)
+        _log.warning("%s is skipped: it is not an image of a run, since it has no %s.", path, error)
         return None
-    # Pillow raises whatever the damage leads it to.
+    # Depending on the damage, Pillow raises exceptions of many types.
     except Exception as error:  # noqa: BLE001
-        _log.warning("%s is left out: it can't be read (%s).", path, error)
+        _log.warning("%s is skipped: it can't be read (%s).", path, error)
         return None
     return StoredImage(step, moment, name, functools.partial(_read_pixels, path), path=path)
 
 
 def _read_pixels(path: Path) -> NDArray[np.uint8]:
-    with PillowImage.open(path, formats=["PNG"]) as picture:
-        return np.asarray(picture.convert("RGB"))
+    with PillowImage.open(path, formats=["PNG"]) as stored:
+        return np.asarray(stored.convert("RGB"))

@@ -1,4 +1,4 @@
-"""Predicted against true values, a panel for each target."""
+"""Scatter plots of predicted against true values, drawn with NumPy and Pillow."""
 
 import math
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw
 from expt.record.drawn_text import BLACK, BLUE, GRAY, fitted, font, one_line, upright, width_of
 
 _MOST_PANELS, _SIDE = 25, 5
-_SIZES = (400, 300, 300, 200, 200)  # of a panel, by the number of columns
-_LINE, _GAP, _DOT = 18, 6, 3
-_LONGEST = 9  # digits in front of the decimal point that are written in full
+_SIZES = (400, 300, 300, 200, 200)  # side of a panel in pixels, by the number of columns
+_LINE, _GAP, _DOT = 18, 6, 3  # pixels: the height of a line, a gap, and the radius of a point
+_LONGEST = 9  # digits before the decimal point; longer numbers have an exponent
 
 _Panel = NDArray[np.uint8]
 
@@ -23,16 +23,21 @@ def predicted_against_true(
     outputs: NDArray[np.floating[Any]],
     names: Sequence[str] = (),
 ) -> _Panel:
-    """Draws predictions (up) against true values (right); on the line they are equal.
+    """Draws predictions (vertical axis) against true values, with the line where they are equal.
 
-    Each target has a panel with axes of its own, since targets differ in unit and size: up to 25
-    of them, five a row.
+    Each value has a separate panel, since values may differ in unit and scale. There are at most
+    25 panels, up to five per row.
 
     Args:
-        targets: Shape [examples, values].
-        outputs: Shape [examples, values]; what is not finite is left out and counted.
-        names: Of the values, which become the titles of the panels; empty if they have none.
+        targets: The true values, shape [examples, values].
+        outputs: The predictions, shape [examples, values]. Those that are not finite are not
+            drawn but counted in the panel.
+        names: The titles of the panels, one per value; empty if the values have no names.
+
+    Returns:
+        The pixels: uint8, shape [height, width, 3].
     """
+    # In float64, since float32 would round the axes of large values with a small spread.
     true, predicted = (np.asarray(array, np.float64) for array in (targets, outputs))
     shown = min(true.shape[1], _MOST_PANELS)
     num_columns = math.ceil(math.sqrt(shown))
@@ -49,7 +54,7 @@ def predicted_against_true(
     canvas = Image.new("RGB", (sum(widths), num_rows * height), "white")
     for number, panel in enumerate(panels):
         row, column = divmod(number, num_columns)
-        # Right-aligned, so that the axes of a column are below each other.
+        # Right-aligned, since labels of different widths would shift the axes within a column.
         left = sum(widths[: column + 1]) - panel.width
         canvas.paste(panel, (left, row * height))
     return np.asarray(canvas)
@@ -84,7 +89,8 @@ def _panel(
     predicted_label = upright("predicted", GRAY)
     canvas.paste(predicted_label, (2, top + (size - predicted_label.height) // 2))
     points = np.stack([left + place(true[is_finite]), top + size - place(predicted[is_finite])])
-    for point in np.unique(np.rint(points), axis=1).T:  # of a large split, most coincide
+    # In a large split most points share a pixel, which is drawn only once.
+    for point in np.unique(np.rint(points), axis=1).T:
         draw.circle(tuple(point), _DOT, fill=BLUE)
     if not is_finite.all():
         text = f"{(~is_finite).sum():,} not finite"
@@ -93,19 +99,20 @@ def _panel(
 
 
 def _range(*groups: NDArray[np.float64]) -> tuple[float, float]:
-    """Returns the ends of both axes: all values, and a little room around them."""
+    """Returns the limits of both axes: the range of all values and 5 % more on either side."""
     values = np.concatenate(groups)
     low, high = float(values.min()), float(values.max())
     room = 0.05 * (high - low)
-    # Without a span that float64 can divide, some of the value itself, or of 1.
+    # Equal or nearly equal values: float64 could not divide their span into ticks.
     if room <= 1e-12 * max(abs(low), abs(high)):
         room = 0.05 * abs(low) or 1.0
     return low - room, high + room
 
 
 def _ticks(low: float, high: float, size: int) -> tuple[NDArray[np.float64], list[str]]:
-    """Returns as many round values as have room for their labels, and the labels."""
+    """Returns round values for ticks and their labels, as many as do not overlap."""
     for most in range(6, 2, -1):
+        # Integers first: repeatedly adding a step like 0.1 would accumulate rounding errors.
         step = _round_step((high - low) / most)
         numbers = np.arange(math.ceil(low / step), math.floor(high / step) + 1)
         ticks = numbers.astype(np.float64) * step
@@ -116,13 +123,14 @@ def _ticks(low: float, high: float, size: int) -> tuple[NDArray[np.float64], lis
 
 
 def _round_step(least: float) -> float:
-    """Returns the smallest of 1, 2 and 5 times a power of ten that is not below a number."""
+    """Returns the smallest number of at least `least` that is 1, 2 or 5 times a power of ten."""
+    # The tolerance keeps a rounding error from doubling the step.
     power = 10.0 ** math.floor(math.log10(least))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
 
 
 def _label(value: float, step: float) -> str:
-    """Returns a tick's text with as many digits as tell it from the next."""
+    """Returns the label of a tick, with the digits that distinguish it from the next tick."""
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     if abs(value) < step / 2:
         return "0"

@@ -1,4 +1,4 @@
-"""Standard output and error that nothing can stop: training never depends on the terminal."""
+"""Standard streams whose writes never fail, so that training does not depend on the terminal."""
 
 import codecs
 import io
@@ -23,13 +23,14 @@ _ERRORS = "expt_plain"
 
 
 def keep_streams_open() -> None:
-    """Makes the process's standard output and error ones whose writes always succeed.
+    """Replaces stdout and stderr by streams whose writes never fail.
 
-    What can't be written is dropped: the pipe's reader has ended, as that of `| head -1` does, the
-    terminal is gone, or the disk is full. Characters that the encoding lacks are replaced by plain
-    ones. Streams that were closed before the process began become the null device, or the first
-    file to be opened would take their place.
+    Output is dropped if the reader of a pipe has ended (as in `| head -1`), if the terminal is
+    gone, or if the disk is full. Characters that the encoding lacks are replaced by similar ASCII
+    ones. Streams that were closed when the process started become the null device.
     """
+    # The system assigns the lowest free descriptor. If stderr were left closed, the next file to
+    # be opened, such as a checkpoint, would get its number, and warnings would be written into it.
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
@@ -39,13 +40,14 @@ def keep_streams_open() -> None:
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes log records to the standard error of the moment.
+    """A log handler that writes to the current `sys.stderr`.
 
-    A live display takes its place on a terminal, and shows above itself what is written there.
+    While a live display runs on a terminal, it replaces `sys.stderr`, and prints above itself what
+    is written there.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        """Makes a handler; a config of logging names a stream, which is not kept."""
+        """Creates a handler; `stream` is ignored, but a config of logging may pass it."""
         del stream
         super().__init__(sys.stderr)
 
@@ -56,12 +58,13 @@ class StderrHandler(logging.StreamHandler[TextIO]):
 
 
 class _Descriptor(io.FileIO):
-    """A file descriptor; what can't be written to it is dropped."""
+    """A file descriptor that drops what can't be written."""
 
     def write(self, content: Any) -> int:
         size = memoryview(content).nbytes
+        # Reports success, since the layers above would raise or retry otherwise.
         try:
-            return super().write(content) or size  # None where it would have to wait
+            return super().write(content) or size  # None if a non-blocking write would block
         except OSError:
             return size
 
@@ -72,7 +75,7 @@ def _kept_open(stream: TextIO | None, descriptor: int) -> TextIO:
     if not isinstance(stream, io.TextIOWrapper) or stream is not getattr(
         sys, "__stdout__" if descriptor == 1 else "__stderr__"
     ):
-        return stream  # somebody captures it
+        return stream  # replaced by a test or a notebook that captures the output
     stream.flush()
     return io.TextIOWrapper(
         _buffered(descriptor),
@@ -88,7 +91,7 @@ def _buffered(descriptor: int) -> io.BufferedWriter:
 
 
 def _as_plain(error: UnicodeError) -> tuple[str, int]:
-    """Replaces characters that an encoding lacks by what resembles them, at last by `?`."""
+    """Replaces characters that an encoding lacks by similar ASCII ones, else by `?`."""
     assert isinstance(error, UnicodeEncodeError)
     return "".join(map(_plain, error.object[error.start : error.end])), error.end
 

@@ -1,1 +1,1 @@
-"""The reading side: finding runs. Imports neither TensorFlow nor the training room."""
+"""Runs and sweeps on disk: records, locks, names, and finding them. Never imports TensorFlow."""

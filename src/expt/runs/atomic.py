@@ -1,4 +1,4 @@
-"""Files that are read and replaced as a whole: whoever reads one sees all of it, or the old one."""
+"""Atomic replacement of files: a reader sees either the old or the new content, never a part."""
 
 import json
 import os
@@ -14,7 +14,7 @@ def read_json(file: Path) -> Any:
     """Reads a JSON file.
 
     Raises:
-        UserError: It can't be read, or is no JSON.
+        UserError: The file can't be read, or does not contain JSON.
     """
     try:
         return json.loads(file.read_text(encoding="utf-8"))
@@ -23,7 +23,7 @@ def read_json(file: Path) -> Any:
 
 
 def write_json(file: Path, content: Any, *, indent: int | None = 2) -> None:
-    """Replaces a file by JSON; values of other types are written as text.
+    """Replaces a file by JSON; values that JSON does not support are written as strings.
 
     Raises:
         OSError: The disk is full, or the folder can't be written to.
@@ -32,7 +32,7 @@ def write_json(file: Path, content: Any, *, indent: int | None = 2) -> None:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Replaces a file by a text.
+    """Replaces the content of a file by a text.
 
     Raises:
         OSError: The disk is full, or the folder can't be written to.
@@ -43,10 +43,15 @@ def write_text(file: Path, text: str) -> None:
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """Yields a path in the same folder whose file replaces another one, if there is no error.
+    """A context manager for replacing a file: yields a temporary path in the same folder.
 
-    File and folder are synchronized with the disk, so that a power cut leaves one of the two. The
-    new file's name ends like the old one's: libraries choose a format by it.
+    The caller writes to that path. At the end of the block its file replaces the original, or is
+    removed if there was an error. File and folder are synchronized with the disk, so that a power
+    failure leaves either the old or the new file. The temporary name keeps the file's extension,
+    from which libraries such as Keras derive the format.
+
+    Args:
+        file: The file to replace.
 
     Raises:
         OSError: The disk is full, or the folder can't be written to.
@@ -55,17 +60,17 @@ def replacing(file: Path) -> Iterator[Path]:
     try:
         yield partial
         synchronize(partial)
-        partial.replace(file)
+        partial.replace(file)  # atomic only within a file system, hence the same folder
     except BaseException:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
-    with suppress(OSError):  # some systems can't open a folder
+    with suppress(OSError):  # not all systems can open a folder
         synchronize(file.parent)
 
 
 def synchronize(path: Path) -> None:
-    """Waits until a file, or a folder's list of names, is on the disk."""
+    """Waits until the content of a file, or the list of names in a folder, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

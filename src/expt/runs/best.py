@@ -1,4 +1,4 @@
-"""The best of some runs, by the values that were recorded of their kept models."""
+"""Finds the best of several runs, by the recorded metrics of their best models."""
 
 import os
 from collections.abc import Sequence
@@ -22,19 +22,19 @@ from expt.runs.records import RUN_FILE, SWEEP_FILE, RunRecord
 from expt.runs.sweeps import find_sweep, newest_sweep, runs_of, sweep_name
 
 BEST = "best"
-_OF_A_SWEEP = f"{BEST}@"
-_MOST_NAMED = 5  # data sets in a message
+_BEST_OF_SWEEP = f"{BEST}@"
+_MAX_NAMED = 5  # data sets in a message
 
 
 @dataclass(frozen=True)
 class Best:
-    """Which of some records has the best value.
+    """The position and value of the best of several records.
 
     Attributes:
-        index: Its place among them.
-        metric: The metric that decided, such as `val/accuracy`.
-        value: Its value, that of the kept model.
-        count: How many records have a value of it.
+        index: Position of the best record in the sequence.
+        metric: Metric that decided, such as `val/accuracy`.
+        value: Value of the metric for the best model of that run.
+        count: Number of records with a value of the metric.
     """
 
     index: int
@@ -45,13 +45,14 @@ class Best:
 
 @dataclass(frozen=True)
 class BestRun:
-    """The best of some runs.
+    """The best of several runs.
 
     Attributes:
-        run: It.
-        best: How it was found.
-        where: Where the runs are.
-        left_out: How many other runs are there: not finished, without the metric, or on other data.
+        run: The best run.
+        best: The metric that decided, and its value.
+        where: Description of the runs that were compared, for messages.
+        left_out: Number of runs that were not compared: unfinished, without the metric, or on
+            different data.
     """
 
     run: FoundRun
@@ -61,20 +62,21 @@ class BestRun:
 
 
 def is_best(name: str) -> bool:
-    """Whether a name of a run asks for the best one: `best`, or `best@SWEEP`."""
-    return name == BEST or name.startswith(_OF_A_SWEEP)
+    """Whether the name of a run is `best` or `best@SWEEP`."""
+    return name == BEST or name.startswith(_BEST_OF_SWEEP)
 
 
 def find_best(name: str, output_dir: Path, metric: str | None = None) -> BestRun:
-    """Finds the best of the newest sweep, or of the sweep that is named.
+    """Finds the best run of the newest sweep, or of the sweep that the name contains.
 
-    Where there is no sweep, it is the best of the runs on the same data as the newest one.
+    If there is no sweep, all runs on the same data as the newest run are compared.
 
     Args:
-        name: `best`; or `best@SWEEP`, with a sweep's directory, its name, `latest`, or a folder.
-        output_dir: Where to look.
-        metric: The metric that decides; None is the one that chose the runs' best models, or if
-            that is a loss and the runs have different ones, another metric.
+        name: `best`, or `best@SWEEP` with a sweep's directory, its name, `latest`, or a folder of
+            runs.
+        output_dir: The folder of all runs.
+        metric: Name of the metric that decides. None selects the monitored metric; if that is the
+            loss, and the runs have different losses, another metric.
 
     Raises:
         UserError: There is no such run, or the runs can't be compared.
@@ -92,9 +94,10 @@ def find_best(name: str, output_dir: Path, metric: str | None = None) -> BestRun
         raise UserError(f"{name}: there are no runs in {folder or output_dir}.")
     compared = runs
     if folder is None:
+        # Values on different data can't be compared, and the newest run shows which data is meant.
         usable = [run for run in runs if is_usable(run.record)] or runs
-        compared = [run for run in runs if _data_of(run.record) == _data_of(usable[-1].record)]
-        where += f" on {_data_of(usable[-1].record)[0] or 'the same data'}"
+        compared = [run for run in runs if _data_key(run.record) == _data_key(usable[-1].record)]
+        where += f" on {_data_key(usable[-1].record)[0] or 'the same data'}"
     try:
         best = best_of([run.record for run in compared], metric)
     except UserError as error:
@@ -103,20 +106,20 @@ def find_best(name: str, output_dir: Path, metric: str | None = None) -> BestRun
 
 
 def best_of(records: Sequence[RunRecord], metric: str | None = None) -> Best:
-    """Finds the best of the runs that are finished.
+    """Finds the best of the finished runs; among equal values, the first one.
 
     Args:
-        records: Theirs; of equally good ones, the first counts.
-        metric: See `find_best`.
+        records: Records of the runs.
+        metric: Name of the metric that decides; None as for `find_best`.
 
     Raises:
-        UserError: None of them has a value, or they can't be compared.
+        UserError: No run has a value of the metric, or the runs can't be compared.
     """
     usable = {index: record for index, record in enumerate(records) if is_usable(record)}
     if not usable:
-        raise UserError("no run is finished and has a best value.")
+        raise UserError("no run has finished with a best value.")
     _check_data(list(usable.values()))
-    chosen = _metric(list(usable.values()), metric)
+    chosen = _choose_metric(list(usable.values()), metric)
     values = {index: best_values(record).get(chosen) for index, record in usable.items()}
     measured = {index: value for index, value in values.items() if value is not None}
     larger = larger_is_better(chosen, [usable[i] for i in measured])
@@ -125,12 +128,12 @@ def best_of(records: Sequence[RunRecord], metric: str | None = None) -> Best:
 
 
 def is_usable(record: RunRecord) -> bool:
-    """Whether a run can be the best one: it is finished, and has values of a kept model."""
+    """Whether a run can be the best one: it has finished, and has metrics of a best model."""
     return status_of(record) is Status.FINISHED and bool(best_values(record))
 
 
 def _by_age(directories: Sequence[Path], output_dir: Path) -> list[FoundRun]:
-    """Returns the runs whose records are not damaged, the newest last."""
+    """Returns the runs whose records can be read, the newest last."""
     dated = by_age((directory / RUN_FILE for directory in directories), output_dir)
     found = []
     for one in dated:
@@ -139,36 +142,38 @@ def _by_age(directories: Sequence[Path], output_dir: Path) -> list[FoundRun]:
     return found
 
 
-def _data_of(record: RunRecord) -> tuple[object, ...]:
-    """What must be equal in runs for their metrics to be comparable."""
+def _data_key(record: RunRecord) -> tuple[object, ...]:
+    """Returns a key that is equal for runs whose metrics can be compared: data, task and target."""
     data, params = record.data, record.params or {}
     return data.name or None, data.task or None, params.get("data.target")
 
 
 def _check_data(records: Sequence[RunRecord]) -> None:
-    kinds = dict.fromkeys(_data_of(record) for record in records)
+    kinds = dict.fromkeys(_data_key(record) for record in records)
     if len(kinds) > 1:
         texts = sorted(" ".join(str(one) for one in kind if one is not None) for kind in kinds)
         raise UserError(
-            f"the runs are on different data or tasks ({', '.join(texts[:_MOST_NAMED])}), so that "
+            f"the runs are on different data or tasks ({', '.join(texts[:_MAX_NAMED])}), so "
             "their metrics can't be compared. Expected runs on the same data, such as those of one "
             "sweep: best@SWEEP."
         )
 
 
-def _metric(records: Sequence[RunRecord], given: str | None) -> str:
-    """Returns the metric that decides: as comparisons choose the one that leads."""
+def _choose_metric(records: Sequence[RunRecord], given: str | None) -> str:
+    """Returns the metric that decides, chosen as in comparisons unless the user has named one."""
     known = list(dict.fromkeys(key for record in records for key in best_values(record)))
     if given is not None:
         given = given.removeprefix(BEST_PREFIX)
         if given not in known:
-            raise UserError(f"--metric {given}: no run has its best value. {hint(given, known)}")
+            raise UserError(
+                f"--metric {given}: no run has a best value of it. {hint(given, known)}"
+            )
         return given
     metric = leading_metric(records)
     assert metric is not None
     if not is_comparable(metric, records):
         raise UserError(
-            f"the runs have different losses, of which {metric} is not the same quantity, and no "
-            f"other metric was recorded. Expected runs with the same loss, or --metric {metric}."
+            f"the runs have different losses, so their {metric} can't be compared, and no other "
+            f"metric was recorded. Expected runs with the same loss, or --metric {metric}."
         )
     return metric

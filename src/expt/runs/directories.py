@@ -1,4 +1,4 @@
-"""Directories of runs: one for each, never shared, held by whoever trains in it."""
+"""Directories of runs and sweeps: unique names, and locks against other processes."""
 
 import shutil
 import time
@@ -15,44 +15,52 @@ from expt.runs.records import SWEEP_FILE
 _LOCK = ".lock"
 
 
-class HeldError(UserError):
-    """Another process is at a run, or at the sweep that it is a job of."""
+class LockedError(UserError):
+    """A run, or the sweep that it belongs to, is locked by another process."""
 
 
 @contextmanager
-def held(directory: Path, *, by_its_sweep: bool = False) -> Iterator[None]:
-    """Keeps other processes from the same run or sweep.
+def locked(directory: Path, *, by_its_sweep: bool = False) -> Iterator[None]:
+    """A context manager that locks a run or a sweep against other processes.
 
-    A sweep follows its jobs' runs for MLflow beyond their end, so that a run is free once its
-    sweep is.
+    Locking a job's run also locks its sweep, since a sweep still mirrors its runs to MLflow after
+    they have ended. The locks belong to the process: they are released even if it is killed.
 
     Args:
-        directory: Of the run or the sweep.
-        by_its_sweep: Whether it is a run, and its sweep itself asks.
+        directory: Directory of the run or the sweep.
+        by_its_sweep: Whether the caller is the sweep that the run belongs to, and has locked it.
 
     Raises:
-        HeldError: One is at it.
+        LockedError: Another process has locked the run or the sweep.
     """
     sweep = directory.parent
     in_a_sweep = (sweep / SWEEP_FILE).is_file() and not by_its_sweep
     with ExitStack() as locks:
+        # Always in this order, with no waiting: two processes can't block each other.
         for place in [sweep, directory] if in_a_sweep else [directory]:
             try:
                 locks.enter_context(FileLock(place / _LOCK, timeout=0))
             except Timeout as error:
                 what = "sweep" if (place / SWEEP_FILE).is_file() else "run"
-                raise HeldError(f"{place}: another process is training this {what}.") from error
+                raise LockedError(f"{place}: this {what} is locked by another process.") from error
         yield
 
 
-def allocate(parent: Path, short_hash: str) -> Path:
-    """Makes and returns `PARENT/DATE/TIME_HASH`, which did not exist before.
+def create_directory(parent: Path, short_hash: str) -> Path:
+    """Creates a new directory `PARENT/DATE/TIME_HASH`.
 
-    Date and time are UTC, as the Z after the time says, so that names sort in every time zone.
-    Whoever comes second in the same second gets `TIME_HASH-2`.
+    Date and time are in UTC, marked by a Z after the time, so that names sort by time in all time
+    zones. A second directory in the same second is named `TIME_HASH-2`.
+
+    Args:
+        parent: The folder to create it in.
+        short_hash: The end of the name.
+
+    Returns:
+        The path of the directory.
 
     Raises:
-        UserError: The directory can't be made.
+        UserError: The directory can't be created.
     """
     now = time.gmtime()
     day = parent / time.strftime("%Y-%m-%d", now)
@@ -63,6 +71,7 @@ def allocate(parent: Path, short_hash: str) -> Path:
     name = f"{time.strftime('%H-%M-%SZ', now)}_{short_hash}"
     for number in count(1):
         directory = day / (name if number == 1 else f"{name}-{number}")
+        # Creating is atomic; checking first would let two processes take the same directory.
         try:
             directory.mkdir()
         except FileExistsError:
@@ -71,13 +80,14 @@ def allocate(parent: Path, short_hash: str) -> Path:
     raise AssertionError
 
 
-def discard(directory: Path, root: Path) -> None:
-    """Removes a directory that `allocate` made, and the folders above it that are then empty.
+def remove_directory(directory: Path, root: Path) -> None:
+    """Removes a directory made by `create_directory`, and the parent folders that become empty.
 
     Args:
-        directory: What to remove, with all that is in it.
-        root: The last folder that may be removed if it is empty.
+        directory: The directory, which is removed with its contents.
+        root: The topmost folder that may be removed.
     """
+    # Errors are ignored: this cleans up after another error, which is the one to report.
     shutil.rmtree(directory, ignore_errors=True)
     for parent in directory.parents:
         if not parent.is_relative_to(root) or any(parent.iterdir()):

@@ -1,4 +1,4 @@
-"""What else can change a run's numbers: versions, machine and environment."""
+"""Versions, machine and environment variables of a run, which can change its numbers or speed."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ from expt.runs.cores import usable_cores
 from expt.runs.secrets import looks_secret, redacted
 
 _PACKAGES = ("expt", "tensorflow", "keras", "numpy", "hydra-core", "mlflow", "tensorboard")
-# Libraries that compute, by the prefixes of the variables that they read.
+# Prefixes of the environment variables of numerical libraries.
 _PREFIXES = tuple(
     f"{name}_"
     for name in (
@@ -25,12 +25,17 @@ _NAMES = ("PYTHONHASHSEED", "LD_PRELOAD", "LD_LIBRARY_PATH")
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions of Python and of the packages that matter for a run."""
+    """Returns the versions of Python and of the packages that affect a run."""
+    # From the metadata: importing the packages would take seconds.
     return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
 
 
 def machine() -> dict[str, Any]:
-    """Returns what the run ran on: `cores` are those it could use, `memory` is in bytes."""
+    """Returns a description of this machine.
+
+    `cpus` is the number of logical CPUs, `cores` the number that this process may use. `memory` is
+    in bytes.
+    """
     return {
         "host": platform.node(),
         "platform": platform.platform(),
@@ -42,18 +47,19 @@ def machine() -> dict[str, Any]:
 
 
 def process() -> dict[str, Any]:
-    """Returns which process this is, so that others can tell later whether it still lives."""
+    """Returns host, id and start time of this process; see `liveness.is_alive`."""
     this = psutil.Process()
     return {"host": platform.node(), "id": this.pid, "started": this.create_time()}
 
 
 def peak_memory() -> int | None:
-    """Returns the most memory, in bytes, that this process has held since it began.
+    """Returns the peak memory of this process in bytes, since its start or `forget_peak_memory`.
 
-    `forget_peak_memory` begins anew. None where the system does not tell.
+    Returns:
+        The peak resident memory; None if the system does not report it.
     """
     try:
-        # Unlike getrusage, it leaves out what the parent held when it started this process.
+        # Unlike getrusage, this excludes the memory of the parent before it started this process.
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
     except (OSError, ValueError, IndexError):
@@ -62,17 +68,21 @@ def peak_memory() -> int | None:
         import resource
     except ImportError:
         return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: in bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS
 
 
 def forget_peak_memory() -> None:
-    """Leaves out of `peak_memory` what the process took before and has given back, on Linux."""
+    """Resets the peak memory to the current memory, on Linux; does nothing elsewhere.
+
+    A worker of a sweep calls it before each job, so that the peak is not that of an earlier job.
+    """
     with suppress(OSError):
+        # 5 resets VmHWM; see proc(5).
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def environment() -> dict[str, str]:
-    """Returns the environment variables that can change numbers or speed; no secrets."""
+    """Returns the environment variables that can change numbers or speed, without secrets."""
     return {
         name: redacted(value)
         for name, value in sorted(os.environ.items())
@@ -81,7 +91,7 @@ def environment() -> dict[str, str]:
 
 
 def _cpu_model() -> str:
-    """Linux alone says more than the architecture."""
+    """Returns the model of the CPU; on systems other than Linux, often only its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

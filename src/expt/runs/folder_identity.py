@@ -1,4 +1,8 @@
-"""The identity of a folder of runs, and the numbers that it gives to runs and sweeps in turn."""
+"""The identity of a folder of runs, and the numbers that it assigns to runs and sweeps.
+
+The file `.place.json` contains an id, which records refer to. The id shows whether a folder has
+been moved or copied: a moved folder keeps its id, a copied one gets a new id.
+"""
 
 import errno
 import os
@@ -24,13 +28,13 @@ _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 @dataclass(frozen=True)
 class FolderIdentity:
-    """A folder of runs.
+    """The identity of a folder of runs.
 
     Attributes:
-        id: Stays when the folder is moved; a copy gets another one.
-        path: Where the folder was when it was last written to.
-        number: The last number that was given to a run or a sweep.
-        earlier: The ids of the folders that this one is a copy of.
+        id: Id of the folder. It stays the same when the folder is moved; a copy gets a new one.
+        path: Path of the folder when the file was last written.
+        number: The number last assigned to a run or a sweep.
+        earlier: Ids of the folders that this folder was copied from.
     """
 
     id: str
@@ -40,38 +44,42 @@ class FolderIdentity:
 
     @property
     def ids(self) -> frozenset[str]:
-        """All ids that records in the folder may name as their place's."""
+        """All ids that records in the folder may refer to."""
         return frozenset((self.id, *self.earlier))
 
 
-def claim(output_dir: Path, directory: Path) -> dict[str, Any] | None:
-    """Gives the next number to a new run or sweep.
+def assign_number(output_dir: Path, directory: Path) -> dict[str, Any] | None:
+    """Assigns the next number of a folder to a new run or sweep.
 
-    Numbers order what began in a folder, whatever clocks and time zones say. They are not given
-    twice: the file is written before one is used, so that a crash leaves a gap at most.
+    Numbers define the order of starts, independently of clocks and time zones. No number is
+    assigned twice: the file is written before the number is used, so a crash leaves a gap at most.
 
     Args:
-        output_dir: The folder of all runs.
-        directory: The run's or the sweep's.
+        output_dir: The folder of all runs; created if the directory is inside of it.
+        directory: Directory of the run or the sweep.
 
     Returns:
-        The `place` of run.json or sweep.json: the folder's id, the directory in it, and the
-        number. None for a directory elsewhere while there is no folder of all runs.
+        The `place` of run.json or sweep.json: id of the folder, directory relative to it, and
+        number. None if the directory is outside of `output_dir` and that does not exist.
+
+    Raises:
+        OSError: The file can't be written, other than for lack of permission.
     """
     if not directory.resolve().is_relative_to(output_dir.resolve()) and not output_dir.is_dir():
         return None
     output_dir.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(output_dir / _LOCK, timeout=_SECONDS_TO_WAIT):
-            place = _present(output_dir)
+            place = _current_identity(output_dir)
             place = replace(place, number=place.number + 1)
             _write(output_dir, place)
     except OSError as error:
         if error.errno not in _NOT_ALLOWED and not isinstance(error, TimeoutError):
             raise
-        # Another user's folder, of which only the run's directory can be written to.
-        place = read_place(output_dir) or _recovered(output_dir)
-        place = replace(place, number=max(place.number, _recovered(output_dir).number) + 1)
+        # A folder of another user, in which only the run's directory is writable. The number may
+        # then be assigned again; the start time decides between equal numbers.
+        place = read_identity(output_dir) or _recover_identity(output_dir)
+        place = replace(place, number=max(place.number, _recover_identity(output_dir).number) + 1)
     return {
         "id": place.id,
         "directory": relative(directory, output_dir),
@@ -79,27 +87,27 @@ def claim(output_dir: Path, directory: Path) -> dict[str, Any] | None:
     }
 
 
-def settled(output_dir: Path) -> FolderIdentity:
-    """Returns the place that a folder is now, after noting whether it was moved or copied."""
+def current_identity(output_dir: Path) -> FolderIdentity:
+    """Returns the identity of a folder, and updates its file if it has been moved or copied."""
     try:
         with FileLock(output_dir / _LOCK, timeout=_SECONDS_TO_WAIT):
-            place = _present(output_dir)
-            if place != read_place(output_dir):
+            place = _current_identity(output_dir)
+            if place != read_identity(output_dir):
                 _write(output_dir, place)
             return place
     except OSError as error:
         if error.errno not in _NOT_ALLOWED and not isinstance(error, TimeoutError):
             raise
-        return _present(output_dir)
+        return _current_identity(output_dir)
 
 
 def relative(directory: Path, output_dir: Path) -> str:
-    """Returns a directory as records name it: from the folder of all runs, with slashes."""
+    """Returns a directory relative to the folder of all runs, with slashes, as records store it."""
     return Path(os.path.relpath(directory.resolve(), output_dir.resolve())).as_posix()
 
 
-def read_place(output_dir: Path) -> FolderIdentity | None:
-    """Reads what a folder says of itself; None if that is missing or damaged."""
+def read_identity(output_dir: Path) -> FolderIdentity | None:
+    """Reads the identity of a folder; None if its file is missing or damaged."""
     try:
         content = read_json(output_dir / PLACE_FILE)
         number, earlier = content["number"], content["earlier"]
@@ -112,11 +120,11 @@ def read_place(output_dir: Path) -> FolderIdentity | None:
         return None
 
 
-def _present(output_dir: Path) -> FolderIdentity:
-    """The place as it is now: the recorded one, moved here, or a copy with an id of its own."""
-    here, place = str(output_dir.resolve()), read_place(output_dir)
+def _current_identity(output_dir: Path) -> FolderIdentity:
+    """Returns the current identity: as recorded, with a new path if moved, a new id if copied."""
+    here, place = str(output_dir.resolve()), read_identity(output_dir)
     if place is None:
-        return _recovered(output_dir)
+        return _recover_identity(output_dir)
     if place.path == here:
         return place
     if _is_elsewhere(place, output_dir):
@@ -125,27 +133,28 @@ def _present(output_dir: Path) -> FolderIdentity:
 
 
 def _is_elsewhere(place: FolderIdentity, output_dir: Path) -> bool:
-    """Whether the folder that a copied file describes is still there, and is another one."""
+    """Whether the recorded folder still exists at its path and is a different one: the original."""
     there = Path(place.path)
     try:
-        if there.samefile(output_dir):  # mounted twice
+        if there.samefile(output_dir):  # the same folder under two paths, such as two mounts
             return False
     except OSError:
         return False
-    other = read_place(there)
+    # Another id means that the original was removed, and a new folder is in its place.
+    other = read_identity(there)
     return other is not None and other.id == place.id
 
 
-def _recovered(output_dir: Path) -> FolderIdentity:
-    """A place of which the file is missing or damaged; numbers continue after those in records."""
+def _recover_identity(output_dir: Path) -> FolderIdentity:
+    """Returns a new identity for a missing or damaged file; numbers continue those of records."""
     number, ids = 0, dict[str, None]()
-    for place in _recorded(output_dir):
+    for place in _recorded_places(output_dir):
         number = max(number, place.number)
         ids[place.id] = None
     return FolderIdentity(uuid.uuid4().hex, str(output_dir.resolve()), number, tuple(ids))
 
 
-def _recorded(output_dir: Path) -> Iterator[record_parts.Place]:
+def _recorded_places(output_dir: Path) -> Iterator[record_parts.Place]:
     for name in (RUN_FILE, SWEEP_FILE):
         for file in records_in(output_dir, name):
             with suppress(UserError):

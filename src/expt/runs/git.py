@@ -1,4 +1,4 @@
-"""The state of the git checkout that a run is started in."""
+"""The state of the git repository in which a run is started."""
 
 import os
 import subprocess
@@ -9,28 +9,32 @@ from typing import Any
 from expt.runs.secrets import redacted
 
 _LONGEST_DIFF = 1_000_000  # bytes
-_SECONDS = 30.0  # that git may take, on a slow disk
+_SECONDS = 30.0  # time limit of a git command; `git status` is slow on a slow disk
 _LONGEST_REASON = 300
-_ENVIRONMENT = {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}  # no translations, no lock on the index
+# English messages, which `_explained` searches; and no lock on the index, which would make a git
+# command of the user fail at the same moment.
+_ENVIRONMENT = {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
 
 
 @dataclass(frozen=True)
-class _Answer:
-    """What git printed, but for line ends at its end; or why it failed."""
+class _GitResult:
+    """The output of a git command without trailing newlines, or the reason why it failed."""
 
     text: str = ""
     error: str | None = None
 
 
 def git_state(directory: Path) -> dict[str, Any] | None:
-    """Returns the commit and whether files differ from it; None outside of a git checkout.
+    """Returns the commit, and whether files differ from it.
 
-    Where there is a repository that git can't or won't read, the reason is under `error`.
+    Returns:
+        `commit` and `dirty`; or `error`, the reason why git can't or won't read the repository.
+        None outside of a git working tree.
     """
     if not _is_in_repository(directory):
         return None
     inside = _git(directory, "rev-parse", "--is-inside-work-tree")
-    if inside.text == "false":  # a bare repository has no files that could differ
+    if inside.text == "false":  # a bare repository has no working tree
         return None
     commit = _git(directory, "rev-parse", "--verify", "HEAD") if inside.error is None else inside
     if commit.error is not None:
@@ -42,16 +46,16 @@ def git_state(directory: Path) -> dict[str, Any] | None:
 
 
 def git_trouble(state: dict[str, Any] | None) -> str | None:
-    """Returns a warning for the user if a repository's state is not recorded."""
+    """Returns a warning if the state of a repository can't be recorded; None otherwise."""
     error = (state or {}).get("error")
     return None if error is None else f"git: the code's state is not recorded: {error}"
 
 
 def git_diff(directory: Path) -> str | None:
-    """Returns how files differ from the commit; None where `git_state` knows no commit.
+    """Returns the diff between the commit and the working tree; None if there is no commit.
 
-    Files that git does not know are named above the diff (a folder of them by its own name),
-    which `git apply` passes over. Secrets are hidden, and what is beyond 1 MB is left out.
+    Untracked files and folders are listed above the diff, in comment lines that `git apply`
+    ignores. Secrets are replaced by `***`, and the diff is cut off after 1 MB.
     """
     listing = ("ls-files", "--others", "--exclude-standard", "--directory", "--full-name", ":/")
     unknown = _git(directory, *listing)
@@ -65,7 +69,10 @@ def git_diff(directory: Path) -> str | None:
 
 
 def _is_in_repository(directory: Path) -> bool:
-    """Whether a folder or one above it is a checkout, or is a repository without one."""
+    """Whether a folder or one of its parents is a working tree or a bare repository.
+
+    Git is not asked: it also fails for other reasons, such as a repository of another user.
+    """
     try:
         return any(
             (folder / ".git").exists()
@@ -77,9 +84,9 @@ def _is_in_repository(directory: Path) -> bool:
 
 
 def _explained(error: str) -> str:
-    """Returns why git failed, and what its own message says about how to change that."""
+    """Returns the reason from an error message of git, and the command that it suggests."""
     if "Needed a single revision" in error:
-        return "the repository has no commit yet. To have one recorded: git commit"
+        return "the repository has no commits yet. To create one: git commit"
     lines = [line.strip() for line in error.splitlines() if line.strip()]
     remedy = next((line for line in lines if line.startswith("git config ")), None)
     reason = redacted(lines[0].removeprefix("fatal: ") if lines else "git failed").rstrip(".")
@@ -88,7 +95,7 @@ def _explained(error: str) -> str:
 
 
 def _shortened(text: str) -> str:
-    """Cuts a diff that is too long after a whole line."""
+    """Cuts a diff that is too long, at the end of a line."""
     encoded = text.encode()
     if len(encoded) <= _LONGEST_DIFF:
         return text
@@ -96,12 +103,14 @@ def _shortened(text: str) -> str:
     return f"{kept}\n# cut off here: the diff has {len(encoded):,} bytes\n"
 
 
-def _git(directory: Path, *arguments: str) -> _Answer:
+def _git(directory: Path, *arguments: str) -> _GitResult:
+    """Runs a git command in a directory; errors are returned, not raised."""
     try:
         done = subprocess.run(
             ("git", *arguments),
             cwd=directory,
             env={**os.environ, **_ENVIRONMENT},
+            # Git must never wait for the user's input.
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -111,11 +120,11 @@ def _git(directory: Path, *arguments: str) -> _Answer:
             timeout=_SECONDS,
         )
     except FileNotFoundError:
-        return _Answer(error="git is not installed, or not on the PATH")
+        return _GitResult(error="git is not installed, or not on the PATH")
     except subprocess.TimeoutExpired:
-        return _Answer(error=f"git {arguments[0]} took longer than {_SECONDS:g} s")
+        return _GitResult(error=f"git {arguments[0]} took longer than {_SECONDS:g} s")
     except OSError as error:
-        return _Answer(error=f"git can't be run: {error.strerror}")
+        return _GitResult(error=f"git can't be run: {error.strerror}")
     if done.returncode:
-        return _Answer(error=done.stderr.strip() or f"git {arguments[0]} failed")
-    return _Answer(done.stdout.rstrip("\n"))
+        return _GitResult(error=done.stderr.strip() or f"git {arguments[0]} failed")
+    return _GitResult(done.stdout.rstrip("\n"))

@@ -1,12 +1,12 @@
-"""Where things are in the directories of runs and sweeps."""
+"""Names of files and folders inside the directory of a sweep."""
 
 from pathlib import Path
 
 SUMMARY = Path("summary")
-"""The folder in a sweep's directory for its table, plots and report."""
+"""The folder for the table, plots and report, relative to the sweep's directory."""
 
 REPORT = "report.html"
-"""The page in it."""
+"""The HTML report in that folder."""
 
 NOTE = "note.md"
-"""The head of the table in it, for where there is little room."""
+"""The first rows of the table in that folder, short enough for an MLflow note."""

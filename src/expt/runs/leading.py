@@ -1,4 +1,4 @@
-"""The metric that decides between runs, by their records."""
+"""The metric by which runs are compared, as their records determine it."""
 
 import math
 from collections import Counter
@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterable, Sequence
 from expt.runs.records import RunRecord
 
 BEST_PREFIX = "best/"
-"""What the name of a metric begins with where it is that of the kept model, the best one."""
+"""Prefix of the names of metrics that belong to a run's best model."""
 
 _LOSS = "loss"
 
 
 def best_values(record: RunRecord) -> dict[str, float]:
-    """Returns the metrics of a run's best model, such as `val/accuracy`; finite ones alone."""
+    """Returns the finite metrics of a run's best model by name, such as `val/accuracy`."""
     return {
         name: float(value)
         for name, value in (() if record.best is None else record.best.values.items())
@@ -21,37 +21,41 @@ def best_values(record: RunRecord) -> dict[str, float]:
     }
 
 
-def watched_metric(record: RunRecord) -> str | None:
-    """Returns the metric that chose a run's best model."""
+def monitored_metric(record: RunRecord) -> str | None:
+    """Returns the monitored metric, which selected a run's best model."""
     chosen_by = None if record.best is None else record.best.watched
     return chosen_by or record.watched
 
 
 def leading_metric(records: Sequence[RunRecord]) -> str | None:
-    """Returns the metric that decides between the best models of some runs.
+    """Returns the metric by which the best models of several runs are compared.
 
-    This is the one that chose most of them. If that is a loss and the runs have different losses,
-    it is the first other metric: values of different losses can't be compared.
+    This is the metric that most of the runs monitor. If it is a loss, and the runs have different
+    losses, it is the first other metric, because values of different losses can't be compared.
 
     Args:
-        records: The runs'.
+        records: Records of the runs.
+
+    Returns:
+        The name of the metric; None if no run has metrics of a best model.
     """
     known = list(dict.fromkeys(name for record in records for name in best_values(record)))
-    return decisive_metric(
-        known, map(watched_metric, records), len(set(map(_loss_of, records))) > 1
+    return choose_metric(
+        known, map(monitored_metric, records), len(set(map(_loss_key, records))) > 1
     )
 
 
-def decisive_metric(
+def choose_metric(
     known: Sequence[str], watched: Iterable[str | None], losses_differ: bool
 ) -> str | None:
-    """Returns which of some metrics decides; see `leading_metric`.
+    """Selects the metric for a comparison; see `leading_metric`.
 
     Args:
-        known: The metrics of the runs' best models.
-        watched: The metric that chose each of these.
+        known: Names of the metrics of the runs' best models.
+        watched: Monitored metric of each run.
         losses_differ: Whether the runs have different losses.
     """
+    # A vote, since runs of several experiments may be compared that monitor different metrics.
     counts = Counter(metric for metric in watched if metric in known)
     leading = counts.most_common(1)[0][0] if counts else next(iter(known), None)
     if leading is None or not (losses_differ and _is_loss(leading)):
@@ -60,21 +64,23 @@ def decisive_metric(
 
 
 def is_comparable(metric: str, records: Iterable[RunRecord]) -> bool:
-    """Whether a metric is the same quantity in some runs, as a loss is only where they share it."""
-    return not _is_loss(metric) or len(set(map(_loss_of, records))) <= 1
+    """Whether a metric is the same quantity in all runs; a loss is so only if all have the same."""
+    return not _is_loss(metric) or len(set(map(_loss_key, records))) <= 1
 
 
 def larger_is_better(metric: str, records: Iterable[RunRecord]) -> bool:
-    """Whether larger values of a metric are better, by the records of runs that have it."""
-    return is_larger_better(metric, {n for one in records for n in one.larger_is_better or ()})
+    """Whether larger values of a metric are better, according to the records of runs with it."""
+    return is_metric_larger_better(
+        metric, {n for one in records for n in one.larger_is_better or ()}
+    )
 
 
-def is_larger_better(metric: str, larger: Collection[str]) -> bool:
+def is_metric_larger_better(metric: str, larger: Collection[str]) -> bool:
     """Whether larger values of a metric are better.
 
     Args:
-        metric: Its full name, with `best/` before it or not.
-        larger: The names of the metrics of which larger values are better, `val/` left out or not.
+        metric: Full name of the metric, with or without the prefix `best/`.
+        larger: Names of the metrics of which larger values are better, with or without the split.
     """
     plain = metric.removeprefix(BEST_PREFIX)
     return plain in larger or plain.rpartition("/")[2] in larger
@@ -84,6 +90,7 @@ def _is_loss(metric: str) -> bool:
     return metric.rpartition("/")[2] == _LOSS
 
 
-def _loss_of(record: RunRecord) -> str:
+def _loss_key(record: RunRecord) -> str:
+    # Including its parameters: with different ones, the values of a loss can't be compared.
     params = record.params or record.choices
     return str({k: v for k, v in sorted(params.items()) if k.partition(".")[0] == _LOSS})

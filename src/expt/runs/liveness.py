@@ -1,4 +1,4 @@
-"""Whether a run that is recorded as running still is."""
+"""Checks whether a run that is recorded as RUNNING is still alive."""
 
 import platform
 
@@ -7,19 +7,19 @@ import psutil
 from expt.runs.record_parts import Status
 from expt.runs.records import Record
 
-_CLOCK_SLACK = 1.0  # seconds by which two readings of a start may differ
+_CLOCK_SLACK = 1.0  # seconds by which two readings of a process's start time may differ
 
 
 def is_alive(record: Record) -> bool | None:
-    """Tells whether the process that trains a run still lives.
+    """Whether the process that trains a run or a sweep is still alive.
 
-    The start is compared too: numbers of processes are given again.
+    The start times are compared as well, because the system reuses process ids.
 
     Args:
-        record: The run's, or a sweep's.
+        record: Record of the run or the sweep.
 
     Returns:
-        None if that can't be told: the process is another host's, or was not recorded.
+        None if unknown: the process runs on another host, or was not recorded.
     """
     process = record.process
     if process is None or process.host != platform.node():
@@ -29,15 +29,15 @@ def is_alive(record: Record) -> bool | None:
     try:
         found = psutil.Process(process.id)
         with found.oneshot():
-            # Killed, but its parent has not yet asked how it ended.
+            # A zombie has ended; only its parent has not yet read its exit code.
             is_zombie = found.status() == psutil.STATUS_ZOMBIE
             return not is_zombie and abs(found.create_time() - process.started) <= _CLOCK_SLACK
-    # A damaged record may hold numbers that no process can have.
+    # ValueError, OverflowError: a damaged record may contain ids that no process can have.
     except (psutil.NoSuchProcess, ValueError, OverflowError):
         return False
 
 
 def status_of(record: Record) -> Status:
-    """Returns a run's status: KILLED, not RUNNING, if the process has died without saying so."""
+    """Returns the status of a run or a sweep; KILLED instead of RUNNING if its process has died."""
     has_died = record.status is Status.RUNNING and is_alive(record) is False
     return Status.KILLED if has_died else record.status

@@ -1,4 +1,4 @@
-"""Names of runs and sweeps for people: the choices and values that set them apart."""
+"""Makes human-readable names of runs and sweeps from the values that distinguish them."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -9,10 +9,10 @@ from expt.config.compose import Job
 from expt.config.flatten import flatten
 from expt.config.groups import default_option, option_values, top_level
 from expt.config.hashes import has_effect
-from expt.config.quoting import given
+from expt.config.quoting import values_by_key
 from expt.config.schema import PARTS
 
-_LONGEST = 60
+_LONGEST = 60  # characters; names are also used in paths and tables
 _PRESETS = ("experiment", "debug")
 _PATH = "data.path"
 _ABBREVIATIONS = {
@@ -27,15 +27,15 @@ _ABBREVIATIONS = {
 }
 
 
-def distinctive(job: Job, varied: Collection[str] = ()) -> list[str]:
-    """Returns the keys of what sets a job apart, groups first.
+def distinctive_keys(job: Job, varied: Collection[str] = ()) -> list[str]:
+    """Returns the keys that distinguish a job from a default one, groups first.
 
-    These are the group options and values that differ from the defaults of `conf/`, and what
-    varies in the job's sweep. Keys that only decide where and how a run is recorded are left out.
+    These are the groups and values that differ from the defaults in `conf/`, and those that vary
+    in the job's sweep. Keys that only affect where and how a run is recorded are omitted.
 
     Args:
-        job: The composed config.
-        varied: The keys that vary in its sweep.
+        job: The composed job.
+        varied: Keys that vary in the job's sweep.
     """
     params = {**job.choices, **job.config.flat()}
     groups = [
@@ -43,14 +43,14 @@ def distinctive(job: Job, varied: Collection[str] = ()) -> list[str]:
         for group, option in job.choices.items()
         if group in varied or option != default_option(group)
     ]
-    keys = [*given(job.overrides), *_preset_keys(job), *varied]
+    keys = [*values_by_key(job.overrides), *_preset_keys(job), *varied]
     values = [
         name
         for key in dict.fromkeys(keys)
-        for name in _names(key, params)
+        for name in _keys_set_by(key, params)
         if name in varied or params[name] != _default(job, name)
     ]
-    found = dict.fromkeys([*sorted(groups, key=_rank), *values])
+    found = dict.fromkeys([*sorted(groups, key=_group_rank), *values])
     return [key for key in found if has_effect(key) or key == _PATH]
 
 
@@ -58,51 +58,51 @@ def run_name(job: Job, keys: Sequence[str], varied: Collection[str] = ()) -> str
     """Returns a short name such as `cnn-relu-lr0.01-s0`, not yet unique.
 
     Args:
-        job: The composed config.
-        keys: What is `distinctive` of it.
-        varied: The keys that vary in its sweep.
+        job: The composed job.
+        keys: The keys returned by `distinctive_keys`.
+        varied: Keys that vary in the job's sweep.
     """
     params = {**job.choices, **job.config.flat()}
     presets = [job.choices[name] for name in _PRESETS if name in job.choices]
-    if presets:  # the preset's name stands for all that it chooses
-        own = {*given(job.overrides), *varied}
+    if presets:  # the name of the preset represents all values that it sets
+        own = {*values_by_key(job.overrides), *varied}
         keys = [key for key in keys if key not in _PRESETS and key in own]
     elif "model" not in keys:
         keys = ["model", *keys] if keys else ["data", "model"]
-    groups = sorted((key for key in keys if key in job.choices), key=_rank)
+    groups = sorted((key for key in keys if key in job.choices), key=_group_rank)
     values = [key for key in keys if key not in groups and key not in ("seed", _PATH)]
-    parts = [*presets, *(_option(job, key) for key in groups)]
-    parts += [_labelled(key, params[key]) for key in values]
+    parts = [*presets, *(_option_label(job, key) for key in groups)]
+    parts += [_value_label(key, params[key]) for key in values]
     if _PATH in keys and "data" not in groups:
-        parts.insert(len(presets), _option(job, "data"))
-    if "seed" in keys:
-        parts.append(_labelled("seed", params["seed"]))
-    return _clean("-".join(parts))
+        parts.insert(len(presets), _option_label(job, "data"))
+    if "seed" in keys:  # last, so that runs that differ only in their seeds sort together
+        parts.append(_value_label("seed", params["seed"]))
+    return _as_file_name("-".join(parts))
 
 
 def sweep_name(varied: Sequence[str]) -> str:
-    """Returns a short name of a sweep, of the keys that vary in it, such as `act-loss-lr`."""
+    """Returns a short name of a sweep, made from the keys that vary, such as `act-loss-lr`."""
     keys = [key for key in varied if key != "seed"] or list(varied)
-    return _clean("-".join(_label(key) for key in keys) or "sweep")
+    return _as_file_name("-".join(_label(key) for key in keys) or "sweep")
 
 
-def varying(overrides: Sequence[Sequence[str]]) -> list[str]:
-    """Returns the keys of overrides that differ between the jobs of a sweep.
+def varied_keys(overrides: Sequence[Sequence[str]]) -> list[str]:
+    """Returns the keys whose overrides differ between the jobs of a sweep.
 
     Args:
-        overrides: Those of each job.
+        overrides: Overrides of each job.
     """
-    jobs = [given(one) for one in overrides]
+    jobs = [values_by_key(one) for one in overrides]
     keys = dict.fromkeys(key for job in jobs for key in job)
     return [key for key in keys if len({job.get(key) for job in jobs}) > 1]
 
 
-def _rank(group: str) -> int:
+def _group_rank(group: str) -> int:
     return PARTS.index(group) if group in PARTS else len(PARTS)
 
 
-def _names(key: str, params: Mapping[str, Any]) -> Iterator[str]:
-    """Yields the keys of the values that an override sets: itself, or those in a mapping."""
+def _keys_set_by(key: str, params: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the keys that an override sets: its own key, or those of the mapping below it."""
     for name in params:
         is_set = name == key or name.startswith(f"{key}.")
         is_value = "." in name or name == "seed"
@@ -118,14 +118,15 @@ def _preset_keys(job: Job) -> Iterator[str]:
 
 
 def _default(job: Job, key: str) -> Any:
-    """Returns the value that `conf/` gives a key; None if it gives none."""
+    """Returns the default of a key in `conf/`; None if there is none."""
     group, _, rest = key.partition(".")
     if group in job.choices:
         return flatten(option_values(group, job.choices[group])).get(rest)
     return flatten(top_level()).get(key) or flatten(option_values(group, "default")).get(rest)
 
 
-def _option(job: Job, group: str) -> str:
+def _option_label(job: Job, group: str) -> str:
+    # The name of the user's file is more specific than the option, such as `csv`.
     path = job.config.data.get("path") if group == "data" else None
     return Path(str(path)).stem if path else job.choices[group]
 
@@ -135,7 +136,7 @@ def _label(key: str) -> str:
     return _ABBREVIATIONS.get(last, last)
 
 
-def _labelled(key: str, value: Any) -> str:
+def _value_label(key: str, value: Any) -> str:
     label = _label(key)
     if isinstance(value, bool):
         return label if value else f"no-{label}"
@@ -149,6 +150,6 @@ def _labelled(key: str, value: Any) -> str:
     return f"{label}{separator}{value}"
 
 
-def _clean(name: str) -> str:
-    """Returns a name that can be a folder's, too, and has at most 60 characters."""
+def _as_file_name(name: str) -> str:
+    """Returns a name that is valid as the name of a folder, with at most 60 characters."""
     return re.sub(r"[^\w.+=-]+", "_", name)[:_LONGEST].strip("-._") or "run"

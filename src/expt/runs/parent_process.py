@@ -1,4 +1,4 @@
-"""Processes that do not outlive the one that started them, however that one ended."""
+"""Makes a process end together with its parent, even if the parent is killed."""
 
 import os
 import signal
@@ -7,21 +7,23 @@ from collections.abc import Callable
 
 
 def end_with_parent(wait: Callable[[], object] | None = None, *, with_group: bool = False) -> None:
-    """Kills this process once its parent is gone.
+    """Starts a thread that kills this process when its parent has ended.
 
     Args:
-        wait: Returns when the parent has ended. By default this is when the standard input ends,
-            the other end of which the parent holds open without writing to it.
-        with_group: Whether to kill the processes of this one's group, too.
+        wait: Blocks until the parent has ended. By default, waits for the end of the standard
+            input, a pipe that the parent must hold open without writing to it.
+        with_group: Whether to kill the whole process group of this process.
     """
 
     def watch() -> None:
         if wait is None:
-            os.read(0, 1)  # a buffered read would hold a lock that an exit needs
+            os.read(0, 1)  # a buffered read would hold a lock that the interpreter needs at exit
         else:
             wait()
         if with_group:
             os.killpg(0, signal.SIGKILL)
+        # SIGKILL can't be caught or ignored, so no process survives its parent.
         os.kill(os.getpid(), signal.SIGKILL)
 
+    # A daemon, so that it does not keep this process from ending on its own.
     threading.Thread(target=watch, name="parent", daemon=True).start()

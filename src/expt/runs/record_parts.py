@@ -1,4 +1,4 @@
-"""The parts of which the records of runs and sweeps are made, as pydantic's models."""
+"""The parts of the records of runs and sweeps, as pydantic models."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Status(StrEnum):
-    """How a run or a sweep stands; the words are MLflow's."""
+    """Status of a run or a sweep, in the terms of MLflow."""
 
     RUNNING = "RUNNING"
     FINISHED = "FINISHED"
@@ -17,7 +17,7 @@ class Status(StrEnum):
 
 
 class JobStatus(StrEnum):
-    """How a job of a sweep stands."""
+    """Status of a job of a sweep. REUSED jobs have the result of a finished run."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -34,17 +34,21 @@ Shape = list[Count | None]
 
 
 class Part(BaseModel):
-    """A part of a record."""
+    """Base class of records and their parts.
 
+    Unknown keys are kept, so that a version of expt does not lose what another one has written.
+    """
+
+    # Strict: a damaged record must be reported, not converted to something plausible.
     model_config = ConfigDict(
         strict=True, extra="allow", frozen=True, defer_build=True, protected_namespaces=()
     )
     needed: ClassVar[tuple[str, ...]] = ()
-    """The fields without which a run can't be used, or a sweep not continued."""
+    """Fields that are optional while a run starts, but needed to use it or to resume it."""
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """Returns the record of values; tuples in them become lists.
+        """Creates a record from values; tuples become lists.
 
         Raises:
             pydantic.ValidationError: A value is missing or wrong.
@@ -52,11 +56,11 @@ class Part(BaseModel):
         return cls.model_validate(plain_values(values))
 
     def to_mapping(self) -> dict[str, Any]:
-        """Returns the keys that were read or given, as JSON holds them."""
+        """Returns the values for JSON, without fields that were never set."""
         return self.model_dump(by_alias=True, exclude_unset=True)
 
     def first_missing(self) -> str | None:
-        """Returns the first field that is needed and not there, such as `data.name`."""
+        """Returns the path of the first needed field that is missing, such as `data.name`."""
         for name in self.needed:
             if name not in self.model_fields_set or getattr(self, name) is None:
                 return name
@@ -71,7 +75,13 @@ class Part(BaseModel):
 
 
 class Place(Part):
-    """The folder of runs in which a run or a sweep began, and its number there."""
+    """The place where a run or a sweep was started.
+
+    Attributes:
+        id: Id of the folder of runs.
+        directory: Directory of the run or sweep, relative to that folder.
+        number: Number in the order of starts in that folder.
+    """
 
     id: str
     directory: str
@@ -79,7 +89,13 @@ class Place(Part):
 
 
 class MLflowIds(Part):
-    """The copy of a run or a sweep in an MLflow store."""
+    """The mirror of a run or a sweep in an MLflow store.
+
+    Attributes:
+        run_id: Id of the MLflow run.
+        experiment_id: Id of the MLflow experiment.
+        complete: Hash of the files and the mirror when the mirror was complete.
+    """
 
     run_id: str
     experiment_id: str | None = None
@@ -87,7 +103,13 @@ class MLflowIds(Part):
 
 
 class Process(Part):
-    """The process that trains a run or a sweep; `started` is compared, since ids are reused."""
+    """The process that trains a run or a sweep.
+
+    Attributes:
+        host: Name of the host.
+        id: Process id.
+        started: Start time of the process in seconds since 1970, since the system reuses ids.
+    """
 
     host: str | None = None
     id: int | None = None
@@ -95,7 +117,7 @@ class Process(Part):
 
 
 class Origin(Part):
-    """What a run or a sweep was copied from."""
+    """The original of a copied run or sweep: its id, directory and MLflow run id."""
 
     id: str | None = None
     directory: str | None = None
@@ -103,7 +125,7 @@ class Origin(Part):
 
 
 class SweepOfRun(Part):
-    """The sweep that a run is a job of."""
+    """The sweep that a run belongs to; see `run.Membership`."""
 
     id: str
     name: str
@@ -113,14 +135,14 @@ class SweepOfRun(Part):
 
 
 class ScaleOfData(Part):
-    """How values were standardized."""
+    """The mean and standard deviation of standardization, per feature, channel or value."""
 
     mean: list[Seconds]
     deviation: list[Seconds]
 
 
 class DataRecord(Part):
-    """The data that a run was trained on; `fingerprint` is of what it read."""
+    """The data that a run was trained on. `fingerprint` is a hash of the data it has read."""
 
     needed = (
         *("name", "source", "task", "fingerprint", "input_shape", "class_names"),
@@ -145,21 +167,21 @@ class DataRecord(Part):
 
 
 class OutputsRecord(Part):
-    """What a model's outputs are, and the link function that its saved file includes."""
+    """The meaning of a model's outputs, and the link function that its saved file includes."""
 
     kind: Annotated[str, Field(pattern="^(probability|score|value)$")]
     link: Annotated[str, Field(pattern="^(softmax|sigmoid|softplus)$")] | None = None
 
 
 class CodeRecord(Part):
-    """The code of a run: a hash of each module, and one of all."""
+    """The code of a run: a hash per module, and a hash of the whole."""
 
     hash: str
     modules: dict[str, str]
 
 
 class GitRecord(Part):
-    """The commit of the code, and whether files differ from it; or why that is not known."""
+    """The git commit of the code and whether files differ from it, or the error of git."""
 
     commit: str | None = None
     dirty: bool | None = None
@@ -167,7 +189,7 @@ class GitRecord(Part):
 
 
 class MachineRecord(Part):
-    """What a run was trained on; `memory` in bytes."""
+    """The machine that a run was trained on; `memory` is in bytes."""
 
     host: str | None = None
     cpus: Any = None
@@ -175,7 +197,7 @@ class MachineRecord(Part):
 
 
 class CodeChange(Part):
-    """How the code changed when a run was resumed: the former hash, and the changed modules."""
+    """A change of the code when a run was resumed: the previous hash, and the changed modules."""
 
     needed = ("changed",)
 
@@ -184,15 +206,15 @@ class CodeChange(Part):
 
 
 class ResumedRecord(Part):
-    """A time when a run was resumed.
+    """An entry for each time that a run was resumed.
 
     Attributes:
-        time: Seconds since 1970.
+        time: Time in seconds since 1970.
+        changes: Changed values of the config by full key.
         step: The last step before.
-        status: The run's until then.
-        changes: What was changed of the config, by full key.
-        code: How the code changed, if it did.
-        note: On the learning rate.
+        status: Status of the run before.
+        code: Change of the code; None if it is the same.
+        note: Note on the learning rate.
     """
 
     needed = ("time", "changes")
@@ -206,7 +228,7 @@ class ResumedRecord(Part):
 
 
 class BestRecord(Part):
-    """The best step of a run, the metric that chose it, and the values there as further keys."""
+    """The best step of a run and the monitored metric; the metrics of the step are extra keys."""
 
     needed = ("step", "watched")
 
@@ -215,35 +237,36 @@ class BestRecord(Part):
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """The values by name, such as `val/loss`."""
+        """The metrics of the best step by name, such as `val/loss`."""
         return self.model_extra or {}
 
 
 class FinalRecord(Part):
-    """The last step of a run, and the values there as further keys."""
+    """The last step of a run; the metrics of the step are extra keys."""
 
     step: Count | None = None
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """The values by name, such as `test/accuracy`."""
+        """The final metrics by name, such as `test/accuracy`."""
         return self.model_extra or {}
 
 
 class JobRecord(Part):
-    """A job in a sweep's plan.
+    """A job in the plan of a sweep.
 
     Attributes:
-        directory: The name of its run's directory in the sweep's.
-        run_name: The name of its run; empty if it was planned before runs had any.
-        run_hash: Of config, data and code.
-        code: The hash of its code; the sweep's `codes` has the modules.
-        variant: Its values of what varies, the seed left out.
-        overrides: What was given for it.
-        choices: The option of each group.
-        status: How it stands.
-        error: Why it failed.
-        reused: The directory of the earlier run that stands in for it, from that of the sweep.
+        directory: Name of the run's directory inside the sweep's directory.
+        run_name: Human-readable name of the run; empty in plans of versions without such names.
+        run_hash: Hash of config, data and code.
+        code: Hash of the code; the modules are in `codes` of the sweep's record.
+        variant: The overrides that vary in the sweep, without the seed.
+        overrides: All overrides of the job.
+        choices: The chosen option of each group.
+        status: Status of the job.
+        error: Why the job failed; None if it did not.
+        reused: Directory of the finished run that is reused for the job, relative to the sweep's
+            directory; None if the job is trained.
     """
 
     needed = ("run_hash", "variant", "overrides", "choices", "status")
@@ -261,7 +284,7 @@ class JobRecord(Part):
 
 
 def plain_values(value: Any) -> Any:
-    """Returns a value with the parts of records, and tuples, as JSON holds them."""
+    """Converts records and tuples inside a value to mappings and lists, as JSON has them."""
     if isinstance(value, Part):
         return value.to_mapping()
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Whether data is that of a recorded run."""
+"""Compares data with the data that a run has recorded."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,22 +7,25 @@ from expt.parts.data.dataset import Dataset
 from expt.parts.data.encoding import Encoder
 from expt.runs.record_parts import DataRecord
 
-_MOST_NAMED = 12
+_MAX_NAMED = 12
 
 
 def data_change(recorded: DataRecord, dataset: Dataset) -> str | None:
-    """Returns how data differs from that of a run, as a clause; None if it does not.
+    """Describes the difference between data and that of a run; None if there is none.
 
     Args:
-        recorded: What the run recorded of its data. Fingerprints of older runs are of contents
-            alone, so that names are compared here, too.
+        recorded: Data record of the run.
         dataset: The data.
+
+    Returns:
+        A clause such as `its classes are a, b and were a, c`.
     """
+    # Names are compared as well, since the fingerprints of older runs cover only the values.
     others = recorded.other_columns
     pairs = {
         "classes are": (recorded.class_names, dataset.class_names),
         "features are": (feature_names(recorded) or dataset.feature_names, dataset.feature_names),
-        "columns that are no features are": (
+        "other columns are": (
             _described(dataset.other_columns if others is None else others),
             _described(dataset.other_columns),
         ),
@@ -36,32 +39,33 @@ def data_change(recorded: DataRecord, dataset: Dataset) -> str | None:
 
 
 def check_unchanged(recorded: DataRecord, dataset: Dataset, run: str) -> None:
-    """Checks that a run can be continued with data.
+    """Checks that the data is the same as when a run was started.
 
     Args:
-        recorded: What the run recorded of its data.
+        recorded: Data record of the run.
         dataset: The data.
-        run: The run's directory, for the message.
+        run: Directory of the run, for the error message.
 
     Raises:
-        UserError: It is not the data that the run began with.
+        UserError: The data has changed.
     """
     change = data_change(recorded, dataset)
     if change is not None:
         raise UserError(
-            f"the data has changed since {run} began: {change}. Restore it, or begin a new run: "
-            f"python -m expt.run --rerun {run}"
+            f"the data has changed since {run} began: {change}. Restore it.\n"
+            f"To start a new run instead: python -m expt.run --rerun {run}"
         )
 
 
 def feature_names(recorded: DataRecord) -> Sequence[str]:
-    """Returns the names of the features that a run was trained on; none if they are not known.
+    """Returns the names of the features that a run was trained on; empty if they are unknown.
 
     Args:
-        recorded: What the run recorded of its data.
+        recorded: Data record of the run.
     """
     if recorded.feature_names:
         return recorded.feature_names
+    # Older records of tables lack the names, but the recorded encoding implies them.
     preparation = recorded.preparation or {}
     if preparation.get("kind") != "table":
         return ()
@@ -69,9 +73,9 @@ def feature_names(recorded: DataRecord) -> Sequence[str]:
 
 
 def names_listed(names: Sequence[str]) -> str:
-    """Returns names with commas between, the first of them if there are many."""
-    shown = ", ".join(names[:_MOST_NAMED])
-    more = f", … ({len(names)} in all)" if len(names) > _MOST_NAMED else ""
+    """Returns names separated by commas, at most the first twelve."""
+    shown = ", ".join(names[:_MAX_NAMED])
+    more = f", … ({len(names)} in all)" if len(names) > _MAX_NAMED else ""
     return f"{shown}{more}" or "none"
 
 

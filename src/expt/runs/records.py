@@ -1,7 +1,8 @@
-"""What run.json and sweep.json hold: the records of runs and sweeps, read and written here alone.
+"""The records of runs and sweeps: the contents of run.json and sweep.json.
 
-Keys that this version does not know are kept. A key that is missing has the field's default; it
-is one that older versions did not write, or that belongs to a moment which has not come.
+No other module reads or writes these files. Unknown keys are kept. A missing key has the default
+of its field: either an older version of expt did not write it, or the run has not yet come to the
+point where it is written.
 """
 
 # ruff: noqa: RUF012  pydantic copies mutable defaults
@@ -40,25 +41,25 @@ from expt.runs.record_parts import (
 RUN_FILE, SWEEP_FILE = "run.json", "sweep.json"
 
 SCHEMA_VERSION = 2
-"""What the files name under `schema_version`; those of the first version lack the key."""
+"""The value of `schema_version` in the files; files of version 1 do not have this key."""
 
 _VERSION_KEY = "schema_version"
 
 
 class Record(Part):
-    """What a run or a sweep has in common.
+    """The fields that the records of runs and sweeps have in common.
 
     Attributes:
-        id: Its own for life; a copy gets another one.
-        name: The MLflow experiment.
-        output_dir: The folder of all runs as it was called then; nothing is looked up there.
-        status: How it stands.
-        started: Seconds since 1970.
-        ended: Seconds since 1970.
-        process: Which process trains it, or did at last.
-        place: Where it began; None outside of a folder of runs.
-        copied_from: Its original, if it is a copy.
-        mlflow: Its copy in MLflow.
+        id: Permanent id; a copy gets a new one.
+        name: Name of the MLflow experiment.
+        output_dir: Path of the folder of all runs at the start; for information only, never used.
+        status: Status of the run or sweep.
+        started: Start time in seconds since 1970.
+        ended: End time in seconds since 1970; None before the end.
+        process: The process that trains it, or the last one that did.
+        place: The place where it was started; None outside of a folder of runs.
+        copied_from: The original, if this is a copy.
+        mlflow: The mirror in MLflow; None if there is none.
     """
 
     id: str | None = None
@@ -74,51 +75,64 @@ class Record(Part):
 
     @property
     def label(self) -> str | None:
-        """The name for people; None of records that are older than such names."""
+        """The human-readable name; None in records of versions without such names."""
         return None
 
     @property
     def first_directory_name(self) -> str | None:
-        """What its directory was called when it began; None if that was not recorded."""
+        """The name of its directory at the start; None if it was not recorded."""
         return None if self.place is None else Path(self.place.directory).name
 
     def updated(self, changes: Mapping[str, Any]) -> Self:
-        """Returns the record with other values; they are checked."""
+        """Returns a copy of the record with changed values.
+
+        Raises:
+            pydantic.ValidationError: A value is wrong.
+        """
         return type(self).of({**self.to_mapping(), **changes})
 
 
 class RunRecord(Record):
-    """The content of a run.json.
+    """The record of a run: the content of run.json.
 
     Attributes:
-        run_name: What people call it, such as `mlp-relu-s0`; empty of the earliest runs.
-        directory_name: What its directory was called at first.
-        distinctive: The keys of what sets it apart, groups first.
-        seed: Its seed.
-        run_hash: Of all that can change the result.
-        variant_hash: The same without the seed.
-        code: Its code; None if it began before that was recorded.
-        params: Its parameters by full key; None if it began before they were recorded.
-        larger_is_better: The names of the metrics of which larger values are better.
-        sweep: The sweep that it is a job of.
-        overrides: What was given on the command line.
-        choices: The option of each group.
-        data: What it was trained on.
-        class_weights: What the loss was weighted with.
-        parameters: How many the model has.
-        watched: The metric that chooses the best model.
-        versions: Of Python and the libraries.
-        environment: Variables that can change numbers or speed.
-        closed: Whether its recorders are done with it.
-        training_seconds: Without preparation, evaluation of the test split, and pauses.
-        best: The values of the kept model.
-        model_outputs: What that model's outputs are.
-        stopped: Why it ended before its length.
-        final: The last values.
-        error: Why it failed, or what interrupted it.
-        peak_memory: In bytes.
-        resumed: The times when it was resumed.
-        notes: What its user was warned of.
+        run_name: Human-readable name, such as `mlp-relu-s0`; empty in records of versions without
+            such names.
+        directory_name: Name of the run's directory at the start.
+        distinctive: Keys that distinguish the run from a default one, groups first.
+        seed: Seed of the run.
+        run_hash: Hash of everything that can change the result.
+        variant_hash: The same hash without the seed.
+        code: Code of the run; None in records of versions that did not record it.
+        params: Flat parameters by full key; None in records of versions that did not record them.
+        larger_is_better: Names of the metrics of which larger values are better.
+        sweep: The sweep that the run belongs to; None for a single run.
+        overrides: Overrides on the command line.
+        choices: The chosen option of each group.
+        data: The data that the run was trained on.
+        class_weights: Weight of each class in the loss; None without weights.
+        parameters: Number of parameters of the model.
+        model_input_shape: Shape of one input of the model, without the batch dimension.
+        model_output_shape: Shape of one output of the model, without the batch dimension.
+        model_input_dtype: Data type of the model's inputs.
+        model_output_dtype: Data type of the model's outputs.
+        watched: The monitored metric, which selects the best model.
+        git: State of the git repository; None outside of one.
+        versions: Versions of Python and of libraries.
+        machine: The machine that the run was trained on.
+        environment: Environment variables that can change numbers or speed.
+        closed: Whether all recorders have finished with the run.
+        training_seconds: Duration of the training, without preparation, evaluation of the test
+            split, and interruptions.
+        best: Step and metrics of the best model.
+        model_outputs: Meaning of the best model's outputs.
+        stopped: Why training ended before its full length; None if it did not.
+        final: Step and metrics at the end.
+        error: Why the run failed or was interrupted.
+        traceback: Traceback of the error.
+        peak_memory: Peak memory of the process in bytes.
+        resumed: One entry for each time that the run was resumed.
+        notes: Notes and warnings shown to the user.
     """
 
     needed = (
@@ -164,24 +178,24 @@ class RunRecord(Record):
 
     @property
     def label(self) -> str | None:
-        """The name for people; None of runs that are older than such names."""
+        """The human-readable name; None in records of versions without such names."""
         return self.run_name or None
 
     @property
     def first_directory_name(self) -> str | None:
-        """What its directory was called when it began; None if that was not recorded."""
+        """The name of its directory at the start; None if it was not recorded."""
         return super().first_directory_name or self.directory_name or self.label
 
 
 class SweepRecord(Record):
-    """The content of a sweep.json.
+    """The record of a sweep: the content of sweep.json.
 
     Attributes:
-        varied: The keys that vary among the jobs.
-        sweep_name: What people call it, such as `act-loss`.
-        is_complete: Whether MLflow's copies are complete.
-        codes: The modules of each code that jobs have, by its hash.
-        jobs: The plan.
+        varied: Keys that vary between the jobs.
+        sweep_name: Human-readable name, such as `act-loss`.
+        is_complete: Whether the MLflow mirrors of the sweep and its runs are complete.
+        codes: Module hashes of each distinct code of the jobs, by the hash of the code.
+        jobs: The planned jobs.
     """
 
     needed = ("id", "jobs")
@@ -194,7 +208,7 @@ class SweepRecord(Record):
 
     @property
     def label(self) -> str | None:
-        """The name for people; None of sweeps that are older than such names."""
+        """The human-readable name; None in records of versions without such names."""
         return self.sweep_name or None
 
 
@@ -202,19 +216,19 @@ _Record = TypeVar("_Record", RunRecord, SweepRecord)
 
 
 def read_run(directory: Path) -> RunRecord:
-    """Reads a run's run.json.
+    """Reads the record of a run.
 
     Raises:
-        UserError: It is not there, is damaged, or was written by a newer version.
+        UserError: The file is missing, damaged, or was written by a newer version.
     """
     return _read(directory / RUN_FILE, RunRecord)
 
 
 def read_sweep(directory: Path) -> SweepRecord:
-    """Reads a sweep's sweep.json.
+    """Reads the record of a sweep.
 
     Raises:
-        UserError: It is not there, is damaged, or was written by a newer version.
+        UserError: The file is missing, damaged, or was written by a newer version.
     """
     return _read(directory / SWEEP_FILE, SweepRecord)
 
@@ -223,16 +237,16 @@ def read_record(file: Path) -> RunRecord | SweepRecord:
     """Reads a run.json or a sweep.json.
 
     Raises:
-        UserError: It is not there, is damaged, or was written by a newer version.
+        UserError: The file is missing, damaged, or was written by a newer version.
     """
     return read_run(file.parent) if file.name == RUN_FILE else read_sweep(file.parent)
 
 
 def check_complete(directory: Path, record: RunRecord | SweepRecord) -> None:
-    """Checks that a record has what using the run, or continuing the sweep, takes.
+    """Checks that a record has all values needed to use or resume its run or sweep.
 
     Raises:
-        UserError: Something is missing.
+        UserError: A value is missing.
     """
     missing = record.first_missing()
     if missing is not None:
@@ -241,7 +255,7 @@ def check_complete(directory: Path, record: RunRecord | SweepRecord) -> None:
 
 
 def write_run(directory: Path, record: RunRecord) -> None:
-    """Replaces a run's run.json.
+    """Writes the record of a run; the file is replaced atomically.
 
     Raises:
         OSError: The disk is full, or the directory can't be written to.
@@ -250,7 +264,7 @@ def write_run(directory: Path, record: RunRecord) -> None:
 
 
 def write_sweep(directory: Path, record: SweepRecord) -> None:
-    """Replaces a sweep's sweep.json.
+    """Writes the record of a sweep; the file is replaced atomically.
 
     Raises:
         OSError: The disk is full, or the directory can't be written to.
@@ -262,6 +276,7 @@ def _read(file: Path, kind: type[_Record]) -> _Record:
     content = read_json(file)
     if not isinstance(content, dict):
         raise UserError(f"{file} is not the record of a {file.stem}.")
+    # Checked before the fields: a newer version may have given known keys another meaning.
     version = content.pop(_VERSION_KEY, 1)
     if type(version) is not int or version < 1:
         raise damaged(file, _VERSION_KEY)
@@ -274,6 +289,7 @@ def _read(file: Path, kind: type[_Record]) -> _Record:
         record = kind.model_validate(content)
     except ValidationError as error:
         raise damaged(file, wrong_place(error)) from error
+    # The fields have defaults, so that a record can be built step by step, but every file has both.
     for key in ("status", "started"):
         if key not in content:
             raise damaged(file, key)
@@ -285,14 +301,14 @@ def _write(file: Path, record: Record) -> None:
 
 
 def wrong_place(error: ValidationError) -> str:
-    """Returns where the first value is that is missing or wrong, such as `data.name`."""
+    """Returns the path of the first value that is missing or wrong, such as `data.name`."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     return ".".join(map(str, first["loc"]))
 
 
 def damaged(file: Path, place: str) -> UserError:
-    """Returns the error that a record lacks a value, or that one is wrong."""
+    """Returns the error for a record in which a value is missing or wrong."""
     return UserError(
-        f"{file} is damaged: {place!r} is missing or wrong. Put a copy of the file in its place "
-        "if there is one."
+        f"{file} is damaged: {place!r} is missing or wrong. Restore the file from a backup, if "
+        "there is one."
     )

@@ -1,4 +1,4 @@
-"""A run's directory and its run.json: identity, status and outcome."""
+"""A run as the trainer and the recorders see it: its directory, config and record."""
 
 import threading
 from collections.abc import Mapping
@@ -9,26 +9,26 @@ from typing import Any
 from expt.runs.record_parts import Status
 from expt.runs.records import RunRecord, write_run
 
-__all__ = ["Earlier", "Membership", "Run", "Status", "SweepAsRun"]
+__all__ = ["Membership", "PreviousRun", "Run", "Status", "SweepAsRun"]
 
-EXTENSIONS = (
+RESUMABLE_KEYS = (
     *("loop.epochs", "loop.steps", "loop.patience", "loop.time_limit"),
     "schedule.total_steps",
 )
-"""What may be changed when a run is resumed: how long it lasts, not what a step does."""
+"""Keys that may be changed when a run is resumed: its length, but not what a step computes."""
 
 
 @dataclass(frozen=True)
 class Membership:
-    """What a run tells of the sweep that it is a job of.
+    """The membership of a run in a sweep.
 
     Attributes:
-        id: The sweep's, as long as it lives.
-        name: The sweep's name for people, such as `act-loss`.
-        experiment: The MLflow experiment of the sweep's own run.
-        variant: The job's values of what varies, the seed left out, such as `act=relu,loss=mse`.
-        varied: The keys that vary in the sweep.
-        run_name: The name of the job's run, such as `mlp-relu-s0`.
+        id: Permanent id of the sweep.
+        name: Human-readable name of the sweep, such as `act-loss`.
+        experiment: Name of the MLflow experiment with the sweep's own run.
+        variant: The overrides of the job that vary, without the seed, such as `act=relu,loss=mse`.
+        varied: Keys that vary in the sweep.
+        run_name: Name of the job's run, such as `mlp-relu-s0`.
     """
 
     id: str
@@ -39,18 +39,18 @@ class Membership:
     run_name: str
 
     def to_mapping(self) -> dict[str, Any]:
-        """Returns the `sweep` of run.json, where the run's own name has a place of its own."""
+        """Returns the value of `sweep` in run.json; the run's name has its own key there."""
         values = asdict(self)
         del values["run_name"]
         return values
 
 
 class SweepAsRun(RunRecord):
-    """The record of a sweep as if it were a run, for its run in MLflow; no file holds it.
+    """A sweep in the form of a run's record, for its own MLflow run; never written to a file.
 
     Attributes:
-        number_of_jobs: How many jobs the sweep has.
-        results: The `metrics` and `params` that compare them; None if there are none.
+        number_of_jobs: Number of jobs of the sweep.
+        results: Summary `metrics` and `params` of the jobs; None if there are none.
     """
 
     number_of_jobs: int
@@ -59,16 +59,17 @@ class SweepAsRun(RunRecord):
 
 @dataclass
 class Run:
-    """One run, as recorders see it.
+    """A run, as recorders see it.
 
     Attributes:
-        directory: Where everything of the run goes.
-        output_dir: The folder of all runs; the embedded MLflow store is there.
+        directory: Directory for all files of the run.
+        output_dir: The folder of all runs, which contains the embedded MLflow store.
         config: The frozen config.
-        params: The config flattened, with the option taken from each group under the group's name.
-        record: The content of run.json.
-        is_resumed: Whether an earlier process began the run, and recorded some of it.
-        recorded: Bytes that the journal then had; what is beyond comes from this process.
+        params: The flattened config, with the chosen option of each group under the group's name.
+        record: The run's record (run.json).
+        is_resumed: Whether a previous process has started the run and recorded a part of it.
+        recorded: Size of the journal in bytes when this process started; all beyond that is from
+            this process.
     """
 
     directory: Path
@@ -81,21 +82,26 @@ class Run:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def update(self, **fields: Any) -> None:
-        """Adds to run.json, from any thread. The file is replaced atomically."""
+        """Changes fields of the record and writes run.json atomically, from any thread.
+
+        Raises:
+            OSError: The file can't be written.
+        """
+        # Recorders write from their own threads; without the lock, one update could undo another.
         with self._lock:
             self.record = self.record.updated(fields)
             write_run(self.directory, self.record)
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """What an earlier process left of a run.
+class PreviousRun:
+    """A previous run that is resumed, and the changes to it.
 
     Attributes:
-        record: The content of its run.json.
-        changes: What is changed of the config now, by full key.
-        previous: The values that the changed keys had; those that were missing are left out.
-        allows_code_change: Whether the run may continue with code other than it began with.
+        record: Record that the previous process has left.
+        changes: Changed values of the config by full key.
+        previous: Previous values of the changed keys, without keys that did not exist.
+        allows_code_change: Whether the run may continue with changed code.
     """
 
     record: RunRecord

@@ -1,4 +1,4 @@
-"""Secrets of the environment, kept out of whatever is written or shown."""
+"""Redaction of secrets from the environment in everything that is written or shown."""
 
 import json
 import logging
@@ -10,13 +10,14 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 _HIDDEN = "***"
-# MYSQL_PWD holds a password, PWD and OLDPWD folders; TOKEN_FILE names the place of a secret.
+# `_PWD` at the end matches MYSQL_PWD, but not PWD and OLDPWD, which are folders. The second line
+# excludes names such as TOKEN_FILE, which contain the path of a secret and not the secret.
 _SECRET_NAME = re.compile(
     r"(PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN(?!IZ)|API_?KEY|ACCESS_?KEY|CREDENTIAL|_KEY$|_PWD$|_PASS$)"
     r"(?!.*_(FILE|PATH|DIR|URL|URI)$)",
     re.IGNORECASE,
 )
-_SHORTEST = 6  # `1`, `true` and `basic` are no secrets
+_SHORTEST = 6  # characters; shorter values such as `1`, `true` and `basic` are not secrets
 _URL_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#'\"]*@", re.IGNORECASE)
 _URL_OPTION = re.compile(
     r"([?&](?:password|passwd|pwd|secret|token|api_?key|access_?(?:key|token))=)[^&\s'\"]+",
@@ -26,37 +27,37 @@ _URL_PASSWORD = re.compile(r"://[^\s:/@]*:([^\s]+)@")
 
 
 def looks_secret(name: str) -> bool:
-    """Tells whether an environment variable of that name holds a secret."""
+    """Whether an environment variable with that name is likely to contain a secret."""
     return _SECRET_NAME.search(name) is not None
 
 
 def redacted(text: str) -> str:
-    """Returns a text with `***` for every secret in it.
+    """Returns a text in which every secret is replaced by `***`.
 
-    Secrets are the values, six characters or longer, of environment variables whose names look
-    secret (`…PASSWORD`, `…TOKEN`, `…API_KEY` …), the passwords of addresses in any environment
-    variable, and the part of an address that names its user and password.
+    Secrets are values of at least six characters of environment variables with names such as
+    `…PASSWORD`, `…TOKEN` or `…API_KEY`, passwords of URLs in any environment variable, and the user
+    and password in any URL of the text.
     """
-    return _make_redact()(text)
+    return _make_redactor()(text)
 
 
 def redacted_values(value: Any) -> Any:
-    """Returns a copy of nested mappings, lists and texts with `***` for every secret in texts."""
-    return _redacted_values(value, _make_redact())
+    """Returns a copy of nested values in which secrets in strings are replaced by `***`."""
+    return _redacted_values(value, _make_redactor())
 
 
 def install_log_redaction() -> None:
-    """Redacts every log record that this process makes from now on, its traceback too.
+    """Redacts secrets in all future log records of this process, including tracebacks.
 
-    It is done where records are made, so that handlers added later get none with a secret.
+    This happens when log records are created, so that handlers added later are covered as well.
     """
     factory = logging.getLogRecordFactory()
     if getattr(factory, "func", None) is not _make_record:
         logging.setLogRecordFactory(partial(_make_record, factory))
 
 
-def _make_redact() -> Callable[[str], str]:
-    pattern = _pattern(tuple(os.environ.items()))  # read anew each time: it may change
+def _make_redactor() -> Callable[[str], str]:
+    pattern = _pattern(tuple(os.environ.items()))  # read each time, since it may change
 
     def redact(text: str) -> str:
         text = _URL_USER.sub(rf"\g<1>{_HIDDEN}@", text)
@@ -68,17 +69,18 @@ def _make_redact() -> Callable[[str], str]:
 
 @lru_cache(maxsize=1)
 def _pattern(environment: tuple[tuple[str, str], ...]) -> re.Pattern[str] | None:
-    """Returns what matches every secret of an environment."""
+    """Returns a pattern that matches every secret of an environment; None if there are none."""
+    # The longest first: a secret may begin with another one.
     secrets = sorted(_secrets(environment), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, secrets))) if secrets else None
 
 
 def _secrets(environment: Iterable[tuple[str, str]]) -> set[str]:
-    """Returns the secrets of an environment, as they are and as formats write them."""
+    """Returns the secrets of an environment, including their JSON, Python and URL encodings."""
     found: set[str] = set()
     for name, value in environment:
         if looks_secret(name):
-            # A key may have lines, each of which tells something.
+            # A private key has several lines, each of which must not be shown.
             found.update(line.strip() for line in (value, *value.splitlines()))
         found.update(
             form for text in _URL_PASSWORD.findall(value) for form in (text, unquote(text))
@@ -102,16 +104,16 @@ def _make_record(
     factory: Callable[..., logging.LogRecord], *arguments: Any, **keywords: Any
 ) -> logging.LogRecord:
     record = factory(*arguments, **keywords)
-    redact = _make_redact()
+    redact = _make_redactor()
     try:
         message = record.getMessage()
-    except (TypeError, ValueError, KeyError):  # a format that its arguments don't fit
+    except (TypeError, ValueError, KeyError):  # the arguments do not match the format string
         message, record.args = f"{record.msg} {record.args}", None
         record.msg = message
     if redact(message) != message:
         record.msg, record.args = redact(message), None
     if record.exc_info:
-        # Formatters take the text that is there rather than make it.
+        # Formatters use an existing `exc_text` instead of formatting the exception themselves.
         record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
     if record.stack_info:
         record.stack_info = redact(record.stack_info)

@@ -1,4 +1,4 @@
-"""Sweeps on disk: which one a user means, and the runs that belong to one."""
+"""Finds sweeps on disk, and the runs that belong to them."""
 
 import os
 from collections.abc import Iterator
@@ -16,11 +16,14 @@ def find_sweep(name: str, output_dir: Path) -> Path:
     """Finds a sweep.
 
     Args:
-        name: A sweep's directory, or another folder with runs in it; `latest`; or a sweep's name.
-        output_dir: Where to look for the latter two.
+        name: A sweep's directory, another folder of runs, `latest`, or a sweep's name.
+        output_dir: The folder of all runs, which is searched for `latest` and names.
+
+    Returns:
+        The directory.
 
     Raises:
-        UserError: There is no such sweep, or several have the name.
+        UserError: There is no such sweep, or several sweeps have the name.
     """
     if name == "latest":
         newest = newest_sweep(output_dir)
@@ -41,21 +44,21 @@ def find_sweep(name: str, output_dir: Path) -> Path:
 
 
 def sweep_named(name: str, output_dir: Path) -> Path | None:
-    """Returns the directory of the sweep that has a name, if there is one.
+    """Returns the directory of the sweep with a name; None if there is none.
 
     Raises:
-        UserError: Several have it.
+        UserError: Several sweeps have the name.
     """
     return directory_of(name, all_named(output_dir, SWEEP_FILE), output_dir)
 
 
 def newest_sweep(output_dir: Path) -> Path | None:
-    """Returns the directory of the sweep that began last, if a job of one has begun."""
+    """Returns the directory of the newest sweep with a started job; None if there is none."""
     return next(filter(_has_begun, reversed(sweeps_by_age(output_dir))), None)
 
 
 def sweep_name(directory: Path) -> str:
-    """Returns a sweep's name; that of its directory if its record is missing or damaged."""
+    """Returns the name of a sweep; the name of its directory if its record can't be read."""
     try:
         return name_of(read_sweep(directory), directory)
     except UserError:
@@ -63,16 +66,16 @@ def sweep_name(directory: Path) -> str:
 
 
 def runs_of(folder: Path) -> list[Path]:
-    """Returns the directories of a sweep's runs, with those that stand in for skipped jobs.
+    """Returns the directories of a sweep's runs, including the finished runs that it reuses.
 
     Args:
-        folder: The sweep's directory, or another folder with runs in it.
+        folder: Directory of the sweep, or another folder of runs.
     """
     return list(dict.fromkeys(directory.resolve() for directory in _runs_of(folder)))
 
 
 def planned_jobs(sweep: Path) -> dict[str, JobRecord]:
-    """Returns a sweep's jobs by directory name; none if there is no plan, or a damaged one."""
+    """Returns the jobs of a sweep by directory name; empty if its plan can't be read."""
     try:
         return {job.directory: job for job in read_sweep(sweep).jobs}
     except UserError:
@@ -80,17 +83,19 @@ def planned_jobs(sweep: Path) -> dict[str, JobRecord]:
 
 
 def reused_run(sweep: Path, reused: str) -> Path | None:
-    """Returns the run that stands in for a job, if it is one in the same folder of all runs.
+    """Returns the directory of the run that is reused for a job; None if it can't be found.
 
-    A plan names the directory of the time: the folder may have been moved or copied since.
+    The folder of all runs may have been moved or copied since the sweep was planned. Runs outside
+    of that folder are ignored, because the plan may come from someone else.
 
     Args:
-        sweep: The directory of the sweep, resolved.
-        reused: What its plan names, from there.
+        sweep: Resolved directory of the sweep.
+        reused: Directory of the run relative to the sweep's, as in the plan.
     """
     outputs = folder_above(sweep, None)
     if outputs is None:
         outputs = sweep.parents[min(2, len(sweep.parents) - 1)]  # OUTPUTS/sweeps/DATE/SWEEP
+    # If the recorded path is not valid, its end (runs/… or sweeps/…) is tried in this folder.
     named = Path(os.path.normpath(sweep / reused))
     starts = [depth for depth, part in enumerate(named.parts) if part in ("runs", "sweeps")]
     for earlier in (named, *(outputs.joinpath(*named.parts[start:]) for start in starts)):
@@ -101,7 +106,7 @@ def reused_run(sweep: Path, reused: str) -> Path | None:
 
 
 def _has_begun(sweep: Path) -> bool:
-    """Whether a job has a run, or has failed before it had one, or an earlier run stands in."""
+    """Whether a job of a sweep has a run, has ended without one, or reuses a finished run."""
     return next(records_in(sweep), None) is not None or any(
         job.status in (JobStatus.FAILED, JobStatus.KILLED) or job.reused
         for job in planned_jobs(sweep).values()
@@ -109,6 +114,7 @@ def _has_begun(sweep: Path) -> bool:
 
 
 def _runs_of(folder: Path) -> Iterator[Path]:
+    """Yields the directories of the runs in a folder, and of those that its plan reuses."""
     for file in records_in(folder):
         yield file.parent
     sweep = folder.resolve()

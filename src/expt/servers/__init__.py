@@ -1,1 +1,1 @@
-"""Web servers that show the records: TensorBoard and MLflow."""
+"""The web servers that `expt.ui` starts: TensorBoard and MLflow."""

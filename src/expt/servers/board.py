@@ -1,4 +1,7 @@
-"""TensorBoard with an HParams tab for folders of mixed runs; takes TensorBoard's flags."""
+"""TensorBoard with an HParams tab for runs with different parameters.
+
+Run as a module, with TensorBoard's flags.
+"""
 
 import copy
 from collections.abc import Mapping
@@ -11,30 +14,32 @@ from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 from tensorboard.plugins.hparams.hparams_plugin import HParamsPlugin
 from tensorboard.plugins.scalar import metadata as scalar_metadata
 
-from expt.servers.columns import make_experiment, with_same_keys
+from expt.servers.columns import make_experiment, unify_parameters
 
 
 def main() -> None:
     """Serves until the process is stopped."""
     main_lib.global_init()
+    # TensorBoard has no option to replace a plugin, so this does what its own `main` does.
     plugins = [MixedHParams if one is HParamsPlugin else one for one in default.get_plugins()]
     board = program.TensorBoard(plugins=plugins)
     app.run(board.main, flags_parser=board.configure)
 
 
 class MixedHParams(HParamsPlugin):  # type: ignore[misc]
-    """The HParams tab over runs that all have the same parameters, with a choice of columns."""
+    """The HParams plugin, with the same parameters for all runs and selected columns."""
 
     def __init__(self, context: Any) -> None:
+        # Copied, since all plugins share the context and only this one may see other parameters.
         context = copy.copy(context)
-        context.data_provider = _SameKeys(context.data_provider)
+        context.data_provider = _UnifiedParameters(context.data_provider)
         super().__init__(context)
 
 
-class _SameKeys:
-    """A data provider that adds to runs the parameters that only others have, and an experiment.
+class _UnifiedParameters:
+    """A data provider that gives all runs the same parameters, and defines the columns.
 
-    It does so whenever it is asked, since runs come while TensorBoard runs.
+    Both are computed at each request, since runs may begin while TensorBoard serves.
     """
 
     def __init__(self, provider: Any) -> None:
@@ -44,7 +49,7 @@ class _SameKeys:
         return getattr(self._provider, name)
 
     def list_tensors(self, ctx: Any, **arguments: Any) -> Mapping[str, Mapping[str, Any]]:
-        """Lists the sessions that the HParams tab shows, and the columns."""
+        """Returns the wrapped provider's tensors, with unified sessions and the columns."""
         found = self._provider.list_tensors(ctx, **arguments)
         sessions = {
             run: metadata.parse_session_start_info_plugin_data(start.plugin_content)
@@ -58,11 +63,12 @@ class _SameKeys:
             experiment_id=arguments["experiment_id"],
             plugin_name=scalar_metadata.PLUGIN_NAME,
         )
-        sessions = with_same_keys(sessions)
+        sessions = unify_parameters(sessions)
         tags = {run: list(scalars.get(run, ())) for run in sessions}
         unified = {run: dict(series) for run, series in found.items()}
         for run, session in sessions.items():
             unified[run][metadata.SESSION_START_INFO_TAG] = _series(session_start_info=session)
+        # The plugin looks for the experiment in all runs, so any run will do.
         experiment = make_experiment(sessions, tags)
         unified[next(iter(sessions))][metadata.EXPERIMENT_TAG] = _series(experiment=experiment)
         return unified

@@ -1,4 +1,4 @@
-"""Runs a module as `python -m` does, in a process that does not outlive its parent."""
+"""A replacement of `python -m` whose process ends when its parent does."""
 
 import runpy
 import sys
@@ -7,8 +7,8 @@ from expt.runs.parent_process import end_with_parent
 
 
 def main() -> None:
-    """Runs the module that is named first, with the arguments after it."""
-    end_with_parent(with_group=True)  # servers have processes of their own
+    """Runs the module that the first argument names, with the remaining arguments."""
+    end_with_parent(with_group=True)  # with their group, since servers start further processes
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 

@@ -1,4 +1,4 @@
-"""The columns of TensorBoard's HParams tab: which there are, and which come first."""
+"""The columns of TensorBoard's HParams tab and their order."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -13,19 +13,19 @@ from expt.record.hparams import MISSING
 from expt.record.tensorboard import BEST
 
 _FIRST = 5
-"""How many parameters TensorBoard shows before others are ticked."""
+"""The number of parameters that TensorBoard shows unless the user selects more."""
 
-_KINDS = ("best/", "test/", "val/")
+_KINDS = ("best/", "test/", "val/")  # in the order of their columns
 
 
-def with_same_keys(sessions: Mapping[str, SessionStartInfo]) -> dict[str, SessionStartInfo]:
-    """Returns the sessions of runs with all parameters that any of them has.
+def unify_parameters(sessions: Mapping[str, SessionStartInfo]) -> dict[str, SessionStartInfo]:
+    """Returns sessions that all have the same parameters, with values of one type per parameter.
 
-    Parallel coordinates lack a line for a run without a value in one of the columns, and numbers
-    and texts in one column would be sorted as neither. Trials are called as the runs are.
+    Parallel coordinates have no line for a run that lacks a value, and a column of both numbers
+    and texts is not sorted properly. Trials are named after the runs.
 
     Args:
-        sessions: By TensorBoard's name of the run.
+        sessions: The session of each run, by TensorBoard's name of the run.
     """
     keys = sorted({key for session in sessions.values() for key in session.hparams})
     missing = Value(string_value=MISSING)
@@ -45,14 +45,15 @@ def with_same_keys(sessions: Mapping[str, SessionStartInfo]) -> dict[str, Sessio
 def make_experiment(
     sessions: Mapping[str, SessionStartInfo], tags: Mapping[str, Collection[str]]
 ) -> Any:
-    """Returns the columns of the table.
+    """Returns the columns of the table, as an `api_pb2.Experiment`.
 
-    TensorBoard shows the first five parameters, and the metrics right of them. Where fewer vary
-    there are no others, which would push the best values off the first screen.
+    TensorBoard shows the first five parameters, and the metrics to the right of them. If fewer
+    than five parameters vary, only these are columns, since more would push the metrics off the
+    screen.
 
     Args:
-        sessions: By run, with the same parameters each.
-        tags: The scalars that each run has.
+        sessions: The session of each run, all with the same parameters.
+        tags: The tags of each run's scalars.
     """
     everything = sorted(next(iter(sessions.values())).hparams)
     keys = _varying(sessions) or everything
@@ -71,7 +72,11 @@ def make_experiment(
 
 
 def _trial_names(runs: Collection[str]) -> dict[str, str]:
-    """Names without the sweep's, which alone would fill the column, unless two are the same."""
+    """Returns the names of trials: without the name of the sweep, unless two would be equal.
+
+    The name of a sweep is long enough to fill the column alone.
+    """
+    # A run that is not part of a sweep has its HParams in its folder of validation.
     names = {run: run.removesuffix("/val") for run in runs}
     short = {run: name.rpartition("/")[2] for run, name in names.items()}
     numbers = Counter(short.values())
@@ -80,7 +85,8 @@ def _trial_names(runs: Collection[str]) -> dict[str, str]:
 
 def _as_one_kind(values: list[Value]) -> list[Value]:
     kinds = {value.WhichOneof("kind") for value in values}
-    if len(kinds) == 1 and all(isfinite(value.number_value) for value in values):  # as JSON takes
+    # The server answers in JSON, which has neither NaN nor infinity.
+    if len(kinds) == 1 and all(isfinite(value.number_value) for value in values):
         return values
     return [Value(string_value=_as_text(value)) for value in values]
 
@@ -92,9 +98,9 @@ def _as_text(value: Value) -> str:
 
 
 def _varying(sessions: Mapping[str, SessionStartInfo]) -> list[str]:
-    """The parameters that vary within a sweep, those of the newest first.
+    """Returns the parameters that vary within a sweep, those of the newest sweep first.
 
-    Without a sweep they are those that differ between the runs, of which the names tell, too.
+    If there is none, they are the parameters that differ between any of the runs.
     """
     sweeps: dict[str, list[SessionStartInfo]] = {}
     for run, session in sessions.items():
@@ -113,7 +119,7 @@ def _differs(sessions: list[SessionStartInfo], key: str) -> bool:
 
 
 def _parameter(key: str, values: list[Value], is_first: bool) -> Any:
-    # TensorBoard puts those before all others that are said to differ, and shows the first few.
+    # TensorBoard sorts the parameters marked as different first, and shows the first five.
     info = api_pb2.HParamInfo(name=key, differs=is_first)
     if values[0].HasField("number_value"):
         numbers = [value.number_value for value in values]
@@ -130,13 +136,13 @@ def _parameter(key: str, values: list[Value], is_first: bool) -> Any:
 
 
 def _metric_name(tag: str) -> str:
-    """A metric's name outside of TensorBoard, where tags of validation lack the split's name."""
+    """Returns the full name of a metric; tags of validation lack the name of the split."""
     name = tag.removeprefix(BEST)
     return name if name != tag or tag.startswith(("test/", "perf/")) else f"val/{tag}"
 
 
 def _metrics(tags: Mapping[str, Collection[str]]) -> list[str]:
-    """The tags in order: those that most runs have, so that few lack a value; then by kind."""
+    """Returns the tags in the order of their columns: those that most runs have first."""
     counts = Counter(tag for run in tags for tag in tags[run])
 
     def rank(tag: str) -> tuple[bool, int, int, str]:

@@ -1,4 +1,4 @@
-"""Addresses of MLflow's pages that show names, best values and curves at once."""
+"""URLs of MLflow's pages, with views that show names, best values and curves."""
 
 import json
 import logging
@@ -18,20 +18,20 @@ from expt.runs.sweeps import sweep_name
 from expt.servers.mlflow_views import best_first, make_view, newest_first
 
 _log = logging.getLogger(__name__)
-_TRAINING = {"workflowType": "machine_learning"}  # else MLflow shows its pages for GenAI
+_TRAINING = {"workflowType": "machine_learning"}  # without it, MLflow may show pages for GenAI
 _CHARTS = {**_TRAINING, "compareRunsMode": "CHART"}
-_VIEW = "mlflow.sharedViewState."
-_SECONDS = 5.0
+_VIEW = "mlflow.sharedViewState."  # the prefix of the tags in which MLflow stores shared views
+_SECONDS = 5.0  # timeout of a request
 _FIRST_IMAGES = ("val/mistakes", "val/predictions")
-_MOST_READ = 100  # runs that decide on the columns
+_MOST_READ = 100  # the newest runs, which determine the columns
 
 
-def all_runs(address: str, latest: Sequence[FoundRun], output_dir: Path) -> str:
-    """Returns the page of all runs of an experiment, the newest first, with their best values.
+def all_runs_page(address: str, latest: Sequence[FoundRun], output_dir: Path) -> str:
+    """Returns the URL of the list of all runs of an experiment, the newest first.
 
     Args:
-        address: MLflow's.
-        latest: A run that is in the experiment.
+        address: The URL of MLflow.
+        latest: The latest run, whose experiment is shown; may be empty.
         output_dir: The folder of all runs.
     """
     experiment = _experiment_of(latest)
@@ -46,12 +46,12 @@ def all_runs(address: str, latest: Sequence[FoundRun], output_dir: Path) -> str:
     return f"{_page(address, experiment)}?{_query({**_TRAINING, **chosen})}"
 
 
-def of_sweep(address: str, folder: Path, runs: Sequence[FoundRun]) -> Iterator[str]:
-    """Yields the pages of a sweep: its runs as a table, as charts, and its own run.
+def sweep_pages(address: str, folder: Path, runs: Sequence[FoundRun]) -> Iterator[str]:
+    """Yields the URLs of a sweep's pages: its runs as a table and as charts, and the parent run.
 
     Args:
-        address: MLflow's.
-        folder: The sweep's.
+        address: The URL of MLflow.
+        folder: The directory of the sweep.
         runs: The runs of its jobs.
     """
     place, experiment = _sweep_ids(folder), _experiment_of(runs)
@@ -64,12 +64,24 @@ def of_sweep(address: str, folder: Path, runs: Sequence[FoundRun]) -> Iterator[s
         yield f"{_page(address, experiment)}?{_query({**_TRAINING, **chosen})}"
         yield f"{_page(address, experiment)}?{_query({**_CHARTS, **chosen})}"
     if place is not None:
-        of_its_own, run = place
-        yield f"{_page(address, of_its_own)}/{quote(run, safe='')}?{_query(_TRAINING)}"
+        # The parent run may be in another experiment than the jobs, whose name may vary.
+        parent_experiment, parent = place
+        yield f"{_page(address, parent_experiment)}/{quote(parent, safe='')}?{_query(_TRAINING)}"
 
 
-def publish(address: str, experiment: str, key: str, view: Mapping[str, Any]) -> bool:
-    """Keeps a view in an experiment, where MLflow's page looks for it; returns whether it could."""
+def save_view(address: str, experiment: str, key: str, view: Mapping[str, Any]) -> bool:
+    """Saves a view as a tag of an experiment, from which MLflow's page loads it.
+
+    Args:
+        address: The URL of MLflow.
+        experiment: The id of the experiment.
+        key: The key of the view, which the URL of the page names.
+        view: The view, as `make_view` returned it.
+
+    Returns:
+        Whether the view was saved; false if the server does not answer or does not allow it.
+    """
+    # Not with MLflow's client, whose import takes over a second.
     content = {"experiment_id": experiment, "key": _VIEW + key, "value": json.dumps(view)}
     request = urllib.request.Request(  # noqa: S310  the address of MLflow's server
         f"{address}/api/2.0/mlflow/experiments/set-experiment-tag",
@@ -80,7 +92,7 @@ def publish(address: str, experiment: str, key: str, view: Mapping[str, Any]) ->
         with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
             return bool(answer.status == 200)
     except (OSError, ValueError) as error:
-        _log.info("MLflow does not keep a view: %s", error)
+        _log.info("MLflow can't save a view: %s", error)
         return False
 
 
@@ -91,8 +103,8 @@ def _view(
     view: Mapping[str, Any],
     order: Mapping[str, Any],
 ) -> dict[str, str]:
-    """What an address chooses: a view; of a server that keeps none, only the runs' order."""
-    if publish(address, experiment, key, view):
+    """Returns the query that selects a view, or only its order if the view can't be saved."""
+    if save_view(address, experiment, key, view):
         return {"viewStateShareKey": key}
     return {**order, "orderByAsc": str(order["orderByAsc"]).lower()}
 
@@ -100,12 +112,12 @@ def _view(
 def _search(folder: Path, place: tuple[str, str] | None) -> str:
     if place is not None:
         return f"tags.`mlflow.parentRunId` = '{place[1]}'"
-    # By its last part: the folder of all runs may have been moved since.
+    # Only the end of the path is compared, since the folder of all runs may have been moved.
     return f"tags.run_directory LIKE '%{folder.parent.name}/{folder.name}/%'"
 
 
 def _key_and_name(folder: Path) -> tuple[str, str]:
-    """The key of a sweep's view, and its name in the menu."""
+    """Returns the key of a sweep's view, and its name in MLflow's menu."""
     record = _sweep_record(folder)
     identity = None if record is None else record.id
     return f"expt-{identity or folder.name}", f"{sweep_name(folder)}: best first"
@@ -118,7 +130,7 @@ def _sweep_record(folder: Path) -> SweepRecord | None:
 
 
 def _sweep_ids(folder: Path) -> tuple[str, str] | None:
-    """The ids of the experiment and of the sweep's own run in MLflow, if they are known."""
+    """Returns the MLflow ids of a sweep's experiment and run; None if they are not recorded."""
     record = _sweep_record(folder)
     ids = None if record is None else record.mlflow
     return None if ids is None or ids.experiment_id is None else (ids.experiment_id, ids.run_id)
@@ -129,7 +141,7 @@ def _page(address: str, experiment: str) -> str:
 
 
 def _experiment_of(runs: Sequence[FoundRun]) -> str | None:
-    """The MLflow experiment that the first of some runs that has one is in."""
+    """Returns the id of the first MLflow experiment that is recorded in any of the runs."""
     found = (run.record.mlflow for run in runs)
     return next((ids.experiment_id for ids in found if ids and ids.experiment_id is not None), None)
 
@@ -141,9 +153,10 @@ def _readable(directories: Sequence[Path], output_dir: Path) -> Iterator[FoundRu
 
 
 def _images(runs: Iterable[FoundRun]) -> dict[str, int]:
-    """The images of the last run that has some, the most telling ones first, with a step of each.
+    """Returns the step to show of each image of the last run that has images, sorted by interest.
 
-    It is the last one at which all runs with the image have it, so that no card is empty.
+    The step is the last one at which all runs that have the image have it. Otherwise MLflow would
+    show empty cards.
     """
     steps: dict[str, set[int]] = {}
     names: list[str] = []

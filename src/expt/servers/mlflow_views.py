@@ -1,4 +1,4 @@
-"""Views of MLflow's list of runs: which runs, columns and charts it shows, and in which order."""
+"""Views of MLflow's list of runs: the runs, columns and charts that it shows, and their order."""
 
 import json
 import time
@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from expt.config.quoting import given
+from expt.config.quoting import values_by_key
 from expt.runs.leading import BEST_PREFIX, best_values, larger_is_better, leading_metric
 from expt.runs.records import RunRecord
 
-_MOST_METRICS, _MOST_PARAMS = 3, 5  # what has room beside the names, at a width of 1400 pixels
+_MOST_METRICS, _MOST_PARAMS = 3, 5  # these fit beside the names at a width of 1400 pixels
 _NAME, _NAME_WIDTH = "attributes.`Run Name`", 270  # pixels
-_WIDTH = 110
-_MOST_CURVES = 30  # runs that are told apart in a chart
+_WIDTH = 110  # of a column, in pixels
+_MOST_CURVES = 30  # curves that can be distinguished in a chart
 _CARD_HEIGHT = 360  # pixels
-_LAST = ("optimizer.learning_rate", "seed")
+_LAST = ("optimizer.learning_rate", "seed")  # the last columns of params
 _LINE = {
     "type": "LINE",
     "lineSmoothness": 0,
@@ -34,17 +34,17 @@ _IMAGE = {"type": "IMAGE", "showRunParams": False}
 
 
 def newest_first() -> dict[str, Any]:
-    """Returns the order of all runs, a sweep's jobs beside its own run and not folded below it."""
-    # Spelled otherwise than MLflow's own `attributes.start_time`, which folds them up.
+    """Returns the order of a list of all runs, in which jobs are not folded below their sweeps."""
+    # With backquotes, unlike MLflow's default `attributes.start_time`, for which it folds jobs.
     return {"searchFilter": "", "orderByKey": "attributes.`start_time`", "orderByAsc": False}
 
 
 def best_first(search: str, records: Sequence[RunRecord]) -> dict[str, Any]:
-    """Returns the order of the runs that a search finds, the best one first.
+    """Returns the order of a list of the runs that match a search, the best one first.
 
     Args:
-        search: In MLflow's syntax.
-        records: The runs'.
+        search: A search filter in MLflow's syntax.
+        records: The records of the runs.
     """
     leading = leading_metric(records)
     if leading is None:
@@ -59,13 +59,13 @@ def make_view(
     records: Sequence[RunRecord],
     images: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Returns a view as MLflow keeps it: the state of its page, under a name.
+    """Returns a view in the form in which MLflow stores it: a name and the state of its page.
 
     Args:
-        name: Is shown in the menu of views.
-        order: As `best_first` or `newest_first` returns it.
-        records: The runs'.
-        images: The names of the runs' images, each with the step that is shown.
+        name: The name in the menu of views.
+        order: The order, as `best_first` or `newest_first` returned it.
+        records: The records of the runs.
+        images: The step to show of each image, by its name.
     """
     leading = leading_metric(records)
     columns = [
@@ -95,13 +95,14 @@ def make_view(
 
 
 def varying(records: Sequence[RunRecord]) -> list[str]:
-    """Returns the params that differ between runs: options first, the seed last."""
+    """Returns the params that differ between runs: options of groups first, the seed last."""
     keys = dict.fromkeys(
         key
         for record in records
         for key in (
             *record.choices,
-            *(record.distinctive or given(record.overrides)),
+            # Runs of earlier versions have no `distinctive`.
+            *(record.distinctive or values_by_key(record.overrides)),
         )
     )
     ordered = [*(key for key in keys if key not in _LAST), *_LAST]
@@ -113,7 +114,7 @@ def _param(record: RunRecord, key: str) -> str:
 
 
 def _metrics(records: Sequence[RunRecord], leading: str | None) -> list[str]:
-    """The columns: the best value, the test of the same metric, other best values."""
+    """Returns the metrics with a column: the best leading one, that of the test split, others."""
     if leading is None:
         return []
     tests = {name for record in records if record.final for name in record.final.values}
@@ -127,13 +128,13 @@ def _metrics(records: Sequence[RunRecord], leading: str | None) -> list[str]:
 def _charts(
     records: Sequence[RunRecord], leading: str | None, images: Mapping[str, int]
 ) -> list[dict[str, Any]]:
-    """The first charts; MLflow adds those of the other metrics behind them.
+    """Returns the first charts, behind which MLflow adds those of the other metrics.
 
-    In the first row are the curve of the metric that decides, its best values and an image.
+    The first row has the curve of the leading metric, its best values, and an image.
     """
     curves = dict.fromkeys([name for record in records for name in best_values(record)])
     first = [] if leading is None else [_chart(leading, _LINE), _chart(BEST_PREFIX + leading, _BAR)]
-    # Without a step, MLflow shows that there is no image.
+    # Without a step, the card of an image stays empty.
     shown = [_chart(name, {**_IMAGE, "step": step}) for name, step in images.items()]
     return [
         *first,
@@ -157,6 +158,6 @@ def _chart(name: str, kind: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _section(name: str, *, display: bool = True, **options: Any) -> dict[str, Any]:
-    # Charts of a section that is "reordered" keep their order; others are sorted by name.
+    # MLflow sorts charts by name, except in a section that is marked as reordered by the user.
     kept = {"isReordered": True, "deleted": False, "isGenerated": True}
     return {"uuid": f"expt-{name}", "name": name, "display": display, **kept, **options}

@@ -1,4 +1,4 @@
-"""Hosts and ports: what is free, and what this machine is called from here and from elsewhere."""
+"""Free ports, and the names of this machine for local and remote browsers."""
 
 import ipaddress
 import socket
@@ -8,11 +8,12 @@ import psutil
 
 from expt.errors import UserError
 
-_ALL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  what is asked for, and its way back
+# The hosts that stand for all interfaces, each with the address that reaches it locally.
+_ALL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  the user asks for it
 
 
 def is_local(host: str) -> bool:
-    """Tells whether a host can be reached from this machine alone."""
+    """Whether a server that listens on a host can be reached only from this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -20,34 +21,40 @@ def is_local(host: str) -> bool:
 
 
 def local_host(host: str) -> str:
-    """Returns how a server that listens on a host is reached from this machine."""
+    """Returns the host by which this machine reaches a server that listens on `host`."""
     return _ALL.get(host, host)
 
 
 def public_host(host: str) -> str:
-    """Returns how a browser, maybe on another machine, reaches a server that listens on a host."""
+    """Returns the host by which a browser, on any machine, reaches a server listening on `host`."""
     return next(iter(_addresses()), socket.gethostname()) if host in _ALL else host
 
 
-def names_of(host: str) -> list[str]:
-    """Returns all that browsers may call a server that listens on a host."""
+def host_names(host: str) -> list[str]:
+    """Returns all names and addresses by which browsers may reach a server listening on `host`."""
     if host not in _ALL:
         return [host]
     names = [socket.gethostname(), socket.getfqdn(), *_addresses()]
     return list(dict.fromkeys(names))
 
 
-def in_address(host: str) -> str:
-    """Returns a host as addresses of pages have it."""
+def url_host(host: str) -> str:
+    """Returns a host as it is written in a URL: IPv6 addresses have brackets."""
     return f"[{host}]" if ":" in host else host
 
 
 def choose_port(host: str, wanted: int | None, usual: int) -> int:
-    """Returns the port that is wanted, else the usual one, or if that is taken a free one.
+    """Returns a port to listen on.
+
+    Args:
+        host: The host to listen on.
+        wanted: The port that the user asks for, if any.
+        usual: The default port, which is replaced by a free one if it is taken.
 
     Raises:
-        UserError: The host is none of this machine's, or the wanted port can't be had.
+        UserError: `host` is not a host of this machine, or the wanted port is not available.
     """
+    # Binding any port first distinguishes a wrong host from a port that is taken.
     free = _bind(host, 0, f"--host {host}")
     if wanted is not None:
         return _bind(host, wanted, f"port {wanted}")
@@ -66,12 +73,13 @@ def _bind(host: str, port: int, given: str) -> int:
 
 
 def _addresses() -> list[str]:
-    """The addresses that other machines may reach this one by, those of IPv4 first."""
+    """Returns the addresses by which other machines may reach this one, those of IPv4 first."""
     found = [
         ipaddress.ip_address(address.address.partition("%")[0])
         for addresses in psutil.net_if_addrs().values()
         for address in addresses
         if address.family in (socket.AF_INET, socket.AF_INET6)
     ]
+    # IPv6 link-local addresses need the name of an interface, which browsers do not accept.
     reachable = [a for a in found if not (a.is_loopback or a.is_link_local)]
     return [str(address) for address in sorted(reachable, key=lambda address: address.version)]

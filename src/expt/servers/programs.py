@@ -1,10 +1,10 @@
-"""How TensorBoard and MLflow are started over the records of all runs."""
+"""The command lines and environments of TensorBoard and MLflow."""
 
 import os
 from pathlib import Path
 
 from expt.record.mlflow.store import artifacts_uri, home, is_embedded, store_uri
-from expt.servers.network import in_address, is_local, names_of
+from expt.servers.network import host_names, is_local, url_host
 from expt.servers.server import ServerProgram
 
 _SECONDS_BETWEEN_RELOADS = "5"
@@ -12,12 +12,13 @@ _LOCAL_NAMES = ("localhost", "localhost:*", "127.0.0.1", "127.0.0.1:*", "[[]::1]
 
 
 def make_tensorboard(folder: Path, host: str, port: int) -> ServerProgram:
-    """Makes TensorBoard with all steps and images of the runs in a folder."""
+    """Returns the program of TensorBoard for the runs in a folder."""
     options = {
         "--logdir": str(folder),
         "--host": host,
         "--port": str(port),
-        # Its documents say 0 for all, but TensorBoard 2.21 shows none then.
+        # By default, 1,000 scalars and 10 images per tag. According to the documentation 0 shows
+        # all, but TensorBoard 2.21 then shows none.
         "--samples_per_plugin": "images=1000,scalars=1000000",
         "--reload_interval": _SECONDS_BETWEEN_RELOADS,
     }
@@ -32,22 +33,23 @@ def make_tensorboard(folder: Path, host: str, port: int) -> ServerProgram:
 
 
 def make_mlflow(output_dir: Path, host: str, port: int) -> ServerProgram:
-    """Makes MLflow's server over the store at MLFLOW_TRACKING_URI, else over the embedded one."""
+    """Returns the program of MLflow for the store at MLFLOW_TRACKING_URI, else the embedded one."""
     options = {"--host": host, "--port": str(port), "--workers": "1"}
     environment = {
         **home(),
-        "MLFLOW_BACKEND_STORE_URI": store_uri(output_dir),  # lists of processes show arguments
+        # Not an argument, which any user can read in the list of processes: it may have a password.
+        "MLFLOW_BACKEND_STORE_URI": store_uri(output_dir),
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # several processes, and 2 GB of memory
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves several processes and over 2 GB
     }
     arguments = _flat(options)
     if is_embedded(output_dir):
-        # Recorders write pictures and models there by themselves; nobody else shall.
+        # Recorders write artifacts to the folder directly, so the server need not accept uploads.
         arguments += ["--no-serve-artifacts", "--default-artifact-root", artifacts_uri(output_dir)]
-    # What it allows by itself is wider: all names that begin like a private address.
+    # MLflow's defaults also allow every host name that begins like a private address.
     hosts, origins = list(_LOCAL_NAMES), []
     if not is_local(host):
-        names = [f"{in_address(name)}:{port}" for name in names_of(host)]
+        names = [f"{url_host(name)}:{port}" for name in host_names(host)]
         hosts += names
         origins += [f"http://{name}" for name in names]
     for name, values in {

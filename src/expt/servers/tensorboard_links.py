@@ -1,46 +1,46 @@
-"""Addresses of TensorBoard's tabs that show something at once."""
+"""URLs of TensorBoard's tabs, with pinned cards and filters."""
 
 import json
 import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote, urlencode
 
-from expt.servers.shown import MOST, Shown
+from expt.servers.entries import MAX_RUNS, Entry
 
 _PINNED = [{"plugin": "scalars", "tag": tag} for tag in ("loss", "accuracy")]
 _CURVES = {"pinnedCards": json.dumps(_PINNED, separators=(",", ":")), "smoothing": "0"}
 
 
 def tensorboard_lines(
-    address: str, shown: Sequence[Shown], num_runs: int
+    address: str, entries: Sequence[Entry], num_runs: int
 ) -> Iterator[tuple[str, str]]:
-    """Yields what TensorBoard shows, and where.
+    """Yields lines to print: a title, empty if it is that of the line before, and a text.
 
     Args:
-        address: TensorBoard's.
-        shown: The sweeps and runs in it.
-        num_runs: How many runs there are in all.
+        address: The URL of TensorBoard.
+        entries: The sweeps and runs that it shows.
+        num_runs: The number of all runs, including those that it does not show.
     """
     yield "TensorBoard", f"{address}/?{_query(_CURVES)}#timeseries"
     for tab in ("images", "hparams"):
         yield "", f"{address}/#{tab}"
-    for one in shown:
-        if one.num_left_out:
-            num_jobs = len(one.runs) + one.num_left_out
-            yield "", f"{one.name}: the best {len(one.runs)} of its {num_jobs} runs"
-    num_shown = len({run.directory for one in shown for run in one.runs})
+    for entry in entries:
+        if entry.num_omitted:
+            num_jobs = len(entry.runs) + entry.num_omitted
+            yield "", f"{entry.name}: the best {len(entry.runs)} of its {num_jobs} runs"
+    num_shown = len({run.directory for entry in entries for run in entry.runs})
     if num_shown < num_runs:
-        others = f"TensorBoard's tabs open empty with more than {MOST} lines"
+        others = f"TensorBoard's tabs open empty with more than {MAX_RUNS} lines"
         yield "", f"{num_shown} of {num_runs} runs: {others}"
         yield "", "to see others: python -m expt.ui RUN_OR_SWEEP …"
 
 
-def sweep_line(address: str, sweep: Shown) -> str:
-    """Returns the page of a sweep's validation curves alone.
+def sweep_page(address: str, sweep: Entry) -> str:
+    """Returns the URL of the validation curves of a sweep.
 
     Args:
-        address: TensorBoard's.
-        sweep: One that is shown.
+        address: The URL of TensorBoard.
+        sweep: A sweep that TensorBoard shows.
     """
     only = {"runFilter": f"^{re.escape(sweep.name)}/", **_CURVES}
     return f"{address}/?{_query(only)}#timeseries"

@@ -1,4 +1,4 @@
-"""A folder of links to the event files of some runs, by the names that people call them."""
+"""The folder of links that TensorBoard reads, named after runs and sweeps."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,53 +6,63 @@ from contextlib import suppress
 from pathlib import Path
 
 from expt.errors import UserError
-from expt.servers.shown import TRAINING, VALIDATION, Folder, Shown, choose, named
+from expt.servers.entries import (
+    TRAINING,
+    VALIDATION,
+    Entry,
+    EntryReader,
+    select_named,
+    select_newest,
+)
 
 _EVENTS, _PLUGINS = "events.out.tfevents.*", "plugins"
 
 
 class View:
-    """What TensorBoard shows: `SWEEP/RUN` of a sweep's jobs, `RUN/train` and `RUN/val` of others.
+    """A folder of links to event files.
+
+    TensorBoard names runs after their folders: `SWEEP/RUN` for the jobs of a sweep, `RUN/train`
+    and `RUN/val` for other runs.
 
     Attributes:
-        folder: Where the links are.
-        shown: The sweeps and runs that the folder links to.
-        num_runs: How many runs there are in all.
+        folder: The folder.
+        entries: The sweeps and runs that the folder has links to.
+        num_runs: The number of all runs, including those without links.
     """
 
     folder: Path
-    shown: Sequence[Shown]
+    entries: Sequence[Entry]
     num_runs: int
 
     def __init__(self, folder: Path, output_dir: Path, names: Sequence[str] = ()) -> None:
-        """Makes the links.
+        """Creates the links.
 
         Args:
-            folder: Where they go; empty.
+            folder: An empty folder for the links.
             output_dir: The folder of all runs.
-            names: The sweeps and runs to show; if none, the newest that fit.
+            names: The sweeps and runs to show; if empty, the newest ones that fit.
 
         Raises:
-            UserError: One of them is not there.
+            UserError: A name has no sweep or run.
         """
         self.folder, self._output_dir = folder, output_dir
-        self._runs, self._names = Folder(output_dir), names
+        self._reader, self._names = EntryReader(output_dir), names
         self._link()
 
     def refresh(self) -> None:
-        """Adds links to what has begun since, and removes those to files that have gone."""
-        # What is named may be removed meanwhile, or its folder for a moment out of reach.
+        """Adds links to new event files, and removes links to those that no longer exist."""
+        # A named run may have been removed, or a network folder may be unavailable for a moment.
         with suppress(UserError, OSError):
             self._link()
 
     def _link(self) -> None:
-        everything = self._runs.everything()
-        self.num_runs = len({run.directory for one in everything for run in one.runs})
+        entries = self._reader.read()
+        self.num_runs = len({run.directory for entry in entries for run in entry.runs})
         if self._names:
-            self.shown = named(everything, self._names, self._output_dir)
+            self.entries = select_named(entries, self._names, self._output_dir)
         else:
-            self.shown = choose(everything)
-        wanted = dict(_links(self.shown))
+            self.entries = select_newest(entries)
+        wanted = dict(_links(self.entries))
         for link in [path for path in self.folder.rglob("*") if path.is_symlink()]:
             if wanted.get(link.relative_to(self.folder)) != link.readlink():
                 link.unlink()
@@ -66,30 +76,31 @@ class View:
     def _remove_empty_folders(self) -> None:
         for place, _, _ in os.walk(self.folder, topdown=False):
             if Path(place) != self.folder:
-                with suppress(OSError):  # it is not empty
+                with suppress(OSError):  # the folder is not empty
                     Path(place).rmdir()
 
 
-def _links(chosen: Iterable[Shown]) -> Iterator[tuple[Path, Path]]:
-    """Yields each link's place in the folder, and the file or the folder it leads to."""
-    for shown in chosen:
-        for run in shown.runs:
+def _links(entries: Iterable[Entry]) -> Iterator[tuple[Path, Path]]:
+    """Yields the links: a path relative to the view's folder, and its target."""
+    for entry in entries:
+        for run in entry.runs:
             source = run.directory.resolve()
-            if shown.is_sweep:
-                name = Path(shown.name, run.name)
+            if entry.is_sweep:
+                name = Path(entry.name, run.name)
                 yield from _files(name, source / VALIDATION)
                 plugins = name
             else:
-                name = Path(shown.name)
+                name = Path(entry.name)
                 yield from _files(name / VALIDATION, source / VALIDATION)
                 yield from _files(name / TRAINING, source / TRAINING)
                 plugins = name / TRAINING
+            # The profiler writes its traces there, and TensorBoard reads them beside event files.
             if (source / TRAINING / _PLUGINS).is_dir():
                 yield plugins / _PLUGINS, source / TRAINING / _PLUGINS
 
 
 def _files(name: Path, folder: Path) -> Iterator[tuple[Path, Path]]:
-    # Earlier versions kept texts and HParams in the run's own directory.
+    # Earlier versions wrote texts and HParams to the run's directory itself.
     former = folder.parent if folder.name == VALIDATION else None
     for source in (folder, former):
         for file in source.glob(_EVENTS) if source is not None else ():

@@ -1,1 +1,1 @@
-"""From raw values to named predictions: what a saved model needs beside itself to be served."""
+"""Code that a saved model needs to map raw values to named predictions; MLflow models ship it."""

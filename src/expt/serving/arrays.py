@@ -1,4 +1,4 @@
-"""Raw arrays as the inputs that training made of the same values."""
+"""Conversion of raw arrays and DataFrames to a model's inputs, as in training."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import UserError
-from expt.parts.data.names import listed
+from expt.parts.data.names import join_names
 from expt.parts.data.preparation import BYTES, ArrayPreparation, summarize, to_inputs
 
 if TYPE_CHECKING:
@@ -17,15 +17,18 @@ if TYPE_CHECKING:
 def prepare(
     values: NDArray[Any], shape: tuple[int, ...], preparation: Mapping[str, Any]
 ) -> NDArray[np.floating[Any]]:
-    """Returns raw values as inputs of a model.
+    """Converts raw values to inputs of a model.
 
     Args:
-        values: Shape [examples, ...]; numbers of any type. Images may lack an axis of channels.
-        shape: Of one input of the model.
-        preparation: How the run's training prepared its inputs.
+        values: Numbers of any type, shape [examples, …]; images may lack the channels axis.
+        shape: Shape of one input of the model.
+        preparation: The preparation of the run's training inputs, as recorded in run.json.
+
+    Returns:
+        Inputs, shape [examples, …]; the caller compares it with the model's.
 
     Raises:
-        UserError: They are no numbers, not finite, or values whose meaning is not certain.
+        UserError: The values are not numbers or not finite, or their meaning is ambiguous.
     """
     if values.dtype.kind not in "buif":
         raise UserError(f"its inputs have the type {values.dtype}; expected numbers.")
@@ -40,28 +43,30 @@ def prepare(
         return to_inputs(values, known.divisor_for(summarize(values), has_images=has_images))
     if has_images and values.dtype.kind != "f":
         raise UserError(
-            f"its inputs have the type {values.dtype}, and the run has no record of what such "
-            "numbers are to its model; expected floats, as the model takes them."
+            f"its inputs have the type {values.dtype}, and the run has no record of how such "
+            "numbers are scaled; expected floats, scaled as in training."
         )
     return to_inputs(values, 1.0)
 
 
 def preparation_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns how a run's training prepared what its model takes; empty if that is not recorded.
+    """Returns the recorded preparation of a run's inputs, empty if there is none.
 
-    A generator takes random vectors, which the data's preparation is not for.
+    Args:
+        record: The contents of run.json.
     """
     data = record["data"]
+    # The inputs of a generator are random vectors, to which the data's preparation does not apply.
     if record["model_input_shape"] != data.get("input_shape", record["model_input_shape"]):
         return {}
     return data.get("preparation") or {}
 
 
 def _known(preparation: Mapping[str, Any]) -> ArrayPreparation | None:
-    """Returns how the training prepared arrays, if that is recorded.
+    """Returns the preparation of arrays, or None if none is recorded.
 
-    It is not for a table, whose encoding is of columns with names; for runs of a source of the
-    user's own; and for runs of an earlier version.
+    There is none for tables, whose columns are encoded by name; for custom data sources; and for
+    runs of previous versions.
     """
     kind = preparation.get("kind")
     if kind == "array":
@@ -70,29 +75,32 @@ def _known(preparation: Mapping[str, Any]) -> ArrayPreparation | None:
 
 
 def from_frame(frame: "pd.DataFrame", names: Sequence[str]) -> NDArray[Any]:
-    """Returns the columns of a DataFrame as an array, shape [rows, features].
+    """Returns the columns of a DataFrame as an array of shape [rows, features].
 
     Args:
-        frame: Its columns may be in any order if the features have names.
-        names: The features' names, in the order of the model's inputs; empty if they have none.
+        frame: The DataFrame; its columns may be in any order if the features have names.
+        names: Feature names, in the order of the model's inputs; empty if they have none.
 
     Raises:
-        UserError: Columns are missing, or it is not certain which feature they are.
+        UserError: Columns are missing, or it is ambiguous which feature they are.
     """
     given = list(frame.columns)
     if names and set(names) <= set(given):
         return np.asarray(frame[list(names)])
     if any(isinstance(name, str) for name in given):
+        found = join_names([repr(name) for name in given])
         if names:
+            expected = join_names([repr(name) for name in names])
             raise UserError(
-                f"the columns {listed([repr(name) for name in given])} are not the features, which "
-                f"are {listed([repr(name) for name in names])}; expected columns of these names, "
-                "in any order."
+                f"the columns {found} are not the features, which are {expected}; expected columns "
+                "of these names, in any order."
             )
+        # Names that are numbers are the first row of a file that was read as if it had a header;
+        # pandas' own default names 0, 1, … are not.
         if all(map(_is_number, given)) and given != [str(n) for n in range(len(given))]:
             raise UserError(
-                f"the columns are called {listed([repr(name) for name in given])}, as values are; "
-                "expected a header in the first line of a CSV file."
+                f"the columns are called {found}, which look like values; expected a header in the "
+                "first line of a CSV file."
             )
     return np.asarray(frame)
 

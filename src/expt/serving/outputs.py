@@ -1,4 +1,4 @@
-"""A model's outputs as named columns."""
+"""Names of the columns of predictions."""
 
 import math
 from collections.abc import Mapping
@@ -7,19 +7,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-ABOUT = ("file", "line")
-"""Columns of a file of predictions that say which input each of them is for."""
+INPUT_COLUMNS = ("file", "line")
+"""Columns of a file of predictions that identify the input of each prediction."""
 
 
 def as_columns(
     data: Mapping[str, Any], kind: str, outputs: NDArray[np.floating[Any]]
 ) -> dict[str, NDArray[Any]]:
-    """Names the columns of predictions: a class and a number for each class, or values.
+    """Returns predictions as named columns: a class and a number per class, or values.
 
     Args:
-        data: What run.json records of the run's data.
-        kind: Whether the numbers are a `probability` or a `score` of each class.
-        outputs: The predictions, shape [examples, …].
+        data: The record of the run's data in run.json.
+        kind: Meaning of the numbers per class: `probability` or `score`.
+        outputs: Predictions, shape [examples, …].
+
+    Returns:
+        Arrays of shape [examples] by column name.
     """
     if data["task"] == "classification":
         names = np.asarray(data["class_names"])
@@ -30,26 +33,32 @@ def as_columns(
 
 
 def label_column(data: Mapping[str, Any], kind: str) -> str:
-    """Returns the name of the column of predicted classes: that of the table's target.
+    """Returns the name of the column of predicted classes.
 
-    It is `class` where the target has no name, or one that another column has.
+    It is the name of the table's target, or `class` if the target has no name or shares it with
+    another column.
+
+    Args:
+        data: The record of the run's data in run.json.
+        kind: Meaning of the numbers per class: `probability` or `score`.
     """
     target = _target(data)
     numbers = [f"{kind} {name}" for name in data["class_names"]]
-    return "class" if target is None or target in (*ABOUT, *numbers) else target
+    return "class" if target is None or target in (*INPUT_COLUMNS, *numbers) else target
 
 
 def _value_names(data: Mapping[str, Any], count: int) -> list[str]:
-    """Returns the names of values: of the target, or of the features that are reconstructed."""
+    """Returns the names of the value columns: the target, or the reconstructed features."""
     target = _target(data)
     names = list(data.get("feature_names") or ())
     if data["task"] == "regression":
         names = [] if target is None else [target]
-    if len(names) != count or len({*names, *ABOUT}) != count + len(ABOUT):
+    # Numbers, where names are missing, repeated, or equal to those of other columns.
+    if len(names) != count or len({*names, *INPUT_COLUMNS}) != count + len(INPUT_COLUMNS):
         return [f"value {number}" for number in range(count)]
     return names
 
 
 def _target(data: Mapping[str, Any]) -> str | None:
-    """Returns the name of a table's target; runs of older versions have none recorded."""
+    """Returns the name of a table's target, or None; previous versions did not record it."""
     return (data.get("other_columns") or {}).get("target")

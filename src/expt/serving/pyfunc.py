@@ -1,7 +1,7 @@
-"""MLflow's pyfunc flavor of a run's model: raw values in, named predictions out.
+"""MLflow's pyfunc flavor of a run's model, which maps raw values to named predictions.
 
-MLflow imports this module from the model's own `code` folder, under a name of its own, so that a
-model is served where expt is not installed.
+MLflow imports this module from the `code` folder of the model, under another name, so that models
+can be served where expt is not installed.
 """
 
 import importlib
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MODEL_FILE, RECORD_FILE = "model.keras", "serving.json"
-"""The files in the model's data folder: the network, and what is kept of run.json."""
+"""Files in the model's data folder: the network, and the part of run.json that serving needs."""
 
 _BATCH_SIZE = 256
 _LOGGER = logging.getLogger("expt.serving")
@@ -33,10 +33,12 @@ Run = Any  # a Keras model: a function from inputs to outputs
 
 
 def _load_pyfunc(path: str) -> "ServedModel":
-    """Loads the model from its data folder; MLflow calls it by this name."""
+    """Loads the model from its data folder; the name is MLflow's."""
+    # Not at the top, since record.mlflow imports this module in processes without TensorFlow.
     import keras
 
     record = json.loads((Path(path) / RECORD_FILE).read_text(encoding="utf-8"))
+    # Custom layers are registered by importing their modules, which Keras does not do.
     for module in record["modules"]:
         _import(module)
     model = keras.saving.load_model(Path(path) / MODEL_FILE, compile=False, safe_mode=True)
@@ -49,7 +51,11 @@ def _load_pyfunc(path: str) -> "ServedModel":
 
 
 def _import(module: str) -> None:
-    """Imports a module that registers layers, as training did."""
+    """Imports a module that registers custom layers.
+
+    Raises:
+        MlflowException: The module is not installed.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
@@ -62,10 +68,10 @@ def _import(module: str) -> None:
 
 
 class ServedModel:
-    """A model that prepares raw values as its training did, and names its predictions."""
+    """A model that prepares raw values as in training, and names its predictions."""
 
     def __init__(self, record: Mapping[str, Any], run: Run) -> None:
-        """Keeps what is needed.
+        """Creates the model.
 
         Args:
             record: `data`, `model_input_shape` and `model_outputs` of run.json.
@@ -81,15 +87,15 @@ class ServedModel:
         """Predicts for raw values.
 
         Args:
-            data: For a table a DataFrame with its columns, in any order. For other data an array
-                of any type of numbers, or a DataFrame with a column for each feature.
+            data: For a model of a table, a DataFrame with its columns in any order. For other
+                models, an array of numbers of any type, or a DataFrame with a column per feature.
 
         Returns:
-            For classes and values a DataFrame with the columns that `expt.predict` writes, on the
-            index of a DataFrame given; for all else an array.
+            For classification and regression, a DataFrame with the columns that `expt.predict`
+            writes and the index of `data`, if it has one; for other tasks an array.
 
         Raises:
-            MlflowException: The values are not such as the training had.
+            MlflowException: The values do not have the form of the training data.
         """
         import pandas as pd
         from mlflow.exceptions import MlflowException
@@ -98,6 +104,8 @@ class ServedModel:
             data = _one_row_each(pd.DataFrame(data))
         try:
             inputs = self._inputs(data)
+        # MLflow's server answers this exception with its own message, and any other error with a
+        # general one and a traceback.
         except UserError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
         outputs = np.concatenate([self._run(batch) for batch in _batches(inputs)])
@@ -108,7 +116,7 @@ class ServedModel:
         return pd.DataFrame(as_columns(self._record["data"], kind, outputs), index=index)
 
     def _inputs(self, data: Any) -> NDArray[np.floating[Any]]:
-        """Returns raw values as inputs; reports what a user should know of them."""
+        """Converts raw values to inputs, and logs notes on them as warnings."""
         import pandas as pd
 
         if self._encoder is not None:
@@ -123,20 +131,22 @@ class ServedModel:
         inputs = prepare(values, self._shape, self._preparation)
         if inputs.shape[1:] != self._shape:
             raise UserError(
-                f"its inputs have the shape {inputs.shape}; the model takes (examples, "
+                f"its inputs have the shape {inputs.shape}; the model expects (examples, "
                 f"{', '.join(map(str, self._shape))})."
             )
         return inputs
 
 
 def _one_row_each(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Returns a DataFrame with a row for each value of lists.
+    """Returns a DataFrame with one row per value where a single row holds lists.
 
-    MLflow makes one row of lists of JSON's {"inputs": {"a": ["x", "y"]}} if all are of texts.
+    MLflow turns the JSON {"inputs": {"a": ["x", "y"]}} into one row of lists if all values are
+    texts.
     """
     are_lists = len(frame) == 1 and all(isinstance(value, list) for value in frame.iloc[0])
     return frame.explode(list(frame.columns), ignore_index=True) if are_lists else frame
 
 
+# Batches bound the memory of a request, whatever its size.
 def _batches(inputs: NDArray[Any]) -> Iterator[NDArray[Any]]:
     return (inputs[start : start + _BATCH_SIZE] for start in range(0, len(inputs), _BATCH_SIZE))

@@ -1,1 +1,1 @@
-"""Sweeps: their plans, the processes that train their jobs, and Hydra's launcher for them."""
+"""Sweeps: plan many jobs, train them in worker processes, and mirror them to MLflow."""

@@ -1,4 +1,4 @@
-"""The best job of a sweep: so far, and at the end."""
+"""The best job of a sweep, so far and at the end."""
 
 from dataclasses import dataclass
 
@@ -6,19 +6,19 @@ from expt.errors import UserError
 from expt.record.values import format_value
 from expt.runs.best import Best, best_of
 from expt.runs.records import RunRecord
-from expt.sweep.jobs import ENDED_WELL, PlannedJob
+from expt.sweep.jobs import SUCCESSFUL, PlannedJob
 from expt.sweep.plan import SweepPlan
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a job has achieved.
+    """The result of a job.
 
     Attributes:
         job: The job.
-        metric: The metric by which jobs are compared.
-        value: Its value at the job's best step.
-        larger_is_better: The direction of the metric.
+        metric: Name of the metric that compares jobs.
+        value: Value of the metric at the job's best step.
+        larger_is_better: Whether larger values of the metric are better.
     """
 
     job: PlannedJob
@@ -30,7 +30,7 @@ class Result:
         return f"{self.metric} {format_value(self.value)}  {self.job.name}"
 
     def is_better_than(self, other: "Result | None") -> bool:
-        """Whether this is better; values of another metric can't be compared."""
+        """Whether this result is better than another; true for None, false for another metric."""
         if other is None:
             return True
         gain = self.value - other.value
@@ -38,11 +38,12 @@ class Result:
 
 
 def best_job(plan: SweepPlan) -> tuple[PlannedJob, Best] | None:
-    """Returns the best of the jobs that have ended well, those of earlier processes included.
+    """Returns the best of the finished and reused jobs, including those of previous processes.
 
-    It is the one that `best@SWEEP` names; None if jobs can't be compared.
+    This is the same job as `best@SWEEP`. None if no jobs can be compared.
     """
-    ended = [(job, job.result()) for job in plan.jobs if job.status in ENDED_WELL]
+    # Read from disk, not remembered: a resumed sweep also has jobs of previous processes.
+    ended = [(job, job.result()) for job in plan.jobs if job.status in SUCCESSFUL]
     readable = [(job, record) for job, record in ended if record is not None]
     try:
         best = best_of([record for _, record in readable])
@@ -52,25 +53,27 @@ def best_job(plan: SweepPlan) -> tuple[PlannedJob, Best] | None:
 
 
 def result_of(plan: SweepPlan, job: PlannedJob, record: RunRecord) -> Result | None:
-    """Returns the result of a job of a plan; None if it has none that can be compared.
+    """Returns the result of a job; None if it has no value that can be compared with other jobs.
 
     Args:
-        plan: The sweep's.
-        job: The job.
-        record: The content of its run.json; empty if there is none.
+        plan: Plan of the sweep.
+        job: A job of the plan.
+        record: Record of the job's run; empty if there is none.
     """
-    metric = _deciding(plan, record)
+    metric = _comparison_metric(plan, record)
     if metric is None or record.best is None or record.best.values.get(metric) is None:
         return None
     value = record.best.values[metric]
+    # Records list the bare names, since a direction is the same for all splits.
     larger = metric.rpartition("/")[2] in (record.larger_is_better or ())
     return Result(job, metric, value, larger_is_better=larger)
 
 
-def _deciding(plan: SweepPlan, record: RunRecord) -> str | None:
-    """Returns the metric by which jobs are compared.
+def _comparison_metric(plan: SweepPlan, record: RunRecord) -> str | None:
+    """Returns the name of the metric that compares jobs.
 
-    It is the monitored one, unless that is a loss that varies among the jobs.
+    This is the monitored metric. If that is the loss and the jobs have different losses, whose
+    values can't be compared, it is the first metric of which larger values are better.
     """
     watched = record.watched
     losses = [job.job.config.loss for job in plan.jobs]

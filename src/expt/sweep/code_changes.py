@@ -1,4 +1,4 @@
-"""The code of a sweep's jobs: what was planned is what must be trained."""
+"""Checks that the jobs of a sweep are trained with the code that they were planned with."""
 
 from collections.abc import Sequence
 
@@ -11,20 +11,21 @@ from expt.sweep.plan import SweepPlan
 
 
 def check_planned(job: Job, planned: Code | None) -> None:
-    """Checks that this process runs the code that a job was planned with.
+    """Checks that this worker process runs the code that a job was planned with.
 
-    A process reads each module once, before it is imported: one that has trained jobs before has
-    the code of that time, whatever is on disk by now.
+    A process hashes each module once, before importing it. A worker that has already trained jobs
+    is therefore checked for the code that it has loaded, not for the code on disk.
 
     Args:
-        job: The frozen config.
-        planned: Its code; None if that was not recorded.
+        job: The job, with its frozen config.
+        planned: The code that the job was planned with; None if it was not recorded.
 
     Raises:
-        UserError: It is other code.
+        UserError: The code has changed.
     """
     changed = [] if planned is None else _changed(planned, code_of(job.config))
     if changed:
+        # All in one line: the table at the end of a sweep shows the first line of a job's error.
         raise UserError(
             f"the code has changed since the sweep was planned: {listed(changed)}. Restore it, or "
             f"train the job with the changed code: python -m expt.resume SWEEP --retry-failed "
@@ -33,36 +34,37 @@ def check_planned(job: Job, planned: Code | None) -> None:
 
 
 def use_current_code(plan: SweepPlan, jobs: Sequence[PlannedJob], *, allow: bool) -> str | None:
-    """Plans some jobs of an interrupted sweep with the code as it is now.
+    """Replaces the planned code of unfinished jobs by the current code.
 
     Args:
-        plan: The sweep's.
-        jobs: Those that will be trained.
+        plan: Plan of the sweep.
+        jobs: The jobs that will be trained.
         allow: Whether the code may have changed.
 
     Returns:
-        What a user should know of it, if anything.
+        A note for the user if the code has changed, or if that can't be determined.
 
     Raises:
-        UserError: The code has changed, and that is not allowed.
+        UserError: The code has changed, and `allow` is false.
     """
     current = [code_of(job.job.config) for job in jobs]
     known = [(job.code, now) for job, now in zip(jobs, current, strict=True) if job.code]
     changed = {name for planned, now in known for name in _changed(planned, now)}
+    # The user's own modules first: of many names, only the first few are listed.
     names = listed(sorted(changed, key=lambda name: (name.startswith("expt."), name)))
     if changed and not allow:
         where = plan.quoted
         raise UserError(
-            f"the code has changed since {where} was planned: {names}. Restore it, or plan a new "
-            "sweep. To train the jobs that are left with the changed code, which their records "
-            f"then say: python -m expt.resume {where} {ALLOW_OPTION}"
+            f"the code has changed since {where} was planned: {names}. Restore it, or start a new "
+            "sweep.\nTo train the remaining jobs with the changed code, which is then noted in "
+            f"their records: python -m expt.resume {where} {ALLOW_OPTION}"
         )
     for job, now in zip(jobs, current, strict=True):
         job.code = now
     if changed:
-        return f"continuing with changed {names}."
+        return f"continuing with changed code: {names}."
     if len(known) < len(jobs):
-        return "the sweep was planned without its code; whether that has changed is unknown."
+        return "the sweep has no record of its code, so changes since then can't be detected."
     return None
 
 

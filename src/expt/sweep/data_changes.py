@@ -1,4 +1,4 @@
-"""The data of a sweep's jobs: that of its first runs must be that of its last ones."""
+"""Checks that a resumed sweep uses the same data as before the interruption."""
 
 import json
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from expt.train.data_loading import DataLoader
 
 
 def check_data(plan: SweepPlan, jobs: Sequence[PlannedJob], load: DataLoader) -> None:
-    """Checks that jobs of an interrupted sweep have the data that its other runs were begun with.
+    """Checks that the remaining jobs of a sweep have the same data as the runs already started.
 
     Args:
-        plan: The sweep's.
-        jobs: Those that will be trained.
-        load: Loads their data.
+        plan: Plan of the sweep.
+        jobs: The jobs that will be trained.
+        load: Loads the data of jobs.
 
     Raises:
         UserError: The data has changed.
@@ -27,17 +27,17 @@ def check_data(plan: SweepPlan, jobs: Sequence[PlannedJob], load: DataLoader) ->
     known = {_data_of(job): data for job in plan.jobs if (data := _recorded(job)) is not None}
     for key, job in {_data_of(job): job for job in jobs}.items():
         change = None
-        with suppress(UserError):  # the job fails with it, alone
+        with suppress(UserError):  # data that can't be loaded fails its own job later, no others
             change = data_change(known[key], load(job.job)) if key in known else None
         if change is not None:
             raise UserError(
                 f"the data has changed since {plan.quoted} "
-                f"began: {change}. Restore it, or begin a new sweep."
+                f"started: {change}. Restore it, or start a new sweep."
             )
 
 
 def _recorded(job: PlannedJob) -> DataRecord | None:
-    """Returns the data that a job's run began with; None if it has not begun, or is damaged."""
+    """Returns the data record of a job's run; None if the run has not started, or is damaged."""
     with suppress(UserError):
         record = read_run(job.directory)
         check_complete(job.directory, record)
@@ -46,5 +46,5 @@ def _recorded(job: PlannedJob) -> DataRecord | None:
 
 
 def _data_of(job: PlannedJob) -> str:
-    """Returns a text that is the same for jobs that have the same data."""
+    """Returns a key that is equal for jobs with the same data."""
     return json.dumps([job.job.config.data, job.job.config.loop.batches], sort_keys=True)

@@ -1,8 +1,8 @@
-"""Adds jobs to the plan of a sweep that is running, as its sweeper asks for them."""
+"""Adds the jobs that a sweeper proposes to the plan of a running sweep."""
 
 from collections.abc import Sequence
 
-from expt.config.compose import Composed
+from expt.config.compose import ComposedJob
 from expt.config.hashes import run_hash, variant_hash
 from expt.config.sources import code_of
 from expt.errors import RunError, UserError
@@ -15,28 +15,34 @@ from expt.sweep.search import DONE_KEY, KEY, Search
 
 
 class Growth:
-    """Plans what a sweeper asks for while its sweep runs, and reports the outcomes to it."""
+    """Adds a sweeper's proposals to the plan of a running sweep, and reports outcomes to it.
+
+    Attributes:
+        is_done: Whether the sweeper has no more jobs.
+    """
 
     def __init__(self, search: Search, *, is_resumed: bool = False) -> None:
-        """Makes it.
+        """Initializes without calling the sweeper.
 
         Args:
-            search: Its sweeper has been asked for the first jobs, or else the sweep is resumed.
-            is_resumed: Whether the sweeper does not know the jobs of the plan.
+            search: The search of the sweep. If the sweep is new, its sweeper has already been
+                asked for the first jobs.
+            is_resumed: Whether the sweep is resumed with a new sweeper, which does not yet know
+                the jobs of the plan.
         """
         self._sweeper, self._compose, self._load = search.sweeper, search.compose, search.load
         self._is_resumed = is_resumed
         self.is_done = False
 
     def begin(self, plan: SweepPlan, ended: Sequence[PlannedJob]) -> None:
-        """Brings the sweeper up to date with a plan, and reports the jobs that have ended."""
+        """Restores the sweeper of a resumed sweep, and reports the jobs that have already ended."""
         if self._is_resumed:
             self._sweeper.restore(plan.jobs)
         for job in ended:
             self.report(job)
 
     def report(self, job: PlannedJob) -> None:
-        """Reports a job that has ended, with the record of its run or of the reused one."""
+        """Reports an ended job to the sweeper, with the record of its run or of the reused run."""
         self.tell(job, JobOutcome(job.status, job.error, job.result() or RunRecord()))
 
     def tell(self, job: PlannedJob, outcome: JobOutcome) -> None:
@@ -44,43 +50,51 @@ class Growth:
         self._sweeper.tell(job, outcome)
 
     def ask(self, plan: SweepPlan, *, is_idle: bool) -> list[PlannedJob]:
-        """Appends the next jobs to a plan, in its file too, and returns them.
-
-        There are none if they depend on outcomes to come, or if the sweeper is done.
+        """Asks the sweeper for its next jobs, and adds them to the plan and its file.
 
         Args:
-            plan: The sweep's.
-            is_idle: Whether there are no outcomes to come: then a sweeper that asks for nothing
-                is done.
+            plan: Plan of the sweep.
+            is_idle: Whether no job is running or waiting. A sweeper that returns no jobs is then
+                done, since it could only wait for outcomes that never come.
+
+        Returns:
+            The new jobs; none if they depend on outcomes to come, or if the sweeper is done.
 
         Raises:
-            RunError: The sweeper asks for a job that can't be composed, or has no data.
+            RunError: The sweeper has proposed a job that can't be composed or whose data can't be
+                loaded.
+            OSError: The plan can't be written.
         """
         asked = self._sweeper.ask()
         if asked is None or (is_idle and not asked):
             self.is_done = True
+            # So that a resumed sweep does not create the sweeper again.
             plan.update(**{KEY: {**plan.facts[KEY], DONE_KEY: True}})
         if not asked:
             return []
         try:
             return self._append(plan, list(self._compose(asked, len(plan.jobs))))
         except UserError as error:
-            raise RunError(f"The sweeper asked for a job that can't be trained. {error}") from error
+            raise RunError(
+                f"The sweeper has proposed a job that can't be trained: {error}"
+            ) from error
 
     def kinds(self, jobs: Sequence[PlannedJob]) -> list[list[PlannedJob]]:
-        """Returns the pending ones of some jobs, those of a kind together: see `check_kinds`."""
+        """Groups the pending jobs by kind, so that each kind is checked once; see `check_kinds`."""
         kinds: dict[str, list[PlannedJob]] = {}
         for job in jobs:
             if job.status is JobStatus.PENDING:
                 kinds.setdefault(self._kind(job), []).append(job)
         return list(kinds.values())
 
-    def _append(self, plan: SweepPlan, composed: Sequence[Composed]) -> list[PlannedJob]:
+    def _append(self, plan: SweepPlan, composed: Sequence[ComposedJob]) -> list[PlannedJob]:
+        """Plans composed jobs, marks those that can be reused, and freezes them."""
         known = [
             (one.job.config, self._load(one.job).fingerprint, code_of(one.job.config).hash)
             for one in composed
         ]
         jobs = plan.append(composed, [run_hash(*each) for each in known])
+        # Before freezing: a reused job takes over the name of the finished run.
         if plan.jobs[0].job.config.sweep.reuse:
             reuse_finished(jobs, [data for _, data, _ in known], plan.output_dir)
         plan.freeze(composed)

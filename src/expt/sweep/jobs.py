@@ -1,4 +1,4 @@
-"""The jobs of a sweep: how each is planned, its status and its outcome."""
+"""The jobs of a sweep: planned jobs with their statuses, and outcomes of ended jobs."""
 
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,19 +10,19 @@ from expt.errors import UserError
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord, read_run
 
-ENDED_WELL = (JobStatus.FINISHED, JobStatus.REUSED)
+SUCCESSFUL = (JobStatus.FINISHED, JobStatus.REUSED)
 
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """How a job ended.
+    """The outcome of a job that has ended.
 
     Attributes:
         status: FINISHED, FAILED, KILLED or REUSED.
-        error: Why it failed.
-        record: The content of its run.json, with its best and final values; empty if it did not
-            finish.
-        is_disk_full: Whether it failed because there is no space left, as others would.
+        error: Why the job failed; None if it did not.
+        record: The run's record (run.json), with its best and final values; empty if the job did
+            not finish.
+        is_disk_full: Whether the job failed because the disk is full, as all further jobs would.
     """
 
     status: JobStatus
@@ -33,19 +33,20 @@ class JobOutcome:
 
 @dataclass
 class PlannedJob:
-    """A job and its status.
+    """A job of a sweep's plan, and its status.
 
     Attributes:
-        directory: Of its run, which holds the frozen config from the beginning.
-        job: The frozen config.
-        run_hash: Of config, data and code.
-        variant: Its values of what varies in the sweep, the seed left out.
-        status: Its status.
-        error: Why it failed.
-        reused: The directory of the finished run that is reused for it; read back, from that of
-            the sweep.
-        code: The code that it was planned with; None if that was not recorded.
-        run_name: The name of its run for people; empty if it was planned before runs had any.
+        directory: Directory of the job's run. It contains the frozen config even before the run
+            starts.
+        job: The job, with its frozen config.
+        run_hash: Hash of config, data and code.
+        variant: The overrides that vary in the sweep, without the seed, such as `act=relu`.
+        status: Status of the job.
+        error: Why the job failed; None if it did not.
+        reused: Directory of the finished run that is reused for this job; relative to the sweep's
+            directory if the plan was read from disk. None if the job is trained.
+        code: The code that the job was planned with; None if it was not recorded.
+        run_name: Human-readable name of the run; empty in plans of versions without such names.
     """
 
     directory: Path
@@ -60,19 +61,19 @@ class PlannedJob:
 
     @property
     def name(self) -> str:
-        """The name of its run, such as `mlp-relu-s0`."""
+        """The name of the job's run, such as `mlp-relu-s0`."""
         return self.run_name or self.directory.name
 
     @property
     def reason(self) -> str:
-        """The first line of the error."""
+        """The first line of the error; empty if there is none."""
         return (self.error or "").partition("\n")[0]
 
     def record(self) -> RunRecord | None:
-        """Returns the content of its run.json, if the run has begun.
+        """Returns the record of the job's run; None if the run has not started.
 
         Raises:
-            UserError: It is damaged.
+            UserError: The run.json is damaged.
         """
         if not (self.directory / "run.json").is_file():
             return None
@@ -82,7 +83,7 @@ class PlannedJob:
         """Returns the record of the job's run, or of the finished run that is reused for it.
 
         Returns:
-            None if there is no record, or if it is damaged.
+            The record; None if there is none or if it is damaged.
         """
         place = self.directory if self.reused is None else self.directory.parent / self.reused
         with suppress(UserError, OSError):

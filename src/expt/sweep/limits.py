@@ -1,4 +1,4 @@
-"""The limits of a sweep, and the deadlines of its running tasks."""
+"""The limits of a sweep: time per job, number of failures, and the deadlines of running tasks."""
 
 import time
 from dataclasses import dataclass
@@ -10,11 +10,12 @@ from expt.config.schema import Config
 
 @dataclass(frozen=True)
 class Limits:
-    """What a sweep may take.
+    """The limits that the config sets for a sweep.
 
     Attributes:
-        timeout: Seconds that a job may take; None for any.
-        max_failures: Failed jobs after which no more begin; None for any.
+        timeout: Time limit of a job in seconds; None for no limit.
+        max_failures: Number of failed jobs after which no further jobs are started; None for no
+            limit.
     """
 
     timeout: float | None
@@ -22,26 +23,27 @@ class Limits:
 
     @classmethod
     def of(cls, config: Config) -> "Limits":
-        """Reads them from a job's config."""
+        """Returns the limits in the config of a job: `sweep.timeout` and `sweep.max_failures`."""
         return cls(parse_seconds(config.sweep.timeout), config.sweep.max_failures)
 
 
 class Deadlines:
-    """When each running task must have ended."""
+    """The deadlines of running tasks."""
 
     def __init__(self) -> None:
-        """There are none at first."""
+        """Initializes without any tasks."""
         self._deadlines: dict[int, float] = {}
 
     def begin(self, number: int, seconds: float | None) -> None:
-        """Sets the deadline of a task that begins now; None is no limit."""
+        """Sets the deadline of a task that starts now; `seconds=None` sets no limit."""
+        # The monotonic clock: a job must not time out because the system's clock was set.
         self._deadlines[number] = inf if seconds is None else time.monotonic() + seconds
 
     def overdue(self) -> list[int]:
-        """Returns the numbers of the tasks that should have ended by now."""
+        """Returns the numbers of the tasks whose deadlines have passed."""
         now = time.monotonic()
         return [number for number, deadline in self._deadlines.items() if now > deadline]
 
     def end(self, number: int) -> bool:
-        """Forgets a task that has ended; returns whether it was overdue."""
+        """Removes a task that has ended, and returns whether its deadline had passed."""
         return time.monotonic() > self._deadlines.pop(number, inf)

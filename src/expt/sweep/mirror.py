@@ -1,4 +1,4 @@
-"""MLflow's copies of a sweep and of its jobs, made by one process for all of them."""
+"""The MLflow mirrors of a sweep and its jobs, written by a single process."""
 
 import logging
 import time
@@ -8,9 +8,9 @@ from math import inf
 from typing import Any
 
 from expt.config.params import make_params
-from expt.record.mlflow.copies import Copies, settled_sweep
+from expt.record.mlflow.copies import Copies, update_sweep_place
 from expt.record.mlflow.recorder import make_follower, prepare
-from expt.record.process import FollowingProcess
+from expt.record.process import FollowerProcess
 from expt.runs.liveness import is_alive
 from expt.runs.record_parts import plain_values
 from expt.runs.records import SWEEP_FILE, RunRecord
@@ -22,26 +22,31 @@ from expt.sweep.results import results
 from expt.train.recorders import is_mlflow
 
 _log = logging.getLogger(__name__)
-_TRIES = 2  # processes in which an ended run is mirrored, until it is complete
-_SECONDS_BETWEEN_STARTS = 30.0  # while jobs are trained
+_TRIES = 2  # number of processes that may try to complete the mirror of an ended run
+_SECONDS_BETWEEN_STARTS = 30.0  # of mirroring processes, while jobs are being trained
 
 
 class _FollowedRun(Run):
-    """A run whose file another process keeps: what the copy adds waits in the record."""
+    """A run whose run.json is written by the job's own process.
+
+    Updates change only the record in memory, since two writers would overwrite each other's values.
+    `JobMirrors` writes them to the file when the job has ended.
+    """
 
     def update(self, **values: Any) -> None:
+        """Changes the record in memory."""
         self.record = self.record.updated(values)
 
 
 @dataclass
 class _Mirrored:
-    """A job whose run is mirrored.
+    """A job whose run is being mirrored.
 
     Attributes:
         job: The job.
-        run: Its run, as the process that mirrors it was given it.
+        run: The job's run, as passed to the mirroring process.
         is_ending: Whether the run has ended.
-        num_tries: In how many processes it was mirrored.
+        num_tries: Number of processes that have mirrored the run.
     """
 
     job: PlannedJob
@@ -51,36 +56,37 @@ class _Mirrored:
 
 
 class JobMirrors:
-    """Mirrors the runs of a plan's jobs, as far as their recorders ask for it, and the sweep.
+    """Mirrors a sweep to MLflow, and those of its runs whose configs have an MLflow recorder.
 
-    MLflow takes seconds to import, and one writer alone keeps no other waiting for the database:
-    one process mirrors all runs. If a request gets stuck there, or the process dies, another one
-    takes over all runs that are not complete. What the mirrors add to a run's run.json is written
-    there once the job's own process is done with it, and only then is the run `closed`.
+    A single process mirrors all runs: MLflow takes more than a second to import, and several
+    writers would wait for each other's locks on the database. If that process dies, or a request
+    gets stuck in it, a new process takes over all runs that are not complete. The MLflow ids of a
+    run are written to its run.json when the job's own process no longer writes there. Only then
+    is the run marked as `closed`.
     """
 
     def __init__(self, plan: SweepPlan) -> None:
-        """Starts the process, if a job asks for it."""
+        """Starts the mirroring process if a job of the plan has an MLflow recorder."""
         self._plan = plan
         self._failure: str | None = None
-        self._runs: dict[str, _Mirrored] = {}  # those that are not complete
-        self._process: FollowingProcess | None = None
+        self._runs: dict[str, _Mirrored] = {}  # incomplete ones, by directory name
+        self._process: FollowerProcess | None = None
         self._sweep = run_of_sweep(plan)
         if is_followed(plan):
             self._start()
 
-    def look(self, job: PlannedJob) -> None:
-        """Follows the run of a running job, once it has begun."""
+    def follow(self, job: PlannedJob) -> None:
+        """Starts to mirror the run of a running job, as soon as the run has a record."""
         if job.directory.name in self._runs or not _is_followed(job):
             return
         record = job.record()
         if record is not None and record.status == Status.RUNNING:
             alive = is_alive(record)
-            if alive is not False:  # else a previous process left it so
+            if alive is not False:  # else the record is a killed process's, not this job's yet
                 self._follow(job, record, is_known_alive=alive is True)
 
     def end(self, job: PlannedJob) -> None:
-        """Lets the mirror of a job that has ended, and has a run, be completed."""
+        """Requests that the mirror of an ended job be completed, if the job has a run."""
         record = job.record()
         if record is None or record.closed:
             return
@@ -90,33 +96,35 @@ class JobMirrors:
         if job.directory.name not in self._runs:
             self._follow(job, record)
         mirrored = self._runs[job.directory.name]
-        ended = record.to_mapping()  # beside what the mirror has added meanwhile
+        ended = record.to_mapping()  # merged: the mirror has added its ids in memory meanwhile
         mirrored.run.record = mirrored.run.record.updated(ended)
         mirrored.is_ending = True
         if self._process is not None:
             self._process.end(mirrored.run)
 
     def advance(self) -> None:
-        """Closes the runs whose mirrors are complete; replaces a process that is stuck or dead."""
-        self._note_place()
+        """Closes runs whose mirrors are complete, and replaces a stuck or dead process."""
+        self._save_mlflow_ids()
         process = self._process
         if process is None:
             return
         if process.is_stuck:
             process.kill()
-        self._settle([m for m in self._runs.values() if m.is_ending and process.is_done(m.run)])
+        self._close_completed(
+            [m for m in self._runs.values() if m.is_ending and process.is_done(m.run)]
+        )
         is_early = time.monotonic() < self._started + _SECONDS_BETWEEN_STARTS
         if process.has_ended and self._runs and not is_early:
             self._start()
 
     def finish(self) -> str | None:
-        """Waits for all mirrors, and completes the sweep's own.
+        """Waits for the mirrors of all ended runs, and completes the mirror of the sweep itself.
 
         Returns:
-            Why something is not recorded; None if all is.
+            Why a mirror is incomplete; None if all are complete.
         """
         while ending := [mirrored for mirrored in self._runs.values() if mirrored.is_ending]:
-            self._settle(ending[:1])
+            self._close_completed(ending[:1])
             if self._process is not None and self._process.has_ended:
                 self._start()
         if self._process is None:
@@ -128,17 +136,17 @@ class JobMirrors:
         )
         self._process.end(self._sweep)
         failure = self._process.wait(self._sweep, inf)
-        if self._process.has_ended:
+        if self._process.has_ended:  # one more try, as for the runs
             self._start()
             self._process.end(self._sweep)
             failure = self._process.wait(self._sweep, inf)
         self._failure = failure or self._failure
-        self._note_place()
+        self._save_mlflow_ids()
         self._process.stop()
         return self._failure
 
-    def _note_place(self) -> None:
-        """Writes into the plan where the sweep's own run is, once that is known."""
+    def _save_mlflow_ids(self) -> None:
+        """Writes the MLflow ids of the sweep's own run into the plan, once they are known."""
         place = None if self._process is None else plain_values(self._sweep.record.mlflow)
         if place is None or place == self._plan.facts.get("mlflow"):
             return
@@ -147,13 +155,14 @@ class JobMirrors:
         except OSError as error:
             _log.warning("%s can't be written: %s", SWEEP_FILE, error)
 
-    def _start(self) -> FollowingProcess:
-        """Starts a process, which takes over the runs that are not complete.
+    def _start(self) -> FollowerProcess:
+        """Starts a mirroring process, which takes over all incomplete runs.
 
-        Of those that have ended, the first comes last: it may be the one whose request got stuck.
+        The first one of the ended runs is moved to the end: it may be the run whose request got
+        stuck, and would hold up all others again.
         """
         self._started = time.monotonic()
-        self._process = process = FollowingProcess("mlflow", prepare, niceness=0)
+        self._process = process = FollowerProcess("mlflow", prepare, niceness=0)
         process.follow(self._sweep, make_follower)
         ending = [name for name, mirrored in self._runs.items() if mirrored.is_ending]
         if ending:
@@ -167,6 +176,7 @@ class JobMirrors:
         return process
 
     def _follow(self, job: PlannedJob, record: RunRecord, *, is_known_alive: bool = True) -> None:
+        """Passes a run to the mirroring process, starting that process if necessary."""
         is_resumed = bool(record.resumed) or record.status != Status.RUNNING
         run = _FollowedRun(
             job.directory,
@@ -176,14 +186,14 @@ class JobMirrors:
             record,
             is_resumed=is_resumed or not is_known_alive,
         )
-        process = self._process or self._start()  # a job that was added may be the first to ask
+        process = self._process or self._start()  # a later job may be the first with a recorder
         self._runs[job.directory.name] = _Mirrored(job, run)
         process.follow(run, make_follower)
 
-    def _settle(self, ending: Sequence[_Mirrored]) -> None:
-        """Waits for the mirrors of runs that have ended, and closes the runs.
+    def _close_completed(self, ending: Sequence[_Mirrored]) -> None:
+        """Waits for the mirrors of ended runs, and closes those runs.
 
-        What a process that died has not completed is left to the next one.
+        Runs that a dead process has left incomplete are kept for the next process.
         """
         assert self._process is not None
         for mirrored in ending:
@@ -197,6 +207,7 @@ class JobMirrors:
             self._failure = failure or self._failure
 
     def _close(self, job: PlannedJob, values: dict[str, Any]) -> None:
+        """Marks a run as closed in its run.json, together with other values."""
         run = Run(job.directory, self._plan.output_dir, {}, {}, job.record() or RunRecord())
         try:
             run.update(**values, closed=True)
@@ -205,30 +216,30 @@ class JobMirrors:
 
 
 def is_followed(plan: SweepPlan) -> bool:
-    """Whether a job's recorders ask for a copy in MLflow."""
+    """Whether a job of a plan has an MLflow recorder."""
     return any(map(_is_followed, plan.jobs))
 
 
-def settle(plan: SweepPlan) -> None:
-    """Notes in the records of a sweep and its runs that they were moved, or copied.
+def update_places(plan: SweepPlan) -> None:
+    """Updates the records of a sweep and its runs if they have been moved or copied.
 
-    Copies get runs of their own in MLflow, with all values, as soon as the sweep is followed.
+    A copied sweep gets new ids, so that it is mirrored to separate MLflow runs with all values.
     """
     copies = Copies()
-    settled_sweep(copies, plan.directory, plan.output_dir)
+    update_sweep_place(copies, plan.directory, plan.output_dir)
     for job in plan.jobs:
         record = job.record()
         if record is None:
             continue
         changes = copies.settle(record, job.directory, plan.output_dir)
         if "id" in changes:
-            changes["closed"] = False
+            changes["closed"] = False  # the copy has no MLflow run yet
         if changes:
             Run(job.directory, plan.output_dir, {}, {}, record).update(**changes)
 
 
 def run_of_sweep(plan: SweepPlan) -> Run:
-    """Returns a sweep as if it were a run, for its copy in MLflow."""
+    """Returns a sweep in the form of a run, as the MLflow mirror needs it."""
     return _FollowedRun(
         plan.directory,
         plan.output_dir,

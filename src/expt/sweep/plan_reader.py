@@ -1,4 +1,4 @@
-"""Reads the plan of a sweep from its sweep.json and the frozen configs of its jobs."""
+"""Reads the plan of a sweep from its sweep.json and from the frozen configs of its jobs."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,18 +26,19 @@ def read_plan(directory: Path) -> SweepPlan:
     """Reads the plan of a sweep.
 
     Args:
-        directory: The sweep's.
+        directory: Directory of the sweep.
 
     Raises:
-        UserError: The plan, or the config of a job, is damaged.
+        UserError: The plan or the config of a job is missing or damaged.
     """
     content = read_content(directory)
     outputs, jobs = folder_above(directory.resolve(), content.place), []
     for entry in content.jobs:
         place = directory / entry.directory
+        # A sweep may come from someone else: no path in it may lead to other files.
         if not is_inside(place, directory):
             raise UserError(
-                f"{directory / SWEEP_FILE} is damaged: {entry.directory} leads elsewhere."
+                f"{directory / SWEEP_FILE} is damaged: {entry.directory} is outside the sweep."
             )
         frozen = read_frozen(place, {**_of_process(place), **entry.to_mapping()})
         jobs.append(
@@ -60,7 +61,7 @@ def read_plan(directory: Path) -> SweepPlan:
 
 
 def _of_process(directory: Path) -> dict[str, Any]:
-    """Returns what a job's run, if it has begun, recorded of the process that trained it."""
+    """Returns the machine and environment that a job's run has recorded; empty without a run."""
     try:
         record = read_run(directory).to_mapping()
     except UserError:
@@ -69,25 +70,25 @@ def _of_process(directory: Path) -> dict[str, Any]:
 
 
 def _code(code: str | None, codes: Mapping[str, Mapping[str, str]]) -> Code | None:
-    """Returns a job's code; the jobs of a sweep have a few among them."""
+    """Returns the code with a hash; `codes` contains each distinct code of the sweep once."""
     return None if code is None or code not in codes else Code(code, codes[code])
 
 
 def newest_plan(output_dir: Path) -> Path | None:
-    """Returns the directory of the sweep that was planned last, wherever in the folder it lies.
+    """Returns the directory of the newest sweep in a folder of runs; None if there is none.
 
     Raises:
-        UserError: A plan is damaged that may be newer.
+        UserError: A plan is damaged, and may be newer.
     """
     file = newest(records_in(output_dir, SWEEP_FILE), output_dir)
     return None if file is None else file.parent
 
 
 def read_content(directory: Path) -> SweepRecord:
-    """Reads what a sweep's file says, without the configs of its jobs.
+    """Reads the record of a sweep, without the configs of its jobs.
 
     Raises:
-        UserError: It is damaged.
+        UserError: The record is missing, damaged or incomplete.
     """
     record = read_sweep(directory)
     check_complete(directory, record)

@@ -1,25 +1,26 @@
-"""The result of a sweep in a few values: its best job, and how many jobs there are of each kind."""
+"""Summary values of a sweep for its own MLflow run: its best job, and counts of its jobs."""
 
 from typing import Any
 
-from expt.config.quoting import given
+from expt.config.quoting import values_by_key
 from expt.runs.leading import best_values, larger_is_better, leading_metric
-from expt.runs.naming import varying
+from expt.runs.naming import varied_keys
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord
-from expt.sweep.jobs import ENDED_WELL, PlannedJob
+from expt.sweep.jobs import SUCCESSFUL, PlannedJob
 from expt.sweep.plan import SweepPlan
 
 
 def results(plan: SweepPlan) -> dict[str, Any]:
-    """Returns the `metrics` and `params` that a sweep's own run has at its end.
+    """Returns the summary of a sweep for its own MLflow run.
 
-    The metrics are the numbers of jobs and, of the best job, the values of its kept model and of
-    its test; the params are that job's name and values of what varies.
+    Returns:
+        `metrics`: the numbers of jobs, and the values of the best job's kept model and test
+        split. `params`: the name of the best job, and its values of the keys that vary.
     """
     numbers: dict[str, float] = {
         "jobs": len(plan.jobs),
-        "jobs_finished": plan.count(*ENDED_WELL),
+        "jobs_finished": plan.count(*SUCCESSFUL),
         "jobs_failed": plan.count(JobStatus.FAILED),
     }
     best = _best(plan)
@@ -29,14 +30,19 @@ def results(plan: SweepPlan) -> dict[str, Any]:
     final = {} if record.final is None else record.final.values
     metrics = {f"best/{name}": value for name, value in best_values(record).items()}
     metrics |= {name: value for name, value in final.items() if name.startswith("test/")}
-    values, varied = given(job.job.overrides), varying([one.job.overrides for one in plan.jobs])
+    values, varied = (
+        values_by_key(job.job.overrides),
+        varied_keys([one.job.overrides for one in plan.jobs]),
+    )
     params = {f"best.{key}": values[key] for key in varied if key in values}
     name = record.label or job.name
     return {"metrics": {**metrics, **numbers}, "params": {"best.run": name, **params}}
 
 
 def _best(plan: SweepPlan) -> tuple[PlannedJob, RunRecord] | None:
-    records = [(job, job.result()) for job in plan.jobs if job.status in ENDED_WELL]
+    """Returns the best job and its record; None if no job has a value of the leading metric."""
+    # By the same rule as comparisons and `best@SWEEP`, so that all of them name the same job.
+    records = [(job, job.result()) for job in plan.jobs if job.status in SUCCESSFUL]
     found = [(job, record) for job, record in records if record is not None]
     leading = leading_metric([record for _, record in found])
     measured = [pair for pair in found if leading in best_values(pair[1])]

@@ -1,33 +1,34 @@
-"""The search behind a sweep: its sweeper, and how the jobs that it asks for are composed."""
+"""The search of a sweep: its sweeper, and the composition of the jobs that it proposes."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from expt.config.compose import Composed, Composition
-from expt.config.instantiate import call, part
+from expt.config.compose import ComposedJob, Composition
+from expt.config.instantiate import bind_part, call_part
 from expt.errors import UserError
 from expt.sweep.plan import SweepPlan
 from expt.sweep.sweepers import Sweeper
 from expt.train.data_loading import DataLoader
 
-Compose = Callable[[Sequence[Sequence[str]], int], Iterable[Composed]]
-"""Composes jobs, from the overrides of each and the number of the first in its sweep."""
+Compose = Callable[[Sequence[Sequence[str]], int], Iterable[ComposedJob]]
+"""Composes jobs from the overrides of each job and the index of the first one in the sweep."""
 
 KEY, DONE_KEY = "search", "is_done"
-"""In sweep.json, of a sweep whose sweeper has more jobs or had."""
+"""Keys in sweep.json, present if the sweeper may add jobs after the first ones or has done so."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """Where the later jobs of a sweep come from.
+    """A source of further jobs for a sweep.
 
     Attributes:
-        sweeper: Asks for them.
-        compose: Composes them.
-        load: Checks them and loads their data.
-        varied: The keys that the sweeper varies.
-        arguments: Kept in sweep.json, so that a resumed sweep can make the search again.
+        sweeper: Proposes the jobs.
+        compose: Composes the jobs.
+        load: Checks the jobs and loads their data.
+        varied: Keys that the sweeper varies.
+        arguments: Arguments of `make_search`, stored in sweep.json, from which a resumed sweep
+            creates the search again.
     """
 
     sweeper: Sweeper
@@ -38,40 +39,45 @@ class Search:
 
 
 def first_jobs(composition: Composition, load: DataLoader) -> tuple[list[list[str]], Search | None]:
-    """Returns the overrides of a new sweep's first jobs, and the search if there may be more.
+    """Returns the overrides of a new sweep's first jobs, and the search if more jobs may follow.
 
     Args:
-        composition: What the command line asks for.
+        composition: The composition of the command line's arguments.
         load: Checks the later jobs and loads their data.
 
     Raises:
-        UserError: The sweeper is wrong, or the values of the command line are.
+        UserError: The sweeper can't be created, it proposes no jobs, or a value on the command
+            line is wrong.
     """
     sweeper = _make_sweeper(composition)
+    # The second call shows whether there are jobs to come: only None means that there are not.
     asked, more = sweeper.ask() or (), sweeper.ask()
     jobs = [list(one) for one in (*asked, *(more or ()))]
     if not jobs:
-        raise UserError(f"sweeper={composition.sweeper['_target_']}: it asks for no jobs.")
+        raise UserError(
+            f"sweeper={composition.sweeper['_target_']}: it has no jobs; expected at least one."
+        )
     return jobs, None if more is None else _search(composition, sweeper, load)
 
 
 def make_search(arguments: Mapping[str, Any], load: DataLoader) -> Search:
-    """Makes the search of an interrupted sweep again; its sweeper knows no jobs yet.
+    """Creates the search of an interrupted sweep again, with a sweeper that knows no jobs yet.
 
     Args:
-        arguments: Of the search, from sweep.json.
+        arguments: Arguments of the search, from sweep.json.
         load: Checks the later jobs and loads their data.
 
     Raises:
-        UserError: The options that the sweep was composed of are gone or wrong by now.
+        UserError: The options that the sweep was composed of no longer exist, or have become
+            invalid.
     """
     composition = Composition(arguments["overrides"], arguments["config_dir"], multirun=True)
     return _search(composition, _make_sweeper(composition), load)
 
 
 def _make_sweeper(composition: Composition) -> Sweeper:
-    sweeper: Sweeper = call(
-        part(composition.sweeper, "sweeper"), "sweeper", composition=composition
+    sweeper: Sweeper = call_part(
+        bind_part(composition.sweeper, "sweeper"), "sweeper", composition=composition
     )
     return sweeper
 
@@ -82,11 +88,11 @@ def _search(composition: Composition, sweeper: Sweeper, load: DataLoader) -> Sea
 
 
 def search_facts(search: Search) -> dict[str, Any]:
-    """Returns the facts of a plan from which its search can be made again."""
+    """Returns the facts to store in a plan, so that `make_search` can create the search again."""
     return {KEY: {**search.arguments, DONE_KEY: False}}
 
 
 def search_arguments(plan: SweepPlan) -> dict[str, Any] | None:
-    """Returns the arguments of a plan's search; None if its sweeper has no more jobs."""
+    """Returns the arguments of a plan's search; None if the sweeper has no more jobs."""
     facts = dict(plan.facts.get(KEY) or {DONE_KEY: True})
     return None if facts.pop(DONE_KEY, False) else facts

@@ -1,4 +1,4 @@
-"""Starts a new sweep, or resumes an interrupted one."""
+"""Starts a new sweep, or continues an interrupted one."""
 
 import math
 import os
@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from expt.config.compose import Composed, Job
+from expt.config.compose import ComposedJob, Job
 from expt.config.hashes import run_hash, variant_hash
-from expt.config.instantiate import call, part
+from expt.config.instantiate import bind_part, call_part
 from expt.config.sources import code_of
 from expt.record.phases import Phases
 from expt.record.values import format_seconds
@@ -20,7 +20,7 @@ from expt.sweep.finished_runs import reuse_finished
 from expt.sweep.growth import Growth
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.launchers import Launcher
-from expt.sweep.mirror import settle
+from expt.sweep.mirror import update_places
 from expt.sweep.plan import SweepPlan
 from expt.sweep.plan_reader import read_plan
 from expt.sweep.preflight import check_kinds
@@ -33,7 +33,7 @@ from expt.train.messages import print_code_note, print_where_to_look
 
 def run_sweep(
     directory: Path,
-    composed: Sequence[Composed],
+    composed: Sequence[ComposedJob],
     data: Sequence[str],
     launcher: Launcher,
     phases: Phases,
@@ -42,21 +42,23 @@ def run_sweep(
     """Plans a new sweep, checks its jobs and trains them.
 
     Args:
-        directory: The sweep's; it may not exist yet.
-        composed: The jobs, which have been checked as far as that goes without TensorFlow.
-        data: The fingerprint of each job's data.
-        launcher: An idle one.
-        phases: Shown before the first job starts; the sweep is shown on their console.
-        search: Where more jobs come from; None if these are all.
+        directory: Directory of the sweep; created if it does not exist.
+        composed: The composed jobs, whose configs have passed all checks that do not need
+            TensorFlow.
+        data: Fingerprint of each job's data.
+        launcher: An idle launcher.
+        phases: Show the progress before the first job starts. Their console also shows the sweep.
+        search: Source of further jobs; None if there are none.
 
     Returns:
         The exit code.
 
     Raises:
-        UserError: A job can't be trained; none was begun, and nothing is left of it.
+        UserError: A job can't be trained. No job was started and no files were written.
     """
     config, console = composed[0].job.config, phases.console
     codes = [code_of(one.job.config).hash for one in composed]
+    # Hashed before the check of the kinds, so that reused jobs need no check.
     known = list(zip((one.job.config for one in composed), data, codes, strict=True))
     varied = None if search is None else search.varied
     plan = SweepPlan.make(directory, composed, [run_hash(*each) for each in known], varied)
@@ -70,9 +72,10 @@ def run_sweep(
         for number, job in enumerate(plan.jobs)
         if job.status is JobStatus.PENDING
     }
+    # Before the directory is made, so that a config that can't be trained leaves no files behind.
     seconds = check_kinds(plan, kinds, launcher, phases) if kinds else None
     directory.mkdir(parents=True, exist_ok=True)
-    with plan.held():
+    with plan.locked():
         plan.freeze(composed)
         _print_reused(reused, console)
         _print_plan(plan, len(kinds), launcher.num_slots, seconds, console)
@@ -83,25 +86,28 @@ def run_sweep(
 def resume_sweep(
     directory: Path, phases: Phases, *, retry_failed: bool, allow_code_change: bool = False
 ) -> int:
-    """Continues a sweep.
+    """Continues an interrupted sweep.
 
     Args:
-        directory: The sweep's.
-        phases: Shown before the first job starts; the sweep is shown on their console.
-        retry_failed: Whether failed jobs are tried again, too.
-        allow_code_change: Whether the jobs may run other code than was planned.
+        directory: Directory of the sweep.
+        phases: Show the progress before the first job starts. Their console also shows the sweep.
+        retry_failed: Whether to train failed jobs again.
+        allow_code_change: Whether the jobs may run code that has changed since it was planned.
 
     Returns:
         The exit code.
 
     Raises:
-        UserError: Its plan is damaged, another process is at it, or data or code have changed.
+        UserError: The plan is damaged, another process has locked the sweep, or data or code have
+            changed.
     """
     plan, console = read_plan(directory), phases.console
-    with plan.held():
-        settle(plan)
-        plan = read_plan(directory)  # as the one that held it before has left it
-        waiting, arguments = plan.to_do(retry_failed=retry_failed), search_arguments(plan)
+    with plan.locked():
+        update_places(plan)
+        # Read again: the process that held the lock before may have changed the plan.
+        plan = read_plan(directory)
+        waiting, arguments = plan.unfinished(retry_failed=retry_failed), search_arguments(plan)
+        # Nothing to train and nothing to mirror: no need to start TensorFlow.
         if not waiting and arguments is None and plan.facts.get("is_complete"):
             phases.end()
             print_outcome(plan, console)
@@ -115,6 +121,7 @@ def resume_sweep(
         if arguments is not None:
             growth = Growth(make_search(arguments, load), is_resumed=True)
         phases.end()
+        # Without waiting jobs, only mirrors are incomplete; any job then selects the launcher.
         first, num_jobs = (waiting or plan.jobs)[0].job, None if growth else len(waiting)
         launcher = start_launcher(first, num_jobs, load.shared())
         try:
@@ -130,13 +137,13 @@ def start_launcher(job: Job, num_jobs: int | None, load: DataLoader) -> Launcher
     """Starts the launcher of a sweep.
 
     Args:
-        job: The first of the sweep's jobs.
-        num_jobs: How many there are; None if more may come.
-        load: Loads their data; a copy goes to each worker.
+        job: The sweep's first job, whose config selects the launcher.
+        num_jobs: Number of jobs; None if more jobs may follow.
+        load: Loads the data of jobs; each worker gets a copy.
     """
     config = job.config
-    launcher: Launcher = call(
-        part(config.launcher, "launcher"),
+    launcher: Launcher = call_part(
+        bind_part(config.launcher, "launcher"),
         "launcher",
         num_jobs=num_jobs,
         num_workers=config.sweep.workers,
@@ -149,7 +156,7 @@ def start_launcher(job: Job, num_jobs: int | None, load: DataLoader) -> Launcher
 def _print_plan(
     plan: SweepPlan, jobs: int, workers: int, seconds: float | None, console: Console
 ) -> None:
-    parts = [f"{jobs} jobs", f"{workers} at once"]
+    parts = [f"{jobs} jobs", f"{workers} at a time"]
     if seconds is not None:
         parts.append(f"about {format_seconds(math.ceil(seconds * jobs / max(1, workers)))}")
     where = os.path.relpath(plan.directory)
@@ -165,5 +172,5 @@ def _print_reuse_note(note: str | None, console: Console) -> None:
 def _print_reused(jobs: Sequence[PlannedJob], console: Console) -> None:
     for job in jobs:
         assert job.reused is not None
-        line = f"REUSED {job.name}  of {os.path.relpath(job.reused)}"
+        line = f"REUSED {job.name}  from {os.path.relpath(job.reused)}"
         console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -1,20 +1,20 @@
-"""From the composition of a sweep to its start: all jobs are composed, checked and hashed."""
+"""Starts the sweep of a command line, after composing, checking and hashing all jobs."""
 
 import hashlib
 from collections.abc import Sequence
 from contextlib import closing
 
-from expt.config.compose import Composed, Composition
+from expt.config.compose import ComposedJob, Composition
 from expt.config.hashes import run_hash
 from expt.config.sources import code_of
 from expt.record.exits import exit_code, print_error
 from expt.record.phases import Phases
-from expt.runs.directories import allocate
+from expt.runs.directories import create_directory
 from expt.sweep.launchers import Launcher
 from expt.sweep.search import Search, first_jobs
 from expt.sweep.start import run_sweep, start_launcher
 from expt.train.data_loading import DataLoader
-from expt.train.messages import print_git_trouble, print_notes, print_replaced
+from expt.train.messages import print_git_trouble, print_notes, print_replaced_options
 from expt.train.start import chosen_directory, run_directory
 
 
@@ -22,14 +22,14 @@ def start_sweep(composition: Composition, phases: Phases) -> int:
     """Plans a new sweep and trains its jobs.
 
     Args:
-        composition: What the command line asks for.
-        phases: Shown before the first job starts; the sweep is shown on their console.
+        composition: The composition of the command line's arguments.
+        phases: Show the progress before the first job starts. Their console also shows the sweep.
 
     Returns:
         The exit code.
 
     Raises:
-        UserError: A job is wrong; none was begun, and nothing is left of the sweep.
+        UserError: A job is wrong. No job was started, and no files of the sweep are left.
     """
     load = DataLoader()
     overrides, search = first_jobs(composition, load)
@@ -38,7 +38,7 @@ def start_sweep(composition: Composition, phases: Phases) -> int:
     phases.begin("loading data")
     load(first.job)
     phases.begin(f"composing {len(overrides)} jobs")
-    # The workers start, which takes seconds, while the other jobs are composed.
+    # Importing TensorFlow takes the workers seconds, so they start while other jobs are composed.
     num_jobs = len(overrides) if search is None else None
     with closing(start_launcher(first.job, num_jobs, load.shared())) as launcher:
         jobs = [first, *composing]
@@ -47,13 +47,13 @@ def start_sweep(composition: Composition, phases: Phases) -> int:
 
 def _start(
     composition: Composition,
-    jobs: Sequence[Composed],
+    jobs: Sequence[ComposedJob],
     load: DataLoader,
     launcher: Launcher,
     phases: Phases,
     search: Search | None,
 ) -> int:
-    """Checks all jobs and loads their data; only then makes a directory and trains them."""
+    """Checks all jobs and their data, and only then makes the directory and trains the jobs."""
     phases.begin("loading data")
     fingerprints, hashes, notes = [], [], dict[str, None]()
     for one in jobs:
@@ -64,17 +64,17 @@ def _start(
         hashes.append(run_hash(one.job.config, dataset.fingerprint, code))
     phases.end()
     console, output_dir = phases.console, jobs[0].job.output_dir
-    print_replaced(console, [one.job for one in jobs], composition.config_dir)
+    print_replaced_options(console, [one.job for one in jobs], composition.config_dir)
     directory = chosen_directory(composition)
     is_chosen = directory is not None
     if directory is None:
         name = hashlib.sha256("".join(hashes).encode()).hexdigest()
-        directory = allocate(output_dir / "sweeps", name[:8])
+        directory = create_directory(output_dir / "sweeps", name[:8])
     with run_directory(directory, output_dir, console, keep=is_chosen):
         print_git_trouble(console)
         print_notes(console, list(notes))
         try:
             return run_sweep(directory.absolute(), jobs, fingerprints, launcher, phases, search)
-        except Exception as error:  # noqa: BLE001  is printed before where the records are
+        except Exception as error:  # noqa: BLE001  printed here, above the paths of the records
             print_error(error)
             return exit_code(error)

@@ -1,4 +1,4 @@
-"""What a sweep tells at its end: what came out, and what did not end well."""
+"""The summary at the end of a sweep: comparison, best job, failed jobs, how to continue."""
 
 import logging
 import os
@@ -8,75 +8,75 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from expt.record.console import BEST
+from expt.record.console import BEST_MARK
 from expt.record.phases import Phases
 from expt.record.values import format_seconds, format_value
 from expt.runs.layout import REPORT, SUMMARY
 from expt.runs.record_parts import JobStatus
 from expt.sweep.best import best_job
-from expt.sweep.jobs import ENDED_WELL
+from expt.sweep.jobs import SUCCESSFUL
 from expt.sweep.plan import SweepPlan
 
 _log = logging.getLogger(__name__)
 
 
 def show_comparison(plan: SweepPlan, phases: Phases) -> None:
-    """Prints the table of what came out, and writes it with plots and a page."""
-    if not plan.count(*ENDED_WELL):
+    """Prints the comparison of the jobs, and writes the summary folder with plots and report."""
+    if not plan.count(*SUCCESSFUL):
         return
     try:
         with phases("comparing the jobs"):
             _show_comparison(plan, phases)
-    # Whatever a plot stumbles over, the runs are there and have still to be closed.
+    # A plot that fails must not keep the MLflow mirrors from being completed.
     except Exception as error:  # noqa: BLE001
-        _log.warning("the sweep's summary can't be made: %s", error)
-        _log.info("making the summary failed", exc_info=error)
+        _log.warning("the sweep's summary can't be created: %s", error)
+        _log.info("creating the summary failed", exc_info=error)
 
 
 def _show_comparison(plan: SweepPlan, phases: Phases) -> None:
-    # Not above: it imports SciPy and matplotlib, and training comes first.
+    # Not at the top: SciPy and matplotlib take time to import, and would delay the first job.
     from expt.analysis.output import write_summary
     from expt.analysis.selection import select
     from expt.analysis.table import compare
-    from expt.analysis.terminal import show
+    from expt.analysis.terminal import print_comparison
 
     selection = select([str(plan.directory)], [], plan.output_dir)
     comparison = compare(selection.runs, notes=selection.notes)
     phases.end()
-    show(phases.console, replace(comparison, unfinished=()), selection.title)
+    print_comparison(phases.console, replace(comparison, unfinished=()), selection.title)
     phases.begin("drawing the report")
     write_summary(comparison, plan.directory / SUMMARY, selection.title)
 
 
 def exit_code(plan: SweepPlan) -> int:
-    """Returns 0 if all jobs have ended well, else 1."""
-    return 0 if plan.count(*ENDED_WELL) == len(plan.jobs) else 1
+    """Returns 0 if all jobs are finished or reused, else 1."""
+    return 0 if plan.count(*SUCCESSFUL) == len(plan.jobs) else 1
 
 
 def print_outcome(plan: SweepPlan, console: Console, seconds: float | None = None) -> None:
-    """Prints how many jobs ended well, the best of them, and how to continue with the others.
+    """Prints the number of finished jobs, the best job, and how to continue with the others.
 
     Args:
-        plan: The sweep's.
-        console: Where to print.
-        seconds: How long the command has taken; None if it has trained nothing.
+        plan: Plan of the sweep.
+        console: Shows the lines.
+        seconds: Duration of the command; None if it has trained nothing.
     """
 
     def show(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    others = [job for job in plan.jobs if job.status not in ENDED_WELL]
+    others = [job for job in plan.jobs if job.status not in SUCCESSFUL]
     took = "" if seconds is None else f" in {format_seconds(seconds)}"
     show(f"{len(plan.jobs) - len(others)} of {len(plan.jobs)} jobs finished{took}")
     if (found := best_job(plan)) is not None:
         job, best = found
-        show(f"{BEST} best single job  {job.name}  {best.metric} {format_value(best.value)}")
+        show(f"{BEST_MARK} best single job  {job.name}  {best.metric} {format_value(best.value)}")
     report = plan.directory / SUMMARY / REPORT
     if report.is_file():
         show(f"report  {os.path.relpath(report)}")
     if not others:
         return
-    table = Table("status", "job", "why", box=None, header_style="", pad_edge=False)
+    table = Table("status", "job", "reason", box=None, header_style="", pad_edge=False)
     for job in others:
         table.add_row(job.status, Text(job.name), Text(job.reason))
     console.print(table, highlight=False)

@@ -1,9 +1,9 @@
-"""The sweep that a command's argument names."""
+"""Finds the sweep that an argument of a command refers to."""
 
 import os
 from pathlib import Path
 
-from expt.analysis.run_argument import shown_sweep
+from expt.analysis.run_argument import format_sweep
 from expt.runs.best import is_best
 from expt.runs.chronology import newest
 from expt.runs.find import newest_run
@@ -12,14 +12,18 @@ from expt.runs.sweeps import sweep_named
 from expt.sweep.plan_reader import newest_plan
 
 
-def take_sweep(name: str, output_dir: Path) -> Path | None:
-    """Returns the directory of a sweep; None if the argument is not one's.
+def find_sweep_argument(name: str, output_dir: Path) -> Path | None:
+    """Returns the directory of the sweep that an argument refers to; None if it refers to a run.
 
-    The latest is what began last, whether or not a job of it has.
+    `latest` is the newest run or sweep, even if no job of that sweep has started yet. If it is a
+    sweep, its name is printed.
 
     Args:
-        name: A directory, a name or `latest`.
+        name: A directory, a name, or `latest`.
         output_dir: The folder of all runs.
+
+    Raises:
+        UserError: Several sweeps have the name, or a damaged record may be the latest.
     """
     if is_best(name):
         return None
@@ -35,8 +39,9 @@ def take_sweep(name: str, output_dir: Path) -> Path | None:
     last = newest(files, output_dir)
     if last is None:
         return None
+    # The latest run may be a job of a sweep, which is then continued as a whole.
     sweep = plan if last.name == SWEEP_FILE else last.parent.parent
     if sweep is None or not (sweep / SWEEP_FILE).is_file():
         return None
-    print(f"latest: {shown_sweep(sweep)}", flush=True)
+    print(f"latest: {format_sweep(sweep)}", flush=True)
     return sweep.resolve()

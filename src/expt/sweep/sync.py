@@ -1,4 +1,4 @@
-"""Closes runs and sweeps whose process has died, and completes their MLflow mirrors."""
+"""Closes runs and sweeps whose processes have died, and completes their MLflow mirrors."""
 
 import os
 import time
@@ -15,12 +15,13 @@ from expt.config.frozen import read_frozen
 from expt.config.params import make_params
 from expt.errors import RunError, UserError
 from expt.record.journal import FILE_NAME, read_journal
-from expt.record.mlflow.completeness import completion, stored_runs
-from expt.record.mlflow.copies import Copies, settled_sweep
+from expt.record.mlflow.additions import Additions
+from expt.record.mlflow.completeness import completion_hash, stored_runs
+from expt.record.mlflow.copies import Copies, update_sweep_place
 from expt.record.mlflow.follower import reason
-from expt.record.mlflow.recorder import restoring
+from expt.record.mlflow.recorder import restore_advice
 from expt.record.mlflow.store import DeletedError, prepare_mlflow, repair_store, store_uri
-from expt.runs.directories import HeldError, held
+from expt.runs.directories import LockedError, locked
 from expt.runs.find import FoundRun, load_run
 from expt.runs.liveness import is_alive
 from expt.runs.record_parts import MLflowIds, plain_values
@@ -31,25 +32,32 @@ from expt.sweep.plan_reader import read_content, read_plan
 from expt.train.recorders import is_mlflow
 
 if TYPE_CHECKING:
-    from expt.record.mlflow.added import Added
+    pass
 
 _DIED = "the process ended without closing the run"
 
 
 def find_runs(names: list[str], *, is_default: bool) -> list[Path]:
-    """Returns the directories of runs in the order of their names, which begin with the time.
+    """Returns the directories of all runs in some folders.
+
+    Args:
+        names: Directories of runs, or folders that contain runs.
+        is_default: Whether the user has not named any folder, for the error message.
+
+    Returns:
+        The directories, sorted within each folder by name and thus by time.
 
     Raises:
-        UserError: There are none.
+        UserError: A folder contains no runs.
     """
     found: dict[Path, None] = {}
     for name in names:
         inside = sorted(_runs_in(Path(name)))
         if not inside:
-            place = f"{name}: there are no runs" if is_default else f"{name}: there is no run"
+            place = f"{name}: there are no runs" if is_default else f"{name}: there is no such run"
             raise UserError(
-                f"{place}. Expected a run's directory (one that holds a run.json), or a folder "
-                "with some in it."
+                f"{place}. Expected a run's directory (one that contains a run.json), or a folder "
+                "of runs."
             )
         found |= dict.fromkeys(inside)
     return list(found)
@@ -59,19 +67,20 @@ def _runs_in(folder: Path) -> Iterator[Path]:
     for place, folders, files in os.walk(folder):
         if "run.json" in files:
             yield Path(place)
-            folders.clear()
+            folders.clear()  # runs are not nested
 
 
 @dataclass
 class Synchronization:
-    """Closes runs whose process has died, and completes their mirrors; counts the outcomes.
+    """Closes runs whose processes have died, completes their mirrors, and counts the outcomes.
 
     Attributes:
-        console: Shows what was done.
-        output_dir: The folder of all runs, for a run that lies in none.
-        named: Directories that the user named: they are reported though all is well, and closed
-            though they are another host's.
-        restore: Whether to restore what was deleted in MLflow.
+        console: Shows one line per change or problem.
+        output_dir: The folder of all runs; used for runs that are not inside such a folder.
+        named: Directories that the user has named. They are reported even if nothing was to be
+            done, and closed even if they were running on another host.
+        restore: Whether to restore runs that were deleted in MLflow.
+        counts: Number of runs by outcome; see `summarize`.
     """
 
     console: Console
@@ -83,23 +92,28 @@ class Synchronization:
         self.counts: Counter[str] = Counter()
         self._done: set[Path] = set()
         self._copies = Copies()
-        self._stores: set[Path] = set()  # the folders of which the store was looked at
-        self._sweeps: set[Path] = set()  # of which a run was completed
-        self._places: list[tuple[Path, MLflowIds]] = []  # in the stores, as run.json has them
+        self._stores: set[Path] = set()  # folders whose MLflow store has been checked
+        self._sweeps: set[Path] = set()  # sweeps with a run that was completed
+        self._mlflow_ids: list[tuple[Path, MLflowIds]] = []  # output_dir and MLflow ids of each run
         self._stored: dict[Path, dict[str, str]] = {}
 
     def run(self, directories: list[Path]) -> Counter[str]:
-        """Closes and completes runs, then the sweeps that they are in; prints a summary.
+        """Closes and completes runs, then their sweeps, and prints a summary.
+
+        Args:
+            directories: Directories of the runs.
 
         Returns:
-            How many runs there were of each outcome.
+            The number of runs by outcome.
 
         Raises:
-            RunError: The store can't be reached.
+            RunError: The MLflow store can't be reached.
         """
-        for close_first in (True, False):  # the dead are closed even if MLflow can't be reached
+        # Two passes, so that dead runs are closed even if MLflow can't be reached.
+        for close_first in (True, False):
             for directory in directories:
                 self(directory, close_first)
+        # After the runs: the sweep's own MLflow run summarizes their values.
         for sweep in dict.fromkeys(directory.resolve().parent for directory in directories):
             if (sweep / SWEEP_FILE).is_file():
                 self.complete_sweep(sweep)
@@ -107,37 +121,50 @@ class Synchronization:
         return self.counts
 
     def __call__(self, directory: Path, close_first: bool) -> None:
-        """Closes a run if it died, or else completes it in MLflow.
+        """Processes one run in one of the two passes.
+
+        Args:
+            directory: Directory of the run.
+            close_first: Whether this is the first pass, which closes dead runs; else the run is
+                completed in MLflow.
 
         Raises:
-            RunError: The store can't be reached.
+            RunError: The MLflow store can't be reached.
         """
         if directory in self._done:
             return
         try:
             run = load_run(directory, self.output_dir)
-            with held(run.directory):
+            with locked(run.directory):
+                # Read again: the process that held the lock before may have changed the record.
                 run = load_run(directory, self.output_dir)
                 if close_first:
                     self._close(run, directory)
                     if place := run.record.mlflow:
-                        self._places.append((run.output_dir, place))
+                        self._mlflow_ids.append((run.output_dir, place))
                 else:
                     self._complete(run, directory)
-        except HeldError:
-            self._end(directory, "running", "is running; left alone")
+        except LockedError:
+            self._count(directory, "running", "still running; skipped")
         except (UserError, OSError) as error:
-            self._end(directory, "failed", reason(error))
+            self._count(directory, "failed", reason(error))
 
     def complete_sweep(self, directory: Path) -> None:
-        """Closes a sweep whose process has died, and its run in MLflow, if there is news of it."""
+        """Closes a sweep whose process has died, and updates the sweep's own run in MLflow.
+
+        Does nothing unless the process has died, a run of the sweep was completed, or `restore`
+        is set.
+
+        Args:
+            directory: Directory of the sweep.
+        """
         try:
             content = read_content(directory)
             has_died = content.status is Status.RUNNING and is_alive(content) is False
             if not (has_died or directory in self._sweeps or self.restore):
                 return
             plan = read_plan(directory)
-            with plan.held():
+            with plan.locked():
                 if has_died:
                     plan.update(status=Status.KILLED, ended=time.time())
                     self._print(directory, "the sweep's process has died; closed as KILLED")
@@ -146,41 +173,42 @@ class Synchronization:
                     self._mirror(sweep)
                     plan.update(mlflow=plain_values(sweep.record.mlflow))
         except DeletedError as error:
-            self._print(directory, f"{error}. {restoring(directory)}")
-        # A store lets through whatever its drivers raise.
+            self._print(directory, f"{error}. {restore_advice(directory)}")
+        # MLflow's stores pass on any exception of their database drivers.
         except Exception as error:  # noqa: BLE001
             self.counts["failed"] += 1
             self._print(directory, reason(error))
 
     def summarize(self) -> None:
-        """Prints how many runs there were of each kind."""
+        """Prints the number of runs of each outcome."""
         words = {
-            "complete": "complete already",
+            "complete": "already complete",
             "completed": "completed",
             "closed": "closed",
             "running": "still running",
             "without": "recorded without MLflow",
             "deleted": "deleted in MLflow",
-            "failed": "not completed",
+            "failed": "with errors",
         }
         shown = ", ".join(f"{self.counts[k]} {text}" for k, text in words.items() if self.counts[k])
         runs = "1 run" if len(self._done) == 1 else f"{len(self._done)} runs"
         self.console.print(f"{runs}: {shown}", highlight=False, soft_wrap=True)
 
     def _close(self, run: FoundRun, directory: Path) -> None:
-        """Closes a run whose process has died, as KILLED."""
+        """Closes a run as KILLED if its process has died."""
         if run.record.status is not Status.RUNNING:
             return
         alive = is_alive(run.record)
-        if alive:
-            self._end(directory, "running", "is running; left alone")
+        if alive:  # its own process, or that of its sweep, mirrors it
+            self._count(directory, "running", "still running; skipped")
         elif alive is None and run.directory not in self.named:
             process = run.record.process
             host = (process and process.host) or "another host"
-            text = f"was running on {host}, which can't be asked; to close it, name its directory"
-            self._end(directory, "running", text)
+            text = f"may still be running on {host}; to close it anyway, pass its directory"
+            self._count(directory, "running", text)
         else:
-            last = _last_of(run.directory / FILE_NAME)
+            # The time of the last journal record is closer to the end than the time of this sync.
+            last = _last_record(run.directory / FILE_NAME)
             ended = last[0]["time"] if last else run.record.started
             closed = Run(run.directory, run.output_dir, {}, {}, run.record)
             closed.update(status=Status.KILLED, ended=ended, error=_DIED)
@@ -188,25 +216,25 @@ class Synchronization:
             self._print(directory, "its process has died; closed as KILLED")
 
     def _complete(self, run: FoundRun, directory: Path) -> None:
-        """Adds to MLflow what it lacks of a closed run."""
+        """Completes the MLflow mirror of a closed run."""
         run.check_record()
         if self._is_complete(run, directory):
-            self._end(directory, "complete", None)
+            self._count(directory, "complete", None)
             return
         job = read_frozen(run.directory, run.record.to_mapping())
         if not any(map(is_mlflow, job.config.recorder.values())):
-            self._end(directory, "without", None)
+            self._count(directory, "without", None)
             return
         config, params = job.config.to_mapping(), make_params(job)
         whole = Run(run.directory, run.output_dir, config, params, run.record, is_resumed=True)
-        origin = self._settle(whole)
+        origin = self._update_place(whole)
         try:
             added = str(self._mirror(whole))
-        except DeletedError as error:  # which the user did; no failure unless it is asked for
-            self._end(directory, "deleted", f"{error}. {restoring(run.directory)}")
-        # A store lets through whatever its drivers raise.
+        except DeletedError as error:  # deleted by the user on purpose, so not a failure
+            self._count(directory, "deleted", f"{error}. {restore_advice(run.directory)}")
+        # MLflow's stores pass on any exception of their database drivers.
         except Exception as error:  # noqa: BLE001
-            self._end(directory, "failed", reason(error))
+            self._count(directory, "failed", reason(error))
             _check_store(run.output_dir)
         else:
             if added:
@@ -215,53 +243,62 @@ class Synchronization:
             text = f"added {added}" if added else text
             if origin is not None and text is not None:
                 text = f"a copy of {origin['directory'] or 'another run'}; {text}"
-            self._end(directory, "completed" if added else "complete", text)
+            self._count(directory, "completed" if added else "complete", text)
 
-    def _mirror(self, run: Run) -> "Added":
+    def _mirror(self, run: Run) -> "Additions":
+        """Mirrors a run or a sweep to MLflow, and returns a summary of the additions."""
         prepare_mlflow()
         from expt.record.mlflow.mirror import mirror
 
         return mirror(run, restore=self.restore)
 
     def _is_complete(self, run: FoundRun, directory: Path) -> bool:
-        """Whether nothing has changed since a run was complete; a named one is always compared."""
+        """Whether a run was complete and has not changed since; always false for named runs.
+
+        This avoids comparing all its metrics with those in the store.
+        """
         kept = None if run.record.mlflow is None else run.record.mlflow.complete
         if kept is None or self.restore or directory.resolve() in self.named:
             return False
         if self._copies.settle(run.record, run.directory, run.output_dir):
             return False  # it was moved or copied
-        now = completion(run.directory, run.record, self._stored_in(run.output_dir))
+        now = completion_hash(run.directory, run.record, self._stored_in(run.output_dir))
         return now is not None and now == kept
 
     def _stored_in(self, output_dir: Path) -> dict[str, str]:
-        """Returns what a store holds of all runs of its folder, read once."""
+        """Returns a hash of each run in the store of a folder; the store is read only once."""
         if output_dir not in self._stored:
-            places = [place for folder, place in self._places if folder == output_dir]
+            places = [place for folder, place in self._mlflow_ids if folder == output_dir]
             try:
                 self._stored[output_dir] = stored_runs(output_dir, places)
-            # Then each run is compared, which says what is wrong.
+            # Each run is then compared on its own, which reports the error.
             except Exception:  # noqa: BLE001
                 self._stored[output_dir] = {}
         return self._stored[output_dir]
 
-    def _settle(self, run: Run) -> dict[str, Any] | None:
-        """Notes where a run lies by now; returns what it is a copy of, if that is new."""
+    def _update_place(self, run: Run) -> dict[str, Any] | None:
+        """Updates the record of a run that has been moved or copied.
+
+        Returns:
+            The origin of a copied run if it has just been recorded; None otherwise.
+        """
         if run.output_dir not in self._stores:
             self._stores.add(run.output_dir)
             for place in repair_store(run.output_dir):
-                self._print(run.output_dir, f"MLflow's artifacts were in {place}, and now lie here")
+                self._print(run.output_dir, f"the MLflow artifacts have moved here from {place}")
         changes = self._copies.settle(run.record, run.directory, run.output_dir)
         if changes:
-            _last_of(run.directory / FILE_NAME)  # a damaged run stays as it is
+            _last_record(run.directory / FILE_NAME)  # raises if damaged, before any change
         sweep = run.directory.parent
         if (sweep / SWEEP_FILE).is_file():
-            with suppress(UserError):  # a damaged sweep.json: completing the sweep reports it
-                settled_sweep(self._copies, sweep, run.output_dir)
+            with suppress(UserError):  # `complete_sweep` reports a damaged sweep.json
+                update_sweep_place(self._copies, sweep, run.output_dir)
         if changes:
             run.update(**changes)
         return changes.get("copied_from")
 
-    def _end(self, directory: Path, outcome: str, text: str | None) -> None:
+    def _count(self, directory: Path, outcome: str, text: str | None) -> None:
+        """Counts the outcome of a run, and prints its line if there is one."""
         self._done.add(directory)
         self.counts[outcome] += 1
         if text is not None:
@@ -272,27 +309,27 @@ class Synchronization:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _last_of(journal: Path) -> deque[dict[str, Any]]:
-    """Reads a whole journal; a run that died before its first line has none.
+def _last_record(journal: Path) -> deque[dict[str, Any]]:
+    """Reads a whole journal, which may be missing if the run died early.
 
     Returns:
-        The last record, if there is one.
+        The last record; empty if there is none.
 
     Raises:
-        UserError: It can't be read, or is damaged.
+        UserError: The journal can't be read, or is damaged.
     """
     return deque(read_journal(journal) if journal.exists() else (), maxlen=1)
 
 
 def _check_store(output_dir: Path) -> None:
-    """Checks that the store answers at all.
+    """Checks that the MLflow store can be reached, after a run has failed to be mirrored.
 
     Raises:
-        RunError: It does not.
+        RunError: The store can't be reached, so that all other runs would fail as well.
     """
     from mlflow import MlflowClient
 
     try:
         MlflowClient(store_uri(output_dir)).search_experiments(max_results=1)
     except Exception as error:
-        raise RunError(f"MLflow: {reason(error)}; no more runs are tried.") from error
+        raise RunError(f"MLflow: {reason(error)}; the remaining runs are skipped.") from error

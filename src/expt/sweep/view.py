@@ -1,4 +1,4 @@
-"""What a sweep shows while it runs: a live view on a terminal, plain lines elsewhere."""
+"""The progress display of a running sweep: a live view in a terminal, plain lines elsewhere."""
 
 import json
 import sys
@@ -13,48 +13,48 @@ from rich.table import Table
 from rich.text import Text
 
 from expt.record.journal import FILE_NAME
-from expt.record.lines import Line, fitted, fitting_width
+from expt.record.lines import Line, fit_to_width, terminal_width
 from expt.record.values import format_seconds, format_value
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord
 from expt.sweep.best import Result, result_of
-from expt.sweep.jobs import ENDED_WELL, PlannedJob
+from expt.sweep.jobs import SUCCESSFUL, PlannedJob
 from expt.sweep.plan import SweepPlan
 
 _STYLES = {JobStatus.FAILED: "red", JobStatus.KILLED: "yellow"}
 _SECONDS_BETWEEN_REFRESHES = 0.5
-_TAIL = 4096  # bytes that hold the last line of a journal
+_TAIL = 4096  # bytes to read from the end of a journal; enough for its last line
 
 
 class SweepView:
-    """Shows how a sweep goes. Each job that ends is a line that stays."""
+    """Shows the progress of a sweep, and prints one permanent line per ended job."""
 
     def __init__(
         self, plan: SweepPlan, console: Console, workers: int, seconds: float | None
     ) -> None:
-        """Shows nothing yet.
+        """Initializes the view without showing it; see `start`.
 
         Args:
-            plan: Of the sweep.
-            console: Where to show it.
-            workers: How many jobs run at once.
-            seconds: About how long a job takes, if it is known.
+            plan: Plan of the sweep.
+            console: Shows the progress.
+            workers: Number of jobs that run at the same time.
+            seconds: Estimated duration of a job; None if unknown.
         """
         self._plan, self._console, self._workers = plan, console, workers
         self._estimate = seconds
-        self._began: dict[Path, float] = {}
-        self._took: list[float] = []
+        self._started_at: dict[Path, float] = {}
+        self._durations: list[float] = []
         self._best: Result | None = None
         self._last_refresh = 0.0
         self._live = Live(
             console=console,
             auto_refresh=False,
             transient=True,
-            redirect_stderr=sys.stderr.isatty(),  # not what goes into a file
+            redirect_stderr=sys.stderr.isatty(),  # keeps warnings above the live view
         )
 
     def start(self) -> None:
-        """Starts the live view, if this is a terminal."""
+        """Starts the live view if the console is a terminal."""
         if self._console.is_terminal:
             self._live.start()
 
@@ -63,25 +63,25 @@ class SweepView:
         self._live.stop()
 
     def begin(self, job: PlannedJob) -> None:
-        """A job has begun."""
-        self._began[job.directory] = time.monotonic()
+        """Records that a job has started."""
+        self._started_at[job.directory] = time.monotonic()
 
     def end(self, job: PlannedJob, record: RunRecord) -> None:
-        """A job has ended; prints a line.
+        """Prints the line of a job that has ended.
 
         Args:
-            job: As it stands now.
-            record: The content of its run.json; empty if it did not finish.
+            job: The job, with its final status.
+            record: Record of the job's run; empty if the job did not finish.
         """
-        seconds = time.monotonic() - self._began.pop(job.directory, time.monotonic())
+        seconds = time.monotonic() - self._started_at.pop(job.directory, time.monotonic())
         if job.status is JobStatus.FINISHED:
-            self._took.append(seconds)
-            self._consider(job, record)
+            self._durations.append(seconds)
+            self._update_best(job, record)
         done = len(self._plan.jobs) - self._plan.count(JobStatus.PENDING, JobStatus.RUNNING)
         line: Line = [(0, f"{done}/{len(self._plan.jobs)} {job.status} {job.name}")]
-        line += [(0, job.reason)] if job.reason else _results(record)
+        line += [(0, job.reason)] if job.reason else _result_columns(record)
         self._console.print(
-            fitted([*line, (1, format_seconds(seconds))], fitting_width(self._console)),
+            fit_to_width([*line, (1, format_seconds(seconds))], terminal_width(self._console)),
             style=_STYLES.get(job.status, ""),
             highlight=False,
             markup=False,
@@ -89,24 +89,25 @@ class SweepView:
         )
 
     def refresh(self) -> None:
-        """Brings the live view up to date, a few times a second at most."""
+        """Updates the live view, at most twice a second."""
         now = time.monotonic()
         if self._live.is_started and now - self._last_refresh > _SECONDS_BETWEEN_REFRESHES:
             self._last_refresh = now
             self._live.update(self._rendered(), refresh=True)
 
     def seconds_left(self) -> float | None:
-        """Returns about how long the rest takes, or None if nothing is known yet."""
-        a_job = fmean(self._took) if self._took else self._estimate
+        """Returns the estimated time to the end of the sweep in seconds; None if unknown."""
+        a_job = fmean(self._durations) if self._durations else self._estimate
         if a_job is None:
             return None
-        running = [time.monotonic() - began for began in self._began.values()]
+        # A job that takes longer than the mean counts as nearly done, not as negative time.
+        running = [time.monotonic() - began for began in self._started_at.values()]
         rest = sum(max(0.0, a_job - seconds) for seconds in running)
         return (self._plan.count(JobStatus.PENDING) * a_job + rest) / max(1, self._workers)
 
     def _rendered(self) -> RenderableType:
         plan = self._plan
-        done, failed = plan.count(*ENDED_WELL), plan.count(JobStatus.FAILED)
+        done, failed = plan.count(*SUCCESSFUL), plan.count(JobStatus.FAILED)
         left = self.seconds_left()
         parts = [
             f"{done}/{len(plan.jobs)} done",
@@ -126,15 +127,15 @@ class SweepView:
             return Group(head, jobs)
         return Group(head, jobs, Text(f"best so far: {self._best}"))
 
-    def _consider(self, job: PlannedJob, record: RunRecord) -> None:
-        """Takes note of the best value; what can't be compared with the others' is left out."""
+    def _update_best(self, job: PlannedJob, record: RunRecord) -> None:
+        """Updates the best result, unless the job's result can't be compared with it."""
         found = result_of(self._plan, job, record)
         if found is not None and found.is_better_than(self._best):
             self._best = found
 
 
-def _results(record: RunRecord) -> Line:
-    """Returns the values of a job's best model; those of the test split fit in last."""
+def _result_columns(record: RunRecord) -> Line:
+    """Returns the metrics of a job's best model; a narrow line drops the test metrics first."""
     best = {} if record.best is None else record.best.values
     final = {} if record.final is None else record.final.values
     validation = [f"{k} {format_value(v)}" for k, v in best.items() if k.startswith("val/")]
@@ -147,9 +148,10 @@ def _results(record: RunRecord) -> Line:
 
 
 def _progress(job: PlannedJob) -> Text:
-    """How far a job is, as the end of its journal tells."""
+    """Returns the progress of a running job, from the last line of its journal."""
     try:
         with (job.directory / FILE_NAME).open("rb") as file:
+            # The journal may be long and is read twice a second, so only its end is read.
             file.seek(max(0, file.seek(0, 2) - _TAIL))
             *_, last, _rest = file.read().split(b"\n")
         record = json.loads(last)

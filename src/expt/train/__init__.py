@@ -1,1 +1,1 @@
-"""Training: the step, the blocks, the loop and its state."""
+"""Training of one job: program, executors, training loop, hooks, learners and checkpoints."""

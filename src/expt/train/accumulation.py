@@ -1,4 +1,4 @@
-"""Gradient accumulation: a step's batch computed part by part, so that memory holds one part."""
+"""Gradient accumulation: computes a batch in parts, so that memory holds one part at a time."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -7,17 +7,20 @@ import tensorflow as tf
 
 from expt.train.input.batch import Batch
 
+# Instead of 0, so that the means of parts without any weight can still be divided.
 _LEAST_WEIGHT = 1e-30
 
 
 class Computed(NamedTuple):
-    """What is computed of a batch.
+    """The result of a forward and backward pass over a batch.
 
     Attributes:
-        weight: How much the batch counts beside others, such as the sum of its examples' weights.
-        means: Over its examples: losses, and their gradients.
-        outputs: Of each example, shape [batch, …].
-        states: The new values of what a forward pass changes, such as moving averages.
+        weight: The weight of the batch among others, such as the sum of its examples' weights;
+            scalar float32.
+        means: Means over the examples: the losses and their gradients.
+        outputs: The outputs of each example, shape [batch, …].
+        states: The new values of the variables that a forward pass changes, such as moving
+            averages.
     """
 
     weight: tf.Tensor
@@ -27,7 +30,7 @@ class Computed(NamedTuple):
 
 
 Compute = Callable[[Sequence[tf.Tensor], Batch, Sequence[tf.Tensor]], Computed]
-"""Computes a batch from the values of weights and states; it changes nothing."""
+"""A pure function of the values of weights, a batch, and the values of states."""
 
 
 def over_parts(
@@ -36,17 +39,17 @@ def over_parts(
     means_like: Sequence[tf.Tensor],
     outputs_like: Sequence[tf.TensorSpec] = (),
 ) -> Compute:
-    """Returns a function that computes a batch in equal parts, with the same result.
+    """Returns a function that computes a batch in equal parts, one after the other.
 
-    The means are Σ W_j m_j / Σ W_j, so that they are those of the whole batch, and not means of
-    the means of parts whose weights differ; if nothing counts, as with weights of 0, they are
-    the plain means. Where layers see the batch as a whole, as batch normalisation does, they see
-    one part at a time.
+    The result is that of the whole batch: the means are Σ_j W_j m_j / Σ_j W_j over parts j with
+    weights W_j, and not the mean of the parts' means. If all weights are 0, the means are the
+    plain means. Layers that depend on the batch as a whole, such as batch normalisation, see one
+    part at a time.
 
     Args:
-        compute: What to do with a part.
-        num_parts: How many parts, at least 2; they must divide the batch.
-        means_like: Tensors of the shapes and types of the means.
+        compute: Computes one part.
+        num_parts: The number of parts, at least 2; it must divide the batch size.
+        means_like: Tensors with the shapes and types of the means.
         outputs_like: The types and shapes [batch, …] of the outputs.
     """
 
@@ -74,6 +77,8 @@ def over_parts(
 
         zeros = [tf.zeros_like(each) for each in means_like]
         arrays = [tf.TensorArray(like.dtype, size=num_parts) for like in outputs_like]
+        # Not a Python loop: that would put every part into the graph, and TensorFlow is free to
+        # run independent parts of a graph at the same time.
         _, weight, sums, rows, last_states = tf.while_loop(
             lambda number, *_: number < num_parts,
             add,
@@ -81,6 +86,7 @@ def over_parts(
             maximum_iterations=num_parts,
         )
         means = [total / tf.cast(weight, total.dtype) for total in sums]
+        # `concat` returns an unknown static shape, although the batch size is known.
         outputs = [
             tf.ensure_shape(row.concat(), (batch.inputs.shape[0], *like.shape[1:]))
             for row, like in zip(rows, outputs_like, strict=True)

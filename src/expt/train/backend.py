@@ -1,4 +1,4 @@
-"""TensorFlow's start: quiet, seeded and deterministic."""
+"""Starts TensorFlow quietly, seeded and deterministic, and makes its errors readable."""
 
 import gc
 import logging
@@ -17,16 +17,16 @@ from expt.train.keras_settings import apply_settings, prepare_keras
 
 _log = logging.getLogger(__name__)
 _INTRA_OP = "TF_NUM_INTRAOP_THREADS"
-_reserved: set[str] = set()  # what this process has put there itself
+_reserved: set[str] = set()  # the values that this process itself has set
 _BOLD = re.compile(r"\x1b\[1m(.+?)\x1b\[0m", re.DOTALL)
-_LONGEST = 400  # characters of what they say
-_INNER = "Error encountered:"  # between what Keras makes of an error and the error itself
+_LONGEST = 400  # the maximum length of a reason, in characters
+_INNER = "Error encountered:"  # in Keras' messages, precedes the original error
 _ARGUMENTS = re.compile(r"\n\s*Arguments received by ")
 _OF_TENSORFLOW = re.compile(r"\{\{.*?\}\}\s*|\s*\[Op:.*", re.DOTALL)
 
 
 def start_for(config: Config) -> None:
-    """Starts TensorFlow as the frozen config of a job says; see `start_tensorflow`."""
+    """Starts TensorFlow with the settings of a job's config; see `start_tensorflow`."""
     start_tensorflow(config.seed, config.loop.precision.value, config.loop.threads)
 
 
@@ -36,54 +36,59 @@ def start_tensorflow(
     threads: int = THREADS,
     operations: int | None = None,
 ) -> None:
-    """Imports TensorFlow if need be and brings it to a state that depends on the arguments alone.
+    """Imports TensorFlow if needed, and sets it to a state that depends only on the arguments.
 
-    Layers of an earlier job in the same process are forgotten, so that a job gives the same bits
-    whether it runs alone or after others.
+    A job has the same results whether it runs alone or after others in the same process.
 
     Args:
-        seed: Of all random numbers.
-        precision: What layers compute in: `float32`, `mixed_float16` or `mixed_bfloat16`.
-        threads: How many an operation takes. Sums are rounded as they are divided among threads,
-            so TensorFlow's default, the number of cores, would make the results depend on that.
-        operations: How many may run at once, which changes the speed alone; None is as many as
-            there are cores. Of no effect once TensorFlow has started.
+        seed: The seed of all random number generators.
+        precision: The Keras dtype policy: `float32`, `mixed_float16` or `mixed_bfloat16`.
+        threads: The number of threads within an operation (intra-op). It can change the last bits
+            of results.
+        operations: The number of operations that run in parallel (inter-op), which changes only
+            the speed; None for the number of cores. Has no effect once TensorFlow has started.
 
     Raises:
         UserError: TensorFlow has started in this process with another number of threads.
     """
+    # `threads` has no default of TensorFlow's: that is the number of cores, and sums are rounded
+    # according to how they are divided among threads.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     prepare_keras()
-    with _start_messages_logged():
+    with _start_messages_to_log():
         import keras
         import tensorflow as tf
 
         if operations is not None:
             tf.config.threading.set_inter_op_parallelism_threads(operations)
         _fix_threads(threads)
+        # Starts the runtime, whose messages are to be captured too.
         tf.config.list_logical_devices()
     tf.config.experimental.enable_op_determinism()
     apply_settings()
-    _leave_imports_uncollected()
+    _freeze_imported_objects()
+    # Forgets the layers of previous jobs, which would change the names of this job's variables.
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     keras.mixed_precision.set_dtype_policy(precision)
 
 
 @cache
-def _leave_imports_uncollected() -> None:
-    """Spares each job the 0.2 s in which Keras looks for garbage among what the imports made."""
+def _freeze_imported_objects() -> None:
+    """Excludes the objects that exist after the imports from garbage collection."""
+    # `keras.utils.clear_session` collects garbage, and needs 0.2 s per job to look at hundreds of
+    # thousands of objects of TensorFlow's modules, none of which is garbage.
     gc.freeze()
 
 
 def reserve_threads(count: int) -> None:
-    """Sets how many threads an operation takes, should something else start TensorFlow first.
-
-    A data source that reads with TensorFlow does, before the model is made.
+    """Sets the number of intra-op threads in the environment, for whoever starts TensorFlow.
 
     Args:
-        count: As `loop.threads` says.
+        count: The value of `loop.threads`.
     """
+    # A data source that reads with TensorFlow starts it before `start_tensorflow` is called, and
+    # the number of threads can't be changed after that.
     given = os.environ.get(_INTRA_OP)
     if given not in (None, str(count), *_reserved):
         _log.warning("%s=%s has no effect: loop.threads=%d decides.", _INTRA_OP, given, count)
@@ -93,7 +98,7 @@ def reserve_threads(count: int) -> None:
 
 
 def threads_in_effect() -> int:
-    """Returns how many threads an operation takes; TensorFlow has started."""
+    """Returns the number of intra-op threads; TensorFlow must have started."""
     import tensorflow as tf
 
     chosen = int(tf.config.threading.get_intra_op_parallelism_threads())
@@ -102,10 +107,10 @@ def threads_in_effect() -> int:
 
 
 def _fix_threads(count: int) -> None:
-    """Sets how many threads an operation takes, if that can still be set.
+    """Sets the number of intra-op threads.
 
     Raises:
-        UserError: It can't, and TensorFlow takes another number.
+        UserError: TensorFlow has started with another number.
     """
     import tensorflow as tf
 
@@ -116,12 +121,12 @@ def _fix_threads(count: int) -> None:
             raise UserError(
                 f"loop.threads={count}: TensorFlow has started in this process with "
                 f"loop.threads={threads_in_effect()}, which can't be changed any more. Train runs "
-                "that differ in it in processes of their own, as a sweep does."
+                "with different values in separate processes, as a sweep does."
             ) from error
 
 
 def devices() -> list[str]:
-    """Returns what TensorFlow computes on beside the CPU, by the names that vendors give."""
+    """Returns the names of TensorFlow's devices except the CPU, as their vendors name them."""
     import tensorflow as tf
 
     found = [device for device in tf.config.list_physical_devices() if device.device_type != "CPU"]
@@ -133,27 +138,25 @@ def devices() -> list[str]:
 
 
 @contextmanager
-def _start_messages_logged() -> Iterator[None]:
-    """Sends what TensorFlow's C++ code prints while it starts to the log.
-
-    Its messages about missing GPU libraries come before its log level applies.
-    """
+def _start_messages_to_log() -> Iterator[None]:
+    """Redirects the messages of TensorFlow's C++ code to the log while TensorFlow starts."""
+    # Messages about missing GPU libraries are printed before TensorFlow's log level applies.
     if "tensorflow" in sys.modules:
         yield
         return
-    with stderr_logged():
+    with stderr_to_log():
         yield
 
 
 @contextmanager
 def as_user_errors(what: str) -> Iterator[None]:
-    """Tells of what only TensorFlow finds wrong as of any other mistake.
+    """Re-raises errors of TensorFlow and Keras as `UserError`.
 
     Args:
-        what: What can't be done then.
+        what: The beginning of the message, such as "the step can't be compiled".
 
     Raises:
-        UserError: TensorFlow or Keras refuses something.
+        UserError: TensorFlow or Keras has raised an error.
     """
     import tensorflow as tf
 
@@ -164,11 +167,9 @@ def as_user_errors(what: str) -> Iterator[None]:
 
 
 def reason_of(error: Exception) -> str:
-    """Returns the line of an error of Keras or TensorFlow that says what is wrong.
-
-    Keras prints the reason in bold, above the arguments of the call; TensorFlow puts a traceback
-    before its last line, and the names of its operations around that.
-    """
+    """Returns the reason in an error message of Keras or TensorFlow, as one line."""
+    # Keras prints the reason in bold, above the arguments of the call. TensorFlow prints it in the
+    # last line, after a traceback, and puts names of operations around it.
     text = _ARGUMENTS.split(str(error).strip(), maxsplit=1)[0]
     in_bold = _BOLD.search(text)
     if in_bold is None:
@@ -180,8 +181,9 @@ def reason_of(error: Exception) -> str:
 
 
 @contextmanager
-def stderr_logged() -> Iterator[None]:
-    """Sends what Python and C++ code prints to stderr meanwhile to the log."""
+def stderr_to_log() -> Iterator[None]:
+    """Redirects everything that is printed to stderr within the block to the log."""
+    # The file descriptor, because C++ code does not write to `sys.stderr`.
     sys.stderr.flush()
     original = os.dup(2)
     with tempfile.TemporaryFile() as captured:

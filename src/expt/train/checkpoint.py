@@ -1,8 +1,8 @@
-"""Checkpoint files: written atomically on a thread of their own, and checked when read.
+"""Checkpoint files: written atomically on a background thread, and verified when read.
 
-A file is an npz of plain arrays, one of them a JSON text; reading one runs no code. Its name holds
-the step and the beginning of the SHA-256 of its bytes, so that it can tell by itself whether it is
-whole.
+A checkpoint is an npz file of plain arrays, one of which holds JSON text; reading it runs no code.
+The file name contains the step and the first digits of the SHA-256 of the file, so that a damaged
+file is recognised without any other record.
 """
 
 import hashlib
@@ -28,11 +28,12 @@ _log = logging.getLogger(__name__)
 _NAME = re.compile(r"step_(?P<step>\d{7,})_(?P<digest>[0-9a-f]{16})\.npz")
 _PARTIAL = "partial-checkpoint.npz"
 _FACTS = "facts.json"
+# Runs of a thousand steps per second may ask for more checkpoints than a disk can store.
 _SECONDS_BETWEEN_WRITES = 1.0
 
 
 class DamagedError(Exception):
-    """A file is not the checkpoint that its name says."""
+    """A checkpoint file is cut off, changed, or does not match its name."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,10 @@ class Checkpoint:
     """The state of a run after a step.
 
     Attributes:
-        step: The step.
-        best_step: That of the best evaluation so far; None before the first.
-        arrays: By name.
-        facts: Plain values, as JSON holds them.
+        step: The number of finished steps.
+        best_step: The step of the best evaluation so far; None before the first.
+        arrays: The variables and the best weights, by name.
+        facts: The other parts of the state, as JSON values.
     """
 
     step: int
@@ -53,22 +54,21 @@ class Checkpoint:
 
 
 class CheckpointWriter:
-    """Writes checkpoints on a thread of its own, so that training does not wait for the disk.
+    """Writes checkpoints on a background thread, so that training does not wait for the disk.
 
-    It writes at most once a second, and then the newest and the best one of those that it was
-    given: runs of a thousand steps a second may ask for more than a disk takes. Copying a state
-    costs such a run time, too, so `is_due` tells when to. A crash at any instant leaves the last
-    complete file.
+    The thread writes at most once a second. Of the checkpoints passed to `write` in between, only
+    the newest and the best are written. Copying a state takes time too, so callers should ask
+    `is_due` before they copy one. A crash at any time leaves the last complete file intact.
     """
 
     def __init__(self, folder: Path, keep: int, prepare: Callable[[], None]) -> None:
         """Starts the thread.
 
         Args:
-            folder: Where the files go; it is made with the first.
-            keep: How many of the newest stay; that of the best step stays besides.
-            prepare: Is called before a checkpoint gets its name, to bring to the disk what must be
-                there by then.
+            folder: The folder of the files; created with the first file.
+            keep: The number of newest files to keep, in addition to that of the best step.
+            prepare: Called before a checkpoint file gets its final name, to flush everything to
+                the disk that must not be older than the checkpoint.
         """
         self._folder, self._keep, self._prepare = folder, keep, prepare
         self._changed = threading.Condition()
@@ -81,31 +81,33 @@ class CheckpointWriter:
         self._thread.start()
 
     def is_due(self) -> bool:
-        """Whether a checkpoint would be written at once, or `write` has a failure to tell."""
+        """Returns whether `write` would write at once, or would raise an earlier failure."""
         with self._changed:
             is_ready = self._is_idle() and time.monotonic() >= self._next_write
             return is_ready or self._failure is not None
 
     def write(self, checkpoint: Checkpoint) -> None:
-        """Takes a checkpoint to be written; those that still wait, but for the best, are dropped.
+        """Queues a checkpoint; drops those that are still waiting, except that of the best step.
 
         Args:
-            checkpoint: Its arrays must not be changed any more.
+            checkpoint: The checkpoint; its arrays must not be changed afterwards.
 
         Raises:
-            RunError: One before could not be written.
+            RunError: An earlier checkpoint could not be written.
         """
         with self._changed:
+            # The best one is kept even if a newer one follows at once, because its file outlives
+            # the `keep` newest ones.
             best = [old for old in self._waiting if old.step == checkpoint.best_step]
             self._waiting = [*best, checkpoint]
             self._changed.notify_all()
             self._raise_failure()
 
     def flush(self) -> None:
-        """Writes what waits now, and returns when it is on the disk.
+        """Writes all waiting checkpoints at once, and returns when they are on the disk.
 
         Raises:
-            RunError: Something could not be written.
+            RunError: A checkpoint could not be written.
         """
         with self._changed:
             self._at_once = True
@@ -114,7 +116,9 @@ class CheckpointWriter:
             self._raise_failure()
 
     def close(self) -> None:
-        """Writes what waits, and ends the thread. Raises nothing: `write` has told of failures."""
+        """Writes all waiting checkpoints and ends the thread. Raises no errors."""
+        # It is called while another exception may be on its way, which must not be replaced.
+        # `write` and `flush` have raised the failures that the caller did not know yet.
         with self._changed:
             self._is_ending = self._at_once = True
             self._changed.notify_all()
@@ -127,8 +131,8 @@ class CheckpointWriter:
         if isinstance(self._failure, OSError):
             raise RunError(
                 f"a checkpoint can't be written to {self._folder}: {self._failure.strerror}. The "
-                "checkpoints before it are whole; make space, and python -m expt.resume "
-                f"{self._folder.parent} goes on from there."
+                "checkpoints before it are intact. Free some space, then continue with: "
+                f"python -m expt.resume {self._folder.parent}"
             ) from self._failure
         if self._failure is not None:
             raise self._failure
@@ -146,7 +150,9 @@ class CheckpointWriter:
             try:
                 files = {write_checkpoint(self._folder, each, self._prepare) for each in taken}
                 self._remove_old(files, taken[-1].best_step)
-            except Exception as error:  # noqa: BLE001  raised where training waits for it
+            # Any exception, which `_raise_failure` raises on the training thread; a thread that
+            # died silently would leave `flush` waiting forever.
+            except Exception as error:  # noqa: BLE001
                 self._failure = error
                 (self._folder / _PARTIAL).unlink(missing_ok=True)
                 _log.info("a checkpoint can't be written", exc_info=error)
@@ -158,11 +164,12 @@ class CheckpointWriter:
                     return
 
     def _remove_old(self, written: Set[Path], best_step: int | None) -> None:
-        again = {step_of(file) for file in written}
+        steps = {step_of(file) for file in written}
         files = []
         for file in checkpoint_files(self._folder):
-            if step_of(file) in again and file not in written:
-                file.unlink()  # of a step that was saved once more
+            # A step that is saved again, as after a resume, gets a file of another name.
+            if step_of(file) in steps and file not in written:
+                file.unlink()
             else:
                 files.append(file)
         for file in files[self._keep :]:
@@ -171,15 +178,18 @@ class CheckpointWriter:
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint, prepare: Callable[[], None]) -> Path:
-    """Writes a checkpoint; it is on the disk, under its name, when this returns.
+    """Writes a checkpoint file; it is on the disk, under its final name, when this returns.
 
     Args:
-        folder: Made if need be.
-        checkpoint: What to write.
-        prepare: Is called before the file gets its name.
+        folder: The folder of the file; created if it is missing.
+        checkpoint: The checkpoint to write.
+        prepare: Called before the file gets its final name.
+
+    Returns:
+        The path of the file.
 
     Raises:
-        OSError: The disk is full, or else refuses.
+        OSError: The file can't be written, for example because the disk is full.
     """
     folder.mkdir(exist_ok=True)
     facts = {**checkpoint.facts, "step": checkpoint.step, "best_step": checkpoint.best_step}
@@ -187,6 +197,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, prepare: Callable[[],
     partial = folder / _PARTIAL
     with partial.open("w+b") as file:
         np.savez(file, allow_pickle=False, **{_FACTS: text}, **checkpoint.arrays)
+        # Before the rename, or a power cut could leave an empty file under the final name.
         file.flush()
         os.fsync(file.fileno())
         file.seek(0)
@@ -199,61 +210,66 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, prepare: Callable[[],
 
 
 def checkpoint_files(folder: Path) -> Iterator[Path]:
-    """Yields the checkpoint files of a folder, the newest first, whole or not."""
+    """Yields the checkpoint files of a folder, the newest first; their contents are not checked."""
     found = (file for file in folder.glob("step_*.npz") if _NAME.fullmatch(file.name))
     files = [file for file in found if file.is_file()]
     yield from sorted(files, key=step_of, reverse=True)
 
 
 def step_of(file: Path) -> int:
-    """Returns the step that a checkpoint file's name tells."""
+    """Returns the step in the name of a checkpoint file."""
     match = _NAME.fullmatch(file.name)
     assert match is not None
     return int(match["step"])
 
 
 def read_checkpoint(file: Path) -> Checkpoint:
-    """Reads a checkpoint file. No code in it is run.
+    """Reads a checkpoint file, without running any code from it.
 
     Raises:
-        DamagedError: The file is cut off, changed, or something else.
+        DamagedError: The file is cut off or changed, or is not a checkpoint.
     """
     match = _NAME.fullmatch(file.name)
     try:
         with file.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
         if match is None or not digest.startswith(match["digest"]):
-            raise DamagedError("its checksum is another one")
+            raise DamagedError("its checksum does not match its name")
+        # Pickles can run any code when they are loaded.
         with np.load(file, allow_pickle=False) as stored:
             arrays = dict(stored)
         facts = json.loads(arrays.pop(_FACTS).tobytes())
         if facts["step"] != step_of(file):
-            raise DamagedError("its name tells of another step")
+            raise DamagedError(f"its name does not match its step, {facts['step']}")
         return Checkpoint(step_of(file), facts["best_step"], arrays, facts)
     except DamagedError:
         raise
-    # A file that someone else made can be anything, with a checksum that fits.
+    # A file made on purpose can hold anything under a checksum that matches.
     except Exception as error:
         raise DamagedError(f"{type(error).__name__}: {error}") from error
 
 
 def newest_checkpoint(folder: Path, last_step: int) -> Checkpoint | None:
-    """Reads the newest checkpoint that is whole; None if there is none.
+    """Reads the newest intact checkpoint; returns None if there is none.
 
-    One that is damaged, or that builds on records that the journal lacks, is told by a warning and
-    left where it is.
+    Checkpoints that are damaged, or newer than the last line of the journal, are skipped with a
+    warning. Their files are not removed.
 
     Args:
         folder: The folder of checkpoints.
-        last_step: The last step that the journal has.
+        last_step: The last step in the journal.
     """
     for file in checkpoint_files(folder):
         try:
             checkpoint = read_checkpoint(file)
         except DamagedError as error:
-            _log.warning("%s is damaged: %s. The checkpoint before it is used.", file, error)
+            _log.warning("%s is damaged: %s. Using the checkpoint before it.", file, error)
             continue
+        # A run that continued from a later step would have a gap in its journal.
         if checkpoint.step <= last_step:
             return checkpoint
-        _log.warning("the journal lacks steps before %s. The checkpoint before it is used.", file)
+        _log.warning(
+            "%s is newer than the journal, which ends at step %d. Using the checkpoint before it.",
+            *(file, last_step),
+        )
     return None

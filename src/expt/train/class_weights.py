@@ -1,4 +1,4 @@
-"""The class weights of a loss that a config leaves to the data."""
+"""Class weights that are computed from the data, for `class_weights=balanced`."""
 
 from expt.config.compose import Job
 from expt.config.declarations import task_of
@@ -11,15 +11,17 @@ _OWN_LOSSES = "expt.parts.losses."
 
 
 def class_weights(job: Job, dataset: Dataset) -> list[float] | None:
-    """Returns the class weights of a loss that asks for balanced ones; None for any other.
+    """Returns the balanced class weights of the train split, one per class.
 
-    They are those of the train split, whichever split the loss is computed on.
+    Returns:
+        None if the loss of the job does not have `class_weights=balanced`.
 
     Raises:
-        UserError: The loss asks for something else, or a class is missing.
+        UserError: `class_weights` has another text as its value, or a class has no examples.
     """
     loss = job.config.loss
     given = loss.get(CLASS_WEIGHTS)
+    # A loss of the user's own may give other texts a meaning.
     is_balanced = given == BALANCED and task_of(job, dataset.task) == "classification"
     if isinstance(given, str) and not is_balanced and loss["_target_"].startswith(_OWN_LOSSES):
         raise UserError(

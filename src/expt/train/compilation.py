@@ -1,4 +1,4 @@
-"""Compiling functions of tensors."""
+"""Compilation of functions with TensorFlow."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,8 +6,13 @@ from typing import Any
 import tensorflow as tf
 
 
-def compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
-    """Compiles a function as `loop.compile` says: `graph`, `xla` or `eager` (not at all)."""
+def compile_function(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
+    """Returns a compiled function.
+
+    Args:
+        function: A function of tensors.
+        mode: `graph`, `xla`, or `eager`, which returns the function itself.
+    """
     if mode == "eager":
         return function
     return tf.function(function, jit_compile=mode == "xla")  # type: ignore[no-any-return]

@@ -1,4 +1,7 @@
-"""Loading the data of jobs, and checking that it fits them; without TensorFlow."""
+"""Loads the data of jobs and checks that it fits them, without importing TensorFlow.
+
+Separate from the program, so that mistakes in the data are reported before TensorFlow starts.
+"""
 
 import inspect
 import json
@@ -13,107 +16,117 @@ import numpy as np
 from expt.config.checks import check, check_task
 from expt.config.compose import Job
 from expt.config.declarations import TARGETS_KEY, batches_per_step, metrics_for, task_of
-from expt.config.instantiate import ACCUMULATION_KEY, call, part
+from expt.config.instantiate import ACCUMULATION_KEY, bind_part, call_part
 from expt.config.sources import code_of
 from expt.errors import UserError, hint
 from expt.parts.data.dataset import Dataset, Split
-from expt.parts.data.duplicates import shared_note
+from expt.parts.data.duplicates import duplicates_note
 from expt.parts.data.resolution import check_resolution
-from expt.parts.data.source import Source, Unsplit
+from expt.parts.data.source import Source, WholeSource
 from expt.train.backend import reserve_threads
 from expt.train.class_weights import class_weights
 
-_SENT = 2**26  # bytes of a data set that other processes are sent
+_MOST_SHARED_BYTES = 2**26  # of a data set; larger ones are loaded by each process itself
 
 
 class DataLoader:
-    """Checks jobs and loads their data, once for all jobs that have the same. No TensorFlow."""
+    """Checks jobs and loads their data, once for all jobs with the same data.
+
+    Args:
+        preparation: The recorded preparation of a run's inputs, which is then applied to the
+            loaded data; None to prepare the data as the config says.
+        compares_splits: Whether to note how many examples occur in several splits.
+    """
 
     def __init__(
         self, preparation: Mapping[str, Any] | None = None, *, compares_splits: bool = True
     ) -> None:
-        """Makes a loader.
-
-        Args:
-            preparation: How a recorded run prepared its inputs; others are prepared likewise.
-            compares_splits: Whether to note how many examples are in several splits.
-        """
         self._preparation = preparation
         self._compares_splits = compares_splits
         self._loaded: dict[str, Dataset] = {}
 
     def __call__(self, job: Job) -> Dataset:
-        """Returns the data of a job.
+        """Returns the data set of a job.
 
         Raises:
-            UserError: The config is wrong, the data is missing or damaged, or they don't fit.
+            UserError: The config is invalid, the data is missing or damaged, or the data does not
+                fit the config.
         """
         _check(job)
         batches = (job.config.loop.batches or 0) * batches_per_step(job.config)
         key = json.dumps([job.config.data, batches], sort_keys=True)
         if key not in self._loaded:
             source = self._source(job)
-            dataset = _with_exact_inputs(call(source.load, "data").counted())
-            note = shared_note(dataset) if self._compares_splits else None
+            dataset = _with_exact_inputs(call_part(source.load, "data").counted())
+            note = duplicates_note(dataset) if self._compares_splits else None
             if note is not None:
                 dataset = replace(dataset, notes=(*dataset.notes, note))
             self._loaded[key] = dataset.limited(batches) if batches else dataset
+        # For each job, also if its data was loaded before: the loss and metrics may be others.
         dataset = self._loaded[key]
         _check_fit(job, dataset)
         _check_accumulation(job, dataset)
         return dataset
 
     def whole(self, job: Job, class_names: Sequence[str]) -> Dataset | None:
-        """Returns the data of a job, unsplit; None if its source can't load it in this way.
+        """Returns the data of a job without splitting it; None if its source does not support this.
 
         Args:
             job: The job.
-            class_names: The classes that its model knows.
+            class_names: The class names of the model.
 
         Raises:
-            UserError: As for a call.
+            UserError: As for a call of the loader.
         """
         _check(job)
         source = self._source(job)
-        if not isinstance(source, Unsplit):
+        if not isinstance(source, WholeSource):
             return None
-        dataset = _with_exact_inputs(call(partial(source.load_whole, class_names), "data"))
+        dataset = _with_exact_inputs(call_part(partial(source.load_whole, class_names), "data"))
         _check_fit(job, dataset)
         return dataset
 
     def _source(self, job: Job) -> Source:
-        make_source = part(job.config.data, "data")
-        takes_it = "preparation" in inspect.signature(make_source.func).parameters
-        supplied = {"preparation": self._preparation} if takes_it and self._preparation else {}
-        source: Source = call(make_source, "data", **supplied)
+        make_source = bind_part(job.config.data, "data")
+        # Sources without the argument, such as a user's own, prepare their inputs in one way only.
+        accepts_preparation = "preparation" in inspect.signature(make_source.func).parameters
+        supplied = (
+            {"preparation": self._preparation} if accepts_preparation and self._preparation else {}
+        )
+        source: Source = call_part(make_source, "data", **supplied)
+        # Before loading, if the source knows its task: loading may take long.
         if source.task is not None:
             check_task(job, source.task)
         return source
 
     def shared(self) -> "DataLoader":
-        """Returns a loader for other processes, with the data that is sent sooner than loaded."""
+        """Returns a loader to send to other processes, with the data sets that are small."""
+        # A small data set is sent faster than a worker would load it again.
         loader = DataLoader(self._preparation)
         loader._loaded = {
             key: dataset
             for key, dataset in self._loaded.items()
-            if sum(_size(split) for _, split in dataset.splits()) <= _SENT
+            if sum(_size(split) for _, split in dataset.splits()) <= _MOST_SHARED_BYTES
         }
         return loader
 
 
 def _check(job: Job) -> None:
-    """Checks what can be checked without the data, and readies the process for it."""
+    """Checks a job without its data, and prepares the process for loading the data."""
     check(job)
     reserve_threads(job.config.loop.threads)
-    code_of(job.config)  # reads the modules before the data source is imported
+    # Reads the modules before the data source is imported, so that the hash is that of the code
+    # which then runs, even if a file is edited in between.
+    code_of(job.config)
 
 
 def _with_exact_inputs(dataset: Dataset) -> Dataset:
-    """Returns data whose inputs are float32, unless a model standardises them first.
+    """Returns a data set with float32 inputs, unless its model standardises them.
 
     Raises:
-        UserError: float32 does not hold them.
+        UserError: The precision of float32 is too low for the inputs.
     """
+    # Standardised by the model in float64, since values with a large mean lose digits in float32.
     if dataset.input_scale is not None:
         return dataset
     check_resolution(dataset, "inputs")
@@ -129,20 +142,20 @@ def _check_fit(job: Job, dataset: Dataset) -> None:
 
 
 def _size(split: Split) -> float:
-    """Bytes of a split's inputs; infinite if they stay on disk."""
+    """Returns the size of a split's inputs in bytes; infinity if they are streamed."""
     return split.inputs.nbytes if isinstance(split.inputs, np.ndarray) else math.inf
 
 
 def _check_accumulation(job: Job, dataset: Dataset) -> None:
-    """Checks that the train split has the examples of a step.
+    """Checks that the train split has enough examples for a step.
 
     Raises:
-        UserError: It does not.
+        UserError: It has fewer.
     """
     num_batches, available = batches_per_step(job.config), len(dataset.train)
     if num_batches * dataset.batch_size > available:
         raise UserError(
-            f"optimizer.{ACCUMULATION_KEY}={num_batches}: a step takes that many batches of "
+            f"optimizer.{ACCUMULATION_KEY}={num_batches}: a step needs that many batches of "
             f"data.batch_size={dataset.batch_size}, {num_batches * dataset.batch_size:,} examples; "
             f"data={dataset.name} has {available:,} training examples. Expected at most "
             f"{available // dataset.batch_size}, or a smaller data.batch_size."
@@ -150,10 +163,10 @@ def _check_accumulation(job: Job, dataset: Dataset) -> None:
 
 
 def _check_targets(job: Job, dataset: Dataset) -> None:
-    """Checks the targets against the range that the loss declares, if it does.
+    """Checks that the targets are within the range that the loss declares, if it declares one.
 
     Raises:
-        UserError: A target is outside.
+        UserError: A target is outside of the range.
     """
     declared, task = job.config.loss.get(TARGETS_KEY), task_of(job, dataset.task)
     if declared is None or task not in ("regression", "reconstruction"):
@@ -164,33 +177,39 @@ def _check_targets(job: Job, dataset: Dataset) -> None:
     )
     for name, split in dataset.splits():
         values = split.targets if task == "regression" else split.inputs
+        # Streamed inputs are not checked, which would mean reading all of them.
         if isinstance(values, np.ndarray) and (values.min() < least or values.max() > most):
             loss = job.choices.get("loss", "loss")
             raise UserError(
-                f"loss={loss} is for targets from {least:g} to {most:g}; those of the {name} split "
-                f"of data={dataset.name} go from {values.min():.4g} to {values.max():.4g}."
+                f"loss={loss} needs targets from {least:g} to {most:g}; those of the {name} split "
+                f"of data={dataset.name} range from {values.min():.4g} to {values.max():.4g}."
             )
 
 
 def _check_metrics(job: Job, dataset: Dataset) -> None:
-    """Checks that metrics of one of two classes can be computed on the data.
+    """Checks that the metrics fit the classes of the data.
 
     Raises:
-        UserError: There are other classes.
+        UserError: A metric needs two classes, or names a class that does not exist.
     """
     for name, node in metrics_for(job, task_of(job, dataset.task)).items():
         num_classes = len(dataset.class_names)
         if node.get("average") == "binary" and num_classes != 2:
             raise UserError(
                 f"metric.{name}.average=binary: data={dataset.name} has {num_classes} classes; "
-                "expected two. macro, micro and weighted are for any number."
+                "expected two. For any number of classes: macro, micro or weighted."
             )
         if node.get("positive") is not None and dataset.class_names:
             class_number(dataset, node["positive"], f"metric.{name}")
 
 
 def class_number(dataset: Dataset, name: object, where: str) -> int:
-    """Returns the number of a class that a config names.
+    """Returns the label of a class that a config names.
+
+    Args:
+        dataset: The data set.
+        name: The name of the class.
+        where: The key of the part that names it, such as `metric.f1`, for messages.
 
     Raises:
         UserError: There is no such class.
@@ -204,10 +223,10 @@ def class_number(dataset: Dataset, name: object, where: str) -> int:
 
 
 def _check_resolution(job: Job, dataset: Dataset) -> None:
-    """Checks that float32 holds what training uses as it is, not standardised.
+    """Checks that float32 is precise enough for values that are used without standardisation.
 
     Raises:
-        UserError: It does not.
+        UserError: It is not.
     """
     task = task_of(job, dataset.task)
     if task == "generation":

@@ -1,4 +1,4 @@
-"""Evaluation of a whole split, exactly."""
+"""Evaluation of a whole split: the loss, the metrics and the predictions."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -11,15 +11,16 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from expt.parts.data.dataset import Split
-from expt.train.compilation import compiled
+from expt.train.compilation import compile_function
 from expt.train.input.batch import mean_loss
 from expt.train.input.pipeline import is_streamed, read_in_order
 from expt.train.objective import Objective, measure, output_type, outputs_of, penalty_of
 
-_MOST_EXAMPLES, _MOST_NUMBERS = 512, 2**21  # of inputs at once: a few megabytes
+# The limits of one batch. 2 ** 21 float32 inputs are 8 MB.
+_MOST_EXAMPLES, _MOST_NUMBERS = 512, 2**21
 
 Evaluate = Callable[[], tuple[dict[str, float], NDArray[np.floating[Any]]]]
-"""Gives the loss and metrics of a split by name, and the predictions, shape [examples, ...]."""
+"""Returns the loss and metrics of a split by name, and its predictions, shape [examples, ...]."""
 
 
 def make_evaluate(
@@ -30,20 +31,21 @@ def make_evaluate(
     *,
     reconstructs: bool = False,
 ) -> Evaluate:
-    """Returns the function that evaluates the model on a split as it stands.
+    """Returns the function that evaluates the model on a split, with the weights of the moment.
 
-    The model runs in batches; loss and metrics are then computed once from the outputs of the
-    whole split, so that a smaller last batch weighs what it should. Loss and metrics are weighted
-    as in training. The loss includes, as the training loss does, the penalties on weights and what
-    the layers add for each batch: its mean over the batches, each weighted by its size.
+    The model runs in batches, but loss and metrics are computed from the outputs of the whole
+    split at once. They are weighted as in training. Like the training loss, the loss includes the
+    losses that the model adds, averaged over the batches with their sizes as weights.
 
     Args:
         model: Maps inputs to outputs.
-        objective: What to compute.
-        split: What to evaluate on.
+        objective: The loss, the metrics, and the conversion of outputs to predictions.
+        split: The split to evaluate on.
         mode: `graph`, `xla` or `eager`.
-        reconstructs: Whether the targets are the inputs themselves.
+        reconstructs: Whether the inputs are the targets.
     """
+    # At once, since the mean of batch means is wrong if the last batch is smaller, and metrics
+    # such as the AUC are no means at all.
     size = math.prod(split.inputs.shape[1:])
     batch_size = max(1, min(_MOST_EXAMPLES, _MOST_NUMBERS // size))
     make = _make_streamed if is_streamed(split) else _make_in_memory
@@ -61,7 +63,7 @@ def _make_in_memory(
     inputs = tf.constant(split.inputs)
     targets = inputs if reconstructs else tf.constant(split.targets)
     num_full, remainder = divmod(len(split), batch_size)
-    run = partial(_run, model)
+    run = partial(_run_batch, model)
 
     def run_all() -> tuple[tf.Tensor, tf.Tensor]:
         parts, penalties = [], []
@@ -76,6 +78,7 @@ def _make_in_memory(
                     tf.TensorSpec(None, output_type(model)),
                     tf.TensorSpec((), tf.float32),
                 ),
+                # Several batches at a time would need several times the memory.
                 parallel_iterations=1,
             )
             parts.append(tf.reshape(outputs, (-1, *outputs.shape[2:])))
@@ -89,10 +92,11 @@ def _make_in_memory(
     def evaluate() -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         return _measure(objective, split, targets, *run_all())
 
-    function = compiled(evaluate, mode)
+    function = compile_function(evaluate, mode)
+    # Traced now, so that the first evaluation is not slower than the others.
     if mode != "eager":
         function.get_concrete_function()  # type: ignore[attr-defined]
-    return lambda: on_host(*function())
+    return lambda: to_host(*function())
 
 
 def _make_streamed(
@@ -103,8 +107,8 @@ def _make_streamed(
     batch_size: int,
     reconstructs: bool,
 ) -> Evaluate:
-    run = compiled(partial(_run, model), mode)
-    measure_all = compiled(
+    run = compile_function(partial(_run_batch, model), mode)
+    measure_all = compile_function(
         lambda targets, outputs, penalty: _measure(objective, split, targets, outputs, penalty),
         mode,
     )
@@ -118,6 +122,7 @@ def _make_streamed(
             if reconstructs
             else tf.constant(split.targets)
         )
+        # The types of the outputs are those that the model's trace has found.
         of_batch, of_penalty = run.structured_outputs
         of_outputs = tf.TensorSpec((size, *of_batch.shape[1:]), of_batch.dtype)
         measure_all = measure_all.get_concrete_function(  # type: ignore[attr-defined]
@@ -126,18 +131,20 @@ def _make_streamed(
 
     def evaluate() -> tuple[dict[str, float], NDArray[np.floating[Any]]]:
         batches = read_in_order(split, batch_size)
+        # Only the outputs are kept, unless the inputs are the targets: a streamed split may be
+        # larger than memory.
         read = [(batch if reconstructs else None, *run(batch)) for batch in batches]
         inputs, outputs, penalties = zip(*read, strict=True)
         targets = tf.concat(inputs, axis=0) if reconstructs else tf.constant(split.targets)
         sizes = [float(len(of_batch)) for of_batch in outputs]
         penalty = tf.add_n([size * p for size, p in zip(sizes, penalties, strict=True)])
-        return on_host(*measure_all(targets, tf.concat(outputs, axis=0), penalty / sum(sizes)))
+        return to_host(*measure_all(targets, tf.concat(outputs, axis=0), penalty / sum(sizes)))
 
     return evaluate
 
 
-def _run(model: keras.Model, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns a batch's outputs, and what the model adds to its loss."""
+def _run_batch(model: keras.Model, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the outputs for a batch, and the sum of the losses that the model adds."""
     outputs = outputs_of(model, batch, training=False)
     return outputs, penalty_of(model)
 
@@ -155,8 +162,8 @@ def _measure(
     return {"loss": value, **values}, objective.predict(outputs)
 
 
-def on_host(
+def to_host(
     values: Mapping[str, tf.Tensor], predictions: tf.Tensor
 ) -> tuple[dict[str, float], NDArray[np.floating[Any]]]:
-    """Returns values and predictions as numbers on the host."""
+    """Copies scalars and predictions from the device to the host."""
     return {name: float(value) for name, value in values.items()}, predictions.numpy()

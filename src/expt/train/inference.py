@@ -1,6 +1,6 @@
-"""Functions that evaluate and predict with a saved model.
+"""Evaluation and prediction with a saved model.
 
-Importing this imports TensorFlow; `start_tensorflow` comes first.
+Importing this module imports TensorFlow; call `start_tensorflow` before.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,13 @@ from expt.train.program import learner_class
 
 
 def make_saved_evaluate(job: Job, dataset: Dataset, model: keras.Model, split: Split) -> Evaluate:
-    """Returns the function that evaluates a saved model on a split, as training evaluates.
+    """Returns the function that evaluates a saved model on a split in the same way as training.
 
     Args:
-        job: The one that trained the model.
-        dataset: With the scales of that training.
+        job: The job that trained the model.
+        dataset: A data set, with the scales of the model's training.
         model: The saved model, without its link.
-        split: What to evaluate on.
+        split: The split to evaluate on.
     """
     learner = learner_class(job, task_of(job, dataset.task))
     return learner.evaluate_saved(model, make_objective(job, dataset), split)
@@ -35,7 +35,11 @@ def make_saved_evaluate(job: Job, dataset: Dataset, model: keras.Model, split: S
 def make_predict(
     model: keras.Model,
 ) -> Callable[[NDArray[np.floating[Any]]], NDArray[np.floating[Any]]]:
-    """Returns the function that predicts with a saved model, batch by batch."""
+    """Returns the function that predicts one batch with a saved model.
+
+    It maps inputs, shape [batch, ...], to outputs, float32 or float64 of shape [batch, ...].
+    """
+    # Without `reduce_retracing`, the smaller last batch would be traced again.
     run = tf.function(
         lambda inputs: outputs_of(model, inputs, training=False), reduce_retracing=True
     )

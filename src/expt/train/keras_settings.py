@@ -1,8 +1,8 @@
-"""What Keras is set to, whatever a user's environment and keras.json say.
+"""Keras' global settings, which are the same whatever the user's environment and keras.json say.
 
-Keras reads both once, when it is imported, and what it finds there changes models: the layout of
-images, the type of weights, the backend. A value that it does not know keeps it from being
-imported. Importing this module imports neither Keras nor TensorFlow.
+Keras reads both when it is imported. They can change models (the layout of images, the type of
+weights, the backend), and an invalid value prevents the import of Keras. Importing this module
+imports neither Keras nor TensorFlow.
 """
 
 import json
@@ -23,15 +23,17 @@ _USED: dict[str, Any] = {
     "epsilon": 1e-7,
     "image_data_format": "channels_last",
 }
+# For `apply_settings`, which reports them once logging has started.
 _overridden: list[str] = []
+# The previous value of KERAS_HOME, while it is replaced; None if it was not set.
 _homes: list[str | None] = []
 
 
 @cache
 def prepare_keras() -> None:
-    """Sets in the environment, also of child processes, what Keras must find there.
+    """Sets the environment variables that Keras reads, for this process and its children.
 
-    A command calls it first of all: modules of users' own may import Keras.
+    A command must call it first of all: users' own modules may import Keras.
     """
     given, file = os.environ.get(_BACKEND), _file()
     if given and given != _USED["backend"]:
@@ -40,7 +42,8 @@ def prepare_keras() -> None:
     if settings is None:
         _overridden.append(f"{file}, which is damaged")
         _homes.append(os.environ.get(_HOME))
-        os.environ[_HOME] = os.devnull  # there is no such file there, nor can one be written
+        # Keras can neither read a keras.json there, nor write one.
+        os.environ[_HOME] = os.devnull
     else:
         differing = [
             f"{key}={settings[key]}"
@@ -54,7 +57,7 @@ def prepare_keras() -> None:
 
 
 def apply_settings() -> None:
-    """Imports Keras, and sets what `keras.json` or a job before this one may have set otherwise.
+    """Imports Keras and applies the settings, which keras.json or a previous job may have changed.
 
     Raises:
         UserError: Keras was imported with another backend before `prepare_keras` was called.
@@ -65,7 +68,7 @@ def apply_settings() -> None:
     if keras.config.backend() != _USED["backend"]:
         raise UserError(
             f"Keras has been imported with the backend {keras.config.backend()}; expected "
-            f"tensorflow: set {_BACKEND}=tensorflow."
+            f"tensorflow. Set the environment variable {_BACKEND}=tensorflow."
         )
     keras.config.set_floatx(_USED["floatx"])
     keras.config.set_epsilon(_USED["epsilon"])
@@ -74,20 +77,22 @@ def apply_settings() -> None:
         _restore(_homes.pop())
     if _overridden:
         _log.warning(
-            "expt trains with Keras on TensorFlow, float32 and channels_last, in spite of %s.",
+            "expt uses Keras with TensorFlow, float32 and channels_last, and ignores %s.",
             " and ".join(_overridden),
         )
         _overridden.clear()
 
 
 def _restore(home: str | None) -> None:
+    # Keras has read the variable by now; other code should find the user's own value.
     os.environ.pop(_HOME)
     if home is not None:
         os.environ[_HOME] = home
 
 
 def _file() -> Path:
-    """Returns the place of the file that Keras reads."""
+    """Returns the path of the keras.json that Keras reads."""
+    # As in `keras.src.backend.config`.
     home = os.environ.get(_HOME)
     if home is None:
         user = os.path.expanduser("~")  # noqa: PTH111  never raises
@@ -96,7 +101,7 @@ def _file() -> Path:
 
 
 def _read(file: Path) -> dict[str, Any] | None:
-    """Returns what a keras.json says; None if Keras would end with a traceback at it."""
+    """Returns the settings in a keras.json; None if Keras would raise an exception for it."""
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

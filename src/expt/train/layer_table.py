@@ -1,4 +1,4 @@
-"""What a model is made of."""
+"""The table of a model's layers."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -7,9 +7,10 @@ import keras
 
 
 def layer_table(networks: Sequence[keras.Model]) -> list[dict[str, Any]]:
-    """Returns a row for each layer, those of nested models too: name, type, shape, parameters.
+    """Returns one row per layer, including those of nested models.
 
-    The shape is that of the outputs; its first axis, the batch, is None.
+    A row has the keys `name`, `type`, `output_shape` (the first axis, the batch, is None) and
+    `parameters`. Names start with those of the models around the layer.
     """
     return [
         {
@@ -32,7 +33,8 @@ def _layers(model: keras.Model, prefix: str) -> Iterator[tuple[str, keras.layers
 
 
 def _output_shape(layer: keras.layers.Layer) -> list[int | None] | None:
-    """A layer's output shape; None for a layer that is no node of a graph, or has several."""
+    """Returns the output shape of a layer, or None if Keras does not know a single one."""
+    # Keras raises these for a layer that is no node of a graph, or is several nodes.
     try:
         shape = layer.output.shape
     except (AttributeError, ValueError):

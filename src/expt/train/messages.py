@@ -1,4 +1,4 @@
-"""Lines that commands print around a training: notes before it, the outcome after it."""
+"""Lines that commands print before and after training: notes, the outcome, where to look."""
 
 import logging
 import os
@@ -12,8 +12,8 @@ from rich.console import Console
 
 from expt.config.compose import Job
 from expt.config.location import replaced_options
-from expt.config.paths import expanded
-from expt.record.console import BEST
+from expt.config.paths import expand_path
+from expt.record.console import BEST_MARK
 from expt.record.values import format_seconds, format_value
 from expt.runs.git import git_state, git_trouble
 from expt.runs.records import RunRecord
@@ -22,23 +22,23 @@ _log = logging.getLogger(__name__)
 
 
 def print_notes(console: Console, notes: Sequence[str]) -> None:
-    """Prints what a user should know of how the data was read."""
+    """Prints the notes of a data source, such as how many files were skipped."""
     for note in notes:
         console.print(f"data: {note}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_code_note(console: Console, note: str | None) -> None:
-    """Prints what a user should know of how the code has changed, if it has."""
+    """Prints and logs a note about changed code, if there is one."""
     if note is not None:
         console.print(f"code: {note}", highlight=False, markup=False, soft_wrap=True)
         _log.info("code: %s", note)
 
 
-def print_replaced(console: Console, jobs: Sequence[Job], config_dir: str | None) -> None:
-    """Prints which of the framework's options a user's own folder replaces in some jobs."""
+def print_replaced_options(console: Console, jobs: Sequence[Job], config_dir: str | None) -> None:
+    """Prints which options of expt the user's own config folder replaces in the jobs."""
     if config_dir is None:
         return
-    folder = expanded(config_dir, "--config-dir ")
+    folder = expand_path(config_dir, "--config-dir ")
     notes = (
         note
         for job in jobs
@@ -49,7 +49,7 @@ def print_replaced(console: Console, jobs: Sequence[Job], config_dir: str | None
 
 
 def print_git_trouble(console: Console) -> None:
-    """Prints once why the state of the checkout, which there is, can't be recorded."""
+    """Prints the reason if the state of the git checkout can't be recorded."""
     trouble = git_trouble(git_state(Path.cwd()))
     if trouble is not None:
         _log.info("%s", trouble)
@@ -57,15 +57,16 @@ def print_git_trouble(console: Console) -> None:
 
 
 def describe_outcome(record: RunRecord, directory: Path, seconds: float) -> list[str]:
-    """Returns lines on how a run came out: how long it took, its last values, its best model.
+    """Returns the lines that describe a finished run: duration, last values, best model.
 
     Args:
-        record: The content of its run.json.
-        directory: Of the run.
-        seconds: How long the command took, its start and end included.
+        record: The content of the run's run.json.
+        directory: The run directory.
+        seconds: The duration of the command in seconds, including its start and end.
     """
     final, best = record.final, record.best
-    assert final is not None  # it is finished
+    # A run that is FINISHED has all three.
+    assert final is not None
     assert best is not None
     assert record.ended is not None
     began = record.resumed[-1].time if record.resumed else record.started
@@ -77,11 +78,11 @@ def describe_outcome(record: RunRecord, directory: Path, seconds: float) -> list
     if best.step != final.step:
         lines.append(f"last  step {final.step:,}  {_values(final.values, 'val/')}")
     lines.append(
-        f"{BEST} best  step {best.step:,}  {_values(best.values, 'val/')}  (by {best.watched})"
+        f"{BEST_MARK} best  step {best.step:,}  {_values(best.values, 'val/')}  (by {best.watched})"
     )
-    lines.append(f"{BEST} test  {_values(final.values, 'test/')}")
+    lines.append(f"{BEST_MARK} test  {_values(final.values, 'test/')}")
     model = os.path.relpath(directory / "model.keras")
-    return [*lines, f"{BEST} model {model}"]
+    return [*lines, f"{BEST_MARK} model {model}"]
 
 
 def _values(values: Mapping[str, Any], split: str) -> str:
@@ -91,7 +92,8 @@ def _values(values: Mapping[str, Any], split: str) -> str:
 
 
 def print_where_to_look(console: Console, output_dir: Path) -> None:
-    """Prints the command that shows the records; it works whether or not Python is on the path."""
+    """Prints the command that starts TensorBoard and MLflow over the output folder."""
+    # With a path if a virtual environment is not activated, so that the line can be pasted.
     python, folder = Path(sys.executable), os.path.relpath(output_dir)
     on_path = str(python.parent) in os.environ.get("PATH", "").split(os.pathsep)
     program = python.name if on_path else os.path.relpath(python)

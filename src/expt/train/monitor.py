@@ -1,4 +1,4 @@
-"""Watching validation: which model is the best, and when to stop."""
+"""The monitored metric, and what depends on it: the best weights and early stopping."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -12,21 +12,28 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Monitor:
-    """The metric that tells better models from worse ones.
+    """The metric that selects the best model.
 
     Attributes:
-        metric: Its full name, such as `val/loss`.
-        larger_is_better: Its direction.
+        metric: The full name of the metric, such as `val/loss`.
+        larger_is_better: The direction of the metric.
     """
 
     metric: str
     larger_is_better: bool = False
 
     def gain(self, value: float, over: float | None) -> float:
-        """By how much a value is better than another one; infinity if there is none yet.
+        """Returns by how much a value is better than another, in the unit of the metric.
 
-        A value that is not finite gains nothing.
+        Args:
+            value: The new value.
+            over: The value to compare with; None if there is none yet.
+
+        Returns:
+            A positive number if `value` is better; infinity if `over` is None; minus infinity if
+            `value` is NaN or infinite.
         """
+        # First: NaN compares as neither better nor worse, and must never become the best value.
         if not np.isfinite(value):
             return float("-inf")
         if over is None:
@@ -36,17 +43,17 @@ class Monitor:
 
 @dataclass
 class BestWeights:
-    """The weights of the best evaluation so far.
+    """The weights at the best evaluation so far.
 
     Attributes:
-        networks: The models in training.
-        monitor: What tells which evaluation is the best.
-        step: The step of that evaluation; None before the first finite one.
-        values: Its loss and metrics by full name.
+        networks: The models that are trained.
+        monitor: The metric that decides which evaluation is the best.
+        step: The step of the best evaluation; None before the first one with a finite value.
+        values: The loss and metrics of the best evaluation, by full name.
     """
 
     PREFIX: ClassVar[str] = "best "
-    """With what the names of its arrays begin."""
+    """The prefix of the array names in checkpoints."""
 
     networks: Sequence[keras.Model]
     monitor: Monitor
@@ -59,10 +66,11 @@ class BestWeights:
         name = self.monitor.metric
         if self.monitor.gain(values[name], self.values.get(name)) > 0:
             self.step, self.values = step, dict(values)
+            # All variables, not the trainable ones alone: batch statistics belong to the model.
             self._weights = [network.get_weights() for network in self.networks]
 
     def restore(self) -> None:
-        """Puts the best weights back into the networks; there must be some."""
+        """Assigns the best weights to the networks; there must have been an evaluation."""
         assert self.step is not None
         for network, weights in zip(self.networks, self._weights, strict=True):
             network.set_weights(weights)
@@ -72,7 +80,7 @@ class BestWeights:
         return self._named(self._weights)
 
     def variables(self) -> dict[str, Any]:
-        """Returns the weights in training by the names that `arrays` gives their best values."""
+        """Returns the networks' variables, by the names that `arrays` uses for their values."""
         return self._named([network.weights for network in self.networks])
 
     def _named(self, weights: Sequence[Sequence[Any]]) -> dict[str, Any]:
@@ -82,18 +90,19 @@ class BestWeights:
             for index, each in enumerate(of_network)
         }
 
-    def restore_seen(
+    def load(
         self, step: int | None, values: Mapping[str, float], arrays: Mapping[str, NDArray[Any]]
     ) -> None:
-        """Brings back what a checkpoint holds.
+        """Restores the contents of a checkpoint.
 
         Args:
             step: The step of the best evaluation; None if there was none.
-            values: Its loss and metrics by full name.
-            arrays: What `arrays` returned.
+            values: The loss and metrics of that evaluation, by full name.
+            arrays: The result of `arrays`.
         """
         self.step, self.values = step, dict(values)
         by_network = [f"{self.PREFIX}{network}/" for network in range(len(self.networks))]
+        # Sorting restores the order of the weights: the index in a name has leading zeros.
         self._weights = [
             [arrays[name] for name in sorted(arrays) if name.startswith(prefix)]
             for prefix in by_network
@@ -103,15 +112,16 @@ class BestWeights:
 
 @dataclass
 class EarlyStopping:
-    """What may end a run before its last step.
+    """The rules that may end a run before its planned last step.
 
     Attributes:
-        monitor: What early stopping goes by.
-        patience: After how many evaluations in a row without improvement to stop; None is never.
-        min_change: What the watched metric must change by to count as improved.
-        seconds: After how long to stop, counted from the making of this, and before the run was
-            interrupted; None is never.
-        target_loss: A training loss below this ends the run; None is never.
+        monitor: The metric that must improve.
+        patience: The number of consecutive evaluations without improvement after which training
+            stops; None for no limit.
+        min_change: The minimum change of the metric that counts as an improvement.
+        seconds: The time limit in seconds, counted from the construction of this object, plus the
+            time before a resumed run was interrupted; None for no limit.
+        target_loss: A training loss below this value ends the run; None for no target.
         lowest_loss: The lowest training loss so far.
     """
 
@@ -127,7 +137,10 @@ class EarlyStopping:
     _started: float = field(default_factory=time.monotonic)
 
     def after_block(self, losses: Sequence[float]) -> str | None:
-        """Returns why to stop after a block of steps with these losses, or None."""
+        """Updates the state with the losses of a block of steps; returns a reason to stop, or None.
+
+        The reason is recorded in run.json as `stopped`.
+        """
         self.lowest_loss = min(self.lowest_loss, *losses)
         if self.target_loss is not None and self.lowest_loss < self.target_loss:
             return f"train/loss fell below {self.target_loss}"
@@ -136,8 +149,10 @@ class EarlyStopping:
         return None
 
     def after_evaluation(self, values: Mapping[str, float]) -> str | None:
-        """Returns why to stop after an evaluation, or None."""
+        """Updates the state with an evaluation; returns a reason to stop, or None."""
         value = values[self.monitor.metric]
+        # Not compared with `BestWeights`, which counts any gain: with `min_change`, several small
+        # gains in a row must add up to one improvement.
         if self.monitor.gain(value, self._best) > self.min_change:
             self._best, self._without_improvement = value, 0
         else:
@@ -146,8 +161,8 @@ class EarlyStopping:
             return None
         return f"{self.monitor.metric} has not improved for {self.patience} evaluations"
 
-    def seen(self) -> dict[str, float | None]:
-        """Returns what it has seen so far, for a checkpoint."""
+    def state_dict(self) -> dict[str, float | None]:
+        """Returns the state, for a checkpoint."""
         return {
             "lowest_loss": self.lowest_loss,
             "best": self._best,
@@ -155,11 +170,11 @@ class EarlyStopping:
             "seconds": self._seconds_so_far(),
         }
 
-    def restore_seen(self, seen: Mapping[str, Any]) -> None:
-        """Brings back what `seen` returned."""
-        self.lowest_loss, self._best = seen["lowest_loss"], seen.get("best")
-        self._without_improvement = seen["without_improvement"]
-        self._seconds_before, self._started = seen["seconds"], time.monotonic()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores a state that `state_dict` returned."""
+        self.lowest_loss, self._best = state["lowest_loss"], state.get("best")
+        self._without_improvement = state["without_improvement"]
+        self._seconds_before, self._started = state["seconds"], time.monotonic()
 
     def _seconds_so_far(self) -> float:
         return self._seconds_before + time.monotonic() - self._started

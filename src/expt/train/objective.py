@@ -1,4 +1,4 @@
-"""The objective of training: the loss and the metrics, as functions of targets and outputs."""
+"""The objective of training: its loss and metrics, as functions of targets and outputs."""
 
 import functools
 import inspect
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from expt.config.compose import Job
 from expt.config.declarations import TAKES_KEY, TARGETS_KEY, batches_per_step, metrics_for, task_of
-from expt.config.instantiate import part
+from expt.config.instantiate import bind_part
 from expt.config.outputs import model_outputs
 from expt.parts.data.dataset import Dataset
 from expt.parts.data.scale import Scale
@@ -20,25 +20,25 @@ from expt.train.class_weights import CLASS_WEIGHTS, class_weights
 from expt.train.data_loading import class_number
 
 Function = Callable[..., Any]
-"""A loss or metric: a function of targets and outputs; a metric may take `weights`, too."""
-
+"""A loss or metric: a function of targets and outputs; a metric may also have `weights`."""
 
 _TAKES_WEIGHTS = "takes_weights"
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What is to be made small, and what is to be reported of it.
+    """The loss that is minimised, and the metrics that are reported.
 
     Attributes:
-        loss: Gives one value for each example, from targets and outputs; or a pair of values and
-            their weights.
-        metrics: By name, functions of targets and outputs that give one number. Those that have an
-            argument `weights` get the weights of the examples, if these have any.
-        predict: Turns outputs into predictions, such as logits of classes into probabilities.
-        link: What `predict` applies: `softmax`, `sigmoid` or `softplus`; None for nothing.
-        num_parts: In how many parts a training step computes the gradient of its batch, one after
-            the other.
+        loss: A function of targets and outputs that returns one value per example, shape [batch],
+            or a pair of values and their weights.
+        metrics: By name, functions of targets and outputs that return one number. Those with an
+            argument `weights` receive the weights of the examples, if the data has weights.
+        predict: Converts outputs to predictions, such as logits to probabilities.
+        link: The function that `predict` applies: `softmax`, `sigmoid` or `softplus`; None for the
+            identity.
+        num_parts: The number of equal parts (micro-batches) of a batch over which a training step
+            accumulates gradients.
     """
 
     loss: Function
@@ -49,7 +49,7 @@ class Objective:
 
     @property
     def unweighted(self) -> list[str]:
-        """The names of the metrics that count all examples alike, whatever their weights."""
+        """The names of the metrics that ignore the weights of the examples."""
         return [name for name, metric in self.metrics.items() if not takes_weights(metric)]
 
 
@@ -59,7 +59,17 @@ def measure(
     outputs: tf.Tensor,
     weights: tf.Tensor | None,
 ) -> dict[str, tf.Tensor]:
-    """Computes metrics; `weights` are those of the examples, shape [examples]."""
+    """Computes metrics by name.
+
+    Args:
+        metrics: Functions of targets and outputs, by name.
+        targets: Labels, shape [examples], or values, shape [examples, ...].
+        outputs: The outputs of the model, shape [examples, ...].
+        weights: The weights of the examples, shape [examples]; None if all count alike.
+
+    Returns:
+        One scalar per metric.
+    """
     values = {}
     for name, metric in metrics.items():
         is_weighted = weights is not None and takes_weights(metric)
@@ -69,7 +79,7 @@ def measure(
 
 
 def takes_weights(metric: Function) -> bool:
-    """Whether a metric has an argument `weights` that no config gives a value."""
+    """Returns whether a metric has an argument `weights` that the config does not set."""
     of_wrapped = getattr(metric, _TAKES_WEIGHTS, None)
     if of_wrapped is not None:
         return bool(of_wrapped)
@@ -78,26 +88,23 @@ def takes_weights(metric: Function) -> bool:
 
 
 def outputs_of(model: keras.Model, inputs: tf.Tensor, *, training: bool) -> tf.Tensor:
-    """Runs a model; its outputs become float32, but for those in float64.
-
-    A model of float16 gives float16, which is too coarse for a loss. One that gives values in the
-    unit of standardised targets gives float64, as float32 can lack their digits.
-    """
+    """Runs a model, and returns its outputs as float32, or as float64 if they are float64."""
     outputs = model(inputs, training=training)
+    # float16 of mixed precision is too coarse for a loss. Outputs that are scaled back to the unit
+    # of the targets are float64, because float32 may not hold their digits.
     return outputs if outputs.dtype == tf.float64 else tf.cast(outputs, tf.float32)
 
 
 def output_type(model: keras.Model) -> tf.DType:
-    """Returns the type of what `outputs_of` returns for a model."""
+    """Returns the type of the tensor that `outputs_of` returns for a model."""
     return tf.float64 if model.outputs[0].dtype == "float64" else tf.float32
 
 
-def around(metric: Function) -> Callable[[Function], Function]:
-    """Makes a function that passes weights on take them exactly if the metric within does.
+def takes_weights_like(metric: Function) -> Callable[[Function], Function]:
+    """Returns a decorator for wrappers of a metric, which take weights exactly if it does."""
 
-    `functools.wraps` would do so, but AutoGraph fails on what it wraps around a partial.
-    """
-
+    # `functools.wraps` would keep the signature, but AutoGraph fails on a function that it has
+    # wrapped around a partial.
     def decorate(function: Function) -> Function:
         setattr(function, _TAKES_WEIGHTS, takes_weights(metric))
         return function
@@ -106,58 +113,67 @@ def around(metric: Function) -> Callable[[Function], Function]:
 
 
 def penalty_of(model: keras.Model) -> tf.Tensor:
-    """Returns what a model added to the loss of the batch that it was called on last.
+    """Returns the sum of the losses that a model added in its last call, as a float32 scalar.
 
-    That is the sum of the penalties on its weights and on the activations of its layers, and of
-    what its layers passed to `add_loss`.
+    These are the penalties on its weights and on the activations of its layers, and the values
+    that its layers passed to `add_loss`.
     """
     penalties = [tf.cast(penalty, tf.float32) for penalty in model.losses]
     return tf.add_n(penalties) if penalties else tf.constant(0.0)
 
 
-def of_one_type(function: Function) -> Function:
-    """Gives a loss or metric values of the outputs' type; class numbers stay as they are."""
+def with_targets_cast(function: Function) -> Function:
+    """Wraps a loss or metric so that it receives targets of the outputs' type; labels stay int."""
 
-    @around(function)
-    def of_one_type(targets: tf.Tensor, outputs: tf.Tensor, **options: Any) -> Any:
+    @takes_weights_like(function)
+    def with_targets_cast(targets: tf.Tensor, outputs: tf.Tensor, **options: Any) -> Any:
         if targets.dtype.is_floating:
             targets = tf.cast(targets, outputs.dtype)
         return function(targets, outputs, **options)
 
-    return of_one_type
+    return with_targets_cast
 
 
-def of_log_odds(metric: Function, link: str | None) -> Function:
-    """Gives a metric that ranks by probability the log-odds of each class in place of logits.
+def with_log_odds(metric: Function, link: str | None) -> Function:
+    """Wraps a metric that ranks examples so that it receives log-odds instead of logits.
 
-    log p_k / (1 - p_k) has the order of p_k, and does not saturate: float32 probabilities of
-    logits that are 17 apart are 1. In float64, so that differences of logits are not rounded.
+    The log-odds of class k, log p_k / (1 - p_k), have the same order as the probabilities p_k, but
+    do not saturate: in float32, the probability is 1 as soon as logits are 17 apart.
 
     Args:
-        metric: A function of class numbers and scores, shape [examples, classes].
-        link: What makes probabilities of the outputs. Of `softmax` the log-odds are
-            z_k - log Σ_{j≠k} exp z_j, of `sigmoid` z_k. Scores without a link, such as those of
-            hinge, are compared with each other by their loss, so that only their differences have
-            a meaning: the margin z_k - max_{j≠k} z_j.
+        metric: A function of labels and scores, shape [examples, classes].
+        link: The function that turns outputs z into probabilities. For `softmax` the log-odds are
+            z_k - log Σ_{j≠k} exp z_j, for `sigmoid` z_k. Without a link, as for hinge losses, only
+            differences of scores have a meaning, and the margin z_k - max_{j≠k} z_j is used.
     """
 
-    @around(metric)
-    def of_log_odds(targets: tf.Tensor, outputs: tf.Tensor, **options: Any) -> Any:
+    @takes_weights_like(metric)
+    def with_log_odds(targets: tf.Tensor, outputs: tf.Tensor, **options: Any) -> Any:
         return metric(targets, log_odds(outputs, link), **options)
 
-    return of_log_odds
+    return with_log_odds
 
 
 def log_odds(outputs: tf.Tensor, link: str | None) -> tf.Tensor:
-    """Returns what `of_log_odds` gives a metric, float64 of shape [examples, classes]."""
+    """Returns the log-odds of each class, or the margins without a link; see `with_log_odds`.
+
+    Args:
+        outputs: Logits or scores, shape [examples, classes].
+        link: `softmax`, `sigmoid`, or None.
+
+    Returns:
+        float64 of shape [examples, classes].
+    """
+    # float32 would round differences of logits.
     logits = tf.cast(outputs, tf.float64)
     if link == "sigmoid":
         return logits
+    # Of two classes, both formulas are the difference of the logits.
     if outputs.shape[-1] == 2:
         return logits - tf.reverse(logits, axis=[-1])
     logits -= tf.reduce_max(logits, axis=-1, keepdims=True)  # equal p, equal bits
-    # Only the largest logit's others need a sum of their own: of the rest p_k is at most 1/2, so
-    # that log (1 - p_k) loses no digits.
+    # Only for the largest logit, the sum over the others is computed directly. For the rest, p_k
+    # is at most 1/2, so that log (1 - p_k) loses no digits.
     is_largest = tf.one_hot(tf.argmax(logits, axis=-1), logits.shape[-1]) > 0
     rest = tf.where(is_largest, tf.float64.min, logits)
     if link is None:
@@ -169,13 +185,17 @@ def log_odds(outputs: tf.Tensor, link: str | None) -> tf.Tensor:
 
 
 def make_objective(job: Job, dataset: Dataset) -> Objective:
-    """Makes the loss, on the scale of the targets if they have one, and the metrics.
+    """Returns the objective that a config names, for a data set.
 
-    Metrics of classes are functions of logits; those of values see predictions.
+    If the targets are standardised, the loss is computed on standardised values. Metrics of
+    classification receive logits, all other metrics receive predictions.
+
+    Raises:
+        UserError: The class weights, or the positive class of a metric, do not fit the data.
     """
     config, task = job.config, task_of(job, dataset.task)
     node, weights = config.loss, class_weights(job, dataset)
-    loss = part(node if weights is None else {**node, CLASS_WEIGHTS: weights}, "loss")
+    loss = bind_part(node if weights is None else {**node, CLASS_WEIGHTS: weights}, "loss")
     scale = output_scale(job, dataset, task)
     link = model_outputs(config.loss, task).link
     predict = link_function(link)
@@ -186,7 +206,7 @@ def make_objective(job: Job, dataset: Dataset) -> Objective:
     if task != "classification":
         metrics = {name: _of_predictions(metric, predict) for name, metric in metrics.items()}
     return Objective(
-        loss=of_one_type(loss) if scale is None else _on_scale(loss, scale),
+        loss=with_targets_cast(loss) if scale is None else _on_scale(loss, scale),
         metrics=metrics,
         predict=predict,
         link=link,
@@ -199,12 +219,13 @@ def _make_metric(
 ) -> Function:
     if node.get("positive") is not None and dataset.class_names:
         node = {**node, "positive": class_number(dataset, node["positive"], f"metric.{name}")}
-    metric = of_one_type(part(node, f"metric.{name}"))
-    return of_log_odds(metric, link) if TAKES_KEY in node else metric
+    metric = with_targets_cast(bind_part(node, f"metric.{name}"))
+    return with_log_odds(metric, link) if TAKES_KEY in node else metric
 
 
 def output_scale(job: Job, dataset: Dataset, task: str) -> Scale | None:
-    """The scale of the targets; a loss that is for a range of values sees them as they are."""
+    """Returns the scale by which targets are standardised; None if they are used unchanged."""
+    # A loss that declares a range of targets, such as 0 to 1, must see them in that range.
     if TARGETS_KEY in job.config.loss:
         return None
     scales = {"regression": dataset.target_scale, "reconstruction": dataset.input_scale}
@@ -212,7 +233,7 @@ def output_scale(job: Job, dataset: Dataset, task: str) -> Scale | None:
 
 
 def _of_predictions(metric: Function, predict: Callable[[tf.Tensor], tf.Tensor]) -> Function:
-    @around(metric)
+    @takes_weights_like(metric)
     def of_predictions(targets: tf.Tensor, outputs: tf.Tensor, **options: Any) -> Any:
         return metric(targets, predict(outputs), **options)
 
@@ -220,8 +241,10 @@ def _of_predictions(metric: Function, predict: Callable[[tf.Tensor], tf.Tensor])
 
 
 def _on_scale(loss: Function, scale: Scale) -> Function:
-    """Standardises targets and outputs in float64; the loss then sees float32."""
+    """Wraps a loss so that it receives standardised targets and outputs."""
 
+    # Subtracted in float64, since targets with a large mean lose digits in float32; the loss
+    # itself gets float32, as for targets without a scale.
     def on_scale(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         standardised = (
             (tf.cast(x, tf.float64) - scale.mean) / scale.deviation for x in (targets, outputs)

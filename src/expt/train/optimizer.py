@@ -1,4 +1,4 @@
-"""The learning rate schedule and the optimizers that a config names."""
+"""Makes the learning rate schedule and the optimizers that a config names."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,49 +6,61 @@ from typing import Any
 import keras
 
 from expt.config.compose import Job
-from expt.config.instantiate import DECAY_KEY, HORIZON_KEY, call, part
+from expt.config.instantiate import DECAY_KEY, HORIZON_KEY, bind_part, call_part
 from expt.errors import UserError
 from expt.parts.horizon import Held
-from expt.parts.weight_decay import undecayed
+from expt.parts.weight_decay import variables_without_decay
 
 MakeOptimizer = Callable[[Sequence[Any]], keras.optimizers.Optimizer]
-"""Makes an optimizer as the config says, and builds it for some variables."""
+"""Returns the optimizer of the config, built for a list of variables."""
 
 
 def make_schedule(job: Job, total_steps: int) -> Any:
-    """Makes the learning rate of a job of so many steps: a number, or a schedule of Keras.
+    """Returns the learning rate of a job: a number, or a Keras learning rate schedule.
+
+    Args:
+        job: The job.
+        total_steps: The planned number of steps, over which the schedule extends unless the config
+            sets its length.
 
     Raises:
-        UserError: The schedule refuses its arguments.
+        UserError: The schedule does not accept its arguments.
     """
     node = job.config.schedule
     horizon = node.get(HORIZON_KEY) or total_steps
-    schedule = call(
-        part(node, "schedule"),
+    schedule = call_part(
+        bind_part(node, "schedule"),
         "schedule",
         learning_rate=job.config.optimizer["learning_rate"],
         total_steps=horizon,
     )
     if horizon >= total_steps or not callable(schedule) or hasattr(schedule, "consider"):
         return schedule
+    # A schedule that is shorter than the run keeps its last rate for the remaining steps.
     return Held(schedule, horizon - 1)
 
 
 def make_optimizers(job: Job, schedule: Any) -> MakeOptimizer:
-    """Returns the function that makes an optimizer for the variables of a network."""
+    """Returns the function that makes an optimizer for the variables of a network.
+
+    The function raises a UserError if there are no variables, or if the optimizer does not accept
+    its arguments.
+    """
+    # float16 underflows for small gradients; bfloat16 has the range of float32.
     scales_loss = job.config.loop.precision == "mixed_float16"
 
     def make(variables: Sequence[Any]) -> keras.optimizers.Optimizer:
         if not variables:
             raise UserError(
-                "model: it has no trainable variables, so that training would change nothing; "
-                "expected at least one layer with weights and trainable=True. A finished run is "
-                "evaluated without training by python -m expt.evaluate."
+                "model: it has no trainable variables, so there is nothing to train; expected at "
+                "least one layer with weights and trainable=True. To evaluate a finished run "
+                "without training: python -m expt.evaluate"
             )
-        made = part(job.config.optimizer, "optimizer")
-        optimizer = call(made, "optimizer", learning_rate=schedule)
+        made = bind_part(job.config.optimizer, "optimizer")
+        optimizer = call_part(made, "optimizer", learning_rate=schedule)
         if job.config.optimizer.get(DECAY_KEY) is False:
-            optimizer.exclude_from_weight_decay(var_list=undecayed(variables))
+            optimizer.exclude_from_weight_decay(var_list=variables_without_decay(variables))
+        # Around the optimizer with its exclusions, which must be set before it is built.
         if scales_loss:
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         optimizer.build(variables)

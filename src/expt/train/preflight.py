@@ -1,4 +1,4 @@
-"""One batch before training: would this train at all?"""
+"""Checks of the model, the loss and the metrics on one batch, before training."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,24 +17,27 @@ from expt.train.objective import Objective, outputs_of
 def preflight(
     model: keras.Model, objective: Objective, batch: Batch, expected: tuple[int, ...], data: str
 ) -> list[str]:
-    """Runs a model, its loss and metrics forwards and backwards on a batch, and changes nothing.
+    """Checks a model, its loss and its metrics on a batch, forward and backward.
+
+    All variables keep their values.
 
     Args:
         model: Maps inputs to outputs.
-        objective: Of targets and outputs.
+        objective: The loss and the metrics.
         batch: Some examples.
         expected: The shape that the outputs must have.
-        data: Where the shape comes from, for the message.
+        data: The name of the data set, for messages.
 
     Returns:
-        What a user should know of loss and metrics, a sentence each.
+        Notes about the loss and the metrics, one sentence each.
 
     Raises:
-        UserError: The outputs don't fit the data or are probabilities where the loss makes them,
-            the loss is not one finite value for each example, a variable gets no gradient, a
-            metric is not one number, or loss or metrics don't compare outputs with their targets.
+        UserError: The outputs do not have the shape that the data needs, or are probabilities
+            where the loss expects logits; the loss is not one finite value per example; a variable
+            has no gradient; a metric is not one number; or the loss or a metric does not compare
+            each output with its own target.
     """
-    with unchanged([model]), tf.GradientTape() as tape:
+    with preserve_states([model]), tf.GradientTape() as tape:
         outputs = outputs_of(model, batch.inputs, training=True)
         if tuple(outputs.shape) != expected:
             raise UserError(
@@ -48,32 +51,39 @@ def preflight(
     for name, metric in objective.metrics.items():
         shape = tuple(tf.convert_to_tensor(metric(batch.targets, outputs)).shape)
         if shape != ():
-            raise UserError(f"metric.{name}: it gave the shape {shape}; expected one number.")
+            raise UserError(f"metric.{name}: it returned the shape {shape}; expected one number.")
         check_metric(name, metric, batch.targets, outputs)
     if batch.weights is not None:
         notes += [
-            f"metric.{name} counts all examples alike: it has no argument `weights`."
+            f"metric.{name} ignores the weights of the examples: it has no argument `weights`."
             for name in objective.unweighted
         ]
     return notes
 
 
 def check_values(loss: Any, size: int) -> tf.Tensor:
-    """Checks that a loss gives one finite value for each example, and returns the values.
+    """Checks that a loss has returned one finite value per example.
+
+    Args:
+        loss: The return value of the loss: values, or a pair of values and their weights.
+        size: The number of examples.
+
+    Returns:
+        The values, shape [size].
 
     Raises:
-        UserError: It does not.
+        UserError: The values or weights have another shape, or a value is not finite.
     """
     values, weights = values_and_weights(loss)
     if weights is not None and tuple(weights.shape) != (size,):
         raise UserError(
-            f"loss: it gave weights of the shape {tuple(weights.shape)} for a batch of {size} "
-            f"examples; expected one for each, {(size,)}."
+            f"loss: it returned weights of the shape {tuple(weights.shape)} for a batch of {size} "
+            f"examples; expected one weight per example, {(size,)}."
         )
     if tuple(values.shape) != (size,):
         raise UserError(
-            f"loss: it gave the shape {tuple(values.shape)} for a batch of {size} examples; "
-            f"expected one value for each, {(size,)}. The mean is taken by the step."
+            f"loss: it returned the shape {tuple(values.shape)} for a batch of {size} examples; "
+            f"expected one value per example, {(size,)}. The training step computes the mean."
         )
     if not np.isfinite(values).all():
         raise UserError("loss: it is not finite on the first batch, before any step.")
@@ -81,23 +91,24 @@ def check_values(loss: Any, size: int) -> tf.Tensor:
 
 
 _LINKS = ("softmax", "sigmoid", "softplus")
-_SUM_ROUNDING = 1e-3  # so much may float16 miss the sum 1 of probabilities
+_SUM_ROUNDING = 1e-3  # the sum of float16 probabilities may differ from 1 by so much
 
 
 def _check_link(
     model: keras.Model, objective: Objective, targets: tf.Tensor, outputs: tf.Tensor
 ) -> None:
-    """Checks that a model does not apply what its loss applies to the outputs.
+    """Checks that the outputs of a model are logits where its loss expects logits.
 
     Raises:
-        UserError: It does.
+        UserError: The model already applies the softmax or sigmoid that the loss applies.
     """
     link, last = objective.link, last_activation(model)
     if link is None:
         return
     is_link = last == link or {last, link} == {"softmax", "sigmoid"}
     if targets.dtype.is_integer and link == "softmax" and outputs.shape[-1] > 1:
-        # However it came about, as after a layer that only changes the shape.
+        # By the values, too: the last layer does not show it if, for example, a layer that only
+        # changes the shape follows the softmax.
         sums = np.asarray(tf.reduce_sum(outputs, axis=-1))
         are_shares = float(tf.reduce_min(outputs)) >= 0 and (abs(sums - 1) < _SUM_ROUNDING).all()
         is_link, last = is_link or bool(are_shares), last or "softmax"
@@ -110,8 +121,9 @@ def _check_link(
 
 
 def last_activation(model: keras.Model) -> str | None:
-    """Returns which of the functions that losses apply a model's last layer applies, if any."""
+    """Returns the name of the last layer's activation if it is one that losses apply, else None."""
     layer: Any = model
+    # The last layer of a nested model is that of the innermost one.
     while isinstance(layer, keras.Model) and getattr(layer, "outputs", None):
         history = getattr(layer.outputs[0], "_keras_history", None)
         if history is None or history.operation is layer:
@@ -122,10 +134,15 @@ def last_activation(model: keras.Model) -> str | None:
 
 
 def check_gradients(tape: tf.GradientTape, values: tf.Tensor, model: keras.Model) -> None:
-    """Checks that every variable of a model has a gradient.
+    """Checks that every trainable variable of a model has a gradient.
+
+    Args:
+        tape: The tape that has recorded the computation of `values`.
+        values: The losses of the examples.
+        model: The model.
 
     Raises:
-        UserError: The loss does not depend on one.
+        UserError: The loss does not depend on one of the variables.
     """
     variables = model.trainable_variables
     gradients = tape.gradient(values, variables)
@@ -135,8 +152,12 @@ def check_gradients(tape: tf.GradientTape, values: tf.Tensor, model: keras.Model
 
 
 @contextmanager
-def unchanged(networks: Sequence[keras.Model]) -> Iterator[None]:
-    """Restores batch statistics and the states of random layers: runs must not see this batch."""
+def preserve_states(networks: Sequence[keras.Model]) -> Iterator[None]:
+    """Restores the non-trainable variables of the networks at the end of the block.
+
+    These are batch statistics and the states of random layers: a run must have the same results
+    whether or not its networks were called for a check or a hook.
+    """
     states = [(v, v.numpy()) for network in networks for v in network.non_trainable_variables]
     try:
         yield

@@ -1,16 +1,19 @@
-"""The program of a job: all that is built from its config and its data, before it is compiled.
+"""The program of a job: everything that is built from its config and data set to train it.
 
-Importing this imports TensorFlow; `start_tensorflow` comes first.
+Training, the preflight of a sweep, `verify` and timing estimates all build it here, so that they
+see the same model, input pipeline and evaluation.
+
+Importing this module imports TensorFlow; call `start_tensorflow` before.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from expt.config.checks import check_watched
+from expt.config.checks import check_monitored_metric
 from expt.config.compose import Job
 from expt.config.declarations import DIRECTION_KEY, STEP_KEY, task_of
-from expt.config.instantiate import part
+from expt.config.instantiate import bind_part
 from expt.config.outputs import ModelOutputs, model_outputs
 from expt.parts.data.dataset import Dataset, Split
 from expt.train.backend import as_user_errors
@@ -26,31 +29,36 @@ from expt.train.saveable import check_saveable
 from expt.train.timeline import Timeline, make_timeline
 
 
-class DrivenByValidation(Protocol):
-    """A learning rate schedule that depends on how validation goes.
+class ValidationDrivenSchedule(Protocol):
+    """A learning rate schedule that depends on the validation results, such as plateau decay.
 
     Attributes:
-        variables: Its state, for checkpoints.
+        variables: The state of the schedule; it is saved in checkpoints.
     """
 
     variables: Sequence[Any]
 
     def consider(self, value: float, larger_is_better: bool) -> None:
-        """Updates the learning rate after an evaluation, from the monitored metric."""
+        """Updates the learning rate after an evaluation.
+
+        Args:
+            value: The value of the monitored metric.
+            larger_is_better: The direction of the monitored metric.
+        """
 
 
 @dataclass(frozen=True)
 class Program:
-    """All that trains for one config and one data set; executors compile and run it.
+    """The model, data and functions that train one config; an executor compiles and runs them.
 
     Attributes:
-        job: The frozen config.
-        dataset: Its data.
-        task: The learning task.
-        timeline: The steps, and when evaluations and checkpoints are due.
-        learner: The networks with their step, loss and optimizers.
-        monitor: The metric that chooses the best model.
-        schedules: The learning rate schedules that validation drives; often none.
+        job: The job, with its frozen config.
+        dataset: The data set of the job.
+        task: The learning task, such as `classification`.
+        timeline: The steps and epochs, and the steps after which evaluations are due.
+        learner: The networks with their training step, loss and optimizers.
+        monitor: The metric that selects the best model.
+        schedules: The learning rate schedules that depend on validation; usually none.
     """
 
     job: Job
@@ -59,31 +67,32 @@ class Program:
     timeline: Timeline
     learner: Learner
     monitor: Monitor
-    schedules: Sequence[DrivenByValidation]
+    schedules: Sequence[ValidationDrivenSchedule]
 
     @property
     def outputs(self) -> ModelOutputs:
-        """What the model's outputs are."""
+        """The kind of the model's outputs, and the link that turns them into predictions."""
         return model_outputs(self.job.config.loss, self.task)
 
     def check(self) -> Sequence[str]:
-        """Takes one batch through the model, forwards and backwards; changes nothing.
+        """Checks the parts on one batch, forward and backward; all variables keep their values.
 
         Returns:
-            What a user should know, a sentence each.
+            Notes for the user, one sentence each.
 
         Raises:
-            UserError: The parts don't fit each other or the data, such as a shape, a missing
-                gradient or a loss that is not finite; or the model can't be saved.
+            UserError: The parts do not fit each other or the data (a wrong shape, a missing
+                gradient, a loss that is not finite), or the model can't be saved.
         """
         with as_user_errors("the first batch can't be trained on"):
             batch = first_batch(self.dataset)
+            # The `check` of a user's learner may return None when it has no notes.
             notes = self.learner.check(batch, self.dataset) or ()
         check_saveable(self.learner.model, self.job, batch.inputs)
         return notes
 
     def make_pipeline(self, first_step: int = 0) -> InputPipeline:
-        """Makes the input pipeline of training, from a step counted from 0."""
+        """Returns the input pipeline of training, starting at `first_step`, counted from 0."""
         return make_pipeline(self.timeline, self.dataset, first_step)
 
     def make_evaluate(self, split: Split) -> Evaluate:
@@ -92,10 +101,10 @@ class Program:
 
 
 def make_program(job: Job, dataset: Dataset) -> Program:
-    """Builds the program of a job, the optimizers' variables included.
+    """Builds the program of a job, including the variables of its model and optimizers.
 
     Raises:
-        UserError: A part refuses its arguments, or does not fit the data.
+        UserError: A part does not accept its arguments, or does not fit the data.
     """
     config, task = job.config, task_of(job, dataset.task)
     timeline = make_timeline(job, dataset)
@@ -103,7 +112,7 @@ def make_program(job: Job, dataset: Dataset) -> Program:
     schedule = make_schedule(job, timeline.total_steps)
     make_learner = learner_class(job, task)
     learner = make_learner(model, make_objective(job, dataset), make_optimizers(job, schedule))
-    check_watched(job, learner.reported)
+    check_monitored_metric(job, learner.reported)
     metric = config.loop.watch or learner.watched
     direction = config.loop.direction or config.metric.get(metric.removeprefix("val/"), {}).get(
         DIRECTION_KEY
@@ -114,8 +123,8 @@ def make_program(job: Job, dataset: Dataset) -> Program:
 
 
 def learner_class(job: Job, task: str) -> type[Learner]:
-    """Returns the kind of training: the one that the model declares, or that of the task."""
+    """Returns the learner that the model declares, or the default learner of the task."""
     declared = job.config.model.get(STEP_KEY)
     if declared is not None:
-        return cast("type[Learner]", part({"_target_": declared}, f"model.{STEP_KEY}").func)
+        return cast("type[Learner]", bind_part({"_target_": declared}, f"model.{STEP_KEY}").func)
     return Reconstruction if task == "reconstruction" else Supervised

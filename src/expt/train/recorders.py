@@ -1,4 +1,8 @@
-"""The recorders of a run: the journal, the console, and the sinks that the config names."""
+"""The recorders of a run: the journal, the console, and the recorders that the config names.
+
+The latter are called sinks: they run on background threads, and one that fails does not stop
+training.
+"""
 
 import json
 import math
@@ -7,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from expt.config.compose import Job
 from expt.config.declarations import metrics_for
-from expt.config.instantiate import call, part
-from expt.record.console import ConsoleRecorder, Expected, ShownWhileClosing
+from expt.config.instantiate import bind_part, call_part
+from expt.record.console import ClosingPhase, ConsoleRecorder, RunLength
 from expt.record.journal import Journal
 from expt.record.phases import Phases
-from expt.record.process import SeparateProcess
-from expt.record.recorder import Background, Fanout, Recorder
-from expt.record.repeated import NotTwice
+from expt.record.process import ProcessRecorder
+from expt.record.recorder import BackgroundRecorder, Fanout, Recorder
+from expt.record.skip_recorded import SkipRecorded
 
 if TYPE_CHECKING:
     from expt.train.program import Program  # imports Keras
@@ -23,27 +27,28 @@ _IMAGES = {"_target_": "expt.record.images.ImageRecorder"}
 
 
 class Sinks:
-    """The sinks that configs name, made once and used for run after run.
+    """A cache of sinks: makes the sinks that a config names, and reuses them for later runs.
 
-    Making them early lets those that live in processes of their own start while TensorFlow does.
+    Args:
+        with_mlflow: Whether to include the MLflow recorder. The workers of a sweep leave it out,
+            since the sweep has one for all of them.
     """
 
     def __init__(self, *, with_mlflow: bool = True) -> None:
-        """Makes none yet.
-
-        Args:
-            with_mlflow: Whether to make MLflow's, too; a sweep has one for all of its workers.
-        """
         self._with_mlflow = with_mlflow
-        self._made: dict[str, Background] = {}
-        self._processes: list[SeparateProcess] = []
+        self._made: dict[str, BackgroundRecorder] = {}
+        self._processes: list[ProcessRecorder] = []
 
     def __call__(self, job: Job) -> list[Recorder]:
-        """Returns the sinks of a job.
+        """Returns the sinks of a job, starting those that do not exist yet.
+
+        Sinks in separate processes start up in the background. Called before TensorFlow starts,
+        they are ready when training begins.
 
         Raises:
-            UserError: A recorder refuses its arguments.
+            UserError: A recorder does not accept its arguments.
         """
+        # Images are a part of every run, so their recorder is not an option of the config.
         nodes = {**job.config.recorder, "images": _IMAGES}
         return [
             self._sink(name, node)
@@ -51,17 +56,18 @@ class Sinks:
             if self._with_mlflow or not is_mlflow(node)
         ]
 
-    def _sink(self, name: str, node: Mapping[str, Any]) -> Background:
+    def _sink(self, name: str, node: Mapping[str, Any]) -> BackgroundRecorder:
+        # Jobs of a sweep may configure a recorder differently, and must not share it then.
         key = json.dumps(node, sort_keys=True)
         if key not in self._made:
-            sink = call(part(node, f"recorder.{name}"), f"recorder.{name}")
-            if isinstance(sink, SeparateProcess):
+            sink = call_part(bind_part(node, f"recorder.{name}"), f"recorder.{name}")
+            if isinstance(sink, ProcessRecorder):
                 self._processes.append(sink)
-            self._made[key] = Background(name, sink)
+            self._made[key] = BackgroundRecorder(name, sink)
         return self._made[key]
 
     def stop(self) -> None:
-        """Ends their threads and processes."""
+        """Ends the threads and processes of all sinks."""
         for sink in self._made.values():
             sink.stop()
         for process in self._processes:
@@ -69,41 +75,45 @@ class Sinks:
 
 
 def is_mlflow(node: Mapping[str, Any]) -> bool:
-    """Whether a recorder is MLflow's."""
+    """Returns whether a config node is that of the MLflow recorder."""
     return bool(node["_target_"] == _MLFLOW)
 
 
 def make_recorder(
     sinks: Sequence[Recorder],
     phases: Phases,
-    expected: Expected,
+    expected: RunLength,
     first_step: int,
 ) -> Recorder:
-    """Returns the journal, the console and the sinks as one.
+    """Returns one recorder that writes to the journal, the sinks and the console.
 
     Args:
-        sinks: Where to record, beside the journal.
-        phases: Show that a sink is being completed; progress is shown on their console.
-        expected: Describes what the console shows progress of.
+        sinks: The recorders beside the journal and the console.
+        phases: Shows which sink is being completed at the end; its console shows progress.
+        expected: The length and the metrics of the run, for the display of progress.
         first_step: The step from which training continues; 0 for a new run.
     """
-    shown = [ShownWhileClosing(sink, _title(sink), phases) for sink in sinks]
-    journal = NotTwice(Fanout([Journal(), *shown]), first_step)
+    shown = [ClosingPhase(sink, _title(sink), phases) for sink in sinks]
+    # The journal is first: sinks can be rebuilt from it, but not the other way around. The console
+    # is outside, since progress is shown for the repeated steps of a resumed run too.
+    journal = SkipRecorded(Fanout([Journal(), *shown]), first_step)
     return Fanout([journal, ConsoleRecorder(phases.console, expected)])
 
 
-def expected_length(program: "Program", best: float | None) -> Expected:
-    """Returns the length of a run and the metrics that the console shows.
+def expected_progress(program: "Program", best: float | None) -> RunLength:
+    """Returns the length of a run, and the metrics that the console shows.
 
     Args:
-        program: What is trained.
-        best: The best value of the monitored metric before a continued run.
+        program: The program that is trained.
+        best: The best value of the monitored metric before the run is continued; None for a new
+            run.
     """
     timeline, monitor = program.timeline, program.monitor
+    # The loss, one metric and the monitored one fit a line of 80 columns.
     shown = ["loss", *metrics_for(program.job, program.task)][:2]
     shown.append(monitor.metric.removeprefix("val/"))
     every = timeline.eval_every.next_due(0, timeline.steps_per_epoch)
-    return Expected(
+    return RunLength(
         steps=timeline.total_steps,
         epochs=timeline.epoch_of(timeline.total_steps),
         evaluations=math.ceil(timeline.total_steps / every),
@@ -115,5 +125,5 @@ def expected_length(program: "Program", best: float | None) -> Expected:
 
 
 def _title(sink: Recorder) -> str:
-    name = sink.name if isinstance(sink, Background) else type(sink).__name__
+    name = sink.name if isinstance(sink, BackgroundRecorder) else type(sink).__name__
     return {"mlflow": "MLflow", "tensorboard": "TensorBoard"}.get(name, name)

@@ -1,4 +1,4 @@
-"""What run.json tells of a run: who it is, what it was made of, and how often it was resumed."""
+"""Creates and updates the record of a run, run.json: its identity, origin and resumptions."""
 
 import time
 import uuid
@@ -21,13 +21,13 @@ from expt.record.layers import write_layers
 from expt.record.mlflow.copies import Copies
 from expt.runs.changed_code import recorded_code
 from expt.runs.environment import environment, machine, process, versions
-from expt.runs.folder_identity import claim
+from expt.runs.folder_identity import assign_number
 from expt.runs.git import git_diff, git_state
-from expt.runs.naming import distinctive, run_name
+from expt.runs.naming import distinctive_keys, run_name
 from expt.runs.records import RunRecord
-from expt.runs.run import Earlier, Membership, Run, Status
+from expt.runs.run import Membership, PreviousRun, Run, Status
 from expt.runs.secrets import redacted, redacted_values
-from expt.runs.unique_names import take_names
+from expt.runs.unique_names import reserve_names
 from expt.train.backend import devices, threads_in_effect
 from expt.train.class_weights import class_weights
 from expt.train.layer_table import layer_table
@@ -44,24 +44,33 @@ def new_run(
     code: Code,
     sweep: Membership | None = None,
 ) -> Run:
-    """Returns a run that has just begun; its run.json, layers.md and git.diff are written."""
-    keys = distinctive(job, () if sweep is None else sweep.varied)
-    place = claim(job.output_dir, directory)
+    """Returns a new run; its run.json, layers.md and git.diff are written.
+
+    Args:
+        job: The job, with its frozen config.
+        dataset: The data set of the job.
+        directory: The run directory; it must exist.
+        learner: The learner, whose networks are described.
+        code: The code that the run executes.
+        sweep: The sweep that the run is a job of; None for a single run.
+    """
+    keys = distinctive_keys(job, () if sweep is None else sweep.varied)
+    place = assign_number(job.output_dir, directory)
     record = {
         "id": uuid.uuid4().hex,
         "run_name": _name(job, keys) if sweep is None else sweep.run_name,
         "directory_name": directory.name,
         "distinctive": keys,
-        **_of_config(job, dataset, code),
+        **_config_fields(job, dataset, code),
         "sweep": None if sweep is None else sweep.to_mapping(),
         "overrides": list(job.overrides),
         "choices": job.choices,
-        "data": _of_data(job, dataset),
+        "data": _data_fields(job, dataset),
         "class_weights": class_weights(job, dataset),
-        **_of_model(learner),
+        **_model_fields(learner),
         "watched": job.config.loop.watch or learner.watched,
         "git": git_state(Path.cwd()),
-        **_of_process(),
+        **_process_fields(),
         "status": Status.RUNNING,
         "closed": False,
         "started": time.time(),
@@ -70,14 +79,15 @@ def new_run(
     write_layers(directory, layer_table(learner.networks))
     if (diff := git_diff(Path.cwd())) is not None:
         (directory / DIFF_FILE).write_text(redacted(diff), encoding="utf-8")
-    run = _run(job, directory, record)
-    _keep_hashes(directory, dataset)
+    run = _make_run(job, directory, record)
+    _write_hashes(directory, dataset)
+    # run.json is written last: a directory with one holds a complete run.
     run.update()
     return run
 
 
 def _name(job: Job, keys: Sequence[str]) -> str:
-    (name,) = take_names(job.output_dir, job.config.name, [run_name(job, keys)])
+    (name,) = reserve_names(job.output_dir, job.config.name, [run_name(job, keys)])
     return name
 
 
@@ -85,15 +95,24 @@ def resumed_run(
     job: Job,
     dataset: Dataset,
     directory: Path,
-    earlier: Earlier,
+    earlier: PreviousRun,
     step: int,
     code: Code,
     note: str | None = None,
 ) -> Run:
-    """Returns a run that is continued from a step; its run.json records that, and a note.
+    """Returns a run that is continued; its updated run.json is written.
 
-    What older runs did not record of their data is added. A copy of a run becomes another one by
-    that: whichever goes furthest, each has its own values.
+    Fields about the data that older versions of expt did not record are added. If the run is a
+    copy of another one, it gets a separate run in MLflow.
+
+    Args:
+        job: The job as it is continued.
+        dataset: The data set of the job.
+        directory: The run directory.
+        earlier: The record of the previous run, and the changes to its config.
+        step: The step from which training continues.
+        code: The code that the run executes from now on.
+        note: How the learning rate changes because the run's length has changed, if it does.
     """
     before = recorded_code(earlier.record)
     entry = {
@@ -111,23 +130,26 @@ def resumed_run(
     record = {
         **earlier.record.to_mapping(),
         **Copies().settle(earlier.record, directory, job.output_dir),
-        **_of_config(job, dataset, code.after(before, step)),
-        "data": {**earlier.record.data.to_mapping(), **_identity_of(dataset)},
-        **_of_process(),
+        **_config_fields(job, dataset, code.after(before, step)),
+        "data": {**earlier.record.data.to_mapping(), **_data_identity(dataset)},
+        **_process_fields(),
         "status": Status.RUNNING,
         "closed": False,
         "resumed": [*earlier.record.resumed, entry],
     }
+    # The outcome of the previous process, which does not apply to a run that is RUNNING again.
     for outcome in ("ended", "error", "traceback"):
         record.pop(outcome, None)
-    run = _run(job, directory, record)
-    _keep_hashes(directory, dataset)
+    run = _make_run(job, directory, record)
+    _write_hashes(directory, dataset)
+    # The size of the journal's complete lines: a last line that a crash has cut off is dropped.
     run.is_resumed, run.recorded = True, complete_size(directory / FILE_NAME)
     run.update()
     return run
 
 
-def _run(job: Job, directory: Path, record: dict[str, Any]) -> Run:
+def _make_run(job: Job, directory: Path, record: dict[str, Any]) -> Run:
+    # Without secrets, such as passwords in a tracking URI, in anything that is stored or sent.
     return Run(
         directory,
         job.output_dir,
@@ -137,7 +159,7 @@ def _run(job: Job, directory: Path, record: dict[str, Any]) -> Run:
     )
 
 
-def _of_config(job: Job, dataset: Dataset, code: Code) -> dict[str, Any]:
+def _config_fields(job: Job, dataset: Dataset, code: Code) -> dict[str, Any]:
     return {
         "name": job.config.name,
         "output_dir": str(job.output_dir),
@@ -152,25 +174,25 @@ def _of_config(job: Job, dataset: Dataset, code: Code) -> dict[str, Any]:
     }
 
 
-def _of_data(job: Job, dataset: Dataset) -> dict[str, Any]:
+def _data_fields(job: Job, dataset: Dataset) -> dict[str, Any]:
     return {
         "name": dataset.name,
         "source": job.config.data["_target_"],
         "task": task_of(job, dataset.task),
-        **_identity_of(dataset),
+        **_data_identity(dataset),
         "skipped": dataset.skipped,
         "preparation": dataset.preparation,
         "notes": list(dataset.notes),
         "input_shape": list(dataset.input_shape),
         "feature_names": list(dataset.feature_names),
         "class_names": list(dataset.class_names),
-        "input_scale": _plain(dataset.input_scale),
-        "target_scale": _plain(dataset.target_scale),
+        "input_scale": _scale_fields(dataset.input_scale),
+        "target_scale": _scale_fields(dataset.target_scale),
         "examples": {name: len(split) for name, split in dataset.splits()},
     }
 
 
-def _identity_of(dataset: Dataset) -> dict[str, Any]:
+def _data_identity(dataset: Dataset) -> dict[str, Any]:
     hashes = ExampleHashes.of(dataset)
     return {
         "fingerprint": dataset.fingerprint,
@@ -179,29 +201,30 @@ def _identity_of(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _keep_hashes(directory: Path, dataset: Dataset) -> None:
+def _write_hashes(directory: Path, dataset: Dataset) -> None:
+    # `expt.evaluate` leaves out the examples that the run was trained on by these.
     hashes = ExampleHashes.of(dataset)
     if hashes is not None:
         hashes.write(directory)
 
 
-def _plain(scale: Scale | None) -> dict[str, list[float]] | None:
+def _scale_fields(scale: Scale | None) -> dict[str, list[float]] | None:
     return None if scale is None else scale.to_mapping()
 
 
-def _of_model(learner: Learner) -> dict[str, Any]:
+def _model_fields(learner: Learner) -> dict[str, Any]:
     networks: Sequence[keras.Model] = learner.networks
     return {
         "parameters": sum(int(network.count_params()) for network in networks),
         "model_input_shape": list(learner.model.input_shape[1:]),
         "model_output_shape": list(learner.model.output_shape[1:]),
         "model_input_dtype": learner.model.input.dtype,
-        # That of its predictions: those of mixed precision are float32.
+        # The type of the predictions, which is float32 for mixed precision too.
         "model_output_dtype": "float64" if learner.model.output.dtype == "float64" else "float32",
     }
 
 
-def _of_process() -> dict[str, Any]:
+def _process_fields() -> dict[str, Any]:
     return {
         "versions": versions(),
         "machine": {**machine(), "devices": devices(), "threads": threads_in_effect()},

@@ -1,6 +1,6 @@
-"""Whether a model, once trained, can be saved and loaded again: tried before it is trained.
+"""Checks before training that a model can be saved and loaded again.
 
-Importing this imports TensorFlow; `start_tensorflow` comes first.
+Importing this module imports TensorFlow; call `start_tensorflow` before.
 """
 
 import random
@@ -23,52 +23,54 @@ from expt.train.saved_model import load_model
 
 _OWN = ("expt.", "keras.")
 _REMEDY = (
-    "A file holds the name of a class and what its get_config returns. Define the class, or the "
-    "function, at the top level of a module, put @keras.saving.register_keras_serializable() "
-    "before it, let its __init__ pass **kwargs on to the class above, and let get_config return "
-    "every argument of __init__."
+    "A model file holds the names of classes and the results of their get_config. Define the class "
+    "or function at the top level of a module, decorate it with "
+    "@keras.saving.register_keras_serializable(), pass the **kwargs of its __init__ to the base "
+    "class, and return all arguments of __init__ from get_config."
 )
-_OF_LAMBDA = (
-    "Write a function at the top level of a module, or a keras.layers.Layer, and put "
-    "@keras.saving.register_keras_serializable() before it."
+_LAMBDA_REMEDY = (
+    "Define a function at the top level of a module, or a keras.layers.Layer, and decorate it with "
+    "@keras.saving.register_keras_serializable()."
 )
-_LONGEST = 300  # characters of what Keras says
-_TOLERANCE = 1e-5  # of the largest output
+_LONGEST = 300  # the maximum length of a reason, in characters
+_TOLERANCE = 1e-5  # relative to the largest output
 
 
 def check_saveable(model: keras.Model, job: Job, inputs: Any) -> None:
     """Saves a model to a temporary file, loads it as `expt.evaluate` does, and compares the two.
 
-    Only models with code of the user's own are tried: it takes about as long as making them again.
-    Their weights differ meanwhile from those that layers begin with, or one that is not loaded
-    would go unnoticed. Nothing is changed.
+    Models without any code of the user's own are not checked. The model is unchanged at the end.
 
     Args:
-        model: What will be saved; it has been built.
-        job: The frozen config.
-        inputs: Some examples, [batch, ...]; noise stands in for those that it does not take.
+        model: The model; it must be built.
+        job: The job, with its frozen config.
+        inputs: Some examples, shape [batch, ...]. If the model takes inputs of another shape, as
+            a generator does, noise is used instead.
 
     Raises:
-        UserError: It can't be saved, or not be loaded, or gives other outputs then.
+        UserError: The model can't be saved or loaded, or the loaded model differs from it.
     """
+    # Keras' own layers can be saved, and the check takes about as long as building the model.
     if not _has_users_code(job):
         return
     with (
         tempfile.TemporaryDirectory(prefix="expt-model-") as folder,
-        _random_states_kept(),
-        _varied(model),
+        _preserving_random_states(),
+        _perturbed_weights(model),
         _without_local_classes(),
     ):
         file = Path(folder) / "model.keras"
         try:
             model.save(file)
-        except Exception as error:  # Keras lets through whatever a layer raises
+        # Any exception: Keras does not wrap those that a layer raises.
+        except Exception as error:
             reason = _reason(model, str(error))
             raise UserError(f"model: it can't be saved: {reason}") from error
         try:
             loaded = load_model(file, job)
         except UserError as error:
             text = str(error).removeprefix(f"{file} can't be loaded: ")
+            # A class that is not on the allow-list is a complete reason.
             if "allowed" not in text:
                 text = _reason(model, text)
             raise UserError(f"model: once saved, it can't be loaded: {text}") from error
@@ -84,7 +86,7 @@ def _has_users_code(job: Job) -> bool:
 
 
 def _compare(model: keras.Model, loaded: keras.Model, inputs: Any) -> None:
-    """Compares weights, and outputs unless the model draws random numbers in evaluation, too.
+    """Compares the weights of two models, and their outputs.
 
     Raises:
         UserError: They differ.
@@ -98,13 +100,14 @@ def _compare(model: keras.Model, loaded: keras.Model, inputs: Any) -> None:
             f"model: once saved and loaded, it has {len(theirs)} weights; expected {len(ours)}. "
             f"{_REMEDY}"
         )
+    # Twice with the same model: outputs that are random in evaluation too can't be compared.
     given = _inputs_for(model, inputs)
     first, again, other = (
         np.asarray(outputs_of(network, given, training=False)) for network in (model, model, loaded)
     )
     if np.array_equal(first, again, equal_nan=True) and not _is_close(first, other):
         where = _differing_layer(model, loaded)
-        raise UserError(f"model: once saved and loaded, it gives other outputs{where}. {_REMEDY}")
+        raise UserError(f"model: once saved and loaded, it returns other outputs{where}. {_REMEDY}")
 
 
 def _weights(model: keras.Model) -> list[tuple[str, NDArray[Any]]]:
@@ -130,18 +133,24 @@ def _is_close(first: NDArray[Any], other: NDArray[Any]) -> bool:
 
 
 def _reason(model: keras.Model, text: str) -> str:
-    """Returns the layer that is to blame and what it raises, else the text; and the remedy."""
+    """Returns the layer that can't be saved or loaded, with the reason and the remedy.
+
+    Args:
+        model: The model.
+        text: The message of the error, in case no single layer is found to cause it.
+    """
+    # Each layer is tried by itself, because Keras' messages may not name the layer at fault.
     for layer in _layers(model):
         name = f"the layer {layer.name} ({type(layer).__name__})"
         if _has_lambda(layer):
-            return f"{name} holds a lambda, which no file can hold safely. {_OF_LAMBDA}"
+            return f"{name} holds a lambda, which can't be saved safely. {_LAMBDA_REMEDY}"
         try:
             config = keras.saving.serialize_keras_object(layer)
             shapes = [v.shape for v in keras.saving.deserialize_keras_object(config).weights]
-        except Exception as failure:  # noqa: BLE001  as when it is saved
+        except Exception as failure:  # noqa: BLE001  Keras does not wrap those of a layer
             return f"{name}: {_first_sentence(str(failure))} {_REMEDY}"
         if shapes != [v.shape for v in layer.weights]:
-            return f"{name}: its weights have other shapes then. {_REMEDY}"
+            return f"{name}: its weights have other shapes after loading. {_REMEDY}"
     return f"{_first_sentence(text)} {_REMEDY}"
 
 
@@ -151,15 +160,15 @@ def _has_lambda(layer: Any) -> bool:
 
 
 def _differing_layer(model: keras.Model, loaded: keras.Model) -> str:
-    """Returns the first layer that is not Keras' own whose attributes differ, if one's do."""
+    """Names the first of the user's own layers whose attributes differ, or returns ""."""
     for here, there in zip(_layers(model), _layers(loaded), strict=False):
-        if not type(here).__module__.startswith(_OWN) and _state(here) != _state(there):
+        if not type(here).__module__.startswith(_OWN) and _attributes(here) != _attributes(there):
             return f"; the layer {here.name} ({type(here).__name__}) differs"
     return ""
 
 
-def _state(layer: Any) -> dict[str, Any]:
-    """The attributes of a layer that a comparison makes sense of."""
+def _attributes(layer: Any) -> dict[str, Any]:
+    """Returns the public attributes of a layer that can be compared with `==`."""
     plain = (bool, int, float, str, tuple, type(None))
     return {
         key: value
@@ -169,22 +178,24 @@ def _state(layer: Any) -> dict[str, Any]:
 
 
 def _layers(model: keras.Model) -> Iterator[Any]:
-    """Yields layers and subclassed models, however deep; not what is made of other layers alone."""
-    for layer in model._flatten_layers():  # Keras offers no other
+    """Yields all nested layers and subclassed models, without Keras' containers of layers."""
+    # Keras has no public function that lists nested layers.
+    for layer in model._flatten_layers():
         if not type(layer).__module__.startswith("keras.src.models."):
             yield layer
 
 
 def _first_sentence(text: str) -> str:
-    """Returns the reason that Keras gives, without the configs and examples around it."""
+    """Returns the reason in a message of Keras, without the configs and examples around it."""
     inner = " ".join(text.rpartition("Exception encountered:")[2].split())
     sentence = re.split(r"\. |\.$| Full object config", inner, maxsplit=1)[0]
     return f"{sentence[:_LONGEST] or 'no reason is given'}."
 
 
 @contextmanager
-def _varied(model: keras.Model) -> Iterator[None]:
-    """Changes every weight a little meanwhile; whatever calls change is restored, too."""
+def _perturbed_weights(model: keras.Model) -> Iterator[None]:
+    """Changes every weight a little within the block; all variables are restored at the end."""
+    # With initial values, such as zeros, a weight that is not loaded would go unnoticed.
     kept = [(variable, variable.numpy()) for variable in model.variables]
     for variable, value in kept:
         if value.dtype.kind == "f":
@@ -197,8 +208,9 @@ def _varied(model: keras.Model) -> Iterator[None]:
 
 
 @contextmanager
-def _random_states_kept() -> Iterator[None]:
-    """Leaves out of the run's random numbers the seeds that loaded layers draw."""
+def _preserving_random_states() -> Iterator[None]:
+    """Restores the states of Python's and NumPy's random number generators at the end."""
+    # Loaded layers draw seeds; the run must have the same random numbers as without this check.
     of_python, of_numpy = random.getstate(), np.random.get_state()
     try:
         yield
@@ -209,10 +221,9 @@ def _random_states_kept() -> Iterator[None]:
 
 @contextmanager
 def _without_local_classes() -> Iterator[None]:
-    """Takes from Keras' registry what another process would not find there.
-
-    A class that a function defines is registered when that is called, not by an import.
-    """
+    """Removes the classes from Keras' registry that another process would not find there."""
+    # A class defined inside a function is registered when the function is called. A process that
+    # only imports the module can't load it.
     registry = keras.saving.get_custom_objects()
     local = {
         name: made

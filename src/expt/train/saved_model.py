@@ -1,4 +1,4 @@
-"""What the commands that use a finished run share: its job, its data, its model."""
+"""Loads the job, the data and the saved model of a finished run."""
 
 import importlib
 import zipfile
@@ -25,13 +25,13 @@ from expt.train.data_loading import DataLoader
 
 @dataclass(frozen=True)
 class LoadedData:
-    """Data for a recorded run.
+    """A data set for the model of a recorded run.
 
     Attributes:
-        job: The run's, with the config of this data.
-        dataset: The data, with the scales of the run's training.
-        is_own: Whether it is the data that the run was trained on, unchanged.
-        is_whole: Whether it could not be split, so that each of its splits is the whole.
+        job: The job of the run, with the config of this data.
+        dataset: The data set, with the scales of the run's training.
+        is_own: Whether this is the data that the run was trained on, unchanged.
+        is_whole: Whether the data could not be split. Each of its splits is then the whole.
     """
 
     job: Job
@@ -45,22 +45,23 @@ def load_data(
 ) -> LoadedData:
     """Loads a run's data, or the data that the overrides name instead.
 
-    Tables are encoded, and targets scaled, as they were for the run. Other data that can't be
-    split, such as a single example, or without some of the classes, is loaded as it is if no split
-    is asked for.
+    Inputs are prepared and targets are scaled in the same way as for the run. Data that can't be
+    split, such as a single example, or data in which a class is missing, is loaded without
+    splitting, unless `split` names a split.
 
     Args:
-        run: The run.
-        overrides: `data=…`, `data.KEY=…`.
-        config_dir: A `conf/` folder of the user's own.
-        split: The split that is asked for by name, if any.
+        run: The recorded run.
+        overrides: Overrides of the data, `data=…` and `data.KEY=…`.
+        config_dir: The user's own `conf/` folder, if there is one.
+        split: The name of the requested split, if there is one.
 
     Raises:
-        UserError: The data is missing or damaged, or is not of the kind the model was made for.
+        UserError: The data is missing or damaged, or does not fit the model.
     """
     trained = run.record.data
     job = with_data(read_frozen(run.directory, run.record.to_mapping()), overrides, config_dir)
     job = _with_recorded_weights(job, run)
+    # All of the data, even if the run was limited to some batches.
     batches = job.config.loop.batches
     job = replace(job, config=job.config.with_values({"loop.batches": None}))
     same_source = job.config.data["_target_"] == trained.source
@@ -72,8 +73,9 @@ def load_data(
     except UserError as error:
         dataset = _load_whole(run, load, job, error)
         if split not in (None, "all"):
-            raise UserError(f"{error} Without a split: split=all") from error
+            raise UserError(f"{error} To use all of the data: split=all") from error
         is_whole = True
+    # The fingerprint of a run that was limited to some batches is that of the limited data.
     forms = [dataset, *([dataset.limited(batches)] if batches else [])]
     return LoadedData(
         job,
@@ -88,7 +90,8 @@ def load_data(
 
 
 def _with_recorded_weights(job: Job, run: FoundRun) -> Job:
-    """Returns a job with the class weights of the run's training, not those of the data."""
+    """Returns a job with the recorded class weights of the run."""
+    # Balanced weights of other data would make its loss incomparable with that of the run.
     weights = run.record.class_weights
     if weights is None:
         return job
@@ -96,7 +99,11 @@ def _with_recorded_weights(job: Job, run: FoundRun) -> Job:
 
 
 def _load_whole(run: FoundRun, load: DataLoader, job: Job, error: UserError) -> Dataset:
-    """Loads data that can't be loaded in splits, unless that is not why it can't be loaded."""
+    """Loads data without splitting it, after loading it in splits has raised `error`.
+
+    Raises:
+        UserError: `error`, if the source does not support this; or the data does not fit.
+    """
     dataset = load.whole(job, run.record.data.class_names)
     if dataset is None:
         raise error
@@ -105,10 +112,10 @@ def _load_whole(run: FoundRun, load: DataLoader, job: Job, error: UserError) -> 
 
 
 def _check_fit(run: FoundRun, dataset: Dataset) -> None:
-    """Checks that data is of the kind that a run's model was made for.
+    """Checks that the inputs, classes and features of a data set are those of a run's model.
 
     Raises:
-        UserError: It is not.
+        UserError: They differ.
     """
     trained = run.record.data
     if list(dataset.input_shape) != trained.input_shape:
@@ -126,16 +133,16 @@ def _check_fit(run: FoundRun, dataset: Dataset) -> None:
     if known and dataset.feature_names and list(known) != list(dataset.feature_names):
         raise UserError(
             f"data={dataset.name}: its features are {names_listed(dataset.feature_names)}; those "
-            f"that the model of {run.directory.name} takes are {names_listed(known)}. Name its "
-            "columns so, and bring them into this order."
+            f"that the model of {run.directory.name} takes are {names_listed(known)}. Rename and "
+            "reorder the columns of the data."
         )
 
 
 def _check_levels(run: FoundRun, dataset: Dataset) -> None:
-    """Checks that pixels mean in other data what they meant in the training's.
+    """Checks that the pixels of a data set have the same range as those of the training data.
 
     Raises:
-        UserError: They were taken as they are in one and divided by their maximum in the other.
+        UserError: Only one of the two was divided by the maximum of a pixel.
     """
     recorded, given = run.record.data.preparation, dataset.preparation
     if not dataset.has_images or recorded is None or given is None:
@@ -158,59 +165,57 @@ def _are_scaled(preparation: Mapping[str, Any]) -> bool:
 
 
 def recorded_outputs(run: FoundRun, job: Job) -> ModelOutputs:
-    """Returns what a run's predictions are; of runs recorded before, what its loss declares."""
+    """Returns the kind of a run's predictions, and the link that makes them."""
     recorded = run.record.model_outputs
+    # Runs of older versions did not record it; their losses declare it.
     if recorded is None:
         return model_outputs(job.config.loss, run.record.data.task)
     return ModelOutputs(recorded.kind, recorded.link)
 
 
 def load_predictor(file: Path, run: FoundRun, job: Job) -> Any:
-    """Loads a run's saved model; imports TensorFlow. Its outputs are predictions.
-
-    Older runs saved it without the link that makes predictions; it is added.
+    """Loads the saved model of a run, with predictions as its outputs. Imports TensorFlow.
 
     Raises:
-        UserError: The file is damaged, is not the run's, or has layers that are not allowed.
+        UserError: The file is damaged or of another run, or has layers that are not allowed.
     """
     model = load_model(file, job)
     check_shapes(model, run)
     from expt.parts.models.links import has_link, with_link
 
+    # Older versions saved the model without its link.
     return model if has_link(model) else with_link(model, recorded_outputs(run, job).link)
 
 
 def load_model(file: Path, job: Job) -> Any:
-    """Loads a saved model; imports TensorFlow. No code is taken from the file.
-
-    The modules that the job's model and activation come from are imported before, if they are
-    allowed: layers of the user's own may be defined there.
+    """Loads a saved model, without running any code from the file. Imports TensorFlow.
 
     Raises:
-        UserError: The file is damaged, or has layers that are not Keras' own nor allowed.
+        UserError: The file is damaged, or has layers that are neither Keras' own nor allowed.
     """
     if not zipfile.is_zipfile(file):
-        raise UserError(f"{file} can't be loaded: it is cut off, or no .keras file.")
+        raise UserError(f"{file} can't be loaded: it is incomplete, or not a .keras file.")
     check_saved_layers(file)
     import keras
 
+    # Users' own layers may be defined in these modules, whose import registers them with Keras.
     for group in ("model", "act"):
         target = getattr(job.config, group)["_target_"]
         check_target(target, group)
         importlib.import_module(target.rpartition(".")[0])
     try:
         return keras.saving.load_model(file, compile=False, safe_mode=True)
-    # Keras lets through whatever its parsers raise.
+    # Any exception: Keras does not wrap those of its parsers.
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{file} can't be loaded: {reason}") from error
 
 
 def check_shapes(model: Any, run: FoundRun) -> None:
-    """Checks that a loaded model takes and gives what the run's record says of its model.
+    """Checks that the shapes of a loaded model are those in the record of the run.
 
     Raises:
-        UserError: It is of another run, or the record is damaged.
+        UserError: The model is of another run, or the record is damaged.
     """
     data, shapes = run.record.data, {}
     for name in ("input", "output"):

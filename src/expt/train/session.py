@@ -1,6 +1,6 @@
-"""A training session: one run from its building to its end, recorded in its directory.
+"""A training session: builds, trains and records one run, from start to end.
 
-Importing this imports TensorFlow; `start_tensorflow` comes first.
+Importing this module imports TensorFlow; call `start_tensorflow` before.
 """
 
 import errno
@@ -25,15 +25,15 @@ from expt.parts.data.dataset import Dataset
 from expt.parts.models.links import with_link
 from expt.record.journal import FILE_NAME
 from expt.record.phases import Phases
-from expt.record.recorder import Background, BestModel, Recorder, Scalars
+from expt.record.recorder import BackgroundRecorder, BestModel, Recorder, Scalars
 from expt.record.replay import IMAGES
 from expt.runs.atomic import synchronize
 from expt.runs.changed_code import check_code
-from expt.runs.directories import held
+from expt.runs.directories import locked
 from expt.runs.environment import peak_memory
 from expt.runs.recorded_data import check_unchanged
 from expt.runs.records import RunRecord
-from expt.runs.run import Earlier, Membership, Run, Status
+from expt.runs.run import Membership, PreviousRun, Run, Status
 from expt.runs.secrets import redacted
 from expt.train.checkpoint import CheckpointWriter
 from expt.train.executors import Executor
@@ -43,7 +43,7 @@ from expt.train.hooks.checkpoints import MakeWriter, checkpointing
 from expt.train.hooks.images import DrawImages
 from expt.train.hooks.profile import profiling
 from expt.train.program import make_program
-from expt.train.recorders import expected_length, make_recorder
+from expt.train.recorders import expected_progress, make_recorder
 from expt.train.resume.checks import CHECKPOINTS
 from expt.train.resume.restore import Resumption, last_checkpoint
 from expt.train.run_record import new_run, resumed_run
@@ -61,15 +61,16 @@ class Session:
     """The training of one job to its last step, in this process.
 
     Attributes:
-        job: The frozen config; it must have been checked.
-        dataset: Its data.
-        directory: Exists. It holds no run yet, or the one to be continued.
-        sinks: Where to record, beside the journal.
-        console: Where progress is shown.
-        earlier: What is known of the run to be continued, from its last checkpoint.
-        make_writer: Makes what writes the checkpoints; it is given every state that is due.
-        sweep: What the run is a job of. Other processes then follow it, and it is for them to
-            note in run.json that it is closed.
+        job: The job, with its frozen config; it must have been checked.
+        dataset: The data set of the job.
+        directory: The run directory; it must exist, and hold either no run or the one to continue.
+        sinks: The recorders beside the journal and the console.
+        console: Shows progress.
+        earlier: The record of the previous run, if it is to be continued from its last
+            checkpoint; None for a new run.
+        make_writer: Makes the checkpoint writer.
+        sweep: The sweep that the run is a job of; None for a single run. The processes of the
+            sweep that follow the run then mark it as closed in run.json.
     """
 
     job: Job
@@ -77,42 +78,55 @@ class Session:
     directory: Path
     sinks: Sequence[Recorder]
     console: Console
-    earlier: Earlier | None = None
+    earlier: PreviousRun | None = None
     make_writer: MakeWriter = CheckpointWriter
     sweep: Membership | None = None
 
     def run(self) -> RunRecord:
-        """Trains, and records all of it.
+        """Trains the job and records the run.
+
+        A run that has begun is always closed: as FINISHED, as KILLED after KeyboardInterrupt or
+        Terminated, and as FAILED after any other exception.
 
         Returns:
             The content of the run's run.json.
 
         Raises:
-            UserError: The parts don't fit each other, or the run can't be continued; nothing is
-                recorded or changed.
-            RunError: The run failed. It is closed as FAILED. So it is when anything else is
-                raised, but for KeyboardInterrupt and Terminated, which close it as KILLED.
+            UserError: The parts do not fit each other, or the run can't be continued. Nothing has
+                been recorded or changed.
+            RunError: The run failed.
+            KeyboardInterrupt: Ctrl-C was pressed.
+            Terminated: SIGTERM arrived.
         """
-        with held(self.directory, by_its_sweep=self.sweep is not None):
+        # Locked until the end, so that no other process resumes or completes the run meanwhile.
+        with locked(self.directory, by_its_sweep=self.sweep is not None):
             code, phases = code_of(self.job.config), Phases(self.console)
             executor, hooks, resumption, notes = self._build(code, phases)
             change = None
+            # Everything that can be wrong on the user's side has been raised before `_begin`,
+            # which is the first to write.
             if resumption is not None:
                 change = resumption.restore(executor.state, executor.program.timeline)
             run = self._begin(executor, code, change, notes)
             recorder = self._recorder(executor, phases)
             with deferred_signals() as interruption, _closing(run, recorder, self.sweep is None):
                 recorder.open(run)
-                with _best_model_kept(executor, run), self._hooks(executor, hooks, run) as all_due:
-                    train(executor, all_due, recorder, interruption.check)
-                _conclude(executor, run, recorder)
+                with _saving_best_model(executor, run), self._hooks(executor, hooks, run) as every:
+                    train(executor, every, recorder, interruption.check)
+                _finish(executor, run, recorder)
             return run.record
 
     def _build(
         self, code: Code, phases: Phases
     ) -> tuple[Executor, list[Every], Resumption | None, Sequence[str]]:
-        """Builds, checks and compiles the program; returns notes for the user, too."""
+        """Builds, checks and compiles the program.
+
+        Returns:
+            The executor, the hooks of the config, the point to resume from (None for a new run),
+            and the notes of the checks.
+        """
         resumption = None
+        # The cheap checks come first: building and compiling takes seconds.
         if self.earlier is not None:
             check_code(self.earlier, code, self.directory)
             where = os.path.relpath(self.directory)
@@ -128,13 +142,15 @@ class Session:
                 self._print(f"note: {note}")
             phases.begin("compiling the training step")
             executor = SingleExecutor(program, 0 if resumption is None else resumption.step)
+            # Now, when all modules of the parts have been imported: the hash was computed from
+            # files, and one may have been edited before its import.
             check_imported(code)
         return executor, hooks, resumption, notes
 
     def _begin(
         self, executor: Executor, code: Code, change: str | None, notes: Sequence[str]
     ) -> Run:
-        """Returns the run, new or resumed, with its run.json written."""
+        """Returns the new or resumed run; its run.json is written."""
         job, dataset, directory = self.job, self.dataset, self.directory
         with _disk_errors_as_run_errors(directory):
             if self.earlier is None:
@@ -152,12 +168,12 @@ class Session:
 
     def _recorder(self, executor: Executor, phases: Phases) -> Recorder:
         program, state = executor.program, executor.state
-        expected = expected_length(program, state.best.values.get(program.monitor.metric))
+        expected = expected_progress(program, state.best.values.get(program.monitor.metric))
         return make_recorder(self.sinks, phases, expected, state.progress.step)
 
     @contextmanager
     def _hooks(self, executor: Executor, hooks: list[Every], run: Run) -> Iterator[list[Every]]:
-        """Yields all hooks of the run; checkpoints are last, when all else of a step is done."""
+        """Yields all hooks of the run, in the order in which they are called."""
         loop = self.job.config.loop
         folder, keep = self.directory / CHECKPOINTS, loop.keep_checkpoints
         assert run.record.code is not None
@@ -173,12 +189,15 @@ class Session:
             writer = self.make_writer(folder, keep, self._before_checkpoint)
             cadence = Cadence.parse(loop.save_every)
             saving = checkpointing(cadence, executor.state, writer, of_run)
+            # Checkpoints come last: a resumed run does not call the hooks of the saved step again.
             yield [*hooks, images, *profile, stack.enter_context(saving)]
 
     def _before_checkpoint(self) -> None:
-        """Brings to the disk what a checkpoint builds on: the journal and the images."""
+        """Writes the journal and the images to the disk."""
+        # After a power cut, a checkpoint must not be ahead of them: a resumed run records nothing
+        # of the steps before its checkpoint.
         for sink in self.sinks:
-            if isinstance(sink, Background) and sink.name == IMAGES:
+            if isinstance(sink, BackgroundRecorder) and sink.name == IMAGES:
                 sink.drain()
         synchronize(self.directory / FILE_NAME)
 
@@ -187,15 +206,16 @@ class Session:
 
 
 @contextmanager
-def _best_model_kept(executor: Executor, run: Run) -> Iterator[None]:
-    """Saves the best model at the end, whatever ends training, and leaves its weights in place."""
+def _saving_best_model(executor: Executor, run: Run) -> Iterator[None]:
+    """Restores the best weights and saves the model at the end, however training ends."""
     before, started = run.record.training_seconds or 0.0, time.perf_counter()
     best, program = executor.state.best, executor.program
 
-    def keep_best() -> None:
+    def save_best() -> None:
         run.update(training_seconds=before + time.perf_counter() - started)
         if best.step is not None:
             best.restore()
+            # With the loss's link as the last layer, so that the saved model returns predictions.
             model = with_link(program.learner.model, program.outputs.link)
             save_model(model, run.directory / MODEL_FILE)
             run.update(
@@ -207,21 +227,27 @@ def _best_model_kept(executor: Executor, run: Run) -> Iterator[None]:
         yield
     except BaseException:
         try:
-            keep_best()
-        except OSError as error:  # what ended training is raised; it may well be the same
+            save_best()
+        # Not raised: the error that ended training says more, and may have the same cause, such
+        # as a full disk.
+        except OSError as error:
             _log.warning("the best model can't be saved: %s", error)
         raise
-    keep_best()
+    save_best()
 
 
-def _conclude(executor: Executor, run: Run, recorder: Recorder) -> None:
-    """Tests the best model, hands it to the recorders, and completes run.json."""
+def _finish(executor: Executor, run: Run, recorder: Recorder) -> None:
+    """Tests the best model, passes it to the recorders, and completes run.json.
+
+    Raises:
+        RunError: There is no best model, or the training loss has not reached its target.
+    """
     program, state = executor.program, executor.state
     run.update(stopped=state.progress.reason)
     if state.best.step is None:
         metric = program.monitor.metric
-        raise RunError(f"{metric} was not finite at any evaluation; no model is kept.")
-    tested, step = executor.test(), state.progress.step
+        raise RunError(f"{metric} was not finite at any evaluation, so no model was saved.")
+    tested, step = executor.evaluate_test(), state.progress.step
     recorder.write(Scalars.single(step, program.timeline.epoch_of(step), tested.values))
     examples = program.dataset.test.first(_EXAMPLES_LOGGED)
     path = run.directory / MODEL_FILE
@@ -237,7 +263,15 @@ def _conclude(executor: Executor, run: Run, recorder: Recorder) -> None:
 
 @contextmanager
 def _closing(run: Run, recorder: Recorder, is_last: bool) -> Iterator[None]:
-    """Closes a run with the status that fits how it ended; nobody follows it if it `is_last`."""
+    """Closes the run and its recorder, with the status that corresponds to how the block ended.
+
+    Args:
+        run: The run.
+        recorder: The recorder of the run.
+        is_last: Whether this process is the last one that updates run.json. A job of a sweep is
+            marked as closed by the sweep.
+    """
+    # FAILED unless something better is known: no exit may leave a run RUNNING.
     outcome: dict[str, Any] = {"status": Status.FAILED, "error": None}
     try:
         with _disk_errors_as_run_errors(run.directory):
@@ -252,29 +286,33 @@ def _closing(run: Run, recorder: Recorder, is_last: bool) -> Iterator[None]:
         _log.info("the run failed", exc_info=failure)
         raise
     finally:
-        _note(run, **outcome, ended=time.time(), peak_memory=peak_memory())
+        # The status is written before the sinks are completed, which can take long. `closed` is
+        # written after them: if it is missing, `expt.resume` completes the run.
+        _update_record(run, **outcome, ended=time.time(), peak_memory=peak_memory())
         recorder.close(outcome["status"])
         if is_last:
-            _note(run, closed=True)
+            _update_record(run, closed=True)
 
 
-def _note(run: Run, **values: Any) -> None:
+def _update_record(run: Run, **values: Any) -> None:
+    """Updates run.json; a failure is logged, because the run must be closed in any case."""
     try:
         run.update(**values)
     except OSError as error:
-        _log.warning("run.json can't be written and lacks %s: %s", ", ".join(values), error)
+        names = ", ".join(values)
+        _log.warning("run.json can't be written; it lacks %s: %s", names, error)
 
 
 @contextmanager
 def _disk_errors_as_run_errors(directory: Path) -> Iterator[None]:
-    """Reports a full disk in a sentence, and how to continue."""
+    """Raises a RunError with the way to continue if the disk or the quota is full."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         raise RunError(
-            f"{error.filename or directory} can't be written: {error.strerror}. What was recorded "
-            "before is whole. Free some space, then continue with: "
+            f"{error.filename or directory} can't be written: {error.strerror}. All records up to "
+            "now are intact. Free some space, then continue with: "
             f"python -m expt.resume {directory}"
         ) from error

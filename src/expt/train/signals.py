@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, taken where nothing is half done."""
+"""Handling of Ctrl-C and SIGTERM, which are deferred to points where training can end safely."""
 
 import os
 import signal
@@ -14,23 +14,27 @@ _SHOW_CURSOR = "\x1b[?25h"
 
 
 class Interruption:
-    """Notes the first signal, for `check` to raise at a safe point; a second ends the process."""
+    """A signal handler that keeps the first signal for `check`; a second one ends the process."""
 
     def __init__(self) -> None:
         self._noted: type[BaseException] | None = None
 
     def note(self, number: int, _frame: FrameType | None) -> None:
-        """Handles a signal."""
+        """Handles a signal.
+
+        Args:
+            number: The number of the signal.
+        """
         if self._noted is not None:
-            # At once, whatever is under way: files are replaced as a whole, and a torn last line
-            # of the journal is cut off when the run is resumed.
+            # At any point, even in the middle of a write: files are replaced as a whole, and an
+            # incomplete last line of the journal is cut off when the run is resumed.
             if sys.stdout.isatty():
                 os.write(sys.stdout.fileno(), _SHOW_CURSOR.encode())
             os._exit(128 + number)
         self._noted = Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
     def check(self) -> None:
-        """Raises what was noted.
+        """Raises the exception of the signal that has arrived, if one has.
 
         Raises:
             KeyboardInterrupt: Ctrl-C was pressed.
@@ -42,11 +46,12 @@ class Interruption:
 
 @contextmanager
 def deferred_signals() -> Iterator[Interruption]:
-    """Defers Ctrl-C and SIGTERM to the calls of `check`, and at the latest to the end.
+    """Defers Ctrl-C and SIGTERM to the next call of `check`, or to the end of the block.
 
-    An exception out of a signal handler could strike in the middle of a write, and leave a line
-    torn or a queue miscounted. Threads other than the main one get no signals.
+    Has no effect in threads other than the main thread, which receive no signals.
     """
+    # An exception raised by a signal handler could interrupt a write, and leave an incomplete line
+    # or a queue with a wrong count.
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption

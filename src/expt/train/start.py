@@ -1,4 +1,4 @@
-"""Starts training in this process: a new run, or a recorded one anew."""
+"""Starts training in this process: a new run, or a rerun of a recorded one."""
 
 import logging
 import os
@@ -14,19 +14,19 @@ from expt.config.compose import Composition, Job
 from expt.config.frozen import read_frozen, with_overrides, write_frozen
 from expt.config.hashes import run_hash
 from expt.config.hydra_job import hydra_job
-from expt.config.paths import expanded
+from expt.config.paths import expand_path
 from expt.config.sources import code_of
 from expt.errors import Terminated, UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.exits import exit_code, print_error
-from expt.record.log_files import LOG_FILE, log_to
+from expt.record.log_files import LOG_FILE, log_to_file_and_stderr
 from expt.record.phases import Phases, command_phases, lap_seconds
 from expt.record.recorder import Recorder
 from expt.runs.changed_code import rerun_note
-from expt.runs.directories import allocate, discard
+from expt.runs.directories import create_directory, remove_directory
 from expt.runs.find import FoundRun
 from expt.runs.records import SWEEP_FILE
-from expt.runs.run import Earlier
+from expt.runs.run import PreviousRun
 from expt.train.backend import start_for
 from expt.train.data_loading import DataLoader
 from expt.train.messages import (
@@ -34,7 +34,7 @@ from expt.train.messages import (
     print_code_note,
     print_git_trouble,
     print_notes,
-    print_replaced,
+    print_replaced_options,
     print_where_to_look,
 )
 from expt.train.recorders import Sinks
@@ -46,31 +46,34 @@ def start_run(composition: Composition, phases: Phases) -> int:
     """Trains a new run.
 
     Args:
-        composition: What the command line asks for.
-        phases: Shown until training starts; progress is shown on their console.
+        composition: The config and options of the command line.
+        phases: Shows the phases up to training; its console shows the progress of training.
 
     Returns:
-        The exit code.
+        The exit code of the process.
 
     Raises:
-        UserError: The config or the data is wrong; nothing is left behind.
+        UserError: The config or the data is invalid. No files are left behind.
     """
     composed, sinks = composition.first_job(), Sinks()
     job = composed.job
     phases.begin("loading data")
+    # The data is loaded before a directory exists: its fingerprint is part of the directory name,
+    # and a mistake in it leaves nothing behind.
     dataset, code = DataLoader()(job), code_of(job.config)
     phases.end()
-    print_replaced(phases.console, [job], composition.config_dir)
+    print_replaced_options(phases.console, [job], composition.config_dir)
     directory = chosen_directory(composition)
     is_chosen = directory is not None
     if directory is None:
         name = run_hash(job.config, dataset.fingerprint, code.hash)
-        directory = allocate(job.output_dir / "runs", name[:8])
+        directory = create_directory(job.output_dir / "runs", name[:8])
     with run_directory(directory, job.output_dir, phases.console, keep=is_chosen):
         directory.mkdir(parents=True, exist_ok=True)
         with hydra_job(composed, composition.hydra, directory):
             code_number = train_here(job, dataset, directory, sinks(job), phases.console)
-        # Not after an interruption: the run is closed, or a second Ctrl-C wants out at once.
+        # Not in a `finally`: after an interruption the run is closed already, and a second Ctrl-C
+        # must end the process at once.
         sinks.stop()
     return code_number
 
@@ -78,16 +81,16 @@ def start_run(composition: Composition, phases: Phases) -> int:
 def start_rerun(
     found: FoundRun, overrides: Sequence[str], config_dir: str | None, phases: Phases
 ) -> int:
-    """Trains a recorded run's frozen config as a new run, whatever `conf/` says by now.
+    """Trains the frozen config of a recorded run as a new run, whatever `conf/` contains by now.
 
     Args:
         found: The recorded run.
-        overrides: Changes of its config.
-        config_dir: A `conf/` folder of the user's own.
+        overrides: Changes to its config.
+        config_dir: The user's own `conf/` folder, if there is one.
         phases: As for `start_run`.
 
     Returns:
-        The exit code.
+        The exit code of the process.
 
     Raises:
         UserError: As for `start_run`, or the record is damaged.
@@ -96,17 +99,18 @@ def start_rerun(
     frozen, sinks = read_frozen(found.directory, found.record.to_mapping()), Sinks()
     is_chosen = any(override.startswith("output_dir=") for override in overrides)
     if Path(frozen.config.output_dir).is_absolute() and not is_chosen:
-        frozen = replace(frozen, moved_to=found.output_dir)  # not where it was moved from
+        # A recorded absolute path is wrong once the output folder has been moved or copied.
+        frozen = replace(frozen, moved_to=found.output_dir)
     job, _ = with_overrides(frozen, overrides, config_dir)
     phases.begin("loading data")
     dataset, code = DataLoader()(job), code_of(job.config)
     phases.end()
-    print_replaced(phases.console, [job], config_dir)
+    print_replaced_options(phases.console, [job], config_dir)
     name = run_hash(job.config, dataset.fingerprint, code.hash)
-    directory = allocate(job.output_dir / "runs", name[:8])
+    directory = create_directory(job.output_dir / "runs", name[:8])
     with run_directory(directory, job.output_dir, phases.console, keep=False):
         write_frozen(directory, job, found.directory)
-        log_to(directory / LOG_FILE)
+        log_to_file_and_stderr(directory / LOG_FILE)
         print_code_note(phases.console, rerun_note(found.record, code))
         code_number = train_here(job, dataset, directory, sinks(job), phases.console)
         sinks.stop()
@@ -114,20 +118,21 @@ def start_rerun(
 
 
 def chosen_directory(composition: Composition) -> Path | None:
-    """Returns where `hydra.run.dir` or `hydra.sweep.dir` puts a run or sweep, if the user chose it.
+    """Returns the directory that the user chose with `hydra.run.dir` or `hydra.sweep.dir`, if any.
 
     Raises:
-        UserError: A run or sweep is there.
+        UserError: The directory already holds a run or a sweep.
     """
     kind = "sweep" if composition.is_sweep else "run"
     key = f"hydra.{kind}.dir"
     if not any(override.startswith(f"{key}=") for override in composition.overrides):
         return None
-    directory = expanded(composition.hydra[kind].dir, f"{key}=")
+    directory = expand_path(composition.hydra[kind].dir, f"{key}=")
+    # In subfolders too: the directories of a sweep's runs are below that of the sweep.
     if (directory / SWEEP_FILE).exists() or any(directory.rglob("run.json")):
         raise UserError(
             f"{directory} already holds a run or a sweep; no two share a directory. Choose another "
-            "one, or leave it to expt."
+            f"directory, or leave out {key} to let expt choose one."
         )
     return directory
 
@@ -136,13 +141,13 @@ def chosen_directory(composition: Composition) -> Path | None:
 def run_directory(
     directory: Path, output_dir: Path, console: Console, *, keep: bool
 ) -> Iterator[None]:
-    """Prints at the end where the records are; removes a directory in which no run began.
+    """Prints at the end where the records are; removes the directory if no run has begun in it.
 
     Args:
-        directory: Of a run or a sweep.
+        directory: The directory of a run or a sweep.
         output_dir: The folder of all runs.
-        console: Where to print.
-        keep: Whether the directory stays all the same.
+        console: Prints the lines.
+        keep: Whether to keep the directory even if no run has begun, as one that the user chose.
     """
     try:
         yield
@@ -150,7 +155,7 @@ def run_directory(
         if any(directory.rglob("run.json")):
             print_where_to_look(console, output_dir)
         elif not keep and not (directory / SWEEP_FILE).exists():
-            discard(directory, root=output_dir)
+            remove_directory(directory, root=output_dir)
 
 
 def train_here(
@@ -159,20 +164,24 @@ def train_here(
     directory: Path,
     sinks: Sequence[Recorder],
     console: Console,
-    earlier: Earlier | None = None,
+    earlier: PreviousRun | None = None,
 ) -> int:
     """Trains one job in this process; errors are printed, not raised.
 
     Args:
-        job: The frozen config; it must have been checked.
-        dataset: Its data.
-        directory: Where the run goes, or is.
-        sinks: Where to record, beside the journal.
-        console: Where to show how it goes.
-        earlier: What is known of a run to be continued.
+        job: The job, with its frozen config; it must have been checked.
+        dataset: The data set of the job.
+        directory: The run directory.
+        sinks: The recorders beside the journal and the console.
+        console: Shows progress.
+        earlier: The record of the previous run, if it is to be continued; None for a new run.
 
     Returns:
-        The exit code that the outcome stands for.
+        The exit code of the process.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed.
+        Terminated: SIGTERM arrived.
     """
     command_phases().end()
     command_phases().start_log()
@@ -185,6 +194,8 @@ def train_here(
     try:
         with phases("starting TensorFlow", at_once=True):
             start_for(job.config)
+            # Imported here, since it imports TensorFlow, which takes 3 to 6 s: mistakes in the
+            # config and the data have been reported before.
             from expt.train.session import Session
 
         record = Session(job, dataset, directory, sinks, console, earlier).run()
@@ -194,6 +205,7 @@ def train_here(
             line = f"To continue: python -m expt.resume {where}"
             console.print(line, highlight=False, soft_wrap=True)
         raise
+    # The run is recorded as FAILED by now; what is left is to print the error and to exit.
     except Exception as error:  # noqa: BLE001
         print_error(error)
         return exit_code(error)

@@ -1,4 +1,4 @@
-"""Everything that the next step depends on; and what training leaves to be kept."""
+"""The state of training: everything that the next step depends on."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,9 +26,9 @@ class Progress:
     """How far training has come.
 
     Attributes:
-        step: The last step that is done.
-        values: The last values of all metrics by full name.
-        reason: Why training ended before the plan did; None if it did not.
+        step: The number of finished steps.
+        values: The latest value of every metric, by full name.
+        reason: Why training ends before its planned last step; None if it does not.
     """
 
     step: int = 0
@@ -38,14 +38,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class State:
-    """All that changes from step to step.
+    """Everything that changes from step to step.
 
     Attributes:
-        variables: Of networks, optimizers, random numbers and schedules, by a name that tells
-            where each belongs.
+        variables: The variables of networks, optimizers, random number generators and schedules,
+            by a unique name that starts with the owner.
         progress: How far training has come.
         best: The best weights so far.
-        stopping: What early stopping has seen.
+        stopping: The state of early stopping.
     """
 
     variables: Mapping[str, Any]
@@ -57,7 +57,7 @@ class State:
         """Returns a copy of the state.
 
         Args:
-            identity: What the state is of: what can change a run's numbers, by full key.
+            identity: The settings that can change a run's results, by full key.
         """
         progress = self.progress
         return Checkpoint(
@@ -71,15 +71,15 @@ class State:
                 "identity": dict(identity),
                 "progress": {"values": progress.values, "reason": progress.reason},
                 "best": self.best.values,
-                "stopping": self.stopping.seen(),
+                "stopping": self.stopping.state_dict(),
             },
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Brings everything to the state of a checkpoint.
+        """Restores the state of a checkpoint.
 
         Raises:
-            UserError: It is of another model or optimizer; nothing is changed.
+            UserError: The checkpoint is of another model or optimizer. Nothing has been changed.
         """
         of_best = {n: a for n, a in checkpoint.arrays.items() if n.startswith(BestWeights.PREFIX)}
         arrays = {n: a for n, a in checkpoint.arrays.items() if n not in of_best}
@@ -88,13 +88,14 @@ class State:
         facts, watched = checkpoint.facts, self.best.monitor.metric
         if checkpoint.best_step is not None and watched not in facts["best"]:
             raise UserError(f"the checkpoint of step {checkpoint.step} has no best {watched}.")
+        # Assigned only after all checks, so that a refused checkpoint changes nothing.
         for name, variable in self.variables.items():
             variable.assign(arrays[name])
         self.progress.step = checkpoint.step
         self.progress.values = dict(facts["progress"]["values"])
         self.progress.reason = facts["progress"].get("reason")
-        self.best.restore_seen(checkpoint.best_step, facts["best"], of_best)
-        self.stopping.restore_seen(facts["stopping"])
+        self.best.load(checkpoint.best_step, facts["best"], of_best)
+        self.stopping.load_state_dict(facts["stopping"])
 
 
 def make_state(program: Program) -> State:
@@ -118,9 +119,9 @@ def state_variables(learner: Learner, schedules: Sequence[Any]) -> dict[str, Any
     """Returns every variable that steps and evaluations change, by a unique name.
 
     Args:
-        learner: Networks (with the states of their random layers), optimizers (with moments,
-            averages, accumulated gradients and loss scale), and random numbers of its own.
-        schedules: Learning rates that are driven by validation.
+        learner: Its networks (with the states of random layers), optimizers (with moments,
+            averages and loss scale), and its own random states are included.
+        schedules: The learning rate schedules that depend on validation.
     """
     groups = {
         **{f"network {n}": network.variables for n, network in enumerate(learner.networks)},
@@ -128,6 +129,7 @@ def state_variables(learner: Learner, schedules: Sequence[Any]) -> dict[str, Any
         "random": learner.random_states,
         **{f"schedule {n}": schedule.variables for n, schedule in enumerate(schedules)},
     }
+    # The index makes names unique: the paths of two variables can be equal.
     return {
         f"{group}/{index:04d} {variable.path}": variable
         for group, variables in groups.items()
@@ -136,10 +138,10 @@ def state_variables(learner: Learner, schedules: Sequence[Any]) -> dict[str, Any
 
 
 def _check_same(arrays: Mapping[str, NDArray[Any]], variables: Mapping[str, Any]) -> None:
-    """Checks that a checkpoint's arrays are for these variables.
+    """Checks that a checkpoint's arrays have the names, shapes and types of the variables.
 
     Raises:
-        UserError: They are not.
+        UserError: One differs.
     """
     there = {name: _kind(array.shape, array.dtype) for name, array in arrays.items()}
     here = {name: _kind(v.shape, np.dtype(v.dtype)) for name, v in variables.items()}
@@ -163,7 +165,7 @@ def _kind(shape: Sequence[int], dtype: Any) -> str:
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Saves a model as a `.keras` file, atomically: there is the whole file or the one before."""
+    """Saves a model as a `.keras` file atomically: a failure leaves the previous file intact."""
     with replacing(path) as partial:
         model.save(partial)
 
@@ -172,16 +174,19 @@ def save_model(model: keras.Model, path: Path) -> None:
 def averages_in_place(
     networks: Sequence[keras.Model], optimizers: Sequence[keras.optimizers.Optimizer]
 ) -> Iterator[None]:
-    """Puts the averages that optimizers with `use_ema` keep in the place of the trained weights.
+    """Replaces weights by their moving averages within the block, for optimizers with `use_ema`.
 
-    Averages are what such a run is for, so they are what is evaluated and kept. The trained
-    weights come back at the end.
+    The averages are the result of such a run, so they are evaluated and saved. The trained weights
+    are restored at the end. Weights of other optimizers stay as they are.
     """
     kept = []
     for network, optimizer in zip(networks, optimizers, strict=True):
-        inner = getattr(optimizer, "inner_optimizer", optimizer)  # under a loss scale
-        if inner.use_ema and int(inner.iterations) > 0:  # before, the averages are zeros
-            averages = inner._model_variables_moving_average  # Keras offers no other
+        inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+        # Before the first step the averages are zeros.
+        if inner.use_ema and int(inner.iterations) > 0:
+            # Keras has no public name for them. Its own `finalize_variable_values` overwrites the
+            # trained weights, with which training has to continue.
+            averages = inner._model_variables_moving_average
             kept += [
                 (variable, variable.numpy(), average)
                 for variable, average in zip(network.trainable_variables, averages, strict=True)

@@ -1,7 +1,8 @@
-"""The training steps, each in three functions; the only GradientTapes of training.
+"""The training steps. Each consists of three functions: gradients, update and metrics.
 
-The gradients are a function of weights, batch and states, which changes nothing; the update is what
-changes variables; the metrics are those of the batch before it.
+`gradients` is a pure function of weights, batch and states. `update` is the only one that assigns
+to variables. `metrics` computes the metrics of the batch from the outputs before the update. All
+GradientTapes of training are in this module.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,16 +22,17 @@ Scalars = dict[str, tf.Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A training step: a function of a batch that returns scalars, `loss` among them.
+    """A training step: trains on a batch and returns scalars, among them `loss`.
 
     Attributes:
-        gradients: Computes losses, outputs, gradients and new states from the values of `weights`,
-            a batch, and the values of `states`, and changes nothing.
-        update: Changes weights, optimizers and states by what `gradients` returned; returns
-            scalars on the update, such as the gradients' norm.
-        metrics: Returns the losses and metrics of a batch from what `gradients` returned.
-        weights: The variables that gradients are taken for.
-        states: The variables that a forward pass changes: moving averages, random seeds.
+        gradients: Computes the losses, outputs, gradients and new states from the values of
+            `weights`, a batch, and the values of `states`. A pure function.
+        update: Applies the result of `gradients` to weights, optimizers and states. Returns
+            scalars about the update, such as the norm of the gradients.
+        metrics: Returns the losses and metrics of a batch from the result of `gradients`.
+        weights: The variables that gradients are computed for.
+        states: The variables that a forward pass changes, such as moving averages and the seeds of
+            random layers.
     """
 
     gradients: Compute
@@ -40,12 +42,12 @@ class Step:
     states: Sequence[keras.Variable]
 
     def __call__(self, batch: Batch) -> Scalars:
-        """Trains on a batch."""
+        """Trains on a batch, and returns its scalars by name."""
         computed = self.gradients(values_of(self.weights), batch, values_of(self.states))
         return {**self.metrics(batch, computed), **self.update(computed)}
 
     def of(self, prepare: Callable[[Batch], Batch]) -> "Step":
-        """Returns the step that prepares each batch first."""
+        """Returns a step that applies `prepare` to each batch before it trains on it."""
         return replace(
             self,
             gradients=lambda weights, batch, states: self.gradients(
@@ -56,18 +58,20 @@ class Step:
 
 
 def values_of(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
-    """Returns the values that variables have now."""
+    """Returns the current values of variables."""
     return [tf.convert_to_tensor(variable.value) for variable in variables]
 
 
 class Stateless:
-    """Lets models run with given values of their variables, and changes none of them.
+    """A context in which models run with given values of their variables, and change none of them.
 
-    Within the block, reading a variable yields its given value, or what was assigned to it there.
+    Within the context, a variable reads as its given value, or as the last value assigned to it
+    there.
 
     Args:
-        weights: Variables with their values.
-        states: Others with theirs; a weight may be among them.
+        weights: Pairs of a variable and its value.
+        states: Pairs of other variables and their values; weights may be among them, and then have
+            the values in `weights`.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Stateless:
     ) -> None:
         self._weights = [variable for variable, _ in weights]
         self._states = [variable for variable, _ in states]
+        # Weights come last: the later value of a variable that is in both lists counts.
         self._scope = keras.StatelessScope([*states, *weights], collect_losses=True)
 
     def __enter__(self) -> "Stateless":
@@ -87,11 +92,11 @@ class Stateless:
         self._scope.__exit__(*error)
 
     def weights(self) -> list[tf.Tensor]:
-        """The values of the weights at the end, which differ if a layer assigned to its own."""
+        """Returns the current values of the weights, which a layer may have assigned to."""
         return [self._scope.get_current_value(variable) for variable in self._weights]
 
     def states(self) -> list[tf.Tensor]:
-        """The values of the states at the end."""
+        """Returns the current values of the states."""
         return [self._scope.get_current_value(variable) for variable in self._states]
 
 
@@ -100,9 +105,12 @@ def states_of(networks: Sequence[keras.Model]) -> list[keras.Variable]:
     found = []
     for network in networks:
         found += network.non_trainable_variables
-        for layer in network._flatten_layers():  # Keras offers no other
+        # Keras has no public function that lists nested layers.
+        for layer in network._flatten_layers():
+            # Its forward pass assigns the normalised kernel to a trainable variable.
             if isinstance(layer, keras.layers.SpectralNormalization):
-                found.append(layer.kernel)  # which it replaces by the normalised one
+                found.append(layer.kernel)
+    # A frozen kernel is in the list twice by now. By id, since `==` of variables is elementwise.
     return list({id(variable): variable for variable in found}.values())
 
 
@@ -113,19 +121,20 @@ def make_train_step(
     metrics: Mapping[str, Function],
     num_parts: int = 1,
 ) -> Step:
-    """Returns the step of supervised training, θ ← θ - α ∇ mean(loss), for any optimizer's rule.
+    """Returns the step of supervised training, θ ← θ - α ∇ mean(loss), with any optimizer's rule.
 
-    The step logs nothing and saves nothing. The scalars it returns are those of the weights
-    before the update: `loss` (with all that the model adds to it), the metrics on this batch,
-    `grad_norm` (the global L2 norm, before any clipping) and the `learning_rate` of the update.
+    The scalars that the step returns are those of the weights before the update: `loss` (including
+    the penalties that the model adds), the metrics on this batch, `grad_norm` (the global L2 norm
+    before any clipping) and the `learning_rate` of the update.
 
     Args:
         model: Maps inputs to outputs.
-        loss: Gives one value for each example, or a pair of values and their weights.
+        loss: Returns one value per example, or a pair of values and their weights.
         optimizer: Updates the model's trainable variables; must be built.
-        metrics: By name, functions that give one number for a batch; those that have an argument
-            `weights` get the weights of the batch.
-        num_parts: In how many parts the gradient of a batch is computed, one after the other.
+        metrics: By name, functions that return one number for a batch. Those with an argument
+            `weights` receive the weights of the examples.
+        num_parts: The number of equal parts (micro-batches) of a batch over which gradients are
+            accumulated.
     """
     variables, states = model.trainable_variables, states_of([model])
 
@@ -141,7 +150,11 @@ def make_train_step(
             outputs = outputs_of(model, batch.inputs, training=True)
             values = _mixed_loss(loss, batch, outputs)
             value = mean_loss(values, batch.weights) + penalty_of(model)
+            # Without effect unless the optimizer scales the loss, as it does for mixed_float16 to
+            # keep small gradients from becoming 0.
             scaled = optimizer.scale_loss(value)
+        # Of the values at the end of the forward pass: those are what a layer that assigned to its
+        # own weight, such as SpectralNormalization, computed with.
         gradients = tape.gradient(scaled, run.weights())
         weight = loss_weight(values, batch.weights)
         return Computed(weight, [value, *gradients], [outputs], run.states())
@@ -151,10 +164,12 @@ def make_train_step(
         return _apply(optimizer, computed.means[1:], variables)
 
     def measured(batch: Batch, computed: Computed) -> Scalars:
+        # From the outputs of the gradients' forward pass: a second one would double its cost.
         values = measure(metrics, _main_targets(batch), computed.outputs[0], batch.weights)
         return {"loss": computed.means[0], **values}
 
     compute: Compute = gradients_of
+    # A single part does without the loop, which would only cost time.
     if num_parts > 1:
         means_like = [tf.constant(0.0), *variables]
         outputs_like = [tf.TensorSpec(model.outputs[0].shape, output_type(model))]
@@ -168,7 +183,7 @@ def _assign(variables: Sequence[keras.Variable], values: Sequence[tf.Tensor]) ->
 
 
 def _mixed_loss(loss: Function, batch: Batch, outputs: tf.Tensor) -> Any:
-    """Returns the loss of each example; for mixed inputs the mix of both targets' losses."""
+    """Returns the loss of each example; with mixup, the mixture of the losses of both targets."""
     values = loss(batch.targets, outputs)
     if batch.mixed_targets is None or batch.mixed_share is None:
         return values
@@ -176,7 +191,7 @@ def _mixed_loss(loss: Function, batch: Batch, outputs: tf.Tensor) -> Any:
 
 
 def _main_targets(batch: Batch) -> tf.Tensor:
-    """Returns the targets of the larger share, which metrics compare with."""
+    """Returns the targets for the metrics; with mixup, of the image with the larger share."""
     if batch.mixed_targets is None or batch.mixed_share is None:
         return batch.targets
     return tf.where(batch.mixed_share > 0.5, batch.mixed_targets, batch.targets)
@@ -186,8 +201,9 @@ def _apply(
     optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], variables: Sequence[Any]
 ) -> dict[str, tf.Tensor]:
     """Updates the variables; returns the gradients' norm and the learning rate of the update."""
+    # Read before `apply`, which advances the schedule by one step.
     learning_rate = _learning_rate(optimizer)
-    # An optimizer that scales the loss unscales the gradients in `apply`.
+    # An optimizer that scales the loss unscales the gradients only inside `apply`.
     loss_scale = optimizer.scale_loss(tf.constant(1.0))
     optimizer.apply(gradients, variables)
     return {
@@ -197,10 +213,11 @@ def _apply(
 
 
 def _learning_rate(optimizer: keras.optimizers.Optimizer) -> tf.Tensor:
-    """The learning rate of the next update, without what an optimizer adapts for each weight."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)  # under a loss scale
+    """Returns the learning rate of the next update, before any adaptation per weight."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
     learning_rate = tf.convert_to_tensor(inner.learning_rate)
-    if isinstance(inner, keras.optimizers.Adafactor):  # whatever its relative_step is
+    # Keras bounds Adafactor's rate by this, whatever the value of its relative_step.
+    if isinstance(inner, keras.optimizers.Adafactor):
         return tf.minimum(learning_rate, tf.math.rsqrt(tf.cast(inner.iterations + 1, tf.float32)))
     return learning_rate
 
@@ -214,22 +231,24 @@ def make_adversarial_step(
     noise_seed: keras.random.SeedGenerator,
     num_parts: int = 1,
 ) -> Step:
-    """Returns the step of an adversarial pair: both networks are updated, each by its optimizer.
+    """Returns the step of an adversarial pair, which updates both networks simultaneously.
 
-    The discriminator learns to tell the batch (targets of 1) from generated examples (0), the
-    generator to have its examples taken for real (1): the non-saturating loss of I. Goodfellow
-    et al., "Generative Adversarial Nets", arXiv:1406.2661, section 3. Both gradients are of the
-    weights before the step. `loss` is the generator's, `discriminator_loss` the mean of the
-    discriminator's two.
+    The discriminator learns to distinguish the batch (targets of 1) from generated examples
+    (targets of 0); the generator learns to have its examples classified as real (1). This is the
+    non-saturating loss of I. Goodfellow et al., "Generative Adversarial Nets", arXiv:1406.2661,
+    section 3. Both gradients are computed at the weights before the step. The scalar `loss` is
+    that of the generator; `discriminator_loss` is the mean of the discriminator's losses on real
+    and on generated examples.
 
     Args:
         generator: Maps noise, shape [batch, latent], to examples.
         discriminator: Maps examples to logits, shape [batch, 1].
-        loss: Gives one value for each example, from targets of 0 or 1 and logits.
+        loss: Returns one value per example, from targets of 0 or 1 and logits.
         generator_optimizer: Updates the generator; must be built.
         discriminator_optimizer: Updates the discriminator; must be built.
-        noise_seed: Draws the noise, from the standard normal distribution.
-        num_parts: In how many parts the gradients of a batch are computed, one after the other.
+        noise_seed: The seed generator of the noise, which is standard normal.
+        num_parts: The number of equal parts (micro-batches) of a batch over which gradients are
+            accumulated.
     """
     of_one, of_other = generator.trainable_variables, discriminator.trainable_variables
     variables = [*of_one, *of_other]
@@ -244,24 +263,28 @@ def make_adversarial_step(
             list(zip(variables, weights, strict=True)),
             list(zip(states, state_values, strict=True)),
         )
+        # Persistent, as two losses are differentiated, each for the weights of one network.
         tape = tf.GradientTape(persistent=True, watch_accessed_variables=False)
         with tape, Stateless(*given) as run:
             tape.watch(weights)
             noise = keras.random.normal((size, generator.input_shape[-1]), seed=noise_seed)
             generated = generator(noise, training=True)
+            # Two calls, so that batch normalisation has separate statistics for each.
             of_real = tf.cast(discriminator(batch.inputs, training=True), tf.float32)
             of_generated = tf.cast(discriminator(generated, training=True), tf.float32)
-            fooling = mean_loss(loss(real, of_generated), counts)
-            telling = mean_loss(loss(real, of_real), counts)
-            telling = (telling + mean_loss(loss(fake, of_generated), counts)) / 2
-            scaled_fooling = generator_optimizer.scale_loss(fooling)
-            scaled_telling = discriminator_optimizer.scale_loss(telling)
+            generator_loss = mean_loss(loss(real, of_generated), counts)
+            discriminator_loss = mean_loss(loss(real, of_real), counts)
+            discriminator_loss = (
+                discriminator_loss + mean_loss(loss(fake, of_generated), counts)
+            ) / 2
+            scaled_generator_loss = generator_optimizer.scale_loss(generator_loss)
+            scaled_discriminator_loss = discriminator_optimizer.scale_loss(discriminator_loss)
         sources = run.weights()
         gradients = [
-            *tape.gradient(scaled_fooling, sources[: len(of_one)]),
-            *tape.gradient(scaled_telling, sources[len(of_one) :]),
+            *tape.gradient(scaled_generator_loss, sources[: len(of_one)]),
+            *tape.gradient(scaled_discriminator_loss, sources[len(of_one) :]),
         ]
-        means = [fooling, telling, *gradients]
+        means = [generator_loss, discriminator_loss, *gradients]
         return Computed(loss_weight(fake, counts), means, [], run.states())
 
     def update(computed: Computed) -> Scalars:
@@ -276,8 +299,8 @@ def make_adversarial_step(
         }
 
     def losses(_batch: Batch, computed: Computed) -> Scalars:
-        fooling, telling, *_ = computed.means
-        return {"loss": fooling, "discriminator_loss": telling}
+        generator_loss, discriminator_loss, *_ = computed.means
+        return {"loss": generator_loss, "discriminator_loss": discriminator_loss}
 
     compute: Compute = gradients_of
     if num_parts > 1:

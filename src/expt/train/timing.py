@@ -1,6 +1,6 @@
-"""An estimate of how long a job takes, from some of its steps.
+"""An estimate of the duration of a job, from measurements of some of its steps.
 
-Importing this imports TensorFlow; `start_tensorflow` comes first.
+Importing this module imports TensorFlow; call `start_tensorflow` before.
 """
 
 import time
@@ -8,17 +8,18 @@ import time
 from expt.train.executors.single import CAPACITY, compile_block
 from expt.train.program import Program
 
-_SECONDS = 0.3  # of steps that are measured
+_SECONDS = 0.3  # the minimum duration of the steps that are measured
 
 
 def estimate_seconds(program: Program) -> float:
-    """Returns about how long a job takes: compiling, its steps, its evaluations."""
+    """Returns an estimate, in seconds, of the time for compiling, training and evaluating."""
     timeline, draws = program.timeline, program.job.config.loop.image_every is not None
     begun = time.perf_counter()
     run_block = compile_block(program)
     evaluate = program.make_evaluate(program.dataset.validation)
     evaluate()
     compiling = time.perf_counter() - begun
+    # Once more: the first call includes starting costs, which are counted as compiling.
     begun = time.perf_counter()
     evaluate()
     evaluating = time.perf_counter() - begun

@@ -1,4 +1,4 @@
-"""The trainer: segments of a program, and between them the hooks that are due."""
+"""The training loop: runs segments of a program and calls the hooks that are due between them."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -13,31 +13,34 @@ def train(
     recorder: Recorder,
     check_signals: Callable[[], None] = lambda: None,
 ) -> None:
-    """Trains to the last step, or until there is a reason to stop.
+    """Trains to the last step, or until there is a reason to stop early.
 
     Args:
-        executor: Runs the program from the step in its state.
-        hooks: Called in their order where they are due.
-        recorder: Records every number.
-        check_signals: Called before each segment; raises if training is to stop there. All that
-            was due at the last step has been done then.
+        executor: Runs the program, starting from the step in its state.
+        hooks: Called in the given order at the steps where they are due.
+        recorder: Records all scalars that the executor yields.
+        check_signals: Called before each segment; raises an exception to end training there. All
+            hooks that were due at the last step have been called by then.
 
     Raises:
-        NonFiniteLossError: A loss became NaN or infinite; everything up to then is recorded.
+        NonFiniteLossError: A loss became NaN or infinite; all scalars up to that step are recorded.
     """
     timeline, progress = executor.program.timeline, executor.state.progress
 
-    def record(numbers: Iterable[Scalars]) -> None:
-        for scalars in numbers:
+    def record(segment: Iterable[Scalars]) -> None:
+        for scalars in segment:
             recorder.write(scalars)
 
     def call_hooks() -> None:
         moment, waiting = Moment(executor, recorder), list(hooks)
+        # Not a plain loop over `hooks`: a hook that stops training makes this the last step, and
+        # hooks with `at_end` become due by that.
         while (hook := next((each for each in waiting if each.is_due(moment)), None)) is not None:
             waiting.remove(hook)
             hook(moment)
-            if progress.reason is not None:  # perhaps by the hook: the last step is evaluated
-                record(executor.evaluate_last())
+            if progress.reason is not None:
+                # The hook may have set it, and the last step of a run is always evaluated.
+                record(executor.evaluate())
 
     if progress.step == 0:
         call_hooks()

@@ -1,4 +1,4 @@
-"""What the trainings of a proof have in common, and the first thing in which they differ."""
+"""Bitwise comparison of two trainings of a verification, with the first difference found."""
 
 import json
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ from expt.verification.worker import DATA_FILE, RUN
 
 @dataclass(frozen=True)
 class BitwiseComparison:
-    """How a training compares with the whole one.
+    """The result of comparing a training with the whole, uninterrupted one.
 
     Attributes:
-        steps: After how many steps states are compared.
-        tensors: How many a state has.
-        values: How many numbers are in these.
-        records: How many of the journal are compared.
-        data: How the data differs first; None if it does not.
-        journal: How the journal differs first.
-        state: The first tensor that differs, and after which step.
+        steps: The number of steps after which states were compared.
+        tensors: The number of tensors in a state.
+        values: The number of values in these tensors.
+        records: The number of compared journal records.
+        data: The first difference in the data; None if there is none.
+        journal: The first difference in the journals; None if there is none.
+        state: The first difference in the states, with step and tensor; None if there is none.
     """
 
     steps: int
@@ -36,22 +36,23 @@ class BitwiseComparison:
 
     @property
     def is_same(self) -> bool:
-        """Whether everything is, bit for bit."""
+        """Whether data, journals and states are equal, bit for bit."""
         return self.data is None and self.journal is None and self.state is None
 
 
-def compare(folder: Path, whole: str, other: str, of_run: str) -> BitwiseComparison:
-    """Compares what two processes of a proof left.
+def compare(folder: Path, whole: str, other: str, run_owner: str) -> BitwiseComparison:
+    """Compares the results of two processes of a verification.
 
     Args:
-        folder: Of the proof.
-        whole: The name of the one that trained all steps.
-        other: The name of one that trained all or the last of them.
-        of_run: The name of the one that has the run of `other`.
+        folder: The folder of the verification.
+        whole: The name of the process that trained all steps without interruption.
+        other: The name of the process to compare with it, which trained all steps or the last ones.
+        run_owner: The name of the process in whose folder the run of `other` is. For a resumed
+            training this is the interrupted one, since a run is resumed in place.
     """
     states = read_states(folder / other)
     last = states[max(states)]
-    journals = [_journal(folder / name / RUN) for name in (whole, of_run)]
+    journals = [_journal(folder / name / RUN) for name in (whole, run_owner)]
     return BitwiseComparison(
         steps=len(states),
         tensors=len(last.tensors),
@@ -69,7 +70,8 @@ def _batches(folder: Path) -> Mapping[str, Any]:
 
 
 def _journal(directory: Path) -> list[dict[str, str]]:
-    """The records without what the clock measures, as texts: NaN equals NaN."""
+    """Returns the records of a run's journal, without times and speeds, with values as text."""
+    # As text, NaN equals NaN, and repr distinguishes all other floats, including 0.0 and -0.0.
     return [
         {
             key: repr(value)
@@ -81,6 +83,7 @@ def _journal(directory: Path) -> list[dict[str, str]]:
 
 
 def _differing_records(one: list[dict[str, str]], other: list[dict[str, str]]) -> str | None:
+    # Not strict: a missing record at the end is reported after the first difference in values.
     for here, there in zip(one, other, strict=False):
         for key in here | there:
             if here.get(key) != there.get(key):

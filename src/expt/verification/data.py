@@ -1,4 +1,8 @@
-"""What the data of a process holds, in a form that processes can compare."""
+"""Digests of the data that a process loads and reads, for comparison between processes.
+
+Two digests are kept of everything: one of the examples in their order, and one of the same examples
+sorted. Together they distinguish different data from data in a different order.
+"""
 
 import hashlib
 from collections.abc import Mapping
@@ -11,20 +15,23 @@ from numpy.typing import NDArray
 from expt.parts.data.dataset import Dataset, Split
 from expt.train.timeline import Timeline
 
-Described = Mapping[str, Mapping[str, list[str]]]
-"""By a name for users, of `inputs` and of `targets` (with weights): two digests, the second of
-which does not depend on the order of the examples."""
+DataDigests = Mapping[str, Mapping[str, list[str]]]
+"""Digests by a name for users, such as `the batch of step 4`, and by part, `inputs` or `targets`.
+
+The targets include the weights of the examples. There are two digests for each part; the second
+does not depend on the order of the examples.
+"""
 
 _ALL = "all splits"
 
 
-def describe_batches(timeline: Timeline, dataset: Dataset, first_step: int) -> Described:
-    """Reads what each step's batch holds, as training reads it, and the start of other splits.
+def describe_batches(timeline: Timeline, dataset: Dataset, first_step: int) -> DataDigests:
+    """Reads the batch of each step, as training does, and the first batch of the other splits.
 
     Args:
-        timeline: Which examples each step sees.
-        dataset: The data.
-        first_step: The first step, counted from 0.
+        timeline: The timeline, which determines the examples of each step.
+        dataset: The data set.
+        first_step: The first step to read, counted from 0.
     """
     described = {
         f"the batch of step {step + 1}": _describe(dataset.train, timeline.indices(step, 1)[0])
@@ -36,8 +43,9 @@ def describe_batches(timeline: Timeline, dataset: Dataset, first_step: int) -> D
     return described
 
 
-def describe_splits(dataset: Dataset) -> Described:
-    """Reads all splits that are in memory; describes each, all of them together, and the names."""
+def describe_splits(dataset: Dataset) -> DataDigests:
+    """Returns the digests of each split in memory, of all of them together, and of the names."""
+    # Streamed splits are left out, since reading them whole may take long.
     examples = {
         f"the {name} split": _examples(split, np.arange(len(split)))
         for name, split in dataset.splits()
@@ -50,24 +58,30 @@ def describe_splits(dataset: Dataset) -> Described:
     }
 
 
-def differing_batches(one: Described, other: Described) -> str | None:
-    """Tells the first of what both describe that differs, or None."""
+def differing_batches(one: DataDigests, other: DataDigests) -> str | None:
+    """Returns the first difference between common batches in words, or None if there is none."""
     for name in one:
         if name in other and (difference := _difference(one[name], other[name])):
             return f"{name} has {difference}"
     return None
 
 
-def differing_splits(one: Described, other: Described) -> str:
-    """Tells how two loads of data whose fingerprints differ do so."""
+def differing_splits(one: DataDigests, other: DataDigests) -> str:
+    """Returns the differences between two loads of data in words.
+
+    Args:
+        one: The digests of the first load.
+        other: The digests of the second load, which had a different fingerprint.
+    """
     differences = {name: _difference(one[name], other[name]) for name in one if name != _ALL}
-    told = {name: difference for name, difference in differences.items() if difference}
-    if not told:
-        return "its streamed inputs have another fingerprint"
-    is_shared_out = _is_shuffled(one[_ALL]["inputs"], other[_ALL]["inputs"])
-    if is_shared_out and any("other inputs" in difference for difference in told.values()):
-        return "its splits have the same inputs, but shared out otherwise"
-    return "; ".join(f"{name} has {difference}" for name, difference in told.items())
+    found = {name: difference for name, difference in differences.items() if difference}
+    if not found:
+        return "its streamed inputs have a different fingerprint"
+    # After a split without a seed, each split has different inputs; that is said in one sentence.
+    is_redistributed = _is_shuffled(one[_ALL]["inputs"], other[_ALL]["inputs"])
+    if is_redistributed and any("different inputs" in difference for difference in found.values()):
+        return "its splits have the same inputs, but distributed differently"
+    return "; ".join(f"{name} has {difference}" for name, difference in found.items())
 
 
 def _names_of(dataset: Dataset) -> str:
@@ -78,7 +92,7 @@ def _difference(one: Mapping[str, list[str]], other: Mapping[str, list[str]]) ->
     for part in one:
         if one[part] != other[part]:
             is_shuffled = _is_shuffled(one[part], other[part])
-            return f"the same {part} in another order" if is_shuffled else f"other {part}"
+            return f"the same {part} in a different order" if is_shuffled else f"different {part}"
     return None
 
 
@@ -91,7 +105,7 @@ def _describe(split: Split, indices: NDArray[np.integer[Any]]) -> dict[str, list
 
 
 def _examples(split: Split, indices: NDArray[np.integer[Any]]) -> dict[str, list[bytes]]:
-    """Returns digests of the inputs and of the targets, one for each example."""
+    """Returns the digests of the inputs and of the targets, one for each example."""
     targets = [split.targets[indices]]
     if split.weights is not None:
         targets.append(split.weights[indices])

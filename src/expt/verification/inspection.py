@@ -1,6 +1,6 @@
-"""What in a training step changes from step to step, and is in no checkpoint.
+"""Search for state of a training step that changes between steps and is in no checkpoint.
 
-Importing this imports TensorFlow; `start_tensorflow` comes first.
+Importing this module imports TensorFlow, so `expt.train.backend.start_for` has to be called first.
 """
 
 import re
@@ -18,8 +18,8 @@ from expt.train.input.pipeline import first_batch
 from expt.train.program import make_program
 from expt.train.state import state_variables
 
-# The operations that draw from a state of their own; those of tf.random.Generator draw from a
-# variable, and the Stateless ones, of which Keras makes use, from their arguments.
+# The operations with hidden random state. Others are safe to resume: those of tf.random.Generator
+# keep their state in a variable, and the Stateless ones, which Keras uses, take it as an argument.
 _RANDOM = re.compile(
     r"Random(Uniform|UniformInt|StandardNormal|Gamma|Poisson|PoissonV2|Shuffle|Crop)"
     r"|(Parameterized)?TruncatedNormal|Multinomial|SampleDistortedBoundingBox(V2)?"
@@ -27,37 +27,38 @@ _RANDOM = re.compile(
 )
 _PYTHON = re.compile(r"(Eager)?PyFunc(Stateless)?")
 
-Found = list[tuple[str, str]]
-"""Names, each with the place in the step."""
+Findings = list[tuple[str, str]]
+"""Names of variables or operations, each with its place in the step, such as a layer."""
 
 
-def inspect_step(job: Job, dataset: Dataset, num_steps: int) -> dict[str, Found]:
-    """Traces the step that a job trains with, runs it, and looks for what can't be restored.
+def inspect_step(job: Job, dataset: Dataset, num_steps: int) -> dict[str, Findings]:
+    """Traces and runs the training step of a job, and finds state that can't be restored.
 
     Args:
-        job: The frozen config.
-        dataset: Its data.
-        num_steps: How often to run the step, all on one batch.
+        job: The job with its frozen config.
+        dataset: The data set of the job.
+        num_steps: The number of steps to run, all on the first batch.
 
     Returns:
-        By kind: `variables` that the step changed and that no checkpoint holds, stateful `random`
-        operations, and operations that call `python`.
+        Three lists: `variables` that the step changed and that are in no checkpoint, `random` with
+        stateful random operations, and `python` with operations that call Python.
     """
     program = make_program(job, dataset)
     layers = _layers(program.learner.networks)
     batch = first_batch(dataset, batches_per_step(job.config))
     step = tf.function(program.learner.step).get_concrete_function(batch)
     states = state_variables(program.learner, program.schedules).values()
-    held = {id(_handle(variable)) for variable in states}
-    loose = [pair for pair in _used(step.graph) if id(pair[0].handle) not in held]
-    before = [variable.numpy() for variable, _ in loose]
+    saved = {id(_handle(variable)) for variable in states}
+    unsaved = [pair for pair in _used(step.graph) if id(pair[0].handle) not in saved]
+    # A constant outside of checkpoints does no harm, so only variables that change are reported.
+    before = [variable.numpy() for variable, _ in unsaved]
     for _ in range(num_steps):
         step(batch)
     operations = list(_operations(step.graph.as_graph_def()))
     return {
         "variables": [
             (variable.name.partition(":")[0], _place(path, layers))
-            for (variable, path), array in zip(loose, before, strict=True)
+            for (variable, path), array in zip(unsaved, before, strict=True)
             if not np.array_equal(variable.numpy(), array)
         ],
         "random": _of_kind(_RANDOM, operations, layers),
@@ -66,13 +67,13 @@ def inspect_step(job: Job, dataset: Dataset, num_steps: int) -> dict[str, Found]
 
 
 def _handle(variable: Any) -> tf.Tensor:
-    """The tensor by which a graph knows a variable, TensorFlow's or Keras'."""
+    """Returns the handle tensor that identifies a TensorFlow or Keras variable in a graph."""
     plain = variable.value if isinstance(variable, keras.Variable) else variable
     return plain.handle
 
 
 def _used(graph: Any) -> Iterator[tuple[tf.Variable, str]]:
-    """Yields each variable of a graph with the path of an operation that takes it."""
+    """Yields each variable that a graph captures, with the path of an operation that uses it."""
     variables = {id(variable.handle): variable for variable in graph.variables}
     for outer, inner in graph.captures:
         if id(outer) in variables:
@@ -81,35 +82,36 @@ def _used(graph: Any) -> Iterator[tuple[tf.Variable, str]]:
 
 
 def _operations(graph: Any) -> Iterator[tuple[str, str]]:
-    """Yields kind and path of each operation, also of those in functions that others call."""
+    """Yields the kind and path of each operation, including those in called functions."""
     functions = {function.signature.name: function.node_def for function in graph.library.function}
 
     def walk(nodes: Any, prefix: str, callers: frozenset[str]) -> Iterator[tuple[str, str]]:
         for node in nodes:
             path = f"{prefix}{node.name}"
             yield node.op, path
-            for name in (f.name for value in node.attr.values() for f in _called(value)):
+            for name in (f.name for value in node.attr.values() for f in _called_functions(value)):
+                # A recursive function would otherwise be walked without end.
                 if name in functions and name not in callers:
                     yield from walk(functions[name], f"{path}/", callers | {name})
 
     return walk(graph.node, "", frozenset())
 
 
-def _called(value: Any) -> Sequence[Any]:
+def _called_functions(value: Any) -> Sequence[Any]:
     return [value.func, *value.list.func]
 
 
 def _of_kind(
     kind: re.Pattern[str], operations: Sequence[tuple[str, str]], layers: dict[str, str]
-) -> Found:
+) -> Findings:
     found = [(op, _place(path, layers)) for op, path in operations if kind.fullmatch(op)]
     return list(dict.fromkeys(found))
 
 
 def _place(path: str, layers: dict[str, str]) -> str:
-    """The innermost layer on an operation's path; the path itself if there is none."""
+    """Returns the innermost layer on the path of an operation, or the path if there is none."""
     for part in reversed(path.split("/")):
-        # Keras opens a layer's scope twice, so that the second time a number is appended.
+        # Keras opens the scope of a layer twice; TensorFlow appends a number to the second one.
         for name in (re.sub(r"_\d+$", "", part), part):
             if name in layers:
                 return f"the layer {name} ({layers[name]})"
@@ -117,10 +119,10 @@ def _place(path: str, layers: dict[str, str]) -> str:
 
 
 def _layers(networks: Sequence[keras.Model]) -> dict[str, str]:
-    """The class of each layer, also of those within layers, by its name."""
+    """Returns the class name of each layer, including nested ones, by the name of the layer."""
     return {
         layer.name: type(layer).__name__
         for network in networks
-        for layer in network._flatten_layers()  # Keras offers no other
+        for layer in network._flatten_layers()  # Keras has no public method for nested layers
         if not isinstance(layer, keras.Model)
     }

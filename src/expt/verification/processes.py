@@ -1,4 +1,8 @@
-"""The processes of a proof: each training in one of its own, as a real resume is."""
+"""The processes of a verification.
+
+Each training runs in a separate process, since a real resume does, too: state that lives in a
+process would survive an interruption that is only simulated.
+"""
 
 import signal
 import subprocess
@@ -19,12 +23,12 @@ _GPU = Path("/dev/nvidiactl")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a process ended.
+    """The outcome of a process.
 
     Attributes:
-        code: Its exit code.
-        error: What it told of what went wrong.
-        seconds: How long it took.
+        code: The exit code; negative if a signal ended the process.
+        error: The error message, or all of stderr if there is none.
+        seconds: The duration in seconds.
     """
 
     code: int
@@ -32,25 +36,27 @@ class Outcome:
     seconds: float
 
 
-def train_all(folder: Path, tell: Callable[[str, Outcome], None]) -> dict[str, Outcome]:
-    """Trains whole, again, up to the interruption and from there; two at a time.
+def train_all(folder: Path, report: Callable[[str, Outcome], None]) -> dict[str, Outcome]:
+    """Runs all trainings of a verification, two at a time unless there is a GPU or a single core.
 
-    A process that fails keeps that from beginning which needs it.
+    They are the whole training, its repeat, the interrupted training, and the resumed one. If a
+    process fails, the next one of its chain is not started.
 
     Args:
-        folder: Holds the proof.
-        tell: Is called with the name of each that has ended, on any thread.
+        folder: The folder of the verification, with the proof written to it.
+        report: Called with the name and the outcome of each process that has ended, on any thread.
 
     Returns:
-        How each ended, by name.
+        The outcomes of the processes that were started, by name.
     """
-    processes = _Processes(folder, tell)
+    processes = _Processes(folder, report)
     chains: Sequence[Sequence[str]] = ((WHOLE, REPEAT), (INTERRUPTED, RESUMED))
-    # TensorFlow takes a GPU's memory whole.
+    # TensorFlow reserves all memory of a GPU, so that a second process would find none.
     at_once = 1 if _GPU.exists() else min(len(chains), usable_cores())
     with ThreadPoolExecutor(at_once) as executor:
         try:
             outcomes = list(executor.map(processes.run_chain, chains))
+        # On Ctrl-C, leaving the executor would wait for trainings that may take minutes.
         except BaseException:
             processes.stop()
             raise
@@ -58,31 +64,32 @@ def train_all(folder: Path, tell: Callable[[str, Outcome], None]) -> dict[str, O
 
 
 class _Processes:
-    """Processes that can be ended all at once."""
+    """Processes that can be killed all at once."""
 
-    def __init__(self, folder: Path, tell: Callable[[str, Outcome], None]) -> None:
-        self._folder, self._tell = folder, tell
+    def __init__(self, folder: Path, report: Callable[[str, Outcome], None]) -> None:
+        self._folder, self._report = folder, report
+        # Between a check of `_is_stopped` and the start of a process, `stop` must not run.
         self._lock = threading.Lock()
         self._started: list[subprocess.Popen[str]] = []
         self._is_stopped = False
 
     def run_chain(self, names: Sequence[str]) -> dict[str, Outcome]:
-        """Runs one after the other, until one fails."""
+        """Runs processes one after the other, until one fails."""
         outcomes: dict[str, Outcome] = {}
         for name in names:
             process = self._start(name)
             if process is None:
                 break
-            outcomes[name] = _ended(process)
+            outcomes[name] = _wait_for(process)
             if self._is_stopped:
                 break
-            self._tell(name, outcomes[name])
+            self._report(name, outcomes[name])
             if outcomes[name].code != 0:
                 break
         return outcomes
 
     def stop(self) -> None:
-        """Ends all that run, and lets no other begin."""
+        """Kills all running processes, and prevents others from starting."""
         with self._lock:
             self._is_stopped = True
             for process in self._started:
@@ -99,18 +106,21 @@ class _Processes:
                 stderr=subprocess.PIPE,
                 text=True,
                 errors="replace",
-                start_new_session=True,  # a Ctrl-C is for this process, which ends them
+                # Not in the terminal's process group: a Ctrl-C reaches this process, which then
+                # kills the others.
+                start_new_session=True,
             )
             self._started.append(process)
             return process
 
 
-def _ended(process: subprocess.Popen[str]) -> Outcome:
+def _wait_for(process: subprocess.Popen[str]) -> Outcome:
     started = time.monotonic()
     assert process.stderr is not None
-    told = process.stderr.read()  # up to its end; `communicate` would close what it listens to
+    # `communicate` would close stdin, which the process watches for the end of its parent.
+    output = process.stderr.read()
     if process.wait() < 0:
-        told = f"{_ERROR}signal {signal.Signals(-process.returncode).name} ended it"
-    _, found, sentence = f"\n{told}".rpartition(f"\n{_ERROR}")
-    error = sentence if found else told
+        output = f"{_ERROR}the process was ended by {signal.Signals(-process.returncode).name}"
+    _, found, sentence = f"\n{output}".rpartition(f"\n{_ERROR}")
+    error = sentence if found else output
     return Outcome(process.returncode, error.strip(), time.monotonic() - started)

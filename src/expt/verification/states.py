@@ -1,4 +1,8 @@
-"""The states of a training after each of its steps, kept in a folder and compared."""
+"""The states of a training after each of its steps, logged to a folder and compared.
+
+A state is the content of a checkpoint: all tensors, and the plain values of early stopping and of
+the best evaluation.
+"""
 
 import hashlib
 import json
@@ -14,42 +18,48 @@ from numpy.typing import NDArray
 from expt.train.checkpoint import Checkpoint, CheckpointWriter
 
 _FILE = "states.jsonl"
-_MOST_BYTES = 1 << 30  # of a training's values; digests are kept of all
+# Per training. Digests are kept of all tensors; without the values a difference is found all the
+# same, but its size is unknown.
+_MOST_BYTES = 1 << 30
 _NAME = re.compile(r"(?P<group>.*?)/\d+ (?P<path>.*)")
+# The order in which tensors are searched for the one to report: users know the weights best.
 _GROUPS = ("network", "random", "optimizer", "schedule", "best")
 
 
-class ShowingWriter(CheckpointWriter):
-    """Shows a function the checkpoint of every step; it need not write all of them."""
+class CallbackCheckpointWriter(CheckpointWriter):
+    """A checkpoint writer that calls a function with the checkpoint of every step.
+
+    Not every checkpoint is written to disk; the function sees them all.
+    """
 
     def __init__(
         self,
-        show: Callable[[Checkpoint], None],
+        callback: Callable[[Checkpoint], None],
         folder: Path,
         keep: int,
         prepare: Callable[[], None],
     ) -> None:
         super().__init__(folder, keep, prepare)
-        self._show = show
+        self._callback = callback
 
     def is_due(self) -> bool:
-        """Every step is."""
+        """Whether a checkpoint is due: after every step."""
         return True
 
     def write(self, checkpoint: Checkpoint) -> None:
-        """Shows and takes a checkpoint."""
-        self._show(checkpoint)
+        """Calls the function, and writes the checkpoint as the base class does."""
+        self._callback(checkpoint)
         super().write(checkpoint)
 
 
 class StateLog:
-    """Keeps states in a folder: a digest of every tensor, and the values while there is room."""
+    """A log of states in a folder: a digest of every tensor, and the values up to 1 GiB."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._left = folder, _MOST_BYTES
 
     def add(self, checkpoint: Checkpoint) -> None:
-        """Keeps the state of a step."""
+        """Adds the state of a step."""
         step, arrays = checkpoint.step, checkpoint.arrays
         tensors = {name: [_digest(array), array.size] for name, array in arrays.items()}
         line = {"step": step, "tensors": tensors, "facts": _compared(checkpoint.facts)}
@@ -62,11 +72,11 @@ class StateLog:
 
 @dataclass(frozen=True)
 class StepState:
-    """What is kept of a state.
+    """A logged state.
 
     Attributes:
-        tensors: A digest and the number of values, by name.
-        facts: Plain values that are part of it.
+        tensors: The digest and the number of values of each tensor, by name.
+        facts: The plain values of the state as JSON text, by a name for users.
     """
 
     tensors: Mapping[str, tuple[str, int]]
@@ -74,7 +84,7 @@ class StepState:
 
 
 def read_states(folder: Path) -> dict[int, StepState]:
-    """Returns the states in a folder by their steps."""
+    """Returns the logged states of a folder by step."""
     lines = (folder / _FILE).read_text(encoding="utf-8").splitlines()
     return {
         state["step"]: StepState(state["tensors"], state["facts"])
@@ -83,16 +93,16 @@ def read_states(folder: Path) -> dict[int, StepState]:
 
 
 def first_difference(one: Path, other: Path) -> str | None:
-    """Tells the first step and in it the first tensor that differ, or None if none does.
+    """Returns the first difference between two logs of states in words, or None if there is none.
 
     Args:
-        one: A folder of states.
-        other: Another one; its steps are compared.
+        one: The folder of a log with all steps.
+        other: The folder of the log whose steps are compared.
     """
     states, others = read_states(one), read_states(other)
     for step in sorted(others):
         if step not in states:
-            return f"after step {step}: only one of the two came so far"
+            return f"after step {step}: only one of the trainings reached this step"
         here, there = states[step], others[step]
         names = sorted(here.tensors.keys() | there.tensors.keys(), key=_rank)
         differing = [name for name in names if here.tensors.get(name) != there.tensors.get(name)]
@@ -102,18 +112,20 @@ def first_difference(one: Path, other: Path) -> str | None:
             return f"after step {step}: {_shown(differing[0])}{_amount(*values)}{more}"
         for key, fact in here.facts.items():
             if fact != there.facts.get(key):
-                return f"after step {step}: what {key} has seen: {fact}, {there.facts.get(key)}"
+                return f"after step {step}: {key} is {fact} and {there.facts.get(key)}"
     return None
 
 
 def _compared(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The plain values of a checkpoint that no clock has a part in, as texts: NaN equals NaN."""
+    """Returns the plain values of a checkpoint as JSON text, so that NaN equals NaN."""
+    # The elapsed time differs between any two trainings.
     stopping = {key: value for key, value in facts["stopping"].items() if key != "seconds"}
     kept = {"early stopping": stopping, "the best evaluation": facts["best"]}
     return {name: json.dumps(values, sort_keys=True) for name, values in kept.items()}
 
 
 def _digest(array: NDArray[Any]) -> str:
+    # Dtype and shape are part of the digest: arrays of zeros have the same bytes in many dtypes.
     digest = hashlib.blake2b(f"{array.dtype} {array.shape}".encode(), digest_size=8)
     digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
@@ -142,14 +154,16 @@ def _shown(name: str) -> str:
 
 
 def _amount(one: NDArray[Any] | None, other: NDArray[Any] | None) -> str:
-    """How many values differ and by how much; nothing if that is not known."""
+    """Returns the number of values that differ, and by how much; empty if unknown."""
     if one is None or other is None:
         return ""
     if (one.shape, one.dtype) != (other.shape, other.dtype):
         return f" is {one.dtype} {list(one.shape)} and {other.dtype} {list(other.shape)}"
+    # Compared as bytes: NaN does not equal NaN as a float, and 0.0 equals -0.0.
     bits = [np.ascontiguousarray(a).reshape(-1, 1).view(np.uint8) for a in (one, other)]
     count = int((bits[0] != bits[1]).any(axis=-1).sum())
     text = f" in {count:,} of {one.size:,} values"
+    # There is no distance between values of other dtypes, such as strings.
     if one.dtype.kind not in "fiub":
         return text
     gaps = np.abs(one.astype(np.float64) - other.astype(np.float64))

@@ -1,4 +1,4 @@
-"""One process of a proof: `python -m expt.verification.worker FOLDER NAME`."""
+"""A process of a verification: `python -m expt.verification.worker FOLDER NAME`."""
 
 import json
 import signal
@@ -17,20 +17,20 @@ from expt.record.exits import run_main
 from expt.runs.changed_code import listed
 from expt.runs.parent_process import end_with_parent
 from expt.runs.records import read_run
-from expt.runs.run import Earlier
+from expt.runs.run import PreviousRun
 from expt.train.backend import start_for
 from expt.train.checkpoint import Checkpoint
 from expt.train.data_loading import DataLoader
 from expt.train.timeline import make_timeline
 from expt.verification.data import describe_batches, describe_splits
-from expt.verification.proof import Proof
-from expt.verification.states import ShowingWriter, StateLog
+from expt.verification.plan import VerificationPlan
+from expt.verification.states import CallbackCheckpointWriter, StateLog
 
 WHOLE, REPEAT, INTERRUPTED, RESUMED = "whole", "repeat", "interrupted", "resumed"
 DATA_FILE = "data.json"
 INSPECTION_FILE = "inspection.json"
 RUN = "run"
-"""The folder of the run in that of a process."""
+"""The name of the run's folder in the folder of a process."""
 
 
 def main() -> None:
@@ -46,53 +46,56 @@ def _run(arguments: list[str]) -> int:
 
 
 def work(folder: Path, name: str) -> None:
-    """Does the part of a proof that has a name; leaves what it found in a folder of that name.
+    """Runs one training of a verification, and writes its results to a folder of the same name.
 
     Args:
-        folder: Of the proof.
-        name: WHOLE, REPEAT and INTERRUPTED train from the beginning, the last of them up to the
-            interruption; RESUMED continues that.
+        folder: The folder of the verification.
+        name: The name of the training. WHOLE, REPEAT and INTERRUPTED start at the first step;
+            INTERRUPTED stops at the interruption, from which RESUMED continues.
 
     Raises:
-        UserError: The data or the code is not that of the proof, or the parts don't fit each other.
+        UserError: The data or the code differs from that of the plan, or the parts of the config
+            are incompatible.
     """
-    proof, own = Proof.read(folder), folder / name
+    proof, own = VerificationPlan.read(folder), folder / name
     own.mkdir()
     whole = DataLoader()(proof.job)
     if whole.fingerprint != proof.fingerprint:
         _write(own / DATA_FILE, {"splits": describe_splits(whole)})
-        raise UserError("the data is not what it was when it was loaded first.")
+        raise UserError("the data has changed since it was first loaded.")
     changed = changed_modules(proof.modules, code_of(proof.job.config).modules)
     if changed:
-        raise UserError(f"the code has changed since the proof began: {listed(changed)}.")
+        raise UserError(f"the code has changed since the verification began: {listed(changed)}.")
     dataset = whole.limited(proof.batches)
     first = proof.interrupt_at if name == RESUMED else 0
     batches = describe_batches(make_timeline(proof.job, dataset), dataset, first)
     _write(own / DATA_FILE, {"batches": batches})
     _train(proof, dataset, folder, name)
-    if name == INTERRUPTED:  # the shortest
+    # The inspection takes time, and this process is the first to be done with its training.
+    if name == INTERRUPTED:
         _write(own / INSPECTION_FILE, _inspect(proof, dataset))
 
 
-def _train(proof: Proof, dataset: Dataset, folder: Path, name: str) -> None:
-    """Trains as a run does, and keeps the state after each step."""
+def _train(proof: VerificationPlan, dataset: Dataset, folder: Path, name: str) -> None:
+    """Trains in the same way as a run, and logs the state after each step."""
     directory, log = folder / name / RUN, StateLog(folder / name)
     earlier = None
     if name == RESUMED:
         directory = folder / INTERRUPTED / RUN
-        earlier = Earlier(read_run(directory), {})
+        earlier = PreviousRun(read_run(directory), {})
     else:
         directory.mkdir()
 
-    def show(checkpoint: Checkpoint) -> None:
+    def log_state(checkpoint: Checkpoint) -> None:
         log.add(checkpoint)
+        # The signal of a Ctrl-C, so that the training ends and saves as an interrupted run does.
         if name == INTERRUPTED and checkpoint.step == proof.interrupt_at:
             signal.raise_signal(signal.SIGINT)
 
     _start(proof.job)
     from expt.train.session import Session
 
-    writer = partial(ShowingWriter, show)
+    writer = partial(CallbackCheckpointWriter, log_state)
     try:
         Session(proof.job, dataset, directory, [], Console(quiet=True), earlier, writer).run()
     except KeyboardInterrupt:
@@ -100,13 +103,13 @@ def _train(proof: Proof, dataset: Dataset, folder: Path, name: str) -> None:
             raise
 
 
-def _inspect(proof: Proof, dataset: Dataset) -> Mapping[str, Any]:
+def _inspect(proof: VerificationPlan, dataset: Dataset) -> Mapping[str, Any]:
     _start(proof.job)
     from expt.verification.inspection import inspect_step
 
     try:
         return inspect_step(proof.job, dataset, proof.total_steps)
-    # A step that can be trained eagerly alone raises whatever it likes.
+    # Tracing raises any type of exception for a step that only runs eagerly.
     except Exception as error:  # noqa: BLE001
         return {"failure": str(error).strip().splitlines()[0]}
 

@@ -1,4 +1,4 @@
-"""The same pixels, written as image files in many ways."""
+"""Image files of many kinds with the same pixels."""
 
 import io
 import struct
@@ -19,7 +19,7 @@ _CHANNELS = {_GRAY: 1, _COLORS: 3, _GRAY_ALPHA: 2, _COLORS_ALPHA: 4}
 
 
 def save(image: Image.Image, kind: str, **options: Any) -> bytes:
-    """Returns the content of a file of an image."""
+    """Returns the content of an image file."""
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
@@ -32,7 +32,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png(levels: NDArray[Any], bits: int, *extra: bytes, is_interlaced: bool = False) -> bytes:
-    """Returns a PNG, written without Pillow, which writes few depths.
+    """Returns a PNG, written without Pillow, which supports few depths.
 
     Args:
         levels: Shape [height, width] or [height, width, channels].
@@ -62,7 +62,7 @@ def _packed(row: NDArray[Any], bits: int) -> bytes:
 
 
 def tiff(levels: NDArray[Any], **tags: int) -> bytes:
-    """Returns an uncompressed TIFF, written without Pillow, which writes few depths.
+    """Returns an uncompressed TIFF, written without Pillow, which supports few depths.
 
     Args:
         levels: Little-endian, shape [height, width] or [height, width, channels].
@@ -92,7 +92,7 @@ def tiff(levels: NDArray[Any], **tags: int) -> bytes:
 
 
 def with_alpha(pixels: Pixels, alpha: int = 255) -> Pixels:
-    """Adds a channel of one value."""
+    """Appends a constant channel."""
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     return np.concatenate([pixels, np.full_like(pixels[..., :1], alpha)], axis=-1)
 
@@ -103,18 +103,18 @@ def colored(pixels: Pixels) -> Pixels:
 
 
 def palette_of(pixels: Pixels) -> Image.Image:
-    """Returns gray pixels as a palette of all 256 grays, in an order of its own."""
+    """Returns gray pixels as a palette image; the palette has all 256 grays, shuffled."""
     image = Image.fromarray(255 - pixels, "L").convert("P")
     image.putpalette([255 - index // 3 for index in range(768)])
     return image
 
 
 def sixteen(pixels: Pixels) -> NDArray[np.uint16]:
-    """Returns the twins of 16 bits."""
+    """Returns 8-bit pixels scaled to 16 bits."""
     return pixels.astype(np.uint16) * 257
 
 
-# Gray pixels, uint8 [height, width], as files of which a viewer shows the same.
+# Writers of gray pixels, uint8 [height, width], as files that look the same in a viewer.
 GRAY: dict[str, Write] = {
     "png L": lambda p: save(Image.fromarray(p), "PNG"),
     "png interlaced": lambda p: png(p, 8, is_interlaced=True),
@@ -150,7 +150,7 @@ GRAY: dict[str, Write] = {
     ),
 }
 
-# How the pixels lie in a file of each EXIF orientation, so that a viewer shows them upright.
+# The stored pixels for each EXIF orientation, so that a viewer shows them upright.
 STORED: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     1: lambda p: p,
     2: lambda p: p[:, ::-1],
@@ -164,7 +164,7 @@ STORED: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
 
 
 def oriented(pixels: Pixels, orientation: int, kind: str) -> bytes:
-    """Returns a file whose EXIF data says how its pixels lie."""
+    """Returns a file with an EXIF orientation."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = np.ascontiguousarray(STORED[orientation](pixels))

@@ -40,7 +40,7 @@ def load(path: Path, **changes: Any) -> Dataset:
 
 
 def rows(count: int = 40, seed: int = 0) -> dict[str, NDArray[Any]]:
-    """Rows of which the first number tells the example, of two classes in turn."""
+    """Returns rows whose first number is the index of the example, with alternating labels."""
     inputs = np.random.default_rng(seed).normal(5, 3, (count, 3))
     inputs[:, 0] = np.arange(count)
     return {"x": inputs, "y": np.arange(count) % 2}
@@ -63,7 +63,7 @@ def parts(*names: str, make: Callable[[int], Arrays] = rows) -> dict[str, NDArra
 
 
 def examples(dataset: Dataset) -> Iterator[list[int]]:
-    """Which examples each split has, by their first number."""
+    """Yields the indices of each split's examples, which are their first numbers."""
     for _, split in dataset.splits():
         yield split.first(len(split)).reshape(len(split), -1)[:, 0].astype(int).tolist()
 
@@ -87,24 +87,25 @@ def test_whole_arrays_are_split_with_the_share_of_each_class(tmp_path: Path, wri
 
 
 @pytest.mark.parametrize("write", [npz, npy_folder])
-def test_given_splits_stay(tmp_path: Path, write: Write) -> None:
+def test_given_splits_are_kept(tmp_path: Path, write: Write) -> None:
     dataset = load(write(tmp_path, parts("train", "val", "test")))
     assert list(examples(dataset)) == [list(range(30)), list(range(10)), list(range(12))]
 
 
 @pytest.mark.parametrize("write", [npz, npy_folder])
-def test_validation_is_taken_from_train_where_it_lacks(tmp_path: Path, write: Write) -> None:
+def test_missing_validation_split_is_drawn_from_train(tmp_path: Path, write: Write) -> None:
     dataset = load(write(tmp_path, parts("train", "test")))
     train, validation, test = examples(dataset)
     assert sorted(train + validation) == list(range(30))
-    assert len(validation) in (4, 5)  # 15 %
+    assert len(validation) in (4, 5)  # 15 % of 30 is 4.5
     assert {place % 2 for place in validation} == {0, 1}
     assert test == list(range(12))
 
 
-def test_splits_depend_on_split_seed_alone(tmp_path: Path) -> None:
+def test_splits_depend_only_on_split_seed(tmp_path: Path) -> None:
     path = npz(tmp_path, rows())
     first = load(path, split_seed=1)
+    # NumPy's global generator must not influence the split.
     np.random.seed(123)
     assert load(path, split_seed=1).fingerprint == first.fingerprint
     assert [set(places) for places in examples(load(path, split_seed=2))] != [
@@ -113,7 +114,7 @@ def test_splits_depend_on_split_seed_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (2,)])
-def test_floats_are_values_to_predict(tmp_path: Path, shape: tuple[int, ...]) -> None:
+def test_float_targets_are_a_regression(tmp_path: Path, shape: tuple[int, ...]) -> None:
     arrays = values()
     arrays["y"] = np.stack([arrays["y"]] * (shape[0] if shape else 1), axis=1).reshape(40, *shape)
     dataset = load(npz(tmp_path, arrays))
@@ -144,7 +145,7 @@ def test_labels_may_be_any_whole_numbers(tmp_path: Path, convert: Any) -> None:
         assert split.targets.tolist() == [place % 2 for place in places]
 
 
-def test_an_explicit_task_wins(tmp_path: Path) -> None:
+def test_explicit_task_overrides_the_inferred_one(tmp_path: Path) -> None:
     dataset = load(npz(tmp_path, rows()), task="regression")
     assert (dataset.task, dataset.num_outputs) == ("regression", 1)
     assert dataset.train.targets.dtype == np.float64
@@ -153,7 +154,7 @@ def test_an_explicit_task_wins(tmp_path: Path) -> None:
 def test_class_names(tmp_path: Path) -> None:
     path = npz(tmp_path, rows())
     assert load(path, class_names=["cat", "dog"]).class_names == ("cat", "dog")
-    dataset = load(path, class_names=["cat", "dog", "cow"])  # which has no example
+    dataset = load(path, class_names=["cat", "dog", "cow"])  # there are no cows
     assert dataset.num_outputs == 3
 
 
@@ -162,7 +163,7 @@ def test_class_names(tmp_path: Path) -> None:
     [((6, 5), (6, 5, 1)), ((6, 5, 3), (6, 5, 3)), ((6, 5, 1), (6, 5, 1))],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_bytes_become_pixels(
+def test_uint8_images_become_pixels_from_0_to_1(
     tmp_path: Path, shape: tuple[int, ...], expected: tuple[int, ...], stream: bool
 ) -> None:
     arrays = pixels(40, *shape)
@@ -174,12 +175,13 @@ def test_bytes_become_pixels(
     inputs = dataset.validation.first(6)
     places = np.round(inputs.reshape(6, -1)[:, 0] * 255).astype(int)
     assert inputs.dtype == np.float32
+    # In Python numbers, as a reference that is independent of NumPy's float32 division.
     reference = [[value / 255 for value in row.ravel().tolist()] for row in arrays["x"][places]]
     np.testing.assert_allclose(inputs.reshape(6, -1), reference, rtol=1e-7)
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.float16, np.float64, bool])
-def test_other_types_stay_as_they_are(tmp_path: Path, dtype: Any) -> None:
+def test_inputs_of_other_types_are_unchanged(tmp_path: Path, dtype: Any) -> None:
     arrays = pixels(40, 6, 5)
     arrays["x"] = arrays["x"].astype(dtype)
     dataset = load(npz(tmp_path, arrays))
@@ -188,7 +190,7 @@ def test_other_types_stay_as_they_are(tmp_path: Path, dtype: Any) -> None:
     assert dataset.train.first(28).max() == arrays["x"].astype(np.float32).max()
 
 
-def test_rows_of_bytes_are_no_images(tmp_path: Path) -> None:
+def test_rows_of_uint8_are_not_images(tmp_path: Path) -> None:
     dataset = load(npz(tmp_path, {**rows(), "x": np.full((40, 3), 200, np.uint8)}))
     assert dataset.train.first(1).tolist() == [[200, 200, 200]]
 
@@ -212,6 +214,7 @@ def test_inputs_are_scaled_by_the_train_split(
     expected: bool,
     stream: bool,
 ) -> None:
+    # Small chunks, so that the scale is fitted in several pieces.
     monkeypatch.setattr(preparation, "_VALUES_AT_ONCE", 100)
     dataset = load(npy_folder(tmp_path, make()), standardize=standardize, stream=stream)
     if not expected:
@@ -224,7 +227,7 @@ def test_inputs_are_scaled_by_the_train_split(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_constant_is_only_shifted(tmp_path: Path, stream: bool) -> None:
+def test_constant_feature_is_only_shifted(tmp_path: Path, stream: bool) -> None:
     arrays = rows()
     arrays["x"][:, 2] = 0.1
     scale = load(npy_folder(tmp_path, arrays), stream=stream).input_scale
@@ -234,7 +237,7 @@ def test_a_constant_is_only_shifted(tmp_path: Path, stream: bool) -> None:
 
 
 @pytest.mark.parametrize("write", [npz, npy_folder])
-def test_weights_go_with_their_examples(tmp_path: Path, write: Write) -> None:
+def test_weights_stay_with_their_examples(tmp_path: Path, write: Write) -> None:
     weights = np.arange(40) % 4
     dataset = load(write(tmp_path, {**rows(), "weights": weights}))
     for (_, split), places in zip(dataset.splits(), examples(dataset), strict=True):
@@ -243,11 +246,11 @@ def test_weights_go_with_their_examples(tmp_path: Path, write: Write) -> None:
         assert split.weights.tolist() == [place % 4 for place in places]
 
 
-def test_weights_of_the_train_split_alone(tmp_path: Path) -> None:
+def test_weights_may_be_given_for_the_train_split_only(tmp_path: Path) -> None:
     arrays = parts("train", "test")
     dataset = load(npz(tmp_path, {**arrays, "weights_train": np.arange(30.0)}))
     places = list(examples(dataset))
-    assert sum(len(some) for some in places[:2]) == 29  # of weight 0 is the first
+    assert sum(len(some) for some in places[:2]) == 29  # the first example has weight 0
     assert dataset.train.weights is not None
     assert dataset.validation.weights is not None
     assert dataset.train.weights.tolist() == places[0]
@@ -257,7 +260,7 @@ def test_weights_of_the_train_split_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("make", [rows, pixels, values])
 @pytest.mark.parametrize("given", [(), ("train", "test"), ("train", "val", "test")])
-def test_streams_equal_arrays_in_memory_bit_for_bit(
+def test_streams_have_the_same_bits_as_arrays_in_memory(
     tmp_path: Path, make: Callable[..., Arrays], given: tuple[str, ...]
 ) -> None:
     path = npy_folder(tmp_path, parts(*given, make=make) if given else make())
@@ -268,6 +271,7 @@ def test_streams_equal_arrays_in_memory_bit_for_bit(
         assert isinstance(other.inputs, MappedInputs)
         assert isinstance(other.inputs.array, np.memmap)
         assert one.inputs.shape == other.inputs.shape
+        # Shuffled, repeated and empty indices.
         indices = order[order < len(one)]
         for some in (indices, np.repeat(indices, 2), indices[:0]):
             np.testing.assert_array_equal(one.read(some), other.read(some), strict=True)
@@ -284,7 +288,7 @@ def test_streams_equal_arrays_in_memory_bit_for_bit(
             np.testing.assert_array_equal(scales[0].deviation, scales[1].deviation)
 
 
-def test_fingerprint_of_a_stream_is_of_content_and_order(
+def test_fingerprint_of_a_stream_depends_on_content_and_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = npy_folder(tmp_path, rows())
@@ -292,7 +296,7 @@ def test_fingerprint_of_a_stream_is_of_content_and_order(
     print_of = first.fingerprint
     assert load(path, stream=True).fingerprint == print_of
     assert load(path, stream=True, split_seed=1).fingerprint != print_of
-    monkeypatch.setattr(preparation, "_VALUES_AT_ONCE", 10)  # smaller pieces, the same whole
+    monkeypatch.setattr(preparation, "_VALUES_AT_ONCE", 10)  # smaller chunks, the same content
     assert load(path, stream=True).fingerprint == print_of
     inputs = first.train.inputs
     assert isinstance(inputs, MappedInputs)
@@ -303,7 +307,7 @@ def test_fingerprint_of_a_stream_is_of_content_and_order(
     assert load(npy_folder(tmp_path, changed), stream=True).fingerprint != print_of
 
 
-def test_nothing_is_written(tmp_path: Path) -> None:
+def test_loading_writes_no_files(tmp_path: Path) -> None:
     path = npy_folder(tmp_path, rows())
     before = {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in path.iterdir()}
     for stream in (False, True):
@@ -315,6 +319,9 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     npz(tmp_path, rows())
     monkeypatch.setenv("HOME", str(tmp_path))
     assert len(load(Path("~/arrays.npz")).test) == 6
+
+
+# What is refused
 
 
 def changed(key: str, index: Any, value: Any, make: Callable[[], Arrays] = rows) -> Arrays:
@@ -346,7 +353,7 @@ BAD_ARRAYS: dict[str, tuple[Arrays, str]] = {
     "fewer targets": ({**rows(), "y": np.arange(39) % 2}, "x has 40 examples, y 39;"),
     "fewer weights": (
         {**rows(), "weights": np.ones(7)},
-        "x has 40 examples, y 40, weights 7; expected as many of each",
+        "x has 40 examples, y 40, weights 7; expected the same number",
     ),
     "NaN inputs": (changed("x", ([3, 4], 1), np.nan), "x has 2 value(s) that are NaN or ∞"),
     "infinite inputs": (changed("x", (3, 1), np.inf), "x has 1 value(s) that are NaN or ∞"),
@@ -361,7 +368,7 @@ BAD_ARRAYS: dict[str, tuple[Arrays, str]] = {
         {**parts("train", "test"), "x_test": np.full((12, 3), np.nan)},
         "x_test has 36 value(s) that are NaN",
     ),
-    "negative labels": (changed("y", 5, -3), "y has the label -3; expected class numbers from 0"),
+    "negative labels": (changed("y", 5, -3), "y has the label -3; expected labels from 0"),
     "labels from 1 on": (
         {**rows(), "y": rows()["y"] + 1},
         "the labels go up to 2, but class 0 has no example to train on",
@@ -405,7 +412,7 @@ BAD_ARRAYS: dict[str, tuple[Arrays, str]] = {
     "text inputs": ({**rows(), "x": np.full((40, 3), "a")}, "x has the type <U1; expected numbers"),
     "names of classes": (
         {**rows(), "y": np.array(["cat", "dog"])[rows()["y"]]},
-        "y has the type <U3; expected numbers. Names of classes become numbers by numpy.unique",
+        "y has the type <U3; expected numbers. numpy.unique(y, return_inverse=True) converts class",
     ),
     "dates": ({**rows(), "x": np.zeros((40, 3), "M8[s]")}, "x has the type datetime64[s]"),
     "other shapes in the test split": (
@@ -414,7 +421,7 @@ BAD_ARRAYS: dict[str, tuple[Arrays, str]] = {
     ),
     "other types of images": (
         {**parts("train", "test", make=pixels), "x_test": np.ones((12, 6, 5))},
-        "x_test: its inputs are float64 from 1 to 1; the model was trained on uint8 from",
+        "x_test: its inputs are float64 from 1 to 1, but the model was trained on uint8 from",
     ),
     "groups of another length": (
         {**rows(), "groups": np.arange(7)},
@@ -422,7 +429,7 @@ BAD_ARRAYS: dict[str, tuple[Arrays, str]] = {
     ),
     "groups that are missing": (
         {**rows(), "groups": np.where(np.arange(40) < 9, np.nan, np.arange(40))},
-        "groups has 9 missing value(s), which would be one group; give each",
+        "groups has 9 missing value(s), which would form one group; give each",
     ),
     "groups without a name": (
         {**rows(), "groups": np.array(["", "a"])[rows()["y"]]},
@@ -439,7 +446,7 @@ BAD_ARRAYS: dict[str, tuple[Arrays, str]] = {
             "x_train": np.arange(90, dtype=np.uint8).reshape(30, 3),
             "x_test": np.arange(36).reshape(12, 3) / 255,
         },
-        "x_test: its inputs are float64 from 0 to 0.137255; the model was trained on uint8",
+        "x_test: its inputs are float64 from 0 to 0.137255, but the model was trained on uint8",
     ),
     "weights that are all 0": ({**rows(), "weights": np.zeros(40)}, "weights of the train split"),
     "two examples": ({"x": np.ones((2, 1)), "y": np.ones(2)}, "2 examples are too few to split"),
@@ -448,7 +455,7 @@ BAD_ARRAYS: dict[str, tuple[Arrays, str]] = {
 
 @pytest.mark.parametrize("case", BAD_ARRAYS)
 @pytest.mark.parametrize(("write", "stream"), [(npz, False), (npy_folder, True)])
-def test_bad_arrays(tmp_path: Path, case: str, write: Write, stream: bool) -> None:
+def test_invalid_arrays_are_reported(tmp_path: Path, case: str, write: Write, stream: bool) -> None:
     arrays, message = BAD_ARRAYS[case]
     path = write(tmp_path, arrays)
     with pytest.raises(UserError) as error:
@@ -466,18 +473,20 @@ def test_bad_arrays(tmp_path: Path, case: str, write: Write, stream: bool) -> No
         ({"class_names": ["cat"]}, "data.class_names=['cat']: expected a list of at least 2"),
         ({"class_names": ["cat", "cat"]}, "expected a list of at least 2 names, all different"),
         ({"class_names": "ab"}, "data.class_names=ab: expected a list"),
-        ({"augment": {"flip": True}}, "data.augment: flip, shift, crop and cutout are for images"),
+        ({"augment": {"flip": True}}, "data.augment: flip, shift, crop and cutout require images"),
         ({"augment": {"turn": 3}}, "data.augment.turn: there is no such key"),
         ({"stream": True}, "data.stream=true: data.path="),
     ],
 )
-def test_bad_options(tmp_path: Path, changes: Mapping[str, Any], message: str) -> None:
+def test_invalid_options_are_reported(
+    tmp_path: Path, changes: Mapping[str, Any], message: str
+) -> None:
     with pytest.raises(UserError) as error:
         load(npz(tmp_path, rows()), **changes)
     assert message in str(error.value)
 
 
-def test_float_labels_are_no_classes(tmp_path: Path) -> None:
+def test_float_labels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"y has the type float64 .* expects whole numbers .* y\.astype"
     ):
@@ -485,13 +494,13 @@ def test_float_labels_are_no_classes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["nothing.npz", "no/such/folder", "x" * 300, "a\0b"])
-def test_a_path_to_nothing(tmp_path: Path, path: str) -> None:
+def test_missing_path_is_reported(tmp_path: Path, path: str) -> None:
     with pytest.raises(UserError, match=f"data.path={re.escape(str(tmp_path / path))}"):
         load(tmp_path / path)
 
 
 @pytest.mark.parametrize("path", [None, 5, ""])
-def test_a_path_that_is_none(path: Any) -> None:
+def test_invalid_path_is_reported(path: Any) -> None:
     with pytest.raises(UserError, match=f"data.path={path or ''}.*: expected the path"):
         Npz(path=path, batch_size=4).load()
 
@@ -507,7 +516,7 @@ def test_a_path_that_is_none(path: Any) -> None:
     ],
     ids=["half", "cut", "empty", "text", "one bit"],
 )
-def test_a_damaged_npz(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_damaged_npz_is_reported(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     path = npz(tmp_path, rows())
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserError, match=f"{re.escape(str(path))} can't be read as an .npz"):
@@ -526,14 +535,16 @@ def test_a_damaged_npz(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None
     ],
     ids=["half", "cut in the header", "empty", "text", "too large for memory"],
 )
-def test_a_damaged_npy(tmp_path: Path, damage: Callable[[bytes], bytes], stream: bool) -> None:
+def test_damaged_npy_is_reported(
+    tmp_path: Path, damage: Callable[[bytes], bytes], stream: bool
+) -> None:
     file = npy_folder(tmp_path, rows()) / "x.npy"
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(UserError, match=f"{re.escape(str(file))} can't be read as an array"):
         load(tmp_path, stream=stream)
 
 
-def test_an_npz_named_npy(tmp_path: Path) -> None:
+def test_npz_named_npy_is_reported(tmp_path: Path) -> None:
     npz(npy_folder(tmp_path, rows()), rows()).rename(tmp_path / "x.npy")
     with pytest.raises(UserError, match=r"can't be read as an array: it is an \.npz"):
         load(tmp_path)
@@ -549,7 +560,7 @@ def test_pickled_objects_are_refused(tmp_path: Path, stream: bool) -> None:
 
 
 @pytest.mark.parametrize("write", [npz, npy_folder])
-def test_groups_and_weights_go_with_their_examples(tmp_path: Path, write: Write) -> None:
+def test_groups_and_weights_stay_with_their_examples(tmp_path: Path, write: Write) -> None:
     groups = np.arange(40) // 3
     arrays = {**rows(), "weights": np.arange(40) % 4, "groups": groups.astype(str)}
     dataset = load(write(tmp_path, arrays))
@@ -557,6 +568,7 @@ def test_groups_and_weights_go_with_their_examples(tmp_path: Path, write: Write)
     kept = [place for place in range(40) if place % 4]
     assert sorted(place for some in places for place in some) == kept
     found = [{place // 3 for place in some} for some in places]
+    # No group is counted twice, so none is in two splits.
     assert sum(map(len, found)) == len({place // 3 for place in kept})
     for (_, split), some in zip(dataset.splits(), places, strict=True):
         assert split.weights is not None
@@ -565,9 +577,9 @@ def test_groups_and_weights_go_with_their_examples(tmp_path: Path, write: Write)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_examples_of_weight_0_have_no_part_in_scales(tmp_path: Path, stream: bool) -> None:
+def test_scales_ignore_examples_of_weight_0(tmp_path: Path, stream: bool) -> None:
     arrays = {**rows(), "weights": np.r_[np.zeros(10), np.ones(30)]}
-    arrays["x"][:10] = 1e6
+    arrays["x"][:10] = 1e6  # would dominate the mean if it counted
     dataset = load(npy_folder(tmp_path, arrays), stream=stream)
     assert sum(len(split) for _, split in dataset.splits()) == 30
     assert "10 of 40 examples have the weight 0 and are left out" in dataset.notes[-1]
@@ -576,13 +588,11 @@ def test_examples_of_weight_0_have_no_part_in_scales(tmp_path: Path, stream: boo
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_dropped_duplicates_take_their_weights_and_groups_along(
-    tmp_path: Path, stream: bool
-) -> None:
+def test_weights_and_groups_of_dropped_duplicates_are_dropped(tmp_path: Path, stream: bool) -> None:
     arrays = {**rows(), "weights": np.arange(40.0) + 1, "groups": np.arange(40) // 2}
-    order = np.r_[0:40, 5:25, 5:15]
+    order = np.r_[0:40, 5:25, 5:15]  # up to three copies of an example
     arrays = {name: array[order] for name, array in arrays.items()}
-    arrays["y"][-1] = 1 - arrays["y"][-1]  # the same inputs, another target
+    arrays["y"][-1] = 1 - arrays["y"][-1]  # equal inputs with another target are no duplicate
     dataset = load(npy_folder(tmp_path, arrays), duplicates="drop", stream=stream)
     places = list(examples(dataset))
     assert sorted(place for some in places for place in some) == sorted([*range(40), 14])
@@ -606,11 +616,13 @@ def test_duplicates_of_given_splits_are_dropped_within_each(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("factor", [1e-200, 1e-40, 1e-3, 1, 1e3, 1e38, 1e200])
-def test_ratios_of_weights_alone_count(tmp_path: Path, factor: float) -> None:
+def test_only_ratios_of_weights_matter(tmp_path: Path, factor: float) -> None:
+    # Most of these factors are beyond the range of float32.
     weights = (np.arange(40) + 1.0) * factor
     split = load(npz(tmp_path, {**rows(), "weights": weights})).train
     assert split.weights is not None
     places = split.read(np.arange(28))[:, 0]
+    # The first number is the index, from which the expected weight follows.
     np.testing.assert_allclose(
         split.weights / split.weights.sum(), (places + 1) / (places + 1).sum(), rtol=1e-5
     )
@@ -618,7 +630,7 @@ def test_ratios_of_weights_alone_count(tmp_path: Path, factor: float) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(-30, 30), st.booleans())
-def test_inputs_and_targets_keep_their_digits(exponent: int, is_stream: bool) -> None:
+def test_inputs_and_targets_keep_float64_precision(exponent: int, is_stream: bool) -> None:
     arrays = rows()
     arrays["x"] = (arrays["x"] - 5) * 10.0**exponent
     arrays["y"] = arrays["x"][:, 1] * 3
@@ -638,6 +650,7 @@ def test_inputs_and_targets_keep_their_digits(exponent: int, is_stream: bool) ->
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64, np.float64, ">i8"])
 def test_milliseconds_stay_distinct(tmp_path: Path, dtype: Any) -> None:
+    # float32 would round these to multiples of 131,072.
     times = 1_700_000_000_000 + np.arange(40) * 10
     arrays = {"x": times[:, None].astype(dtype), "y": times.astype(dtype)}
     dataset = load(npz(tmp_path, arrays), task="regression")
@@ -659,7 +672,7 @@ def test_milliseconds_stay_distinct(tmp_path: Path, dtype: Any) -> None:
     ids=["Fortran", "int64", "big-endian", "float16", "fractions"],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_recorded_preparation_makes_the_same_pixels(
+def test_recorded_preparation_converts_to_the_same_pixels(
     tmp_path: Path, convert: Callable[..., NDArray[Any]], stream: bool
 ) -> None:
     trained = load(npz(tmp_path, pixels()))

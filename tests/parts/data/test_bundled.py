@@ -28,7 +28,7 @@ TABLES: dict[str, tuple[Make, Callable[..., Any], tuple[str, ...]]] = {
 
 
 def joined(dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The inputs, flattened, and the targets of all splits."""
+    """Returns the flattened inputs and the targets of all splits."""
     splits = [split for _, split in dataset.splits()]
     inputs = np.concatenate([split.first(len(split)) for split in splits])
     return inputs.reshape(len(inputs), -1), np.concatenate([split.targets for split in splits])
@@ -48,7 +48,7 @@ def test_splits_are_70_15_and_15_percent(make: Make, split_seed: int) -> None:
 @pytest.mark.parametrize("make", SIZES)
 def test_splits_are_the_same_every_time(make: Make) -> None:
     first = make(batch_size=8, split_seed=3).load()
-    np.random.seed(123)  # the global state has no say
+    np.random.seed(123)  # the global generator must not influence the split
     second = make(batch_size=8, split_seed=3).load()
     for (_, one), (_, other) in zip(first.splits(), second.splits(), strict=True):
         np.testing.assert_array_equal(one.first(99999), other.first(99999))
@@ -61,12 +61,13 @@ def test_split_seed_changes_the_splits(make: Make) -> None:
     first, second = (make(batch_size=8, split_seed=seed).load() for seed in (0, 1))
     assert first.fingerprint != second.fingerprint
     for (_, one), (_, other) in zip(first.splits(), second.splits(), strict=True):
+        # Sorted, since another order of the same examples would not be another split.
         one_sorted, other_sorted = (np.sort(s.first(99999), axis=0) for s in (one, other))
         assert not np.array_equal(one_sorted, other_sorted)
 
 
 @pytest.mark.parametrize("make", SIZES)
-def test_batch_size(make: Make) -> None:
+def test_batch_size_is_passed_on(make: Make) -> None:
     assert make(batch_size=50).load().batch_size == 50
     with pytest.raises(UserError, match=r"data\.batch_size=2000"):
         make(batch_size=2000).load()
@@ -83,9 +84,10 @@ def test_digits() -> None:
         assert split.targets.dtype == np.int32
 
 
-def test_digits_puts_each_image_with_its_label_in_one_split() -> None:
+def test_each_digit_is_in_one_split_with_its_label() -> None:
     images, labels = load_digits(return_X_y=True)
-    assert len(np.unique(images, axis=0)) == len(images)  # so that the next lines show something
+    assert len(np.unique(images, axis=0)) == len(images)  # otherwise the next lines prove nothing
+    # Sorted pairs of image and label: the splits hold the same ones, in another order.
     expected = sorted(zip(map(tuple, images / 16), labels, strict=True))
     inputs, targets = joined(Digits(batch_size=64).load())
     assert sorted(zip(map(tuple, inputs.astype(float)), targets, strict=True)) == expected
@@ -101,7 +103,7 @@ def test_digits_are_stratified() -> None:
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_tables_hold_scikit_learns_rows_with_their_classes(name: str) -> None:
+def test_tables_hold_the_rows_and_classes_of_scikit_learn(name: str) -> None:
     make, load, class_names = TABLES[name]
     dataset = make(batch_size=32).load()
     assert (dataset.name, dataset.task) == (name, "classification")
@@ -126,6 +128,7 @@ def test_diabetes() -> None:
     assert (dataset.name, dataset.input_shape, dataset.num_outputs) == ("diabetes", (10,), 1)
     for _, split in dataset.splits():
         assert split.first(1).dtype == split.targets.dtype == np.float64
+    # In the original units, such as years of age.
     rows, progression = load_diabetes(return_X_y=True, scaled=False)
     expected = np.column_stack([rows, progression])
     inputs, targets = joined(dataset)
@@ -133,7 +136,7 @@ def test_diabetes() -> None:
 
 
 @pytest.mark.parametrize("make", [Diabetes, Iris, Wine, BreastCancer])
-def test_inputs_are_scaled_by_the_train_split_alone(make: Make) -> None:
+def test_input_scale_is_fitted_to_the_train_split_only(make: Make) -> None:
     dataset = make(batch_size=32).load()
     scale, inputs = dataset.input_scale, dataset.train.inputs
     assert scale is not None
@@ -144,7 +147,7 @@ def test_inputs_are_scaled_by_the_train_split_alone(make: Make) -> None:
     assert make(batch_size=32, standardize=False).load().input_scale is None
 
 
-def test_targets_are_scaled_by_the_train_split_alone() -> None:
+def test_target_scale_is_fitted_to_the_train_split_only() -> None:
     dataset = Diabetes(batch_size=32).load()
     assert dataset.target_scale is not None
     values = dataset.train.targets.astype(np.float64)
@@ -154,7 +157,7 @@ def test_targets_are_scaled_by_the_train_split_alone() -> None:
     assert Iris(batch_size=32).load().target_scale is None
 
 
-def test_digits_are_pixels_that_may_be_augmented() -> None:
+def test_digits_can_be_augmented() -> None:
     dataset = Digits(batch_size=64, augment={"shift": 1, "mixup": 0.2}).load()
     assert dataset.augmentation == Augmentation(shift=1, mixup=0.2)
     assert dataset.input_scale is None

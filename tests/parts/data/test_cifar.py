@@ -33,13 +33,14 @@ ARCHIVES = {
     CIFAR10: ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz"),
     CIFAR100: ("cifar-100-python.tar.gz", "cifar-100-binary.tar.gz"),
 }
+# File names as published.
 FIRST = {CIFAR10: "data_batch_1", CIFAR100: "train"}
 TEST = {CIFAR10: "test_batch", CIFAR100: "test"}
 FINE, COARSE = ([f"{kind} {n}" for n in range(count)] for kind, count in (("f", 100), ("c", 20)))
 
 
 def make_arrays(classes: int = 10) -> dict[str, NDArray[Any]]:
-    """30 train and 12 test images; the first pixel tells them apart."""
+    """Returns 30 train and 12 test images; the first pixel is the image's index."""
     random = np.random.default_rng(0)
     arrays: dict[str, NDArray[Any]] = {}
     for part, count in (("train", 30), ("test", 12)):
@@ -52,7 +53,7 @@ def make_arrays(classes: int = 10) -> dict[str, NDArray[Any]]:
 
 
 def rows(images: NDArray[Any]) -> NDArray[Any]:
-    """Each image's red plane, then its green, then its blue one."""
+    """Returns a row per image: its red, its green and its blue plane."""
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)).reshape(len(images), -1)
 
 
@@ -60,7 +61,7 @@ PurePickler: Any = pickle._Pickler
 
 
 class Python2Pickler(PurePickler):  # type: ignore[misc]
-    """Writes strings as Python 2 did."""
+    """A pickler that writes strings like Python 2, as in the published files."""
 
     dispatch = dict(PurePickler.dispatch)  # noqa: RUF012
 
@@ -75,6 +76,7 @@ def pickle2(value: Any) -> bytes:
     stream = io.BytesIO()
     Python2Pickler(stream, protocol=2).dump(value)
     content = stream.getvalue()
+    # Python 3 would write bytes by a call of _codecs.encode.
     assert b"_codecs" not in content
     return content.replace(b"numpy._core", b"numpy.core")
 
@@ -89,7 +91,7 @@ DUMPS: dict[str, Dump] = {
 
 
 def batches(source: Source, arrays: Arrays) -> dict[str, tuple[NDArray[Any], ...]]:
-    """Images and labels of each file."""
+    """Returns the images and labels of each file."""
     if source is CIFAR100:
         return {
             part: tuple(arrays[f"{key}_{part}"] for key in ("x", "coarse", "y"))
@@ -148,6 +150,7 @@ def load(path: Path, source: Source = CIFAR10, **changes: Any) -> Dataset:
 
 
 def indices(images: Any) -> list[int]:
+    # The order of images can be read off the first pixels, see make_arrays.
     return [round(float(value) * 255) for value in images[:, 0, 0, 0]]
 
 
@@ -169,7 +172,7 @@ def check(dataset: Dataset, arrays: Arrays, labels: str = "y") -> None:
         np.testing.assert_array_equal(split.targets, arrays[f"{labels}_{part}"][order])
 
 
-# Every format
+# Formats
 
 
 @pytest.mark.parametrize("source", [CIFAR10, CIFAR100])
@@ -236,7 +239,7 @@ def test_coarse_labels(tmp_path: Path, make_files: Callable[[Source, Arrays], Fi
 
 
 @pytest.mark.parametrize("make_files", [python_files, binary_files])
-def test_names_that_did_not_come_along(
+def test_missing_class_names_are_the_published_ones(
     tmp_path: Path, make_files: Callable[[Source, Arrays], Files]
 ) -> None:
     for source, changes, count, some in (
@@ -245,6 +248,7 @@ def test_names_that_did_not_come_along(
         (CIFAR100, {"labels": "coarse"}, 20, {0: "aquatic_mammals", 19: "vehicles_2"}),
     ):
         files = make_files(source, make_arrays(count))
+        # Without the files of class names, as in some copies.
         named = {name: content for name, content in files.items() if "meta" not in name}
         named = {name: content for name, content in named.items() if "names" not in name}
         folder = write(tmp_path / f"{source.name}_{count}", named)
@@ -253,18 +257,20 @@ def test_names_that_did_not_come_along(
         assert {number: names[number] for number in some} == some
 
 
-def test_one_seed_of_the_split(tmp_path: Path) -> None:
+def test_splits_depend_only_on_split_seed(tmp_path: Path) -> None:
     folder = write(tmp_path, binary_files(CIFAR10, make_arrays()))
     first = load(folder, split_seed=1)
+    # NumPy's global generator must not influence the split.
     np.random.seed(123)
     assert load(folder, split_seed=1).fingerprint == first.fingerprint
     assert load(folder, split_seed=2).fingerprint != first.fingerprint
 
 
-def test_fingerprint_is_that_of_the_pixels_alone(tmp_path: Path) -> None:
+def test_fingerprint_does_not_depend_on_the_format(tmp_path: Path) -> None:
     arrays = make_arrays()
     first = load(write(tmp_path / "python", python_files(CIFAR10, arrays))).fingerprint
     assert load(write(tmp_path / "binary", binary_files(CIFAR10, arrays))).fingerprint == first
+    # One bit of one pixel.
     arrays["x_test"][3, 2, 1, 0] ^= 1
     assert load(write(tmp_path / "binary", binary_files(CIFAR10, arrays))).fingerprint != first
 
@@ -314,7 +320,7 @@ marks: list[str] = []
 
 
 class Calls:
-    """Has a function called with an argument when it is unpickled."""
+    """An object whose unpickling calls a function."""
 
     def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
         self.reduced = (function, arguments)
@@ -345,6 +351,7 @@ def harmful(file: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("name", harmful(Path("x")))
 @pytest.mark.parametrize("where", ["data_batch_2", "batches.meta"])
 def test_code_in_a_pickle_is_never_run(tmp_path: Path, name: str, where: str) -> None:
+    # Each pickle would either create a file or append to a list.
     marks.clear()
     mark = tmp_path / "mark"
     files = python_files(CIFAR10, make_arrays())
@@ -356,24 +363,24 @@ def test_code_in_a_pickle_is_never_run(tmp_path: Path, name: str, where: str) ->
     assert marks == []
 
 
-def test_an_array_of_objects_is_refused(tmp_path: Path) -> None:
+def test_array_of_objects_is_refused(tmp_path: Path) -> None:
     files = python_files(CIFAR10, make_arrays())
     files["test_batch"] = pickle.dumps({"data": np.array([{}] * 3, object), "labels": [1, 2, 3]})
     with pytest.raises(UserError, match=r"can't be read as a pickle.*an array of the type O8"):
         load(write(tmp_path, files))
 
 
-def test_flags_of_a_type_are_not_taken_over(tmp_path: Path) -> None:
-    """NumPy itself would take the pixels for references to objects."""
+def test_dtype_flags_of_a_pickle_are_ignored(tmp_path: Path) -> None:
     arrays = make_arrays()
     files = python_files(CIFAR10, arrays)
+    # With these flags, NumPy itself would treat the pixels as pointers to objects.
     sizes = b"J\xff\xff\xff\xff" * 2
     assert files["test_batch"].count(sizes + b"K\0") == 1
     files["test_batch"] = files["test_batch"].replace(sizes + b"K\0", sizes + b"K\x3f")
     check(load(write(tmp_path, files)), arrays)
 
 
-# What is missing or damaged
+# Missing and damaged files
 
 
 @pytest.mark.parametrize("source", [CIFAR10, CIFAR100])
@@ -396,7 +403,7 @@ def test_only_the_missing_file_is_named(tmp_path: Path, missing: str, *, packed:
         load(path)
 
 
-def test_a_link_in_an_archive_is_not_followed(tmp_path: Path) -> None:
+def test_link_in_an_archive_is_not_followed(tmp_path: Path) -> None:
     files = binary_files(CIFAR10, make_arrays())
     del files["test_batch.bin"]
     file = pack(tmp_path / "x.tar", files, mode="w")
@@ -408,7 +415,8 @@ def test_a_link_in_an_archive_is_not_followed(tmp_path: Path) -> None:
         load(file)
 
 
-def test_nothing_is_written(tmp_path: Path) -> None:
+def test_loading_writes_no_files(tmp_path: Path) -> None:
+    # Archives are read in memory, so that a path that leads out of the folder does no harm.
     file = pack(tmp_path / "x.tar.gz", binary_files(CIFAR10, make_arrays()), "../../escaped")
     load(file)
     assert [path.name for path in tmp_path.rglob("*")] == ["x.tar.gz"]
@@ -428,7 +436,7 @@ def test_nothing_is_written(tmp_path: Path) -> None:
     ],
     ids=["half", "cut", "header", "empty", "text", "gzipped text", "gzipped nothing", "changed"],
 )
-def test_damaged_archives(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_damaged_archives_are_reported(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     file = pack(tmp_path / "x.tar.gz", python_files(CIFAR10, make_arrays()))
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(UserError, match=f"{re.escape(str(file))} can't be read"):
@@ -436,7 +444,7 @@ def test_damaged_archives(tmp_path: Path, damage: Callable[[bytes], bytes]) -> N
 
 
 @pytest.mark.parametrize("length", [0, 100, 1023])
-def test_an_archive_cut_without_compression(tmp_path: Path, length: int) -> None:
+def test_truncated_uncompressed_archive_is_reported(tmp_path: Path, length: int) -> None:
     file = pack(tmp_path / "x.tar", python_files(CIFAR10, make_arrays()), mode="w")
     file.write_bytes(file.read_bytes()[: 15_000 + length])
     with pytest.raises(UserError, match=r"can't be read|missing from"):
@@ -456,7 +464,7 @@ def test_an_archive_cut_without_compression(tmp_path: Path, length: int) -> None
     ],
 )
 @pytest.mark.parametrize("name", ["data_batch_1", "test_batch"])
-def test_damaged_pickles(
+def test_damaged_pickles_are_reported(
     tmp_path: Path, damage: Callable[[bytes], bytes], message: str, name: str
 ) -> None:
     files = python_files(CIFAR10, make_arrays())
@@ -476,17 +484,19 @@ def test_damaged_pickles(
         ({"data": np.full((6, 3072), -1)}, "from 0 to 255"),
         ({"data": np.zeros((5, 3072), np.uint8)}, r"labels have the shape \(6,\).* each of 5"),
         ({"data": np.zeros((0, 3072), np.uint8), "labels": []}, r"images have the shape \(0, 32"),
-        ({"labels": [0, 1, 2, 3, 4, 10]}, "class numbers from 0 to 9"),
-        ({"labels": [0, 1, 2, 3, 4, -1]}, "class numbers from 0 to 9"),
-        ({"labels": [0, 1, 2, 3, 4, 0.5]}, "class numbers from 0 to 9"),
-        ({"labels": [0, 1, 2, 3, 4, 2**70]}, "class numbers from 0 to 9"),
-        ({"labels": [[0], [1, 2]]}, "labels is no list of numbers"),
+        ({"labels": [0, 1, 2, 3, 4, 10]}, "labels from 0 to 9"),
+        ({"labels": [0, 1, 2, 3, 4, -1]}, "labels from 0 to 9"),
+        ({"labels": [0, 1, 2, 3, 4, 0.5]}, "labels from 0 to 9"),
+        ({"labels": [0, 1, 2, 3, 4, 2**70]}, "labels from 0 to 9"),
+        ({"labels": [[0], [1, 2]]}, "labels is not a list of numbers"),
         ({"labels": [0, 1, 2, 3, 4]}, r"labels have the shape \(5,\)"),
-        ({"labels": "text"}, "class numbers from 0 to 9"),
-        ({"labels": None}, "class numbers from 0 to 9"),
+        ({"labels": "text"}, "labels from 0 to 9"),
+        ({"labels": None}, "labels from 0 to 9"),
     ],
 )
-def test_wrong_batches(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+def test_malformed_batches_are_reported(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
     files = python_files(CIFAR10, make_arrays())
     batch = {"data": np.zeros((6, 3072), np.uint8), "labels": [0] * 6, **change}
     files["data_batch_4"] = pickle.dumps(batch)
@@ -500,10 +510,12 @@ def test_wrong_batches(tmp_path: Path, change: dict[str, Any], message: str) -> 
         (lambda content: content[:-1], "has 18437 bytes; expected a multiple of 3073"),
         (lambda content: content + b"\0", "has 18439 bytes; expected a multiple of 3073"),
         (lambda content: b"", "has 0 bytes"),  # noqa: ARG005
-        (lambda content: b"\x0a" + content[1:], "class numbers from 0 to 9"),
+        (lambda content: b"\x0a" + content[1:], "labels from 0 to 9"),
     ],
 )
-def test_damaged_binaries(tmp_path: Path, damage: Callable[[bytes], bytes], message: str) -> None:
+def test_damaged_binaries_are_reported(
+    tmp_path: Path, damage: Callable[[bytes], bytes], message: str
+) -> None:
     files = binary_files(CIFAR10, make_arrays())
     files["data_batch_5.bin"] = damage(files["data_batch_5.bin"])
     with pytest.raises(UserError, match=rf"data_batch_5\.bin:? .*{message}"):
@@ -526,14 +538,14 @@ def test_cifar10_is_not_cifar100(tmp_path: Path) -> None:
         ("x_train", lambda array: array.transpose(0, 3, 1, 2), "images have the shape"),
         ("x_test", lambda array: array[..., :1], "images have the shape"),
         ("x_test", lambda array: array / 255, "the type float64"),
-        ("y_train", lambda array: array + 10, "class numbers from 0 to 9"),
+        ("y_train", lambda array: array + 10, "labels from 0 to 9"),
         ("y_test", lambda array: array[:-1], r"labels have the shape \(11,\)"),
         ("y_test", lambda array: np.eye(10, dtype=np.uint8)[array], "labels have the shape"),
         ("y_test", lambda array: array.astype(object), "can't be read as an .npz"),
         ("y_train", None, "the arrays y_train are missing"),
     ],
 )
-def test_wrong_npz(tmp_path: Path, key: str, change: Any, message: str) -> None:
+def test_malformed_npz_is_reported(tmp_path: Path, key: str, change: Any, message: str) -> None:
     arrays = make_arrays()
     array = arrays.pop(key)
     file = tmp_path / "cifar10.npz"
@@ -542,7 +554,7 @@ def test_wrong_npz(tmp_path: Path, key: str, change: Any, message: str) -> None:
         load(tmp_path)
 
 
-def test_an_npz_that_is_cut(tmp_path: Path) -> None:
+def test_truncated_npz_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "cifar10.npz"
     savez(file, **make_arrays())
     file.write_bytes(file.read_bytes()[:5000])
@@ -559,14 +571,14 @@ def test_an_npz_that_is_cut(tmp_path: Path) -> None:
         ("batches.meta.txt", b"a\nb\n"),
     ],
 )
-def test_wrong_names(tmp_path: Path, name: str, content: bytes) -> None:
+def test_malformed_class_names_are_reported(tmp_path: Path, name: str, content: bytes) -> None:
     files = (binary_files if name.endswith(".txt") else python_files)(CIFAR10, make_arrays())
     with pytest.raises(UserError, match=f"{re.escape(str(tmp_path / name))}"):
         load(write(tmp_path, {**files, name: content}))
 
 
 @pytest.mark.parametrize("num_validation", [-1, 0, 30, 5_000])
-def test_num_validation_out_of_range(tmp_path: Path, num_validation: int) -> None:
+def test_num_validation_out_of_range_is_reported(tmp_path: Path, num_validation: int) -> None:
     folder = write(tmp_path, binary_files(CIFAR10, make_arrays()))
     expected = rf"data\.num_validation={num_validation}: expected a number from 1 to below 30"
     with pytest.raises(UserError, match=expected):
@@ -574,12 +586,12 @@ def test_num_validation_out_of_range(tmp_path: Path, num_validation: int) -> Non
 
 
 @pytest.mark.parametrize("labels", ["Fine", "", None, "both"])
-def test_unknown_labels(tmp_path: Path, labels: Any) -> None:
+def test_unknown_labels_are_reported(tmp_path: Path, labels: Any) -> None:
     with pytest.raises(UserError, match=rf"data\.labels={labels}: expected one of fine, coarse"):
         load(tmp_path, CIFAR100, labels=labels)
 
 
 @pytest.mark.parametrize("path", ["", None, 5])
-def test_path_is_none(path: Any) -> None:
+def test_path_none_is_reported(path: Any) -> None:
     with pytest.raises(UserError, match=r"data\.path="):
         CIFAR10(path=path, batch_size=1).load()

@@ -43,7 +43,7 @@ def regression(inputs: Any, targets: Any) -> Dataset:
 
 @dataclass(frozen=True)
 class Streamed:
-    """Inputs that count how many of them were read."""
+    """A stream that counts how many inputs were read."""
 
     inputs: NDArray[np.float32]
     fingerprint: str = "abc"
@@ -76,7 +76,7 @@ def changed(array: Any, value: float, index: int = 1) -> Any:
     return copy
 
 
-def test_what_is_known_of_classification() -> None:
+def test_properties_of_a_classification() -> None:
     dataset = classification()
     assert [(name, len(split)) for name, split in dataset.splits()] == [
         ("train", 11),
@@ -85,11 +85,11 @@ def test_what_is_known_of_classification() -> None:
     ]
     assert dataset.input_shape == (4, 4, 1)
     assert dataset.num_outputs == 3
-    assert dataset.steps_per_epoch == 3  # the two examples left over make no step
+    assert dataset.steps_per_epoch == 3  # the two remaining examples are not a full batch
     assert dataset.has_images
 
 
-def test_what_is_known_of_regression() -> None:
+def test_properties_of_a_regression() -> None:
     dataset = regression(np.zeros((6, 5)), np.zeros((6, 2)))
     assert dataset.input_shape == (5,)
     assert dataset.num_outputs == 2
@@ -116,16 +116,18 @@ def test_fingerprint_changes_with_one_value(which: str, array: str) -> None:
     assert classification(**{which: other}).fingerprint != dataset.fingerprint
 
 
-def test_fingerprint_is_of_the_arrays_alone() -> None:
+def test_fingerprint_depends_only_on_the_arrays() -> None:
     dataset = classification()
     assert classification().fingerprint == dataset.fingerprint
     assert classification(name="others", batch_size=2).fingerprint == dataset.fingerprint
+    # The same values in another memory layout.
     transposed = np.asfortranarray(dataset.train.inputs)
     same = dataclasses.replace(dataset.train, inputs=transposed)
     assert classification(train=same).fingerprint == dataset.fingerprint
 
 
-def test_fingerprint_changes_with_shapes_and_places() -> None:
+def test_fingerprint_changes_with_shapes_and_splits() -> None:
+    # The same bytes in three shapes: the shape must be hashed as well.
     targets = np.zeros((4, 1))
     prints = {
         regression(np.zeros((4, 6)), targets).fingerprint,
@@ -154,14 +156,14 @@ def test_target_values_must_be_finite() -> None:
 
 @pytest.mark.parametrize("label", [-1, 3, 255])
 @pytest.mark.parametrize("which", ["train", "validation", "test"])
-def test_targets_must_be_classes(which: str, label: int) -> None:
+def test_labels_must_be_in_range(which: str, label: int) -> None:
     split = images(6)
     broken = dataclasses.replace(split, targets=changed(split.targets, label))
-    with pytest.raises(UserError, match="not all class numbers from 0 to 2"):
+    with pytest.raises(UserError, match="not all labels from 0 to 2"):
         classification(**{which: broken})
 
 
-def test_regression_has_no_range() -> None:
+def test_values_of_a_regression_have_no_range() -> None:
     assert regression(np.zeros((2, 1)), [[-1.0], [1e6]]).num_outputs == 1
 
 
@@ -196,7 +198,7 @@ def test_regression_targets_have_two_dimensions(targets: Any) -> None:
 
 
 @pytest.mark.parametrize("change", [lambda split: split, streamed])
-def test_a_split_takes_inputs_targets_and_weights_alike(change: Any) -> None:
+def test_take_selects_inputs_targets_and_weights(change: Any) -> None:
     split, order = weighted(9), np.array([7, 0, 3, 3])
     part = change(split).take(order)
     assert len(part) == 4
@@ -207,23 +209,24 @@ def test_a_split_takes_inputs_targets_and_weights_alike(change: Any) -> None:
 
 
 @pytest.mark.parametrize("change", [lambda split: split, streamed])
-def test_a_split_reads_in_the_order_asked_for(change: Any) -> None:
+def test_split_reads_in_the_order_of_the_indices(change: Any) -> None:
     split = images(9)
     assert isinstance(split.inputs, np.ndarray)
     np.testing.assert_array_equal(change(split).read(np.array([5, 1])), split.inputs[[5, 1]])
     np.testing.assert_array_equal(change(split).first(2), split.inputs[:2])
 
 
-def test_the_first_are_at_most_all() -> None:
+def test_first_returns_at_most_all_inputs() -> None:
     assert len(images(9).first(20)) == 9
     assert len(images(9).first(0)) == 0
 
 
-def test_streamed_inputs_are_not_read_when_a_dataset_is_made() -> None:
+def test_creating_a_dataset_does_not_read_streams() -> None:
     dataset = classification(train=streamed(images(11)))
     assert dataset.input_shape == (4, 4, 1)
     assert dataset.has_images
     assert isinstance(dataset.limited(1).train.inputs, Streamed)
+    # The shape is checked without reading.
     wrong = streamed(Split(np.zeros((6, 5), np.float32), np.zeros(6, np.int32)))
     with pytest.raises(UserError, match="inputs of the val split have the shape"):
         classification(validation=wrong)
@@ -277,9 +280,10 @@ def test_examples_of_weight_0_are_left_out() -> None:
     assert counted.counted() is counted
 
 
-def test_scale_has_the_mean_and_deviation_of_each_column() -> None:
+def test_scale_has_mean_and_std_of_each_column() -> None:
     values = np.random.default_rng(0).normal([3, -50], [0.1, 20], (200, 2)).astype(np.float32)
     scale = Scale.fit(values)
+    # The definition, in Python numbers, as an independent reference.
     columns = [[float(value) for value in column] for column in values.T]
     means = [sum(column) / 200 for column in columns]
     variances = [
@@ -304,14 +308,15 @@ def test_scale_is_exact_in_any_unit_and_around_any_mean(exponent: int, shift: fl
     np.testing.assert_allclose(standardised, expected, rtol=0, atol=1e-8)
 
 
-def test_scale_shifts_constants_and_nothing_else() -> None:
+def test_scale_only_shifts_constants() -> None:
+    # A spread of 0.5 around 1e15 is near the resolution of float64, but not a constant.
     values = np.column_stack([np.full(200, 0.1), 1e15 + np.arange(200) % 2])
     scale = Scale.fit(values)
     assert (scale.mean[0], scale.deviation[0]) == (0.1, 1.0)
     assert (scale.mean[1], scale.deviation[1]) == (1e15 + 0.5, 0.5)
 
 
-def test_scale_of_images_is_one_a_channel() -> None:
+def test_scale_of_images_is_per_channel() -> None:
     values = np.random.default_rng(0).random((6, 5, 4, 3), np.float32)
     scale = Scale.fit(values)
     expected = Scale.fit(values.reshape(-1, 3))
@@ -321,13 +326,13 @@ def test_scale_of_images_is_one_a_channel() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -1e-20, 12345.678, 1e30])
-def test_what_is_constant_is_only_shifted(value: float) -> None:
+def test_constant_targets_are_only_shifted(value: float) -> None:
     scale = Scale.fit(np.full((1000, 1), value, np.float32))
     np.testing.assert_allclose(scale.mean, value, rtol=1e-6)
     assert scale.deviation == 1
 
 
-def test_augmentation_of_nothing_changes_nothing() -> None:
+def test_default_augmentation_changes_nothing() -> None:
     assert Augmentation.parse({}) == Augmentation()
     given = {"flip": False, "shift": 0, "crop": 1.0, "cutout": 0, "mixup": 0.0}
     assert Augmentation.parse(given) == Augmentation()
@@ -337,19 +342,20 @@ def test_augmentation_of_nothing_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("key", "value"), [("flip", True), ("shift", 2), ("crop", 0.5), ("cutout", 3)]
 )
-def test_augmentation_of_images_is_for_images(key: str, value: Any) -> None:
+def test_image_augmentation_requires_images(key: str, value: Any) -> None:
     augmentation = Augmentation.parse({key: value})
     assert getattr(augmentation, key) == value
     assert augmentation.changes_images
     assert classification(augmentation=augmentation).augmentation == augmentation
     rows = Split(np.zeros((6, 5), np.float32), np.zeros((6, 1), np.float32))
-    with pytest.raises(UserError, match=r"are for images; .* data=points have the shape"):
+    with pytest.raises(UserError, match=r"require images; .* data=points have the shape"):
         Dataset("points", "regression", rows, rows, rows, batch_size=1, augmentation=augmentation)
+    # mixup alone works for any shape.
     mixed = Augmentation(mixup=0.2)
     Dataset("points", "regression", rows, rows, rows, batch_size=2, augmentation=mixed)
 
 
-def test_a_batch_of_one_has_nothing_to_be_mixed_with() -> None:
+def test_mixup_requires_batches_of_two() -> None:
     rows = Split(np.zeros((6, 5), np.float32), np.zeros((6, 1)))
     mixed = Augmentation(mixup=0.2)
     with pytest.raises(UserError, match=r"mixup=0\.2 .*batch_size=1 .* data\.batch_size=2 or more"):
@@ -357,7 +363,7 @@ def test_a_batch_of_one_has_nothing_to_be_mixed_with() -> None:
 
 
 @pytest.mark.parametrize(("key", "most"), [("shift", 4), ("cutout", 8)])
-def test_augmentation_leaves_something_of_each_image(key: str, most: int) -> None:
+def test_augmentation_that_can_blank_an_image_is_refused(key: str, most: int) -> None:
     images = Split(np.zeros((6, 5, 9, 1), np.float32), np.zeros((6, 1)))
 
     def load(pixels: int) -> Dataset:
@@ -388,12 +394,12 @@ def test_augmentation_leaves_something_of_each_image(key: str, most: int) -> Non
         ("mixup", True),
     ],
 )
-def test_augmentation_out_of_range(key: str, value: Any) -> None:
+def test_augmentation_out_of_range_is_reported(key: str, value: Any) -> None:
     with pytest.raises(UserError, match=rf"data\.augment\.{key}={value}: expected"):
         Augmentation.parse({key: value})
 
 
-def test_a_misspelt_augmentation() -> None:
+def test_misspelt_augmentation_is_reported() -> None:
     with pytest.raises(UserError, match=r"data\.augment\.cutoff: .* Did you mean 'cutout'\?"):
         Augmentation.parse({"cutoff": 4})
 
@@ -408,6 +414,6 @@ def test_limited_takes_the_same_few_examples_of_each_split() -> None:
     whole, taken = dataset.train.first(11), limited.train.first(6)
     places = np.array([np.flatnonzero((whole == one).all((1, 2, 3))).item() for one in taken])
     assert len(set(places)) == 6
-    assert list(places) != list(range(6))
+    assert list(places) != list(range(6))  # a random sample, not the first examples
     np.testing.assert_array_equal(limited.train.targets, dataset.train.targets[places])
     np.testing.assert_array_equal(limited.train.weights, places % 3)

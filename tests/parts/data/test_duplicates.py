@@ -1,4 +1,4 @@
-"""Examples that are in two splits are counted; rows are equal where their numbers are."""
+"""Duplicates across splits are counted, and rows are equal exactly if their numbers are."""
 
 import itertools
 import re
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from expt.parts.data.bundled import Diabetes, Iris
 from expt.parts.data.dataset import Dataset, Split
-from expt.parts.data.duplicates import distinct_indices, row_keys, shared_note
+from expt.parts.data.duplicates import distinct_indices, duplicates_note, row_keys
 from expt.parts.data.mapped import MappedInputs
 from expt.parts.data.splitting import split_indices
 
@@ -22,7 +22,10 @@ NOISE = RANDOM.standard_normal((30, 4))
 
 
 def dataset(train: Any, validation: Any, test: Any) -> Dataset:
-    """Each argument is inputs, or inputs and targets, which else are those of one class."""
+    """Makes a data set of three splits, each given as inputs or as (inputs, targets).
+
+    The targets are all of class 0 if they are not given.
+    """
     splits = []
     for part in (train, validation, test):
         inputs, targets = part if isinstance(part, tuple) else (part, None)
@@ -42,9 +45,9 @@ def counts(note: str | None) -> list[tuple[int, int, str]]:
     ]
 
 
-def test_examples_that_training_has_too_are_counted() -> None:
+def test_examples_shared_with_training_are_counted() -> None:
     data = dataset(NOISE[:20], NOISE[18:24], NOISE[[5, 25, 5, 26, 27]])
-    note = shared_note(data)
+    note = duplicates_note(data)
     assert counts(note) == [(2, 6, "validation"), (2, 5, "test")]
     assert note is not None
     assert "another target" not in note
@@ -53,6 +56,7 @@ def test_examples_that_training_has_too_are_counted() -> None:
 
 def test_five_copies_of_noise_are_in_every_split() -> None:
     whole = np.repeat(RANDOM.standard_normal((100, 3)), 5, axis=0)
+    # Counted by Python's sets of bytes, as a reference.
     train, validation, test = (whole[part] for part in split_indices(500, 0))
     kept = set(map(bytes, train))
     expected = [
@@ -60,13 +64,13 @@ def test_five_copies_of_noise_are_in_every_split() -> None:
         for part, name in ((validation, "validation"), (test, "test"))
     ]
     assert expected[1][0] > 60
-    assert counts(shared_note(dataset(train, validation, test))) == expected
+    assert counts(duplicates_note(dataset(train, validation, test))) == expected
 
 
-def test_one_copy_of_each_is_no_note() -> None:
-    assert shared_note(dataset(NOISE[:10], NOISE[10:20], NOISE[20:])) is None
-    assert shared_note(dataset(NOISE[:10], NOISE[20:], NOISE[20:])) is None  # not in training
-    assert shared_note(Diabetes(batch_size=4).load()) is None
+def test_no_note_without_duplicates() -> None:
+    assert duplicates_note(dataset(NOISE[:10], NOISE[10:20], NOISE[20:])) is None
+    assert duplicates_note(dataset(NOISE[:10], NOISE[20:], NOISE[20:])) is None  # not in training
+    assert duplicates_note(Diabetes(batch_size=4).load()) is None
 
 
 def test_iris_has_one_pair() -> None:
@@ -76,8 +80,9 @@ def test_iris_has_one_pair() -> None:
         for pair in itertools.combinations(np.concatenate(list(_inputs(data))).tolist(), 2)
         if pair[0] == pair[1]
     ]
+    # The pair is noted only if it is in training and in another split.
     places = [pair[0] in inputs.tolist() for inputs in _inputs(data)]
-    note = counts(shared_note(data))
+    note = counts(duplicates_note(data))
     assert len(note) == (places[0] and sum(places) > 1)
     assert all(number == 1 for number, _, _ in note)
 
@@ -87,20 +92,20 @@ def _inputs(data: Dataset) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["classes", "values"])
-def test_other_targets_are_counted(kind: str) -> None:
+def test_duplicates_with_other_targets_are_counted(kind: str) -> None:
     train: Any = (NOISE[[0, 1, 2, 2]], np.array([0, 1, 0, 1], np.int32))
     test: Any = (NOISE[[0, 1, 2, 3]], np.array([1, 1, 0, 0], np.int32))
     if kind == "values":
         train, test = ((x, y[:, None] * 0.5) for x, y in (train, test))
     validation = (NOISE[9:10], test[1][:1])
-    note = shared_note(dataset(train, validation, test))
+    note = duplicates_note(dataset(train, validation, test))
     assert note is not None
     assert note.startswith("3 of 4 test examples have the same inputs as a training example (1 of")
     assert "data.duplicates=drop" in note
-    others = shared_note(dataset(train, validation, (test[0][:1], test[1][:1])))
+    others = duplicates_note(dataset(train, validation, (test[0][:1], test[1][:1])))
     assert others is not None
     assert "(1 of them with another target)" in others
-    assert "drop" not in others  # which keeps rows of different targets
+    assert "drop" not in others  # duplicates=drop keeps rows with different targets
 
 
 def test_zeros_of_both_signs_are_equal() -> None:
@@ -108,7 +113,7 @@ def test_zeros_of_both_signs_are_equal() -> None:
         zeros: NDArray[Any] = np.zeros((2, 3), dtype)
         values = zeros.astype(float)[:, :1]
         data = dataset((zeros, values), (NOISE[:1, :3], values[:1]), (-zeros, -values))
-        note = shared_note(data)
+        note = duplicates_note(data)
         assert counts(note) == [(2, 2, "test")]
         assert note is not None
         assert "another target" not in note
@@ -116,14 +121,14 @@ def test_zeros_of_both_signs_are_equal() -> None:
 
 @pytest.mark.parametrize("types", list(itertools.product([np.float32, np.float64], repeat=3)))
 def test_splits_of_different_types_are_compared(types: tuple[Any, ...]) -> None:
-    whole = np.round(NOISE * 4)  # exact in both
+    whole = np.round(NOISE * 4)  # exact in both dtypes
     parts = (whole[:10].astype(types[0]), NOISE[20:].astype(types[1]), whole[5:15].astype(types[2]))
-    assert counts(shared_note(dataset(*parts))) == [(5, 10, "test")]
+    assert counts(duplicates_note(dataset(*parts))) == [(5, 10, "test")]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(6,), (3, 2), (3, 2, 1)])
-def test_streams_are_counted_as_arrays_are(dtype: Any, shape: tuple[int, ...]) -> None:
+def test_streams_are_counted_like_arrays(dtype: Any, shape: tuple[int, ...]) -> None:
     array = RANDOM.integers(0, 200, (40, 6)).astype(dtype).reshape(40, *shape)
     array[30:33] = array[:3]
     is_images = dtype == np.uint8 and len(shape) > 1
@@ -135,13 +140,13 @@ def test_streams_are_counted_as_arrays_are(dtype: Any, shape: tuple[int, ...]) -
     )
     order = [np.arange(20), np.arange(20, 30), np.arange(30, 40)]
     streamed = dataset(*(stream.take(part) for part in order))
-    assert counts(shared_note(streamed)) == [(3, 10, "test")]
+    assert counts(duplicates_note(streamed)) == [(3, 10, "test")]
     memory = dataset(*(stream.read(part) for part in order))
-    assert shared_note(memory) == shared_note(streamed)
+    assert duplicates_note(memory) == duplicates_note(streamed)
 
 
 class Stream:
-    """Inputs of a source that does not say when they are equal."""
+    """A custom stream without keys, whose inputs can't be compared."""
 
     shape = (4, 2)
     fingerprint = "none"
@@ -157,22 +162,22 @@ class Stream:
 
 
 class KeyedStream(Stream):
-    """Inputs of a source that has keys, such as digests of files."""
+    """A custom stream with keys, such as digests of files."""
 
     keys = np.array([[1, 2], [1, 3], [2, 2], [1, 2]], np.uint64)
 
 
-def test_streams_say_themselves_when_inputs_are_equal() -> None:
+def test_keys_of_a_custom_stream_are_used() -> None:
     targets = np.zeros(4, np.int32)
     kinds: list[Any] = [Stream(), KeyedStream()]
     nothing, keyed = (dataset(*[(kind, targets)] * 3) for kind in kinds)
-    assert shared_note(nothing) is None
-    assert counts(shared_note(keyed)) == [(4, 4, "validation"), (4, 4, "test")]
+    assert duplicates_note(nothing) is None
+    assert counts(duplicates_note(keyed)) == [(4, 4, "validation"), (4, 4, "test")]
 
 
 def test_distinct_examples_are_the_first_of_each() -> None:
     inputs = NOISE[[0, 1, 0, 2, 1, 0]]
-    targets = np.array([0, 1, 0, 1, 0, 0], np.int32)  # 1 is in two classes
+    targets = np.array([0, 1, 0, 1, 0, 0], np.int32)  # the input at 1 has two labels
     assert distinct_indices(Split(inputs, targets)).tolist() == [0, 1, 3, 4]
     values = targets[:, None] * 0.1
     assert distinct_indices(Split(inputs, values)).tolist() == [0, 1, 3, 4]
@@ -184,7 +189,7 @@ def test_distinct_examples_are_the_first_of_each() -> None:
 @given(
     arrays(np.int8, st.tuples(st.integers(1, 30), st.integers(1, 3)), elements=st.integers(0, 2))
 )
-def test_distinct_rows_are_numpys(rows: NDArray[Any]) -> None:
+def test_distinct_rows_are_those_of_numpy(rows: NDArray[Any]) -> None:
     _, first = np.unique(rows, axis=0, return_index=True)
     for dtype in (np.float32, np.float64):
         split = Split(rows.astype(dtype), np.zeros(len(rows), np.int32))
@@ -192,10 +197,11 @@ def test_distinct_rows_are_numpys(rows: NDArray[Any]) -> None:
 
 
 def grid(values: NDArray[Any], columns: int) -> NDArray[Any]:
-    """Returns every row of so many of the values."""
+    """Returns all rows of `columns` values, shape [values^columns, columns]."""
     return np.stack(np.meshgrid(*[values] * columns), axis=-1).reshape(-1, columns)
 
 
+# Regular rows are the hard case of a hash that is a sum of products: terms may cancel.
 PERMUTED = np.array(list(itertools.permutations(range(8))))
 STRUCTURED: dict[str, NDArray[Any]] = {
     "digits": grid(np.arange(10), 5),
@@ -214,13 +220,13 @@ STRUCTURED: dict[str, NDArray[Any]] = {
 
 @pytest.mark.parametrize("case", STRUCTURED)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_structured_rows_have_no_key_in_common(case: str, dtype: Any) -> None:
+def test_structured_rows_have_no_collisions(case: str, dtype: Any) -> None:
     keys = row_keys(STRUCTURED[case].astype(dtype))
-    for word in keys.T:  # already one of the two keeps them apart
+    for word in keys.T:  # each of the two words alone is without collisions
         assert len(np.unique(word)) == len(keys)
 
 
-def test_keys_are_of_the_numbers_alone() -> None:
+def test_keys_depend_only_on_the_numbers() -> None:
     rows = RANDOM.integers(0, 100, (50, 6)).astype(np.float32)
     expected = row_keys(rows)
     for same in (
@@ -229,6 +235,7 @@ def test_keys_are_of_the_numbers_alone() -> None:
         np.repeat(rows, 2, axis=0)[::2],
     ):
         np.testing.assert_array_equal(row_keys(same), expected)
+    # Other types are hashed as float64.
     doubles = row_keys(rows.astype(np.float64))
     for other in (rows.astype(np.int64), rows.astype(np.uint8), rows.astype(">f8")):
         np.testing.assert_array_equal(row_keys(other), doubles)

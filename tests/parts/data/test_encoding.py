@@ -1,4 +1,4 @@
-"""How another table is encoded for a model: the same, or with a word on what differs."""
+"""Encoding of another table for a trained model: identical, or with a note on the differences."""
 
 import json
 import unicodedata
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expt.errors import UserError
-from expt.parts.data.csv_files import normalized
+from expt.parts.data.csv_files import normalize_text
 from expt.parts.data.encoding import Column, Encoder, categories_of
 from expt.parts.data.number_formats import NumberFormat
 
@@ -24,6 +24,7 @@ ENCODER = Encoder((SMOKER, ZONE, SIZE), ",", impute=False, class_names=("a", "b"
 
 
 def table(**columns: list[str]) -> pd.DataFrame:
+    # As read_table returns it: the index is the line in the file.
     lines = range(2, 2 + len(next(iter(columns.values()))))
     return pd.DataFrame(columns, index=lines, dtype="str")
 
@@ -33,6 +34,7 @@ def one_column(categories: tuple[str, ...], *, impute: bool = False) -> Encoder:
 
 
 def test_inputs_are_float64_in_the_columns_order() -> None:
+    # The columns of the table are in another order than those of the encoder.
     given = table(size=["0.1", "-2e300"], zone=["2", "1"], smoker=["True", "False"])
     encoded = ENCODER.transform(given)
     assert encoded.inputs.dtype == np.float64
@@ -50,21 +52,22 @@ def test_unknown_categories_are_counted() -> None:
     encoded = one_column(("False", "True")).transform(given)
     assert encoded.inputs.tolist() == [[0, 1], [0, 0], [0, 0], [1, 0], [0, 0]]
     assert encoded.notes == (
-        "'x' has 3 of 5 values that the training did not have, and which count as none of its "
-        "categories: 'TRUE' (2; the training had 'True'), 'maybe' (1).",
+        "'x' has 3 of 5 values that did not occur in training and are encoded "
+        "as zeros: 'TRUE' (2; known: 'True'), 'maybe' (1).",
     )
 
 
-def test_a_column_of_unknown_categories_is_refused() -> None:
+def test_column_of_unknown_categories_is_refused() -> None:
     with pytest.raises(UserError) as error:
         one_column(("False", "True")).transform(table(x=["TRUE", "FALSE", "TRUE"]))
     assert str(error.value).startswith(
-        "'x' has no value that the training had, but 'TRUE' (2; the training had 'True'), "
-        "'FALSE' (1; the training had 'False'). Known: 'False', 'True'."
+        "'x' has no value that occurred in training, but 'TRUE' (2; known: 'True'), "
+        "'FALSE' (1; known: 'False'). Known: 'False', 'True'."
     )
 
 
-def test_not_all_of_many_categories_are_listed() -> None:
+def test_long_list_of_categories_is_shortened() -> None:
+    # Long texts are not compared with the known ones, which would take minutes.
     encoder = one_column(tuple(f"c{k:03}" for k in range(100)))
     with pytest.raises(UserError) as error:
         encoder.transform(table(x=[f"{'z' * 200_000}{k}" for k in range(50)]))
@@ -81,18 +84,19 @@ def test_whole_numbers_are_one_category(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["01", "1.5", "1,0", "1e0", "one"])
-def test_other_texts_are_not(text: str) -> None:
+def test_other_texts_are_different_categories(text: str) -> None:
     encoded = one_column(("1", "2")).transform(table(x=[text, "2"]))
     assert encoded.inputs.tolist() == [[0, 0], [0, 1]]
     assert f"{text!r} (1" in encoded.notes[0]
 
 
-def test_versions_and_codes_stay_apart() -> None:
+def test_versions_and_codes_are_different_categories() -> None:
     texts = ("007", "3.1", "3.10", "7", "x")
     assert categories_of(pd.Series(texts)) == texts
     assert one_column(texts).transform(table(x=list(texts))).inputs.tolist() == np.eye(5).tolist()
 
 
+# Changes of texts that CSV files come with, and changes that make other categories.
 KEEPING: dict[str, Callable[[str], str]] = {
     "white space": lambda text: f" {text}\t",
     "spaces that don't break": lambda text: f"\u00a0{text}\u202f",
@@ -111,9 +115,9 @@ BREAKING: dict[str, Callable[[str], str]] = {
 @given(rows=st.lists(st.sampled_from(COLOURS), min_size=1, max_size=8))
 @settings(max_examples=20)
 def test_rewriting_that_keeps_the_meaning_keeps_the_inputs(rewriting: str, rows: list[str]) -> None:
-    encoder = one_column(tuple(sorted(map(normalized, COLOURS))))
+    encoder = one_column(tuple(sorted(map(normalize_text, COLOURS))))
     expected = encoder.transform(table(x=rows))
-    rewritten = [normalized(KEEPING[rewriting](text)) for text in rows]
+    rewritten = [normalize_text(KEEPING[rewriting](text)) for text in rows]
     found = encoder.transform(table(x=rewritten))
     np.testing.assert_array_equal(found.inputs, expected.inputs)
     assert found.notes == ()
@@ -123,10 +127,11 @@ def test_rewriting_that_keeps_the_meaning_keeps_the_inputs(rewriting: str, rows:
 @given(rows=st.lists(st.sampled_from(COLOURS), min_size=1, max_size=8))
 @settings(max_examples=20)
 def test_rewriting_that_breaks_the_meaning_is_reported(rewriting: str, rows: list[str]) -> None:
-    rewritten = [normalized(BREAKING[rewriting](text)) for text in rows]
+    rewritten = [normalize_text(BREAKING[rewriting](text)) for text in rows]
+    # Next to known values unknown ones are noted; alone they are refused.
     found = one_column(COLOURS).transform(table(x=[*COLOURS, *rewritten]))
     assert f"'x' has {len(rows)} of {len(rows) + 3} values" in found.notes[0]
-    with pytest.raises(UserError, match="'x' has no value that the training had"):
+    with pytest.raises(UserError, match="'x' has no value that occurred in training"):
         one_column(COLOURS).transform(table(x=rewritten))
 
 
@@ -145,6 +150,7 @@ def test_missing_values() -> None:
     encoder = Encoder((column, Column("x", categories=("", "a"))), ",", impute=True)
     encoded = encoder.transform(table(n=["", "1"], x=["a", ""]))
     assert encoded.inputs.tolist() == [[2.5, 0, 1], [1, 1, 0]]
+    # Without missing values in training, "" is an unknown category.
     encoded = one_column(("a", "b"), impute=True).transform(table(x=["a", "", ""]))
     assert "2 of 3 values" in encoded.notes[0]
     assert "a missing one (2)" in encoded.notes[0]
@@ -157,7 +163,7 @@ def test_missing_columns_are_listed_up_to_ten() -> None:
         one_column(("a",)).transform(table(**{f"c{k}": ["a"] for k in range(1000)}))
 
 
-def test_a_mapping_survives_json() -> None:
+def test_mapping_survives_json() -> None:
     how = NumberFormat("number", ",", ".", "$", "%")
     encoder = Encoder(
         (SMOKER, Column("x", fill=1.5, number=how), Column("d", number=NumberFormat("date"))),
@@ -194,13 +200,13 @@ DAMAGES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("case", DAMAGES)
-def test_damaged_mappings(case: str) -> None:
+def test_damaged_mappings_are_reported(case: str) -> None:
     with pytest.raises(UserError, match=r"run\.json is damaged: its data\.preparation is not"):
         Encoder.from_mapping({**ENCODER.to_mapping(), **DAMAGES[case]})
 
 
 @pytest.mark.parametrize("key", sorted({*ENCODER.to_mapping()} - {"kind"}))
-def test_mappings_that_lack_a_key(key: str) -> None:
+def test_mappings_without_a_key_are_reported(key: str) -> None:
     mapping = {name: value for name, value in ENCODER.to_mapping().items() if name != key}
     with pytest.raises(UserError, match=r"run\.json is damaged"):
         Encoder.from_mapping(mapping)

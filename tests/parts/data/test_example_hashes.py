@@ -1,4 +1,4 @@
-"""Hashes recognize what a run was trained on, whatever file and source it is read from."""
+"""Hashes recognize the examples of a run, whatever file and source they are read from."""
 
 import struct
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.duplicates import row_keys
 from expt.parts.data.example_hashes import FILE_NAME, ExampleHashes
 from expt.parts.data.images import ImageFolder
-from expt.parts.data.joined import joined
+from expt.parts.data.joined import concatenate_splits
 from expt.parts.data.tables import Csv
 
 RANDOM = np.random.default_rng(0)
@@ -28,7 +28,7 @@ NOISE = RANDOM.standard_normal((60, 4))
 
 @dataclass(frozen=True)
 class OwnStream:
-    """A stream of a user's source."""
+    """The stream of a custom source."""
 
     inputs: Any
     fingerprint: str = "own"
@@ -63,11 +63,11 @@ def toy(parts: list[Split]) -> Dataset:
 
 
 def whole_of(dataset: Dataset) -> Split:
-    return joined([split for _, split in dataset.splits()])
+    return concatenate_splits([split for _, split in dataset.splits()])
 
 
 def assert_recognized(hashes: ExampleHashes, dataset: Dataset, whole: Split) -> None:
-    """Checks that as many examples of each split are found as the data has."""
+    """Asserts that every example of the whole is found in exactly one split."""
     found = hashes.find(whole)
     for name, split in dataset.splits():
         assert found[name].sum() == len(split)
@@ -75,7 +75,7 @@ def assert_recognized(hashes: ExampleHashes, dataset: Dataset, whole: Split) -> 
 
 
 def splitmix64(number: int) -> int:
-    """Returns what S. Vigna's splitmix64.c does, made odd."""
+    """Returns the next number of S. Vigna's splitmix64.c, made odd."""
     z = number * GOLDEN % 2**64
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
     z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
@@ -86,7 +86,7 @@ GOLDEN = 0x9E3779B97F4A7C15
 
 
 def expected_key(row: list[float], form: str) -> list[int]:
-    """Hashes a row with Python's whole numbers."""
+    """Hashes a row with Python integers, as a reference."""
     sums = [0, 0]
     for place, value in enumerate(row):
         word = int.from_bytes(struct.pack(form, value), "little")
@@ -98,7 +98,7 @@ def expected_key(row: list[float], form: str) -> list[int]:
 
 
 def test_hashes_are_the_same_on_every_machine_and_in_every_version() -> None:
-    """Runs keep them: another hash would take all that they were trained on for new."""
+    # Runs store hashes: with another algorithm, all their examples would seem new.
     rows = NOISE.astype(np.float32)
     for form, dtype in (("<f", np.float32), ("<d", np.float64)):
         expected = [expected_key(row, form) for row in rows.astype(dtype).tolist()]
@@ -108,11 +108,12 @@ def test_hashes_are_the_same_on_every_machine_and_in_every_version() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(order=st.permutations(range(60)), dtype=st.sampled_from(["float32", "float64"]))
-def test_any_order_of_the_examples_has_the_same(order: list[int], dtype: str) -> None:
+def test_hashes_do_not_depend_on_the_order_of_examples(order: list[int], dtype: str) -> None:
     split = Split(NOISE.astype(dtype), np.zeros((60, 1)))
     parts = [split.take(np.asarray(part)) for part in np.split(np.asarray(order), [40, 50])]
     dataset = toy(parts)
     assert_recognized(hashes_of(dataset), dataset, split)
+    # A difference that float32 barely resolves makes other inputs.
     others = hashes_of(dataset).find(Split(NOISE + 1e-6, split.targets))
     assert not any(found.any() for found in others.values())
 
@@ -130,19 +131,20 @@ def test_targets_and_weights_make_no_difference(target: str, weight: float | Non
 
 @pytest.mark.parametrize("source", [name for name in FILES if name != "tfds"])
 def test_every_source_recognizes_its_own_examples(tmp_path: Path, source: str) -> None:
+    # Through the config, so that new sources are covered without a change here.
     from expt.config.compose import compose_jobs
     from expt.train.data_loading import DataLoader
 
     given = [f"data={source}", *FILES[source](tmp_path)]
     (job,), _ = compose_jobs(given, None, multirun=False)
     dataset = DataLoader()(job)
-    if source == "cifar100":  # the file has images twice
+    if source == "cifar100":  # the example file repeats images, so splits share some
         assert hashes_of(dataset).find(dataset.train)["train"].all()
         return
     assert_recognized(hashes_of(dataset), dataset, whole_of(dataset))
 
 
-def test_a_split_seed_shares_out_the_same_hashes(tmp_path: Path) -> None:
+def test_split_seed_distributes_the_same_hashes(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=NOISE, y=np.arange(60) % 2)
     first, second = (
         Npz(path=str(tmp_path / "x.npz"), batch_size=4, split_seed=seed).load() for seed in (0, 1)
@@ -154,7 +156,7 @@ def test_a_split_seed_shares_out_the_same_hashes(tmp_path: Path) -> None:
 
 
 class TestAcrossSources:
-    """What was trained on from one kind of file is recognized in another."""
+    """Examples of one kind of file are recognized in another kind."""
 
     def test_rows_of_a_table_and_an_array(self, tmp_path: Path) -> None:
         np.savez(tmp_path / "x.npz", x=NOISE, y=np.arange(60) % 2)
@@ -174,7 +176,7 @@ class TestAcrossSources:
         assert_recognized(hashes_of(in_memory), in_memory, whole_of(on_disk))
 
     def test_float32_and_values_that_it_rounds(self, tmp_path: Path) -> None:
-        """One row more makes all inputs float64, of which the training's were float32."""
+        # One more row, which float32 would round, makes all inputs float64.
         exact = NOISE.astype(np.float32).astype(np.float64)
         np.savez(tmp_path / "x.npz", x=exact, y=np.arange(60) % 2)
         np.savez(tmp_path / "more.npz", x=np.r_[exact, NOISE[:1]], y=np.arange(61) % 2)
@@ -184,7 +186,8 @@ class TestAcrossSources:
         assert (trained.train.dtype.name, more.train.dtype.name) == ("float32", "float64")
         found = hashes_of(trained).find(whole_of(more))
         for name, split in trained.splits():
-            assert len(split) <= found[name].sum() <= len(split) + 1  # the row's rounded value
+            # The additional row may match by its rounded value.
+            assert len(split) <= found[name].sum() <= len(split) + 1
 
     @pytest.mark.parametrize("channels", [1, 3])
     def test_image_files_and_arrays(self, tmp_path: Path, channels: int) -> None:
@@ -211,11 +214,13 @@ class TestAcrossSources:
         (tmp_path / "cat" / "0.png").unlink()
         Image.fromarray(images(1, 8, 8, 3)[0]).save(tmp_path / "dog" / "new.png")
         found = hashes.find(whole_of(source.load()))
+        # All 40 images are found, and the new one is not.
         assert sum(one.sum() for one in found.values()) == 40
 
 
-def test_a_users_own_stream_has_none_but_is_recognized(tmp_path: Path) -> None:
+def test_custom_stream_has_no_hashes_but_is_recognized(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=NOISE, y=np.arange(60) % 2)
+    # A custom stream has no dtype, so its inputs are float32.
     dataset = Npz(path=str(tmp_path / "x.npz"), batch_size=4).load().with_float32_inputs()
     train, validation, test = [
         replace(split, inputs=OwnStream(split.read(np.arange(len(split)))))
@@ -227,7 +232,7 @@ def test_a_users_own_stream_has_none_but_is_recognized(tmp_path: Path) -> None:
 
 
 class TestFile:
-    def test_what_is_read_is_what_was_written(self, tmp_path: Path) -> None:
+    def test_read_returns_what_was_written(self, tmp_path: Path) -> None:
         hashes = hashes_of(Diabetes(batch_size=8).load())
         hashes.write(tmp_path)
         read = ExampleHashes.read(tmp_path, hashes.kind)
@@ -236,10 +241,11 @@ class TestFile:
         }
         assert [file.name for file in tmp_path.iterdir()] == [FILE_NAME]
 
-    def test_it_is_compact_sorted_and_holds_no_objects(self, tmp_path: Path) -> None:
+    def test_file_is_compact_and_sorted_and_holds_no_objects(self, tmp_path: Path) -> None:
         whole = Split(np.arange(50_000, dtype=np.float32)[:, None], np.zeros((50_000, 1)))
         parts = [whole.take(part) for part in np.split(np.arange(50_000), [40_000, 45_000])]
         hashes_of(toy(parts)).write(tmp_path)
+        # 8 bytes per example, and the headers.
         assert (tmp_path / FILE_NAME).stat().st_size < 50_000 * 8 + 2_000
         with np.load(tmp_path / FILE_NAME, allow_pickle=False) as archive:
             for name, count in (("train", 40_000), ("val", 5_000), ("test", 5_000)):
@@ -264,5 +270,5 @@ class TestFile:
         else:
             kept = {"cut": content[:-300], "empty": b"", "text": b"not a file of arrays"}
             file.write_bytes(kept[damage])
-        with pytest.raises(UserError, match=r"examples\.npz can't be read: .*was trained on; put"):
+        with pytest.raises(UserError, match=r"examples\.npz can't be read: .*trained on; restore"):
             ExampleHashes.read(tmp_path, "float64")

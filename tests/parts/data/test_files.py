@@ -33,7 +33,7 @@ SWAPPED = (("train", "test"), ("test", "train"))
 
 
 def make_arrays() -> dict[str, NDArray[Any]]:
-    """30 train and 12 test images of 6x5 pixels; the first pixel is the image's number."""
+    """Returns 30 train and 12 test images of 6x5 pixels; the first pixel is the image's index."""
     random = np.random.default_rng(0)
     arrays: dict[str, NDArray[Any]] = {}
     for part, count in (("train", 30), ("test", 12)):
@@ -83,6 +83,7 @@ def load(path: Path, **changes: Any) -> Dataset:
 
 
 def indices(split: Split) -> list[int]:
+    # The order of examples can be read off the first pixels, see make_arrays.
     return [round(float(value) * 255) for value in split.first(len(split))[:, 0, 0, 0]]
 
 
@@ -135,7 +136,7 @@ def test_the_same_pixels_in_any_type_are_the_same_inputs(
         np.testing.assert_array_equal(split.targets, expected.targets)
 
 
-def test_a_column_of_labels_is_read(tmp_path: Path) -> None:
+def test_labels_may_be_a_column(tmp_path: Path) -> None:
     arrays = make_arrays()
     first = load(npz_file(tmp_path, arrays)).fingerprint
     arrays["y_test"] = arrays["y_test"][:, None].astype(np.int64)
@@ -145,6 +146,7 @@ def test_a_column_of_labels_is_read(tmp_path: Path) -> None:
 def test_labels_of_a_wide_idx_type_are_read(tmp_path: Path) -> None:
     arrays = make_arrays()
     first = load(raw_idx(tmp_path, arrays)).fingerprint
+    # Type 0x0C is int32, where the published files have bytes.
     header = bytes([0, 0, 0x0C, 1]) + struct.pack(">I", 12)
     (tmp_path / IDX_NAMES["y_test"]).write_bytes(header + arrays["y_test"].astype(">i4").tobytes())
     assert load(tmp_path).fingerprint == first
@@ -163,6 +165,7 @@ def test_predictions_prepare_the_same_pixels_alike(
     dataset = load(npz_file(tmp_path, arrays))
     assert dataset.preparation is not None
     np.save(tmp_path / "asked.npy", pixels[asked])
+    # Bytes are ambiguous for a model of fractions: they may be levels or fractions cut to 0 and 1.
     if (in_training, asked) == (np.float64, np.uint8):
         with pytest.raises(UserError, match="trained on float64 from 0 to 1"):
             read_array(tmp_path / "asked.npy", (6, 5, 1), dataset.preparation)
@@ -172,18 +175,18 @@ def test_predictions_prepare_the_same_pixels_alike(
 
 
 @pytest.mark.parametrize("path", ["", None, 5])
-def test_a_path_that_is_none(path: Any) -> None:
+def test_invalid_path_is_reported(path: Any) -> None:
     with pytest.raises(UserError, match=rf"data\.path={path}: expected the path"):
         MNIST(path=path, batch_size=4).load()
 
 
-def test_one_of_the_files_is_not_the_folder(tmp_path: Path) -> None:
+def test_path_of_a_single_idx_file_is_reported(tmp_path: Path) -> None:
     gzipped_idx(tmp_path, make_arrays())
     with pytest.raises(UserError, match=f"is one IDX file; .*: data.path={tmp_path}$"):
         load(tmp_path / f"{IDX_NAMES['x_train']}.gz")
 
 
-def test_swapped_images_and_labels(tmp_path: Path) -> None:
+def test_swapped_images_and_labels_are_reported(tmp_path: Path) -> None:
     arrays = make_arrays()
     arrays["x_train"], arrays["y_train"] = arrays["y_train"], arrays["x_train"]
     expected = f"{IDX_NAMES['x_train']} holds labels and .*{IDX_NAMES['y_train']} holds images"
@@ -225,6 +228,7 @@ def test_published_labels_of_another_data_set_are_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: type[MNIST], files_of: str
 ) -> None:
     arrays = make_arrays()
+    # The published labels are not here, so the made ones are declared to be the published ones.
     for part in ("train", "test"):
         digest = hashlib.sha256(arrays[f"y_{part}"].tobytes()).hexdigest()
         monkeypatch.setitem(files._PUBLISHED, digest, (files_of, part))
@@ -252,14 +256,15 @@ def test_published_labels_of_the_other_part_are_noted(
     )
 
 
-def test_other_labels_in_the_published_number_are_noted(tmp_path: Path) -> None:
+def test_as_many_labels_as_published_but_different_are_noted(tmp_path: Path) -> None:
     arrays: dict[str, NDArray[Any]] = {}
+    # Images of one pixel, so that 70,000 of them stay small.
     for part, count in (("train", 60_000), ("test", 10_000)):
         arrays[f"y_{part}"] = np.arange(count).astype(np.uint8) % 10
         arrays[f"x_{part}"] = np.arange(count).astype(np.uint8)[:, None, None]
     notes = MNIST(path=str(raw_idx(tmp_path, arrays)), batch_size=4).load().notes
     assert [note.partition(";")[0] for note in notes] == [
-        f"the {part} labels are as many as the published ones, but others or in another order"
+        f"the {part} labels differ from the published ones, or come in another order"
         for part in ("train", "test")
     ]
 
@@ -267,6 +272,7 @@ def test_other_labels_in_the_published_number_are_noted(tmp_path: Path) -> None:
 def test_validation_split_depends_on_split_seed_alone(tmp_path: Path) -> None:
     path = npz_file(tmp_path, make_arrays())
     first = load(path, split_seed=1)
+    # NumPy's global generator must not influence the split.
     np.random.seed(123)
     assert load(path, split_seed=1).fingerprint == first.fingerprint
     other = load(path, split_seed=2)
@@ -350,10 +356,10 @@ def test_npz_with_missing_arrays(tmp_path: Path, missing: list[str]) -> None:
     ids=["cut", "half", "one bit", "overwritten", "empty", "text", "the start of a zip"],
 )
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_not_an_npz(
+def test_file_that_is_not_an_npz_is_reported(
     tmp_path: Path, save: Callable[..., None], damage: Callable[[bytes], bytes]
 ) -> None:
-    # Large enough that byte 2000 is one of an array, not of a header; few values, to compress well.
+    # Large enough that byte 2000 belongs to an array, not to a header; few values compress well.
     file = tmp_path / "mnist.npz"
     arrays = make_arrays()
     images = np.random.default_rng(1).integers(4, size=(30, 28, 28), dtype=np.uint8)
@@ -378,8 +384,8 @@ def test_npy_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "change", "message"),
     [
-        ("x_train", lambda array: array.reshape(30, 30), r"x_train of .*by x\.reshape"),
-        ("x_train", lambda array: array[:, 0, 0], "is a label; check that the files are not sw"),
+        ("x_train", lambda array: array.reshape(30, 30), r"x_train of .*x\.reshape"),
+        ("x_train", lambda array: array[:, 0, 0], "is a label; check whether the files are sw"),
         ("x_train", lambda array: array.astype(str), "the type <U3; expected images, numbers"),
         ("x_test", lambda array: array / 128 - 1, "pixels of float64 from -1 to 0.9"),
         ("x_test", lambda array: array / 128, "fractions from 0 to 1"),
@@ -392,14 +398,14 @@ def test_npy_is_refused(tmp_path: Path) -> None:
         ("y_train", lambda array: np.eye(10, dtype=np.uint8)[array], r"y\.argmax\(axis=1\)"),
         ("y_test", lambda array: array.astype(np.float32), r"float32; .* y\.astype\(int\)"),
         ("y_test", lambda array: array.astype(str), r"type <U3; .* y\.astype\(int\)"),
-        ("y_train", lambda array: array + 10, "from 10 to 19; expected class numbers from 0 to 9"),
-        ("y_test", lambda array: array.astype(np.int8) - 10, "expected class numbers from 0 to 9"),
+        ("y_train", lambda array: array + 10, "from 10 to 19; expected labels from 0 to 9"),
+        ("y_test", lambda array: array.astype(np.int8) - 10, "expected labels from 0 to 9"),
         ("x_train", lambda array: array[:-1], "29 .* 30"),
         ("y_train", lambda array: array[:-1], "30 .* 29"),
         ("x_test", lambda array: array.astype(np.int32) + 300, "from 0 to 255"),
     ],
 )
-def test_wrong_arrays(
+def test_malformed_arrays_are_reported(
     tmp_path: Path, key: str, change: Callable[[NDArray[Any]], NDArray[Any]], message: str
 ) -> None:
     arrays = make_arrays()
@@ -409,7 +415,7 @@ def test_wrong_arrays(
 
 
 @pytest.mark.parametrize("num_validation", [-1, 0, 30, 31, 10_000])
-def test_num_validation_out_of_range(tmp_path: Path, num_validation: int) -> None:
+def test_num_validation_out_of_range_is_reported(tmp_path: Path, num_validation: int) -> None:
     expected = rf"data\.num_validation={num_validation}: expected a number from 1 to below 30"
     with pytest.raises(UserError, match=expected):
         load(npz_file(tmp_path, make_arrays()), num_validation=num_validation)

@@ -1,4 +1,4 @@
-"""What a data set's fingerprint changes with, source by source, and what it does not."""
+"""The changes that a data set's fingerprint depends on, source by source, and those it ignores."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def swapped(row: list[str], one: int, other: int) -> list[str]:
 
 
 CHANGES: dict[str, Callable[[Path], Dataset]] = {
-    # Each keeps the order of what it renames, so that the numbers stay what they are.
+    # Renaming keeps the alphabetical order, so that the labels and inputs stay the same.
     "class renamed": lambda folder: load(table(folder, rows=in_rows("cat", "ant"))),
     "category renamed": lambda folder: load(table(folder, rows=in_rows("small", "tiny"))),
     "column renamed": lambda folder: load(table(folder, renamed("b", "bb"))),
@@ -73,7 +73,8 @@ CHANGES: dict[str, Callable[[Path], Dataset]] = {
 }
 
 
-def test_a_tables_fingerprint_changes(tmp_path: Path) -> None:
+def test_fingerprint_of_a_table_changes(tmp_path: Path) -> None:
+    # Not only different from the original: each change has a fingerprint that no other has.
     prints = {load(table(tmp_path)).fingerprint: "nothing changed"}
     for name, make in CHANGES.items():
         found = make(tmp_path).fingerprint
@@ -81,8 +82,9 @@ def test_a_tables_fingerprint_changes(tmp_path: Path) -> None:
         prints[found] = name
 
 
-def test_columns_of_equal_values_are_told_apart_by_their_names(tmp_path: Path) -> None:
+def test_fingerprint_changes_with_column_names(tmp_path: Path) -> None:
     header = ["a", "target", "v", "w", "g", "h"]
+    # Columns v and w are equal, and g and h: only their names can make a difference.
     rows = [[row[0], row[4], row[1], row[1], row[5], row[5]] for row in ROWS]
     file = table(tmp_path, header, rows)
     prints = [
@@ -94,12 +96,12 @@ def test_columns_of_equal_values_are_told_apart_by_their_names(tmp_path: Path) -
     assert len({dataset.content_fingerprint for dataset in prints}) == 1
 
 
-def test_a_tables_place_makes_no_difference(tmp_path: Path) -> None:
+def test_fingerprint_does_not_depend_on_the_path(tmp_path: Path) -> None:
     file = table(tmp_path)
     expected = load(file).fingerprint
     (tmp_path / "other").mkdir()
     copy = Path(shutil.copy(file, tmp_path / "other" / "renamed.csv"))
-    os.utime(copy, (1, 1))
+    os.utime(copy, (1, 1))  # the time of the file does not count either
     assert load(copy).fingerprint == expected
     assert load(copy, ignore=["patient"], separator=",").fingerprint == expected
 
@@ -111,7 +113,7 @@ def npz(folder: Path, **options: Any) -> Dataset:
     return Npz(path=str(file), batch_size=4, **options).load()
 
 
-def test_arrays_with_other_classes_weights_or_groups_are_others(tmp_path: Path) -> None:
+def test_fingerprint_changes_with_classes_weights_and_groups(tmp_path: Path) -> None:
     ones = {"weights": np.ones(60)}
     prints = [
         npz(tmp_path),
@@ -127,7 +129,7 @@ def test_arrays_with_other_classes_weights_or_groups_are_others(tmp_path: Path) 
     assert npz(tmp_path, name="elsewhere").fingerprint == prints[0].fingerprint
 
 
-def test_folders_that_are_renamed_are_other_classes(tmp_path: Path) -> None:
+def test_fingerprint_changes_with_names_of_class_folders(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     image_folder(tmp_path / "one")
     source = ImageFolder(path=str(tmp_path / "one"), batch_size=4)
@@ -138,7 +140,7 @@ def test_folders_that_are_renamed_are_other_classes(tmp_path: Path) -> None:
     assert replace(source, path=str(tmp_path / "two")).load().fingerprint != expected
 
 
-def test_published_classes_have_their_names_in_it(
+def test_fingerprint_includes_published_class_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mnist(tmp_path)
@@ -150,7 +152,7 @@ def test_published_classes_have_their_names_in_it(
     assert first.fingerprint != second.fingerprint
 
 
-def test_class_names_that_come_with_cifar_are_in_it(tmp_path: Path) -> None:
+def test_fingerprint_includes_class_names_of_cifar_files(tmp_path: Path) -> None:
     def write(names: str) -> Dataset:
         folder = tmp_path / "cifar-10-batches-bin"
         folder.mkdir(exist_ok=True)
@@ -164,7 +166,7 @@ def test_class_names_that_come_with_cifar_are_in_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["Digits", "Iris", "Wine", "BreastCancer", "Diabetes"])
-def test_bundled_data_has_the_same_every_time(name: str) -> None:
+def test_fingerprint_of_bundled_data_is_constant(name: str) -> None:
     source = getattr(bundled, name)(batch_size=8)
     first = source.load()
     assert source.load().fingerprint == first.fingerprint
@@ -174,15 +176,16 @@ def test_bundled_data_has_the_same_every_time(name: str) -> None:
     assert replace(first, **names).fingerprint != first.fingerprint
 
 
-def test_generated_points_have_the_same_every_time() -> None:
+def test_fingerprint_of_generated_points_is_constant() -> None:
     source = synthetic.Linear(weights=[1.0], bias=0.0, noise=0.1, num_examples=40, batch_size=4)
     assert source.load().fingerprint == source.load().fingerprint
 
 
-def test_names_do_not_run_into_each_other() -> None:
+def test_fingerprint_separates_names() -> None:
     dataset = synthetic.Linear(
         weights=[1.0], bias=0.0, noise=0.1, num_examples=40, batch_size=4
     ).load()
+    # Names whose plain concatenation would be the same text.
     names: list[dict[str, Any]] = [
         {"feature_names": ("a, b",)},
         {"feature_names": ("a", "b")},
@@ -194,6 +197,7 @@ def test_names_do_not_run_into_each_other() -> None:
 
 
 def test_older_fingerprints_are_recognized(tmp_path: Path) -> None:
+    # Older runs recorded the fingerprint of the contents, without names.
     dataset = load(table(tmp_path))
     assert dataset.has_fingerprint(dataset.fingerprint)
     assert dataset.has_fingerprint(dataset.content_fingerprint)

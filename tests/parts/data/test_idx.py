@@ -36,7 +36,7 @@ def written(array: NDArray[Any]) -> bytes:
 
 
 def independently_read(content: bytes) -> NDArray[Any]:
-    """Reads with NumPy's structured header alone, as the format's description says."""
+    """Reads an IDX file by the description of the format, as a reference."""
     magic = np.frombuffer(content, ">u4", 1)[0]
     letters = {code: name for name, code in CODES.items()}[int(magic) >> 8]
     rank = int(magic) & 255
@@ -64,7 +64,7 @@ def test_every_type_and_shape_is_read_as_numpy_reads_it(
     file.write_bytes(gzip.compress(content, 1) if is_compressed else content)
     values = read_idx(file)
     assert values.dtype == array.dtype
-    assert values.dtype.isnative
+    assert values.dtype.isnative  # although the file is big-endian
     np.testing.assert_array_equal(values, array)
     np.testing.assert_array_equal(values, independently_read(content))
     assert is_idx(file)
@@ -73,11 +73,12 @@ def test_every_type_and_shape_is_read_as_numpy_reads_it(
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda content: content[:-1], "promises 76 bytes, and there are 75"),
-        (lambda content: content + bytes(1), "promises 76 bytes, and there are 77"),
+        (lambda content: content[:-1], "announces 76 bytes, but there are 75"),
+        (lambda content: content + bytes(1), "announces 76 bytes, but there are 77"),
         (lambda content: content[:9], "ends within its header"),
         (lambda content: content[:3], "begins with"),
         (lambda _: b"", "is empty"),
+        # An unknown type, no dimensions, and a little-endian magic number.
         (lambda content: bytes([0, 0, 0x0A]) + content[3:], "begins with"),
         (lambda content: bytes([0, 0, 8, 0]) + content[4:], "begins with"),
         (lambda content: content[3::-1] + content[4:], "begins with"),
@@ -87,13 +88,15 @@ def test_every_type_and_shape_is_read_as_numpy_reads_it(
     ],
 )
 @pytest.mark.parametrize("is_compressed", [False, True])
-def test_other_files_are_named_as_what_they_are(
+def test_files_that_are_not_idx_are_reported_by_kind(
     tmp_path: Path, damage: Callable[[bytes], bytes], message: str, *, is_compressed: bool
 ) -> None:
     file = tmp_path / "values"
     content = damage(written(EXAMPLE))
     file.write_bytes(gzip.compress(content) if is_compressed else content)
-    with pytest.raises(UserError, match=rf"{re.escape(str(file))} is not an IDX file.*{message}"):
+    with pytest.raises(
+        UserError, match=rf"{re.escape(str(file))} is not (an|a complete) IDX file.*{message}"
+    ):
         read_idx(file)
 
 
@@ -106,7 +109,7 @@ def test_other_files_are_named_as_what_they_are(
     ],
     ids=["cut", "cut in the header", "overwritten"],
 )
-def test_damaged_gzip(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_damaged_gzip_is_reported(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     file = tmp_path / "values.gz"
     file.write_bytes(damage(gzip.compress(written(EXAMPLE))))
     with pytest.raises(UserError, match=f"{re.escape(str(file))} can't be read"):
@@ -114,7 +117,7 @@ def test_damaged_gzip(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8b", b"PK\x03\x04", b"x,y\n1,2\n", bytes(8)])
-def test_what_is_no_idx(tmp_path: Path, content: bytes) -> None:
+def test_is_idx_rejects_other_files(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file").write_bytes(content)
     assert not is_idx(tmp_path / "file")
     assert not is_idx(tmp_path / "none")
@@ -137,17 +140,19 @@ def test_names_of_mirrors_are_found(tmp_path: Path, rename: Callable[[str], str]
     assert find_idx_files(tmp_path, "mnist") == expected
 
 
-def test_files_of_other_names_are_named_and_not_taken(tmp_path: Path) -> None:
+def test_files_of_other_names_are_reported_and_not_read(tmp_path: Path) -> None:
+    # Files of another data set are a hint, not a replacement.
     for name in NAMES.values():
         (tmp_path / f"emnist-digits-{name}.gz").touch()
     (tmp_path / NAMES["x_train"]).touch()
-    with pytest.raises(UserError, match="other names there: emnist-digits-t10k-images") as error:
+    with pytest.raises(UserError, match="other names: emnist-digits-t10k-images") as error:
         find_idx_files(tmp_path, "mnist")
-    assert f"missing of these: {NAMES['y_train']}, {NAMES['x_test']}" in str(error.value)
+    assert f"missing: {NAMES['y_train']}, {NAMES['x_test']}" in str(error.value)
 
 
 @pytest.mark.parametrize("folder", ["raw", "MNIST/raw"])
-def test_a_folder_below_is_named(tmp_path: Path, folder: str) -> None:
+def test_subfolder_with_idx_files_is_suggested(tmp_path: Path, folder: str) -> None:
+    # torchvision unpacks MNIST to MNIST/raw.
     (tmp_path / folder).mkdir(parents=True)
     (tmp_path / folder / NAMES["x_train"]).touch()
     with pytest.raises(UserError, match=f"IDX files in data.path={tmp_path / folder}$"):

@@ -58,6 +58,7 @@ def test_the_same_pixels_are_the_same_in_every_file(name: str) -> None:
 @given(st_numpy.arrays(np.uint8, (3, 4)), st.sampled_from(sorted(GRAY)))
 @settings(max_examples=60, deadline=None)
 def test_pixels_of_any_value_are_the_same_or_refused(pixels: Pixels, name: str) -> None:
+    # 16-bit values that may be unscaled 12-bit ones are refused.
     is_dark = "16" in name and pixels.max() < 16
     with suppress(UnusableError) if is_dark else nullcontext():
         found = decode_image(GRAY[name](pixels), None)
@@ -90,6 +91,7 @@ def test_colors(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG"])
 @pytest.mark.filterwarnings("error")
 def test_images_are_upright(kind: str, orientation: int) -> None:
+    # A smooth gradient, which JPEG's compression hardly changes.
     smooth = np.add.outer(np.arange(16), 2 * np.arange(24)).astype(np.uint8) * 3
     found = decode_image(oriented(smooth, orientation, kind), None)
     tolerance = 3 if kind == "JPEG" else 0
@@ -100,7 +102,7 @@ def test_images_are_upright(kind: str, orientation: int) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
-def test_orientation_holds_for_16_bits_and_transparency(orientation: int) -> None:
+def test_orientation_applies_to_16_bits_and_transparency(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = np.ascontiguousarray(STORED[orientation](PIXELS))
@@ -113,7 +115,7 @@ def test_orientation_holds_for_16_bits_and_transparency(orientation: int) -> Non
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 255, 65535])
-def test_an_orientation_that_there_is_not_is_upright(orientation: int) -> None:
+def test_invalid_orientation_is_upright(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     found = decode_image(save(Image.fromarray(PIXELS), "PNG", exif=exif), None)
@@ -135,13 +137,14 @@ def _directory(*entries: bytes) -> bytes:
         _directory() + b"\x05\0",
         b"II*\0\x08\0\0\0\x05\0",
         _directory(struct.pack("<HHI4s", 0x0112, 2, 4, b"up\0\0")),  # a text
-        _directory(struct.pack("<HHII", 0x0112, 3, 9, 10_000)),  # nine numbers, far behind
-        _directory(struct.pack("<HHI4s", 0x0112, 99, 1, b"\x06\0\0\0")),  # of no known type
+        _directory(struct.pack("<HHII", 0x0112, 3, 9, 10_000)),  # nine numbers beyond the end
+        _directory(struct.pack("<HHI4s", 0x0112, 99, 1, b"\x06\0\0\0")),  # an unknown type
         _directory(struct.pack("<HHI4s", 0x0112, 5, 1, b"\x08\0\0\0")),  # a fraction
     ],
 )
-def test_broken_metadata_does_no_harm(exif: bytes) -> None:
+def test_broken_metadata_is_ignored(exif: bytes) -> None:
     content = save(Image.fromarray(PIXELS), "PNG")
+    # After the signature and the header chunk, which are 8 and 25 bytes.
     inserted = content[:33] + chunk(b"eXIf", exif) + content[33:]
     jpeg = save(Image.fromarray(PIXELS), "JPEG", quality=100)
     segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 8) + b"Exif\0\0" + exif
@@ -155,7 +158,7 @@ def test_broken_metadata_does_no_harm(exif: bytes) -> None:
 
 
 def over(colors: NDArray[Any], alpha: NDArray[Any], background: Color) -> Pixels:
-    """Colours, shape [..., 3], over a background: the definition."""
+    """Blends colours, shape [..., 3], with a background by their alpha, as a reference."""
     share = alpha[..., None] / 255
     return np.floor(colors * share + np.asarray(background) * (1 - share) + 0.5).astype(np.uint8)
 
@@ -165,7 +168,7 @@ BACKGROUNDS = [(255, 255, 255), (0, 0, 0), (90, 90, 90), (200, 30, 5)]
 
 @pytest.mark.parametrize("background", BACKGROUNDS)
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
-def test_transparent_colors_are_on_the_background(kind: str, background: Color) -> None:
+def test_transparent_colors_are_blended_with_the_background(kind: str, background: Color) -> None:
     layers = Image.fromarray(np.dstack([COLORS, ALPHA]))
     options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
     content = save(layers, kind, **options)
@@ -187,8 +190,8 @@ def test_transparent_gray_stays_gray_on_gray(background: Color) -> None:
     np.testing.assert_allclose(np.asarray(found.image.convert("RGB"), int), expected, atol=1)
 
 
-def test_hidden_colors_do_not_shine_through() -> None:
-    """Pixels that are wholly transparent have colours that no viewer shows."""
+def test_colors_of_fully_transparent_pixels_are_ignored() -> None:
+    # The same image for a viewer, with different colours stored under the transparent pixels.
     first, second = (np.dstack([colors, ALPHA * 0]) for colors in (COLORS, 255 - COLORS))
     for background in BACKGROUNDS:
         one, other = (
@@ -200,7 +203,8 @@ def test_hidden_colors_do_not_shine_through() -> None:
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
 @pytest.mark.parametrize("background", [(255, 255, 255), (0, 0, 0)])
-def test_a_gray_that_is_transparent(bits: int, background: Color) -> None:
+def test_transparent_gray_level(bits: int, background: Color) -> None:
+    # tRNS names one gray level as transparent, in the depth of the file.
     levels = np.arange(2 ** min(bits, 4), dtype=np.uint16).reshape(1, -1) * (2**bits // 16 or 1)
     shown = levels * 255 // (2**bits - 1) if bits <= 8 else levels >> 8
     for key in {1, levels.shape[1] - 1}:
@@ -211,7 +215,7 @@ def test_a_gray_that_is_transparent(bits: int, background: Color) -> None:
         np.testing.assert_array_equal(decoded(content, background), expected)
 
 
-def test_a_color_that_is_transparent() -> None:
+def test_transparent_color() -> None:
     key = struct.pack(">HHH", *COLORS[2, 3].tolist())
     content = png(COLORS, 8, chunk(b"tRNS", key))
     assert "transparent" in refused(content).fault
@@ -222,15 +226,15 @@ def test_a_color_that_is_transparent() -> None:
     assert "16 bits a channel and a transparent colour" in refused(deep, (0, 0, 0)).fault
 
 
-def test_a_transparent_color_that_no_pixel_has() -> None:
+def test_transparent_color_that_no_pixel_has() -> None:
     content = png(PIXELS // 2, 8, chunk(b"tRNS", struct.pack(">H", 200)))
     found = decode_image(content, None)
     np.testing.assert_array_equal(found.image, PIXELS // 2)
-    assert not found.is_plain  # since TensorFlow's decoder could add a channel
+    assert not found.is_plain  # TensorFlow's decoder could add an alpha channel
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF"])
-def test_a_palette_with_a_transparent_color(kind: str) -> None:
+def test_palette_with_a_transparent_color(kind: str) -> None:
     image = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4), "L").convert("P")
     image.putpalette([level for index in range(256) for level in (index, 2 * index % 256, 9)])
     content = save(image, kind, transparency=5)
@@ -244,16 +248,17 @@ def test_a_palette_with_a_transparent_color(kind: str) -> None:
 
 
 @pytest.mark.parametrize("levels", [np.full((3, 4), 4095), np.arange(12).reshape(3, 4) * 300])
-def test_16_bits_that_may_be_12_are_refused(levels: NDArray[Any]) -> None:
+def test_16_bits_that_may_be_unscaled_12_are_refused(levels: NDArray[Any]) -> None:
+    # Pillow keeps the values of gray 16-bit images, so that the message can show the largest.
     for content in (png(levels, 16), tiff(levels.astype("<u2"))):
         error = refused(content)
-        assert f"of 16 bits, are at most {levels.max()} of 65535" in error.fault
+        assert f"16-bit values are at most {levels.max()} of 65535" in error.fault
     for content in (
         png(np.dstack([levels] * 3), 16),
         png(np.dstack([levels, levels * 0 + 65535]), 16),
         tiff(np.dstack([levels] * 3).astype("<u2")),
     ):
-        assert "not certain which value is white" in refused(content).fault
+        assert "ambiguous which value is white" in refused(content).fault
 
 
 REFUSED = {
@@ -270,7 +275,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("message", "content"), REFUSED.items(), ids=range(len(REFUSED)))
 @pytest.mark.filterwarnings("ignore:.*saving I mode")
-def test_what_is_not_certain_is_refused(message: str, content: bytes) -> None:
+def test_ambiguous_content_is_refused(message: str, content: bytes) -> None:
     with pytest.raises(UnusableError, match=message):
         decode_image(content, None)
 
@@ -279,11 +284,12 @@ def test_what_is_not_certain_is_refused(message: str, content: bytes) -> None:
 def test_several_images_in_a_file_are_refused(kind: str) -> None:
     frames = [Image.fromarray(COLORS), Image.fromarray(255 - COLORS)]
     content = save(frames[0], kind, save_all=True, append_images=frames[1:])
-    assert refused(content).fault == "it holds 2 images; a file of one is expected"
+    assert refused(content).fault == "it holds 2 images; expected one"
 
 
-def test_the_first_of_several_images() -> None:
-    """A PNG shows it wherever it can't move; a JPEG's others are smaller or for 3D."""
+def test_first_image_of_an_animated_png_or_mpo_is_decoded() -> None:
+    # Viewers without animation show the first frame of a PNG; the other images of an MPO file
+    # are previews or for 3D.
     frames = [Image.fromarray(COLORS), Image.fromarray(255 - COLORS)]
     moving = save(frames[0], "PNG", save_all=True, append_images=frames[1:])
     np.testing.assert_array_equal(decoded(moving), COLORS)

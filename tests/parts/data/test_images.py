@@ -41,7 +41,7 @@ def save(file: Path, pixels: Pixels, **options: Any) -> Path:
 
 
 def fill(folder: Path, count: int = 20, classes: Sequence[str] = CLASSES, *shape: int) -> None:
-    """Saves as many images of each class; the file's number is the seed of its pixels."""
+    """Saves `count` images of each class; the name of a file is the seed of its pixels."""
     for number, name in enumerate(classes):
         for index in range(count):
             seed = number * count + index
@@ -58,7 +58,7 @@ def stream(split: Split) -> ImageFiles:
 
 
 def names(split: Split) -> list[str]:
-    """The paths of a split's files from the folder."""
+    """Returns the paths of a split's files relative to the folder."""
     images = stream(split)
     files = images.files(np.arange(len(split))).tolist()
     return [str(Path(os.fsdecode(file)).relative_to(images.folder)) for file in files]
@@ -74,7 +74,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_class_folders_are_split(folder: Path) -> None:
+def test_images_of_class_folders_are_split(folder: Path) -> None:
     dataset = load(folder)
     assert (dataset.name, dataset.task) == ("image_folder", "classification")
     assert (dataset.class_names, dataset.input_shape) == (CLASSES, (4, 5, 3))
@@ -95,8 +95,9 @@ def test_class_folders_are_split(folder: Path) -> None:
     assert len(set(seen)) == 40
 
 
-def test_splits_depend_on_split_seed_alone(folder: Path) -> None:
+def test_splits_depend_only_on_split_seed(folder: Path) -> None:
     first = load(folder, split_seed=1)
+    # NumPy's global generator must not influence the split.
     np.random.seed(123)
     assert load(folder, split_seed=1).fingerprint == first.fingerprint
     other = load(folder, split_seed=2)
@@ -105,7 +106,7 @@ def test_splits_depend_on_split_seed_alone(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("validation", ["val", "validation"])
-def test_folders_of_splits(tmp_path: Path, validation: str) -> None:
+def test_folders_of_splits_are_used(tmp_path: Path, validation: str) -> None:
     for part, count in (("train", 10), (validation, 3), ("test", 2)):
         fill(tmp_path / part, count)
     dataset = load(tmp_path)
@@ -149,7 +150,7 @@ def test_a_class_may_be_missing_from_test(tmp_path: Path) -> None:
     assert (len(dataset.train), len(dataset.validation)) == (26, 4)
 
 
-def test_hidden_files_and_papers_beside_the_classes_are_ignored(folder: Path) -> None:
+def test_hidden_files_and_documents_are_ignored(folder: Path) -> None:
     fingerprint = load(folder).fingerprint
     (folder / "cat" / ".DS_Store").write_bytes(b"\0")
     (folder / ".git").mkdir()
@@ -157,11 +158,12 @@ def test_hidden_files_and_papers_beside_the_classes_are_ignored(folder: Path) ->
     assert load(folder).fingerprint == fingerprint
 
 
-def test_the_order_is_not_that_of_the_file_system(
+def test_order_does_not_depend_on_the_file_system(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, scandir = load(folder), os.scandir
 
+    # os.scandir is also a context manager.
     class Reversed(list[Any]):
         def __enter__(self) -> "Reversed":
             return self
@@ -199,7 +201,7 @@ def test_files_are_paths_that_can_be_opened(folder: Path) -> None:
         np.testing.assert_array_equal(pixels / np.float32(255), image)
 
 
-def test_a_relative_path_holds_after_a_change_of_directory(
+def test_relative_path_stays_valid_after_chdir(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder.parent)
@@ -213,17 +215,17 @@ def test_home_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert len(load(Path("~")).train) == 28
 
 
-def test_names_of_any_letters(tmp_path: Path) -> None:
+def test_file_names_may_have_any_characters(tmp_path: Path) -> None:
     fill(tmp_path, 10, ("Müll", "猫 und mehr"))
     dataset = load(tmp_path)
     assert dataset.class_names == ("Müll", "猫 und mehr")
     assert read(dataset.test).shape[0] == len(dataset.test)
 
 
-# The fingerprint
+# Fingerprints
 
 
-def test_fingerprint_does_not_depend_on_the_place(tmp_path: Path) -> None:
+def test_fingerprint_does_not_depend_on_the_path(tmp_path: Path) -> None:
     fill(tmp_path / "one")
     fill(tmp_path / "other")
     assert load(tmp_path / "one").fingerprint == load(tmp_path / "other").fingerprint
@@ -259,7 +261,7 @@ def test_fingerprint_changes(folder: Path, change: Callable[[Path], None]) -> No
     assert stream(second.train).fingerprint != stream(first.train).fingerprint
 
 
-def test_fingerprint_changes_with_what_is_made_of_the_files(folder: Path) -> None:
+def test_fingerprint_changes_with_the_preparation(folder: Path) -> None:
     fingerprints = {
         stream(load(folder, **changes).train).fingerprint
         for changes in ({}, {"channels": 1}, {"image_size": [8, 8]}, {"image_size": [8, 7]})
@@ -269,7 +271,7 @@ def test_fingerprint_changes_with_what_is_made_of_the_files(folder: Path) -> Non
     assert train.take(np.array([0, 1])).fingerprint != train.take(np.array([1, 0])).fingerprint
 
 
-# What the files are made into
+# Inputs made of the files
 
 
 @pytest.mark.parametrize("extension", ["png", "bmp", "gif", "jpg", "jpeg", "PNG", "JPG"])
@@ -277,6 +279,7 @@ def test_fingerprint_changes_with_what_is_made_of_the_files(folder: Path) -> Non
 def test_every_format(tmp_path: Path, extension: str, channels: int) -> None:
     shape = (6, 7) if channels == 1 else (6, 7, 3)
     for seed in range(20):
+        # Few levels, so that GIF's palette of 256 colours loses little.
         pixels = draw(seed, *shape) // 32 * 32
         save(tmp_path / CLASSES[seed % 2] / f"{seed}.{extension}", pixels)
     dataset = load(tmp_path, channels=channels)
@@ -311,7 +314,7 @@ def test_image_size_resizes_bilinearly(tmp_path: Path) -> None:
     assert not stream(dataset.train).is_native
     tall = dataset.train.take(np.flatnonzero(dataset.train.targets == 1))
     for name, image in zip(names(tall), read(tall), strict=True):
-        # A triangle over twice the pixels, as one shrinks to half: its weights are 1, 3, 3, 1.
+        # Shrinking to half is a triangle filter over four pixels with the weights 1, 3, 3, 1.
         pixels = draw(int(Path(name).stem), 12, 6, 3).astype(float)
         middle = [
             sum(w * pixels[2 * row - 1 + k] for k, w in enumerate((1, 3, 3, 1))) / 8
@@ -323,6 +326,7 @@ def test_image_size_resizes_bilinearly(tmp_path: Path) -> None:
 
 def test_image_size_of_all_files_resizes_nothing(folder: Path) -> None:
     dataset = load(folder, image_size=(4, 5))
+    # TensorFlow may still decode such files, since nothing is to be resized.
     assert stream(dataset.train).is_native
     np.testing.assert_array_equal(read(dataset.train), read(load(folder).train))
 
@@ -337,7 +341,7 @@ def test_standardize_is_exact(folder: Path) -> None:
     assert dataset.input_scale.mean.dtype == dataset.input_scale.deviation.dtype == np.float64
 
 
-def test_standardize_with_files_left_out(folder: Path) -> None:
+def test_standardize_ignores_skipped_files(folder: Path) -> None:
     for name in ("bird/000.png", "cat/022.png"):
         (folder / name).write_bytes(b"")
     dataset = load(folder, standardize=True, on_error="skip")
@@ -346,7 +350,7 @@ def test_standardize_with_files_left_out(folder: Path) -> None:
     np.testing.assert_allclose(dataset.input_scale.mean, expected.mean, rtol=1e-6)
 
 
-def test_standardize_of_a_constant(tmp_path: Path) -> None:
+def test_standardize_only_shifts_constant_channels(tmp_path: Path) -> None:
     for seed in range(20):
         save(tmp_path / CLASSES[seed % 2] / f"{seed}.png", np.full((4, 5), 51, np.uint8))
     scale = load(tmp_path, standardize=True).input_scale
@@ -362,11 +366,11 @@ def test_augment(folder: Path) -> None:
         load(folder, augment={"flop": True})
 
 
-# The same pixels in other files
+# The same pixels in other kinds of files
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_files_of_all_kinds_train_as_their_8_bit_twins(tmp_path: Path, channels: int) -> None:
+def test_files_of_all_kinds_decode_like_8_bit_files(tmp_path: Path, channels: int) -> None:
     for index, write in enumerate([*GRAY.values()] * 2):
         for place in ("plain", "mixed"):
             file = tmp_path / place / CLASSES[index % 2] / f"{index:02}.png"
@@ -398,7 +402,7 @@ def test_upright_images_have_one_size(tmp_path: Path) -> None:
 
 
 def transparent_folder(folder: Path) -> None:
-    """Squares on what is transparent, whose hidden colour is black in one class."""
+    """Saves images of a red square on a transparent area."""
     for index in range(20):
         layers = np.zeros((4, 5, 4), np.uint8)
         layers[1:3, 1:3] = (200, 10, 10, 255)
@@ -423,13 +427,13 @@ def test_background(tmp_path: Path, background: Any, color: tuple[int, int, int]
         np.testing.assert_array_equal(image, expected / np.float32(255))
 
 
-def test_the_background_is_a_part_of_the_fingerprint(tmp_path: Path) -> None:
+def test_fingerprint_changes_with_the_background(tmp_path: Path) -> None:
     transparent_folder(tmp_path)
     prints = {load(tmp_path, background=color).fingerprint for color in ("white", "black")}
     assert len(prints) == 2
 
 
-# Images for a model that was trained before
+# Images for a trained model
 
 
 def test_the_preparation_is_recorded(folder: Path) -> None:
@@ -450,7 +454,7 @@ def test_the_preparation_is_recorded(folder: Path) -> None:
     assert load(folder, **changes).preparation == expected
 
 
-def test_other_images_are_prepared_as_recorded(tmp_path: Path) -> None:
+def test_other_images_are_prepared_like_the_recorded_ones(tmp_path: Path) -> None:
     fill(tmp_path / "first", 20, CLASSES, 4, 5, 3)
     fill(tmp_path / "other", 20, CLASSES, 6, 7)
     changes: dict[str, Any] = {"image_size": [4, 5], "channels": 3}
@@ -463,8 +467,8 @@ def test_other_images_are_prepared_as_recorded(tmp_path: Path) -> None:
     assert load(tmp_path / "first", preparation=known, **changes).preparation == known
 
 
-def test_what_was_refused_in_training_is_refused_later(tmp_path: Path) -> None:
-    """Unless an option says what to do with it."""
+def test_files_refused_in_training_are_refused_later(tmp_path: Path) -> None:
+    """An option for the conversion lifts the refusal."""
     fill(tmp_path / "first", 20, CLASSES, 4, 5, 3)
     known = load(tmp_path / "first").preparation
     fill(tmp_path / "larger", 20, CLASSES, 6, 7, 3)
@@ -473,7 +477,7 @@ def test_what_was_refused_in_training_is_refused_later(tmp_path: Path) -> None:
     larger = load(tmp_path / "larger", preparation=known, image_size=[4, 5])
     assert larger.input_shape == (4, 5, 3)
     fill(tmp_path / "gray", 20, CLASSES, 4, 5)
-    with pytest.raises(UserError, match=r"it has gray pixels, and coloured ones are expected"):
+    with pytest.raises(UserError, match=r"it has gray pixels, but coloured ones are expected"):
         load(tmp_path / "gray", preparation=known)
     assert load(tmp_path / "gray", preparation=known, channels=3).input_shape == (4, 5, 3)
     transparent_folder(tmp_path / "clear")
@@ -491,9 +495,10 @@ def test_what_was_refused_in_training_is_refused_later(tmp_path: Path) -> None:
         ("background", "black", r"\[255,255,255\]"),
     ],
 )
-def test_options_that_differ_from_the_record(
+def test_options_that_contradict_the_preparation_are_refused(
     folder: Path, key: str, value: Any, known: str
 ) -> None:
+    # The images are opaque, but the option is recorded all the same.
     recorded = load(folder, background="white").preparation
     message = rf"data\.{key}={re.escape(str(value))}: the model was trained with {known}; expected"
     with pytest.raises(UserError, match=message):
@@ -530,7 +535,7 @@ def test_native_decoding_gives_the_same_pixels(
     tmp_path: Path, mode: str, options: dict[str, Any]
 ) -> None:
     for seed in range(20):
-        file = tmp_path / CLASSES[seed % 2] / f"{seed}.png"  # the content decides, not the name
+        file = tmp_path / CLASSES[seed % 2] / f"{seed}.png"  # decoders look at the content
         file.parent.mkdir(exist_ok=True)
         Image.fromarray(draw(seed, 13, 17, 3)).convert(mode).save(file, **options)
     for channels in (None, 3):
@@ -542,7 +547,7 @@ def test_native_decoding_gives_the_same_pixels(
             np.testing.assert_array_equal(pixels / np.float32(255), image)
 
 
-def test_what_is_plain_is_decoded_natively_to_the_same_pixels(tmp_path: Path) -> None:
+def test_plain_files_are_decoded_natively_to_the_same_pixels(tmp_path: Path) -> None:
     pixels, colors = draw(1, 9, 13), draw(2, 9, 13, 3)
     contents = [write(pixels) for write in GRAY.values()]
     contents += [oriented(pixels, number, kind) for number in STORED for kind in ("PNG", "JPEG")]
@@ -559,7 +564,7 @@ def test_what_is_plain_is_decoded_natively_to_the_same_pixels(tmp_path: Path) ->
             expected = np.asarray(found.image.convert({1: "L", 3: "RGB"}[channels]))
             native = as_tensorflow(bytes(file), channels)
             np.testing.assert_array_equal(native, expected.reshape(native.shape))
-    assert num_plain > 15
+    assert num_plain > 15  # or nothing would have been compared
 
 
 @pytest.mark.parametrize(
@@ -569,15 +574,18 @@ def test_what_is_plain_is_decoded_natively_to_the_same_pixels(tmp_path: Path) ->
         *(("RGB", "bmp", 3), ("P", "gif", 3), ("RGB", "tif", 3), ("RGB", "webp", 3)),
     ],
 )
-def test_what_is_not_native(tmp_path: Path, mode: str, extension: str, channels: int) -> None:
+def test_files_that_are_not_native(
+    tmp_path: Path, mode: str, extension: str, channels: int
+) -> None:
     for seed in range(20):
         save(tmp_path / CLASSES[seed % 2] / f"{seed}.png", draw(seed))
+    # One file that TensorFlow decodes differently is enough to decode all with Pillow.
     assert stream(load(tmp_path, channels=3).train).is_native
     Image.fromarray(draw(5)).convert(mode).save(tmp_path / "cat" / f"z.{extension}")
     assert not stream(load(tmp_path, channels=channels).train).is_native
 
 
-# What is wrong
+# Errors
 
 
 def encode(pixels: Pixels) -> bytes:
@@ -591,12 +599,12 @@ def cut(content: bytes) -> bytes:
 
 
 def bad_checksum(content: bytes) -> bytes:
-    """Changes the checksum of a PNG's pixels; its end is 12 bytes long."""
+    """Changes the checksum of a PNG's pixels, which is before the end chunk of 12 bytes."""
     return content[:-14] + bytes([content[-14] ^ 1]) + content[-13:]
 
 
 def huge_png(side: int) -> bytes:
-    """A PNG that says it has many pixels, in few bytes."""
+    """Returns a small PNG whose header claims many pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(kind + data))
@@ -621,31 +629,31 @@ BAD_FILES = [
     ("z.png", encoded("png", 4, 5, 3)[:-1], "cut off"),
     ("z.png", encoded("png", 4, 5, 3)[:-14], "cut off"),
     ("z.png", bad_checksum(encoded("png", 4, 5, 3)), "can't be decoded"),
-    ("z.png", encoded("png", 4, 5, 3).replace(b"IDAT", b"IDAU"), "or damaged"),
+    ("z.png", encoded("png", 4, 5, 3).replace(b"IDAT", b"IDAU"), "or it is damaged"),
     ("z.jpg", cut(encoded("jpg", 4, 5, 3)), "can't be decoded"),
     ("z.jpg", encoded("jpg", 4, 5, 3)[:-1], "can't be decoded"),
     ("z.gif", cut(encoded("gif", 40, 50, 3)), "can't be decoded"),
     ("z.bmp", cut(encoded("bmp", 4, 5, 3)), "can't be decoded"),
     ("z.png", b"", "it is empty"),
-    ("z.png", b"this is a text", "it is no BMP, GIF, JPEG, PNG, TIFF or WEBP file"),
-    ("z.png", encoded("ico", 4, 5, 3), "it is no BMP"),
+    ("z.png", b"this is a text", "it is not a BMP, GIF, JPEG, PNG, TIFF or WEBP file"),
+    ("z.png", encoded("ico", 4, 5, 3), "it is not a BMP"),
     ("z.ico", encoded("ico", 4, 5, 3), r"only \.bmp, \.gif, .*\.webp are read"),
     ("Thumbs.db", b"\0", "only .bmp"),
-    ("z.png", encoded("png", 6, 5, 3), r"6x5 pixels, and 4x5 are expected; data\.image_size"),
+    ("z.png", encoded("png", 6, 5, 3), r"6x5 pixels, but 4x5 are expected; data\.image_size"),
     (
         "z.png",
         encoded("png", 4, 5),
-        r"it has gray pixels, and coloured ones are expected; data\.channels",
+        r"it has gray pixels, but coloured ones are expected; data\.channels",
     ),
-    ("z.webp", cut(encoded("webp", 40, 50, 3)), "can't be decoded|or damaged"),
-    ("z.tif", cut(encoded("tiff", 4, 5, 3)), "can't be decoded|or damaged"),
+    ("z.webp", cut(encoded("webp", 40, 50, 3)), "can't be decoded|or it is damaged"),
+    ("z.tif", cut(encoded("tiff", 4, 5, 3)), "can't be decoded|or it is damaged"),
     ("z.png", huge_png(12_000), "can't be decoded .*decompression bomb"),
     ("z.png", huge_png(60_000), "can't be decoded .*decompression bomb"),
 ]
 
 
 @pytest.mark.parametrize(("name", "content", "message"), BAD_FILES)
-def test_a_bad_file_is_reported_or_skipped(
+def test_unusable_file_is_reported_or_skipped(
     folder: Path, name: str, content: bytes, message: str
 ) -> None:
     fingerprint = load(folder).fingerprint
@@ -656,13 +664,14 @@ def test_a_bad_file_is_reported_or_skipped(
     assert "data.on_error=skip" in str(e.value)
     dataset = load(folder, on_error="skip")
     assert dataset.skipped == 1
+    # As if the file were not there.
     assert dataset.fingerprint == fingerprint
     (note,) = dataset.notes
     assert f"1 file(s) can't be used and are left out: cat/{name} (" in note
 
 
 @pytest.mark.parametrize(("name", "content", "message"), BAD_FILES[:13])
-def test_the_first_file_may_be_bad(folder: Path, name: str, content: bytes, message: str) -> None:
+def test_first_file_may_be_unusable(folder: Path, name: str, content: bytes, message: str) -> None:
     file = folder / "bird" / f"0{name}"
     file.write_bytes(content)
     with pytest.raises(UserError, match=message):
@@ -670,7 +679,8 @@ def test_the_first_file_may_be_bad(folder: Path, name: str, content: bytes, mess
     assert load(folder, on_error="skip").skipped == 1
 
 
-def test_the_first_bad_file_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_unusable_file_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Chunks run in threads; the first file by name must be reported, not the first one found.
     monkeypatch.setattr(image_checks, "_FILES_AT_ONCE", 3)
     for name in ("cat/030.png", "bird/011.png", "cat/021.png"):
         (folder / name).write_bytes(b"")
@@ -679,7 +689,7 @@ def test_the_first_bad_file_is_told(folder: Path, monkeypatch: pytest.MonkeyPatc
             load(folder)
 
 
-def test_a_link_that_leads_nowhere(folder: Path) -> None:
+def test_broken_link_is_reported(folder: Path) -> None:
     (folder / "cat" / "z.png").symlink_to(folder / "gone.png")
     with pytest.raises(UserError, match=r"z\.png can't be used: it can't be read"):
         load(folder)
@@ -696,7 +706,7 @@ def test_other_sizes_and_colours_are_converted_by_options(folder: Path) -> None:
     assert sum(len(split) for _, split in dataset.splits()) == 41
 
 
-def test_chunks_make_no_difference(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_result_does_not_depend_on_chunks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "cat" / "z.png").write_bytes(b"")
     first = load(folder, on_error="skip", standardize=True)
     monkeypatch.setattr(image_checks, "_FILES_AT_ONCE", 3)
@@ -707,7 +717,7 @@ def test_chunks_make_no_difference(folder: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_harmless_warnings_are_not_shown(folder: Path) -> None:
     content = encoded("jpg", 4, 5, 3)
-    exif = b"Exif\0\0II*\0\x08\0\0\0\x05\0"  # it says five entries, and has none
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x05\0"  # announces five entries, but has none
     segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
     (folder / "cat" / "z.jpg").write_bytes(content[:2] + segment + content[2:])
     with warnings.catch_warnings(record=True) as shown:
@@ -827,7 +837,9 @@ def validation_twice(folder: Path) -> None:
         (validation_twice, r"holds the folders train, val, validation; expected"),
     ],
 )
-def test_wrong_folders(tmp_path: Path, change: Callable[[Path], None], message: str) -> None:
+def test_malformed_folders_are_reported(
+    tmp_path: Path, change: Callable[[Path], None], message: str
+) -> None:
     folder = tmp_path / "images"
     fill(folder)
     change(folder)
@@ -837,7 +849,7 @@ def test_wrong_folders(tmp_path: Path, change: Callable[[Path], None], message: 
 
 
 @pytest.mark.parametrize("path", ["", None, 5, "no\0path"])
-def test_path_is_none(path: Any) -> None:
+def test_path_none_is_reported(path: Any) -> None:
     with pytest.raises(UserError, match=r"data\.path"):
         ImageFolder(path=path, batch_size=1).load()
 
@@ -852,19 +864,19 @@ def test_path_is_none(path: Any) -> None:
         *(("on_error", value) for value in ("ignore", "", None, True)),
     ],
 )
-def test_wrong_options(folder: Path, key: str, value: Any) -> None:
+def test_invalid_options_are_reported(folder: Path, key: str, value: Any) -> None:
     with pytest.raises(UserError, match=rf"data\.{key}={re.escape(str(value))}: expected"):
         load(folder, **{key: value})
 
 
-def test_no_class_goes_away_unseen(folder: Path) -> None:
+def test_class_without_usable_files_is_reported(folder: Path) -> None:
     for file in (folder / "cat").iterdir():
         file.write_bytes(b"")
     with pytest.raises(UserError, match="no file of the class 'cat' can be used for training"):
         load(folder, on_error="skip")
 
 
-def test_no_split_goes_away_unseen(folder: Path) -> None:
+def test_split_without_usable_files_is_reported(folder: Path) -> None:
     into_train(folder)
     (folder / "test" / "cat").mkdir(parents=True)
     (folder / "test" / "cat" / "0.png").write_bytes(b"")
@@ -872,7 +884,7 @@ def test_no_split_goes_away_unseen(folder: Path) -> None:
         load(folder, on_error="skip")
 
 
-def test_no_usable_file_at_all(folder: Path) -> None:
+def test_folder_without_usable_files_is_reported(folder: Path) -> None:
     for file in folder.glob("*/*.png"):
         file.write_bytes(b"")
     with pytest.raises(UserError, match="none of the files there can be decoded"):
@@ -888,7 +900,7 @@ def test_no_usable_file_at_all(folder: Path) -> None:
         (encoded("png", 6, 5, 3), "6x5 pixels"),
     ],
 )
-def test_a_file_that_changes_later_fails_the_run(
+def test_file_that_changes_after_loading_fails_the_run(
     folder: Path, content: bytes | None, message: str
 ) -> None:
     train = load(folder).train
@@ -896,12 +908,13 @@ def test_a_file_that_changes_later_fails_the_run(
     file.unlink()
     if content is not None:
         file.write_bytes(content)
+    # Other files can still be read.
     assert train.read(np.arange(3)).shape == (3, 4, 5, 3)
-    with pytest.raises(RunError, match=f"{re.escape(str(file))} was fine when .*({message})"):
+    with pytest.raises(RunError, match=f"{re.escape(str(file))} was usable when .*({message})"):
         train.read(np.array([3]))
 
 
-# Alone in a process: what others allocate meanwhile must not count.
+# In a fresh process: allocations of other tests must not count.
 _MEASURE = """
 import json, sys, tracemalloc
 from expt.parts.data.images import ImageFolder
@@ -917,9 +930,9 @@ print(json.dumps([peak_and_kept(path) for path in sys.argv[1:]]))
 """
 
 
-def test_memory_does_not_grow_with_the_files_but_for_their_names(tmp_path: Path) -> None:
+def test_memory_grows_only_with_the_names_of_files(tmp_path: Path) -> None:
     content = encoded("png", 16, 16, 3)
-    counts = (20, 1000, 2000)  # the first imports what is imported late
+    counts = (20, 1000, 2000)  # the first load only triggers late imports
     for count in counts:
         for name in CLASSES:
             folder = tmp_path / str(count) / name
@@ -932,12 +945,12 @@ def test_memory_does_not_grow_with_the_files_but_for_their_names(tmp_path: Path)
     )
     _, (peak, kept, num_train), (twice_peak, twice_kept, _) = json.loads(done.stdout)
     assert num_train > 500
-    assert (twice_kept - kept) / 1000 < 90  # bytes a file; its 16 x 16 x 3 pixels alone are 768
+    assert (twice_kept - kept) / 1000 < 90  # bytes per file; its 16 x 16 x 3 pixels would be 768
     assert (twice_peak - peak) / 1000 < 200
 
 
 def test_equal_images_in_two_splits_are_counted(tmp_path: Path) -> None:
-    from expt.parts.data.duplicates import shared_note
+    from expt.parts.data.duplicates import duplicates_note
 
     random = np.random.default_rng(0)
     for part, count in (("train", 6), ("val", 2), ("test", 3)):
@@ -946,15 +959,16 @@ def test_equal_images_in_two_splits_are_counted(tmp_path: Path) -> None:
             for number in range(count):
                 pixels = random.integers(0, 256, (4, 4), np.uint8)
                 Image.fromarray(pixels).save(tmp_path / part / name / f"{number}.png")
-    assert shared_note(load(tmp_path)) is None
+    assert duplicates_note(load(tmp_path)) is None
     with Image.open(tmp_path / "train" / "a" / "0.png") as image:
-        image.save(tmp_path / "test" / "a" / "1.bmp")  # the same pixels in another file
-    note = shared_note(load(tmp_path))
+        image.save(tmp_path / "test" / "a" / "1.bmp")  # the same pixels in another format
+    note = duplicates_note(load(tmp_path))
     assert note is not None
     assert note.startswith("1 of 7 test examples ")
 
 
-def test_a_class_has_one_name_however_its_letters_are_encoded(tmp_path: Path) -> None:
+def test_class_names_do_not_depend_on_unicode_encoding(tmp_path: Path) -> None:
+    # é as one character, and as e with a combining accent: the same name on the screen.
     for number, name in enumerate(("caf\u00e9", "cafe\u0301", "tea")):
         (tmp_path / "all" / name).mkdir(parents=True)
         for part, folder in (("train", "caf\u00e9"), ("test", "cafe\u0301")):
@@ -966,7 +980,7 @@ def test_a_class_has_one_name_however_its_letters_are_encoded(tmp_path: Path) ->
             for number in range(6):
                 pixels = np.full((4, 4), 40 * number, np.uint8)
                 Image.fromarray(pixels).save(place / f"{number}.png")
-    with pytest.raises(UserError, match=r"two folders called 'café', .* in two ways"):
+    with pytest.raises(UserError, match=r"two folders called 'café', .* encoded differently"):
         load(tmp_path / "all")
     assert load(tmp_path / "split").class_names == ("caf\u00e9", "tea")
 

@@ -1,4 +1,4 @@
-"""Splits as one split: the same examples, in memory or on disk."""
+"""Concatenated splits hold the same examples, in memory or on disk."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from contracts.example_data import image_folder
 from expt.parts.data.dataset import Split
 from expt.parts.data.image_files import ImageFiles
 from expt.parts.data.images import ImageFolder
-from expt.parts.data.joined import JoinedInputs, joined
+from expt.parts.data.joined import JoinedInputs, concatenate_splits
 from expt.parts.data.mapped import MappedInputs
 
 INPUTS = np.random.default_rng(0).standard_normal((30, 3))
@@ -24,6 +24,7 @@ def mapped(inputs: Any, dtype: Any = np.float64) -> MappedInputs:
 
 def splits(*is_mapped: bool, weights: Any = None, inputs: Any = INPUTS) -> list[Split]:
     parts = np.split(inputs, [12, 20])
+    # The target of an example is its index.
     numbers = np.split(np.arange(30, dtype=np.int32), [12, 20])
     given_weights = weights or [None] * 3
     return [
@@ -40,22 +41,23 @@ def splits(*is_mapped: bool, weights: Any = None, inputs: Any = INPUTS) -> list[
     indices=st.lists(st.integers(0, 29), max_size=40),
     taken=st.permutations(range(30)),
 )
-def test_it_reads_what_the_splits_hold(
+def test_joined_reads_the_inputs_of_all_splits(
     is_mapped: tuple[bool, ...], indices: list[int], taken: list[int]
 ) -> None:
-    whole = joined(splits(*is_mapped))
+    whole = concatenate_splits(splits(*is_mapped))
     assert isinstance(whole.inputs, JoinedInputs) == any(is_mapped)
     assert len(whole) == 30
     chosen, order = np.asarray(indices, np.intp), np.asarray(taken)
     np.testing.assert_array_equal(whole.read(chosen), INPUTS[chosen])
+    # Taken twice, in an order that mixes the splits.
     part = whole.take(order).take(np.arange(25))
     np.testing.assert_array_equal(part.read(np.arange(25)), INPUTS[order[:25]])
     np.testing.assert_array_equal(part.targets, order[:25])
 
 
-def test_its_fingerprint_is_of_content_and_order() -> None:
+def test_fingerprint_depends_on_content_and_order() -> None:
     def inputs_of(values: Any) -> JoinedInputs:
-        inputs = joined(splits(True, False, True, inputs=values)).inputs
+        inputs = concatenate_splits(splits(True, False, True, inputs=values)).inputs
         assert isinstance(inputs, JoinedInputs)
         return inputs
 
@@ -66,9 +68,12 @@ def test_its_fingerprint_is_of_content_and_order() -> None:
     assert inputs_of(INPUTS.copy()).fingerprint == whole.fingerprint
 
 
-def test_it_has_the_type_of_all_splits() -> None:
+def test_dtype_holds_the_inputs_of_all_splits() -> None:
+    # One split fits into float32, the other does not.
     one, other = mapped(INPUTS[:4].astype("f"), np.float32), mapped(INPUTS[4:6])
-    whole = joined([Split(inputs, np.zeros(inputs.shape[0], np.int32)) for inputs in (one, other)])
+    whole = concatenate_splits(
+        [Split(inputs, np.zeros(inputs.shape[0], np.int32)) for inputs in (one, other)]
+    )
     assert whole.dtype == np.float64
     np.testing.assert_array_equal(whole.first(6)[4:], INPUTS[4:6])
 
@@ -83,21 +88,19 @@ def test_it_has_the_type_of_all_splits() -> None:
         ),
     ],
 )
-def test_splits_without_weights_count_their_examples_alike(
-    given_weights: list[Any], expected: Any
-) -> None:
-    weights = joined(splits(False, False, False, weights=given_weights)).weights
+def test_splits_without_weights_get_weight_1(given_weights: list[Any], expected: Any) -> None:
+    weights = concatenate_splits(splits(False, False, False, weights=given_weights)).weights
     if expected is None:
         assert weights is None
     else:
         np.testing.assert_array_equal(weights, expected)
 
 
-def test_images_stay_image_files(tmp_path: Path) -> None:
-    """They are then read by TensorFlow, several times faster."""
+def test_joined_image_files_are_image_files(tmp_path: Path) -> None:
+    """Only a stream of image files can be decoded by TensorFlow, several times faster."""
     image_folder(tmp_path)
     dataset = ImageFolder(path=str(tmp_path), batch_size=4).load()
-    whole = joined([split for _, split in dataset.splits()])
+    whole = concatenate_splits([split for _, split in dataset.splits()])
     assert isinstance(whole.inputs, ImageFiles)
     expected = np.concatenate([split.first(len(split)) for _, split in dataset.splits()])
     np.testing.assert_array_equal(whole.first(40), expected)

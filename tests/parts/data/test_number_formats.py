@@ -1,4 +1,4 @@
-"""Text that means numbers is read as such, or refused; it never becomes hundreds of names."""
+"""Text that means numbers is parsed or refused; it never becomes hundreds of categories."""
 
 import datetime
 import json
@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from expt.errors import UserError
 from expt.parts.data.number_formats import (
     NumberFormat,
-    canonical,
     check_exactness,
     check_format_options,
-    numbers,
+    parse_numbers,
+    to_canonical,
 )
 from expt.parts.data.number_recognition import find_format
 
@@ -26,13 +26,14 @@ NO_NAN = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def column(*texts: str) -> "pd.Series[str]":
+    # The index is the line in a file, of which the header is line 1.
     return pd.Series(list(texts), index=range(2, 2 + len(texts)), name="x", dtype="str")
 
 
 def values(*texts: str, **options: Any) -> list[float] | None:
-    """The numbers of a column; None if it is of names."""
+    """Returns the numbers of a column; None if its texts are names."""
     how = find_format(column(*texts), **options)
-    return None if how is None else numbers(column(*texts), how).tolist()
+    return None if how is None else parse_numbers(column(*texts), how).tolist()
 
 
 @given(st.lists(NO_NAN, min_size=1, max_size=30))
@@ -56,7 +57,7 @@ UNITS = {
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_the_same_unit_on_every_row(unit: str) -> None:
+def test_unit_of_every_row_is_stripped(unit: str) -> None:
     assert values(*[UNITS[unit].format(number) for number in NUMBERS]) == NUMBERS
 
 
@@ -68,6 +69,7 @@ def test_the_same_unit_on_every_row(unit: str) -> None:
         (("GBP 5", "GBP 6"), [5.0, 6.0]),
         (("5 USD", "6 USD"), [5.0, 6.0]),
         (("1e3 kg", "2 kg"), [1000.0, 2.0]),
+        # Full-width digits, a full-width per cent sign, and Arabic digits.
         (("\uff11\uff12", "\uff0d\uff13"), [12.0, -3.0]),
         (("5\uff05", "7\uff05"), [5.0, 7.0]),
         (("\u0661\u0662", "\u0663"), [12.0, 3.0]),
@@ -77,7 +79,7 @@ def test_other_units_and_scripts(texts: tuple[str, ...], expected: list[float]) 
     assert values(*texts) == expected
 
 
-def test_numbers_of_another_unit_are_not_read() -> None:
+def test_numbers_with_another_unit_are_not_parsed() -> None:
     how = NumberFormat(suffix="%")
     for text in ("5", "5 kg", "%5", "5%%"):
         assert math.isnan(how.value(text))
@@ -92,20 +94,21 @@ def test_a_unit_is_described() -> None:
 
 
 @pytest.mark.parametrize(("decimal", "thousands"), [(".", ","), (",", "."), (".", " "), (",", "'")])
-def test_numbers_as_other_countries_write_them(decimal: str, thousands: str) -> None:
+def test_decimal_and_thousands_separators(decimal: str, thousands: str) -> None:
     given = [*NUMBERS, 1234.5, 1234567.0, -9876543.25]
     swapped = str.maketrans({",": thousands, ".": decimal})
     texts = [f"{number:,.2f}".translate(swapped) for number in given]
     assert values(*texts, decimal=decimal, thousands=thousands) == given
+    # Without the options, the message suggests them.
     with pytest.raises(UserError, match=r"data\.(decimal|thousands)="):
         find_format(column(*texts))
 
 
-def test_columns_with_points_beside_columns_with_decimal_commas() -> None:
+def test_columns_may_mix_decimal_points_and_commas() -> None:
     assert values("25.5", "3.25", decimal=",") == [25.5, 3.25]
     assert values("1.125", "0.125", decimal=",") == [1.125, 0.125]
     assert values("1.125", "1125.125", decimal=",") == [1.125, 1125.125]
-    with pytest.raises(UserError, match=r"data\.thousands='\.'"):  # or decimals
+    with pytest.raises(UserError, match=r"data\.thousands='\.'"):  # may be decimals as well
         find_format(column(*[f"{k}.125" for k in range(1, 30)]), decimal=",")
 
 
@@ -129,7 +132,8 @@ def test_times_are_seconds() -> None:
     assert values("12:30", "1:05:10.5", "-0:30") == [45000.0, 3910.5, -1800.0]
 
 
-UNCERTAIN = {
+# By name: the texts of a column, and a part of the message.
+AMBIGUOUS = {
     "bounds": (["<5", "<0.1", ">3"], "bounds"),
     "parentheses": (["(5)", "(6.5)"], "parentheses"),
     "days and months": (["03/04/2020", "05/06/2021"], "YYYY-MM-DD"),
@@ -162,9 +166,9 @@ UNCERTAIN = {
 }
 
 
-@pytest.mark.parametrize("case", UNCERTAIN)
-def test_what_is_not_certain_is_refused(case: str) -> None:
-    texts, message = UNCERTAIN[case]
+@pytest.mark.parametrize("case", AMBIGUOUS)
+def test_ambiguous_content_is_refused(case: str) -> None:
+    texts, message = AMBIGUOUS[case]
     with pytest.raises(UserError) as error:
         find_format(column(*texts))
     assert message in str(error.value)
@@ -177,6 +181,7 @@ def test_what_is_not_certain_is_refused(case: str) -> None:
         ("red", "blue"),
         ("True", "False"),
         ("A1", "B2", "C3"),
+        # Python and NumPy parse these as numbers.
         ("nan", "inf"),
         ("0x10", "0x11"),
         ("1_000", "2_000"),
@@ -185,7 +190,7 @@ def test_what_is_not_certain_is_refused(case: str) -> None:
         ("<1", "1", "2", "3+"),
     ],
 )
-def test_names_are_names(texts: tuple[str, ...]) -> None:
+def test_texts_of_names_are_not_numbers(texts: tuple[str, ...]) -> None:
     assert find_format(column(*texts)) is None
 
 
@@ -198,20 +203,20 @@ def test_names_are_names(texts: tuple[str, ...]) -> None:
         ("1e-400", "2e-400"),
     ],
 )
-def test_numbers_that_float64_merges_are_refused(texts: tuple[str, ...]) -> None:
+def test_numbers_that_float64_cannot_tell_apart_are_refused(texts: tuple[str, ...]) -> None:
     with pytest.raises(UserError, match=f"'x' has numbers from {texts[0]!r} to {texts[1]!r}"):
         check_exactness(column(*texts), NumberFormat())
-    assert values(*texts) is not None  # a prediction may have them
+    assert values(*texts) is not None  # prediction accepts them, training does not
 
 
 @given(st.lists(st.floats(-1e12, 1e12), min_size=2, max_size=9), st.integers(-300, 290))
-def test_numbers_that_float64_holds_are_not_refused(given: list[float], power: int) -> None:
+def test_numbers_that_float64_can_tell_apart_are_accepted(given: list[float], power: int) -> None:
     check_exactness(
         column(
             *[
                 f"{number!r}e{power}".replace("e+", "e")
                 for number in given
-                if "e" not in repr(number)
+                if "e" not in repr(number)  # a text can't have two exponents
             ]
             or ["1"]
         ),
@@ -219,7 +224,8 @@ def test_numbers_that_float64_holds_are_not_refused(given: list[float], power: i
     )
 
 
-def test_large_numbers_that_differ_by_much_are_not_refused() -> None:
+def test_large_numbers_with_a_large_spread_are_accepted() -> None:
+    # Rounding changes the last digit, but not noticeably their differences.
     texts = column("1700000000000000000", "1800000000000000001", "", "0")
     check_exactness(texts, NumberFormat())
     check_exactness(column("5", "5"), NumberFormat())
@@ -230,13 +236,13 @@ def test_large_numbers_that_differ_by_much_are_not_refused() -> None:
 
 
 def test_missing_values_are_nan() -> None:
-    found = numbers(column("1", "", "3"), NumberFormat())
+    found = parse_numbers(column("1", "", "3"), NumberFormat())
     assert (found.iloc[0], math.isnan(found.iloc[1]), found.iloc[2]) == (1.0, True, 3.0)
     with pytest.raises(UserError, match="'x' has 'many' on line 3"):
-        numbers(column("1", "many", ""), NumberFormat())
+        parse_numbers(column("1", "many", ""), NumberFormat())
 
 
-def test_a_format_survives_json() -> None:
+def test_format_survives_json() -> None:
     how = NumberFormat("number", ",", ".", "$", "%")
     assert NumberFormat.from_mapping(json.loads(json.dumps(how.to_mapping()))) == how
     for key, value in {"kind": "word", "decimal": 1, "thousands": 3, "prefix": None}.items():
@@ -245,28 +251,29 @@ def test_a_format_survives_json() -> None:
 
 
 @given(st.integers(-(10**25), 10**25))
-def test_a_whole_number_is_written_in_one_way(number: int) -> None:
+def test_whole_numbers_have_a_canonical_form(number: int) -> None:
+    # Exact for any size, so not by way of float.
     for text in (f"{number}", f"{number}.", f"{number}.0", f"{number:+}"):
-        assert canonical(text) == str(number)
+        assert to_canonical(text) == str(number)
 
 
 @pytest.mark.parametrize("text", ["007", "01", "00", "-01", "3.10", "0.50", "1e3", "1.01", "", "a"])
 def test_leading_zeros_and_fractions_are_kept(text: str) -> None:
-    assert canonical(text) == text
+    assert to_canonical(text) == text
 
 
 def test_zero_has_no_sign() -> None:
-    assert canonical("-0") == canonical("+0.0") == "0"
+    assert to_canonical("-0") == to_canonical("+0.0") == "0"
 
 
 @pytest.mark.parametrize(
     ("decimal", "thousands"), [(";", None), (".", "."), (",", ","), (".", "_"), (None, None)]
 )
-def test_bad_options(decimal: Any, thousands: Any) -> None:
+def test_invalid_options_are_reported(decimal: Any, thousands: Any) -> None:
     with pytest.raises(UserError, match=r"data\.(decimal|thousands)="):
         check_format_options(decimal, thousands)
 
 
 def test_large_columns_are_parsed_at_once() -> None:
     given = np.random.default_rng(0).normal(size=1000)
-    np.testing.assert_array_equal(numbers(column(*map(str, given)), NumberFormat()), given)
+    np.testing.assert_array_equal(parse_numbers(column(*map(str, given)), NumberFormat()), given)

@@ -1,4 +1,4 @@
-"""Raw arrays become the inputs that training made of the same values, or are refused."""
+"""Raw arrays are converted to the same inputs as in training, or refused."""
 
 import json
 from typing import Any
@@ -15,7 +15,8 @@ FRACTIONS = (PIXELS / 255).astype(np.float32)
 
 
 def prepared(train: NDArray[Any], divisor: float, given: NDArray[Any]) -> NDArray[Any]:
-    """Prepares arrays as a run trained on others would, from what it recorded."""
+    """Converts arrays by the preparation that a run trained on others has recorded."""
+    # Through JSON, as in run.json.
     recorded = json.loads(json.dumps(ArrayPreparation(divisor, summarize(train)).to_mapping()))
     known = ArrayPreparation.from_mapping(recorded)
     return to_inputs(given, known.divisor_for(summarize(given), has_images=given.ndim > 2))
@@ -28,7 +29,7 @@ def test_the_same_pixels_of_any_type_are_the_same_inputs(dtype: str) -> None:
     np.testing.assert_array_equal(prepared(PIXELS, 1.0, given), PIXELS)
 
 
-def test_pixels_that_are_fractions_already_stay_so() -> None:
+def test_fractions_are_unchanged() -> None:
     np.testing.assert_array_equal(prepared(PIXELS.astype(np.uint8), 255.0, FRACTIONS), FRACTIONS)
     np.testing.assert_array_equal(prepared(FRACTIONS, 1.0, FRACTIONS[:3]), FRACTIONS[:3])
 
@@ -48,7 +49,8 @@ def test_levels_of_other_data_sets_have_their_own_maximum() -> None:
     np.testing.assert_array_equal(prepared(DIGITS, 16.0, PIXELS.astype(np.uint8)), FRACTIONS)
 
 
-UNCERTAIN: dict[str, tuple[Any, float, Any]] = {
+# By name: the training's raw arrays, their divisor, and the arrays that are refused.
+AMBIGUOUS: dict[str, tuple[Any, float, Any]] = {
     "16 bits": (PIXELS.astype(np.uint8), 255.0, (PIXELS * 257).astype(np.uint16)),
     "dark 16 bits": (PIXELS.astype(np.uint8), 255.0, PIXELS.astype(np.uint16)),
     "zeros and ones": (PIXELS.astype(np.uint8), 255.0, np.eye(4)[None, :, :, None]),
@@ -64,14 +66,15 @@ UNCERTAIN: dict[str, tuple[Any, float, Any]] = {
 }
 
 
-@pytest.mark.parametrize("case", UNCERTAIN)
-def test_values_of_uncertain_meaning_are_refused(case: str) -> None:
-    train, divisor, given = UNCERTAIN[case]
+@pytest.mark.parametrize("case", AMBIGUOUS)
+def test_ambiguous_values_are_refused(case: str) -> None:
+    train, divisor, given = AMBIGUOUS[case]
     with pytest.raises(UserError, match=r"inputs are \w+ from .* trained on \w+ from .* Expected"):
         prepared(train, divisor, given)
 
 
-def test_numbers_of_a_table_are_what_they_are() -> None:
+def test_numbers_of_a_table_are_unchanged() -> None:
+    # New rows of a table may have any range and type.
     table = np.random.default_rng(1).normal(size=(30, 3))
     others: list[NDArray[Any]] = [np.eye(3), np.full((2, 3), 1e9), np.ones((1, 3), np.int8)]
     others.append(np.ones((1, 3), bool))
@@ -89,9 +92,10 @@ def test_pixels_of_files_are_on_the_scale_of_the_arrays(
     assert ArrayPreparation(divisor, summarize(train)).pixel_scale() == factor
 
 
-def test_pixels_of_files_are_refused_where_the_scale_is_not_known() -> None:
+def test_pixels_of_files_are_refused_if_the_scale_is_unknown() -> None:
+    # From -1 to 1, of 16 bits, and Boolean.
     for train in (FRACTIONS * 2 - 1, PIXELS * 257, PIXELS > 9):
-        with pytest.raises(UserError, match="not certain what the pixels of an"):
+        with pytest.raises(UserError, match="how pixels of an image file relate"):
             ArrayPreparation(1.0, summarize(train)).pixel_scale()
 
 
@@ -107,15 +111,16 @@ def test_pixels_of_files_are_refused_where_the_scale_is_not_known() -> None:
         },
     ],
 )
-def test_a_damaged_record_is_a_user_error(mapping: dict[str, Any]) -> None:
+def test_damaged_record_is_a_user_error(mapping: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"run\.json is damaged"):
         ArrayPreparation.from_mapping(mapping)
 
 
-def test_float32_is_used_where_it_loses_nothing() -> None:
+def test_float32_is_used_where_it_is_exact() -> None:
     exact: list[NDArray[Any]] = [np.arange(5), np.array([0.5, 1e10]), np.array([True])]
     for array in exact:
         assert exact_float32(array).dtype == np.float32
+    # Rounded, one above 2^24, and beyond the range.
     inexacts: list[NDArray[Any]] = [np.array([0.1]), np.array([2**24 + 1]), np.array([1e39])]
     for inexact in inexacts:
         converted = exact_float32(inexact)
@@ -127,11 +132,11 @@ ROWS = PIXELS.astype(np.uint8).reshape(20, 16)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int64", "float32", "float64"])
-def test_rows_of_pixels_may_be_of_any_type(dtype: str) -> None:
+def test_rows_of_pixels_may_have_any_dtype(dtype: str) -> None:
     np.testing.assert_array_equal(prepared(ROWS, 1.0, ROWS.astype(dtype)), ROWS)
 
 
-def test_rows_of_pixels_are_not_taken_for_fractions() -> None:
+def test_rows_of_pixels_are_not_mistaken_for_fractions() -> None:
     others: list[tuple[NDArray[Any], NDArray[Any]]] = [
         (ROWS, ROWS / 255),
         (ROWS / 255, ROWS),

@@ -1,4 +1,4 @@
-"""Values that float32 would blur are refused by name, unless they are standardised first."""
+"""Values that float32 can't resolve are refused by name, unless they are standardized first."""
 
 from dataclasses import replace
 from typing import Any, Literal
@@ -32,12 +32,12 @@ def dataset(inputs: Any, targets: NDArray[Any]) -> Dataset:
         (NORMAL * 1e4 + 1.7e12, True),  # milliseconds since 1970
         (NORMAL * 1e-50, True),
         (NORMAL * 1e50, True),
-        (np.full((200, 3), 0.1), False),  # constants have no spread to lose
+        (np.full((200, 3), 0.1), False),  # a constant has no spread to lose
         (np.full((200, 3), 1.7e12 + 0.3), False),
         (np.full((200, 3), 1e50), True),
     ],
 )
-def test_lost_spread(
+def test_features_that_float32_cannot_resolve_are_found(
     which: Literal["inputs", "targets"], values: NDArray[np.float64], is_lost: bool
 ) -> None:
     data = dataset(values, NORMAL) if which == "inputs" else dataset(NORMAL, values)

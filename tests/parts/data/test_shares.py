@@ -1,4 +1,4 @@
-"""`data.split`: the shares, for every source that splits its data itself."""
+"""The option `data.split`, for every source that splits its data."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from expt.parts.data.arrays import Npz
 from expt.parts.data.bundled import BreastCancer, Diabetes, Digits, Iris, Wine
 from expt.parts.data.images import ImageFolder
 from expt.parts.data.splitting import (
-    USUAL_SPLIT,
+    DEFAULT_SPLIT,
     Shares,
     group_split_indices,
     split_indices,
@@ -74,17 +74,19 @@ def test_the_splits_have_these_shares(name: str, tmp_path: Path) -> None:
     make = SOURCES[name]
     usual, other = make(tmp_path).load(), make(tmp_path, split=[0.5, 0.2, 0.3]).load()
     sizes = np.array([len(split) for _, split in other.splits()])
+    # Groups of four rows are not divided.
     slack = 4 if name == "grouped_csv" else 1.01
     np.testing.assert_allclose(sizes, sizes.sum() * np.array([0.5, 0.2, 0.3]), atol=slack)
     assert sizes.sum() == sum(len(split) for _, split in usual.splits())
     assert other.fingerprint != usual.fingerprint
+    # The default, written out, changes nothing.
     explicit = make(tmp_path, split=[0.7, 0.15, 0.15]).load()
     assert explicit.fingerprint == usual.fingerprint
     assert other.notes == usual.notes
 
 
 @pytest.mark.parametrize(
-    ("split", "told"),
+    ("split", "message"),
     [
         ([0.8, 0.2], "expected three numbers between 0 and 1"),
         ([0.7, 0.1, 0.1, 0.1], "expected three numbers between 0 and 1"),
@@ -101,14 +103,14 @@ def test_the_splits_have_these_shares(name: str, tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("name", SOURCES)
-def test_other_shares_are_refused(name: str, tmp_path: Path, split: Any, told: str) -> None:
-    with pytest.raises(UserError, match=rf"^(data: )?data\.split=.*: .*{told}"):
+def test_invalid_shares_are_refused(name: str, tmp_path: Path, split: Any, message: str) -> None:
+    with pytest.raises(UserError, match=rf"^(data: )?data\.split=.*: .*{message}"):
         SOURCES[name](tmp_path, split=split).load()
 
 
-def test_shares_of_thirds_are_taken() -> None:
+def test_shares_of_thirds_are_accepted() -> None:
     assert Shares.parse([0.333333, 0.333333, 0.333334]).test == 0.333334
-    assert Shares.parse(USUAL_SPLIT) == Shares(0.7, 0.15, 0.15)
+    assert Shares.parse(DEFAULT_SPLIT) == Shares(0.7, 0.15, 0.15)
 
 
 @given(
@@ -130,6 +132,7 @@ def test_each_split_has_each_class_and_no_example_is_lost(
 
 
 def test_a_small_class_keeps_an_example_for_training() -> None:
+    # 2 % of 15 examples is less than one, but training needs each class.
     labels = np.repeat([0, 1, 2], 5)
     for indices in split_indices(15, 0, labels, Shares(0.02, 0.49, 0.49)):
         assert set(labels[indices]) == {0, 1, 2}
@@ -142,7 +145,7 @@ def test_groups_are_split_by_the_shares() -> None:
 
 
 @pytest.mark.parametrize(("count", "expected"), [(10, [1, 4, 5]), (100, [2, 49, 49])])
-def test_points_leave_no_split_empty(count: int, expected: list[int]) -> None:
+def test_no_split_of_points_is_empty(count: int, expected: list[int]) -> None:
     data = Linear(
         weights=[1.0], bias=0, noise=0.1, num_examples=count, batch_size=1, split=[0.02, 0.49, 0.49]
     ).load()
@@ -165,11 +168,11 @@ def test_given_splits_are_used_as_they_are(tmp_path: Path) -> None:
 
     note = "data.split=[0.5,0.3,0.2] has no effect: the data comes in train, validation and test"
     assert load("all.npz") == ([20, 6, 8], [])
-    sizes, (told,) = load("all.npz", split=shares)
+    sizes, (found,) = load("all.npz", split=shares)
     assert sizes == [20, 6, 8]
-    assert told.startswith(note)
+    assert found.startswith(note)
     assert load("some.npz") == ([17, 3, 8], [])
-    assert load("some.npz", split=shares) == ([14, 6, 8], [])  # 0.3 of the train examples
+    assert load("some.npz", split=shares) == ([14, 6, 8], [])  # 0.3 of 20 train examples
 
 
 @pytest.mark.parametrize("data", ["mnist", "fashion_mnist", "cifar10", "cifar100"])
@@ -180,11 +183,11 @@ def test_data_with_an_official_test_split_has_no_shares(data: str) -> None:
 
 
 @pytest.mark.parametrize("data", ["digits", "iris", "linear", "diabetes", "csv", "npz", "tfds"])
-def test_the_configs_say_the_usual_shares(data: str) -> None:
+def test_configs_have_the_default_shares(data: str) -> None:
     names = {
         "csv": ["data.path=x", "data.target=y"],
         "npz": ["data.path=x"],
         "tfds": ["data.name=x"],
     }
     (job,), _ = compose_jobs([f"data={data}", *names.get(data, [])], None, multirun=False)
-    assert job.config.data["split"] == list(USUAL_SPLIT)
+    assert job.config.data["split"] == list(DEFAULT_SPLIT)

@@ -15,7 +15,7 @@ SHARES = np.array([0.70, 0.15, 0.15])
 
 
 def check_parts(parts: Indices, labels: NDArray[Any]) -> None:
-    """Checks that the splits are disjoint, complete and have every class."""
+    """Asserts that the splits are disjoint and complete, and that each has every class."""
     np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(len(labels)))
     for part in parts:
         np.testing.assert_array_equal(np.unique(labels[part]), np.unique(labels))
@@ -38,7 +38,7 @@ def test_each_split_has_its_share_of_each_class() -> None:
         )
 
 
-def test_names_stratify_as_numbers_do() -> None:
+def test_names_stratify_like_numbers() -> None:
     labels = np.arange(40) % 3
     names = np.array(["ant", "bee", "cat"])[labels]
     for one, other in zip(split_indices(40, 3, labels), split_indices(40, 3, names), strict=True):
@@ -46,16 +46,16 @@ def test_names_stratify_as_numbers_do() -> None:
 
 
 @pytest.mark.parametrize("stratify", [None, np.arange(60) % 2])
-def test_splits_depend_on_the_seed_alone(stratify: np.ndarray | None) -> None:
+def test_splits_depend_only_on_the_seed(stratify: np.ndarray | None) -> None:
     first = np.concatenate(split_indices(60, 1, stratify))
-    np.random.seed(123)  # the global state has no say
+    np.random.seed(123)  # the global generator must not influence the split
     np.testing.assert_array_equal(np.concatenate(split_indices(60, 1, stratify)), first)
     assert not np.array_equal(np.concatenate(split_indices(60, 2, stratify)), first)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 @pytest.mark.parametrize("others", [20, 1000])
-def test_a_class_that_would_miss_from_a_split_is_named(count: int, others: int) -> None:
+def test_class_with_too_few_examples_is_reported(count: int, others: int) -> None:
     labels = np.repeat(["many", "few"], [others, count])
     with pytest.raises(UserError, match=rf"class few has {count} example\(s\); expected at least"):
         split_indices(len(labels), 0, labels)
@@ -63,13 +63,13 @@ def test_a_class_that_would_miss_from_a_split_is_named(count: int, others: int) 
 
 @pytest.mark.parametrize("size", [5, 6, 7, 8])
 @pytest.mark.parametrize("others", [(5,), (8, 8), (20,), (95,), (7,) * 10])
-def test_five_of_a_class_suffice(size: int, others: Sequence[int]) -> None:
+def test_five_examples_of_a_class_are_enough(size: int, others: Sequence[int]) -> None:
     labels = np.repeat(np.arange(1 + len(others)), [size, *others])
     for seed in range(40):
         check_parts(split_indices(len(labels), seed, labels), labels)
 
 
-def test_five_among_a_hundred_suffice_whatever_the_seed() -> None:
+def test_five_examples_among_a_hundred_are_enough_for_any_seed() -> None:
     labels = np.repeat(["many", "few"], [95, 5])
     for seed in range(200):
         parts = split_indices(100, seed, labels)
@@ -93,20 +93,22 @@ def test_every_class_has_its_share_in_each_split(sizes: list[int], seed: int) ->
     for part, share in zip(parts, SHARES, strict=True):
         counts = np.bincount(labels[part])
         np.testing.assert_allclose(counts, share * np.array(sizes), atol=2.01)
-    # The one example that a small class needs in each split can be more than its share.
+    # A small class has at least one example in each split, which can be more than its share.
     least = sum(max(1.0, 0.15 * size) for size in sizes)
     assert abs(len(parts[1]) - len(parts[2])) <= 1
     assert 0.15 * len(labels) - 1.5 <= len(parts[2]) <= least + 1.5
 
 
-def test_rounding_of_classes_does_not_add_up() -> None:
-    labels = np.repeat(np.arange(32), [5, *[16] * 31])  # of 16, 15 % are 2.4
+def test_rounding_errors_of_classes_do_not_add_up() -> None:
+    # 15 % of 16 are 2.4: rounded alike, 31 classes would lose 12 examples of each split.
+    labels = np.repeat(np.arange(32), [5, *[16] * 31])
     for seed in range(20):
         sizes = [len(part) for part in split_indices(len(labels), seed, labels)]
         np.testing.assert_allclose(sizes, SHARES * len(labels), atol=2)
 
 
-def test_splits_are_scikit_learns_where_those_have_every_class() -> None:
+def test_splits_are_those_of_scikit_learn_if_complete() -> None:
+    # Existing runs must keep their splits.
     labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [50, 30, 20]))
     for seed, stratify in ((0, labels), (3, labels), (3, None)):
         train, rest = train_test_split(
@@ -128,11 +130,11 @@ def test_one_of_many_rare_classes_is_named_and_the_others_counted() -> None:
     labels = np.array([f"name {number // 2}" for number in range(2000)])
     with pytest.raises(UserError, match=r"class name 0 has 2 .* and 999 more classes") as error:
         split_indices(2000, 0, labels)
-    assert len(str(error.value)) < 200
+    assert len(str(error.value)) < 200  # the other classes are counted, not listed
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_too_few_examples(count: int) -> None:
+def test_too_few_examples_are_reported(count: int) -> None:
     with pytest.raises(UserError, match=f"{count} examples are too few to split"):
         split_indices(count, 0)
 
@@ -143,7 +145,7 @@ def test_too_few_examples(count: int) -> None:
     st.integers(0, 2**32 - 1),
     st.booleans(),
 )
-def test_groups_stay_whole(sizes: list[int], seed: int, shuffled: bool) -> None:
+def test_groups_are_not_divided(sizes: list[int], seed: int, shuffled: bool) -> None:
     groups = np.repeat(np.arange(len(sizes)), sizes)
     if shuffled:
         groups = np.random.default_rng(seed).permutation(groups)
@@ -152,12 +154,12 @@ def test_groups_stay_whole(sizes: list[int], seed: int, shuffled: bool) -> None:
     names = [set(groups[part].tolist()) for part in parts]
     assert all(names)
     assert sum(map(len, names)) == len(sizes)
-    # No split is further from its share than the largest group can bring it.
+    # A split misses its share by at most about the size of the largest group.
     counts = np.array([len(part) for part in parts])
     np.testing.assert_allclose(counts, SHARES * len(groups), atol=max(sizes) + 2)
 
 
-def test_groups_of_one_are_split_as_examples_are() -> None:
+def test_groups_of_one_example_are_split_like_examples() -> None:
     parts = group_split_indices(np.arange(200).astype(str), 0)
     assert [len(part) for part in parts] == [140, 30, 30]
 
@@ -191,8 +193,9 @@ def test_three_groups_are_one_for_each_split() -> None:
         assert len(parts[0]) == 90
 
 
-def test_splits_of_groups_depend_on_the_seed_alone() -> None:
-    groups = np.repeat(np.arange(30), 1 + np.arange(30))  # no two of the same size
+def test_splits_of_groups_depend_only_on_the_seed() -> None:
+    # All groups differ in size: sorted by size alone, every seed would have the same order.
+    groups = np.repeat(np.arange(30), 1 + np.arange(30))
     first = np.concatenate(group_split_indices(groups, 1))
     np.random.seed(123)
     np.testing.assert_array_equal(np.concatenate(group_split_indices(groups, 1)), first)
@@ -201,12 +204,13 @@ def test_splits_of_groups_depend_on_the_seed_alone() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_too_few_groups(count: int) -> None:
+def test_too_few_groups_are_reported(count: int) -> None:
     with pytest.raises(UserError, match=rf"there are {count} group\(s\); expected at least 3"):
         group_split_indices(np.arange(40) % count, 0)
 
 
-def test_a_class_that_no_train_group_has_is_named() -> None:
+def test_class_missing_from_the_train_split_is_reported() -> None:
+    # Each class is one group, so two of the three classes can't be in the train split.
     groups = np.repeat(["a", "b", "c"], 20)
     with pytest.raises(UserError, match=r"class (a|b|c) is in no group of the train split"):
         group_split_indices(groups, 0, groups)

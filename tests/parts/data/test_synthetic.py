@@ -25,6 +25,7 @@ def test_least_squares_recovers_weights_and_bias(weights: list[float], noise: fl
     for _, split in dataset.splits():
         design = np.column_stack([split.first(len(split)), np.ones(len(split))]).astype(np.float64)
         solution, *_ = np.linalg.lstsq(design, split.targets[:, 0])
+        # The standard error of each coefficient, since inputs have the variance 1.
         deviation = noise / np.sqrt(len(split))
         np.testing.assert_allclose(solution, [*weights, 0.089], atol=5 * deviation + 1e-5)
         errors = design @ [*weights, 0.089] - split.targets[:, 0]
@@ -41,13 +42,15 @@ def test_shapes() -> None:
         assert split.first(1).dtype == np.float32
         assert split.targets.dtype == np.float64
     inputs = np.concatenate([split.inputs for _, split in dataset.splits()])
+    # No point is in two splits.
     assert len(np.unique(inputs, axis=0)) == 200
     assert np.abs(inputs.mean(axis=0)).max() < 0.3
     assert inputs.std() == pytest.approx(1, rel=0.2)
 
 
-def test_points_depend_on_split_seed_alone() -> None:
+def test_points_depend_only_on_split_seed() -> None:
     first = make(split_seed=4).load().fingerprint
+    # NumPy's global generator must not influence the points.
     np.random.seed(123)
     assert make(split_seed=4).load().fingerprint == first
     assert make(split_seed=5).load().fingerprint != first
@@ -56,10 +59,10 @@ def test_points_depend_on_split_seed_alone() -> None:
 @pytest.mark.parametrize(
     "changes", [{"num_examples": 9}, {"weights": []}, {"noise": -0.1}, {"batch_size": 701}]
 )
-def test_refuses_what_makes_no_data(changes: dict[str, Any]) -> None:
+def test_invalid_options_are_reported(changes: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=f"{next(iter(changes))}="):
         make(**changes).load()
 
 
-def test_ten_examples_suffice() -> None:
+def test_ten_examples_are_enough() -> None:
     assert len(make(num_examples=10, batch_size=1).load().validation) >= 1

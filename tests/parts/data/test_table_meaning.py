@@ -1,4 +1,4 @@
-"""What a table means is what is trained on, however it is written; and what is lost is said."""
+"""Tables with the same meaning have the same inputs however they are written; losses are noted."""
 
 import csv
 import unicodedata
@@ -36,7 +36,7 @@ def columns(texts: Callable[[int], Any], labels: Callable[[int], Any]) -> Rows:
 
 
 def standardized(dataset: Dataset) -> NDArray[np.float64]:
-    """What the first layer of a model makes of the train split's inputs."""
+    """Returns the inputs of the train split as the model's first layer standardizes them."""
     scale = dataset.input_scale
     assert scale is not None
     return (dataset.train.first(COUNT).astype(np.float64) - scale.mean) / scale.deviation
@@ -75,7 +75,8 @@ class TestUnitsAndOffsets:
         plain = load(folder, "xny", columns(lambda k: X[k], lambda k: X[k]), task="regression")
         given = columns(lambda k: X[k] + offset, lambda k: X[k] + offset)
         shifted = load(folder, "xny", given, task="regression")
-        rounding = 1e-9 + np.spacing(float(abs(offset))) / 250  # of the mean; 250 < deviation
+        # The mean is rounded to float64; the standard deviation of the values is above 250.
+        rounding = 1e-9 + np.spacing(float(abs(offset))) / 250
         for values in (standardized, standardized_targets):
             np.testing.assert_allclose(values(shifted), values(plain), atol=rounding)
         assert len(np.unique(shifted.train.targets)) == len(np.unique(plain.train.targets))
@@ -90,9 +91,10 @@ class TestUnitsAndOffsets:
     @pytest.mark.parametrize("column", [0, 2])
     def test_differences_beyond_float64_are_refused(self, tmp_path: Path, column: int) -> None:
         rows = [list(row) for row in columns(lambda k: k % 7, lambda k: k / 8)]
+        # float64 resolves 256 at 2^60.
         for k, row in enumerate(rows):
             row[column] = 2**60 + k
-        with pytest.raises(UserError, match=f"'{'xny'[column]}' has numbers from .* float64 loses"):
+        with pytest.raises(UserError, match=f"'{'xny'[column]}' has numbers .* lost in float64"):
             load(tmp_path, "xny", rows)
 
 
@@ -111,7 +113,7 @@ WAYS: dict[str, tuple[Callable[[int], str], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_ways_to_write_the_same_numbers(tmp_path: Path, way: str) -> None:
+def test_spellings_of_the_same_numbers_are_equal(tmp_path: Path, way: str) -> None:
     write, options = WAYS[way]
     expected = load(tmp_path, "xny", columns(lambda k: 40 * X[k], parity))
     found = load(tmp_path, "xny", columns(lambda k: write(int(40 * X[k])), parity), **options)
@@ -120,7 +122,7 @@ def test_ways_to_write_the_same_numbers(tmp_path: Path, way: str) -> None:
 
 
 @pytest.mark.parametrize("write", ["{},5", "<{}", "{}/7", "{}.01.2020", "Jan {}, 2020", "({})"])
-def test_what_is_not_certain_is_never_many_inputs(tmp_path: Path, write: str) -> None:
+def test_ambiguous_columns_never_become_many_inputs(tmp_path: Path, write: str) -> None:
     given = columns(lambda k: write.format(k % 28 + 1), parity)
     with pytest.raises(UserError, match=r"'x' has texts such as .*data\.ignore=\[x\]"):
         load(tmp_path, "xny", given)
@@ -150,6 +152,7 @@ class TestLabelsAndCategories:
         expected = self.codes(tmp_path, str)
         count = 0
 
+        # A file may mix spellings, for instance after two exports were merged.
         def every_other(text: str) -> str:
             nonlocal count
             count += 1
@@ -163,6 +166,7 @@ class TestLabelsAndCategories:
         expected = load(tmp_path, "xny", columns(lambda k: X[k], lambda k: "abc"[k % 3]))
         renamed = load(tmp_path, "xny", columns(lambda k: X[k], lambda k: ["1", "2", "3"][k % 3]))
         assert renamed.class_names == ("1", "2", "3")
+        # The numbers are the same; only the names differ.
         assert renamed.content_fingerprint == expected.content_fingerprint
         assert renamed.fingerprint != expected.fingerprint
 
@@ -173,7 +177,7 @@ class TestLabelsAndCategories:
         assert found.feature_names == expected.feature_names[::-1]
         np.testing.assert_array_equal(found.train.first(9)[:, ::-1], expected.train.first(9))
 
-    def test_alike_names_are_noted(self, tmp_path: Path) -> None:
+    def test_similar_names_are_noted(self, tmp_path: Path) -> None:
         dataset = load(
             tmp_path,
             "xny",
@@ -187,6 +191,7 @@ class TestLabelsAndCategories:
 
     def test_categories_that_only_later_splits_have_are_counted(self, tmp_path: Path) -> None:
         train = load(tmp_path, "xny", columns(lambda k: k, parity))
+        # The row number, of an example that is not in training.
         (row,) = train.validation.first(1)[:, :1].astype(int)[0]
         dataset = load(tmp_path, "xny", columns(lambda k: "new" if k == row else parity(k), parity))
         assert any(
@@ -199,7 +204,7 @@ class TestMissing:
     def test_missing_marks_may_be_classes(self, tmp_path: Path) -> None:
         rows = columns(lambda k: X[k], lambda k: ["NA", "EU", "AS"][k % 3])
         with pytest.raises(
-            UserError, match=r"'y' 30 \('NA' 30\).* data\.na_values=\[\] takes them"
+            UserError, match=r"'y' 30 \('NA' 30\).* data\.na_values=\[\] keeps them"
         ):
             load(tmp_path, "xny", rows)
         assert load(tmp_path, "xny", rows, na_values=[]).class_names == ("AS", "EU", "NA")
@@ -216,7 +221,7 @@ class TestMissing:
         )
 
     @pytest.mark.parametrize("classes", ["abc", "ab"])
-    def test_a_whole_class_is_never_dropped(self, tmp_path: Path, classes: str) -> None:
+    def test_class_that_would_be_dropped_is_reported(self, tmp_path: Path, classes: str) -> None:
         size = len(classes)
         rows = columns(lambda k: "" if k % size == 0 else X[k], lambda k: classes[k % size])
         with pytest.raises(UserError) as error:
@@ -230,8 +235,9 @@ class TestMissing:
 
 
 class TestAnotherTable:
-    def test_a_regression_stays_one(self, tmp_path: Path) -> None:
+    def test_regression_stays_a_regression(self, tmp_path: Path) -> None:
         known = load(tmp_path, "xny", columns(lambda k: X[k], lambda k: X[k] / 8)).preparation
+        # Inferred anew, 0 and 1 would be classes.
         rows = columns(lambda k: X[k], lambda k: k % 2)
         dataset = load(tmp_path, "xny", rows, preparation=known)
         assert (dataset.task, dataset.class_names) == ("regression", ())
@@ -247,16 +253,16 @@ class TestAnotherTable:
         assert found.class_names == ("0", "1", "2")
         np.testing.assert_array_equal(found.train.targets, expected.train.targets)
 
-    def test_an_index_is_noticed_though_rows_are_dropped(self, tmp_path: Path) -> None:
+    def test_index_is_recognized_although_rows_are_dropped(self, tmp_path: Path) -> None:
         rows = [[k, "" if k == 7 else X[k], parity(k)] for k in range(COUNT)]
         with pytest.raises(UserError, match="'id' numbers the rows"):
             load(tmp_path, ["id", "x", "y"], rows, missing="drop")
         rows = [[k, X[k], parity(k)] for k in range(COUNT)]
         assert load(tmp_path, ["id", "x", "y"], rows, ignore=["id"]).feature_names == ("x",)
 
-    def test_not_all_of_many_columns_are_listed(self, tmp_path: Path) -> None:
+    def test_long_list_of_columns_is_shortened(self, tmp_path: Path) -> None:
         names = [f"c{k}" for k in range(300)]
         with pytest.raises(UserError) as error:
             load(tmp_path, names, [["1"] * 300] * 9, target="z")
         assert "data.target=z: there is no such column." in str(error.value)
-        assert len(str(error.value)) < 600
+        assert len(str(error.value)) < 600  # of 300 columns

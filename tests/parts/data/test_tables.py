@@ -21,7 +21,7 @@ HEADER = ["place", "size", "colour", "on", "price", "kind"]
 
 
 def table(count: int = 60) -> list[list[str]]:
-    """Rows of which the first number tells the row."""
+    """Returns rows whose first number is the index of the row."""
     random = np.random.default_rng(0)
     return [
         [
@@ -58,7 +58,7 @@ def inputs_of(dataset: Dataset) -> list[NDArray[np.floating[Any]]]:
 
 
 def rows_of(dataset: Dataset) -> list[list[int]]:
-    """Which rows each split has; the first column is their number."""
+    """Returns the indices of each split's rows, which are in the first column."""
     return [inputs[:, 0].astype(int).tolist() for inputs in inputs_of(dataset)]
 
 
@@ -69,7 +69,7 @@ def with_cells(cells: Mapping[tuple[int, str], str]) -> list[list[str]]:
     return rows
 
 
-def test_columns_become_inputs_in_their_order(tmp_path: Path) -> None:
+def test_columns_become_inputs_in_order(tmp_path: Path) -> None:
     dataset = load(write(tmp_path, table()))
     assert (dataset.name, dataset.task, dataset.skipped) == ("csv", "classification", 0)
     assert dataset.class_names == ("cat", "dog")
@@ -91,15 +91,16 @@ def test_columns_become_inputs_in_their_order(tmp_path: Path) -> None:
         assert [dataset.class_names[k] for k in split.targets] == [table_rows[r][-1] for r in rows]
 
 
-def test_classes_are_shared_among_the_splits(tmp_path: Path) -> None:
+def test_splits_are_stratified_by_class(tmp_path: Path) -> None:
     rows = [[str(row), "ab"[row % 10 == 0]] for row in range(200)]
     dataset = load(write(tmp_path, rows, ["place", "kind"]))
     assert [int(split.targets.sum()) for _, split in dataset.splits()] == [14, 3, 3]
 
 
-def test_splits_depend_on_split_seed_alone(tmp_path: Path) -> None:
+def test_splits_depend_only_on_split_seed(tmp_path: Path) -> None:
     path = write(tmp_path, table())
     first = load(path, split_seed=1)
+    # NumPy's global generator must not influence the split.
     np.random.seed(123)
     assert load(path, split_seed=1).fingerprint == first.fingerprint
     assert load(path, split_seed=1).preparation == first.preparation
@@ -116,7 +117,7 @@ def test_splits_depend_on_split_seed_alone(tmp_path: Path) -> None:
         (["-1", "1"], "classification", ("-1", "1")),
         (["0.5", "1.5"], "regression", ()),
         ([str(k) for k in range(60)], "regression", ()),
-        ([str(k) for k in range(16)], "regression", ()),  # fewer than four rows of each
+        ([str(k) for k in range(16)], "regression", ()),  # fewer than four rows per value
     ],
     ids=lambda given: ",".join(given)[:12] if isinstance(given, list) else "",
 )
@@ -137,18 +138,19 @@ def test_the_task_is_inferred(
 
 
 @pytest.mark.parametrize("task", ["regression", "classification"])
-def test_an_explicit_task_wins(tmp_path: Path, task: str) -> None:
+def test_explicit_task_overrides_the_inferred_one(tmp_path: Path, task: str) -> None:
     rows = [[str(row), str(row % 2)] for row in range(60)]
     assert load(write(tmp_path, rows, ["place", "kind"]), task=task).task == task
 
 
-def test_scales_are_of_numbers_and_of_the_train_split_alone(tmp_path: Path) -> None:
+def test_scale_is_fitted_to_numbers_of_the_train_split(tmp_path: Path) -> None:
     dataset = load(write(tmp_path, table()), target="price")
     inputs = inputs_of(dataset)[0].astype(np.float64)
     scale, target_scale = dataset.input_scale, dataset.target_scale
     assert scale is not None
     assert target_scale is not None
     numbers = [0, 1]
+    # Columns of numbers are scaled, one-hot columns are not.
     np.testing.assert_allclose(scale.mean[numbers], inputs.mean(0)[numbers], rtol=1e-6)
     np.testing.assert_allclose(scale.deviation[numbers], inputs.std(0)[numbers], rtol=1e-6)
     assert scale.mean[2:].tolist() == [0] * 7
@@ -163,7 +165,8 @@ def test_scales_are_of_numbers_and_of_the_train_split_alone(tmp_path: Path) -> N
     assert plain.target_scale is None
 
 
-def test_a_category_first_seen_later_is_all_zeros(tmp_path: Path) -> None:
+def test_category_missing_from_the_train_split_is_all_zeros(tmp_path: Path) -> None:
+    # Changing a cell does not change the splits, so they can be found out first.
     train, validation, test = rows_of(load(write(tmp_path, table())))
     late = {(validation[0], "colour"): "aqua", (test[0], "colour"): "violet"}
     dataset = load(write(tmp_path, with_cells(late)))
@@ -173,15 +176,15 @@ def test_a_category_first_seen_later_is_all_zeros(tmp_path: Path) -> None:
     assert (later[1:, 2:5].sum(axis=1) == 1).all()
     early = load(write(tmp_path, with_cells({(train[0], "colour"): "aqua"})))
     assert early.input_shape == (9,)
-    assert inputs_of(early)[0][0, 2:6].tolist() == [1, 0, 0, 0]  # aqua comes before blue
+    assert inputs_of(early)[0][0, 2:6].tolist() == [1, 0, 0, 0]  # aqua is sorted before blue
 
 
-def test_columns_are_left_out(tmp_path: Path) -> None:
+def test_ignored_columns_are_left_out(tmp_path: Path) -> None:
     dataset = load(write(tmp_path, table()), ignore=["colour", "on", "price"])
     assert dataset.input_shape == (2,)
 
 
-def test_numbers_may_be_taken_as_names(tmp_path: Path) -> None:
+def test_numbers_may_be_categories(tmp_path: Path) -> None:
     rows = [[str(row), str(row % 3), "ab"[row % 2]] for row in range(60)]
     path = write(tmp_path, rows, ["place", "zone", "kind"])
     assert load(path).input_shape == (2,)
@@ -191,7 +194,7 @@ def test_numbers_may_be_taken_as_names(tmp_path: Path) -> None:
         assert inputs[:, 1:].argmax(axis=1).tolist() == [place % 3 for place in places]
 
 
-def test_a_column_of_weights(tmp_path: Path) -> None:
+def test_column_of_weights(tmp_path: Path) -> None:
     rows = [[str(row), str(row % 5), "ab"[row % 2]] for row in range(60)]
     dataset = load(write(tmp_path, rows, ["place", "often", "kind"]), weight="often")
     assert dataset.input_shape == (1,)
@@ -204,7 +207,8 @@ def test_a_column_of_weights(tmp_path: Path) -> None:
     assert dataset.notes[-1].startswith("12 of 60 examples have the weight 0 and are left out of")
 
 
-def test_rows_of_weight_0_have_no_part_in_scales(tmp_path: Path) -> None:
+def test_scales_ignore_rows_of_weight_0(tmp_path: Path) -> None:
+    # Rows of weight 0 hold values that would dominate any scale.
     rows = [[str(row), "1", str(3 * row)] for row in range(60)]
     junk = [["-99999", "0", "1e9"] for _ in range(15)]
     header = ["place", "often", "price"]
@@ -230,6 +234,7 @@ def test_rows_with_missing_values_are_dropped(tmp_path: Path, mark: str) -> None
 
 
 def test_missing_numbers_become_the_train_splits_mean(tmp_path: Path) -> None:
+    # One missing value in each split, and a second one in training, written differently.
     places = rows_of(load(write(tmp_path, table())))
     cells = {(rows[0], "size"): "" for rows in places} | {(places[0][1], "size"): "NA"}
     dataset = load(write(tmp_path, with_cells(cells)), missing="impute")
@@ -242,7 +247,7 @@ def test_missing_numbers_become_the_train_splits_mean(tmp_path: Path) -> None:
     assert dataset.skipped == 0
 
 
-def test_a_missing_text_is_a_category_of_its_own(tmp_path: Path) -> None:
+def test_missing_text_is_a_separate_category(tmp_path: Path) -> None:
     places = rows_of(load(write(tmp_path, table())))
     cells = {(rows[0], "colour"): "" for rows in places}
     dataset = load(write(tmp_path, with_cells(cells)), missing="impute")
@@ -250,20 +255,21 @@ def test_a_missing_text_is_a_category_of_its_own(tmp_path: Path) -> None:
     for inputs in inputs_of(dataset):
         assert inputs[0, 2:6].tolist() == [1, 0, 0, 0]
         assert (inputs[1:, 2] == 0).all()
+    # Without a missing text in training there is no such category.
     later = load(write(tmp_path, with_cells({(places[1][0], "colour"): ""})), missing="impute")
     assert later.input_shape == (8,)
     assert inputs_of(later)[1][0, 2:5].tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("missing", ["error", "drop", "impute"])
-def test_the_encoder_gives_the_same_inputs_without_the_target(tmp_path: Path, missing: str) -> None:
+def test_encoder_does_not_need_the_target(tmp_path: Path, missing: str) -> None:
     path = write(tmp_path, with_cells({} if missing == "error" else {(5, "size"): ""}))
     dataset = load(path, missing=missing)
     assert dataset.preparation is not None
     encoder = Encoder.from_mapping(json.loads(json.dumps(dataset.preparation)))
     assert encoder.to_mapping() == dataset.preparation
     for inputs, rows in zip(inputs_of(dataset), rows_of(dataset), strict=True):
-        # Without the target, with a column more, in another order.
+        # Without the target, with an additional column, in another order.
         given = [[table()[row][k] for k in (4, 2, 1, 0, 3)] + ["x"] for row in rows]
         for cells, row in zip(given, rows, strict=True):
             cells[2] = "" if row == 5 and missing == "impute" else cells[2]
@@ -279,10 +285,10 @@ def encoder_of(folder: Path, **changes: Any) -> Encoder:
     return Encoder.from_mapping(mapping)
 
 
-def test_another_table_is_encoded_as_the_first(tmp_path: Path) -> None:
+def test_another_table_is_encoded_like_the_first(tmp_path: Path) -> None:
     known = load(write(tmp_path, table())).preparation
     rows = [[*row[:2], "aqua" if k % 3 else "red", *row[3:], ""] for k, row in enumerate(table())]
-    path = write(tmp_path, rows, [*HEADER, "more"])  # empty, and of no interest
+    path = write(tmp_path, rows, [*HEADER, "more"])  # an unknown, empty column is ignored
     dataset = load(path, preparation=known)
     assert dataset.preparation == known
     for inputs, places in zip(inputs_of(dataset), rows_of(dataset), strict=True):
@@ -315,7 +321,9 @@ def test_the_encoder_reads_the_separator_of_training(tmp_path: Path) -> None:
         ("", "the file is empty"),
     ],
 )
-def test_bad_tables_to_predict_for(tmp_path: Path, content: str, message: str) -> None:
+def test_invalid_tables_for_prediction_are_reported(
+    tmp_path: Path, content: str, message: str
+) -> None:
     encoder = encoder_of(tmp_path)
     path = text(tmp_path, content)
     with pytest.raises(UserError) as error:
@@ -323,7 +331,7 @@ def test_bad_tables_to_predict_for(tmp_path: Path, content: str, message: str) -
     assert message in str(error.value)
 
 
-def test_a_table_to_predict_for_must_be_there(tmp_path: Path) -> None:
+def test_missing_table_for_prediction_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nothing\.csv: it can't be read as CSV"):
         encoder_of(tmp_path).read(tmp_path / "nothing.csv")
 
@@ -369,6 +377,7 @@ def test_quoted_values_may_hold_separators_line_ends_and_quotes(tmp_path: Path) 
 def test_large_tables_are_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, table())
     expected = load(path).fingerprint
+    # Line numbers must stay right across pieces, too.
     monkeypatch.setattr(csv_files, "_ROWS_AT_ONCE", 7)
     assert load(path).fingerprint == expected
     with pytest.raises(UserError, match="'size' has '12a' on line 57"):
@@ -384,7 +393,7 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert len(Encoder.from_mapping(dataset.preparation).read("~/table.csv")) == 60
 
 
-def test_nothing_is_written(tmp_path: Path) -> None:
+def test_loading_writes_no_files(tmp_path: Path) -> None:
     path = write(tmp_path, table())
     before = path.stat().st_mtime_ns, path.read_bytes()
     load(path)
@@ -393,8 +402,11 @@ def test_nothing_is_written(tmp_path: Path) -> None:
 
 
 def many(name: Callable[[int], str], count: int = 60) -> list[list[str]]:
-    """Rows with a text of their own as colour."""
+    """Returns rows whose colour is `name` of their index."""
     return [[*row[:2], name(k), *row[3:]] for k, row in enumerate(table(count))]
+
+
+# What is refused
 
 
 def body(line: str = "") -> str:
@@ -404,7 +416,7 @@ def body(line: str = "") -> str:
 BAD_TABLES: dict[str, tuple[str | list[list[str]], dict[str, Any], str]] = {
     "empty": ("", {}, "the file is empty; expected a header and rows"),
     "blank": ("\n\n", {}, "the file is empty; expected a header and rows"),
-    "a header alone": ("place,x,kind\n", {}, "there is a header and no rows"),
+    "a header alone": ("place,x,kind\n", {}, "there is a header but no rows"),
     "a short row": (body("30,1\n"), {}, "line 32 has 2 value(s), the header 3"),
     "a long row": (body("30,1,a,b\n"), {}, "line 32 has 4 value(s), the header 3"),
     "a row after a quoted line end": (
@@ -414,12 +426,12 @@ BAD_TABLES: dict[str, tuple[str | list[list[str]], dict[str, Any], str]] = {
     ),
     "an open quotation": (body('30,1,"a\n'), {}, "line 32 can't be read as CSV"),
     "text behind a quotation": (body('30,1,"a"b\n'), {}, "line 32 can't be read as CSV"),
-    "the same name twice": ("x,x,kind\n1,2,a\n", {}, "the header has 'x' more than once"),
-    "the same name but for spaces": ("x, x,kind\n1,2,a\n", {}, "has 'x' more than once"),
+    "the same name twice": ("x,x,kind\n1,2,a\n", {}, "the header repeats 'x'; expected"),
+    "the same name but for spaces": ("x, x,kind\n1,2,a\n", {}, "the header repeats 'x'"),
     "no name": (
         body().replace("place", "", 1),
         {},
-        "column 1 has no name in the header, as an index that pandas wrote; name it, or leave",
+        "column 1 has no name in the header, like an index written by pandas; name it, or leave",
     ),
     "another separator": (
         body().replace(",", ";"),
@@ -508,7 +520,7 @@ BAD_TABLES: dict[str, tuple[str | list[list[str]], dict[str, Any], str]] = {
     "one class": (
         [[*row[:5], "cat"] for row in table()],
         {},
-        "data.target=kind is 'cat' on every row; expected at least two classes",
+        "data.target=kind is 'cat' in every row; expected at least two classes",
     ),
     "a rare class": (with_cells({(0, "kind"): "cow"}), {}, "class cow has 1 example(s)"),
     "text where values are asked for": (
@@ -537,7 +549,7 @@ BAD_TABLES: dict[str, tuple[str | list[list[str]], dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", BAD_TABLES)
-def test_bad_tables(tmp_path: Path, case: str) -> None:
+def test_invalid_tables_are_reported(tmp_path: Path, case: str) -> None:
     content, changes, message = BAD_TABLES[case]
     path = text(tmp_path, content) if isinstance(content, str) else write(tmp_path, content)
     with pytest.raises(UserError) as error:
@@ -558,12 +570,12 @@ def test_other_encodings(tmp_path: Path, content: bytes, line: int) -> None:
         load(text(tmp_path, content))
 
 
-def test_a_folder_is_no_table(tmp_path: Path) -> None:
+def test_folder_is_not_a_table(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"data.path={re.escape(str(tmp_path))}: it can't be read"):
         load(tmp_path)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no such file or folder"):
         load(tmp_path / "nothing.csv")
 
@@ -577,6 +589,7 @@ def test_loading_does_not_import_tensorflow(tmp_path: Path) -> None:
     import subprocess
 
     path = write(tmp_path, table())
+    # In a fresh process: this one may have imported TensorFlow for other tests.
     code = (
         "import sys; from expt.parts.data.tables import Csv; "
         f"Csv(path={str(path)!r}, target='kind', batch_size=4).load(); "

@@ -17,7 +17,7 @@ from expt.parts.data.tensorflow_datasets import TFDS
 Prepare = Callable[..., Path]
 Examples = Mapping[str, Any]
 
-pytestmark = pytest.mark.filterwarnings("default")  # the package's own
+pytestmark = pytest.mark.filterwarnings("default")  # the package itself raises warnings
 
 
 def image(number: int) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def row(number: int) -> dict[str, Any]:
 
 @pytest.fixture
 def prepare(tmp_path: Path) -> Prepare:
-    """Writes a data set as the package does, without a network."""
+    """Returns a function that prepares a data set with the package itself, without a network."""
     tfds: Any = pytest.importorskip("tensorflow_datasets")
 
     def write(
@@ -100,7 +100,7 @@ def numbers(inputs: Any) -> list[int]:
     return [round(float(value) * 255) for value in inputs[:, 0, 0, 0]]
 
 
-def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     source = TFDS(name="mnist", batch_size=4)
     assert source.task is None
@@ -118,6 +118,7 @@ def test_images(prepare: Prepare) -> None:
         inputs = split.first(len(split))
         assert inputs.dtype == np.float32
         assert split.targets.dtype == np.int32
+        # The package shuffles examples when it writes the files.
         assert sorted(numbers(inputs)) == list(range(first, first + size))
         for number, pixels, label in zip(numbers(inputs), inputs, split.targets, strict=True):
             np.testing.assert_array_equal(pixels, image(number)["x"] / np.float32(255))
@@ -143,12 +144,14 @@ def test_missing_splits_are_drawn_from_train(
     assert sorted(everything) == list(range(sum(expected)))
     assert load(data_dir).fingerprint == dataset.fingerprint
     other = load(data_dir, split_seed=1)
+    # The seed has an effect only where a split is drawn.
     assert (other.fingerprint == dataset.fingerprint) == (len(sizes) == 4)
 
 
 def test_several_files_are_read_in_order(prepare: Prepare) -> None:
     data_dir = prepare({"train": 40}, image, num_files=8)
     assert len(list(data_dir.rglob("*.tfrecord*"))) == 8
+    # Reading files in parallel would mix their examples differently each time.
     assert len({load(data_dir).fingerprint for _ in range(3)}) == 1
 
 
@@ -178,6 +181,7 @@ def test_options(prepare: Prepare) -> None:
 
 
 def test_versions_and_configs(prepare: Prepare) -> None:
+    # 1.10 is newer than 1.9, though it comes first in alphabetical order.
     for version, count in (("1.9.0", 21), ("1.10.0", 22)):
         for config in ("one", "two"):
             sizes = {"train": count + (config == "two") * 10, "validation": 5, "test": 4}
@@ -190,17 +194,18 @@ def test_versions_and_configs(prepare: Prepare) -> None:
     for name in ("tiny/three", "tiny/one:2.0.0"):
         with pytest.raises(UserError, match=rf"data\.name={name}: there is no such .*one/1\.10\.0"):
             load(data_dir, name)
+    # With a single config left, it need not be named.
     shutil.rmtree(data_dir / "tiny" / "one")
     assert len(load(data_dir).train) == 32
 
 
-def test_what_is_not_there(prepare: Prepare) -> None:
+def test_missing_data_set_is_reported(prepare: Prepare) -> None:
     data_dir = prepare({"train": 20}, image)
     expected = (
         rf"it is not in data\.data_dir={re.escape(str(data_dir))}, which has tiny.*tfds build"
     )
     with pytest.raises(UserError, match=expected):
-        load(data_dir, "mnist")  # the package knows it, and would ask the network
+        load(data_dir, "mnist")  # the package knows this name and would download it
     with pytest.raises(UserError, match="which has no data sets"):
         load(data_dir / "not" / "there")
 
@@ -208,7 +213,7 @@ def test_what_is_not_there(prepare: Prepare) -> None:
 @pytest.mark.parametrize(
     "name", ["", "../tiny", "a b", "huggingface:tiny", "tiny/x=1", "/tiny", None]
 )
-def test_what_is_no_name(prepare: Prepare, name: Any) -> None:
+def test_invalid_name_is_reported(prepare: Prepare, name: Any) -> None:
     with pytest.raises(UserError, match=rf"data\.name={name}: expected the name of a data set"):
         load(prepare({"train": 4}, image), name)
 
@@ -227,7 +232,7 @@ def test_what_is_no_name(prepare: Prepare, name: Any) -> None:
         ),
     ],
 )
-def test_features_that_do_not_fit(
+def test_unsupported_features_are_reported(
     prepare: Prepare, make_features: Callable[[Any], Any], change: Examples, message: str
 ) -> None:
     features = make_features(pytest.importorskip("tensorflow_datasets").features)
@@ -236,29 +241,29 @@ def test_features_that_do_not_fit(
         load(data_dir)
 
 
-def test_no_pair_of_input_and_target(prepare: Prepare) -> None:
+def test_data_set_without_supervised_keys_is_reported(prepare: Prepare) -> None:
     data_dir = prepare({"train": 20}, image, supervised_keys=None)
-    with pytest.raises(UserError, match="does not say which of its features are input and target"):
+    with pytest.raises(UserError, match="does not declare which features are input and target"):
         load(data_dir)
 
 
-def test_no_train_split(prepare: Prepare) -> None:
+def test_missing_train_split_is_reported(prepare: Prepare) -> None:
     data_dir = prepare({"test": 20}, image)
     with pytest.raises(UserError, match="has the splits test; expected train"):
         load(data_dir)
 
 
-def test_a_class_with_too_few_examples(prepare: Prepare) -> None:
+def test_class_with_too_few_examples_is_reported(prepare: Prepare) -> None:
     data_dir = prepare({"train": 6}, image)
     with pytest.raises(UserError, match=r"data\.name=tiny: class 0 has 3 example"):
         load(data_dir, batch_size=1)
 
 
-def test_labels_that_were_kept_secret(prepare: Prepare) -> None:
-    """Test splits of competitions have the label -1."""
+def test_withheld_labels_are_reported(prepare: Prepare) -> None:
+    # Data sets of competitions have the label -1 in their test split.
     sizes = {"train": 20, "test": 4}
     data_dir = prepare(sizes, lambda n: {**image(n), "y": -1 if n >= 20 else n % 2})
-    with pytest.raises(UserError, match="targets of the test split are not all class numbers"):
+    with pytest.raises(UserError, match="targets of the test split are not all labels"):
         load(data_dir)
 
 
@@ -273,7 +278,7 @@ def test_labels_that_were_kept_secret(prepare: Prepare) -> None:
         ("features.json", b"{}"),
     ],
 )
-def test_damaged_files(prepare: Prepare, pattern: str, content: bytes | None) -> None:
+def test_damaged_files_are_reported(prepare: Prepare, pattern: str, content: bytes | None) -> None:
     data_dir = prepare({"train": 20}, image)
     (file,) = (data_dir / "tiny" / "1.0.0").glob(pattern)
     file.unlink()
@@ -283,22 +288,23 @@ def test_damaged_files(prepare: Prepare, pattern: str, content: bytes | None) ->
         load(data_dir)
 
 
-def test_no_module_is_imported_by_a_name_in_a_file(
+def test_module_named_in_a_file_is_not_imported(
     prepare: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data_dir = prepare({"train": 20}, image)
+    # Importing this module would end the test.
     (data_dir / "harmful.py").write_text("raise SystemExit('ran')")
     monkeypatch.syspath_prepend(data_dir)
     file = data_dir / "tiny" / "1.0.0" / "features.json"
     features = json.loads(file.read_text())
     features["featuresDict"]["features"]["x"]["pythonClassName"] = "harmful.Feature"
     file.write_text(json.dumps(features))
-    with pytest.raises(UserError, match=r"features\.json names code, harmful\.Feature"):
+    with pytest.raises(UserError, match=r"features\.json names foreign code, harmful\.Feature"):
         load(data_dir)
     assert "harmful" not in sys.modules
 
 
-def test_data_that_is_too_small_to_be_split_is_loaded_whole(prepare: Prepare) -> None:
+def test_data_too_small_to_split_is_loaded_whole(prepare: Prepare) -> None:
     data_dir = prepare({"train": 2, "test": 1}, image)
     with pytest.raises(UserError, match="expected at least 5 of each class"):
         load(data_dir)

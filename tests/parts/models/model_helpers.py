@@ -1,4 +1,4 @@
-"""What the models' tests share."""
+"""Helpers of the models' tests."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Act:
-    """As the framework gives it to a model: makes a layer, and names what suits it."""
+    """An activation as models get it: makes a layer, and names the suitable initializer."""
 
     make: Callable[[], Any]
     initializer: str
@@ -31,7 +31,7 @@ def layers(model: keras.Model, kind: type | tuple[type, ...]) -> list[Any]:
 
 
 def randomize(model: keras.Model) -> None:
-    """Gives every weight a value of its own; all are positive, as variances must be."""
+    """Sets every weight to a different value; all are positive, as variances must be."""
     random = np.random.default_rng(1)
     model.set_weights(
         [random.uniform(0.1, 0.6, w.shape) - 0.3 * (w.ndim > 1) for w in model.weights]
@@ -39,7 +39,7 @@ def randomize(model: keras.Model) -> None:
 
 
 def batch_normalized(values: Array, layer: Any) -> Array:
-    """Batch normalisation as it is in evaluation."""
+    """Batch normalization in inference mode."""
     gamma, beta, mean, variance = (np.asarray(w, np.float64) for w in layer.get_weights())
     normal: Array = gamma * (values - mean) / np.sqrt(variance + layer.epsilon) + beta
     return normal

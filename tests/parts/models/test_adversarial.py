@@ -17,7 +17,7 @@ def tanh() -> Any:
 
 
 @pytest.mark.parametrize("shape", [(10,), (8, 8, 1), (32, 32, 3)])
-def test_the_generator_makes_what_the_discriminator_takes(shape: tuple[int, ...]) -> None:
+def test_generator_outputs_are_discriminator_inputs(shape: tuple[int, ...]) -> None:
     pair = gan(list(shape), 99, keras.layers.ReLU, latent_size=7, **UNITS)
     assert pair.latent_size == 7
     assert pair.generator.input_shape == (None, 7)
@@ -28,7 +28,7 @@ def test_the_generator_makes_what_the_discriminator_takes(shape: tuple[int, ...]
         pair.generator = pair.discriminator  # type: ignore[misc]
 
 
-def test_the_generator_is_dense_layers_and_a_sigmoid() -> None:
+def test_generator_is_dense_layers_and_a_sigmoid() -> None:
     generator = gan([2, 3, 1], 1, tanh, latent_size=4, **UNITS).generator
     randomize(generator)
     *maps, last = layers(generator, keras.layers.Dense)
@@ -41,7 +41,7 @@ def test_the_generator_is_dense_layers_and_a_sigmoid() -> None:
     np.testing.assert_allclose(generator(noise), expected.reshape(3, 2, 3, 1), rtol=1e-4)
 
 
-def test_the_discriminator_has_leaky_rectifiers_and_one_logit() -> None:
+def test_discriminator_has_leaky_relus_and_one_logit() -> None:
     discriminator = gan([2, 3, 1], 1, tanh, dropout=0.5, **UNITS).discriminator
     randomize(discriminator)
     *maps, last = layers(discriminator, keras.layers.Dense)
@@ -73,6 +73,6 @@ def test_only_the_discriminator_has_dropout() -> None:
         ({"dropout": 1.0}, r"model\.dropout=1\.0"),
     ],
 )
-def test_it_refuses_arguments_out_of_range(option: dict[str, Any], message: str) -> None:
+def test_arguments_out_of_range_are_refused(option: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         gan([8, 8, 1], 2, tanh, **{**UNITS, **option})

@@ -29,7 +29,7 @@ def test_output_shapes(shape: tuple[int, ...], options: dict[str, Any]) -> None:
     assert len(layers(model, keras.layers.Resizing)) == (side is not None)
 
 
-def test_the_logits_are_a_dense_layer_on_the_mean_over_the_pixels() -> None:
+def test_logits_are_a_dense_layer_on_the_pooled_features() -> None:
     model = build((32, 32, 3))
     body = body_of(model)
     assert isinstance(body.layers[-1], keras.layers.GlobalAveragePooling2D)
@@ -42,7 +42,7 @@ def test_the_logits_are_a_dense_layer_on_the_mean_over_the_pixels() -> None:
 @pytest.mark.parametrize(
     ("name", "scale"), [("MobileNetV3Small", 1), ("EfficientNetV2B0", 1), ("EfficientNetB0", 255)]
 )
-def test_pixels_reach_the_first_convolution_as_they_are(name: str, scale: float) -> None:
+def test_pixels_reach_the_first_convolution_unchanged(name: str, scale: float) -> None:
     model = build((32, 32, 3), name)
     body = body_of(model)
     first = layers(body, keras.layers.Conv2D)[0]
@@ -55,7 +55,7 @@ def test_pixels_reach_the_first_convolution_as_they_are(name: str, scale: float)
     )
 
 
-def test_momentum_is_that_of_every_batch_normalisation() -> None:
+def test_momentum_applies_to_every_batch_normalization() -> None:
     def momenta(**options: Any) -> set[float]:
         body = body_of(build((32, 32, 1), **options))
         return {norm.momentum for norm in layers(body, keras.layers.BatchNormalization)}
@@ -87,6 +87,8 @@ def test_momentum_is_that_of_every_batch_normalisation() -> None:
         ((64,), {}, r"model=keras_application needs images .* \(64,\)"),
     ],
 )
-def test_what_it_refuses(shape: tuple[int, ...], options: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_refused(
+    shape: tuple[int, ...], options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         build(shape, **options)

@@ -30,7 +30,7 @@ def test_encoder_and_decoder_mirror_each_other() -> None:
     for number, layer in enumerate(maps):
         hidden = dense(hidden, layer)
         if number == 2:
-            # The code is affine, and to be had by its name.
+            # The code is affine, and its layer is found by name.
             code = keras.Model(model.input, model.get_layer("latent").output)(inputs)
             np.testing.assert_allclose(code, hidden, rtol=1e-4, atol=1e-5)
         elif number < 5:
@@ -38,7 +38,7 @@ def test_encoder_and_decoder_mirror_each_other() -> None:
     np.testing.assert_allclose(model(inputs), hidden.reshape(3, 2, 3, 1), rtol=1e-4, atol=1e-5)
 
 
-def test_without_hidden_layers_it_is_two_affine_maps() -> None:
+def test_autoencoder_without_hidden_layers_is_two_affine_maps() -> None:
     model = autoencoder([6], 1, tanh, units=[], latent=2)
     randomize(model)
     inputs = inputs_of((6,))
@@ -56,6 +56,6 @@ def test_without_hidden_layers_it_is_two_affine_maps() -> None:
         ({"latent": [16]}, r"model\.latent=\[16\]"),
     ],
 )
-def test_it_refuses_arguments_out_of_range(option: dict[str, Any], message: str) -> None:
+def test_arguments_out_of_range_are_refused(option: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         autoencoder([8, 8, 1], 2, tanh, **{"units": [4], "latent": 2, **option})

@@ -21,7 +21,7 @@ def test_output_shapes(shape: tuple[int, ...], num_outputs: int) -> None:
     assert model(inputs_of(shape)).shape == (3, num_outputs)
 
 
-def test_it_is_convolutions_pooling_and_dense_layers() -> None:
+def test_cnn_is_convolutions_pooling_and_dense_layers() -> None:
     # With kernels of one pixel a convolution is a product with a matrix at each pixel.
     model = cnn([5, 4, 3], 2, tanh, filters=[4], kernel_size=1, units=[6])
     random = np.random.default_rng(1)
@@ -35,7 +35,7 @@ def test_it_is_convolutions_pooling_and_dense_layers() -> None:
     np.testing.assert_allclose(model(inputs), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_normalisation_stands_before_each_activation() -> None:
+def test_normalization_precedes_each_activation() -> None:
     model = cnn([4, 4, 3], 2, tanh, filters=[4], kernel_size=1, units=[6], normalization="batch")
     randomize(model)
     (convolution,) = layers(model, keras.layers.Conv2D)
@@ -60,7 +60,7 @@ def test_penalty_is_on_all_kernels_and_nothing_else() -> None:
     assert cnn([8, 8, 1], 2, tanh, filters=[4]).losses == []
 
 
-def test_it_honours_filters_kernel_size_and_units() -> None:
+def test_filters_kernel_size_and_units_set_the_shapes() -> None:
     model = cnn([8, 8, 1], 10, keras.layers.ReLU, filters=[4, 5, 6], kernel_size=5, units=[9, 7])
     assert [layer.kernel.shape for layer in layers(model, keras.layers.Conv2D)] == [
         (5, 5, 1, 4),
@@ -76,7 +76,7 @@ def test_it_honours_filters_kernel_size_and_units() -> None:
     assert len(layers(model, keras.layers.ReLU)) == 5
 
 
-def test_dropout_follows_each_hidden_dense_layer_only_if_asked_for() -> None:
+def test_dropout_follows_each_hidden_dense_layer_if_set() -> None:
     def rates(**options: Any) -> list[float]:
         model = cnn([8, 8, 1], 10, tanh, filters=[2], units=[7, 5], **options)
         return [layer.rate for layer in layers(model, keras.layers.Dropout)]
@@ -86,7 +86,7 @@ def test_dropout_follows_each_hidden_dense_layer_only_if_asked_for() -> None:
 
 
 @pytest.mark.parametrize("shape", [(64,), (8, 8), (2, 8, 8, 1)])
-def test_it_refuses_inputs_that_are_not_images(shape: tuple[int, ...]) -> None:
+def test_inputs_that_are_not_images_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(UserError, match="model=cnn needs images"):
         cnn(shape, 10, keras.layers.ReLU, filters=[4])
 
@@ -94,7 +94,7 @@ def test_it_refuses_inputs_that_are_not_images(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("shape", "stages"), [((8, 8, 1), 4), ((7, 28, 1), 3), ((28, 3, 3), 2), ((1, 1, 1), 1)]
 )
-def test_it_refuses_images_too_small_for_its_stages(
+def test_images_too_small_for_the_stages_are_refused(
     shape: tuple[int, int, int], stages: int
 ) -> None:
     with pytest.raises(UserError, match=r"model\.filters=.* use fewer"):
@@ -115,6 +115,6 @@ def test_it_refuses_images_too_small_for_its_stages(
         ({"l2": -0.1}, r"model\.l2=-0\.1"),
     ],
 )
-def test_it_refuses_arguments_out_of_range(option: dict[str, Any], message: str) -> None:
+def test_arguments_out_of_range_are_refused(option: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         cnn([8, 8, 1], 2, tanh, **{"filters": [4], **option})

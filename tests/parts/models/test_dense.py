@@ -22,7 +22,7 @@ from parts.models.model_helpers import (
 
 @pytest.mark.parametrize("num_outputs", [1, 10])
 @pytest.mark.parametrize("shape", [(10,), (8, 8, 1), (4, 5, 3)])
-def test_any_input_shape_will_do(shape: tuple[int, ...], num_outputs: int) -> None:
+def test_any_input_shape_is_accepted(shape: tuple[int, ...], num_outputs: int) -> None:
     for model in (
         linear(shape, num_outputs, keras.layers.ReLU),
         mlp(shape, num_outputs, keras.layers.ReLU, units=[7, 5]),
@@ -108,7 +108,7 @@ def test_an_mlp_block_is_dense_norm_act_and_shortcut(
     np.testing.assert_allclose(model(inputs), dense(hidden, last), rtol=1e-4, atol=1e-5)
 
 
-def test_batch_normalisation_uses_the_batch_in_training_and_follows_it_quickly() -> None:
+def test_batch_normalization_adapts_quickly_in_training() -> None:
     model = mlp([6], 2, tanh, units=[4], normalization="batch")
     first, last = layers(model, keras.layers.Dense)
     (norm,) = layers(model, keras.layers.BatchNormalization)
@@ -134,7 +134,7 @@ def test_penalties_are_on_all_kernels_and_nothing_else(l1: float, l2: float) -> 
     assert (model.losses == []) is (l1 == l2 == 0)
 
 
-def test_dropout_follows_each_hidden_dense_layer_only_if_asked_for() -> None:
+def test_dropout_follows_each_hidden_dense_layer_if_set() -> None:
     inputs = inputs_of((8, 8, 1))
     without = mlp([8, 8, 1], 10, keras.layers.ReLU, units=[7, 5])
     assert layers(without, keras.layers.Dropout) == []
@@ -142,19 +142,19 @@ def test_dropout_follows_each_hidden_dense_layer_only_if_asked_for() -> None:
 
     model = mlp([8, 8, 1], 10, keras.layers.ReLU, units=[7, 5], dropout=0.4)
     assert [layer.rate for layer in layers(model, keras.layers.Dropout)] == [0.4, 0.4]
-    # In evaluation nothing is dropped: the same weights give the same outputs.
+    # In inference mode nothing is dropped: the same weights give the same outputs.
     model.set_weights(without.get_weights())
     np.testing.assert_allclose(model(inputs, training=False), without(inputs), rtol=1e-6)
 
 
-def test_dropout_drops_the_asked_for_fraction_in_training() -> None:
+def test_dropout_drops_the_given_fraction_in_training() -> None:
     keras.utils.set_random_seed(0)
     model = mlp([1], 1, keras.layers.ReLU, units=[1000], dropout=0.3)
     model.set_weights([np.ones((1, 1000)), np.zeros(1000), np.full((1000, 1), 1e-3), np.zeros(1)])
     dropout = layers(model, keras.layers.Dropout)[0]
     hidden = dropout(tf.ones((100, 1000)), training=True).numpy()
     assert (hidden == 0).mean() == pytest.approx(0.3, abs=0.01)
-    # What is left is scaled up, so that the mean stays.
+    # The remaining activations are scaled up, so that the mean stays the same.
     outputs = model(np.ones((100, 1), np.float32), training=True).numpy()
     assert outputs.mean() == pytest.approx(1, abs=0.02)
     assert outputs.std() > 0
@@ -181,6 +181,6 @@ def test_dropout_drops_the_asked_for_fraction_in_training() -> None:
         ({"initializer": "he_norml"}, r"model\.initializer=he_norml: .* 'he_normal'"),
     ],
 )
-def test_mlp_refuses_arguments_out_of_range(option: dict[str, Any], message: str) -> None:
+def test_arguments_out_of_range_are_refused(option: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         mlp([6], 2, tanh, **{"units": [4], **option})

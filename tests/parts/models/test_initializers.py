@@ -67,7 +67,7 @@ def expected_std(initializer: str, shape: tuple[int, ...]) -> float:
 
 @pytest.mark.parametrize("initializer", ["he_normal", "lecun_normal", "glorot_uniform"])
 @pytest.mark.parametrize("name", BUILDERS)
-def test_they_suit_the_activation(name: str, initializer: str) -> None:
+def test_initializer_suits_the_activation(name: str, initializer: str) -> None:
     act = Act(keras.layers.ReLU, initializer)
     kernels = hidden_kernels(BUILDERS[name](IMAGE, 10, act))
     assert kernels
@@ -81,20 +81,20 @@ def test_they_suit_the_activation(name: str, initializer: str) -> None:
             assert np.abs(kernel).max() == pytest.approx(widest * expected, rel=0.03)
 
 
-def test_an_activation_that_names_none_gets_glorot_uniform() -> None:
+def test_activation_without_initializer_gets_glorot_uniform() -> None:
     kernel = hidden_kernels(BUILDERS["vit"](IMAGE, 10, keras.layers.ReLU))[0]
     assert kernel.std() == pytest.approx(expected_std("glorot_uniform", kernel.shape), rel=0.05)
 
 
 @pytest.mark.parametrize("initializer", ["ones", "Ones", keras.initializers.Constant(1.0)])
 @pytest.mark.parametrize("name", BUILDERS)
-def test_the_given_one_is_used_for_hidden_layers_alone(name: str, initializer: Any) -> None:
+def test_given_initializer_applies_to_hidden_layers_only(name: str, initializer: Any) -> None:
     model = BUILDERS[name](IMAGE, 10, Act(keras.layers.ReLU, "he_normal"), initializer=initializer)
     hidden = hidden_kernels(model)
     assert all((kernel == 1).all() for kernel in hidden)
     kernels = [layer.kernel.numpy() for layer in layers(model, WEIGHTED)]
     assert sum(bool((kernel == 1).all()) for kernel in kernels) == len(hidden)
-    # The logits, or what stands for them, start as Keras has it.
+    # The output layer keeps the default of Keras.
     expected = expected_std("glorot_uniform", kernels[-1].shape)
     assert kernels[-1].std() == pytest.approx(expected, rel=0.2)
 
@@ -105,7 +105,7 @@ def test_the_given_one_is_used_for_hidden_layers_alone(name: str, initializer: A
     ids=["act", "name", "object"],
 )
 @pytest.mark.parametrize("name", BUILDERS)
-def test_layers_of_equal_shape_differ(name: str, initializer: Any) -> None:
+def test_kernels_of_equal_shape_differ(name: str, initializer: Any) -> None:
     act = Act(keras.layers.ReLU, "he_normal")
     kernels = hidden_kernels(BUILDERS[name](IMAGE, 10, act, initializer=initializer))
     equal_shapes = [
@@ -119,7 +119,7 @@ def test_layers_of_equal_shape_differ(name: str, initializer: Any) -> None:
         assert np.abs(one - other).max() > 1e-3
 
 
-def test_the_seed_alone_decides_the_values() -> None:
+def test_values_depend_on_the_seed_alone() -> None:
     def first(seed: int) -> Any:
         keras.utils.set_random_seed(seed)
         return hidden_kernels(BUILDERS["mlp"](IMAGE, 10, Act(keras.layers.ReLU, "he_normal")))[0]

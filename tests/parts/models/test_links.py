@@ -1,4 +1,4 @@
-"""The link is the last layer of a saved model, and comes off again."""
+"""The link function is the last layer of a saved model, and can be removed again."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from expt.parts.data.scale import Scale
-from expt.parts.models.links import has_link, link_function, link_of, with_link, without_link
-from expt.parts.models.standardization import in_single_precision, scales_of, standardized
+from expt.parts.models.links import get_link, has_link, link_function, with_link, without_link
+from expt.parts.models.standardization import get_scales, in_single_precision, with_standardization
 
 Array = NDArray[Any]
 X = np.array([[-30.0, 2.0, 0.5], [40.0, 39.0, -1.0]], np.float32)
@@ -32,7 +32,7 @@ def identity(dtype: str | None = None) -> keras.Model:
 
 
 @pytest.mark.parametrize("link", LINKS)
-def test_a_saved_model_gives_predictions_and_its_network_raw_outputs(
+def test_saved_model_returns_predictions_and_its_network_outputs(
     link: str | None, tmp_path: Path
 ) -> None:
     network = identity()
@@ -42,16 +42,16 @@ def test_a_saved_model_gives_predictions_and_its_network_raw_outputs(
     np.testing.assert_allclose(model(X), expected, rtol=2e-6, atol=1e-12)
     np.testing.assert_allclose(link_function(link)(X), expected, rtol=2e-6, atol=1e-12)
     np.testing.assert_array_equal(without_link(model)(X), X)
-    assert (has_link(model), link_of(model)) == (link is not None, link)
+    assert (has_link(model), get_link(model)) == (link is not None, link)
 
 
-def test_a_network_without_a_link_is_itself() -> None:
+def test_network_without_a_link_is_unchanged() -> None:
     network = identity()
     assert with_link(network, None) is network
     assert without_link(network) is network
 
 
-def test_a_link_shares_the_weights_of_the_network() -> None:
+def test_link_shares_the_weights_of_the_network() -> None:
     network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     model = with_link(network, "sigmoid")
     assert without_link(model) is network
@@ -68,19 +68,19 @@ def test_predictions_of_mixed_precision_are_float32(policy: str, link: str | Non
     assert (model.outputs[0].dtype, model(X).dtype) == ("float32", "float32")
     np.testing.assert_allclose(model(X), LINKS[link](outputs), rtol=2e-6)
     assert without_link(model) is network
-    assert link_of(model) == link
+    assert get_link(model) == link
 
 
 def test_predictions_in_float64_keep_their_digits() -> None:
-    network = standardized(identity(), None, Scale(np.full(3, 1e9), np.ones(3)))
+    network = with_standardization(identity(), None, Scale(np.full(3, 1e9), np.ones(3)))
     predictions = with_link(network, "softplus")(X).numpy()
     np.testing.assert_array_equal(predictions, 1e9 + X.astype(np.float64))
 
 
 def test_scales_are_found_below_a_link_and_become_float32() -> None:
     scale = Scale(np.array([1.0, 2.0, 3.0]), np.array([2.0, 3.0, 4.0]))
-    model = with_link(standardized(identity(), scale, None), "softmax")
-    of_inputs, of_outputs = scales_of(model)
+    model = with_link(with_standardization(identity(), scale, None), "softmax")
+    of_inputs, of_outputs = get_scales(model)
     assert of_inputs is not None
     assert of_outputs is None
     np.testing.assert_array_equal(of_inputs.mean, scale.mean)
@@ -89,7 +89,7 @@ def test_scales_are_found_below_a_link_and_become_float32() -> None:
     np.testing.assert_allclose(single(X), model(X), rtol=1e-5, atol=1e-9)
 
 
-def test_a_users_own_softmax_is_no_link() -> None:
+def test_custom_softmax_layer_is_no_link() -> None:
     layers = keras.layers
     own = keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.Softmax(name="link")])
     assert not has_link(own)

@@ -50,7 +50,7 @@ def test_output_shapes(shape: tuple[int, ...]) -> None:
     assert model(inputs_of(shape)).shape == (3, 10)
 
 
-def test_it_is_what_the_paper_says() -> None:
+def test_outputs_follow_the_formulas_of_the_paper() -> None:
     model = resnet([9, 8, 2], 3, tanh, depth=8, width=2)
     randomize(model)
     convolutions = layers(model, keras.layers.Conv2D)
@@ -109,7 +109,7 @@ def test_penalty_is_on_all_kernels_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("depth", [2, 18, 21, 50 - 1, 101])
-def test_it_refuses_depths_that_make_no_whole_blocks(depth: int) -> None:
+def test_depths_without_whole_blocks_are_refused(depth: int) -> None:
     with pytest.raises(UserError, match=rf"model\.depth={depth}: .* 8, 14, 20, .*32, .*44, .*56"):
         resnet([8, 8, 1], 10, keras.layers.ReLU, depth=depth)
 
@@ -124,11 +124,11 @@ def test_it_refuses_depths_that_make_no_whole_blocks(depth: int) -> None:
         ({"l2": -1}, r"model\.l2=-1"),
     ],
 )
-def test_it_refuses_arguments_out_of_range(option: dict[str, Any], message: str) -> None:
+def test_arguments_out_of_range_are_refused(option: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         resnet([8, 8, 1], 2, tanh, **option)
 
 
-def test_it_refuses_inputs_that_are_not_images() -> None:
+def test_inputs_that_are_not_images_are_refused() -> None:
     with pytest.raises(UserError, match=r"model=resnet needs images .* \(64,\)"):
         resnet([64], 10, keras.layers.ReLU)

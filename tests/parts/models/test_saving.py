@@ -1,4 +1,4 @@
-"""Saved models: as they were, and for Keras alone to load."""
+"""Saved models keep their outputs, and load with Keras alone."""
 
 import functools
 import subprocess
@@ -17,7 +17,7 @@ from parts.models.model_helpers import inputs_of
 
 ConfPart = Callable[[str], functools.partial[Any]]
 
-# A model of the user's own is theirs to load.
+# A custom model may need the user's own layers.
 OPTIONS = sorted(
     path.stem for path in (config_directory() / "model").glob("*.yaml") if path.stem != "custom"
 )
@@ -34,21 +34,21 @@ print(len(sys.argv) - 1)
 
 
 def saved(model: keras.Model, path: Path) -> None:
-    """Saves a model, with inputs and what it gives for them in a file beside it."""
+    """Saves a model, and inputs with its outputs for them in a file beside it."""
     inputs = inputs_of(model.input_shape[1:])
     model.save(path)
     np.savez(path.with_suffix(".npz"), inputs=inputs, outputs=model(inputs))
 
 
 def unsettle(model: keras.Model) -> None:
-    """Moves all weights off the values they are made with, the statistics of batches too."""
+    """Moves all weights, also batch statistics, away from their initial values."""
     random = np.random.default_rng(0)
     for variable in model.variables:
         if "seed" not in variable.path:
             variable.assign(variable + random.uniform(0, 0.05, variable.shape))
 
 
-def test_the_options_are_found() -> None:
+def test_model_options_are_found() -> None:
     assert {"linear", "mlp", "cnn", "resnet", "vit", "autoencoder", "gan"} <= set(OPTIONS)
 
 

@@ -48,7 +48,7 @@ def test_output_shapes(shape: tuple[int, ...]) -> None:
     assert model(inputs_of(shape)).shape == (3, 10)
 
 
-def test_it_is_what_the_paper_says() -> None:
+def test_outputs_follow_the_formulas_of_the_paper() -> None:
     model = vit([4, 6, 3], 5, tanh, patch_size=2, mlp_ratio=3, dropout=0.5, **SMALL)
     randomize(model)
     (embedding,) = layers(model, keras.layers.EinsumDense)
@@ -71,7 +71,7 @@ def test_it_is_what_the_paper_says() -> None:
     np.testing.assert_allclose(model(inputs), expected, rtol=1e-3, atol=1e-4)
 
 
-def test_the_place_of_a_patch_matters_by_its_embedding_alone() -> None:
+def test_patch_position_matters_by_its_embedding_alone() -> None:
     model = vit([8, 8, 1], 3, tanh, **SMALL)
     images = inputs_of((8, 8, 1))
     exchanged = np.concatenate([images[:, 4:], images[:, :4]], axis=1)
@@ -79,7 +79,7 @@ def test_the_place_of_a_patch_matters_by_its_embedding_alone() -> None:
 
     (embedding,) = layers(model, keras.layers.EinsumDense)
     kernel, positions = embedding.get_weights()
-    # Drawn at random, and small beside what a patch holds.
+    # Random, and small compared with the contents of a patch.
     assert positions.shape == (4, 8)
     assert 0.01 < positions.std() < 0.03
     embedding.set_weights([kernel, np.zeros_like(positions)])
@@ -114,14 +114,14 @@ def test_parameters_follow_the_formula(
     assert len(layers(model, keras.layers.ReLU)) == depth
 
 
-def test_dropout_is_everywhere_if_asked_for() -> None:
+def test_dropout_is_in_all_places_if_set() -> None:
     images = inputs_of((8, 8, 1))
     without = vit([8, 8, 1], 3, tanh, **SMALL)
     np.testing.assert_array_equal(without(images, training=True), without(images, training=False))
     assert layers(without, keras.layers.Dropout) == []
 
     model = vit([8, 8, 1], 3, tanh, dropout=0.4, **SMALL)
-    # The embeddings; in each block what attention adds, the hidden layer, what the mlp adds.
+    # The embeddings; in each block the attention output, the hidden layer and the MLP output.
     assert [layer.rate for layer in layers(model, keras.layers.Dropout)] == [0.4] * 7
     assert {a.dropout for a in layers(model, keras.layers.MultiHeadAttention)} == {0.4}
     assert np.abs(model(images, training=True) - model(images, training=True)).max() > 0
@@ -135,7 +135,7 @@ def test_dropout_is_everywhere_if_asked_for() -> None:
         ((8, 8, 1), 16, r"model\.patch_size=16: .* these do: 1, 2, 4, 8\."),
     ],
 )
-def test_it_refuses_patches_that_do_not_divide_an_image(
+def test_patches_that_do_not_divide_an_image_are_refused(
     shape: tuple[int, int, int], patch_size: int, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
@@ -155,11 +155,11 @@ def test_it_refuses_patches_that_do_not_divide_an_image(
         ({"dropout": 1.0}, r"model\.dropout=1\.0"),
     ],
 )
-def test_it_refuses_arguments_out_of_range(option: dict[str, Any], message: str) -> None:
+def test_arguments_out_of_range_are_refused(option: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         vit([8, 8, 1], 2, tanh, **option)
 
 
-def test_it_refuses_inputs_that_are_not_images() -> None:
+def test_inputs_that_are_not_images_are_refused() -> None:
     with pytest.raises(UserError, match=r"model=vit needs images .* \(64,\)"):
         vit([64], 10, keras.layers.ReLU)

@@ -1,4 +1,4 @@
-"""MLflow's databases are copies of the first one."""
+"""A template of MLflow's database, since creating one takes seconds."""
 
 import pytest
 

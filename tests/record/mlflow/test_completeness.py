@@ -1,4 +1,4 @@
-"""What a kept hash of a copy is over: every change of the run, of the store or of the code."""
+"""The hash of a complete copy changes with the run, the store and the code."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 from mlflow_helpers import client_of
 
 from expt.record.mlflow import completeness as mlflow_complete
-from expt.record.mlflow.completeness import completion, stored_runs
+from expt.record.mlflow.completeness import completion_hash, stored_runs
 from expt.record.mlflow.store import store_uri
 from expt.runs.record_parts import MLflowIds
 from expt.runs.records import RunRecord
@@ -22,9 +22,9 @@ RECORD: dict[str, Any] = {"status": "FINISHED", "ended": 3.0, "best": {"val/loss
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A folder of runs with a run in its store, and the content of its run.json."""
-    outputs = tmp_path_factory.mktemp("made")
+def mirrored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Creates a folder with a run and its MLflow run; returns it and the content of run.json."""
+    outputs = tmp_path_factory.mktemp("store")
     client = client_of(store_uri(outputs))
     artifacts = (outputs / "mlartifacts").as_uri()
     experiment = client.create_experiment("default", artifact_location=artifacts)
@@ -41,35 +41,35 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     return outputs, {**RECORD, "mlflow": {"run_id": run_id, "experiment_id": experiment}}
 
 
-def kept(outputs: Path, record: dict[str, Any]) -> str | None:
+def hash_of(outputs: Path, record: dict[str, Any]) -> str | None:
     given = RunRecord.of(record)
-    return completion(outputs / "run", given, stored_runs(outputs, [ids(record)]))
+    return completion_hash(outputs / "run", given, stored_runs(outputs, [ids(record)]))
 
 
 def ids(record: dict[str, Any]) -> MLflowIds:
     return MLflowIds.of(record["mlflow"])
 
 
-def test_the_hash_is_that_of_the_record_as_it_is_read_back(
-    made: tuple[Path, dict[str, Any]],
+def test_hash_is_the_same_for_a_record_that_is_read_back(
+    mirrored: tuple[Path, dict[str, Any]],
 ) -> None:
-    outputs, record = made
-    hashed = kept(outputs, record)
+    outputs, record = mirrored
+    hashed = hash_of(outputs, record)
     assert hashed is not None
     later = {**record, "closed": True, "mlflow": {**record["mlflow"], "complete": hashed}}
-    assert kept(outputs, json.loads(json.dumps(later))) == hashed
-    assert kept(outputs, {**record, "status": "KILLED"}) != hashed
+    assert hash_of(outputs, json.loads(json.dumps(later))) == hashed
+    assert hash_of(outputs, {**record, "status": "KILLED"}) != hashed
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "model.keras", "images/a.png"])
-def test_a_changed_file_changes_the_hash(made: tuple[Path, dict[str, Any]], name: str) -> None:
-    outputs, record = made
-    before, file = kept(outputs, record), outputs / "run" / name
+def test_changed_file_changes_the_hash(mirrored: tuple[Path, dict[str, Any]], name: str) -> None:
+    outputs, record = mirrored
+    before, file = hash_of(outputs, record), outputs / "run" / name
     times = file.stat().st_atime_ns, file.stat().st_mtime_ns
     os.utime(file, ns=(times[0], times[1] + 1))
-    assert kept(outputs, record) not in (before, None)
+    assert hash_of(outputs, record) not in (before, None)
     os.utime(file, ns=times)
-    assert kept(outputs, record) == before
+    assert hash_of(outputs, record) == before
 
 
 Change = Callable[[Any, str, Path], object]
@@ -88,34 +88,36 @@ CHANGES: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_in_the_store_changes_the_hash(
-    made: tuple[Path, dict[str, Any]], tmp_path: Path, change: str
+def test_change_in_the_store_changes_the_hash(
+    mirrored: tuple[Path, dict[str, Any]], tmp_path: Path, change: str
 ) -> None:
-    outputs, record = made[0], made[1]
-    before = kept(outputs, record)
+    outputs, record = mirrored[0], mirrored[1]
+    before = hash_of(outputs, record)
     saved = tmp_path / "saved"
     shutil.copytree(outputs, saved)
     try:
         CHANGES[change](client_of(store_uri(outputs)), record["mlflow"]["run_id"], outputs)
-        assert kept(outputs, record) not in (before, None)
-    finally:
+        assert hash_of(outputs, record) not in (before, None)
+    finally:  # the folder is shared by all tests of this module
         shutil.copytree(saved, outputs, dirs_exist_ok=True)
-    assert kept(outputs, record) == before
+    assert hash_of(outputs, record) == before
 
 
-def test_a_users_own_tag_does_not(made: tuple[Path, dict[str, Any]]) -> None:
-    outputs, record = made
-    before = kept(outputs, record)
+def test_tag_of_a_user_does_not_change_the_hash(mirrored: tuple[Path, dict[str, Any]]) -> None:
+    outputs, record = mirrored
+    before = hash_of(outputs, record)
     client_of(store_uri(outputs)).set_tag(record["mlflow"]["run_id"], "mine", "y")
-    assert kept(outputs, record) == before
+    assert hash_of(outputs, record) == before
 
 
-def test_what_is_deleted_or_unknown_is_never_complete(
-    made: tuple[Path, dict[str, Any]], tmp_path: Path
+def test_deleted_or_unknown_run_is_never_complete(
+    mirrored: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
-    outputs, record = made
+    outputs, record = mirrored
     shutil.copyfile(outputs / "mlflow.db", tmp_path / "mlflow.db")
-    assert kept(outputs, {**record, "mlflow": {"run_id": "0" * 32, "experiment_id": "1"}}) is None
+    assert (
+        hash_of(outputs, {**record, "mlflow": {"run_id": "0" * 32, "experiment_id": "1"}}) is None
+    )
     assert stored_runs(tmp_path / "nowhere", [ids(record)]) == {}
     with closing(connect(tmp_path / "mlflow.db")) as store, store:
         store.execute("UPDATE runs SET lifecycle_stage = 'deleted'")
@@ -126,10 +128,10 @@ def test_what_is_deleted_or_unknown_is_never_complete(
     assert stored_runs(tmp_path, [ids(record)]) == {}
 
 
-def test_other_code_may_copy_more(
-    made: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+def test_changed_code_changes_the_hash(
+    mirrored: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outputs, record = made
-    before = kept(outputs, record)
+    outputs, record = mirrored
+    before = hash_of(outputs, record)
     monkeypatch.setattr(mlflow_complete, "_code", lambda: "another")
-    assert kept(outputs, record) != before
+    assert hash_of(outputs, record) != before

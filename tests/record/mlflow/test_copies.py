@@ -1,4 +1,4 @@
-"""Copies of runs, sweeps and whole folders are told from what was moved."""
+"""Copied runs, sweeps and folders are distinguished from moved ones."""
 
 import json
 import shutil
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from expt.record.mlflow.copies import Copies, settled_sweep
-from expt.runs.folder_identity import claim, settled
+from expt.record.mlflow.copies import Copies, update_sweep_place
+from expt.runs.folder_identity import assign_number, current_identity
 from expt.runs.records import read_run, write_run
 
 _RUN = "runs/2026-11-27/10-00-00Z_abc"
@@ -16,7 +16,7 @@ _RUN = "runs/2026-11-27/10-00-00Z_abc"
 
 @pytest.fixture
 def outputs(tmp_path: Path) -> Path:
-    """A folder with a run, and a sweep of one job."""
+    """A folder of a run and a sweep with one job."""
     outputs = tmp_path / "outputs"
     write(outputs, _RUN, "1")
     write(outputs, "sweeps/day/s", "2", "sweep.json")
@@ -36,7 +36,7 @@ def write(outputs: Path, within: str, identity: str, name: str = "run.json", **f
         "status": "FINISHED",
         "output_dir": str(outputs),
         "mlflow": {"run_id": identity * 32, "experiment_id": "1"},
-        "place": claim(outputs, directory),
+        "place": assign_number(outputs, directory),
         **fields,
     }
     (directory / name).write_text(json.dumps(record))
@@ -48,7 +48,7 @@ def read(directory: Path, name: str = "run.json") -> dict[str, Any]:
 
 
 def settle(outputs: Path, within: str) -> dict[str, Any]:
-    """What changes in a run's record; it is written, as commands do."""
+    """Returns the changes of a run's record, and writes them as commands do."""
     directory = outputs / within
     record = read_run(directory)
     changes = Copies().settle(record, directory, outputs)
@@ -57,10 +57,11 @@ def settle(outputs: Path, within: str) -> dict[str, Any]:
 
 
 def copy(outputs: Path, within: str, to: Path) -> None:
+    # `copyfile`, like most tools, does not keep the times of files.
     shutil.copytree(outputs / within, to, copy_function=shutil.copyfile)
 
 
-def test_a_run_where_it_began_stays_as_it_is(outputs: Path) -> None:
+def test_run_at_its_recorded_place_is_unchanged(outputs: Path) -> None:
     assert settle(outputs, _RUN) == {}
     assert settle(outputs, "sweeps/day/s/0_x") == {}
 
@@ -69,7 +70,7 @@ def test_a_run_where_it_began_stays_as_it_is(outputs: Path) -> None:
     "to", ["runs/2026-11-27/a_copy", "a_copy", "zz/10-00-00Z_abc", "runs/x/y/z"]
 )
 @pytest.mark.parametrize("first", ["copy", "original"])
-def test_a_copy_in_the_folder_becomes_a_run_of_its_own(to: str, first: str, outputs: Path) -> None:
+def test_copy_in_the_same_folder_becomes_a_separate_run(to: str, first: str, outputs: Path) -> None:
     copy(outputs, _RUN, outputs / to)
     order = [to, _RUN] if first == "copy" else [_RUN, to]
     changes = {within: settle(outputs, within) for within in order}
@@ -81,7 +82,7 @@ def test_a_copy_in_the_folder_becomes_a_run_of_its_own(to: str, first: str, outp
     assert settle(outputs, to) == {}
 
 
-def test_a_moved_run_stays_the_same_one(outputs: Path) -> None:
+def test_moved_run_keeps_its_id(outputs: Path) -> None:
     (outputs / _RUN).rename(outputs / "kept")
     changes = settle(outputs, "kept")
     assert set(changes) == {"place", "output_dir"}
@@ -89,7 +90,7 @@ def test_a_moved_run_stays_the_same_one(outputs: Path) -> None:
 
 
 @pytest.mark.parametrize("first", ["a_copy", "z_moved"])
-def test_of_a_moved_run_and_a_copy_the_moved_one_stays(first: str, outputs: Path) -> None:
+def test_moved_run_keeps_its_id_beside_a_copy(first: str, outputs: Path) -> None:
     copy(outputs, _RUN, outputs / "a_copy")
     (outputs / _RUN).rename(outputs / "z_moved")
     for within in sorted(["a_copy", "z_moved"], key=lambda name: name != first):
@@ -98,7 +99,9 @@ def test_of_a_moved_run_and_a_copy_the_moved_one_stays(first: str, outputs: Path
 
 
 @pytest.mark.parametrize("name", ["a_copy", "z_copy"])
-def test_records_without_a_place_are_told_by_the_directorys_name(name: str, outputs: Path) -> None:
+def test_records_without_a_place_are_identified_by_the_directory_name(
+    name: str, outputs: Path
+) -> None:
     for within in (_RUN, name):
         if within == name:
             copy(outputs, _RUN, outputs / name)
@@ -110,14 +113,12 @@ def test_records_without_a_place_are_told_by_the_directorys_name(name: str, outp
     assert read(outputs / _RUN)["place"]["number"] == 0
 
 
-def test_of_a_moved_folder_no_run_is_a_copy(outputs: Path, tmp_path: Path) -> None:
+def test_runs_of_a_moved_folder_are_not_copies(outputs: Path, tmp_path: Path) -> None:
     moved = outputs.rename(tmp_path / "moved")
     assert settle(moved, _RUN) == {}
 
 
-def test_a_copied_folder_keeps_the_runs_of_the_store_that_was_copied_with_it(
-    outputs: Path, tmp_path: Path
-) -> None:
+def test_folder_copied_with_its_store_keeps_its_runs(outputs: Path, tmp_path: Path) -> None:
     (outputs / "mlflow.db").touch()
     shutil.copytree(outputs, tmp_path / "copy")
     changes = settle(tmp_path / "copy", _RUN)
@@ -126,7 +127,7 @@ def test_a_copied_folder_keeps_the_runs_of_the_store_that_was_copied_with_it(
     assert settle(outputs, _RUN) == {}
 
 
-def test_a_copied_folders_runs_on_a_server_are_copies(
+def test_runs_of_a_copied_folder_are_copies_on_a_server(
     outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
@@ -135,22 +136,20 @@ def test_a_copied_folders_runs_on_a_server_are_copies(
     assert settle(outputs, _RUN) == {}
 
 
-def test_a_run_from_another_folder_is_a_copy_if_it_is_still_there(
-    outputs: Path, tmp_path: Path
-) -> None:
+def test_run_is_a_copy_if_the_other_folder_still_has_it(outputs: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     copy(outputs, _RUN, other / _RUN)
     assert settle(other, _RUN)["copied_from"]["id"] == "1"
     (outputs / "sweeps/day/s/0_x").rename(other / "moved")
     assert "id" not in settle(other, "moved")
-    assert read(other / "moved")["place"]["id"] == settled(other).id
+    assert read(other / "moved")["place"]["id"] == current_identity(other).id
 
 
 def test_jobs_of_a_copied_sweep_belong_to_the_copy(outputs: Path) -> None:
     copy(outputs, "sweeps/day/s", outputs / "sweeps/day/again")
     copies = Copies()
     for name in ("s", "again"):
-        settled_sweep(copies, outputs / "sweeps/day" / name, outputs)
+        update_sweep_place(copies, outputs / "sweeps/day" / name, outputs)
     assert read(outputs / "sweeps/day/s", "sweep.json")["id"] == "2"
     plan = read(outputs / "sweeps/day/again", "sweep.json")
     assert plan["id"] != "2"
@@ -161,7 +160,7 @@ def test_jobs_of_a_copied_sweep_belong_to_the_copy(outputs: Path) -> None:
     assert settle(outputs, "sweeps/day/s/0_x") == {}
 
 
-def test_damaged_records_are_no_originals(outputs: Path) -> None:
+def test_damaged_records_are_ignored(outputs: Path) -> None:
     for number, content in enumerate(("{", "[]", '{"id": "1", "place": 7}')):
         (outputs / f"damaged{number}").mkdir()
         (outputs / f"damaged{number}/run.json").write_text(content)

@@ -1,4 +1,4 @@
-"""The MLflow model of a run gives what `expt.predict` gives for the same raw values."""
+"""The MLflow model of a run returns the predictions of `expt.predict` for the same raw values."""
 
 import importlib
 import json
@@ -27,7 +27,7 @@ from expt.runs.record_parts import ScaleOfData
 from expt.runs.records import RunRecord
 from expt.runs.run import Run
 
-# MLflow's own, when its pyfunc module is imported.
+# A warning of MLflow when its pyfunc module is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 
 RANDOM = np.random.default_rng(0)
@@ -36,7 +36,7 @@ TABLE = pd.DataFrame(
     {
         "age": RANDOM.integers(18, 80, ROWS).astype(str),
         "share": [f"{share:.1f}%" for share in RANDOM.uniform(0, 100, ROWS)],
-        # Milliseconds, of which float32 would lose the differences.
+        # Milliseconds, whose differences float32 can't represent.
         "moment": (1_580_000_000_000 + RANDOM.integers(0, 5000, ROWS)).astype(str),
         "price": [f"{price:,.2f}" for price in RANDOM.uniform(10, 5000, ROWS)],
         "colour": RANDOM.choice(["red", "green", "blue", "?"], ROWS),
@@ -50,7 +50,7 @@ OPTIONS = ["data=csv", "data.thousands=','", "data.categorical=[zip]", "data.mis
 
 
 @dataclass(frozen=True)
-class Logged:
+class LoggedRun:
     """A trained run whose model is in a store."""
 
     directory: Path
@@ -64,7 +64,7 @@ class Logged:
         return self.run.record
 
     def served(self, content_type: str, content: str) -> pd.DataFrame:
-        """What a server answers."""
+        """Returns the predictions in the answer of MLflow's scoring server."""
         from mlflow.pyfunc import scoring_server
 
         invocations: Any = scoring_server.invocations
@@ -73,8 +73,8 @@ class Logged:
         return pd.DataFrame(json.loads(answer.response)["predictions"])
 
 
-Log = Callable[[str], Logged]
-Predict = Callable[[Logged, Path], pd.DataFrame]
+Log = Callable[[str], LoggedRun]
+Predict = Callable[[LoggedRun, Path], pd.DataFrame]
 
 
 def csv(folder: Path, target: Any) -> list[str]:
@@ -108,7 +108,7 @@ RUNS: dict[str, Callable[[Path], list[str]]] = {
 
 
 def place_of(run: Run) -> str:
-    """Where a store keeps the model of a run."""
+    """Returns the URI of a run's model in the store."""
     ids = run.record.mlflow
     assert ids is not None
     (model,) = client_of(store_uri(run.output_dir)).search_logged_models(
@@ -119,12 +119,12 @@ def place_of(run: Run) -> str:
 
 @pytest.fixture(scope="module")
 def log(train_here: Any, tmp_path_factory: pytest.TempPathFactory) -> Log:
-    """Trains a run of a kind and copies it to a store, once."""
+    """Returns a function that trains a kind of run and mirrors it, once per kind."""
     store = tmp_path_factory.mktemp("store")
     client_of(store_uri(store)).search_experiments()
 
     @cache
-    def log(name: str) -> Logged:
+    def log(name: str) -> LoggedRun:
         import mlflow
 
         from expt.record.mlflow.run_mirror import RunMirror
@@ -145,16 +145,16 @@ def log(train_here: Any, tmp_path_factory: pytest.TempPathFactory) -> Log:
         end(run)
         RunMirror(run, True, lambda _seconds: None).finish()
         place = place_of(run)
-        return Logged(trained.directory, run, place, mlflow.pyfunc.load_model(place))
+        return LoggedRun(trained.directory, run, place, mlflow.pyfunc.load_model(place))
 
     return log
 
 
 @pytest.fixture(scope="module")
 def predict(run_here: Any) -> Predict:
-    """Runs `expt.predict`."""
+    """Returns a function that runs `expt.predict`."""
 
-    def predict(logged: Logged, inputs: Path) -> pd.DataFrame:
+    def predict(logged: LoggedRun, inputs: Path) -> pd.DataFrame:
         outputs = inputs.with_name(f"{inputs.name}-predicted.csv")
         done = run_here(
             str(logged.directory),
@@ -170,8 +170,8 @@ def predict(run_here: Any) -> Predict:
     return predict
 
 
-def copied(logged: Logged, directory: Path, without: str = "") -> Run:
-    """Copies a run to the store that has another's record and the model of a directory."""
+def copied(logged: LoggedRun, directory: Path, without: str = "") -> Run:
+    """Mirrors a run that has the record of another run and the model in a directory."""
     from expt.record.mlflow.run_mirror import RunMirror
 
     others = ("mlflow", "id", without)
@@ -194,7 +194,7 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_is_served_as_it_is_predicted_for(
+def test_served_table_has_the_same_predictions_as_predict(
     name: str, log: Log, predict: Predict, tmp_path: Path
 ) -> None:
     logged, path = log(name), tmp_path / "rows.csv"
@@ -219,7 +219,7 @@ def test_a_table_is_served_as_it_is_predicted_for(
         assert_same(logged.served("application/json", json.dumps(content)), expected)
 
 
-def test_a_tables_signature_and_example_name_its_columns_and_outputs(log: Log) -> None:
+def test_signature_and_example_of_a_table_name_its_columns(log: Log) -> None:
     signature = log("table").model.metadata.signature
     assert signature.inputs.input_names() == list(TABLE.columns)
     outputs = {column.name: column.type.name for column in signature.outputs.inputs}
@@ -234,7 +234,7 @@ def test_a_tables_signature_and_example_name_its_columns_and_outputs(log: Log) -
     assert len(log("table").model.predict(example)) == 1
 
 
-def test_unknown_categories_are_reported_or_refused_as_by_predict(
+def test_unknown_categories_are_handled_as_by_predict(
     log: Log, predict: Predict, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     from mlflow.exceptions import MlflowException
@@ -243,9 +243,9 @@ def test_unknown_categories_are_reported_or_refused_as_by_predict(
     frame.to_csv(tmp_path / "rows.csv", index=False)
     with caplog.at_level(logging.WARNING):
         given = log("table").model.predict(frame)
-    assert f"'colour' has {ROWS - 1} of {ROWS} values that the training did not have" in caplog.text
+    assert f"'colour' has {ROWS - 1} of {ROWS} values that did not occur in training" in caplog.text
     assert_same(given, predict(log("table"), tmp_path / "rows.csv"))
-    with pytest.raises(MlflowException, match="'colour' has no value that the training had"):
+    with pytest.raises(MlflowException, match="'colour' has no value that occurred in training"):
         log("table").model.predict(frame[1:])
     with pytest.raises(MlflowException, match=r"'share' has '50' on row 1, where numbers in %"):
         log("table").model.predict(TABLE.assign(share=50))
@@ -254,7 +254,7 @@ def test_unknown_categories_are_reported_or_refused_as_by_predict(
 
 
 def raw_inputs(record: RunRecord, count: int = 5) -> NDArray[Any]:
-    """Values such as the training had, as they are before any preparation."""
+    """Returns random values like those of the training data before any preparation."""
     data, shape = record.data, (count, *(size or 0 for size in record.model_input_shape or ()))
     preparation = data.preparation or {}
     if (divisor := preparation.get("divisor", 1)) != 1 and shape[1:] == tuple(data.input_shape):
@@ -265,7 +265,7 @@ def raw_inputs(record: RunRecord, count: int = 5) -> NDArray[Any]:
 
 
 @pytest.mark.parametrize("name", [name for name in RUNS if name not in TABLES])
-def test_arrays_of_every_source_are_served_as_they_are_predicted_for(
+def test_served_arrays_have_the_same_predictions_as_predict(
     name: str, log: Log, predict: Predict, tmp_path: Path
 ) -> None:
     logged = log(name)
@@ -286,7 +286,7 @@ def test_arrays_of_every_source_are_served_as_they_are_predicted_for(
 
 
 @pytest.mark.parametrize("name", ["iris", "npz", "linear"])
-def test_vectors_are_served_from_tables_too(
+def test_vectors_can_be_served_from_tables(
     name: str, log: Log, predict: Predict, tmp_path: Path
 ) -> None:
     logged = log(name)
@@ -299,7 +299,7 @@ def test_vectors_are_served_from_tables_too(
         assert_same(logged.model.predict(frame[frame.columns[::-1]].assign(more=0)), expected)
 
 
-def test_the_keras_flavor_is_kept(log: Log) -> None:
+def test_keras_flavor_can_be_loaded(log: Log) -> None:
     import mlflow.keras
 
     logged = log("iris")
@@ -308,7 +308,7 @@ def test_the_keras_flavor_is_kept(log: Log) -> None:
     np.testing.assert_allclose(outputs, logged.model.predict(raw).iloc[:, 1:], rtol=1e-5)
 
 
-def test_a_run_of_an_earlier_version_has_the_model_alone(log: Log, tmp_path: Path) -> None:
+def test_run_of_an_earlier_version_has_only_the_model(log: Log, tmp_path: Path) -> None:
     import mlflow
 
     shutil.copyfile(log("iris").directory / "model.keras", tmp_path / "model.keras")
@@ -320,7 +320,7 @@ def test_a_run_of_an_earlier_version_has_the_model_alone(log: Log, tmp_path: Pat
     assert model.predict(raw_inputs(run.record).astype(spec.type)).shape == (5, 3)
 
 
-def test_modules_that_define_layers_are_imported_or_named(
+def test_error_names_missing_modules_that_define_layers(
     log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import keras
@@ -349,8 +349,8 @@ def test_modules_that_define_layers_are_imported_or_named(
         mlflow.pyfunc.load_model(place)
 
 
-def test_the_command_of_mlflow_needs_no_expt(log: Log, predict: Predict, tmp_path: Path) -> None:
-    """As on a machine that serves."""
+def test_mlflow_serves_the_model_without_expt(log: Log, predict: Predict, tmp_path: Path) -> None:
+    """A file `expt.py` that raises stands for a machine without expt."""
     logged, path = log("table"), tmp_path / "rows.csv"
     uri = f"runs:/{id_of(logged.run)}/model"
     TABLE[TABLE.columns[::-1]].to_csv(path, index=False)

@@ -1,4 +1,4 @@
-"""A run's copy in a store, made in this process; tests/e2e has it behind the recorder's own."""
+"""The mirror of a run in this process; tests/e2e has tests with the recorder's child process."""
 
 import functools
 import hashlib
@@ -27,13 +27,13 @@ from expt.runs.find import FoundRun
 from expt.runs.records import RunRecord
 from expt.runs.run import Run, Status
 
-# MLflow's own, when its pyfunc module is imported.
+# A warning of MLflow when its pyfunc module is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store; making one takes seconds."""
+    """The file of an empty store, which tests copy since creating one takes seconds."""
     folder = tmp_path_factory.mktemp("store")
     client_of(store_uri(folder)).search_experiments()
     return folder / "mlflow.db"
@@ -48,21 +48,22 @@ def run(tmp_path: Path, database: Path) -> Run:
 
 
 def _copy(run: Run, *, is_new: bool = False) -> Any:
+    """Returns a new mirror of a run, as another process has it."""
     from expt.record.mlflow.run_mirror import RunMirror
 
     client_of(store_uri(run.output_dir))
     return RunMirror(run, is_new, lambda _seconds: None)
 
 
-def _forget_place(run: Run) -> None:
-    """Leaves a record as it is before the run is known to MLflow."""
+def _remove_place(run: Run) -> None:
+    """Removes the MLflow ids from a record, as if the answer with them was lost."""
     values = run.record.to_mapping()
     del values["mlflow"]
     run.record = RunRecord.of(values)
 
 
 def _finish(run: Run, status: Status = Status.FINISHED) -> Any:
-    """Copies an ended run in one go; returns what the store lacked."""
+    """Ends and mirrors a run; returns the parts that the store lacked."""
     end(run, status)
     copy = _copy(run)
     copy.advance()
@@ -75,7 +76,7 @@ def _assert_equal(run: Run) -> Any:
 
 
 def _failing(function: Callable[..., Any], *, after: bool) -> Callable[..., Any]:
-    """A request that is lost, or whose answer is lost after it was carried out."""
+    """Returns a request that is lost, or is carried out and its answer lost if `after`."""
 
     @functools.wraps(function)
     def fail(*arguments: Any, **options: Any) -> None:
@@ -86,7 +87,7 @@ def _failing(function: Callable[..., Any], *, after: bool) -> Callable[..., Any]
     return fail
 
 
-def test_address_is_the_users_or_the_embedded_store(
+def test_store_is_the_users_or_the_embedded_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert store_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
@@ -97,13 +98,13 @@ def test_address_is_the_users_or_the_embedded_store(
 @pytest.mark.parametrize("status", [Status.FINISHED, Status.FAILED, Status.KILLED])
 def test_a_run_is_followed_to_its_end(status: Status, run: Run) -> None:
     copy = _copy(run, is_new=True)
-    write_scalars(run, range(1, 800))  # more values than a request holds
+    write_scalars(run, range(1, 800))  # more values than fit into a request
     write_image(run, 7)
     copy.advance()
     write_scalars(run, range(800, 805), special=True)
     write_image(run, 804)
     with (run.directory / "metrics.jsonl").open("ab") as journal:
-        journal.write(b'{"step": 805, "epoch": 1, "ti')  # not yet written to its end
+        journal.write(b'{"step": 805, "epoch": 1, "ti')  # an incomplete line
     copy.advance()
     copy.advance()
     (run.directory / "model.keras").write_bytes(b"a model")
@@ -121,7 +122,7 @@ def test_a_run_is_followed_to_its_end(status: Status, run: Run) -> None:
     assert str(_finish(run, status)) == ""
 
 
-def test_the_directory_is_absolute_wherever_the_command_was_started(
+def test_directory_tag_is_absolute(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = run.directory.absolute()
@@ -131,7 +132,7 @@ def test_the_directory_is_absolute_wherever_the_command_was_started(
     assert _assert_equal(run).data.tags["run_directory"] == str(directory)
 
 
-def test_params_are_the_choices_and_what_differs_and_tags_have_all_values(run: Run) -> None:
+def test_params_are_few_and_tags_have_all_values(run: Run) -> None:
     run.params = {**run.params, "data": "digits", "model.dropout": 0.5}
     choices = {"act": "relu", "data": "digits"}
     run.update(choices=choices, distinctive=["model.dropout"])
@@ -143,7 +144,7 @@ def test_params_are_the_choices_and_what_differs_and_tags_have_all_values(run: R
     assert str(_finish(run)) == ""
 
 
-def test_an_experiment_is_one_of_training_and_keeps_another_kind(run: Run) -> None:
+def test_experiment_is_marked_as_training_unless_it_has_a_kind(run: Run) -> None:
     _finish(run)
     client = client_of(store_uri(run.output_dir))
     assert run.record.mlflow is not None
@@ -154,13 +155,13 @@ def test_an_experiment_is_one_of_training_and_keeps_another_kind(run: Run) -> No
     assert client.get_experiment(experiment_id).tags == {kind: "regression"}
     artifacts = (run.output_dir / "mlartifacts").as_uri()
     older = client.create_experiment("older", artifact_location=artifacts)
-    _forget_place(run)
+    _remove_place(run)
     run.config = {**run.config, "name": "older"}
     _finish(run)
     assert client.get_experiment(older).tags == {kind: "custom_model_development"}
 
 
-def test_speed_and_the_kept_models_values_are_there_once(run: Run) -> None:
+def test_speed_and_best_values_are_stored_once(run: Run) -> None:
     journal = b'{"step": 4, "epoch": 1, "time": 1795400001.0, "perf/steps_per_s": 250.0}\n'
     (run.directory / "metrics.jsonl").write_bytes(journal)
     best = {"step": 4, "watched": "val/loss", "val/loss": 0.5, "val/accuracy": 0.75}
@@ -176,7 +177,7 @@ def test_speed_and_the_kept_models_values_are_there_once(run: Run) -> None:
     }
     client, run_id = client_of(store_uri(run.output_dir)), id_of(run)
     (stored,) = client.get_metric_history(run_id, "best/val/loss")
-    assert stored.step == 0  # else MLflow draws a point, not a bar
+    assert stored.step == 0  # for any other step, MLflow draws a point instead of a bar
     assert str(_finish(run)) == ""
 
 
@@ -191,12 +192,13 @@ def test_the_best_values_of_a_resumed_run_are_the_latest_whatever_the_clock_says
     assert _finish(run).values == 2
     assert _assert_equal(run).data.metrics["best/val/loss"] == 0.25
     assert str(_finish(run)) == ""
-    run.update(best=best)  # resumed with a longer history of the first values
+    # Back to the first values, which the store already has in its history.
+    run.update(best=best)
     assert _finish(run).values == 2
     assert _assert_equal(run).data.metrics["best/val/loss"] == 0.5
 
 
-def test_long_params_are_cut_and_many_are_sent(run: Run) -> None:
+def test_long_params_are_cut_and_many_are_sent_in_batches(run: Run) -> None:
     run.params = {f"key{number}": "x" * 7_000 for number in range(150)}
     _finish(run)
     params = _assert_equal(run).data.params
@@ -205,7 +207,7 @@ def test_long_params_are_cut_and_many_are_sent(run: Run) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_values_whose_answer_was_lost_are_neither_doubled_nor_missing(
+def test_no_value_is_duplicated_or_missing_after_a_lost_answer(
     after: bool, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = _copy(run, is_new=True)
@@ -219,8 +221,8 @@ def test_values_whose_answer_was_lost_are_neither_doubled_nor_missing(
     _assert_equal(run)
 
 
-def test_what_is_there_is_not_sent_again_even_where_the_store_would_not_notice(run: Run) -> None:
-    """Values are the same though their times differ: a journal lost with the machine's memory."""
+def test_stored_values_are_not_sent_again(run: Run) -> None:
+    """Values are compared without their times, which differ after a lost journal is recomputed."""
     write_scalars(run, range(1, 11), special=True)
     _finish(run)
     client, run_id = client_of(store_uri(run.output_dir)), id_of(run)
@@ -233,37 +235,37 @@ def test_what_is_there_is_not_sent_again_even_where_the_store_would_not_notice(r
 
 
 @pytest.mark.parametrize("knows_id", [False, True])
-def test_a_run_whose_creation_was_not_answered_is_found(knows_id: bool, run: Run) -> None:
+def test_run_is_found_after_a_lost_answer(knows_id: bool, run: Run) -> None:
     _copy(run, is_new=True)
     first = id_of(run)
     if not knows_id:
-        _forget_place(run)
+        _remove_place(run)
     assert not _finish(run).run
     assert id_of(run) == first
 
 
-def test_runs_made_by_a_repeated_request_are_removed(run: Run) -> None:
+def test_duplicate_runs_of_a_repeated_request_are_removed(run: Run) -> None:
     _copy(run, is_new=True)
     kept = id_of(run)
-    _forget_place(run)
-    run.record = run.record.updated({"started": run.record.started + 1})  # so that it comes second
+    _remove_place(run)
+    run.record = run.record.updated({"started": run.record.started + 1})  # to be sorted second
     _copy(run, is_new=True)
     run.record = run.record.updated({"started": run.record.started - 1})
-    _forget_place(run)
+    _remove_place(run)
     write_scalars(run, range(1, 3))
     _finish(run)
     assert id_of(run) == kept
     _assert_equal(run)
 
 
-def test_a_run_that_the_user_deleted_stays_deleted(run: Run) -> None:
+def test_deleted_run_stays_deleted(run: Run) -> None:
     _finish(run)
     client_of(store_uri(run.output_dir)).delete_run(id_of(run))
     with pytest.raises(RunError, match="deleted"):
         _copy(run)
 
 
-def test_another_store_gets_a_run_of_its_own(
+def test_another_store_gets_another_run(
     run: Run, tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_scalars(run, range(1, 4))
@@ -280,7 +282,7 @@ def test_another_store_gets_a_run_of_its_own(
     assert id_of(run) == first
 
 
-def test_a_resumed_run_runs_again_and_tells_what_was_changed(run: Run) -> None:
+def test_resumed_run_is_running_and_has_tags_of_changed_values(run: Run) -> None:
     write_scalars(run, range(1, 6))
     _finish(run, Status.KILLED)
     run.is_resumed = True
@@ -311,7 +313,7 @@ def test_a_resumed_run_runs_again_and_tells_what_was_changed(run: Run) -> None:
 
 @pytest.mark.parametrize("lost", ["create_logged_model", "log_outputs", "finalize_logged_model"])
 @pytest.mark.parametrize("after", [False, True])
-def test_a_model_is_there_once_whatever_request_was_lost(
+def test_model_is_stored_once_after_any_lost_request(
     lost: str, after: bool, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (run.directory / "model.keras").write_bytes(b"a model")
@@ -325,7 +327,7 @@ def test_a_model_is_there_once_whatever_request_was_lost(
     _assert_equal(run)
 
 
-def test_a_better_model_of_a_run_that_went_on_is_added(run: Run) -> None:
+def test_better_model_of_a_resumed_run_is_added(run: Run) -> None:
     file = run.directory / "model.keras"
     for content in (b"a model", b"a better one"):
         file.write_bytes(content)
@@ -335,12 +337,12 @@ def test_a_better_model_of_a_run_that_went_on_is_added(run: Run) -> None:
     assert run.record.mlflow is not None
     models = client.search_logged_models([run.record.mlflow.experiment_id])
     assert [model.status for model in models] == ["READY", "READY"]
-    # MLflow takes the first of them for runs:/ID/model.
+    # MLflow resolves runs:/ID/model to the first of them.
     assert models[0].tags["expt.model"] == hashlib.sha256(b"a better one").hexdigest()
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp"])
-def test_a_picture_that_is_half_there_is_replaced(suffix: str, run: Run) -> None:
+def test_incomplete_image_is_replaced(suffix: str, run: Run) -> None:
     for step in (1, 2, 12):
         write_image(run, step)
     _finish(run)
@@ -355,7 +357,7 @@ def test_a_picture_that_is_half_there_is_replaced(suffix: str, run: Run) -> None
     assert sum(stored_images(client, run_id).values()) == 6
 
 
-def test_secrets_stay_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_not_stored(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUB_TOKEN", "swordfish")
     run.config = {**run.config, "data": {"path": "http://me:carp-fish@host/x?swordfish"}}
     run.params = {**run.params, "data.path": "http://me:carp-fish@host/x?swordfish"}
@@ -374,7 +376,7 @@ def _found(run: Run) -> FoundRun:
     return FoundRun(run.directory, run.record, run.output_dir)
 
 
-def test_an_evaluation_is_added_or_a_dead_server_told(
+def test_evaluation_is_added_or_the_error_is_raised(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not log_evaluation(_found(run), "digits-val", 3, {"loss": 0.5})
@@ -387,18 +389,18 @@ def test_an_evaluation_is_added_or_a_dead_server_told(
         log_evaluation(_found(run), "digits-val", 3, {"loss": 0.5})
 
 
-def test_an_evaluation_of_a_deleted_or_removed_run_says_what_helps(run: Run) -> None:
+def test_error_of_an_evaluation_of_a_deleted_run_has_the_remedy(run: Run) -> None:
     _finish(run)
     client, run_id = client_of(store_uri(run.output_dir)), id_of(run)
     client.delete_run(run_id)
     with pytest.raises(RunError, match=r"was deleted in MLflow\. .* expt\.sync --restore "):
         log_evaluation(_found(run), "digits-val", 3, {"loss": 0.5})
     run.update(mlflow={"run_id": "f" * 32})
-    with pytest.raises(RunError, match=r"To make the run anew: python -m expt\.sync "):
+    with pytest.raises(RunError, match=r"To create the MLflow run again: python -m expt\.sync "):
         log_evaluation(_found(run), "digits-val", 3, {"loss": 0.5})
 
 
-def test_a_number_that_is_none_differs_from_every_other() -> None:
+def test_nan_is_equal_only_to_nan() -> None:
     prepare_mlflow()
     from mlflow.entities import Metric
 

@@ -1,4 +1,4 @@
-"""The code of a model can be imported alone, whatever else is in the process."""
+"""The code in a model can be imported without expt, and beside any version of it."""
 
 import ast
 import subprocess
@@ -8,10 +8,10 @@ from pathlib import Path
 from expt.record.mlflow.shipped_code import shipped_code
 
 LIGHT = {"keras", "mlflow", "numpy", "pandas"}
-"""What may be imported beside the standard library: what requirements.txt has."""
+"""The libraries that the code may import: those in the model's requirements.txt."""
 
 
-def test_it_has_a_name_of_its_own_and_needs_what_the_requirements_name_alone() -> None:
+def test_package_is_renamed_and_imports_only_its_requirements() -> None:
     code = shipped_code()
     package = code.entry.split(".")[0]
     assert package != "expt"
@@ -31,7 +31,7 @@ def test_it_has_a_name_of_its_own_and_needs_what_the_requirements_name_alone() -
     assert imported - set(sys.stdlib_module_names) == {package, *LIGHT}
 
 
-def test_it_is_imported_without_expt_and_beside_it(tmp_path: Path) -> None:
+def test_package_is_importable_without_and_beside_expt(tmp_path: Path) -> None:
     code = shipped_code()
     code.write(tmp_path / "code")
     (tmp_path / "without").mkdir()
@@ -47,7 +47,7 @@ def test_it_is_imported_without_expt_and_beside_it(tmp_path: Path) -> None:
     assert done.stdout.split() == ["False", "False"]
 
 
-def test_the_process_that_writes_models_does_without_tensorflow() -> None:
+def test_writing_a_model_does_not_import_tensorflow() -> None:
     script = (
         "import sys; from expt.record.mlflow.recorder import prepare; prepare();"
         "import expt.record.mlflow.mirror;"

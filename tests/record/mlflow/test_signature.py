@@ -1,4 +1,4 @@
-"""What a model's signature and its example say, for every kind of record."""
+"""The signature and the input example of models, for all kinds of data."""
 
 from typing import Any
 
@@ -34,9 +34,9 @@ def record(shape: list[int], preparation: Any, **data: Any) -> RunRecord:
 
 
 def types(*columns: Column, impute: bool = False) -> list[str]:
-    made = Encoder(columns, ",", impute).to_mapping()
+    encoder = Encoder(columns, ",", impute).to_mapping()
     width = sum(len(column.feature_names) for column in columns)
-    inputs = make_signature(record([width], made)).inputs
+    inputs = make_signature(record([width], encoder)).inputs
     assert [column.name for column in inputs.inputs] == [column.name for column in columns]
     assert all(column.required for column in inputs.inputs)
     return [
@@ -56,15 +56,13 @@ def types(*columns: Column, impute: bool = False) -> list[str]:
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_a_column_has_a_type_if_pandas_can_read_it_as_one_only(
-    column: Column, expected: str
-) -> None:
+def test_column_has_a_type_if_pandas_reads_it_as_only_one(column: Column, expected: str) -> None:
     assert types(column) == [expected]
     filled = Column("a", column.categories, 0.0 if column.number else None, column.number)
     assert types(filled, impute=True) == ["any"]
 
 
-def test_outputs_are_named_and_have_the_models_type() -> None:
+def test_outputs_have_names_and_the_type_of_the_model() -> None:
     classes = {"task": "classification", "class_names": ["b", "a"], "output_shape": [2]}
     given = record([4], None, **classes, kind="score")
     outputs = make_signature(given).outputs
@@ -84,8 +82,8 @@ def test_outputs_are_named_and_have_the_models_type() -> None:
     assert (images.shape, images.type) == ((-1, 2, 2, 1), np.float32)
 
 
-def test_an_example_of_a_table_is_written_as_the_training_was() -> None:
-    made = Encoder(
+def test_example_of_a_table_is_formatted_like_the_training_data() -> None:
+    encoder = Encoder(
         (
             Column("size", number=PLAIN),
             Column("colour", categories=("", "red")),
@@ -97,7 +95,7 @@ def test_an_example_of_a_table_is_written_as_the_training_was() -> None:
         impute=True,
     )
     scale = {"mean": [1.23456789, 0, 0, 52.5, 18_262.2, 3_690.0], "deviation": [1] * 6}
-    example = make_example(record([6], made.to_mapping(), input_scale=scale))
+    example = make_example(record([6], encoder.to_mapping(), input_scale=scale))
     assert example == {
         "columns": ["size", "colour", "share", "day", "at"],
         "data": [[1.23457, "red", "52,5%", "2020-01-01", "1:01:30"]],
@@ -105,14 +103,14 @@ def test_an_example_of_a_table_is_written_as_the_training_was() -> None:
     import pandas as pd
 
     frame = pd.DataFrame(example["data"], columns=example["columns"])
-    (inputs,) = made.transform(as_text_table(frame, made)).inputs
+    (inputs,) = encoder.transform(as_text_table(frame, encoder)).inputs
     assert inputs.tolist() == [1.23457, 0, 1, 52.5, 18_262, 3_690]
-    unknown = make_example(record([6], made.to_mapping()))
+    unknown = make_example(record([6], encoder.to_mapping()))
     assert isinstance(unknown, dict)
     assert unknown["data"] == [[0.0, "red", "0%", "1970-01-01", "0:00:00"]]
 
 
-def test_an_example_of_arrays_has_their_shape_and_names() -> None:
+def test_example_of_an_array_has_its_shape_and_names() -> None:
     pixels = {"kind": "array", "divisor": 255.0, "trained_on": {"dtype": "uint8"}}
     assert make_example(record([1, 2, 1], pixels)) == [[[[0], [0]]]]
     assert make_example(record([1, 1, 3], {"kind": "image"})) == [[[[0, 0, 0]]]]
@@ -125,7 +123,7 @@ def test_an_example_of_arrays_has_their_shape_and_names() -> None:
     assert make_example(generator) == [[0.0, 0.0]]
 
 
-def test_runs_of_earlier_versions_say_what_their_model_takes() -> None:
+def test_signature_of_a_run_of_an_earlier_version() -> None:
     old = record([4], None).updated({"model_outputs": None})
     signature = make_signature(old)
     assert signature.inputs.inputs[0].shape == (-1, 4)

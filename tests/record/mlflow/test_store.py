@@ -1,4 +1,4 @@
-"""Where the embedded store is, whatever its folder is called and wherever that was moved."""
+"""The embedded store, in folders with special names and after moves and copies."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from expt.errors import RunError
-from expt.record.mlflow.moved import relocate
+from expt.record.mlflow.relocation import relocate
 from expt.record.mlflow.store import (
     artifacts_uri,
     find_experiment,
@@ -25,12 +25,13 @@ from expt.record.mlflow.store import (
 )
 from expt.servers.programs import make_mlflow
 
+# Characters that have a meaning in URIs.
 NAMES = ["two words#&=größe'", "a?b", "a%20b", "x?uri=true&y"]
 
 
 @pytest.fixture(scope="module")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of a store that was made in a folder of its own; making one takes seconds."""
+    """The file of an empty store, which tests copy since creating one takes seconds."""
     folder = tmp_path_factory.mktemp("store")
     prepare_mlflow()
     open_store(folder)
@@ -39,7 +40,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def outputs(tmp_path: Path, empty_store: Path) -> Path:
-    """A folder of runs whose store, made there, has a run with an artifact and a model."""
+    """A folder of runs with a store that has a run with an artifact and a model."""
     return make_store(tmp_path / "outputs", empty_store)
 
 
@@ -64,7 +65,7 @@ def files(folder: Path) -> list[str]:
 
 
 def addresses(database: Path) -> set[str]:
-    """All addresses of files that a store holds, whichever table they are in."""
+    """Returns all URIs of files in any table of a store."""
     found = set()
     with closing(sqlite3.connect(database)) as connection:
         tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -75,9 +76,7 @@ def addresses(database: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_any_folder_holds_its_store_and_nothing_lies_outside(
-    name: str, tmp_path: Path, empty_store: Path
-) -> None:
+def test_store_writes_only_into_its_folder(name: str, tmp_path: Path, empty_store: Path) -> None:
     folder = make_store(tmp_path / name / "outputs", empty_store)
     assert is_embedded(folder)
     (run,) = open_store(folder).search_runs(["1"])
@@ -89,7 +88,7 @@ def test_any_folder_holds_its_store_and_nothing_lies_outside(
     assert environment["MLFLOW_BACKEND_STORE_URI"] == store_uri(folder)
 
 
-def test_a_store_is_made_in_any_folder(tmp_path: Path) -> None:
+def test_store_is_created_in_any_folder(tmp_path: Path) -> None:
     folder = tmp_path / "a?b%20c"
     folder.mkdir()
     prepare_mlflow()
@@ -98,7 +97,7 @@ def test_a_store_is_made_in_any_folder(tmp_path: Path) -> None:
     assert addresses(folder / "mlflow.db") == {f"{artifacts_uri(folder)}/0"}
 
 
-def test_a_moved_store_keeps_artifacts_beside_itself(outputs: Path, tmp_path: Path) -> None:
+def test_moved_store_has_its_artifacts_beside_it(outputs: Path, tmp_path: Path) -> None:
     before = files(outputs)
     moved = tmp_path / "else where?" / "results"
     moved.parent.mkdir()
@@ -116,7 +115,7 @@ def test_a_moved_store_keeps_artifacts_beside_itself(outputs: Path, tmp_path: Pa
         assert client.list_logged_model_artifacts(model.model_id)
 
 
-def test_a_copy_leaves_the_original_as_it_is(outputs: Path, tmp_path: Path) -> None:
+def test_copied_store_does_not_change_the_original(outputs: Path, tmp_path: Path) -> None:
     before = {name: (outputs / name).read_bytes() for name in files(outputs)}
     copy = Path(shutil.copytree(outputs, tmp_path / "copy"))
     run = add_run(copy)
@@ -125,10 +124,11 @@ def test_a_copy_leaves_the_original_as_it_is(outputs: Path, tmp_path: Path) -> N
     assert run.run_id not in {r.info.run_id for r in open_store(outputs).search_runs(["1"])}
 
 
-def test_a_store_that_was_used_after_a_move_before_moves_were_seen(
-    outputs: Path, tmp_path: Path
-) -> None:
-    """Its experiments are of two places, and those of a server over it end with their ids."""
+def test_store_with_artifacts_in_two_folders_is_repaired(outputs: Path, tmp_path: Path) -> None:
+    """The store was used after a move by a version of expt without relocation, and by a server.
+
+    Its experiments point to two folders, and those that the server created end with their ids.
+    """
     moved = outputs.rename(tmp_path / "moved")
     with closing(sqlite3.connect(moved / "mlflow.db")) as connection, connection:
         for number, location in enumerate((artifacts_uri(moved), f"{artifacts_uri(outputs)}/7"), 6):
@@ -148,7 +148,7 @@ def test_a_store_that_was_used_after_a_move_before_moves_were_seen(
     )
 
 
-def test_places_that_a_user_chose_stay(outputs: Path) -> None:
+def test_artifact_locations_of_a_user_are_kept(outputs: Path) -> None:
     client = open_store(outputs)
     client.create_experiment("mine", artifact_location="s3://bucket/mlartifacts")
     client.create_experiment("other", artifact_location=(outputs / "plots").as_uri())
@@ -158,14 +158,14 @@ def test_places_that_a_user_chose_stay(outputs: Path) -> None:
     assert {"s3://bucket/mlartifacts", (outputs / "plots").as_uri()} <= kept
 
 
-def test_what_is_no_database_is_left_to_mlflow(tmp_path: Path) -> None:
+def test_file_that_is_not_a_database_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"no database, but a text that is long enough" * 99)
     assert relocate(tmp_path / "mlflow.db", "file:///here/mlartifacts") == []
     (tmp_path / "empty.db").touch()
     assert relocate(tmp_path / "empty.db", "file:///here/mlartifacts") == []
 
 
-def test_a_moved_store_that_cannot_be_changed_is_refused(
+def test_moved_store_that_is_read_only_raises(
     outputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = (outputs / "mlflow.db").read_bytes()
@@ -178,8 +178,8 @@ def test_a_moved_store_that_cannot_be_changed_is_refused(
     assert (outputs / "mlflow.db").read_bytes() == before
 
 
-def test_a_user_without_a_home_has_a_store(tmp_path: Path, empty_store: Path) -> None:
-    """As in a container, where a user may be a number that no file knows."""
+def test_user_without_a_home_can_open_a_store(tmp_path: Path, empty_store: Path) -> None:
+    """In a container, a user may have a number that is not in the password database."""
     shutil.copyfile(empty_store, tmp_path / "mlflow.db")
     code = (
         "import pwd, sys; from pathlib import Path; import expt.record.mlflow.store as store\n"
@@ -197,6 +197,6 @@ def test_a_user_without_a_home_has_a_store(tmp_path: Path, empty_store: Path) ->
     assert (done.stdout, done.returncode) == ("1\n", 0), done.stderr
 
 
-def test_a_home_that_there_is_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_home_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     assert home() == {}

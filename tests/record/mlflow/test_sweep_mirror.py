@@ -1,4 +1,4 @@
-"""A sweep's own run in a store: its results, once each, whatever is trained again."""
+"""The MLflow run of a sweep has the final results once, even if jobs are retried."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ def sweep(tmp_path: Path) -> Run:
 
 
 def _finish(sweep: Run, status: str, metrics: dict[str, float], params: dict[str, str]) -> Any:
-    """Ends a sweep in the store twice; returns the run there."""
+    """Mirrors the end of a sweep twice; returns its MLflow run."""
     client_of(store_uri(sweep.output_dir))
     from expt.record.mlflow.sweep_mirror import SweepMirror
 
@@ -36,12 +36,12 @@ def _times(sweep: Run, name: str) -> int:
     return len(client.get_metric_history(id_of(sweep), name))
 
 
-def test_results_are_those_of_the_end_whatever_was_trained_again(sweep: Run) -> None:
+def test_results_are_those_of_the_end_after_a_retry(sweep: Run) -> None:
     first = {"best/val/loss": 0.1 + 0.2, "jobs": 3, "jobs_failed": 0}
     killed = _finish(sweep, "KILLED", first, {"best.act": "relu"})
     assert killed.info.run_name == "act-lr"
     assert killed.data.metrics == {"best/val/loss": 0.3, "jobs": 3, "jobs_failed": 0}
-    assert killed.data.params == {}  # another job may become the best, and params stay
+    assert killed.data.params == {}  # another job may become the best, and params can't be changed
 
     failed = _finish(sweep, "FAILED", {**first, "jobs_failed": 1}, {"best.act": "relu"})
     assert failed.data.metrics["jobs_failed"] == 1

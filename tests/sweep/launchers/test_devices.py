@@ -1,4 +1,4 @@
-"""What a machine has to train on, as its environment and its programs tell."""
+"""Tests of finding the GPUs of a machine and assigning them to workers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-d0c2f2a1)
 
 @pytest.fixture
 def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Program:
-    """Makes the `nvidia-smi` of a path that has no other program but a shell's."""
+    """A function that makes an `nvidia-smi` with a given script, the only program on the PATH."""
     monkeypatch.delenv(VISIBLE, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
 
@@ -37,10 +37,10 @@ def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Program:
         ("GPU-5d5ba0d6,MIG-c6d4f1ef", ["GPU-5d5ba0d6", "MIG-c6d4f1ef"]),
         ("", []),
         ("-1", []),
-        ("0,-1,1", ["0"]),  # what comes after it is not seen by CUDA either
+        ("0,-1,1", ["0"]),  # CUDA ignores everything after -1 as well
     ],
 )
-def test_what_is_visible_is_taken(
+def test_visible_gpus_are_used(
     program: Program, monkeypatch: pytest.MonkeyPatch, visible: str, expected: list[str]
 ) -> None:
     program("echo 'GPU 7: another one'")
@@ -48,27 +48,27 @@ def test_what_is_visible_is_taken(
     assert gpus() == expected
 
 
-def test_else_all_are_that_the_driver_lists(program: Program) -> None:
+def test_gpus_are_listed_by_driver(program: Program) -> None:
     program(f'[ "$*" = -L ] && echo "{LISTED}"')
     assert gpus() == ["0", "1"]
 
 
-def test_without_a_driver_there_are_none(program: Program) -> None:
+def test_no_gpus_without_driver(program: Program) -> None:
     assert gpus() == []
     program("echo 'NVIDIA-SMI has failed: no driver' >&2; exit 9")
     assert gpus() == []
 
 
-def test_each_gpu_goes_to_one_worker() -> None:
+def test_each_gpu_has_one_worker() -> None:
     assert environments(2, ["3", "7"]) == [{VISIBLE: "3"}, {VISIBLE: "7"}]
     assert environments(1, ["3", "7"]) == [{VISIBLE: "3"}]
 
 
-def test_more_workers_share_them_in_turn() -> None:
+def test_more_workers_than_gpus_share_them() -> None:
     given = environments(5, ["3", "7"])
     assert [each[VISIBLE] for each in given] == ["3", "7", "3", "7", "3"]
     assert all(each["TF_FORCE_GPU_ALLOW_GROWTH"] == "true" for each in given)
 
 
-def test_without_gpus_nothing_is_said_of_them() -> None:
+def test_no_variables_without_gpus() -> None:
     assert environments(2, []) == [{}, {}]

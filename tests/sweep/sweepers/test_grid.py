@@ -1,4 +1,4 @@
-"""The sweeper that asks for all combinations at once."""
+"""Tests of the grid sweeper."""
 
 from expt.config.compose import Composition
 from expt.sweep.search import first_jobs
@@ -13,13 +13,13 @@ class _Composition:
         return JOBS
 
 
-def test_it_asks_once_for_all_jobs() -> None:
+def test_all_jobs_are_returned_once() -> None:
     sweeper = GridSweeper(composition=_Composition())
     assert sweeper.ask() == JOBS
     assert sweeper.ask() is None
 
 
-def test_a_sweep_of_a_grid_cannot_grow() -> None:
+def test_grid_has_no_search() -> None:
     composition = Composition(["act=relu,tanh", "seed=0,1"], None, multirun=True)
     jobs, search = first_jobs(composition, DataLoader())
     assert jobs == [[f"act={act}", f"seed={seed}"] for act in ("relu", "tanh") for seed in (0, 1)]

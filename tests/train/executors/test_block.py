@@ -29,7 +29,7 @@ IMAGES = make_dataset((6, 5, 1), augmentation=AUGMENTATION)
 
 
 @pytest.mark.parametrize("mode", ["graph", "xla"])
-def test_compiled_blocks_give_the_numbers_of_plain_python(mode: str) -> None:
+def test_compiled_blocks_equal_eager_blocks(mode: str) -> None:
     plain, compiled = Training(DATA, "eager"), Training(DATA, mode)
     expected, found = plain.run_blocks([10, 3]), compiled.run_blocks([10, 3])
     assert list(found) == list(expected) == ["loss", "accuracy", "grad_norm", "learning_rate"]
@@ -45,7 +45,7 @@ def test_compiled_blocks_give_the_numbers_of_plain_python(mode: str) -> None:
     [(DATA, 0.0), (DATA, 0.5), (IMAGES, 0.5), (streamed(IMAGES), 0.5)],
     ids=["plain", "dropout", "augmented", "streamed"],
 )
-def test_short_blocks_give_the_bits_of_a_long_one(data: Dataset, dropout: float) -> None:
+def test_short_blocks_have_the_bits_of_a_long_block(data: Dataset, dropout: float) -> None:
     make_model = partial(small_mlp, dropout=dropout)
     whole = Training(data, make_model=make_model)
     expected = whole.run_blocks([CAPACITY])
@@ -55,7 +55,7 @@ def test_short_blocks_give_the_bits_of_a_long_one(data: Dataset, dropout: float)
 
 
 @pytest.mark.parametrize("data", [IMAGES, streamed(IMAGES)], ids=["memory", "streamed"])
-def test_a_second_process_goes_on_where_the_first_ended(data: Dataset) -> None:
+def test_second_process_continues_where_the_first_ended(data: Dataset) -> None:
     make_model = partial(small_mlp, dropout=0.5)
     first = Training(data, make_model=make_model)
     first.run_blocks([7])
@@ -68,8 +68,8 @@ def test_a_second_process_goes_on_where_the_first_ended(data: Dataset) -> None:
     assert_same_bits(second, first)
 
 
-def test_dropout_draws_anew_at_every_step() -> None:
-    """The same batch at a learning rate of nothing: only dropout differs."""
+def test_dropout_differs_at_every_step() -> None:
+    """The batch is the same and the learning rate is 0, so that only dropout differs."""
     training = Training(DATA, make_model=partial(small_mlp, dropout=0.5))
     training.learner.optimizers[0].learning_rate = 0.0
     losses = training.run(0, np.tile(np.arange(8, dtype=np.int32), (6, 1)))["loss"]
@@ -77,9 +77,9 @@ def test_dropout_draws_anew_at_every_step() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_it_ends_at_the_step_whose_loss_is_not_finite(mode: str) -> None:
+def test_block_ends_at_the_step_whose_loss_is_not_finite(mode: str) -> None:
     def far_off(dataset: Dataset) -> Any:
-        """A model whose outputs overflow for the last example alone."""
+        """Returns a model whose outputs overflow only for the last example."""
         inputs = keras.Input(dataset.input_shape)
         return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Rescaling(1e30)(inputs)))
 
@@ -91,14 +91,15 @@ def test_it_ends_at_the_step_whose_loss_is_not_finite(mode: str) -> None:
     indices[3, -1] = 49
     loss = training.run(0, indices)["loss"]
     assert np.isfinite(loss).tolist() == [True, True, True, False]
+    # The step itself is trained; those after it are not.
     assert int(training.learner.optimizers[0].iterations) == 4
 
 
 @pytest.mark.parametrize("name", ["loss", "discriminator_loss"])
 @pytest.mark.parametrize("mode", MODES)
-def test_any_loss_ends_it(name: str, mode: str) -> None:
+def test_each_loss_that_is_not_finite_ends_a_block(name: str, mode: str) -> None:
     steps: list[int] = []
-    rows = make_run_block(counting_step(steps, name), counting_feed(), 1, CAPACITY, mode)(
+    rows = make_run_block(counting_step(steps, name), counting_pipeline(), 1, CAPACITY, mode)(
         0, np.arange(6, dtype=np.int32)[:, None]
     )
     assert rows["count"].tolist() == [0.0, 1.0, 2.0, 3.0]
@@ -106,8 +107,8 @@ def test_any_loss_ends_it(name: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_what_is_no_loss_may_be_infinite(mode: str) -> None:
-    rows = make_run_block(counting_step([], "lossless"), counting_feed(), 1, CAPACITY, mode)(
+def test_other_scalars_may_be_infinite(mode: str) -> None:
+    rows = make_run_block(counting_step([], "lossless"), counting_pipeline(), 1, CAPACITY, mode)(
         0, np.arange(6, dtype=np.int32)[:, None]
     )
     assert rows["count"].tolist() == list(range(6))
@@ -115,18 +116,18 @@ def test_what_is_no_loss_may_be_infinite(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_loss_below_the_target_ends_it(mode: str) -> None:
-    """At that very step, or a repeat on a faster machine would not give the same bits."""
+def test_loss_below_the_target_ends_a_block(mode: str) -> None:
+    """At that very step, or a repeated run on a faster machine would have other results."""
 
     def step(batch: Batch) -> dict[str, Any]:
         return {"loss": 5.0 - batch.inputs[0]}
 
-    run = make_run_block(step, counting_feed(), 1, CAPACITY, mode, target_loss=2.0)
+    run = make_run_block(step, counting_pipeline(), 1, CAPACITY, mode, target_loss=2.0)
     losses = run(0, np.arange(6, dtype=np.int32)[:, None])["loss"]
     assert losses.tolist() == [5.0, 4.0, 3.0, 2.0, 1.0]
 
 
-def counting_feed() -> InputPipeline:
+def counting_pipeline() -> InputPipeline:
     return InputPipeline(
         lambda indices, _: Batch(tf.cast(indices, tf.float32), indices), reads_ahead=False
     )
@@ -143,11 +144,11 @@ def counting_step(steps: list[int], infinite_at_3: str) -> Any:
 
 
 @pytest.mark.parametrize("mode", ["graph", "xla"])
-def test_it_is_traced_once_and_before_the_first_step(mode: str) -> None:
+def test_block_is_traced_once_before_the_first_step(mode: str) -> None:
     training, untrained = Training(DATA, mode), Training(DATA, "eager")
     traced = training.executions
     assert traced >= 1
-    # Tracing itself trained nothing.
+    # Tracing does not train.
     assert_same_bits(training, untrained)
     for length in (1, 7, CAPACITY, 2):
         training.run_blocks([length])
@@ -156,7 +157,7 @@ def test_it_is_traced_once_and_before_the_first_step(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_each_step_gets_its_indices_and_its_number(mode: str) -> None:
+def test_each_step_receives_its_indices_and_number(mode: str) -> None:
     def batch(indices: tf.Tensor, number: tf.Tensor) -> Batch:
         return Batch(tf.cast(indices, tf.float32), number)
 
@@ -172,12 +173,13 @@ def test_each_step_gets_its_indices_and_its_number(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["eager", "graph"])
-def test_a_short_block_of_large_batches_takes_little_memory(mode: str) -> None:
-    run = make_run_block(counting_step([], "loss"), counting_feed(), 4096, 1024, mode)
+def test_short_block_of_large_batches_needs_little_memory(mode: str) -> None:
+    run = make_run_block(counting_step([], "loss"), counting_pipeline(), 4096, 1024, mode)
     tracemalloc.start()
     try:
         run(0, np.zeros((1, 4096), np.int32))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
+    # Padded to the capacity, the indices alone would take 16 MB.
     assert peak < 1_000_000

@@ -21,7 +21,7 @@ def moment(step: int, total_steps: int = 20) -> Any:
 
 
 def call(hook: Every, *steps: int, total_steps: int = 20) -> None:
-    """Calls a hook at those of the steps at which it is due."""
+    """Calls a hook at the given steps if it is due there."""
     for step in steps:
         at = moment(step, total_steps)
         if hook.is_due(at):
@@ -39,13 +39,13 @@ def test_steps_after_the_first_ones_are_traced_once(tmp_path: Path) -> None:
     assert traces(tmp_path) == found
 
 
-def test_the_trace_ends_with_training(tmp_path: Path) -> None:
+def test_trace_ends_with_training(tmp_path: Path) -> None:
     with profiling(3, tmp_path) as (hook,):
         call(hook, *range(1, 6), total_steps=5)
         assert len(traces(tmp_path)) == 1
 
 
-def test_a_failure_ends_the_trace(tmp_path: Path) -> None:
+def test_failure_ends_the_trace(tmp_path: Path) -> None:
     def train() -> None:
         with profiling(3, tmp_path) as (hook,):
             call(hook, 1, 2, 3, 4)
@@ -56,12 +56,12 @@ def test_a_failure_ends_the_trace(tmp_path: Path) -> None:
     assert len(traces(tmp_path)) == 1
 
 
-def test_a_run_that_is_too_short_has_none(tmp_path: Path) -> None:
+def test_short_run_has_no_trace(tmp_path: Path) -> None:
     with profiling(3, tmp_path) as (hook,):
         call(hook, 1, 2, 3, total_steps=3)
     assert traces(tmp_path) == []
 
 
-def test_there_is_no_hook_without_a_number(tmp_path: Path) -> None:
+def test_there_is_no_profile_hook_by_default(tmp_path: Path) -> None:
     with profiling(None, tmp_path) as hooks:
         assert hooks == []

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from expt.parts.data.augmentation import Augmentation
-from expt.train.input.augment import augmented
+from expt.train.input.augment import augment
 from expt.train.input.batch import Batch
 from train.train_helpers import Array
 
@@ -21,14 +21,14 @@ each_operation = pytest.mark.parametrize("how", [{key: value} for key, value in 
 
 
 def make_images(shape: tuple[int, ...], size: int = 300) -> Array:
-    """No pixel is 0, and no image its own mirror image."""
+    """Returns images without pixels of 0, none of which equals its mirror image."""
     return np.random.default_rng(0).uniform(0.1, 1, (size, *shape)).astype(np.float32)
 
 
 def changed(images: NDArray[Any], seed: int = 0, step: int = 0, **how: Any) -> Batch:
     targets = tf.range(len(images))
     batch = Batch(tf.constant(images), targets)
-    return augmented(batch, Augmentation(**how), seed, tf.constant(step))
+    return augment(batch, Augmentation(**how), seed, tf.constant(step))
 
 
 def images_of(images: Array, seed: int = 0, step: int = 0, **how: Any) -> Array:
@@ -37,7 +37,7 @@ def images_of(images: Array, seed: int = 0, step: int = 0, **how: Any) -> Array:
     return found
 
 
-def test_nothing_asked_for_changes_nothing() -> None:
+def test_default_augmentation_changes_nothing() -> None:
     images = make_images((8, 8, 1))
     batch = changed(images, flip=False, shift=0, crop=1.0, cutout=0, mixup=0.0)
     np.testing.assert_array_equal(batch.inputs, images)
@@ -46,7 +46,7 @@ def test_nothing_asked_for_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_flip_mirrors_half_of_the_images(shape: tuple[int, ...]) -> None:
+def test_flip_mirrors_half_of_the_images(shape: tuple[int, ...]) -> None:
     images = make_images(shape)
     mirrored = []
     for before, after in zip(images, images_of(images, flip=True), strict=True):
@@ -56,14 +56,14 @@ def test_a_flip_mirrors_half_of_the_images(shape: tuple[int, ...]) -> None:
 
 
 def shifted(image: Array, down: int, right: int) -> Array:
-    """An image moved by up to two pixels; zeros move in."""
+    """Returns an image shifted by up to two pixels and filled with zeros."""
     height, width, _ = image.shape
     padded = np.pad(image, ((2, 2), (2, 2), (0, 0)))
     return padded[2 - down : 2 - down + height, 2 - right : 2 - right + width]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_shift_moves_along_both_axes_and_both_ways(shape: tuple[int, ...]) -> None:
+def test_shift_moves_images_along_both_axes_in_both_directions(shape: tuple[int, ...]) -> None:
     images, moves = make_images(shape), list(product(range(-2, 3), repeat=2))
     found = []
     for before, after in zip(images, images_of(images, shift=2), strict=True):
@@ -73,14 +73,14 @@ def test_a_shift_moves_along_both_axes_and_both_ways(shape: tuple[int, ...]) -> 
     assert set(found) == set(moves)
 
 
-def test_a_shift_may_be_larger_than_the_image() -> None:
+def test_shift_may_be_larger_than_the_image() -> None:
     found = images_of(make_images((3, 2, 1)), shift=5)
     assert np.isfinite(found).all()
     assert (found == 0).all(axis=(1, 2, 3)).any()
 
 
 def ramps(shape: tuple[int, ...], size: int) -> Array:
-    """Images whose three channels are a pixel's row, its column, and 1."""
+    """Returns images whose channels are the row of a pixel, its column, and 1."""
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     image = np.stack([rows, columns, np.ones(shape[:2])], axis=-1).astype(np.float32)
     return np.repeat(image[None], size, axis=0)
@@ -88,8 +88,8 @@ def ramps(shape: tuple[int, ...], size: int) -> Array:
 
 @pytest.mark.parametrize("shape", [(8, 8), (5, 9), (9, 4)])
 @pytest.mark.parametrize("crop", [0.5, 0.8])
-def test_a_crop_is_a_part_of_the_image_enlarged(shape: tuple[int, ...], crop: float) -> None:
-    """What was linear stays linear: its slope is the side that was cut out."""
+def test_crop_is_an_enlarged_part_of_the_image(shape: tuple[int, ...], crop: float) -> None:
+    """A linear ramp stays linear; its slope is the side of the crop."""
     height, width = shape
     found = images_of(ramps(shape, 400), crop=crop)
     corners = [found[:, row, column, :2] for row, column in ((0, 0), (0, -1), (-1, 0), (-1, -1))]
@@ -103,7 +103,7 @@ def test_a_crop_is_a_part_of_the_image_enlarged(shape: tuple[int, ...], crop: fl
     for image, side, first in zip(found, sides, corners[0], strict=True):
         np.testing.assert_allclose(image[..., 0], first[0] + side[0] * down, atol=1e-4)
         np.testing.assert_allclose(image[..., 1], first[1] + side[1] * right, atol=1e-4)
-    # Its place is anywhere in the image and never outside.
+    # The crop is anywhere in the image, and never extends beyond it.
     assert (found[..., 2] > 1 - 1e-5).all()
     room = (1 - sides) * [height - 1, width - 1]
     places = corners[0] / np.maximum(room, 1e-6)
@@ -116,7 +116,7 @@ def test_a_crop_is_a_part_of_the_image_enlarged(shape: tuple[int, ...], crop: fl
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_crop_has_no_values_that_the_image_has_not(shape: tuple[int, ...]) -> None:
+def test_crop_has_no_values_outside_the_range_of_the_image(shape: tuple[int, ...]) -> None:
     images = make_images(shape)
     for before, after in zip(images, images_of(images, crop=0.5), strict=True):
         assert before.min() - 1e-6 <= after.min()
@@ -124,7 +124,7 @@ def test_a_crop_has_no_values_that_the_image_has_not(shape: tuple[int, ...]) -> 
 
 
 def squares(height: int, width: int, side: int) -> Iterator[tuple[tuple[int, int], Any]]:
-    """Each pixel as a centre, and the mask of the square about it."""
+    """Yields each pixel, and the mask of the square around it."""
     for row, column in product(range(height), range(width)):
         mask = np.zeros((height, width), bool)
         top, left = row - side // 2, column - side // 2
@@ -134,7 +134,7 @@ def squares(height: int, width: int, side: int) -> Iterator[tuple[tuple[int, int
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("side", [1, 2, 3])
-def test_a_cutout_is_a_square_about_any_pixel(shape: tuple[int, ...], side: int) -> None:
+def test_cutout_is_a_square_around_any_pixel(shape: tuple[int, ...], side: int) -> None:
     images, centres = make_images(shape, size=600), set()
     masks = {mask.tobytes(): centre for centre, mask in squares(shape[0], shape[1], side)}
     for before, after in zip(images, images_of(images, cutout=side), strict=True):
@@ -148,25 +148,25 @@ MEAN, DEVIATION = np.array([0.2, 0.5, 0.9]), np.array([0.1, 0.3, 2.0])
 
 
 @pytest.mark.parametrize("how", [*({key: value} for key, value in ALL.items()), ALL])
-def test_augmentation_before_standardisation_is_as_after_it(how: dict[str, Any]) -> None:
-    """The sources standardise first, and then blank with zeros; here the model standardises."""
+def test_augmentation_before_and_after_standardisation_are_equal(how: dict[str, Any]) -> None:
+    """The sources standardise first and then fill with zeros; here the model standardises."""
     images, step = make_images((9, 7, 3), 50).astype(np.float64), tf.constant(4)
 
     def change(inputs: NDArray[np.float64], fill: Any) -> NDArray[np.float64]:
         batch = Batch(tf.constant(inputs), tf.range(50))
-        found: NDArray[np.float64] = augmented(batch, Augmentation(**how), 3, step, fill).inputs
+        found: NDArray[np.float64] = augment(batch, Augmentation(**how), 3, step, fill).inputs
         return np.asarray(found)
 
     after = (change(images, MEAN) - MEAN) / DEVIATION
     np.testing.assert_allclose(after, change((images - MEAN) / DEVIATION, 0.0), atol=1e-12)
 
 
-def test_a_cutout_is_the_sources_own() -> None:
-    """Against NumPy: standardised images with a square of zeros."""
+def test_cutout_equals_that_of_its_source() -> None:
+    """Compared with NumPy: standardised images with a square of zeros."""
     images = make_images((8, 6, 3), 100)
     batch = Batch(tf.constant(images), tf.range(100))
     fill = tf.constant(MEAN, tf.float32)
-    found = augmented(batch, Augmentation(cutout=4), 0, tf.constant(0), fill).inputs.numpy()
+    found = augment(batch, Augmentation(cutout=4), 0, tf.constant(0), fill).inputs.numpy()
     masks = [mask for _, mask in squares(8, 6, 4)]
     for image, after in zip((images - MEAN) / DEVIATION, (found - MEAN) / DEVIATION, strict=True):
         expected = [np.where(mask[..., None], 0.0, image) for mask in masks]
@@ -186,13 +186,13 @@ def test_without_standardisation_pixels_are_blanked_with_0(key: str) -> None:
 def test_inputs_keep_their_type_and_precision(
     how: dict[str, Any], dtype: Any, shape: tuple[int, ...]
 ) -> None:
-    """Values that float32 would make one: 10^9 and a thousandth of what augmentation sees."""
+    """The values would be equal in float32: 10^9 plus a thousandth of the other images."""
     images = make_images(shape, 30).astype(dtype)
     fill = tf.constant(np.full(shape[-1], 0.5), dtype)
 
     def change(inputs: Any, fill: Any) -> Any:
         batch = Batch(tf.constant(inputs), tf.range(30))
-        return augmented(batch, Augmentation(**how), 0, tf.constant(0), fill).inputs.numpy()
+        return augment(batch, Augmentation(**how), 0, tf.constant(0), fill).inputs.numpy()
 
     found = change(images, fill)
     assert (found.dtype, found.shape) == (dtype, images.shape)
@@ -202,12 +202,12 @@ def test_inputs_keep_their_type_and_precision(
 
 
 @each_operation
-def test_a_batch_may_be_of_one_example(how: dict[str, Any]) -> None:
+def test_batch_may_have_one_example(how: dict[str, Any]) -> None:
     assert np.isfinite(images_of(make_images((6, 7, 3), 1), **how)).all()
 
 
 @pytest.mark.parametrize("side", [12, 17, 9999])
-def test_a_cutout_may_be_larger_than_the_image(side: int) -> None:
+def test_cutout_may_be_larger_than_the_image(side: int) -> None:
     images = make_images((6, 7, 1), 60)
     found = images_of(images, cutout=side)
     assert ((found == 0) | (found == images)).all()
@@ -231,7 +231,7 @@ def test_mixup_mixes_inputs_and_pairs_their_targets(shape: tuple[int, ...], size
 
 
 def shares_of(alpha: float, size: int, step: int = 0) -> NDArray[np.float64]:
-    """The shares that a batch of so many examples is mixed with."""
+    """Returns the shares with which the examples of a batch are mixed."""
     shares = changed(np.zeros((size, 1), np.float32), step=step, mixup=alpha).mixed_share
     assert shares is not None
     found: NDArray[np.float64] = shares.numpy().astype(np.float64)
@@ -242,7 +242,7 @@ BOUNDS = [1e-30, 1e-6, 0.01, 0.1, 0.3, 0.4, 0.48, 0.5, 0.52, 0.6, 0.7, 0.9, 0.99
 
 
 @pytest.mark.parametrize("alpha", [1e-6, 1e-3, 0.01, 0.1, 0.2, 1, 10, 1000])
-def test_the_share_has_the_beta_distribution(alpha: float) -> None:
+def test_mixup_share_has_the_beta_distribution(alpha: float) -> None:
     """The fractions below some bounds, and between 0.4 and 0.6, are within five deviations.
 
     That of a fraction p of n draws is √(p(1 - p)/n): the seed is fixed, and of a million such
@@ -269,13 +269,13 @@ def test_a_small_alpha_mixes_almost_nothing_half_and_half() -> None:
 
 @given(st.floats(5e-324, 1.7e308))
 @settings(max_examples=40)
-def test_every_alpha_gives_shares(alpha: float) -> None:
+def test_every_alpha_yields_valid_shares(alpha: float) -> None:
     found = shares_of(alpha, 200)
     assert ((found >= 0) & (found <= 1)).all()
     assert abs(found.mean() - 0.5) < 0.2  # five deviations where all are 0 or 1
 
 
-def test_an_alpha_may_be_a_whole_number() -> None:
+def test_alpha_may_be_an_integer() -> None:
     np.testing.assert_array_equal(shares_of(2, 50), shares_of(2.0, 50))
 
 
@@ -291,7 +291,7 @@ def test_mixing_equal_inputs_changes_no_bit(alpha: float) -> None:
     np.testing.assert_array_equal(changed(inputs, mixup=alpha).inputs, inputs)
 
 
-def test_a_share_of_all_gives_the_partners_bits() -> None:
+def test_share_of_1_yields_the_bits_of_the_partner() -> None:
     inputs = np.random.default_rng(0).standard_normal((300, 4)) * np.logspace(-20, 20, 300)[:, None]
     batch = changed(inputs, mixup=1e-6)
     assert batch.mixed_targets is not None
@@ -309,28 +309,28 @@ def test_mixup_never_mixes_an_example_with_itself(size: int) -> None:
     assert (batch.mixed_targets.numpy() != batch.targets.numpy()).all()
 
 
-def test_values_are_mixed_themselves() -> None:
-    """As the paper's ỹ: an absolute error between two targets would have no minimum at the mix."""
+def test_mixup_mixes_targets_that_are_values() -> None:
+    """As ỹ in the paper: a mix of two absolute errors has no minimum at the mixed target."""
     inputs = make_images((4,), 60)
     targets = np.stack([inputs.sum(axis=1), 1e12 * inputs[:, 0]], axis=1).astype(np.float64)
     batch = Batch(tf.constant(inputs.astype(np.float64)), tf.constant(targets))
-    mixed = augmented(batch, Augmentation(mixup=1.0), 0, tf.constant(0))
+    mixed = augment(batch, Augmentation(mixup=1.0), 0, tf.constant(0))
     assert mixed.targets.dtype == tf.float64
     assert mixed.mixed_targets is None
     assert mixed.mixed_share is None
-    # Linear in the inputs before, so linear in the mixed inputs.
+    # The targets are linear in the inputs, also after mixing.
     found = mixed.inputs.numpy()
     assert not np.allclose(found, inputs)
     np.testing.assert_allclose(mixed.targets[:, 0], found.sum(axis=1), rtol=1e-6)
     np.testing.assert_allclose(mixed.targets[:, 1], 1e12 * found[:, 0], rtol=1e-6)
 
 
-def test_each_target_counts_as_much_as_its_example() -> None:
+def test_mixup_weights_each_target_as_its_example() -> None:
     """Σ (1 - λ) w_i l(y_i) + λ w_j l(y_j), over the weights, for a loss of 1 or 0."""
     inputs = np.arange(40, dtype=np.float32)[:, None]
     weights = np.random.default_rng(0).uniform(0.1, 10, 40).astype(np.float32)
     batch = Batch(tf.constant(inputs), tf.range(40), tf.constant(weights))
-    mixed = augmented(batch, Augmentation(mixup=1.0), 0, tf.constant(0))
+    mixed = augment(batch, Augmentation(mixup=1.0), 0, tf.constant(0))
     assert mixed.mixed_targets is not None
     assert mixed.mixed_share is not None
     assert mixed.weights is not None
@@ -341,11 +341,11 @@ def test_each_target_counts_as_much_as_its_example() -> None:
     np.testing.assert_allclose(mixed.weights * (1 - in_loss), (1 - share) * weights, rtol=1e-3)
 
 
-def test_masked_examples_are_mixed_into_no_others() -> None:
+def test_masked_examples_are_not_mixed_into_others() -> None:
     inputs, weights = np.ones((20, 3), np.float32), np.ones(20, np.float32)
     inputs[::3], weights[::3] = 1000, 0
     batch = Batch(tf.constant(inputs), tf.range(20), tf.constant(weights))
-    mixed = augmented(batch, Augmentation(mixup=1.0), 0, tf.constant(0))
+    mixed = augment(batch, Augmentation(mixup=1.0), 0, tf.constant(0))
     np.testing.assert_array_equal(mixed.inputs, inputs)
     np.testing.assert_array_equal(mixed.weights, weights)
     assert mixed.mixed_share is not None
@@ -354,7 +354,7 @@ def test_masked_examples_are_mixed_into_no_others() -> None:
 
 
 @each_operation
-def test_seed_and_step_alone_decide(how: dict[str, Any]) -> None:
+def test_augmentation_depends_only_on_seed_and_step(how: dict[str, Any]) -> None:
     images = make_images((6, 7, 3), size=40)
     first = images_of(images, 5, 9, **how)
     tf.random.set_seed(1)
@@ -364,7 +364,7 @@ def test_seed_and_step_alone_decide(how: dict[str, Any]) -> None:
 
 
 @each_operation
-def test_each_example_is_changed_in_its_own_way(how: dict[str, Any]) -> None:
+def test_each_example_is_changed_differently(how: dict[str, Any]) -> None:
     image = make_images((6, 7, 3), size=1)
     batch = np.concatenate([np.repeat(image, 20, axis=0), np.repeat(image / 2, 20, axis=0)])
     found = images_of(batch, **how)
@@ -373,12 +373,14 @@ def test_each_example_is_changed_in_its_own_way(how: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("how", [*({key: value} for key, value in ALL.items()), ALL])
-def test_a_graph_gives_the_same_bits(shape: tuple[int, ...], how: dict[str, Any]) -> None:
+def test_graph_and_eager_augmentation_are_bit_equal(
+    shape: tuple[int, ...], how: dict[str, Any]
+) -> None:
     images = make_images(shape, size=10)
 
     def change(step: tf.Tensor) -> tf.Tensor:
         targets = tf.range(len(images))
-        return augmented(Batch(tf.constant(images), targets), Augmentation(**how), 3, step).inputs
+        return augment(Batch(tf.constant(images), targets), Augmentation(**how), 3, step).inputs
 
     in_graph: Callable[[tf.Tensor], tf.Tensor] = tf.function(change)
     for step in (0, 1, 100_000):
@@ -386,8 +388,8 @@ def test_a_graph_gives_the_same_bits(shape: tuple[int, ...], how: dict[str, Any]
         np.testing.assert_array_equal(in_graph(tf.constant(step)), plain)
 
 
-def test_operations_draw_numbers_of_their_own() -> None:
-    """What one does at a step says nothing of what another does."""
+def test_operations_draw_independent_random_numbers() -> None:
+    """The changes by one operation are independent of those by another."""
     images = make_images((8, 8, 1))
     flipped = images_of(images, flip=True)
     is_flipped = (flipped != images).any(axis=(1, 2, 3))

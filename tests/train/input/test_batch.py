@@ -7,7 +7,7 @@ from expt.train.input.batch import mean_loss, mixed, weighted_mean
 VALUES = tf.constant([1.0, 2.0, 4.0, 8.0])
 
 
-def test_without_weights_it_is_the_mean() -> None:
+def test_weighted_mean_without_weights_is_the_mean() -> None:
     assert float(weighted_mean(VALUES, None)) == 3.75
 
 
@@ -23,22 +23,22 @@ def test_without_weights_it_is_the_mean() -> None:
         ([1e-30, 0, 0, 1e-30], 4.5),
     ],
 )
-def test_weights_say_how_much_each_counts(weights: list[float], expected: float) -> None:
+def test_weighted_mean_uses_the_weights(weights: list[float], expected: float) -> None:
     assert float(weighted_mean(VALUES, tf.constant(weights, tf.float32))) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("masked", [np.nan, np.inf, -np.inf])
-def test_what_is_masked_may_have_any_value(masked: float) -> None:
+def test_masked_examples_may_have_any_value(masked: float) -> None:
     values = tf.constant([1.0, masked, 3.0])
     assert float(weighted_mean(values, tf.constant([1.0, 0.0, 1.0]))) == 2.0
     assert float(weighted_mean(values, tf.zeros(3))) == 0.0
 
 
-def test_what_is_not_masked_is_not_hidden() -> None:
+def test_nan_of_an_unmasked_example_is_not_hidden() -> None:
     assert np.isnan(weighted_mean(tf.constant([1.0, np.nan]), tf.constant([1.0, 1e-3])))
 
 
-def test_the_gradient_is_that_of_the_weights() -> None:
+def test_gradient_of_the_weighted_mean_is_the_weights() -> None:
     weights = tf.constant([1.0, 0.0, 2.0, 1.0])
     with tf.GradientTape() as tape:
         tape.watch(VALUES)
@@ -46,7 +46,7 @@ def test_the_gradient_is_that_of_the_weights() -> None:
     np.testing.assert_allclose(tape.gradient(mean, VALUES), [0.25, 0, 0.5, 0.25])
 
 
-def test_weights_of_classes_and_of_examples_are_multiplied() -> None:
+def test_class_weights_and_example_weights_are_multiplied() -> None:
     of_classes, of_examples = np.array([1.0, 2, 1, 3]), np.array([0.5, 1, 0, 2])
     pair = VALUES, tf.constant(of_classes, tf.float32)
     found = mean_loss(pair, tf.constant(of_examples, tf.float32))
@@ -57,7 +57,7 @@ def test_weights_of_classes_and_of_examples_are_multiplied() -> None:
     assert float(mean_loss(VALUES, None)) == 3.75
 
 
-def test_mixed_losses_count_by_their_share_of_both_weights() -> None:
+def test_mixed_losses_are_weighted_by_share_and_weights() -> None:
     share = tf.constant([0.0, 0.25, 0.5, 1.0])
     others, weights = tf.constant([3.0, 5, 7, 9]), tf.constant([1.0, 2, 3, 4])
     theirs = tf.constant([5.0, 1, 1, 2])

@@ -13,7 +13,7 @@ from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.images import ImageFolder
 from expt.parts.data.scale import Scale
-from expt.train.input.augment import augmented
+from expt.train.input.augment import augment
 from expt.train.input.batch import Batch
 from expt.train.input.pipeline import first_batch, is_streamed, make_pipeline, read_in_order
 from train.train_helpers import (
@@ -33,7 +33,7 @@ IMAGES = weighted(make_dataset((6, 5, 1), augmentation=AUGMENTATION))
 
 
 def batches_of(dataset: Dataset, first_step: int = 0, count: int = 13) -> list[Batch]:
-    """Two epochs of six steps, and one step more."""
+    """Returns the batches of two epochs of six steps, and of one further step."""
     timeline = make_timeline(dataset, total_steps=first_step + count)
     pipeline = make_pipeline(timeline, dataset, first_step)
     steps = range(first_step, first_step + count)
@@ -45,7 +45,7 @@ def batches_of(dataset: Dataset, first_step: int = 0, count: int = 13) -> list[B
 
 @pytest.mark.parametrize("is_stream", [False, True])
 @pytest.mark.parametrize("first_step", [0, 8])
-def test_a_batch_is_the_examples_of_its_step(is_stream: bool, first_step: int) -> None:
+def test_batch_has_the_examples_of_its_step(is_stream: bool, first_step: int) -> None:
     dataset = streamed(DATA, is_slow=True) if is_stream else DATA
     batches, timeline, train = batches_of(dataset, first_step), make_timeline(dataset), DATA.train
     assert isinstance(train.inputs, np.ndarray)
@@ -60,23 +60,23 @@ def test_a_batch_is_the_examples_of_its_step(is_stream: bool, first_step: int) -
         assert batch.mixed_targets is None
 
 
-def test_without_weights_there_are_none() -> None:
+def test_batch_has_no_weights_if_the_data_has_none() -> None:
     (batch,) = batches_of(make_dataset(), count=1)
     assert batch.weights is None
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_batches_are_augmented_by_their_step(is_stream: bool) -> None:
+def test_batches_are_augmented_according_to_their_step(is_stream: bool) -> None:
     plain = batches_of(weighted(make_dataset((6, 5, 1))), first_step=4, count=3)
     found = batches_of(streamed(IMAGES) if is_stream else IMAGES, first_step=4, count=3)
     for step, (batch, before) in enumerate(zip(found, plain, strict=True), start=4):
-        expected = augmented(before, AUGMENTATION, 3, tf.constant(step))
+        expected = augment(before, AUGMENTATION, 3, tf.constant(step))
         for one, other in zip(batch, expected, strict=True):
             np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_blank_pixels_are_0_once_the_model_has_standardised(is_stream: bool) -> None:
+def test_blank_pixels_are_0_after_standardisation(is_stream: bool) -> None:
     scale = Scale(np.array([0.25, 0.5, 0.75]), np.array([0.1, 1.0, 10.0]))
     images = make_dataset((6, 5, 3))
     plain, with_cutout = (
@@ -85,12 +85,14 @@ def test_blank_pixels_are_0_once_the_model_has_standardised(is_stream: bool) -> 
     )
     (before,) = batches_of(plain, count=1)
     (after,) = batches_of(streamed(with_cutout) if is_stream else with_cutout, count=1)
+    # The pipeline fills with the mean of each channel, which the model maps to 0.
     changed = (after.inputs != before.inputs).numpy().any(axis=-1)
     assert changed.any(axis=(1, 2)).all()
     np.testing.assert_array_equal(after.inputs[changed], np.tile(scale.mean, (changed.sum(), 1)))
 
 
-def test_mixup_takes_inputs_of_float64() -> None:
+def test_mixup_accepts_float64_inputs() -> None:
+    # In float32, all of these inputs would be equal.
     split = Split(1e12 + np.arange(50.0)[:, None], np.arange(50.0)[:, None])
     scale, mixup = Scale.fit(split.first(50)), Augmentation(mixup=1.0)
     data = Dataset("x", "regression", split, split, split, 8, input_scale=scale, augmentation=mixup)
@@ -109,7 +111,7 @@ def test_only_streams_read_ahead() -> None:
 
 @pytest.mark.parametrize("data", [DATA, IMAGES], ids=["plain", "augmented"])
 @pytest.mark.parametrize("mode", ["graph", "eager"])
-def test_a_stream_trains_to_the_same_bits_as_memory(data: Dataset, mode: str) -> None:
+def test_stream_and_memory_train_to_the_same_bits(data: Dataset, mode: str) -> None:
     in_memory, from_disk = Training(data, mode), Training(streamed(data, is_slow=True), mode)
     lengths = [5, 8, 3]
     assert_same_rows(from_disk.run_blocks(lengths), in_memory.run_blocks(lengths))
@@ -124,7 +126,7 @@ def test_a_stream_trains_to_the_same_bits_as_memory(data: Dataset, mode: str) ->
         ({"crop": 0.7, "mixup": 0.4}, False),
     ],
 )
-def test_xla_sees_the_same_batches(how: dict[str, Any], is_stream: bool) -> None:
+def test_xla_trains_on_the_same_batches(how: dict[str, Any], is_stream: bool) -> None:
     dataset = make_dataset((6, 5, 1), augmentation=Augmentation(**how))
     plain = Training(dataset, "graph")
     compiled = Training(streamed(dataset) if is_stream else dataset, "xla")
@@ -134,7 +136,7 @@ def test_xla_sees_the_same_batches(how: dict[str, Any], is_stream: bool) -> None
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_the_first_batch_is_not_augmented(is_stream: bool) -> None:
+def test_first_batch_is_not_augmented(is_stream: bool) -> None:
     batch = first_batch(streamed(IMAGES) if is_stream else IMAGES)
     train = IMAGES.train
     assert isinstance(train.inputs, np.ndarray)
@@ -146,7 +148,7 @@ def test_the_first_batch_is_not_augmented(is_stream: bool) -> None:
 
 
 @pytest.mark.parametrize(("batch_size", "sizes"), [(20, [20, 20, 10]), (50, [50]), (60, [50])])
-def test_a_split_is_read_in_order_to_its_end(batch_size: int, sizes: list[int]) -> None:
+def test_split_is_read_in_order_to_its_end(batch_size: int, sizes: list[int]) -> None:
     batches = list(read_in_order(streamed(DATA, is_slow=True).train, batch_size))
     assert [len(batch) for batch in batches] == sizes
     np.testing.assert_array_equal(np.concatenate(batches), DATA.train.inputs)
@@ -157,7 +159,7 @@ class GoneStream(ArrayStream):
         raise RunError(f"the files of {len(indices)} examples are gone")
 
 
-def test_a_stream_that_fails_says_why() -> None:
+def test_failed_stream_raises_its_reason() -> None:
     split = Split(GoneStream(np.zeros((50, 4), np.float32)), np.zeros(50, np.int32))
     training = Training(make_dataset(train=split))
     with pytest.raises(RunError, match=r"^the files of 8 examples are gone$"):
@@ -179,10 +181,10 @@ FORMS = [
 
 
 @pytest.mark.parametrize(("extension", "mode", "channels"), FORMS)
-def test_image_files_are_decoded_to_the_same_pixels_everywhere(
+def test_image_files_are_decoded_to_equal_pixels_everywhere(
     tmp_path: Path, extension: str, mode: str, channels: int | None
 ) -> None:
-    """Training, evaluation and pictures must not see different images."""
+    """Training, evaluation and figures must use equal pixels."""
     write_images(tmp_path, extension, mode)
     dataset = ImageFolder(path=str(tmp_path), batch_size=4, channels=channels).load()
     timeline = make_timeline(dataset, total_steps=3)
@@ -204,7 +206,7 @@ def test_images_of_other_sizes_are_resized(tmp_path: Path) -> None:
     assert batch.inputs.shape == (4, 7, 9, 3)
 
 
-def test_image_files_train_to_the_same_bits_as_memory(tmp_path: Path) -> None:
+def test_image_files_and_memory_train_to_the_same_bits(tmp_path: Path) -> None:
     write_images(tmp_path, "png", "RGB")
     from_disk = ImageFolder(
         path=str(tmp_path), batch_size=4, standardize=True, augment={"flip": True, "crop": 0.8}
@@ -233,7 +235,7 @@ def write_images(folder: Path, extension: str, mode: str) -> None:
 @pytest.mark.parametrize(
     ("of_operations", "expected"), [(0, 6), (5, 2), (1, 1)], ids=["alone", "worker", "one core"]
 )
-def test_reading_ahead_takes_half_of_the_cores_that_the_process_was_given(
+def test_reading_ahead_uses_half_of_the_cores_of_the_process(
     of_operations: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(

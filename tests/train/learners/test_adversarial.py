@@ -50,13 +50,14 @@ def linear_pair(latent: int = LATENT, width: int = WIDTH, logits: int = 1) -> Li
 
 
 def made(pair: Any, objective: Objective = BINARY, rates: tuple[float, ...] = (0.1, 0.5)) -> Any:
-    """An adversarial learner whose networks learn by plain gradient descent."""
+    """Returns an adversarial learner that trains with plain gradient descent."""
     remaining = list(rates)
     return Adversarial(pair, objective, built(lambda: keras.optimizers.SGD(remaining.pop(0))))
 
 
 def next_noise(learner: Any, size: int) -> Any:
-    """The noise that the learner's next step draws."""
+    """Returns the noise that the next step of the learner will draw."""
+    # A copy, since drawing from the learner's own generator would advance it.
     copy = keras.random.SeedGenerator(0)
     copy.state.assign(learner.random_states[0])
     return keras.random.normal((size, LATENT), seed=copy).numpy()
@@ -68,7 +69,7 @@ def sigmoid(x: Any) -> Any:
 
 @pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize("is_compiled", [False, True])
-def test_both_networks_learn_from_the_weights_before_the_step(
+def test_both_networks_are_updated_from_the_weights_before_the_step(
     is_weighted: bool, is_compiled: bool
 ) -> None:
     learner = made(linear_pair())
@@ -84,12 +85,13 @@ def test_both_networks_learn_from_the_weights_before_the_step(
         scalars = step(Batch(tf.constant(real), tf.zeros(6), weights))
 
         assert list(scalars) == NAMES
-        telling = -(np.log(of_real) + np.log(1 - of_fake)) / 2
+        discriminator_losses = -(np.log(of_real) + np.log(1 - of_fake)) / 2
         assert float(scalars["loss"]) == pytest.approx(np.sum(share * -np.log(of_fake)), rel=1e-4)
         assert float(scalars["discriminator_loss"]) == pytest.approx(
-            np.sum(share * telling), rel=1e-4
+            np.sum(share * discriminator_losses), rel=1e-4
         )
-        to_fake = share * (of_fake - 1) @ v.T  # of the generator's loss, by its examples
+        # The gradient of the generator's loss with respect to the generated examples.
+        to_fake = share * (of_fake - 1) @ v.T
         dw, db = noise.T @ to_fake, to_fake.sum(axis=0)
         to_real, to_fake = share * (of_real - 1) / 2, share * of_fake / 2
         dv, dc = real.T @ to_real + fake.T @ to_fake, (to_real + to_fake).sum(axis=0)
@@ -103,7 +105,7 @@ def test_both_networks_learn_from_the_weights_before_the_step(
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
-def test_scaling_the_losses_changes_neither_numbers_nor_update() -> None:
+def test_loss_scaling_of_a_pair_changes_neither_scalars_nor_update() -> None:
     plain, scaled = linear_pair(), linear_pair()
     for one, other in (("generator",) * 2, ("discriminator",) * 2):
         getattr(scaled, one).set_weights(getattr(plain, other).get_weights())
@@ -128,7 +130,7 @@ def small_gan(dataset: Dataset) -> Any:
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_blocks_may_be_cut_anywhere(is_stream: bool) -> None:
+def test_adversarial_training_does_not_depend_on_blocks(is_stream: bool) -> None:
     dataset = make_dataset((3, 2, 1))
     dataset = streamed(dataset) if is_stream else dataset
     trainings = [
@@ -139,6 +141,7 @@ def test_blocks_may_be_cut_anywhere(is_stream: bool) -> None:
     assert list(rows) == NAMES
     assert_same_rows(trainings[1].run_blocks([1, 5, 3]), rows)
     assert_same_bits(*trainings)
+    # The noise differs at every step.
     assert len(set(rows["loss"].tolist())) == 9
 
 
@@ -146,7 +149,7 @@ def check(learner: Any, dataset: Dataset) -> None:
     learner.check(first_batch(dataset), dataset)
 
 
-def test_what_fits_passes_the_check_and_is_not_changed() -> None:
+def test_pair_that_fits_passes_the_check_unchanged() -> None:
     dataset = make_dataset((6, 5, 3))
     learner = made(small_gan(dataset))
     seeds = [network.variables for network in learner.networks]
@@ -160,32 +163,32 @@ def test_what_fits_passes_the_check_and_is_not_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pair", "told"),
+    ("pair", "message"),
     [
-        (linear_pair(width=5), r"it generates the shape \(8, 5\); data=toy has \(8, 4\)"),
-        (linear_pair(logits=2), r"discriminator gave the shape \(8, 2\).*expected.*\(8, 1\)"),
+        (linear_pair(width=5), r"generator returned the shape \(8, 5\).*data=toy needs \(8, 4\)"),
+        (linear_pair(logits=2), r"discriminator returned the shape \(8, 2\).*expected.*\(8, 1\)"),
     ],
 )
-def test_networks_of_another_shape_are_told(pair: LinearPair, told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_networks_with_wrong_shapes_are_an_error(pair: LinearPair, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         check(made(pair), make_dataset((4,)))
 
 
 @pytest.mark.parametrize(
-    ("loss", "told"),
+    ("loss", "message"),
     [
-        (lambda t, o: mse(t, o)[0], r"loss: it gave the shape \(\)"),
+        (lambda t, o: mse(t, o)[0], r"loss: it returned the shape \(\)"),
         (lambda t, o: mse(t, o) * np.inf, "loss: it is not finite"),
         (lambda t, o: mse(t, tf.stop_gradient(o)), "does not depend on .*kernel"),
     ],
 )
-def test_a_loss_that_does_not_fit_is_told(loss: Any, told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_loss_that_does_not_fit_is_an_error(loss: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         check(made(linear_pair(), Objective(loss, {}, tf.identity)), make_dataset((4,)))
 
 
 @pytest.mark.parametrize("mode", ["graph", "eager", "xla"])
-def test_an_evaluation_is_numpys_and_always_the_same(mode: str) -> None:
+def test_adversarial_evaluation_equals_numpy_and_is_repeatable(mode: str) -> None:
     dataset = make_dataset((4,))
     learner = made(linear_pair())
     evaluate = learner.make_evaluate(dataset.validation, mode)
@@ -203,7 +206,7 @@ def test_an_evaluation_is_numpys_and_always_the_same(mode: str) -> None:
         rel=1e-4,
     )
     assert generated.shape == (50, 4)
-    # Affine images of the same noise, whatever the weights.
+    # Both are affine transformations of the same noise.
     learner.model.set_weights([2 * w, b])
     doubled = evaluate()[1]
     np.testing.assert_allclose(doubled - b, 2 * (generated - b), rtol=1e-4, atol=1e-5)
@@ -211,7 +214,7 @@ def test_an_evaluation_is_numpys_and_always_the_same(mode: str) -> None:
     np.testing.assert_array_equal(evaluate()[1], generated)
 
 
-def test_a_saved_generator_has_the_distance_of_its_training() -> None:
+def test_saved_generator_has_the_distance_of_training() -> None:
     dataset, learner = make_dataset((4,)), made(linear_pair())
     values, generated = learner.make_evaluate(dataset.validation, "graph")()
     again, generated_again = Adversarial.evaluate_saved(learner.model, BINARY, dataset.validation)()
@@ -219,7 +222,7 @@ def test_a_saved_generator_has_the_distance_of_its_training() -> None:
     np.testing.assert_allclose(generated_again, generated, rtol=1e-5, atol=1e-6)
 
 
-def test_no_more_than_2000_examples_are_compared() -> None:
+def test_at_most_2000_examples_are_compared() -> None:
     split = Split(np.zeros((2100, 4), np.float32), np.zeros(2100, np.int32))
     _, generated = made(linear_pair()).make_evaluate(split, "graph")()
     assert generated.shape == (2000, 4)
@@ -229,7 +232,7 @@ def distance_between(one: Any, other: Any) -> float:
     return float(sliced_distance(one, other, random_directions(int(np.prod(one.shape[1:])))))
 
 
-def test_equal_samples_have_no_distance_whatever_their_order() -> None:
+def test_distance_of_equal_samples_is_0_in_any_order() -> None:
     sample = RANDOM.standard_normal((40, 3, 2)).astype(np.float32)
     other = RANDOM.standard_normal((40, 3, 2)).astype(np.float32)
     shuffled = RANDOM.permutation(sample)
@@ -240,8 +243,8 @@ def test_equal_samples_have_no_distance_whatever_their_order() -> None:
 
 
 @pytest.mark.parametrize("width", [1, 5])
-def test_a_shift_has_the_length_of_its_projections(width: int) -> None:
-    """Along a unit vector u a shift c moves everything by u·c, whose mean square is |c|²/width."""
+def test_distance_of_a_shift_is_that_of_its_projections(width: int) -> None:
+    """A shift c is u·c along a unit vector u; the mean square over u is |c|² / width."""
     sample = RANDOM.standard_normal((30, width)).astype(np.float32)
     shift = RANDOM.standard_normal(width).astype(np.float32)
     found = distance_between(sample, sample + shift)
@@ -252,13 +255,13 @@ def test_a_shift_has_the_length_of_its_projections(width: int) -> None:
     assert twice == pytest.approx(2 * found, rel=1e-4)
 
 
-def test_in_one_dimension_it_is_the_wasserstein_distance() -> None:
+def test_distance_in_one_dimension_is_the_wasserstein_distance() -> None:
     one, other = RANDOM.standard_normal((2, 25, 1)).astype(np.float32)
     expected = np.sqrt(np.mean((np.sort(one[:, 0]) - np.sort(other[:, 0])) ** 2))
     assert distance_between(one, other) == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_pair_learns_a_shifted_cloud() -> None:
+def test_pair_learns_a_shifted_normal_distribution() -> None:
     random = np.random.default_rng(3)
     cloud = (random.standard_normal((256, 2)) * 0.3 + [2, -1]).astype(np.float32)
     split = Split(cloud, np.zeros(256, np.int32))

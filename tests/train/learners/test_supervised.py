@@ -42,7 +42,7 @@ def regression(num_values: int = 3) -> Dataset:
     return Dataset("toy", "regression", split, split, split, batch_size=4)
 
 
-def test_it_has_one_network_and_a_built_optimizer() -> None:
+def test_learner_has_one_network_and_a_built_optimizer() -> None:
     model = linear()
     learner = made(Supervised, model, VALUES)
     assert learner.model is model
@@ -52,7 +52,7 @@ def test_it_has_one_network_and_a_built_optimizer() -> None:
     assert (learner.watched, learner.reported) == ("val/loss", ["loss", "mae"])
 
 
-def test_a_step_measures_loss_and_metrics_of_the_same_outputs() -> None:
+def test_loss_and_metrics_of_a_step_have_the_same_outputs() -> None:
     model, targets = linear(), RANDOM.uniform(size=(8, 3)).astype(np.float32)
     w, b = model.get_weights()
     p = 1 / (1 + np.exp(-(X @ w + b)))
@@ -62,11 +62,11 @@ def test_a_step_measures_loss_and_metrics_of_the_same_outputs() -> None:
     assert float(scalars["mae"]) == pytest.approx(np.abs(p - targets).mean(), rel=1e-5)
 
 
-def test_a_reconstruction_learns_its_inputs() -> None:
+def test_reconstruction_learns_its_inputs() -> None:
     model = linear()
     w, b = model.get_weights()
     error = X @ w + b - X
-    # Class numbers, as of images, and mixed examples' targets are of no use to it.
+    # Labels and mixed targets are ignored.
     batch = Batch(tf.constant(X), tf.range(8), None, tf.range(8), tf.ones(8))
     scalars = made(Reconstruction, model, VALUES).step(batch)
     assert float(scalars["loss"]) == pytest.approx(np.mean(error**2), rel=1e-5)
@@ -77,7 +77,7 @@ def test_a_reconstruction_learns_its_inputs() -> None:
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_a_reconstructions_evaluation(is_stream: bool) -> None:
+def test_reconstruction_evaluation_equals_numpy(is_stream: bool) -> None:
     dataset = streamed(make_dataset((3,))) if is_stream else make_dataset((3,))
     learner = made(Reconstruction, linear(), PIXELS)
     values, predictions = learner.make_evaluate(dataset.validation, "graph")()
@@ -91,7 +91,7 @@ def test_a_reconstructions_evaluation(is_stream: bool) -> None:
 @pytest.mark.parametrize(
     ("learner", "objective"), [(Supervised, CLASSIFY), (Reconstruction, VALUES)]
 )
-def test_a_saved_model_is_evaluated_as_in_training(learner: Any, objective: Objective) -> None:
+def test_saved_model_is_evaluated_as_in_training(learner: Any, objective: Objective) -> None:
     dataset = make_dataset((3,))
     trained = made(learner, linear(), objective)
     values, outputs = trained.make_evaluate(dataset.validation, "graph")()
@@ -109,27 +109,29 @@ def test_a_saved_model_is_evaluated_as_in_training(learner: Any, objective: Obje
         (Reconstruction, PIXELS, regression(1)),
     ],
 )
-def test_what_fits_passes_the_check(learner: Any, objective: Objective, dataset: Dataset) -> None:
+def test_parts_that_fit_pass_the_check(
+    learner: Any, objective: Objective, dataset: Dataset
+) -> None:
     made(learner, linear(), objective).check(first_batch(dataset), dataset)
 
 
 @pytest.mark.parametrize(
-    ("learner", "objective", "dataset", "told"),
+    ("learner", "objective", "dataset", "message"),
     [
         (Supervised, CLASSIFY, make_dataset((3,)), r"\(8, 2\); data=toy needs \(8, 3\)"),
         (Supervised, VALUES, regression(), r"\(4, 2\); data=toy needs \(4, 3\)"),
         (Reconstruction, VALUES, make_dataset((3,)), r"\(8, 2\); data=toy needs \(8, 3\)"),
     ],
 )
-def test_outputs_of_another_shape_are_told(
-    learner: Any, objective: Objective, dataset: Dataset, told: str
+def test_outputs_of_wrong_shape_are_an_error(
+    learner: Any, objective: Objective, dataset: Dataset, message: str
 ) -> None:
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         made(learner, linear(2), objective).check(first_batch(dataset), dataset)
 
 
-def test_evaluation_and_step_agree_on_the_loss() -> None:
-    """With a penalty, at a learning rate of 0, on one batch that is the whole split."""
+def test_evaluation_and_step_have_the_same_loss() -> None:
+    """With a penalty, a learning rate of 0, and the whole split as one batch."""
     model = small_mlp(make_dataset((3,)), l2=0.1)
     optimizer = built(lambda: keras.optimizers.SGD(0.0))
     learner = Supervised(model, Objective(crossentropy, {}, tf.identity), optimizer)

@@ -1,4 +1,4 @@
-"""Which changes leave a resumed run steps to train; nothing here imports TensorFlow."""
+"""Tests of the changes that leave a resumed run steps to train; without TensorFlow."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from expt.config.compose import compose_jobs
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.runs.records import RunRecord
-from expt.runs.run import Earlier
+from expt.runs.run import PreviousRun
 from expt.train.checkpoint import Checkpoint, write_checkpoint
 from expt.train.data_loading import DataLoader
 from expt.train.resume.checks import check_extension
@@ -30,7 +30,7 @@ def checked(
     changes: dict[str, Any],
     **record: Any,
 ) -> None:
-    """Checks changes to a run; it is finished after three epochs, unless the record differs."""
+    """Checks changes to a run, which has finished three epochs unless the record differs."""
     given = [f"{key}={'null' if value is None else value}" for key, value in changes.items()]
     (former,), _ = compose_jobs(before, None, multirun=False)
     (job,), _ = compose_jobs([*before, *given], None, multirun=False)
@@ -38,12 +38,12 @@ def checked(
     previous = {key: values[key] for key in changes if key in values}
     finished = {"status": "FINISHED", "final": {"step": 3 * STEPS}, "stopped": None}
     check_extension(
-        job, digits, directory, Earlier(RunRecord.of(finished | record), changes, previous)
+        job, digits, directory, PreviousRun(RunRecord.of(finished | record), changes, previous)
     )
 
 
 @pytest.mark.parametrize(
-    ("before", "changes", "told"),
+    ("before", "changes", "message"),
     [
         (
             [],
@@ -63,10 +63,10 @@ def checked(
         ),
     ],
 )
-def test_a_finished_run_without_steps_left_is_refused(
-    digits: Dataset, tmp_path: Path, before: list[str], changes: dict[str, Any], told: str
+def test_finished_run_without_steps_left_is_an_error(
+    digits: Dataset, tmp_path: Path, before: list[str], changes: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         checked(digits, tmp_path, ["loop.epochs=3", *before], changes)
 
 
@@ -74,17 +74,17 @@ def test_a_finished_run_without_steps_left_is_refused(
     "changes",
     [{}, {"loop.epochs": 4}, {"loop.steps": 58}, {"loop.epochs": 4, "schedule.total_steps": 57}],
 )
-def test_a_longer_run_passes(digits: Dataset, tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_longer_run_passes(digits: Dataset, tmp_path: Path, changes: dict[str, Any]) -> None:
     checked(digits, tmp_path, ["loop.epochs=3", "schedule=cosine"], changes)
 
 
-def test_a_run_that_stopped_early_needs_its_reason_changed(digits: Dataset, tmp_path: Path) -> None:
+def test_run_that_stopped_early_needs_another_limit(digits: Dataset, tmp_path: Path) -> None:
     before, stopped = ["loop.epochs=9", "loop.patience=1"], "no improvement"
     with pytest.raises(UserError, match=r"stopped early: no improvement\. Change that too"):
         checked(digits, tmp_path, before, {"loop.epochs": 20}, stopped=stopped)
 
 
-def test_an_interrupted_run_is_judged_by_its_last_whole_checkpoint(
+def test_length_of_an_interrupted_run_is_checked_against_its_last_intact_checkpoint(
     digits: Dataset, tmp_path: Path
 ) -> None:
     lines = (f'{{"step": {step}, "epoch": 1, "time": 1.0}}\n' for step in range(1, 41))

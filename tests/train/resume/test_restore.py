@@ -1,4 +1,4 @@
-"""What a continued run says of its learning rate, and which runs are not continued."""
+"""Tests of the notes on learning rates, and of runs that can't be resumed."""
 
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.journal import read_journal
 from expt.runs.records import RunRecord
-from expt.runs.run import Earlier
+from expt.runs.run import PreviousRun
 from expt.train.checkpoint import Checkpoint, CheckpointWriter
 from expt.train.data_loading import DataLoader
-from expt.train.resume.restore import last_checkpoint, rate_change
+from expt.train.resume.restore import describe_rate_change, last_checkpoint
 from resume.interrupting import journal
 from resume.interrupting import train as train_run
 
@@ -28,29 +28,31 @@ def digits() -> Dataset:
 
 
 def continued(digits: Dataset, step: int, *overrides: str, **changes: Any) -> str | None:
-    """What is said of a run of two epochs that is continued after a step."""
+    """Returns the note for a run of two epochs that is continued after a step."""
     (before,), _ = compose_jobs(["loop.epochs=2", *overrides], None, multirun=False)
     changes = {name.replace("__", "."): value for name, value in changes.items()}
     given = [f"{key}={'null' if value is None else value}" for key, value in changes.items()]
     (job,), _ = compose_jobs(["loop.epochs=2", *overrides, *given], None, multirun=False)
     values = before.config.flat()
     previous = {key: values.get(key) for key in changes}
-    return rate_change(job, digits, Earlier(RunRecord(), changes, previous), step)
+    return describe_rate_change(job, digits, PreviousRun(RunRecord(), changes, previous), step)
 
 
-def test_the_rate_of_a_longer_schedule_jumps(digits: Dataset) -> None:
+def test_rate_change_of_a_longer_schedule_is_noted(digits: Dataset) -> None:
     said = continued(digits, 38, "schedule=cosine", "optimizer.learning_rate=0.5", loop__epochs=4)
     last = 0.25 * (1 + np.cos(np.pi * 37 / 38))
     assert said is not None
     assert f"from {last:.4g} at step 38 to 0.25 at step 39" in said
-    assert said.startswith("schedule=cosine now goes over 76 steps, and no longer over 38")
-    assert "schedule.total_steps=38 would keep" in said
+    assert said.startswith("schedule=cosine now has 76 steps instead of 38")
+    assert said.endswith(
+        "To keep the former schedule, and then its last rate: schedule.total_steps=38"
+    )
 
 
-def test_the_rate_of_an_interrupted_run_changes_too(digits: Dataset) -> None:
+def test_rate_change_of_an_interrupted_run_is_noted(digits: Dataset) -> None:
     said = continued(digits, 19, "schedule=exponential", loop__steps=20)
     assert said is not None
-    assert "now goes over 20 steps, and no longer over 38" in said
+    assert "now has 20 steps instead of 38" in said
 
 
 @pytest.mark.parametrize(
@@ -63,13 +65,13 @@ def test_the_rate_of_an_interrupted_run_changes_too(digits: Dataset) -> None:
         (["schedule=cosine", "schedule.total_steps=76"], {"loop__epochs": 3}),
     ],
 )
-def test_nothing_is_said_where_nothing_jumps(
+def test_unchanged_rate_is_not_noted(
     digits: Dataset, overrides: list[str], changes: dict[str, Any]
 ) -> None:
     assert continued(digits, 38, *overrides, **changes) is None
 
 
-def test_a_kept_schedule_can_be_given_up(digits: Dataset) -> None:
+def test_kept_schedule_can_be_replaced_by_that_of_the_run(digits: Dataset) -> None:
     said = continued(
         digits, 38, "schedule=cosine", "schedule.total_steps=38", schedule__total_steps=None
     )
@@ -83,16 +85,16 @@ def test_a_kept_schedule_can_be_given_up(digits: Dataset) -> None:
         loop__epochs=4,
     )
     assert said is not None
-    assert "now goes over 76 steps, and no longer over 20" in said
+    assert "now has 76 steps instead of 20" in said
 
 
-def test_no_other_length_is_taken(digits: Dataset) -> None:
+def test_other_schedule_length_is_an_error(digits: Dataset) -> None:
     with pytest.raises(UserError, match=r"schedule\.total_steps=50: .* Expected 38, .*or null"):
         continued(digits, 20, "schedule=cosine", loop__epochs=4, schedule__total_steps=50)
 
 
-def test_a_kept_schedule_is_trained_with(tmp_path: Path) -> None:
-    """The whole way: trained, extended with the former length, and journalled."""
+def test_extended_run_trains_with_the_kept_schedule(tmp_path: Path) -> None:
+    """A run is trained, extended with the former schedule length, and read from its journal."""
     given = ["schedule=cosine", "model.units=[4]", "schedule.total_steps=8", "loop.eval_every=null"]
     run = train_run([*given, "loop.steps=12"], tmp_path)
     rates = [record["train/learning_rate"] for record in journal(run) if "train/loss" in record]
@@ -101,9 +103,7 @@ def test_a_kept_schedule_is_trained_with(tmp_path: Path) -> None:
     assert [r["step"] for r in read_journal(run / "metrics.jsonl")][:12] == list(range(1, 13))
 
 
-def test_a_run_whose_steps_were_single_batches_is_not_continued(
-    tmp_path: Path, digits: Dataset
-) -> None:
+def test_run_with_single_batch_steps_can_not_be_resumed(tmp_path: Path, digits: Dataset) -> None:
     (job,), _ = compose_jobs(["optimizer.gradient_accumulation_steps=3"], None, multirun=False)
     arrays = {"optimizer 0/0004 adam/dense_kernel_gradient_accumulator": np.zeros(3)}
     facts = {
@@ -120,4 +120,4 @@ def test_a_run_whose_steps_were_single_batches_is_not_continued(
         '{"step": 7, "epoch": 1, "time": 1.0, "train/loss": 1}\n'
     )
     with pytest.raises(UserError, match=r"a step was one batch .* --rerun"):
-        last_checkpoint(job, digits, tmp_path, Earlier(RunRecord(), {}))
+        last_checkpoint(job, digits, tmp_path, PreviousRun(RunRecord(), {}))

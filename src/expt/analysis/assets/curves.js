@@ -4,11 +4,13 @@ const charts = [];
 const chartGrid = document.getElementById("charts");
 const legend = document.getElementById("legend");
 
-// Series of the chart: first the ends of all bands, then the means over them, the best one on top.
+// The series of a chart: the ends of all bands come first, so that the means are drawn over them, and
+// the best mean comes last, on top.
 const count = data.variants.length;
 const highOf = (i) => 1 + 2 * i, lowOf = (i) => 2 + 2 * i, meanOf = (i) => 3 * count - i;
 
-// Exponential moving average without the bias of its first value, as TensorBoard has it.
+// Exponential moving average with bias correction for the first values, as in TensorBoard:
+// (1 - w) · Σ w^(n-i) · x[i] / (1 - w^n).
 function smoothed(values, weight) {
   let last = 0, seen = 0;
   return values.map((value) => {
@@ -53,7 +55,7 @@ class Chart {
     if (this.plot && width && (width !== this.plot.width || height !== this.plot.height)) this.plot.setSize({ width, height });
   }
 
-  // All curves on common steps, in the order of the series.
+  // Returns all curves on common steps, in the order of the series.
   table() {
     const kept = (values) => (this.isLog ? values.map((value) => (value > 0 ? value : null)) : values);
     const bands = [], means = [];
@@ -68,7 +70,7 @@ class Chart {
       const end = (values, least) => {
         if (!values) return nothing;
         const found = smoothed(values, chartState.smoothing);
-        // A band that reaches below zero has no lower end on a log axis: it is cut off far below.
+        // A band that reaches below zero has no lower end on a log axis, so it is cut off far below.
         return this.isLog ? found.map((value, i) => (value === null ? null : Math.max(value, mean[i] * least))) : found;
       };
       bands.push([curve.steps, end(curve.high, 1), end(curve.low, 1e-3)]);
@@ -77,7 +79,7 @@ class Chart {
     return uPlot.join([...bands, ...means]);
   }
 
-  // Bands of few seeds are wide: they may widen the axis by a third, and are cut off beyond.
+  // Bands of few seeds are wide: they may widen the axis by a third, and are cut off beyond that.
   range(plot) {
     const [first, last] = plot.series[0].idxs;
     let [low, high, least, most] = [Infinity, -Infinity, Infinity, -Infinity];
@@ -159,7 +161,8 @@ class Chart {
   }
 }
 
-// Curves have steps of their own: the nearest that this one has; none beyond its ends.
+// Curves may be recorded at different steps. Returns the index of the nearest step of this curve, or
+// null beyond its ends.
 function nearestIndex(table, series, index) {
   const values = table[series];
   const isThere = (i) => values[i] !== null && values[i] !== undefined;

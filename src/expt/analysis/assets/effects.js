@@ -1,4 +1,4 @@
-// Effects of parameters, drawn anew for each width, and pairs of parameters as coloured tables.
+// Effects of parameters, redrawn for each width, and pairs of parameters as coloured tables.
 const svgNamespace = make("div", { innerHTML: "<svg></svg>" }).firstChild.namespaceURI;
 function draw(tag, attributes, text) {
   const element = document.createElementNS(svgNamespace, tag);
@@ -9,11 +9,11 @@ function draw(tag, attributes, text) {
 
 const valuesOf = (effect) => [...effect.lines.flatMap((line) => line.points.map((point) => point[1])), ...effect.means];
 
-// Losses that differ by orders of magnitude.
+// Whether values differ by a factor that needs a log axis, as losses often do.
 const isSpread = (values) => Math.min(...values) > 0 && Math.max(...values) / Math.min(...values) > 5;
 
-// Where the values of a parameter are, from 0 to 1: numbers at their place, on a log axis if they
-// span a factor of ten.
+// The positions of a parameter's values on the axis, from 0 to 1. Numbers are spaced by their value,
+// on a log axis if they span a factor of ten; texts are spaced evenly.
 function placesOf(effect) {
   const { numbers, isNumeric } = effect;
   if (!isNumeric || numbers.length < 2) return numbers.map((_, i) => (i + 0.5) / numbers.length);
@@ -72,7 +72,7 @@ function effectDrawing(effect, width, isLog) {
       root.append(draw("line", { class: "interval", x1: places[i], x2: places[i], ...ends }));
     }
     root.append(draw("circle", { class: "mean", cx: places[i], cy: up(mean), r: 5 }));
-    const rows = [{ label: effect.isPaired ? "mean, the others being equal" : "mean", value: format(mean) }];
+    const rows = [{ label: effect.isPaired ? "mean, other parameters equal" : "mean", value: format(mean) }];
     if (difference) rows.push({ label: difference.label, value: difference.text });
     hits.push(answer(places[i], up(mean), `${effect.title}=${effect.values[i]}`, rows));
   });

@@ -1,22 +1,22 @@
-// Images: a slider for the step of a whole row, and a click that enlarges one, with its own slider.
+// Images: a slider sets the step of a whole row; a click enlarges an image, with a separate slider.
 const viewer = document.getElementById("viewer");
 const [viewerText, viewerImage] = [viewer.querySelector("p"), viewer.querySelector("img")];
 const viewerSlider = viewer.querySelector("input"), viewerOutput = viewer.querySelector("output");
 let viewed = null;
 
-// The last step up to the given one, else the first.
+// The last step up to the given one, or the first if there is none.
 function stepAt(steps, step) {
   return steps.filter((one) => one <= step).at(-1) ?? steps[0];
 }
 
-class Picture {
+class ImageSeries {
   constructor(figure, sources) {
     this.image = figure.querySelector("img");
     this.at = figure.querySelector(".at");
     this.caption = this.at.previousSibling.textContent;
     this.steps = Object.keys(sources).map(Number).sort((one, other) => one - other);
     this.sources = sources;
-    // The page itself holds what is shown at first.
+    // The image shown at first is in the page itself, not in the data.
     if (this.image) this.sources[this.at.dataset.step] = this.image.src;
   }
 
@@ -27,7 +27,7 @@ class Picture {
     if (this.image) this.image.src = this.sources[shown];
   }
 
-  // In the viewer; `step` is that of the viewer alone.
+  // Shows the image in the viewer, whose step is independent of the row's.
   view(step) {
     const shown = stepAt(this.steps, step);
     viewerText.textContent = `${this.title}: ${this.caption}`;
@@ -43,21 +43,21 @@ class Picture {
 
 for (const section of document.querySelectorAll("section.images")) {
   const { steps, runs } = data.images[section.dataset.row];
-  const pictures = [...section.querySelectorAll("figure")].map((figure, i) => new Picture(figure, runs[i]));
-  const readable = pictures.filter((picture) => picture.image);
-  readable.forEach((picture, i) => {
-    picture.title = section.querySelector("h2").textContent;
-    picture.others = readable;
-    picture.place = i;
-    picture.image.parentElement.addEventListener("click", () => {
-      picture.view(Number(picture.at.dataset.step));
+  const allSeries = [...section.querySelectorAll("figure")].map((figure, i) => new ImageSeries(figure, runs[i]));
+  const readable = allSeries.filter((series) => series.image);
+  readable.forEach((series, i) => {
+    series.title = section.querySelector("h2").textContent;
+    series.others = readable;
+    series.place = i;
+    series.image.parentElement.addEventListener("click", () => {
+      series.view(Number(series.at.dataset.step));
       viewer.showModal();
     });
   });
   const slider = section.querySelector(".step");
   slider?.addEventListener("input", () => {
     slider.nextElementSibling.value = steps[slider.value];
-    pictures.forEach((picture) => picture.show(steps[slider.value]));
+    allSeries.forEach((series) => series.show(steps[slider.value]));
   });
 }
 viewerSlider.addEventListener("input", () => viewed.view(viewed.steps[viewerSlider.value]));

@@ -1,5 +1,5 @@
 "use strict";
-// Shared by the other scripts of the page: its data, elements, numbers, the tip, and the theme.
+// Shared by the other scripts of the report: data, elements, number formats, tooltip, and theme.
 const data = JSON.parse(document.getElementById("data").textContent);
 const palette = ["#3b7dd8", "#e0762a", "#2f9e5b", "#d1495b", "#8d6cd1", "#a87243", "#d867ae", "#7f8790", "#a09a1c", "#1fa5b5"];
 const colorOf = (index) => palette[index % palette.length];
@@ -10,7 +10,7 @@ function make(tag, options = {}, ...children) {
   return element;
 }
 
-// Numbers with four significant digits, as the table has them; whole ones from a thousand on.
+// Formats a number with four significant digits, as in the table; without decimals from 1000 on.
 function format(value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
@@ -19,7 +19,7 @@ function format(value) {
   return value.toLocaleString("en-US", { maximumSignificantDigits: 4 });
 }
 
-// About `count` round numbers from `low` to `high`.
+// Returns about `count` round numbers from `low` to `high`.
 function ticksOf(low, high, count) {
   const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough);
@@ -28,7 +28,7 @@ function ticksOf(low, high, count) {
   return Array.from({ length }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
 
-// Round numbers of a log axis.
+// Returns round numbers for a log axis.
 function logTicksOf(low, high) {
   const ticks = [];
   const factors = high / low > 1000 ? [1] : [1, 2, 5];
@@ -39,7 +39,7 @@ function logTicksOf(low, high) {
   return found.length > 1 ? found : ticksOf(low, high, 6);
 }
 
-// The tip beside the mouse: a heading, and rows of a colour, a name and a value.
+// The tooltip beside the mouse: a heading, and rows of a colour, a name and a value.
 const tip = document.getElementById("tip");
 function showTip(x, y, heading, rows) {
   tip.replaceChildren(heading, ...rows.map((row) => {
@@ -59,8 +59,8 @@ function hideTip() {
 }
 addEventListener("scroll", hideTip, { passive: true });
 
-// Light or dark: as the system is, until the button is clicked. A browser that shows the page in a
-// frame without rights has no storage.
+// The theme follows the system until the button is clicked. In a sandboxed frame, browsers raise an
+// error on access to the storage.
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 const themeButton = document.getElementById("theme");
 const onTheme = [];

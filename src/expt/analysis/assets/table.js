@@ -1,4 +1,5 @@
-// A click on a heading sorts by it; another one turns the order round. What has no value is last.
+// A click on a heading sorts by its column; a second click reverses the order. Rows without a value
+// come last in both orders.
 const table = document.getElementById("variants");
 const headings = table ? [...table.tHead.rows[0].cells] : [];
 function sortBy(heading) {

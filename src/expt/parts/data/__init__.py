@@ -1,1 +1,5 @@
-"""Data: sources that load a Dataset. Nothing here imports TensorFlow."""
+"""Data sources, which load a `Dataset`.
+
+Nothing in this package imports TensorFlow when it is imported, so that mistakes in the options
+of a source are reported within a second.
+"""

@@ -1,4 +1,7 @@
-"""How training inputs are changed at random, as the config says."""
+"""Random changes of training inputs: the options `data.augment.*` and their checks.
+
+The changes themselves are made on the device, by the input pipeline in `train/input`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -12,27 +15,29 @@ from expt.parts.numbers import is_number
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Random changes to training inputs, batch by batch. The defaults change nothing.
+    """Random changes of training inputs, batch by batch. The defaults change nothing.
 
-    All but `mixup` are for images. They are drawn from the run's seed and the step alone;
+    All options but `mixup` require images. The changes depend on the run's seed and the step only;
     validation and test inputs are never changed.
 
-    Pixels that `shift` and `cutout` blank get the train split's mean of each channel where the
-    model standardises its inputs: 0 after standardisation, as in the sources. Without
-    standardisation they are 0, which is black.
+    `shift` and `cutout` blank pixels. Blank pixels are the train split's mean of each channel if
+    the model standardizes its inputs (0 after standardization, as in the papers), else 0, which is
+    black.
 
-    Attributes:
-        flip: Whether half of the images are mirrored, left to right.
-        shift: The most pixels that an image is moved by along each axis; blank ones move in.
-            Recipes call it a crop of the padded image.
-        crop: The least fraction of the sides that is cut out, at a random place, and enlarged to
-            the whole. The fraction is uniform between it and 1, and the same for both sides.
-        cutout: The side in pixels of a square that is blanked; its centre is any pixel, so that it
-            may stick out. Source: T. DeVries, G. Taylor, arXiv:1708.04552.
-        mixup: α of the Beta(α, α) distribution of the share that another example of the batch has
-            in an input and in its loss; 0 mixes nothing. Targets that are values are mixed
-            themselves; metrics of training compare with the class of the larger share. Source: H.
-            Zhang et al., arXiv:1710.09412.
+    `shift` is also known as a random crop of the padded image. `crop` cuts out a rectangle of the
+    image's proportions at a random place and resizes it to the whole; its fraction of the sides is
+    uniform between the option and 1. The centre of a `cutout` square is any pixel, so part of the
+    square may lie outside; source: T. DeVries, G. Taylor, arXiv:1708.04552. `mixup` draws the share
+    of another example of the batch from Beta(α, α) and mixes inputs and losses; targets of a
+    regression are mixed themselves, and training metrics use the label of the larger share; source:
+    H. Zhang et al., arXiv:1710.09412.
+
+    Args:
+        flip: Whether images are mirrored, left to right, with probability 1/2.
+        shift: Largest shift in pixels along each axis, from 0 to below the shorter side.
+        crop: Smallest fraction of the sides that a random crop keeps, above 0 and at most 1.
+        cutout: Side in pixels of a blanked square, from 0 to below the longer side.
+        mixup: α of mixup's Beta(α, α) distribution, at least 0; 0 mixes nothing.
     """
 
     flip: bool = False
@@ -43,10 +48,10 @@ class Augmentation:
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> "Augmentation":
-        """Makes one of a config's values.
+        """Parses the value of `data.augment`.
 
         Raises:
-            UserError: A key is unknown or a value out of its range.
+            UserError: If a key is unknown or a value is out of range.
         """
         known = [field.name for field in fields(cls)]
         if not isinstance(values, Mapping):
@@ -57,6 +62,7 @@ class Augmentation:
         for key, value in values.items():
             if key not in known:
                 raise UserError(f"data.augment.{key}: there is no such key. {hint(key, known)}")
+            # type(…) is int, since True is an int as well.
             is_right, expected = {
                 "flip": (isinstance(value, bool), "true or false"),
                 "crop": (is_number(value) and 0 < value <= 1, "a fraction above 0 and at most 1"),
@@ -68,20 +74,22 @@ class Augmentation:
 
     @property
     def changes_images(self) -> bool:
-        """Whether it does what only images can take."""
+        """Whether an option that requires images is on."""
         return replace(self, mixup=0.0) != Augmentation()
 
     def check(self, name: str, input_shape: tuple[int, ...], batch_size: int) -> None:
-        """Checks that inputs can be changed so, and that something is left of them.
+        """Checks that the options fit the inputs.
 
         Args:
-            name: The data's name.
+            name: The name of the data set.
             input_shape: The shape of one input.
-            batch_size: Examples a step.
+            batch_size: Examples per training step.
 
         Raises:
-            UserError: They are no images, would be blank, or have none to be mixed with.
+            UserError: If inputs are not images, could become blank as a whole, or come in batches
+                of one, which leaves none to mix with.
         """
+        # Checked before training: mixing an example with itself would change nothing, silently.
         if self.mixup > 0 and batch_size == 1:
             raise UserError(
                 f"data.augment.mixup={self.mixup} mixes the examples of a batch; a batch of "
@@ -92,10 +100,11 @@ class Augmentation:
             return
         if not is_image(input_shape):
             raise UserError(
-                f"data.augment: flip, shift, crop and cutout are for images; inputs of "
-                f"data={name} have the shape {input_shape}. mixup fits all."
+                f"data.augment: flip, shift, crop and cutout require images; inputs of "
+                f"data={name} have the shape {input_shape}. mixup fits any shape."
             )
         height, width, _ = input_shape
+        # A shift blanks all if it moves one axis by its length, a cutout only if it covers both.
         for key, pixels, side in (
             ("shift", self.shift, min(height, width)),
             ("cutout", self.cutout, max(height, width)),

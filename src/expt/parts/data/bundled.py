@@ -1,4 +1,8 @@
-"""Data sets that scikit-learn brings along."""
+"""The sources `digits`, `iris`, `wine`, `breast_cancer` and `diabetes`, bundled with scikit-learn.
+
+They need no download, and serve examples and tests. scikit-learn is imported on loading only, so
+that a config is checked without it.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +14,7 @@ from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split, Task
 from expt.parts.data.preparation import ArrayPreparation, Summary, exact_float32
 from expt.parts.data.scale import Scale
-from expt.parts.data.splitting import USUAL_SPLIT, Shares, split_indices
+from expt.parts.data.splitting import DEFAULT_SPLIT, Shares, split_indices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,17 +24,16 @@ class Digits:
     Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine
     Learning Repository, 1998, as bundled with scikit-learn.
 
-    Attributes:
-        batch_size: Examples a step.
-        split_seed: Seed of the split, stratified by class. It is not the run's seed, so that runs
-            with different seeds compare.
-        split: The shares of train, validation and test.
-        augment: The values of an `Augmentation`.
+    Args:
+        batch_size: Examples per training step.
+        split_seed: Seed of the split, separate from the run's seed so that runs stay comparable.
+        split: Shares of train, validation and test, stratified by class; their sum is 1.
+        augment: Random changes of training images, see `Augmentation`.
     """
 
     batch_size: int
     split_seed: int = 0
-    split: Sequence[float] = USUAL_SPLIT
+    split: Sequence[float] = DEFAULT_SPLIT
     augment: Mapping[str, Any] = field(default_factory=dict)
     task: Task = "classification"
 
@@ -38,6 +41,7 @@ class Digits:
         """Loads and splits the images."""
         from sklearn.datasets import load_digits
 
+        # Pixels have 17 levels, 0 to 16: hence the divisor.
         images, labels = load_digits(return_X_y=True)
         return _split(
             Split(
@@ -56,19 +60,12 @@ class Digits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Classes:
-    """Rows of measurements, each of a class.
-
-    Attributes:
-        batch_size: Examples a step.
-        split_seed: Seed of the split, stratified by class.
-        split: The shares of train, validation and test.
-        standardize: Whether the model standardises its inputs.
-    """
+class _Table:
+    """A table of measurements with a class for each row; the base of such sources."""
 
     batch_size: int
     split_seed: int = 0
-    split: Sequence[float] = USUAL_SPLIT
+    split: Sequence[float] = DEFAULT_SPLIT
     standardize: bool = True
     task: Task = "classification"
 
@@ -88,11 +85,17 @@ class _Classes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Iris(_Classes):
+class Iris(_Table):
     """Iris flowers: 150 rows of four lengths and widths in cm, three species.
 
     Source: R. A. Fisher, "The use of multiple measurements in taxonomic problems", Annals of
-    Eugenics 7(2), 1936, as bundled with scikit-learn. The attributes are those of all such tables.
+    Eugenics 7(2), 1936, as bundled with scikit-learn.
+
+    Args:
+        batch_size: Examples per training step.
+        split_seed: Seed of the split, separate from the run's seed so that runs stay comparable.
+        split: Shares of train, validation and test, stratified by class; their sum is 1.
+        standardize: Whether the model standardizes its inputs by the train split.
     """
 
     def load(self) -> Dataset:
@@ -103,11 +106,17 @@ class Iris(_Classes):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wine(_Classes):
+class Wine(_Table):
     """Italian wines: 178 rows of 13 chemical measurements, three growers.
 
-    Source: M. Forina et al., "PARVUS", 1988, by the UCI Machine Learning Repository, as bundled
-    with scikit-learn. The attributes are those of all such tables.
+    Source: M. Forina et al., "PARVUS", 1988, from the UCI Machine Learning Repository, as bundled
+    with scikit-learn.
+
+    Args:
+        batch_size: Examples per training step.
+        split_seed: Seed of the split, separate from the run's seed so that runs stay comparable.
+        split: Shares of train, validation and test, stratified by class; their sum is 1.
+        standardize: Whether the model standardizes its inputs by the train split.
     """
 
     def load(self) -> Dataset:
@@ -118,12 +127,17 @@ class Wine(_Classes):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BreastCancer(_Classes):
+class BreastCancer(_Table):
     """Breast tumours: 569 rows of 30 measurements of cell nuclei, malignant or benign.
 
-    Source: W. N. Street et al., "Nuclear feature extraction for breast tumor diagnosis", 1993, by
-    the UCI Machine Learning Repository, as bundled with scikit-learn. The attributes are those of
-    all such tables.
+    Source: W. N. Street et al., "Nuclear feature extraction for breast tumor diagnosis", 1993,
+    from the UCI Machine Learning Repository, as bundled with scikit-learn.
+
+    Args:
+        batch_size: Examples per training step.
+        split_seed: Seed of the split, separate from the run's seed so that runs stay comparable.
+        split: Shares of train, validation and test, stratified by class; their sum is 1.
+        standardize: Whether the model standardizes its inputs by the train split.
     """
 
     def load(self) -> Dataset:
@@ -135,25 +149,26 @@ class BreastCancer(_Classes):
 
 @dataclass(frozen=True, kw_only=True)
 class Diabetes:
-    """Diabetes patients: 442 rows of ten measurements, and the disease's progression in a year.
+    """Diabetes patients: 442 rows of ten measurements, and disease progression after a year.
 
-    The loss sees targets standardised, so that an mse of 1 is that of always predicting the mean;
-    metrics such as mae are in points of the score, whose standard deviation is 77.
+    By default the loss is computed on standardized targets, so that always predicting the mean has
+    an mse of 1. Metrics such as mae are in points of the progression score, whose standard
+    deviation is 77.
 
     Source: B. Efron et al., "Least Angle Regression", Annals of Statistics 32(2), 2004, as
     bundled with scikit-learn.
 
-    Attributes:
-        batch_size: Examples a step.
-        split_seed: Seed of the split.
-        split: The shares of train, validation and test.
-        standardize: Whether the model standardises its inputs.
-        standardize_targets: Whether the loss sees targets standardised.
+    Args:
+        batch_size: Examples per training step.
+        split_seed: Seed of the split, separate from the run's seed so that runs stay comparable.
+        split: Shares of train, validation and test; their sum is 1.
+        standardize: Whether the model standardizes its inputs by the train split.
+        standardize_targets: Whether the loss is computed on standardized targets.
     """
 
     batch_size: int
     split_seed: int = 0
-    split: Sequence[float] = USUAL_SPLIT
+    split: Sequence[float] = DEFAULT_SPLIT
     standardize: bool = True
     standardize_targets: bool = True
     task: Task = "regression"
@@ -162,6 +177,7 @@ class Diabetes:
         """Loads and splits the rows, in their own units."""
         from sklearn.datasets import load_diabetes
 
+        # scikit-learn's scaled copy uses statistics of all rows, of validation and test too.
         bundle = load_diabetes(scaled=False)
         return _split(
             Split(exact_float32(bundle.data), bundle.target[:, None].astype(np.float64)),
@@ -187,7 +203,18 @@ def _split(
     standardize_targets: bool = False,
     **known: Any,
 ) -> Dataset:
-    """Splits examples, with its share of each class, and fits the scales to the train split."""
+    """Splits examples, stratified by class, and fits the scales to the train split.
+
+    Args:
+        whole: All examples.
+        seed: Seed of the split.
+        split: The shares of train, validation and test.
+        task: The task; a regression is not stratified.
+        standardize: Whether to fit a scale for the inputs.
+        standardize_targets: Whether to fit a scale for the targets.
+        **known: Further arguments of `Dataset`.
+    """
+    # After the split: statistics of validation and test examples must not leak into training.
     stratify = whole.targets if task == "classification" else None
     indices = split_indices(len(whole), seed, stratify, Shares.parse(split))
     train, validation, test = (whole.take(part) for part in indices)

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100, from the user's own copies of the published files."""
+"""The sources `cifar10` and `cifar100`, read from the user's copies of the published files."""
 
 import io
 import os
@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from expt.errors import UserError
 from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split, Task
-from expt.parts.data.joined import joined
+from expt.parts.data.joined import concatenate_splits
 from expt.parts.data.preparation import BYTES
 from expt.parts.data.reading import check_choice, read_npz
 from expt.parts.data.scale import Scale
 
 _NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 _PIXELS = 32 * 32 * 3
-# What a damaged pickle can lead to.
+# The exceptions that damaged pickles are known to raise.
 _PICKLE_ERRORS = (
     *(pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError),
     *(MemoryError, OverflowError, ImportError, RecursionError),
@@ -36,18 +36,18 @@ _Arrays = tuple[NDArray[np.uint8], NDArray[np.int32]]
 
 @dataclass(frozen=True)
 class _Layout:
-    """How a data set was published.
+    """The names and formats of a published data set's files.
 
     Attributes:
-        folders: What the archives unpack to.
-        archives: As downloaded.
-        train: Files of the train images; the binary version's names end in `.bin`.
+        folders: Folders that the archives unpack to.
+        archives: File names of the archives.
+        train: Files of the train images; those of the binary version end in `.bin`.
         test: The file of the test images.
-        meta: The pickle of class names, and the text of the binary version.
-        labels: Where the labels stand in a pickle.
-        names: Where the class names stand in the pickle.
-        num_label_bytes: How many bytes stand before the pixels in the binary version.
-        label_byte: Which of them is the label.
+        meta: The files of class names: the pickle, and the text file of the binary version.
+        labels: Key of the labels in a pickle of images.
+        names: Key of the class names in the pickle of names.
+        num_label_bytes: Number of bytes before the pixels in the binary version.
+        label_byte: Index of the label among these bytes.
     """
 
     folders: tuple[str, ...]
@@ -63,20 +63,21 @@ class _Layout:
 
 @dataclass(frozen=True, kw_only=True)
 class CIFAR10:
-    """Photographs of things: 50,000 train and 10,000 test images of 32x32x3 pixels from 0 to 1.
+    """Photographs in ten classes: 50,000 train and 10,000 test images of 32x32x3 pixels, 0 to 1.
+
+    The files are an archive as published (the Python or the binary version), the folder that it
+    unpacks to, or an `.npz` with the arrays x_train, y_train, x_test and y_test.
 
     Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", University of
     Toronto, 2009.
 
-    Attributes:
-        path: An archive as published (the python or the binary version), the folder that it
-            unpacks to, an `.npz` with x_train, y_train, x_test and y_test, or a folder that holds
-            one of them.
-        batch_size: Examples a step.
-        num_validation: How many of the train images are held out for validation.
-        split_seed: Seed of that choice.
-        standardize: Whether the model standardises each channel by the train images.
-        augment: How training images are changed at random, see `Augmentation`.
+    Args:
+        path: Path of an archive, its unpacked folder or an `.npz`; or of a folder that holds one.
+        batch_size: Examples per training step.
+        num_validation: Number of train images held out for validation.
+        split_seed: Seed for choosing the validation images.
+        standardize: Whether the model standardizes each channel by the train split.
+        augment: Random changes of training images, see `Augmentation`.
     """
 
     path: str
@@ -88,6 +89,7 @@ class CIFAR10:
     task: Task = "classification"
     name: ClassVar[str] = "cifar10"
 
+    # Properties, not class variables: CIFAR-100's depend on the option `labels`.
     @property
     def _layout(self) -> _Layout:
         return _Layout(
@@ -105,7 +107,11 @@ class CIFAR10:
         return tuple(_CIFAR10.split())
 
     def load(self) -> Dataset:
-        """Reads the files and holds out the validation split."""
+        """Reads the files and holds out the validation split.
+
+        Raises:
+            UserError: If the files are missing or damaged, or an option is out of range.
+        """
         augmentation = Augmentation.parse(self.augment)
         train, test, names = _read(self.path, self.name, self._layout, self._class_names)
         count = len(train[0])
@@ -131,9 +137,9 @@ class CIFAR10:
         )
 
     def load_whole(self, _class_names: Sequence[str], /) -> Dataset:
-        """Reads the files; train and test images become one split. The classes are the files'."""
+        """Reads the files and joins train and test images. The classes are those of the files."""
         *parts, names = _read(self.path, self.name, self._layout, self._class_names)
-        whole = joined([Split(_pixels(images), labels) for images, labels in parts])
+        whole = concatenate_splits([Split(_pixels(images), labels) for images, labels in parts])
         return Dataset(
             name=self.name,
             task=self.task,
@@ -149,10 +155,19 @@ class CIFAR10:
 
 @dataclass(frozen=True, kw_only=True)
 class CIFAR100(CIFAR10):
-    """CIFAR-100: as CIFAR-10, with 100 classes in 20 groups. Its attributes are CIFAR-10's.
+    """Photographs in 100 classes, which form 20 groups; images and files are like CIFAR-10's.
 
-    Attributes:
-        labels: `fine`, the 100 classes, or `coarse`, the 20 groups.
+    Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", University of
+    Toronto, 2009.
+
+    Args:
+        path: Path of an archive, its unpacked folder or an `.npz`; or of a folder that holds one.
+        labels: `fine` for the 100 classes, `coarse` for their 20 groups.
+        batch_size: Examples per training step.
+        num_validation: Number of train images held out for validation.
+        split_seed: Seed for choosing the validation images.
+        standardize: Whether the model standardizes each channel by the train split.
+        augment: Random changes of training images, see `Augmentation`.
     """
 
     labels: str = "fine"
@@ -177,7 +192,11 @@ class CIFAR100(CIFAR10):
         return tuple((_CIFAR100_COARSE if self.labels == "coarse" else _CIFAR100_FINE).split())
 
     def load(self) -> Dataset:
-        """Reads the files and holds out the validation split."""
+        """Reads the files and holds out the validation split.
+
+        Raises:
+            UserError: If the files are missing or damaged, or an option is out of range.
+        """
         check_choice("labels", self.labels, ("fine", "coarse"))
         return super().load()
 
@@ -185,7 +204,7 @@ class CIFAR100(CIFAR10):
 def _read(
     path: str, name: str, layout: _Layout, class_names: tuple[str, ...]
 ) -> tuple[_Arrays, _Arrays, tuple[str, ...]]:
-    """Returns the train and the test images with their labels, and the names of the classes."""
+    """Reads the files: train images with labels, test images with labels, and class names."""
     place = _find(path, name, layout)
     if place is not None and place.suffix == ".npz":
         arrays = _read_npz(place)
@@ -194,6 +213,7 @@ def _read(
             for part in ("train", "test")
         )
         return train, test, class_names
+    # The folder or archive may be of the Python or of the binary version: its files decide.
     contents = {} if place is None else _contents(place, layout)
     files = (*layout.train, layout.test)
     is_binary = not contents.keys() & set(files)
@@ -208,6 +228,7 @@ def _read(
         )
     if missing:
         raise UserError(f"data={name}: {', '.join(missing)} missing from {place}.")
+    # The files' own names win: a subset or variant may have the same layout with other classes.
     names = _read_names(contents, place, layout, is_binary=is_binary) or class_names
     if len(names) != len(class_names):
         raise UserError(
@@ -215,6 +236,7 @@ def _read(
             f"{len(class_names)}."
         )
     read = _read_binary if is_binary else _read_batch
+    # Popped, so that the raw bytes of a file are freed once its images are made.
     parts = [read(contents.pop(file), place / file, layout, names) for file in wanted]
     images = np.concatenate([images for images, _ in parts[:-1]])
     labels = np.concatenate([labels for _, labels in parts[:-1]])
@@ -222,7 +244,7 @@ def _read(
 
 
 def _find(path: str, name: str, layout: _Layout) -> Path | None:
-    """Returns the archive, the `.npz` or the folder that holds the files."""
+    """Returns the path of the archive, the `.npz` or the folder that holds the files, if any."""
     if not isinstance(path, str) or not path:
         raise UserError(f"data.path={path}: expected the path of a file or folder.")
     place = Path(os.path.expanduser(path))  # noqa: PTH111  never raises
@@ -235,7 +257,7 @@ def _find(path: str, name: str, layout: _Layout) -> Path | None:
 
 
 def _contents(place: Path, layout: _Layout) -> dict[str, bytes]:
-    """Returns the contents of the data set's files in a folder or an archive, by name."""
+    """Reads the data set's files from a folder or an archive; returns their contents by name."""
     files = (*layout.train, layout.test)
     wanted = {*files, *(f"{file}.bin" for file in files), *layout.meta}
     try:
@@ -243,14 +265,14 @@ def _contents(place: Path, layout: _Layout) -> dict[str, bytes]:
             paths = (place / name for name in sorted(wanted))
             return {path.name: path.read_bytes() for path in paths if path.is_file()}
         contents = {}
-        # In the order of the archive: going back would decompress it again from the start.
+        # In the archive's order: seeking back would decompress it from the start again.
         with tarfile.open(place) as archive:
             for member in archive:
                 name = member.name.rpartition("/")[2]
                 stream = archive.extractfile(member) if member.isreg() and name in wanted else None
                 if stream is not None:
                     contents[name] = stream.read()
-            # A checksum stands at the very end.
+            # Read to the end: only there does gzip compare its checksum.
             while archive.fileobj is not None and archive.fileobj.read(2**20):
                 pass
         return contents
@@ -273,12 +295,12 @@ def _npz_keys(file: Path, names: Sequence[str]) -> Sequence[str]:
 
 def _read_npz(file: Path) -> dict[str, NDArray[Any]]:
     arrays = read_npz(file, partial(_npz_keys, file))
-    # Keras' arrays of labels have the shape [examples, 1].
+    # Keras stores labels with the shape [examples, 1].
     return {k: a[:, 0] if k[0] == "y" and a.shape[1:] == (1,) else a for k, a in arrays.items()}
 
 
-class _Kind:
-    """Stands for the type of an array's numbers."""
+class _DtypeStandIn:
+    """Replaces `numpy.dtype` in a pickle; accepts integer types only."""
 
     def __init__(self, code: object, *_: object) -> None:
         if not re.fullmatch("[iu][1248]", _text(code)):
@@ -290,20 +312,22 @@ class _Kind:
             self.dtype = self.dtype.newbyteorder(">")
 
 
-class _Array:
-    """Stands for an array."""
+class _ArrayStandIn:
+    """Replaces `numpy.ndarray` in a pickle; `values` is the array."""
 
     def __init__(self, *_: object) -> None:
         self.values: NDArray[Any] = np.empty(0)
 
     def __setstate__(self, state: Sequence[Any]) -> None:
         _, shape, kind, is_fortran, content = state
+        # frombuffer and reshape raise an error if the sizes that the pickle claims don't match.
         values = np.frombuffer(content, kind.dtype)
         self.values = values.reshape(shape, order="F" if is_fortran else "C")
 
 
-def _from_buffer(content: Any, kind: Any, shape: Any, order: object, *_: object) -> _Array:
-    array = _Array()
+def _from_buffer(content: Any, kind: Any, shape: Any, order: object, *_: object) -> _ArrayStandIn:
+    # Pickles of protocol 5 hold arrays in this form, older ones in that of __setstate__.
+    array = _ArrayStandIn()
     array.__setstate__((1, shape, kind, order == "F", content))
     return array
 
@@ -313,37 +337,43 @@ def _latin1(text: str, *_: object) -> bytes:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads pickles of numbers, texts, lists, dicts and arrays of whole numbers; runs nothing.
+    """An unpickler of numbers, texts, lists, dicts and integer arrays that runs no foreign code.
 
-    A pickle names functions and has them called with what it likes. Even NumPy's own can do harm:
-    they trust what they are given, and an array whose type has wrong flags takes its numbers for
-    pointers. So the names that arrays need lead to the stand-ins above, and no other anywhere.
+    A pickle can call any function with any arguments. Even NumPy's own functions are unsafe: they
+    trust their arguments, and an array whose dtype has wrong flags treats its numbers as pointers.
+    The names that pickled arrays need are therefore mapped to the stand-ins above, and all other
+    names are refused.
     """
 
     _STAND_INS: ClassVar[Mapping[tuple[str, str], Any]] = {
-        ("numpy.core.multiarray", "_reconstruct"): _Array,
-        ("numpy._core.multiarray", "_reconstruct"): _Array,
+        # numpy.core in pickles of NumPy 1, numpy._core in those of NumPy 2.
+        ("numpy.core.multiarray", "_reconstruct"): _ArrayStandIn,
+        ("numpy._core.multiarray", "_reconstruct"): _ArrayStandIn,
         ("numpy.core.numeric", "_frombuffer"): _from_buffer,
         ("numpy._core.numeric", "_frombuffer"): _from_buffer,
-        ("numpy", "ndarray"): _Array,
-        ("numpy", "dtype"): _Kind,
+        ("numpy", "ndarray"): _ArrayStandIn,
+        ("numpy", "dtype"): _DtypeStandIn,
         ("_codecs", "encode"): _latin1,
     }
 
     def find_class(self, module_name: str, global_name: str) -> Any:
-        """Gives the stand-in for a name."""
+        """Returns the stand-in for a global name.
+
+        Raises:
+            UserError: If the name is not one that a pickled array needs.
+        """
         try:
             return self._STAND_INS[module_name, global_name]
         except KeyError:
             raise UserError(
-                f"it holds code ({module_name}.{global_name}), which is never run; the published "
-                "files hold arrays alone. Where does this one come from?"
+                f"it holds code ({module_name}.{global_name}), which is never run. The published "
+                "files hold arrays only: check where this one comes from."
             ) from None
 
 
 def _unpickle(content: bytes, file: Path) -> dict[str, Any]:
     try:
-        # The published files are of Python 2, whose strings are bytes.
+        # The published files were written by Python 2, whose strings are bytes.
         value = _Unpickler(io.BytesIO(content), encoding="bytes").load()
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
@@ -351,7 +381,7 @@ def _unpickle(content: bytes, file: Path) -> dict[str, Any]:
         raise UserError(f"{file} can't be read as a pickle; is it cut off? {error}") from error
     if not isinstance(value, dict):
         raise UserError(f"{file} holds a {type(value).__name__}; expected a dict of arrays.")
-    return {_text(k): v.values if isinstance(v, _Array) else v for k, v in value.items()}
+    return {_text(k): v.values if isinstance(v, _ArrayStandIn) else v for k, v in value.items()}
 
 
 def _text(value: object) -> str:
@@ -359,7 +389,7 @@ def _text(value: object) -> str:
 
 
 def _read_batch(content: bytes, file: Path, layout: _Layout, names: tuple[str, ...]) -> _Arrays:
-    """Reads a file of the python version: rows of a red, a green and a blue plane."""
+    """Reads a file of the Python version; a row is a red, a green and a blue plane."""
     batch = _unpickle(content, file)
     missing = [key for key in ("data", layout.labels) if key not in batch]
     if missing:
@@ -372,12 +402,12 @@ def _read_batch(content: bytes, file: Path, layout: _Layout, names: tuple[str, .
     try:
         labels = np.asarray(batch[layout.labels])
     except ValueError as error:
-        raise UserError(f"{file}: {layout.labels} is no list of numbers: {error}") from error
+        raise UserError(f"{file}: {layout.labels} is not a list of numbers: {error}") from error
     return _check(_planes(rows), labels, str(file), names)
 
 
 def _read_binary(content: bytes, file: Path, layout: _Layout, names: tuple[str, ...]) -> _Arrays:
-    """Reads a file of the binary version: the labels' bytes and the planes, image by image."""
+    """Reads a file of the binary version; an image is its label bytes and three planes."""
     length = layout.num_label_bytes + _PIXELS
     if not content or len(content) % length:
         raise UserError(
@@ -403,11 +433,12 @@ def _check(
     if labels.shape != images.shape[:1] or not _in_range(labels, len(names)):
         raise UserError(
             f"{where}: labels have the shape {labels.shape} and the type {labels.dtype}; expected "
-            f"class numbers from 0 to {len(names) - 1}, one for each of {len(images)} images."
+            f"labels from 0 to {len(names) - 1}, one for each of {len(images)} images."
         )
     return images.astype(np.uint8, copy=False), labels.astype(np.int32)
 
 
+# An empty or non-integer array is out of range, which spares the callers further checks.
 def _in_range(values: NDArray[Any], below: int) -> bool:
     is_whole = np.issubdtype(values.dtype, np.integer)
     return bool(is_whole and values.size and values.min() >= 0 and values.max() < below)
@@ -416,7 +447,7 @@ def _in_range(values: NDArray[Any], below: int) -> bool:
 def _read_names(
     contents: Mapping[str, bytes], place: Path, layout: _Layout, *, is_binary: bool
 ) -> tuple[str, ...]:
-    """Returns the names that came with the images; none if they are not there."""
+    """Returns the class names that came with the images, or () if there are none."""
     name = layout.meta[is_binary]
     if name not in contents:
         return ()
@@ -430,7 +461,7 @@ def _pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.divide(images, np.float32(255), order="C")
 
 
-# The names as published, in the order of their numbers.
+# The names as published, in the order of their labels; an .npz has none.
 _CIFAR10 = """
     airplane automobile bird cat deer dog frog horse ship truck
 """

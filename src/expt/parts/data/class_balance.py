@@ -1,4 +1,4 @@
-"""Weights that make the classes of a split count alike."""
+"""Class weights that compensate for the class frequencies of a data set."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,13 +11,14 @@ from expt.parts.data.dataset import Dataset
 
 
 def balanced_weights(dataset: Dataset) -> list[float]:
-    """Returns the weight of each class by its share of the train split: n / (k · n_class).
+    """Returns the balanced weight of each class in the train split: n / (k · n_class).
 
-    As `class_weight="balanced"` of scikit-learn: of k classes with n examples in all, each counts
-    n / k then. Where examples have weights, n and n_class are sums of these.
+    n is the number of examples, k that of classes and n_class that of the class's examples, or
+    their sums of weights if examples have weights. The formula is that of scikit-learn's
+    `class_weight="balanced"`: each class contributes n / k in total.
 
     Raises:
-        UserError: A class has no example in the train split.
+        UserError: If the train split lacks a class.
     """
     train, names = dataset.train, dataset.class_names
     sums = np.bincount(train.targets, weights=train.weights, minlength=len(names))
@@ -27,6 +28,7 @@ def balanced_weights(dataset: Dataset) -> list[float]:
 
 
 def _check_present(sums: NDArray[Any], names: Sequence[str], data: str) -> None:
+    # A class can be absent where splits are given, or where the source lists more classes.
     absent = [names[number] for number in np.flatnonzero(sums == 0).tolist()]
     if absent:
         more = f" and of {len(absent) - 1} other classes" if len(absent) > 1 else ""

@@ -1,4 +1,4 @@
-"""How the columns of a training's table become features."""
+"""Fitting the encoding of table columns, and checks for columns that make poor inputs."""
 
 import re
 from collections import Counter
@@ -10,14 +10,20 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.encoding import Column, Encoder, categories_of
-from expt.parts.data.names import alike_note, as_item
-from expt.parts.data.number_formats import NumberFormat, check_exactness, numbers, shortened
+from expt.parts.data.names import as_item, similar_names_note
+from expt.parts.data.number_formats import (
+    NumberFormat,
+    check_exactness,
+    parse_numbers,
+    quote_shortened,
+)
 from expt.parts.data.number_recognition import find_format
-from expt.parts.data.reading import told_of
+from expt.parts.data.reading import error_context
 
 if TYPE_CHECKING:
     import pandas as pd
 
+# Beyond these limits a column is more likely a name or free text than a category.
 _MOST_CATEGORIES = 100
 _MOST_PLAIN_NAMES = 10
 _MOSTLY = 0.9
@@ -38,17 +44,18 @@ def fit_column(
     impute: bool,
     numbers_as: NumberFormat,
 ) -> Column:
-    """Finds how a column becomes features.
+    """Fits the encoding of a column.
 
     Args:
-        texts: The column, of all splits.
-        train: The rows of the train split, whose values count.
-        is_text: Whether numbers are names.
+        texts: The column, in all splits.
+        train: The rows of the train split, which define categories and means.
+        is_text: Whether numbers are names of categories.
         impute: Whether numbers may be missing.
-        numbers_as: How the config says that numbers are written.
+        numbers_as: The decimal and thousands separators of the config.
 
     Raises:
-        UserError: The column has no values, or texts of which it is not certain what they mean.
+        UserError: If the column has no values in the train split, has too many categories, or
+            its texts are ambiguous.
     """
     name, present = str(texts.name), texts[texts != ""]
     item = as_item(name)
@@ -61,13 +68,15 @@ def fit_column(
         f" Fix it, or leave the column out: data.ignore=[{item}]; if its values are names: "
         f"data.categorical=[{item}]."
     )
-    with told_of(advice=advice):
+    with error_context(advice=advice):
+        # All splits decide the format: a text in the test split would otherwise fail later.
         how = None if is_text else find_format(present, numbers_as.decimal, numbers_as.thousands)
         if how is not None:
             check_exactness(texts, how)
-            values = numbers(texts, how)
+            values = parse_numbers(texts, how)
             fill = float(values.iloc[train].mean()) if impute else None
             return Column(name, fill=fill, number=how)
+    # Each category is an input: hundreds of names would be memorized, not learned.
     num_values = present.nunique()
     if num_values > _MOST_CATEGORIES or num_values > len(texts) / 2:
         raise UserError(
@@ -81,16 +90,17 @@ def fit_column(
 def check_indices(
     table: "pd.DataFrame", features: Sequence[str], categorical: Sequence[str]
 ) -> list[str]:
-    """Refuses columns that number the rows; notes those that may.
+    """Refuses columns that number the rows, and returns notes on those that may do so.
 
     Args:
         table: All rows of the file.
-        features: The columns that are to be inputs.
-        categorical: Those whose numbers are names.
+        features: The columns that become inputs.
+        categorical: The columns whose numbers are names of categories.
 
     Raises:
-        UserError: A column is called as an index is, and its whole numbers rise from row to row.
+        UserError: If a column has the name of an index and increasing or decreasing whole numbers.
     """
+    # Files are often sorted by class, so a row number predicts the target perfectly and uselessly.
     notes = []
     for name in features:
         values = NumberFormat().parse(table[name])
@@ -102,17 +112,17 @@ def check_indices(
         if (is_sorted and _is_index_name(name)) or (are_unique and by_pandas):
             raise UserError(
                 f"{name!r} numbers the rows, from {table[name].iloc[0]} on line "
-                f"{table.index[0]}, so that a model could learn their order instead of their "
-                f"content; leave it out: data.ignore=[{as_item(name)}]. If it is a measurement, "
-                "give the column another name."
+                f"{table.index[0]}: a model could learn the order of the rows instead of their "
+                f"content. Leave it out: data.ignore=[{as_item(name)}]. If it is a measurement, "
+                "rename the column."
             )
         if (steps == 1).all():
-            what = "rises by one from row to row, as an index does"
+            what = "rises by one from row to row, like an index"
         elif are_unique and _is_index_name(name):
-            what = "has another whole number on every row, as an identifier has"
+            what = "has a different whole number in every row, like an identifier"
         else:
             continue
-        notes.append(f"{name!r} {what}; if it is one: data.ignore=[{as_item(name)}].")
+        notes.append(f"{name!r} {what}; to leave it out: data.ignore=[{as_item(name)}].")
     return notes
 
 
@@ -123,7 +133,7 @@ def _is_index_name(name: str) -> bool:
 def column_notes(
     table: "pd.DataFrame", encoder: Encoder, categorical: Sequence[str]
 ) -> Iterator[str]:
-    """Says which columns were read in a way that may not be meant."""
+    """Yields notes on columns that may have been read differently from what the user means."""
     for column in encoder.columns:
         name = column.name
         if column.number is not None:
@@ -132,22 +142,24 @@ def column_notes(
             zeros = next(filter(_LEADING_ZEROS.match, table[name]), None)
             if column.number.kind == "number" and zeros is not None:
                 yield (
-                    f"{name!r} is read as numbers, of which some have leading zeros, such as "
-                    f"{shortened(zeros)}; if they are names: data.categorical=[{as_item(name)}]."
+                    f"{name!r} is read as numbers, but some have leading zeros, such as "
+                    f"{quote_shortened(zeros)}; if they are names: "
+                    f"data.categorical=[{as_item(name)}]."
                 )
             continue
         categories = [category for category in column.categories or () if category]
-        if note := alike_note(categories, f"categories of {name!r}"):
+        if note := similar_names_note(categories, f"categories of {name!r}"):
             yield note
         if name not in categorical and _differ_in_numbers_alone(categories):
             yield (
-                f"{name!r} has {len(categories)} categories that differ in their numbers alone, "
-                f"such as {shortened(categories[0])}; if the numbers are values, write them without"
-                " the text."
+                f"{name!r} has {len(categories)} categories that differ only in their numbers, "
+                f"such as {quote_shortened(categories[0])}; if the numbers are values, remove the "
+                "text around them."
             )
 
 
 def _differ_in_numbers_alone(categories: Sequence[str]) -> bool:
+    # A few, such as `level 1` to `level 5`, are plausible as names.
     if len(categories) <= _MOST_PLAIN_NAMES:
         return False
     patterns = Counter(re.sub(r"\d+([.,:]\d+)*", "0", category) for category in categories)

@@ -1,4 +1,4 @@
-"""What every data source loads: three splits and what is known about them."""
+"""The data set that every source loads: three splits, their task, scales and class names."""
 
 import hashlib
 import json
@@ -12,23 +12,23 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.augmentation import Augmentation, is_image
-from expt.parts.data.masks import counted_indices, masked_notes
+from expt.parts.data.masks import nonzero_weight_indices, zero_weight_notes
 from expt.parts.data.scale import Scale
 
 Task = Literal["classification", "regression"]
 
 
 class Stream(Protocol):
-    """Inputs that stay on disk and are read when a batch needs them.
+    """Inputs that stay on disk and are read batch by batch.
 
-    `read` returns float32, unless the stream has a `dtype` that says otherwise. What a run was
-    trained on is recognized later by hashes of arrays and of image files; other streams would have
-    to be read once more for that, so that `evaluate` can't tell their examples apart.
+    `read` returns float32 unless the stream has an attribute `dtype`. `evaluate` recognizes the
+    examples that a run was trained on by hashes; a custom stream is not hashed, since that would
+    read all of it once more, so its training examples are not recognized.
     """
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The number of inputs, then the shape of one."""
+        """The number of inputs, followed by the shape of one input."""
         ...
 
     @property
@@ -37,11 +37,11 @@ class Stream(Protocol):
         ...
 
     def read(self, indices: NDArray[np.integer[Any]]) -> NDArray[np.floating[Any]]:
-        """Reads some inputs, shape [indices, ...]; called from several threads at once."""
+        """Reads the inputs at `indices`, shape [indices, ...]; must be thread-safe."""
         ...
 
     def take(self, indices: NDArray[np.integer[Any]]) -> "Stream":
-        """Returns the stream of some of the inputs."""
+        """Returns a stream of the inputs at `indices`, in that order."""
         ...
 
 
@@ -50,12 +50,14 @@ class Split:
     """One split of a data set.
 
     Attributes:
-        inputs: Shape [examples, ...], or a stream of such; float64 where a model standardises
-            values that float32 would round, else float32.
-        targets: Class numbers, int32 of shape [examples], or values, float64 of shape
+        inputs: An array of shape [examples, ...], or a stream; float64 if float32 would round
+            values that the model standardizes, else float32.
+        targets: Labels, int32 of shape [examples], or values, float64 of shape
             [examples, values].
-        weights: How much each example counts in the loss and the metrics, float32 of shape
-            [examples], at least 0; an example of weight 0 is left out. None counts all alike.
+        weights: Weights of the examples in the loss and the metrics, float32 of shape [examples],
+            at least 0; an example of weight 0 is left out. None weights all equally.
+        known_keys: Hashes of the inputs, by the dtype that they were computed in. A cache: several
+            checks need the same hashes.
     """
 
     inputs: NDArray[np.floating[Any]] | Stream
@@ -64,27 +66,26 @@ class Split:
     known_keys: dict[str, NDArray[np.uint64]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    """Hashes of the inputs by the type that they were computed in, so that it is done once."""
 
     def __len__(self) -> int:
         return int(self.inputs.shape[0])
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the inputs."""
+        """The dtype of the inputs."""
         return np.dtype(getattr(self.inputs, "dtype", np.float32))
 
     def read(self, indices: NDArray[np.integer[Any]]) -> NDArray[np.floating[Any]]:
-        """Returns some inputs, shape [indices, ...]."""
+        """Returns the inputs at `indices`, shape [indices, ...]."""
         inputs = self.inputs
         return inputs[indices] if isinstance(inputs, np.ndarray) else inputs.read(indices)
 
     def first(self, count: int) -> NDArray[np.floating[Any]]:
-        """Returns the first inputs, shape [count, ...], or all if there are fewer."""
+        """Returns the first `count` inputs, shape [count, ...], or all if there are fewer."""
         return self.read(np.arange(min(count, len(self))))
 
     def take(self, indices: NDArray[np.integer[Any]]) -> "Split":
-        """Returns the split of some of the examples."""
+        """Returns a split of the examples at `indices`, in that order."""
         inputs = self.inputs
         return Split(
             inputs[indices] if isinstance(inputs, np.ndarray) else inputs.take(indices),
@@ -93,8 +94,8 @@ class Split:
         )
 
     def counted(self) -> "Split":
-        """Returns the split without the examples of weight 0, if it has others."""
-        indices = counted_indices(self.weights, np.arange(len(self)))
+        """Returns the split without the examples of weight 0, unless all have that weight."""
+        indices = nonzero_weight_indices(self.weights, np.arange(len(self)))
         return self if len(indices) == len(self) else self.take(indices)
 
 
@@ -103,28 +104,28 @@ class Dataset:
     """Three splits, in memory or streamed.
 
     Attributes:
-        name: What the data is called in records.
-        task: What its targets ask for; it decides which losses and metrics fit.
-        train: What is trained on.
-        validation: What is evaluated at a cadence, and what the best model is chosen by.
-        test: What is evaluated once, at the end.
-        batch_size: Examples a training step.
-        class_names: Names of the classes in the order of their numbers; empty for regression.
-        input_scale: What a model standardises its inputs with, fitted on the train split; it
-            becomes the model's first layer, so that a saved model takes inputs as they are.
-        target_scale: What the loss of a regression sees targets and outputs standardised with;
-            models give, and metrics compare, values in the targets' own unit.
-        augmentation: How training inputs are changed at random.
-        skipped: How many examples were left out because they could not be read.
-        preparation: How raw inputs became the model's inputs, as plain values that JSON can hold,
-            its `kind` among them; None where a source does not say.
-        feature_names: Names of a table's features, in their order; empty for other data.
-        other_columns: Names of a table's columns that are no features, by what they are: target,
-            weight, group.
-        notes: What a user should know of how the data was read, a sentence each.
+        name: The name of the data set in records and messages.
+        task: The kind of targets, which decides the losses and metrics that fit.
+        train: The train split.
+        validation: The split that is evaluated at a cadence, and that selects the best model.
+        test: The split that is evaluated once, at the end.
+        batch_size: Examples per training step.
+        class_names: Names of the classes, indexed by label; empty for a regression.
+        input_scale: The scale that standardizes inputs, fitted on the train split. It becomes the
+            model's first layer, so that a saved model takes raw inputs. None if unused.
+        target_scale: The scale that standardizes targets and outputs inside the loss of a
+            regression. Outputs and metrics stay in the unit of the targets. None if unused.
+        augmentation: Random changes of training inputs.
+        skipped: The number of examples that were left out because they could not be read.
+        preparation: The conversion from raw inputs to the model's inputs, in JSON-compatible
+            values, with the key `kind`; None if the source has none.
+        feature_names: Names of a table's features, in order; empty for other data.
+        other_columns: Names of a table's columns that are not features, by role: target, weight,
+            group.
+        notes: Sentences that are shown to the user, on how the data was read.
 
     Raises:
-        UserError: The arrays don't fit together or hold values that are not finite.
+        UserError: If shapes or lengths don't match, or values are not finite.
     """
 
     name: str
@@ -143,6 +144,7 @@ class Dataset:
     other_columns: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    # Checked here, once for all sources, a user's own included.
     def __post_init__(self) -> None:
         for name, split in self.splits():
             if len(split) == 0 or len(split) != len(split.targets):
@@ -155,6 +157,7 @@ class Dataset:
                     f"data={self.name}: inputs of the {name} split have the shape "
                     f"{split.inputs.shape[1:]}, those of the train split {self.input_shape}."
                 )
+            # Streams are not checked: that would read all of their data before training.
             arrays = [a for a in (split.inputs, split.targets) if isinstance(a, np.ndarray)]
             if not all(np.isfinite(array).all() for array in arrays):
                 raise UserError(f"data={self.name}: the {name} split has values that are NaN or ∞.")
@@ -163,7 +166,7 @@ class Dataset:
         if not 1 <= self.batch_size <= len(self.train):
             raise UserError(
                 f"data.batch_size={self.batch_size}: data={self.name} has {len(self.train)} "
-                "training examples; expected a number from 1 to that."
+                f"training examples; expected a number from 1 to {len(self.train)}."
             )
         self.augmentation.check(self.name, self.input_shape, self.batch_size)
 
@@ -172,8 +175,8 @@ class Dataset:
             is_whole = targets.ndim == 1 and np.issubdtype(targets.dtype, np.integer)
             if not is_whole or targets.min() < 0 or targets.max() >= len(self.class_names):
                 raise UserError(
-                    f"data={self.name}: targets of the {name} split are not all class numbers "
-                    f"from 0 to {len(self.class_names) - 1}, of shape (examples,)."
+                    f"data={self.name}: the targets of the {name} split are not all labels from 0 "
+                    f"to {len(self.class_names) - 1}, whole numbers of shape (examples,)."
                 )
         elif targets.ndim != 2 or targets.shape[1:] != self.train.targets.shape[1:]:
             raise UserError(
@@ -185,6 +188,7 @@ class Dataset:
         weights = split.weights
         if weights is None:
             return
+        # A sum of 0 would make every weighted mean of the split 0/0.
         is_right = weights.shape == (len(split),) and np.isfinite(weights).all()
         if not is_right or weights.min() < 0 or weights.sum() == 0:
             raise UserError(
@@ -193,7 +197,7 @@ class Dataset:
             )
 
     def splits(self) -> Iterator[tuple[str, Split]]:
-        """Yields each split with the name it has in metrics: train, val, test."""
+        """Yields each split with its name in metrics: train, val, test."""
         yield from zip(("train", "val", "test"), self._in_order, strict=True)
 
     @property
@@ -207,7 +211,7 @@ class Dataset:
 
     @property
     def num_outputs(self) -> int:
-        """How many numbers a model must give for one input."""
+        """The number of outputs that a model needs for one input: classes or values."""
         if self.task == "classification":
             return len(self.class_names)
         return int(self.train.targets.shape[1])
@@ -219,22 +223,25 @@ class Dataset:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Full batches an epoch; the few examples left over differ from epoch to epoch."""
+        """The number of full batches per epoch; the remaining examples differ by epoch."""
+        # A smaller last batch would give the compiled step a second shape.
         return len(self.train) // self.batch_size
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of all the splits' contents, and of the names of classes and columns.
+        """A hash of the contents of all splits and of the names of classes and columns.
 
-        Where the data lies, and what its file is called, makes no difference.
+        It does not depend on the path of the data.
         """
+        # As JSON, which quotes names: joined texts of different names could be the same.
         names = (self.class_names, self.feature_names, sorted(self.other_columns.items()))
         text = json.dumps([self.content_fingerprint, *names])
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     @cached_property
     def content_fingerprint(self) -> str:
-        """A hash of all the splits' contents alone; what older runs recorded as the fingerprint."""
+        """A hash of the contents of all splits, without names."""
+        # Older runs recorded this hash as their fingerprint, so its bytes must never change.
         digest = hashlib.blake2b(digest_size=16)
         for name, split in self.splits():
             for array in (split.inputs, split.targets, split.weights):
@@ -246,11 +253,11 @@ class Dataset:
         return digest.hexdigest()
 
     def has_fingerprint(self, recorded: str) -> bool:
-        """Whether a fingerprint, which an older run may have recorded, is that of the data."""
+        """Whether a recorded fingerprint, of this or an older version, matches the data."""
         return recorded in (self.fingerprint, self.content_fingerprint)
 
     def with_float32_inputs(self) -> "Dataset":
-        """Returns the data with inputs in memory rounded to float32."""
+        """Returns the data set with in-memory inputs rounded to float32."""
         train, validation, test = (
             replace(split, inputs=split.inputs.astype(np.float32, copy=False))
             if isinstance(split.inputs, np.ndarray)
@@ -260,14 +267,14 @@ class Dataset:
         return replace(self, train=train, validation=validation, test=test)
 
     def counted(self) -> "Dataset":
-        """Returns the data without the examples of weight 0.
+        """Returns the data set without the examples of weight 0.
 
-        They would have no part in any gradient, but in the statistics of batch normalisation, in
-        standardisation and in a user's metric that takes no weights; and a batch of them alone
-        has no loss.
+        Such examples contribute to no gradient, but they would count in batch normalization, in
+        standardization, and in custom metrics that ignore weights. A batch that consists of them
+        alone has no loss.
         """
         splits = [split.counted() for split in self._in_order]
-        notes = masked_notes(map(len, splits), sum(map(len, self._in_order)))
+        notes = zero_weight_notes(map(len, splits), sum(map(len, self._in_order)))
         if not notes:
             return self
         train, validation, test = splits
@@ -275,10 +282,11 @@ class Dataset:
         return replace(self, train=train, validation=validation, test=test, notes=notes)
 
     def limited(self, num_batches: int) -> "Dataset":
-        """Returns the data with at most so many batches' worth of examples in each split.
+        """Returns the data set with at most `num_batches` batches of examples in each split.
 
-        They are drawn at random, but always the same ones.
+        The examples are drawn at random with a fixed seed.
         """
+        # The first examples of a file that is sorted by class would all be of one class.
         count, random = num_batches * self.batch_size, np.random.default_rng(0)
         train, validation, test = (
             split.take(random.permutation(len(split))[:count]) for split in self._in_order

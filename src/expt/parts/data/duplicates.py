@@ -1,4 +1,4 @@
-"""Examples that occur more than once."""
+"""Duplicate examples, found by hashes of their inputs."""
 
 from typing import Any
 
@@ -9,14 +9,15 @@ from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.mapped import MappedInputs
 
 _WORDS_AT_ONCE = 2**22
-_GOLDEN = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio
+_GOLDEN = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio, the constant of splitmix64
 
 
-def shared_note(dataset: Dataset) -> str | None:
-    """Says how many validation and test examples have the inputs of a training example.
+def duplicates_note(dataset: Dataset) -> str | None:
+    """Returns a note on validation and test examples that have the inputs of a training example.
 
     Returns:
-        A sentence; None if there are none, or the inputs are a stream that has no `keys`.
+        A sentence with their numbers; None if there are none, or if the inputs are a stream
+        without `keys`.
     """
     dtype = common_dtype(dataset)
     keys_of_train = keys_of(dataset.train, dtype)
@@ -40,15 +41,15 @@ def shared_note(dataset: Dataset) -> str | None:
     others = f" ({contradictory:,} of them with another target)" if contradictory else ""
     dropping = "data.duplicates=drop keeps one of each; " if contradictory < total else ""
     return (
-        f"{' and '.join(counted)} have the same inputs as a training example{others}, so that "
-        "their scores can be too good. Where data comes without splits of its own: "
-        f"{dropping}data.group=COLUMN, or an array groups, keeps what belongs together in one "
+        f"{' and '.join(counted)} have the same inputs as a training example{others}, so "
+        "scores may be too optimistic. If the splits are drawn here: "
+        f"{dropping}data.group=COLUMN, or an array groups, keeps related examples in one "
         "split."
     )
 
 
 def distinct_indices(whole: Split) -> NDArray[np.intp]:
-    """Returns the first of all examples that have the same inputs and targets, in order."""
+    """Returns the indices of examples whose inputs and targets don't occur before, sorted."""
     keys = keys_of(whole, whole.dtype)
     assert keys is not None, "the source has keys for its examples"
     rows = np.column_stack([keys, row_keys(whole.targets.reshape(len(whole), -1))])
@@ -57,16 +58,17 @@ def distinct_indices(whole: Split) -> NDArray[np.intp]:
 
 
 def row_keys(rows: NDArray[Any], dtype: np.dtype[Any] | None = None) -> NDArray[np.uint64]:
-    """Returns a hash of each row of numbers, 128 bits as two words, shape [rows, 2].
+    """Hashes each row of numbers to 128 bits, as two words, shape [rows, 2].
 
-    Equal rows have equal hashes; other rows have them with a probability of about 2^-126. The hash
-    is a sum of the row's words with random odd factors, which NumPy computes fast.
+    Equal rows have equal hashes; different rows have equal hashes with a probability of about
+    2^-126. The hash is the sum of the row's mixed words times random odd factors, modulo 2^64.
 
     Args:
-        rows: Shape [rows, ...].
-        dtype: float32 or float64, in which numbers are hashed: hashes compare within one type.
-            None is float32 for float32, else float64.
+        rows: Numbers, shape [rows, ...].
+        dtype: The dtype in which numbers are hashed, float32 or float64; only hashes of the same
+            dtype are comparable. None means float32 for float32 and float64 for all others.
     """
+    # Vectorized over all rows; a cryptographic hash per row would be a Python loop.
     flat = rows.reshape(len(rows), -1)
     floating = np.dtype(dtype or (np.float32 if rows.dtype == np.float32 else np.float64))
     num_words = flat.shape[1]
@@ -75,8 +77,10 @@ def row_keys(rows: NDArray[Any], dtype: np.dtype[Any] | None = None) -> NDArray[
     step = max(1, _WORDS_AT_ONCE // max(1, num_words))
     for start in range(0, len(flat), step):
         numbers = np.ascontiguousarray(flat[start : start + step], floating) + floating.type(0)
-        piece = numbers.view(f"u{floating.itemsize}").astype(np.uint64)  # -0.0 is 0.0 by the sum
-        # High bits must count as low ones do, or numbers such as 1.0 and 2.0 would be alike.
+        # Adding 0 has turned -0.0 into 0.0, which is the same number with other bits.
+        piece = numbers.view(f"u{floating.itemsize}").astype(np.uint64)
+        # High bits are mixed into low ones: round numbers such as 1.0 and 2.0 differ in high bits
+        # only, and a product modulo 2^64 loses what is shifted beyond them.
         piece ^= piece >> np.uint64(32)
         piece *= np.uint64(_GOLDEN)
         piece ^= piece >> np.uint64(29)
@@ -86,9 +90,9 @@ def row_keys(rows: NDArray[Any], dtype: np.dtype[Any] | None = None) -> NDArray[
 
 
 def common_dtype(dataset: Dataset) -> np.dtype[Any]:
-    """Returns the type that holds the inputs of all splits.
+    """Returns the dtype that can hold the inputs of all splits.
 
-    Splits can differ in it, where but one has values that float32 would round.
+    Splits may differ in dtype, since each is float64 only if float32 would round its values.
     """
     return np.result_type(*(split.dtype for _, split in dataset.splits()))
 
@@ -96,14 +100,14 @@ def common_dtype(dataset: Dataset) -> np.dtype[Any]:
 def keys_of(split: Split, dtype: np.dtype[Any]) -> NDArray[np.uint64] | None:
     """Returns a hash of each example's inputs, shape [examples, 2].
 
-    Of images in files that is their `keys`, of all else `row_keys`, computed once a split.
+    Image files have the attribute `keys`; other inputs are hashed by `row_keys`, once per split.
 
     Args:
         split: The examples.
-        dtype: See `row_keys`.
+        dtype: The dtype in which numbers are hashed, see `row_keys`.
 
     Returns:
-        None for a stream that has no `keys`.
+        The hashes; None for a custom stream without the attribute `keys`.
     """
     inputs = split.inputs
     if not isinstance(inputs, np.ndarray | MappedInputs):
@@ -115,7 +119,7 @@ def keys_of(split: Split, dtype: np.dtype[Any]) -> NDArray[np.uint64] | None:
 
 
 def read_keys(split: Split, dtype: np.dtype[Any]) -> NDArray[np.uint64]:
-    """Returns the `row_keys` of inputs that are read a few at a time, shape [examples, 2]."""
+    """Computes the `row_keys` of inputs that are read piece by piece, shape [examples, 2]."""
     if isinstance(split.inputs, np.ndarray):
         return row_keys(split.inputs, dtype)
     step = max(1, _WORDS_AT_ONCE // max(1, int(np.prod(split.inputs.shape[1:]))))
@@ -125,11 +129,8 @@ def read_keys(split: Split, dtype: np.dtype[Any]) -> NDArray[np.uint64]:
 
 
 def _odd_factors(num_words: int) -> NDArray[np.uint64]:
-    """Returns random odd numbers, shape [2, words]: those of splitmix64, made odd.
-
-    Runs keep hashes, so that they must be the same for every version of NumPy; its generators
-    need not be.
-    """
+    """Returns pseudorandom odd numbers of the generator splitmix64, shape [2, words]."""
+    # Not NumPy's generators, which may change between versions: runs store these hashes.
     states = np.arange(1, 2 * num_words + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
     states = (states ^ (states >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     states = (states ^ (states >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -137,7 +138,7 @@ def _odd_factors(num_words: int) -> NDArray[np.uint64]:
 
 
 def _texts(rows: NDArray[Any]) -> list[bytes]:
-    """Returns each row's bytes, which dictionaries can hold, the same for -0.0 and 0.0."""
+    """Returns the bytes of each row, as keys of a dictionary; -0.0 and 0.0 are the same."""
     return [row.tobytes() for row in rows.reshape(len(rows), -1) + rows.dtype.type(0)]
 
 

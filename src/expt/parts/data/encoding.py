@@ -1,4 +1,7 @@
-"""How the columns of a table become inputs: numbers as they are, text as one-hot vectors."""
+"""The encoding of table columns as inputs: numbers unchanged, text as one-hot vectors.
+
+A run records its encoding in run.json, and exported models ship it.
+"""
 
 import difflib
 import math
@@ -12,29 +15,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import UserError
-from expt.parts.data.csv_files import located_table, read_table
-from expt.parts.data.names import listed
-from expt.parts.data.number_formats import NumberFormat, canonical, numbers, shortened
-from expt.parts.data.reading import told_of
+from expt.parts.data.csv_files import expand_path, read_table
+from expt.parts.data.names import join_names
+from expt.parts.data.number_formats import (
+    NumberFormat,
+    parse_numbers,
+    quote_shortened,
+    to_canonical,
+)
+from expt.parts.data.reading import error_context
 from expt.parts.data.scale import Scale
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _MOST_NAMED = 5
-_LONGEST_COMPARED = 200  # letters; the time to compare texts grows with their square
+_LONGEST_COMPARED = 200  # characters; the time to compare texts grows with their square
 
 
 @dataclass(frozen=True)
 class Column:
-    """How one column becomes features.
+    """The encoding of one column.
 
     Attributes:
-        name: The column.
-        categories: The values that are a feature each, 1 where a row has that value, else 0; ""
-            is a missing one. None if the column is of numbers, which are one feature.
-        fill: What a missing number becomes; None if it must not be missing.
-        number: How texts mean numbers; None for categories.
+        name: The name of the column.
+        categories: The values with a feature each, which is 1 in rows with that value, else 0; ""
+            is the category of missing values. None for a column of numbers, which is one feature.
+        fill: The number that replaces a missing one; None if no number may be missing.
+        number: The format of the numbers; None for categories.
     """
 
     name: str
@@ -44,13 +52,16 @@ class Column:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "Column":
-        """Makes the column of which these are the plain values.
+        """Restores a column from the mapping that `to_mapping` returned.
 
         Raises:
-            ValueError: They are not such values; KeyError and TypeError are raised as well.
+            ValueError: If a value is invalid.
+            KeyError: If a value is missing.
+            TypeError: If a value has the wrong type.
         """
         categories, number = mapping["categories"], mapping["number"]
         fill = None if mapping["fill"] is None else float(mapping["fill"])
+        # run.json may have been edited; a wrong encoding would change predictions silently.
         if (categories is None) == (number is None):
             raise ValueError("a column has categories or numbers")
         if fill is not None and not math.isfinite(fill):
@@ -63,7 +74,7 @@ class Column:
         )
 
     def to_mapping(self) -> dict[str, Any]:
-        """Returns plain values, which JSON can hold."""
+        """Returns the column in JSON-compatible values."""
         return {
             "name": self.name,
             "categories": None if self.categories is None else list(self.categories),
@@ -73,7 +84,7 @@ class Column:
 
     @property
     def feature_names(self) -> list[str]:
-        """The names of its features, in their order."""
+        """The names of the column's features, in order."""
         if self.categories is None:
             return [self.name]
         return [f"{self.name}={category}" for category in self.categories]
@@ -81,11 +92,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A table as inputs.
+    """An encoded table.
 
     Attributes:
-        inputs: float64, shape [rows, features].
-        notes: What a user should know of it, a sentence each.
+        inputs: The inputs, float64 of shape [rows, features].
+        notes: Sentences for the user, such as on unknown categories.
     """
 
     inputs: NDArray[np.float64]
@@ -94,18 +105,18 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Encoder:
-    """How a table becomes inputs, recorded with the run that was trained on it.
+    """The encoding of a table, recorded with the run that was trained on it.
 
-    A category that the train split did not have is a vector of zeros, and is reported.
+    A category that does not occur in the train split is encoded as zeros and reported.
 
     Attributes:
-        columns: Those that become features, in the features' order.
+        columns: The columns that become features, in the order of the features.
         separator: The character between values in files.
         impute: Whether values may be missing: `Column.fill` replaces a number, the category "" a
             text.
-        na_values: See `read_table`.
-        class_names: The classes that the run learned, in the order of their numbers.
-        target: How the texts of the targets mean values; None for classes.
+        na_values: The texts that mean a missing value, see `read_table`.
+        class_names: The names of the classes, indexed by label; empty for a regression.
+        target: The number format of the targets; None for classes.
     """
 
     columns: tuple[Column, ...]
@@ -117,10 +128,10 @@ class Encoder:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "Encoder":
-        """Makes the encoder of which these are the plain values.
+        """Restores an encoder from the mapping that `to_mapping` returned.
 
         Raises:
-            UserError: They are not such values.
+            UserError: If the mapping is damaged.
         """
         try:
             na_values, target = mapping["na_values"], mapping["target"]
@@ -141,7 +152,7 @@ class Encoder:
             ) from error
 
     def to_mapping(self) -> dict[str, Any]:
-        """Returns plain values, which JSON can hold."""
+        """Returns the encoder in JSON-compatible values."""
         return {
             "kind": "table",
             "columns": [column.to_mapping() for column in self.columns],
@@ -153,27 +164,28 @@ class Encoder:
         }
 
     def read(self, path: str | Path) -> "pd.DataFrame":
-        """Reads the text of a CSV file as that of the training was read.
+        """Reads a CSV file as text, with the separator and missing values of the training.
 
         Raises:
-            UserError: The file is no such table.
+            UserError: If the file can't be read as a table; the message starts with its path.
         """
-        with told_of(f"{path}: "):
-            return read_table(located_table(path), self.separator, self.na_values)
+        with error_context(f"{path}: "):
+            return read_table(expand_path(path), self.separator, self.na_values)
 
     def transform(self, table: "pd.DataFrame") -> Encoded:
-        """Returns the inputs of a table as `read_table` gives it; it needs no target.
+        """Encodes a table as returned by `read_table`; it needs no target.
 
         Raises:
-            UserError: The table lacks a column, or a value that it must have, has text where
-                numbers are expected, or a column of categories none of which is known.
+            UserError: If a column or a required value is missing, a number can't be parsed, or
+                none of a column's categories is known.
         """
         absent = [column.name for column in self.columns if column.name not in table.columns]
         if absent:
             raise UserError(
-                f"the columns {listed([repr(name) for name in absent])} are missing; it has "
-                f"{listed([repr(name) for name in table.columns])}."
+                f"the columns {join_names([repr(name) for name in absent])} are missing; it has "
+                f"{join_names([repr(name) for name in table.columns])}."
             )
+        # By name, not by position: another table may have more columns, in another order.
         encoded = [self._features(table[column.name], column) for column in self.columns]
         features = np.concatenate([one.inputs for one in encoded], axis=1)
         return Encoded(features, tuple(note for one in encoded for note in one.notes))
@@ -183,19 +195,27 @@ class Encoder:
             place = f"{texts.index.name or 'line'} {texts.index[texts == ''][0]}"
             raise UserError(f"{place} has no value of {column.name!r}; expected one.")
         if column.categories is None:
-            values = numbers(texts, column.number or NumberFormat())
+            values = parse_numbers(texts, column.number or NumberFormat())
             filled = values if column.fill is None else values.fillna(column.fill)
             return Encoded(np.asarray(filled, np.float64)[:, None], ())
         return _one_hot(texts, column)
 
     @property
     def are_numbers(self) -> NDArray[np.bool_]:
-        """Which features are numbers, not one-hot, shape [features]."""
+        """A mask of the numeric features, which are not one-hot, shape [features]."""
         widths = [len(column.feature_names) for column in self.columns]
         return np.repeat([column.categories is None for column in self.columns], widths)
 
     def fit_scale(self, inputs: NDArray[np.floating[Any]]) -> Scale:
-        """Fits a scale that changes numbers alone to the inputs of the train split."""
+        """Fits a scale to the numeric features.
+
+        Args:
+            inputs: The inputs of the train split, shape [rows, features].
+
+        Returns:
+            A scale of all features that leaves one-hot features unchanged.
+        """
+        # Standardized one-hot features of rare categories would have huge values.
         fitted, are_numbers = Scale.fit(inputs), self.are_numbers
         return Scale(
             np.where(are_numbers, fitted.mean, 0.0), np.where(are_numbers, fitted.deviation, 1.0)
@@ -203,67 +223,74 @@ class Encoder:
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """The names of all features, in their order."""
+        """The names of all features, in order."""
         return tuple(name for column in self.columns for name in column.feature_names)
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{value!r} is not a text")
     return value
 
 
 def _texts(values: object) -> tuple[str, ...]:
     if not isinstance(values, list):
-        raise TypeError(f"{values!r} is no list")
+        raise TypeError(f"{values!r} is not a list")
     return tuple(map(_text, values))
 
 
 def categories_of(texts: "pd.Series[str]") -> tuple[str, ...]:
-    """Returns the categories of a column, sorted; whole numbers in one way, `1` for `1.0`."""
-    return tuple(sorted(set(map(canonical, texts.unique()))))
+    """Returns the sorted categories of a column; whole numbers in canonical form, `1` for `1.0`."""
+    return tuple(sorted(set(map(to_canonical, texts.unique()))))
 
 
 def _one_hot(texts: "pd.Series[str]", column: Column) -> Encoded:
     import pandas as pd
 
     categories = column.categories or ()
-    known = {text: canonical(text) for text in texts.unique()}
+    known = {text: to_canonical(text) for text in texts.unique()}
+    # Each distinct text is converted once; get_indexer returns -1 for unknown categories.
     codes = pd.Index(categories, dtype=object).get_indexer(pd.Index(texts.map(known), dtype=object))
     one_hot = (codes[:, None] == np.arange(len(categories))).astype(np.float64)
     unknown = texts[codes < 0]
     if unknown.empty:
         return Encoded(one_hot, ())
-    named = listed([_described(text, n, categories) for text, n in _counts(unknown)], _MOST_NAMED)
+    # A few new values are expected in practice. If all are new, the column is a wrong one or is
+    # written differently, and zeros everywhere would silently ruin the predictions.
+    named = join_names(
+        [_describe_unknown(text, n, categories) for text, n in _count_texts(unknown)], _MOST_NAMED
+    )
     if not (codes[texts != ""] >= 0).any():
         raise UserError(
-            f"{column.name!r} has no value that the training had, but {named}. Known: "
-            f"{listed([shortened(category) for category in categories])}. Expected them as they "
-            "were written for the training, capitals included."
+            f"{column.name!r} has no value that occurred in training, but {named}. Known: "
+            f"{join_names([quote_shortened(category) for category in categories])}. Expected "
+            f"values as "
+            "written in the training data; case matters."
         )
     note = (
-        f"{column.name!r} has {len(unknown):,} of {len(texts):,} values that the training did not "
-        f"have, and which count as none of its categories: {named}."
+        f"{column.name!r} has {len(unknown):,} of {len(texts):,} values that did not occur in "
+        f"training and are encoded as zeros: {named}."
     )
     return Encoded(one_hot, (note,))
 
 
-def _counts(texts: "pd.Series[str]") -> list[tuple[str, int]]:
-    """Returns the different texts, the most frequent first."""
+def _count_texts(texts: "pd.Series[str]") -> list[tuple[str, int]]:
+    """Returns the distinct texts with their counts, most frequent first."""
     counts = Counter(texts).items()
     return sorted(counts, key=lambda item: (-item[1], item[0]))
 
 
-def _described(text: str, count: int, categories: Sequence[str]) -> str:
-    """Names an unknown value, how often it occurs, and the category that it may be meant as."""
-    near = _near(text, categories)
-    hint = f"; the training had {shortened(near)}" if near else ""
-    return f"{shortened(text) if text else 'a missing one'} ({count:,}{hint})"
+def _describe_unknown(text: str, count: int, categories: Sequence[str]) -> str:
+    """Returns an unknown value with its count and the most similar known category, if any."""
+    near = _find_similar(text, categories)
+    hint = f"; known: {quote_shortened(near)}" if near else ""
+    return f"{quote_shortened(text) if text else 'a missing one'} ({count:,}{hint})"
 
 
-def _near(text: str, categories: Sequence[str]) -> str | None:
+def _find_similar(text: str, categories: Sequence[str]) -> str | None:
     if len(text) > _LONGEST_COMPARED:
         return None
+    # Without case, since that is the most frequent difference.
     by_fold = {category.casefold(): category for category in categories}
     close = difflib.get_close_matches(text.casefold(), by_fold, n=1, cutoff=0.8)
     return by_fold[close[0]] if close else None

@@ -1,4 +1,4 @@
-"""Hashes by which the examples that a run was trained on are recognized in other data."""
+"""Hashes of the examples of a run, to recognize them in other data."""
 
 import hashlib
 import os
@@ -26,19 +26,20 @@ _BRIGHTEST = 255.0
 
 @dataclass(frozen=True)
 class ExampleHashes:
-    """A hash of the inputs of each example that a run has seen.
+    """Hashes of the inputs of all examples of a run.
 
-    Inputs are hashed as the model takes them, whatever file they came from. Targets and weights
-    are not in the hash: an example that was trained on is no test of the model once its label has
-    been corrected, or its target written with fewer digits. Inputs that were written with fewer
-    digits, or images compressed anew, are other inputs.
+    Inputs are hashed in the form that the model receives, whatever file they come from. Targets and
+    weights are not hashed: correcting a label does not make a training example a test example.
+    Inputs that are written with fewer digits, or images that are compressed again, are different
+    inputs.
 
-    Hashes have 64 bits: among a million examples, one in about 10^7 million others has the hash of
-    one of them by chance.
+    Hashes have 64 bits: a new example collides with one of a million by chance with a probability
+    of about 10^6 / 2^64, which is 5·10^-14.
 
     Attributes:
-        kind: The type in which inputs were hashed; `pixels` are those of image files, 8 bits each.
-        by_split: Sorted hashes by the names of splits, train, val and test; equal inputs have one.
+        kind: The dtype in which inputs were hashed, or `pixels` for the 8-bit pixels of image
+            files.
+        by_split: Sorted, unique hashes by the names of the splits, train, val and test.
     """
 
     kind: Kind
@@ -46,7 +47,7 @@ class ExampleHashes:
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self | None:
-        """Returns the hashes of a data set's examples; None for a stream of the user's own."""
+        """Hashes the examples of a data set; returns None for custom streams."""
         inputs, dtype, hashes = dataset.train.inputs, common_dtype(dataset), {}
         if not isinstance(inputs, np.ndarray | MappedInputs | ImageFiles):
             return None
@@ -60,31 +61,32 @@ class ExampleHashes:
 
     @classmethod
     def read(cls, folder: Path, kind: Kind) -> Self:
-        """Reads the hashes that a run keeps.
+        """Reads the hashes from a run's directory.
 
         Args:
             folder: The run's directory.
-            kind: As run.json says.
+            kind: The kind in run.json.
 
         Raises:
-            UserError: The file is missing or damaged.
+            UserError: If the file is missing or damaged.
         """
         file = folder / FILE_NAME
         try:
-            # As numpy.load does, which leaves a damaged file open.
+            # Not numpy.load, which leaves a damaged file open.
             with file.open("rb") as stream, NpzFile(stream, allow_pickle=False) as archive:
                 hashes = {name: archive[name] for name in ("train", "val", "test")}
             if any(one.dtype != np.uint64 or one.ndim != 1 for one in hashes.values()):
-                raise ValueError("its arrays are no lists of hashes")
+                raise ValueError("its arrays are not lists of hashes")
         except (*UNREADABLE, KeyError, AttributeError) as error:
             raise UserError(
-                f"{file} can't be read: {error}. It says what the run was trained on; put a copy "
-                "of the file in its place."
+                f"{file} can't be read: {error}. It records the examples that the run was trained "
+                "on; restore the file from a copy."
             ) from error
         return cls(kind, {name: np.sort(one) for name, one in hashes.items()})
 
     def write(self, folder: Path) -> None:
-        """Writes the hashes into a run's directory, whole or not at all."""
+        """Writes the hashes into a run's directory, atomically."""
+        # `runs/atomic.py` does the same, but parts import nothing from the layers above.
         partial = folder / f"partial-{FILE_NAME}"
         try:
             with partial.open("wb") as file:
@@ -97,7 +99,11 @@ class ExampleHashes:
         partial.replace(folder / FILE_NAME)
 
     def find(self, split: Split) -> dict[str, NDArray[np.bool_]]:
-        """Returns which examples have the inputs of one in each of the run's splits, by name."""
+        """Finds the examples whose inputs occur in the run's splits.
+
+        Returns:
+            Masks of shape [examples] by the names of the run's splits.
+        """
         hashes = _as_one_word(self._keys(split))
         return {name: np.isin(hashes, known) for name, known in self.by_split.items()}
 
@@ -112,16 +118,18 @@ class ExampleHashes:
 
 
 def _as_one_word(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Returns hashes of 128 bits, shape [examples, 2], as 64 bits, shape [examples]."""
+    """Folds hashes of 128 bits, shape [examples, 2], to 64 bits, shape [examples]."""
+    # The second word is rotated, so that equal words don't cancel each other.
     half = np.uint64(32)
     return keys[:, 0] ^ (keys[:, 1] << half | keys[:, 1] >> half)
 
 
 def _pixel_keys(split: Split) -> NDArray[np.uint64]:
-    """Returns the hashes that image files with these pixels would have, as `ImageFiles.keys`."""
+    """Returns the hashes that image files with these pixels have, as in `ImageFiles.keys`."""
     digests = []
     for start in range(0, len(split), _IMAGES_AT_ONCE):
         inputs = split.read(np.arange(start, min(start + _IMAGES_AT_ONCE, len(split))))
+        # Back from 0 to 1 to the 8-bit pixels of files, which are rounded by the division.
         pixels = np.rint(np.clip(inputs, 0, 1) * _BRIGHTEST).astype(np.uint8)
         digests += [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in pixels]
     return np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)

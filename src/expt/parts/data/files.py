@@ -1,4 +1,4 @@
-"""Data sets read from the user's own copies of the published files."""
+"""The sources `mnist` and `fashion_mnist`, read from the user's copies of the published files."""
 
 import hashlib
 import os
@@ -14,14 +14,15 @@ from expt.errors import UserError
 from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split, Task
 from expt.parts.data.idx import find_idx_files, is_idx, read_idx
-from expt.parts.data.joined import joined
+from expt.parts.data.joined import concatenate_splits
 from expt.parts.data.preparation import ArrayPreparation, Summary
 from expt.parts.data.reading import read_npz
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 _BRIGHTEST = 255.0
 _NUM_PUBLISHED = {"train": 60_000, "test": 10_000}
-# SHA-256 of the published labels, a byte each: all these files have the same names and sizes.
+# SHA-256 of the published labels, one byte each. The files of both data sets have the same names
+# and sizes, so that only their content shows which ones a user has.
 _PUBLISHED = {
     "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13": ("mnist", "train"),
     "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5": ("mnist", "test"),
@@ -34,17 +35,19 @@ _PUBLISHED = {
 class MNIST:
     """Handwritten digits: 60,000 train and 10,000 test images of 28x28x1 pixels from 0 to 1.
 
+    The files are the four IDX files as published, compressed with gzip or not, or an `.npz` with
+    the arrays x_train, y_train, x_test and y_test. Images in an `.npz` are whole numbers from 0 to
+    255, of any dtype, or fractions from 0 to 1.
+
     Source: Y. LeCun et al., "Gradient-based learning applied to document recognition",
     Proceedings of the IEEE 86(11), 1998.
 
-    Attributes:
-        path: An `.npz` with x_train, y_train, x_test and y_test, or a folder that holds such a
-            file, named after the data set, or the four IDX files, compressed with gzip or not.
-            Images are whole numbers from 0 to 255, of any type, or fractions from 0 to 1.
-        batch_size: Examples a step.
-        num_validation: How many of the train images are held out for validation.
-        split_seed: Seed of that choice.
-        augment: The values of an `Augmentation`.
+    Args:
+        path: Path of an `.npz`, or of a folder with the four IDX files or `mnist.npz`.
+        batch_size: Examples per training step.
+        num_validation: Number of train images held out for validation.
+        split_seed: Seed for choosing the validation images.
+        augment: Random changes of training images, see `Augmentation`.
     """
 
     path: str
@@ -57,7 +60,11 @@ class MNIST:
     class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
 
     def load(self) -> Dataset:
-        """Reads the files and holds out the validation split."""
+        """Reads the files and holds out the validation split.
+
+        Raises:
+            UserError: If the files are missing or damaged, or an option is out of range.
+        """
         parts = self._parts()
         train = parts["train"].split()
         if not 0 < self.num_validation < len(train):
@@ -66,6 +73,7 @@ class MNIST:
                 f"{len(train)}, the train images in {self.path}."
             )
         order = np.random.default_rng(self.split_seed).permutation(len(train))
+        # Drawn by a seed that is not the run's: runs with different seeds stay comparable.
         held_out, rest = order[: self.num_validation], order[self.num_validation :]
         return Dataset(
             name=self.name,
@@ -81,9 +89,9 @@ class MNIST:
         )
 
     def load_whole(self, _class_names: Sequence[str], /) -> Dataset:
-        """Reads the files; train and test images become one split. The classes are the source's."""
+        """Reads the files and joins train and test images. The classes are those of the source."""
         parts = self._parts()
-        whole = joined([part.split() for part in parts.values()])
+        whole = concatenate_splits([part.split() for part in parts.values()])
         return Dataset(
             name=self.name,
             task=self.task,
@@ -104,7 +112,8 @@ class MNIST:
         }
 
     def _notes(self, parts: Mapping[str, "_Part"]) -> Iterator[str]:
-        """Yields what suggests that these are other files than they are taken for."""
+        """Yields warnings for files that may not be the ones they are taken for."""
+        # Only notes: people train on subsets and variants of these files on purpose.
         for part, known in parts.items():
             published = known.published()
             if published is not None and published != (self.name, part):
@@ -116,21 +125,21 @@ class MNIST:
                 )
             elif published is None and len(known.labels) == _NUM_PUBLISHED[part]:
                 yield (
-                    f"the {part} labels are as many as the published ones, but others or in "
-                    "another order; scores may not compare with published ones."
+                    f"the {part} labels differ from the published ones, or come in another order; "
+                    "scores may not be comparable with published ones."
                 )
         num_train, num_test = (len(parts[part].labels) for part in ("train", "test"))
         if num_test > num_train:
             yield (
                 f"there are more test images ({num_test:,}) than train images ({num_train:,}); "
-                "check that their files are not swapped."
+                "check whether their files are swapped."
             )
         for part, known in parts.items():
             white, brightest = known.preparation.divisor, known.preparation.trained_on.most
             if brightest < white / 2:
                 yield (
-                    f"no {part} image has a pixel above {brightest:g}, where pixels are taken to "
-                    f"go from 0 to {white:g}."
+                    f"no {part} image has a pixel above {brightest:g}, although pixels are assumed "
+                    f"to range from 0 to {white:g}."
                 )
 
 
@@ -138,7 +147,16 @@ class MNIST:
 class FashionMNIST(MNIST):
     """Images of clothes: 60,000 train and 10,000 test images of 28x28x1 pixels from 0 to 1.
 
-    Source: H. Xiao et al., "Fashion-MNIST", arXiv:1708.07747, 2017. The attributes are MNIST's.
+    The files have the formats and names of MNIST's.
+
+    Source: H. Xiao et al., "Fashion-MNIST", arXiv:1708.07747, 2017.
+
+    Args:
+        path: Path of an `.npz`, or of a folder with the four IDX files or `fashion_mnist.npz`.
+        batch_size: Examples per training step.
+        num_validation: Number of train images held out for validation.
+        split_seed: Seed for choosing the validation images.
+        augment: Random changes of training images, see `Augmentation`.
     """
 
     name: ClassVar[str] = "fashion_mnist"
@@ -158,7 +176,7 @@ class FashionMNIST(MNIST):
 
 @dataclass(frozen=True)
 class _Found:
-    """An array, and a name for it in messages that says where it was found."""
+    """An array and its origin, such as a path, for messages."""
 
     array: NDArray[Any]
     place: str
@@ -166,12 +184,12 @@ class _Found:
 
 @dataclass(frozen=True)
 class _Part:
-    """The train or the test examples.
+    """The raw train or test examples.
 
     Attributes:
         images: Raw pixels, shape [examples, height, width].
-        labels: Class numbers, shape [examples].
-        preparation: How pixels become inputs.
+        labels: Labels, shape [examples].
+        preparation: The conversion of raw pixels to inputs.
     """
 
     images: NDArray[Any]
@@ -180,31 +198,32 @@ class _Part:
 
     @classmethod
     def of(cls, images: _Found, labels: _Found, num_classes: int) -> "_Part":
-        """Checks images and labels.
+        """Makes a part of images and labels that are found to match.
 
         Raises:
-            UserError: They are not images and labels, or not as many of each.
+            UserError: If they are not images and labels, or differ in number.
         """
         if images.array.ndim == 1 and labels.array.ndim > 2:
             raise UserError(
-                f"data.path: {images.place} holds labels and {labels.place} holds images; expected "
-                "it the other way round: swap their names."
+                f"data.path: {images.place} holds labels and {labels.place} holds images; swap "
+                "their names."
             )
+        # Swapped files are reported as such above, before a message about shapes would hide it.
         levels, classes = _images(images), _labels(labels, num_classes)
         if len(levels) != len(classes):
             raise UserError(
                 f"data.path: {images.place} has {len(levels):,} images and {labels.place} "
-                f"{len(classes):,} labels; expected as many of each."
+                f"{len(classes):,} labels; expected the same number."
             )
         return cls(levels, classes, _preparation(levels, images.place))
 
     def published(self) -> tuple[str, str] | None:
-        """Returns the data set that the labels were published with, and as which part of it."""
+        """Returns the data set and the part that these labels were published as, if any."""
         labels = self.labels.astype(np.uint8).tobytes()
         return _PUBLISHED.get(hashlib.sha256(labels).hexdigest())
 
     def split(self) -> Split:
-        """Returns the examples, pixels from 0 to 1."""
+        """Returns the examples as a split, with pixels from 0 to 1."""
         divisor = np.float32(self.preparation.divisor)
         pixels = np.divide(self.images[..., None], divisor, dtype=np.float32)
         return Split(pixels, self.labels.astype(np.int32))
@@ -223,15 +242,16 @@ def _read(path: object, name: str) -> dict[str, _Found]:
             f"data.path={path} is one IDX file; expected the folder that holds all four: "
             f"data.path={archive.parent}"
         )
-    arrays = read_npz(archive, _wanted)
+    arrays = read_npz(archive, _select_arrays)
     return {key: _Found(array, f"{key} of {archive}") for key, array in arrays.items()}
 
 
 def _is_file(path: Path) -> bool:
-    return os.path.isfile(path)  # noqa: PTH113  never raises
+    # Path.is_file raises for paths such as names that are too long.
+    return os.path.isfile(path)  # noqa: PTH113
 
 
-def _wanted(names: Sequence[str]) -> Sequence[str]:
+def _select_arrays(names: Sequence[str]) -> Sequence[str]:
     missing = sorted(set(_KEYS) - set(names))
     if missing:
         raise UserError(
@@ -248,8 +268,8 @@ def _images(found: _Found) -> NDArray[Any]:
     if images.ndim == 3 and images.size and images.dtype.kind in "buif":
         return images
     advice = {
-        1: " One number for each example is a label; check that the files are not swapped.",
-        2: " Flattened ones become images by x.reshape(-1, 28, 28).",
+        1: " One number per example is a label; check whether the files are swapped.",
+        2: " x.reshape(-1, 28, 28) converts flattened images.",
     }.get(images.ndim, "")
     raise UserError(
         f"data.path: {found.place} has the shape {found.array.shape} and the type {images.dtype}; "
@@ -259,6 +279,7 @@ def _images(found: _Found) -> NDArray[Any]:
 
 def _labels(found: _Found, num_classes: int) -> NDArray[Any]:
     labels = found.array
+    # Keras and some converters store labels with the shape [examples, 1].
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     is_whole = labels.ndim == 1 and labels.size and labels.dtype.kind in "iu"
@@ -270,29 +291,30 @@ def _labels(found: _Found, num_classes: int) -> NDArray[Any]:
         given = f"the shape {labels.shape} and the type {labels.dtype}"
     advice = ""
     if labels.ndim == 2:
-        advice = " One-hot ones become class numbers by y.argmax(axis=1)."
+        advice = " y.argmax(axis=1) converts one-hot labels."
     elif labels.dtype.kind in "fUSO":
-        advice = " They become whole numbers by y.astype(int)."
+        advice = " y.astype(int) converts them."
     raise UserError(
-        f"data.path: {found.place} has {given}; expected class numbers from 0 to "
+        f"data.path: {found.place} has {given}; expected labels from 0 to "
         f"{num_classes - 1}, whole numbers of shape (examples,).{advice}"
     )
 
 
 def _preparation(images: NDArray[Any], place: str) -> ArrayPreparation:
-    """Returns how pixels become numbers from 0 to 1, where that is certain."""
+    """Returns the conversion of pixels to 0 to 1, or raises an error if it is ambiguous."""
     if images.dtype.kind == "f" and not np.isfinite(images).all():
         raise UserError(f"data.path: {place} has pixels that are NaN or infinite.")
     summary = Summary.of([images])
+    # By values, not by dtype: converted copies hold the same bytes as int64 or as floats.
     if summary.least >= 0 and summary.is_whole and 1 < summary.most <= _BRIGHTEST:
         return ArrayPreparation(_BRIGHTEST, summary)
     if summary.least >= 0 and not summary.is_whole and summary.most <= 1:
         return ArrayPreparation(1.0, summary)
     advice = "Convert them and save them as an .npz."
     if summary.is_whole and summary.least >= 0 and summary.most <= 1:
-        advice = "Images of 0 and 1 alone become so by 255 * x."
+        advice = "255 * x converts images of 0 and 1."
     elif summary.is_whole and _BRIGHTEST < summary.most < 2**16:
-        advice = "Images of 16 bits become so by x // 257."
+        advice = "x // 257 converts 16-bit images."
     raise UserError(
         f"data.path: {place} has pixels of {summary}; expected whole numbers from 0 to 255, or "
         f"fractions from 0 to 1. {advice}"

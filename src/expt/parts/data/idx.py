@@ -33,18 +33,18 @@ _MOST_NAMED = 4
 
 
 def find_idx_files(folder: Path, name: str) -> dict[str, Path]:
-    """Finds the four files of a data set.
+    """Finds the four IDX files of a data set.
 
     Args:
-        folder: Where they are, under the names of the original publication or of its mirrors, such
-            as `train-images.idx3-ubyte` and `train-images-idx3-ubyte.gz`.
-        name: The data set's, for messages.
+        folder: The folder of the files. They have the names of the original publication or of its
+            mirrors, such as `train-images.idx3-ubyte` and `train-images-idx3-ubyte.gz`.
+        name: The name of the data set, for messages.
 
     Returns:
         The files by the names of their arrays: x_train, y_train, x_test and y_test.
 
     Raises:
-        UserError: Some are missing.
+        UserError: If a file is missing.
     """
     files = {key: _find(folder, file_name) for key, file_name in _NAMES.items()}
     found = {key: file for key, file in files.items() if file is not None}
@@ -54,13 +54,13 @@ def find_idx_files(folder: Path, name: str) -> dict[str, Path]:
     raise UserError(
         f"data={name}: the files are not at data.path={folder}. Put there either {name}.npz "
         "(arrays x_train, y_train, x_test, y_test) or the IDX files (.gz is fine) of the data set; "
-        f"missing of these: {', '.join(missing)}. Or point data.path=… to where they are."
+        f"missing: {', '.join(missing)}. Or set data.path=… to the folder that holds them."
         f"{_other_files(folder)}"
     )
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    # Unpacked copies are often named train-images.idx3-ubyte.
+    # Unpacked copies are often named train-images.idx3-ubyte, and some mirrors write test for t10k.
     names = (name, name.replace("t10k", "test"))
     spellings = [spelling for one in names for spelling in (one, one.replace("-idx", ".idx"))]
     candidates = (folder / f"{spelling}{end}" for spelling in spellings for end in ("", ".gz"))
@@ -68,38 +68,43 @@ def _find(folder: Path, name: str) -> Path | None:
 
 
 def _is_file(path: Path) -> bool:
-    return os.path.isfile(path)  # noqa: PTH113  never raises
+    # Path.is_file raises for some paths, such as names that are too long.
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def _other_files(folder: Path) -> str:
-    """Names IDX files in the folder that have other names, or the first folder in it with some."""
+    """Returns a hint: IDX files of unexpected names in the folder, or a subfolder with such files.
+
+    Empty if there are none.
+    """
     known = {name.replace("t10k", "test") for name in _NAMES.values()} | set(_NAMES.values())
     try:
         here = sorted(file.name for file in folder.glob("*ubyte*") if file.is_file())
         below = sorted(file.parent for file in folder.glob("*/*ubyte*") if file.is_file())
         below += sorted(file.parent for file in folder.glob("*/*/*ubyte*") if file.is_file())
     except (OSError, ValueError):
-        return ""
+        return ""  # a hint must not replace the error that it belongs to
     others = [n for n in here if n.removesuffix(".gz").replace(".idx", "-idx") not in known]
     if others:
         more = ", …" if len(others) > _MOST_NAMED else ""
-        return f" Files of other names there: {', '.join(others[:_MOST_NAMED])}{more}"
+        return f" The folder has files of other names: {', '.join(others[:_MOST_NAMED])}{more}"
     if below and not here:
         return f" There are IDX files in data.path={below[0]}"
     return ""
 
 
 def read_idx(file: Path) -> NDArray[Any]:
-    """Reads an IDX file, compressed with gzip or not, whatever its name ends in.
+    """Reads an IDX file, compressed with gzip or not.
 
-    The format is two zero bytes, the type, the number of dimensions, their sizes and the values;
-    sizes and values are big-endian.
+    The format is two zero bytes, a byte for the type, a byte for the number of dimensions, their
+    sizes and the values; sizes and values are big-endian.
 
     Raises:
-        UserError: The file can't be read, is no IDX file, or is not as long as its sizes say.
+        UserError: If the file can't be read, is not an IDX file, or is truncated.
     """
     try:
         content = file.read_bytes()
+        # By content, not by name: an unpacked copy may have kept the ending .gz.
         content = gzip.decompress(content) if content.startswith(_GZIP) else content
     except (OSError, EOFError, zlib.error, MemoryError) as error:
         raise UserError(f"data.path: {file} can't be read: {error}") from error
@@ -110,16 +115,17 @@ def read_idx(file: Path) -> NDArray[Any]:
     expected = start + math.prod(shape) * dtype.itemsize
     if len(content) != expected:
         raise UserError(
-            f"data.path: {file} is not an IDX file as a whole: its header (shape {shape}, type "
-            f"{dtype.name}) promises {expected:,} bytes, and there are {len(content):,}; copy it "
+            f"data.path: {file} is not a complete IDX file: its header (shape {shape}, type "
+            f"{dtype.name}) announces {expected:,} bytes, but there are {len(content):,}; copy it "
             "again."
         )
+    # Converted to native byte order once, instead of in every computation.
     values = np.frombuffer(content, dtype, offset=start).reshape(shape)
     return values.astype(dtype.newbyteorder("="), copy=False)
 
 
 def is_idx(file: Path) -> bool:
-    """Returns whether a file begins as an IDX file does, unpacked with gzip if it must be."""
+    """Returns whether a file, compressed with gzip or not, starts like an IDX file."""
     try:
         with file.open("rb") as stream:
             is_compressed = stream.read(2) == _GZIP
@@ -144,5 +150,6 @@ def _check_header(file: Path, content: bytes) -> None:
         found = "it is empty"
     else:
         begins = f"it begins with {content[:8]!r}, not with two zero bytes, a type and a rank"
+        # A known kind of file says more than its first bytes.
         found = f"it is {kind}" if (kind := next(kinds, None)) else begins
     raise UserError(f"data.path: {file} is not an IDX file: {found}.")

@@ -1,4 +1,4 @@
-"""Checks of image files before training: each is read once."""
+"""Checks of image files before training; every file is read and decoded once."""
 
 import hashlib
 import math
@@ -25,17 +25,17 @@ _MOST_NAMED = 3
 
 @dataclass(frozen=True)
 class CheckedFiles:
-    """What is known of some files after reading them.
+    """The results of reading some files once.
 
     Attributes:
-        is_usable: Of each file.
-        digest: The usable files' hashes of name and content, one after the other; or a hash of
-            these.
-        keys: Of each usable file, a hash of its pixels as two words, shape [files, 2].
-        faults: The first files that can't be used, with the reason.
-        is_native: See `ImageFiles`.
-        sums: Of each usable file, the sums of each channel's values and of their squares, shape
-            [files, 2, channels]; None if not asked for.
+        is_usable: Whether each file is usable, shape [files].
+        digest: The concatenated hashes of name and content of the usable files; in the result of
+            `check_files`, a hash of these.
+        keys: Hashes of the pixels of the usable files, as two words each, shape [files, 2].
+        faults: The first unusable files, each with its fault.
+        is_native: Whether all usable files are native, see `ImageFiles`.
+        sums: Sums of each channel's values and of their squares, for the usable files, shape
+            [files, 2, channels]; None if not requested.
     """
 
     is_usable: NDArray[np.bool_]
@@ -46,10 +46,16 @@ class CheckedFiles:
     sums: NDArray[np.int64] | None
 
     def scale(self, indices: NDArray[np.intp], num_pixels: int) -> Scale:
-        """Returns each channel's mean and deviation over some files of so many pixels in all."""
+        """Computes mean and standard deviation of each channel over the files at `indices`.
+
+        Args:
+            indices: Indices of usable files.
+            num_pixels: The number of pixels of all these files together.
+        """
+        # From sums per file: the train split is drawn after reading, and files are read only once.
         assert self.sums is not None
         means, deviations = [], []
-        # In Python's whole numbers, so that nothing is rounded before the end.
+        # In Python integers, so that the variance is exact until the last division.
         for total, squares in self.sums[indices].sum(axis=0).T.tolist():
             means.append(total / num_pixels / 255)
             variance = (num_pixels * squares - total**2) / num_pixels**2
@@ -60,17 +66,18 @@ class CheckedFiles:
 def check_files(
     listing: Listing, form: ImagePreparation, *, is_strict: bool, needs_sums: bool
 ) -> CheckedFiles:
-    """Reads all files once, in threads: Pillow decodes outside of Python's lock.
+    """Reads and decodes all files once.
 
     Args:
         listing: The files.
-        form: How each becomes an input.
-        is_strict: Whether a file that can't be used is an error, or left out.
-        needs_sums: Whether the sums of the pixels are asked for.
+        form: The conversion of files to inputs.
+        is_strict: Whether an unusable file is an error; otherwise it is left out.
+        needs_sums: Whether to compute `sums`.
 
     Raises:
-        UserError: A file can't be used.
+        UserError: If `is_strict` and a file is unusable.
     """
+    # Threads, not processes: Pillow releases Python's lock while it decodes.
     digest, parts = hashlib.blake2b(digest_size=16), []
     starts = range(0, len(listing.names), _FILES_AT_ONCE)
     chunks = (listing.names[start : start + _FILES_AT_ONCE] for start in starts)
@@ -93,11 +100,7 @@ def check_files(
 def _check_some(
     folder: Path, form: ImagePreparation, names: Names, *, is_strict: bool, needs_sums: bool
 ) -> CheckedFiles:
-    """Reads some files once.
-
-    Raises:
-        UserError: One can't be used, and that is not to be passed over.
-    """
+    """Reads and decodes some files once; arguments and errors are those of `check_files`."""
     digests, natives, is_usable = [], [], np.ones(len(names), bool)
     keys, faults, sums = [], [], []
     for index, name in enumerate(names.tolist()):
@@ -126,16 +129,17 @@ def _check_some(
 
 
 def _sums(image: Image.Image) -> NDArray[np.int64]:
+    # A histogram of 8-bit values holds all that the sums need, and Pillow computes it in C.
     counts = np.reshape(image.histogram(), (-1, 256))
     values = np.arange(256)
     return np.stack([counts @ values, counts @ values**2])
 
 
 def read_content(folder: Path, name: bytes) -> bytes:
-    """Reads a file.
+    """Reads the content of an image file.
 
     Raises:
-        UnusableError: It can't be read, or its name does not end as that of an image.
+        UnusableError: If the file can't be read, or its name has another ending.
     """
     file = folder / os.fsdecode(name)
     if not file.name.lower().endswith(EXTENSIONS):
@@ -147,7 +151,7 @@ def read_content(folder: Path, name: bytes) -> bytes:
 
 
 def refusal(folder: Path, name: bytes, error: UnusableError) -> UserError:
-    """Returns the error that reports a file that can't be used."""
+    """Returns the error that reports an unusable file."""
     return UserError(
         f"{folder / os.fsdecode(name)} can't be used: {error} Fix or remove it, or leave out all "
         "such files with data.on_error=skip."

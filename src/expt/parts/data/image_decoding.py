@@ -18,7 +18,7 @@ EXTENSIONS = (
     *(".bmp", ".gif", ".jfif", ".jpeg", ".jpg"),
     *(".png", ".tif", ".tiff", ".webp"),
 )
-"""Endings of the files that are read, whatever their case; their content decides the format."""
+"""Endings of the files that are read, in lower case; the format is detected by content."""
 
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _GRAY_MODES = ("1", "L", "LA")
@@ -35,11 +35,11 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF tags
 _WHITE_IS_ZERO = 0
-# Sensors of up to 12 bits are often stored in 16 without scaling: such images look all but black.
+# Values of 12-bit sensors are often stored in 16 bits without scaling; the images look black.
 _DARK = 2**12
-# What Pillow raises for files that are damaged in one way or another.
+# The exceptions that Pillow is known to raise for damaged files; it documents none.
 _DECODING_ERRORS = (
     *(OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, AttributeError),
     *(OverflowError, MemoryError, struct.error, zlib.error),
@@ -48,27 +48,29 @@ _DECODING_ERRORS = (
 
 
 class UnusableError(Exception):
-    """A file that is no image of the form that is expected.
+    """The error for a file that is not an image of the expected form.
+
+    It is not a `UserError`: sources may skip such files.
 
     Attributes:
-        fault: What is wrong, such as "it is empty".
-        remedy: The option of the data source that would let it be used; empty if there is none.
+        fault: The problem, as a sentence without its full stop, such as "it is empty".
+        remedy: The option of the data source that makes the file usable; empty if there is none.
     """
 
     def __init__(self, fault: str, remedy: str = "") -> None:
-        """Makes an error of a fault and, if there is one, its remedy."""
+        """Initializes the error with a fault and an optional remedy."""
         super().__init__(f"{fault}; {remedy}." if remedy else f"{fault}.")
         self.fault, self.remedy = fault, remedy
 
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """An upright, opaque image of 8 bits a channel.
+    """An upright, opaque image with 8 bits per channel.
 
     Attributes:
-        image: Its mode is L, for gray, or RGB.
-        is_plain: Whether `tf.io.decode_jpeg`, which takes PNG too, returns the same pixels, with
-            as many channels or more.
+        image: The image, of mode L (gray) or RGB.
+        is_plain: Whether `tf.io.decode_jpeg`, which also decodes PNG, returns the same pixels when
+            called with at least as many channels.
     """
 
     image: Image.Image
@@ -76,16 +78,18 @@ class DecodedImage:
 
     @property
     def channels(self) -> int:
-        """1 for a gray image and 3 for one in colours."""
+        """The number of channels: 1 for gray, 3 for RGB."""
         return 1 if self.image.mode == "L" else 3
 
 
 @contextmanager
 def pillow_warnings() -> Iterator[None]:
-    """Hides Pillow's warnings of what does no harm, such as damaged metadata.
+    """Hides Pillow's harmless warnings, such as those about damaged metadata.
 
-    Images so large that they may be an attack are errors; Pillow only warns of the smaller of them.
+    Images that may be decompression bombs raise an error. By default, Pillow only warns about the
+    smaller ones.
     """
+    # Around all threads at once: warning filters are global, so threads can't set them one by one.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -93,26 +97,27 @@ def pillow_warnings() -> Iterator[None]:
 
 
 def decode_image(content: bytes, background: Color | None) -> DecodedImage:
-    """Decodes the content of an image file to what a viewer shows.
+    """Decodes the content of an image file as a viewer shows it.
 
-    Images are turned as their orientation in EXIF says. Those of 16 bits a channel become the
-    upper 8, as TensorFlow's and Pillow's decoders make of colours. Colour profiles are ignored.
+    Images are rotated by their EXIF orientation. Channels of 16 bits are reduced to the upper 8, as
+    TensorFlow's and Pillow's decoders do for colours. Colour profiles are ignored.
 
     Args:
-        content: Of the file.
-        background: What is behind transparent pixels; None refuses them.
+        content: The bytes of the file.
+        background: The colour behind transparent pixels; None refuses such images.
 
     Raises:
-        UnusableError: The content is no image of the formats that are read, is damaged, or of a
-            kind whose pixels are not certain.
+        UnusableError: If the content is damaged, has another format, or its pixels are ambiguous.
     """
     image = _load(content)
-    depth = _depth(image, content)
-    orientation = _orientation(image)
+    depth = _find_depth(image, content)
+    orientation = _read_orientation(image)
     is_plain = image.format in ("JPEG", "PNG") and image.mode != "CMYK" and depth <= 8
     is_plain = is_plain and orientation == 1 and "transparency" not in image.info
     try:
-        opaque, is_composed = _opaque(_with_8_bits(image, content, depth), background)
+        opaque, is_composed = _remove_transparency(
+            _reduce_to_8_bits(image, content, depth), background
+        )
     except _DECODING_ERRORS as error:
         raise UnusableError(f"it can't be decoded ({error})") from error
     if orientation != 1:
@@ -121,34 +126,36 @@ def decode_image(content: bytes, background: Color | None) -> DecodedImage:
 
 
 def _load(content: bytes) -> Image.Image:
-    """Decodes an image as it is.
+    """Decodes an image without converting it.
 
-    A decoder that stops at the last pixel does not see that the end is missing, and TensorFlow's
-    refuses such a file; hence the checks of PNG.
+    Raises:
+        UnusableError: If the content is not a supported, undamaged image.
     """
     if not content:
         raise UnusableError("it is empty")
     try:
         image = Image.open(io.BytesIO(content), formats=_FORMATS)
+        # Pillow stops at the last pixel and ignores a missing end, but TensorFlow's decoder, which
+        # may be used in training, refuses such files.
         if image.format == "PNG":
             if content.rfind(_PNG_END) < 0:
                 raise UnusableError("it is cut off")
             Image.open(io.BytesIO(content), formats=("PNG",)).verify()
         if image.format in ("TIFF", "WEBP") and (count := getattr(image, "n_frames", 1)) > 1:
-            raise UnusableError(f"it holds {count} images; a file of one is expected")
+            raise UnusableError(f"it holds {count} images; expected one")
         image.load()
     except UnidentifiedImageError as error:
         raise UnusableError(
-            "it is no BMP, GIF, JPEG, PNG, TIFF or WEBP file, or damaged, or of a kind that can't "
-            "be read"
+            "it is not a BMP, GIF, JPEG, PNG, TIFF or WEBP file, or it is damaged or of an "
+            "unsupported kind"
         ) from error
     except _DECODING_ERRORS as error:
         raise UnusableError(f"it can't be decoded ({error})") from error
     return image
 
 
-def _orientation(image: Image.Image) -> int:
-    """Returns the orientation in the metadata; 1, upright, if there is none that makes sense."""
+def _read_orientation(image: Image.Image) -> int:
+    """Returns the EXIF orientation; 1 (upright) if it is missing or invalid."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
     except _DECODING_ERRORS:
@@ -156,16 +163,17 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and value in _TURNS else 1
 
 
-def _depth(image: Image.Image, content: bytes) -> int:
-    """Returns the bits a channel.
+def _find_depth(image: Image.Image, content: bytes) -> int:
+    """Returns the number of bits per channel.
 
     Raises:
-        UnusableError: It is not certain which values are black and white.
+        UnusableError: If it is ambiguous which values are black and white.
     """
     if image.mode not in (*_GRAY_MODES, *_COLOR_MODES) and not image.mode.startswith("I;16"):
         kinds = {"I": "whole numbers of 32 bits", "F": "fractions", "LAB": "the colour space LAB"}
         kind = kinds.get(image.mode, f"the mode {image.mode}")
-        raise UnusableError(f"its pixels are {kind}; gray or RGB of 8 or 16 bits are expected")
+        raise UnusableError(f"its pixels are {kind}; expected gray or RGB of 8 or 16 bits")
+    # Pillow's mode hides the depth: it reads 16-bit RGB as 8 bits, and 2 bits as 8.
     if image.format == "PNG":
         return content[24]
     if image.format != "TIFF":
@@ -175,20 +183,26 @@ def _depth(image: Image.Image, content: bytes) -> int:
     if len(bits) > 1 or not bits <= {1, 2, 4, 8, 16} or formats != {1}:
         sign = "" if formats == {1} else ", signed or fractions"
         raise UnusableError(
-            f"its channels have {', '.join(map(str, sorted(bits)))} bits{sign}; 8 or 16 bits "
-            "without sign are expected"
+            f"its channels have {', '.join(map(str, sorted(bits)))} bits{sign}; expected 8 or 16 "
+            "bits without sign"
         )
     (depth,) = bits
     if depth == 16 and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
-        raise UnusableError("its 16-bit values are inverted, white is 0; black is expected to be")
+        raise UnusableError("its 16-bit values are inverted, white is 0; expected black to be 0")
     return int(depth)
 
 
-def _with_8_bits(image: Image.Image, content: bytes, depth: int) -> Image.Image:
-    """Returns an image of 8 bits a channel; it may have a key of transparency in its `info`."""
+def _reduce_to_8_bits(image: Image.Image, content: bytes, depth: int) -> Image.Image:
+    """Reduces an image to 8 bits per channel; its `info` may hold a transparent colour.
+
+    Raises:
+        UnusableError: If a 16-bit image is almost black, or has a transparent colour that the
+            reduced pixels can't represent.
+    """
     key = image.info.get("transparency")
     if image.mode.startswith("I;16"):
         values = np.asarray(image)
+        # Multiples of 257 are 8-bit values scaled to 16 bits, which may be as dark as they like.
         if values.max() < _DARK and (values % 257).any():
             raise _too_dark(int(values.max()))
         reduced = Image.fromarray((values >> 8).astype(np.uint8))
@@ -205,30 +219,32 @@ def _with_8_bits(image: Image.Image, content: bytes, depth: int) -> Image.Image:
             raise _too_dark(int(values.max()) * 256 + 255)
         return image.convert("LA") if is_gray else image
     if image.format == "PNG" and image.mode == "L" and depth < 8 and key is not None:
-        image.info["transparency"] = key * (255 // (2**depth - 1))  # as Pillow did the pixels
+        # Pillow scales the pixels of such an image to 8 bits, but not its transparent colour.
+        image.info["transparency"] = key * (255 // (2**depth - 1))
     return image
 
 
 def _too_dark(most: int) -> UnusableError:
     return UnusableError(
-        f"its values, of 16 bits, are at most {most} of 65535, so that it is not certain which "
-        "value is white; an image scaled to the whole range, or of 8 bits, is expected"
+        f"its 16-bit values are at most {most} of 65535, so that it is ambiguous which value is "
+        "white; expected an image scaled to the whole range, or of 8 bits"
     )
 
 
-def _opaque(image: Image.Image, background: Color | None) -> tuple[Image.Image, bool]:
-    """Returns an image on its background, as L or RGB, and whether there was any transparency."""
+def _remove_transparency(image: Image.Image, background: Color | None) -> tuple[Image.Image, bool]:
+    """Returns an image on its background, as L or RGB, and whether any pixel was transparent."""
     is_gray = image.mode in _GRAY_MODES
     if not image.has_transparency_data:
         return _as_gray_or_colors(image, is_gray=is_gray), False
     layers = image.convert("RGBA")
     alpha = layers.getchannel("A")
+    # Many files have an alpha channel that is opaque throughout: they need no background.
     if np.asarray(alpha).min() == 255:
         return _as_gray_or_colors(layers.convert("RGB"), is_gray=is_gray), False
     if background is None:
         raise UnusableError(
             "it has transparent pixels",
-            "data.background=white, black or [red,green,blue] states what is behind them",
+            "data.background=white, black or [red,green,blue] sets the colour behind them",
         )
     composed = Image.new("RGB", image.size, background)
     composed.paste(layers.convert("RGB"), mask=alpha)
@@ -236,6 +252,6 @@ def _opaque(image: Image.Image, background: Color | None) -> tuple[Image.Image, 
 
 
 def _as_gray_or_colors(image: Image.Image, *, is_gray: bool) -> Image.Image:
-    """Converts an image to L if it is gray, or else to RGB."""
+    """Converts an image to mode L if it is gray, else to RGB."""
     mode = "L" if is_gray else "RGB"
     return image if image.mode == mode else image.convert(mode)

@@ -1,4 +1,8 @@
-"""How image files become inputs: recorded by training, and used again by whatever follows it."""
+"""The conversion of image files to model inputs.
+
+A run records it as `data.preparation`, so that evaluation and prediction convert files as training
+did.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +21,7 @@ _COLORS: Mapping[str, Color] = {"black": (0, 0, 0), "white": (255, 255, 255)}
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image of the wanted form; for `is_native`, see `ImageFiles`."""
+    """An image of the expected form; for `is_native`, see `ImageFiles`."""
 
     image: Image.Image
     is_native: bool
@@ -25,15 +29,17 @@ class Decoded:
 
 @dataclass(frozen=True)
 class ImagePreparation:
-    """What all image files are brought to, and which files may differ from it.
+    """The form of all inputs, and the conversions that files may need.
 
     Attributes:
-        height: In pixels.
-        width: In pixels.
-        channels: 1 for gray or 3 for red, green and blue.
-        can_resize: Whether images of another size are resized, or refused.
-        can_recolour: Whether gray images become colours, and the reverse, or are refused.
-        background: What is behind transparent pixels; None refuses images that have them.
+        height: The height in pixels.
+        width: The width in pixels.
+        channels: 1 for gray, 3 for red, green and blue.
+        can_resize: Whether images of another size are resized; otherwise they are refused.
+        can_recolour: Whether gray images are converted to RGB and the reverse; otherwise they are
+            refused.
+        background: The colour behind transparent pixels; None refuses images that have any.
+        divisor: The pixel value that becomes 1.
     """
 
     height: int
@@ -45,18 +51,19 @@ class ImagePreparation:
     divisor: ClassVar[int] = 255
 
     def to_mapping(self) -> dict[str, Any]:
-        """Returns plain values, which JSON can hold."""
+        """Returns the preparation in JSON-compatible values."""
         background = None if self.background is None else list(self.background)
         values = {**asdict(self), "background": background}
         return {"kind": "image", "divisor": float(self.divisor), **values}
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "ImagePreparation":
-        """Makes the preparation of which these are the plain values.
+        """Restores a preparation from the mapping that `to_mapping` returned.
 
         Raises:
-            UserError: They are not such values.
+            UserError: If the mapping is damaged.
         """
+        # Every value is checked: run.json may have been edited, or be another version's.
         numbers = ("height", "width", "channels")
         flags = ("can_resize", "can_recolour")
         background = mapping.get("background")
@@ -76,26 +83,28 @@ class ImagePreparation:
         return cls(**values, background=parse_background(background))
 
     def decode(self, content: bytes) -> Decoded:
-        """Decodes the content of a file.
+        """Decodes the content of a file and converts the image.
 
         Raises:
-            UnusableError: It can't be decoded, or has another form.
+            UnusableError: If the content can't be decoded, or has another form that must not be
+                converted.
         """
         decoded = decode_image(content, self.background)
         image, size = decoded.image, (self.width, self.height)
         if decoded.channels != self.channels and not self.can_recolour:
             kinds = {1: "gray", 3: "coloured"}
             raise UnusableError(
-                f"it has {kinds[decoded.channels]} pixels, and {kinds[self.channels]} ones are "
+                f"it has {kinds[decoded.channels]} pixels, but {kinds[self.channels]} ones are "
                 "expected",
                 "data.channels=1 or data.channels=3 converts all",
             )
         if image.size != size and not self.can_resize:
             raise UnusableError(
-                f"it has {image.height}x{image.width} pixels, and {self.height}x{self.width} are "
+                f"it has {image.height}x{image.width} pixels, but {self.height}x{self.width} are "
                 "expected",
                 f"data.image_size=[{self.height},{self.width}] resizes all",
             )
+        # TensorFlow's conversion of colours to gray and its resizing differ from Pillow's.
         is_native = decoded.is_plain and decoded.channels <= self.channels and image.size == size
         converted = image.convert("L" if self.channels == 1 else "RGB")
         if image.size != size:
@@ -105,20 +114,20 @@ class ImagePreparation:
     def pixels(self, content: bytes) -> NDArray[np.uint8]:
         """Decodes the content of a file to pixels from 0 to 255, shape [height, width, channels].
 
-        Inputs are these pixels, divided by `divisor`.
+        Inputs are these pixels divided by `divisor`.
 
         Raises:
-            UnusableError: It can't be decoded, or has another form.
+            UnusableError: As `decode`.
         """
         image = np.asarray(self.decode(content).image, np.uint8)
         return image.reshape(self.height, self.width, self.channels)
 
 
 def parse_background(value: object) -> Color | None:
-    """Returns the colour that a config's `background` names, if any.
+    """Parses the value of `data.background`.
 
     Raises:
-        UserError: It is no colour.
+        UserError: If the value is not a colour.
     """
     if value is None:
         return None
@@ -136,4 +145,5 @@ def parse_background(value: object) -> Color | None:
 def _is_color(value: object) -> TypeGuard[Color]:
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 3:
         return False
+    # type(…) is int, since True is an int as well.
     return all(type(level) is int and 0 <= level <= 255 for level in value)

@@ -1,4 +1,4 @@
-"""Images in folders named after their classes, read from disk as training needs them."""
+"""The source `image_folder`: images in one folder per class, read from disk while training."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,48 +15,44 @@ from expt.parts.data.image_decoding import UnusableError, decode_image, pillow_w
 from expt.parts.data.image_files import ImageFiles
 from expt.parts.data.image_listing import TEST, TRAIN, VALIDATION, Listing, list_folder
 from expt.parts.data.image_preparation import ImagePreparation, parse_background
-from expt.parts.data.reading import check_choice, told_of
-from expt.parts.data.splitting import USUAL_SPLIT, Shares, split_indices, unused_note
+from expt.parts.data.reading import check_choice, error_context
+from expt.parts.data.splitting import DEFAULT_SPLIT, Shares, split_indices, unused_note
 from expt.parts.numbers import is_count
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFolder:
-    """Images in folders named after their classes.
+    """Images in folders that are named after their classes.
 
-    The folder holds either one folder a class, which are split into train, validation and test
-    with each class's share in each, or the folders `train`, `val` (or `validation`) and `test`,
-    which hold one folder a class; where one of the latter two is missing, its share is taken from
-    the train images.
+    The folder holds either one folder per class, whose images are split into train, validation and
+    test (stratified by class), or the folders `train`, `val` (or `validation`) and `test`, each
+    with one folder per class. If one of the latter two is missing, its share is drawn from the
+    train images.
 
-    All files are read once while loading: whatever is wrong with one is reported before training.
-    Training reads them again, batch by batch, so that the images need not fit in memory.
+    Loading reads every file once, so that unusable files are reported before training. Training
+    reads them again, batch by batch; the images need not fit in memory.
 
-    PNG, JPEG, BMP, GIF (the first frame), TIFF and WEBP (of one image) are read, and turned as
-    their orientation in EXIF says. Of 16 bits a channel the upper 8 are taken; images of other
-    depths than 1 to 8 or 16 bits are refused, and so are those of 16 bits that are all but black,
-    since they may hold unscaled values of 12 bits. Colour profiles are ignored. Hidden files and
-    folders are ignored, too. `evaluate` and `predict` prepare files as training did.
+    Supported formats are PNG, JPEG, BMP, GIF (the first frame), TIFF and WEBP (a single image).
+    Images are rotated by their EXIF orientation. Of 16-bit channels the upper 8 bits are used;
+    depths other than 1 to 8 and 16 bits are refused, and so are 16-bit images that are almost
+    black, since they may hold unscaled 12-bit values. Colour profiles, hidden files and hidden
+    folders are ignored. Resizing is bilinear with antialiasing (Pillow's BILINEAR). `evaluate` and
+    `predict` prepare files in the same way.
 
-    Attributes:
-        path: The folder.
-        batch_size: Examples a step.
-        image_size: Height and width that all images are resized to: bilinearly, averaging over
-            what a pixel shrinks (Pillow's BILINEAR). None expects the same size of all files.
-        channels: 1 for gray, 3 for colours; None takes it from the first file and expects the
-            same of all.
-        background: What is behind transparent pixels: `white`, `black`, or red, green and blue
-            from 0 to 255. None refuses files that have any.
-        on_error: What happens to files that can't be used: `error` reports the first, `skip`
-            leaves them out.
-        duplicates: `keep`, or `drop` leaves out images whose pixels and class occur before; with
-            given splits, within each.
-        split_seed: Seed of the splits that are not given.
-        split: The shares of train, validation and test, as far as they are not given.
-        standardize: Whether the model standardises each channel by the train images.
-        augment: How training images are changed at random, see `Augmentation`.
-        preparation: How a model's own images were prepared, where others are loaded for that
-            model; the options that say so must then agree, or be None.
+    Args:
+        path: Path of the folder.
+        batch_size: Examples per training step.
+        image_size: `[height, width]` in pixels to resize to; null: all files have the same size.
+        channels: 1 (gray) or 3 (RGB), to convert to; null: all files are like the first one.
+        background: Colour behind transparency: `white`, `black`, [r,g,b] of 0 to 255; null: refuse.
+        on_error: `error` reports the first unusable file, `skip` leaves such files out.
+        duplicates: `keep`, or `drop` to drop images whose pixels and class repeat those of another.
+        split_seed: Seed for drawing the splits that are not given.
+        split: Shares of train, validation and test, for the splits that are not given; sum 1.
+        standardize: Whether the model standardizes each channel by the train split.
+        augment: Random changes of training images, see `Augmentation`.
+        preparation: The preparation that a trained model recorded, to load other images for that
+            model; `image_size`, `channels` and `background` must then agree with it, or be null.
     """
 
     path: str
@@ -67,21 +63,25 @@ class ImageFolder:
     on_error: str = "error"
     duplicates: Literal["keep", "drop"] = "keep"
     split_seed: int = 0
-    split: Sequence[float] = USUAL_SPLIT
+    split: Sequence[float] = DEFAULT_SPLIT
     standardize: bool = False
     augment: Mapping[str, Any] = field(default_factory=dict)
     preparation: Mapping[str, Any] | None = None
     task: Task = "classification"
 
     def load(self) -> Dataset:
-        """Finds the files, reads each once, and splits them."""
+        """Finds the files, reads each of them once, and splits them.
+
+        Raises:
+            UserError: If the folder has another layout, or a file or an option is not usable.
+        """
         return self._load(list_folder(self.path), is_split=True)
 
     def load_whole(self, class_names: Sequence[str], /) -> Dataset:
-        """Finds the files and reads each once; those of given splits become one.
+        """Finds the files and reads each of them once; given splits are joined.
 
         Args:
-            class_names: Those that the model knows; not all of them need a folder.
+            class_names: The classes of the trained model; not all of them need a folder.
         """
         source = replace(self, batch_size=1, augment={})
         return source._load(list_folder(self.path, tuple(class_names)), is_split=False)
@@ -89,6 +89,7 @@ class ImageFolder:
     def _load(self, found: Listing, *, is_split: bool) -> Dataset:
         augmentation = Augmentation.parse(self.augment)
         self._check_options()
+        # The form may come from the first usable file; then all files are checked against it.
         with pillow_warnings():
             form = self._find_form(found)
             checked = check_files(
@@ -97,8 +98,8 @@ class ImageFolder:
         listing = found.take(np.flatnonzero(checked.is_usable))
         if is_split:
             self._check_rest(found, listing)
-        kept = self._kept(listing, checked)
-        indices = self._split(listing, kept) if is_split else [kept] * 3
+        kept = self._find_kept(listing, checked)
+        indices = self._draw_splits(listing, kept) if is_split else [kept] * 3
         images = ImageFiles(
             folder=str(listing.folder),
             names=listing.names,
@@ -108,6 +109,7 @@ class ImageFolder:
             is_native=checked.is_native,
             pixel_keys=checked.keys,
         )
+        # All splits share one list of names, of which each keeps its indices.
         train, validation, test = (Split(images.take(i), listing.labels[i]) for i in indices)
         num_pixels = len(train) * form.height * form.width
         return Dataset(
@@ -124,13 +126,14 @@ class ImageFolder:
             preparation=form.to_mapping(),
             notes=(
                 *_notes(checked, len(listing.names) - len(kept)),
-                *(unused_note(self.split) if is_split and _is_given(listing) else ()),
+                *(unused_note(self.split) if is_split and _has_all_splits(listing) else ()),
             ),
         )
 
     def _check_options(self) -> None:
         Shares.parse(self.split)
         size = self.image_size
+        # The text '32' is a sequence of length two as well.
         if size is not None:
             is_list = isinstance(size, Sequence) and not isinstance(size, str)
             if not is_list or len(size) != 2 or not all(map(is_count, size)):
@@ -145,8 +148,12 @@ class ImageFolder:
         check_choice("on_error", self.on_error, ("error", "skip"))
         check_choice("duplicates", self.duplicates, ("keep", "drop"))
 
-    def _recorded_form(self, preparation: Mapping[str, Any]) -> ImagePreparation:
-        """Returns the form of a model's own images; the options may only widen what it takes."""
+    def _restore_form(self, preparation: Mapping[str, Any]) -> ImagePreparation:
+        """Returns the trained model's preparation; options may only let it accept more files.
+
+        Raises:
+            UserError: If an option contradicts the preparation.
+        """
         form = ImagePreparation.from_mapping(preparation)
         background = parse_background(self.background)
         size = None if self.image_size is None else list(self.image_size)
@@ -156,11 +163,13 @@ class ImageFolder:
             "channels": form.channels,
             "background": form.background or background,
         }
+        # An option that repeats the recorded value is no error: the same command line should work
+        # for training and evaluation.
         for key, value in given.items():
             if value is not None and value != known[key]:
                 raise UserError(
                     f"data.{key}={getattr(self, key)}: the model was trained with "
-                    f"{_written(known[key])}; expected the same, or null."
+                    f"{_format_value(known[key])}; expected the same, or null."
                 )
         return replace(
             form,
@@ -170,9 +179,13 @@ class ImageFolder:
         )
 
     def _find_form(self, listing: "Listing") -> ImagePreparation:
-        """Takes what is not given from the first file that can be decoded."""
+        """Returns the preparation; size and channels that are not given are the first file's.
+
+        Raises:
+            UserError: If the first file can't be decoded, or none can with `on_error: skip`.
+        """
         if self.preparation is not None:
-            return self._recorded_form(self.preparation)
+            return self._restore_form(self.preparation)
         background = parse_background(self.background)
         for name in listing.names.tolist():
             try:
@@ -195,9 +208,10 @@ class ImageFolder:
         raise UserError(f"data.path={self.path}: none of the files there can be decoded.")
 
     def _check_rest(self, found: "Listing", usable: "Listing") -> None:
-        """Checks that no class and no split went away with the files that can't be used."""
+        """Checks that skipping unusable files left images in every class and every split."""
         labels = usable.labels[usable.parts == TRAIN]
         counts = np.bincount(labels, minlength=len(usable.class_names))
+        # Each class needs training images; validation and test may lack some, as given splits may.
         if not counts.all():
             raise UserError(
                 f"data.path={self.path}: no file of the class "
@@ -210,40 +224,43 @@ class ImageFolder:
                 "data.on_error=error reports why."
             )
 
-    def _kept(self, listing: "Listing", checked: CheckedFiles) -> NDArray[np.intp]:
-        """Returns which of the usable files take part."""
+    def _find_kept(self, listing: "Listing", checked: CheckedFiles) -> NDArray[np.intp]:
+        """Returns the indices of the usable files to keep, without duplicates if so configured."""
         if self.duplicates == "keep":
             return np.arange(len(listing.names))
+        # The split is part of the key, so that a given split never loses an image to another.
         rows = np.column_stack(
             [checked.keys, listing.labels.astype(np.uint64), listing.parts.astype(np.uint64)]
         )
         _, first = np.unique(rows, axis=0, return_index=True)
         return np.sort(first)
 
-    def _split(self, listing: "Listing", kept: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-        """Returns the indices of each split; what has no folder comes from the train images."""
+    def _draw_splits(self, listing: "Listing", kept: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+        """Returns the indices of each split; splits without a folder are drawn from train."""
         given = [kept[listing.parts[kept] == part] for part in range(3)]
         train = given[TRAIN]
+        # Shares are of the train images, also where one of the two other splits has a folder.
         if all(len(indices) for indices in given):
             return given
-        names = np.asarray(listing.class_names)  # so that a message can name the class
-        with told_of(f"data.path={self.path}: "):
+        names = np.asarray(listing.class_names)  # names, not labels, for the message of an error
+        with error_context(f"data.path={self.path}: "):
             labels = names[listing.labels[train]]
             drawn = split_indices(len(train), self.split_seed, labels, Shares.parse(self.split))
         held_out = [part for part in (VALIDATION, TEST) if not len(given[part])]
+        # Sorted: the examples of a split are in the order of their files' names.
         for part in held_out:
             given[part] = np.sort(train[drawn[part]])
         given[TRAIN] = np.setdiff1d(train, np.concatenate([given[part] for part in held_out]))
         return given
 
 
-def _is_given(listing: "Listing") -> bool:
-    """Whether each split has a folder."""
+def _has_all_splits(listing: "Listing") -> bool:
+    """Whether all three splits have a folder."""
     return len(np.unique(listing.parts)) == 3
 
 
 def _notes(checked: CheckedFiles, num_dropped: int) -> tuple[str, ...]:
-    """Names what was left out."""
+    """Returns notes on unusable files and dropped duplicates."""
     notes = []
     if count := int((~checked.is_usable).sum()):
         more = ", …" if count > len(checked.faults) else ""
@@ -254,6 +271,6 @@ def _notes(checked: CheckedFiles, num_dropped: int) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _written(value: object) -> str:
-    """Returns an option's value as a user would write it."""
+def _format_value(value: object) -> str:
+    """Formats an option's value as a user writes it in an override, without spaces."""
     return str(list(value) if isinstance(value, tuple) else value).replace(" ", "")

@@ -1,4 +1,4 @@
-"""Arrays as inputs: in memory, or mapped into memory from a file and read in pieces."""
+"""Memory-mapped arrays as a stream of inputs."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -15,13 +15,13 @@ from expt.parts.data.scale import Scale
 
 @dataclass(frozen=True, eq=False)
 class MappedInputs:
-    """Inputs in an array that is mapped into memory: a stream.
+    """A stream of inputs from a memory-mapped array.
 
     Attributes:
-        array: All inputs of the file, as they are.
-        indices: Which of them these are, in their order.
-        divisor: See `to_inputs`.
-        dtype: float64 for values that float32 would round and a model standardises, else float32.
+        array: All raw inputs of the file.
+        indices: Indices of this stream's inputs in the array.
+        divisor: The raw value that becomes 1, see `to_inputs`.
+        dtype: float64 if float32 would round values that the model standardizes, else float32.
     """
 
     array: NDArray[Any]
@@ -31,13 +31,14 @@ class MappedInputs:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The number of inputs, then the shape of one."""
+        """The number of inputs, followed by the shape of one input."""
         channels = (1,) if self.divisor != 1 and self.array.ndim == 3 else ()
         return (len(self.indices), *self.array.shape[1:], *channels)
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the inputs and their order, read through the file from its start on."""
+        """A hash of the inputs and their order."""
+        # Inputs are read in the order of the file, sequentially; `order` records their own.
         order = np.argsort(self.indices, kind="stable")
         digest = hashlib.blake2b(order.astype(np.int64).data, digest_size=16)
         for chunk in chunks(self.shape, len(order)):
@@ -45,7 +46,8 @@ class MappedInputs:
         return digest.hexdigest()
 
     def read(self, indices: NDArray[np.integer[Any]]) -> NDArray[np.floating[Any]]:
-        """Reads some inputs, shape [indices, ...], in the order in which they lie in the file."""
+        """Reads the inputs at `indices`, shape [indices, ...]."""
+        # The file is read from front to back, which is faster on disks than in random order.
         places = self.indices[indices]
         order = np.argsort(places, kind="stable")
         inputs = np.empty((len(places), *self.shape[1:]), self.dtype)
@@ -53,17 +55,23 @@ class MappedInputs:
         return inputs
 
     def take(self, indices: NDArray[np.integer[Any]]) -> "MappedInputs":
-        """Returns the stream of some of the inputs."""
+        """Returns a stream of the inputs at `indices`, in that order."""
         return replace(self, indices=self.indices[indices])
 
 
 def is_pixels(array: NDArray[Any]) -> bool:
-    """Whether an array is of images of whole numbers from 0 to 255."""
+    """Whether an array holds images of 8-bit pixels, by its dtype and number of axes."""
     return array.dtype == np.uint8 and array.ndim in (3, 4)
 
 
 def fit_scale(whole: Split, indices: NDArray[np.intp]) -> Scale:
-    """Does what `Scale.fit` does, a chunk of the inputs at a time."""
+    """Computes `Scale.fit` of the inputs at `indices`, one chunk at a time.
+
+    Args:
+        whole: The split that holds the inputs, in memory or streamed.
+        indices: Indices of the train examples.
+    """
+    # Sorted, so that a file is read from front to back.
     order, shape = np.sort(indices), whole.inputs.shape
     return Scale.fit_chunks(
         lambda: (whole.read(order[chunk]) for chunk in chunks(shape, len(order)))

@@ -1,4 +1,4 @@
-"""How columns of text mean numbers: plain ones, with units, dates, times."""
+"""Number formats of text columns: plain numbers, numbers with units, dates and times."""
 
 import datetime
 import decimal as decimals
@@ -27,28 +27,28 @@ _DATE = re.compile(
     re.ASCII,
 )
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-# What Unicode has beside ASCII for the same: minus signs, spaces, the full width of East Asia.
+# Unicode's alternatives to ASCII: minus signs, spaces, apostrophes, East Asian full-width forms.
 _TO_ASCII = {
     **dict.fromkeys(map(ord, "−–"), "-"),
     **{code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)},
     **dict.fromkeys(map(ord, "\u00a0\u2007\u2009\u202f\u3000"), " "),
     **dict.fromkeys(map(ord, "’ʼ"), "'"),
 }
-_RESOLUTION = 0.01  # of the spread: rounding by more changes the values
-_DIGITS = 60
+_RESOLUTION = 0.01  # the largest rounding error that is tolerated, as a share of the spread
+_DIGITS = 60  # significant digits of the exact arithmetic
 
 
 @dataclass(frozen=True)
 class NumberFormat:
-    """How a column's texts mean numbers.
+    """The format in which a column's texts are numbers.
 
     Attributes:
-        kind: `number`; `time`, as `12:30` or `12:30:15`, read as seconds; or `date`, as
-            `2020-01-31` or `2020-01-31 12:30`, read as days since 1970-01-01 00:00 UTC.
+        kind: `number`; `time`, such as `12:30` or `12:30:15`, parsed as seconds; or `date`, such as
+            `2020-01-31` or `2020-01-31 12:30`, parsed as days since 1970-01-01 00:00 UTC.
         decimal: The decimal separator of numbers.
-        thousands: What is between thousands of numbers; None is nothing.
-        prefix: What is before each number, such as `$`.
-        suffix: What is behind each number, such as `%`.
+        thousands: The thousands separator of numbers; None if there is none.
+        prefix: The unit before each number, such as `$`.
+        suffix: The unit after each number, such as `%`.
     """
 
     kind: str = "number"
@@ -59,10 +59,11 @@ class NumberFormat:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
-        """Makes the format of which these are the plain values.
+        """Restores a format from the mapping that `to_mapping` returned.
 
         Raises:
-            ValueError: They are not such values.
+            ValueError: If a value is invalid.
+            KeyError: If a value is missing.
         """
         made = cls(**{field.name: mapping[field.name] for field in fields(cls)})
         is_right = made.kind in _PARSERS and made.decimal in DECIMALS
@@ -72,11 +73,11 @@ class NumberFormat:
         return made
 
     def to_mapping(self) -> dict[str, Any]:
-        """Returns plain values, which JSON can hold."""
+        """Returns the format in JSON-compatible values."""
         return asdict(self)
 
     def describe(self) -> str:
-        """Says how texts are read, where that is not plain; else empty."""
+        """Describes the format for messages; empty for plain numbers."""
         if self.kind == "date":
             return "dates, as days since 1970-01-01 UTC"
         if self.kind == "time":
@@ -86,10 +87,11 @@ class NumberFormat:
         return ""
 
     def parse(self, texts: "pd.Series[str]") -> NDArray[np.float64]:
-        """Returns the numbers, NaN where a text is none or is empty, shape [rows].
+        """Parses texts to float64, shape [rows]; NaN for texts that are empty or don't match.
 
-        They are the nearest in float64: the same that Python gives for the texts.
+        Numbers are rounded to the nearest float64, as by Python's `float`.
         """
+        # Whole columns of plain numbers are by far the most frequent, so they have a fast path.
         if self == NumberFormat():
             plain = _parse_plain(texts)
             if plain is not None:
@@ -98,12 +100,13 @@ class NumberFormat:
         return texts.map(known).to_numpy(np.float64)
 
     def value(self, text: str) -> float:
-        """Returns one number, NaN if the text is none or is empty."""
+        """Parses one text; returns NaN if it is empty or doesn't match."""
+        # Overflows, such as 1e999, count as unreadable too.
         number = _PARSERS[self.kind](self, text) if text else math.nan
         return number if math.isfinite(number) else math.nan
 
     def bare(self, text: str) -> str | None:
-        """Returns a number without unit and thousands, with a decimal point; None if it is none."""
+        """Strips unit and thousands separators and writes a decimal point; None if not a number."""
         text, sign = to_ascii(text), ""
         if self.prefix:
             if text[:1] in "+-":  # -$5
@@ -121,13 +124,17 @@ class NumberFormat:
                 return None
             text = text.replace(self.thousands, "")
         if self.decimal != ".":
+            # With a decimal comma, a point that is not between thousands is a mistake.
             if "." in text:
                 return None
             text = text.replace(self.decimal, ".")
         return text if _PLAIN.fullmatch(text) else None
 
     def _has_groups(self, text: str) -> bool:
-        """Whether thousands are where they belong; India groups by two digits before them."""
+        """Whether thousands separators are in valid places.
+
+        The last group has three digits. Others may have two, as in India.
+        """
         group, point = re.escape(self.thousands or ""), re.escape(self.decimal)
         whole = rf"[+-]?\d{{1,3}}({group}\d{{2,3}})*{group}\d{{3}}"
         return bool(re.fullmatch(rf"{whole}({point}\d*)?", text, re.ASCII))
@@ -156,6 +163,7 @@ class NumberFormat:
         return (moment - _EPOCH) / datetime.timedelta(days=1)
 
 
+# After the class: the values are its methods.
 _PARSERS: Mapping[str, Callable[[NumberFormat, str], float]] = {
     "number": NumberFormat._number,
     "time": NumberFormat._seconds,
@@ -163,43 +171,50 @@ _PARSERS: Mapping[str, Callable[[NumberFormat, str], float]] = {
 }
 
 
-def numbers(texts: "pd.Series[str]", how: NumberFormat) -> "pd.Series[float]":
-    """Returns a column's numbers, NaN where the text is empty.
+def parse_numbers(texts: "pd.Series[str]", how: NumberFormat) -> "pd.Series[float]":
+    """Parses a column of numbers; missing values become NaN.
 
     Raises:
-        UserError: A text is no number; the message names its line.
+        UserError: If a text is not a number; the message names its line.
     """
     import pandas as pd
 
     values = how.parse(texts)
     if (np.isnan(values) & (texts != "").to_numpy()).any():
-        refuse_first(texts, how)
+        raise_first_mismatch(texts, how)
     return pd.Series(values, index=texts.index, name=texts.name)
 
 
-def refuse_first(texts: "pd.Series[str]", how: NumberFormat) -> None:
-    """Raises an error on the first text that is not of a format."""
+def raise_first_mismatch(texts: "pd.Series[str]", how: NumberFormat) -> None:
+    """Raises an error about the first text that doesn't match a format.
+
+    Raises:
+        UserError: Always; at least one text must not match.
+    """
     wrong = np.isnan(how.parse(texts)) & (texts != "").to_numpy()
     expected = how.describe() or "numbers"
     place = f"{texts.index.name or 'line'} {texts.index[wrong][0]}"
     raise UserError(
-        f"{texts.name!r} has {shortened(texts[wrong].iloc[0])} on {place}, where {expected} are "
+        f"{texts.name!r} has "
+        f"{quote_shortened(texts[wrong].iloc[0])} on {place}, where {expected} are "
         f"expected ({int(wrong.sum())} such value(s) of {len(texts)})."
     )
 
 
 def check_exactness(texts: "pd.Series[str]", how: NumberFormat) -> None:
-    """Refuses numbers that differ by less than float64 resolves, such as 2^60 and 2^60 + 1.
+    """Refuses numbers that float64 can't tell apart, such as 2^60 and 2^60 + 1.
 
-    It is a question of what a model can learn: the few rows of a prediction may differ by little.
+    Only for training: a model can't learn from such differences. The few rows of a prediction may
+    well be close to one another.
 
     Raises:
-        UserError: Rounding to float64 changes their differences.
+        UserError: If rounding to float64 changes the differences of the numbers.
     """
     present = how.parse(texts[texts != ""])
     if how.kind != "number" or not present.size:
         return
-    spread = present.max() / 2 - present.min() / 2  # halves, so that nothing overflows
+    spread = present.max() / 2 - present.min() / 2  # halves, since the difference may overflow
+    # A cheap test that nearly all columns pass; exact arithmetic is slow.
     if np.spacing(np.abs(present).max()) < _RESOLUTION / 10 * spread:
         return
     different = [text for text in texts.unique() if text]
@@ -212,18 +227,18 @@ def check_exactness(texts: "pd.Series[str]", how: NumberFormat) -> None:
         lost = max(abs(r - rounded[0] - s) for r, s in zip(rounded, shifts, strict=True))
         is_lost = lost > decimals.Decimal(_RESOLUTION) * reach
     if is_lost:
-        named = " to ".join(shortened(different[exact.index(f(exact))]) for f in (min, max))
+        named = " to ".join(quote_shortened(different[exact.index(f(exact))]) for f in (min, max))
         raise UserError(
-            f"{texts.name!r} has numbers from {named}, of which float64 loses the differences; "
-            "subtract a constant from them or give them another unit."
+            f"{texts.name!r} has numbers from {named}, whose differences are lost in float64; "
+            "subtract a constant from them or change their unit."
         )
 
 
 def check_format_options(decimal: object, thousands: object) -> None:
-    """Checks what the config says of numbers.
+    """Checks the options `data.decimal` and `data.thousands`.
 
     Raises:
-        UserError: A separator is not one of those that are read, or both are the same.
+        UserError: If a separator is not supported, or both are the same.
     """
     if decimal not in DECIMALS:
         raise UserError(f"data.decimal={decimal!r}: expected '.' or ','.")
@@ -232,11 +247,13 @@ def check_format_options(decimal: object, thousands: object) -> None:
         raise UserError(f"data.thousands={thousands!r}: expected one of {others}, or null.")
 
 
-def canonical(text: str) -> str:
-    """Returns the one way to write a whole number, `1` for `1.0`; other texts stay.
+def to_canonical(text: str) -> str:
+    """Returns the canonical form of a whole number, `1` for `1.0`; other texts are unchanged.
 
-    Leading zeros make a name, such as `007`; fractions may be versions, such as `3.1` and `3.10`.
+    Numbers with leading zeros, such as `007`, are names. Fractions may be versions: `3.1` is not
+    `3.10`.
     """
+    # pandas writes whole numbers as 1.0 once a column has had a missing value.
     match = _WHOLE.fullmatch(text)
     if match is None:
         return text
@@ -244,21 +261,22 @@ def canonical(text: str) -> str:
 
 
 def to_ascii(text: str) -> str:
-    """Writes digits, signs and spaces as ASCII does, whatever the script."""
+    """Replaces the digits, signs and spaces of other scripts by ASCII characters."""
     if text.isascii():
         return text
     text = text.translate(_TO_ASCII)
     return "".join(str(int(c)) if c.isdecimal() else c for c in text)
 
 
-def shortened(text: str) -> str:
-    """Quotes a text, of which much may be left out."""
+def quote_shortened(text: str) -> str:
+    """Quotes a text for a message, shortened to 40 characters."""
     return repr(text if len(text) <= 40 else f"{text[:37]}…")
 
 
 def _parse_plain(texts: "pd.Series[str]") -> NDArray[np.float64] | None:
-    """Parses a whole column at once; None if it is not all plain numbers."""
+    """Parses a column of plain numbers at once; returns None if it has any other text."""
     values = texts.to_numpy(object)
+    # NumPy alone would accept more than a number here, such as `1_000`, `inf` and `nan`.
     if re.search(r"[^0-9.eE+\-]", "".join(values)):
         return None
     try:
@@ -270,7 +288,7 @@ def _parse_plain(texts: "pd.Series[str]") -> NDArray[np.float64] | None:
 
 
 def _iso(text: str) -> str:
-    """Writes a date's months, days and hours with two digits, as Python expects."""
+    """Pads the months, days and hours of a date to two digits, as `fromisoformat` requires."""
     date, mark, time = re.match(r"([^T ]*)([T ]?)(.*)", text).groups()  # type: ignore[union-attr]
     year, month, day = re.split("[-/]", date)
     time = time.replace(" ", "").replace("UTC", "Z")

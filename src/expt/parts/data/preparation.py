@@ -1,4 +1,8 @@
-"""How raw arrays become inputs: recorded by training, and used again by whatever follows it."""
+"""The conversion of raw arrays to model inputs.
+
+A run records it as `data.preparation`, so that evaluation, prediction and serving convert new
+arrays as training did.
+"""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,18 +15,18 @@ from numpy.typing import NDArray
 from expt.errors import UserError
 
 _VALUES_AT_ONCE = 2**22
-_OTHER_SCALE = 10.0  # as many times the largest training value is another scale
+_OTHER_SCALE = 10.0  # values this many times the largest training value are on another scale
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What the values of a raw array are like.
+    """The dtype and the range of a raw array's values.
 
     Attributes:
-        dtype: Their type, such as `uint8`.
-        least: The smallest.
-        most: The largest.
-        is_whole: Whether all are whole numbers.
+        dtype: The name of the dtype, such as `uint8`.
+        least: The smallest value.
+        most: The largest value.
+        is_whole: Whether all values are whole numbers.
     """
 
     dtype: str
@@ -32,7 +36,7 @@ class Summary:
 
     @classmethod
     def of(cls, pieces: Iterable[NDArray[Any]]) -> "Summary":
-        """Summarizes an array that comes in pieces, of which there is at least one."""
+        """Summarizes an array that is passed in one or more pieces."""
         least, most, is_whole, dtype = np.inf, -np.inf, True, np.dtype(np.float32)
         for piece in pieces:
             dtype, least = piece.dtype, min(least, float(piece.min()))
@@ -42,7 +46,7 @@ class Summary:
 
     @property
     def kind(self) -> str:
-        """NumPy's letter for the type: b, i, u or f."""
+        """The kind of the dtype: b, i, u or f, as in NumPy."""
         return np.dtype(self.dtype).kind
 
     @property
@@ -52,13 +56,14 @@ class Summary:
 
     @property
     def are_bytes(self) -> bool:
-        """Whether they may be pixels of 8 bits."""
+        """Whether the values may be 8-bit pixels."""
+        # Ages or counts are whole numbers below 256 too; only the type or a 255 suggests pixels.
         is_typical = self.dtype == "uint8" or self.most == 255
         return self.is_whole and self.least >= 0 and self.most > 1 and is_typical
 
     @property
     def are_fractions(self) -> bool:
-        """Whether they may be pixels from 0 to 1."""
+        """Whether the values may be pixels from 0 to 1."""
         return not self.is_whole and self.least >= 0 and self.most <= 1
 
     def __str__(self) -> str:
@@ -67,15 +72,15 @@ class Summary:
 
 @dataclass(frozen=True)
 class ArrayPreparation:
-    """How a run's training made inputs of raw arrays: it divided them by a number.
+    """The divisor by which training converted raw arrays to inputs.
 
-    Arrays of another type or range are converted where their meaning is certain, and else refused:
-    the same pixels are 0 to 255 in one file and 0 to 1 in another.
+    The same pixels are 0 to 255 in one file and 0 to 1 in another. Arrays whose dtype or range
+    differs from training are converted if their meaning is unambiguous, and refused otherwise.
 
     Attributes:
-        divisor: The raw value that became 1, such as 255 for 8-bit pixels; 1 for raw values that
-            are inputs as they are.
-        trained_on: The raw inputs of the training.
+        divisor: The raw value that becomes 1, such as 255 for 8-bit pixels; 1 if raw values are
+            used unchanged.
+        trained_on: The dtype and range of the raw inputs in training.
     """
 
     divisor: float
@@ -83,10 +88,10 @@ class ArrayPreparation:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "ArrayPreparation":
-        """Makes the preparation of which these are the plain values.
+        """Restores a preparation from the mapping that `to_mapping` returned.
 
         Raises:
-            UserError: They are not such values.
+            UserError: If the mapping is damaged.
         """
         try:
             trained_on = Summary(**mapping["trained_on"])
@@ -96,19 +101,19 @@ class ArrayPreparation:
             raise UserError(f"run.json is damaged: its data.preparation has no {error}.") from error
 
     def to_mapping(self) -> dict[str, Any]:
-        """Returns plain values, which JSON can hold."""
+        """Returns the preparation in JSON-compatible values."""
         return {"kind": "array", "divisor": self.divisor, "trained_on": asdict(self.trained_on)}
 
     def divisor_for(self, given: Summary, *, has_images: bool) -> float:
-        """Returns the number by which other raw arrays are divided.
+        """Returns the divisor for other raw arrays.
 
         Args:
-            given: The other arrays.
-            has_images: Whether an input is an image or has other axes beside one of features.
-                Numbers of a table are taken as they are, unless they look like pixels in a row.
+            given: The dtype and range of the other arrays.
+            has_images: Whether an input has more axes than one of features. Rows of a table are
+                used unchanged unless they look like flattened pixels.
 
         Raises:
-            UserError: What their values mean is not certain.
+            UserError: If the meaning of the values is ambiguous.
         """
         if self.divisor != 1:
             return self._for_levels(given)
@@ -119,10 +124,10 @@ class ArrayPreparation:
         return 1.0
 
     def pixel_scale(self) -> float:
-        """Returns the factor from pixels between 0 and 1 to the model's inputs.
+        """Returns the factor that converts pixels from 0 to 1 to the model's inputs.
 
         Raises:
-            UserError: It is not certain what the training's inputs meant as pixels.
+            UserError: If the training inputs don't correspond to pixels unambiguously.
         """
         trained = self.trained_on
         if self.divisor != 1 or trained.are_fractions:
@@ -130,33 +135,35 @@ class ArrayPreparation:
         if trained.is_whole and trained.least >= 0 and 1 < trained.most <= 255:
             return 255.0
         raise UserError(
-            f"the model was trained on arrays of {trained}, so that it is not certain what the "
-            "pixels of an image file would be; give the same kind of array as a .npy file."
+            f"the model was trained on arrays of {trained}, and how pixels of an image file relate "
+            "to these values is ambiguous; pass the same kind of array as a .npy file."
         )
 
     def _for_levels(self, given: Summary) -> float:
-        """For raw inputs from 0 to `divisor`, which became 0 to 1."""
+        """Returns the divisor where training mapped raw values from 0 to `divisor` to 0 to 1."""
         trained, top = self.trained_on, self.divisor
         if given.dtype == "uint8" and given.most > top:
-            return 255.0  # pixels of 8 bits, since levels can't be as high
+            return 255.0  # 8-bit pixels: levels of the training's kind can't be as high
         if given.least < 0 or given.most > top:
             raise self._refusal(given, f"values from 0 to {top:g}, or from 0 to 1")
         if given.kind == "f":
             if given.are_fractions:
                 return 1.0
+            # Whole floats up to 1 may be levels 0 and 1, or black and white: ambiguous.
             if given.is_whole and (given.most > 1 or given.most == 0):
                 return top
             raise self._refusal(given, f"whole numbers from 0 to {top:g}, or fractions up to 1")
         is_same = given.dtype == trained.dtype
-        # A larger unsigned type is that of images with more levels: these may be dark ones.
+        # A larger unsigned type has more levels, so small values may just be a dark image.
         if not is_same and (given.kind == "b" or (given.kind == "u" and given.dtype != "uint8")):
             raise self._refusal(given, f"{trained.dtype} from 0 to {top:g}")
         return top
 
     def _check_numbers(self, given: Summary) -> None:
-        """For raw inputs that were taken as they are."""
+        """Refuses arrays on another scale, where training used raw values unchanged."""
         trained = self.trained_on
         expected = str(trained)
+        # Each check refuses a typical mistake: bytes instead of fractions, and the reverse.
         if given.reach > _OTHER_SCALE * trained.reach:
             raise self._refusal(given, expected)
         if trained.is_whole and trained.most > 1 and not given.is_whole and given.most <= 1:
@@ -165,7 +172,8 @@ class ArrayPreparation:
             raise self._refusal(given, expected)
 
     def _check_rows(self, given: Summary) -> None:
-        """For rows of a table: they may be pixels, of bytes or of fractions of 255."""
+        """Refuses rows that look like flattened pixels on another scale than in training."""
+        # Ordinary columns may have any range in new data, so only pixel-like values are checked.
         trained = self.trained_on
         is_mixed = (trained.are_bytes and given.are_fractions) or (
             trained.are_fractions and given.are_bytes
@@ -176,48 +184,55 @@ class ArrayPreparation:
 
     def _refusal(self, given: Summary, expected: str) -> UserError:
         return UserError(
-            f"its inputs are {given}; the model was trained on {self.trained_on}, and what these "
-            f"values mean is not certain. Expected {expected}: convert them."
+            f"its inputs are {given}, but the model was trained on {self.trained_on}: the meaning "
+            f"of the values is ambiguous. Expected {expected}; convert them."
         )
 
 
 BYTES = ArrayPreparation(255.0, Summary("uint8", 0.0, 255.0, is_whole=True))
-"""That of pixels of 8 bits, which become 0 to 1."""
+"""The preparation of 8-bit pixels, which are divided by 255."""
 
 
 def exact_float32(array: NDArray[Any]) -> NDArray[np.floating[Any]]:
-    """Returns an array as float32 if that loses nothing, else as float64."""
+    """Returns an array as float32 if that is exact, else as float64."""
     if array.dtype == np.float32:
         return array
+    # Values beyond float32's range round to inf, which differs from the original: float64 then.
     with np.errstate(over="ignore"):
         rounded = array.astype(np.float32)
     return rounded if (rounded == array).all() else array.astype(np.float64)
 
 
 def to_inputs(array: NDArray[Any], divisor: float) -> NDArray[np.floating[Any]]:
-    """Returns an array as inputs.
+    """Converts raw values to model inputs.
 
     Args:
         array: Raw values, shape [examples, ...].
-        divisor: The raw value that becomes 1: that of images, which get an axis of channels if
-            they have none. 1 takes the values as they are.
+        divisor: The raw value that becomes 1. A divisor other than 1 means images: a channel axis
+            is added if there is none. 1 keeps values and shape.
 
     Returns:
-        float32; or float64 where that would lose digits of values taken as they are.
+        An array of float32; of float64 if values are kept that float32 would round.
     """
     if divisor == 1:
         return exact_float32(array)
     images: NDArray[Any] = array[..., None] if array.ndim == 3 else array
+    # In float32 throughout: the hashes by which examples are recognized depend on these bits.
     pixels: NDArray[np.float32] = np.divide(images, np.float32(divisor), dtype=np.float32)
     return pixels
 
 
 def summarize(array: NDArray[Any]) -> Summary:
-    """Summarizes an array a piece at a time, since it may be mapped into memory."""
+    """Summarizes an array piece by piece, since it may be memory-mapped."""
     return Summary.of(array[chunk] for chunk in chunks(array.shape, len(array)))
 
 
 def chunks(shape: tuple[int, ...], count: int) -> Iterator[slice]:
-    """Yields slices of so many examples, each small enough to be read at once."""
+    """Yields slices that cover `count` examples, each small enough to be read at once.
+
+    Args:
+        shape: The shape of the array, of which the first axis is ignored.
+        count: The number of examples.
+    """
     step = max(1, _VALUES_AT_ONCE // math.prod(shape[1:]))
     return (slice(start, start + step) for start in range(0, count, step))

@@ -1,4 +1,4 @@
-"""The scale that values are standardised with."""
+"""Standardization: mean and standard deviation per feature."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -13,14 +13,14 @@ _VALUES_AT_ONCE = 2**22
 
 @dataclass(frozen=True)
 class Scale:
-    """A shift and a scale for each feature, channel or value: (x - mean) / deviation.
+    """Mean and standard deviation per feature, channel or target value: (x - mean) / deviation.
 
-    In float64, so that it is exact for values of any magnitude and for a small spread around a
-    large mean, such as milliseconds since 1970.
+    Both are float64, so that they are exact for values of any magnitude and for a small spread
+    around a large mean, such as milliseconds since 1970.
 
     Attributes:
-        mean: float64, shape [features].
-        deviation: float64, shape [features], positive.
+        mean: The means, float64 of shape [features].
+        deviation: The standard deviations, float64 of shape [features], positive.
     """
 
     mean: NDArray[np.float64]
@@ -28,9 +28,12 @@ class Scale:
 
     @classmethod
     def fit(cls, values: NDArray[Any]) -> "Scale":
-        """Computes mean and standard deviation over all axes but the last.
+        """Computes mean and (population) standard deviation over all axes but the last.
 
-        Call it with the train split alone. A constant is only shifted.
+        Pass the train split only. The deviation of a constant feature is 1.
+
+        Args:
+            values: Shape [examples, ..., features].
         """
         step = max(1, _VALUES_AT_ONCE // max(1, math.prod(values.shape[1:])))
         starts = range(0, len(values), step)
@@ -38,17 +41,19 @@ class Scale:
 
     @classmethod
     def fit_chunks(cls, chunks: Callable[[], Iterator[NDArray[Any]]]) -> "Scale":
-        """Does what `fit` does for values that come in pieces.
+        """Computes what `fit` computes, for values that are read in pieces.
 
         Args:
-            chunks: Starts to yield all values anew at each call.
+            chunks: Returns a new iterator over all pieces at each call; it is called three times.
         """
         least, most, count, total = np.inf, -np.inf, 0, 0.0
+        # Three passes: the values are scaled to -1 to 1 around their middle before they are
+        # squared, since sums of raw squares cancel for a small spread around a large mean.
         for chunk in chunks():
             flat = _flat(chunk)
             least = np.minimum(least, flat.min(axis=0))
             most = np.maximum(most, flat.max(axis=0))
-        # Halves, so that nothing overflows.
+        # Halves, since most - least overflows for values near the limits of float64.
         reach = np.maximum(most / 2 - least / 2, np.finfo(np.float64).tiny)
         middle = least / 2 + most / 2
         for chunk in chunks():
@@ -57,17 +62,17 @@ class Scale:
         mean, squares = total / count, 0.0
         for chunk in chunks():
             squares = squares + np.square((_flat(chunk) - middle) / reach - mean).sum(axis=0)
-        # Of a constant, the computed deviation can be a rounding error instead of zero.
+        # The computed deviation of a constant can be a rounding error instead of zero.
         deviation = np.where(least == most, 1.0, np.sqrt(squares / count) * reach)
         return cls(np.where(least == most, least, middle + mean * reach), deviation)
 
     def to_mapping(self) -> dict[str, list[float]]:
-        """Returns plain values, which JSON can hold."""
+        """Returns the scale in JSON-compatible values."""
         return {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "Scale":
-        """Makes the scale of which these are the plain values."""
+        """Restores a scale from the mapping that `to_mapping` returned."""
         return cls(*(np.asarray(mapping[key], np.float64) for key in ("mean", "deviation")))
 
 

@@ -1,4 +1,4 @@
-"""What data parts offer."""
+"""The interfaces of data sources: what `data._target_` must provide."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -7,34 +7,39 @@ from expt.parts.data.dataset import Dataset, Task
 
 
 class Source(Protocol):
-    """What a data part must offer. Making one must be cheap; `load` does the work."""
+    """A data source, the object that a yaml of the group `data` builds.
+
+    The constructor must be cheap, since configs are checked before any data is read; `load` does
+    the work.
+    """
 
     @property
     def task(self) -> Task | None:
-        """The task of the data; None if that is seen only when it is loaded."""
+        """The task of the data; None if it is known only after loading."""
         ...
 
     def load(self) -> Dataset:
-        """Loads the data.
+        """Loads the data and splits it.
 
         Raises:
-            UserError: The data is not there or is damaged; the message says what to do.
+            UserError: If the data is missing or damaged. The message says how to fix it.
         """
         ...
 
 
 @runtime_checkable
-class Unsplit(Protocol):
-    """Sources that can also load data that is too small to be split."""
+class WholeSource(Protocol):
+    """A source that can also load its data without splitting it, for evaluating a trained model."""
 
+    # The parameter is positional-only, so that implementations may call it `_class_names`.
     def load_whole(self, class_names: Sequence[str], /) -> Dataset:
-        """Loads the data without splitting it: each split of what is returned is the whole.
+        """Loads all examples; each split of the returned data set holds all of them.
 
         Args:
-            class_names: The classes that the model knows, of which the data may lack some; empty
-                for a regression.
+            class_names: The classes that the model was trained on; the data may lack some of them.
+                Empty for a regression.
 
         Raises:
-            UserError: The data is not there or is damaged, or has other classes.
+            UserError: If the data is missing or damaged, or has other classes.
         """
         ...

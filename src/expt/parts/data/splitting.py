@@ -1,4 +1,4 @@
-"""Cutting data into train, validation and test splits."""
+"""Random train, validation and test splits: stratified by class, or with whole groups."""
 
 import math
 from dataclasses import dataclass
@@ -13,17 +13,18 @@ from expt.parts.numbers import is_number
 Indices = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
 """The indices of the train, validation and test examples."""
 
+# With five, validation and test get one each at the default shares, and training keeps three.
 _FEWEST_OF_A_CLASS = 5
 
 
 @dataclass(frozen=True)
 class Shares:
-    """How much of the examples each split gets.
+    """The fraction of the examples that each split gets; the three sum to 1.
 
     Attributes:
-        train: From 0 to 1.
-        validation: From 0 to 1.
-        test: From 0 to 1.
+        train: The fraction of the train split, above 0 and below 1.
+        validation: The fraction of the validation split, above 0 and below 1.
+        test: The fraction of the test split, above 0 and below 1.
     """
 
     train: float
@@ -32,63 +33,66 @@ class Shares:
 
     @classmethod
     def parse(cls, split: object) -> "Shares":
-        """Reads `data.split`.
+        """Parses the value of `data.split`.
 
         Raises:
-            UserError: It is not three numbers above 0 whose sum is 1.
+            UserError: If the value is not a list of three numbers above 0 whose sum is 1.
         """
         given = list(split) if isinstance(split, list | tuple) else []
         if len(given) != 3 or not all(is_number(share) and 0 < share < 1 for share in given):
             raise UserError(
-                f"data.split={_written(split)}: expected three numbers between 0 and 1, the shares "
-                "of the train, the validation and the test split, such as [0.7,0.15,0.15]."
+                f"data.split={_format_shares(split)}: expected three numbers between 0 and 1, the "
+                "shares of the train, the validation and the test split, such as [0.7,0.15,0.15]."
             )
         if not math.isclose(sum(given), 1, abs_tol=1e-6):
             raise UserError(
-                f"data.split={_written(split)}: its sum is {sum(given):.6g}; expected 1. "
-                f"Did you mean {_written([round(share / sum(given), 4) for share in given])}?"
+                f"data.split={_format_shares(split)}: its sum is {sum(given):.6g}; expected 1. "
+                f"Did you mean {_format_shares([round(share / sum(given), 4) for share in given])}?"
             )
         return cls(*map(float, given))
 
 
-USUAL_SPLIT = (0.7, 0.15, 0.15)
-"""The shares of train, validation and test examples if nobody asks for others."""
-_USUAL = Shares(*USUAL_SPLIT)
+DEFAULT_SPLIT = (0.7, 0.15, 0.15)
+"""The default shares of the train, validation and test splits."""
+_DEFAULT = Shares(*DEFAULT_SPLIT)
 
 
 def unused_note(split: object) -> tuple[str, ...]:
-    """Says that shares have no effect on data whose splits are all given, if they were asked for.
+    """Returns a note that `data.split` has no effect, for data with three splits of its own.
+
+    The note is empty for the default shares, which nobody has asked for.
 
     Raises:
-        UserError: They are no shares.
+        UserError: If the value is not a valid `data.split`.
     """
-    if Shares.parse(split) == _USUAL:
+    if Shares.parse(split) == _DEFAULT:
         return ()
     return (
-        f"data.split={_written(split)} has no effect: the data comes in train, validation and test "
-        "splits, which are used as they are.",
+        f"data.split={_format_shares(split)} has no effect: the data comes in train, validation "
+        "and test splits, which are used as they are.",
     )
 
 
-def _written(split: object) -> str:
-    """Returns shares as a user writes them."""
+def _format_shares(split: object) -> str:
+    """Formats shares as a user writes them in an override, without spaces."""
     return str(list(split) if isinstance(split, list | tuple) else split).replace(" ", "")
 
 
 def split_indices(
-    count: int, seed: int, stratify: NDArray[Any] | None = None, shares: Shares = _USUAL
+    count: int, seed: int, stratify: NDArray[Any] | None = None, shares: Shares = _DEFAULT
 ) -> Indices:
-    """Returns the indices of the examples of each split: 70 % train, 15 % validation, 15 % test.
+    """Draws the indices of the examples of each split.
 
     Args:
-        count: How many examples there are.
-        seed: Of the choice; it is not the run's seed, so that runs with different seeds compare.
-        stratify: Classes, shape [examples]: each split gets its share of each class, and at least
-            one example of it.
-        shares: Other shares than these.
+        count: The number of examples.
+        seed: Seed of the draw. Not the run's seed: runs with different seeds must have the same
+            splits to be comparable.
+        stratify: Classes, shape [examples]. Each split gets its share of each class, and at least
+            one example of it. None draws without regard to classes.
+        shares: The fraction of each split; 70 %, 15 % and 15 % by default.
 
     Raises:
-        UserError: There are too few examples, in all or of a class.
+        UserError: If there are too few examples, in total or of a class.
     """
     if stratify is not None:
         _check_classes(stratify)
@@ -98,6 +102,8 @@ def split_indices(
         if stratify is None:
             raise UserError(f"{count} examples are too few to split: {error}") from error
         drawn = None  # a split would have fewer examples than there are classes
+    # scikit-learn's draw is kept wherever it is good enough: other draws would be other splits
+    # than those of existing runs.
     if drawn is not None and (stratify is None or _has_all_classes(drawn, stratify)):
         return drawn
     assert stratify is not None
@@ -108,28 +114,29 @@ def group_split_indices(
     groups: NDArray[Any],
     seed: int,
     stratify: NDArray[Any] | None = None,
-    shares: Shares = _USUAL,
+    shares: Shares = _DEFAULT,
 ) -> Indices:
-    """Returns splits as `split_indices` does, of which each has whole groups.
+    """Draws splits as `split_indices` does, without dividing any group between splits.
 
-    Groups come in random order, the larger ones first, and each goes where the most is missing of
-    its classes' shares; so the fractions are met as closely as the groups' sizes allow. A class
-    that is in three groups or more is in each split, unless its groups are needed for others.
+    Groups are assigned greedily: in random order, larger ones first, each to the split that lacks
+    the most of the group's classes. The shares are met as closely as the sizes of the groups allow.
+    A class that occurs in at least three groups is in each split, unless its groups are needed for
+    other classes.
 
     Args:
-        groups: What group each example is of, shape [examples].
-        seed: Of the choice.
-        stratify: Classes, shape [examples]; None looks at the number of examples alone.
-        shares: How much each split gets.
+        groups: The group of each example, shape [examples].
+        seed: Seed of the random order.
+        stratify: Classes, shape [examples]; None balances the number of examples only.
+        shares: The fraction of each split.
 
     Raises:
-        UserError: There are fewer than three groups, or a class is missing from the train split.
+        UserError: If there are fewer than three groups, or the train split lacks a class.
     """
     names, members = np.unique(groups, return_inverse=True)
     if len(names) < 3:
         raise UserError(
-            f"there are {len(names)} group(s); expected at least 3, for training, validation and "
-            "test."
+            f"there are {len(names)} group(s); expected at least 3, one each for training, "
+            "validation and test."
         )
     classes = np.zeros(len(groups), np.intp)
     if stratify is not None:
@@ -144,7 +151,7 @@ def group_split_indices(
         name = np.asarray(stratify)[classes == missing[0]][0]
         raise UserError(
             f"class {name} is in no group of the train split; expected it in at least three "
-            "groups. Another data.split_seed may do, or groups that are smaller."
+            "groups. Try another data.split_seed, or smaller groups."
         )
     return train, validation, test
 
@@ -152,24 +159,27 @@ def group_split_indices(
 def _assign(
     counts: NDArray[np.float64], random: np.random.Generator, shares: Shares
 ) -> NDArray[np.intp]:
-    """Returns the number of the split that each group goes to.
+    """Assigns each group to a split: 0 is train, 1 validation, 2 test; shape [groups].
 
     Args:
-        counts: Of each group's examples of each class, shape [groups, classes].
-        random: Draws the order.
-        shares: How much each split gets.
+        counts: The number of examples by group and class, shape [groups, classes].
+        random: The generator of the random order.
+        shares: The fraction of each split.
     """
     order = random.permutation(len(counts))
-    # By powers of two, or groups of sizes that all differ would have one order for every seed.
+    # Sizes are compared by powers of two: groups whose sizes all differ would otherwise come in
+    # the same order for every seed.
     order = order[np.argsort(-np.log2(counts[order].sum(axis=1)).astype(int), kind="stable")]
     train = 1 - shares.validation - shares.test
     totals = counts.sum(axis=0)
+    # For each split and class: the share that is still to be filled, which may become negative.
     lacking = np.repeat([[train], [shares.validation], [shares.test]], len(totals), axis=1)
     groups_left, is_missing = (counts > 0).sum(axis=0), np.ones(lacking.shape, np.bool_)
     parts = np.zeros(len(counts), np.intp)
     for number, group in enumerate(order):
         has, share = counts[group] > 0, counts[group] / totals
-        # A class's last groups go where it is missing, and the very last ones to empty splits.
+        # The last groups of a class go to splits without that class, the very last groups of all
+        # to empty splits; otherwise the greedy choice could leave a split without either.
         is_urgent = has & (groups_left <= is_missing.sum(axis=0))
         urgency = (is_missing & is_urgent).sum(axis=1).astype(float)
         is_empty = is_missing.all(axis=1)
@@ -191,11 +201,12 @@ def _check_classes(stratify: NDArray[Any]) -> None:
         more = f", and {len(rare) - 1} more classes have too few" if len(rare) > 1 else ""
         raise UserError(
             f"class {classes[first]} has {counts[first]} example(s){more}; expected at least "
-            f"{_FEWEST_OF_A_CLASS} of each class, for training, validation and test."
+            f"{_FEWEST_OF_A_CLASS} of each class, to have some in each split."
         )
 
 
 def _draw(count: int, seed: int, stratify: NDArray[Any] | None, shares: Shares) -> Indices:
+    # Imported here: a config is checked, and its errors are shown, without scikit-learn.
     from sklearn.model_selection import train_test_split
 
     held_out = shares.validation + shares.test
@@ -217,9 +228,9 @@ def _has_all_classes(indices: Indices, stratify: NDArray[Any]) -> bool:
 
 
 def _draw_by_class(seed: int, stratify: NDArray[Any], shares: Shares) -> Indices:
-    """Draws at least one validation and one test example of each class, one class at a time.
+    """Draws class by class, so that each split has at least one example of each class.
 
-    scikit-learn rounds over all classes together, so that small ones can miss from a split.
+    scikit-learn rounds over all classes together, which can leave a small class out of a split.
     """
     random, parts = np.random.default_rng(seed), np.zeros(len(stratify), np.int8)
     _, classes = np.unique(stratify, return_inverse=True)
@@ -229,9 +240,10 @@ def _draw_by_class(seed: int, stratify: NDArray[Any], shares: Shares) -> Indices
     for members in np.split(order, np.cumsum(np.bincount(classes))[:-1]):
         wanted = fractions * len(members) + carried
         numbers = np.maximum(1, np.rint(wanted)).astype(np.intp)
-        while numbers.sum() >= len(members):  # one example at least is for training
+        while numbers.sum() >= len(members):  # keeps at least one example for training
             numbers[numbers.argmax()] -= 1
-        # The next class makes up for the rounding of this one, or all would be rounded one way.
+        # The rounding error is carried to the next class: classes of the same size would
+        # otherwise all be rounded the same way, and the splits miss their shares.
         carried = np.clip(wanted - numbers, -0.5, 0.5)
         parts[members[: numbers[0]]] = 1
         parts[members[numbers[0] : numbers.sum()]] = 2

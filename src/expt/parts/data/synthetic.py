@@ -1,4 +1,4 @@
-"""Data with a known answer."""
+"""The source `linear`: synthetic data whose best weights and least loss are known."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,21 +7,23 @@ import numpy as np
 
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split, Task
-from expt.parts.data.splitting import USUAL_SPLIT, Shares
+from expt.parts.data.splitting import DEFAULT_SPLIT, Shares
 
 
 @dataclass(frozen=True, kw_only=True)
 class Linear:
     """Points on a line (or plane) with noise: y = x·w + b + ε, x ~ N(0, 1), ε ~ N(0, noise²).
 
-    Attributes:
-        weights: w, one for each input.
-        bias: b.
-        noise: Standard deviation of ε; the least loss that mse can reach is its square.
-        num_examples: How many points.
-        batch_size: Examples a step.
-        split_seed: Seed of the points; not the run's seed, so that runs compare.
-        split: The shares of train, validation and test.
+    The lowest mse that a model can reach in expectation is noise².
+
+    Args:
+        weights: The weights w, a list of one number per input.
+        bias: The bias b.
+        noise: Standard deviation of the noise ε, at least 0.
+        num_examples: Number of points in all splits, at least 10.
+        batch_size: Examples per training step.
+        split_seed: Seed of the points, separate from the run's seed so that runs stay comparable.
+        split: Shares of train, validation and test; their sum is 1.
     """
 
     weights: Sequence[float]
@@ -30,11 +32,15 @@ class Linear:
     num_examples: int
     batch_size: int
     split_seed: int = 0
-    split: Sequence[float] = USUAL_SPLIT
+    split: Sequence[float] = DEFAULT_SPLIT
     task: Task = "regression"
 
     def load(self) -> Dataset:
-        """Draws the points."""
+        """Draws and splits the points.
+
+        Raises:
+            UserError: If an option has an invalid value.
+        """
         is_right = isinstance(self.num_examples, int) and self.num_examples >= 10
         if not is_right or not isinstance(self.weights, Sequence) or not self.weights:
             raise UserError(
@@ -43,11 +49,13 @@ class Linear:
             )
         if self.noise < 0:
             raise UserError(f"data.noise={self.noise}: expected a number of at least 0.")
+        # Inputs are rounded to float32 first, so that the targets are exact for what models see.
         random = np.random.default_rng(self.split_seed)
         inputs = random.standard_normal((self.num_examples, len(self.weights)))
         x = inputs.astype(np.float32)
         noise = random.normal(0.0, self.noise, self.num_examples)
         y = (x @ np.asarray(self.weights, np.float64) + self.bias + noise)[:, None]
+        # The points are independent draws, so consecutive ranges are random splits.
         first, second = self._borders()
         return Dataset(
             name="linear",
@@ -59,7 +67,7 @@ class Linear:
         )
 
     def _borders(self) -> tuple[int, int]:
-        """Returns which points are the first of validation and of test; each split has one."""
+        """Returns the indices of the first validation and test points; no split is empty."""
         shares, count = Shares.parse(self.split), self.num_examples
         first = min(max(round(shares.train * count), 1), count - 2)
         second = round((shares.train + shares.validation) * count)

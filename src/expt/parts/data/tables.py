@@ -1,4 +1,4 @@
-"""Data sets of the user's own tables: CSV files."""
+"""The source `csv`: the user's own tables, in CSV files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError, hint
 from expt.parts.data.columns import check_indices, column_notes, fit_column
-from expt.parts.data.csv_files import normalized, other_separator, read_table
+from expt.parts.data.csv_files import normalize_text, other_separator, read_table
 from expt.parts.data.dataset import Dataset, Split, Task
 from expt.parts.data.encoding import Encoder
-from expt.parts.data.labels import Targets, known_targets, make_targets
-from expt.parts.data.masks import counted_indices, masked_notes
+from expt.parts.data.labels import Targets, parse_known_targets, parse_targets
+from expt.parts.data.masks import nonzero_weight_indices, zero_weight_notes
 from expt.parts.data.missing import MissingValues
-from expt.parts.data.number_formats import NumberFormat, check_format_options, numbers
-from expt.parts.data.reading import NO_CLASSES, check_choice, located, to_weights, told_of
+from expt.parts.data.number_formats import NumberFormat, check_format_options, parse_numbers
+from expt.parts.data.reading import NO_CLASSES, check_choice, error_context, find_path, to_weights
 from expt.parts.data.scale import Scale
 from expt.parts.data.splitting import (
-    USUAL_SPLIT,
+    DEFAULT_SPLIT,
     Indices,
     Shares,
     group_split_indices,
@@ -32,44 +32,41 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Csv:
-    """A CSV file with a header: a column of targets, the others inputs.
+    """A CSV file with a header; one column is the target, the others are inputs.
 
-    Columns of numbers are inputs as they are; so are numbers with the same unit on every row
-    (`52%`, `$5`, `5 €`, `5 kg`), dates (`2020-01-31`, as days since 1970-01-01 UTC) and times
-    (`12:30`, as seconds). Text that looks like numbers and is not certain to be one, and columns
-    that number the rows (`id`, `Unnamed: 0`), are refused. Other text becomes one-hot vectors of
-    the values that the train split has, in alphabetical order; a value first met later is a
-    vector of zeros, and is reported. White space around texts, and letters that Unicode writes in
-    several ways, make no difference; capitals do. The file is in UTF-8, or has a byte order mark.
-    Rows are split into train, validation and test, each with its share of each class.
+    Columns of numbers are used unchanged. So are numbers with the same unit in every row (`52%`,
+    `$5`, `5 €`, `5 kg`), dates (`2020-01-31`, as days since 1970-01-01 UTC) and times (`12:30`, as
+    seconds). Columns of text that may or may not be numbers, and columns that number the rows
+    (`id`, `Unnamed: 0`), are refused. Other text is one-hot encoded by the values in the train
+    split, in alphabetical order; a value that occurs only in other splits is encoded as zeros and
+    reported. White space around texts and different Unicode encodings of a character make no
+    difference; case does. The file is in UTF-8, or has a byte order mark. Rows are split into
+    train, validation and test, stratified by class.
 
-    Attributes:
-        path: The file.
-        target: The column of targets. The names of classes are the texts as they are written:
-            `01` and `1` are two classes.
-        batch_size: Examples a step.
-        task: None infers it: text, or a few different whole numbers, are classes; other numbers
-            are values.
-        split_seed: Seed of the split.
-        split: The shares of train, validation and test.
-        separator: The character between values.
+    With `missing: impute`, a missing number becomes the train split's mean, and a missing text a
+    separate category.
+
+    Args:
+        path: Path of the file.
+        target: The column of targets; class names are its texts as written (`01` is not `1`).
+        batch_size: Examples per training step.
+        task: `classification`, `regression`, or null: text or few distinct integers are classes.
+        split_seed: Seed of the split, separate from the run's seed so that runs stay comparable.
+        split: Shares of train, validation and test; their sum is 1.
+        separator: The character between values, such as `,`, `;` or a tab (written backslash, t).
         decimal: The decimal separator of numbers, `.` or `,`.
-        thousands: What is between thousands of numbers; None is nothing.
-        na_values: The texts that mean a missing value, beside the empty one; None is a list of the
-            usual ones, `NA` among them.
-        ignore: Columns that are left out.
-        categorical: Columns of numbers that are taken as text; `1.0` is the same as `1`.
-        weight: A column that says how much each row counts in the loss and the metrics; a row of
-            weight 0 is left out.
-        group: A column whose rows of equal values are all in the same split.
-        duplicates: `keep`, or `drop` leaves out rows whose inputs and target occur before.
-        missing: What becomes of missing values: `error` reports where they are, `drop` leaves
-            their rows out, `impute` takes the train split's mean of a number, and a text's absence
-            for a separate category.
-        standardize: Whether the model standardises inputs that are numbers.
-        standardize_targets: Whether the loss of a regression sees targets standardised.
-        preparation: How a model's own table was encoded, where another is loaded for that model;
-            its other columns are ignored. None fits the encoding to the train split.
+        thousands: The thousands separator: `,`, `.`, a space, `'`, or null for none.
+        na_values: Texts that mean missing, besides the empty one; null: NA, null, none, ?, ….
+        ignore: Columns to leave out, a list.
+        categorical: Columns of numbers to one-hot encode, a list; `1.0` is the same as `1`.
+        weight: Column of row weights in loss and metrics, at least 0; rows of 0 are left out.
+        group: Column of groups; rows with the same value are in the same split.
+        duplicates: `keep`, or `drop` to drop rows that repeat the inputs and target of another.
+        missing: `error` refuses missing values, `drop` drops their rows, `impute` fills inputs in.
+        standardize: Whether the model standardizes numeric inputs by the train split.
+        standardize_targets: Whether a regression's loss is computed on standardized targets.
+        preparation: The encoding that a trained model recorded, to load another table for that
+            model, whose other columns are ignored; null fits it to the train split.
     """
 
     path: str
@@ -77,7 +74,7 @@ class Csv:
     batch_size: int
     task: Task | None = None
     split_seed: int = 0
-    split: Sequence[float] = USUAL_SPLIT
+    split: Sequence[float] = DEFAULT_SPLIT
     separator: str = ","
     decimal: str = "."
     thousands: str | None = None
@@ -93,38 +90,43 @@ class Csv:
     preparation: Mapping[str, Any] | None = None
 
     def load(self) -> Dataset:
-        """Reads the table, checks it, splits it and encodes it."""
+        """Reads, checks, splits and encodes the table.
+
+        Raises:
+            UserError: If the file or an option is not usable; the message names line and column.
+        """
         return self._load((), is_split=True)
 
     def load_whole(self, class_names: Sequence[str], /) -> Dataset:
-        """Reads and encodes the table; columns that matter to splits alone may be absent."""
+        """Reads and encodes the table without splitting it; the column of groups may be absent."""
         source = replace(self, batch_size=1, group=None)
-        if self.preparation is not None:  # it knows which columns are inputs, and how
+        if self.preparation is not None:  # the recorded encoding names the inputs and their kind
             source = replace(source, ignore=(), categorical=())
         return source._load(class_names, is_split=False)
 
     def _load(self, class_names: Sequence[str], *, is_split: bool) -> Dataset:
         self._check_options()
         known = None if self.preparation is None else Encoder.from_mapping(self.preparation)
-        path = located(self.path)
-        with told_of(f"data.path={self.path}: "):
+        path = find_path(self.path)
+        with error_context(f"data.path={self.path}: "):
             rows = read_table(path, self.separator, self.na_values)
             features = self._features(list(rows.columns), known)
-            categorical = self._named("categorical")
+            categorical = self._columns_of("categorical")
+            # On all rows: without those that are dropped, an index would have gaps.
             rising = [] if known else check_indices(rows, features, categorical)
-            missing = self._missing(rows, features)
+            missing = self._find_missing(rows, features)
             table, duplicates = self._without_duplicates(rows[~missing.rows], features)
-            with told_of(advice=missing.advice):
+            with error_context(advice=missing.advice):
                 targets = self._targets(table, known, class_names)
             notes = [*targets.notes, *duplicates, *rising]
             if num_missing := int(missing.rows.sum()):
                 is_known, labels = known is not None, rows[self._target]
                 notes.append(missing.dropped_note(labels, targets, is_known=is_known))
             weights = self._weights(table)
-            splits = self._split(table, targets) if is_split else (np.arange(len(table)),) * 3
-            # What has no weight may have any value, also where columns and scales are fitted.
-            counted = [counted_indices(weights, indices) for indices in splits]
-            encoder = known or self._encoder(table, features, counted[0], targets)
+            splits = self._draw_splits(table, targets) if is_split else (np.arange(len(table)),) * 3
+            # Rows of weight 0 may hold arbitrary values, so no column or scale is fitted to them.
+            counted = [nonzero_weight_indices(weights, indices) for indices in splits]
+            encoder = known or self._fit_encoder(table, features, counted[0], targets)
             if known is None:
                 notes += column_notes(table, encoder, categorical)
             encoded = encoder.transform(table)
@@ -146,7 +148,7 @@ class Csv:
             preparation=encoder.to_mapping(),
             feature_names=encoder.feature_names,
             other_columns=self._other_columns(),
-            notes=(*notes, *encoded.notes, *masked_notes(sizes, len(table))),
+            notes=(*notes, *encoded.notes, *zero_weight_notes(sizes, len(table))),
         )
 
     def _check_options(self) -> None:
@@ -161,17 +163,19 @@ class Csv:
 
     @property
     def _target(self) -> str:
-        return normalized(str(self.target))
+        return normalize_text(str(self.target))
 
-    def _named(self, key: str) -> list[str]:
-        """Returns the columns that an option names."""
+    def _columns_of(self, key: str) -> list[str]:
+        """Returns the normalized names of the columns that an option lists."""
+        # An override such as data.ignore=1 arrives as a number.
         given = getattr(self, key)
         names = [given] if isinstance(given, str) or not isinstance(given, Sequence) else given
-        return [normalized(str(name)) for name in names if name is not None]
+        return [normalize_text(str(name)) for name in names if name is not None]
 
     def _features(self, names: Sequence[str], known: Encoder | None) -> list[str]:
         """Returns the columns that become inputs."""
-        apart = self._apart(names)
+        # Also with a recorded encoding: it checks that the named columns exist.
+        apart = self._non_features(names)
         if known is not None:
             return [column.name for column in known.columns if column.name in names]
         features = [name for name in names if name not in apart]
@@ -179,19 +183,19 @@ class Csv:
             raise UserError("no column is left for the inputs; shorten data.ignore.")
         if "" in features:
             raise UserError(
-                f"column {names.index('') + 1} has no name in the header, as an index that pandas "
-                "wrote; name it, or leave it out: data.ignore=['']."
+                f"column {names.index('') + 1} has no name in the header, like an index written by "
+                "pandas; name it, or leave it out: data.ignore=['']."
             )
         return features
 
-    def _apart(self, names: Sequence[str]) -> list[str]:
-        """Returns the columns that are no inputs, once all that the options name are there."""
+    def _non_features(self, names: Sequence[str]) -> list[str]:
+        """Returns the columns that are not inputs, after checking that the named ones exist."""
         if len(names) == 1:
             raise UserError(
                 f"the header has one column, {names[0]!r}; expected several. "
                 f"{other_separator(names[0], self.separator)}"
             )
-        if self.target is None:  # as a config or an override can set it
+        if self.target is None:  # null, from a config or an override
             raise UserError(
                 "data.target=null: expected a column, or \"data.target='null'\" for one of that "
                 f"name. {hint('', names)}"
@@ -200,30 +204,32 @@ class Csv:
             if isinstance(given, str) or not isinstance(given, Sequence):
                 raise UserError(f"data.{key}={given}: expected a list, such as [{names[0]}].")
         for key in ("target", "weight", "group", "ignore", "categorical"):
-            for name in self._named(key):
+            for name in self._columns_of(key):
                 if name not in names:
                     raise UserError(
                         f"data.{key}={name}: there is no such column. {hint(name, names)}"
                     )
         apart = [
-            name for key in ("target", "weight", "group", "ignore") for name in self._named(key)
+            name
+            for key in ("target", "weight", "group", "ignore")
+            for name in self._columns_of(key)
         ]
         twice = next((name for name in apart if apart.count(name) > 1), None)
         if twice is not None:
             raise UserError(
                 f"data.target={self.target}, data.weight={self.weight}, data.group={self.group}, "
-                f"data.ignore={list(self.ignore)}: {twice!r} is named twice; expected it in one "
-                "place."
+                f"data.ignore={list(self.ignore)}: {twice!r} is named twice; expected it only once."
             )
         return apart
 
-    def _missing(self, table: "pd.DataFrame", features: Sequence[str]) -> MissingValues:
-        """Finds the rows to drop.
+    def _find_missing(self, table: "pd.DataFrame", features: Sequence[str]) -> MissingValues:
+        """Finds the rows to drop for missing values.
 
         Raises:
-            UserError: They must not be dropped, or there are no others.
+            UserError: If there are such rows and `missing` is not `drop`, or no others are left.
         """
-        needed = [self._target, *self._named("weight"), *self._named("group")]
+        needed = [self._target, *self._columns_of("weight"), *self._columns_of("group")]
+        # Targets, weights and groups can't be imputed: any value would be a wrong claim.
         if self.missing != "impute":
             needed = [*features, *needed]
         missing = MissingValues.find(table, needed, self.na_values)
@@ -233,45 +239,48 @@ class Csv:
 
     def _other_columns(self) -> dict[str, str]:
         keys = ("target", "weight", "group")
-        return {key: names[0] for key in keys if (names := self._named(key))}
+        return {key: names[0] for key in keys if (names := self._columns_of(key))}
 
     def _targets(
         self, table: "pd.DataFrame", known: Encoder | None, class_names: Sequence[str]
     ) -> Targets:
         texts = table[self._target]
         if known is not None:
-            return known_targets(texts, known.class_names, known.target)
+            return parse_known_targets(texts, known.class_names, known.target)
         if class_names:
-            return known_targets(texts, tuple(class_names), None)
-        return make_targets(texts, self.task, self.decimal, self.thousands)
+            return parse_known_targets(texts, tuple(class_names), None)
+        return parse_targets(texts, self.task, self.decimal, self.thousands)
 
     def _without_duplicates(
         self, table: "pd.DataFrame", features: Sequence[str]
     ) -> tuple["pd.DataFrame", list[str]]:
         if self.duplicates == "keep":
             return table, []
+        # Compared as text, before the encoding is fitted, which needs the final rows.
         again = table.duplicated([*features, self._target])
         number = int(again.sum())
         note = f"{number:,} duplicates of other rows were dropped."
         return (table[~again], [note]) if number else (table, [])
 
-    def _split(self, table: "pd.DataFrame", targets: Targets) -> Indices:
-        """Returns the indices of each split."""
+    def _draw_splits(self, table: "pd.DataFrame", targets: Targets) -> Indices:
+        """Draws the indices of each split."""
         is_inferred = targets.task == "classification" and self.task is None
         stratify, shares = None, Shares.parse(self.split)
+        # Names, not labels, so that an error about a class can name it.
         if targets.task == "classification":
             stratify = np.asarray(targets.class_names, object)[targets.values]
-        with told_of(advice=NO_CLASSES if is_inferred else ""):
+        with error_context(advice=NO_CLASSES if is_inferred else ""):
             if self.group is None:
                 return split_indices(len(table), self.split_seed, stratify, shares)
-            groups = table[self._named("group")[0]].to_numpy(object)
+            # As text: groups are compared for equality only.
+            groups = table[self._columns_of("group")[0]].to_numpy(object)
             return group_split_indices(groups, self.split_seed, stratify, shares)
 
     def _weights(self, table: "pd.DataFrame") -> NDArray[np.float32] | None:
         if not self.weight:
             return None
-        texts = table[self._named("weight")[0]]
-        values = numbers(texts, NumberFormat(decimal=self.decimal, thousands=self.thousands))
+        texts = table[self._columns_of("weight")[0]]
+        values = parse_numbers(texts, NumberFormat(decimal=self.decimal, thousands=self.thousands))
         if (values < 0).any():
             line, value = values.index[values < 0][0], values[values < 0].iloc[0]
             raise UserError(
@@ -279,15 +288,15 @@ class Csv:
             )
         return to_weights(values.to_numpy(np.float64))
 
-    def _encoder(
+    def _fit_encoder(
         self,
         table: "pd.DataFrame",
         features: Sequence[str],
         train: NDArray[np.intp],
         targets: Targets,
     ) -> Encoder:
-        """Fits the columns' encoding to the train split."""
-        categorical = set(self._named("categorical"))
+        """Fits the encoding of the columns to the train split."""
+        categorical = set(self._columns_of("categorical"))
         impute = self.missing == "impute"
         columns = [
             fit_column(

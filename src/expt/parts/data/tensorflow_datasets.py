@@ -1,4 +1,4 @@
-"""Data sets that TensorFlow Datasets has prepared on this machine."""
+"""The source `tfds`: data sets that TensorFlow Datasets has prepared on this machine."""
 
 import importlib
 import json
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from expt.errors import UserError
 from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split
-from expt.parts.data.joined import joined
+from expt.parts.data.joined import concatenate_splits
 from expt.parts.data.preparation import ArrayPreparation, Summary, exact_float32
-from expt.parts.data.reading import told_of
+from expt.parts.data.reading import error_context
 from expt.parts.data.scale import Scale
-from expt.parts.data.splitting import USUAL_SPLIT, Shares, split_indices, unused_note
+from expt.parts.data.splitting import DEFAULT_SPLIT, Shares, split_indices, unused_note
 
 _NAME = re.compile(r"(?P<name>[a-z]\w*)(/(?P<config>\w[\w.-]*))?(:(?P<version>\d[\w.]*))?")
 _PARTS = ("train", "validation", "test")
@@ -27,50 +27,54 @@ _PARTS = ("train", "validation", "test")
 
 @dataclass(frozen=True, kw_only=True)
 class TFDS:
-    """A data set of TensorFlow Datasets: of classes, or of values to predict.
+    """A data set of TensorFlow Datasets, for classification or regression.
 
-    It is read from files that the package's own command has prepared; nothing is downloaded here,
-    and no data set's code is run. The package is an extra: `pip install 'expt[tfds]'`.
+    The files must have been prepared with the package's command `tfds build`; nothing is downloaded
+    here, and no code of a data set is run. The package is an extra: `pip install 'expt[tfds]'`.
 
-    The splits train, validation and test are used; where one of the latter two is missing, its
-    share is taken from the train examples. Images become pixels from 0 to 1; all must have the same
-    size. Everything is read into memory.
+    The splits train, validation and test are used; if one of the latter two is missing, its share
+    is drawn from the train examples. Images are scaled to pixels from 0 to 1 and must all have the
+    same size. All examples are read into memory.
 
-    Attributes:
-        name: Of the data set, as `mnist`, `name/config` or `name:version`. A config must be given
-            where there are several; of several versions the newest is taken.
-        batch_size: Examples a step.
-        data_dir: Where it was prepared.
-        split_seed: Seed of the splits that are not given.
-        split: The shares of train, validation and test, as far as they are not given.
-        standardize: Whether the model standardises its inputs; None standardises all but images.
-        standardize_targets: Whether the loss of a regression sees targets standardised.
-        augment: How training images are changed at random, see `Augmentation`.
+    Args:
+        name: `mnist`, `name/config`, `name:version` or both; without a version, the newest.
+        batch_size: Examples per training step.
+        data_dir: Path of the folder in which `tfds build --data_dir` prepared the data set.
+        split_seed: Seed for drawing the splits that are not given.
+        split: Shares of train, validation and test, for the splits that are not given; sum 1.
+        standardize: Whether the model standardizes its inputs; null: all inputs but images.
+        standardize_targets: Whether a regression's loss is computed on standardized targets.
+        augment: Random changes of training images, see `Augmentation`.
     """
 
     name: str
     batch_size: int
     data_dir: str = "data/tfds"
     split_seed: int = 0
-    split: Sequence[float] = USUAL_SPLIT
+    split: Sequence[float] = DEFAULT_SPLIT
     standardize: bool | None = None
     standardize_targets: bool = True
     augment: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def task(self) -> None:
-        """Seen when the data is loaded."""
+        """None: the task is known only after loading, from the features of the data set."""
 
     def load(self) -> Dataset:
-        """Reads the prepared files."""
+        """Reads the prepared files and draws the missing splits.
+
+        Raises:
+            UserError: If the package or the data set is missing, or its features don't fit.
+        """
         return self._load(is_split=True)
 
     def load_whole(self, _class_names: Sequence[str], /) -> Dataset:
-        """Reads the prepared files; all splits become one. The classes are the data set's."""
+        """Reads the prepared files and joins all splits. The classes are those of the data set."""
         return replace(self, batch_size=1, augment={})._load(is_split=False)
 
     def _load(self, *, is_split: bool) -> Dataset:
         augmentation, shares = Augmentation.parse(self.augment), Shares.parse(self.split)
+        # Imported on loading only: it is an optional extra, and imports TensorFlow.
         try:
             tfds: Any = importlib.import_module("tensorflow_datasets")
         except ImportError as error:
@@ -82,7 +86,7 @@ class TFDS:
         _check_features(folder)
         try:
             builder = tfds.builder_from_directory(folder)
-        except Exception as error:  # it raises what it likes
+        except Exception as error:  # the package documents no types of its errors
             raise UserError(f"data.name={self.name}: {folder} can't be read: {error}") from error
         class_names = _class_names(tfds, builder, self.name)
         feature = _features(builder)[0]
@@ -92,7 +96,7 @@ class TFDS:
         if is_split:
             splits = self._split(splits, shares)
         else:
-            splits = dict.fromkeys(_PARTS, joined(list(splits.values())))
+            splits = dict.fromkeys(_PARTS, concatenate_splits(list(splits.values())))
         train = splits["train"]
         standardize = not has_images if self.standardize is None else self.standardize
         is_scaled = not class_names and self.standardize_targets
@@ -114,7 +118,7 @@ class TFDS:
     def _read(
         self, tfds: Any, builder: Any, class_names: tuple[str, ...], *, has_images: bool
     ) -> dict[str, Split]:
-        """Reads each split that there is, in the order of its files."""
+        """Reads the splits that exist, each in the order of its files."""
         given = {name: info.num_examples for name, info in builder.info.splits.items()}
         if not given.get("train"):
             raise UserError(
@@ -125,6 +129,7 @@ class TFDS:
         for part in _PARTS:
             if not given.get(part):
                 continue
+            # Without shuffling and interleaving, so that the order of examples never changes.
             try:
                 inputs, targets = tfds.as_numpy(
                     builder.as_dataset(
@@ -135,7 +140,7 @@ class TFDS:
                         read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
                     )
                 )
-            except Exception as error:  # it raises what it likes
+            except Exception as error:  # the package documents no types of its errors
                 raise UserError(
                     f"data.name={self.name}: the {part} split can't be read from "
                     f"{builder.data_path}: {error}"
@@ -147,13 +152,13 @@ class TFDS:
         return splits
 
     def _split(self, splits: dict[str, Split], shares: Shares) -> dict[str, Split]:
-        """Draws the splits that are missing from the train split."""
+        """Draws missing splits from the train split."""
         missing = [part for part in _PARTS if part not in splits]
         if not missing:
             return splits
         train = splits["train"]
         labels = train.targets if train.targets.ndim == 1 else None
-        with told_of(f"data.name={self.name}: "):
+        with error_context(f"data.name={self.name}: "):
             indices = split_indices(len(train), self.split_seed, labels, shares)
         drawn = {part: np.sort(indices[_PARTS.index(part)]) for part in missing}
         rest = np.setdiff1d(np.arange(len(train)), np.concatenate(list(drawn.values())))
@@ -162,12 +167,12 @@ class TFDS:
 
 
 def _find(name: str, data_dir: str) -> Path:
-    """Returns the folder of the newest version that was asked for."""
+    """Returns the folder of the newest prepared version that matches the name."""
     match = _NAME.fullmatch(str(name))
     if match is None:
         raise UserError(
-            f"data.name={name}: expected the name of a data set as mnist, name/config, "
-            "name:version or name/config:version."
+            f"data.name={name}: expected the name of a data set: mnist, name/config, name:version "
+            "or name/config:version."
         )
     wanted, config, version = match["name"], match["config"], match["version"]
     root = Path(os.path.expanduser(str(data_dir))).absolute()  # noqa: PTH111  never raises
@@ -176,14 +181,15 @@ def _find(name: str, data_dir: str) -> Path:
     if not found:
         raise UserError(
             f"data.name={name}: it is not in data.data_dir={data_dir}, which has "
-            f"{', '.join(_names(root)) or 'no data sets'}. Nothing is downloaded here; prepare it "
-            f"once, with: tfds build {wanted} --data_dir={data_dir}"
+            f"{', '.join(_names(root)) or 'no data sets'}. Nothing is downloaded here. To prepare "
+            f"it once: tfds build {wanted} --data_dir={data_dir}"
         )
     if config is None and len(configs) > 1 and "" not in configs:
         raise UserError(
             f"data.name={name}: it has the configs {', '.join(sorted(configs))}; choose one with "
             f"data.name={wanted}/{min(configs)}."
         )
+    # An empty config: data sets without configs lie directly in NAME/VERSION.
     config = config or ("" if "" in configs else min(configs))
     fitting = [folder for folder in found if folder.parent == root / wanted / config]
     fitting = [folder for folder in fitting if version in (None, folder.name)]
@@ -193,6 +199,7 @@ def _find(name: str, data_dir: str) -> Path:
             f"data.name={name}: there is no such config or version; data.data_dir={data_dir} has "
             f"{', '.join(there)}."
         )
+    # By number: as a text, 10.0.0 is before 9.0.0.
     return max(fitting, key=lambda folder: [int(n) for n in re.findall(r"\d+", folder.name)])
 
 
@@ -205,7 +212,10 @@ def _names(root: Path) -> list[str]:
 
 
 def _check_features(folder: Path) -> None:
-    """Checks that reading the features imports nothing: modules are imported by names in a file."""
+    """Checks that features.json names classes of the package only.
+
+    TensorFlow Datasets imports the modules that the file names, which would run foreign code.
+    """
     file = folder / "features.json"
     try:
         classes = list(_python_classes(json.loads(file.read_text(encoding="utf-8"))))
@@ -214,12 +224,14 @@ def _check_features(folder: Path) -> None:
     foreign = [name for name in classes if not str(name).startswith("tensorflow_datasets.")]
     if foreign:
         raise UserError(
-            f"{file} names code, {foreign[0]}; expected features of tensorflow_datasets alone."
+            f"{file} names foreign code, {foreign[0]}; expected features of tensorflow_datasets "
+            "only."
         )
 
 
 def _python_classes(node: object) -> Iterator[object]:
     if isinstance(node, Mapping):
+        # The names of the keys changed between versions of the package.
         for key, value in node.items():
             if key in ("pythonClassName", "python_class_name", "type") and not isinstance(
                 value, Mapping
@@ -232,18 +244,18 @@ def _python_classes(node: object) -> Iterator[object]:
 
 
 def _features(builder: Any) -> tuple[Any, Any]:
-    """Returns the features of inputs and targets."""
+    """Returns the feature of the inputs and that of the targets."""
     keys = builder.info.supervised_keys
     return builder.info.features[keys[0]], builder.info.features[keys[1]]
 
 
 def _class_names(tfds: Any, builder: Any, name: str) -> tuple[str, ...]:
-    """Checks the features, and returns the names of the classes; none for a regression."""
+    """Checks the features and returns the class names, or () for a regression."""
     keys = builder.info.supervised_keys
     is_pair = keys is not None and len(keys) == 2 and all(isinstance(key, str) for key in keys)
     if not is_pair:
         raise UserError(
-            f"data.name={name}: it does not say which of its features are input and target "
+            f"data.name={name}: it does not declare which features are input and target "
             f"(supervised_keys={keys}); expected a data set for supervised learning."
         )
     inputs, targets = _features(builder)
@@ -251,8 +263,8 @@ def _class_names(tfds: Any, builder: Any, name: str) -> tuple[str, ...]:
         shape = feature.shape
         if not isinstance(shape, tuple) or None in shape:
             raise UserError(
-                f"data.name={name}: its {what} have the shape {shape}; expected the same size of "
-                "each example."
+                f"data.name={name}: its {what} have the shape {shape}; expected examples of the "
+                "same size."
             )
     if isinstance(targets, tfds.features.ClassLabel) and targets.num_classes:
         return tuple(targets.names)
@@ -267,12 +279,14 @@ def _inputs(values: Any, name: str, *, has_images: bool) -> NDArray[np.floating[
         )
     if has_images and values.dtype.kind == "u":
         return np.divide(values, np.float32(np.iinfo(values.dtype).max), dtype=np.float32)
+    # A scalar feature becomes one column, so that inputs always have an axis of features.
     return exact_float32(np.reshape(values, (len(values), *(values.shape[1:] or (1,)))))
 
 
 def _preparation(dtype: np.dtype[Any], train: Split, *, has_images: bool) -> dict[str, Any]:
-    """Says how raw values of a type became the train split's inputs."""
+    """Returns the recorded conversion of raw values of a dtype to the train split's inputs."""
     if has_images and dtype.kind == "u":
+        # The range of the dtype, not of the images: the divisor must not depend on the examples.
         top = float(np.iinfo(dtype).max)
         return ArrayPreparation(top, Summary(dtype.name, 0.0, top, is_whole=True)).to_mapping()
     inputs = np.asarray(train.inputs)

@@ -1,4 +1,4 @@
-"""Pairs of models that train against each other."""
+"""Generative adversarial networks."""
 
 import functools
 import math
@@ -14,11 +14,11 @@ from expt.parts.models.layers import dense_layers
 
 @dataclass(frozen=True)
 class AdversarialPair:
-    """A generator and the discriminator that tells its examples from real ones.
+    """A generator, and a discriminator that distinguishes its examples from real ones.
 
     Attributes:
-        generator: Maps noise [batch, latent_size] to examples [batch, ...].
-        discriminator: Maps examples to logits [batch, 1], large for real ones.
+        generator: Maps noise of shape [batch, latent_size] to examples of shape [batch, …].
+        discriminator: Maps examples to logits of shape [batch, 1], positive for real examples.
     """
 
     generator: keras.Model
@@ -26,7 +26,7 @@ class AdversarialPair:
 
     @property
     def latent_size(self) -> int:
-        """How many numbers of noise make one example."""
+        """The length of the noise vector of one example."""
         return int(self.generator.input_shape[-1])
 
 
@@ -41,22 +41,27 @@ def gan(
     dropout: float = 0.0,
     initializer: Any = None,
 ) -> AdversarialPair:
-    """A generative adversarial pair of dense layers, for examples whose values lie in 0..1.
+    """Generative adversarial network of dense layers, for examples with values from 0 to 1.
 
-    Sources: I. Goodfellow et al., "Generative Adversarial Nets", 2014; the discriminator's leaky
-    rectifiers of slope 0.2 from A. Radford et al., "Unsupervised Representation Learning with Deep
-    Convolutional Generative Adversarial Networks", 2016, section 4.
+    The generator ends in a sigmoid. Sources: I. Goodfellow et al., "Generative Adversarial Nets",
+    2014; for the leaky ReLUs with slope 0.2 in the discriminator, A. Radford et al., "Unsupervised
+    Representation Learning with Deep Convolutional Generative Adversarial Networks", 2016, section
+    4.
 
     Args:
         input_shape: Shape of one example.
         num_outputs: Not used: the discriminator has one logit.
-        act: Makes an activation layer; called once a hidden layer of the generator.
+        act: Makes an activation layer; called once per hidden layer of the generator.
         generator_units: Widths of the generator's hidden layers.
         discriminator_units: Widths of the discriminator's hidden layers.
-        latent_size: How many numbers of noise make one example.
-        dropout: The fraction of the discriminator's hidden activations dropped in training.
-        initializer: Of the hidden kernels of both: a name or object of Keras; None takes what
-            suits each activation.
+        latent_size: Length of the generator's noise vector, at least 1.
+        dropout: Fraction of the discriminator's hidden activations dropped in training, from 0 to
+            below 1.
+        initializer: Initializer of the hidden kernels of both networks, a Keras name or object;
+            null is the one that suits each activation.
+
+    Returns:
+        The generator and the discriminator, with separate weights.
 
     Raises:
         UserError: An argument is out of its range.
@@ -67,6 +72,7 @@ def gan(
 
     noise = keras.Input([latent_size])
     hidden = dense_layers(noise, act, generator_units, initializer=initializer)
+    # A sigmoid, since the values of real examples lie between 0 and 1.
     hidden = keras.layers.Dense(math.prod(input_shape), activation="sigmoid")(hidden)
     examples = keras.layers.Reshape(tuple(input_shape))(hidden)
     generator = keras.Model(noise, examples, name="generator")
@@ -74,6 +80,7 @@ def gan(
     examples = keras.Input(input_shape)
     hidden = dense_layers(
         keras.layers.Flatten()(examples),
+        # Leaky ReLU as in the source; `act` applies to the generator alone.
         functools.partial(keras.layers.LeakyReLU, negative_slope=0.2),
         discriminator_units,
         dropout=dropout,

@@ -1,4 +1,4 @@
-"""The architectures that come with Keras."""
+"""Architectures that Keras ships."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -9,6 +9,7 @@ from expt.errors import UserError, hint
 from expt.parts.models.arguments import check_counts, check_fractions
 from expt.parts.models.layers import check_image
 
+# In pixels: the `min_size` of each function in Keras, which raises a ValueError below it.
 _LEAST_SIDES = {"InceptionResNetV2": 75, "InceptionV3": 75, "Xception": 71}
 _LEAST_SIDE = 32
 
@@ -22,21 +23,26 @@ def keras_application(
     resize_to: int | None = None,
     momentum: float | None = 0.9,
 ) -> keras.Model:
-    """An architecture of keras.applications, untrained, with a dense layer for the logits.
+    """An architecture of keras.applications, untrained, with a dense layer for the outputs.
 
-    Its activations and initializers are its own. It gets the pixels as they are, in 0..1.
+    Activations and initializers are those of the architecture. Pixels are passed as they are, from
+    0 to 1, without the architecture's own preprocessing.
 
     Args:
         input_shape: Height, width and channels of one image.
-        num_outputs: Logits or values for one image.
+        num_outputs: Number of logits or values per image.
         act: Not used.
         name: A function of keras.applications, such as `ResNet50`.
-        resize_to: The side, in pixels, to which images are made square first; None leaves them.
-        momentum: Of batch normalisation's averages; None keeps the architecture's own.
+        resize_to: Side in pixels to which images are resized, to squares; null does not resize.
+        momentum: Momentum of batch normalization's moving averages, from 0 to below 1; null keeps
+            the architecture's own.
+
+    Returns:
+        A model with outputs of shape [batch, num_outputs].
 
     Raises:
-        UserError: There is no such architecture, an input is not an image, or it is smaller than
-            the architecture can take.
+        UserError: There is no such architecture, the inputs are not images, or they are smaller
+            than the architecture supports.
     """
     del act
     check_image("keras_application", input_shape)
@@ -53,14 +59,15 @@ def keras_application(
     if resize_to is not None:
         hidden = keras.layers.Resizing(resize_to, resize_to)(hidden)
     if name.startswith("EfficientNetB"):
-        hidden = keras.layers.Rescaling(255.0)(hidden)  # it divides by that, and can't be told not
+        # These divide by 255 without an option to switch it off.
+        hidden = keras.layers.Rescaling(255.0)(hidden)
     body = _body(name, hidden.shape[1:], momentum)
     outputs = keras.layers.Dense(num_outputs)(body(hidden))
     return keras.Model(inputs, outputs, name="keras_application")
 
 
 def _body(name: str, input_shape: Sequence[int], momentum: float | None) -> keras.Model:
-    """Returns the architecture up to the mean over its last pixels, shape [batch, features]."""
+    """Returns the architecture up to its global average pooling, shape [batch, features]."""
     function = getattr(keras.applications, name)
     options = {}
     if "include_preprocessing" in inspect.signature(function).parameters:
@@ -68,6 +75,7 @@ def _body(name: str, input_shape: Sequence[int], momentum: float | None) -> kera
     body = function(
         input_shape=tuple(input_shape), weights=None, include_top=False, pooling="avg", **options
     )
+    # The applications have no argument for it; layers read the attribute at each call.
     for layer in body.layers:
         if momentum is not None and isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = momentum
@@ -81,10 +89,10 @@ def _check_side(name: str, input_shape: Sequence[int], resize_to: int | None) ->
         if resize_to < least:
             raise UserError(
                 f"model.resize_to={resize_to}: {name} needs images of at least {least}x{least} "
-                "pixels; give model.resize_to=96."
+                "pixels. Enlarge them: model.resize_to=96."
             )
     elif min(input_shape[:2]) < least:
         raise UserError(
             f"model.name={name} needs images of at least {least}x{least} pixels; the data's have "
-            f"{input_shape[0]}x{input_shape[1]}. Let them be enlarged: model.resize_to=96."
+            f"{input_shape[0]}x{input_shape[1]}. Enlarge them: model.resize_to=96."
         )

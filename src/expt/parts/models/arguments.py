@@ -1,4 +1,8 @@
-"""Checks of the arguments of models that need neither TensorFlow nor the data."""
+"""Checks of the arguments of models, as far as they need neither TensorFlow nor the data.
+
+They are separate from the models so that a wrong argument is reported before TensorFlow is
+imported, which takes seconds.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -9,14 +13,16 @@ from expt.parts.numbers import is_count, is_number
 
 
 def check_arguments(model: str | None, arguments: Mapping[str, Any]) -> None:
-    """Checks the arguments of a model: `units` and `dropout` of any, others of the framework's.
+    """Checks the arguments of a model.
+
+    `units` and `dropout` are checked for every model, other arguments for the models of expt.
 
     Args:
-        model: The name of the function that builds it, such as `resnet`; None if it is the user's.
-        arguments: By name; those that are left out have their defaults.
+        model: The name of the function that builds it, such as `resnet`; None for a custom model.
+        arguments: Values by name; absent ones have their defaults.
 
     Raises:
-        UserError: One is out of its range.
+        UserError: A value is out of its range.
     """
     check_widths(**_given(arguments, "units"))
     check_fractions(**_given(arguments, "dropout"))
@@ -29,11 +35,12 @@ def _given(arguments: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: arguments[name] for name in names if name in arguments}
 
 
+# The defaults below are those of the models, since a config may omit any key that has one.
 def _resnet(*, depth: Any = 20, width: Any = 16, **_others: Any) -> None:
     check_counts(depth=depth, width=width)
     if depth < 8 or depth % 6 != 2:
         raise UserError(
-            f"model.depth={depth}: a resnet of n blocks a stage has 6n + 2 layers; "
+            f"model.depth={depth}: a resnet with n blocks per stage has 6n + 2 layers; "
             "valid: 8, 14, 20, 26, 32, 38, 44, 50, 56 and so on."
         )
 
@@ -94,14 +101,14 @@ _CHECKS: Mapping[str, Callable[..., None]] = {
 
 
 def check_counts(**counts: object) -> None:
-    """Raises a UserError unless every value, by its key in the model, is a number of at least 1."""
+    """Raises a UserError unless all values, by key, are whole numbers of at least 1."""
     for key, count in counts.items():
         if not is_count(count):
             raise UserError(f"model.{key}={count}: expected a whole number of at least 1.")
 
 
 def check_widths(**lists: object) -> None:
-    """Raises a UserError unless every value, by its key in the model, is a list of such numbers."""
+    """Raises a UserError unless all values, by key, are lists of whole numbers of at least 1."""
     for key, widths in lists.items():
         if not isinstance(widths, list | tuple) or not all(is_count(width) for width in widths):
             raise UserError(
@@ -111,14 +118,14 @@ def check_widths(**lists: object) -> None:
 
 
 def check_fractions(**fractions: Any) -> None:
-    """Raises a UserError unless every value, by its key in the model, is a number in [0, 1)."""
+    """Raises a UserError unless all values, by key, are numbers in [0, 1)."""
     for key, fraction in fractions.items():
         if not is_number(fraction) or not 0 <= fraction < 1:
             raise UserError(f"model.{key}={fraction}: expected a number from 0 to below 1.")
 
 
 def check_normalization(normalization: object, valid: Iterable[str]) -> None:
-    """Raises a UserError unless the value is None or one of the valid names."""
+    """Raises a UserError unless a value is None or a valid name."""
     if normalization is not None and normalization not in (names := list(valid)):
         raise UserError(
             f"model.normalization={normalization}: {hint(str(normalization), ['null', *names])}"
@@ -126,21 +133,32 @@ def check_normalization(normalization: object, valid: Iterable[str]) -> None:
 
 
 def check_penalties(**penalties: Any) -> None:
-    """Raises a UserError unless every value, by its key in the model, is a number of at least 0."""
+    """Raises a UserError unless all values, by key, are finite numbers of at least 0."""
     for key, value in penalties.items():
         if not is_number(value) or not 0 <= value < math.inf:
             raise UserError(f"model.{key}={value}: expected a number of at least 0.")
 
 
 def check_divides(key: str, value: int, number: int, whole: str) -> None:
-    """Raises a UserError, which names what would do, unless the value divides the number."""
+    """Checks that a value divides a number.
+
+    Args:
+        key: The value's key in the model.
+        value: The divisor.
+        number: The number to divide.
+        whole: The number's description, such as `model.width=64`.
+
+    Raises:
+        UserError: It does not; the message lists all divisors.
+    """
     if number % value:
         valid = ", ".join(str(size) for size in range(1, number + 1) if number % size == 0)
         raise UserError(f"model.{key}={value}: does not divide {whole}; these do: {valid}.")
 
 
 def check_switches(**switches: object) -> None:
-    """Raises a UserError unless every value is true or false; `no`, a text, would count as true."""
+    """Raises a UserError unless all values, by key, are true or false."""
     for key, value in switches.items():
+        # In an override, `no` is a text, which Python would count as true.
         if not isinstance(value, bool):
             raise UserError(f"model.{key}={value}: expected true or false.")

@@ -1,4 +1,4 @@
-"""Models that reconstruct their inputs."""
+"""Autoencoders: models that reconstruct their inputs."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -19,10 +19,10 @@ def autoencoder(
     latent: int,
     initializer: Any = None,
 ) -> keras.Model:
-    """Squeezes an input through a few numbers and back: dense layers to a code, mirrored after it.
+    """Autoencoder of dense layers: an encoder to a short code, and its mirror image as decoder.
 
-    The code (the output of the layer named `latent`) and the reconstruction are affine: without
-    hidden layers the best model spans the principal components.
+    The code (the output of the layer named `latent`) and the reconstruction have no activation, so
+    that without hidden layers the best model spans the principal components.
 
     Source: G. Hinton and R. Salakhutdinov, "Reducing the Dimensionality of Data with Neural
     Networks", 2006.
@@ -30,11 +30,14 @@ def autoencoder(
     Args:
         input_shape: Shape of one input, and of its reconstruction.
         num_outputs: Not used: there are as many outputs as inputs.
-        act: Makes an activation layer; called once a hidden layer.
-        units: Widths of the encoder's hidden layers; the decoder has them in reverse.
-        latent: Length of the code.
-        initializer: Of the hidden kernels: a name or object of Keras; None takes what suits the
-            activation.
+        act: Makes an activation layer; called once per hidden layer.
+        units: Widths of the encoder's hidden layers; the decoder has them in reverse order.
+        latent: Length of the code, at least 1.
+        initializer: Initializer of the hidden kernels, a Keras name or object; null is the one that
+            suits the activation.
+
+    Returns:
+        A model with outputs of the inputs' shape, [batch, …].
 
     Raises:
         UserError: An argument is out of its range.

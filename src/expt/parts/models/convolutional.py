@@ -1,4 +1,4 @@
-"""Models of convolutions."""
+"""Convolutional networks."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,11 +8,11 @@ import keras
 from expt.errors import UserError
 from expt.parts.models.arguments import check_arguments
 from expt.parts.models.layers import (
+    add_normalization,
     check_image,
     dense_layers,
     make_initializer,
     make_regularizer,
-    normalized,
 )
 
 
@@ -29,27 +29,30 @@ def cnn(
     l2: float = 0.0,
     initializer: Any = None,
 ) -> keras.Model:
-    """A convolutional net: convolution, activation and 2x2 max-pooling a stage, then dense layers.
+    """Convolutional network: stages of convolution and 2x2 max-pooling, then dense layers.
 
-    Convolutions pad, so that even 8x8 images last through three stages. A normalisation stands
-    before each activation.
+    Convolutions pad their inputs, so that even 8x8 images allow three stages. Normalization, if
+    any, precedes each activation.
 
     Args:
         input_shape: Height, width and channels of one image.
-        num_outputs: Logits or values for one image.
-        act: Makes an activation layer; called once a hidden layer.
-        filters: Channels of each stage.
-        kernel_size: Side of the kernels, in pixels.
+        num_outputs: Number of logits or values per image.
+        act: Makes an activation layer; called once per hidden layer.
+        filters: Channels of each stage; a stage halves the image.
+        kernel_size: Side of the kernels in pixels, at least 1.
         units: Widths of the dense layers after the stages.
-        dropout: The fraction of the dense layers' activations dropped in training.
-        normalization: `batch` or None.
-        l2: Adds l2·Σw² over all kernels to the loss.
-        initializer: Of the hidden kernels: a name or object of Keras; None takes what suits the
-            activation.
+        dropout: Fraction of the dense layers' activations dropped in training, from 0 to below 1.
+        normalization: `batch`, or null for none.
+        l2: Factor of the penalty l2·Σw² on all kernels, which is added to the loss; at least 0.
+        initializer: Initializer of the hidden kernels, a Keras name or object; null is the one that
+            suits the activation.
+
+    Returns:
+        A model with outputs of shape [batch, num_outputs].
 
     Raises:
-        UserError: An input is not an image, or too small for so many stages, or an argument is
-            out of its range.
+        UserError: The inputs are not images or too small for so many stages, or an argument is out
+            of its range.
     """
     check_image("cnn", input_shape)
     arguments = {"filters": filters, "kernel_size": kernel_size, "units": units}
@@ -57,7 +60,7 @@ def cnn(
     if min(input_shape[:2]) < 2 ** len(filters):
         raise UserError(
             f"model.filters={list(filters)}: {len(filters)} stages halve an image of "
-            f"{input_shape[0]}x{input_shape[1]} pixels to nothing; use fewer."
+            f"{input_shape[0]}x{input_shape[1]} pixels to less than one pixel; use fewer stages."
         )
     regularizer = make_regularizer(l2=l2)
     inputs = keras.Input(input_shape)
@@ -67,11 +70,11 @@ def cnn(
             channels,
             kernel_size,
             padding="same",
-            use_bias=normalization is None,
+            use_bias=normalization is None,  # normalization subtracts the mean, and a bias with it
             kernel_initializer=make_initializer(act, initializer),
             kernel_regularizer=regularizer,
         )
-        hidden = act()(normalized(convolution(hidden), normalization))
+        hidden = act()(add_normalization(convolution(hidden), normalization))
         hidden = keras.layers.MaxPooling2D()(hidden)
     hidden = dense_layers(
         keras.layers.Flatten()(hidden),

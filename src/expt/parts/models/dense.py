@@ -1,4 +1,4 @@
-"""Models of dense layers."""
+"""Networks of dense layers."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,12 +12,15 @@ from expt.parts.models.layers import dense_layers, make_regularizer
 def linear(
     input_shape: Sequence[int], num_outputs: int, act: Callable[[], keras.layers.Layer]
 ) -> keras.Model:
-    """One affine map: outputs = x·W + b. It has no use for the activation.
+    """Linear model: outputs = x·W + b.
 
     Args:
-        input_shape: Shape of one input; it is flattened.
-        num_outputs: Logits or values for one input.
-        act: Makes an activation layer.
+        input_shape: Shape of one input, which is flattened.
+        num_outputs: Number of logits or values per input.
+        act: Not used.
+
+    Returns:
+        A model with outputs of shape [batch, num_outputs].
     """
     del act
     inputs = keras.Input(input_shape)
@@ -38,23 +41,26 @@ def mlp(
     residual: bool = False,
     initializer: Any = None,
 ) -> keras.Model:
-    """A multi-layer perceptron: dense layers, each with an activation, then the logits.
+    """Multi-layer perceptron: dense layers, each with an activation, then the outputs.
 
-    A block is: dense layer, normalisation, activation, dropout, shortcut.
+    A block is: dense layer, normalization, activation, dropout, shortcut.
 
     Args:
-        input_shape: Shape of one input; it is flattened.
-        num_outputs: Logits or values for one input.
-        act: Makes an activation layer; called once a hidden layer.
+        input_shape: Shape of one input, which is flattened.
+        num_outputs: Number of logits or values per input.
+        act: Makes an activation layer; called once per hidden layer.
         units: Widths of the hidden layers.
-        dropout: The fraction of each hidden layer's activations dropped in training.
-        normalization: `batch`, `layer` or None.
-        l1: Adds l1·Σ|w| over all kernels to the loss.
-        l2: Adds l2·Σw² over all kernels to the loss.
-        residual: Whether to add a block's input to its output; where their widths differ, the
-            input goes through a linear map without bias first.
-        initializer: Of the hidden kernels: a name or object of Keras; None takes what suits the
-            activation.
+        dropout: Fraction of each hidden layer's activations dropped in training, from 0 to below 1.
+        normalization: `batch` or `layer`; null is none.
+        l1: Factor of the penalty l1·Σ|w| on all kernels, which is added to the loss; at least 0.
+        l2: Factor of the penalty l2·Σw² on all kernels, which is added to the loss; at least 0.
+        residual: Whether to add a block's input to its output; where their widths differ, a linear
+            map without bias projects the input first.
+        initializer: Initializer of the hidden kernels, a Keras name or object; null is the one that
+            suits the activation.
+
+    Returns:
+        A model with outputs of shape [batch, num_outputs].
 
     Raises:
         UserError: An argument is out of its range.

@@ -1,4 +1,4 @@
-"""Layers that several models are built of, and the check of their inputs."""
+"""Layers that several models share, and the check that their inputs are images."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,7 +8,8 @@ import keras
 from expt.errors import UserError, hint
 from expt.parts.models.arguments import check_penalties
 
-# Keras' 0.99 needs hundreds of steps before a model can be evaluated; runs here may be shorter.
+# With Keras' default of 0.99, evaluation is meaningful only after hundreds of steps, and a run may
+# be shorter.
 _BATCH_MOMENTUM = 0.9
 
 _INITIALIZERS = (
@@ -18,40 +19,42 @@ _INITIALIZERS = (
 
 
 def make_initializer(act: Callable[[], keras.layers.Layer], initializer: Any) -> Any:
-    """Returns a new initializer; each layer needs its own, for one gives equal shapes equal values.
+    """Returns a new initializer for a layer's kernel.
 
     Args:
-        act: Makes an activation layer; its attribute `initializer`, if any, names what suits it.
-        initializer: A name or object of Keras; None takes what suits the activation.
+        act: Makes an activation layer; its attribute `initializer`, if any, is the default.
+        initializer: A Keras name or object; None is the one that suits the activation.
 
     Raises:
-        UserError: There is no initializer of that name.
+        UserError: Keras has no initializer of that name.
     """
     if initializer is None:
         initializer = getattr(act, "initializer", "glorot_uniform")
     if isinstance(initializer, keras.initializers.Initializer):
+        # An initializer returns equal values for equal shapes at each call, so that layers which
+        # shared one would start alike.
         return initializer.clone()
     try:
         return keras.initializers.get(initializer)
     except ValueError as error:
         raise UserError(
-            f"model.initializer={initializer}: Keras has none of that name. "
+            f"model.initializer={initializer}: Keras has no initializer of that name. "
             f"{hint(str(initializer), _INITIALIZERS)}"
         ) from error
 
 
 def make_regularizer(*, l1: float = 0.0, l2: float = 0.0) -> Any:
-    """Returns the penalty l1·Σ|w| + l2·Σw² on a kernel, or None if both are zero.
+    """Returns the penalty l1·Σ|w| + l2·Σw² on a kernel, or None if both factors are zero.
 
     Raises:
-        UserError: One of them is negative or no number.
+        UserError: A factor is negative or not a finite number.
     """
     check_penalties(l1=l1, l2=l2)
     return keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
 
 
-def normalized(hidden: Any, normalization: str | None) -> Any:
-    """Adds a `batch` or `layer` normalisation, or nothing."""
+def add_normalization(hidden: Any, normalization: str | None) -> Any:
+    """Adds `batch` or `layer` normalization, or nothing for None."""
     if normalization == "batch":
         return keras.layers.BatchNormalization(momentum=_BATCH_MOMENTUM)(hidden)
     if normalization == "layer":
@@ -59,8 +62,8 @@ def normalized(hidden: Any, normalization: str | None) -> Any:
     return hidden
 
 
-def dropped(hidden: Any, dropout: float) -> Any:
-    """Adds dropout, if its fraction is above zero."""
+def add_dropout(hidden: Any, dropout: float) -> Any:
+    """Adds a dropout layer if the fraction is above 0."""
     return keras.layers.Dropout(dropout)(hidden) if dropout > 0 else hidden
 
 
@@ -75,31 +78,33 @@ def dense_layers(
     regularizer: Any = None,
     initializer: Any = None,
 ) -> Any:
-    """Adds a block for each width: dense layer, normalisation, activation, dropout, shortcut.
+    """Adds a block per width: dense layer, normalization, activation, dropout, shortcut.
 
     Args:
         hidden: Keras tensor of shape [batch, features].
-        act: Makes an activation layer; called once a block.
+        act: Makes an activation layer; called once per block.
         units: Widths of the blocks.
-        dropout: The fraction of each block's activations dropped in training.
+        dropout: Fraction of each block's activations dropped in training.
         normalization: `batch`, `layer` or None.
-        residual: Whether to add a block's input to its output; where their widths differ, the
-            input goes through a linear map without bias first.
-        regularizer: The penalty on each kernel.
-        initializer: A name or object of Keras; None takes what suits the activation.
+        residual: Whether to add a block's input to its output; where their widths differ, a linear
+            map without bias projects the input first.
+        regularizer: Penalty on each kernel.
+        initializer: Initializer of the kernels, a Keras name or object; None is the one that suits
+            the activation.
 
     Returns:
-        Keras tensor of shape [batch, units[-1]].
+        Keras tensor of shape [batch, units[-1]], or `hidden` if there are no widths.
     """
     for width in units:
         shortcut = hidden
         dense = keras.layers.Dense(
             width,
-            use_bias=normalization != "batch",  # which would take any bias away again
+            # Batch normalization subtracts the mean over the batch, and any bias with it.
+            use_bias=normalization != "batch",
             kernel_initializer=make_initializer(act, initializer),
             kernel_regularizer=regularizer,
         )
-        hidden = dropped(act()(normalized(dense(hidden), normalization)), dropout)
+        hidden = add_dropout(act()(add_normalization(dense(hidden), normalization)), dropout)
         if residual:
             if shortcut.shape[-1] != width:
                 projection = keras.layers.Dense(

@@ -1,4 +1,4 @@
-"""Transformers."""
+"""Vision transformers."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from expt.parts.models.arguments import check_arguments, check_divides
-from expt.parts.models.layers import check_image, dropped, make_initializer
+from expt.parts.models.layers import add_dropout, check_image, make_initializer
 
 
 def vit(
@@ -23,31 +23,34 @@ def vit(
     dropout: float = 0.0,
     initializer: Any = None,
 ) -> keras.Model:
-    """A vision transformer: attention between the patches of an image.
+    """Vision transformer: attention between the patches of an image.
 
-    Each patch becomes a vector, x_p·E + e_p, with an embedding e_p learnt for its position. Then,
-    `depth` times, h ← h + attention(norm(h)) and h ← h + mlp(norm(h)), the mlp having one hidden
-    layer; then a norm, the mean over the patches and the logits.
+    Each patch becomes a vector, x_p·E + e_p, where e_p is the learned embedding of its position.
+    Each of `depth` blocks computes h ← h + attention(norm(h)) and h ← h + mlp(norm(h)), where the
+    MLP has one hidden layer. A normalization, the mean over the patches and a dense layer follow.
 
     Source: A. Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021, section 3.1, with the
     mean in place of the class token (appendix D.3).
 
     Args:
         input_shape: Height, width and channels of one image.
-        num_outputs: Logits or values for one image.
-        act: Makes an activation layer; called once a block.
-        patch_size: Side of a patch, in pixels; must divide both sides of the image.
-        width: Length of the vector of a patch.
-        depth: Number of blocks.
-        heads: Attention heads; must divide `width`.
-        mlp_ratio: Width of the mlp's hidden layer as a multiple of `width`.
-        dropout: The fraction dropped in training of embeddings, attention weights, hidden
-            activations and what a block adds.
-        initializer: Of the mlps' hidden kernels: a name or object of Keras; None takes what suits
-            the activation.
+        num_outputs: Number of logits or values per image.
+        act: Makes an activation layer; called once per block.
+        patch_size: Side of a patch in pixels; must divide both sides of the image.
+        width: Length of a patch's vector, at least 1.
+        depth: Number of blocks, at least 1.
+        heads: Number of attention heads; must divide `width`.
+        mlp_ratio: Width of the MLPs' hidden layer as a multiple of `width`, at least 1.
+        dropout: Fraction dropped in training of embeddings, attention weights, hidden activations
+            and block outputs, from 0 to below 1.
+        initializer: Initializer of the MLPs' hidden kernels, a Keras name or object; null is the
+            one that suits the activation.
+
+    Returns:
+        A model with outputs of shape [batch, num_outputs].
 
     Raises:
-        UserError: An input is not an image, or can't be cut into such patches, or an argument is
+        UserError: The inputs are not images or cannot be cut into such patches, or an argument is
             out of its range.
     """
     check_image("vit", input_shape)
@@ -57,35 +60,33 @@ def vit(
     check_divides("patch_size", patch_size, math.gcd(*input_shape[:2]), size)
 
     inputs = keras.Input(input_shape)
-    hidden = dropped(_embedded(inputs, patch_size, width), dropout)
+    hidden = add_dropout(_embedded(inputs, patch_size, width), dropout)
     for _ in range(depth):
         normed = keras.layers.LayerNormalization()(hidden)
         attention = keras.layers.MultiHeadAttention(heads, width // heads, dropout=dropout)
-        attended = dropped(attention(normed, normed), dropout)
+        attended = add_dropout(attention(normed, normed), dropout)
         hidden = keras.layers.Add()([hidden, attended])
 
         normed = keras.layers.LayerNormalization()(hidden)
         wide = keras.layers.Dense(
             width * mlp_ratio, kernel_initializer=make_initializer(act, initializer)
         )
-        mixed = keras.layers.Dense(width)(dropped(act()(wide(normed)), dropout))
-        hidden = keras.layers.Add()([hidden, dropped(mixed, dropout)])
+        mixed = keras.layers.Dense(width)(add_dropout(act()(wide(normed)), dropout))
+        hidden = keras.layers.Add()([hidden, add_dropout(mixed, dropout)])
     hidden = keras.layers.LayerNormalization()(hidden)
     hidden = keras.layers.GlobalAveragePooling1D()(hidden)
     return keras.Model(inputs, keras.layers.Dense(num_outputs)(hidden), name="vit")
 
 
 def _embedded(images: Any, patch_size: int, width: int) -> Any:
-    """Cuts images into patches and embeds them: x_p·E + e_p, shape [batch, patches, width].
-
-    The embeddings of the positions are the bias of the projection, one for each patch: no layer of
-    our own is needed, and Keras alone can load a saved model.
-    """
+    """Cuts images into patches and embeds them: x_p·E + e_p, shape [batch, patches, width]."""
     rows, columns = images.shape[1] // patch_size, images.shape[2] // patch_size
     pixels = patch_size * images.shape[3]
     hidden = keras.layers.Reshape((rows, patch_size, columns, pixels))(images)
     hidden = keras.layers.Permute((1, 3, 2, 4))(hidden)
     hidden = keras.layers.Reshape((rows * columns, patch_size * pixels))(hidden)
+    # The position embeddings are the bias of the projection, one per patch: without a custom layer,
+    # a saved model loads with Keras alone.
     return keras.layers.EinsumDense(
         "bpi,io->bpo",
         (rows * columns, width),

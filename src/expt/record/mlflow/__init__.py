@@ -1,4 +1,4 @@
-"""The MLflow mirror of runs and sweeps."""
+"""The mirror of runs and sweeps in MLflow, and the recorder that uses it."""
 
 from expt.record.mlflow.recorder import MLflowRecorder
 

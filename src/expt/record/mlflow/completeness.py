@@ -1,8 +1,8 @@
-"""Whether a run's copy in an MLflow store is as complete as it was when that was last compared.
+"""A quick check whether a run's copy in an MLflow store is still complete.
 
-A comparison takes some twenty requests a run. When one ends well, run.json keeps a hash over all
-that it was about: the run's files, what the store holds of the run, and the code that copies. As
-long as nothing of it changes, the copy is complete; whatever changes it leads to a new comparison.
+A full comparison of a run with its copy takes some twenty requests. After a successful one,
+run.json keeps a hash of its inputs: the run's files, the store's content of the run, and the code
+that copies. As long as the hash is the same, the copy is complete, and no comparison is needed.
 """
 
 import hashlib
@@ -31,11 +31,11 @@ from expt.runs.record_parts import MLflowIds
 from expt.runs.records import RunRecord
 
 _FILES = (FILE_NAME, LAYERS_FILE, "git.diff", "model.keras", ".hydra/config.yaml")
-_VOLATILE = ("closed", "mlflow")  # of run.json: they change after the copy is complete
-_SECONDS_TO_WAIT = 20.0
+_VOLATILE = ("closed", "mlflow")  # fields of run.json that change after the copy is complete
+_SECONDS_TO_WAIT = 20.0  # for another process that writes; MLflow waits as long
 _RUNS_A_REQUEST = 1_000
 _TAGS = ("expt.", "mlflow.parentRunId")
-# What the store holds of the runs; their values are counted, since none can be changed there.
+# Params and metrics are only counted: MLflow allows to add them, but not to change them.
 _QUERIES = (
     "WITH wanted AS (SELECT value FROM json_each(?)) SELECT r.run_uuid, r.status, r.end_time, "
     "r.artifact_uri, e.experiment_id, e.name FROM runs r JOIN experiments e "
@@ -52,33 +52,37 @@ _QUERIES = (
 )
 
 
-def completion(directory: Path, record: RunRecord, stored: Mapping[str, str]) -> str | None:
-    """Returns the hash of a run's files and its copy; None if the store has no such run.
+def completion_hash(directory: Path, record: RunRecord, stored: Mapping[str, str]) -> str | None:
+    """Returns a hash of a run's files and of its copy; None if the store has no such run.
 
     Args:
-        directory: The run's.
+        directory: The run's directory.
         record: The content of its run.json.
-        stored: What `stored_runs` returned.
+        stored: The result of `stored_runs`.
     """
-    of_store = None if record.mlflow is None else stored.get(record.mlflow.run_id)
-    if of_store is None:
+    store_hash = None if record.mlflow is None else stored.get(record.mlflow.run_id)
+    if store_hash is None:
         return None
     kept = {key: value for key, value in record.to_mapping().items() if key not in _VOLATILE}
-    kept = json.loads(json.dumps(kept, default=str))  # as it is read back
-    return _digest([kept, list(_stats(directory)), of_store, _code()])
+    # Converted as by writing and reading the file, so that both records have the same hash.
+    kept = json.loads(json.dumps(kept, default=str))
+    return _digest([kept, list(_stats(directory)), store_hash, _code()])
 
 
 def stored_runs(output_dir: Path, places: Sequence[MLflowIds]) -> dict[str, str]:
-    """Returns a hash of what the store holds of each run that was not deleted, by its id there.
+    """Returns, for each run that is not deleted, a hash of the store's content of that run.
 
-    Artifacts are part of it in an embedded store; a server would need a request for each folder.
+    Artifacts are included only for an embedded store; a server would need a request per folder.
 
     Args:
         output_dir: The folder of all runs.
-        places: The `mlflow` of each run.json.
+        places: The field `mlflow` of each run.json.
+
+    Returns:
+        The hashes, by the id of the run in the store.
 
     Raises:
-        Exception: The store can't be read; whatever its drivers raise.
+        Exception: The store can't be read; the type depends on its driver.
     """
     run_ids = [place.run_id for place in places]
     if not is_embedded(output_dir):
@@ -90,13 +94,14 @@ def stored_runs(output_dir: Path, places: Sequence[MLflowIds]) -> dict[str, str]
 
 
 def _embedded(file: Path, run_ids: Sequence[str]) -> dict[str, str]:
-    """Reads the database itself: importing MLflow takes longer than all the rest."""
+    """Reads the database directly, since importing MLflow would take longer than the check."""
     found: dict[str, list[Any]] = defaultdict(list)
+    # Read-only, so that a check never creates or changes a database.
     opened = sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True, timeout=_SECONDS_TO_WAIT)
     with closing(opened) as connection:
         for number, query in enumerate(_QUERIES):
             for run_id, *values in connection.execute(query, (json.dumps(run_ids),)):
-                if number == 0 or run_id in found:
+                if number == 0 or run_id in found:  # the first query leaves out deleted runs
                     files = [list(_files_at(value)) for value in values]
                     found[run_id].append([number, *values, files])
     return {run_id: _digest(sorted(rows, key=repr)) for run_id, rows in found.items()}
@@ -109,7 +114,7 @@ def _files_at(uri: object) -> Iterator[tuple[str, int]]:
         for place, folders, names in os.walk(root):
             folders.sort()
             for name in sorted(names):
-                path = os.path.join(place, name)  # noqa: PTH118  thousands of files
+                path = os.path.join(place, name)  # noqa: PTH118  pathlib is slow for so many files
                 yield os.path.relpath(path, root), os.stat(path).st_size  # noqa: PTH116
 
 
@@ -118,22 +123,23 @@ def _served(uri: str, experiment_ids: list[str], run_ids: Set[str]) -> dict[str,
     from mlflow import MlflowClient
 
     client, token = MlflowClient(uri), None
+    # A live run asks for itself only, and its experiment may have thousands of runs.
     if len(run_ids) == 1:
         (run_id,) = run_ids
         run = client.get_run(run_id)
-        return {} if is_deleted(run) else {run_id: _of_served(uri, run)}
+        return {} if is_deleted(run) else {run_id: _hash_of_served(uri, run)}
     found: dict[str, str] = {}
     while experiment_ids:
         page = client.search_runs(experiment_ids, max_results=_RUNS_A_REQUEST, page_token=token)
-        found |= {run.info.run_id: _of_served(uri, run) for run in page}
+        found |= {run.info.run_id: _hash_of_served(uri, run) for run in page}
         token = page.token
         if not token:
             break
     return found
 
 
-def _of_served(uri: str, run: Any) -> str:
-    """Returns the hash of a run as a server returned it."""
+def _hash_of_served(uri: str, run: Any) -> str:
+    """Returns the hash of a run that a server returned."""
     info, data = run.info, run.data
     tags = {key: value for key, value in data.tags.items() if key.startswith(_TAGS)}
     known = [info.status, info.end_time, info.experiment_id, tags, len(data.params)]
@@ -141,7 +147,7 @@ def _of_served(uri: str, run: Any) -> str:
 
 
 def _stats(directory: Path) -> Iterator[tuple[str, int, int]]:
-    """Yields the files that the copy is made of, with their sizes and times."""
+    """Yields the files from which the copy is made, with their sizes and modification times."""
     images = sorted(f"{IMAGES}/{file.name}" for file in (directory / IMAGES).glob("*.png"))
     for name in (*_FILES, *images):
         try:
@@ -153,7 +159,7 @@ def _stats(directory: Path) -> Iterator[tuple[str, int, int]]:
 
 @cache
 def _code() -> str:
-    """Returns a hash of the code that copies: another version of it may copy more."""
+    """Returns a hash of the code that copies, since a newer version may copy more."""
     package = Path(__file__).parents[2]
     files = sorted(
         file for room in ("record", "serving") for file in (package / room).rglob("*.py")

@@ -1,4 +1,4 @@
-"""Runs and sweeps that lie elsewhere than their records say: they were moved, or are copies."""
+"""Detection of runs and sweeps that were moved or copied to another directory."""
 
 import uuid
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from typing import Any
 from expt.errors import UserError
 from expt.record.mlflow.store import database, is_embedded
 from expt.runs.chronology import records_in
-from expt.runs.folder_identity import FolderIdentity, relative, settled
+from expt.runs.folder_identity import FolderIdentity, current_identity, relative
 from expt.runs.record_parts import Place
 from expt.runs.records import (
     RUN_FILE,
@@ -26,12 +26,12 @@ from expt.runs.records import (
 
 @dataclass(frozen=True)
 class _Found:
-    """A record in a folder of runs.
+    """A record that was found in a folder of runs.
 
     Attributes:
-        directory: Where it lies.
-        name: What the directory was called at first.
-        place: What it says of its place.
+        directory: The directory of the record.
+        name: The first name of that directory.
+        place: The place that the record states.
     """
 
     directory: Path
@@ -39,10 +39,11 @@ class _Found:
     place: Place | None
 
     def rank(self, here: FolderIdentity) -> tuple[bool, bool, float]:
-        """Sorts the original before its copies.
+        """Returns a key that sorts the original before its copies.
 
-        It is where it was recorded, or if none is, it has its first name, or its files are older:
-        moving a folder leaves the times of what is in it, copying makes new files.
+        The original is the one at its recorded place. If there is none, it is the one whose
+        directory has its first name, then the one with the oldest files: moving a folder keeps
+        the change times of the files in it, copying creates new files.
         """
         place = self.place
         is_here = (
@@ -51,6 +52,7 @@ class _Found:
             and self.directory == Path(here.path, place.directory)
         )
         changed = 0.0
+        # A file that is written once, at the start of the run.
         with suppress(OSError):
             changed = (self.directory / ".hydra" / "config.yaml").stat().st_ctime
         return not is_here, self.name != self.directory.name, changed
@@ -58,24 +60,28 @@ class _Found:
 
 @dataclass
 class Copies:
-    """Tells copies from originals; each folder of runs is searched once, and only if need be."""
+    """A detector of copies; searches each folder of runs at most once, and only when needed."""
 
     _known: dict[tuple[Path, str], dict[str, list[_Found]]] = field(default_factory=dict)
 
     def settle(
         self, record: RunRecord | SweepRecord, directory: Path, output_dir: Path
     ) -> dict[str, Any]:
-        """Returns what changes in a record because of where it lies by now.
+        """Returns the fields of a record that must change because of its current place.
 
-        A copy becomes a run, or a sweep, of its own: with another id, so that it gets another run
-        in MLflow, and the original's under `copied_from`. What was moved only notes its new place.
+        A copy becomes a separate run or sweep: it has a new id, for which MLflow gets a new run,
+        and the ids of the original in `copied_from`. If a run or a sweep was moved, only its place
+        changes.
 
         Args:
             record: The content of its run.json or sweep.json.
-            directory: Where it lies.
+            directory: The current directory.
             output_dir: The folder of all runs.
+
+        Returns:
+            The new values by field; empty if nothing changes.
         """
-        here, place = settled(output_dir), record.place
+        here, place = current_identity(output_dir), record.place
         within = relative(directory, output_dir)
         changes: dict[str, Any] = {}
         if place is None or (place.id, place.directory) != (here.id, within):
@@ -93,14 +99,16 @@ class Copies:
         output_dir: Path,
         here: FolderIdentity,
     ) -> bool:
-        """Whether the original is still there: beside the copy, or where it was recorded."""
+        """Whether the original still exists, in the same folder or at its recorded place."""
+        # In the same folder, the best ranked directory is the original and all others are copies.
         place, directory = record.place, directory.resolve()
         alike = self._alike(output_dir.resolve(), record)
         if alike and min(alike, key=partial(_Found.rank, here=here)).directory != directory:
             return True
         has_store = is_embedded(output_dir) and database(output_dir).is_file()
         if place is not None and place.id in (here.ids if has_store else {here.id}):
-            return False  # with a folder that was copied whole, the store was copied too
+            return False  # the whole folder was copied, and with it the store of its runs
+        # The record comes from another folder: it is a copy if that folder still has it.
         recorded = Path(record.output_dir or output_dir)
         if not recorded.is_dir() or recorded.samefile(output_dir):
             return False
@@ -109,7 +117,7 @@ class Copies:
         )
 
     def _alike(self, folder: Path, record: RunRecord | SweepRecord) -> list[_Found]:
-        """The records in a folder that are this one's."""
+        """Returns the records in a folder that belong to the same run or sweep as this one."""
         name = RUN_FILE if isinstance(record, RunRecord) else SWEEP_FILE
         known = self._known.setdefault((folder, name), {})
         if not known:
@@ -119,12 +127,13 @@ class Copies:
 
 
 def _identity_of(record: RunRecord | SweepRecord) -> str:
-    """Returns what a run or a sweep and its copies have in common."""
+    """Returns a key that a run or a sweep shares with its copies."""
+    # Records of earlier versions have no id.
     return record.id or str([record.label, record.started])
 
 
-def settled_sweep(copies: Copies, directory: Path, output_dir: Path) -> None:
-    """Writes into the sweep.json of a sweep that it was moved or copied, if it was.
+def update_sweep_place(copies: Copies, directory: Path, output_dir: Path) -> None:
+    """Updates the sweep.json of a sweep if the sweep was moved or copied.
 
     Raises:
         UserError: The sweep.json is damaged.
@@ -132,7 +141,7 @@ def settled_sweep(copies: Copies, directory: Path, output_dir: Path) -> None:
     record = read_sweep(directory)
     changes = copies.settle(record, directory, output_dir)
     if "id" in changes:
-        changes["is_complete"] = False  # in MLflow
+        changes["is_complete"] = False  # the copy has no run in MLflow yet
     if changes:
         write_sweep(directory, record.updated(changes))
 
@@ -146,10 +155,11 @@ def _origin(record: RunRecord | SweepRecord) -> dict[str, Any]:
 
 
 def _membership(record: RunRecord | SweepRecord, directory: Path) -> dict[str, Any]:
-    """The sweep that a job is in, if it was copied with the job and is another one by now."""
+    """Returns the new `sweep` of a job that was copied together with its sweep; else nothing."""
     sweep = record.sweep if isinstance(record, RunRecord) else None
     if sweep is None:
         return {}
+    # The sweep.json of a copied sweep has a new id once `update_sweep_place` has updated it.
     try:
         of_folder = read_sweep(directory.parent)
     except UserError:

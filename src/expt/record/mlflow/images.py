@@ -1,4 +1,4 @@
-"""The pictures of a run in an MLflow store."""
+"""The images of a run in an MLflow store."""
 
 import re
 from collections.abc import Callable
@@ -11,7 +11,8 @@ from expt.record.recorder import PARTIAL
 from expt.record.replay import IMAGES, read_image
 from expt.runs.run import Run
 
-# How MLflow names the two files of a picture; the separators differ between its versions.
+# MLflow stores an image as two files, a PNG and a WEBP, named by this pattern. The separators
+# differ between its versions.
 _FILE = re.compile(
     r"(?P<stem>(?P<name>.+)[+%]step[+%](?P<step>\d+)[+%]timestamp[+%]\d+[+%][0-9a-f-]+)"
     r"([+%]compressed)?\.(png|webp)"
@@ -19,10 +20,16 @@ _FILE = re.compile(
 
 
 class MLflowImages:
-    """Sends the files of a run's `images/` that the store lacks."""
+    """An uploader of the files in a run's `images/` that the store lacks.
+
+    Args:
+        client: A client of the store.
+        run: The run.
+        run_id: The id of the run in the store. It is assumed to have no images there until
+            `compare` is called.
+    """
 
     def __init__(self, client: MlflowClient, run: Run, run_id: str) -> None:
-        """Begins with a run in the store that has no pictures."""
         self._client, self._run_id = client, run_id
         self._folder = run.directory / IMAGES
         self._present: set[tuple[str, int]] = set()
@@ -30,10 +37,10 @@ class MLflowImages:
         self._changed = 0
 
     def compare(self, stored: Any) -> None:
-        """Takes note of the pictures that the store has, and removes what is half there.
+        """Records which images the store has, and removes incomplete ones.
 
         Args:
-            stored: The run, as the store returns it.
+            stored: The run, as the store returned it.
         """
         found: dict[str, list[str]] = {}
         places: dict[str, tuple[str, int]] = {}
@@ -42,7 +49,7 @@ class MLflowImages:
             if match is not None:
                 places[match["stem"]] = re.sub("[#~]", "/", match["name"]), int(match["step"])
                 paths = found.setdefault(match["stem"], [])
-                # A process that was killed may leave an empty file.
+                # A killed process may leave an empty file; "" marks the image as incomplete.
                 paths += [file.path] if file.file_size != 0 else [file.path, ""]
         for stem, paths in found.items():
             if len(paths) == 2 and all(paths):
@@ -52,13 +59,13 @@ class MLflowImages:
                 for path in filter(None, paths):
                     repository.delete_artifacts(path)
 
-    def send(self, busy: Callable[[], None], *, is_last: bool = False) -> int:
-        """Sends new pictures and returns their number.
+    def send(self, extend_deadline: Callable[[], None], *, is_last: bool = False) -> int:
+        """Sends new images and returns their number.
 
         Args:
-            busy: Called before each.
-            is_last: To look even if the folder seems unchanged since the last time: two changes
-                can bear the same time.
+            extend_deadline: Called before each image is sent.
+            is_last: Whether to read the folder even if its modification time is unchanged, since
+                two changes may have the same time.
         """
         try:
             changed = self._folder.stat().st_mtime_ns
@@ -75,7 +82,7 @@ class MLflowImages:
         count = 0
         for image in sorted(images, key=lambda image: (image.step, image.name)):
             if (image.name, image.step) not in self._present:
-                busy()
+                extend_deadline()
                 self._client.log_image(
                     self._run_id,
                     image.pixels(),

@@ -1,8 +1,8 @@
-"""The best model of a run in an MLflow store, made of the saved `.keras` file.
+"""The best model of a run in an MLflow store, made from the saved `.keras` file.
 
-MLflow's own Keras flavor wants the model in memory, and so TensorFlow in its process. What is
-written here is what that flavor writes, and that flavor loads it. Beside it is a pyfunc flavor that
-takes raw values and names its predictions; see `expt.serving`.
+`mlflow.keras.log_model` needs the model in memory, and so TensorFlow in its process. This module
+writes the same files, which `mlflow.keras.load_model` loads. In addition, it writes a pyfunc flavor
+that accepts raw values and names its predictions; see `expt.serving`.
 """
 
 import json
@@ -32,13 +32,13 @@ _REQUIREMENTS = "requirements.txt"
 _PYTHON_ENV = "python_env.yaml"
 _EXAMPLE, _BODY = "input_example.json", "serving_input_example.json"
 _REQUIRED = ("keras", "mlflow", "numpy", "pandas", "tensorflow")
-_OF_DATA = (
+_DATA_FIELDS = (
     *("task", "class_names", "input_shape", "feature_names", "preparation"),
-    "other_columns",  # the target's name is that of the predictions
+    "other_columns",  # for the name of the target, which predictions have too
 )
 _MODULE = re.compile(r'"module": "([\w.]+)"')
-_MOST_BYTES = 256 * 1024**2  # of a model's config; a small file may unpack to any size
-_SLOWEST = 4e6  # bytes a second that a store takes at least
+_MOST_BYTES = 256 * 1024**2  # of a model's config; a small archive may unpack to any size
+_SLOWEST = 4e6  # the lowest expected speed of an upload, in bytes per second
 
 
 def log_model(
@@ -47,30 +47,31 @@ def log_model(
     file: Path,
     digest: str,
     record: RunRecord,
-    busy: Callable[[float], None],
+    extend_deadline: Callable[[float], None],
 ) -> bool:
-    """Adds the model to a run, unless it is there; what an earlier try left half is removed.
+    """Adds the model to a run unless it is there; removes incomplete ones of previous attempts.
 
     Args:
-        client: Of the store.
-        stored: The run, as the store returns it.
+        client: A client of the store.
+        stored: The run, as the store returned it.
         file: The `.keras` file.
-        digest: Of the file's content.
+        digest: A hash of the file's content.
         record: The content of the run's run.json.
-        busy: Told how many seconds more than a request the upload may take.
+        extend_deadline: Called before each request with its maximum duration in seconds, beyond
+            that of an ordinary request.
 
     Returns:
-        Whether it was added.
+        Whether the model was added.
     """
     run_id, experiment_id = stored.info.run_id, stored.info.experiment_id
-    busy(0)
+    extend_deadline(0)
     for model in client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'"):
         if model.status != LoggedModelStatus.READY and MODEL_TAG in model.tags:
             client.delete_logged_model(model.model_id)
         elif model.tags.get(MODEL_TAG) == digest:
             if client.list_logged_model_artifacts(model.model_id):
                 return False
-            client.delete_logged_model(model.model_id)  # its files were lost
+            client.delete_logged_model(model.model_id)  # it is registered, but has lost its files
     signature = make_signature(record)
     created = client.create_logged_model(
         experiment_id,
@@ -90,9 +91,10 @@ def log_model(
     )
     with tempfile.TemporaryDirectory() as folder:
         _write(Path(folder), description, file, record)
-        busy(file.stat().st_size / _SLOWEST)
+        extend_deadline(file.stat().st_size / _SLOWEST)
         client.log_model_artifacts(created.model_id, folder)
-    busy(0)
+    # Last, so that a model whose upload failed is not READY and is removed by the next attempt.
+    extend_deadline(0)
     client.finalize_logged_model(created.model_id, LoggedModelStatus.READY)
     return True
 
@@ -119,13 +121,15 @@ def _write(folder: Path, description: Model, file: Path, record: RunRecord) -> N
     description.model_size_bytes = file.stat().st_size
     description.save(str(folder / "MLmodel"))
     lines = [f"{name}=={version(name)}" for name in _REQUIRED]
+    # Comments: pip may not know the user's modules, and would fail to install the rest.
     lines += [f"# {name}, which defines layers of the model" for name in modules]
     (folder / _REQUIREMENTS).write_text("\n".join(lines) + "\n")
     _PythonEnv.current().to_yaml(str(folder / _PYTHON_ENV))
 
 
 def _modules_of(file: Path) -> list[str]:
-    """Returns the modules of the user's own that define layers of a saved model."""
+    """Returns the user's modules that define layers of a saved model."""
+    # Read from the archive, since loading the model would import TensorFlow.
     with zipfile.ZipFile(file) as archive, archive.open("config.json") as content:
         config = content.read(_MOST_BYTES).decode(errors="replace")
     modules = set(_MODULE.findall(config))
@@ -133,7 +137,7 @@ def _modules_of(file: Path) -> list[str]:
 
 
 def _add_served(folder: Path, description: Model, record: RunRecord, modules: list[str]) -> None:
-    """Adds the flavor that takes raw values, with its code, its record and an example."""
+    """Adds the flavor that accepts raw values, with its code, its record and an input example."""
     code = shipped_code()
     code.write(folder / _CODE)
     pyfunc.add_to_model(
@@ -147,7 +151,7 @@ def _add_served(folder: Path, description: Model, record: RunRecord, modules: li
     kept = {
         "model_input_shape": record.model_input_shape,
         "model_outputs": plain_values(record.model_outputs),
-        "data": {key: data.get(key) for key in _OF_DATA},
+        "data": {key: data.get(key) for key in _DATA_FIELDS},
         "modules": modules,
     }
     (folder / _DATA / RECORD_FILE).write_text(json.dumps(kept, indent=2), encoding="utf-8")
@@ -156,7 +160,7 @@ def _add_served(folder: Path, description: Model, record: RunRecord, modules: li
 
 
 def _write_example(folder: Path, description: Model, example: dict[str, Any] | list[Any]) -> None:
-    """Writes an example as MLflow does, and as the body of a request to a server."""
+    """Writes an input example in MLflow's format, and as the body of a request to a server."""
     is_frame = isinstance(example, dict)
     body = {"dataframe_split" if is_frame else "inputs": example}
     (folder / _EXAMPLE).write_text(json.dumps(example), encoding="utf-8")

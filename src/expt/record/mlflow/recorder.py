@@ -1,4 +1,4 @@
-"""MLflow: the recorder, where its store is, and values that are added to a run later."""
+"""The MLflow recorder, and the logging of later evaluations to a run's copy."""
 
 import logging
 import os
@@ -19,18 +19,18 @@ from expt.record.mlflow.store import (
     prepare_mlflow,
 )
 from expt.record.mlflow.store import store_uri as store_uri
-from expt.record.process import Listener, SeparateProcess
+from expt.record.process import Listener, ProcessRecorder
 from expt.runs.find import FoundRun
 from expt.runs.run import Run
 
 _log = logging.getLogger(__name__)
 
 
-class MLflowRecorder(SeparateProcess):
-    """Writes to an MLflow store: the one at MLFLOW_TRACKING_URI, or one embedded in outputs/.
+class MLflowRecorder(ProcessRecorder):
+    """A recorder for an MLflow store: the one at MLFLOW_TRACKING_URI, or one in `outputs/`.
 
-    It works in a process of its own: MLflow takes seconds to import and most of a core to store
-    every step's numbers.
+    It works in a separate process, since MLflow takes seconds to import, and most of a core to
+    store the values of every step.
     """
 
     def __init__(self) -> None:
@@ -38,44 +38,46 @@ class MLflowRecorder(SeparateProcess):
 
 
 def prepare() -> None:
-    """Imports MLflow and what copies runs to its store; takes seconds."""
+    """Imports MLflow and the modules of the mirror, which takes seconds."""
+    # Imported here, so that the training process can import this module without MLflow.
     prepare_mlflow()
     import expt.record.mlflow.mirror  # noqa: F401
 
 
 def make_follower(listener: Listener) -> MirrorFollower:
-    """Returns a follower that mirrors a run or a sweep in MLflow."""
+    """Returns a follower that mirrors runs or sweeps in MLflow."""
     prepare()
     from expt.record.mlflow.mirror import open_mirror
 
     return MirrorFollower(
-        lambda run, is_new: open_mirror(run, listener.busy, is_new=is_new), listener
+        lambda run, is_new: open_mirror(run, listener.extend_deadline, is_new=is_new), listener
     )
 
 
 def log_evaluation(run: FoundRun, name: str, step: int, values: Mapping[str, float]) -> bool:
-    """Adds the metrics of a later evaluation to a run, as `with/NAME/METRIC`.
+    """Adds the metrics of a later evaluation to an MLflow run, as `with/NAME/METRIC`.
 
     Args:
-        run: The one that was evaluated.
-        name: What was evaluated.
+        run: The run that was evaluated.
+        name: The name of the evaluation, such as that of its data set.
         step: The step of the evaluated model.
-        values: By metric.
+        values: The value of each metric.
 
     Returns:
-        Whether there is an MLflow run to add to.
+        Whether the run has an MLflow run, to which the metrics were added.
 
     Raises:
-        RunError: The store does not take them.
+        RunError: The store does not accept the metrics.
     """
     output_dir, place = run.output_dir, run.record.mlflow
     is_missing = is_embedded(output_dir) and not database(output_dir).exists()
     if place is None or is_missing:
         return False
+    # The ids in the run.json of a copy are those of the original, whose values must not change.
     if "id" in Copies().settle(run.record, run.directory, output_dir):
         _log.warning(
-            "mlflow: the run is a copy, and has no run of its own in MLflow yet; the evaluation is "
-            "not added to the original's. To make one: python -m expt.sync %s",
+            "mlflow: the run is a copy of another run and has no MLflow run yet, so the evaluation "
+            "is not added to MLflow. To create its MLflow run: python -m expt.sync %s",
             _shown(run.directory),
         )
         return False
@@ -92,27 +94,28 @@ def log_evaluation(run: FoundRun, name: str, step: int, values: Mapping[str, flo
         if is_deleted(client.get_run(place.run_id)):
             raise DeletedError(f"the run {place.run_id}")
         client.log_batch(place.run_id, metrics=metrics)
-    # MLflow lets through whatever its database's driver raises.
+    # MLflow does not wrap the exceptions of its database's driver, which have many types.
     except Exception as error:
         text = f"mlflow: the evaluation could not be added: {reason(error)}."
         if getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST":
-            text += f" To make the run anew: python -m expt.sync {_shown(run.directory)}"
+            text += f" To create the MLflow run again: python -m expt.sync {_shown(run.directory)}"
         elif isinstance(error, DeletedError):
-            text += f" {restoring(run.directory)}"
+            text += f" {restore_advice(run.directory)}"
         raise RunError(text) from error
     return True
 
 
-def restoring(directory: Path) -> str:
-    """Returns how a user restores what was deleted in MLflow of a run or a sweep."""
+def restore_advice(directory: Path) -> str:
+    """Returns the advice on how to restore the deleted MLflow run of a run or a sweep."""
     return f"To restore it: python -m expt.sync --restore {_shown(directory)}"
 
 
 def _remedy(run: Run, failure: str) -> str:
     if DELETED in failure:
-        return restoring(run.directory)
+        return restore_advice(run.directory)
     return (
-        f"The journal has everything; `python -m expt.sync {_shown(run.directory)}` completes it."
+        "The journal is complete. To complete the MLflow run: "
+        f"python -m expt.sync {_shown(run.directory)}"
     )
 
 

@@ -1,4 +1,4 @@
-"""A run's copy in an MLflow store, made equal to the run's files."""
+"""The mirror of a run, which makes its MLflow run equal to its files."""
 
 import hashlib
 import logging
@@ -11,8 +11,8 @@ from mlflow.entities import Metric, ViewType
 from mlflow.exceptions import MlflowException
 
 from expt.record.journal import FILE_NAME, complete_size, read_journal
-from expt.record.mlflow.added import Added
-from expt.record.mlflow.completeness import completion, stored_runs
+from expt.record.mlflow.additions import Additions
+from expt.record.mlflow.completeness import completion_hash, stored_runs
 from expt.record.mlflow.description import describe, digest
 from expt.record.mlflow.images import MLflowImages
 from expt.record.mlflow.model import MODEL_TAG, log_model
@@ -40,38 +40,44 @@ from expt.runs.run import Run, Status
 _log = logging.getLogger(__name__)
 _METRICS_A_REQUEST = 1_000
 _MODEL_FILE = "model.keras"
-_READING_SPEED = 1e6  # bytes of a journal a second that a store compares at least
+_READING_SPEED = 1e6  # the lowest expected speed of a store's answers, in bytes of journal per s
 
 
 class RunMirror:
-    """A run in an MLflow store, and how far it has followed the run's files.
+    """The mirror of a run.
 
-    What the store may hold already is compared, so that nothing is doubled or missing whatever
-    happened to earlier processes and requests. The values are the journal's, the times its
-    times in whole milliseconds.
+    The content of the store is compared with the files, so that nothing is duplicated or missing
+    even if previous processes were killed or answers were lost. Metrics have the values of the
+    journal, and its times rounded down to milliseconds.
     """
 
     def __init__(
-        self, run: Run, is_new: bool, busy: Callable[[float], None], *, restore: bool = False
+        self,
+        run: Run,
+        is_new: bool,
+        extend_deadline: Callable[[float], None],
+        *,
+        restore: bool = False,
     ) -> None:
         """Finds or creates the run in the store and describes it there.
 
         Args:
-            run: Its run.json gets the ids of the run and the experiment.
-            is_new: Whether no earlier process or try can have created it.
-            busy: Called before a request with how many seconds it may take.
+            run: The run. Its run.json is updated with the ids of the MLflow run and the experiment.
+            is_new: Whether no previous process or attempt can have created the MLflow run.
+            extend_deadline: Called before each request with its maximum duration in seconds.
             restore: Whether to restore a run or an experiment that was deleted in the store.
 
         Raises:
-            DeletedError: One was deleted, and is not to be restored.
+            DeletedError: The run or the experiment was deleted, and `restore` is false.
         """
-        self.added = Added()
-        self._run, self._tell_busy, self._restores = run, busy, restore
+        self.added = Additions()
+        self._run, self._on_request, self._restores = run, extend_deadline, restore
         record = run.record
+        # Runs of earlier versions have no id.
         self._id = record.id or digest([record.run_name, record.started])[:32]
         # Creating a database, an experiment or a run is a race between processes.
         with FileLock(run.output_dir / LOCK, timeout=10 * request_seconds()):
-            self._busy(seconds_to_open(run.output_dir))
+            self._extend_deadline(seconds_to_open(run.output_dir))
             self._client = open_store(run.output_dir)
             self._experiment_id = self._find_experiment(run.config["name"])
             found = None if is_new else self._find()
@@ -80,9 +86,10 @@ class RunMirror:
         self._run_id, self._closed = info.run_id, (info.status, info.end_time)
         place = {"run_id": info.run_id, "experiment_id": info.experiment_id}
         known = {} if record.mlflow is None else record.mlflow.to_mapping()
+        # Kept if unchanged, because an update would discard the hash of a complete copy.
         if {**known, **place} != known:
             run.update(mlflow=place)
-        describe(self._client, self._stored, run, self._busy)
+        describe(self._client, self._stored, run, self._extend_deadline)
         if record.status == Status.RUNNING != info.status:
             self._client.update_run(self._run_id, status=Status.RUNNING)
         self._position = 0
@@ -93,64 +100,71 @@ class RunMirror:
             self._compare()
 
     def advance(self) -> None:
-        """Sends new lines of the journal, and new pictures."""
+        """Sends new lines of the journal, and new images."""
         path = self._run.directory / FILE_NAME
         end = complete_size(path)
         if self._position < end:
+            # Metrics of many lines share a request, whose cost is mostly per request.
             metrics: list[Metric] = []
             for record in read_journal(path, self._position, end):
-                metrics += self._lacking(record)
+                metrics += self._missing(record)
                 while len(metrics) >= _METRICS_A_REQUEST:
                     self._send(metrics[:_METRICS_A_REQUEST])
                     del metrics[:_METRICS_A_REQUEST]
             self._send(metrics)
             self._position = end
-        self.added.images += self._images.send(self._busy)
+        self.added.images += self._images.send(self._extend_deadline)
 
     def finish(self) -> None:
-        """Sends what a run has at its end: the best model and its values, and how it ended.
+        """Sends the best model, the final values and the status of the run.
 
-        A killed run may be resumed and find a better model; its model waits for that.
+        The model of a killed run is not sent, since the run may be resumed and find a better one.
         """
         record = self._run.record
-        self.added.images += self._images.send(self._busy, is_last=True)
+        self.added.images += self._images.send(self._extend_deadline, is_last=True)
         if record.status != Status.KILLED:
             self._send_model()
         assert record.ended is not None
         moment = int(record.ended * 1000)
         self._send([*outdated(final_values(record), self._latest.values(), moment)])
-        self._busy()
-        for double in self._named_alike():
-            if double.info.run_id != self._run_id and not double.data.metrics:
-                self._client.delete_run(double.info.run_id)
+        self._extend_deadline()
+        # A request to create the run may have been carried out twice, if its answer was lost.
+        for duplicate in self._runs_with_id():
+            if duplicate.info.run_id != self._run_id and not duplicate.data.metrics:
+                self._client.delete_run(duplicate.info.run_id)
         closed = (str(record.status), moment)
         if closed != self._closed:
             self._client.set_terminated(self._run_id, *closed)
             self._closed, self.added.status = closed, closed[0]
-        self._remember()
+        self._mark_complete()
 
-    def _remember(self) -> None:
-        """Keeps in run.json that the copy is complete, so that nobody need compare it again."""
+    def _mark_complete(self) -> None:
+        """Writes into run.json that the copy is complete, so that it need not be compared again."""
         run, place = self._run, self._run.record.mlflow
         assert place is not None
-        self._busy()
+        self._extend_deadline()
         try:
-            hashed = completion(run.directory, run.record, stored_runs(run.output_dir, [place]))
-        # Of a store that has just taken everything; then it is compared again, which takes longer.
+            hashed = completion_hash(
+                run.directory, run.record, stored_runs(run.output_dir, [place])
+            )
+        # The copy is complete nevertheless; without the mark, it is only compared once more.
         except Exception as error:  # noqa: BLE001
-            _log.info("mlflow: whether %s is complete is not kept: %s", run.directory, error)
+            _log.info("mlflow: %s can't be marked as complete: %s", run.directory, error)
             return
         if hashed != place.complete:
             run.update(mlflow={**place.to_mapping(), "complete": hashed})
 
-    def _busy(self, more_seconds: float = 0.0) -> None:
-        self._tell_busy(request_seconds() + more_seconds)
+    def _extend_deadline(self, more_seconds: float = 0.0) -> None:
+        self._on_request(request_seconds() + more_seconds)
 
     def _find_experiment(self, name: str) -> str:
         return find_experiment(self._client, name, self._run.output_dir, restore=self._restores)
 
     def _find(self) -> Any | None:
-        """Finds the run by its id in run.json, else by its tag: an answer may have been lost."""
+        """Returns the run with the id in run.json, else the one with the tag; None if neither.
+
+        The id is missing in run.json if the answer to the request that created the run was lost.
+        """
         stored, place = None, self._run.record.mlflow
         if place is not None:
             try:
@@ -159,7 +173,7 @@ class RunMirror:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
         if stored is None:
-            found = [*self._named_alike(), *self._named_alike(ViewType.DELETED_ONLY)]
+            found = [*self._runs_with_id(), *self._runs_with_id(ViewType.DELETED_ONLY)]
             stored = next(iter(found), None)
         if stored is None or not is_deleted(stored):
             return stored
@@ -168,8 +182,8 @@ class RunMirror:
         self.added.restored = True
         return restore_run(self._client, stored)
 
-    def _named_alike(self, view: int = ViewType.ACTIVE_ONLY) -> list[Any]:
-        """The store's runs of this run, the first one first; a repeated request makes doubles."""
+    def _runs_with_id(self, view: int = ViewType.ACTIVE_ONLY) -> list[Any]:
+        """Returns the runs in the store with the tag of this run, the oldest first."""
         order = ["attributes.start_time", "attributes.run_id"]
         tag = f"tags.`{ID_TAG}` = '{self._id}'"
         found = self._client.search_runs([self._experiment_id], tag, view, order_by=order)
@@ -190,23 +204,25 @@ class RunMirror:
         )
 
     def _compare(self) -> None:
-        """Reads what the run in the store holds of what the files can have."""
+        """Reads which values and images the run in the store already has."""
         size = complete_size(self._run.directory / FILE_NAME)
+        # An answer has the whole history of a metric, so its duration depends on the journal.
         for key in self._stored.data.metrics:
-            self._busy(size / _READING_SPEED)
+            self._extend_deadline(size / _READING_SPEED)
             for metric in self._client.get_metric_history(self._run_id, key):
                 self._present[identity(metric)] += 1
-                self._note_latest(metric)
-        self._busy()
+                self._update_latest(metric)
+        self._extend_deadline()
         self._images.compare(self._stored)
 
-    def _note_latest(self, metric: Metric) -> None:
+    def _update_latest(self, metric: Metric) -> None:
         known = self._latest.get(metric.key)
         if known is None or (known.step, known.timestamp) < (metric.step, metric.timestamp):
             self._latest[metric.key] = metric
 
-    def _lacking(self, record: Mapping[str, Any]) -> Iterator[Metric]:
-        """Yields the values of a line of the journal that the store does not hold."""
+    def _missing(self, record: Mapping[str, Any]) -> Iterator[Metric]:
+        """Yields the values of a line of the journal that the store does not have."""
+        # Counted, since a journal may have the same metric, step and value more than once.
         stamp, step = int(record["time"] * 1000), record["step"]
         for key, value in record.items():
             if "/" in key:
@@ -218,7 +234,7 @@ class RunMirror:
 
     def _send(self, metrics: list[Metric]) -> None:
         if metrics:
-            self._busy()
+            self._extend_deadline()
             self._client.log_batch(self._run_id, metrics=metrics)
             self.added.values += len(metrics)
 
@@ -230,8 +246,8 @@ class RunMirror:
             content_hash = hashlib.file_digest(content, "sha256").hexdigest()
         is_known = self._stored.data.tags.get(MODEL_TAG) == content_hash
         if is_known and not is_embedded(self._run.output_dir):
-            return  # a server keeps what it has; beside a moved store, files may be missing
+            return  # an embedded store may have lost files when it was moved, a server has not
         self.added.model = log_model(
-            self._client, self._stored, file, content_hash, self._run.record, self._busy
+            self._client, self._stored, file, content_hash, self._run.record, self._extend_deadline
         )
         self._client.set_tag(self._run_id, MODEL_TAG, content_hash)

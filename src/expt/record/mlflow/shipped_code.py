@@ -1,4 +1,4 @@
-"""The sources that an MLflow model brings along, to be served where expt is not installed."""
+"""The source files that are part of an MLflow model, which is served without expt installed."""
 
 import ast
 import functools
@@ -16,18 +16,18 @@ _IMPORT = re.compile(rf"^(\s*(?:from|import) ){_PACKAGE}\b", re.MULTILINE)
 
 @dataclass(frozen=True)
 class ShippedCode:
-    """A package of sources.
+    """A package of source files.
 
     Attributes:
-        entry: The module that loads a model.
-        files: The sources by their path.
+        entry: The name of the module that loads the model.
+        files: The sources by path.
     """
 
     entry: str
     files: Mapping[str, str]
 
     def write(self, folder: Path) -> None:
-        """Writes the files."""
+        """Writes the files into a folder."""
         for name, text in self.files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,14 +36,15 @@ class ShippedCode:
 
 @functools.cache
 def shipped_code() -> ShippedCode:
-    """Returns the module that serves and all of expt that it imports, as a package of its own name.
+    """Returns the serving module and all modules of expt that it imports, as a renamed package.
 
-    The name follows from the content: the sources of another version, or expt itself, can be in the
-    same process. Nothing is imported.
+    The package is named after a hash of its content, so that models of several versions, and expt
+    itself, can be loaded in the same process. The modules are read but not imported.
     """
     texts = {_path(module): _read(module) for module in sorted(_closure(_ENTRY))}
     digest = hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest()[:12]
     package = f"{_PACKAGE}_{digest}"
+    # Paths and imports get the new name; only its first occurrence in a path is the package.
     files = {
         path.replace(_PACKAGE, package, 1): _IMPORT.sub(rf"\g<1>{package}", text)
         for path, text in texts.items()
@@ -52,7 +53,7 @@ def shipped_code() -> ShippedCode:
 
 
 def _closure(entry: str) -> set[str]:
-    """Returns a module and all modules of expt that it needs, packages included."""
+    """Returns a module and all modules of expt that it imports, including their packages."""
     needed: set[str] = set()
     left = [entry]
     while left:
@@ -65,9 +66,10 @@ def _closure(entry: str) -> set[str]:
 
 
 def _imports(source: str) -> Iterator[str]:
-    """Yields the modules of expt that a source imports, inside functions too."""
+    """Yields the modules of expt that a source file imports, even inside functions."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module:
+            # An imported name may be a module or an attribute of one; `_is_own` decides.
             names = [f"{node.module}.{alias.name}" for alias in node.names]
             yield from (name for name in (node.module, *names) if _is_own(name))
         elif isinstance(node, ast.Import):

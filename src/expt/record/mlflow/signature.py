@@ -1,4 +1,4 @@
-"""What an MLflow model says of its inputs and outputs: its signature and an input example."""
+"""The signature and the input example of an MLflow model."""
 
 import datetime
 import math
@@ -17,21 +17,21 @@ from expt.runs.records import RunRecord
 from expt.serving.arrays import preparation_of
 from expt.serving.outputs import as_columns
 
-_LARGEST_EXAMPLE = 10_000  # numbers; it is kept as JSON text
+_LARGEST_EXAMPLE = 10_000  # numbers in an example, which is stored as JSON text
 _BOOLEANS = ("true", "false")
 
 
 def is_served(record: RunRecord) -> bool:
-    """Whether a saved model's outputs are predictions; those of earlier versions are not."""
+    """Whether a saved model's outputs are predictions; models of earlier versions have others."""
     return record.model_outputs is not None
 
 
 def make_signature(record: RunRecord) -> ModelSignature:
     """Returns the signature of a run's model.
 
-    A table has its columns, by name. Other data has no inputs in the signature: MLflow would refuse
-    every type of numbers but one, and take a DataFrame's columns by position; the model itself
-    checks what it is given.
+    The inputs of a model for tables are the named columns. Models for other data have no inputs in
+    their signature, because MLflow would then accept only one type of numbers and would identify
+    the columns of a DataFrame by position; the model checks its inputs itself.
     """
     if record.model_outputs is None:
         return ModelSignature(_tensor(record, "input"), _tensor(record, "output"))
@@ -42,6 +42,7 @@ def make_signature(record: RunRecord) -> ModelSignature:
         inputs = Schema([_column(column, encoder) for column in encoder.columns])
     if record.data.task not in ("classification", "regression"):
         return ModelSignature(inputs, _tensor(record, "output"))
+    # A dummy prediction, so that the columns are those which the served model returns.
     outputs = np.zeros((1, *_sizes(record.model_output_shape)), _dtype(record, "output"))
     columns = as_columns(record.data.to_mapping(), record.model_outputs.kind, outputs)
     return ModelSignature(
@@ -50,12 +51,13 @@ def make_signature(record: RunRecord) -> ModelSignature:
 
 
 def make_example(record: RunRecord) -> dict[str, Any] | list[Any] | None:
-    """Returns one raw input, from what is recorded of the training's; None if it would be large.
+    """Returns one raw input, made from the recorded statistics of the training split.
 
-    Numbers are the mean of the training's where that is recorded, else zero.
+    Numbers are the mean over the training split if that is recorded, else zero.
 
     Returns:
-        A DataFrame's `columns` and `data`, or the lists of an array.
+        `columns` and `data` of a DataFrame, or an array as nested lists; None if the model can't
+        be served or the example would be large.
     """
     if not is_served(record):
         return None
@@ -77,20 +79,21 @@ def make_example(record: RunRecord) -> dict[str, Any] | list[Any] | None:
 
 
 def _sizes(shape: Shape | None) -> tuple[int, ...]:
-    """Returns a recorded shape of known sizes."""
+    """Returns a recorded shape, all of whose sizes must be known."""
     sizes = tuple(size for size in shape or () if size is not None)
     assert len(sizes) == len(shape or ())
     return sizes
 
 
 def _tensor(record: RunRecord, end: str) -> Schema | None:
-    """Describes an end of the model itself; runs of earlier versions know the inputs' shape."""
+    """Returns the schema of the model's `input` or `output`; None if its shape is not recorded."""
+    # Runs of earlier versions recorded only the shape of the inputs.
     shape = getattr(record, f"model_{end}_shape")
     return None if shape is None else Schema([TensorSpec(_dtype(record, end), (-1, *shape))])
 
 
 def _dtype(record: RunRecord, end: str) -> np.dtype[Any]:
-    """Returns float64 for values that float32 would round; else float32, which all models take."""
+    """Returns float64 if the model's values need it, else float32, which all models accept."""
     is_double = getattr(record, f"model_{end}_dtype") == "float64"
     return np.dtype(np.float64 if is_double else np.float32)
 
@@ -102,10 +105,10 @@ def _type(values: NDArray[Any]) -> DataType:
 
 
 def _column(column: Column, encoder: Encoder) -> ColSpec:
-    """Describes a column by the only type that its values can have in a DataFrame, if there is one.
+    """Returns the schema of a column: text if pandas reads all of its values as text, else any.
 
-    MLflow converts no type to another: pandas reads whole numbers as int64, with fractions or
-    missing values among them as float64, and `TRUE` as a boolean. Hence any type for the others.
+    MLflow does not convert types. But pandas reads whole numbers as int64, as float64 if there are
+    fractions or missing values among them, and `TRUE` as a boolean; so no single type would do.
     """
     number = column.number
     has_unit = number is not None and bool(number.prefix or number.suffix)
@@ -128,10 +131,10 @@ def _table_example(encoder: Encoder, means: list[float] | None) -> dict[str, Any
 
 
 def _example(column: Column, mean: float) -> str | float:
-    """Returns a value of a column, written as the training's are."""
+    """Returns a value of a column, formatted like those of the training data."""
     how = column.number
     if how is None:
-        return (column.categories or ("",))[-1]  # the first may be the missing one
+        return (column.categories or ("",))[-1]  # the first one may stand for a missing value
     if how.kind == "time":
         return str(datetime.timedelta(seconds=round(mean))) if 0 <= mean < 86_400 else "0:00:00"
     if how.kind == "date":

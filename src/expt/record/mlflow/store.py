@@ -1,4 +1,4 @@
-"""Where the MLflow store is, and how MLflow is to behave in this process."""
+"""The MLflow store: its address, its creation and repair, and MLflow's settings."""
 
 import logging
 import os
@@ -10,21 +10,22 @@ from urllib.parse import quote
 from filelock import FileLock
 
 from expt.errors import RunError
-from expt.record.mlflow.moved import ARTIFACTS, relocate
+from expt.record.mlflow.relocation import ARTIFACTS, relocate
 
 LOCK = ".mlflow.lock"
-"""The file in the folder of all runs that is locked while the store is opened."""
+"""The lock file in the folder of all runs that is held while the store is opened."""
 
 DELETED = "was deleted in MLflow"
-"""In the message of an error that `expt.sync --restore` undoes."""
+"""Part of the message of a `DeletedError`, by which it is recognised in another process."""
 
 _DATABASE = "mlflow.db"
 _KIND = "mlflow.experimentKind"
-_TRAINING = "custom_model_development"  # else MLflow takes an experiment for one of GenAI
+_TRAINING = "custom_model_development"  # without it, MLflow may show its pages for GenAI
 _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
-# A call to a server that is down or hangs ends within seconds; a user's own values are kept.
+# With MLflow's defaults, a call to a dead server blocks for 245 s, and one to a server that hangs
+# for some 20 minutes. Values that the user has set are kept.
 _ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",  # it would start with the import
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # telemetry starts at the import
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     _TIMEOUT: "5",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
@@ -32,20 +33,23 @@ _ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
-_SECONDS_OF_A_DATABASE = 10.0  # on a busy machine, or when another process writes
-_TRIES_TO_OPEN = 3  # MLflow's 10 take 100 seconds to tell of a database that can't be opened
+_SECONDS_OF_A_DATABASE = 10.0  # of a request on a busy machine, or while another process writes
+_TRIES_TO_OPEN = 3  # MLflow's 10 attempts take 100 s until a bad database is reported
 
 
 class DeletedError(RunError):
-    """An experiment, a run or a sweep's run was deleted in MLflow, and can be restored."""
+    """An experiment or a run was deleted in MLflow, and can still be restored.
 
-    def __init__(self, what: str) -> None:
-        """Makes an error of what was deleted, such as `the run 1234`."""
-        super().__init__(f"{what} {DELETED}")
+    Args:
+        deleted: The deleted object, such as `the run 1234`.
+    """
+
+    def __init__(self, deleted: str) -> None:
+        super().__init__(f"{deleted} {DELETED}")
 
 
 def prepare_mlflow() -> None:
-    """Imports MLflow, with what it reads from the environment; takes seconds."""
+    """Sets the environment variables that MLflow reads, and imports it, which takes seconds."""
     for name, value in {**_ENVIRONMENT, **home()}.items():
         os.environ.setdefault(name, value)
     import mlflow  # noqa: F401
@@ -55,17 +59,17 @@ def prepare_mlflow() -> None:
 
         utils.MAX_RETRY_COUNT = _TRIES_TO_OPEN
 
-    # It tells of every table and file that it makes, and prints the traceback of what it also
-    # raises, and urllib3 tells of every retry; failures are told by who calls it.
+    # MLflow logs every table and file that it creates, and the traceback of each exception that it
+    # raises as well; urllib3 logs every retry. Callers report failures themselves.
     logging.getLogger("mlflow").setLevel(logging.CRITICAL)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 def home() -> Mapping[str, str]:
-    """Returns a HOME for a user who has none; MLflow can't be imported without one.
+    """Returns a value of HOME for a user without a home folder, else nothing.
 
-    In containers a user may have a number alone. No folder stands in: what lies in a shared one
-    may be anybody's.
+    MLflow can't be imported without one, and in containers a user may have only a number. The
+    value is a path that does not exist, since any user could put files into a shared folder.
     """
     try:
         Path.home()
@@ -80,14 +84,15 @@ def store_uri(output_dir: Path) -> str:
 
 
 def is_embedded(output_dir: Path) -> bool:
-    """Whether the store is the one in the folder of all runs."""
+    """Whether the store is the SQLite database in the folder of all runs."""
     return store_uri(output_dir) == _sqlite_uri(database(output_dir))
 
 
 def _sqlite_uri(file: Path) -> str:
-    """Returns the address of a database; SQLAlchemy decodes what follows `sqlite:///`.
+    """Returns the URI of a database, with special characters of the path encoded.
 
-    MLflow makes the folder of an address as it is written, encoded, unless a driver is named.
+    SQLAlchemy decodes the path. MLflow creates the folder of the database from the encoded path,
+    unless the URI names a driver.
     """
     path = str(file)
     if "?" in path or "%" in path:
@@ -96,21 +101,20 @@ def _sqlite_uri(file: Path) -> str:
 
 
 def database(output_dir: Path) -> Path:
-    """Returns the file of the store in the folder of all runs."""
+    """Returns the database file of the embedded store."""
     return output_dir.resolve() / _DATABASE
 
 
 def artifacts_uri(output_dir: Path) -> str:
-    """Returns where the embedded store keeps pictures and models."""
+    """Returns the URI of the folder in which the embedded store keeps images and models."""
     return (output_dir / ARTIFACTS).resolve().as_uri()
 
 
 def open_store(output_dir: Path) -> Any:
-    """Returns a client of the store; an embedded one is made if need be.
+    """Returns a client of the store; creates or repairs an embedded store if necessary.
 
-    It is made whole or not at all: MLflow can't go on with the half of a database that a killed
-    process leaves. One whose folder was moved or copied is repaired. Only one process may do this
-    at a time.
+    The caller must hold `LOCK`, since only one process may create the database at a time. A store
+    whose folder was moved or copied is repaired.
 
     Raises:
         RunError: The store was moved and can't be repaired.
@@ -121,24 +125,27 @@ def open_store(output_dir: Path) -> Any:
 
     file = database(output_dir)
     if is_embedded(output_dir) and not file.exists():
+        # Under another name until it is complete: MLflow can't continue with the incomplete
+        # database of a killed process.
         partial = file.with_name(f"partial-{_DATABASE}")
-        for rest in file.parent.glob(f"{partial.name}*"):
-            rest.unlink()
+        for leftover in file.parent.glob(f"{partial.name}*"):
+            leftover.unlink()
         store = SqlAlchemyStore(_sqlite_uri(partial), artifacts_uri(output_dir))
         store.engine.dispose()
         partial.replace(file)
     elif is_embedded(output_dir):
         relocate(file, artifacts_uri(output_dir))
-        # MLflow remembers by a run's id where its artifacts are; a copied store has the same ids.
+        # MLflow caches the places of artifacts by the id of a run, and a copied store has the
+        # same ids.
         getattr(utils, "_artifact_repos_cache", {}).clear()
     return MlflowClient(store_uri(output_dir))
 
 
 def repair_store(output_dir: Path) -> list[str]:
-    """Repairs an embedded store whose folder was moved or copied, for who opens it without us.
+    """Repairs an embedded store whose folder was moved or copied, for use without `open_store`.
 
     Returns:
-        Where it kept its artifacts before; nothing if it has not been moved.
+        The previous URIs of its artifacts; empty if the store was not moved.
 
     Raises:
         RunError: The store was moved and can't be written to.
@@ -150,19 +157,20 @@ def repair_store(output_dir: Path) -> list[str]:
 
 
 def find_experiment(client: Any, name: str, output_dir: Path, *, restore: bool = False) -> str:
-    """Finds or creates an experiment of model training; a server keeps artifacts where it likes.
+    """Finds or creates an experiment of model training, and returns its id.
 
     Args:
-        client: Of the store.
-        name: The experiment's.
+        client: A client of the store.
+        name: The name of the experiment.
         output_dir: The folder of all runs.
-        restore: Whether to restore one that was deleted, and with it all of its runs.
+        restore: Whether to restore a deleted experiment, which restores all of its runs too.
 
     Raises:
-        DeletedError: It was deleted, and is not to be restored.
+        DeletedError: The experiment was deleted, and `restore` is false.
     """
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
+        # MLflow's default is `./mlruns` of the working directory, even for an absolute database.
         place = artifacts_uri(output_dir) if is_embedded(output_dir) else None
         tags = {_KIND: _TRAINING}
         return str(client.create_experiment(name, artifact_location=place, tags=tags))
@@ -176,7 +184,7 @@ def find_experiment(client: Any, name: str, output_dir: Path, *, restore: bool =
 
 
 def is_deleted(stored: Any) -> bool:
-    """Whether a run or an experiment, as a store returned it, waits there to be removed."""
+    """Whether a run or an experiment, as a store returned it, is marked there as deleted."""
     return bool(getattr(stored, "info", stored).lifecycle_stage != "active")
 
 
@@ -185,19 +193,20 @@ def restore_run(client: Any, stored: Any) -> Any:
     info = stored.info
     if is_deleted(client.get_experiment(info.experiment_id)):
         client.restore_experiment(info.experiment_id)
+    # Restoring the experiment may have restored the run too.
     if is_deleted(client.get_run(info.run_id)):
         client.restore_run(info.run_id)
     return client.get_run(info.run_id)
 
 
 def seconds_to_open(output_dir: Path) -> float:
-    """Returns how long opening may take: an embedded store takes long to create."""
+    """Returns the maximum seconds to open the store; creating an embedded one takes long."""
     if not is_embedded(output_dir):
         return 0.0
     return 5.0 if database(output_dir).exists() else 60.0
 
 
 def request_seconds() -> float:
-    """Returns how long a request may take; of a server, a user's own limit counts."""
+    """Returns the maximum seconds of a request; for a server, the limit that the user may set."""
     is_server = os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http")
     return float(os.environ[_TIMEOUT]) if is_server else _SECONDS_OF_A_DATABASE

@@ -1,4 +1,4 @@
-"""Names of metrics in an MLflow store, and values that a run has once, at its end."""
+"""Metrics in an MLflow store: their names, their final values, and their comparison."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -9,21 +9,22 @@ from mlflow.entities import Metric
 from expt.runs.records import RunRecord
 
 EVALUATION = "with"
-"""What the metrics of a later evaluation begin with; their charts come after all others."""
+"""The prefix of the metrics of later evaluations; it sorts their charts behind all others."""
 
-_LARGEST = 1.7976931348623157e308  # what MLflow makes of infinity
+_LARGEST = 1.7976931348623157e308  # MLflow stores infinity as this number
 _MEASURED, _SYSTEM = "perf/", "system/"
 _BYTES_A_MEGABYTE = 1e6
 
 
 def metric_name(name: str) -> str:
-    """Returns what MLflow calls a metric of the journal: speed is one of the system's metrics."""
+    """Returns the MLflow name of a metric; speeds are among MLflow's system metrics."""
     return _SYSTEM + name.removeprefix(_MEASURED) if name.startswith(_MEASURED) else name
 
 
 def final_values(record: RunRecord) -> dict[str, float]:
-    """Returns the values of a run's end: the metrics of the kept model, its step, the memory."""
+    """Returns the final values of a run: the best model's metrics and step, and the peak memory."""
     best = {} if record.best is None else record.best.to_mapping()
+    # Separate names, since the latest value of a curve, which MLflow shows, is not the best one.
     values = {f"best/{k}": shortest(v) for k, v in best.items() if k == "step" or "/" in k}
     if record.peak_memory is not None:
         values[f"{_SYSTEM}peak_memory_megabytes"] = round(record.peak_memory / _BYTES_A_MEGABYTE, 1)
@@ -31,23 +32,26 @@ def final_values(record: RunRecord) -> dict[str, float]:
 
 
 def shortest(value: float) -> float:
-    """Returns the shortest number that is the same in float32, for pages that show all digits."""
+    """Returns the shortest decimal number that is equal in float32.
+
+    MLflow's pages show all digits, such as 0.10000000149011612 for 0.1.
+    """
     return float(str(np.float32(value)))
 
 
 def outdated(
     wanted: Mapping[str, float], stored: Iterable[Metric], moment: int
 ) -> Iterable[Metric]:
-    """Yields what makes some values the latest of their names.
+    """Yields the metrics to log so that the store's latest values are the wanted ones.
 
-    Charts draw a bar of a metric at step 0, and a point at a later one. The latest value is that
-    of the largest step and time, so a changed value has the step of the stored one and a later
-    time, whatever the clock says.
+    New values are logged at step 0, for which MLflow's charts draw a bar instead of a point. The
+    latest value is the one with the largest step and time. So a changed value is logged with the
+    step of the stored one and a later time, even if the clock has been set back.
 
     Args:
-        wanted: By name.
+        wanted: The wanted value of each metric.
         stored: The latest values in the store.
-        moment: Milliseconds since 1970.
+        moment: The time of the values, in milliseconds since 1970.
     """
     latest = {metric.key: metric for metric in stored}
     for key, value in wanted.items():
@@ -61,7 +65,8 @@ def outdated(
 
 
 def identity(metric: Metric) -> tuple[str, int, float | None]:
-    """What makes a value the same one, as a store returns it: not a number is None."""
+    """Returns name, step and value in a form that compares equal to what a store returns."""
+    # NaN is not equal to itself, so None stands for it.
     if math.isnan(metric.value):
         return metric.key, metric.step, None
     return metric.key, metric.step, max(-_LARGEST, min(metric.value, _LARGEST))

@@ -1,8 +1,9 @@
-"""Launchers: where the jobs of a sweep run. The protocol, and what a launcher and a sweep exchange.
+"""Launchers run the jobs of a sweep in worker processes: the protocol, tasks and events.
 
-A launcher runs tasks, each once and alone, and reports every result as an event. What a result
-means for the sweep is the scheduler's business: statuses, limits and retries are there. The two
-share no files but those of the jobs' runs, so that a task may run on another machine.
+A launcher runs each task once, in a process that runs no other task at the same time, and reports
+the result as an event. Statuses, limits and retries are handled by the scheduler, so that they are
+the same for all launchers. Scheduler and launcher share no files except those of the runs, so that
+a task may run on another machine.
 """
 
 from collections.abc import Callable
@@ -15,13 +16,15 @@ _numbers = count()
 
 @dataclass(frozen=True)
 class Task:
-    """A call of a function in a worker process.
+    """A function call for a worker process.
 
     Attributes:
-        function: Pickle must find it by name; its result must be picklable, too.
-        arguments: Of the function.
-        threads: The threads of a TensorFlow operation that the process must have; None for any.
-        number: Names the task in events; no other task of this process has it.
+        function: A module-level function, so that it can be pickled. Its result must be picklable
+            as well.
+        arguments: Positional arguments of the function.
+        threads: Number of threads per TensorFlow operation that the worker must have been started
+            with; None if any number will do.
+        number: Identifies the task in events; unique in this process.
     """
 
     function: Callable[..., Any]
@@ -31,59 +34,68 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Began:
-    """A task is running.
+class TaskStarted:
+    """The event that a task has started to run.
 
     Attributes:
-        number: The task's.
+        number: Number of the task.
     """
 
     number: int
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A task has ended; if its process could not even start, there was no `Began`.
+class TaskEnded:
+    """The event that a task has ended, with its result or its error.
+
+    There is no `TaskStarted` before it if the worker process failed to start.
 
     Attributes:
-        number: The task's.
-        value: What the function returned.
-        death: Why it returned nothing, such as how its process died; None if it did.
+        number: Number of the task.
+        value: Return value of the function.
+        error: Why there is no return value, for example how the worker process died; None if the
+            function returned.
     """
 
     number: int
     value: Any = None
-    death: str | None = None
+    error: str | None = None
 
 
-Event = Began | Ended
+Event = TaskStarted | TaskEnded
 
 
 class Launcher(Protocol):
-    """Runs tasks in a number of slots. One thread calls it."""
+    """Runs tasks in a fixed number of slots, one task per slot at a time.
+
+    All methods are called from the scheduler's thread, so implementations need no locks for them.
+    """
 
     @property
     def num_slots(self) -> int:
-        """How many tasks run at once."""
+        """Number of tasks that run at the same time."""
 
     @property
     def is_idle(self) -> bool:
-        """Whether no task is running and all events have been taken."""
+        """Whether no task is running and `next_event` has returned all events."""
 
     def submit(self, task: Task) -> None:
-        """Runs a task as soon as a slot is free."""
+        """Queues a task, which runs as soon as a slot is free."""
 
     def next_event(self, seconds: float) -> Event | None:
-        """Returns the next event, or None if there is none within some seconds."""
+        """Waits up to `seconds` for the next event and returns it; None if there is none."""
 
     def cancel(self, number: int) -> None:
-        """Ends a running task at once; its `Ended` has no value."""
+        """Kills a running task; its `TaskEnded` has an error and no value."""
 
     def hold(self) -> None:
-        """Starts no more tasks. Those that wait are dropped, most without an event."""
+        """Starts no further tasks.
+
+        Tasks that are still queued are dropped. They may or may not be reported as ended.
+        """
 
     def stop(self) -> None:
-        """Holds, and asks the running tasks to end: SIGTERM."""
+        """Starts no further tasks, and sends SIGTERM to those that are running."""
 
     def close(self) -> None:
-        """Frees the slots; a task that still runs is ended at once."""
+        """Stops all workers; a task that is still running is killed."""

@@ -1,4 +1,4 @@
-"""The GPUs that a machine has to train on, each for one worker."""
+"""The GPUs of this machine, and their assignment to workers."""
 
 import os
 import shutil
@@ -9,13 +9,15 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def gpus() -> list[str]:
-    """Returns the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them.
+    """Returns the names of the GPUs that this process may use, as for CUDA_VISIBLE_DEVICES.
 
-    TensorFlow is not asked: it would take them for this process.
+    They are listed with `nvidia-smi`, not with TensorFlow, which would reserve their memory for
+    this process.
     """
     visible = os.environ.get(VISIBLE)
     if visible is not None:
         names = [name.strip() for name in visible.split(",")]
+        # CUDA ignores all names after an invalid one, and -1 is the usual way to hide all GPUs.
         return names[: names.index("-1")] if "-1" in names else [name for name in names if name]
     program = shutil.which("nvidia-smi")
     if program is None:
@@ -26,14 +28,14 @@ def gpus() -> list[str]:
 
 
 def environments(workers: int, devices: list[str]) -> list[Mapping[str, str]]:
-    """Returns what each worker's environment says beside its parent's: one GPU, if there are any.
+    """Returns the environment variables to add for each worker, which select one GPU for it.
 
     Args:
-        workers: How many there are; with more of them than GPUs, some share one.
-        devices: The GPUs.
+        workers: Number of workers; if there are more of them than GPUs, some share a GPU.
+        devices: Names of the GPUs; if there are none, no variables are added.
     """
     if not devices:
         return [{} for _ in range(workers)]
-    # Else the first worker on a GPU would take all of its memory.
+    # Without it, TensorFlow reserves nearly all memory of a GPU for the first worker on it.
     shared = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"} if workers > len(devices) else {}
     return [{VISIBLE: devices[number % len(devices)], **shared} for number in range(workers)]

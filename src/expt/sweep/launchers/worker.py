@@ -1,4 +1,8 @@
-"""The functions that a worker process of a sweep runs: check a job, train a job."""
+"""The functions that worker processes of a sweep run: `prepare`, `check` and `train`.
+
+They are module-level functions with picklable arguments and results, so that a launcher can call
+them in another process or on another machine.
+"""
 
 import errno
 import logging
@@ -19,7 +23,7 @@ from expt.record.streams import keep_streams_open
 from expt.runs.environment import forget_peak_memory
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord
-from expt.runs.run import Earlier, Membership
+from expt.runs.run import Membership, PreviousRun
 from expt.runs.secrets import install_log_redaction, redacted
 from expt.sweep.code_changes import check_planned
 from expt.sweep.jobs import JobOutcome
@@ -32,12 +36,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CheckedJob:
-    """The result of a job's check.
+    """The result of checking a job.
 
     Attributes:
-        error: What is wrong with the job, if anything is.
-        is_users: Whether the error is the user's; else it is a traceback.
-        seconds: About how long the job takes, if that was asked.
+        error: Error message, or a traceback if `is_users` is false; None if the job can be
+            trained.
+        is_users: Whether the error is a user error.
+        seconds: Estimated duration of the job in seconds; None if it was not measured.
     """
 
     error: str | None = None
@@ -46,7 +51,7 @@ class CheckedJob:
 
 
 class _Worker:
-    """The state of this process: data and sinks, kept from job to job."""
+    """The state of this worker process, kept from job to job: data and sinks."""
 
     load: DataLoader
     sinks: Sinks
@@ -55,34 +60,40 @@ class _Worker:
 def prepare(
     threads: int, operations: int, environment: Mapping[str, str], load: DataLoader
 ) -> None:
-    """Prepares the process, TensorFlow included.
+    """Prepares this worker process, and starts TensorFlow.
 
     Args:
-        threads: Of a TensorFlow operation.
-        operations: How many of them run at once.
-        environment: What is added to the environment.
+        threads: Number of threads per TensorFlow operation.
+        operations: Number of TensorFlow operations that run in parallel.
+        environment: Environment variables to add.
         load: Loads the data of jobs.
     """
     keep_streams_open()
     install_log_redaction()
-    logging.raiseExceptions = False
+    logging.raiseExceptions = False  # a log on a full disk must not print tracebacks
     logging.getLogger().addHandler(logging.NullHandler())
     os.environ.update(environment)
-    tempfile.tempdir = None  # it is looked up again
+    tempfile.tempdir = None  # makes tempfile look up TMPDIR again
     reserve_threads(threads)
     _Worker.load, _Worker.sinks = load, Sinks(with_mlflow=False)
     start_tensorflow(0, threads=threads, operations=operations)
+    # Imported ahead, while the sweep is still being composed; not at the top of the module, which
+    # the scheduler's process imports as well and which must not load TensorFlow there.
     import expt.train.session
     import expt.train.timing  # noqa: F401
 
 
 def check(job: Job, is_measured: bool, code: Code | None) -> CheckedJob:
-    """Trains one batch of a job without recording anything, and measures its speed if asked to.
+    """Trains one batch of a job without recording anything.
 
     Args:
-        job: The frozen config.
-        is_measured: Whether to report about how long the job takes.
-        code: The code that the job was planned with; None if that was not recorded.
+        job: The job, with its frozen config.
+        is_measured: Whether to estimate how long the job takes.
+        code: The code that the job was planned with; None if it was not recorded.
+
+    Returns:
+        The result. Errors are returned, not raised, so that they reach the scheduler with secrets
+        redacted.
     """
     from expt.train.program import make_program
     from expt.train.timing import estimate_seconds
@@ -96,7 +107,7 @@ def check(job: Job, is_measured: bool, code: Code | None) -> CheckedJob:
         return CheckedJob(seconds=estimate_seconds(program) if is_measured else None)
     except UserError as error:
         return CheckedJob(redacted(str(error)))
-    except (Exception, SystemExit) as error:  # noqa: BLE001  of a user's part, most likely
+    except (Exception, SystemExit) as error:  # noqa: BLE001  most likely from a user's part
         return CheckedJob(redacted("".join(traceback.format_exception(error))), is_users=False)
 
 
@@ -110,15 +121,20 @@ def train(
     """Trains a job.
 
     Args:
-        job: The frozen config.
-        directory: Of its run.
-        earlier: The content of the run.json that a previous process left.
+        job: The job, with its frozen config.
+        directory: Directory of the job's run.
+        earlier: Record that a previous process left of the run; None for a new run.
         sweep: The sweep that the job belongs to.
-        code: The code that the job was planned with; a run may continue with it.
+        code: The code that the job was planned with, or that a resumed sweep continues with; None
+            if it was not recorded.
+
+    Returns:
+        The outcome. Errors are returned, not raised, so that the other jobs continue.
     """
     from expt.train.session import Session
 
-    before = None if earlier is None else Earlier(earlier, {}, allows_code_change=True)
+    # Whether the code may change was decided when the sweep was resumed; see `check_planned`.
+    before = None if earlier is None else PreviousRun(earlier, {}, allows_code_change=True)
     try:
         log_to_file(directory / LOG_FILE)
         check_planned(job, code)
@@ -138,6 +154,7 @@ def train(
 
 
 def _is_disk_full(error: BaseException | None) -> bool:
+    """Whether a full disk or an exceeded quota is the cause of an error, directly or not."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True

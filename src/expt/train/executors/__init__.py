@@ -1,4 +1,4 @@
-"""Executors: they compile a program and run segments of it on devices."""
+"""Executors compile a program and run segments of it on a device."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ class Evaluated:
     """The result of evaluating a split.
 
     Attributes:
-        values: Loss and metrics by full name, such as `val/loss`.
-        predictions: Of all examples of the split, shape [examples, ...].
+        values: The loss and metrics by full name, such as `val/loss`.
+        predictions: The predictions for all examples of the split, shape [examples, ...].
     """
 
     values: Mapping[str, float]
@@ -26,45 +26,58 @@ class Evaluated:
 
 
 class Executor(Protocol):
-    """Runs a program, segment by segment.
+    """Runs a program, one segment at a time.
+
+    A segment is a sequence of steps with the evaluations that are due among them. The host reads
+    the results once per segment, so an executor is free to run a whole segment on the device.
 
     Attributes:
-        program: What it runs.
-        state: All that the next step depends on; its `progress` says how far training has come.
+        program: The program that is run.
+        state: Everything that the next step depends on. `state.progress` holds the number of
+            finished steps, the latest values, and the reason to stop, if there is one.
     """
 
     program: Program
     state: State
 
     def run(self, until: int) -> Iterator[Scalars]:
-        """Runs one segment: steps, with the evaluations that fall into it.
+        """Runs one segment, starting after the last finished step.
 
-        A segment begins at the step in `state` and ends at `until` or before, at the latest where
-        there is a reason to stop, which is then in `state.progress`.
+        The segment ends at step `until` at the latest. It may end earlier, and always does at a
+        step where there is a reason to stop; the reason is then in `state.progress`.
 
         Args:
-            until: The last step that the segment may have.
+            until: The last step that the segment may contain.
 
         Yields:
-            The numbers of the segment in their order. `state` is that after them.
+            The scalars of the segment, in the order of their steps. When the iterator is
+            exhausted, `state` is the state after the segment.
 
         Raises:
-            NonFiniteLossError: A loss or weight became NaN or infinite; all numbers up to then
-                have been yielded.
+            NonFiniteLossError: A loss or weight became NaN or infinite. All scalars up to that
+                step have been yielded.
         """
         ...
 
-    def evaluate_last(self) -> Iterator[Scalars]:
-        """Evaluates the validation split for the record, unless it was at this step already.
+    def evaluate(self) -> Iterator[Scalars]:
+        """Evaluates the validation split at the last finished step, as a part of the run.
 
-        For a step at which training was stopped from outside; yields what `run` would have.
+        The evaluation counts for the best weights, early stopping and the learning rate, as those
+        within a segment do. Does nothing if this step has been evaluated already.
+
+        Yields:
+            The scalars of the evaluation.
         """
         ...
 
-    def validation(self) -> Evaluated:
-        """Returns the evaluation of this step; makes one that changes nothing if there is none."""
+    def evaluate_validation(self) -> Evaluated:
+        """Returns the evaluation of the validation split at the last finished step.
+
+        If the run has not evaluated at this step, the split is evaluated without any effect on
+        the run.
+        """
         ...
 
-    def test(self) -> Evaluated:
-        """Evaluates the test split with the weights in place."""
+    def evaluate_test(self) -> Evaluated:
+        """Evaluates the test split with the current weights."""
         ...

@@ -1,4 +1,7 @@
-"""Blocks: many steps in one call of one compiled function."""
+"""Blocks: many training steps in one call of one compiled function.
+
+The host's overhead per call, and the reading of results from the device, are paid once per block.
+"""
 
 from collections.abc import Callable
 
@@ -6,20 +9,20 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from expt.train.compilation import compiled
+from expt.train.compilation import compile_function
 from expt.train.input.batch import Batch
 from expt.train.input.pipeline import InputPipeline, reading_error
 from expt.train.step import Scalars
 
 RunStep = Callable[[Batch], Scalars]
-"""Trains on a batch; a `Step`, or it compiled."""
+"""A function that trains on a batch: a `Step`, compiled or not."""
 
 RunBlock = Callable[[int, NDArray[np.int32]], dict[str, NDArray[np.float32]]]
-"""Runs a step on each row of indices [steps, batch], the first of which is of the given number.
+"""Runs one training step per row of `indices`, starting at step `first`, counted from 0.
 
-It gives an array [steps] for each scalar; the arrays are shorter than the indices if a loss
-stopped being finite, or the loss reached its target: that step is the last. Steps are counted
-from 0.
+The arguments are `first` and `indices`, int32 of shape [steps, batch]. Returns, for each scalar, an
+array of shape [steps]. The arrays are shorter than `indices` if a loss became NaN or infinite, or
+if the loss fell below its target: that step is then the last one.
 """
 
 
@@ -33,31 +36,37 @@ def make_run_block(
 ) -> RunBlock:
     """Returns the function that trains a block of steps.
 
-    It is traced once, for any number of steps; XLA, which compiles anew for each shape, gets
-    indices that are padded to `capacity`. A loop inside ends after as many steps as are asked
-    for, at a loss that is not finite, or at one below the target. The host reads one tensor a
-    block.
+    The function is traced once for any number of steps, and returns all scalars as one tensor, so
+    that the host reads from the device once per block.
 
     Args:
-        step: What to do with a batch; its `loss` and all `…_loss` must stay finite.
-        pipeline: Where batches come from. With `xla` one that does not fit it stays outside.
-        batch_size: Examples a step.
-        capacity: The most steps a block can have.
+        step: Trains on a batch. The block ends when its scalar `loss`, or one whose name ends in
+            `_loss`, is not finite.
+        pipeline: The input pipeline. With `xla`, a pipeline that XLA can't compile runs outside
+            the compiled step.
+        batch_size: The number of examples per step.
+        capacity: The maximum number of steps per block.
         mode: `graph`, `xla` or `eager`.
-        target_loss: A `loss` below this ends the block; None is never.
+        target_loss: A `loss` below this value ends the block; None for no target.
 
-    Raises:
-        RunError: The feed failed.
+    Returns:
+        The function. It raises a RunError, or the exception of the data stream itself, if the
+        input pipeline fails.
     """
+    # The step returns its scalars as a row without names; `_make_one_step` fills in the names when
+    # it is traced.
     names: list[str] = []
     if mode == "xla" and not pipeline.fits_xla:
-        step, mode = compiled(step, "xla"), "graph"
+        # Only the step is compiled with XLA then; the loop around it is an ordinary graph.
+        step, mode = compile_function(step, "xla"), "graph"
     one_step = _make_one_step(step, pipeline, names, target_loss)
     make_function = _make_eager if mode == "eager" else _make_compiled
     function = make_function(one_step, capacity, batch_size, mode)
 
     def run_block(first: int, indices: NDArray[np.int32]) -> dict[str, NDArray[np.float32]]:
         padded = indices
+        # XLA compiles anew for each shape, so all blocks get the same one. A graph does not, and
+        # padding short blocks of large batches would cost time and memory.
         if mode == "xla":
             padded = np.zeros((capacity, batch_size), np.int32)
             padded[: len(indices)] = indices
@@ -85,17 +94,18 @@ _Block = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]
 def _make_one_step(
     step: RunStep, pipeline: InputPipeline, names: list[str], target_loss: float | None
 ) -> _OneStep:
-    """Returns a step that gives its scalars as a row, and whether the next may follow."""
+    """Returns a step that returns its scalars as one row, and whether training can continue."""
 
     def one_step(indices: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         scalars = step(pipeline.batch(indices, number))
+        # In place, since `make_run_block` holds this list; the names are known at tracing only.
         names[:] = scalars
         losses = [v for name, v in scalars.items() if name == "loss" or name.endswith("_loss")]
         row = tf.stack([tf.cast(value, tf.float32) for value in scalars.values()])
-        goes_on = tf.reduce_all(tf.math.is_finite(tf.stack(losses)))
+        can_continue = tf.reduce_all(tf.math.is_finite(tf.stack(losses)))
         if target_loss is not None:
-            goes_on &= scalars["loss"] >= target_loss
-        return row, goes_on
+            can_continue &= scalars["loss"] >= target_loss
+        return row, can_continue
 
     return one_step
 
@@ -104,10 +114,12 @@ def _make_compiled(one_step: _OneStep, capacity: int, batch_size: int, mode: str
     def block(
         first: tf.Tensor, indices: tf.Tensor, count: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
+        # XLA needs a fixed size; rows after the last step stay zero and are cut off by the caller.
         rows = tf.TensorArray(tf.float32, size=capacity)
-        done, goes_on = tf.constant(0), tf.constant(True)
-        while done < count and goes_on:
-            row, goes_on = one_step(indices[done], first + done)
+        done, can_continue = tf.constant(0), tf.constant(True)
+        # AutoGraph turns this into a tf.while_loop, so that the whole block runs on the device.
+        while done < count and can_continue:
+            row, can_continue = one_step(indices[done], first + done)
             rows = rows.write(done, row)
             done += 1
         return done, rows.stack()
@@ -125,9 +137,9 @@ def _make_eager(one_step: _OneStep, capacity: int, batch_size: int, mode: str) -
         first: tf.Tensor, indices: tf.Tensor, count: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         rows: list[tf.Tensor] = []
-        goes_on = True
-        while len(rows) < count and goes_on:
-            row, goes_on = one_step(indices[len(rows)], first + len(rows))
+        can_continue = True
+        while len(rows) < count and can_continue:
+            row, can_continue = one_step(indices[len(rows)], first + len(rows))
             rows.append(row)
         return tf.constant(len(rows)), tf.stack(rows)
 

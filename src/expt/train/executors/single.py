@@ -1,4 +1,4 @@
-"""The executor for one run on one device, driven by the host from block to block."""
+"""The executor for one run on one device; the host starts each block of steps."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,25 +15,28 @@ from expt.train.backend import as_user_errors
 from expt.train.evaluation import Evaluate
 from expt.train.executors import Evaluated
 from expt.train.executors.block import RunBlock, make_run_block
-from expt.train.preflight import unchanged
+from expt.train.preflight import preserve_states
 from expt.train.program import Program
 from expt.train.state import averages_in_place, make_state
 from expt.train.timeline import Timeline
 
 _BLOCK_SECONDS = 0.5
-"""About how long a block lasts: long enough to cost nothing, short enough for a live display."""
+"""The targeted duration of a block.
 
-_FIRST_BLOCK = 8
+Long enough that the calls cost next to nothing, short enough for a live display of progress.
+"""
+
+_FIRST_BLOCK_STEPS = 8  # a guess, made before any step is measured
 CAPACITY = 1024
-"""The most steps in a block."""
+"""The maximum number of steps in a block."""
 
 
 class NonFiniteLossError(RunError):
-    """A loss became NaN or infinite."""
+    """A loss or a weight became NaN or infinite."""
 
 
 class SingleExecutor:
-    """Runs a program on one device; an `Executor`.
+    """An `Executor` that runs a program on one device.
 
     A segment is a block of steps in one compiled call, and the evaluation that is due at its end.
     """
@@ -42,8 +45,8 @@ class SingleExecutor:
         """Compiles the program.
 
         Args:
-            program: What to run.
-            first_step: The step to begin after; 0 for a new run.
+            program: The program to run.
+            first_step: The number of steps that are already done; 0 for a new run.
 
         Raises:
             UserError: TensorFlow can't compile a part.
@@ -54,65 +57,66 @@ class SingleExecutor:
             self._evaluate = program.make_evaluate(program.dataset.validation)
             self._test = program.make_evaluate(program.dataset.test)
         self.state = make_state(program)
-        self._pace = _Pace()
+        self._throughput = _Throughput()
         self._evaluated: tuple[int, Evaluated] | None = None
 
     def run(self, until: int) -> Iterator[Scalars]:
-        """Trains a block and evaluates if that is due."""
+        """Trains a block of steps, and evaluates if an evaluation is due after it."""
         timeline, progress = self.program.timeline, self.state.progress
         first = progress.step
         count = min(until, timeline.next_evaluation(first)) - first
-        indices = timeline.indices(first, min(count, self._pace.block_length()))
+        indices = timeline.indices(first, min(count, self._throughput.block_length()))
+        # Two clocks: scalars carry times of day, durations need a clock that is never set back.
         began, started = time.time(), time.perf_counter()
         rows = self._run_block(first, indices)
         seconds = time.perf_counter() - started
         scalars = _train_scalars(timeline, first, rows, (began, seconds))
-        self._pace.add(len(scalars.steps), seconds)
+        self._throughput.add(len(scalars.steps), seconds)
         step = progress.step = first + len(scalars.steps)
+        # Yielded before the check, so that the journal has the step at which a loss became NaN.
         yield scalars
         progress.values |= scalars.last()
-        _stop_unless_finite(scalars.last(), step, timeline)
+        _check_finite_losses(scalars.last(), step, timeline)
         progress.reason = self.state.stopping.after_block(rows["loss"].tolist())
         if timeline.evaluates_after(step) or progress.reason is not None:
-            yield from self.evaluate_last()
+            yield from self.evaluate()
         if step == timeline.total_steps:
-            progress.reason = None  # it ends as planned
+            progress.reason = None  # the run ends as planned, not early
 
-    def evaluate_last(self) -> Iterator[Scalars]:
-        """Evaluates the validation split for the record, unless it was at this step already."""
+    def evaluate(self) -> Iterator[Scalars]:
+        """Evaluates the validation split as a part of the run, unless this step was evaluated."""
         timeline, progress, best = self.program.timeline, self.state.progress, self.state.best
         step, monitor = progress.step, self.program.monitor
         if self._evaluated is not None and self._evaluated[0] == step:
             return
         with self._averages():
-            evaluated = _named("val", self._evaluate)
-            _stop_unless_weights_finite(best.networks, step)
+            evaluated = _with_split_name("val", self._evaluate)
+            _check_finite_weights(best.networks, step)
+            # Still with the averages in place, since the evaluated weights are the ones to keep.
             best.consider(step, evaluated.values)
         self._evaluated = step, evaluated
         for schedule in self.program.schedules:
             schedule.consider(evaluated.values[monitor.metric], monitor.larger_is_better)
-        rate = self._pace.read()
+        rate = self._throughput.read()
         speed = {"perf/steps_per_s": rate, "perf/examples_per_s": rate * timeline.batch_size}
         yield Scalars.single(step, timeline.epoch_of(step), {**evaluated.values, **speed})
         progress.values |= evaluated.values
         reason = self.state.stopping.after_evaluation(evaluated.values)
         progress.reason = progress.reason or reason
 
-    def validation(self) -> Evaluated:
-        """Returns the evaluation of this step; makes one that changes nothing if there is none.
-
-        Layers that draw random numbers or count their calls in evaluation, too, get their states
-        back, so that hooks don't change a run's numbers.
-        """
+    def evaluate_validation(self) -> Evaluated:
+        """Returns the evaluation at this step; evaluates without side effects if there is none."""
         step = self.state.progress.step
         if self._evaluated is None or self._evaluated[0] != step:
-            with self._averages(), unchanged(self.program.learner.networks):
-                return _named("val", self._evaluate)
+            # Some layers draw random numbers or count their calls in evaluation too. Without their
+            # states restored, a hook would change the results of the run.
+            with self._averages(), preserve_states(self.program.learner.networks):
+                return _with_split_name("val", self._evaluate)
         return self._evaluated[1]
 
-    def test(self) -> Evaluated:
-        """Evaluates the test split with the weights in place."""
-        return _named("test", self._test)
+    def evaluate_test(self) -> Evaluated:
+        """Evaluates the test split with the current weights."""
+        return _with_split_name("test", self._test)
 
     def _averages(self) -> AbstractContextManager[None]:
         learner = self.program.learner
@@ -123,8 +127,8 @@ def compile_block(program: Program, first_step: int = 0) -> RunBlock:
     """Returns the compiled function that trains a block of a program's steps.
 
     Args:
-        program: What to compile.
-        first_step: The first step that it will be asked for, counted from 0.
+        program: The program to compile.
+        first_step: The first step that the function will be called for, counted from 0.
     """
     loop = program.job.config.loop
     return make_run_block(
@@ -138,8 +142,8 @@ def compile_block(program: Program, first_step: int = 0) -> RunBlock:
 
 
 @dataclass
-class _Pace:
-    """How fast the blocks go."""
+class _Throughput:
+    """The measured speed of training, in steps per second."""
 
     steps: int = 0
     seconds: float = 0.0
@@ -150,24 +154,33 @@ class _Pace:
         self.seconds += seconds
 
     def block_length(self) -> int:
+        """Returns the number of steps that take about `_BLOCK_SECONDS`.
+
+        It depends on timings, and may: the results of training do not depend on where blocks end.
+        """
         if self.steps == 0:
-            return _FIRST_BLOCK
+            return _FIRST_BLOCK_STEPS
         return max(1, min(CAPACITY, int(_BLOCK_SECONDS * self.steps / self.seconds)))
 
     def read(self) -> float:
-        """Steps a second since the last reading."""
+        """Returns the steps per second since the previous call."""
         steps, seconds = self.steps - self._since_read[0], self.seconds - self._since_read[1]
         self._since_read = (self.steps, self.seconds)
         return steps / seconds
 
 
-def _named(split: str, evaluate: Evaluate) -> Evaluated:
+def _with_split_name(split: str, evaluate: Evaluate) -> Evaluated:
     values, predictions = evaluate()
     return Evaluated({f"{split}/{name}": value for name, value in values.items()}, predictions)
 
 
-def _stop_unless_weights_finite(networks: Sequence[keras.Model], step: int) -> None:
-    """An activation such as relu can turn NaN into 0, and then no loss shows it."""
+def _check_finite_weights(networks: Sequence[keras.Model], step: int) -> None:
+    """Checks that all weights are finite.
+
+    Raises:
+        NonFiniteLossError: A weight is NaN or infinite.
+    """
+    # The loss alone does not show it: an activation such as relu can turn NaN into 0.
     for network in networks:
         for variable in network.variables:
             if not np.isfinite(variable.numpy()).all():
@@ -184,13 +197,13 @@ def _train_scalars(
     rows: Mapping[str, NDArray[np.float32]],
     measured: tuple[float, float],
 ) -> Scalars:
-    """Puts a block's numbers on their steps; a step's time is interpolated within the block.
+    """Returns the scalars of a block; the time of a step is interpolated within the block.
 
     Args:
-        timeline: Of the run.
+        timeline: The steps and epochs of the run.
         step: The last step before the block.
-        rows: By metric, a value for each step.
-        measured: When the block began, in seconds since 1970, and how many seconds it took.
+        rows: By metric, the values of all steps of the block.
+        measured: The start of the block in seconds since 1970, and its duration in seconds.
     """
     steps = np.arange(step + 1, step + 1 + len(rows["loss"]))
     began, seconds = measured
@@ -202,16 +215,18 @@ def _train_scalars(
     )
 
 
-def _stop_unless_finite(values: Mapping[str, float], step: int, timeline: Timeline) -> None:
+def _check_finite_losses(values: Mapping[str, float], step: int, timeline: Timeline) -> None:
+    # Only the last step needs a check, since a block ends at the first loss that is not finite.
     losses = [n for n in values if n == "train/loss" or n.endswith("_loss")]
-    lost = next((name for name in losses if not np.isfinite(values[name])), None)
-    if lost is not None:
+    diverged = next((name for name in losses if not np.isfinite(values[name])), None)
+    if diverged is not None:
         others = ", ".join(
             f"{name.removeprefix('train/')} {value:.3g}"
             for name, value in values.items()
             if name not in losses
         )
         raise NonFiniteLossError(
-            f"{lost} became {values[lost]} at step {step} (epoch {timeline.epoch_of(step)}; "
-            f"{others}). A smaller optimizer.learning_rate is the usual remedy."
+            f"{diverged} became {values[diverged]} at step {step} (epoch "
+            f"{timeline.epoch_of(step)}; {others}). A smaller optimizer.learning_rate is the usual "
+            "remedy."
         )

@@ -1,4 +1,4 @@
-"""Hooks: what is done at some steps of training besides training."""
+"""Hooks: calls at regular steps of training, and the view of training that they are given."""
 
 import time
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from expt.config.cadence import Cadence
 from expt.config.compose import Job
 from expt.config.hooks import EVERY_KEY
-from expt.config.instantiate import call, part
+from expt.config.instantiate import bind_part, call_part
 from expt.record.recorder import Image, Recorder, Scalars
 from expt.train.executors import Evaluated, Executor
 from expt.train.timeline import Timeline
@@ -22,16 +22,25 @@ _RESERVED = ("perf/", "test/")
 
 
 class Hook(Protocol):
-    """Anything that can be called with a moment of training."""
+    """A callable that runs between the steps of training."""
 
     def __call__(self, moment: "Moment") -> None:
-        """Is called after all numbers of a step are recorded."""
+        """Runs the hook after all scalars of the step have been recorded.
+
+        Args:
+            moment: The state of training after the step.
+        """
 
 
 class Moment:
-    """Training after one of its steps, as hooks see it.
+    """The state of training after one of its steps, as hooks see it.
 
-    Hooks read, log and may stop training; they must not change the weights.
+    A hook may read it, log values and images, and stop training. It must not change the weights.
+
+    Attributes:
+        recorder: Records scalars and images; `log` and `log_image` are shortcuts that also check
+            names.
+        step: The number of finished steps, which is the number of the last step.
     """
 
     def __init__(self, executor: Executor, recorder: Recorder) -> None:
@@ -41,7 +50,7 @@ class Moment:
 
     @property
     def timeline(self) -> Timeline:
-        """The run's steps and epochs."""
+        """The steps and epochs of the run."""
         return self._executor.program.timeline
 
     @property
@@ -56,40 +65,43 @@ class Moment:
 
     @property
     def stop_reason(self) -> str | None:
-        """Why training ends here although more steps were planned; None if it does not."""
+        """Why training ends before its planned last step; None if it does not."""
         return self._executor.state.progress.reason
 
     @property
     def values(self) -> Mapping[str, float]:
-        """The last values of all metrics by full name, such as `train/loss`."""
+        """The latest value of every metric, by full name such as `train/loss`."""
         return MappingProxyType(self._executor.state.progress.values)
 
     @property
     def model(self) -> keras.Model:
-        """The model in training."""
+        """The model that is being trained."""
         return self._executor.program.learner.model
 
     @property
     def evaluation(self) -> Evaluated:
         """The evaluation of the validation split at this step.
 
-        It is the run's own where one was due. Else one is made for the hooks, once a step; it is
-        not recorded and changes nothing.
+        If the run has evaluated at this step, that result is returned. Otherwise the split is
+        evaluated for the hooks, once per step; the result is not recorded and does not influence
+        training.
         """
+        # Cached, because several hooks may ask for it at one step.
         if self._evaluation is None:
-            self._evaluation = self._executor.validation()
+            self._evaluation = self._executor.evaluate_validation()
         return self._evaluation
 
     def log(self, values: Mapping[str, float]) -> None:
-        """Records numbers at this step, in the journal and all recorders.
+        """Records scalars at this step, in the journal and all recorders.
 
         Args:
-            values: By full name: a group, a slash, and the name, such as `weights/norm`.
+            values: Scalars by full name: a group, a slash, and the name, such as `weights/norm`.
 
         Raises:
-            ValueError: A name has no group, or is one of the run's own metrics.
+            ValueError: A name has no group, or is that of a metric which the run itself records.
         """
         evaluated = self._executor.program.learner.reported
+        # `values` lacks the validation metrics until the first evaluation.
         own = {*self.values, *(f"val/{name}" for name in evaluated)}
         for name in values:
             _check_name(name)
@@ -98,29 +110,33 @@ class Moment:
         self.recorder.write(Scalars.single(self.step, self.epoch, values))
 
     def log_image(self, name: str, pixels: NDArray[np.uint8]) -> None:
-        """Records an image at this step, in the run's folder and all recorders.
+        """Records an image at this step, in the run's directory and all recorders.
 
         Args:
-            name: Its full name, such as `weights/first_layer`.
-            pixels: Shape [height, width, 3], from 0 to 255.
+            name: The full name, such as `weights/first_layer`.
+            pixels: RGB values from 0 to 255, uint8 of shape [height, width, 3].
 
         Raises:
-            ValueError: The name has no group, or these are no pixels.
+            ValueError: The name has no group, or `pixels` has another type or shape.
         """
         _check_name(name)
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3:
             raise ValueError(
-                f"image {name!r}: {pixels.dtype} {list(pixels.shape)}; expected uint8 of the shape "
-                "[height, width, 3]."
+                f"image {name!r}: got {pixels.dtype} of shape {list(pixels.shape)}; expected uint8 "
+                "of shape [height, width, 3]."
             )
-        fixed = pixels.copy()  # drawn later, on another thread
+        # Encoded later, on another thread, when the hook may have reused its array.
+        fixed = pixels.copy()
         self.recorder.write(Image(self.step, time.time(), name, lambda: fixed))
 
     def stop(self, reason: str) -> None:
-        """Ends training at this step, which is still evaluated; the run is FINISHED.
+        """Ends training at this step, which is still evaluated. The run's status is FINISHED.
+
+        Has no effect at the planned last step.
 
         Args:
-            reason: Kept in run.json as `stopped`; the first one counts.
+            reason: Recorded in run.json as `stopped`. If training is stopped several times at one
+                step, the first reason is kept.
         """
         if not self.is_last:
             self._executor.state.progress.reason = reason
@@ -129,7 +145,7 @@ class Moment:
 def _check_name(name: str) -> None:
     group, slash, rest = name.partition("/")
     if not (group and slash and rest):
-        raise ValueError(f"{name!r} has no group; expected a name such as weights/norm.")
+        raise ValueError(f"{name!r} has no group; expected GROUP/NAME, such as weights/norm.")
 
 
 @dataclass(frozen=True)
@@ -137,10 +153,11 @@ class Every:
     """A hook with its cadence.
 
     Attributes:
-        cadence: When the hook is called; never is at no step at all.
-        hook: What is called.
-        at_start: Whether it is called before the first step, too.
-        at_end: Whether it is called after the last step, too, wherever training ends.
+        cadence: At which steps the hook is called. With the cadence "never" it is not called at
+            all, whatever `at_start` and `at_end` are.
+        hook: The hook.
+        at_start: Whether the hook is also called before the first step.
+        at_end: Whether the hook is also called after the last step, wherever training ends.
     """
 
     cadence: Cadence
@@ -153,11 +170,14 @@ class Every:
         self.hook(moment)
 
     def next_due(self, step: int, timeline: Timeline) -> float:
-        """Returns the first step after `step` at which the hook is due; infinity if never."""
+        """Returns the first step after `step` at which the hook is due; infinity if none is.
+
+        A call by `at_end` is not counted: the last step ends a segment in any case.
+        """
         return self.cadence.next_due(step, timeline.steps_per_epoch)
 
     def is_due(self, moment: Moment) -> bool:
-        """Whether the hook is due at a moment."""
+        """Returns whether the hook is due at a moment."""
         if moment.step == 0:
             return self.at_start and self.cadence.count is not None
         if self.at_end and moment.is_last:
@@ -166,14 +186,14 @@ class Every:
 
 
 def make_hooks(job: Job) -> list[Every]:
-    """Makes the hooks that a config names.
+    """Returns the hooks of the config's `hook` group, each with its cadence.
 
     Raises:
-        UserError: One refuses its arguments.
+        UserError: A hook does not accept its arguments.
     """
     made = []
     for name, node in job.config.hook.items():
         arguments = {key: value for key, value in node.items() if key != EVERY_KEY}
-        hook = call(part(arguments, f"hook.{name}"), f"hook.{name}")
+        hook = call_part(bind_part(arguments, f"hook.{name}"), f"hook.{name}")
         made.append(Every(Cadence.parse(node[EVERY_KEY]), hook))
     return made

@@ -1,4 +1,4 @@
-"""Checkpoints: the state of training, saved while it goes on and at its end."""
+"""The hook that saves checkpoints during training, at its end, and when it is interrupted."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,32 +12,35 @@ from expt.train.hooks import Every, Moment
 from expt.train.state import State
 
 MakeWriter = Callable[[Path, int, Callable[[], None]], CheckpointWriter]
-"""Makes what writes a run's checkpoints; its arguments are those of `CheckpointWriter`."""
+"""A factory of checkpoint writers; its arguments are those of `CheckpointWriter`."""
 
 
 class SaveCheckpoint:
-    """Saves the state when the writer is ready, and at the best step so far; a `Hook`.
+    """A `Hook` that saves the state when the writer is ready, and after each new best evaluation.
 
     Args:
-        state: What to save.
-        writer: Writes it; it keeps the file of the best step.
-        identity: What the state is of: what can change a run's numbers, by full key.
+        state: The state of training.
+        writer: Writes the checkpoints, and keeps the file of the best step.
+        identity: The settings that can change a run's results, by full key. They are stored in
+            the checkpoint and compared when it is restored.
     """
 
     def __init__(self, state: State, writer: CheckpointWriter, identity: Mapping[str, Any]) -> None:
         self._state, self._writer, self._identity = state, writer, identity
-        self._saved = 0
+        self._saved_step = 0
 
     def __call__(self, moment: Moment) -> None:
-        """Saves the state, unless the writer is busy."""
+        """Saves the state, unless the writer is busy and this is not the best step so far."""
+        # Copying the variables takes 2 ms of a 20 ms epoch on digits, and the writer writes at
+        # most once a second. The best step is copied regardless, because its file is kept.
         if self._writer.is_due() or self._state.best.step == moment.step:
             self.save()
 
     def save(self) -> None:
-        """Saves the state, unless it is saved."""
+        """Saves the state, unless the state of this step has been saved already."""
         step = self._state.progress.step
-        if step != self._saved:
-            self._saved = step
+        if step != self._saved_step:
+            self._saved_step = step
             self._writer.write(self._state.checkpoint(self._identity))
 
 
@@ -45,19 +48,23 @@ class SaveCheckpoint:
 def checkpointing(
     cadence: Cadence, state: State, writer: CheckpointWriter, identity: Mapping[str, Any]
 ) -> Iterator[Every]:
-    """Yields the hook that saves checkpoints; saves one at the end and when interrupted, too.
+    """Yields the hook that saves checkpoints.
+
+    A last checkpoint is saved when the block ends normally or is interrupted.
 
     Args:
         cadence: How often to save.
-        state: What to save.
-        writer: Writes it; closed at the end.
-        identity: As `SaveCheckpoint` takes it.
+        state: The state of training.
+        writer: Writes the checkpoints; closed at the end of the block.
+        identity: As for `SaveCheckpoint`.
     """
     hook = SaveCheckpoint(state, writer, identity)
     try:
         yield Every(cadence, hook)
         hook.save()
         writer.flush()
+    # Not after other exceptions, such as a loss that became NaN: resuming from the last checkpoint
+    # is useful, resuming from the state of the failure is not.
     except (KeyboardInterrupt, Terminated):
         hook.save()
         writer.flush()

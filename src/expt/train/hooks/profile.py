@@ -1,4 +1,4 @@
-"""A trace of some steps for TensorBoard's profiler."""
+"""The hook that traces some steps for TensorBoard's profiler."""
 
 import os
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ from expt.train.hooks import Every, Moment
 
 
 class Profile:
-    """Traces the steps between its first and its second call; a `Hook`."""
+    """A `Hook` that traces the steps between its first and its second call.
+
+    Args:
+        directory: The directory of a TensorBoard run; the trace is written to its subdirectory
+            `plugins/profile`.
+    """
 
     def __init__(self, directory: Path) -> None:
-        """Traces nothing yet.
-
-        Args:
-            directory: A run of TensorBoard, which finds the trace in `plugins/profile` there.
-        """
         self._directory = directory
         self._calls = 0
         self._is_tracing = False
 
     def __call__(self, moment: Moment) -> None:
-        """Starts the trace, unless training ends here, or stops it."""
+        """Starts the trace at the first call, unless training ends there; stops it at the next."""
         self._calls += 1
         self.stop()
         if self._calls == 1 and not moment.is_last:
@@ -33,7 +33,7 @@ class Profile:
             self._is_tracing = True
 
     def stop(self) -> None:
-        """Stops and writes the trace, if there is one."""
+        """Stops and writes the trace, if one is being taken."""
         if self._is_tracing:
             self._is_tracing = False
             tf.profiler.experimental.stop()
@@ -41,17 +41,17 @@ class Profile:
 
 @contextmanager
 def profiling(num_steps: int | None, directory: Path) -> Iterator[list[Every]]:
-    """Yields the hook that traces so many steps, once; none for None.
-
-    The first `num_steps` steps are left out: they are slower than the others.
+    """Yields a list of the hook that traces `num_steps` steps once; an empty list for None.
 
     Args:
-        num_steps: How many steps to trace; fewer if the run ends before.
-        directory: A run of TensorBoard.
+        num_steps: The number of steps to trace; fewer are traced if the run ends earlier.
+        directory: The directory of a TensorBoard run.
     """
     if num_steps is None:
         yield []
         return
+    # The cadence lets `num_steps` steps pass before the first call: the first steps of a run are
+    # slower than the others, and would not be typical.
     profile = Profile(directory)
     try:
         yield [Every(Cadence(num_steps), profile, at_end=True)]

@@ -1,1 +1,1 @@
-"""The input pipeline: which examples a step sees, and their augmentation."""
+"""The input pipeline: the order of the examples, reading them, and their augmentation."""

@@ -1,4 +1,4 @@
-"""What a step gets, and the mean over it."""
+"""Batches, and the weighted means over them."""
 
 from typing import Any, NamedTuple
 
@@ -6,15 +6,15 @@ import tensorflow as tf
 
 
 class Batch(NamedTuple):
-    """Some examples.
+    """The examples of one step.
 
     Attributes:
-        inputs: float32, or float64 for a model that standardises them; shape [batch, ...].
-        targets: Class numbers, shape [batch], or values, shape [batch, values].
-        weights: How much each example counts in the loss and the metrics, shape [batch]; None
-            counts all alike.
-        mixed_targets: Class numbers of the examples that are mixed in, as `targets`; None without
-            mixup, and where targets are values, which are mixed themselves.
+        inputs: Inputs, shape [batch, ...]; float32, or float64 for a model that standardises them.
+        targets: Labels, int of shape [batch], or values, float of shape [batch, values].
+        weights: The weights of the examples in the loss and the metrics, shape [batch]; None if
+            all count alike.
+        mixed_targets: With mixup of labels, the labels of the examples that are mixed in, shape
+            [batch]; else None. Targets that are values are mixed themselves.
         mixed_share: The share of `mixed_targets` in the loss, from 0 to 1, shape [batch].
     """
 
@@ -26,21 +26,26 @@ class Batch(NamedTuple):
 
 
 def mean_loss(values: Any, weights: tf.Tensor | None) -> tf.Tensor:
-    """The one reduction of losses, in training and evaluation: Σ w_i l_i / Σ w_i.
+    """Returns the mean loss Σ w_i l_i / Σ w_i; all losses are reduced by this function.
 
     Args:
-        values: What a loss returned: one value for each example, shape [batch], or a pair of
-            values and their weights, such as those of classes.
-        weights: Of the examples, shape [batch]; None counts all alike. A pair's weights are
-            multiplied by them.
+        values: The return value of a loss: one value per example, shape [batch], or a pair of
+            values and their weights, such as class weights.
+        weights: The weights of the examples, shape [batch]; None if all count alike. They are
+            multiplied by the weights of a pair.
     """
     return weighted_mean(values_and_weights(values)[0], _weights(values, weights))
 
 
 def loss_weight(values: Any, weights: tf.Tensor | None) -> tf.Tensor:
-    """Returns how much a batch's mean loss counts beside those of others of its size: Σ w_i.
+    """Returns the weight of a batch's mean loss among batches of equal size: Σ w_i, or 1.
 
-    Arguments: as in `mean_loss`. Without weights it is 1.
+    Args:
+        values: As for `mean_loss`.
+        weights: As for `mean_loss`.
+
+    Returns:
+        A float32 scalar; 1 if there are no weights.
     """
     weights = _weights(values, weights)
     return tf.constant(1.0) if weights is None else tf.reduce_sum(weights)
@@ -54,12 +59,15 @@ def _weights(values: Any, weights: tf.Tensor | None) -> tf.Tensor | None:
 
 
 def mixed(one: Any, other: Any, share: tf.Tensor) -> Any:
-    """Mixes what a loss returned for two targets of each example: (1 - λ) w l + λ w' l'.
+    """Mixes the losses for two targets of each example: (1 - λ) w l + λ w' l'.
 
     Args:
-        one: What it returned for the first targets.
-        other: What it returned for the others.
-        share: λ, that of the others, from 0 to 1, shape [batch].
+        one: The return value of a loss for the first targets: values l, or values and weights w.
+        other: The return value for the second targets.
+        share: λ, the share of the second targets, from 0 to 1, shape [batch].
+
+    Returns:
+        Values, or a pair of values and their weights (1 - λ) w + λ w'.
     """
     (values, weights), (others, their_weights) = values_and_weights(one), values_and_weights(other)
     if weights is None or their_weights is None:
@@ -69,7 +77,7 @@ def mixed(one: Any, other: Any, share: tf.Tensor) -> Any:
 
 
 def values_and_weights(values: Any) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """Returns the values that a loss returned, and their weights, if it returned a pair."""
+    """Splits the return value of a loss into values and weights, which are None without a pair."""
     if isinstance(values, tuple):
         return values
     return values, None
@@ -79,11 +87,12 @@ def weighted_mean(values: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
     """Returns Σ w_i l_i / Σ w_i over the examples; 0 if all weights are 0.
 
     Args:
-        values: One value for each example, shape [batch].
-        weights: Shape [batch]; examples of weight 0 are masked, whatever their value. None is the
-            plain mean.
+        values: One value per example, shape [batch].
+        weights: The weights, shape [batch]; None for the plain mean. The values of examples with
+            weight 0 have no influence, even if they are NaN.
     """
     if weights is None:
         return tf.reduce_mean(values)
+    # 0 · NaN is NaN, so masked values are replaced, not just multiplied by 0.
     counted = tf.where(weights > 0, values, tf.zeros_like(values))
     return tf.math.divide_no_nan(tf.reduce_sum(weights * counted), tf.reduce_sum(weights))

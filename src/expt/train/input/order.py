@@ -1,4 +1,4 @@
-"""The order of the data: arithmetic, not state."""
+"""The order of the data, a function of seed and step without any state."""
 
 from functools import lru_cache
 
@@ -9,21 +9,22 @@ from numpy.typing import NDArray
 def batch_indices(
     seed: int, first_step: int, count: int, num_examples: int, batch_size: int
 ) -> NDArray[np.int32]:
-    """Returns which training examples some consecutive steps see.
+    """Returns the training examples of some consecutive steps.
 
-    A pure function of its arguments: each epoch is a permutation drawn from (seed, epoch) alone,
-    cut into full batches; the remainder is left out of that epoch.
+    Each epoch is a permutation of the examples that is drawn from (seed, epoch) and cut into full
+    batches. The remainder is left out of that epoch.
 
     Args:
-        seed: The run's seed.
+        seed: The seed of the run.
         first_step: The first step, counted from 0.
-        count: How many steps.
-        num_examples: Size of the train split.
-        batch_size: Examples a step; at most `num_examples`.
+        count: The number of steps.
+        num_examples: The size of the train split.
+        batch_size: The number of examples per step; at most `num_examples`.
 
     Returns:
         Indices into the train split, shape [count, batch_size].
     """
+    # A pure function, so that a resumed run sees the same examples without a saved position.
     steps_per_epoch = num_examples // batch_size
     rows = []
     step, last = first_step, first_step + count
@@ -37,6 +38,7 @@ def batch_indices(
     return np.concatenate(rows)
 
 
+# Two, as a block of steps can begin in one epoch and end in the next.
 @lru_cache(maxsize=2)
 def _permutation(seed: int, epoch: int, num_examples: int) -> NDArray[np.int32]:
     indices = np.arange(num_examples, dtype=np.int32)

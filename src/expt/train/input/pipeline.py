@@ -1,4 +1,4 @@
-"""Feeds: where a step's batch comes from, memory or disk."""
+"""The input pipeline: gathers the batch of a step from memory, or reads it ahead from a stream."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset, Split, Stream
 from expt.parts.data.image_files import ImageFiles
 from expt.runs.cores import usable_cores
-from expt.train.input.augment import augmented
+from expt.train.input.augment import augment
 from expt.train.input.batch import Batch
 from expt.train.timeline import Timeline
 
 
 @dataclass(frozen=True)
 class InputPipeline:
-    """Where training batches come from.
+    """The source of training batches.
 
     Attributes:
-        batch: Gathers and augments the batch of some examples, int32 [batch], for a step, int32
-            counted from 0; inside the step's graph.
-        reads_ahead: Whether batches are read ahead, in the plan's order alone, so that they must
-            be asked for one step after the other.
-        fits_xla: Whether `batch` can be a part of what XLA compiles: what is read ahead can't, and
-            random numbers would be others there.
-        failures: What reading ahead raised.
+        batch: A function of the indices of examples, int32 of shape [batch], and the number of the
+            step, int32 counted from 0. Returns the augmented batch. Runs in the step's graph.
+        reads_ahead: Whether batches are read ahead. They are read in the order of the steps then,
+            and must be requested one step after the other.
+        fits_xla: Whether XLA can compile `batch`. It can't compile reading ahead, and would draw
+            other random numbers for augmentation.
+        failures: The exceptions raised while reading ahead.
     """
 
     batch: Callable[[tf.Tensor, tf.Tensor], Batch]
@@ -39,12 +39,12 @@ class InputPipeline:
 
 
 def make_pipeline(timeline: Timeline, dataset: Dataset, first_step: int = 0) -> InputPipeline:
-    """Returns the feed of a data set's train split.
+    """Returns the input pipeline of a data set's train split.
 
     Args:
-        timeline: Which examples each step sees.
-        dataset: In memory, then batches are gathered on the device; or streamed.
-        first_step: The first step that will be asked for, counted from 0.
+        timeline: Determines the examples of each step.
+        dataset: The data set. Batches of one in memory are gathered on the device.
+        first_step: The first step that will be requested, counted from 0.
     """
     split = dataset.train
     failures: list[Exception] = []
@@ -55,15 +55,17 @@ def make_pipeline(timeline: Timeline, dataset: Dataset, first_step: int = 0) -> 
     targets = tf.constant(split.targets)
     weights = None if split.weights is None else tf.constant(split.weights)
     scale = dataset.input_scale
+    # Blank pixels get the mean, which the model's standardisation turns into 0.
     fill = 0.0 if scale is None else tf.constant(scale.mean, split.dtype)
 
     def batch_of(indices: tf.Tensor, step: tf.Tensor) -> Batch:
         batch = Batch(
+            # Streams lose the static shape, which augmentation and accumulation read.
             tf.ensure_shape(inputs_of(indices), (timeline.batch_size, *dataset.input_shape)),
             tf.gather(targets, indices),
             None if weights is None else tf.gather(weights, indices),
         )
-        return augmented(batch, dataset.augmentation, timeline.seed, step, fill)
+        return augment(batch, dataset.augmentation, timeline.seed, step, fill)
 
     reads_ahead = is_streamed(split)
     fits_xla = not reads_ahead and dataset.augmentation == Augmentation()
@@ -74,8 +76,8 @@ def first_batch(dataset: Dataset, num_parts: int = 1) -> Batch:
     """Returns the first examples of the train split, unaugmented, as one batch.
 
     Args:
-        dataset: What to take them from.
-        num_parts: How many times `dataset.batch_size` to take.
+        dataset: The data set.
+        num_parts: The size of the batch, in units of `dataset.batch_size`.
     """
     count = num_parts * dataset.batch_size
     split = dataset.train
@@ -87,16 +89,20 @@ def first_batch(dataset: Dataset, num_parts: int = 1) -> Batch:
 
 
 def is_streamed(split: Split) -> bool:
-    """Whether a split's inputs stay on disk."""
+    """Returns whether the inputs of a split are read from a stream instead of memory."""
     return not isinstance(split.inputs, np.ndarray)
 
 
 def read_in_order(split: Split, batch_size: int) -> Iterator[tf.Tensor]:
-    """Yields the inputs of a streamed split, batch by batch; the last may be smaller."""
+    """Yields the inputs of a streamed split, batch by batch; the last batch may be smaller.
+
+    Raises:
+        RunError: The data can't be read; or the exception of the stream itself.
+    """
     indices = tf.data.Dataset.range(len(split), output_type=tf.int32).batch(batch_size)
     failures: list[Exception] = []
     try:
-        yield from _reading(indices, split, failures)
+        yield from _read_ahead(indices, split, failures)
     except tf.errors.OpError as error:
         raise reading_error(error, failures) from error
 
@@ -110,26 +116,36 @@ def _streamed(
     timeline: Timeline, split: Split, first_step: int, failures: list[Exception]
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     def indices_of(step: tf.Tensor) -> tf.Tensor:
-        # Stateless, or tf.data would read one batch at a time for the sake of determinism.
+        # Declared stateless, as tf.data reads one batch at a time after a stateful function, to be
+        # deterministic.
         indices = tf.numpy_function(
             lambda number: timeline.indices(int(number), 1)[0], [step], tf.int32, stateful=False
         )
         return tf.ensure_shape(indices, (timeline.batch_size,))
 
     steps = tf.data.Dataset.range(first_step, timeline.total_steps)
-    batches = iter(_reading(steps.map(indices_of), split, failures))
+    batches = iter(_read_ahead(steps.map(indices_of), split, failures))
+    # The indices are ignored: those of the next step have been computed by `indices_of`.
     return lambda _indices: next(batches)
 
 
 def reading_error(error: tf.errors.OpError, failures: Sequence[Exception]) -> Exception:
-    """Returns what to tell of a stream that failed: what it raised itself, or TensorFlow's line."""
+    """Returns the exception to raise for a failed stream: its own, or one with TensorFlow's reason.
+
+    Args:
+        error: The error that TensorFlow has raised.
+        failures: The exceptions that the stream itself has raised.
+    """
+    # TensorFlow turns them into text, with a traceback.
     if failures:
         return failures[0]
     return RunError(f"the data can't be read any more: {str(error).splitlines()[0]}")
 
 
-def _reading(indices: tf.data.Dataset, split: Split, failures: list[Exception]) -> tf.data.Dataset:
-    """Reads batches of a streamed split ahead, several at once, in their order."""
+def _read_ahead(
+    indices: tf.data.Dataset, split: Split, failures: list[Exception]
+) -> tf.data.Dataset:
+    """Returns the batches of a streamed split in order; several are read ahead in parallel."""
     stream = split.inputs
     assert not isinstance(stream, np.ndarray)
     if isinstance(stream, ImageFiles) and stream.is_native:
@@ -143,11 +159,9 @@ def _reading(indices: tf.data.Dataset, split: Split, failures: list[Exception]) 
 
 
 def _num_threads() -> int:
-    """Returns how many threads read ahead.
-
-    A step waits for the slowest of its threads, so reading takes half of the cores only: of those
-    that this process was given for its operations, as the workers of a sweep are, or of all.
-    """
+    """Returns the number of threads that read ahead: half of the cores, at least one."""
+    # Not all cores, because a step waits for the slowest of its own threads. The workers of a
+    # sweep share the cores, and have set the number of inter-op threads to their share.
     given = int(tf.config.threading.get_inter_op_parallelism_threads())
     return max(1, (given or usable_cores()) // 2)
 
@@ -155,9 +169,9 @@ def _num_threads() -> int:
 def _reader(
     stream: Stream, dtype: np.dtype[Any], failures: list[Exception]
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Reads with the stream's own method, and keeps what it raises."""
+    """Returns a function that reads with the stream's own method, and keeps its exceptions."""
 
-    def read_or_keep(indices: NDArray[np.int32]) -> NDArray[np.floating[Any]]:
+    def read_or_keep_failure(indices: NDArray[np.int32]) -> NDArray[np.floating[Any]]:
         try:
             return stream.read(indices)
         except Exception as error:
@@ -165,19 +179,20 @@ def _reader(
             raise
 
     def read(indices: tf.Tensor) -> tf.Tensor:
-        inputs = tf.numpy_function(read_or_keep, [indices], dtype, stateful=False)
+        inputs = tf.numpy_function(read_or_keep_failure, [indices], dtype, stateful=False)
         return tf.ensure_shape(inputs, (None, *stream.shape[1:]))
 
     return read
 
 
 def _decoder(images: ImageFiles) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Reads image files without Python, which is several times faster."""
+    """Returns a function that reads image files with TensorFlow's operations."""
+    # Several times faster than the stream's own `read`, which is written in Python.
     shape = images.shape[1:]
     paths = tf.constant(images.files(np.arange(images.shape[0])))
 
     def decode(path: tf.Tensor) -> tf.Tensor:
-        # It takes PNG too; with this method the pixels are those of the stream's own `read`.
+        # Decodes PNG files too. With this DCT method the pixels equal those of the stream's `read`.
         return tf.io.decode_jpeg(
             tf.io.read_file(path), channels=shape[-1], dct_method="INTEGER_ACCURATE"
         )

@@ -1,1 +1,1 @@
-"""Kinds of training."""
+"""Learners: supervised training, reconstruction and adversarial training."""

@@ -1,4 +1,4 @@
-"""An adversarial pair: a generator that learns from a discriminator's judgement."""
+"""Adversarial training of a generator and a discriminator."""
 
 import math
 from collections.abc import Sequence
@@ -11,33 +11,39 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split
-from expt.train.compilation import compiled
-from expt.train.evaluation import Evaluate, on_host
+from expt.train.compilation import compile_function
+from expt.train.evaluation import Evaluate, to_host
 from expt.train.input.batch import Batch, mean_loss
 from expt.train.loss_checks import check_loss
 from expt.train.objective import Objective
 from expt.train.optimizer import MakeOptimizer
-from expt.train.preflight import check_gradients, check_values, unchanged
+from expt.train.preflight import check_gradients, check_values, preserve_states
 from expt.train.step import make_adversarial_step
 
 _MOST_EXAMPLES = 2_000
 _PROJECTIONS = 128
-_SEED = 0  # of the noise that evaluations generate from: the same at every step
+# Of the noise in evaluations, which is the same at every step, so that only the weights matter.
+_SEED = 0
 
 
 class Pair(Protocol):
-    """Two networks: from noise [batch, latent] to examples, and from those to logits [batch, 1]."""
+    """The return value of a model part for adversarial training.
+
+    Attributes:
+        generator: Maps noise, shape [batch, latent], to examples.
+        discriminator: Maps examples to logits, shape [batch, 1].
+    """
 
     generator: keras.Model
     discriminator: keras.Model
 
 
 class Adversarial:
-    """Two networks against each other, each with an optimizer; a `Learner`.
+    """A `Learner` that trains a generator and a discriminator against each other.
 
-    An evaluation generates from the same noise every time, and reports both losses and the
-    `distance` of the generated examples from the split's: a generator's loss says how it stands
-    against its discriminator, not how good it is.
+    Evaluations report the losses of both, and the sliced Wasserstein `distance` between generated
+    examples and those of the split. The best model is chosen by the distance, because the loss of
+    a generator measures its success against its own discriminator, not its quality.
     """
 
     watched: str = "val/distance"
@@ -67,30 +73,35 @@ class Adversarial:
         """Checks both networks, the loss and the gradients on a batch."""
         size = len(batch.inputs)
         noise = tf.random.stateless_normal((size, self.model.input_shape[-1]), (_SEED, 0))
-        with unchanged(self.networks), tf.GradientTape(persistent=True) as tape:
+        with preserve_states(self.networks), tf.GradientTape(persistent=True) as tape:
+            # The shapes are checked one by one, so that the message names the network at fault.
             generated = _one_tensor(self.model(noise, training=True), "generator")
             if tuple(generated.shape) != tuple(batch.inputs.shape):
                 raise UserError(
-                    f"model: it generates the shape {tuple(generated.shape)}; data={dataset.name} "
-                    f"has {tuple(batch.inputs.shape)}."
+                    f"model: its generator returned the shape {tuple(generated.shape)} for a "
+                    f"batch; data={dataset.name} needs {tuple(batch.inputs.shape)}."
                 )
             judged = _one_tensor(self._discriminator(generated, training=True), "discriminator")
             logits = tf.cast(judged, tf.float32)
             if tuple(logits.shape) != (size, 1):
                 raise UserError(
-                    f"model: its discriminator gave the shape {tuple(logits.shape)} for a batch; "
-                    f"expected one logit for each example, {(size, 1)}."
+                    f"model: its discriminator returned the shape {tuple(logits.shape)} for a "
+                    f"batch; expected one logit per example, {(size, 1)}."
                 )
             values = check_values(self._loss(tf.ones((size, 1)), logits), size)
         for network in self.networks:
             check_gradients(tape, values, network)
+        # Both classes, in turn: `check_loss` needs examples whose targets differ.
         targets = tf.cast(tf.range(size)[:, None] % 2, tf.float32)
         return check_loss(self._loss, targets, logits)
 
     def make_evaluate(self, split: Split, mode: str) -> Evaluate:
-        """Returns the function that compares generated examples with a split's first 2,000."""
+        """Returns the function that compares generated examples with those of a split.
+
+        At most the first 2,000 examples of the split are used.
+        """
         real = tf.constant(split.first(_MOST_EXAMPLES), tf.float32)
-        noise, directions = _draw(self.model, real)
+        noise, directions = _draw_noise_and_directions(self.model, real)
 
         def evaluate() -> tuple[dict[str, tf.Tensor], tf.Tensor]:
             generated = tf.cast(self.model(noise, training=False), tf.float32)
@@ -107,25 +118,28 @@ class Adversarial:
             }
             return values, generated
 
-        function = compiled(evaluate, mode)
-        return lambda: on_host(*function())
+        function = compile_function(evaluate, mode)
+        return lambda: to_host(*function())
 
     @staticmethod
     def evaluate_saved(model: keras.Model, objective: Objective, split: Split) -> Evaluate:
-        """Returns the function that tells a generator's distance; no discriminator is saved."""
+        """Returns the function that computes the distance of a saved generator from a split.
+
+        There are no losses, because the discriminator is not saved.
+        """
         del objective
         real = tf.constant(split.first(_MOST_EXAMPLES), tf.float32)
-        noise, directions = _draw(model, real)
+        noise, directions = _draw_noise_and_directions(model, real)
 
         def evaluate() -> tuple[dict[str, float], NDArray[np.float32]]:
             generated = tf.cast(model(noise, training=False), tf.float32)
-            return on_host({"distance": sliced_distance(real, generated, directions)}, generated)
+            return to_host({"distance": sliced_distance(real, generated, directions)}, generated)
 
         return evaluate
 
 
 def _one_tensor(outputs: Any, network: str) -> tf.Tensor:
-    """Returns the outputs of a network.
+    """Returns the outputs of a network, which must be one tensor.
 
     Raises:
         UserError: They are not one tensor.
@@ -137,31 +151,32 @@ def _one_tensor(outputs: Any, network: str) -> tf.Tensor:
     return outputs
 
 
-def _draw(generator: keras.Model, real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Draws the noise to generate from, and directions for the distance.
-
-    Not where XLA compiles: its random numbers are others.
-    """
+def _draw_noise_and_directions(
+    generator: keras.Model, real: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the noise for the generator, and the directions for the distance."""
+    # Outside of the compiled function, because XLA draws other random numbers for the same seed.
     noise = tf.random.stateless_normal((real.shape[0], generator.input_shape[-1]), (_SEED, 0))
     return noise, random_directions(math.prod(real.shape[1:]))
 
 
 def random_directions(size: int) -> tf.Tensor:
-    """Returns random unit vectors, always the same, shape [size, directions]."""
+    """Returns random unit vectors, float32 of shape [size, directions]; always the same ones."""
     directions = tf.random.stateless_normal((size, _PROJECTIONS), (_SEED, 1))
     return tf.math.l2_normalize(directions, axis=0)
 
 
 def sliced_distance(one: tf.Tensor, other: tf.Tensor, directions: tf.Tensor) -> tf.Tensor:
-    """The sliced Wasserstein distance between two samples of the same size.
+    """Returns the sliced Wasserstein distance between two samples of the same size.
 
-    √ of the mean, over directions u, of ∫ (F⁻¹_u - G⁻¹_u)², which for samples is the mean squared
+    The square root of the mean, over directions u, of ∫ (F⁻¹_u - G⁻¹_u)², with the quantile
+    functions of both samples projected on u. For samples, the integral is the mean squared
     difference of the sorted projections. Source: N. Bonneel et al., "Sliced and Radon Wasserstein
     Barycenters of Measures", JMIV 51, 2015.
 
     Args:
-        one: Shape [examples, ...].
-        other: The same shape.
+        one: A sample, shape [examples, ...].
+        other: The other sample, of the same shape.
         directions: Unit vectors, shape [size of an example, directions].
 
     Returns:

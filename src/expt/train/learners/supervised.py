@@ -1,4 +1,4 @@
-"""Learning from targets, and learning to reconstruct the inputs."""
+"""Supervised learning and reconstruction."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from expt.train.step import make_train_step
 
 
 class Supervised:
-    """One model that learns targets from inputs; a `Learner`."""
+    """A `Learner` that trains one model to predict targets from inputs."""
 
     watched: str = "val/loss"
     random_states: Sequence[Any] = ()
@@ -48,7 +48,7 @@ class Supervised:
 
 
 class Reconstruction(Supervised):
-    """A model that learns to give back its inputs, as augmentation leaves them; a `Learner`."""
+    """A `Learner` that trains one model to reconstruct its inputs, after their augmentation."""
 
     def __init__(
         self, model: keras.Model, objective: Objective, make_optimizer: MakeOptimizer
@@ -73,4 +73,5 @@ class Reconstruction(Supervised):
 
 
 def _with_inputs_as_targets(batch: Batch) -> Batch:
+    # Inputs that mixup has mixed are targets as they are; there are no second targets.
     return batch._replace(targets=batch.inputs, mixed_targets=None, mixed_share=None)

@@ -1,1 +1,1 @@
-"""Continuing a run in place."""
+"""Resuming an interrupted run in its directory, and extending a finished one."""

@@ -1,4 +1,4 @@
-"""Whether a resumed run has steps left to train; without TensorFlow."""
+"""Checks that a resumed run has steps left to train, without importing TensorFlow."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,77 +12,81 @@ from expt.parts.data.dataset import Dataset
 from expt.record.journal import FILE_NAME, read_journal
 from expt.runs.record_parts import Status
 from expt.runs.records import RunRecord
-from expt.runs.run import Earlier
+from expt.runs.run import PreviousRun
 from expt.train.checkpoint import DamagedError, checkpoint_files, read_checkpoint
 from expt.train.timeline import Timeline, make_timeline
 
 CHECKPOINTS = "checkpoints"
 STOPPING = frozenset(("loop.patience", "loop.time_limit"))
-"""What stops a run early; once it is changed, the run can continue."""
+"""The keys that stop a run early. A run that has stopped early continues only if one is changed."""
 
 
-def check_extension(job: Job, dataset: Dataset, directory: Path, earlier: Earlier) -> None:
-    """Checks the changes to a resumed run against the steps that its files say are done.
+def check_extension(job: Job, dataset: Dataset, directory: Path, earlier: PreviousRun) -> None:
+    """Checks that the changes to a resumed run leave steps to train, according to its files.
 
     Args:
-        job: As it is continued.
-        dataset: Its data.
-        directory: The run's.
-        earlier: What it was until now.
+        job: The job as it is continued.
+        dataset: The data set of the job.
+        directory: The run directory.
+        earlier: The record of the previous run, and the changes to its config.
 
     Raises:
-        UserError: Nothing would be trained, or the changes are of something else than its length.
+        UserError: No steps would be left, or the changes affect more than the run's length.
     """
     if not earlier.changes:
         return
     check_horizon(job, dataset, earlier)
-    timeline, (step, reason) = make_timeline(job, dataset), _done(directory, earlier.record)
+    timeline, (step, reason) = make_timeline(job, dataset), _last_step(directory, earlier.record)
     check_length(timeline, step, reason, earlier)
     is_finished = earlier.record.status is Status.FINISHED
     if is_finished and timeline.total_steps <= step:
-        raise UserError(_too_short(timeline, step, earlier, job.config.loop.steps))
+        raise UserError(_too_short_message(timeline, step, earlier, job.config.loop.steps))
 
 
-def check_length(timeline: Timeline, step: int, reason: str | None, earlier: Earlier) -> None:
-    """Checks that a run's length and its reason to stop early leave room for what is done.
+def check_length(timeline: Timeline, step: int, reason: str | None, earlier: PreviousRun) -> None:
+    """Checks that a resumed run is not shorter than the steps done, and has no reason to stop.
 
     Args:
-        timeline: Of the run as it is continued.
-        step: The last step that is done.
-        reason: Why training ended before its plan did; None if it did not.
-        earlier: What the run was until now.
+        timeline: The timeline of the run as it is continued.
+        step: The number of finished steps.
+        reason: Why training ended before its planned last step; None if it did not.
+        earlier: The record of the previous run, and the changes to its config.
 
     Raises:
-        UserError: They do not.
+        UserError: The run has stopped early and its changes do not concern that, or it has done
+            more steps than planned now.
     """
     if earlier.changes and reason is not None and not STOPPING & earlier.changes.keys():
         raise UserError(
-            f"{_given(earlier)}the run has stopped early: {reason}. Change that too: "
+            f"{_changes_prefix(earlier)}the run has stopped early: {reason}. Change that too: "
             "loop.patience=null or loop.time_limit=null."
         )
     if timeline.total_steps < step:
-        raise UserError(_too_short(timeline, step, earlier, earlier.changes.get("loop.steps")))
+        steps = earlier.changes.get("loop.steps")
+        raise UserError(_too_short_message(timeline, step, earlier, steps))
 
 
-def check_horizon(job: Job, dataset: Dataset, earlier: Earlier) -> None:
-    """Checks that a schedule keeps its former length or gets that of the whole run.
+def check_horizon(job: Job, dataset: Dataset, earlier: PreviousRun) -> None:
+    """Checks that the schedule of a resumed run keeps its length or gets that of the whole run.
 
     Raises:
-        UserError: It gets another one.
+        UserError: The schedule gets another length.
     """
+    # Any other length is a change of the training itself, which needs a new run.
     given, (former, _) = (
         earlier.changes.get(f"schedule.{HORIZON_KEY}"),
-        lengths(job, dataset, earlier),
+        schedule_lengths(job, dataset, earlier),
     )
     if given not in (None, former):
         raise UserError(
             f"schedule.{HORIZON_KEY}={given}: a resumed run can't change what its steps do. "
-            f"Expected {former}, the former length of its schedule, or null, the whole run's."
+            f"Expected {former}, the former length of its schedule, or null for the length of the "
+            "whole run."
         )
 
 
-def lengths(job: Job, dataset: Dataset, earlier: Earlier) -> tuple[int, int]:
-    """Returns over how many steps the schedule of a resumed run went until now, and will go."""
+def schedule_lengths(job: Job, dataset: Dataset, earlier: PreviousRun) -> tuple[int, int]:
+    """Returns the length of a resumed run's schedule, in steps: the former one and the new one."""
     former, now = (
         each.config.schedule.get(HORIZON_KEY) or make_timeline(each, dataset).total_steps
         for each in (with_values(job, earlier.previous), job)
@@ -91,12 +95,13 @@ def lengths(job: Job, dataset: Dataset, earlier: Earlier) -> tuple[int, int]:
 
 
 def with_values(job: Job, values: Mapping[str, Any]) -> Job:
-    """Returns a job with other values of some full keys."""
+    """Returns a job whose config has other values for some full keys."""
     return replace(job, config=job.config.with_values(values))
 
 
-def _done(directory: Path, record: RunRecord) -> tuple[int, str | None]:
-    """Returns the last step that a run's files have, and why training ended early, if it did."""
+def _last_step(directory: Path, record: RunRecord) -> tuple[int, str | None]:
+    """Returns the step that a run would continue from, and why it ended early, if it did."""
+    # The same choice as in `newest_checkpoint`, but without warnings: training repeats it.
     if record.status is Status.FINISHED and record.final is not None:
         return record.final.step or 0, record.stopped
     journal, last_step = directory / FILE_NAME, 0
@@ -106,26 +111,30 @@ def _done(directory: Path, record: RunRecord) -> tuple[int, str | None]:
         try:
             checkpoint = read_checkpoint(file)
         except DamagedError:
-            continue  # a warning when it is restored
+            continue
         if checkpoint.step <= last_step:
             progress = checkpoint.facts.get("progress")
             return checkpoint.step, progress.get("reason") if isinstance(progress, dict) else None
     return 0, None
 
 
-def _given(earlier: Earlier) -> str:
+def _changes_prefix(earlier: PreviousRun) -> str:
+    """Returns the changes as the beginning of a message, or "" if there are none."""
     shown = [
         f"{key}={'null' if value is None else value}" for key, value in earlier.changes.items()
     ]
     return f"{' '.join(shown)}: " if shown else ""
 
 
-def _too_short(timeline: Timeline, step: int, earlier: Earlier, steps: int | None) -> str:
+def _too_short_message(
+    timeline: Timeline, step: int, earlier: PreviousRun, steps: int | None
+) -> str:
     one = timeline.steps_per_epoch
     by_epochs = f"loop.epochs={step // one + 1}"
     if steps is not None and "loop.epochs" in earlier.changes:
         by_epochs = f"loop.steps=null {by_epochs}, since loop.steps={steps} wins over loop.epochs,"
     return (
-        f"{_given(earlier)}the run has done {step:,} steps already, {step / one:.4g} epochs. "
+        f"{_changes_prefix(earlier)}the run has done {step:,} steps already, {step / one:.4g} "
+        "epochs. "
         f"Expected more: at least {by_epochs} or loop.steps={step + 1}."
     )

@@ -1,4 +1,4 @@
-"""What a resumed run continues from: its last checkpoint, checked against its config and data."""
+"""Restores a run from its last checkpoint, after checking it against the config and the data."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from expt.config.compose import Job
-from expt.config.frozen import present_name
+from expt.config.frozen import current_name
 from expt.config.hashes import identity
 from expt.config.instantiate import ACCUMULATION_KEY, HORIZON_KEY
 from expt.errors import UserError
@@ -19,7 +19,7 @@ from expt.record.journal import FILE_NAME, read_journal
 from expt.runs.changed_code import known_hashes
 from expt.runs.record_parts import Count, Part, Seconds
 from expt.runs.records import wrong_place
-from expt.runs.run import EXTENSIONS, Earlier
+from expt.runs.run import RESUMABLE_KEYS, PreviousRun
 from expt.train.checkpoint import Checkpoint, newest_checkpoint
 from expt.train.optimizer import make_schedule
 from expt.train.resume.checks import (
@@ -27,19 +27,20 @@ from expt.train.resume.checks import (
     STOPPING,
     check_horizon,
     check_length,
-    lengths,
+    schedule_lengths,
     with_values,
 )
 from expt.train.state import State
 from expt.train.timeline import Timeline, make_timeline
 
 _log = logging.getLogger(__name__)
-_ACCUMULATOR = "_gradient_accumulator"  # what Keras calls the variables of its own accumulation
+# The suffix of the variables of Keras' own accumulation, which older versions of expt used.
+_ACCUMULATOR = "_gradient_accumulator"
 _THREADS = "loop.threads"
 
 
 class _Progress(Part):
-    """How far training was; metrics may be infinite, or no numbers."""
+    """The progress of training; metrics may be infinite or NaN."""
 
     values: dict[str, float]
     reason: str | None = None
@@ -55,7 +56,7 @@ class _Stopping(Part):
 
 
 class _Facts(Part):
-    """What a checkpoint holds besides its arrays."""
+    """The contents of a checkpoint besides its arrays."""
 
     best_step: Count | None = None
     identity: dict[str, Any]
@@ -66,65 +67,76 @@ class _Facts(Part):
 
 @dataclass(frozen=True)
 class Resumption:
-    """What a resumed run continues from.
+    """The point from which a resumed run continues.
 
     Attributes:
-        job: As it is continued.
-        dataset: Its data.
-        earlier: What the previous process left.
-        checkpoint: The state to continue from; None to begin anew.
+        job: The job as it is continued.
+        dataset: The data set of the job.
+        earlier: The record of the previous run, and the changes to its config.
+        checkpoint: The checkpoint to restore; None to start from the beginning.
     """
 
     job: Job
     dataset: Dataset
-    earlier: Earlier
+    earlier: PreviousRun
     checkpoint: Checkpoint | None
 
     @property
     def step(self) -> int:
-        """The last step that is done."""
+        """The number of finished steps."""
         return 0 if self.checkpoint is None else self.checkpoint.step
 
     def restore(self, state: State, timeline: Timeline) -> str | None:
-        """Brings a new state to that of the checkpoint.
+        """Restores the checkpoint.
+
+        Args:
+            state: A new state, which is changed to that of the checkpoint.
+            timeline: The timeline of the run as it is continued.
 
         Returns:
-            A sentence on how the learning rate changes because the run's length has changed; None
-            if it does not.
+            A note on how the learning rate changes because the run's length has changed; None if
+            it does not.
 
         Raises:
-            UserError: The checkpoint is of another model, or there is nothing left to train.
+            UserError: The checkpoint is of another model, or no steps are left to train.
         """
         if self.checkpoint is None:
             return None
         state.restore(self.checkpoint)
+        # With other limits, the reason to stop may not hold any more; training finds out.
         if STOPPING & self.earlier.changes.keys():
             state.progress.reason = None
         check_length(timeline, self.step, state.progress.reason, self.earlier)
-        return rate_change(self.job, self.dataset, self.earlier, self.step)
+        return describe_rate_change(self.job, self.dataset, self.earlier, self.step)
 
 
-def last_checkpoint(job: Job, dataset: Dataset, directory: Path, earlier: Earlier) -> Resumption:
-    """Returns what a run continues from.
+def last_checkpoint(
+    job: Job, dataset: Dataset, directory: Path, earlier: PreviousRun
+) -> Resumption:
+    """Finds the newest intact checkpoint of a run, and checks it against the config and the data.
 
-    The code that it was written by is one that the run's record names; whether it may be another
-    one now is decided by that record.
+    Args:
+        job: The job as it is continued.
+        dataset: The data set of the job.
+        directory: The run directory.
+        earlier: The record of the previous run, and the changes to its config.
 
     Raises:
-        UserError: What the run left is damaged or of something else.
+        UserError: The journal or the checkpoint is damaged, or of another config.
     """
     journal, last_step = directory / FILE_NAME, 0
     if journal.exists():
-        for record in read_journal(journal):  # damaged lines are told before anything is changed
+        # All lines are read here, so that a damaged one is reported before anything is changed.
+        for record in read_journal(journal):
             last_step = max(last_step, record["step"])
     checkpoint = newest_checkpoint(directory / CHECKPOINTS, last_step)
     if checkpoint is None:
         return Resumption(job, dataset, earlier, None)
     if any(name.endswith(_ACCUMULATOR) for name in checkpoint.arrays):
         raise UserError(
-            f"{directory} was trained by an earlier version of expt, in which a step was one batch "
+            f"{directory} was trained by an older version of expt, in which a step was one batch "
             f"and gradients were accumulated over optimizer.{ACCUMULATION_KEY} steps; now a step "
-            "is one update. To train its config anew: python -m expt.run --rerun "
+            "is one update. To train its config in a new run: python -m expt.run --rerun "
             f"{directory}"
         )
     try:
@@ -132,28 +144,32 @@ def last_checkpoint(job: Job, dataset: Dataset, directory: Path, earlier: Earlie
     except ValidationError as error:
         raise UserError(
             f"the checkpoint of step {checkpoint.step} in {directory} is damaged: "
-            f"{wrong_place(error)!r} is missing or wrong. Without its file, the one before it is "
-            "used."
+            f"{wrong_place(error)!r} is missing or wrong. To use the checkpoint before it, remove "
+            "its file."
         ) from error
-    there = {key: present_name(value) for key, value in checkpoint.facts["identity"].items()}
+    there = {key: current_name(value) for key, value in checkpoint.facts["identity"].items()}
     known = known_hashes(earlier.record)
+    # Through JSON, as the checkpoint's was, so that tuples compare as lists.
     here = json.loads(json.dumps(identity(job.config, dataset.fingerprint, known[-1])))
-    if there.get("code") in (None, *known):  # None: written before code was recorded
+    # The checkpoint may be of any code that the run has had (None: of a version that did not
+    # record it). `check_code` has decided whether the run may continue with the present code.
+    if there.get("code") in (None, *known):
         here["code"] = there.get("code")
     if _THREADS not in there:
         there[_THREADS] = here[_THREADS]
         _log.warning(
-            "the run began before %s was recorded. It continues with %s threads, by what its "
-            "run.json says of the machine; if it had others, the last digits of its numbers are "
-            "not those of a run that was never interrupted.",
+            "the run began before %s was recorded. It continues with %s threads, according to the "
+            "machine in its run.json. If it had another number, its results differ in the last "
+            "digits from those of a run without interruption.",
             *(_THREADS, here[_THREADS]),
         )
     if isinstance(there.get("data"), str) and dataset.has_fingerprint(there["data"]):
-        there["data"] = dataset.fingerprint  # older checkpoints have that of contents alone
+        # Older checkpoints have a fingerprint of the contents alone, without the names.
+        there["data"] = dataset.fingerprint
     differing = [
         f"{key}: {there.get(key, 'missing')} in the checkpoint, {here.get(key, 'missing')} here"
         for key in sorted(there.keys() | here.keys())
-        if there.get(key) != here.get(key) and key not in EXTENSIONS
+        if there.get(key) != here.get(key) and key not in RESUMABLE_KEYS
     ]
     if differing:
         raise UserError(
@@ -163,27 +179,29 @@ def last_checkpoint(job: Job, dataset: Dataset, directory: Path, earlier: Earlie
     return Resumption(job, dataset, earlier, checkpoint)
 
 
-def rate_change(job: Job, dataset: Dataset, earlier: Earlier, step: int) -> str | None:
-    """Returns a sentence on how a longer or shorter run changes the learning rate.
+def describe_rate_change(job: Job, dataset: Dataset, earlier: PreviousRun, step: int) -> str | None:
+    """Returns a note on how a longer or shorter run changes the learning rate.
 
     Args:
-        job: As it is continued.
-        dataset: Its data.
-        earlier: What it was until now.
-        step: The last step that is done.
+        job: The job as it is continued.
+        dataset: The data set of the job.
+        earlier: The record of the previous run, and the changes to its config.
+        step: The number of finished steps.
 
     Returns:
-        None if the rate is what it would have been, or the last one of the former schedule.
+        The note; None if the next step has the same rate as in the former schedule, or its last
+        rate.
 
     Raises:
-        UserError: The schedule would have a length that is neither the former one nor the run's.
+        UserError: The schedule gets a length that is neither the former one nor that of the run.
     """
     check_horizon(job, dataset, earlier)
     jobs = with_values(job, earlier.previous), job
     totals = [make_timeline(each, dataset).total_steps for each in jobs]
     schedules = [make_schedule(*pair) for pair in zip(jobs, totals, strict=True)]
-    former_length, length = lengths(job, dataset, earlier)
-    is_driven = any(hasattr(schedule, "consider") for schedule in schedules)  # by validation
+    former_length, length = schedule_lengths(job, dataset, earlier)
+    # A schedule that depends on validation has no length.
+    is_driven = any(hasattr(schedule, "consider") for schedule in schedules)
     if step == 0 or former_length == length or is_driven:
         return None
     former, expected = (_rate(schedules[0], min(s, totals[0] - 1)) for s in (step - 1, step))
@@ -191,10 +209,10 @@ def rate_change(job: Job, dataset: Dataset, earlier: Earlier, step: int) -> str 
     if math.isclose(rate, expected, rel_tol=1e-5):
         return None
     return (
-        f"schedule={job.choices.get('schedule', 'schedule')} now goes over {length:,} steps, "
-        f"and no longer over {former_length:,}: the learning rate changes from {former:.4g} at "
-        f"step {step:,} to {rate:.4g} at step {step + 1:,}. schedule.{HORIZON_KEY}={former_length} "
-        "would keep the former schedule, and then its last rate."
+        f"schedule={job.choices.get('schedule', 'schedule')} now has {length:,} steps instead of "
+        f"{former_length:,}: the learning rate changes from {former:.4g} at step {step:,} to "
+        f"{rate:.4g} at step {step + 1:,}. To keep the former schedule, and then its last rate: "
+        f"schedule.{HORIZON_KEY}={former_length}"
     )
 
 

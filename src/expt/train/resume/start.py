@@ -8,17 +8,17 @@ from typing import Any
 from expt.config.checks import check
 from expt.config.compose import Job
 from expt.config.frozen import read_frozen, with_overrides
-from expt.config.full_keys import meant
+from expt.config.full_keys import suggest_key
 from expt.config.sources import code_of
 from expt.errors import UserError
-from expt.record.log_files import LOG_FILE, log_to
+from expt.record.log_files import LOG_FILE, log_to_file_and_stderr
 from expt.record.phases import Phases
 from expt.runs.changed_code import check_code, resume_note
 from expt.runs.find import FoundRun
 from expt.runs.liveness import is_alive
 from expt.runs.recorded_data import check_unchanged
 from expt.runs.records import RunRecord
-from expt.runs.run import EXTENSIONS, Earlier, Status
+from expt.runs.run import RESUMABLE_KEYS, PreviousRun, Status
 from expt.train.data_loading import DataLoader
 from expt.train.messages import print_code_note, print_where_to_look
 from expt.train.recorders import Sinks
@@ -33,26 +33,28 @@ def resume_run(
 
     Args:
         run: The recorded run.
-        overrides: Of how long it trains.
-        phases: Shown until training starts; progress is shown on their console.
-        allow_code_change: Whether it may continue with other code.
+        overrides: Changes to the length of the run, such as `loop.epochs=50`.
+        phases: Shows the phases up to training; its console shows the progress of training.
+        allow_code_change: Whether the run may continue with changed code.
 
     Returns:
-        The exit code.
+        The exit code of the process.
 
     Raises:
-        UserError: The run can't be continued; nothing has changed.
+        UserError: The run can't be continued. Nothing has been changed.
     """
     run.check_record()
-    _refuse_alive(run)
+    _check_not_alive(run)
     job = read_frozen(run.directory, run.record.to_mapping())
+    # The output folder may have been moved since the run began.
     if run.directory.is_relative_to(run.output_dir):
         job = replace(job, moved_to=run.output_dir)
-    changed, earlier = _changed(job, run.record, overrides)
-    was_closed = run.record.closed is not False  # else it died while sinks took the rest
+    changed, earlier = _with_overrides(job, run.record, overrides)
+    # If not, it died after the end of training, while the sinks were being completed.
+    was_closed = run.record.closed is not False
     if run.record.status is Status.FINISHED and was_closed and not earlier.changes:
         phases.end()
-        print(f"{_shown(run)} is finished; loop.epochs=… extends it")
+        print(f"{_relative_path(run)} is finished; loop.epochs=… extends it")
         return 0
     console, sinks = phases.console, Sinks()
     check(changed)
@@ -61,52 +63,64 @@ def resume_run(
     print_code_note(console, resume_note(run.record, modules))
     with phases("loading data"):
         dataset = DataLoader()(changed)
-        check_unchanged(run.record.data, dataset, _shown(run))
+        check_unchanged(run.record.data, dataset, _relative_path(run))
         check_extension(changed, dataset, run.directory, earlier)
-    log_to(run.directory / LOG_FILE)
+    log_to_file_and_stderr(run.directory / LOG_FILE)
     exit_code = train_here(changed, dataset, run.directory, sinks(changed), console, earlier)
     sinks.stop()
     print_where_to_look(console, run.output_dir)
     return exit_code
 
 
-def _refuse_alive(run: FoundRun) -> None:
+def _check_not_alive(run: FoundRun) -> None:
+    """Checks that no process is training a run.
+
+    Raises:
+        UserError: A process is, or may be on another host.
+    """
     if run.record.status is not Status.RUNNING or is_alive(run.record) is False:
         return
     process = run.record.process
     if process is not None and is_alive(run.record):
-        raise UserError(f"{_shown(run)} is being trained by process {process.id}.")
+        raise UserError(f"{_relative_path(run)} is being trained by process {process.id}.")
     host = "unknown" if process is None else process.host
     raise UserError(
-        f"{_shown(run)} is RUNNING on the host {host}, and whether it "
-        f"still is can't be told from here. If it is not: python -m expt.sync {_shown(run)}"
+        f"{_relative_path(run)} is RUNNING on the host {host}, whose processes can't be seen from "
+        f"here. If its process has ended: python -m expt.sync {_relative_path(run)}"
     )
 
 
-def _changed(job: Job, record: RunRecord, overrides: Sequence[str]) -> tuple[Job, Earlier]:
-    """Returns the job as it is continued, and what is known of it until now."""
+def _with_overrides(
+    job: Job, record: RunRecord, overrides: Sequence[str]
+) -> tuple[Job, PreviousRun]:
+    """Returns the job as it is continued, and the record of the previous run with the changes.
+
+    Raises:
+        UserError: An override changes more than the length of the run.
+    """
     before = job.config.flat()
     for override in overrides:
         key = override.partition("=")[0]
-        if key not in EXTENSIONS:
-            raise UserError(f"{override}: {_refused(override, before)}")
-    # A run that was recorded before a key was introduced lacks it.
+        if key not in RESUMABLE_KEYS:
+            raise UserError(f"{override}: {_refusal(override, before)}")
+    # A run of an older version may lack the key, and Hydra adds keys only with a `+`.
     known = [o if o.partition("=")[0] in before else f"+{o}" for o in overrides]
     changed, given = with_overrides(job, known)
     changes = {key: value for key, value in given.items() if before.get(key) != value}
-    return changed, Earlier(record, changes, {k: before[k] for k in changes if k in before})
+    return changed, PreviousRun(record, changes, {k: before[k] for k in changes if k in before})
 
 
-def _refused(override: str, config: Mapping[str, Any]) -> str:
+def _refusal(override: str, config: Mapping[str, Any]) -> str:
     key, _, value = override.partition("=")
-    question = None if key in config or "." in key else meant(key, value, config)
+    question = None if key in config or "." in key else suggest_key(key, value, config)
     if question is not None:
         return f"there is no such key. {question}"
     return (
-        f"a resumed run can't change what its steps do. Expected one of {', '.join(EXTENSIONS)}; "
-        f"python -m expt.run --rerun RUN {override} begins a new run."
+        "a resumed run can't change what its steps do. Expected one of "
+        f"{', '.join(RESUMABLE_KEYS)}. "
+        f"To start a new run: python -m expt.run --rerun RUN {override}"
     )
 
 
-def _shown(run: FoundRun) -> str:
+def _relative_path(run: FoundRun) -> str:
     return os.path.relpath(run.directory)
