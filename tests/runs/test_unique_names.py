@@ -38,8 +38,8 @@ def test_nothing_is_written_without_folder(tmp_path: Path) -> None:
 
 def test_concurrent_processes_get_different_names(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from expt.runs.unique_names import take_names;"
-        "print(*[take_names(Path(sys.argv[1]), 'e', ['mlp'])[0] for _ in range(20)])"
+        "import sys; from pathlib import Path; from expt.runs.unique_names import reserve_names;"
+        "print(*[reserve_names(Path(sys.argv[1]), 'e', ['mlp'])[0] for _ in range(20)])"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
