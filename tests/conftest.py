@@ -23,6 +23,13 @@ for _name in ("MLFLOW_TRACKING_URI", "EXPT_ALLOW", "HYDRA_FULL_ERROR"):
 os.environ["TF_NUM_INTRAOP_THREADS"] = "2"
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Returns one more than there are cores, because some tests mostly wait."""
+    from expt.runs.cores import usable_cores
+
+    return usable_cores() + 1
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Lets the workers of pytest-xdist share a server of ready processes."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
