@@ -28,8 +28,8 @@ from expt.train.recorders import Sinks
 
 _HEADER = """# Losses and activations
 
-This page shows the results of each loss on each task that it supports, and of each activation, after
-a short training on digits. They show that each option learns, not which one is best:
+This page shows the results of each loss on each task that it supports, and of each activation,
+after a short training on digits. They show that each option learns, not which one is best:
 [Comparing runs](comparing.md) is about that.
 
 <!-- not run: it trains some fifty runs -->
