@@ -24,7 +24,7 @@ main()
 _WITHOUT_ONNX = "import sys; sys.modules['tf2onnx'] = None" + _SPY
 # Exports a copy with other weights. TensorFlow is left to the command to start.
 _WRONG = """
-from expt import export
+from expt.export import main
 from expt.exports import export
 load = export.load_predictor
 def load_and_break(file, run, job):
@@ -34,7 +34,7 @@ def load_and_break(file, run, job):
     tflite.write = lambda model, path: write(keras.models.clone_model(model), path)
     return load(file, run, job)
 export.load_predictor = load_and_break
-export.main()
+main()
 """
 
 

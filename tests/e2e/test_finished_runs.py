@@ -257,4 +257,4 @@ def test_a_folder_of_images(run_here: Command, tmp_path: Path) -> None:
     files = ("latest", "small.png", "other.csv")
     done = run_here(*files, folder=tmp_path, command="predict")
     assert done.code == 2
-    assert "small.png can't be used: it has 5x5 pixels, and 8x8 are expected" in done.error
+    assert "small.png can't be used: it has 5x5 pixels, but 8x8 are expected" in done.error

@@ -125,8 +125,8 @@ def test_server_elsewhere_is_named_without_its_password(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "output_dir=outputs: there are no runs"),
-        (["output_dir=nowhere"], "output_dir=nowhere: there are no runs"),
+        ([], "output_dir=outputs: this folder contains no runs"),
+        (["output_dir=nowhere"], "output_dir=nowhere: this folder contains no runs"),
     ],
 )
 def test_mistake_is_told(
