@@ -23,6 +23,13 @@ for _name in ("MLFLOW_TRACKING_URI", "EXPT_ALLOW", "HYDRA_FULL_ERROR"):
 os.environ["TF_NUM_INTRAOP_THREADS"] = "2"
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Returns one more than there are cores, because some tests mostly wait."""
+    from expt.runs.cores import usable_cores
+
+    return usable_cores() + 1
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Lets the workers of pytest-xdist share a server of ready processes."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -43,6 +50,17 @@ def pytest_unconfigure() -> None:
 
 
 _FOLDERS_OF_SLOW_FILES = {"e2e", "resume", "contracts"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forked_children() -> None:
+    """Lets the code under test fork the processes that it starts, in place of imports in each."""
+    if sys.platform == "linux":
+        from expt.record import process
+        from expt.verification import processes
+
+        ready_processes.fork_what_modules_start(process, processes)
+        ready_processes.fork_what_is_spawned()
 
 
 @dataclass(frozen=True)

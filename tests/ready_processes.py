@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import types
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import popen_spawn_posix
 from multiprocessing import util as multiprocessing_util
@@ -289,6 +290,18 @@ def fork_what_is_started(address: str) -> None:
     _Server.address, _Server.signature = address, _signature(os.environ)
     subprocess.Popen = _InnerPopen  # type: ignore[misc]
     fork_what_is_spawned()
+
+
+def fork_what_modules_start(*modules: types.ModuleType) -> None:
+    """Lets modules that start processes fork commands of expt, in a process that is no fork.
+
+    `subprocess` itself stays as it is: tests that need a fresh process take it.
+    """
+    forking = types.ModuleType("subprocess")
+    vars(forking).update(vars(subprocess))
+    vars(forking)["Popen"] = _InnerPopen
+    for module in modules:
+        vars(module)["subprocess"] = forking
 
 
 def fork_what_is_spawned() -> Callable[[], None]:

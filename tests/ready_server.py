@@ -234,7 +234,7 @@ def _forget() -> None:
     np.random.seed()
     phases._lap[0] = time.monotonic()
     # What is printed while TensorFlow starts goes to the log with what its import prints.
-    messages = iter([backend.stderr_logged])
+    messages = iter([backend.stderr_to_log])
 
     def logged_once() -> contextlib.AbstractContextManager[None]:
         return next(messages, contextlib.nullcontext)()

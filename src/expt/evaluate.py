@@ -14,7 +14,7 @@ from expt.analysis.run_argument import add_run_argument, resolve_finished_run
 from expt.cli import program, run_command
 from expt.config.flags import split_options
 from expt.prediction.evaluation import evaluate_run
-from expt.train.messages import print_replaced
+from expt.train.messages import print_replaced_options
 from expt.train.saved_model import load_data
 from expt.train.scoring import choose_examples
 
@@ -51,7 +51,7 @@ def _run(arguments: list[str]) -> int:
     loaded = load_data(run, overrides, args.config_dir, split)
     scored = choose_examples(run, loaded, split)
     phases.end()  # a phase on display would mix with the lines below
-    print_replaced(phases.console, [loaded.job], args.config_dir)
+    print_replaced_options(phases.console, [loaded.job], args.config_dir)
     evaluate_run(run, loaded, scored, phases)
     return 0
 

@@ -15,8 +15,8 @@ from expt.cli import program, run_command
 from expt.config.flags import parse, split_options
 from expt.errors import UserError
 from expt.runs.changed_code import ALLOW_OPTION
-from expt.runs.run import EXTENSIONS
-from expt.sweep.sweep_argument import take_sweep
+from expt.runs.run import RESUMABLE_KEYS
+from expt.sweep.sweep_argument import find_sweep_argument
 from expt.train.resume.start import resume_run
 
 
@@ -38,13 +38,13 @@ def _run(arguments: list[str]) -> int:
     parser.add_argument(
         ALLOW_OPTION, action="store_true", help="continue although the code has changed"
     )
-    keys = ", ".join(f"{key}=…" for key in (*EXTENSIONS, "output_dir"))
+    keys = ", ".join(f"{key}=…" for key in (*RESUMABLE_KEYS, "output_dir"))
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=keys)
     args = parse(parser, arguments)
     options, overrides = split_options(args.overrides, {"output_dir": "outputs"})
     phases, output_dir = command_phases(), Path(options["output_dir"])
     phases.begin("reading the run")
-    sweep = take_sweep(args.run, output_dir)
+    sweep = find_sweep_argument(args.run, output_dir)
     allowed = args.allow_code_change
     if sweep is None:
         run = resolve_run(args.run, output_dir, args.metric)

@@ -11,7 +11,7 @@ from expt.config.compose import compose_jobs, is_multirun
 from expt.config.flags import parse
 from expt.errors import UserError
 from expt.train.data_loading import DataLoader
-from expt.train.messages import print_replaced
+from expt.train.messages import print_replaced_options
 from expt.verification.plan import make_plan
 from expt.verification.processes import Outcome, train_all
 from expt.verification.report import describe_plan, make_report
@@ -36,7 +36,7 @@ def _run(arguments: list[str]) -> int:
     if is_multirun(hydra_node):
         raise UserError("a sweep can't be verified: expected one value for each key, and no -m.")
     (job,) = jobs
-    print_replaced(Console(), jobs, args.config_dir)
+    print_replaced_options(Console(), jobs, args.config_dir)
     dataset = DataLoader()(job)
 
     with TemporaryDirectory(prefix="expt-verify-", ignore_cleanup_errors=True) as temporary:

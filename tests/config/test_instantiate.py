@@ -47,7 +47,7 @@ OUTSIDE = [
     "expt.record.mlflow.recorder.FileLock",
 ]
 # Functions of expt that are not parts, and that a config must not call.
-NOT_PARTS = ["expt.runs.directories.discard", "expt.runs.environment._git"]
+NOT_PARTS = ["expt.runs.directories.remove_directory", "expt.runs.environment._git"]
 
 
 @pytest.mark.parametrize("target", FORBIDDEN)

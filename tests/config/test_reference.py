@@ -85,8 +85,15 @@ def test_first_sentences_fit_on_a_few_lines_of_help() -> None:
     ("group", "option", "name", "kind", "default", "meaning"),
     [
         ("model", "cnn", "filters", "list of int", "[32, 64]", "channels of each stage"),
-        ("data", "csv", "missing", "`error`, `drop` or `impute`", "error", "`error` reports"),
-        ("data", "csv", "task", "`classification`, `regression` or null", "null", "infer"),
+        ("data", "csv", "missing", "`error`, `drop` or `impute`", "error", "`error` refuses"),
+        (
+            "data",
+            "csv",
+            "task",
+            "`classification`, `regression` or null",
+            "null",
+            "few distinct integers",
+        ),
         ("data", "digits", "augment.flip", "bool", "false", "mirrored"),
         ("loop", "default", "compile", "`graph`, `xla` or `eager`", "graph", "graph"),
         ("loop", "default", "eval_every", "int, str or null", "1ep", "validation"),

@@ -207,7 +207,7 @@ TWELVE = sweep_arguments(
     f"loss.trouble={','.join(TROUBLES)}",
     "seed=range(0,12)",
     "sweep.zip=[loss.trouble,seed]",
-    "sweep.timeout=40s",
+    "sweep.timeout=20s",
     "sweep.workers=2",
     "recorder=mlflow",
 )
@@ -233,7 +233,7 @@ def test_jobs_fail_alone(tmp_path: Path) -> None:
     assert "LookupError: no such" in reasons[1]
     assert reasons[2:4] == [
         "its process was killed by SIGKILL",
-        "it took longer than sweep.timeout=40 seconds",
+        "it took longer than sweep.timeout=20 seconds",
     ]
     assert reasons[4:] == [None] * 8
     assert "8 of 12 jobs finished" in output

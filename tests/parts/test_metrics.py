@@ -16,8 +16,8 @@ from sklearn import metrics as reference
 from expt.config.location import config_directory, options
 from expt.errors import UserError
 from expt.parts import metrics
-from expt.train.compilation import compiled
-from expt.train.objective import log_odds, of_log_odds, takes_weights
+from expt.train.compilation import compile_function
+from expt.train.objective import log_odds, takes_weights, with_log_odds
 
 Array = NDArray[Any]
 Data = tuple[Array, Array]
@@ -146,11 +146,11 @@ def compute(
     targets, outputs = data
     is_class = np.issubdtype(targets.dtype, np.integer)
     if getattr(metric, "func", metric) is metrics.auc:
-        metric = of_log_odds(metric, "softmax")
+        metric = with_log_odds(metric, "softmax")
     if weights is not None:
         metric = functools.partial(metric, weights=tf.constant(weights, tf.float32))
     labels = tf.constant(targets, tf.int32 if is_class else tf.float32)
-    value = compiled(metric, mode)(labels, tf.constant(outputs, tf.float32))
+    value = compile_function(metric, mode)(labels, tf.constant(outputs, tf.float32))
     assert value.dtype == tf.float32
     assert value.shape == ()
     return float(value)

@@ -153,8 +153,8 @@ import gc
 import time
 from pathlib import Path
 from record_helpers import Witness, extra, make_run
-from expt.record.process import SeparateProcess
-process = SeparateProcess(Witness, "witness", str, gc.collect)
+from expt.record.process import ProcessRecorder
+process = ProcessRecorder(Witness, "witness", str, gc.collect)
 run = make_run(Path({str(tmp_path)!r}))
 process.open(run)
 while extra(run.record, "looks") is None: time.sleep(0.01)

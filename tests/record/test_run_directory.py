@@ -7,14 +7,14 @@ import pytest
 from record_helpers import make_run
 
 from expt.errors import UserError
-from expt.runs.directories import allocate, discard
+from expt.runs.directories import create_directory, remove_directory
 from expt.runs.environment import machine, versions
 from expt.runs.git import git_state
 
 
 def test_no_two_allocations_share_a_directory(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        directories = list(pool.map(lambda _: allocate(tmp_path, "abcd1234"), range(40)))
+        directories = list(pool.map(lambda _: create_directory(tmp_path, "abcd1234"), range(40)))
     assert len(set(directories)) == 40
     assert all(directory.is_dir() for directory in directories)
 
@@ -22,15 +22,15 @@ def test_no_two_allocations_share_a_directory(tmp_path: Path) -> None:
 def test_allocation_below_a_file_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="output_dir"):
-        allocate(tmp_path / "file", "abcd1234")
+        create_directory(tmp_path / "file", "abcd1234")
 
 
 def test_discard_keeps_directories_in_use(tmp_path: Path) -> None:
     root = tmp_path / "outputs"
-    first, second = allocate(root / "runs", "a"), allocate(root / "runs", "b")
-    discard(first, root)
+    first, second = create_directory(root / "runs", "a"), create_directory(root / "runs", "b")
+    remove_directory(first, root)
     assert second.is_dir()
-    discard(second, root)
+    remove_directory(second, root)
     assert not root.exists()
     assert tmp_path.is_dir()
 

@@ -15,7 +15,7 @@ from expt.config.compose import compose_jobs
 from expt.record.journal import read_journal
 from expt.record.recorder import Record, Scalars
 from expt.runs.records import RunRecord, read_run
-from expt.runs.run import Earlier, Run, Status
+from expt.runs.run import PreviousRun, Run, Status
 from expt.train.backend import start_for
 from expt.train.checkpoint import Checkpoint, newest_checkpoint
 from expt.train.data_loading import DataLoader
@@ -74,7 +74,7 @@ def train_job(
     record = read_run(directory) if resume else None
     sinks = [] if interrupt_at is None else [SignalAt(interrupt_at)]
     try:
-        earlier = None if record is None else Earlier(record, {})
+        earlier = None if record is None else PreviousRun(record, {})
         session = Session(job, dataset, directory, sinks, Console(quiet=True), earlier)
         record = session.run()
     except KeyboardInterrupt:

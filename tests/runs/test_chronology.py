@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expt.errors import UserError
-from expt.runs.chronology import PLACE_FILE, in_order, sweeps_by_age
+from expt.runs.chronology import PLACE_FILE, sort_by_start, sweeps_by_age
 from expt.runs.find import find_run, load_run, newest_run
 
 HERE = "the place"
@@ -141,7 +141,7 @@ def test_runs_of_several_folders_keep_the_order_within_each(
     drawn: list[tuple[int, str | None]],
 ) -> None:
     items = [(float(started), place, number) for number, (started, place) in enumerate(drawn)]
-    ordered = in_order(items, lambda item: item)
+    ordered = sort_by_start(items, lambda item: item)
     assert sorted(map(str, ordered)) == sorted(map(str, items))
     for place in ("a", "b"):
         numbers = [number for _, one, number in ordered if one == place]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from expt.runs.directories import LockedError, allocate, held
+from expt.runs.directories import LockedError, create_directory, locked
 from expt.runs.records import SWEEP_FILE
 
 
@@ -19,19 +19,19 @@ def job(tmp_path: Path) -> Path:
 
 
 def test_run_can_be_locked_only_once(tmp_path: Path) -> None:
-    with held(tmp_path), pytest.raises(LockedError, match="run is locked"), held(tmp_path):
+    with locked(tmp_path), pytest.raises(LockedError, match="run is locked"), locked(tmp_path):
         pytest.fail("locked twice")
-    with held(tmp_path):
+    with locked(tmp_path):
         pass
 
 
 def test_locked_sweep_also_locks_its_jobs(job: Path) -> None:
-    with held(job.parent):
-        with pytest.raises(LockedError, match="sweep is locked"), held(job):
+    with locked(job.parent):
+        with pytest.raises(LockedError, match="sweep is locked"), locked(job):
             pytest.fail("locked although its sweep is")
-        with held(job, by_its_sweep=True):
+        with locked(job, by_its_sweep=True):
             pass
-    with held(job), pytest.raises(LockedError, match="sweep is locked"), held(job.parent):
+    with locked(job), pytest.raises(LockedError, match="sweep is locked"), locked(job.parent):
         pytest.fail("the sweep was locked although a job is")
 
 
@@ -46,8 +46,8 @@ def test_directory_is_named_after_time_in_utc(
         for name in ("gmtime", "localtime"):
             convert = getattr(time, name)
             monkeypatch.setattr(time, name, lambda *_, convert=convert: convert(moment))
-        assert allocate(tmp_path, "abc") == tmp_path / "2026-11-27" / "04-05-06Z_abc"
-        assert allocate(tmp_path, "abc").name == "04-05-06Z_abc-2"
+        assert create_directory(tmp_path, "abc") == tmp_path / "2026-11-27" / "04-05-06Z_abc"
+        assert create_directory(tmp_path, "abc").name == "04-05-06Z_abc-2"
     finally:
         monkeypatch.undo()
         time.tzset()

@@ -13,7 +13,7 @@ import pytest
 
 from expt.runs import folder_identity as module
 from expt.runs.chronology import PLACE_FILE
-from expt.runs.folder_identity import claim, read_identity, settled
+from expt.runs.folder_identity import assign_number, current_identity, read_identity
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def outputs(tmp_path: Path) -> Path:
 
 
 def number(folder: Path) -> int:
-    claimed = claim(folder, folder / "runs" / "day" / "run")
+    claimed = assign_number(folder, folder / "runs" / "day" / "run")
     assert claimed is not None
     return int(claimed["number"])
 
@@ -34,23 +34,23 @@ def write_record(folder: Path, place: Any, name: str = "run.json") -> None:
 
 
 def test_numbers_increase(outputs: Path) -> None:
-    first = claim(outputs, outputs / "runs/day/a")
+    first = assign_number(outputs, outputs / "runs/day/a")
     assert first == {"id": read_identity(outputs).id, "directory": "runs/day/a", "number": 1}  # type: ignore[union-attr]
     assert [number(outputs) for _ in range(3)] == [2, 3, 4]
-    outside = claim(outputs, outputs.parent / "else")
+    outside = assign_number(outputs, outputs.parent / "else")
     assert outside is not None
     assert (outside["directory"], outside["number"]) == ("../else", 5)
 
 
 def test_missing_folder_is_not_created_for_run_outside(tmp_path: Path) -> None:
-    assert claim(tmp_path / "outputs", tmp_path / "run") is None
+    assert assign_number(tmp_path / "outputs", tmp_path / "run") is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_processes_get_different_numbers(outputs: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from expt.runs.folder_identity import claim\n"
-        "for _ in range(20): print(claim(Path(sys.argv[1]), Path(sys.argv[1]) / 'a')['number'])"
+        "import sys; from pathlib import Path; from expt.runs.folder_identity import assign_number\n"
+        "for _ in range(20): print(assign_number(Path(sys.argv[1]), Path(sys.argv[1]) / 'a')['number'])"
     )
 
     def run(_: int) -> list[int]:
@@ -111,7 +111,7 @@ def test_read_only_folder_still_assigns_numbers(
 
     monkeypatch.setattr(module, "_write", refuse)
     assert number(outputs) == 42
-    assert settled(outputs).number == 41
+    assert current_identity(outputs).number == 41
     assert not (outputs / PLACE_FILE).exists()
 
 
@@ -129,21 +129,21 @@ def test_moved_folder_keeps_its_id(outputs: Path) -> None:
     before = read_identity(outputs)
     assert before is not None
     moved = outputs.rename(outputs.with_name("moved"))
-    after = settled(moved)
+    after = current_identity(moved)
     assert (after.id, after.path, after.number) == (before.id, str(moved), 1)
     assert number(moved) == 2
-    assert settled(moved) == settled(moved)
+    assert current_identity(moved) == current_identity(moved)
 
 
 def test_copied_folder_gets_new_id_and_keeps_original_ids(outputs: Path) -> None:
     number(outputs)
-    original = settled(outputs)
+    original = current_identity(outputs)
     copy = Path(shutil.copytree(outputs, outputs.with_name("copy")))
-    place = settled(copy)
+    place = current_identity(copy)
     assert place.id != original.id
     assert place.ids == {place.id, original.id}
-    assert settled(copy) == place
-    assert settled(outputs) == original
+    assert current_identity(copy) == place
+    assert current_identity(outputs) == original
     assert (number(outputs), number(copy), number(copy)) == (2, 2, 3)
 
 
@@ -151,5 +151,5 @@ def test_link_has_same_identity(outputs: Path) -> None:
     number(outputs)
     link = outputs.with_name("link")
     link.symlink_to(outputs)
-    assert settled(link) == settled(outputs)
+    assert current_identity(link) == current_identity(outputs)
     assert number(link) == 2

@@ -6,7 +6,7 @@ import pytest
 from expt.runs.leading import (
     best_values,
     is_comparable,
-    is_larger_better,
+    is_metric_larger_better,
     larger_is_better,
     leading_metric,
 )
@@ -53,5 +53,8 @@ def test_direction_by_bare_or_full_name() -> None:
 
 
 def test_direction_with_best_prefix() -> None:
-    found = [is_larger_better(f"best/{name}", {"accuracy"}) for name in ("val/accuracy", "val/mae")]
+    found = [
+        is_metric_larger_better(f"best/{name}", {"accuracy"})
+        for name in ("val/accuracy", "val/mae")
+    ]
     assert found == [True, False]

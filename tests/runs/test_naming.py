@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import pytest
 
 from expt.config.compose import Job, compose_jobs
-from expt.runs.naming import distinctive, run_name, sweep_name, varying
+from expt.runs.naming import distinctive_keys, run_name, sweep_name, varied_keys
 
 
 def _job(*overrides: str) -> Job:
@@ -12,7 +12,7 @@ def _job(*overrides: str) -> Job:
 
 
 def _name(job: Job, varied: Sequence[str] = ()) -> str:
-    return run_name(job, distinctive(job, varied), varied)
+    return run_name(job, distinctive_keys(job, varied), varied)
 
 
 @pytest.mark.parametrize(
@@ -51,18 +51,18 @@ def test_name_contains_values_that_differ_from_defaults(
 ) -> None:
     job = _job(*overrides)
     if keys is not None:
-        assert sorted(distinctive(job)) == sorted(keys)
+        assert sorted(distinctive_keys(job)) == sorted(keys)
     assert _name(job) == name
 
 
 def test_values_of_preset_are_distinctive_but_not_in_name() -> None:
-    keys = distinctive(_job("experiment=autoencoder"))
+    keys = distinctive_keys(_job("experiment=autoencoder"))
     assert {"experiment", "model", "loss"} <= set(keys)
     assert "loop.epochs" in keys
 
 
 def test_groups_come_first_in_fixed_order() -> None:
-    keys = distinctive(_job("seed=1", "loss=mse", "loop.epochs=2", "act=tanh", "model=cnn"))
+    keys = distinctive_keys(_job("seed=1", "loss=mse", "loop.epochs=2", "act=tanh", "model=cnn"))
     assert keys == ["model", "act", "loss", "seed", "loop.epochs"]
 
 
@@ -76,7 +76,7 @@ def test_distinctive_keys_are_params() -> None:
     from expt.config.params import make_params
 
     job = _job("experiment=gan", "loop.epochs=2", "seed=3", "optimizer.learning_rate=0.5")
-    assert set(distinctive(job)) <= set(make_params(job))
+    assert set(distinctive_keys(job)) <= set(make_params(job))
 
 
 def test_name_is_valid_folder_name() -> None:
@@ -104,5 +104,5 @@ def test_name_is_valid_folder_name() -> None:
 def test_sweep_is_named_after_varied_keys(
     jobs: list[list[str]], keys: list[str], name: str
 ) -> None:
-    assert varying(jobs) == keys
+    assert varied_keys(jobs) == keys
     assert sweep_name(keys) == name

@@ -3,16 +3,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-from expt.runs.unique_names import NAMES_FILE, take_names
+from expt.runs.unique_names import NAMES_FILE, reserve_names
 
 
 def test_name_in_use_gets_a_number(tmp_path: Path) -> None:
-    assert take_names(tmp_path, "digits", ["mlp", "mlp", "cnn"]) == ["mlp", "mlp-2", "cnn"]
-    assert take_names(tmp_path, "digits", ["mlp", "mlp-2"]) == ["mlp-3", "mlp-2-2"]
+    assert reserve_names(tmp_path, "digits", ["mlp", "mlp", "cnn"]) == ["mlp", "mlp-2", "cnn"]
+    assert reserve_names(tmp_path, "digits", ["mlp", "mlp-2"]) == ["mlp-3", "mlp-2-2"]
 
 
 def test_experiments_have_separate_names(tmp_path: Path) -> None:
-    assert take_names(tmp_path, "a", ["mlp"]) == take_names(tmp_path, "b", ["mlp"]) == ["mlp"]
+    assert reserve_names(tmp_path, "a", ["mlp"]) == reserve_names(tmp_path, "b", ["mlp"]) == ["mlp"]
 
 
 def test_lost_or_damaged_file_is_recovered_from_records(tmp_path: Path) -> None:
@@ -26,20 +26,20 @@ def test_lost_or_damaged_file_is_recovered_from_records(tmp_path: Path) -> None:
     damaged = tmp_path / "runs" / "day" / "two"
     damaged.mkdir()
     (damaged / "run.json").write_text("{")
-    assert take_names(tmp_path, "digits", ["mlp", "act"]) == ["mlp-2", "act-2"]
+    assert reserve_names(tmp_path, "digits", ["mlp", "act"]) == ["mlp-2", "act-2"]
     (tmp_path / NAMES_FILE).write_text("[")
-    assert take_names(tmp_path, "digits", ["mlp"]) == ["mlp-2"]
+    assert reserve_names(tmp_path, "digits", ["mlp"]) == ["mlp-2"]
 
 
 def test_nothing_is_written_without_folder(tmp_path: Path) -> None:
-    assert take_names(tmp_path / "none", "digits", ["mlp", "mlp"]) == ["mlp", "mlp-2"]
+    assert reserve_names(tmp_path / "none", "digits", ["mlp", "mlp"]) == ["mlp", "mlp-2"]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_concurrent_processes_get_different_names(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from expt.runs.unique_names import take_names;"
-        "print(*[take_names(Path(sys.argv[1]), 'e', ['mlp'])[0] for _ in range(20)])"
+        "import sys; from pathlib import Path; from expt.runs.unique_names import reserve_names;"
+        "print(*[reserve_names(Path(sys.argv[1]), 'e', ['mlp'])[0] for _ in range(20)])"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]

@@ -2,7 +2,6 @@
 
 import io
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+import ready_processes
 from expt.errors import RunError
 from expt.record.phases import Phases
 from expt.sweep import scheduler, start
@@ -70,7 +70,7 @@ def test_sweep_killed_in_any_round_is_resumed_from_plan(
 ) -> None:
     directory = tmp_path / "sweep"
     command = [sys.executable, "-m", "sweep.searching", str(directory), str(trained)]
-    done = subprocess.run(command, check=False, env=_environment())
+    done = ready_processes.run(command)
     assert done.returncode == -9
     planned = len(content(directory)["jobs"])
     assert planned == {2: 3, 4: 5, 6: 7}[trained]
@@ -85,13 +85,6 @@ def test_sweep_killed_in_any_round_is_resumed_from_plan(
     # Once more, when nothing is left to train.
     assert start.resume_sweep(directory, phases, retry_failed=False) == 0
     assert len(launcher.trained) == len(ROUNDS) - trained
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    path = os.pathsep.join([str(Path(searching.__file__).parents[1]), *filter(None, sys.path)])
-    return {**os.environ, "PYTHONPATH": path}
 
 
 def test_failed_check_fails_only_its_job_and_is_reported_to_sweeper(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from expt.parts.losses import binary_crossentropy, crossentropy
 from expt.parts.metrics import accuracy, f1
 from expt.parts.models.dense import mlp
-from expt.train.compilation import compiled
+from expt.train.compilation import compile_function
 from expt.train.input.batch import Batch
 from expt.train.learners.adversarial import Adversarial
 from expt.train.learners.supervised import Reconstruction, Supervised
@@ -54,7 +54,7 @@ def trained(
 ) -> tuple[list[dict[str, float]], list[Any]]:
     """Returns the scalars of each step, and all variables after the last step."""
     learner = make_learner(num_parts)
-    step = compiled(learner.step, mode)
+    step = compile_function(learner.step, mode)
     rows = [{name: float(value) for name, value in step(batch).items()} for batch in given]
     variables = [v for each in (*learner.networks, *learner.optimizers) for v in each.variables]
     return rows, [variable.numpy() for variable in variables]

@@ -8,9 +8,9 @@ from expt.parts import metrics
 from expt.train.input.batch import mean_loss, mixed
 from expt.train.objective import (
     measure,
-    of_log_odds,
     penalty_of,
     takes_weights,
+    with_log_odds,
     with_targets_cast,
 )
 
@@ -44,7 +44,7 @@ def test_takes_weights_is_true_for_metrics_with_the_argument(metric: Any, expect
     for function in (
         metric,
         with_targets_cast(metric),
-        of_log_odds(with_targets_cast(metric), None),
+        with_log_odds(with_targets_cast(metric), None),
     ):
         assert takes_weights(function) is expected
 

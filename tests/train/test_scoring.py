@@ -18,7 +18,7 @@ from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split
 from expt.runs.find import FoundRun
 from expt.train.saved_model import LoadedData, load_data
-from expt.train.scoring import Scored, choose_examples
+from expt.train.scoring import ScoredExamples, choose_examples
 from recorded_runs import record_run
 
 RANDOM = np.random.default_rng(0)
@@ -38,7 +38,7 @@ def table(file: Path, rows: Sequence[str], header: str = "a,b,kind") -> str:
     return f"data.path={file}"
 
 
-def scored(run: FoundRun, *overrides: str, split: str | None = None) -> Scored:
+def scored(run: FoundRun, *overrides: str, split: str | None = None) -> ScoredExamples:
     return choose_examples(run, load_data(run, overrides, None, split), split)
 
 

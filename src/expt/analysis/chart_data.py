@@ -22,7 +22,7 @@ from expt.analysis.table import Comparison
 from expt.analysis.values import as_text, decimals, plain
 from expt.analysis.variants import Variant, label_parts
 from expt.parts.numbers import is_number
-from expt.runs.leading import is_larger_better
+from expt.runs.leading import is_metric_larger_better
 
 # These limits keep the report small enough for a browser, whatever the number of runs.
 _MOST_CURVES = 20
@@ -46,7 +46,7 @@ def chart_data(comparison: Comparison) -> dict[str, Any]:
     strongest = [dependence.key for dependence in dependences[:_MOST_IN_PAIRS]]
     return {
         "metric": metric_title(leading),
-        "largerIsBetter": is_larger_better(leading, comparison.larger_is_better),
+        "largerIsBetter": is_metric_larger_better(leading, comparison.larger_is_better),
         "variants": [
             {"label": label, "isBest": variant.is_best, "n": len(variant.counted)}
             for variant, label in zip(
@@ -86,7 +86,7 @@ def _charts(
         charts.append(
             {
                 "metric": plain(metric),
-                "largerIsBetter": is_larger_better(metric, comparison.larger_is_better),
+                "largerIsBetter": is_metric_larger_better(metric, comparison.larger_is_better),
                 "isLog": metric.endswith("loss") and all((curve.mean > 0).all() for curve in there),
                 "hasBand": has_band and any(len(variant.counted) > 1 for variant in ranked),
                 "curves": [

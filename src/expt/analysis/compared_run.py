@@ -19,7 +19,7 @@ from expt.config.flatten import flatten
 from expt.config.quoting import unquote
 from expt.errors import UserError
 from expt.record.journal import FILE_NAME, complete_size, read_journal
-from expt.runs.leading import BEST_PREFIX, watched_metric
+from expt.runs.leading import BEST_PREFIX, monitored_metric
 from expt.runs.liveness import status_of
 from expt.runs.names import name_of
 from expt.runs.record_parts import CodeRecord, GitRecord, Place, Status
@@ -107,7 +107,7 @@ def read_compared(directory: Path) -> ComparedRun:
     else:
         step, values = record.final.step, dict(record.final.values)
     params = _params(record, config)
-    monitor = watched_metric(record) or params.get("loop.watch")
+    monitor = monitored_metric(record) or params.get("loop.watch")
     return ComparedRun(
         directory=directory,
         status=status,

@@ -14,7 +14,7 @@ from expt.analysis.table import Comparison
 from expt.analysis.values import as_text
 from expt.analysis.variants import Verdict, verdict_on
 from expt.parts.numbers import is_number
-from expt.runs.leading import is_larger_better
+from expt.runs.leading import is_metric_larger_better
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +133,9 @@ def _effect(
     assert comparison.leading is not None
     kept = [{block: values[block] for block in blocks} for _, values in groups.values()]
     summaries = [summarize(list(values.values())) for values in kept]
-    choose = max if is_larger_better(comparison.leading, comparison.larger_is_better) else min
+    choose = (
+        max if is_metric_larger_better(comparison.leading, comparison.larger_is_better) else min
+    )
     best = choose(range(len(kept)), key=lambda index: summaries[index].mean)
     differences = differences_to(kept, best, num_other_pairs)
     levels = [

@@ -11,7 +11,7 @@ from expt.analysis.table import Comparison
 from expt.analysis.values import as_text
 from expt.analysis.variants import Variant, short_names
 from expt.parts.numbers import is_number
-from expt.runs.leading import is_larger_better
+from expt.runs.leading import is_metric_larger_better
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +114,7 @@ def by_rank(comparison: Comparison) -> list[Variant]:
     """Returns the measured variants, best first, regardless of the table's sort order."""
     leading = comparison.leading
     assert leading is not None
-    sign = -1 if is_larger_better(leading, comparison.larger_is_better) else 1
+    sign = -1 if is_metric_larger_better(leading, comparison.larger_is_better) else 1
     measured = [variant for variant in comparison.variants if variant.counted]
     return sorted(measured, key=lambda variant: sign * variant.summaries[leading].mean)
 

@@ -10,8 +10,8 @@ from typing import Any
 from expt.analysis.filters import filtered
 from expt.errors import UserError, hint
 from expt.runs.best import best_of
-from expt.runs.chronology import order_of, place_ids, records_in
-from expt.runs.leading import best_values, watched_metric
+from expt.runs.chronology import place_ids, records_in, sort_key
+from expt.runs.leading import best_values, monitored_metric
 from expt.runs.liveness import status_of
 from expt.runs.names import name_of
 from expt.runs.record_parts import JobRecord, JobStatus, Status
@@ -138,7 +138,7 @@ def _run(directory: Path, ids: frozenset[str] | None) -> ListRow:
         status=status_of(record),
         experiment=record.name or "",
         params=record.params or record.choices,
-        order=order_of(record, ids),
+        order=sort_key(record, ids),
         started=record.started,
         seconds=_seconds(record),
         record=record,
@@ -165,7 +165,7 @@ def _sweep(directory: Path, runs: Sequence[ListRow], ids: frozenset[str] | None)
         name=name_of(record, directory),
         status=status_of(record),
         experiment=record.name or experiment,
-        order=order_of(record, ids),
+        order=sort_key(record, ids),
         started=record.started,
         seconds=_seconds(record),
         jobs=jobs,
@@ -228,7 +228,7 @@ def _with_value(row: ListRow, metric: str | None) -> ListRow:
     if row.jobs is None:
         if row.record is None:
             return replace(row, metric=metric)
-        metric = metric or watched_metric(row.record)
+        metric = metric or monitored_metric(row.record)
         return replace(row, metric=metric, value=best_values(row.record).get(metric or ""))
     value = None
     # Raised if the runs are not comparable, such as those of different data sets: a sweep without

@@ -25,7 +25,7 @@ from expt.analysis.values import as_text, decimals, plain
 from expt.analysis.variants import labels
 from expt.parts.numbers import is_number
 from expt.runs.find import file_name
-from expt.runs.leading import is_larger_better
+from expt.runs.leading import is_metric_larger_better
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,7 +131,7 @@ def _heat_map(comparison: Comparison, down: str, across: str, leading: str) -> b
     means = np.array(pair_means(comparison, down, across, leading))
     means = means[: len(rows), : len(columns)]
     figure, axes = _figure(min(3.4 + 0.85 * len(columns), 14), min(2.2 + 0.45 * len(rows), 12))
-    larger = is_larger_better(leading, comparison.larger_is_better)
+    larger = is_metric_larger_better(leading, comparison.larger_is_better)
     # The best values are always the light ones, for losses as for accuracies.
     image = axes.imshow(means, aspect="auto", cmap="viridis" if larger else "viridis_r")
     axes.set_xticks(range(len(columns)), [_clipped(as_text(value), 14) for value in columns])

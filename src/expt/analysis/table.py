@@ -12,7 +12,7 @@ from expt.analysis.replicates import DEFAULT_REPLICATES, check_replicates, varia
 from expt.analysis.variants import COSTS, Variant, judge, make_variant
 from expt.analysis.varying import varying_parameters
 from expt.errors import UserError, hint
-from expt.runs.leading import decisive_metric, is_larger_better
+from expt.runs.leading import choose_metric, is_metric_larger_better
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +149,7 @@ def _default_leading(
     ((monitor, _),) = counts.most_common(1)
     losses_differ = any(key == "loss" or key.startswith("loss.") for key in parameters)
     best = [m.removeprefix(BEST) for run in runs for m in run.metrics if m.startswith(BEST)]
-    leading = decisive_metric(best, (run.monitor for run in runs), losses_differ)
+    leading = choose_metric(best, (run.monitor for run in runs), losses_differ)
     assert leading is not None  # at least the monitored metric exists
     # A cross-entropy of 0.1 is no better or worse than a squared error of 0.2.
     if losses_differ and monitor.endswith("/loss"):
@@ -209,7 +209,9 @@ def _sorted(
             return variant.costs.get(column)
         return variant.summaries[column].mean if column in variant.summaries else None
 
-    descending = column == "steps_per_s" or (column in known and is_larger_better(column, larger))
+    descending = column == "steps_per_s" or (
+        column in known and is_metric_larger_better(column, larger)
+    )
 
     # Numbers and texts can't be compared with each other: numbers come first.
     def key(variant: Variant) -> tuple[int, float, str]:

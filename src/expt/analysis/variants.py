@@ -11,8 +11,8 @@ from expt.analysis.multiple import Difference, differences_to
 from expt.analysis.replicates import replicate_of
 from expt.analysis.statistics import MetricSummary, summarize
 from expt.analysis.values import as_text, plain
-from expt.runs.chronology import in_order
-from expt.runs.leading import is_larger_better
+from expt.runs.chronology import sort_by_start
+from expt.runs.leading import is_metric_larger_better
 
 COSTS = {
     "steps_per_s": "steps/s",
@@ -91,7 +91,7 @@ def make_variant(
     newest: dict[tuple[str, ...], ComparedRun] = {}
     # Two runs of one seed are the same experiment: counted twice, they would narrow the interval
     # without adding information. Later runs overwrite earlier ones here.
-    for run in in_order(finished, lambda run: (run.started, *run.place)):
+    for run in sort_by_start(finished, lambda run: (run.started, *run.place)):
         if leading in run.metrics:
             newest[replicate_of(run, replicates)] = run
     counted = list(newest.values())
@@ -123,7 +123,7 @@ def judge(
     measured = [variant for variant in variants if variant.counted]
     if leading is None or not measured:
         return
-    choose = max if is_larger_better(leading, larger) else min
+    choose = max if is_metric_larger_better(leading, larger) else min
     best = choose(measured, key=lambda variant: variant.summaries[leading].mean)
     groups = [variant.values(leading) for variant in measured]
     found = differences_to(groups, next(i for i, one in enumerate(measured) if one is best))

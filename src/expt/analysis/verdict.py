@@ -7,7 +7,7 @@ from expt.analysis.compared_run import BEST
 from expt.analysis.table import Comparison
 from expt.analysis.values import as_text, decimals, plain
 from expt.analysis.variants import Variant, Verdict, short_names
-from expt.runs.leading import is_larger_better
+from expt.runs.leading import is_metric_larger_better
 
 _DATA = {"data", "data.path", "data.target"}
 _LONGEST = 70  # characters of a variant's name
@@ -25,7 +25,9 @@ def headline(comparison: Comparison) -> str:
     mean, count = _mean(best, leading, places), len(best.counted)
     if not others:
         return f"One variant: {title} {mean}, n = {count}."
-    extreme = "highest" if is_larger_better(leading, comparison.larger_is_better) else "lowest"
+    extreme = (
+        "highest" if is_metric_larger_better(leading, comparison.larger_is_better) else "lowest"
+    )
     name = _name(best, others[0], others)
     start = f"{_warning(comparison)}{name} has the {extreme} {title}: {mean} (n = {count})."
     if all(variant.difference is None for variant in others):

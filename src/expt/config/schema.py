@@ -67,19 +67,20 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Loop:
-    """The config of the training loop.
+    """The training loop; a cadence is a number of steps (`500`) or epochs (`1ep`), or null.
 
-    A cadence is a number of steps (`500`), a number of epochs (`"1ep"`) or None for never. A
-    duration is a number of seconds (`90`) or a number with a unit (`"90s"`, `"10min"`, `"2h"`).
+    A duration is a number of seconds (`90`) or a number with a unit (`"90s"`, `"10min"`, `"2h"`).
 
     Attributes:
         epochs: Training length in epochs; ignored if `steps` is set.
         steps: Training length in optimizer steps; None uses `epochs`.
         batches: Size that each split is cut to, in batches per optimizer step, for quick trials;
             None keeps whole splits.
-        compile: How a block of steps is executed.
-        threads: Number of threads that TensorFlow divides one operation among.
-        precision: The dtype policy of the model.
+        compile: How a block of steps runs: `graph`, `xla` (faster for dense models in long runs,
+            far slower for convolutions on CPUs) or `eager` (plain Python, for debugging).
+        threads: Number of threads that TensorFlow divides one operation among; another number
+            rounds sums differently.
+        precision: The dtype policy of the model: `float32`, `mixed_float16` or `mixed_bfloat16`.
         eval_every: Cadence of validation, which also runs at the end of training.
         image_every: Cadence of image grids, which are also drawn before training (step 0) and at
             its end unless this is None.
@@ -87,7 +88,8 @@ class Loop:
         keep_checkpoints: Number of newest checkpoints that are kept, besides that of the best step.
         watch: Full name of the monitored metric, such as `val/accuracy`; None uses the default of
             the kind of training, `val/loss` for supervised learning.
-        direction: Direction in which the monitored metric improves; None uses the metric's own.
+        direction: Direction in which the monitored metric improves, `min` or `max`; None uses the
+            metric's own.
         patience: Number of consecutive evaluations without improvement after which training stops;
             None disables early stopping.
         min_change: Amount that an improvement must exceed to reset `patience`, in units of the

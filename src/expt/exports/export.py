@@ -14,7 +14,7 @@ from expt.errors import RunError, UserError, hint
 from expt.record.phases import Phases
 from expt.runs.changed_code import use_note
 from expt.runs.find import FoundRun
-from expt.train.backend import start_tensorflow, stderr_logged
+from expt.train.backend import start_tensorflow, stderr_to_log
 from expt.train.messages import print_code_note
 from expt.train.saved_model import load_predictor
 
@@ -46,7 +46,7 @@ def export(run: FoundRun, name: str, path: Path, phases: Phases) -> tuple[Job, s
     with _staged(path) as partial, phases("starting TensorFlow", at_once=True):
         start_tensorflow(seed=0, threads=job.config.loop.threads)
         phases.begin(f"converting the model to {name}")
-        with stderr_logged():
+        with stderr_to_log():
             return job, _convert(job, run, file, name, partial)
 
 

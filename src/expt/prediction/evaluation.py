@@ -20,10 +20,10 @@ from expt.runs.find import FoundRun, file_name
 from expt.train.backend import as_user_errors, start_for
 from expt.train.messages import print_code_note, print_notes
 from expt.train.saved_model import LoadedData, load_predictor
-from expt.train.scoring import Scored
+from expt.train.scoring import ScoredExamples
 
 
-def evaluate_run(run: FoundRun, loaded: LoadedData, scored: Scored, phases: Phases) -> None:
+def evaluate_run(run: FoundRun, loaded: LoadedData, scored: ScoredExamples, phases: Phases) -> None:
     """Evaluates a run's best model; writes, records and prints the result.
 
     The result is `evaluations/DATA-SPLIT.json` in the run's directory, and metrics in MLflow.

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from expt.config.quoting import values_by_key
-from expt.runs.naming import varying
+from expt.runs.naming import varied_keys
 from expt.runs.run import Run
 from expt.runs.sweeps import planned_jobs
 
@@ -40,7 +40,7 @@ def hparams(run: Run) -> dict[str, bool | int | float | str]:
 def _varied(directory: Path) -> Iterable[str] | None:
     """Returns the keys that differ between the jobs of a run's sweep; None if it is in none."""
     jobs = planned_jobs(directory.parent)
-    return varying([job.overrides for job in jobs.values()]) if directory.name in jobs else None
+    return varied_keys([job.overrides for job in jobs.values()]) if directory.name in jobs else None
 
 
 def _plain(value: Any) -> bool | int | float | str:

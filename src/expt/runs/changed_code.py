@@ -9,7 +9,7 @@ from expt.config.schema import Config
 from expt.config.sources import Code, changed_modules, part_modules
 from expt.errors import UserError
 from expt.runs.records import RunRecord
-from expt.runs.run import Earlier
+from expt.runs.run import PreviousRun
 
 ALLOW_OPTION = "--allow-code-change"
 _MAX_NAMED = 5
@@ -31,7 +31,7 @@ def known_hashes(record: RunRecord) -> list[str]:
     return [str(code or _UNKNOWN) for code in (*earlier, now)]
 
 
-def check_code(earlier: Earlier, code: Code, directory: Path) -> list[str]:
+def check_code(earlier: PreviousRun, code: Code, directory: Path) -> list[str]:
     """Checks that a run is resumed with the code that it was started with.
 
     Args:

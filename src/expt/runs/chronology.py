@@ -44,7 +44,7 @@ def place_ids(output_dir: Path) -> frozenset[str] | None:
         return None
 
 
-def order_of(record: Record, ids: frozenset[str] | None) -> _Order:
+def sort_key(record: Record, ids: frozenset[str] | None) -> _Order:
     """Returns the sort key of a run or a sweep among those in the same folder.
 
     Records with a number of this folder are sorted by it. All others, which were written by
@@ -122,7 +122,7 @@ def sweeps_by_age(output_dir: Path) -> list[Path]:
     return [folders[one.file] for one in by_age(sorted(folders), output_dir)]
 
 
-def in_order(
+def sort_by_start(
     items: Iterable[_Item], recorded: Callable[[_Item], tuple[float, str | None, int]]
 ) -> list[_Item]:
     """Sorts runs from several folders: by number within a folder, otherwise by start time.
@@ -145,7 +145,7 @@ def in_order(
 def _date_record(file: Path, ids: frozenset[str] | None) -> DatedRecord:
     try:
         record = read_record(file)
-        return DatedRecord(file, (*order_of(record, ids), is_original(record, file.parent)))
+        return DatedRecord(file, (*sort_key(record, ids), is_original(record, file.parent)))
     except UserError:
         # Shows whether the damaged record may be the latest one; see `newest`.
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from expt.config.flags import split_options
 from expt.errors import UserError, hint
-from expt.runs.find import WORDS
+from expt.runs.find import RUN_KEYWORDS
 from expt.runs.names import all_named
 from expt.runs.records import SWEEP_FILE
 
@@ -158,7 +158,9 @@ def _overrides(words: list[str], word: str) -> list[str]:
 def _runs(output_dir: Path, word: str, sweeps: Sequence[str] = ()) -> list[str]:
     if word.startswith("best@"):
         return _with_prefix([f"best@{name}" for name in ("latest", *_sweeps(output_dir))], word)
-    return _with_prefix([*WORDS, *(one.name for one in all_named(output_dir)), *sweeps], word)
+    return _with_prefix(
+        [*RUN_KEYWORDS, *(one.name for one in all_named(output_dir)), *sweeps], word
+    )
 
 
 def _sweeps(output_dir: Path) -> list[str]:

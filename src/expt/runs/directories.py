@@ -20,7 +20,7 @@ class LockedError(UserError):
 
 
 @contextmanager
-def held(directory: Path, *, by_its_sweep: bool = False) -> Iterator[None]:
+def locked(directory: Path, *, by_its_sweep: bool = False) -> Iterator[None]:
     """A context manager that locks a run or a sweep against other processes.
 
     Locking a job's run also locks its sweep, since a sweep still mirrors its runs to MLflow after
@@ -46,7 +46,7 @@ def held(directory: Path, *, by_its_sweep: bool = False) -> Iterator[None]:
         yield
 
 
-def allocate(parent: Path, short_hash: str) -> Path:
+def create_directory(parent: Path, short_hash: str) -> Path:
     """Creates a new directory `PARENT/DATE/TIME_HASH`.
 
     Date and time are in UTC, marked by a Z after the time, so that names sort by time in all time
@@ -80,8 +80,8 @@ def allocate(parent: Path, short_hash: str) -> Path:
     raise AssertionError
 
 
-def discard(directory: Path, root: Path) -> None:
-    """Removes a directory that `allocate` has created, and the parent folders that become empty.
+def remove_directory(directory: Path, root: Path) -> None:
+    """Removes a directory made by `create_directory`, and the parent folders that become empty.
 
     Args:
         directory: The directory, which is removed with its contents.

@@ -21,7 +21,7 @@ from expt.runs.names import all_named, directory_of, suggestion
 from expt.runs.record_parts import Place
 from expt.runs.records import RUN_FILE, SWEEP_FILE, RunRecord, check_complete, damaged, read_run
 
-WORDS = ("latest", "best")
+RUN_KEYWORDS = ("latest", "best")
 """Words that a user may write in place of a run."""
 
 _MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
@@ -115,7 +115,7 @@ def find_run(name: str, output_dir: Path) -> FoundRun:
     raise UserError(
         f"{name}: there is no such run. Expected a run's directory (with a run.json), "
         f"'latest', 'best', or the name or MLflow id of a run in {output_dir}."
-        f"{suggestion(name, [*WORDS, *(one.name for one in known)])}"
+        f"{suggestion(name, [*RUN_KEYWORDS, *(one.name for one in known)])}"
     )
 
 

@@ -48,7 +48,7 @@ class FolderIdentity:
         return frozenset((self.id, *self.earlier))
 
 
-def claim(output_dir: Path, directory: Path) -> dict[str, Any] | None:
+def assign_number(output_dir: Path, directory: Path) -> dict[str, Any] | None:
     """Assigns the next number of a folder to a new run or sweep.
 
     Numbers define the order of starts, independently of clocks and time zones. No number is
@@ -87,7 +87,7 @@ def claim(output_dir: Path, directory: Path) -> dict[str, Any] | None:
     }
 
 
-def settled(output_dir: Path) -> FolderIdentity:
+def current_identity(output_dir: Path) -> FolderIdentity:
     """Returns the identity of a folder, and updates its file if it has been moved or copied."""
     try:
         with FileLock(output_dir / _LOCK, timeout=_SECONDS_TO_WAIT):

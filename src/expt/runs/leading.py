@@ -21,7 +21,7 @@ def best_values(record: RunRecord) -> dict[str, float]:
     }
 
 
-def watched_metric(record: RunRecord) -> str | None:
+def monitored_metric(record: RunRecord) -> str | None:
     """Returns the monitored metric, which selected a run's best model."""
     chosen_by = None if record.best is None else record.best.watched
     return chosen_by or record.watched
@@ -40,12 +40,12 @@ def leading_metric(records: Sequence[RunRecord]) -> str | None:
         The name of the metric; None if no run has metrics of a best model.
     """
     known = list(dict.fromkeys(name for record in records for name in best_values(record)))
-    return decisive_metric(
-        known, map(watched_metric, records), len(set(map(_loss_key, records))) > 1
+    return choose_metric(
+        known, map(monitored_metric, records), len(set(map(_loss_key, records))) > 1
     )
 
 
-def decisive_metric(
+def choose_metric(
     known: Sequence[str], watched: Iterable[str | None], losses_differ: bool
 ) -> str | None:
     """Selects the metric for a comparison; see `leading_metric`.
@@ -70,10 +70,12 @@ def is_comparable(metric: str, records: Iterable[RunRecord]) -> bool:
 
 def larger_is_better(metric: str, records: Iterable[RunRecord]) -> bool:
     """Whether larger values of a metric are better, according to the records of runs with it."""
-    return is_larger_better(metric, {n for one in records for n in one.larger_is_better or ()})
+    return is_metric_larger_better(
+        metric, {n for one in records for n in one.larger_is_better or ()}
+    )
 
 
-def is_larger_better(metric: str, larger: Collection[str]) -> bool:
+def is_metric_larger_better(metric: str, larger: Collection[str]) -> bool:
     """Whether larger values of a metric are better.
 
     Args:

@@ -27,7 +27,7 @@ _ABBREVIATIONS = {
 }
 
 
-def distinctive(job: Job, varied: Collection[str] = ()) -> list[str]:
+def distinctive_keys(job: Job, varied: Collection[str] = ()) -> list[str]:
     """Returns the keys that distinguish a job from a default one, groups first.
 
     These are the groups and values that differ from the defaults in `conf/`, and those that vary
@@ -59,7 +59,7 @@ def run_name(job: Job, keys: Sequence[str], varied: Collection[str] = ()) -> str
 
     Args:
         job: The composed job.
-        keys: The keys returned by `distinctive`.
+        keys: The keys returned by `distinctive_keys`.
         varied: Keys that vary in the job's sweep.
     """
     params = {**job.choices, **job.config.flat()}
@@ -86,7 +86,7 @@ def sweep_name(varied: Sequence[str]) -> str:
     return _as_file_name("-".join(_label(key) for key in keys) or "sweep")
 
 
-def varying(overrides: Sequence[Sequence[str]]) -> list[str]:
+def varied_keys(overrides: Sequence[Sequence[str]]) -> list[str]:
     """Returns the keys whose overrides differ between the jobs of a sweep.
 
     Args:

@@ -9,9 +9,9 @@ from typing import Any
 from expt.runs.record_parts import Status
 from expt.runs.records import RunRecord, write_run
 
-__all__ = ["Earlier", "Membership", "Run", "Status", "SweepAsRun"]
+__all__ = ["Membership", "PreviousRun", "Run", "Status", "SweepAsRun"]
 
-EXTENSIONS = (
+RESUMABLE_KEYS = (
     *("loop.epochs", "loop.steps", "loop.patience", "loop.time_limit"),
     "schedule.total_steps",
 )
@@ -94,7 +94,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Earlier:
+class PreviousRun:
     """A previous run that is resumed, and the changes to it.
 
     Attributes:

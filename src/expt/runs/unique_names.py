@@ -24,7 +24,7 @@ _SECONDS_TO_WAIT = 60.0
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-def take_names(output_dir: Path, experiment: str, wanted: Sequence[str]) -> list[str]:
+def reserve_names(output_dir: Path, experiment: str, wanted: Sequence[str]) -> list[str]:
     """Reserves names that no other run or sweep of an experiment has, by appending numbers.
 
     Args:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from expt.errors import UserError
 from expt.runs.best import find_best, is_best
-from expt.runs.chronology import order_of, place_ids, records_in
+from expt.runs.chronology import place_ids, records_in, sort_key
 from expt.runs.find import find_run
-from expt.runs.leading import best_values, larger_is_better, watched_metric
+from expt.runs.leading import best_values, larger_is_better, monitored_metric
 from expt.runs.names import name_of
 from expt.runs.records import SWEEP_FILE, RunRecord, read_run, read_sweep
 from expt.runs.sweeps import planned_jobs
@@ -225,13 +225,13 @@ def _read_run(file: Path, ids: frozenset[str] | None) -> EntryRun | None:
     try:
         record = read_run(file.parent)
         name = name_of(record, file.parent)
-        return EntryRun(file.parent, name, order_of(record, ids), _score(record))
+        return EntryRun(file.parent, name, sort_key(record, ids), _score(record))
     except UserError:
         return None
 
 
 def _score(record: RunRecord) -> float | None:
-    metric = watched_metric(record)
+    metric = monitored_metric(record)
     value = best_values(record).get(metric or "")
     if metric is None or value is None:
         return None
@@ -242,7 +242,7 @@ def _read_sweep(sweep: Path, ids: frozenset[str] | None) -> tuple[str, tuple[int
     """Returns a sweep's name and its order by age; None for the order if it is not recorded."""
     try:
         record = read_sweep(sweep)
-        return name_of(record, sweep), order_of(record, ids)
+        return name_of(record, sweep), sort_key(record, ids)
     except UserError:
         return sweep.name, None
 

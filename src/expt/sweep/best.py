@@ -6,7 +6,7 @@ from expt.errors import UserError
 from expt.record.values import format_value
 from expt.runs.best import Best, best_of
 from expt.runs.records import RunRecord
-from expt.sweep.jobs import ENDED_WELL, PlannedJob
+from expt.sweep.jobs import SUCCESSFUL, PlannedJob
 from expt.sweep.plan import SweepPlan
 
 
@@ -43,7 +43,7 @@ def best_job(plan: SweepPlan) -> tuple[PlannedJob, Best] | None:
     This is the same job as `best@SWEEP`. None if no jobs can be compared.
     """
     # Read from disk, not remembered: a resumed sweep also has jobs of previous processes.
-    ended = [(job, job.result()) for job in plan.jobs if job.status in ENDED_WELL]
+    ended = [(job, job.result()) for job in plan.jobs if job.status in SUCCESSFUL]
     readable = [(job, record) for job, record in ended if record is not None]
     try:
         best = best_of([record for _, record in readable])

@@ -9,7 +9,7 @@ from expt.config.hashes import run_hash
 from expt.config.sources import Code, changed_modules
 from expt.errors import UserError
 from expt.runs.changed_code import listed, recorded_code
-from expt.runs.chronology import order_of, place_ids, records_in
+from expt.runs.chronology import place_ids, records_in, sort_key
 from expt.runs.record_parts import JobStatus, Status
 from expt.runs.records import RunRecord, read_run
 from expt.sweep.jobs import PlannedJob
@@ -68,7 +68,7 @@ def _finished_runs(output_dir: Path) -> Iterator[tuple[str, _FinishedRun]]:
         with suppress(UserError):
             record = read_run(file.parent)
             if record.status is Status.FINISHED and record.run_hash:
-                run = _FinishedRun(file.parent, order_of(record, ids), _unchanged_code(record))
+                run = _FinishedRun(file.parent, sort_key(record, ids), _unchanged_code(record))
                 yield record.run_hash, run
 
 

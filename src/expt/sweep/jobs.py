@@ -10,7 +10,7 @@ from expt.errors import UserError
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord, read_run
 
-ENDED_WELL = (JobStatus.FINISHED, JobStatus.REUSED)
+SUCCESSFUL = (JobStatus.FINISHED, JobStatus.REUSED)
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,16 @@ from expt.config.compose import ComposedJob
 from expt.config.frozen import ConfigWriter
 from expt.config.sources import code_of
 from expt.errors import UserError
-from expt.runs.directories import held
+from expt.runs.directories import locked
 from expt.runs.environment import process
-from expt.runs.folder_identity import claim
-from expt.runs.naming import distinctive, run_name, sweep_name, varying
+from expt.runs.folder_identity import assign_number
+from expt.runs.naming import distinctive_keys, run_name, sweep_name, varied_keys
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import SweepRecord, read_run, write_sweep
 from expt.runs.run import Membership
 from expt.runs.secrets import redacted
-from expt.runs.unique_names import take_names
-from expt.sweep.jobs import ENDED_WELL, PlannedJob
+from expt.runs.unique_names import reserve_names
+from expt.sweep.jobs import SUCCESSFUL, PlannedJob
 
 
 @dataclass
@@ -69,7 +69,7 @@ class SweepPlan:
         facts = {
             "id": uuid.uuid4().hex,
             "name": redacted(str(composed[0].job.config.name)),
-            "varied": varying(overrides) if varied is None else list(varied),
+            "varied": varied_keys(overrides) if varied is None else list(varied),
             "started": time.time(),
             "status": "RUNNING",
         }
@@ -142,7 +142,7 @@ class SweepPlan:
 
     def unfinished(self, *, retry_failed: bool) -> list[PlannedJob]:
         """Returns the jobs that have not ended, and with `retry_failed` the failed ones as well."""
-        done = ENDED_WELL if retry_failed else (*ENDED_WELL, JobStatus.FAILED)
+        done = SUCCESSFUL if retry_failed else (*SUCCESSFUL, JobStatus.FAILED)
         return [job for job in self.jobs if job.status not in done]
 
     def set_status(self, job: PlannedJob, status: JobStatus, error: str | None = None) -> None:
@@ -176,9 +176,9 @@ class SweepPlan:
         for job, one in zip(jobs, composed, strict=True):
             writer.write(job.directory, one.config, one.job.overrides)
         if "place" not in self.facts:
-            place = claim(self.output_dir, self.directory)
+            place = assign_number(self.output_dir, self.directory)
             names = [sweep_name(self.facts["varied"])]
-            (self.facts["sweep_name"],) = take_names(self.output_dir, self.experiment, names)
+            (self.facts["sweep_name"],) = reserve_names(self.output_dir, self.experiment, names)
             self.facts |= {"place": place, "output_dir": str(self.output_dir)}
         self._name(jobs)
         self._write()
@@ -194,8 +194,8 @@ class SweepPlan:
             else:
                 job.run_name = read_run(Path(job.reused)).run_name
         for experiment, named in by_experiment.items():
-            wanted = [run_name(one.job, distinctive(one.job, varied), varied) for one in named]
-            names = take_names(self.output_dir, experiment, wanted)
+            wanted = [run_name(one.job, distinctive_keys(one.job, varied), varied) for one in named]
+            names = reserve_names(self.output_dir, experiment, wanted)
             for job, name in zip(named, names, strict=True):
                 job.run_name = name
 
@@ -205,7 +205,7 @@ class SweepPlan:
         Raises:
             LockedError: Another process has locked the sweep or one of its runs.
         """
-        return held(self.directory)
+        return locked(self.directory)
 
     def _write(self) -> None:
         jobs = [

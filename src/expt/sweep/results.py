@@ -4,10 +4,10 @@ from typing import Any
 
 from expt.config.quoting import values_by_key
 from expt.runs.leading import best_values, larger_is_better, leading_metric
-from expt.runs.naming import varying
+from expt.runs.naming import varied_keys
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord
-from expt.sweep.jobs import ENDED_WELL, PlannedJob
+from expt.sweep.jobs import SUCCESSFUL, PlannedJob
 from expt.sweep.plan import SweepPlan
 
 
@@ -20,7 +20,7 @@ def results(plan: SweepPlan) -> dict[str, Any]:
     """
     numbers: dict[str, float] = {
         "jobs": len(plan.jobs),
-        "jobs_finished": plan.count(*ENDED_WELL),
+        "jobs_finished": plan.count(*SUCCESSFUL),
         "jobs_failed": plan.count(JobStatus.FAILED),
     }
     best = _best(plan)
@@ -32,7 +32,7 @@ def results(plan: SweepPlan) -> dict[str, Any]:
     metrics |= {name: value for name, value in final.items() if name.startswith("test/")}
     values, varied = (
         values_by_key(job.job.overrides),
-        varying([one.job.overrides for one in plan.jobs]),
+        varied_keys([one.job.overrides for one in plan.jobs]),
     )
     params = {f"best.{key}": values[key] for key in varied if key in values}
     name = record.label or job.name
@@ -42,7 +42,7 @@ def results(plan: SweepPlan) -> dict[str, Any]:
 def _best(plan: SweepPlan) -> tuple[PlannedJob, RunRecord] | None:
     """Returns the best job and its record; None if no job has a value of the leading metric."""
     # By the same rule as comparisons and `best@SWEEP`, so that all of them name the same job.
-    records = [(job, job.result()) for job in plan.jobs if job.status in ENDED_WELL]
+    records = [(job, job.result()) for job in plan.jobs if job.status in SUCCESSFUL]
     found = [(job, record) for job, record in records if record is not None]
     leading = leading_metric([record for _, record in found])
     measured = [pair for pair in found if leading in best_values(pair[1])]

@@ -17,7 +17,7 @@ from expt.runs.environment import process
 from expt.runs.record_parts import JobStatus
 from expt.runs.run import Run, Status
 from expt.sweep.growth import Growth
-from expt.sweep.jobs import ENDED_WELL, JobOutcome, PlannedJob
+from expt.sweep.jobs import SUCCESSFUL, JobOutcome, PlannedJob
 from expt.sweep.launchers import Event, Launcher, Task, TaskEnded, TaskStarted, worker
 from expt.sweep.limits import Deadlines, Limits
 from expt.sweep.mirror import JobMirrors
@@ -124,7 +124,7 @@ class Scheduler:
                 f"To continue: python -m expt.resume {plan.quoted}"
             )
         is_whole = self._growth is None or self._growth.is_done
-        if is_whole and plan.count(*ENDED_WELL) == len(plan.jobs):
+        if is_whole and plan.count(*SUCCESSFUL) == len(plan.jobs):
             self._status = Status.FINISHED
 
     def close(self, console: Console) -> None:

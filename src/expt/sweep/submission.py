@@ -9,12 +9,12 @@ from expt.config.hashes import run_hash
 from expt.config.sources import code_of
 from expt.record.exits import exit_code, print_error
 from expt.record.phases import Phases
-from expt.runs.directories import allocate
+from expt.runs.directories import create_directory
 from expt.sweep.launchers import Launcher
 from expt.sweep.search import Search, first_jobs
 from expt.sweep.start import run_sweep, start_launcher
 from expt.train.data_loading import DataLoader
-from expt.train.messages import print_git_trouble, print_notes, print_replaced
+from expt.train.messages import print_git_trouble, print_notes, print_replaced_options
 from expt.train.start import chosen_directory, run_directory
 
 
@@ -64,12 +64,12 @@ def _start(
         hashes.append(run_hash(one.job.config, dataset.fingerprint, code))
     phases.end()
     console, output_dir = phases.console, jobs[0].job.output_dir
-    print_replaced(console, [one.job for one in jobs], composition.config_dir)
+    print_replaced_options(console, [one.job for one in jobs], composition.config_dir)
     directory = chosen_directory(composition)
     is_chosen = directory is not None
     if directory is None:
         name = hashlib.sha256("".join(hashes).encode()).hexdigest()
-        directory = allocate(output_dir / "sweeps", name[:8])
+        directory = create_directory(output_dir / "sweeps", name[:8])
     with run_directory(directory, output_dir, console, keep=is_chosen):
         print_git_trouble(console)
         print_notes(console, list(notes))

@@ -14,7 +14,7 @@ from expt.record.values import format_seconds, format_value
 from expt.runs.layout import REPORT, SUMMARY
 from expt.runs.record_parts import JobStatus
 from expt.sweep.best import best_job
-from expt.sweep.jobs import ENDED_WELL
+from expt.sweep.jobs import SUCCESSFUL
 from expt.sweep.plan import SweepPlan
 
 _log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 def show_comparison(plan: SweepPlan, phases: Phases) -> None:
     """Prints the comparison of the jobs, and writes the summary folder with plots and report."""
-    if not plan.count(*ENDED_WELL):
+    if not plan.count(*SUCCESSFUL):
         return
     try:
         with phases("comparing the jobs"):
@@ -50,7 +50,7 @@ def _show_comparison(plan: SweepPlan, phases: Phases) -> None:
 
 def exit_code(plan: SweepPlan) -> int:
     """Returns 0 if all jobs are finished or reused, else 1."""
-    return 0 if plan.count(*ENDED_WELL) == len(plan.jobs) else 1
+    return 0 if plan.count(*SUCCESSFUL) == len(plan.jobs) else 1
 
 
 def print_outcome(plan: SweepPlan, console: Console, seconds: float | None = None) -> None:
@@ -65,7 +65,7 @@ def print_outcome(plan: SweepPlan, console: Console, seconds: float | None = Non
     def show(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    others = [job for job in plan.jobs if job.status not in ENDED_WELL]
+    others = [job for job in plan.jobs if job.status not in SUCCESSFUL]
     took = "" if seconds is None else f" in {format_seconds(seconds)}"
     show(f"{len(plan.jobs) - len(others)} of {len(plan.jobs)} jobs finished{took}")
     if (found := best_job(plan)) is not None:

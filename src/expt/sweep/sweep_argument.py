@@ -12,7 +12,7 @@ from expt.runs.sweeps import sweep_named
 from expt.sweep.plan_reader import newest_plan
 
 
-def take_sweep(name: str, output_dir: Path) -> Path | None:
+def find_sweep_argument(name: str, output_dir: Path) -> Path | None:
     """Returns the directory of the sweep that an argument refers to; None if it refers to a run.
 
     `latest` is the newest run or sweep, even if no job of that sweep has started yet. If it is a

@@ -21,7 +21,7 @@ from expt.record.mlflow.copies import Copies, update_sweep_place
 from expt.record.mlflow.follower import reason
 from expt.record.mlflow.recorder import restore_advice
 from expt.record.mlflow.store import DeletedError, prepare_mlflow, repair_store, store_uri
-from expt.runs.directories import LockedError, held
+from expt.runs.directories import LockedError, locked
 from expt.runs.find import FoundRun, load_run
 from expt.runs.liveness import is_alive
 from expt.runs.record_parts import MLflowIds, plain_values
@@ -135,7 +135,7 @@ class Synchronization:
             return
         try:
             run = load_run(directory, self.output_dir)
-            with held(run.directory):
+            with locked(run.directory):
                 # Read again: the process that held the lock before may have changed the record.
                 run = load_run(directory, self.output_dir)
                 if close_first:

@@ -18,7 +18,7 @@ from expt.record.values import format_seconds, format_value
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord
 from expt.sweep.best import Result, result_of
-from expt.sweep.jobs import ENDED_WELL, PlannedJob
+from expt.sweep.jobs import SUCCESSFUL, PlannedJob
 from expt.sweep.plan import SweepPlan
 
 _STYLES = {JobStatus.FAILED: "red", JobStatus.KILLED: "yellow"}
@@ -107,7 +107,7 @@ class SweepView:
 
     def _rendered(self) -> RenderableType:
         plan = self._plan
-        done, failed = plan.count(*ENDED_WELL), plan.count(JobStatus.FAILED)
+        done, failed = plan.count(*SUCCESSFUL), plan.count(JobStatus.FAILED)
         left = self.seconds_left()
         parts = [
             f"{done}/{len(plan.jobs)} done",

@@ -144,7 +144,7 @@ def _start_messages_to_log() -> Iterator[None]:
     if "tensorflow" in sys.modules:
         yield
         return
-    with stderr_logged():
+    with stderr_to_log():
         yield
 
 
@@ -181,7 +181,7 @@ def reason_of(error: Exception) -> str:
 
 
 @contextmanager
-def stderr_logged() -> Iterator[None]:
+def stderr_to_log() -> Iterator[None]:
     """Redirects everything that is printed to stderr within the block to the log."""
     # The file descriptor, because C++ code does not write to `sys.stderr`.
     sys.stderr.flush()

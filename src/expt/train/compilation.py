@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 
-def compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
+def compile_function(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
     """Returns a compiled function.
 
     Args:

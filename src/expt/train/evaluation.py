@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from expt.parts.data.dataset import Split
-from expt.train.compilation import compiled
+from expt.train.compilation import compile_function
 from expt.train.input.batch import mean_loss
 from expt.train.input.pipeline import is_streamed, read_in_order
 from expt.train.objective import Objective, measure, output_type, outputs_of, penalty_of
@@ -92,7 +92,7 @@ def _make_in_memory(
     def evaluate() -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         return _measure(objective, split, targets, *run_all())
 
-    function = compiled(evaluate, mode)
+    function = compile_function(evaluate, mode)
     # Traced now, so that the first evaluation is not slower than the others.
     if mode != "eager":
         function.get_concrete_function()  # type: ignore[attr-defined]
@@ -107,8 +107,8 @@ def _make_streamed(
     batch_size: int,
     reconstructs: bool,
 ) -> Evaluate:
-    run = compiled(partial(_run_batch, model), mode)
-    measure_all = compiled(
+    run = compile_function(partial(_run_batch, model), mode)
+    measure_all = compile_function(
         lambda targets, outputs, penalty: _measure(objective, split, targets, outputs, penalty),
         mode,
     )

@@ -34,7 +34,7 @@ def print_code_note(console: Console, note: str | None) -> None:
         _log.info("code: %s", note)
 
 
-def print_replaced(console: Console, jobs: Sequence[Job], config_dir: str | None) -> None:
+def print_replaced_options(console: Console, jobs: Sequence[Job], config_dir: str | None) -> None:
     """Prints which options of expt the user's own config folder replaces in the jobs."""
     if config_dir is None:
         return

@@ -134,7 +134,7 @@ def with_targets_cast(function: Function) -> Function:
     return with_targets_cast
 
 
-def of_log_odds(metric: Function, link: str | None) -> Function:
+def with_log_odds(metric: Function, link: str | None) -> Function:
     """Wraps a metric that ranks examples so that it receives log-odds instead of logits.
 
     The log-odds of class k, log p_k / (1 - p_k), have the same order as the probabilities p_k, but
@@ -148,14 +148,14 @@ def of_log_odds(metric: Function, link: str | None) -> Function:
     """
 
     @takes_weights_like(metric)
-    def of_log_odds(targets: tf.Tensor, outputs: tf.Tensor, **options: Any) -> Any:
+    def with_log_odds(targets: tf.Tensor, outputs: tf.Tensor, **options: Any) -> Any:
         return metric(targets, log_odds(outputs, link), **options)
 
-    return of_log_odds
+    return with_log_odds
 
 
 def log_odds(outputs: tf.Tensor, link: str | None) -> tf.Tensor:
-    """Returns the log-odds of each class, or the margins without a link; see `of_log_odds`.
+    """Returns the log-odds of each class, or the margins without a link; see `with_log_odds`.
 
     Args:
         outputs: Logits or scores, shape [examples, classes].
@@ -220,7 +220,7 @@ def _make_metric(
     if node.get("positive") is not None and dataset.class_names:
         node = {**node, "positive": class_number(dataset, node["positive"], f"metric.{name}")}
     metric = with_targets_cast(bind_part(node, f"metric.{name}"))
-    return of_log_odds(metric, link) if TAKES_KEY in node else metric
+    return with_log_odds(metric, link) if TAKES_KEY in node else metric
 
 
 def output_scale(job: Job, dataset: Dataset, task: str) -> Scale | None:

@@ -29,7 +29,7 @@ from expt.train.saveable import check_saveable
 from expt.train.timeline import Timeline, make_timeline
 
 
-class DrivenByValidation(Protocol):
+class ValidationDrivenSchedule(Protocol):
     """A learning rate schedule that depends on the validation results, such as plateau decay.
 
     Attributes:
@@ -67,7 +67,7 @@ class Program:
     timeline: Timeline
     learner: Learner
     monitor: Monitor
-    schedules: Sequence[DrivenByValidation]
+    schedules: Sequence[ValidationDrivenSchedule]
 
     @property
     def outputs(self) -> ModelOutputs:

@@ -21,13 +21,13 @@ from expt.record.layers import write_layers
 from expt.record.mlflow.copies import Copies
 from expt.runs.changed_code import recorded_code
 from expt.runs.environment import environment, machine, process, versions
-from expt.runs.folder_identity import claim
+from expt.runs.folder_identity import assign_number
 from expt.runs.git import git_diff, git_state
-from expt.runs.naming import distinctive, run_name
+from expt.runs.naming import distinctive_keys, run_name
 from expt.runs.records import RunRecord
-from expt.runs.run import Earlier, Membership, Run, Status
+from expt.runs.run import Membership, PreviousRun, Run, Status
 from expt.runs.secrets import redacted, redacted_values
-from expt.runs.unique_names import take_names
+from expt.runs.unique_names import reserve_names
 from expt.train.backend import devices, threads_in_effect
 from expt.train.class_weights import class_weights
 from expt.train.layer_table import layer_table
@@ -54,8 +54,8 @@ def new_run(
         code: The code that the run executes.
         sweep: The sweep that the run is a job of; None for a single run.
     """
-    keys = distinctive(job, () if sweep is None else sweep.varied)
-    place = claim(job.output_dir, directory)
+    keys = distinctive_keys(job, () if sweep is None else sweep.varied)
+    place = assign_number(job.output_dir, directory)
     record = {
         "id": uuid.uuid4().hex,
         "run_name": _name(job, keys) if sweep is None else sweep.run_name,
@@ -87,7 +87,7 @@ def new_run(
 
 
 def _name(job: Job, keys: Sequence[str]) -> str:
-    (name,) = take_names(job.output_dir, job.config.name, [run_name(job, keys)])
+    (name,) = reserve_names(job.output_dir, job.config.name, [run_name(job, keys)])
     return name
 
 
@@ -95,7 +95,7 @@ def resumed_run(
     job: Job,
     dataset: Dataset,
     directory: Path,
-    earlier: Earlier,
+    earlier: PreviousRun,
     step: int,
     code: Code,
     note: str | None = None,

@@ -21,7 +21,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredExamples:
     """The examples that an evaluation scores.
 
     Attributes:
@@ -41,7 +41,7 @@ class Scored:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
-def choose_examples(run: FoundRun, loaded: LoadedData, name: str | None) -> Scored:
+def choose_examples(run: FoundRun, loaded: LoadedData, name: str | None) -> ScoredExamples:
     """Selects the examples to score.
 
     Of the run's own data, if it is unchanged, the whole split is selected. Of other data, and of
@@ -73,18 +73,18 @@ def choose_examples(run: FoundRun, loaded: LoadedData, name: str | None) -> Scor
     return _new_ones(run, dataset, chosen, name or ALL, hashes)
 
 
-def _of_own(dataset: Dataset, name: str) -> Scored:
+def _of_own(dataset: Dataset, name: str) -> ScoredExamples:
     shared = duplicates_note(dataset)
     notes = () if shared is None else (shared,)
     if name != ALL:
-        return Scored(dict(dataset.splits())[name], name, name, notes)
+        return ScoredExamples(dict(dataset.splits())[name], name, name, notes)
     note = (
         f"split=all includes the {len(dataset.train):,} examples that the run was trained on and "
         f"the {len(dataset.validation):,} that selected its best model, so scores are better than "
         "for new data."
     )
     whole = concatenate_splits([split for _, split in dataset.splits()])
-    return Scored(whole, name, name, (note,))
+    return ScoredExamples(whole, name, name, (note,))
 
 
 def _recorded_hashes(run: FoundRun) -> ExampleHashes | None:
@@ -92,7 +92,9 @@ def _recorded_hashes(run: FoundRun) -> ExampleHashes | None:
     return None if kind is None else ExampleHashes.read(run.directory, kind)
 
 
-def _unchecked(run: FoundRun, dataset: Dataset, chosen: list[Split], name: str | None) -> Scored:
+def _unchecked(
+    run: FoundRun, dataset: Dataset, chosen: list[Split], name: str | None
+) -> ScoredExamples:
     """Selects all examples, with a note, if the run has no hashes to compare with.
 
     Raises:
@@ -116,12 +118,12 @@ def _unchecked(run: FoundRun, dataset: Dataset, chosen: list[Split], name: str |
         f"all {len(whole):,} examples are scored. It is unknown whether the run was trained on "
         f"some of them, since {reason}. If it was, scores are better than for new data."
     )
-    return Scored(whole, ALL, f"{ALL}-unchecked-{dataset.fingerprint[:8]}", (note,))
+    return ScoredExamples(whole, ALL, f"{ALL}-unchecked-{dataset.fingerprint[:8]}", (note,))
 
 
 def _new_ones(
     run: FoundRun, dataset: Dataset, chosen: list[Split], name: str, hashes: ExampleHashes
-) -> Scored:
+) -> ScoredExamples:
     """Selects the examples that are in neither the train nor the validation split of the run.
 
     Raises:
@@ -148,7 +150,7 @@ def _new_ones(
         examples, label = examples.take(np.flatnonzero(is_new)), f"{name}-new"
     note = _note(which, len(is_new), left_out, int((found["test"] & is_new).sum()), name)
     label = f"{label}-{dataset.fingerprint[:8]}"
-    return Scored(examples, name, label, (note,), left_out)
+    return ScoredExamples(examples, name, label, (note,), left_out)
 
 
 def _counted(left_out: Mapping[str, int]) -> str:

@@ -29,11 +29,11 @@ from expt.record.recorder import BackgroundRecorder, BestModel, Recorder, Scalar
 from expt.record.replay import IMAGES
 from expt.runs.atomic import synchronize
 from expt.runs.changed_code import check_code
-from expt.runs.directories import held
+from expt.runs.directories import locked
 from expt.runs.environment import peak_memory
 from expt.runs.recorded_data import check_unchanged
 from expt.runs.records import RunRecord
-from expt.runs.run import Earlier, Membership, Run, Status
+from expt.runs.run import Membership, PreviousRun, Run, Status
 from expt.runs.secrets import redacted
 from expt.train.checkpoint import CheckpointWriter
 from expt.train.executors import Executor
@@ -78,7 +78,7 @@ class Session:
     directory: Path
     sinks: Sequence[Recorder]
     console: Console
-    earlier: Earlier | None = None
+    earlier: PreviousRun | None = None
     make_writer: MakeWriter = CheckpointWriter
     sweep: Membership | None = None
 
@@ -99,7 +99,7 @@ class Session:
             Terminated: SIGTERM arrived.
         """
         # Locked until the end, so that no other process resumes or completes the run meanwhile.
-        with held(self.directory, by_its_sweep=self.sweep is not None):
+        with locked(self.directory, by_its_sweep=self.sweep is not None):
             code, phases = code_of(self.job.config), Phases(self.console)
             executor, hooks, resumption, notes = self._build(code, phases)
             change = None

@@ -23,10 +23,10 @@ from expt.record.log_files import LOG_FILE, log_to_file_and_stderr
 from expt.record.phases import Phases, command_phases, lap_seconds
 from expt.record.recorder import Recorder
 from expt.runs.changed_code import rerun_note
-from expt.runs.directories import allocate, discard
+from expt.runs.directories import create_directory, remove_directory
 from expt.runs.find import FoundRun
 from expt.runs.records import SWEEP_FILE
-from expt.runs.run import Earlier
+from expt.runs.run import PreviousRun
 from expt.train.backend import start_for
 from expt.train.data_loading import DataLoader
 from expt.train.messages import (
@@ -34,7 +34,7 @@ from expt.train.messages import (
     print_code_note,
     print_git_trouble,
     print_notes,
-    print_replaced,
+    print_replaced_options,
     print_where_to_look,
 )
 from expt.train.recorders import Sinks
@@ -62,12 +62,12 @@ def start_run(composition: Composition, phases: Phases) -> int:
     # and a mistake in it leaves nothing behind.
     dataset, code = DataLoader()(job), code_of(job.config)
     phases.end()
-    print_replaced(phases.console, [job], composition.config_dir)
+    print_replaced_options(phases.console, [job], composition.config_dir)
     directory = chosen_directory(composition)
     is_chosen = directory is not None
     if directory is None:
         name = run_hash(job.config, dataset.fingerprint, code.hash)
-        directory = allocate(job.output_dir / "runs", name[:8])
+        directory = create_directory(job.output_dir / "runs", name[:8])
     with run_directory(directory, job.output_dir, phases.console, keep=is_chosen):
         directory.mkdir(parents=True, exist_ok=True)
         with hydra_job(composed, composition.hydra, directory):
@@ -105,9 +105,9 @@ def start_rerun(
     phases.begin("loading data")
     dataset, code = DataLoader()(job), code_of(job.config)
     phases.end()
-    print_replaced(phases.console, [job], config_dir)
+    print_replaced_options(phases.console, [job], config_dir)
     name = run_hash(job.config, dataset.fingerprint, code.hash)
-    directory = allocate(job.output_dir / "runs", name[:8])
+    directory = create_directory(job.output_dir / "runs", name[:8])
     with run_directory(directory, job.output_dir, phases.console, keep=False):
         write_frozen(directory, job, found.directory)
         log_to_file_and_stderr(directory / LOG_FILE)
@@ -155,7 +155,7 @@ def run_directory(
         if any(directory.rglob("run.json")):
             print_where_to_look(console, output_dir)
         elif not keep and not (directory / SWEEP_FILE).exists():
-            discard(directory, root=output_dir)
+            remove_directory(directory, root=output_dir)
 
 
 def train_here(
@@ -164,7 +164,7 @@ def train_here(
     directory: Path,
     sinks: Sequence[Recorder],
     console: Console,
-    earlier: Earlier | None = None,
+    earlier: PreviousRun | None = None,
 ) -> int:
     """Trains one job in this process; errors are printed, not raised.
 

@@ -17,7 +17,7 @@ from expt.record.exits import run_main
 from expt.runs.changed_code import listed
 from expt.runs.parent_process import end_with_parent
 from expt.runs.records import read_run
-from expt.runs.run import Earlier
+from expt.runs.run import PreviousRun
 from expt.train.backend import start_for
 from expt.train.checkpoint import Checkpoint
 from expt.train.data_loading import DataLoader
@@ -82,7 +82,7 @@ def _train(proof: VerificationPlan, dataset: Dataset, folder: Path, name: str) -
     earlier = None
     if name == RESUMED:
         directory = folder / INTERRUPTED / RUN
-        earlier = Earlier(read_run(directory), {})
+        earlier = PreviousRun(read_run(directory), {})
     else:
         directory.mkdir()
 

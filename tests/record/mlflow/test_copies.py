@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from expt.record.mlflow.copies import Copies, update_sweep_place
-from expt.runs.folder_identity import claim, settled
+from expt.runs.folder_identity import assign_number, current_identity
 from expt.runs.records import read_run, write_run
 
 _RUN = "runs/2026-11-27/10-00-00Z_abc"
@@ -36,7 +36,7 @@ def write(outputs: Path, within: str, identity: str, name: str = "run.json", **f
         "status": "FINISHED",
         "output_dir": str(outputs),
         "mlflow": {"run_id": identity * 32, "experiment_id": "1"},
-        "place": claim(outputs, directory),
+        "place": assign_number(outputs, directory),
         **fields,
     }
     (directory / name).write_text(json.dumps(record))
@@ -142,7 +142,7 @@ def test_run_is_a_copy_if_the_other_folder_still_has_it(outputs: Path, tmp_path:
     assert settle(other, _RUN)["copied_from"]["id"] == "1"
     (outputs / "sweeps/day/s/0_x").rename(other / "moved")
     assert "id" not in settle(other, "moved")
-    assert read(other / "moved")["place"]["id"] == settled(other).id
+    assert read(other / "moved")["place"]["id"] == current_identity(other).id
 
 
 def test_jobs_of_a_copied_sweep_belong_to_the_copy(outputs: Path) -> None:

@@ -9,7 +9,7 @@ from expt.config.compose import compose_jobs
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.runs.records import RunRecord
-from expt.runs.run import Earlier
+from expt.runs.run import PreviousRun
 from expt.train.checkpoint import Checkpoint, write_checkpoint
 from expt.train.data_loading import DataLoader
 from expt.train.resume.checks import check_extension
@@ -38,7 +38,7 @@ def checked(
     previous = {key: values[key] for key in changes if key in values}
     finished = {"status": "FINISHED", "final": {"step": 3 * STEPS}, "stopped": None}
     check_extension(
-        job, digits, directory, Earlier(RunRecord.of(finished | record), changes, previous)
+        job, digits, directory, PreviousRun(RunRecord.of(finished | record), changes, previous)
     )
 
 

@@ -11,7 +11,7 @@ from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.journal import read_journal
 from expt.runs.records import RunRecord
-from expt.runs.run import Earlier
+from expt.runs.run import PreviousRun
 from expt.train.checkpoint import Checkpoint, CheckpointWriter
 from expt.train.data_loading import DataLoader
 from expt.train.resume.restore import describe_rate_change, last_checkpoint
@@ -35,7 +35,7 @@ def continued(digits: Dataset, step: int, *overrides: str, **changes: Any) -> st
     (job,), _ = compose_jobs(["loop.epochs=2", *overrides, *given], None, multirun=False)
     values = before.config.flat()
     previous = {key: values.get(key) for key in changes}
-    return describe_rate_change(job, digits, Earlier(RunRecord(), changes, previous), step)
+    return describe_rate_change(job, digits, PreviousRun(RunRecord(), changes, previous), step)
 
 
 def test_rate_change_of_a_longer_schedule_is_noted(digits: Dataset) -> None:
@@ -120,4 +120,4 @@ def test_run_with_single_batch_steps_can_not_be_resumed(tmp_path: Path, digits: 
         '{"step": 7, "epoch": 1, "time": 1.0, "train/loss": 1}\n'
     )
     with pytest.raises(UserError, match=r"a step was one batch .* --rerun"):
-        last_checkpoint(job, digits, tmp_path, Earlier(RunRecord(), {}))
+        last_checkpoint(job, digits, tmp_path, PreviousRun(RunRecord(), {}))

@@ -11,7 +11,7 @@ from typing import Any
 from expt.errors import UserError
 from expt.record.mlflow.store import database, is_embedded
 from expt.runs.chronology import records_in
-from expt.runs.folder_identity import FolderIdentity, relative, settled
+from expt.runs.folder_identity import FolderIdentity, current_identity, relative
 from expt.runs.record_parts import Place
 from expt.runs.records import (
     RUN_FILE,
@@ -81,7 +81,7 @@ class Copies:
         Returns:
             The new values by field; empty if nothing changes.
         """
-        here, place = settled(output_dir), record.place
+        here, place = current_identity(output_dir), record.place
         within = relative(directory, output_dir)
         changes: dict[str, Any] = {}
         if place is None or (place.id, place.directory) != (here.id, within):

@@ -23,7 +23,7 @@ from expt.record.streams import keep_streams_open
 from expt.runs.environment import forget_peak_memory
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord
-from expt.runs.run import Earlier, Membership
+from expt.runs.run import Membership, PreviousRun
 from expt.runs.secrets import install_log_redaction, redacted
 from expt.sweep.code_changes import check_planned
 from expt.sweep.jobs import JobOutcome
@@ -134,7 +134,7 @@ def train(
     from expt.train.session import Session
 
     # Whether the code may change was decided when the sweep was resumed; see `check_planned`.
-    before = None if earlier is None else Earlier(earlier, {}, allows_code_change=True)
+    before = None if earlier is None else PreviousRun(earlier, {}, allows_code_change=True)
     try:
         log_to_file(directory / LOG_FILE)
         check_planned(job, code)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from expt.train.compilation import compiled
+from expt.train.compilation import compile_function
 from expt.train.input.batch import Batch
 from expt.train.input.pipeline import InputPipeline, reading_error
 from expt.train.step import Scalars
@@ -58,7 +58,7 @@ def make_run_block(
     names: list[str] = []
     if mode == "xla" and not pipeline.fits_xla:
         # Only the step is compiled with XLA then; the loop around it is an ordinary graph.
-        step, mode = compiled(step, "xla"), "graph"
+        step, mode = compile_function(step, "xla"), "graph"
     one_step = _make_one_step(step, pipeline, names, target_loss)
     make_function = _make_eager if mode == "eager" else _make_compiled
     function = make_function(one_step, capacity, batch_size, mode)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split
-from expt.train.compilation import compiled
+from expt.train.compilation import compile_function
 from expt.train.evaluation import Evaluate, to_host
 from expt.train.input.batch import Batch, mean_loss
 from expt.train.loss_checks import check_loss
@@ -118,7 +118,7 @@ class Adversarial:
             }
             return values, generated
 
-        function = compiled(evaluate, mode)
+        function = compile_function(evaluate, mode)
         return lambda: to_host(*function())
 
     @staticmethod

@@ -12,7 +12,7 @@ from expt.parts.data.dataset import Dataset
 from expt.record.journal import FILE_NAME, read_journal
 from expt.runs.record_parts import Status
 from expt.runs.records import RunRecord
-from expt.runs.run import Earlier
+from expt.runs.run import PreviousRun
 from expt.train.checkpoint import DamagedError, checkpoint_files, read_checkpoint
 from expt.train.timeline import Timeline, make_timeline
 
@@ -21,7 +21,7 @@ STOPPING = frozenset(("loop.patience", "loop.time_limit"))
 """The keys that stop a run early. A run that has stopped early continues only if one is changed."""
 
 
-def check_extension(job: Job, dataset: Dataset, directory: Path, earlier: Earlier) -> None:
+def check_extension(job: Job, dataset: Dataset, directory: Path, earlier: PreviousRun) -> None:
     """Checks that the changes to a resumed run leave steps to train, according to its files.
 
     Args:
@@ -43,7 +43,7 @@ def check_extension(job: Job, dataset: Dataset, directory: Path, earlier: Earlie
         raise UserError(_too_short_message(timeline, step, earlier, job.config.loop.steps))
 
 
-def check_length(timeline: Timeline, step: int, reason: str | None, earlier: Earlier) -> None:
+def check_length(timeline: Timeline, step: int, reason: str | None, earlier: PreviousRun) -> None:
     """Checks that a resumed run is not shorter than the steps done, and has no reason to stop.
 
     Args:
@@ -66,7 +66,7 @@ def check_length(timeline: Timeline, step: int, reason: str | None, earlier: Ear
         raise UserError(_too_short_message(timeline, step, earlier, steps))
 
 
-def check_horizon(job: Job, dataset: Dataset, earlier: Earlier) -> None:
+def check_horizon(job: Job, dataset: Dataset, earlier: PreviousRun) -> None:
     """Checks that the schedule of a resumed run keeps its length or gets that of the whole run.
 
     Raises:
@@ -85,7 +85,7 @@ def check_horizon(job: Job, dataset: Dataset, earlier: Earlier) -> None:
         )
 
 
-def schedule_lengths(job: Job, dataset: Dataset, earlier: Earlier) -> tuple[int, int]:
+def schedule_lengths(job: Job, dataset: Dataset, earlier: PreviousRun) -> tuple[int, int]:
     """Returns the length of a resumed run's schedule, in steps: the former one and the new one."""
     former, now = (
         each.config.schedule.get(HORIZON_KEY) or make_timeline(each, dataset).total_steps
@@ -118,7 +118,7 @@ def _last_step(directory: Path, record: RunRecord) -> tuple[int, str | None]:
     return 0, None
 
 
-def _changes_prefix(earlier: Earlier) -> str:
+def _changes_prefix(earlier: PreviousRun) -> str:
     """Returns the changes as the beginning of a message, or "" if there are none."""
     shown = [
         f"{key}={'null' if value is None else value}" for key, value in earlier.changes.items()
@@ -126,7 +126,9 @@ def _changes_prefix(earlier: Earlier) -> str:
     return f"{' '.join(shown)}: " if shown else ""
 
 
-def _too_short_message(timeline: Timeline, step: int, earlier: Earlier, steps: int | None) -> str:
+def _too_short_message(
+    timeline: Timeline, step: int, earlier: PreviousRun, steps: int | None
+) -> str:
     one = timeline.steps_per_epoch
     by_epochs = f"loop.epochs={step // one + 1}"
     if steps is not None and "loop.epochs" in earlier.changes:

@@ -19,7 +19,7 @@ from expt.record.journal import FILE_NAME, read_journal
 from expt.runs.changed_code import known_hashes
 from expt.runs.record_parts import Count, Part, Seconds
 from expt.runs.records import wrong_place
-from expt.runs.run import EXTENSIONS, Earlier
+from expt.runs.run import RESUMABLE_KEYS, PreviousRun
 from expt.train.checkpoint import Checkpoint, newest_checkpoint
 from expt.train.optimizer import make_schedule
 from expt.train.resume.checks import (
@@ -78,7 +78,7 @@ class Resumption:
 
     job: Job
     dataset: Dataset
-    earlier: Earlier
+    earlier: PreviousRun
     checkpoint: Checkpoint | None
 
     @property
@@ -110,7 +110,9 @@ class Resumption:
         return describe_rate_change(self.job, self.dataset, self.earlier, self.step)
 
 
-def last_checkpoint(job: Job, dataset: Dataset, directory: Path, earlier: Earlier) -> Resumption:
+def last_checkpoint(
+    job: Job, dataset: Dataset, directory: Path, earlier: PreviousRun
+) -> Resumption:
     """Finds the newest intact checkpoint of a run, and checks it against the config and the data.
 
     Args:
@@ -167,7 +169,7 @@ def last_checkpoint(job: Job, dataset: Dataset, directory: Path, earlier: Earlie
     differing = [
         f"{key}: {there.get(key, 'missing')} in the checkpoint, {here.get(key, 'missing')} here"
         for key in sorted(there.keys() | here.keys())
-        if there.get(key) != here.get(key) and key not in EXTENSIONS
+        if there.get(key) != here.get(key) and key not in RESUMABLE_KEYS
     ]
     if differing:
         raise UserError(
@@ -177,7 +179,7 @@ def last_checkpoint(job: Job, dataset: Dataset, directory: Path, earlier: Earlie
     return Resumption(job, dataset, earlier, checkpoint)
 
 
-def describe_rate_change(job: Job, dataset: Dataset, earlier: Earlier, step: int) -> str | None:
+def describe_rate_change(job: Job, dataset: Dataset, earlier: PreviousRun, step: int) -> str | None:
     """Returns a note on how a longer or shorter run changes the learning rate.
 
     Args:

@@ -18,7 +18,7 @@ from expt.runs.find import FoundRun
 from expt.runs.liveness import is_alive
 from expt.runs.recorded_data import check_unchanged
 from expt.runs.records import RunRecord
-from expt.runs.run import EXTENSIONS, Earlier, Status
+from expt.runs.run import RESUMABLE_KEYS, PreviousRun, Status
 from expt.train.data_loading import DataLoader
 from expt.train.messages import print_code_note, print_where_to_look
 from expt.train.recorders import Sinks
@@ -90,7 +90,9 @@ def _check_not_alive(run: FoundRun) -> None:
     )
 
 
-def _with_overrides(job: Job, record: RunRecord, overrides: Sequence[str]) -> tuple[Job, Earlier]:
+def _with_overrides(
+    job: Job, record: RunRecord, overrides: Sequence[str]
+) -> tuple[Job, PreviousRun]:
     """Returns the job as it is continued, and the record of the previous run with the changes.
 
     Raises:
@@ -99,13 +101,13 @@ def _with_overrides(job: Job, record: RunRecord, overrides: Sequence[str]) -> tu
     before = job.config.flat()
     for override in overrides:
         key = override.partition("=")[0]
-        if key not in EXTENSIONS:
+        if key not in RESUMABLE_KEYS:
             raise UserError(f"{override}: {_refusal(override, before)}")
     # A run of an older version may lack the key, and Hydra adds keys only with a `+`.
     known = [o if o.partition("=")[0] in before else f"+{o}" for o in overrides]
     changed, given = with_overrides(job, known)
     changes = {key: value for key, value in given.items() if before.get(key) != value}
-    return changed, Earlier(record, changes, {k: before[k] for k in changes if k in before})
+    return changed, PreviousRun(record, changes, {k: before[k] for k in changes if k in before})
 
 
 def _refusal(override: str, config: Mapping[str, Any]) -> str:
@@ -114,7 +116,8 @@ def _refusal(override: str, config: Mapping[str, Any]) -> str:
     if question is not None:
         return f"there is no such key. {question}"
     return (
-        f"a resumed run can't change what its steps do. Expected one of {', '.join(EXTENSIONS)}. "
+        "a resumed run can't change what its steps do. Expected one of "
+        f"{', '.join(RESUMABLE_KEYS)}. "
         f"To start a new run: python -m expt.run --rerun RUN {override}"
     )
 
