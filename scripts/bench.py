@@ -199,7 +199,7 @@ def _measure_keras(job: Any, dataset: Any) -> dict[str, float]:
         metrics=["accuracy"],
     )
     train, validation = dataset.train, dataset.validation
-    is_validated = job.config["loop"]["eval_every"] is not None
+    is_validated = job.config.loop.eval_every is not None
     held_out = (validation.inputs, validation.targets) if is_validated else None
 
     def fit(epochs: int) -> None:

@@ -1,13 +1,9 @@
-"""Trains every loss on every task it allows, and every activation, on digits, for a short time.
+"""Trains each loss on each of its tasks, and each activation, on digits for a short time.
 
     python scripts/matrix.py > docs/matrix.md
 
-Each run has its defaults but for what is named, and lasts 15 epochs. Better than chance means:
-classes, a test accuracy above 3/10 (chance is 1/10); values, a test r2 above 0.1 (always predicting
-the mean is 0); reconstruction, a test loss below 9/10 of that of always giving the mean picture of
-the train split; generation, a sliced Wasserstein distance of less than half of that before
-training. Values are the ten numbers 0 or 1 that encode a digit's class. The generation runs are
-those of experiment=gan. A run that diverges fails and is told so.
+Prints the page in Markdown, which says what is trained. Exits with 1 if a run is not better than
+chance.
 """
 
 import logging
@@ -30,10 +26,26 @@ from expt.train.backend import start_tensorflow
 from expt.train.data_loading import DataLoader
 from expt.train.recorders import Sinks
 
-_HEADER = """# Every loss on every task, every activation
+_HEADER = """# Losses and activations
 
-Made by `python scripts/matrix.py > docs/matrix.md`; its docstring says what is trained and what
-counts as better than chance.
+This page shows the results of each loss on each task that it supports, and of each activation, after a
+short training on digits. They show that each option learns, not which one is best:
+[Comparing runs](comparing.md) is about that.
+
+<!-- not run: it trains some fifty runs -->
+```console
+$ python scripts/matrix.py > docs/matrix.md
+```
+
+All keys have their defaults except the named one; a run has 15 epochs, those of the GAN 100. A result is
+better than chance if:
+
+| task | better than chance |
+|---|---|
+| classification | the test accuracy is above 0.3; chance is 0.1 |
+| regression of the ten numbers 0 or 1 that encode the class | the test R² is above 0.1; predicting the mean has 0 |
+| reconstruction | the test loss is below 0.9 times that of the mean image of the train split |
+| generation (`experiment=gan`) | the distance from real images is below half of that before training |
 """
 _EPOCHS = 15
 _FOR_TASK = {
@@ -75,8 +87,8 @@ def _rows(
 ) -> Iterator[bool]:
     print(f"## {title}\n\n| {what} | test | better than chance |\n|---|---|---|")
     for name, overrides in jobs:
-        told, is_better = _outcome(overrides, folder)
-        print(f"| {name} | {told} | {'yes' if is_better else 'no'} |", flush=True)
+        result, is_better = _outcome(overrides, folder)
+        print(f"| {name} | {result} | {'yes' if is_better else 'no'} |", flush=True)
         yield is_better
     print()
 
@@ -93,13 +105,13 @@ def _outcome(overrides: Sequence[str], folder: Path) -> tuple[str, bool]:
             return f"{metric} {value:.3f}", value > bar
     if "test/distance" in final:
         distance = final["test/distance"]
-        return f"distance {distance:.3f}, before training {baseline:.3f}", distance < baseline / 2
+        return f"distance {distance:.3f} (before: {baseline:.3f})", distance < baseline / 2
     loss = final["test/loss"]
-    return f"loss {loss:.4f}, of the mean {baseline:.4f}", loss < 0.9 * baseline
+    return f"loss {loss:.4f} (mean image: {baseline:.4f})", loss < 0.9 * baseline
 
 
 def _train(overrides: Sequence[str], folder: Path) -> tuple[RunRecord, float]:
-    """Trains one job; returns its record and what to compare it with."""
+    """Trains one job; returns its record and the baseline of its metric."""
     given = [
         f"loop.epochs={_EPOCHS}",
         "recorder=[]",
@@ -122,7 +134,7 @@ def _train(overrides: Sequence[str], folder: Path) -> tuple[RunRecord, float]:
 
 
 def _baseline(job: Any, dataset: Any) -> float:
-    """The distance before training, or the loss of always giving the train split's mean."""
+    """Returns the distance before training, or the loss of the mean image of the train split."""
     import tensorflow as tf
 
     from expt.train.objective import make_objective
@@ -131,14 +143,14 @@ def _baseline(job: Any, dataset: Any) -> float:
     parts = make_program(job, dataset)
     if parts.monitor.metric == "val/distance":
         return float(parts.learner.make_evaluate(dataset.test, "graph")()[0]["distance"])
-    if dataset.task == "regression" or job.config["model"].get("_task_") != "reconstruction":
+    if dataset.task == "regression" or job.config.model.get("_task_") != "reconstruction":
         return float("nan")
     mean = np.clip(dataset.train.inputs.mean(axis=0), 1e-3, 1 - 1e-3)
     inverse: dict[str | None, Any] = {
         "sigmoid": np.log(mean / (1 - mean)),
         "softplus": np.log(np.expm1(mean)),
     }
-    outputs = inverse.get(model_outputs(job.config["loss"], "reconstruction").link, mean)
+    outputs = inverse.get(model_outputs(job.config.loss, "reconstruction").link, mean)
     inputs = dataset.test.inputs
     losses = make_objective(job, dataset).loss(
         tf.constant(inputs), tf.constant(np.broadcast_to(outputs, inputs.shape), tf.float32)

@@ -239,7 +239,7 @@ def _forget() -> None:
     def logged_once() -> contextlib.AbstractContextManager[None]:
         return next(messages, contextlib.nullcontext)()
 
-    setattr(backend, "_start_messages_logged", logged_once)  # noqa: B010
+    setattr(backend, "_start_messages_to_log", logged_once)  # noqa: B010
 
 
 def _run(arguments: Sequence[str]) -> None:

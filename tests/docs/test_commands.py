@@ -33,7 +33,7 @@ def _is_as_shown(step: RunCommand, printed: str) -> bool:
     return not step.shown or is_shown(step.shown, printed)
 
 
-# The README shows its commands in indented blocks; tests/e2e/test_user_project.py runs some.
+# The README shows its commands in indented blocks.
 @pytest.mark.parametrize(
     "page", [page for page in written_pages() if page != ROOT / "README.md"], ids=page_id
 )

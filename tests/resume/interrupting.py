@@ -74,8 +74,8 @@ def train_job(
     record = read_run(directory) if resume else None
     sinks = [] if interrupt_at is None else [SignalAt(interrupt_at)]
     try:
-        earlier = None if record is None else PreviousRun(record, {})
-        session = Session(job, dataset, directory, sinks, Console(quiet=True), earlier)
+        previous = None if record is None else PreviousRun(record, {})
+        session = Session(job, dataset, directory, sinks, Console(quiet=True), previous)
         record = session.run()
     except KeyboardInterrupt:
         assert interrupt_at is not None

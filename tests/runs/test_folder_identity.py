@@ -49,8 +49,10 @@ def test_missing_folder_is_not_created_for_run_outside(tmp_path: Path) -> None:
 
 def test_processes_get_different_numbers(outputs: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from expt.runs.folder_identity import assign_number\n"
-        "for _ in range(20): print(assign_number(Path(sys.argv[1]), Path(sys.argv[1]) / 'a')['number'])"
+        "import sys\nfrom pathlib import Path\n"
+        "from expt.runs.folder_identity import assign_number\n"
+        "outputs = Path(sys.argv[1])\n"
+        "for _ in range(20): print(assign_number(outputs, outputs / 'a')['number'])"
     )
 
     def run(_: int) -> list[int]:

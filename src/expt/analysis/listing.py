@@ -176,9 +176,9 @@ def _job(sweep: Path, job: JobRecord, runs: Mapping[str, ListRow]) -> ListRow:
     """Returns the row of a job: its own run, the previous run reused for it, or its plan."""
     if job.directory in runs:
         return runs[job.directory]
-    earlier = None if job.reused is None else reused_run(sweep.resolve(), job.reused)
-    if earlier is not None:
-        return replace(_run(earlier, None), status="REUSED", order=(0, 0.0))
+    previous = None if job.reused is None else reused_run(sweep.resolve(), job.reused)
+    if previous is not None:
+        return replace(_run(previous, None), status="REUSED", order=(0, 0.0))
     name = job.run_name or job.directory
     return ListRow(directory=sweep / job.directory, name=name, status=job.status)
 

@@ -1,4 +1,4 @@
-"""What a target's constructor says of its arguments, read from its source without importing it.
+"""The documented arguments of a target, read from its source without importing it.
 
 `--help` has to answer before TensorFlow could be imported, and it must not run a user's code.
 """

@@ -79,7 +79,7 @@ def _of_value_text(node: ast.expr) -> str:
 
 
 def _of_name(name: str, module: str) -> Iterator[str]:
-    """Of a type alias what it stands for; of an enum its values."""
+    """Yields the types of a type alias, or the values of an enum."""
     if name in _SCALARS:
         yield _SCALARS[name]
         return

@@ -26,16 +26,16 @@ def recorded_code(record: RunRecord) -> Code | None:
 
 def known_hashes(record: RunRecord) -> list[str]:
     """Returns the hashes of all code that a run was trained with, the current one last."""
-    earlier = [entry.code.before for entry in record.resumed if entry.code is not None]
+    previous = [entry.code.before for entry in record.resumed if entry.code is not None]
     now = None if record.code is None else record.code.hash
-    return [str(code or _UNKNOWN) for code in (*earlier, now)]
+    return [str(code or _UNKNOWN) for code in (*previous, now)]
 
 
-def check_code(earlier: PreviousRun, code: Code, directory: Path) -> list[str]:
+def check_code(previous: PreviousRun, code: Code, directory: Path) -> list[str]:
     """Checks that a run is resumed with the code that it was started with.
 
     Args:
-        earlier: The previous run.
+        previous: The previous run.
         code: The code that the resumed run would execute.
         directory: Directory of the run.
 
@@ -46,11 +46,11 @@ def check_code(earlier: PreviousRun, code: Code, directory: Path) -> list[str]:
     Raises:
         UserError: The code has changed, and changes are not allowed.
     """
-    before = recorded_code(earlier.record)
+    before = recorded_code(previous.record)
     changed = [] if before is None else changed_modules(before.modules, code.modules)
     # With changed code, no single version of the code can repeat the result. Hence the explicit
     # option, and a different hash of the run.
-    if changed and not earlier.allows_code_change:
+    if changed and not previous.allows_code_change:
         where = shlex.quote(os.path.relpath(directory))
         raise UserError(
             f"the code has changed since {where} began: {listed(changed)}. Restore it.\n"

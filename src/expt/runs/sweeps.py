@@ -98,10 +98,10 @@ def reused_run(sweep: Path, reused: str) -> Path | None:
     # If the recorded path is not valid, its end (runs/… or sweeps/…) is tried in this folder.
     named = Path(os.path.normpath(sweep / reused))
     starts = [depth for depth, part in enumerate(named.parts) if part in ("runs", "sweeps")]
-    for earlier in (named, *(outputs.joinpath(*named.parts[start:]) for start in starts)):
-        is_inside = earlier.resolve().is_relative_to(outputs.resolve())
-        if is_inside and (earlier / RUN_FILE).is_file():
-            return earlier
+    for previous in (named, *(outputs.joinpath(*named.parts[start:]) for start in starts)):
+        is_inside = previous.resolve().is_relative_to(outputs.resolve())
+        if is_inside and (previous / RUN_FILE).is_file():
+            return previous
     return None
 
 
@@ -119,6 +119,6 @@ def _runs_of(folder: Path) -> Iterator[Path]:
         yield file.parent
     sweep = folder.resolve()
     for job in planned_jobs(sweep).values():
-        earlier = None if job.reused is None else reused_run(sweep, job.reused)
-        if earlier is not None:
-            yield earlier
+        previous = None if job.reused is None else reused_run(sweep, job.reused)
+        if previous is not None:
+            yield previous

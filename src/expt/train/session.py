@@ -66,7 +66,7 @@ class Session:
         directory: The run directory; it must exist, and hold either no run or the one to continue.
         sinks: The recorders beside the journal and the console.
         console: Shows progress.
-        earlier: The record of the previous run, if it is to be continued from its last
+        previous: The record of the previous run, if it is to be continued from its last
             checkpoint; None for a new run.
         make_writer: Makes the checkpoint writer.
         sweep: The sweep that the run is a job of; None for a single run. The processes of the
@@ -78,7 +78,7 @@ class Session:
     directory: Path
     sinks: Sequence[Recorder]
     console: Console
-    earlier: PreviousRun | None = None
+    previous: PreviousRun | None = None
     make_writer: MakeWriter = CheckpointWriter
     sweep: Membership | None = None
 
@@ -127,15 +127,15 @@ class Session:
         """
         resumption = None
         # The cheap checks come first: building and compiling takes seconds.
-        if self.earlier is not None:
-            check_code(self.earlier, code, self.directory)
+        if self.previous is not None:
+            check_code(self.previous, code, self.directory)
             where = os.path.relpath(self.directory)
-            check_unchanged(self.earlier.record.data, self.dataset, where)
+            check_unchanged(self.previous.record.data, self.dataset, where)
         with phases("building the model"):
             program = make_program(self.job, self.dataset)
             hooks = make_hooks(self.job)
-            if self.earlier is not None:
-                resumption = last_checkpoint(self.job, self.dataset, self.directory, self.earlier)
+            if self.previous is not None:
+                resumption = last_checkpoint(self.job, self.dataset, self.directory, self.previous)
             phases.begin("checking the model on one batch")
             notes = program.check()
             for note in notes:
@@ -153,12 +153,12 @@ class Session:
         """Returns the new or resumed run; its run.json is written."""
         job, dataset, directory = self.job, self.dataset, self.directory
         with _disk_errors_as_run_errors(directory):
-            if self.earlier is None:
+            if self.previous is None:
                 learner = executor.program.learner
                 run = new_run(job, dataset, directory, learner, code, self.sweep)
             else:
                 step = executor.state.progress.step
-                run = resumed_run(job, dataset, directory, self.earlier, step, code, change)
+                run = resumed_run(job, dataset, directory, self.previous, step, code, change)
             if notes:
                 run.update(notes=list(notes))
         if change is not None:

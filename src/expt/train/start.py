@@ -164,7 +164,7 @@ def train_here(
     directory: Path,
     sinks: Sequence[Recorder],
     console: Console,
-    earlier: PreviousRun | None = None,
+    previous: PreviousRun | None = None,
 ) -> int:
     """Trains one job in this process; errors are printed, not raised.
 
@@ -174,7 +174,7 @@ def train_here(
         directory: The run directory.
         sinks: The recorders beside the journal and the console.
         console: Shows progress.
-        earlier: The record of the previous run, if it is to be continued; None for a new run.
+        previous: The record of the previous run, if it is to be continued; None for a new run.
 
     Returns:
         The exit code of the process.
@@ -185,7 +185,7 @@ def train_here(
     """
     command_phases().end()
     command_phases().start_log()
-    if earlier is None:
+    if previous is None:
         print_git_trouble(console)
     print_notes(console, dataset.notes)
     for note in dataset.notes:
@@ -198,7 +198,7 @@ def train_here(
             # config and the data have been reported before.
             from expt.train.session import Session
 
-        record = Session(job, dataset, directory, sinks, console, earlier).run()
+        record = Session(job, dataset, directory, sinks, console, previous).run()
     except (KeyboardInterrupt, Terminated):
         if (directory / "run.json").exists():
             where = shlex.quote(os.path.relpath(directory))

@@ -10,15 +10,24 @@ from expt.parts.data.splitting import split_indices
 
 @dataclass(frozen=True, kw_only=True)
 class Spirals:
-    """Points in the plane on three spirals, each of them a class."""
+    """Points in the plane on three spirals, one per class.
+
+    Attributes:
+        num_examples: The number of points.
+        noise: The standard deviation of the angle.
+        batch_size: The number of examples per training step.
+        split_seed: The seed of the points and of the splits.
+        task: The kind of targets.
+    """
 
     num_examples: int
-    noise: float  # standard deviation of the angle
+    noise: float
     batch_size: int
     split_seed: int
     task: Task = "classification"
 
     def load(self) -> Dataset:
+        """Returns the data set with its three splits."""
         random = np.random.default_rng(self.split_seed)
         classes = np.arange(self.num_examples) % 3
         radius = random.uniform(0.1, 1.0, self.num_examples)

@@ -7,7 +7,14 @@ import keras
 
 
 def build(input_shape: Sequence[int], num_outputs: int, act: Any, *, width: int) -> keras.Model:
-    """Two hidden layers; both see the inputs."""
+    """Makes a network with two hidden layers that both see the inputs.
+
+    Args:
+        input_shape: The shape of an example.
+        num_outputs: The number of classes or values.
+        act: Makes activation layers.
+        width: The number of units of each hidden layer.
+    """
     inputs = keras.Input(input_shape)
     flat = keras.layers.Flatten()(inputs)
     hidden = flat

@@ -114,7 +114,7 @@ def check(job: Job, is_measured: bool, code: Code | None) -> CheckedJob:
 def train(
     job: Job,
     directory: Path,
-    earlier: RunRecord | None,
+    previous: RunRecord | None,
     sweep: Membership,
     code: Code | None,
 ) -> JobOutcome:
@@ -123,7 +123,7 @@ def train(
     Args:
         job: The job, with its frozen config.
         directory: Directory of the job's run.
-        earlier: Record that a previous process left of the run; None for a new run.
+        previous: Record that a previous process left of the run; None for a new run.
         sweep: The sweep that the job belongs to.
         code: The code that the job was planned with, or that a resumed sweep continues with; None
             if it was not recorded.
@@ -134,7 +134,7 @@ def train(
     from expt.train.session import Session
 
     # Whether the code may change was decided when the sweep was resumed; see `check_planned`.
-    before = None if earlier is None else PreviousRun(earlier, {}, allows_code_change=True)
+    before = None if previous is None else PreviousRun(previous, {}, allows_code_change=True)
     try:
         log_to_file(directory / LOG_FILE)
         check_planned(job, code)

@@ -21,52 +21,52 @@ STOPPING = frozenset(("loop.patience", "loop.time_limit"))
 """The keys that stop a run early. A run that has stopped early continues only if one is changed."""
 
 
-def check_extension(job: Job, dataset: Dataset, directory: Path, earlier: PreviousRun) -> None:
+def check_extension(job: Job, dataset: Dataset, directory: Path, previous: PreviousRun) -> None:
     """Checks that the changes to a resumed run leave steps to train, according to its files.
 
     Args:
         job: The job as it is continued.
         dataset: The data set of the job.
         directory: The run directory.
-        earlier: The record of the previous run, and the changes to its config.
+        previous: The record of the previous run, and the changes to its config.
 
     Raises:
         UserError: No steps would be left, or the changes affect more than the run's length.
     """
-    if not earlier.changes:
+    if not previous.changes:
         return
-    check_horizon(job, dataset, earlier)
-    timeline, (step, reason) = make_timeline(job, dataset), _last_step(directory, earlier.record)
-    check_length(timeline, step, reason, earlier)
-    is_finished = earlier.record.status is Status.FINISHED
+    check_horizon(job, dataset, previous)
+    timeline, (step, reason) = make_timeline(job, dataset), _last_step(directory, previous.record)
+    check_length(timeline, step, reason, previous)
+    is_finished = previous.record.status is Status.FINISHED
     if is_finished and timeline.total_steps <= step:
-        raise UserError(_too_short_message(timeline, step, earlier, job.config.loop.steps))
+        raise UserError(_too_short_message(timeline, step, previous, job.config.loop.steps))
 
 
-def check_length(timeline: Timeline, step: int, reason: str | None, earlier: PreviousRun) -> None:
+def check_length(timeline: Timeline, step: int, reason: str | None, previous: PreviousRun) -> None:
     """Checks that a resumed run is not shorter than the steps done, and has no reason to stop.
 
     Args:
         timeline: The timeline of the run as it is continued.
         step: The number of finished steps.
         reason: Why training ended before its planned last step; None if it did not.
-        earlier: The record of the previous run, and the changes to its config.
+        previous: The record of the previous run, and the changes to its config.
 
     Raises:
         UserError: The run has stopped early and its changes do not concern that, or it has done
             more steps than planned now.
     """
-    if earlier.changes and reason is not None and not STOPPING & earlier.changes.keys():
+    if previous.changes and reason is not None and not STOPPING & previous.changes.keys():
         raise UserError(
-            f"{_changes_prefix(earlier)}the run has stopped early: {reason}. Change that too: "
+            f"{_changes_prefix(previous)}the run has stopped early: {reason}. Change that too: "
             "loop.patience=null or loop.time_limit=null."
         )
     if timeline.total_steps < step:
-        steps = earlier.changes.get("loop.steps")
-        raise UserError(_too_short_message(timeline, step, earlier, steps))
+        steps = previous.changes.get("loop.steps")
+        raise UserError(_too_short_message(timeline, step, previous, steps))
 
 
-def check_horizon(job: Job, dataset: Dataset, earlier: PreviousRun) -> None:
+def check_horizon(job: Job, dataset: Dataset, previous: PreviousRun) -> None:
     """Checks that the schedule of a resumed run keeps its length or gets that of the whole run.
 
     Raises:
@@ -74,8 +74,8 @@ def check_horizon(job: Job, dataset: Dataset, earlier: PreviousRun) -> None:
     """
     # Any other length is a change of the training itself, which needs a new run.
     given, (former, _) = (
-        earlier.changes.get(f"schedule.{HORIZON_KEY}"),
-        schedule_lengths(job, dataset, earlier),
+        previous.changes.get(f"schedule.{HORIZON_KEY}"),
+        schedule_lengths(job, dataset, previous),
     )
     if given not in (None, former):
         raise UserError(
@@ -85,11 +85,11 @@ def check_horizon(job: Job, dataset: Dataset, earlier: PreviousRun) -> None:
         )
 
 
-def schedule_lengths(job: Job, dataset: Dataset, earlier: PreviousRun) -> tuple[int, int]:
+def schedule_lengths(job: Job, dataset: Dataset, previous: PreviousRun) -> tuple[int, int]:
     """Returns the length of a resumed run's schedule, in steps: the former one and the new one."""
     former, now = (
         each.config.schedule.get(HORIZON_KEY) or make_timeline(each, dataset).total_steps
-        for each in (with_values(job, earlier.previous), job)
+        for each in (with_values(job, previous.previous), job)
     )
     return former, now
 
@@ -118,23 +118,23 @@ def _last_step(directory: Path, record: RunRecord) -> tuple[int, str | None]:
     return 0, None
 
 
-def _changes_prefix(earlier: PreviousRun) -> str:
+def _changes_prefix(previous: PreviousRun) -> str:
     """Returns the changes as the beginning of a message, or "" if there are none."""
     shown = [
-        f"{key}={'null' if value is None else value}" for key, value in earlier.changes.items()
+        f"{key}={'null' if value is None else value}" for key, value in previous.changes.items()
     ]
     return f"{' '.join(shown)}: " if shown else ""
 
 
 def _too_short_message(
-    timeline: Timeline, step: int, earlier: PreviousRun, steps: int | None
+    timeline: Timeline, step: int, previous: PreviousRun, steps: int | None
 ) -> str:
     one = timeline.steps_per_epoch
     by_epochs = f"loop.epochs={step // one + 1}"
-    if steps is not None and "loop.epochs" in earlier.changes:
+    if steps is not None and "loop.epochs" in previous.changes:
         by_epochs = f"loop.steps=null {by_epochs}, since loop.steps={steps} wins over loop.epochs,"
     return (
-        f"{_changes_prefix(earlier)}the run has done {step:,} steps already, {step / one:.4g} "
+        f"{_changes_prefix(previous)}the run has done {step:,} steps already, {step / one:.4g} "
         "epochs. "
         f"Expected more: at least {by_epochs} or loop.steps={step + 1}."
     )

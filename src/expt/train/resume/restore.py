@@ -72,13 +72,13 @@ class Resumption:
     Attributes:
         job: The job as it is continued.
         dataset: The data set of the job.
-        earlier: The record of the previous run, and the changes to its config.
+        previous: The record of the previous run, and the changes to its config.
         checkpoint: The checkpoint to restore; None to start from the beginning.
     """
 
     job: Job
     dataset: Dataset
-    earlier: PreviousRun
+    previous: PreviousRun
     checkpoint: Checkpoint | None
 
     @property
@@ -104,14 +104,14 @@ class Resumption:
             return None
         state.restore(self.checkpoint)
         # With other limits, the reason to stop may not hold any more; training finds out.
-        if STOPPING & self.earlier.changes.keys():
+        if STOPPING & self.previous.changes.keys():
             state.progress.reason = None
-        check_length(timeline, self.step, state.progress.reason, self.earlier)
-        return describe_rate_change(self.job, self.dataset, self.earlier, self.step)
+        check_length(timeline, self.step, state.progress.reason, self.previous)
+        return describe_rate_change(self.job, self.dataset, self.previous, self.step)
 
 
 def last_checkpoint(
-    job: Job, dataset: Dataset, directory: Path, earlier: PreviousRun
+    job: Job, dataset: Dataset, directory: Path, previous: PreviousRun
 ) -> Resumption:
     """Finds the newest intact checkpoint of a run, and checks it against the config and the data.
 
@@ -119,7 +119,7 @@ def last_checkpoint(
         job: The job as it is continued.
         dataset: The data set of the job.
         directory: The run directory.
-        earlier: The record of the previous run, and the changes to its config.
+        previous: The record of the previous run, and the changes to its config.
 
     Raises:
         UserError: The journal or the checkpoint is damaged, or of another config.
@@ -131,7 +131,7 @@ def last_checkpoint(
             last_step = max(last_step, record["step"])
     checkpoint = newest_checkpoint(directory / CHECKPOINTS, last_step)
     if checkpoint is None:
-        return Resumption(job, dataset, earlier, None)
+        return Resumption(job, dataset, previous, None)
     if any(name.endswith(_ACCUMULATOR) for name in checkpoint.arrays):
         raise UserError(
             f"{directory} was trained by an older version of expt, in which a step was one batch "
@@ -148,7 +148,7 @@ def last_checkpoint(
             "its file."
         ) from error
     there = {key: current_name(value) for key, value in checkpoint.facts["identity"].items()}
-    known = known_hashes(earlier.record)
+    known = known_hashes(previous.record)
     # Through JSON, as the checkpoint's was, so that tuples compare as lists.
     here = json.loads(json.dumps(identity(job.config, dataset.fingerprint, known[-1])))
     # The checkpoint may be of any code that the run has had (None: of a version that did not
@@ -176,16 +176,18 @@ def last_checkpoint(
             f"the checkpoint of step {checkpoint.step} in {directory} is of another config: "
             f"{'; '.join(differing)}."
         )
-    return Resumption(job, dataset, earlier, checkpoint)
+    return Resumption(job, dataset, previous, checkpoint)
 
 
-def describe_rate_change(job: Job, dataset: Dataset, earlier: PreviousRun, step: int) -> str | None:
+def describe_rate_change(
+    job: Job, dataset: Dataset, previous: PreviousRun, step: int
+) -> str | None:
     """Returns a note on how a longer or shorter run changes the learning rate.
 
     Args:
         job: The job as it is continued.
         dataset: The data set of the job.
-        earlier: The record of the previous run, and the changes to its config.
+        previous: The record of the previous run, and the changes to its config.
         step: The number of finished steps.
 
     Returns:
@@ -195,11 +197,11 @@ def describe_rate_change(job: Job, dataset: Dataset, earlier: PreviousRun, step:
     Raises:
         UserError: The schedule gets a length that is neither the former one nor that of the run.
     """
-    check_horizon(job, dataset, earlier)
-    jobs = with_values(job, earlier.previous), job
+    check_horizon(job, dataset, previous)
+    jobs = with_values(job, previous.previous), job
     totals = [make_timeline(each, dataset).total_steps for each in jobs]
     schedules = [make_schedule(*pair) for pair in zip(jobs, totals, strict=True)]
-    former_length, length = schedule_lengths(job, dataset, earlier)
+    former_length, length = schedule_lengths(job, dataset, previous)
     # A schedule that depends on validation has no length.
     is_driven = any(hasattr(schedule, "consider") for schedule in schedules)
     if step == 0 or former_length == length or is_driven:

@@ -49,24 +49,24 @@ def resume_run(
     # The output folder may have been moved since the run began.
     if run.directory.is_relative_to(run.output_dir):
         job = replace(job, moved_to=run.output_dir)
-    changed, earlier = _with_overrides(job, run.record, overrides)
+    changed, previous = _with_overrides(job, run.record, overrides)
     # If not, it died after the end of training, while the sinks were being completed.
     was_closed = run.record.closed is not False
-    if run.record.status is Status.FINISHED and was_closed and not earlier.changes:
+    if run.record.status is Status.FINISHED and was_closed and not previous.changes:
         phases.end()
         print(f"{_relative_path(run)} is finished; loop.epochs=… extends it")
         return 0
     console, sinks = phases.console, Sinks()
     check(changed)
-    earlier = replace(earlier, allows_code_change=allow_code_change)
-    modules = check_code(earlier, code_of(changed.config), run.directory)
+    previous = replace(previous, allows_code_change=allow_code_change)
+    modules = check_code(previous, code_of(changed.config), run.directory)
     print_code_note(console, resume_note(run.record, modules))
     with phases("loading data"):
         dataset = DataLoader()(changed)
         check_unchanged(run.record.data, dataset, _relative_path(run))
-        check_extension(changed, dataset, run.directory, earlier)
+        check_extension(changed, dataset, run.directory, previous)
     log_to_file_and_stderr(run.directory / LOG_FILE)
-    exit_code = train_here(changed, dataset, run.directory, sinks(changed), console, earlier)
+    exit_code = train_here(changed, dataset, run.directory, sinks(changed), console, previous)
     sinks.stop()
     print_where_to_look(console, run.output_dir)
     return exit_code

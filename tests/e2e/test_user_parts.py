@@ -1,4 +1,4 @@
-"""Hooks of a user's own project, one yaml and one class each, read back from all recorders."""
+"""Parts of a user's own project: the records of a run with them, and of its evaluation."""
 
 import io
 import json
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import ready_processes
 from expt.record.journal import read_journal
 from expt.record.mlflow.store import prepare_mlflow
 
@@ -37,14 +38,13 @@ class Trained:
         return record
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "expt.run", "--config-dir", "conf", *arguments],
+def run(folder: Path, command: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return ready_processes.run(
+        [sys.executable, "-m", command, *arguments, "--config-dir", "conf"],
         cwd=folder,
         env={**os.environ, "EXPT_ALLOW": "my_project"},
         capture_output=True,
         text=True,
-        check=False,
         timeout=300,
     )
 
@@ -59,10 +59,37 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         f"hook.stop_at.value={THRESHOLD}",
         "loop.image_every=null",
     ]
-    done = run(folder, *given, "loop.eval_every=3ep", "loop.epochs=40")
+    done = run(folder, "expt.run", *given, "loop.eval_every=3ep", "loop.epochs=40")
     assert done.returncode == 0, done.stderr
     (file,) = (folder / "outputs").rglob("run.json")
     return Trained(folder, file.parent, done.stdout)
+
+
+def test_the_run_has_the_users_own_parts(trained: Trained) -> None:
+    record = trained.record()
+    assert record["data"]["class_names"] == ["red", "green", "blue"]
+    assert record["data"]["input_shape"] == [2]
+    chosen = {"data": "spirals", "model": "wide", "act": "tanh", "loss": "robust"}
+    assert chosen.items() <= record["choices"].items()
+
+
+def test_the_users_own_metric_selects_the_best_model(trained: Trained) -> None:
+    best, metric = trained.record()["best"], "val/certainty"
+    journal = read_journal(trained.directory / "metrics.jsonl")
+    values = [record[metric] for record in journal if metric in record]
+    assert best["watched"] == metric
+    assert best[metric] == pytest.approx(max(values))
+
+
+def test_an_evaluation_has_the_values_of_the_run(trained: Trained) -> None:
+    done = run(trained.folder, "expt.evaluate", "latest")
+    assert done.returncode == 0, done.stderr
+    (file,) = (trained.directory / "evaluations").iterdir()
+    metrics = json.loads(file.read_text())["metrics"]
+    assert metrics.keys() == {"loss", "accuracy", "certainty"}
+    final = trained.record()["final"]
+    for name, value in metrics.items():
+        assert value == pytest.approx(final[f"test/{name}"], rel=1e-4, abs=1e-6)
 
 
 def logged(trained: Trained) -> dict[int, float]:
@@ -140,6 +167,6 @@ def test_one_ends_training(trained: Trained) -> None:
     ],
 )
 def test_a_mistake_is_reported(trained: Trained, given: str, message: str) -> None:
-    done = run(trained.folder, "experiment=spirals", HOOKS, given)
+    done = run(trained.folder, "expt.run", "experiment=spirals", HOOKS, given)
     assert done.returncode == 2
     assert re.search(message, done.stderr), done.stderr
