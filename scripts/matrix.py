@@ -28,8 +28,8 @@ from expt.train.recorders import Sinks
 
 _HEADER = """# Losses and activations
 
-This page shows the results of each loss on each task that it supports, and of each activation, after a
-short training on digits. They show that each option learns, not which one is best:
+This page shows the results of each loss on each task that it supports, and of each activation,
+after a short training on digits. They show that each option learns, not which one is best:
 [Comparing runs](comparing.md) is about that.
 
 <!-- not run: it trains some fifty runs -->
@@ -37,15 +37,15 @@ short training on digits. They show that each option learns, not which one is be
 $ python scripts/matrix.py > docs/matrix.md
 ```
 
-All keys have their defaults except the named one; a run has 15 epochs, those of the GAN 100. A result is
-better than chance if:
+All keys have their defaults except the named one; a run has 15 epochs, those of the GAN 100. A
+result is better than chance if:
 
 | task | better than chance |
 |---|---|
 | classification | the test accuracy is above 0.3; chance is 0.1 |
-| regression of the ten numbers 0 or 1 that encode the class | the test R² is above 0.1; predicting the mean has 0 |
+| regression of the one-hot class | the test R² is above 0.1; that of the mean is 0 |
 | reconstruction | the test loss is below 0.9 times that of the mean image of the train split |
-| generation (`experiment=gan`) | the distance from real images is below half of that before training |
+| generation (`experiment=gan`) | the distance is below half of that before training |
 """
 _EPOCHS = 15
 _FOR_TASK = {

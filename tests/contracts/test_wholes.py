@@ -20,6 +20,11 @@ FOR_MODEL = {
 }
 TO_LEARN = {"linear": ["optimizer.learning_rate=0.01"]}  # in fewer steps
 FOR_DATA = {"diabetes": ["loss=mse"], "linear": ["loss=mse"]}
+# Many of their layers are alike, and the graph of all takes long to make.
+SHALLOW = {
+    "resnet": ["model.depth=8", "model.width=4"],
+    "vit": ["model.depth=1", "model.width=16"],
+}
 FOR_EXPERIMENT = {"mnist_mlp": "mnist", "cifar_resnet": "cifar10"}
 
 
@@ -34,7 +39,7 @@ def test_model_learns_a_batch_by_heart(
 ) -> None:
     """It keeps the contract in `resume.test_every_option`, as every source of data does."""
     monkeypatch.setenv("EXPT_ALLOW", "contracts.user_parts")
-    given = [f"model={option}", *FOR_MODEL.get(option, [])]
+    given = [f"model={option}", *FOR_MODEL.get(option, []), *SHALLOW.get(option, [])]
     run = train_here(["debug=overfit", *given, *TO_LEARN.get(option, [])], tmp_path)
     assert run.record.stopped == "train/loss fell below 0.01"
     assert_kept(run)
@@ -60,7 +65,8 @@ def test_experiment(train_here: Train, tmp_path: Path, option: str) -> None:
     folder = tmp_path / "files"
     folder.mkdir()
     files = FILES[FOR_EXPERIMENT[option]](folder) if option in FOR_EXPERIMENT else []
-    keep_contract(train_here, [f"experiment={option}", *files], tmp_path)
+    shallow = SHALLOW["resnet"] if option == "cifar_resnet" else []
+    keep_contract(train_here, [f"experiment={option}", *files, *shallow], tmp_path)
 
 
 @pytest.mark.parametrize("option", options_of("debug"))

@@ -192,13 +192,13 @@ def test_processes_started_at_once_share_a_new_store(tmp_path: Path) -> None:
         subprocess.Popen(
             command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
-        for _ in range(3)
+        for _ in range(2)
     ]
     errors = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0]
-    assert errors == ["", "", ""]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert errors == ["", ""]
     records = [json.loads(p.read_text()) for p in tmp_path.glob("outputs/runs/*/*/run.json")]
-    assert len({record["mlflow"]["run_id"] for record in records}) == 3
+    assert len({record["mlflow"]["run_id"] for record in records}) == 2
     assert len({record["run_hash"] for record in records}) == 1
 
 

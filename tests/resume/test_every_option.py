@@ -12,16 +12,12 @@ import pytest
 
 from contracts.contract import SMALL, assert_kept, options_of
 from contracts.example_data import FILES
-from contracts.test_wholes import FOR_DATA, FOR_MODEL
+from contracts.test_wholes import FOR_DATA, FOR_MODEL, SHALLOW
 from resume.interrupting import assert_same, final_state, train, train_job
 
 STEPS = 12
-# The graphs of these take long to make, thrice; and many of their layers are alike.
-DEEP = {
-    "keras_application": [],
-    "resnet": ["model.depth=8", "model.width=4"],
-    "vit": ["model.depth=1", "model.width=16"],
-}
+# The graphs of these take long to make, thrice.
+DEEP = {"keras_application": [], **SHALLOW}
 ADAM_OPTIONS = {
     "averages": ["optimizer.use_ema=true", "+optimizer.ema_overwrite_frequency=5"],
     "accumulation": ["optimizer.gradient_accumulation_steps=3"],
