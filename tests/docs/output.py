@@ -6,6 +6,9 @@ from collections.abc import Sequence
 _ANY = "…"
 # A terminal replaces these by what comes next: "starting TensorFlow … 4 s".
 _PROGRESS = re.compile(r"[a-z][^…]* …(?: [\d.]+ s)?")
+# A run's log has the messages of TensorFlow's C++ code, but ready processes print them: expt
+# redirects them only while it imports TensorFlow.
+_OF_TENSORFLOW = re.compile(r"[IWE]\d{4} [\d:.]+ +\d+ \S+\] .*")
 
 
 def is_shown(shown: Sequence[str], printed: str) -> bool:
@@ -40,5 +43,6 @@ def _of_line(line: str) -> str:
 def _normalized(printed: str) -> str:
     """Returns what stays on a terminal, with plain spaces."""
     lines = [line.rstrip() for line in printed.replace("\N{NO-BREAK SPACE}", " ").splitlines()]
-    kept = [line for line in lines if not _PROGRESS.fullmatch(line)]
+    left_out = (_PROGRESS, _OF_TENSORFLOW)
+    kept = [line for line in lines if not any(one.fullmatch(line) for one in left_out)]
     return "".join(f"{line}\n" for line in "\n".join(kept).strip("\n").splitlines())

@@ -103,6 +103,7 @@ def test_a_page_that_breaks_the_rules(text: str, message: str, tmp_path: Path) -
         (["a", "", "b"], "a\n\nb\n", True),
         (["a", "b"], "b\na\n", False),
         (["a"], "loading data …\nstarting TensorFlow … 2 s\na\n", True),
+        (["a"], "E0000 00:00:1795795495.870777    6630 cuda.cc:52] failed call\na\n", True),
     ],
 )
 def test_what_is_shown_is_compared(shown: list[str], printed: str, expected: bool) -> None:
