@@ -45,6 +45,14 @@ def test_model_learns_a_batch_by_heart(
     assert_kept(run)
 
 
+def test_sequential_model_of_a_user(
+    train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXPT_ALLOW", "contracts.user_parts")
+    given = ["model=custom", "model._target_=contracts.user_parts.build_sequential"]
+    keep_contract(train_here, given, tmp_path)
+
+
 @pytest.mark.parametrize("option", options_of("recorder"))
 def test_recorder(train_here: Train, tmp_path: Path, option: str) -> None:
     keep_contract(train_here, [f"recorder=[{option}]", *SMALL], tmp_path)

@@ -7,7 +7,7 @@ import pytest
 
 from docs.output import first_missing_line, is_shown
 from docs.page import RunCommand, WriteFile, read_steps
-from docs.pages_of_docs import ROOT, page_id, written_pages
+from docs.pages_of_docs import page_id, written_pages
 from docs.shell import Shell
 
 
@@ -33,10 +33,7 @@ def _is_as_shown(step: RunCommand, printed: str) -> bool:
     return not step.shown or is_shown(step.shown, printed)
 
 
-# The README shows its commands in indented blocks.
-@pytest.mark.parametrize(
-    "page", [page for page in written_pages() if page != ROOT / "README.md"], ids=page_id
-)
+@pytest.mark.parametrize("page", written_pages(), ids=page_id)
 def test_no_command_is_hidden_in_an_indented_block(page: Path) -> None:
     """It would be one that no test runs."""
     lines = page.read_text(encoding="utf-8").splitlines()

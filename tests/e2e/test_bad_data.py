@@ -62,7 +62,7 @@ def content(folder: Path) -> dict[str, str]:
         ("data=csv data.path=text.csv data.target=target", "12a"),
         ("data=csv data.path=rare.csv data.target=target", "class z"),
         ("data=csv data.path=nowhere.csv data.target=target", "nowhere.csv"),
-        ("data=csv data.path=good.csv", "data.target has no value"),
+        ("data=csv data.path=good.csv", "data.target is required but has no value"),
         ("data=npz data.path=other_names.npz", "other_names.npz"),
         ("data=npz data.path=lengths.npz", "39"),
         ("data=npz data.path=nan.npz", "NaN"),

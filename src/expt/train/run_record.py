@@ -214,13 +214,15 @@ def _scale_fields(scale: Scale | None) -> dict[str, list[float]] | None:
 
 def _model_fields(learner: Learner) -> dict[str, Any]:
     networks: Sequence[keras.Model] = learner.networks
+    # `model.output` of a Sequential model raises an error until the model is called.
+    (output,) = learner.model.outputs
     return {
         "parameters": sum(int(network.count_params()) for network in networks),
         "model_input_shape": list(learner.model.input_shape[1:]),
         "model_output_shape": list(learner.model.output_shape[1:]),
-        "model_input_dtype": learner.model.input.dtype,
+        "model_input_dtype": learner.model.inputs[0].dtype,
         # The type of the predictions, which is float32 for mixed precision too.
-        "model_output_dtype": "float64" if learner.model.output.dtype == "float64" else "float32",
+        "model_output_dtype": "float64" if output.dtype == "float64" else "float32",
     }
 
 
