@@ -18,7 +18,9 @@ def build(
 
 
 def build_sequential(
-    input_shape: Sequence[int], num_outputs: int, act: Callable[[], keras.layers.Layer]
+    input_shape: Sequence[int],  # noqa: ARG001  every model is built with it
+    num_outputs: int,
+    act: Callable[[], keras.layers.Layer],
 ) -> keras.Model:
     """Returns a `Sequential` without an input layer, which has no symbolic input of its own."""
     layers = [keras.layers.Flatten(), keras.layers.Dense(8), act(), keras.layers.Dense(num_outputs)]
