@@ -81,9 +81,9 @@ def test_added_key_can_be_zipped() -> None:
 @pytest.mark.parametrize(
     ("zipped", "message"),
     [
-        (["act", "los"], ["['act', 'los']", "los has no values", "'loss'"]),
-        (["act", "name"], ["name has no values", "name=…,…", "Valid: act, loss, seed"]),
-        (["act", "model.units"], ["model.units has no values"]),
+        (["act", "los"], ["['act', 'los']", "los needs several values", "'loss'"]),
+        (["act", "name"], ["name needs several values", "name=…,…", "Valid: act, loss, seed"]),
+        (["act", "model.units"], ["model.units needs several values"]),
         (["act", "depth"], ["act has 2, +depth has 3"]),
         ("act", ["sweep.zip=act", "[act,loss]"]),
         (3, ["sweep.zip=3", "[act,loss]"]),

@@ -17,7 +17,7 @@ def test_defaults_are_read_from_config() -> None:
     ("override", "message"),
     [
         ("act=[relu,tanh]", r"act=\[relu,tanh\]: expected one option, not a list\. Did you mean "),
-        ("act=[relu,tanh]", "act=relu,tanh with -m, to train a job with each"),
+        ("act=[relu,tanh]", "act=relu,tanh with -m, to train one job for each"),
         ("loss=[mse,mae]", "loss=mse,mae with -m"),
         ("model=[mlp, cnn]", "model=mlp,cnn with -m"),
         ("data=[digits]", r"Did you mean data=digits\?$"),

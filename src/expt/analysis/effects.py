@@ -1,7 +1,7 @@
 """The effect of each parameter with all other parameters equal.
 
 Each parameter is analysed as a randomized complete block design: its values are compared within
-blocks of equal other parameters and replicates, and the tests are those of `multiple`.
+blocks of equal other parameters and replicates, with the tests of `expt.analysis.multiple`.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -24,9 +24,9 @@ class Level:
     Attributes:
         value: The value.
         summary: The summary of the leading metric over the blocks.
-        difference: The difference to the best value, paired within blocks; None for the best value,
-            and where there is no test.
-        verdict: The verdict on the value.
+        difference: The difference from the best value, paired within blocks; None for the best
+            value, and if no test is possible.
+        verdict: The verdict on the value, such as `Verdict.BEST`.
     """
 
     value: Any
@@ -39,9 +39,9 @@ class Level:
 class Effect:
     """The effect of one parameter on the leading metric, all else being equal.
 
-    A block is a combination of values of the other parameters with one replicate. Only complete
-    blocks are used, those with a run for each value of the parameter. Otherwise a value that was
-    combined only with good values of the others would look better than it is.
+    A block is a combination of values of the other parameters and one replicate, such as a seed.
+    Only complete blocks are used: those with a run for each value of the parameter. Otherwise, a
+    value that was combined only with good values of the others would look better than it is.
 
     Attributes:
         key: The full key of the parameter.
@@ -74,8 +74,7 @@ def effects(comparison: Comparison) -> list[Effect]:
     """Returns the effects of the parameters that vary, in descending order of their span.
 
     P-values and intervals are corrected for the pairs of values of all parameters together. A
-    parameter without any complete block has no effect in the result: its values never occur with
-    equal values of the others.
+    parameter without a complete block is left out.
     """
     found = {}
     for key in comparison.parameters:
@@ -95,7 +94,7 @@ def effects(comparison: Comparison) -> list[Effect]:
 
 
 def _groups(comparison: Comparison, key: str) -> dict[str, tuple[Any, _Blocks]]:
-    """Returns each value of a parameter with the leading metric by block; keyed by its text."""
+    """Returns each value of a parameter, keyed by its text, with the leading metric by block."""
     leading, found = comparison.leading, dict[str, tuple[Any, dict[Hashable, float]]]()
     if leading is None:
         return {}
@@ -149,10 +148,10 @@ def _effect(
             zip(groups.values(), summaries, differences, strict=True)
         )
     ]
-    whole = sum(len(values) for _, values in groups.values())
+    num_runs = sum(len(values) for _, values in groups.values())
     return Effect(
         key=key,
         levels=levels,
         num_blocks=len(blocks),
-        num_left_out=whole - len(blocks) * len(groups),
+        num_left_out=num_runs - len(blocks) * len(groups),
     )

@@ -20,13 +20,13 @@ class Dependence:
 
     Attributes:
         key: The full key of the parameter.
-        values: The values of the parameter: numbers in ascending order, then texts.
-        settings: The summaries of the metric for each setting of the other parameters, such as
-            `act=relu, loss=mse`, by the index of the parameter's value in `values`.
-        means: The mean of the metric for each value: over complete blocks if there is an effect,
+        values: The values of the parameter: numbers in ascending order, then others as text.
+        settings: For each setting of the other parameters, such as `act=relu, loss=mse`, the
+            summaries of the metric by index into `values`.
+        means: The mean of the metric for each value: over complete blocks if `effect` is not None,
             otherwise over all settings.
-        effect: The effect of the parameter, all else being equal; None if its values never occur
-            with equal values of the others.
+        effect: The effect of the parameter, all else being equal; None if there is no complete
+            block, which is a setting of the others that was run with all values.
     """
 
     key: str
@@ -75,8 +75,8 @@ def _find_dependence(comparison: Comparison, key: str, effect: Effect | None) ->
 
 
 def measured_values(comparison: Comparison, key: str) -> list[Any]:
-    """Returns the values of a parameter in the measured variants: numbers, then texts."""
-    # By text, since values such as lists can't be keys of a dictionary.
+    """Returns a parameter's values in the measured variants: numbers, then others as text."""
+    # Keyed by text, since some values, such as lists, are not hashable.
     found = {as_text(v.params[key]): v.params[key] for v in comparison.variants if v.counted}
     ordered = sorted(
         found.items(),

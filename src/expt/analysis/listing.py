@@ -30,12 +30,12 @@ class ListRow:
         directory: The directory of the run or sweep.
         name: The name of the run or sweep.
         status: FINISHED, FAILED, KILLED, RUNNING, PENDING, REUSED or UNREADABLE.
-        experiment: The MLflow experiment.
+        experiment: The name of the MLflow experiment; empty if unknown.
         params: The parameters of a run by full key; empty for a sweep.
         order: A sort key that orders rows by their start.
         started: The start in seconds since 1970; None if not started.
-        seconds: The duration in seconds, until now if still running; None if unknown.
-        metric: The metric of `value`.
+        seconds: The duration in seconds, up to now while running; None if unknown.
+        metric: The name of the metric in `value`.
         value: The best value of a run, or that of the best run of a sweep; None if there is none.
         record: The record of a run; None for a sweep, and for a job that has not started.
         jobs: The jobs of a sweep, newest first; None for a run.
@@ -72,8 +72,9 @@ def list_rows(
 
     Args:
         output_dir: The folder of all runs.
-        filters: Filters as in `filters.filtered`. `status` applies to the rows, runs and sweeps;
-            the others apply to runs and jobs: a sweep is listed with the jobs that pass, if any.
+        filters: Filters as in `filters.filtered`. `status` filters the rows: single runs and
+            sweeps. All other filters apply to single runs and to the jobs of sweeps: a sweep is
+            listed with the jobs that pass, and left out if none does.
         metric: The metric of the best values; None for the metric that each run monitored.
 
     Raises:
@@ -87,7 +88,7 @@ def list_rows(
         )
     of_jobs = [one for one in filters if not one.startswith("status=")]
     runs = [job for row in rows for job in (row.jobs or [row])]
-    # By identity: rows hold mappings, so that they can't be members of a set.
+    # By identity, since rows hold mappings and are therefore not hashable.
     kept = {id(run) for run in filtered(runs, of_jobs)}
     rows = [one for row in rows if (one := _with_jobs(row, kept)) is not None]
     rows = list(filtered(rows, [one for one in filters if one.startswith("status=")]))
@@ -118,7 +119,7 @@ def _read(output_dir: Path) -> list[ListRow]:
     sweeps = {file.parent: list[ListRow]() for file in records_in(output_dir, SWEEP_FILE)}
     for file in records_in(output_dir):
         run, above = _run(file.parent, ids), file.parent.parent
-        # The first versions wrote no sweep.json: their sweeps are recognised by the folder.
+        # The first versions wrote no sweep.json; their sweeps are recognized by the folder.
         if above in sweeps or above.parent.parent.name == "sweeps":
             sweeps.setdefault(above, []).append(run)
         else:
@@ -173,7 +174,7 @@ def _sweep(directory: Path, runs: Sequence[ListRow], ids: frozenset[str] | None)
 
 
 def _job(sweep: Path, job: JobRecord, runs: Mapping[str, ListRow]) -> ListRow:
-    """Returns the row of a job: its own run, the previous run reused for it, or its plan."""
+    """Returns the row of a job's own run, of the run it reuses, or of a job that has no run yet."""
     if job.directory in runs:
         return runs[job.directory]
     previous = None if job.reused is None else reused_run(sweep.resolve(), job.reused)
@@ -184,7 +185,7 @@ def _job(sweep: Path, job: JobRecord, runs: Mapping[str, ListRow]) -> ListRow:
 
 
 def _unreadable(directory: Path, file: str) -> ListRow:
-    # The start can't be read from a damaged record: the time of the last change replaces it.
+    # A damaged record has no readable start, so its modification time orders the row instead.
     changed = 0.0
     with suppress(OSError):
         changed = (directory / file).stat().st_mtime
@@ -193,7 +194,7 @@ def _unreadable(directory: Path, file: str) -> ListRow:
 
 def _seconds(record: RunRecord | SweepRecord) -> float | None:
     """Returns the duration of a run or sweep in seconds; None if unknown."""
-    # A run may be resumed days later: the time in between is no part of it.
+    # A run may be resumed days later; the time in between does not count.
     if isinstance(record, RunRecord) and record.resumed:
         return record.training_seconds
     if record.ended is not None:
@@ -231,12 +232,12 @@ def _with_value(row: ListRow, metric: str | None) -> ListRow:
         metric = metric or monitored_metric(row.record)
         return replace(row, metric=metric, value=best_values(row.record).get(metric or ""))
     value = None
-    # Raised if the runs are not comparable, such as those of different data sets: a sweep without
-    # a best run is listed without a value.
+    # Raised if the runs can't be compared, for example because their data sets differ. The sweep
+    # is then listed without a value.
     with suppress(UserError):
         records = (job.record for job in reversed(row.jobs))
         found = best_of([record for record in records if record is not None], metric)
-        # The jobs below show the same metric as their sweep, even if they monitored others.
+        # The jobs below show the same metric as their sweep, even if they monitored different ones.
         metric, value = found.metric, found.value
     jobs = [_with_value(job, metric) for job in row.jobs]
     return replace(row, metric=metric, value=value, jobs=jobs)

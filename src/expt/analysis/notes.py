@@ -1,4 +1,4 @@
-"""Notes on a comparison: how it was tested, and what limits its meaning."""
+"""Notes on a comparison: how it was tested, and what limits its conclusions."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from expt.analysis.replicates import replicate_of
 from expt.analysis.statistics import variance
 from expt.analysis.variants import Variant, labels
 
-# A ratio of standard deviations. Equal noise hardly ever looks this unequal, even with two seeds.
+# A ratio of standard deviations, which equal noise hardly ever exceeds, even with two seeds.
 _MUCH_NOISIER = 5.0
 
 
@@ -23,8 +23,8 @@ def make_notes(
 
     Args:
         runs: All compared runs.
-        variants: The variants, with their differences to the best.
-        leading: The metric that decides; None if there is none.
+        variants: The variants, with their differences from the best.
+        leading: The leading metric; None if there is none.
         replicates: The keys by which the runs of a variant differ.
     """
     measured = [variant for variant in variants if variant.counted]
@@ -82,8 +82,8 @@ def _describe_noise(measured: Sequence[Variant], leading: str | None) -> list[st
     name = labels(repeated)[noisiest] or "One variant"
     much = f"{(variances[noisiest] / middle) ** 0.5:,.0f}" if middle else "infinitely many"
     return [
-        f"{name} varies {much} times as much as most others, which widens all intervals. Without "
-        "it, the comparison of the others would be more precise."
+        f"{name} varies {much} times as much as a typical variant, which widens all intervals. "
+        "Without it, the comparison of the others would be more precise."
     ]
 
 

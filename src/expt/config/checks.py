@@ -1,4 +1,4 @@
-"""Validation of a composed config, as far as it needs neither TensorFlow nor the data.
+"""Validation of a composed config, as far as possible without TensorFlow and the data.
 
 An invalid config is thus reported within a second, before TensorFlow is imported.
 """
@@ -36,8 +36,8 @@ def check(job: Job) -> None:
     """Checks everything that can be checked before the data is loaded.
 
     Raises:
-        UserError: The config is invalid. The message names the key, the value, what was expected,
-            and how to fix it.
+        UserError: The config is invalid. The message has the key, the value, what was expected and
+            how to fix it.
     """
     config = job.config
     # Parts come first, because the checks below read their nodes as mappings.
@@ -76,7 +76,7 @@ def check_task(job: Job, data_task: str) -> None:
             f"loss={loss} does not support {task}, the task of "
             f"{group}={job.choices.get(group, group)}. Losses for {task}: {', '.join(fitting)}."
         )
-    # A learner of another kind chooses its own metrics, which are known once it is built.
+    # A custom learner chooses its own metrics, which are known only once it is built.
     if STEP_KEY not in job.config.model:
         check_monitored_metric(job, ("loss", *metrics_for(job, task)))
 
@@ -104,7 +104,7 @@ def _check_part(where: str, node: Mapping[str, Any]) -> None:
         check_target(target, place)
     if where.startswith("metric.") and _is_reserved(where.removeprefix("metric.")):
         raise UserError(
-            f"{where}: training steps already log a value of this name. Rename the metric."
+            f"{where}: training steps already log a value with this name. Rename the metric."
         )
     if STEP_KEY in node:
         check_target(node[STEP_KEY], f"{where}.{STEP_KEY}")
@@ -135,7 +135,7 @@ def _check_loop(loop: Loop) -> None:
     if not 0 <= loop.min_change < math.inf:  # NaN fails this comparison, too
         raise UserError(f"loop.min_change={loop.min_change}: expected a number of at least 0.")
     if loop.target_loss is not None and not math.isfinite(loop.target_loss):
-        raise UserError(f"loop.target_loss={loop.target_loss}: expected a number, or null.")
+        raise UserError(f"loop.target_loss={loop.target_loss}: expected a finite number, or null.")
     for key in ("eval_every", "image_every", "save_every"):
         _check_parsed(f"loop.{key}", getattr(loop, key), Cadence.parse)
     _check_parsed("loop.time_limit", loop.time_limit, parse_seconds)
@@ -176,7 +176,7 @@ def _check_schedule(schedule: Mapping[str, Any]) -> None:
 def _check_model(node: Mapping[str, Any]) -> None:
     module, _, name = node["_target_"].rpartition(".")
     arguments = {key: value for key, value in node.items() if not key.startswith("_")}
-    # The arguments of a user's model can have other meanings than those of expt's models.
+    # The arguments of a custom model may have other meanings than those of the built-in models.
     check_arguments(name if module.startswith("expt.parts.models.") else None, arguments)
 
 

@@ -34,13 +34,13 @@ from expt.errors import UserError
 
 @dataclass(frozen=True)
 class Job:
-    """One composed config, resolved and frozen.
+    """The composed config of a run, resolved and frozen.
 
     Attributes:
         config: The values, nested as in `--cfg job`.
         choices: The option chosen from each group, such as `{"act": "relu"}`.
         overrides: The user's overrides for this job.
-        moved_to: The current folder of all runs, for a recorded job whose folder is known. The
+        moved_to: For a recorded job, the folder of all runs that contains it now, if known. The
             recorded `output_dir` may be outdated, or relative to another working directory.
     """
 
@@ -59,12 +59,12 @@ class Job:
 
 @dataclass(frozen=True)
 class ComposedJob:
-    """A job with the config as it was written.
+    """A job, together with its config as written.
 
     Attributes:
         job: The job, resolved and frozen.
-        config: The job's config as plain values with unresolved interpolations, which are what
-            `.hydra/config.yaml` records: a resolved `${oc.env:…}` could be a secret.
+        config: The job's config as plain values with unresolved interpolations. This is the form
+            that `.hydra/config.yaml` records, since a resolved `${oc.env:…}` could be a secret.
         subdirectory: The job's directory relative to that of its sweep; empty for a single run.
     """
 
@@ -74,7 +74,7 @@ class ComposedJob:
 
 
 class Composition:
-    """The job, or the jobs of the sweep, that a command line specifies.
+    """The composition of a command line into one job, or into the jobs of a sweep.
 
     Attributes:
         overrides: The overrides of the command line, in the form that Hydra's grammar accepts.
@@ -97,15 +97,15 @@ class Composition:
         Raises:
             UserError: The overrides or the configs are invalid.
         """
-        # Hydra's other spelling of -m. It must be known before the overrides are normalized, since
-        # commas in text separate values only in a sweep.
+        # hydra.mode=MULTIRUN is Hydra's other spelling of -m. The mode must be known before the
+        # overrides are normalized, since commas in text separate values only in a sweep.
         multirun = multirun or "hydra.mode=MULTIRUN" in overrides
         self.config_dir, self._modes = config_dir, ["hydra.mode=MULTIRUN"] if multirun else []
         self.overrides = replace_hydra_groups(normalize(overrides, multirun), config_dir)
         check_deletions(self.overrides)
         self._shared: dict[tuple[str, ...], SharedComposition] = {}
         with convert_hydra_errors(self.overrides):
-            # Hydra raises an error for several values of a key outside of its own multirun.
+            # Hydra rejects several values of a key outside its own multirun.
             fixed = [
                 one
                 for one in self.overrides
@@ -140,12 +140,12 @@ class Composition:
             return _freeze(self._config)
 
     def first_choices_and_values(self) -> tuple[dict[str, str], dict[str, Any]]:
-        """Returns the options and plain values of the first job, for help.
+        """Returns the chosen options and plain values of the first job, for the help text.
 
-        Interpolations are as written, and values that the user has to give may be missing.
+        Interpolations are not resolved, and required values may be missing.
 
         Raises:
-            UserError: A value of a sweep is wrong.
+            UserError: A value of a sweep is invalid.
         """
         if self.is_sweep:
             composed = self.first_job()
@@ -160,7 +160,7 @@ class Composition:
 
     @property
     def fixed_overrides(self) -> list[str]:
-        """The overrides that all jobs of a sweep share, which have a single value."""
+        """The overrides with a single value, which all jobs of a sweep share."""
         return list(self._fixed)
 
     @property
@@ -190,7 +190,7 @@ class Composition:
 
         Args:
             jobs: The overrides of each job.
-            first: The number of the first of these jobs in the sweep.
+            first: The number in the sweep, from 0, of the first of these jobs.
 
         Raises:
             UserError: The config of a job is invalid.
@@ -206,8 +206,8 @@ class Composition:
     def _compose_job(self, overrides: Sequence[str], number: int, varied: str) -> ComposedJob:
         values, rest = self._separate([parse_override(override) for override in overrides])
         config = subdirectory = None
-        # Hydra takes about 0.1 s to compose a job, so jobs that differ in values alone reuse one
-        # composition. Anything that it can't reproduce exactly is composed by Hydra.
+        # Hydra takes about 0.1 s to compose a job, so jobs that differ in values alone share one
+        # composition. Where the result might not be exactly Hydra's, Hydra composes the job.
         if varied and is_independent(values, rest, self._groups):
             shared = self._find_shared([str(one.input_line) for one in rest])
             config, subdirectory = shared.with_values(values), shared.subdirectory(number, varied)
@@ -273,7 +273,7 @@ def _freeze(composed: DictConfig, number: int | None = None, varied: str = "") -
     Args:
         composed: The config with its `hydra` node.
         number: The number of the job in its sweep, from 0; None for a single run.
-        varied: The job's overrides that not all jobs share; its directory is named after them.
+        varied: The overrides that distinguish the job from others; they name its directory.
     """
     config = Config.from_mapping(to_resolved(composed))
     job = Job(config, _choices(composed), tuple(composed.hydra.overrides.task))
@@ -298,7 +298,7 @@ def _choices(composed: DictConfig) -> dict[str, str]:
 
 
 def _check_calls_nothing(hydra: DictConfig) -> None:
-    """Checks that Hydra itself would call nothing that a config names.
+    """Checks that the `hydra` node names no function or class for Hydra to call.
 
     Callbacks and logging factories would bypass the allow-list of `check_target`.
 

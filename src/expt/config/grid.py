@@ -1,4 +1,4 @@
-"""Expansion of a sweep's overrides into its grid of jobs, with paired keys of `sweep.zip`."""
+"""Expansion of a sweep's overrides into a grid of jobs, with the keys of `sweep.zip` paired."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ def expand(overrides: Sequence[Override], zipped: Any) -> list[list[str]]:
             such as `["act", "loss"]`, or a list of such lists; None or empty for none.
 
     Raises:
-        UserError: `zipped` is malformed, a zipped key is not swept or has another number of
-            values, or two jobs are equal.
+        UserError: `zipped` is malformed, a zipped key has a single value, zipped keys have
+            different numbers of values, or two jobs are equal.
     """
     axes: dict[str, list[list[str]]] = {}
-    for override in overrides:  # a later override of a key replaces a former one
-        # Normalized again, because Hydra's functions, such as choice, drop the quotes of values.
+    for override in overrides:  # a later override of a key replaces an earlier one
+        # Normalized again, because Hydra's sweep functions, such as choice, remove quotes.
         texts = normalize(_values(override), multirun=False)
         axes[override.get_key_element()] = [[text] for text in texts]
     typed = {key.lstrip("+"): key for key in axes}  # sweep.zip names keys without their +
@@ -53,15 +53,15 @@ def _values(override: Override) -> list[str]:
     """Returns one override for each value of an override.
 
     Raises:
-        UserError: The values are an interval, which is infinite.
+        UserError: The values are an interval, which can't be enumerated.
     """
     key = override.get_key_element()
     if not override.is_sweep_override():
         return [f"{key}={override.get_value_element_as_str()}"]
     if not override.is_discrete_sweep():
         raise UserError(
-            f"{override.input_line}: a grid can't cover an interval. Expected single values, such "
-            f"as {key}=0.1,0.2 or {key}=range(1,5)."
+            f"{override.input_line}: a grid can't cover an interval. Expected a list of values, "
+            f"such as {key}=0.1,0.2 or {key}=range(1,5)."
         )
     return [f"{key}={value}" for value in override.sweep_string_iterator()]
 
@@ -74,7 +74,7 @@ def _groups(zipped: Any) -> list[list[str]]:
             "[[act,loss],[model.units,seed]]."
         )
     keys = Counter(key for group in groups for key in group)
-    # Each key has one axis of the grid, which can be paired with others only once.
+    # A key is part of one axis of the grid, so it can be in one group only.
     if twice := [key for key, number in keys.items() if number > 1]:
         raise UserError(f"sweep.zip={zipped}: {twice[0]} occurs twice; expected each key once.")
     return [list(group) for group in groups if group]
@@ -89,10 +89,12 @@ def _check_zipped(keys: Sequence[str], axes: dict[str, list[list[str]]]) -> None
         if key not in axes or len(axes[key]) < 2:
             swept = [name for name, values in axes.items() if len(values) > 1]
             raise UserError(
-                f"sweep.zip={list(keys)}: {key} has no values to pair with those of the other "
-                f"keys. Set some with {key}=…,…. {hint(key, swept)}"
+                f"sweep.zip={list(keys)}: {key} needs several values, to be paired with those "
+                f"of the other keys. Set them with {key}=…,…. {hint(key, swept)}"
             )
     numbers = {key: len(axes[key]) for key in keys}
     if len(set(numbers.values())) > 1:
         counts = ", ".join(f"{key} has {number}" for key, number in numbers.items())
-        raise UserError(f"sweep.zip={list(keys)}: expected equally many values; {counts}.")
+        raise UserError(
+            f"sweep.zip={list(keys)}: expected the same number of values for each key; {counts}."
+        )

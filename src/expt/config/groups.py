@@ -79,7 +79,7 @@ def _describe_list(group: str, overrides: Sequence[str]) -> str:
     expected = f"{group}={typed[-1]}: expected one option, not a list."
     if len(names) < 2 or is_preset:
         return f"{expected} Did you mean {group}={names[0] if names else example}?"
-    return f"{expected} Did you mean {group}={','.join(names)} with -m, to train a job with each?"
+    return f"{expected} Did you mean {group}={','.join(names)} with -m, to train one job for each?"
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Conversion of the errors of Hydra and OmegaConf to errors for users."""
+"""Conversion of the errors of Hydra and OmegaConf to `UserError`."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ from expt.config.quoting import quote, tokens
 from expt.config.schema import PARTS
 from expt.errors import UserError, hint, nearest
 
-# Hydra and OmegaConf have no error classes or attributes for these, so their texts are matched.
+# Hydra and OmegaConf have no classes or attributes for these errors: their messages are matched.
 _CONVERSION = re.compile(
     r"Value '(?P<value>.*)' of type '.*' could not be converted to (?P<type>\w+)"
 )
@@ -56,7 +56,7 @@ def convert_hydra_errors(overrides: list[str]) -> Iterator[None]:
         raise UserError(_describe_composition_error(error, overrides)) from error
     except ValueError as error:
         raise UserError(_describe_value_error(error, overrides)) from error
-    # Hydra fails with these where a list or a mapping replaces the name of an option.
+    # Hydra raises these if a list or a mapping is given in place of an option's name.
     except (TypeError, AttributeError) as error:
         given = " ".join(overrides)
         raise UserError(
@@ -75,7 +75,7 @@ def _describe_parse_error(error: OverrideParseException) -> str:
 
 
 def _describe_unclosed(override: str) -> str | None:
-    """Describes the bracket or quotation mark that a value does not close, if any."""
+    """Describes an unclosed bracket or quotation mark in a value; None if there is none."""
     key, _, value = override.partition("=")
     value, unclosed = value.strip(), list[str]()
     for token in tokens(value):
@@ -96,15 +96,15 @@ def _describe_missing_option(error: MissingConfigException) -> str:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
     if group.startswith("hydra/") and group.removeprefix("hydra/") in GROUPS:
         return describe_plugin(group.removeprefix("hydra/"), option)
-    valid = error.options or options(group)  # Hydra's include those of the user's folder
+    valid = error.options or options(group)  # Hydra's list includes those in the user's `conf/`
     if not group or not valid:
         return str(error)
     return f"{group}={option}: there is no such option. {hint(option, valid)}"
 
 
 def describe_several_values(key: str, values: str) -> str:
-    """Describes the error of several values where one is expected, with corrections."""
-    sweep = f"{key}={values} with -m, to train a job with each"
+    """Describes the error of several values for a key that takes one, and suggests corrections."""
+    sweep = f"{key}={values} with -m, to train one job for each"
     if is_list_group(key) or is_list_key(key):
         return f"{key}={values}: expected a list. Did you mean {key}=[{values}], or {sweep}?"
     list_too = f" For a list: {key}=[{values}]." if "." in key else ""
@@ -123,10 +123,10 @@ def _describe_unknown_key(key: str, parent: Any, overrides: Sequence[str]) -> st
     # Data sources with an official test split have num_validation instead of split.
     if key == "data.split" and "num_validation" in valid:
         return (
-            f"{known} The test split is the official one of the data set. To set the number of "
+            f"{known} The test split is the official one. To set the number of "
             "training examples that are held out for validation: data.num_validation=…"
         )
-    # A key at the top level is more likely a short form, such as epochs for loop.epochs.
+    # An unknown key at the top level is probably a short form, such as epochs for loop.epochs.
     near = nearest(last, public) if prefix else None
     question = None if near else suggest_key(key, typed.get(key), list_full_keys(parent))
     if question is not None:
@@ -138,7 +138,7 @@ def _describe_unknown_key(key: str, parent: Any, overrides: Sequence[str]) -> st
 
 
 def list_full_keys(node: Any) -> list[str]:
-    """Returns the full keys of the whole config that contains a node."""
+    """Returns all full keys of the config that a node belongs to."""
     root = node
     while root._get_parent() is not None:
         root = root._get_parent()
@@ -148,7 +148,7 @@ def list_full_keys(node: Any) -> list[str]:
 
 
 def _describe_value_error(error: ValueError, overrides: list[str]) -> str:
-    """Describes the error of a group whose value is not a name, which Hydra's message omits."""
+    """Describes the error of a value that is not a name; Hydra's message omits the group."""
     for override in OverridesParser.create().parse_overrides(overrides):
         valid = options(override.key_or_group)
         if valid and not isinstance(override.value(), str | list):
@@ -161,7 +161,7 @@ def _describe_value_error(error: ValueError, overrides: list[str]) -> str:
 def _describe_composition_error(error: Exception, overrides: Sequence[str]) -> str:
     if match := _SEVERAL.match(str(error)):
         return describe_several_values(match["key"], match["values"])
-    # Hydra wraps OmegaConf's errors, which alone have the key.
+    # Hydra wraps OmegaConf's errors, and only the wrapped error has the key.
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if not isinstance(cause, OmegaConfBaseException) or cause.full_key is None:
         return str(error)

@@ -1,6 +1,6 @@
 """Losses: functions that return one value per example.
 
-A loss gets targets first and outputs second. Outputs of classifiers are logits of shape
+A loss takes targets first and outputs second. Outputs of classifiers are logits of shape
 [batch, classes] with int32 targets of shape [batch]; other outputs have the shape of their float
 targets, [batch, …]. Values are averaged over all axes except the first. The mean over the batch is
 taken in one place, the training step, so that weights of examples and classes apply to every loss.
@@ -19,7 +19,7 @@ import tensorflow as tf
 from expt.errors import UserError
 from expt.parts.numbers import is_number
 
-# Lower bound on a mean of squares, so that the norm of a vector of zeros can be divided by.
+# Lower bound on a mean of squares, so that dividing by the norm of a zero vector is defined.
 _EPSILON = 1e-12
 
 Values: TypeAlias = "tf.Tensor | tuple[tf.Tensor, tf.Tensor]"
@@ -46,8 +46,8 @@ def crossentropy(
         class_weights: Positive weight of the examples of each class, or `balanced`. The mean over
             a batch or split is divided by the sum of the weights, as in PyTorch and scikit-learn,
             so that only their ratios matter. In a config, `balanced` stands for the weights
-            examples / (classes · examples of the class) of the train split. With label smoothing,
-            too, the weight is that of the example's own class.
+            examples / (classes · examples of the class) of the train split. The weight of an
+            example is that of its label, even with label smoothing.
 
     Returns:
         Losses in nats, shape [batch]; with class weights a pair of losses and weights.
@@ -71,7 +71,7 @@ def focal(
     gamma: float = 2.0,
     class_weights: Sequence[float] | None = None,
 ) -> Values:
-    """Focal loss of logits, in which easy examples weigh less: -(1 - p_y)^γ log p_y.
+    """Focal loss of logits, which down-weights easy examples: -(1 - p_y)^γ log p_y.
 
     p = softmax(outputs). Source: T. Lin et al., "Focal Loss for Dense Object Detection",
     arXiv:1708.02002, equation 5, with the softmax in place of the sigmoid.
@@ -92,8 +92,8 @@ def focal(
     _check("gamma", gamma, from_zero=True)
     one_hot, log_p = _one_hot(targets, outputs), tf.nn.log_softmax(outputs)
     log_p_class = tf.reduce_sum(one_hot * log_p, axis=-1)
-    # 1 - p_y is the sum of the other classes' p. The power is taken of its logarithm, whose
-    # gradient is finite even where 1 - p_y is 0 and gamma below 1.
+    # 1 - p_y is the sum of the other classes' p. The power is computed from its logarithm, so that
+    # the gradient is finite even where 1 - p_y is 0 and gamma is below 1.
     log_p_others = tf.reduce_logsumexp(tf.where(one_hot > 0, log_p.dtype.min, log_p), axis=-1)
     values = -tf.exp(gamma * log_p_others) * log_p_class
     return _weighted(values, targets, outputs, class_weights)
@@ -145,7 +145,7 @@ def hinge(targets: tf.Tensor, outputs: tf.Tensor, *, margin: float = 1.0) -> tf.
     one_hot = _one_hot(targets, outputs)
     class_score = tf.reduce_sum(one_hot * outputs, axis=-1)
     other_score = tf.reduce_max(tf.where(one_hot > 0, outputs.dtype.min, outputs), axis=-1)
-    # Not max(0, m + x): a graph would add m to the scores first, where rounding can lose it.
+    # Not max(0, m + x): a graph would add m to the scores first, and rounding could drop it.
     return tf.maximum(other_score - class_score, -margin) + margin
 
 
@@ -222,9 +222,9 @@ def huber(targets: tf.Tensor, outputs: tf.Tensor, *, delta: float = 1.0) -> tf.T
     Args:
         targets: Values, shape [batch, …], or labels, shape [batch].
         outputs: Predictions, shape [batch, …], or logits, shape [batch, classes].
-        delta: δ, the error beyond which the loss is linear; above 0. In standard deviations of the
-            targets where the data standardizes them (`data.standardize_targets`), so that 1.0
-            suits targets in any unit; else in the targets' unit.
+        delta: δ, the error beyond which the loss is linear; above 0. Its unit is the standard
+            deviation of the targets if the data standardizes them (`data.standardize_targets`), so
+            that 1.0 suits targets in any unit; otherwise, it is the targets' unit.
 
     Returns:
         Losses, shape [batch].
@@ -288,7 +288,7 @@ def poisson(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
 
     Args:
         targets: Counts, or other values of at least 0, shape [batch, …].
-        outputs: Inputs of the softplus, shape [batch, …].
+        outputs: The inputs of softplus, shape [batch, …].
 
     Returns:
         Losses in nats, shape [batch].
@@ -304,8 +304,8 @@ def cosine(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     """Cosine distance, 1 minus the cosine similarity: 1 - t·o / (|t| |o|), from 0 to 2.
 
     All axes except the first form one vector, of at least two values: the cosine of one value is
-    its sign, and the gradient 0 everywhere. The loss of a vector of zeros, which has no angle, is
-    1. For labels, t is one-hot and o = softmax(outputs).
+    its sign, whose gradient is 0 everywhere. The loss of a zero vector, which has no angle, is 1.
+    For labels, t is one-hot and o = softmax(outputs).
 
     Args:
         targets: Values, shape [batch, …], or labels, shape [batch].
@@ -320,8 +320,8 @@ def cosine(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     targets, outputs = _comparable(targets, outputs)
     if math.prod(outputs.shape[1:]) < 2:
         raise UserError(
-            "loss=cosine: the model has one output, and the angle to one number has the gradient "
-            "0 everywhere, so that nothing would be learned. Expected at least 2 values; for one "
+            "loss=cosine: the model has one output, and the cosine of one value has a gradient of "
+            "0 everywhere, so the model would not learn. Expected at least 2 values; for one "
             "value, use loss=mse."
         )
     # Means in place of sums: the number of values cancels out.
@@ -363,10 +363,10 @@ def _weighted(
     outputs: tf.Tensor,
     class_weights: Sequence[float] | None,
 ) -> Values:
-    """Adds the weight of each example's class, if classes have weights.
+    """Adds the weight of each example's class if there are class weights.
 
     Raises:
-        UserError: There is not one positive weight per class.
+        UserError: `class_weights` is not a list of one positive number per class.
     """
     if class_weights is None:
         return values
@@ -387,7 +387,7 @@ def _check(option: str, value: object, *, from_zero: bool = False, below: float 
     """Checks that an option is a number above 0 (or at least 0) and below a bound.
 
     Raises:
-        UserError: It is not.
+        UserError: The value is not such a number.
     """
     if not is_number(value) or not 0 <= value < below or (value == 0 and not from_zero):
         least = "of at least 0" if from_zero else "above 0"

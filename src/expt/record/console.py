@@ -20,9 +20,9 @@ _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_REFRESHES = 0.1
 _WIDE = 130  # columns of a terminal that has room for all metrics beside the bar
 BEST_MARK = "★"
-"""The mark of an evaluation that is the best one so far."""
+"""The mark of an evaluation that is the best so far."""
 
-_DIGITS = 7  # columns of a number, so that the lines are aligned
+_DIGITS = 7  # the width of a number, so that lines are aligned
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class RunLength:
         evaluations: The number of evaluations of the whole run.
         metrics: The metrics to show, without their split.
         monitor: The full name of the metric that decides which evaluation is the best.
-        gain: Returns by how much a value of the monitor is better than another one, or than None.
-        best: The monitor's best value before the run was resumed; None for a new run.
+        gain: Returns how much better a value of the monitored metric is than another, or than None.
+        best: The best value of that metric before the run was resumed; None for a new run.
     """
 
     steps: int
@@ -51,7 +51,7 @@ class RunLength:
 class ConsoleRecorder:
     """A progress bar with the last batch's values, below a line for each evaluation.
 
-    If a run has hundreds of evaluations, only every nth one, new best ones and the last one are
+    If a run has hundreds of evaluations, only every nth one, each new best one and the last one are
     printed; the log has all. On a terminal, lines are shortened to its width.
     """
 
@@ -167,7 +167,7 @@ class ConsoleRecorder:
 
 
 class ClosingPhase:
-    """A sink whose closing is shown as a phase, such as `completing MLflow …`.
+    """A wrapper that shows the closing of a sink as a phase, such as `completing MLflow …`.
 
     Args:
         sink: The sink.
@@ -185,11 +185,11 @@ class ClosingPhase:
         self._sink.open(run)
 
     def write(self, record: Record) -> None:
-        """Passes the record on to the sink."""
+        """Passes the record to the sink."""
         self._sink.write(record)
 
     def close(self, status: Status) -> None:
-        """Closes the sink, and shows that meanwhile."""
+        """Closes the sink while the phase is shown."""
         with self._show(f"completing {self._title}"):
             self._sink.close(status)
 

@@ -23,18 +23,18 @@ PARTIAL = "partial-"
 """The prefix of a file's name until the file is complete."""
 
 _KILLED_SECONDS = 5.0
-"""How long a run that was stopped waits for a sink."""
+"""The time in seconds that a killed run waits for a sink to close."""
 
 
 @dataclass(frozen=True)
 class Scalars:
-    """Metric values of consecutive records.
+    """Metric values recorded at one or more consecutive steps.
 
     Attributes:
         steps: Optimizer steps, shape [records].
         epochs: The epoch of each step, counted from 1, shape [records].
         times: Seconds since 1970, shape [records].
-        values: The values of each metric, shape [records], by its full name, such as `train/loss`.
+        values: The values by the metric's full name, such as `train/loss`, each of shape [records].
     """
 
     steps: NDArray[np.int64]
@@ -59,10 +59,10 @@ class Scalars:
 
 @dataclass
 class Image:
-    """An image, drawn on demand on the thread of the first sink that reads it.
+    """An image that is drawn on demand, on the thread of the first sink that reads it.
 
     Attributes:
-        step: The optimizer step of the model that the image shows.
+        step: The optimizer step at which the image was made.
         time: Seconds since 1970.
         name: The full name, such as `val/predictions`.
         draw: Returns the pixels: uint8, shape [height, width, 3].
@@ -122,21 +122,21 @@ Record = Scalars | Image | BestModel
 
 
 class Recorder(Protocol):
-    """A destination of records. A recorder ignores the types of record that it can't store."""
+    """A destination of records, which ignores the types of records that it can't store."""
 
     def open(self, run: Run) -> None:
-        """Starts a run."""
+        """Starts recording a run."""
 
     def write(self, record: Record) -> None:
         """Writes one record; records arrive in the order of their steps."""
 
     def close(self, status: Status) -> None:
-        """Ends the run; all records must be written or handed to the system when this returns."""
+        """Ends the run; on return, all records are written or passed to the operating system."""
 
 
 @dataclass
 class Fanout:
-    """A recorder that passes every record on to several recorders, in their order."""
+    """A recorder that passes every record to several recorders, in order."""
 
     recorders: Sequence[Recorder]
 
@@ -168,8 +168,8 @@ class BackgroundRecorder:
     If a sink raises, a warning is logged once and the sink gets no more records of that run; the
     journal is complete nevertheless. A sink is reused for later runs.
 
-    `close` waits only some seconds for the sink of a run that was stopped. It waits without a
-    limit for a sink with a true attribute `limits_closing`, which limits its closing itself.
+    After a run was killed, `close` waits only a few seconds for the sink, unless the sink has a
+    true attribute `limits_closing`: such a sink limits the time of its closing itself.
     """
 
     def __init__(self, name: str, sink: Recorder) -> None:
@@ -190,7 +190,7 @@ class BackgroundRecorder:
         self._calls.put(functools.partial(self._sink.write, record))
 
     def close(self, status: Status) -> None:
-        """Waits until the sink has written all records and is closed; some seconds if KILLED."""
+        """Waits until the sink has written everything and is closed; a few seconds if KILLED."""
         self._calls.put(functools.partial(self._sink.close, status))
         is_limited = status == Status.KILLED and not getattr(self._sink, "limits_closing", False)
         if not self.drain(_KILLED_SECONDS if is_limited else None):
@@ -211,7 +211,7 @@ class BackgroundRecorder:
         Returns:
             Whether the queue is empty.
         """
-        # `Queue.join` has no timeout, so this waits for the condition that it waits for.
+        # `Queue.join` has no timeout, so this waits for the same condition as `join` does.
         with self._calls.all_tasks_done:
             return self._calls.all_tasks_done.wait_for(
                 lambda: not self._calls.unfinished_tasks, seconds
@@ -229,7 +229,7 @@ class BackgroundRecorder:
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
-            # A broken sink is opened again for the next run, whose records it may be able to write.
+            # A broken sink is opened again for the next run, since the cause may have gone.
             if not self._is_broken or call.func == self._open:
                 self._attempt(call)
             self._calls.task_done()

@@ -15,7 +15,7 @@ RESUMABLE_KEYS = (
     *("loop.epochs", "loop.steps", "loop.patience", "loop.time_limit"),
     "schedule.total_steps",
 )
-"""Keys that may be changed when a run is resumed: its length, but not what a step computes."""
+"""Keys that may be changed when a run is resumed: those that determine its length."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class SweepAsRun(RunRecord):
 
 @dataclass
 class Run:
-    """A run, as recorders see it.
+    """A run as recorders see it.
 
     Attributes:
         directory: Directory for all files of the run.
@@ -67,9 +67,9 @@ class Run:
         config: The frozen config.
         params: The flattened config, with the chosen option of each group under the group's name.
         record: The run's record (run.json).
-        is_resumed: Whether a previous process has started the run and recorded a part of it.
-        recorded: Size of the journal in bytes when this process started; all beyond that is from
-            this process.
+        is_resumed: Whether a previous process started the run and recorded a part of it.
+        recorded: Size of the journal in bytes when this process started; this process has written
+            everything after that.
     """
 
     directory: Path
@@ -98,9 +98,9 @@ class PreviousRun:
     """A previous run that is resumed, and the changes to it.
 
     Attributes:
-        record: Record that the previous process has left.
+        record: Record that the previous process wrote.
         changes: Changed values of the config by full key.
-        previous: Previous values of the changed keys, without keys that did not exist.
+        previous: Previous values of the changed keys; keys that did not exist are missing.
         allows_code_change: Whether the run may continue with changed code.
     """
 

@@ -40,10 +40,10 @@ class View:
         Args:
             folder: An empty folder for the links.
             output_dir: The folder of all runs.
-            names: The sweeps and runs to show; if empty, the newest ones that fit.
+            names: The sweeps and runs to show; if empty, the newest ones, up to the limit of lines.
 
         Raises:
-            UserError: A name has no sweep or run.
+            UserError: There is no sweep or run with one of the names.
         """
         self.folder, self._output_dir = folder, output_dir
         self._reader, self._names = EntryReader(output_dir), names
@@ -81,7 +81,7 @@ class View:
 
 
 def _links(entries: Iterable[Entry]) -> Iterator[tuple[Path, Path]]:
-    """Yields the links: a path relative to the view's folder, and its target."""
+    """Yields each link as its path, relative to the view's folder, and its target."""
     for entry in entries:
         for run in entry.runs:
             source = run.directory.resolve()
@@ -94,13 +94,13 @@ def _links(entries: Iterable[Entry]) -> Iterator[tuple[Path, Path]]:
                 yield from _files(name / VALIDATION, source / VALIDATION)
                 yield from _files(name / TRAINING, source / TRAINING)
                 plugins = name / TRAINING
-            # The profiler writes its traces there, and TensorBoard reads them beside event files.
+            # The profiler's traces are in `plugins`, which TensorBoard expects beside event files.
             if (source / TRAINING / _PLUGINS).is_dir():
                 yield plugins / _PLUGINS, source / TRAINING / _PLUGINS
 
 
 def _files(name: Path, folder: Path) -> Iterator[tuple[Path, Path]]:
-    # Earlier versions wrote texts and HParams to the run's directory itself.
+    # Earlier versions wrote texts and HParams directly to the run's directory.
     former = folder.parent if folder.name == VALIDATION else None
     for source in (folder, former):
         for file in source.glob(_EVENTS) if source is not None else ():

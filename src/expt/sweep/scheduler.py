@@ -91,11 +91,11 @@ class Scheduler:
         self._disk_error: str | None = None
         self._waiting: deque[PlannedJob] = deque()
         self._jobs: dict[int, PlannedJob] = {}  # task number -> job
-        self._checks: dict[int, list[PlannedJob]] = {}  # task number -> jobs of the checked kind
+        self._checks: dict[int, list[PlannedJob]] = {}  # task number -> jobs that it checks
         self._deadlines = Deadlines()
         self._is_holding = self._is_stopping = False
-        # Failures of previous processes don't count: else a sweep that `sweep.max_failures` has
-        # stopped could not be resumed past its next failure.
+        # Failures in previous processes do not count. Otherwise, a resumed sweep that
+        # `sweep.max_failures` had stopped would stop again at its next failure.
         self._num_failures = 0
 
     def run(self, interruption: Interruption, retry_failed: bool) -> None:
@@ -147,11 +147,11 @@ class Scheduler:
             _log.warning("mlflow: incomplete: %s. %s", failure, way)
 
     def _prepare(self, retry_failed: bool) -> None:
-        """Queues the unfinished jobs, and reports the ended ones to mirrors and sweeper."""
+        """Queues the unfinished jobs, and reports the ended ones to the mirrors and the sweeper."""
         for job in self._plan.unfinished(retry_failed=retry_failed):
             record = job.record()
             if record is not None and record.status == Status.FINISHED:
-                # The sweep was killed after the run's last write and before the plan's.
+                # The sweep was killed after recording the end of the run, but not that of the job.
                 self._set_status(job, JobStatus.FINISHED)
         jobs = self._plan.unfinished(retry_failed=retry_failed)
         places = {job.directory for job in jobs}
@@ -182,7 +182,7 @@ class Scheduler:
         self._launcher.submit(task)
 
     def _grow(self) -> bool:
-        """Adds the sweeper's next jobs to the plan and submits a check for each kind of them.
+        """Adds the sweeper's next jobs to the plan and submits one check for each kind of job.
 
         Returns:
             Whether there are new jobs.
@@ -208,7 +208,7 @@ class Scheduler:
         return bool(jobs)
 
     def _handle(self, event: Event | None) -> None:
-        """Handles an event of the launcher, and does the regular work: limits, mirrors, view."""
+        """Handles an event of the launcher, and updates time limits, mirrors and view."""
         if isinstance(event, TaskStarted) and event.number in self._jobs:
             job = self._jobs[event.number]
             self._deadlines.begin(event.number, self._limits.timeout)
@@ -224,12 +224,12 @@ class Scheduler:
             self._launcher.cancel(number)
         for job in self._jobs.values():
             if job.status is JobStatus.RUNNING:
-                self._mirror.follow(job)  # once its run.json exists, which takes a moment
+                self._mirror.follow(job)  # has an effect once run.json exists, which takes a moment
         self._mirror.advance()
         self._view.refresh()
 
     def _handle_check_end(self, kind: list[PlannedJob], event: TaskEnded) -> None:
-        """Queues the jobs of a kind after a successful check, or marks all of them as failed."""
+        """Queues the jobs that a check covers if it was successful; else marks them as failed."""
         is_overdue = self._deadlines.end(event.number)
         result = result_of_check(event, is_overdue=is_overdue)
         if self._is_holding:  # the jobs stay pending until the sweep is resumed
@@ -252,7 +252,7 @@ class Scheduler:
         self._finish(job, outcome)
 
     def _finish(self, job: PlannedJob, outcome: JobOutcome) -> None:
-        """Records the outcome of a job in its run, the plan, the sweeper, MLflow and the view."""
+        """Records a job's outcome in run, plan and MLflow; reports it to the sweeper and view."""
         self._num_failures += outcome.status is JobStatus.FAILED
         limit = self._limits.max_failures
         if limit is not None and self._num_failures >= limit:
@@ -268,7 +268,7 @@ class Scheduler:
         self._view.end(job, outcome.record)
 
     def _outcome_of(self, event: TaskEnded, *, is_overdue: bool) -> JobOutcome:
-        """Returns the outcome of a job, also if its worker process has died."""
+        """Returns the outcome of a job, even if its worker process has died."""
         if event.value is not None:
             outcome: JobOutcome = event.value
             return outcome
@@ -296,19 +296,19 @@ class Scheduler:
         except OSError as failure:
             self._stop_for_disk(_disk_message(failure, self._plan))
 
-    def _update(self, **facts: Any) -> None:
+    def _update(self, **fields: Any) -> None:
         try:
-            self._plan.update(**facts)
+            self._plan.update(**fields)
         except OSError as failure:
             self._stop_for_disk(_disk_message(failure, self._plan))
 
     def _hold(self) -> None:
-        """Starts no further jobs; running jobs continue to their end."""
+        """Prevents further jobs from starting; running jobs continue to their end."""
         self._is_holding = True
         self._launcher.hold()
 
     def _stop(self) -> None:
-        """Starts no further jobs, and interrupts the running ones."""
+        """Prevents further jobs from starting, and interrupts the running ones."""
         self._is_holding = self._is_stopping = True
         self._launcher.stop()
 

@@ -1,4 +1,4 @@
-"""Starts the sweep of a command line, after composing, checking and hashing all jobs."""
+"""Starts a new sweep from the command line, after all its jobs were composed and checked."""
 
 import hashlib
 from collections.abc import Sequence
@@ -23,13 +23,14 @@ def start_sweep(composition: Composition, phases: Phases) -> int:
 
     Args:
         composition: The composition of the command line's arguments.
-        phases: Show the progress before the first job starts. Their console also shows the sweep.
+        phases: Shows the phases up to the first job; its console also shows the sweep.
 
     Returns:
         The exit code.
 
     Raises:
-        UserError: A job is wrong. No job was started, and no files of the sweep are left.
+        UserError: The config or the data of a job is invalid. No job was started, and no files of
+            the sweep are left behind.
     """
     load = DataLoader()
     overrides, search = first_jobs(composition, load)
@@ -38,7 +39,7 @@ def start_sweep(composition: Composition, phases: Phases) -> int:
     phases.begin("loading data")
     load(first.job)
     phases.begin(f"composing {len(overrides)} jobs")
-    # Importing TensorFlow takes the workers seconds, so they start while other jobs are composed.
+    # Workers take seconds to import TensorFlow, so they start while the other jobs are composed.
     num_jobs = len(overrides) if search is None else None
     with closing(start_launcher(first.job, num_jobs, load.shared())) as launcher:
         jobs = [first, *composing]
@@ -53,7 +54,7 @@ def _start(
     phases: Phases,
     search: Search | None,
 ) -> int:
-    """Checks all jobs and their data, and only then makes the directory and trains the jobs."""
+    """Checks all jobs and loads their data, and only then creates the directory and trains."""
     phases.begin("loading data")
     fingerprints, hashes, notes = [], [], dict[str, None]()
     for one in jobs:

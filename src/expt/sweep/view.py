@@ -27,7 +27,7 @@ _TAIL = 4096  # bytes to read from the end of a journal; enough for its last lin
 
 
 class SweepView:
-    """Shows the progress of a sweep, and prints one permanent line per ended job."""
+    """Shows the progress of a sweep live, and prints one permanent line for each job that ends."""
 
     def __init__(
         self, plan: SweepPlan, console: Console, workers: int, seconds: float | None
@@ -36,7 +36,7 @@ class SweepView:
 
         Args:
             plan: Plan of the sweep.
-            console: Shows the progress.
+            console: The console to print to.
             workers: Number of jobs that run at the same time.
             seconds: Estimated duration of a job; None if unknown.
         """
@@ -128,14 +128,14 @@ class SweepView:
         return Group(head, jobs, Text(f"best so far: {self._best}"))
 
     def _update_best(self, job: PlannedJob, record: RunRecord) -> None:
-        """Updates the best result, unless the job's result can't be compared with it."""
+        """Keeps the job's result if it is the best so far; ignores one that can't be compared."""
         found = result_of(self._plan, job, record)
         if found is not None and found.is_better_than(self._best):
             self._best = found
 
 
 def _result_columns(record: RunRecord) -> Line:
-    """Returns the metrics of a job's best model; a narrow line drops the test metrics first."""
+    """Returns the metrics of a job's best model; a narrow terminal drops test metrics first."""
     best = {} if record.best is None else record.best.values
     final = {} if record.final is None else record.final.values
     validation = [f"{k} {format_value(v)}" for k, v in best.items() if k.startswith("val/")]
@@ -148,7 +148,7 @@ def _result_columns(record: RunRecord) -> Line:
 
 
 def _progress(job: PlannedJob) -> Text:
-    """Returns the progress of a running job, from the last line of its journal."""
+    """Returns the progress of a running job, from the last complete line of its journal."""
     try:
         with (job.directory / FILE_NAME).open("rb") as file:
             # The journal may be long and is read twice a second, so only its end is read.

@@ -1,4 +1,4 @@
-"""Class weights that are computed from the data, for `class_weights=balanced`."""
+"""Class weights computed from the data, for `class_weights=balanced`."""
 
 from expt.config.compose import Job
 from expt.config.declarations import task_of
@@ -17,11 +17,11 @@ def class_weights(job: Job, dataset: Dataset) -> list[float] | None:
         None if the loss of the job does not have `class_weights=balanced`.
 
     Raises:
-        UserError: `class_weights` has another text as its value, or a class has no examples.
+        UserError: `class_weights` is a text other than `balanced`, or a class has no examples.
     """
     loss = job.config.loss
     given = loss.get(CLASS_WEIGHTS)
-    # A loss of the user's own may give other texts a meaning.
+    # A custom loss may accept other texts.
     is_balanced = given == BALANCED and task_of(job, dataset.task) == "classification"
     if isinstance(given, str) and not is_balanced and loss["_target_"].startswith(_OWN_LOSSES):
         raise UserError(

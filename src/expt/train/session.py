@@ -64,13 +64,13 @@ class Session:
         job: The job, with its frozen config; it must have been checked.
         dataset: The data set of the job.
         directory: The run directory; it must exist, and hold either no run or the one to continue.
-        sinks: The recorders beside the journal and the console.
+        sinks: The recorders in addition to the journal and the console.
         console: Shows progress.
         previous: The record of the previous run, if it is to be continued from its last
             checkpoint; None for a new run.
         make_writer: Makes the checkpoint writer.
-        sweep: The sweep that the run is a job of; None for a single run. The processes of the
-            sweep that follow the run then mark it as closed in run.json.
+        sweep: The sweep that the run is a job of; None for a single run. A job is marked as closed
+            in run.json by the sweep, not by the session.
     """
 
     job: Job
@@ -85,15 +85,15 @@ class Session:
     def run(self) -> RunRecord:
         """Trains the job and records the run.
 
-        A run that has begun is always closed: as FINISHED, as KILLED after KeyboardInterrupt or
-        Terminated, and as FAILED after any other exception.
+        A run that has begun always gets a final status: FINISHED, KILLED after KeyboardInterrupt or
+        Terminated, or FAILED after any other exception.
 
         Returns:
             The content of the run's run.json.
 
         Raises:
-            UserError: The parts do not fit each other, or the run can't be continued. Nothing has
-                been recorded or changed.
+            UserError: The parts are incompatible, or the run can't be continued. Nothing has been
+                recorded or changed.
             RunError: The run failed.
             KeyboardInterrupt: Ctrl-C was pressed.
             Terminated: SIGTERM arrived.
@@ -103,8 +103,7 @@ class Session:
             code, phases = code_of(self.job.config), Phases(self.console)
             executor, hooks, resumption, notes = self._build(code, phases)
             change = None
-            # Everything that can be wrong on the user's side has been raised before `_begin`,
-            # which is the first to write.
+            # All user errors are raised before `_begin`, which writes the first file.
             if resumption is not None:
                 change = resumption.restore(executor.state, executor.program.timeline)
             run = self._begin(executor, code, change, notes)
@@ -142,15 +141,15 @@ class Session:
                 self._print(f"note: {note}")
             phases.begin("compiling the training step")
             executor = SingleExecutor(program, 0 if resumption is None else resumption.step)
-            # Now, when all modules of the parts have been imported: the hash was computed from
-            # files, and one may have been edited before its import.
+            # Checked after the modules of all parts were imported: the hash was computed from
+            # files, and one of them may have been edited before its import.
             check_imported(code)
         return executor, hooks, resumption, notes
 
     def _begin(
         self, executor: Executor, code: Code, change: str | None, notes: Sequence[str]
     ) -> Run:
-        """Returns the new or resumed run; its run.json is written."""
+        """Writes run.json, and returns the new or resumed run."""
         job, dataset, directory = self.job, self.dataset, self.directory
         with _disk_errors_as_run_errors(directory):
             if self.previous is None:
@@ -194,8 +193,8 @@ class Session:
 
     def _before_checkpoint(self) -> None:
         """Writes the journal and the images to the disk."""
-        # After a power cut, a checkpoint must not be ahead of them: a resumed run records nothing
-        # of the steps before its checkpoint.
+        # After a power cut, a checkpoint must not be ahead of the records: a resumed run does not
+        # record the steps before its checkpoint again.
         for sink in self.sinks:
             if isinstance(sink, BackgroundRecorder) and sink.name == IMAGES:
                 sink.drain()
@@ -215,7 +214,7 @@ def _saving_best_model(executor: Executor, run: Run) -> Iterator[None]:
         run.update(training_seconds=before + time.perf_counter() - started)
         if best.step is not None:
             best.restore()
-            # With the loss's link as the last layer, so that the saved model returns predictions.
+            # With the link function as its last layer, the saved model returns predictions.
             model = with_link(program.learner.model, program.outputs.link)
             save_model(model, run.directory / MODEL_FILE)
             run.update(
@@ -237,7 +236,7 @@ def _saving_best_model(executor: Executor, run: Run) -> Iterator[None]:
 
 
 def _finish(executor: Executor, run: Run, recorder: Recorder) -> None:
-    """Tests the best model, passes it to the recorders, and completes run.json.
+    """Evaluates the best model on the test split, records the results, completes run.json.
 
     Raises:
         RunError: There is no best model, or the training loss has not reached its target.
@@ -271,7 +270,7 @@ def _closing(run: Run, recorder: Recorder, is_last: bool) -> Iterator[None]:
         is_last: Whether this process is the last one that updates run.json. A job of a sweep is
             marked as closed by the sweep.
     """
-    # FAILED unless something better is known: no exit may leave a run RUNNING.
+    # FAILED by default, so that no exit can leave a run RUNNING.
     outcome: dict[str, Any] = {"status": Status.FAILED, "error": None}
     try:
         with _disk_errors_as_run_errors(run.directory):
@@ -305,7 +304,7 @@ def _update_record(run: Run, **values: Any) -> None:
 
 @contextmanager
 def _disk_errors_as_run_errors(directory: Path) -> Iterator[None]:
-    """Raises a RunError with the way to continue if the disk or the quota is full."""
+    """Re-raises the errors of a full disk or quota as `RunError`, with the way to continue."""
     try:
         yield
     except OSError as error:

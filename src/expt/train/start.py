@@ -58,8 +58,8 @@ def start_run(composition: Composition, phases: Phases) -> int:
     composed, sinks = composition.first_job(), Sinks()
     job = composed.job
     phases.begin("loading data")
-    # The data is loaded before a directory exists: its fingerprint is part of the directory name,
-    # and a mistake in it leaves nothing behind.
+    # The data is loaded before a directory exists: the fingerprint of the data is part of the
+    # directory's name, and invalid data must leave nothing behind.
     dataset, code = DataLoader()(job), code_of(job.config)
     phases.end()
     print_replaced_options(phases.console, [job], composition.config_dir)
@@ -81,12 +81,14 @@ def start_run(composition: Composition, phases: Phases) -> int:
 def start_rerun(
     found: FoundRun, overrides: Sequence[str], config_dir: str | None, phases: Phases
 ) -> int:
-    """Trains the frozen config of a recorded run as a new run, whatever `conf/` contains by now.
+    """Trains the frozen config of a recorded run as a new run.
+
+    Values without an override come from the record, not from the current `conf/`.
 
     Args:
         found: The recorded run.
         overrides: Changes to its config.
-        config_dir: The user's own `conf/` folder, if there is one.
+        config_dir: The user's `conf/` folder, if any; overrides can choose its options.
         phases: As for `start_run`.
 
     Returns:
@@ -121,18 +123,18 @@ def chosen_directory(composition: Composition) -> Path | None:
     """Returns the directory that the user chose with `hydra.run.dir` or `hydra.sweep.dir`, if any.
 
     Raises:
-        UserError: The directory already holds a run or a sweep.
+        UserError: The directory already contains a run or a sweep.
     """
     kind = "sweep" if composition.is_sweep else "run"
     key = f"hydra.{kind}.dir"
     if not any(override.startswith(f"{key}=") for override in composition.overrides):
         return None
     directory = expand_path(composition.hydra[kind].dir, f"{key}=")
-    # In subfolders too: the directories of a sweep's runs are below that of the sweep.
+    # Subfolders are searched too, since the runs of a sweep are below the sweep's directory.
     if (directory / SWEEP_FILE).exists() or any(directory.rglob("run.json")):
         raise UserError(
-            f"{directory} already holds a run or a sweep; no two share a directory. Choose another "
-            f"directory, or leave out {key} to let expt choose one."
+            f"{directory} already contains a run or a sweep, and each needs a separate directory. "
+            f"Choose another directory, or leave out {key} to let expt choose one."
         )
     return directory
 
@@ -141,13 +143,13 @@ def chosen_directory(composition: Composition) -> Path | None:
 def run_directory(
     directory: Path, output_dir: Path, console: Console, *, keep: bool
 ) -> Iterator[None]:
-    """Prints at the end where the records are; removes the directory if no run has begun in it.
+    """Prints where the records are at the end, or removes the directory if no run has begun.
 
     Args:
         directory: The directory of a run or a sweep.
         output_dir: The folder of all runs.
         console: Prints the lines.
-        keep: Whether to keep the directory even if no run has begun, as one that the user chose.
+        keep: Whether to keep the directory even if no run has begun; True if the user chose it.
     """
     try:
         yield
@@ -172,7 +174,7 @@ def train_here(
         job: The job, with its frozen config; it must have been checked.
         dataset: The data set of the job.
         directory: The run directory.
-        sinks: The recorders beside the journal and the console.
+        sinks: The recorders in addition to the journal and the console.
         console: Shows progress.
         previous: The record of the previous run, if it is to be continued; None for a new run.
 
@@ -194,8 +196,8 @@ def train_here(
     try:
         with phases("starting TensorFlow", at_once=True):
             start_for(job.config)
-            # Imported here, since it imports TensorFlow, which takes 3 to 6 s: mistakes in the
-            # config and the data have been reported before.
+            # Imported here, since it imports TensorFlow, which takes 3 to 6 s. Errors in the config
+            # and the data have been reported before.
             from expt.train.session import Session
 
         record = Session(job, dataset, directory, sinks, console, previous).run()
@@ -205,7 +207,7 @@ def train_here(
             line = f"To continue: python -m expt.resume {where}"
             console.print(line, highlight=False, soft_wrap=True)
         raise
-    # The run is recorded as FAILED by now; what is left is to print the error and to exit.
+    # A run that had begun is recorded as FAILED already, so only the message is missing.
     except Exception as error:  # noqa: BLE001
         print_error(error)
         return exit_code(error)

@@ -47,7 +47,7 @@ class Step:
         return {**self.metrics(batch, computed), **self.update(computed)}
 
     def of(self, prepare: Callable[[Batch], Batch]) -> "Step":
-        """Returns a step that applies `prepare` to each batch before it trains on it."""
+        """Returns a step that applies `prepare` to each batch before training on it."""
         return replace(
             self,
             gradients=lambda weights, batch, states: self.gradients(
@@ -63,15 +63,15 @@ def values_of(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
 
 
 class Stateless:
-    """A context in which models run with given values of their variables, and change none of them.
+    """A context in which models use given values of their variables, and change no variable.
 
     Within the context, a variable reads as its given value, or as the last value assigned to it
     there.
 
     Args:
         weights: Pairs of a variable and its value.
-        states: Pairs of other variables and their values; weights may be among them, and then have
-            the values in `weights`.
+        states: Pairs of a variable that a forward pass may change and its value. A variable that is
+            also in `weights` has its value there.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Stateless:
     ) -> None:
         self._weights = [variable for variable, _ in weights]
         self._states = [variable for variable, _ in states]
-        # Weights come last: the later value of a variable that is in both lists counts.
+        # Weights come last, since the last value of a variable in both lists counts.
         self._scope = keras.StatelessScope([*states, *weights], collect_losses=True)
 
     def __enter__(self) -> "Stateless":
@@ -107,10 +107,10 @@ def states_of(networks: Sequence[keras.Model]) -> list[keras.Variable]:
         found += network.non_trainable_variables
         # Keras has no public function that lists nested layers.
         for layer in network._flatten_layers():
-            # Its forward pass assigns the normalised kernel to a trainable variable.
+            # Its forward pass assigns the normalized kernel to a trainable variable.
             if isinstance(layer, keras.layers.SpectralNormalization):
                 found.append(layer.kernel)
-    # A frozen kernel is in the list twice by now. By id, since `==` of variables is elementwise.
+    # A frozen kernel is in the list twice. Keyed by id, since `==` of variables is elementwise.
     return list({id(variable): variable for variable in found}.values())
 
 
@@ -121,11 +121,11 @@ def make_train_step(
     metrics: Mapping[str, Function],
     num_parts: int = 1,
 ) -> Step:
-    """Returns the step of supervised training, θ ← θ - α ∇ mean(loss), with any optimizer's rule.
+    """Returns the step of supervised training: θ ← θ - α ∇ mean(loss), or another optimizer's rule.
 
-    The scalars that the step returns are those of the weights before the update: `loss` (including
-    the penalties that the model adds), the metrics on this batch, `grad_norm` (the global L2 norm
-    before any clipping) and the `learning_rate` of the update.
+    The step returns scalars computed with the weights before the update: `loss` (including the
+    penalties that the model adds), the metrics of the batch, `grad_norm` (the global L2 norm before
+    any clipping), and the `learning_rate` of the update.
 
     Args:
         model: Maps inputs to outputs.
@@ -150,11 +150,11 @@ def make_train_step(
             outputs = outputs_of(model, batch.inputs, training=True)
             values = _mixed_loss(loss, batch, outputs)
             value = mean_loss(values, batch.weights) + penalty_of(model)
-            # Without effect unless the optimizer scales the loss, as it does for mixed_float16 to
-            # keep small gradients from becoming 0.
+            # Has no effect unless the optimizer scales the loss, as for mixed_float16, where it
+            # keeps small gradients from underflowing to 0.
             scaled = optimizer.scale_loss(value)
-        # Of the values at the end of the forward pass: those are what a layer that assigned to its
-        # own weight, such as SpectralNormalization, computed with.
+        # With respect to the values at the end of the forward pass: a layer that assigns to its own
+        # weight, such as SpectralNormalization, computes its output from the assigned value.
         gradients = tape.gradient(scaled, run.weights())
         weight = loss_weight(values, batch.weights)
         return Computed(weight, [value, *gradients], [outputs], run.states())
@@ -164,12 +164,12 @@ def make_train_step(
         return _apply(optimizer, computed.means[1:], variables)
 
     def measured(batch: Batch, computed: Computed) -> Scalars:
-        # From the outputs of the gradients' forward pass: a second one would double its cost.
+        # Uses the outputs of `gradients`, since a second forward pass would double its cost.
         values = measure(metrics, _main_targets(batch), computed.outputs[0], batch.weights)
         return {"loss": computed.means[0], **values}
 
     compute: Compute = gradients_of
-    # A single part does without the loop, which would only cost time.
+    # A single part needs no loop, which would only cost time.
     if num_parts > 1:
         means_like = [tf.constant(0.0), *variables]
         outputs_like = [tf.TensorSpec(model.outputs[0].shape, output_type(model))]
@@ -191,7 +191,7 @@ def _mixed_loss(loss: Function, batch: Batch, outputs: tf.Tensor) -> Any:
 
 
 def _main_targets(batch: Batch) -> tf.Tensor:
-    """Returns the targets for the metrics; with mixup, of the image with the larger share."""
+    """Returns the targets for the metrics; with mixup, those with the larger share."""
     if batch.mixed_targets is None or batch.mixed_share is None:
         return batch.targets
     return tf.where(batch.mixed_share > 0.5, batch.mixed_targets, batch.targets)
@@ -216,7 +216,7 @@ def _learning_rate(optimizer: keras.optimizers.Optimizer) -> tf.Tensor:
     """Returns the learning rate of the next update, before any adaptation per weight."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
     learning_rate = tf.convert_to_tensor(inner.learning_rate)
-    # Keras bounds Adafactor's rate by this, whatever the value of its relative_step.
+    # Keras limits Adafactor's rate to 1 / √step, regardless of relative_step.
     if isinstance(inner, keras.optimizers.Adafactor):
         return tf.minimum(learning_rate, tf.math.rsqrt(tf.cast(inner.iterations + 1, tf.float32)))
     return learning_rate
@@ -250,8 +250,9 @@ def make_adversarial_step(
         num_parts: The number of equal parts (micro-batches) of a batch over which gradients are
             accumulated.
     """
-    of_one, of_other = generator.trainable_variables, discriminator.trainable_variables
-    variables = [*of_one, *of_other]
+    generator_weights = generator.trainable_variables
+    discriminator_weights = discriminator.trainable_variables
+    variables = [*generator_weights, *discriminator_weights]
     states = [*states_of([generator, discriminator]), noise_seed.state]
 
     def gradients_of(
@@ -269,7 +270,7 @@ def make_adversarial_step(
             tape.watch(weights)
             noise = keras.random.normal((size, generator.input_shape[-1]), seed=noise_seed)
             generated = generator(noise, training=True)
-            # Two calls, so that batch normalisation has separate statistics for each.
+            # Two calls, so that batch normalization has separate statistics for each.
             of_real = tf.cast(discriminator(batch.inputs, training=True), tf.float32)
             of_generated = tf.cast(discriminator(generated, training=True), tf.float32)
             generator_loss = mean_loss(loss(real, of_generated), counts)
@@ -281,8 +282,8 @@ def make_adversarial_step(
             scaled_discriminator_loss = discriminator_optimizer.scale_loss(discriminator_loss)
         sources = run.weights()
         gradients = [
-            *tape.gradient(scaled_generator_loss, sources[: len(of_one)]),
-            *tape.gradient(scaled_discriminator_loss, sources[len(of_one) :]),
+            *tape.gradient(scaled_generator_loss, sources[: len(generator_weights)]),
+            *tape.gradient(scaled_discriminator_loss, sources[len(generator_weights) :]),
         ]
         means = [generator_loss, discriminator_loss, *gradients]
         return Computed(loss_weight(fake, counts), means, [], run.states())
@@ -290,8 +291,12 @@ def make_adversarial_step(
     def update(computed: Computed) -> Scalars:
         _assign(states, computed.states)
         _, _, *gradients = computed.means
-        of_generator = _apply(generator_optimizer, gradients[: len(of_one)], of_one)
-        of_discriminator = _apply(discriminator_optimizer, gradients[len(of_one) :], of_other)
+        of_generator = _apply(
+            generator_optimizer, gradients[: len(generator_weights)], generator_weights
+        )
+        of_discriminator = _apply(
+            discriminator_optimizer, gradients[len(generator_weights) :], discriminator_weights
+        )
         return {
             "grad_norm": of_generator["grad_norm"],
             "discriminator_grad_norm": of_discriminator["grad_norm"],

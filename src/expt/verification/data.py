@@ -1,7 +1,7 @@
 """Digests of the data that a process loads and reads, for comparison between processes.
 
-Two digests are kept of everything: one of the examples in their order, and one of the same examples
-sorted. Together they distinguish different data from data in a different order.
+Each part of the data has two digests: one that depends on the order of its examples, and one that
+does not. Together, they distinguish different data from the same data in a different order.
 """
 
 import hashlib
@@ -16,17 +16,19 @@ from expt.parts.data.dataset import Dataset, Split
 from expt.train.timeline import Timeline
 
 DataDigests = Mapping[str, Mapping[str, list[str]]]
-"""Digests by a name for users, such as `the batch of step 4`, and by part, `inputs` or `targets`.
+"""Digests by a display name, such as `the batch of step 4`, then by part, `inputs` or `targets`.
 
-The targets include the weights of the examples. There are two digests for each part; the second
-does not depend on the order of the examples.
+The targets include the weights of the examples. Each part has two digests; the second does not
+depend on the order of the examples.
 """
 
 _ALL = "all splits"
 
 
 def describe_batches(timeline: Timeline, dataset: Dataset, first_step: int) -> DataDigests:
-    """Reads the batch of each step, as training does, and the first batch of the other splits.
+    """Returns the digests of each step's batch, as training reads it, and of the other splits.
+
+    Of the validation and test splits, only the first batch is read.
 
     Args:
         timeline: The timeline, which determines the examples of each step.
@@ -44,7 +46,7 @@ def describe_batches(timeline: Timeline, dataset: Dataset, first_step: int) -> D
 
 
 def describe_splits(dataset: Dataset) -> DataDigests:
-    """Returns the digests of each split in memory, of all of them together, and of the names."""
+    """Returns the digests of each in-memory split, of all these splits together, and of names."""
     # Streamed splits are left out, since reading them whole may take long.
     examples = {
         f"the {name} split": _examples(split, np.arange(len(split)))
@@ -59,7 +61,7 @@ def describe_splits(dataset: Dataset) -> DataDigests:
 
 
 def differing_batches(one: DataDigests, other: DataDigests) -> str | None:
-    """Returns the first difference between common batches in words, or None if there is none."""
+    """Describes the first difference between the common batches; None if they are equal."""
     for name in one:
         if name in other and (difference := _difference(one[name], other[name])):
             return f"{name} has {difference}"
@@ -67,17 +69,17 @@ def differing_batches(one: DataDigests, other: DataDigests) -> str | None:
 
 
 def differing_splits(one: DataDigests, other: DataDigests) -> str:
-    """Returns the differences between two loads of data in words.
+    """Describes the differences between two loads of the same data source.
 
     Args:
         one: The digests of the first load.
-        other: The digests of the second load, which had a different fingerprint.
+        other: The digests of the second load, whose fingerprint differs.
     """
     differences = {name: _difference(one[name], other[name]) for name in one if name != _ALL}
     found = {name: difference for name, difference in differences.items() if difference}
     if not found:
         return "its streamed inputs have a different fingerprint"
-    # After a split without a seed, each split has different inputs; that is said in one sentence.
+    # If a split was not seeded, every split has different inputs; one sentence describes that.
     is_redistributed = _is_shuffled(one[_ALL]["inputs"], other[_ALL]["inputs"])
     if is_redistributed and any("different inputs" in difference for difference in found.values()):
         return "its splits have the same inputs, but distributed differently"
@@ -105,7 +107,7 @@ def _describe(split: Split, indices: NDArray[np.integer[Any]]) -> dict[str, list
 
 
 def _examples(split: Split, indices: NDArray[np.integer[Any]]) -> dict[str, list[bytes]]:
-    """Returns the digests of the inputs and of the targets, one for each example."""
+    """Returns one digest per example of the inputs, and one of the targets with their weight."""
     targets = [split.targets[indices]]
     if split.weights is not None:
         targets.append(split.weights[indices])

@@ -47,7 +47,7 @@ def test_index_written_by_pandas_is_refused_in_any_order() -> None:
 @pytest.mark.parametrize("name", ["year", "time", "grid", "paid", "humid", "Madrid", "width"])
 def test_other_columns_that_rise_by_one_are_noted(name: str) -> None:
     assert check_indices(table(name, lambda k: 1900 + k), [name], []) == [
-        f"'{name}' rises by one from row to row, like an index; to leave it out: "
+        f"'{name}' increases by one from row to row, like an index; to leave it out: "
         f"data.ignore=[{name}]."
     ]
     assert check_indices(table(name, lambda k: 1900 + 2 * k), [name], []) == []

@@ -1,4 +1,4 @@
-"""Fitting the encoding of table columns, and checks for columns that make poor inputs."""
+"""Fits the encoding of table columns, and finds columns that are unsuitable as inputs."""
 
 import re
 from collections import Counter
@@ -23,7 +23,7 @@ from expt.parts.data.reading import error_context
 if TYPE_CHECKING:
     import pandas as pd
 
-# Beyond these limits a column is more likely a name or free text than a category.
+# Beyond these limits, a column probably contains names or free text, not categories.
 _MOST_CATEGORIES = 100
 _MOST_PLAIN_NAMES = 10
 _MOSTLY = 0.9
@@ -49,13 +49,13 @@ def fit_column(
     Args:
         texts: The column, in all splits.
         train: The rows of the train split, which define categories and means.
-        is_text: Whether numbers are names of categories.
+        is_text: Whether the values are categories even if they look like numbers.
         impute: Whether numbers may be missing.
         numbers_as: The decimal and thousands separators of the config.
 
     Raises:
-        UserError: If the column has no values in the train split, has too many categories, or
-            its texts are ambiguous.
+        UserError: The column has no values in the train split or too many categories, or its texts
+            are ambiguous.
     """
     name, present = str(texts.name), texts[texts != ""]
     item = as_item(name)
@@ -69,19 +69,19 @@ def fit_column(
         f"data.categorical=[{item}]."
     )
     with error_context(advice=advice):
-        # All splits decide the format: a text in the test split would otherwise fail later.
+        # All splits decide the format; otherwise a text in the test split would be an error later.
         how = None if is_text else find_format(present, numbers_as.decimal, numbers_as.thousands)
         if how is not None:
             check_exactness(texts, how)
             values = parse_numbers(texts, how)
             fill = float(values.iloc[train].mean()) if impute else None
             return Column(name, fill=fill, number=how)
-    # Each category is an input: hundreds of names would be memorized, not learned.
+    # Each category is an input: with hundreds of names, the model would memorize the rows.
     num_values = present.nunique()
     if num_values > _MOST_CATEGORIES or num_values > len(texts) / 2:
         raise UserError(
             f"{name!r} has {num_values} different texts in {len(texts)} rows; expected at most "
-            f"{_MOST_CATEGORIES}, and at most half as many as rows, since each becomes an "
+            f"{_MOST_CATEGORIES}, and at most half the number of rows, since each becomes an "
             f"input. Leave the column out, data.ignore=[{item}], or group its values."
         )
     return Column(name, categories=categories_of(trained))
@@ -90,17 +90,18 @@ def fit_column(
 def check_indices(
     table: "pd.DataFrame", features: Sequence[str], categorical: Sequence[str]
 ) -> list[str]:
-    """Refuses columns that number the rows, and returns notes on those that may do so.
+    """Rejects columns that number the rows, and returns notes on columns that may number them.
 
     Args:
         table: All rows of the file.
         features: The columns that become inputs.
-        categorical: The columns whose numbers are names of categories.
+        categorical: The columns whose values are categories even if they look like numbers.
 
     Raises:
-        UserError: If a column has the name of an index and increasing or decreasing whole numbers.
+        UserError: A column has whole numbers that are increasing or decreasing under the name of an
+            index, or all different under a name that pandas gives to an index.
     """
-    # Files are often sorted by class, so a row number predicts the target perfectly and uselessly.
+    # Files are often sorted by class: a row number then predicts the target, but only in this file.
     notes = []
     for name in features:
         values = NumberFormat().parse(table[name])
@@ -117,7 +118,7 @@ def check_indices(
                 "rename the column."
             )
         if (steps == 1).all():
-            what = "rises by one from row to row, like an index"
+            what = "increases by one from row to row, like an index"
         elif are_unique and _is_index_name(name):
             what = "has a different whole number in every row, like an identifier"
         else:
@@ -133,7 +134,7 @@ def _is_index_name(name: str) -> bool:
 def column_notes(
     table: "pd.DataFrame", encoder: Encoder, categorical: Sequence[str]
 ) -> Iterator[str]:
-    """Yields notes on columns that may have been read differently from what the user means."""
+    """Yields notes on columns that may have been read differently than the user intended."""
     for column in encoder.columns:
         name = column.name
         if column.number is not None:
@@ -159,7 +160,7 @@ def column_notes(
 
 
 def _differ_in_numbers_alone(categories: Sequence[str]) -> bool:
-    # A few, such as `level 1` to `level 5`, are plausible as names.
+    # A few, such as `level 1` to `level 5`, are plausible categories.
     if len(categories) <= _MOST_PLAIN_NAMES:
         return False
     patterns = Counter(re.sub(r"\d+([.,:]\d+)*", "0", category) for category in categories)

@@ -14,7 +14,7 @@ class Combinations(Protocol):
 
 
 class GridSweeper:
-    """Returns all jobs of a grid from the first call of `ask`."""
+    """A sweeper that proposes all jobs of a grid at the first call of `ask`."""
 
     def __init__(self, *, composition: Combinations) -> None:
         """Initializes the sweeper.
@@ -23,18 +23,18 @@ class GridSweeper:
             composition: Lists the combinations of the values on the command line and in the config.
         """
         self._composition = composition
-        self._has_asked = False
+        self._has_proposed = False
 
     def ask(self) -> Sequence[Sequence[str]] | None:
         """Returns the overrides of all jobs at the first call, then None."""
-        if self._has_asked:
+        if self._has_proposed:
             return None
-        self._has_asked = True
+        self._has_proposed = True
         return self._composition.combinations()
 
     def tell(self, job: PlannedJob, outcome: JobOutcome) -> None:
         """Does nothing: the jobs of a grid do not depend on outcomes."""
 
     def restore(self, jobs: Sequence[PlannedJob]) -> None:
-        """Marks the grid as complete: the interrupted sweep has planned all of its jobs."""
-        self._has_asked = self._has_asked or bool(jobs)
+        """Ends the proposals if jobs are planned already: a grid is always planned as a whole."""
+        self._has_proposed = self._has_proposed or bool(jobs)

@@ -21,9 +21,9 @@ from expt.train.state import averages_in_place, make_state
 from expt.train.timeline import Timeline
 
 _BLOCK_SECONDS = 0.5
-"""The targeted duration of a block.
+"""The target duration of a block in seconds.
 
-Long enough that the calls cost next to nothing, short enough for a live display of progress.
+Long enough that the overhead of calls is negligible, short enough for a live progress display.
 """
 
 _FIRST_BLOCK_STEPS = 8  # a guess, made before any step is measured
@@ -38,7 +38,7 @@ class NonFiniteLossError(RunError):
 class SingleExecutor:
     """An `Executor` that runs a program on one device.
 
-    A segment is a block of steps in one compiled call, and the evaluation that is due at its end.
+    A segment is a block of steps in one compiled call, and the evaluation at its end if one is due.
     """
 
     def __init__(self, program: Program, first_step: int = 0) -> None:
@@ -46,10 +46,10 @@ class SingleExecutor:
 
         Args:
             program: The program to run.
-            first_step: The number of steps that are already done; 0 for a new run.
+            first_step: The number of completed steps; 0 for a new run.
 
         Raises:
-            UserError: TensorFlow can't compile a part.
+            UserError: TensorFlow can't compile the step or the evaluation.
         """
         self.program = program
         with as_user_errors("the step can't be compiled"):
@@ -66,7 +66,7 @@ class SingleExecutor:
         first = progress.step
         count = min(until, timeline.next_evaluation(first)) - first
         indices = timeline.indices(first, min(count, self._throughput.block_length()))
-        # Two clocks: scalars carry times of day, durations need a clock that is never set back.
+        # Two clocks: records have the time of day, durations need a clock that is never set back.
         began, started = time.time(), time.perf_counter()
         rows = self._run_block(first, indices)
         seconds = time.perf_counter() - started
@@ -84,7 +84,7 @@ class SingleExecutor:
             progress.reason = None  # the run ends as planned, not early
 
     def evaluate(self) -> Iterator[Scalars]:
-        """Evaluates the validation split as a part of the run, unless this step was evaluated."""
+        """Evaluates the validation split as part of the run, unless done at this step already."""
         timeline, progress, best = self.program.timeline, self.state.progress, self.state.best
         step, monitor = progress.step, self.program.monitor
         if self._evaluated is not None and self._evaluated[0] == step:
@@ -92,7 +92,7 @@ class SingleExecutor:
         with self._averages():
             evaluated = _with_split_name("val", self._evaluate)
             _check_finite_weights(best.networks, step)
-            # Still with the averages in place, since the evaluated weights are the ones to keep.
+            # Called with the averages in place, since the evaluated weights are the ones to keep.
             best.consider(step, evaluated.values)
         self._evaluated = step, evaluated
         for schedule in self.program.schedules:
@@ -105,11 +105,11 @@ class SingleExecutor:
         progress.reason = progress.reason or reason
 
     def evaluate_validation(self) -> Evaluated:
-        """Returns the evaluation at this step; evaluates without side effects if there is none."""
+        """Returns this step's evaluation; if there is none, evaluates without side effects."""
         step = self.state.progress.step
         if self._evaluated is None or self._evaluated[0] != step:
-            # Some layers draw random numbers or count their calls in evaluation too. Without their
-            # states restored, a hook would change the results of the run.
+            # Some layers draw random numbers or count their calls in evaluation, too. If their
+            # states were not restored, a hook would change the results of the run.
             with self._averages(), preserve_states(self.program.learner.networks):
                 return _with_split_name("val", self._evaluate)
         return self._evaluated[1]
@@ -156,7 +156,7 @@ class _Throughput:
     def block_length(self) -> int:
         """Returns the number of steps that take about `_BLOCK_SECONDS`.
 
-        It depends on timings, and may: the results of training do not depend on where blocks end.
+        The number depends on measured times, but the results of training do not depend on it.
         """
         if self.steps == 0:
             return _FIRST_BLOCK_STEPS
@@ -180,14 +180,13 @@ def _check_finite_weights(networks: Sequence[keras.Model], step: int) -> None:
     Raises:
         NonFiniteLossError: A weight is NaN or infinite.
     """
-    # The loss alone does not show it: an activation such as relu can turn NaN into 0.
+    # The loss may stay finite: an activation such as relu can turn NaN into 0.
     for network in networks:
         for variable in network.variables:
             if not np.isfinite(variable.numpy()).all():
                 raise NonFiniteLossError(
                     f"the weights {variable.path} have become NaN or infinite by step {step}, "
-                    "though the loss is finite. A smaller optimizer.learning_rate is the usual "
-                    "remedy."
+                    "though the loss is finite. Try a smaller optimizer.learning_rate."
                 )
 
 
@@ -200,7 +199,7 @@ def _train_scalars(
     """Returns the scalars of a block; the time of a step is interpolated within the block.
 
     Args:
-        timeline: The steps and epochs of the run.
+        timeline: The timeline of the run.
         step: The last step before the block.
         rows: By metric, the values of all steps of the block.
         measured: The start of the block in seconds since 1970, and its duration in seconds.
@@ -227,6 +226,5 @@ def _check_finite_losses(values: Mapping[str, float], step: int, timeline: Timel
         )
         raise NonFiniteLossError(
             f"{diverged} became {values[diverged]} at step {step} (epoch "
-            f"{timeline.epoch_of(step)}; {others}). A smaller optimizer.learning_rate is the usual "
-            "remedy."
+            f"{timeline.epoch_of(step)}; {others}). Try a smaller optimizer.learning_rate."
         )
