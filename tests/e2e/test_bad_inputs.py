@@ -9,6 +9,7 @@ import io
 import json
 import shutil
 import sqlite3
+import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,8 @@ from hypothesis import strategies as st
 
 from e2e.bad_inputs_helpers import MISSING, Answer, Place, answer, content, places, put
 from expt.record.journal import complete_size
+from expt.record.recorder import Record, Scalars
+from expt.runs.run import Run
 from expt.train.checkpoint import checkpoint_files
 from expt.train.recorders import Sinks
 from resume.interrupting import SignalAt, assert_same
@@ -77,13 +80,27 @@ class Runs:
             return Counter(row for row in rows if not row[1].startswith("with/"))
 
 
+class SignalAfterCheckpoint(SignalAt):
+    """Waits for a checkpoint first: of those that the writer has not begun, it writes the last."""
+
+    def open(self, run: Run) -> None:
+        self._folder = run.directory / "checkpoints"
+
+    def write(self, record: Record) -> None:
+        if isinstance(record, Scalars) and self._step in record.steps:
+            deadline = time.monotonic() + 60
+            while not any(checkpoint_files(self._folder)) and time.monotonic() < deadline:
+                time.sleep(0.01)
+        super().write(record)
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     root = tmp_path_factory.mktemp("runs")
     done = answer("run", *QUICK, "recorder=[mlflow]", "hydra.run.dir=finished", folder=root)
     assert done.code == 0, done
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Sinks, "__call__", lambda *_: [SignalAt(30)])
+        patch.setattr(Sinks, "__call__", lambda *_: [SignalAfterCheckpoint(30)])
         done = answer("run", *QUICK, "recorder=[]", "hydra.run.dir=killed", folder=root)
     assert done.code == 130, done
     np.save(root / "inputs.npy", np.zeros((3, 8, 8, 1)))

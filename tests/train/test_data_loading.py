@@ -29,7 +29,7 @@ def digits(load: DataLoader) -> Dataset:
 
 class TestDataLoader:
     @pytest.mark.parametrize(("source", "loss"), [("digits", "crossentropy"), ("diabetes", "mse")])
-    def test_a_recorded_preparation_is_given_to_sources_that_take_one(
+    def test_recorded_preparation_is_passed_to_sources_that_accept_it(
         self, source: str, loss: str
     ) -> None:
         job = compose_one(f"data={source}", f"loss={loss}", "data.batch_size=8")
@@ -37,25 +37,25 @@ class TestDataLoader:
         assert first.preparation is not None
         assert DataLoader(first.preparation)(job).fingerprint == first.fingerprint
 
-    def test_jobs_with_the_same_data_share_it(self) -> None:
+    def test_jobs_with_the_same_data_share_one_data_set(self) -> None:
         load = DataLoader()
         first = load(compose_one(*LINEAR))
         assert load(compose_one(*LINEAR, "seed=3", "optimizer=sgd")) is first
         assert load(compose_one(*LINEAR, "data.noise=0.5")) is not first
         assert load(compose_one(*LINEAR)) is first
 
-    def test_fewer_batches_are_other_data(self) -> None:
+    def test_limited_batches_are_a_different_data_set(self) -> None:
         load = DataLoader()
         whole, cut = load(compose_one(*LINEAR)), load(compose_one(*LINEAR, "loop.batches=2"))
         assert [len(split) for _, split in cut.splits()] == [64, 64, 64]
         assert cut.fingerprint != whole.fingerprint
         assert load(compose_one(*LINEAR, "loop.batches=2", "seed=4")) is cut
 
-    def test_more_batches_than_there_are_is_all(self) -> None:
+    def test_limit_above_the_size_loads_all_batches(self) -> None:
         dataset = DataLoader()(compose_one(*LINEAR, "loop.batches=1000"))
         assert [len(split) for _, split in dataset.splits()] == [700, 150, 150]
 
-    def test_another_split_is_other_data(self) -> None:
+    def test_other_split_is_a_different_data_set(self) -> None:
         load = DataLoader()
         splits = [load(compose_one(*LINEAR, f"data.split_seed={seed}")) for seed in (0, 1)]
         assert splits[0].fingerprint != splits[1].fingerprint
@@ -63,7 +63,7 @@ class TestDataLoader:
         assert not np.array_equal(one, other)
 
     @pytest.mark.parametrize(
-        ("overrides", "told"),
+        ("overrides", "message"),
         [
             (("loop.epochs=0",), r"loop\.epochs=0"),
             (("loss=crossentropy", "data=linear"), "loss=crossentropy does not support regression"),
@@ -75,7 +75,10 @@ class TestDataLoader:
             (("data.split_seed=-1",), "split_seed.*-1"),
             ((*LINEAR, "data.num_examples=abc"), "num_examples.*abc"),
             ((*LINEAR, "data.weights=3"), "weights.*3"),
-            (("model=autoencoder",), "crossentropy does not support reconstr.*model=autoencoder"),
+            (
+                ("model=autoencoder",),
+                "crossentropy does not support reconstruction.*model=autoencoder",
+            ),
             (("model=gan", "loss=mae"), "loss=mae does not support generation.*model=gan.*mse"),
             (("loop.watch=val/acuracy",), "watch=val/acuracy.*Did you mean 'val/accuracy'"),
             (("loop.watch=accuracy",), "loop.watch=accuracy.*val/accuracy"),
@@ -83,17 +86,19 @@ class TestDataLoader:
             ((*LINEAR, "metric=[]", "loop.watch=val/mae"), "watch=val/mae.*Valid: val/loss"),
             (
                 ("data=linear", "model=linear", "loss=poisson", "data.bias=-3"),
-                "loss=poisson is for targets from 0 to inf; those of the train split of "
-                "data=linear go from -",
+                "loss=poisson needs targets from 0 to inf; those of the train split of "
+                "data=linear range from -",
             ),
             (
                 ("data=linear", "model=linear", "loss=binary_crossentropy", "data.bias=30"),
-                "binary_crossentropy is for targets from 0 to 1; those of the train split",
+                "binary_crossentropy needs targets from 0 to 1; those of the train split",
             ),
         ],
     )
-    def test_what_is_wrong_is_told(self, overrides: tuple[str, ...], told: str) -> None:
-        with pytest.raises(UserError, match=told):
+    def test_data_that_does_not_fit_is_an_error(
+        self, overrides: tuple[str, ...], message: str
+    ) -> None:
+        with pytest.raises(UserError, match=message):
             DataLoader()(compose_one(*overrides))
 
     @pytest.mark.parametrize(
@@ -108,16 +113,18 @@ class TestDataLoader:
             ("data=diabetes", "loss=poisson", "model=linear"),
         ],
     )
-    def test_what_fits_is_loaded(self, overrides: tuple[str, ...]) -> None:
+    def test_data_that_fits_is_loaded(self, overrides: tuple[str, ...]) -> None:
         assert DataLoader()(compose_one(*overrides)).steps_per_epoch > 0
 
-    def test_a_split_out_of_range_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The training targets alone would pass."""
+    def test_split_with_targets_out_of_range_is_named(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Only the targets of the test split are out of range."""
         load, job = DataLoader(), compose_one("data=diabetes", "loss=poisson")
         dataset = load(job)
         targets = dataset.test.targets.copy()
         targets[3] = -0.5
         spoilt = replace(dataset, test=replace(dataset.test, targets=targets))
         monkeypatch.setattr("expt.parts.data.bundled.Diabetes.load", lambda _: spoilt)
-        with pytest.raises(UserError, match=r"those of the test split .* go from -0\.5 to"):
+        with pytest.raises(UserError, match=r"those of the test split .* range from -0\.5 to"):
             DataLoader()(job)
