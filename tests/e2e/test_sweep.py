@@ -310,7 +310,7 @@ def test_a_kind_that_cannot_be_trained_is_told_before_any_is(tmp_path: Path) -> 
         ("sweep.timeout=abc", "sweep.timeout: 'abc' is not a duration"),
         ("sweep.max_failures=-1", "sweep.max_failures=-1"),
         ("sweep.reuse=perhaps", "sweep.reuse"),
-        ("sweep.zip=[act,seed]", "act has no values"),
+        ("sweep.zip=[act,seed]", "act needs several values"),
         ("sweep.worker=2", "sweep.worker"),
     ],
 )
