@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing import popen_spawn_posix
 from multiprocessing import util as multiprocessing_util
 from pathlib import Path
@@ -304,15 +304,9 @@ def fork_what_modules_start(*modules: types.ModuleType) -> None:
         vars(module)["subprocess"] = forking
 
 
-def fork_what_is_spawned() -> Callable[[], None]:
-    """Lets `multiprocessing` fork where it starts processes afresh; returns what ends that."""
+def fork_what_is_spawned() -> None:
+    """Lets `multiprocessing` fork where it starts processes afresh."""
     context: Any = multiprocessing.context.SpawnProcess
     util: Any = multiprocessing_util
-    before = vars(context)["_Popen"]
-
-    def put_back() -> None:
-        util.spawnv_passfds, context._Popen = _real_spawn, before
-
     util.spawnv_passfds = _SpawnedPopen.fork
     context._Popen = staticmethod(_SpawnedPopen)
-    return put_back
