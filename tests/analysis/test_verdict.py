@@ -44,6 +44,12 @@ def test_a_result_that_is_not_significant(tmp_path: Path) -> None:
     assert "the same" not in text
 
 
+def test_a_tiny_difference_has_two_digits(tmp_path: Path) -> None:
+    accuracies(tmp_path, {"relu": GOOD, "tanh": [value - 1.234567e-6 for value in GOOD]})
+    text = headline(comparison_of(tmp_path))
+    assert "act=tanh may be as good, 0.0000012 lower (95 % interval -0.00" in text
+
+
 def test_a_result_within_the_margin_is_equivalent(tmp_path: Path) -> None:
     accuracies(tmp_path, {"relu": GOOD, "tanh": CLOSE})
     text = headline(comparison_of(tmp_path, margin=0.05))

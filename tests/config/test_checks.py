@@ -177,6 +177,17 @@ def test_error_lists_losses_that_support_task() -> None:
     check_task(job_with(loss___tasks_=["regression"]), "regression")
 
 
+def test_at_least_one_typed_metric_supports_task() -> None:
+    def job(*overrides: str) -> Job:
+        (job,), _ = compose_jobs(list(overrides), None, multirun=False)
+        return job
+
+    with pytest.raises(UserError, match=r"metric=\[rmse\]: .*classification.*accuracy"):
+        check_task(job("metric=[rmse]"), "classification")
+    check_task(job("metric=[rmse,accuracy]"), "classification")
+    check_task(job("metric=[]"), "classification")
+
+
 @pytest.mark.parametrize(
     "override",
     [

@@ -1,5 +1,6 @@
 """The text of `--help`; tests/test_run.py has the command line."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,10 @@ from expt.config.help import help_text
 from expt.config.hydra_flags import parse_run_arguments
 
 
-def _help(*arguments: str) -> list[str]:
+def _help(*arguments: str, groups: Sequence[str] = ()) -> list[str]:
     args = parse_run_arguments("run", ["--help", *arguments])
     composition = Composition(args.overrides, args.config_dir, args.multirun)
-    return help_text(composition, args).splitlines()
+    return help_text(composition, args, groups).splitlines()
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +62,13 @@ def test_of_a_named_option_it_shows_the_keys_alone() -> None:
     assert names[:2] == ["model.filters", "model.kernel_size"]
     assert all(line.startswith("  model.") for line in lines[1:-2])
     assert lines[-1] == "python -m expt.run --help shows all groups, options and keys."
+
+
+def test_of_a_group_it_lists_the_options() -> None:
+    lines = _help("loss=mse", groups=["loop", "act"])
+    assert any(line.startswith("  relu  ") for line in lines)
+    assert any(line.startswith("loss=mse: ") for line in lines)
+    assert not any("optimizer" in line for line in lines)
 
 
 def test_values_are_those_of_the_command_line() -> None:

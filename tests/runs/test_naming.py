@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,23 @@ def test_name_contains_values_that_differ_from_defaults(
     assert _name(job) == name
 
 
+def test_values_of_users_option_are_no_change(tmp_path: Path) -> None:
+    (tmp_path / "loss").mkdir()
+    yaml = "_target_: expt.parts.losses.huber\ndelta: 2.0\n"
+    (tmp_path / "loss" / "mine.yaml").write_text(yaml)
+    (job,), _ = compose_jobs(["loss=mine", "data=diabetes"], str(tmp_path), multirun=False)
+    assert _name(job) == "diabetes-mlp-mine"
+    (job,), _ = compose_jobs(
+        ["loss=mine", "data=diabetes", "loss.delta=3"], str(tmp_path), multirun=False
+    )
+    assert _name(job) == "diabetes-mlp-mine-delta3"
+
+
+def test_values_of_hook_are_no_change() -> None:
+    assert _name(_job("hook=[weight_norm]")) == "digits-mlp"
+    assert _name(_job("hook=[weight_norm]", "hook.weight_norm.every=5")) == "mlp-every5"
+
+
 def test_values_of_preset_are_distinctive_but_not_in_name() -> None:
     keys = distinctive_keys(_job("experiment=autoencoder"))
     assert {"experiment", "model", "loss"} <= set(keys)
@@ -92,7 +110,7 @@ def test_name_is_valid_folder_name() -> None:
     [
         ([["act=relu", "seed=0"], ["act=tanh", "seed=0"]], ["act"], "act"),
         ([["act=relu", "seed=0"], ["act=tanh", "seed=1"]], ["act", "seed"], "act"),
-        ([["seed=0"], ["seed=1"]], ["seed"], "s"),
+        ([["seed=0"], ["seed=1"]], ["seed"], "seeds"),
         (
             [["+optimizer.learning_rate=1", "loss=mse"], ["loss=crossentropy"]],
             ["optimizer.learning_rate", "loss"],

@@ -1,5 +1,6 @@
 """The result of a comparison in a few sentences."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from expt.analysis.cells import p_text
@@ -92,7 +93,7 @@ def _gap(variant: Variant, best: Variant, leading: str, places: int) -> str:
     value = variant.summaries[leading].mean - best.summaries[leading].mean
     # The means decide the number of decimals; a smaller difference would read "0.0000 lower".
     if value != 0 and round(abs(value), places) == 0:
-        places = decimals([value])
+        places = 1 - math.floor(math.log10(abs(value)))  # two significant digits
     text = f"{abs(value):.{places}f} {'lower' if value < 0 else 'higher'}"
     found = variant.difference
     if found is None:

@@ -24,6 +24,7 @@ from expt.config.hooks import check_hooks
 from expt.config.instantiate import ACCUMULATION_KEY, DECAY_KEY, HORIZON_KEY, check_target, targets
 from expt.config.location import options
 from expt.config.paths import expand_path
+from expt.config.quoting import values_by_key
 from expt.config.schema import Loop, Sweep
 from expt.errors import UserError, hint
 from expt.parts.models.arguments import check_arguments
@@ -64,7 +65,8 @@ def check_task(job: Job, data_task: str) -> None:
         data_task: The task of the data, such as `classification`; a model may replace it.
 
     Raises:
-        UserError: The loss does not support the task, or the monitored metric is not computed.
+        UserError: The loss or every chosen metric does not support the task, or the monitored
+            metric is not computed.
     """
     task, loss = task_of(job, data_task), job.choices.get("loss", "loss")
     if not supports_task(job.config.loss, task):
@@ -76,9 +78,24 @@ def check_task(job: Job, data_task: str) -> None:
             f"loss={loss} does not support {task}, the task of "
             f"{group}={job.choices.get(group, group)}. Losses for {task}: {', '.join(fitting)}."
         )
+    _check_metrics(job, task)
     # A custom learner chooses its own metrics, which are known only once it is built.
     if STEP_KEY not in job.config.model:
         check_monitored_metric(job, ("loss", *metrics_for(job, task)))
+
+
+def _check_metrics(job: Job, task: str) -> None:
+    # The metrics that do not support the task are left out silently, as most of a sweep over data
+    # sets would be; without any left, `metric=[rmse]` would compute nothing.
+    typed = "metric" in values_by_key(job.overrides)
+    if typed and job.config.metric and not metrics_for(job, task):
+        fitting = [
+            name for name in options("metric") if supports_task(option_values("metric", name), task)
+        ]
+        raise UserError(
+            f"metric=[{','.join(job.config.metric)}]: none of them supports {task}, the task of "
+            f"data={job.choices.get('data', 'data')}. Metrics for {task}: {', '.join(fitting)}."
+        )
 
 
 def check_monitored_metric(job: Job, reported: Sequence[str]) -> None:

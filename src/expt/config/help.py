@@ -16,19 +16,27 @@ from expt.config.groups import is_list_group
 from expt.config.hydra_setup import composing
 from expt.config.location import config_directory
 from expt.config.paths import expand_path
-from expt.config.reference import Option, first_sentence, read_option, read_top_level, yaml_text
+from expt.config.reference import (
+    Option,
+    first_sentence,
+    group_meaning,
+    read_option,
+    read_top_level,
+    yaml_text,
+)
 
 _WIDTH = 100
 _MOST_KEY_COLUMNS = 42
 _NO_LIMIT = 10**6
 
 
-def help_text(composition: Composition, args: Namespace) -> str:
+def help_text(composition: Composition, args: Namespace, groups: Sequence[str] = ()) -> str:
     """Returns the help for a command line: all of it, or of the options that it names alone.
 
     Args:
         composition: Of the overrides; of a sweep, its first job is shown.
         args: The command line, with `overrides`, `config_dir` and `resolve`.
+        groups: The groups that are named without an option, whose options are listed.
 
     Raises:
         UserError: A value is missing or can't be resolved.
@@ -39,8 +47,17 @@ def help_text(composition: Composition, args: Namespace) -> str:
     parts = _Parts(choices, values, args.config_dir)
     typed = [one.partition("=")[0] for one in args.overrides]
     named = [group for group in dict.fromkeys(typed) if group in parts.groups]
-    lines = _of_named(parts, named) if named else _of_all(composition, parts)
-    return "\n".join(lines)
+    if not named and not groups:
+        return "\n".join(_of_all(composition, parts))
+    named = list(dict.fromkeys([*groups, *named]))
+    return "\n".join([*_of_groups(parts, groups), *_of_named(parts, named)])
+
+
+def _of_groups(parts: "_Parts", groups: Sequence[str]) -> Iterator[str]:
+    for group in groups:
+        yield f"{group}: {group_meaning(group)}".rstrip(": ")
+        yield from parts.options(group)
+        yield ""
 
 
 def _of_named(parts: "_Parts", named: Sequence[str]) -> Iterator[str]:
@@ -79,6 +96,14 @@ class _Parts:
         own = [] if config_dir is None else [expand_path(config_dir, "--config-dir ")]
         self._folders = [*own, config_directory()]
         self.groups = _groups(config_dir)
+
+    def options(self, group: str) -> Iterator[str]:
+        """Yields the options of a group with their meanings."""
+        names = self.groups[group]
+        column = max(map(len, names), default=0) + 4
+        for name in names:
+            meaning = first_sentence(_meaning(self._option(group, name)))
+            yield from _wrapped(f"{f'  {name}':<{column}}{meaning}".rstrip(), " " * column)
 
     def lines(self, group: str) -> Iterator[str]:
         """Yields what is chosen of a group, with its keys."""

@@ -6,6 +6,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 
 from expt.config.compose import Composition
+from expt.config.groups import groups
 from expt.config.help import help_text
 from expt.config.hydra_setup import composing
 
@@ -24,9 +25,12 @@ def show_help(args: Namespace) -> int:
         UserError: An override is invalid.
     """
     if not args.shell_completion:
+        # `--help act` asks for the options of a group; anywhere else it is not an override.
+        asked = [one for one in args.overrides if args.help and one in groups()]
+        args.overrides = [one for one in args.overrides if one not in asked]
         composition = Composition(args.overrides, args.config_dir, args.multirun)
         if args.help:
-            print(help_text(composition, args))
+            print(help_text(composition, args, asked))
             return 0
         args.overrides = list(composition.first_job().job.overrides)
     with composing(args.config_dir):

@@ -96,7 +96,9 @@ def _title(result: Mapping[str, Any]) -> str:
 
 def _print(name: str, result: Mapping[str, Any], path: Path, recorded: bool) -> None:
     console = Console()
-    table = Table("metric", "value", title=f"{name}: {_title(result)}")
+    # A title of the table itself would be wrapped to the table's width, within a word.
+    console.print(f"{name}: {_title(result)}", highlight=False)
+    table = Table("metric", "value")
     for name, value in result["metrics"].items():
         table.add_row(name, format_value(value))
     console.print(table)

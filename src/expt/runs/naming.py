@@ -7,8 +7,9 @@ from typing import Any
 
 from expt.config.compose import Job
 from expt.config.flatten import flatten
-from expt.config.groups import default_option, option_values, top_level
+from expt.config.groups import default_option, is_list_group, option_values, top_level
 from expt.config.hashes import has_effect
+from expt.config.location import options
 from expt.config.quoting import values_by_key
 from expt.config.schema import PARTS
 
@@ -43,7 +44,10 @@ def distinctive_keys(job: Job, varied: Collection[str] = ()) -> list[str]:
         for group, option in job.choices.items()
         if group in varied or option != default_option(group)
     ]
-    keys = [*values_by_key(job.overrides), *_preset_keys(job), *varied]
+    # Choosing an option of the user's own is no change of the values in its yaml.
+    chosen = {group for group, option in job.choices.items() if option not in options(group)}
+    typed = [key for key in values_by_key(job.overrides) if key not in chosen]
+    keys = [*typed, *_preset_keys(job), *varied]
     values = [
         name
         for key in dict.fromkeys(keys)
@@ -82,7 +86,9 @@ def run_name(job: Job, keys: Sequence[str], varied: Collection[str] = ()) -> str
 
 def sweep_name(varied: Sequence[str]) -> str:
     """Returns a short name of a sweep, made from the keys that vary, such as `act-loss-lr`."""
-    keys = [key for key in varied if key != "seed"] or list(varied)
+    keys = [key for key in varied if key != "seed"]
+    if not keys and varied:
+        return "seeds"
     return _as_file_name("-".join(_label(key) for key in keys) or "sweep")
 
 
@@ -122,6 +128,9 @@ def _default(job: Job, key: str) -> Any:
     group, _, rest = key.partition(".")
     if group in job.choices:
         return flatten(option_values(group, job.choices[group])).get(rest)
+    if is_list_group(group):
+        option, _, rest = rest.partition(".")
+        return flatten(option_values(group, option)).get(rest)
     return flatten(top_level()).get(key) or flatten(option_values(group, "default")).get(rest)
 
 
