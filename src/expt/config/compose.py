@@ -40,20 +40,20 @@ class Job:
         config: The values, nested as in `--cfg job`.
         choices: The option chosen from each group, such as `{"act": "relu"}`.
         overrides: The user's overrides for this job.
-        moved_to: For a recorded job, the folder of all runs that contains it now, if known. The
+        current_output_dir: The folder of all runs that contains a recorded job now, if known. The
             recorded `output_dir` may be outdated, or relative to another working directory.
     """
 
     config: Config
     choices: dict[str, str]
     overrides: tuple[str, ...]
-    moved_to: Path | None = None
+    current_output_dir: Path | None = None
 
     @property
     def output_dir(self) -> Path:
         """The absolute path of the folder of all runs."""
-        if self.moved_to is not None:
-            return self.moved_to
+        if self.current_output_dir is not None:
+            return self.current_output_dir
         return expand_path(self.config.output_dir, "output_dir=").absolute()
 
 
@@ -142,10 +142,10 @@ class Composition:
     def first_choices_and_values(self) -> tuple[dict[str, str], dict[str, Any]]:
         """Returns the chosen options and plain values of the first job, for the help text.
 
-        Interpolations are not resolved, and required values may be missing.
+        Interpolations are not resolved. Except in a sweep, required values may be missing.
 
         Raises:
-            UserError: A value of a sweep is invalid.
+            UserError: In a sweep, a value is invalid or missing.
         """
         if self.is_sweep:
             composed = self.first_job()
@@ -174,7 +174,7 @@ class Composition:
         """Returns the overrides of each job of a sweep's grid, in Hydra's order.
 
         Raises:
-            UserError: `sweep.zip` does not match the swept values, or two jobs are equal.
+            UserError: `sweep.zip` does not match the swept values, or two jobs are identical.
         """
         params = self.hydra.sweeper.get("params") or {}
         given = [f"{key}={value}" for key, value in params.items()]
@@ -230,7 +230,7 @@ class Composition:
         return separated
 
     def _find_shared(self, overrides: Sequence[str]) -> SharedComposition:
-        """Returns the composition of some overrides, composing it once."""
+        """Returns the composition of some overrides, which is made once and then reused."""
         key = tuple(overrides)
         if key not in self._shared:
             is_known = list(overrides) == self._fixed

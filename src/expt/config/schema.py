@@ -67,19 +67,21 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Loop:
-    """The training loop; a cadence is a number of steps (`500`) or epochs (`1ep`), or null.
+    """Settings of the training loop.
+
+    A cadence is a number of steps (`500`) or epochs (`"1ep"`), or null for never.
 
     A duration is a number of seconds (`90`) or a number with a unit (`"90s"`, `"10min"`, `"2h"`).
 
     Attributes:
         epochs: Training length in epochs; ignored if `steps` is set.
         steps: Training length in optimizer steps; None uses `epochs`.
-        batches: Size that each split is cut to, in batches per optimizer step, for quick trials;
-            None keeps whole splits.
+        batches: Maximum number of batches in each split, for quick trials; a batch is what one
+            optimizer step trains on. None keeps whole splits.
         compile: How a block of steps runs: `graph`, `xla` (faster for dense models in long runs,
             far slower for convolutions on CPUs) or `eager` (plain Python, for debugging).
-        threads: Number of threads that TensorFlow divides one operation among; another number
-            rounds sums differently.
+        threads: Number of threads per TensorFlow operation; changing it changes how sums are
+            rounded.
         precision: The dtype policy of the model: `float32`, `mixed_float16` or `mixed_bfloat16`.
         eval_every: Cadence of validation, which also runs at the end of training.
         image_every: Cadence of image grids, which are also drawn before training (step 0) and at
@@ -121,7 +123,7 @@ class Loop:
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """The config of a sweep's jobs as a whole.
+    """Limits and options of a sweep.
 
     Attributes:
         workers: Number of jobs that train at once; None uses one per GPU, or else one per core.
@@ -183,7 +185,7 @@ class Config:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "Config":
-        """Returns the config of plain values, whose types OmegaConf must have checked.
+        """Builds a config from plain values, whose types OmegaConf must already have checked.
 
         Raises:
             UserError: A key is missing, as after `~seed`, or unknown, as after `+x=1`.

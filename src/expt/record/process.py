@@ -1,6 +1,6 @@
 """A child process that reads the files of runs while they are written.
 
-Recording that takes long, such as MLflow's, happens there, so that it costs training no time.
+Slow recording, such as MLflow's, runs in this process, so that it does not slow down training.
 """
 
 import logging
@@ -48,7 +48,10 @@ class Follower(Protocol):
         """Starts to follow a run; must return quickly."""
 
     def advance(self) -> None:
-        """Records what is new in the run's files; reports failures to the listener, raises none."""
+        """Records new content of the run's files.
+
+        Reports failures to the listener; never raises.
+        """
 
     def close(self, record: RunRecord) -> str | None:
         """Records the rest of an ended run.
@@ -57,7 +60,7 @@ class Follower(Protocol):
             record: The final content of its run.json.
 
         Returns:
-            None, or the reason why the run's copy is incomplete.
+            None, or the reason why the run's mirror is incomplete.
         """
 
 
@@ -68,7 +71,7 @@ class ProcessRecorder:
     """A recorder that works in a child process, from the files that the run writes.
 
     The child starts with this object, so that its imports overlap with other work, and serves any
-    number of runs. Only `close` waits for it, as long as the child keeps reporting progress. A
+    number of runs. Only `close` waits for the child, for as long as it keeps reporting progress. A
     child that stops reporting is killed, and the next run gets a new one. If a run is stopped
     while its last report was a warning, `close` waits a few seconds and then kills the child.
     Killing is safe: the child holds no data that the run's files lack.
@@ -76,12 +79,12 @@ class ProcessRecorder:
     Args:
         make_follower: Makes the follower of a run, in the child; must be picklable by name.
         name: The recorder's name in messages.
-        remedy: Returns, for a run and a reason, the advice on how to complete its copy.
+        remedy: Takes a run and why its mirror is incomplete; returns advice on how to complete it.
         prepare: Called once in the child as it starts; must be picklable by name.
     """
 
     limits_closing = True
-    """`Background` may wait for `close` without a time limit: `close` limits its own waiting."""
+    """Tells `BackgroundRecorder` to wait for `close` without a timeout: `close` has its own."""
 
     def __init__(
         self,
@@ -122,7 +125,7 @@ class ProcessRecorder:
 
 @dataclass
 class _FollowedRun:
-    """A run that the child follows, and whether that is done or has failed."""
+    """A run that the child follows, with the state of its recording."""
 
     run: Run
     is_ending: bool = False
@@ -175,7 +178,7 @@ class FollowerProcess:
         contents = (run.directory, run.output_dir, run.config, run.params, run.record)
         self._send(("open", key, (make_follower, (*contents, run.is_resumed, run.recorded))))
         if self.has_ended:  # the listener no longer marks new runs as failed
-            self._fail_others()
+            self._fail_unfinished()
 
     def end(self, run: Run) -> None:
         """Asks the process to record the rest of a run; `run.record` has its final status."""
@@ -209,12 +212,12 @@ class FollowerProcess:
             if followed.is_done.wait(seconds):
                 return followed.failure
         self.kill()
-        return "no answer within some seconds"
+        return f"no answer from the {self._name} process"
 
     def kill(self) -> None:
         """Kills the process; runs that it has not completed are marked as failed."""
         self._process.kill()
-        self._thread.join()  # a late report must not be taken for one on the next run
+        self._thread.join()  # a late report must not be mistaken for one about the next run
 
     def stop(self) -> None:
         """Ends the process by closing its input, and waits for that."""
@@ -228,7 +231,7 @@ class FollowerProcess:
 
     def _send(self, message: Any) -> None:
         assert self._process.stdin is not None
-        # A child that has ended is noticed by the listener; here the pipe is broken or closed.
+        # The pipe is broken or closed if the child has ended; `_listen` notices and handles that.
         with suppress(OSError, ValueError):
             pickle.dump(message, self._process.stdin)
             self._process.stdin.flush()
@@ -255,12 +258,12 @@ class FollowerProcess:
                     self._followed[key].is_done.set()
         self._process.wait()
         self._close_stdin()
-        self._fail_others()
+        self._fail_unfinished()
 
-    def _fail_others(self) -> None:
+    def _fail_unfinished(self) -> None:
         for followed in list(self._followed.values()):
             if not followed.is_done.is_set():
-                followed.failure = "its process has ended"
+                followed.failure = f"the {self._name} process has ended"
                 followed.is_done.set()
 
     def _update(self, run: Run, values: dict[str, Any]) -> None:

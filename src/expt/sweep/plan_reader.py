@@ -44,7 +44,7 @@ def read_plan(directory: Path) -> SweepPlan:
         jobs.append(
             PlannedJob(
                 place,
-                replace(frozen, moved_to=outputs),
+                replace(frozen, current_output_dir=outputs),
                 entry.run_hash,
                 entry.variant,
                 entry.status,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
@@ -31,9 +31,6 @@ from expt.sweep.mirror import is_followed, run_of_sweep
 from expt.sweep.plan_reader import read_content, read_plan
 from expt.train.recorders import is_mlflow
 
-if TYPE_CHECKING:
-    pass
-
 _DIED = "the process ended without closing the run"
 
 
@@ -42,7 +39,8 @@ def find_runs(names: list[str], *, is_default: bool) -> list[Path]:
 
     Args:
         names: Directories of runs, or folders that contain runs.
-        is_default: Whether the user has not named any folder, for the error message.
+        is_default: Whether `names` is the default because the user gave none; changes the error
+            message.
 
     Returns:
         The directories, sorted within each folder by name and thus by time.
@@ -54,10 +52,10 @@ def find_runs(names: list[str], *, is_default: bool) -> list[Path]:
     for name in names:
         inside = sorted(_runs_in(Path(name)))
         if not inside:
-            place = f"{name}: there are no runs" if is_default else f"{name}: there is no such run"
+            problem = "there are no runs" if is_default else "there is no such run"
             raise UserError(
-                f"{place}. Expected a run's directory (one that contains a run.json), or a folder "
-                "of runs."
+                f"{name}: {problem}. Expected a run's directory (one that contains a run.json), or "
+                "a folder of runs."
             )
         found |= dict.fromkeys(inside)
     return list(found)
@@ -76,9 +74,9 @@ class Synchronization:
 
     Attributes:
         console: Shows one line per change or problem.
-        output_dir: The folder of all runs; used for runs that are not inside such a folder.
-        named: Directories that the user has named. They are reported even if nothing was to be
-            done, and closed even if they were running on another host.
+        output_dir: The folder of all runs, for runs whose own folder can't be derived.
+        named: The directories that the user named. A run among them is always reported and compared
+            with MLflow, and is closed even if it may still be running on another host.
         restore: Whether to restore runs that were deleted in MLflow.
         counts: Number of runs by outcome; see `summarize`.
     """
@@ -110,9 +108,9 @@ class Synchronization:
             RunError: The MLflow store can't be reached.
         """
         # Two passes, so that dead runs are closed even if MLflow can't be reached.
-        for close_first in (True, False):
+        for is_closing in (True, False):
             for directory in directories:
-                self(directory, close_first)
+                self._process(directory, is_closing=is_closing)
         # After the runs: the sweep's own MLflow run summarizes their values.
         for sweep in dict.fromkeys(directory.resolve().parent for directory in directories):
             if (sweep / SWEEP_FILE).is_file():
@@ -120,13 +118,13 @@ class Synchronization:
         self.summarize()
         return self.counts
 
-    def __call__(self, directory: Path, close_first: bool) -> None:
+    def _process(self, directory: Path, *, is_closing: bool) -> None:
         """Processes one run in one of the two passes.
 
         Args:
             directory: Directory of the run.
-            close_first: Whether this is the first pass, which closes dead runs; else the run is
-                completed in MLflow.
+            is_closing: Whether this is the pass that closes dead runs; the other pass completes
+                runs in MLflow.
 
         Raises:
             RunError: The MLflow store can't be reached.
@@ -138,7 +136,7 @@ class Synchronization:
             with locked(run.directory):
                 # Read again: the process that held the lock before may have changed the record.
                 run = load_run(directory, self.output_dir)
-                if close_first:
+                if is_closing:
                     self._close(run, directory)
                     if place := run.record.mlflow:
                         self._mlflow_ids.append((run.output_dir, place))
@@ -245,7 +243,7 @@ class Synchronization:
                 text = f"a copy of {origin['directory'] or 'another run'}; {text}"
             self._count(directory, "completed" if added else "complete", text)
 
-    def _mirror(self, run: Run) -> "Additions":
+    def _mirror(self, run: Run) -> Additions:
         """Mirrors a run or a sweep to MLflow, and returns a summary of the additions."""
         prepare_mlflow()
         from expt.record.mlflow.mirror import mirror
@@ -253,9 +251,10 @@ class Synchronization:
         return mirror(run, restore=self.restore)
 
     def _is_complete(self, run: FoundRun, directory: Path) -> bool:
-        """Whether a run was complete and has not changed since; always false for named runs.
+        """Whether a run's mirror was complete, and neither of the two has changed since.
 
-        This avoids comparing all its metrics with those in the store.
+        Saves comparing all metrics of the run with those in the store. Always false for named
+        runs, which are compared in any case.
         """
         kept = None if run.record.mlflow is None else run.record.mlflow.complete
         if kept is None or self.restore or directory.resolve() in self.named:

@@ -1,8 +1,9 @@
 """The training steps. Each consists of three functions: gradients, update and metrics.
 
 `gradients` is a pure function of weights, batch and states. `update` is the only one that assigns
-to variables. `metrics` computes the metrics of the batch from the outputs before the update. All
-GradientTapes of training are in this module.
+to variables. `metrics` computes the metrics of the batch from the outputs before the update.
+
+Only the training steps have GradientTapes that train; the checks before training have their own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +17,8 @@ from expt.train.accumulation import Compute, Computed, over_parts
 from expt.train.input.batch import Batch, loss_weight, mean_loss, mixed
 from expt.train.objective import Function, measure, output_type, outputs_of, penalty_of
 
-Scalars = dict[str, tf.Tensor]
-"""Scalars by metric name."""
+StepScalars = dict[str, tf.Tensor]
+"""The scalars of one training step, by metric name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,18 +37,22 @@ class Step:
     """
 
     gradients: Compute
-    update: Callable[[Computed], Scalars]
-    metrics: Callable[[Batch, Computed], Scalars]
+    update: Callable[[Computed], StepScalars]
+    metrics: Callable[[Batch, Computed], StepScalars]
     weights: Sequence[keras.Variable]
     states: Sequence[keras.Variable]
 
-    def __call__(self, batch: Batch) -> Scalars:
+    def __call__(self, batch: Batch) -> StepScalars:
         """Trains on a batch, and returns its scalars by name."""
         computed = self.gradients(values_of(self.weights), batch, values_of(self.states))
         return {**self.metrics(batch, computed), **self.update(computed)}
 
-    def of(self, prepare: Callable[[Batch], Batch]) -> "Step":
-        """Returns a step that applies `prepare` to each batch before training on it."""
+    def with_preparation(self, prepare: Callable[[Batch], Batch]) -> "Step":
+        """Returns a step that applies `prepare` to each batch before training on it.
+
+        Args:
+            prepare: A pure function; it is applied to the same batch twice.
+        """
         return replace(
             self,
             gradients=lambda weights, batch, states: self.gradients(
@@ -145,7 +150,7 @@ def make_train_step(
             list(zip(variables, weights, strict=True)),
             list(zip(states, state_values, strict=True)),
         )
-        with tf.GradientTape(watch_accessed_variables=False) as tape, Stateless(*given) as run:
+        with tf.GradientTape(watch_accessed_variables=False) as tape, Stateless(*given) as scope:
             tape.watch(weights)
             outputs = outputs_of(model, batch.inputs, training=True)
             values = _mixed_loss(loss, batch, outputs)
@@ -155,15 +160,15 @@ def make_train_step(
             scaled = optimizer.scale_loss(value)
         # With respect to the values at the end of the forward pass: a layer that assigns to its own
         # weight, such as SpectralNormalization, computes its output from the assigned value.
-        gradients = tape.gradient(scaled, run.weights())
+        gradients = tape.gradient(scaled, scope.weights())
         weight = loss_weight(values, batch.weights)
-        return Computed(weight, [value, *gradients], [outputs], run.states())
+        return Computed(weight, [value, *gradients], [outputs], scope.states())
 
-    def update(computed: Computed) -> Scalars:
+    def update(computed: Computed) -> StepScalars:
         _assign(states, computed.states)
         return _apply(optimizer, computed.means[1:], variables)
 
-    def measured(batch: Batch, computed: Computed) -> Scalars:
+    def measured(batch: Batch, computed: Computed) -> StepScalars:
         # Uses the outputs of `gradients`, since a second forward pass would double its cost.
         values = measure(metrics, _main_targets(batch), computed.outputs[0], batch.weights)
         return {"loss": computed.means[0], **values}
@@ -216,7 +221,7 @@ def _learning_rate(optimizer: keras.optimizers.Optimizer) -> tf.Tensor:
     """Returns the learning rate of the next update, before any adaptation per weight."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
     learning_rate = tf.convert_to_tensor(inner.learning_rate)
-    # Keras limits Adafactor's rate to 1 / √step, regardless of relative_step.
+    # Keras caps Adafactor's rate at 1 / √step, even with relative_step=False.
     if isinstance(inner, keras.optimizers.Adafactor):
         return tf.minimum(learning_rate, tf.math.rsqrt(tf.cast(inner.iterations + 1, tf.float32)))
     return learning_rate
@@ -258,37 +263,39 @@ def make_adversarial_step(
     def gradients_of(
         weights: Sequence[tf.Tensor], batch: Batch, state_values: Sequence[tf.Tensor]
     ) -> Computed:
-        size, counts = batch.inputs.shape[0], batch.weights
+        size, example_weights = batch.inputs.shape[0], batch.weights
         real, fake = tf.ones((size, 1)), tf.zeros((size, 1))
         given = (
             list(zip(variables, weights, strict=True)),
             list(zip(states, state_values, strict=True)),
         )
-        # Persistent, as two losses are differentiated, each for the weights of one network.
+        # Persistent, since two losses are differentiated, each with respect to the weights of one
+        # network.
         tape = tf.GradientTape(persistent=True, watch_accessed_variables=False)
-        with tape, Stateless(*given) as run:
+        with tape, Stateless(*given) as scope:
             tape.watch(weights)
             noise = keras.random.normal((size, generator.input_shape[-1]), seed=noise_seed)
             generated = generator(noise, training=True)
             # Two calls, so that batch normalization has separate statistics for each.
             of_real = tf.cast(discriminator(batch.inputs, training=True), tf.float32)
             of_generated = tf.cast(discriminator(generated, training=True), tf.float32)
-            generator_loss = mean_loss(loss(real, of_generated), counts)
-            discriminator_loss = mean_loss(loss(real, of_real), counts)
+            generator_loss = mean_loss(loss(real, of_generated), example_weights)
+            discriminator_loss = mean_loss(loss(real, of_real), example_weights)
             discriminator_loss = (
-                discriminator_loss + mean_loss(loss(fake, of_generated), counts)
+                discriminator_loss + mean_loss(loss(fake, of_generated), example_weights)
             ) / 2
             scaled_generator_loss = generator_optimizer.scale_loss(generator_loss)
             scaled_discriminator_loss = discriminator_optimizer.scale_loss(discriminator_loss)
-        sources = run.weights()
+        sources = scope.weights()
         gradients = [
             *tape.gradient(scaled_generator_loss, sources[: len(generator_weights)]),
             *tape.gradient(scaled_discriminator_loss, sources[len(generator_weights) :]),
         ]
         means = [generator_loss, discriminator_loss, *gradients]
-        return Computed(loss_weight(fake, counts), means, [], run.states())
+        # `loss_weight` does not read the values, so any tensor that is no pair will do.
+        return Computed(loss_weight(fake, example_weights), means, [], scope.states())
 
-    def update(computed: Computed) -> Scalars:
+    def update(computed: Computed) -> StepScalars:
         _assign(states, computed.states)
         _, _, *gradients = computed.means
         of_generator = _apply(
@@ -303,7 +310,7 @@ def make_adversarial_step(
             "learning_rate": of_generator["learning_rate"],
         }
 
-    def losses(_batch: Batch, computed: Computed) -> Scalars:
+    def losses(_batch: Batch, computed: Computed) -> StepScalars:
         generator_loss, discriminator_loss, *_ = computed.means
         return {"loss": generator_loss, "discriminator_loss": discriminator_loss}
 
