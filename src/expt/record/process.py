@@ -4,10 +4,7 @@ Slow recording, such as MLflow's, runs in this process, so that it does not slow
 """
 
 import logging
-import os
 import pickle
-import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -16,18 +13,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from expt.record.recorder import Record
 from expt.runs.records import RunRecord
 from expt.runs.run import Run, Status
-from expt.runs.secrets import install_log_redaction
 
 _log = logging.getLogger(__name__)
 _SECONDS_TO_START = 60.0
 _SECONDS_WITHOUT_ANSWER = 5.0
 _SECONDS_WHEN_FAILING = 3.0  # to wait for a stopped run whose last report was a warning
-_POLL_SECONDS = 1.0
 _NICENESS = 5  # training comes first
 
 
@@ -149,7 +144,7 @@ class FollowerProcess:
         self._deadline = time.monotonic() + _SECONDS_TO_START
         # A new interpreter: forking is not safe once TensorFlow runs threads in this process.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "expt.record.process", str(niceness)],
+            [sys.executable, "-m", "expt.record.process_main", str(niceness)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -271,84 +266,3 @@ class FollowerProcess:
             run.update(**values)
         except OSError as error:  # a full disk; the next update writes these values too
             _log.info("%s: run.json can't be written: %s", self._name, error)
-
-
-class _ForwardedRun(Run):
-    """A run in the child, whose run.json only the parent writes.
-
-    Two writers would overwrite each other's fields, since the file is replaced as a whole.
-    """
-
-    def update(self, **values: Any) -> None:
-        self.record = self.record.updated(values)
-        _answer("update", str(self.directory), values)
-
-
-class _ParentListener:
-    """The listener in the child, which forwards reports on one run to the parent."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-
-    def extend_deadline(self, seconds: float) -> None:
-        _answer("deadline", self._key, seconds)
-
-    def log(self, level: int, text: str) -> None:
-        _answer("log", self._key, (level, text))
-
-
-def _serve(niceness: int) -> None:
-    """Follows runs until the parent closes the pipe or ends."""
-    # Ctrl-C signals the whole process group. Only the parent reacts, and then closes the run.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    install_log_redaction()
-    os.nice(niceness)
-    calls: queue.Queue[Any] = queue.Queue()
-    threading.Thread(target=_receive, args=(calls,), daemon=True).start()
-    calls.get()()  # the first message is `prepare`
-    followers: dict[str, Follower] = {}
-    while True:
-        try:
-            method, key, argument = calls.get(timeout=_POLL_SECONDS if followers else None)
-        except queue.Empty:
-            for follower in followers.values():
-                follower.advance()
-            continue
-        if method == "open":
-            make_follower, contents = argument
-            follower = followers[key] = make_follower(_ParentListener(key))
-            follower.open(_ForwardedRun(*contents))
-            follower.advance()
-        else:
-            _answer("done", key, followers.pop(key).close(argument))
-
-
-def _receive(calls: "queue.Queue[Any]") -> None:
-    """Queues the parent's messages, on a separate thread; ends the process with the parent.
-
-    A thread notices the closed pipe even while the main thread waits for a request to a store.
-    """
-    try:
-        while True:
-            calls.put(pickle.load(sys.stdin.buffer))  # noqa: S301  from our own parent
-    finally:
-        os._exit(0)
-
-
-_answers: IO[bytes]
-
-
-def _answer(kind: str, key: str, value: Any) -> None:
-    try:
-        pickle.dump((kind, key, value), _answers)
-        _answers.flush()
-    except BrokenPipeError:
-        os._exit(0)  # the parent has ended
-
-
-if __name__ == "__main__":
-    # Output that libraries print to stdout must not mix with the pickled answers.
-    _answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    _serve(int(sys.argv[1]))

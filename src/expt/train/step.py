@@ -1,4 +1,4 @@
-"""The training steps. Each consists of three functions: gradients, update and metrics.
+"""The training step. It consists of three functions: gradients, update and metrics.
 
 `gradients` is a pure function of weights, batch and states. `update` is the only one that assigns
 to variables. `metrics` computes the metrics of the batch from the outputs before the update.
@@ -165,8 +165,8 @@ def make_train_step(
         return Computed(weight, [value, *gradients], [outputs], scope.states())
 
     def update(computed: Computed) -> StepScalars:
-        _assign(states, computed.states)
-        return _apply(optimizer, computed.means[1:], variables)
+        assign(states, computed.states)
+        return apply_gradients(optimizer, computed.means[1:], variables)
 
     def measured(batch: Batch, computed: Computed) -> StepScalars:
         # Uses the outputs of `gradients`, since a second forward pass would double its cost.
@@ -182,7 +182,8 @@ def make_train_step(
     return Step(compute, update, measured, variables, states)
 
 
-def _assign(variables: Sequence[keras.Variable], values: Sequence[tf.Tensor]) -> None:
+def assign(variables: Sequence[keras.Variable], values: Sequence[tf.Tensor]) -> None:
+    """Assigns new values to variables."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 
@@ -202,7 +203,7 @@ def _main_targets(batch: Batch) -> tf.Tensor:
     return tf.where(batch.mixed_share > 0.5, batch.mixed_targets, batch.targets)
 
 
-def _apply(
+def apply_gradients(
     optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], variables: Sequence[Any]
 ) -> dict[str, tf.Tensor]:
     """Updates the variables; returns the gradients' norm and the learning rate of the update."""
@@ -225,97 +226,3 @@ def _learning_rate(optimizer: keras.optimizers.Optimizer) -> tf.Tensor:
     if isinstance(inner, keras.optimizers.Adafactor):
         return tf.minimum(learning_rate, tf.math.rsqrt(tf.cast(inner.iterations + 1, tf.float32)))
     return learning_rate
-
-
-def make_adversarial_step(
-    generator: keras.Model,
-    discriminator: keras.Model,
-    loss: Function,
-    generator_optimizer: keras.optimizers.Optimizer,
-    discriminator_optimizer: keras.optimizers.Optimizer,
-    noise_seed: keras.random.SeedGenerator,
-    num_parts: int = 1,
-) -> Step:
-    """Returns the step of an adversarial pair, which updates both networks simultaneously.
-
-    The discriminator learns to distinguish the batch (targets of 1) from generated examples
-    (targets of 0); the generator learns to have its examples classified as real (1). This is the
-    non-saturating loss of I. Goodfellow et al., "Generative Adversarial Nets", arXiv:1406.2661,
-    section 3. Both gradients are computed at the weights before the step. The scalar `loss` is
-    that of the generator; `discriminator_loss` is the mean of the discriminator's losses on real
-    and on generated examples.
-
-    Args:
-        generator: Maps noise, shape [batch, latent], to examples.
-        discriminator: Maps examples to logits, shape [batch, 1].
-        loss: Returns one value per example, from targets of 0 or 1 and logits.
-        generator_optimizer: Updates the generator; must be built.
-        discriminator_optimizer: Updates the discriminator; must be built.
-        noise_seed: The seed generator of the noise, which is standard normal.
-        num_parts: The number of equal parts (micro-batches) of a batch over which gradients are
-            accumulated.
-    """
-    generator_weights = generator.trainable_variables
-    discriminator_weights = discriminator.trainable_variables
-    variables = [*generator_weights, *discriminator_weights]
-    states = [*states_of([generator, discriminator]), noise_seed.state]
-
-    def gradients_of(
-        weights: Sequence[tf.Tensor], batch: Batch, state_values: Sequence[tf.Tensor]
-    ) -> Computed:
-        size, example_weights = batch.inputs.shape[0], batch.weights
-        real, fake = tf.ones((size, 1)), tf.zeros((size, 1))
-        given = (
-            list(zip(variables, weights, strict=True)),
-            list(zip(states, state_values, strict=True)),
-        )
-        # Persistent, since two losses are differentiated, each with respect to the weights of one
-        # network.
-        tape = tf.GradientTape(persistent=True, watch_accessed_variables=False)
-        with tape, Stateless(*given) as scope:
-            tape.watch(weights)
-            noise = keras.random.normal((size, generator.input_shape[-1]), seed=noise_seed)
-            generated = generator(noise, training=True)
-            # Two calls, so that batch normalization has separate statistics for each.
-            of_real = tf.cast(discriminator(batch.inputs, training=True), tf.float32)
-            of_generated = tf.cast(discriminator(generated, training=True), tf.float32)
-            generator_loss = mean_loss(loss(real, of_generated), example_weights)
-            discriminator_loss = mean_loss(loss(real, of_real), example_weights)
-            discriminator_loss = (
-                discriminator_loss + mean_loss(loss(fake, of_generated), example_weights)
-            ) / 2
-            scaled_generator_loss = generator_optimizer.scale_loss(generator_loss)
-            scaled_discriminator_loss = discriminator_optimizer.scale_loss(discriminator_loss)
-        sources = scope.weights()
-        gradients = [
-            *tape.gradient(scaled_generator_loss, sources[: len(generator_weights)]),
-            *tape.gradient(scaled_discriminator_loss, sources[len(generator_weights) :]),
-        ]
-        means = [generator_loss, discriminator_loss, *gradients]
-        # `loss_weight` does not read the values, so any tensor that is no pair will do.
-        return Computed(loss_weight(fake, example_weights), means, [], scope.states())
-
-    def update(computed: Computed) -> StepScalars:
-        _assign(states, computed.states)
-        _, _, *gradients = computed.means
-        of_generator = _apply(
-            generator_optimizer, gradients[: len(generator_weights)], generator_weights
-        )
-        of_discriminator = _apply(
-            discriminator_optimizer, gradients[len(generator_weights) :], discriminator_weights
-        )
-        return {
-            "grad_norm": of_generator["grad_norm"],
-            "discriminator_grad_norm": of_discriminator["grad_norm"],
-            "learning_rate": of_generator["learning_rate"],
-        }
-
-    def losses(_batch: Batch, computed: Computed) -> StepScalars:
-        generator_loss, discriminator_loss, *_ = computed.means
-        return {"loss": generator_loss, "discriminator_loss": discriminator_loss}
-
-    compute: Compute = gradients_of
-    if num_parts > 1:
-        means_like = [tf.constant(0.0), tf.constant(0.0), *variables]
-        compute = over_parts(gradients_of, num_parts, means_like)
-    return Step(compute, update, losses, variables, states)
