@@ -5,12 +5,14 @@ import io
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import pytest
 from rich.console import Console
 
 from expt.errors import RunError
 from expt.runs.record_parts import JobStatus
+from expt.sweep.growth import Growth
 from expt.sweep.jobs import JobOutcome, PlannedJob
 from expt.sweep.launchers import Event, Task, TaskEnded, TaskStarted
 from expt.sweep.launchers.local import LocalLauncher
@@ -99,7 +101,7 @@ class TestFullDisk:
         plan, disk = planned(tmp_path / "sweep", jobs), FullDisk()
         monkeypatch.setattr(plan, "unfinished", lambda **_: [])
         with pytest.raises(RunError) as raised:
-            run_jobs(plan, disk, Console(file=io.StringIO()), growth=disk)
+            run_jobs(plan, disk, Console(file=io.StringIO()), growth=cast("Growth", disk))
         assert str(raised.value) == (
             f"{plan.directory / 'sweep.json'}: No space left on device.\n"
             "No further jobs were started. Free some disk space.\n"

@@ -11,16 +11,17 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from expt.config.deletions import check_deletions
 from expt.config.grid import expand
 from expt.config.groups import check_choices
 from expt.config.hydra_errors import convert_hydra_errors
 from expt.config.hydra_groups import GROUPS, check_no_hydra_plugins, replace_hydra_groups
 from expt.config.hydra_setup import compose_with_hydra, composing
-from expt.config.instantiate import mappings, targets
+from expt.config.instantiate import check_calls_nothing
 from expt.config.overrides import normalize, parse_override
 from expt.config.paths import expand_path
 from expt.config.quoting import unquote
-from expt.config.schema import Config, check_deletions
+from expt.config.schema import Config
 from expt.config.shared_composition import (
     SharedComposition,
     is_independent,
@@ -29,7 +30,6 @@ from expt.config.shared_composition import (
     to_plain,
     to_resolved,
 )
-from expt.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -243,7 +243,7 @@ class Composition:
         typed: Any = OmegaConf.to_container(composed.hydra.overrides)
         check_choices(composed.hydra.runtime.choices, [*typed["task"], *typed["hydra"]])
         check_no_hydra_plugins(composed.hydra.runtime.choices)
-        _check_calls_nothing(composed.hydra)
+        check_calls_nothing(OmegaConf.to_container(composed.hydra, resolve=False), "hydra")
         return composed
 
 
@@ -295,22 +295,6 @@ def _choices(composed: DictConfig) -> dict[str, str]:
         # A name with a slash is a group of Hydra itself, such as hydra/job_logging.
         if isinstance(option, str) and "/" not in group and group not in GROUPS
     }
-
-
-def _check_calls_nothing(hydra: DictConfig) -> None:
-    """Checks that the `hydra` node names no function or class for Hydra to call.
-
-    Callbacks and logging factories would bypass the allow-list of `check_target`.
-
-    Raises:
-        UserError: The node has a `_target_` or a logging factory.
-    """
-    node = OmegaConf.to_container(hydra, resolve=False)
-    for place, target in targets(node, "hydra"):
-        raise UserError(f"{place}._target_={target}: not allowed in the hydra node.")
-    for place, mapping in mappings(node, "hydra"):
-        if "()" in mapping:  # logging.config.dictConfig calls the factory named by this key
-            raise UserError(f"{place}: the key () of logging factories is not allowed.")
 
 
 def _unquote_value(override: str) -> str:

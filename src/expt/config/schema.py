@@ -5,7 +5,7 @@ values. Everything else is typed, so that an error about a wrong type or an unkn
 key.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, get_args
@@ -15,7 +15,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from expt.config.flatten import flatten
 from expt.config.full_keys import suggest_key
-from expt.config.groups import is_list_group
 from expt.errors import UserError, hint
 
 if TYPE_CHECKING:
@@ -193,7 +192,7 @@ class Config:
         # A missing part becomes None here, because `part_nodes` reports it with the valid options.
         values: dict[str, Any] = {**dict.fromkeys(PARTS), **mapping}
         _check_keys(cls, values, "", mapping)
-        for name, node in _NODES.items():
+        for name, node in NODES.items():
             inner = values[name]
             _check_keys(node, inner, f"{name}.", mapping)
             values[name] = node(**{f.name: _typed(f.type, inner[f.name]) for f in fields(node)})
@@ -230,7 +229,8 @@ class Config:
 
 PARTS = ("data", "model", "act", "loss", "optimizer", "schedule")
 """The groups of which a config has exactly one part."""
-_NODES: Mapping[str, type[Any]] = {"loop": Loop, "sweep": Sweep}
+NODES: Mapping[str, type[Any]] = {"loop": Loop, "sweep": Sweep}
+"""The nodes of a config whose keys are typed, by name."""
 
 
 def schema() -> DictConfig:
@@ -238,7 +238,7 @@ def schema() -> DictConfig:
     root: DictConfig = OmegaConf.structured(Config)
     # OmegaConf makes nodes of frozen dataclasses read-only, and overrides could not change them.
     OmegaConf.set_readonly(root, None)
-    for name, node in _NODES.items():
+    for name, node in NODES.items():
         root[name] = node
         OmegaConf.set_readonly(root[name], None)
     return root
@@ -247,34 +247,6 @@ def schema() -> DictConfig:
 def register() -> None:
     """Registers the schema with Hydra as `schema`, the first entry of `conf/config.yaml`."""
     ConfigStore.instance().store(name="schema", node=schema(), provider="schema")
-
-
-def check_deletions(overrides: Sequence[str]) -> None:
-    """Checks that overrides delete no key that every config needs, as `~loop` would.
-
-    Args:
-        overrides: Overrides as typed.
-
-    Raises:
-        UserError: An override deletes such a key.
-    """
-    for override in overrides:
-        key = override.removeprefix("~").partition("=")[0]
-        if not override.startswith("~") or key not in _required_keys():
-            continue
-        if key == "sweep":
-            expected = "set its keys one by one instead, such as sweep.workers=2"
-        elif is_list_group(key):
-            expected = f"{key}=[] selects none of its options"
-        else:
-            expected = f"set another value instead: {key}=…"
-        raise UserError(f"{override}: {key} can't be deleted; {expected}.")
-
-
-def _required_keys() -> set[str]:
-    """Returns the keys of the schema, without those inside parts."""
-    nested = {f"{name}.{f.name}" for name, node in _NODES.items() for f in fields(node)}
-    return nested | {f.name for f in fields(Config)}
 
 
 def _check_keys(

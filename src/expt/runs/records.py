@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 
 from expt.errors import UserError
 from expt.runs.atomic import read_json, write_json
+from expt.runs.damaged import damaged, invalid_field
 from expt.runs.record_parts import (
     BestRecord,
     CodeRecord,
@@ -300,17 +301,3 @@ def _read(file: Path, kind: type[_Record]) -> _Record:
 
 def _write(file: Path, record: Record) -> None:
     write_json(file, {_VERSION_KEY: SCHEMA_VERSION, **record.to_mapping()})
-
-
-def invalid_field(error: ValidationError) -> str:
-    """Returns the path of the first value that is missing or wrong, such as `data.name`."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return ".".join(map(str, first["loc"]))
-
-
-def damaged(file: Path, field: str) -> UserError:
-    """Returns the error for a record in which a value is missing or wrong."""
-    return UserError(
-        f"{file} is damaged: {field!r} is missing or wrong. Restore the file from a backup, if "
-        "there is one."
-    )
