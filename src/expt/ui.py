@@ -33,11 +33,8 @@ def _run(arguments: list[str]) -> int:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: %(default)s)"
     )
-    parser.add_argument(
-        "--visdom",
-        action="store_true",
-        help="also start Visdom, for runs with recorder=visdom; only this machine can reach it",
-    )
+    help_text = "also start Visdom, for runs with recorder=visdom; it listens on localhost only"
+    parser.add_argument("--visdom", action="store_true", help=help_text)
     for name, usual in PORTS.items():
         help_text = f"port to listen on (default: {usual}, or a free port if that is in use)"
         parser.add_argument(f"--{name.lower()}-port", type=int, metavar="N", help=help_text)
@@ -45,8 +42,6 @@ def _run(arguments: list[str]) -> int:
     options, names = split_options(args.options, {"output_dir": "outputs"})
     output_dir = Path(options["output_dir"])
     ports = {name: getattr(args, f"{name.lower()}_port") for name in PORTS}
-    if not args.visdom:
-        del ports["Visdom"]
     # Visdom shows runs that train, so it is started before the first one.
     if not args.visdom and not any(output_dir.rglob("run.json")):
         raise UserError(
@@ -56,7 +51,7 @@ def _run(arguments: list[str]) -> int:
     # TensorBoard shows at most 40 lines by default, so it reads a folder of links to some runs.
     with tempfile.TemporaryDirectory(prefix="expt-ui-") as folder:
         view = View(Path(folder), output_dir, names)
-        serve(view, output_dir, args.host, ports)
+        serve(view, output_dir, args.host, ports, with_visdom=args.visdom)
     return 0
 
 

@@ -104,7 +104,7 @@ class VisdomRecorder:
         """Sends the remaining points and the summary, and lets the server save the environment."""
         self._send_points()
         self._client.show_text("summary", _as_yaml(_summary(self._run, status)))
-        self._client.save()
+        self._client.close()
 
     def _replay(self) -> None:
         directory = self._run.directory

@@ -6,6 +6,7 @@ Requires the extra `visdom`.
 import html
 import json
 import logging
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from expt.errors import RunError
 
 _SECONDS_TO_CONNECT, _SECONDS_TO_ANSWER = 5.0, 30.0
+_SLIDER_HEIGHT = 60  # pixels
 
 logging.getLogger("visdom").setLevel(logging.ERROR)  # it warns of features that are not used here
 
@@ -84,10 +86,18 @@ class VisdomClient:
             step: The optimizer step.
             pixels: The pixels, shape [height, width, 3].
         """
+        height, width = pixels.shape[:2]
         self._visdom.image(
             np.moveaxis(pixels, -1, 0),
             win=self._window(name),
-            opts={"title": self._title(name), "caption": f"step {step}", "store_history": True},
+            opts={
+                "title": self._title(name),
+                "caption": f"step {step}",
+                "store_history": True,  # the slider
+                "width": width,
+                # The page centers the image in the window and draws the slider over it.
+                "height": height + 2 * _SLIDER_HEIGHT,
+            },
         )
 
     def show_text(self, name: str, text: str) -> None:
@@ -125,9 +135,10 @@ class VisdomClient:
             }
         )
 
-    def save(self) -> None:
-        """Lets the server write the environment to its disk, so that it survives a restart."""
+    def close(self) -> None:
+        """Lets the server write the environment to its disk, where it survives a restart."""
         self._visdom.save([self._environment])
+        self._visdom.session.close()
 
     def _window(self, name: str) -> str:
         return self._prefix + name
@@ -143,9 +154,6 @@ class _Connection(visdom.Visdom):  # type: ignore[misc]
     """
 
     def __init__(self, server: str, port: int, environment: str) -> None:
-        self._requests = requests.Session()
-        # Proxies and the passwords in ~/.netrc are not meant for this server.
-        self._requests.trust_env = False
         self._address = f"{server}:{port}"
         super().__init__(
             server=server,
@@ -155,10 +163,17 @@ class _Connection(visdom.Visdom):  # type: ignore[misc]
             raise_exceptions=True,
         )
 
+    @cached_property
+    def session(self) -> requests.Session:
+        """The session without proxies and the passwords in ~/.netrc, which are for other hosts."""
+        session = requests.Session()
+        session.trust_env = False
+        return session
+
     def _handle_post(self, url: str, data: Any = None) -> str:
         """Replaces the method that Visdom documents as the one to override."""
         try:
-            answer = self._requests.post(
+            answer = self.session.post(
                 url, data=data, timeout=(_SECONDS_TO_CONNECT, _SECONDS_TO_ANSWER)
             )
             answer.raise_for_status()

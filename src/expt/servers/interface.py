@@ -21,7 +21,14 @@ PORTS = {"TensorBoard": 6006, "MLflow": 5000, "Visdom": VISDOM_PORT}
 """The default port of each server."""
 
 
-def serve(view: View, output_dir: Path, host: str, ports: Mapping[str, int | None]) -> None:
+def serve(
+    view: View,
+    output_dir: Path,
+    host: str,
+    ports: Mapping[str, int | None],
+    *,
+    with_visdom: bool = False,
+) -> None:
     """Starts the servers, prints the addresses of pages, and serves until interrupted.
 
     Args:
@@ -29,13 +36,14 @@ def serve(view: View, output_dir: Path, host: str, ports: Mapping[str, int | Non
         output_dir: The folder of all runs.
         host: The host to listen on; Visdom can always be reached only from this machine.
         ports: The port of each server by name; None for the default one, or a free one if that is
-            taken. Visdom is started only if it has a port here.
+            taken.
+        with_visdom: Whether to start Visdom too.
 
     Raises:
         UserError: A port is taken, or Visdom is not installed.
         RunError: A server does not start, or ends.
     """
-    if "Visdom" in ports:
+    if with_visdom:
         check_installed("--visdom")
     port = _port("TensorBoard", host, ports)
     programs = [make_tensorboard(view.folder, host, port)]
@@ -45,7 +53,7 @@ def serve(view: View, output_dir: Path, host: str, ports: Mapping[str, int | Non
     if remote_mlflow is None and has_store:
         _repair(store)
         programs.append(make_mlflow(store, host, _port("MLflow", host, ports)))
-    if "Visdom" in ports:
+    if with_visdom:
         programs.append(make_visdom(_port("Visdom", LOOPBACK, ports)))
     if not is_local(host):
         print(
