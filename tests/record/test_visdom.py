@@ -14,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image as PillowImage
 from record_helpers import make_run
-from visdom_helpers import VisdomServer
+from visdom_helpers import VisdomServer, require_visdom
 
 from conftest import Train
 from expt.config.location import config_directory
@@ -231,7 +231,7 @@ def test_server_that_is_killed_stops_nothing(
 
 
 def test_missing_server_stops_nothing(train_here: Train, tmp_path: Path, caplog: Any) -> None:
-    pytest.importorskip("visdom")
+    require_visdom()
     _train_without_server(train_here, free_port(), tmp_path, caplog)
 
 

@@ -14,6 +14,12 @@ from mlflow_helpers import until
 from servers.process_helpers import free_port, is_taken
 
 
+def require_visdom() -> None:
+    """Skips a test if visdom is not installed, except where CI is set."""
+    if find_spec("visdom") is None and "CI" not in os.environ:
+        pytest.skip("visdom is not installed; make test installs it")
+
+
 class VisdomServer:
     """Visdom as `expt.ui --visdom` starts it, on a free port.
 
@@ -23,8 +29,7 @@ class VisdomServer:
     """
 
     def __init__(self, home: Path, port: int | None = None) -> None:
-        if find_spec("visdom") is None and "CI" not in os.environ:
-            pytest.skip("visdom is not installed; CONTRIBUTING.md shows how to set everything up")
+        require_visdom()
         self.port = free_port() if port is None else port
         self.process = subprocess.Popen(
             [
