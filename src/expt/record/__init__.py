@@ -1,1 +1,1 @@
-"""Recording: the recorder protocol, and recorders for the journal, TensorBoard, MLflow and Visdom."""
+"""Recording: the recorder protocol, and recorders for the journal, TensorBoard, MLflow, Visdom."""
