@@ -74,7 +74,8 @@ class VisdomClient:
                 "xlabel": "step",
                 "showlegend": True,
                 "markers": line != "train",
-                "markersize": 5,
+                "markersize": 4,
+                "markerborderwidth": 0,
             },
         )
 
