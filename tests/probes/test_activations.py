@@ -12,7 +12,7 @@ class _Watched(LeastSquares):
         self.model, self.inputs = model, inputs
 
 
-class _Subclassed(keras.Model):
+class _Subclassed(keras.Model):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.hidden = keras.layers.Dense(6, activation="sigmoid", name="hidden")
