@@ -134,7 +134,10 @@ class Session:
             check_unchanged(self.previous.record.data, self.dataset, where)
         with phases("building the model"):
             program = make_program(self.job, self.dataset)
-            hooks = [*make_hooks(self.job), *make_probes(self.job, program, self.directory)]
+            hooks = [
+                *make_hooks(self.job),
+                *make_probes(self.job, program, self.directory, self._drain),
+            ]
             if self.previous is not None:
                 resumption = last_checkpoint(self.job, self.dataset, self.directory, self.previous)
             phases.begin("checking the model on one batch")
@@ -197,10 +200,14 @@ class Session:
         """Writes the journal, the images and the histograms to the disk."""
         # After a power cut, a checkpoint must not be ahead of the records: a resumed run does not
         # record the steps before its checkpoint again.
+        self._drain()
+        synchronize(self.directory / FILE_NAME)
+
+    def _drain(self) -> None:
+        """Waits until the images and the histograms are in their files."""
         for sink in self.sinks:
             if isinstance(sink, BackgroundRecorder) and sink.name in (IMAGES, HISTOGRAMS):
                 sink.drain()
-        synchronize(self.directory / FILE_NAME)
 
     def _print(self, line: str) -> None:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
