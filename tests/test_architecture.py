@@ -196,7 +196,7 @@ def test_only_steps_and_checks_use_gradient_tape() -> None:
     }
     assert taking == {
         f"expt.train.{name}"
-        for name in ("step", "preflight", "loss_checks", "learners.adversarial")
+        for name in ("step", "adversarial_step", "preflight", "loss_checks", "learners.adversarial")
     }
 
 
