@@ -53,7 +53,8 @@ def check(job: Job) -> None:
     _check_model(config.model)
     _check_optimizer(config.optimizer)
     _check_schedule(config.schedule)
-    check_hooks(config.hook)
+    check_hooks("hook", config.hook)
+    check_hooks("probe", config.probe)
     _check_output_directory(job.output_dir)
 
 

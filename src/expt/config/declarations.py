@@ -73,6 +73,7 @@ def part_nodes(config: Config) -> dict[str, Mapping[str, Any]]:
     nodes |= {f"metric.{name}": node for name, node in config.metric.items()}
     nodes |= {f"recorder.{name}": node for name, node in config.recorder.items()}
     nodes |= {f"hook.{name}": node for name, node in config.hook.items()}
+    nodes |= {f"probe.{name}": node for name, node in config.probe.items()}
     for where, node in nodes.items():
         # A node is None after model=null, and can be any value after metric.accuracy=1.
         if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):

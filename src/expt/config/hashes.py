@@ -11,6 +11,7 @@ _WITHOUT_EFFECT = (
     "name",
     "output_dir",
     "recorder",
+    "probe",
     "sweep",
     "sweeper",
     "launcher",

@@ -29,6 +29,7 @@ _OWN = re.compile(
     r"expt\.parts(\.[a-z]\w*)+\.[A-Za-z]\w*"
     r"|expt\.record\.[a-z]\w*\.[A-Z]\w*Recorder"
     r"|expt\.train\.learners\.[a-z]\w*\.[A-Z]\w*"
+    r"|expt\.probes\.[a-z]\w*\.[A-Z]\w*"
     r"|expt\.sweep\.(launchers|sweepers)\.[a-z]\w*\.[A-Za-z]\w*"
 )
 # Keras classes that can't run code from a config. Lambda and TFSMLayer could.

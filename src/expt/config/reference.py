@@ -33,6 +33,11 @@ _OF_FRAMEWORK = {
         "int, str or null",
         "How often the hook is called: a number of steps (`500`) or of epochs (`1ep`).",
     ),
+    ("probe", EVERY_KEY): (
+        "int, str or null",
+        "How often the probe looks: every number of steps (`500`) or of epochs (`1ep`), and before "
+        "the first step and after the last one.",
+    ),
     ("optimizer", ACCUMULATION_KEY): ("int or null", ""),
     ("optimizer", DECAY_KEY): ("bool", ""),
     ("schedule", HORIZON_KEY): ("int or null", ""),

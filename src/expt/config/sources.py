@@ -32,7 +32,7 @@ _TRAINING = "expt.train.session"  # imports everything that trains, except the c
 # imports are not followed. Modules that read configs are among them, because the run hash covers
 # the values of the config.
 _WITHOUT_EFFECT = (
-    *("expt.errors", "expt.record", "expt.runs"),
+    *("expt.errors", "expt.probes", "expt.record", "expt.runs"),
     *("expt.config.compose", "expt.config.flatten", "expt.config.full_keys"),
     *("expt.config.groups", "expt.config.hashes"),
     *("expt.config.hydra_help", "expt.config.hydra_job", "expt.config.hydra_setup"),
@@ -40,7 +40,12 @@ _WITHOUT_EFFECT = (
     *("expt.config.params", "expt.config.paths", "expt.config.shared_composition"),
     *("expt.config.schema", "expt.config.sources", "expt.config.syntax"),
     *("expt.train.checkpoint", "expt.train.hooks.checkpoints", "expt.train.hooks.images"),
-    *("expt.train.hooks.profile", "expt.train.layer_table", "expt.train.messages"),
+    *(
+        "expt.train.hooks.probes",
+        "expt.train.hooks.profile",
+        "expt.train.layer_table",
+        "expt.train.messages",
+    ),
     *("expt.train.recorders", "expt.train.resume", "expt.train.run_record", "expt.train.start"),
     *("expt.train.saveable", "expt.train.saved_model", "expt.train.signals", "expt.train.timing"),
 )

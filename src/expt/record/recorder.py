@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 PARTIAL = "partial-"
 """The prefix of a file's name until the file is complete."""
 
+_BINS = 30  # of a histogram, as TensorBoard shows it
 _KILLED_SECONDS = 5.0
 """The time in seconds that a killed run waits for a sink to close."""
 
@@ -104,6 +105,50 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Histogram:
+    """The distribution of some values at a step.
+
+    Attributes:
+        step: The optimizer step.
+        time: Seconds since 1970.
+        name: The full name, such as `gradients/dense`.
+        edges: The increasing edges of the bins, shape [bins + 1]; empty if no value is finite.
+        counts: The number of values in each bin, shape [bins].
+        total: The sum of the values.
+        squares: The sum of their squares.
+    """
+
+    step: int
+    time: float
+    name: str
+    edges: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    total: float
+    squares: float
+
+    @classmethod
+    def of(
+        cls, step: int, moment: float, name: str, values: NDArray[np.floating[Any]]
+    ) -> "Histogram":
+        """Returns the histogram of values in 30 bins of equal width, without those not finite.
+
+        Args:
+            step: The optimizer step.
+            moment: Seconds since 1970.
+            name: The full name.
+            values: The values, of any shape.
+        """
+        flat = np.asarray(values, np.float64).ravel()
+        flat = flat[np.isfinite(flat)]
+        if not len(flat):
+            return cls(step, moment, name, np.empty(0), np.empty(0, np.int64), 0.0, 0.0)
+        counts, edges = np.histogram(flat, _BINS)
+        return cls(
+            step, moment, name, edges, counts, float(flat.sum()), float(np.square(flat).sum())
+        )
+
+
+@dataclass(frozen=True)
 class BestModel:
     """The saved best model of a run.
 
@@ -118,7 +163,7 @@ class BestModel:
     outputs: NDArray[np.floating[Any]]
 
 
-Record = Scalars | Image | BestModel
+Record = Scalars | Image | Histogram | BestModel
 
 
 class Recorder(Protocol):

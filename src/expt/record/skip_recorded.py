@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from expt.record.histograms import histogram_keys
 from expt.record.journal import FILE_NAME, read_journal
-from expt.record.recorder import Image, Record, Recorder, Scalars
+from expt.record.recorder import Histogram, Image, Record, Recorder, Scalars
 from expt.record.replay import image_keys
 from expt.runs.run import Run, Status
 
@@ -28,6 +29,7 @@ class SkipRecorded:
     _repeated: Iterator[Mapping[str, Any]]
     _next: Mapping[str, Any] | None
     _images: set[tuple[str, int]]
+    _histograms: set[tuple[str, int]]
 
     def __init__(self, recorder: Recorder, step: int) -> None:
         """Wraps a recorder.
@@ -44,11 +46,14 @@ class SkipRecorded:
         self._repeated = self._after_checkpoint(run) if run.recorded else iter(())
         self._next = next(self._repeated, None)
         self._images = set(image_keys(run.directory)) if run.is_resumed else set()
+        self._histograms = set(histogram_keys(run.directory)) if run.is_resumed else set()
         self._recorder.open(run)
 
     def write(self, record: Record) -> None:
         """Passes on the new part of a record."""
         if isinstance(record, Image) and (record.name, record.step) in self._images:
+            return
+        if isinstance(record, Histogram) and (record.name, record.step) in self._histograms:
             return
         if isinstance(record, Scalars) and self._next is not None:
             count = self._count_repeated(record)

@@ -13,14 +13,15 @@ from typing import Any
 
 import yaml
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.text.summary_v2 import text_pb
 
+from expt.record.histograms import read_histograms
 from expt.record.hparams import hparams
 from expt.record.journal import FILE_NAME
 from expt.record.layers import read_layers
-from expt.record.recorder import PARTIAL, Image, Record, Scalars
+from expt.record.recorder import PARTIAL, Histogram, Image, Record, Scalars
 from expt.record.replay import read_images, read_scalars
 from expt.runs.run import Run, Status
 
@@ -37,7 +38,7 @@ _HIDDEN = f"{PARTIAL}events."  # without "tfevents", by which TensorBoard finds 
 
 
 class TensorBoardRecorder:
-    """A recorder of scalars, images, the config as text, and HParams for TensorBoard.
+    """A recorder of scalars, images, histograms, the config as text, and HParams for TensorBoard.
 
     For TensorBoard a run is two runs, its subfolders `train` and `val`. Metrics of both splits
     have tags without the split's name, such as `loss`, so that they share a card. All other
@@ -49,6 +50,7 @@ class TensorBoardRecorder:
     _files: dict[str, "_EventFile"]
     _is_rebuilding: bool
     _rebuilt_images: set[tuple[str, int]]
+    _rebuilt_histograms: set[tuple[str, int]]
 
     def open(self, run: Run) -> None:
         """Writes the config and the start of the HParams session.
@@ -56,7 +58,8 @@ class TensorBoardRecorder:
         The event files of a resumed run are replaced by new ones, written from the journal and the
         image files, since those of a killed process may end anywhere.
         """
-        self._run, self._files, self._rebuilt_images = run, {}, set()
+        self._run, self._files = run, {}
+        self._rebuilt_images, self._rebuilt_histograms = set(), set()
         self._is_rebuilding = run.is_resumed
         try:
             self._write_texts()
@@ -67,7 +70,7 @@ class TensorBoardRecorder:
             raise
 
     def write(self, record: Record) -> None:
-        """Writes scalars and images."""
+        """Writes scalars, images and histograms."""
         self._write(record)
         for file in self._files.values():
             file.flush()
@@ -132,6 +135,9 @@ class TensorBoardRecorder:
         for image in read_images(directory):
             self._write(image)
             self._rebuilt_images.add((image.name, image.step))
+        for histogram in read_histograms(directory):
+            self._write(histogram)
+            self._rebuilt_histograms.add((histogram.name, histogram.step))
         for file in self._files.values():
             file.flush()
         for folder in (*_FOLDERS, *_FORMER_FOLDERS):
@@ -155,6 +161,11 @@ class TensorBoardRecorder:
         # An image of this process may already have had its file when `_rebuild` read the folder.
         elif isinstance(record, Image) and (record.name, record.step) not in self._rebuilt_images:
             self._write_image(record)
+        elif (
+            isinstance(record, Histogram)
+            and (record.name, record.step) not in self._rebuilt_histograms
+        ):
+            self._write_histogram(record)
 
     def _write_image(self, record: Image) -> None:
         # The name of the PNG file. Without a slash, cards of images are sorted behind curves.
@@ -165,6 +176,11 @@ class TensorBoardRecorder:
         )
         summary = Summary(value=[Summary.Value(tag=tag, image=image)])
         event = Event(wall_time=record.time, step=record.step, summary=summary)
+        self._file(_VALIDATION).write(event)
+
+    def _write_histogram(self, record: Histogram) -> None:
+        value = Summary.Value(tag=record.name, histo=_as_proto(record))
+        event = Event(wall_time=record.time, step=record.step, summary=Summary(value=[value]))
         self._file(_VALIDATION).write(event)
 
     def _place(self, name: str) -> tuple[str, str]:
@@ -235,6 +251,20 @@ class _EventFile:
 def _as_summary(summary: Any) -> Summary:
     """Converts a summary to TensorBoard's class; plugins may return TensorFlow's class instead."""
     return Summary.FromString(summary.SerializeToString())
+
+
+def _as_proto(record: Histogram) -> HistogramProto:
+    # A bucket is everything up to its limit, so the first limit has no counts below it.
+    edges = record.edges.tolist()
+    return HistogramProto(
+        min=edges[0] if edges else 0.0,
+        max=edges[-1] if edges else 0.0,
+        num=float(record.counts.sum()),
+        sum=record.total,
+        sum_squares=record.squares,
+        bucket_limit=edges[1:],
+        bucket=record.counts.tolist(),
+    )
 
 
 def _as_markdown(config: Mapping[str, Any]) -> str:

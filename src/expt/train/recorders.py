@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from expt.train.program import Program  # imports Keras
 
 _MLFLOW = "expt.record.mlflow.MLflowRecorder"
-_IMAGES = {"_target_": "expt.record.images.ImageRecorder"}
+_ALWAYS = {
+    "images": {"_target_": "expt.record.images.ImageRecorder"},
+    "histograms": {"_target_": "expt.record.histograms.HistogramRecorder"},
+}
 
 
 class Sinks:
@@ -48,8 +51,8 @@ class Sinks:
         Raises:
             UserError: A recorder does not accept its arguments.
         """
-        # Images are a part of every run, so their recorder is not an option of the config.
-        nodes = {**job.config.recorder, "images": _IMAGES}
+        # Images and histograms are a part of every run, so that they are no options of the config.
+        nodes = {**job.config.recorder, **_ALWAYS}
         return [
             self._sink(name, node)
             for name, node in nodes.items()

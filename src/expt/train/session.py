@@ -23,6 +23,7 @@ from expt.config.sources import Code, check_imported, code_of
 from expt.errors import RunError, Terminated
 from expt.parts.data.dataset import Dataset
 from expt.parts.models.links import with_link
+from expt.record.histograms import HISTOGRAMS
 from expt.record.journal import FILE_NAME
 from expt.record.phases import Phases
 from expt.record.recorder import BackgroundRecorder, BestModel, Recorder, Scalars
@@ -41,6 +42,7 @@ from expt.train.executors.single import SingleExecutor
 from expt.train.hooks import Every, make_hooks
 from expt.train.hooks.checkpoints import MakeWriter, checkpointing
 from expt.train.hooks.images import DrawImages
+from expt.train.hooks.probes import make_probes
 from expt.train.hooks.profile import profiling
 from expt.train.program import make_program
 from expt.train.recorders import expected_progress, make_recorder
@@ -132,7 +134,10 @@ class Session:
             check_unchanged(self.previous.record.data, self.dataset, where)
         with phases("building the model"):
             program = make_program(self.job, self.dataset)
-            hooks = make_hooks(self.job)
+            hooks = [
+                *make_hooks(self.job),
+                *make_probes(self.job, program, self.directory, self._drain),
+            ]
             if self.previous is not None:
                 resumption = last_checkpoint(self.job, self.dataset, self.directory, self.previous)
             phases.begin("checking the model on one batch")
@@ -192,13 +197,17 @@ class Session:
             yield [*hooks, images, *profile, stack.enter_context(saving)]
 
     def _before_checkpoint(self) -> None:
-        """Writes the journal and the images to the disk."""
+        """Writes the journal, the images and the histograms to the disk."""
         # After a power cut, a checkpoint must not be ahead of the records: a resumed run does not
         # record the steps before its checkpoint again.
-        for sink in self.sinks:
-            if isinstance(sink, BackgroundRecorder) and sink.name == IMAGES:
-                sink.drain()
+        self._drain()
         synchronize(self.directory / FILE_NAME)
+
+    def _drain(self) -> None:
+        """Waits until the images and the histograms are in their files."""
+        for sink in self.sinks:
+            if isinstance(sink, BackgroundRecorder) and sink.name in (IMAGES, HISTOGRAMS):
+                sink.drain()
 
     def _print(self, line: str) -> None:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -45,6 +45,9 @@ def train(
 
     if progress.step == 0:
         call_hooks()
+    else:
+        for hook in hooks:
+            hook.resume(Moment(executor, recorder))
     while progress.step < timeline.total_steps and progress.reason is None:
         check_signals()
         due = (hook.next_due(progress.step, timeline) for hook in hooks)

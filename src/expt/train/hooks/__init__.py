@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ from expt.config.cadence import Cadence
 from expt.config.compose import Job
 from expt.config.hooks import EVERY_KEY
 from expt.config.instantiate import bind_part, call_part
-from expt.record.recorder import Image, Recorder, Scalars
+from expt.record.recorder import Histogram, Image, Recorder, Scalars
 from expt.train.executors import Evaluated, Executor
 from expt.train.timeline import Timeline
 
@@ -110,6 +110,19 @@ class Moment:
                 raise ValueError(f"{name!r} is recorded by the run itself; expected another name.")
         self.recorder.write(Scalars.single(self.step, self.epoch, values))
 
+    def log_histogram(self, name: str, values: NDArray[np.floating[Any]]) -> None:
+        """Records the distribution of values at this step, in the run's directory and recorders.
+
+        Args:
+            name: The full name, such as `gradients/dense`.
+            values: Finite and other values, of any shape; those that are not finite do not count.
+
+        Raises:
+            ValueError: The name has no group.
+        """
+        _check_name(name)
+        self.recorder.write(Histogram.of(self.step, time.time(), name, values))
+
     def log_image(self, name: str, pixels: NDArray[np.uint8]) -> None:
         """Records an image at this step, in the run's directory and all recorders.
 
@@ -169,6 +182,13 @@ class Every:
     def __call__(self, moment: Moment) -> None:
         """Calls the hook."""
         self.hook(moment)
+
+    def resume(self, moment: Moment) -> None:
+        """Prepares the hook for a run that continues from a checkpoint.
+
+        Args:
+            moment: The state of training after the last step before the checkpoint.
+        """
 
     def next_due(self, step: int, timeline: Timeline) -> float:
         """Returns the first step after `step` at which the hook is due; infinity if none is.

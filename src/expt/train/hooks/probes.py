@@ -1,0 +1,240 @@
+"""Hooks that call the probes of a config."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from expt.config.cadence import Cadence
+from expt.config.compose import Job
+from expt.config.hooks import EVERY_KEY
+from expt.config.instantiate import bind_part, call_part
+from expt.probes.distributions import distributions
+from expt.probes.probe import Examples, Probe, Subject
+from expt.probes.summary import draw_summary, is_summarized
+from expt.record.histograms import read_histograms
+from expt.record.journal import FILE_NAME, read_journal
+from expt.record.recorder import Image
+from expt.train.hooks import Every, Hook, Moment
+from expt.train.input.batch import Batch
+from expt.train.input.pipeline import first_batch
+from expt.train.program import Program
+from expt.train.step import values_of
+from expt.train.timeline import Timeline
+
+_NUM_BATCHES = 4  # enough to estimate the noise of gradients
+
+
+@dataclass(frozen=True)
+class EveryProbe(Every):
+    """A probe with its cadence, which is called before the first step and at the end, too.
+
+    A probe with a method `before` has it called one step before it is due.
+
+    Attributes:
+        before: That method; None for a probe without one.
+    """
+
+    before: Hook | None = None
+
+    def next_due(self, step: int, timeline: Timeline) -> float:
+        """Returns the first step after `step` at which the probe or its `before` is due."""
+        due = self._next(step, timeline)
+        is_early = self.before is not None and due - 1 > step
+        return due - 1 if is_early else due
+
+    def is_due(self, moment: Moment) -> bool:
+        """Returns whether the probe or its `before` is due at a moment."""
+        return super().is_due(moment) or self._is_before(moment)
+
+    def __call__(self, moment: Moment) -> None:
+        """Calls the probe, its `before`, or both."""
+        if super().is_due(moment):
+            self.hook(moment)
+        self.resume(moment)
+
+    def resume(self, moment: Moment) -> None:
+        """Calls `before` if the probe is due at the next step."""
+        if self.before is not None and self._is_before(moment):
+            self.before(moment)
+
+    def _is_before(self, moment: Moment) -> bool:
+        if self.before is None or moment.is_last:
+            return False
+        return self._next(moment.step, moment.timeline) == moment.step + 1
+
+    def _next(self, step: int, timeline: Timeline) -> float:
+        if self.cadence.count is None:
+            return float("inf")
+        # The last step counts, since `before` must be called one step earlier.
+        return min(self.cadence.next_due(step, timeline.steps_per_epoch), timeline.total_steps)
+
+
+def make_probes(
+    job: Job, program: Program, directory: Path, drain: Callable[[], None]
+) -> list[Every]:
+    """Returns the probes of the config's `probe` group, each with its cadence, and their summary.
+
+    Args:
+        job: The job.
+        program: The program that the probes look at.
+        directory: The run's directory.
+        drain: Waits until all histograms are in their file.
+
+    Raises:
+        UserError: A probe does not accept its arguments.
+    """
+    if not job.config.probe:
+        return []
+    subject, made = ProgramSubject(program), list[Every]()
+    for name, node in job.config.probe.items():
+        arguments = {key: value for key, value in node.items() if key != EVERY_KEY}
+        probe = call_part(bind_part(arguments, f"probe.{name}"), f"probe.{name}")
+        before = getattr(probe, "before", None)
+        made.append(
+            EveryProbe(
+                Cadence.parse(node[EVERY_KEY]),
+                _with_subject(probe, subject),
+                at_start=True,
+                at_end=True,
+                before=None if before is None else _with_subject(before, subject),
+            )
+        )
+    last = Cadence(program.timeline.total_steps)
+    return [*made, Every(last, DrawSummary(directory, drain), at_end=True)]
+
+
+class DrawSummary:
+    """A `Hook` that records figures of what all probes have seen, after the last step.
+
+    Args:
+        directory: The run's directory, whose files have the records of earlier processes, too.
+        drain: Waits until the histograms are in their file.
+    """
+
+    def __init__(self, directory: Path, drain: Callable[[], None]) -> None:
+        self._directory, self._drain = directory, drain
+
+    def __call__(self, moment: Moment) -> None:
+        """Records the figures at the last step."""
+        if not moment.is_last:
+            return
+        self._drain()
+        figures = dict(distributions(read_histograms(self._directory)))
+        series: dict[str, dict[int, float]] = {}
+        for record in read_journal(self._directory / FILE_NAME):
+            for name in filter(is_summarized, record):
+                series.setdefault(name, {})[record["step"]] = float(record[name])
+        if series:
+            figures["summary"] = partial(draw_summary, series)
+        for name, draw in figures.items():
+            # Drawn on the thread of a recorder.
+            moment.recorder.write(Image(moment.step, time.time(), f"probes/{name}", draw))
+
+
+def _with_subject(probe: Probe, subject: Subject) -> Hook:
+    def call(moment: Moment) -> None:
+        probe(moment, subject)
+
+    return call
+
+
+class ProgramSubject:
+    """The `Subject` of a program.
+
+    Args:
+        program: The program.
+    """
+
+    def __init__(self, program: Program) -> None:
+        learner = program.learner
+        self._step, self._optimizers = learner.step, learner.optimizers
+        self._eager = program.job.config.loop.compile == "eager"
+        self.model = learner.model
+        self.weights: Sequence[keras.Variable] = learner.step.weights
+        self.layers: Mapping[str, Sequence[int]] = layers_of(learner.networks, self.weights)
+        self.batches: Sequence[Examples] = _batches(program)
+        self.inputs = _inputs(program, self.batches)
+        self.num_losses = len(learner.networks)
+        # Of each weight, the network that it belongs to.
+        self._owners = [
+            next(
+                number
+                for number, network in enumerate(learner.networks)
+                if any(one is variable for one in network.trainable_variables)
+            )
+            for variable in self.weights
+        ]
+
+    def values(self) -> list[tf.Tensor]:
+        """Returns the current values of the weights."""
+        return values_of(self.weights)
+
+    def gradients(
+        self, values: Sequence[tf.Tensor], batch: Examples
+    ) -> tuple[Sequence[tf.Tensor], Sequence[tf.Tensor]]:
+        """Returns the training losses of a batch and their gradients."""
+        assert isinstance(batch, Batch)
+        computed = self._step.gradients(values, batch, values_of(self._step.states))
+        count = len(computed.means) - len(values)
+        # mixed_float16 scales the loss, and with it the gradients.
+        scales = [optimizer.scale_loss(tf.constant(1.0)) for optimizer in self._optimizers]
+        gradients = [
+            tf.cast(gradient, tf.float32) / scales[owner]
+            for gradient, owner in zip(computed.means[count:], self._owners, strict=True)
+        ]
+        return computed.means[:count], gradients
+
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Returns a function as a graph; unchanged if the run trains eagerly."""
+        if self._eager:
+            return function
+        compiled: Callable[..., Any] = tf.function(function, autograph=False)
+        return compiled
+
+
+def layers_of(
+    networks: Sequence[keras.Model], weights: Sequence[keras.Variable]
+) -> dict[str, list[int]]:
+    """Returns the positions of the variables of each layer, by the layer's name.
+
+    Args:
+        networks: The networks. With several, names begin with that of the network.
+        weights: The variables, all of them variables of the networks.
+    """
+    prefixes = {
+        id(variable): f"{network.name}/" if len(networks) > 1 else ""
+        for network in networks
+        for variable in network.trainable_variables
+    }
+    found: dict[str, list[int]] = {}
+    for position, variable in enumerate(weights):
+        # A variable's path ends with the names of its layer and its own; a slash would be taken
+        # for the end of a group.
+        path = variable.path.split("/")
+        parts = path[:-1][-2:] if len(path) > 3 else path[:-1][-1:]
+        name = prefixes[id(variable)].replace("/", ".") + (".".join(parts) or variable.name)
+        found.setdefault(name, []).append(position)
+    return found
+
+
+def _inputs(program: Program, batches: Sequence[Examples]) -> tf.Tensor:
+    if program.task != "generation":
+        return tf.concat([batch.inputs for batch in batches], axis=0)
+    shape = program.timeline.batch_size, *program.learner.model.input_shape[1:]
+    return tf.random.stateless_normal(shape, seed=(program.timeline.seed, 0))
+
+
+def _batches(program: Program) -> list[Batch]:
+    size, dataset = program.timeline.batch_size, program.dataset
+    count = max(1, min(_NUM_BATCHES, len(dataset.train) // size))
+    together = first_batch(dataset, count * size // dataset.batch_size)
+    return [
+        Batch(*(None if values is None else values[start : start + size] for values in together))
+        for start in range(0, count * size, size)
+    ]
