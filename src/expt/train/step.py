@@ -7,17 +7,34 @@ GradientTapes of training are in this module.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from expt.train.accumulation import Compute, Computed, over_parts
+from expt.train.adversarial_losses import adversarial_losses
 from expt.train.input.batch import Batch, loss_weight, mean_loss, mixed
 from expt.train.objective import Function, measure, output_type, outputs_of, penalty_of
 
 Scalars = dict[str, tf.Tensor]
 """Scalars by metric name."""
+
+
+class Term(NamedTuple):
+    """A term of a loss, such as the penalty of a layer.
+
+    Attributes:
+        value: The value, a scalar.
+        gradients: The gradient for each weight; None where the term does not depend on it.
+    """
+
+    value: tf.Tensor
+    gradients: Sequence[tf.Tensor | None]
+
+
+Terms = Callable[[Sequence[tf.Tensor], Batch, Sequence[tf.Tensor]], Mapping[str, Term]]
+"""Returns terms by name; a pure function of the values of weights, a batch, and those of states."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +50,8 @@ class Step:
         weights: The variables that gradients are computed for.
         states: The variables that a forward pass changes, such as moving averages and the seeds of
             random layers.
+        terms: Computes the terms of the losses, each with its gradient, from the same arguments as
+            `gradients`; None for a step without separate terms. Training does not use it.
     """
 
     gradients: Compute
@@ -40,6 +59,7 @@ class Step:
     metrics: Callable[[Batch, Computed], Scalars]
     weights: Sequence[keras.Variable]
     states: Sequence[keras.Variable]
+    terms: Terms | None = None
 
     def __call__(self, batch: Batch) -> Scalars:
         """Trains on a batch, and returns its scalars by name."""
@@ -48,12 +68,14 @@ class Step:
 
     def of(self, prepare: Callable[[Batch], Batch]) -> "Step":
         """Returns a step that applies `prepare` to each batch before training on it."""
+        terms = self.terms
         return replace(
             self,
             gradients=lambda weights, batch, states: self.gradients(
                 weights, prepare(batch), states
             ),
             metrics=lambda batch, computed: self.metrics(prepare(batch), computed),
+            terms=terms and (lambda weights, batch, states: terms(weights, prepare(batch), states)),
         )
 
 
@@ -148,7 +170,7 @@ def make_train_step(
         with tf.GradientTape(watch_accessed_variables=False) as tape, Stateless(*given) as run:
             tape.watch(weights)
             outputs = outputs_of(model, batch.inputs, training=True)
-            values = _mixed_loss(loss, batch, outputs)
+            values = mixed_loss(loss, batch, outputs)
             value = mean_loss(values, batch.weights) + penalty_of(model)
             # Has no effect unless the optimizer scales the loss, as for mixed_float16, where it
             # keeps small gradients from underflowing to 0.
@@ -182,7 +204,7 @@ def _assign(variables: Sequence[keras.Variable], values: Sequence[tf.Tensor]) ->
         variable.assign(value)
 
 
-def _mixed_loss(loss: Function, batch: Batch, outputs: tf.Tensor) -> Any:
+def mixed_loss(loss: Function, batch: Batch, outputs: tf.Tensor) -> Any:
     """Returns the loss of each example; with mixup, the mixture of the losses of both targets."""
     values = loss(batch.targets, outputs)
     if batch.mixed_targets is None or batch.mixed_share is None:
@@ -258,8 +280,6 @@ def make_adversarial_step(
     def gradients_of(
         weights: Sequence[tf.Tensor], batch: Batch, state_values: Sequence[tf.Tensor]
     ) -> Computed:
-        size, counts = batch.inputs.shape[0], batch.weights
-        real, fake = tf.ones((size, 1)), tf.zeros((size, 1))
         given = (
             list(zip(variables, weights, strict=True)),
             list(zip(states, state_values, strict=True)),
@@ -268,16 +288,9 @@ def make_adversarial_step(
         tape = tf.GradientTape(persistent=True, watch_accessed_variables=False)
         with tape, Stateless(*given) as run:
             tape.watch(weights)
-            noise = keras.random.normal((size, generator.input_shape[-1]), seed=noise_seed)
-            generated = generator(noise, training=True)
-            # Two calls, so that batch normalization has separate statistics for each.
-            of_real = tf.cast(discriminator(batch.inputs, training=True), tf.float32)
-            of_generated = tf.cast(discriminator(generated, training=True), tf.float32)
-            generator_loss = mean_loss(loss(real, of_generated), counts)
-            discriminator_loss = mean_loss(loss(real, of_real), counts)
-            discriminator_loss = (
-                discriminator_loss + mean_loss(loss(fake, of_generated), counts)
-            ) / 2
+            pair = adversarial_losses(generator, discriminator, loss, batch, noise_seed)
+            generator_loss = pair.generator
+            discriminator_loss = (pair.real + pair.generated) / 2
             scaled_generator_loss = generator_optimizer.scale_loss(generator_loss)
             scaled_discriminator_loss = discriminator_optimizer.scale_loss(discriminator_loss)
         sources = run.weights()
@@ -286,7 +299,8 @@ def make_adversarial_step(
             *tape.gradient(scaled_discriminator_loss, sources[len(generator_weights) :]),
         ]
         means = [generator_loss, discriminator_loss, *gradients]
-        return Computed(loss_weight(fake, counts), means, [], run.states())
+        weight = loss_weight(tf.zeros(batch.inputs.shape[0]), batch.weights)
+        return Computed(weight, means, [], run.states())
 
     def update(computed: Computed) -> Scalars:
         _assign(states, computed.states)
