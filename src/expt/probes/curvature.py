@@ -161,8 +161,9 @@ def lanczos(product: Product, start: Vector, dimensions: int) -> KrylovSpace:
         for _ in range(2):
             image = image - (known @ image) @ known
         beside[index] = np.linalg.norm(image)
-        # Up to rounding, all of A v is in the space already.
-        is_complete = beside[index] <= np.finfo(start.dtype).eps * np.abs(diagonal).max()
+        # Up to rounding, A maps the space to itself.
+        rounding = 100 * np.finfo(start.dtype).eps * np.abs(diagonal).max()
+        is_complete = beside[index] <= rounding
         if index + 1 == dimensions or is_complete:
             break
         basis[index + 1] = image / beside[index]

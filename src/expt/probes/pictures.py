@@ -211,7 +211,7 @@ def draw_saliency(
         cells += [*shown[row], *blanks, *shades[row], *blanks]
         titles += [dataset.class_names[label] for label in labels[row]] + [""] * len(blanks)
         marked += (labels[row] != targets[: len(images)][row]).tolist() + [False] * len(blanks)
-        titles += [""] * _PER_ROW
+        titles += ["saliency"] * len(labels[row]) + [""] * len(blanks)
         marked += [False] * _PER_ROW
     return image_grid(np.stack(cells), titles, marked)
 
