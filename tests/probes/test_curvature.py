@@ -160,7 +160,12 @@ def test_curvature_of_a_small_model_is_that_of_its_exact_hessian() -> None:
 def test_values_follow_from_the_seed_and_the_step() -> None:
     subject = make_subject(["model.units=[4]"])
     found = []
-    for probe, step in ((Curvature(), 3), (Curvature(), 3), (Curvature(), 4), (Curvature(seed=1), 3)):
+    for probe, step in (
+        (Curvature(), 3),
+        (Curvature(), 3),
+        (Curvature(), 4),
+        (Curvature(seed=1), 3),
+    ):
         moment = RecordedMoment(step)
         probe(moment, subject)
         found.append(moment.scalars)

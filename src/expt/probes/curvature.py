@@ -8,6 +8,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from expt.errors import UserError
+from expt.parts.numbers import is_count
 from expt.probes.probe import ProbeMoment, Subject
 
 Vector = NDArray[np.floating[Any]]
@@ -41,12 +42,12 @@ class Curvature:
         seed: The seed of the random vectors.
 
     Raises:
-        ValueError: A number of products is below 1.
+        ValueError: A number of products is not a whole number of at least 1.
     """
 
     def __init__(self, iterations: int = 15, samples: int = 10, seed: int = 0) -> None:
         for name, value in (("iterations", iterations), ("samples", samples)):
-            if value < 1:
+            if not is_count(value, 1):
                 raise ValueError(f"{name}={value}: expected a whole number of at least 1.")
         self._iterations, self._samples, self._seed = iterations, samples, seed
         self._product: Any = None

@@ -71,7 +71,9 @@ class Pictures:
                 moment.log_image(f"{prefix}feature_maps", draw_feature_maps(image, maps))
         if subject.model.output_shape == (None, len(dataset.class_names)):
             labels, found = self._call(subject, saliency, subject.model, self._images)
-            moment.log_image("pictures/saliency", draw_saliency(dataset, self._images, labels, found))
+            moment.log_image(
+                "pictures/saliency", draw_saliency(dataset, self._images, labels, found)
+            )
 
     def _call(self, subject: Subject, function: Callable[..., Any], *arguments: Any) -> Any:
         """Calls a function of networks and an array of images, compiled for these networks."""
@@ -84,11 +86,12 @@ class Pictures:
 
 def first_layer(network: keras.Model) -> keras.layers.Layer | None:
     """Returns the first layer with trainable weights if it is dense or a convolution, else None."""
-    # Keras has no public function that lists nested layers.
-    layers = network._flatten_layers(include_self=False)
-    leaves = (layer for layer in layers if layer._trainable_variables)
-    first = next(leaves, None)
-    return first if isinstance(first, _FIRST_LAYERS) else None
+    first = network.trainable_variables[0]
+    # Keras has no public function that lists nested layers; their order is not that of the calls.
+    for layer in network._flatten_layers():
+        if isinstance(layer, _FIRST_LAYERS) and layer.kernel is first:
+            return layer
+    return None
 
 
 def filters_of(kernel: Floats, input_shape: tuple[int, ...]) -> Floats | None:

@@ -1,6 +1,6 @@
 """The probe of weights, layer by layer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 import keras
@@ -63,14 +63,15 @@ def _matrices(subject: Subject) -> Iterator[tuple[str, int]]:
         if isinstance(layer, _CONVOLUTIONS)
     }
     for layer, positions in subject.layers.items():
-        found = [
-            position
-            for position in positions
-            if len(subject.weights[position].shape) == 2 or id(subject.weights[position]) in kernels
-        ]
+        found = [one for one in positions if _is_matrix(subject.weights[one], kernels)]
         for position in found:
             name = layer if len(found) == 1 else f"{layer}.{subject.weights[position].name}"
             yield name, position
+
+
+def _is_matrix(weight: keras.Variable, kernels: Set[int]) -> bool:
+    # Some biases have two axes, too.
+    return id(weight) in kernels or (len(weight.shape) == 2 and weight.name.endswith("kernel"))
 
 
 def spectral_norm(kernel: NDArray[np.floating[Any]]) -> float:
