@@ -18,7 +18,7 @@ from expt.probes.curvature import (
 )
 from probes.subjects import RecordedMoment, make_subject
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 RANDOM = np.random.default_rng(0)
 NO_SPACE = KrylovSpace(np.zeros((0, 30)), np.zeros(0))
 

@@ -31,7 +31,7 @@ def test_saliency_of_a_linear_model_is_the_row_of_its_class() -> None:
     np.testing.assert_allclose(found, rows[expected], rtol=1e-6)
 
 
-class Subclassed(keras.Model):
+class Subclassed(keras.Model):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.convolution = keras.layers.Conv2D(4, 2, strides=2)

@@ -30,8 +30,8 @@ class Curvature:
 
     H is never computed: products H v take about three times as long as a gradient. The eigenvalues
     are those of H projected on the Krylov space of a random vector (`lanczos`); the trace is exact
-    in that space and estimated outside of it (`hutchinson`). The random vectors follow from the seed
-    and the step, so that a resumed run records the same values.
+    in that space and estimated outside of it (`hutchinson`). The random vectors follow from the
+    seed and the step, so that a resumed run records the same values.
 
     The Hessian of an adversarial pair is not defined, since each network has its own loss.
 
@@ -179,9 +179,9 @@ def hutchinson(product: Product, samples: Iterable[Vector], space: KrylovSpace) 
 
     tr A = E[zᵀ A z] for random z with E[z zᵀ] = I (M. F. Hutchinson, "A Stochastic Estimator of the
     Trace of the Influence Matrix", Communications in Statistics 18, 1989). Within a known space the
-    trace is the sum of its eigenvalues, and only the rest, (I - QᵀQ) A (I - QᵀQ), is estimated. As
-    the space has the largest eigenvalues, the variance is far smaller (R. A. Meyer et al., "Hutch++",
-    arXiv:2010.09649).
+    trace is the sum of its eigenvalues, and only the rest, (I - QᵀQ) A (I - QᵀQ), is estimated.
+    Since the space has the largest eigenvalues, the variance is far smaller (R. A. Meyer et al.,
+    "Hutch++", arXiv:2010.09649).
 
     Args:
         product: Multiplies A by a vector; called once per sample.

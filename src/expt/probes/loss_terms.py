@@ -16,18 +16,18 @@ Gradients = Sequence[NDArray[np.floating[Any]] | None]
 class LossTerms:
     """The value and the gradient of each term of the training loss on the first fixed batch.
 
-    The terms are `data`, the loss of the outputs; and `penalty.LAYER`, the sum of the penalties of a
-    layer on its weights and outputs. Those of an adversarial pair are `generator`,
-    `discriminator.real` and `discriminator.generated`, the halves of the discriminator's loss on the
-    batch and on generated examples. The gradients of all terms come from one forward pass, recorded
-    by a persistent tape. For each term, the probe records:
+    The terms are `data`, the loss of the outputs; and `penalty.LAYER`, the sum of the penalties of
+    a layer on its weights and outputs. Those of an adversarial pair are `generator`,
+    `discriminator.real` and `discriminator.generated`, the halves of the discriminator's loss on
+    the batch and on generated examples. The gradients of all terms come from one forward pass,
+    recorded by a persistent tape. For each term, the probe records:
 
     - `loss_term/TERM`: the value. The values add up to the loss.
     - `term_gradient_norm/TERM`: the L2 norm of its gradient. If that of a penalty is far below that
       of the data, the penalty has no effect; if it is far above, the penalty dominates.
-    - `term_gradient_cosine/TERM-TERM`: the cosine between the gradients of two terms, over the weights
-      that both depend on. It is negative where the terms work against each other. Not recorded for
-      terms that share no weights.
+    - `term_gradient_cosine/TERM-TERM`: the cosine between the gradients of two terms, over the
+      weights that both depend on. It is negative where the terms work against each other. Not
+      recorded for terms that share no weights.
     """
 
     def __init__(self) -> None:

@@ -26,15 +26,15 @@ Floats = NDArray[np.floating[Any]]
 class Pictures:
     """Images of what a model of images looks at. For other data, the probe only logs a warning.
 
-    - `pictures/filters`: the first 25 filters of the first layer, red where a weight is positive and
-      blue where it is negative. Those with three channels have the colours of the channels, with
-      grey for 0. The weights of a unit of a dense layer count as a filter of the size of the image.
+    - `pictures/filters`: the first 25 filters of the first layer, red where a weight is positive
+      and blue where it is negative. Those with three channels have the colors of the channels, with
+      gray for 0. The weights of a unit of a dense layer count as a filter of the size of the image.
       All filters have the same scale, so that a pale one is weak.
     - `pictures/feature_maps`: the first validation image, and its first 24 feature maps in the
-      colours of the filters: the outputs of the first convolution.
+      colors of the filters: the outputs of the first convolution.
     - `pictures/saliency`: for a classifier, the first 25 validation images, with the predicted class
-      as title (red if wrong), and below each its saliency, from black (no influence) to white: how
-      much the score of that class depends on each pixel.
+      as title (red if wrong), and below each its saliency, from black (no influence) to white:
+      how much the score of that class depends on each pixel.
 
     Of an adversarial pair, the names begin with that of the network, as in
     `pictures/discriminator_filters`.
@@ -116,8 +116,8 @@ def filters_of(kernel: Floats, input_shape: tuple[int, ...]) -> Floats | None:
 def saliency(model: keras.Model, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns how much the score of the predicted class depends on each pixel.
 
-    It is max_c |∂s_k / ∂x_c| over the channels c of a pixel x, where s_k is the largest score, before
-    a softmax. Source: K. Simonyan et al., arXiv:1312.6034, section 3.1.
+    It is max_c |∂s_k / ∂x_c| over the channels c of a pixel x, where s_k is the largest score,
+    before a softmax. Source: K. Simonyan et al., arXiv:1312.6034, section 3.1.
 
     Args:
         model: Maps images to one score per class.
@@ -226,7 +226,7 @@ def _scaled(values: Floats) -> Floats:
 
 
 def _colored(values: Floats) -> Floats:
-    """Returns values of shape [..., 1] as colours: white for 0, red above and blue below."""
+    """Returns values of shape [..., 1] as colors: white for 0, red above and blue below."""
     shares = _scaled(values)
     ends = np.where(shares > 0, RED, BLUE) / 255
     colors: Floats = 1 + np.abs(shares) * (ends - 1)
@@ -240,4 +240,5 @@ def _rgb(images: Floats) -> Floats:
 def _resized(image: Floats) -> Floats:
     """Returns an image in the size of a cell of a grid, with the nearest pixels."""
     rows, columns = (np.arange(_SIDE) * size // _SIDE for size in image.shape[:2])
-    return image[rows[:, None], columns]
+    resized: Floats = image[rows[:, None], columns]
+    return resized

@@ -80,8 +80,8 @@ def spectral_norm(kernel: NDArray[np.floating[Any]]) -> float:
     It is √λ_max of the smaller one of WᵀW and W Wᵀ, computed in float64.
 
     Args:
-        kernel: Shape [inputs, outputs], or of a convolution [height, width, channels, filters], with
-            any number of spatial axes.
+        kernel: Shape [inputs, outputs], or of a convolution [height, width, channels, filters],
+            with any number of spatial axes.
     """
     matrix = np.asarray(kernel, np.float64).reshape(-1, kernel.shape[-1])
     smaller = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
