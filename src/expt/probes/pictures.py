@@ -19,6 +19,7 @@ from expt.record.images import as_pixels
 _log = logging.getLogger(__name__)
 _PER_ROW, _SHOWN = 5, 25
 _SIDE = 112  # pixels: the side of an image in a grid
+_FRAME = 0.85  # light gray
 _FIRST_LAYERS = (keras.layers.Dense, keras.layers.Conv2D)
 Floats = NDArray[np.floating[Any]]
 
@@ -32,9 +33,9 @@ class Pictures:
       All filters have the same scale, so that a pale one is weak.
     - `pictures/feature_maps`: the first validation image, and its first 24 feature maps in the
       colors of the filters: the outputs of the first convolution.
-    - `pictures/saliency`: for a classifier, the first 25 validation images, with the predicted class
-      as title (red if wrong), and below each its saliency, from black (no influence) to white:
-      how much the score of that class depends on each pixel.
+    - `pictures/saliency`: for a classifier, the first 25 validation images, with the predicted
+      class as title (red if wrong), and below each its saliency, from black (no influence) to
+      white: how much the score of that class depends on each pixel.
 
     Of an adversarial pair, the names begin with that of the network, as in
     `pictures/discriminator_filters`.
@@ -174,7 +175,7 @@ def draw_filters(filters: Floats) -> Pixels:
     shown = filters[:_SHOWN]
     titles = [str(number) for number in range(len(shown))]
     images = 0.5 + _scaled(shown) / 2 if shown.shape[-1] == 3 else _colored(shown)
-    return image_grid(images, titles, [False] * len(shown))
+    return image_grid(np.stack([*map(_framed, images)]), titles, [False] * len(shown))
 
 
 def draw_feature_maps(image: Floats, maps: Floats) -> Pixels:
@@ -185,8 +186,7 @@ def draw_feature_maps(image: Floats, maps: Floats) -> Pixels:
         maps: Shape [height, width, filters].
     """
     cells = _colored(np.moveaxis(maps, -1, 0)[: _SHOWN - 1, ..., None])
-    # To a common size, since strides and borders change that of the maps.
-    images = np.stack([_resized(_rgb(each)) for each in (image, *cells)])
+    images = np.stack([_framed(_rgb(each)) for each in (image, *cells)])
     titles = ["input", *(str(number) for number in range(len(cells)))]
     return image_grid(images, titles, [False] * len(images))
 
@@ -237,8 +237,9 @@ def _rgb(images: Floats) -> Floats:
     return np.broadcast_to(images, (*images.shape[:-1], 3))
 
 
-def _resized(image: Floats) -> Floats:
-    """Returns an image in the size of a cell of a grid, with the nearest pixels."""
+def _framed(image: Floats) -> Floats:
+    """Returns an image in the size of a cell of a grid, with a light frame around white pixels."""
     rows, columns = (np.arange(_SIDE) * size // _SIDE for size in image.shape[:2])
-    resized: Floats = image[rows[:, None], columns]
-    return resized
+    framed = np.full((_SIDE, _SIDE, 3), _FRAME)
+    framed[1:-1, 1:-1] = image[rows[1:-1, None], columns[1:-1]]
+    return framed
