@@ -66,6 +66,11 @@ def test_hook(train_here: Train, tmp_path: Path, option: str) -> None:
     keep_contract(train_here, [f"hook=[{option}]", f"hook.{option}.every=1", *SMALL], tmp_path)
 
 
+@pytest.mark.parametrize("option", options_of("probe"))
+def test_probe(train_here: Train, tmp_path: Path, option: str) -> None:
+    keep_contract(train_here, [f"probe=[{option}]", f"probe.{option}.every=1", *SMALL], tmp_path)
+
+
 @pytest.mark.parametrize("option", options_of("loop"))
 def test_loop(train_here: Train, tmp_path: Path, option: str) -> None:
     keep_contract(train_here, [f"loop={option}", *SMALL], tmp_path)
