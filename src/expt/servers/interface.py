@@ -55,7 +55,7 @@ def serve(
         mlflow = remote_mlflow or next(iter(addresses[1:]), None)
         pages = Pages(output_dir, addresses[0], mlflow, view)
         for name, text in pages.lines():
-            print(f"{name:<13} {text}")
+            print(f"{name:<13} {text}".rstrip())
         print("Ctrl-C stops", " and ".join(program.name for program in programs), flush=True)
         servers.wait(view.refresh)
 
