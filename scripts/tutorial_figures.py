@@ -138,10 +138,10 @@ def _depths(axes: "Axes", runs: Sequence[Run]) -> None:
 
 
 def _norms_of(axes: "Axes", runs: Sequence[Run]) -> None:
-    for act, style in (("relu", "C1--"), ("sigmoid", "C3--")):  # as in the chart by depth
+    for act, style in (("relu", "C1"), ("sigmoid", "C3")):  # the colours of the chart by depth
         found = select_runs(runs, {"act": act, "model.units": _DEEP, "seed": 0})
         _plot(axes, found, "train/grad_norm", f"{act}, {len(_DEEP)} hidden layers", style)
-    axes.set(title="train/grad_norm, seed 0", ylim=(0, None))
+    axes.set(title="train/grad_norm, seed 0", ylim=(0, 4))
 
 
 def _rates(axes: "Axes", runs: Sequence[Run]) -> None:
@@ -154,7 +154,9 @@ def _rates(axes: "Axes", runs: Sequence[Run]) -> None:
 
 def _loss_norms(axes: "Axes", runs: Sequence[Run]) -> None:
     for loss in ("crossentropy", "mse"):
-        _plot(axes, select_runs(runs, {**_SGD, "loss": loss}), "train/grad_norm", f"{loss}, SGD 0.1")
+        _plot(
+            axes, select_runs(runs, {**_SGD, "loss": loss}), "train/grad_norm", f"{loss}, SGD 0.1"
+        )
     axes.set(title="train/grad_norm", yscale="log")
 
 
