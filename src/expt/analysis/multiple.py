@@ -89,8 +89,8 @@ class Difference:
 
         This is the interval form of two one-sided tests (Schuirmann 1987, A comparison of the two
         one-sided tests procedure and the power approach for assessing the equivalence of average
-        bioavailability, Journal of Pharmacokinetics and Biopharmaceutics 15, 657-680). The interval is the corrected 95 % one instead of the usual
-        90 %, which makes the rule stricter.
+        bioavailability, Journal of Pharmacokinetics and Biopharmaceutics 15, 657-680). The
+        interval is the corrected 95 % one instead of the usual 90 %, which makes the rule stricter.
         """
         return -margin <= self.low and self.high <= margin
 
