@@ -10,6 +10,7 @@ SHOW := @$(PYTHON) scripts/announced.py
 
 run: .venv/installed
 	$(BIN)/python -m expt.run loss=crossentropy act=relu
+	@echo "To use expt in this shell: . .venv/bin/activate"
 
 test: check
 	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SEEDS = (0, 1, 2)  # of the main sweeps; the repeated comparison has others
+_EPOCHS = 10  # the quick start, whose runs may be in the same folder, trains fewer
 _UNITS = [128, 128]
 _DEEP = [128, 128, 128, 128]
 _DOTS_PER_INCH = 110
@@ -77,9 +78,10 @@ def read_runs(outputs: Path) -> list[Run]:
     return runs
 
 
-def _select(runs: Sequence[Run], values: Mapping[str, Any]) -> list[Run]:
+def select_runs(runs: Sequence[Run], values: Mapping[str, Any]) -> list[Run]:
     """Returns the runs with these values, and otherwise the defaults of the page."""
-    wanted = {"act": "relu", "loss": "crossentropy", "model.units": _UNITS, **_ADAM, **values}
+    fixed = {"loop.epochs": _EPOCHS, "act": "relu", "loss": "crossentropy", "model.units": _UNITS}
+    wanted = {**fixed, **_ADAM, **values}
     found = [
         run
         for run in runs
@@ -117,41 +119,44 @@ def _plot(axes: "Axes", runs: Sequence[Run], metric: str, label: str, style: str
 
 def _losses_of(axes: "Axes", runs: Sequence[Run]) -> None:
     for act in ("relu", "gelu", "tanh", "sigmoid"):
-        _plot(axes, _select(runs, {"act": act}), "val/loss", act)
+        _plot(axes, select_runs(runs, {"act": act}), "val/loss", act)
     axes.set(title="val/loss", yscale="log")
 
 
 def _accuracies_of(axes: "Axes", runs: Sequence[Run]) -> None:
     for act in ("relu", "gelu", "tanh", "sigmoid"):
-        _plot(axes, _select(runs, {"act": act}), "val/accuracy", act)
+        _plot(axes, select_runs(runs, {"act": act}), "val/accuracy", act)
     axes.set(title="val/accuracy", ylim=(0, 1))
 
 
 def _depths(axes: "Axes", runs: Sequence[Run]) -> None:
     for act in ("relu", "sigmoid"):
         for units, style in ((_UNITS, "-"), (_DEEP, "--")):
-            found = _select(runs, {"act": act, "model.units": units, "seed": 0})
+            found = select_runs(runs, {"act": act, "model.units": units, "seed": 0})
             _plot(axes, found, "val/accuracy", f"{act}, {len(units)} hidden layers", style)
     axes.set(title="val/accuracy by depth, seed 0", ylim=(0, 1))
 
 
 def _norms_of(axes: "Axes", runs: Sequence[Run]) -> None:
-    for act in ("relu", "sigmoid"):
-        _plot(axes, _select(runs, {"act": act}), "train/grad_norm", act)
-    axes.set(title="train/grad_norm", ylim=(0, None))
+    for act, style in (("relu", "C1"), ("sigmoid", "C3")):  # the colours of the chart by depth
+        found = select_runs(runs, {"act": act, "model.units": _DEEP, "seed": 0})
+        _plot(axes, found, "train/grad_norm", f"{act}, {len(_DEEP)} hidden layers", style)
+    axes.set(title="train/grad_norm, seed 0", ylim=(0, 4))
 
 
 def _rates(axes: "Axes", runs: Sequence[Run]) -> None:
     for rate in (0.001, 0.03):
-        found = _select(runs, {"act": "sigmoid", "optimizer.learning_rate": rate})
+        found = select_runs(runs, {"act": "sigmoid", "optimizer.learning_rate": rate})
         _plot(axes, found, "val/accuracy", f"sigmoid, learning rate {rate}")
-    _plot(axes, _select(runs, {}), "val/accuracy", "relu, learning rate 0.001", "k--")
+    _plot(axes, select_runs(runs, {}), "val/accuracy", "relu, learning rate 0.001", "k--")
     axes.set(title="val/accuracy by learning rate", ylim=(0, 1))
 
 
 def _loss_norms(axes: "Axes", runs: Sequence[Run]) -> None:
     for loss in ("crossentropy", "mse"):
-        _plot(axes, _select(runs, {**_SGD, "loss": loss}), "train/grad_norm", f"{loss}, SGD 0.1")
+        _plot(
+            axes, select_runs(runs, {**_SGD, "loss": loss}), "train/grad_norm", f"{loss}, SGD 0.1"
+        )
     axes.set(title="train/grad_norm", yscale="log")
 
 
@@ -165,7 +170,7 @@ def _loss_accuracies(axes: "Axes", runs: Sequence[Run]) -> None:
     ):
         values = {"loss": loss, "optimizer": optimizer, "optimizer.learning_rate": rate}
         label = f"{loss}, {'SGD' if optimizer == 'sgd' else 'Adam'} {rate}"
-        _plot(axes, _select(runs, values), "val/accuracy", label, style)
+        _plot(axes, select_runs(runs, values), "val/accuracy", label, style)
     axes.set(title="val/accuracy", ylim=(0, 1))
 
 

@@ -28,6 +28,9 @@ KEYS = ["act", "beta_1", "epochs", "learning_rate", "output_dir", "seed"]
         ("AdamW", ["adadelta", "adam", "adamw"], "adamw"),
         ("LR", KEYS, "learning_rate"),
         ("ID", ["id", "ID"], "ID"),
+        ("acc", ["accuracy", "auc", "f1"], "accuracy"),
+        ("soft", ["softplus", "softmax", "sort"], "softmax"),
+        ("ac", ["accuracy", "auc"], "auc"),
         ("target", ["Target ", "Other"], "Target "),
     ],
 )

@@ -27,9 +27,10 @@ class Terminated(BaseException):
 def nearest(given: str, valid: Iterable[str]) -> str | None:
     """Returns the valid name that is most similar to a given one, or None if none is similar.
 
-    Case matters only between names that differ in nothing else. Names are also similar if one
-    contains the other, or if the given one consists of the initials of the valid one's words (`lr`
-    for `learning_rate`).
+    Case matters only between names that differ in nothing else. The beginning of a name (`acc` for
+    `accuracy`) matches it before any other name. Names are also similar if one contains the other,
+    or if the given one consists of the initials of the valid one's words (`lr` for
+    `learning_rate`).
     """
     spelled = list(valid)
     if given in spelled:
@@ -41,6 +42,11 @@ def nearest(given: str, valid: Iterable[str]) -> str | None:
 
 
 def _nearest(given: str, names: list[str]) -> str | None:
+    # People abbreviate more often than they mistype: `acc` has more letters of `accuracy` in order,
+    # but difflib's ratio prefers the shorter `auc`.
+    begun = [name for name in names if len(given) > 2 and name.startswith(given)]
+    if begun:
+        return min(begun, key=len)
     close = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
     if close:
         return close[0]
@@ -48,6 +54,11 @@ def _nearest(given: str, names: list[str]) -> str | None:
     by_initials = [n for n in names if "".join(word[:1] for word in n.split("_")) == given]
     by_part = [n for n in names if len(given) > 2 and (given in n or n in given)]
     return next(iter(by_initials + by_part), None)
+
+
+def typed(value: object) -> str:
+    """Returns a value as it is typed in an override: None as `null`."""
+    return "null" if value is None else str(value)
 
 
 def hint(given: str, valid: Iterable[str]) -> str:

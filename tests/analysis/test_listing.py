@@ -160,14 +160,14 @@ class TestLines:
         write_all()
         lines = list(list_lines(flattened_rows(), None, now=400.0))
         assert [line.split("  outputs")[0].rstrip() for line in lines] == [
-            "name      experiment  status    jobs             best  metric      started   took"
+            "name      experiment  status    jobs             best  metric      started  training"
             "  directory",
-            "late      other       FINISHED                 0.5125  val/loss  5 min ago  4.0 s",
-            "act       default     FAILED    1/3, 1 failed  0.2375  val/loss  6 min ago   40 s",
-            "  mlp-s1  default     FAILED                                     6 min ago   52 s",
-            "  mlp-s0  default     FINISHED                 0.2375  val/loss  6 min ago   53 s",
+            "late      other       FINISHED                 0.5125  val/loss  5 min ago     4.0 s",
+            "act       default     FAILED    1/3, 1 failed  0.2375  val/loss  6 min ago      40 s",
+            "  mlp-s1  default     FAILED                                     6 min ago      52 s",
+            "  mlp-s0  default     FINISHED                 0.2375  val/loss  6 min ago      53 s",
             "  mlp-s2              PENDING",
-            "early     default     FINISHED                 0.5125  val/loss  6 min ago  3.5 s",
+            "early     default     FINISHED                 0.5125  val/loss  6 min ago     3.5 s",
         ]
 
     def test_names_are_shortened_to_fit_a_terminal(self) -> None:

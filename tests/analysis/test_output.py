@@ -73,7 +73,20 @@ class TestTerminal:
         assert best.split()[-6:] == ["25", "4.0", "s", "1,000", "500", "MB"]
         assert re.search(r"act=tanh .* 1\.00  inconclusive", text)
         assert re.search(r"act=gelu .* \+0\.\d{3} ± 0\.\d{3} +<?0\.00\d  worse", text)
+        assert "p, Holm  verdict" in text
         assert re.search(r"FAILED  x  step 50  val/loss 0.5 .*\n        ValueError: why *\n", text)
+
+    def test_single_seeds_have_a_difference_and_no_interval(self, tmp_path: Path) -> None:
+        named = [({"act": "relu"}, [0.3]), ({"act": "tanh"}, [0.4])]
+        write_sweep(tmp_path, named, "val/loss")
+        text = shown(comparison_of(tmp_path), 200)
+        assert re.search(r" n  difference  p  verdict", text)
+        assert re.search(r"act=tanh .* 1 +\+0\.1000  –  not tested", text)
+
+    def test_the_p_value_of_one_pair_is_not_called_corrected(self, tmp_path: Path) -> None:
+        named = [({"act": act}, VALUES[act]) for act in ("relu", "gelu")]
+        write_sweep(tmp_path, named, "val/loss")
+        assert re.search(r" p  verdict  ", shown(comparison_of(tmp_path), 200))
 
     def test_only_the_best_variant_is_coloured(self, comparison: Comparison) -> None:
         """A second colour would suggest that a difference without significance means something."""

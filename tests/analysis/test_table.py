@@ -208,7 +208,7 @@ class TestVerdicts:
     def test_a_single_seed_is_not_tested(self, tmp_path: Path) -> None:
         comparison = compare(read(sweep(tmp_path, [0.3], [0.6])))
         assert comparison.variants[1].difference is None
-        assert comparison.variants[1].verdict is Verdict.INCONCLUSIVE
+        assert comparison.variants[1].verdict is Verdict.NOT_TESTED
         assert any(note.startswith("A variant with a single value") for note in comparison.notes)
 
     def test_a_margin_changes_only_inconclusive_verdicts(self, tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ class TestVerdicts:
     def test_a_note_says_that_there_is_no_noise(self, tmp_path: Path) -> None:
         comparison = compare(read(sweep(tmp_path, [0.3, 0.3], [0.4, 0.4], [0.5, 0.5])))
         assert any("Without any noise" in note for note in comparison.notes)
-        assert [v.verdict for v in comparison.variants[1:]] == [Verdict.INCONCLUSIVE] * 2
+        assert [v.verdict for v in comparison.variants[1:]] == [Verdict.NOT_TESTED] * 2
 
 
 class TestReplicates:

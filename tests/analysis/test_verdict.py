@@ -1,3 +1,4 @@
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def test_a_significant_result(tmp_path: Path) -> None:
     text = headline(comparison_of(tmp_path))
     assert text.startswith("act=relu has the highest val/accuracy: 0.9720 ± 0.0050 (n = 3). ")
     assert "All 2 others are significantly worse; the nearest is act=tanh, 0.2620 lower" in text
-    assert "(95 % interval 0.2" in text
+    assert re.search(r"\(95 % interval 0\.2\d* to 0\.2\d* lower, p", text)
     assert "p < 0.001" in text
     assert text.endswith(
         "The p-value and the interval are corrected (Holm) for picking the best of 3 after seeing "
@@ -40,14 +41,24 @@ def test_a_result_that_is_not_significant(tmp_path: Path) -> None:
     accuracies(tmp_path, {"relu": GOOD, "tanh": CLOSE, "gelu": BAD})
     text = headline(comparison_of(tmp_path))
     assert "Inconclusive: 1 of the 2 others may be just as good, 1 is significantly worse" in text
-    assert "the nearest is act=tanh, 0.0013 lower (95 % interval -0." in text
+    assert "the nearest is act=tanh, 0.0013 lower (95 % interval 0." in text
     assert "the same" not in text
+
+
+def test_the_interval_has_the_signs_of_the_table(tmp_path: Path) -> None:
+    accuracies(tmp_path, {"relu": GOOD, "tanh": CLOSE})
+    comparison = comparison_of(tmp_path)
+    difference = comparison.variants[1].difference
+    assert difference is not None
+    assert difference.low < -0.004 < 0.001 < difference.high
+    low, high = f"{-difference.low:.4f}", f"{difference.high:.4f}"
+    assert f"0.0013 lower (95 % interval {low} lower to {high} higher, p" in headline(comparison)
 
 
 def test_a_tiny_difference_has_two_digits(tmp_path: Path) -> None:
     accuracies(tmp_path, {"relu": GOOD, "tanh": [value - 1.234567e-6 for value in GOOD]})
     text = headline(comparison_of(tmp_path))
-    assert "act=tanh may be just as good, 0.0000012 lower (95 % interval -0.00" in text
+    assert "act=tanh may be just as good, 0.0000012 lower (95 % interval 0.00" in text
 
 
 def test_a_result_within_the_margin_is_equivalent(tmp_path: Path) -> None:
@@ -79,7 +90,13 @@ def test_a_metric_of_the_best_checkpoint_is_named_so(tmp_path: Path) -> None:
 
 def test_single_runs_are_not_tested(tmp_path: Path) -> None:
     accuracies(tmp_path, {"relu": [0.9], "tanh": [0.8]})
-    assert "unknown: a test needs at least two replicates" in headline(comparison_of(tmp_path))
+    assert "unknown: a test needs at least two seeds for each" in headline(comparison_of(tmp_path))
+
+
+def test_variants_without_a_test_are_counted(tmp_path: Path) -> None:
+    accuracies(tmp_path, {"relu": GOOD, "tanh": CLOSE, "gelu": [0.9]})
+    text = headline(comparison_of(tmp_path))
+    assert "Not certain: 1 of the 2 others may be as good, 1 is not tested; the nearest is" in text
 
 
 def test_a_single_variant_is_summarized(tmp_path: Path) -> None:
@@ -94,7 +111,7 @@ def test_without_a_finished_run_there_is_no_result(tmp_path: Path) -> None:
     assert headline(comparison) == "No finished run has a metric to compare."
 
 
-def test_the_nearest_variant_is_named_by_its_differences_to_the_best(tmp_path: Path) -> None:
+def test_the_nearest_variant_has_a_unique_name(tmp_path: Path) -> None:
     grid = [
         ({"act": act, "optimizer.learning_rate": rate}, [base + rate, base + rate + 0.01])
         for act, base in (("relu", 0.8), ("tanh", 0.5))
@@ -103,7 +120,7 @@ def test_the_nearest_variant_is_named_by_its_differences_to_the_best(tmp_path: P
     write_sweep(tmp_path, grid, "val/accuracy")
     text = headline(comparison_of(tmp_path))
     assert text.startswith("act=relu learning_rate=0.02 has the highest")
-    assert "the nearest is learning_rate=0.01, " in text
+    assert "the nearest is act=relu learning_rate=0.01, " in text
 
 
 @pytest.mark.parametrize("length", [10, 300])

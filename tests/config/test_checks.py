@@ -124,6 +124,8 @@ def test_valid_values_pass(key: str, values: list[object]) -> None:
             [0, -8, 1.5, "many", True, None],
             r"data\.batch_size=.*at least 1",
         ),
+        ("metric__accuracy", [None], r"metric\.accuracy=null: expected one of the group's"),
+        ("data__batch_size", [None], r"data\.batch_size=null: expected a whole number"),
         ("recorder__mlflow", [3, {}], r"recorder\.mlflow=.*mlflow.*tensorboard"),
         ("metric__mine", ["mae", None], r"metric\.mine=.*accuracy.*mae.*rmse"),
         ("act", [None, "relu", {}], r"act=.*gelu.*relu"),

@@ -100,9 +100,9 @@ def test_view_of_a_sweep_is_sorted_and_has_varying_params(sweep: Path, views: Vi
     page = f"{_ADDRESS}/#/experiments/7/runs"
     chosen = f"viewStateShareKey=expt-{'c' * 8}"
     assert [*sweep_pages(_ADDRESS, sweep, runs)] == [
-        f"{page}?workflowType=machine_learning&{chosen}",
-        f"{page}?workflowType=machine_learning&compareRunsMode=CHART&{chosen}",
-        f"{page}/{'b' * 32}?workflowType=machine_learning",
+        ("runs table", f"{page}?workflowType=machine_learning&{chosen}"),
+        ("charts", f"{page}?workflowType=machine_learning&compareRunsMode=CHART&{chosen}"),
+        ("sweep's run", f"{page}/{'b' * 32}?workflowType=machine_learning"),
     ]
     experiment, state = views[f"expt-{'c' * 8}"]
     assert (experiment, state["name"]) == ("7", "act: best first")
@@ -153,7 +153,7 @@ def test_url_has_the_order_if_the_view_is_not_saved(
     sweep: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mlflow_links, "save_view", lambda *_: False)
-    page, *_ = sweep_pages(_ADDRESS, sweep, [_make(sweep / "0", "a", 0, 0.5)])
+    (_, page), *_ = sweep_pages(_ADDRESS, sweep, [_make(sweep / "0", "a", 0, 0.5)])
     assert parse_qs(urlsplit(page.replace("#/", "")).query) == {
         "workflowType": ["machine_learning"],
         "searchFilter": [f"tags.`mlflow.parentRunId` = '{'b' * 32}'"],

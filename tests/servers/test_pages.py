@@ -19,9 +19,10 @@ _PINNED = (
     "%7B%22plugin%22%3A%22scalars%22%2C%22tag%22%3A%22accuracy%22%7D%5D&smoothing=0#timeseries"
 )
 _OF_ALL = [
-    ("TensorBoard", f"{_BOARD}/?{_PINNED}"),
-    ("", f"{_BOARD}/#images"),
-    ("", f"{_BOARD}/#hparams"),
+    ("TensorBoard", ""),
+    ("  curves", f"{_BOARD}/?{_PINNED}"),
+    ("  images", f"{_BOARD}/#images"),
+    ("  HParams", f"{_BOARD}/#hparams"),
 ]
 
 
@@ -67,13 +68,14 @@ def test_pages_of_the_latest_run_and_of_the_newest_sweep(sweep: Path, tmp_path: 
     view = "viewStateShareKey=expt-11-00-00_bbbbbbbb"
     assert _lines(tmp_path) == [
         *_OF_ALL,
-        ("MLflow", f"{_MLFLOW}/#/experiments/3/runs?{_TRAINING}&viewStateShareKey=expt"),
+        ("MLflow", ""),
+        ("  runs table", f"{_MLFLOW}/#/experiments/3/runs?{_TRAINING}&viewStateShareKey=expt"),
         ("newest sweep", os.path.relpath(sweep)),
-        ("", f"{_BOARD}/?runFilter=%5E11%5C-00%5C-00_bbbbbbbb%2F&{_PINNED}"),
-        ("", f"{_MLFLOW}/#/experiments/2/runs?{_TRAINING}&{view}"),
-        ("", f"{_MLFLOW}/#/experiments/2/runs?{_TRAINING}&compareRunsMode=CHART&{view}"),
-        ("", f"{_MLFLOW}/#/experiments/1/runs/{'b' * 32}?{_TRAINING}"),
-        ("", report.as_uri()),
+        ("  curves", f"{_BOARD}/?runFilter=%5E11%5C-00%5C-00_bbbbbbbb%2F&{_PINNED}"),
+        ("  runs table", f"{_MLFLOW}/#/experiments/2/runs?{_TRAINING}&{view}"),
+        ("  charts", f"{_MLFLOW}/#/experiments/2/runs?{_TRAINING}&compareRunsMode=CHART&{view}"),
+        ("  sweep's run", f"{_MLFLOW}/#/experiments/1/runs/{'b' * 32}?{_TRAINING}"),
+        ("  report", report.as_uri()),
     ]
 
 
@@ -92,7 +94,18 @@ def test_without_mlflow(sweep: Path, tmp_path: Path) -> None:
         *_OF_ALL,
         ("MLflow", "not started: no run is recorded there (recorder=mlflow)"),
         ("newest sweep", os.path.relpath(sweep)),
-        ("", f"{_BOARD}/?runFilter=%5E11%5C-00%5C-00_bbbbbbbb%2F&{_PINNED}"),
+        ("  curves", f"{_BOARD}/?runFilter=%5E11%5C-00%5C-00_bbbbbbbb%2F&{_PINNED}"),
+    ]
+
+
+def test_a_sweep_that_only_the_journal_records_is_called_so(tmp_path: Path) -> None:
+    _make_run(tmp_path / "runs/2026-11-22/09-00-00_dddddddd", 300.0, "3")
+    sweep = tmp_path / "sweeps/2026-11-23/11-00-00_bbbbbbbb"
+    _make_run(sweep / "0_seed=0", 200.0, None)
+    (sweep / "0_seed=0/val").rmdir()
+    assert _lines(tmp_path)[-2:] == [
+        ("newest sweep", os.path.relpath(sweep)),
+        ("", "not recorded in TensorBoard or MLflow (recorder=[])"),
     ]
 
 
@@ -101,4 +114,8 @@ def test_runs_without_a_recorded_experiment(tmp_path: Path) -> None:
     (tmp_path / "sweeps/2026-11-23/11-00-00_bbbbbbbb/0_seed=0").mkdir(parents=True)
     damaged = tmp_path / "sweeps/2026-11-23/11-00-00_bbbbbbbb/0_seed=0/run.json"
     damaged.write_text("{")
-    assert _lines(tmp_path) == [*_OF_ALL, ("MLflow", f"{_MLFLOW}/#/experiments?{_TRAINING}")]
+    assert _lines(tmp_path) == [
+        *_OF_ALL,
+        ("MLflow", ""),
+        ("  runs table", f"{_MLFLOW}/#/experiments?{_TRAINING}"),
+    ]

@@ -16,7 +16,9 @@ def _sweep(name: str, num_jobs: int) -> Entry:
 
 
 def test_curves_of_loss_and_accuracy_are_pinned() -> None:
-    (_, curves), (_, images), (_, parameters) = tensorboard_lines(_BOARD, [_sweep("a", 3)], 3)
+    lines = [*tensorboard_lines(_BOARD, [_sweep("a", 3)], 3)]
+    assert [label.strip() for label, _ in lines] == ["TensorBoard", "curves", "images", "HParams"]
+    _, curves, images, parameters = (text for _, text in lines)
     parts = urlsplit(curves)
     given = parse_qs(parts.query)
     assert (parts.fragment, given["smoothing"]) == ("timeseries", ["0"])

@@ -6,8 +6,19 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from expt.config.compose import Composition, Job
 from expt.runs.records import RunRecord
-from expt.train.messages import describe_outcome, print_git_trouble, print_notes
+from expt.train.messages import (
+    describe_outcome,
+    print_git_trouble,
+    print_notes,
+    print_where_to_look,
+)
+
+
+def compose_one(*overrides: str) -> Job:
+    return Composition(overrides).first_job().job
+
 
 RECORD: dict[str, Any] = {
     "status": "FINISHED",
@@ -44,6 +55,16 @@ def test_a_repository_that_git_refuses_to_read_is_reported(
     monkeypatch.setenv("HOME", str(tmp_path))
     print_git_trouble(Console(file=stream))
     assert f"git config --global --add safe.directory {tmp_path}\n" in stream.getvalue()
+
+
+def test_the_command_of_the_interface_is_printed_unless_nothing_is_recorded_there() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=200)
+    print_where_to_look(console, Path("outputs"), [compose_one("recorder=[]")])
+    assert stream.getvalue() == ""
+    jobs = [compose_one("recorder=[]"), compose_one()]
+    print_where_to_look(console, Path("outputs"), jobs)
+    assert stream.getvalue().endswith(" -m expt.ui starts TensorBoard and MLflow\n")
 
 
 def test_outcome_separates_last_values_from_best_values(

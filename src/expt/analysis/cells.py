@@ -55,7 +55,7 @@ def results(comparison: Comparison, variants: Sequence[Variant]) -> list[TableCo
     """Returns the columns of the results of some variants: metrics, tests and costs."""
     found, leading = list[TableColumn](), comparison.leading
     if leading is not None:
-        found += _leading(variants, leading)
+        found += _leading(comparison, variants, leading)
         others = [name for name in comparison.metrics[1:] if not name.startswith(_NOT_SHOWN)]
         # Kept longer than other metrics: a gap between best and last value may be overfitting.
         same = [name for name in others if name.removeprefix(BEST) == leading.removeprefix(BEST)]
@@ -96,11 +96,6 @@ def _p_digits(p: float) -> str:
     return f"{p:.3f}" if f"{p:.3f}" != "0.050" else f"{p:.4f}"
 
 
-def difference_text(difference: Difference, places: int) -> str:
-    """Returns a difference with its interval, such as `-0.0046 ± 0.0034`."""
-    return f"{difference.value:+.{places}f} ± {difference.half_width:.{places}f}"
-
-
 def count_text(variant: Variant) -> str:
     """Returns the number of counted runs, such as `3`, or `2/3` if one of three does not count."""
     counted, whole = len(variant.counted), len(variant.runs)
@@ -116,7 +111,9 @@ def _parameter(key: str, variants: Sequence[Variant]) -> TableColumn:
     return TableColumn(plain(key), cells, numbers, is_text=numbers is None)
 
 
-def _leading(variants: Sequence[Variant], leading: str) -> list[TableColumn]:
+def _leading(
+    comparison: Comparison, variants: Sequence[Variant], leading: str
+) -> list[TableColumn]:
     summaries = [variant.summaries.get(leading) for variant in variants]
     deviations = [None if one is None else one.deviation for one in summaries]
     places = decimals([one.mean for one in summaries if one is not None])
@@ -138,28 +135,50 @@ def _leading(variants: Sequence[Variant], leading: str) -> list[TableColumn]:
             [len(v.counted) for v in variants],
             importance=3,
         ),
-        *_against_best(variants, places),
+        *_against_best(comparison, variants, leading, places),
     ]
 
 
-def _against_best(variants: Sequence[Variant], places: int) -> list[TableColumn]:
+def _against_best(
+    comparison: Comparison, variants: Sequence[Variant], leading: str, places: int
+) -> list[TableColumn]:
     found = [variant.difference for variant in variants]
     corrected = [None if one is None else one.corrected for one in found]
+    values = [_difference_value(comparison, variant, leading) for variant in variants]
+    num_tested = sum(variant.difference is not None for variant in comparison.variants)
     return [
         TableColumn(
-            "difference ± 95 %",
-            [MISSING if one is None else difference_text(one, places) for one in found],
-            [None if one is None else one.value for one in found],
+            "difference ± 95 %" if num_tested else "difference",
+            [
+                MISSING if value is None else _difference_text(value, variant.difference, places)
+                for value, variant in zip(values, variants, strict=True)
+            ],
+            values,
             importance=1,
         ),
         TableColumn(
-            "p, Holm",
+            # Two variants are one pair, whose p-value needs no correction.
+            "p, Holm" if num_tested > 1 else "p",
             [MISSING if p is None else _p_digits(p) for p in corrected],
             corrected,
             importance=2,
         ),
         TableColumn("verdict", [variant.verdict or MISSING for variant in variants], is_text=True),
     ]
+
+
+def _difference_value(comparison: Comparison, variant: Variant, leading: str) -> float | None:
+    """Returns a mean minus that of the best variant; None for the best one, or without a mean."""
+    best = comparison.best
+    if best is None or variant is best or leading not in variant.summaries:
+        return None
+    return variant.summaries[leading].mean - best.summaries[leading].mean
+
+
+def _difference_text(value: float, tested: Difference | None, places: int) -> str:
+    """Returns a difference, with its interval if it was tested, such as `-0.0046 ± 0.0034`."""
+    text = f"{value:+.{places}f}"
+    return text if tested is None else f"{text} ± {tested.half_width:.{places}f}"
 
 
 def _with_interval(summary: MetricSummary, places: int) -> str:

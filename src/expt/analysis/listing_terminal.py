@@ -16,11 +16,17 @@ from expt.record.values import format_seconds, format_value
 _GAP = "  "
 _SHORTEST_NAME = 20
 _HEADINGS = (
-    *("name", "experiment", "status", "jobs", "best", "metric", "started", "took"),
+    *("name", "experiment", "status", "jobs", "best", "metric", "started", "training"),
     "directory",
 )
-_LESS_IMPORTANT = ("directory", "took", "experiment", "metric", "jobs")  # left out in this order
-_RIGHT = ("best", "started", "took")
+_LESS_IMPORTANT = (
+    "directory",
+    "training",
+    "experiment",
+    "metric",
+    "jobs",
+)  # left out in this order
+_RIGHT = ("best", "started", "training")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 

@@ -19,7 +19,8 @@ ways:
 
 References:
     Box (1954), Some theorems on quadratic forms applied in the study of analysis of variance
-        problems, I, Annals of Mathematical Statistics 25, 290-302.
+        problems, I. Effect of inequality of variance in the one-way classification, Annals of
+        Mathematical Statistics 25, 290-302.
     Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal of
         Statistics 6, 65-70.
     Montgomery, Design and Analysis of Experiments, the chapter on the randomized complete block
@@ -87,9 +88,9 @@ class Difference:
         """Whether the whole interval lies within ±margin, the condition of equivalence.
 
         This is the interval form of two one-sided tests (Schuirmann 1987, A comparison of the two
-        one-sided tests procedure and the power approach, Journal of Pharmacokinetics and
-        Biopharmaceutics 15, 657-680). The interval is the corrected 95 % one instead of the usual
-        90 %, which makes the rule stricter.
+        one-sided tests procedure and the power approach for assessing the equivalence of average
+        bioavailability, Journal of Pharmacokinetics and Biopharmaceutics 15, 657-680). The
+        interval is the corrected 95 % one instead of the usual 90 %, which makes the rule stricter.
         """
         return -margin <= self.low and self.high <= margin
 

@@ -18,8 +18,9 @@ from expt.analysis.verdict import headline
 
 _MOST_ROWS = 50
 _GAP = 2  # blanks between columns
-# Before one of these columns is dropped, the names of the variants move to separate lines.
-_DECISIVE = ("difference ± 95 %", "p, Holm", "n")
+# Before a column of at most this importance is dropped (the difference, its p-value, the number of
+# seeds), the names of the variants move to separate lines.
+_DECISIVE = 3
 _MOST_NAMED = 4  # columns
 _STYLES = {"FAILED": "red", "KILLED": "yellow", "UNREADABLE": "red", "RUNNING": "cyan"}
 
@@ -85,8 +86,8 @@ def _print_table(console: Console, comparison: Comparison) -> list[str]:
     found = results(comparison, variants)
     name = TableColumn("  variant" if any(names) else "", marked, is_text=True)
     shown, left_out = _fitting([name, *found], console.width)
-    is_stacked = sum(map(_width, shown)) - _GAP > console.width or bool(
-        {column.title for column in left_out} & set(_DECISIVE)
+    is_stacked = sum(map(_width, shown)) - _GAP > console.width or any(
+        column.importance <= _DECISIVE for column in left_out
     )
     if is_stacked:
         shown, left_out = _fitting(

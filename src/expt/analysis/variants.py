@@ -30,6 +30,7 @@ class Verdict(StrEnum):
     WORSE = "worse"
     EQUIVALENT = "equivalent"
     INCONCLUSIVE = "inconclusive"
+    NOT_TESTED = "not tested"
 
 
 @dataclass(kw_only=True)
@@ -139,9 +140,14 @@ def verdict_on(difference: Difference | None, margin: float | None) -> Verdict:
     A significant difference is WORSE, however small. A difference that is not significant is
     EQUIVALENT if its interval lies within ±margin (see `Difference.is_within`), and otherwise
     INCONCLUSIVE: the absence of significance is no evidence of equality.
+
+    Args:
+        difference: The tested difference from the best; None if it can't be tested, as with a
+            single replicate: NOT_TESTED.
+        margin: The largest difference that does not matter in practice; None if not given.
     """
     if difference is None:
-        return Verdict.INCONCLUSIVE
+        return Verdict.NOT_TESTED
     if difference.is_significant:
         return Verdict.WORSE
     is_within = margin is not None and difference.is_within(margin)

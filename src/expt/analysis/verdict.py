@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from expt.analysis.cells import p_text
 from expt.analysis.compared_run import BEST
+from expt.analysis.notes import join_names
 from expt.analysis.table import Comparison
 from expt.analysis.values import as_text, decimals, plain
 from expt.analysis.variants import Variant, Verdict, short_names
@@ -32,15 +33,18 @@ def headline(comparison: Comparison) -> str:
     name = _name(best, others[0], others)
     start = f"{_warning(comparison)}{name} has the {extreme} {title}: {mean} (n = {count})."
     if all(variant.difference is None for variant in others):
+        names = join_names(comparison.replicates)
+        repeats = "seeds" if names == "seed" else f"values of {names}"
         return (
             f"{start} Whether it is better than the others is unknown: a test needs at least two "
-            "replicates of each variant, and some spread between them."
+            f"{repeats} for each variant, and some spread between them."
         )
     value = best.summaries[leading].mean
     nearest = min(others, key=lambda one: abs(one.summaries[leading].mean - value))
     gap = _gap(nearest, best, leading, places)
     describe = _describe_one if len(others) == 1 else _describe_several
-    return f"{start} {describe(comparison, others, _name(nearest, best, [best]), gap)}"
+    rest = [variant for variant in comparison.measured if variant is not nearest]
+    return f"{start} {describe(comparison, others, _name(nearest, best, rest), gap)}"
 
 
 def _warning(comparison: Comparison) -> str:
@@ -63,7 +67,7 @@ def _describe_several(
 ) -> str:
     counts = {verdict: sum(one.verdict is verdict for one in others) for verdict in Verdict}
     unclear, worse = counts[Verdict.INCONCLUSIVE], counts[Verdict.WORSE]
-    equivalent = counts[Verdict.EQUIVALENT]
+    equivalent, untested = counts[Verdict.EQUIVALENT], counts[Verdict.NOT_TESTED]
     parts = []
     if unclear:
         parts.append(f"inconclusive: {unclear} of the {len(others)} others may be just as good")
@@ -74,6 +78,8 @@ def _describe_several(
         parts.append(f"all {worse} others are significantly worse")
     elif worse:
         parts.append(f"{worse} {'is' if worse == 1 else 'are'} significantly worse")
+    if untested:
+        parts.append(f"{untested} {'is' if untested == 1 else 'are'} not tested")
     tested = 1 + sum(variant.difference is not None for variant in others)
     return (
         f"{_capital(', '.join(parts))}; the nearest is {name}, {gap}. The p-value and the interval "
@@ -88,7 +94,8 @@ def _capital(text: str) -> str:
 def _gap(variant: Variant, best: Variant, leading: str, places: int) -> str:
     """Returns the difference to the best variant with its interval and p-value.
 
-    An example is `0.0046 lower (95 % interval 0.0012 to 0.0080, p = 0.013)`.
+    Examples are `0.0046 lower (95 % interval 0.0012 to 0.0080 lower, p = 0.013)` and
+    `0.0049 lower (95 % interval 0.0383 lower to 0.0285 higher, p = 0.78)`.
     """
     value = variant.summaries[leading].mean - best.summaries[leading].mean
     # The means decide the number of decimals; a smaller difference would read "0.0000 lower".
@@ -98,10 +105,14 @@ def _gap(variant: Variant, best: Variant, leading: str, places: int) -> str:
     found = variant.difference
     if found is None:
         return f"{text} (not tested)"
-    # "Lower" already says the sign, so the interval of a negative difference is mirrored.
-    low, high = (found.low, found.high) if value >= 0 else (-found.high, -found.low)
-    p = p_text(found.corrected)
-    return f"{text} (95 % interval {low:.{places}f} to {high:.{places}f}, {p})"
+    low, high = f"{abs(found.low):.{places}f}", f"{abs(found.high):.{places}f}"
+    if found.low < 0 < found.high:
+        interval = f"{low} lower to {high} higher"
+    elif found.high <= 0:
+        interval = f"{high} to {low} lower"
+    else:
+        interval = f"{low} to {high} higher"
+    return f"{text} (95 % interval {interval}, {p_text(found.corrected)})"
 
 
 def _mean(variant: Variant, leading: str, places: int) -> str:

@@ -26,7 +26,7 @@ from expt.config.location import options
 from expt.config.paths import expand_path
 from expt.config.quoting import values_by_key
 from expt.config.schema import Loop, Sweep
-from expt.errors import UserError, hint
+from expt.errors import UserError, hint, typed
 from expt.parts.models.arguments import check_arguments
 from expt.parts.numbers import is_count, is_number
 
@@ -218,7 +218,7 @@ def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
         raise UserError(f"{key} is required but has no value. Set it with {key}=…")
     rate = optimizer["learning_rate"]
     if not is_number(rate) or not 0 < rate < math.inf:
-        raise UserError(f"optimizer.learning_rate={rate}: expected a positive number.")
+        raise UserError(f"optimizer.learning_rate={typed(rate)}: expected a positive number.")
     num_batches = optimizer.get(ACCUMULATION_KEY)
     if num_batches is not None:
         _check_count(f"optimizer.{ACCUMULATION_KEY}", num_batches, 2)
@@ -242,4 +242,4 @@ def _check_output_directory(path: Path) -> None:
 
 def _check_count(key: str, value: object, minimum: int) -> None:
     if not is_count(value, minimum):
-        raise UserError(f"{key}={value}: expected a whole number of at least {minimum}.")
+        raise UserError(f"{key}={typed(value)}: expected a whole number of at least {minimum}.")

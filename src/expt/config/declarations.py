@@ -14,7 +14,7 @@ from expt.config.outputs import (
     is_probabilities,
 )
 from expt.config.schema import PARTS, Config
-from expt.errors import UserError
+from expt.errors import UserError, typed
 from expt.parts.numbers import is_number
 
 TASKS_KEY = "_tasks_"
@@ -79,11 +79,12 @@ def part_nodes(config: Config) -> dict[str, Mapping[str, Any]]:
         if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
             group = where.partition(".")[0]
             raise UserError(
-                f"{where}={node}: expected one of the group's options: {', '.join(options(group))}."
+                f"{where}={typed(node)}: expected one of the group's options: "
+                f"{', '.join(options(group))}."
             )
         for key, (is_right, expected) in _DECLARATIONS.items():
             if key in node and not is_right(node[key]):
-                raise UserError(f"{where}.{key}={node[key]}: expected {expected}.")
+                raise UserError(f"{where}.{key}={typed(node[key])}: expected {expected}.")
     return nodes
 
 

@@ -64,14 +64,13 @@ def describe_difference(
         RunError: The export fails to run, or its outputs differ from the model's.
     """
     difference = largest_difference(model, exported, has_float32_inputs=has_float32_inputs)
-    lines = [f"largest difference from the run's predictions: {difference:.1e} of their scale"]
+    lines = [f"largest relative difference from the run's predictions: {difference:.1e}"]
     if saved is not model:
         rounded = _differences(saved, lambda inputs: np.asarray(model(inputs, training=False)))
         lines = [
-            f"largest difference from the run's model in float32: {difference:.1e} of the "
-            "predictions' scale",
-            f"the export computes in float32; predictions of the run's mixed-precision model are "
-            f"rounded by up to {rounded:.1e} of their scale",
+            f"largest relative difference from the run's model in float32: {difference:.1e}",
+            f"the export computes in float32; the run's mixed-precision model rounds predictions, "
+            f"with a relative difference of up to {rounded:.1e}",
         ]
     if difference > _AGREEMENT:
         lines.append(

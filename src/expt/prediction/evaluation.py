@@ -105,6 +105,6 @@ def _print(name: str, result: Mapping[str, Any], path: Path, recorded: bool) -> 
     examples = f"{result['examples']:,} examples, {format_seconds(lap_seconds())}"
     lines = [f"{examples}; written to {os.path.relpath(path)}"]
     if recorded:
-        lines.append(f"and to MLflow as with/{path.stem}/…")
+        lines.append(f"and to MLflow as the metrics with/{path.stem}/…")
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -16,7 +16,7 @@ from expt.runs.record_parts import DataRecord
 FORMATS = (".csv", ".npz", ".npy")
 """Extensions of files of predictions."""
 
-_MOST_NAMED = 8
+_MOST_NAMED = 10
 _KINDS = {"probability": "probabilities", "score": "scores, not probabilities,"}
 
 

@@ -67,7 +67,7 @@ def serve(
         mlflow, visdom = remote_mlflow or addresses.get("MLflow"), addresses.get("Visdom")
         pages = Pages(output_dir, addresses["TensorBoard"], mlflow, visdom, view)
         for name, text in pages.lines():
-            print(f"{name:<13} {text}")
+            print(f"{name:<13} {text}".rstrip())
         *others, last = addresses
         print(
             "Ctrl-C stops",

@@ -46,8 +46,11 @@ def all_runs_page(address: str, latest: Sequence[FoundRun], output_dir: Path) ->
     return f"{_page(address, experiment)}?{_query({**_TRAINING, **chosen})}"
 
 
-def sweep_pages(address: str, folder: Path, runs: Sequence[FoundRun]) -> Iterator[str]:
-    """Yields the URLs of a sweep's pages: its runs as a table and as charts, and the parent run.
+def sweep_pages(address: str, folder: Path, runs: Sequence[FoundRun]) -> Iterator[tuple[str, str]]:
+    """Yields the label and the URL of each page of a sweep.
+
+    The pages are its runs as a table, the best first, their charts, and the parent run, which has
+    the best value.
 
     Args:
         address: The URL of MLflow.
@@ -61,12 +64,14 @@ def sweep_pages(address: str, folder: Path, runs: Sequence[FoundRun]) -> Iterato
         key, name = _key_and_name(folder)
         view = make_view(name, order, records, _images(runs))
         chosen = _view(address, experiment, key, view, order)
-        yield f"{_page(address, experiment)}?{_query({**_TRAINING, **chosen})}"
-        yield f"{_page(address, experiment)}?{_query({**_CHARTS, **chosen})}"
+        page = _page(address, experiment)
+        yield "runs table", f"{page}?{_query({**_TRAINING, **chosen})}"
+        yield "charts", f"{page}?{_query({**_CHARTS, **chosen})}"
     if place is not None:
         # The parent run may be in another experiment than the jobs, whose name may vary.
         parent_experiment, parent = place
-        yield f"{_page(address, parent_experiment)}/{quote(parent, safe='')}?{_query(_TRAINING)}"
+        page = f"{_page(address, parent_experiment)}/{quote(parent, safe='')}"
+        yield "sweep's run", f"{page}?{_query(_TRAINING)}"
 
 
 def save_view(address: str, experiment: str, key: str, view: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from expt.record.visdom import PORT
 from expt.runs.chronology import sweeps_by_age
 from expt.runs.find import FoundRun, find_run, load_run
 from expt.runs.layout import REPORT, SUMMARY
+from expt.servers.entries import TRAINING, VALIDATION
 from expt.servers.mlflow_links import all_runs_page, sweep_pages
 from expt.servers.tensorboard_links import sweep_page, tensorboard_lines
 from expt.servers.view import View
@@ -36,12 +37,13 @@ class Pages:
     view: View
 
     def lines(self) -> Iterator[tuple[str, str]]:
-        """Yields lines to print: a title, empty if it is that of the line before, and a URL."""
+        """Yields lines to print: a label, and a text such as a URL; either may be empty."""
         yield from tensorboard_lines(self.tensorboard, self.view.entries, self.view.num_runs)
         if self.mlflow is None:
             yield "MLflow", "not started: no run is recorded there (recorder=mlflow)"
         else:
-            yield "MLflow", all_runs_page(self.mlflow, self._latest(), self.output_dir)
+            yield "MLflow", ""
+            yield "  runs table", all_runs_page(self.mlflow, self._latest(), self.output_dir)
         if self.visdom is not None:
             yield "Visdom", f"{self.visdom} for runs with {self._visdom_overrides(self.visdom)}"
         sweep = self._newest_sweep()
@@ -59,12 +61,15 @@ class Pages:
         # TensorBoard may show other sweeps, if the user has named them.
         for entry in self.view.entries:
             if entry.directory.resolve() == folder.resolve():
-                yield "", sweep_page(self.tensorboard, entry)
+                yield "  curves", sweep_page(self.tensorboard, entry)
         if self.mlflow is not None:
-            yield from (("", page) for page in sweep_pages(self.mlflow, folder, runs))
+            for label, page in sweep_pages(self.mlflow, folder, runs):
+                yield f"  {label}", page
+        if not any(map(_is_recorded, runs)):
+            yield "", "not recorded in TensorBoard or MLflow (recorder=[])"
         report = folder / SUMMARY / REPORT
         if report.is_file():
-            yield "", report.absolute().as_uri()
+            yield "  report", report.absolute().as_uri()
 
     def _latest(self) -> list[FoundRun]:
         # Damaged or missing records must not prevent the servers from starting.
@@ -82,3 +87,9 @@ class Pages:
             if found:
                 return found
         return []
+
+
+def _is_recorded(run: FoundRun) -> bool:
+    """Whether a run is recorded in TensorBoard or MLflow."""
+    is_in_tensorboard = any((run.directory / name).is_dir() for name in (TRAINING, VALIDATION))
+    return is_in_tensorboard or run.record.mlflow is not None

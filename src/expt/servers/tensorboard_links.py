@@ -14,16 +14,17 @@ _CURVES = {"pinnedCards": json.dumps(_PINNED, separators=(",", ":")), "smoothing
 def tensorboard_lines(
     address: str, entries: Sequence[Entry], num_runs: int
 ) -> Iterator[tuple[str, str]]:
-    """Yields lines to print: a title, empty if it is that of the line before, and a text.
+    """Yields lines to print: a label, and a text such as a URL; either may be empty.
 
     Args:
         address: The URL of TensorBoard.
         entries: The sweeps and runs that it shows.
         num_runs: The number of all runs, including those that it does not show.
     """
-    yield "TensorBoard", f"{address}/?{_query(_CURVES)}#timeseries"
-    for tab in ("images", "hparams"):
-        yield "", f"{address}/#{tab}"
+    yield "TensorBoard", ""
+    yield "  curves", f"{address}/?{_query(_CURVES)}#timeseries"
+    yield "  images", f"{address}/#images"
+    yield "  HParams", f"{address}/#hparams"
     for entry in entries:
         if entry.num_omitted:
             num_jobs = len(entry.runs) + entry.num_omitted

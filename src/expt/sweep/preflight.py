@@ -81,6 +81,7 @@ def _results(
         Job index -> result.
     """
     results: dict[int, worker.CheckedJob] = {}
+    checking = f"checking {len(checks)} {'kind of job' if len(checks) == 1 else 'kinds of jobs'}"
     deadlines = Deadlines()
     starting = f"starting TensorFlow in {launcher.num_slots} workers"
     with phases(starting, at_once=True), deferred_signals() as interruption:
@@ -90,11 +91,11 @@ def _results(
             if isinstance(event, TaskStarted):
                 deadlines.begin(event.number, CHECK_TIMEOUT)
                 if not results:
-                    phases.begin(f"checking {len(checks)} kinds of jobs")
+                    phases.begin(checking)
             if isinstance(event, TaskEnded):
                 is_overdue = deadlines.end(event.number)
                 results[checks[event.number]] = result_of_check(event, is_overdue=is_overdue)
-                phases.update(f"checking {len(checks)} kinds of jobs: {len(results)} checked")
+                phases.update(f"{checking}: {len(results)} checked")
             for number in deadlines.overdue():
                 launcher.cancel(number)
     return results

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections import deque
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from expt.sweep.growth import Growth
 from expt.sweep.jobs import SUCCESSFUL, JobOutcome, PlannedJob
 from expt.sweep.launchers import Event, Launcher, Task, TaskEnded, TaskStarted, worker
 from expt.sweep.limits import Deadlines, Limits
-from expt.sweep.mirror import JobMirrors
+from expt.sweep.mirror import JobMirrors, is_followed
 from expt.sweep.plan import SweepPlan
 from expt.sweep.preflight import CHECK_TIMEOUT, check_task, result_of_check
 from expt.sweep.summary import exit_code, print_outcome, show_comparison
@@ -136,7 +137,7 @@ class Scheduler:
         self._update(status=self._status, ended=time.time())
         if is_shown:
             show_comparison(plan, phases)
-        with phases("completing MLflow"):
+        with phases("completing MLflow") if is_followed(plan) else nullcontext():
             failure = self._mirror.finish()
         self._update(is_complete=failure is None)
         print_outcome(plan, console, lap_seconds())

@@ -129,7 +129,7 @@ def resume_sweep(
             code = run_jobs(plan, launcher, console, growth=growth, retry_failed=retry_failed)
         finally:
             launcher.close()
-    print_where_to_look(console, plan.output_dir)
+    print_where_to_look(console, plan.output_dir, [job.job for job in plan.jobs])
     return code
 
 

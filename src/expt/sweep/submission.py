@@ -74,7 +74,7 @@ def _start(
     if directory is None:
         name = hashlib.sha256("".join(hashes).encode()).hexdigest()
         directory = create_directory(output_dir / "sweeps", name[:8])
-    with run_directory(directory, output_dir, console, keep=is_chosen):
+    with run_directory(directory, [one.job for one in jobs], console, keep=is_chosen):
         print_git_trouble(console)
         print_notes(console, list(notes))
         try:

@@ -4,7 +4,7 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +91,13 @@ def _values(values: Mapping[str, Any], split: str) -> str:
     )
 
 
-def print_where_to_look(console: Console, output_dir: Path) -> None:
-    """Prints the command that starts TensorBoard and MLflow over the output folder."""
+def print_where_to_look(console: Console, output_dir: Path, jobs: Iterable[Job]) -> None:
+    """Prints the command that starts TensorBoard and MLflow over the output folder.
+
+    With `recorder=[]`, the jobs are not shown there, and nothing is printed.
+    """
+    if not any(job.config.recorder for job in jobs):
+        return
     # With a path if a virtual environment is not activated, so that the line can be pasted.
     python, folder = Path(sys.executable), os.path.relpath(output_dir)
     on_path = str(python.parent) in os.environ.get("PATH", "").split(os.pathsep)

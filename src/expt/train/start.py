@@ -68,7 +68,7 @@ def start_run(composition: Composition, phases: Phases) -> int:
     if directory is None:
         name = run_hash(job.config, dataset.fingerprint, code.hash)
         directory = create_directory(job.output_dir / "runs", name[:8])
-    with run_directory(directory, job.output_dir, phases.console, keep=is_chosen):
+    with run_directory(directory, [job], phases.console, keep=is_chosen):
         directory.mkdir(parents=True, exist_ok=True)
         with hydra_job(composed, composition.hydra, directory):
             code_number = train_here(job, dataset, directory, sinks(job), phases.console)
@@ -110,7 +110,7 @@ def start_rerun(
     print_replaced_options(phases.console, [job], config_dir)
     name = run_hash(job.config, dataset.fingerprint, code.hash)
     directory = create_directory(job.output_dir / "runs", name[:8])
-    with run_directory(directory, job.output_dir, phases.console, keep=False):
+    with run_directory(directory, [job], phases.console, keep=False):
         write_frozen(directory, job, found.directory)
         log_to_file_and_stderr(directory / LOG_FILE)
         print_code_note(phases.console, rerun_note(found.record, code))
@@ -141,21 +141,22 @@ def chosen_directory(composition: Composition) -> Path | None:
 
 @contextmanager
 def run_directory(
-    directory: Path, output_dir: Path, console: Console, *, keep: bool
+    directory: Path, jobs: Sequence[Job], console: Console, *, keep: bool
 ) -> Iterator[None]:
     """Prints where the records are at the end, or removes the directory if no run has begun.
 
     Args:
         directory: The directory of a run or a sweep.
-        output_dir: The folder of all runs.
+        jobs: The job of the run, or the jobs of the sweep; at least one.
         console: Prints the lines.
         keep: Whether to keep the directory even if no run has begun; True if the user chose it.
     """
+    output_dir = jobs[0].output_dir
     try:
         yield
     finally:
         if any(directory.rglob("run.json")):
-            print_where_to_look(console, output_dir)
+            print_where_to_look(console, output_dir, jobs)
         elif not keep and not (directory / SWEEP_FILE).exists():
             remove_directory(directory, root=output_dir)
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from expt.errors import UserError, hint
+from expt.errors import UserError, hint, typed
 from expt.parts.numbers import is_count, is_number
 
 
@@ -104,7 +104,7 @@ def check_counts(**counts: object) -> None:
     """Checks that the arguments are whole numbers of at least 1; raises a UserError otherwise."""
     for key, count in counts.items():
         if not is_count(count):
-            raise UserError(f"model.{key}={count}: expected a whole number of at least 1.")
+            raise UserError(f"model.{key}={typed(count)}: expected a whole number of at least 1.")
 
 
 def check_widths(**lists: object) -> None:
@@ -121,7 +121,9 @@ def check_fractions(**fractions: Any) -> None:
     """Raises a UserError unless all values, by key, are numbers in [0, 1)."""
     for key, fraction in fractions.items():
         if not is_number(fraction) or not 0 <= fraction < 1:
-            raise UserError(f"model.{key}={fraction}: expected a number of at least 0 and below 1.")
+            raise UserError(
+                f"model.{key}={typed(fraction)}: expected a number of at least 0 and below 1."
+            )
 
 
 def check_normalization(normalization: object, valid: Iterable[str]) -> None:

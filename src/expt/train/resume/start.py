@@ -68,7 +68,7 @@ def resume_run(
     log_to_file_and_stderr(run.directory / LOG_FILE)
     exit_code = train_here(changed, dataset, run.directory, sinks(changed), console, previous)
     sinks.stop()
-    print_where_to_look(console, run.output_dir)
+    print_where_to_look(console, run.output_dir, [changed])
     return exit_code
 
 
