@@ -25,7 +25,7 @@ LAYERS = (
     ("record",),
     ("train",),
     ("analysis",),
-    ("exports", "prediction", "servers", "verification"),
+    ("derivatives", "exports", "prediction", "servers", "verification"),
     ("sweep",),
     ("cli",),
 )
@@ -137,7 +137,7 @@ def test_every_package_has_layer() -> None:
     top = {module.split(".")[1] for module in FILES if "." in module}
     assert top - set(PACKAGES) == {
         *("__main__", "run", "resume", "list", "compare", "diff", "evaluate", "predict"),
-        *("export", "verify", "sync", "ui", "completion"),
+        *("export", "verify", "gradients", "sync", "ui", "completion"),
     }
 
 
@@ -185,7 +185,7 @@ def test_only_config_imports_hydra() -> None:
     assert {module for module in knowing if package_of(module) != "expt.config"} == set()
 
 
-def test_only_steps_and_checks_use_gradient_tape() -> None:
+def test_only_steps_checks_and_derivatives_use_gradient_tape() -> None:
     taking = {
         module
         for module in FILES
@@ -194,15 +194,19 @@ def test_only_steps_and_checks_use_gradient_tape() -> None:
         or (isinstance(node, ast.alias) and node.name == "GradientTape")
     }
     assert taking == {
-        f"expt.train.{name}"
-        for name in ("step", "preflight", "loss_checks", "learners.adversarial")
+        *(f"expt.train.{name}" for name in ("step", "preflight", "loss_checks")),
+        "expt.train.learners.adversarial",
+        *(f"expt.derivatives.{name}" for name in _SHOWING_TAPES),
     }
+
+
+_SHOWING_TAPES = ("chain_rule", "descent", "losses", "notes", "softmax", "tapes")
 
 
 @pytest.mark.parametrize(
     "module",
     [
-        *("expt.run", "expt.evaluate", "expt.predict", "expt.export", "expt.ui"),
+        *("expt.run", "expt.evaluate", "expt.predict", "expt.export", "expt.gradients", "expt.ui"),
         *("expt.compare", "expt.diff", "expt.list", "expt.cli", "expt.completion"),
         *("expt.config.checks", "expt.parts.data.files", "expt.runs.find"),
     ],
