@@ -105,11 +105,20 @@ def _moving(axes: Axes, path: Path, color: Any) -> tuple[Line2D, Line2D]:
 def _gif(frames: Sequence[Image.Image]) -> bytes:
     buffer = io.BytesIO()
     # A common palette, so that colours do not flicker. The last frame stays for two seconds.
-    palette = frames[len(frames) // 2].quantize(128)
+    palette = _with_swatches(frames[0]).quantize(192)
     first, *others = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
     times = [_MILLISECONDS] * len(others) + [2000]
     first.save(buffer, "GIF", save_all=True, append_images=others, duration=times, loop=0)
     return buffer.getvalue()
+
+
+def _with_swatches(frame: Image.Image) -> Image.Image:
+    """Returns a frame with an area of each optimizer's colour, so that the palette has them all."""
+    swatches, side = frame.copy(), frame.height // len(_COLORS)
+    for index, color in enumerate(_COLORS):
+        rgb = tuple(round(255 * channel) for channel in color[:3])
+        swatches.paste(rgb, (0, index * side, frame.width // 2, (index + 1) * side))
+    return swatches
 
 
 def _contour_image(problem: Problem) -> NDArray[np.uint8]:

@@ -112,8 +112,9 @@ def _activations(jobs: Mapping[str, Job], dtype: str, phases: Phases) -> Section
         "that number, and vanishes. The grid does not contain the kinks, where f' or f'' has no "
         "value; the captions say what the tapes return there.",
     )
+    phases.begin("differentiating activations")
     for name, job in jobs.items():
-        phases.begin(f"differentiating act={name}")
+        phases.update(f"differentiating act={name}")
         result = differentiate_activation(name, job, dtype)
         section.pictures.append(draw_activation(result))
         section.rows.append(_row_of_activation(result))
@@ -134,8 +135,9 @@ def _losses(jobs: Mapping[str, Job], dtype: str, phases: Phases) -> Section:
         "training step moves the outputs against this gradient. p = softmax(z), t is the target "
         "(one-hot for a class), n the number of outputs, J the Jacobian of the softmax.",
     )
+    phases.begin("differentiating losses")
     for name, job in jobs.items():
-        phases.begin(f"differentiating loss={name}")
+        phases.update(f"differentiating loss={name}")
         results = differentiate_loss(name, job, dtype)
         section.pictures.append(draw_loss(results))
         section.rows += [_row_of_loss(result) for result in results]
@@ -182,12 +184,13 @@ def _descent(jobs: Mapping[str, Job], dtype: str, phases: Phases) -> Section:
         "along, on a curved one, and on a function with four minima.",
     )
     paths = []
+    phases.begin("trying learning rates")
     for name, job in jobs.items():
-        phases.begin(f"trying learning rates of optimizer={name}")
+        phases.update(f"trying learning rates of optimizer={name}")
         paths.append(best_paths(name, job, dtype))
     for of_problem in zip(*paths, strict=True):
         problem = of_problem[0].problem
-        phases.begin(f"drawing the paths on {problem.title}")
+        phases.update(f"drawing the paths on {problem.title}")
         section.pictures += [draw_paths(problem, of_problem), animate_paths(problem, of_problem)]
     return section
 
