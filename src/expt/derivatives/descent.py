@@ -65,7 +65,7 @@ def best_paths(name: str, job: Job, dtype: str) -> list[Path]:
 def _score(path: Path) -> tuple[bool, float]:
     """Returns a key that sorts paths with small steps in the figure first, then by their values."""
     low, high = np.array(path.problem.window).reshape(2, 2).T
-    with np.errstate(invalid="ignore"):  # infinity - infinity, of a path that diverges
+    with np.errstate(over="ignore", invalid="ignore"):  # of a path that diverges
         longest = np.linalg.norm(np.diff(path.points, axis=0), axis=1).max()
     is_inside = bool(((path.points >= low) & (path.points <= high)).all())
     is_calm = is_inside and bool(longest <= _LONGEST_STEP * np.linalg.norm(high - low))

@@ -51,9 +51,9 @@ class Example:
     section: str
 
 
-def run_examples() -> list[Example]:
-    """Runs all examples, in the order of the notes."""
-    return [_run(title, function, section) for title, function, section in _EXAMPLES]
+def run_examples(section: str) -> list[Example]:
+    """Runs the examples of a section of the page, in the order of the notes."""
+    return [_run(title, function, section) for title, function, of in _EXAMPLES if of == section]
 
 
 def _run(title: str, function: Callable[[], None], section: str) -> Example:

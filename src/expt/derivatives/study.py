@@ -83,10 +83,8 @@ def make_sections(
     if "optimizer" in jobs:
         sections.append(_descent(jobs["optimizer"], dtype, phases))
     phases.begin("running the examples of the notes")
-    by_anchor = {section.anchor: section for section in sections}
-    for example in run_examples():
-        if example.section in by_anchor:
-            by_anchor[example.section].examples.append(example)
+    for section in sections:
+        section.examples += run_examples(section.anchor)
     phases.end()
     return sections
 
