@@ -51,7 +51,7 @@ def test_parts_of_the_user(
     monkeypatch.syspath_prepend(USER_PROJECT)
     own = {
         group: [file.stem for file in (USER_PROJECT / "conf" / group).glob("*.yaml")]
-        for group in ("act", "loss", "optimizer")
+        for group in ("act", "loss")
     }
     assert all(own.values())
     arguments = [f"{group}={','.join(names)}" for group, names in own.items()]
