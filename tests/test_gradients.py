@@ -4,6 +4,10 @@ import pytest
 from PIL import Image
 
 from conftest import Command
+from expt.record.journal import FILE_NAME
+from expt.record.replay import read_scalars
+from expt.runs.record_parts import Status
+from expt.runs.records import read_run
 
 USER_PROJECT = Path(__file__).parent / "user_project"
 
@@ -35,13 +39,28 @@ def test_page_and_figures(run_here: Command, tmp_path: Path) -> None:
 def test_only_named_groups_are_drawn_and_earlier_files_replaced(
     run_here: Command, tmp_path: Path
 ) -> None:
-    for act in ("relu", "tanh"):
-        arguments = (f"act={act}", "--output", "drawn")
+    for act, record in (("relu", ()), ("tanh", ("--record",))):
+        arguments = (f"act={act}", "--output", "drawn", *record)
         done = run_here(*arguments, folder=tmp_path, command="gradients")
         assert done.code == 0, done.error
     names = sorted(file.name for file in (tmp_path / "drawn").iterdir())
     assert names == ["act_tanh.png", "files.txt", "index.html"]
     assert "loss=" not in done.out
+    _check_recorded(tmp_path)
+
+
+def _check_recorded(folder: Path) -> None:
+    (directory,) = folder.glob("outputs/runs/*/*")
+    record = read_run(directory)
+    assert (record.status, record.closed) == (Status.FINISHED, True)
+    assert record.params == {"act": "tanh", "dtype": "float32"}
+    assert record.mlflow is not None
+    assert record.mlflow.complete
+    names = [file.name for file in (directory / "images").iterdir()]
+    assert names == ["gradients_act_tanh_0000000.png"]
+    (scalars,) = read_scalars(directory / FILE_NAME, None)
+    assert scalars.last().keys() == {"gradients/act.tanh/first", "gradients/act.tanh/second"}
+    assert [*directory.glob("val/events.out.tfevents.*")]
 
 
 def test_parts_of_the_user(

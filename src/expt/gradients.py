@@ -41,6 +41,7 @@ def _run(arguments: list[str]) -> int:
         help="folder of the page and the figures (default: outputs/gradients); the files of an "
         "earlier call in it are replaced",
     )
+    parser.add_argument("--record", action="store_true", help="also record all as a run")
     args = parse(parser, arguments, GROUPS)
     folder = ResultFolder(args.output)
     folder.check()
@@ -51,7 +52,7 @@ def _run(arguments: list[str]) -> int:
     # Imported here, because it imports TensorFlow; mistakes have been reported before.
     from expt.derivatives.report import write_report
 
-    write_report(jobs, args.dtype, folder, phases)
+    write_report(jobs, args.dtype, folder, phases, is_recorded=args.record)
     return 0
 
 
