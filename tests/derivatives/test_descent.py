@@ -27,7 +27,7 @@ def test_rates_do_not_influence_each_other() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_best_paths_stay_in_the_figure_and_descend(name: str) -> None:
-    paths = best_paths(name, JOBS[name], "float32")
+    paths = best_paths(name, JOBS[name])
     assert [path.problem.name for path in paths] == [problem.name for problem in PROBLEMS]
     for path in paths:
         left, right, bottom, top = path.problem.window

@@ -41,7 +41,7 @@ class Path:
     values: NDArray[np.float64]
 
 
-def best_paths(name: str, job: Job, dtype: str) -> list[Path]:
+def best_paths(name: str, job: Job) -> list[Path]:
     """Returns the path of an optimizer on each problem, each with a suitable learning rate.
 
     Of the rates 0.0001, 0.0002, 0.0005, …, 500 it is the one with the lowest mean of
@@ -52,13 +52,13 @@ def best_paths(name: str, job: Job, dtype: str) -> list[Path]:
     Args:
         name: The name of the option.
         job: A job with the optimizer.
-        dtype: `float32` or `float64`, the type of the parameters.
 
     Raises:
         UserError: The optimizer does not accept its arguments, or fails.
     """
     with as_user_errors(f"optimizer={name}: it can't minimise a function of two parameters"):
-        tried = list(trace_paths(name, job, _RATES, dtype))
+        # As the weights of a run. Not all optimizers of Keras support float64; Muon does not.
+        tried = list(trace_paths(name, job, _RATES, "float32"))
     return [min(paths, key=_score) for paths in zip(*tried, strict=True)]
 
 

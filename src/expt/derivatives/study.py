@@ -81,7 +81,7 @@ def make_sections(
     if len(jobs) == len(_GROUPS):
         sections.append(_chain_rule(dtype, phases))
     if "optimizer" in jobs:
-        sections.append(_descent(jobs["optimizer"], dtype, phases))
+        sections.append(_descent(jobs["optimizer"], phases))
     phases.begin("running the examples of the notes")
     for section in sections:
         section.examples += run_examples(section.anchor)
@@ -174,7 +174,7 @@ def _chain_rule(dtype: str, phases: Phases) -> Section:
     )
 
 
-def _descent(jobs: Mapping[str, Job], dtype: str, phases: Phases) -> Section:
+def _descent(jobs: Mapping[str, Job], phases: Phases) -> Section:
     section = Section(
         "descent",
         "Gradient descent",
@@ -185,7 +185,7 @@ def _descent(jobs: Mapping[str, Job], dtype: str, phases: Phases) -> Section:
     phases.begin("trying learning rates")
     for name, job in jobs.items():
         phases.update(f"trying learning rates of optimizer={name}")
-        paths.append(best_paths(name, job, dtype))
+        paths.append(best_paths(name, job))
     for of_problem in zip(*paths, strict=True):
         problem = of_problem[0].problem
         phases.update(f"drawing the paths on {problem.title}")
