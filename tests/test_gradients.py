@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,9 @@ def test_page_and_figures(run_here: Command, tmp_path: Path) -> None:
     assert "https://" not in page
     assert "with tf.GradientTape(persistent=True) as tape:" in page
     assert "in float64" in page
+    outputs = re.findall(r'<pre class="output">(.*?)</pre>', page, re.DOTALL)
+    assert len(outputs) == 14
+    assert "…" not in "".join(outputs)  # as in the lines of phases, such as "starting … 3 s"
 
 
 def test_only_named_groups_are_drawn_and_earlier_files_replaced(
