@@ -26,7 +26,7 @@ LAYERS = (
     ("probes",),
     ("train",),
     ("analysis",),
-    ("exports", "prediction", "servers", "verification"),
+    ("derivatives", "exports", "prediction", "servers", "verification"),
     ("sweep",),
     ("cli",),
 )
@@ -138,7 +138,7 @@ def test_every_package_has_layer() -> None:
     top = {module.split(".")[1] for module in FILES if "." in module}
     assert top - set(PACKAGES) == {
         *("__main__", "run", "resume", "list", "compare", "diff", "evaluate", "predict"),
-        *("export", "verify", "sync", "ui", "completion"),
+        *("export", "verify", "gradients", "sync", "ui", "completion"),
     }
 
 
@@ -186,7 +186,7 @@ def test_only_config_imports_hydra() -> None:
     assert {module for module in knowing if package_of(module) != "expt.config"} == set()
 
 
-def test_only_steps_checks_and_probes_use_gradient_tape() -> None:
+def test_only_steps_checks_probes_and_derivatives_use_gradient_tape() -> None:
     taking = {
         module
         for module in FILES
@@ -194,8 +194,9 @@ def test_only_steps_checks_and_probes_use_gradient_tape() -> None:
         if (isinstance(node, ast.Attribute) and node.attr == "GradientTape")
         or (isinstance(node, ast.alias) and node.name == "GradientTape")
     }
-    # Probes take gradients, too, but none that trains.
-    assert {module for module in taking if package_of(module) != "expt.probes"} == {
+    # Those of probes and derivatives show gradients, and train nothing.
+    showing = ("expt.probes", "expt.derivatives")
+    assert {module for module in taking if package_of(module) not in showing} == {
         f"expt.train.{name}"
         for name in (
             *("step", "adversarial_step", "terms", "preflight", "loss_checks"),
@@ -207,7 +208,7 @@ def test_only_steps_checks_and_probes_use_gradient_tape() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        *("expt.run", "expt.evaluate", "expt.predict", "expt.export", "expt.ui"),
+        *("expt.run", "expt.evaluate", "expt.predict", "expt.export", "expt.gradients", "expt.ui"),
         *("expt.compare", "expt.diff", "expt.list", "expt.cli", "expt.completion"),
         *("expt.config.checks", "expt.parts.data.files", "expt.runs.find"),
     ],

@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = {
     "predict": "write a finished run's predictions for a file",
     "export": "export the model of a finished run to another format",
     "verify": "check that a config repeats and resumes bit for bit",
+    "gradients": "draw activations, losses and optimizers with their derivatives",
     "sync": "bring MLflow up to date from the journals",
     "completion": "print the completion script for bash or zsh",
 }

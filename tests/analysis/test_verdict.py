@@ -96,7 +96,10 @@ def test_single_runs_are_not_tested(tmp_path: Path) -> None:
 def test_variants_without_a_test_are_counted(tmp_path: Path) -> None:
     accuracies(tmp_path, {"relu": GOOD, "tanh": CLOSE, "gelu": [0.9]})
     text = headline(comparison_of(tmp_path))
-    assert "Not certain: 1 of the 2 others may be as good, 1 is not tested; the nearest is" in text
+    assert (
+        "Inconclusive: 1 of the 2 others may be just as good, 1 is not tested; the nearest is"
+        in text
+    )
 
 
 def test_a_single_variant_is_summarized(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ _TAKE_A_RUN = ("resume", "evaluate", "predict", "export")
 _TAKE_RUNS = ("diff", "compare", "sync")
 _TAKE_SWEEPS = ("resume", "compare", "sync")
 _TAKE_OVERRIDES = ("run", "verify")
+_DRAWN_GROUPS = ("act", "loss", "optimizer")
 
 
 def shell_completion(arguments: Sequence[str], commands: Collection[str], called: str) -> int:
@@ -137,6 +138,8 @@ def _arguments(command: str, words: list[str], word: str) -> list[str]:
     if command in _TAKE_RUNS or (command in _TAKE_A_RUN and not others):
         sweeps = _sweeps(output_dir) if command in _TAKE_SWEEPS else []
         return _runs(output_dir, word, sweeps)
+    if command == "gradients":
+        return _options_of_groups(words, word)
     if command == "list":
         return _with_prefix(["latest", *_sweeps(output_dir)], word)
     if command == "completion":
@@ -153,6 +156,19 @@ def _overrides(words: list[str], word: str) -> list[str]:
         config_dir = words[words.index("--config-dir") + 1]
         words = [one for one in words if one not in ("--config-dir", config_dir)]
     return complete_override(words, word, config_dir)
+
+
+def _options_of_groups(words: list[str], word: str) -> list[str]:
+    """Completes `GROUP=NAME,…` of the groups that `expt.gradients` draws."""
+    group, equals, names = word.partition("=")
+    if group not in _DRAWN_GROUPS or not equals:
+        return _with_prefix([f"{group}=" for group in _DRAWN_GROUPS], word)
+    from expt.config.options import available_options  # imports Hydra
+
+    config_dir = words[words.index("--config-dir") + 1] if "--config-dir" in words[:-1] else None
+    done, comma, _ = names.rpartition(",")
+    valid = ["all", *available_options(group, config_dir)]
+    return _with_prefix([f"{group}={done}{comma}{name}" for name in valid], word)
 
 
 def _runs(output_dir: Path, word: str, sweeps: Sequence[str] = ()) -> list[str]:

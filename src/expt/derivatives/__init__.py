@@ -1,0 +1,1 @@
+"""Derivatives of activations, losses and optimizers' paths, as `expt.gradients` shows them."""
