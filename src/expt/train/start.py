@@ -15,6 +15,7 @@ from expt.config.frozen import read_frozen, with_overrides, write_frozen
 from expt.config.hashes import run_hash
 from expt.config.hydra_job import hydra_job
 from expt.config.paths import expand_path
+from expt.config.schema import Mode
 from expt.config.sources import code_of
 from expt.errors import Terminated, UserError
 from expt.parts.data.dataset import Dataset
@@ -63,6 +64,8 @@ def start_run(composition: Composition, phases: Phases) -> int:
     dataset, code = DataLoader()(job), code_of(job.config)
     phases.end()
     print_replaced_options(phases.console, [job], composition.config_dir)
+    if not job.config.mode.trains:
+        return _inspect(job, dataset, phases)
     directory = chosen_directory(composition)
     is_chosen = directory is not None
     if directory is None:
@@ -108,6 +111,8 @@ def start_rerun(
     dataset, code = DataLoader()(job), code_of(job.config)
     phases.end()
     print_replaced_options(phases.console, [job], config_dir)
+    if not job.config.mode.trains:
+        return _inspect(job, dataset, phases)
     name = run_hash(job.config, dataset.fingerprint, code.hash)
     directory = create_directory(job.output_dir / "runs", name[:8])
     with run_directory(directory, job.output_dir, phases.console, keep=False):
@@ -117,6 +122,22 @@ def start_rerun(
         code_number = train_here(job, dataset, directory, sinks(job), phases.console)
         sinks.stop()
     return code_number
+
+
+def _inspect(job: Job, dataset: Dataset, phases: Phases) -> int:
+    """Checks the gradients or draws the schedule of a config, which is not trained.
+
+    Returns:
+        The exit code of the process.
+    """
+    print_notes(phases.console, dataset.notes)
+    with phases("starting TensorFlow", at_once=True):
+        start_for(job.config)
+        from expt.train.gradient_report import report_gradients
+        from expt.train.schedule_figure import save_schedule
+    if job.config.mode is Mode.gradients:
+        return report_gradients(job, dataset, phases)
+    return save_schedule(job, dataset, phases.console)
 
 
 def chosen_directory(composition: Composition) -> Path | None:

@@ -1,0 +1,1 @@
+"""Probes: what looks inside a model while it trains."""
