@@ -283,7 +283,9 @@ def range_test(total_steps: int) -> LearningRateSchedule:
         total_steps: T, the number of steps of the test.
     """
     return keras.optimizers.schedules.ExponentialDecay(
-        _LOWEST_TESTED, decay_steps=max(1, total_steps - 1), decay_rate=_HIGHEST_TESTED / _LOWEST_TESTED
+        _LOWEST_TESTED,
+        decay_steps=max(1, total_steps - 1),
+        decay_rate=_HIGHEST_TESTED / _LOWEST_TESTED,
     )
 
 

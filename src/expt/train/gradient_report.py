@@ -95,7 +95,7 @@ def _check(
             batch = _in_type(first_batch(dataset), precision.dtype)
             weights = _with_noise(values_of(program.learner.step.weights), job.config.seed)
             losses, loss_and_gradients = _compile(program, batch)
-            value, *gradients = [each.numpy() for each in loss_and_gradients(*weights)]
+            _, *gradients = [each.numpy() for each in loss_and_gradients(*weights)]
             shorter = _shorter_type(losses, weights)
         # The float32 program has passed its checks, so the error is about types.
         except (UserError, TypeError, ValueError, tf.errors.OpError) as error:
@@ -186,7 +186,7 @@ def _summary(checks: Sequence[WeightCheck], precision: Precision) -> str:
     if not wrong:
         return f"the gradients of all {len(checks)} weights are correct ({allowed})"
     return (
-        f"the gradients of {wrong} of {len(checks)} weights are wrong ({allowed}): they differ from "
-        "central differences of the loss. Check the custom gradients of the loss and of the layers "
-        "above these weights."
+        f"the gradients of {wrong} of {len(checks)} weights are wrong ({allowed}): they differ "
+        "from central differences of the loss. Check the custom gradients of the loss, and of the "
+        "layers from these weights to the outputs."
     )

@@ -113,7 +113,7 @@ def takes_weights_like(metric: Function) -> Callable[[Function], Function]:
 
 
 def penalty_of(model: keras.Model) -> tf.Tensor:
-    """Returns the sum of the losses that a model added in its last call, as a scalar of Keras' type.
+    """Returns the sum of the losses that a model added in its last call, a scalar of Keras' type.
 
     These are the penalties on its weights and on the activations of its layers, and the values
     that its layers passed to `add_loss`.

@@ -8,11 +8,13 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-_DECAY = 0.9  # of the moving average; the loss of ten steps ago still has a weight of a third
+SUGGESTED_RATE = "lr_finder/learning_rate"
+"""The metric with the suggested rate: recorded at the last step, and in `final` of run.json."""
+
+_DECAY = 0.95  # of the moving average, which is then about that of the last 20 losses
 _DIVERGED = 4  # multiple of the smallest smoothed loss, as in fastai and Lightning
-_FEWEST = 10  # points; a gradient of fewer is noise
+_FEWEST = 10  # points of a test with a suggestion
 
 
 @dataclass
@@ -23,7 +25,7 @@ class RangeTest:
         rates: The learning rates, rising.
         losses: The loss after an update with each rate.
         smoothed: The moving averages m_t / (1 - β^t) of the losses, with m_t = β m_(t-1) +
-            (1 - β) l_t, m_0 = 0 and β = 0.9.
+            (1 - β) l_t, m_0 = 0 and β = 0.95.
     """
 
     rates: list[float] = field(default_factory=list)
@@ -62,4 +64,19 @@ class RangeTest:
         return self.smoothed[-1] > max(limit, self.smoothed[0])
 
     def suggestion(self) -> float | None:
-        return None
+        """Returns a tenth of the rate with the smallest smoothed loss, rounded to two digits.
+
+        fastai's rule "minimum / 10". The rate of the steepest descent, which PyTorch Lightning
+        suggests, is often closer to the best one, but far too high where the loss falls once more
+        while it diverges: of deep networks with saturating activations, for example.
+
+        Returns:
+            The rate; None if the loss has not fallen.
+        """
+        if len(self.smoothed) < _FEWEST:
+            return None
+        lowest = int(np.argmin(self.smoothed))
+        # The first points are means of few losses.
+        if lowest < _FEWEST // 2 or self.smoothed[lowest] >= self.smoothed[0]:
+            return None
+        return float(f"{self.rates[lowest] / 10:.1e}")

@@ -32,6 +32,7 @@ from expt.train.backend import start_for
 from expt.train.data_loading import DataLoader
 from expt.train.messages import (
     describe_outcome,
+    describe_suggestion,
     print_code_note,
     print_git_trouble,
     print_notes,
@@ -133,6 +134,7 @@ def _inspect(job: Job, dataset: Dataset, phases: Phases) -> int:
     print_notes(phases.console, dataset.notes)
     with phases("starting TensorFlow", at_once=True):
         start_for(job.config)
+        # Imported here, since both import TensorFlow.
         from expt.train.gradient_report import report_gradients
         from expt.train.schedule_figure import save_schedule
     if job.config.mode is Mode.gradients:
@@ -232,6 +234,9 @@ def train_here(
     except Exception as error:  # noqa: BLE001
         print_error(error)
         return exit_code(error)
-    for line in describe_outcome(record, directory, lap_seconds()):
+    lines = describe_outcome(record, directory, lap_seconds())
+    if job.config.mode is Mode.lr_finder:
+        lines.append(describe_suggestion(record))
+    for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     return 0
