@@ -23,6 +23,7 @@ LAYERS = (
     ("config",),
     ("runs",),
     ("record",),
+    ("probes",),
     ("train",),
     ("analysis",),
     ("exports", "prediction", "servers", "verification"),

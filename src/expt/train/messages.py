@@ -99,8 +99,9 @@ def describe_suggestion(record: RunRecord) -> str:
     rate = record.final.values.get(SUGGESTED_RATE)
     if rate is None:
         return (
-            "no learning rate is suggested: the loss has not fallen at any rate. Look at the image "
-            "lr_finder/curve, and check that the model can learn with debug=overfit."
+            "no learning rate is suggested: the loss has not fallen at any rate, or the test was "
+            "too short. Look at the image lr_finder/curve; debug=overfit shows whether the model "
+            "can learn."
         )
     replaced = ("debug", "mode", _RATE_KEY)
     kept = [one for one in record.overrides if one.lstrip("+").partition("=")[0] not in replaced]
