@@ -9,10 +9,10 @@ LINEAR = ("debug=gradients", "data=linear", "model=linear", "loss=mse")
 
 def test_gradients_of_default_config(run_here: Command, tmp_path: Path) -> None:
     """With what is random or has state in a step, and with a penalty on the weights."""
-    own = ["model.units=[16]", "model.dropout=0.3", "model.batch_norm=true", "model.l2=0.01"]
+    own = ["model.units=[16]", "model.dropout=0.3", "model.normalization=batch", "model.l2=0.01"]
     done = run_here("debug=gradients", "loss.class_weights=balanced", *own, folder=tmp_path)
     assert done.code == 0, done.error
-    assert "the gradients of all 6 weights are correct (in float64, tolerance 1e-05)" in done.out
+    assert "the gradients of all 5 weights are correct (in float64, tolerance 1e-05)" in done.out
     assert not (tmp_path / "outputs").exists()
 
 

@@ -10,8 +10,8 @@ from expt.train.range_test import RangeTest
 def made(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> RangeTest:
     """The loss at each rate is that of the step after its update."""
     test = RangeTest()
-    test.add(rates[0], 1.0)
-    for rate, loss in zip([*rates[1:], math.inf], losses, strict=True):
+    test.add(float(rates[0]), 1.0)
+    for rate, loss in zip([*rates[1:].tolist(), math.inf], losses.tolist(), strict=True):
         test.add(rate, loss)
     return test
 

@@ -13,7 +13,7 @@ from conftest import Command
         (
             ["schedule=one_cycle", "optimizer.learning_rate=0.5"],
             "0.02 at step 1, 0.5 at most, 2e-06 at step 57",
-            "schedule-one_cycle-lr0.5-ep3",
+            "schedule-one_cycle-ep3-lr0.5",
         ),
         (
             ["schedule=plateau"],

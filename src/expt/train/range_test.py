@@ -76,7 +76,7 @@ class RangeTest:
         if len(self.smoothed) < _FEWEST:
             return None
         lowest = int(np.argmin(self.smoothed))
-        # The first points are means of few losses.
-        if lowest < _FEWEST // 2 or self.smoothed[lowest] >= self.smoothed[0]:
+        # The first points are means of few losses. Means of equal losses differ by rounding.
+        if lowest < _FEWEST // 2 or math.isclose(self.smoothed[lowest], self.smoothed[0]):
             return None
         return float(f"{self.rates[lowest] / 10:.1e}")
