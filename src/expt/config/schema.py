@@ -219,7 +219,7 @@ class Config:
             inner = values[name]
             _check_keys(node, inner, f"{name}.", mapping)
             values[name] = node(**{f.name: _typed(f.type, inner[f.name]) for f in fields(node)})
-        values["mode"] = Mode(values.get("mode", Mode.train))
+        values["mode"] = _typed(Mode, values.get("mode", Mode.train))
         return cls(**values)
 
     def to_mapping(self) -> dict[str, Any]:

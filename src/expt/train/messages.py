@@ -17,7 +17,7 @@ from expt.record.console import BEST_MARK
 from expt.record.values import format_seconds, format_value
 from expt.runs.git import git_state, git_trouble
 from expt.runs.records import RunRecord
-from expt.train.range_test import SUGGESTED_RATE
+from expt.train.learning_rate_range import SUGGESTED_RATE
 
 _log = logging.getLogger(__name__)
 _RATE_KEY = "optimizer.learning_rate"

@@ -10,8 +10,8 @@ from conftest import Command, Train
 from expt.record.journal import FILE_NAME, read_journal
 from expt.runs.records import read_run
 from expt.train.hooks.lr_finder import _add_recorded
+from expt.train.learning_rate_range import RangeTest
 from expt.train.messages import describe_suggestion
-from expt.train.range_test import RangeTest
 
 SMALL = ("debug=lr_finder", "model.units=[16]", "schedule=cosine")
 

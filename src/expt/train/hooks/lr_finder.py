@@ -15,7 +15,7 @@ from expt.runs.run import Run
 from expt.train.executors import Executor
 from expt.train.executors.single import NonFiniteLossError
 from expt.train.hooks import Every, Moment
-from expt.train.range_test import SUGGESTED_RATE, RangeTest
+from expt.train.learning_rate_range import SUGGESTED_RATE, RangeTest
 
 _CURVE = "lr_finder/curve"
 _RATE, _LOSS = "train/learning_rate", "train/loss"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from expt.train.range_test import RangeTest
+from expt.train.learning_rate_range import RangeTest
 
 
 def made(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> RangeTest:
