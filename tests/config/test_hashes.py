@@ -29,6 +29,7 @@ OTHER_MEMBERS = {
     "loop.compile": "eager",
     "loop.precision": "mixed_float16",
     "loop.direction": "max",
+    "mode": "lr_finder",
 }
 
 

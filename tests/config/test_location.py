@@ -23,7 +23,9 @@ def test_config_directory_is_inside_package_in_wheel(
 
 
 def test_options_are_sorted_file_names() -> None:
-    assert location.options("debug") == ["eager", "one_batch", "overfit", "profile"]
+    assert location.options("debug") == [
+        *("eager", "gradients", "lr_finder", "one_batch", "overfit", "profile", "schedule")
+    ]
     assert location.options("loop") == ["default"]
     assert location.options("no_such_group") == []
 

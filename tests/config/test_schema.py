@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from expt.config.location import config_directory
-from expt.config.schema import Compile, Config, Direction, Loop, Precision
+from expt.config.schema import Compile, Config, Direction, Loop, Mode, Precision
 
 
 def test_schema_has_keys_of_config_yaml() -> None:
@@ -24,10 +24,12 @@ def test_compile_modes_are_as_documented() -> None:
     assert all(mode.name == mode.value for mode in Compile)
 
 
-def test_precisions_and_directions_are_as_documented() -> None:
+def test_precisions_directions_and_modes_are_as_documented() -> None:
     assert [kind.value for kind in Precision] == ["float32", "mixed_float16", "mixed_bfloat16"]
     assert [way.value for way in Direction] == ["min", "max"]
-    assert all(kind.name == kind.value for kind in (*Precision, *Direction))
+    assert [mode.value for mode in Mode] == ["train", "lr_finder", "gradients", "schedule"]
+    assert [mode.value for mode in Mode if mode.trains] == ["train", "lr_finder"]
+    assert all(kind.name == kind.value for kind in (*Precision, *Direction, *Mode))
 
 
 def test_loop_has_keys_of_yaml() -> None:

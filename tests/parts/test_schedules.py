@@ -326,6 +326,12 @@ def test_invalid_arguments_are_refused(
     assert message in str(caught.value)
 
 
+def test_range_test_rises_exponentially() -> None:
+    rates = [float(schedules.range_test(100)(step)) for step in range(100)]
+    assert rates == pytest.approx(np.geomspace(1e-7, 10, 100), rel=1e-4)
+    assert float(schedules.range_test(1)(0)) == pytest.approx(1e-7)
+
+
 def test_plateau_lowers_the_rate_at_the_evaluation_that_ends_its_patience() -> None:
     schedule = schedules.plateau(0.8, 100, factor=0.5, patience=3, min_change=0.1)
     considered = {

@@ -25,7 +25,7 @@ from expt.config.instantiate import ACCUMULATION_KEY, DECAY_KEY, HORIZON_KEY, ch
 from expt.config.location import options
 from expt.config.paths import expand_path
 from expt.config.quoting import values_by_key
-from expt.config.schema import Loop, Sweep
+from expt.config.schema import Loop, Mode, Sweep
 from expt.errors import UserError, hint, typed
 from expt.parts.models.arguments import check_arguments
 from expt.parts.numbers import is_count, is_number
@@ -55,6 +55,7 @@ def check(job: Job) -> None:
     _check_schedule(config.schedule)
     check_hooks("hook", config.hook)
     check_hooks("probe", config.probe)
+    _check_mode(job)
     _check_output_directory(job.output_dir)
 
 
@@ -145,6 +146,32 @@ def _check_part(where: str, node: Mapping[str, Any]) -> None:
 def _is_reserved(metric: str) -> bool:
     # Learners log the parts of their loss as NAME_loss, such as discriminator_loss.
     return metric in ("loss", "grad_norm", "learning_rate") or metric.endswith("_loss")
+
+
+def _check_mode(job: Job) -> None:
+    mode = job.config.mode
+    if mode in (Mode.lr_finder, Mode.gradients) and task_of(job, "") == "generation":
+        preset = job.choices.get("debug")
+        given = f"debug={preset}" if preset else f"mode={mode}"
+        raise UserError(
+            f"{given} does not support model={job.choices.get('model', 'model')}: its two networks "
+            "are trained against each other, so that neither loss shows how well training works. "
+            "Expected a model that is trained with one loss."
+        )
+
+
+def check_trains(job: Job) -> None:
+    """Checks that a job of a sweep is one that trains.
+
+    Raises:
+        UserError: It checks gradients or draws its schedule instead.
+    """
+    mode = job.config.mode
+    if not mode.trains:
+        raise UserError(
+            f"mode={mode} (debug={mode}) trains nothing, so that there is nothing to compare in a "
+            "sweep. Run it for one config at a time, without -m."
+        )
 
 
 def _check_seed(seed: int) -> None:

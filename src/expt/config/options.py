@@ -82,4 +82,4 @@ def _with_option(base: Job, group: str, name: str, node: object) -> Job:
     whole[group] = node
     values = OmegaConf.to_container(whole[group], resolve=True, throw_on_missing=True)
     config = base.config.with_values({group: values})
-    return Job(config, {**base.choices, group: name}, base.overrides, base.moved_to)
+    return Job(config, {**base.choices, group: name}, base.overrides, base.current_output_dir)

@@ -57,6 +57,27 @@ class Precision(StrEnum):
     mixed_bfloat16 = "mixed_bfloat16"
 
 
+class Mode(StrEnum):
+    """What a command that would train does with a config.
+
+    Members:
+        train: Trains it.
+        lr_finder: Trains it for a learning-rate range test, and suggests a rate.
+        gradients: Compares the gradients of its loss with central differences; trains nothing.
+        schedule: Draws the learning rate over the steps of the run; trains nothing.
+    """
+
+    train = "train"
+    lr_finder = "lr_finder"
+    gradients = "gradients"
+    schedule = "schedule"
+
+    @property
+    def trains(self) -> bool:
+        """Whether the mode trains the config in a run."""
+        return self in (Mode.train, Mode.lr_finder)
+
+
 class Direction(StrEnum):
     """The direction in which the monitored metric improves."""
 
@@ -150,6 +171,8 @@ class Config:
         name: Name of the MLflow experiment.
         seed: Seed of the initial weights, dropout and the order of the data; in [0, 2**32).
         output_dir: Folder of all runs, relative to the working directory unless absolute.
+        mode: What is done: `train`, `lr_finder`, `gradients` or `schedule`; presets of `debug` set
+            it.
         data: The data source.
         model: The model.
         act: The activation of the model's hidden layers.
@@ -169,6 +192,7 @@ class Config:
     name: str
     seed: int
     output_dir: str
+    mode: Mode = Mode.train  # the default is for recorded configs that are older than the key
     data: Part
     model: Part
     act: Part
@@ -198,6 +222,7 @@ class Config:
             inner = values[name]
             _check_keys(node, inner, f"{name}.", mapping)
             values[name] = node(**{f.name: _typed(f.type, inner[f.name]) for f in fields(node)})
+        values["mode"] = _typed(Mode, values.get("mode", Mode.train))
         return cls(**values)
 
     def to_mapping(self) -> dict[str, Any]:

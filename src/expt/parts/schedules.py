@@ -20,6 +20,9 @@ from keras.optimizers.schedules import LearningRateSchedule
 from expt.errors import UserError
 from expt.parts.numbers import is_number
 
+_LOWEST_TESTED, _HIGHEST_TESTED = 1e-7, 10.0
+"""The learning rates at the start and the end of a range test."""
+
 
 def constant(learning_rate: float, total_steps: int) -> float:  # noqa: ARG001
     """Constant schedule: α_t = α at every step.
@@ -266,6 +269,24 @@ def plateau(
         raise UserError(f"schedule.min_change={min_change}: expected a number of at least 0.")
     _check_fraction("least_fraction", least_fraction)
     return Plateau(learning_rate, factor, patience, min_change, least_fraction)
+
+
+def range_test(total_steps: int) -> LearningRateSchedule:
+    """The rising rates of a learning-rate range test.
+
+    α_t = a (b / a)^(t / (T - 1)) from a = 1e-7 at step 0 to b = 10 at step T - 1; a test of one
+    step has a. Sources: L. N. Smith, "Cyclical Learning Rates for Training Neural Networks",
+    arXiv:1506.01186, section 3.3, for the test, with rates that rise linearly; fastai's `lr_find`
+    for the exponential rise and the limits.
+
+    Args:
+        total_steps: T, the number of steps of the test.
+    """
+    return keras.optimizers.schedules.ExponentialDecay(
+        _LOWEST_TESTED,
+        decay_steps=max(1, total_steps - 1),
+        decay_rate=_HIGHEST_TESTED / _LOWEST_TESTED,
+    )
 
 
 class Curve(NamedTuple):

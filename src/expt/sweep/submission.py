@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import closing
 
+from expt.config.checks import check_trains
 from expt.config.compose import ComposedJob, Composition
 from expt.config.hashes import run_hash
 from expt.config.sources import code_of
@@ -61,6 +62,7 @@ def _start(
     phases.begin("loading data")
     fingerprints, hashes, notes = [], [], dict[str, None]()
     for one in jobs:
+        check_trains(one.job)
         dataset = load(one.job)
         notes |= dict.fromkeys(dataset.notes)
         fingerprints.append(dataset.fingerprint)

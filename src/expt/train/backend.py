@@ -42,7 +42,8 @@ def start_tensorflow(
 
     Args:
         seed: The seed of all random number generators.
-        precision: The Keras dtype policy: `float32`, `mixed_float16` or `mixed_bfloat16`.
+        precision: The Keras dtype policy: `float32`, `mixed_float16`, `mixed_bfloat16`, or for a
+            gradient check `float64`, which is then also the type of everything without a policy.
         threads: The number of threads within an operation (intra-op). It can change the last bits
             of results.
         operations: The number of operations that run in parallel (inter-op), which changes only
@@ -66,6 +67,8 @@ def start_tensorflow(
         tf.config.list_logical_devices()
     tf.config.experimental.enable_op_determinism()
     apply_settings()
+    if precision == "float64":
+        keras.config.set_floatx(precision)
     _freeze_imported_objects()
     # Forgets the layers of previous jobs, which would change the names of this job's variables.
     keras.utils.clear_session()

@@ -17,8 +17,10 @@ from expt.record.console import BEST_MARK
 from expt.record.values import format_seconds, format_value
 from expt.runs.git import git_state, git_trouble
 from expt.runs.records import RunRecord
+from expt.train.learning_rate_range import SUGGESTED_RATE
 
 _log = logging.getLogger(__name__)
+_RATE_KEY = "optimizer.learning_rate"
 
 
 def print_notes(console: Console, notes: Sequence[str]) -> None:
@@ -83,6 +85,28 @@ def describe_outcome(record: RunRecord, directory: Path, seconds: float) -> list
     lines.append(f"{BEST_MARK} test  {_values(final.values, 'test/')}")
     model = os.path.relpath(directory / "model.keras")
     return [*lines, f"{BEST_MARK} model {model}"]
+
+
+def describe_suggestion(record: RunRecord) -> str:
+    """Returns the line with the result of a finished learning-rate range test.
+
+    The command in it trains the config that was tested, with the suggested rate.
+
+    Args:
+        record: The content of the run's run.json.
+    """
+    assert record.final is not None
+    rate = record.final.values.get(SUGGESTED_RATE)
+    if rate is None:
+        return (
+            "no learning rate is suggested: the loss has not fallen at any rate, or the test was "
+            "too short. Look at the image lr_finder/curve; debug=overfit shows whether the model "
+            "can learn."
+        )
+    replaced = ("debug", "mode", _RATE_KEY)
+    kept = [one for one in record.overrides if one.lstrip("+").partition("=")[0] not in replaced]
+    command = shlex.join(["python", "-m", "expt.run", f"{_RATE_KEY}={rate:g}", *kept])
+    return f"{BEST_MARK} learning rate {rate:g}: {command}"
 
 
 def _values(values: Mapping[str, Any], split: str) -> str:

@@ -113,13 +113,14 @@ def takes_weights_like(metric: Function) -> Callable[[Function], Function]:
 
 
 def penalty_of(model: keras.Model) -> tf.Tensor:
-    """Returns the sum of the losses that a model added in its last call, as a float32 scalar.
+    """Returns the sum of the losses that a model added in its last call, a scalar of Keras' type.
 
     These are the penalties on its weights and on the activations of its layers, and the values
     that its layers passed to `add_loss`.
     """
-    penalties = [tf.cast(penalty, tf.float32) for penalty in model.losses]
-    return tf.add_n(penalties) if penalties else tf.constant(0.0)
+    dtype = keras.config.floatx()  # float32, except where gradients are checked in float64
+    penalties = [tf.cast(penalty, dtype) for penalty in model.losses]
+    return tf.add_n(penalties) if penalties else tf.constant(0.0, dtype)
 
 
 def with_targets_cast(function: Function) -> Function:
@@ -244,11 +245,11 @@ def _on_scale(loss: Function, scale: Scale) -> Function:
     """Wraps a loss so that it receives standardised targets and outputs."""
 
     # Subtracted in float64, since targets with a large mean lose digits in float32; the loss
-    # itself gets float32, as for targets without a scale.
+    # itself gets Keras' type, float32, as for targets without a scale.
     def on_scale(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         standardised = (
             (tf.cast(x, tf.float64) - scale.mean) / scale.deviation for x in (targets, outputs)
         )
-        return loss(*(tf.cast(x, tf.float32) for x in standardised))
+        return loss(*(tf.cast(x, keras.config.floatx()) for x in standardised))
 
     return on_scale

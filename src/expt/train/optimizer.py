@@ -7,8 +7,10 @@ import keras
 
 from expt.config.compose import Job
 from expt.config.instantiate import DECAY_KEY, HORIZON_KEY, bind_part, call_part
+from expt.config.schema import Mode
 from expt.errors import UserError
 from expt.parts.horizon import HeldSchedule
+from expt.parts.schedules import range_test
 from expt.parts.weight_decay import variables_without_decay
 
 MakeOptimizer = Callable[[Sequence[Any]], keras.optimizers.Optimizer]
@@ -18,6 +20,8 @@ MakeOptimizer = Callable[[Sequence[Any]], keras.optimizers.Optimizer]
 def make_schedule(job: Job, total_steps: int) -> Any:
     """Returns the learning rate of a job: a number, or a Keras learning rate schedule.
 
+    The rates of a range test replace the schedule of the config.
+
     Args:
         job: The job.
         total_steps: The planned number of steps, over which the schedule extends unless the config
@@ -26,6 +30,8 @@ def make_schedule(job: Job, total_steps: int) -> Any:
     Raises:
         UserError: The schedule does not accept its arguments.
     """
+    if job.config.mode is Mode.lr_finder:
+        return range_test(total_steps)
     node = job.config.schedule
     horizon = node.get(HORIZON_KEY) or total_steps
     schedule = call_part(

@@ -19,6 +19,7 @@ from rich.console import Console
 from expt.config.cadence import Cadence
 from expt.config.compose import Job
 from expt.config.hashes import identity
+from expt.config.schema import Mode
 from expt.config.sources import Code, check_imported, code_of
 from expt.errors import RunError, Terminated
 from expt.parts.data.dataset import Dataset
@@ -42,6 +43,7 @@ from expt.train.executors.single import SingleExecutor
 from expt.train.hooks import Every, make_hooks
 from expt.train.hooks.checkpoints import MakeWriter, checkpointing
 from expt.train.hooks.images import DrawImages
+from expt.train.hooks.lr_finder import finding_learning_rate
 from expt.train.hooks.probes import make_probes
 from expt.train.hooks.profile import profiling
 from expt.train.program import make_program
@@ -112,7 +114,10 @@ class Session:
             recorder = self._recorder(executor, phases)
             with deferred_signals() as interruption, _closing(run, recorder, self.sweep is None):
                 recorder.open(run)
-                with _saving_best_model(executor, run), self._hooks(executor, hooks, run) as every:
+                with (
+                    _saving_best_model(executor, run),
+                    self._hooks(executor, hooks, run, recorder) as every,
+                ):
                     train(executor, every, recorder, interruption.check)
                 _finish(executor, run, recorder)
             return run.record
@@ -176,7 +181,9 @@ class Session:
         return make_recorder(self.sinks, phases, expected, state.progress.step)
 
     @contextmanager
-    def _hooks(self, executor: Executor, hooks: list[Every], run: Run) -> Iterator[list[Every]]:
+    def _hooks(
+        self, executor: Executor, hooks: list[Every], run: Run, recorder: Recorder
+    ) -> Iterator[list[Every]]:
         """Yields all hooks of the run, in the order in which they are called."""
         loop = self.job.config.loop
         folder, keep = self.directory / CHECKPOINTS, loop.keep_checkpoints
@@ -188,13 +195,17 @@ class Session:
             at_start=True,
             at_end=True,
         )
+        finds_rate = self.job.config.mode is Mode.lr_finder
         with ExitStack() as stack:
+            finder = finding_learning_rate(finds_rate, executor, recorder, run)
+            # First in, last out: a loss that is not finite ends a range test, but not the run.
+            finding = stack.enter_context(finder)
             profile = stack.enter_context(profiling(loop.profile, self.directory / "train"))
             writer = self.make_writer(folder, keep, self._before_checkpoint)
             cadence = Cadence.parse(loop.save_every)
             saving = checkpointing(cadence, executor.state, writer, of_run)
             # Checkpoints come last: a resumed run does not call the hooks of the saved step again.
-            yield [*hooks, images, *profile, stack.enter_context(saving)]
+            yield [*hooks, images, *finding, *profile, stack.enter_context(saving)]
 
     def _before_checkpoint(self) -> None:
         """Writes the journal, the images and the histograms to the disk."""

@@ -15,6 +15,7 @@ from expt.config.frozen import read_frozen, with_overrides, write_frozen
 from expt.config.hashes import run_hash
 from expt.config.hydra_job import hydra_job
 from expt.config.paths import expand_path
+from expt.config.schema import Mode
 from expt.config.sources import code_of
 from expt.errors import Terminated, UserError
 from expt.parts.data.dataset import Dataset
@@ -31,6 +32,7 @@ from expt.train.backend import start_for
 from expt.train.data_loading import DataLoader
 from expt.train.messages import (
     describe_outcome,
+    describe_suggestion,
     print_code_note,
     print_git_trouble,
     print_notes,
@@ -63,6 +65,8 @@ def start_run(composition: Composition, phases: Phases) -> int:
     dataset, code = DataLoader()(job), code_of(job.config)
     phases.end()
     print_replaced_options(phases.console, [job], composition.config_dir)
+    if not job.config.mode.trains:
+        return _inspect(job, dataset, phases)
     directory = chosen_directory(composition)
     is_chosen = directory is not None
     if directory is None:
@@ -108,6 +112,8 @@ def start_rerun(
     dataset, code = DataLoader()(job), code_of(job.config)
     phases.end()
     print_replaced_options(phases.console, [job], config_dir)
+    if not job.config.mode.trains:
+        return _inspect(job, dataset, phases)
     name = run_hash(job.config, dataset.fingerprint, code.hash)
     directory = create_directory(job.output_dir / "runs", name[:8])
     with run_directory(directory, [job], phases.console, keep=False):
@@ -117,6 +123,23 @@ def start_rerun(
         code_number = train_here(job, dataset, directory, sinks(job), phases.console)
         sinks.stop()
     return code_number
+
+
+def _inspect(job: Job, dataset: Dataset, phases: Phases) -> int:
+    """Checks the gradients or draws the schedule of a config, which is not trained.
+
+    Returns:
+        The exit code of the process.
+    """
+    print_notes(phases.console, dataset.notes)
+    with phases("starting TensorFlow", at_once=True):
+        start_for(job.config)
+        # Imported here, since both import TensorFlow.
+        from expt.train.gradient_report import report_gradients
+        from expt.train.schedule_figure import save_schedule
+    if job.config.mode is Mode.gradients:
+        return report_gradients(job, dataset, phases)
+    return save_schedule(job, dataset, phases.console)
 
 
 def chosen_directory(composition: Composition) -> Path | None:
@@ -212,6 +235,9 @@ def train_here(
     except Exception as error:  # noqa: BLE001
         print_error(error)
         return exit_code(error)
-    for line in describe_outcome(record, directory, lap_seconds()):
+    lines = describe_outcome(record, directory, lap_seconds())
+    if job.config.mode is Mode.lr_finder:
+        lines.append(describe_suggestion(record))
+    for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     return 0

@@ -9,7 +9,7 @@ import yaml
 from expt.config.cadence import Cadence
 from expt.config.compose import Job
 from expt.config.declarations import batches_per_step
-from expt.config.schema import Config
+from expt.config.schema import Config, Mode
 from expt.config.sources import code_of
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
@@ -98,7 +98,14 @@ def make_plan(job: Job, dataset: Dataset, folder: Path) -> VerificationPlan:
         time_limit=None,
         target_loss=None,
     )
-    config = replace(job.config, loop=loop, recorder={}, hook={}, output_dir=str(folder))
+    config = replace(
+        job.config,
+        mode=Mode.train,
+        loop=loop,
+        recorder={},
+        hook={},
+        output_dir=str(folder),
+    )
     shortened_job = replace(job, config=config)
     timeline = make_timeline(shortened_job, dataset.limited(batches))
     return VerificationPlan(

@@ -98,7 +98,11 @@ class SingleExecutor:
         for schedule in self.program.schedules:
             schedule.consider(evaluated.values[monitor.metric], monitor.larger_is_better)
         rate = self._throughput.read()
-        speed = {"perf/steps_per_s": rate, "perf/examples_per_s": rate * timeline.batch_size}
+        speed = (
+            {}
+            if rate is None
+            else {"perf/steps_per_s": rate, "perf/examples_per_s": rate * timeline.batch_size}
+        )
         yield Scalars.single(step, timeline.epoch_of(step), {**evaluated.values, **speed})
         progress.values |= evaluated.values
         reason = self.state.stopping.after_evaluation(evaluated.values)
@@ -162,11 +166,11 @@ class _Throughput:
             return _FIRST_BLOCK_STEPS
         return max(1, min(CAPACITY, int(_BLOCK_SECONDS * self.steps / self.seconds)))
 
-    def read(self) -> float:
-        """Returns the steps per second since the previous call."""
+    def read(self) -> float | None:
+        """Returns the steps per second since the previous call; None without any step."""
         steps, seconds = self.steps - self._since_read[0], self.seconds - self._since_read[1]
         self._since_read = (self.steps, self.seconds)
-        return steps / seconds
+        return steps / seconds if steps else None
 
 
 def _with_split_name(split: str, evaluate: Evaluate) -> Evaluated:

@@ -13,6 +13,7 @@ from expt.config.compose import Job
 from expt.config.frozen import current_name
 from expt.config.hashes import identity
 from expt.config.instantiate import ACCUMULATION_KEY, HORIZON_KEY
+from expt.config.schema import Mode
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.journal import FILE_NAME, read_journal
@@ -155,6 +156,7 @@ def last_checkpoint(
     # record it). `check_code` has decided whether the run may continue with the present code.
     if there.get("code") in (None, *known):
         here["code"] = there.get("code")
+    there.setdefault("mode", Mode.train.value)  # older checkpoints are of training
     if _THREADS not in there:
         there[_THREADS] = here[_THREADS]
         _log.warning(
