@@ -48,6 +48,7 @@ _LINES = "each => each.offsetHeight / parseFloat(getComputedStyle(each).lineHeig
 # Each loss has arguments that the other one lacks.
 _SWEPT = {"act": ("relu", "tanh"), "loss": ("crossentropy", "mse"), "seed": ("0", "1")}
 _NUM_RUNS, _NUM_VARIANTS = 8, 4
+_PROBED = ("probe=[gradients,activations]",)  # the run of its own
 _FIRST_CHARTS = ("val/accuracy", "best/val/accuracy", "val/mistakes")
 _NUM_LINES = _NUM_RUNS + 4  # a sweep of two, and training and validation of a run of its own
 _COLORED, _MANY = 40, 200
@@ -69,7 +70,7 @@ def sweep(chromium: str, run_command: Command, tmp_path_factory: pytest.TempPath
     assert chromium  # else nothing needs it
     folder = tmp_path_factory.mktemp("project")
     values = [f"{key}={','.join(values)}" for key, values in _SWEPT.items()]
-    for arguments in (("-m", "act=relu,tanh"), (), ("-m", *values)):
+    for arguments in (("-m", "act=relu,tanh"), _PROBED, ("-m", *values)):
         done = run_command(*arguments, "loop.epochs=2", folder=folder)
         assert done.code == 0, done.error
     return max(folder.glob("outputs/sweeps/*/*"))
@@ -170,6 +171,47 @@ def test_images_and_texts_without_a_choice(shown: Interface, page: Page) -> None
     text = page.locator("tf-text-loader").first
     expect(text).to_be_in_viewport()
     expect(text).to_contain_text("_target_")
+
+
+@pytest.fixture(scope="module")
+def probed(sweep: Path) -> Path:
+    """The directory of the run with probes."""
+    (directory,) = sweep.parents[2].glob("runs/*/*")
+    return directory
+
+
+def test_histograms_and_figures_of_probes_in_tensorboard(shown: Interface, page: Page) -> None:
+    images = shown.addresses("TensorBoard")[1]
+    _open(page, images.replace("#images", "#histograms"))
+    histogram = page.locator("tf-histogram-loader", has_text="mlp-ep2").first
+    expect(histogram).to_be_in_viewport()
+    expect(histogram.locator("path").nth(2)).to_be_attached()  # before, between and after 2 epochs
+    for tag in ("gradients", "activations"):
+        expect(page.get_by_text(tag, exact=True).first).to_be_visible()
+    _open(page, images)
+    expect(page.get_by_text("probes_summary").first).to_be_visible()
+
+
+def test_figures_of_probes_in_mlflow(mlflow: str, probed: Path, page: Page) -> None:
+    record = json.loads((probed / "run.json").read_text())
+    _open(page, f"{_runs_page(mlflow, record)}/{record['mlflow']['run_id']}/artifacts")
+    page.get_by_text("images", exact=True).first.click()
+    for name in ("summary", "gradients", "activations"):
+        shown = page.get_by_text(re.compile(f"^probes.{name}")).first
+        expect(shown).to_be_visible()
+
+
+def test_figures_of_probes_in_the_report(
+    probed: Path, run_command: Command, page: Page, tmp_path: Path
+) -> None:
+    done = run_command(
+        str(probed), "--html", str(tmp_path / "r.html"), folder=tmp_path, command="compare"
+    )
+    assert done.code == 0, done.error
+    _open(page, f"file://{tmp_path}/r.html")
+    expect(page.get_by_role("heading", name="Layers by training time")).to_be_visible()
+    for image in page.locator("section.images img").all():
+        assert image.evaluate("each => each.decode().then(() => each.naturalWidth)") > 100
 
 
 def test_parameters_and_best_values_of_each_run(

@@ -160,7 +160,7 @@ def lanczos(product: Product, start: Vector, dimensions: int) -> KrylovSpace:
         # Against all vectors, not just the last two: rounding would let converged directions come
         # back. Once is not enough in float32.
         for _ in range(2):
-            image = image - (known @ image) @ known
+            image = _outside(known, image)
         beside[index] = np.linalg.norm(image)
         # Up to rounding, A maps the space to itself.
         rounding = 100 * np.finfo(start.dtype).eps * np.abs(diagonal).max()
@@ -188,9 +188,16 @@ def hutchinson(product: Product, samples: Iterable[Vector], space: KrylovSpace) 
         samples: The vectors z, independent of the space, with entries of 1 and -1; at least one.
         space: A space whose basis Q is known; may have no dimensions.
     """
-    basis = space.basis
-    rests = [sample - (basis @ sample) @ basis for sample in samples]
+    rests = [_outside(space.basis, sample) for sample in samples]
     return float(space.eigenvalues.sum() + np.mean([rest @ product(rest) for rest in rests]))
+
+
+def _outside(basis: NDArray[np.floating[Any]], vector: Vector) -> Vector:
+    """Returns the part of a vector that is orthogonal to a basis, (I - QᵀQ) v."""
+    # Not `@`, which is slower here: its threads compete with TensorFlow's for the cores.
+    shares = np.einsum("kn,n->k", basis, vector)
+    part: Vector = vector - np.einsum("k,kn->n", shares, basis)
+    return part
 
 
 def _rademacher(random: np.random.Generator, size: int) -> NDArray[np.float32]:
