@@ -64,6 +64,6 @@ def test_probes_change_no_other_number(train_here: Train, tmp_path: Path, settin
     assert records_of_run(probed.directory) == records_of_run(without.directory)
     assert probed.final == without.final
     names = {name for record in read_journal(probed.directory / "metrics.jsonl") for name in record}
-    assert any(name.startswith("loss_term/") for name in names)
-    assert any(name.startswith("curvature/") for name in names) == ("model=gan" not in given)
+    assert any(name.startswith("within/loss_term/") for name in names)
+    assert any(name.startswith("within/curvature/") for name in names) == ("model=gan" not in given)
     assert list((probed.directory / "images").glob("pictures_*"))

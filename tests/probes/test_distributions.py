@@ -27,7 +27,7 @@ def test_half_of_the_values_in_one_bin() -> None:
 
 def test_each_group_has_a_figure_and_values_that_are_not_finite_have_none() -> None:
     histograms = [
-        _histogram(f"{group}/layer_{layer}", step, np.arange(5.0) * step)
+        _histogram(f"within/{group}/layer_{layer}", step, np.arange(5.0) * step)
         for group in ("gradients", "weights")
         for layer in range(30)
         for step in (1, 2)

@@ -6,9 +6,9 @@ from expt.probes.summary import draw_summary, is_summarized
 def test_a_vanished_gradient_is_dark_and_the_first_layer_at_the_bottom() -> None:
     pixels = draw_summary(
         {
-            "gradient_mean_abs/first": {0: 0.0, 10: 1e-9},
-            "gradient_mean_abs/second": {0: 1e-1, 10: 1.0},
-            "gradient_mean_abs/all": {0: 1.0, 10: 1.0},
+            "within/gradient_mean_abs/first": {0: 0.0, 10: 1e-9},
+            "within/gradient_mean_abs/second": {0: 1e-1, 10: 1.0},
+            "within/gradient_mean_abs/all": {0: 1.0, 10: 1.0},
         }
     )
     height, width, _ = pixels.shape
@@ -19,11 +19,11 @@ def test_a_vanished_gradient_is_dark_and_the_first_layer_at_the_bottom() -> None
 
 
 def test_many_steps_are_thinned() -> None:
-    series = {"dead_share/relu": {step: step / 1000 for step in range(1000)}}
+    series = {"within/dead_share/relu": {step: step / 1000 for step in range(1000)}}
     pixels = draw_summary(series)
     assert pixels.dtype == np.uint8
 
 
 def test_metrics_of_training_are_not_summarized() -> None:
-    assert is_summarized("update_ratio/dense")
+    assert is_summarized("within/update_ratio/dense")
     assert not is_summarized("train/loss")

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from expt.probes.probe import Pixels
+from expt.probes.probe import WITHIN, Pixels
 from expt.record.figures import figure_to_pixels
 from expt.record.recorder import Histogram
 
@@ -37,7 +37,7 @@ def distributions(
     groups: dict[str, dict[str, list[Histogram]]] = {}
     for histogram in histograms:
         if len(histogram.counts):
-            group, _, layer = histogram.name.partition("/")
+            group, _, layer = histogram.name.removeprefix(WITHIN).partition("/")
             groups.setdefault(group, {}).setdefault(layer, []).append(histogram)
     for group, layers in groups.items():
         yield group, functools.partial(_draw, group, layers)

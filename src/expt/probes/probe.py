@@ -10,6 +10,12 @@ from numpy.typing import NDArray
 
 from expt.parts.data.dataset import Dataset
 
+WITHIN = "within/"
+"""The prefix of all numbers and histograms of probes, as in `within/gradient_norm/dense`.
+
+Trackers sort their charts by name, so that these, which are many, come after losses and metrics.
+"""
+
 Pixels = NDArray[np.uint8]
 """The pixels of an image: uint8, shape [height, width, 3]."""
 LossTerm = tuple[tf.Tensor, Sequence[tf.Tensor | None]]
@@ -132,7 +138,7 @@ class ProbeMoment(Protocol):
         ...
 
     def log(self, values: Mapping[str, float]) -> None:
-        """Records scalars at this step, by full name such as `gradient_norm/dense`."""
+        """Records scalars at this step, by quantity and layer such as `gradient_norm/dense`."""
 
     def log_histogram(self, name: str, values: NDArray[np.floating[Any]]) -> None:
         """Records the distribution of values at this step."""

@@ -9,7 +9,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from expt.probes.probe import Pixels
+from expt.probes.probe import WITHIN, Pixels
 from expt.record.figures import figure_to_pixels
 
 ALL = "all"
@@ -45,7 +45,7 @@ _PANELS = {
 
 def is_summarized(name: str) -> bool:
     """Whether the figure shows a metric, by its full name."""
-    return name.partition("/")[0] in _PANELS
+    return name.removeprefix(WITHIN).partition("/")[0] in _PANELS
 
 
 Series = Mapping[str, Mapping[int, float]]
@@ -59,7 +59,7 @@ def draw_summary(series: Series) -> Pixels:
     that vanishes on its way back fades from the top down.
 
     Args:
-        series: The recorded values of the probes, such as `gradient_mean_abs/dense`; at least one
+        series: The recorded values of the probes, such as `within/update_ratio/dense`; at least one
             of them is summarized.
     """
     tables = {name: _table(series, name) for name in _PANELS}
@@ -83,9 +83,9 @@ _Table = tuple[Sequence[str], Sequence[int], NDArray[np.float64]]
 
 def _table(series: Series, name: str) -> _Table | None:
     found = {
-        metric.removeprefix(f"{name}/"): values
+        metric.removeprefix(f"{WITHIN}{name}/"): values
         for metric, values in series.items()
-        if metric.startswith(f"{name}/") and metric != f"{name}/{ALL}"
+        if metric.startswith(f"{WITHIN}{name}/") and metric != f"{WITHIN}{name}/{ALL}"
     }
     steps = sorted({step for values in found.values() for step in values})
     if not steps:

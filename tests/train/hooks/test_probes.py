@@ -34,23 +34,24 @@ def test_gradients_are_those_of_the_step(train_here: Train, tmp_path: Path) -> N
     run = train_here([*WHOLE, *ALL, "probe.gradients.every=1"], tmp_path)
     assert len(run.dataset.train) == 105
     records = journal(run.directory)
-    seen = {r["step"]: r for r in records if "gradient_norm/all" in r}
+    seen = {r["step"]: r for r in records if "within/gradient_norm/all" in r}
     trained = {r["step"]: r for r in records if "train/grad_norm" in r}
     assert set(seen) == set(range(7))
     for step in range(6):
         norm = trained[step + 1]["train/grad_norm"]
-        assert seen[step]["gradient_norm/all"] == pytest.approx(norm, rel=1e-4)
-        assert "gradient_noise/scale" not in seen[step]  # which needs two batches
+        assert seen[step]["within/gradient_norm/all"] == pytest.approx(norm, rel=1e-4)
+        assert "within/gradient_noise/scale" not in seen[step]  # which needs two batches
     # Of plain gradient descent, an update is the gradient times the learning rate.
     rate = trained[1]["train/learning_rate"]
     ratios = [
-        seen[step]["update_ratio/all"] / seen[step - 1]["gradient_norm/all"] for step in (1, 2)
+        seen[step]["within/update_ratio/all"] / seen[step - 1]["within/gradient_norm/all"]
+        for step in (1, 2)
     ]
     assert all(ratio > 0 for ratio in ratios)
     assert ratios[0] == pytest.approx(ratios[1], rel=0.1)
     assert rate > 0
     names = {one.name for one in read_histograms(run.directory)}
-    assert {"gradients/dense", "activations/re_lu"} <= names
+    assert {"within/gradients/dense", "within/activations/re_lu"} <= names
     assert ("probes/summary", 6) in set(image_keys(run.directory))
 
 
@@ -62,10 +63,14 @@ def test_training_is_the_same_with_probes(train_here: Train, tmp_path: Path) -> 
     assert of_training(probed.directory) == of_training(without.directory)
     assert probed.record.run_hash == without.record.run_hash
     records = journal(probed.directory)
-    assert [r["step"] for r in records if "gradient_norm/all" in r] == [0, 3, 6]
-    assert [r["step"] for r in records if "update_ratio/all" in r] == [3, 6]
-    assert all(np.isfinite(r["gradient_norm/all"]) for r in records if "gradient_norm/all" in r)
-    assert any(name.startswith("saturated_share/") for record in records for name in record)
+    assert [r["step"] for r in records if "within/gradient_norm/all" in r] == [0, 3, 6]
+    assert [r["step"] for r in records if "within/update_ratio/all" in r] == [3, 6]
+    assert all(
+        np.isfinite(r["within/gradient_norm/all"])
+        for r in records
+        if "within/gradient_norm/all" in r
+    )
+    assert any(name.startswith("within/saturated_share/") for record in records for name in record)
 
 
 class _Timeline:

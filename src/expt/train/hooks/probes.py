@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
@@ -16,7 +17,7 @@ from expt.config.compose import Job
 from expt.config.hooks import EVERY_KEY
 from expt.config.instantiate import bind_part, call_part
 from expt.probes.distributions import distributions
-from expt.probes.probe import Examples, LossTerm, Probe, Subject
+from expt.probes.probe import WITHIN, Examples, LossTerm, Probe, Subject
 from expt.probes.summary import draw_summary, is_summarized
 from expt.record.histograms import read_histograms
 from expt.record.journal import FILE_NAME, read_journal
@@ -141,9 +142,25 @@ class DrawSummary:
 
 def _with_subject(probe: Probe, subject: Subject) -> Hook:
     def call(moment: Moment) -> None:
-        probe(moment, subject)
+        probe(_Within(moment), subject)
 
     return call
+
+
+class _Within:
+    """The `ProbeMoment` of a moment, which adds the common prefix of all probes to names."""
+
+    def __init__(self, moment: Moment) -> None:
+        self._moment, self.step, self.epoch = moment, moment.step, moment.epoch
+        self.is_last, self.values, self.log_image = moment.is_last, moment.values, moment.log_image
+
+    def log(self, values: Mapping[str, float]) -> None:
+        """Records scalars at this step."""
+        self._moment.log({f"{WITHIN}{name}": value for name, value in values.items()})
+
+    def log_histogram(self, name: str, values: NDArray[np.floating[Any]]) -> None:
+        """Records the distribution of values at this step."""
+        self._moment.log_histogram(f"{WITHIN}{name}", values)
 
 
 class ProgramSubject:
