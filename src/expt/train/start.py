@@ -31,6 +31,7 @@ from expt.train.backend import start_for
 from expt.train.data_loading import DataLoader
 from expt.train.messages import (
     describe_outcome,
+    print_findings,
     print_code_note,
     print_git_trouble,
     print_notes,
@@ -210,7 +211,9 @@ def train_here(
     # A run that had begun is recorded as FAILED already, so only the message is missing.
     except Exception as error:  # noqa: BLE001
         print_error(error)
+        print_findings(console, directory)
         return exit_code(error)
     for line in describe_outcome(record, directory, lap_seconds()):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+    print_findings(console, directory)
     return 0

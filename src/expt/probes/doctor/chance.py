@@ -36,9 +36,7 @@ def classification_losses(
     return float(np.log(count)), float(-(present * np.log(present)).sum())
 
 
-def regression_loss(
-    loss: Mapping[str, Any], targets: NDArray[np.floating[Any]]
-) -> float | None:
+def regression_loss(loss: Mapping[str, Any], targets: NDArray[np.floating[Any]]) -> float | None:
     """Returns the loss of the best constant prediction; None for a loss without a known formula.
 
     It is the variance of the targets for the mean squared error, and the mean distance from their

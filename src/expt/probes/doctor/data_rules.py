@@ -10,6 +10,7 @@ import numpy as np
 
 from expt.probes.doctor.facts import Facts
 from expt.probes.doctor.findings import Finding
+from expt.probes.doctor.layer_rules import vanishing_gradients
 from expt.probes.doctor.loss_rules import is_long, not_learning
 
 _KARPATHY = "A. Karpathy, A Recipe for Training Neural Networks, 2019"
@@ -93,7 +94,7 @@ def shuffled_labels(facts: Facts) -> Iterator[Finding]:
     moves = len(ratios) > 0 and _USUAL_UPDATES[0] < np.median(ratios) < _USUAL_UPDATES[1]
     if fitted < _FITTED * chance:
         seen = f"train/loss falls to {fitted:.3g}"
-    elif moves and any(not_learning(facts)):
+    elif moves and any(not_learning(facts)) and not any(vanishing_gradients(facts)):
         seen = "the weights move as usual"
     else:
         return
@@ -126,6 +127,9 @@ def ignored_classes(facts: Facts) -> Iterator[Finding]:
     more = f" and {len(ignored) - 1} other classes" if len(ignored) > 1 else ""
     average = classes.of_train.sum() / len(classes.names)
     is_rare = classes.of_train[ignored].min() < _RARE * average
+    # A model that has learned nothing predicts one class or other; that says nothing of the classes.
+    if not is_rare and any(not_learning(facts)):
+        return
     yield Finding(
         rule="ignored_classes",
         message=f"class {classes.names[int(ignored[0])]}{more} is never predicted, though {count} "

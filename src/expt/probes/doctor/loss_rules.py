@@ -24,6 +24,7 @@ _SWING = 0.1  # standard deviation of window means over the loss of an untrained
 _STILL_CHANCE = 0.97  # share of the loss of the best constant prediction
 _LOSS_OVER_BEST = 1.2  # the generalization loss of Prechelt, as a ratio
 _LEAST_RISE = 0.05  # of the validation loss, over the loss of an untrained model
+_LEAST_FALL = 0.05  # of the validation loss, over the loss of an untrained model
 _STILL_FALLING = 0.05  # share of the whole fall that the last quarter of the evaluations brought
 _BEYOND = 1.5  # learning rates that follow the sharpness to 2 / λ are usual, and stay below this
 
@@ -126,7 +127,9 @@ def not_converged(facts: Facts) -> Iterator[Finding]:
     whole = max(float(loss.values[0]), facts.untrained_loss or 0.0) - float(loss.values.min())
     fall = float(quarters.values[2] - quarters.values[3])
     is_falling = last.values[-1] < last.values[-2] < last.values[-3]
-    if is_falling and whole > 0 and fall > _STILL_FALLING * whole:
+    # A model that has not begun to learn is the matter of `not_learning`.
+    has_begun = whole > _LEAST_FALL * (facts.untrained_loss or float(loss.values[0]))
+    if is_falling and has_begun and fall > _STILL_FALLING * whole:
         key = "loop.steps" if facts.params.get("loop.steps") else "loop.epochs"
         length = facts.params.get(key)
         yield Finding(
