@@ -1,0 +1,316 @@
+"""The runs of the benchmark: planted faults with the rules that must find them, and healthy runs.
+
+What is expected and what is allowed was written down before the rules were tried: the rules that
+are right about a fault, and those that are right about its consequences.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_MLP = "model.units=[64,64]"
+_SLOW_CURVE = frozenset({"not_converged", "not_learning"})
+_TOO_FAST = frozenset(
+    {
+        *("unstable_loss", "update_ratio", "exploding_gradients", "dead_units", "saturated_units"),
+        *("beyond_stability", "non_finite_loss", "not_learning", "no_gradient", "ignored_classes"),
+        "vanishing_gradients",  # of units that have died or saturated
+    }
+)
+_NO_SIGNAL = frozenset({"not_learning", "ignored_classes", "not_converged", "vanishing_gradients"})
+_RAW = frozenset({"initial_loss", "exploding_gradients", "saturated_units", *_TOO_FAST})
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run of the benchmark.
+
+    Attributes:
+        name: The name.
+        overrides: The overrides, separated by blanks.
+        expected: The rules that must find something; none for a healthy run.
+        allowed: Further rules that are right if they find something: consequences of the fault.
+    """
+
+    name: str
+    overrides: str
+    expected: frozenset[str] = frozenset()
+    allowed: frozenset[str] = frozenset()
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether nothing is wrong with the run."""
+        return not self.expected
+
+
+def cases() -> Iterator[Case]:
+    """Yields all runs."""
+    for rules, allowed, runs in _FAULTS:
+        for number, overrides in enumerate(runs):
+            expected = frozenset(rules.split())
+            yield Case(f"{rules.replace(' ', '+')}-{number}", overrides, expected, allowed)
+    for number, overrides in enumerate(_HEALTHY):
+        yield Case(f"healthy-{number:02}", overrides)
+
+
+def _npz(name: str, batch_size: int = 32) -> str:
+    return f"data=npz data.path={{data}}/{name}.npz data.batch_size={batch_size}"
+
+
+_FAULTY = "model=custom model._target_=doctor_benchmark.faulty.build"
+_DEEP = "model.units=[64,64,64,64,64,64,64,64]"
+
+_FAULTS: tuple[tuple[str, frozenset[str], tuple[str, ...]], ...] = (
+    (
+        "non_finite_loss",
+        _TOO_FAST | {"initial_loss", "unscaled_inputs", "overfitting"},
+        (
+            "data=linear model=linear loss=mse optimizer=sgd optimizer.learning_rate=10",
+            f"data=diabetes loss=mse {_MLP} optimizer=sgd optimizer.learning_rate=10",
+            "data=diabetes model=linear loss=mse optimizer=momentum optimizer.learning_rate=5",
+            f"{_MLP} model.l2=1 optimizer=sgd optimizer.learning_rate=3",
+        ),
+    ),
+    (
+        "non_finite_loss unscaled_inputs",
+        _RAW,
+        (f"data=diabetes data.standardize=false loss=mse {_MLP} optimizer=sgd",),
+    ),
+    (
+        "unstable_loss",
+        _TOO_FAST | {"overfitting"},
+        (
+            f"{_MLP} optimizer=sgd optimizer.learning_rate=5",
+            f"{_MLP} act=tanh optimizer=momentum optimizer.learning_rate=3",
+            f"data=iris {_MLP} optimizer=momentum optimizer.learning_rate=2 loop.epochs=40",
+            f"data=wine {_MLP} act=tanh optimizer=rmsprop optimizer.learning_rate=1",
+            f"data=breast_cancer {_MLP} optimizer=nesterov optimizer.learning_rate=5",
+            "model=linear optimizer=adam optimizer.learning_rate=10",
+        ),
+    ),
+    (
+        "update_ratio",
+        _TOO_FAST | _SLOW_CURVE | {"overfitting"},
+        (
+            f"{_MLP} optimizer.learning_rate=1",
+            f"data=wine {_MLP} act=tanh optimizer=rmsprop optimizer.learning_rate=0.5",
+            f"data=breast_cancer {_MLP} optimizer=adamw optimizer.learning_rate=1",
+            f"{_MLP} optimizer.learning_rate=1e-7",
+            f"data=wine {_MLP} optimizer=sgd optimizer.learning_rate=1e-5 loop.epochs=40",
+            "data=diabetes loss=mse model=linear optimizer.learning_rate=1e-7",
+        ),
+    ),
+    (
+        "not_learning",
+        _NO_SIGNAL | {"update_ratio", "no_gradient", "dead_units"},
+        (
+            f"{_MLP} optimizer.learning_rate=1e-6",
+            f"{_MLP} optimizer=sgd optimizer.learning_rate=1e-5",
+            f"data=wine {_MLP} optimizer=sgd optimizer.learning_rate=1e-5 loop.epochs=40",
+        ),
+    ),
+    (
+        "not_converged",
+        frozenset({"update_ratio"}),
+        (
+            f"{_MLP} optimizer.learning_rate=3e-5",
+            f"{_MLP} optimizer=sgd optimizer.learning_rate=0.005",
+            f"{_MLP} act=sigmoid loop.epochs=10",
+            f"data=wine {_MLP} optimizer=sgd optimizer.learning_rate=0.003 loop.epochs=25",
+            f"data=breast_cancer {_MLP} optimizer=momentum optimizer.learning_rate=1e-4",
+            f"data=diabetes loss=mse {_MLP} optimizer=sgd optimizer.learning_rate=0.001",
+            f"data=iris {_MLP} optimizer.learning_rate=3e-4",
+            "model=cnn model.filters=[8,16] model.units=[] optimizer=sgd "
+            "optimizer.learning_rate=0.003 loop.epochs=12",
+        ),
+    ),
+    (
+        "overfitting",
+        frozenset({"not_learning"}),
+        (
+            "data.split=[0.04,0.48,0.48] loop.epochs=150 data.batch_size=32 act=tanh "
+            "optimizer.learning_rate=0.01 " + _npz("noisy_digits"),
+            f"{_npz('noisy_digits', 64)} model.units=[128,128] loop.epochs=60",
+            f"{_npz('noisy_wine', 16)} {_MLP} loop.epochs=60 optimizer.learning_rate=0.003",
+            f"{_npz('noisy_breast_cancer')} {_MLP} loop.epochs=60 optimizer.learning_rate=0.003",
+            "data=diabetes loss=mse model.units=[128,128] loop.epochs=100 "
+            "optimizer.learning_rate=0.003",
+            f"data=diabetes loss=mse {_MLP} act=tanh loop.epochs=150 optimizer=momentum",
+        ),
+    ),
+    (
+        "initial_loss",
+        _TOO_FAST | {"overfitting"},
+        (
+            f"{_FAULTY} +model.output_scale=15",
+            f"data=wine {_FAULTY} +model.output_scale=15",
+            f"data=breast_cancer {_FAULTY} +model.output_scale=15 act=tanh",
+            f"data=iris {_FAULTY} +model.scale=4 loop.epochs=40",
+        ),
+    ),
+    (
+        "unscaled_inputs",
+        _RAW | {"overfitting", "not_converged"},
+        (
+            f"data=wine data.standardize=false {_MLP}",
+            f"data=breast_cancer data.standardize=false {_MLP} act=tanh",
+            f"{_npz('large_iris', 16)} data.standardize=false {_MLP}",
+            f"{_npz('small_iris', 16)} data.standardize=false {_MLP}",
+            f"{_npz('large_digits', 64)} data.standardize=false {_MLP} optimizer=momentum",
+            f"{_npz('large_line')} data.standardize=false loss=mse model=linear",
+        ),
+    ),
+    (
+        "constant_labels",
+        frozenset({"not_learning", "overfitting", "not_converged", "update_ratio"}),
+        (
+            f"{_npz('constant_line')} loss=mse {_MLP}",
+            f"{_npz('constant_line')} loss=mse model=linear",
+        ),
+    ),
+    (
+        "shuffled_labels",
+        frozenset({"overfitting", "not_learning", "ignored_classes"}),
+        (
+            f"{_npz('shuffled_digits', 64)} model.units=[128,128] optimizer.learning_rate=0.003",
+            f"{_npz('shuffled_digits', 64)} model=cnn optimizer.learning_rate=0.003",
+            f"{_npz('shuffled_wine', 16)} {_MLP} optimizer.learning_rate=0.003 loop.epochs=60",
+            f"{_npz('shuffled_iris', 16)} {_MLP} optimizer.learning_rate=0.01 loop.epochs=80",
+            f"{_npz('shuffled_breast_cancer')} {_MLP} optimizer.learning_rate=0.01 act=tanh",
+            f"{_npz('shuffled_diabetes')} loss=mse {_MLP} optimizer.learning_rate=0.003",
+            f"{_npz('shuffled_digits', 64)} model=linear",
+        ),
+    ),
+    (
+        "ignored_classes",
+        frozenset({"not_learning", "overfitting"}),
+        (
+            f"{_npz('rare_pair', 64)} {_MLP}",
+            f"{_npz('rare_pair', 64)} model=linear optimizer=sgd",
+            f"{_npz('rare_third', 64)} {_MLP} loop.epochs=15",
+            f"{_npz('rare_tumor')} {_MLP} act=tanh loop.epochs=15",
+            f"{_npz('rare_tenth', 64)} model=linear optimizer=sgd optimizer.learning_rate=0.01",
+        ),
+    ),
+    (
+        "vanishing_gradients",
+        _NO_SIGNAL | {"saturated_units"},
+        (
+            f"{_DEEP} act=sigmoid",
+            f"{_DEEP} act=sigmoid optimizer=sgd",
+            f"{_DEEP} act=hard_sigmoid optimizer=momentum",
+            f"data=wine {_DEEP} act=sigmoid",
+            f"data=diabetes loss=mse {_DEEP} act=sigmoid",
+            f"{_DEEP} act=tanh model.initializer=random_normal optimizer=sgd",
+            f"{_DEEP} act=relu model.initializer=random_normal optimizer=sgd",
+        ),
+    ),
+    (
+        "exploding_gradients",
+        _TOO_FAST | {"initial_loss", "overfitting", "not_converged"},
+        (
+            f"{_FAULTY} +model.scale=3 +{_DEEP}",
+            f"data=wine {_FAULTY} +model.scale=3 +{_DEEP}",
+            f"data=breast_cancer {_FAULTY} +model.scale=4 +{_DEEP} act=leaky_relu",
+            f"data=diabetes loss=mse {_FAULTY} +model.scale=3 +{_DEEP}",
+        ),
+    ),
+    (
+        "no_gradient",
+        _NO_SIGNAL | {"dead_units"},
+        (
+            f"{_MLP} model.initializer=zeros",
+            f"data=wine {_MLP} act=tanh model.initializer=zeros",
+            f"{_FAULTY} +model.cut=true",
+            f"data=breast_cancer {_FAULTY} +model.cut=true act=tanh",
+            f"{_FAULTY} +model.bias=-50",
+        ),
+    ),
+    (
+        "dead_units",
+        _TOO_FAST | {"overfitting", "not_converged"},
+        (
+            f"{_FAULTY} +model.bias=-3",
+            f"data=wine {_FAULTY} +model.bias=-4",
+            f"data=breast_cancer {_FAULTY} +model.bias=-5 act=relu6",
+            f"{_MLP} optimizer.learning_rate=0.3",
+            "data=diabetes loss=mse model.units=[64,64,64] optimizer.learning_rate=0.3",
+        ),
+    ),
+    (
+        "saturated_units",
+        _TOO_FAST | {"overfitting", "not_converged", "unscaled_inputs", "initial_loss"},
+        (
+            f"{_FAULTY} +model.scale=15 act=tanh",
+            f"{_FAULTY} +model.scale=20 act=sigmoid",
+            f"data=wine {_FAULTY} +model.scale=15 act=softsign",
+            f"data=breast_cancer data.standardize=false {_MLP} act=sigmoid",
+            f"{_MLP} act=tanh optimizer.learning_rate=0.3",
+        ),
+    ),
+    (
+        "beyond_stability",
+        _TOO_FAST | {"overfitting"},
+        (
+            f"{_MLP} optimizer=sgd optimizer.learning_rate=4 act=tanh",
+            "model=linear optimizer=sgd optimizer.learning_rate=20",
+            "data=diabetes loss=mse model=linear optimizer=sgd optimizer.learning_rate=0.5",
+            "data=breast_cancer model=linear optimizer=sgd optimizer.learning_rate=10",
+        ),
+    ),
+)
+
+_HEALTHY = (
+    "",
+    "seed=1",
+    "act=tanh",
+    "act=elu",
+    "act=gelu seed=1",
+    "act=leaky_relu",
+    "act=selu",
+    "act=silu",
+    "act=sigmoid optimizer.learning_rate=0.01",
+    "act=softsign",
+    "optimizer=sgd",
+    "optimizer=momentum",
+    "optimizer=nesterov seed=1",
+    "optimizer=rmsprop",
+    "optimizer=adamw optimizer.weight_decay=0.01",
+    "optimizer=nadam",
+    "optimizer=lion optimizer.learning_rate=0.0003",
+    "optimizer=adagrad optimizer.learning_rate=0.03 loop.epochs=60",
+    "optimizer.learning_rate=0.003",
+    "loss=mse",
+    "loss=focal",
+    "loss=hinge",
+    "loss.label_smoothing=0.1",
+    "model.dropout=0.3",
+    "model.normalization=batch",
+    "model.normalization=layer act=tanh",
+    "model.l2=0.0001",
+    "model.residual=true model.units=[64,64,64,64,64,64]",
+    "model.units=[64,64,64,64,64]",
+    "schedule=cosine",
+    "schedule=one_cycle optimizer.learning_rate=0.01",
+    "data.augment.shift=1 loop.epochs=40",
+    "model=linear optimizer.learning_rate=0.01",
+    "model=linear optimizer=sgd optimizer.learning_rate=0.5",
+    "model=cnn model.filters=[16,32] model.units=[64] loop.epochs=15",
+    "model=cnn model.filters=[16,32] model.units=[64] act=tanh optimizer=momentum loop.epochs=15",
+    "model=resnet model.depth=8 model.width=8 loop.epochs=15 optimizer.learning_rate=0.01",
+    "model=autoencoder loss=mse optimizer.learning_rate=0.003 loop.epochs=60",
+    "data=iris model.units=[16] optimizer.learning_rate=0.01 loop.epochs=60",
+    "data=iris model=linear optimizer=sgd loop.epochs=100",
+    "data=wine model.units=[16] optimizer.learning_rate=0.003 loop.epochs=60",
+    "data=wine model.units=[32] act=tanh optimizer=sgd loop.epochs=60",
+    "data=breast_cancer model.units=[16] optimizer.learning_rate=0.003 loop.epochs=30",
+    "data=breast_cancer model=linear optimizer=momentum optimizer.learning_rate=0.01",
+    "data=diabetes loss=mse model=linear optimizer=sgd optimizer.learning_rate=0.02",
+    "data=diabetes loss=mae model=linear optimizer.learning_rate=0.01 loop.epochs=60",
+    "data=diabetes loss=mse model.units=[8] model.l2=0.01 optimizer.learning_rate=0.01",
+    "data=linear model=linear loss=mse optimizer=sgd",
+    "data=linear model.units=[32] loss=mse optimizer.learning_rate=0.003",
+    f"{_npz('balanced_pair')} model.units=[16] optimizer.learning_rate=0.003 loop.epochs=15",
+    f"{_npz('uneven_pair')} model=linear optimizer.learning_rate=0.01 loop.epochs=20",
+    f"{_npz('uneven_pair')} model.units=[16] act=tanh loss.class_weights=balanced "
+    "optimizer.learning_rate=0.003 loop.epochs=15",
+)
