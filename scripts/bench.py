@@ -14,7 +14,9 @@ closed; fit's figure stays.
 
 The row `image-folder` compares expt with itself: the same 20,000 small PNG files, streamed from
 disk against held in memory as one array. The rows `…-saving` compare it with itself, too: a
-checkpoint after every epoch against none but the last.
+checkpoint after every epoch against none but the last; and so do the rows `…-probes` and
+`…-curvature`: probes after every epoch, of 100 steps, against none. The first call of a probe,
+which traces its graph, counts.
 """
 
 import argparse
@@ -51,6 +53,8 @@ class Row:
 
 _MNIST = ("data=mnist", "data.num_validation=1280")
 _MNIST_MLP = (*_MNIST, "model.units=[256,256]")
+_MNIST_CNN = (*_MNIST, "model=cnn")
+_PROBES = "probe=[gradients,activations]"
 _CIFAR = ("data=cifar10", "data.num_validation=1280")
 _OF_FILES = ("model=cnn", "data.batch_size=128")
 ROWS = {
@@ -59,7 +63,7 @@ ROWS = {
     "digits-unvalidated": Row(("loop.eval_every=null",), 100),
     "mnist-mlp": Row(_MNIST_MLP, 10),
     "mnist-mlp-xla": Row((*_MNIST_MLP, "loop.compile=xla"), 10),
-    "mnist-cnn": Row((*_MNIST, "model=cnn"), 3),
+    "mnist-cnn": Row(_MNIST_CNN, 3),
     "cifar-resnet20": Row((*_CIFAR, "model=resnet", "loop.batches=20"), 5),
     "cifar-vit": Row((*_CIFAR, "model=vit"), 4),
     "image-folder": Row(
@@ -69,6 +73,10 @@ ROWS = {
     ),
     "digits-saving": Row((), 200, against=("loop.save_every=null",)),
     "mnist-saving": Row(_MNIST_MLP, 10, against=(*_MNIST_MLP, "loop.save_every=null")),
+    "mnist-mlp-probes": Row((*_MNIST_MLP, _PROBES), 60, against=_MNIST_MLP),
+    "mnist-cnn-probes": Row((*_MNIST_CNN, _PROBES), 12, against=_MNIST_CNN),
+    "mnist-mlp-curvature": Row((*_MNIST_MLP, "probe=[curvature]"), 60, against=_MNIST_MLP),
+    "mnist-cnn-curvature": Row((*_MNIST_CNN, "probe=[curvature]"), 12, against=_MNIST_CNN),
 }
 
 

@@ -11,15 +11,18 @@ from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from expt.errors import UserError
+from expt.record.histograms import HistogramRecorder
 from expt.record.images import ImageRecorder
 from expt.record.journal import FILE_NAME, Journal, complete_size
-from expt.record.recorder import Fanout, Image, Scalars
+from expt.record.recorder import Fanout, Histogram, Image, Scalars
 from expt.record.tensorboard import TensorBoardRecorder
 from expt.runs.run import Run, Status
 
 
 def _events(folder: Path) -> EventAccumulator:
-    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
+    events = EventAccumulator(
+        str(folder), size_guidance={"scalars": 0, "images": 0, "histograms": 0}
+    )
     events.Reload()
     return events
 
@@ -116,16 +119,20 @@ def _image(step: int) -> Image:
     return Image(step, step + 0.75, "val/grid", lambda: PIXELS + np.uint8(step))
 
 
+def _histogram(step: int) -> Histogram:
+    return Histogram.of(step, step + 0.5, "gradients/dense", np.array([0.0, 1.0, 3.0]) * step)
+
+
 def _killed(folder: Path) -> Run:
     """Writes the files of a killed process, whose event files lack steps 4 to 6."""
     run, board = make_run(folder), TensorBoardRecorder()
-    recorder = Fanout([Journal(), ImageRecorder()])
+    recorder = Fanout([Journal(), ImageRecorder(), HistogramRecorder()])
     recorder.open(run)
     board.open(run)
-    for record in (_block(1, 3), _evaluation(3), _image(3)):
+    for record in (_block(1, 3), _evaluation(3), _image(3), _histogram(3)):
         recorder.write(record)
         board.write(record)
-    for record in (_block(4, 6), _evaluation(6), _image(6)):
+    for record in (_block(4, 6), _evaluation(6), _image(6), _histogram(6)):
         recorder.write(record)
     recorder.close(Status.KILLED)
     return replace(run, is_resumed=True, recorded=complete_size(folder / FILE_NAME))
@@ -135,7 +142,7 @@ def _resume(run: Run) -> None:
     """Records like a process that resumes at step 6; its last image already has a file."""
     recorder = TensorBoardRecorder()
     recorder.open(run)
-    for record in (_block(7, 9), _evaluation(9), _image(9), _image(6)):
+    for record in (_block(7, 9), _evaluation(9), _image(9), _image(6), _histogram(6)):
         recorder.write(record)
     recorder.close(Status.FINISHED)
 
@@ -167,6 +174,12 @@ def test_resumed_run_has_every_point_once(tmp_path: Path) -> None:
     assert [(image.step, image.wall_time) for image in images] == [(s, s + 0.75) for s in (3, 6, 9)]
     assert [image.encoded_image_string for image in images] == [_image(s).png() for s in (3, 6, 9)]
     assert len(_event_files(tmp_path)) == 2
+    histograms = _events(tmp_path / "val").Histograms("gradients/dense")
+    assert [one.step for one in histograms] == [3, 6]
+    shown = histograms[0].histogram_value
+    assert (shown.min, shown.max, shown.num, shown.sum, shown.sum_squares) == (0, 9, 3, 12, 90)
+    assert list(shown.bucket_limit) == pytest.approx(np.linspace(0, 9, 31)[1:])
+    assert [n for n, count in enumerate(shown.bucket) if count] == [0, 10, 29]
     events = _events(tmp_path / "val")
     assert {"config", "layers", "_hparams_/session_start_info"} <= events.summary_metadata.keys()
     assert {"config", "layers"} <= set(events.Tags()["tensors"])

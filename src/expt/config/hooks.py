@@ -7,7 +7,7 @@ from expt.config.cadence import Cadence
 from expt.errors import UserError
 
 EVERY_KEY = "every"
-"""The key of the cadence of a hook or a probe; the other keys of its node are its constructor's arguments."""
+"""The key of a cadence; the other keys of a hook's or a probe's node are its arguments."""
 
 
 def check_hooks(group: str, hooks: Mapping[str, Any]) -> None:
@@ -23,8 +23,8 @@ def check_hooks(group: str, hooks: Mapping[str, Any]) -> None:
     for name, node in hooks.items():
         if EVERY_KEY not in node:
             raise UserError(
-                f"{group}.{name} has no cadence. Add {EVERY_KEY}: 1ep (epochs) or 100 (steps) to its "
-                "yaml."
+                f"{group}.{name} has no cadence. Add {EVERY_KEY}: 1ep (epochs) or 100 (steps) to "
+                "its yaml."
             )
         try:
             Cadence.parse(node[EVERY_KEY])

@@ -22,8 +22,8 @@ class Gradients:
     - `gradient_norm/LAYER`: the L2 norm ‖g‖ of the layer's gradient.
     - `gradient_mean_abs/LAYER`: the mean of |g| over the layer's weights, which does not depend on
       the size of the layer.
-    - `gradient_cosine/LAYER`: the cosine between the gradients before and after the last step. It is
-      near 1 where steps are small, and negative where they overshoot.
+    - `gradient_cosine/LAYER`: the cosine between the gradients before and after the last step.
+      It is near 1 where steps are small, and negative where they overshoot.
     - `update_ratio/LAYER`: ‖w - w'‖ / ‖w'‖, where w' are the weights before the last step. About
       1e-3 is usual.
     - `gradient_snr/LAYER`: the norm of the mean gradient over the norm of the standard deviation

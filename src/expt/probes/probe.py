@@ -21,10 +21,14 @@ class Examples(Protocol):
     """
 
     @property
-    def inputs(self) -> tf.Tensor: ...
+    def inputs(self) -> tf.Tensor:
+        """The inputs."""
+        ...
 
     @property
-    def targets(self) -> tf.Tensor: ...
+    def targets(self) -> tf.Tensor:
+        """The targets."""
+        ...
 
 
 class Subject(Protocol):
@@ -39,6 +43,8 @@ class Subject(Protocol):
         layers: The positions in `weights` of the variables of each layer, by the layer's name, in
             the order of the forward pass.
         batches: The fixed batches, at least one, each of the size of a training step.
+        inputs: Inputs for `model`, shape [examples, ...]: those of the batches, or fixed noise for
+            a generator.
         num_losses: The number of losses; 2 for an adversarial pair, else 1.
     """
 
@@ -46,6 +52,7 @@ class Subject(Protocol):
     weights: Sequence[keras.Variable]
     layers: Mapping[str, Sequence[int]]
     batches: Sequence[Examples]
+    inputs: tf.Tensor
     num_losses: int
 
     def gradients(
@@ -83,21 +90,24 @@ class ProbeMoment(Protocol):
 
     Attributes:
         step: The number of finished steps.
-        epoch: The epoch of the step, counted from 1; 0 before the first step.
-        is_last: Whether training ends at this step.
-        values: The latest value of every metric, by full name such as `train/loss`.
     """
 
     step: int
 
     @property
-    def epoch(self) -> int: ...
+    def epoch(self) -> int:
+        """The epoch of the step, counted from 1; 0 before the first step."""
+        ...
 
     @property
-    def is_last(self) -> bool: ...
+    def is_last(self) -> bool:
+        """Whether training ends at this step."""
+        ...
 
     @property
-    def values(self) -> Mapping[str, float]: ...
+    def values(self) -> Mapping[str, float]:
+        """The latest value of every metric, by full name such as `train/loss`."""
+        ...
 
     def log(self, values: Mapping[str, float]) -> None:
         """Records scalars at this step, by full name such as `gradient_norm/dense`."""

@@ -17,8 +17,8 @@ from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.text.summary_v2 import text_pb
 
-from expt.record.hparams import hparams
 from expt.record.histograms import read_histograms
+from expt.record.hparams import hparams
 from expt.record.journal import FILE_NAME
 from expt.record.layers import read_layers
 from expt.record.recorder import PARTIAL, Histogram, Image, Record, Scalars

@@ -135,7 +135,7 @@ class Session:
             check_unchanged(self.previous.record.data, self.dataset, where)
         with phases("building the model"):
             program = make_program(self.job, self.dataset)
-            hooks = [*make_hooks(self.job), *make_probes(self.job, program)]
+            hooks = [*make_hooks(self.job), *make_probes(self.job, program, self.directory)]
             if self.previous is not None:
                 resumption = last_checkpoint(self.job, self.dataset, self.directory, self.previous)
             phases.begin("checking the model on one batch")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,6 +13,8 @@ from expt.config.compose import Job
 from expt.config.hooks import EVERY_KEY
 from expt.config.instantiate import bind_part, call_part
 from expt.probes.probe import Examples, Probe, Subject
+from expt.probes.summary import draw_summary, is_summarized
+from expt.record.journal import FILE_NAME, read_journal
 from expt.train.hooks import Every, Hook, Moment
 from expt.train.input.batch import Batch
 from expt.train.input.pipeline import first_batch
@@ -67,8 +70,13 @@ class EveryProbe(Every):
         return min(self.cadence.next_due(step, timeline.steps_per_epoch), timeline.total_steps)
 
 
-def make_probes(job: Job, program: Program) -> list[Every]:
-    """Returns the probes of the config's `probe` group, each with its cadence.
+def make_probes(job: Job, program: Program, directory: Path) -> list[Every]:
+    """Returns the probes of the config's `probe` group, each with its cadence, and their summary.
+
+    Args:
+        job: The job.
+        program: The program that the probes look at.
+        directory: The run's directory.
 
     Raises:
         UserError: A probe does not accept its arguments.
@@ -89,7 +97,31 @@ def make_probes(job: Job, program: Program) -> list[Every]:
                 before=None if before is None else _with_subject(before, subject),
             )
         )
-    return made
+    summary = Every(Cadence(program.timeline.total_steps), DrawSummary(directory), at_end=True)
+    return [*made, summary]
+
+
+class DrawSummary:
+    """A `Hook` that records the summary figure of all probes after the last step.
+
+    Args:
+        directory: The run's directory, whose journal has the values of earlier processes, too.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._journal = directory / FILE_NAME
+
+    def __call__(self, moment: Moment) -> None:
+        """Records the figure at the last step."""
+        if not moment.is_last:
+            return
+        series: dict[str, dict[int, float]] = {}
+        for record in read_journal(self._journal):
+            for name in filter(is_summarized, record):
+                series.setdefault(name, {})[record["step"]] = float(record[name])
+        pixels = draw_summary(series)
+        if pixels is not None:
+            moment.log_image("probes/summary", pixels)
 
 
 def _with_subject(probe: Probe, subject: Subject) -> Hook:
@@ -114,6 +146,7 @@ class ProgramSubject:
         self.weights: Sequence[keras.Variable] = learner.step.weights
         self.layers: Mapping[str, Sequence[int]] = layers_of(learner.networks, self.weights)
         self.batches: Sequence[Examples] = _batches(program)
+        self.inputs = _inputs(program, self.batches)
         self.num_losses = len(learner.networks)
         # Of each weight, the network that it belongs to.
         self._owners = [
@@ -175,6 +208,13 @@ def layers_of(
         name = prefixes[id(variable)].replace("/", ".") + (".".join(parts) or variable.name)
         found.setdefault(name, []).append(position)
     return found
+
+
+def _inputs(program: Program, batches: Sequence[Examples]) -> tf.Tensor:
+    if program.task != "generation":
+        return tf.concat([batch.inputs for batch in batches], axis=0)
+    shape = program.timeline.batch_size, *program.learner.model.input_shape[1:]
+    return tf.random.stateless_normal(shape, seed=(program.timeline.seed, 0))
 
 
 def _batches(program: Program) -> list[Batch]:

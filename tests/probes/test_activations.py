@@ -1,0 +1,90 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from expt.probes.activations import Activations, activations_of
+from probes.made_subjects import LeastSquares, Moment
+
+
+class _Watched(LeastSquares):
+    def __init__(self, model: keras.Model, inputs: tf.Tensor) -> None:
+        self.model, self.inputs = model, inputs
+
+
+class _Subclassed(keras.Model):  # type: ignore[misc]
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = keras.layers.Dense(6, activation="sigmoid", name="hidden")
+        self.outputs_ = keras.layers.Dense(2, name="outputs")
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return self.outputs_(self.hidden(inputs))
+
+
+def _dense(activation: str) -> keras.Model:
+    return keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(5, name="first"),
+            keras.layers.Activation(activation, name="act"),
+            keras.layers.Dense(3, activation="softmax", name="last"),
+        ]
+    )
+
+
+def _inputs() -> tf.Tensor:
+    return tf.constant(np.random.default_rng(0).normal(size=(40, 4), scale=3), tf.float32)
+
+
+@pytest.mark.parametrize(
+    ("activation", "slope"),
+    [
+        ("sigmoid", lambda z: 1 / (1 + np.exp(-z)) * (1 - 1 / (1 + np.exp(-z)))),
+        ("tanh", lambda z: 1 - np.tanh(z) ** 2),
+        ("relu", lambda z: (z > 0).astype(float)),
+    ],
+)
+def test_saturation_is_the_share_of_small_slopes(activation: str, slope: object) -> None:
+    model, inputs, moment = _dense(activation), _inputs(), Moment()
+    Activations()(moment, _Watched(model, inputs))
+    assert callable(slope)
+    slopes = slope(model.get_layer("first")(inputs).numpy())
+    assert moment.logged["saturated_share/act"] == pytest.approx((slopes < 0.05).mean())
+    outputs = model.get_layer("act")(model.get_layer("first")(inputs)).numpy()
+    np.testing.assert_allclose(moment.histograms["activations/act"], outputs, rtol=1e-5)
+    assert moment.logged["activation_mean/act"] == pytest.approx(outputs.mean(), rel=1e-5)
+    # Softmax compares values, and is no activation of a unit.
+    assert [name for name in moment.logged if name.startswith("dead_share")] == ["dead_share/act"]
+
+
+def test_a_unit_is_dead_if_it_fires_for_no_example() -> None:
+    model, moment = _dense("relu"), Moment()
+    first = model.get_layer("first")
+    first.bias.assign([-1e3, -1e3, 0, 0, 1e3])
+    Activations()(moment, _Watched(model, _inputs()))
+    assert moment.logged["dead_share/act"] == pytest.approx(0.4)
+
+
+def test_activations_within_layers_and_subclassed_models_are_seen() -> None:
+    model, inputs = _Subclassed(), _inputs()
+    expected = model(inputs).numpy()
+    ((name, (_, z)),) = activations_of(model, inputs)
+    assert name == "hidden"
+    np.testing.assert_allclose(z, inputs @ model.hidden.kernel + model.hidden.bias, rtol=1e-5)
+    # The model is as before.
+    np.testing.assert_array_equal(model(inputs).numpy(), expected)
+    assert model.hidden.activation is keras.activations.sigmoid
+
+
+def test_layers_without_attribute_activation_are_restored() -> None:
+    layers = [keras.layers.ReLU(), keras.layers.LeakyReLU(), keras.layers.ELU()]
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    assert len(activations_of(model, _inputs())) == 3
+    assert not any("call" in layer.__dict__ for layer in layers)
+
+
+def test_recurrent_layers_are_left_out() -> None:
+    model = keras.Sequential([keras.Input((5, 4)), keras.layers.SimpleRNN(3)])
+    inputs = tf.ones((2, 5, 4))
+    assert not tf.function(lambda: len(activations_of(model, inputs)))()
