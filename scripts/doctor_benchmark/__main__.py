@@ -1,7 +1,7 @@
 """Trains planted faults and healthy runs, and prints the doctor's precision and recall by rule.
 
-    PYTHONPATH=scripts python -m doctor_benchmark
-    PYTHONPATH=scripts python -m doctor_benchmark --facts FOLDER
+    python -m scripts.doctor_benchmark
+    python -m scripts.doctor_benchmark --facts FOLDER
 
 A finding is right if its rule is expected or allowed for the run; every finding of a healthy run is
 wrong. With --facts, what the rules know about each run is kept in a folder, and a run whose facts
@@ -15,14 +15,14 @@ import os
 import pickle
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
 
-from doctor_benchmark.cases import Case, cases
-from doctor_benchmark.data import write_data
 from rich.console import Console
+from scripts.doctor_benchmark.cases import Case, cases
+from scripts.doctor_benchmark.data import write_data
 
 from expt.config.compose import compose_jobs
 from expt.errors import RunError
@@ -34,7 +34,11 @@ from expt.train.recorders import Sinks
 
 _ALWAYS = (
     *("recorder=[]", "loop.image_every=null", "loop.save_every=null"),
-    *("probe=[gradients,activations]", "probe.gradients.histograms=false"),
+    *(
+        "probe=[gradients,activations]",
+        "probe.gradients.histograms=false",
+        "probe.activations.histograms=false",
+    ),
 )
 
 
@@ -60,7 +64,7 @@ def main() -> None:
     parser.add_argument("--facts", type=Path, help="folder in which facts are kept")
     parser.add_argument("--only", default="", help="part of the names of the runs to train")
     arguments = parser.parse_args()
-    os.environ["EXPT_ALLOW"] = "doctor_benchmark"
+    os.environ["EXPT_ALLOW"] = "scripts"
     logging.getLogger("tensorflow").addFilter(lambda r: "retracing" not in r.getMessage())
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.facts or Path(temporary)
@@ -89,7 +93,7 @@ def _train(case: Case, temporary: Path) -> Facts:
     from expt.train.session import Session
 
     overrides = [*_ALWAYS, *case.overrides.format(data=temporary).split()]
-    if "optimizer=sgd" in overrides:
+    if "optimizer=sgd" in overrides and os.environ.get("CURVATURE"):
         overrides[4] = overrides[4].replace("activations", "activations,curvature")
     directory = temporary / case.name
     directory.mkdir()

@@ -56,7 +56,7 @@ def _npz(name: str, batch_size: int = 32) -> str:
     return f"data=npz data.path={{data}}/{name}.npz data.batch_size={batch_size}"
 
 
-_FAULTY = "model=custom model._target_=doctor_benchmark.faulty.build"
+_FAULTY = "model=custom model._target_=scripts.doctor_benchmark.faulty.build"
 _DEEP = "model.units=[64,64,64,64,64,64,64,64]"
 
 _FAULTS: tuple[tuple[str, frozenset[str], tuple[str, ...]], ...] = (

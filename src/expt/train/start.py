@@ -31,8 +31,8 @@ from expt.train.backend import start_for
 from expt.train.data_loading import DataLoader
 from expt.train.messages import (
     describe_outcome,
-    print_findings,
     print_code_note,
+    print_findings,
     print_git_trouble,
     print_notes,
     print_replaced_options,

@@ -127,7 +127,7 @@ def ignored_classes(facts: Facts) -> Iterator[Finding]:
     more = f" and {len(ignored) - 1} other classes" if len(ignored) > 1 else ""
     average = classes.of_train.sum() / len(classes.names)
     is_rare = classes.of_train[ignored].min() < _RARE * average
-    # A model that has learned nothing predicts one class or other; that says nothing of the classes.
+    # What a model that has learned nothing predicts says nothing about the classes.
     if not is_rare and any(not_learning(facts)):
         return
     yield Finding(

@@ -1,5 +1,6 @@
 """A finding of the training doctor: what a rule saw, and the usual remedy."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -24,3 +25,7 @@ class Finding:
     number: float
     remedy: str | None = None
     source: str
+
+    def __post_init__(self) -> None:
+        """Checks that JSON can represent the number."""
+        assert math.isfinite(self.number), f"{self.rule}: {self.number}"

@@ -159,7 +159,7 @@ def overfitting(facts: Facts) -> Iterator[Finding]:
             message=f"val/loss rose from {lowest:.3g} at step {loss.steps[best]:.0f} to "
             f"{last:.3g}, while train/loss fell to {last_train:.3g}",
             step=int(loss.steps[best]),
-            number=last / lowest,
+            number=last / max(lowest, least),  # the lowest may be 0
             remedy=facts.override("model.dropout", 0.3)
             if facts.params.get("model.dropout") == 0
             else "loop.patience=5",
