@@ -6,8 +6,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from expt.runs.records import RunRecord
-from expt.train.messages import describe_outcome, print_git_trouble, print_notes
+from expt.runs.records import RunRecord, write_run
+from expt.runs.run import Status
+from expt.train.messages import (
+    describe_outcome,
+    print_findings,
+    print_git_trouble,
+    print_notes,
+)
 
 RECORD: dict[str, Any] = {
     "status": "FINISHED",
@@ -73,3 +79,21 @@ def test_outcome_of_a_resumed_run_has_stop_reason_and_time_since_resume(
     lines = describe_outcome(RunRecord.of(record), tmp_path, 9.0)
     assert lines[0].endswith("in 9.0 s (training 5.0 s)")
     assert lines[1] == f"stopped early: {reason}"
+
+
+def test_findings_are_printed_with_their_remedies(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=20)
+    print_findings(console, tmp_path)  # no run has begun
+    write_run(tmp_path, RunRecord(status=Status.FINISHED, started=1.0))  # of an older version
+    print_findings(console, tmp_path)
+    assert stream.getvalue() == ""
+    findings = [
+        {"rule": "dead_units", "message": "half of [them] are dead", "remedy": "act=elu"},
+        {"rule": "shuffled_labels", "message": "the labels may be wrong"},
+    ]
+    write_run(tmp_path, RunRecord.of({"started": 1.0, "status": "FAILED", "findings": findings}))
+    print_findings(console, tmp_path)
+    assert stream.getvalue() == (
+        "! half of [them] are dead. Try act=elu\n! the labels may be wrong.\n"
+    )

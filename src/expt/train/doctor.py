@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from expt.config.compose import Job
 from expt.config.params import make_params
-from expt.parts.data.dataset import Dataset
-from expt.probes.doctor.chance import classification_losses, regression_loss
-from expt.probes.doctor.facts import Classes, Facts
+from expt.parts.data.dataset import Dataset, Split
+from expt.probes.doctor.chance import classification_loss, regression_loss, smooth
+from expt.probes.doctor.facts import Classes, ConstantLosses, Facts
 from expt.probes.doctor.findings import Finding
 from expt.probes.doctor.rules import examine
 from expt.probes.doctor.series import read_series
@@ -57,7 +57,6 @@ def make_facts(executor: Executor, run: Run) -> Facts:
         run: The run, with its last status.
     """
     program = executor.program
-    untrained, chance = _constant_losses(program)
     targets = program.dataset.train.targets
     return Facts(
         params=make_params(program.job),
@@ -65,8 +64,7 @@ def make_facts(executor: Executor, run: Run) -> Facts:
         steps_per_epoch=program.timeline.steps_per_epoch,
         input_size=_input_size(program),
         target_deviation=float(targets.std()) if program.task == "regression" else None,
-        untrained_loss=untrained,
-        chance_loss=chance,
+        constant_losses=_constant_losses(program),
         classes=_classes(executor, run.record.status) if program.task == "classification" else None,
         columns=read_series(read_journal(run.directory / FILE_NAME)),
     )
@@ -99,28 +97,35 @@ def _flat(layers: Sequence[keras.layers.Layer]) -> Iterator[keras.layers.Layer]:
             yield layer
 
 
-def _constant_losses(program: Program) -> tuple[float, float] | tuple[None, None]:
-    """Returns the training loss of an untrained model and of the best constant prediction."""
-    job, dataset = program.job, program.dataset
+def _constant_losses(program: Program) -> ConstantLosses | None:
+    """Returns the losses of constant predictions; None if they are not known."""
+    job, dataset, loss = program.job, program.dataset, program.job.config.loss
     # Penalties are added to the loss, and change as weights grow.
     if any(network.losses for network in program.learner.networks):
-        return None, None
+        return None
+    found: list[float | None] = []
     if program.task == "classification":
-        losses = classification_losses(job.config.loss, _class_shares(job, dataset))
-        return (None, None) if losses is None else losses
-    if program.task != "regression":
-        return None, None
-    targets, scale = dataset.train.targets, output_scale(job, dataset, program.task)
-    if scale is not None:
-        targets = (targets - scale.mean) / scale.deviation
-    loss = regression_loss(job.config.loss, targets)
-    return (None, None) if loss is None else (loss, loss)
+        train, validation = (
+            _class_shares(job, dataset, split) for split in (dataset.train, dataset.validation)
+        )
+        best, equal = smooth(loss, train), np.full(len(train), 1 / len(train))
+        pairs = ((equal, train), (best, train), (best, validation))
+        found = [classification_loss(loss, *pair) for pair in pairs]
+    elif program.task == "regression":
+        scale = output_scale(job, dataset, program.task)
+        train, validation = (
+            split.targets if scale is None else (split.targets - scale.mean) / scale.deviation
+            for split in (dataset.train, dataset.validation)
+        )
+        found = [regression_loss(loss, train, actual) for actual in (train, train, validation)]
+    known = [value for value in found if value is not None]
+    return ConstantLosses(*known) if known else None
 
 
-def _class_shares(job: Job, dataset: Dataset) -> NDArray[np.float64]:
-    """Returns the share of each class in the training loss, shape [classes]."""
-    train, count = dataset.train, len(dataset.class_names)
-    sums = np.bincount(train.targets, weights=train.weights, minlength=count).astype(np.float64)
+def _class_shares(job: Job, dataset: Dataset, split: Split) -> NDArray[np.float64]:
+    """Returns the share of each class in the loss of a split, shape [classes]."""
+    count = len(dataset.class_names)
+    sums = np.bincount(split.targets, weights=split.weights, minlength=count).astype(np.float64)
     of_classes = class_weights(job, dataset) or job.config.loss.get(CLASS_WEIGHTS)
     sums *= np.ones(count) if of_classes is None else np.asarray(of_classes, np.float64)
     shares: NDArray[np.float64] = sums / sums.sum()

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from expt.probes.doctor.facts import Classes, Facts
+from expt.probes.doctor.facts import Classes, ConstantLosses, Facts
 from expt.probes.doctor.findings import Finding
 from expt.probes.doctor.rules import RULES
 from expt.probes.doctor.series import Series
@@ -67,8 +67,7 @@ def facts(
     }
     known: dict[str, Any] = {
         "steps_per_epoch": STEPS_PER_EPOCH,
-        "untrained_loss": np.log(10),
-        "chance_loss": np.log(10),
+        "constant_losses": ConstantLosses(*3 * [float(np.log(10))]),
         **values,
     }
     return Facts(

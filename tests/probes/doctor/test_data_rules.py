@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from expt.probes.doctor.facts import Facts
+from expt.probes.doctor.facts import ConstantLosses, Facts
 from probes.doctor.made_facts import (
     EVALUATIONS,
     NUM_STEPS,
@@ -31,9 +31,9 @@ def test_run_without_records_has_no_findings(rule: str) -> None:
     assert found(rule, given) is None
 
 
-@pytest.mark.parametrize(("first", "fires"), [(6.5, False), (7.5, True)])
+@pytest.mark.parametrize(("first", "fires"), [(5.5, False), (6.0, True)])
 def test_first_loss(first: float, fires: bool) -> None:
-    # Three times log 10 is 6.9.
+    # 2.5 times log 10 is 5.8.
     finding = found("initial_loss", facts({"train/loss": by_step(falling(first, 0.1))}))
     assert (finding is not None) is fires
 
@@ -43,7 +43,7 @@ def test_first_loss_of_raw_targets() -> None:
         {"train/loss": by_step(falling(30_000, 3_000))},
         {"data.standardize_targets": False},
         task="regression",
-        untrained_loss=2_500.0,
+        constant_losses=ConstantLosses(2_500.0, 2_500.0, 2_500.0),
     )
     finding = found("initial_loss", given)
     assert finding is not None

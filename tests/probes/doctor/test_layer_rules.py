@@ -81,7 +81,7 @@ def test_layer_without_gradient() -> None:
     finding = found("no_gradient", facts(columns("gradient_norm", [0.0, 0.0, 1.0, 1.0])))
     assert finding is not None
     assert (finding.layer, finding.number, finding.remedy) == ("dense_1", 2, "act=leaky_relu")
-    assert "dense_1 and 1 layers before it" in finding.message
+    assert "dense_1 and of dense is exactly 0" in finding.message
     zeros = facts(columns("gradient_norm", [0.0, 1.0, 1.0, 1.0]), {"model.initializer": "zeros"})
     assert (of_zeros := found("no_gradient", zeros)) is not None
     assert of_zeros.remedy == "model.initializer=null"
@@ -112,8 +112,12 @@ def test_saturated_units(share: float, fires: bool) -> None:
 
 @pytest.mark.parametrize(
     ("ratio", "remedy"),
-    [(1e-7, "optimizer.learning_rate=10"), (1e-4, None), (0.03, None)]
-    + [(0.5, "optimizer.learning_rate=0.01")],
+    [
+        (1e-7, "optimizer.learning_rate=10"),
+        (1e-4, None),
+        (0.03, None),
+        (0.5, "optimizer.learning_rate=0.01"),
+    ],
 )
 def test_size_of_updates(ratio: float, remedy: str | None) -> None:
     finding = found("update_ratio", facts(columns("update_ratio", 4 * [ratio])))

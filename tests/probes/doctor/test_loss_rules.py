@@ -87,7 +87,7 @@ def test_loss_of_chance(last: float, fires: bool) -> None:
 
 def test_unknown_loss_of_chance() -> None:
     flat = {"train/loss": by_step(np.full(NUM_STEPS, 2.3))}
-    assert not found("not_learning", facts(flat, chance_loss=None))
+    assert not found("not_learning", facts(flat, constant_losses=None))
 
 
 def test_loss_that_still_falls() -> None:

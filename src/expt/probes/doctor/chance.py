@@ -1,6 +1,6 @@
-"""The loss of models that ignore their inputs, for losses with a known formula."""
+"""The loss of constant predictions, for losses with a known formula."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,47 +8,59 @@ from numpy.typing import NDArray
 
 _LOSSES = "expt.parts.losses."
 
+Shares = NDArray[np.floating[Any]]
+"""The share of each class, shape [classes]; their sum is 1."""
 
-def classification_losses(
-    loss: Mapping[str, Any], shares: NDArray[np.floating[Any]]
-) -> tuple[float, float] | None:
-    """Returns the loss of equal probabilities, and that of the best constant prediction.
 
-    For the cross-entropy they are log K and the entropy -Σ p_k log p_k, where label smoothing s
-    replaces p by (1 - s) p + s / K. For the squared error between probabilities and one-hot
-    targets they are (K - 1) / K² and Σ p_k (1 - p_k) / K.
+def classification_loss(loss: Mapping[str, Any], predicted: Shares, actual: Shares) -> float | None:
+    """Returns the mean loss of a model that predicts the same probabilities for all examples.
+
+    For probabilities p and shares q of the labels it is -Σ q_k log p_k for the cross-entropy, where
+    label smoothing s replaces q by (1 - s) q + s / K, and Σ_k q_k |p - e_k|² / K for the mean
+    squared error, where e_k is the one-hot vector of class k.
 
     Args:
         loss: The config node of the loss.
-        shares: The share p_k of each of the K classes in the loss, shape [classes]; their sum is 1.
+        predicted: The probability of each class.
+        actual: The share of each class in the labels.
 
     Returns:
-        Both losses; None for a loss without a known formula.
+        The loss; None for a loss without a known formula. Infinite if a class with labels has the
+        probability 0.
     """
-    name, count = str(loss.get("_target_", "")), len(shares)
+    name, count = str(loss.get("_target_", "")), len(predicted)
     if name == f"{_LOSSES}mse":
-        return (count - 1) / count**2, float((shares * (1 - shares)).mean())
+        return float((predicted @ predicted - 2 * actual @ predicted + 1) / count)
     if name != f"{_LOSSES}crossentropy":
         return None
+    smoothed = smooth(loss, actual)
+    there = smoothed > 0
+    with np.errstate(divide="ignore"):
+        return float(-(smoothed[there] * np.log(predicted[there])).sum())
+
+
+def smooth(loss: Mapping[str, Any], shares: Shares) -> Shares:
+    """Returns the shares of the classes with the label smoothing of a loss."""
     smoothing = loss.get("label_smoothing", 0.0)
-    smoothed = (1 - smoothing) * shares + smoothing / count
-    present = smoothed[smoothed > 0]
-    return float(np.log(count)), float(-(present * np.log(present)).sum())
+    return np.asarray((1 - smoothing) * shares + smoothing / len(shares))
 
 
-def regression_loss(loss: Mapping[str, Any], targets: NDArray[np.floating[Any]]) -> float | None:
-    """Returns the loss of the best constant prediction; None for a loss without a known formula.
-
-    It is the variance of the targets for the mean squared error, and the mean distance from their
-    median for the mean absolute error.
+def regression_loss(
+    loss: Mapping[str, Any], fitted: NDArray[Any], actual: NDArray[Any]
+) -> float | None:
+    """Returns the mean loss of a model that always predicts the mean, or for mae the median.
 
     Args:
         loss: The config node of the loss.
-        targets: The targets of the train split as the loss sees them, shape [examples, values].
+        fitted: The targets whose mean or median is predicted, shape [examples, values].
+        actual: The targets that are compared with it, shape [examples, values].
+
+    Returns:
+        The loss; None for a loss without a known formula.
     """
-    formulas: Mapping[str, Callable[[], NDArray[np.floating[Any]]]] = {
-        f"{_LOSSES}mse": lambda: np.square(targets - targets.mean(axis=0)),
-        f"{_LOSSES}mae": lambda: np.abs(targets - np.median(targets, axis=0)),
-    }
-    formula = formulas.get(str(loss.get("_target_", "")))
-    return None if formula is None else float(formula().mean())
+    name = str(loss.get("_target_", ""))
+    if name == f"{_LOSSES}mse":
+        return float(np.square(actual - fitted.mean(axis=0)).mean())
+    if name == f"{_LOSSES}mae":
+        return float(np.abs(actual - np.median(fitted, axis=0)).mean())
+    return None

@@ -10,18 +10,19 @@ import numpy as np
 
 from expt.probes.doctor.facts import Facts
 from expt.probes.doctor.findings import Finding
-from expt.probes.doctor.layer_rules import vanishing_gradients
-from expt.probes.doctor.loss_rules import is_long, not_learning
+from expt.probes.doctor.layer_rules import dead_units, no_gradient, vanishing_gradients
+from expt.probes.doctor.loss_rules import is_long, not_converged, not_learning, unstable_loss
 
 _KARPATHY = "A. Karpathy, A Recipe for Training Neural Networks, 2019"
 _LECUN = "Y. LeCun et al., Efficient BackProp, 1998, section 4.3"
 _ZHANG = "C. Zhang et al., arXiv:1611.03530"
 _HE = "H. He and E. Garcia, Learning from Imbalanced Data, 2009"
 
-_FAR_FROM_CHANCE = {"classification": 3.0, "regression": 10.0}  # times the untrained loss
+_FAR_FROM_CHANCE = {"classification": 2.5, "regression": 10.0}  # times the untrained loss
 _SMALLEST_INPUT, _LARGEST_INPUT = 0.01, 10.0  # root mean square of a feature
 _FITTED = 0.7  # share of the chance loss; below it, the train split has been learned
-_NO_BETTER = 0.98  # share of the chance loss
+_NO_BETTER = 0.95  # share of the chance loss
+_AT_CHANCE = 1.05  # share of the chance loss; above it, training itself goes wrong
 _DEVIATIONS = 3.0  # of the accuracy of constant predictions
 _FEWEST_EVALUATIONS = 5
 _FEWEST_OF_CLASS = 3  # validation examples
@@ -31,10 +32,10 @@ _RARE = 0.5  # share of an average class
 
 def initial_loss(facts: Facts) -> Iterator[Finding]:
     """Yields a finding if the first loss is far above that of a model that knows nothing."""
-    loss, untrained = facts.column("train/loss"), facts.untrained_loss
-    if not untrained or not len(loss) or loss.steps[0] != 1:
+    loss, constant = facts.column("train/loss"), facts.constant_losses
+    if constant is None or constant.untrained == 0 or not len(loss) or loss.steps[0] != 1:
         return
-    first = float(loss.values[0])
+    first, untrained = float(loss.values[0]), constant.untrained
     if first > _FAR_FROM_CHANCE[facts.task] * untrained:
         is_raw = facts.params.get("data.standardize_targets") is False
         yield Finding(
@@ -82,28 +83,31 @@ def shuffled_labels(facts: Facts) -> Iterator[Finding]:
 
     With the gradients probe, also if the weights move as usual and nothing is learned.
     """
-    loss, chance = facts.column("val/loss"), facts.chance_loss
-    train = facts.column("train/loss")
-    if not chance or len(loss) < _FEWEST_EVALUATIONS or not is_long(facts, train):
+    loss, train = facts.column("val/loss"), facts.column("train/loss")
+    constant = facts.constant_losses
+    if constant is None or len(loss) < _FEWEST_EVALUATIONS or not is_long(facts, train):
         return
     lowest = float(loss.values.min())
-    if lowest < _NO_BETTER * chance or _beats_constants(facts):
+    if not constant.validation or lowest < _NO_BETTER * constant.validation:
+        return
+    # Inputs or a model that can't be trained on explain as much.
+    if _beats_constants(facts) or _has_other_fault(facts):
         return
     fitted = float(train.windows(10).values[-1])
     ratios = facts.column("update_ratio/all").values
     moves = len(ratios) > 0 and _USUAL_UPDATES[0] < np.median(ratios) < _USUAL_UPDATES[1]
-    if fitted < _FITTED * chance:
+    if fitted < _FITTED * constant.train:
         seen = f"train/loss falls to {fitted:.3g}"
-    elif moves and any(not_learning(facts)) and not any(vanishing_gradients(facts)):
+    elif moves and fitted < _AT_CHANCE * constant.train and any(not_learning(facts)):
         seen = "the weights move as usual"
     else:
         return
     yield Finding(
         rule="shuffled_labels",
         message=f"{seen}, but val/loss never falls below that of a constant prediction, "
-        f"{chance:.3g}: the labels may not belong to the inputs",
+        f"{constant.validation:.3g}: the labels may not belong to the inputs",
         step=int(loss.steps[loss.values.argmin()]),
-        number=lowest / chance,
+        number=lowest / constant.validation,
         remedy=None,
         source=_ZHANG,
     )
@@ -127,8 +131,8 @@ def ignored_classes(facts: Facts) -> Iterator[Finding]:
     more = f" and {len(ignored) - 1} other classes" if len(ignored) > 1 else ""
     average = classes.of_train.sum() / len(classes.names)
     is_rare = classes.of_train[ignored].min() < _RARE * average
-    # What a model that has learned nothing predicts says nothing about the classes.
-    if not is_rare and any(not_learning(facts)):
+    # What a model predicts before it has learned says nothing about the classes.
+    if not is_rare and (any(not_learning(facts)) or any(not_converged(facts))):
         return
     yield Finding(
         rule="ignored_classes",
@@ -143,6 +147,11 @@ def ignored_classes(facts: Facts) -> Iterator[Finding]:
 def _standardize(facts: Facts) -> str | None:
     is_off = not facts.params.get("data.standardize")
     return facts.override("data.standardize", "true") if is_off else None
+
+
+def _has_other_fault(facts: Facts) -> bool:
+    rules = (unscaled_inputs, unstable_loss, vanishing_gradients, no_gradient, dead_units)
+    return any(True for rule in rules for _ in rule(facts))
 
 
 def _beats_constants(facts: Facts) -> bool:

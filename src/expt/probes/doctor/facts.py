@@ -31,6 +31,22 @@ class Classes:
     predicted: NDArray[np.int64] | None = None
 
 
+@dataclass(frozen=True)
+class ConstantLosses:
+    """The losses of models that ignore their inputs.
+
+    Attributes:
+        untrained: The training loss of a model that knows nothing: one with equal probabilities,
+            or that predicts the mean of the targets.
+        train: The training loss of the best constant prediction.
+        validation: The validation loss of that prediction.
+    """
+
+    untrained: float
+    train: float
+    validation: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """What the rules know about a run.
@@ -43,9 +59,8 @@ class Facts:
             layer sees it; None if that is not known.
         target_deviation: The standard deviation of the targets of a regression; None for other
             tasks.
-        untrained_loss: The loss of a model that knows nothing: equal probabilities, or the mean of
-            the targets; None if it is not known for the loss.
-        chance_loss: The loss of the best constant prediction; None if it is not known.
+        constant_losses: The losses of models that ignore their inputs; None if they are not known
+            for the loss.
         classes: The classes; None unless the task is a classification.
         columns: The columns of the journal, in the order of their first records. Those of probes
             have the layers in the order of the forward pass.
@@ -56,8 +71,7 @@ class Facts:
     steps_per_epoch: int = 1
     input_size: float | None = None
     target_deviation: float | None = None
-    untrained_loss: float | None = None
-    chance_loss: float | None = None
+    constant_losses: ConstantLosses | None = None
     classes: Classes | None = None
     columns: Mapping[str, Series] = field(default_factory=dict)
 
@@ -65,6 +79,14 @@ class Facts:
     def act(self) -> str:
         """The name of the activation."""
         return str(self.params.get("act", ""))
+
+    @property
+    def first_loss(self) -> float:
+        """The loss of a model that knows nothing; if it is not known, that of the first step."""
+        if self.constant_losses is not None:
+            return self.constant_losses.untrained
+        loss = self.column("train/loss").values
+        return float(loss[0]) if len(loss) else 0.0
 
     @property
     def learning_rate(self) -> float:

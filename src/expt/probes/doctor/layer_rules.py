@@ -85,14 +85,14 @@ def no_gradient(facts: Facts) -> Iterator[Finding]:
     if not without or not len(whole) or (whole.values[-1] == 0 and whole.values[0] > 0):
         return
     layer = without[-1]
-    more = f" and {len(without) - 1} layers before it" if len(without) > 1 else ""
+    more = f" and of {', '.join(without[:-1])}" if len(without) > 1 else ""
     if facts.params.get("model.initializer") == "zeros":
         remedy: str | None = "model.initializer=null"
     else:
         remedy = "act=leaky_relu" if facts.act in _WITH_ZERO_SLOPE else None
     yield Finding(
         rule="no_gradient",
-        message=f"the gradient of {layer}{more} is exactly 0, so that it does not learn",
+        message=f"the gradient of {layer}{more} is exactly 0: no learning there",
         layer=layer,
         step=int(norms[layer].steps[-1]),
         number=float(len(without)),

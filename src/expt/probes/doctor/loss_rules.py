@@ -20,6 +20,7 @@ _KARPATHY = "A. Karpathy, A Recipe for Training Neural Networks, 2019"
 _FEWEST_STEPS, _FEWEST_EPOCHS, _FEWEST_EVALUATIONS = 100, 3, 8
 _WINDOWS = 10  # into which a curve is divided, so that batches average out
 _RISE = 2.0  # of a window's mean over that of the first window
+_LEAP = 5.0  # of a single step's loss over the first
 _SWING = 0.1  # standard deviation of window means over the loss of an untrained model
 _STILL_CHANCE = 0.97  # share of the loss of the best constant prediction
 _LOSS_OVER_BEST = 1.2  # the generalization loss of Prechelt, as a ratio
@@ -52,16 +53,20 @@ def unstable_loss(facts: Facts) -> Iterator[Finding]:
     if len(loss) < _FEWEST_STEPS:
         return
     means = loss.windows(2 * _WINDOWS)
-    start = max(float(loss.values[0]), float(means.values[0]))
+    start = max(float(loss.values[0]), facts.first_loss)
     worst = int(means.values.argmax())
-    scale = facts.untrained_loss or start
-    late = means.values[_WINDOWS:]
+    scale = facts.first_loss
+    late, highest = means.values[_WINDOWS:], int(loss.values.argmax())
     turns = int((np.diff(np.sign(np.diff(late))) != 0).sum())
+    step = int(means.steps[worst])
     if means.values[worst] > _RISE * start:
         message = f"train/loss rises from {start:.3g} to {means.values[worst]:.3g}"
         number = float(means.values[worst] / start)
+    elif loss.values[highest] > _LEAP * start:
+        message = f"train/loss leaps from {start:.3g} to {loss.values[highest]:.3g}"
+        number, step = float(loss.values[highest] / start), int(loss.steps[highest])
     elif late.std() > _SWING * scale and turns >= len(late) // 3:
-        worst = _WINDOWS + int(late.argmax())
+        step = int(means.steps[_WINDOWS + late.argmax()])
         message = f"train/loss swings between {late.min():.3g} and {late.max():.3g} to the end"
         number = float(late.std() / scale)
     else:
@@ -69,7 +74,7 @@ def unstable_loss(facts: Facts) -> Iterator[Finding]:
     yield Finding(
         rule="unstable_loss",
         message=f"{message} (optimizer.learning_rate={facts.learning_rate:g})",
-        step=int(means.steps[worst]),
+        step=step,
         number=number,
         remedy=facts.slower(),
         source=_BENGIO,
@@ -101,9 +106,10 @@ def beyond_stability(facts: Facts) -> Iterator[Finding]:
 
 def not_learning(facts: Facts) -> Iterator[Finding]:
     """Yields a finding if the training loss is still that of a constant prediction."""
-    loss, chance = facts.column("train/loss"), facts.chance_loss
-    if not chance or not is_long(facts, loss):
+    loss, constant = facts.column("train/loss"), facts.constant_losses
+    if constant is None or constant.train == 0 or not is_long(facts, loss):
         return
+    chance = constant.train
     last = loss.windows(_WINDOWS)
     if last.values[-1] > _STILL_CHANCE * chance:
         yield Finding(
@@ -124,11 +130,11 @@ def not_converged(facts: Facts) -> Iterator[Finding]:
         return
     quarters = loss.windows(4)
     last = loss.windows(_FEWEST_EVALUATIONS)
-    whole = max(float(loss.values[0]), facts.untrained_loss or 0.0) - float(loss.values.min())
+    whole = max(float(loss.values[0]), facts.first_loss) - float(loss.values.min())
     fall = float(quarters.values[2] - quarters.values[3])
     is_falling = last.values[-1] < last.values[-2] < last.values[-3]
     # A model that has not begun to learn is the matter of `not_learning`.
-    has_begun = whole > _LEAST_FALL * (facts.untrained_loss or float(loss.values[0]))
+    has_begun = whole > _LEAST_FALL * facts.first_loss
     if is_falling and has_begun and fall > _STILL_FALLING * whole:
         key = "loop.steps" if facts.params.get("loop.steps") else "loop.epochs"
         length = facts.params.get(key)
@@ -151,7 +157,7 @@ def overfitting(facts: Facts) -> Iterator[Finding]:
     best, of_train = int(loss.values.argmin()), train.between(loss.steps)
     last, last_train = float(loss.values[-3:].mean()), float(of_train[-3:].mean())
     lowest = float(loss.values[best])
-    least = _LEAST_RISE * (facts.untrained_loss or float(loss.values[0]))
+    least = _LEAST_RISE * facts.first_loss
     rises = last > _LOSS_OVER_BEST * lowest and last - lowest > least
     if rises and last_train < of_train[best] and last_train < last:
         yield Finding(
