@@ -4,9 +4,10 @@
     python -m scripts.doctor_benchmark --facts FOLDER
 
 A finding is right if its rule is expected or allowed for the run; every finding of a healthy run is
-wrong. With --facts, what the rules know about each run is kept in a folder, and a run whose facts
-are there is not trained again: for work on the rules. Every second run of each kind is held out
-while thresholds are chosen, and counted apart.
+wrong. The thresholds were chosen on a part of the runs, which is counted apart from the others.
+
+With --facts, what the rules know about each run is kept in a folder, and a run whose facts are
+there is not trained again: for work on the rules.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import pickle
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
@@ -44,18 +45,24 @@ _ALWAYS = (
 
 @dataclass
 class Count:
-    """Numbers of findings of a rule: right, wrong, and missed."""
+    """Numbers of runs of a rule.
+
+    Attributes:
+        right: Runs in which it found something, and was expected or allowed to.
+        wrong: Other runs in which it found something.
+        found: Runs in which it was expected to find something, and did.
+        missed: Runs in which it was expected to find something, and did not.
+    """
 
     right: int = 0
     wrong: int = 0
+    found: int = 0
     missed: int = 0
 
     def cells(self) -> str:
         """Returns precision and recall with their counts, as cells of a Markdown table."""
         fired, planted = self.right + self.wrong, self.found + self.missed
         return f"{_share(self.right, fired)} | {_share(self.found, planted)}"
-
-    found: int = field(default=0)
 
 
 def main() -> None:
@@ -116,14 +123,12 @@ def _train(case: Case, temporary: Path) -> Facts:
 
 
 def _report(found: Mapping[Case, set[str]]) -> None:
-    tuning = {case for place, case in enumerate(found) if place % 2 == 0}
-    parts = [found.keys(), tuning, found.keys() - tuning]
-    counts = [_counts({case: found[case] for case in part}) for part in parts]
-    print(
-        "| rule | precision, all | recall, all | precision, tuned on | recall, tuned on "
-        "| precision, held out | recall, held out |"
-    )
-    print("|---|---|---|---|---|---|---|")
+    counts = [
+        _counts({case: rules for case, rules in found.items() if case.is_held_out is held_out})
+        for held_out in (True, False)
+    ]
+    print("| rule | precision | recall | precision, tuned | recall, tuned |")
+    print("|---|---|---|---|---|")
     for rule in RULES:
         print(f"| `{rule}` | {' | '.join(count[rule].cells() for count in counts)} |")
     for case, rules in found.items():

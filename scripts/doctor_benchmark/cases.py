@@ -4,7 +4,7 @@ What is expected and what is allowed was written down before the rules were trie
 are right about a fault, and those that are right about its consequences.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 _MLP = "model.units=[64,64]"
@@ -29,12 +29,14 @@ class Case:
         overrides: The overrides, separated by blanks.
         expected: The rules that must find something; none for a healthy run.
         allowed: Further rules that are right if they find something: consequences of the fault.
+        is_held_out: Whether the run was not looked at while the thresholds were chosen.
     """
 
     name: str
     overrides: str
     expected: frozenset[str] = frozenset()
     allowed: frozenset[str] = frozenset()
+    is_held_out: bool = False
 
     @property
     def is_healthy(self) -> bool:
@@ -45,11 +47,14 @@ class Case:
 def cases() -> Iterator[Case]:
     """Yields all runs."""
     for rules, allowed, runs in _FAULTS:
-        for number, overrides in enumerate(runs):
-            expected = frozenset(rules.split())
-            yield Case(f"{rules.replace(' ', '+')}-{number}", overrides, expected, allowed)
-    for number, overrides in enumerate(_HEALTHY):
-        yield Case(f"healthy-{number:02}", overrides)
+        for held_out, of_part in ((False, runs), (True, _HELD_OUT.get(rules, ()))):
+            for number, overrides in enumerate(of_part):
+                name = f"{'held-out-' * held_out}{rules.replace(' ', '+')}-{number}"
+                yield Case(name, overrides, frozenset(rules.split()), allowed, held_out)
+    for held_out, of_part in ((False, _HEALTHY), (True, _HEALTHY_HELD_OUT)):
+        for number, overrides in enumerate(of_part):
+            name = f"{'held-out-' * held_out}healthy-{number:02}"
+            yield Case(name, overrides, is_held_out=held_out)
 
 
 def _npz(name: str, batch_size: int = 32) -> str:
@@ -68,6 +73,7 @@ _FAULTS: tuple[tuple[str, frozenset[str], tuple[str, ...]], ...] = (
             f"data=diabetes loss=mse {_MLP} optimizer=sgd optimizer.learning_rate=10",
             "data=diabetes model=linear loss=mse optimizer=momentum optimizer.learning_rate=5",
             f"{_MLP} model.l2=1 optimizer=sgd optimizer.learning_rate=3",
+            f"data=iris {_MLP} optimizer=momentum optimizer.learning_rate=2 loop.epochs=40",
         ),
     ),
     (
@@ -81,7 +87,6 @@ _FAULTS: tuple[tuple[str, frozenset[str], tuple[str, ...]], ...] = (
         (
             f"{_MLP} optimizer=sgd optimizer.learning_rate=5",
             f"{_MLP} act=tanh optimizer=momentum optimizer.learning_rate=3",
-            f"data=iris {_MLP} optimizer=momentum optimizer.learning_rate=2 loop.epochs=40",
             f"data=wine {_MLP} act=tanh optimizer=rmsprop optimizer.learning_rate=1",
             f"data=breast_cancer {_MLP} optimizer=nesterov optimizer.learning_rate=5",
             "model=linear optimizer=adam optimizer.learning_rate=10",
@@ -259,6 +264,107 @@ _FAULTS: tuple[tuple[str, frozenset[str], tuple[str, ...]], ...] = (
     ),
 )
 
+# Trained only after the thresholds had been chosen.
+_HELD_OUT: Mapping[str, tuple[str, ...]] = {
+    "non_finite_loss": (
+        "data=linear data.weights=[1,2,3] model=linear loss=mse optimizer=momentum "
+        "optimizer.learning_rate=3",
+        "data=diabetes loss=mse model.units=[32] optimizer=sgd optimizer.learning_rate=20",
+        "model=cnn model.filters=[8,16] model.units=[32] model.l2=1 optimizer=sgd "
+        "optimizer.learning_rate=3",
+    ),
+    "unstable_loss": (
+        "model.units=[128] act=tanh optimizer=sgd optimizer.learning_rate=10",
+        "model=cnn model.filters=[8,16] model.units=[32] optimizer.learning_rate=0.3 "
+        "loop.epochs=10",
+        "data=wine model=linear optimizer=momentum optimizer.learning_rate=20",
+        f"data=breast_cancer {_MLP} act=tanh optimizer.learning_rate=1",
+    ),
+    "update_ratio": (
+        "model.units=[128] act=tanh seed=1 optimizer.learning_rate=3e-8",
+        f"data=iris {_MLP} optimizer=sgd optimizer.learning_rate=1e-6",
+        f"data=breast_cancer {_MLP} optimizer=adamw optimizer.learning_rate=1e-7",
+        "data=wine model=linear optimizer.learning_rate=5",
+    ),
+    "not_learning": (
+        "model=cnn model.filters=[8,16] model.units=[32] optimizer.learning_rate=1e-6 "
+        "loop.epochs=10",
+        f"data=breast_cancer {_MLP} optimizer=sgd optimizer.learning_rate=1e-5",
+        "model=linear optimizer.learning_rate=1e-7",
+    ),
+    "not_converged": (
+        "model.units=[128] act=tanh seed=1 optimizer.learning_rate=5e-5",
+        f"{_MLP} optimizer=momentum optimizer.learning_rate=0.0005",
+        f"data=wine {_MLP} optimizer.learning_rate=1e-4",
+        f"data=breast_cancer {_MLP} optimizer=sgd optimizer.learning_rate=0.002",
+        "model=linear optimizer=sgd optimizer.learning_rate=0.02",
+    ),
+    "overfitting": (
+        f"{_npz('noisy_digits', 64)} model=cnn optimizer.learning_rate=0.003",
+        f"{_npz('noisy_breast_cancer')} {_MLP} act=tanh optimizer=momentum loop.epochs=80",
+        f"data=diabetes loss=mse {_MLP} optimizer=rmsprop loop.epochs=120 "
+        "optimizer.learning_rate=0.003",
+        f"{_npz('noisy_wine', 16)} model.units=[128] optimizer.learning_rate=0.01 loop.epochs=60",
+    ),
+    "initial_loss": (
+        f"{_FAULTY} +model.output_scale=25 act=tanh",
+        f"data=iris {_FAULTY} +model.output_scale=20 loop.epochs=40",
+        f"data=wine {_FAULTY} +model.scale=5",
+    ),
+    "unscaled_inputs": (
+        f"data=breast_cancer data.standardize=false {_MLP} optimizer=sgd",
+        f"data=wine data.standardize=false {_MLP} act=tanh optimizer=rmsprop",
+        f"{_npz('large_iris', 16)} data.standardize=false model=linear",
+        "data=diabetes data.standardize=false loss=mse model=linear",
+    ),
+    "constant_labels": (f"{_npz('constant_line')} loss=mse model.units=[32] act=tanh seed=1",),
+    "shuffled_labels": (
+        f"{_npz('shuffled_digits', 64)} model.units=[256] act=tanh seed=1 "
+        "optimizer.learning_rate=0.003",
+        f"{_npz('shuffled_breast_cancer')} model.units=[128] optimizer.learning_rate=0.003 "
+        "loop.epochs=60",
+        f"{_npz('shuffled_iris', 16)} model.units=[128,128] act=tanh seed=1 loop.epochs=80 "
+        "optimizer.learning_rate=0.01",
+        f"{_npz('shuffled_diabetes')} loss=mse {_MLP} act=tanh optimizer.learning_rate=0.01",
+    ),
+    "ignored_classes": (
+        f"{_npz('rare_pair', 64)} {_MLP} act=tanh seed=1",
+        f"{_npz('rare_third', 64)} model=linear optimizer=momentum loop.epochs=15",
+        f"{_npz('rare_tumor')} model=linear optimizer=sgd",
+    ),
+    "vanishing_gradients": (
+        "model.units=[32,32,32,32,32,32,32,32,32,32] act=sigmoid seed=1",
+        f"data=breast_cancer {_DEEP} act=sigmoid optimizer=sgd",
+        f"data=iris {_DEEP} act=hard_sigmoid loop.epochs=60",
+        "model.units=[32,32,32,32,32,32,32,32,32,32] act=tanh model.initializer=random_normal",
+    ),
+    "exploding_gradients": (
+        f"{_FAULTY} +model.scale=4 +model.units=[64,64,64,64,64,64]",
+        f"data=iris {_FAULTY} +model.scale=4 +{_DEEP} loop.epochs=40",
+        f"data=diabetes loss=mse {_FAULTY} +model.scale=4 +{_DEEP} act=elu",
+    ),
+    "no_gradient": (
+        f"data=breast_cancer {_MLP} model.initializer=zeros",
+        f"data=iris {_FAULTY} +model.cut=true loop.epochs=40",
+        f"data=wine {_FAULTY} +model.bias=-50 act=relu6",
+    ),
+    "dead_units": (
+        f"{_FAULTY} +model.bias=-3 +model.units=[128,128] optimizer=momentum",
+        f"data=diabetes loss=mse {_FAULTY} +model.bias=-4",
+        f"data=wine {_MLP} optimizer.learning_rate=0.3",
+    ),
+    "saturated_units": (
+        f"{_FAULTY} +model.scale=12 act=tanh seed=1",
+        f"data=breast_cancer data.standardize=false {_MLP} act=tanh optimizer=momentum",
+        f"data=iris {_FAULTY} +model.scale=20 act=sigmoid loop.epochs=40",
+    ),
+    "beyond_stability": (
+        "model=linear optimizer=sgd optimizer.learning_rate=40 seed=1",
+        f"{_MLP} act=softsign optimizer=sgd optimizer.learning_rate=6",
+        "data=wine model=linear optimizer=sgd optimizer.learning_rate=20",
+    ),
+}
+
 _HEALTHY = (
     "",
     "seed=1",
@@ -313,4 +419,54 @@ _HEALTHY = (
     f"{_npz('uneven_pair')} model=linear optimizer.learning_rate=0.01 loop.epochs=20",
     f"{_npz('uneven_pair')} model.units=[16] act=tanh loss.class_weights=balanced "
     "optimizer.learning_rate=0.003 loop.epochs=15",
+)
+
+# Trained only after the thresholds had been chosen.
+_HEALTHY_HELD_OUT = (
+    "seed=2",
+    "act=tanh seed=1",
+    "act=elu seed=1 model.units=[64,64]",
+    "act=celu",
+    "act=mish",
+    "act=softplus",
+    "act=hard_swish",
+    "act=prelu",
+    "act=relu6 model.units=[256]",
+    "act=sigmoid model.units=[128] optimizer.learning_rate=0.01 seed=1",
+    "optimizer=sgd act=tanh seed=1",
+    "optimizer=momentum optimizer.learning_rate=0.02 act=elu",
+    "optimizer=nesterov optimizer.learning_rate=0.02",
+    "optimizer=rmsprop act=silu",
+    "optimizer=adamax optimizer.learning_rate=0.005",
+    "optimizer=lamb optimizer.learning_rate=0.01",
+    "optimizer=muon",
+    "optimizer=nadam act=tanh seed=1",
+    "optimizer.learning_rate=0.005 model.units=[64]",
+    "loss=mse seed=1 act=gelu",
+    "loss=mae optimizer.learning_rate=0.003",
+    "loss=binary_crossentropy",
+    "loss.class_weights=balanced",
+    "model.dropout=0.5 model.units=[256] loop.epochs=40",
+    "model.normalization=batch act=tanh seed=1",
+    "model.normalization=layer act=sigmoid optimizer.learning_rate=0.003",
+    "model.units=[96,96,96,96] act=tanh",
+    "model.residual=true model.units=[64,64,64,64,64,64,64,64] act=tanh",
+    "schedule=cosine_warmup optimizer.learning_rate=0.003",
+    "schedule=plateau",
+    "data.batch_size=32 seed=1",
+    "data.batch_size=128 optimizer.learning_rate=0.003",
+    "model=linear optimizer=momentum",
+    "model=cnn model.filters=[8,16] model.units=[32] act=elu loop.epochs=20",
+    "model=cnn model.filters=[16,32] model.units=[] model.normalization=batch loop.epochs=15",
+    "model=vit model.depth=2 model.width=32 model.patch_size=2 loop.epochs=25 "
+    "optimizer.learning_rate=0.002",
+    "data=iris model.units=[32] act=tanh optimizer=momentum optimizer.learning_rate=0.02 "
+    "loop.epochs=60",
+    "data=wine model=linear optimizer.learning_rate=0.02 loop.epochs=60",
+    "data=wine model.units=[16] act=elu optimizer.learning_rate=0.003 loop.epochs=60 seed=1",
+    "data=breast_cancer model.units=[16] act=tanh optimizer=sgd optimizer.learning_rate=0.1",
+    "data=breast_cancer model=linear optimizer.learning_rate=0.01",
+    "data=diabetes loss=huber model=linear optimizer=sgd optimizer.learning_rate=0.05",
+    "data=linear data.weights=[1,2,3] model=linear loss=mse optimizer.learning_rate=0.03",
+    f"{_npz('balanced_pair')} model=linear optimizer=sgd loop.epochs=15",
 )
