@@ -20,16 +20,16 @@ class RunError(Exception):
 class Terminated(BaseException):
     """The process received SIGTERM; exit code 143.
 
-    Like `KeyboardInterrupt`, it is not an `Exception`, so handlers of errors let it pass.
+    Like `KeyboardInterrupt`, it is not an `Exception`, so `except Exception` does not catch it.
     """
 
 
 def nearest(given: str, valid: Iterable[str]) -> str | None:
     """Returns the valid name that is most similar to a given one, or None if none is similar.
 
-    Upper and lower case are distinguished only between names that differ in nothing else. A name
-    also matches its words' initials (`lr` for `learning_rate`), and a name that is a part of it or
-    that it is a part of.
+    Case matters only between names that differ in nothing else. Names are also similar if one
+    contains the other, or if the given one consists of the initials of the valid one's words (`lr`
+    for `learning_rate`).
     """
     spelled = list(valid)
     if given in spelled:

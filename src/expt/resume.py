@@ -36,7 +36,7 @@ def _run(arguments: list[str]) -> int:
     add_metric_option(parser)
     parser.add_argument("--retry-failed", action="store_true", help="retry a sweep's failed jobs")
     parser.add_argument(
-        ALLOW_OPTION, action="store_true", help="continue although the code has changed"
+        ALLOW_OPTION, action="store_true", help="continue even if the code has changed"
     )
     keys = ", ".join(f"{key}=…" for key in (*RESUMABLE_KEYS, "output_dir"))
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=keys)

@@ -20,15 +20,15 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog=program("sync"),
-        description="Brings MLflow up to date from the journals of runs, and closes runs whose "
-        "process has died.",
+        description="Updates MLflow from the journals of runs, and closes runs whose process has "
+        "died.",
     )
     parser.add_argument(
         "directories",
         metavar="DIR",
         nargs="*",
-        help="runs and sweeps by directory or name, latest, best, or folders that contain runs or "
-        "sweeps (default: output_dir=outputs)",
+        help="directory or name of a run or sweep, `latest`, `best`, or a folder that contains "
+        "runs or sweeps (default: output_dir=outputs)",
     )
     parser.add_argument(
         "--restore",
@@ -40,7 +40,7 @@ def _run(arguments: list[str]) -> int:
     options, names = split_options(args.directories, {"output_dir": "outputs"})
     output_dir = Path(options["output_dir"])
     names = [str(find_directory(name, output_dir)) for name in names]
-    # Restoring all runs would undo deletions that the user meant.
+    # Restoring all runs would undo deletions that the user made on purpose.
     if args.restore and not names:
         raise UserError("--restore: expected the directories of the runs or sweeps to restore.")
     directories = find_runs(names or [str(output_dir)], is_default=not names)

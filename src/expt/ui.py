@@ -25,8 +25,8 @@ def _run(arguments: list[str]) -> int:
         "options",
         nargs="*",
         metavar="RUN_OR_SWEEP | output_dir=DIR",
-        help="runs or sweeps that TensorBoard shows, by directory or name, or latest, best "
-        "(default: the newest sweep and the newest runs, up to 40 lines in all); output_dir is the "
+        help="directory or name of a run or sweep to show in TensorBoard, or `latest` or `best` "
+        "(default: the newest sweep and the newest runs, up to 40 runs in all); output_dir is the "
         "folder of all runs (default: outputs), or a sweep",
     )
     parser.add_argument(
@@ -43,7 +43,7 @@ def _run(arguments: list[str]) -> int:
             f"output_dir={output_dir}: this folder contains no runs. Train one with "
             "python -m expt.run, or name another folder with output_dir=DIR."
         )
-    # TensorBoard shows at most 40 lines by default, so it reads a folder of links to some runs.
+    # With more than 40 runs, TensorBoard's tabs open empty, so it reads links to a selection.
     with tempfile.TemporaryDirectory(prefix="expt-ui-") as folder:
         view = View(Path(folder), output_dir, names)
         serve(view, output_dir, args.host, args.tensorboard_port, args.mlflow_port)

@@ -25,8 +25,9 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog=program("verify"),
-        description="Trains a config briefly, twice without and once with an interruption. Reports "
-        "whether all bits are equal, or the first difference and its cause; exit code 0 or 1.",
+        description="Trains a config briefly three times: twice from start to end, and once "
+        "interrupted and resumed. Reports whether the results are equal bit for bit, or else the "
+        "first difference and its cause. Exit code: 0 if equal, else 1.",
     )
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="as for expt.run")
     parser.add_argument("--config-dir", help="your own conf/ folder")
@@ -41,11 +42,11 @@ def _run(arguments: list[str]) -> int:
 
     with TemporaryDirectory(prefix="expt-verify-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
-        proof = make_plan(job, dataset, folder)
-        proof.write(folder)
-        for line in describe_plan(proof):
+        plan = make_plan(job, dataset, folder)
+        plan.write(folder)
+        for line in describe_plan(plan):
             print(line, flush=True)
-        lines, is_same = make_report(folder, dataset, proof, train_all(folder, _print_outcome))
+        lines, is_same = make_report(folder, dataset, plan, train_all(folder, _print_outcome))
     for line in lines:
         print(line)
     return 0 if is_same else 1

@@ -39,7 +39,7 @@ def test_a_significant_result(tmp_path: Path) -> None:
 def test_a_result_that_is_not_significant(tmp_path: Path) -> None:
     accuracies(tmp_path, {"relu": GOOD, "tanh": CLOSE, "gelu": BAD})
     text = headline(comparison_of(tmp_path))
-    assert "Not certain: 1 of the 2 others may be as good, 1 is significantly worse" in text
+    assert "Inconclusive: 1 of the 2 others may be just as good, 1 is significantly worse" in text
     assert "the nearest is act=tanh, 0.0013 lower (95 % interval -0." in text
     assert "the same" not in text
 
@@ -47,7 +47,7 @@ def test_a_result_that_is_not_significant(tmp_path: Path) -> None:
 def test_a_tiny_difference_has_two_digits(tmp_path: Path) -> None:
     accuracies(tmp_path, {"relu": GOOD, "tanh": [value - 1.234567e-6 for value in GOOD]})
     text = headline(comparison_of(tmp_path))
-    assert "act=tanh may be as good, 0.0000012 lower (95 % interval -0.00" in text
+    assert "act=tanh may be just as good, 0.0000012 lower (95 % interval -0.00" in text
 
 
 def test_a_result_within_the_margin_is_equivalent(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_valid_values_pass(key: str, values: list[object]) -> None:
         (
             "model__dropout",
             [1.0, 1, 1.5, -0.1, float("nan"), "half", True, None],
-            r"model\.dropout=.*from 0 to below 1",
+            r"model\.dropout=.*of at least 0 and below 1",
         ),
         (
             "model__units",

@@ -10,7 +10,12 @@ from expt.errors import UserError
 def test_defaults_are_read_from_config() -> None:
     assert {"act", "data", "loss", "metric", "model"} <= set(groups())
     assert (default_option("act"), default_option("metric")) == ("relu", None)
-    assert [group for group in groups() if is_list_group(group)] == ["hook", "metric", "recorder"]
+    assert [group for group in groups() if is_list_group(group)] == [
+        "hook",
+        "metric",
+        "probe",
+        "recorder",
+    ]
 
 
 @pytest.mark.parametrize(

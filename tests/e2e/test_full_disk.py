@@ -81,7 +81,8 @@ def assert_told(done: "subprocess.CompletedProcess[str]", place: str) -> None:
     (told,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert any(text in told for text in FULL)
     assert place in told
-    assert "python -m expt.resume" in told
+    (command,) = [line for line in done.stderr.splitlines() if "python -m expt.resume" in line]
+    assert command.startswith("To continue: python -m expt.resume ")
 
 
 def assert_intact(directory: Path) -> None:

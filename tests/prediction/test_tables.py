@@ -86,7 +86,11 @@ def test_unknown_categories_are_reported(tmp_path: Path) -> None:
         ("1.234,5 €", "-", "line 2 has no value of 'price'"),
         ("1970-01-03", "03.01.1970", "'day' has '03.01.1970' on line 4, where dates"),
         ("red", "RED", "'colour' has 1 of 2"),
-        ("colour", "color", "the columns 'colour' are missing; it has 'price', 'color', 'day'."),
+        (
+            "colour",
+            "color",
+            "the columns 'colour' are missing; the table has 'price', 'color', 'day'.",
+        ),
     ],
 )
 def test_values_unknown_in_training_are_refused(

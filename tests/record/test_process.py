@@ -139,7 +139,7 @@ def test_dead_child_is_reported_and_replaced_for_the_next_run(
     _wait_until_followed(run)
     os.kill(extra(run.record, "opened_in"), signal.SIGKILL)
     assert _close(process, run, Status.FINISHED) < 2
-    assert "witness: incomplete: its process has ended" in caplog.messages[-1]
+    assert "witness: incomplete: the witness process has ended" in caplog.messages[-1]
     other = make_run(tmp_path)
     process.open(other)
     _close(process, other, Status.FINISHED)

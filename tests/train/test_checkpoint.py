@@ -183,7 +183,7 @@ def test_failed_write_is_raised_and_keeps_the_previous_file(
         writer.flush()
     # Due, so that the next write raises the failure on the training thread.
     assert writer.is_due()
-    with pytest.raises(RunError, match="Free some space, then continue with: "):
+    with pytest.raises(RunError, match=r"intact\.\nFree some disk space\.\nTo continue: python"):
         writer.write(make_checkpoint(3))
     writer.close()
     assert [file.name for file in tmp_path.iterdir()] == [

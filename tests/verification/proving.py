@@ -26,8 +26,8 @@ def prove(overrides: Sequence[str], folder: Path) -> tuple[str, bool]:
     """Verifies a config; returns the report, and whether all bits are the same."""
     (job,), _ = compose_jobs(list(overrides), None, multirun=False)
     dataset = DataLoader()(job)
-    proof = make_plan(job, dataset, folder)
-    proof.write(folder)
+    plan = make_plan(job, dataset, folder)
+    plan.write(folder)
     outcomes: dict[str, Outcome] = {}
     for name in (WHOLE, REPEAT, INTERRUPTED, RESUMED):
         try:
@@ -36,5 +36,5 @@ def prove(overrides: Sequence[str], folder: Path) -> tuple[str, bool]:
         except (UserError, RunError) as error:
             outcomes[name] = Outcome(2 if isinstance(error, UserError) else 1, str(error), 0.0)
             break
-    lines, is_same = make_report(folder, dataset, proof, outcomes)
+    lines, is_same = make_report(folder, dataset, plan, outcomes)
     return "\n".join(lines), is_same

@@ -45,7 +45,7 @@ class Effect:
 
     Attributes:
         key: The full key of the parameter.
-        levels: The values of the parameter: numbers in ascending order, then texts.
+        levels: The values of the parameter: numbers in ascending order, then strings.
         num_blocks: The number of complete blocks.
         num_left_out: The number of runs that are in no complete block.
     """
@@ -73,8 +73,8 @@ _Blocks = Mapping[Hashable, float]
 def effects(comparison: Comparison) -> list[Effect]:
     """Returns the effects of the parameters that vary, in descending order of their span.
 
-    P-values and intervals are corrected for the pairs of values of all parameters together. A
-    parameter without a complete block is left out.
+    P-values and intervals are corrected for multiple testing over all pairs of values of all
+    parameters. A parameter without a complete block is left out.
     """
     found = {}
     for key in comparison.parameters:
@@ -105,10 +105,10 @@ def _groups(comparison: Comparison, key: str) -> dict[str, tuple[Any, _Blocks]]:
         _, blocks = found.setdefault(as_text(value), (value, {}))
         for replicate, number in variant.values(leading).items():
             blocks[combination, replicate] = number
-    return dict(sorted(found.items(), key=lambda item: _place(item[1][0])))
+    return dict(sorted(found.items(), key=lambda item: _sort_key(item[1][0])))
 
 
-def _place(value: Any) -> tuple[int, float, str]:
+def _sort_key(value: Any) -> tuple[int, float, str]:
     if is_number(value):
         return 0, float(value), ""
     return 1, 0.0, as_text(value)

@@ -26,7 +26,7 @@ class Dependence:
         means: The mean of the metric for each value: over complete blocks if `effect` is not None,
             otherwise over all settings.
         effect: The effect of the parameter, all else being equal; None if there is no complete
-            block, which is a setting of the others that was run with all values.
+            block as defined by `Effect`.
     """
 
     key: str

@@ -27,6 +27,7 @@ _LARGEST = 50_000_000  # pixels; larger files are not decoded
 _MARGIN = 6  # pixels kept below the lowest drawn row
 _FILE = re.compile(r"(?P<name>.+)_(?P<step>\d{1,18})\.png")
 _TITLES = {
+    "summary": "Layers by training time",
     "mistakes": "Worst mistakes",
     "confusion": "Confusion matrix",
     "predictions": "Predictions",

@@ -86,10 +86,10 @@ def list_rows(
             f"output_dir={output_dir}: there are no runs. Train one with python -m expt.run, or "
             "pass the folder that contains your runs: output_dir=DIR."
         )
-    of_jobs = [one for one in filters if not one.startswith("status=")]
+    run_filters = [one for one in filters if not one.startswith("status=")]
     runs = [job for row in rows for job in (row.jobs or [row])]
     # By identity, since rows hold mappings and are therefore not hashable.
-    kept = {id(run) for run in filtered(runs, of_jobs)}
+    kept = {id(run) for run in filtered(runs, run_filters)}
     rows = [one for row in rows if (one := _with_jobs(row, kept)) is not None]
     rows = list(filtered(rows, [one for one in filters if one.startswith("status=")]))
     return _with_best(rows, metric)
@@ -179,6 +179,7 @@ def _job(sweep: Path, job: JobRecord, runs: Mapping[str, ListRow]) -> ListRow:
         return runs[job.directory]
     previous = None if job.reused is None else reused_run(sweep.resolve(), job.reused)
     if previous is not None:
+        # Not the order of the reused run, which may be older than the whole sweep.
         return replace(_run(previous, None), status="REUSED", order=(0, 0.0))
     name = job.run_name or job.directory
     return ListRow(directory=sweep / job.directory, name=name, status=job.status)
@@ -232,8 +233,8 @@ def _with_value(row: ListRow, metric: str | None) -> ListRow:
         metric = metric or monitored_metric(row.record)
         return replace(row, metric=metric, value=best_values(row.record).get(metric or ""))
     value = None
-    # Raised if the runs can't be compared, for example because their data sets differ. The sweep
-    # is then listed without a value.
+    # `best_of` raises a UserError if the runs can't be compared, for example because their data
+    # differs. The sweep is then listed without a value.
     with suppress(UserError):
         records = (job.record for job in reversed(row.jobs))
         found = best_of([record for record in records if record is not None], metric)

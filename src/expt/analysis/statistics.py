@@ -17,10 +17,10 @@ from typing import Any
 from scipy.special import stdtr, stdtrit
 
 CONFIDENCE = 0.95
-"""The level of every interval."""
+"""The confidence level of all intervals."""
 
 SIGNIFICANCE = 1 - CONFIDENCE
-"""The level of every test."""
+"""The significance level of all tests."""
 
 # Metrics are recorded as float32, whose rounding error is about 6e-8 of the value: a standard error
 # below this share of the largest value is rounding and not noise.
@@ -145,13 +145,14 @@ def _welch(these: Sequence[float], those: Sequence[float]) -> TTest:
     """
     groups = (these, those)
     difference = math.fsum(these) / len(these) - math.fsum(those) / len(those)
-    errors = [variance(values) / len(values) for values in groups]
-    error = sum(errors)
-    if math.sqrt(error) <= NO_SPREAD * max(map(abs, [*these, *those])):
+    squares = [variance(values) / len(values) for values in groups]  # v₁ and v₂
+    total = sum(squares)
+    error = math.sqrt(total)
+    if error <= NO_SPREAD * max(map(abs, [*these, *those])):
         return TTest("Welch", difference, 0.0, len(these) + len(those) - 2)
     # Divided by v₁ + v₂ first, since the squares of small variances would underflow.
-    shares = [(one / error) ** 2 / (len(v) - 1) for one, v in zip(errors, groups, strict=True)]
-    return TTest("Welch", difference, math.sqrt(error), 1 / sum(shares))
+    shares = [(one / total) ** 2 / (len(v) - 1) for one, v in zip(squares, groups, strict=True)]
+    return TTest("Welch", difference, error, 1 / sum(shares))
 
 
 def variance(values: Sequence[float]) -> float:

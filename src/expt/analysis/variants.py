@@ -43,7 +43,7 @@ class Variant:
             the newest.
         summaries: The summary of each metric over the counted runs that have it.
         costs: The means of the costs over the finished runs; for the peak memory, the maximum.
-        replicates: The keys by which the runs differ.
+        replicate_keys: The keys whose values tell the replicates apart, such as `seed`.
         difference: The difference to the best variant; None for the best variant, and where there
             is no test, as for a single replicate.
         verdict: The verdict; None if no run counts.
@@ -54,7 +54,7 @@ class Variant:
     counted: Sequence[ComparedRun]
     summaries: Mapping[str, MetricSummary]
     costs: Mapping[str, float]
-    replicates: Sequence[str]
+    replicate_keys: Sequence[str]
     difference: Difference | None = None
     verdict: Verdict | None = None
 
@@ -66,7 +66,7 @@ class Variant:
     def values(self, metric: str) -> dict[tuple[str, ...], float]:
         """Returns the values of a metric in the counted runs, by replicate."""
         return {
-            replicate_of(run, self.replicates): run.metrics[metric]
+            replicate_of(run, self.replicate_keys): run.metrics[metric]
             for run in self.counted
             if metric in run.metrics
         }
@@ -84,7 +84,7 @@ def make_variant(
         runs: At least one run.
         parameters: The keys of the parameters that vary between variants.
         leading: The metric that a run must have to count.
-        replicates: The keys by which the runs differ.
+        replicates: The keys whose values tell the replicates apart, such as `seed`.
     """
     # Interrupted runs have fewer steps, so that their last values would bias the mean.
     finished = [run for run in runs if run.status == "FINISHED"]
@@ -105,7 +105,7 @@ def make_variant(
         counted=counted,
         summaries={name: summarize(column) for name, column in values.items()},
         costs={name: _cost(name, finished) for name in COSTS if _any_has(name, finished)},
-        replicates=replicates,
+        replicate_keys=replicates,
     )
 
 
@@ -116,7 +116,7 @@ def judge(
 
     Args:
         variants: The variants, changed in place.
-        leading: The metric that decides.
+        leading: The metric by which the variants are ranked.
         larger: The names of the metrics for which larger values are better.
         margin: The largest difference that does not matter in practice; None if not given.
     """

@@ -45,7 +45,7 @@ def varying_parameters(
         for key, texts in columns.items()
         if key in overridden or not _follows(texts, columns.get(_group(key)))
     ]
-    # Two variants with the same row were trained on data of one name and different content.
+    # Variants whose rows are equal can still differ in their data: same name, other content.
     rows = {tuple(columns[key][index] for key in chosen) for index in range(len(groups))}
     if len(rows) < len(groups) and len({params.get(FINGERPRINT) for params in first}) > 1:
         chosen.append(FINGERPRINT)

@@ -45,7 +45,7 @@ def headline(comparison: Comparison) -> str:
 
 def _warning(comparison: Comparison) -> str:
     """Returns the start of a sentence that warns of different data, or an empty text."""
-    # Such variants are still tested, but a metric on two data sets is not the same quantity.
+    # Variants with different data are still tested, but their metrics are not comparable.
     if not _DATA & set(comparison.parameters):
         return ""
     return "Not comparable, because the runs used different data (data=NAME selects one data set): "
@@ -55,7 +55,7 @@ def _describe_one(comparison: Comparison, others: Sequence[Variant], name: str, 
     return {
         Verdict.WORSE: f"{name} is significantly worse, {gap}.",
         Verdict.EQUIVALENT: f"{name} is equivalent within ±{comparison.margin}, {gap}.",
-    }.get(others[0].verdict or Verdict.BEST, f"Not certain: {name} may be as good, {gap}.")
+    }.get(others[0].verdict or Verdict.BEST, f"Inconclusive: {name} may be just as good, {gap}.")
 
 
 def _describe_several(
@@ -66,7 +66,7 @@ def _describe_several(
     equivalent = counts[Verdict.EQUIVALENT]
     parts = []
     if unclear:
-        parts.append(f"not certain: {unclear} of the {len(others)} others may be as good")
+        parts.append(f"inconclusive: {unclear} of the {len(others)} others may be just as good")
     if equivalent:
         verb = "is" if equivalent == 1 else "are"
         parts.append(f"{equivalent} {verb} equivalent within ±{comparison.margin}")
@@ -116,7 +116,8 @@ def _name(variant: Variant, fallback: Variant, others: Sequence[Variant]) -> str
 
     Args:
         variant: The variant to name.
-        fallback: A variant whose parameters name this one if all of its own values are missing.
+        fallback: Another variant. If all distinguishing values of this one are None, it is named
+            after the keys that only `fallback` has: `the variant without momentum`.
         others: The variants to distinguish it from.
     """
     keys = [

@@ -12,7 +12,7 @@ from typing import Any
 from expt.config.cadence import Cadence, parse_seconds
 from expt.config.compose import Job
 from expt.config.declarations import (
-    STEP_KEY,
+    LEARNER_KEY,
     TASK_KEY,
     metrics_for,
     part_nodes,
@@ -81,7 +81,7 @@ def check_task(job: Job, data_task: str) -> None:
         )
     _check_metrics(job, task)
     # A custom learner chooses its own metrics, which are known only once it is built.
-    if STEP_KEY not in job.config.model:
+    if LEARNER_KEY not in job.config.model:
         check_monitored_metric(job, ("loss", *metrics_for(job, task)))
 
 
@@ -124,8 +124,8 @@ def _check_part(where: str, node: Mapping[str, Any]) -> None:
         raise UserError(
             f"{where}: training steps already log a value with this name. Rename the metric."
         )
-    if STEP_KEY in node:
-        check_target(node[STEP_KEY], f"{where}.{STEP_KEY}")
+    if LEARNER_KEY in node:
+        check_target(node[LEARNER_KEY], f"{where}.{LEARNER_KEY}")
 
 
 def _is_reserved(metric: str) -> bool:

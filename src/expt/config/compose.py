@@ -11,16 +11,17 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from expt.config.deletions import check_deletions
 from expt.config.grid import expand
 from expt.config.groups import check_choices
 from expt.config.hydra_errors import convert_hydra_errors
 from expt.config.hydra_groups import GROUPS, check_no_hydra_plugins, replace_hydra_groups
 from expt.config.hydra_setup import compose_with_hydra, composing
-from expt.config.instantiate import mappings, targets
+from expt.config.instantiate import check_calls_nothing
 from expt.config.overrides import normalize, parse_override
 from expt.config.paths import expand_path
 from expt.config.quoting import unquote
-from expt.config.schema import Config, check_deletions
+from expt.config.schema import Config
 from expt.config.shared_composition import (
     SharedComposition,
     is_independent,
@@ -29,7 +30,6 @@ from expt.config.shared_composition import (
     to_plain,
     to_resolved,
 )
-from expt.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -40,20 +40,20 @@ class Job:
         config: The values, nested as in `--cfg job`.
         choices: The option chosen from each group, such as `{"act": "relu"}`.
         overrides: The user's overrides for this job.
-        moved_to: For a recorded job, the folder of all runs that contains it now, if known. The
+        current_output_dir: The folder of all runs that contains a recorded job now, if known. The
             recorded `output_dir` may be outdated, or relative to another working directory.
     """
 
     config: Config
     choices: dict[str, str]
     overrides: tuple[str, ...]
-    moved_to: Path | None = None
+    current_output_dir: Path | None = None
 
     @property
     def output_dir(self) -> Path:
         """The absolute path of the folder of all runs."""
-        if self.moved_to is not None:
-            return self.moved_to
+        if self.current_output_dir is not None:
+            return self.current_output_dir
         return expand_path(self.config.output_dir, "output_dir=").absolute()
 
 
@@ -142,10 +142,10 @@ class Composition:
     def first_choices_and_values(self) -> tuple[dict[str, str], dict[str, Any]]:
         """Returns the chosen options and plain values of the first job, for the help text.
 
-        Interpolations are not resolved, and required values may be missing.
+        Interpolations are not resolved. Except in a sweep, required values may be missing.
 
         Raises:
-            UserError: A value of a sweep is invalid.
+            UserError: In a sweep, a value is invalid or missing.
         """
         if self.is_sweep:
             composed = self.first_job()
@@ -174,7 +174,7 @@ class Composition:
         """Returns the overrides of each job of a sweep's grid, in Hydra's order.
 
         Raises:
-            UserError: `sweep.zip` does not match the swept values, or two jobs are equal.
+            UserError: `sweep.zip` does not match the swept values, or two jobs are identical.
         """
         params = self.hydra.sweeper.get("params") or {}
         given = [f"{key}={value}" for key, value in params.items()]
@@ -230,7 +230,7 @@ class Composition:
         return separated
 
     def _find_shared(self, overrides: Sequence[str]) -> SharedComposition:
-        """Returns the composition of some overrides, composing it once."""
+        """Returns the composition of some overrides, which is made once and then reused."""
         key = tuple(overrides)
         if key not in self._shared:
             is_known = list(overrides) == self._fixed
@@ -243,7 +243,7 @@ class Composition:
         typed: Any = OmegaConf.to_container(composed.hydra.overrides)
         check_choices(composed.hydra.runtime.choices, [*typed["task"], *typed["hydra"]])
         check_no_hydra_plugins(composed.hydra.runtime.choices)
-        _check_calls_nothing(composed.hydra)
+        check_calls_nothing(OmegaConf.to_container(composed.hydra, resolve=False), "hydra")
         return composed
 
 
@@ -295,22 +295,6 @@ def _choices(composed: DictConfig) -> dict[str, str]:
         # A name with a slash is a group of Hydra itself, such as hydra/job_logging.
         if isinstance(option, str) and "/" not in group and group not in GROUPS
     }
-
-
-def _check_calls_nothing(hydra: DictConfig) -> None:
-    """Checks that the `hydra` node names no function or class for Hydra to call.
-
-    Callbacks and logging factories would bypass the allow-list of `check_target`.
-
-    Raises:
-        UserError: The node has a `_target_` or a logging factory.
-    """
-    node = OmegaConf.to_container(hydra, resolve=False)
-    for place, target in targets(node, "hydra"):
-        raise UserError(f"{place}._target_={target}: not allowed in the hydra node.")
-    for place, mapping in mappings(node, "hydra"):
-        if "()" in mapping:  # logging.config.dictConfig calls the factory named by this key
-            raise UserError(f"{place}: the key () of logging factories is not allowed.")
 
 
 def _unquote_value(override: str) -> str:

@@ -29,7 +29,7 @@ INITIALIZER_KEY = "_initializer_"
 """Initializer of the weights before an activation: a name, such as `he_normal`, or a part."""
 TASK_KEY = "_task_"
 """Task of a model that replaces the task of the data: `reconstruction` or `generation`."""
-STEP_KEY = "_step_"
+LEARNER_KEY = "_step_"
 """Kind of training that a model needs: the full name of a `Learner` class."""
 
 
@@ -57,7 +57,7 @@ _DECLARATIONS: Mapping[str, tuple[Callable[[object], bool], str]] = {
         "the name of an initializer, or its _target_ and arguments",
     ),
     TASK_KEY: (_is_text, "the name of a task"),
-    STEP_KEY: (_is_text, "the full name of a Learner class"),
+    LEARNER_KEY: (_is_text, "the full name of a Learner class"),
 }
 """For each declaration, a check of its value and a description of valid values."""
 

@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from expt.config.compose import Job, compose_jobs
-from expt.config.declarations import STEP_KEY, part_nodes
+from expt.config.declarations import LEARNER_KEY, part_nodes
 from expt.config.full_keys import suggest_key
 from expt.config.hydra_errors import convert_hydra_errors, list_full_keys
 from expt.config.hydra_setup import check_config_dir
@@ -55,9 +55,9 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
         part_nodes(frozen)
     except UserError as error:
         raise UserError(f"{file} is damaged: {error}") from error
-    if STEP_KEY in frozen.model:
-        learner = current_name(frozen.model[STEP_KEY])
-        frozen = frozen.with_values({f"model.{STEP_KEY}": learner})
+    if LEARNER_KEY in frozen.model:
+        learner = current_name(frozen.model[LEARNER_KEY])
+        frozen = frozen.with_values({f"model.{LEARNER_KEY}": learner})
     try:
         # A resume records its overrides in run.json, and leaves the config of the start as it was.
         changes = [entry["changes"] for entry in record.get("resumed", [])]
@@ -210,7 +210,7 @@ def with_overrides(
         Config.from_mapping({str(key): value for key, value in container.items()}),
         choices,
         (*job.overrides, *overrides),
-        job.moved_to,
+        job.current_output_dir,
     )
     return changed, {override.key_or_group: override.value() for override in of_values}
 

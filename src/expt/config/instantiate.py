@@ -149,6 +149,25 @@ def check_target(target: str, where: str) -> None:
         )
 
 
+def check_calls_nothing(node: object, where: str) -> None:
+    """Checks that a node names no function or class for Hydra to call.
+
+    Callbacks and logging factories would bypass the allow-list of `check_target`.
+
+    Args:
+        node: The `hydra` node of a config as plain values.
+        where: The full key of the node, for the error message.
+
+    Raises:
+        UserError: The node has a `_target_` or a logging factory.
+    """
+    for place, target in targets(node, where):
+        raise UserError(f"{place}._target_={target}: not allowed in the {where} node.")
+    for place, mapping in mappings(node, where):
+        if "()" in mapping:  # logging.config.dictConfig calls the factory named by this key
+            raise UserError(f"{place}: the key () of logging factories is not allowed.")
+
+
 def is_allowed_by_user(name: str) -> bool:
     """Whether a module or target belongs to a package in `EXPT_ALLOW`."""
     packages = (package.strip() for package in os.environ.get(ALLOW_VARIABLE, "").split(","))

@@ -5,7 +5,7 @@ values. Everything else is typed, so that an error about a wrong type or an unkn
 key.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, get_args
@@ -15,7 +15,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from expt.config.flatten import flatten
 from expt.config.full_keys import suggest_key
-from expt.config.groups import is_list_group
 from expt.errors import UserError, hint
 
 if TYPE_CHECKING:
@@ -67,19 +66,21 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Loop:
-    """The training loop; a cadence is a number of steps (`500`) or epochs (`1ep`), or null.
+    """Settings of the training loop.
+
+    A cadence is a number of steps (`500`) or epochs (`"1ep"`), or null for never.
 
     A duration is a number of seconds (`90`) or a number with a unit (`"90s"`, `"10min"`, `"2h"`).
 
     Attributes:
         epochs: Training length in epochs; ignored if `steps` is set.
         steps: Training length in optimizer steps; None uses `epochs`.
-        batches: Size that each split is cut to, in batches per optimizer step, for quick trials;
-            None keeps whole splits.
+        batches: Maximum number of batches in each split, for quick trials; a batch is what one
+            optimizer step trains on. None keeps whole splits.
         compile: How a block of steps runs: `graph`, `xla` (faster for dense models in long runs,
             far slower for convolutions on CPUs) or `eager` (plain Python, for debugging).
-        threads: Number of threads that TensorFlow divides one operation among; another number
-            rounds sums differently.
+        threads: Number of threads per TensorFlow operation; changing it changes how sums are
+            rounded.
         precision: The dtype policy of the model: `float32`, `mixed_float16` or `mixed_bfloat16`.
         eval_every: Cadence of validation, which also runs at the end of training.
         image_every: Cadence of image grids, which are also drawn before training (step 0) and at
@@ -121,7 +122,7 @@ class Loop:
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """The config of a sweep's jobs as a whole.
+    """Limits and options of a sweep.
 
     Attributes:
         workers: Number of jobs that train at once; None uses one per GPU, or else one per core.
@@ -187,7 +188,7 @@ class Config:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "Config":
-        """Returns the config of plain values, whose types OmegaConf must have checked.
+        """Builds a config from plain values, whose types OmegaConf must already have checked.
 
         Raises:
             UserError: A key is missing, as after `~seed`, or unknown, as after `+x=1`.
@@ -195,7 +196,7 @@ class Config:
         # A missing part becomes None here, because `part_nodes` reports it with the valid options.
         values: dict[str, Any] = {**dict.fromkeys(PARTS), **mapping}
         _check_keys(cls, values, "", mapping)
-        for name, node in _NODES.items():
+        for name, node in NODES.items():
             inner = values[name]
             _check_keys(node, inner, f"{name}.", mapping)
             values[name] = node(**{f.name: _typed(f.type, inner[f.name]) for f in fields(node)})
@@ -232,7 +233,8 @@ class Config:
 
 PARTS = ("data", "model", "act", "loss", "optimizer", "schedule")
 """The groups of which a config has exactly one part."""
-_NODES: Mapping[str, type[Any]] = {"loop": Loop, "sweep": Sweep}
+NODES: Mapping[str, type[Any]] = {"loop": Loop, "sweep": Sweep}
+"""The nodes of a config whose keys are typed, by name."""
 
 
 def schema() -> DictConfig:
@@ -240,7 +242,7 @@ def schema() -> DictConfig:
     root: DictConfig = OmegaConf.structured(Config)
     # OmegaConf makes nodes of frozen dataclasses read-only, and overrides could not change them.
     OmegaConf.set_readonly(root, None)
-    for name, node in _NODES.items():
+    for name, node in NODES.items():
         root[name] = node
         OmegaConf.set_readonly(root[name], None)
     return root
@@ -249,34 +251,6 @@ def schema() -> DictConfig:
 def register() -> None:
     """Registers the schema with Hydra as `schema`, the first entry of `conf/config.yaml`."""
     ConfigStore.instance().store(name="schema", node=schema(), provider="schema")
-
-
-def check_deletions(overrides: Sequence[str]) -> None:
-    """Checks that overrides delete no key that every config needs, as `~loop` would.
-
-    Args:
-        overrides: Overrides as typed.
-
-    Raises:
-        UserError: An override deletes such a key.
-    """
-    for override in overrides:
-        key = override.removeprefix("~").partition("=")[0]
-        if not override.startswith("~") or key not in _required_keys():
-            continue
-        if key == "sweep":
-            expected = "set its keys one by one instead, such as sweep.workers=2"
-        elif is_list_group(key):
-            expected = f"{key}=[] selects none of its options"
-        else:
-            expected = f"set another value instead: {key}=…"
-        raise UserError(f"{override}: {key} can't be deleted; {expected}.")
-
-
-def _required_keys() -> set[str]:
-    """Returns the keys of the schema, without those inside parts."""
-    nested = {f"{name}.{f.name}" for name, node in _NODES.items() for f in fields(node)}
-    return nested | {f.name for f in fields(Config)}
 
 
 def _check_keys(

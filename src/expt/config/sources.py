@@ -18,7 +18,7 @@ from functools import lru_cache
 from importlib.machinery import ModuleSpec
 from typing import Any
 
-from expt.config.declarations import STEP_KEY
+from expt.config.declarations import LEARNER_KEY
 from expt.config.hashes import has_effect
 from expt.config.instantiate import ALLOW_VARIABLE, is_allowed_by_user, mappings
 from expt.config.modules import find_module, is_library, read_source
@@ -186,7 +186,7 @@ def _target_modules(node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yields the full keys of targets and `_step_` declarations, and the modules that they name."""
     for key, value in node.items():
         for place, mapping in mappings(value, key):
-            for target in (mapping.get("_target_"), mapping.get(STEP_KEY)):
+            for target in (mapping.get("_target_"), mapping.get(LEARNER_KEY)):
                 if isinstance(target, str):
                     yield place, target.rpartition(".")[0]
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 class LoggingMoment(Protocol):
     """The attributes of a moment of training that these hooks need.
 
-    A protocol, since parts do not import the training package, which has the class.
+    A protocol, since parts must not import the training package, which defines `Moment`.
     """
 
     model: keras.Model

@@ -7,8 +7,8 @@ import tensorflow as tf
 from keras.optimizers.schedules import LearningRateSchedule
 
 
-@keras.saving.register_keras_serializable(package="expt")
-class Held(LearningRateSchedule):  # type: ignore[misc]
+@keras.saving.register_keras_serializable(package="expt", name="Held")
+class HeldSchedule(LearningRateSchedule):  # type: ignore[misc]
     """A schedule whose learning rate stays constant after a last step.
 
     α_t = schedule(min(t, last step)).

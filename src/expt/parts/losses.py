@@ -42,7 +42,7 @@ def crossentropy(
     Args:
         targets: Labels, shape [batch].
         outputs: Logits, shape [batch, classes].
-        label_smoothing: ε in t = (1 - ε) onehot(y) + ε / classes, from 0 to below 1.
+        label_smoothing: ε in t = (1 - ε) onehot(y) + ε / classes, in [0, 1).
         class_weights: Positive weight of the examples of each class, or `balanced`. The mean over
             a batch or split is divided by the sum of the weights, as in PyTorch and scikit-learn,
             so that only their ratios matter. In a config, `balanced` stands for the weights
@@ -111,7 +111,7 @@ def binary_crossentropy(
     Args:
         targets: Values from 0 to 1, shape [batch, …], or labels, shape [batch].
         outputs: Logits, shape [batch, …] or [batch, classes].
-        label_smoothing: ε, from 0 to below 1; t becomes (1 - ε) t + ε / 2.
+        label_smoothing: ε, in [0, 1); t becomes (1 - ε) t + ε / 2.
 
     Returns:
         Losses in nats, shape [batch].
@@ -157,10 +157,10 @@ def kl(targets: tf.Tensor, outputs: tf.Tensor, *, label_smoothing: float = 0.0) 
     Theory", 2006, section 2.3.
 
     Args:
-        targets: Distributions over the last axis, shape [batch, …], each with the sum 1; or labels,
-            shape [batch], which are made one-hot.
+        targets: Distributions over the last axis, shape [batch, …], each summing to 1; or labels,
+            shape [batch], which are converted to one-hot vectors.
         outputs: Logits, shape [batch, …] or [batch, classes].
-        label_smoothing: ε, from 0 to below 1; t becomes (1 - ε) t + ε / classes.
+        label_smoothing: ε, in [0, 1); t becomes (1 - ε) t + ε / classes.
 
     Returns:
         Losses in nats, shape [batch].

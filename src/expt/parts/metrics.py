@@ -1,7 +1,7 @@
 """Metrics: functions that return one number for a whole batch or a whole split.
 
 A metric is never averaged over batches: the mean of the batches' F1 scores is not the F1 score of
-the split. Arguments are in the order of the losses': targets, then outputs. Outputs are logits if
+the split. As in losses, the targets come first and the outputs second. Outputs are logits if
 the targets are labels, else predictions. `weights` is the weight of each example, as
 scikit-learn's `sample_weight`: a weight of 2 counts an example twice, a weight of 0 leaves it out.
 A custom metric without this argument counts all examples equally.
@@ -23,7 +23,7 @@ def accuracy(
     Args:
         targets: Labels, shape [examples].
         outputs: Logits, shape [examples, classes].
-        weights: Weight of each example, shape [examples]; None counts all equally.
+        weights: Weight of each example, shape [examples]; if None, all count equally.
 
     Returns:
         A scalar from 0 to 1.
@@ -43,7 +43,7 @@ def top_k(
         targets: Labels, shape [examples].
         outputs: Logits, shape [examples, classes].
         k: Number of logits that count as a hit, from 1 to the number of classes.
-        weights: Weight of each example, shape [examples]; None counts all equally.
+        weights: Weight of each example, shape [examples]; if None, all count equally.
 
     Returns:
         A scalar from 0 to 1.
@@ -81,9 +81,9 @@ def precision(
             occur in targets or predictions. `weighted`: mean weighted by the number of examples of
             each class. `micro`: from the counts of all classes together, which is the accuracy.
             `binary`: the value of one of two classes.
-        positive: Class whose value `binary` returns: its name in a config, its label here; null is
-            the last one.
-        weights: Weight of each example, shape [examples]; None counts all equally.
+        positive: Label of the class whose value `binary` returns; None is the last class. A config
+            gives the name of the class instead.
+        weights: Weight of each example, shape [examples]; if None, all count equally.
 
     Returns:
         A scalar from 0 to 1.
@@ -103,7 +103,7 @@ def recall(
     positive: int | None = None,
     weights: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Recall: the fraction of the examples of a class that are predicted as it.
+    """Recall: the fraction of the examples of a class that are predicted to belong to it.
 
     The recall of a class without examples is 0.
 
@@ -111,9 +111,9 @@ def recall(
         targets: Labels, shape [examples].
         outputs: Logits, shape [examples, classes].
         average: Reduction over classes: `macro`, `weighted`, `micro` or `binary`; see `precision`.
-        positive: Class whose value `binary` returns: its name in a config, its label here; null is
-            the last one.
-        weights: Weight of each example, shape [examples]; None counts all equally.
+        positive: Label of the class whose value `binary` returns; None is the last class. A config
+            gives the name of the class instead.
+        weights: Weight of each example, shape [examples]; if None, all count equally.
 
     Returns:
         A scalar from 0 to 1.
@@ -138,9 +138,9 @@ def f1(
         targets: Labels, shape [examples].
         outputs: Logits, shape [examples, classes].
         average: Reduction over classes: `macro`, `weighted`, `micro` or `binary`; see `precision`.
-        positive: Class whose value `binary` returns: its name in a config, its label here; null is
-            the last one.
-        weights: Weight of each example, shape [examples]; None counts all equally.
+        positive: Label of the class whose value `binary` returns; None is the last class. A config
+            gives the name of the class instead.
+        weights: Weight of each example, shape [examples]; if None, all count equally.
 
     Returns:
         A scalar from 0 to 1.
@@ -166,7 +166,7 @@ def auc(targets: tf.Tensor, outputs: tf.Tensor, *, weights: tf.Tensor | None = N
         outputs: Scores, shape [examples, classes]; the larger, the likelier the class. In a config,
             `_takes_: log_odds` requests log-odds, since different logits can have equal float32
             probabilities.
-        weights: Weight of each example, shape [examples]; None counts all equally.
+        weights: Weight of each example, shape [examples]; if None, all count equally.
 
     Returns:
         A scalar from 0 to 1.
@@ -193,7 +193,7 @@ def mae(targets: tf.Tensor, outputs: tf.Tensor, *, weights: tf.Tensor | None = N
     Args:
         targets: Values t, shape [examples, …].
         outputs: Predictions o of the same shape.
-        weights: Weight of each example, shape [examples]; None counts all equally.
+        weights: Weight of each example, shape [examples]; if None, all count equally.
 
     Returns:
         A scalar in the targets' unit.
@@ -211,7 +211,7 @@ def rmse(targets: tf.Tensor, outputs: tf.Tensor, *, weights: tf.Tensor | None = 
     Args:
         targets: Values t, shape [examples, …].
         outputs: Predictions o of the same shape.
-        weights: Weight of each example, shape [examples]; None counts all equally.
+        weights: Weight of each example, shape [examples]; if None, all count equally.
 
     Returns:
         A scalar in the targets' unit.
@@ -229,7 +229,7 @@ def r2(targets: tf.Tensor, outputs: tf.Tensor, *, weights: tf.Tensor | None = No
     Args:
         targets: Values t, shape [examples, …].
         outputs: Predictions o of the same shape.
-        weights: Weight of each example, shape [examples]; None counts all equally.
+        weights: Weight of each example, shape [examples]; if None, all count equally.
 
     Returns:
         A scalar of at most 1.

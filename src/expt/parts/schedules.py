@@ -1,7 +1,7 @@
 """Learning rate schedules: functions of the base learning rate α and the run's number of steps T.
 
-Steps are 0 to T - 1. A schedule that falls to zero by default reaches it at step T, one after the
-last, so that every step changes the weights.
+Steps are numbered 0 to T - 1. A schedule whose default is to decay to zero reaches it at step T,
+after the last step, so that every step changes the weights.
 
 In a config, `learning_rate` is `optimizer.learning_rate`, and `total_steps` is the number of steps
 of the run unless the schedule's node sets it.
@@ -48,16 +48,16 @@ def step(
 
     Args:
         learning_rate: α, the rate of the first step.
-        total_steps: T, the number of steps that the schedule spans; null is the run's.
-        boundaries: Fractions b of the run, from 0 to 1 in rising order.
+        total_steps: T, the number of steps that the schedule spans; null means those of the run.
+        boundaries: Fractions b of the run, from 0 to 1 in ascending order.
         factor: φ, by which the rate is multiplied at each boundary; above 0.
 
     Raises:
-        UserError: `boundaries` are not rising fractions, or `factor` is not above 0.
+        UserError: `boundaries` are not ascending fractions, or `factor` is not above 0.
     """
-    if not _are_rising_fractions(boundaries):
+    if not _are_ascending_fractions(boundaries):
         raise UserError(
-            f"schedule.boundaries={boundaries}: expected fractions of the run in rising order, "
+            f"schedule.boundaries={boundaries}: expected fractions of the run in ascending order, "
             "such as [0.5, 0.75]."
         )
     _check_positive("factor", factor)
@@ -73,13 +73,12 @@ def exponential(
 ) -> LearningRateSchedule:
     """Exponential decay from the base learning rate to a fraction of it at the last step.
 
-    α_t = α f^(t / (T - 1)), which continues to fall after the last step. A run of one step has α.
-    Source: geometric interpolation; the argument of PyTorch's `ExponentialLR` is the factor of one
-    step, f^(1 / (T - 1)).
+    α_t = α f^(t / (T - 1)), which continues to fall after step T - 1. If T is 1, the rate is α.
+    Equivalent to PyTorch's `ExponentialLR` with gamma = f^(1 / (T - 1)).
 
     Args:
         learning_rate: α, the rate of the first step.
-        total_steps: T, the number of steps that the schedule spans; null is the run's.
+        total_steps: T, the number of steps that the schedule spans; null means those of the run.
         final_fraction: f, the rate of step T - 1 as a fraction of α; above 0, at most 1.
 
     Raises:
@@ -102,7 +101,7 @@ def cosine(
 
     Args:
         learning_rate: α, the rate of the first step.
-        total_steps: T, the number of steps that the schedule spans; null is the run's.
+        total_steps: T, the number of steps that the schedule spans; null means those of the run.
         final_fraction: f, the rate at step T as a fraction of α, from 0 to 1.
 
     Raises:
@@ -126,7 +125,7 @@ def cosine_warmup(
 
     Args:
         learning_rate: α, the rate of steps W - 1 and W.
-        total_steps: T, the number of steps that the schedule spans; null is the run's.
+        total_steps: T, the number of steps that the schedule spans; null means those of the run.
         warmup: w, the length of the warm-up as a fraction of T, from 0 to 1.
         final_fraction: f, the rate at step T as a fraction of α, from 0 to 1.
 
@@ -146,7 +145,7 @@ def linear_warmup(
 
     Args:
         learning_rate: α, the rate of steps W - 1 and W.
-        total_steps: T, the number of steps that the schedule spans; null is the run's.
+        total_steps: T, the number of steps that the schedule spans; null means those of the run.
         warmup: w, the length of the warm-up as a fraction of T, from 0 to 1.
         final_fraction: f, the rate at step T as a fraction of α, from 0 to 1.
 
@@ -175,7 +174,7 @@ def one_cycle(
 
     Args:
         learning_rate: α, the highest rate.
-        total_steps: T, the number of steps that the schedule spans; null is the run's.
+        total_steps: T, the number of steps that the schedule spans; null means those of the run.
         warmup: w, the length of the rise as a fraction of the run, from 0 to 1.
         initial_fraction: i, the first rate as a fraction of α, from 0 to 1.
         final_fraction: f, the last rate as a fraction of α, from 0 to 1.
@@ -211,7 +210,7 @@ def restarts(
 
     Args:
         learning_rate: α, the rate of the first step.
-        total_steps: T, the number of steps that the schedule spans; null is the run's.
+        total_steps: T, the number of steps that the schedule spans; null means those of the run.
         num_cycles: n, the number of cycles, at least 1.
         cycle_growth: g, the length of a cycle divided by that of the previous one; above 0.
         decay: d, the rates of a cycle divided by those of the previous one; above 0.
@@ -250,9 +249,10 @@ def plateau(
     Args:
         learning_rate: α, the rate of the first step.
         total_steps: T; not used.
-        factor: By which the rate is multiplied; above 0, at most 1.
-        patience: Evaluations in a row without an improvement that lower the rate, at least 1.
-        min_change: Least difference from the best value that is an improvement, at least 0.
+        factor: Factor by which the rate is multiplied; above 0, at most 1.
+        patience: Number of consecutive evaluations without improvement after which the rate is
+            lowered, at least 1.
+        min_change: Amount that an improvement over the best value must exceed, at least 0.
         least_fraction: Lower bound on the rate as a fraction of α, from 0 to 1.
 
     Raises:
@@ -337,16 +337,16 @@ class Curves(LearningRateSchedule):  # type: ignore[misc]
 class Plateau(LearningRateSchedule):  # type: ignore[misc]
     """A learning rate that falls when evaluations stop improving.
 
-    rate ← max(rate · factor, α · least_fraction) at the `patience`-th evaluation in a row that does
-    not exceed the best value by more than `min_change`; the count then restarts. NaN is never an
-    improvement. Source: PyTorch's `ReduceLROnPlateau` with `threshold_mode="abs"`, which waits for
-    one evaluation more than its `patience`.
+    rate ← max(rate · factor, α · least_fraction) after `patience` consecutive evaluations without
+    improvement; the count then restarts. An improvement is better than the best value by more than
+    `min_change`; NaN is never one. Source: PyTorch's `ReduceLROnPlateau` with
+    `threshold_mode="abs"`, which waits for one evaluation more than its `patience`.
 
     Args:
         learning_rate: α, the rate of the first step.
-        factor: By which the rate is multiplied.
-        patience: Evaluations in a row without an improvement that lower the rate.
-        min_change: Least difference from the best value that is an improvement.
+        factor: Factor by which the rate is multiplied.
+        patience: Number of consecutive evaluations without improvement that lower the rate.
+        min_change: Amount that an improvement over the best value must exceed.
         least_fraction: Lower bound on the rate as a fraction of α.
 
     Attributes:
@@ -417,7 +417,7 @@ def _after_warmup(
     return Curves([rise, fall])
 
 
-def _are_rising_fractions(values: object) -> bool:
+def _are_ascending_fractions(values: object) -> bool:
     return (
         isinstance(values, list | tuple)
         and len(values) > 0

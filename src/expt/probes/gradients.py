@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from expt.probes.probe import ProbeMoment, Subject
+from expt.probes.probe import Examples, ProbeMoment, Subject
 
 Arrays = Sequence[NDArray[np.floating[Any]]]
 _ALL = "all"
@@ -16,14 +15,14 @@ _ALL = "all"
 class Gradients:
     """Norms and histograms of the gradients of each layer, and how gradients and weights move.
 
-    All gradients are those of the training loss on the fixed batches. For each layer, and for all
-    layers together under the name `all`, the probe records:
+    All gradients are those of the training loss, and means over the fixed batches. For each layer,
+    and for all layers together under the name `all`, the probe records:
 
     - `gradient_norm/LAYER`: the L2 norm ‖g‖ of the layer's gradient.
     - `gradient_mean_abs/LAYER`: the mean of |g| over the layer's weights, which does not depend on
       the size of the layer.
-    - `gradient_cosine/LAYER`: the cosine between the gradients before and after the last step.
-      It is near 1 where steps are small, and negative where they overshoot.
+    - `gradient_cosine/LAYER`: the cosine between the gradients before and after the last step, on
+      the first fixed batch. It is near 1 where steps are small, and negative where they overshoot.
     - `update_ratio/LAYER`: ‖w - w'‖ / ‖w'‖, where w' are the weights before the last step. About
       1e-3 is usual.
     - `gradient_snr/LAYER`: the norm of the mean gradient over the norm of the standard deviation
@@ -41,21 +40,21 @@ class Gradients:
     def __init__(self, histograms: bool = True) -> None:
         self._histograms = histograms
         self._before: tuple[int, Arrays, Arrays] | None = None
-        self._of_batches: Any = None
+        self._compute: Any = None
 
     def before(self, moment: ProbeMoment, subject: Subject) -> None:
         """Keeps the weights and their gradient, for the comparison with those of the next step."""
         values = [value.numpy() for value in subject.values()]
-        self._before = moment.step, values, _mean(self._gradients(subject))
+        self._before = moment.step, values, self._gradient(subject, subject.batches[0])
 
     def __call__(self, moment: ProbeMoment, subject: Subject) -> None:
         """Records the gradients at the current weights."""
-        of_batches = self._gradients(subject)
+        of_batches = [self._gradient(subject, batch) for batch in subject.batches]
         gradients = _mean(of_batches)
         logged = {**_sizes(subject, gradients), **_noise(subject, of_batches, gradients)}
         if self._before is not None and self._before[0] == moment.step - 1:
-            _, weights, gradients_before = self._before
-            logged |= _cosines(subject, gradients, gradients_before)
+            _, weights, before = self._before
+            logged |= _cosines(subject, of_batches[0], before)
             values = [value.numpy() for value in subject.values()]
             logged |= _update_ratios(subject, values, weights)
         self._before = None
@@ -64,16 +63,13 @@ class Gradients:
             for layer, positions in subject.layers.items():
                 moment.log_histogram(f"gradients/{layer}", _flat(gradients, positions))
 
-    def _gradients(self, subject: Subject) -> Sequence[Arrays]:
-        """Returns the gradients of each fixed batch."""
-        if self._of_batches is None:
-
-            def compute() -> list[Sequence[tf.Tensor]]:
-                values = subject.values()
-                return [subject.gradients(values, batch)[1] for batch in subject.batches]
-
-            self._of_batches = subject.compiled(compute)
-        return [[gradient.numpy() for gradient in batch] for batch in self._of_batches()]
+    def _gradient(self, subject: Subject, batch: Examples) -> Arrays:
+        if self._compute is None:
+            # One graph for all batches, which is traced once.
+            self._compute = subject.compiled(
+                lambda batch: subject.gradients(subject.values(), batch)[1]
+            )
+        return [gradient.numpy() for gradient in self._compute(batch)]
 
 
 def _mean(of_batches: Sequence[Arrays]) -> Arrays:

@@ -52,22 +52,18 @@ Series = Mapping[str, Mapping[int, float]]
 """By full metric name, the values by step."""
 
 
-def draw_summary(series: Series) -> Pixels | None:
+def draw_summary(series: Series) -> Pixels:
     """Draws the summary figure.
 
     Layers are in the order of the forward pass, the first one at the bottom, so that a gradient
     that vanishes on its way back fades from the top down.
 
     Args:
-        series: The recorded values of the probes, such as `gradient_mean_abs/dense`.
-
-    Returns:
-        The pixels; None if no heat map has values.
+        series: The recorded values of the probes, such as `gradient_mean_abs/dense`; at least one
+            of them is summarized.
     """
     tables = {name: _table(series, name) for name in _PANELS}
     shown = {name: table for name, table in tables.items() if table is not None}
-    if not shown:
-        return None
     rows = max(len(layers) for layers, _, _ in shown.values())
     columns = min(2, len(shown))
     lines = -(-len(shown) // columns)

@@ -101,8 +101,9 @@ class Journal:
         directory = os.path.relpath(self._path.parent)
         self._failure = (
             f"the journal {directory}/{FILE_NAME} can't be written: {error.strerror}. The records "
-            "before this one are intact. Fix the cause (if the disk is full, free some space), "
-            f"then continue with: python -m expt.resume {directory}"
+            "before this one are intact.\n"
+            "Fix the cause; if the disk is full, free some disk space.\n"
+            f"To continue: python -m expt.resume {directory}"
         )
         return RunError(self._failure)
 

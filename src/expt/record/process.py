@@ -1,13 +1,10 @@
 """A child process that reads the files of runs while they are written.
 
-Recording that takes long, such as MLflow's, happens there, so that it costs training no time.
+Slow recording, such as MLflow's, runs in this process, so that it does not slow down training.
 """
 
 import logging
-import os
 import pickle
-import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -16,18 +13,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from expt.record.recorder import Record
 from expt.runs.records import RunRecord
 from expt.runs.run import Run, Status
-from expt.runs.secrets import install_log_redaction
 
 _log = logging.getLogger(__name__)
 _SECONDS_TO_START = 60.0
 _SECONDS_WITHOUT_ANSWER = 5.0
 _SECONDS_WHEN_FAILING = 3.0  # to wait for a stopped run whose last report was a warning
-_POLL_SECONDS = 1.0
 _NICENESS = 5  # training comes first
 
 
@@ -48,7 +43,10 @@ class Follower(Protocol):
         """Starts to follow a run; must return quickly."""
 
     def advance(self) -> None:
-        """Records what is new in the run's files; reports failures to the listener, raises none."""
+        """Records new content of the run's files.
+
+        Reports failures to the listener; never raises.
+        """
 
     def close(self, record: RunRecord) -> str | None:
         """Records the rest of an ended run.
@@ -57,7 +55,7 @@ class Follower(Protocol):
             record: The final content of its run.json.
 
         Returns:
-            None, or the reason why the run's copy is incomplete.
+            None, or the reason why the run's mirror is incomplete.
         """
 
 
@@ -68,7 +66,7 @@ class ProcessRecorder:
     """A recorder that works in a child process, from the files that the run writes.
 
     The child starts with this object, so that its imports overlap with other work, and serves any
-    number of runs. Only `close` waits for it, as long as the child keeps reporting progress. A
+    number of runs. Only `close` waits for the child, for as long as it keeps reporting progress. A
     child that stops reporting is killed, and the next run gets a new one. If a run is stopped
     while its last report was a warning, `close` waits a few seconds and then kills the child.
     Killing is safe: the child holds no data that the run's files lack.
@@ -76,12 +74,12 @@ class ProcessRecorder:
     Args:
         make_follower: Makes the follower of a run, in the child; must be picklable by name.
         name: The recorder's name in messages.
-        remedy: Returns, for a run and a reason, the advice on how to complete its copy.
+        remedy: Takes a run and why its mirror is incomplete; returns advice on how to complete it.
         prepare: Called once in the child as it starts; must be picklable by name.
     """
 
     limits_closing = True
-    """`Background` may wait for `close` without a time limit: `close` limits its own waiting."""
+    """Tells `BackgroundRecorder` to wait for `close` without a timeout: `close` has its own."""
 
     def __init__(
         self,
@@ -122,7 +120,7 @@ class ProcessRecorder:
 
 @dataclass
 class _FollowedRun:
-    """A run that the child follows, and whether that is done or has failed."""
+    """A run that the child follows, with the state of its recording."""
 
     run: Run
     is_ending: bool = False
@@ -146,7 +144,7 @@ class FollowerProcess:
         self._deadline = time.monotonic() + _SECONDS_TO_START
         # A new interpreter: forking is not safe once TensorFlow runs threads in this process.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "expt.record.process", str(niceness)],
+            [sys.executable, "-m", "expt.record.process_main", str(niceness)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -175,7 +173,7 @@ class FollowerProcess:
         contents = (run.directory, run.output_dir, run.config, run.params, run.record)
         self._send(("open", key, (make_follower, (*contents, run.is_resumed, run.recorded))))
         if self.has_ended:  # the listener no longer marks new runs as failed
-            self._fail_others()
+            self._fail_unfinished()
 
     def end(self, run: Run) -> None:
         """Asks the process to record the rest of a run; `run.record` has its final status."""
@@ -209,12 +207,12 @@ class FollowerProcess:
             if followed.is_done.wait(seconds):
                 return followed.failure
         self.kill()
-        return "no answer within some seconds"
+        return f"no answer from the {self._name} process"
 
     def kill(self) -> None:
         """Kills the process; runs that it has not completed are marked as failed."""
         self._process.kill()
-        self._thread.join()  # a late report must not be taken for one on the next run
+        self._thread.join()  # a late report must not be mistaken for one about the next run
 
     def stop(self) -> None:
         """Ends the process by closing its input, and waits for that."""
@@ -228,7 +226,7 @@ class FollowerProcess:
 
     def _send(self, message: Any) -> None:
         assert self._process.stdin is not None
-        # A child that has ended is noticed by the listener; here the pipe is broken or closed.
+        # The pipe is broken or closed if the child has ended; `_listen` notices and handles that.
         with suppress(OSError, ValueError):
             pickle.dump(message, self._process.stdin)
             self._process.stdin.flush()
@@ -255,12 +253,12 @@ class FollowerProcess:
                     self._followed[key].is_done.set()
         self._process.wait()
         self._close_stdin()
-        self._fail_others()
+        self._fail_unfinished()
 
-    def _fail_others(self) -> None:
+    def _fail_unfinished(self) -> None:
         for followed in list(self._followed.values()):
             if not followed.is_done.is_set():
-                followed.failure = "its process has ended"
+                followed.failure = f"the {self._name} process has ended"
                 followed.is_done.set()
 
     def _update(self, run: Run, values: dict[str, Any]) -> None:
@@ -268,84 +266,3 @@ class FollowerProcess:
             run.update(**values)
         except OSError as error:  # a full disk; the next update writes these values too
             _log.info("%s: run.json can't be written: %s", self._name, error)
-
-
-class _ForwardedRun(Run):
-    """A run in the child, whose run.json only the parent writes.
-
-    Two writers would overwrite each other's fields, since the file is replaced as a whole.
-    """
-
-    def update(self, **values: Any) -> None:
-        self.record = self.record.updated(values)
-        _answer("update", str(self.directory), values)
-
-
-class _ParentListener:
-    """The listener in the child, which forwards reports on one run to the parent."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-
-    def extend_deadline(self, seconds: float) -> None:
-        _answer("deadline", self._key, seconds)
-
-    def log(self, level: int, text: str) -> None:
-        _answer("log", self._key, (level, text))
-
-
-def _serve(niceness: int) -> None:
-    """Follows runs until the parent closes the pipe or ends."""
-    # Ctrl-C signals the whole process group. Only the parent reacts, and then closes the run.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    install_log_redaction()
-    os.nice(niceness)
-    calls: queue.Queue[Any] = queue.Queue()
-    threading.Thread(target=_receive, args=(calls,), daemon=True).start()
-    calls.get()()  # the first message is `prepare`
-    followers: dict[str, Follower] = {}
-    while True:
-        try:
-            method, key, argument = calls.get(timeout=_POLL_SECONDS if followers else None)
-        except queue.Empty:
-            for follower in followers.values():
-                follower.advance()
-            continue
-        if method == "open":
-            make_follower, contents = argument
-            follower = followers[key] = make_follower(_ParentListener(key))
-            follower.open(_ForwardedRun(*contents))
-            follower.advance()
-        else:
-            _answer("done", key, followers.pop(key).close(argument))
-
-
-def _receive(calls: "queue.Queue[Any]") -> None:
-    """Queues the parent's messages, on a separate thread; ends the process with the parent.
-
-    A thread notices the closed pipe even while the main thread waits for a request to a store.
-    """
-    try:
-        while True:
-            calls.put(pickle.load(sys.stdin.buffer))  # noqa: S301  from our own parent
-    finally:
-        os._exit(0)
-
-
-_answers: IO[bytes]
-
-
-def _answer(kind: str, key: str, value: Any) -> None:
-    try:
-        pickle.dump((kind, key, value), _answers)
-        _answers.flush()
-    except BrokenPipeError:
-        os._exit(0)  # the parent has ended
-
-
-if __name__ == "__main__":
-    # Output that libraries print to stdout must not mix with the pickled answers.
-    _answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    _serve(int(sys.argv[1]))

@@ -16,10 +16,11 @@ from expt.runs.chronology import (
     place_ids,
     records_in,
 )
+from expt.runs.damaged import damaged
 from expt.runs.liveness import status_of
 from expt.runs.names import all_named, directory_of, suggestion
 from expt.runs.record_parts import Place
-from expt.runs.records import RUN_FILE, SWEEP_FILE, RunRecord, check_complete, damaged, read_run
+from expt.runs.records import RUN_FILE, SWEEP_FILE, RunRecord, check_complete, read_run
 
 RUN_KEYWORDS = ("latest", "best")
 """Words that a user may write in place of a run."""

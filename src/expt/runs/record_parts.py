@@ -28,7 +28,8 @@ class JobStatus(StrEnum):
 
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
-Seconds = Annotated[float, Field(allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Seconds = Finite
 Texts = list[str]
 Shape = list[Count | None]
 
@@ -137,8 +138,8 @@ class SweepOfRun(Part):
 class ScaleOfData(Part):
     """The mean and standard deviation of standardization, per feature, channel or value."""
 
-    mean: list[Seconds]
-    deviation: list[Seconds]
+    mean: list[Finite]
+    deviation: list[Finite]
 
 
 class DataRecord(Part):
@@ -259,7 +260,7 @@ class FindingRecord(Part):
     message: str
     layer: str | None = None
     step: Count | None = None
-    number: Seconds | None = None
+    number: Finite | None = None
     remedy: str | None = None
     source: str | None = None
 
@@ -274,7 +275,7 @@ class JobRecord(Part):
 
     Attributes:
         directory: Name of the run's directory inside the sweep's directory.
-        run_name: Human-readable name of the run; empty in plans of versions without such names.
+        run_name: Human-readable name of the run; empty in plans of older versions, which had none.
         run_hash: Hash of config, data and code.
         code: Hash of the code; the modules are in `codes` of the sweep's record.
         variant: The overrides that vary in the sweep, without the seed.

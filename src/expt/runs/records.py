@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 
 from expt.errors import UserError
 from expt.runs.atomic import read_json, write_json
+from expt.runs.damaged import damaged, invalid_field
 from expt.runs.record_parts import (
     BestRecord,
     CodeRecord,
@@ -22,6 +23,7 @@ from expt.runs.record_parts import (
     DataRecord,
     FinalRecord,
     FindingRecord,
+    Finite,
     GitRecord,
     JobRecord,
     MachineRecord,
@@ -53,7 +55,8 @@ class Record(Part):
     Attributes:
         id: Permanent id; a copy gets a new one.
         name: Name of the MLflow experiment.
-        output_dir: Path of the folder of all runs at the start; for information only, never used.
+        output_dir: Path of the folder of all runs at the start; possibly outdated. Only the
+            detection of copies uses it, to look for the original.
         status: Status of the run or sweep.
         started: Start time in seconds since 1970.
         ended: End time in seconds since 1970; None before the end.
@@ -76,12 +79,12 @@ class Record(Part):
 
     @property
     def label(self) -> str | None:
-        """The human-readable name; None in records of versions without such names."""
+        """The human-readable name; None in records of older versions, which had none."""
         return None
 
     @property
     def first_directory_name(self) -> str | None:
-        """The name of its directory at the start; None if it was not recorded."""
+        """The name of the directory at the start; None if it was not recorded."""
         return None if self.place is None else Path(self.place.directory).name
 
     def updated(self, changes: Mapping[str, Any]) -> Self:
@@ -104,7 +107,7 @@ class RunRecord(Record):
         seed: Seed of the run.
         run_hash: Hash of everything that can change the result.
         variant_hash: The same hash without the seed.
-        code: Code of the run; None in records of versions that did not record it.
+        code: Code of the run; None in records of older versions.
         params: Flat parameters by full key; None in records of versions that did not record them.
         larger_is_better: Names of the metrics of which larger values are better.
         sweep: The sweep that the run belongs to; None for a single run.
@@ -155,7 +158,7 @@ class RunRecord(Record):
     overrides: Texts = []
     choices: dict[str, str] = {}
     data: DataRecord = Field(default_factory=DataRecord)
-    class_weights: list[Seconds] | None = None
+    class_weights: list[Finite] | None = None
     parameters: Count | None = None
     model_input_shape: Shape | None = None
     model_output_shape: Shape | None = None
@@ -181,12 +184,12 @@ class RunRecord(Record):
 
     @property
     def label(self) -> str | None:
-        """The human-readable name; None in records of versions without such names."""
+        """The human-readable name; None in records of older versions, which had none."""
         return self.run_name or None
 
     @property
     def first_directory_name(self) -> str | None:
-        """The name of its directory at the start; None if it was not recorded."""
+        """The name of the run's directory at the start, or else its run name; None if unknown."""
         return super().first_directory_name or self.directory_name or self.label
 
 
@@ -211,7 +214,7 @@ class SweepRecord(Record):
 
     @property
     def label(self) -> str | None:
-        """The human-readable name; None in records of versions without such names."""
+        """The human-readable name; None in records of older versions, which had none."""
         return self.sweep_name or None
 
 
@@ -291,8 +294,8 @@ def _read(file: Path, kind: type[_Record]) -> _Record:
     try:
         record = kind.model_validate(content)
     except ValidationError as error:
-        raise damaged(file, wrong_place(error)) from error
-    # The fields have defaults, so that a record can be built step by step, but every file has both.
+        raise damaged(file, invalid_field(error)) from error
+    # Both have defaults, so that a record can be built step by step, but no valid file lacks them.
     for key in ("status", "started"):
         if key not in content:
             raise damaged(file, key)
@@ -301,17 +304,3 @@ def _read(file: Path, kind: type[_Record]) -> _Record:
 
 def _write(file: Path, record: Record) -> None:
     write_json(file, {_VERSION_KEY: SCHEMA_VERSION, **record.to_mapping()})
-
-
-def wrong_place(error: ValidationError) -> str:
-    """Returns the path of the first value that is missing or wrong, such as `data.name`."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return ".".join(map(str, first["loc"]))
-
-
-def damaged(file: Path, place: str) -> UserError:
-    """Returns the error for a record in which a value is missing or wrong."""
-    return UserError(
-        f"{file} is damaged: {place!r} is missing or wrong. Restore the file from a backup, if "
-        "there is one."
-    )

@@ -9,12 +9,12 @@ from expt.config.frozen import read_frozen
 from expt.config.sources import Code
 from expt.errors import UserError
 from expt.runs.chronology import newest, records_in
+from expt.runs.damaged import damaged
 from expt.runs.find import folder_above
 from expt.runs.records import (
     SWEEP_FILE,
     SweepRecord,
     check_complete,
-    damaged,
     read_run,
     read_sweep,
 )
@@ -44,7 +44,7 @@ def read_plan(directory: Path) -> SweepPlan:
         jobs.append(
             PlannedJob(
                 place,
-                replace(frozen, moved_to=outputs),
+                replace(frozen, current_output_dir=outputs),
                 entry.run_hash,
                 entry.variant,
                 entry.status,

@@ -52,7 +52,7 @@ def run_jobs(
         retry_failed: Whether to train failed jobs again.
 
     Returns:
-        The exit code: 0 if all jobs were finished or reused, else 1.
+        The exit code: 0 if all jobs have finished or were reused, else 1.
 
     Raises:
         RunError: The sweep can't continue: the disk is full, or the sweeper has proposed a job
@@ -120,7 +120,7 @@ class Scheduler:
                 self._handle(self._launcher.next_event(_POLL_SECONDS))
         if self._disk_error is not None:
             raise RunError(
-                f"{self._disk_error} No further jobs were started. Free some disk space.\n"
+                f"{self._disk_error}\nNo further jobs were started. Free some disk space.\n"
                 f"To continue: python -m expt.resume {plan.quoted}"
             )
         is_whole = self._growth is None or self._growth.is_done
@@ -141,17 +141,17 @@ class Scheduler:
         self._update(is_complete=failure is None)
         print_outcome(plan, console, lap_seconds())
         if failure is not None:
-            way = f"To complete it: python -m expt.resume {plan.quoted}"
+            advice = f"To complete it: python -m expt.resume {plan.quoted}"
             if DELETED in failure:
-                way = restore_advice(plan.directory)
-            _log.warning("mlflow: incomplete: %s. %s", failure, way)
+                advice = restore_advice(plan.directory)
+            _log.warning("mlflow: incomplete: %s. %s", failure, advice)
 
     def _prepare(self, retry_failed: bool) -> None:
         """Queues the unfinished jobs, and reports the ended ones to the mirrors and the sweeper."""
         for job in self._plan.unfinished(retry_failed=retry_failed):
             record = job.record()
             if record is not None and record.status == Status.FINISHED:
-                # The sweep was killed after recording the end of the run, but not that of the job.
+                # The sweep was killed after the end of the run, before it could record the job's.
                 self._set_status(job, JobStatus.FINISHED)
         jobs = self._plan.unfinished(retry_failed=retry_failed)
         places = {job.directory for job in jobs}
@@ -182,7 +182,9 @@ class Scheduler:
         self._launcher.submit(task)
 
     def _grow(self) -> bool:
-        """Adds the sweeper's next jobs to the plan and submits one check for each kind of job.
+        """Adds the sweeper's next jobs to the plan, and submits one check per kind of job.
+
+        Jobs that differ only in their seed are of the same kind.
 
         Returns:
             Whether there are new jobs.
@@ -198,9 +200,9 @@ class Scheduler:
         except BaseException:
             self._hold()
             raise
-        for kind in self._growth.kinds(jobs):
-            task = check_task(kind[0], is_measured=False)
-            self._checks[task.number] = kind
+        for jobs_of_kind in self._growth.kinds(jobs):
+            task = check_task(jobs_of_kind[0], is_measured=False)
+            self._checks[task.number] = jobs_of_kind
             self._launcher.submit(task)
         for job in jobs:
             if job.status is JobStatus.REUSED:
@@ -228,16 +230,16 @@ class Scheduler:
         self._mirror.advance()
         self._view.refresh()
 
-    def _handle_check_end(self, kind: list[PlannedJob], event: TaskEnded) -> None:
+    def _handle_check_end(self, jobs: list[PlannedJob], event: TaskEnded) -> None:
         """Queues the jobs that a check covers if it was successful; else marks them as failed."""
         is_overdue = self._deadlines.end(event.number)
         result = result_of_check(event, is_overdue=is_overdue)
         if self._is_holding:  # the jobs stay pending until the sweep is resumed
             return
         if result.error is None:
-            self._waiting.extend(kind)
+            self._waiting.extend(jobs)
             return
-        for job in kind:
+        for job in jobs:
             self._finish(job, JobOutcome(JobStatus.FAILED, result.error))
 
     def _handle_job_end(self, job: PlannedJob, event: TaskEnded) -> None:
@@ -246,7 +248,8 @@ class Scheduler:
             return  # dropped by `hold` before it started; the job stays pending
         outcome = self._outcome_of(event, is_overdue=is_overdue)
         if outcome.is_disk_full:
-            self._stop_for_disk(outcome.error)
+            # The first line only: the next ones advise resuming the job instead of the sweep.
+            self._stop_for_disk((outcome.error or "").partition("\n")[0])
             # Not FAILED, so that `expt.resume` continues the job without --retry-failed.
             outcome = replace(outcome, status=JobStatus.KILLED)
         self._finish(job, outcome)
@@ -288,7 +291,7 @@ class Scheduler:
         try:
             run.update(status=Status(status), error=error, ended=time.time())
         except OSError as failure:
-            self._stop_for_disk(str(failure))
+            self._stop_for_disk(_disk_message(failure, self._plan))
 
     def _set_status(self, job: PlannedJob, status: JobStatus, error: str | None = None) -> None:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
@@ -29,10 +29,8 @@ from expt.runs.records import SWEEP_FILE
 from expt.runs.run import Run, Status
 from expt.sweep.mirror import is_followed, run_of_sweep
 from expt.sweep.plan_reader import read_content, read_plan
+from expt.sweep.sync_report import SyncReport
 from expt.train.recorders import is_mlflow
-
-if TYPE_CHECKING:
-    pass
 
 _DIED = "the process ended without closing the run"
 
@@ -42,7 +40,8 @@ def find_runs(names: list[str], *, is_default: bool) -> list[Path]:
 
     Args:
         names: Directories of runs, or folders that contain runs.
-        is_default: Whether the user has not named any folder, for the error message.
+        is_default: Whether `names` is the default because the user gave none; changes the error
+            message.
 
     Returns:
         The directories, sorted within each folder by name and thus by time.
@@ -54,10 +53,10 @@ def find_runs(names: list[str], *, is_default: bool) -> list[Path]:
     for name in names:
         inside = sorted(_runs_in(Path(name)))
         if not inside:
-            place = f"{name}: there are no runs" if is_default else f"{name}: there is no such run"
+            problem = "there are no runs" if is_default else "there is no such run"
             raise UserError(
-                f"{place}. Expected a run's directory (one that contains a run.json), or a folder "
-                "of runs."
+                f"{name}: {problem}. Expected a run's directory (one that contains a run.json), or "
+                "a folder of runs."
             )
         found |= dict.fromkeys(inside)
     return list(found)
@@ -72,15 +71,14 @@ def _runs_in(folder: Path) -> Iterator[Path]:
 
 @dataclass
 class Synchronization:
-    """Closes runs whose processes have died, completes their mirrors, and counts the outcomes.
+    """Closes runs whose processes have died, completes their mirrors, and reports the outcomes.
 
     Attributes:
         console: Shows one line per change or problem.
-        output_dir: The folder of all runs; used for runs that are not inside such a folder.
-        named: Directories that the user has named. They are reported even if nothing was to be
-            done, and closed even if they were running on another host.
+        output_dir: The folder of all runs, for runs whose own folder can't be derived.
+        named: The directories that the user named. A run among them is always reported and compared
+            with MLflow, and is closed even if it may still be running on another host.
         restore: Whether to restore runs that were deleted in MLflow.
-        counts: Number of runs by outcome; see `summarize`.
     """
 
     console: Console
@@ -89,8 +87,7 @@ class Synchronization:
     restore: bool = False
 
     def __post_init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self._done: set[Path] = set()
+        self._report = SyncReport(self.console)
         self._copies = Copies()
         self._stores: set[Path] = set()  # folders whose MLflow store has been checked
         self._sweeps: set[Path] = set()  # sweeps with a run that was completed
@@ -110,44 +107,44 @@ class Synchronization:
             RunError: The MLflow store can't be reached.
         """
         # Two passes, so that dead runs are closed even if MLflow can't be reached.
-        for close_first in (True, False):
+        for is_closing in (True, False):
             for directory in directories:
-                self(directory, close_first)
+                self._process(directory, is_closing=is_closing)
         # After the runs: the sweep's own MLflow run summarizes their values.
         for sweep in dict.fromkeys(directory.resolve().parent for directory in directories):
             if (sweep / SWEEP_FILE).is_file():
                 self.complete_sweep(sweep)
-        self.summarize()
-        return self.counts
+        self._report.summarize()
+        return self._report.counts
 
-    def __call__(self, directory: Path, close_first: bool) -> None:
+    def _process(self, directory: Path, *, is_closing: bool) -> None:
         """Processes one run in one of the two passes.
 
         Args:
             directory: Directory of the run.
-            close_first: Whether this is the first pass, which closes dead runs; else the run is
-                completed in MLflow.
+            is_closing: Whether this is the pass that closes dead runs; the other pass completes
+                runs in MLflow.
 
         Raises:
             RunError: The MLflow store can't be reached.
         """
-        if directory in self._done:
+        if self._report.has(directory):
             return
         try:
             run = load_run(directory, self.output_dir)
             with locked(run.directory):
                 # Read again: the process that held the lock before may have changed the record.
                 run = load_run(directory, self.output_dir)
-                if close_first:
+                if is_closing:
                     self._close(run, directory)
                     if place := run.record.mlflow:
                         self._mlflow_ids.append((run.output_dir, place))
                 else:
                     self._complete(run, directory)
         except LockedError:
-            self._count(directory, "running", "still running; skipped")
+            self._report.add(directory, "running", "still running; skipped")
         except (UserError, OSError) as error:
-            self._count(directory, "failed", reason(error))
+            self._report.add(directory, "failed", reason(error))
 
     def complete_sweep(self, directory: Path) -> None:
         """Closes a sweep whose process has died, and updates the sweep's own run in MLflow.
@@ -167,32 +164,17 @@ class Synchronization:
             with plan.locked():
                 if has_died:
                     plan.update(status=Status.KILLED, ended=time.time())
-                    self._print(directory, "the sweep's process has died; closed as KILLED")
+                    self._report.print(directory, "the sweep's process has died; closed as KILLED")
                 if is_followed(plan) and plan.facts.get("ended") is not None:
                     sweep = run_of_sweep(plan)
                     self._mirror(sweep)
                     plan.update(mlflow=plain_values(sweep.record.mlflow))
         except DeletedError as error:
-            self._print(directory, f"{error}. {restore_advice(directory)}")
+            self._report.print(directory, f"{error}. {restore_advice(directory)}")
         # MLflow's stores pass on any exception of their database drivers.
         except Exception as error:  # noqa: BLE001
-            self.counts["failed"] += 1
-            self._print(directory, reason(error))
-
-    def summarize(self) -> None:
-        """Prints the number of runs of each outcome."""
-        words = {
-            "complete": "already complete",
-            "completed": "completed",
-            "closed": "closed",
-            "running": "still running",
-            "without": "recorded without MLflow",
-            "deleted": "deleted in MLflow",
-            "failed": "with errors",
-        }
-        shown = ", ".join(f"{self.counts[k]} {text}" for k, text in words.items() if self.counts[k])
-        runs = "1 run" if len(self._done) == 1 else f"{len(self._done)} runs"
-        self.console.print(f"{runs}: {shown}", highlight=False, soft_wrap=True)
+            self._report.counts["failed"] += 1
+            self._report.print(directory, reason(error))
 
     def _close(self, run: FoundRun, directory: Path) -> None:
         """Closes a run as KILLED if its process has died."""
@@ -200,30 +182,30 @@ class Synchronization:
             return
         alive = is_alive(run.record)
         if alive:  # its own process, or that of its sweep, mirrors it
-            self._count(directory, "running", "still running; skipped")
+            self._report.add(directory, "running", "still running; skipped")
         elif alive is None and run.directory not in self.named:
             process = run.record.process
             host = (process and process.host) or "another host"
             text = f"may still be running on {host}; to close it anyway, pass its directory"
-            self._count(directory, "running", text)
+            self._report.add(directory, "running", text)
         else:
             # The time of the last journal record is closer to the end than the time of this sync.
             last = _last_record(run.directory / FILE_NAME)
             ended = last[0]["time"] if last else run.record.started
             closed = Run(run.directory, run.output_dir, {}, {}, run.record)
             closed.update(status=Status.KILLED, ended=ended, error=_DIED)
-            self.counts["closed"] += 1
-            self._print(directory, "its process has died; closed as KILLED")
+            self._report.counts["closed"] += 1
+            self._report.print(directory, "its process has died; closed as KILLED")
 
     def _complete(self, run: FoundRun, directory: Path) -> None:
         """Completes the MLflow mirror of a closed run."""
         run.check_record()
         if self._is_complete(run, directory):
-            self._count(directory, "complete", None)
+            self._report.add(directory, "complete", None)
             return
         job = read_frozen(run.directory, run.record.to_mapping())
         if not any(map(is_mlflow, job.config.recorder.values())):
-            self._count(directory, "without", None)
+            self._report.add(directory, "without", None)
             return
         config, params = job.config.to_mapping(), make_params(job)
         whole = Run(run.directory, run.output_dir, config, params, run.record, is_resumed=True)
@@ -231,10 +213,10 @@ class Synchronization:
         try:
             added = str(self._mirror(whole))
         except DeletedError as error:  # deleted by the user on purpose, so not a failure
-            self._count(directory, "deleted", f"{error}. {restore_advice(run.directory)}")
+            self._report.add(directory, "deleted", f"{error}. {restore_advice(run.directory)}")
         # MLflow's stores pass on any exception of their database drivers.
         except Exception as error:  # noqa: BLE001
-            self._count(directory, "failed", reason(error))
+            self._report.add(directory, "failed", reason(error))
             _check_store(run.output_dir)
         else:
             if added:
@@ -243,9 +225,9 @@ class Synchronization:
             text = f"added {added}" if added else text
             if origin is not None and text is not None:
                 text = f"a copy of {origin['directory'] or 'another run'}; {text}"
-            self._count(directory, "completed" if added else "complete", text)
+            self._report.add(directory, "completed" if added else "complete", text)
 
-    def _mirror(self, run: Run) -> "Additions":
+    def _mirror(self, run: Run) -> Additions:
         """Mirrors a run or a sweep to MLflow, and returns a summary of the additions."""
         prepare_mlflow()
         from expt.record.mlflow.mirror import mirror
@@ -253,9 +235,10 @@ class Synchronization:
         return mirror(run, restore=self.restore)
 
     def _is_complete(self, run: FoundRun, directory: Path) -> bool:
-        """Whether a run was complete and has not changed since; always false for named runs.
+        """Whether a run's mirror was complete, and neither of the two has changed since.
 
-        This avoids comparing all its metrics with those in the store.
+        Saves comparing all metrics of the run with those in the store. Always false for named
+        runs, which are compared in any case.
         """
         kept = None if run.record.mlflow is None else run.record.mlflow.complete
         if kept is None or self.restore or directory.resolve() in self.named:
@@ -285,7 +268,9 @@ class Synchronization:
         if run.output_dir not in self._stores:
             self._stores.add(run.output_dir)
             for place in repair_store(run.output_dir):
-                self._print(run.output_dir, f"the MLflow artifacts have moved here from {place}")
+                self._report.print(
+                    run.output_dir, f"the MLflow artifacts have moved here from {place}"
+                )
         changes = self._copies.settle(run.record, run.directory, run.output_dir)
         if changes:
             _last_record(run.directory / FILE_NAME)  # raises if damaged, before any change
@@ -296,17 +281,6 @@ class Synchronization:
         if changes:
             run.update(**changes)
         return changes.get("copied_from")
-
-    def _count(self, directory: Path, outcome: str, text: str | None) -> None:
-        """Counts the outcome of a run, and prints its line if there is one."""
-        self._done.add(directory)
-        self.counts[outcome] += 1
-        if text is not None:
-            self._print(directory, text)
-
-    def _print(self, directory: Path, text: str) -> None:
-        line = f"{os.path.relpath(directory)}: {text}"
-        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _last_record(journal: Path) -> deque[dict[str, Any]]:

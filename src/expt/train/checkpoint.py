@@ -131,8 +131,8 @@ class CheckpointWriter:
         if isinstance(self._failure, OSError):
             raise RunError(
                 f"a checkpoint can't be written to {self._folder}: {self._failure.strerror}. The "
-                "checkpoints before it are intact. Free some space, then continue with: "
-                f"python -m expt.resume {self._folder.parent}"
+                "checkpoints before it are intact.\nFree some disk space.\n"
+                f"To continue: python -m expt.resume {self._folder.parent}"
             ) from self._failure
         if self._failure is not None:
             raise self._failure

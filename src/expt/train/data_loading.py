@@ -57,7 +57,7 @@ class DataLoader:
         key = json.dumps([job.config.data, batches], sort_keys=True)
         if key not in self._loaded:
             source = self._source(job)
-            dataset = _with_exact_inputs(call_part(source.load, "data").counted())
+            dataset = _with_exact_inputs(call_part(source.load, "data").without_zero_weights())
             note = duplicates_note(dataset) if self._compares_splits else None
             if note is not None:
                 dataset = replace(dataset, notes=(*dataset.notes, note))

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from expt.config.compose import Job
-from expt.config.declarations import INITIALIZER_KEY, STEP_KEY, task_of
+from expt.config.declarations import INITIALIZER_KEY, LEARNER_KEY, task_of
 from expt.config.instantiate import bind_part, call_part
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
@@ -35,7 +35,7 @@ def make_model(job: Job, dataset: Dataset) -> Any:
     )
     if not isinstance(made, keras.Model):
         # The learner that `_step_` names knows what to do with it.
-        if STEP_KEY in config.model:
+        if LEARNER_KEY in config.model:
             return made
         raise UserError(
             f"model: {config.model['_target_']} returned {type(made).__name__}; expected a "

@@ -8,7 +8,7 @@ import keras
 from expt.config.compose import Job
 from expt.config.instantiate import DECAY_KEY, HORIZON_KEY, bind_part, call_part
 from expt.errors import UserError
-from expt.parts.horizon import Held
+from expt.parts.horizon import HeldSchedule
 from expt.parts.weight_decay import variables_without_decay
 
 MakeOptimizer = Callable[[Sequence[Any]], keras.optimizers.Optimizer]
@@ -37,7 +37,7 @@ def make_schedule(job: Job, total_steps: int) -> Any:
     if horizon >= total_steps or not callable(schedule) or hasattr(schedule, "consider"):
         return schedule
     # A schedule that is shorter than the run keeps its last rate for the remaining steps.
-    return Held(schedule, horizon - 1)
+    return HeldSchedule(schedule, horizon - 1)
 
 
 def make_optimizers(job: Job, schedule: Any) -> MakeOptimizer:

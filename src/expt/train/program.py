@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 
 from expt.config.checks import check_monitored_metric
 from expt.config.compose import Job
-from expt.config.declarations import DIRECTION_KEY, STEP_KEY, task_of
+from expt.config.declarations import DIRECTION_KEY, LEARNER_KEY, task_of
 from expt.config.instantiate import bind_part
 from expt.config.outputs import ModelOutputs, model_outputs
 from expt.parts.data.dataset import Dataset, Split
@@ -123,8 +123,8 @@ def make_program(job: Job, dataset: Dataset) -> Program:
 
 
 def learner_class(job: Job, task: str) -> type[Learner]:
-    """Returns the learner that the model declares, or the default learner of the task."""
-    declared = job.config.model.get(STEP_KEY)
+    """Returns the learner class that the model declares, or the default one of the task."""
+    declared = job.config.model.get(LEARNER_KEY)
     if declared is not None:
-        return cast("type[Learner]", bind_part({"_target_": declared}, f"model.{STEP_KEY}").func)
+        return cast("type[Learner]", bind_part({"_target_": declared}, f"model.{LEARNER_KEY}").func)
     return Reconstruction if task == "reconstruction" else Supervised

@@ -105,11 +105,11 @@ class Session:
         with locked(self.directory, by_its_sweep=self.sweep is not None):
             code, phases = code_of(self.job.config), Phases(self.console)
             executor, hooks, resumption, notes = self._build(code, phases)
-            change = None
+            rate_note = None
             # All user errors are raised before `_begin`, which writes the first file.
             if resumption is not None:
-                change = resumption.restore(executor.state, executor.program.timeline)
-            run = self._begin(executor, code, change, notes)
+                rate_note = resumption.restore(executor.state, executor.program.timeline)
+            run = self._begin(executor, code, rate_note, notes)
             recorder = self._recorder(executor, phases)
             with deferred_signals() as interruption, self._closing(executor, run, recorder):
                 recorder.open(run)
@@ -128,14 +128,17 @@ class Session:
             and the notes of the checks.
         """
         resumption = None
-        # The cheap checks come first: building and compiling takes seconds.
+        # The cheap checks come first: building and compiling take seconds.
         if self.previous is not None:
             check_code(self.previous, code, self.directory)
             where = os.path.relpath(self.directory)
             check_unchanged(self.previous.record.data, self.dataset, where)
         with phases("building the model"):
             program = make_program(self.job, self.dataset)
-            hooks = [*make_hooks(self.job), *make_probes(self.job, program, self.directory)]
+            hooks = [
+                *make_hooks(self.job),
+                *make_probes(self.job, program, self.directory, self._drain),
+            ]
             if self.previous is not None:
                 resumption = last_checkpoint(self.job, self.dataset, self.directory, self.previous)
             phases.begin("checking the model on one batch")
@@ -144,13 +147,13 @@ class Session:
                 self._print(f"note: {note}")
             phases.begin("compiling the training step")
             executor = SingleExecutor(program, 0 if resumption is None else resumption.step)
-            # Checked after the modules of all parts were imported: the hash was computed from
-            # files, and one of them may have been edited before its import.
+            # Checked only now that the modules of all parts are imported: `code` was hashed from
+            # files, and a file may have been edited between hashing and import.
             check_imported(code)
         return executor, hooks, resumption, notes
 
     def _begin(
-        self, executor: Executor, code: Code, change: str | None, notes: Sequence[str]
+        self, executor: Executor, code: Code, rate_note: str | None, notes: Sequence[str]
     ) -> Run:
         """Writes run.json, and returns the new or resumed run."""
         job, dataset, directory = self.job, self.dataset, self.directory
@@ -160,12 +163,12 @@ class Session:
                 run = new_run(job, dataset, directory, learner, code, self.sweep)
             else:
                 step = executor.state.progress.step
-                run = resumed_run(job, dataset, directory, self.previous, step, code, change)
+                run = resumed_run(job, dataset, directory, self.previous, step, code, rate_note)
             if notes:
                 run.update(notes=list(notes))
-        if change is not None:
-            self._print(change)
-            _log.info(change)
+        if rate_note is not None:
+            self._print(rate_note)
+            _log.info(rate_note)
         return run
 
     def _recorder(self, executor: Executor, phases: Phases) -> Recorder:
@@ -229,10 +232,14 @@ class Session:
         """Writes the journal, the images and the histograms to the disk."""
         # After a power cut, a checkpoint must not be ahead of the records: a resumed run does not
         # record the steps before its checkpoint again.
+        self._drain()
+        synchronize(self.directory / FILE_NAME)
+
+    def _drain(self) -> None:
+        """Waits until the images and the histograms are in their files."""
         for sink in self.sinks:
             if isinstance(sink, BackgroundRecorder) and sink.name in (IMAGES, HISTOGRAMS):
                 sink.drain()
-        synchronize(self.directory / FILE_NAME)
 
     def _print(self, line: str) -> None:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -241,11 +248,11 @@ class Session:
 @contextmanager
 def _saving_best_model(executor: Executor, run: Run) -> Iterator[None]:
     """Restores the best weights and saves the model at the end, however training ends."""
-    before, started = run.record.training_seconds or 0.0, time.perf_counter()
+    previous_seconds, started = run.record.training_seconds or 0.0, time.perf_counter()
     best, program = executor.state.best, executor.program
 
     def save_best() -> None:
-        run.update(training_seconds=before + time.perf_counter() - started)
+        run.update(training_seconds=previous_seconds + time.perf_counter() - started)
         if best.step is not None:
             best.restore()
             # With the link function as its last layer, the saved model returns predictions.
@@ -318,7 +325,7 @@ def _disk_errors_as_run_errors(directory: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         raise RunError(
-            f"{error.filename or directory} can't be written: {error.strerror}. All records up to "
-            "now are intact. Free some space, then continue with: "
-            f"python -m expt.resume {directory}"
+            f"{error.filename or directory} can't be written: {error.strerror}. All records so far "
+            "are intact.\nFree some disk space.\n"
+            f"To continue: python -m expt.resume {directory}"
         ) from error

@@ -103,7 +103,7 @@ def start_rerun(
     is_chosen = any(override.startswith("output_dir=") for override in overrides)
     if Path(frozen.config.output_dir).is_absolute() and not is_chosen:
         # A recorded absolute path is wrong once the output folder has been moved or copied.
-        frozen = replace(frozen, moved_to=found.output_dir)
+        frozen = replace(frozen, current_output_dir=found.output_dir)
     job, _ = with_overrides(frozen, overrides, config_dir)
     phases.begin("loading data")
     dataset, code = DataLoader()(job), code_of(job.config)

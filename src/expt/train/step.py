@@ -1,8 +1,9 @@
-"""The training steps. Each consists of three functions: gradients, update and metrics.
+"""The training step. It consists of three functions: gradients, update and metrics.
 
 `gradients` is a pure function of weights, batch and states. `update` is the only one that assigns
-to variables. `metrics` computes the metrics of the batch from the outputs before the update. All
-GradientTapes of training are in this module.
+to variables. `metrics` computes the metrics of the batch from the outputs before the update.
+
+Only the training steps have GradientTapes that train; the checks before training have their own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +17,8 @@ from expt.train.accumulation import Compute, Computed, over_parts
 from expt.train.input.batch import Batch, loss_weight, mean_loss, mixed
 from expt.train.objective import Function, measure, output_type, outputs_of, penalty_of
 
-Scalars = dict[str, tf.Tensor]
-"""Scalars by metric name."""
+StepScalars = dict[str, tf.Tensor]
+"""The scalars of one training step, by metric name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,18 +37,22 @@ class Step:
     """
 
     gradients: Compute
-    update: Callable[[Computed], Scalars]
-    metrics: Callable[[Batch, Computed], Scalars]
+    update: Callable[[Computed], StepScalars]
+    metrics: Callable[[Batch, Computed], StepScalars]
     weights: Sequence[keras.Variable]
     states: Sequence[keras.Variable]
 
-    def __call__(self, batch: Batch) -> Scalars:
+    def __call__(self, batch: Batch) -> StepScalars:
         """Trains on a batch, and returns its scalars by name."""
         computed = self.gradients(values_of(self.weights), batch, values_of(self.states))
         return {**self.metrics(batch, computed), **self.update(computed)}
 
-    def of(self, prepare: Callable[[Batch], Batch]) -> "Step":
-        """Returns a step that applies `prepare` to each batch before training on it."""
+    def with_preparation(self, prepare: Callable[[Batch], Batch]) -> "Step":
+        """Returns a step that applies `prepare` to each batch before training on it.
+
+        Args:
+            prepare: A pure function; it is applied to the same batch twice.
+        """
         return replace(
             self,
             gradients=lambda weights, batch, states: self.gradients(
@@ -145,7 +150,7 @@ def make_train_step(
             list(zip(variables, weights, strict=True)),
             list(zip(states, state_values, strict=True)),
         )
-        with tf.GradientTape(watch_accessed_variables=False) as tape, Stateless(*given) as run:
+        with tf.GradientTape(watch_accessed_variables=False) as tape, Stateless(*given) as scope:
             tape.watch(weights)
             outputs = outputs_of(model, batch.inputs, training=True)
             values = _mixed_loss(loss, batch, outputs)
@@ -155,15 +160,15 @@ def make_train_step(
             scaled = optimizer.scale_loss(value)
         # With respect to the values at the end of the forward pass: a layer that assigns to its own
         # weight, such as SpectralNormalization, computes its output from the assigned value.
-        gradients = tape.gradient(scaled, run.weights())
+        gradients = tape.gradient(scaled, scope.weights())
         weight = loss_weight(values, batch.weights)
-        return Computed(weight, [value, *gradients], [outputs], run.states())
+        return Computed(weight, [value, *gradients], [outputs], scope.states())
 
-    def update(computed: Computed) -> Scalars:
-        _assign(states, computed.states)
-        return _apply(optimizer, computed.means[1:], variables)
+    def update(computed: Computed) -> StepScalars:
+        assign(states, computed.states)
+        return apply_gradients(optimizer, computed.means[1:], variables)
 
-    def measured(batch: Batch, computed: Computed) -> Scalars:
+    def measured(batch: Batch, computed: Computed) -> StepScalars:
         # Uses the outputs of `gradients`, since a second forward pass would double its cost.
         values = measure(metrics, _main_targets(batch), computed.outputs[0], batch.weights)
         return {"loss": computed.means[0], **values}
@@ -177,7 +182,8 @@ def make_train_step(
     return Step(compute, update, measured, variables, states)
 
 
-def _assign(variables: Sequence[keras.Variable], values: Sequence[tf.Tensor]) -> None:
+def assign(variables: Sequence[keras.Variable], values: Sequence[tf.Tensor]) -> None:
+    """Assigns new values to variables."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 
@@ -197,7 +203,7 @@ def _main_targets(batch: Batch) -> tf.Tensor:
     return tf.where(batch.mixed_share > 0.5, batch.mixed_targets, batch.targets)
 
 
-def _apply(
+def apply_gradients(
     optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], variables: Sequence[Any]
 ) -> dict[str, tf.Tensor]:
     """Updates the variables; returns the gradients' norm and the learning rate of the update."""
@@ -216,99 +222,7 @@ def _learning_rate(optimizer: keras.optimizers.Optimizer) -> tf.Tensor:
     """Returns the learning rate of the next update, before any adaptation per weight."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
     learning_rate = tf.convert_to_tensor(inner.learning_rate)
-    # Keras limits Adafactor's rate to 1 / √step, regardless of relative_step.
+    # Keras caps Adafactor's rate at 1 / √step, even with relative_step=False.
     if isinstance(inner, keras.optimizers.Adafactor):
         return tf.minimum(learning_rate, tf.math.rsqrt(tf.cast(inner.iterations + 1, tf.float32)))
     return learning_rate
-
-
-def make_adversarial_step(
-    generator: keras.Model,
-    discriminator: keras.Model,
-    loss: Function,
-    generator_optimizer: keras.optimizers.Optimizer,
-    discriminator_optimizer: keras.optimizers.Optimizer,
-    noise_seed: keras.random.SeedGenerator,
-    num_parts: int = 1,
-) -> Step:
-    """Returns the step of an adversarial pair, which updates both networks simultaneously.
-
-    The discriminator learns to distinguish the batch (targets of 1) from generated examples
-    (targets of 0); the generator learns to have its examples classified as real (1). This is the
-    non-saturating loss of I. Goodfellow et al., "Generative Adversarial Nets", arXiv:1406.2661,
-    section 3. Both gradients are computed at the weights before the step. The scalar `loss` is
-    that of the generator; `discriminator_loss` is the mean of the discriminator's losses on real
-    and on generated examples.
-
-    Args:
-        generator: Maps noise, shape [batch, latent], to examples.
-        discriminator: Maps examples to logits, shape [batch, 1].
-        loss: Returns one value per example, from targets of 0 or 1 and logits.
-        generator_optimizer: Updates the generator; must be built.
-        discriminator_optimizer: Updates the discriminator; must be built.
-        noise_seed: The seed generator of the noise, which is standard normal.
-        num_parts: The number of equal parts (micro-batches) of a batch over which gradients are
-            accumulated.
-    """
-    generator_weights = generator.trainable_variables
-    discriminator_weights = discriminator.trainable_variables
-    variables = [*generator_weights, *discriminator_weights]
-    states = [*states_of([generator, discriminator]), noise_seed.state]
-
-    def gradients_of(
-        weights: Sequence[tf.Tensor], batch: Batch, state_values: Sequence[tf.Tensor]
-    ) -> Computed:
-        size, counts = batch.inputs.shape[0], batch.weights
-        real, fake = tf.ones((size, 1)), tf.zeros((size, 1))
-        given = (
-            list(zip(variables, weights, strict=True)),
-            list(zip(states, state_values, strict=True)),
-        )
-        # Persistent, as two losses are differentiated, each for the weights of one network.
-        tape = tf.GradientTape(persistent=True, watch_accessed_variables=False)
-        with tape, Stateless(*given) as run:
-            tape.watch(weights)
-            noise = keras.random.normal((size, generator.input_shape[-1]), seed=noise_seed)
-            generated = generator(noise, training=True)
-            # Two calls, so that batch normalization has separate statistics for each.
-            of_real = tf.cast(discriminator(batch.inputs, training=True), tf.float32)
-            of_generated = tf.cast(discriminator(generated, training=True), tf.float32)
-            generator_loss = mean_loss(loss(real, of_generated), counts)
-            discriminator_loss = mean_loss(loss(real, of_real), counts)
-            discriminator_loss = (
-                discriminator_loss + mean_loss(loss(fake, of_generated), counts)
-            ) / 2
-            scaled_generator_loss = generator_optimizer.scale_loss(generator_loss)
-            scaled_discriminator_loss = discriminator_optimizer.scale_loss(discriminator_loss)
-        sources = run.weights()
-        gradients = [
-            *tape.gradient(scaled_generator_loss, sources[: len(generator_weights)]),
-            *tape.gradient(scaled_discriminator_loss, sources[len(generator_weights) :]),
-        ]
-        means = [generator_loss, discriminator_loss, *gradients]
-        return Computed(loss_weight(fake, counts), means, [], run.states())
-
-    def update(computed: Computed) -> Scalars:
-        _assign(states, computed.states)
-        _, _, *gradients = computed.means
-        of_generator = _apply(
-            generator_optimizer, gradients[: len(generator_weights)], generator_weights
-        )
-        of_discriminator = _apply(
-            discriminator_optimizer, gradients[len(generator_weights) :], discriminator_weights
-        )
-        return {
-            "grad_norm": of_generator["grad_norm"],
-            "discriminator_grad_norm": of_discriminator["grad_norm"],
-            "learning_rate": of_generator["learning_rate"],
-        }
-
-    def losses(_batch: Batch, computed: Computed) -> Scalars:
-        generator_loss, discriminator_loss, *_ = computed.means
-        return {"loss": generator_loss, "discriminator_loss": discriminator_loss}
-
-    compute: Compute = gradients_of
-    if num_parts > 1:
-        means_like = [tf.constant(0.0), tf.constant(0.0), *variables]
-        compute = over_parts(gradients_of, num_parts, means_like)
-    return Step(compute, update, losses, variables, states)

@@ -23,7 +23,8 @@ def train(
             hooks that were due at the last step have been called by then.
 
     Raises:
-        NonFiniteLossError: A loss became NaN or infinite; all scalars up to that step are recorded.
+        NonFiniteLossError: A loss or a weight became NaN or infinite. All scalars up to that step
+            have been recorded.
     """
     timeline, progress = executor.program.timeline, executor.state.progress
 
@@ -33,13 +34,13 @@ def train(
 
     def call_hooks() -> None:
         moment, waiting = Moment(executor, recorder), list(hooks)
-        # Not a plain loop over `hooks`: a hook that stops training makes this the last step, and
-        # hooks with `at_end` become due by that.
+        # Not a plain loop over `hooks`: if one of them stops training, this becomes the last step,
+        # and hooks with `at_end` become due, including those that come before it in the list.
         while (hook := next((each for each in waiting if each.is_due(moment)), None)) is not None:
             waiting.remove(hook)
             hook(moment)
             if progress.reason is not None:
-                # The hook may have set it, and the last step of a run is always evaluated.
+                # The hook may have just stopped training, and the last step is always evaluated.
                 record(executor.evaluate())
 
     if progress.step == 0:

@@ -43,7 +43,7 @@ def train_all(folder: Path, report: Callable[[str, Outcome], None]) -> dict[str,
     process fails, the next one of its chain is not started.
 
     Args:
-        folder: The folder of the verification, with the proof written to it.
+        folder: The folder of the verification, with the plan written to it.
         report: Called with the name and the outcome of each process that has ended, on any thread.
 
     Returns:

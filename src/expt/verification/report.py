@@ -37,27 +37,27 @@ _HIDDEN = (
 )
 
 
-def describe_plan(proof: VerificationPlan) -> Iterator[str]:
+def describe_plan(plan: VerificationPlan) -> Iterator[str]:
     """Yields the lines that announce the trainings of a verification."""
-    loop = proof.job.config.loop
+    loop = plan.job.config.loop
     yield (
-        f"Training {proof.total_steps} steps on {proof.batches} batches of the data, evaluated "
+        f"Training {plan.total_steps} steps on {plan.batches} batches of the data, evaluated "
         f"every {loop.eval_every} steps: once whole, once repeated, and once interrupted after "
-        f"step {proof.interrupt_at} and resumed, each in a separate process."
+        f"step {plan.interrupt_at} and resumed, each in a separate process."
     )
-    if proof.left_out:
-        yield f"Ignored, since it could end the training early: {', '.join(proof.left_out)}."
+    if plan.left_out:
+        yield f"Ignored, since it could end the training early: {', '.join(plan.left_out)}."
 
 
 def make_report(
-    folder: Path, dataset: Dataset, proof: VerificationPlan, outcomes: Mapping[str, Outcome]
+    folder: Path, dataset: Dataset, plan: VerificationPlan, outcomes: Mapping[str, Outcome]
 ) -> tuple[list[str], bool]:
     """Compares the trainings of a verification.
 
     Args:
         folder: The folder of the verification.
         dataset: The data set as this process loaded it.
-        proof: The plan of the verification.
+        plan: The plan of the verification.
         outcomes: The outcomes of the processes, by name.
 
     Returns:
@@ -77,7 +77,7 @@ def make_report(
             return [f"different: the data: when loaded again, {difference}", *_DATA], False
     _raise_failure(outcomes)
     repeat = compare(folder, WHOLE, REPEAT, REPEAT)
-    title = f"resume after step {proof.interrupt_at}"
+    title = f"resume after step {plan.interrupt_at}"
     lines = [*_describe("repeat", repeat)]
     if not repeat.is_same:
         lines.append(f"skipped: {title}: the repeat already differs")

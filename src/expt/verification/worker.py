@@ -57,26 +57,26 @@ def work(folder: Path, name: str) -> None:
         UserError: The data or the code differs from that of the plan, or the parts of the config
             are incompatible.
     """
-    proof, own = VerificationPlan.read(folder), folder / name
+    plan, own = VerificationPlan.read(folder), folder / name
     own.mkdir()
-    whole = DataLoader()(proof.job)
-    if whole.fingerprint != proof.fingerprint:
+    whole = DataLoader()(plan.job)
+    if whole.fingerprint != plan.fingerprint:
         _write(own / DATA_FILE, {"splits": describe_splits(whole)})
         raise UserError("the data has changed since it was first loaded.")
-    changed = changed_modules(proof.modules, code_of(proof.job.config).modules)
+    changed = changed_modules(plan.modules, code_of(plan.job.config).modules)
     if changed:
         raise UserError(f"the code has changed since the verification began: {listed(changed)}.")
-    dataset = whole.limited(proof.batches)
-    first = proof.interrupt_at if name == RESUMED else 0
-    batches = describe_batches(make_timeline(proof.job, dataset), dataset, first)
+    dataset = whole.limited(plan.batches)
+    first = plan.interrupt_at if name == RESUMED else 0
+    batches = describe_batches(make_timeline(plan.job, dataset), dataset, first)
     _write(own / DATA_FILE, {"batches": batches})
-    _train(proof, dataset, folder, name)
+    _train(plan, dataset, folder, name)
     # The inspection takes time, and this process is the first to be done with its training.
     if name == INTERRUPTED:
-        _write(own / INSPECTION_FILE, _inspect(proof, dataset))
+        _write(own / INSPECTION_FILE, _inspect(plan, dataset))
 
 
-def _train(proof: VerificationPlan, dataset: Dataset, folder: Path, name: str) -> None:
+def _train(plan: VerificationPlan, dataset: Dataset, folder: Path, name: str) -> None:
     """Trains in the same way as a run, and logs the state after each step."""
     directory, log = folder / name / RUN, StateLog(folder / name)
     earlier = None
@@ -89,26 +89,26 @@ def _train(proof: VerificationPlan, dataset: Dataset, folder: Path, name: str) -
     def log_state(checkpoint: Checkpoint) -> None:
         log.add(checkpoint)
         # The signal of a Ctrl-C, so that the training ends and saves as an interrupted run does.
-        if name == INTERRUPTED and checkpoint.step == proof.interrupt_at:
+        if name == INTERRUPTED and checkpoint.step == plan.interrupt_at:
             signal.raise_signal(signal.SIGINT)
 
-    _start(proof.job)
+    _start(plan.job)
     from expt.train.session import Session
 
     writer = partial(CallbackCheckpointWriter, log_state)
     try:
-        Session(proof.job, dataset, directory, [], Console(quiet=True), earlier, writer).run()
+        Session(plan.job, dataset, directory, [], Console(quiet=True), earlier, writer).run()
     except KeyboardInterrupt:
         if name != INTERRUPTED:
             raise
 
 
-def _inspect(proof: VerificationPlan, dataset: Dataset) -> Mapping[str, Any]:
-    _start(proof.job)
+def _inspect(plan: VerificationPlan, dataset: Dataset) -> Mapping[str, Any]:
+    _start(plan.job)
     from expt.verification.inspection import inspect_step
 
     try:
-        return inspect_step(proof.job, dataset, proof.total_steps)
+        return inspect_step(plan.job, dataset, plan.total_steps)
     # Tracing raises any type of exception for a step that only runs eagerly.
     except Exception as error:  # noqa: BLE001
         return {"failure": str(error).strip().splitlines()[0]}

@@ -474,6 +474,10 @@ def test_invalid_arrays_are_reported(tmp_path: Path, case: str, write: Write, st
         ({"class_names": ["cat", "cat"]}, "expected a list of at least 2 names, all different"),
         ({"class_names": "ab"}, "data.class_names=ab: expected a list"),
         ({"augment": {"flip": True}}, "data.augment: flip, shift, crop and cutout require images"),
+        (
+            {"augment": {"shift": 20_000}},
+            "data.augment.shift=20000: expected a whole number from 0 to 9999.",
+        ),
         ({"augment": {"turn": 3}}, "data.augment.turn: there is no such key"),
         ({"stream": True}, "data.stream=true: data.path="),
     ],

@@ -260,13 +260,17 @@ def test_fingerprint_changes_with_weights_and_streams() -> None:
     ids=["too few", "rank 2", "negative", "all masked", "NaN", "infinite"],
 )
 def test_weights_must_be_finite_and_at_least_0(weights: NDArray[np.float32]) -> None:
-    with pytest.raises(UserError, match="weights of the train split have the shape"):
+    expected = (
+        rf"weights of the train split, of shape {re.escape(str(weights.shape))}, are invalid; "
+        r"expected the shape \(11,\) and finite numbers of at least 0, not all of them 0\."
+    )
+    with pytest.raises(UserError, match=expected):
         classification(train=dataclasses.replace(images(11), weights=weights))
 
 
 def test_examples_of_weight_0_are_left_out() -> None:
     whole = classification(train=weighted(11))
-    counted = whole.counted()
+    counted = whole.without_zero_weights()
     assert whole.train.weights is not None
     assert counted.train.weights is not None
     kept = np.flatnonzero(whole.train.weights)
@@ -277,7 +281,7 @@ def test_examples_of_weight_0_are_left_out() -> None:
     num_all = sum(len(split) for _, split in whole.splits())
     (note,) = counted.notes
     assert note.startswith(f"{11 - len(kept)} of {num_all} examples have the weight 0")
-    assert counted.counted() is counted
+    assert counted.without_zero_weights() is counted
 
 
 def test_scale_has_mean_and_std_of_each_column() -> None:

@@ -159,7 +159,9 @@ def test_missing_values() -> None:
 
 
 def test_missing_columns_are_listed_up_to_ten() -> None:
-    with pytest.raises(UserError, match=r"the columns 'x' are missing; it has 'c0', .* 990 more"):
+    with pytest.raises(
+        UserError, match=r"the columns 'x' are missing; the table has 'c0', .* 990 more"
+    ):
         one_column(("a",)).transform(table(**{f"c{k}": ["a"] for k in range(1000)}))
 
 

@@ -312,7 +312,7 @@ def test_the_encoder_reads_the_separator_of_training(tmp_path: Path) -> None:
     [
         (
             "place,size\n1,2\n",
-            "the columns 'colour', 'on', 'price' are missing; it has 'place', 'size'.",
+            "the columns 'colour', 'on', 'price' are missing; the table has 'place', 'size'.",
         ),
         ("place,size,colour,on,price\n1,2,red,True,\n", "line 2 has no value of 'price'"),
         ("place,size,colour,on,price\n1,2,,True,4\n", "line 2 has no value of 'colour'"),

@@ -168,7 +168,7 @@ def test_dropout_drops_the_given_fraction_in_training() -> None:
         ({"units": [1.5]}, r"model\.units=\[1\.5\]"),
         ({"units": [True]}, r"model\.units=\[True\]"),
         ({"units": 128}, r"model\.units=128: expected a list .* such as \[128, 128\]"),
-        ({"dropout": 1.0}, r"model\.dropout=1\.0: expected a number from 0 to below 1"),
+        ({"dropout": 1.0}, r"model\.dropout=1\.0: expected a number of at least 0 and below 1"),
         ({"dropout": -0.1}, r"model\.dropout=-0\.1"),
         ({"dropout": float("nan")}, r"model\.dropout=nan"),
         ({"dropout": "half"}, r"model\.dropout=half"),

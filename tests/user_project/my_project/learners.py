@@ -19,7 +19,7 @@ class FastGradientSign(Supervised):
     ) -> None:
         super().__init__(model, objective, make_optimizer)
         self._loss = objective.loss
-        self.step = self.step.of(self._perturb)
+        self.step = self.step.with_preparation(self._perturb)
 
     def _perturb(self, batch: Batch) -> Batch:
         with tf.GradientTape() as tape:

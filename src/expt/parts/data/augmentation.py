@@ -1,4 +1,4 @@
-"""Random changes of training inputs: the options `data.augment.*` and their checks.
+"""Data augmentation: the options `data.augment.*` and their checks.
 
 The changes themselves are made on the device, by the input pipeline in `train/input`.
 """
@@ -25,18 +25,18 @@ class Augmentation:
     black.
 
     `shift` is also known as a random crop of the padded image. `crop` cuts out a rectangle of the
-    image's proportions at a random place and resizes it to the whole; its fraction of the sides is
-    uniform between the option and 1. The centre of a `cutout` square is any pixel, so part of the
-    square may lie outside; source: T. DeVries, G. Taylor, arXiv:1708.04552. `mixup` draws the share
-    of another example of the batch from Beta(α, α) and mixes inputs and losses; targets of a
-    regression are mixed themselves, and training metrics use the label of the larger share; source:
-    H. Zhang et al., arXiv:1710.09412.
+    image's proportions at a random place and resizes it to the image's size; the ratio of its sides
+    to the image's is drawn uniformly from [`crop`, 1]. The centre of a `cutout` square is any
+    pixel, so part of the square may lie outside; source: T. DeVries, G. Taylor, arXiv:1708.04552.
+    `mixup` draws the share of another example of the batch from Beta(α, α) and mixes the inputs and
+    the losses, or, in a regression, the inputs and the targets. Training metrics use the label with
+    the larger share. Source: H. Zhang et al., arXiv:1710.09412.
 
     Args:
         flip: Whether images are mirrored, left to right, with probability 1/2.
-        shift: Largest shift in pixels along each axis, from 0 to below the shorter side.
+        shift: Largest shift in pixels along each axis, at least 0 and less than the shorter side.
         crop: Smallest fraction of the sides that a random crop keeps, above 0 and at most 1.
-        cutout: Side in pixels of a blanked square, from 0 to below the longer side.
+        cutout: Side in pixels of a blanked square, at least 0 and less than the longer side.
         mixup: α of mixup's Beta(α, α) distribution, at least 0; 0 mixes nothing.
     """
 
@@ -67,7 +67,9 @@ class Augmentation:
                 "flip": (isinstance(value, bool), "true or false"),
                 "crop": (is_number(value) and 0 < value <= 1, "a fraction above 0 and at most 1"),
                 "mixup": (is_number(value) and 0 <= value < np.inf, "a number of at least 0"),
-            }.get(key, (type(value) is int and 0 <= value < 10_000, "a whole number of pixels"))
+            }.get(
+                key, (type(value) is int and 0 <= value < 10_000, "a whole number from 0 to 9999")
+            )
             if not is_right:
                 raise UserError(f"data.augment.{key}={value}: expected {expected}.")
         return cls(**values)

@@ -55,15 +55,15 @@ class Split:
         targets: Labels, int32 of shape [examples], or values, float64 of shape
             [examples, values].
         weights: Weights of the examples in the loss and the metrics, float32 of shape [examples],
-            at least 0; an example of weight 0 is left out. None weights all equally.
-        known_keys: Hashes of the inputs, by the dtype that they were computed in. A cache: several
-            checks need the same hashes.
+            at least 0; an example of weight 0 is left out. If None, all count equally.
+        hash_cache: Hashes of the inputs by the dtype in which they were computed, since several
+            checks need the same ones.
     """
 
     inputs: NDArray[np.floating[Any]] | Stream
     targets: NDArray[Any]
     weights: NDArray[np.float32] | None = None
-    known_keys: dict[str, NDArray[np.uint64]] = field(
+    hash_cache: dict[str, NDArray[np.uint64]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -93,7 +93,7 @@ class Split:
             None if self.weights is None else self.weights[indices],
         )
 
-    def counted(self) -> "Split":
+    def without_zero_weights(self) -> "Split":
         """Returns the split without the examples of weight 0, unless all have that weight."""
         indices = nonzero_weight_indices(self.weights, np.arange(len(self)))
         return self if len(indices) == len(self) else self.take(indices)
@@ -192,8 +192,9 @@ class Dataset:
         is_right = weights.shape == (len(split),) and np.isfinite(weights).all()
         if not is_right or weights.min() < 0 or weights.sum() == 0:
             raise UserError(
-                f"data={self.name}: weights of the {name} split have the shape {weights.shape}; "
-                "expected (examples,), finite numbers of at least 0, and not all of them 0."
+                f"data={self.name}: the weights of the {name} split, of shape {weights.shape}, are "
+                f"invalid; expected the shape ({len(split)},) and finite numbers of at least 0, "
+                "not all of them 0."
             )
 
     def splits(self) -> Iterator[tuple[str, Split]]:
@@ -223,7 +224,7 @@ class Dataset:
 
     @property
     def steps_per_epoch(self) -> int:
-        """The number of full batches per epoch; the remaining examples differ by epoch."""
+        """The number of full batches per epoch; each epoch leaves out different examples."""
         # A smaller last batch would give the compiled step a second shape.
         return len(self.train) // self.batch_size
 
@@ -266,14 +267,14 @@ class Dataset:
         )
         return replace(self, train=train, validation=validation, test=test)
 
-    def counted(self) -> "Dataset":
+    def without_zero_weights(self) -> "Dataset":
         """Returns the data set without the examples of weight 0.
 
         Such examples contribute to no gradient, but they would count in batch normalization, in
         standardization, and in custom metrics that ignore weights. A batch that consists of them
         alone has no loss.
         """
-        splits = [split.counted() for split in self._in_order]
+        splits = [split.without_zero_weights() for split in self._in_order]
         notes = zero_weight_notes(map(len, splits), sum(map(len, self._in_order)))
         if not notes:
             return self

@@ -113,9 +113,9 @@ def keys_of(split: Split, dtype: np.dtype[Any]) -> NDArray[np.uint64] | None:
     if not isinstance(inputs, np.ndarray | MappedInputs):
         keys: NDArray[np.uint64] | None = getattr(inputs, "keys", None)
         return keys
-    if dtype.name not in split.known_keys:
-        split.known_keys[dtype.name] = read_keys(split, dtype)
-    return split.known_keys[dtype.name]
+    if dtype.name not in split.hash_cache:
+        split.hash_cache[dtype.name] = read_keys(split, dtype)
+    return split.hash_cache[dtype.name]
 
 
 def read_keys(split: Split, dtype: np.dtype[Any]) -> NDArray[np.uint64]:

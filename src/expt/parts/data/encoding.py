@@ -39,8 +39,9 @@ class Column:
 
     Attributes:
         name: The name of the column.
-        categories: The values with a feature each, which is 1 in rows with that value, else 0; ""
-            is the category of missing values. None for a column of numbers, which is one feature.
+        categories: The values of a text column, or None for a column of numbers. Each category is
+            a feature, which is 1 in rows with that value and 0 in all others; "" is the category of
+            missing values. A column of numbers is one feature.
         fill: The number that replaces a missing one; None if no number may be missing.
         number: The format of the numbers; None for categories.
     """
@@ -112,8 +113,8 @@ class Encoder:
     Attributes:
         columns: The columns that become features, in the order of the features.
         separator: The character between values in files.
-        impute: Whether values may be missing: `Column.fill` replaces a number, the category "" a
-            text.
+        impute: Whether values may be missing. A missing number is replaced by `Column.fill`, and a
+            missing text is the category "".
         na_values: The texts that mean a missing value, see `read_table`.
         class_names: The names of the classes, indexed by label; empty for a regression.
         target: The number format of the targets; None for classes.
@@ -182,8 +183,8 @@ class Encoder:
         absent = [column.name for column in self.columns if column.name not in table.columns]
         if absent:
             raise UserError(
-                f"the columns {join_names([repr(name) for name in absent])} are missing; it has "
-                f"{join_names([repr(name) for name in table.columns])}."
+                f"the columns {join_names([repr(name) for name in absent])} are missing; the table "
+                f"has {join_names([repr(name) for name in table.columns])}."
             )
         # By name, not by position: another table may have more columns, in another order.
         encoded = [self._features(table[column.name], column) for column in self.columns]
@@ -229,7 +230,7 @@ class Encoder:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not a text")
+        raise TypeError(f"{value!r} is not a string")
     return value
 
 
@@ -264,8 +265,7 @@ def _one_hot(texts: "pd.Series[str]", column: Column) -> Encoded:
         raise UserError(
             f"{column.name!r} has no value that occurred in training, but {named}. Known: "
             f"{join_names([quote_shortened(category) for category in categories])}. Expected "
-            f"values as "
-            "written in the training data; case matters."
+            "values as written in the training data; case matters."
         )
     note = (
         f"{column.name!r} has {len(unknown):,} of {len(texts):,} values that did not occur in "

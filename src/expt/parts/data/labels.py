@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MOST_CLASSES_OF_NUMBERS = 20
-_FEWEST_OF_A_CLASS = 4
+_MIN_EXAMPLES_PER_CLASS = 4
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _infer_task(texts: "pd.Series[str]", values: NDArray[np.float64] | None) -> 
             f"({num_different:,} different ones)."
         )
     # Few distinct integers, each in several rows: otherwise a count or an age would be a class.
-    most = min(_MOST_CLASSES_OF_NUMBERS, len(values) // _FEWEST_OF_A_CLASS)
+    most = min(_MOST_CLASSES_OF_NUMBERS, len(values) // _MIN_EXAMPLES_PER_CLASS)
     if (values % 1 == 0).all() and num_different <= most:
         return "classification", (
             f"task: classification, since {name} has only {num_different} different whole "
@@ -149,7 +149,7 @@ def _class_names(texts: "pd.Series[str]") -> tuple[str, ...]:
         return tuple(names)
     # Fractions are classes only if the config says so, and then such as versions or ratings.
     fractions = [name for name in names if not plain.value(name).is_integer()]
-    if fractions and len(names) > len(texts) // _FEWEST_OF_A_CLASS:
+    if fractions and len(names) > len(texts) // _MIN_EXAMPLES_PER_CLASS:
         raise UserError(
             f"data.target={texts.name} has {len(names):,} different numbers, such as "
             f"{quote_shortened(fractions[0])}; expected several rows of each class. For values: "

@@ -50,7 +50,7 @@ class Summary:
         return np.dtype(self.dtype).kind
 
     @property
-    def reach(self) -> float:
+    def max_abs(self) -> float:
         """The largest absolute value."""
         return max(abs(self.least), abs(self.most))
 
@@ -98,7 +98,9 @@ class ArrayPreparation:
             np.dtype(trained_on.dtype)
             return cls(float(mapping["divisor"]), trained_on)
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"run.json is damaged: its data.preparation has no {error}.") from error
+            raise UserError(
+                f"run.json is damaged: its data.preparation is invalid ({error!r})."
+            ) from error
 
     def to_mapping(self) -> dict[str, Any]:
         """Returns the preparation in JSON-compatible values."""
@@ -109,8 +111,8 @@ class ArrayPreparation:
 
         Args:
             given: The dtype and range of the other arrays.
-            has_images: Whether an input has more axes than one of features. Rows of a table are
-                used unchanged unless they look like flattened pixels.
+            has_images: Whether inputs have more than one axis. Inputs with one axis, rows of a
+                table, are used unchanged unless they look like flattened pixels.
 
         Raises:
             UserError: If the meaning of the values is ambiguous.
@@ -135,15 +137,16 @@ class ArrayPreparation:
         if trained.is_whole and trained.least >= 0 and 1 < trained.most <= 255:
             return 255.0
         raise UserError(
-            f"the model was trained on arrays of {trained}, and how pixels of an image file relate "
-            "to these values is ambiguous; pass the same kind of array as a .npy file."
+            f"the model was trained on arrays of {trained}, so it is ambiguous which of these "
+            "values the pixels of an image file correspond to. Pass a .npy file with the same kind "
+            "of array."
         )
 
     def _for_levels(self, given: Summary) -> float:
-        """Returns the divisor where training mapped raw values from 0 to `divisor` to 0 to 1."""
+        """Returns the divisor for other arrays if training divided raw values by `divisor`."""
         trained, top = self.trained_on, self.divisor
         if given.dtype == "uint8" and given.most > top:
-            return 255.0  # 8-bit pixels: levels of the training's kind can't be as high
+            return 255.0  # 8-bit pixels: values on the scale of training don't exceed `top`
         if given.least < 0 or given.most > top:
             raise self._refusal(given, f"values from 0 to {top:g}, or from 0 to 1")
         if given.kind == "f":
@@ -160,11 +163,11 @@ class ArrayPreparation:
         return top
 
     def _check_numbers(self, given: Summary) -> None:
-        """Refuses arrays on another scale, where training used raw values unchanged."""
+        """Raises an error for arrays on another scale, if training used raw values unchanged."""
         trained = self.trained_on
         expected = str(trained)
         # Each check refuses a typical mistake: bytes instead of fractions, and the reverse.
-        if given.reach > _OTHER_SCALE * trained.reach:
+        if given.max_abs > _OTHER_SCALE * trained.max_abs:
             raise self._refusal(given, expected)
         if trained.is_whole and trained.most > 1 and not given.is_whole and given.most <= 1:
             raise self._refusal(given, expected)

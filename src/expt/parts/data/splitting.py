@@ -14,7 +14,7 @@ Indices = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
 """The indices of the train, validation and test examples."""
 
 # With five, validation and test get one each at the default shares, and training keeps three.
-_FEWEST_OF_A_CLASS = 5
+_MIN_EXAMPLES_PER_CLASS = 5
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ _DEFAULT = Shares(*DEFAULT_SPLIT)
 def unused_note(split: object) -> tuple[str, ...]:
     """Returns a note that `data.split` has no effect, for data with three splits of its own.
 
-    The note is empty for the default shares, which nobody has asked for.
+    Returns an empty tuple for the default shares, which the user need not have set.
 
     Raises:
         UserError: If the value is not a valid `data.split`.
@@ -102,8 +102,8 @@ def split_indices(
         if stratify is None:
             raise UserError(f"{count} examples are too few to split: {error}") from error
         drawn = None  # a split would have fewer examples than there are classes
-    # scikit-learn's draw is kept wherever it is good enough: other draws would be other splits
-    # than those of existing runs.
+    # scikit-learn's split is used whenever its parts have all classes: existing runs must keep
+    # their splits.
     if drawn is not None and (stratify is None or _has_all_classes(drawn, stratify)):
         return drawn
     assert stratify is not None
@@ -170,6 +170,7 @@ def _assign(
     # Sizes are compared by powers of two: groups whose sizes all differ would otherwise come in
     # the same order for every seed.
     order = order[np.argsort(-np.log2(counts[order].sum(axis=1)).astype(int), kind="stable")]
+    # Not `shares.train`, whose last bits may differ: existing runs must keep their splits.
     train = 1 - shares.validation - shares.test
     totals = counts.sum(axis=0)
     # For each split and class: the share that is still to be filled, which may become negative.
@@ -178,8 +179,8 @@ def _assign(
     parts = np.zeros(len(counts), np.intp)
     for number, group in enumerate(order):
         has, share = counts[group] > 0, counts[group] / totals
-        # The last groups of a class go to splits without that class, the very last groups of all
-        # to empty splits; otherwise the greedy choice could leave a split without either.
+        # The last groups of a class go to splits that lack the class, and the last groups of all go
+        # to empty splits; otherwise, the greedy choice could leave a split incomplete or empty.
         is_urgent = has & (groups_left <= is_missing.sum(axis=0))
         urgency = (is_missing & is_urgent).sum(axis=1).astype(float)
         is_empty = is_missing.all(axis=1)
@@ -195,13 +196,13 @@ def _assign(
 
 def _check_classes(stratify: NDArray[Any]) -> None:
     classes, counts = np.unique(stratify, return_counts=True)
-    rare = np.flatnonzero(counts < _FEWEST_OF_A_CLASS)
+    rare = np.flatnonzero(counts < _MIN_EXAMPLES_PER_CLASS)
     if len(rare):
         first = counts.argmin()
         more = f", and {len(rare) - 1} more classes have too few" if len(rare) > 1 else ""
         raise UserError(
             f"class {classes[first]} has {counts[first]} example(s){more}; expected at least "
-            f"{_FEWEST_OF_A_CLASS} of each class, to have some in each split."
+            f"{_MIN_EXAMPLES_PER_CLASS} of each class, to have some in each split."
         )
 
 

@@ -55,8 +55,8 @@ def gan(
         generator_units: Widths of the generator's hidden layers.
         discriminator_units: Widths of the discriminator's hidden layers.
         latent_size: Length of the generator's noise vector, at least 1.
-        dropout: Fraction of the discriminator's hidden activations dropped in training, from 0 to
-            below 1.
+        dropout: Fraction of the discriminator's hidden activations dropped in training, in
+            [0, 1).
         initializer: Initializer of the hidden kernels of both networks, a Keras name or object;
             null is the one that suits each activation.
 

@@ -34,7 +34,7 @@ def keras_application(
         act: Not used.
         name: A function of keras.applications, such as `ResNet50`.
         resize_to: Side in pixels to which images are resized, to squares; null does not resize.
-        momentum: Momentum of batch normalization's moving averages, from 0 to below 1; null keeps
+        momentum: Momentum of batch normalization's moving averages, in [0, 1); null keeps
             the architecture's own.
 
     Returns:

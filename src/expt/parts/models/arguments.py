@@ -101,7 +101,7 @@ _CHECKS: Mapping[str, Callable[..., None]] = {
 
 
 def check_counts(**counts: object) -> None:
-    """Raises a UserError unless all values, by key, are whole numbers of at least 1."""
+    """Checks that the arguments are whole numbers of at least 1; raises a UserError otherwise."""
     for key, count in counts.items():
         if not is_count(count):
             raise UserError(f"model.{key}={count}: expected a whole number of at least 1.")
@@ -121,7 +121,7 @@ def check_fractions(**fractions: Any) -> None:
     """Raises a UserError unless all values, by key, are numbers in [0, 1)."""
     for key, fraction in fractions.items():
         if not is_number(fraction) or not 0 <= fraction < 1:
-            raise UserError(f"model.{key}={fraction}: expected a number from 0 to below 1.")
+            raise UserError(f"model.{key}={fraction}: expected a number of at least 0 and below 1.")
 
 
 def check_normalization(normalization: object, valid: Iterable[str]) -> None:

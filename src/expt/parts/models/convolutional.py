@@ -41,7 +41,7 @@ def cnn(
         filters: Channels of each stage; a stage halves the image.
         kernel_size: Side of the kernels in pixels, at least 1.
         units: Widths of the dense layers after the stages.
-        dropout: Fraction of the dense layers' activations dropped in training, from 0 to below 1.
+        dropout: Fraction of the dense layers' activations dropped in training, in [0, 1).
         normalization: `batch`, or null for none.
         l2: Factor of the penalty l2·Σw² on all kernels, which is added to the loss; at least 0.
         initializer: Initializer of the hidden kernels, a Keras name or object; null is the one that

@@ -50,7 +50,7 @@ def mlp(
         num_outputs: Number of logits or values per input.
         act: Makes an activation layer; called once per hidden layer.
         units: Widths of the hidden layers.
-        dropout: Fraction of each hidden layer's activations dropped in training, from 0 to below 1.
+        dropout: Fraction of each hidden layer's activations dropped in training, in [0, 1).
         normalization: `batch` or `layer`; null is none.
         l1: Factor of the penalty l1·Σ|w| on all kernels, which is added to the loss; at least 0.
         l2: Factor of the penalty l2·Σw² on all kernels, which is added to the loss; at least 0.

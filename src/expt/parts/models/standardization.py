@@ -15,7 +15,7 @@ from expt.parts.models.links import get_link, with_link, without_link
 
 _CENTRED, _STANDARDISED, _UNSTANDARDISED = "centred", "standardised", "unstandardised"
 # Largest rounding error of float32 that is accepted, as a fraction of the standard deviation.
-_MOST_ROUNDED = 1e-3
+_MAX_ROUNDING_ERROR = 1e-3
 
 
 def with_standardization(
@@ -32,7 +32,7 @@ def with_standardization(
         network: Maps standardized inputs to standardized outputs.
         input_scale: Mean and standard deviation of each feature; None passes inputs through.
         output_scale: Mean and standard deviation of each target; None passes outputs through.
-        dtype: Type in which the layers compute: `float64`, or `float32` where a runtime lacks it.
+        dtype: Type in which the layers compute; `float32` for runtimes without float64.
     """
     # Not keras.layers.Normalization, which squares standard deviations and raises those below 1e-7
     # to 1e-7. Two steps in float64 lose nothing of a small spread around a large mean.
@@ -97,13 +97,13 @@ def rounding_error(scale: Scale) -> NDArray[np.float64]:
 def _check_single_precision(role: str, scale: Scale) -> None:
     with np.errstate(over="ignore", divide="ignore"):
         ends = [scale.deviation.astype(np.float32), (1 / scale.deviation).astype(np.float32)]
-    lost = ~(rounding_error(scale) <= _MOST_ROUNDED) | ~np.isfinite(ends).all(axis=0)
+    lost = ~(rounding_error(scale) <= _MAX_ROUNDING_ERROR) | ~np.isfinite(ends).all(axis=0)
     if lost.any():
         first = int(np.flatnonzero(lost)[0])
         raise UserError(
             f"{role} number {first + 1} has the mean {scale.mean[first]:g} and the standard "
-            f"deviation {scale.deviation[first]:g}: float32, in which this format computes, "
-            "cannot represent its differences. The formats saved_model and onnx support float64."
+            f"deviation {scale.deviation[first]:g}. This format computes in float32, which is too "
+            "coarse for so small a spread. Export to saved_model or onnx, which support float64."
         )
 
 

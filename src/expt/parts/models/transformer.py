@@ -41,9 +41,9 @@ def vit(
         depth: Number of blocks, at least 1.
         heads: Number of attention heads; must divide `width`.
         mlp_ratio: Width of the MLPs' hidden layer as a multiple of `width`, at least 1.
-        dropout: Fraction dropped in training of embeddings, attention weights, hidden activations
-            and block outputs, from 0 to below 1.
-        initializer: Initializer of the MLPs' hidden kernels, a Keras name or object; null is the
+        dropout: Fraction of the embeddings, attention weights, hidden activations and block
+            outputs that is dropped in training; in [0, 1).
+        initializer: Initializer of the MLPs' hidden kernels, a Keras name or object; null selects
             one that suits the activation.
 
     Returns:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from expt.train.compilation import compile_function
 from expt.train.input.batch import Batch
 from expt.train.input.pipeline import InputPipeline, reading_error
-from expt.train.step import Scalars
+from expt.train.step import StepScalars
 
-RunStep = Callable[[Batch], Scalars]
+RunStep = Callable[[Batch], StepScalars]
 """A function that trains on a batch: a `Step`, compiled or not."""
 
 RunBlock = Callable[[int, NDArray[np.int32]], dict[str, NDArray[np.float32]]]

@@ -1,4 +1,4 @@
-"""Hooks: calls at regular steps of training, and the view of training that they are given."""
+"""Hooks: callables that run at a cadence during training, and the `Moment` that they receive."""
 
 import time
 from collections.abc import Mapping
@@ -40,7 +40,8 @@ class Moment:
     Attributes:
         recorder: Records scalars and images; `log` and `log_image` are shortcuts that also check
             names.
-        step: The number of finished steps, which is the number of the last step.
+        step: The number of finished steps. Steps count from 1, so this is also the number of the
+            last step.
     """
 
     def __init__(self, executor: Executor, recorder: Recorder) -> None:
@@ -98,7 +99,7 @@ class Moment:
             values: Scalars by full name: a group, a slash, and the name, such as `weights/norm`.
 
         Raises:
-            ValueError: A name has no group, or is that of a metric which the run itself records.
+            ValueError: A name has no group, or the run itself records a metric of that name.
         """
         evaluated = self._executor.program.learner.reported
         # `values` lacks the validation metrics until the first evaluation.
@@ -192,7 +193,7 @@ class Every:
     def next_due(self, step: int, timeline: Timeline) -> float:
         """Returns the first step after `step` at which the hook is due; infinity if none is.
 
-        A call by `at_end` is not counted: the last step ends a segment in any case.
+        Ignores `at_end`: the last step of a run ends a segment anyway.
         """
         return self.cadence.next_due(step, timeline.steps_per_epoch)
 

@@ -1,7 +1,9 @@
 """Hooks that call the probes of a config."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,12 @@ from expt.config.cadence import Cadence
 from expt.config.compose import Job
 from expt.config.hooks import EVERY_KEY
 from expt.config.instantiate import bind_part, call_part
+from expt.probes.distributions import distributions
 from expt.probes.probe import Examples, Probe, Subject
 from expt.probes.summary import draw_summary, is_summarized
+from expt.record.histograms import read_histograms
 from expt.record.journal import FILE_NAME, read_journal
+from expt.record.recorder import Image
 from expt.train.hooks import Every, Hook, Moment
 from expt.train.input.batch import Batch
 from expt.train.input.pipeline import first_batch
@@ -70,13 +75,16 @@ class EveryProbe(Every):
         return min(self.cadence.next_due(step, timeline.steps_per_epoch), timeline.total_steps)
 
 
-def make_probes(job: Job, program: Program, directory: Path) -> list[Every]:
+def make_probes(
+    job: Job, program: Program, directory: Path, drain: Callable[[], None]
+) -> list[Every]:
     """Returns the probes of the config's `probe` group, each with its cadence, and their summary.
 
     Args:
         job: The job.
         program: The program that the probes look at.
         directory: The run's directory.
+        drain: Waits until all histograms are in their file.
 
     Raises:
         UserError: A probe does not accept its arguments.
@@ -97,31 +105,36 @@ def make_probes(job: Job, program: Program, directory: Path) -> list[Every]:
                 before=None if before is None else _with_subject(before, subject),
             )
         )
-    summary = Every(Cadence(program.timeline.total_steps), DrawSummary(directory), at_end=True)
-    return [*made, summary]
+    last = Cadence(program.timeline.total_steps)
+    return [*made, Every(last, DrawSummary(directory, drain), at_end=True)]
 
 
 class DrawSummary:
-    """A `Hook` that records the summary figure of all probes after the last step.
+    """A `Hook` that records figures of what all probes have seen, after the last step.
 
     Args:
-        directory: The run's directory, whose journal has the values of earlier processes, too.
+        directory: The run's directory, whose files have the records of earlier processes, too.
+        drain: Waits until the histograms are in their file.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._journal = directory / FILE_NAME
+    def __init__(self, directory: Path, drain: Callable[[], None]) -> None:
+        self._directory, self._drain = directory, drain
 
     def __call__(self, moment: Moment) -> None:
-        """Records the figure at the last step."""
+        """Records the figures at the last step."""
         if not moment.is_last:
             return
+        self._drain()
+        figures = dict(distributions(read_histograms(self._directory)))
         series: dict[str, dict[int, float]] = {}
-        for record in read_journal(self._journal):
+        for record in read_journal(self._directory / FILE_NAME):
             for name in filter(is_summarized, record):
                 series.setdefault(name, {})[record["step"]] = float(record[name])
-        pixels = draw_summary(series)
-        if pixels is not None:
-            moment.log_image("probes/summary", pixels)
+        if series:
+            figures["summary"] = partial(draw_summary, series)
+        for name, draw in figures.items():
+            # Drawn on the thread of a recorder.
+            moment.recorder.write(Image(moment.step, time.time(), f"probes/{name}", draw))
 
 
 def _with_subject(probe: Probe, subject: Subject) -> Hook:

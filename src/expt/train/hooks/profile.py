@@ -41,7 +41,7 @@ class Profile:
 
 @contextmanager
 def profiling(num_steps: int | None, directory: Path) -> Iterator[list[Every]]:
-    """Yields a list of the hook that traces `num_steps` steps once; an empty list for None.
+    """Yields a list with the hook that traces steps once; an empty list if `num_steps` is None.
 
     Args:
         num_steps: The number of steps to trace; fewer are traced if the run ends earlier.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split
+from expt.train.adversarial_step import make_adversarial_step
 from expt.train.compilation import compile_function
 from expt.train.evaluation import Evaluate, to_host
 from expt.train.input.batch import Batch, mean_loss
@@ -18,7 +19,6 @@ from expt.train.loss_checks import check_loss
 from expt.train.objective import Objective
 from expt.train.optimizer import MakeOptimizer
 from expt.train.preflight import check_gradients, check_values, preserve_states
-from expt.train.step import make_adversarial_step
 
 _MOST_EXAMPLES = 2_000
 _PROJECTIONS = 128

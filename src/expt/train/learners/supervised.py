@@ -54,7 +54,7 @@ class Reconstruction(Supervised):
         self, model: keras.Model, objective: Objective, make_optimizer: MakeOptimizer
     ) -> None:
         super().__init__(model, objective, make_optimizer)
-        self.step = self.step.of(_with_inputs_as_targets)
+        self.step = self.step.with_preparation(_with_inputs_as_targets)
 
     def check(self, batch: Batch, dataset: Dataset) -> Sequence[str]:
         """Checks the model's outputs, its loss and its gradients on a batch."""

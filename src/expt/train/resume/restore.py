@@ -17,8 +17,8 @@ from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.journal import FILE_NAME, read_journal
 from expt.runs.changed_code import known_hashes
+from expt.runs.damaged import invalid_field
 from expt.runs.record_parts import Count, Part, Seconds
-from expt.runs.records import wrong_place
 from expt.runs.run import RESUMABLE_KEYS, PreviousRun
 from expt.train.checkpoint import Checkpoint, newest_checkpoint
 from expt.train.optimizer import make_schedule
@@ -144,8 +144,8 @@ def last_checkpoint(
     except ValidationError as error:
         raise UserError(
             f"the checkpoint of step {checkpoint.step} in {directory} is damaged: "
-            f"{wrong_place(error)!r} is missing or wrong. To use the checkpoint before it, remove "
-            "its file."
+            f"{invalid_field(error)!r} is missing or wrong. To use the checkpoint before it, "
+            "remove its file."
         ) from error
     there = {key: current_name(value) for key, value in checkpoint.facts["identity"].items()}
     known = known_hashes(previous.record)

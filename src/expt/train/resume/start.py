@@ -48,7 +48,7 @@ def resume_run(
     job = read_frozen(run.directory, run.record.to_mapping())
     # The output folder may have been moved since the run began.
     if run.directory.is_relative_to(run.output_dir):
-        job = replace(job, moved_to=run.output_dir)
+        job = replace(job, current_output_dir=run.output_dir)
     changed, previous = _with_overrides(job, run.record, overrides)
     # If not, it died after the end of training, while the sinks were being completed.
     was_closed = run.record.closed is not False
