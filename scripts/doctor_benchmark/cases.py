@@ -193,12 +193,12 @@ _FAULTS: tuple[tuple[str, frozenset[str], tuple[str, ...]], ...] = (
             f"{_npz('rare_pair', 64)} model=linear optimizer=sgd",
             f"{_npz('rare_third', 64)} {_MLP} loop.epochs=15",
             f"{_npz('rare_tumor')} {_MLP} act=tanh loop.epochs=15",
-            f"{_npz('rare_tenth', 64)} model=linear optimizer=sgd optimizer.learning_rate=0.01",
+            f"{_npz('rare_tenth', 64)} model=linear optimizer=sgd",
         ),
     ),
     (
         "vanishing_gradients",
-        _NO_SIGNAL | {"saturated_units"},
+        _NO_SIGNAL | {"saturated_units", "dead_units", "no_gradient"},
         (
             f"{_DEEP} act=sigmoid",
             f"{_DEEP} act=sigmoid optimizer=sgd",

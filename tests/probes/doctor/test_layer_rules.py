@@ -43,7 +43,7 @@ def test_run_without_probes_has_no_findings(rule: str) -> None:
     assert found(rule, facts()) is None
 
 
-@pytest.mark.parametrize(("norm", "fires"), [(2e-3, False), (1e-4, True)])
+@pytest.mark.parametrize(("norm", "fires"), [(0.03, False), (1e-4, True)])
 def test_gradient_far_below_that_of_the_last_layer(norm: float, fires: bool) -> None:
     given = facts(columns("gradient_norm", [norm, 0.1, 1.0, 1.0]), {"act": "sigmoid"})
     finding = found("vanishing_gradients", given)
@@ -92,7 +92,7 @@ def test_loss_of_zero_is_no_missing_gradient() -> None:
     assert found("no_gradient", given) is None
 
 
-@pytest.mark.parametrize(("share", "fires"), [(0.4, False), (0.6, True)])
+@pytest.mark.parametrize(("share", "fires"), [(0.6, False), (0.8, True)])
 def test_dead_units(share: float, fires: bool) -> None:
     finding = found("dead_units", facts(columns("dead_share", [0.1, share])))
     assert (finding is not None) is fires

@@ -10,7 +10,12 @@ import numpy as np
 
 from expt.probes.doctor.facts import Facts
 from expt.probes.doctor.findings import Finding
-from expt.probes.doctor.layer_rules import dead_units, no_gradient, vanishing_gradients
+from expt.probes.doctor.layer_rules import (
+    dead_units,
+    exploding_gradients,
+    no_gradient,
+    vanishing_gradients,
+)
 from expt.probes.doctor.loss_rules import is_long, not_converged, not_learning, unstable_loss
 
 _KARPATHY = "A. Karpathy, A Recipe for Training Neural Networks, 2019"
@@ -19,8 +24,9 @@ _ZHANG = "C. Zhang et al., arXiv:1611.03530"
 _HE = "H. He and E. Garcia, Learning from Imbalanced Data, 2009"
 
 _FAR_FROM_CHANCE = {"classification": 2.5, "regression": 10.0}  # times the untrained loss
+_LEAST_EXCESS = 1.5  # over the untrained loss; of two classes, twice log 2 is within the noise
 _SMALLEST_INPUT, _LARGEST_INPUT = 0.01, 10.0  # root mean square of a feature
-_FITTED = 0.7  # share of the chance loss; below it, the train split has been learned
+_FITTED = 0.66  # share of the chance loss; below it, the train split has been learned
 _NO_BETTER = 0.95  # share of the chance loss
 _AT_CHANCE = 1.05  # share of the chance loss; above it, training itself goes wrong
 _DEVIATIONS = 3.0  # of the accuracy of constant predictions
@@ -36,7 +42,8 @@ def initial_loss(facts: Facts) -> Iterator[Finding]:
     if constant is None or constant.untrained == 0 or not len(loss) or loss.steps[0] != 1:
         return
     first, untrained = float(loss.values[0]), constant.untrained
-    if first > _FAR_FROM_CHANCE[facts.task] * untrained:
+    least = max(_FAR_FROM_CHANCE[facts.task] * untrained, untrained + _LEAST_EXCESS)
+    if first > least:
         is_raw = facts.params.get("data.standardize_targets") is False
         yield Finding(
             rule="initial_loss",
@@ -93,7 +100,7 @@ def shuffled_labels(facts: Facts) -> Iterator[Finding]:
     # Inputs or a model that can't be trained on explain as much.
     if _beats_constants(facts) or _has_other_fault(facts):
         return
-    fitted = float(train.windows(10).values[-1])
+    fitted = float(train.windows(5).values[-1])
     ratios = facts.column("update_ratio/all").values
     moves = len(ratios) > 0 and _USUAL_UPDATES[0] < np.median(ratios) < _USUAL_UPDATES[1]
     if fitted < _FITTED * constant.train:
@@ -150,7 +157,10 @@ def _standardize(facts: Facts) -> str | None:
 
 
 def _has_other_fault(facts: Facts) -> bool:
-    rules = (unscaled_inputs, unstable_loss, vanishing_gradients, no_gradient, dead_units)
+    rules = (
+        *(unscaled_inputs, initial_loss, unstable_loss, exploding_gradients),
+        *(vanishing_gradients, no_gradient, dead_units),
+    )
     return any(True for rule in rules for _ in rule(facts))
 
 

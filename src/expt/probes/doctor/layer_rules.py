@@ -19,9 +19,9 @@ _CS231N = "CS231n, Neural Networks Part 3, ratio of updates to weights"
 SATURATING = ("sigmoid", "hard_sigmoid", "tanh", "softsign")
 _WITH_ZERO_SLOPE = ("relu", "relu6")
 
-_VANISHING = 1e-3  # norm of a layer's gradient over that of the last layer
+_VANISHING = 0.02  # norm of a layer's gradient over that of the last layer
 _EXPLODING = 1e3  # norm of the whole gradient
-_DEAD, _SATURATED = 0.5, 0.5  # share of a layer
+_DEAD, _SATURATED = 0.7, 0.5  # share of a layer
 _SMALLEST_UPDATE, _LARGEST_UPDATE = 1e-5, 0.1  # about 1e-3 is usual
 _FEWEST_LAYERS = 3
 
@@ -137,20 +137,22 @@ def saturated_units(facts: Facts) -> Iterator[Finding]:
 
 def update_ratio(facts: Facts) -> Iterator[Finding]:
     """Yields a finding if a step moves the weights far more or less than usual."""
-    ratios = facts.column(f"update_ratio/{ALL_LAYERS}")
+    ratios = facts.column(f"update_ratio/{ALL_LAYERS}").values
     if not len(ratios):
         return
-    # The first half: schedules lower the learning rate towards the end.
-    typical = float(np.median(ratios.values[: max(1, (len(ratios) + 1) // 2)]))
-    if _SMALLEST_UPDATE <= typical <= _LARGEST_UPDATE:
-        return
+    # Schedules lower the learning rate towards the end, and weights that a high rate has enlarged
+    # hide it: small ratios are judged in the first half, large ones in the first quarter.
+    typical = float(np.median(ratios[: (len(ratios) + 1) // 2]))
+    largest = float(ratios[: max(1, len(ratios) // 4)].max())
     is_small = typical < _SMALLEST_UPDATE
+    if not is_small and largest <= _LARGEST_UPDATE:
+        return
+    ratio = typical if is_small else largest
     faster = facts.override("optimizer.learning_rate", f"{facts.learning_rate * 100:.3g}")
     yield Finding(
         rule="update_ratio",
-        message=f"a step changes the weights by {typical:.1g} of their norm; about 1e-3 is usual",
-        step=int(ratios.steps[0]),
-        number=typical,
+        message=f"a step changes the weights by {ratio:.1g} of their norm; about 1e-3 is usual",
+        number=ratio,
         remedy=faster if is_small else facts.slower(),
         source=_CS231N,
     )
