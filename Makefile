@@ -2,6 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/pip install --disable-pip-version-check
+# Visdom has no wheel, and can't be built with setuptools 81, which pip's isolated builds would use.
+BUILD := setuptools==80.9.0 wheel==0.45.1
 SHOW := @$(PYTHON) scripts/announced.py
 
 .PHONY: run test check docs lock
@@ -24,7 +26,8 @@ docs: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml
 	$(SHOW) "creating .venv" -- $(PYTHON) -m venv .venv
-	$(SHOW) "installing TensorFlow and the others" -- $(PIP) --requirement requirements.lock
+	$(SHOW) "installing setuptools" -- $(PIP) $(BUILD)
+	$(SHOW) "installing TensorFlow and the others" -- $(PIP) --no-build-isolation --requirement requirements.lock
 	$(SHOW) "installing expt" -- $(PIP) --no-deps --editable .
 	@touch $@
 
@@ -32,6 +35,8 @@ docs: .venv/installed
 lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet --disable-pip-version-check $(BUILD)
+	.venv-lock/bin/pip install --quiet --disable-pip-version-check --no-build-isolation 'visdom<0.3'
 	.venv-lock/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	.venv-lock/bin/pip freeze --exclude-editable > requirements.lock
 	rm -rf .venv-lock

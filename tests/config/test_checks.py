@@ -177,6 +177,18 @@ def test_error_lists_losses_that_support_task() -> None:
     check_task(job_with(loss___tasks_=["regression"]), "regression")
 
 
+def test_every_probe_supports_task() -> None:
+    overrides = ["model=gan", "loss=binary_crossentropy", "probe=[weights,curvature]"]
+    (job,), _ = compose_jobs(overrides, None, multirun=False)
+    expected = (
+        r"probe=\[curvature\] .* generation, .* model=gan\. Probes .*: gradients, .*, weights\."
+    )
+    with pytest.raises(UserError, match=expected):
+        check_task(job, "classification")
+    (job,), _ = compose_jobs(["probe=[curvature]"], None, multirun=False)
+    check_task(job, "classification")
+
+
 def test_at_least_one_typed_metric_supports_task() -> None:
     def job(*overrides: str) -> Job:
         (job,), _ = compose_jobs(list(overrides), None, multirun=False)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from visdom_helpers import require_visdom
 
 from contracts.contract import SMALL, assert_kept, keep_contract, options_of
 from contracts.example_data import FILES
@@ -55,12 +56,19 @@ def test_sequential_model_of_a_user(
 
 @pytest.mark.parametrize("option", options_of("recorder"))
 def test_recorder(train_here: Train, tmp_path: Path, option: str) -> None:
+    if option == "visdom":
+        require_visdom()
     keep_contract(train_here, [f"recorder=[{option}]", *SMALL], tmp_path)
 
 
 @pytest.mark.parametrize("option", options_of("hook"))
 def test_hook(train_here: Train, tmp_path: Path, option: str) -> None:
     keep_contract(train_here, [f"hook=[{option}]", f"hook.{option}.every=1", *SMALL], tmp_path)
+
+
+@pytest.mark.parametrize("option", options_of("probe"))
+def test_probe(train_here: Train, tmp_path: Path, option: str) -> None:
+    keep_contract(train_here, [f"probe=[{option}]", f"probe.{option}.every=1", *SMALL], tmp_path)
 
 
 @pytest.mark.parametrize("option", options_of("loop"))

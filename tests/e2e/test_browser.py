@@ -1,4 +1,4 @@
-"""The pages that `expt.ui` names, in a real browser: they show the runs of a real sweep.
+"""The pages of `expt.ui` in a real browser: they show the runs of a real sweep.
 
 They need Debian's chromium; without it they are skipped, but fail where CI is set.
 """
@@ -19,11 +19,17 @@ import pytest
 from mlflow_helpers import until
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect, sync_playwright
+from record_helpers import make_run
+from visdom_helpers import VisdomServer
 
 from conftest import Command
 from e2e.ui_helpers import Interface, interface
 from expt.analysis.cells import BEST_MARK
+from expt.record.recorder import Image as ImageRecord
+from expt.record.recorder import Scalars
+from expt.record.visdom import VisdomRecorder
 from expt.runs.layout import SUMMARY
+from expt.runs.run import Status
 
 _FLAGS = (
     "--no-sandbox",
@@ -387,3 +393,22 @@ def test_report_of_the_sweep(
         assert image.evaluate("each => each.decode().then(() => each.naturalWidth)") > 100
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert not faults
+
+
+def test_run_in_visdom(page: Page, tmp_path: Path) -> None:
+    server = VisdomServer(tmp_path)
+    recorder = VisdomRecorder(port=server.port)
+    recorder.open(make_run(tmp_path))
+    for step in range(1, 5):
+        recorder.write(Scalars.single(step, 1, {"train/loss": 1 / step, "val/loss": 2 / step}))
+        recorder.write(ImageRecord(step, 1.0, "val/grid", lambda: np.zeros((90, 120, 3), np.uint8)))
+    recorder.close(Status.FINISHED)
+    _open(page, f"http://127.0.0.1:{server.port}/env/experiment_name_of_the_run")
+    expect(page.locator(".js-plotly-plot .scatterlayer .trace")).to_have_count(2)
+    expect(page.locator(".js-plotly-plot .legendtext")).to_have_text(["train", "val"])
+    image = page.get_by_alt_text("step 4")
+    expect(image).to_be_visible()
+    assert image.evaluate("each => each.decode().then(() => each.naturalWidth)") == 120
+    expect(page.get_by_text("status: FINISHED")).to_be_visible()
+    page.goto("about:blank")  # the page would ask again and again for the server that is gone
+    server.kill()

@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 from mlflow_helpers import until
+from record_helpers import make_run
 
 from conftest import Command
-from e2e.ui_helpers import Interface, ask, interface
+from e2e.ui_helpers import Interface, ask, interface, visdom_interface
+from expt.record.visdom import VisdomRecorder
+from expt.runs.run import Status
 from expt.servers.network import public_host
-from servers.process_helpers import is_alive, listening
+from servers.process_helpers import free_port, is_alive, listening
 
 _RUNS_OF_MLFLOW = "api/2.0/mlflow/runs/search"
 
@@ -120,6 +123,25 @@ def test_server_elsewhere_is_named_without_its_password(folder: Path) -> None:
         assert address.partition("?")[0] == expected
         assert shown.lines[-1] == "Ctrl-C stops TensorBoard"
         assert not any("mlflow" in " ".join(process.cmdline()) for process in shown.started)
+
+
+def test_visdom_is_started_before_the_first_run_and_on_localhost_only(tmp_path: Path) -> None:
+    port = free_port()
+    given = ("--visdom", f"--visdom-port={port}", "--host=0.0.0.0")
+    with visdom_interface(tmp_path, *given) as shown:
+        (address,) = shown.addresses("Visdom")
+        assert address == f"http://127.0.0.1:{port}"
+        assert f"recorder=visdom recorder.visdom.port={port}" in "\n".join(shown.lines)
+        assert shown.lines[-1] == "Ctrl-C stops TensorBoard and Visdom"
+        assert [place for place, number in listening(shown.started) if number == port] == [
+            "127.0.0.1"
+        ]
+        recorder = VisdomRecorder(port=port)
+        recorder.open(make_run(tmp_path))
+        recorder.close(Status.FINISHED)
+        assert "experiment_name_of_the_run" in ask(f"{address}/env_state", {})
+        assert shown.end(signal.SIGINT)[0] == 130
+        until(lambda: not any(map(is_alive, shown.started)))
 
 
 @pytest.mark.parametrize(

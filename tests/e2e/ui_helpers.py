@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
+from visdom_helpers import require_visdom
 
 from servers.process_helpers import descendants, free_port
 
@@ -68,6 +69,14 @@ def interface(folder: Path, *arguments: str, **environment: str) -> Iterator[Int
         finally:
             shown.process.kill()
             shown.process.communicate()
+
+
+@contextmanager
+def visdom_interface(folder: Path, *arguments: str) -> Iterator[Interface]:
+    """The same, with Visdom; skipped if it is not installed, but not where CI is set."""
+    require_visdom()
+    with interface(folder, *arguments, HOME=str(folder)) as shown:
+        yield shown
 
 
 def ask(address: str, question: Any = None, **headers: str) -> Any:

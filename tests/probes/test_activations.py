@@ -1,15 +1,18 @@
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from expt.probes.activations import Activations, activations_of
-from probes.made_subjects import LeastSquares, Moment
+from probes.subjects import LeastSquares, RecordedMoment
 
 
-class _Watched(LeastSquares):
-    def __init__(self, model: keras.Model, inputs: tf.Tensor) -> None:
-        self.model, self.inputs = model, inputs
+def _watched(model: keras.Model, inputs: tf.Tensor) -> Any:
+    subject = LeastSquares()
+    subject.model, subject.inputs = model, inputs
+    return subject
 
 
 class _Subclassed(keras.Model):  # type: ignore[misc]
@@ -46,24 +49,24 @@ def _inputs() -> tf.Tensor:
     ],
 )
 def test_saturation_is_the_share_of_small_slopes(activation: str, slope: object) -> None:
-    model, inputs, moment = _dense(activation), _inputs(), Moment()
-    Activations()(moment, _Watched(model, inputs))
+    model, inputs, moment = _dense(activation), _inputs(), RecordedMoment()
+    Activations()(moment, _watched(model, inputs))
     assert callable(slope)
     slopes = slope(model.get_layer("first")(inputs).numpy())
-    assert moment.logged["saturated_share/act"] == pytest.approx((slopes < 0.05).mean())
+    assert moment.scalars["saturated_share/act"] == pytest.approx((slopes < 0.05).mean())
     outputs = model.get_layer("act")(model.get_layer("first")(inputs)).numpy()
     np.testing.assert_allclose(moment.histograms["activations/act"], outputs, rtol=1e-5)
-    assert moment.logged["activation_mean/act"] == pytest.approx(outputs.mean(), rel=1e-5)
+    assert moment.scalars["activation_mean/act"] == pytest.approx(outputs.mean(), rel=1e-5)
     # Softmax compares values, and is no activation of a unit.
-    assert [name for name in moment.logged if name.startswith("dead_share")] == ["dead_share/act"]
+    assert [name for name in moment.scalars if name.startswith("dead_share")] == ["dead_share/act"]
 
 
 def test_a_unit_is_dead_if_it_fires_for_no_example() -> None:
-    model, moment = _dense("relu"), Moment()
+    model, moment = _dense("relu"), RecordedMoment()
     first = model.get_layer("first")
     first.bias.assign([-1e3, -1e3, 0, 0, 1e3])
-    Activations()(moment, _Watched(model, _inputs()))
-    assert moment.logged["dead_share/act"] == pytest.approx(0.4)
+    Activations()(moment, _watched(model, _inputs()))
+    assert moment.scalars["dead_share/act"] == pytest.approx(0.4)
 
 
 def test_activations_within_layers_and_subclassed_models_are_seen() -> None:

@@ -1,33 +1,41 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
 from expt.probes.gradients import Gradients, noise_scale
-from probes.made_subjects import LeastSquares, Moment
+from probes.subjects import LeastSquares, RecordedMoment
 
 
 def test_sizes_are_those_of_the_mean_gradient() -> None:
-    subject, moment = LeastSquares(), Moment()
+    subject: Any = LeastSquares()
+    moment = RecordedMoment()
     Gradients()(moment, subject)
     slope, offset = (np.mean(each, axis=0) for each in zip(*subject.exact(), strict=True))
-    assert moment.logged["gradient_norm/slope"] == pytest.approx(np.linalg.norm(slope), rel=1e-5)
-    assert moment.logged["gradient_mean_abs/slope"] == pytest.approx(np.abs(slope).mean(), rel=1e-5)
+    assert moment.scalars["gradient_norm/slope"] == pytest.approx(np.linalg.norm(slope), rel=1e-5)
+    assert moment.scalars["gradient_mean_abs/slope"] == pytest.approx(
+        np.abs(slope).mean(), rel=1e-5
+    )
     everything = np.concatenate([slope.ravel(), offset])
-    assert moment.logged["gradient_norm/all"] == pytest.approx(np.linalg.norm(everything), rel=1e-5)
+    assert moment.scalars["gradient_norm/all"] == pytest.approx(
+        np.linalg.norm(everything), rel=1e-5
+    )
     np.testing.assert_allclose(moment.histograms["gradients/slope"], slope.ravel(), rtol=1e-4)
-    assert not any(name.startswith(("update", "gradient_cos")) for name in moment.logged)
+    assert not any(name.startswith(("update", "gradient_cos")) for name in moment.scalars)
 
 
 def test_noise_is_that_between_batches() -> None:
-    subject, moment = LeastSquares(), Moment()
+    subject: Any = LeastSquares()
+    moment = RecordedMoment()
     Gradients()(moment, subject)
     each = np.array([np.concatenate([a.ravel(), b]) for a, b in subject.exact()])
     spread = np.sqrt(each.var(axis=0, ddof=1).sum())
     snr = np.linalg.norm(each.mean(axis=0)) / spread
-    assert moment.logged["gradient_snr/all"] == pytest.approx(snr, rel=1e-5)
+    assert moment.scalars["gradient_snr/all"] == pytest.approx(snr, rel=1e-5)
     # In another form: tr(Σ) of one example is b times the trace of the covariance of batches.
     trace = 8 * each.var(axis=0, ddof=1).sum()
     squared = np.sum(each.mean(axis=0) ** 2) - trace / 32
-    assert moment.logged["gradient_noise/scale"] == pytest.approx(trace / squared, rel=1e-4)
+    assert moment.scalars["gradient_noise/scale"] == pytest.approx(trace / squared, rel=1e-4)
 
 
 def test_noise_scale_of_known_distribution() -> None:
@@ -39,23 +47,25 @@ def test_noise_scale_of_known_distribution() -> None:
 
 
 def test_a_step_is_compared_with_the_one_before() -> None:
-    subject, moment = LeastSquares(), Moment(7)
+    subject: Any = LeastSquares()
+    moment = RecordedMoment(7)
     probe = Gradients(histograms=False)
-    probe.before(Moment(6), subject)
+    probe.before(RecordedMoment(6), subject)
     old = subject.weights[0].numpy()
     before = subject.exact()[0][0].ravel()
     subject.weights[0].assign(old * 0.9)
     probe(moment, subject)
     after = subject.exact()[0][0].ravel()
-    assert moment.logged["update_ratio/slope"] == pytest.approx(0.1, rel=1e-5)
-    assert moment.logged["update_ratio/offset"] == 0
+    assert moment.scalars["update_ratio/slope"] == pytest.approx(0.1, rel=1e-5)
+    assert moment.scalars["update_ratio/offset"] == 0
     cosine = before @ after / np.linalg.norm(before) / np.linalg.norm(after)
-    assert moment.logged["gradient_cosine/slope"] == pytest.approx(cosine, rel=1e-5)
+    assert moment.scalars["gradient_cosine/slope"] == pytest.approx(cosine, rel=1e-5)
     assert not moment.histograms
 
 
 def test_weights_of_an_earlier_step_are_not_compared() -> None:
-    subject, moment, probe = LeastSquares(), Moment(9), Gradients()
-    probe.before(Moment(6), subject)
+    subject: Any = LeastSquares()
+    moment, probe = RecordedMoment(9), Gradients()
+    probe.before(RecordedMoment(6), subject)
     probe(moment, subject)
-    assert "update_ratio/all" not in moment.logged
+    assert "update_ratio/all" not in moment.scalars

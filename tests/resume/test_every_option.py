@@ -45,6 +45,12 @@ OTHERS = {
     "early-stopping": ["loop.patience=3", "loop.eval_every=2", "loop.min_change=100"],
     "augmentation": ["data.augment={flip: true, shift: 1, cutout: 2, mixup: 0.5}", "model=cnn"],
     "hook": ["hook=[weight_norm]", "hook.weight_norm.every=2"],
+    "probes": [
+        f"probe=[{','.join(options_of('probe'))}]",
+        *(f"probe.{option}.every=2" for option in options_of("probe")),
+        "model.dropout=0.5",
+        "model.l2=0.01",
+    ],
     "gan-averages": ["model=gan", "loss=binary_crossentropy", *ADAM_OPTIONS["averages"]],
 }  # fmt: skip
 

@@ -54,7 +54,7 @@ _ENDED = {"status": "FINISHED", "started": 1e6}
 
 def _lines(output_dir: Path, mlflow: str | None = _MLFLOW) -> list[tuple[str, str]]:
     with TemporaryDirectory() as folder:
-        return list(Pages(output_dir, _BOARD, mlflow, View(Path(folder), output_dir)).lines())
+        return list(Pages(output_dir, _BOARD, mlflow, None, View(Path(folder), output_dir)).lines())
 
 
 def test_pages_of_the_latest_run_and_of_the_newest_sweep(sweep: Path, tmp_path: Path) -> None:

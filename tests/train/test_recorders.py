@@ -4,12 +4,15 @@ import pytest
 
 from expt.config.compose import Job, compose_jobs
 from expt.errors import UserError
-from expt.train.recorders import Sinks
+from expt.train.recorders import Sinks, check_recorders
 
 
 def compose_one(*overrides: str) -> Job:
     (job,), _ = compose_jobs(list(overrides), None, multirun=False)
     return job
+
+
+_UNKNOWN = "+recorder.tensorboard.folder=x"
 
 
 class TestSinks:
@@ -29,6 +32,13 @@ class TestSinks:
         assert len(sinks(compose_one("recorder=[]"))) == 1
 
     def test_argument_that_is_not_accepted_is_named(self, sinks: Sinks) -> None:
-        job = compose_one("recorder=[tensorboard]", "+recorder.tensorboard.folder=x")
+        job = compose_one("recorder=[tensorboard]", _UNKNOWN)
         with pytest.raises(UserError, match=r"recorder\.tensorboard\.folder"):
             sinks(job)
+
+
+def test_recorders_of_all_jobs_are_checked() -> None:
+    good, wrong = (compose_one("recorder=[tensorboard]", *more) for more in ([], [_UNKNOWN]))
+    check_recorders([good])
+    with pytest.raises(UserError, match=r"recorder\.tensorboard\.folder"):
+        check_recorders([good, wrong])

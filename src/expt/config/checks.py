@@ -59,15 +59,15 @@ def check(job: Job) -> None:
 
 
 def check_task(job: Job, data_task: str) -> None:
-    """Checks that the loss and the monitored metric suit the task.
+    """Checks that the loss, the probes and the monitored metric suit the task.
 
     Args:
         job: The job.
         data_task: The task of the data, such as `classification`; a model may replace it.
 
     Raises:
-        UserError: The loss or every chosen metric does not support the task, or the monitored
-            metric is not computed.
+        UserError: The loss, a probe or every chosen metric does not support the task, or the
+            monitored metric is not computed.
     """
     task, loss = task_of(job, data_task), job.choices.get("loss", "loss")
     if not supports_task(job.config.loss, task):
@@ -80,6 +80,7 @@ def check_task(job: Job, data_task: str) -> None:
             f"{group}={job.choices.get(group, group)}. Losses for {task}: {', '.join(fitting)}."
         )
     _check_metrics(job, task)
+    _check_probes(job, task)
     # A custom learner chooses its own metrics, which are known only once it is built.
     if LEARNER_KEY not in job.config.model:
         check_monitored_metric(job, ("loss", *metrics_for(job, task)))
@@ -97,6 +98,19 @@ def _check_metrics(job: Job, task: str) -> None:
             f"metric=[{','.join(job.config.metric)}]: none of them supports {task}, the task of "
             f"data={job.choices.get('data', 'data')}. Metrics for {task}: {', '.join(fitting)}."
         )
+
+
+def _check_probes(job: Job, task: str) -> None:
+    for name, node in job.config.probe.items():
+        if not supports_task(node, task):
+            fitting = [
+                one for one in options("probe") if supports_task(option_values("probe", one), task)
+            ]
+            group = "model" if TASK_KEY in job.config.model else "data"
+            raise UserError(
+                f"probe=[{name}] does not support {task}, the task of "
+                f"{group}={job.choices.get(group, group)}. Probes for {task}: {', '.join(fitting)}."
+            )
 
 
 def check_monitored_metric(job: Job, reported: Sequence[str]) -> None:

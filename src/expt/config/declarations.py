@@ -18,7 +18,7 @@ from expt.errors import UserError
 from expt.parts.numbers import is_number
 
 TASKS_KEY = "_tasks_"
-"""List of the tasks that a loss or metric supports; absent means all."""
+"""List of the tasks that a loss, metric or probe supports; absent means all."""
 TARGETS_KEY = "_targets_"
 """Range of targets that a loss is defined for: `[minimum, maximum]`, with null for no bound."""
 TAKES_KEY = "_takes_"
@@ -103,5 +103,5 @@ def metrics_for(job: Job, task: str) -> dict[str, Mapping[str, Any]]:
 
 
 def supports_task(node: Mapping[str, Any], task: str) -> bool:
-    """Whether a loss or metric supports a task; without a declaration it supports all."""
+    """Whether a loss, metric or probe supports a task; without a declaration it supports all."""
     return task in node.get(TASKS_KEY, [task])

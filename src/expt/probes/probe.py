@@ -8,8 +8,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from expt.parts.data.dataset import Dataset
+
 Pixels = NDArray[np.uint8]
 """The pixels of an image: uint8, shape [height, width, 3]."""
+LossTerm = tuple[tf.Tensor, Sequence[tf.Tensor | None]]
+"""A term of a loss: its value, a scalar, and its gradient for each weight, None for those it does
+not depend on."""
 
 
 class Examples(Protocol):
@@ -39,7 +44,10 @@ class Subject(Protocol):
 
     Attributes:
         model: The model that predicts.
+        networks: All models that are trained, including `model`.
+        dataset: The data set of the run.
         weights: The trainable variables of all networks.
+        initial: The values of `weights` before training, also in a resumed run.
         layers: The positions in `weights` of the variables of each layer, by the layer's name, in
             the order of the forward pass.
         batches: The fixed batches, at least one, each of the size of a training step.
@@ -49,7 +57,10 @@ class Subject(Protocol):
     """
 
     model: keras.Model
+    networks: Sequence[keras.Model]
+    dataset: Dataset
     weights: Sequence[keras.Variable]
+    initial: Sequence[NDArray[Any]]
     layers: Mapping[str, Sequence[int]]
     batches: Sequence[Examples]
     inputs: tf.Tensor
@@ -70,6 +81,17 @@ class Subject(Protocol):
         Returns:
             The mean losses, scalars, with the penalties of the model; and the gradients, one for
             each of `weights` and in its shape.
+        """
+        ...
+
+    def terms(self, values: Sequence[tf.Tensor], batch: Examples) -> Mapping[str, LossTerm]:
+        """Returns the terms of the training losses of a batch, such as `data`, by name.
+
+        The batch is computed as a whole, even if a training step accumulates gradients.
+
+        Args:
+            values: The values of `weights`.
+            batch: One of `batches`, or other examples of the same shapes.
         """
         ...
 

@@ -1,1 +1,1 @@
-"""Recording: the recorder protocol, and recorders for the journal, TensorBoard and MLflow."""
+"""Recording: the recorder protocol, and recorders for the journal, TensorBoard, MLflow, Visdom."""

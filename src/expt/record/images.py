@@ -54,7 +54,7 @@ def _of_classification(
     mistake_grid = partial(grids.mistake_grid, are_probabilities=kind == "probability")
 
     def grid(draw: Callable[..., grids.Pixels], shown: NDArray[np.intp]) -> grids.Pixels:
-        images = _as_pixels(dataset, split.read(shown))
+        images = as_pixels(dataset, split.read(shown))
         return draw(images, split.targets[shown], predictions[shown], names)
 
     return {
@@ -79,7 +79,7 @@ def _of_reconstruction(
     del kind
     inputs, shown = dataset.validation.first(_FIXED_EXAMPLES), predictions[:_FIXED_EXAMPLES]
     if dataset.has_images:
-        inputs, shown = _as_pixels(dataset, inputs), _as_pixels(dataset, shown)
+        inputs, shown = as_pixels(dataset, inputs), as_pixels(dataset, shown)
         return {"reconstructions": partial(grids.reconstruction_grid, inputs, shown)}
     targets, outputs = (array.reshape(len(array), -1) for array in (inputs, shown))
     draw = partial(predicted_against_true, targets, outputs, dataset.feature_names)
@@ -92,12 +92,12 @@ def _of_generation(
     del kind
     if not dataset.has_images:
         return {}
-    shown = _as_pixels(dataset, predictions[:_FIXED_EXAMPLES])
+    shown = as_pixels(dataset, predictions[:_FIXED_EXAMPLES])
     titles, marked = [""] * len(shown), [False] * len(shown)
     return {"generated": partial(grids.image_grid, shown, titles, marked)}
 
 
-def _as_pixels(dataset: Dataset, images: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+def as_pixels(dataset: Dataset, images: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """Returns images as pixels from 0 to 1.
 
     Only arrays that training uses in their own range are changed, and only if that range is not

@@ -8,8 +8,11 @@ import psutil
 
 from expt.errors import UserError
 
+LOOPBACK = "127.0.0.1"
+"""The address at which only this machine reaches a server."""
+
 # The hosts that stand for all interfaces, each with the address that reaches it locally.
-_ALL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  the user asks for it
+_ALL = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104  the user asks for it
 
 
 def is_local(host: str) -> bool:

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from expt.errors import UserError
+from expt.record.visdom import PORT
 from expt.runs.chronology import sweeps_by_age
 from expt.runs.find import FoundRun, find_run, load_run
 from expt.runs.layout import REPORT, SUMMARY
@@ -23,12 +25,14 @@ class Pages:
         output_dir: The folder of all runs.
         tensorboard: The URL of TensorBoard.
         mlflow: The URL of MLflow; None if no run is recorded there.
+        visdom: The URL of Visdom; None if it is not started.
         view: The folder that TensorBoard shows.
     """
 
     output_dir: Path
     tensorboard: str
     mlflow: str | None
+    visdom: str | None
     view: View
 
     def lines(self) -> Iterator[tuple[str, str]]:
@@ -38,9 +42,16 @@ class Pages:
             yield "MLflow", "not started: no run is recorded there (recorder=mlflow)"
         else:
             yield "MLflow", all_runs_page(self.mlflow, self._latest(), self.output_dir)
+        if self.visdom is not None:
+            yield "Visdom", f"{self.visdom} for runs with {self._visdom_overrides(self.visdom)}"
         sweep = self._newest_sweep()
         if sweep:
             yield from self._of_sweep(sweep)
+
+    def _visdom_overrides(self, address: str) -> str:
+        """Returns the overrides with which a run is recorded on the server."""
+        port = urlsplit(address).port
+        return "recorder=visdom" + ("" if port == PORT else f" recorder.visdom.port={port}")
 
     def _of_sweep(self, runs: list[FoundRun]) -> Iterator[tuple[str, str]]:
         folder = runs[0].directory.parent

@@ -1,10 +1,10 @@
-"""The command lines and environments of TensorBoard and MLflow."""
+"""The command lines and environments of TensorBoard, MLflow and Visdom."""
 
 import os
 from pathlib import Path
 
 from expt.record.mlflow.store import artifacts_uri, home, is_embedded, store_uri
-from expt.servers.network import host_names, is_local, url_host
+from expt.servers.network import LOOPBACK, host_names, is_local, url_host
 from expt.servers.server import ServerProgram
 
 _SECONDS_BETWEEN_RELOADS = "5"
@@ -66,6 +66,22 @@ def make_mlflow(output_dir: Path, host: str, port: int) -> ServerProgram:
         host=host,
         port=port,
         path="/health",
+    )
+
+
+def make_visdom(port: int) -> ServerProgram:
+    """Returns the program of Visdom, which can be reached only from this machine.
+
+    Everyone who reaches Visdom can write to it, and it stores what it receives in `~/.visdom/`.
+    """
+    return ServerProgram(
+        name="Visdom",
+        module="expt.servers.visdom",
+        # By default it logs every request, which are many.
+        arguments=["-port", str(port), "-bind_local", "-logging_level", "WARNING"],
+        host=LOOPBACK,
+        port=port,
+        path="/",
     )
 
 

@@ -15,6 +15,7 @@ from expt.sweep.search import Search, first_jobs
 from expt.sweep.start import run_sweep, start_launcher
 from expt.train.data_loading import DataLoader
 from expt.train.messages import print_git_trouble, print_notes, print_replaced_options
+from expt.train.recorders import check_recorders
 from expt.train.start import chosen_directory, run_directory
 
 
@@ -36,6 +37,7 @@ def start_sweep(composition: Composition, phases: Phases) -> int:
     overrides, search = first_jobs(composition, load)
     composing = composition.compose(overrides)
     first = next(composing)
+    check_recorders([first.job])
     phases.begin("loading data")
     load(first.job)
     phases.begin(f"composing {len(overrides)} jobs")
@@ -55,6 +57,7 @@ def _start(
     search: Search | None,
 ) -> int:
     """Checks all jobs and loads their data, and only then creates the directory and trains."""
+    check_recorders(one.job for one in jobs)
     phases.begin("loading data")
     fingerprints, hashes, notes = [], [], dict[str, None]()
     for one in jobs:

@@ -6,7 +6,8 @@ import keras
 import tensorflow as tf
 
 from expt.train.accumulation import Compute, Computed, over_parts
-from expt.train.input.batch import Batch, loss_weight, mean_loss
+from expt.train.adversarial_losses import adversarial_losses
+from expt.train.input.batch import Batch, loss_weight
 from expt.train.objective import Function
 from expt.train.step import (
     Stateless,
@@ -54,8 +55,6 @@ def make_adversarial_step(
     def gradients_of(
         weights: Sequence[tf.Tensor], batch: Batch, state_values: Sequence[tf.Tensor]
     ) -> Computed:
-        size, example_weights = batch.inputs.shape[0], batch.weights
-        real, fake = tf.ones((size, 1)), tf.zeros((size, 1))
         given = (
             list(zip(variables, weights, strict=True)),
             list(zip(states, state_values, strict=True)),
@@ -65,16 +64,9 @@ def make_adversarial_step(
         tape = tf.GradientTape(persistent=True, watch_accessed_variables=False)
         with tape, Stateless(*given) as scope:
             tape.watch(weights)
-            noise = keras.random.normal((size, generator.input_shape[-1]), seed=noise_seed)
-            generated = generator(noise, training=True)
-            # Two calls, so that batch normalization has separate statistics for each.
-            of_real = tf.cast(discriminator(batch.inputs, training=True), tf.float32)
-            of_generated = tf.cast(discriminator(generated, training=True), tf.float32)
-            generator_loss = mean_loss(loss(real, of_generated), example_weights)
-            discriminator_loss = mean_loss(loss(real, of_real), example_weights)
-            discriminator_loss = (
-                discriminator_loss + mean_loss(loss(fake, of_generated), example_weights)
-            ) / 2
+            pair = adversarial_losses(generator, discriminator, loss, batch, noise_seed)
+            generator_loss = pair.generator
+            discriminator_loss = (pair.real + pair.generated) / 2
             scaled_generator_loss = generator_optimizer.scale_loss(generator_loss)
             scaled_discriminator_loss = discriminator_optimizer.scale_loss(discriminator_loss)
         sources = scope.weights()
@@ -84,7 +76,8 @@ def make_adversarial_step(
         ]
         means = [generator_loss, discriminator_loss, *gradients]
         # `loss_weight` does not read the values, so any tensor that is no pair will do.
-        return Computed(loss_weight(fake, example_weights), means, [], scope.states())
+        weight = loss_weight(tf.zeros(batch.inputs.shape[0]), batch.weights)
+        return Computed(weight, means, [], scope.states())
 
     def update(computed: Computed) -> StepScalars:
         assign(states, computed.states)

@@ -6,7 +6,7 @@ training.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from expt.config.compose import Job
@@ -75,6 +75,20 @@ class Sinks:
             sink.stop()
         for process in self._processes:
             process.stop()
+
+
+def check_recorders(jobs: Iterable[Job]) -> None:
+    """Checks that the recorders of a sweep's jobs can be made, before workers make them.
+
+    Raises:
+        UserError: A recorder does not accept its arguments, or needs a package that is missing.
+    """
+    sinks = Sinks(with_mlflow=False)
+    try:
+        for job in jobs:
+            sinks(job)
+    finally:
+        sinks.stop()
 
 
 def is_mlflow(node: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ Only the training steps have GradientTapes that train; the checks before trainin
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -19,6 +19,22 @@ from expt.train.objective import Function, measure, output_type, outputs_of, pen
 
 StepScalars = dict[str, tf.Tensor]
 """The scalars of one training step, by metric name."""
+
+
+class Term(NamedTuple):
+    """A term of a loss, such as the penalty of a layer.
+
+    Attributes:
+        value: The value, a scalar.
+        gradients: The gradient for each weight; None where the term does not depend on it.
+    """
+
+    value: tf.Tensor
+    gradients: Sequence[tf.Tensor | None]
+
+
+Terms = Callable[[Sequence[tf.Tensor], Batch, Sequence[tf.Tensor]], Mapping[str, Term]]
+"""Returns terms by name; a pure function of the values of weights, a batch, and those of states."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +50,8 @@ class Step:
         weights: The variables that gradients are computed for.
         states: The variables that a forward pass changes, such as moving averages and the seeds of
             random layers.
+        terms: Computes the terms of the losses, each with its gradient, from the same arguments as
+            `gradients`; None for a step without separate terms. Training does not use it.
     """
 
     gradients: Compute
@@ -41,6 +59,7 @@ class Step:
     metrics: Callable[[Batch, Computed], StepScalars]
     weights: Sequence[keras.Variable]
     states: Sequence[keras.Variable]
+    terms: Terms | None = None
 
     def __call__(self, batch: Batch) -> StepScalars:
         """Trains on a batch, and returns its scalars by name."""
@@ -53,12 +72,14 @@ class Step:
         Args:
             prepare: A pure function; it is applied to the same batch twice.
         """
+        terms = self.terms
         return replace(
             self,
             gradients=lambda weights, batch, states: self.gradients(
                 weights, prepare(batch), states
             ),
             metrics=lambda batch, computed: self.metrics(prepare(batch), computed),
+            terms=terms and (lambda weights, batch, states: terms(weights, prepare(batch), states)),
         )
 
 
@@ -153,7 +174,7 @@ def make_train_step(
         with tf.GradientTape(watch_accessed_variables=False) as tape, Stateless(*given) as scope:
             tape.watch(weights)
             outputs = outputs_of(model, batch.inputs, training=True)
-            values = _mixed_loss(loss, batch, outputs)
+            values = mixed_loss(loss, batch, outputs)
             value = mean_loss(values, batch.weights) + penalty_of(model)
             # Has no effect unless the optimizer scales the loss, as for mixed_float16, where it
             # keeps small gradients from underflowing to 0.
@@ -188,7 +209,7 @@ def assign(variables: Sequence[keras.Variable], values: Sequence[tf.Tensor]) -> 
         variable.assign(value)
 
 
-def _mixed_loss(loss: Function, batch: Batch, outputs: tf.Tensor) -> Any:
+def mixed_loss(loss: Function, batch: Batch, outputs: tf.Tensor) -> Any:
     """Returns the loss of each example; with mixup, the mixture of the losses of both targets."""
     values = loss(batch.targets, outputs)
     if batch.mixed_targets is None or batch.mixed_share is None:

@@ -9,13 +9,14 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from expt.config.cadence import Cadence
 from expt.config.compose import Job
 from expt.config.hooks import EVERY_KEY
 from expt.config.instantiate import bind_part, call_part
 from expt.probes.distributions import distributions
-from expt.probes.probe import Examples, Probe, Subject
+from expt.probes.probe import Examples, LossTerm, Probe, Subject
 from expt.probes.summary import draw_summary, is_summarized
 from expt.record.histograms import read_histograms
 from expt.record.journal import FILE_NAME, read_journal
@@ -25,6 +26,7 @@ from expt.train.input.batch import Batch
 from expt.train.input.pipeline import first_batch
 from expt.train.program import Program
 from expt.train.step import values_of
+from expt.train.terms import layer_name
 from expt.train.timeline import Timeline
 
 _NUM_BATCHES = 4  # enough to estimate the noise of gradients
@@ -156,10 +158,14 @@ class ProgramSubject:
         self._step, self._optimizers = learner.step, learner.optimizers
         self._eager = program.job.config.loop.compile == "eager"
         self.model = learner.model
+        self.networks: Sequence[keras.Model] = learner.networks
+        self.dataset = program.dataset
         self.weights: Sequence[keras.Variable] = learner.step.weights
         self.layers: Mapping[str, Sequence[int]] = layers_of(learner.networks, self.weights)
         self.batches: Sequence[Examples] = _batches(program)
         self.inputs = _inputs(program, self.batches)
+        # The program has been built from the seed, and a checkpoint is not restored yet.
+        self.initial: Sequence[NDArray[Any]] = [weight.numpy() for weight in self.weights]
         self.num_losses = len(learner.networks)
         # Of each weight, the network that it belongs to.
         self._owners = [
@@ -182,13 +188,33 @@ class ProgramSubject:
         assert isinstance(batch, Batch)
         computed = self._step.gradients(values, batch, values_of(self._step.states))
         count = len(computed.means) - len(values)
-        # mixed_float16 scales the loss, and with it the gradients.
-        scales = [optimizer.scale_loss(tf.constant(1.0)) for optimizer in self._optimizers]
-        gradients = [
-            tf.cast(gradient, tf.float32) / scales[owner]
-            for gradient, owner in zip(computed.means[count:], self._owners, strict=True)
+        return computed.means[:count], [
+            self._unscaled(gradient, position)
+            for position, gradient in enumerate(computed.means[count:])
         ]
-        return computed.means[:count], gradients
+
+    def terms(self, values: Sequence[tf.Tensor], batch: Examples) -> Mapping[str, LossTerm]:
+        """Returns the terms of the training losses of a batch, each with its gradients."""
+        assert isinstance(batch, Batch)
+        if self._step.terms is None:
+            losses, gradients = self.gradients(values, batch)
+            return {"loss": (tf.add_n(losses), gradients)}
+        found = self._step.terms(values, batch, values_of(self._step.states))
+        return {
+            name: (
+                term.value,
+                [
+                    None if gradient is None else self._unscaled(gradient, position)
+                    for position, gradient in enumerate(term.gradients)
+                ],
+            )
+            for name, term in found.items()
+        }
+
+    def _unscaled(self, gradient: tf.Tensor, position: int) -> tf.Tensor:
+        # mixed_float16 scales the loss, and with it the gradients.
+        scale = self._optimizers[self._owners[position]].scale_loss(tf.constant(1.0))
+        return tf.cast(gradient, tf.float32) / scale
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Returns a function as a graph; unchanged if the run trains eagerly."""
@@ -214,11 +240,7 @@ def layers_of(
     }
     found: dict[str, list[int]] = {}
     for position, variable in enumerate(weights):
-        # A variable's path ends with the names of its layer and its own; a slash would be taken
-        # for the end of a group.
-        path = variable.path.split("/")
-        parts = path[:-1][-2:] if len(path) > 3 else path[:-1][-1:]
-        name = prefixes[id(variable)].replace("/", ".") + (".".join(parts) or variable.name)
+        name = prefixes[id(variable)].replace("/", ".") + layer_name(variable)
         found.setdefault(name, []).append(position)
     return found
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import keras
@@ -19,6 +20,7 @@ from expt.train.loss_checks import check_loss
 from expt.train.objective import Objective
 from expt.train.optimizer import MakeOptimizer
 from expt.train.preflight import check_gradients, check_values, preserve_states
+from expt.train.terms import adversarial_terms
 
 _MOST_EXAMPLES = 2_000
 _PROJECTIONS = 128
@@ -58,16 +60,13 @@ class Adversarial:
         self._loss = objective.loss
         noise_seed = keras.random.SeedGenerator()
         self.random_states: Sequence[Any] = [noise_seed.state]
+        pair_and_loss = self.model, self._discriminator, self._loss
         of_generator, of_discriminator = self.optimizers
-        self.step = make_adversarial_step(
-            self.model,
-            self._discriminator,
-            self._loss,
-            of_generator,
-            of_discriminator,
-            noise_seed,
-            objective.num_parts,
+        step = make_adversarial_step(
+            *pair_and_loss, of_generator, of_discriminator, noise_seed, objective.num_parts
         )
+        terms = adversarial_terms(*pair_and_loss, of_generator, of_discriminator, noise_seed)
+        self.step = replace(step, terms=terms)
 
     def check(self, batch: Batch, dataset: Dataset) -> Sequence[str]:
         """Checks both networks, the loss and the gradients on a batch."""

@@ -1,6 +1,7 @@
 """Supervised learning and reconstruction."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from expt.train.objective import Objective
 from expt.train.optimizer import MakeOptimizer
 from expt.train.preflight import preflight
 from expt.train.step import make_train_step
+from expt.train.terms import supervised_terms
 
 
 class Supervised:
@@ -28,9 +30,10 @@ class Supervised:
         optimizer = make_optimizer(model.trainable_variables)
         self.optimizers: Sequence[keras.optimizers.Optimizer] = [optimizer]
         self.reported: Sequence[str] = ["loss", *objective.metrics]
-        self.step = make_train_step(
+        step = make_train_step(
             model, objective.loss, optimizer, objective.metrics, objective.num_parts
         )
+        self.step = replace(step, terms=supervised_terms(model, objective.loss, optimizer))
 
     def check(self, batch: Batch, dataset: Dataset) -> Sequence[str]:
         """Checks the model's outputs, its loss and its gradients on a batch."""

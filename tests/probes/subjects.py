@@ -1,4 +1,4 @@
-"""A subject whose gradients have a closed form, and a moment that keeps what is recorded."""
+"""Subjects of probes, a real one and one with a closed form, and a moment that keeps records."""
 
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,45 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from expt.config.compose import compose_jobs
+from expt.train.backend import start_for
+from expt.train.data_loading import DataLoader
+
 Examples = namedtuple("Examples", ["inputs", "targets"])
+
+
+def make_subject(overrides: Sequence[str]) -> Any:
+    """Returns the subject of a job's program, before training."""
+    given = ["recorder=[]", *overrides]
+    (job,), _ = compose_jobs(given, None, multirun=False)
+    dataset = DataLoader()(job)
+    start_for(job.config)
+    from expt.train.hooks.probes import ProgramSubject
+    from expt.train.program import make_program
+
+    return ProgramSubject(make_program(job, dataset))
+
+
+class RecordedMoment:
+    """A `ProbeMoment` that keeps scalars, histograms and images by name."""
+
+    epoch, is_last = 0, False
+    values: Mapping[str, float] = {}
+
+    def __init__(self, step: int = 0) -> None:
+        self.step = step
+        self.scalars: dict[str, float] = {}
+        self.histograms: dict[str, NDArray[Any]] = {}
+        self.images: dict[str, NDArray[np.uint8]] = {}
+
+    def log(self, values: Mapping[str, float]) -> None:
+        self.scalars |= values
+
+    def log_histogram(self, name: str, values: NDArray[Any]) -> None:
+        self.histograms[name] = values
+
+    def log_image(self, name: str, pixels: NDArray[np.uint8]) -> None:
+        self.images[name] = pixels
 
 
 class LeastSquares:
@@ -53,23 +91,3 @@ class LeastSquares:
             (2 * x.T @ e / len(e), np.array([2 * e.mean()]))
             for (x, _), e in zip(self.arrays, errors, strict=True)
         ]
-
-
-class Moment:
-    """A moment that keeps what is recorded."""
-
-    def __init__(self, step: int = 0, *, is_last: bool = False) -> None:
-        self.step, self.epoch, self.is_last = step, 1, is_last
-        self.values: dict[str, float] = {}
-        self.logged: dict[str, float] = {}
-        self.histograms: dict[str, NDArray[Any]] = {}
-        self.images: dict[str, NDArray[np.uint8]] = {}
-
-    def log(self, values: Mapping[str, float]) -> None:
-        self.logged |= values
-
-    def log_histogram(self, name: str, values: NDArray[Any]) -> None:
-        self.histograms[name] = values
-
-    def log_image(self, name: str, pixels: NDArray[np.uint8]) -> None:
-        self.images[name] = pixels

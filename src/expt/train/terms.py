@@ -1,0 +1,129 @@
+"""The terms of a training loss, such as the data loss and penalties, and the gradient of each.
+
+Training itself needs only the gradient of their sum, see `expt.train.step`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
+from expt.train.adversarial_losses import adversarial_losses
+from expt.train.input.batch import Batch, mean_loss
+from expt.train.objective import Function, outputs_of
+from expt.train.step import Stateless, Term, Terms, mixed_loss, states_of
+
+
+def supervised_terms(
+    model: keras.Model, loss: Function, optimizer: keras.optimizers.Optimizer
+) -> Terms:
+    """Returns the terms of supervised training: `data`, and `penalty.LAYER` for each penalty.
+
+    Their sum is the loss of `make_train_step` with the same arguments, and the sum of their
+    gradients its gradient, which an optimizer for mixed_float16 scales. A batch is always computed
+    as a whole.
+    """
+    variables, states = model.trainable_variables, states_of([model])
+
+    def terms_of(
+        weights: Sequence[tf.Tensor], batch: Batch, state_values: Sequence[tf.Tensor]
+    ) -> Mapping[str, Term]:
+        given = (
+            list(zip(variables, weights, strict=True)),
+            list(zip(states, state_values, strict=True)),
+        )
+        # Persistent, as it is read once for each term.
+        tape = tf.GradientTape(persistent=True, watch_accessed_variables=False)
+        with tape, Stateless(*given) as run:
+            tape.watch(weights)
+            outputs = outputs_of(model, batch.inputs, training=True)
+            data = mean_loss(mixed_loss(loss, batch, outputs), batch.weights)
+            penalties = penalties_of(model, run)
+            values = {"data": data, **{f"penalty.{name}": p for name, p in penalties.items()}}
+            scaled = {name: optimizer.scale_loss(value) for name, value in values.items()}
+        sources = run.weights()
+        return {
+            name: Term(value, tape.gradient(scaled[name], sources))
+            for name, value in values.items()
+        }
+
+    return terms_of
+
+
+def adversarial_terms(
+    generator: keras.Model,
+    discriminator: keras.Model,
+    loss: Function,
+    generator_optimizer: keras.optimizers.Optimizer,
+    discriminator_optimizer: keras.optimizers.Optimizer,
+    noise_seed: keras.random.SeedGenerator,
+) -> Terms:
+    """Returns the terms of an adversarial pair, as defined by `make_adversarial_step`.
+
+    They are `generator`, and the two halves of the discriminator's loss, `discriminator.real` and
+    `discriminator.generated`. Each has gradients for the weights of its own network only.
+    """
+    networks = [generator, discriminator]
+    variables = [v for network in networks for v in network.trainable_variables]
+    states = [*states_of(networks), noise_seed.state]
+    count = len(generator.trainable_variables)
+
+    def terms_of(
+        weights: Sequence[tf.Tensor], batch: Batch, state_values: Sequence[tf.Tensor]
+    ) -> Mapping[str, Term]:
+        given = (
+            list(zip(variables, weights, strict=True)),
+            list(zip(states, state_values, strict=True)),
+        )
+        tape = tf.GradientTape(persistent=True, watch_accessed_variables=False)
+        with tape, Stateless(*given) as run:
+            tape.watch(weights)
+            pair = adversarial_losses(generator, discriminator, loss, batch, noise_seed)
+            scaled = [
+                generator_optimizer.scale_loss(pair.generator),
+                discriminator_optimizer.scale_loss(pair.real / 2),
+                discriminator_optimizer.scale_loss(pair.generated / 2),
+            ]
+        sources = run.weights()
+        none = [None] * len(sources)
+        of_generator = tape.gradient(scaled[0], sources[:count])
+        of_real, of_generated = (tape.gradient(one, sources[count:]) for one in scaled[1:])
+        return {
+            "generator": Term(pair.generator, [*of_generator, *none[count:]]),
+            "discriminator.real": Term(pair.real / 2, [*none[:count], *of_real]),
+            "discriminator.generated": Term(pair.generated / 2, [*none[:count], *of_generated]),
+        }
+
+    return terms_of
+
+
+def penalties_of(model: keras.Model, run: Stateless) -> dict[str, tf.Tensor]:
+    """Returns the losses that each layer of a model added in its last call, by the layer's name.
+
+    Their sum is `expt.train.objective.penalty_of`.
+
+    Args:
+        model: The model.
+        run: The context of the call.
+    """
+    found: dict[str, list[tf.Tensor]] = {}
+    for layer in model._flatten_layers():
+        # Keras has no public name for the losses of a layer without those of the layers inside.
+        for loss in layer._get_own_losses():
+            found.setdefault(layer.name, []).append(loss)
+    for variable, value in zip(model.trainable_variables, run.weights(), strict=True):
+        if variable.regularizer is not None:
+            found.setdefault(layer_name(variable), []).append(variable.regularizer(value))
+    return {
+        name: tf.add_n([tf.cast(loss, tf.float32) for loss in losses])
+        for name, losses in found.items()
+    }
+
+
+def layer_name(variable: keras.Variable) -> str:
+    """Returns the name of a variable's layer, without slashes."""
+    # A variable's path ends with the names of its layer and its own; a slash would be taken for the
+    # end of a group.
+    path = variable.path.split("/")
+    parts = path[:-1][-2:] if len(path) > 3 else path[:-1][-1:]
+    return ".".join(parts) or variable.name
