@@ -35,11 +35,12 @@ from expt.train.recorders import Sinks
 
 _ALWAYS = (
     *("recorder=[]", "loop.image_every=null", "loop.save_every=null"),
-    *(
-        "probe=[gradients,activations]",
-        "probe.gradients.histograms=false",
-        "probe.activations.histograms=false",
-    ),
+    *("probe=[gradients,activations]", "probe.activations.histograms=false"),
+    "probe.gradients.histograms=false",
+)
+_CURVATURE = (
+    *("probe=[gradients,activations,curvature]", "probe.curvature.every=5ep"),
+    "probe.curvature.samples=1",
 )
 
 
@@ -100,8 +101,9 @@ def _train(case: Case, temporary: Path) -> Facts:
     from expt.train.session import Session
 
     overrides = [*_ALWAYS, *case.overrides.format(data=temporary).split()]
-    if "optimizer=sgd" in overrides and os.environ.get("CURVATURE"):
-        overrides[4] = overrides[4].replace("activations", "activations,curvature")
+    # Only the rule for gradient descent reads the curvature, which takes long to compile.
+    if "optimizer=sgd" in overrides:
+        overrides += _CURVATURE
     directory = temporary / case.name
     directory.mkdir()
     (job, *_), _ = compose_jobs([f"output_dir={temporary}", *overrides], None, multirun=False)
