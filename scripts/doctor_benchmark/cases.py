@@ -221,7 +221,7 @@ _FAULTS: tuple[tuple[str, frozenset[str], tuple[str, ...]], ...] = (
     ),
     (
         "no_gradient",
-        _NO_SIGNAL | {"dead_units"},
+        _NO_SIGNAL | {"dead_units", "update_ratio"},
         (
             f"{_MLP} model.initializer=zeros",
             f"data=wine {_MLP} act=tanh model.initializer=zeros",

@@ -67,15 +67,15 @@ def test_short_run_is_not_judged() -> None:
     assert not found("not_learning", facts({"train/loss": by_step(np.full(50, 2.3))}))
 
 
-@pytest.mark.parametrize(("eigenvalue", "fires"), [(29.0, False), (31.0, True)])
+@pytest.mark.parametrize(("eigenvalue", "fires"), [(39.0, False), (41.0, True)])
 def test_curvature_for_gradient_descent(eigenvalue: float, fires: bool) -> None:
-    # With a learning rate of 0.1, steps diverge beyond 20; half as much again is tolerated.
-    columns = {"curvature/largest_eigenvalue": by_epoch(np.full(20, eigenvalue))}
+    # With a learning rate of 0.1, steps diverge beyond 20; twice as much is tolerated.
+    columns = {"curvature/largest_eigenvalue": by_epoch([eigenvalue, 1.0])}
     finding = found("beyond_stability", facts(columns))
     assert (finding is not None) is fires
     if finding is not None:
-        assert finding.remedy == "optimizer.learning_rate=0.03"
-        assert "up to a learning rate of 0.065" in finding.message
+        assert finding.remedy == "optimizer.learning_rate=0.02"
+        assert "up to a learning rate of 0.049" in finding.message
     assert not found("beyond_stability", facts(columns, {"optimizer": "adam"}))
 
 

@@ -13,7 +13,7 @@ from expt.probes.doctor.series import Series
 
 _BENGIO = "Y. Bengio, arXiv:1206.5533, section 3.1.1"
 _PRECHELT = "L. Prechelt, Early Stopping - But When?, 1998"
-_COHEN = "J. Cohen et al., arXiv:2103.00065"
+_LEWKOWYCZ = "A. Lewkowycz et al., arXiv:2003.02218"
 _KARPATHY = "A. Karpathy, A Recipe for Training Neural Networks, 2019"
 
 # A run must be so long to be judged by its curves.
@@ -27,7 +27,7 @@ _LOSS_OVER_BEST = 1.2  # the generalization loss of Prechelt, as a ratio
 _LEAST_RISE = 0.05  # of the validation loss, over the loss of an untrained model
 _LEAST_FALL = 0.05  # of the validation loss, over the loss of an untrained model
 _STILL_FALLING = 0.05  # share of the whole fall that the last quarter of the evaluations brought
-_BEYOND = 1.5  # learning rates that follow the sharpness to 2 / λ are usual, and stay below this
+_BEYOND = 4.0  # learning rate times eigenvalue; above 2 steps diverge, or find a flatter region
 
 
 def non_finite_loss(facts: Facts) -> Iterator[Finding]:
@@ -85,22 +85,25 @@ def beyond_stability(facts: Facts) -> Iterator[Finding]:
     """Yields a finding if gradient descent steps are longer than the curvature allows.
 
     Without momentum, steps along an eigenvector of the Hessian with eigenvalue λ diverge if the
-    learning rate exceeds 2 / λ.
+    learning rate exceeds 2 / λ. Between 2 / λ and 4 / λ, networks often escape to a flatter region,
+    and the eigenvalue of a trained network often stays near 2 / learning rate.
     """
     sharpness = facts.column("curvature/largest_eigenvalue")
     if facts.params.get("optimizer") != "sgd" or not len(sharpness):
         return
-    largest = float(np.median(sharpness.values))
-    if largest * facts.learning_rate <= 2 * _BEYOND:
+    # The largest: once the loss has leapt, the network may be where nothing has a slope.
+    place = int(sharpness.values.argmax())
+    largest = float(sharpness.values[place])
+    if largest * facts.learning_rate <= _BEYOND:
         return
     yield Finding(
         rule="beyond_stability",
         message=f"the largest Hessian eigenvalue is {largest:.3g}, so that gradient descent is "
         f"stable up to a learning rate of {2 / largest:.2g}; it is {facts.learning_rate:g}",
-        step=int(sharpness.steps[-1]),
+        step=int(sharpness.steps[place]),
         number=largest * facts.learning_rate,
         remedy=facts.override("optimizer.learning_rate", f"{1 / largest:.1g}"),
-        source=_COHEN,
+        source=_LEWKOWYCZ,
     )
 
 
