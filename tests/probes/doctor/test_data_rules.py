@@ -105,7 +105,7 @@ def test_class_that_is_never_predicted() -> None:
     given = facts(classes=classes([500, 20, 500], [100, 4, 100], [110, 0, 94]))
     finding = found("ignored_classes", given)
     assert finding is not None
-    assert "class b is never predicted, though 4 of 204" in finding.message
+    assert "never predicts class b, which 4 of 204" in finding.message
     assert finding.remedy == "loss.class_weights=balanced"
 
 

@@ -61,6 +61,11 @@ def test_small_gradients_of_all_layers_do_not_vanish() -> None:
     )
 
 
+def test_networks_of_a_pair_are_not_compared() -> None:
+    given = facts(columns("gradient_norm", [1e-4, 0.1, 1.0, 1.0]), task="generation")
+    assert found("vanishing_gradients", given) is None
+
+
 def test_zero_gradient_is_not_called_vanishing() -> None:
     assert not found("vanishing_gradients", facts(columns("gradient_norm", [0.0, 0.5, 1.0, 1.1])))
 

@@ -85,6 +85,16 @@ def test_loss_of_chance(last: float, fires: bool) -> None:
     assert (found("not_learning", given) is not None) is fires
 
 
+def test_remedy_for_a_run_that_learns_nothing() -> None:
+    flat = {"train/loss": by_step(np.full(NUM_STEPS, 2.303))}
+    finding = found("not_learning", facts(flat))
+    assert finding is not None
+    assert finding.remedy == "probe=[gradients,activations]"
+    probed = found("not_learning", facts({**flat, "gradient_norm/dense": by_epoch([1.0, 1.0])}))
+    assert probed is not None
+    assert probed.remedy is None
+
+
 def test_unknown_loss_of_chance() -> None:
     flat = {"train/loss": by_step(np.full(NUM_STEPS, 2.3))}
     assert not found("not_learning", facts(flat, constant_losses=None))

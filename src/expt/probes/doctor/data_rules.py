@@ -143,8 +143,8 @@ def ignored_classes(facts: Facts) -> Iterator[Finding]:
         return
     yield Finding(
         rule="ignored_classes",
-        message=f"class {classes.names[int(ignored[0])]}{more} is never predicted, though {count} "
-        f"of {total} validation examples have it",
+        message=f"the model never predicts class {classes.names[int(ignored[0])]}{more}, which "
+        f"{count} of {total} validation examples have",
         number=float(len(ignored)),
         remedy=facts.override("loss.class_weights", "balanced") if is_rare else None,
         source=_HE,

@@ -29,7 +29,8 @@ _FEWEST_LAYERS = 3
 def vanishing_gradients(facts: Facts) -> Iterator[Finding]:
     """Yields a finding for the layer with the smallest gradient, if it is far below the last's."""
     norms = facts.layers("gradient_norm")
-    if len(norms) < _FEWEST_LAYERS:
+    # The layers of an adversarial pair are those of two networks, with a loss each.
+    if len(norms) < _FEWEST_LAYERS or facts.task == "generation":
         return
     *others, last = norms
     ratios = {

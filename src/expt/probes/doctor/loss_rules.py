@@ -121,7 +121,7 @@ def not_learning(facts: Facts) -> Iterator[Finding]:
             f"the best constant prediction {chance:.3g}",
             step=int(last.steps[-1]),
             number=float(last.values[-1] / chance),
-            remedy="probe=[gradients,activations]",
+            remedy=None if facts.layers("gradient_norm") else "probe=[gradients,activations]",
             source=_KARPATHY,
         )
 
