@@ -12,6 +12,7 @@ CONFIG = compose_jobs(OVERRIDES, None, multirun=False)[0][0].config
 FLAT = CONFIG.flat()
 WITHOUT_EFFECT = {
     "name",
+    "doctor",
     *(f"sweep.{key}" for key in ("workers", "timeout", "max_failures", "reuse", "zip")),
     "output_dir",
     "data.path",

@@ -7,9 +7,11 @@ import pytest
 from rich.console import Console
 
 from expt.config.compose import Composition, Job
-from expt.runs.records import RunRecord
+from expt.runs.records import RunRecord, write_run
+from expt.runs.run import Status
 from expt.train.messages import (
     describe_outcome,
+    print_findings,
     print_git_trouble,
     print_notes,
     print_where_to_look,
@@ -94,3 +96,21 @@ def test_outcome_of_a_resumed_run_has_stop_reason_and_time_since_resume(
     lines = describe_outcome(RunRecord.of(record), tmp_path, 9.0)
     assert lines[0].endswith("in 9.0 s (training 5.0 s)")
     assert lines[1] == f"stopped early: {reason}"
+
+
+def test_findings_are_printed_with_their_remedies(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=20)
+    print_findings(console, tmp_path)  # no run has begun
+    write_run(tmp_path, RunRecord(status=Status.FINISHED, started=1.0))  # of an older version
+    print_findings(console, tmp_path)
+    assert stream.getvalue() == ""
+    findings = [
+        {"rule": "dead_units", "message": "half of [them] are dead", "remedy": "act=elu"},
+        {"rule": "shuffled_labels", "message": "the labels may be wrong"},
+    ]
+    write_run(tmp_path, RunRecord.of({"started": 1.0, "status": "FAILED", "findings": findings}))
+    print_findings(console, tmp_path)
+    assert stream.getvalue() == (
+        "! half of [them] are dead. Try act=elu\n! the labels may be wrong.\n"
+    )

@@ -22,7 +22,7 @@ from expt.record.journal import FILE_NAME, complete_size, read_journal
 from expt.runs.leading import BEST_PREFIX, monitored_metric
 from expt.runs.liveness import status_of
 from expt.runs.names import name_of
-from expt.runs.record_parts import CodeRecord, GitRecord, Place, Status
+from expt.runs.record_parts import CodeRecord, FindingRecord, GitRecord, Place, Status
 from expt.runs.records import RunRecord, read_run
 
 UNREADABLE = "UNREADABLE"
@@ -63,6 +63,7 @@ class ComparedRun:
         commit: The git commit, with a `+` if there were uncommitted changes.
         code: The hash of each module that the run used; empty if the code was not recorded.
         code_changed_at: The steps at which the run was resumed with changed code.
+        findings: What the training doctor found.
     """
 
     directory: Path
@@ -84,6 +85,7 @@ class ComparedRun:
     commit: str | None = None
     code: Mapping[str, str] = field(default_factory=dict)
     code_changed_at: tuple[int, ...] = ()
+    findings: tuple[FindingRecord, ...] = ()
 
 
 def read_compared(directory: Path) -> ComparedRun:
@@ -133,6 +135,7 @@ def read_compared(directory: Path) -> ComparedRun:
         commit=_commit(record.git),
         code=_modules(record.code),
         code_changed_at=_code_changes(record),
+        findings=tuple(record.findings or ()),
     )
 
 

@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from expt.analysis.compared_run import ComparedRun
+from expt.analysis.findings import describe_findings
 from expt.analysis.multiple import pooled_noise
 from expt.analysis.replicates import replicate_of
+from expt.analysis.separation import describe_separation
 from expt.analysis.statistics import variance
 from expt.analysis.variants import Variant, labels
 
@@ -34,6 +36,8 @@ def make_notes(
         *_describe_single_replicates(measured, replicates),
         *_describe_repeats(variants, replicates),
         *_describe_unfinished(runs),
+        *describe_separation(variants),
+        *describe_findings(runs),
         *_describe_commits(runs),
     ]
 

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from expt.analysis.cells import TableColumn, columns
 from expt.analysis.chart_data import chart_data
+from expt.analysis.findings import finding_rows
 from expt.analysis.images import ImageRow, image_rows
 from expt.analysis.table import Comparison
 from expt.analysis.terminal import last_text, where
@@ -60,6 +61,7 @@ def write_page(comparison: Comparison, path: Path, title: str) -> None:
             (run.status, run.name, where(run), run.step, last_text(run), run.reason)
             for run in comparison.unfinished[:_MOST_ROWS]
         ],
+        findings=finding_rows(comparison.variants)[:_MOST_ROWS],
         images=images,
         data={**chart_data(comparison), "images": [_image_data(row) for row in images]},
         written=time.strftime("%Y-%m-%d %H:%M"),

@@ -12,6 +12,7 @@ _WITHOUT_EFFECT = (
     "output_dir",
     "recorder",
     "probe",
+    "doctor",
     "sweep",
     "sweeper",
     "launcher",

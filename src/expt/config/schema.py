@@ -184,6 +184,7 @@ class Config:
         recorder: The recorders by name, besides the journal and the console.
         hook: The user's hooks by name.
         probe: The probes by name, which look inside the model while it trains.
+        doctor: Whether the rules of the training doctor examine the run at its end.
         sweep: Limits and options of a sweep's jobs.
         sweeper: The part that proposes the jobs of a sweep.
         launcher: The part that runs the jobs of a sweep.
@@ -204,6 +205,7 @@ class Config:
     recorder: dict[str, Any] = field(default_factory=dict)
     hook: dict[str, Any] = field(default_factory=dict)
     probe: dict[str, Any] = field(default_factory=dict)
+    doctor: bool = field(default_factory=lambda: True)
     sweep: Sweep
     sweeper: Part = field(default_factory=lambda: {"_target_": _SWEEPER})
     launcher: Part = field(default_factory=lambda: {"_target_": _LAUNCHER})

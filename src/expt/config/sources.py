@@ -39,7 +39,8 @@ _WITHOUT_EFFECT = (
     *("expt.config.location", "expt.config.modules", "expt.config.hydra_groups"),
     *("expt.config.params", "expt.config.paths", "expt.config.shared_composition"),
     *("expt.config.schema", "expt.config.sources", "expt.config.syntax"),
-    *("expt.train.checkpoint", "expt.train.hooks.checkpoints", "expt.train.hooks.images"),
+    *("expt.train.checkpoint", "expt.train.doctor"),
+    *("expt.train.hooks.checkpoints", "expt.train.hooks.images"),
     *(
         "expt.train.hooks.probes",
         "expt.train.hooks.profile",

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from expt.probes.probe import WITHIN, Pixels
+from expt.probes.probe import Pixels
 from expt.record.figures import figure_to_pixels
-from expt.record.recorder import Histogram
+from expt.record.recorder import WITHIN, Histogram
 
 _SHARES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 """The shares of values below each edge of the bands, the middle one being the median."""

@@ -10,12 +10,6 @@ from numpy.typing import NDArray
 
 from expt.parts.data.dataset import Dataset
 
-WITHIN = "within/"
-"""The prefix of all numbers and histograms of probes, as in `within/gradient_norm/dense`.
-
-Trackers sort their charts by name, so that these, which are many, come after losses and metrics.
-"""
-
 Pixels = NDArray[np.uint8]
 """The pixels of an image: uint8, shape [height, width, 3]."""
 LossTerm = tuple[tf.Tensor, Sequence[tf.Tensor | None]]

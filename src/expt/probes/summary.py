@@ -9,8 +9,9 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from expt.probes.probe import WITHIN, Pixels
+from expt.probes.probe import Pixels
 from expt.record.figures import figure_to_pixels
+from expt.record.recorder import WITHIN
 
 ALL = "all"
 """The name of all layers together, which has no row."""

@@ -22,6 +22,12 @@ _log = logging.getLogger(__name__)
 PARTIAL = "partial-"
 """The prefix of a file's name until the file is complete."""
 
+WITHIN = "within/"
+"""The prefix of all numbers and histograms of probes, as in `within/gradient_norm/dense`.
+
+Trackers sort their charts by name, so that these, which are many, come after losses and metrics.
+"""
+
 _BINS = 30  # of a histogram, as TensorBoard shows it
 _KILLED_SECONDS = 5.0
 """The time in seconds that a killed run waits for a sink to close."""

@@ -253,6 +253,23 @@ class FinalRecord(Part):
         return self.model_extra or {}
 
 
+class FindingRecord(Part):
+    """A finding of the training doctor: see `expt.probes.doctor.findings.Finding`."""
+
+    rule: str
+    message: str
+    layer: str | None = None
+    step: Count | None = None
+    number: Finite | None = None
+    remedy: str | None = None
+    source: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The message and the remedy, as one line."""
+        return self.message + ("." if self.remedy is None else f". Try {self.remedy}")
+
+
 class JobRecord(Part):
     """A job in the plan of a sweep.
 

@@ -22,6 +22,7 @@ from expt.runs.record_parts import (
     Count,
     DataRecord,
     FinalRecord,
+    FindingRecord,
     Finite,
     GitRecord,
     JobRecord,
@@ -136,6 +137,7 @@ class RunRecord(Record):
         peak_memory: Peak memory of the process in bytes.
         resumed: One entry for each time that the run was resumed.
         notes: Notes and warnings shown to the user.
+        findings: What the training doctor found; None in records of versions without it.
     """
 
     needed = (
@@ -178,6 +180,7 @@ class RunRecord(Record):
     peak_memory: Count | None = None
     resumed: list[ResumedRecord] = []
     notes: Texts = []
+    findings: list[FindingRecord] | None = None
 
     @property
     def label(self) -> str | None:

@@ -16,7 +16,7 @@ from expt.config.paths import expand_path
 from expt.record.console import BEST_MARK
 from expt.record.values import format_seconds, format_value
 from expt.runs.git import git_state, git_trouble
-from expt.runs.records import RunRecord
+from expt.runs.records import RUN_FILE, RunRecord, read_run
 from expt.train.learning_rate_range import SUGGESTED_RATE
 
 _log = logging.getLogger(__name__)
@@ -107,6 +107,16 @@ def describe_suggestion(record: RunRecord) -> str:
     kept = [one for one in record.overrides if one.lstrip("+").partition("=")[0] not in replaced]
     command = shlex.join(["python", "-m", "expt.run", f"{_RATE_KEY}={rate:g}", *kept])
     return f"{BEST_MARK} learning rate {rate:g}: {command}"
+
+
+def print_findings(console: Console, directory: Path) -> None:
+    """Prints what the training doctor has found, one line each; nothing if there is no run."""
+    if not (directory / RUN_FILE).exists():
+        return
+    for finding in read_run(directory).findings or ():
+        line = f"! {finding.text}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        _log.info("doctor: %s: %s", finding.rule, line)
 
 
 def _values(values: Mapping[str, Any], split: str) -> str:

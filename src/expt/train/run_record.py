@@ -138,7 +138,7 @@ def resumed_run(
         "resumed": [*earlier.record.resumed, entry],
     }
     # The outcome of the previous process, which does not apply to a run that is RUNNING again.
-    for outcome in ("ended", "error", "traceback"):
+    for outcome in ("ended", "error", "traceback", "findings"):
         record.pop(outcome, None)
     run = _make_run(job, directory, record)
     _write_hashes(directory, dataset)

@@ -38,6 +38,7 @@ from expt.runs.records import RunRecord
 from expt.runs.run import Membership, PreviousRun, Run, Status
 from expt.runs.secrets import redacted
 from expt.train.checkpoint import CheckpointWriter
+from expt.train.doctor import diagnose
 from expt.train.executors import Executor
 from expt.train.executors.single import SingleExecutor
 from expt.train.hooks import Every, make_hooks
@@ -112,7 +113,7 @@ class Session:
                 rate_note = resumption.restore(executor.state, executor.program.timeline)
             run = self._begin(executor, code, rate_note, notes)
             recorder = self._recorder(executor, phases)
-            with deferred_signals() as interruption, _closing(run, recorder, self.sweep is None):
+            with deferred_signals() as interruption, self._closing(executor, run, recorder):
                 recorder.open(run)
                 with (
                     _saving_best_model(executor, run),
@@ -207,6 +208,37 @@ class Session:
             # Checkpoints come last: a resumed run does not call the hooks of the saved step again.
             yield [*hooks, images, *finding, *profile, stack.enter_context(saving)]
 
+    @contextmanager
+    def _closing(self, executor: Executor, run: Run, recorder: Recorder) -> Iterator[None]:
+        """Closes the run and its recorder, with the status that corresponds to how the block ended.
+
+        The training doctor examines it, unless it was interrupted.
+        """
+        # FAILED by default, so that no exit can leave a run RUNNING.
+        outcome: dict[str, Any] = {"status": Status.FAILED, "error": None}
+        try:
+            with _disk_errors_as_run_errors(run.directory):
+                yield
+            outcome["status"] = Status.FINISHED
+        except (KeyboardInterrupt, Terminated) as interrupted:
+            outcome |= {"status": Status.KILLED, "error": type(interrupted).__name__}
+            raise
+        except (Exception, SystemExit) as failure:
+            outcome["error"] = redacted(f"{type(failure).__name__}: {failure}")
+            outcome["traceback"] = redacted("".join(traceback.format_exception(failure)))
+            _log.info("the run failed", exc_info=failure)
+            raise
+        finally:
+            # The status is written before the sinks are completed, which can take long. `closed` is
+            # written after them: if it is missing, `expt.resume` completes the run.
+            _update_record(run, **outcome, ended=time.time(), peak_memory=peak_memory())
+            if self.job.config.doctor and outcome["status"] is not Status.KILLED:
+                _examine(executor, run)
+            recorder.close(outcome["status"])
+            # A job of a sweep is marked as closed by the sweep.
+            if self.sweep is None:
+                _update_record(run, closed=True)
+
     def _before_checkpoint(self) -> None:
         """Writes the journal, the images and the histograms to the disk."""
         # After a power cut, a checkpoint must not be ahead of the records: a resumed run does not
@@ -280,37 +312,10 @@ def _finish(executor: Executor, run: Run, recorder: Recorder) -> None:
         )
 
 
-@contextmanager
-def _closing(run: Run, recorder: Recorder, is_last: bool) -> Iterator[None]:
-    """Closes the run and its recorder, with the status that corresponds to how the block ended.
-
-    Args:
-        run: The run.
-        recorder: The recorder of the run.
-        is_last: Whether this process is the last one that updates run.json. A job of a sweep is
-            marked as closed by the sweep.
-    """
-    # FAILED by default, so that no exit can leave a run RUNNING.
-    outcome: dict[str, Any] = {"status": Status.FAILED, "error": None}
-    try:
-        with _disk_errors_as_run_errors(run.directory):
-            yield
-        outcome["status"] = Status.FINISHED
-    except (KeyboardInterrupt, Terminated) as interrupted:
-        outcome |= {"status": Status.KILLED, "error": type(interrupted).__name__}
-        raise
-    except (Exception, SystemExit) as failure:
-        outcome["error"] = redacted(f"{type(failure).__name__}: {failure}")
-        outcome["traceback"] = redacted("".join(traceback.format_exception(failure)))
-        _log.info("the run failed", exc_info=failure)
-        raise
-    finally:
-        # The status is written before the sinks are completed, which can take long. `closed` is
-        # written after them: if it is missing, `expt.resume` completes the run.
-        _update_record(run, **outcome, ended=time.time(), peak_memory=peak_memory())
-        recorder.close(outcome["status"])
-        if is_last:
-            _update_record(run, closed=True)
+def _examine(executor: Executor, run: Run) -> None:
+    """Records what the training doctor finds."""
+    found = diagnose(executor, run)
+    _update_record(run, findings=[asdict(finding) for finding in found])
 
 
 def _update_record(run: Run, **values: Any) -> None:

@@ -34,6 +34,7 @@ from expt.train.messages import (
     describe_outcome,
     describe_suggestion,
     print_code_note,
+    print_findings,
     print_git_trouble,
     print_notes,
     print_replaced_options,
@@ -234,10 +235,12 @@ def train_here(
     # A run that had begun is recorded as FAILED already, so only the message is missing.
     except Exception as error:  # noqa: BLE001
         print_error(error)
+        print_findings(console, directory)
         return exit_code(error)
     lines = describe_outcome(record, directory, lap_seconds())
     if job.config.mode is Mode.lr_finder:
         lines.append(describe_suggestion(record))
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+    print_findings(console, directory)
     return 0

@@ -408,3 +408,25 @@ def test_nan_is_equal_only_to_nan() -> None:
 
     values = [float("nan"), float("inf"), float("-inf"), 0.0]
     assert len({identity(Metric("a/b", value, 1, 1)) for value in values}) == 4
+
+
+def test_findings_are_tags(run: Run) -> None:
+    write_scalars(run, range(1, 3))
+    first = {"rule": "dead_units", "message": "half are dead", "remedy": "act=elu"}
+    second = {"rule": "overfitting", "message": "val/loss rises"}
+    run.update(findings=[first, second])
+    _finish(run)
+    client = client_of(store_uri(run.output_dir))
+
+    def tags() -> dict[str, str]:
+        stored = client.get_run(id_of(run)).data.tags
+        return {key: value for key, value in stored.items() if key.startswith("doctor")}
+
+    assert tags() == {
+        "doctor": "dead_units, overfitting",
+        "doctor.dead_units": "half are dead. Try act=elu",
+        "doctor.overfitting": "val/loss rises.",
+    }
+    run.update(findings=[second])  # as after a resume
+    _finish(run)
+    assert tags() == {"doctor": "overfitting", "doctor.overfitting": "val/loss rises."}

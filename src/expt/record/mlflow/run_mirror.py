@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from filelock import FileLock
-from mlflow.entities import Metric, ViewType
+from mlflow.entities import Metric, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from expt.record.journal import FILE_NAME, complete_size, read_journal
 from expt.record.mlflow.additions import Additions
 from expt.record.mlflow.completeness import completion_hash, stored_runs
 from expt.record.mlflow.description import describe, digest
+from expt.record.mlflow.findings import finding_tags, is_finding_tag
 from expt.record.mlflow.images import MLflowImages
 from expt.record.mlflow.model import MODEL_TAG, log_model
 from expt.record.mlflow.store import (
@@ -127,6 +128,7 @@ class RunMirror:
         assert record.ended is not None
         moment = int(record.ended * 1000)
         self._send([*outdated(final_values(record), self._latest.values(), moment)])
+        self._tag_findings()
         self._extend_deadline()
         # A request to create the run may have been carried out twice, if its answer was lost.
         for duplicate in self._runs_with_id():
@@ -137,6 +139,19 @@ class RunMirror:
             self._client.set_terminated(self._run_id, *closed)
             self._closed, self.added.status = closed, closed[0]
         self._mark_complete()
+
+    def _tag_findings(self) -> None:
+        """Makes the tags of the training doctor those of the record."""
+        stored, tags = self._stored.data.tags, finding_tags(self._run.record)
+        for key in stored.keys() - tags.keys():
+            # Of a process that the run was resumed after.
+            if is_finding_tag(key):
+                self._extend_deadline()
+                self._client.delete_tag(self._run_id, key)
+        new = [RunTag(key, value) for key, value in tags.items() if stored.get(key) != value]
+        if new:
+            self._extend_deadline()
+            self._client.log_batch(self._run_id, tags=new)
 
     def _mark_complete(self) -> None:
         """Writes into run.json that the copy is complete, so that it need not be compared again."""

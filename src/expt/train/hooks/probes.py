@@ -17,11 +17,11 @@ from expt.config.compose import Job
 from expt.config.hooks import EVERY_KEY
 from expt.config.instantiate import bind_part, call_part
 from expt.probes.distributions import distributions
-from expt.probes.probe import WITHIN, Examples, LossTerm, Probe, Subject
+from expt.probes.probe import Examples, LossTerm, Probe, Subject
 from expt.probes.summary import draw_summary, is_summarized
 from expt.record.histograms import read_histograms
 from expt.record.journal import FILE_NAME, read_journal
-from expt.record.recorder import Image
+from expt.record.recorder import WITHIN, Image
 from expt.train.hooks import Every, Hook, Moment
 from expt.train.input.batch import Batch
 from expt.train.input.pipeline import first_batch
