@@ -28,7 +28,7 @@ from scripts.doctor_benchmark.data import write_data
 from expt.config.compose import compose_jobs
 from expt.errors import RunError
 from expt.probes.doctor.facts import Facts
-from expt.probes.doctor.rules import RULES, examine
+from expt.probes.doctor.rules import RULES
 from expt.train.backend import start_for, start_tensorflow
 from expt.train.data_loading import DataLoader
 from expt.train.recorders import Sinks
@@ -82,7 +82,7 @@ def main() -> None:
         for case in cases():
             if arguments.only in case.name:
                 facts = _facts(case, folder / f"{case.name}.pickle", Path(temporary))
-                found[case] = {finding.rule for finding in examine(facts)}
+                found[case] = {finding.rule for rule in RULES.values() for finding in rule(facts)}
     _report(found)
 
 
@@ -115,7 +115,7 @@ def _train(case: Case, temporary: Path) -> Facts:
         return []
 
     try:
-        with patch.object(doctor, "examine", keep):
+        with patch.object(doctor, "RULES", {"keep": keep}):
             Session(job, dataset, directory, sinks(job), Console(quiet=True)).run()
     except RunError:
         pass  # a run that diverges has facts, too

@@ -183,6 +183,13 @@ _FAULTS: tuple[tuple[str, frozenset[str], tuple[str, ...]], ...] = (
             f"{_npz('shuffled_breast_cancer')} {_MLP} optimizer.learning_rate=0.01 act=tanh",
             f"{_npz('shuffled_diabetes')} loss=mse {_MLP} optimizer.learning_rate=0.003",
             f"{_npz('shuffled_digits', 64)} model=linear",
+            f"{_npz('shuffled_digits', 64)} model.units=[256] act=tanh seed=1 "
+            "optimizer.learning_rate=0.003",
+            f"{_npz('shuffled_breast_cancer')} model.units=[128] optimizer.learning_rate=0.003 "
+            "loop.epochs=60",
+            f"{_npz('shuffled_iris', 16)} model.units=[128,128] act=tanh seed=1 loop.epochs=80 "
+            "optimizer.learning_rate=0.01",
+            f"{_npz('shuffled_diabetes')} loss=mse {_MLP} act=tanh optimizer.learning_rate=0.01",
         ),
     ),
     (
@@ -319,13 +326,11 @@ _HELD_OUT: Mapping[str, tuple[str, ...]] = {
     ),
     "constant_labels": (f"{_npz('constant_line')} loss=mse model.units=[32] act=tanh seed=1",),
     "shuffled_labels": (
-        f"{_npz('shuffled_digits', 64)} model.units=[256] act=tanh seed=1 "
-        "optimizer.learning_rate=0.003",
-        f"{_npz('shuffled_breast_cancer')} model.units=[128] optimizer.learning_rate=0.003 "
-        "loop.epochs=60",
-        f"{_npz('shuffled_iris', 16)} model.units=[128,128] act=tanh seed=1 loop.epochs=80 "
-        "optimizer.learning_rate=0.01",
-        f"{_npz('shuffled_diabetes')} loss=mse {_MLP} act=tanh optimizer.learning_rate=0.01",
+        f"{_npz('shuffled_wine', 16)} model.units=[128] act=tanh seed=2 loop.epochs=40",
+        f"{_npz('shuffled_digits', 64)} {_MLP} act=elu optimizer=momentum seed=2",
+        f"{_npz('shuffled_breast_cancer')} model=linear optimizer=sgd seed=2",
+        f"{_npz('shuffled_iris', 16)} {_MLP} optimizer=rmsprop loop.epochs=60 seed=2",
+        f"{_npz('shuffled_digits', 64)} model=cnn model.filters=[16,32] model.units=[64] seed=2",
     ),
     "ignored_classes": (
         f"{_npz('rare_pair', 64)} {_MLP} act=tanh seed=1",
@@ -360,7 +365,7 @@ _HELD_OUT: Mapping[str, tuple[str, ...]] = {
     ),
     "beyond_stability": (
         "model=linear optimizer=sgd optimizer.learning_rate=40 seed=1",
-        f"{_MLP} act=softsign optimizer=sgd optimizer.learning_rate=6",
+        f"{_MLP} act=elu optimizer=sgd optimizer.learning_rate=6",
         "data=wine model=linear optimizer=sgd optimizer.learning_rate=20",
     ),
 }

@@ -8,6 +8,7 @@ import pytest
 
 from conftest import Train
 from expt.errors import RunError
+from expt.probes.doctor.rules import RULES
 from expt.runs.records import RunRecord, read_run
 
 
@@ -72,13 +73,14 @@ def test_doctor_can_be_switched_off(train_here: Train, tmp_path: Path) -> None:
     assert on.record.params == off.record.params
 
 
-def test_failing_rule_fails_no_run(
+def test_failing_rule_fails_neither_the_run_nor_other_rules(
     train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_facts: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("expt.train.doctor.examine", fail)
-    run = train_here(["loop.steps=2", "data=iris"], tmp_path)
+    monkeypatch.setattr("expt.train.doctor.RULES", {"broken": fail, **RULES})
+    raw = ["data=wine", "data.standardize=false", "loop.steps=2", "model=linear"]
+    run = train_here(raw, tmp_path)
     assert run.record.status == "FINISHED"
-    assert run.record.findings == []
+    assert "unscaled_inputs" in rules(run.record)

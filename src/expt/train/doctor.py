@@ -13,7 +13,7 @@ from expt.parts.data.dataset import Dataset, Split
 from expt.probes.doctor.chance import classification_loss, regression_loss, smooth
 from expt.probes.doctor.facts import Classes, ConstantLosses, Facts
 from expt.probes.doctor.findings import Finding
-from expt.probes.doctor.rules import examine
+from expt.probes.doctor.rules import RULES
 from expt.probes.doctor.series import read_series
 from expt.record.journal import FILE_NAME, read_journal
 from expt.runs.run import Run, Status
@@ -35,18 +35,26 @@ _SCALING_LAYERS = (
 
 
 def diagnose(executor: Executor, run: Run) -> list[Finding]:
-    """Returns what the doctor finds in a run that has ended; nothing if a rule fails.
+    """Returns what the doctor finds in a run that has ended.
 
     Args:
         executor: The executor, after training.
         run: The run, whose journal is read once.
     """
-    # The doctor only reads: no exception of a rule, whatever its type, may fail a trained run.
+    found: list[Finding] = []
+    # The doctor only reads: no exception, whatever its type, may fail a trained run, and one rule
+    # that fails must not silence the others.
     try:
-        return examine(make_facts(executor, run))
+        facts = make_facts(executor, run)
     except Exception:  # noqa: BLE001
         _log.warning("the training doctor failed", exc_info=True)
-        return []
+        return found
+    for name, rule in RULES.items():
+        try:
+            found += rule(facts)
+        except Exception:  # noqa: BLE001
+            _log.warning("the rule %s of the training doctor failed", name, exc_info=True)
+    return found
 
 
 def make_facts(executor: Executor, run: Run) -> Facts:

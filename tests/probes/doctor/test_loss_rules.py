@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from expt.probes.doctor.facts import ConstantLosses
 from expt.probes.doctor.series import Series
 from probes.doctor.made_facts import (
     EVALUATIONS,
@@ -54,6 +55,14 @@ def test_loss_that_swings() -> None:
     period = np.sin(np.arange(NUM_STEPS) * 2 * np.pi / 50)
     assert found("unstable_loss", facts({"train/loss": by_step(1.0 + 0.9 * period)}))
     assert not found("unstable_loss", facts({"train/loss": by_step(1.0 + 0.1 * period)}))
+
+
+def test_loss_of_constant_targets() -> None:
+    # The loss of the best constant prediction is 0, and so may be that of the first step.
+    constant = ConstantLosses(0.0, 0.0, 0.0)
+    for first in (0.0, 1.0):
+        losses = by_step(np.r_[first, np.zeros(NUM_STEPS - 1)])
+        assert not found("unstable_loss", facts({"train/loss": losses}, constant_losses=constant))
 
 
 def test_noise_of_batches_is_no_swing() -> None:

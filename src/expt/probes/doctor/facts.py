@@ -82,8 +82,8 @@ class Facts:
 
     @property
     def first_loss(self) -> float:
-        """The loss of a model that knows nothing; if it is not known, that of the first step."""
-        if self.constant_losses is not None:
+        """The loss of a model that knows nothing; if unknown or 0, that of the first step."""
+        if self.constant_losses is not None and self.constant_losses.untrained > 0:
             return self.constant_losses.untrained
         loss = self.column("train/loss").values
         return float(loss[0]) if len(loss) else 0.0

@@ -53,9 +53,11 @@ def unstable_loss(facts: Facts) -> Iterator[Finding]:
     if len(loss) < _FEWEST_STEPS:
         return
     means = loss.windows(2 * _WINDOWS)
-    start = max(float(loss.values[0]), facts.first_loss)
-    worst = int(means.values.argmax())
     scale = facts.first_loss
+    start = max(float(loss.values[0]), scale)
+    if scale <= 0:
+        return
+    worst = int(means.values.argmax())
     late, highest = means.values[_WINDOWS:], int(loss.values.argmax())
     turns = int((np.diff(np.sign(np.diff(late))) != 0).sum())
     step = int(means.steps[worst])

@@ -32,8 +32,3 @@ RULES: Mapping[str, Rule] = {
     )
 }
 """The rules by name, which is the `rule` of their findings."""
-
-
-def examine(facts: Facts) -> list[Finding]:
-    """Returns what the rules find in a run."""
-    return [finding for rule in RULES.values() for finding in rule(facts)]
