@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from expt.config.instantiate import ALLOW_VARIABLE, bind_part, call_part, check_target, targets
+from expt.config.allowed import ALLOW_VARIABLE
+from expt.config.instantiate import bind_part, call_part, check_target, targets
 from expt.errors import UserError
 
 FORBIDDEN = [

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
@@ -20,6 +21,7 @@ from expt.config.full_keys import is_list_key, suggest_group, suggest_key
 from expt.config.groups import is_list_group
 from expt.config.hydra_groups import GROUPS, describe_plugin
 from expt.config.location import options
+from expt.config.paths import relative_path
 from expt.config.quoting import quote, tokens
 from expt.config.schema import PARTS
 from expt.errors import UserError, hint, nearest
@@ -54,6 +56,8 @@ def convert_hydra_errors(overrides: list[str]) -> Iterator[None]:
         raise UserError(_describe_parse_error(error)) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_describe_composition_error(error, overrides)) from error
+    except yaml.MarkedYAMLError as error:
+        raise UserError(_describe_yaml_error(error)) from error
     except ValueError as error:
         raise UserError(_describe_value_error(error, overrides)) from error
     # Hydra raises these if a list or a mapping is given in place of an option's name.
@@ -62,6 +66,13 @@ def convert_hydra_errors(overrides: list[str]) -> Iterator[None]:
         raise UserError(
             f"{given}: Hydra can't compose this ({error}). Expected GROUP=OPTION and KEY=VALUE."
         ) from error
+
+
+def _describe_yaml_error(error: yaml.MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    where = f"{relative_path(mark.name)}, line {mark.line + 1}" if mark is not None else "a yaml"
+    reason = (error.problem or str(error)).replace("'\\t' that", "'\\t' (a tab) that")
+    return f"{where}: {reason}. Expected YAML, indented by spaces."
 
 
 def _describe_parse_error(error: OverrideParseException) -> str:

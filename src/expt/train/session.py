@@ -19,7 +19,7 @@ from rich.console import Console
 from expt.config.cadence import Cadence
 from expt.config.compose import Job
 from expt.config.hashes import identity
-from expt.config.schema import Mode
+from expt.config.schema import Config, Mode
 from expt.config.sources import Code, check_imported, code_of
 from expt.errors import RunError, Terminated
 from expt.parts.data.dataset import Dataset
@@ -37,6 +37,7 @@ from expt.runs.recorded_data import check_unchanged
 from expt.runs.records import RunRecord
 from expt.runs.run import Membership, PreviousRun, Run, Status
 from expt.runs.secrets import redacted
+from expt.train.backend import part_errors_as_run_errors
 from expt.train.checkpoint import CheckpointWriter
 from expt.train.executors import Executor
 from expt.train.executors.single import SingleExecutor
@@ -112,7 +113,8 @@ class Session:
                 rate_note = resumption.restore(executor.state, executor.program.timeline)
             run = self._begin(executor, code, rate_note, notes)
             recorder = self._recorder(executor, phases)
-            with deferred_signals() as interruption, _closing(run, recorder, self.sweep is None):
+            is_last, config = self.sweep is None, self.job.config
+            with deferred_signals() as interruption, _closing(run, recorder, is_last, config):
                 recorder.open(run)
                 with (
                     _saving_best_model(executor, run),
@@ -281,7 +283,7 @@ def _finish(executor: Executor, run: Run, recorder: Recorder) -> None:
 
 
 @contextmanager
-def _closing(run: Run, recorder: Recorder, is_last: bool) -> Iterator[None]:
+def _closing(run: Run, recorder: Recorder, is_last: bool, config: Config) -> Iterator[None]:
     """Closes the run and its recorder, with the status that corresponds to how the block ended.
 
     Args:
@@ -289,11 +291,12 @@ def _closing(run: Run, recorder: Recorder, is_last: bool) -> Iterator[None]:
         recorder: The recorder of the run.
         is_last: Whether this process is the last one that updates run.json. A job of a sweep is
             marked as closed by the sweep.
+        config: The config with the parts of the run, to name one that fails.
     """
     # FAILED by default, so that no exit can leave a run RUNNING.
     outcome: dict[str, Any] = {"status": Status.FAILED, "error": None}
     try:
-        with _disk_errors_as_run_errors(run.directory):
+        with part_errors_as_run_errors(config), _disk_errors_as_run_errors(run.directory):
             yield
         outcome["status"] = Status.FINISHED
     except (KeyboardInterrupt, Terminated) as interrupted:
