@@ -278,7 +278,8 @@ def _finish(executor: Executor, run: Run, recorder: Recorder) -> None:
     if target is not None and lowest >= target:
         raise RunError(
             f"the training loss did not fall below loop.target_loss={target} within {step} steps; "
-            f"its lowest was {lowest:.4g}."
+            f"its lowest was {lowest:.4g}. If the minimum of the loss is above {target}, set "
+            "loop.target_loss=… to a value above that minimum."
         )
 
 
