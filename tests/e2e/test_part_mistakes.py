@@ -20,6 +20,9 @@ from expt.parts.data.dataset import Dataset, Split
 def good(targets, outputs):
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=outputs)
 
+def weighted(targets, outputs, weights):
+    return tf.reduce_mean(outputs)
+
 def fails(targets, outputs, *, how):
     return helper(outputs, how, targets)
 
@@ -85,6 +88,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "hook/notcallable.yaml": (
             "# @package hook.notcallable\n_target_: lab.parts.NotCallable\nevery: 2\n"
         ),
+        "metric/bare.yaml": "_target_: lab.parts.fails\n",
+        "metric/wrong.yaml": "# @package metrics.wrong\n_target_: lab.parts.fails\n",
+        "metric/weighted.yaml": "# @package metric.weighted\n_target_: lab.parts.weighted\n",
+        "loss/lacking.yaml": "q: 1\n",
+        "loss/short.yaml": "_target_: raises\n",
+        "loss/needy.yaml": "_target_: lab.parts.fails\n",
+        "experiment/quick.yaml": "# @package _global_\nloop:\n  epoch: 3\n",
         "loss/tab.yaml": "_target_: lab.parts.good\na:\n\tb: 1\n",
         "loss/bracket.yaml": "_target_: lab.parts.good\na: [1, 2\nb: 3\n",
     }
@@ -152,6 +162,28 @@ SHOW = " HYDRA_FULL_ERROR=1 shows the traceback."
         (["data=noload"], "data: lab.parts.NoLoad has no load; expected an object with `task` and"),
         (["hook=[notcallable]"], "hook.notcallable: lab.parts.NotCallable has no method __call__"),
         (
+            ["metric=[bare]"],
+            "metric._target_=lab.parts.fails: the first line of the yaml of this metric, "
+            "conf/metric/NAME.yaml, must be `# @package metric.NAME`.",
+        ),
+        (
+            ["metric=[wrong]"],
+            "the first line of conf/metric/wrong.yaml must be `# @package metric.wrong`.",
+        ),
+        (
+            ["metric=[weighted]"],
+            "metric.weighted: data=digits has no weights of examples, but the argument `weights` "
+            "is required. Give it the default None: weights=None",
+        ),
+        (["loss=lacking"], "loss: its yaml, conf/loss/NAME.yaml, has no `_target_`. Expected"),
+        (["loss=short"], "loss._target_=raises: expected MODULE.NAME, such as"),
+        (["loss=needy"], "loss.how is required but has no value. Add it to the yaml, or set it"),
+        (
+            ["experiment=quick"],
+            "experiment=quick: conf/experiment/quick.yaml sets loop.epoch, but there is no key "
+            "'epoch' in 'loop'. Did you mean 'epochs'?",
+        ),
+        (
             ["loss=tab"],
             r"error: conf/loss/tab.yaml, line 3: found character '\t' (a tab) that cannot",
         ),
@@ -192,3 +224,13 @@ def test_a_mistake_found_in_training_is_one_message(
     assert "Traceback" not in done.error
     (log,) = folder.rglob("run.log")
     assert "Traceback" in log.read_text()
+
+
+def test_an_unknown_option_asks_for_the_folder_of_own_ones(
+    folder: Path, run_here: "Command"
+) -> None:
+    message = "Own options need --config-dir FOLDER."
+    assert message in run_here("loss=smooth_focal", folder=folder).error
+    done = run_here("loss=smooth_focal", "--config-dir", "conf", folder=folder)
+    assert "there is no such option" in done.error
+    assert message not in done.error

@@ -108,7 +108,17 @@ def part_nodes(config: Config) -> dict[str, Mapping[str, Any]]:
     for where, node in nodes.items():
         # A node is None after model=null, and can be any value after metric.accuracy=1.
         if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
-            group = where.partition(".")[0]
+            group, _, name = where.partition(".")
+            if name == "_target_":
+                raise UserError(
+                    f"{where}={typed(node)}: the first line of the yaml of this {group}, "
+                    f"conf/{group}/NAME.yaml, must be `# @package {group}.NAME`."
+                )
+            if isinstance(node, dict) and node:
+                raise UserError(
+                    f"{where}: its yaml, conf/{group}/{name or 'NAME'}.yaml, has no `_target_`. "
+                    "Expected the full name of a function or class: my_project.losses.robust."
+                )
             raise UserError(
                 f"{where}={typed(node)}: expected one of the group's options: "
                 f"{', '.join(options(group))}."

@@ -135,6 +135,10 @@ def check_target(target: str, where: str) -> None:
     if _KERAS.fullmatch(target):
         return
     module, _, name = target.rpartition(".")
+    if not module or not name:
+        raise UserError(
+            f"{where}._target_={target}: expected MODULE.NAME, such as my_project.losses.robust."
+        )
     if not _OWN.fullmatch(target) and not is_allowed_by_user(target):
         package = target.partition(".")[0]
         raise UserError(
@@ -142,7 +146,7 @@ def check_target(target: str, where: str) -> None:
             "recorder, or a layer, optimizer, initializer or regularizer of Keras. To allow your "
             f"own package, set the environment variable {ALLOW_VARIABLE}={package}"
         )
-    if not name or find_module(module) is None:
+    if find_module(module) is None:
         raise UserError(
             f"{where}._target_={target}: there is no module {module!r}. Expected a module and the "
             "name of a function or class in it. Install the package, or run the command in the "
